@@ -9,7 +9,7 @@ import (
 	slapnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // daemon is the node, until ctx ends; builds: it builds and removes software too.
@@ -67,7 +67,7 @@ func (n *NodeCommand) daemon(ctx context.Context, builds bool) error {
 
 // build makes a pass over the software that is wanted; changed: some is there, or gone, that was
 // not.
-func (n *NodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool) {
+func (n *NodeCommand) build(ctx context.Context, c *proto.Computer) (changed bool) {
 	b, err := n.Releases()
 	if err != nil {
 		n.Warn("The software pass failed: %s", term.ErrorText(err))
@@ -77,7 +77,7 @@ func (n *NodeCommand) build(ctx context.Context, c *slap.Computer) (changed bool
 	was := make([]bool, len(c.Releases))
 	for i, r := range c.Releases {
 		was[i] = b.Done(r.URL)
-		due = due || was[i] == (r.State == slap.Destroyed) || r.State == slap.Destroyed
+		due = due || was[i] == (r.State == proto.Destroyed) || r.State == proto.Destroyed
 	}
 	if !due {
 		return false
@@ -104,10 +104,10 @@ func (n *NodeCommand) plan(ctx context.Context) error {
 	}
 	for _, r := range c.Releases {
 		v := nodeStepView{
-			Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, slap.Available), Action: "look",
+			Kind: "software", Name: r.URL, Wanted: cmp.Or(r.State, proto.Available), Action: "look",
 			Reason: "it is as it is wanted",
 		}
-		if r.State == slap.Destroyed {
+		if r.State == proto.Destroyed {
 			v.Action, v.Reason = "remove", "it is wanted destroyed"
 		} else if !b.Done(r.URL) {
 			v.Action, v.Reason = "build", "it is not completed"

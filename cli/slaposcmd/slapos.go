@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).
@@ -41,7 +41,7 @@ type Slapos struct {
 	insecure bool
 
 	settings *cfg.Client
-	client   *slap.Client
+	client   *proto.Client
 }
 
 // NewSlapos makes SlapOS's commands below hostler slapos.
@@ -109,7 +109,7 @@ func (s *Slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 			return err
 		}
 		n := 1
-		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, slap.ErrNotReady) {
+		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, proto.ErrNotReady) {
 			n = 2
 		}
 		s.fail(s.hinted(err))
@@ -135,15 +135,15 @@ func (s *Slapos) hinted(err error) error {
 	}
 	e := &compute.Error{Kind: compute.ErrFailed, Err: err}
 	switch {
-	case errors.Is(err, slap.ErrNotFound):
+	case errors.Is(err, proto.ErrNotFound):
 		e.Kind = compute.ErrNotFound
-	case errors.Is(err, slap.ErrDenied):
+	case errors.Is(err, proto.ErrDenied):
 		e.Kind, e.Hint = compute.ErrDenied, "cert_file and key_file say to the master who asks"
-	case errors.Is(err, slap.ErrUntrusted):
+	case errors.Is(err, proto.ErrUntrusted):
 		e.Kind, e.Hint = compute.ErrDenied, "master_ca_file in [slapos] names who signs the master's certificate; --insecure takes any"
-	case errors.Is(err, slap.ErrUnreachable):
+	case errors.Is(err, proto.ErrUnreachable):
 		e.Kind, e.Hint = compute.ErrUnavailable, "is master_url right, and does the master run?"
-	case errors.Is(err, slap.ErrUnwritable):
+	case errors.Is(err, proto.ErrUnwritable):
 		e.Kind = compute.ErrInvalid
 	}
 	return e
@@ -189,7 +189,7 @@ func (s *Slapos) Configuration() (*cfg.Client, error) {
 }
 
 // master is the client of the master that the file names.
-func (s *Slapos) master() (*slap.Client, error) {
+func (s *Slapos) master() (*proto.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
@@ -197,7 +197,7 @@ func (s *Slapos) master() (*slap.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client, err = slap.NewClient(slap.Options{
+	s.client, err = proto.NewClient(proto.Options{
 		URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure,
 	})
 	if err != nil {
@@ -321,7 +321,7 @@ func (s *Slapos) found(cmd *cobra.Command, kind, field, beside string) (out cli.
 	defer master.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), slaposPatience)
 	defer cancel()
-	all, err := master.Search(ctx, slap.Query{Kind: kind}, field, beside)
+	all, err := master.Search(ctx, proto.Query{Kind: kind}, field, beside)
 	if err != nil {
 		return nil
 	}

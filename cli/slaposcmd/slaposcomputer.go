@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // computerView is a computer in `slapos computer list --json`.
@@ -122,7 +122,7 @@ func (s *Slapos) computerList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Search(ctx, slap.Query{Kind: computerKind}, "title", "reference")
+	all, err := master.Search(ctx, proto.Query{Kind: computerKind}, "title", "reference")
 	if err != nil {
 		return err
 	}
@@ -153,9 +153,9 @@ func (s *Slapos) computerInfo(ctx context.Context, reference string) error {
 		return s.notKnown("computer", reference, "hostler slapos computer list shows all")
 	}
 	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
-	var software, instances slap.Listing
-	of := &slap.Call{Computer: reference}
-	for name, to := range map[string]*slap.Listing{
+	var software, instances proto.Listing
+	of := &proto.Call{Computer: reference}
+	for name, to := range map[string]*proto.Listing{
 		"slapos.allDocs.v0.compute_node_software_installation_list": &software,
 		"slapos.allDocs.v0.compute_node_instance_list":              &instances,
 	} {
@@ -268,13 +268,13 @@ func (s *Slapos) computerToken(ctx context.Context, of []string) error {
 		return err
 	}
 	token, err := master.ComputerTokenFor(ctx, strings.Join(of, ""))
-	if errors.Is(err, slap.ErrNotFound) && len(of) > 0 {
+	if errors.Is(err, proto.ErrNotFound) && len(of) > 0 {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"),
 			Hint: "its administrator, or generateComputerCertificate, gives another certificate",
 		}
 	}
-	if errors.Is(err, slap.ErrNotFound) {
+	if errors.Is(err, proto.ErrNotFound) {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"),
 			Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is",

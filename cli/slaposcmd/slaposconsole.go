@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/console"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -147,7 +147,7 @@ func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan erro
 		defer close(lines)
 		defer close(failed) // before lines is
 		scanner := bufio.NewScanner(in)
-		scanner.Buffer(nil, slap.MaxSize)
+		scanner.Buffer(nil, proto.MaxSize)
 		for scanner.Scan() {
 			select {
 			case lines <- scanner.Text():
@@ -205,7 +205,7 @@ func consoleText(v any) (string, error) {
 	case console.Func:
 		return "<function>", nil
 	}
-	text, err := slap.Text(slap.List{v})
+	text, err := proto.Text(proto.List{v})
 	if err != nil {
 		return "", err
 	}
@@ -224,7 +224,7 @@ func (s *Slapos) consoleSupply(ctx context.Context, a console.Arguments) (any, e
 		return nil, errors.New("software_release, computer_guid and state are texts")
 	}
 	if state == "" {
-		state = slap.Available
+		state = proto.Available
 	}
 	if url, err = s.release(ctx, url); err != nil {
 		return nil, err
@@ -240,7 +240,7 @@ func (s *Slapos) consoleRequest(ctx context.Context, a console.Arguments) (any, 
 	if err != nil {
 		return nil, err
 	}
-	q := &slap.Request{}
+	q := &proto.Request{}
 	for name, to := range map[string]*string{
 		"software_release": &q.Release, "partition_reference": &q.Title, "software_type": &q.Type, "state": &q.State,
 	} {
@@ -250,8 +250,8 @@ func (s *Slapos) consoleRequest(ctx context.Context, a console.Arguments) (any, 
 		}
 		*to = text
 	}
-	for name, to := range map[string]*slap.Dictionary{"partition_parameter_kw": &q.Parameters, "filter_kw": &q.Filter} {
-		d, ok := got[name].(slap.Dictionary)
+	for name, to := range map[string]*proto.Dictionary{"partition_parameter_kw": &q.Parameters, "filter_kw": &q.Filter} {
+		d, ok := got[name].(proto.Dictionary)
 		if !ok && got[name] != nil {
 			return nil, fmt.Errorf("%s is a dictionary", name)
 		}
@@ -285,7 +285,7 @@ func (s *Slapos) consoleInformation(ctx context.Context, a console.Arguments) (a
 	if form == nil {
 		return nil, fmt.Errorf("the master knows no service %q", title)
 	}
-	d := slap.Dictionary{}
+	d := proto.Dictionary{}
 	for name, v := range form {
 		if text, ok := v.(string); ok {
 			d[name] = text
@@ -295,7 +295,7 @@ func (s *Slapos) consoleInformation(ctx context.Context, a console.Arguments) (a
 }
 
 // consolePartition is what a request returns.
-type consolePartition struct{ n *slap.Instance }
+type consolePartition struct{ n *proto.Instance }
 
 func (p consolePartition) String() string {
 	return fmt.Sprintf("<instance in %s of %s, %s>", p.n.Partition, p.n.Computer, p.n.State)
@@ -353,7 +353,7 @@ func (c consoleSystem) Member(name string) (any, bool) {
 	if len(c) == 0 {
 		c = consoleSystem{""}
 	}
-	argv := make(slap.List, len(c))
+	argv := make(proto.List, len(c))
 	for i, arg := range c {
 		argv[i] = arg
 	}

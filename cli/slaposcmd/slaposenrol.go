@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/enrol"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -367,7 +367,7 @@ create_tap = %t
 // writeNode writes a node's files beside the directory, and puts it in its place when it is whole;
 // what was there goes out of the way, to a name that is returned. The master's authorities, in the
 // file ca, come along.
-func writeNode(dir, file, config string, pair *slap.Certificate, ca string) (moved string, err error) {
+func writeNode(dir, file, config string, pair *proto.Certificate, ca string) (moved string, err error) {
 	var authorities []byte
 	if ca != "" {
 		if authorities, err = os.ReadFile(ca); err != nil {

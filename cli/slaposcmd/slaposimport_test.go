@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // oldProxy is a database of slapproxy with an instance whose requester is gone.
@@ -96,12 +96,12 @@ func TestSlaposProxyImport(t *testing.T) {
 		t.Errorf("started on the old one: %v", err)
 	}
 	url, end := proxied(t, file, &slaposProxy{})
-	c, err := slap.NewClient(slap.Options{URL: url})
+	c, err := proto.NewClient(proto.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	n, err := c.Request(t.Context(), &slap.Request{Title: "Größe", Release: "u", Parameters: slap.Dictionary{"a": "b"}})
+	n, err := c.Request(t.Context(), &proto.Request{Title: "Größe", Release: "u", Parameters: proto.Dictionary{"a": "b"}})
 	if err != nil || n.Partition != "part1" {
 		t.Errorf("%+v, %v", n, err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Exit statuses of the commands of a node.
@@ -287,8 +287,8 @@ func (n *NodeCommand) begin(ctx context.Context) (end func(), err error) {
 }
 
 // newClient makes a client of the node's master.
-func (n *NodeCommand) newClient() (*slap.Client, error) {
-	c, err := slap.NewClient(slap.Options{
+func (n *NodeCommand) newClient() (*proto.Client, error) {
+	c, err := proto.NewClient(proto.Options{
 		URL: n.Node.Master, CertFile: n.Node.CertFile, KeyFile: n.Node.KeyFile, CAFile: n.Node.CAFile,
 		Insecure: n.insecure,
 	})

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/slapos/node/software"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Releases builds what the master wants.
@@ -56,7 +56,7 @@ func (n *NodeCommand) softwarePass(ctx context.Context, o softwarePass) error {
 		for _, r := range c.Releases {
 			v := slaposReleaseView{Release: r.URL, State: r.State, Directory: b.Dir(r.URL), Completed: b.Done(r.URL)}
 			if v.State == "" {
-				v.State = slap.Available
+				v.State = proto.Available
 			}
 			if i := slices.IndexFunc(failed, func(f software.Failed) bool { return f.URL == r.URL }); i >= 0 {
 				v.Error = software.Brief(failed[i].Err)

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // masterProgram starts hostler as a master that knows who asks, with more in its section.
@@ -61,7 +61,7 @@ func masterProgram(t *testing.T, mode, more string) *guarded {
 // see asks for what an instance at an address shows, with somebody's certificate.
 func (g *guarded) see(who, host string) (int, string) {
 	g.t.Helper()
-	config, err := slap.TLS(filepath.Join(g.dir, who+".crt"), filepath.Join(g.dir, who+".key"), filepath.Join(g.dir, "ca", "ca.crt"))
+	config, err := proto.TLS(filepath.Join(g.dir, who+".crt"), filepath.Join(g.dir, who+".key"), filepath.Join(g.dir, "ca", "ca.crt"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -117,13 +117,13 @@ func innerAddresses(t *testing.T) (out []string) {
 }
 
 // saying is a configuration of a computer whose one partition has some addresses.
-func saying(guid string, addresses ...string) slap.Dictionary {
+func saying(guid string, addresses ...string) proto.Dictionary {
 	c := configuration(guid)
-	var list slap.List
+	var list proto.List
 	for _, ip := range addresses {
-		list = append(list, slap.Dictionary{"addr": ip, "netmask": "255.255.255.255"})
+		list = append(list, proto.Dictionary{"addr": ip, "netmask": "255.255.255.255"})
 	}
-	c["partition_list"].(slap.List)[0].(slap.Dictionary)["address_list"] = list
+	c["partition_list"].(proto.List)[0].(proto.Dictionary)["address_list"] = list
 	return c
 }
 
@@ -138,7 +138,7 @@ func TestSlaposMasterLeadsNowhereWithin(t *testing.T) {
 		if err := g.as("COMP-1").Configure(t.Context(), saying("COMP-1", inner...)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := g.as("ann").Request(t.Context(), &slap.Request{Title: "mine", Release: "u"}); err != nil {
+		if _, err := g.as("ann").Request(t.Context(), &proto.Request{Title: "mine", Release: "u"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, ip := range inner {
@@ -166,7 +166,7 @@ func TestSlaposMasterLeadsToOnesOwn(t *testing.T) {
 	if status, text := g.see("ann", at); status != http.StatusForbidden || !strings.Contains(text, "No partition of yours") {
 		t.Errorf("before anything is hers: %d %s", status, text)
 	}
-	if _, err := g.as("ann").Request(t.Context(), &slap.Request{Title: "mine", Release: "u"}); err != nil {
+	if _, err := g.as("ann").Request(t.Context(), &proto.Request{Title: "mine", Release: "u"}); err != nil {
 		t.Fatal(err)
 	}
 	for who, want := range map[string]int{"ann": 200, "root": 200, "COMP-1": 200, "bob": 403, "COMP-2": 403} {
@@ -191,7 +191,7 @@ func TestSlaposPanelForThisMachine(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	open, err := slap.NewClient(slap.Options{URL: url})
+	open, err := proto.NewClient(proto.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}

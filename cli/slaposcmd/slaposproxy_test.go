@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // proxied starts a master by a file, and returns its URL and what ends it, which returns its error.
@@ -82,35 +82,35 @@ func proxyConfiguration(t *testing.T, text string) string {
 func TestSlaposProxyStart(t *testing.T) {
 	file := proxyConfiguration(t, proxyFile)
 	url, end := proxied(t, file, &slaposProxy{})
-	client := func() *slap.Client {
+	client := func() *proto.Client {
 		t.Helper()
-		c, err := slap.NewClient(slap.Options{URL: url})
+		c, err := proto.NewClient(proto.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
 	c := client()
-	err := c.Configure(t.Context(), slap.Dictionary{"reference": "COMP-1", "address": "::1", "netmask": "", "partition_list": slap.List{
-		slap.Dictionary{
-			"reference": "slappart0", "tap": slap.Dictionary{"name": "tap0"},
-			"address_list": slap.List{slap.Dictionary{"addr": "10.0.0.1", "netmask": "255.255.255.255"}},
+	err := c.Configure(t.Context(), proto.Dictionary{"reference": "COMP-1", "address": "::1", "netmask": "", "partition_list": proto.List{
+		proto.Dictionary{
+			"reference": "slappart0", "tap": proto.Dictionary{"name": "tap0"},
+			"address_list": proto.List{proto.Dictionary{"addr": "10.0.0.1", "netmask": "255.255.255.255"}},
 		}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &slap.Request{Title: "Größe", Release: "https://software.example/demo/software.cfg", Parameters: slap.Dictionary{"a": "<&>"}}
+	q := &proto.Request{Title: "Größe", Release: "https://software.example/demo/software.cfg", Parameters: proto.Dictionary{"a": "<&>"}}
 	n, err := c.Request(t.Context(), q)
 	if err != nil || n.Partition != "slappart0" || n.Parameters["a"] != "<&>" {
 		t.Fatalf("%+v, %v", n, err)
 	}
-	if _, err := c.Request(t.Context(), &slap.Request{Title: "second", Release: "r"}); !errors.Is(err, slap.ErrNotFound) ||
+	if _, err := c.Request(t.Context(), &proto.Request{Title: "second", Release: "r"}); !errors.Is(err, proto.ErrNotFound) ||
 		!strings.Contains(err.Error(), "all 1 partitions of COMP-1 are in use") {
 		t.Errorf("without room: %v", err)
 	}
 	if _, err := c.Request(
-		t.Context(), &slap.Request{Title: "far", Release: "https://software.example/elsewhere/software.cfg"},
-	); err == nil || errors.Is(err, slap.ErrNotFound) {
+		t.Context(), &proto.Request{Title: "far", Release: "https://software.example/elsewhere/software.cfg"},
+	); err == nil || errors.Is(err, proto.ErrNotFound) {
 		t.Errorf("to a master that is not there: %v", err)
 	}
 	if all, err := c.Releases(t.Context(), "demo"); err != nil || len(all) != 2 || !strings.Contains(all[0], "/demo/") {

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/parameter"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // requestView is what `slapos request` prints with --json.
@@ -82,7 +82,7 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 	of := func(words ...string) cobra.CompletionFunc {
 		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
 	}
-	_ = cmd.RegisterFlagCompletionFunc("state", of(slap.Started, slap.Stopped, slap.Destroyed))
+	_ = cmd.RegisterFlagCompletionFunc("state", of(proto.Started, proto.Stopped, proto.Destroyed))
 	_ = cmd.RegisterFlagCompletionFunc("force-serialisation", of(parameter.XML, parameter.JSON))
 	_ = cmd.RegisterFlagCompletionFunc("parameters", of())
 	_ = cmd.RegisterFlagCompletionFunc("type", of("default"))
@@ -103,13 +103,13 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 
 // request asks for an instance and says what came of it.
 func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking) error {
-	if o.state != "" && !slices.Contains([]string{slap.Started, slap.Stopped, slap.Destroyed}, o.state) {
+	if o.state != "" && !slices.Contains([]string{proto.Started, proto.Stopped, proto.Destroyed}, o.state) {
 		return fault.Invalid("", "--state %s: started, stopped or destroyed", o.state)
 	}
 	if o.form != "" && o.form != parameter.XML && o.form != parameter.JSON {
 		return fault.Invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
 	}
-	q := &slap.Request{Title: title, Type: o.kind, State: o.state, Shared: o.shared}
+	q := &proto.Request{Title: title, Type: o.kind, State: o.state, Shared: o.shared}
 	var err error
 	if q.Filter, err = parameter.Pairs(o.node); err != nil {
 		return fault.Invalid("", "--node: %w", err)
@@ -128,7 +128,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 	v := requestView{Title: title, Release: q.Release, Type: cmp.Or(o.kind, "default"), Shared: o.shared}
 	n, err := master.Request(ctx, q)
 	switch {
-	case errors.Is(err, slap.ErrNotReady):
+	case errors.Is(err, proto.ErrNotReady):
 		s.Warn("The instance is requested and not ready yet. Give the same command again in a while.")
 		if s.A.JSON {
 			if err := s.A.PrintJSON(v); err != nil {
@@ -136,7 +136,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 			}
 		}
 		return term.Exit(slaposNotYet)
-	case errors.Is(err, slap.ErrNotFound):
+	case errors.Is(err, proto.ErrNotFound):
 		return s.noPlace(err)
 	case err != nil:
 		return err
@@ -150,7 +150,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 			v.State = host.State
 		}
 	}
-	v.State = cmp.Or(v.State, slap.Started)
+	v.State = cmp.Or(v.State, proto.Started)
 	if v.Connection, err = texts(n.Connection); err != nil {
 		return err
 	}
@@ -166,7 +166,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 
 // noPlace is the error of a request that the master turned down.
 func (s *Slapos) noPlace(err error) error {
-	var e *slap.Error
+	var e *proto.Error
 	if errors.As(err, &e) && e.Reason != "" {
 		return &compute.Error{
 			Kind: compute.ErrNoCapacity, Err: fmt.Errorf("the master turned it down: %s", e.Reason),
@@ -177,13 +177,13 @@ func (s *Slapos) noPlace(err error) error {
 }
 
 // prepare puts parameters into a request, and looks whether the software wants them so.
-func (s *Slapos) prepare(ctx context.Context, q *slap.Request, o *slaposAsking) (err error) {
+func (s *Slapos) prepare(ctx context.Context, q *proto.Request, o *slaposAsking) (err error) {
 	if q.Parameters, err = parameter.Pairs(o.pairs); err != nil {
 		return fault.Invalid("", "--parameters: %w", err)
 	}
 	// a state alone changes no parameters
 	about := len(o.pairs) > 0 || o.file != "" || o.state == ""
-	check := about && o.state != slap.Destroyed && !o.uncheckable
+	check := about && o.state != proto.Destroyed && !o.uncheckable
 	l := &parameter.Loader{}
 	var release *parameter.Release
 	if check {
@@ -264,10 +264,10 @@ func variants(r *parameter.Release) string {
 }
 
 // texts are parameters as the texts as which a master keeps them.
-func texts(d slap.Dictionary) (map[string]string, error) {
+func texts(d proto.Dictionary) (map[string]string, error) {
 	m := make(map[string]string, len(d))
 	for name, v := range d {
-		text, err := slap.Text(v)
+		text, err := proto.Text(v)
 		if err != nil {
 			return nil, err
 		}
@@ -281,8 +281,8 @@ func texts(d slap.Dictionary) (map[string]string, error) {
 const parametersWidth = 80
 
 // shownParameters are parameters as SlapOS's own command shows them.
-func shownParameters(d slap.Dictionary) string {
-	text, err := slap.Text(d)
+func shownParameters(d proto.Dictionary) string {
+	text, err := proto.Text(d)
 	if err != nil {
 		return err.Error()
 	}
@@ -291,7 +291,7 @@ func shownParameters(d slap.Dictionary) string {
 	}
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(d)) {
-		one, err := slap.Text(slap.Dictionary{name: d[name]})
+		one, err := proto.Text(proto.Dictionary{name: d[name]})
 		if err != nil {
 			return err.Error()
 		}

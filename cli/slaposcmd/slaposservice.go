@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // serviceListedView is a service in `slapos service list --json`.
@@ -117,7 +117,7 @@ func (s *Slapos) serviceList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Search(ctx, slap.Query{Kind: treeKind}, "title", "url_string")
+	all, err := master.Search(ctx, proto.Query{Kind: treeKind}, "title", "url_string")
 	if err != nil {
 		return err
 	}
@@ -138,12 +138,12 @@ func (s *Slapos) form(ctx context.Context, kind, by, value string) (map[string]a
 	if err != nil {
 		return nil, err
 	}
-	found, err := master.Search(ctx, slap.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
+	found, err := master.Search(ctx, proto.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
 	form, err := master.Form(ctx, field(found[0], "relative_url"))
-	if errors.Is(err, slap.ErrNotFound) {
+	if errors.Is(err, proto.ErrNotFound) {
 		return nil, nil // gone in between
 	} else if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func (s *Slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	case float64:
 		v.Shared = shared != 0
 	}
-	parameters, err := slap.ParseParameters(field(got, "text_content"))
+	parameters, err := proto.ParseParameters(field(got, "text_content"))
 	if err != nil {
 		return fmt.Errorf("parameters of %s: %w", title, err)
 	}
@@ -210,7 +210,7 @@ func (s *Slapos) serviceInfo(ctx context.Context, title string, news bool) error
 // of keys and values.
 func connectionOf(v any) (map[string]string, error) {
 	if text, ok := v.(string); ok {
-		d, err := slap.ParseParameters(text)
+		d, err := proto.ParseParameters(text)
 		if err != nil {
 			return nil, err
 		}
@@ -231,8 +231,8 @@ func trouble(told string) string { return strings.TrimSpace(strings.TrimPrefix(t
 
 // serviceStatus is what was last heard of an instance, in a word and in the master's own.
 func (s *Slapos) serviceStatus(ctx context.Context, title string) (word, told string, err error) {
-	var tree slap.Document
-	err = s.client.Call(ctx, "slapos.get.v0.instance_tree", &slap.Call{Title: title}, &tree)
+	var tree proto.Document
+	err = s.client.Call(ctx, "slapos.get.v0.instance_tree", &proto.Call{Title: title}, &tree)
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", "", err

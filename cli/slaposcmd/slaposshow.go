@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // slaposShownView is what `slapos proxy show` prints with --json.
@@ -187,7 +187,7 @@ const shownAtOnce = 1000
 
 // addComputer adds a computer and what is on it. One that nobody has formatted only has what is
 // wanted there.
-func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slap.ComputerRecord, o *slaposShow) error {
+func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *proto.ComputerRecord, o *slaposShow) error {
 	c, err := m.Computers.Computer(ctx, master.Anybody, record.GUID)
 	if err != nil {
 		return err
@@ -214,7 +214,7 @@ func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, rec
 }
 
 // add adds a partition, and the shared instances in it.
-func (v *slaposShownView) add(p *slap.Partition, o *slaposShow) {
+func (v *slaposShownView) add(p *proto.Partition, o *slaposShow) {
 	if o.partitions || o.params {
 		one := slaposShownPartition{Computer: p.Computer, Partition: p.ID}
 		if p.Release != "" {

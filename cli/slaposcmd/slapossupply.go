@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // supplyView is what `slapos supply` and `slapos remove` print with --json.
@@ -21,13 +21,13 @@ func newSlaposSupply(s *Slapos) *cobra.Command {
 
 URL is that of the release, an alias of [slapconsole], or product.NAME for the best release of a product.`,
 		"  hostler slapos supply https://software.example/demo/software.cfg COMP-1\n  hostler slapos supply product.demo COMP-1",
-		slap.Available, "Requesting software installation of %s...")
+		proto.Available, "Requesting software installation of %s...")
 }
 
 func newSlaposRemove(s *Slapos) *cobra.Command {
 	return s.supplying("remove URL NODE", "Have a software release removed from a computer",
 		`Ask the master to have a software release no more on a computer. The computer's node removes it once no instance there uses it.`,
-		"  hostler slapos remove https://software.example/demo/software.cfg COMP-1", slap.Destroyed,
+		"  hostler slapos remove https://software.example/demo/software.cfg COMP-1", proto.Destroyed,
 		"Requesting deletion of %s Software Release...")
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // guarded is a master that wants certificates, and the directory in which they are.
@@ -53,13 +53,13 @@ func (g *guarded) certificate(of, name string, o *slaposCertificate) error {
 }
 
 // as is a client with somebody's certificate; "": with none.
-func (g *guarded) as(name string) *slap.Client {
+func (g *guarded) as(name string) *proto.Client {
 	g.t.Helper()
-	o := slap.Options{URL: g.url, CAFile: filepath.Join(g.dir, "ca", "ca.crt")}
+	o := proto.Options{URL: g.url, CAFile: filepath.Join(g.dir, "ca", "ca.crt")}
 	if name != "" {
 		o.CertFile, o.KeyFile = filepath.Join(g.dir, name+".crt"), filepath.Join(g.dir, name+".key")
 	}
-	c, err := slap.NewClient(o)
+	c, err := proto.NewClient(o)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -67,14 +67,14 @@ func (g *guarded) as(name string) *slap.Client {
 	return c
 }
 
-func configuration(guid string) slap.Dictionary {
-	return slap.Dictionary{"reference": guid, "address": "::1", "netmask": "", "partition_list": slap.List{
-		slap.Dictionary{"reference": "slappart0", "tap": slap.Dictionary{"name": "tap0"}, "address_list": slap.List{}}}}
+func configuration(guid string) proto.Dictionary {
+	return proto.Dictionary{"reference": guid, "address": "::1", "netmask": "", "partition_list": proto.List{
+		proto.Dictionary{"reference": "slappart0", "tap": proto.Dictionary{"name": "tap0"}, "address_list": proto.List{}}}}
 }
 
 func denies(t *testing.T, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, slap.ErrDenied) {
+	if !errors.Is(err, proto.ErrDenied) {
 		t.Errorf("%s: %v", what, err)
 	}
 }
@@ -105,7 +105,7 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	}
 	denies(t, "another's computer", node.Configure(ctx, configuration("COMP-2")))
 	denies(t, "a user's computer", ann.Configure(ctx, configuration("COMP-1")))
-	n, err := ann.Request(ctx, &slap.Request{Title: "mine", Release: "u"})
+	n, err := ann.Request(ctx, &proto.Request{Title: "mine", Release: "u"})
 	if err != nil || n.Computer != "COMP-1" {
 		t.Fatalf("%+v, %v", n, err)
 	}
@@ -117,11 +117,11 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	if c, err := node.Computer(ctx, "COMP-1"); err != nil || c.Partitions[0].Title != "mine" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	denies(t, "another's supply", bob.Supply(ctx, "u", "COMP-1", slap.Available))
-	if err := root.Supply(ctx, "u", "COMP-1", slap.Available); err != nil {
+	denies(t, "another's supply", bob.Supply(ctx, "u", "COMP-1", proto.Available))
+	if err := root.Supply(ctx, "u", "COMP-1", proto.Available); err != nil {
 		t.Error(err)
 	}
-	_, err = g.as("COMP-2").ReportInstance(ctx, "COMP-1", "slappart0", slap.Started)
+	_, err = g.as("COMP-2").ReportInstance(ctx, "COMP-1", "slappart0", proto.Started)
 	denies(t, "another's instance", err)
 
 	// An instance has its own, and the node another of its computer's.
@@ -141,7 +141,7 @@ func TestSlaposProxyCertificates(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := g.as("instance").SetConnection(ctx, "COMP-1", "slappart0", "", slap.Dictionary{"url": "x"}); err != nil {
+	if err := g.as("instance").SetConnection(ctx, "COMP-1", "slappart0", "", proto.Dictionary{"url": "x"}); err != nil {
 		t.Error(err)
 	}
 	_, err = g.as("instance").Computer(ctx, "COMP-1")

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/enrol"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // token is one that the command prints for a certificate.
@@ -30,13 +30,13 @@ func (g *guarded) token(of, name string, o *slaposCertificate) string {
 }
 
 // by is a client by a configuration that a command has written.
-func (g *guarded) by(file, section string) *slap.Client {
+func (g *guarded) by(file, section string) *proto.Client {
 	g.t.Helper()
 	f, err := cfg.Read(file)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	o := slap.Options{}
+	o := proto.Options{}
 	for key, to := range map[string]*string{"master_url": &o.URL, "master_ca_file": &o.CAFile} {
 		if *to, err = f.Text("slapos", key); err != nil || *to == "" {
 			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
@@ -47,7 +47,7 @@ func (g *guarded) by(file, section string) *slap.Client {
 			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
 		}
 	}
-	c, err := slap.NewClient(o)
+	c, err := proto.NewClient(o)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestSlaposEnrolled(t *testing.T) {
 			t.Error(err)
 		}
 		denies(t, "another computer", speaks.Configure(ctx, configuration("COMP-1")))
-		err = ann.Supply(ctx, "u", guid, slap.Available)
+		err = ann.Supply(ctx, "u", guid, proto.Available)
 		if node.token != "" {
 			denies(t, "a computer that is nobody's", err)
 			err = g.certificate("computer", guid, &slaposCertificate{revoke: true})
@@ -159,7 +159,7 @@ func TestSlaposEnrolled(t *testing.T) {
 // everything, who shows one what that one may.
 func TestSlaposOptional(t *testing.T) {
 	g, ctx := newGuarded(t, "optional"), t.Context()
-	plain, err := slap.NewClient(slap.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})
+	plain, err := proto.NewClient(proto.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,12 +188,12 @@ func TestSlaposServiceWithoutPlace(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c, err := slap.NewClient(slap.Options{URL: url})
+	c, err := proto.NewClient(proto.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Request(t.Context(), &slap.Request{Title: "late", Release: "u"}); !errors.Is(err, slap.ErrNotFound) {
+	if _, err := c.Request(t.Context(), &proto.Request{Title: "late", Release: "u"}); !errors.Is(err, proto.ErrNotFound) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "client.cfg")

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // What a node last said is wrong with an instance, or with a release, is shown where people look:
@@ -21,7 +21,7 @@ func TestSlaposTrouble(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c, err := slap.NewClient(slap.Options{URL: url})
+	c, err := proto.NewClient(proto.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +34,8 @@ func TestSlaposTrouble(t *testing.T) {
 		}
 	}
 	must(c.Configure(ctx, configuration("COMP-1")))
-	must(c.Supply(ctx, "/no/such", "COMP-1", slap.Available))
-	made, err := c.Request(ctx, &slap.Request{Title: "two", Release: "/no/such", Filter: slap.Dictionary{"computer_guid": "COMP-1"}})
+	must(c.Supply(ctx, "/no/such", "COMP-1", proto.Available))
+	made, err := c.Request(ctx, &proto.Request{Title: "two", Release: "/no/such", Filter: proto.Dictionary{"computer_guid": "COMP-1"}})
 	must(err)
 	show := func(words ...string) (out map[string]any) {
 		t.Helper()
@@ -71,7 +71,7 @@ func TestSlaposTrouble(t *testing.T) {
 		want) {
 		t.Errorf("without its software\n%s", text)
 	}
-	must(c.ReportRelease(ctx, "/no/such", "COMP-1", slap.Available))
+	must(c.ReportRelease(ctx, "/no/such", "COMP-1", proto.Available))
 	must(c.ReportInstanceError(ctx, made.Computer, made.Partition, "", "promise p failed"))
 	if v := show("service", "info", "two"); v["status"] != "red" || v["error"] != "promise p failed" {
 		t.Errorf("with an error %v", v)
@@ -80,7 +80,7 @@ func TestSlaposTrouble(t *testing.T) {
 		!strings.Contains(text, " /no/such two, failed: promise p failed\n") {
 		t.Errorf("with an error\n%s", text)
 	}
-	_, err = c.ReportInstance(ctx, made.Computer, made.Partition, slap.Started)
+	_, err = c.ReportInstance(ctx, made.Computer, made.Partition, proto.Started)
 	must(err)
 	if v := show("service", "info", "two"); v["status"] != "green" || v["error"] != nil {
 		t.Errorf("at the end %v", v)

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -34,7 +34,7 @@ type benchNode struct {
 	*machine
 	root, release string
 	config, url   string
-	client        *slap.Client
+	client        *proto.Client
 }
 
 const nodeRelease = `#!/bin/sh
@@ -89,7 +89,7 @@ func newBenchNode(b *testing.B, hostler string) *benchNode {
 		"[slapos]\ncomputer_id = COMP-1\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nroot_check = false\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
 		n.url, n.root, soft, filepath.Join(m.dir, "n/pid")), 0o644))
 	var err error
-	n.client, err = slap.NewClient(slap.Options{URL: n.url})
+	n.client, err = proto.NewClient(proto.Options{URL: n.url})
 	n.must(err)
 	b.Cleanup(n.client.Close)
 	text, err := json.Marshal(map[string]any{"computer_guid": "COMP-1", "compute_partition_list": partitions})
@@ -99,7 +99,7 @@ func newBenchNode(b *testing.B, hostler string) *benchNode {
 	if answer.Body.Close(); answer.StatusCode != http.StatusOK {
 		b.Fatal(answer.Status)
 	}
-	n.must(n.client.Supply(b.Context(), n.release, "COMP-1", slap.Available))
+	n.must(n.client.Supply(b.Context(), n.release, "COMP-1", proto.Available))
 	b.Cleanup(func() {
 		_, _ = n.command("slapos", "node", "stop", "all", "--cfg", n.config).CombinedOutput()
 		if pid, err := n.supervisor(); err == nil {
@@ -193,7 +193,7 @@ func BenchmarkNode(b *testing.B) {
 	ctx := b.Context()
 	ask := func(i int) {
 		b.Helper()
-		_, err := n.client.Request(ctx, &slap.Request{Title: fmt.Sprint("i", i), Release: n.release, State: slap.Started})
+		_, err := n.client.Request(ctx, &proto.Request{Title: fmt.Sprint("i", i), Release: n.release, State: proto.Started})
 		n.must(err)
 	}
 	for i := range nodePartitions {

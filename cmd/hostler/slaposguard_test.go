@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/enrol"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // slaposYard is a controller that is a master, by TLS with certificates of its own authority.
@@ -79,7 +79,7 @@ func newSlaposYard(t *testing.T, files map[string]string) *slaposYard {
 }
 
 // ask makes a request, with a certificate or a token or neither.
-func (y *slaposYard) ask(show *slap.Certificate, token, method, path string, form url.Values) (int, string) {
+func (y *slaposYard) ask(show *proto.Certificate, token, method, path string, form url.Values) (int, string) {
 	y.t.Helper()
 	config := &tls.Config{RootCAs: y.roots}
 	if show != nil {
@@ -146,9 +146,9 @@ func TestSlaposProjects(t *testing.T) {
 	if _, guid, err := web(annToken).Computer(t.Context(), "build1"); err != nil || !strings.HasPrefix(guid, "COMP-") {
 		t.Error(guid, err)
 	}
-	xml, err := slap.Marshal(slap.Dictionary{"reference": "COMP-1", "address": "", "netmask": "", "partition_list": slap.List{
-		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}},
-		slap.Dictionary{"reference": "p1", "tap": slap.Dictionary{"name": "t"}, "address_list": slap.List{}}}})
+	xml, err := proto.Marshal(proto.Dictionary{"reference": "COMP-1", "address": "", "netmask": "", "partition_list": proto.List{
+		proto.Dictionary{"reference": "p0", "tap": proto.Dictionary{"name": "t"}, "address_list": proto.List{}},
+		proto.Dictionary{"reference": "p1", "tap": proto.Dictionary{"name": "t"}, "address_list": proto.List{}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestSlaposProjects(t *testing.T) {
 	const ask = "/slapos/requestComputerPartition"
 	for _, c := range []struct {
 		what, token    string
-		show           *slap.Certificate
+		show           *proto.Certificate
 		title, release string
 		status         int
 		said           string

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // boxed is a machine that can be switched off: processes of a name space of their own, whose first
@@ -106,7 +106,7 @@ func TestSlaposReboot(t *testing.T) {
 		),
 	)
 	ask := func(v string) {
-		r.Ask(&slap.Request{Title: "demo", Release: "/r", State: slap.Started, Parameters: slap.Dictionary{"v": v}})
+		r.Ask(&proto.Request{Title: "demo", Release: "/r", State: proto.Started, Parameters: proto.Dictionary{"v": v}})
 	}
 	ask("1")
 	ran := func(starts, jobs int) string {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A controller with [slap] is a master for those whom it knows, and for nobody else.
@@ -95,7 +95,7 @@ func TestSlaposServed(t *testing.T) {
 		"slapos.put.v0.compute_node_format",
 		`{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "ip_list": []}]}`,
 	)
-	post(slap.NodeReportName, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
+	post(proto.NodeReportName, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
 		{"name": "c-on-watch", "state": "EXITED"}], "promise_list": [{"name": "check", "failed": true, "text": "no answer"}]}]}`)
 	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) ||
 		!strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {
@@ -159,8 +159,8 @@ func TestSlaposServedCertificates(t *testing.T) {
 	}
 	admin := strings.TrimSpace(string(secret))
 	status, body := ask(nil, http.MethodPost, "/slapos/generateComputerCertificate", "computer_id=COMP-1", admin)
-	v, err := slap.Unmarshal([]byte(body))
-	pair, ok := v.(slap.Dictionary)
+	v, err := proto.Unmarshal([]byte(body))
+	pair, ok := v.(proto.Dictionary)
 	if status != http.StatusOK || err != nil || !ok {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -169,7 +169,7 @@ func TestSlaposServedCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	format := func(guid string) string {
-		text, err := slap.Marshal(slap.Dictionary{"reference": guid, "address": "", "netmask": "", "partition_list": slap.List{}})
+		text, err := proto.Marshal(proto.Dictionary{"reference": guid, "address": "", "netmask": "", "partition_list": proto.List{}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/node/standalone"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestSlaposStandaloneCalls is what a program does with a SlapOS of its own: software and instances
@@ -80,12 +80,12 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	write("install", "#!/bin/sh\nexit 0\n")
 	do(s.WaitForSoftware(ctx, standalone.WaitOptions{}))
 
-	q := &slap.Request{Title: "web", Release: release}
+	q := &proto.Request{Title: "web", Release: release}
 	for _, title := range []string{"web", "second"} {
-		_, err = s.Request(ctx, &slap.Request{Title: title, Release: release})
+		_, err = s.Request(ctx, &proto.Request{Title: title, Release: release})
 		do(err)
 	}
-	if _, err := s.Request(ctx, &slap.Request{Title: "third", Release: release}); !errors.Is(err, slap.ErrNotFound) {
+	if _, err := s.Request(ctx, &proto.Request{Title: "third", Release: release}); !errors.Is(err, proto.ErrNotFound) {
 		t.Errorf("a third place: %v", err)
 	}
 	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); !errors.As(err, &failed) ||
@@ -98,7 +98,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	do(s.WaitForInstance(ctx, standalone.WaitOptions{Retries: 5}))
 	ips := map[any]bool{}
 	for _, title := range []string{"web", "second"} {
-		i, err := s.Request(ctx, &slap.Request{Title: title, Release: release})
+		i, err := s.Request(ctx, &proto.Request{Title: title, Release: release})
 		do(err)
 		ips[i.Connection["ip"]] = true
 	}
@@ -108,9 +108,9 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 
 	// More partitions, then those alone that are wanted.
 	do(s.Format(ctx, standalone.Options{Partitions: 3}))
-	_, err = s.Request(ctx, &slap.Request{Title: "third", Release: release})
+	_, err = s.Request(ctx, &proto.Request{Title: "third", Release: release})
 	do(err)
-	q.State = slap.Destroyed
+	q.State = proto.Destroyed
 	for _, title := range []string{"second", "third"} {
 		q.Title = title
 		_, err = s.Request(ctx, q)

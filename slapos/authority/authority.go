@@ -25,7 +25,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // How long certificates are good for. An authority's own must be given to all that trust it, so it
@@ -192,7 +192,7 @@ func (a *Authority) sign(c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey
 
 // Sign makes a certificate with its key, in PEM, by which somebody of that name shows who he is;
 // its serial number in hexadecimal digits, which no other has; and until when it is good.
-func (a *Authority) Sign(name string) (pair slap.Certificate, serial string, until time.Time, err error) {
+func (a *Authority) Sign(name string) (pair proto.Certificate, serial string, until time.Time, err error) {
 	c := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(forClient),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
@@ -205,7 +205,7 @@ func (a *Authority) Sign(name string) (pair slap.Certificate, serial string, unt
 	if err != nil {
 		return pair, "", until, err
 	}
-	pair = slap.Certificate{Certificate: string(encode("CERTIFICATE", der)), Key: string(encode("PRIVATE KEY", private))}
+	pair = proto.Certificate{Certificate: string(encode("CERTIFICATE", der)), Key: string(encode("PRIVATE KEY", private))}
 	return pair, c.SerialNumber.Text(16), c.NotAfter.UTC().Truncate(time.Second), nil
 }
 

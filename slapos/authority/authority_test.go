@@ -16,7 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/authority"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func open(t *testing.T, dir string) *authority.Authority {
@@ -93,7 +93,7 @@ func TestOpenBad(t *testing.T) {
 }
 
 // keyPair is a certificate as a client shows it.
-func keyPair(t *testing.T, p slap.Certificate) tls.Certificate {
+func keyPair(t *testing.T, p proto.Certificate) tls.Certificate {
 	t.Helper()
 	pair, err := tls.X509KeyPair([]byte(p.Certificate), []byte(p.Key))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Options say where a directory is, and whose entries are believed.
@@ -49,7 +49,7 @@ func OpenDirectory(o Options) (*Directory, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if base.Scheme == "https" {
-		if transport.TLSClientConfig, err = slap.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
+		if transport.TLSClientConfig, err = proto.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
 			return nil, err
 		}
 	}
@@ -64,16 +64,16 @@ func (d *Directory) Close() { d.http.CloseIdleConnections() }
 
 // Entries are those of a key, as the directory orders them, and how many more there are that cannot
 // be read. A key without any is no error. Errors of the directory and of the way to it are a
-// [*slap.Error].
+// [*proto.Error].
 func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
 	body, err := d.raw(ctx, key)
-	if errors.Is(err, slap.ErrNotFound) {
+	if errors.Is(err, proto.ErrNotFound) {
 		return nil, 0, nil
 	} else if err != nil {
 		return nil, 0, err
 	}
 	if entries, odd, err = parseEntries(body, d.signers); err != nil {
-		return nil, 0, d.error(http.StatusOK, slap.ErrMalformed, err)
+		return nil, 0, d.error(http.StatusOK, proto.ErrMalformed, err)
 	}
 	return entries, odd, nil
 }
@@ -98,11 +98,11 @@ func (d *Directory) raw(ctx context.Context, key string) ([]byte, error) {
 		return nil, d.fault(ctx, err)
 	}
 	if len(body) > maxAnswer {
-		return nil, d.error(http.StatusOK, slap.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+		return nil, d.error(http.StatusOK, proto.ErrMalformed, fmt.Errorf("an answer of more than %d bytes", maxAnswer))
 	}
 	var list []json.RawMessage
 	if json.Unmarshal(body, &list) != nil {
-		return nil, d.error(http.StatusOK, slap.ErrMalformed, errors.New("the answer is no list of entries"))
+		return nil, d.error(http.StatusOK, proto.ErrMalformed, errors.New("the answer is no list of entries"))
 	}
 	return body, nil
 }
@@ -115,13 +115,13 @@ func (d *Directory) fault(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // without the URL
 	}
-	kind := slap.ErrUnreachable
+	kind := proto.ErrUnreachable
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		kind = slap.ErrUntrusted
+		kind = proto.ErrUntrusted
 	}
 	return d.error(0, kind, err)
 }
 
 func (d *Directory) error(status int, kind, err error) error {
-	return &slap.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
+	return &proto.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
 }

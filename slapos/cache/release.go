@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Where uploads fail they are tried so often, with a pause between.
@@ -205,7 +205,7 @@ func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	}
 	if err == nil {
 		if p.signature, err = sign(p.text, r.Key); err != nil {
-			err = &slap.Error{Op: "sign", Kind: slap.ErrUnwritable, Err: err}
+			err = &proto.Error{Op: "sign", Kind: proto.ErrUnwritable, Err: err}
 		}
 	}
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/cache"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // signer is a key with its certificate, as a list has it.
@@ -288,7 +288,7 @@ func TestResume(t *testing.T) {
 		len(ranges) != 3 || ranges[2] != "bytes=600000-" {
 		t.Errorf("%v, %d bytes, %q", err, got.Len(), ranges)
 	}
-	if err := store.Get(t.Context(), digest, io.Discard, 1000); !errors.Is(err, slap.ErrMalformed) {
+	if err := store.Get(t.Context(), digest, io.Discard, 1000); !errors.Is(err, proto.ErrMalformed) {
 		t.Errorf("more than may be: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -38,11 +38,11 @@ func OpenStore(o Options) (*Store, error) {
 func (s *Store) Close() { s.d.Close() }
 
 // Get writes the content of a digest, and goes on where a connection breaks, if the server can. It
-// fails with [slap.ErrNotFound] where there is none, and with [slap.ErrMalformed] where it is
+// fails with [proto.ErrNotFound] where there is none, and with [proto.ErrMalformed] where it is
 // another content or has more bytes than most; what was written is worth nothing with any error.
 func (s *Store) Get(ctx context.Context, digest string, to io.Writer, most int64) error {
 	if !isHex(digest, 128) {
-		return s.d.error(0, slap.ErrMalformed, errors.New("no digest"))
+		return s.d.error(0, proto.ErrMalformed, errors.New("no digest"))
 	}
 	hash := sha512.New()
 	var got int64
@@ -57,7 +57,7 @@ func (s *Store) Get(ctx context.Context, digest string, to io.Writer, most int64
 			return err
 		}
 		if hex.EncodeToString(hash.Sum(nil)) != digest {
-			return s.d.error(http.StatusOK, slap.ErrMalformed, errors.New("the content is not that of its digest"))
+			return s.d.error(http.StatusOK, proto.ErrMalformed, errors.New("the content is not that of its digest"))
 		}
 		return nil
 	}
@@ -97,7 +97,7 @@ func (s *Store) get(ctx context.Context, digest string, to io.Writer, from, most
 			return 0, s.d.fault(ctx, err)
 		}
 	} else if from > 0 && !strings.HasPrefix(answer.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", from)) {
-		return 0, s.d.error(answer.StatusCode, slap.ErrMalformed, errors.New("another part than was asked for"))
+		return 0, s.d.error(answer.StatusCode, proto.ErrMalformed, errors.New("another part than was asked for"))
 	}
 	resumes := from > 0 || answer.Header.Get("Accept-Ranges") == "bytes"
 	buffer := make([]byte, 256<<10)
@@ -105,7 +105,7 @@ func (s *Store) get(ctx context.Context, digest string, to io.Writer, from, most
 		read, err := answer.Body.Read(buffer)
 		late.Reset(s.d.stall)
 		if n += int64(read); from+n > most {
-			return n, s.d.error(answer.StatusCode, slap.ErrMalformed, fmt.Errorf("a content of more than %d bytes", most))
+			return n, s.d.error(answer.StatusCode, proto.ErrMalformed, fmt.Errorf("a content of more than %d bytes", most))
 		}
 		if _, err := to.Write(buffer[:read]); err != nil {
 			return n, err
@@ -132,7 +132,7 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	}
 	answer.Body.Close() // what comes is not wanted
 	err = s.d.refused(answer.StatusCode, http.StatusOK)
-	if errors.Is(err, slap.ErrNotFound) {
+	if errors.Is(err, proto.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -182,9 +182,9 @@ func (d *Directory) refused(status int, wanted ...int) error {
 	}
 	switch status {
 	case http.StatusNotFound:
-		return d.error(status, slap.ErrNotFound, nil)
+		return d.error(status, proto.ErrNotFound, nil)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return d.error(status, slap.ErrDenied, nil)
+		return d.error(status, proto.ErrDenied, nil)
 	}
-	return d.error(status, slap.ErrRefused, nil)
+	return d.error(status, proto.ErrRefused, nil)
 }

@@ -11,7 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // ErrIncomplete says that a line goes on in the next: something is open at its end.
@@ -62,7 +62,7 @@ func (a Arguments) Bind(required int, names ...string) (map[string]any, error) {
 type Console struct{ Names map[string]any }
 
 // Run does what a line says, and returns its value; nil where there is none. A value is nil, a
-// bool, string, int64, float64, [slap.List], [slap.Dictionary], a [Func] or an [Object].
+// bool, string, int64, float64, [proto.List], [proto.Dictionary], a [Func] or an [Object].
 func (c *Console) Run(ctx context.Context, line string) (any, error) {
 	p := &parser{c: c, ctx: ctx, text: line}
 	p.space()
@@ -203,13 +203,13 @@ func (p *parser) index(v any, what string, depth int) (any, error) {
 		return nil, p.odd()
 	}
 	switch v := v.(type) {
-	case slap.Dictionary:
+	case proto.Dictionary:
 		if name, ok := key.(string); ok {
 			if member, ok := v[name]; ok {
 				return member, nil
 			}
 		}
-	case slap.List:
+	case proto.List:
 		if i, ok := key.(int64); ok && i >= 0 && i < int64(len(v)) {
 			return v[i], nil
 		}
@@ -327,8 +327,8 @@ func (p *parser) quoted() (string, error) {
 	}
 }
 
-func (p *parser) list(end string, depth int) (slap.List, error) {
-	list := slap.List{}
+func (p *parser) list(end string, depth int) (proto.List, error) {
+	list := proto.List{}
 	for !p.took(end) {
 		v, err := p.value(depth + 1)
 		if err != nil {
@@ -345,8 +345,8 @@ func (p *parser) list(end string, depth int) (slap.List, error) {
 	return list, nil
 }
 
-func (p *parser) dictionary(depth int) (slap.Dictionary, error) {
-	d := slap.Dictionary{}
+func (p *parser) dictionary(depth int) (proto.Dictionary, error) {
+	d := proto.Dictionary{}
 	for !p.took("}") {
 		key, err := p.value(depth + 1)
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/console"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 type thing struct{}
@@ -30,7 +30,7 @@ func names() map[string]any {
 		if err != nil {
 			return nil, err
 		}
-		return slap.Dictionary(got), nil
+		return proto.Dictionary(got), nil
 	})}
 }
 
@@ -39,13 +39,13 @@ func TestRun(t *testing.T) {
 		"": nil, "  # nothing": nil, "import product  # is here": nil, "None": nil, "True": true, "-5": int64(-5),
 		"1.5e3": 1500.0, "url": "u", "product.kvm": "https://kvm",
 		`'it\'s' `: "it's", `"a\n\x41\u00e9\xe9\q"`: "a\nAéé\\q", `u"x"`: "x", `"""a
-b"c"""`: "a\nb\"c", "[1, 'a', [],]": slap.List{int64(1), "a", slap.List{}}, "('a',)": slap.List{"a"},
-		"{'a': {'b': [None, False]}, \"c\": url}": slap.Dictionary{"a": slap.Dictionary{"b": slap.List{nil, false}}, "c": "u"},
-		"f(1)":                           slap.Dictionary{"a": int64(1)},
-		"f( url , c = {'x':1}, b=None )": slap.Dictionary{"a": "u", "b": nil, "c": slap.Dictionary{"x": int64(1)}},
+b"c"""`: "a\nb\"c", "[1, 'a', [],]": proto.List{int64(1), "a", proto.List{}}, "('a',)": proto.List{"a"},
+		"{'a': {'b': [None, False]}, \"c\": url}": proto.Dictionary{"a": proto.Dictionary{"b": proto.List{nil, false}}, "c": "u"},
+		"f(1)":                           proto.Dictionary{"a": int64(1)},
+		"f( url , c = {'x':1}, b=None )": proto.Dictionary{"a": "u", "b": nil, "c": proto.Dictionary{"x": int64(1)}},
 		"product.get('x')":               "x", "{'a':[5]}['a'][0]": int64(5),
-		"f(f(1))":              slap.Dictionary{"a": slap.Dictionary{"a": int64(1)}},
-		"f(1,\n  b=2 # two\n)": slap.Dictionary{"a": int64(1), "b": int64(2)},
+		"f(f(1))":              proto.Dictionary{"a": proto.Dictionary{"a": int64(1)}},
+		"f(1,\n  b=2 # two\n)": proto.Dictionary{"a": int64(1), "b": int64(2)},
 	} {
 		got, err := (&console.Console{Names: names()}).Run(t.Context(), line)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {

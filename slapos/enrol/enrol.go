@@ -19,7 +19,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Web is the web side of a master, and who asks it: one with a token, or with a name and a
@@ -41,13 +41,13 @@ const (
 var ErrDenied = errors.New("denied")
 
 // Person asks for a certificate of the person whose token it is.
-func (w *Web) Person(ctx context.Context) (*slap.Certificate, error) {
+func (w *Web) Person(ctx context.Context) (*proto.Certificate, error) {
 	return w.ask(ctx, "Person_getCertificate", url.Values{})
 }
 
 // Computer asks for a new computer of a title, and returns its certificate and the reference that
 // stands in it.
-func (w *Web) Computer(ctx context.Context, title string) (*slap.Certificate, string, error) {
+func (w *Web) Computer(ctx context.Context, title string) (*proto.Certificate, string, error) {
 	pair, err := w.ask(ctx, "Person_requestComputer", url.Values{"title": {title}})
 	if err != nil {
 		return nil, "", err
@@ -65,7 +65,7 @@ func Client(settings *tls.Config) *http.Client {
 }
 
 // ask sends a form: by POST with a token, by GET with a name and a password.
-func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Certificate, error) {
+func (w *Web) ask(ctx context.Context, name string, form url.Values) (*proto.Certificate, error) {
 	base, err := url.Parse(w.URL)
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
 		return nil, errors.New("the URL of a master's web side is like https://slapos.example.com/")
@@ -107,14 +107,14 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*slap.Cert
 		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // what there is of it
 		return nil, fmt.Errorf(
 			"%s at %s: it is answered with %s: %s", name, base.Host, answer.Status,
-			cmp.Or(slap.Reason(page), "without a reason"),
+			cmp.Or(proto.Reason(page), "without a reason"),
 		)
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("%s at %s: %w", name, base.Host, err)
 	}
-	var pair slap.Certificate
+	var pair proto.Certificate
 	if err := json.Unmarshal(data, &pair); err != nil {
 		return nil, fmt.Errorf("%s at %s: the answer is not the JSON of a certificate and its key", name, base.Host)
 	}

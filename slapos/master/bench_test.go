@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // busy is a master with a computer C, whose partitions are all in use, each with parameters and
@@ -25,10 +25,10 @@ import (
 func busy(b *testing.B, partitions int) *master.Master {
 	b.Helper()
 	m := open(b, master.Options{Computer: "C"})
-	c := &slap.Configuration{Computer: "C"}
+	c := &proto.Configuration{Computer: "C"}
 	for i := range partitions {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-			Addresses: []slap.ConfiguredAddress{
+		c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
+			Addresses: []proto.ConfiguredAddress{
 				{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"},
 				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
 			}})
@@ -45,10 +45,10 @@ func busy(b *testing.B, partitions int) *master.Master {
 	return m
 }
 
-func instance(i, version int) *slap.Request {
-	return &slap.Request{
-		Title: fmt.Sprint("instance ", i), Release: demo, State: slap.Started,
-		Parameters: slap.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))},
+func instance(i, version int) *proto.Request {
+	return &proto.Request{
+		Title: fmt.Sprint("instance ", i), Release: demo, State: proto.Started,
+		Parameters: proto.Dictionary{"_": fmt.Sprintf(`{"version": %d, "text": %q}`, version, strings.Repeat("x", 700))},
 	}
 }
 
@@ -111,7 +111,7 @@ func get(path string) func(string, int64) (*http.Request, error) {
 	}
 }
 
-func post(q func(n int64) *slap.Request) func(string, int64) (*http.Request, error) {
+func post(q func(n int64) *proto.Request) func(string, int64) (*http.Request, error) {
 	return func(base string, n int64) (*http.Request, error) {
 		form, err := q(n).Form()
 		if err != nil {
@@ -213,7 +213,7 @@ func BenchmarkChange(b *testing.B) {
 			b.ReportMetric(
 				rate(
 					b, legacy.New(m, wire.Options{}), clients,
-					post(func(n int64) *slap.Request { return instance(int(n%100), int(n)) }),
+					post(func(n int64) *proto.Request { return instance(int(n%100), int(n)) }),
 				),
 				"req/s",
 			)

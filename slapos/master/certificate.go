@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // An Authority signs certificates by which others show to a master who they are; see package
@@ -17,7 +17,7 @@ import (
 type Authority interface {
 	// Sign makes one for somebody of a name, with its serial number, which no other has, and until
 	// when it is good.
-	Sign(name string) (pair slap.Certificate, serial string, until time.Time, err error)
+	Sign(name string) (pair proto.Certificate, serial string, until time.Time, err error)
 }
 
 // plainName is what may stand in a certificate: it must look the same to everybody.
@@ -45,7 +45,7 @@ func revoke(b ledger.View, holder string) error {
 		return err
 	}
 	for _, c := range all {
-		if err := b.Save(ledger.Gone(slap.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
+		if err := b.Save(ledger.Gone(proto.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
 			return err
 		}
 	}
@@ -54,7 +54,7 @@ func revoke(b ledger.View, holder string) error {
 
 // certify signs a certificate, which counts when this returns. What has run out of the same holder
 // goes.
-func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, may func(b ledger.View) error) (*slap.Certificate, error) {
+func (m *certificates) certify(ctx context.Context, c *proto.CertificateRecord, may func(b ledger.View) error) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
@@ -73,7 +73,7 @@ func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, m
 		return nil, err
 	}
 	c.Serial, c.Until = serial, until
-	if c.Of == slap.CertifiedInstance {
+	if c.Of == proto.CertifiedInstance {
 		c.Pair = pair
 	}
 	now := time.Now()
@@ -87,7 +87,7 @@ func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, m
 		}
 		for _, old := range all {
 			if now.After(old.Until) {
-				if err := b.Save(ledger.Gone(slap.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
+				if err := b.Save(ledger.Gone(proto.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
 					return err
 				}
 			}
@@ -102,8 +102,8 @@ func (m *certificates) certify(ctx context.Context, c *slap.CertificateRecord, m
 
 // ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had
 // count still. Only who may do everything gets one for a computer that is not known yet.
-func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*slap.Certificate, error) {
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
+func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*proto.Certificate, error) {
+	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
 func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) error {
@@ -128,27 +128,27 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(slap.CertifiedComputer, guid)))
+		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(proto.CertifiedComputer, guid)))
 	})
 }
 
 // UserCertificate signs a certificate of a user, who has trees and computers of his own, or may do
 // everything as an administrator.
-func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*slap.Certificate, error) {
+func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*proto.Certificate, error) {
 	return m.certify(
-		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: name, Admin: admin},
+		ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: name, Admin: admin},
 		func(ledger.View) error { return who.administers() },
 	)
 }
 
 // OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever
 // knows the users says who is one.
-func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*slap.Certificate, error) {
+func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
 		return nil, Denied("Only users get certificates of users.")
 	}
 	return m.certify(
-		ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
+		ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
 		func(ledger.View) error { return nil },
 	)
 }
@@ -162,7 +162,7 @@ func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) err
 		}
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		if err := firstOf(revoke(b, ledger.HolderOf(slap.CertifiedUser, name))); err != nil {
+		if err := firstOf(revoke(b, ledger.HolderOf(proto.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)
@@ -178,16 +178,16 @@ func (who Who) administers() error {
 
 // InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
 // out: then it is another, and the old one counts as long as it is good.
-func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap.InstanceRecord) (*slap.Certificate, error) {
+func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *proto.InstanceRecord) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
-		return &slap.Certificate{}, nil // as the reference's micro-master answers
+		return &proto.Certificate{}, nil // as the reference's micro-master answers
 	}
 	if err := firstOf(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
 		return nil, err
 	}
-	var last *slap.CertificateRecord
+	var last *proto.CertificateRecord
 	if err := m.ledger.Read(func(b ledger.View) error {
-		all, err := b.Certificates(ledger.HolderOf(slap.CertifiedInstance, n.ID))
+		all, err := b.Certificates(ledger.HolderOf(proto.CertifiedInstance, n.ID))
 		if len(all) > 0 {
 			last = all[len(all)-1]
 		}
@@ -198,7 +198,7 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *slap
 	if last != nil && time.Until(last.Until) > renewBefore {
 		return &last.Pair, nil
 	}
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
+	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
 		now, err := b.Instance(n.ID)
 		if err == nil && now == nil {
 			err = Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
@@ -224,16 +224,16 @@ func (m *certificates) Certified(ctx context.Context, serial string) (who Who, e
 	}
 	who.Via = "certificate " + serial
 	switch {
-	case c.Of == slap.CertifiedComputer:
+	case c.Of == proto.CertifiedComputer:
 		who.Computer = c.Name
 		return who, nil
-	case c.Of == slap.CertifiedUser:
+	case c.Of == proto.CertifiedUser:
 		who.Name, who.Project, who.Groups = c.Name, c.Project, c.Groups
 		if who.All = c.Admin; !who.All {
 			who.User = c.Name
 		}
 		return who, nil
-	case c.Of == slap.CertifiedInstance && mem.ByID[c.Name] != nil:
+	case c.Of == proto.CertifiedInstance && mem.ByID[c.Name] != nil:
 		who.Instance = c.Name
 		return who, nil
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -32,7 +32,7 @@ func certifying(t *testing.T) master.Options {
 func second(_ []string, err error) error { return err }
 
 // serialOf is the serial number of a certificate that was to be signed.
-func serialOf(t *testing.T, pair *slap.Certificate, err error) string {
+func serialOf(t *testing.T, pair *proto.Certificate, err error) string {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestCertified(t *testing.T) {
 	if _, err := m.Certificates.ComputerCertificate(ctx, self, "COMP-1"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("before it is formatted: %v", err)
 	}
-	if err := m.Computers.Format(ctx, self, &slap.Configuration{Computer: "COMP-1"}); err != nil {
+	if err := m.Computers.Format(ctx, self, &proto.Configuration{Computer: "COMP-1"}); err != nil {
 		t.Fatal(err)
 	}
 	pair, err = m.Certificates.ComputerCertificate(ctx, self, "COMP-1")
@@ -149,14 +149,14 @@ func TestCertified(t *testing.T) {
 	}
 }
 
-func errOf(_ *slap.Certificate, err error) error { return err }
+func errOf(_ *proto.Certificate, err error) error { return err }
 
 // An instance has one certificate, speaks by it for itself alone, and no more when it is gone.
 func TestInstanceCertificate(t *testing.T) {
 	r := newRig(t, certifying(t))
 	r.format("COMP-1", 4)
 	at := map[string]any{"computer_guid": "COMP-1"}
-	one, two := r.ask(slap.Request{Title: "one", Filter: at}), r.ask(slap.Request{Title: "two", Filter: at})
+	one, two := r.ask(proto.Request{Title: "one", Filter: at}), r.ask(proto.Request{Title: "two", Filter: at})
 	ctx := t.Context()
 	pair, err := r.Certificates.InstanceCertificate(ctx, master.Anybody, one.Record)
 	first := serialOf(t, pair, err)
@@ -171,7 +171,7 @@ func TestInstanceCertificate(t *testing.T) {
 	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
 		t.Fatalf("%+v, %v", who, err)
 	}
-	for _, q := range []slap.Request{
+	for _, q := range []proto.Request{
 		{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition},
 		{Title: "child", Release: demo, Filter: at},
 	} {
@@ -179,7 +179,7 @@ func TestInstanceCertificate(t *testing.T) {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}
-	for what, q := range map[string]slap.Request{
+	for what, q := range map[string]proto.Request{
 		"as another":    {Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: two.Partition},
 		"as a free one": {Title: "two", Release: demo, Filter: at, Computer: "COMP-1", Partition: "p3"},
 	} {
@@ -187,17 +187,17 @@ func TestInstanceCertificate(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, a, err)
 		}
 	}
-	if err := r.Instances.SetConnection(ctx, who, "COMP-1", one.Partition, "", slap.Dictionary{"url": "x"}); err != nil {
+	if err := r.Instances.SetConnection(ctx, who, "COMP-1", one.Partition, "", proto.Dictionary{"url": "x"}); err != nil {
 		t.Error(err)
 	}
 	for what, err := range map[string]error{
-		"another's connection": r.Instances.SetConnection(ctx, who, "COMP-1", two.Partition, "", slap.Dictionary{"url": "x"}),
+		"another's connection": r.Instances.SetConnection(ctx, who, "COMP-1", two.Partition, "", proto.Dictionary{"url": "x"}),
 		"another is destroyed": second(r.Instances.DestroyedOf(ctx, who, two.Record.ID)),
 		// which nobody wants
 		"itself is destroyed": second(r.Instances.DestroyedOf(ctx, who, one.Record.ID)),
 		"the same by place":   second(r.Instances.InstanceDestroyed(ctx, who, "COMP-1", one.Partition)),
-		"the computer":        r.Computers.Format(ctx, who, &slap.Configuration{Computer: "COMP-1"}),
-		"a release":           r.Computers.Supply(ctx, who, "COMP-1", demo, slap.Available),
+		"the computer":        r.Computers.Format(ctx, who, &proto.Configuration{Computer: "COMP-1"}),
+		"a release":           r.Computers.Supply(ctx, who, "COMP-1", demo, proto.Available),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("%s: %v", what, err)
@@ -217,7 +217,7 @@ func TestInstanceCertificate(t *testing.T) {
 	if _, err := r.Certificates.Certified(ctx, first); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("after it is gone: %v", err)
 	}
-	r.ask(slap.Request{Title: "two", State: slap.Destroyed, Filter: at})
+	r.ask(proto.Request{Title: "two", State: proto.Destroyed, Filter: at})
 	if children, err := r.Instances.DestroyedOf(ctx, master.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
 		t.Errorf("one that is wanted destroyed says that it is: %v, %v", children, err)
 	}
@@ -247,7 +247,7 @@ func TestWhoMay(t *testing.T) {
 	}
 	if _, err := m.Requests.Request(
 		ctx, master.Who{User: "ann"},
-		&slap.Request{Title: "secret title", Release: demo, Filter: slap.Dictionary{"computer_guid": "COMP-1"}},
+		&proto.Request{Title: "secret title", Release: demo, Filter: proto.Dictionary{"computer_guid": "COMP-1"}},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func TestWhoMay(t *testing.T) {
 	say("admin", "GET", "/hostler.remove.v0.user_certificate", "", http.StatusMethodNotAllowed)
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	say("node COMP-1", "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
-	if n, err := m.Instances.Find(ctx, master.Anybody, id); err != nil || n.State != slap.Started {
+	if n, err := m.Instances.Find(ctx, master.Anybody, id); err != nil || n.State != proto.Started {
 		t.Errorf("%+v, %v", n, err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A Change is what is to be otherwise with a tree. What is nil, or "", stays.
@@ -15,7 +15,7 @@ type Change struct {
 	State      string
 	Release    string
 	Type       string
-	Parameters slap.Dictionary   // empty, and not nil: none
+	Parameters proto.Dictionary  // empty, and not nil: none
 	Filter     map[string]string // the same; it counts when a place is sought
 }
 
@@ -23,7 +23,7 @@ type Change struct {
 // What the root has asked for is its own to change; the state goes through all of the tree. One
 // that has no place is given one where there is one by now.
 func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
-	given, err := slap.FormatParameters(c.Parameters)
+	given, err := proto.FormatParameters(c.Parameters)
 	if err != nil {
 		return nil, Malformed(err)
 	}
@@ -69,15 +69,15 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 }
 
 // asAsked is the request by which an instance would be asked for as it is.
-func (m *requests) asAsked(n *slap.InstanceRecord) *ask {
-	q := &slap.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
+func (m *requests) asAsked(n *proto.InstanceRecord) *ask {
+	q := &proto.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
 	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
 	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}
 }
 
 func stateNamed(state string) error {
 	switch state {
-	case "", slap.Started, slap.Stopped, slap.Destroyed:
+	case "", proto.Started, proto.Stopped, proto.Destroyed:
 		return nil
 	}
 	return Invalid("state: %.80q is none of started, stopped, destroyed", state)

@@ -12,16 +12,16 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Format takes what a computer says that it is: it is made where it is not known, and has these
 // partitions from then on and no others. What was on one that is no more is gone.
-func (m *computers) Format(ctx context.Context, who Who, c *slap.Configuration) error {
+func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration) error {
 	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
 	}
-	partitions := make([]slap.PartitionRecord, len(c.Partitions))
+	partitions := make([]proto.PartitionRecord, len(c.Partitions))
 	for i, p := range c.Partitions {
 		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
 			return err
@@ -30,11 +30,11 @@ func (m *computers) Format(ctx context.Context, who Who, c *slap.Configuration) 
 		for _, a := range p.Addresses {
 			partitions[i].Addresses = append(
 				partitions[i].Addresses,
-				slap.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask},
+				proto.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask},
 			)
 		}
 	}
-	return m.FormatAs(ctx, who, &slap.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
+	return m.FormatAs(ctx, who, &proto.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
 }
 
 // maxPartitions is how many a computer may have: so many that no machine has them.
@@ -42,7 +42,7 @@ const maxPartitions = 10_000
 
 // FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
 // Partitions count.
-func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRecord) error {
+func (m *computers) FormatAs(ctx context.Context, who Who, now *proto.ComputerRecord) error {
 	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRec
 		if err != nil {
 			return err
 		}
-		c := slap.ComputerRecord{GUID: now.GUID, Created: created}
+		c := proto.ComputerRecord{GUID: now.GUID, Created: created}
 		if was != nil {
 			c = *was
 		}
@@ -80,7 +80,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *slap.ComputerRec
 }
 
 // evict forgets what is on partitions that a computer has no more.
-func (m *trees) evict(b ledger.View, c *slap.ComputerRecord) error {
+func (m *trees) evict(b ledger.View, c *proto.ComputerRecord) error {
 	on, err := b.Instances("", "", c.GUID)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (m *trees) evict(b ledger.View, c *slap.ComputerRecord) error {
 // lose has an instance without its partition. It is forgotten, unless it is a root of which others
 // have partitions: nobody could speak of these any more, so it stays without a place, until it is
 // asked for again, or destroyed with them.
-func (m *trees) lose(b ledger.View, n *slap.InstanceRecord) error {
+func (m *trees) lose(b ledger.View, n *proto.InstanceRecord) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
 		return err
@@ -172,9 +172,9 @@ func (m *computers) information(who Who, guid, has string) (body []byte, tag str
 // sheets are where documents are written, before they are known to be so long and no longer.
 var sheets = sync.Pool{New: func() any { return new([]byte) }}
 
-func documentOf(c *slap.Computer) ([]byte, error) {
+func documentOf(c *proto.Computer) ([]byte, error) {
 	sheet := sheets.Get().(*[]byte)
-	body, err := slap.Append((*sheet)[:0], c.Object())
+	body, err := proto.Append((*sheet)[:0], c.Object())
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func documentOf(c *slap.Computer) ([]byte, error) {
 }
 
 // Computer is all that a node is told of a computer.
-func (m *computers) Computer(ctx context.Context, who Who, guid string) (*slap.Computer, error) {
+func (m *computers) Computer(ctx context.Context, who Who, guid string) (*proto.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -206,8 +206,8 @@ func UnknownComputer(guid string) error {
 }
 
 // whole is a computer with its partitions and releases.
-func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*slap.Computer, error) {
-	c := &slap.Computer{ID: guid}
+func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*proto.Computer, error) {
+	c := &proto.Computer{ID: guid}
 	if of.Record != nil {
 		for i := range of.Record.Partitions {
 			p, err := partitionOf(m, of.Record, of.Record.Partitions[i].ID)
@@ -218,21 +218,21 @@ func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*slap.Computer, 
 		}
 	}
 	for _, s := range Ordered(of.Supplies) {
-		c.Releases = append(c.Releases, slap.Release{URL: s.URL, Computer: guid, State: s.State})
+		c.Releases = append(c.Releases, proto.Release{URL: s.URL, Computer: guid, State: s.State})
 	}
 	return c, nil
 }
 
 // Ordered are supplies in the order in which they came.
-func Ordered(supplies map[string]*slap.SupplyRecord) []*slap.SupplyRecord {
-	return slices.SortedFunc(maps.Values(supplies), func(a, b *slap.SupplyRecord) int {
+func Ordered(supplies map[string]*proto.SupplyRecord) []*proto.SupplyRecord {
+	return slices.SortedFunc(maps.Values(supplies), func(a, b *proto.SupplyRecord) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.URL, b.URL))
 	})
 }
 
 // partitionOf is a slot of a computer and what is in it, as its node is told.
-func partitionOf(b ledger.View, c *slap.ComputerRecord, id string) (*slap.Partition, error) {
-	p := &slap.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: slap.Destroyed}
+func partitionOf(b ledger.View, c *proto.ComputerRecord, id string) (*proto.Partition, error) {
+	p := &proto.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: proto.Destroyed}
 	n, err := b.At(c.GUID, id)
 	if err != nil || n == nil {
 		return p, err
@@ -248,10 +248,10 @@ func partitionOf(b ledger.View, c *slap.ComputerRecord, id string) (*slap.Partit
 	if p.State, err = shown(b, n); err != nil {
 		return nil, err
 	}
-	if p.Parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+	if p.Parameters, err = proto.ParseParameters(n.Parameters); err != nil {
 		return nil, err
 	}
-	if p.Connection, err = slap.ParseParameters(n.Connection); err != nil {
+	if p.Connection, err = proto.ParseParameters(n.Connection); err != nil {
 		return nil, err
 	}
 	p.Addresses, p.FullAddresses = addresses(c, id)
@@ -265,21 +265,21 @@ func partitionOf(b ledger.View, c *slap.ComputerRecord, id string) (*slap.Partit
 			return nil, err
 		}
 		reference := Reference(root, s)
-		parameters, err := slap.ParseParameters(s.Parameters)
+		parameters, err := proto.ParseParameters(s.Parameters)
 		if err != nil {
 			return nil, err
 		}
-		p.Shared = append(p.Shared, slap.SharedInstance{Title: reference, Reference: reference, Type: s.Type, Parameters: parameters})
+		p.Shared = append(p.Shared, proto.SharedInstance{Title: reference, Reference: reference, Type: s.Type, Parameters: parameters})
 	}
 	return p, nil
 }
 
 // Partition is what a node is told of one of its partitions.
-func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*slap.Partition, error) {
+func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*proto.Partition, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	var p *slap.Partition
+	var p *proto.Partition
 	err := m.ledger.Read(func(b ledger.View) error {
 		c, err := b.Computer(computer)
 		if err != nil {
@@ -294,7 +294,7 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 		if c == nil {
 			return UnknownComputer(computer)
 		}
-		if !slices.ContainsFunc(c.Partitions, func(p slap.PartitionRecord) bool { return p.ID == partition }) {
+		if !slices.ContainsFunc(c.Partitions, func(p proto.PartitionRecord) bool { return p.ID == partition }) {
 			return Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
 		}
 		p, err = partitionOf(b, c, partition)
@@ -333,7 +333,7 @@ func (m *computers) NewComputer(ctx context.Context, who Who, title, project str
 			guid = known.GUID
 			return nil
 		}
-		c := &slap.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
+		c := &proto.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
 		guid = c.GUID
 		return b.Save(ledger.ComputerEntry(c))
 	})
@@ -344,7 +344,7 @@ func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
 
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.
-func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []slap.Address, err error) {
+func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []proto.Address, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -374,7 +374,7 @@ func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partit
 			some, full := addresses(c, other.Partition)
 			all = append(all, some...)
 			for _, a := range full {
-				all = append(all, slap.Address{Interface: a.Interface, IP: a.IP})
+				all = append(all, proto.Address{Interface: a.Interface, IP: a.IP})
 			}
 		}
 		return nil

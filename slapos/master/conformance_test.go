@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -73,7 +73,7 @@ func method(name, body string) step {
 
 // value is a document in XML.
 func value(v any) string {
-	text, err := slap.Marshal(v)
+	text, err := proto.Marshal(v)
 	if err != nil {
 		panic(err)
 	}
@@ -85,7 +85,7 @@ func value(v any) string {
 // p.NAME a parameter and f.NAME a filter.
 func want(title string, pairs ...string) step {
 	form := url.Values{"partition_reference": {title}, "software_release": {demo}, "software_type": {"default"}, "state": {value(nil)}}
-	parameters, filter := slap.Dictionary{}, slap.Dictionary{}
+	parameters, filter := proto.Dictionary{}, proto.Dictionary{}
 	for i := 0; i < len(pairs); i += 2 {
 		name, text := pairs[i], pairs[i+1]
 		switch {
@@ -105,7 +105,7 @@ func want(title string, pairs ...string) step {
 			form.Set(name, text)
 		}
 	}
-	for field, d := range map[string]slap.Dictionary{"partition_parameter_xml": parameters, "filter_xml": filter} {
+	for field, d := range map[string]proto.Dictionary{"partition_parameter_xml": parameters, "filter_xml": filter} {
 		if !form.Has(field) {
 			form.Set(field, value(d))
 		}
@@ -117,14 +117,14 @@ func want(title string, pairs ...string) step {
 
 // format gives a computer its partitions, with the addresses 10.0.0.1 and on.
 func format(computer string, partitions ...string) step {
-	list := slap.List{}
+	list := proto.List{}
 	for i, id := range partitions {
-		list = append(list, slap.Dictionary{"reference": id, "tap": slap.Dictionary{"name": "tap" + id},
-			"address_list": slap.List{slap.Dictionary{"addr": fmt.Sprint("10.0.0.", i+1), "netmask": "255.255.255.255"}}})
+		list = append(list, proto.Dictionary{"reference": id, "tap": proto.Dictionary{"name": "tap" + id},
+			"address_list": proto.List{proto.Dictionary{"addr": fmt.Sprint("10.0.0.", i+1), "netmask": "255.255.255.255"}}})
 	}
 	return tell(
 		"loadComputerConfigurationFromXML", "xml",
-		value(slap.Dictionary{"reference": computer, "address": "10.0.0.100", "netmask": "255.255.255.0", "partition_list": list}),
+		value(proto.Dictionary{"reference": computer, "address": "10.0.0.100", "netmask": "255.255.255.0", "partition_list": list}),
 	).is(200, "~done")
 }
 
@@ -214,7 +214,7 @@ type answered struct {
 }
 
 func (a *answered) read() {
-	if v, err := slap.Unmarshal([]byte(a.body)); err == nil {
+	if v, err := proto.Unmarshal([]byte(a.body)); err == nil {
 		a.v = v
 		return
 	}
@@ -239,15 +239,15 @@ func (a *answered) at(path string) (any, bool) {
 		name, path, _ = strings.Cut(path, "/")
 		var ok bool
 		switch in := v.(type) {
-		case *slap.Object:
+		case *proto.Object:
 			v, ok = in.Attributes[name]
-		case slap.Dictionary:
+		case proto.Dictionary:
 			v, ok = in[name]
 		case map[string]any:
 			v, ok = in[name]
-		case slap.List:
+		case proto.List:
 			v, ok = item(in, name)
-		case slap.Tuple:
+		case proto.Tuple:
 			v, ok = item(in, name)
 		case []any:
 			v, ok = item(in, name)
@@ -269,17 +269,17 @@ func item(list []any, number string) (any, bool) {
 
 func length(v any) int {
 	switch v := v.(type) {
-	case slap.List:
+	case proto.List:
 		return len(v)
-	case slap.Tuple:
+	case proto.Tuple:
 		return len(v)
 	case []any:
 		return len(v)
-	case slap.Dictionary:
+	case proto.Dictionary:
 		return len(v)
 	case map[string]any:
 		return len(v)
-	case *slap.Object:
+	case *proto.Object:
 		return len(v.Attributes)
 	}
 	return -1
@@ -392,15 +392,15 @@ func conform(t *testing.T, st ledger.Store, rules []rule) {
 }
 
 // entries are all that a store has of a master.
-func entries(t testing.TB, st ledger.Store) (all []slap.Entry) {
+func entries(t testing.TB, st ledger.Store) (all []proto.Entry) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx compute.Tx) error {
 		all = nil
-		for _, kind := range []slap.EntryKind{
-			slap.KindComputer, slap.KindSupply, slap.KindInstance, slap.KindForward, slap.KindStatus, slap.KindUsage,
-			slap.KindNode, slap.KindUser, slap.KindOther,
+		for _, kind := range []proto.EntryKind{
+			proto.KindComputer, proto.KindSupply, proto.KindInstance, proto.KindForward, proto.KindStatus, proto.KindUsage,
+			proto.KindNode, proto.KindUser, proto.KindOther,
 		} {
-			some, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+			some, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: kind})
 			if err != nil {
 				return err
 			}
@@ -422,7 +422,7 @@ func wipe(t *testing.T, st ledger.Store) {
 	}
 	err := st.Update(t.Context(), func(tx compute.Tx) error {
 		for _, e := range all {
-			if err := tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
+			if err := tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
 				return err
 			}
 		}

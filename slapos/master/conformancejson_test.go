@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // required shows that a method wants each of its keys, refuses others, and names them.
@@ -355,12 +355,12 @@ var rulesOfHypermedia = []rule{
 		).is(302, "@Location=/hateoas/partitions/s")}},
 	{"1.5", "no secrets are found", []step{format("C", "p0"), want("a", "p.password", "hidden").is(200), tell(
 		"setComputerPartitionConnectionXml", "computer_id", "C", "computer_partition_id", "p0", "connection_xml",
-		value(slap.Dictionary{"key": "hidden"}),
+		value(proto.Dictionary{"key": "hidden"}),
 	).is(200),
 		search(trees, "&select_list=title,xml,connection_xml,text_content").is(200, "!~hidden", "_embedded/contents#1")}},
 	{"1.5", "the document of a tree", []step{format("C", "p0"), want("a", "p.k", "v").is(200), tell(
 		"setComputerPartitionConnectionXml", "computer_id", "C", "computer_partition_id", "p0", "connection_xml",
-		value(slap.Dictionary{"url": "w"}),
+		value(proto.Dictionary{"url": "w"}),
 	).is(200),
 		look("/hateoas/partitions/a").is(200, "_links/type/name=Instance Tree", "_embedded/_view/form_id?", "_embedded/_view/my_reference/default=a", "_embedded/_view/my_slap_state/default=started", "_embedded/_view/my_url_string/default="+demo,
 			"_embedded/_view/my_source_reference/default=default", "_embedded/_view/my_root_slave/default=0", "_embedded/_view/my_connection_parameter_list/default?", "_embedded/_view/my_reference/type=StringField", "_embedded/_view/my_reference/key?"),

@@ -3,7 +3,7 @@ package master_test
 import (
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const usage = `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>Resource consumptions</title><start_date>2026-11-20</start_date><stop_date>2026-11-20</stop_date><reference>C</reference><currency/><payment_mode/><category/><arrow type="Administration"><source/><destination/></arrow><movement><resource>CPU</resource><title>t</title><reference>p0</reference><quantity>1.5</quantity><price>0</price><VAT/><category/></movement></transaction></journal>`
@@ -42,7 +42,7 @@ func supply(state string) step {
 	return tell("supplySupply", "url", demo, "computer_id", "C", "state", state)
 }
 
-var empty = value(slap.Dictionary{})
+var empty = value(proto.Dictionary{})
 
 var rulesOfLegacy = []rule{
 	missing("supplySupply", "url", "computer_id"), missing("loadComputerConfigurationFromXML", "xml"),
@@ -101,7 +101,7 @@ var rulesOfLegacy = []rule{
 		want("a", "from", "None None", "project_reference", "none").is(200, "slap_computer_partition_id=p0"),
 		tell(
 			"setComputerPartitionConnectionXml", "computer_id", "C", "computer_partition_id", "p0", "connection_xml",
-			value(slap.Dictionary{"k": "v"}), "slave_reference", "None",
+			value(proto.Dictionary{"k": "v"}), "slave_reference", "None",
 		).is(200, "~done"),
 		want("a").is(200, "_connection_dict/k=v"),
 		tell(
@@ -200,7 +200,7 @@ var rulesOfLegacy = []rule{
 		)}},
 	{"1.2", "related instances are taken", []step{format("C", "p0"), tell(
 		"updateComputerPartitionRelatedInstanceList", "computer_id", "C", "computer_partition_id", "p0",
-		"instance_reference_xml", value(slap.List{"a"}),
+		"instance_reference_xml", value(proto.List{"a"}),
 	).is(200),
 		tell(
 			"updateComputerPartitionRelatedInstanceList", "computer_id", "C", "computer_partition_id", "p0",

@@ -1,7 +1,7 @@
 package master_test
 
 import (
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // state is what a node is told of a partition.
@@ -12,7 +12,7 @@ func free(partition string) step {
 	return part("C", partition).is(200, "_need_modification=0", "!_parameter_dict")
 }
 
-func connect(partition, reference string, d slap.Dictionary) step {
+func connect(partition, reference string, d proto.Dictionary) step {
 	return tell(
 		"setComputerPartitionConnectionXml", "computer_id", "C", "computer_partition_id", partition, "connection_xml",
 		value(d), "slave_reference", reference,
@@ -62,19 +62,19 @@ var rulesOfRequests = []rule{
 			part("C", "p0").is(200, "_parameter_dict/ip_list#1", "_parameter_dict/ip_list/0/1=10.0.0.2"),
 		},
 	},
-	{"2.2", "a partition without a tap gives its own name", []step{tell("loadComputerConfigurationFromXML", "xml", value(slap.Dictionary{"reference": "C", "address": "1", "netmask": "2", "software_root": "x", "partition_list": slap.List{
-		slap.Dictionary{
-			"reference": "p0", "tap": slap.Dictionary{"name": ""},
-			"address_list": slap.List{slap.Dictionary{"addr": "10.0.0.1", "netmask": "255"}},
+	{"2.2", "a partition without a tap gives its own name", []step{tell("loadComputerConfigurationFromXML", "xml", value(proto.Dictionary{"reference": "C", "address": "1", "netmask": "2", "software_root": "x", "partition_list": proto.List{
+		proto.Dictionary{
+			"reference": "p0", "tap": proto.Dictionary{"name": ""},
+			"address_list": proto.List{proto.Dictionary{"addr": "10.0.0.1", "netmask": "255"}},
 		}}})).is(200), want("a").is(200, "ip_list/0/0=p0")}},
-	{"2.2", "two partitions of one name", []step{tell("loadComputerConfigurationFromXML", "xml", value(slap.Dictionary{"reference": "C", "address": "1", "netmask": "2", "partition_list": slap.List{
-		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": ""}, "address_list": slap.List{}},
-		slap.Dictionary{"reference": "p0", "tap": slap.Dictionary{"name": ""}, "address_list": slap.List{}}}})).is(400, "~p0")}},
+	{"2.2", "two partitions of one name", []step{tell("loadComputerConfigurationFromXML", "xml", value(proto.Dictionary{"reference": "C", "address": "1", "netmask": "2", "partition_list": proto.List{
+		proto.Dictionary{"reference": "p0", "tap": proto.Dictionary{"name": ""}, "address_list": proto.List{}},
+		proto.Dictionary{"reference": "p0", "tap": proto.Dictionary{"name": ""}, "address_list": proto.List{}}}})).is(400, "~p0")}},
 	{
 		"2.2", "a computer without a name",
 		[]step{tell(
 			"loadComputerConfigurationFromXML", "xml",
-			value(slap.Dictionary{"reference": "", "address": "1", "netmask": "2", "partition_list": slap.List{}}),
+			value(proto.Dictionary{"reference": "", "address": "1", "netmask": "2", "partition_list": proto.List{}}),
 		).is(400, "~reference")},
 	},
 
@@ -234,14 +234,14 @@ func with(steps []step, more ...step) []step { return append(append([]step{}, st
 
 var rulesOfTrees = []rule{
 	{"2.5", "connection parameters are seen by who asked and by nodes, and change no timestamp", with(family, stamped("p0"), stamped("p1"), connect(
-		"p1", "None", slap.Dictionary{"url": "w", "n": int64(5)},
+		"p1", "None", proto.Dictionary{"url": "w", "n": int64(5)},
 	).is(200, "~done"), same("p0"), same("p1"),
 		want("b", "from", "C p0").is(
 			200, "_connection_dict/url=w", "_connection_dict/n=5",
 		), part("C", "p1").is(200, "_connection_dict/url=w"), told("C").is(
 			200, "_computer_partition_list/1/_connection_dict/url=w",
 		),
-		connect("p1", "None", slap.Dictionary{}).is(200), part("C", "p1").is(200, "_connection_dict#0"))},
+		connect("p1", "None", proto.Dictionary{}).is(200), part("C", "p1").is(200, "_connection_dict#0"))},
 	{
 		"2.5", "a bang of one is one of its tree",
 		with(
@@ -273,7 +273,7 @@ var rulesOfTrees = []rule{
 		},
 	},
 	{"2.5", "a partition that is left is free", []step{format("C", "p0"), want("a", "p.k", "v").is(200), connect(
-		"p0", "None", slap.Dictionary{"x": "y"},
+		"p0", "None", proto.Dictionary{"x": "y"},
 	).is(200), want("a", "state", "destroyed").is(200), state("p0", "destroyed"),
 		reports("destroyed", "C", "p0").is(200, "~OK"), free("p0"),
 		want("b").is(200, "slap_computer_partition_id=p0", "!_parameter_dict/k", "_connection_dict#0")}},
@@ -417,10 +417,10 @@ var rulesOfShared = []rule{
 	),
 		shared("s", "state", "started").is(200, "!_parameter_dict/k")}},
 	{"2.4", "connection parameters by the host", with(host, shared("s").is(200), connect(
-		"p0", "_s", slap.Dictionary{"url": "w"},
+		"p0", "_s", proto.Dictionary{"url": "w"},
 	).is(200, "~done"), shared("s").is(200, "_connection_dict/url=w"), part("C", "p0").is(200, "_connection_dict#0"), want("a").is(200, "_connection_dict#0"),
-		connect("p1", "_s", slap.Dictionary{"url": "x"}).is(404, "~_s"), connect(
-			"p0", "_none", slap.Dictionary{"url": "x"},
+		connect("p1", "_s", proto.Dictionary{"url": "x"}).is(404, "~_s"), connect(
+			"p0", "_none", proto.Dictionary{"url": "x"},
 		).is(404, "~_none"))},
 	{"1.2", "a shared instance is renamed, not its host", with(host, shared("s").is(200), rename("p0", "_s", "t").is(200, "~done"), want("a").is(200, "slap_computer_partition_id=p0"), part("C", "p0").is(
 		200, "_parameter_dict/slave_instance_list/0/slave_reference=_t", "_parameter_dict/instance_title=a",
@@ -433,7 +433,7 @@ var rulesOfShared = []rule{
 			"_parameter_dict/slave_instance_list/2/slave_reference=_u",
 		), stamped("p0"),
 		connect(
-			"p0", "z_s", slap.Dictionary{"url": "w"},
+			"p0", "z_s", proto.Dictionary{"url": "w"},
 		).is(200), shared("s", "from", "C p1").is(200, "_connection_dict/url=w"), want("c", "from", "C p1").is(200, "slap_computer_partition_id=p2"), rename("p2", "None", "d").is(200), same("p0"))},
 	{
 		"2.4 Ours", "the host is remembered",

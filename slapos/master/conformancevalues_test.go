@@ -4,7 +4,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // xml is a request whose parameters are this document.
@@ -141,7 +141,7 @@ var rulesOfValues = []rule{
 		want("a", "p.domain", "example.org", "p.port", "8080").is(200),
 		tell(
 			"setComputerPartitionConnectionXml", "computer_id", "C", "computer_partition_id", "p0", "connection_xml",
-			value(slap.Dictionary{"b": "x & y", "a": "é"}),
+			value(proto.Dictionary{"b": "x & y", "a": "é"}),
 		).is(200, "~done"),
 		want("a", "p.domain", "example.org", "p.port", "8080").is(200,
 			"connection_xml=<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"a\">é</parameter>\n  <parameter id=\"b\">x &amp; y</parameter>\n</instance>\n"),
@@ -164,7 +164,7 @@ var rulesOfValues = []rule{
 		"1.2.2", "numbers without an end are texts too",
 		[]step{
 			format("C", "p0"),
-			xml(value(slap.Dictionary{"k": math.Inf(1), "l": math.Inf(-1)})).is(200, "_parameter_dict/k=inf", "_parameter_dict/l=-inf"),
+			xml(value(proto.Dictionary{"k": math.Inf(1), "l": math.Inf(-1)})).is(200, "_parameter_dict/k=inf", "_parameter_dict/l=-inf"),
 		},
 	},
 	{"1.2.2", "an empty text is null when it is read", []step{format("C", "p0"), want("a", "p.k", "").is(200, "_parameter_dict/k=<nil>")}},

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // An External is another master, to which requests are passed on: those that name its URL, and
@@ -37,7 +37,7 @@ type passedKey struct{}
 // which others have passed it on.
 func Asked(r *http.Request, base string) context.Context {
 	ctx := WithBase(r.Context(), base)
-	if text := r.Header.Get(slap.PassedHeader); text != "" {
+	if text := r.Header.Get(proto.PassedHeader); text != "" {
 		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
 	}
 	return ctx
@@ -112,7 +112,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 			a.Title, a.Release,
 		)
 	}
-	client, err := slap.NewClient(slap.Options{URL: to.external.URL, CertFile: to.external.CertFile,
+	client, err := proto.NewClient(proto.Options{URL: to.external.URL, CertFile: to.external.CertFile,
 		KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
 		Passed: append(slices.Clone(passed), m.ledger.RunID)})
 	if err != nil {
@@ -129,13 +129,13 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 		}
 	}
 	title := a.from() + "_" + a.Title
-	q := slap.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters,
+	q := proto.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters,
 		Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
 		Computer: to.external.Computer, Partition: to.external.Partition}
 	if q.Computer == "" || q.Partition == "" {
 		q.Computer, q.Partition = "", ""
 		if q.Filter == nil {
-			q.Filter = slap.Dictionary{}
+			q.Filter = proto.Dictionary{}
 		}
 		q.Filter["source_instance_id"] = title
 	}
@@ -186,32 +186,32 @@ func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
 func (m *requests) remember(ctx context.Context, a *ask, title, url string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		known, err := b.Forward(title, url)
-		if err != nil || known == (a.State != slap.Destroyed) {
+		if err != nil || known == (a.State != proto.Destroyed) {
 			return err
 		}
 		if known {
-			return b.Save(ledger.Gone(slap.KindForward, ledger.Key(title, url)))
+			return b.Save(ledger.Gone(proto.KindForward, ledger.Key(title, url)))
 		}
-		return b.Save(slap.Entry{
-			Kind: slap.KindForward, Key: ledger.Key(title, url),
-			Data: ledger.Pack(&slap.ForwardRecord{Title: title, Master: url, Created: a.now}),
+		return b.Save(proto.Entry{
+			Kind: proto.KindForward, Key: ledger.Key(title, url),
+			Data: ledger.Pack(&proto.ForwardRecord{Title: title, Master: url, Created: a.now}),
 		})
 	})
 }
 
 // theirs is the error of another master as ours: what it refuses, we refuse.
 func theirs(err error) error {
-	var e *slap.Error
+	var e *proto.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	r := &Refusal{Kind: compute.ErrUnavailable, Text: e.Reason, Detail: "the master " + e.Master + " says so"}
 	switch {
-	case errors.Is(err, slap.ErrNotReady):
-		r.Kind = slap.ErrNotReady
-	case errors.Is(err, slap.ErrNotFound):
+	case errors.Is(err, proto.ErrNotReady):
+		r.Kind = proto.ErrNotReady
+	case errors.Is(err, proto.ErrNotFound):
 		r.Kind = compute.ErrNotFound
-	case errors.Is(err, slap.ErrDenied):
+	case errors.Is(err, proto.ErrDenied):
 		r.Kind = compute.ErrDenied
 	case e.Status >= 400 && e.Status < 500:
 		r.Kind = compute.ErrInvalid
@@ -223,23 +223,23 @@ func theirs(err error) error {
 }
 
 // relayed is the answer of another master as the reference passes it on.
-func relayed(v any, url string, a *ask) (*slap.Object, error) {
-	n, err := slap.ReadInstance(v)
+func relayed(v any, url string, a *ask) (*proto.Object, error) {
+	n, err := proto.ReadInstance(v)
 	if err != nil {
 		return nil, &Refusal{
 			Kind: compute.ErrUnavailable, Text: "The answer of the master " + url + " cannot be read.",
 			Detail: err.Error(),
 		}
 	}
-	attributes := maps.Clone(v.(*slap.Object).Attributes)
+	attributes := maps.Clone(v.(*proto.Object).Attributes)
 	if attributes == nil {
-		attributes = slap.Dictionary{}
+		attributes = proto.Dictionary{}
 	}
-	maps.Copy(attributes, slap.Dictionary{"_computer_id": n.Computer, "_partition_id": n.Partition, "_request_dict": nil,
+	maps.Copy(attributes, proto.Dictionary{"_computer_id": n.Computer, "_partition_id": n.Partition, "_request_dict": nil,
 		"_connection_helper": nil,
 		"_hateoas_navigator": nil, "_master_url": url, "_software_release_document": a.Release})
 	if a.Shared {
 		attributes["_synced"] = true
 	}
-	return &slap.Object{Class: slap.ClassPartition, Args: slap.Tuple{n.Computer, n.Partition, nil}, Attributes: attributes}, nil
+	return &proto.Object{Class: proto.ClassPartition, Args: proto.Tuple{n.Computer, n.Partition, nil}, Attributes: attributes}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -28,13 +28,13 @@ func two(t *testing.T) (local, external *rig, at string) {
 	at = srv.URL + "/"
 	local = newRig(t, master.Options{Computer: "COMP-LAB", Masters: []master.External{{URL: at, Releases: []string{forwarded}}}})
 	for r, guid := range map[*rig]string{local: "COMP-LAB", external: "COMP-EXT"} {
-		c := &slap.Configuration{Computer: guid}
+		c := &proto.Configuration{Computer: guid}
 		for i, partition := range []string{"slappart0", "slappart1", "slappart2"} {
 			if r == external && i == 2 {
 				break
 			}
-			c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: partition, Interface: "slaptap" + partition[len("slappart"):],
-				Addresses: []slap.ConfiguredAddress{{IP: "10.0.0." + string(rune('1'+i)), Netmask: "255.255.255.255"}}})
+			c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: partition, Interface: "slaptap" + partition[len("slappart"):],
+				Addresses: []proto.ConfiguredAddress{{IP: "10.0.0." + string(rune('1'+i)), Netmask: "255.255.255.255"}}})
 		}
 		if err := r.Computers.Format(t.Context(), master.Anybody, c); err != nil {
 			t.Fatal(err)
@@ -125,16 +125,16 @@ func TestForwardAnswers(t *testing.T) {
 		status int
 		kind   error
 	}{
-		{408, slap.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid},
+		{408, proto.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid},
 		{500, compute.ErrUnavailable},
 	} {
 		status = c.status
-		r.refused(slap.Request{Title: "a", Release: forwarded}, c.kind, says)
-		r.refused(slap.Request{Title: "a", Filter: slap.Dictionary{"master_url": srv.URL + "/"}}, c.kind, says)
+		r.refused(proto.Request{Title: "a", Release: forwarded}, c.kind, says)
+		r.refused(proto.Request{Title: "a", Filter: proto.Dictionary{"master_url": srv.URL + "/"}}, c.kind, says)
 	}
-	r.refused(slap.Request{Title: "a", Filter: slap.Dictionary{"master_url": "http://127.0.0.1:9/"}}, compute.ErrNotFound,
+	r.refused(proto.Request{Title: "a", Filter: proto.Dictionary{"master_url": "http://127.0.0.1:9/"}}, compute.ErrNotFound,
 		"External SlapOS Master URL http://127.0.0.1:9/ is not listed in multimaster list.")
-	r.refused(slap.Request{Title: "a", Release: "safe"}, compute.ErrNotFound,
+	r.refused(proto.Request{Title: "a", Release: "safe"}, compute.ErrNotFound,
 		"External SlapOS Master URL https://safe.example/ is https, and its section [multimaster/https://safe.example/] has no key and cert.")
 }
 
@@ -142,7 +142,7 @@ func TestForwardAnswers(t *testing.T) {
 func TestForwardToItself(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
-	q := slap.Request{Title: "a", Release: demo, Filter: slap.Dictionary{"master_url": "http://me.example/"}}
+	q := proto.Request{Title: "a", Release: demo, Filter: proto.Dictionary{"master_url": "http://me.example/"}}
 	a, err := r.Requests.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
 	if err != nil || a.Partition != "p0" {
 		t.Errorf("%+v, %v", a, err)
@@ -154,11 +154,11 @@ func TestForwardApart(t *testing.T) {
 	local, external, _ := two(t)
 	ctx := t.Context()
 	seen := map[string]bool{}
-	ask := func(who master.Who, q slap.Request) error {
+	ask := func(who master.Who, q proto.Request) error {
 		q.Release = forwarded
 		a, err := local.Requests.Request(ctx, who, &q)
 		if err == nil {
-			n, err := slap.ReadInstance(a.Object)
+			n, err := proto.ReadInstance(a.Object)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,16 +167,16 @@ func TestForwardApart(t *testing.T) {
 		return err
 	}
 	for _, user := range []string{"ann", "ann", "bob"} {
-		if err := ask(master.Who{User: user}, slap.Request{Title: "x"}); err != nil {
+		if err := ask(master.Who{User: user}, proto.Request{Title: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(seen) != 2 {
 		t.Errorf("two users have %d instances", len(seen))
 	}
-	local.ask(slap.Request{Title: "root"}) // in slappart0
+	local.ask(proto.Request{Title: "root"}) // in slappart0
 	for _, who := range []master.Who{{Computer: "COMP-LAB"}, {}} {
-		err := ask(who, slap.Request{Title: "x", Computer: "COMP-LAB", Partition: "slappart0"})
+		err := ask(who, proto.Request{Title: "x", Computer: "COMP-LAB", Partition: "slappart0"})
 		want := compute.ErrNotFound // as there is no room any more for another one
 		if who.Computer == "" {
 			want = compute.ErrDenied
@@ -214,7 +214,7 @@ func TestForwardsNothingToItself(t *testing.T) {
 	m := newRig(t, master.Options{Masters: []master.External{{URL: srv.URL, Releases: []string{forwarded}}}})
 	m.format("C", 1)
 	h = legacy.New(m.Master, wire.Options{})
-	form, err := (&slap.Request{Title: "own", Release: forwarded}).Form()
+	form, err := (&proto.Request{Title: "own", Release: forwarded}).Form()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestForwardsInNoCircle: of masters that list each other for a release none passes on what has
@@ -45,7 +45,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		handlers[i] = web.New(rigs[i].Master, wire.Options{})
 	}
 	if _, err := rigs[0].Requests.Request(
-		t.Context(), master.Anybody, &slap.Request{Title: "round", Release: forwarded},
+		t.Context(), master.Anybody, &proto.Request{Title: "round", Release: forwarded},
 	); !errors.Is(err, compute.ErrNotFound) ||
 		!strings.Contains(err.Error(), "came back") {
 		t.Errorf("round: %v", err)
@@ -55,7 +55,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 			t.Errorf("master %d is asked %d times", i, times)
 		}
 	}
-	a, err := rigs[0].Requests.Request(t.Context(), master.Anybody, &slap.Request{Title: "far", Release: chained})
+	a, err := rigs[0].Requests.Request(t.Context(), master.Anybody, &proto.Request{Title: "far", Release: chained})
 	if err != nil || a.Object == nil {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -69,7 +69,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		strings.NewReader(`{"title": "json", "software_release_uri": "`+forwarded+`", "software_type": "default"}`),
 	)
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set(slap.PassedHeader, "x,"+rigs[0].RunID())
+	r.Header.Set(proto.PassedHeader, "x,"+rigs[0].RunID())
 	if handlers[0].ServeHTTP(w, r); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "came back") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

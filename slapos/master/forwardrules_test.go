@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -23,7 +23,7 @@ type heard struct {
 	*rig
 	url  string
 	mu   sync.Mutex
-	last *slap.Request
+	last *proto.Request
 }
 
 func newHeard(t *testing.T) *heard {
@@ -35,7 +35,7 @@ func newHeard(t *testing.T) *heard {
 			if err := r.ParseForm(); err != nil {
 				t.Error(err)
 			}
-			q, err := slap.ParseRequest(r.PostForm)
+			q, err := proto.ParseRequest(r.PostForm)
 			if err != nil {
 				t.Error(err)
 			}
@@ -43,10 +43,10 @@ func newHeard(t *testing.T) *heard {
 			h.last = q
 			h.mu.Unlock()
 			// what was read is there again
-			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(slap.PassedHeader)
+			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(proto.PassedHeader)
 			r = httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), form)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set(slap.PassedHeader, passed)
+			r.Header.Set(proto.PassedHeader, passed)
 		}
 		answers.ServeHTTP(w, r)
 	}))
@@ -55,7 +55,7 @@ func newHeard(t *testing.T) *heard {
 	return h
 }
 
-func (h *heard) asked() *slap.Request {
+func (h *heard) asked() *proto.Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := h.last
@@ -66,7 +66,7 @@ func (h *heard) asked() *slap.Request {
 // TestForwardRules: the rules of section 2.6 that no recording has.
 func TestForwardRules(t *testing.T) {
 	there := newHeard(t)
-	there.ask(slap.Request{Title: "front"}) // in p0: as which another master asks
+	there.ask(proto.Request{Title: "front"}) // in p0: as which another master asks
 	asUser, asPartition := forwarded, "https://software.example/partition/software.cfg"
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{Unsafe: true})
 	if err != nil {
@@ -75,7 +75,7 @@ func TestForwardRules(t *testing.T) {
 	t.Cleanup(func() { st.Close() })
 	here := &rig{openOn(t, st, master.Options{Computer: "C", Masters: []master.External{{URL: there.url, Releases: []string{asUser}}}}), t}
 	here.format("C", 3)
-	ask := func(m *rig, q slap.Request) *slap.Object {
+	ask := func(m *rig, q proto.Request) *proto.Object {
 		t.Helper()
 		a, err := m.Requests.Request(t.Context(), master.Anybody, &q)
 		if err != nil || a.Object == nil {
@@ -85,7 +85,7 @@ func TestForwardRules(t *testing.T) {
 	}
 
 	// As a user, with who asks in a filter, unless the section says as which partition.
-	ask(here, slap.Request{Title: "x", Release: asUser, Filter: slap.Dictionary{"k": "v"}})
+	ask(here, proto.Request{Title: "x", Release: asUser, Filter: proto.Dictionary{"k": "v"}})
 	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "" ||
 		q.Filter["source_instance_id"] != "user_x" || q.Filter["k"] != "v" {
 		t.Errorf("as a user: %+v", q)
@@ -97,15 +97,15 @@ func TestForwardRules(t *testing.T) {
 			Masters:  []master.External{{URL: there.url, Releases: []string{asPartition}, Computer: "E", Partition: "p0"}},
 		},
 	)
-	ask(by, slap.Request{Title: "x", Release: asPartition})
+	ask(by, proto.Request{Title: "x", Release: asPartition})
 	if q := there.asked(); q == nil || q.Title != "user_x" || q.Computer != "E" || q.Partition != "p0" ||
 		q.Filter["source_instance_id"] != nil {
 		t.Errorf("as a partition: %+v", q)
 	}
 
 	// The asking partition's name is in the title; a shared one is told to be there.
-	here.ask(slap.Request{Title: "root"})
-	o := ask(here, slap.Request{Title: "y", Release: asUser, Shared: true, Computer: "C", Partition: "p0"})
+	here.ask(proto.Request{Title: "root"})
+	o := ask(here, proto.Request{Title: "y", Release: asUser, Shared: true, Computer: "C", Partition: "p0"})
 	if q := there.asked(); q == nil || q.Title != "p0_y" || !q.Shared || o.Attributes["_synced"] != true ||
 		o.Attributes["_master_url"] != there.url {
 		t.Errorf("%+v, %+v", q, o.Attributes)
@@ -115,7 +115,7 @@ func TestForwardRules(t *testing.T) {
 	remembered := func() (n int) {
 		t.Helper()
 		if err := st.View(t.Context(), func(tx compute.Tx) error {
-			all, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: slap.KindForward})
+			all, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: proto.KindForward})
 			n = len(all)
 			return err
 		}); err != nil {
@@ -126,8 +126,8 @@ func TestForwardRules(t *testing.T) {
 	if n := remembered(); n != 2 {
 		t.Errorf("%d are remembered", n)
 	}
-	ask(here, slap.Request{Title: "x", Release: asUser, State: slap.Destroyed})
-	if q := there.asked(); q == nil || q.State != slap.Destroyed {
+	ask(here, proto.Request{Title: "x", Release: asUser, State: proto.Destroyed})
+	if q := there.asked(); q == nil || q.State != proto.Destroyed {
 		t.Errorf("%+v", q)
 	}
 	if n := remembered(); n != 1 {
@@ -135,14 +135,14 @@ func TestForwardRules(t *testing.T) {
 	}
 
 	// What is here already is not passed on, whatever its release becomes, nor by its filter.
-	for _, q := range []slap.Request{{Title: "root", Release: asUser}, {Title: "root", Filter: slap.Dictionary{"master_url": there.url}}} {
+	for _, q := range []proto.Request{{Title: "root", Release: asUser}, {Title: "root", Filter: proto.Dictionary{"master_url": there.url}}} {
 		if a := here.ask(q); a.Object != nil || a.Partition != "p0" || there.asked() != nil {
 			t.Errorf("%+v", a)
 		}
 	}
 	if _, err := here.Requests.Request(
 		t.Context(), master.Anybody,
-		&slap.Request{Title: "z", Release: demo, Filter: slap.Dictionary{"master_url": "http://127.0.0.1:1/"}},
+		&proto.Request{Title: "z", Release: demo, Filter: proto.Dictionary{"master_url": "http://127.0.0.1:1/"}},
 	); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A Frontend is a shared instance that is answered without any host: as if a frontend stood before
@@ -65,7 +65,7 @@ func ParseFrontends(lines []string) (all []Frontend, bad string) {
 }
 
 // frontend answers a request that is for one; nil: it is for none.
-func (m *requests) frontend(ctx context.Context, a *ask) *slap.Object {
+func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
 	if !a.Shared {
 		return nil
 	}
@@ -85,7 +85,7 @@ func (m *requests) frontend(ctx context.Context, a *ask) *slap.Object {
 				(u.Scheme == "http" || u.Scheme == "https") {
 				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
 			}
-			return fake("Fake frontend for "+text, slap.Dictionary{"secure_access": access, "domain": u.Host})
+			return fake("Fake frontend for "+text, proto.Dictionary{"secure_access": access, "domain": u.Host})
 		case frontendHost:
 			host, _ := a.Parameters["host"].(string)
 			port, _ := a.Parameters["port"].(string)
@@ -96,15 +96,15 @@ func (m *requests) frontend(ctx context.Context, a *ask) *slap.Object {
 				host = "[" + host + "]"
 			}
 			text := "https://" + host + ":" + port + "/"
-			return fake("Fake KVM VNC frontend for "+text, slap.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"})
+			return fake("Fake KVM VNC frontend for "+text, proto.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"})
 		}
 	}
 	return nil
 }
 
-func fake(id string, connection slap.Dictionary) *slap.Object {
-	return &slap.Object{Class: slap.ClassPartition, Args: slap.Tuple{"", id, nil}, Attributes: slap.Dictionary{
-		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": slap.Dictionary{}, "_partition_id": id, "_request_dict": nil,
+func fake(id string, connection proto.Dictionary) *proto.Object {
+	return &proto.Object{Class: proto.ClassPartition, Args: proto.Tuple{"", id, nil}, Attributes: proto.Dictionary{
+		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": proto.Dictionary{}, "_partition_id": id, "_request_dict": nil,
 		"slap_computer_id": "", "slap_computer_partition_id": "",
 	}}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func TestParseFrontends(t *testing.T) {
@@ -33,9 +33,9 @@ func TestParseFrontends(t *testing.T) {
 // there are none a real frontend is asked for.
 func TestFrontends(t *testing.T) {
 	const release = "https://x.example/software/apache-frontend/software.cfg"
-	form, err := (&slap.Request{
+	form, err := (&proto.Request{
 		Title: "f", Release: release, Shared: true,
-		Parameters: slap.Dictionary{"url": "http://[2001:db8::1]:8080/a?b=c"},
+		Parameters: proto.Dictionary{"url": "http://[2001:db8::1]:8080/a?b=c"},
 	}).Form()
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
@@ -89,16 +89,16 @@ func TestImportCaptured(t *testing.T) {
 	// The requester is known by his title, and what he asks again changes nothing but its time,
 	// which the old one wrote with more digits.
 	r := &rig{m, t}
-	a := r.ask(slap.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})
+	a := r.ask(proto.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})
 	if a.Partition != "slappart1" || a.Timestamp != "1795160215.203183" {
 		t.Errorf("%+v", a.Instance)
 	}
-	if a := r.ask(slap.Request{
+	if a := r.ask(proto.Request{
 		Title: "slv", Shared: true, Release: "https://software.example/other/software.cfg",
 	}); a.Partition != "slappart1" {
 		t.Errorf("%+v", a.Instance)
 	}
-	if a := r.ask(slap.Request{Title: "new"}); a.Partition != "slappart0" {
+	if a := r.ask(proto.Request{Title: "new"}); a.Partition != "slappart0" {
 		t.Errorf("%+v", a.Instance)
 	}
 }
@@ -106,23 +106,23 @@ func TestImportCaptured(t *testing.T) {
 // tree is a root with a child and a shared instance on a computer, and a release.
 func tree(guid, title string) migrate.Records {
 	return migrate.Records{
-		Computers: []slap.ComputerRecord{{GUID: guid, Partitions: []slap.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
-		Supplies:  []slap.SupplyRecord{{Computer: guid, URL: demo, State: slap.Available, Order: 1}},
-		Instances: []slap.InstanceRecord{
+		Computers: []proto.ComputerRecord{{GUID: guid, Partitions: []proto.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
+		Supplies:  []proto.SupplyRecord{{Computer: guid, URL: demo, State: proto.Available, Order: 1}},
+		Instances: []proto.InstanceRecord{
 			{
 				ID: "INST-" + title, Root: "INST-" + title, Title: title, Release: demo, Type: "default",
-				Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p0", Stamp: 1,
+				Asked: proto.Started, State: proto.Started, Computer: guid, Partition: "p0", Stamp: 1,
 			},
 			{
 				ID: "INST-c" + title, Root: "INST-" + title, Parent: "INST-" + title, Title: "child", Release: demo,
-				Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Partition: "p1",
+				Type: "default", Asked: proto.Started, State: proto.Started, Computer: guid, Partition: "p1",
 			},
 			{
 				ID: "INST-s" + title, Root: "INST-s" + title, Title: "shared " + title, Shared: true, Release: demo,
-				Type: "default", Asked: slap.Started, State: slap.Started, Computer: guid, Host: "INST-" + title,
+				Type: "default", Asked: proto.Started, State: proto.Started, Computer: guid, Host: "INST-" + title,
 			},
 		},
-		Forwards: []slap.ForwardRecord{{Title: "user_x", Master: "https://other.example/"}},
+		Forwards: []proto.ForwardRecord{{Title: "user_x", Master: "https://other.example/"}},
 	}
 }
 

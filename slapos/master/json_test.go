@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/schema"
-	"github.com/hostler-project/hostler/slapos/slap"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -41,10 +41,10 @@ func visit(t *testing.T, h http.Handler, link string) (int, string) {
 func TestEveryMethod(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := web.New(r.Master, wire.Options{})
-	for _, method := range slap.Methods() {
-		said := &slap.Call{}
+	for _, method := range proto.Methods() {
+		said := &proto.Call{}
 		if slices.Contains(method.Required, "reported_state") {
-			said.ReportedState = slap.Destroyed
+			said.ReportedState = proto.Destroyed
 		}
 		body, err := method.Encode(said)
 		if err != nil {
@@ -62,9 +62,9 @@ func TestJSONWithoutPlace(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := web.New(r.Master, wire.Options{})
 	r.format("C", 1)
-	r.ask(slap.Request{Title: "host"})
-	r.ask(slap.Request{Title: "sh", Shared: true})
-	if _, err := r.Requests.Request(t.Context(), master.Anybody, &slap.Request{Title: "late", Release: demo}); err == nil {
+	r.ask(proto.Request{Title: "host"})
+	r.ask(proto.Request{Title: "sh", Shared: true})
+	if _, err := r.Requests.Request(t.Context(), master.Anybody, &proto.Request{Title: "late", Release: demo}); err == nil {
 		t.Fatal("there was room")
 	}
 	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
@@ -170,7 +170,7 @@ func grown(f *testing.F) {
 	for _, e := range slaptest.Exchanges(f, "json-rpc") {
 		f.Add(strings.TrimPrefix(e.Path, "/"), e.Body)
 	}
-	for _, method := range slap.Methods() {
+	for _, method := range proto.Methods() {
 		for _, body := range []string{`{}`, `null`, `{"computer_guid": null}`, `{"title": "\ud800"}`,
 			`{"computer_guid":"C","message":"\u0000"}`, `{"instance_guid": "___", "message": ""}`,
 			`{"instance_guid": "-", "reported_state": "destroyed"}`, strings.Repeat(`{"title":`, 500),
@@ -191,7 +191,7 @@ func FuzzJSON(f *testing.F) {
 	h := web.New(m, wire.Options{})
 	if err := m.Computers.Format(
 		f.Context(), master.Anybody,
-		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}}},
+		&proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p0"}}},
 	); err != nil {
 		f.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func FuzzJSON(f *testing.F) {
 		if status >= 500 || status >= 400 && len(answer) < 10 {
 			t.Fatalf("%s %q: %d %s", name, body, status, answer)
 		}
-		method, ok := slap.FindMethod(name)
+		method, ok := proto.FindMethod(name)
 		var v map[string]any
 		if !ok || json.Unmarshal([]byte(body), &v) != nil || v == nil {
 			return
@@ -228,10 +228,10 @@ func TestHypermedia(t *testing.T) {
 	r.format("C", 7)
 	titles := []string{"plain", "a/b ?#%&+", "Größe 𝄞", "..", `a "quoted" \ title`, "plain"}
 	for i, title := range titles {
-		r.ask(slap.Request{Title: title, Parameters: slap.Dictionary{"password": "hidden"}, Shared: i == 5})
+		r.ask(proto.Request{Title: title, Parameters: proto.Dictionary{"password": "hidden"}, Shared: i == 5})
 	}
-	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
-	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"key": "hidden"}); err != nil {
+	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
+	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", proto.Dictionary{"key": "hidden"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, ""); err != nil {
@@ -240,7 +240,7 @@ func TestHypermedia(t *testing.T) {
 	search := func(query, rest string) []map[string]any {
 		t.Helper()
 		status, body := visit(t, h, "/hateoas/?mode=search&query="+url.QueryEscape(query)+rest)
-		var found slap.Results
+		var found proto.Results
 		if err := json.Unmarshal([]byte(body), &found); err != nil || status != 200 {
 			t.Fatal(query, status, body, err)
 		}
@@ -249,7 +249,7 @@ func TestHypermedia(t *testing.T) {
 		}
 		return found.Embedded.Contents
 	}
-	trees := slap.Query{Kind: slap.QueryTrees}
+	trees := proto.Query{Kind: proto.QueryTrees}
 	all := search(trees.String(), "&select_list=title,connection_xml,text_content,connection_parameter_list,xml")
 	if len(all) != len(titles) {
 		t.Fatalf("%v", all)
@@ -271,7 +271,7 @@ func TestHypermedia(t *testing.T) {
 			t.Fatal(w.Code, w.Body)
 		}
 		status, body := visit(t, h, w.Header().Get("Location"))
-		var form slap.Form
+		var form proto.Form
 		if err := json.Unmarshal([]byte(body), &form); err != nil || status != 200 {
 			t.Fatal(thing, status, body, err)
 		}
@@ -296,23 +296,23 @@ func TestHypermedia(t *testing.T) {
 		t.Errorf("%v", some)
 	}
 	if some := search(
-		slap.Query{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
+		proto.Query{Kind: proto.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
 		"&select_list=title,portal_type",
 	); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
 		t.Errorf("%v", some)
 	}
-	quoted := slap.Query{Kind: slap.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
+	quoted := proto.Query{Kind: proto.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
 	for _, text := range []string{
 		quoted.String(),
-		strings.ReplaceAll(slap.Query{Kind: slap.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
+		strings.ReplaceAll(proto.Query{Kind: proto.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
 	} {
 		if some := search(text, "&select_list=title"); len(some) != 1 || some[0]["title"] != quoted.Value {
 			t.Errorf("%s: %v", text, some)
 		}
 	}
-	for _, q := range []slap.Query{
-		{Kind: slap.QueryInstances, Field: "default_specialise_title", Value: "plain"},
-		{Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"},
+	for _, q := range []proto.Query{
+		{Kind: proto.QueryInstances, Field: "default_specialise_title", Value: "plain"},
+		{Kind: proto.QueryReleases, Field: "default_aggregate_reference", Value: "C"},
 	} {
 		for _, thing := range search(q.String(), "&select_list=title") {
 			if status, body := visit(t, h, thing["relative_url"].(string)); status != 200 {
@@ -321,17 +321,17 @@ func TestHypermedia(t *testing.T) {
 		}
 	}
 	if some := search(
-		slap.Query{Kind: slap.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
+		proto.Query{Kind: proto.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
 		"&select_list=url_string,slap_state",
-	); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != slap.Available {
+	); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != proto.Available {
 		t.Errorf("%v", some)
 	}
 	for link, want := range map[string]int{
 		"/hateoas": 200, "/hateoas/?mode=search&query=x": 400, "/hateoas/?mode=search": 400, "/hateoas/?mode=dance": 400,
 		"/hateoas/?mode=traverse": 400,
-		"/hateoas/?mode=search&limit=x&query=" + url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String()): 400,
-		"/hateoas/?mode=traverse&relative_url=https://evil.example/hateoas/":                                 400,
-		"/hateoas/?mode=traverse&relative_url=//evil.example/hateoas/":                                       400, "/hateoas/?%zz": 400,
+		"/hateoas/?mode=search&limit=x&query=" + url.QueryEscape(proto.Query{Kind: proto.QueryTrees}.String()): 400,
+		"/hateoas/?mode=traverse&relative_url=https://evil.example/hateoas/":                                   400,
+		"/hateoas/?mode=traverse&relative_url=//evil.example/hateoas/":                                         400, "/hateoas/?%zz": 400,
 		"/hateoas/?mode=search&query=" + url.QueryEscape(
 			`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated`,
 		): 400,
@@ -346,7 +346,7 @@ func TestHypermedia(t *testing.T) {
 	mine := web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
 	if status, body := visit(
 		t, mine,
-		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(slap.Query{Kind: slap.QueryTrees}.String()),
+		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(proto.Query{Kind: proto.QueryTrees}.String()),
 	); status != 200 || strings.Contains(body, "title") {
 		t.Error(status, body)
 	}
@@ -362,13 +362,13 @@ func TestHypermedia(t *testing.T) {
 func TestTreeStatus(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
-	r.ask(slap.Request{Title: "x"})
+	r.ask(proto.Request{Title: "x"})
 	h := rpc.New(r.Master, wire.Options{})
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
 		!strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
 		t.Error(status, body)
 	}
-	if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
+	if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", proto.Started); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||

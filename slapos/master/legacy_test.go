@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // peer speaks to the legacy endpoints.
@@ -51,7 +51,7 @@ func fields(pairs ...string) url.Values {
 
 func doc(t *testing.T, v any) string {
 	t.Helper()
-	b, err := slap.Marshal(v)
+	b, err := proto.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func doc(t *testing.T, v any) string {
 func TestLegacyAnswers(t *testing.T) {
 	w := newWire(t, nil)
 	w.format("C", 2)
-	w.ask(slap.Request{Title: "root"})
-	w.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
+	w.ask(proto.Request{Title: "root"})
+	w.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
 	here := []string{"computer_id", "C", "computer_partition_id", "p0"}
 	long := strings.Repeat("x", 100) + "ends"
 	for _, c := range []struct {
@@ -106,20 +106,20 @@ func TestLegacyAnswers(t *testing.T) {
 		{"POST", "/destroyedSoftwareRelease", fields("url", demo, "computer_id", "C"), 404, "is not to be destroyed"},
 		{
 			"POST", "/updateComputerPartitionRelatedInstanceList",
-			fields(append(here, "instance_reference_xml", doc(t, slap.List{"a"}))...), 200, "Ignored",
+			fields(append(here, "instance_reference_xml", doc(t, proto.List{"a"}))...), 200, "Ignored",
 		},
 		{
-			"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, slap.List{}))...),
+			"POST", "/setComputerPartitionConnectionXml", fields(append(here, "connection_xml", doc(t, proto.List{}))...),
 			400, "connection_xml: expected a dictionary",
 		},
 		{
 			"POST", "/setComputerPartitionConnectionXml",
-			fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "_none")...),
+			fields(append(here, "connection_xml", doc(t, proto.Dictionary{"a": "b"}), "slave_reference", "_none")...),
 			404, "has no shared instance _none",
 		},
 		{
 			"POST", "/setComputerPartitionConnectionXml",
-			fields(append(here, "connection_xml", doc(t, slap.Dictionary{"a": "b"}), "slave_reference", "NONE")...), 200,
+			fields(append(here, "connection_xml", doc(t, proto.Dictionary{"a": "b"}), "slave_reference", "NONE")...), 200,
 			"done",
 		},
 		{"POST", "/loadComputerConfigurationFromXML", fields("xml", "<marshal>"), 400, "xml: "},
@@ -140,7 +140,7 @@ func TestLegacyAnswers(t *testing.T) {
 			"GET", "/registerComputerPartition", fields("computer_reference", "C", "computer_partition_reference", "p9"),
 			404, "The computer C has no partition p9.",
 		},
-		{"GET", "/getComputerPartitionCertificate", fields(here...), 200, doc(t, slap.Dictionary{"certificate": "", "key": ""})},
+		{"GET", "/getComputerPartitionCertificate", fields(here...), 200, doc(t, proto.Dictionary{"certificate": "", "key": ""})},
 		{"GET", "/getHateoasUrl", fields(), 200, "http://example.com/hateoas"},
 		{"GET", "/supplySupply", fields(), 405, "not allowed"},
 		{"GET", "/nothing", fields(), 404, "was not found on the server"},
@@ -161,8 +161,8 @@ func TestLegacyAnswers(t *testing.T) {
 		{"/getSoftwareInstallationStatus", fields("computer_id", "C", "url", demo), last},
 		{"/getComputerPartitionStatus", fields("computer_id", "C", "computer_partition_id", "p1"), "#error no data found for C-p1"},
 	} {
-		v, err := slap.Unmarshal(w.call(http.MethodGet, c.path, c.form).Body.Bytes())
-		if d, ok := v.(slap.Dictionary); err != nil || !ok || d["text"] != c.text {
+		v, err := proto.Unmarshal(w.call(http.MethodGet, c.path, c.form).Body.Bytes())
+		if d, ok := v.(proto.Dictionary); err != nil || !ok || d["text"] != c.text {
 			t.Errorf("%s: %v, %v", c.path, v, err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestLegacyUnchanged(t *testing.T) {
 	); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
 		t.Errorf("%d %s", again.Code, again.Body)
 	}
-	w.ask(slap.Request{Title: "root"})
+	w.ask(proto.Request{Title: "root"})
 	if now := w.call(
 		http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag,
 	); now.Code != http.StatusOK || now.Header().Get("ETag") == tag {
@@ -205,7 +205,7 @@ func TestLegacyWho(t *testing.T) {
 	w := newWire(t, func(*http.Request) (master.Who, error) { return who, nil })
 	w.format("C", 3)
 	request := func(title string) int {
-		form, err := (&slap.Request{Title: title, Release: demo}).Form()
+		form, err := (&proto.Request{Title: title, Release: demo}).Form()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestLegacyWho(t *testing.T) {
 	)
 	is(
 		"another node formats",
-		w.call(http.MethodPost, "/loadComputerConfigurationFromXML", fields("xml", doc(t, slap.Dictionary{"reference": "C"}))).Code,
+		w.call(http.MethodPost, "/loadComputerConfigurationFromXML", fields("xml", doc(t, proto.Dictionary{"reference": "C"}))).Code,
 		403,
 	)
 	is("a node requests as a user", request("x"), 403)

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -38,7 +38,7 @@ func FuzzLegacy(f *testing.F) {
 		}
 		form.Set("computer_id", "C")
 		for _, doc := range []string{
-			text, value(slap.Dictionary{"k": "v"}),
+			text, value(proto.Dictionary{"k": "v"}),
 			`<marshal><dictionary id="i2"><string>` + url.QueryEscape(text) + `</string><string>v</string></dictionary></marshal>`,
 		} {
 			for _, name := range []string{"xml", "connection_xml", "partition_parameter_xml", "filter_xml", "instance_reference_xml"} {
@@ -70,7 +70,7 @@ func FuzzLegacy(f *testing.F) {
 	h := web.New(m, wire.Options{})
 	if err := m.Computers.Format(
 		f.Context(), master.Anybody,
-		&slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},
+		&proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},
 	); err != nil {
 		f.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func FuzzLegacy(f *testing.F) {
 			t.Fatalf("%s %q %q: %d %s", method, path, body, w.Code, said)
 		}
 		if strings.HasPrefix(said, "<marshal>") {
-			if _, err := slap.Unmarshal([]byte(said)); err != nil {
+			if _, err := proto.Unmarshal([]byte(said)); err != nil {
 				t.Fatalf("%s %q %q: %v: %s", method, path, body, err, said)
 			}
 		}
@@ -121,16 +121,16 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 	r := &rig{m, t}
 	ctx, who := t.Context(), master.Anybody
 	r.format("C", 6)
-	r.ask(slap.Request{Title: "stays"})
+	r.ask(proto.Request{Title: "stays"})
 	before := entries(t, st)
 
-	r.ask(slap.Request{Title: "root"})
-	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p1"})
-	r.ask(slap.Request{Title: "below", Computer: "C", Partition: "p2"})
-	r.ask(slap.Request{Title: "mine", Computer: "C", Partition: "p1", Shared: true})
-	r.ask(slap.Request{Title: "deep", Computer: "C", Partition: "p3", Shared: true})
-	for title, q := range map[string]slap.Request{
-		"elsewhere": {Filter: slap.Dictionary{"computer_guid": "D"}}, "hostless": {Shared: true, Release: "none"},
+	r.ask(proto.Request{Title: "root"})
+	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p1"})
+	r.ask(proto.Request{Title: "below", Computer: "C", Partition: "p2"})
+	r.ask(proto.Request{Title: "mine", Computer: "C", Partition: "p1", Shared: true})
+	r.ask(proto.Request{Title: "deep", Computer: "C", Partition: "p3", Shared: true})
+	for title, q := range map[string]proto.Request{
+		"elsewhere": {Filter: proto.Dictionary{"computer_guid": "D"}}, "hostless": {Shared: true, Release: "none"},
 	} {
 		q.Title, q.Computer, q.Partition = title, "C", "p1"
 		if q.Release == "" {
@@ -154,9 +154,9 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.ask(slap.Request{Title: "root", State: slap.Destroyed})
+	r.ask(proto.Request{Title: "root", State: proto.Destroyed})
 	for _, p := range []string{"p3", "p2", "p1"} {
-		if err := m.Statuses.InstanceReported(ctx, who, "C", p, slap.Stopped); err != nil {
+		if err := m.Statuses.InstanceReported(ctx, who, "C", p, proto.Stopped); err != nil {
 			t.Fatal(err)
 		}
 		if children, err := m.Instances.InstanceDestroyed(ctx, who, "C", p); err != nil || len(children) != 0 {

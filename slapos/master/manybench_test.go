@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -78,10 +78,10 @@ func fillHalf(ctx context.Context, m *master.Master, guid string) error {
 }
 
 func fillSome(ctx context.Context, m *master.Master, guid string, busy int) error {
-	c := &slap.Configuration{Computer: guid}
+	c := &proto.Configuration{Computer: guid}
 	for i := range 100 {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-			Addresses: []slap.ConfiguredAddress{
+		c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
+			Addresses: []proto.ConfiguredAddress{
 				{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"},
 				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
 			}})
@@ -97,9 +97,9 @@ func fillSome(ctx context.Context, m *master.Master, guid string, busy int) erro
 	return nil
 }
 
-func onComputer(guid string, i, version int) *slap.Request {
+func onComputer(guid string, i, version int) *proto.Request {
 	q := instance(i, version)
-	q.Title, q.Filter = fmt.Sprint("instance ", i, " of ", guid), slap.Dictionary{"computer_guid": guid}
+	q.Title, q.Filter = fmt.Sprint("instance ", i, " of ", guid), proto.Dictionary{"computer_guid": guid}
 	return q
 }
 
@@ -118,7 +118,7 @@ func (h *ear) Write(b []byte) (int, error) { return h.body.Write(b) }
 // over: processor time, which is the same whatever else the machine does, with what the store and
 // the collector of garbage do meanwhile. What asks and hears leaves next to no garbage of its own,
 // as a server that reads from connections leaves little.
-func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *slap.Request) time.Duration {
+func straight(b *testing.B, h http.Handler, n, times int, next func(i int) *proto.Request) time.Duration {
 	b.Helper()
 	forms := make([]string, n)
 	for i := range forms {
@@ -217,21 +217,21 @@ func TestMany(t *testing.T) {
 		c := costs{Start: spent(b) - began}
 		h := legacy.New(m, wire.Options{})
 		at := func(i int) (string, int) { return fmt.Sprint("C", i*7%computers), i / 10 % 100 }
-		unchanged := func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, 0) }
+		unchanged := func(i int) *proto.Request { c, p := at(i); return onComputer(c, p, 0) }
 		c.First = straight(b, h, 1000, 1, unchanged)
 		c.Same = straight(b, h, 1000, 20, unchanged)
-		c.Change = straight(b, h, 1000, 1, func(i int) *slap.Request { c, p := at(i); return onComputer(c, p, i+1) })
+		c.Change = straight(b, h, 1000, 1, func(i int) *proto.Request { c, p := at(i); return onComputer(c, p, i+1) })
 		for i := range computers { // each node asks what is wanted
 			if _, _, err := m.Computers.Information(b.Context(), master.Anybody, fmt.Sprint("C", i)); err != nil {
 				b.Fatal(err)
 			}
 		}
-		roots := func(i int) *slap.Request { return &slap.Request{Title: fmt.Sprint("new ", i), Release: demo} }
+		roots := func(i int) *proto.Request { return &proto.Request{Title: fmt.Sprint("new ", i), Release: demo} }
 		if err := fillHalf(b.Context(), m, "D"); err != nil { // where there is room
 			b.Fatal(err)
 		}
 		c.New = straight(b, h, 50, 1, roots)
-		c.Shared = straight(b, h, 200, 1, func(i int) *slap.Request {
+		c.Shared = straight(b, h, 200, 1, func(i int) *proto.Request {
 			q := roots(i)
 			q.Title, q.Shared = fmt.Sprint("shared ", i), true
 			return q

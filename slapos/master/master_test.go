@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/overview"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -29,13 +29,13 @@ func newRig(t *testing.T, opt master.Options) *rig { return &rig{open(t, opt), t
 // format gives a computer so many partitions, p0 and on.
 func (r *rig) format(guid string, partitions int) {
 	r.t.Helper()
-	c := &slap.Configuration{Computer: guid}
+	c := &proto.Configuration{Computer: guid}
 	for i := range partitions {
 		c.Partitions = append(
 			c.Partitions,
-			slap.ConfiguredPartition{
+			proto.ConfiguredPartition{
 				ID: fmt.Sprint("p", i), Interface: "tap",
-				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
+				Addresses: []proto.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
 			},
 		)
 	}
@@ -45,7 +45,7 @@ func (r *rig) format(guid string, partitions int) {
 }
 
 // ask requests an instance of demo, and fails the test where that is refused.
-func (r *rig) ask(q slap.Request) *master.Answer {
+func (r *rig) ask(q proto.Request) *master.Answer {
 	r.t.Helper()
 	if q.Release == "" {
 		q.Release = demo
@@ -58,7 +58,7 @@ func (r *rig) ask(q slap.Request) *master.Answer {
 }
 
 // refused requests what is to be refused so.
-func (r *rig) refused(q slap.Request, kind error, says string) {
+func (r *rig) refused(q proto.Request, kind error, says string) {
 	r.t.Helper()
 	if q.Release == "" {
 		q.Release = demo
@@ -96,7 +96,7 @@ func (r *rig) are(guid string, want ...string) {
 	}
 }
 
-func (r *rig) partition(guid, id string) *slap.Partition {
+func (r *rig) partition(guid, id string) *proto.Partition {
 	r.t.Helper()
 	p, err := r.Computers.Partition(r.t.Context(), master.Anybody, guid, id)
 	if err != nil {
@@ -109,35 +109,35 @@ func (r *rig) partition(guid, id string) *slap.Partition {
 func TestTree(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 5)
-	r.ask(slap.Request{Title: "root", Parameters: slap.Dictionary{"a": "b"}})
-	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
-	r.ask(slap.Request{Title: "below", Computer: "C", Partition: "p1"})
-	r.ask(slap.Request{Title: "idle", Computer: "C", Partition: "p0", State: slap.Stopped})
-	r.ask(slap.Request{Title: "frontend", Computer: "C", Partition: "p0", Shared: true})
+	r.ask(proto.Request{Title: "root", Parameters: proto.Dictionary{"a": "b"}})
+	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
+	r.ask(proto.Request{Title: "below", Computer: "C", Partition: "p1"})
+	r.ask(proto.Request{Title: "idle", Computer: "C", Partition: "p0", State: proto.Stopped})
+	r.ask(proto.Request{Title: "frontend", Computer: "C", Partition: "p0", Shared: true})
 	r.are("C", "started", "started", "started", "stopped", "free")
 	before := r.partition("C", "p2").Timestamp
 
-	a := r.ask(slap.Request{Title: "root", State: slap.Stopped})
-	if a.State != slap.Stopped || a.Parameters["a"] != "b" {
+	a := r.ask(proto.Request{Title: "root", State: proto.Stopped})
+	if a.State != proto.Stopped || a.Parameters["a"] != "b" {
 		t.Errorf("%+v", a)
 	}
 	r.are("C", "stopped", "stopped", "stopped", "stopped", "free")
 	if r.partition("C", "p2").Timestamp == before {
 		t.Error("who was stopped with the tree has its old timestamp")
 	}
-	if a := r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0", State: slap.Started}); a.State != slap.Stopped {
+	if a := r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0", State: proto.Started}); a.State != proto.Stopped {
 		t.Errorf("a child of a stopped root is %s", a.State)
 	}
-	r.ask(slap.Request{Title: "root", State: slap.Started})
+	r.ask(proto.Request{Title: "root", State: proto.Started})
 	r.are("C", "started", "started", "started", "stopped", "free")
 
-	r.ask(slap.Request{Title: "root", State: slap.Destroyed})
+	r.ask(proto.Request{Title: "root", State: proto.Destroyed})
 	r.are("C", "stopped", "destroyed", "destroyed", "destroyed", "free")
 	if shared := r.partition("C", "p0").Shared; len(shared) != 0 {
 		t.Errorf("the shared instance of a destroyed tree is with its host: %v", shared)
 	}
 	r.refused(
-		slap.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound,
+		proto.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound,
 		"The tree of root is being destroyed: it gets no new instance late.",
 	)
 	if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
@@ -168,13 +168,13 @@ func TestSharedMoves(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 4)
 	r.refused(
-		slap.Request{Title: "s", Shared: true}, compute.ErrNoCapacity,
+		proto.Request{Title: "s", Shared: true}, compute.ErrNoCapacity,
 		"No partition corresponding to slave request: ['"+demo+"', 'C', 'default']",
 	)
 	at := func() string {
 		a, err := r.Requests.Request(
 			t.Context(), master.Anybody,
-			&slap.Request{Release: demo, Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
+			&proto.Request{Release: demo, Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}},
 		)
 		if err != nil {
 			return "nowhere"
@@ -184,11 +184,11 @@ func TestSharedMoves(t *testing.T) {
 	if got := at(); got != "nowhere" {
 		t.Error(got)
 	}
-	r.ask(slap.Request{Title: "one"})
+	r.ask(proto.Request{Title: "one"})
 	if p := r.partition("C", "p0"); len(p.Shared) != 1 || p.Shared[0].Reference != "_s" || p.Shared[0].Parameters["k"] != "v" {
 		t.Errorf("the host that came has %+v", p.Shared)
 	}
-	r.ask(slap.Request{Title: "two"})
+	r.ask(proto.Request{Title: "two"})
 	stamp := r.partition("C", "p1").Timestamp
 	if got := at(); got != "p0" {
 		t.Errorf("moved to %s", got)
@@ -199,21 +199,21 @@ func TestSharedMoves(t *testing.T) {
 	if p := r.partition("C", "p1"); len(p.Shared) != 1 || p.Timestamp == stamp {
 		t.Errorf("the next host has %+v", p)
 	}
-	r.ask(slap.Request{Title: "first again"})
+	r.ask(proto.Request{Title: "first again"})
 	if got := at(); got != "p1" {
 		t.Errorf("moved to %s though its host is there", got)
 	}
-	r.ask(slap.Request{Title: "two", Release: "other"})
+	r.ask(proto.Request{Title: "two", Release: "other"})
 	if got := at(); got != "p0" {
 		t.Errorf("with a host of another release it is at %s", got)
 	}
-	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "_s", slap.Dictionary{"url": "u"}); err != nil {
+	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "_s", proto.Dictionary{"url": "u"}); err != nil {
 		t.Error(err)
 	}
-	if a := r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}}); a.Connection["url"] != "u" {
+	if a := r.ask(proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}}); a.Connection["url"] != "u" {
 		t.Errorf("%+v", a)
 	}
-	r.ask(slap.Request{Title: "s", Shared: true, State: slap.Destroyed})
+	r.ask(proto.Request{Title: "s", Shared: true, State: proto.Destroyed})
 	if p := r.partition("C", "p0"); len(p.Shared) != 0 {
 		t.Errorf("destroyed, and there: %+v", p.Shared)
 	}
@@ -222,10 +222,10 @@ func TestSharedMoves(t *testing.T) {
 // Why there is no place is said and kept, and the next request finds one.
 func TestNoPlace(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
-	r.refused(slap.Request{Title: "a"}, compute.ErrNoCapacity, "No free computer partition found for: a (there is no computer C)")
+	r.refused(proto.Request{Title: "a"}, compute.ErrNoCapacity, "No free computer partition found for: a (there is no computer C)")
 	r.format("C", 1)
-	r.ask(slap.Request{Title: "a"})
-	r.refused(slap.Request{Title: "b"}, compute.ErrNoCapacity, "No free computer partition found for: b (all 1 partitions of C are in use)")
+	r.ask(proto.Request{Title: "a"})
+	r.refused(proto.Request{Title: "b"}, compute.ErrNoCapacity, "No free computer partition found for: b (all 1 partitions of C are in use)")
 	trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 	if err != nil || len(trees) != 2 || trees[1].Record.Reason != "all 1 partitions of C are in use" {
 		t.Errorf("%v, %v", trees, err)
@@ -234,14 +234,14 @@ func TestNoPlace(t *testing.T) {
 		t.Errorf("%v, %v", trees, err)
 	}
 	r.format("C", 2)
-	if a := r.ask(slap.Request{Title: "b"}); a.Partition != "p1" || a.Record.Reason != "" {
+	if a := r.ask(proto.Request{Title: "b"}); a.Partition != "p1" || a.Record.Reason != "" {
 		t.Errorf("%+v", a)
 	}
 	r.refused(
-		slap.Request{Title: "c", Filter: slap.Dictionary{"computer_guid": "D"}}, compute.ErrNoCapacity,
+		proto.Request{Title: "c", Filter: proto.Dictionary{"computer_guid": "D"}}, compute.ErrNoCapacity,
 		"No free computer partition found for: c (there is no computer D)",
 	)
-	if a := r.ask(slap.Request{Title: "c", State: slap.Destroyed}); a.Computer != "" || a.State != slap.Destroyed {
+	if a := r.ask(proto.Request{Title: "c", State: proto.Destroyed}); a.Computer != "" || a.State != proto.Destroyed {
 		t.Errorf("%+v", a)
 	}
 	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 2 {
@@ -256,17 +256,17 @@ func TestChoice(t *testing.T) {
 	r.format("B", 3)
 	var got string
 	for i := range 4 {
-		got += r.ask(slap.Request{Title: fmt.Sprint(i)}).Computer
+		got += r.ask(proto.Request{Title: fmt.Sprint(i)}).Computer
 	}
 	if got != "ABBB" {
 		t.Error(got)
 	}
 	r.refused(
-		slap.Request{Title: "x"}, compute.ErrNoCapacity,
+		proto.Request{Title: "x"}, compute.ErrNoCapacity,
 		"No free computer partition found for: x (no computer fits: 2 have no free partition, 0 are of other projects or users, 0 of other networks)",
 	)
 	r.refused(
-		slap.Request{Title: "y", Filter: slap.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity,
+		proto.Request{Title: "y", Filter: proto.Dictionary{"project_guid": "P"}}, compute.ErrNoCapacity,
 		"No free computer partition found for: y (no computer fits: 0 have no free partition, 2 are of other projects or users, 0 of other networks)",
 	)
 }
@@ -294,23 +294,23 @@ func TestUnchangedWritesNothing(t *testing.T) {
 		r.format("C", 2)
 		if err := r.Computers.Format(
 			t.Context(), master.Anybody,
-			&slap.Configuration{Computer: "E", Partitions: []slap.ConfiguredPartition{{ID: "without addresses"}}},
+			&proto.Configuration{Computer: "E", Partitions: []proto.ConfiguredPartition{{ID: "without addresses"}}},
 		); err != nil {
 			t.Error(err)
 		}
-		r.ask(slap.Request{Title: "a", Parameters: slap.Dictionary{"x": int64(1)}, Filter: slap.Dictionary{"computer_guid": "C"}})
-		r.ask(slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"y": "2"}})
+		r.ask(proto.Request{Title: "a", Parameters: proto.Dictionary{"x": int64(1)}, Filter: proto.Dictionary{"computer_guid": "C"}})
+		r.ask(proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"y": "2"}})
 		_, _ = r.Requests.Request(
 			t.Context(), master.Anybody,
-			&slap.Request{Release: demo, Title: "none", Filter: slap.Dictionary{"computer_guid": "D"}},
+			&proto.Request{Release: demo, Title: "none", Filter: proto.Dictionary{"computer_guid": "D"}},
 		)
-		if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, slap.Available); err != nil {
+		if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, proto.Available); err != nil {
 			t.Error(err)
 		}
-		if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", slap.Dictionary{"url": "u"}); err != nil {
+		if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", proto.Dictionary{"url": "u"}); err != nil {
 			t.Error(err)
 		}
-		if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", slap.Started); err != nil {
+		if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", proto.Started); err != nil {
 			t.Error(err)
 		}
 	}
@@ -356,7 +356,7 @@ func TestManyAtOnce(t *testing.T) {
 			m := masters[i%len(masters)]
 			for k := range titles {
 				title := fmt.Sprint("t", (k+i*7)%titles)
-				a, err := m.Requests.Request(context.Background(), master.Anybody, &slap.Request{Release: demo, Title: title})
+				a, err := m.Requests.Request(context.Background(), master.Anybody, &proto.Request{Release: demo, Title: title})
 				if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 					t.Error(err)
 				}
@@ -399,14 +399,14 @@ func TestManyAtOnce(t *testing.T) {
 func TestTreeAddresses(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("C", 2)
-	r.ask(slap.Request{Title: "root"})
+	r.ask(proto.Request{Title: "root"})
 	if _, err := r.Requests.Request(
 		t.Context(), master.Anybody,
-		&slap.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: slap.Dictionary{"network_guid": "none"}},
+		&proto.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: proto.Dictionary{"network_guid": "none"}},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
-	r.ask(slap.Request{Title: "child", Computer: "C", Partition: "p0"})
+	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
 	all, err := r.Computers.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
 	if err != nil || len(all) != 2 || all[0].IP != "10.0.0.0" || all[1].IP != "10.0.0.1" {
 		t.Errorf("%+v, %v", all, err)
@@ -419,9 +419,9 @@ func TestRootWithoutPartition(t *testing.T) {
 	for _, destroyed := range []bool{false, true} {
 		r := newRig(t, master.Options{})
 		r.format("A", 1)
-		root := r.ask(slap.Request{Title: "root"})
+		root := r.ask(proto.Request{Title: "root"})
 		r.format("C", 2)
-		r.ask(slap.Request{Title: "child", Computer: "A", Partition: "p0", Filter: slap.Dictionary{"computer_guid": "C"}})
+		r.ask(proto.Request{Title: "child", Computer: "A", Partition: "p0", Filter: proto.Dictionary{"computer_guid": "C"}})
 		r.format("A", 0)
 		r.are("C", "started", "free")
 		left := func() int {
@@ -440,7 +440,7 @@ func TestRootWithoutPartition(t *testing.T) {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if !destroyed {
-			if again := r.ask(slap.Request{Title: "root", State: slap.Stopped}); again.Record.ID != root.Record.ID ||
+			if again := r.ask(proto.Request{Title: "root", State: proto.Stopped}); again.Record.ID != root.Record.ID ||
 				again.Computer != "C" {
 				t.Errorf("%+v", again)
 			}
@@ -448,7 +448,7 @@ func TestRootWithoutPartition(t *testing.T) {
 			continue
 		}
 		for range 2 {
-			r.ask(slap.Request{Title: "root", State: slap.Destroyed})
+			r.ask(proto.Request{Title: "root", State: proto.Destroyed})
 		}
 		r.are("C", "destroyed", "free")
 		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
@@ -467,10 +467,10 @@ func TestSharedAnywhere(t *testing.T) {
 	for _, guid := range []string{"A", "B", "C"} {
 		r.format(guid, 1)
 	}
-	on := func(guid string) slap.Request {
-		return slap.Request{Title: "host " + guid, Filter: slap.Dictionary{"computer_guid": guid}}
+	on := func(guid string) proto.Request {
+		return proto.Request{Title: "host " + guid, Filter: proto.Dictionary{"computer_guid": guid}}
 	}
-	shared := slap.Request{Title: "early", Shared: true}
+	shared := proto.Request{Title: "early", Shared: true}
 	shared.Release = demo
 	if _, err := r.Requests.Request(t.Context(), master.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
@@ -478,7 +478,7 @@ func TestSharedAnywhere(t *testing.T) {
 	r.ask(on("B"))
 	is := func(title, want string) {
 		t.Helper()
-		if a := r.ask(slap.Request{Title: title, Shared: true}); a.Computer != want || a.Record.Computer != want {
+		if a := r.ask(proto.Request{Title: title, Shared: true}); a.Computer != want || a.Record.Computer != want {
 			t.Errorf("%s is on %q, %q; not on %s", title, a.Computer, a.Record.Computer, want)
 		}
 	}

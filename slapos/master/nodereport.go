@@ -6,21 +6,21 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A NodeRecord is what a node told last of what runs on it.
 type NodeRecord struct {
-	At     time.Time       `json:"at"`
-	Report slap.NodeReport `json:"report"`
+	At     time.Time        `json:"at"`
+	Report proto.NodeReport `json:"report"`
 }
 
 // ReportNode keeps what runs on a node, as it tells.
-func (m *computers) ReportNode(ctx context.Context, who Who, n *slap.NodeReport) error {
+func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport) error {
 	if err := firstOf(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
-	var known *slap.ComputerRecord
+	var known *proto.ComputerRecord
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(n.Computer); return err }); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *slap.NodeReport)
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+		return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -46,7 +46,7 @@ func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *No
 	err = m.ledger.Store.View(ctx, func(tx compute.Tx) error {
 		n = nil
 		p := m.ledger.TxView(tx)
-		e, ok, err := p.Entry(slap.KindNode, guid)
+		e, ok, err := p.Entry(proto.KindNode, guid)
 		if !ok {
 			return err
 		}

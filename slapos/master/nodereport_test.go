@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells
@@ -25,7 +25,7 @@ func TestNodeReport(t *testing.T) {
 		web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
 	)
 	defer srv.Close()
-	c, err := slap.NewClient(slap.Options{URL: srv.URL})
+	c, err := proto.NewClient(proto.Options{URL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +34,9 @@ func TestNodeReport(t *testing.T) {
 	if n, err := r.Computers.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
 		t.Error(n, err)
 	}
-	said := &slap.NodeReport{Computer: "C", Partitions: []slap.ReportPartition{{ID: "p0",
-		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []slap.ReportPromise{{
+	said := &proto.NodeReport{Computer: "C", Partitions: []proto.ReportPartition{{ID: "p0",
+		Processes: []proto.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises: []proto.ReportPromise{{
 			Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at,
 		}}}}}
 	for range 2 { // the last counts
@@ -51,10 +51,10 @@ func TestNodeReport(t *testing.T) {
 	if again, when, err := c.NodeReport(ctx, "C"); err != nil || !reflect.DeepEqual(again, said) || !when.Equal(n.At) {
 		t.Errorf("%+v, %s, %v", again, when, err)
 	}
-	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, slap.ErrDenied) {
+	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, proto.ErrDenied) {
 		t.Errorf("of another: %v", err)
 	}
-	if err := c.ReportNode(ctx, &slap.NodeReport{Computer: "D"}); !errors.Is(err, slap.ErrDenied) {
+	if err := c.ReportNode(ctx, &proto.NodeReport{Computer: "D"}); !errors.Is(err, proto.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}
 	if _, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
@@ -72,15 +72,15 @@ func TestNodeReport(t *testing.T) {
 		``:                                                                                             http.StatusBadRequest,
 		`{"computer_guid":"C","compute_partition_list":[` + strings.Repeat(`{},`, 20000) + `{}]}`: http.StatusBadRequest,
 	} {
-		if status, answer := call(ctx, h, slap.NodeReportName, body); status != want {
+		if status, answer := call(ctx, h, proto.NodeReportName, body); status != want {
 			t.Errorf("%.80s: %d %s", body, status, answer)
 		}
 	}
-	if status, body := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=C"); status != http.StatusOK ||
+	if status, body := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=C"); status != http.StatusOK ||
 		!strings.Contains(body, `"partition_id":"p0"`) {
 		t.Errorf("%d %s", status, body)
 	}
-	if status, _ := visit(t, h, "/"+slap.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {
+	if status, _ := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {
 		t.Error(status)
 	}
 }

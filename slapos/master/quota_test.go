@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -38,9 +38,9 @@ func TestQuota(t *testing.T) {
 		}
 	}
 	m, ctx := both[0], t.Context()
-	c := &slap.Configuration{Computer: "C"}
+	c := &proto.Configuration{Computer: "C"}
 	for i := range 20 {
-		c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i)})
+		c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: fmt.Sprint("p", i)})
 	}
 	if err := m.Computers.Format(ctx, master.Anybody, c); err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestQuota(t *testing.T) {
 	for i := range 12 {
 		user := []string{"ann", "bob"}[i%2]
 		all.Go(func() {
-			_, err := both[i/2%2].Requests.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("t", i), Release: demo})
+			_, err := both[i/2%2].Requests.Request(ctx, as(user), &proto.Request{Title: fmt.Sprint("t", i), Release: demo})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -67,14 +67,14 @@ func TestQuota(t *testing.T) {
 		t.Fatal(got)
 	}
 	// Others are not held by that, nor is what was had before.
-	if _, err := m.Requests.Request(ctx, master.Who{User: "eve", Name: "eve"}, &slap.Request{Title: "x", Release: demo}); err != nil {
+	if _, err := m.Requests.Request(ctx, master.Who{User: "eve", Name: "eve"}, &proto.Request{Title: "x", Release: demo}); err != nil {
 		t.Error(err)
 	}
 	user := "ann"
 	if got["ann"] < 2 {
 		user = "bob"
 	}
-	_, err = m.Requests.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo})
+	_, err = m.Requests.Request(ctx, as(user), &proto.Request{Title: "more", Release: demo})
 	refusal, ok := errors.AsType[*master.Refusal](err)
 	if !ok || refusal.Reason() != "No free computer partition found for: more (the project web has 3 of 3 partitions)" {
 		t.Fatal(err)
@@ -94,11 +94,11 @@ func TestQuota(t *testing.T) {
 	if !kept || mine == nil {
 		t.Fatalf("%+v", trees)
 	}
-	if _, err := m.Requests.Request(ctx, as(user), &slap.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
+	if _, err := m.Requests.Request(ctx, as(user), &proto.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
 		t.Errorf("what there is cannot be changed: %v", err)
 	}
 	for i := range 3 {
-		_, err := m.Requests.Request(ctx, as(user), &slap.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
+		_, err := m.Requests.Request(ctx, as(user), &proto.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
 		r, _ := errors.AsType[*master.Refusal](err)
 		if full := "the project web has 2 of 2 shared instances"; r == nil || (r.Detail == full) != (i == 2) {
 			t.Errorf("%d: %v", i, err)
@@ -123,11 +123,11 @@ func TestQuota(t *testing.T) {
 		t.Errorf("of s2 is kept %q", why)
 	}
 	eve := master.Who{User: "eve", Name: "eve"}
-	if _, err := m.Requests.Request(ctx, eve, &slap.Request{Title: "host", Release: "no host"}); err != nil {
+	if _, err := m.Requests.Request(ctx, eve, &proto.Request{Title: "host", Release: "no host"}); err != nil {
 		t.Fatal(err)
 	}
 	shared := func(title, state string) error {
-		_, err := both[1].Requests.Request(ctx, as(user), &slap.Request{Title: title, Release: "no host", Shared: true, State: state})
+		_, err := both[1].Requests.Request(ctx, as(user), &proto.Request{Title: title, Release: "no host", Shared: true, State: state})
 		return err
 	}
 	if why := waiting("s0") + waiting("s1") + waiting("s2"); why != "the project web has 2 of 2 shared instances" {
@@ -136,19 +136,19 @@ func TestQuota(t *testing.T) {
 	if err := shared("s2", ""); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Error(err)
 	}
-	if err := errors.Join(shared("s0", slap.Destroyed), shared("s2", "")); err != nil || waiting("s2") != "" {
+	if err := errors.Join(shared("s0", proto.Destroyed), shared("s2", "")); err != nil || waiting("s2") != "" {
 		t.Errorf("with room for it: %v, %q", err, waiting("s2"))
 	}
 	if err := shared("s3", ""); !errors.Is(err, compute.ErrNoCapacity) || waiting("s3") == "nothing" {
 		t.Errorf("it counts now: %v", err)
 	}
-	if err := shared("s3", slap.Destroyed); err != nil || waiting("s3") != "nothing" {
+	if err := shared("s3", proto.Destroyed); err != nil || waiting("s3") != "nothing" {
 		t.Errorf("it is not wanted any more: %v", err)
 	}
 	if _, err := m.Instances.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := both[1].Requests.Request(ctx, as(user), &slap.Request{Title: "more", Release: demo}); err != nil {
+	if _, err := both[1].Requests.Request(ctx, as(user), &proto.Request{Title: "more", Release: demo}); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
 	if n, err := m.Counts(ctx); err != nil || n.Busy != 5 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
@@ -161,7 +161,7 @@ func TestProjects(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
 	ann := master.Who{User: "ann", Name: "ann", Project: "web"}
-	for _, q := range []slap.Request{{Title: "x", Release: demo, Project: "db"}} {
+	for _, q := range []proto.Request{{Title: "x", Release: demo, Project: "db"}} {
 		if _, err := r.Requests.Request(ctx, ann, &q); !errors.Is(err, compute.ErrDenied) {
 			t.Error(err)
 		}
@@ -174,15 +174,15 @@ func TestProjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.format(guid, 1)
-	_, err = r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo, Filter: slap.Dictionary{"computer_guid": guid}})
+	_, err = r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo, Filter: proto.Dictionary{"computer_guid": guid}})
 	if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != guid+" is of another project" {
 		t.Error(err)
 	}
-	if _, err := r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Error(err)
 	}
 	r.format("everybody's", 1)
-	if a, err := r.Requests.Request(ctx, ann, &slap.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
+	if a, err := r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
@@ -194,7 +194,7 @@ func TestOneProject(t *testing.T) {
 	ctx := t.Context()
 	web, db, wide := master.Who{User: "ann", Project: "web"}, master.Who{User: "ann", Project: "db"}, master.Who{User: "ann"}
 	r.format("C", 1)
-	a, err := r.Requests.Request(ctx, web, &slap.Request{Title: "x", Release: demo})
+	a, err := r.Requests.Request(ctx, web, &proto.Request{Title: "x", Release: demo})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,10 +209,10 @@ func TestOneProject(t *testing.T) {
 		_, find := r.Instances.Find(ctx, c.who, a.Record.ID)
 		_, at := r.Computers.Partition(ctx, c.who, "C", "p0")
 		_, view := overview.Instance(ctx, r.Master, c.who, a.Record.ID)
-		_, change := r.Requests.Change(ctx, c.who, a.Record.ID, master.Change{State: slap.Stopped})
+		_, change := r.Requests.Change(ctx, c.who, a.Record.ID, master.Change{State: proto.Stopped})
 		_, status := overview.Computer(ctx, r.Master, c.who, guid)
 		for what, err := range map[string]error{"find": find, "partition": at, "view": view, "change": change,
-			"computer": status, "supply": r.Computers.Supply(ctx, c.who, guid, demo, slap.Available),
+			"computer": status, "supply": r.Computers.Supply(ctx, c.who, guid, demo, proto.Available),
 			"rename": r.Instances.RenameOf(ctx, c.who, a.Record.ID, "x")} {
 			if !errors.Is(err, c.want) {
 				t.Errorf("%s as %+v: %v", what, c.who, err)
@@ -241,33 +241,33 @@ func TestWhoseComputer(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.format(guid, 4)
-		at := slap.Dictionary{"computer_guid": guid}
+		at := proto.Dictionary{"computer_guid": guid}
 		why := map[string]string{"": guid + " is another user's", "web": guid + " is of another project"}[of.Project]
-		_, err = r.Requests.Request(ctx, bob, &slap.Request{Title: "x", Release: demo, Filter: at})
+		_, err = r.Requests.Request(ctx, bob, &proto.Request{Title: "x", Release: demo, Filter: at})
 		if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != why {
 			t.Error(err)
 		}
-		if a, err := r.Requests.Request(ctx, bob, &slap.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+		if a, err := r.Requests.Request(ctx, bob, &proto.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("%+v, %v", a, err)
 		}
 		if _, err := r.Requests.Request(
-			ctx, master.Anybody, &slap.Request{Title: "anywhere", Release: demo},
+			ctx, master.Anybody, &proto.Request{Title: "anywhere", Release: demo},
 		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("an administrator, who does not name it: %v", err)
 		}
-		s := &slap.Request{Title: "before", Release: demo, Filter: at, Shared: true}
+		s := &proto.Request{Title: "before", Release: demo, Filter: at, Shared: true}
 		if _, err := r.Requests.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Error(err)
 		}
 		for _, who := range []master.Who{of, master.Anybody} {
 			if a, err := r.Requests.Request(
-				ctx, who, &slap.Request{Title: "host of " + guid, Release: demo, Filter: at},
+				ctx, who, &proto.Request{Title: "host of " + guid, Release: demo, Filter: at},
 			); err != nil || a.Computer != guid {
 				t.Errorf("%+v, %v", a, err)
 			}
 		}
 		for _, title := range []string{"before", "after"} {
-			s := &slap.Request{Title: title, Release: demo, Filter: at, Shared: true}
+			s := &proto.Request{Title: title, Release: demo, Filter: at, Shared: true}
 			if a, err := r.Requests.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
 				t.Errorf("%s: bob's shared instance has a host on ann's computer: %+v, %v", title, a, err)
 			}
@@ -276,7 +276,7 @@ func TestWhoseComputer(t *testing.T) {
 			t.Errorf("%+v", p.Shared)
 		}
 		if a, err := r.Requests.Request(
-			ctx, of, &slap.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true},
+			ctx, of, &proto.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true},
 		); err != nil || a.Computer != guid {
 			t.Errorf("%+v, %v", a, err)
 		}

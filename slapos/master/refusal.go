@@ -6,14 +6,14 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A Refusal is why a master does not do what it was asked: its kind, by which each front end finds
 // its status, the words that the reference has for it, or ours where it has none, and what more
 // there is to say.
 type Refusal struct {
-	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or slap.ErrNotReady
+	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or proto.ErrNotReady
 	Kind   error
 	Text   string
 	Detail string
@@ -47,7 +47,7 @@ const NoSuchEndpoint = "The requested URL was not found on the server. " +
 // Malformed turns the error of a document that cannot be read, or a value that cannot be written,
 // into a refusal.
 func Malformed(err error) error {
-	if err == nil || !errors.Is(err, slap.ErrMalformed) && !errors.Is(err, slap.ErrUnwritable) {
+	if err == nil || !errors.Is(err, proto.ErrMalformed) && !errors.Is(err, proto.ErrUnwritable) {
 		return err
 	}
 	return Refuse(compute.ErrInvalid, "%s", strings.TrimPrefix(err.Error(), "slap: "))
@@ -83,7 +83,7 @@ func (who Who) Speaks(computer string) error {
 
 // Owns says whether somebody may change a computer, or read what is on it: its node, or whose it
 // is.
-func (who Who) Owns(guid string, c *slap.ComputerRecord) error {
+func (who Who) Owns(guid string, c *proto.ComputerRecord) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (who Who) in(project string) bool { return who.Project == "" || who.Project
 
 // Holds says whether somebody may see and change an instance: the user who asked for its tree, a
 // node that it is on, itself, or the instance that asked for it or has it as a shared one.
-func (who Who) Holds(n *slap.InstanceRecord) error {
+func (who Who) Holds(n *proto.InstanceRecord) error {
 	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A request that is refused changes nothing of what has its place: neither the host of a shared
@@ -15,8 +15,8 @@ import (
 func TestRefusedChangesNothing(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 2)
-	r.ask(slap.Request{Title: "own", Parameters: slap.Dictionary{"k": "v"}})
-	kept := slap.Request{Title: "s", Shared: true, Parameters: slap.Dictionary{"k": "v"}}
+	r.ask(proto.Request{Title: "own", Parameters: proto.Dictionary{"k": "v"}})
+	kept := proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}}
 	r.ask(kept)
 	all := func() string {
 		c, err := r.Computers.Computer(t.Context(), master.Anybody, "C")
@@ -37,25 +37,25 @@ func TestRefusedChangesNothing(t *testing.T) {
 	none := func(release, on, kind string) string {
 		return "No partition corresponding to slave request: ['" + release + "', '" + on + "', '" + kind + "'] (no instance of " + release + " of type " + kind + " on " + on + " can have it; it stays as it was, with C-p0)"
 	}
-	q := func(change func(*slap.Request)) slap.Request {
+	q := func(change func(*proto.Request)) proto.Request {
 		q := kept
-		q.Parameters = slap.Dictionary{"k": "w"}
+		q.Parameters = proto.Dictionary{"k": "w"}
 		change(&q)
 		return q
 	}
 	for what, try := range map[string]struct {
-		slap.Request
+		proto.Request
 		says string
 	}{
-		"no such host": {q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none"} }), none(demo, "C", "default")},
+		"no such host": {q(func(q *proto.Request) { q.Filter = proto.Dictionary{"instance_guid": "none"} }), none(demo, "C", "default")},
 		"and elsewhere": {
-			q(func(q *slap.Request) { q.Filter = slap.Dictionary{"instance_guid": "none", "computer_guid": "D"} }),
+			q(func(q *proto.Request) { q.Filter = proto.Dictionary{"instance_guid": "none", "computer_guid": "D"} }),
 			none(demo, "D", "default"),
 		},
-		"no such release":   {q(func(q *slap.Request) { q.Release = "none" }), none("none", "C", "default")},
-		"no such type":      {q(func(q *slap.Request) { q.Type = "none" }), none(demo, "C", "none")},
-		"with a state":      {q(func(q *slap.Request) { q.Type, q.State = "none", slap.Stopped }), none(demo, "C", "none")},
-		"what is too large": {slap.Request{Title: "own", Release: demo, Parameters: slap.Dictionary{"k": strings.Repeat("x", 5<<20)}}, ""},
+		"no such release":   {q(func(q *proto.Request) { q.Release = "none" }), none("none", "C", "default")},
+		"no such type":      {q(func(q *proto.Request) { q.Type = "none" }), none(demo, "C", "none")},
+		"with a state":      {q(func(q *proto.Request) { q.Type, q.State = "none", proto.Stopped }), none(demo, "C", "none")},
+		"what is too large": {proto.Request{Title: "own", Release: demo, Parameters: proto.Dictionary{"k": strings.Repeat("x", 5<<20)}}, ""},
 	} {
 		if try.says != "" {
 			r.refused(try.Request, compute.ErrNoCapacity, try.says)

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestRepeats asks for the same again while all else goes on: a handler that remembers what it said
@@ -25,12 +25,12 @@ func TestRepeats(t *testing.T) {
 			keeps := w.h
 			w.format("C", 4)
 			var forms []url.Values
-			for _, q := range []slap.Request{
-				{Title: "root", Release: demo, Parameters: slap.Dictionary{"a": "1"}},
-				{Title: "root", Release: demo, State: slap.Stopped, Parameters: slap.Dictionary{"a": "2"}},
+			for _, q := range []proto.Request{
+				{Title: "root", Release: demo, Parameters: proto.Dictionary{"a": "1"}},
+				{Title: "root", Release: demo, State: proto.Stopped, Parameters: proto.Dictionary{"a": "2"}},
 				{Title: "root", Release: "other", Type: "t"},
 				{Title: "child", Release: demo, Computer: "C", Partition: "p0"},
-				{Title: "child", Release: demo, Computer: "C", Partition: "p0", State: slap.Stopped},
+				{Title: "child", Release: demo, Computer: "C", Partition: "p0", State: proto.Stopped},
 				{Title: "two", Release: demo},
 				{Title: "shared", Release: demo, Shared: true},
 			} {
@@ -46,16 +46,16 @@ func TestRepeats(t *testing.T) {
 				case 0, 1:
 					form = forms[rnd.IntN(len(forms))]
 				case 2:
-					at.Set("connection_xml", doc(t, slap.Dictionary{"url": fmt.Sprint(rnd.IntN(9))}))
+					at.Set("connection_xml", doc(t, proto.Dictionary{"url": fmt.Sprint(rnd.IntN(9))}))
 					w.call("POST", "/setComputerPartitionConnectionXml", at)
 				case 3:
 					at.Set("new_name", []string{"root", "child", "two", "three"}[rnd.IntN(4)])
 					w.call("POST", "/softwareInstanceRename", at)
 				case 4:
-					c := &slap.Configuration{Computer: "C"}
+					c := &proto.Configuration{Computer: "C"}
 					for i := range 4 {
-						c.Partitions = append(c.Partitions, slap.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
-							Addresses: []slap.ConfiguredAddress{{
+						c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: fmt.Sprint("p", i), Interface: "tap",
+							Addresses: []proto.ConfiguredAddress{{
 								IP: fmt.Sprintf("10.0.%d.%d", rnd.IntN(3), i), Netmask: "255.255.255.255",
 							}}})
 					}
@@ -68,7 +68,7 @@ func TestRepeats(t *testing.T) {
 						for k, v := range forms[[]int{0, 5}[rnd.IntN(2)]] {
 							gone[k] = v
 						}
-						gone.Set("state", doc(t, slap.Destroyed))
+						gone.Set("state", doc(t, proto.Destroyed))
 						w.call("POST", "/requestComputerPartition", gone)
 						w.call("POST", "/destroyedComputerPartition", at)
 					}

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -73,11 +73,11 @@ func equivalent(e *slaptest.Exchange, status int, body []byte) string {
 		return "status " + http.StatusText(status) + ": " + reason(body)
 	}
 	if strings.HasPrefix(e.Answer, "<marshal>") {
-		want, err := slap.Unmarshal(times.ReplaceAll([]byte(e.Answer), []byte("<string>TIME</string>")))
+		want, err := proto.Unmarshal(times.ReplaceAll([]byte(e.Answer), []byte("<string>TIME</string>")))
 		if err != nil {
 			return err.Error()
 		}
-		got, err := slap.Unmarshal(times.ReplaceAll(body, []byte("<string>TIME</string>")))
+		got, err := proto.Unmarshal(times.ReplaceAll(body, []byte("<string>TIME</string>")))
 		if err != nil {
 			return err.Error() + ": " + string(body)
 		}

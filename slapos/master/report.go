@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // partitionUnknown is what is said of a partition in which nothing is.
@@ -15,11 +15,11 @@ func partitionUnknown(computer, partition string) error {
 }
 
 // A target finds the instance that is spoken of, for who may speak of it.
-type target func(b ledger.View) (*slap.InstanceRecord, error)
+type target func(b ledger.View) (*proto.InstanceRecord, error)
 
 // inside is the instance in a partition, or a shared one that it has and calls so.
 func inside(who Who, computer, partition, reference string) target {
-	return func(b ledger.View) (*slap.InstanceRecord, error) {
+	return func(b ledger.View) (*proto.InstanceRecord, error) {
 		n, err := on(b, who, computer, partition)
 		if err != nil || reference == "" {
 			return n, err
@@ -29,7 +29,7 @@ func inside(who Who, computer, partition, reference string) target {
 }
 
 // on finds the instance in a partition, for its node or itself.
-func on(b ledger.View, who Who, computer, partition string) (*slap.InstanceRecord, error) {
+func on(b ledger.View, who Who, computer, partition string) (*proto.InstanceRecord, error) {
 	n, err := b.At(computer, partition)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 		if err != nil {
 			return err
 		}
-		if who.Instance != "" && n.State != slap.Destroyed {
+		if who.Instance != "" && n.State != proto.Destroyed {
 			return Denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
 		}
 		if n.Root == n.ID && !n.Shared {
@@ -82,15 +82,15 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 }
 
 // end carries destruction to all that is below a root, whatever it is wanted to be itself.
-func (m *trees) end(b ledger.View, root *slap.InstanceRecord) error {
+func (m *trees) end(b ledger.View, root *proto.InstanceRecord) error {
 	as := *root
-	as.State = slap.Destroyed
+	as.State = proto.Destroyed
 	return m.spread(b, &as)
 }
 
 // leave frees the partition of an instance, which is forgotten. The root of its tree, where it
 // waited for this, is told.
-func (m *trees) leave(b ledger.View, n *slap.InstanceRecord) error {
+func (m *trees) leave(b ledger.View, n *proto.InstanceRecord) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (m *trees) leave(b ledger.View, n *slap.InstanceRecord) error {
 		return m.orphans(b, n)
 	}
 	root, err := b.Instance(n.Root)
-	if err != nil || root == nil || root.State != slap.Destroyed {
+	if err != nil || root == nil || root.State != proto.Destroyed {
 		return err
 	}
 	if rest, err := placedBelow(b, root); err != nil || len(rest) > 0 {
@@ -111,7 +111,7 @@ func (m *trees) leave(b ledger.View, n *slap.InstanceRecord) error {
 }
 
 // orphans ends what a root has left that has no partition.
-func (m *trees) orphans(b ledger.View, root *slap.InstanceRecord) error {
+func (m *trees) orphans(b ledger.View, root *proto.InstanceRecord) error {
 	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return err
@@ -132,8 +132,8 @@ func Refused(children []string) string {
 }
 
 // SetConnection publishes connection parameters of an instance, or of a shared one that it has.
-func (m *instances) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection slap.Dictionary) error {
-	text, err := slap.FormatParameters(connection)
+func (m *instances) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection proto.Dictionary) error {
+	text, err := proto.FormatParameters(connection)
 	if err != nil {
 		return Malformed(err)
 	}
@@ -168,7 +168,7 @@ func (m *instances) Bang(ctx context.Context, who Who, computer, partition, mess
 	return nil
 }
 
-func (m *trees) bang(b ledger.View, n *slap.InstanceRecord) error {
+func (m *trees) bang(b ledger.View, n *proto.InstanceRecord) error {
 	tree, err := b.Instances(n.Root, "", "")
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (m *instances) retitle(ctx context.Context, of target, title string) error 
 	})
 }
 
-func (m *trees) rename(b ledger.View, n *slap.InstanceRecord, title string) error {
+func (m *trees) rename(b ledger.View, n *proto.InstanceRecord, title string) error {
 	if n.Title == title {
 		return nil
 	}
@@ -216,7 +216,7 @@ func (m *trees) rename(b ledger.View, n *slap.InstanceRecord, title string) erro
 	if err := ledger.SaveInstance(b, &copied); err != nil {
 		return err
 	}
-	called := []*slap.InstanceRecord{n} // those whose names for their hosts have the title in them
+	called := []*proto.InstanceRecord{n} // those whose names for their hosts have the title in them
 	if n.Root == n.ID {
 		tree, err := b.Instances(n.ID, "", "")
 		if err != nil {
@@ -241,7 +241,7 @@ func (m *trees) rename(b ledger.View, n *slap.InstanceRecord, title string) erro
 }
 
 // wakeHosts has the hosts of shared instances processed again, each once.
-func (m *trees) wakeHosts(b ledger.View, of []*slap.InstanceRecord) error {
+func (m *trees) wakeHosts(b ledger.View, of []*proto.InstanceRecord) error {
 	woken := map[string]bool{"": true}
 	for _, n := range of {
 		if !n.Shared || woken[n.Host] {

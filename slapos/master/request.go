@@ -7,22 +7,22 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // An Answer is what is said to a request: an instance of ours, or what another master said, or what
 // only seems to be one.
 type Answer struct {
-	Record *slap.InstanceRecord // of ours; nil where Object is set
-	slap.Instance
-	Stamp  int64        // of the instance, or of a shared one's host
-	Object *slap.Object // to be answered as it is
+	Record *proto.InstanceRecord // of ours; nil where Object is set
+	proto.Instance
+	Stamp  int64         // of the instance, or of a shared one's host
+	Object *proto.Object // to be answered as it is
 
 	Basis *Basis // nil: it is not to be kept
 }
 
 // Value is the answer as the legacy endpoint gives it.
-func (a *Answer) Value() *slap.Object {
+func (a *Answer) Value() *proto.Object {
 	if a.Object != nil {
 		return a.Object
 	}
@@ -31,7 +31,7 @@ func (a *Answer) Value() *slap.Object {
 
 // ask is a request on its way.
 type ask struct {
-	*slap.Request
+	*proto.Request
 	m          *requests
 	who        Who
 	parameters string
@@ -39,18 +39,18 @@ type ask struct {
 	exact      bool // the parameters are those that it is to have, though there are none
 	now        time.Time
 
-	asker *slap.InstanceRecord // nil: a user asks
-	found *slap.InstanceRecord // as it was
-	above string               // the state of those that it cannot be more alive than
-	made  *slap.InstanceRecord // as it is now
-	last  *Answer              // of a shared one that is destroyed by this
-	none  *Refusal             // why there is no place
+	asker *proto.InstanceRecord // nil: a user asks
+	found *proto.InstanceRecord // as it was
+	above string                // the state of those that it cannot be more alive than
+	made  *proto.InstanceRecord // as it is now
+	last  *Answer               // of a shared one that is destroyed by this
+	none  *Refusal              // why there is no place
 }
 
 // Request asks for an instance, or that one be otherwise. A refusal for want of a place is
 // compute.ErrNoCapacity, and says why; it is kept with the instance, which is placed at a later
 // request. Where nothing changes, nothing is written.
-func (m *requests) Request(ctx context.Context, who Who, q *slap.Request) (*Answer, error) {
+func (m *requests) Request(ctx context.Context, who Who, q *proto.Request) (*Answer, error) {
 	a, err := m.prepare(who, q)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (m *requests) Request(ctx context.Context, who Who, q *slap.Request) (*Answ
 // kept and not looked at.
 var filters = map[string]int{"computer_guid": MaxID, "instance_guid": MaxURL, "network_guid": MaxID, "project_guid": MaxID}
 
-func (m *requests) prepare(who Who, q *slap.Request) (*ask, error) {
+func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
 	if err := firstOf(CheckName("partition_reference", q.Title, MaxTitle), CheckName("software_release", q.Release, MaxURL)); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (m *requests) prepare(who Who, q *slap.Request) (*ask, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.parameters, err = slap.FormatParameters(q.Parameters); err != nil {
+	if a.parameters, err = proto.FormatParameters(q.Parameters); err != nil {
 		return nil, Malformed(err)
 	}
 	if q.Project != "" {
@@ -194,11 +194,11 @@ func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 		return a.reshare(b)
 	case placed:
 		return a.change(b)
-	case a.asker != nil && a.asker.State == slap.Destroyed:
+	case a.asker != nil && a.asker.State == proto.Destroyed:
 		return Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
 	case elsewhere:
 		return nil
-	case a.State == slap.Destroyed:
+	case a.State == proto.Destroyed:
 		return a.never(b)
 	case a.Shared:
 		return a.share(b)
@@ -221,8 +221,8 @@ func (a *ask) project() string {
 }
 
 // fresh is the record of a new instance, without its place.
-func (a *ask) fresh() *slap.InstanceRecord {
-	n := &slap.InstanceRecord{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
+func (a *ask) fresh() *proto.InstanceRecord {
+	n := &proto.InstanceRecord{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
 	if a.found != nil {
 		*n = *a.found // there was no place for it then
 	} else if n.Root = n.ID; a.asker != nil {
@@ -234,7 +234,7 @@ func (a *ask) fresh() *slap.InstanceRecord {
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
 	n.Asked = a.State
 	if n.Asked == "" || a.Shared { // which is in no other state
-		n.Asked = slap.Started
+		n.Asked = proto.Started
 	}
 	n.State = a.bounded(n.Asked)
 	n.Reason, n.Beyond = "", false
@@ -248,13 +248,13 @@ func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
 // alive: no other in the tree stops or destroys it by a request.
 func (a *ask) stateAbove(b ledger.View) (string, error) {
 	if a.asker == nil {
-		return slap.Started, nil
+		return proto.Started, nil
 	}
 	of := []string{a.asker.Root, a.asker.ID}
 	if a.found != nil {
 		of[1] = a.found.Parent
 	}
-	state := slap.Started
+	state := proto.Started
 	for _, id := range of {
 		n := a.asker
 		if id != n.ID {
@@ -270,7 +270,7 @@ func (a *ask) stateAbove(b ledger.View) (string, error) {
 	return state, nil
 }
 
-var severity = map[string]int{slap.Started: 0, slap.Stopped: 1, slap.Destroyed: 2}
+var severity = map[string]int{proto.Started: 0, proto.Stopped: 1, proto.Destroyed: 2}
 
 func worse(a, b string) string {
 	if severity[b] > severity[a] {
@@ -342,11 +342,11 @@ func sameFilter(a, b map[string]string) bool {
 // is forgotten.
 func (a *ask) never(b ledger.View) error {
 	n := a.fresh()
-	n.Computer, n.Partition, n.State, n.Asked = "", "", slap.Destroyed, slap.Destroyed
-	parameters := slap.Dictionary{}
+	n.Computer, n.Partition, n.State, n.Asked = "", "", proto.Destroyed, proto.Destroyed
+	parameters := proto.Dictionary{}
 	if a.found != nil {
 		var err error
-		if parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+		if parameters, err = proto.ParseParameters(n.Parameters); err != nil {
 			return err
 		}
 		if err := a.endUnplaced(b); err != nil {
@@ -355,9 +355,9 @@ func (a *ask) never(b ledger.View) error {
 	}
 	a.last = &Answer{
 		Record: n,
-		Instance: slap.Instance{
-			State: slap.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters,
-			Connection: slap.Dictionary{},
+		Instance: proto.Instance{
+			State: proto.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters,
+			Connection: proto.Dictionary{},
 		},
 	}
 	return nil
@@ -371,8 +371,8 @@ func (a *ask) endUnplaced(b ledger.View) error {
 		return firstOf(err, Forget(b, a.found))
 	}
 	n := *a.found
-	n.Asked, n.State = slap.Destroyed, slap.Destroyed
-	if a.found.State == slap.Destroyed && a.found.Asked == slap.Destroyed {
+	n.Asked, n.State = proto.Destroyed, proto.Destroyed
+	if a.found.State == proto.Destroyed && a.found.Asked == proto.Destroyed {
 		return nil
 	}
 	return firstOf(ledger.SaveInstance(b, &n), a.m.trees.spread(b, &n))
@@ -393,20 +393,20 @@ func (m *requests) answer(a *ask) (*Answer, error) {
 	if a.asker != nil {
 		out.State = a.made.State
 	} else if out.State = a.State; out.State == "" {
-		out.State = slap.Started
+		out.State = proto.Started
 	}
 	return out, nil
 }
 
 // AnswerOf is an instance as who asked for it is told.
-func AnswerOf(b ledger.View, n *slap.InstanceRecord) (*Answer, error) {
-	out := &Answer{Record: n, Stamp: n.Stamp, Instance: slap.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
+func AnswerOf(b ledger.View, n *proto.InstanceRecord) (*Answer, error) {
+	out := &Answer{Record: n, Stamp: n.Stamp, Instance: proto.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
 		ConnectionXML: n.Connection, Shared: n.Shared}}
 	var err error
-	if out.Parameters, err = slap.ParseParameters(n.Parameters); err != nil {
+	if out.Parameters, err = proto.ParseParameters(n.Parameters); err != nil {
 		return nil, err
 	}
-	if out.Connection, err = slap.ParseParameters(n.Connection); err != nil {
+	if out.Connection, err = proto.ParseParameters(n.Connection); err != nil {
 		return nil, err
 	}
 	if n.Shared {
@@ -428,7 +428,7 @@ func AnswerOf(b ledger.View, n *slap.InstanceRecord) (*Answer, error) {
 }
 
 // GUID is how nodes know an instance: by its place. One without is known by its ID.
-func GUID(n *slap.InstanceRecord) string {
+func GUID(n *proto.InstanceRecord) string {
 	if n.Shared || n.Partition == "" {
 		return n.ID
 	}
@@ -444,7 +444,7 @@ func stampText(micros int64) string {
 }
 
 // addresses are those of a partition: with a gateway and a netmask they are full ones.
-func addresses(c *slap.ComputerRecord, partition string) (all []slap.Address, full []slap.FullAddress) {
+func addresses(c *proto.ComputerRecord, partition string) (all []proto.Address, full []proto.FullAddress) {
 	for i := range c.Partitions {
 		if c.Partitions[i].ID != partition {
 			continue
@@ -453,10 +453,10 @@ func addresses(c *slap.ComputerRecord, partition string) (all []slap.Address, fu
 			if a.Gateway != "" && a.Netmask != "" {
 				full = append(
 					full,
-					slap.FullAddress{Interface: a.Interface, IP: a.IP, Gateway: a.Gateway, Netmask: a.Netmask, Network: a.Network},
+					proto.FullAddress{Interface: a.Interface, IP: a.IP, Gateway: a.Gateway, Netmask: a.Netmask, Network: a.Network},
 				)
 			} else {
-				all = append(all, slap.Address{Interface: a.Interface, IP: a.IP})
+				all = append(all, proto.Address{Interface: a.Interface, IP: a.IP})
 			}
 		}
 	}

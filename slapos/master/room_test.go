@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -22,11 +22,11 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 	r := newRig(t, master.Options{})
 	r.format("FULL", 150)
 	r.format("ROOM", 3)
-	large := slap.Dictionary{"k": strings.Repeat("\u07ff", 36000)}
+	large := proto.Dictionary{"k": strings.Repeat("\u07ff", 36000)}
 	ask := func(title, on string) (*master.Answer, error) {
-		q := &slap.Request{Title: title, Release: demo, Parameters: large}
+		q := &proto.Request{Title: title, Release: demo, Parameters: large}
 		if on != "" {
-			q.Filter = slap.Dictionary{"computer_guid": on}
+			q.Filter = proto.Dictionary{"computer_guid": on}
 		}
 		return r.Requests.Request(t.Context(), master.Anybody, q)
 	}
@@ -38,9 +38,9 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 			break
 		}
 	}
-	r.ask(slap.Request{Title: "one", Filter: slap.Dictionary{"computer_guid": "ROOM"}})
-	r.ask(slap.Request{Title: "two", Filter: slap.Dictionary{"computer_guid": "ROOM"}})
-	if small := r.ask(slap.Request{Title: "small"}); small.Computer != "FULL" {
+	r.ask(proto.Request{Title: "one", Filter: proto.Dictionary{"computer_guid": "ROOM"}})
+	r.ask(proto.Request{Title: "two", Filter: proto.Dictionary{"computer_guid": "ROOM"}})
+	if small := r.ask(proto.Request{Title: "small"}); small.Computer != "FULL" {
 		t.Errorf("what is small is on %s, and FULL has the most partitions", small.Computer)
 	}
 	if a, err := ask("large", ""); err != nil || a.Computer != "ROOM" {
@@ -72,8 +72,8 @@ func (s *reads) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	return s.Store.Update(ctx, func(tx compute.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
 }
 
-func (tx readTx) SlapEntries(q slap.EntryQuery) ([]slap.Entry, error) {
-	if q.Kind == slap.KindInstance && q.Computer != "" {
+func (tx readTx) SlapEntries(q proto.EntryQuery) ([]proto.Entry, error) {
+	if q.Kind == proto.KindInstance && q.Computer != "" {
 		tx.of.whole.Add(1)
 	}
 	return tx.slapTx.SlapEntries(q)
@@ -90,11 +90,11 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	counted := &reads{Store: st}
 	r := &rig{openOn(t, counted, master.Options{Computer: "C"}), t}
 	r.format("C", 3)
-	first := r.ask(slap.Request{Title: "host"})
+	first := r.ask(proto.Request{Title: "host"})
 	for i := range 30 {
-		r.ask(slap.Request{Title: fmt.Sprint("shared", i), Shared: true})
+		r.ask(proto.Request{Title: fmt.Sprint("shared", i), Shared: true})
 	}
-	r.ask(slap.Request{Title: "host", State: slap.Destroyed})
+	r.ask(proto.Request{Title: "host", State: proto.Destroyed})
 	counted.whole.Store(0)
 	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", first.Partition); err != nil {
 		t.Fatal(err)
@@ -104,12 +104,12 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	}
 	// What a transaction has read of a computer is true after it has changed it: they find the next
 	// host.
-	next := r.ask(slap.Request{Title: "next"})
+	next := r.ask(proto.Request{Title: "next"})
 	if has := r.partition("C", next.Partition).Shared; len(has) != 30 {
 		t.Errorf("%d of 30 have come to the next host", len(has))
 	}
-	other := r.ask(slap.Request{Title: "other"})
-	r.ask(slap.Request{Title: "next", Release: "https://software.example/other/software.cfg"})
+	other := r.ask(proto.Request{Title: "other"})
+	r.ask(proto.Request{Title: "next", Release: "https://software.example/other/software.cfg"})
 	if has := r.partition("C", other.Partition).Shared; len(has) != 30 {
 		t.Errorf("%d of 30 have gone to the other host", len(has))
 	}
@@ -120,9 +120,9 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 func TestPartitionsAreBounded(t *testing.T) {
 	r := newRig(t, master.Options{})
 	format := func(n int) error {
-		c := &slap.ComputerRecord{GUID: "C"}
+		c := &proto.ComputerRecord{GUID: "C"}
 		for i := range n {
-			c.Partitions = append(c.Partitions, slap.PartitionRecord{ID: fmt.Sprint("p", i)})
+			c.Partitions = append(c.Partitions, proto.PartitionRecord{ID: fmt.Sprint("p", i)})
 		}
 		return r.Computers.FormatAs(t.Context(), master.Anybody, c)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Releases go with their directory, those that are there, and whatever has one is processed again;
@@ -52,15 +52,15 @@ func TestSetRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(at) < 4 {
-			at[url] = r.ask(slap.Request{Title: url, Release: url})
+			at[url] = r.ask(proto.Request{Title: url, Release: url})
 		}
 	}
 	// wanted away under one name, and there under the other
-	if err := r.Computers.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", slap.Destroyed); err != nil {
+	if err := r.Computers.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", proto.Destroyed); err != nil {
 		t.Fatal(err)
 	}
-	shared := r.ask(slap.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
-	if err := r.Statuses.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", slap.Available); err != nil {
+	shared := r.ask(proto.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
+	if err := r.Statuses.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", proto.Available); err != nil {
 		t.Fatal(err)
 	}
 	was := releases()
@@ -99,7 +99,7 @@ func TestSetRoot(t *testing.T) {
 			t.Errorf("%s: %s, %d then %d", url, now.Release, a.Record.Stamp, now.Stamp)
 		}
 	}
-	if a := r.ask(slap.Request{
+	if a := r.ask(proto.Request{
 		Title: "shared", Shared: true, Release: "/new/gone/software.cfg",
 	}); a.Record.Host != shared.Record.Host || a.Record.Host == "" {
 		t.Errorf("a shared instance has another host: %+v", a.Record)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // share finds a host for a shared instance that has none.
@@ -41,13 +41,13 @@ func (a *ask) share(b ledger.View) error {
 	return a.m.trees.wake(b, host)
 }
 
-func (a *ask) hostless(b ledger.View, n *slap.InstanceRecord) error {
+func (a *ask) hostless(b ledger.View, n *proto.InstanceRecord) error {
 	a.none = a.noHost(n, "")
 	n.Host, n.Partition = "", ""
 	return a.keep(b, n, noHost(n))
 }
 
-func (a *ask) noHost(n *slap.InstanceRecord, why string) *Refusal {
+func (a *ask) noHost(n *proto.InstanceRecord, why string) *Refusal {
 	return &Refusal{
 		Kind:   compute.ErrNoCapacity,
 		Text:   fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type),
@@ -55,7 +55,7 @@ func (a *ask) noHost(n *slap.InstanceRecord, why string) *Refusal {
 	}
 }
 
-func noHost(n *slap.InstanceRecord) string {
+func noHost(n *proto.InstanceRecord) string {
 	return fmt.Sprintf("no instance of %s of type %s on %s can have it", n.Release, n.Type, cmp.Or(n.Computer, "any computer"))
 }
 
@@ -69,11 +69,11 @@ func (a *ask) reshare(b ledger.View) error {
 	n := *was
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
 	// of which the reference answers what was asked, and nothing is kept
-	if !a.stateAlone() || a.State == slap.Destroyed {
+	if !a.stateAlone() || a.State == proto.Destroyed {
 		n.Parameters = a.parameters
 	}
-	n.Asked, n.State = slap.Started, slap.Started
-	if a.bounded(a.State) == slap.Destroyed {
+	n.Asked, n.State = proto.Started, proto.Started
+	if a.bounded(a.State) == proto.Destroyed {
 		return a.unshare(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
@@ -112,15 +112,15 @@ func (a *ask) reshare(b ledger.View) error {
 
 // loosen has a shared instance that looks for another host be where it was asked to be: anywhere,
 // if its host alone has said where it is.
-func (m *allocation) loosen(n *slap.InstanceRecord) {
+func (m *allocation) loosen(n *proto.InstanceRecord) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
 	}
 }
 
 // unshare ends a shared instance: its host is told, and nothing of it stays.
-func (a *ask) unshare(b ledger.View, n *slap.InstanceRecord, host *slap.InstanceRecord) error {
-	n.Asked, n.State = slap.Destroyed, slap.Destroyed
+func (a *ask) unshare(b ledger.View, n *proto.InstanceRecord, host *proto.InstanceRecord) error {
+	n.Asked, n.State = proto.Destroyed, proto.Destroyed
 	last, err := AnswerOf(b, n)
 	if err != nil {
 		return err
@@ -133,9 +133,9 @@ func (a *ask) unshare(b ledger.View, n *slap.InstanceRecord, host *slap.Instance
 }
 
 // fits says whether an instance can have a shared one.
-func fits(host, n *slap.InstanceRecord) bool {
+func fits(host, n *proto.InstanceRecord) bool {
 	guid := n.Filter["instance_guid"]
-	return !host.Shared && host.Partition != "" && host.State != slap.Destroyed && host.Release == n.Release &&
+	return !host.Shared && host.Partition != "" && host.State != proto.Destroyed && host.Release == n.Release &&
 		sameType(host.Type, n.Type) &&
 		(guid == "" || guid == GUID(host) || guid == host.Partition || guid == host.ID)
 }
@@ -144,11 +144,11 @@ func sameType(a, b string) bool { return ledger.PlainType(a) == ledger.PlainType
 
 // findHost is the first instance, in the order of its computer's partitions, that can have a shared
 // one: on the computer where that is to be, or else on any.
-func (m *allocation) findHost(b ledger.View, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *allocation) findHost(b ledger.View, n *proto.InstanceRecord) (*proto.InstanceRecord, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
 	}
-	var full *slap.InstanceRecord // with which it is refused, and said why
+	var full *proto.InstanceRecord // with which it is refused, and said why
 	for _, guid := range m.hostComputers(b, n) {
 		host, err := m.hostOn(b, n, guid)
 		if err != nil {
@@ -167,7 +167,7 @@ func (m *allocation) findHost(b ledger.View, n *slap.InstanceRecord) (*slap.Inst
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the
 // order of their names; no more than are tried.
-func (m *allocation) hostComputers(b ledger.View, n *slap.InstanceRecord) []string {
+func (m *allocation) hostComputers(b ledger.View, n *proto.InstanceRecord) []string {
 	find := func(mem *ledger.Memory) (all []string) {
 		running := mem.Releases[ledger.Runs(n)]
 		if running == nil {
@@ -194,10 +194,10 @@ func (m *allocation) hostComputers(b ledger.View, n *slap.InstanceRecord) []stri
 
 // hasHost says whether something on a computer can have a shared instance. Where that names its
 // host it is one of three, however many there are.
-func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *slap.InstanceRecord) bool {
+func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *proto.InstanceRecord) bool {
 	named := n.Filter["instance_guid"]
 	if named == "" {
-		return slices.ContainsFunc(c.Placed, func(host *slap.InstanceRecord) bool { return fits(host, n) })
+		return slices.ContainsFunc(c.Placed, func(host *proto.InstanceRecord) bool { return fits(host, n) })
 	}
 	if host := m.ByID[named]; host != nil && host.Computer == guid && fits(host, n) {
 		return true
@@ -214,7 +214,7 @@ func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *slap.Instance
 }
 
 // hostOn is findHost on a computer.
-func (m *allocation) hostOn(b ledger.View, n *slap.InstanceRecord, guid string) (*slap.InstanceRecord, error) {
+func (m *allocation) hostOn(b ledger.View, n *proto.InstanceRecord, guid string) (*proto.InstanceRecord, error) {
 	c, err := b.Computer(guid)
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
@@ -222,7 +222,7 @@ func (m *allocation) hostOn(b ledger.View, n *slap.InstanceRecord, guid string) 
 	if host, err := m.likelyHost(b, c, n); host != nil || err != nil {
 		return host, err
 	}
-	found := map[string]*slap.InstanceRecord{} // by partition
+	found := map[string]*proto.InstanceRecord{} // by partition
 	on, err := ledger.PlacedOn(b, guid)
 	if err != nil {
 		return nil, err
@@ -242,7 +242,7 @@ func (m *allocation) hostOn(b ledger.View, n *slap.InstanceRecord, guid string) 
 
 // likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
 // the computer has to be looked at.
-func (m *allocation) likelyHost(b ledger.View, c *slap.ComputerRecord, n *slap.InstanceRecord) (*slap.InstanceRecord, error) {
+func (m *allocation) likelyHost(b ledger.View, c *proto.ComputerRecord, n *proto.InstanceRecord) (*proto.InstanceRecord, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return nil, nil
 	}
@@ -265,7 +265,7 @@ func (m *allocation) likelyHost(b ledger.View, c *slap.ComputerRecord, n *slap.I
 }
 
 // wake has the node of an instance process it again.
-func (m *trees) wake(b ledger.View, n *slap.InstanceRecord) error {
+func (m *trees) wake(b ledger.View, n *proto.InstanceRecord) error {
 	if now, err := b.Instance(n.ID); err != nil || now == nil {
 		return err
 	} else {
@@ -277,11 +277,11 @@ func (m *trees) wake(b ledger.View, n *slap.InstanceRecord) error {
 
 // hostCame gives an instance that is new, or of another release now, the shared ones that wait for
 // such a one.
-func (m *trees) hostCame(b ledger.View, host *slap.InstanceRecord) error {
+func (m *trees) hostCame(b ledger.View, host *proto.InstanceRecord) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
-	var waiting []*slap.InstanceRecord
+	var waiting []*proto.InstanceRecord
 	for _, on := range []string{host.Computer, ""} {
 		some, err := b.Instances("", ledger.WaitingFor(on, host.Release), "")
 		if err != nil {
@@ -321,7 +321,7 @@ func (m *trees) hostCame(b ledger.View, host *slap.InstanceRecord) error {
 
 // rehost finds other hosts for the shared instances of one that cannot have them any more; now is
 // nil where it is gone.
-func (m *trees) rehost(b ledger.View, was, now *slap.InstanceRecord) error {
+func (m *trees) rehost(b ledger.View, was, now *proto.InstanceRecord) error {
 	if was.Shared {
 		return nil
 	}
@@ -369,7 +369,7 @@ func (m *trees) rehost(b ledger.View, was, now *slap.InstanceRecord) error {
 
 // Reference is how a shared instance is called to its host: the title of the root of its tree,
 // where it is not the root itself, and its own.
-func Reference(root, n *slap.InstanceRecord) string {
+func Reference(root, n *proto.InstanceRecord) string {
 	if root == nil || root.ID == n.ID {
 		return "_" + n.Title
 	}
@@ -377,7 +377,7 @@ func Reference(root, n *slap.InstanceRecord) string {
 }
 
 // referred finds a shared instance by what its host calls it.
-func referred(b ledger.View, host *slap.InstanceRecord, reference string) (*slap.InstanceRecord, error) {
+func referred(b ledger.View, host *proto.InstanceRecord, reference string) (*proto.InstanceRecord, error) {
 	hosted, err := b.Instances("", host.ID, "")
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -47,7 +47,7 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := m.Computers.Format(
-		t.Context(), Anybody, &slap.Configuration{Computer: "C", Partitions: []slap.ConfiguredPartition{{ID: "p"}}},
+		t.Context(), Anybody, &proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p"}}},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -72,18 +72,18 @@ func TestWaiting(t *testing.T) {
 	l := ledger.New(nil, nil, nil)
 	m, done := l.Look()
 	defer done()
-	n := &slap.InstanceRecord{Owner: "a", Project: "p"}
+	n := &proto.InstanceRecord{Owner: "a", Project: "p"}
 	for range maxWaiting {
 		m.Count(n, 1)
 	}
 	full := (&allocation{ledger: l}).tooManyWait
-	if !full(nil, n) || full(nil, &slap.InstanceRecord{Owner: "b", Project: "p"}) ||
-		full(nil, &slap.InstanceRecord{Owner: "a"}) {
+	if !full(nil, n) || full(nil, &proto.InstanceRecord{Owner: "b", Project: "p"}) ||
+		full(nil, &proto.InstanceRecord{Owner: "a"}) {
 		t.Error("it is not counted by user")
 	}
 	m.Count(n, -1)
-	m.Count(&slap.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
-	m.Count(&slap.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
+	m.Count(&proto.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
+	m.Count(&proto.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
 	if full(nil, n) {
 		t.Error("what has a place is counted")
 	}

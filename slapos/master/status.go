@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // How much of an error is kept, in characters, and how much of that the reference's own calls tell:
@@ -29,7 +29,7 @@ func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", 
 
 func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 
-func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(slap.KindStatus, of)) }
+func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(proto.KindStatus, of)) }
 
 // InstanceReported is what a node says of an instance: the state that it is in.
 func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
@@ -42,11 +42,11 @@ func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partiti
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
 
-func (m *statuses) noteInstance(ctx context.Context, of target, change func(*slap.StatusRecord)) error {
+func (m *statuses) noteInstance(ctx context.Context, of target, change func(*proto.StatusRecord)) error {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return err
 	}
-	var n *slap.InstanceRecord
+	var n *proto.InstanceRecord
 	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, mes
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
-func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*slap.StatusRecord)) error {
+func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*proto.StatusRecord)) error {
 	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
@@ -93,40 +93,40 @@ func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message 
 	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
-	var known *slap.ComputerRecord
+	var known *proto.ComputerRecord
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
 		return UnknownComputer(computer)
 	}
-	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *slap.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
+	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *proto.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes
 // nothing.
 const noteEvery = time.Minute
 
-func said(state string) func(*slap.StatusRecord) {
-	return func(s *slap.StatusRecord) { s.State, s.Message, s.Error = state, "", false }
+func said(state string) func(*proto.StatusRecord) {
+	return func(s *proto.StatusRecord) { s.State, s.Message, s.Error = state, "", false }
 }
 
-func failed(message string) func(*slap.StatusRecord) {
-	return func(s *slap.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
+func failed(message string) func(*proto.StatusRecord) {
+	return func(s *proto.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
 }
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
 // goes.
 func (m *notes) note(
-	ctx context.Context, of, computer string, change func(*slap.StatusRecord), there func(b ledger.View) (bool, error),
+	ctx context.Context, of, computer string, change func(*proto.StatusRecord), there func(b ledger.View) (bool, error),
 ) error {
 	now := time.Now().UTC()
-	next := func(tx compute.Tx) (s *slap.StatusRecord, write bool, err error) {
+	next := func(tx compute.Tx) (s *proto.StatusRecord, write bool, err error) {
 		was, err := statusIn(tx.(ledger.Tx), of)
 		if err != nil {
 			return nil, false, err
 		}
-		s = &slap.StatusRecord{Computer: computer, Since: now}
+		s = &proto.StatusRecord{Computer: computer, Since: now}
 		if was != nil {
 			*s = *was
 		}
@@ -155,7 +155,7 @@ func (m *notes) note(
 			}
 		}
 		fresh = s.Since.Equal(now)
-		return tx.(ledger.Tx).SaveSlap(slap.Entry{Kind: slap.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
+		return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
 	})
 	if err == nil && fresh {
 		m.heard.Add(1)
@@ -163,13 +163,13 @@ func (m *notes) note(
 	return err
 }
 
-func statusIn(tx ledger.Tx, of string) (*slap.StatusRecord, error) {
+func statusIn(tx ledger.Tx, of string) (*proto.StatusRecord, error) {
 	p := ledger.TxView{Tx: tx}
-	e, ok, err := p.Entry(slap.KindStatus, of)
+	e, ok, err := p.Entry(proto.KindStatus, of)
 	if !ok {
 		return nil, err
 	}
-	return ledger.Unpack[slap.StatusRecord](e)
+	return ledger.Unpack[proto.StatusRecord](e)
 }
 
 // met notes that a node has asked what is wanted on its computer. It never fails: the node is to
@@ -185,7 +185,7 @@ func (m *notes) met(ctx context.Context, guid string) {
 	if !late {
 		return
 	}
-	if err := m.note(ctx, ComputerStatus(guid), guid, func(*slap.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
+	if err := m.note(ctx, ComputerStatus(guid), guid, func(*proto.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
 		m.ledger.Log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }
@@ -200,12 +200,12 @@ type Status struct {
 	Kind      string // of the thing, as the full master calls it
 	Reference string
 	Created   time.Time
-	Said      *slap.StatusRecord // nil: nothing was ever reported
+	Said      *proto.StatusRecord // nil: nothing was ever reported
 }
 
 // Value is the status as the full master gives it.
-func (s *Status) Value() slap.Dictionary {
-	d := slap.Dictionary{
+func (s *Status) Value() proto.Dictionary {
+	d := proto.Dictionary{
 		"portal_type": s.Kind, "reference": s.Reference, "created_at": httpTime(s.Created), "since": httpTime(s.Created),
 		"user": "SlapOS Master", "state": "",
 	}
@@ -228,10 +228,10 @@ func (s *Status) Value() slap.Dictionary {
 }
 
 // StatusText is what was said last, with no more of an error than is kept of a message.
-func StatusText(said *slap.StatusRecord) string { return statusText(said, maxMessage) }
+func StatusText(said *proto.StatusRecord) string { return statusText(said, maxMessage) }
 
 // statusText is what was said last, with no more of an error than so many characters.
-func statusText(said *slap.StatusRecord, most int) string {
+func statusText(said *proto.StatusRecord, most int) string {
 	if said.Error {
 		return "#error " + tail(said.Message, most)
 	}
@@ -239,7 +239,7 @@ func statusText(said *slap.StatusRecord, most int) string {
 }
 
 // Trouble is the error that was said last; "": there was none.
-func Trouble(said *slap.StatusRecord) string {
+func Trouble(said *proto.StatusRecord) string {
 	if said == nil || !said.Error {
 		return ""
 	}
@@ -262,7 +262,7 @@ func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) 
 	if _, err := m.computers.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
-	var s *slap.SupplyRecord
+	var s *proto.SupplyRecord
 	if err := m.ledger.Read(func(b ledger.View) (err error) { s, err = b.Supply(guid, url); return err }); err != nil {
 		return nil, err
 	}
@@ -280,7 +280,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 	if err != nil {
 		return nil, err
 	}
-	var n *slap.InstanceRecord
+	var n *proto.InstanceRecord
 	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = b.At(guid, partition); return err }); err != nil {
 		return nil, err
 	}
@@ -293,7 +293,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 }
 
 // InstanceRecordStatus is what was reported of an instance; nil: nothing was.
-func (m *statuses) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRecord) (*slap.StatusRecord, error) {
+func (m *statuses) InstanceRecordStatus(ctx context.Context, n *proto.InstanceRecord) (*proto.StatusRecord, error) {
 	s, err := m.status(ctx, &Status{}, InstanceStatusKey(n.ID))
 	if err != nil {
 		return nil, err
@@ -302,7 +302,7 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *slap.InstanceRec
 }
 
 // Owned is a computer that somebody may know about.
-func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *slap.ComputerRecord, err error) {
+func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *proto.ComputerRecord, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, e
 }
 
 // Each reads what was said of several things at once.
-func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *slap.StatusRecord)) error {
+func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *proto.StatusRecord)) error {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -7,16 +7,16 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays
 // until its node says that it is.
 func (m *computers) Supply(ctx context.Context, who Who, computer, url, state string) error {
 	if state == "" {
-		state = slap.Available
+		state = proto.Available
 	}
-	if state != slap.Available && state != slap.Destroyed {
+	if state != proto.Available && state != proto.Destroyed {
 		return Invalid("state: %.80q is none of available, destroyed", state)
 	}
 	if err := firstOf(CheckName("url", url, MaxURL), CheckName("computer_id", computer, MaxID)); err != nil {
@@ -38,7 +38,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 		if err != nil || was != nil && was.State == state {
 			return err
 		}
-		s := slap.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.Stamp(0)}
+		s := proto.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.Stamp(0)}
 		if was != nil {
 			s = *was
 		}
@@ -48,7 +48,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 }
 
 // Supplies are the releases that are wanted on a computer, or wanted away.
-func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]slap.SupplyRecord, error) {
+func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]proto.SupplyRecord, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]s
 	if err := who.Owns(computer, seen.Record); err != nil {
 		return nil, err
 	}
-	var all []slap.SupplyRecord
+	var all []proto.SupplyRecord
 	for _, s := range Ordered(seen.Supplies) {
 		all = append(all, *s)
 	}
@@ -81,10 +81,10 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 		if was == nil {
 			return nil
 		}
-		if was.State != slap.Destroyed {
+		if was.State != proto.Destroyed {
 			return Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
-		if err := b.Save(ledger.Gone(slap.KindSupply, ledger.Key(computer, url))); err != nil {
+		if err := b.Save(ledger.Gone(proto.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
 		}
 		return DropStatus(b, SupplyStatusKey(computer, url))

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -31,21 +31,21 @@ func hashOf(token string) string {
 // NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
 // User, Admin, Project and Computer count. Users make such for computers of their own: new ones,
 // and by their names those that they have.
-func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord) (token string, until time.Time, err error) {
+func (m *certificates) NewToken(ctx context.Context, who Who, t proto.TokenRecord) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	switch {
 	case who.All:
-	case who.User == "" || t.Of != slap.CertifiedComputer || t.Admin:
+	case who.User == "" || t.Of != proto.CertifiedComputer || t.Admin:
 		return "", until, Denied("Only an administrator may do this.")
 	default:
 		t.User, t.Project = who.User, who.Project
 	}
 	switch name := t.User; {
-	case t.Of != slap.CertifiedUser && t.Of != slap.CertifiedComputer:
+	case t.Of != proto.CertifiedUser && t.Of != proto.CertifiedComputer:
 		return "", until, Invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
-	case name != "" && !plainName().MatchString(name), t.Of == slap.CertifiedUser && name == "":
+	case name != "" && !plainName().MatchString(name), t.Of == proto.CertifiedUser && name == "":
 		return "", until, badName(name)
 	case t.Computer != "" && !plainName().MatchString(t.Computer):
 		return "", until, badName(t.Computer)
@@ -68,7 +68,7 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t slap.TokenRecord
 		}
 		for i, o := range old {
 			if now.After(o.Until) || len(old)-i >= maxTokens {
-				if err := p.Save(ledger.Gone(slap.KindOther, ledger.Key("token", o.Hash))); err != nil {
+				if err := p.Save(ledger.Gone(proto.KindOther, ledger.Key("token", o.Hash))); err != nil {
 					return err
 				}
 			}
@@ -94,7 +94,7 @@ func has(user, computer string) func(b ledger.View) error {
 }
 
 // spend takes a token from whoever shows it, who gets what may makes of it.
-func spend(token, of string, may func(b ledger.View, t *slap.TokenRecord) error) func(b ledger.View) error {
+func spend(token, of string, may func(b ledger.View, t *proto.TokenRecord) error) func(b ledger.View) error {
 	hash := hashOf(token)
 	return func(b ledger.View) error {
 		t, err := b.Token(hash)
@@ -104,7 +104,7 @@ func spend(token, of string, may func(b ledger.View, t *slap.TokenRecord) error)
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
 			return Denied("The token is not known, was used, or is older than a day.")
 		}
-		return firstOf(may(b, t), b.Save(ledger.Gone(slap.KindOther, ledger.Key("token", hash))))
+		return firstOf(may(b, t), b.Save(ledger.Gone(proto.KindOther, ledger.Key("token", hash))))
 	}
 }
 
@@ -112,7 +112,7 @@ func spend(token, of string, may func(b ledger.View, t *slap.TokenRecord) error)
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
-func (m *certificates) offered(ctx context.Context, token, of string) (t slap.TokenRecord, err error) {
+func (m *certificates) offered(ctx context.Context, token, of string) (t proto.TokenRecord, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return t, err
 	}
@@ -120,8 +120,8 @@ func (m *certificates) offered(ctx context.Context, token, of string) (t slap.To
 	return t, err
 }
 
-func spendless(token, of string, into *slap.TokenRecord) func(b ledger.View) error {
-	look := spend(token, of, func(_ ledger.View, t *slap.TokenRecord) error {
+func spendless(token, of string, into *proto.TokenRecord) func(b ledger.View) error {
+	look := spend(token, of, func(_ ledger.View, t *proto.TokenRecord) error {
 		*into = *t
 		return ledger.ErrWrites // before anything is written
 	})
@@ -134,45 +134,45 @@ func spendless(token, of string, into *slap.TokenRecord) func(b ledger.View) err
 }
 
 // PersonCertificate is the certificate of the user whom a token is for.
-func (m *certificates) PersonCertificate(ctx context.Context, token string) (*slap.Certificate, error) {
-	t, err := m.offered(ctx, token, slap.CertifiedUser)
+func (m *certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
+	t, err := m.offered(ctx, token, proto.CertifiedUser)
 	if err != nil {
 		return nil, err
 	}
-	return m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
-		spend(token, slap.CertifiedUser, func(ledger.View, *slap.TokenRecord) error { return nil }))
+	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
+		spend(token, proto.CertifiedUser, func(ledger.View, *proto.TokenRecord) error { return nil }))
 }
 
 // RegisterBy makes a computer of a title for whom a token is, and returns its name and its
 // certificate. Who has a token need not be whose the computers are: it is good for one that there
 // is only where it names that; for another of a title that is taken it is compute.ErrConflict, and
 // the token stays.
-func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *slap.Certificate, err error) {
-	t, err := m.offered(ctx, token, slap.CertifiedComputer)
+func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
+	t, err := m.offered(ctx, token, proto.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
 	}
-	c := &slap.ComputerRecord{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
+	c := &proto.ComputerRecord{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
 	return m.register(ctx, c, false, func(may func(b ledger.View) error) func(b ledger.View) error {
-		return spend(token, slap.CertifiedComputer, func(b ledger.View, _ *slap.TokenRecord) error { return may(b) })
+		return spend(token, proto.CertifiedComputer, func(b ledger.View, _ *proto.TokenRecord) error { return may(b) })
 	})
 }
 
 // Register makes a computer of a title for a user, and returns its name and its certificate. Where
 // he has one of the title already it is that.
-func (m *certificates) Register(ctx context.Context, who Who, title string) (guid string, pair *slap.Certificate, err error) {
+func (m *certificates) Register(ctx context.Context, who Who, title string) (guid string, pair *proto.Certificate, err error) {
 	if !who.All && who.User == "" {
 		return "", nil, Denied("Only users ask for computers.")
 	}
-	c := &slap.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
+	c := &proto.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
 	return m.register(ctx, c, true, func(may func(b ledger.View) error) func(b ledger.View) error { return may })
 }
 
 // register makes a computer and its certificate at once: there are both, or none. again: one that
 // has the title already it may be too.
 func (m *certificates) register(
-	ctx context.Context, c *slap.ComputerRecord, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
-) (string, *slap.Certificate, error) {
+	ctx context.Context, c *proto.ComputerRecord, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
+) (string, *proto.Certificate, error) {
 	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.Fresh(ctx)); err != nil {
 		return "", nil, err
 	}
@@ -201,7 +201,7 @@ func (m *certificates) register(
 		}
 		return b.Save(ledger.ComputerEntry(c))
 	}
-	pair, err := m.certify(ctx, &slap.CertificateRecord{Of: slap.CertifiedComputer, Name: c.GUID}, with(may))
+	pair, err := m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedComputer, Name: c.GUID}, with(may))
 	return c.GUID, pair, err
 }
 
@@ -209,7 +209,7 @@ func (m *certificates) register(
 func dropTokens(b ledger.View, user string) error {
 	all, err := b.TokensOf(user)
 	for _, t := range all {
-		err = firstOf(err, b.Save(ledger.Gone(slap.KindOther, ledger.Key("token", t.Hash))))
+		err = firstOf(err, b.Save(ledger.Gone(proto.KindOther, ledger.Key("token", t.Hash))))
 	}
 	return err
 }

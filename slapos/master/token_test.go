@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -40,7 +40,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, admin := t.Context(), master.Anybody
-	token, _, err := m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	token, _, err := m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("a user's token for a computer: %v", err)
 	}
 	var all sync.WaitGroup
-	var got [8]*slap.Certificate
+	var got [8]*proto.Certificate
 	var errs [8]error
 	for i := range got {
 		all.Go(func() { got[i], errs[i] = m.Certificates.PersonCertificate(ctx, token) })
@@ -74,7 +74,7 @@ func TestTokens(t *testing.T) {
 	ann := master.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
-		token, _, err := m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer})
+		token, _, err := m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedComputer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestTokens(t *testing.T) {
 				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
 			}
 			if token, _, err = m.Certificates.NewToken(
-				ctx, admin, slap.TokenRecord{Of: slap.CertifiedComputer, User: "ann", Computer: names[0]},
+				ctx, admin, proto.TokenRecord{Of: proto.CertifiedComputer, User: "ann", Computer: names[0]},
 			); err != nil {
 				t.Fatal(err)
 			}
@@ -116,12 +116,12 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%+v, %v", all2, err)
 	}
 	for what, err := range map[string]error{
-		"a user for a user": third(m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})),
+		"a user for a user": third(m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})),
 		"a user for any computer": third(
-			m.Certificates.NewToken(ctx, ann, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: "COMP-1"}),
+			m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedComputer, Computer: "COMP-1"}),
 		),
 		"a node": third(
-			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, slap.TokenRecord{Of: slap.CertifiedComputer}),
+			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, proto.TokenRecord{Of: proto.CertifiedComputer}),
 		),
 		"a node registers":           third(m.Certificates.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
 		"an instance as a user":      errOf(m.Certificates.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
@@ -133,7 +133,7 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	// Who is revoked gets nothing by a token that he still has.
-	token, _, err = m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: "ann"})
+	token, _, err = m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})
 	if err := errors.Join(err, m.Certificates.RevokeUser(ctx, admin, "ann")); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("after she was revoked: %v", err)
 	}
 	for _, name := range []string{"", "a b", "é"} {
-		_, _, err := m.Certificates.NewToken(ctx, admin, slap.TokenRecord{Of: slap.CertifiedUser, User: name})
+		_, _, err := m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: name})
 		if !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -168,7 +168,7 @@ func TestEnrol(t *testing.T) {
 	}))
 	defer srv.Close()
 	ctx := t.Context()
-	client, err := slap.NewClient(slap.Options{URL: srv.URL})
+	client, err := proto.NewClient(proto.Options{URL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,18 +2,18 @@ package master
 
 import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // spread carries the state of an instance to all that it, or what it asked for, has asked for:
 // stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
 // has no place goes, and shared instances do.
-func (m *trees) spread(b ledger.View, top *slap.InstanceRecord) error {
+func (m *trees) spread(b ledger.View, top *proto.InstanceRecord) error {
 	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
 		return err
 	}
-	children := map[string][]*slap.InstanceRecord{}
+	children := map[string][]*proto.InstanceRecord{}
 	known := map[string]bool{}
 	for _, n := range tree {
 		known[n.ID] = true
@@ -31,12 +31,12 @@ func (m *trees) spread(b ledger.View, top *slap.InstanceRecord) error {
 	return m.spreadTo(b, top, children)
 }
 
-func (m *trees) spreadTo(b ledger.View, parent *slap.InstanceRecord, children map[string][]*slap.InstanceRecord) error {
+func (m *trees) spreadTo(b ledger.View, parent *proto.InstanceRecord, children map[string][]*proto.InstanceRecord) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
 		copied.State = worse(n.Asked, parent.State)
 		switch {
-		case n.Shared && copied.State == slap.Destroyed, n.Partition == "" && !n.Shared && copied.State == slap.Destroyed:
+		case n.Shared && copied.State == proto.Destroyed, n.Partition == "" && !n.Shared && copied.State == proto.Destroyed:
 			if err := m.dropInstance(b, n); err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ func (m *trees) spreadTo(b ledger.View, parent *slap.InstanceRecord, children ma
 }
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
-func (m *trees) dropInstance(b ledger.View, n *slap.InstanceRecord) error {
+func (m *trees) dropInstance(b ledger.View, n *proto.InstanceRecord) error {
 	if err := Forget(b, n); err != nil {
 		return err
 	}
@@ -69,20 +69,20 @@ func (m *trees) dropInstance(b ledger.View, n *slap.InstanceRecord) error {
 }
 
 // Forget drops the record of an instance, what was said of it, and its certificate.
-func Forget(b ledger.View, n *slap.InstanceRecord) error {
+func Forget(b ledger.View, n *proto.InstanceRecord) error {
 	return firstOf(
-		b.Save(ledger.Gone(slap.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
-		revoke(b, ledger.HolderOf(slap.CertifiedInstance, n.ID)),
+		b.Save(ledger.Gone(proto.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
+		revoke(b, ledger.HolderOf(proto.CertifiedInstance, n.ID)),
 	)
 }
 
 // placedBelow are the other instances of a root's tree that have partitions.
-func placedBelow(b ledger.View, root *slap.InstanceRecord) ([]*slap.InstanceRecord, error) {
+func placedBelow(b ledger.View, root *proto.InstanceRecord) ([]*proto.InstanceRecord, error) {
 	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return nil, err
 	}
-	var placed []*slap.InstanceRecord
+	var placed []*proto.InstanceRecord
 	for _, n := range tree {
 		if n.ID != root.ID && n.Partition != "" {
 			placed = append(placed, n)
@@ -93,13 +93,13 @@ func placedBelow(b ledger.View, root *slap.InstanceRecord) ([]*slap.InstanceReco
 
 // shown is the state that a node is told: a root that is to be destroyed is stopped as long as
 // others of its tree have partitions, so that nothing of it is wiped before them.
-func shown(b ledger.View, n *slap.InstanceRecord) (string, error) {
-	if n.State != slap.Destroyed || n.Root != n.ID {
+func shown(b ledger.View, n *proto.InstanceRecord) (string, error) {
+	if n.State != proto.Destroyed || n.Root != n.ID {
 		return n.State, nil
 	}
 	placed, err := placedBelow(b, n)
 	if err == nil && len(placed) > 0 {
-		return slap.Stopped, nil
+		return proto.Stopped, nil
 	}
 	return n.State, err
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not
@@ -23,14 +23,14 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if len(report) > maxUsage {
 		return Invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
 	}
-	said, err := slap.ParseUsage(report)
+	said, err := proto.ParseUsage(report)
 	if err != nil {
 		return Malformed(err)
 	}
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
 	}
-	var known *slap.ComputerRecord
+	var known *proto.ComputerRecord
 	if err := m.Ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
@@ -40,25 +40,25 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
 		}
-		old, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Limit: 2})
+		old, err := t.SlapEntries(proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
 			return err
 		}
 		for _, e := range old { // two for one that comes, so that what is old goes in the end
-			u, err := ledger.Unpack[slap.UsageRecord](e)
+			u, err := ledger.Unpack[proto.UsageRecord](e)
 			if err != nil {
 				return err
 			}
 			if now.Sub(u.At) > usageKept {
-				if err := t.SaveSlap(ledger.Gone(slap.KindUsage, e.Key)); err != nil {
+				if err := t.SaveSlap(ledger.Gone(proto.KindUsage, e.Key)); err != nil {
 					return err
 				}
 			}
 		}
-		return t.SaveSlap(slap.Entry{
-			Kind: slap.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
+		return t.SaveSlap(proto.Entry{
+			Kind: proto.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
 
-			Data: ledger.Pack(&slap.UsageRecord{Computer: computer, At: now, Report: report})})
+			Data: ledger.Pack(&proto.UsageRecord{Computer: computer, At: now, Report: report})})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -68,16 +68,16 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 
 // heard says whether a report is one of the last few, told again by who did not hear that we have
 // it: of the same times, which all its transactions have, and in the same words.
-func heard(t ledger.Tx, computer, report string, said []slap.Transaction) (bool, error) {
-	if slices.ContainsFunc(said, func(one slap.Transaction) bool { return one.Stop == "" }) {
+func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool, error) {
+	if slices.ContainsFunc(said, func(one proto.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
 	}
-	last, err := t.SlapEntries(slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	last, err := t.SlapEntries(proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Last: true, Limit: atOnce})
 	if err != nil {
 		return false, err
 	}
 	for _, e := range last {
-		if u, err := ledger.Unpack[slap.UsageRecord](e); err != nil || u.Report == report {
+		if u, err := ledger.Unpack[proto.UsageRecord](e); err != nil || u.Report == report {
 			return err == nil, err
 		}
 	}
@@ -103,11 +103,11 @@ type Used struct {
 }
 
 // Usage are the last reports of a computer, the newest first, for who speaks for it.
-func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slap.UsageRecord, err error) {
+func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []proto.UsageRecord, err error) {
 	if err := who.Speaks(computer); err != nil {
 		return nil, err
 	}
-	return all, m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+	return all, m.reports(ctx, computer, func(u *proto.UsageRecord) bool {
 		all = append(all, *u)
 		return len(all) < limit
 	})
@@ -115,10 +115,10 @@ func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int)
 
 // reports shows the last reports of a computer, the newest first, as many as are read, or until it
 // is told to end.
-func (m *Master) reports(ctx context.Context, computer string, each func(*slap.UsageRecord) (more bool)) error {
-	q := slap.EntryQuery{Kind: slap.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+func (m *Master) reports(ctx context.Context, computer string, each func(*proto.UsageRecord) (more bool)) error {
+	q := proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
-		var some []slap.Entry
+		var some []proto.Entry
 		err := m.Ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
 			some, err = tx.(ledger.Tx).SlapEntries(q)
 			return err
@@ -130,7 +130,7 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slap.U
 			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
 				return nil
 			}
-			if u, err := ledger.Unpack[slap.UsageRecord](e); err != nil || !each(u) {
+			if u, err := ledger.Unpack[proto.UsageRecord](e); err != nil || !each(u) {
 				return err
 			}
 		}
@@ -158,7 +158,7 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 	if err != nil {
 		return err
 	}
-	return m.reports(ctx, computer, func(u *slap.UsageRecord) bool {
+	return m.reports(ctx, computer, func(u *proto.UsageRecord) bool {
 		if u.At.Before(since) {
 			return false
 		}
@@ -175,7 +175,7 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 // partition alone.
 func usedSince(b ledger.View, who Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*ledger.Memory)
-	var record *slap.ComputerRecord
+	var record *proto.ComputerRecord
 	if of := mem.Computers[computer]; of != nil {
 		record = of.Record
 	}
@@ -198,8 +198,8 @@ func usedSince(b ledger.View, who Who, computer, partition string) (since time.T
 
 // sums is what a report says, by what used it and by resource, in the order of the report. What
 // began before a time, or is no number that JSON has, is left out.
-func sums(u *slap.UsageRecord, since time.Time) (all []Used) {
-	transactions, err := slap.ParseUsage(u.Report)
+func sums(u *proto.UsageRecord, since time.Time) (all []Used) {
+	transactions, err := proto.ParseUsage(u.Report)
 	if err != nil {
 		return nil // it was of the format when it came
 	}

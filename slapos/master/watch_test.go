@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -58,7 +58,7 @@ func TestAwait(t *testing.T) {
 	// first to who waits.
 	supply := func(m *rig, computer, url string) {
 		t.Helper()
-		if err := m.Computers.Supply(t.Context(), master.Anybody, computer, url, slap.Available); err != nil {
+		if err := m.Computers.Supply(t.Context(), master.Anybody, computer, url, proto.Available); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestWatchOverHTTP(t *testing.T) {
 		status, _ := get(ctx, "?computer_guid=C&after="+strconv.FormatInt(answer.Revision, 10))
 		done <- status
 	}()
-	r.ask(slap.Request{Title: "a"})
+	r.ask(proto.Request{Title: "a"})
 	if status := <-done; status != 200 {
 		t.Error(status)
 	}
@@ -240,8 +240,8 @@ func TestNobodysComputer(t *testing.T) {
 		t.Helper()
 		err := st.View(ctx, func(tx compute.Tx) error {
 			n = 0
-			for _, kind := range []slap.EntryKind{slap.KindStatus, slap.KindUsage, slap.KindNode} {
-				some, err := tx.(ledger.Tx).SlapEntries(slap.EntryQuery{Kind: kind})
+			for _, kind := range []proto.EntryKind{proto.KindStatus, proto.KindUsage, proto.KindNode} {
+				some, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: kind})
 				if err != nil {
 					return err
 				}

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -25,18 +25,18 @@ func TestWritten(t *testing.T) {
 	r.format("C", 1)
 	const most = 256 << 10
 	told := func(text string) int {
-		body, err := slap.Marshal(slap.Dictionary{"k": text})
+		body, err := proto.Marshal(proto.Dictionary{"k": text})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(body)
 	}
-	one := r.ask(slap.Request{Title: "one"})
+	one := r.ask(proto.Request{Title: "one"})
 	for _, c := range []string{"x", "\n", `"`, "\r", "&", "<", ">", "é", "\u07ff", "\u0800", "\uffef", "😀", "\U0010fffd"} {
 		each := (told(strings.Repeat(c, 1000)) - told("")) / 1000
-		large := slap.Dictionary{"k": strings.Repeat(c, most/each+1)}
+		large := proto.Dictionary{"k": strings.Repeat(c, most/each+1)}
 		if _, err := r.Requests.Request(
-			t.Context(), master.Anybody, &slap.Request{Title: "one", Release: demo, Parameters: large},
+			t.Context(), master.Anybody, &proto.Request{Title: "one", Release: demo, Parameters: large},
 		); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
 			t.Errorf("%q: %v", c, err)
 		}
@@ -44,11 +44,11 @@ func TestWritten(t *testing.T) {
 			!strings.Contains(err.Error(), "the connection parameters are") {
 			t.Errorf("%q: %v", c, err)
 		}
-		r.ask(slap.Request{Title: "one", Parameters: slap.Dictionary{"k": strings.Repeat(c, most/each/3)}})
+		r.ask(proto.Request{Title: "one", Parameters: proto.Dictionary{"k": strings.Repeat(c, most/each/3)}})
 	}
 	if _, err := r.Requests.Change(
 		t.Context(), master.Anybody, one.Record.ID,
-		master.Change{Parameters: slap.Dictionary{"k": strings.Repeat("x", most)}},
+		master.Change{Parameters: proto.Dictionary{"k": strings.Repeat("x", most)}},
 	); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
@@ -93,7 +93,7 @@ func TestTellable(t *testing.T) {
 	r, ctx := both[0], t.Context()
 	const partitions = 50
 	r.format("C", partitions)
-	largest := slap.Dictionary{"k": strings.Repeat("\u07ff", 34000)}
+	largest := proto.Dictionary{"k": strings.Repeat("\u07ff", 34000)}
 	tells := func(when string, least int) {
 		t.Helper()
 		for _, r := range both {
@@ -120,7 +120,7 @@ func TestTellable(t *testing.T) {
 			few <- true
 			defer func() { <-few }()
 			m := both[i%2]
-			a, err := m.Requests.Request(ctx, master.Anybody, &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
+			a, err := m.Requests.Request(ctx, master.Anybody, &proto.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
 			if note(err); err == nil {
 				note(m.Instances.SetConnectionOf(ctx, master.Anybody, a.Record.ID, largest))
 			}
@@ -133,7 +133,7 @@ func TestTellable(t *testing.T) {
 	tells("with the largest", 10<<20)
 	var small *master.Answer
 	for i := range 10 {
-		small = r.ask(slap.Request{Title: fmt.Sprint("small", i), Parameters: slap.Dictionary{"k": "v"}})
+		small = r.ask(proto.Request{Title: fmt.Sprint("small", i), Parameters: proto.Dictionary{"k": "v"}})
 	}
 
 	// Shared instances of others are told there too.
@@ -141,7 +141,7 @@ func TestTellable(t *testing.T) {
 	for i := 0; refused.Load() == none && i < 100; i++ {
 		_, err := both[i%2].Requests.Request(
 			ctx, master.Anybody,
-			&slap.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest},
+			&proto.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest},
 		)
 		note(err)
 	}
@@ -151,9 +151,9 @@ func TestTellable(t *testing.T) {
 	for i := range 20 {
 		_, err := r.Requests.Request(
 			ctx, master.Anybody,
-			&slap.Request{
+			&proto.Request{
 				Title: fmt.Sprint("small shared", i), Release: demo, Shared: true,
-				Parameters: slap.Dictionary{"k": strings.Repeat("é", 1000)},
+				Parameters: proto.Dictionary{"k": strings.Repeat("é", 1000)},
 			},
 		)
 		note(err)
@@ -161,7 +161,7 @@ func TestTellable(t *testing.T) {
 	tells("with shared instances", 11<<20)
 	note(r.Instances.Rename(ctx, master.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
 	tells("after a rename", 11<<20)
-	site := slap.Dictionary{"url": "https://site.example/"}
+	site := proto.Dictionary{"url": "https://site.example/"}
 	if err := r.Instances.SetConnection(ctx, master.Anybody, "C", small.Partition, "", site); err != nil {
 		t.Errorf("what is small is not taken any more: %v", err)
 	}
@@ -170,13 +170,13 @@ func TestTellable(t *testing.T) {
 	for i := range 2 {
 		_, err := r.Requests.Request(
 			ctx, master.Anybody,
-			&slap.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest},
+			&proto.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest},
 		)
 		if !errors.Is(err, compute.ErrNoCapacity) {
 			t.Error(err)
 		}
 	}
-	host := r.ask(slap.Request{Title: "host", Release: "u"})
+	host := r.ask(proto.Request{Title: "host", Release: "u"})
 	if has := r.partition("C", host.Partition).Shared; len(has) != 0 {
 		t.Errorf("%d of 2 have come to the host", len(has))
 	}
@@ -184,12 +184,12 @@ func TestTellable(t *testing.T) {
 	at := ""
 	// the other that waits takes of the room that there is, and may leave too little
 	for i := 0; at == "" && i < 30; i++ {
-		q := &slap.Request{Title: fmt.Sprint(i), Release: demo, Parameters: slap.Dictionary{"k": "v"}}
+		q := &proto.Request{Title: fmt.Sprint(i), Release: demo, Parameters: proto.Dictionary{"k": "v"}}
 		_, err := r.Requests.Request(ctx, master.Anybody, q)
 		note(err)
 		a, err := r.Requests.Request(
 			ctx, master.Anybody,
-			&slap.Request{Title: "waits0", Release: "u", Shared: true, Parameters: slap.Dictionary{"k": "v"}},
+			&proto.Request{Title: "waits0", Release: "u", Shared: true, Parameters: proto.Dictionary{"k": "v"}},
 		)
 		if err == nil {
 			at = a.Partition

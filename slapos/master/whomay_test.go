@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -204,22 +204,22 @@ func TestWhoMayWhat(t *testing.T) {
 			r.format(guid, 3)
 			a, err := m.Requests.Request(
 				t.Context(), master.Who{User: user},
-				&slap.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: slap.Dictionary{"computer_guid": guid}},
+				&proto.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: proto.Dictionary{"computer_guid": guid}},
 			)
 			if err != nil {
 				t.Fatal(err)
 			}
 			ids[i] = a.Record.ID
 		}
-		for url, state := range map[string]string{demo: slap.Available, "gone": slap.Destroyed} {
+		for url, state := range map[string]string{demo: proto.Available, "gone": proto.Destroyed} {
 			if err := firstOf(
-				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, slap.Available),
+				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, proto.Available),
 				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, state),
 			); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := m.Computers.ReportNode(t.Context(), master.Anybody, &slap.NodeReport{Computer: "COMP-1"}); err != nil {
+		if err := m.Computers.ReportNode(t.Context(), master.Anybody, &proto.NodeReport{Computer: "COMP-1"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,13 +17,13 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Master is who says what is wanted, and hears what came of it.
 type Master interface {
-	Computer(ctx context.Context, id string) (*slap.Computer, error)
-	Certificate(ctx context.Context, computer, partition string) (*slap.Certificate, error)
+	Computer(ctx context.Context, id string) (*proto.Computer, error)
+	Certificate(ctx context.Context, computer, partition string) (*proto.Certificate, error)
 	ReportInstance(ctx context.Context, computer, partition, state string) (string, error)
 	ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error
 	SetRelated(ctx context.Context, computer, partition string, titles []string) error
@@ -32,8 +32,8 @@ type Master interface {
 
 // Asker is the master as an instance uses it.
 type Asker interface {
-	Request(ctx context.Context, q *slap.Request) (*slap.Instance, error)
-	SetConnection(ctx context.Context, computer, partition, shared string, parameters slap.Dictionary) error
+	Request(ctx context.Context, q *proto.Request) (*proto.Instance, error)
+	SetConnection(ctx context.Context, computer, partition, shared string, parameters proto.Dictionary) error
 }
 
 // Supervisor is who keeps programs running.
@@ -99,7 +99,7 @@ type Agent struct {
 
 // Place is a partition that something is done with.
 type Place struct {
-	*slap.Partition
+	*proto.Partition
 	Dir     *home.Dir
 	Release string     // the directory of its software release
 	User    *once.User // who its programs run as; nil: as we are
@@ -161,7 +161,7 @@ func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 }
 
 // Apply is Instances of what the master has said.
-func (a *Agent) Apply(ctx context.Context, c *slap.Computer, o Options) (out Outcome, err error) {
+func (a *Agent) Apply(ctx context.Context, c *proto.Computer, o Options) (out Outcome, err error) {
 	for i := range c.Partitions {
 		a.mend(&c.Partitions[i])
 	}
@@ -176,7 +176,7 @@ func (a *Agent) Apply(ctx context.Context, c *slap.Computer, o Options) (out Out
 			return out, context.Cause(ctx)
 		case beside:
 			continue
-		case errors.Is(err, slap.ErrUnreachable):
+		case errors.Is(err, proto.ErrUnreachable):
 			return a.offline(ctx, out, err)
 		case err != nil:
 			f := Failure{s.Partition.ID, s.Partition.Type, err}
@@ -200,7 +200,7 @@ func isPromise(err error) bool {
 
 // offline goes on without a master.
 func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, error) {
-	if !errors.Is(err, slap.ErrUnreachable) {
+	if !errors.Is(err, proto.ErrUnreachable) {
 		return out, err
 	}
 	a.warn("The master is not reached: %v. What should run is started.", err)
@@ -215,7 +215,7 @@ func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, e
 }
 
 // Plan looks at what there is, and says what a pass would do.
-func (a *Agent) Plan(c *slap.Computer, o Options) ([]Step, error) {
+func (a *Agent) Plan(c *proto.Computer, o Options) ([]Step, error) {
 	seen := make(map[string]Seen, len(c.Partitions))
 	for i := range c.Partitions {
 		if p := &c.Partitions[i]; plain(p.ID) {
@@ -232,7 +232,7 @@ const (
 )
 
 // look observes a partition.
-func (a *Agent) look(p *slap.Partition) (s Seen) {
+func (a *Agent) look(p *proto.Partition) (s Seen) {
 	d, err := home.Open(a.dir(p.ID))
 	if err != nil {
 		return s
@@ -270,7 +270,7 @@ const (
 
 // period is how often a release wants its instances processed; nil: it does not say so that it can
 // be understood.
-func (a *Agent) period(p *slap.Partition) *time.Duration {
+func (a *Agent) period(p *proto.Partition) *time.Duration {
 	d, err := home.Open(a.release(p.Release))
 	if err != nil {
 		return nil
@@ -289,7 +289,7 @@ func (a *Agent) period(p *slap.Partition) *time.Duration {
 }
 
 // mend takes away what a release says about that and cannot be understood.
-func (a *Agent) mend(p *slap.Partition) {
+func (a *Agent) mend(p *proto.Partition) {
 	d, err := home.Open(a.release(p.Release))
 	if p.Release == "" || err != nil {
 		return

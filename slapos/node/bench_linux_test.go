@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/node"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // BenchmarkQuietPass is a pass over 100 partitions in which nothing is to be done, beside asking
@@ -16,7 +16,7 @@ func BenchmarkQuietPass(b *testing.B) {
 	l := newLab(b, n)
 	l.Light("/r", "cat >/dev/null\n")
 	for i := range n {
-		l.ask(fmt.Sprint("demo", i), "/r", slap.Started, nil)
+		l.ask(fmt.Sprint("demo", i), "/r", proto.Started, nil)
 	}
 	l.run(0, node.Options{})
 	for b.Loop() {

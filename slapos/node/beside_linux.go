@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // What a pass does not wait for any more goes on beside it.
@@ -29,7 +29,7 @@ type works struct {
 
 // work is what is done with a partition.
 type work struct {
-	wish   slap.Partition
+	wish   proto.Partition
 	since  time.Time
 	cancel context.CancelCauseFunc // nil: it is somebody else's, and not ours to end
 	done   chan struct{}
@@ -167,7 +167,7 @@ func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err 
 // obsolete reports whether a work is to be ended for a wish: another state or another release, and
 // where it hangs anything new. What is changed only, and often perhaps, is for the next time: else
 // it would never come to an end.
-func (w *work) obsolete(p *slap.Partition) bool {
+func (w *work) obsolete(p *proto.Partition) bool {
 	return w.cancel != nil &&
 		(p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestHangs has instances that hang, more than may go on beside a pass, keep nobody from being
@@ -22,9 +22,9 @@ func TestHangs(t *testing.T) {
 	hanging := func(i int) int { return with(t, "sleep\x00"+hidden(i)) }
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
 	for i := range hang {
-		l.ask("hang"+strconv.Itoa(i), "/hangs", slap.Started, nil)
+		l.ask("hang"+strconv.Itoa(i), "/hangs", proto.Started, nil)
 	}
-	l.ask("good", "/r", slap.Started, nil)
+	l.ask("good", "/r", proto.Started, nil)
 	d := &node.Daemon{Agent: l.agent, Period: 50 * time.Millisecond, Retry: 10 * time.Millisecond, Report: func(context.Context) {}}
 	l.agent.Patience = 20 * time.Millisecond
 	ctx, cancel := context.WithCancel(t.Context())
@@ -47,7 +47,7 @@ func TestHangs(t *testing.T) {
 		free()
 		t.Error("it is free while it is processed")
 	}
-	l.ask("hang1", "/hangs", slap.Destroyed, nil)
+	l.ask("hang1", "/hangs", proto.Destroyed, nil)
 	l.Until("the destruction of what hangs", func() bool { return strings.Contains(l.Told(), "stoppedComputerPartition p1") })
 	if hanging(1) != 0 || hanging(0) == 0 {
 		t.Errorf("%d of what is wanted no more, and %d of another", hanging(1), hanging(0))
@@ -57,8 +57,8 @@ func TestHangs(t *testing.T) {
 		free, ok = l.agent.Take("p3")
 		return ok
 	})
-	l.ask("good", "/r", slap.Stopped, nil)
-	l.ask("next", "/r", slap.Started, nil)
+	l.ask("good", "/r", proto.Stopped, nil)
+	l.ask("next", "/r", proto.Started, nil)
 	l.Until("the next one", func() bool { return strings.Contains(l.Told(), "startedComputerPartition p4") })
 	if l.State("p3:srv-on-watch").PID == 0 {
 		t.Error("a partition that is taken was stopped")

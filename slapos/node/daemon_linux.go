@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Daemon is a node that does its passes by itself: at once when the master has something else
@@ -16,11 +16,11 @@ import (
 type Daemon struct {
 	Agent *Agent
 	// Watch returns when what is wanted has changed after a revision, with the next one
-	// (slap.Client.Watch); nil: nobody says.
+	// (proto.Client.Watch); nil: nobody says.
 	Watch func(ctx context.Context, after int64) (int64, error)
 	// Software has the releases that are wanted; changed: some are there, or gone, that were not.
 	// It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
-	Software func(ctx context.Context, c *slap.Computer) (changed bool)
+	Software func(ctx context.Context, c *proto.Computer) (changed bool)
 	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
 	Before func(ctx context.Context) error
 	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed
@@ -41,15 +41,15 @@ const patience = 5 * time.Second
 type daemon struct {
 	Daemon
 	bell     chan struct{}
-	software chan *slap.Computer // its one place has what is wanted now
+	software chan *proto.Computer // its one place has what is wanted now
 	built    chan struct{}
 	reports  chan func(ctx context.Context)
 
-	last      *slap.Computer // as it was when the last pass was done
-	at        time.Time      // then
-	reported  time.Time      // when the last report pass began, and
-	destroyed time.Time      // the last one of what is wanted destroyed
-	news      bool           // something is wanted destroyed that no report pass knows of
+	last      *proto.Computer // as it was when the last pass was done
+	at        time.Time       // then
+	reported  time.Time       // when the last report pass began, and
+	destroyed time.Time       // the last one of what is wanted destroyed
+	news      bool            // something is wanted destroyed that no report pass knows of
 	offline   bool
 	trouble   string        // what was said last of a master who does not say what is wanted
 	pause     time.Duration // after the master did not answer
@@ -58,7 +58,7 @@ type daemon struct {
 // Run does passes until ctx ends.
 func (of *Daemon) Run(ctx context.Context) error {
 	d := &daemon{
-		Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *slap.Computer, 1), built: make(chan struct{}, 1),
+		Daemon: *of, bell: make(chan struct{}, 1), software: make(chan *proto.Computer, 1), built: make(chan struct{}, 1),
 		reports: make(chan func(context.Context)),
 	}
 	for to, or := range map[*time.Duration]time.Duration{&d.Period: time.Minute, &d.ReportEvery: time.Hour, &d.Retry: 5 * time.Second} {
@@ -128,7 +128,7 @@ func (d *daemon) watch(ctx context.Context) {
 			continue
 		}
 		// it is another's master, or does not know us yet
-		if pause = min(2*pause, time.Minute); errors.Is(err, slap.ErrNotFound) {
+		if pause = min(2*pause, time.Minute); errors.Is(err, proto.ErrNotFound) {
 			pause = 10 * time.Minute
 		}
 		select {
@@ -203,7 +203,7 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 }
 
 // next is when there is something to be done though nothing is new.
-func (d *daemon) next(c *slap.Computer) time.Time {
+func (d *daemon) next(c *proto.Computer) time.Time {
 	now, soon, next := time.Now(), d.at.Add(d.Retry), d.at.Add(d.Period)
 	for i := range c.Partitions {
 		if id := c.Partitions[i].ID; plain(id) {
@@ -225,7 +225,7 @@ func (d *daemon) away(ctx context.Context, err error) {
 	if d.offline {
 		return
 	}
-	if !errors.Is(err, slap.ErrUnreachable) {
+	if !errors.Is(err, proto.ErrUnreachable) {
 		if text := err.Error(); text != d.trouble { // once, though it be so for hours
 			d.trouble = text
 			d.Agent.warn("The master does not say what is wanted, so what runs is left as it is: %v", err)
@@ -252,13 +252,13 @@ func (d *daemon) tell(ctx context.Context) {
 
 // report has a report pass be made where something was destroyed, or one is due, and none is being
 // made.
-func (d *daemon) report(c *slap.Computer, same bool) {
+func (d *daemon) report(c *proto.Computer, same bool) {
 	if d.Report == nil {
 		return
 	}
 	destroyed := false
 	for i := range c.Partitions {
-		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == slap.Destroyed
+		destroyed = destroyed || c.Partitions[i].Release != "" && c.Partitions[i].State == proto.Destroyed
 	}
 	now := time.Now()
 	whole := now.Sub(d.reported) >= d.ReportEvery
@@ -279,8 +279,8 @@ func (d *daemon) report(c *slap.Computer, same bool) {
 }
 
 // wished is what is wanted, without what the master was told.
-func wished(c *slap.Computer) *slap.Computer {
-	w := &slap.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]slap.Partition, len(c.Partitions))}
+func wished(c *proto.Computer) *proto.Computer {
+	w := &proto.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]proto.Partition, len(c.Partitions))}
 	copy(w.Partitions, c.Partitions)
 	for i := range w.Partitions {
 		w.Partitions[i].AccessStatus = ""

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestWatchdog has a master told once of a service that does not stay, and again after it was
@@ -38,7 +38,7 @@ func TestWatchdog(t *testing.T) {
 	l.Supervision.Event = dog.Event
 	l.next()
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "[ -e stay ] && exec sleep 1000; until [ -e go ]; do sleep .01; done; exit 1"))
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	stamp := l.Read("p0", ".timestamp")
 	// not before the pass is done: what is told then is of the next one
@@ -127,12 +127,12 @@ func (r *refusing) Bang(ctx context.Context, computer, partition, message string
 // TestRefusedBang tells a master once who does not know the partition, or hears nothing from it,
 // and another again.
 func TestRefusedBang(t *testing.T) {
-	for kind, want := range map[error]string{slap.ErrNotFound: "p0 p1", slap.ErrDenied: "p0 p1", slap.ErrUnreachable: "p0 p0 p0 p0"} {
+	for kind, want := range map[error]string{proto.ErrNotFound: "p0 p1", proto.ErrDenied: "p0 p1", proto.ErrUnreachable: "p0 p0 p0 p0"} {
 		root := t.TempDir()
 		for _, id := range []string{"p0", "p1"} {
 			do(t, os.Mkdir(root+"/"+id, 0o750))
 		}
-		b := &refusing{err: &slap.Error{Op: "softwareInstanceBang", Kind: kind}}
+		b := &refusing{err: &proto.Error{Op: "softwareInstanceBang", Kind: kind}}
 		dog := &node.Watchdog{
 			Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), First: time.Microsecond,
 			Last: time.Microsecond, Gap: time.Nanosecond,
@@ -161,7 +161,7 @@ func TestRefusedBang(t *testing.T) {
 func TestNextSupervisor(t *testing.T) {
 	l := newLab(t, 1)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	was := l.State("p0:srv-on-watch")
 	do(t, l.Supervisor.Close())
@@ -183,13 +183,13 @@ func TestDaemon(t *testing.T) {
 	var builds, reports atomic.Int64
 	d := &node.Daemon{Agent: l.agent, Period: time.Hour, ReportEvery: time.Hour, Retry: 10 * time.Millisecond,
 		Watch:    func(ctx context.Context, after int64) (int64, error) { return l.Client.Watch(ctx, "C", after) },
-		Software: func(context.Context, *slap.Computer) bool { return builds.Add(1) == 2 },
+		Software: func(context.Context, *proto.Computer) bool { return builds.Add(1) == 2 },
 		Report: func(ctx context.Context) {
 			reports.Add(1)
 			c, _ := l.Client.Computer(ctx, "C")
 			for _, p := range c.Partitions {
-				if p.State == slap.Destroyed && p.Release != "" {
-					_, _ = l.Client.ReportInstance(ctx, "C", p.ID, slap.Destroyed)
+				if p.State == proto.Destroyed && p.Release != "" {
+					_, _ = l.Client.ReportInstance(ctx, "C", p.ID, proto.Destroyed)
 				}
 			}
 		}}
@@ -204,16 +204,16 @@ func TestDaemon(t *testing.T) {
 		"/r",
 		"cat >input; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/kid\"}]}'\n"+nodetest.Service("srv", "exec sleep 1000"),
 	)
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.Until("the service", func() bool { return l.State("p0:srv-on-watch").State == supervise.Running })
 	l.Until("the child's values", func() bool {
 		return strings.Contains(l.Read("p0", "input"), `"kid":{"state":"started","connection":{"port":"1"}}`)
 	})
-	l.ask("demo", "/r", slap.Stopped, nil)
+	l.ask("demo", "/r", proto.Stopped, nil)
 	l.Until("the stop", func() bool {
 		return l.State("p0:srv-on-watch").PID == 0 && strings.Contains(l.Told(), "stoppedComputerPartition p0")
 	})
-	l.ask("demo", "/r", slap.Destroyed, nil)
+	l.ask("demo", "/r", proto.Destroyed, nil)
 	l.Until("the destruction", func() bool {
 		c, err := l.Client.Computer(t.Context(), "C")
 		do(t, err)
@@ -231,7 +231,7 @@ func TestHastyMaster(t *testing.T) {
 	d := &node.Daemon{Agent: l.agent, Period: 100 * time.Millisecond, Watch: func(_ context.Context, after int64) (int64, error) {
 		watched.Add(1)
 		return 1, nil
-	}, Software: func(context.Context, *slap.Computer) bool { built.Add(1); return false }}
+	}, Software: func(context.Context, *proto.Computer) bool { built.Add(1); return false }}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // with are the processes whose command line has a text.
@@ -48,7 +48,7 @@ func TestEscape(t *testing.T) {
 	l.accounts(t, "p0", "p1")
 	for i := range 2 {
 		l.Light(fmt.Sprint("/r", i), "cat >input\n"+hides(hidden(i)))
-		l.ask(fmt.Sprint("demo", i), fmt.Sprint("/r", i), slap.Started, nil)
+		l.ask(fmt.Sprint("demo", i), fmt.Sprint("/r", i), proto.Started, nil)
 	}
 	t.Cleanup(func() {
 		for i := range 2 {
@@ -71,7 +71,7 @@ func TestEscape(t *testing.T) {
 	do(t, l.Supervisor.Start(t.Context(), "p0-prerm"))
 	l.Until("the hook's", func() bool { return with(t, "sleep\x00"+hidden(2)) == 1 })
 	prerm := l.State("p0-prerm:last").PID
-	l.ask("demo0", "/r0", slap.Stopped, nil)
+	l.ask("demo0", "/r0", proto.Stopped, nil)
 	l.run(0, node.Options{})
 	if with(t, hidden(0)) != 0 || with(t, hidden(1)) != 1 || l.State("p0-prerm:last").PID != prerm || with(t, "sleep\x00"+hidden(2)) != 1 {
 		t.Errorf("stopped: %d and %d have hidden; the hook's is %+v", with(t, hidden(0)), with(t, hidden(1)), l.State("p0-prerm:last"))
@@ -83,7 +83,7 @@ func TestEscape(t *testing.T) {
 		"cat >input\nmkdir -p sbin\nprintf '#!/bin/sh\\n"+strings.ReplaceAll(hides(hidden(0)), "\n", "\\n")+"' >sbin/destroy\nchmod 755 sbin/destroy\n",
 	)
 	l.run(0, node.Options{Only: []string{"p0"}, Force: true})
-	l.ask("demo0", "/r0", slap.Destroyed, nil)
+	l.ask("demo0", "/r0", proto.Destroyed, nil)
 	l.run(0, node.Options{})
 	pass := &report.Pass{
 		Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root,

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestHostilePlaces has a partition's user put something else in each place in which the node reads
@@ -46,8 +46,8 @@ func TestHostilePlaces(t *testing.T) {
 		}
 	}
 	l.Light("/r", "read -r in\n")
-	l.ask("bad", "/r", slap.Started, nil)
-	l.ask("good", "/r", slap.Started, nil)
+	l.ask("bad", "/r", proto.Started, nil)
+	l.ask("good", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	kinds := map[string]func(path string) error{
 		"a link to a file":      func(path string) error { return os.Symlink(secret, path) },
@@ -116,7 +116,7 @@ func TestHostilePlaces(t *testing.T) {
 	do(t, os.RemoveAll(l.At("p0", "sbin", "destroy")))
 	put("var/xml_report", kinds["a link to a directory"])
 	put("etc/report", kinds["a FIFO"])
-	l.ask("bad", "/r", slap.Destroyed, nil)
+	l.ask("bad", "/r", proto.Destroyed, nil)
 	pass := &report.Pass{
 		Master: l.Client, Supervisor: l.Supervisor, Computer: "C", InstanceRoot: l.Root,
 		Log: func(line string) { l.Note("%s", line) },
@@ -141,7 +141,7 @@ func TestOthersSeeNothing(t *testing.T) {
 	m := newMortal(t, 2)
 	m.Light("/r", `read -r in; echo "$in" >asked; umask 0; echo x >open
 `+nodetest.Service("srv", "echo secret; exec sleep 1000"))
-	m.ask("one", "/r", slap.Started, slap.Dictionary{"password": "secret"})
+	m.ask("one", "/r", proto.Started, proto.Dictionary{"password": "secret"})
 	m.whole("p0", "the first pass")
 	srv := m.State("p0:srv-on-watch")
 	m.Until("its log", func() bool { return strings.Contains(m.Read("p0", ".p0_srv-on-watch.log"), "secret") })
@@ -209,13 +209,13 @@ func TestFullDisk(t *testing.T) {
 		"/plain",
 		"read -r in; v=${in#*'\"v\":\"'}; head -c 8192 /dev/zero >new${v%%'\"'*} || exit 1; echo \"$in\" >input\n"+nodetest.Service("srv", "exec sleep 1000"),
 	)
-	l.ask("full", "/plain", slap.Started, slap.Dictionary{"v": "1"})
-	l.ask("other", "/plain", slap.Started, slap.Dictionary{"v": "1"})
+	l.ask("full", "/plain", proto.Started, proto.Dictionary{"v": "1"})
+	l.ask("other", "/plain", proto.Started, proto.Dictionary{"v": "1"})
 	l.run(0, node.Options{})
 	was := []supervise.Status{l.State("p0:srv-on-watch"), l.State("p1:srv-on-watch")}
 	both := func(v string) {
 		for _, title := range []string{"full", "other"} {
-			l.ask(title, "/plain", slap.Started, slap.Dictionary{"v": v})
+			l.ask(title, "/plain", proto.Started, proto.Dictionary{"v": v})
 		}
 	}
 	check := func(when string) {
@@ -253,7 +253,7 @@ func TestFullDisk(t *testing.T) {
 	small(l.At("var", "hostler", "light"), "p0")
 	empty = fill(l.At("var", "hostler", "light"))
 	both("3")
-	l.ask("full", "/r", slap.Started, nil)
+	l.ask("full", "/r", proto.Started, nil)
 	// it is the node's own
 	if out := l.run(1, node.Options{}); len(out.Failed) != 2 || strings.Contains(l.Told(), "requestComputerPartition") {
 		t.Errorf("what cannot be remembered is asked for: %+v, %s", out, l.Told())
@@ -282,7 +282,7 @@ func TestFullDisk(t *testing.T) {
 	l.agent.Supervisor = l.Supervisor
 	empty = fill(records)
 	l.Light("/more", "read -r in\n"+nodetest.Service("srv", "exec sleep 1000")+nodetest.Service("more", "exec sleep 1000"))
-	l.ask("other", "/more", slap.Started, nil)
+	l.ask("other", "/more", proto.Started, nil)
 	if out := l.run(1, node.Options{Only: []string{"p1"}}); len(out.Failed) != 1 ||
 		!strings.Contains(out.Failed[0].Err.Error(), "o space left") {
 		t.Errorf("the supervisor's disk: %+v", out)

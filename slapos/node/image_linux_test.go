@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/node"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestEntryPoint has an image's entry point as the one program of etc/service, another one when
@@ -29,7 +29,7 @@ func TestEntryPoint(t *testing.T) {
 		}
 		return out
 	}
-	l.ask("demo", "oci://image", slap.Stopped, slap.Dictionary{"port": "1"})
+	l.ask("demo", "oci://image", proto.Stopped, proto.Dictionary{"port": "1"})
 	l.run(0, node.Options{})
 	first := names()
 	if len(first) != 1 || !strings.HasPrefix(first[0], "entrypoint-") {
@@ -39,7 +39,7 @@ func TestEntryPoint(t *testing.T) {
 		!strings.Contains(text, "port=1") || !strings.Contains(text, l.At("p0")+"/var/image") {
 		t.Errorf("%s", text)
 	}
-	l.ask("demo", "oci://image", slap.Stopped, slap.Dictionary{"_": `{"port": 2}`})
+	l.ask("demo", "oci://image", proto.Stopped, proto.Dictionary{"_": `{"port": 2}`})
 	l.run(0, node.Options{})
 	if second := names(); len(second) != 1 || second[0] == first[0] || !strings.Contains(l.Read("p0", "etc/service/"+second[0]), "port=2") {
 		t.Errorf("%q", second)

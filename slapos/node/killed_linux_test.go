@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const dieKey = "HOSTLER_NODE_DIE"
@@ -60,21 +60,21 @@ func (s *steps) step(what, name string) {
 
 // watched are a master and a supervisor to whom each call is a step, and the last one.
 type watchedMaster struct {
-	*slap.Client
+	*proto.Client
 	*steps
 	pair string
 	only string
 }
 
-func (m *watchedMaster) Certificate(context.Context, string, string) (*slap.Certificate, error) {
-	return &slap.Certificate{Key: "key " + m.pair, Certificate: "certificate " + m.pair}, nil
+func (m *watchedMaster) Certificate(context.Context, string, string) (*proto.Certificate, error) {
+	return &proto.Certificate{Key: "key " + m.pair, Certificate: "certificate " + m.pair}, nil
 }
 
 // Computer is what the master says, for a report pass of the partition that it is of alone.
-func (m *watchedMaster) Computer(ctx context.Context, id string) (*slap.Computer, error) {
+func (m *watchedMaster) Computer(ctx context.Context, id string) (*proto.Computer, error) {
 	c, err := m.Client.Computer(ctx, id)
 	if err == nil && m.only != "" {
-		c.Partitions = slices.DeleteFunc(c.Partitions, func(p slap.Partition) bool { return p.ID != m.only })
+		c.Partitions = slices.DeleteFunc(c.Partitions, func(p proto.Partition) bool { return p.ID != m.only })
 	}
 	return c, err
 }
@@ -84,7 +84,7 @@ func (m *watchedMaster) ReportInstance(ctx context.Context, computer, partition,
 	return m.Client.ReportInstance(ctx, computer, partition, state)
 }
 
-func (m *watchedMaster) ReportUsage(ctx context.Context, computer string, journal []slap.Transaction) error {
+func (m *watchedMaster) ReportUsage(ctx context.Context, computer string, journal []proto.Transaction) error {
 	m.step("use", "")
 	err := m.Client.ReportUsage(ctx, computer, journal)
 	m.step("used", "")
@@ -96,12 +96,12 @@ func (m *watchedMaster) SetRelated(ctx context.Context, computer, partition stri
 	return m.Client.SetRelated(ctx, computer, partition, titles)
 }
 
-func (m *watchedMaster) Request(ctx context.Context, q *slap.Request) (*slap.Instance, error) {
+func (m *watchedMaster) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	m.step("request", q.Title)
 	return m.Client.Request(ctx, q)
 }
 
-func (m *watchedMaster) SetConnection(ctx context.Context, computer, partition, shared string, parameters slap.Dictionary) error {
+func (m *watchedMaster) SetConnection(ctx context.Context, computer, partition, shared string, parameters proto.Dictionary) error {
 	m.step("connection", "")
 	return m.Client.SetConnection(ctx, computer, partition, shared, parameters)
 }
@@ -135,10 +135,10 @@ func (s *watchedSupervisor) Remove(ctx context.Context, name string) error {
 // when it made the whole of it.
 func die(text string) {
 	var d death
-	var client *slap.Client
+	var client *proto.Client
 	err := json.Unmarshal([]byte(text), &d)
 	if err == nil {
-		client, err = slap.NewClient(slap.Options{URL: d.URL})
+		client, err = proto.NewClient(proto.Options{URL: d.URL})
 	}
 	if err != nil {
 		fmt.Println(err)
@@ -296,7 +296,7 @@ func (m *mortal) picture(id string) string {
 	for i := range c.Partitions {
 		if p := &c.Partitions[i]; p.ID == id && p.Release != "" {
 			line("the master knows of it %v", p.Connection)
-			if stamp := m.Read(id, ".timestamp"); p.State != slap.Destroyed && stamp != p.Timestamp {
+			if stamp := m.Read(id, ".timestamp"); p.State != proto.Destroyed && stamp != p.Timestamp {
 				line("its timestamp is %s and to be %s", stamp, p.Timestamp)
 			}
 		}
@@ -331,7 +331,7 @@ echo "{\"connection\":{\"v\":\"$v\"},\"request\":[{\"title\":\"kid of ${PWD##*/}
 	ids := nodetest.IDs(most)
 	ask := func(state, v string) {
 		for _, id := range ids { // each is placed in the partition of its name
-			m.ask("root of "+id, "/r", state, slap.Dictionary{"v": v})
+			m.ask("root of "+id, "/r", state, proto.Dictionary{"v": v})
 		}
 	}
 	phase := func(name string, least int) {
@@ -360,19 +360,19 @@ echo "{\"connection\":{\"v\":\"$v\"},\"request\":[{\"title\":\"kid of ${PWD##*/}
 			t.Errorf("%s: it died %d times: at each step?", name, len(done))
 		}
 	}
-	ask(slap.Started, "1")
+	ask(proto.Started, "1")
 	phase("made", 20)
 	ids = ids[:later]
 	m.d.Pair = "2"
-	ask(slap.Started, "2")
+	ask(proto.Started, "2")
 	phase("changed", 10)
-	ask(slap.Destroyed, "2")
+	ask(proto.Destroyed, "2")
 	phase("stopped", 10) // as long as it has a child
 	c, err := m.Client.Computer(t.Context(), nodetest.Computer)
 	do(t, err)
 	for _, p := range c.Partitions {
 		if strings.HasPrefix(p.Title, "kid of ") {
-			_, err := m.Client.ReportInstance(t.Context(), nodetest.Computer, p.ID, slap.Destroyed)
+			_, err := m.Client.ReportInstance(t.Context(), nodetest.Computer, p.ID, proto.Destroyed)
 			do(t, err)
 		}
 	}

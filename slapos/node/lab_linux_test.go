@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func do(t testing.TB, err error) {
@@ -32,9 +32,9 @@ func newLab(t testing.TB, partitions int) *lab {
 	return l
 }
 
-func (l *lab) ask(title, release, state string, parameters slap.Dictionary) {
+func (l *lab) ask(title, release, state string, parameters proto.Dictionary) {
 	l.Helper()
-	l.Ask(&slap.Request{Title: title, Release: release, State: state, Parameters: parameters})
+	l.Ask(&proto.Request{Title: title, Release: release, State: state, Parameters: parameters})
 }
 
 // run makes a pass that ends with a status.

@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -252,7 +252,7 @@ func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool
 	again = !reflect.DeepEqual(children, m.Children)
 	m.Children, m.Unsettled = children, again
 	for _, c := range children {
-		m.Unsettled = m.Unsettled || len(c.Connection) == 0 && c.State != slap.Stopped
+		m.Unsettled = m.Unsettled || len(c.Connection) == 0 && c.State != proto.Stopped
 	}
 	return again, a.remember(pl.ID, *m)
 }
@@ -285,7 +285,7 @@ func (l *limited) read() (out lightOutput, err error) {
 			return out, errors.New("what it asks for lacks a title or a software_release")
 		case known[w.Title]:
 			return out, fmt.Errorf("it asks for %q twice", w.Title)
-		case w.State != "" && w.State != slap.Started && w.State != slap.Stopped && w.State != slap.Destroyed:
+		case w.State != "" && w.State != proto.Started && w.State != proto.Stopped && w.State != proto.Destroyed:
 			return out, fmt.Errorf("it asks for %q to be %q, which is no state", w.Title, w.State)
 		}
 		known[w.Title] = true
@@ -300,7 +300,7 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 	all := slices.Clone(wishes)
 	for _, w := range before {
 		if !slices.ContainsFunc(wishes, func(n wish) bool { return n.Title == w.Title && n.Shared == w.Shared }) {
-			w.State = slap.Destroyed
+			w.State = proto.Destroyed
 			all = append(all, w)
 		}
 	}
@@ -313,7 +313,7 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 		n, err := ask.Request(ctx, a.requestOf(pl, w))
 		gone := i >= len(wishes)
 		switch {
-		case gone && errors.Is(err, slap.ErrNotFound), err == nil, errors.Is(err, slap.ErrNotReady):
+		case gone && errors.Is(err, proto.ErrNotFound), err == nil, errors.Is(err, proto.ErrNotReady):
 		default:
 			return nil, fmt.Errorf("the request for %q: %w", w.Title, err)
 		}
@@ -335,8 +335,8 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 	return children, pl.Dir.Write(asked(pl.ID), titles, 0o644)
 }
 
-func (a *Agent) requestOf(pl *Place, w wish) *slap.Request {
-	q := &slap.Request{
+func (a *Agent) requestOf(pl *Place, w wish) *proto.Request {
+	q := &proto.Request{
 		Computer: a.Computer, Partition: pl.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State,
 		Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA),
 	}
@@ -410,7 +410,7 @@ func inputOf(pl *Place, children map[string]child) lightInput {
 
 // meant are parameters as who asked meant them: those that came as one JSON text are what that
 // says.
-func meant(d slap.Dictionary) any {
+func meant(d proto.Dictionary) any {
 	if text, ok := d["_"].(string); ok && len(d) == 1 {
 		var v any
 		if json.Unmarshal([]byte(text), &v) == nil {
@@ -424,8 +424,8 @@ func meant(d slap.Dictionary) any {
 }
 
 // texts are values as a master takes them: texts, and what is none as JSON.
-func texts(values map[string]any) slap.Dictionary {
-	d := slap.Dictionary{}
+func texts(values map[string]any) proto.Dictionary {
+	d := proto.Dictionary{}
 	for k, v := range values {
 		text, ok := v.(string)
 		if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // The programs of a partition that has limits run in a control group of its name, whatever the
@@ -30,8 +30,8 @@ func TestLimits(t *testing.T) {
 			"s", "cat /proc/self/cgroup >where.new; mv where.new where; exec sleep 1003",
 		),
 	)
-	l.ask("one", "/r", slap.Started, nil)
-	l.ask("two", "/r", slap.Started, nil)
+	l.ask("one", "/r", proto.Started, nil)
+	l.ask("two", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	where := func(id string) string {
 		text, _ := os.ReadFile(l.At(id, "where"))

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestMasterAway has a node's master be away in several ways for as long as it takes to be asked
@@ -22,7 +22,7 @@ import (
 func TestMasterAway(t *testing.T) {
 	l := newLab(t, 1)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
-	l.ask("demo", "/r", slap.Started, slap.Dictionary{"n": "0"})
+	l.ask("demo", "/r", proto.Started, proto.Dictionary{"n": "0"})
 	d := &node.Daemon{Agent: l.agent, Period: 5 * time.Millisecond, ReportEvery: time.Hour, Retry: time.Millisecond,
 		Watch: func(ctx context.Context, after int64) (int64, error) { return l.Client.Watch(ctx, "C", after) }}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -67,7 +67,7 @@ func TestMasterAway(t *testing.T) {
 			t.Errorf("%d: it was %+v and is %+v", i, was, now)
 		}
 		l.Before(nil)
-		l.ask("demo", "/r", slap.Started, slap.Dictionary{"n": fmt.Sprint(i + 1)})
+		l.ask("demo", "/r", proto.Started, proto.Dictionary{"n": fmt.Sprint(i + 1)})
 		l.Until("that all goes on", func() bool { return strings.Contains(l.Read("p0", "input"), fmt.Sprintf(`"n":"%d"`, i+1)) })
 		l.Says("The master says again what is wanted")
 	}
@@ -82,7 +82,7 @@ func TestMasterLies(t *testing.T) {
 	l := newLab(t, 3)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
 	for _, name := range []string{"one", "two"} {
-		l.ask(name, "/r", slap.Started, nil)
+		l.ask(name, "/r", proto.Started, nil)
 	}
 	l.run(0, node.Options{})
 	was := []supervise.Status{l.State("p0:srv-on-watch"), l.State("p1:srv-on-watch")}
@@ -101,60 +101,60 @@ func TestMasterLies(t *testing.T) {
 	n := 0
 	for what, lie := range map[string]struct {
 		says string // in what is said
-		f    func(c *slap.Computer)
+		f    func(c *proto.Computer)
 	}{
-		"nothing": {"", func(c *slap.Computer) { c.Partitions = nil }},
+		"nothing": {"", func(c *proto.Computer) { c.Partitions = nil }},
 		"another computer's": {
 			"of the computer \"D\" and not of this one",
-			func(c *slap.Computer) { c.Partitions[0].Computer, c.Partitions[0].State = "D", slap.Destroyed },
+			func(c *proto.Computer) { c.Partitions[0].Computer, c.Partitions[0].State = "D", proto.Destroyed },
 		},
-		"an unknown state":  {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "exploded" }},
-		"no state":          {"is no state that it can be in", func(c *slap.Computer) { c.Partitions[0].State = "" }},
-		"without a release": {"without a software release", func(c *slap.Computer) { c.Partitions[0].Release = "" }},
+		"an unknown state":  {"is no state that it can be in", func(c *proto.Computer) { c.Partitions[0].State = "exploded" }},
+		"no state":          {"is no state that it can be in", func(c *proto.Computer) { c.Partitions[0].State = "" }},
+		"without a release": {"without a software release", func(c *proto.Computer) { c.Partitions[0].Release = "" }},
 		"free": {
 			"it is free and has files",
-			func(c *slap.Computer) { c.Partitions[0].Release, c.Partitions[0].State = "", slap.Destroyed },
+			func(c *proto.Computer) { c.Partitions[0].Release, c.Partitions[0].State = "", proto.Destroyed },
 		},
-		"twice": {"twice in its list", func(c *slap.Computer) {
+		"twice": {"twice in its list", func(c *proto.Computer) {
 			c.Partitions = append(c.Partitions, c.Partitions[0])
-			c.Partitions[3].State = slap.Destroyed
+			c.Partitions[3].State = proto.Destroyed
 		}},
-		"out of the directory": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "../inst/p0" }},
+		"out of the directory": {"no name of a partition", func(c *proto.Computer) { c.Partitions[0].ID = "../inst/p0" }},
 		"out of the directory 2": {
 			"no name of a partition",
-			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "p2/../../soft", slap.Destroyed },
+			func(c *proto.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "p2/../../soft", proto.Destroyed },
 		},
 		"itself": {
 			"no name of a partition",
-			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = ".", slap.Destroyed },
+			func(c *proto.Computer) { c.Partitions[0].ID, c.Partitions[0].State = ".", proto.Destroyed },
 		},
-		"two lines": {"no name of a partition", func(c *slap.Computer) { c.Partitions[0].ID = "p0\np1" }},
-		"one that is ours": {"it belongs to root", func(c *slap.Computer) {
-			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "rooted", "/r", slap.Started
+		"two lines": {"no name of a partition", func(c *proto.Computer) { c.Partitions[0].ID = "p0\np1" }},
+		"one that is ours": {"it belongs to root", func(c *proto.Computer) {
+			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "rooted", "/r", proto.Started
 		}},
 		"the node's own": {
 			"no name of a partition",
-			func(c *slap.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "var", slap.Destroyed },
+			func(c *proto.Computer) { c.Partitions[0].ID, c.Partitions[0].State = "var", proto.Destroyed },
 		},
-		"a file": {"has no directory", func(c *slap.Computer) {
-			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "file", "/r", slap.Started
+		"a file": {"has no directory", func(c *proto.Computer) {
+			c.Partitions[2].ID, c.Partitions[2].Release, c.Partitions[2].State = "file", "/r", proto.Started
 		}},
-		"a release elsewhere": {"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "../../../etc" }},
+		"a release elsewhere": {"is not present on system", func(c *proto.Computer) { c.Partitions[0].Release = "../../../etc" }},
 		"a release of two lines": {
-			"is not present on system", func(c *slap.Computer) { c.Partitions[0].Release = "/r\n[buildout]\nparts = x" },
+			"is not present on system", func(c *proto.Computer) { c.Partitions[0].Release = "/r\n[buildout]\nparts = x" },
 		},
-		"many": {"has no directory", func(c *slap.Computer) {
+		"many": {"has no directory", func(c *proto.Computer) {
 			for i := range 300 {
 				c.Partitions = append(
 					c.Partitions,
-					slap.Partition{Computer: "C", ID: fmt.Sprint("many", i), Release: "/r", State: slap.Started},
+					proto.Partition{Computer: "C", ID: fmt.Sprint("many", i), Release: "/r", State: proto.Started},
 				)
 			}
 		}},
-		"large": {"", func(c *slap.Computer) {
+		"large": {"", func(c *proto.Computer) {
 			p := &c.Partitions[1]
 			p.Timestamp, p.Title, p.Type = strings.Repeat("7", 100<<10), "\u202e../../x\nno", strings.Repeat("t", 100<<10)
-			p.Filter = slap.Dictionary{"retention_delay": "NaN"}
+			p.Filter = proto.Dictionary{"retention_delay": "NaN"}
 		}},
 	} {
 		if strings.Contains(lie.says, "root") && os.Getuid() != 0 {
@@ -167,7 +167,7 @@ func TestMasterLies(t *testing.T) {
 			c.Partitions[i].Timestamp = fmt.Sprint("1", n) // all is to be processed
 		}
 		lie.f(&c)
-		text, err := slap.Marshal(c.Object())
+		text, err := proto.Marshal(c.Object())
 		do(t, err)
 		l.Before(func(w http.ResponseWriter, r *http.Request) bool {
 			ours := strings.HasSuffix(r.URL.Path, "ComputerInformation")

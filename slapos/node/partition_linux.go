@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -58,7 +58,7 @@ func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 	if s.Action == Process {
 		return a.process(ctx, pl, o, s.Reason)
 	}
-	if p.State == slap.Started && a.Promises != nil {
+	if p.State == proto.Started && a.Promises != nil {
 		err = a.anomaly(ctx, pl)
 	}
 	return errors.Join(err, a.after(ctx, pl))
@@ -70,7 +70,7 @@ func asked(id string) string { return ".slapos-request-transaction-" + id }
 func errorLog(id string) string { return ".slapgrid-" + id + "-error.log" }
 
 // open takes a partition's directory.
-func (a *Agent) open(p *slap.Partition) (*Place, error) {
+func (a *Agent) open(p *proto.Partition) (*Place, error) {
 	d, err := home.Open(a.dir(p.ID))
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func owner(d *home.Dir) (*once.User, string, error) {
 }
 
 // tidy takes away what a pass remembers of a partition that is free.
-func (a *Agent) tidy(p *slap.Partition, reason string) error {
+func (a *Agent) tidy(p *proto.Partition, reason string) error {
 	d, err := home.Open(a.dir(p.ID))
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil
@@ -121,7 +121,7 @@ func (a *Agent) tidy(p *slap.Partition, reason string) error {
 // process brings a partition to what is wanted.
 func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string) error {
 	p := pl.Partition
-	stop := o.Stop && p.State == slap.Started
+	stop := o.Stop && p.State == proto.Started
 	n, err := once.End(ctx, once.Partition(a.Computer, pl.Home), pl.User)
 	if err != nil {
 		return a.failed(ctx, pl, err)
@@ -153,7 +153,7 @@ func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string
 		err = pl.Dir.WriteOur(stampFile, []byte(p.Timestamp), 0o644)
 	case err != nil && !isPromise(err):
 		_ = pl.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
-		if p.State == slap.Started && !stop && a.Promises != nil {
+		if p.State == proto.Started && !stop && a.Promises != nil {
 			// their results are for who looks after the instance
 			_, _ = a.Promises(ctx, pl, promise.Test)
 		}
@@ -173,15 +173,15 @@ func (a *Agent) bring(ctx context.Context, pl *Place, stop bool) error {
 			return err
 		}
 		return a.stop(ctx, pl)
-	case p.State == slap.Destroyed:
+	case p.State == proto.Destroyed:
 		if err := errors.Join(a.stop(ctx, pl), a.firewall(ctx, pl, false)); err != nil {
 			return err
 		}
 		if err := a.forget(ctx, pl); err != nil {
 			return err
 		}
-		return a.report(ctx, pl, slap.Stopped)
-	case p.State == slap.Stopped:
+		return a.report(ctx, pl, proto.Stopped)
+	case p.State == proto.Stopped:
 		err := a.install(ctx, pl)
 		if err == nil {
 			err = a.firewall(ctx, pl, true)
@@ -189,7 +189,7 @@ func (a *Agent) bring(ctx context.Context, pl *Place, stop bool) error {
 		if err = errors.Join(err, a.stop(ctx, pl)); err != nil {
 			return err
 		}
-		return errors.Join(a.report(ctx, pl, slap.Stopped), a.related(ctx, pl))
+		return errors.Join(a.report(ctx, pl, proto.Stopped), a.related(ctx, pl))
 	}
 	if err := a.install(ctx, pl); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (a *Agent) bring(ctx context.Context, pl *Place, stop bool) error {
 			return err
 		}
 	}
-	if err := a.report(ctx, pl, slap.Started); err != nil {
+	if err := a.report(ctx, pl, proto.Started); err != nil {
 		return err
 	}
 	return a.related(ctx, pl)
@@ -238,7 +238,7 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 			titles = append(titles, line)
 		}
 	}
-	if err := a.Master.SetRelated(ctx, a.Computer, pl.ID, titles); err != nil && !errors.Is(err, slap.ErrNotFound) {
+	if err := a.Master.SetRelated(ctx, a.Computer, pl.ID, titles); err != nil && !errors.Is(err, proto.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -260,7 +260,7 @@ func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 	case promise.Broken:
 		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(api.Text(err)))
 	case promise.Well:
-		if e := a.report(ctx, pl, slap.Started); e != nil {
+		if e := a.report(ctx, pl, proto.Started); e != nil {
 			return e
 		}
 	}
@@ -288,9 +288,9 @@ func (a *Agent) failed(ctx context.Context, pl *Place, err error) error {
 }
 
 // tell tells the master why a partition is not as it is wanted, and returns the reason.
-func (a *Agent) tell(ctx context.Context, p *slap.Partition, err error) error {
+func (a *Agent) tell(ctx context.Context, p *proto.Partition, err error) error {
 	a.warn("%s: %s", p.ID, strings.TrimPrefix(api.Text(err), p.ID+": "))
-	if errors.Is(err, slap.ErrUnreachable) {
+	if errors.Is(err, proto.ErrUnreachable) {
 		return err
 	}
 	if bad := a.Master.ReportInstanceError(ctx, a.Computer, p.ID, "", cut(api.Text(err))); bad != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestLife has an instance started, left alone, changed, stopped, started and destroyed, and sees
@@ -29,7 +29,7 @@ func TestLife(t *testing.T) {
 		"/r",
 		"cat >input; id -u >who; umask >mask; env | sort >env\n"+nodetest.Service("srv", "echo up; exec sleep 1000")+"mkdir -p etc/run; printf '#!/bin/sh\\necho once >ran\\n' >etc/run/once; chmod 755 etc/run/once\necho '{\"connection\":{\"url\":\"http://x\",\"n\":1}}'\n",
 	)
-	l.ask("demo", "/r", slap.Started, slap.Dictionary{"_": `{"a": [1]}`})
+	l.ask("demo", "/r", proto.Started, proto.Dictionary{"_": `{"a": [1]}`})
 	l.run(0, node.Options{})
 	l.Tells("setComputerPartitionConnectionXml p0, startedComputerPartition p0, updateComputerPartitionRelatedInstanceList p0")
 	for _, want := range []string{
@@ -80,22 +80,22 @@ func TestLife(t *testing.T) {
 		t.Error("a bad periodicity stays")
 	}
 
-	l.ask("demo", "/r", slap.Stopped, nil)
+	l.ask("demo", "/r", proto.Stopped, nil)
 	l.run(0, node.Options{})
 	l.Tells("stoppedComputerPartition p0, updateComputerPartitionRelatedInstanceList p0")
 	if s := l.State("p0:srv-on-watch"); s.PID != 0 || !strings.Contains(l.Read("p0", "input"), `"state":"stopped"`) {
 		t.Errorf("stopped: %+v", s)
 	}
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	l.run(0, node.Options{Stop: true})
 	if l.Told() != "" || l.State("p0:srv-on-watch").PID != 0 {
 		t.Errorf("force-stop: %q, %+v", l.Told(), l.State("p0:srv-on-watch"))
 	}
-	l.ask("demo", "/r", slap.Destroyed, nil)
+	l.ask("demo", "/r", proto.Destroyed, nil)
 	l.run(0, node.Options{})
 	l.Tells("stoppedComputerPartition p0")
-	if _, err := l.Client.ReportInstance(t.Context(), "C", "p0", slap.Destroyed); err != nil {
+	if _, err := l.Client.ReportInstance(t.Context(), "C", "p0", proto.Destroyed); err != nil {
 		t.Fatal(err)
 	}
 	// as of a pass that could not tell the master of the end
@@ -121,7 +121,7 @@ func TestBuildout(t *testing.T) {
 			"bin/buildout": "#!/bin/sh -e\n[ \"$1\" = -U ] || exit 3\n[ ! -e fail ] || { echo it broke; exit 4; }\necho doing\n",
 		},
 	)
-	l.ask("demo", "https://x/${y}.cfg", slap.Started, nil)
+	l.ask("demo", "https://x/${y}.cfg", proto.Started, nil)
 	l.run(0, node.Options{})
 	want := "[buildout]\nparts =\n\n[buildout]\nbin-directory = ${buildout:directory}/sbin\noffline = true\n\n[slap-connection]\ncomputer-id = C\npartition-id = p0\nserver-url = " + l.URL +
 		"\nsoftware-release-url = https://x/$${y}.cfg\nkey-file = /k\ncert-file = \nshared-part-list = /a\n  /b\nbuild-time-part-list = \nrequested-state = started\n"
@@ -158,7 +158,7 @@ func TestBuildout(t *testing.T) {
 	if out := l.run(1, node.Options{}); !strings.Contains(out.Failed[0].Err.Error(), "is not present on system.") {
 		t.Error(out.Failed)
 	}
-	l.ask("demo", "https://x/${y}.cfg", slap.Stopped, nil)
+	l.ask("demo", "https://x/${y}.cfg", proto.Stopped, nil)
 	l.run(1, node.Options{})
 	if all, _ := l.Supervisor.Groups(t.Context()); len(all) != 0 {
 		t.Errorf("what is wanted stopped runs: %v", all)
@@ -173,7 +173,7 @@ func TestTree(t *testing.T) {
 		"/root",
 		"cat >input; for n in $(cat wants 2>/dev/null || echo one two); do r=\"$r$c{\\\"title\\\":\\\"$n\\\",\\\"software_release\\\":\\\"/kid\\\",\\\"parameters\\\":{\\\"x\\\":{\\\"y\\\":2}}}\"; c=,; done; echo \"{\\\"request\\\":[$r]}\"\n",
 	)
-	l.ask("root", "/root", slap.Started, nil)
+	l.ask("root", "/root", proto.Started, nil)
 	l.run(0, node.Options{})
 	if !strings.Contains(l.Read("p0", "input"), `"children":{}`) &&
 		!strings.Contains(l.Read("p0", "input"), `"one":{"state":"started","connection":{}}`) {
@@ -199,7 +199,7 @@ func TestTree(t *testing.T) {
 	for _, p := range c.Partitions {
 		states[p.Title] = p.State
 	}
-	if states["one"] != slap.Started || states["two"] != slap.Destroyed {
+	if states["one"] != proto.Started || states["two"] != proto.Destroyed {
 		t.Errorf("the states are %v", states)
 	}
 	l.run(0, node.Options{Only: []string{"p0"}, Force: true})
@@ -212,7 +212,7 @@ func TestTree(t *testing.T) {
 func TestOffline(t *testing.T) {
 	l := newLab(t, 2)
 	l.Light("/r", "cat >input\n"+nodetest.Service("srv", "exec sleep 1000"))
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	do(t, l.Supervisor.Stop(t.Context(), "all"))
 	l.Server.CloseClientConnections()
@@ -229,7 +229,7 @@ func TestOffline(t *testing.T) {
 func TestPromises(t *testing.T) {
 	l := newLab(t, 1)
 	l.Light("/r", "cat >input\n")
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	var modes []promise.Mode
 	bad, news := true, true
 	l.agent.Promises = func(_ context.Context, _ *node.Place, mode promise.Mode) (bool, error) {
@@ -278,7 +278,7 @@ func TestHostile(t *testing.T) {
 		"/r",
 		"cat >input\n[ -e again ] || { touch again; mkdir -p etc/service; touch 'etc/service/a:b'; ln -s "+secret+" etc/service/link; }\n",
 	)
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	for _, name := range []string{
 		".timestamp", ".slapgrid-p0-error.log", ".slapos-request-transaction-p0", "software_release",
 		".slapos-retention-lock-delay",
@@ -321,7 +321,7 @@ func TestSaysMuch(t *testing.T) {
 		`echo '{"request":[{"title":"a","software_release":"b","state":"on"}]}'`: "which is no state",
 	} {
 		l.Light("/r", "cat >input; "+say+"\n")
-		l.ask("demo", "/r", slap.Started, nil)
+		l.ask("demo", "/r", proto.Started, nil)
 		if out := l.run(1, node.Options{Force: true}); !strings.Contains(out.Failed[0].Err.Error(), want) ||
 			len(out.Failed[0].Err.Error()) > 100<<10 {
 			text := out.Failed[0].Err.Error()
@@ -338,20 +338,20 @@ func TestSaysMuch(t *testing.T) {
 // certified is a master that has certificates.
 type certified struct {
 	node.Master
-	pair slap.Certificate
+	pair proto.Certificate
 }
 
-func (c *certified) Certificate(context.Context, string, string) (*slap.Certificate, error) {
+func (c *certified) Certificate(context.Context, string, string) (*proto.Certificate, error) {
 	return &c.pair, nil
 }
 
 // TestCertificate has a partition's key be the master's, for its user alone.
 func TestCertificate(t *testing.T) {
 	l := newLab(t, 1)
-	m := &certified{l.agent.Master, slap.Certificate{Key: "k1", Certificate: "c1"}}
+	m := &certified{l.agent.Master, proto.Certificate{Key: "k1", Certificate: "c1"}}
 	l.agent.Master, l.agent.Certificates = m, t.TempDir()
 	l.Light("/r", "cat >input\n")
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.run(0, node.Options{})
 	key := filepath.Join(l.agent.Certificates, "p0.key")
 	was, err := os.Stat(key)
@@ -377,7 +377,7 @@ func TestSilentChild(t *testing.T) {
 	l := newLab(t, 2)
 	l.Light("/silent", "cat >input\n")
 	l.Light("/r", "cat >input; echo >>times; echo '{\"request\":[{\"title\":\"kid\",\"software_release\":\"/silent\"}]}'\n")
-	l.ask("demo", "/r", slap.Started, nil)
+	l.ask("demo", "/r", proto.Started, nil)
 	l.agent.Retry = time.Hour
 	var done []int
 	for range 10 {
@@ -393,7 +393,7 @@ func TestSilentChild(t *testing.T) {
 	l.agent.Retry = time.Hour
 	c, err := l.Client.Computer(t.Context(), "C")
 	do(t, err)
-	do(t, l.Client.SetConnection(t.Context(), "C", c.Partitions[1].ID, "", slap.Dictionary{"port": "1"}))
+	do(t, l.Client.SetConnection(t.Context(), "C", c.Partitions[1].ID, "", proto.Dictionary{"port": "1"}))
 	l.run(0, node.Options{Only: []string{"p0"}, Force: true})
 	if in := l.Read("p0", "input"); !strings.Contains(in, `"kid":{"state":"started","connection":{"port":"1"}}`) {
 		t.Errorf("it reads %s", in)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Seen is what there is of a partition on the computer.
@@ -36,7 +36,7 @@ const (
 
 // Step is what is to be done with a partition.
 type Step struct {
-	Partition *slap.Partition
+	Partition *proto.Partition
 	Action    Action
 	Reason    string // in words
 	Silent    bool   // of a Refuse: it is not for this computer to tell the master
@@ -55,7 +55,7 @@ type Rules struct {
 
 // Plan says what a pass is to do, in the order of the master's list. That a partition of Only is
 // not there is an error.
-func Plan(c *slap.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
+func Plan(c *proto.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 	steps, known := make([]Step, 0, len(c.Partitions)), map[string]bool{}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
@@ -86,24 +86,24 @@ func Plan(c *slap.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 	return steps, nil
 }
 
-func decide(p *slap.Partition, seen Seen, r Rules) (Action, string) {
+func decide(p *proto.Partition, seen Seen, r Rules) (Action, string) {
 	period := r.Periodicity
 	if seen.Period != nil {
 		period = *seen.Period
 	}
 	switch {
-	case p.Release == "" && p.State == slap.Destroyed:
+	case p.Release == "" && p.State == proto.Destroyed:
 		if len(seen.Stray) > 0 {
 			return Tidy, "it is free and has files: " + strings.Join(seen.Stray, ", ")
 		}
 		return Tidy, "it is free"
 	case !seen.Exists:
 		return Refuse, "it has no directory"
-	case p.State != slap.Started && p.State != slap.Stopped && p.State != slap.Destroyed:
+	case p.State != proto.Started && p.State != proto.Stopped && p.State != proto.Destroyed:
 		return Refuse, fmt.Sprintf("%.80q is no state that it can be in", p.State)
 	case p.Release == "":
 		return Refuse, "it is wanted " + p.State + " without a software release"
-	case r.Stop && p.State == slap.Started:
+	case r.Stop && p.State == proto.Started:
 		return Process, "it is to be stopped here, whatever is wanted"
 	case r.Force:
 		return Process, "it was asked for"
@@ -113,7 +113,7 @@ func decide(p *slap.Partition, seen Seen, r Rules) (Action, string) {
 		return Process, "it was not processed with success yet"
 	case seen.Timestamp != p.Timestamp:
 		return Process, "it was changed"
-	case seen.Unsettled && p.State != slap.Destroyed:
+	case seen.Unsettled && p.State != proto.Destroyed:
 		return Process, "it waits for what it has asked for"
 	case period == 0:
 		return Process, "it is processed each time"

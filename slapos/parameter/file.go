@@ -15,7 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // The forms in which parameters are sent.
@@ -25,8 +25,8 @@ const (
 )
 
 // Pairs are parameters that were given as KEY=VALUE, each key once.
-func Pairs(words []string) (slap.Dictionary, error) {
-	d := slap.Dictionary{}
+func Pairs(words []string) (proto.Dictionary, error) {
+	d := proto.Dictionary{}
 	for _, word := range words {
 		key, text, ok := strings.Cut(word, "=")
 		if !ok || key == "" {
@@ -43,18 +43,18 @@ func Pairs(words []string) (slap.Dictionary, error) {
 // File reads a file of parameters, whose name ends with .json, .yaml, .yml or .xml. What is in one
 // of the first three becomes what the form says; an XML file is the document <instance>, whose
 // parameters stay as they are.
-func File(path, form string) (slap.Dictionary, error) {
+func File(path, form string) (proto.Dictionary, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, slap.MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, proto.MaxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > slap.MaxSize {
-		return nil, fmt.Errorf("%s: it has more than %d bytes", path, slap.MaxSize)
+	if len(data) > proto.MaxSize {
+		return nil, fmt.Errorf("%s: it has more than %d bytes", path, proto.MaxSize)
 	}
 	d, err := parse(strings.ToLower(filepath.Ext(path)), data, form)
 	if err != nil {
@@ -63,7 +63,7 @@ func File(path, form string) (slap.Dictionary, error) {
 	return d, nil
 }
 
-func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
+func parse(kind string, data []byte, form string) (proto.Dictionary, error) {
 	var text string
 	var all any
 	switch kind {
@@ -74,7 +74,7 @@ func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
 				root,
 			)
 		}
-		return slap.ParseParameters(string(data))
+		return proto.ParseParameters(string(data))
 	case ".json":
 		var err error
 		if text, all, err = readJSON(data); err != nil {
@@ -96,9 +96,9 @@ func parse(kind string, data []byte, form string) (slap.Dictionary, error) {
 		return nil, fmt.Errorf("parameters are an object, with a name for each")
 	}
 	if form == XML {
-		return slapValue(all).(slap.Dictionary), nil
+		return slapValue(all).(proto.Dictionary), nil
 	}
-	return slap.Dictionary{"_": text}, nil
+	return proto.Dictionary{"_": text}, nil
 }
 
 // rootOf is the name of a document's root element; "": it has none, or is no XML up to there.
@@ -140,8 +140,8 @@ func readJSON(data []byte) (string, any, error) {
 }
 
 func copyJSON(b []byte, d *json.Decoder, depth int) ([]byte, any, error) {
-	if depth > slap.MaxDepth {
-		return nil, nil, fmt.Errorf("deeper than %d values within values", slap.MaxDepth)
+	if depth > proto.MaxDepth {
+		return nil, nil, fmt.Errorf("deeper than %d values within values", proto.MaxDepth)
 	}
 	token, err := d.Token()
 	if err != nil {
@@ -248,7 +248,7 @@ func appendJSON(b []byte, v any) ([]byte, error) {
 }
 
 func appendFloat(b []byte, f float64) ([]byte, error) {
-	text, err := slap.Text(f)
+	text, err := proto.Text(f)
 	if err == nil && strings.ContainsAny(text, "in") { // inf, nan
 		err = fmt.Errorf("JSON has no number %s", text)
 	}
@@ -303,13 +303,13 @@ func slapValue(v any) any {
 	case uint64:
 		return new(big.Int).SetUint64(v)
 	case []any:
-		list := make(slap.List, len(v))
+		list := make(proto.List, len(v))
 		for i, item := range v {
 			list[i] = slapValue(item)
 		}
 		return list
 	case map[string]any:
-		d := make(slap.Dictionary, len(v))
+		d := make(proto.Dictionary, len(v))
 		for name, member := range v {
 			d[name] = slapValue(member)
 		}
@@ -319,10 +319,10 @@ func slapValue(v any) any {
 }
 
 // Object are parameters that were given as a JSON object, in the form in which they are sent.
-func Object(data []byte, form string) (slap.Dictionary, error) { return parse(".json", data, form) }
+func Object(data []byte, form string) (proto.Dictionary, error) { return parse(".json", data, form) }
 
 // Plain are parameters as values of JSON: those that were sent as JSON in one are that object.
-func Plain(d slap.Dictionary) map[string]any {
+func Plain(d proto.Dictionary) map[string]any {
 	if text, ok := d["_"].(string); ok && len(d) == 1 {
 		if _, v, err := readJSON([]byte(text)); err == nil {
 			if object, ok := v.(map[string]any); ok {

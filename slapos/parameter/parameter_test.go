@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/parameter"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func write(t *testing.T, name, text string) string {
@@ -28,7 +28,7 @@ func write(t *testing.T, name, text string) string {
 
 func TestPairs(t *testing.T) {
 	got, err := parameter.Pairs([]string{"a=1", "b=c=d", "e="})
-	if diff := cmp.Diff(slap.Dictionary{"a": "1", "b": "c=d", "e": ""}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(proto.Dictionary{"a": "1", "b": "c=d", "e": ""}, got); diff != "" || err != nil {
 		t.Errorf("%v %s", err, diff)
 	}
 	for _, bad := range [][]string{{"a"}, {"=a"}, {"a=1", "a=1"}} {
@@ -39,10 +39,10 @@ func TestPairs(t *testing.T) {
 }
 
 func TestFile(t *testing.T) {
-	wrapped := func(text string) slap.Dictionary { return slap.Dictionary{"_": text} }
+	wrapped := func(text string) proto.Dictionary { return proto.Dictionary{"_": text} }
 	for _, c := range []struct {
 		name, text, form string
-		want             slap.Dictionary
+		want             proto.Dictionary
 	}{
 		// As Python's json.dumps writes it.
 		{"p.json", `{"z":1,"a":[true,null,1.50,1e16,{}],"é":"\u00e9/\ud83d\ude00\n\"\u007f"}`, parameter.JSON,
@@ -52,17 +52,17 @@ func TestFile(t *testing.T) {
 			wrapped(`{"n": 123456789012345678901234567890, "s": []}`),
 		},
 		{"p.JSON", `{"port":80,"on":true,"x":1.5,"none":null,"l":["a",{"b":1}]}`, parameter.XML,
-			slap.Dictionary{"port": int64(80), "on": true, "x": 1.5, "none": nil, "l": slap.List{"a", slap.Dictionary{"b": int64(1)}}}},
-		{"p.json", `{"n":123456789012345678901234567890}`, parameter.XML, slap.Dictionary{"n": bigOf("123456789012345678901234567890")}},
+			proto.Dictionary{"port": int64(80), "on": true, "x": 1.5, "none": nil, "l": proto.List{"a", proto.Dictionary{"b": int64(1)}}}},
+		{"p.json", `{"n":123456789012345678901234567890}`, parameter.XML, proto.Dictionary{"n": bigOf("123456789012345678901234567890")}},
 		{
 			"p.yaml", "b: [1, two, 3.5]\na:\n  x: yes text\n  y: true\n", parameter.JSON,
 			wrapped(`{"a": {"x": "yes text", "y": true}, "b": [1, "two", 3.5]}`),
 		},
-		{"p.yml", "a: 1\n", parameter.XML, slap.Dictionary{"a": int64(1)}},
+		{"p.yml", "a: 1\n", parameter.XML, proto.Dictionary{"a": int64(1)}},
 		{
 			"p.xml",
 			"<?xml version='1.0' encoding='utf-8'?>\n<instance>\n  <parameter id=\"a\">1</parameter>\n</instance>\n",
-			parameter.JSON, slap.Dictionary{"a": "1"},
+			parameter.JSON, proto.Dictionary{"a": "1"},
 		},
 	} {
 		got, err := parameter.File(write(t, c.name, c.text), c.form)
@@ -149,17 +149,17 @@ func TestRelease(t *testing.T) {
 	for _, c := range []struct {
 		kind       string
 		shared     bool
-		parameters slap.Dictionary
+		parameters proto.Dictionary
 		want       string // faults, or the error
 	}{
-		{"", false, slap.Dictionary{"_": `{"port": 80, "$schema": "x"}`}, "[]"},
-		{"RootSoftwareInstance", false, slap.Dictionary{"_": `{"port": 65536}`}, "[/port: it is more than 65535]"},
-		{"default", false, slap.Dictionary{"_": `{"prot": 1}`}, `["prot" is not known here; did you mean "port"?]`},
-		{"default", false, slap.Dictionary{"_": `{`}, "[/_: it is no JSON: line 1: unexpected EOF]"},
-		{"default", false, slap.Dictionary{"port": int64(5)}, "[]"},
-		{"old", false, slap.Dictionary{"port": "80"}, "[/port: it is a text, and must be a whole number]"},
-		{"default", true, slap.Dictionary{"_": `{}`}, `["url" is missing]`},
-		{"free", false, slap.Dictionary{"a": "b"}, "[]"},
+		{"", false, proto.Dictionary{"_": `{"port": 80, "$schema": "x"}`}, "[]"},
+		{"RootSoftwareInstance", false, proto.Dictionary{"_": `{"port": 65536}`}, "[/port: it is more than 65535]"},
+		{"default", false, proto.Dictionary{"_": `{"prot": 1}`}, `["prot" is not known here; did you mean "port"?]`},
+		{"default", false, proto.Dictionary{"_": `{`}, "[/_: it is no JSON: line 1: unexpected EOF]"},
+		{"default", false, proto.Dictionary{"port": int64(5)}, "[]"},
+		{"old", false, proto.Dictionary{"port": "80"}, "[/port: it is a text, and must be a whole number]"},
+		{"default", true, proto.Dictionary{"_": `{}`}, `["url" is missing]`},
+		{"free", false, proto.Dictionary{"a": "b"}, "[]"},
 		{"broken", false, nil, "nothing.json: file does not exist"},
 		{"away", false, nil, "names a file of this machine"},
 	} {
@@ -202,7 +202,7 @@ func TestReleaseAtPath(t *testing.T) {
 			t.Fatal(err)
 		}
 		kind, _ := r.Type("", false)
-		if faults, err := l.Check(t.Context(), kind, slap.Dictionary{"_": `{"port": "80"}`}); err != nil || len(faults) != 1 {
+		if faults, err := l.Check(t.Context(), kind, proto.Dictionary{"_": `{"port": "80"}`}); err != nil || len(faults) != 1 {
 			t.Errorf("%s: %v, %v", release, faults, err)
 		}
 	}

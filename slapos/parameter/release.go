@@ -16,8 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/schema"
-	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 const (
@@ -168,7 +168,7 @@ func form(word, otherwise string) string {
 // Check looks whether parameters, in the form in which they are sent, are as the schema of a
 // variant wants them, and returns what they are not. The error says that the schema cannot be used;
 // a variant without one takes everything.
-func (l *Loader) Check(ctx context.Context, t Type, parameters slap.Dictionary) ([]schema.Fault, error) {
+func (l *Loader) Check(ctx context.Context, t Type, parameters proto.Dictionary) ([]schema.Fault, error) {
 	if t.Request == "" {
 		return nil, nil
 	}
@@ -208,9 +208,9 @@ func (l *Loader) check(ctx context.Context, t Type, v any) ([]schema.Fault, erro
 // plain is a value of the protocol as one of JSON.
 func plain(v any) any {
 	switch v := v.(type) {
-	case slap.Dictionary:
+	case proto.Dictionary:
 		return plain(map[string]any(v))
-	case slap.List:
+	case proto.List:
 		return plain([]any(v))
 	case map[string]any:
 		m := make(map[string]any, len(v))
@@ -227,7 +227,7 @@ func plain(v any) any {
 	case nil, bool, string, float64, int, int64:
 		return v
 	}
-	text, _ := slap.Text(v) // a very large number
+	text, _ := proto.Text(v) // a very large number
 	return json.Number(text)
 }
 

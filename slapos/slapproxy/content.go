@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Options say what a database does not.
@@ -26,10 +26,10 @@ type Options struct {
 // Content is what a database has, as records of a master.
 type Content struct {
 	Version   int
-	Computers []slap.ComputerRecord
-	Supplies  []slap.SupplyRecord
-	Instances []slap.InstanceRecord // roots before what they asked for
-	Forwards  []slap.ForwardRecord
+	Computers []proto.ComputerRecord
+	Supplies  []proto.SupplyRecord
+	Instances []proto.InstanceRecord // roots before what they asked for
+	Forwards  []proto.ForwardRecord
 	// the directory of local releases; "": none was said, or all files are below it
 	Root string
 	// what was not understood, or not taken, or had to be guessed: a sentence each
@@ -63,7 +63,7 @@ type placed struct {
 
 // instance is an instance that is in a partition.
 type instance struct {
-	slap.InstanceRecord
+	proto.InstanceRecord
 	at *placed
 }
 
@@ -140,11 +140,11 @@ func (r *reader) readComputers() {
 			r.note("partition %s of %s is there twice; the first is taken", id, guid)
 			continue
 		}
-		c.Partitions = append(c.Partitions, slap.PartitionRecord{ID: id})
+		c.Partitions = append(c.Partitions, proto.PartitionRecord{ID: id})
 	}
 	for _, one := range r.rows["partition_network"] {
 		guid, id := r.computerOf(one, "computer_reference"), one.text("partition_reference")
-		var p *slap.PartitionRecord
+		var p *proto.PartitionRecord
 		if at, known := r.computers[guid]; known {
 			p = partition(&r.out.Computers[at], id)
 		}
@@ -154,23 +154,23 @@ func (r *reader) readComputers() {
 		}
 		p.Addresses = append(
 			p.Addresses,
-			slap.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")},
+			proto.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")},
 		)
 	}
 }
 
 // computer is the record of a computer, which is made at the first call.
-func (r *reader) computer(guid string) *slap.ComputerRecord {
+func (r *reader) computer(guid string) *proto.ComputerRecord {
 	at, known := r.computers[guid]
 	if !known {
 		at = len(r.out.Computers)
 		r.computers[guid] = at
-		r.out.Computers = append(r.out.Computers, slap.ComputerRecord{GUID: guid, Owner: r.opt.Owner, Created: r.now})
+		r.out.Computers = append(r.out.Computers, proto.ComputerRecord{GUID: guid, Owner: r.opt.Owner, Created: r.now})
 	}
 	return &r.out.Computers[at]
 }
 
-func partition(c *slap.ComputerRecord, id string) *slap.PartitionRecord {
+func partition(c *proto.ComputerRecord, id string) *proto.PartitionRecord {
 	for i := range c.Partitions {
 		if c.Partitions[i].ID == id {
 			return &c.Partitions[i]
@@ -182,17 +182,17 @@ func partition(c *slap.ComputerRecord, id string) *slap.PartitionRecord {
 func (r *reader) readSupplies() {
 	seen := map[[2]string]bool{}
 	for i, one := range r.rows["software"] {
-		s := slap.SupplyRecord{
+		s := proto.SupplyRecord{
 			Computer: r.computerOf(one, "computer_reference"), URL: one.text("url"), State: one.text("requested_state"),
 			Created: r.now, Order: int64(i + 1),
 		}
 		switch s.State {
-		case slap.Available, slap.Destroyed:
+		case proto.Available, proto.Destroyed:
 		case "":
-			s.State = slap.Available
+			s.State = proto.Available
 		default:
 			r.note("release %s on %s: its state %q is not known; it is taken for available", s.URL, s.Computer, s.State)
-			s.State = slap.Available
+			s.State = proto.Available
 		}
 		if at := [2]string{s.Computer, s.URL}; s.URL == "" || seen[at] {
 			r.note("release %q on %s: it has no URL, or is there twice; it is not taken", s.URL, s.Computer)
@@ -207,7 +207,7 @@ func (r *reader) readSupplies() {
 func (r *reader) readRest() {
 	seen := map[[2]string]bool{}
 	for _, one := range r.rows["forwarded_partition_request"] {
-		f := slap.ForwardRecord{Title: one.text("partition_reference"), Master: one.text("master_url"), Created: r.now}
+		f := proto.ForwardRecord{Title: one.text("partition_reference"), Master: one.text("master_url"), Created: r.now}
 		if at := [2]string{f.Title, f.Master}; !seen[at] {
 			seen[at] = true
 			r.out.Forwards = append(r.out.Forwards, f)

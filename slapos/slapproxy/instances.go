@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // titlesSince is the schema version in which requested_by became the title of the root; before it
@@ -90,7 +90,7 @@ func (r *reader) make(p *placed) *instance {
 	if n := r.made[p]; n != nil {
 		return n
 	}
-	n := &instance{at: p, InstanceRecord: slap.InstanceRecord{ID: newID(), Title: p.title(), Owner: r.opt.Owner,
+	n := &instance{at: p, InstanceRecord: proto.InstanceRecord{ID: newID(), Title: p.title(), Owner: r.opt.Owner,
 		Release: p.text("software_release"),
 		Type:    cmp.Or(p.text("software_type"), "default"), Asked: r.state(p), Computer: p.computer,
 		Partition: p.partition, Stamp: stamp(p.row["timestamp"])}}
@@ -129,16 +129,16 @@ func (r *reader) add(n *instance) {
 
 func (r *reader) state(p *placed) string {
 	switch state := p.text("requested_state"); state {
-	case slap.Started, slap.Stopped, slap.Destroyed:
+	case proto.Started, proto.Stopped, proto.Destroyed:
 		return state
 	case "":
 	default:
 		r.note("instance %s in %s: its state %q is not known; it is taken for started", p.title(), p, state)
 	}
-	return slap.Started
+	return proto.Started
 }
 
-var severity = map[string]int{slap.Started: 0, slap.Stopped: 1, slap.Destroyed: 2}
+var severity = map[string]int{proto.Started: 0, proto.Stopped: 1, proto.Destroyed: 2}
 
 func worse(a, b string) string {
 	if severity[b] > severity[a] {
@@ -149,7 +149,7 @@ func worse(a, b string) string {
 
 // document is an <instance> document, or none where it cannot be read.
 func (r *reader) document(what, of, text string) string {
-	if _, err := slap.ParseParameters(text); err != nil {
+	if _, err := proto.ParseParameters(text); err != nil {
 		r.note("%s: its %s cannot be read, and are not taken: %s", what, of, strings.TrimPrefix(err.Error(), "slap: "))
 		return ""
 	}
@@ -167,8 +167,8 @@ func (r *reader) readShared() {
 		if list == "" {
 			continue
 		}
-		v, err := slap.Unmarshal([]byte(list))
-		all, ok := v.(slap.List)
+		v, err := proto.Unmarshal([]byte(list))
+		all, ok := v.(proto.List)
 		if err == nil && !ok {
 			err = fmt.Errorf("it is no list")
 		}
@@ -180,7 +180,7 @@ func (r *reader) readShared() {
 			continue
 		}
 		for _, item := range all {
-			if d, ok := item.(slap.Dictionary); ok {
+			if d, ok := item.(proto.Dictionary); ok {
 				r.shared(r.made[p], d)
 			} else {
 				r.note("instance %s in %s: one of its shared instances cannot be read; it is not taken", p.title(), p)
@@ -194,7 +194,7 @@ func (r *reader) readShared() {
 	}
 }
 
-func (r *reader) shared(host *instance, d slap.Dictionary) {
+func (r *reader) shared(host *instance, d proto.Dictionary) {
 	reference, _ := d["slave_reference"].(string)
 	if reference == "" {
 		reference, _ = d["slave_title"].(string)
@@ -210,12 +210,12 @@ func (r *reader) shared(host *instance, d slap.Dictionary) {
 		return
 	}
 	r.hosted[at] = true
-	n := &instance{InstanceRecord: slap.InstanceRecord{ID: newID(), Shared: true, Owner: r.opt.Owner,
-		Release: host.Release, Asked: slap.Started, State: slap.Started,
+	n := &instance{InstanceRecord: proto.InstanceRecord{ID: newID(), Shared: true, Owner: r.opt.Owner,
+		Release: host.Release, Asked: proto.Started, State: proto.Started,
 		Computer: host.Computer, Host: host.ID, Stamp: host.Stamp}}
 	n.Type, _ = d["slap_software_type"].(string)
 	n.Type = cmp.Or(n.Type, host.Type)
-	parameters := slap.Dictionary{}
+	parameters := proto.Dictionary{}
 	for name, value := range d {
 		if value == nil {
 			value = ""
@@ -226,7 +226,7 @@ func (r *reader) shared(host *instance, d slap.Dictionary) {
 		delete(parameters, name)
 	}
 	var err error
-	if n.Parameters, err = slap.FormatParameters(parameters); err != nil {
+	if n.Parameters, err = proto.FormatParameters(parameters); err != nil {
 		r.note("%s: its parameters cannot be kept, and are not taken: %s", what, strings.TrimPrefix(err.Error(), "slap: "))
 	}
 	one, known := r.slaves[at]
@@ -246,7 +246,7 @@ func (r *reader) shared(host *instance, d slap.Dictionary) {
 	if by != "" {
 		if p := r.asker(host.Computer, by); p != nil {
 			asker := r.made[p]
-			if asker.State == slap.Destroyed {
+			if asker.State == proto.Destroyed {
 				r.note("%s is of a tree that is destroyed; it is not taken", what)
 				return
 			}

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 )
 
@@ -214,9 +214,9 @@ func TestVersions(t *testing.T) {
 			if c.Version != version {
 				t.Errorf("version %d", c.Version)
 			}
-			parent, state := "child", slap.Stopped
+			parent, state := "child", proto.Stopped
 			if version >= 17 {
-				parent, state = "root", slap.Started // who asked for it is not known: its root
+				parent, state = "root", proto.Started // who asked for it is not known: its root
 			}
 			inherited := []string{"instance grandchild in part2 of COMP-1 was started in a tree that is stopped: it is stopped too"}
 			if version >= 17 {
@@ -239,12 +239,12 @@ func TestVersions(t *testing.T) {
 				if n.Stamp != stamp || n.Computer != "COMP-1" || n.Release != demo || n.Type != "default" || n.Owner != "ann" {
 					t.Errorf("%+v", n)
 				}
-				parameters, err := slap.ParseParameters(n.Parameters)
+				parameters, err := proto.ParseParameters(n.Parameters)
 				if want := "a & b"; err != nil || n.Shared && (len(parameters) != 1 || parameters["name"] != want) ||
 					!n.Shared && parameters["of"] != n.Title {
 					t.Errorf("%v, %v", parameters, err)
 				}
-				connection, err := slap.ParseParameters(n.Connection)
+				connection, err := proto.ParseParameters(n.Connection)
 				if want := map[bool]any{true: "shared", false: "x"}[n.Shared]; err != nil ||
 					(n.Shared || n.Title == "root") && connection["url"] != want {
 					t.Errorf("%s: %v, %v", n.Title, connection, err)
@@ -255,10 +255,10 @@ func TestVersions(t *testing.T) {
 				t.Fatalf("%+v", c.Computers)
 			}
 			if first := c.Computers[0].Partitions[0]; first.ID != "part2" || len(first.Addresses) != 1 ||
-				first.Addresses[0] != (slap.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
+				first.Addresses[0] != (proto.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
 				t.Errorf("%+v", first)
 			}
-			supply := map[bool]string{true: slap.Destroyed, false: slap.Available}[version >= 12]
+			supply := map[bool]string{true: proto.Destroyed, false: proto.Available}[version >= 12]
 			if len(c.Supplies) != 1 || c.Supplies[0].Computer != "COMP-1" || c.Supplies[0].State != supply {
 				t.Errorf("%+v", c.Supplies)
 			}

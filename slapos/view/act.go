@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/parameter"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Request asks for a tree. One for which there is no place is answered as it is kept, with the
@@ -26,13 +26,13 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 	if err != nil {
 		return out, err
 	}
-	filter := slap.Dictionary{}
+	filter := proto.Dictionary{}
 	for name, value := range q.Filter {
 		filter[name] = value
 	}
 	a, err := v.m.Requests.Request(
 		ctx, who,
-		&slap.Request{
+		&proto.Request{
 			Release: q.Release, Type: q.Type, Title: q.Title, Shared: q.Shared, State: q.State, Parameters: given,
 			Filter: filter,
 		},
@@ -47,7 +47,7 @@ func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest)
 	}
 	if a.Record == nil { // another master has it, or a frontend that is none
 		return api.SlapInstanceDetail{SlapInstance: api.SlapInstance{Title: q.Title, RootTitle: q.Title,
-			Release: q.Release, Type: q.Type, State: slap.Started, Asked: slap.Started,
+			Release: q.Release, Type: q.Type, State: proto.Started, Asked: proto.Started,
 			Shared: q.Shared, Reason: "another master has it"}, Parameters: q.Parameters, Filter: q.Filter,
 			Addresses: []string{}, Connection: []string{}}, nil
 	}
@@ -82,8 +82,8 @@ func (v *View) Change(ctx context.Context, p auth.Principal, id string, c api.Sl
 		return out, refusal(err)
 	}
 	now, err := v.detail(ctx, who, id)
-	if errors.Is(err, compute.ErrNotFound) && c.State == slap.Destroyed {
-		was.State, was.Asked = slap.Destroyed, slap.Destroyed
+	if errors.Is(err, compute.ErrNotFound) && c.State == proto.Destroyed {
+		was.State, was.Asked = proto.Destroyed, proto.Destroyed
 		return was, nil
 	}
 	return now, err
@@ -106,7 +106,7 @@ func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q 
 // it wants them.
 func (v *View) parameters(
 	ctx context.Context, who master.Who, release, variant string, shared bool, given map[string]any, unchecked bool,
-) (slap.Dictionary, error) {
+) (proto.Dictionary, error) {
 	if given == nil {
 		given = map[string]any{}
 	}
@@ -129,7 +129,7 @@ func (v *View) parameters(
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
 	}
 	if len(given) == 0 && form == parameter.JSON {
-		out = slap.Dictionary{"_": "{}"}
+		out = proto.Dictionary{"_": "{}"}
 	}
 	if variants == nil || unchecked {
 		return out, nil

@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/schema"
-	"github.com/hostler-project/hostler/slapos/slap"
 )
 
 const (
@@ -59,7 +59,7 @@ func (s *software) release(ctx context.Context, release string) (*parameter.Rele
 	return t.is, t.err
 }
 
-func (s *software) check(ctx context.Context, t parameter.Type, given slap.Dictionary) ([]schema.Fault, error) {
+func (s *software) check(ctx context.Context, t parameter.Type, given proto.Dictionary) ([]schema.Fault, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return s.loader.Check(ctx, t, given)

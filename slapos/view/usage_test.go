@@ -9,18 +9,18 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // used has a node tell what its computer COMP-1 and the partition p0 used on a day.
 func (d *desk) used(start, title string, computer, partition string) {
 	d.t.Helper()
-	move := func(of, quantity string) slap.Movement {
-		return slap.Movement{Resource: "cpu", Title: title, Reference: of, Quantity: quantity}
+	move := func(of, quantity string) proto.Movement {
+		return proto.Movement{Resource: "cpu", Title: title, Reference: of, Quantity: quantity}
 	}
-	report, err := slap.FormatUsage([]slap.Transaction{{
+	report, err := proto.FormatUsage([]proto.Transaction{{
 		Title: "t", Start: start, Reference: "COMP-1",
-		Movements: []slap.Movement{move("", computer), move("p0", partition)},
+		Movements: []proto.Movement{move("", computer), move("p0", partition)},
 	}})
 	if err != nil {
 		d.t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/view"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -91,13 +91,13 @@ func (d *desk) as(name string) *client.Client {
 
 func (d *desk) format(guid string, partitions int) {
 	d.t.Helper()
-	c := &slap.Configuration{Computer: guid}
+	c := &proto.Configuration{Computer: guid}
 	for i := range partitions {
 		c.Partitions = append(
 			c.Partitions,
-			slap.ConfiguredPartition{
+			proto.ConfiguredPartition{
 				ID: fmt.Sprint("p", i), Interface: "tap",
-				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
+				Addresses: []proto.ConfiguredAddress{{IP: fmt.Sprint("10.0.0.", i), Netmask: "255.255.255.255"}},
 			},
 		)
 	}
@@ -150,18 +150,18 @@ func TestTree(t *testing.T) {
 	}
 	if _, err := d.m.Requests.Request(
 		ctx, master.Who{Computer: "COMP-1"},
-		&slap.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"},
+		&proto.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.m.Requests.Request(
 		ctx, master.Who{Computer: "COMP-1"},
-		&slap.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"},
+		&proto.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		d.m.Instances.SetConnection(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", slap.Dictionary{"password": "very secret"}),
+		d.m.Instances.SetConnection(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", proto.Dictionary{"password": "very secret"}),
 		d.m.Statuses.InstanceReported(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "started"),
 		d.m.Statuses.InstanceError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p1", "", "a promise failed"),
 		d.m.Statuses.ReleaseError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", demo, "no gcc"),
@@ -205,11 +205,11 @@ func TestTree(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
-	said := &slap.NodeReport{Computer: "COMP-1", Partitions: []slap.ReportPartition{{
-		ID: "p9", Processes: []slap.ReportProcess{{Name: "elsewhere"}},
+	said := &proto.NodeReport{Computer: "COMP-1", Partitions: []proto.ReportPartition{{
+		ID: "p9", Processes: []proto.ReportProcess{{Name: "elsewhere"}},
 	}, {ID: "p1",
-		Processes: []slap.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []slap.ReportPromise{
+		Processes: []proto.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises: []proto.ReportPromise{
 			{Name: "a", Hours: strings.Repeat("-0", 12), Until: at},
 			{Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at},
 		}}}}
@@ -456,7 +456,7 @@ func TestChanged(t *testing.T) {
 	}
 	for name, change := range map[string]func() error{
 		"request": func() error {
-			_, err := d.m.Requests.Request(ctx, master.Anybody, &slap.Request{Title: "t", Release: demo})
+			_, err := d.m.Requests.Request(ctx, master.Anybody, &proto.Request{Title: "t", Release: demo})
 			return err
 		},
 		"message": func() error { return d.m.Statuses.ComputerBang(ctx, master.Anybody, "COMP-1", "hello") },

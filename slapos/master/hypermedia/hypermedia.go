@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TokenPath is where tokens for computers are made, below the computers.
@@ -83,9 +83,9 @@ func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who)
 	switch mode := query.Get("mode"); mode {
 	case "", "root":
 		base := h.opt.Base(r) + strings.TrimPrefix(wire.HateoasPath, "/")
-		return wire.AnswerJSON(w, http.StatusOK, slap.Root{Links: slap.RootLinks{
-			Search:   slap.Link{Href: base + "?mode=search&query={query}&select_list={select_list}"},
-			Traverse: slap.Link{Href: base + "?mode=traverse&relative_url={relative_url}&view={view}"},
+		return wire.AnswerJSON(w, http.StatusOK, proto.Root{Links: proto.RootLinks{
+			Search:   proto.Link{Href: base + "?mode=search&query={query}&select_list={select_list}"},
+			Traverse: proto.Link{Href: base + "?mode=traverse&relative_url={relative_url}&view={view}"},
 		}})
 	case "search":
 		return h.search(w, r, who, query)
@@ -122,8 +122,8 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 		}
 		limit = n
 	}
-	q, ok := slap.ParseQuery(query.Get("query"))
-	if !ok || q.Field == "" && (q.Kind == slap.QueryInstances || q.Kind == slap.QueryReleases) {
+	q, ok := proto.ParseQuery(query.Get("query"))
+	if !ok || q.Field == "" && (q.Kind == proto.QueryInstances || q.Kind == proto.QueryReleases) {
 		return master.Invalid("Unhandled query: %s", query.Get("query"))
 	}
 	var all []found
@@ -139,7 +139,7 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 		all = all[:min(limit, len(all))]
 	}
 	selected := strings.Split(strings.Join(query["select_list"], ","), ",")
-	results := slap.Results{}
+	results := proto.Results{}
 	results.Embedded.Contents = []map[string]any{}
 	for _, thing := range all {
 		fields := map[string]any{}
@@ -155,18 +155,18 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 
 // matches are the things that a query asks for. What is not there, or is not for who asks, is not
 // found.
-func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]found, error) {
+func (h *documents) matches(r *http.Request, who master.Who, q proto.Query) ([]found, error) {
 	ctx := r.Context()
 	var instances []*master.Listed
 	var err error
 	switch {
-	case q.Kind == slap.QueryComputers:
+	case q.Kind == proto.QueryComputers:
 		return h.computers(r, who, q)
-	case q.Kind == slap.QueryReleases:
+	case q.Kind == proto.QueryReleases:
 		supplies, err := h.master.Computers.Supplies(ctx, who, q.Value)
 		var all []found
 		for _, s := range supplies {
-			all = append(all, found{"portal_type": slap.QueryReleases, "title": s.URL,
+			all = append(all, found{"portal_type": proto.QueryReleases, "title": s.URL,
 				"reference": s.Computer + "-" + s.URL, "url_string": s.URL, "slap_state": s.State,
 				"aggregate_reference": s.Computer,
 				"relative_url":        wire.HateoasPath + "computers/" + segment(s.Computer) + "/releases/" + segment(s.URL)})
@@ -176,7 +176,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 		instances, err = h.master.Instances.Trees(ctx, who, true)
 	default:
 		instances, err = h.master.Instances.Titled(ctx, who, q.Value)
-		if q.Kind == slap.QueryInstances {
+		if q.Kind == proto.QueryInstances {
 			instances, err = h.members(ctx, who, instances, err)
 		}
 	}
@@ -185,7 +185,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 		fields := found{"portal_type": q.Kind, "title": n.Record.Title, "reference": n.Record.Title,
 			"url_string": n.Release, "slap_state": stateOf(n),
 			"source_reference": n.Type, "root_slave": rootSlave(n), "relative_url": h.relativeURL(who, n.Record)}
-		if q.Kind == slap.QueryInstances {
+		if q.Kind == proto.QueryInstances {
 			fields["portal_type"], fields["reference"] = kindOf(n), n.Record.ID
 			fields["relative_url"] = wire.HateoasPath + "instances/" + n.Record.ID
 		}
@@ -194,8 +194,8 @@ func (h *documents) matches(r *http.Request, who master.Who, q slap.Query) ([]fo
 	return all, noneFound(err)
 }
 
-func (h *documents) computers(r *http.Request, who master.Who, q slap.Query) ([]found, error) {
-	var computers []*slap.ComputerRecord
+func (h *documents) computers(r *http.Request, who master.Who, q proto.Query) ([]found, error) {
+	var computers []*proto.ComputerRecord
 	if q.Field != "" {
 		c, err := h.master.Computers.Owned(r.Context(), who, q.Value)
 		if err != nil {
@@ -207,7 +207,7 @@ func (h *documents) computers(r *http.Request, who master.Who, q slap.Query) ([]
 		if computers, err = h.master.Computers.All(r.Context(), who); err != nil {
 			return nil, err
 		}
-		slices.SortStableFunc(computers, func(a, b *slap.ComputerRecord) int { return a.Created.Compare(b.Created) })
+		slices.SortStableFunc(computers, func(a, b *proto.ComputerRecord) int { return a.Created.Compare(b.Created) })
 	}
 	var all []found
 	for _, c := range computers {
@@ -231,7 +231,7 @@ func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who ma
 	}
 	guid := r.URL.Query().Get("computer_guid")
 	master.NoteAbout(r.Context(), guid)
-	token, _, err := h.master.Certificates.NewToken(r.Context(), who, slap.TokenRecord{Of: slap.CertifiedComputer, Computer: guid})
+	token, _, err := h.master.Certificates.NewToken(r.Context(), who, proto.TokenRecord{Of: proto.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err
 	}

@@ -4,28 +4,28 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // CertificateEntry is a certificate as it is stored.
-func CertificateEntry(c *slap.CertificateRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
+func CertificateEntry(c *proto.CertificateRecord) proto.Entry {
+	return proto.Entry{Kind: proto.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
 }
 
 // sorted puts certificates in order, the one that is good longest last.
-func sorted(all []*slap.CertificateRecord) []*slap.CertificateRecord {
-	slices.SortFunc(all, func(a, b *slap.CertificateRecord) int { return a.Until.Compare(b.Until) })
+func sorted(all []*proto.CertificateRecord) []*proto.CertificateRecord {
+	slices.SortFunc(all, func(a, b *proto.CertificateRecord) int { return a.Until.Compare(b.Until) })
 	return all
 }
 
-func (m *Memory) Certificates(holder string) (all []*slap.CertificateRecord, err error) {
+func (m *Memory) Certificates(holder string) (all []*proto.CertificateRecord, err error) {
 	for serial := range maps.Keys(m.holders[holder]) {
 		all = append(all, m.BySerial[serial])
 	}
 	return sorted(all), nil
 }
 
-func (m *Memory) applyCertificate(e slap.Entry) error {
+func (m *Memory) applyCertificate(e proto.Entry) error {
 	prefix, serial := CutKey(e.Key)
 	if prefix != "certificate" {
 		return nil
@@ -37,7 +37,7 @@ func (m *Memory) applyCertificate(e slap.Entry) error {
 	if e.Data == nil {
 		return nil
 	}
-	c, err := Unpack[slap.CertificateRecord](e)
+	c, err := Unpack[proto.CertificateRecord](e)
 	if err != nil {
 		return err
 	}
@@ -46,14 +46,14 @@ func (m *Memory) applyCertificate(e slap.Entry) error {
 	return nil
 }
 
-func (p *TxView) Certificates(holder string) ([]*slap.CertificateRecord, error) {
-	entries, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindOther, Host: holder})
+func (p *TxView) Certificates(holder string) ([]*proto.CertificateRecord, error) {
+	entries, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindOther, Host: holder})
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*slap.CertificateRecord, len(entries))
+	all := make([]*proto.CertificateRecord, len(entries))
 	for i, e := range entries {
-		if all[i], err = Unpack[slap.CertificateRecord](e); err != nil {
+		if all[i], err = Unpack[proto.CertificateRecord](e); err != nil {
 			return nil, err
 		}
 	}

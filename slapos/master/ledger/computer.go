@@ -7,18 +7,18 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Computer is a computer, and what is on it. A computer that only has supplies or instances has no
 // record.
 type Computer struct {
-	Record   *slap.ComputerRecord
-	Supplies map[string]*slap.SupplyRecord // by URL; nil: there are none
+	Record   *proto.ComputerRecord
+	Supplies map[string]*proto.SupplyRecord // by URL; nil: there are none
 	// what its partitions have, in the order of their names
-	Placed []*slap.InstanceRecord
-	others map[string]*slap.InstanceRecord // by ID, what is on it without one; nil: nothing is
-	filter map[string]string               // of those that were asked for by its name alone
+	Placed []*proto.InstanceRecord
+	others map[string]*proto.InstanceRecord // by ID, what is on it without one; nil: nothing is
+	filter map[string]string                // of those that were asked for by its name alone
 	// what its node was told last; nil: it has changed since
 	Document atomic.Pointer[Document]
 	// the revision at which that became otherwise, or a later one
@@ -26,16 +26,16 @@ type Computer struct {
 }
 
 // takesPlace says whether an instance is the one that a partition has.
-func takesPlace(n *slap.InstanceRecord) bool { return !n.Beyond && !n.Shared && n.Partition != "" }
+func takesPlace(n *proto.InstanceRecord) bool { return !n.Beyond && !n.Shared && n.Partition != "" }
 
 func (c *Computer) search(partition string) (at int, found bool) {
 	return slices.BinarySearchFunc(
-		c.Placed, partition, func(n *slap.InstanceRecord, name string) int { return cmp.Compare(n.Partition, name) },
+		c.Placed, partition, func(n *proto.InstanceRecord, name string) int { return cmp.Compare(n.Partition, name) },
 	)
 }
 
 // At is what a partition has, or nil.
-func (c *Computer) At(partition string) *slap.InstanceRecord {
+func (c *Computer) At(partition string) *proto.InstanceRecord {
 	if c == nil {
 		return nil
 	}
@@ -46,10 +46,10 @@ func (c *Computer) At(partition string) *slap.InstanceRecord {
 }
 
 // put adds an instance. Who takes a place has it from then on, whoever had it before.
-func (c *Computer) put(n *slap.InstanceRecord) {
+func (c *Computer) put(n *proto.InstanceRecord) {
 	if !takesPlace(n) {
 		if c.others == nil {
-			c.others = map[string]*slap.InstanceRecord{}
+			c.others = map[string]*proto.InstanceRecord{}
 		}
 		c.others[n.ID] = n
 		return
@@ -62,7 +62,7 @@ func (c *Computer) put(n *slap.InstanceRecord) {
 }
 
 // drop forgets an instance, and leaves its place to another that has it by now.
-func (c *Computer) drop(n *slap.InstanceRecord) {
+func (c *Computer) drop(n *proto.InstanceRecord) {
 	if !takesPlace(n) {
 		delete(c.others, n.ID)
 	} else if at, found := c.search(n.Partition); found && c.Placed[at].ID == n.ID {
@@ -76,8 +76,8 @@ func (c *Computer) empty() bool {
 }
 
 // all is what is on it, in no order.
-func (c *Computer) all() iter.Seq[*slap.InstanceRecord] {
-	return func(yield func(*slap.InstanceRecord) bool) {
+func (c *Computer) all() iter.Seq[*proto.InstanceRecord] {
+	return func(yield func(*proto.InstanceRecord) bool) {
 		for _, n := range c.Placed {
 			if !yield(n) {
 				return

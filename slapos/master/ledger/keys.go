@@ -4,16 +4,16 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // ComputerEntry is a computer as it is stored.
-func ComputerEntry(c *slap.ComputerRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
+func ComputerEntry(c *proto.ComputerRecord) proto.Entry {
+	return proto.Entry{Kind: proto.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
 }
 
 // computerName is what may be there once, of a computer that has a title.
-func computerName(c *slap.ComputerRecord) string {
+func computerName(c *proto.ComputerRecord) string {
 	if c.Title == "" {
 		return ""
 	}
@@ -21,7 +21,7 @@ func computerName(c *slap.ComputerRecord) string {
 }
 
 // Placed says whether an instance is somewhere.
-func Placed(n *slap.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
+func Placed(n *proto.InstanceRecord) bool { return n.Partition != "" || n.Host != "" }
 
 // sep stands between the parts of a key: no name may have it, as XML cannot carry it.
 const sep = "\x1f"
@@ -55,7 +55,7 @@ func WaitingFor(computer, release string) string { return Key("", computer, rele
 const nowhere = sep + "none"
 
 // NameOf is the name by which an instance may be there once.
-func NameOf(n *slap.InstanceRecord) string {
+func NameOf(n *proto.InstanceRecord) string {
 	if n.Root == n.ID {
 		return RootName(n.Owner, n.Project, n.Title, n.Shared)
 	}
@@ -69,8 +69,8 @@ func titleIn(name string) string {
 }
 
 // entryOf is an instance as it is stored.
-func entryOf(n *slap.InstanceRecord) slap.Entry {
-	e := slap.Entry{Kind: slap.KindInstance, Key: n.ID, Name: NameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: Pack(n)}
+func entryOf(n *proto.InstanceRecord) proto.Entry {
+	e := proto.Entry{Kind: proto.KindInstance, Key: n.ID, Name: NameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: Pack(n)}
 	if takesPlace(n) {
 		e.Place = placeOf(n.Computer, n.Partition)
 	}
@@ -78,7 +78,7 @@ func entryOf(n *slap.InstanceRecord) slap.Entry {
 }
 
 // hostOf is where an instance is found that has no partition of its own.
-func hostOf(n *slap.InstanceRecord) string {
+func hostOf(n *proto.InstanceRecord) string {
 	switch {
 	case n.Beyond: // no host that comes may have it
 		return nowhere
@@ -99,26 +99,26 @@ func Pack(record any) []byte {
 }
 
 // Unpack is the record of an entry.
-func Unpack[T any](e slap.Entry) (*T, error) {
+func Unpack[T any](e proto.Entry) (*T, error) {
 	v := new(T)
 	return v, json.Unmarshal(e.Data, v)
 }
 
-func computerOf(e slap.Entry) (*slap.ComputerRecord, error) {
-	c, err := Unpack[slap.ComputerRecord](e)
+func computerOf(e proto.Entry) (*proto.ComputerRecord, error) {
+	c, err := Unpack[proto.ComputerRecord](e)
 	c.Revision = e.Revision
 	return c, err
 }
 
 // SupplyOf is the supply of an entry.
-func SupplyOf(e slap.Entry) (*slap.SupplyRecord, error) {
-	s, err := Unpack[slap.SupplyRecord](e)
+func SupplyOf(e proto.Entry) (*proto.SupplyRecord, error) {
+	s, err := Unpack[proto.SupplyRecord](e)
 	s.Revision = e.Revision
 	return s, err
 }
 
-func instanceOf(e slap.Entry) (*slap.InstanceRecord, error) {
-	n, err := Unpack[slap.InstanceRecord](e)
+func instanceOf(e proto.Entry) (*proto.InstanceRecord, error) {
+	n, err := Unpack[proto.InstanceRecord](e)
 	n.Revision = e.Revision
 	return n, err
 }
@@ -141,6 +141,6 @@ func PlainType(t string) string {
 }
 
 // SupplyEntry is a supply as it is stored.
-func SupplyEntry(s *slap.SupplyRecord) slap.Entry {
-	return slap.Entry{Kind: slap.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
+func SupplyEntry(s *proto.SupplyRecord) proto.Entry {
+	return proto.Entry{Kind: proto.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A View is what an operation reads and writes: the memory, in which nothing can be written, or a
@@ -19,34 +19,34 @@ type View interface {
 	// Forward says whether a title was forwarded to a master.
 	Forward(title, master string) (bool, error)
 	// Save adds an entry, or changes it; without data it is gone.
-	Save(e slap.Entry) error
+	Save(e proto.Entry) error
 }
 
 // Computers are computers, and what is wanted on them.
 type Computers interface {
-	Computer(guid string) (*slap.ComputerRecord, error)
-	ComputerNamed(name string) (*slap.ComputerRecord, error)
-	Supply(computer, url string) (*slap.SupplyRecord, error)
+	Computer(guid string) (*proto.ComputerRecord, error)
+	ComputerNamed(name string) (*proto.ComputerRecord, error)
+	Supply(computer, url string) (*proto.SupplyRecord, error)
 }
 
 // Instances are instances, by what they are found by.
 type Instances interface {
-	Instance(id string) (*slap.InstanceRecord, error)
-	Named(name string) (*slap.InstanceRecord, error)
-	At(computer, partition string) (*slap.InstanceRecord, error)
+	Instance(id string) (*proto.InstanceRecord, error)
+	Named(name string) (*proto.InstanceRecord, error)
+	At(computer, partition string) (*proto.InstanceRecord, error)
 	// Instances are those of a tree, those that a host has, or those of a computer: the first that
 	// is not "". The oldest come first.
-	Instances(tree, host, computer string) ([]*slap.InstanceRecord, error)
+	Instances(tree, host, computer string) ([]*proto.InstanceRecord, error)
 }
 
 // Holders are those who hold certificates and tokens.
 type Holders interface {
 	// Certificates are those that somebody holds.
-	Certificates(holder string) ([]*slap.CertificateRecord, error)
+	Certificates(holder string) ([]*proto.CertificateRecord, error)
 	// Token is what a token is good for, by its hash.
-	Token(hash string) (*slap.TokenRecord, error)
+	Token(hash string) (*proto.TokenRecord, error)
 	// TokensOf are those that are for somebody, the one that ends first first.
-	TokensOf(user string) ([]*slap.TokenRecord, error)
+	TokensOf(user string) ([]*proto.TokenRecord, error)
 }
 
 // ErrWrites ends an operation on the memory that has something to write.
@@ -59,11 +59,11 @@ type TxView struct {
 	revision int64
 	wrote    bool
 	// what has a partition on computers of which that was asked, by ID
-	placed map[string]map[string]*slap.InstanceRecord
+	placed map[string]map[string]*proto.InstanceRecord
 }
 
 // Entry is an entry, and whether there is one.
-func (p *TxView) Entry(kind slap.EntryKind, key string) (slap.Entry, bool, error) {
+func (p *TxView) Entry(kind proto.EntryKind, key string) (proto.Entry, bool, error) {
 	e, err := p.Tx.SlapEntry(kind, key)
 	if errors.Is(err, compute.ErrNotFound) {
 		return e, false, nil
@@ -71,8 +71,8 @@ func (p *TxView) Entry(kind slap.EntryKind, key string) (slap.Entry, bool, error
 	return e, err == nil, err
 }
 
-func (p *TxView) Computer(guid string) (*slap.ComputerRecord, error) {
-	e, ok, err := p.Entry(slap.KindComputer, guid)
+func (p *TxView) Computer(guid string) (*proto.ComputerRecord, error) {
+	e, ok, err := p.Entry(proto.KindComputer, guid)
 	if !ok {
 		return nil, err
 	}
@@ -81,23 +81,23 @@ func (p *TxView) Computer(guid string) (*slap.ComputerRecord, error) {
 
 // computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of
 // slots: one that the memory has of the same revision is that.
-func (p *TxView) computerOf(e slap.Entry) (*slap.ComputerRecord, error) {
+func (p *TxView) computerOf(e proto.Entry) (*proto.ComputerRecord, error) {
 	if c := p.known.computer(e.Key); c != nil && c.Revision == e.Revision {
 		return c, nil
 	}
 	return computerOf(e)
 }
 
-func (p *TxView) ComputerNamed(name string) (*slap.ComputerRecord, error) {
-	all, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindComputer, Name: name})
+func (p *TxView) ComputerNamed(name string) (*proto.ComputerRecord, error) {
+	all, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindComputer, Name: name})
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	return p.computerOf(all[0])
 }
 
-func (p *TxView) Supply(computer, url string) (*slap.SupplyRecord, error) {
-	e, ok, err := p.Entry(slap.KindSupply, Key(computer, url))
+func (p *TxView) Supply(computer, url string) (*proto.SupplyRecord, error) {
+	e, ok, err := p.Entry(proto.KindSupply, Key(computer, url))
 	if !ok {
 		return nil, err
 	}
@@ -105,12 +105,12 @@ func (p *TxView) Supply(computer, url string) (*slap.SupplyRecord, error) {
 }
 
 func (p *TxView) Forward(title, master string) (bool, error) {
-	_, ok, err := p.Entry(slap.KindForward, Key(title, master))
+	_, ok, err := p.Entry(proto.KindForward, Key(title, master))
 	return ok, err
 }
 
-func (p *TxView) Instance(id string) (*slap.InstanceRecord, error) {
-	e, ok, err := p.Entry(slap.KindInstance, id)
+func (p *TxView) Instance(id string) (*proto.InstanceRecord, error) {
+	e, ok, err := p.Entry(proto.KindInstance, id)
 	if !ok {
 		return nil, err
 	}
@@ -118,13 +118,13 @@ func (p *TxView) Instance(id string) (*slap.InstanceRecord, error) {
 }
 
 // Query are the instances that are asked for, the oldest first.
-func (p *TxView) Query(q slap.EntryQuery) ([]*slap.InstanceRecord, error) {
-	q.Kind = slap.KindInstance
+func (p *TxView) Query(q proto.EntryQuery) ([]*proto.InstanceRecord, error) {
+	q.Kind = proto.KindInstance
 	entries, err := p.Tx.SlapEntries(q)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*slap.InstanceRecord, len(entries))
+	all := make([]*proto.InstanceRecord, len(entries))
 	for i, e := range entries {
 		if all[i], err = instanceOf(e); err != nil {
 			return nil, err
@@ -135,16 +135,16 @@ func (p *TxView) Query(q slap.EntryQuery) ([]*slap.InstanceRecord, error) {
 }
 
 // InOrder sorts, the oldest first.
-func InOrder(all []*slap.InstanceRecord) []*slap.InstanceRecord {
+func InOrder(all []*proto.InstanceRecord) []*proto.InstanceRecord {
 	slices.SortFunc(all, older)
 	return all
 }
 
-func older(a, b *slap.InstanceRecord) int {
+func older(a, b *proto.InstanceRecord) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 }
 
-func (p *TxView) one(q slap.EntryQuery) (*slap.InstanceRecord, error) {
+func (p *TxView) one(q proto.EntryQuery) (*proto.InstanceRecord, error) {
 	all, err := p.Query(q)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -152,21 +152,21 @@ func (p *TxView) one(q slap.EntryQuery) (*slap.InstanceRecord, error) {
 	return all[0], nil
 }
 
-func (p *TxView) Named(name string) (*slap.InstanceRecord, error) {
-	return p.one(slap.EntryQuery{Name: name})
+func (p *TxView) Named(name string) (*proto.InstanceRecord, error) {
+	return p.one(proto.EntryQuery{Name: name})
 }
 
-func (p *TxView) At(computer, partition string) (*slap.InstanceRecord, error) {
-	return p.one(slap.EntryQuery{Place: placeOf(computer, partition)})
+func (p *TxView) At(computer, partition string) (*proto.InstanceRecord, error) {
+	return p.one(proto.EntryQuery{Place: placeOf(computer, partition)})
 }
 
-func (p *TxView) Instances(tree, host, computer string) ([]*slap.InstanceRecord, error) {
-	return p.Query(slap.EntryQuery{Tree: tree, Host: host, Computer: computer})
+func (p *TxView) Instances(tree, host, computer string) ([]*proto.InstanceRecord, error) {
+	return p.Query(proto.EntryQuery{Tree: tree, Host: host, Computer: computer})
 }
 
 // PlacedOn is what has a partition on a computer, by ID. A transaction reads it once, however many
 // shared instances look for a host there.
-func PlacedOn(b View, guid string) (map[string]*slap.InstanceRecord, error) {
+func PlacedOn(b View, guid string) (map[string]*proto.InstanceRecord, error) {
 	p, writing := b.(*TxView)
 	if writing && p.placed[guid] != nil {
 		return p.placed[guid], nil
@@ -175,7 +175,7 @@ func PlacedOn(b View, guid string) (map[string]*slap.InstanceRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*slap.InstanceRecord{}
+	all := map[string]*proto.InstanceRecord{}
 	for _, n := range some {
 		if n.Partition != "" {
 			all[n.ID] = n
@@ -183,7 +183,7 @@ func PlacedOn(b View, guid string) (map[string]*slap.InstanceRecord, error) {
 	}
 	if writing {
 		if p.placed == nil {
-			p.placed = map[string]map[string]*slap.InstanceRecord{}
+			p.placed = map[string]map[string]*proto.InstanceRecord{}
 		}
 		p.placed[guid] = all
 	}
@@ -191,8 +191,8 @@ func PlacedOn(b View, guid string) (map[string]*slap.InstanceRecord, error) {
 }
 
 // moved has placedOn know of an instance that is saved.
-func (p *TxView) moved(e slap.Entry) error {
-	if e.Kind != slap.KindInstance || len(p.placed) == 0 {
+func (p *TxView) moved(e proto.Entry) error {
+	if e.Kind != proto.KindInstance || len(p.placed) == 0 {
 		return nil
 	}
 	for _, all := range p.placed {
@@ -208,8 +208,8 @@ func (p *TxView) moved(e slap.Entry) error {
 	return err
 }
 
-func (p *TxView) Save(e slap.Entry) (err error) {
-	if e.Kind == slap.KindStatus {
+func (p *TxView) Save(e proto.Entry) (err error) {
+	if e.Kind == proto.KindStatus {
 		return p.Tx.SaveSlap(e)
 	}
 	if err := p.advance(); err != nil {
@@ -229,7 +229,7 @@ func (p *TxView) advance() (err error) {
 }
 
 // Gone is an entry that is no more.
-func Gone(kind slap.EntryKind, key string) slap.Entry { return slap.Entry{Kind: kind, Key: key} }
+func Gone(kind proto.EntryKind, key string) proto.Entry { return proto.Entry{Kind: kind, Key: key} }
 
 // SaveInstance saves an instance.
-func SaveInstance(b View, n *slap.InstanceRecord) error { return b.Save(entryOf(n)) }
+func SaveInstance(b View, n *proto.InstanceRecord) error { return b.Save(entryOf(n)) }

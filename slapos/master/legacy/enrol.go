@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // The paths at which certificates and tokens for them are to be had, of the full master's web side.
@@ -36,7 +36,7 @@ func (l *endpoints) enrols() http.Handler {
 	})
 }
 
-func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*slap.Certificate, error) {
+func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*proto.Certificate, error) {
 	if !l.master.Certificates.Certifies() {
 		return nil, master.Refuse(compute.ErrNotFound, "%s", master.NoSuchEndpoint)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // endpoints serves the endpoints.
@@ -163,7 +163,7 @@ func (c *call) answer(v any) error {
 		body = v
 	default:
 		var err error
-		if body, err = slap.Marshal(v); err != nil {
+		if body, err = proto.Marshal(v); err != nil {
 			return master.Malformed(err)
 		}
 	}

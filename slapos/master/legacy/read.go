@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // readEndpoints are the endpoints that change nothing.
@@ -59,7 +59,7 @@ func (l *endpoints) products(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := slap.List{}
+	list := proto.List{}
 	for _, u := range urls {
 		list = append(list, u)
 	}
@@ -77,22 +77,22 @@ func (l *endpoints) partitionCertificate(c *call) (any, error) {
 	}
 	n, err := l.master.Instances.FindAt(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
 	if errors.Is(err, compute.ErrNotFound) {
-		return certificateValue(&slap.Certificate{}), nil
+		return certificateValue(&proto.Certificate{}), nil
 	} else if err != nil {
 		return nil, err
 	}
 	return certified(l.master.Certificates.InstanceCertificate(c.r.Context(), c.who, n.Record))
 }
 
-func certified(pair *slap.Certificate, err error) (any, error) {
+func certified(pair *proto.Certificate, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
 	return certificateValue(pair), nil
 }
 
-func certificateValue(pair *slap.Certificate) slap.Dictionary {
-	return slap.Dictionary{"certificate": pair.Certificate, "key": pair.Key}
+func certificateValue(pair *proto.Certificate) proto.Dictionary {
+	return proto.Dictionary{"certificate": pair.Certificate, "key": pair.Key}
 }
 
 func (l *endpoints) computerStatus(c *call) (any, error) {
@@ -124,7 +124,7 @@ func (c *call) status(s *master.Status, err error) (any, error) {
 		return nil, err
 	}
 	v := s.Value()
-	body, err := slap.Marshal(v)
+	body, err := proto.Marshal(v)
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
@@ -143,9 +143,9 @@ func (l *endpoints) treeAddresses(c *call) (any, error) {
 		return nil, err
 	}
 	all, err := l.master.Computers.TreeAddresses(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
-	list := slap.List{}
+	list := proto.List{}
 	for _, a := range all {
-		list = append(list, slap.Tuple{a.Interface, a.IP})
+		list = append(list, proto.Tuple{a.Interface, a.IP})
 	}
 	return list, err
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Nodes and programs ask for the same again and again, to see what has become of it. What such a
@@ -109,7 +109,7 @@ const formType = "application/x-www-form-urlencoded"
 type written []byte
 
 func (l *endpoints) request(c *call) (any, error) {
-	q, err := slap.ParseRequest(c.form)
+	q, err := proto.ParseRequest(c.form)
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
@@ -117,7 +117,7 @@ func (l *endpoints) request(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := slap.Marshal(a.Value())
+	body, err := proto.Marshal(a.Value())
 	if err != nil {
 		return nil, master.Malformed(err)
 	}

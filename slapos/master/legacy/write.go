@@ -5,7 +5,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // writeEndpoints are the endpoints that may change something.
@@ -15,13 +15,13 @@ var writeEndpoints = map[string]endpoint{
 	"loadComputerConfigurationFromXML":           (*endpoints).configure,
 	"setComputerPartitionConnectionXml":          (*endpoints).connection,
 	"destroyedComputerPartition":                 (*endpoints).destroyed,
-	"startedComputerPartition":                   instanceIs(slap.Started),
-	"stoppedComputerPartition":                   instanceIs(slap.Stopped),
+	"startedComputerPartition":                   instanceIs(proto.Started),
+	"stoppedComputerPartition":                   instanceIs(proto.Stopped),
 	"softwareInstanceError":                      (*endpoints).instanceError,
 	"softwareInstanceBang":                       (*endpoints).bang,
 	"softwareInstanceRename":                     (*endpoints).rename,
-	"buildingSoftwareRelease":                    releaseIs(slap.ReportedBuilding),
-	"availableSoftwareRelease":                   releaseIs(slap.Available),
+	"buildingSoftwareRelease":                    releaseIs(proto.ReportedBuilding),
+	"availableSoftwareRelease":                   releaseIs(proto.Available),
 	"destroyedSoftwareRelease":                   (*endpoints).releaseDestroyed,
 	"softwareReleaseError":                       (*endpoints).releaseError,
 	"computerBang":                               (*endpoints).computerBang,
@@ -36,9 +36,9 @@ func (l *endpoints) supply(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
 	}
-	state := slap.Optional(c.form, "state")
+	state := proto.Optional(c.form, "state")
 	if state == "" {
-		state = slap.Available
+		state = proto.Available
 	}
 	if err := l.master.Computers.Supply(c.r.Context(), c.who, c.get("computer_id"), c.get("url"), state); err != nil {
 		return nil, err
@@ -47,11 +47,11 @@ func (l *endpoints) supply(c *call) (any, error) {
 }
 
 func (l *endpoints) configure(c *call) (any, error) {
-	v, err := slap.ParseField(c.form, "xml")
+	v, err := proto.ParseField(c.form, "xml")
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	configuration, err := slap.ReadConfiguration(v)
+	configuration, err := proto.ReadConfiguration(v)
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
@@ -62,17 +62,17 @@ func (l *endpoints) connection(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	v, err := slap.ParseField(c.form, "connection_xml")
+	v, err := proto.ParseField(c.form, "connection_xml")
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	connection, ok := v.(slap.Dictionary)
+	connection, ok := v.(proto.Dictionary)
 	if !ok {
 		return nil, master.Invalid("connection_xml: expected a dictionary")
 	}
 	return text("done"), l.master.Instances.SetConnection(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
-		slap.Optional(c.form, "slave_reference"), connection,
+		proto.Optional(c.form, "slave_reference"), connection,
 	)
 }
 
@@ -112,7 +112,7 @@ func (l *endpoints) instanceError(c *call) (any, error) {
 	}
 	return ignored, l.master.Statuses.InstanceError(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
-		slap.Optional(c.form, "slave_reference"), c.get("error_log"),
+		proto.Optional(c.form, "slave_reference"), c.get("error_log"),
 	)
 }
 
@@ -129,7 +129,7 @@ func (l *endpoints) rename(c *call) (any, error) {
 	}
 	return text("done"), l.master.Instances.Rename(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
-		slap.Optional(c.form, "slave_reference"), c.get("new_name"),
+		proto.Optional(c.form, "slave_reference"), c.get("new_name"),
 	)
 }
 
@@ -174,11 +174,11 @@ func (l *endpoints) newComputer(c *call) (any, error) {
 	if err := c.need("computer_title"); err != nil {
 		return nil, err
 	}
-	guid, err := l.master.Computers.NewComputer(c.r.Context(), c.who, c.get("computer_title"), slap.Optional(c.form, "project_reference"))
+	guid, err := l.master.Computers.NewComputer(c.r.Context(), c.who, c.get("computer_title"), proto.Optional(c.form, "project_reference"))
 	if err != nil {
 		return nil, err
 	}
-	return &slap.Object{Class: slap.ClassComputer, Args: slap.Tuple{guid}, Attributes: slap.Dictionary{"_computer_id": guid}}, nil
+	return &proto.Object{Class: proto.ClassComputer, Args: proto.Tuple{guid}, Attributes: proto.Dictionary{"_computer_id": guid}}, nil
 }
 
 // related takes what an instance says that it has asked for, and does nothing with it: the master
@@ -187,11 +187,11 @@ func (l *endpoints) related(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
 	}
-	v, err := slap.ParseField(c.form, "instance_reference_xml")
+	v, err := proto.ParseField(c.form, "instance_reference_xml")
 	if err != nil {
 		return nil, master.Malformed(err)
 	}
-	if _, ok := v.(slap.List); !ok {
+	if _, ok := v.(proto.List); !ok {
 		return nil, master.Invalid("instance_reference_xml: expected a list")
 	}
 	return ignored, c.who.Speaks(c.get("computer_id"))

@@ -12,16 +12,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Records are what another master had, such as slapproxy. What they say of each other holds: all
 // that an instance names is among them.
 type Records struct {
-	Computers []slap.ComputerRecord
-	Supplies  []slap.SupplyRecord
-	Instances []slap.InstanceRecord
-	Forwards  []slap.ForwardRecord
+	Computers []proto.ComputerRecord
+	Supplies  []proto.SupplyRecord
+	Instances []proto.InstanceRecord
+	Forwards  []proto.ForwardRecord
 	Root      string // of local releases; "": none is known. It counts where none was said here
 }
 
@@ -121,7 +121,7 @@ func (in *Records) computers() []string {
 
 func (in *Records) into(p *ledger.TxView, replace bool) error {
 	computers := in.computers()
-	known := map[string]*slap.ComputerRecord{}
+	known := map[string]*proto.ComputerRecord{}
 	for _, guid := range computers {
 		c, some, err := clearComputer(p, guid, computers, replace)
 		if err != nil {
@@ -172,7 +172,7 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 	}
 	for i := range in.Forwards {
 		f := &in.Forwards[i]
-		if err := p.Save(slap.Entry{Kind: slap.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
+		if err := p.Save(proto.Entry{Kind: proto.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
 			return err
 		}
 	}
@@ -184,11 +184,11 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 
 // clear finds what there is of a computer, and has it go where that is wanted: but for its record.
 // A tree that is on others too stays, and all does.
-func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *slap.ComputerRecord, some bool, err error) {
+func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *proto.ComputerRecord, some bool, err error) {
 	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err
 	}
-	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply, Computer: guid})
+	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply, Computer: guid})
 	if err != nil {
 		return nil, false, err
 	}
@@ -203,7 +203,7 @@ func clearComputer(p *ledger.TxView, guid string, computers []string, going bool
 	for _, e := range supplies {
 		computer, url := ledger.CutKey(e.Key)
 		status := master.SupplyStatusKey(computer, url)
-		if err := cmp.Or(p.Save(ledger.Gone(slap.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Gone(proto.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return nil, false, err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // RootOptions join [Master.SetRoot] to the files that there are.
@@ -87,7 +87,7 @@ func under(directory, path string) (bool, string) {
 // below finds the releases that go from a directory to another.
 func below(p *ledger.TxView, from, to string, exists func(path string) bool) (map[string]string, error) {
 	urls := map[string]bool{}
-	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 		_, url := ledger.CutKey(e.Key)
 		urls[url] = true
 	}
-	instances, err := p.Query(slap.EntryQuery{})
+	instances, err := p.Query(proto.EntryQuery{})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	supplies, err := p.Tx.SlapEntries(slap.EntryQuery{Kind: slap.KindSupply})
+	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply})
 	if err != nil {
 		return err
 	}
@@ -139,12 +139,12 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			continue
 		}
 		status := master.SupplyStatusKey(s.Computer, s.URL)
-		if err := cmp.Or(p.Save(ledger.Gone(slap.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Gone(proto.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return err
 		}
 		if there, err := p.Supply(s.Computer, to); err != nil {
 			return err
-		} else if there != nil && (there.State == slap.Available || s.State == slap.Destroyed) {
+		} else if there != nil && (there.State == proto.Available || s.State == proto.Destroyed) {
 			continue // it is wanted so already
 		} else if there != nil {
 			there.State, s = s.State, there
@@ -154,7 +154,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			return err
 		}
 	}
-	instances, err := p.Query(slap.EntryQuery{})
+	instances, err := p.Query(proto.EntryQuery{})
 	if err != nil {
 		return err
 	}

@@ -10,14 +10,14 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A ComputerSummary is a computer, what is on it in numbers, and what its node said last.
 type ComputerSummary struct {
-	Record         *slap.ComputerRecord // which must not be changed
+	Record         *proto.ComputerRecord // which must not be changed
 	Busy, Releases int
-	Said           *slap.StatusRecord // nil: nothing was ever reported
+	Said           *proto.StatusRecord // nil: nothing was ever reported
 }
 
 // A Page is a part of a list: so many at most of what follows a place in it.
@@ -61,7 +61,7 @@ func Computers(
 	for i := range all {
 		keys[i] = master.ComputerStatus(all[i].Record.GUID)
 	}
-	return all, next, m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return all, next, m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) { all[i].Said = s })
 }
 
 func contains(text, lower string) bool {
@@ -73,7 +73,7 @@ func summary(m *ledger.Memory, guid string) ComputerSummary {
 	of := m.Computers[guid]
 	s := ComputerSummary{Record: of.Record, Releases: len(of.Supplies)}
 	if s.Record == nil {
-		s.Record = &slap.ComputerRecord{GUID: guid}
+		s.Record = &proto.ComputerRecord{GUID: guid}
 	}
 	s.Busy = len(of.Placed)
 	return s
@@ -88,8 +88,8 @@ type ComputerView struct {
 
 // A SupplyView is a release on a computer, and what the node said of it last.
 type SupplyView struct {
-	slap.SupplyRecord
-	Said *slap.StatusRecord // nil: nothing was ever reported
+	proto.SupplyRecord
+	Said *proto.StatusRecord // nil: nothing was ever reported
 }
 
 // Computer is a computer that somebody has, with all that is on it.
@@ -128,7 +128,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 	for _, n := range placed {
 		keys = append(keys, master.InstanceStatusKey(n.Record.ID))
 	}
-	return out, m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) {
+	return out, m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) {
 		switch supplied := len(out.Supplied); {
 		case i == 0:
 			out.Said = s
@@ -142,7 +142,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 
 // An InstanceSummary is an instance, whose it is, and what its node said of it last.
 type InstanceSummary struct {
-	Record      *slap.InstanceRecord // which must not be changed
+	Record      *proto.InstanceRecord // which must not be changed
 	RootTitle   string
 	ParentTitle string // "": a user asked for it, or who did is gone
 	HostTitle   string // of a shared one that has a host
@@ -150,10 +150,10 @@ type InstanceSummary struct {
 	Partition   string
 	Members     int // of a root, how many instances its tree has, with itself
 	Unplaced    int // of those, how many have no place
-	Said        *slap.StatusRecord
+	Said        *proto.StatusRecord
 }
 
-func instanceSummary(m *ledger.Memory, n *slap.InstanceRecord) *InstanceSummary {
+func instanceSummary(m *ledger.Memory, n *proto.InstanceRecord) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
 	if root := m.ByID[n.Root]; root != nil {
 		s.RootTitle = root.Title
@@ -191,7 +191,7 @@ type InstanceQuery struct {
 	Match string // a text that is in the title, the release or the owner's name
 }
 
-func (q *InstanceQuery) selects(n *slap.InstanceRecord) bool {
+func (q *InstanceQuery) selects(n *proto.InstanceRecord) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
 		return false
@@ -212,8 +212,8 @@ func Instances(
 	q.Match = strings.ToLower(q.Match)
 	err = m.Ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
-		var some []*slap.InstanceRecord
-		take := func(n *slap.InstanceRecord) {
+		var some []*proto.InstanceRecord
+		take := func(n *proto.InstanceRecord) {
 			if n != nil && q.selects(n) && who.Holds(n) == nil && orderOf(n) > page.After {
 				some = append(some, n)
 			}
@@ -232,7 +232,7 @@ func Instances(
 				take(n)
 			}
 		}
-		slices.SortFunc(some, func(a, b *slap.InstanceRecord) int {
+		slices.SortFunc(some, func(a, b *proto.InstanceRecord) int {
 			return cmp.Or(cmp.Compare(a.Title, b.Title), cmp.Compare(a.ID, b.ID))
 		})
 		if len(some) > page.Limit {
@@ -251,21 +251,21 @@ func Instances(
 }
 
 // orderOf is by what instances are listed.
-func orderOf(n *slap.InstanceRecord) string { return ledger.Key(n.Title, n.ID) }
+func orderOf(n *proto.InstanceRecord) string { return ledger.Key(n.Title, n.ID) }
 
 func instanceStatuses(ctx context.Context, m *master.Master, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
 	for i := range all {
 		keys[i] = master.InstanceStatusKey(all[i].Record.ID)
 	}
-	return m.Statuses.Each(ctx, keys, func(i int, s *slap.StatusRecord) { all[i].Said = s })
+	return m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) { all[i].Said = s })
 }
 
 // An InstanceView is an instance with what it was asked for with, and what it told.
 type InstanceView struct {
 	InstanceSummary
-	Parameters, Connection slap.Dictionary
-	Addresses              []slap.Address
+	Parameters, Connection proto.Dictionary
+	Addresses              []proto.Address
 }
 
 // Instance is an instance that somebody has.
@@ -286,7 +286,7 @@ func Instance(ctx context.Context, m *master.Master, who master.Who, id string) 
 		out.InstanceSummary = *instanceSummary(b.(*ledger.Memory), n)
 		out.Parameters, out.Connection, out.Addresses = a.Parameters, a.Connection, a.Addresses
 		for _, full := range a.FullAddresses {
-			out.Addresses = append(out.Addresses, slap.Address{Interface: full.Interface, IP: full.IP})
+			out.Addresses = append(out.Addresses, proto.Address{Interface: full.Interface, IP: full.IP})
 		}
 		return nil
 	})
@@ -304,7 +304,7 @@ func Offered(ctx context.Context, m *master.Master, release string) (ok bool, er
 	err = m.Ledger.Read(func(b ledger.View) error {
 		ok = false
 		for _, of := range b.(*ledger.Memory).Computers {
-			if s := of.Supplies[release]; s != nil && s.State == slap.Available && (of.Record == nil || of.Record.Owner == "") {
+			if s := of.Supplies[release]; s != nil && s.State == proto.Available && (of.Record == nil || of.Record.Owner == "") {
 				ok = true
 				break
 			}

@@ -8,10 +8,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// methods are what the methods of the JSON API do; slap.Methods says what they take.
+// methods are what the methods of the JSON API do; proto.Methods says what they take.
 var methods = map[string]func(s *api, c *message) (any, error){
 	"slapos.get.v0.hateoas_url":                                 (*api).hateoasURL,
 	"slapos.put.v0.compute_node_format":                         (*api).format,
@@ -45,7 +45,7 @@ func done(title string, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slap.Done{Type: "success", Title: title}, nil
+	return proto.Done{Type: "success", Title: title}, nil
 }
 
 func (s *api) hateoasURL(c *message) (any, error) {
@@ -55,12 +55,12 @@ func (s *api) hateoasURL(c *message) (any, error) {
 }
 
 func (s *api) format(c *message) (any, error) {
-	now := &slap.ComputerRecord{GUID: c.Computer}
+	now := &proto.ComputerRecord{GUID: c.Computer}
 	if err := master.CheckName("computer_guid", c.Computer, master.MaxID); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Partitions {
-		record := slap.PartitionRecord{ID: p.ID}
+		record := proto.PartitionRecord{ID: p.ID}
 		if err := master.CheckName("partition_id in compute_partition_list", p.ID, master.MaxID); err != nil {
 			return nil, err
 		}
@@ -71,7 +71,7 @@ func (s *api) format(c *message) (any, error) {
 			}
 			record.Addresses = append(
 				record.Addresses,
-				slap.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
+				proto.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
 			)
 		}
 		now.Partitions = append(now.Partitions, record)
@@ -100,7 +100,7 @@ func (s *api) nodeStatus(c *message) (any, error) {
 func (s *api) nodeCertificate(c *message) (any, error) {
 	if !s.master.Certificates.Certifies() {
 		_, err := s.master.Computers.Owned(c.r.Context(), c.who, c.Computer)
-		return slap.Certificate{}, err
+		return proto.Certificate{}, err
 	}
 	return s.master.Certificates.ComputerCertificate(c.r.Context(), c.who, c.Computer)
 }
@@ -122,13 +122,13 @@ func (s *api) supply(c *message) (any, error) {
 	}
 	state := c.State
 	if state == "" {
-		state = slap.Available
+		state = proto.Available
 	}
 	return done("Supplied "+c.Release+" to be "+state, s.master.Computers.Supply(c.r.Context(), c.who, c.Computer, c.Release, state))
 }
 
 func (s *api) releaseIs(c *message) (any, error) {
-	if c.ReportedState == slap.Destroyed {
+	if c.ReportedState == proto.Destroyed {
 		return done("Destroyed", s.master.Computers.ReleaseDestroyed(c.r.Context(), c.who, c.Computer, c.Release))
 	}
 	return done("Ignored", s.master.Statuses.ReleaseReported(c.r.Context(), c.who, c.Computer, c.Release, c.ReportedState))
@@ -143,13 +143,13 @@ func (s *api) supplies(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list slap.Listing
+	var list proto.Listing
 	keys := make([]string, len(all))
 	for i, supply := range all {
 		keys[i] = master.SupplyStatusKey(c.Computer, supply.URL)
-		list.Results = append(list.Results, slap.Listed{Release: supply.URL, State: supply.State})
+		list.Results = append(list.Results, proto.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *proto.StatusRecord) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -159,16 +159,16 @@ func (s *api) instancesOn(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list slap.Listing
+	var list proto.Listing
 	keys := make([]string, len(all))
 	for i, n := range all {
 		keys[i] = master.InstanceStatusKey(n.Record.ID)
 		list.Results = append(
 			list.Results,
-			slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
+			proto.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slap.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *proto.StatusRecord) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -179,7 +179,7 @@ func (s *api) request(c *message) (any, error) {
 	); err != nil {
 		return nil, err
 	}
-	q := &slap.Request{
+	q := &proto.Request{
 		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
 		Shared: c.Shared,
 	}
@@ -188,13 +188,13 @@ func (s *api) request(c *message) (any, error) {
 		return nil, err
 	}
 	if a.Object != nil { // of another master, or what only seems to be one
-		n, err := slap.ReadInstance(a.Object)
+		n, err := proto.ReadInstance(a.Object)
 		if err != nil {
 			return nil, err
 		}
 		n.Shared = c.Shared
 		if n.State == "" {
-			n.State = slap.Started
+			n.State = proto.Started
 		}
 		return instanceDocument(n, n.GUID, c.Title, c.Title), nil
 	}
@@ -236,7 +236,7 @@ func (s *api) tree(c *message) (any, error) {
 		return d, nil
 	}
 	of := []string{master.SupplyStatusKey(n.Computer, n.Release)}
-	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *slap.StatusRecord) {
+	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *proto.StatusRecord) {
 		if master.Trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
@@ -248,9 +248,9 @@ func (s *api) trees(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list slap.Listing
+	var list proto.Listing
 	for _, n := range all {
-		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title})
+		list.Results = append(list.Results, proto.Listed{Title: n.Record.Title})
 	}
 	return list, nil
 }
@@ -260,9 +260,9 @@ func (s *api) sharedOf(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list slap.Listing
+	var list proto.Listing
 	for _, n := range all {
-		list.Results = append(list.Results, slap.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type,
+		list.Results = append(list.Results, proto.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type,
 			State: n.State, Parameters: &n.Parameters,
 			Partition: n.Partition})
 	}
@@ -270,7 +270,7 @@ func (s *api) sharedOf(c *message) (any, error) {
 }
 
 func (s *api) instanceIs(c *message) (any, error) {
-	if c.ReportedState != slap.Destroyed {
+	if c.ReportedState != proto.Destroyed {
 		return done("Ignored", s.master.Statuses.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))
 	}
 	children, err := s.master.Instances.DestroyedOf(c.r.Context(), c.who, c.Instance)
@@ -312,15 +312,15 @@ func (s *api) computers(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list slap.Listing
+	var list proto.Listing
 	for _, computer := range all {
-		list.Results = append(list.Results, slap.Listed{Computer: computer.GUID})
+		list.Results = append(list.Results, proto.Listed{Computer: computer.GUID})
 	}
 	return list, nil
 }
 
 // documentOf is one of our instances in the JSON API.
-func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*slap.Document, error) {
+func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*proto.Document, error) {
 	said, err := s.master.Statuses.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
@@ -336,10 +336,10 @@ func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string
 	return d, nil
 }
 
-func instanceDocument(n *slap.Instance, guid, title, rootTitle string) *slap.Document {
-	d := &slap.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State,
+func instanceDocument(n *proto.Instance, guid, title, rootTitle string) *proto.Document {
+	d := &proto.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State,
 		Connection: n.Connection, Parameters: n.Parameters,
-		Shared: n.Shared, RootTitle: rootTitle, Filter: slap.Dictionary{}, Computer: n.Computer, Partition: n.Partition}
+		Shared: n.Shared, RootTitle: rootTitle, Filter: proto.Dictionary{}, Computer: n.Computer, Partition: n.Partition}
 	for _, a := range n.Addresses {
 		d.Addresses = append(d.Addresses, [2]string{a.Interface, a.IP})
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-const reportPath = "/" + slap.NodeReportName
+const reportPath = "/" + proto.NodeReportName
 
 // reports serves hostler.put.v0.compute_node_report: by POST a node tells what runs on
 // it, by GET with computer_guid whoever has the computer reads what it told last.
@@ -41,7 +41,7 @@ func (s *api) report(w http.ResponseWriter, r *http.Request, who master.Who) (an
 	if err != nil {
 		return nil, err
 	}
-	n, err := slap.ParseNodeReport(body)
+	n, err := proto.ParseNodeReport(body)
 	if err != nil {
 		return nil, master.Malformed(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // OwnSite refuses what a page of another site has a browser ask for.
@@ -39,7 +39,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // AnswerFailure refuses with a JSON document.
 func AnswerFailure(w http.ResponseWriter, status int, title, detail string) {
-	_ = AnswerJSON(w, status, slap.Failure{Status: status, Type: http.StatusText(status), Title: title, Detail: detail})
+	_ = AnswerJSON(w, status, proto.Failure{Status: status, Type: http.StatusText(status), Title: title, Detail: detail})
 }
 
 // AnswerJSON writes a document; what cannot be written is an error, and nothing was sent.
@@ -71,7 +71,7 @@ func StatusOf(err error) int {
 		kind   error
 		status int
 	}{
-		{slap.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound},
+		{proto.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound},
 		{compute.ErrNoCapacity, http.StatusNotFound},
 		{compute.ErrInvalid, http.StatusBadRequest}, {compute.ErrDenied, http.StatusForbidden}, {compute.ErrConflict, http.StatusConflict},
 		{compute.ErrUnavailable, http.StatusServiceUnavailable},

@@ -56,8 +56,8 @@ func Base(r *http.Request) string {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
-		scheme = proto
+	if forwarded := r.Header.Get("X-Forwarded-Proto"); forwarded == "http" || forwarded == "https" {
+		scheme = forwarded
 	}
 	u := url.URL{Scheme: scheme, Host: r.Host, Path: "/"}
 	if prefix := r.Header.Get("X-Forwarded-Prefix"); prefix != "" {

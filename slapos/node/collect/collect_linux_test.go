@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func do(t testing.TB, err error) {
@@ -197,7 +197,7 @@ func TestCollect(t *testing.T) {
 	report := l.at(reports, "C", "2026-11-20.xml")
 	text, err = os.ReadFile(report)
 	do(t, err)
-	journal, err := slap.ParseUsage(string(text))
+	journal, err := proto.ParseUsage(string(text))
 	do(t, err)
 	used := map[string]string{}
 	for _, m := range journal[0].Movements {
@@ -388,7 +388,7 @@ func TestManyPartitions(t *testing.T) {
 		if len(text) > 100<<10 {
 			t.Errorf("a journal has %d bytes", len(text))
 		}
-		parts, err := slap.ParseUsage(text)
+		parts, err := proto.ParseUsage(text)
 		do(t, err)
 		for _, m := range parts[0].Movements {
 			told[m.Reference] = true

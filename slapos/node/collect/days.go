@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // dump writes a day's rows as tables of text into DAY.tar.gz: DAY/dump_TABLE.csv, without a line of
@@ -150,12 +150,12 @@ const maxMovements = 150
 // journal is what a day came to, by partitions and for the computer, as one journal or more; none
 // where there is nothing of it. names has the partitions' IDs by what the tables call them.
 func journal(ctx context.Context, db *sql.DB, computer, day string, names map[string]string) (texts []string, err error) {
-	t := slap.Transaction{Title: "Resource consumptions", Start: day + " at 00:00:00", Stop: day + " at 23:59:59", Reference: computer}
+	t := proto.Transaction{Title: "Resource consumptions", Start: day + " at 00:00:00", Stop: day + " at 23:59:59", Reference: computer}
 	add := func(resource, title, of string, quantity sql.NullFloat64) {
 		if quantity.Valid {
 			t.Movements = append(
 				t.Movements,
-				slap.Movement{
+				proto.Movement{
 					Resource: resource, Title: title, Reference: of,
 					Quantity: strconv.FormatFloat(quantity.Float64, 'f', 2, 64), Price: "0.00",
 				},
@@ -179,7 +179,7 @@ func journal(ctx context.Context, db *sql.DB, computer, day string, names map[st
 	}
 	for all := range slices.Chunk(t.Movements, maxMovements) {
 		t.Movements = all
-		text, err := slap.FormatUsage([]slap.Transaction{t})
+		text, err := proto.FormatUsage([]proto.Transaction{t})
 		if err != nil {
 			return nil, err
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // routed begins the names of interfaces whose addresses are looked at.
@@ -26,14 +26,14 @@ const (
 
 // Restricted says whether a partition has addresses for which there are rules, and whether only
 // some may speak to them, so that its tree must be known.
-func Restricted(p *slap.Partition) (addresses, restricted bool) {
+func Restricted(p *proto.Partition) (addresses, restricted bool) {
 	return len(addressesOf(p)) > 0, text(p, keyRestricted) != "off"
 }
 
 // Rules are those for the addresses of a partition, as the words of firewalld's direct rules after
 // the family: "filter INPUT 0 -s …". tree are the addresses of its tree, authorized those that may
 // always.
-func Rules(p *slap.Partition, tree []slap.Address, authorized []string) ([]string, error) {
+func Rules(p *proto.Partition, tree []proto.Address, authorized []string) ([]string, error) {
 	fail := func(err error) ([]string, error) {
 		return nil, &compute.Error{Op: "firewall.Rules", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: err}
 	}
@@ -88,7 +88,7 @@ func Rules(p *slap.Partition, tree []slap.Address, authorized []string) ([]strin
 }
 
 // addressesOf are the addresses of a partition for which there are rules.
-func addressesOf(p *slap.Partition) (all []string) {
+func addressesOf(p *proto.Partition) (all []string) {
 	add := func(name, address string) {
 		if ip, err := netip.ParseAddr(address); strings.HasPrefix(name, routed) && err == nil && ip.Is4() &&
 			!slices.Contains(all, ip.String()) {
@@ -105,7 +105,7 @@ func addressesOf(p *slap.Partition) (all []string) {
 }
 
 // text is a text of a partition's placement.
-func text(p *slap.Partition, key string) string {
+func text(p *proto.Partition, key string) string {
 	s, _ := p.Filter[key].(string)
 	return strings.TrimSpace(s)
 }

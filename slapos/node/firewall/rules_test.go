@@ -7,22 +7,22 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func TestRules(t *testing.T) {
-	routedTo := []slap.Address{
+	routedTo := []proto.Address{
 		{Interface: "slaptap0", IP: "10.0.0.9"}, {Interface: "route_slaptap0", IP: "10.1.0.1"},
 		{Interface: "route_slaptap0", IP: "2001:db8::1"},
 	}
-	tree := []slap.Address{{Interface: "route_t", IP: "10.1.0.1"}, {IP: "10.2.0.1"}, {IP: "2001:db8::2"}}
+	tree := []proto.Address{{Interface: "route_t", IP: "10.1.0.1"}, {IP: "10.2.0.1"}, {IP: "2001:db8::2"}}
 	for name, c := range map[string]struct {
-		p          slap.Partition
+		p          proto.Partition
 		authorized []string
 		want       string
 	}{
-		"nothing routed": {p: slap.Partition{Addresses: routedTo[:1]}},
-		"restricted": {p: slap.Partition{Addresses: routedTo}, authorized: []string{"192.0.2.7"}, want: `filter INPUT 0 -s 10.1.0.1 -d 10.1.0.1 -j ACCEPT
+		"nothing routed": {p: proto.Partition{Addresses: routedTo[:1]}},
+		"restricted": {p: proto.Partition{Addresses: routedTo}, authorized: []string{"192.0.2.7"}, want: `filter INPUT 0 -s 10.1.0.1 -d 10.1.0.1 -j ACCEPT
 filter FORWARD 0 -s 10.1.0.1 -d 10.1.0.1 -j ACCEPT
 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT
 filter FORWARD 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT
@@ -32,9 +32,9 @@ filter INPUT 900 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter FORWARD 900 -d 10.1.0.1 -m state --state ESTABLISHED,RELATED -j REJECT
 filter INPUT 1000 -d 10.1.0.1 -j REJECT
 filter FORWARD 1000 -d 10.1.0.1 -j REJECT`},
-		"open": {p: slap.Partition{
-			FullAddresses: []slap.FullAddress{{Interface: "route_x", IP: "10.1.0.1"}},
-			Filter: slap.Dictionary{
+		"open": {p: proto.Partition{
+			FullAddresses: []proto.FullAddress{{Interface: "route_x", IP: "10.1.0.1"}},
+			Filter: proto.Dictionary{
 				"fw_restricted_access": "off", "fw_rejected_sources": "192.0.2.7, 10.3.0.0/16",
 				"fw_authorized_sources": "nonsense",
 			},
@@ -48,7 +48,7 @@ filter FORWARD 800 -s 10.3.0.0/16 -d 10.1.0.1 -m state --state ESTABLISHED,RELAT
 filter INPUT 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT
 filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 		"open to all": {
-			p:          slap.Partition{Addresses: routedTo, Filter: slap.Dictionary{"fw_restricted_access": "off"}},
+			p:          proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_restricted_access": "off"}},
 			authorized: []string{"192.0.2.7"},
 		},
 	} {
@@ -57,16 +57,16 @@ filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 			t.Errorf("%s: %v %s", name, err, d)
 		}
 	}
-	more, err := Rules(&slap.Partition{Addresses: routedTo, Filter: slap.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}}, nil, nil)
+	more, err := Rules(&proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}}, nil, nil)
 	if err != nil || !slices.Contains(more, "filter INPUT 0 -s 198.51.100.0/24 -d 10.1.0.1 -j ACCEPT") {
 		t.Errorf("%q, %v", more, err)
 	}
 	for _, wrong := range []string{"--permanent", "10.0.0.1;x", "2001:db8::1", "0.0.0.0/33"} {
-		p := slap.Partition{Addresses: routedTo, Filter: slap.Dictionary{"fw_authorized_sources": wrong}}
+		p := proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_authorized_sources": wrong}}
 		if got, err := Rules(&p, nil, nil); err == nil {
 			t.Errorf("%s: %q", wrong, got)
 		}
-		if got, err := Rules(&slap.Partition{Addresses: routedTo}, nil, []string{wrong}); err == nil {
+		if got, err := Rules(&proto.Partition{Addresses: routedTo}, nil, []string{wrong}); err == nil {
 			t.Errorf("%s: %q", wrong, got)
 		}
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // rulesFile has the rules of a partition that were made, a JSON list of texts.
@@ -30,9 +30,9 @@ const (
 	limit    = time.Minute // of one command
 )
 
-// A Master knows the addresses of an instance's tree; *slap.Client is one.
+// A Master knows the addresses of an instance's tree; *proto.Client is one.
 type Master interface {
-	TreeAddresses(ctx context.Context, computer, partition string) ([]slap.Address, error)
+	TreeAddresses(ctx context.Context, computer, partition string) ([]proto.Address, error)
 }
 
 // Firewall makes and removes the rules of partitions.
@@ -46,14 +46,14 @@ type Firewall struct {
 
 // Set makes the rules of a partition as they are to be, in its directory. Where it has no addresses
 // to which rules apply, and had none, nothing is run.
-func (f *Firewall) Set(ctx context.Context, p *slap.Partition, dir string) error {
+func (f *Firewall) Set(ctx context.Context, p *proto.Partition, dir string) error {
 	var wanted []string
 	if addresses, restricted := Restricted(p); addresses {
-		var tree []slap.Address
+		var tree []proto.Address
 		if restricted {
 			var err error
 			// The micro-master does not know trees' addresses.
-			if tree, err = f.Master.TreeAddresses(ctx, p.Computer, p.ID); err != nil && !errors.Is(err, slap.ErrNotFound) {
+			if tree, err = f.Master.TreeAddresses(ctx, p.Computer, p.ID); err != nil && !errors.Is(err, proto.ErrNotFound) {
 				return err
 			}
 			if len(tree) == 0 {
@@ -69,11 +69,11 @@ func (f *Firewall) Set(ctx context.Context, p *slap.Partition, dir string) error
 }
 
 // Clear removes the rules of a partition.
-func (f *Firewall) Clear(ctx context.Context, p *slap.Partition, dir string) error {
+func (f *Firewall) Clear(ctx context.Context, p *proto.Partition, dir string) error {
 	return f.apply(ctx, p, dir, nil)
 }
 
-func (f *Firewall) apply(ctx context.Context, p *slap.Partition, dir string, wanted []string) error {
+func (f *Firewall) apply(ctx context.Context, p *proto.Partition, dir string, wanted []string) error {
 	d, err := home.Open(dir)
 	if err != nil {
 		return err

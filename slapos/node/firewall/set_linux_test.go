@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const somebody = 54327 // a user and a group that have no name
@@ -37,20 +37,20 @@ esac
 type rig struct {
 	*testing.T
 	*Firewall
-	p    *slap.Partition
+	p    *proto.Partition
 	at   string // the firewall's directory
 	dir  string // the partition's
-	tree []slap.Address
+	tree []proto.Address
 	err  error
 }
 
-func (r *rig) TreeAddresses(context.Context, string, string) ([]slap.Address, error) {
+func (r *rig) TreeAddresses(context.Context, string, string) ([]proto.Address, error) {
 	return r.tree, r.err
 }
 
 func newRig(t *testing.T) *rig {
 	r := &rig{T: t, at: t.TempDir(), dir: filepath.Join(t.TempDir(), "p0")}
-	r.p = &slap.Partition{ID: "p0", Computer: "C", Addresses: []slap.Address{{Interface: "route_t", IP: "10.1.0.1"}}}
+	r.p = &proto.Partition{ID: "p0", Computer: "C", Addresses: []proto.Address{{Interface: "route_t", IP: "10.1.0.1"}}}
 	r.Firewall = &Firewall{Master: r, Command: []string{filepath.Join(r.at, "firewall-cmd")}, Authorized: []string{"192.0.2.7"}}
 	r.do(os.WriteFile(r.Command[0], []byte(firewalld), 0o755))
 	r.do(os.WriteFile(filepath.Join(r.at, "rules"), []byte("ipv4 filter INPUT 0 -d 10.9.9.9 -j ACCEPT\n"), 0o644))
@@ -107,7 +107,7 @@ func (r *rig) rules(what, want string) {
 // TestSet makes rules once, asks each time, and takes away what is not wanted any more.
 func TestSet(t *testing.T) {
 	r := newRig(t)
-	r.tree = []slap.Address{{IP: "10.2.0.1"}}
+	r.tree = []proto.Address{{IP: "10.2.0.1"}}
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("first", other+accept("10.2.0.1")+accept("192.0.2.7")+reject)
 	told := strings.Split(r.told(), "\n")
@@ -124,13 +124,13 @@ func TestSet(t *testing.T) {
 	if told := r.told(); strings.Count(told, "--query-rule") != 8 || strings.Count(told, "\n") != 8 {
 		t.Errorf("again: %s", told)
 	}
-	r.tree, r.Reload = []slap.Address{{IP: "10.3.0.1"}}, []string{r.Command[0], "--reload", ""}
+	r.tree, r.Reload = []proto.Address{{IP: "10.3.0.1"}}, []string{r.Command[0], "--reload", ""}
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("another tree", other+accept("192.0.2.7")+reject+accept("10.3.0.1"))
-	r.tree, r.err = nil, slap.ErrNotFound // a master that knows no trees
+	r.tree, r.err = nil, proto.ErrNotFound // a master that knows no trees
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("no tree", other+accept("192.0.2.7")+reject+accept("10.1.0.1"))
-	r.p.Filter = slap.Dictionary{"fw_restricted_access": "off"}
+	r.p.Filter = proto.Dictionary{"fw_restricted_access": "off"}
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("open", other)
 	r.told()
@@ -162,7 +162,7 @@ func TestBroken(t *testing.T) {
 	if err := r.Set(t.Context(), r.p, r.dir); err == nil || !strings.Contains(err.Error(), "firewall_cmd in [firewall]") {
 		t.Error(err)
 	}
-	r.do(r.Clear(t.Context(), &slap.Partition{ID: "p1"}, t.TempDir()))
+	r.do(r.Clear(t.Context(), &proto.Partition{ID: "p1"}, t.TempDir()))
 }
 
 // TestForged has a partition's user note rules of others, and words that are no rules: none of them

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A Computer is the description of a formatted machine: what is posted to the master and kept in
@@ -71,8 +71,8 @@ type Tunnel struct {
 }
 
 // Dictionary is the value that is posted (SlapOS: loadComputerConfigurationFromXML).
-func (c *Computer) Dictionary() slap.Dictionary {
-	partitions := slap.List{}
+func (c *Computer) Dictionary() proto.Dictionary {
+	partitions := proto.List{}
 	for i := range c.Partitions {
 		partitions = append(partitions, c.Partitions[i].Dictionary())
 	}
@@ -80,9 +80,9 @@ func (c *Computer) Dictionary() slap.Dictionary {
 	if c.Address.IsValid() {
 		address, mask = c.Address.Addr().String(), netmask(c.Address)
 	}
-	return slap.Dictionary{
+	return proto.Dictionary{
 		"reference": c.Reference, "address": address, "netmask": mask,
-		"interface": slap.Dictionary{
+		"interface": proto.Dictionary{
 			"name": c.Interface.Name, "ipv4_local_network": orNone(c.Interface.IPv4Network),
 			"ipv6_interface": c.Interface.IPv6Name, "ipv6_prefixshift": c.Interface.PrefixShift,
 		},
@@ -95,10 +95,10 @@ func (c *Computer) Dictionary() slap.Dictionary {
 }
 
 // Dictionary is the partition in its computer's description, and its own .slapos-resource.
-func (p *Partition) Dictionary() slap.Dictionary {
-	addresses, groups, storage := slap.List{}, slap.List{}, slap.List{}
+func (p *Partition) Dictionary() proto.Dictionary {
+	addresses, groups, storage := proto.List{}, proto.List{}, proto.List{}
 	for _, a := range p.Addresses {
-		addresses = append(addresses, slap.Dictionary{"addr": a.IP.String(), "netmask": a.Netmask})
+		addresses = append(addresses, proto.Dictionary{"addr": a.IP.String(), "netmask": a.Netmask})
 	}
 	for _, g := range p.User.Groups {
 		groups = append(groups, g)
@@ -106,13 +106,13 @@ func (p *Partition) Dictionary() slap.Dictionary {
 	for _, s := range p.Storage {
 		storage = append(storage, s)
 	}
-	d := slap.Dictionary{
+	d := proto.Dictionary{
 		"reference": p.Reference, "path": p.Path,
-		"user":         slap.Dictionary{"name": p.User.Name, "shell": p.User.Shell, "path": p.User.Home, "additional_group_list": groups},
+		"user":         proto.Dictionary{"name": p.User.Name, "shell": p.User.Shell, "path": p.User.Home, "additional_group_list": groups},
 		"address_list": addresses, "ipv6_range": nil, "tap": p.Tap.dictionary(), "tun": nil, "external_storage_list": storage,
 	}
 	if p.Range.IsValid() {
-		d["ipv6_range"] = slap.Dictionary{
+		d["ipv6_range"] = proto.Dictionary{
 			"addr": p.Range.Addr().String(), "netmask": netmask(p.Range), "network": p.Range.String(),
 			"prefixlen": p.Range.Bits(),
 		}
@@ -121,7 +121,7 @@ func (p *Partition) Dictionary() slap.Dictionary {
 		d["tun"] = p.Tun.dictionary()
 	}
 	if len(p.Capabilities) > 0 {
-		list := slap.List{}
+		list := proto.List{}
 		for _, c := range p.Capabilities {
 			list = append(list, c)
 		}
@@ -135,8 +135,8 @@ func (p *Partition) Dictionary() slap.Dictionary {
 
 // dictionary has the limits that there are: none of the reference's readers knows them, and each
 // passes over what it does not know.
-func (l Limits) dictionary() slap.Dictionary {
-	d := slap.Dictionary{}
+func (l Limits) dictionary() proto.Dictionary {
+	d := proto.Dictionary{}
 	if l.Memory > 0 {
 		d[memoryKey] = l.Memory
 	}
@@ -149,8 +149,8 @@ func (l Limits) dictionary() slap.Dictionary {
 	return d
 }
 
-func (t *Tunnel) dictionary() slap.Dictionary {
-	return slap.Dictionary{
+func (t *Tunnel) dictionary() proto.Dictionary {
+	return proto.Dictionary{
 		"name": t.Name, "ipv4_addr": t.IPv4Addr, "ipv4_netmask": t.IPv4Netmask, "ipv4_gateway": t.IPv4Gateway,
 		"ipv4_network": t.IPv4Network,
 		"ipv6_addr":    t.IPv6Addr, "ipv6_netmask": t.IPv6Netmask, "ipv6_gateway": t.IPv6Gateway, "ipv6_network": t.IPv6Network,
@@ -166,7 +166,7 @@ func orNone(text string) any {
 }
 
 // indented is a value as JSON that people read.
-func indented(d slap.Dictionary) []byte {
+func indented(d proto.Dictionary) []byte {
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err != nil {
 		panic(err) // texts, numbers and lists of ours
@@ -193,7 +193,7 @@ func LimitsOf(state string) (map[string]Limits, error) {
 // readComputer takes back what Dictionary made: of that what a later run goes by. What others wrote
 // more is passed over.
 func readComputer(v any) (*Computer, error) {
-	d, ok := v.(slap.Dictionary)
+	d, ok := v.(proto.Dictionary)
 	if !ok {
 		return nil, fmt.Errorf("it is no description of a computer: a dictionary was expected")
 	}
@@ -201,12 +201,12 @@ func readComputer(v any) (*Computer, error) {
 	if a, err := parsePrefix(text(d, "address") + "/" + text(d, "netmask")); err == nil {
 		c.Address = a
 	}
-	list, ok := d["partition_list"].(slap.List)
+	list, ok := d["partition_list"].(proto.List)
 	if !ok {
 		return nil, fmt.Errorf("it is no description of a computer: it has no partition_list")
 	}
 	for _, item := range list {
-		of, ok := item.(slap.Dictionary)
+		of, ok := item.(proto.Dictionary)
 		if !ok {
 			return nil, fmt.Errorf("a partition in it is no dictionary")
 		}
@@ -215,23 +215,23 @@ func readComputer(v any) (*Computer, error) {
 	return c, nil
 }
 
-func readPartition(d slap.Dictionary) Partition {
+func readPartition(d proto.Dictionary) Partition {
 	p := Partition{Reference: text(d, "reference"), Path: text(d, "path")}
-	if user, ok := d["user"].(slap.Dictionary); ok {
+	if user, ok := d["user"].(proto.Dictionary); ok {
 		p.User.Name, p.User.Home = text(user, "name"), text(user, "path")
 	}
-	if list, ok := d["address_list"].(slap.List); ok {
+	if list, ok := d["address_list"].(proto.List); ok {
 		for _, item := range list {
-			of, _ := item.(slap.Dictionary)
+			of, _ := item.(proto.Dictionary)
 			if ip, err := netip.ParseAddr(text(of, "addr")); err == nil {
 				p.Addresses = append(p.Addresses, Address{ip, text(of, "netmask")})
 			}
 		}
 	}
-	if of, ok := d["tap"].(slap.Dictionary); ok {
+	if of, ok := d["tap"].(proto.Dictionary); ok {
 		p.Tap = readTunnel(of)
 	}
-	if of, ok := d["tun"].(slap.Dictionary); ok {
+	if of, ok := d["tun"].(proto.Dictionary); ok {
 		t := readTunnel(of)
 		p.Tun = &t
 	}
@@ -247,7 +247,7 @@ func readPartition(d slap.Dictionary) Partition {
 	return p
 }
 
-func readTunnel(d slap.Dictionary) Tunnel {
+func readTunnel(d proto.Dictionary) Tunnel {
 	return Tunnel{Name: text(d, "name"), IPv4Addr: text(d, "ipv4_addr"), IPv4Netmask: text(d, "ipv4_netmask"),
 		IPv4Gateway: text(d, "ipv4_gateway"), IPv4Network: text(d, "ipv4_network"),
 		IPv6Addr: text(d, "ipv6_addr"), IPv6Netmask: text(d, "ipv6_netmask"), IPv6Gateway: text(d, "ipv6_gateway"),
@@ -255,7 +255,7 @@ func readTunnel(d slap.Dictionary) Tunnel {
 }
 
 // text is a text of a dictionary, "" where it is none.
-func text(d slap.Dictionary, key string) string {
+func text(d proto.Dictionary, key string) string {
 	s, _ := d[key].(string)
 	return s
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/format"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -45,15 +45,15 @@ func given(numbers ...int) func(int) int {
 	}
 }
 
-func recorded(t *testing.T, set string, n int) slap.Dictionary {
+func recorded(t *testing.T, set string, n int) proto.Dictionary {
 	t.Helper()
 	for _, e := range slaptest.Exchanges(t, set) {
 		if e.N == n {
-			v, err := slap.Unmarshal([]byte(e.Form().Get("xml")))
+			v, err := proto.Unmarshal([]byte(e.Form().Get("xml")))
 			if err != nil {
 				t.Fatal(err)
 			}
-			return v.(slap.Dictionary)
+			return v.(proto.Dictionary)
 		}
 	}
 	t.Fatalf("there is no exchange %s %d", set, n)
@@ -61,13 +61,13 @@ func recorded(t *testing.T, set string, n int) slap.Dictionary {
 }
 
 // same brings a description to what a reader of the posted document sees.
-func same(t *testing.T, d slap.Dictionary) any {
+func same(t *testing.T, d proto.Dictionary) any {
 	t.Helper()
-	text, err := slap.Marshal(d)
+	text, err := proto.Marshal(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := slap.Unmarshal(text)
+	v, err := proto.Unmarshal(text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // ReadState reads what an earlier run recorded; where there is no file it returns nil, and no
@@ -26,7 +26,7 @@ func ReadState(path string) (*Computer, error) {
 	var c *Computer
 	if err == nil {
 		var v any
-		if v, err = slap.Unmarshal(data); err == nil {
+		if v, err = proto.Unmarshal(data); err == nil {
 			c, err = readComputer(v)
 		}
 	}
@@ -39,7 +39,7 @@ func ReadState(path string) (*Computer, error) {
 
 // stateText is a computer's description as the state file has it: the value, laid out for reading.
 func stateText(c *Computer) ([]byte, error) {
-	text, err := slap.Marshal(c.Dictionary())
+	text, err := proto.Marshal(c.Dictionary())
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -55,7 +55,7 @@ type Hooks struct{ o Options }
 
 // partition is what hooks are told of one.
 type partition struct {
-	*slap.Partition
+	*proto.Partition
 	home *home.Dir
 	user *once.User
 }
@@ -75,7 +75,7 @@ func New(o Options) (*Hooks, error) {
 }
 
 // Done is to be called after a partition was processed, or found to be as it should be.
-func (h *Hooks) Done(ctx context.Context, p *slap.Partition, dir string) error {
+func (h *Hooks) Done(ctx context.Context, p *proto.Partition, dir string) error {
 	return h.each(p, dir, map[string]func(p *partition) error{
 		PortRedir: func(p *partition) error { return h.redirect(ctx, p) },
 		DevPerm:   h.devices,
@@ -86,7 +86,7 @@ func (h *Hooks) Done(ctx context.Context, p *slap.Partition, dir string) error {
 
 // Report is to be called by a report pass of a partition that is wanted destroyed, when it was
 // stopped.
-func (h *Hooks) Report(ctx context.Context, p *slap.Partition, dir string) error {
+func (h *Hooks) Report(ctx context.Context, p *proto.Partition, dir string) error {
 	return h.each(p, dir, map[string]func(p *partition) error{
 		Prerm:     func(p *partition) error { return h.last(ctx, p) },
 		DevPerm:   func(p *partition) error { return h.takeBack(p, nil) },
@@ -97,7 +97,7 @@ func (h *Hooks) Report(ctx context.Context, p *slap.Partition, dir string) error
 
 // each calls the hooks that are wanted and have something to do, all of them, and returns what went
 // wrong.
-func (h *Hooks) each(one *slap.Partition, dir string, do map[string]func(p *partition) error) error {
+func (h *Hooks) each(one *proto.Partition, dir string, do map[string]func(p *partition) error) error {
 	if len(h.o.Names) == 0 {
 		return nil
 	}

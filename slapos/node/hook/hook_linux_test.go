@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/hook/forward"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const somebody = 54325 // a user and a group that have no name
@@ -44,13 +44,13 @@ type rig struct {
 	*testing.T
 	*Hooks
 	s    *supervise.Supervisor
-	p    *slap.Partition
+	p    *proto.Partition
 	dir  string
 	said []string
 }
 
 func newRig(t *testing.T, names ...string) *rig {
-	r := &rig{T: t, p: &slap.Partition{ID: "p0", State: slap.Started}}
+	r := &rig{T: t, p: &proto.Partition{ID: "p0", State: proto.Started}}
 	top := t.TempDir()
 	r.do(os.Chmod(filepath.Dir(top), 0o755))
 	r.dir = filepath.Join(top, "p0")
@@ -234,7 +234,7 @@ func TestPortRedir(t *testing.T) {
 	if want := []string{fmt.Sprintf("p0-socat:socat-tcp-%d", from), "p0-socat:socat-tcp-23482"}; !slices.Equal(names, want) {
 		t.Errorf("%q, want %q", names, want)
 	}
-	r.p.State = slap.Stopped
+	r.p.State = proto.Stopped
 	r.do(r.Done(t.Context(), r.p, r.dir))
 	if all, err := r.s.Groups(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("still there: %q, %v", all, err)
@@ -264,7 +264,7 @@ func TestPortRedirRefuses(t *testing.T) {
 	if all, err := r.s.Groups(t.Context()); err != nil || len(all) != 0 {
 		t.Errorf("%q, %v", all, err)
 	}
-	r.p.Addresses = []slap.Address{{IP: "10.0.0.1"}, {IP: "2001:db8::1"}}
+	r.p.Addresses = []proto.Address{{IP: "10.0.0.1"}, {IP: "2001:db8::1"}}
 	o, err := (&redirection{Type: "udp", SrcPort: 53, DestPort: 5353}).options(r.p)
 	if want := []string{"udp", "0.0.0.0:53", "[2001:db8::1]:5353"}; err != nil || !slices.Equal(o.Args(), want) {
 		t.Errorf("%q, %v", o.Args(), err)

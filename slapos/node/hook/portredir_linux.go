@@ -10,7 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/hook/forward"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const redirectFile = ".slapos-port-redirect"
@@ -42,7 +42,7 @@ type redirection struct {
 
 // options checks one. Without addresses it leads from all IPv4 addresses of the machine to the
 // partition's IPv6 address.
-func (r *redirection) options(p *slap.Partition) (forward.Options, error) {
+func (r *redirection) options(p *proto.Partition) (forward.Options, error) {
 	o := forward.Options{Network: r.Type}
 	if r.Type != "tcp" && r.Type != "udp" {
 		return o, fmt.Errorf("%q is neither tcp nor udp", r.Type)
@@ -62,7 +62,7 @@ func (r *redirection) options(p *slap.Partition) (forward.Options, error) {
 			return o, fmt.Errorf("destAddress is no address: %w", err)
 		}
 	} else {
-		i := slices.IndexFunc(p.Addresses, func(a slap.Address) bool {
+		i := slices.IndexFunc(p.Addresses, func(a proto.Address) bool {
 			addr, err := netip.ParseAddr(a.IP)
 			to = addr
 			return err == nil && addr.Is6() && !addr.Is4In6()
@@ -79,7 +79,7 @@ func (r *redirection) options(p *slap.Partition) (forward.Options, error) {
 func (h *Hooks) redirect(ctx context.Context, p *partition) error {
 	name := p.ID + "-socat"
 	var all []redirection
-	if p.State == slap.Started {
+	if p.State == proto.Started {
 		var err error
 		if all, err = asked[redirection](p, redirectFile); err != nil {
 			return err

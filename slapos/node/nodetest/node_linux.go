@@ -18,7 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // FirstUser is the user and the group of the first partition where we are root; those of the next
@@ -245,13 +245,13 @@ func New(t testing.TB, partitions int) *Rig { return NewOf(t, IDs(partitions)...
 func NewOf(t testing.TB, ids ...string) *Rig {
 	t.Helper()
 	r := &Rig{TB: t, Master: NewMaster(t, nil), Node: NewNode(t, ids...)}
-	c := &slap.Configuration{Computer: Computer}
+	c := &proto.Configuration{Computer: Computer}
 	for i, id := range ids {
 		c.Partitions = append(
 			c.Partitions,
-			slap.ConfiguredPartition{
+			proto.ConfiguredPartition{
 				ID: id, Interface: "tap",
-				Addresses: []slap.ConfiguredAddress{{IP: fmt.Sprintf("10.0.%d.%d", i/256, i%256), Netmask: "255.255.255.255"}},
+				Addresses: []proto.ConfiguredAddress{{IP: fmt.Sprintf("10.0.%d.%d", i/256, i%256), Netmask: "255.255.255.255"}},
 			},
 		)
 	}
@@ -269,7 +269,7 @@ func (r *Rig) Until(what string, so func() bool) {
 func (r *Rig) Release(url string, files map[string]string) (dir string) {
 	r.Helper()
 	dir = r.Lay(url, files)
-	Do(r, r.Client.Supply(r.Context(), url, Computer, slap.Available))
+	Do(r, r.Client.Supply(r.Context(), url, Computer, proto.Available))
 	return dir
 }
 

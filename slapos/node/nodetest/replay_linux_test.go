@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -57,7 +57,7 @@ func recipe() error {
 		}
 	}
 	ctx, computer, id := context.Background(), said["computer-id"], said["partition-id"]
-	c, err := slap.NewClient(slap.Options{URL: said["server-url"]})
+	c, err := proto.NewClient(proto.Options{URL: said["server-url"]})
 	if err != nil {
 		return err
 	}
@@ -78,17 +78,17 @@ func recipe() error {
 		}
 		if _, err := c.Request(
 			ctx,
-			&slap.Request{
+			&proto.Request{
 				Computer: computer, Partition: id, Release: p.Release, Type: "default", Title: title,
-				Parameters: slap.Dictionary{"x": "1"}, Filter: slap.Dictionary{},
+				Parameters: proto.Dictionary{"x": "1"}, Filter: proto.Dictionary{},
 			},
-		); err != nil && !errors.Is(err, slap.ErrNotReady) {
+		); err != nil && !errors.Is(err, proto.ErrNotReady) {
 			return err
 		}
 	}
 	for _, at := range p.Addresses {
 		if strings.Contains(at.IP, ":") {
-			if err := c.SetConnection(ctx, computer, id, "", slap.Dictionary{"url": "http://[" + at.IP + "]:8080/"}); err != nil {
+			if err := c.SetConnection(ctx, computer, id, "", proto.Dictionary{"url": "http://[" + at.IP + "]:8080/"}); err != nil {
 				return err
 			}
 		}

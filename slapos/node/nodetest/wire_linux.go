@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/master/web"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -50,7 +50,7 @@ func Until(t testing.TB, what string, so func() bool, more ...func() string) {
 type Wire struct {
 	URL    string // ends with a slash
 	Server *httptest.Server
-	Client *slap.Client
+	Client *proto.Client
 
 	t      testing.TB
 	mu     sync.Mutex
@@ -76,7 +76,7 @@ func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
 	t.Cleanup(w.Server.Close)
 	w.URL = w.Server.URL + "/"
 	var err error
-	w.Client, err = slap.NewClient(slap.Options{URL: w.URL})
+	w.Client, err = proto.NewClient(proto.Options{URL: w.URL})
 	Do(t, err)
 	t.Cleanup(w.Client.Close)
 	return w
@@ -170,7 +170,7 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 }
 
 // Ask asks for an instance, by nobody or by the instance in a partition.
-func (m *Master) Ask(q *slap.Request) {
+func (m *Master) Ask(q *proto.Request) {
 	m.t.Helper()
 	_, err := m.Master.Requests.Request(m.t.Context(), master.Anybody, q)
 	Do(m.t, err)
@@ -183,7 +183,7 @@ func (m *Master) Used(computer string) (all []string) {
 	records, err := m.Usage(m.t.Context(), master.Anybody, computer, 100)
 	Do(m.t, err)
 	for _, r := range records {
-		journal, err := slap.ParseUsage(r.Report)
+		journal, err := proto.ParseUsage(r.Report)
 		Do(m.t, err)
 		for _, t := range journal {
 			for _, v := range t.Movements {

@@ -12,12 +12,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master says what is on a computer; *slap.Client is one.
+// A Master says what is on a computer; *proto.Client is one.
 type Master interface {
-	Computer(ctx context.Context, id string) (*slap.Computer, error)
+	Computer(ctx context.Context, id string) (*proto.Computer, error)
 }
 
 // Node is what a node knows for the promises of all its partitions.
@@ -34,7 +34,7 @@ type Node struct {
 }
 
 // Runner makes the runner of a partition, whose ID must be a directory's name.
-func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
+func (n *Node) Runner(p *proto.Partition) (*Runner, error) {
 	if p.Computer != n.Computer || !home.IsPartition(p.ID) {
 		return nil, &compute.Error{
 			Op: "promise.Run", ID: compute.ID(p.ID), Kind: compute.ErrInvalid,
@@ -53,7 +53,7 @@ func (n *Node) Runner(p *slap.Partition) (*Runner, error) {
 // Trouble is a partition of which a promise failed (Err is a *Failure), or whose promises could not
 // be asked.
 type Trouble struct {
-	Partition *slap.Partition
+	Partition *proto.Partition
 	Err       error
 }
 
@@ -66,7 +66,7 @@ func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trou
 		return nil, err
 	}
 	for _, id := range only {
-		if !slices.ContainsFunc(c.Partitions, func(p slap.Partition) bool { return p.ID == id }) {
+		if !slices.ContainsFunc(c.Partitions, func(p proto.Partition) bool { return p.ID == id }) {
 			return nil, &compute.Error{
 				Op: "promise.Check", ID: compute.ID(id), Kind: compute.ErrNotFound,
 				Err: errors.New("this computer has no such partition"),
@@ -75,7 +75,7 @@ func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trou
 	}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
-		if p.Release == "" || p.State != slap.Started || len(only) > 0 && !slices.Contains(only, p.ID) {
+		if p.Release == "" || p.State != proto.Started || len(only) > 0 && !slices.Contains(only, p.ID) {
 			continue
 		}
 		if n.Log != nil {

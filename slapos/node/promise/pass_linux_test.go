@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // told is what a master says.
-type told slap.Computer
+type told proto.Computer
 
-func (c *told) Computer(context.Context, string) (*slap.Computer, error) {
-	return (*slap.Computer)(c), nil
+func (c *told) Computer(context.Context, string) (*proto.Computer, error) {
+	return (*proto.Computer)(c), nil
 }
 
 // TestCheck asks the promises of what is wanted started, and lets no partition stop another.
@@ -29,16 +29,16 @@ func TestCheck(t *testing.T) {
 		Computer: "C", MasterURL: "http://m/", InstanceRoot: root, Certificates: "/c",
 		Release: func(url string) string { return filepath.Join(root, url) },
 	}
-	busy := func(id, state string) slap.Partition {
-		return slap.Partition{Computer: "C", ID: id, State: state, Release: "soft"}
+	busy := func(id, state string) proto.Partition {
+		return proto.Partition{Computer: "C", ID: id, State: state, Release: "soft"}
 	}
-	lying := busy("p0", slap.Started)
+	lying := busy("p0", proto.Started)
 	lying.Computer = "other"
 	m := &told{
 		ID: "C",
-		Partitions: []slap.Partition{
-			busy("../p0", slap.Started), busy("none", slap.Started), busy("stopped", slap.Stopped),
-			{Computer: "C", ID: "free", State: slap.Destroyed}, busy("p0", slap.Started),
+		Partitions: []proto.Partition{
+			busy("../p0", proto.Started), busy("none", proto.Started), busy("stopped", proto.Stopped),
+			{Computer: "C", ID: "free", State: proto.Destroyed}, busy("p0", proto.Started),
 		},
 	}
 	found, err := n.Check(t.Context(), m, nil)

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/node/usage"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // The files of a partition that say when it may be destroyed.
@@ -33,7 +33,7 @@ const (
 
 // destroy stops a partition that is wanted destroyed, and destroys it when nothing keeps it: kept
 // says that what it used could not be told. all are the partitions' names.
-func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, kept bool) error {
+func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, kept bool) error {
 	free, ok := p.take(one.ID)
 	if !ok {
 		p.log("%s is not destroyed yet: it is being processed.", one.ID)
@@ -43,7 +43,7 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 	if err := p.Supervisor.Remove(ctx, one.ID); err != nil {
 		return err
 	}
-	if _, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, slap.Stopped); err != nil {
+	if _, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, proto.Stopped); err != nil {
 		return err
 	}
 	d, err := p.open(one.ID)
@@ -99,7 +99,7 @@ func (p *Pass) destroy(ctx context.Context, one *slap.Partition, all []string, k
 	if err := os.Remove(filepath.Join(p.InstanceRoot, Memory, one.ID+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	answer, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, slap.Destroyed)
+	answer, err := p.Master.ReportInstance(ctx, p.Computer, one.ID, proto.Destroyed)
 	if err == nil && answer != "" && answer != "OK" {
 		p.log("%s: the master says: %s", one.ID, answer)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // TestDiskFull tells what there is and destroys what is to go where a partition has filled the
@@ -35,12 +35,12 @@ func TestDiskFull(t *testing.T) {
 		l.Runs(id, "srv", "exec sleep 1000")
 	}
 	for _, title := range []string{"full", "told", "writes"} {
-		l.ask(title, "", slap.Started)
+		l.ask(title, "", proto.Started)
 	}
 	l.Put("p0", "var/xml_report/x", consumption("cpu", "1"), 0o640)
 	l.Put("p1", "var/xml_report/x", consumption("cpu", "2"), 0o640)
 	l.Put("p2", "etc/report/a", "#!/bin/sh\necho '"+consumption("cpu", "3")+"' >\"$1\" || { rm \"$1\"; exit 1; }\n", 0o750)
-	l.ask("full", "", slap.Destroyed)
+	l.ask("full", "", proto.Destroyed)
 	f, err := os.Create(l.At("p0", "fill"))
 	do(t, err)
 	for err == nil {

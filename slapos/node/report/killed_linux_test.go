@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // left is a program of etc/report that a pass left when it was killed; the channel is closed when
@@ -39,10 +39,10 @@ func (l *lab) left(id string) <-chan struct{} {
 // before all is taken away.
 func TestKilledScripts(t *testing.T) {
 	l := newLab(t, 2)
-	l.ask("one", "", slap.Started)
-	l.ask("two", "", slap.Started)
+	l.ask("one", "", proto.Started)
+	l.ask("two", "", proto.Started)
 	l.Put("p0", "etc/report/a", "#!/bin/sh\n", 0o750)
-	l.ask("two", "", slap.Destroyed)
+	l.ask("two", "", proto.Destroyed)
 	one, two := l.left("p0"), l.left("p1")
 	l.run(0)
 	<-one
@@ -58,7 +58,7 @@ type deaf struct {
 	tries int
 }
 
-func (m *deaf) ReportUsage(ctx context.Context, computer string, journal []slap.Transaction) error {
+func (m *deaf) ReportUsage(ctx context.Context, computer string, journal []proto.Transaction) error {
 	m.tries++
 	if m.heard {
 		if err := m.Master.ReportUsage(ctx, computer, journal); err != nil {
@@ -72,12 +72,12 @@ func (m *deaf) ReportUsage(ctx context.Context, computer string, journal []slap.
 // it is told in the same words until there is an answer, and what else was used beside it.
 func TestLostAnswer(t *testing.T) {
 	l := newLab(t, 2)
-	l.ask("one", "", slap.Started)
-	l.ask("two", "", slap.Started)
+	l.ask("one", "", proto.Started)
+	l.ask("two", "", proto.Started)
 	l.Put("p0", "var/xml_report/first", consumption("cpu", "7"), 0o640)
 	l.Ours("var/xml_report/p0/more", consumption("disk", "3"))
 	whole := l.pass.Master
-	m := &deaf{Master: whole, heard: true, err: &slap.Error{Op: "useComputer", Kind: slap.ErrUnreachable}}
+	m := &deaf{Master: whole, heard: true, err: &proto.Error{Op: "useComputer", Kind: proto.ErrUnreachable}}
 	l.pass.Master = m
 	l.run(1)
 	l.There("p0/var/xml_report/first", "var/hostler/usage/0.json")
@@ -106,12 +106,12 @@ func TestLostAnswer(t *testing.T) {
 // that is none.
 func TestRefusedUsage(t *testing.T) {
 	l := newLab(t, 1)
-	l.ask("one", "", slap.Started)
+	l.ask("one", "", proto.Started)
 	l.Put("p0", "var/xml_report/first", consumption("cpu", "7"), 0o640)
 	l.Ours("var/hostler/usage/0.json", "{")
 	l.Ours("var/hostler/usage/1.json", `{"journal": [{"Title": "x"}], "of": [{"partition": "../x", "here": true}]}`)
 	whole := l.pass.Master
-	l.pass.Master = &deaf{Master: whole, err: &slap.Error{Op: "useComputer", Kind: slap.ErrRefused, Status: 400}}
+	l.pass.Master = &deaf{Master: whole, err: &proto.Error{Op: "useComputer", Kind: proto.ErrRefused, Status: 400}}
 	l.run(1)
 	l.There("p0/var/xml_report/first")
 	if left, err := os.ReadDir(l.At("var/hostler/usage")); err != nil || len(left) > 0 {

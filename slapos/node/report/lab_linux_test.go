@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/report"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func do(t testing.TB, err error) {
@@ -36,7 +36,7 @@ func newLab(t *testing.T, partitions int) *lab {
 // ask asks for an instance, by a user or, of is not "", by the one in that partition.
 func (l *lab) ask(title, of, state string) {
 	l.Helper()
-	q := &slap.Request{Title: title, Release: "demo", State: state}
+	q := &proto.Request{Title: title, Release: "demo", State: state}
 	if of != "" {
 		q.Computer, q.Partition = nodetest.Computer, of
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/usage"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // letters is a directory below the instances': what is being told, a file for each journal. It is
@@ -27,8 +27,8 @@ const (
 
 // letter is a journal and what it is of.
 type letter struct {
-	Journal []slap.Transaction `json:"journal"`
-	Of      []said             `json:"of"`
+	Journal []proto.Transaction `json:"journal"`
+	Of      []said              `json:"of"`
 }
 
 // said is what a partition has said: files of its own directory, or what others have left of it
@@ -66,7 +66,7 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 // letter any more: the next pass makes another.
 func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter) error {
 	err := p.Master.ReportUsage(ctx, p.Computer, l.Journal)
-	if e, ok := errors.AsType[*slap.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
+	if e, ok := errors.AsType[*proto.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
 		return err
 	}
 	if err == nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master is what the pass asks and tells; *slap.Client is one.
+// A Master is what the pass asks and tells; *proto.Client is one.
 type Master interface {
-	Computer(ctx context.Context, id string) (*slap.Computer, error)
-	ReportUsage(ctx context.Context, computer string, report []slap.Transaction) error
+	Computer(ctx context.Context, id string) (*proto.Computer, error)
+	ReportUsage(ctx context.Context, computer string, report []proto.Transaction) error
 	ReportInstance(ctx context.Context, computer, partition, state string) (string, error)
 	ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error
 }
@@ -44,7 +44,7 @@ type Pass struct {
 	// nil: there is no other
 	Take func(id string) (free func(), ok bool)
 	// is called of each that is wanted destroyed, when it was stopped; nil: nobody is
-	Hook func(ctx context.Context, p *slap.Partition, dir string) error
+	Hook func(ctx context.Context, p *proto.Partition, dir string) error
 	Log  func(line string) // nil: nobody is told
 	Now  func() time.Time  // nil: time.Now
 }
@@ -76,10 +76,10 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 	}
 	defer root.Close()
 	bad := map[string]bool{}
-	var busy []*slap.Partition
+	var busy []*proto.Partition
 	for i := range c.Partitions {
 		one := &c.Partitions[i]
-		if one.Release == "" || !whole && one.State != slap.Destroyed {
+		if one.Release == "" || !whole && one.State != proto.Destroyed {
 			continue
 		}
 		if err := p.ours(one); err != nil {
@@ -102,7 +102,7 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 		all[i] = c.Partitions[i].ID
 	}
 	for _, one := range busy {
-		if one.State != slap.Destroyed {
+		if one.State != proto.Destroyed {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -118,7 +118,7 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 
 // ours says what is wrong with a partition as the master tells of it: its name is a directory's,
 // and its computer is this.
-func (p *Pass) ours(one *slap.Partition) error {
+func (p *Pass) ours(one *proto.Partition) error {
 	if !home.IsPartition(one.ID) {
 		return fmt.Errorf("the master tells of a partition %.80q, which is no name of one: it is left out", one.ID)
 	}

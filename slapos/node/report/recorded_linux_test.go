@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -16,8 +16,8 @@ import (
 // what a partition left empty: there it says None.
 func TestRecorded(t *testing.T) {
 	l := newLab(t, 2)
-	l.ask("one", "", slap.Started)
-	l.ask("two", "", slap.Started)
+	l.ask("one", "", proto.Started)
+	l.ask("two", "", proto.Started)
 	for _, id := range []string{"p0", "p1"} {
 		l.Put(id, "var/xml_report/x", consumption("cpu", "42.42"), 0o640)
 	}
@@ -25,7 +25,7 @@ func TestRecorded(t *testing.T) {
 	l.run(0)
 	said, err := l.Master.Usage(l.Context(), master.Anybody, "C", 1)
 	do(t, err)
-	ours, err := slap.ParseUsage(said[0].Report)
+	ours, err := proto.ParseUsage(said[0].Report)
 	do(t, err)
 	for _, e := range slaptest.Exchanges(t, "node") {
 		if !strings.HasPrefix(e.Step, "g18") || !strings.HasSuffix(e.Path, "/useComputer") {
@@ -34,7 +34,7 @@ func TestRecorded(t *testing.T) {
 		text := strings.NewReplacer(
 			"<VAT>None</VAT>", "<VAT/>", "<category>None</category>", "<category/>", "COMP-LAB", "C", "slappart", "p",
 		).Replace(e.Form().Get("use_string"))
-		theirs, err := slap.ParseUsage(text)
+		theirs, err := proto.ParseUsage(text)
 		do(t, err)
 		if d := cmp.Diff(theirs, ours); d != "" {
 			t.Error(d)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func consumption(resource, quantity string) string {
@@ -25,15 +25,15 @@ func consumption(resource, quantity string) string {
 // what they and others have left.
 func TestTold(t *testing.T) {
 	l := newLab(t, 3)
-	l.ask("one", "", slap.Started)
-	l.ask("two", "", slap.Started)
+	l.ask("one", "", proto.Started)
+	l.ask("two", "", proto.Started)
 	script := "#!/bin/sh\nset -e\ntest \"$(pwd)\" = " + l.At("p0/etc/report") + "\ntest -z \"$LANG$LC_ALL\"\necho '" + consumption("cpu", "42.5") + "' >\"$1\"\nid -u >../../as\n"
 	l.Put("p0", "etc/report/a", script, 0o750)
 	l.Put("p0", "etc/report/b", script, 0o750)
 	l.Put("p1", "var/xml_report/left", consumption("memory", "7"), 0o640)
 	l.Ours("var/xml_report/p1/theirs.xml", consumption("disk", "9"))
-	journal, err := slap.FormatUsage([]slap.Transaction{{
-		Title: "all of it", Movements: []slap.Movement{{Resource: "load", Reference: "C", Quantity: "1"}},
+	journal, err := proto.FormatUsage([]proto.Transaction{{
+		Title: "all of it", Movements: []proto.Movement{{Resource: "load", Reference: "C", Quantity: "1"}},
 	}})
 	do(t, err)
 	l.Ours("var/xml_report/C/day.xml", journal)
@@ -68,7 +68,7 @@ func TestTold(t *testing.T) {
 func TestHostile(t *testing.T) {
 	l := newLab(t, 3)
 	for _, title := range []string{"bad", "worse", "good"} {
-		l.ask(title, "", slap.Started)
+		l.ask(title, "", proto.Started)
 	}
 	l.Ours("secret", consumption("secret", "1"))
 	l.Put("p0", "var/xml_report/wrong", "<consumption><movement/></consumption>", 0o640)
@@ -110,9 +110,9 @@ func TestHostile(t *testing.T) {
 // tells it.
 func TestUntold(t *testing.T) {
 	l := newLab(t, 1)
-	l.ask("one", "", slap.Started)
+	l.ask("one", "", proto.Started)
 	l.Put("p0", "var/xml_report/left", consumption("cpu", "7"), 0o640)
-	l.ask("one", "", slap.Destroyed)
+	l.ask("one", "", proto.Destroyed)
 	l.Refuse(func(path string) bool { return path == "useComputer" })
 	l.run(1)
 	l.There("p0/var/xml_report/left")
@@ -135,7 +135,7 @@ func TestUntold(t *testing.T) {
 func TestDestroyed(t *testing.T) {
 	l := newLab(t, 11)
 	for i := range 11 {
-		l.ask("n"+strconv.Itoa(i), "", slap.Started)
+		l.ask("n"+strconv.Itoa(i), "", proto.Started)
 	}
 	l.pass.Certificates, l.pass.Storage = l.At("pki"), l.At("storage")
 	for _, name := range []string{
@@ -164,9 +164,9 @@ func TestDestroyed(t *testing.T) {
 		do(t, err)
 		do(t, l.Supervisor.Start(t.Context(), group))
 	}
-	l.ask("n1", "", slap.Destroyed)
+	l.ask("n1", "", proto.Destroyed)
 	hooked := ""
-	l.pass.Hook = func(_ context.Context, p *slap.Partition, dir string) error { hooked += p.ID + " " + dir; return nil }
+	l.pass.Hook = func(_ context.Context, p *proto.Partition, dir string) error { hooked += p.ID + " " + dir; return nil }
 	// It waits for a program, and would for no other partition's.
 	l.Put("p1", ".slapos-report-wait-service-list", "p10:x\nother:x\np1-prerm:x\n", 0o640)
 	l.run(0)
@@ -201,9 +201,9 @@ func TestDestroyed(t *testing.T) {
 func TestForgotten(t *testing.T) {
 	l := newLab(t, 2)
 	for _, title := range []string{"a", "b"} {
-		l.ask(title, "", slap.Started)
+		l.ask(title, "", proto.Started)
 	}
-	l.ask("a", "", slap.Destroyed)
+	l.ask("a", "", proto.Destroyed)
 	l.Ours(report.Memory+"/p0.json", "{}")
 	l.Ours(report.Memory+"/p1.json", "{}")
 	l.run(0)
@@ -214,8 +214,8 @@ func TestForgotten(t *testing.T) {
 // TestRetention keeps an instance as long as it was said, and also where it was said badly.
 func TestRetention(t *testing.T) {
 	l := newLab(t, 1)
-	l.ask("one", "", slap.Started)
-	l.ask("one", "", slap.Destroyed)
+	l.ask("one", "", proto.Started)
+	l.ask("one", "", proto.Destroyed)
 	l.Put("p0", "file", "x", 0o640)
 	l.Put("p0", ".slapos-retention-lock-delay", "soon", 0o640)
 	l.run(1)
@@ -243,8 +243,8 @@ func TestRetention(t *testing.T) {
 func TestUndestroyed(t *testing.T) {
 	l := newLab(t, 3)
 	for _, title := range []string{"a", "b", "c"} {
-		l.ask(title, "", slap.Started)
-		l.ask(title, "", slap.Destroyed)
+		l.ask(title, "", proto.Started)
+		l.ask(title, "", proto.Destroyed)
 	}
 	l.Put("p0", "sbin/destroy", "#!/bin/sh\necho not yet; exit 1\n", 0o750)
 	do(t, os.Remove(l.At("p1"))) // as where the disk is not mounted
@@ -263,15 +263,15 @@ func TestUndestroyed(t *testing.T) {
 // pass tells, and between two passes nothing of others.
 func TestMoreThanOnce(t *testing.T) {
 	l := newLab(t, 2)
-	l.ask("much", "", slap.Started)
-	l.ask("other", "", slap.Started)
+	l.ask("much", "", proto.Started)
+	l.ask("other", "", proto.Started)
 	const files = 3
 	for i := range files {
 		l.Put("p0", "var/xml_report/"+strconv.Itoa(i), consumption(strings.Repeat("x", 80<<10), strconv.Itoa(i)), 0o640)
 	}
 	l.Put("p1", "var/xml_report/left", consumption("cpu", "7"), 0o640)
 	l.Put("p1", "etc/report/a", "#!/bin/sh\n>../../ran\n", 0o750)
-	l.ask("much", "", slap.Destroyed)
+	l.ask("much", "", proto.Destroyed)
 	run := func() {
 		if out, err := l.pass.Destroy(t.Context()); err != nil || out.Failed > 0 {
 			t.Error(out, err)
@@ -294,10 +294,10 @@ type lying struct {
 	also []string
 }
 
-func (m *lying) Computer(ctx context.Context, id string) (*slap.Computer, error) {
+func (m *lying) Computer(ctx context.Context, id string) (*proto.Computer, error) {
 	c, err := m.Master.Computer(ctx, id)
 	for _, name := range m.also {
-		c.Partitions = append(c.Partitions, slap.Partition{ID: name, Computer: id, Release: "r", State: slap.Destroyed})
+		c.Partitions = append(c.Partitions, proto.Partition{ID: name, Computer: id, Release: "r", State: proto.Destroyed})
 	}
 	return c, err
 }
@@ -326,9 +326,9 @@ func TestNoPartitions(t *testing.T) {
 // TestTaken leaves a partition alone with which another does something, and what it used too.
 func TestTaken(t *testing.T) {
 	l := newLab(t, 1)
-	l.ask("one", "", slap.Started)
+	l.ask("one", "", proto.Started)
 	l.Put("p0", "var/xml_report/left", consumption("cpu", "7"), 0o640)
-	l.ask("one", "", slap.Destroyed)
+	l.ask("one", "", proto.Destroyed)
 	var asked []string
 	l.pass.Take = func(id string) (func(), bool) { asked = append(asked, id); return nil, false }
 	l.run(0)

@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/usage"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // maxJournal is how large a journal may become before another is begun, as bytes of a form. What
@@ -19,7 +19,7 @@ type share struct {
 	id    string
 	dir   *home.Dir
 	found []*usage.Found
-	all   []slap.Movement
+	all   []proto.Movement
 	size  int
 	more  bool // than that
 }
@@ -28,7 +28,7 @@ func (s *share) close() { _ = s.dir.Close() }
 
 // tell has the programs of etc/report run, and tells the master what was used. kept are the
 // partitions of which something could not be told.
-func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*slap.Partition, bad map[string]bool) (kept map[string]bool) {
+func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition, bad map[string]bool) (kept map[string]bool) {
 	kept = map[string]bool{}
 	for _, id := range p.again(ctx, root) {
 		kept[id], bad[id] = true, true
@@ -86,7 +86,7 @@ func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
 
 // gather runs a partition's programs, and reads what they and others have left. A share is returned
 // beside an error too, if there is something to tell.
-func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) (*share, error) {
+func (p *Pass) gather(ctx context.Context, root *home.Dir, one *proto.Partition) (*share, error) {
 	free, ok := p.take(one.ID)
 	if !ok {
 		return nil, errBusy
@@ -124,7 +124,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *slap.Partition) 
 
 // send tells what was used as one journal, and takes away the files that say it.
 func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
-	var all []slap.Movement
+	var all []proto.Movement
 	l := &letter{}
 	for _, s := range of {
 		all = append(all, s.all...)

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // What a master takes: 10,000 partitions, programs and promises together, and 4 MiB.
@@ -24,7 +24,7 @@ const (
 
 // Report is what runs in partitions now; nil: in those of which there is something here. What
 // cannot be seen of one is left out.
-func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeReport, error) {
+func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeReport, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 			return nil, err
 		}
 	}
-	n := &slap.NodeReport{Computer: t.Computer, Partitions: make([]slap.ReportPartition, len(partitions))}
-	at := map[string]*slap.ReportPartition{}
+	n := &proto.NodeReport{Computer: t.Computer, Partitions: make([]proto.ReportPartition, len(partitions))}
+	at := map[string]*proto.ReportPartition{}
 	for i, id := range partitions {
 		n.Partitions[i].ID = id
 		at[id] = &n.Partitions[i]
@@ -53,7 +53,7 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*slap.NodeRep
 		if p == nil || len(p.Processes) >= each {
 			continue
 		}
-		of := slap.ReportProcess{Name: name, State: string(s.State)}
+		of := proto.ReportProcess{Name: name, State: string(s.State)}
 		if s.PID != 0 {
 			u := uses[s.PID]
 			of.PID, of.Started, of.CPU, of.Memory = s.PID, s.Since.UTC(), u.CPU, u.Memory
@@ -99,7 +99,7 @@ func Partitions(root string) (all []string, err error) {
 
 // belongs is whose a program is, the partition's and its name there: groups that hooks have made
 // are called PARTITION-SUFFIX.
-func belongs(s *supervise.Status, at map[string]*slap.ReportPartition) (id, name string) {
+func belongs(s *supervise.Status, at map[string]*proto.ReportPartition) (id, name string) {
 	for id = s.Group; at[id] == nil; {
 		i := strings.LastIndexByte(id, '-')
 		if i < 0 {
@@ -114,7 +114,7 @@ func belongs(s *supervise.Status, at map[string]*slap.ReportPartition) (id, name
 }
 
 // promised is what the promises of a partition said last.
-func promised(dir string, most int) (all []slap.ReportPromise) {
+func promised(dir string, most int) (all []proto.ReportPromise) {
 	d, err := home.Open(dir)
 	if err != nil {
 		return nil
@@ -125,13 +125,13 @@ func promised(dir string, most int) (all []slap.ReportPromise) {
 		return nil
 	}
 	for _, r := range results[:min(most, len(results))] {
-		all = append(all, slap.ReportPromise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
+		all = append(all, proto.ReportPromise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
 	}
 	return all
 }
 
 // hours adds to a report what the promises in it said in the last day.
-func (t *Teller) hours(n *slap.NodeReport, now time.Time) {
+func (t *Teller) hours(n *proto.NodeReport, now time.Time) {
 	until, left := promise.HourEnd(now), maxDays
 	for i := range n.Partitions {
 		p := &n.Partitions[i]

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/seen"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func do(t testing.TB, err error) {
@@ -58,7 +58,7 @@ func (l *lab) told(want bool) {
 	}
 }
 
-func (l *lab) report() []slap.ReportPartition {
+func (l *lab) report() []proto.ReportPartition {
 	l.Helper()
 	n, err := l.Master.Computers.NodeReport(l.Context(), master.Anybody, "C")
 	do(l, err)
@@ -99,7 +99,7 @@ func TestTell(t *testing.T) {
 	if s := all[1].Processes[0]; s.Name != "socat:tcp" {
 		t.Errorf("%+v", s)
 	}
-	if s := all[0].Promises[0]; s != (slap.ReportPromise{
+	if s := all[0].Promises[0]; s != (proto.ReportPromise{
 		Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC),
 		Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now),
 	}) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -27,8 +27,8 @@ type Supervisor interface {
 
 // A Teller tells a master what runs.
 type Teller struct {
-	Master interface { // *slap.Client is one
-		ReportNode(ctx context.Context, n *slap.NodeReport) error
+	Master interface { // *proto.Client is one
+		ReportNode(ctx context.Context, n *proto.NodeReport) error
 	}
 	Supervisor Supervisor
 	Computer   string // its ID
@@ -66,7 +66,7 @@ func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err 
 	}
 	t.hours(n, now)
 	err = t.Master.ReportNode(ctx, n)
-	if told = err == nil; errors.Is(err, slap.ErrNotFound) {
+	if told = err == nil; errors.Is(err, proto.ErrNotFound) {
 		is, err = said{Computer: t.Computer, Refused: now.UTC()}, nil
 	}
 	if err != nil {
@@ -83,7 +83,7 @@ func recent(at, now time.Time, while time.Duration) bool {
 
 // sum is another one when something has changed that should be told at once: not how much is used,
 // nor when a promise was kept last.
-func sum(n *slap.NodeReport) string {
+func sum(n *proto.NodeReport) string {
 	h := sha256.New()
 	for _, p := range n.Partitions {
 		fmt.Fprintf(h, "%q\n", p.ID)

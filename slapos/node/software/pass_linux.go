@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A Master is told what becomes of releases.
@@ -17,7 +17,7 @@ type Master interface {
 	ReportReleaseError(ctx context.Context, release, computer, log string) error
 }
 
-var _ Master = (*slap.Client)(nil)
+var _ Master = (*proto.Client)(nil)
 
 // PassOptions say what a pass does. The zero value does what is due.
 type PassOptions struct {
@@ -26,7 +26,7 @@ type PassOptions struct {
 
 	// Before and After are asked of each release, whatever is done with it; an error of Before
 	// fails it. nil: nobody is.
-	Before, After func(context.Context, slap.Release) error
+	Before, After func(context.Context, proto.Release) error
 }
 
 // A Failed is a release that a pass could not bring to what is wanted.
@@ -38,11 +38,11 @@ type Failed struct {
 // Pass brings the releases of a computer to what is wanted, in the master's order, and tells the
 // master. The failure of one is among those that failed, and stops no other; the error is of what
 // concerns them all, or that ctx has ended.
-func (b *Builder) Pass(ctx context.Context, m Master, c *slap.Computer, o PassOptions) (failed []Failed, err error) {
+func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassOptions) (failed []Failed, err error) {
 	b.say("Processing software releases...")
 	var wanted []string
 	for _, r := range c.Releases {
-		if r.State != slap.Destroyed {
+		if r.State != proto.Destroyed {
 			wanted = append(wanted, r.URL)
 		}
 		if err := b.process(ctx, m, c.ID, r, o); ctx.Err() != nil {
@@ -72,7 +72,7 @@ func told(err error) string {
 }
 
 // process brings one release to what is wanted.
-func (b *Builder) process(ctx context.Context, m Master, computer string, r slap.Release, o PassOptions) (err error) {
+func (b *Builder) process(ctx context.Context, m Master, computer string, r proto.Release, o PassOptions) (err error) {
 	if o.After != nil {
 		defer func() { err = errors.Join(err, o.After(ctx, r)) }()
 	}
@@ -85,28 +85,28 @@ func (b *Builder) process(ctx context.Context, m Master, computer string, r slap
 		return nil
 	}
 	switch r.State {
-	case slap.Available, "":
+	case proto.Available, "":
 		if b.Done(r.URL) && !b.Force {
 			return nil
 		}
 		b.say("Installing software release %s...", r.URL)
-		if err := m.ReportRelease(ctx, r.URL, computer, slap.ReportedBuilding); err != nil && !errors.Is(err, slap.ErrNotFound) {
+		if err := m.ReportRelease(ctx, r.URL, computer, proto.ReportedBuilding); err != nil && !errors.Is(err, proto.ErrNotFound) {
 			return err
 		}
 		if err := b.Install(ctx, r.URL); err != nil {
 			return err
 		}
 		// before it is marked, so that it is told again
-		if err := m.ReportRelease(ctx, r.URL, computer, slap.Available); err != nil {
+		if err := m.ReportRelease(ctx, r.URL, computer, proto.Available); err != nil {
 			return err
 		}
 		return b.complete(r.URL)
-	case slap.Destroyed:
+	case proto.Destroyed:
 		b.say("Destroying %s...", r.URL)
 		if err := b.Remove(ctx, r.URL); err != nil {
 			return err
 		}
-		return m.ReportRelease(ctx, r.URL, computer, slap.Destroyed)
+		return m.ReportRelease(ctx, r.URL, computer, proto.Destroyed)
 	}
 	return fmt.Errorf("the master wants the release to be %q, which no release can be", r.State)
 }

@@ -26,7 +26,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/software"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const builds = 4771 // the software user, where we are root
@@ -145,7 +145,7 @@ func script(t testing.TB, path, text string) string {
 type computer struct {
 	*nodetest.Master
 	t      testing.TB
-	client *slap.Client
+	client *proto.Client
 	mu     sync.Mutex
 	heard  []string // of releases: what was called
 	errors []string
@@ -170,7 +170,7 @@ func newComputer(t testing.TB) *computer {
 		}
 		return false
 	})
-	do(t, c.Computers.Format(t.Context(), master.Anybody, &slap.Configuration{Computer: "COMP-1"}))
+	do(t, c.Computers.Format(t.Context(), master.Anybody, &proto.Configuration{Computer: "COMP-1"}))
 	return c
 }
 
@@ -210,7 +210,7 @@ func TestLife(t *testing.T) {
 	if out, err := git.CombinedOutput(); err != nil {
 		t.Fatal(err, string(out))
 	}
-	c.supply(url, slap.Available)
+	c.supply(url, proto.Available)
 
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) != 1 || heard != "buildingSoftwareRelease softwareReleaseError" || s.Done(url) {
@@ -249,7 +249,7 @@ func TestLife(t *testing.T) {
 	if failed, heard = c.pass(s, software.PassOptions{}); len(failed) > 0 || heard != "" {
 		t.Errorf("again: %v, %q", failed, heard)
 	}
-	c.supply(url, slap.Destroyed)
+	c.supply(url, proto.Destroyed)
 	if failed, heard = c.pass(s, software.PassOptions{}); len(failed) > 0 || heard != "destroyedSoftwareRelease" || len(s.names()) > 0 {
 		t.Errorf("in the end: %v, %q, %q", failed, heard, s.names())
 	}
@@ -324,7 +324,7 @@ func TestLight(t *testing.T) {
 	pack(t, dir+"/d.tar.zst", fill)
 	urls = append(urls, srv.URL+"/b.tar.gz", srv.URL+"/d.tar.zst")
 	for _, url := range urls {
-		c.supply(url, slap.Available)
+		c.supply(url, proto.Available)
 	}
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) > 0 || strings.Count(heard, "availableSoftwareRelease") != len(urls) {
@@ -370,7 +370,7 @@ func TestLight(t *testing.T) {
 	do(t, os.MkdirAll(s.Root+"/not-a-release", 0o755))
 	do(t, os.MkdirAll(s.Root+"/0123456789abcdef0123456789abcdef", 0o755))
 	s.Force = false
-	c.supply(urls[0], slap.Destroyed)
+	c.supply(urls[0], proto.Destroyed)
 	removed, err := s.Collect(t.Context(), urls[:4])
 	if err != nil || len(removed) != 2 {
 		t.Errorf("collected %q, %v", removed, err)
@@ -385,8 +385,8 @@ func TestLight(t *testing.T) {
 func TestTold(t *testing.T) {
 	s, c, dir := newSite(t), newComputer(t), place(t)
 	url := pack(t, dir+"/a.tar", func(add func(*tar.Header, string)) { add(item("instance", 0o755, program)) })
-	c.supply(dir+"/nothing.tar", slap.Available)
-	c.supply(url, slap.Available)
+	c.supply(dir+"/nothing.tar", proto.Available)
+	c.supply(url, proto.Available)
 	c.down = "availableSoftwareRelease"
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) != 2 || s.Done(url) || !strings.Contains(c.errors[0], "nothing.tar: no such file") {
@@ -397,8 +397,8 @@ func TestTold(t *testing.T) {
 		t.Errorf("%v, %q", failed, heard)
 	}
 	var hooks []string
-	hook := func(name string, err error) func(context.Context, slap.Release) error {
-		return func(_ context.Context, r slap.Release) error {
+	hook := func(name string, err error) func(context.Context, proto.Release) error {
+		return func(_ context.Context, r proto.Release) error {
 			hooks = append(hooks, name+" "+filepath.Base(r.URL))
 			return err
 		}

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/slapos/node/standalone"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // A test of a software release: it is built, an instance of it is requested, and its connection
@@ -38,7 +38,7 @@ func Example() {
 	} else if err != nil {
 		log.Fatal(err)
 	}
-	web := &slap.Request{Title: "web", Release: release, Parameters: slap.Dictionary{"port": "8080"}}
+	web := &proto.Request{Title: "web", Release: release, Parameters: proto.Dictionary{"port": "8080"}}
 	if _, err := s.Request(ctx, web); err != nil {
 		log.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // StartOptions say how a SlapOS runs in its directory.
@@ -36,7 +36,7 @@ const (
 // Its calls may be made by several at once, but for Format and Stop.
 type Standalone struct {
 	*Layout
-	Client *slap.Client // of the master
+	Client *proto.Client // of the master
 
 	o     StartOptions
 	sv    *supervise.Client
@@ -87,14 +87,14 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 		return nil, err
 	}
 	s.sv = supervise.NewClient(s.At(Instances + "/sv.sock"))
-	if s.Client, err = slap.NewClient(slap.Options{URL: s.Master}); err != nil {
+	if s.Client, err = proto.NewClient(proto.Options{URL: s.Master}); err != nil {
 		return nil, err
 	}
 	master := s.start("slapos-proxy", s.words("slapos", "proxy", "start"))
 	s.parts = append(s.parts, master)
 	if err := s.until(ctx, master, func(ctx context.Context) bool {
 		_, err := s.Client.Computer(ctx, s.o.Computer)
-		return err == nil || !errors.Is(err, slap.ErrUnreachable)
+		return err == nil || !errors.Is(err, proto.ErrUnreachable)
 	}); err != nil {
 		return nil, err
 	}
@@ -193,18 +193,18 @@ func (s *Standalone) format(ctx context.Context) error {
 
 // Supply has a release be built here by the next pass over software.
 func (s *Standalone) Supply(ctx context.Context, release string) error {
-	return s.Client.Supply(ctx, release, s.o.Computer, slap.Available)
+	return s.Client.Supply(ctx, release, s.o.Computer, proto.Available)
 }
 
 // Unsupply has a release be removed by the next pass over software.
 func (s *Standalone) Unsupply(ctx context.Context, release string) error {
-	return s.Client.Supply(ctx, release, s.o.Computer, slap.Destroyed)
+	return s.Client.Supply(ctx, release, s.o.Computer, proto.Destroyed)
 }
 
 // Request asks for an instance, or that one be otherwise, and says how it is: its connection
 // parameters are there once a pass over instances has had it. A place that is not there yet is
-// [slap.ErrNotFound].
-func (s *Standalone) Request(ctx context.Context, q *slap.Request) (*slap.Instance, error) {
+// [proto.ErrNotFound].
+func (s *Standalone) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	return s.Client.Request(ctx, q)
 }
 

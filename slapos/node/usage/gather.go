@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/slap"
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 const (
@@ -27,9 +27,9 @@ const (
 
 // Found is what was read of one directory.
 type Found struct {
-	Movements []slap.Movement
-	Journals  [][]slap.Transaction // of whole computers: what each file says
-	Size      int                  // bytes of the form in which a master is told all that
+	Movements []proto.Movement
+	Journals  [][]proto.Transaction // of whole computers: what each file says
+	Size      int                   // bytes of the form in which a master is told all that
 	// there are more files, which were not looked at: they are for the next time
 	More bool
 	// files that are no reports, each with its name: they stay where they are
@@ -89,19 +89,19 @@ func gather(d *home.Dir, in string, whole bool) (*Found, error) {
 }
 
 func (f *Found) take(document string, whole bool) error {
-	var journal []slap.Transaction
-	var movements []slap.Movement
+	var journal []proto.Transaction
+	var movements []proto.Movement
 	var err error
 	if whole {
-		journal, err = slap.ParseUsage(document)
+		journal, err = proto.ParseUsage(document)
 	} else {
-		movements, err = slap.ParseConsumption(document)
-		journal = []slap.Transaction{{Movements: movements}}
+		movements, err = proto.ParseConsumption(document)
+		journal = []proto.Transaction{{Movements: movements}}
 	}
 	if err != nil {
 		return err
 	}
-	text, err := slap.FormatUsage(journal)
+	text, err := proto.FormatUsage(journal)
 	if err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func sum(data []byte) string {
 }
 
 // Of are movements as a master is told them: each is of its partition, whatever the partition says.
-func Of(partition string, movements []slap.Movement) []slap.Movement {
-	out := make([]slap.Movement, len(movements))
+func Of(partition string, movements []proto.Movement) []proto.Movement {
+	out := make([]proto.Movement, len(movements))
 	for i, m := range movements {
 		m.Reference = partition
 		out[i] = m
@@ -149,8 +149,8 @@ func Of(partition string, movements []slap.Movement) []slap.Movement {
 }
 
 // Journal is one transaction of movements on a computer, up to a time.
-func Journal(computer string, at time.Time, movements []slap.Movement) []slap.Transaction {
-	return []slap.Transaction{{
+func Journal(computer string, at time.Time, movements []proto.Movement) []proto.Transaction {
+	return []proto.Transaction{{
 		Title: "Resource consumptions", Stop: at.Format("2006-01-02 at 15:04:05"), Reference: computer,
 		Movements: movements,
 	}}

@@ -1,0 +1,189 @@
+package proto
+
+import "time"
+
+// An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is
+// "" is not among them.
+type Entry struct {
+	Kind     EntryKind
+	Key      string
+	Revision int64  // of the change that made it as it is, or 0: nobody follows what becomes of it
+	Name     string // no two entries have the same
+	Place    string // no two entries have the same
+	Tree     string
+	Host     string
+	Computer string
+	Data     []byte // nil: it is gone
+}
+
+// An EntryKind says what an entry is of.
+type EntryKind string
+
+// The kinds of entries, and what their data are in JSON.
+const (
+	KindComputer EntryKind = "computer" // ComputerRecord
+	KindSupply   EntryKind = "supply"   // SupplyRecord
+	KindInstance EntryKind = "instance" // InstanceRecord
+	KindForward  EntryKind = "forward"  // ForwardRecord
+	KindStatus   EntryKind = "status"   // StatusRecord; nobody follows these
+	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
+	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
+	KindUser     EntryKind = "user"
+	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord, RootRecord
+)
+
+// An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They
+// come in the order of their keys.
+type EntryQuery struct {
+	Kind                              EntryKind
+	Name, Place, Tree, Host, Computer string
+	Before                            string // only those with a key before this one; "": all
+	Last                              bool   // the last first
+	Limit                             int    // so many; 0: all
+}
+
+// A ComputerRecord is a computer, and the slots that it has.
+type ComputerRecord struct {
+	GUID             string            `json:"guid"`
+	Title            string            `json:"title,omitempty"`
+	Address, Netmask string            `json:",omitempty"`
+	Project          string            `json:"project,omitempty"`
+	Network          string            `json:"network,omitempty"`
+	Owner            string            `json:"owner,omitempty"` // the user whose computer it is
+	Created          time.Time         `json:"created"`
+	Partitions       []PartitionRecord `json:"partitions,omitempty"`
+	Revision         int64             `json:"-"`
+}
+
+// A PartitionRecord is a slot of a computer.
+type PartitionRecord struct {
+	ID        string             `json:"id"`
+	Addresses []PartitionAddress `json:"addresses,omitempty"`
+}
+
+// A PartitionAddress is an address of a slot. Only the full master knows gateways and networks.
+type PartitionAddress struct {
+	Interface string `json:"interface"`
+	IP        string `json:"ip"`
+	Netmask   string `json:"netmask,omitempty"`
+	Gateway   string `json:"gateway,omitempty"`
+	Network   string `json:"network,omitempty"`
+}
+
+// A SupplyRecord is a software release that is wanted on a computer, or wanted away.
+type SupplyRecord struct {
+	Computer string    `json:"computer"`
+	URL      string    `json:"url"`
+	State    string    `json:"state"` // Available or Destroyed
+	Created  time.Time `json:"created"`
+	Order    int64     `json:"order"` // they are listed in this
+	Revision int64     `json:"-"`
+}
+
+// An InstanceRecord is an instance: one that has a partition, a shared one, or one for which there
+// was no place yet.
+type InstanceRecord struct {
+	ID    string `json:"id"` // never used again
+	Title string `json:"title"`
+	Root  string `json:"root"` // the ID of its tree's root; of a root its own
+	// the ID of the instance that asked for it; "": a user did
+	Parent  string `json:"parent,omitempty"`
+	Owner   string `json:"owner,omitempty"` // the user who asked for the tree
+	Project string `json:"project,omitempty"`
+	Shared  bool   `json:"shared,omitempty"`
+
+	Release string `json:"release"`
+	Type    string `json:"type"`
+	Asked   string `json:"asked"` // the state that was asked for
+	// the state that is wanted, as its tree is
+	State string `json:"state"`
+	// an <instance> document; see FormatParameters
+	Parameters string            `json:"parameters,omitempty"`
+	Connection string            `json:"connection,omitempty"` // the same; "": none was ever given
+	Filter     map[string]string `json:"filter,omitempty"`
+
+	// where it is; of a shared one where its host is to be
+	Computer  string `json:"computer,omitempty"`
+	Partition string `json:"partition,omitempty"` // "": it has none
+	// when it got its partition, in microseconds; 0: not noted, so not before it was made
+	Placed int64 `json:"placed,omitempty"`
+	// of a shared one, the ID of its host; "": it has none
+	Host   string `json:"host,omitempty"`
+	Reason string `json:"reason,omitempty"` // why it has no place
+	// a shared one that has none because of a limit, towards which it does not count
+	Beyond bool `json:"beyond,omitempty"`
+
+	// when something of it was changed that its node must know, in microseconds; it only grows
+	Stamp    int64     `json:"stamp,omitempty"`
+	Created  time.Time `json:"created"`
+	Revision int64     `json:"-"`
+}
+
+// A ForwardRecord is a request that was passed on to another master.
+type ForwardRecord struct {
+	Title   string    `json:"title"` // as it was passed on
+	Master  string    `json:"master"`
+	Created time.Time `json:"created"`
+}
+
+// A StatusRecord is what a node said last of a computer, a release on one, or an instance.
+type StatusRecord struct {
+	Computer string `json:"computer,omitempty"`
+	State    string `json:"state,omitempty"` // the last that was reported; "": none was
+	Message  string `json:"message,omitempty"`
+	// the message is of an error that came after the state
+	Error bool      `json:"error,omitempty"`
+	Since time.Time `json:"since"` // when state or message became what they are
+	At    time.Time `json:"at"`    // when it was said last, or a little before
+}
+
+// A UsageRecord is a usage report.
+type UsageRecord struct {
+	Computer string    `json:"computer"`
+	At       time.Time `json:"at"`
+	Report   string    `json:"report"` // see ParseUsage
+}
+
+// A CertificateRecord is a certificate that the authority of a master has signed, and that counts:
+// one that is revoked has no record any more.
+type CertificateRecord struct {
+	Serial string `json:"serial"`
+	Of     string `json:"of"`   // what it is of: one of those below
+	Name   string `json:"name"` // of the computer, or the user; the ID of the instance
+	Admin  bool   `json:"admin,omitempty"`
+	// Project is that to which belongs what a user asks for by it, and Groups those in which he was
+	// when it was signed.
+	Project string `json:"project,omitempty"`
+	Groups  string `json:"groups,omitempty"` // a line each
+
+	Until time.Time `json:"until"`
+	// of an instance alone, which is given it again and again
+	Pair Certificate `json:"pair,omitzero"`
+}
+
+// A TokenRecord is a token for which somebody gets a certificate, once. The token itself is not
+// kept.
+type TokenRecord struct {
+	Hash string `json:"hash"` // of the token
+	// of what the certificate will be: CertifiedUser or CertifiedComputer
+	Of string `json:"of"`
+	// who gets it, or whose the computer will be; "": nobody's
+	User  string `json:"user,omitempty"`
+	Admin bool   `json:"admin,omitempty"` // he may do everything
+	// that what he asks for belongs to, or the computer
+	Project  string    `json:"project,omitempty"`
+	Computer string    `json:"computer,omitempty"` // the computer's name; "": the master makes one
+	Until    time.Time `json:"until"`
+}
+
+// A RootRecord is the directory in which releases are that are files.
+type RootRecord struct {
+	Path string `json:"path"`
+}
+
+// What certificates are of.
+const (
+	CertifiedComputer = "computer"
+	CertifiedUser     = "user"
+	CertifiedInstance = "instance"
+)

@@ -1,9 +1,0 @@
-package slap
-
-// The two readers of a document, each alone.
-var (
-	Quick             = quickValue
-	Careful           = careful
-	QuickParameters   = quickParameters
-	CarefulParameters = carefulParameters
-)
