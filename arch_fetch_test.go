@@ -23,7 +23,7 @@ var unguarded = map[string]string{
 	"image/export.go":               "the owner says where an image goes",
 	"auth/signin":                   "a controller gives it the guard's transport",
 	"slapos/parameter":              "a controller gives it the guard's client; a command reads what its user names",
-	"slapos/proto":                  "a client of the master that its own user configures",
+	"slapos/proto/client":           "a client of the master that its own user configures",
 	"slapos/enrol":                  "a client of the master that its own user configures",
 	"slapos/cache":                  "the caches that the operator configures",
 	"observe/trace/otlp":            "the collector that the operator configures",

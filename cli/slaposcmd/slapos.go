@@ -21,6 +21,8 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 )
 
 // The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).
@@ -41,7 +43,7 @@ type Slapos struct {
 	insecure bool
 
 	settings *cfg.Client
-	client   *proto.Client
+	client   *slapclient.Client
 }
 
 // NewSlapos makes SlapOS's commands below hostler slapos.
@@ -109,7 +111,7 @@ func (s *Slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 			return err
 		}
 		n := 1
-		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, proto.ErrNotReady) {
+		if errors.Is(err, compute.ErrInvalid) || errors.Is(err, slapclient.ErrNotReady) {
 			n = 2
 		}
 		s.fail(s.hinted(err))
@@ -135,13 +137,13 @@ func (s *Slapos) hinted(err error) error {
 	}
 	e := &compute.Error{Kind: compute.ErrFailed, Err: err}
 	switch {
-	case errors.Is(err, proto.ErrNotFound):
+	case errors.Is(err, slapclient.ErrNotFound):
 		e.Kind = compute.ErrNotFound
-	case errors.Is(err, proto.ErrDenied):
+	case errors.Is(err, slapclient.ErrDenied):
 		e.Kind, e.Hint = compute.ErrDenied, "cert_file and key_file say to the master who asks"
-	case errors.Is(err, proto.ErrUntrusted):
+	case errors.Is(err, slapclient.ErrUntrusted):
 		e.Kind, e.Hint = compute.ErrDenied, "master_ca_file in [slapos] names who signs the master's certificate; --insecure takes any"
-	case errors.Is(err, proto.ErrUnreachable):
+	case errors.Is(err, slapclient.ErrUnreachable):
 		e.Kind, e.Hint = compute.ErrUnavailable, "is master_url right, and does the master run?"
 	case errors.Is(err, proto.ErrUnwritable):
 		e.Kind = compute.ErrInvalid
@@ -189,7 +191,7 @@ func (s *Slapos) Configuration() (*cfg.Client, error) {
 }
 
 // master is the client of the master that the file names.
-func (s *Slapos) master() (*proto.Client, error) {
+func (s *Slapos) master() (*slapclient.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
@@ -197,7 +199,7 @@ func (s *Slapos) master() (*proto.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.client, err = proto.NewClient(proto.Options{
+	s.client, err = slapclient.New(slapclient.Options{
 		URL: c.Master, RestURL: c.Rest, CertFile: c.CertFile, KeyFile: c.KeyFile, CAFile: c.CAFile, Insecure: s.insecure,
 	})
 	if err != nil {
@@ -321,7 +323,7 @@ func (s *Slapos) found(cmd *cobra.Command, kind, field, beside string) (out cli.
 	defer master.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), slaposPatience)
 	defer cancel()
-	all, err := master.Search(ctx, proto.Query{Kind: kind}, field, beside)
+	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: kind}, field, beside)
 	if err != nil {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // SlaposCachedView is one of what `slapos cachelookup … --json` prints.
@@ -183,9 +183,9 @@ func (s *Slapos) cacheOptions(f *cfg.File, setting string) (o cache.Options, err
 
 // cacheFailure says what to do about an error of a cache.
 func (s *Slapos) cacheFailure(err error) error {
-	hints := map[error]string{proto.ErrDenied: "a name and a password may stand in the directory's URL; shadir-cert-file and shadir-key-file say who asks",
-		proto.ErrUntrusted:   "shadir-ca-file in [networkcache] names who signs the cache's certificate",
-		proto.ErrUnreachable: "is the directory's URL in [networkcache] right?"}
+	hints := map[error]string{client.ErrDenied: "a name and a password may stand in the directory's URL; shadir-cert-file and shadir-key-file say who asks",
+		client.ErrUntrusted:   "shadir-ca-file in [networkcache] names who signs the cache's certificate",
+		client.ErrUnreachable: "is the directory's URL in [networkcache] right?"}
 	for kind, hint := range hints {
 		if errors.Is(err, kind) {
 			var e *compute.Error

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // slaposCertificateView is what `slapos proxy certificate` prints with --json.
@@ -54,7 +55,7 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 		RunE:    s.do(func(ctx context.Context, args []string) error { return s.proxyCertificate(ctx, args[0], args[1], o) }),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (cli.Candidates, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return cli.Candidates{proto.CertifiedComputer, proto.CertifiedUser}, cobra.ShellCompDirectiveNoFileComp
+				return cli.Candidates{record.CertifiedComputer, record.CertifiedUser}, cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
@@ -77,11 +78,11 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 
 func (s *Slapos) proxyCertificate(ctx context.Context, of, name string, o *slaposCertificate) error {
 	switch {
-	case of != proto.CertifiedComputer && of != proto.CertifiedUser:
+	case of != record.CertifiedComputer && of != record.CertifiedUser:
 		return fault.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
-	case o.admin && (of != proto.CertifiedUser || o.revoke):
+	case o.admin && (of != record.CertifiedUser || o.revoke):
 		return fault.Invalid("", "--admin is for a user's new certificate")
-	case o.token && of == proto.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
+	case o.token && of == record.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
 		return fault.Invalid(
 			"without --token it may have any",
 			"%s: a computer that is registered with a token has a name that begins with COMP-", name,
@@ -134,7 +135,7 @@ func (s *Slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) (err error) {
 	if o.revoke {
 		revoke := m.Certificates.RevokeUser
-		if view.Of == proto.CertifiedComputer {
+		if view.Of == record.CertifiedComputer {
 			revoke = m.Certificates.RevokeComputer
 		}
 		if err := revoke(ctx, master.Anybody, view.Name); err != nil {
@@ -147,7 +148,7 @@ func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 		return s.certifyLater(ctx, m, view, o)
 	}
 	var pair *proto.Certificate
-	if view.Of == proto.CertifiedComputer {
+	if view.Of == record.CertifiedComputer {
 		pair, err = m.Certificates.ComputerCertificate(ctx, master.Anybody, view.Name)
 	} else {
 		pair, err = m.Certificates.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
@@ -169,8 +170,8 @@ func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 
 // certifyLater prints a token instead of signing a certificate.
 func (s *Slapos) certifyLater(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) error {
-	t := proto.TokenRecord{Of: view.Of, User: view.Name, Admin: o.admin}
-	if view.Of == proto.CertifiedComputer {
+	t := record.Token{Of: view.Of, User: view.Name, Admin: o.admin}
+	if view.Of == record.CertifiedComputer {
 		t.User, t.Computer = "", view.Name
 	}
 	token, until, err := m.Certificates.NewToken(ctx, master.Anybody, t)

@@ -11,7 +11,9 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // computerView is a computer in `slapos computer list --json`.
@@ -122,7 +124,7 @@ func (s *Slapos) computerList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Search(ctx, proto.Query{Kind: computerKind}, "title", "reference")
+	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: computerKind}, "title", "reference")
 	if err != nil {
 		return err
 	}
@@ -153,9 +155,9 @@ func (s *Slapos) computerInfo(ctx context.Context, reference string) error {
 		return s.notKnown("computer", reference, "hostler slapos computer list shows all")
 	}
 	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
-	var software, instances proto.Listing
-	of := &proto.Call{Computer: reference}
-	for name, to := range map[string]*proto.Listing{
+	var software, instances jsonapi.Listing
+	of := &jsonapi.Call{Computer: reference}
+	for name, to := range map[string]*jsonapi.Listing{
 		"slapos.allDocs.v0.compute_node_software_installation_list": &software,
 		"slapos.allDocs.v0.compute_node_instance_list":              &instances,
 	} {
@@ -267,14 +269,14 @@ func (s *Slapos) computerToken(ctx context.Context, of []string) error {
 	if err != nil {
 		return err
 	}
-	token, err := master.ComputerTokenFor(ctx, strings.Join(of, ""))
-	if errors.Is(err, proto.ErrNotFound) && len(of) > 0 {
+	token, err := master.Hypermedia().ComputerTokenFor(ctx, strings.Join(of, ""))
+	if errors.Is(err, client.ErrNotFound) && len(of) > 0 {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"),
 			Hint: "its administrator, or generateComputerCertificate, gives another certificate",
 		}
 	}
-	if errors.Is(err, proto.ErrNotFound) {
+	if errors.Is(err, client.ErrNotFound) {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"),
 			Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is",

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/slapos/node/format"
 	partition "github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // slaposNotPosted is the exit status of a format of which the master could not be told.
@@ -218,7 +218,7 @@ func (n *NodeCommand) post(ctx context.Context, c *format.Computer) error {
 }
 
 // asked is the client of the node's master.
-func (n *NodeCommand) asked() (_ *proto.Client, err error) {
+func (n *NodeCommand) asked() (_ *slapclient.Client, err error) {
 	if n.Node.Master == "" || n.Node.Computer == "" {
 		return nil, fault.Invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.Path)
 	}
@@ -284,7 +284,7 @@ func (n *NodeCommand) boot(ctx context.Context, message string) error {
 		Format: func(ctx context.Context) (err error) { c, err = n.format(ctx, f, o); return err },
 		Answers: func(ctx context.Context) bool {
 			_, err := n.client.Computer(ctx, n.Node.Computer)
-			return err == nil || !errors.Is(err, proto.ErrUnreachable)
+			return err == nil || !errors.Is(err, slapclient.ErrUnreachable)
 		},
 		Bang:   func(ctx context.Context) error { return n.bang(ctx, message) },
 		Forget: func(context.Context) error { return forgetTimestamps(c) },

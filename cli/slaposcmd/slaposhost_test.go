@@ -14,6 +14,8 @@ import (
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -93,14 +95,14 @@ func TestSlaposReleaseRoot(t *testing.T) {
 		}
 		return found
 	}
-	releases := func(o *slaposProxy, ask func(c *proto.Client)) string {
+	releases := func(o *slaposProxy, ask func(c *client.Client)) string {
 		url, end := proxied(t, file, o)
 		defer func() {
 			if err := end(); err != nil {
 				t.Error(err)
 			}
 		}()
-		c, err := proto.NewClient(proto.Options{URL: url})
+		c, err := client.New(client.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +118,7 @@ func TestSlaposReleaseRoot(t *testing.T) {
 		}
 		return strings.Join(all, " ")
 	}
-	supply := func(c *proto.Client) {
+	supply := func(c *client.Client) {
 		for _, name := range []string{"moved", "stays"} {
 			if err := c.Supply(t.Context(), filepath.Join(before, name, "software.cfg"), "COMP-1", proto.Available); err != nil {
 				t.Fatal(err)
@@ -128,7 +130,7 @@ func TestSlaposReleaseRoot(t *testing.T) {
 	}
 	for range 2 { // the second time there is nothing to do
 		if got := releases(
-			&slaposProxy{root: after}, func(*proto.Client) {},
+			&slaposProxy{root: after}, func(*client.Client) {},
 		); got != "/after/moved/software.cfg /before/stays/software.cfg" ||
 			len(copies()) != 1 {
 			t.Fatal(got, copies())
@@ -146,7 +148,7 @@ func TestSlaposReleaseRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := releases(
-		&slaposProxy{database: kept, root: before}, func(*proto.Client) {},
+		&slaposProxy{database: kept, root: before}, func(*client.Client) {},
 	); got != "/before/moved/software.cfg /before/stays/software.cfg" {
 		t.Errorf("the copy has %s", got)
 	}
@@ -168,7 +170,7 @@ func TestSlaposUserRevoke(t *testing.T) {
 		err := (&Slapos{A: a, client: g.as(as)}).userRevoke(t.Context(), whose)
 		return out.String(), err
 	}
-	if _, err := revoke("ann", "bob"); !errors.Is(err, proto.ErrDenied) {
+	if _, err := revoke("ann", "bob"); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("another's: %v", err)
 	}
 	if _, err := revoke("root", "../x"); err == nil {
@@ -176,15 +178,15 @@ func TestSlaposUserRevoke(t *testing.T) {
 	}
 	for _, by := range []string{"root", "ann"} {
 		whose := map[string]string{"root": "bob", "ann": "ann"}[by]
-		if err := g.as(whose).Call(t.Context(), "slapos.allDocs.v0.instance_tree_list", &proto.Call{}, &proto.Listing{}); err != nil {
+		if err := g.as(whose).Call(t.Context(), "slapos.allDocs.v0.instance_tree_list", &jsonapi.Call{}, &jsonapi.Listing{}); err != nil {
 			t.Errorf("before: %v", err)
 		}
 		if said, err := revoke(by, whose); err != nil || said != "{\n  \"user\": \""+whose+"\"\n}\n" {
 			t.Errorf("%s: %s, %v", whose, said, err)
 		}
 		if err := g.as(whose).Call(
-			t.Context(), "slapos.allDocs.v0.instance_tree_list", &proto.Call{}, &proto.Listing{},
-		); !errors.Is(err, proto.ErrDenied) {
+			t.Context(), "slapos.allDocs.v0.instance_tree_list", &jsonapi.Call{}, &jsonapi.Listing{},
+		); !errors.Is(err, client.ErrDenied) {
 			t.Errorf("%s afterwards: %v", whose, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // oldProxy is a database of slapproxy with an instance whose requester is gone.
@@ -96,7 +97,7 @@ func TestSlaposProxyImport(t *testing.T) {
 		t.Errorf("started on the old one: %v", err)
 	}
 	url, end := proxied(t, file, &slaposProxy{})
-	c, err := proto.NewClient(proto.Options{URL: url})
+	c, err := client.New(client.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}

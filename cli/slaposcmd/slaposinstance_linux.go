@@ -12,7 +12,7 @@ import (
 	slaponce "github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // instances does a pass over the partitions.
@@ -97,12 +97,12 @@ func (n *NodeCommand) partitionClient(id string) (slapnode.Asker, func(), error)
 
 // asking is a client that is a partition's instance, where these have certificates, and else the
 // computer.
-func (n *NodeCommand) asking(id string) (*proto.Client, error) {
+func (n *NodeCommand) asking(id string) (*client.Client, error) {
 	dir := n.Node.Certificates
 	if dir == "" {
 		return n.newClient()
 	}
-	return proto.NewClient(proto.Options{
+	return client.New(client.Options{
 		URL: n.Node.Master, CertFile: filepath.Join(dir, id+".crt"), KeyFile: filepath.Join(dir, id+".key"),
 		CAFile: n.Node.CAFile, Insecure: n.insecure,
 	})

@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // slaposLocalView is `slapos configure local --json`.
@@ -336,7 +336,7 @@ func (n *NodeCommand) runMaster(ctx context.Context, dir string) error {
 	patience, tick := time.After(localPatience), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := client.Computer(ctx, n.Node.Computer); err == nil || !errors.Is(err, proto.ErrUnreachable) {
+		if _, err := client.Computer(ctx, n.Node.Computer); err == nil || !errors.Is(err, slapclient.ErrUnreachable) {
 			return nil
 		}
 		select {

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Exit statuses of the commands of a node.
@@ -287,8 +287,8 @@ func (n *NodeCommand) begin(ctx context.Context) (end func(), err error) {
 }
 
 // newClient makes a client of the node's master.
-func (n *NodeCommand) newClient() (*proto.Client, error) {
-	c, err := proto.NewClient(proto.Options{
+func (n *NodeCommand) newClient() (*client.Client, error) {
+	c, err := client.New(client.Options{
 		URL: n.Node.Master, CertFile: n.Node.CertFile, KeyFile: n.Node.KeyFile, CAFile: n.Node.CAFile,
 		Insecure: n.insecure,
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // masterProgram starts hostler as a master that knows who asks, with more in its section.
@@ -61,7 +62,7 @@ func masterProgram(t *testing.T, mode, more string) *guarded {
 // see asks for what an instance at an address shows, with somebody's certificate.
 func (g *guarded) see(who, host string) (int, string) {
 	g.t.Helper()
-	config, err := proto.TLS(filepath.Join(g.dir, who+".crt"), filepath.Join(g.dir, who+".key"), filepath.Join(g.dir, "ca", "ca.crt"))
+	config, err := client.TLS(filepath.Join(g.dir, who+".crt"), filepath.Join(g.dir, who+".key"), filepath.Join(g.dir, "ca", "ca.crt"))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestSlaposPanelForThisMachine(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	open, err := proto.NewClient(proto.Options{URL: url})
+	open, err := client.New(client.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // proxied starts a master by a file, and returns its URL and what ends it, which returns its error.
@@ -82,9 +83,9 @@ func proxyConfiguration(t *testing.T, text string) string {
 func TestSlaposProxyStart(t *testing.T) {
 	file := proxyConfiguration(t, proxyFile)
 	url, end := proxied(t, file, &slaposProxy{})
-	client := func() *proto.Client {
+	client := func() *slapclient.Client {
 		t.Helper()
-		c, err := proto.NewClient(proto.Options{URL: url})
+		c, err := slapclient.New(slapclient.Options{URL: url})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,13 +105,13 @@ func TestSlaposProxyStart(t *testing.T) {
 	if err != nil || n.Partition != "slappart0" || n.Parameters["a"] != "<&>" {
 		t.Fatalf("%+v, %v", n, err)
 	}
-	if _, err := c.Request(t.Context(), &proto.Request{Title: "second", Release: "r"}); !errors.Is(err, proto.ErrNotFound) ||
+	if _, err := c.Request(t.Context(), &proto.Request{Title: "second", Release: "r"}); !errors.Is(err, slapclient.ErrNotFound) ||
 		!strings.Contains(err.Error(), "all 1 partitions of COMP-1 are in use") {
 		t.Errorf("without room: %v", err)
 	}
 	if _, err := c.Request(
 		t.Context(), &proto.Request{Title: "far", Release: "https://software.example/elsewhere/software.cfg"},
-	); err == nil || errors.Is(err, proto.ErrNotFound) {
+	); err == nil || errors.Is(err, slapclient.ErrNotFound) {
 		t.Errorf("to a master that is not there: %v", err)
 	}
 	if all, err := c.Releases(t.Context(), "demo"); err != nil || len(all) != 2 || !strings.Contains(all[0], "/demo/") {

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // requestView is what `slapos request` prints with --json.
@@ -128,7 +129,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 	v := requestView{Title: title, Release: q.Release, Type: cmp.Or(o.kind, "default"), Shared: o.shared}
 	n, err := master.Request(ctx, q)
 	switch {
-	case errors.Is(err, proto.ErrNotReady):
+	case errors.Is(err, client.ErrNotReady):
 		s.Warn("The instance is requested and not ready yet. Give the same command again in a while.")
 		if s.A.JSON {
 			if err := s.A.PrintJSON(v); err != nil {
@@ -136,7 +137,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 			}
 		}
 		return term.Exit(slaposNotYet)
-	case errors.Is(err, proto.ErrNotFound):
+	case errors.Is(err, client.ErrNotFound):
 		return s.noPlace(err)
 	case err != nil:
 		return err
@@ -166,7 +167,7 @@ func (s *Slapos) request(ctx context.Context, title, url string, o *slaposAsking
 
 // noPlace is the error of a request that the master turned down.
 func (s *Slapos) noPlace(err error) error {
-	var e *proto.Error
+	var e *client.Error
 	if errors.As(err, &e) && e.Reason != "" {
 		return &compute.Error{
 			Kind: compute.ErrNoCapacity, Err: fmt.Errorf("the master turned it down: %s", e.Reason),

@@ -12,6 +12,9 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // serviceListedView is a service in `slapos service list --json`.
@@ -117,7 +120,7 @@ func (s *Slapos) serviceList(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Search(ctx, proto.Query{Kind: treeKind}, "title", "url_string")
+	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: treeKind}, "title", "url_string")
 	if err != nil {
 		return err
 	}
@@ -138,12 +141,12 @@ func (s *Slapos) form(ctx context.Context, kind, by, value string) (map[string]a
 	if err != nil {
 		return nil, err
 	}
-	found, err := master.Search(ctx, proto.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
+	found, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	form, err := master.Form(ctx, field(found[0], "relative_url"))
-	if errors.Is(err, proto.ErrNotFound) {
+	form, err := master.Hypermedia().Form(ctx, field(found[0], "relative_url"))
+	if errors.Is(err, client.ErrNotFound) {
 		return nil, nil // gone in between
 	} else if err != nil {
 		return nil, err
@@ -231,8 +234,8 @@ func trouble(told string) string { return strings.TrimSpace(strings.TrimPrefix(t
 
 // serviceStatus is what was last heard of an instance, in a word and in the master's own.
 func (s *Slapos) serviceStatus(ctx context.Context, title string) (word, told string, err error) {
-	var tree proto.Document
-	err = s.client.Call(ctx, "slapos.get.v0.instance_tree", &proto.Call{Title: title}, &tree)
+	var tree jsonapi.Document
+	err = s.client.Call(ctx, "slapos.get.v0.instance_tree", &jsonapi.Call{Title: title}, &tree)
 	if err != nil {
 		if ctx.Err() != nil {
 			return "", "", err

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // slaposShownView is what `slapos proxy show` prints with --json.
@@ -187,7 +188,7 @@ const shownAtOnce = 1000
 
 // addComputer adds a computer and what is on it. One that nobody has formatted only has what is
 // wanted there.
-func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *proto.ComputerRecord, o *slaposShow) error {
+func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slaprecord.Computer, o *slaposShow) error {
 	c, err := m.Computers.Computer(ctx, master.Anybody, record.GUID)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // guarded is a master that wants certificates, and the directory in which they are.
@@ -53,13 +54,13 @@ func (g *guarded) certificate(of, name string, o *slaposCertificate) error {
 }
 
 // as is a client with somebody's certificate; "": with none.
-func (g *guarded) as(name string) *proto.Client {
+func (g *guarded) as(name string) *client.Client {
 	g.t.Helper()
-	o := proto.Options{URL: g.url, CAFile: filepath.Join(g.dir, "ca", "ca.crt")}
+	o := client.Options{URL: g.url, CAFile: filepath.Join(g.dir, "ca", "ca.crt")}
 	if name != "" {
 		o.CertFile, o.KeyFile = filepath.Join(g.dir, name+".crt"), filepath.Join(g.dir, name+".key")
 	}
-	c, err := proto.NewClient(o)
+	c, err := client.New(o)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func configuration(guid string) proto.Dictionary {
 
 func denies(t *testing.T, what string, err error) {
 	t.Helper()
-	if !errors.Is(err, proto.ErrDenied) {
+	if !errors.Is(err, client.ErrDenied) {
 		t.Errorf("%s: %v", what, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // token is one that the command prints for a certificate.
@@ -30,13 +31,13 @@ func (g *guarded) token(of, name string, o *slaposCertificate) string {
 }
 
 // by is a client by a configuration that a command has written.
-func (g *guarded) by(file, section string) *proto.Client {
+func (g *guarded) by(file, section string) *client.Client {
 	g.t.Helper()
 	f, err := cfg.Read(file)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	o := proto.Options{}
+	o := client.Options{}
 	for key, to := range map[string]*string{"master_url": &o.URL, "master_ca_file": &o.CAFile} {
 		if *to, err = f.Text("slapos", key); err != nil || *to == "" {
 			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
@@ -47,7 +48,7 @@ func (g *guarded) by(file, section string) *proto.Client {
 			g.t.Fatalf("%s in %s: %q, %v", key, file, *to, err)
 		}
 	}
-	c, err := proto.NewClient(o)
+	c, err := client.New(o)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -83,7 +84,7 @@ func TestSlaposEnrolled(t *testing.T) {
 		token := node.token
 		if token == "" {
 			var err error
-			if token, err = ann.ComputerToken(ctx); err != nil {
+			if token, err = ann.Hypermedia().ComputerToken(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -131,7 +132,7 @@ func TestSlaposEnrolled(t *testing.T) {
 		denies(t, "what is revoked, on an open connection", speaks.Configure(ctx, configuration(guid)))
 
 		// Its user has it registered again, under the same name; of another's he gets no token.
-		again, err := ann.ComputerTokenFor(ctx, guid)
+		again, err := ann.Hypermedia().ComputerTokenFor(ctx, guid)
 		if node.token != "" {
 			denies(t, "a token for a computer that is nobody's", err)
 			continue
@@ -159,7 +160,7 @@ func TestSlaposEnrolled(t *testing.T) {
 // everything, who shows one what that one may.
 func TestSlaposOptional(t *testing.T) {
 	g, ctx := newGuarded(t, "optional"), t.Context()
-	plain, err := proto.NewClient(proto.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})
+	plain, err := client.New(client.Options{URL: "http" + strings.TrimPrefix(g.url, "https")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,12 +189,12 @@ func TestSlaposServiceWithoutPlace(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c, err := proto.NewClient(proto.Options{URL: url})
+	c, err := client.New(client.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Request(t.Context(), &proto.Request{Title: "late", Release: "u"}); !errors.Is(err, proto.ErrNotFound) {
+	if _, err := c.Request(t.Context(), &proto.Request{Title: "late", Release: "u"}); !errors.Is(err, client.ErrNotFound) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "client.cfg")

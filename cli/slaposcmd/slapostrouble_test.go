@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // What a node last said is wrong with an instance, or with a release, is shown where people look:
@@ -21,7 +22,7 @@ func TestSlaposTrouble(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	c, err := proto.NewClient(proto.Options{URL: url})
+	c, err := client.New(client.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}

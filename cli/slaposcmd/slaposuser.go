@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // slaposRevokedView is `slapos user revoke --json`.
@@ -44,7 +44,7 @@ func (s *Slapos) userRevoke(ctx context.Context, name string) error {
 		return err
 	}
 	err = master.RevokeUser(ctx, name)
-	if errors.Is(err, proto.ErrNotFound) {
+	if errors.Is(err, client.ErrNotFound) {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master revokes no certificates of users"),
 			Hint: "is it one of hostler, with certificates? A master without them asks nobody who he is",

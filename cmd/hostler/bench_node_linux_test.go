@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const (
@@ -34,7 +35,7 @@ type benchNode struct {
 	*machine
 	root, release string
 	config, url   string
-	client        *proto.Client
+	client        *slapclient.Client
 }
 
 const nodeRelease = `#!/bin/sh
@@ -89,7 +90,7 @@ func newBenchNode(b *testing.B, hostler string) *benchNode {
 		"[slapos]\ncomputer_id = COMP-1\nmaster_url = %s\ninstance_root = %s\nsoftware_root = %s\npidfile = %s\nroot_check = false\nsoftware_min_free_space = 1M\ninstance_min_free_space = 1M\n",
 		n.url, n.root, soft, filepath.Join(m.dir, "n/pid")), 0o644))
 	var err error
-	n.client, err = proto.NewClient(proto.Options{URL: n.url})
+	n.client, err = slapclient.New(slapclient.Options{URL: n.url})
 	n.must(err)
 	b.Cleanup(n.client.Close)
 	text, err := json.Marshal(map[string]any{"computer_guid": "COMP-1", "compute_partition_list": partitions})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // TestSlaposStandaloneCalls is what a program does with a SlapOS of its own: software and instances
@@ -85,7 +86,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 		_, err = s.Request(ctx, &proto.Request{Title: title, Release: release})
 		do(err)
 	}
-	if _, err := s.Request(ctx, &proto.Request{Title: "third", Release: release}); !errors.Is(err, proto.ErrNotFound) {
+	if _, err := s.Request(ctx, &proto.Request{Title: "third", Release: release}); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("a third place: %v", err)
 	}
 	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); !errors.As(err, &failed) ||

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 func read(t *testing.T, path string) string {
@@ -102,7 +103,7 @@ func TestAnswers(t *testing.T) {
 	)
 	d := open(t, cache.Options{URL: s.URL})
 	for key, want := range map[string]error{
-		"a": proto.ErrMalformed, "b": proto.ErrRefused, "c": nil, "d": proto.ErrMalformed, "nothing": nil,
+		"a": proto.ErrMalformed, "b": client.ErrRefused, "c": nil, "d": proto.ErrMalformed, "nothing": nil,
 	} {
 		if entries, _, err := d.Entries(t.Context(), key); !errors.Is(err, want) || len(entries) != 0 {
 			t.Errorf("%s: %v, %v", key, entries, err)
@@ -116,14 +117,14 @@ func TestAnswers(t *testing.T) {
 	if _, _, err := open(t, cache.Options{URL: "http://me:pass%20word@" + host}).Entries(t.Context(), "c"); err != nil {
 		t.Errorf("with the password: %v", err)
 	}
-	if _, _, err := open(t, cache.Options{URL: "http://me:secret@" + host}).Entries(t.Context(), "c"); !errors.Is(err, proto.ErrDenied) ||
+	if _, _, err := open(t, cache.Options{URL: "http://me:secret@" + host}).Entries(t.Context(), "c"); !errors.Is(err, client.ErrDenied) ||
 		strings.Contains(err.Error(), "secret") {
 		t.Errorf("with another password: %v", err)
 	}
 	s.Close()
 	if _, _, err := open(
 		t, cache.Options{URL: "http://me:secret@" + host},
-	).Entries(t.Context(), "c"); !errors.Is(err, proto.ErrUnreachable) ||
+	).Entries(t.Context(), "c"); !errors.Is(err, client.ErrUnreachable) ||
 		strings.Contains(err.Error(), "secret") {
 		t.Errorf("nobody there: %v", err)
 	}
@@ -139,7 +140,7 @@ func TestTrustOfTheServer(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	if _, _, err := open(t, cache.Options{URL: s.URL}).Entries(t.Context(), "c"); !errors.Is(err, proto.ErrUntrusted) {
+	if _, _, err := open(t, cache.Options{URL: s.URL}).Entries(t.Context(), "c"); !errors.Is(err, client.ErrUntrusted) {
 		t.Errorf("a server that nobody signed for: %v", err)
 	}
 	ca := t.TempDir() + "/ca.crt"

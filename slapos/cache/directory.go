@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Options say where a directory is, and whose entries are believed.
@@ -49,7 +50,7 @@ func OpenDirectory(o Options) (*Directory, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if base.Scheme == "https" {
-		if transport.TLSClientConfig, err = proto.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
+		if transport.TLSClientConfig, err = client.TLS(o.CertFile, o.KeyFile, o.CAFile); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +68,7 @@ func (d *Directory) Close() { d.http.CloseIdleConnections() }
 // [*proto.Error].
 func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, odd int, err error) {
 	body, err := d.raw(ctx, key)
-	if errors.Is(err, proto.ErrNotFound) {
+	if errors.Is(err, client.ErrNotFound) {
 		return nil, 0, nil
 	} else if err != nil {
 		return nil, 0, err
@@ -115,13 +116,13 @@ func (d *Directory) fault(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // without the URL
 	}
-	kind := proto.ErrUnreachable
+	kind := client.ErrUnreachable
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		kind = proto.ErrUntrusted
+		kind = client.ErrUntrusted
 	}
 	return d.error(0, kind, err)
 }
 
 func (d *Directory) error(status int, kind, err error) error {
-	return &proto.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
+	return &client.Error{Op: "directory", Master: d.base.Host, Status: status, Kind: kind, Err: err}
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/cache"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // slowly is another cache, of one content, whose second half comes when it is told, or breaks off
@@ -159,7 +159,7 @@ func TestCloseInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	if err := store.Get(t.Context(), digestOf(up.text), io.Discard, 1<<30); !errors.Is(err, proto.ErrRefused) {
+	if err := store.Get(t.Context(), digestOf(up.text), io.Discard, 1<<30); !errors.Is(err, client.ErrRefused) {
 		t.Errorf("afterwards: %v", err)
 	}
 }

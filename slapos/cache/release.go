@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Where uploads fail they are tried so often, with a pause between.
@@ -205,7 +206,7 @@ func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	}
 	if err == nil {
 		if p.signature, err = sign(p.text, r.Key); err != nil {
-			err = &proto.Error{Op: "sign", Kind: proto.ErrUnwritable, Err: err}
+			err = &client.Error{Op: "sign", Kind: proto.ErrUnwritable, Err: err}
 		}
 	}
 	if err != nil {

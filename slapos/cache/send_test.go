@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/cache"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // An upload that fails is tried three times, with what was packed, and ends in a pause too when it
@@ -43,7 +43,7 @@ func TestSendAgain(t *testing.T) {
 	}
 	root := t.TempDir()
 	dir := built(t, root)
-	for n, want := range map[int64]error{2: nil, 3: proto.ErrRefused} {
+	for n, want := range map[int64]error{2: nil, 3: client.ErrRefused} {
 		failures.Store(n)
 		asked.Store(0)
 		release := release + string(rune('0'+n)) // else the content is there

@@ -20,7 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // ServeOptions say what a binary cache is. Without both directories there is none, and all is
@@ -120,7 +120,7 @@ func (d *depot) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // upstream answers that the other cache does not have something, or cannot be asked.
 func (d *depot) upstream(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, proto.ErrNotFound) {
+	if errors.Is(err, client.ErrNotFound) {
 		http.NotFound(w, r)
 		return
 	}
@@ -368,7 +368,7 @@ func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			return
 		}
-		if err != nil && !errors.Is(err, proto.ErrNotFound) { // what was put here alone stays
+		if err != nil && !errors.Is(err, client.ErrNotFound) { // what was put here alone stays
 			d.Log.Warn("entries cannot be had from the other binary cache", "key", key, "err", err)
 		} else if other {
 			answer.Updated = append(answer.Updated, key)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const (
@@ -132,7 +133,7 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	}
 	answer.Body.Close() // what comes is not wanted
 	err = s.d.refused(answer.StatusCode, http.StatusOK)
-	if errors.Is(err, proto.ErrNotFound) {
+	if errors.Is(err, client.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
@@ -182,9 +183,9 @@ func (d *Directory) refused(status int, wanted ...int) error {
 	}
 	switch status {
 	case http.StatusNotFound:
-		return d.error(status, proto.ErrNotFound, nil)
+		return d.error(status, client.ErrNotFound, nil)
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return d.error(status, proto.ErrDenied, nil)
+		return d.error(status, client.ErrDenied, nil)
 	}
-	return d.error(status, proto.ErrRefused, nil)
+	return d.error(status, client.ErrRefused, nil)
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Web is the web side of a master, and who asks it: one with a token, or with a name and a
@@ -107,7 +108,7 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*proto.Cer
 		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // what there is of it
 		return nil, fmt.Errorf(
 			"%s at %s: it is answered with %s: %s", name, base.Host, answer.Status,
-			cmp.Or(proto.Reason(page), "without a reason"),
+			cmp.Or(slapclient.Reason(page), "without a reason"),
 		)
 	}
 	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))

@@ -4,15 +4,15 @@ import (
 	"context"
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A basis is what the answer to a request that changes nothing rests on: records of the memory,
 // which are replaced when they change.
 type Basis struct {
 	name         string // of the instance
-	found, asker *proto.InstanceRecord
-	computer     *proto.ComputerRecord
+	found, asker *record.Instance
+	computer     *record.Computer
 	at, part     string // where the asker says that it is
 	as           string // the instance that asks by its own certificate
 }

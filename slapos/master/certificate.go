@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // An Authority signs certificates by which others show to a master who they are; see package
@@ -45,7 +46,7 @@ func revoke(b ledger.View, holder string) error {
 		return err
 	}
 	for _, c := range all {
-		if err := b.Save(ledger.Gone(proto.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
+		if err := b.Save(ledger.Gone(record.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
 			return err
 		}
 	}
@@ -54,7 +55,7 @@ func revoke(b ledger.View, holder string) error {
 
 // certify signs a certificate, which counts when this returns. What has run out of the same holder
 // goes.
-func (m *certificates) certify(ctx context.Context, c *proto.CertificateRecord, may func(b ledger.View) error) (*proto.Certificate, error) {
+func (m *certificates) certify(ctx context.Context, c *record.Certificate, may func(b ledger.View) error) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
@@ -73,7 +74,7 @@ func (m *certificates) certify(ctx context.Context, c *proto.CertificateRecord, 
 		return nil, err
 	}
 	c.Serial, c.Until = serial, until
-	if c.Of == proto.CertifiedInstance {
+	if c.Of == record.CertifiedInstance {
 		c.Pair = pair
 	}
 	now := time.Now()
@@ -87,7 +88,7 @@ func (m *certificates) certify(ctx context.Context, c *proto.CertificateRecord, 
 		}
 		for _, old := range all {
 			if now.After(old.Until) {
-				if err := b.Save(ledger.Gone(proto.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
+				if err := b.Save(ledger.Gone(record.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
 					return err
 				}
 			}
@@ -103,7 +104,7 @@ func (m *certificates) certify(ctx context.Context, c *proto.CertificateRecord, 
 // ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had
 // count still. Only who may do everything gets one for a computer that is not known yet.
 func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*proto.Certificate, error) {
-	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
+	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
 func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) error {
@@ -128,7 +129,7 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(proto.CertifiedComputer, guid)))
+		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(record.CertifiedComputer, guid)))
 	})
 }
 
@@ -136,7 +137,7 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 // everything as an administrator.
 func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*proto.Certificate, error) {
 	return m.certify(
-		ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: name, Admin: admin},
+		ctx, &record.Certificate{Of: record.CertifiedUser, Name: name, Admin: admin},
 		func(ledger.View) error { return who.administers() },
 	)
 }
@@ -148,7 +149,7 @@ func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Cert
 		return nil, Denied("Only users get certificates of users.")
 	}
 	return m.certify(
-		ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
+		ctx, &record.Certificate{Of: record.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
 		func(ledger.View) error { return nil },
 	)
 }
@@ -162,7 +163,7 @@ func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) err
 		}
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		if err := firstOf(revoke(b, ledger.HolderOf(proto.CertifiedUser, name))); err != nil {
+		if err := firstOf(revoke(b, ledger.HolderOf(record.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)
@@ -178,16 +179,16 @@ func (who Who) administers() error {
 
 // InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
 // out: then it is another, and the old one counts as long as it is good.
-func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *proto.InstanceRecord) (*proto.Certificate, error) {
+func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *record.Instance) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
 		return &proto.Certificate{}, nil // as the reference's micro-master answers
 	}
 	if err := firstOf(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
 		return nil, err
 	}
-	var last *proto.CertificateRecord
+	var last *record.Certificate
 	if err := m.ledger.Read(func(b ledger.View) error {
-		all, err := b.Certificates(ledger.HolderOf(proto.CertifiedInstance, n.ID))
+		all, err := b.Certificates(ledger.HolderOf(record.CertifiedInstance, n.ID))
 		if len(all) > 0 {
 			last = all[len(all)-1]
 		}
@@ -198,7 +199,7 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *prot
 	if last != nil && time.Until(last.Until) > renewBefore {
 		return &last.Pair, nil
 	}
-	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
+	return m.certify(ctx, &record.Certificate{Of: record.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
 		now, err := b.Instance(n.ID)
 		if err == nil && now == nil {
 			err = Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
@@ -224,16 +225,16 @@ func (m *certificates) Certified(ctx context.Context, serial string) (who Who, e
 	}
 	who.Via = "certificate " + serial
 	switch {
-	case c.Of == proto.CertifiedComputer:
+	case c.Of == record.CertifiedComputer:
 		who.Computer = c.Name
 		return who, nil
-	case c.Of == proto.CertifiedUser:
+	case c.Of == record.CertifiedUser:
 		who.Name, who.Project, who.Groups = c.Name, c.Project, c.Groups
 		if who.All = c.Admin; !who.All {
 			who.User = c.Name
 		}
 		return who, nil
-	case c.Of == proto.CertifiedInstance && mem.ByID[c.Name] != nil:
+	case c.Of == record.CertifiedInstance && mem.ByID[c.Name] != nil:
 		who.Instance = c.Name
 		return who, nil
 	}

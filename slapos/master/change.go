@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A Change is what is to be otherwise with a tree. What is nil, or "", stays.
@@ -69,7 +70,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 }
 
 // asAsked is the request by which an instance would be asked for as it is.
-func (m *requests) asAsked(n *proto.InstanceRecord) *ask {
+func (m *requests) asAsked(n *record.Instance) *ask {
 	q := &proto.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
 	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
 	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Format takes what a computer says that it is: it is made where it is not known, and has these
@@ -21,7 +22,7 @@ func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration)
 	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
 	}
-	partitions := make([]proto.PartitionRecord, len(c.Partitions))
+	partitions := make([]record.Partition, len(c.Partitions))
 	for i, p := range c.Partitions {
 		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
 			return err
@@ -30,11 +31,11 @@ func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration)
 		for _, a := range p.Addresses {
 			partitions[i].Addresses = append(
 				partitions[i].Addresses,
-				proto.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask},
+				record.PartitionAddress{Interface: cmp.Or(p.Interface, p.ID), IP: a.IP, Netmask: a.Netmask},
 			)
 		}
 	}
-	return m.FormatAs(ctx, who, &proto.ComputerRecord{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
+	return m.FormatAs(ctx, who, &record.Computer{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
 }
 
 // maxPartitions is how many a computer may have: so many that no machine has them.
@@ -42,7 +43,7 @@ const maxPartitions = 10_000
 
 // FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
 // Partitions count.
-func (m *computers) FormatAs(ctx context.Context, who Who, now *proto.ComputerRecord) error {
+func (m *computers) FormatAs(ctx context.Context, who Who, now *record.Computer) error {
 	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *proto.ComputerRe
 		if err != nil {
 			return err
 		}
-		c := proto.ComputerRecord{GUID: now.GUID, Created: created}
+		c := record.Computer{GUID: now.GUID, Created: created}
 		if was != nil {
 			c = *was
 		}
@@ -80,7 +81,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *proto.ComputerRe
 }
 
 // evict forgets what is on partitions that a computer has no more.
-func (m *trees) evict(b ledger.View, c *proto.ComputerRecord) error {
+func (m *trees) evict(b ledger.View, c *record.Computer) error {
 	on, err := b.Instances("", "", c.GUID)
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (m *trees) evict(b ledger.View, c *proto.ComputerRecord) error {
 // lose has an instance without its partition. It is forgotten, unless it is a root of which others
 // have partitions: nobody could speak of these any more, so it stays without a place, until it is
 // asked for again, or destroyed with them.
-func (m *trees) lose(b ledger.View, n *proto.InstanceRecord) error {
+func (m *trees) lose(b ledger.View, n *record.Instance) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
 		return err
@@ -224,14 +225,14 @@ func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*proto.Computer,
 }
 
 // Ordered are supplies in the order in which they came.
-func Ordered(supplies map[string]*proto.SupplyRecord) []*proto.SupplyRecord {
-	return slices.SortedFunc(maps.Values(supplies), func(a, b *proto.SupplyRecord) int {
+func Ordered(supplies map[string]*record.Supply) []*record.Supply {
+	return slices.SortedFunc(maps.Values(supplies), func(a, b *record.Supply) int {
 		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.URL, b.URL))
 	})
 }
 
 // partitionOf is a slot of a computer and what is in it, as its node is told.
-func partitionOf(b ledger.View, c *proto.ComputerRecord, id string) (*proto.Partition, error) {
+func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition, error) {
 	p := &proto.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: proto.Destroyed}
 	n, err := b.At(c.GUID, id)
 	if err != nil || n == nil {
@@ -294,7 +295,7 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 		if c == nil {
 			return UnknownComputer(computer)
 		}
-		if !slices.ContainsFunc(c.Partitions, func(p proto.PartitionRecord) bool { return p.ID == partition }) {
+		if !slices.ContainsFunc(c.Partitions, func(p record.Partition) bool { return p.ID == partition }) {
 			return Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
 		}
 		p, err = partitionOf(b, c, partition)
@@ -333,7 +334,7 @@ func (m *computers) NewComputer(ctx context.Context, who Who, title, project str
 			guid = known.GUID
 			return nil
 		}
-		c := &proto.ComputerRecord{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
+		c := &record.Computer{GUID: number, Title: title, Owner: who.User, Project: project, Created: created}
 		guid = c.GUID
 		return b.Save(ledger.ComputerEntry(c))
 	})

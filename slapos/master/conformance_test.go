@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -392,15 +393,15 @@ func conform(t *testing.T, st ledger.Store, rules []rule) {
 }
 
 // entries are all that a store has of a master.
-func entries(t testing.TB, st ledger.Store) (all []proto.Entry) {
+func entries(t testing.TB, st ledger.Store) (all []record.Entry) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx compute.Tx) error {
 		all = nil
-		for _, kind := range []proto.EntryKind{
-			proto.KindComputer, proto.KindSupply, proto.KindInstance, proto.KindForward, proto.KindStatus, proto.KindUsage,
-			proto.KindNode, proto.KindUser, proto.KindOther,
+		for _, kind := range []record.Kind{
+			record.KindComputer, record.KindSupply, record.KindInstance, record.KindForward, record.KindStatus, record.KindUsage,
+			record.KindNode, record.KindUser, record.KindOther,
 		} {
-			some, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: kind})
+			some, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: kind})
 			if err != nil {
 				return err
 			}
@@ -422,7 +423,7 @@ func wipe(t *testing.T, st ledger.Store) {
 	}
 	err := st.Update(t.Context(), func(tx compute.Tx) error {
 		for _, e := range all {
-			if err := tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
+			if err := tx.(ledger.Tx).SaveSlap(record.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // An External is another master, to which requests are passed on: those that name its URL, and
@@ -37,7 +39,7 @@ type passedKey struct{}
 // which others have passed it on.
 func Asked(r *http.Request, base string) context.Context {
 	ctx := WithBase(r.Context(), base)
-	if text := r.Header.Get(proto.PassedHeader); text != "" {
+	if text := r.Header.Get(slapclient.PassedHeader); text != "" {
 		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
 	}
 	return ctx
@@ -112,7 +114,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 			a.Title, a.Release,
 		)
 	}
-	client, err := proto.NewClient(proto.Options{URL: to.external.URL, CertFile: to.external.CertFile,
+	client, err := slapclient.New(slapclient.Options{URL: to.external.URL, CertFile: to.external.CertFile,
 		KeyFile: to.external.KeyFile, CAFile: to.external.CAFile,
 		Passed: append(slices.Clone(passed), m.ledger.RunID)})
 	if err != nil {
@@ -190,28 +192,28 @@ func (m *requests) remember(ctx context.Context, a *ask, title, url string) erro
 			return err
 		}
 		if known {
-			return b.Save(ledger.Gone(proto.KindForward, ledger.Key(title, url)))
+			return b.Save(ledger.Gone(record.KindForward, ledger.Key(title, url)))
 		}
-		return b.Save(proto.Entry{
-			Kind: proto.KindForward, Key: ledger.Key(title, url),
-			Data: ledger.Pack(&proto.ForwardRecord{Title: title, Master: url, Created: a.now}),
+		return b.Save(record.Entry{
+			Kind: record.KindForward, Key: ledger.Key(title, url),
+			Data: ledger.Pack(&record.Forward{Title: title, Master: url, Created: a.now}),
 		})
 	})
 }
 
 // theirs is the error of another master as ours: what it refuses, we refuse.
 func theirs(err error) error {
-	var e *proto.Error
+	var e *slapclient.Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	r := &Refusal{Kind: compute.ErrUnavailable, Text: e.Reason, Detail: "the master " + e.Master + " says so"}
 	switch {
-	case errors.Is(err, proto.ErrNotReady):
-		r.Kind = proto.ErrNotReady
-	case errors.Is(err, proto.ErrNotFound):
+	case errors.Is(err, slapclient.ErrNotReady):
+		r.Kind = slapclient.ErrNotReady
+	case errors.Is(err, slapclient.ErrNotFound):
 		r.Kind = compute.ErrNotFound
-	case errors.Is(err, proto.ErrDenied):
+	case errors.Is(err, slapclient.ErrDenied):
 		r.Kind = compute.ErrDenied
 	case e.Status >= 400 && e.Status < 500:
 		r.Kind = compute.ErrInvalid

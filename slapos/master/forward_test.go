@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -125,7 +126,7 @@ func TestForwardAnswers(t *testing.T) {
 		status int
 		kind   error
 	}{
-		{408, proto.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid},
+		{408, client.ErrNotReady}, {403, compute.ErrDenied}, {404, compute.ErrNotFound}, {400, compute.ErrInvalid},
 		{500, compute.ErrUnavailable},
 	} {
 		status = c.status

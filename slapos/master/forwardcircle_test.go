@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // TestForwardsInNoCircle: of masters that list each other for a release none passes on what has
@@ -69,7 +70,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		strings.NewReader(`{"title": "json", "software_release_uri": "`+forwarded+`", "software_type": "default"}`),
 	)
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set(proto.PassedHeader, "x,"+rigs[0].RunID())
+	r.Header.Set(client.PassedHeader, "x,"+rigs[0].RunID())
 	if handlers[0].ServeHTTP(w, r); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "came back") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

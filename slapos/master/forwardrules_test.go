@@ -15,6 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -43,10 +45,10 @@ func newHeard(t *testing.T) *heard {
 			h.last = q
 			h.mu.Unlock()
 			// what was read is there again
-			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(proto.PassedHeader)
+			form, passed := strings.NewReader(r.PostForm.Encode()), r.Header.Get(client.PassedHeader)
 			r = httptest.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), form)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set(proto.PassedHeader, passed)
+			r.Header.Set(client.PassedHeader, passed)
 		}
 		answers.ServeHTTP(w, r)
 	}))
@@ -115,7 +117,7 @@ func TestForwardRules(t *testing.T) {
 	remembered := func() (n int) {
 		t.Helper()
 		if err := st.View(t.Context(), func(tx compute.Tx) error {
-			all, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: proto.KindForward})
+			all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindForward})
 			n = len(all)
 			return err
 		}); err != nil {
@@ -135,7 +137,9 @@ func TestForwardRules(t *testing.T) {
 	}
 
 	// What is here already is not passed on, whatever its release becomes, nor by its filter.
-	for _, q := range []proto.Request{{Title: "root", Release: asUser}, {Title: "root", Filter: proto.Dictionary{"master_url": there.url}}} {
+	for _, q := range []proto.Request{
+		{Title: "root", Release: asUser}, {Title: "root", Filter: proto.Dictionary{"master_url": there.url}},
+	} {
 		if a := here.ask(q); a.Object != nil || a.Partition != "p0" || there.asked() != nil {
 			t.Errorf("%+v", a)
 		}

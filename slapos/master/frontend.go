@@ -104,7 +104,8 @@ func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
 
 func fake(id string, connection proto.Dictionary) *proto.Object {
 	return &proto.Object{Class: proto.ClassPartition, Args: proto.Tuple{"", id, nil}, Attributes: proto.Dictionary{
-		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": proto.Dictionary{}, "_partition_id": id, "_request_dict": nil,
+		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": proto.Dictionary{},
+		"_partition_id": id, "_request_dict": nil,
 		"slap_computer_id": "", "slap_computer_partition_id": "",
 	}}
 }

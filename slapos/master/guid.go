@@ -7,12 +7,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
 // of its title, its root's and whether it is shared.
 func Known(who Who, guid string) target {
-	return func(b ledger.View) (*proto.InstanceRecord, error) {
+	return func(b ledger.View) (*record.Instance, error) {
 		n, err := lookup(b, who, guid)
 		if err != nil {
 			return nil, err
@@ -27,7 +28,7 @@ func Known(who Who, guid string) target {
 // told is known, for who tells how an instance is: its node, itself, or the instance that has it as
 // a shared one.
 func told(who Who, guid string) target {
-	return func(b ledger.View) (*proto.InstanceRecord, error) {
+	return func(b ledger.View) (*record.Instance, error) {
 		n, err := Known(who, guid)(b)
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
 			return n, err
@@ -39,7 +40,7 @@ func told(who Who, guid string) target {
 // maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
 const maxGUID = 2 * 4 * MaxTitle
 
-func lookup(b ledger.View, who Who, guid string) (*proto.InstanceRecord, error) {
+func lookup(b ledger.View, who Who, guid string) (*record.Instance, error) {
 	if len(guid) > maxGUID+len("___"+"___0") {
 		return nil, nil
 	}
@@ -75,7 +76,7 @@ type Listed struct {
 	Shown     string // the state that its node is told
 }
 
-func listed(b ledger.View, n *proto.InstanceRecord) (*Listed, error) {
+func listed(b ledger.View, n *record.Instance) (*Listed, error) {
 	a, err := AnswerOf(b, n)
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func (m *instances) Find(ctx context.Context, who Who, guid string) (*Listed, er
 
 // FindAt is the instance in a partition.
 func (m *instances) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
-	return m.find(ctx, func(b ledger.View) (*proto.InstanceRecord, error) {
+	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		n, err := b.At(computer, partition)
 		if err != nil {
 			return nil, err
@@ -114,7 +115,7 @@ func (m *instances) FindAt(ctx context.Context, who Who, computer, partition str
 // FindTree is the root that somebody has of a title; of a shared and another of one title it is the
 // other.
 func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
-	return m.find(ctx, func(b ledger.View) (*proto.InstanceRecord, error) {
+	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
 			n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
@@ -130,7 +131,7 @@ func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Liste
 }
 
 // settled says whether an instance is listed: it is somewhere, or is a shared one whose host went.
-func settled(n *proto.InstanceRecord) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
+func settled(n *record.Instance) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
 
 func (m *instances) find(ctx context.Context, of target) (out *Listed, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
@@ -151,8 +152,8 @@ func (m *instances) find(ctx context.Context, of target) (out *Listed, err error
 // then shared ones, such whose host went among them, then, where they are wanted too, those that
 // have no place yet.
 func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
-	return m.list(ctx, func(mem *ledger.Memory) (roots []*proto.InstanceRecord, err error) {
-		var shared, without []*proto.InstanceRecord
+	return m.list(ctx, func(mem *ledger.Memory) (roots []*record.Instance, err error) {
+		var shared, without []*record.Instance
 		for _, guid := range mem.GUIDs() {
 			c := mem.Computers[guid].Record
 			for i := range c.Partitions {
@@ -177,7 +178,7 @@ func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Li
 // Titled are the roots that somebody has of a title: at most a shared one and another, which comes
 // first.
 func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *ledger.Memory) (all []*proto.InstanceRecord, err error) {
+	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		for _, shared := range []bool{false, true} {
 			n, err := mem.Named(ledger.RootName(who.User, who.Project, title, shared))
 			if err != nil {
@@ -204,7 +205,7 @@ func (m *instances) HasRoot(who Who, title string) (has bool) {
 
 // Members are all instances of the tree of an instance, the oldest first.
 func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *ledger.Memory) ([]*proto.InstanceRecord, error) {
+	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
 			return nil, err
@@ -215,7 +216,7 @@ func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Liste
 
 // InstancesOn are the instances in the partitions of a computer, in the order of these.
 func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *ledger.Memory) (all []*proto.InstanceRecord, err error) {
+	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		c, err := mem.Computer(computer)
 		if err != nil {
 			return nil, err
@@ -237,7 +238,7 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 
 // SharedOf are the shared instances that an instance has, the oldest first.
 func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
-	return m.list(ctx, func(mem *ledger.Memory) ([]*proto.InstanceRecord, error) {
+	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
 			return nil, err
@@ -246,7 +247,7 @@ func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*List
 	})
 }
 
-func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]*proto.InstanceRecord, error)) ([]*Listed, error) {
+func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]*record.Instance, error)) ([]*Listed, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -269,11 +270,11 @@ func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]
 }
 
 // All are the computers that somebody has, in the order of their names. They must not be changed.
-func (m *computers) All(ctx context.Context, who Who) ([]*proto.ComputerRecord, error) {
+func (m *computers) All(ctx context.Context, who Who) ([]*record.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
-	var all []*proto.ComputerRecord
+	var all []*record.Computer
 	err := m.ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
 		for _, guid := range mem.GUIDs() {

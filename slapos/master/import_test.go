@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
@@ -106,23 +107,25 @@ func TestImportCaptured(t *testing.T) {
 // tree is a root with a child and a shared instance on a computer, and a release.
 func tree(guid, title string) migrate.Records {
 	return migrate.Records{
-		Computers: []proto.ComputerRecord{{GUID: guid, Partitions: []proto.PartitionRecord{{ID: "p0"}, {ID: "p1"}}}},
-		Supplies:  []proto.SupplyRecord{{Computer: guid, URL: demo, State: proto.Available, Order: 1}},
-		Instances: []proto.InstanceRecord{
+		Computers: []record.Computer{{GUID: guid, Partitions: []record.Partition{{ID: "p0"}, {ID: "p1"}}}},
+		Supplies:  []record.Supply{{Computer: guid, URL: demo, State: proto.Available, Order: 1}},
+		Instances: []record.Instance{
 			{
 				ID: "INST-" + title, Root: "INST-" + title, Title: title, Release: demo, Type: "default",
-				Asked: proto.Started, State: proto.Started, Computer: guid, Partition: "p0", Stamp: 1,
+				Asked: proto.Started, State: proto.Started, Stamp: 1,
+				Placement: record.Placement{Computer: guid, Partition: "p0"},
 			},
 			{
 				ID: "INST-c" + title, Root: "INST-" + title, Parent: "INST-" + title, Title: "child", Release: demo,
-				Type: "default", Asked: proto.Started, State: proto.Started, Computer: guid, Partition: "p1",
+				Type: "default", Asked: proto.Started, State: proto.Started,
+				Placement: record.Placement{Computer: guid, Partition: "p1"},
 			},
 			{
 				ID: "INST-s" + title, Root: "INST-s" + title, Title: "shared " + title, Shared: true, Release: demo,
-				Type: "default", Asked: proto.Started, State: proto.Started, Computer: guid, Host: "INST-" + title,
+				Type: "default", Asked: proto.Started, State: proto.Started, Placement: record.Placement{Computer: guid, Host: "INST-" + title},
 			},
 		},
-		Forwards: []proto.ForwardRecord{{Title: "user_x", Master: "https://other.example/"}},
+		Forwards: []record.Forward{{Title: "user_x", Master: "https://other.example/"}},
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 	"github.com/hostler-project/hostler/slapos/schema"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
@@ -41,8 +43,8 @@ func visit(t *testing.T, h http.Handler, link string) (int, string) {
 func TestEveryMethod(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	h := web.New(r.Master, wire.Options{})
-	for _, method := range proto.Methods() {
-		said := &proto.Call{}
+	for _, method := range jsonapi.Methods() {
+		said := &jsonapi.Call{}
 		if slices.Contains(method.Required, "reported_state") {
 			said.ReportedState = proto.Destroyed
 		}
@@ -170,7 +172,7 @@ func grown(f *testing.F) {
 	for _, e := range slaptest.Exchanges(f, "json-rpc") {
 		f.Add(strings.TrimPrefix(e.Path, "/"), e.Body)
 	}
-	for _, method := range proto.Methods() {
+	for _, method := range jsonapi.Methods() {
 		for _, body := range []string{`{}`, `null`, `{"computer_guid": null}`, `{"title": "\ud800"}`,
 			`{"computer_guid":"C","message":"\u0000"}`, `{"instance_guid": "___", "message": ""}`,
 			`{"instance_guid": "-", "reported_state": "destroyed"}`, strings.Repeat(`{"title":`, 500),
@@ -200,7 +202,7 @@ func FuzzJSON(f *testing.F) {
 		if status >= 500 || status >= 400 && len(answer) < 10 {
 			t.Fatalf("%s %q: %d %s", name, body, status, answer)
 		}
-		method, ok := proto.FindMethod(name)
+		method, ok := jsonapi.FindMethod(name)
 		var v map[string]any
 		if !ok || json.Unmarshal([]byte(body), &v) != nil || v == nil {
 			return
@@ -240,7 +242,7 @@ func TestHypermedia(t *testing.T) {
 	search := func(query, rest string) []map[string]any {
 		t.Helper()
 		status, body := visit(t, h, "/hateoas/?mode=search&query="+url.QueryEscape(query)+rest)
-		var found proto.Results
+		var found hypermedia.Results
 		if err := json.Unmarshal([]byte(body), &found); err != nil || status != 200 {
 			t.Fatal(query, status, body, err)
 		}
@@ -249,7 +251,7 @@ func TestHypermedia(t *testing.T) {
 		}
 		return found.Embedded.Contents
 	}
-	trees := proto.Query{Kind: proto.QueryTrees}
+	trees := hypermedia.Query{Kind: hypermedia.QueryTrees}
 	all := search(trees.String(), "&select_list=title,connection_xml,text_content,connection_parameter_list,xml")
 	if len(all) != len(titles) {
 		t.Fatalf("%v", all)
@@ -271,7 +273,7 @@ func TestHypermedia(t *testing.T) {
 			t.Fatal(w.Code, w.Body)
 		}
 		status, body := visit(t, h, w.Header().Get("Location"))
-		var form proto.Form
+		var form hypermedia.Form
 		if err := json.Unmarshal([]byte(body), &form); err != nil || status != 200 {
 			t.Fatal(thing, status, body, err)
 		}
@@ -296,23 +298,23 @@ func TestHypermedia(t *testing.T) {
 		t.Errorf("%v", some)
 	}
 	if some := search(
-		proto.Query{Kind: proto.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
+		hypermedia.Query{Kind: hypermedia.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
 		"&select_list=title,portal_type",
 	); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
 		t.Errorf("%v", some)
 	}
-	quoted := proto.Query{Kind: proto.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
+	quoted := hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
 	for _, text := range []string{
 		quoted.String(),
-		strings.ReplaceAll(proto.Query{Kind: proto.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
+		strings.ReplaceAll(hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
 	} {
 		if some := search(text, "&select_list=title"); len(some) != 1 || some[0]["title"] != quoted.Value {
 			t.Errorf("%s: %v", text, some)
 		}
 	}
-	for _, q := range []proto.Query{
-		{Kind: proto.QueryInstances, Field: "default_specialise_title", Value: "plain"},
-		{Kind: proto.QueryReleases, Field: "default_aggregate_reference", Value: "C"},
+	for _, q := range []hypermedia.Query{
+		{Kind: hypermedia.QueryInstances, Field: "default_specialise_title", Value: "plain"},
+		{Kind: hypermedia.QueryReleases, Field: "default_aggregate_reference", Value: "C"},
 	} {
 		for _, thing := range search(q.String(), "&select_list=title") {
 			if status, body := visit(t, h, thing["relative_url"].(string)); status != 200 {
@@ -321,7 +323,7 @@ func TestHypermedia(t *testing.T) {
 		}
 	}
 	if some := search(
-		proto.Query{Kind: proto.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
+		hypermedia.Query{Kind: hypermedia.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
 		"&select_list=url_string,slap_state",
 	); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != proto.Available {
 		t.Errorf("%v", some)
@@ -329,9 +331,10 @@ func TestHypermedia(t *testing.T) {
 	for link, want := range map[string]int{
 		"/hateoas": 200, "/hateoas/?mode=search&query=x": 400, "/hateoas/?mode=search": 400, "/hateoas/?mode=dance": 400,
 		"/hateoas/?mode=traverse": 400,
-		"/hateoas/?mode=search&limit=x&query=" + url.QueryEscape(proto.Query{Kind: proto.QueryTrees}.String()): 400,
-		"/hateoas/?mode=traverse&relative_url=https://evil.example/hateoas/":                                   400,
-		"/hateoas/?mode=traverse&relative_url=//evil.example/hateoas/":                                         400, "/hateoas/?%zz": 400,
+		"/hateoas/?mode=search&limit=x&query=" + url.QueryEscape(hypermedia.Query{Kind: hypermedia.QueryTrees}.String()): 400,
+		"/hateoas/?mode=traverse&relative_url=https://evil.example/hateoas/":                                             400,
+		"/hateoas/?mode=traverse&relative_url=//evil.example/hateoas/":                                                   400,
+		"/hateoas/?%zz": 400,
 		"/hateoas/?mode=search&query=" + url.QueryEscape(
 			`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated`,
 		): 400,
@@ -346,7 +349,7 @@ func TestHypermedia(t *testing.T) {
 	mine := web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
 	if status, body := visit(
 		t, mine,
-		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(proto.Query{Kind: proto.QueryTrees}.String()),
+		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(hypermedia.Query{Kind: hypermedia.QueryTrees}.String()),
 	); status != 200 || strings.Contains(body, "title") {
 		t.Error(status, body)
 	}

@@ -225,7 +225,8 @@ func TestNoPlace(t *testing.T) {
 	r.refused(proto.Request{Title: "a"}, compute.ErrNoCapacity, "No free computer partition found for: a (there is no computer C)")
 	r.format("C", 1)
 	r.ask(proto.Request{Title: "a"})
-	r.refused(proto.Request{Title: "b"}, compute.ErrNoCapacity, "No free computer partition found for: b (all 1 partitions of C are in use)")
+	r.refused(proto.Request{Title: "b"}, compute.ErrNoCapacity,
+		"No free computer partition found for: b (all 1 partitions of C are in use)")
 	trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 	if err != nil || len(trees) != 2 || trees[1].Record.Reason != "all 1 partitions of C are in use" {
 		t.Errorf("%v, %v", trees, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // A NodeRecord is what a node told last of what runs on it.
@@ -20,7 +21,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport
 	if err := firstOf(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
-	var known *proto.ComputerRecord
+	var known *slaprecord.Computer
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(n.Computer); return err }); err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+		return tx.(ledger.Tx).SaveSlap(slaprecord.Entry{Kind: slaprecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -46,7 +47,7 @@ func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *No
 	err = m.ledger.Store.View(ctx, func(tx compute.Tx) error {
 		n = nil
 		p := m.ledger.TxView(tx)
-		e, ok, err := p.Entry(proto.KindNode, guid)
+		e, ok, err := p.Entry(slaprecord.KindNode, guid)
 		if !ok {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells
@@ -25,7 +26,7 @@ func TestNodeReport(t *testing.T) {
 		web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
 	)
 	defer srv.Close()
-	c, err := proto.NewClient(proto.Options{URL: srv.URL})
+	c, err := client.New(client.Options{URL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,10 +52,10 @@ func TestNodeReport(t *testing.T) {
 	if again, when, err := c.NodeReport(ctx, "C"); err != nil || !reflect.DeepEqual(again, said) || !when.Equal(n.At) {
 		t.Errorf("%+v, %s, %v", again, when, err)
 	}
-	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, proto.ErrDenied) {
+	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("of another: %v", err)
 	}
-	if err := c.ReportNode(ctx, &proto.NodeReport{Computer: "D"}); !errors.Is(err, proto.ErrDenied) {
+	if err := c.ReportNode(ctx, &proto.NodeReport{Computer: "D"}); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}
 	if _, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {

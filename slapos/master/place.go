@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // place finds a partition for a new instance, and takes it. Where there is none it says why, and
@@ -66,7 +66,7 @@ func (a *ask) willWrite(b ledger.View) bool {
 }
 
 // keep keeps an instance for which there is no place, with the reason.
-func (a *ask) keep(b ledger.View, n *proto.InstanceRecord, why string) error {
+func (a *ask) keep(b ledger.View, n *record.Instance, why string) error {
 	n.Reason = why
 	if was := a.found; was != nil && same(n, was) {
 		return nil
@@ -77,7 +77,7 @@ func (a *ask) keep(b ledger.View, n *proto.InstanceRecord, why string) error {
 	return ledger.SaveInstance(b, n)
 }
 
-func same(a, b *proto.InstanceRecord) bool {
+func same(a, b *record.Instance) bool {
 	return a.Release == b.Release && a.Type == b.Type && a.Asked == b.Asked && a.State == b.State &&
 		a.Parameters == b.Parameters && sameFilter(a.Filter, b.Filter) &&
 		a.Computer == b.Computer && a.Reason == b.Reason
@@ -89,7 +89,7 @@ const maxWaiting = 1000
 
 // tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked
 // for at the same time do no harm.
-func (m *allocation) tooManyWait(b ledger.View, n *proto.InstanceRecord) bool {
+func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 	if _, ok := b.(*ledger.Memory); ok { // it will be asked again
 		return false
 	}
@@ -112,7 +112,7 @@ func join(why, reason string) string {
 }
 
 // freeSlot is the first slot of a computer that nothing has, or why an instance can have none.
-func (m *allocation) freeSlot(b ledger.View, guid string, n *proto.InstanceRecord) (slot, why string, err error) {
+func (m *allocation) freeSlot(b ledger.View, guid string, n *record.Instance) (slot, why string, err error) {
 	c, err := b.Computer(guid)
 	switch {
 	case err != nil:
@@ -149,7 +149,7 @@ func (m *allocation) freeSlot(b ledger.View, guid string, n *proto.InstanceRecor
 
 // likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on
 // the computer has to be looked at.
-func (m *allocation) likelySlot(b ledger.View, c *proto.ComputerRecord) (string, error) {
+func (m *allocation) likelySlot(b ledger.View, c *record.Computer) (string, error) {
 	if _, ok := b.(*ledger.TxView); !ok {
 		return "", nil
 	}
@@ -171,7 +171,7 @@ func (m *allocation) likelySlot(b ledger.View, c *proto.ComputerRecord) (string,
 
 // candidates are the computers that an instance may be on, the best first, and why others are none.
 // The best has the largest part of its partitions free.
-func (m *allocation) candidates(b ledger.View, n *proto.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidates(b ledger.View, n *record.Instance) (guids []string, why string) {
 	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
@@ -186,19 +186,19 @@ func (m *allocation) candidates(b ledger.View, n *proto.InstanceRecord) (guids [
 
 // sameProject says whether what belongs to an instance's project may be on a computer: on those of
 // the project, and on those of none.
-func sameProject(c *proto.ComputerRecord, n *proto.InstanceRecord) bool {
+func sameProject(c *record.Computer, n *record.Instance) bool {
 	return c.Project == "" || n.Project == "" || c.Project == n.Project
 }
 
 // open says whether an instance may be on a computer. On a user's own is what is his: he sees all
 // that is there, and has not offered it to others. The master's default is for everybody, and an
 // administrator may name any.
-func (m *allocation) open(c *proto.ComputerRecord, n *proto.InstanceRecord) bool {
+func (m *allocation) open(c *record.Computer, n *record.Instance) bool {
 	return sameProject(c, n) &&
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
-func (m *allocation) candidatesIn(mem *ledger.Memory, n *proto.InstanceRecord) (guids []string, why string) {
+func (m *allocation) candidatesIn(mem *ledger.Memory, n *record.Instance) (guids []string, why string) {
 	type option struct {
 		guid string
 		free float64

@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A Limit is how much a project, or one of its users, may have at once. 0: any number.
@@ -16,7 +16,7 @@ type Limit struct {
 
 // within tells why there may be no more of a kind of instance in its project, or of its user; "":
 // there may.
-func (m *allocation) within(b ledger.View, n *proto.InstanceRecord) (why string, err error) {
+func (m *allocation) within(b ledger.View, n *record.Instance) (why string, err error) {
 	p, writing := b.(*ledger.TxView)
 	if m.opt.Limits == nil || !writing { // it will be asked again
 		return "", nil

@@ -247,7 +247,8 @@ func TestWhoseComputer(t *testing.T) {
 		if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != why {
 			t.Error(err)
 		}
-		if a, err := r.Requests.Request(ctx, bob, &proto.Request{Title: "anywhere", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
+		a, err := r.Requests.Request(ctx, bob, &proto.Request{Title: "anywhere", Release: demo})
+		if !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("%+v, %v", a, err)
 		}
 		if _, err := r.Requests.Request(

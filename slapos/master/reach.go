@@ -5,7 +5,7 @@ import (
 	"net"
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Reaches reports whether somebody may come to what a partition with an address shows: users to
@@ -41,7 +41,7 @@ func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, e
 	return ok, err
 }
 
-func hasAddress(p *proto.PartitionRecord, ip net.IP) bool {
+func hasAddress(p *record.Partition, ip net.IP) bool {
 	for _, a := range p.Addresses {
 		if ip.Equal(net.ParseIP(a.IP)) {
 			return true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A Refusal is why a master does not do what it was asked: its kind, by which each front end finds
@@ -83,7 +84,7 @@ func (who Who) Speaks(computer string) error {
 
 // Owns says whether somebody may change a computer, or read what is on it: its node, or whose it
 // is.
-func (who Who) Owns(guid string, c *proto.ComputerRecord) error {
+func (who Who) Owns(guid string, c *record.Computer) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
 	}
@@ -96,7 +97,7 @@ func (who Who) in(project string) bool { return who.Project == "" || who.Project
 
 // Holds says whether somebody may see and change an instance: the user who asked for its tree, a
 // node that it is on, itself, or the instance that asked for it or has it as a shared one.
-func (who Who) Holds(n *proto.InstanceRecord) error {
+func (who Who) Holds(n *record.Instance) error {
 	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {
 		return nil

@@ -52,10 +52,12 @@ func TestRefusedChangesNothing(t *testing.T) {
 			q(func(q *proto.Request) { q.Filter = proto.Dictionary{"instance_guid": "none", "computer_guid": "D"} }),
 			none(demo, "D", "default"),
 		},
-		"no such release":   {q(func(q *proto.Request) { q.Release = "none" }), none("none", "C", "default")},
-		"no such type":      {q(func(q *proto.Request) { q.Type = "none" }), none(demo, "C", "none")},
-		"with a state":      {q(func(q *proto.Request) { q.Type, q.State = "none", proto.Stopped }), none(demo, "C", "none")},
-		"what is too large": {proto.Request{Title: "own", Release: demo, Parameters: proto.Dictionary{"k": strings.Repeat("x", 5<<20)}}, ""},
+		"no such release": {q(func(q *proto.Request) { q.Release = "none" }), none("none", "C", "default")},
+		"no such type":    {q(func(q *proto.Request) { q.Type = "none" }), none(demo, "C", "none")},
+		"with a state":    {q(func(q *proto.Request) { q.Type, q.State = "none", proto.Stopped }), none(demo, "C", "none")},
+		"what is too large": {
+			proto.Request{Title: "own", Release: demo, Parameters: proto.Dictionary{"k": strings.Repeat("x", 5<<20)}}, "",
+		},
 	} {
 		if try.says != "" {
 			r.refused(try.Request, compute.ErrNoCapacity, try.says)

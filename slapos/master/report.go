@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // partitionUnknown is what is said of a partition in which nothing is.
@@ -15,11 +16,11 @@ func partitionUnknown(computer, partition string) error {
 }
 
 // A target finds the instance that is spoken of, for who may speak of it.
-type target func(b ledger.View) (*proto.InstanceRecord, error)
+type target func(b ledger.View) (*record.Instance, error)
 
 // inside is the instance in a partition, or a shared one that it has and calls so.
 func inside(who Who, computer, partition, reference string) target {
-	return func(b ledger.View) (*proto.InstanceRecord, error) {
+	return func(b ledger.View) (*record.Instance, error) {
 		n, err := on(b, who, computer, partition)
 		if err != nil || reference == "" {
 			return n, err
@@ -29,7 +30,7 @@ func inside(who Who, computer, partition, reference string) target {
 }
 
 // on finds the instance in a partition, for its node or itself.
-func on(b ledger.View, who Who, computer, partition string) (*proto.InstanceRecord, error) {
+func on(b ledger.View, who Who, computer, partition string) (*record.Instance, error) {
 	n, err := b.At(computer, partition)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 }
 
 // end carries destruction to all that is below a root, whatever it is wanted to be itself.
-func (m *trees) end(b ledger.View, root *proto.InstanceRecord) error {
+func (m *trees) end(b ledger.View, root *record.Instance) error {
 	as := *root
 	as.State = proto.Destroyed
 	return m.spread(b, &as)
@@ -90,7 +91,7 @@ func (m *trees) end(b ledger.View, root *proto.InstanceRecord) error {
 
 // leave frees the partition of an instance, which is forgotten. The root of its tree, where it
 // waited for this, is told.
-func (m *trees) leave(b ledger.View, n *proto.InstanceRecord) error {
+func (m *trees) leave(b ledger.View, n *record.Instance) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (m *trees) leave(b ledger.View, n *proto.InstanceRecord) error {
 }
 
 // orphans ends what a root has left that has no partition.
-func (m *trees) orphans(b ledger.View, root *proto.InstanceRecord) error {
+func (m *trees) orphans(b ledger.View, root *record.Instance) error {
 	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (m *instances) Bang(ctx context.Context, who Who, computer, partition, mess
 	return nil
 }
 
-func (m *trees) bang(b ledger.View, n *proto.InstanceRecord) error {
+func (m *trees) bang(b ledger.View, n *record.Instance) error {
 	tree, err := b.Instances(n.Root, "", "")
 	if err != nil {
 		return err
@@ -202,7 +203,7 @@ func (m *instances) retitle(ctx context.Context, of target, title string) error 
 	})
 }
 
-func (m *trees) rename(b ledger.View, n *proto.InstanceRecord, title string) error {
+func (m *trees) rename(b ledger.View, n *record.Instance, title string) error {
 	if n.Title == title {
 		return nil
 	}
@@ -216,7 +217,7 @@ func (m *trees) rename(b ledger.View, n *proto.InstanceRecord, title string) err
 	if err := ledger.SaveInstance(b, &copied); err != nil {
 		return err
 	}
-	called := []*proto.InstanceRecord{n} // those whose names for their hosts have the title in them
+	called := []*record.Instance{n} // those whose names for their hosts have the title in them
 	if n.Root == n.ID {
 		tree, err := b.Instances(n.ID, "", "")
 		if err != nil {
@@ -241,7 +242,7 @@ func (m *trees) rename(b ledger.View, n *proto.InstanceRecord, title string) err
 }
 
 // wakeHosts has the hosts of shared instances processed again, each once.
-func (m *trees) wakeHosts(b ledger.View, of []*proto.InstanceRecord) error {
+func (m *trees) wakeHosts(b ledger.View, of []*record.Instance) error {
 	woken := map[string]bool{"": true}
 	for _, n := range of {
 		if !n.Shared || woken[n.Host] {

@@ -8,12 +8,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // An Answer is what is said to a request: an instance of ours, or what another master said, or what
 // only seems to be one.
 type Answer struct {
-	Record *proto.InstanceRecord // of ours; nil where Object is set
+	Record *record.Instance // of ours; nil where Object is set
 	proto.Instance
 	Stamp  int64         // of the instance, or of a shared one's host
 	Object *proto.Object // to be answered as it is
@@ -39,12 +40,12 @@ type ask struct {
 	exact      bool // the parameters are those that it is to have, though there are none
 	now        time.Time
 
-	asker *proto.InstanceRecord // nil: a user asks
-	found *proto.InstanceRecord // as it was
-	above string                // the state of those that it cannot be more alive than
-	made  *proto.InstanceRecord // as it is now
-	last  *Answer               // of a shared one that is destroyed by this
-	none  *Refusal              // why there is no place
+	asker *record.Instance // nil: a user asks
+	found *record.Instance // as it was
+	above string           // the state of those that it cannot be more alive than
+	made  *record.Instance // as it is now
+	last  *Answer          // of a shared one that is destroyed by this
+	none  *Refusal         // why there is no place
 }
 
 // Request asks for an instance, or that one be otherwise. A refusal for want of a place is
@@ -221,8 +222,8 @@ func (a *ask) project() string {
 }
 
 // fresh is the record of a new instance, without its place.
-func (a *ask) fresh() *proto.InstanceRecord {
-	n := &proto.InstanceRecord{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
+func (a *ask) fresh() *record.Instance {
+	n := &record.Instance{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
 	if a.found != nil {
 		*n = *a.found // there was no place for it then
 	} else if n.Root = n.ID; a.asker != nil {
@@ -399,8 +400,9 @@ func (m *requests) answer(a *ask) (*Answer, error) {
 }
 
 // AnswerOf is an instance as who asked for it is told.
-func AnswerOf(b ledger.View, n *proto.InstanceRecord) (*Answer, error) {
-	out := &Answer{Record: n, Stamp: n.Stamp, Instance: proto.Instance{Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
+func AnswerOf(b ledger.View, n *record.Instance) (*Answer, error) {
+	out := &Answer{Record: n, Stamp: n.Stamp, Instance: proto.Instance{
+		Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
 		ConnectionXML: n.Connection, Shared: n.Shared}}
 	var err error
 	if out.Parameters, err = proto.ParseParameters(n.Parameters); err != nil {
@@ -428,7 +430,7 @@ func AnswerOf(b ledger.View, n *proto.InstanceRecord) (*Answer, error) {
 }
 
 // GUID is how nodes know an instance: by its place. One without is known by its ID.
-func GUID(n *proto.InstanceRecord) string {
+func GUID(n *record.Instance) string {
 	if n.Shared || n.Partition == "" {
 		return n.ID
 	}
@@ -444,7 +446,7 @@ func stampText(micros int64) string {
 }
 
 // addresses are those of a partition: with a gateway and a netmask they are full ones.
-func addresses(c *proto.ComputerRecord, partition string) (all []proto.Address, full []proto.FullAddress) {
+func addresses(c *record.Computer, partition string) (all []proto.Address, full []proto.FullAddress) {
 	for i := range c.Partitions {
 		if c.Partitions[i].ID != partition {
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -72,8 +73,8 @@ func (s *reads) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	return s.Store.Update(ctx, func(tx compute.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
 }
 
-func (tx readTx) SlapEntries(q proto.EntryQuery) ([]proto.Entry, error) {
-	if q.Kind == proto.KindInstance && q.Computer != "" {
+func (tx readTx) SlapEntries(q record.Query) ([]record.Entry, error) {
+	if q.Kind == record.KindInstance && q.Computer != "" {
 		tx.of.whole.Add(1)
 	}
 	return tx.slapTx.SlapEntries(q)
@@ -120,9 +121,9 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 func TestPartitionsAreBounded(t *testing.T) {
 	r := newRig(t, master.Options{})
 	format := func(n int) error {
-		c := &proto.ComputerRecord{GUID: "C"}
+		c := &record.Computer{GUID: "C"}
 		for i := range n {
-			c.Partitions = append(c.Partitions, proto.PartitionRecord{ID: fmt.Sprint("p", i)})
+			c.Partitions = append(c.Partitions, record.Partition{ID: fmt.Sprint("p", i)})
 		}
 		return r.Computers.FormatAs(t.Context(), master.Anybody, c)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // share finds a host for a shared instance that has none.
@@ -41,13 +42,13 @@ func (a *ask) share(b ledger.View) error {
 	return a.m.trees.wake(b, host)
 }
 
-func (a *ask) hostless(b ledger.View, n *proto.InstanceRecord) error {
+func (a *ask) hostless(b ledger.View, n *record.Instance) error {
 	a.none = a.noHost(n, "")
 	n.Host, n.Partition = "", ""
 	return a.keep(b, n, noHost(n))
 }
 
-func (a *ask) noHost(n *proto.InstanceRecord, why string) *Refusal {
+func (a *ask) noHost(n *record.Instance, why string) *Refusal {
 	return &Refusal{
 		Kind:   compute.ErrNoCapacity,
 		Text:   fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type),
@@ -55,7 +56,7 @@ func (a *ask) noHost(n *proto.InstanceRecord, why string) *Refusal {
 	}
 }
 
-func noHost(n *proto.InstanceRecord) string {
+func noHost(n *record.Instance) string {
 	return fmt.Sprintf("no instance of %s of type %s on %s can have it", n.Release, n.Type, cmp.Or(n.Computer, "any computer"))
 }
 
@@ -112,14 +113,14 @@ func (a *ask) reshare(b ledger.View) error {
 
 // loosen has a shared instance that looks for another host be where it was asked to be: anywhere,
 // if its host alone has said where it is.
-func (m *allocation) loosen(n *proto.InstanceRecord) {
+func (m *allocation) loosen(n *record.Instance) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
 	}
 }
 
 // unshare ends a shared instance: its host is told, and nothing of it stays.
-func (a *ask) unshare(b ledger.View, n *proto.InstanceRecord, host *proto.InstanceRecord) error {
+func (a *ask) unshare(b ledger.View, n *record.Instance, host *record.Instance) error {
 	n.Asked, n.State = proto.Destroyed, proto.Destroyed
 	last, err := AnswerOf(b, n)
 	if err != nil {
@@ -133,7 +134,7 @@ func (a *ask) unshare(b ledger.View, n *proto.InstanceRecord, host *proto.Instan
 }
 
 // fits says whether an instance can have a shared one.
-func fits(host, n *proto.InstanceRecord) bool {
+func fits(host, n *record.Instance) bool {
 	guid := n.Filter["instance_guid"]
 	return !host.Shared && host.Partition != "" && host.State != proto.Destroyed && host.Release == n.Release &&
 		sameType(host.Type, n.Type) &&
@@ -144,11 +145,11 @@ func sameType(a, b string) bool { return ledger.PlainType(a) == ledger.PlainType
 
 // findHost is the first instance, in the order of its computer's partitions, that can have a shared
 // one: on the computer where that is to be, or else on any.
-func (m *allocation) findHost(b ledger.View, n *proto.InstanceRecord) (*proto.InstanceRecord, error) {
+func (m *allocation) findHost(b ledger.View, n *record.Instance) (*record.Instance, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
 	}
-	var full *proto.InstanceRecord // with which it is refused, and said why
+	var full *record.Instance // with which it is refused, and said why
 	for _, guid := range m.hostComputers(b, n) {
 		host, err := m.hostOn(b, n, guid)
 		if err != nil {
@@ -167,7 +168,7 @@ func (m *allocation) findHost(b ledger.View, n *proto.InstanceRecord) (*proto.In
 
 // hostComputers are those on which the memory knows an instance that can have a shared one, in the
 // order of their names; no more than are tried.
-func (m *allocation) hostComputers(b ledger.View, n *proto.InstanceRecord) []string {
+func (m *allocation) hostComputers(b ledger.View, n *record.Instance) []string {
 	find := func(mem *ledger.Memory) (all []string) {
 		running := mem.Releases[ledger.Runs(n)]
 		if running == nil {
@@ -194,10 +195,10 @@ func (m *allocation) hostComputers(b ledger.View, n *proto.InstanceRecord) []str
 
 // hasHost says whether something on a computer can have a shared instance. Where that names its
 // host it is one of three, however many there are.
-func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *proto.InstanceRecord) bool {
+func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *record.Instance) bool {
 	named := n.Filter["instance_guid"]
 	if named == "" {
-		return slices.ContainsFunc(c.Placed, func(host *proto.InstanceRecord) bool { return fits(host, n) })
+		return slices.ContainsFunc(c.Placed, func(host *record.Instance) bool { return fits(host, n) })
 	}
 	if host := m.ByID[named]; host != nil && host.Computer == guid && fits(host, n) {
 		return true
@@ -214,7 +215,7 @@ func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *proto.Instanc
 }
 
 // hostOn is findHost on a computer.
-func (m *allocation) hostOn(b ledger.View, n *proto.InstanceRecord, guid string) (*proto.InstanceRecord, error) {
+func (m *allocation) hostOn(b ledger.View, n *record.Instance, guid string) (*record.Instance, error) {
 	c, err := b.Computer(guid)
 	if err != nil || c == nil || !m.open(c, n) {
 		return nil, err
@@ -222,7 +223,7 @@ func (m *allocation) hostOn(b ledger.View, n *proto.InstanceRecord, guid string)
 	if host, err := m.likelyHost(b, c, n); host != nil || err != nil {
 		return host, err
 	}
-	found := map[string]*proto.InstanceRecord{} // by partition
+	found := map[string]*record.Instance{} // by partition
 	on, err := ledger.PlacedOn(b, guid)
 	if err != nil {
 		return nil, err
@@ -242,7 +243,7 @@ func (m *allocation) hostOn(b ledger.View, n *proto.InstanceRecord, guid string)
 
 // likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
 // the computer has to be looked at.
-func (m *allocation) likelyHost(b ledger.View, c *proto.ComputerRecord, n *proto.InstanceRecord) (*proto.InstanceRecord, error) {
+func (m *allocation) likelyHost(b ledger.View, c *record.Computer, n *record.Instance) (*record.Instance, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return nil, nil
 	}
@@ -265,7 +266,7 @@ func (m *allocation) likelyHost(b ledger.View, c *proto.ComputerRecord, n *proto
 }
 
 // wake has the node of an instance process it again.
-func (m *trees) wake(b ledger.View, n *proto.InstanceRecord) error {
+func (m *trees) wake(b ledger.View, n *record.Instance) error {
 	if now, err := b.Instance(n.ID); err != nil || now == nil {
 		return err
 	} else {
@@ -277,11 +278,11 @@ func (m *trees) wake(b ledger.View, n *proto.InstanceRecord) error {
 
 // hostCame gives an instance that is new, or of another release now, the shared ones that wait for
 // such a one.
-func (m *trees) hostCame(b ledger.View, host *proto.InstanceRecord) error {
+func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
-	var waiting []*proto.InstanceRecord
+	var waiting []*record.Instance
 	for _, on := range []string{host.Computer, ""} {
 		some, err := b.Instances("", ledger.WaitingFor(on, host.Release), "")
 		if err != nil {
@@ -321,7 +322,7 @@ func (m *trees) hostCame(b ledger.View, host *proto.InstanceRecord) error {
 
 // rehost finds other hosts for the shared instances of one that cannot have them any more; now is
 // nil where it is gone.
-func (m *trees) rehost(b ledger.View, was, now *proto.InstanceRecord) error {
+func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
 	if was.Shared {
 		return nil
 	}
@@ -369,7 +370,7 @@ func (m *trees) rehost(b ledger.View, was, now *proto.InstanceRecord) error {
 
 // Reference is how a shared instance is called to its host: the title of the root of its tree,
 // where it is not the root itself, and its own.
-func Reference(root, n *proto.InstanceRecord) string {
+func Reference(root, n *record.Instance) string {
 	if root == nil || root.ID == n.ID {
 		return "_" + n.Title
 	}
@@ -377,7 +378,7 @@ func Reference(root, n *proto.InstanceRecord) string {
 }
 
 // referred finds a shared instance by what its host calls it.
-func referred(b ledger.View, host *proto.InstanceRecord, reference string) (*proto.InstanceRecord, error) {
+func referred(b ledger.View, host *record.Instance, reference string) (*record.Instance, error) {
 	hosted, err := b.Instances("", host.ID, "")
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -72,18 +73,18 @@ func TestWaiting(t *testing.T) {
 	l := ledger.New(nil, nil, nil)
 	m, done := l.Look()
 	defer done()
-	n := &proto.InstanceRecord{Owner: "a", Project: "p"}
+	n := &record.Instance{Owner: "a", Project: "p"}
 	for range maxWaiting {
 		m.Count(n, 1)
 	}
 	full := (&allocation{ledger: l}).tooManyWait
-	if !full(nil, n) || full(nil, &proto.InstanceRecord{Owner: "b", Project: "p"}) ||
-		full(nil, &proto.InstanceRecord{Owner: "a"}) {
+	if !full(nil, n) || full(nil, &record.Instance{Owner: "b", Project: "p"}) ||
+		full(nil, &record.Instance{Owner: "a"}) {
 		t.Error("it is not counted by user")
 	}
 	m.Count(n, -1)
-	m.Count(&proto.InstanceRecord{Owner: "a", Project: "p", Shared: true, Host: "h"}, 1)
-	m.Count(&proto.InstanceRecord{Owner: "a", Project: "p", Partition: "x"}, 1)
+	m.Count(&record.Instance{Owner: "a", Project: "p", Shared: true, Placement: record.Placement{Host: "h"}}, 1)
+	m.Count(&record.Instance{Owner: "a", Project: "p", Placement: record.Placement{Partition: "x"}}, 1)
 	if full(nil, n) {
 		t.Error("what has a place is counted")
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // How much of an error is kept, in characters, and how much of that the reference's own calls tell:
@@ -29,7 +30,7 @@ func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", 
 
 func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 
-func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(proto.KindStatus, of)) }
+func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(record.KindStatus, of)) }
 
 // InstanceReported is what a node says of an instance: the state that it is in.
 func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
@@ -42,11 +43,11 @@ func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partiti
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
 
-func (m *statuses) noteInstance(ctx context.Context, of target, change func(*proto.StatusRecord)) error {
+func (m *statuses) noteInstance(ctx context.Context, of target, change func(*record.Status)) error {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return err
 	}
-	var n *proto.InstanceRecord
+	var n *record.Instance
 	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = of(b); return err }); err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, mes
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
-func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*proto.StatusRecord)) error {
+func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*record.Status)) error {
 	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
@@ -93,40 +94,40 @@ func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message 
 	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
-	var known *proto.ComputerRecord
+	var known *record.Computer
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil {
 		return err
 	}
 	if known == nil {
 		return UnknownComputer(computer)
 	}
-	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *proto.StatusRecord) { s.Message = tail(message, maxMessage) }, nil)
+	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *record.Status) { s.Message = tail(message, maxMessage) }, nil)
 }
 
 // noteEvery is how old a status may be that says the same still: who reports more often changes
 // nothing.
 const noteEvery = time.Minute
 
-func said(state string) func(*proto.StatusRecord) {
-	return func(s *proto.StatusRecord) { s.State, s.Message, s.Error = state, "", false }
+func said(state string) func(*record.Status) {
+	return func(s *record.Status) { s.State, s.Message, s.Error = state, "", false }
 }
 
-func failed(message string) func(*proto.StatusRecord) {
-	return func(s *proto.StatusRecord) { s.Message, s.Error = tail(message, maxMessage), true }
+func failed(message string) func(*record.Status) {
+	return func(s *record.Status) { s.Message, s.Error = tail(message, maxMessage), true }
 }
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
 // goes.
 func (m *notes) note(
-	ctx context.Context, of, computer string, change func(*proto.StatusRecord), there func(b ledger.View) (bool, error),
+	ctx context.Context, of, computer string, change func(*record.Status), there func(b ledger.View) (bool, error),
 ) error {
 	now := time.Now().UTC()
-	next := func(tx compute.Tx) (s *proto.StatusRecord, write bool, err error) {
+	next := func(tx compute.Tx) (s *record.Status, write bool, err error) {
 		was, err := statusIn(tx.(ledger.Tx), of)
 		if err != nil {
 			return nil, false, err
 		}
-		s = &proto.StatusRecord{Computer: computer, Since: now}
+		s = &record.Status{Computer: computer, Since: now}
 		if was != nil {
 			*s = *was
 		}
@@ -155,7 +156,7 @@ func (m *notes) note(
 			}
 		}
 		fresh = s.Since.Equal(now)
-		return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
+		return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
 	})
 	if err == nil && fresh {
 		m.heard.Add(1)
@@ -163,13 +164,13 @@ func (m *notes) note(
 	return err
 }
 
-func statusIn(tx ledger.Tx, of string) (*proto.StatusRecord, error) {
+func statusIn(tx ledger.Tx, of string) (*record.Status, error) {
 	p := ledger.TxView{Tx: tx}
-	e, ok, err := p.Entry(proto.KindStatus, of)
+	e, ok, err := p.Entry(record.KindStatus, of)
 	if !ok {
 		return nil, err
 	}
-	return ledger.Unpack[proto.StatusRecord](e)
+	return ledger.Unpack[record.Status](e)
 }
 
 // met notes that a node has asked what is wanted on its computer. It never fails: the node is to
@@ -185,7 +186,7 @@ func (m *notes) met(ctx context.Context, guid string) {
 	if !late {
 		return
 	}
-	if err := m.note(ctx, ComputerStatus(guid), guid, func(*proto.StatusRecord) {}, nil); err != nil && ctx.Err() == nil {
+	if err := m.note(ctx, ComputerStatus(guid), guid, func(*record.Status) {}, nil); err != nil && ctx.Err() == nil {
 		m.ledger.Log.Warn("when a node was seen last is not kept", "computer", guid, "err", err)
 	}
 }
@@ -200,7 +201,7 @@ type Status struct {
 	Kind      string // of the thing, as the full master calls it
 	Reference string
 	Created   time.Time
-	Said      *proto.StatusRecord // nil: nothing was ever reported
+	Said      *record.Status // nil: nothing was ever reported
 }
 
 // Value is the status as the full master gives it.
@@ -228,10 +229,10 @@ func (s *Status) Value() proto.Dictionary {
 }
 
 // StatusText is what was said last, with no more of an error than is kept of a message.
-func StatusText(said *proto.StatusRecord) string { return statusText(said, maxMessage) }
+func StatusText(said *record.Status) string { return statusText(said, maxMessage) }
 
 // statusText is what was said last, with no more of an error than so many characters.
-func statusText(said *proto.StatusRecord, most int) string {
+func statusText(said *record.Status, most int) string {
 	if said.Error {
 		return "#error " + tail(said.Message, most)
 	}
@@ -239,7 +240,7 @@ func statusText(said *proto.StatusRecord, most int) string {
 }
 
 // Trouble is the error that was said last; "": there was none.
-func Trouble(said *proto.StatusRecord) string {
+func Trouble(said *record.Status) string {
 	if said == nil || !said.Error {
 		return ""
 	}
@@ -262,7 +263,7 @@ func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) 
 	if _, err := m.computers.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
-	var s *proto.SupplyRecord
+	var s *record.Supply
 	if err := m.ledger.Read(func(b ledger.View) (err error) { s, err = b.Supply(guid, url); return err }); err != nil {
 		return nil, err
 	}
@@ -280,7 +281,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 	if err != nil {
 		return nil, err
 	}
-	var n *proto.InstanceRecord
+	var n *record.Instance
 	if err := m.ledger.Read(func(b ledger.View) (err error) { n, err = b.At(guid, partition); return err }); err != nil {
 		return nil, err
 	}
@@ -293,7 +294,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 }
 
 // InstanceRecordStatus is what was reported of an instance; nil: nothing was.
-func (m *statuses) InstanceRecordStatus(ctx context.Context, n *proto.InstanceRecord) (*proto.StatusRecord, error) {
+func (m *statuses) InstanceRecordStatus(ctx context.Context, n *record.Instance) (*record.Status, error) {
 	s, err := m.status(ctx, &Status{}, InstanceStatusKey(n.ID))
 	if err != nil {
 		return nil, err
@@ -302,7 +303,7 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *proto.InstanceRe
 }
 
 // Owned is a computer that somebody may know about.
-func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *proto.ComputerRecord, err error) {
+func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *record.Computer, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -327,7 +328,7 @@ func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, e
 }
 
 // Each reads what was said of several things at once.
-func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *proto.StatusRecord)) error {
+func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *record.Status)) error {
 	if len(keys) == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays
@@ -38,7 +39,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 		if err != nil || was != nil && was.State == state {
 			return err
 		}
-		s := proto.SupplyRecord{Computer: computer, URL: url, Created: now, Order: m.ledger.Stamp(0)}
+		s := record.Supply{Computer: computer, URL: url, Created: now, Order: m.ledger.Stamp(0)}
 		if was != nil {
 			s = *was
 		}
@@ -48,7 +49,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 }
 
 // Supplies are the releases that are wanted on a computer, or wanted away.
-func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]proto.SupplyRecord, error) {
+func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]record.Supply, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]p
 	if err := who.Owns(computer, seen.Record); err != nil {
 		return nil, err
 	}
-	var all []proto.SupplyRecord
+	var all []record.Supply
 	for _, s := range Ordered(seen.Supplies) {
 		all = append(all, *s)
 	}
@@ -84,7 +85,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 		if was.State != proto.Destroyed {
 			return Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
-		if err := b.Save(ledger.Gone(proto.KindSupply, ledger.Key(computer, url))); err != nil {
+		if err := b.Save(ledger.Gone(record.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
 		}
 		return DropStatus(b, SupplyStatusKey(computer, url))

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 const (
@@ -31,21 +32,21 @@ func hashOf(token string) string {
 // NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
 // User, Admin, Project and Computer count. Users make such for computers of their own: new ones,
 // and by their names those that they have.
-func (m *certificates) NewToken(ctx context.Context, who Who, t proto.TokenRecord) (token string, until time.Time, err error) {
+func (m *certificates) NewToken(ctx context.Context, who Who, t record.Token) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
 	}
 	switch {
 	case who.All:
-	case who.User == "" || t.Of != proto.CertifiedComputer || t.Admin:
+	case who.User == "" || t.Of != record.CertifiedComputer || t.Admin:
 		return "", until, Denied("Only an administrator may do this.")
 	default:
 		t.User, t.Project = who.User, who.Project
 	}
 	switch name := t.User; {
-	case t.Of != proto.CertifiedUser && t.Of != proto.CertifiedComputer:
+	case t.Of != record.CertifiedUser && t.Of != record.CertifiedComputer:
 		return "", until, Invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
-	case name != "" && !plainName().MatchString(name), t.Of == proto.CertifiedUser && name == "":
+	case name != "" && !plainName().MatchString(name), t.Of == record.CertifiedUser && name == "":
 		return "", until, badName(name)
 	case t.Computer != "" && !plainName().MatchString(t.Computer):
 		return "", until, badName(t.Computer)
@@ -68,7 +69,7 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t proto.TokenRecor
 		}
 		for i, o := range old {
 			if now.After(o.Until) || len(old)-i >= maxTokens {
-				if err := p.Save(ledger.Gone(proto.KindOther, ledger.Key("token", o.Hash))); err != nil {
+				if err := p.Save(ledger.Gone(record.KindOther, ledger.Key("token", o.Hash))); err != nil {
 					return err
 				}
 			}
@@ -94,7 +95,7 @@ func has(user, computer string) func(b ledger.View) error {
 }
 
 // spend takes a token from whoever shows it, who gets what may makes of it.
-func spend(token, of string, may func(b ledger.View, t *proto.TokenRecord) error) func(b ledger.View) error {
+func spend(token, of string, may func(b ledger.View, t *record.Token) error) func(b ledger.View) error {
 	hash := hashOf(token)
 	return func(b ledger.View) error {
 		t, err := b.Token(hash)
@@ -104,7 +105,7 @@ func spend(token, of string, may func(b ledger.View, t *proto.TokenRecord) error
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
 			return Denied("The token is not known, was used, or is older than a day.")
 		}
-		return firstOf(may(b, t), b.Save(ledger.Gone(proto.KindOther, ledger.Key("token", hash))))
+		return firstOf(may(b, t), b.Save(ledger.Gone(record.KindOther, ledger.Key("token", hash))))
 	}
 }
 
@@ -112,7 +113,7 @@ func spend(token, of string, may func(b ledger.View, t *proto.TokenRecord) error
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
-func (m *certificates) offered(ctx context.Context, token, of string) (t proto.TokenRecord, err error) {
+func (m *certificates) offered(ctx context.Context, token, of string) (t record.Token, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return t, err
 	}
@@ -120,8 +121,8 @@ func (m *certificates) offered(ctx context.Context, token, of string) (t proto.T
 	return t, err
 }
 
-func spendless(token, of string, into *proto.TokenRecord) func(b ledger.View) error {
-	look := spend(token, of, func(_ ledger.View, t *proto.TokenRecord) error {
+func spendless(token, of string, into *record.Token) func(b ledger.View) error {
+	look := spend(token, of, func(_ ledger.View, t *record.Token) error {
 		*into = *t
 		return ledger.ErrWrites // before anything is written
 	})
@@ -135,12 +136,12 @@ func spendless(token, of string, into *proto.TokenRecord) func(b ledger.View) er
 
 // PersonCertificate is the certificate of the user whom a token is for.
 func (m *certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
-	t, err := m.offered(ctx, token, proto.CertifiedUser)
+	t, err := m.offered(ctx, token, record.CertifiedUser)
 	if err != nil {
 		return nil, err
 	}
-	return m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
-		spend(token, proto.CertifiedUser, func(ledger.View, *proto.TokenRecord) error { return nil }))
+	return m.certify(ctx, &record.Certificate{Of: record.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
+		spend(token, record.CertifiedUser, func(ledger.View, *record.Token) error { return nil }))
 }
 
 // RegisterBy makes a computer of a title for whom a token is, and returns its name and its
@@ -148,13 +149,13 @@ func (m *certificates) PersonCertificate(ctx context.Context, token string) (*pr
 // is only where it names that; for another of a title that is taken it is compute.ErrConflict, and
 // the token stays.
 func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
-	t, err := m.offered(ctx, token, proto.CertifiedComputer)
+	t, err := m.offered(ctx, token, record.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
 	}
-	c := &proto.ComputerRecord{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
+	c := &record.Computer{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
 	return m.register(ctx, c, false, func(may func(b ledger.View) error) func(b ledger.View) error {
-		return spend(token, proto.CertifiedComputer, func(b ledger.View, _ *proto.TokenRecord) error { return may(b) })
+		return spend(token, record.CertifiedComputer, func(b ledger.View, _ *record.Token) error { return may(b) })
 	})
 }
 
@@ -164,14 +165,14 @@ func (m *certificates) Register(ctx context.Context, who Who, title string) (gui
 	if !who.All && who.User == "" {
 		return "", nil, Denied("Only users ask for computers.")
 	}
-	c := &proto.ComputerRecord{Title: title, Owner: who.User, Project: who.Project}
+	c := &record.Computer{Title: title, Owner: who.User, Project: who.Project}
 	return m.register(ctx, c, true, func(may func(b ledger.View) error) func(b ledger.View) error { return may })
 }
 
 // register makes a computer and its certificate at once: there are both, or none. again: one that
 // has the title already it may be too.
 func (m *certificates) register(
-	ctx context.Context, c *proto.ComputerRecord, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
+	ctx context.Context, c *record.Computer, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
 ) (string, *proto.Certificate, error) {
 	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.Fresh(ctx)); err != nil {
 		return "", nil, err
@@ -201,7 +202,7 @@ func (m *certificates) register(
 		}
 		return b.Save(ledger.ComputerEntry(c))
 	}
-	pair, err := m.certify(ctx, &proto.CertificateRecord{Of: proto.CertifiedComputer, Name: c.GUID}, with(may))
+	pair, err := m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: c.GUID}, with(may))
 	return c.GUID, pair, err
 }
 
@@ -209,7 +210,7 @@ func (m *certificates) register(
 func dropTokens(b ledger.View, user string) error {
 	all, err := b.TokensOf(user)
 	for _, t := range all {
-		err = firstOf(err, b.Save(ledger.Gone(proto.KindOther, ledger.Key("token", t.Hash))))
+		err = firstOf(err, b.Save(ledger.Gone(record.KindOther, ledger.Key("token", t.Hash))))
 	}
 	return err
 }

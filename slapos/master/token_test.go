@@ -16,6 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -40,7 +42,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, admin := t.Context(), master.Anybody
-	token, _, err := m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})
+	token, _, err := m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: "ann"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func TestTokens(t *testing.T) {
 	ann := master.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
-		token, _, err := m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedComputer})
+		token, _, err := m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedComputer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +86,7 @@ func TestTokens(t *testing.T) {
 				t.Errorf("a second one of the title: %s, %v, %v", guid, pair, err)
 			}
 			if token, _, err = m.Certificates.NewToken(
-				ctx, admin, proto.TokenRecord{Of: proto.CertifiedComputer, User: "ann", Computer: names[0]},
+				ctx, admin, record.Token{Of: record.CertifiedComputer, User: "ann", Computer: names[0]},
 			); err != nil {
 				t.Fatal(err)
 			}
@@ -116,12 +118,12 @@ func TestTokens(t *testing.T) {
 		t.Errorf("%+v, %v", all2, err)
 	}
 	for what, err := range map[string]error{
-		"a user for a user": third(m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})),
+		"a user for a user": third(m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedUser, User: "ann"})),
 		"a user for any computer": third(
-			m.Certificates.NewToken(ctx, ann, proto.TokenRecord{Of: proto.CertifiedComputer, Computer: "COMP-1"}),
+			m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedComputer, Computer: "COMP-1"}),
 		),
 		"a node": third(
-			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, proto.TokenRecord{Of: proto.CertifiedComputer}),
+			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, record.Token{Of: record.CertifiedComputer}),
 		),
 		"a node registers":           third(m.Certificates.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
 		"an instance as a user":      errOf(m.Certificates.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
@@ -133,7 +135,7 @@ func TestTokens(t *testing.T) {
 		}
 	}
 	// Who is revoked gets nothing by a token that he still has.
-	token, _, err = m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: "ann"})
+	token, _, err = m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: "ann"})
 	if err := errors.Join(err, m.Certificates.RevokeUser(ctx, admin, "ann")); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +143,7 @@ func TestTokens(t *testing.T) {
 		t.Errorf("after she was revoked: %v", err)
 	}
 	for _, name := range []string{"", "a b", "é"} {
-		_, _, err := m.Certificates.NewToken(ctx, admin, proto.TokenRecord{Of: proto.CertifiedUser, User: name})
+		_, _, err := m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: name})
 		if !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -168,12 +170,12 @@ func TestEnrol(t *testing.T) {
 	}))
 	defer srv.Close()
 	ctx := t.Context()
-	client, err := proto.NewClient(proto.Options{URL: srv.URL})
+	client, err := slapclient.New(slapclient.Options{URL: srv.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	token, err := client.ComputerToken(ctx)
+	token, err := client.Hypermedia().ComputerToken(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestEnrol(t *testing.T) {
 	if _, _, err := enrolment.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
 		t.Errorf("again: %v", err)
 	}
-	if token, err = client.ComputerToken(ctx); err != nil {
+	if token, err = client.Hypermedia().ComputerToken(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := (&enrol.Web{URL: srv.URL, Token: token}).Computer(ctx, "build1"); err == nil ||

@@ -3,17 +3,18 @@ package master
 import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // spread carries the state of an instance to all that it, or what it asked for, has asked for:
 // stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
 // has no place goes, and shared instances do.
-func (m *trees) spread(b ledger.View, top *proto.InstanceRecord) error {
+func (m *trees) spread(b ledger.View, top *record.Instance) error {
 	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
 		return err
 	}
-	children := map[string][]*proto.InstanceRecord{}
+	children := map[string][]*record.Instance{}
 	known := map[string]bool{}
 	for _, n := range tree {
 		known[n.ID] = true
@@ -31,7 +32,7 @@ func (m *trees) spread(b ledger.View, top *proto.InstanceRecord) error {
 	return m.spreadTo(b, top, children)
 }
 
-func (m *trees) spreadTo(b ledger.View, parent *proto.InstanceRecord, children map[string][]*proto.InstanceRecord) error {
+func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
 		copied.State = worse(n.Asked, parent.State)
@@ -54,7 +55,7 @@ func (m *trees) spreadTo(b ledger.View, parent *proto.InstanceRecord, children m
 }
 
 // dropInstance forgets an instance; its host hears of it, or those that it has find others.
-func (m *trees) dropInstance(b ledger.View, n *proto.InstanceRecord) error {
+func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 	if err := Forget(b, n); err != nil {
 		return err
 	}
@@ -69,20 +70,20 @@ func (m *trees) dropInstance(b ledger.View, n *proto.InstanceRecord) error {
 }
 
 // Forget drops the record of an instance, what was said of it, and its certificate.
-func Forget(b ledger.View, n *proto.InstanceRecord) error {
+func Forget(b ledger.View, n *record.Instance) error {
 	return firstOf(
-		b.Save(ledger.Gone(proto.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
-		revoke(b, ledger.HolderOf(proto.CertifiedInstance, n.ID)),
+		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
+		revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
 	)
 }
 
 // placedBelow are the other instances of a root's tree that have partitions.
-func placedBelow(b ledger.View, root *proto.InstanceRecord) ([]*proto.InstanceRecord, error) {
+func placedBelow(b ledger.View, root *record.Instance) ([]*record.Instance, error) {
 	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return nil, err
 	}
-	var placed []*proto.InstanceRecord
+	var placed []*record.Instance
 	for _, n := range tree {
 		if n.ID != root.ID && n.Partition != "" {
 			placed = append(placed, n)
@@ -93,7 +94,7 @@ func placedBelow(b ledger.View, root *proto.InstanceRecord) ([]*proto.InstanceRe
 
 // shown is the state that a node is told: a root that is to be destroyed is stopped as long as
 // others of its tree have partitions, so that nothing of it is wiped before them.
-func shown(b ledger.View, n *proto.InstanceRecord) (string, error) {
+func shown(b ledger.View, n *record.Instance) (string, error) {
 	if n.State != proto.Destroyed || n.Root != n.ID {
 		return n.State, nil
 	}

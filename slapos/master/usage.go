@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not
@@ -30,7 +31,7 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
 	}
-	var known *proto.ComputerRecord
+	var known *slaprecord.Computer
 	if err := m.Ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
@@ -40,25 +41,25 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
 		}
-		old, err := t.SlapEntries(proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Limit: 2})
+		old, err := t.SlapEntries(slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
 			return err
 		}
 		for _, e := range old { // two for one that comes, so that what is old goes in the end
-			u, err := ledger.Unpack[proto.UsageRecord](e)
+			u, err := ledger.Unpack[slaprecord.Usage](e)
 			if err != nil {
 				return err
 			}
 			if now.Sub(u.At) > usageKept {
-				if err := t.SaveSlap(ledger.Gone(proto.KindUsage, e.Key)); err != nil {
+				if err := t.SaveSlap(ledger.Gone(slaprecord.KindUsage, e.Key)); err != nil {
 					return err
 				}
 			}
 		}
-		return t.SaveSlap(proto.Entry{
-			Kind: proto.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
+		return t.SaveSlap(slaprecord.Entry{
+			Kind: slaprecord.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
 
-			Data: ledger.Pack(&proto.UsageRecord{Computer: computer, At: now, Report: report})})
+			Data: ledger.Pack(&slaprecord.Usage{Computer: computer, At: now, Report: report})})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -72,12 +73,12 @@ func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool
 	if slices.ContainsFunc(said, func(one proto.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
 	}
-	last, err := t.SlapEntries(proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	last, err := t.SlapEntries(slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Last: true, Limit: atOnce})
 	if err != nil {
 		return false, err
 	}
 	for _, e := range last {
-		if u, err := ledger.Unpack[proto.UsageRecord](e); err != nil || u.Report == report {
+		if u, err := ledger.Unpack[slaprecord.Usage](e); err != nil || u.Report == report {
 			return err == nil, err
 		}
 	}
@@ -103,11 +104,11 @@ type Used struct {
 }
 
 // Usage are the last reports of a computer, the newest first, for who speaks for it.
-func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []proto.UsageRecord, err error) {
+func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slaprecord.Usage, err error) {
 	if err := who.Speaks(computer); err != nil {
 		return nil, err
 	}
-	return all, m.reports(ctx, computer, func(u *proto.UsageRecord) bool {
+	return all, m.reports(ctx, computer, func(u *slaprecord.Usage) bool {
 		all = append(all, *u)
 		return len(all) < limit
 	})
@@ -115,10 +116,10 @@ func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int)
 
 // reports shows the last reports of a computer, the newest first, as many as are read, or until it
 // is told to end.
-func (m *Master) reports(ctx context.Context, computer string, each func(*proto.UsageRecord) (more bool)) error {
-	q := proto.EntryQuery{Kind: proto.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+func (m *Master) reports(ctx context.Context, computer string, each func(*slaprecord.Usage) (more bool)) error {
+	q := slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
-		var some []proto.Entry
+		var some []slaprecord.Entry
 		err := m.Ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
 			some, err = tx.(ledger.Tx).SlapEntries(q)
 			return err
@@ -130,7 +131,7 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*proto.
 			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
 				return nil
 			}
-			if u, err := ledger.Unpack[proto.UsageRecord](e); err != nil || !each(u) {
+			if u, err := ledger.Unpack[slaprecord.Usage](e); err != nil || !each(u) {
 				return err
 			}
 		}
@@ -158,7 +159,7 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 	if err != nil {
 		return err
 	}
-	return m.reports(ctx, computer, func(u *proto.UsageRecord) bool {
+	return m.reports(ctx, computer, func(u *slaprecord.Usage) bool {
 		if u.At.Before(since) {
 			return false
 		}
@@ -175,7 +176,7 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 // partition alone.
 func usedSince(b ledger.View, who Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*ledger.Memory)
-	var record *proto.ComputerRecord
+	var record *slaprecord.Computer
 	if of := mem.Computers[computer]; of != nil {
 		record = of.Record
 	}
@@ -198,7 +199,7 @@ func usedSince(b ledger.View, who Who, computer, partition string) (since time.T
 
 // sums is what a report says, by what used it and by resource, in the order of the report. What
 // began before a time, or is no number that JSON has, is left out.
-func sums(u *proto.UsageRecord, since time.Time) (all []Used) {
+func sums(u *slaprecord.Usage, since time.Time) (all []Used) {
 	transactions, err := proto.ParseUsage(u.Report)
 	if err != nil {
 		return nil // it was of the format when it came

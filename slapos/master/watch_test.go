@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -240,8 +241,8 @@ func TestNobodysComputer(t *testing.T) {
 		t.Helper()
 		err := st.View(ctx, func(tx compute.Tx) error {
 			n = 0
-			for _, kind := range []proto.EntryKind{proto.KindStatus, proto.KindUsage, proto.KindNode} {
-				some, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: kind})
+			for _, kind := range []record.Kind{record.KindStatus, record.KindUsage, record.KindNode} {
+				some, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: kind})
 				if err != nil {
 					return err
 				}

@@ -3,7 +3,7 @@ package master
 import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A node is told of its computer in one document, of proto.MaxSize at most, and a computer of which
@@ -41,7 +41,7 @@ func shortFilter(filter map[string]string) error {
 
 // tellable refuses what has an instance be more than before, where its computer could not be told
 // of it. It is asked when that is saved.
-func (m *allocation) tellable(b ledger.View, was, n *proto.InstanceRecord) error {
+func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
 	if _, writing := b.(*ledger.TxView); !writing || !ledger.Placed(n) {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (m *allocation) tellableOn(b ledger.View, guid string) error {
 
 // tells says whether a computer's node can be told of a new instance in one of its free partitions
 // too.
-func (m *allocation) tells(b ledger.View, guid string, n *proto.InstanceRecord) (bool, error) {
+func (m *allocation) tells(b ledger.View, guid string, n *record.Instance) (bool, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return true, nil
 	}
@@ -86,7 +86,7 @@ func (m *allocation) tells(b ledger.View, guid string, n *proto.InstanceRecord) 
 type room map[string]int
 
 // takes says whether a computer can be told of a shared instance too, and counts it.
-func (r room) takes(m *ledger.Ledger, b ledger.View, guid string, n *proto.InstanceRecord) (bool, error) {
+func (r room) takes(m *ledger.Ledger, b ledger.View, guid string, n *record.Instance) (bool, error) {
 	left, known := r[guid]
 	if !known {
 		var err error

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Master is who says what is wanted, and hears what came of it.
@@ -176,7 +177,7 @@ func (a *Agent) Apply(ctx context.Context, c *proto.Computer, o Options) (out Ou
 			return out, context.Cause(ctx)
 		case beside:
 			continue
-		case errors.Is(err, proto.ErrUnreachable):
+		case errors.Is(err, client.ErrUnreachable):
 			return a.offline(ctx, out, err)
 		case err != nil:
 			f := Failure{s.Partition.ID, s.Partition.Type, err}
@@ -200,7 +201,7 @@ func isPromise(err error) bool {
 
 // offline goes on without a master.
 func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, error) {
-	if !errors.Is(err, proto.ErrUnreachable) {
+	if !errors.Is(err, client.ErrUnreachable) {
 		return out, err
 	}
 	a.warn("The master is not reached: %v. What should run is started.", err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // Daemon is a node that does its passes by itself: at once when the master has something else
@@ -128,7 +129,7 @@ func (d *daemon) watch(ctx context.Context) {
 			continue
 		}
 		// it is another's master, or does not know us yet
-		if pause = min(2*pause, time.Minute); errors.Is(err, proto.ErrNotFound) {
+		if pause = min(2*pause, time.Minute); errors.Is(err, client.ErrNotFound) {
 			pause = 10 * time.Minute
 		}
 		select {
@@ -225,7 +226,7 @@ func (d *daemon) away(ctx context.Context, err error) {
 	if d.offline {
 		return
 	}
-	if !errors.Is(err, proto.ErrUnreachable) {
+	if !errors.Is(err, client.ErrUnreachable) {
 		if text := err.Error(); text != d.trouble { // once, though it be so for hours
 			d.trouble = text
 			d.Agent.warn("The master does not say what is wanted, so what runs is left as it is: %v", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // TestWatchdog has a master told once of a service that does not stay, and again after it was
@@ -127,12 +128,12 @@ func (r *refusing) Bang(ctx context.Context, computer, partition, message string
 // TestRefusedBang tells a master once who does not know the partition, or hears nothing from it,
 // and another again.
 func TestRefusedBang(t *testing.T) {
-	for kind, want := range map[error]string{proto.ErrNotFound: "p0 p1", proto.ErrDenied: "p0 p1", proto.ErrUnreachable: "p0 p0 p0 p0"} {
+	for kind, want := range map[error]string{client.ErrNotFound: "p0 p1", client.ErrDenied: "p0 p1", client.ErrUnreachable: "p0 p0 p0 p0"} {
 		root := t.TempDir()
 		for _, id := range []string{"p0", "p1"} {
 			do(t, os.Mkdir(root+"/"+id, 0o750))
 		}
-		b := &refusing{err: &proto.Error{Op: "softwareInstanceBang", Kind: kind}}
+		b := &refusing{err: &client.Error{Op: "softwareInstanceBang", Kind: kind}}
 		dog := &node.Watchdog{
 			Computer: "C", InstanceRoot: root, Log: slog.New(slog.DiscardHandler), First: time.Microsecond,
 			Last: time.Microsecond, Gap: time.Nanosecond,

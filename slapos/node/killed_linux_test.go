@@ -25,6 +25,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const dieKey = "HOSTLER_NODE_DIE"
@@ -60,7 +61,7 @@ func (s *steps) step(what, name string) {
 
 // watched are a master and a supervisor to whom each call is a step, and the last one.
 type watchedMaster struct {
-	*proto.Client
+	*slapclient.Client
 	*steps
 	pair string
 	only string
@@ -135,10 +136,10 @@ func (s *watchedSupervisor) Remove(ctx context.Context, name string) error {
 // when it made the whole of it.
 func die(text string) {
 	var d death
-	var client *proto.Client
+	var client *slapclient.Client
 	err := json.Unmarshal([]byte(text), &d)
 	if err == nil {
-		client, err = proto.NewClient(proto.Options{URL: d.URL})
+		client, err = slapclient.New(slapclient.Options{URL: d.URL})
 	}
 	if err != nil {
 		fmt.Println(err)

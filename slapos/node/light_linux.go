@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const (
@@ -313,7 +314,7 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 		n, err := ask.Request(ctx, a.requestOf(pl, w))
 		gone := i >= len(wishes)
 		switch {
-		case gone && errors.Is(err, proto.ErrNotFound), err == nil, errors.Is(err, proto.ErrNotReady):
+		case gone && errors.Is(err, client.ErrNotFound), err == nil, errors.Is(err, client.ErrNotReady):
 		default:
 			return nil, fmt.Errorf("the request for %q: %w", w.Title, err)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const (
@@ -238,7 +239,7 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 			titles = append(titles, line)
 		}
 	}
-	if err := a.Master.SetRelated(ctx, a.Computer, pl.ID, titles); err != nil && !errors.Is(err, proto.ErrNotFound) {
+	if err := a.Master.SetRelated(ctx, a.Computer, pl.ID, titles); err != nil && !errors.Is(err, client.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -290,7 +291,7 @@ func (a *Agent) failed(ctx context.Context, pl *Place, err error) error {
 // tell tells the master why a partition is not as it is wanted, and returns the reason.
 func (a *Agent) tell(ctx context.Context, p *proto.Partition, err error) error {
 	a.warn("%s: %s", p.ID, strings.TrimPrefix(api.Text(err), p.ID+": "))
-	if errors.Is(err, proto.ErrUnreachable) {
+	if errors.Is(err, client.ErrUnreachable) {
 		return err
 	}
 	if bad := a.Master.ReportInstanceError(ctx, a.Computer, p.ID, "", cut(api.Text(err))); bad != nil {

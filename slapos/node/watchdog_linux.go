@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const bangFile = ".slapos_latest_bang_timestamp"
@@ -142,7 +142,7 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	w.Log.Warn("a program did not stay: its tree is to be processed", "partition", id, "reason", text)
 	err = master.Bang(ctx, w.Computer, id, text)
 	// as it would be in a minute, and in a year; the next program that does not stay is told again
-	if errors.Is(err, proto.ErrNotFound) || errors.Is(err, proto.ErrDenied) {
+	if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrDenied) {
 		w.Log.Error("the master does not take it that a program did not stay", "partition", id, "err", err)
 		w.told[id] = time.Now()
 		return nil

@@ -13,12 +13,12 @@ type reader struct {
 
 func (r *reader) fail(key, want string, v any) {
 	if r.err == nil {
-		r.err = malformed(r.of+"."+key, "expected %s, got %s", want, kindOf(v))
+		r.err = Malformed(r.of+"."+key, "expected %s, got %s", want, KindOf(v))
 	}
 }
 
-// kindOf names the kind of a value as the format calls it.
-func kindOf(v any) string {
+// KindOf names the kind of a value as the format calls it.
+func KindOf(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "none"
@@ -172,4 +172,11 @@ func (r *reader) fullAddresses(d Dictionary, key string) []FullAddress {
 		all = append(all, FullAddress{t[0], t[1], t[2], t[3], t[4]})
 	}
 	return all
+}
+
+// ReadAddresses reads a list of addresses; errors name it as said.
+func ReadAddresses(name string, v any) ([]Address, error) {
+	r := reader{of: "addresses"}
+	all := r.addresses(Dictionary{name: v}, name)
+	return all, r.err
 }

@@ -79,7 +79,7 @@ func ReadComputer(v any) (*Computer, error) {
 	r := reader{of: "Computer"}
 	o := r.object(v, "", ClassComputer)
 	if o == nil {
-		return nil, malformed("", "expected a Computer, got %s", kindOf(v))
+		return nil, Malformed("", "expected a Computer, got %s", KindOf(v))
 	}
 	c := &Computer{ID: r.text(o.Attributes, "_computer_id")}
 	if c.ID == "" {
@@ -88,7 +88,7 @@ func ReadComputer(v any) (*Computer, error) {
 	for _, item := range r.list(o.Attributes, "_computer_partition_list") {
 		p, err := ReadPartition(item)
 		if err != nil {
-			return nil, within("Computer", err)
+			return nil, Within("Computer", err)
 		}
 		c.Partitions = append(c.Partitions, *p)
 	}
@@ -204,7 +204,7 @@ func ReadPartition(v any) (*Partition, error) {
 	r := reader{of: "ComputerPartition"}
 	o := r.object(v, "", ClassPartition)
 	if o == nil {
-		return nil, malformed("", "expected a ComputerPartition, got %s", kindOf(v))
+		return nil, Malformed("", "expected a ComputerPartition, got %s", KindOf(v))
 	}
 	a := o.Attributes
 	p := &Partition{

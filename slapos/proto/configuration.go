@@ -24,28 +24,28 @@ type ConfiguredAddress struct{ IP, Netmask string }
 func ReadConfiguration(v any) (*Configuration, error) {
 	d, ok := v.(Dictionary)
 	if !ok {
-		return nil, malformed("", "expected the configuration of a computer, a dictionary, got %s", kindOf(v))
+		return nil, Malformed("", "expected the configuration of a computer, a dictionary, got %s", KindOf(v))
 	}
 	r := reader{of: "configuration"}
 	c := &Configuration{Computer: r.text(d, "reference"), Address: r.text(d, "address"), Netmask: r.text(d, "netmask")}
 	if r.err == nil && c.Computer == "" {
-		return nil, malformed("configuration.reference", "a computer needs a name here")
+		return nil, Malformed("configuration.reference", "a computer needs a name here")
 	}
 	seen := map[string]bool{}
 	for i, item := range r.list(d, "partition_list") {
 		in := reader{of: "configuration.partition_list[" + strconv.Itoa(i) + "]"}
 		partition, ok := item.(Dictionary)
 		if !ok {
-			return nil, malformed(in.of, "expected a dictionary, got %s", kindOf(item))
+			return nil, Malformed(in.of, "expected a dictionary, got %s", KindOf(item))
 		}
 		p := in.partition(partition)
 		switch {
 		case in.err != nil:
 			return nil, in.err
 		case p.ID == "":
-			return nil, malformed(in.of+".reference", "a partition needs a name here")
+			return nil, Malformed(in.of+".reference", "a partition needs a name here")
 		case seen[p.ID]:
-			return nil, malformed(in.of+".reference", "two partitions have the name %.80q", p.ID)
+			return nil, Malformed(in.of+".reference", "two partitions have the name %.80q", p.ID)
 		}
 		seen[p.ID] = true
 		c.Partitions = append(c.Partitions, p)

@@ -19,7 +19,7 @@ func Unmarshal(data []byte) (any, error) {
 }
 
 func tooLong(n int) error {
-	return malformed("", "a document of %d bytes; at most %d are read", n, MaxSize)
+	return Malformed("", "a document of %d bytes; at most %d are read", n, MaxSize)
 }
 
 func unmarshal(doc string) (any, error) {
@@ -45,13 +45,13 @@ func careful(doc string) (any, error) {
 // notXML makes an error of the tokenizer one of ours; ours stay.
 func notXML(err error) error {
 	if s, ok := errors.AsType[*xml.SyntaxError](err); ok {
-		return malformed("", "not XML: line %d: %s", s.Line, s.Msg)
+		return Malformed("", "not XML: line %d: %s", s.Line, s.Msg)
 	}
 	if err == io.EOF {
-		return malformed("", "not XML: it ends too early")
+		return Malformed("", "not XML: it ends too early")
 	}
 	if _, ok := errors.AsType[*fault](err); !ok {
-		return malformed("", "not XML: %v", err)
+		return Malformed("", "not XML: %v", err)
 	}
 	return err
 }
@@ -63,7 +63,7 @@ func newXML(doc string) *xml.Decoder {
 		if c := strings.ToLower(charset); c == "ascii" || c == "us-ascii" {
 			return in, nil
 		}
-		return nil, malformed("", "the encoding %.40q; only UTF-8 and ASCII are read", charset)
+		return nil, Malformed("", "the encoding %.40q; only UTF-8 and ASCII are read", charset)
 	}
 	return x
 }
@@ -81,7 +81,7 @@ type closed struct {
 }
 
 func (d *decoder) fail(format string, args ...any) error {
-	return malformed("byte "+strconv.FormatInt(d.x.InputOffset(), 10), format, args...)
+	return Malformed("byte "+strconv.FormatInt(d.x.InputOffset(), 10), format, args...)
 }
 
 // next returns the next start or end of an element; between them only white space may stand.

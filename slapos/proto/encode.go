@@ -25,7 +25,7 @@ func Append(dst []byte, v any) ([]byte, error) {
 	return e.buf, nil
 }
 
-func tooLarge() error { return unwritable("larger than %d bytes", MaxSize) }
+func tooLarge() error { return Unwritable("", "larger than %d bytes", MaxSize) }
 
 type encoder struct {
 	buf  []byte
@@ -35,7 +35,7 @@ type encoder struct {
 
 func (e *encoder) value(v any, depth int) error {
 	if depth > MaxDepth {
-		return unwritable("deeper than %d values within values", MaxDepth)
+		return Unwritable("", "deeper than %d values within values", MaxDepth)
 	}
 	if len(e.buf) > e.most {
 		return tooLarge() // here too: a value may hold itself
@@ -57,7 +57,7 @@ func (e *encoder) value(v any, depth int) error {
 		e.int(v)
 	case *big.Int:
 		if v == nil {
-			return unwritable("an integer without a value")
+			return Unwritable("", "an integer without a value")
 		}
 		tag := "int"
 		if v.CmpAbs(longFrom) >= 0 {
@@ -85,7 +85,7 @@ func (e *encoder) value(v any, depth int) error {
 	case *Object:
 		return e.object(v, depth)
 	default:
-		return unwritable("values of type %T have no form here", v)
+		return Unwritable("", "values of type %T have no form here", v)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (e *encoder) items(tag string, items []any, depth int, numbered bool) error
 	e.put(">")
 	for i, item := range items {
 		if err := e.value(item, depth+1); err != nil {
-			return within("["+strconv.Itoa(i)+"]", err)
+			return Within("["+strconv.Itoa(i)+"]", err)
 		}
 	}
 	e.put("</", tag, ">")
@@ -138,10 +138,10 @@ func (e *encoder) dictionary(d Dictionary, depth int) error {
 	e.put(">")
 	for _, key := range slices.Sorted(maps.Keys(d)) {
 		if err := e.text(key); err != nil {
-			return within("a key of it", err)
+			return Within("a key of it", err)
 		}
 		if err := e.value(d[key], depth+1); err != nil {
-			return within(key, err)
+			return Within(key, err)
 		}
 	}
 	e.put("</dictionary>")
@@ -150,12 +150,12 @@ func (e *encoder) dictionary(d Dictionary, depth int) error {
 
 func (e *encoder) object(o *Object, depth int) error {
 	if o == nil || !o.Class.known() {
-		return unwritable("an object that is none of the four classes")
+		return Unwritable("", "an object that is none of the four classes")
 	}
 	e.open("object", true)
 	e.put(` module="`, module, `" class="`, string(o.Class), `">`)
 	if err := e.items("tuple", o.Args, depth+1, false); err != nil {
-		return within(string(o.Class), err)
+		return Within(string(o.Class), err)
 	}
 	if err := e.dictionary(o.Attributes, depth+1); err != nil {
 		return err
@@ -213,7 +213,7 @@ func writable(r rune) bool {
 func badCharacter(s string, at int) error {
 	r, size := utf8.DecodeRuneInString(s[at:])
 	if r == utf8.RuneError && size <= 1 {
-		return unwritable("byte %d of the text (0x%02x) is not UTF-8", at, s[at])
+		return Unwritable("", "byte %d of the text (0x%02x) is not UTF-8", at, s[at])
 	}
-	return unwritable("XML cannot carry the character U+%04X, which is at byte %d of the text", r, at)
+	return Unwritable("", "XML cannot carry the character U+%04X, which is at byte %d of the text", r, at)
 }

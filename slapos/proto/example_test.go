@@ -25,23 +25,3 @@ func ExampleUnmarshal() {
 	// [a & b 5 <nil>] <nil>
 	// slap: byte 52: an object of class "system" of module "os", which is none of the four that are allowed
 }
-
-func ExampleMethod_Decode() {
-	method, _ := proto.FindMethod("slapos.get.v0.instance_tree")
-	call, err := method.Decode([]byte(`{"title": "my instance"}`))
-	fmt.Println(call.Title, err)
-	_, err = method.Decode([]byte(`{"name": "my instance"}`))
-	fmt.Println(err)
-	// Output:
-	// my instance <nil>
-	// slap: "name" is a key that slapos.get.v0.instance_tree does not take
-}
-
-func ExampleExpand() {
-	fmt.Println(proto.Expand(
-		"https://slap.example.com/?mode=search{&query,limit}",
-		map[string]any{"query": proto.Query{Kind: "Instance Tree"}.String(), "limit": 40},
-	))
-	// Output:
-	// https://slap.example.com/?mode=search&query=portal_type%3A%22Instance%20Tree%22%20AND%20validation_state%3Avalidated&limit=40 <nil>
-}

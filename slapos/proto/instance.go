@@ -58,7 +58,7 @@ func (n *Instance) Object() *Object {
 func ReadInstance(v any) (*Instance, error) {
 	o, ok := v.(*Object)
 	if !ok || o.Class != ClassInstance && o.Class != ClassPartition {
-		return nil, malformed("", "expected a SoftwareInstance, got %s", kindOf(v))
+		return nil, Malformed("", "expected a SoftwareInstance, got %s", KindOf(v))
 	}
 	r := reader{of: string(o.Class)}
 	a := o.Attributes

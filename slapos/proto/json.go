@@ -16,7 +16,7 @@ func (d Dictionary) MarshalJSON() ([]byte, error) { return appendJSON(nil, d, 1)
 
 func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 	if depth > MaxDepth {
-		return nil, unwritable("deeper than %d values within values", MaxDepth)
+		return nil, Unwritable("", "deeper than %d values within values", MaxDepth)
 	}
 	if len(b) > MaxSize {
 		return nil, tooLarge()
@@ -27,7 +27,7 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 		return append(b, text...), err
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, unwritable("%s, which JSON does not have", appendFloat(nil, v))
+			return nil, Unwritable("", "%s, which JSON does not have", appendFloat(nil, v))
 		}
 		return appendFloat(b, v), nil
 	case List:
@@ -47,12 +47,12 @@ func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 				return nil, err
 			}
 			if b, err = appendJSON(append(append(b, name...), ':'), v[key], depth+1); err != nil {
-				return nil, within(key, err)
+				return nil, Within(key, err)
 			}
 		}
 		return append(b, '}'), nil
 	}
-	return nil, unwritable("values of type %T have no form in JSON", v)
+	return nil, Unwritable("", "values of type %T have no form in JSON", v)
 }
 
 func appendArray(b []byte, items []any, depth int) ([]byte, error) {
@@ -63,26 +63,26 @@ func appendArray(b []byte, items []any, depth int) ([]byte, error) {
 		}
 		var err error
 		if b, err = appendJSON(b, item, depth+1); err != nil {
-			return nil, within("["+strconv.Itoa(i)+"]", err)
+			return nil, Within("["+strconv.Itoa(i)+"]", err)
 		}
 	}
 	return append(b, ']'), nil
 }
 
-// fromJSON makes a value of a JSON text.
-func fromJSON(raw json.RawMessage) (any, error) {
+// FromJSON makes a value of a JSON text.
+func FromJSON(raw json.RawMessage) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		return nil, malformed("", "not JSON: %v", err)
+		return nil, Malformed("", "not JSON: %v", err)
 	}
 	return jsonValue(v, raw, 1)
 }
 
 func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 	if depth > MaxDepth {
-		return nil, malformed("", "deeper than %d values within values", MaxDepth)
+		return nil, Malformed("", "deeper than %d values within values", MaxDepth)
 	}
 	switch v := v.(type) {
 	case string:
@@ -94,7 +94,7 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 		for i, item := range v {
 			var err error
 			if list[i], err = jsonValue(item, raw, depth+1); err != nil {
-				return nil, within("["+strconv.Itoa(i)+"]", err)
+				return nil, Within("["+strconv.Itoa(i)+"]", err)
 			}
 		}
 		return list, nil
@@ -106,7 +106,7 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 				d[key], err = jsonValue(item, raw, depth+1)
 			}
 			if err != nil {
-				return nil, within(key, err)
+				return nil, Within(key, err)
 			}
 		}
 		return d, nil
@@ -118,10 +118,10 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 // other. The decoder has put a replacement character where half of a surrogate pair stood.
 func checkJSONText(s string, raw json.RawMessage) error {
 	if err := checkXML(s); err != nil {
-		return malformed("", "%s", strings.TrimPrefix(err.Error(), "slap: "))
+		return Malformed("", "%s", strings.TrimPrefix(err.Error(), "slap: "))
 	}
 	if strings.Contains(s, "\ufffd") && !bytes.Contains(raw, []byte("\ufffd")) && !bytes.Contains(bytes.ToLower(raw), []byte(`\ufffd`)) {
-		return malformed("", "half of a surrogate pair")
+		return Malformed("", "half of a surrogate pair")
 	}
 	return nil
 }
@@ -130,20 +130,20 @@ func jsonNumber(text string) (any, error) {
 	if strings.ContainsAny(text, ".eE") {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, malformed("", "a number that is too large")
+			return nil, Malformed("", "a number that is too large")
 		}
 		return f, nil
 	}
 	n, err := readInt(text)
 	if err != nil {
-		return nil, malformed("", "a number that is too large")
+		return nil, Malformed("", "a number that is too large")
 	}
 	return n, nil
 }
 
 // UnmarshalJSON reads an object; its numbers are int64, *big.Int or float64.
 func (d *Dictionary) UnmarshalJSON(raw []byte) error {
-	v, err := fromJSON(raw)
+	v, err := FromJSON(raw)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (d *Dictionary) UnmarshalJSON(raw []byte) error {
 	case Dictionary:
 		*d = v
 	default:
-		return malformed("", "expected an object, got %s", kindOf(v))
+		return Malformed("", "expected an object, got %s", KindOf(v))
 	}
 	return nil
 }

@@ -1,10 +1,6 @@
 package proto
 
 import (
-	"context"
-	"encoding/json"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -63,20 +59,20 @@ const (
 func ParseNodeReport(body []byte) (*NodeReport, error) {
 	n := &NodeReport{}
 	if err := exactjson.Unmarshal(body, n); err != nil {
-		return nil, malformed("", "not the JSON of a node's report: %v", err)
+		return nil, Malformed("", "not the JSON of a node's report: %v", err)
 	}
 	if n.Computer == "" {
-		return nil, malformed("computer_guid", "it is missing")
+		return nil, Malformed("computer_guid", "it is missing")
 	}
 	known, things := map[string]bool{}, 0
 	for i := range n.Partitions {
 		p := &n.Partitions[i]
 		if p.ID == "" || known[p.ID] || len(p.ID) > maxReportedName {
-			return nil, malformed("compute_partition_list", "partition_id %.80q is empty, too long, or there twice", p.ID)
+			return nil, Malformed("compute_partition_list", "partition_id %.80q is empty, too long, or there twice", p.ID)
 		}
 		known[p.ID] = true
 		if things += 1 + len(p.Processes) + len(p.Promises); things > maxReported {
-			return nil, malformed("compute_partition_list", "more than %d partitions, processes and promises", maxReported)
+			return nil, Malformed("compute_partition_list", "more than %d partitions, processes and promises", maxReported)
 		}
 		for j := range p.Processes {
 			of := &p.Processes[j]
@@ -91,42 +87,6 @@ func ParseNodeReport(body []byte) (*NodeReport, error) {
 		}
 	}
 	return n, nil
-}
-
-// ReportNode tells a master of ours what runs on a node. From another it is [ErrNotFound].
-func (c *Client) ReportNode(ctx context.Context, n *NodeReport) error {
-	body, err := json.Marshal(n)
-	if err != nil {
-		return unwritable("a node's report: %v", err)
-	}
-	_, err = c.do(
-		ctx,
-		call{
-			op: NodeReportName, method: http.MethodPost, url: c.base.JoinPath(NodeReportName).String(),
-			kind: "application/json", accept: "application/json", body: string(body),
-		},
-	)
-	return err
-}
-
-// NodeReport is what the node of a computer told its master last of what runs on it, and when.
-// [ErrNotFound]: it has told nothing, or the master is not one of ours.
-func (c *Client) NodeReport(ctx context.Context, computer string) (*NodeReport, time.Time, error) {
-	u := c.base.JoinPath(NodeReportName)
-	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()
-	body, err := c.do(ctx, call{op: NodeReportName, method: http.MethodGet, url: u.String(), accept: "application/json"})
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	var told struct {
-		At     time.Time       `json:"at"`
-		Report json.RawMessage `json:"report"`
-	}
-	if err := json.Unmarshal(body, &told); err != nil {
-		return nil, time.Time{}, malformed("", "not the JSON of what a node reported: %v", err)
-	}
-	n, err := ParseNodeReport(told.Report)
-	return n, told.At, err
 }
 
 // shortened is the beginning of a text, of so many bytes at most.

@@ -26,14 +26,14 @@ func FormatParameters(parameters Dictionary) (string, error) {
 	b.WriteString("<instance>\n")
 	for _, id := range slices.Sorted(maps.Keys(parameters)) {
 		if err := checkXML(id); err != nil {
-			return "", within("a parameter's name", err)
+			return "", Within("a parameter's name", err)
 		}
 		text, err := Text(parameters[id])
 		if err == nil {
 			err = checkXML(text)
 		}
 		if err != nil {
-			return "", within(id, err)
+			return "", Within(id, err)
 		}
 		b.WriteString(`  <parameter id="`)
 		attributeXML.WriteString(&b, id)
@@ -160,7 +160,7 @@ func Text(v any) (string, error) {
 
 func appendRepr(b []byte, v any, depth int) ([]byte, error) {
 	if depth > MaxDepth {
-		return nil, unwritable("deeper than %d values within values", MaxDepth)
+		return nil, Unwritable("", "deeper than %d values within values", MaxDepth)
 	}
 	if len(b) > MaxSize {
 		return nil, tooLarge()
@@ -209,7 +209,7 @@ func appendRepr(b []byte, v any, depth int) ([]byte, error) {
 		}
 		return append(b, '}'), nil
 	}
-	return nil, unwritable("values of type %T are no parameters", v)
+	return nil, Unwritable("", "values of type %T are no parameters", v)
 }
 
 func reprs(b []byte, open string, items []any, end string, depth int) ([]byte, error) {

@@ -41,7 +41,7 @@ func (q *Request) Form() (url.Values, error) {
 	} {
 		text, err := Marshal(v)
 		if err != nil {
-			return nil, within(field, err)
+			return nil, Within(field, err)
 		}
 		form.Set(field, string(text))
 	}
@@ -53,7 +53,7 @@ func (q *Request) Form() (url.Values, error) {
 func ParseRequest(form url.Values) (*Request, error) {
 	for _, field := range []string{"software_release", "software_type", "partition_reference", "state"} {
 		if !form.Has(field) {
-			return nil, malformed(field, "this field is missing")
+			return nil, Malformed(field, "this field is missing")
 		}
 	}
 	q := &Request{
@@ -68,7 +68,7 @@ func ParseRequest(form url.Values) (*Request, error) {
 		}
 		ok := false
 		if *to, ok = v.(Dictionary); !ok && v != nil {
-			return nil, malformed(field, "expected a dictionary, got %s", kindOf(v))
+			return nil, Malformed(field, "expected a dictionary, got %s", KindOf(v))
 		}
 	}
 	state, err := document(form, "state")
@@ -77,7 +77,7 @@ func ParseRequest(form url.Values) (*Request, error) {
 	}
 	var ok bool
 	if q.State, ok = state.(string); !ok && state != nil {
-		return nil, malformed("state", "expected a text, got %s", kindOf(state))
+		return nil, Malformed("state", "expected a text, got %s", KindOf(state))
 	}
 	shared, err := document(form, "shared_xml")
 	if err != nil {
@@ -90,7 +90,7 @@ func ParseRequest(form url.Values) (*Request, error) {
 	case int64:
 		q.Shared = s != 0
 	default:
-		return nil, malformed("shared_xml", "expected a boolean, got %s", kindOf(shared))
+		return nil, Malformed("shared_xml", "expected a boolean, got %s", KindOf(shared))
 	}
 	return q, nil
 }
@@ -103,7 +103,7 @@ func document(form url.Values, field string) (any, error) {
 	}
 	v, err := unmarshal(text)
 	if err != nil {
-		return nil, within(field, err)
+		return nil, Within(field, err)
 	}
 	return v, nil
 }
@@ -122,11 +122,11 @@ func Optional(form url.Values, field string) string {
 // name the field.
 func ParseField(form url.Values, field string) (any, error) {
 	if !form.Has(field) {
-		return nil, malformed(field, "this field is missing")
+		return nil, Malformed(field, "this field is missing")
 	}
 	v, err := unmarshal(form.Get(field))
 	if err != nil {
-		return nil, within(field, err)
+		return nil, Within(field, err)
 	}
 	return v, nil
 }

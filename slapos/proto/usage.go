@@ -64,7 +64,7 @@ func FormatUsage(report []Transaction) (string, error) {
 			}
 		}
 		if err != nil {
-			return "", within("transaction", err)
+			return "", Within("transaction", err)
 		}
 		b.WriteString("</transaction>")
 	}
@@ -75,7 +75,7 @@ func FormatUsage(report []Transaction) (string, error) {
 func writeFields(b *strings.Builder, fields []field) error {
 	for _, f := range fields {
 		if err := checkXML(*f.text); err != nil {
-			return within(f.name, err)
+			return Within(f.name, err)
 		}
 		b.WriteString("<" + f.name + ">")
 		textXML.WriteString(b, *f.text)
@@ -88,7 +88,7 @@ func writeFields(b *strings.Builder, fields []field) error {
 // an error; what is missing is "". Errors are [ErrMalformed].
 func ParseUsage(document string) ([]Transaction, error) {
 	if len(document) > MaxSize {
-		return nil, malformed("", "a report of %d bytes; at most %d are read", len(document), MaxSize)
+		return nil, Malformed("", "a report of %d bytes; at most %d are read", len(document), MaxSize)
 	}
 	d := &decoder{x: newXML(document)}
 	token, err := d.next()
@@ -126,7 +126,7 @@ func ParseUsage(document string) ([]Transaction, error) {
 // and categories, of which the first is kept. Errors are [ErrMalformed].
 func ParseConsumption(document string) ([]Movement, error) {
 	if len(document) > MaxSize {
-		return nil, malformed("", "a consumption of %d bytes; at most %d are read", len(document), MaxSize)
+		return nil, Malformed("", "a consumption of %d bytes; at most %d are read", len(document), MaxSize)
 	}
 	d := &decoder{x: newXML(document)}
 	token, err := d.next()

@@ -78,12 +78,14 @@ func (f *fault) Error() string {
 
 func (f *fault) Unwrap() error { return f.kind }
 
-func malformed(place, format string, args ...any) error {
+// Malformed is an error that is [ErrMalformed]; place is the path to the value, "" the whole.
+func Malformed(place, format string, args ...any) error {
 	return &fault{kind: ErrMalformed, place: place, text: fmt.Sprintf(format, args...)}
 }
 
-func unwritable(format string, args ...any) error {
-	return &fault{kind: ErrUnwritable, text: fmt.Sprintf(format, args...)}
+// Unwritable is an error that is [ErrUnwritable]; place is as of [Malformed].
+func Unwritable(place, format string, args ...any) error {
+	return &fault{kind: ErrUnwritable, place: place, text: fmt.Sprintf(format, args...)}
 }
 
 // The longest name in the place of an error, in characters.
@@ -108,8 +110,8 @@ func printed(name string) string {
 	return short
 }
 
-// within puts the name of what holds the value before the place of an error.
-func within(holder string, err error) error {
+// Within puts the name of what holds the value before the place of an error.
+func Within(holder string, err error) error {
 	holder = printed(holder)
 	f, ok := errors.AsType[*fault](err)
 	if !ok {

@@ -65,7 +65,8 @@ var written = []struct {
 	{proto.Dictionary{"é": nil, "z": proto.List{}, "_": proto.Dictionary{"x": "y"}, "Z": true, "": false},
 		`<dictionary id="i2"><string></string><bool>0</bool><string>Z</string><bool>1</bool><string>_</string>` +
 			`<dictionary id="i3"><string>x</string><string>y</string></dictionary><string>z</string><list id="i4"/><string>&#233;</string><none/></dictionary>`},
-	{proto.List{&proto.Object{Class: proto.ClassRelease, Args: proto.Tuple{"u"}, Attributes: proto.Dictionary{"k": proto.List{}}}, proto.List{}},
+	{proto.List{
+		&proto.Object{Class: proto.ClassRelease, Args: proto.Tuple{"u"}, Attributes: proto.Dictionary{"k": proto.List{}}}, proto.List{}},
 		`<list id="i2"><object id="i3" module="slapos.slap.slap" class="SoftwareRelease"><tuple><string>u</string></tuple>` +
 			`<dictionary id="i4"><string>k</string><list id="i5"/></dictionary></object><list id="i6"/></list>`},
 	{&proto.Object{Class: proto.ClassInstance, Args: proto.Tuple{}, Attributes: proto.Dictionary{}},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Options say what a database does not.
@@ -26,10 +27,10 @@ type Options struct {
 // Content is what a database has, as records of a master.
 type Content struct {
 	Version   int
-	Computers []proto.ComputerRecord
-	Supplies  []proto.SupplyRecord
-	Instances []proto.InstanceRecord // roots before what they asked for
-	Forwards  []proto.ForwardRecord
+	Computers []record.Computer
+	Supplies  []record.Supply
+	Instances []record.Instance // roots before what they asked for
+	Forwards  []record.Forward
 	// the directory of local releases; "": none was said, or all files are below it
 	Root string
 	// what was not understood, or not taken, or had to be guessed: a sentence each
@@ -63,7 +64,7 @@ type placed struct {
 
 // instance is an instance that is in a partition.
 type instance struct {
-	proto.InstanceRecord
+	record.Instance
 	at *placed
 }
 
@@ -93,7 +94,7 @@ func Read(ctx context.Context, path string, opt Options) (*Content, error) {
 	}
 	r.readShared()
 	for _, n := range r.instances {
-		r.out.Instances = append(r.out.Instances, n.InstanceRecord)
+		r.out.Instances = append(r.out.Instances, n.Instance)
 	}
 	r.readRest()
 	r.out.Notes = d.notes
@@ -140,11 +141,11 @@ func (r *reader) readComputers() {
 			r.note("partition %s of %s is there twice; the first is taken", id, guid)
 			continue
 		}
-		c.Partitions = append(c.Partitions, proto.PartitionRecord{ID: id})
+		c.Partitions = append(c.Partitions, record.Partition{ID: id})
 	}
 	for _, one := range r.rows["partition_network"] {
 		guid, id := r.computerOf(one, "computer_reference"), one.text("partition_reference")
-		var p *proto.PartitionRecord
+		var p *record.Partition
 		if at, known := r.computers[guid]; known {
 			p = partition(&r.out.Computers[at], id)
 		}
@@ -154,23 +155,23 @@ func (r *reader) readComputers() {
 		}
 		p.Addresses = append(
 			p.Addresses,
-			proto.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")},
+			record.PartitionAddress{Interface: one.text("reference"), IP: one.text("address"), Netmask: one.text("netmask")},
 		)
 	}
 }
 
 // computer is the record of a computer, which is made at the first call.
-func (r *reader) computer(guid string) *proto.ComputerRecord {
+func (r *reader) computer(guid string) *record.Computer {
 	at, known := r.computers[guid]
 	if !known {
 		at = len(r.out.Computers)
 		r.computers[guid] = at
-		r.out.Computers = append(r.out.Computers, proto.ComputerRecord{GUID: guid, Owner: r.opt.Owner, Created: r.now})
+		r.out.Computers = append(r.out.Computers, record.Computer{GUID: guid, Owner: r.opt.Owner, Created: r.now})
 	}
 	return &r.out.Computers[at]
 }
 
-func partition(c *proto.ComputerRecord, id string) *proto.PartitionRecord {
+func partition(c *record.Computer, id string) *record.Partition {
 	for i := range c.Partitions {
 		if c.Partitions[i].ID == id {
 			return &c.Partitions[i]
@@ -182,7 +183,7 @@ func partition(c *proto.ComputerRecord, id string) *proto.PartitionRecord {
 func (r *reader) readSupplies() {
 	seen := map[[2]string]bool{}
 	for i, one := range r.rows["software"] {
-		s := proto.SupplyRecord{
+		s := record.Supply{
 			Computer: r.computerOf(one, "computer_reference"), URL: one.text("url"), State: one.text("requested_state"),
 			Created: r.now, Order: int64(i + 1),
 		}
@@ -207,7 +208,7 @@ func (r *reader) readSupplies() {
 func (r *reader) readRest() {
 	seen := map[[2]string]bool{}
 	for _, one := range r.rows["forwarded_partition_request"] {
-		f := proto.ForwardRecord{Title: one.text("partition_reference"), Master: one.text("master_url"), Created: r.now}
+		f := record.Forward{Title: one.text("partition_reference"), Master: one.text("master_url"), Created: r.now}
 		if at := [2]string{f.Title, f.Master}; !seen[at] {
 			seen[at] = true
 			r.out.Forwards = append(r.out.Forwards, f)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // titlesSince is the schema version in which requested_by became the title of the root; before it
@@ -90,10 +91,11 @@ func (r *reader) make(p *placed) *instance {
 	if n := r.made[p]; n != nil {
 		return n
 	}
-	n := &instance{at: p, InstanceRecord: proto.InstanceRecord{ID: newID(), Title: p.title(), Owner: r.opt.Owner,
+	n := &instance{at: p, Instance: record.Instance{ID: newID(), Title: p.title(), Owner: r.opt.Owner,
 		Release: p.text("software_release"),
-		Type:    cmp.Or(p.text("software_type"), "default"), Asked: r.state(p), Computer: p.computer,
-		Partition: p.partition, Stamp: stamp(p.row["timestamp"])}}
+		Type:    cmp.Or(p.text("software_type"), "default"), Asked: r.state(p), Placement: record.Placement{
+			Computer: p.computer, Partition: p.partition,
+		}, Stamp: stamp(p.row["timestamp"])}}
 	n.State = n.Asked
 	what := fmt.Sprintf("instance %s in %s", n.Title, p)
 	n.Parameters, n.Connection = r.document(what, "parameters", p.text("xml")), r.document(
@@ -210,9 +212,9 @@ func (r *reader) shared(host *instance, d proto.Dictionary) {
 		return
 	}
 	r.hosted[at] = true
-	n := &instance{InstanceRecord: proto.InstanceRecord{ID: newID(), Shared: true, Owner: r.opt.Owner,
+	n := &instance{Instance: record.Instance{ID: newID(), Shared: true, Owner: r.opt.Owner,
 		Release: host.Release, Asked: proto.Started, State: proto.Started,
-		Computer: host.Computer, Host: host.ID, Stamp: host.Stamp}}
+		Placement: record.Placement{Computer: host.Computer, Host: host.ID}, Stamp: host.Stamp}}
 	n.Type, _ = d["slap_software_type"].(string)
 	n.Type = cmp.Or(n.Type, host.Type)
 	parameters := proto.Dictionary{}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 )
 
@@ -255,7 +256,7 @@ func TestVersions(t *testing.T) {
 				t.Fatalf("%+v", c.Computers)
 			}
 			if first := c.Computers[0].Partitions[0]; first.ID != "part2" || len(first.Addresses) != 1 ||
-				first.Addresses[0] != (proto.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
+				first.Addresses[0] != (record.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
 				t.Errorf("%+v", first)
 			}
 			supply := map[bool]string{true: proto.Destroyed, false: proto.Available}[version >= 12]

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Options say what a view is of.
@@ -90,7 +90,7 @@ func timed(t time.Time) *time.Time {
 	return &t
 }
 
-func status(s *proto.StatusRecord) *api.SlapStatus {
+func status(s *record.Status) *api.SlapStatus {
 	if s == nil {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -25,7 +25,7 @@ func TestCopy(t *testing.T) {
 	save := func(key string) {
 		t.Helper()
 		err := s.Update(t.Context(), func(tx compute.Tx) error {
-			return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindOther, Key: key, Data: []byte("{}")})
+			return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindOther, Key: key, Data: []byte("{}")})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -56,7 +56,7 @@ func TestCopy(t *testing.T) {
 	}
 	defer other.Close()
 	err = other.View(t.Context(), func(tx compute.Tx) error {
-		all, err := tx.(ledger.Tx).SlapEntries(proto.EntryQuery{Kind: proto.KindOther})
+		all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindOther})
 		if len(all) != 1 || all[0].Key != "before" {
 			t.Errorf("%+v", all)
 		}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // TestSlapPlans: what is asked of a SlapOS master's records is found by an index, whatever else
@@ -30,11 +30,11 @@ func TestSlapPlans(t *testing.T) {
 		}
 		return lines
 	}
-	for want, q := range map[string]proto.EntryQuery{
+	for want, q := range map[string]record.Query{
 		"slap_name": {Name: "x"}, "slap_place": {Place: "x"}, "slap_tree": {Tree: "x"}, "slap_host": {Host: "x"},
 		"slap_computer": {Computer: "x"},
 	} {
-		q.Kind = proto.KindInstance
+		q.Kind = record.KindInstance
 		text, args := slapQuery(q)
 		if all := strings.Join(explain(text, args...), "; "); !strings.Contains(all, "INDEX "+want+" ") {
 			t.Errorf("%+v is answered so: %s", q, all)

@@ -8,27 +8,27 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // slapEntries: entries come back as they were put, are found by what they have, are told to who
 // follows them, and what must be there once is.
 func slapEntries(t *testing.T, r *rig) {
 	odd := "it's \"ö\"\x1f\x00\xff"
-	one := proto.Entry{
-		Kind: proto.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree",
+	one := record.Entry{
+		Kind: record.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree",
 		Host: "host" + odd, Computer: "C", Data: []byte(`{"a":"b"}`),
 	}
-	two := proto.Entry{Kind: proto.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
-	unfollowed := proto.Entry{Kind: proto.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
-	save := func(s Handle, entries ...proto.Entry) (revision int64) {
+	two := record.Entry{Kind: record.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
+	unfollowed := record.Entry{Kind: record.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
+	save := func(s Handle, entries ...record.Entry) (revision int64) {
 		t.Helper()
 		update(t, s, func(tx compute.Tx) (err error) {
 			if revision, err = tx.(ledger.Tx).SlapAdvance(); err != nil {
 				return err
 			}
 			for _, e := range entries {
-				if e.Kind != proto.KindStatus {
+				if e.Kind != record.KindStatus {
 					e.Revision = revision
 				}
 				if err := tx.(ledger.Tx).SaveSlap(e); err != nil {
@@ -46,13 +46,13 @@ func slapEntries(t *testing.T, r *rig) {
 		t.Errorf("revisions %d and %d", first, second)
 	}
 	other := r.open()
-	follow := func(after int64, want ...proto.Entry) {
+	follow := func(after int64, want ...record.Entry) {
 		t.Helper()
 		view(t, other, func(tx compute.Tx) error {
-			var got []proto.Entry
-			err := tx.(ledger.Tx).SlapChanges(after, func(e proto.Entry) error { got = append(got, e); return nil })
+			var got []record.Entry
+			err := tx.(ledger.Tx).SlapChanges(after, func(e record.Entry) error { got = append(got, e); return nil })
 			if err == nil {
-				same(t, fmt.Sprint("after ", after), got, append([]proto.Entry(nil), want...))
+				same(t, fmt.Sprint("after ", after), got, append([]record.Entry(nil), want...))
 			}
 			return err
 		})
@@ -62,29 +62,29 @@ func slapEntries(t *testing.T, r *rig) {
 	follow(second)
 	view(t, other, func(tx compute.Tx) error {
 		s := tx.(ledger.Tx)
-		got, err := s.SlapEntry(proto.KindInstance, one.Key)
+		got, err := s.SlapEntry(record.KindInstance, one.Key)
 		if err != nil {
 			return err
 		}
 		same(t, "an entry", got, one)
-		if _, err := s.SlapEntry(proto.KindSupply, one.Key); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := s.SlapEntry(record.KindSupply, one.Key); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("of another kind: %v", err)
 		}
 		for _, c := range []struct {
-			q    proto.EntryQuery
-			want []proto.Entry
+			q    record.Query
+			want []record.Entry
 		}{
-			{proto.EntryQuery{Kind: proto.KindInstance}, []proto.Entry{one, two}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Last: true, Limit: 1}, []proto.Entry{two}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Last: true, Before: two.Key}, []proto.Entry{one}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Before: one.Key}, nil},
-			{proto.EntryQuery{Kind: proto.KindInstance, Name: one.Name}, []proto.Entry{one}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Place: one.Place}, []proto.Entry{one}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Tree: "tree"}, []proto.Entry{one, two}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Host: one.Host, Tree: "tree"}, []proto.Entry{one}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Computer: "D"}, []proto.Entry{two}},
-			{proto.EntryQuery{Kind: proto.KindStatus, Computer: "C"}, []proto.Entry{unfollowed}},
-			{proto.EntryQuery{Kind: proto.KindInstance, Name: "none"}, nil},
+			{record.Query{Kind: record.KindInstance}, []record.Entry{one, two}},
+			{record.Query{Kind: record.KindInstance, Last: true, Limit: 1}, []record.Entry{two}},
+			{record.Query{Kind: record.KindInstance, Last: true, Before: two.Key}, []record.Entry{one}},
+			{record.Query{Kind: record.KindInstance, Before: one.Key}, nil},
+			{record.Query{Kind: record.KindInstance, Name: one.Name}, []record.Entry{one}},
+			{record.Query{Kind: record.KindInstance, Place: one.Place}, []record.Entry{one}},
+			{record.Query{Kind: record.KindInstance, Tree: "tree"}, []record.Entry{one, two}},
+			{record.Query{Kind: record.KindInstance, Host: one.Host, Tree: "tree"}, []record.Entry{one}},
+			{record.Query{Kind: record.KindInstance, Computer: "D"}, []record.Entry{two}},
+			{record.Query{Kind: record.KindStatus, Computer: "C"}, []record.Entry{unfollowed}},
+			{record.Query{Kind: record.KindInstance, Name: "none"}, nil},
 		} {
 			got, err := s.SlapEntries(c.q)
 			if err != nil {
@@ -94,9 +94,9 @@ func slapEntries(t *testing.T, r *rig) {
 		}
 		return nil
 	})
-	for what, e := range map[string]proto.Entry{
-		"a name":  {Kind: proto.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
-		"a place": {Kind: proto.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
+	for what, e := range map[string]record.Entry{
+		"a name":  {Kind: record.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
+		"a place": {Kind: record.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
 	} {
 		err := other.Update(context.Background(), func(tx compute.Tx) error { return tx.(ledger.Tx).SaveSlap(e) })
 		if err == nil {
@@ -104,17 +104,17 @@ func slapEntries(t *testing.T, r *rig) {
 		}
 	}
 	follow(second) // and nothing of that stays
-	third := save(other, proto.Entry{Kind: proto.KindInstance, Key: one.Key})
-	follow(second, proto.Entry{Kind: proto.KindInstance, Key: one.Key, Revision: third})
+	third := save(other, record.Entry{Kind: record.KindInstance, Key: one.Key})
+	follow(second, record.Entry{Kind: record.KindInstance, Key: one.Key, Revision: third})
 	follow(0, two)
-	again := proto.Entry{Kind: proto.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
+	again := record.Entry{Kind: record.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
 	again.Revision = save(r.Handle, again)
 	follow(third, again)
 	update(t, r.Handle, func(tx compute.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindStatus, Key: "two"})
+		return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindStatus, Key: "two"})
 	})
 	view(t, other, func(tx compute.Tx) error {
-		if _, err := tx.(ledger.Tx).SlapEntry(proto.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := tx.(ledger.Tx).SlapEntry(record.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("what nobody follows is there though it is gone: %v", err)
 		}
 		n, err := tx.(ledger.Tx).SlapRevision()
@@ -128,7 +128,7 @@ func slapEntries(t *testing.T, r *rig) {
 		_, err := tx.(ledger.Tx).SlapAdvance()
 		return errors.Join(
 			err,
-			tx.(ledger.Tx).SaveSlap(proto.Entry{Kind: proto.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
+			tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
 			failed,
 		)
 	})

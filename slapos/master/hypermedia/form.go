@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // noneFound takes what is not there, or is not for who asks, for nothing found.
@@ -30,7 +31,7 @@ func segment(name string) string {
 
 // relativeURL is where the document of a tree is: by its title, as the reference has it, or where
 // that would not find it by its ID.
-func (h *documents) relativeURL(who master.Who, n *proto.InstanceRecord) string {
+func (h *documents) relativeURL(who master.Who, n *record.Instance) string {
 	byID := wire.HateoasPath + "instances/" + n.ID
 	if n.Title == "." || n.Title == ".." || n.Owner != who.User || n.Project != who.Project {
 		return byID
@@ -77,11 +78,11 @@ func kindOf(n *master.Listed) string {
 	return "Software Instance"
 }
 
-func computerTitle(c *proto.ComputerRecord) string { return cmp.Or(c.Title, c.GUID) }
+func computerTitle(c *record.Computer) string { return cmp.Or(c.Title, c.GUID) }
 
 // answerForm writes a document of a kind of thing, with its fields.
-func answerForm(w http.ResponseWriter, kind string, fields map[string]proto.FormField) error {
-	var form proto.Form
+func answerForm(w http.ResponseWriter, kind string, fields map[string]hypermedia.FormField) error {
+	var form hypermedia.Form
 	form.Embedded.View, form.Links.Type.Name = fields, kind
 	return wire.AnswerJSON(w, http.StatusOK, form)
 }
@@ -95,7 +96,7 @@ func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who master.
 	if len(roots) == 0 {
 		return master.Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 	}
-	return answerForm(w, proto.QueryTrees, instanceFields(roots[0], "InstanceTree_viewAsHateoas"))
+	return answerForm(w, hypermedia.QueryTrees, instanceFields(roots[0], "InstanceTree_viewAsHateoas"))
 }
 
 func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
@@ -104,18 +105,18 @@ func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who mas
 		return err
 	}
 	if n.Record.Root == n.Record.ID {
-		return answerForm(w, proto.QueryTrees, instanceFields(n, "InstanceTree_viewAsHateoas"))
+		return answerForm(w, hypermedia.QueryTrees, instanceFields(n, "InstanceTree_viewAsHateoas"))
 	}
 	return answerForm(w, kindOf(n), instanceFields(n, "SoftwareInstance_viewAsHateoas"))
 }
 
-func instanceFields(n *master.Listed, form string) map[string]proto.FormField {
-	fields := map[string]proto.FormField{
+func instanceFields(n *master.Listed, form string) map[string]hypermedia.FormField {
+	fields := map[string]hypermedia.FormField{
 		"form_id":       {Key: "form_id", Default: form, Type: "StringField"},
 		"my_root_slave": {Key: "field_my_root_slave", Default: rootSlave(n), Type: "IntegerField"},
 	}
 	text := func(name string, value any) {
-		fields["my_"+name] = proto.FormField{Key: "field_my_" + name, Default: value, Type: "StringField"}
+		fields["my_"+name] = hypermedia.FormField{Key: "field_my_" + name, Default: value, Type: "StringField"}
 	}
 	text("reference", n.Record.Title)
 	text("slap_state", stateOf(n))
@@ -137,7 +138,7 @@ func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who mas
 	if err != nil {
 		return err
 	}
-	return answerForm(w, "Computer", map[string]proto.FormField{
+	return answerForm(w, "Computer", map[string]hypermedia.FormField{
 		"form_id":      {Key: "computer", Default: c.GUID, Type: "StringField"},
 		"my_reference": {Key: "reference", Default: c.GUID, Type: "StringField"},
 		"my_title":     {Key: "reference", Default: computerTitle(c), Type: "StringField"},
@@ -152,13 +153,13 @@ func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who mast
 	}
 	for _, s := range supplies {
 		if s.URL == of {
-			fields := map[string]proto.FormField{"form_id": {
+			fields := map[string]hypermedia.FormField{"form_id": {
 				Key: "form_id", Default: "SoftwareInstallation_viewAsHateoas", Type: "StringField",
 			}}
 			for name, value := range map[string]string{"reference": s.Computer + "-" + s.URL, "slap_state": s.State, "url_string": s.URL} {
-				fields["my_"+name] = proto.FormField{Key: "field_my_" + name, Default: value, Type: "StringField"}
+				fields["my_"+name] = hypermedia.FormField{Key: "field_my_" + name, Default: value, Type: "StringField"}
 			}
-			return answerForm(w, proto.QueryReleases, fields)
+			return answerForm(w, hypermedia.QueryReleases, fields)
 		}
 	}
 	return master.Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", of, guid)

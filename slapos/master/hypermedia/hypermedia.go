@@ -11,7 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // TokenPath is where tokens for computers are made, below the computers.
@@ -83,9 +84,9 @@ func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who)
 	switch mode := query.Get("mode"); mode {
 	case "", "root":
 		base := h.opt.Base(r) + strings.TrimPrefix(wire.HateoasPath, "/")
-		return wire.AnswerJSON(w, http.StatusOK, proto.Root{Links: proto.RootLinks{
-			Search:   proto.Link{Href: base + "?mode=search&query={query}&select_list={select_list}"},
-			Traverse: proto.Link{Href: base + "?mode=traverse&relative_url={relative_url}&view={view}"},
+		return wire.AnswerJSON(w, http.StatusOK, hypermedia.Root{Links: hypermedia.RootLinks{
+			Search:   hypermedia.Link{Href: base + "?mode=search&query={query}&select_list={select_list}"},
+			Traverse: hypermedia.Link{Href: base + "?mode=traverse&relative_url={relative_url}&view={view}"},
 		}})
 	case "search":
 		return h.search(w, r, who, query)
@@ -122,8 +123,8 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 		}
 		limit = n
 	}
-	q, ok := proto.ParseQuery(query.Get("query"))
-	if !ok || q.Field == "" && (q.Kind == proto.QueryInstances || q.Kind == proto.QueryReleases) {
+	q, ok := hypermedia.ParseQuery(query.Get("query"))
+	if !ok || q.Field == "" && (q.Kind == hypermedia.QueryInstances || q.Kind == hypermedia.QueryReleases) {
 		return master.Invalid("Unhandled query: %s", query.Get("query"))
 	}
 	var all []found
@@ -139,7 +140,7 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 		all = all[:min(limit, len(all))]
 	}
 	selected := strings.Split(strings.Join(query["select_list"], ","), ",")
-	results := proto.Results{}
+	results := hypermedia.Results{}
 	results.Embedded.Contents = []map[string]any{}
 	for _, thing := range all {
 		fields := map[string]any{}
@@ -155,18 +156,18 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 
 // matches are the things that a query asks for. What is not there, or is not for who asks, is not
 // found.
-func (h *documents) matches(r *http.Request, who master.Who, q proto.Query) ([]found, error) {
+func (h *documents) matches(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
 	ctx := r.Context()
 	var instances []*master.Listed
 	var err error
 	switch {
-	case q.Kind == proto.QueryComputers:
+	case q.Kind == hypermedia.QueryComputers:
 		return h.computers(r, who, q)
-	case q.Kind == proto.QueryReleases:
+	case q.Kind == hypermedia.QueryReleases:
 		supplies, err := h.master.Computers.Supplies(ctx, who, q.Value)
 		var all []found
 		for _, s := range supplies {
-			all = append(all, found{"portal_type": proto.QueryReleases, "title": s.URL,
+			all = append(all, found{"portal_type": hypermedia.QueryReleases, "title": s.URL,
 				"reference": s.Computer + "-" + s.URL, "url_string": s.URL, "slap_state": s.State,
 				"aggregate_reference": s.Computer,
 				"relative_url":        wire.HateoasPath + "computers/" + segment(s.Computer) + "/releases/" + segment(s.URL)})
@@ -176,7 +177,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q proto.Query) ([]f
 		instances, err = h.master.Instances.Trees(ctx, who, true)
 	default:
 		instances, err = h.master.Instances.Titled(ctx, who, q.Value)
-		if q.Kind == proto.QueryInstances {
+		if q.Kind == hypermedia.QueryInstances {
 			instances, err = h.members(ctx, who, instances, err)
 		}
 	}
@@ -185,7 +186,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q proto.Query) ([]f
 		fields := found{"portal_type": q.Kind, "title": n.Record.Title, "reference": n.Record.Title,
 			"url_string": n.Release, "slap_state": stateOf(n),
 			"source_reference": n.Type, "root_slave": rootSlave(n), "relative_url": h.relativeURL(who, n.Record)}
-		if q.Kind == proto.QueryInstances {
+		if q.Kind == hypermedia.QueryInstances {
 			fields["portal_type"], fields["reference"] = kindOf(n), n.Record.ID
 			fields["relative_url"] = wire.HateoasPath + "instances/" + n.Record.ID
 		}
@@ -194,8 +195,8 @@ func (h *documents) matches(r *http.Request, who master.Who, q proto.Query) ([]f
 	return all, noneFound(err)
 }
 
-func (h *documents) computers(r *http.Request, who master.Who, q proto.Query) ([]found, error) {
-	var computers []*proto.ComputerRecord
+func (h *documents) computers(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
+	var computers []*record.Computer
 	if q.Field != "" {
 		c, err := h.master.Computers.Owned(r.Context(), who, q.Value)
 		if err != nil {
@@ -207,7 +208,7 @@ func (h *documents) computers(r *http.Request, who master.Who, q proto.Query) ([
 		if computers, err = h.master.Computers.All(r.Context(), who); err != nil {
 			return nil, err
 		}
-		slices.SortStableFunc(computers, func(a, b *proto.ComputerRecord) int { return a.Created.Compare(b.Created) })
+		slices.SortStableFunc(computers, func(a, b *record.Computer) int { return a.Created.Compare(b.Created) })
 	}
 	var all []found
 	for _, c := range computers {
@@ -231,7 +232,7 @@ func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who ma
 	}
 	guid := r.URL.Query().Get("computer_guid")
 	master.NoteAbout(r.Context(), guid)
-	token, _, err := h.master.Certificates.NewToken(r.Context(), who, proto.TokenRecord{Of: proto.CertifiedComputer, Computer: guid})
+	token, _, err := h.master.Certificates.NewToken(r.Context(), who, record.Token{Of: record.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err
 	}

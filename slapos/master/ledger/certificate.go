@@ -4,28 +4,28 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // CertificateEntry is a certificate as it is stored.
-func CertificateEntry(c *proto.CertificateRecord) proto.Entry {
-	return proto.Entry{Kind: proto.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
+func CertificateEntry(c *record.Certificate) record.Entry {
+	return record.Entry{Kind: record.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
 }
 
 // sorted puts certificates in order, the one that is good longest last.
-func sorted(all []*proto.CertificateRecord) []*proto.CertificateRecord {
-	slices.SortFunc(all, func(a, b *proto.CertificateRecord) int { return a.Until.Compare(b.Until) })
+func sorted(all []*record.Certificate) []*record.Certificate {
+	slices.SortFunc(all, func(a, b *record.Certificate) int { return a.Until.Compare(b.Until) })
 	return all
 }
 
-func (m *Memory) Certificates(holder string) (all []*proto.CertificateRecord, err error) {
+func (m *Memory) Certificates(holder string) (all []*record.Certificate, err error) {
 	for serial := range maps.Keys(m.holders[holder]) {
 		all = append(all, m.BySerial[serial])
 	}
 	return sorted(all), nil
 }
 
-func (m *Memory) applyCertificate(e proto.Entry) error {
+func (m *Memory) applyCertificate(e record.Entry) error {
 	prefix, serial := CutKey(e.Key)
 	if prefix != "certificate" {
 		return nil
@@ -37,7 +37,7 @@ func (m *Memory) applyCertificate(e proto.Entry) error {
 	if e.Data == nil {
 		return nil
 	}
-	c, err := Unpack[proto.CertificateRecord](e)
+	c, err := Unpack[record.Certificate](e)
 	if err != nil {
 		return err
 	}
@@ -46,14 +46,14 @@ func (m *Memory) applyCertificate(e proto.Entry) error {
 	return nil
 }
 
-func (p *TxView) Certificates(holder string) ([]*proto.CertificateRecord, error) {
-	entries, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindOther, Host: holder})
+func (p *TxView) Certificates(holder string) ([]*record.Certificate, error) {
+	entries, err := p.Tx.SlapEntries(record.Query{Kind: record.KindOther, Host: holder})
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*proto.CertificateRecord, len(entries))
+	all := make([]*record.Certificate, len(entries))
 	for i, e := range entries {
-		if all[i], err = Unpack[proto.CertificateRecord](e); err != nil {
+		if all[i], err = Unpack[record.Certificate](e); err != nil {
 			return nil, err
 		}
 	}

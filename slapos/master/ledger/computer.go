@@ -7,18 +7,18 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Computer is a computer, and what is on it. A computer that only has supplies or instances has no
 // record.
 type Computer struct {
-	Record   *proto.ComputerRecord
-	Supplies map[string]*proto.SupplyRecord // by URL; nil: there are none
+	Record   *record.Computer
+	Supplies map[string]*record.Supply // by URL; nil: there are none
 	// what its partitions have, in the order of their names
-	Placed []*proto.InstanceRecord
-	others map[string]*proto.InstanceRecord // by ID, what is on it without one; nil: nothing is
-	filter map[string]string                // of those that were asked for by its name alone
+	Placed []*record.Instance
+	others map[string]*record.Instance // by ID, what is on it without one; nil: nothing is
+	filter map[string]string           // of those that were asked for by its name alone
 	// what its node was told last; nil: it has changed since
 	Document atomic.Pointer[Document]
 	// the revision at which that became otherwise, or a later one
@@ -26,16 +26,16 @@ type Computer struct {
 }
 
 // takesPlace says whether an instance is the one that a partition has.
-func takesPlace(n *proto.InstanceRecord) bool { return !n.Beyond && !n.Shared && n.Partition != "" }
+func takesPlace(n *record.Instance) bool { return !n.Beyond && !n.Shared && n.Partition != "" }
 
 func (c *Computer) search(partition string) (at int, found bool) {
 	return slices.BinarySearchFunc(
-		c.Placed, partition, func(n *proto.InstanceRecord, name string) int { return cmp.Compare(n.Partition, name) },
+		c.Placed, partition, func(n *record.Instance, name string) int { return cmp.Compare(n.Partition, name) },
 	)
 }
 
 // At is what a partition has, or nil.
-func (c *Computer) At(partition string) *proto.InstanceRecord {
+func (c *Computer) At(partition string) *record.Instance {
 	if c == nil {
 		return nil
 	}
@@ -46,10 +46,10 @@ func (c *Computer) At(partition string) *proto.InstanceRecord {
 }
 
 // put adds an instance. Who takes a place has it from then on, whoever had it before.
-func (c *Computer) put(n *proto.InstanceRecord) {
+func (c *Computer) put(n *record.Instance) {
 	if !takesPlace(n) {
 		if c.others == nil {
-			c.others = map[string]*proto.InstanceRecord{}
+			c.others = map[string]*record.Instance{}
 		}
 		c.others[n.ID] = n
 		return
@@ -62,7 +62,7 @@ func (c *Computer) put(n *proto.InstanceRecord) {
 }
 
 // drop forgets an instance, and leaves its place to another that has it by now.
-func (c *Computer) drop(n *proto.InstanceRecord) {
+func (c *Computer) drop(n *record.Instance) {
 	if !takesPlace(n) {
 		delete(c.others, n.ID)
 	} else if at, found := c.search(n.Partition); found && c.Placed[at].ID == n.ID {
@@ -76,8 +76,8 @@ func (c *Computer) empty() bool {
 }
 
 // all is what is on it, in no order.
-func (c *Computer) all() iter.Seq[*proto.InstanceRecord] {
-	return func(yield func(*proto.InstanceRecord) bool) {
+func (c *Computer) all() iter.Seq[*record.Instance] {
+	return func(yield func(*record.Instance) bool) {
 		for _, n := range c.Placed {
 			if !yield(n) {
 				return

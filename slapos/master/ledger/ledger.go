@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Ledger has the records: the store, and a memory of what that has.
@@ -135,7 +135,7 @@ func (m *Ledger) Fresh(ctx context.Context) error {
 func (m *Ledger) catchUp(ctx context.Context) error {
 	was := m.known.memory.revision // only written under look
 	var now int64
-	var changes []proto.Entry
+	var changes []record.Entry
 	var anew *Memory // where all is read
 	err := m.Store.View(ctx, func(tx compute.Tx) (err error) {
 		changes, anew = nil, nil
@@ -143,7 +143,7 @@ func (m *Ledger) catchUp(ctx context.Context) error {
 			return err
 		}
 		if was > 0 && now >= was { // else the store is another
-			err = tx.(Tx).SlapChanges(was, func(e proto.Entry) error { changes = append(changes, e); return nil })
+			err = tx.(Tx).SlapChanges(was, func(e record.Entry) error { changes = append(changes, e); return nil })
 			if !errors.Is(err, compute.ErrStale) {
 				return err
 			}

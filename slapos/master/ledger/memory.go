@@ -10,7 +10,7 @@ import (
 	"unique"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Memory is a book of all that was committed up to a revision. Records in it never change: they are
@@ -21,41 +21,41 @@ type Memory struct {
 	Computers map[string]*Computer // by GUID
 	// GUIDs of computers that have a title, by the name of their entry
 	called   map[string]string
-	ByID     map[string]*proto.InstanceRecord
-	byName   map[string]*proto.InstanceRecord
+	ByID     map[string]*record.Instance
+	byName   map[string]*record.Instance
 	Trees    map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts    map[string]map[string]bool
 	Releases map[string]*runners // by what has a partition runs (runs)
 	forwards map[string]bool
-	BySerial map[string]*proto.CertificateRecord
+	BySerial map[string]*record.Certificate
 	holders  map[string]map[string]bool // of serials
-	tokens   map[string]*proto.TokenRecord
+	tokens   map[string]*record.Token
 	Used     map[string]map[string]Used // by project and user
 	// GUIDs of what has changed since who waits for that was told
 	touched []string
 }
 
 func newMemory() *Memory {
-	return &Memory{Computers: map[string]*Computer{}, called: map[string]string{}, ByID: map[string]*proto.InstanceRecord{},
-		byName: map[string]*proto.InstanceRecord{},
+	return &Memory{Computers: map[string]*Computer{}, called: map[string]string{}, ByID: map[string]*record.Instance{},
+		byName: map[string]*record.Instance{},
 		Trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, Releases: map[string]*runners{},
 		forwards: map[string]bool{},
-		BySerial: map[string]*proto.CertificateRecord{}, holders: map[string]map[string]bool{},
-		tokens: map[string]*proto.TokenRecord{}, Used: map[string]map[string]Used{}}
+		BySerial: map[string]*record.Certificate{}, holders: map[string]map[string]bool{},
+		tokens: map[string]*record.Token{}, Used: map[string]map[string]Used{}}
 }
 
-func (m *Memory) Computer(guid string) (*proto.ComputerRecord, error) {
+func (m *Memory) Computer(guid string) (*record.Computer, error) {
 	if c := m.Computers[guid]; c != nil {
 		return c.Record, nil
 	}
 	return nil, nil
 }
 
-func (m *Memory) ComputerNamed(name string) (*proto.ComputerRecord, error) {
+func (m *Memory) ComputerNamed(name string) (*record.Computer, error) {
 	return m.Computer(m.called[name])
 }
 
-func (m *Memory) Supply(computer, url string) (*proto.SupplyRecord, error) {
+func (m *Memory) Supply(computer, url string) (*record.Supply, error) {
 	if c := m.Computers[computer]; c != nil {
 		return c.Supplies[url], nil
 	}
@@ -66,28 +66,28 @@ func (m *Memory) Forward(title, master string) (bool, error) {
 	return m.forwards[Key(title, master)], nil
 }
 
-func (m *Memory) Instance(id string) (*proto.InstanceRecord, error) { return m.ByID[id], nil }
+func (m *Memory) Instance(id string) (*record.Instance, error) { return m.ByID[id], nil }
 
-func (m *Memory) Named(name string) (*proto.InstanceRecord, error) { return m.byName[name], nil }
+func (m *Memory) Named(name string) (*record.Instance, error) { return m.byName[name], nil }
 
-func (m *Memory) At(computer, partition string) (*proto.InstanceRecord, error) {
+func (m *Memory) At(computer, partition string) (*record.Instance, error) {
 	return m.Computers[computer].At(partition), nil
 }
 
-func (m *Memory) Instances(tree, host, computer string) ([]*proto.InstanceRecord, error) {
+func (m *Memory) Instances(tree, host, computer string) ([]*record.Instance, error) {
 	var ids map[string]bool
 	switch {
 	case tree != "":
 		ids = m.Trees[tree]
 		if root := m.ByID[tree]; len(ids) == 0 && root != nil {
-			return []*proto.InstanceRecord{root}, nil
+			return []*record.Instance{root}, nil
 		}
 	case host != "":
 		ids = m.hosts[host]
 	case m.Computers[computer] != nil:
 		return slices.SortedFunc(m.Computers[computer].all(), older), nil
 	}
-	all := make([]*proto.InstanceRecord, 0, len(ids))
+	all := make([]*record.Instance, 0, len(ids))
 	for id := range ids {
 		all = append(all, m.ByID[id])
 	}
@@ -95,7 +95,7 @@ func (m *Memory) Instances(tree, host, computer string) ([]*proto.InstanceRecord
 	return all, nil
 }
 
-func (m *Memory) Save(proto.Entry) error { return ErrWrites }
+func (m *Memory) Save(record.Entry) error { return ErrWrites }
 
 // on is the computer of that name, made if nothing is known of it yet.
 func (m *Memory) on(guid string) *Computer {
@@ -120,25 +120,25 @@ func (m *Memory) touch(guid string) {
 }
 
 // apply takes a change over.
-func (m *Memory) apply(e proto.Entry) error {
+func (m *Memory) apply(e record.Entry) error {
 	switch e.Kind {
-	case proto.KindComputer:
+	case record.KindComputer:
 		return m.applyComputer(e)
-	case proto.KindSupply:
+	case record.KindSupply:
 		return m.applySupply(e)
-	case proto.KindInstance:
+	case record.KindInstance:
 		return m.applyInstance(e)
-	case proto.KindForward:
+	case record.KindForward:
 		if delete(m.forwards, e.Key); e.Data != nil {
 			m.forwards[e.Key] = true
 		}
-	case proto.KindOther:
+	case record.KindOther:
 		return cmp.Or(m.applyCertificate(e), m.applyToken(e))
 	}
 	return nil
 }
 
-func (m *Memory) applyComputer(e proto.Entry) error {
+func (m *Memory) applyComputer(e record.Entry) error {
 	of := m.on(e.Key)
 	if of.Record != nil {
 		delete(m.called, computerName(of.Record))
@@ -159,7 +159,7 @@ func (m *Memory) applyComputer(e proto.Entry) error {
 	return nil
 }
 
-func (m *Memory) applySupply(e proto.Entry) error {
+func (m *Memory) applySupply(e record.Entry) error {
 	computer, url := CutKey(e.Key)
 	on := m.on(computer)
 	if delete(on.Supplies, url); e.Data != nil {
@@ -168,7 +168,7 @@ func (m *Memory) applySupply(e proto.Entry) error {
 			return err
 		}
 		if on.Supplies == nil {
-			on.Supplies = map[string]*proto.SupplyRecord{}
+			on.Supplies = map[string]*record.Supply{}
 		}
 		on.Supplies[url] = s
 	}
@@ -176,7 +176,7 @@ func (m *Memory) applySupply(e proto.Entry) error {
 	return nil
 }
 
-func (m *Memory) applyInstance(e proto.Entry) error {
+func (m *Memory) applyInstance(e record.Entry) error {
 	if old := m.ByID[e.Key]; old != nil {
 		m.forget(old)
 	}
@@ -215,7 +215,7 @@ func (m *Memory) applyInstance(e proto.Entry) error {
 
 // share has the texts of a record be the same ones as those of others where they say the same:
 // there may be a hundred thousand of them.
-func (m *Memory) share(n *proto.InstanceRecord) {
+func (m *Memory) share(n *record.Instance) {
 	share(&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project)
 	if n.Root == n.ID {
 		n.Root = n.ID
@@ -229,12 +229,12 @@ func (m *Memory) share(n *proto.InstanceRecord) {
 }
 
 // shareSlots is share for the slots of a computer, whose addresses stand in one row.
-func shareSlots(c *proto.ComputerRecord) {
+func shareSlots(c *record.Computer) {
 	many := 0
 	for i := range c.Partitions {
 		many += len(c.Partitions[i].Addresses)
 	}
-	row := make([]proto.PartitionAddress, 0, many)
+	row := make([]record.PartitionAddress, 0, many)
 	c.Partitions = slices.Clone(c.Partitions)
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
@@ -258,7 +258,7 @@ func share(texts ...*string) {
 	}
 }
 
-func (m *Memory) forget(n *proto.InstanceRecord) {
+func (m *Memory) forget(n *record.Instance) {
 	m.stale(n)
 	m.Count(n, -1)
 	delete(m.ByID, n.ID)
@@ -283,7 +283,7 @@ func (m *Memory) forget(n *proto.InstanceRecord) {
 
 // stale drops the documents in which an instance shows: that of its computer, and as its title and
 // state show in those of its tree, theirs.
-func (m *Memory) stale(n *proto.InstanceRecord) {
+func (m *Memory) stale(n *record.Instance) {
 	m.touch(n.Computer)
 	for id := range m.Trees[n.Root] {
 		if other := m.ByID[id]; other != nil {
@@ -294,7 +294,7 @@ func (m *Memory) stale(n *proto.InstanceRecord) {
 
 // Runs is the software release that an instance runs, and how: what a shared one looks for in a
 // host.
-func Runs(n *proto.InstanceRecord) string { return Key(n.Release, PlainType(n.Type)) }
+func Runs(n *record.Instance) string { return Key(n.Release, PlainType(n.Type)) }
 
 func add(sets map[string]map[string]bool, set, id string) {
 	if sets[set] == nil {
@@ -324,7 +324,7 @@ type remembered struct {
 }
 
 // computer is what the memory has of a computer; nil: nothing.
-func (r *remembered) computer(guid string) *proto.ComputerRecord {
+func (r *remembered) computer(guid string) *record.Computer {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	c, _ := r.memory.Computer(guid)
@@ -332,7 +332,7 @@ func (r *remembered) computer(guid string) *proto.ComputerRecord {
 }
 
 // take is apply, with an error that names the record.
-func (m *Memory) take(e proto.Entry) error {
+func (m *Memory) take(e record.Entry) error {
 	if err := m.apply(e); err != nil {
 		return &compute.Error{
 			Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed,

@@ -5,14 +5,14 @@ import (
 	"maps"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Used is how much somebody has of what a Limit counts, and how much waits for a place.
 type Used struct{ Partitions, Shared, Waiting int }
 
 // uses is what an instance counts.
-func uses(n *proto.InstanceRecord) (u Used) {
+func uses(n *record.Instance) (u Used) {
 	switch {
 	case n == nil:
 	case n.Shared && n.Beyond:
@@ -28,9 +28,9 @@ func uses(n *proto.InstanceRecord) (u Used) {
 }
 
 // Count adds what an instance counts, sign times, to what its project's user has.
-func (m *Memory) Count(n *proto.InstanceRecord, sign int) { tally(m.Used, n, sign) }
+func (m *Memory) Count(n *record.Instance, sign int) { tally(m.Used, n, sign) }
 
-func tally(all map[string]map[string]Used, n *proto.InstanceRecord, sign int) {
+func tally(all map[string]map[string]Used, n *record.Instance, sign int) {
 	u := uses(n)
 	if u == (Used{}) {
 		return
@@ -66,8 +66,8 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 		m.known.mu.RLock()
 		revision := m.known.memory.revision
 		m.known.mu.RUnlock()
-		var changes []proto.Entry
-		err := p.Tx.SlapChanges(revision, func(e proto.Entry) error { changes = append(changes, e); return nil })
+		var changes []record.Entry
+		err := p.Tx.SlapChanges(revision, func(e record.Entry) error { changes = append(changes, e); return nil })
 		if errors.Is(err, compute.ErrStale) {
 			return nil, errBehind
 		} else if err != nil {
@@ -82,7 +82,7 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 
 // since is what the memory has of a project, with what has changed after a revision; ok: the memory
 // is of that revision.
-func (m *Ledger) since(revision int64, project string, changes []proto.Entry) (_ map[string]Used, ok bool, err error) {
+func (m *Ledger) since(revision int64, project string, changes []record.Entry) (_ map[string]Used, ok bool, err error) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	mem := m.known.memory
@@ -94,7 +94,7 @@ func (m *Ledger) since(revision int64, project string, changes []proto.Entry) (_
 		all[project] = map[string]Used{}
 	}
 	for _, e := range changes {
-		if e.Kind != proto.KindInstance {
+		if e.Kind != record.KindInstance {
 			continue
 		}
 		if was := mem.ByID[e.Key]; was != nil && was.Project == project {

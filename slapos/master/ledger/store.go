@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A Store keeps what a master knows. The transactions that it gives are a Tx too; both stores of
@@ -24,12 +24,12 @@ type Tx interface {
 	// gone; after 0 all that there is. compute.ErrStale: it is not remembered any more what has
 	// gone since. Who is shown it does not use the transaction, and ends it by an error, which is
 	// returned.
-	SlapChanges(after int64, each func(proto.Entry) error) error
+	SlapChanges(after int64, each func(record.Entry) error) error
 	// SlapEntry returns an entry. What is not there is compute.ErrNotFound.
-	SlapEntry(kind proto.EntryKind, key string) (proto.Entry, error)
+	SlapEntry(kind record.Kind, key string) (record.Entry, error)
 	// SlapEntries returns those that are asked for.
-	SlapEntries(q proto.EntryQuery) ([]proto.Entry, error)
+	SlapEntries(q record.Query) ([]record.Entry, error)
 	// SaveSlap adds an entry, or changes it. Without data it is gone. A name or place that another
 	// has is an error.
-	SaveSlap(e proto.Entry) error
+	SaveSlap(e record.Entry) error
 }

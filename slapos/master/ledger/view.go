@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A View is what an operation reads and writes: the memory, in which nothing can be written, or a
@@ -19,34 +19,34 @@ type View interface {
 	// Forward says whether a title was forwarded to a master.
 	Forward(title, master string) (bool, error)
 	// Save adds an entry, or changes it; without data it is gone.
-	Save(e proto.Entry) error
+	Save(e record.Entry) error
 }
 
 // Computers are computers, and what is wanted on them.
 type Computers interface {
-	Computer(guid string) (*proto.ComputerRecord, error)
-	ComputerNamed(name string) (*proto.ComputerRecord, error)
-	Supply(computer, url string) (*proto.SupplyRecord, error)
+	Computer(guid string) (*record.Computer, error)
+	ComputerNamed(name string) (*record.Computer, error)
+	Supply(computer, url string) (*record.Supply, error)
 }
 
 // Instances are instances, by what they are found by.
 type Instances interface {
-	Instance(id string) (*proto.InstanceRecord, error)
-	Named(name string) (*proto.InstanceRecord, error)
-	At(computer, partition string) (*proto.InstanceRecord, error)
+	Instance(id string) (*record.Instance, error)
+	Named(name string) (*record.Instance, error)
+	At(computer, partition string) (*record.Instance, error)
 	// Instances are those of a tree, those that a host has, or those of a computer: the first that
 	// is not "". The oldest come first.
-	Instances(tree, host, computer string) ([]*proto.InstanceRecord, error)
+	Instances(tree, host, computer string) ([]*record.Instance, error)
 }
 
 // Holders are those who hold certificates and tokens.
 type Holders interface {
 	// Certificates are those that somebody holds.
-	Certificates(holder string) ([]*proto.CertificateRecord, error)
+	Certificates(holder string) ([]*record.Certificate, error)
 	// Token is what a token is good for, by its hash.
-	Token(hash string) (*proto.TokenRecord, error)
+	Token(hash string) (*record.Token, error)
 	// TokensOf are those that are for somebody, the one that ends first first.
-	TokensOf(user string) ([]*proto.TokenRecord, error)
+	TokensOf(user string) ([]*record.Token, error)
 }
 
 // ErrWrites ends an operation on the memory that has something to write.
@@ -59,11 +59,11 @@ type TxView struct {
 	revision int64
 	wrote    bool
 	// what has a partition on computers of which that was asked, by ID
-	placed map[string]map[string]*proto.InstanceRecord
+	placed map[string]map[string]*record.Instance
 }
 
 // Entry is an entry, and whether there is one.
-func (p *TxView) Entry(kind proto.EntryKind, key string) (proto.Entry, bool, error) {
+func (p *TxView) Entry(kind record.Kind, key string) (record.Entry, bool, error) {
 	e, err := p.Tx.SlapEntry(kind, key)
 	if errors.Is(err, compute.ErrNotFound) {
 		return e, false, nil
@@ -71,8 +71,8 @@ func (p *TxView) Entry(kind proto.EntryKind, key string) (proto.Entry, bool, err
 	return e, err == nil, err
 }
 
-func (p *TxView) Computer(guid string) (*proto.ComputerRecord, error) {
-	e, ok, err := p.Entry(proto.KindComputer, guid)
+func (p *TxView) Computer(guid string) (*record.Computer, error) {
+	e, ok, err := p.Entry(record.KindComputer, guid)
 	if !ok {
 		return nil, err
 	}
@@ -81,23 +81,23 @@ func (p *TxView) Computer(guid string) (*proto.ComputerRecord, error) {
 
 // computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of
 // slots: one that the memory has of the same revision is that.
-func (p *TxView) computerOf(e proto.Entry) (*proto.ComputerRecord, error) {
+func (p *TxView) computerOf(e record.Entry) (*record.Computer, error) {
 	if c := p.known.computer(e.Key); c != nil && c.Revision == e.Revision {
 		return c, nil
 	}
 	return computerOf(e)
 }
 
-func (p *TxView) ComputerNamed(name string) (*proto.ComputerRecord, error) {
-	all, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindComputer, Name: name})
+func (p *TxView) ComputerNamed(name string) (*record.Computer, error) {
+	all, err := p.Tx.SlapEntries(record.Query{Kind: record.KindComputer, Name: name})
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	return p.computerOf(all[0])
 }
 
-func (p *TxView) Supply(computer, url string) (*proto.SupplyRecord, error) {
-	e, ok, err := p.Entry(proto.KindSupply, Key(computer, url))
+func (p *TxView) Supply(computer, url string) (*record.Supply, error) {
+	e, ok, err := p.Entry(record.KindSupply, Key(computer, url))
 	if !ok {
 		return nil, err
 	}
@@ -105,12 +105,12 @@ func (p *TxView) Supply(computer, url string) (*proto.SupplyRecord, error) {
 }
 
 func (p *TxView) Forward(title, master string) (bool, error) {
-	_, ok, err := p.Entry(proto.KindForward, Key(title, master))
+	_, ok, err := p.Entry(record.KindForward, Key(title, master))
 	return ok, err
 }
 
-func (p *TxView) Instance(id string) (*proto.InstanceRecord, error) {
-	e, ok, err := p.Entry(proto.KindInstance, id)
+func (p *TxView) Instance(id string) (*record.Instance, error) {
+	e, ok, err := p.Entry(record.KindInstance, id)
 	if !ok {
 		return nil, err
 	}
@@ -118,13 +118,13 @@ func (p *TxView) Instance(id string) (*proto.InstanceRecord, error) {
 }
 
 // Query are the instances that are asked for, the oldest first.
-func (p *TxView) Query(q proto.EntryQuery) ([]*proto.InstanceRecord, error) {
-	q.Kind = proto.KindInstance
+func (p *TxView) Query(q record.Query) ([]*record.Instance, error) {
+	q.Kind = record.KindInstance
 	entries, err := p.Tx.SlapEntries(q)
 	if err != nil {
 		return nil, err
 	}
-	all := make([]*proto.InstanceRecord, len(entries))
+	all := make([]*record.Instance, len(entries))
 	for i, e := range entries {
 		if all[i], err = instanceOf(e); err != nil {
 			return nil, err
@@ -135,16 +135,16 @@ func (p *TxView) Query(q proto.EntryQuery) ([]*proto.InstanceRecord, error) {
 }
 
 // InOrder sorts, the oldest first.
-func InOrder(all []*proto.InstanceRecord) []*proto.InstanceRecord {
+func InOrder(all []*record.Instance) []*record.Instance {
 	slices.SortFunc(all, older)
 	return all
 }
 
-func older(a, b *proto.InstanceRecord) int {
+func older(a, b *record.Instance) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 }
 
-func (p *TxView) one(q proto.EntryQuery) (*proto.InstanceRecord, error) {
+func (p *TxView) one(q record.Query) (*record.Instance, error) {
 	all, err := p.Query(q)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -152,21 +152,21 @@ func (p *TxView) one(q proto.EntryQuery) (*proto.InstanceRecord, error) {
 	return all[0], nil
 }
 
-func (p *TxView) Named(name string) (*proto.InstanceRecord, error) {
-	return p.one(proto.EntryQuery{Name: name})
+func (p *TxView) Named(name string) (*record.Instance, error) {
+	return p.one(record.Query{Name: name})
 }
 
-func (p *TxView) At(computer, partition string) (*proto.InstanceRecord, error) {
-	return p.one(proto.EntryQuery{Place: placeOf(computer, partition)})
+func (p *TxView) At(computer, partition string) (*record.Instance, error) {
+	return p.one(record.Query{Place: placeOf(computer, partition)})
 }
 
-func (p *TxView) Instances(tree, host, computer string) ([]*proto.InstanceRecord, error) {
-	return p.Query(proto.EntryQuery{Tree: tree, Host: host, Computer: computer})
+func (p *TxView) Instances(tree, host, computer string) ([]*record.Instance, error) {
+	return p.Query(record.Query{Tree: tree, Host: host, Computer: computer})
 }
 
 // PlacedOn is what has a partition on a computer, by ID. A transaction reads it once, however many
 // shared instances look for a host there.
-func PlacedOn(b View, guid string) (map[string]*proto.InstanceRecord, error) {
+func PlacedOn(b View, guid string) (map[string]*record.Instance, error) {
 	p, writing := b.(*TxView)
 	if writing && p.placed[guid] != nil {
 		return p.placed[guid], nil
@@ -175,7 +175,7 @@ func PlacedOn(b View, guid string) (map[string]*proto.InstanceRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*proto.InstanceRecord{}
+	all := map[string]*record.Instance{}
 	for _, n := range some {
 		if n.Partition != "" {
 			all[n.ID] = n
@@ -183,7 +183,7 @@ func PlacedOn(b View, guid string) (map[string]*proto.InstanceRecord, error) {
 	}
 	if writing {
 		if p.placed == nil {
-			p.placed = map[string]map[string]*proto.InstanceRecord{}
+			p.placed = map[string]map[string]*record.Instance{}
 		}
 		p.placed[guid] = all
 	}
@@ -191,8 +191,8 @@ func PlacedOn(b View, guid string) (map[string]*proto.InstanceRecord, error) {
 }
 
 // moved has placedOn know of an instance that is saved.
-func (p *TxView) moved(e proto.Entry) error {
-	if e.Kind != proto.KindInstance || len(p.placed) == 0 {
+func (p *TxView) moved(e record.Entry) error {
+	if e.Kind != record.KindInstance || len(p.placed) == 0 {
 		return nil
 	}
 	for _, all := range p.placed {
@@ -208,8 +208,8 @@ func (p *TxView) moved(e proto.Entry) error {
 	return err
 }
 
-func (p *TxView) Save(e proto.Entry) (err error) {
-	if e.Kind == proto.KindStatus {
+func (p *TxView) Save(e record.Entry) (err error) {
+	if e.Kind == record.KindStatus {
 		return p.Tx.SaveSlap(e)
 	}
 	if err := p.advance(); err != nil {
@@ -229,7 +229,7 @@ func (p *TxView) advance() (err error) {
 }
 
 // Gone is an entry that is no more.
-func Gone(kind proto.EntryKind, key string) proto.Entry { return proto.Entry{Kind: kind, Key: key} }
+func Gone(kind record.Kind, key string) record.Entry { return record.Entry{Kind: kind, Key: key} }
 
 // SaveInstance saves an instance.
-func SaveInstance(b View, n *proto.InstanceRecord) error { return b.Save(entryOf(n)) }
+func SaveInstance(b View, n *record.Instance) error { return b.Save(entryOf(n)) }

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // What is kept of a document for partitions, in bytes.
@@ -54,7 +54,7 @@ func Roughly(text string, document bool) int {
 
 // Weigh is what an instance has in the document of its computer, by one of the two above; root is
 // the title of its tree.
-func Weigh(n *proto.InstanceRecord, root string, by func(text string, document bool) int) int {
+func Weigh(n *record.Instance, root string, by func(text string, document bool) int) int {
 	all := by(n.Parameters, true) + by(n.Type, false)
 	if n.Shared {
 		return all + 2*(by(root, false)+by(n.Title, false)) + 256 // with the names of what it has
@@ -67,10 +67,10 @@ func shareOf(partitions int) int { return min(maxShare, allShares/max(partitions
 
 // weight is what all on a computer have in its document, and what is kept for partitions that have
 // less. over has what is not in the memory yet, by ID; nil: it is gone.
-func (m *Memory) weight(guid string, partitions int, over map[string]*proto.InstanceRecord, by func(text string, document bool) int) int {
+func (m *Memory) weight(guid string, partitions int, over map[string]*record.Instance, by func(text string, document bool) int) int {
 	share := shareOf(partitions)
 	sum, free := 0, partitions
-	put := func(n *proto.InstanceRecord) {
+	put := func(n *record.Instance) {
 		root, changed := over[n.Root]
 		if !changed {
 			root = m.ByID[n.Root]
@@ -121,9 +121,9 @@ func (m *Ledger) Left(b View, guid string) (int, error) {
 		m.known.mu.RLock()
 		revision := m.known.memory.revision
 		m.known.mu.RUnlock()
-		over := map[string]*proto.InstanceRecord{}
-		err := p.Tx.SlapChanges(revision, func(e proto.Entry) (err error) {
-			if e.Kind != proto.KindInstance {
+		over := map[string]*record.Instance{}
+		err := p.Tx.SlapChanges(revision, func(e record.Entry) (err error) {
+			if e.Kind != record.KindInstance {
 				return nil
 			}
 			if over[e.Key] = nil; e.Data != nil {
@@ -144,7 +144,7 @@ func (m *Ledger) Left(b View, guid string) (int, error) {
 }
 
 // leftOver is left, if the memory is of that revision.
-func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[string]*proto.InstanceRecord) (left int, ok bool) {
+func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[string]*record.Instance) (left int, ok bool) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()
 	mem := m.known.memory

@@ -6,6 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // writeEndpoints are the endpoints that may change something.
@@ -20,7 +21,7 @@ var writeEndpoints = map[string]endpoint{
 	"softwareInstanceError":                      (*endpoints).instanceError,
 	"softwareInstanceBang":                       (*endpoints).bang,
 	"softwareInstanceRename":                     (*endpoints).rename,
-	"buildingSoftwareRelease":                    releaseIs(proto.ReportedBuilding),
+	"buildingSoftwareRelease":                    releaseIs(jsonapi.ReportedBuilding),
 	"availableSoftwareRelease":                   releaseIs(proto.Available),
 	"destroyedSoftwareRelease":                   (*endpoints).releaseDestroyed,
 	"softwareReleaseError":                       (*endpoints).releaseError,

@@ -12,16 +12,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // Records are what another master had, such as slapproxy. What they say of each other holds: all
 // that an instance names is among them.
 type Records struct {
-	Computers []proto.ComputerRecord
-	Supplies  []proto.SupplyRecord
-	Instances []proto.InstanceRecord
-	Forwards  []proto.ForwardRecord
+	Computers []record.Computer
+	Supplies  []record.Supply
+	Instances []record.Instance
+	Forwards  []record.Forward
 	Root      string // of local releases; "": none is known. It counts where none was said here
 }
 
@@ -121,7 +121,7 @@ func (in *Records) computers() []string {
 
 func (in *Records) into(p *ledger.TxView, replace bool) error {
 	computers := in.computers()
-	known := map[string]*proto.ComputerRecord{}
+	known := map[string]*record.Computer{}
 	for _, guid := range computers {
 		c, some, err := clearComputer(p, guid, computers, replace)
 		if err != nil {
@@ -172,7 +172,7 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 	}
 	for i := range in.Forwards {
 		f := &in.Forwards[i]
-		if err := p.Save(proto.Entry{Kind: proto.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
+		if err := p.Save(record.Entry{Kind: record.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
 			return err
 		}
 	}
@@ -184,11 +184,11 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 
 // clear finds what there is of a computer, and has it go where that is wanted: but for its record.
 // A tree that is on others too stays, and all does.
-func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *proto.ComputerRecord, some bool, err error) {
+func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *record.Computer, some bool, err error) {
 	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err
 	}
-	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply, Computer: guid})
+	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply, Computer: guid})
 	if err != nil {
 		return nil, false, err
 	}
@@ -203,7 +203,7 @@ func clearComputer(p *ledger.TxView, guid string, computers []string, going bool
 	for _, e := range supplies {
 		computer, url := ledger.CutKey(e.Key)
 		status := master.SupplyStatusKey(computer, url)
-		if err := cmp.Or(p.Save(ledger.Gone(proto.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Gone(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return nil, false, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // RootOptions join [Master.SetRoot] to the files that there are.
@@ -87,7 +88,7 @@ func under(directory, path string) (bool, string) {
 // below finds the releases that go from a directory to another.
 func below(p *ledger.TxView, from, to string, exists func(path string) bool) (map[string]string, error) {
 	urls := map[string]bool{}
-	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply})
+	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 		_, url := ledger.CutKey(e.Key)
 		urls[url] = true
 	}
-	instances, err := p.Query(proto.EntryQuery{})
+	instances, err := p.Query(record.Query{})
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +126,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	supplies, err := p.Tx.SlapEntries(proto.EntryQuery{Kind: proto.KindSupply})
+	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply})
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			continue
 		}
 		status := master.SupplyStatusKey(s.Computer, s.URL)
-		if err := cmp.Or(p.Save(ledger.Gone(proto.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Gone(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return err
 		}
 		if there, err := p.Supply(s.Computer, to); err != nil {
@@ -154,7 +155,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			return err
 		}
 	}
-	instances, err := p.Query(proto.EntryQuery{})
+	instances, err := p.Query(record.Query{})
 	if err != nil {
 		return err
 	}

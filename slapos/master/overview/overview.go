@@ -11,13 +11,14 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
 // A ComputerSummary is a computer, what is on it in numbers, and what its node said last.
 type ComputerSummary struct {
-	Record         *proto.ComputerRecord // which must not be changed
+	Record         *record.Computer // which must not be changed
 	Busy, Releases int
-	Said           *proto.StatusRecord // nil: nothing was ever reported
+	Said           *record.Status // nil: nothing was ever reported
 }
 
 // A Page is a part of a list: so many at most of what follows a place in it.
@@ -61,7 +62,7 @@ func Computers(
 	for i := range all {
 		keys[i] = master.ComputerStatus(all[i].Record.GUID)
 	}
-	return all, next, m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) { all[i].Said = s })
+	return all, next, m.Statuses.Each(ctx, keys, func(i int, s *record.Status) { all[i].Said = s })
 }
 
 func contains(text, lower string) bool {
@@ -73,7 +74,7 @@ func summary(m *ledger.Memory, guid string) ComputerSummary {
 	of := m.Computers[guid]
 	s := ComputerSummary{Record: of.Record, Releases: len(of.Supplies)}
 	if s.Record == nil {
-		s.Record = &proto.ComputerRecord{GUID: guid}
+		s.Record = &record.Computer{GUID: guid}
 	}
 	s.Busy = len(of.Placed)
 	return s
@@ -88,8 +89,8 @@ type ComputerView struct {
 
 // A SupplyView is a release on a computer, and what the node said of it last.
 type SupplyView struct {
-	proto.SupplyRecord
-	Said *proto.StatusRecord // nil: nothing was ever reported
+	record.Supply
+	Said *record.Status // nil: nothing was ever reported
 }
 
 // Computer is a computer that somebody has, with all that is on it.
@@ -110,7 +111,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 		}
 		out.ComputerSummary = summary(mem, guid)
 		for _, s := range master.Ordered(of.Supplies) {
-			out.Supplied = append(out.Supplied, SupplyView{SupplyRecord: *s})
+			out.Supplied = append(out.Supplied, SupplyView{Supply: *s})
 		}
 		for _, n := range of.Placed {
 			placed = append(placed, instanceSummary(mem, n))
@@ -128,7 +129,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 	for _, n := range placed {
 		keys = append(keys, master.InstanceStatusKey(n.Record.ID))
 	}
-	return out, m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) {
+	return out, m.Statuses.Each(ctx, keys, func(i int, s *record.Status) {
 		switch supplied := len(out.Supplied); {
 		case i == 0:
 			out.Said = s
@@ -142,7 +143,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 
 // An InstanceSummary is an instance, whose it is, and what its node said of it last.
 type InstanceSummary struct {
-	Record      *proto.InstanceRecord // which must not be changed
+	Record      *record.Instance // which must not be changed
 	RootTitle   string
 	ParentTitle string // "": a user asked for it, or who did is gone
 	HostTitle   string // of a shared one that has a host
@@ -150,10 +151,10 @@ type InstanceSummary struct {
 	Partition   string
 	Members     int // of a root, how many instances its tree has, with itself
 	Unplaced    int // of those, how many have no place
-	Said        *proto.StatusRecord
+	Said        *record.Status
 }
 
-func instanceSummary(m *ledger.Memory, n *proto.InstanceRecord) *InstanceSummary {
+func instanceSummary(m *ledger.Memory, n *record.Instance) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
 	if root := m.ByID[n.Root]; root != nil {
 		s.RootTitle = root.Title
@@ -191,7 +192,7 @@ type InstanceQuery struct {
 	Match string // a text that is in the title, the release or the owner's name
 }
 
-func (q *InstanceQuery) selects(n *proto.InstanceRecord) bool {
+func (q *InstanceQuery) selects(n *record.Instance) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
 		return false
@@ -212,8 +213,8 @@ func Instances(
 	q.Match = strings.ToLower(q.Match)
 	err = m.Ledger.Read(func(b ledger.View) error {
 		mem := b.(*ledger.Memory)
-		var some []*proto.InstanceRecord
-		take := func(n *proto.InstanceRecord) {
+		var some []*record.Instance
+		take := func(n *record.Instance) {
 			if n != nil && q.selects(n) && who.Holds(n) == nil && orderOf(n) > page.After {
 				some = append(some, n)
 			}
@@ -232,7 +233,7 @@ func Instances(
 				take(n)
 			}
 		}
-		slices.SortFunc(some, func(a, b *proto.InstanceRecord) int {
+		slices.SortFunc(some, func(a, b *record.Instance) int {
 			return cmp.Or(cmp.Compare(a.Title, b.Title), cmp.Compare(a.ID, b.ID))
 		})
 		if len(some) > page.Limit {
@@ -251,14 +252,14 @@ func Instances(
 }
 
 // orderOf is by what instances are listed.
-func orderOf(n *proto.InstanceRecord) string { return ledger.Key(n.Title, n.ID) }
+func orderOf(n *record.Instance) string { return ledger.Key(n.Title, n.ID) }
 
 func instanceStatuses(ctx context.Context, m *master.Master, all []*InstanceSummary) error {
 	keys := make([]string, len(all))
 	for i := range all {
 		keys[i] = master.InstanceStatusKey(all[i].Record.ID)
 	}
-	return m.Statuses.Each(ctx, keys, func(i int, s *proto.StatusRecord) { all[i].Said = s })
+	return m.Statuses.Each(ctx, keys, func(i int, s *record.Status) { all[i].Said = s })
 }
 
 // An InstanceView is an instance with what it was asked for with, and what it told.

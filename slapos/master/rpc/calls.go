@@ -9,6 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
+	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // methods are what the methods of the JSON API do; proto.Methods says what they take.
@@ -45,7 +47,7 @@ func done(title string, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return proto.Done{Type: "success", Title: title}, nil
+	return jsonapi.Done{Type: "success", Title: title}, nil
 }
 
 func (s *api) hateoasURL(c *message) (any, error) {
@@ -55,12 +57,12 @@ func (s *api) hateoasURL(c *message) (any, error) {
 }
 
 func (s *api) format(c *message) (any, error) {
-	now := &proto.ComputerRecord{GUID: c.Computer}
+	now := &slaprecord.Computer{GUID: c.Computer}
 	if err := master.CheckName("computer_guid", c.Computer, master.MaxID); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Partitions {
-		record := proto.PartitionRecord{ID: p.ID}
+		record := slaprecord.Partition{ID: p.ID}
 		if err := master.CheckName("partition_id in compute_partition_list", p.ID, master.MaxID); err != nil {
 			return nil, err
 		}
@@ -71,7 +73,7 @@ func (s *api) format(c *message) (any, error) {
 			}
 			record.Addresses = append(
 				record.Addresses,
-				proto.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
+				slaprecord.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
 			)
 		}
 		now.Partitions = append(now.Partitions, record)
@@ -143,13 +145,13 @@ func (s *api) supplies(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list proto.Listing
+	var list jsonapi.Listing
 	keys := make([]string, len(all))
 	for i, supply := range all {
 		keys[i] = master.SupplyStatusKey(c.Computer, supply.URL)
-		list.Results = append(list.Results, proto.Listed{Release: supply.URL, State: supply.State})
+		list.Results = append(list.Results, jsonapi.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *proto.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaprecord.Status) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -159,16 +161,16 @@ func (s *api) instancesOn(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list proto.Listing
+	var list jsonapi.Listing
 	keys := make([]string, len(all))
 	for i, n := range all {
 		keys[i] = master.InstanceStatusKey(n.Record.ID)
 		list.Results = append(
 			list.Results,
-			proto.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
+			jsonapi.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *proto.StatusRecord) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaprecord.Status) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -236,7 +238,7 @@ func (s *api) tree(c *message) (any, error) {
 		return d, nil
 	}
 	of := []string{master.SupplyStatusKey(n.Computer, n.Release)}
-	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *proto.StatusRecord) {
+	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *slaprecord.Status) {
 		if master.Trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
@@ -248,9 +250,9 @@ func (s *api) trees(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list proto.Listing
+	var list jsonapi.Listing
 	for _, n := range all {
-		list.Results = append(list.Results, proto.Listed{Title: n.Record.Title})
+		list.Results = append(list.Results, jsonapi.Listed{Title: n.Record.Title})
 	}
 	return list, nil
 }
@@ -260,9 +262,9 @@ func (s *api) sharedOf(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list proto.Listing
+	var list jsonapi.Listing
 	for _, n := range all {
-		list.Results = append(list.Results, proto.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type,
+		list.Results = append(list.Results, jsonapi.Listed{Title: n.Record.Title, Instance: n.Record.ID, Type: n.Type,
 			State: n.State, Parameters: &n.Parameters,
 			Partition: n.Partition})
 	}
@@ -312,15 +314,15 @@ func (s *api) computers(c *message) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list proto.Listing
+	var list jsonapi.Listing
 	for _, computer := range all {
-		list.Results = append(list.Results, proto.Listed{Computer: computer.GUID})
+		list.Results = append(list.Results, jsonapi.Listed{Computer: computer.GUID})
 	}
 	return list, nil
 }
 
 // documentOf is one of our instances in the JSON API.
-func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*proto.Document, error) {
+func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string) (*jsonapi.Document, error) {
 	said, err := s.master.Statuses.InstanceRecordStatus(ctx, a.Record)
 	if err != nil {
 		return nil, err
@@ -336,8 +338,8 @@ func (s *api) documentOf(ctx context.Context, a *master.Answer, rootTitle string
 	return d, nil
 }
 
-func instanceDocument(n *proto.Instance, guid, title, rootTitle string) *proto.Document {
-	d := &proto.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State,
+func instanceDocument(n *proto.Instance, guid, title, rootTitle string) *jsonapi.Document {
+	d := &jsonapi.Document{Title: title, GUID: guid, Release: n.Release, Type: n.Type, State: n.State,
 		Connection: n.Connection, Parameters: n.Parameters,
 		Shared: n.Shared, RootTitle: rootTitle, Filter: proto.Dictionary{}, Computer: n.Computer, Partition: n.Partition}
 	for _, a := range n.Addresses {

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // api serves the JSON API.
@@ -25,7 +25,7 @@ type api struct {
 
 // message is a call of a method of the JSON API, on its way.
 type message struct {
-	*proto.Call
+	*jsonapi.Call
 	r   *http.Request
 	who master.Who
 }
@@ -51,7 +51,7 @@ func New(m *master.Master, opt wire.Options) http.Handler {
 			serveSchema(w, r, of)
 			return
 		}
-		method, ok := proto.FindMethod(name)
+		method, ok := jsonapi.FindMethod(name)
 		switch {
 		case !ok:
 			wire.AnswerPage(w, http.StatusNotFound, "The JSON API has no such method.")
@@ -82,7 +82,7 @@ func Serves(path string) bool {
 // Route is the name of the method that a path calls; "": there is none.
 func Route(path string) string {
 	name := strings.TrimPrefix(path, "/")
-	if _, ok := proto.FindMethod(name); ok || path == WatchPath || path == reportPath || path == revokePath {
+	if _, ok := jsonapi.FindMethod(name); ok || path == WatchPath || path == reportPath || path == revokePath {
 		return name
 	}
 	return ""
@@ -91,7 +91,7 @@ func Route(path string) string {
 // Names are the names of the methods.
 func Names() []string { return slices.Collect(maps.Keys(methods)) }
 
-func (s *api) call(w http.ResponseWriter, r *http.Request, method *proto.Method) (any, error) {
+func (s *api) call(w http.ResponseWriter, r *http.Request, method *jsonapi.Method) (any, error) {
 	who, err := s.opt.Who(r)
 	if err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (s *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func serveSchema(w http.ResponseWriter, r *http.Request, name string) {
-	method, ok := proto.FindMethod(name)
+	method, ok := jsonapi.FindMethod(name)
 	switch {
 	case !ok:
 		wire.AnswerFailure(w, http.StatusNotFound, "The JSON API has no such method.", "")

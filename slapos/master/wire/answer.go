@@ -11,7 +11,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // OwnSite refuses what a page of another site has a browser ask for.
@@ -39,7 +40,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // AnswerFailure refuses with a JSON document.
 func AnswerFailure(w http.ResponseWriter, status int, title, detail string) {
-	_ = AnswerJSON(w, status, proto.Failure{Status: status, Type: http.StatusText(status), Title: title, Detail: detail})
+	_ = AnswerJSON(w, status, jsonapi.Failure{Status: status, Type: http.StatusText(status), Title: title, Detail: detail})
 }
 
 // AnswerJSON writes a document; what cannot be written is an error, and nothing was sent.
@@ -71,7 +72,7 @@ func StatusOf(err error) int {
 		kind   error
 		status int
 	}{
-		{proto.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound},
+		{client.ErrNotReady, http.StatusRequestTimeout}, {compute.ErrNotFound, http.StatusNotFound},
 		{compute.ErrNoCapacity, http.StatusNotFound},
 		{compute.ErrInvalid, http.StatusBadRequest}, {compute.ErrDenied, http.StatusForbidden}, {compute.ErrConflict, http.StatusConflict},
 		{compute.ErrUnavailable, http.StatusServiceUnavailable},

@@ -57,7 +57,8 @@ filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 			t.Errorf("%s: %v %s", name, err, d)
 		}
 	}
-	more, err := Rules(&proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}}, nil, nil)
+	filter := proto.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}
+	more, err := Rules(&proto.Partition{Addresses: routedTo, Filter: filter}, nil, nil)
 	if err != nil || !slices.Contains(more, "filter INPUT 0 -s 198.51.100.0/24 -d 10.1.0.1 -j ACCEPT") {
 		t.Errorf("%q, %v", more, err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // rulesFile has the rules of a partition that were made, a JSON list of texts.
@@ -53,7 +54,7 @@ func (f *Firewall) Set(ctx context.Context, p *proto.Partition, dir string) erro
 		if restricted {
 			var err error
 			// The micro-master does not know trees' addresses.
-			if tree, err = f.Master.TreeAddresses(ctx, p.Computer, p.ID); err != nil && !errors.Is(err, proto.ErrNotFound) {
+			if tree, err = f.Master.TreeAddresses(ctx, p.Computer, p.ID); err != nil && !errors.Is(err, client.ErrNotFound) {
 				return err
 			}
 			if len(tree) == 0 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const somebody = 54327 // a user and a group that have no name
@@ -127,7 +128,7 @@ func TestSet(t *testing.T) {
 	r.tree, r.Reload = []proto.Address{{IP: "10.3.0.1"}}, []string{r.Command[0], "--reload", ""}
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("another tree", other+accept("192.0.2.7")+reject+accept("10.3.0.1"))
-	r.tree, r.err = nil, proto.ErrNotFound // a master that knows no trees
+	r.tree, r.err = nil, client.ErrNotFound // a master that knows no trees
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	r.rules("no tree", other+accept("192.0.2.7")+reject+accept("10.1.0.1"))
 	r.p.Filter = proto.Dictionary{"fw_restricted_access": "off"}

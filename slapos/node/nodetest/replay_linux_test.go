@@ -25,6 +25,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -57,7 +58,7 @@ func recipe() error {
 		}
 	}
 	ctx, computer, id := context.Background(), said["computer-id"], said["partition-id"]
-	c, err := proto.NewClient(proto.Options{URL: said["server-url"]})
+	c, err := client.New(client.Options{URL: said["server-url"]})
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func recipe() error {
 				Computer: computer, Partition: id, Release: p.Release, Type: "default", Title: title,
 				Parameters: proto.Dictionary{"x": "1"}, Filter: proto.Dictionary{},
 			},
-		); err != nil && !errors.Is(err, proto.ErrNotReady) {
+		); err != nil && !errors.Is(err, client.ErrNotReady) {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -50,7 +51,7 @@ func Until(t testing.TB, what string, so func() bool, more ...func() string) {
 type Wire struct {
 	URL    string // ends with a slash
 	Server *httptest.Server
-	Client *proto.Client
+	Client *client.Client
 
 	t      testing.TB
 	mu     sync.Mutex
@@ -76,7 +77,7 @@ func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
 	t.Cleanup(w.Server.Close)
 	w.URL = w.Server.URL + "/"
 	var err error
-	w.Client, err = proto.NewClient(proto.Options{URL: w.URL})
+	w.Client, err = client.New(client.Options{URL: w.URL})
 	Do(t, err)
 	t.Cleanup(w.Client.Close)
 	return w

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // left is a program of etc/report that a pass left when it was killed; the channel is closed when
@@ -77,7 +78,7 @@ func TestLostAnswer(t *testing.T) {
 	l.Put("p0", "var/xml_report/first", consumption("cpu", "7"), 0o640)
 	l.Ours("var/xml_report/p0/more", consumption("disk", "3"))
 	whole := l.pass.Master
-	m := &deaf{Master: whole, heard: true, err: &proto.Error{Op: "useComputer", Kind: proto.ErrUnreachable}}
+	m := &deaf{Master: whole, heard: true, err: &client.Error{Op: "useComputer", Kind: client.ErrUnreachable}}
 	l.pass.Master = m
 	l.run(1)
 	l.There("p0/var/xml_report/first", "var/hostler/usage/0.json")
@@ -111,7 +112,7 @@ func TestRefusedUsage(t *testing.T) {
 	l.Ours("var/hostler/usage/0.json", "{")
 	l.Ours("var/hostler/usage/1.json", `{"journal": [{"Title": "x"}], "of": [{"partition": "../x", "here": true}]}`)
 	whole := l.pass.Master
-	l.pass.Master = &deaf{Master: whole, err: &proto.Error{Op: "useComputer", Kind: proto.ErrRefused, Status: 400}}
+	l.pass.Master = &deaf{Master: whole, err: &client.Error{Op: "useComputer", Kind: client.ErrRefused, Status: 400}}
 	l.run(1)
 	l.There("p0/var/xml_report/first")
 	if left, err := os.ReadDir(l.At("var/hostler/usage")); err != nil || len(left) > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/usage"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // letters is a directory below the instances': what is being told, a file for each journal. It is
@@ -66,7 +67,7 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 // letter any more: the next pass makes another.
 func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter) error {
 	err := p.Master.ReportUsage(ctx, p.Computer, l.Journal)
-	if e, ok := errors.AsType[*proto.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
+	if e, ok := errors.AsType[*client.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
 		return err
 	}
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const (
@@ -66,7 +67,7 @@ func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err 
 	}
 	t.hours(n, now)
 	err = t.Master.ReportNode(ctx, n)
-	if told = err == nil; errors.Is(err, proto.ErrNotFound) {
+	if told = err == nil; errors.Is(err, client.ErrNotFound) {
 		is, err = said{Computer: t.Computer, Refused: now.UTC()}, nil
 	}
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // A Master is told what becomes of releases.
@@ -17,7 +19,7 @@ type Master interface {
 	ReportReleaseError(ctx context.Context, release, computer, log string) error
 }
 
-var _ Master = (*proto.Client)(nil)
+var _ Master = (*client.Client)(nil)
 
 // PassOptions say what a pass does. The zero value does what is due.
 type PassOptions struct {
@@ -90,7 +92,7 @@ func (b *Builder) process(ctx context.Context, m Master, computer string, r prot
 			return nil
 		}
 		b.say("Installing software release %s...", r.URL)
-		if err := m.ReportRelease(ctx, r.URL, computer, proto.ReportedBuilding); err != nil && !errors.Is(err, proto.ErrNotFound) {
+		if err := m.ReportRelease(ctx, r.URL, computer, jsonapi.ReportedBuilding); err != nil && !errors.Is(err, client.ErrNotFound) {
 			return err
 		}
 		if err := b.Install(ctx, r.URL); err != nil {

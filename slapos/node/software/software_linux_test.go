@@ -27,6 +27,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/proto"
+	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 const builds = 4771 // the software user, where we are root
@@ -145,7 +146,7 @@ func script(t testing.TB, path, text string) string {
 type computer struct {
 	*nodetest.Master
 	t      testing.TB
-	client *proto.Client
+	client *slapclient.Client
 	mu     sync.Mutex
 	heard  []string // of releases: what was called
 	errors []string

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // StartOptions say how a SlapOS runs in its directory.
@@ -36,7 +37,7 @@ const (
 // Its calls may be made by several at once, but for Format and Stop.
 type Standalone struct {
 	*Layout
-	Client *proto.Client // of the master
+	Client *client.Client // of the master
 
 	o     StartOptions
 	sv    *supervise.Client
@@ -87,14 +88,14 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 		return nil, err
 	}
 	s.sv = supervise.NewClient(s.At(Instances + "/sv.sock"))
-	if s.Client, err = proto.NewClient(proto.Options{URL: s.Master}); err != nil {
+	if s.Client, err = client.New(client.Options{URL: s.Master}); err != nil {
 		return nil, err
 	}
 	master := s.start("slapos-proxy", s.words("slapos", "proxy", "start"))
 	s.parts = append(s.parts, master)
 	if err := s.until(ctx, master, func(ctx context.Context) bool {
 		_, err := s.Client.Computer(ctx, s.o.Computer)
-		return err == nil || !errors.Is(err, proto.ErrUnreachable)
+		return err == nil || !errors.Is(err, client.ErrUnreachable)
 	}); err != nil {
 		return nil, err
 	}

@@ -1,12 +1,16 @@
-package proto
+package client
 
 import "context"
+
+import (
+	"github.com/hostler-project/hostler/slapos/proto"
+)
 
 // What follows only the full master has; of a micro-master it fails with [ErrNotFound].
 
 // Status is what the master last heard of a computer, of the instance in a partition of it, or of a
 // software release on it: of the computer where both are "".
-func (c *Client) Status(ctx context.Context, computer, partition, release string) (Dictionary, error) {
+func (c *Client) Status(ctx context.Context, computer, partition, release string) (proto.Dictionary, error) {
 	endpoint, query := "getComputerStatus", fields("computer_id", computer)
 	switch {
 	case partition != "":
@@ -20,27 +24,26 @@ func (c *Client) Status(ctx context.Context, computer, partition, release string
 		return nil, err
 	}
 	switch v := v.(type) {
-	case Dictionary:
+	case proto.Dictionary:
 		return v, nil
 	case string: // the micro-master's
-		return Dictionary{"text": v}, nil
+		return proto.Dictionary{"text": v}, nil
 	}
-	return nil, c.badAnswer(endpoint, malformed("", "expected a dictionary, got %s", kindOf(v)))
+	return nil, c.badAnswer(endpoint, proto.Malformed("", "expected a dictionary, got %s", proto.KindOf(v)))
 }
 
 // TreeAddresses are the addresses of all instances of the tree to which the instance in a partition
 // belongs.
-func (c *Client) TreeAddresses(ctx context.Context, computer, partition string) ([]Address, error) {
+func (c *Client) TreeAddresses(ctx context.Context, computer, partition string) ([]proto.Address, error) {
 	const endpoint = "getHostingSubscriptionIpList"
 	body, err := c.get(ctx, endpoint, partitionFields(computer, partition, ""))
 	v, err := c.value(endpoint, body, err)
 	if err != nil {
 		return nil, err
 	}
-	r := reader{of: "addresses"}
-	addresses := r.addresses(Dictionary{endpoint: v}, endpoint)
-	if r.err != nil {
-		return nil, c.badAnswer(endpoint, r.err)
+	addresses, err := proto.ReadAddresses(endpoint, v)
+	if err != nil {
+		return nil, c.badAnswer(endpoint, err)
 	}
 	return addresses, nil
 }
@@ -57,7 +60,7 @@ func (c *Client) NewComputer(ctx context.Context, title, project string) (string
 	if err != nil {
 		return "", err
 	}
-	computer, err := ReadComputer(v)
+	computer, err := proto.ReadComputer(v)
 	if err != nil {
 		return "", c.badAnswer(endpoint, err)
 	}
@@ -72,7 +75,7 @@ func (c *Client) RevokeCertificate(ctx context.Context, computer string) error {
 
 // SetRelated says which instances the one in a partition has asked for.
 func (c *Client) SetRelated(ctx context.Context, computer, partition string, titles []string) error {
-	list := make(List, len(titles))
+	list := make(proto.List, len(titles))
 	for i, title := range titles {
 		list[i] = title
 	}

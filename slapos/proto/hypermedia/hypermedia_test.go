@@ -1,4 +1,4 @@
-package proto_test
+package hypermedia_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
@@ -48,22 +49,22 @@ func TestExpand(t *testing.T) {
 		"?fixed=yes{&x}":            "?fixed=yes&x=1024",
 		"{?empty_list,empty_keys*}": "",
 	} {
-		if got, err := proto.Expand(template, variables); err != nil || got != want {
+		if got, err := hypermedia.Expand(template, variables); err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", template, got, err, want)
 		}
 	}
 	for _, template := range []string{"{", "a}", "{}", "{?}", "{a b}", "{=x}", "{var:0}", "{var:x}", "{var:3*}", "{ü}", "{x,}", "{x{y}}"} {
-		if got, err := proto.Expand(template, variables); !errors.Is(err, proto.ErrMalformed) {
+		if got, err := hypermedia.Expand(template, variables); !errors.Is(err, proto.ErrMalformed) {
 			t.Errorf("%s: %s, %v", template, got, err)
 		}
 	}
-	if _, err := proto.Expand("{x}", map[string]any{"x": 1.5}); !errors.Is(err, proto.ErrMalformed) {
+	if _, err := hypermedia.Expand("{x}", map[string]any{"x": 1.5}); !errors.Is(err, proto.ErrMalformed) {
 		t.Error(err)
 	}
 }
 
 func TestQuery(t *testing.T) {
-	for text, want := range map[string]proto.Query{
+	for text, want := range map[string]hypermedia.Query{
 		`portal_type:"Instance Tree" AND validation_state:validated`: {Kind: "Instance Tree"},
 		`portal_type:"Instance Tree" AND validation_state:validated AND title:="a "b" AND é="`: {
 			Kind: "Instance Tree", Field: "title", Value: `a "b" AND é=`,
@@ -75,13 +76,13 @@ func TestQuery(t *testing.T) {
 			Kind: "Compute Node", Field: "reference",
 		},
 		`portal_type:("Software Instance", "Slave Instance") AND validation_state:validated AND default_specialise_title:="a"`: {
-			Kind: proto.QueryInstances, Field: "default_specialise_title", Value: "a",
+			Kind: hypermedia.QueryInstances, Field: "default_specialise_title", Value: "a",
 		},
 		`portal_type:"Software Installation" AND validation_state:validated AND default_aggregate_reference:="COMP-1"`: {
-			Kind: proto.QueryReleases, Field: "default_aggregate_reference", Value: "COMP-1",
+			Kind: hypermedia.QueryReleases, Field: "default_aggregate_reference", Value: "COMP-1",
 		},
 	} {
-		got, ok := proto.ParseQuery(text)
+		got, ok := hypermedia.ParseQuery(text)
 		if !ok || got != want || got.String() != text && !strings.Contains(want.Value, `"`) {
 			t.Errorf("%s: %+v, %v, %s", text, got, ok, got)
 		}
@@ -95,7 +96,7 @@ func TestQuery(t *testing.T) {
 		`portal_type:"X" AND validation_state:validated OR title:="a"`, `portal_type:"X" AND validation_state:validated AND title:="a`,
 		`portal_type:"X" AND validation_state:validated AND secret:="a"`,
 		`portal_type:"X" AND validation_state:validated AND title="a"`, `portal_type:X`} {
-		if q, ok := proto.ParseQuery(text); ok {
+		if q, ok := hypermedia.ParseQuery(text); ok {
 			t.Errorf("%s: %+v", text, q)
 		}
 	}
@@ -104,12 +105,12 @@ func TestQuery(t *testing.T) {
 // A value is found whether its quotes are escaped or not.
 func TestQuotedQuery(t *testing.T) {
 	for value, written := range map[string]string{`a`: `a`, `a "b"`: `a \"b\"`, `a\`: `a\\`, `\"`: `\\\"`, `é\n`: `é\\n`} {
-		q := proto.Query{Kind: proto.QueryTrees, Field: "title", Value: value}
+		q := hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: value}
 		text := q.String()
 		if !strings.HasSuffix(text, ` AND title:="`+written+`"`) {
 			t.Errorf("%s is written %s", value, text)
 		}
-		read, ok := proto.ParseQuery(text)
+		read, ok := hypermedia.ParseQuery(text)
 		if values := read.Values(); !ok || values[0] != written || values[len(values)-1] != value {
 			t.Errorf("%s is read as %q", text, values)
 		}
@@ -117,7 +118,7 @@ func TestQuotedQuery(t *testing.T) {
 }
 
 func TestFormValues(t *testing.T) {
-	var form proto.Form
+	var form hypermedia.Form
 	if err := json.Unmarshal([]byte(`{"_embedded": {"_view": {"form_id": {"default": "f", "key": "k", "type": "StringField"}, "my_reference": {"default": "r", "type": "StringField"},
 		"your_count": {"default": 2, "type": "IntegerField"}, "my_list": {"default": [], "type": "ListBox"}, "my_text": {"default": null, "type": "TextAreaField"}}},
 		"_links": {"type": {"name": "Instance Tree"}}}`), &form); err != nil {
@@ -133,7 +134,7 @@ func TestFormValues(t *testing.T) {
 // clients followed come of them.
 func TestCapturedHypermedia(t *testing.T) {
 	var roots, found, forms int
-	var root proto.Root
+	var root hypermedia.Root
 	for _, e := range slaptest.Exchanges(t, "") {
 		if !strings.HasPrefix(e.Path, "/hateoas/") || e.Status != 200 {
 			continue
@@ -142,17 +143,17 @@ func TestCapturedHypermedia(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		as := any(&proto.Form{})
+		as := any(&hypermedia.Form{})
 		if link.RawQuery == "" && link.Path == "/hateoas/" {
 			roots++
 			as = &root
 		} else if query := link.Query(); query.Get("mode") == "search" {
 			found++
-			as = &proto.Results{}
-			if q, ok := proto.ParseQuery(query.Get("query")); !ok || q.String() != query.Get("query") {
+			as = &hypermedia.Results{}
+			if q, ok := hypermedia.ParseQuery(query.Get("query")); !ok || q.String() != query.Get("query") {
 				t.Errorf("%s: %+v", e.Name(), q)
 			}
-			href, err := proto.Expand(
+			href, err := hypermedia.Expand(
 				root.Links.Search.Href,
 				map[string]any{"query": query.Get("query"), "select_list": strings.Split(query.Get("select_list"), ",")},
 			)
@@ -186,4 +187,12 @@ func sameURL(t *testing.T, href string, link *url.URL) bool {
 		t.Fatal(err)
 	}
 	return u.Path == link.Path && cmp.Equal(u.Query(), link.Query())
+}
+
+func asJSON(t testing.TB, data []byte) (v any) {
+	t.Helper()
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%s is not JSON: %v", data, err)
+	}
+	return v
 }

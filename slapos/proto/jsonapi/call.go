@@ -1,4 +1,4 @@
-package proto
+package jsonapi
 
 import (
 	"encoding/json"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
@@ -16,7 +17,7 @@ import (
 type Call struct {
 	Computer      string // computer_guid
 	Partition     string // compute_partition_id
-	Partitions    []CallPartition
+	Partitions    []Partition
 	Message       string
 	Usage         string // tioxml, see [ParseUsage]
 	Release       string // software_release_uri
@@ -24,21 +25,21 @@ type Call struct {
 	ReportedState string
 	Title         string
 	Type          string // software_type
-	Parameters    Dictionary
+	Parameters    proto.Dictionary
 	Shared        bool
-	Filter        Dictionary // sla_parameters
-	Instance      string     // instance_guid
-	Connection    Dictionary // connection_parameter_dict
+	Filter        proto.Dictionary // sla_parameters
+	Instance      string           // instance_guid
+	Connection    proto.Dictionary // connection_parameter_dict
 }
 
 // A CallPartition is a partition of a computer that is formatted.
-type CallPartition struct {
-	ID        string        `json:"partition_id"`
-	Addresses []CallAddress `json:"ip_list,omitempty"`
+type Partition struct {
+	ID        string    `json:"partition_id"`
+	Addresses []Address `json:"ip_list,omitempty"`
 }
 
 // A CallAddress is an address of such a partition.
-type CallAddress struct {
+type Address struct {
 	IP        string `json:"ip-address"`
 	Interface string `json:"network-interface,omitempty"`
 	Netmask   string `json:"netmask,omitempty"`
@@ -97,33 +98,33 @@ func (m *Method) Encode(c *Call) ([]byte, error) {
 				continue
 			}
 			if err := m.check(name, *v); err != nil {
-				return nil, &fault{kind: ErrUnwritable, place: name, text: err.Error()}
+				return nil, proto.Unwritable(name, "%v", err)
 			}
 		case *bool:
 			if !*v && !required {
 				continue
 			}
-		case *Dictionary:
+		case *proto.Dictionary:
 			if *v == nil && required {
-				value = Dictionary{}
+				value = proto.Dictionary{}
 			} else if *v == nil {
 				continue
 			}
-		case *[]CallPartition:
+		case *[]Partition:
 			if *v == nil && required {
-				value = []CallPartition{}
+				value = []Partition{}
 			} else if *v == nil {
 				continue
 			}
 		}
 		if !required && !slices.Contains(m.Optional, name) {
-			return nil, &fault{kind: ErrUnwritable, place: name, text: m.Name + " takes no such key"}
+			return nil, proto.Unwritable(name, "%s takes no such key", m.Name)
 		}
 		body[name] = value
 	}
 	data, err := json.Marshal(body)
 	if err != nil {
-		return nil, unwritable("%s: %v", m.Name, err)
+		return nil, proto.Unwritable("", "%s: %v", m.Name, err)
 	}
 	return data, nil
 }
@@ -131,34 +132,34 @@ func (m *Method) Encode(c *Call) ([]byte, error) {
 // Decode reads a call as the method's schema wants it: all keys that must be there, and none that
 // it does not know. Errors are [ErrMalformed] and name the key.
 func (m *Method) Decode(body []byte) (*Call, error) {
-	if len(body) > MaxSize {
-		return nil, malformed("", "a body of %d bytes; at most %d are read", len(body), MaxSize)
+	if len(body) > proto.MaxSize {
+		return nil, proto.Malformed("", "a body of %d bytes; at most %d are read", len(body), proto.MaxSize)
 	}
 	if !utf8.Valid(body) {
-		return nil, malformed("", "the body is not UTF-8")
+		return nil, proto.Malformed("", "the body is not UTF-8")
 	}
 	var keys map[string]json.RawMessage
 	if err := exactjson.Unmarshal(body, &keys); err != nil || keys == nil {
-		return nil, malformed("", "the body is not a JSON object%s", because(err))
+		return nil, proto.Malformed("", "the body is not a JSON object%s", because(err))
 	}
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		if !slices.Contains(m.Required, name) && !slices.Contains(m.Optional, name) {
-			return nil, malformed("", "%.80q is a key that %s does not take", name, m.Name)
+			return nil, proto.Malformed("", "%.80q is a key that %s does not take", name, m.Name)
 		}
 	}
 	for _, name := range m.Required {
 		if _, ok := keys[name]; !ok {
-			return nil, malformed("", "%q is missing, which %s requires", name, m.Name)
+			return nil, proto.Malformed("", "%q is missing, which %s requires", name, m.Name)
 		}
 	}
 	c := &Call{}
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
-		v, err := fromJSON(keys[name])
+		v, err := proto.FromJSON(keys[name])
 		if err == nil {
 			err = m.set(c, name, v)
 		}
 		if err != nil {
-			return nil, within(name, err)
+			return nil, proto.Within(name, err)
 		}
 	}
 	return c, nil
@@ -169,34 +170,34 @@ func (m *Method) set(c *Call, name string, v any) error {
 	case *string:
 		s, ok := v.(string)
 		if !ok {
-			return malformed("", "expected a text, got %s", kindOf(v))
+			return proto.Malformed("", "expected a text, got %s", proto.KindOf(v))
 		}
 		*to = s
 		return m.check(name, s)
 	case *bool:
 		b, ok := v.(bool)
 		if !ok {
-			return malformed("", "expected a boolean, got %s", kindOf(v))
+			return proto.Malformed("", "expected a boolean, got %s", proto.KindOf(v))
 		}
 		*to = b
-	case *Dictionary:
-		d, ok := v.(Dictionary)
+	case *proto.Dictionary:
+		d, ok := v.(proto.Dictionary)
 		if !ok {
-			return malformed("", "expected an object, got %s", kindOf(v))
+			return proto.Malformed("", "expected an object, got %s", proto.KindOf(v))
 		}
 		*to = d
 		if name == "sla_parameters" {
 			return checkFilter(d)
 		}
-	case *[]CallPartition:
-		list, ok := v.(List)
+	case *[]Partition:
+		list, ok := v.(proto.List)
 		if !ok {
-			return malformed("", "expected a list, got %s", kindOf(v))
+			return proto.Malformed("", "expected a list, got %s", proto.KindOf(v))
 		}
-		*to = make([]CallPartition, len(list))
+		*to = make([]Partition, len(list))
 		for i, item := range list {
 			if err := (*to)[i].read(item); err != nil {
-				return within("["+strconv.Itoa(i)+"]", err)
+				return proto.Within("["+strconv.Itoa(i)+"]", err)
 			}
 		}
 	}
@@ -206,55 +207,63 @@ func (m *Method) set(c *Call, name string, v any) error {
 // check says whether a method takes a text for a key.
 func (m *Method) check(name, text string) error {
 	if name == "title" && utf8.RuneCountInString(text) > maxTitle {
-		return malformed("", "longer than %d characters", maxTitle)
+		return proto.Malformed("", "longer than %d characters", maxTitle)
 	}
 	if allowed := m.States; (name == "state" || name == "reported_state") && !slices.Contains(allowed, text) {
-		return malformed("", "%.80q is none of %s", text, strings.Join(allowed, ", "))
+		return proto.Malformed("", "%.80q is none of %s", text, strings.Join(allowed, ", "))
 	}
 	return nil
 }
 
 // checkFilter: the values of a filter are texts, but for the delay, which is a number.
-func checkFilter(d Dictionary) error {
+func checkFilter(d proto.Dictionary) error {
 	for _, key := range slices.Sorted(maps.Keys(d)) {
 		want := "a text"
 		if key == "retention_delay" {
 			want = "a number"
 		}
-		if got := kindOf(d[key]); got != want {
-			return malformed(key, "expected %s, got %s", want, got)
+		if got := proto.KindOf(d[key]); got != want {
+			return proto.Malformed(key, "expected %s, got %s", want, got)
 		}
 	}
 	return nil
 }
 
-func (p *CallPartition) read(v any) error {
-	d, ok := v.(Dictionary)
+func (p *Partition) read(v any) error {
+	d, ok := v.(proto.Dictionary)
 	if !ok {
-		return malformed("", "expected an object, got %s", kindOf(v))
+		return proto.Malformed("", "expected an object, got %s", proto.KindOf(v))
 	}
-	r := reader{of: ""}
-	p.ID = r.needed(d, "partition_id")
-	for _, item := range r.list(d, "ip_list") {
-		a, ok := item.(Dictionary)
+	var err error
+	fail := func(key, want string, v any) {
+		if err == nil {
+			err = proto.Malformed("."+key, "expected %s, got %s", want, proto.KindOf(v))
+		}
+	}
+	text := func(d proto.Dictionary, key string, needed bool) string {
+		text, ok := d[key].(string)
+		if !ok && (needed || d[key] != nil) {
+			fail(key, "a text", d[key])
+		}
+		return text
+	}
+	p.ID = text(d, "partition_id", true)
+	list, ok := d["ip_list"].(proto.List)
+	if !ok && d["ip_list"] != nil {
+		fail("ip_list", "a list", d["ip_list"])
+	}
+	for _, item := range list {
+		a, ok := item.(proto.Dictionary)
 		if !ok {
-			r.fail("ip_list", "objects", item)
+			fail("ip_list", "objects", item)
 			break
 		}
-		p.Addresses = append(p.Addresses, CallAddress{
-			IP: r.needed(a, "ip-address"), Interface: r.text(a, "network-interface"), Netmask: r.text(a, "netmask"),
-			Gateway: r.text(a, "gateway-ip-address"), Network: r.text(a, "network-address"),
+		p.Addresses = append(p.Addresses, Address{
+			IP: text(a, "ip-address", true), Interface: text(a, "network-interface", false), Netmask: text(a, "netmask", false),
+			Gateway: text(a, "gateway-ip-address", false), Network: text(a, "network-address", false),
 		})
 	}
-	return r.err
-}
-
-// needed reads a text that must be there.
-func (r *reader) needed(d Dictionary, key string) string {
-	if _, ok := d[key].(string); !ok {
-		r.fail(key, "a text", d[key])
-	}
-	return r.text(d, key)
+	return err
 }
 
 // because is the reason that an error gives, as the end of a sentence.

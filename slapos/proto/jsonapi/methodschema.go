@@ -1,4 +1,8 @@
-package proto
+package jsonapi
+
+import (
+	"github.com/hostler-project/hostler/slapos/proto"
+)
 
 // Schema is what a method takes, as a JSON Schema of draft-07. It is made of what [Method.Decode]
 // checks.
@@ -28,13 +32,13 @@ func (m *Method) keySchema(name string, to any) map[string]any {
 		}
 	case *bool:
 		s["type"] = "boolean"
-	case *Dictionary:
+	case *proto.Dictionary:
 		s["type"] = "object"
 		if name == "sla_parameters" {
 			s["properties"] = map[string]any{"retention_delay": map[string]any{"type": "number"}}
 			s["additionalProperties"] = map[string]any{"type": "string"}
 		}
-	case *[]CallPartition:
+	case *[]Partition:
 		return partitionsSchema()
 	}
 	return s

@@ -1,4 +1,4 @@
-package proto
+package client
 
 import (
 	"context"
@@ -6,10 +6,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+
+	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // Computer is what a node is told: what is wanted on it.
-func (c *Client) Computer(ctx context.Context, id string) (*Computer, error) {
+func (c *Client) Computer(ctx context.Context, id string) (*proto.Computer, error) {
 	endpoint := "getFullComputerInformation"
 	body, err := c.get(ctx, endpoint, fields("computer_id", id))
 	if errors.Is(err, ErrNotFound) { // an old master has it under its old name
@@ -22,7 +25,7 @@ func (c *Client) Computer(ctx context.Context, id string) (*Computer, error) {
 	if err != nil {
 		return nil, err
 	}
-	computer, err := ReadComputer(v)
+	computer, err := proto.ReadComputer(v)
 	if err != nil {
 		return nil, c.badAnswer(endpoint, err)
 	}
@@ -30,14 +33,14 @@ func (c *Client) Computer(ctx context.Context, id string) (*Computer, error) {
 }
 
 // Partition is one partition of a computer.
-func (c *Client) Partition(ctx context.Context, computer, partition string) (*Partition, error) {
+func (c *Client) Partition(ctx context.Context, computer, partition string) (*proto.Partition, error) {
 	const endpoint = "registerComputerPartition"
 	body, err := c.get(ctx, endpoint, fields("computer_reference", computer, "computer_partition_reference", partition))
 	v, err := c.value(endpoint, body, err)
 	if err != nil {
 		return nil, err
 	}
-	p, err := ReadPartition(v)
+	p, err := proto.ReadPartition(v)
 	if err != nil {
 		return nil, c.badAnswer(endpoint, err)
 	}
@@ -46,12 +49,12 @@ func (c *Client) Partition(ctx context.Context, computer, partition string) (*Pa
 
 // Request asks for an instance, or that one be otherwise. [ErrNotReady] says that the master has
 // taken it and has no place for it yet: the same request later says where it is.
-func (c *Client) Request(ctx context.Context, q *Request) (*Instance, error) {
+func (c *Client) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	v, err := c.RequestValue(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	instance, err := ReadInstance(v)
+	instance, err := proto.ReadInstance(v)
 	if err != nil {
 		return nil, c.badAnswer("requestComputerPartition", err)
 	}
@@ -59,7 +62,7 @@ func (c *Client) Request(ctx context.Context, q *Request) (*Instance, error) {
 }
 
 // RequestValue is [Client.Request] for who passes the answer on as it is.
-func (c *Client) RequestValue(ctx context.Context, q *Request) (any, error) {
+func (c *Client) RequestValue(ctx context.Context, q *proto.Request) (any, error) {
 	const endpoint = "requestComputerPartition"
 	form, err := q.Form()
 	if err != nil {
@@ -76,14 +79,14 @@ func (c *Client) Supply(ctx context.Context, release, computer, state string) er
 }
 
 // Configure says what a computer is: the dictionary that [ReadConfiguration] reads.
-func (c *Client) Configure(ctx context.Context, configuration Dictionary) error {
+func (c *Client) Configure(ctx context.Context, configuration proto.Dictionary) error {
 	return c.postXML(ctx, "loadComputerConfigurationFromXML", "xml", configuration, url.Values{})
 }
 
 func (c *Client) postXML(ctx context.Context, endpoint, field string, v any, form url.Values) error {
-	text, err := Marshal(v)
+	text, err := proto.Marshal(v)
 	if err != nil {
-		return within(field, err)
+		return proto.Within(field, err)
 	}
 	form.Set(field, string(text))
 	_, err = c.post(ctx, endpoint, form)
@@ -92,7 +95,7 @@ func (c *Client) postXML(ctx context.Context, endpoint, field string, v any, for
 
 // SetConnection publishes the connection parameters of the instance in a partition, or of the
 // shared instance of that reference that it serves.
-func (c *Client) SetConnection(ctx context.Context, computer, partition, shared string, parameters Dictionary) error {
+func (c *Client) SetConnection(ctx context.Context, computer, partition, shared string, parameters proto.Dictionary) error {
 	form := partitionFields(computer, partition, shared)
 	return c.postXML(ctx, "setComputerPartitionConnectionXml", "connection_xml", parameters, form)
 }
@@ -109,10 +112,11 @@ func partitionFields(computer, partition, shared string, more ...string) url.Val
 // [Available] or [Destroyed].
 func (c *Client) ReportRelease(ctx context.Context, release, computer, state string) error {
 	endpoint, ok := map[string]string{
-		ReportedBuilding: "buildingSoftwareRelease", Available: "availableSoftwareRelease", Destroyed: "destroyedSoftwareRelease",
+		jsonapi.ReportedBuilding: "buildingSoftwareRelease", proto.Available: "availableSoftwareRelease",
+		proto.Destroyed: "destroyedSoftwareRelease",
 	}[state]
 	if !ok {
-		return unwritable("%q is no state of a release", state)
+		return proto.Unwritable("", "%q is no state of a release", state)
 	}
 	_, err := c.post(ctx, endpoint, fields("url", release, "computer_id", computer))
 	return err
@@ -129,10 +133,10 @@ func (c *Client) ReportReleaseError(ctx context.Context, release, computer, log 
 // with words, and is no error.
 func (c *Client) ReportInstance(ctx context.Context, computer, partition, state string) (string, error) {
 	endpoint, ok := map[string]string{
-		Started: "startedComputerPartition", Stopped: "stoppedComputerPartition", Destroyed: "destroyedComputerPartition",
+		proto.Started: "startedComputerPartition", proto.Stopped: "stoppedComputerPartition", proto.Destroyed: "destroyedComputerPartition",
 	}[state]
 	if !ok {
-		return "", unwritable("%q is no state of an instance", state)
+		return "", proto.Unwritable("", "%q is no state of an instance", state)
 	}
 	body, err := c.post(ctx, endpoint, partitionFields(computer, partition, ""))
 	return string(body), err
@@ -164,11 +168,11 @@ func (c *Client) Rename(ctx context.Context, computer, partition, shared, title 
 }
 
 // ReportUsage reports what was used on a computer; nothing used is not reported.
-func (c *Client) ReportUsage(ctx context.Context, computer string, report []Transaction) error {
+func (c *Client) ReportUsage(ctx context.Context, computer string, report []proto.Transaction) error {
 	if len(report) == 0 {
 		return nil
 	}
-	text, err := FormatUsage(report)
+	text, err := proto.FormatUsage(report)
 	if err != nil {
 		return err
 	}
@@ -185,7 +189,7 @@ func (c *Client) Releases(ctx context.Context, product string) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	list, ok := v.(List)
+	list, ok := v.(proto.List)
 	urls := make([]string, len(list))
 	for i := range list {
 		if urls[i], ok = list[i].(string); !ok {
@@ -193,14 +197,14 @@ func (c *Client) Releases(ctx context.Context, product string) ([]string, error)
 		}
 	}
 	if !ok {
-		return nil, c.badAnswer(endpoint, malformed("", "expected a list of texts, got %s", kindOf(v)))
+		return nil, c.badAnswer(endpoint, proto.Malformed("", "expected a list of texts, got %s", proto.KindOf(v)))
 	}
 	return urls, nil
 }
 
 // Certificate is the certificate of the instance in a partition; with no partition the master makes
 // a new one for the computer. A master without certificates answers empty texts.
-func (c *Client) Certificate(ctx context.Context, computer, partition string) (*Certificate, error) {
+func (c *Client) Certificate(ctx context.Context, computer, partition string) (*proto.Certificate, error) {
 	endpoint := "getComputerPartitionCertificate"
 	var body []byte
 	var err error
@@ -214,14 +218,9 @@ func (c *Client) Certificate(ctx context.Context, computer, partition string) (*
 	if err != nil {
 		return nil, err
 	}
-	d, ok := v.(Dictionary)
-	if !ok {
-		return nil, c.badAnswer(endpoint, malformed("", "expected a dictionary, got %s", kindOf(v)))
-	}
-	r := reader{of: "certificate"}
-	pair := &Certificate{Key: r.text(d, "key"), Certificate: r.text(d, "certificate")}
-	if r.err != nil {
-		return nil, c.badAnswer(endpoint, r.err)
+	pair, err := proto.ReadCertificate(v)
+	if err != nil {
+		return nil, c.badAnswer(endpoint, err)
 	}
 	return pair, nil
 }
@@ -252,10 +251,10 @@ func (c *Client) RunID(ctx context.Context) (string, error) {
 }
 
 // Call calls a method of the JSON API, and reads the answer into what answer points to.
-func (c *Client) Call(ctx context.Context, name string, arguments *Call, answer any) error {
-	m, ok := FindMethod(name)
+func (c *Client) Call(ctx context.Context, name string, arguments *jsonapi.Call, answer any) error {
+	m, ok := jsonapi.FindMethod(name)
 	if !ok {
-		return unwritable("there is no method %q", name)
+		return proto.Unwritable("", "there is no method %q", name)
 	}
 	body, err := m.Encode(arguments)
 	if err != nil {
@@ -271,7 +270,7 @@ func (c *Client) Call(ctx context.Context, name string, arguments *Call, answer 
 
 func (c *Client) readJSON(op string, body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
-		return c.badAnswer(op, malformed("", "not the JSON of such an answer: %v", err))
+		return c.badAnswer(op, proto.Malformed("", "not the JSON of such an answer: %v", err))
 	}
 	return nil
 }

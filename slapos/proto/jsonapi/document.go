@@ -1,23 +1,27 @@
-package proto
+package jsonapi
 
 import "encoding/json"
 
+import (
+	"github.com/hostler-project/hostler/slapos/proto"
+)
+
 // A Document is an instance in the JSON API.
 type Document struct {
-	Title         string      `json:"title"`
-	GUID          string      `json:"instance_guid"`
-	Release       string      `json:"software_release_uri"`
-	Type          string      `json:"software_type"`
-	State         string      `json:"state"`
-	Connection    Dictionary  `json:"connection_parameters"`
-	Parameters    Dictionary  `json:"parameters"`
-	Shared        bool        `json:"shared"`
-	RootTitle     string      `json:"root_instance_title"`
-	Addresses     [][2]string `json:"ip_list"`      // interface, address
-	FullAddresses [][5]string `json:"full_ip_list"` // as [FullAddress]
-	Filter        Dictionary  `json:"sla_parameters"`
-	Computer      string      `json:"computer_guid"`
-	Partition     string      `json:"compute_partition_id"`
+	Title         string           `json:"title"`
+	GUID          string           `json:"instance_guid"`
+	Release       string           `json:"software_release_uri"`
+	Type          string           `json:"software_type"`
+	State         string           `json:"state"`
+	Connection    proto.Dictionary `json:"connection_parameters"`
+	Parameters    proto.Dictionary `json:"parameters"`
+	Shared        bool             `json:"shared"`
+	RootTitle     string           `json:"root_instance_title"`
+	Addresses     [][2]string      `json:"ip_list"`      // interface, address
+	FullAddresses [][5]string      `json:"full_ip_list"` // as [FullAddress]
+	Filter        proto.Dictionary `json:"sla_parameters"`
+	Computer      string           `json:"computer_guid"`
+	Partition     string           `json:"compute_partition_id"`
 	// microseconds here, seconds of other masters: to be compared for equality
 	ProcessingStamp int64  `json:"processing_timestamp"`
 	AccessStatus    string `json:"access_status_message"`
@@ -47,15 +51,15 @@ func (d Document) MarshalJSON() ([]byte, error) {
 // Of our master, those of a computer have Trouble too where its node said last that something is
 // wrong.
 type Listed struct {
-	Title      string      `json:"title,omitempty"`
-	Instance   string      `json:"instance_guid,omitempty"`
-	Type       string      `json:"software_type,omitempty"`
-	State      string      `json:"state,omitempty"`
-	Parameters *Dictionary `json:"parameters,omitempty"`
-	Partition  string      `json:"compute_partition_id,omitempty"`
-	Release    string      `json:"software_release_uri,omitempty"`
-	Computer   string      `json:"computer_guid,omitempty"`
-	Trouble    string      `json:"access_status_message,omitempty"` // "#error …"
+	Title      string            `json:"title,omitempty"`
+	Instance   string            `json:"instance_guid,omitempty"`
+	Type       string            `json:"software_type,omitempty"`
+	State      string            `json:"state,omitempty"`
+	Parameters *proto.Dictionary `json:"parameters,omitempty"`
+	Partition  string            `json:"compute_partition_id,omitempty"`
+	Release    string            `json:"software_release_uri,omitempty"`
+	Computer   string            `json:"computer_guid,omitempty"`
+	Trouble    string            `json:"access_status_message,omitempty"` // "#error …"
 }
 
 // A Listing is a list of the JSON API.
@@ -85,11 +89,4 @@ type Failure struct {
 	Type   string `json:"type"` // the words of the status
 	Title  string `json:"title"`
 	Detail string `json:"detail,omitempty"` // what more there is to say; of our master
-}
-
-// A Certificate is a certificate with its key, both in PEM and both "" from a master without
-// certificates.
-type Certificate struct {
-	Key         string `json:"key"`
-	Certificate string `json:"certificate"`
 }

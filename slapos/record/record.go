@@ -1,11 +1,17 @@
-package proto
+// Package record has what a master keeps: a record of each kind, and the entry as which a store
+// keeps it. Stores know entries alone.
+package record
 
 import "time"
+
+import (
+	"github.com/hostler-project/hostler/slapos/proto"
+)
 
 // An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is
 // "" is not among them.
 type Entry struct {
-	Kind     EntryKind
+	Kind     Kind
 	Key      string
 	Revision int64  // of the change that made it as it is, or 0: nobody follows what becomes of it
 	Name     string // no two entries have the same
@@ -17,46 +23,46 @@ type Entry struct {
 }
 
 // An EntryKind says what an entry is of.
-type EntryKind string
+type Kind string
 
 // The kinds of entries, and what their data are in JSON.
 const (
-	KindComputer EntryKind = "computer" // ComputerRecord
-	KindSupply   EntryKind = "supply"   // SupplyRecord
-	KindInstance EntryKind = "instance" // InstanceRecord
-	KindForward  EntryKind = "forward"  // ForwardRecord
-	KindStatus   EntryKind = "status"   // StatusRecord; nobody follows these
-	KindUsage    EntryKind = "usage"    // UsageRecord; nor these
-	KindNode     EntryKind = "node"     // what a node tells of itself; nor these
-	KindUser     EntryKind = "user"
-	KindOther    EntryKind = "other" // CertificateRecord, TokenRecord, RootRecord
+	KindComputer Kind = "computer" // Computer
+	KindSupply   Kind = "supply"   // Supply
+	KindInstance Kind = "instance" // Instance
+	KindForward  Kind = "forward"  // Forward
+	KindStatus   Kind = "status"   // Status; nobody follows these
+	KindUsage    Kind = "usage"    // Usage; nor these
+	KindNode     Kind = "node"     // what a node tells of itself; nor these
+	KindUser     Kind = "user"
+	KindOther    Kind = "other" // Certificate, Token, Root
 )
 
 // An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They
 // come in the order of their keys.
-type EntryQuery struct {
-	Kind                              EntryKind
+type Query struct {
+	Kind                              Kind
 	Name, Place, Tree, Host, Computer string
 	Before                            string // only those with a key before this one; "": all
 	Last                              bool   // the last first
 	Limit                             int    // so many; 0: all
 }
 
-// A ComputerRecord is a computer, and the slots that it has.
-type ComputerRecord struct {
-	GUID             string            `json:"guid"`
-	Title            string            `json:"title,omitempty"`
-	Address, Netmask string            `json:",omitempty"`
-	Project          string            `json:"project,omitempty"`
-	Network          string            `json:"network,omitempty"`
-	Owner            string            `json:"owner,omitempty"` // the user whose computer it is
-	Created          time.Time         `json:"created"`
-	Partitions       []PartitionRecord `json:"partitions,omitempty"`
-	Revision         int64             `json:"-"`
+// A Computer is a computer, and the slots that it has.
+type Computer struct {
+	GUID             string      `json:"guid"`
+	Title            string      `json:"title,omitempty"`
+	Address, Netmask string      `json:",omitempty"`
+	Project          string      `json:"project,omitempty"`
+	Network          string      `json:"network,omitempty"`
+	Owner            string      `json:"owner,omitempty"` // the user whose computer it is
+	Created          time.Time   `json:"created"`
+	Partitions       []Partition `json:"partitions,omitempty"`
+	Revision         int64       `json:"-"`
 }
 
-// A PartitionRecord is a slot of a computer.
-type PartitionRecord struct {
+// A Partition is a slot of a computer.
+type Partition struct {
 	ID        string             `json:"id"`
 	Addresses []PartitionAddress `json:"addresses,omitempty"`
 }
@@ -70,8 +76,8 @@ type PartitionAddress struct {
 	Network   string `json:"network,omitempty"`
 }
 
-// A SupplyRecord is a software release that is wanted on a computer, or wanted away.
-type SupplyRecord struct {
+// A Supply is a software release that is wanted on a computer, or wanted away.
+type Supply struct {
 	Computer string    `json:"computer"`
 	URL      string    `json:"url"`
 	State    string    `json:"state"` // Available or Destroyed
@@ -80,9 +86,9 @@ type SupplyRecord struct {
 	Revision int64     `json:"-"`
 }
 
-// An InstanceRecord is an instance: one that has a partition, a shared one, or one for which there
+// An Instance is an instance: one that has a partition, a shared one, or one for which there
 // was no place yet.
-type InstanceRecord struct {
+type Instance struct {
 	ID    string `json:"id"` // never used again
 	Title string `json:"title"`
 	Root  string `json:"root"` // the ID of its tree's root; of a root its own
@@ -102,7 +108,17 @@ type InstanceRecord struct {
 	Connection string            `json:"connection,omitempty"` // the same; "": none was ever given
 	Filter     map[string]string `json:"filter,omitempty"`
 
-	// where it is; of a shared one where its host is to be
+	Placement
+
+	// when something of it was changed that its node must know, in microseconds; it only grows
+	Stamp    int64     `json:"stamp,omitempty"`
+	Created  time.Time `json:"created"`
+	Revision int64     `json:"-"`
+}
+
+// A Placement is where an instance is, of a shared one where its host is to be; or why it has no
+// place.
+type Placement struct {
 	Computer  string `json:"computer,omitempty"`
 	Partition string `json:"partition,omitempty"` // "": it has none
 	// when it got its partition, in microseconds; 0: not noted, so not before it was made
@@ -112,22 +128,17 @@ type InstanceRecord struct {
 	Reason string `json:"reason,omitempty"` // why it has no place
 	// a shared one that has none because of a limit, towards which it does not count
 	Beyond bool `json:"beyond,omitempty"`
-
-	// when something of it was changed that its node must know, in microseconds; it only grows
-	Stamp    int64     `json:"stamp,omitempty"`
-	Created  time.Time `json:"created"`
-	Revision int64     `json:"-"`
 }
 
-// A ForwardRecord is a request that was passed on to another master.
-type ForwardRecord struct {
+// A Forward is a request that was passed on to another master.
+type Forward struct {
 	Title   string    `json:"title"` // as it was passed on
 	Master  string    `json:"master"`
 	Created time.Time `json:"created"`
 }
 
-// A StatusRecord is what a node said last of a computer, a release on one, or an instance.
-type StatusRecord struct {
+// A Status is what a node said last of a computer, a release on one, or an instance.
+type Status struct {
 	Computer string `json:"computer,omitempty"`
 	State    string `json:"state,omitempty"` // the last that was reported; "": none was
 	Message  string `json:"message,omitempty"`
@@ -137,16 +148,16 @@ type StatusRecord struct {
 	At    time.Time `json:"at"`    // when it was said last, or a little before
 }
 
-// A UsageRecord is a usage report.
-type UsageRecord struct {
+// A Usage is a usage report.
+type Usage struct {
 	Computer string    `json:"computer"`
 	At       time.Time `json:"at"`
 	Report   string    `json:"report"` // see ParseUsage
 }
 
-// A CertificateRecord is a certificate that the authority of a master has signed, and that counts:
+// A Certificate is a certificate that the authority of a master has signed, and that counts:
 // one that is revoked has no record any more.
-type CertificateRecord struct {
+type Certificate struct {
 	Serial string `json:"serial"`
 	Of     string `json:"of"`   // what it is of: one of those below
 	Name   string `json:"name"` // of the computer, or the user; the ID of the instance
@@ -158,12 +169,12 @@ type CertificateRecord struct {
 
 	Until time.Time `json:"until"`
 	// of an instance alone, which is given it again and again
-	Pair Certificate `json:"pair,omitzero"`
+	Pair proto.Certificate `json:"pair,omitzero"`
 }
 
-// A TokenRecord is a token for which somebody gets a certificate, once. The token itself is not
+// A Token is a token for which somebody gets a certificate, once. The token itself is not
 // kept.
-type TokenRecord struct {
+type Token struct {
 	Hash string `json:"hash"` // of the token
 	// of what the certificate will be: CertifiedUser or CertifiedComputer
 	Of string `json:"of"`
@@ -176,8 +187,8 @@ type TokenRecord struct {
 	Until    time.Time `json:"until"`
 }
 
-// A RootRecord is the directory in which releases are that are files.
-type RootRecord struct {
+// A Root is the directory in which releases are that are files.
+type Root struct {
 	Path string `json:"path"`
 }
 

@@ -1,4 +1,4 @@
-package proto
+package client
 
 import (
 	"context"
@@ -12,8 +12,9 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Options say which master a client speaks to, and as whom.
@@ -51,13 +52,11 @@ type Client struct {
 	timeout time.Duration
 	passed  string
 
-	mu   sync.Mutex
-	rest string // URL of the hypermedia API, once it is known
-	root *Root
+	hypermedia *Hypermedia
 }
 
 // NewClient makes a client and asks nothing yet. [Client.Close] ends its connections.
-func NewClient(o Options) (*Client, error) {
+func New(o Options) (*Client, error) {
 	base, err := parseMaster(o.URL)
 	if err != nil {
 		return nil, err
@@ -68,8 +67,9 @@ func NewClient(o Options) (*Client, error) {
 			return nil, err
 		}
 	}
-	c := &Client{base: base, agent: o.UserAgent, timeout: o.Timeout, rest: o.RestURL, passed: strings.Join(o.Passed, ","),
+	c := &Client{base: base, agent: o.UserAgent, timeout: o.Timeout, passed: strings.Join(o.Passed, ","),
 		http: &http.Client{Transport: transport, CheckRedirect: follow}}
+	c.hypermedia = &Hypermedia{c: c, rest: o.RestURL}
 	if c.agent == "" {
 		c.agent = "hostler"
 	}
@@ -78,6 +78,9 @@ func NewClient(o Options) (*Client, error) {
 	}
 	return c, nil
 }
+
+// Hypermedia is the hypermedia API of the client's master.
+func (c *Client) Hypermedia() *Hypermedia { return c.hypermedia }
 
 // Close ends the connections that are kept for the next call.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -205,12 +208,12 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 		}
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, MaxSize+1))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, proto.MaxSize+1))
 	if err != nil {
 		return nil, c.fault(ctx, call.op, err)
 	}
-	if len(body) > MaxSize {
-		return nil, c.badAnswer(call.op, malformed("", "an answer of more than %d bytes", MaxSize))
+	if len(body) > proto.MaxSize {
+		return nil, c.badAnswer(call.op, proto.Malformed("", "an answer of more than %d bytes", proto.MaxSize))
 	}
 	return body, nil
 }
@@ -232,7 +235,7 @@ func (c *Client) value(endpoint string, body []byte, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := Unmarshal(body)
+	v, err := proto.Unmarshal(body)
 	if err != nil {
 		return nil, c.badAnswer(endpoint, err)
 	}

@@ -1,4 +1,4 @@
-package proto
+package hypermedia
 
 import "strings"
 
@@ -107,8 +107,8 @@ var (
 	unescapes = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 )
 
-// plain is the query with the value as it is, as the reference's client sends it.
-func (q Query) plain() string { return q.write(q.Value) }
+// Plain is the query with the value as it is, as the reference's client sends it.
+func (q Query) Plain() string { return q.write(q.Value) }
 
 func (q Query) write(value string) string {
 	s := `portal_type:"` + q.Kind + `"` + validated

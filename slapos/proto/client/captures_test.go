@@ -1,4 +1,4 @@
-package proto_test
+package client_test
 
 import (
 	"context"
@@ -10,11 +10,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
 // again does by our client what the reference's client did in an exchange.
-func again(ctx context.Context, c *proto.Client, e *slaptest.Exchange, f url.Values) (bool, error) {
+func again(ctx context.Context, c *client.Client, e *slaptest.Exchange, f url.Values) (bool, error) {
 	var err error
 	computer, partition, shared := f.Get("computer_id"), f.Get("computer_partition_id"), proto.Optional(f, "slave_reference")
 	field := func(name string) any {
@@ -40,7 +42,7 @@ func again(ctx context.Context, c *proto.Client, e *slaptest.Exchange, f url.Val
 	case "setComputerPartitionConnectionXml":
 		err = c.SetConnection(ctx, computer, partition, shared, field("connection_xml").(proto.Dictionary))
 	case "buildingSoftwareRelease":
-		err = c.ReportRelease(ctx, f.Get("url"), computer, proto.ReportedBuilding)
+		err = c.ReportRelease(ctx, f.Get("url"), computer, jsonapi.ReportedBuilding)
 	case "availableSoftwareRelease":
 		err = c.ReportRelease(ctx, f.Get("url"), computer, proto.Available)
 	case "destroyedSoftwareRelease":
@@ -97,7 +99,7 @@ func again(ctx context.Context, c *proto.Client, e *slaptest.Exchange, f url.Val
 func TestClientLikeTheReference(t *testing.T) {
 	var now *slaptest.Exchange
 	var form url.Values
-	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		path, _, _ := strings.Cut(now.Path, "?")
 		if r.URL.Path == "/prefix/getComputerInformation" {
@@ -127,7 +129,7 @@ func TestClientLikeTheReference(t *testing.T) {
 		}
 		count++
 		want := map[int]error{
-			200: nil, 404: proto.ErrNotFound, 408: proto.ErrNotReady, 400: proto.ErrRefused, 500: proto.ErrRefused,
+			200: nil, 404: client.ErrNotFound, 408: client.ErrNotReady, 400: client.ErrRefused, 500: client.ErrRefused,
 		}[now.Status]
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %d and %v", now.Name(), now.Status, err)

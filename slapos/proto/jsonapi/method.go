@@ -1,6 +1,10 @@
-package proto
+package jsonapi
 
 import "slices"
+
+import (
+	"github.com/hostler-project/hostler/slapos/proto"
+)
 
 // A Method is a method of the JSON API: a POST to /NAME with a [Call]. States are the texts that it
 // takes as state or reported_state.
@@ -31,8 +35,8 @@ func FindMethod(name string) (*Method, bool) {
 }
 
 var (
-	installationStates = []string{Available, Destroyed}
-	instanceStates     = []string{Started, Stopped, Destroyed}
+	installationStates = []string{proto.Available, proto.Destroyed}
+	instanceStates     = []string{proto.Started, proto.Stopped, proto.Destroyed}
 )
 
 var methods = []Method{
@@ -49,7 +53,7 @@ var methods = []Method{
 	},
 	{Name: "slapos.put.v0.software_installation_reported_state",
 		Required: []string{"software_release_uri", "computer_guid", "reported_state"},
-		States:   []string{ReportedBuilding, Available, Destroyed}},
+		States:   []string{ReportedBuilding, proto.Available, proto.Destroyed}},
 	{Name: "slapos.put.v0.software_installation_error", Required: []string{"software_release_uri", "computer_guid", "message"}},
 	{Name: "slapos.allDocs.v0.compute_node_software_installation_list", Required: []string{"computer_guid"}},
 	{Name: "slapos.allDocs.v0.compute_node_instance_list", Required: []string{"computer_guid"}},

@@ -1,4 +1,4 @@
-package proto
+package client
 
 import (
 	"crypto/tls"

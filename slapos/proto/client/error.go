@@ -1,4 +1,4 @@
-package proto
+package client
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+
+	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // The kinds of an [*Error].
@@ -116,7 +119,7 @@ func (c *Client) refusal(op string, status int, body []byte) error {
 
 // badAnswer is the error of an answer of success that cannot be read.
 func (c *Client) badAnswer(op string, err error) error {
-	return &Error{Op: op, Master: c.base.Host, Status: http.StatusOK, Kind: ErrMalformed, Err: err}
+	return &Error{Op: op, Master: c.base.Host, Status: http.StatusOK, Kind: proto.ErrMalformed, Err: err}
 }
 
 // The longest reason that is shown, in characters.
@@ -126,7 +129,7 @@ const maxReason = 500
 // of the JSON API's, the paragraph of a page.
 func Reason(body []byte) string {
 	text := string(body)
-	var failure Failure
+	var failure jsonapi.Failure
 	if err := json.Unmarshal(body, &failure); err == nil {
 		text = failure.Title
 	} else if _, p, ok := strings.Cut(text, "<p>"); ok {

@@ -1,4 +1,4 @@
-package proto_test
+package client_test
 
 import (
 	"crypto/ecdsa"
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // authority signs certificates, and is the file with its own.
@@ -106,19 +107,19 @@ func TestClientTLS(t *testing.T) {
 
 	for _, c := range []struct {
 		name string
-		o    proto.Options
+		o    client.Options
 		kind error // nil: answered
 	}{
-		{"both known", proto.Options{CAFile: a.file, CertFile: cert, KeyFile: key}, nil},
-		{"as the reference does", proto.Options{Insecure: true, CertFile: cert, KeyFile: key}, nil},
-		{"another's master", proto.Options{CAFile: other.file, CertFile: cert, KeyFile: key}, proto.ErrUntrusted},
-		{"an authority that the machine does not know", proto.Options{CertFile: cert, KeyFile: key}, proto.ErrUntrusted},
-		{"without a certificate", proto.Options{CAFile: a.file}, proto.ErrUntrusted},
+		{"both known", client.Options{CAFile: a.file, CertFile: cert, KeyFile: key}, nil},
+		{"as the reference does", client.Options{Insecure: true, CertFile: cert, KeyFile: key}, nil},
+		{"another's master", client.Options{CAFile: other.file, CertFile: cert, KeyFile: key}, client.ErrUntrusted},
+		{"an authority that the machine does not know", client.Options{CertFile: cert, KeyFile: key}, client.ErrUntrusted},
+		{"without a certificate", client.Options{CAFile: a.file}, client.ErrUntrusted},
 		{
 			"with another authority's certificate",
-			proto.Options{CAFile: a.file, CertFile: strangerCert, KeyFile: strangerKey}, proto.ErrUntrusted,
+			client.Options{CAFile: a.file, CertFile: strangerCert, KeyFile: strangerKey}, client.ErrUntrusted,
 		},
-		{"no TLS there", proto.Options{CAFile: a.file, URL: strings.Replace(plain.URL, "http", "https", 1)}, proto.ErrUntrusted},
+		{"no TLS there", client.Options{CAFile: a.file, URL: strings.Replace(plain.URL, "http", "https", 1)}, client.ErrUntrusted},
 	} {
 		if c.o.URL == "" {
 			c.o.URL = server.URL
@@ -130,7 +131,7 @@ func TestClientTLS(t *testing.T) {
 	}
 
 	missing := filepath.Join(t.TempDir(), "missing")
-	for says, o := range map[string]proto.Options{
+	for says, o := range map[string]client.Options{
 		"go together":          {CertFile: cert},
 		"one of the two files": {KeyFile: key},
 		missing:                {CertFile: missing, KeyFile: key},
@@ -139,7 +140,7 @@ func TestClientTLS(t *testing.T) {
 		"authorities":          {CAFile: missing},
 	} {
 		o.URL = server.URL
-		if _, err := proto.NewClient(o); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := client.New(o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v; want %q", err, says)
 		}
 	}
@@ -183,7 +184,7 @@ func TestClientCertificateReplaced(t *testing.T) {
 	t.Cleanup(server.Close)
 
 	cert, key := a.signUntil(t, "COMP-1", nil, time.Now().Add(-time.Minute))
-	c := clientOf(t, proto.Options{URL: server.URL, CAFile: a.file, CertFile: cert, KeyFile: key})
+	c := clientOf(t, client.Options{URL: server.URL, CAFile: a.file, CertFile: cert, KeyFile: key})
 	ask := func(kind error, says string) string {
 		t.Helper()
 		got, err := c.RunID(t.Context())
@@ -192,17 +193,17 @@ func TestClientCertificateReplaced(t *testing.T) {
 		}
 		return got
 	}
-	ask(proto.ErrUntrusted, "expired certificate")
+	ask(client.ErrUntrusted, "expired certificate")
 	a.sign(t, "COMP-1", nil) // in the same files
 	mine := ask(nil, "")
 	for what, set := range map[string]map[string]bool{"certificate": revoked, "revoked": denied} {
 		mu.Lock()
 		set[mine] = true
 		mu.Unlock()
-		kind := proto.ErrDenied
+		kind := client.ErrDenied
 		if what == "certificate" {
 			server.CloseClientConnections()
-			kind = proto.ErrUntrusted
+			kind = client.ErrUntrusted
 		}
 		ask(kind, what)
 		// as long as it is not whole
@@ -246,18 +247,19 @@ func TestClientRedirects(t *testing.T) {
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	c := clientOf(t, proto.Options{URL: server.URL, CAFile: a.file})
+	c := clientOf(t, client.Options{URL: server.URL, CAFile: a.file})
 	if got, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "from https to http") {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, err := c.Form(t.Context(), "/x"); !errors.Is(err, proto.ErrMalformed) || !strings.Contains(err.Error(), "a link to http") {
+	_, err = c.Hypermedia().Form(t.Context(), "/x")
+	if !errors.Is(err, proto.ErrMalformed) || !strings.Contains(err.Error(), "a link to http") {
 		t.Error(err)
 	}
 	first := httptest.NewServer(
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, http.StatusFound) }),
 	)
 	t.Cleanup(first.Close)
-	c = clientOf(t, proto.Options{URL: first.URL})
+	c = clientOf(t, client.Options{URL: first.URL})
 	if got, err := c.RunID(t.Context()); got != "there" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}

@@ -1,4 +1,4 @@
-package proto
+package hypermedia
 
 import (
 	"maps"
@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Expand fills in a template of RFC 6570. A variable is a string, an int, a []string or a
@@ -16,7 +18,7 @@ func Expand(template string, variables map[string]any) (string, error) {
 	for template != "" {
 		before, rest, found := strings.Cut(template, "{")
 		if strings.Contains(before, "}") {
-			return "", malformed("", "a template with a } that nothing opens: %.80q", template)
+			return "", proto.Malformed("", "a template with a } that nothing opens: %.80q", template)
 		}
 		escape(&b, before, true)
 		if !found {
@@ -24,7 +26,7 @@ func Expand(template string, variables map[string]any) (string, error) {
 		}
 		expression, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			return "", malformed("", "a template with a { that is not closed: %.80q", template)
+			return "", proto.Malformed("", "a template with a { that is not closed: %.80q", template)
 		}
 		if err := expand(&b, expression, variables); err != nil {
 			return "", err
@@ -49,7 +51,7 @@ var operators = map[byte]operator{
 
 func expand(b *strings.Builder, expression string, variables map[string]any) error {
 	if expression == "" {
-		return malformed("", "a template with nothing between { and }")
+		return proto.Malformed("", "a template with nothing between { and }")
 	}
 	op, ok := operators[expression[0]]
 	if ok {
@@ -65,12 +67,12 @@ func expand(b *strings.Builder, expression string, variables map[string]any) err
 		if prefixed {
 			n, err := strconv.Atoi(length)
 			if err != nil || n < 1 || n > 9999 || explode {
-				return malformed("", "a template with %.80q, which says no length", spec)
+				return proto.Malformed("", "a template with %.80q, which says no length", spec)
 			}
 			most = n
 		}
 		if name == "" || strings.Trim(name, nameCharacters) != "" {
-			return malformed("", "a template with %.80q, which is no variable", spec)
+			return proto.Malformed("", "a template with %.80q, which is no variable", spec)
 		}
 		items, err := op.items(name, variables[name], explode, most)
 		if err != nil {
@@ -123,7 +125,7 @@ func (op operator) items(name string, value any, explode bool, most int) ([]stri
 			}
 		}
 	default:
-		return nil, malformed("", "a template with %q, which has a value of type %T", name, value)
+		return nil, proto.Malformed("", "a template with %q, which has a value of type %T", name, value)
 	}
 	if explode || len(parts) == 0 {
 		return parts, nil

@@ -1,4 +1,4 @@
-package proto_test
+package client_test
 
 import (
 	"context"
@@ -16,19 +16,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
-// client makes a client for a master that a handler is.
-func client(t *testing.T, master http.HandlerFunc) *proto.Client {
+// newClient makes a client for a master that a handler is.
+func newClient(t *testing.T, master http.HandlerFunc) *client.Client {
 	t.Helper()
 	server := httptest.NewServer(master)
 	t.Cleanup(server.Close)
-	return clientOf(t, proto.Options{URL: server.URL + "/prefix"})
+	return clientOf(t, client.Options{URL: server.URL + "/prefix"})
 }
 
-func clientOf(t *testing.T, o proto.Options) *proto.Client {
+// in is a document with a value.
+func in(doc string) string { return "<marshal>" + doc + "</marshal>" }
+
+func clientOf(t *testing.T, o client.Options) *client.Client {
 	t.Helper()
-	c, err := proto.NewClient(o)
+	c, err := client.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,23 +44,23 @@ func clientOf(t *testing.T, o proto.Options) *proto.Client {
 
 // calls are all legacy calls, what each sends, and what it makes of an answer.
 var calls = []struct {
-	do           func(context.Context, *proto.Client) (any, error)
+	do           func(context.Context, *client.Client) (any, error)
 	method, path string
 	fields       string // as a query
 	answer       string
 	want         any
 }{
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Computer(ctx, "C 1") }, "GET",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Computer(ctx, "C 1") }, "GET",
 		"getFullComputerInformation", "computer_id=C+1",
 		in(`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>C 1</string></tuple><dictionary id="i3"/></object>`),
 		&proto.Computer{ID: "C 1"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Partition(ctx, "C", "p") }, "GET", "registerComputerPartition",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Partition(ctx, "C", "p") }, "GET", "registerComputerPartition",
 		"computer_reference=C&computer_partition_reference=p",
 		in(
 			`<object id="i2" module="slapos.slap.slap" class="ComputerPartition"><tuple><string>C</string><string>p</string><none/></tuple><dictionary id="i3"/></object>`,
 		),
 		&proto.Partition{Computer: "C", ID: "p"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return c.Request(ctx, &proto.Request{Release: "u", Title: "é&"})
 	}, "POST", "requestComputerPartition",
 		"software_release=u&software_type=default&partition_reference=%C3%A9%26&partition_parameter_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)) +
@@ -63,92 +69,96 @@ var calls = []struct {
 			`<object id="i2" module="slapos.slap.slap" class="SoftwareInstance"><tuple/><dictionary id="i3"><string>slap_computer_id</string><string>C</string></dictionary></object>`,
 		),
 		&proto.Instance{Computer: "C"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.Supply(ctx, "u", "C", proto.Available)
 	}, "POST", "supplySupply",
 		"url=u&computer_id=C&state=available", "Supplied 'u' to be available", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.Configure(ctx, proto.Dictionary{"reference": "C"})
 	}, "POST", "loadComputerConfigurationFromXML",
 		"xml=" + url.QueryEscape(in(`<dictionary id="i2"><string>reference</string><string>C</string></dictionary>`)), "done", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.SetConnection(ctx, "C", "p", "_s", proto.Dictionary{})
 	}, "POST", "setComputerPartitionConnectionXml",
 		"computer_id=C&computer_partition_id=p&slave_reference=_s&connection_xml=" + url.QueryEscape(in(`<dictionary id="i2"/>`)),
 		"done", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
-		return nil, c.ReportRelease(ctx, "u", "C", proto.ReportedBuilding)
+	{func(ctx context.Context, c *client.Client) (any, error) {
+		return nil, c.ReportRelease(ctx, "u", "C", jsonapi.ReportedBuilding)
 	}, "POST", "buildingSoftwareRelease", "url=u&computer_id=C", "Ignored", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.ReportRelease(ctx, "u", "C", proto.Available)
 	}, "POST", "availableSoftwareRelease", "url=u&computer_id=C", "Ignored", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.ReportRelease(ctx, "u", "C", proto.Destroyed)
 	}, "POST", "destroyedSoftwareRelease", "url=u&computer_id=C", "OK", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.ReportReleaseError(ctx, "u", "C", "log")
 	}, "POST", "softwareReleaseError", "url=u&computer_id=C&error_log=log", "Ignored", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return c.ReportInstance(ctx, "C", "p", proto.Started)
 	}, "POST", "startedComputerPartition", "computer_id=C&computer_partition_id=p", "Ignored", "Ignored"},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return c.ReportInstance(ctx, "C", "p", proto.Stopped)
 	}, "POST", "stoppedComputerPartition", "computer_id=C&computer_partition_id=p", "Ignored", "Ignored"},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return c.ReportInstance(ctx, "C", "p", proto.Destroyed)
 	}, "POST", "destroyedComputerPartition", "computer_id=C&computer_partition_id=p", "Not destroying yet", "Not destroying yet"},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.ReportInstanceError(ctx, "C", "p", "", "log")
 	}, "POST", "softwareInstanceError", "computer_id=C&computer_partition_id=p&error_log=log", "Ignored", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return nil, c.Bang(ctx, "C", "p", "m") }, "POST", "softwareInstanceBang",
+	{func(ctx context.Context, c *client.Client) (any, error) { return nil, c.Bang(ctx, "C", "p", "m") }, "POST", "softwareInstanceBang",
 		"computer_id=C&computer_partition_id=p&message=m", "OK", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return nil, c.Bang(ctx, "C", "", "m") }, "POST", "computerBang",
+	{func(ctx context.Context, c *client.Client) (any, error) { return nil, c.Bang(ctx, "C", "", "m") }, "POST", "computerBang",
 		"computer_id=C&message=m", in("<string></string>"), nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.Rename(ctx, "C", "p", "_s", "n")
 	}, "POST",
 		"softwareInstanceRename",
 		"computer_id=C&computer_partition_id=p&slave_reference=_s&new_name=n", "done", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.ReportUsage(ctx, "C", []proto.Transaction{{Title: "t"}})
 	}, "POST", "useComputer",
 		"computer_id=C&use_string=" + url.QueryEscape(`<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>t</title><start_date></start_date><stop_date></stop_date>`+
 			`<reference></reference><currency></currency><payment_mode></payment_mode><category></category><arrow type="Administration"><source></source><destination></destination></arrow>`+
 			`</transaction></journal>`), "OK", nil},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Releases(ctx, "kvm") }, "GET",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Releases(ctx, "kvm") }, "GET",
 		"getSoftwareReleaseListFromSoftwareProduct",
 		"software_product_reference=kvm", in(`<list id="i2"><string>u</string></list>`), []string{"u"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Certificate(ctx, "C", "p") }, "GET",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Certificate(ctx, "C", "p") }, "GET",
 		"getComputerPartitionCertificate",
 		"computer_id=C&computer_partition_id=p",
 		in(`<dictionary id="i2"><string>certificate</string><string>c</string><string>key</string><string></string></dictionary>`),
 		&proto.Certificate{Certificate: "c"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Certificate(ctx, "C", "") }, "POST", "generateComputerCertificate",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Certificate(ctx, "C", "") }, "POST", "generateComputerCertificate",
 		"computer_id=C", in(`<dictionary id="i2"><string>key</string><string>k</string></dictionary>`), &proto.Certificate{Key: "k"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.RunID(ctx) }, "GET", "getRunId", "", "abc", "abc"},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Status(ctx, "C", "", "") }, "GET",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.RunID(ctx) }, "GET", "getRunId", "", "abc", "abc"},
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Status(ctx, "C", "", "") }, "GET",
 		"getComputerStatus", "computer_id=C",
 		in(`<dictionary id="i2"><string>text</string><string>#access</string></dictionary>`), proto.Dictionary{"text": "#access"}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Status(ctx, "C", "p", "") }, "GET", "getComputerPartitionStatus",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.Status(ctx, "C", "p", "") }, "GET", "getComputerPartitionStatus",
 		"computer_id=C&computer_partition_id=p", in("<string>Not implemented.</string>"), proto.Dictionary{"text": "Not implemented."}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.Status(ctx, "C", "", "u") }, "GET", "getSoftwareInstallationStatus",
+	{
+		func(ctx context.Context, c *client.Client) (any, error) { return c.Status(ctx, "C", "", "u") }, "GET",
+		"getSoftwareInstallationStatus",
 		"computer_id=C&url=u", in(`<dictionary id="i2"/>`), proto.Dictionary{}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.TreeAddresses(ctx, "C", "p") }, "GET",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.TreeAddresses(ctx, "C", "p") }, "GET",
 		"getHostingSubscriptionIpList",
 		"computer_id=C&computer_partition_id=p",
 		in(`<list id="i2"><tuple><string>tap</string><string>::1</string></tuple></list>`),
 		[]proto.Address{{Interface: "tap", IP: "::1"}}},
-	{func(ctx context.Context, c *proto.Client) (any, error) { return c.NewComputer(ctx, "t", "P") }, "POST",
+	{func(ctx context.Context, c *client.Client) (any, error) { return c.NewComputer(ctx, "t", "P") }, "POST",
 		"requestComputer", "computer_title=t&project_reference=P",
 		in(
 			`<object id="i2" module="slapos.slap.slap" class="Computer"><tuple><string>COMP-7</string></tuple><dictionary id="i3"/></object>`,
 		),
 		"COMP-7"},
 	{
-		func(ctx context.Context, c *proto.Client) (any, error) { return nil, c.RevokeCertificate(ctx, "C") }, "POST",
+		func(ctx context.Context, c *client.Client) (any, error) {
+			return nil, c.RevokeCertificate(ctx, "C")
+		}, "POST",
 		"revokeComputerCertificate", "computer_id=C", "", nil,
 	},
-	{func(ctx context.Context, c *proto.Client) (any, error) {
+	{func(ctx context.Context, c *client.Client) (any, error) {
 		return nil, c.SetRelated(ctx, "C", "p", []string{"a"})
 	}, "POST", "updateComputerPartitionRelatedInstanceList",
 		"computer_id=C&computer_partition_id=p&instance_reference_xml=" + url.QueryEscape(in(`<list id="i2"><string>a</string></list>`)),
@@ -159,7 +169,7 @@ func TestClientCalls(t *testing.T) {
 	for _, call := range calls {
 		var method, path, agent string
 		var form url.Values
-		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 			_ = r.ParseForm()
 			method, path, form, agent = r.Method, r.URL.Path, r.Form, r.UserAgent()
 			_, _ = w.Write([]byte(call.answer))
@@ -197,40 +207,41 @@ func TestClientErrors(t *testing.T) {
 		says   string
 	}{
 		{
-			404, page("No free computer partition found for: it&#39;s"), proto.ErrNotFound,
+			404, page("No free computer partition found for: it&#39;s"), client.ErrNotFound,
 			": not found: No free computer partition found for: it's",
 		},
-		{408, page("Resource not ready"), proto.ErrNotReady, ": not ready yet: Resource not ready"},
-		{403, `{"status": 403, "type": "Forbidden", "title": "C is not\n registered."}`, proto.ErrDenied, ": denied: C is not registered."},
-		{401, "", proto.ErrDenied, ": denied"},
-		{400, "plain \x1b[31mtext", proto.ErrRefused, ": refused with status 400: plain [31mtext"},
-		{500, "<html><b>broken</b>", proto.ErrRefused, ": refused with status 500: broken"},
-		{503, "", proto.ErrRefused, ": refused with status 503"},
-		{502, strings.Repeat("é", 100000), proto.ErrRefused, strings.Repeat("é", 500) + "…"},
+		{408, page("Resource not ready"), client.ErrNotReady, ": not ready yet: Resource not ready"},
+		{403, `{"status": 403, "type": "Forbidden", "title": "C is not\n registered."}`, client.ErrDenied,
+			": denied: C is not registered."},
+		{401, "", client.ErrDenied, ": denied"},
+		{400, "plain \x1b[31mtext", client.ErrRefused, ": refused with status 400: plain [31mtext"},
+		{500, "<html><b>broken</b>", client.ErrRefused, ": refused with status 500: broken"},
+		{503, "", client.ErrRefused, ": refused with status 503"},
+		{502, strings.Repeat("é", 100000), client.ErrRefused, strings.Repeat("é", 500) + "…"},
 		{200, "<marshal>", proto.ErrMalformed, ": malformed: not XML"},
 		{200, in("<complex>1 1</complex>"), proto.ErrMalformed, "expected"},
 		{200, "<marshal><string>" + strings.Repeat("x", proto.MaxSize), proto.ErrMalformed, "more than 16777216 bytes"},
 	} {
-		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(e.status)
 			_, _ = w.Write([]byte(e.body))
 		})
 		_, err := c.Request(t.Context(), &proto.Request{Release: "u", Title: "t"})
-		fault, ok := errors.AsType[*proto.Error](err)
+		fault, ok := errors.AsType[*client.Error](err)
 		if !ok || !errors.Is(err, e.kind) || fault.Status != e.status || fault.Op != "requestComputerPartition" ||
 			!strings.Contains(err.Error(), e.says) {
 			t.Errorf("%d %.60q: %.300v", e.status, e.body, err)
 		}
 	}
 	for _, call := range calls {
-		refused := client(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusNotFound) })
-		if _, err := call.do(t.Context(), refused); !errors.Is(err, proto.ErrNotFound) || !strings.Contains(err.Error(), call.path) {
+		refused := newClient(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusNotFound) })
+		if _, err := call.do(t.Context(), refused); !errors.Is(err, client.ErrNotFound) || !strings.Contains(err.Error(), call.path) {
 			t.Errorf("%s: %v", call.path, err)
 		}
 		if !strings.HasPrefix(call.answer, "<") || call.path == "computerBang" {
 			continue
 		}
-		other := client(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(in("<float>1.5</float>"))) })
+		other := newClient(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(in("<float>1.5</float>"))) })
 		if _, err := call.do(t.Context(), other); !errors.Is(err, proto.ErrMalformed) || !strings.Contains(err.Error(), call.path) {
 			t.Errorf("%s: %v", call.path, err)
 		}
@@ -238,7 +249,7 @@ func TestClientErrors(t *testing.T) {
 }
 
 func TestClientRefusesWhatItCannotSend(t *testing.T) {
-	c := client(t, func(w http.ResponseWriter, r *http.Request) { t.Errorf("asked %s", r.URL) })
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) { t.Errorf("asked %s", r.URL) })
 	ctx := t.Context()
 	bad := proto.Dictionary{"a": "\x01"}
 	_, request := c.Request(ctx, &proto.Request{Parameters: bad})
@@ -247,8 +258,8 @@ func TestClientRefusesWhatItCannotSend(t *testing.T) {
 		"request": request, "state": state, "configure": c.Configure(ctx, bad),
 		"connection": c.SetConnection(ctx, "C", "p", "", bad), "release": c.ReportRelease(ctx, "u", "C", "started"),
 		"usage":  c.ReportUsage(ctx, "C", []proto.Transaction{{Title: "\x01"}}),
-		"method": c.Call(ctx, "nothing", &proto.Call{}, nil),
-		"keys":   c.Call(ctx, "slapos.get.v0.hateoas_url", &proto.Call{Title: "t"}, nil),
+		"method": c.Call(ctx, "nothing", &jsonapi.Call{}, nil),
+		"keys":   c.Call(ctx, "slapos.get.v0.hateoas_url", &jsonapi.Call{Title: "t"}, nil),
 	} {
 		if !errors.Is(err, proto.ErrUnwritable) {
 			t.Errorf("%s: %v", name, err)
@@ -261,7 +272,7 @@ func TestClientRefusesWhatItCannotSend(t *testing.T) {
 
 // An old master knows the computer's information under its old name only.
 func TestClientOldMaster(t *testing.T) {
-	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/prefix/getComputerInformation" {
 			http.NotFound(w, r)
 			return
@@ -280,7 +291,7 @@ func TestClientOldMaster(t *testing.T) {
 }
 
 func TestClientJSON(t *testing.T) {
-	c := client(t, func(w http.ResponseWriter, r *http.Request) {
+	c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		var keys map[string]any
 		if err := json.NewDecoder(r.Body).Decode(&keys); err != nil || r.Method != "POST" ||
 			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/json" {
@@ -295,14 +306,14 @@ func TestClientJSON(t *testing.T) {
 			t.Errorf("%s", r.URL)
 		}
 	})
-	var got proto.Document
-	err := c.Call(t.Context(), "slapos.get.v0.instance_tree", &proto.Call{Title: "t"}, &got)
+	var got jsonapi.Document
+	err := c.Call(t.Context(), "slapos.get.v0.instance_tree", &jsonapi.Call{Title: "t"}, &got)
 	if d := cmp.Diff(
-		proto.Document{Title: "t", Parameters: proto.Dictionary{"a": 5.0}, Addresses: [][2]string{{"tap0", "::1"}}}, got,
+		jsonapi.Document{Title: "t", Parameters: proto.Dictionary{"a": 5.0}, Addresses: [][2]string{{"tap0", "::1"}}}, got,
 	); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
-	if err := c.Call(t.Context(), "slapos.get.v0.hateoas_url", &proto.Call{}, &got); !errors.Is(err, proto.ErrMalformed) {
+	if err := c.Call(t.Context(), "slapos.get.v0.hateoas_url", &jsonapi.Call{}, &got); !errors.Is(err, proto.ErrMalformed) {
 		t.Error(err)
 	}
 }
@@ -342,20 +353,21 @@ func TestClientHypermedia(t *testing.T) {
 			}
 		}))
 		t.Cleanup(server.Close)
-		o := proto.Options{URL: server.URL}
+		o := client.Options{URL: server.URL}
 		if found == "option" {
 			o.RestURL = server.URL + "/h/"
 		}
 		c := clientOf(t, o)
-		results, err := c.Search(t.Context(), proto.Query{Kind: "Instance Tree", Field: "title", Value: "a & b"}, "title", "relative_url")
+		q := hypermedia.Query{Kind: "Instance Tree", Field: "title", Value: "a & b"}
+		results, err := c.Hypermedia().Search(t.Context(), q, "title", "relative_url")
 		if err != nil || len(results) != 1 || results[0]["title"] != "a & b" {
 			t.Fatalf("%s: %v, %v", found, results, err)
 		}
-		form, err := c.Form(t.Context(), results[0]["relative_url"].(string))
+		form, err := c.Hypermedia().Form(t.Context(), results[0]["relative_url"].(string))
 		if err != nil || form.Values()["reference"] != "r" || form.Links.Type.Name != "Instance Tree" {
 			t.Errorf("%s: %+v, %v", found, form, err)
 		}
-		if token, err := c.ComputerToken(t.Context()); token != "tok" || err != nil {
+		if token, err := c.Hypermedia().ComputerToken(t.Context()); token != "tok" || err != nil {
 			t.Errorf("%s: %q, %v", found, token, err)
 		}
 		if asked["/getHateoasUrl"]+asked["/slapos.get.v0.hateoas_url"] > 2 {
@@ -365,25 +377,25 @@ func TestClientHypermedia(t *testing.T) {
 			t.Errorf("%s: %v", found, asked)
 		}
 	}
-	none := client(t, http.NotFound)
-	if _, err := none.Search(t.Context(), proto.Query{Kind: "Compute Node"}); !errors.Is(err, proto.ErrNotFound) {
+	none := newClient(t, http.NotFound)
+	if _, err := none.Hypermedia().Search(t.Context(), hypermedia.Query{Kind: "Compute Node"}); !errors.Is(err, client.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := none.Form(t.Context(), "/x"); !errors.Is(err, proto.ErrNotFound) {
+	if _, err := none.Hypermedia().Form(t.Context(), "/x"); !errors.Is(err, client.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := none.ComputerToken(t.Context()); !errors.Is(err, proto.ErrNotFound) {
+	if _, err := none.Hypermedia().ComputerToken(t.Context()); !errors.Is(err, client.ErrNotFound) {
 		t.Error(err)
 	}
 	for _, link := range []string{"javascript:1", "{", "/relative"} {
-		c := client(t, func(w http.ResponseWriter, r *http.Request) {
+		c := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/prefix/getHateoasUrl" {
 				_, _ = w.Write([]byte("http://" + r.Host + "/root"))
 				return
 			}
 			_, _ = w.Write([]byte(`{"_links": {"traverse": {"href": "` + link + `"}}}`))
 		})
-		if _, err := c.Form(t.Context(), "/x"); !errors.Is(err, proto.ErrMalformed) {
+		if _, err := c.Hypermedia().Form(t.Context(), "/x"); !errors.Is(err, proto.ErrMalformed) {
 			t.Errorf("%s: %v", link, err)
 		}
 	}
@@ -397,9 +409,9 @@ func TestClientUnreachable(t *testing.T) {
 		}
 	}))
 	t.Cleanup(gone.Close)
-	c := clientOf(t, proto.Options{URL: "http://user:s3cret@" + strings.TrimPrefix(gone.URL, "http://")})
+	c := clientOf(t, client.Options{URL: "http://user:s3cret@" + strings.TrimPrefix(gone.URL, "http://")})
 	_, err := c.Computer(t.Context(), "C")
-	if !errors.Is(err, proto.ErrUnreachable) || strings.Contains(err.Error(), "s3cret") {
+	if !errors.Is(err, client.ErrUnreachable) || strings.Contains(err.Error(), "s3cret") {
 		t.Error(err)
 	}
 
@@ -409,16 +421,16 @@ func TestClientUnreachable(t *testing.T) {
 		<-r.Context().Done() // until the client has given up
 	}))
 	t.Cleanup(hangs.Close)
-	c = clientOf(t, proto.Options{URL: hangs.URL, Timeout: 50 * time.Millisecond})
-	if _, err := c.Computer(t.Context(), "C"); !errors.Is(err, proto.ErrUnreachable) ||
+	c = clientOf(t, client.Options{URL: hangs.URL, Timeout: 50 * time.Millisecond})
+	if _, err := c.Computer(t.Context(), "C"); !errors.Is(err, client.ErrUnreachable) ||
 		!strings.Contains(err.Error(), "no answer within 50ms") {
 		t.Error(err)
 	}
-	c = clientOf(t, proto.Options{URL: hangs.URL})
+	c = clientOf(t, client.Options{URL: hangs.URL})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the caller has gone")
 	cancel(why)
-	if _, err := c.Computer(ctx, "C"); !errors.Is(err, why) || errors.Is(err, proto.ErrUnreachable) {
+	if _, err := c.Computer(ctx, "C"); !errors.Is(err, why) || errors.Is(err, client.ErrUnreachable) {
 		t.Error(err)
 	}
 }
@@ -428,13 +440,13 @@ func TestClientOptions(t *testing.T) {
 		"": "is like", "ftp://x/": "is like", "slap.example.com": "is like", "http:///path": "is like",
 		"http://x/?a=b": "is like", "http://u:s3cret@x/#f": "…@x/#f", "http://[::1": "is like",
 	} {
-		_, err := proto.NewClient(proto.Options{URL: text})
+		_, err := client.New(client.Options{URL: text})
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
 	for _, text := range []string{"http://2001:db8::1/a", "http://[2001:db8::1]:80", "https://slap.example.com", "http://10.0.0.1:5000/"} {
-		if _, err := proto.NewClient(proto.Options{URL: text}); err != nil {
+		if _, err := client.New(client.Options{URL: text}); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
@@ -465,7 +477,7 @@ func TestSearchTellsAll(t *testing.T) {
 		}[name]
 		want := map[string]int{"limit": 2345, "no limit": 1000, "pages": 999}[name]
 		c := searching(t, template, search)
-		all, err := c.Search(t.Context(), proto.Query{Kind: proto.QueryTrees}, "title")
+		all, err := c.Hypermedia().Search(t.Context(), hypermedia.Query{Kind: hypermedia.QueryTrees}, "title")
 		if err != nil || len(all) != want || all[want-1]["title"] != strconv.Itoa(want-1) {
 			t.Errorf("%s: %d, %v", name, len(all), err)
 		}
@@ -473,7 +485,8 @@ func TestSearchTellsAll(t *testing.T) {
 	c := searching(t, "/search?query={query}", func(string, *http.Request) string {
 		return things(0, 1) + `,"_links":{"next":{"href":"/search?from=1"}}}`
 	})
-	if all, err := c.Search(t.Context(), proto.Query{Kind: proto.QueryTrees}, "title"); !errors.Is(err, proto.ErrMalformed) {
+	all, err := c.Hypermedia().Search(t.Context(), hypermedia.Query{Kind: hypermedia.QueryTrees}, "title")
+	if !errors.Is(err, proto.ErrMalformed) {
 		t.Errorf("pages in a circle: %d, %v", len(all), err)
 	}
 }
@@ -493,7 +506,8 @@ func TestSearchQuoted(t *testing.T) {
 			return things(0, 0) + "}"
 		})
 		for value, want := range map[string]int{`a "b"`: 1, `a "c"`: 0} {
-			all, err := c.Search(t.Context(), proto.Query{Kind: proto.QueryTrees, Field: "title", Value: value}, "title")
+			q := hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: value}
+			all, err := c.Hypermedia().Search(t.Context(), q, "title")
 			if err != nil || len(all) != want || want == 1 && all[0]["title"] != value {
 				t.Errorf("%s kept as %s: %v, %v", value, kept, all, err)
 			}
@@ -502,7 +516,7 @@ func TestSearchQuoted(t *testing.T) {
 }
 
 // searching is the client of a master that answers searches so.
-func searching(t *testing.T, template string, search func(base string, r *http.Request) string) *proto.Client {
+func searching(t *testing.T, template string, search func(base string, r *http.Request) string) *client.Client {
 	t.Helper()
 	var server *httptest.Server
 	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -510,11 +524,11 @@ func searching(t *testing.T, template string, search func(base string, r *http.R
 			_, _ = io.WriteString(w, search(server.URL, r))
 			return
 		}
-		text, _ := json.Marshal(proto.Root{Links: proto.RootLinks{Search: proto.Link{Href: server.URL + template}}})
+		text, _ := json.Marshal(hypermedia.Root{Links: hypermedia.RootLinks{Search: hypermedia.Link{Href: server.URL + template}}})
 		_, _ = w.Write(text)
 	}))
 	t.Cleanup(server.Close)
-	c, err := proto.NewClient(proto.Options{URL: server.URL, RestURL: server.URL + "/hateoas/"})
+	c, err := client.New(client.Options{URL: server.URL, RestURL: server.URL + "/hateoas/"})
 	if err != nil {
 		t.Fatal(err)
 	}

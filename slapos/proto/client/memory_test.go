@@ -1,4 +1,4 @@
-package proto_test
+package client_test
 
 import (
 	"runtime"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // Whatever the document, no more is allocated to read it than a fixed multiple of its size: what is
@@ -55,7 +56,7 @@ func TestErrorsAreShort(t *testing.T) {
 	_, first := proto.Marshal(bad)
 	_, second := proto.FormatParameters(proto.Dictionary{long: struct{}{}})
 	_, third := proto.Marshal(proto.Dictionary{long + "\x01": nil})
-	method, _ := proto.FindMethod("slapos.post.v0.software_instance")
+	method, _ := jsonapi.FindMethod("slapos.post.v0.software_instance")
 	_, fourth := method.Decode(
 		[]byte(`{"title": "t", "software_release_uri": "u", "software_type": "t", "parameters": {"` + long + `": {"a\u202eb": "\u0001"}}}`),
 	)

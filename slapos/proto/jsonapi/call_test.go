@@ -1,26 +1,38 @@
-package proto_test
+package jsonapi_test
 
 import (
 	"encoding/json"
 	"errors"
 	"math"
+	"math/big"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 	"github.com/hostler-project/hostler/slapos/slaptest"
 )
 
-func method(t testing.TB, name string) *proto.Method {
+func method(t testing.TB, name string) *jsonapi.Method {
 	t.Helper()
-	m, ok := proto.FindMethod(name)
+	m, ok := jsonapi.FindMethod(name)
 	if !ok {
 		t.Fatal("no method " + name)
 	}
 	return m
 }
+
+func bigInt(text string) *big.Int {
+	n, ok := new(big.Int).SetString(text, 10)
+	if !ok {
+		panic(text)
+	}
+	return n
+}
+
+var sameInt = cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })
 
 func asJSON(t testing.TB, data []byte) (v any) {
 	t.Helper()
@@ -32,20 +44,21 @@ func asJSON(t testing.TB, data []byte) (v any) {
 
 func TestCallBothWays(t *testing.T) {
 	for name, c := range map[string]struct {
-		call proto.Call
+		call jsonapi.Call
 		json string
 	}{
-		"slapos.get.v0.hateoas_url": {proto.Call{}, `{}`},
-		"slapos.put.v0.compute_node_format": {proto.Call{Computer: "C", Partitions: []proto.CallPartition{{ID: "p0", Addresses: []proto.CallAddress{
-			{IP: "10.0.0.1", Interface: "tap0", Netmask: "255.255.255.255", Gateway: "g", Network: "n"}, {IP: "::1"}}}, {ID: "p1"}}},
+		"slapos.get.v0.hateoas_url": {jsonapi.Call{}, `{}`},
+		"slapos.put.v0.compute_node_format": {jsonapi.Call{Computer: "C", Partitions: []jsonapi.Partition{{
+			ID: "p0", Addresses: []jsonapi.Address{
+				{IP: "10.0.0.1", Interface: "tap0", Netmask: "255.255.255.255", Gateway: "g", Network: "n"}, {IP: "::1"}}}, {ID: "p1"}}},
 			`{"computer_guid": "C", "compute_partition_list": [{"partition_id": "p0", "ip_list": [{"ip-address": "10.0.0.1", "network-interface": "tap0",
 			"netmask": "255.255.255.255", "gateway-ip-address": "g", "network-address": "n"}, {"ip-address": "::1"}]}, {"partition_id": "p1"}]}`},
-		"slapos.put.v0.compute_node_bang": {proto.Call{Computer: "C"}, `{"computer_guid": "C", "message": ""}`},
+		"slapos.put.v0.compute_node_bang": {jsonapi.Call{Computer: "C"}, `{"computer_guid": "C", "message": ""}`},
 		"slapos.post.v0.software_installation": {
-			proto.Call{Computer: "C", Release: "u", State: "destroyed"},
+			jsonapi.Call{Computer: "C", Release: "u", State: "destroyed"},
 			`{"computer_guid": "C", "software_release_uri": "u", "state": "destroyed"}`,
 		},
-		"slapos.post.v0.software_instance": {proto.Call{Title: "é<", Release: "u", Type: "", Shared: true,
+		"slapos.post.v0.software_instance": {jsonapi.Call{Title: "é<", Release: "u", Type: "", Shared: true,
 			State: "stopped", Filter: proto.Dictionary{"computer_guid": "C", "retention_delay": 1.5},
 			Parameters: proto.Dictionary{
 				"a": int64(1), "b": 2.5, "c": true, "d": nil, "e": proto.List{"x", proto.Dictionary{}},
@@ -54,7 +67,7 @@ func TestCallBothWays(t *testing.T) {
 			`{"title": "é<", "software_release_uri": "u", "software_type": "", "shared": true, "state": "stopped", "sla_parameters": {"computer_guid": "C", "retention_delay": 1.5},
 			"parameters": {"a": 1, "b": 2.5, "c": true, "d": null, "e": ["x", {}], "f": 100000000000000000000}}`},
 		"slapos.put.v0.software_instance_connection_parameter": {
-			proto.Call{Instance: "g", Connection: proto.Dictionary{}},
+			jsonapi.Call{Instance: "g", Connection: proto.Dictionary{}},
 			`{"instance_guid": "g", "connection_parameter_dict": {}}`,
 		},
 	} {
@@ -79,7 +92,7 @@ func TestCallBothWays(t *testing.T) {
 		"slapos.put.v0.compute_node_format":                    `{"compute_partition_list":[],"computer_guid":""}`,
 		"slapos.put.v0.software_instance_connection_parameter": `{"connection_parameter_dict":{},"instance_guid":""}`,
 	} {
-		if got, err := method(t, name).Encode(&proto.Call{}); err != nil || string(got) != want {
+		if got, err := method(t, name).Encode(&jsonapi.Call{}); err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
@@ -140,10 +153,10 @@ func TestCallRefused(t *testing.T) {
 	if c, err := method(t, request).Decode([]byte(with(`, "title": "a \ufffd"`))); err != nil || c.Title != "a \ufffd" {
 		t.Errorf("%v, %v", c, err)
 	}
-	if _, ok := proto.FindMethod("slapos.get.v0.nothing"); ok {
+	if _, ok := jsonapi.FindMethod("slapos.get.v0.nothing"); ok {
 		t.Error("found a method that there is not")
 	}
-	for says, c := range map[string]proto.Call{
+	for says, c := range map[string]jsonapi.Call{
 		"shared: slapos.get.v0.instance_tree takes no such key": {Title: "t", Shared: true},
 		"title: ": {Title: strings.Repeat("x", 201)},
 	} {
@@ -169,21 +182,22 @@ func TestDictionaryAsJSON(t *testing.T) {
 	self := proto.List{nil}
 	self[0] = self
 	for says, v := range map[string]any{"nan": math.NaN(), "inf": math.Inf(1), "Object": &proto.Object{}, "complex": 1i, "deeper": self} {
-		if got, err := json.Marshal(proto.Dictionary{"a": v}); !errors.Is(err, proto.ErrUnwritable) || !strings.Contains(err.Error(), says) {
+		got, err := json.Marshal(proto.Dictionary{"a": v})
+		if !errors.Is(err, proto.ErrUnwritable) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s, %v; want an error with %q", got, err, says)
 		}
 	}
 }
 
 func TestDocumentHasAllKeys(t *testing.T) {
-	got, err := json.Marshal(proto.Document{Title: "t", Addresses: [][2]string{{"tap0", "::1"}}})
+	got, err := json.Marshal(jsonapi.Document{Title: "t", Addresses: [][2]string{{"tap0", "::1"}}})
 	want := `{"title":"t","instance_guid":"","software_release_uri":"","software_type":"","state":"","connection_parameters":{},"parameters":{},"shared":false,` +
 		`"root_instance_title":"","ip_list":[["tap0","::1"]],"full_ip_list":[],"sla_parameters":{},"computer_guid":"","compute_partition_id":"",` +
 		`"processing_timestamp":0,"access_status_message":""}`
 	if err != nil || string(got) != want {
 		t.Errorf("%s, %v", got, err)
 	}
-	if got, err := json.Marshal(proto.Listing{}); err != nil || string(got) != `{"result_list":[]}` {
+	if got, err := json.Marshal(jsonapi.Listing{}); err != nil || string(got) != `{"result_list":[]}` {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -193,7 +207,7 @@ func TestDocumentHasAllKeys(t *testing.T) {
 func TestCapturedCalls(t *testing.T) {
 	count := map[string]int{}
 	for _, e := range slaptest.Exchanges(t, "") {
-		m, ok := proto.FindMethod(strings.TrimPrefix(e.Path, "/"))
+		m, ok := jsonapi.FindMethod(strings.TrimPrefix(e.Path, "/"))
 		if !ok || e.Method != "POST" {
 			if ok := strings.HasPrefix(e.Path, "/slapos."); ok && e.Method == "POST" {
 				t.Errorf("%s: no method %s", e.Name(), e.Path)
@@ -228,15 +242,15 @@ func TestCapturedCalls(t *testing.T) {
 		var as any
 		switch {
 		case e.Status != http.StatusOK:
-			as = &proto.Failure{}
+			as = &jsonapi.Failure{}
 		case answer["result_list"] != nil:
-			as = &proto.Listing{}
+			as = &jsonapi.Listing{}
 		case answer["access_status_message"] != nil:
-			as = &proto.Document{}
+			as = &jsonapi.Document{}
 		case answer["certificate"] != nil:
 			as = &proto.Certificate{}
 		case answer["type"] != nil:
-			as = &proto.Done{}
+			as = &jsonapi.Done{}
 		default:
 			continue
 		}
@@ -248,7 +262,7 @@ func TestCapturedCalls(t *testing.T) {
 			t.Errorf("%s: %s", e.Name(), d)
 		}
 	}
-	for _, m := range proto.Methods() {
+	for _, m := range jsonapi.Methods() {
 		if count[m.Name] == 0 {
 			t.Errorf("%s was never recorded", m.Name)
 		}
@@ -269,7 +283,7 @@ func FuzzCall(f *testing.F) {
 	)
 	f.Add("slapos.get.v0.hateoas_url", []byte(`{}`))
 	f.Fuzz(func(t *testing.T, name string, body []byte) {
-		m, ok := proto.FindMethod(name)
+		m, ok := jsonapi.FindMethod(name)
 		if !ok {
 			return
 		}
@@ -302,7 +316,7 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
-func values(t *testing.T, c *proto.Call) string {
+func values(t *testing.T, c *jsonapi.Call) string {
 	doc, err := proto.Marshal(proto.List{
 		c.Parameters, c.Filter, c.Connection, c.Title, c.Shared, c.State, c.ReportedState, c.Usage, c.Partition,
 	})

@@ -1,0 +1,47 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hostler-project/hostler/slapos/proto"
+)
+
+// ReportNode tells a master of ours what runs on a node. From another it is [ErrNotFound].
+func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
+	body, err := json.Marshal(n)
+	if err != nil {
+		return proto.Unwritable("", "a node's report: %v", err)
+	}
+	_, err = c.do(
+		ctx,
+		call{
+			op: proto.NodeReportName, method: http.MethodPost, url: c.base.JoinPath(proto.NodeReportName).String(),
+			kind: "application/json", accept: "application/json", body: string(body),
+		},
+	)
+	return err
+}
+
+// NodeReport is what the node of a computer told its master last of what runs on it, and when.
+// [ErrNotFound]: it has told nothing, or the master is not one of ours.
+func (c *Client) NodeReport(ctx context.Context, computer string) (*proto.NodeReport, time.Time, error) {
+	u := c.base.JoinPath(proto.NodeReportName)
+	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()
+	body, err := c.do(ctx, call{op: proto.NodeReportName, method: http.MethodGet, url: u.String(), accept: "application/json"})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	var told struct {
+		At     time.Time       `json:"at"`
+		Report json.RawMessage `json:"report"`
+	}
+	if err := json.Unmarshal(body, &told); err != nil {
+		return nil, time.Time{}, proto.Malformed("", "not the JSON of what a node reported: %v", err)
+	}
+	n, err := proto.ParseNodeReport(told.Report)
+	return n, told.At, err
+}

@@ -1,0 +1,2 @@
+// Package hypermedia has the documents, queries and link templates of SlapOS's hypermedia API.
+package hypermedia
