@@ -12,6 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
+	"github.com/hostler-project/hostler/provider/ec2/deployment"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -130,7 +132,7 @@ func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, e
 		return Deployment{}, err
 	}
 	d.Project = place.Project
-	want := ec2.Deployment{Name: r.setup.Resource, From: config.From, Begin: func() error {
+	want := deployment.Deployment{Name: r.setup.Resource, From: config.From, Begin: func() error {
 		if d.Project == "" {
 			return nil
 		}
@@ -139,7 +141,9 @@ func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, e
 	for _, port := range config.RequiredPorts {
 		want.Ports = append(want.Ports, strconv.Itoa(port))
 	}
-	got, err := p.Deploy(ctx, want, func(did, kind, name string) { r.setup.Log.Info("deployment", "did", did, "kind", kind, "name", name) })
+	got, err := p.Deployment().Deploy(ctx, want, func(did, kind, name string) {
+		r.setup.Log.Info("deployment", "did", did, "kind", kind, "name", name)
+	})
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -188,7 +192,7 @@ func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	things, _, err := p.Teardown(ctx, r.setup.Resource, dryRun)
+	things, _, err := p.Deployment().Teardown(ctx, r.setup.Resource, dryRun)
 	var deleted []string
 	for _, t := range things {
 		if t.Kind == "instance" {
@@ -241,12 +245,12 @@ func (r *region) Place(ctx context.Context) (Place, error) {
 	if err != nil {
 		return Place{}, err
 	}
-	account, name, err := p.Account(ctx)
+	account, name, err := p.Deployment().Account(ctx)
 	if err != nil || account == "" {
 		return Place{}, err
 	}
 	place := Place{Project: "account " + account + " in " + name}
-	self, err := p.Self(ctx)
+	self, err := p.Deployment().Self(ctx)
 	if err != nil {
 		return Place{}, err
 	}
@@ -260,4 +264,4 @@ func (r *region) Place(ctx context.Context) (Place, error) {
 }
 
 // NoHardware tells whether there was no capacity for the type.
-func (r *region) NoHardware(err error) bool { return ec2.ReasonOf(err) == ec2.NoHardware }
+func (r *region) NoHardware(err error) bool { return session.ReasonOf(err) == session.NoHardware }

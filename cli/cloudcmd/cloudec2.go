@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/ec2"
+	ec2deployment "github.com/hostler-project/hostler/provider/ec2/deployment"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -74,7 +75,7 @@ func (c *ec2Cloud) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.account, c.region, err = p.Account(ctx)
+	c.account, c.region, err = p.Deployment().Account(ctx)
 	return err
 }
 
@@ -144,7 +145,7 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	rec.Notes[clouds.NoteEndpoint], rec.Notes[clouds.NoteSubnets] = c.base.Endpoint, strings.Join(c.base.Subnets, ", ")
 	told := map[string]string{}
 	begin := func() error { return save(deployment.Deploying) }
-	got, err := p.Deploy(ctx, ec2.Deployment{
+	got, err := p.Deployment().Deploy(ctx, ec2deployment.Deployment{
 		Name: opt.Name, Ports: s.Ports, From: s.From, DryRun: opt.DryRun, Begin: begin,
 	}, func(did, kind, name string) {
 		if told[kind] = did; kind == deployment.Rule {
@@ -191,8 +192,8 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 			return err
 		}
 	}
-	deleted, kept, err := p.Teardown(ctx, opt.Name, opt.DryRun)
-	told := func(did, note string, things []ec2.Thing) {
+	deleted, kept, err := p.Deployment().Teardown(ctx, opt.Name, opt.DryRun)
+	told := func(did, note string, things []ec2deployment.Thing) {
 		for _, t := range things {
 			kind := t.Kind
 			if kind == "instance" {
@@ -226,7 +227,7 @@ func (c *ec2Cloud) servers(ctx context.Context, _, name string) (out []deploymen
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.Servers(ctx, name)
+	all, err := p.Deployment().Servers(ctx, name)
 	for _, s := range all {
 		out = append(out, deployment.ServerInfo{
 			Mark: openstack.Mark{Installation: c.base.Installation, Source: s.Source, Instance: s.Instance, Deployment: s.Deployment},
@@ -247,7 +248,7 @@ func (c *ec2Cloud) destroy(ctx context.Context, opt deployment.Options, s deploy
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(opt.ServersPatience, 4*time.Minute))
 	defer cancel()
-	return p.DestroyServer(ctx, s.ID)
+	return p.Deployment().DestroyServer(ctx, s.ID)
 }
 
 func (c *ec2Cloud) flavors(ctx context.Context) (*flavor.Table, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // connect waits until an instance can be logged in to.
@@ -263,15 +264,15 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
-	for code, want := range map[string]ec2.Reason{
-		"InsufficientInstanceCapacity": ec2.NoHardware, "InsufficientSomethingNew": ec2.NoHardware,
-		"InstanceLimitExceeded": ec2.Quota, "VolumeLimitExceeded": ec2.Quota,
-		"RequestLimitExceeded": ec2.RateLimited, "AuthFailure": ec2.Denied, "InvalidGroup.NotFound": ec2.Missing,
-		"InvalidKeyPair.Duplicate":    ec2.Conflicting,
-		"IdempotentParameterMismatch": ec2.Conflicting, "InvalidParameterValue": ec2.BadRequest,
-		"Unsupported": ec2.Unsupported, "ServiceUnavailable": ec2.Down, "Whatever": ec2.Unknown,
+	for code, want := range map[string]session.Reason{
+		"InsufficientInstanceCapacity": session.NoHardware, "InsufficientSomethingNew": session.NoHardware,
+		"InstanceLimitExceeded": session.Quota, "VolumeLimitExceeded": session.Quota,
+		"RequestLimitExceeded": session.RateLimited, "AuthFailure": session.Denied, "InvalidGroup.NotFound": session.Missing,
+		"InvalidKeyPair.Duplicate":    session.Conflicting,
+		"IdempotentParameterMismatch": session.Conflicting, "InvalidParameterValue": session.BadRequest,
+		"Unsupported": session.Unsupported, "ServiceUnavailable": session.Down, "Whatever": session.Unknown,
 	} {
-		if got := ec2.ReasonOfCode(code); got != want {
+		if got := session.ReasonOfCode(code, false); got != want {
 			t.Errorf("%s: %q, want %q", code, got, want)
 		}
 	}

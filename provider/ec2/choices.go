@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 var (
@@ -23,15 +24,15 @@ var (
 // instances; and the zones, or the subnets that the source names.
 func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	all, open, err = p.choices(ctx, kind)
-	return all, open, fault(ctx, "Choices", compute.ID(p.o.Source), err)
+	return all, open, session.Wrap(ctx, "Choices", compute.ID(p.o.Source), err)
 }
 
 func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	switch kind {
 	case compute.Images:
-		own, err := p.describeImages(
+		own, err := p.images.describe(
 			ctx,
-			&ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{filter("state", "available")}},
+			&ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{session.Filter("state", "available")}},
 		)
 		if err != nil {
 			return nil, true, err
@@ -42,7 +43,7 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 		}
 		return all, true, nil
 	case compute.Flavors:
-		sizes, err := p.types(ctx, false)
+		sizes, err := p.types.all(ctx, false)
 		if err != nil {
 			return nil, false, err
 		}
@@ -57,11 +58,11 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 			}
 			return all, false, nil
 		}
-		c, err := p.api(ctx)
+		c, err := p.session.API(ctx)
 		if err != nil {
 			return nil, false, err
 		}
-		out, err := c.describeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{})
+		out, err := c.Region.Zones(ctx, &ec2.DescribeAvailabilityZonesInput{})
 		if err != nil {
 			return nil, false, err
 		}
@@ -79,33 +80,33 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 // there, capacity is not. Nothing is made.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	note, err = p.probe(ctx, spec)
-	return note, fault(ctx, "Probe", compute.ID(p.o.Source), err)
+	return note, session.Wrap(ctx, "Probe", compute.ID(p.o.Source), err)
 }
 
 func (p *Provider) probe(ctx context.Context, spec compute.Spec) (string, error) {
 	spec.ID = compute.ID(cmp.Or(string(spec.ID), p.o.Source+"-probe"))
-	in, img, err := p.request(ctx, spec)
+	in, img, err := p.launcher.request(ctx, spec)
 	if err != nil {
 		return "", err
 	}
-	places, err := p.spots(ctx, spec, img)
+	places, err := p.launcher.spots(ctx, spec, img)
 	if err != nil {
 		return "", err
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", err
 	}
 	in.DryRun = aws.Bool(true)
 	for i, s := range places {
-		_, err = p.launchAt(ctx, c, spec, *in, s)
-		f := faultOf(cmp.Or(err, errors.New("a trial launched something")))
+		_, err = p.launcher.launchAt(ctx, c, spec, *in, s)
+		f := session.FaultOf(cmp.Or(err, errors.New("a trial launched something")))
 		switch {
 		case f != nil && f.Code == "DryRunOperation" && i == 0:
 			return fmt.Sprintf("%s (%s), %s", img.name, img.id, s), nil
 		case f != nil && f.Code == "DryRunOperation":
 			return fmt.Sprintf("%s (%s), %s; before that come %d places that do not do", img.name, img.id, s, i), nil
-		case f == nil || f.Reason != Unsupported && f.Reason != NoHardware && f.Reason != Quota:
+		case f == nil || f.Reason != session.Unsupported && f.Reason != session.NoHardware && f.Reason != session.Quota:
 			return "", err
 		}
 	}

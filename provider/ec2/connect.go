@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/keys"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -26,25 +27,25 @@ const young = 3 * time.Minute
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.connect(ctx, id)
 	if err != nil {
-		return nil, fault(ctx, "Connect", id, err)
+		return nil, session.Wrap(ctx, "Connect", id, err)
 	}
 	return c, nil
 }
 
 func (p *Provider) connect(ctx context.Context, id compute.ID) (*install.Conn, error) {
-	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
+	m, err := p.instances.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
 		return nil, err
 	}
 	notReady := func(err error) error {
 		return &compute.Error{Op: "ec2.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 	}
-	switch m.state {
+	switch m.State {
 	case types.InstanceStateNameRunning:
 	case types.InstanceStateNamePending:
 		return nil, notReady(errors.New("it is pending"))
 	default:
-		return nil, &compute.Error{Op: "ec2.Connect", ID: id, Kind: compute.ErrUnavailable, Err: m.off()}
+		return nil, &compute.Error{Op: "ec2.Connect", ID: id, Kind: compute.ErrUnavailable, Err: m.Off()}
 	}
 	address := p.address(m)
 	if address == "" {
@@ -61,20 +62,12 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (*install.Conn, e
 		return nil, err
 	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout):
 		return nil, notReady(err)
-	case errors.Is(err, compute.ErrDenied) && time.Since(m.launched).Abs() < young:
+	case errors.Is(err, compute.ErrDenied) && time.Since(m.Launched).Abs() < young:
 		return nil, notReady(err)
 	default:
 		return nil, err
 	}
 	return install.Over(s, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
-}
-
-// off says why an instance does not run.
-func (m machine) off() error {
-	if m.why != "" {
-		return fmt.Errorf("it is %s: %s", m.state, m.why)
-	}
-	return fmt.Errorf("it is %s", m.state)
 }
 
 // hostDir is where is kept what ssh reads about an instance: nothing that could not be written
@@ -86,76 +79,63 @@ func (p *Provider) hostDir(id compute.ID) string {
 func (p *Provider) forgetHost(id compute.ID) { _ = os.RemoveAll(p.hostDir(id)) }
 
 // sshConfig writes how an instance is reached, and returns the file.
-func (p *Provider) sshConfig(ctx context.Context, m machine, address string) (string, error) {
-	dir := p.hostDir(m.id)
+func (p *Provider) sshConfig(ctx context.Context, m session.Machine, address string) (string, error) {
+	dir := p.hostDir(m.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	keys, err := p.knownKeys(ctx, m, dir)
+	trusted, err := p.knownKeys(ctx, m, dir)
 	if err != nil {
 		return "", err
 	}
 	known := ""
-	for _, k := range keys {
-		known += m.instance + " " + k + "\n"
+	for _, k := range trusted {
+		known += m.Instance + " " + k + "\n"
 	}
 	identity := ""
 	switch {
 	case p.o.IdentityFile != "":
 		identity = "  IdentityFile " + quote(p.o.IdentityFile) + "\n  IdentitiesOnly yes\n"
 	case p.o.Key == "":
-		k, err := p.derive("hostler", "login")
-		if err != nil {
+		if _, err := p.keys.WriteOwn(); err != nil {
 			return "", err
 		}
-		file := p.LoginKey()
-		if err := write(file, string(k.private)); err != nil {
-			return "", err
-		}
-		identity = "  IdentityFile " + quote(file) + "\n  IdentitiesOnly yes\n  IdentityAgent none\n"
+		identity = "  IdentityFile " + quote(p.keys.File()) + "\n  IdentitiesOnly yes\n  IdentityAgent none\n"
 	}
 	host := fmt.Sprintf("Host instance\n  HostName %s\n  Port %d\n  User %s\n%s  HostKeyAlias %s\n  UserKnownHostsFile %s\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n",
-		address, p.o.Port, m.user, identity, m.instance, quote(filepath.Join(dir, "known_hosts")))
-	if err := write(filepath.Join(dir, "known_hosts"), known); err != nil {
+		address, p.o.Port, m.User, identity, m.Instance, quote(filepath.Join(dir, "known_hosts")))
+	if err := keys.Write(filepath.Join(dir, "known_hosts"), known); err != nil {
 		return "", err
 	}
 	config := filepath.Join(dir, "config")
-	return config, write(config, host)
+	return config, keys.Write(config, host)
 }
 
 func quote(path string) string { return `"` + path + `"` }
 
-// write replaces a file, unless it says that already.
-func write(file, text string) error {
-	if b, err := os.ReadFile(file); err == nil && string(b) == text {
-		return nil
-	}
-	return renameio.WriteFile(file, []byte(text), 0o600)
-}
-
 // knownKeys are the keys that an instance's sshd may have: the one that it was given, or those that
 // it has printed.
-func (p *Provider) knownKeys(ctx context.Context, m machine, dir string) ([]string, error) {
-	if m.hostKey != "console" {
-		k, err := p.hostKey(m.id)
-		return []string{k.public}, err
+func (p *Provider) knownKeys(ctx context.Context, m session.Machine, dir string) ([]string, error) {
+	if m.HostKey != "console" {
+		k, err := p.keys.Host(m.ID)
+		return []string{k.Public}, err
 	}
-	file := filepath.Join(dir, "printed."+m.instance)
+	file := filepath.Join(dir, "printed."+m.Instance)
 	if b, err := os.ReadFile(file); err == nil {
 		return strings.Split(strings.TrimSpace(string(b)), "\n"), nil
 	}
-	text, err := p.consoleOf(ctx, m.instance)
+	text, err := p.consoleOf(ctx, m.Instance)
 	if err != nil {
 		return nil, err
 	}
-	keys := printedKeys(text)
-	if len(keys) == 0 {
+	printed := printedKeys(text)
+	if len(printed) == 0 {
 		return nil, &compute.Error{
-			Op: "ec2.Connect", ID: m.id, Kind: compute.ErrNotReady,
+			Op: "ec2.Connect", ID: m.ID, Kind: compute.ErrNotReady,
 			Err: errors.New("its console does not say the host's key yet"),
 		}
 	}
-	return keys, write(file, strings.Join(keys, "\n")+"\n")
+	return printed, keys.Write(file, strings.Join(printed, "\n")+"\n")
 }
 
 // printedKeys finds host keys that cloud-init printed on a console, the first time that it did.

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 var _ compute.Consoler = (*Provider)(nil)
@@ -16,24 +17,24 @@ var _ compute.Consoler = (*Provider)(nil)
 // Console returns the last that an instance said on its serial console, at most 64 KiB of it. The
 // service needs some minutes to know it, but where it can tell at once.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
-	m, err := p.find(ctx, id, time.Now().Add(-p.o.Poll))
+	m, err := p.instances.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
-		return "", fault(ctx, "Console", id, err)
+		return "", session.Wrap(ctx, "Console", id, err)
 	}
-	text, err := p.consoleOf(ctx, m.instance)
-	return text, fault(ctx, "Console", id, err)
+	text, err := p.consoleOf(ctx, m.Instance)
+	return text, session.Wrap(ctx, "Console", id, err)
 }
 
 // consoleOf asks for the latest output, which types that are not of the newer sort have not: then
 // for what was kept.
 func (p *Provider) consoleOf(ctx context.Context, instance string) (string, error) {
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", err
 	}
-	out, err := c.getConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance), Latest: aws.Bool(true)})
-	if why(err) == Unsupported {
-		out, err = c.getConsoleOutput(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance)})
+	out, err := c.Instances.Console(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance), Latest: aws.Bool(true)})
+	if session.Why(err) == session.Unsupported {
+		out, err = c.Instances.Console(ctx, &ec2.GetConsoleOutputInput{InstanceId: aws.String(instance)})
 	}
 	if err != nil {
 		return "", err

@@ -12,14 +12,15 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
+	"github.com/hostler-project/hostler/provider/ec2/deployment"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
 // deploy deploys, and returns what was told.
-func deploy(t *testing.T, p *ec2.Provider, d ec2.Deployment) (ec2.Deployed, []string, error) {
+func deploy(t *testing.T, p *ec2.Provider, d deployment.Deployment) (deployment.Deployed, []string, error) {
 	t.Helper()
 	var told []string
-	out, err := p.Deploy(t.Context(), d, func(did, kind, name string) { told = append(told, did+" "+kind+" "+name) })
+	out, err := p.Deployment().Deploy(t.Context(), d, func(did, kind, name string) { told = append(told, did+" "+kind+" "+name) })
 	return out, told, err
 }
 
@@ -33,7 +34,9 @@ func TestDeployment(t *testing.T) {
 
 	d, told, err := deploy(
 		t, p,
-		ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.7/24", "2001:db8::/32"}},
+		deployment.Deployment{
+			Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.7/24", "2001:db8::/32"},
+		},
 	)
 	if err != nil || d.Account != ec2test.Account || d.Region != "xx-test-1" || d.Pair != "build" || d.Group == "" ||
 		d.Default != "sg-default" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
@@ -47,14 +50,16 @@ func TestDeployment(t *testing.T) {
 	}
 	again, told, err := deploy(
 		t, p,
-		ec2.Deployment{Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"}},
+		deployment.Deployment{
+			Name: "build", Ports: []string{"22", "8000-8010", "udp/53"}, From: []string{"203.0.113.0/24", "2001:db8::/32"},
+		},
 	)
 	if err != nil || again != d || len(told) != 0 {
 		t.Errorf("the second time: %+v, %q, %v", again, told, err)
 	}
 	// Somebody opens it to the world, and the settings are others now: its own instances alone.
 	c.Let(d.Group, "tcp", "23", "0.0.0.0/0")
-	if _, _, err = deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}}); err != nil {
+	if _, _, err = deploy(t, p, deployment.Deployment{Name: "build", Ports: []string{"22"}}); err != nil {
 		t.Error(err)
 	}
 	if got, want := c.Rules("build"), []string{"icmp -1--1 " + d.Group, "tcp 22-22 " + d.Group}; !slices.Equal(got, want) {
@@ -67,15 +72,15 @@ func TestDeployment(t *testing.T) {
 	}
 	create(t, open(t, url, in), "suite-1")
 	create(t, open(t, url, func(o *ec2.Options) { o.Deployment, o.Source = "build-other", "other" }), "other-1")
-	would, _, err := p.Teardown(t.Context(), "build", true)
+	would, _, err := p.Deployment().Teardown(t.Context(), "build", true)
 	if err != nil || len(would) != 3 || would[0].String() != "instance suite-1" {
 		t.Errorf("it would delete %q, %v", would, err)
 	}
-	deleted, _, err := p.Teardown(t.Context(), "build", false)
+	deleted, _, err := p.Deployment().Teardown(t.Context(), "build", false)
 	if err != nil || !slices.Equal(deleted, would) {
 		t.Errorf("deleted %q, want %q; %v", deleted, would, err)
 	}
-	if _, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := p.Deployment().Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a second time: %v", err)
 	}
 	gone(t, open(t, url, func(o *ec2.Options) { o.Source = "other" }), "other-1")
@@ -90,7 +95,7 @@ func TestTeardownOfMany(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, nil)
 	for _, refused := range []bool{false, true} {
-		d, _, err := deploy(t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}})
+		d, _, err := deploy(t, p, deployment.Deployment{Name: "build", Ports: []string{"22"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +113,8 @@ func TestTeardownOfMany(t *testing.T) {
 				},
 			)
 		}
-		if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || len(deleted) != 5 {
+		if deleted, _, err := p.Deployment().Teardown(t.Context(), "build", false); err != nil ||
+			len(deleted) != 5 {
 			t.Errorf("refused %v: deleted %q, %v", refused, deleted, err)
 		}
 		rounds, asked = c.Calls("DescribeInstances")-rounds, c.Calls("TerminateInstances")-asked
@@ -123,7 +129,7 @@ func TestTeardownOfMany(t *testing.T) {
 func TestDeploymentOfOthers(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	group := c.AddGroup("build")
-	want := ec2.Deployment{Name: "build", Ports: []string{"22"}, From: []string{"0.0.0.0/0"}}
+	want := deployment.Deployment{Name: "build", Ports: []string{"22"}, From: []string{"0.0.0.0/0"}}
 	p := open(t, url, nil)
 	if _, _, err := deploy(t, p, want); !errors.Is(err, compute.ErrConflict) || len(c.Rules("build")) != 0 {
 		t.Errorf("a group of somebody else's that does not let in: %v; it lets in %q", err, c.Rules("build"))
@@ -134,7 +140,8 @@ func TestDeploymentOfOthers(t *testing.T) {
 	if d, _, err := deploy(t, p, want); err != nil || d.Group != group || len(c.Rules("build")) != 3 {
 		t.Errorf("one that lets in what is wanted: %+v, %v; it lets in %q", d, err, c.Rules("build"))
 	}
-	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil ||
+	if deleted, _, err := p.Deployment().Teardown(t.Context(), "build", false); err != nil ||
+
 		fmt.Sprint(deleted) != "[key pair build]" || len(c.Rules("build")) != 3 {
 		t.Errorf("teardown deleted %q, %v", deleted, err)
 	}
@@ -144,22 +151,22 @@ func TestDeploymentOfOthers(t *testing.T) {
 	}
 	// The same installation, and another directory: the private half is not there.
 	first := open(t, url, nil)
-	if _, _, err := deploy(t, first, ec2.Deployment{Name: "two"}); err != nil {
+	if _, _, err := deploy(t, first, deployment.Deployment{Name: "two"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) ||
+	if _, _, err := deploy(t, open(t, url, nil), deployment.Deployment{Name: "two"}); !errors.Is(err, compute.ErrConflict) ||
 		!strings.Contains(err.Error(), "private half") {
 		t.Errorf("without the private half: %v", err)
 	}
 	// And another installation.
 	if _, _, err := deploy(
-		t, open(t, url, func(o *ec2.Options) { o.Installation = "there" }), ec2.Deployment{Name: "two"},
+		t, open(t, url, func(o *ec2.Options) { o.Installation = "there" }), deployment.Deployment{Name: "two"},
 	); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("another installation's: %v", err)
 	}
 	if _, _, err := open(
 		t, url, func(o *ec2.Options) { o.Installation = "there" },
-	).Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
+	).Deployment().Teardown(t.Context(), "two", false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("another installation tears it down: %v", err)
 	}
 }
@@ -168,7 +175,7 @@ func TestDeploymentOfOthers(t *testing.T) {
 func TestDeploymentRefused(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, nil)
-	for _, d := range []ec2.Deployment{
+	for _, d := range []deployment.Deployment{
 		{Name: "sg-1"}, {Name: ""}, {Name: "a/b"}, {Name: "a", Ports: []string{"0"}},
 		{Name: "a", Ports: []string{"9-8"}}, {Name: "a", Ports: []string{"sctp/7"}},
 		{Name: "a", From: []string{"everybody"}},
@@ -180,7 +187,7 @@ func TestDeploymentRefused(t *testing.T) {
 	if n := c.Calls(""); n != 0 {
 		t.Errorf("%d calls for what is wrong", n)
 	}
-	want := ec2.Deployment{Name: "build", Ports: []string{"22"}}
+	want := deployment.Deployment{Name: "build", Ports: []string{"22"}}
 	lost := ec2test.Fault{Status: http.StatusInternalServerError, Code: "InternalError", Message: "An internal error has occurred"}
 	for _, action := range []string{"ImportKeyPair", "CreateSecurityGroup", "AuthorizeSecurityGroupIngress"} {
 		c.FailAfter(action, 1, lost)
@@ -193,19 +200,20 @@ func TestDeploymentRefused(t *testing.T) {
 		"DeleteSecurityGroup", -1,
 		ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."},
 	)
-	if deleted, _, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) ||
+	if deleted, _, err := p.Deployment().Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrDenied) ||
 		!strings.Contains(err.Error(), "security group build") || len(deleted) != 1 {
 		t.Errorf("a teardown that may not: %q, %v", deleted, err)
 	}
 	c.Heal()
-	if deleted, _, err := p.Teardown(t.Context(), "build", false); err != nil || fmt.Sprint(deleted) != "[security group build]" {
+	if deleted, _, err := p.Deployment().Teardown(t.Context(), "build", false); err != nil ||
+		fmt.Sprint(deleted) != "[security group build]" {
 		t.Errorf("it goes on: %q, %v", deleted, err)
 	}
 	c.Fail(
 		"DescribeSecurityGroups", 1,
 		ec2test.Fault{Status: http.StatusForbidden, Code: "UnauthorizedOperation", Message: "You are not authorized."},
 	)
-	if account, region, err := p.Account(t.Context()); account != "" || region != "xx-test-1" || err != nil {
+	if account, region, err := p.Deployment().Account(t.Context()); account != "" || region != "xx-test-1" || err != nil {
 		t.Errorf("who may not look: %q, %q, %v", account, region, err)
 	}
 }
@@ -218,17 +226,17 @@ func TestRefusedBeforeAnything(t *testing.T) {
 	broken := errors.New("it cannot be recorded")
 	begin := func() error { begun++; return broken }
 	if _, told, err := deploy(
-		t, p, ec2.Deployment{Name: "build", Ports: []string{"22"}, Begin: begin},
+		t, p, deployment.Deployment{Name: "build", Ports: []string{"22"}, Begin: begin},
 	); !errors.Is(err, compute.ErrConflict) || len(told) != 0 || begun != 0 {
 		t.Errorf("a group of somebody else's: %v, after %q, begun %d times", err, told, begun)
 	}
 	if _, told, err := deploy(
-		t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin},
+		t, p, deployment.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin},
 	); !errors.Is(err, broken) || len(told) != 0 || begun != 1 {
 		t.Errorf("not recorded: %v, after %q, begun %d times", err, told, begun)
 	}
 	if _, _, err := deploy(
-		t, p, ec2.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin, DryRun: true},
+		t, p, deployment.Deployment{Name: "other", Ports: []string{"22"}, Begin: begin, DryRun: true},
 	); err != nil || begun != 1 {
 		t.Errorf("a dry run: %v, begun %d times", err, begun)
 	}
@@ -241,7 +249,7 @@ func TestRefusedBeforeAnything(t *testing.T) {
 // another machine deployed; from elsewhere all of it goes.
 func TestTeardownOnAnInstance(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
-	d, _, err := deploy(t, open(t, url, nil), ec2.Deployment{Name: "build", Ports: []string{"22"}})
+	d, _, err := deploy(t, open(t, url, nil), deployment.Deployment{Name: "build", Ports: []string{"22"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +258,7 @@ func TestTeardownOnAnInstance(t *testing.T) {
 	}
 	create(t, open(t, url, in), "suite-1")
 	create(t, open(t, url, in), "suite-2")
-	all, err := open(t, url, nil).Servers(t.Context(), "build")
+	all, err := open(t, url, nil).Deployment().Servers(t.Context(), "build")
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%v, %v", all, err)
 	}
@@ -272,30 +280,32 @@ func TestTeardownOnAnInstance(t *testing.T) {
 	defer service.Close()
 	here := func(o *ec2.Options) { o.Metadata = service.URL }
 	p := open(t, url, here)
-	if s, err := p.Self(t.Context()); err != nil || s == nil || s.Instance != all[0].Instance {
+	if s, err := p.Deployment().Self(t.Context()); err != nil || s == nil || s.Instance != all[0].Instance {
 		t.Errorf("this is %+v, %v", s, err)
 	}
 	stays := fmt.Sprintf("[instance %s security group build]", all[0].Instance)
 	goes := fmt.Sprintf("[instance %s key pair build]", all[1].Instance)
 	for _, dry := range []bool{true, false} {
-		if deleted, kept, err := p.Teardown(t.Context(), "build", dry); err != nil || fmt.Sprint(kept) != stays ||
+		if deleted, kept, err := p.Deployment().Teardown(t.Context(), "build", dry); err != nil || fmt.Sprint(kept) != stays ||
 			fmt.Sprint(deleted) != goes {
 			t.Errorf("dry %v: deleted %v, kept %v, %v", dry, deleted, kept, err)
 		}
 	}
-	if left, err := p.Servers(t.Context(), "build"); err != nil || len(left) != 1 || left[0].ID != all[0].ID || len(c.Rules("build")) == 0 {
+	if left, err := p.Deployment().Servers(t.Context(), "build"); err != nil ||
+		len(left) != 1 || left[0].ID != all[0].ID || len(c.Rules("build")) == 0 {
 		t.Errorf("there are %+v, %v", left, err)
 	}
-	if deleted, kept, err := p.Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) ||
+	if deleted, kept, err := p.Deployment().Teardown(t.Context(), "build", false); !errors.Is(err, compute.ErrNotFound) ||
 		len(deleted) != 0 || fmt.Sprint(kept) != stays {
 		t.Errorf("again: deleted %v, kept %v, %v", deleted, kept, err)
 	}
 	elsewhere := "i-0123456789abcdef0" // of another account
 	own.Store(&elsewhere)
-	if s, err := open(t, url, here).Self(t.Context()); s != nil || err != nil || asked.Load() < 4 {
+	if s, err := open(t, url, here).Deployment().Self(t.Context()); s != nil || err != nil || asked.Load() < 4 {
 		t.Errorf("an instance that is not there: %+v, %v", s, err)
 	}
-	if deleted, kept, err := open(t, url, nil).Teardown(t.Context(), "build", false); err != nil || len(kept) != 0 || len(deleted) != 2 {
+	if deleted, kept, err := open(t, url, nil).Deployment().Teardown(t.Context(), "build", false); err != nil ||
+		len(kept) != 0 || len(deleted) != 2 {
 		t.Errorf("from elsewhere: deleted %v, kept %v, %v", deleted, kept, err)
 	}
 }

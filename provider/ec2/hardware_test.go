@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // TestFlavorSets has classes of hardware: the next one is taken at once where one has no capacity,
@@ -33,7 +34,7 @@ func TestFlavorSets(t *testing.T) {
 	c.Empty("c5.xlarge", "", "on-demand", -1)
 	c.Empty("t3.nano", "", "on-demand", -1)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-6"}); !errors.Is(err, compute.ErrNoCapacity) ||
-		ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) {
+		session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) {
 		t.Errorf("nothing has room: %v", err)
 	}
 	c.Heal()

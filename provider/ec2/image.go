@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // image is what instances are made from.
@@ -30,12 +32,21 @@ type image struct {
 	asked   time.Time
 }
 
+// images are those that a source may use.
+type images struct {
+	o       *settings
+	session *session.Session
+
+	mu    sync.Mutex
+	known map[string]image // by the names that were asked for
+}
+
 // imageFor is how long it is believed which image a name means. One that is gone meanwhile is asked
 // for again at once.
 const imageFor = 10 * time.Minute
 
-// findImage returns the image that a name means. fresh asks again.
-func (p *Provider) findImage(ctx context.Context, name string, fresh bool) (image, error) {
+// find returns the image that a name means. fresh asks again.
+func (g *images) find(ctx context.Context, name string, fresh bool) (image, error) {
 	if name == "" {
 		return image{}, &compute.Error{
 			Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
@@ -45,86 +56,84 @@ func (p *Provider) findImage(ctx context.Context, name string, fresh bool) (imag
 	if strings.HasPrefix(name, "resolve:ssm:") {
 		return image{id: name, name: name}, nil // the service looks it up as it launches
 	}
-	p.mu.Lock()
-	img, ok := p.images[name]
-	p.mu.Unlock()
+	g.mu.Lock()
+	img, ok := g.known[name]
+	g.mu.Unlock()
 	if ok && !fresh && time.Since(img.asked) < imageFor {
 		return img, nil
 	}
-	all, err := p.imagesLike(ctx, name)
+	all, err := g.like(ctx, name)
 	if err != nil {
 		return image{}, err
 	}
 	if len(all) == 0 {
 		return image{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound,
-			Err:  fmt.Errorf("no image of this name is there for %s", strings.Join(p.owners(), ", ")),
+			Err:  fmt.Errorf("no image of this name is there for %s", strings.Join(g.owners(), ", ")),
 			Hint: "the name may have * and ?; image-owners says whose images count"}
 	}
 	img = all[0]
 	img.asked = time.Now()
-	p.mu.Lock()
-	p.images[name] = img
-	p.mu.Unlock()
+	g.mu.Lock()
+	g.known[name] = img
+	g.mu.Unlock()
 	return img, nil
 }
 
-func (p *Provider) owners() []string {
-	if len(p.o.Owners) == 0 {
+func (g *images) owners() []string {
+	if len(g.o.Owners) == 0 {
 		return []string{"self", "amazon"}
 	}
-	return p.o.Owners
+	return g.o.Owners
 }
 
-// imagesLike are those that a name or an id means, the newest first: those that we made under this
+// like are those that a name or an id means, the newest first: those that we made under this
 // name before all others.
-func (p *Provider) imagesLike(ctx context.Context, name string) ([]image, error) {
-	in := &ec2.DescribeImagesInput{Owners: p.owners(), Filters: []types.Filter{filter("name", name), filter("state", "available")}}
+func (g *images) like(ctx context.Context, name string) ([]image, error) {
+	in := &ec2.DescribeImagesInput{
+		Owners: g.owners(), Filters: []types.Filter{session.Filter("name", name), session.Filter("state", "available")},
+	}
 	if strings.HasPrefix(name, "ami-") {
 		in = &ec2.DescribeImagesInput{ImageIds: []string{name}}
-	} else if made, err := p.madeImages(ctx, name); err != nil || len(made) > 0 {
+	} else if made, err := g.made(ctx, name); err != nil || len(made) > 0 {
 		return made, err
 	}
-	return p.describeImages(ctx, in)
+	return g.describe(ctx, in)
 }
 
-// madeImages are those that Snapshot made under a name and that are there.
-func (p *Provider) madeImages(ctx context.Context, name string) ([]image, error) {
-	return p.describeImages(ctx, &ec2.DescribeImagesInput{
+// made are those that Snapshot made under a name and that are there.
+func (g *images) made(ctx context.Context, name string) ([]image, error) {
+	return g.describe(ctx, &ec2.DescribeImagesInput{
 		Owners: []string{"self"}, Filters: []types.Filter{
-			filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagImage, name),
-			filter("state", "available"),
+			session.Filter("tag:"+session.TagInstallation, g.o.Installation), session.Filter("tag:"+session.TagImage, name),
+			session.Filter("state", "available"),
 		},
 	})
 }
 
-func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInput) ([]image, error) {
-	c, err := p.api(ctx)
+func (g *images) describe(ctx context.Context, in *ec2.DescribeImagesInput) ([]image, error) {
+	c, err := g.session.API(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var all []image
-	pages := ec2.NewDescribeImagesPaginator(describeImagesPages(c.describeImages), in)
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for i, err := range c.Images.All(ctx, in) {
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range page.Images {
-			img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName),
-				arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State,
-				owner: aws.ToString(i.OwnerId), public: aws.ToBool(i.Public)}
-			for _, t := range i.Tags {
-				if aws.ToString(t.Key) == tagUser {
-					img.login = aws.ToString(t.Value)
-				}
+		img := image{id: aws.ToString(i.ImageId), name: aws.ToString(i.Name), root: aws.ToString(i.RootDeviceName),
+			arch: string(i.Architecture), created: aws.ToString(i.CreationDate), state: i.State,
+			owner: aws.ToString(i.OwnerId), public: aws.ToBool(i.Public)}
+		for _, t := range i.Tags {
+			if aws.ToString(t.Key) == session.TagUser {
+				img.login = aws.ToString(t.Value)
 			}
-			for _, b := range i.BlockDeviceMappings {
-				if b.Ebs != nil && aws.ToString(b.DeviceName) == img.root {
-					img.size = int64(aws.ToInt32(b.Ebs.VolumeSize))
-				}
-			}
-			all = append(all, img)
 		}
+		for _, b := range i.BlockDeviceMappings {
+			if b.Ebs != nil && aws.ToString(b.DeviceName) == img.root {
+				img.size = int64(aws.ToInt32(b.Ebs.VolumeSize))
+			}
+		}
+		all = append(all, img)
 	}
 	slices.SortFunc(all, func(a, b image) int {
 		if a.created != b.created {
@@ -133,6 +142,69 @@ func (p *Provider) describeImages(ctx context.Context, in *ec2.DescribeImagesInp
 		return strings.Compare(a.id, b.id)
 	})
 	return all, nil
+}
+
+// forget has a name looked up anew.
+func (g *images) forget(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.known, name)
+}
+
+// await waits until an image is available, which takes minutes. What is made is not found for
+// a while.
+func (g *images) await(ctx context.Context, name, id, ami string) error {
+	for {
+		all, err := g.describe(
+			ctx,
+			&ec2.DescribeImagesInput{
+				Owners:  []string{"self"},
+				Filters: []types.Filter{session.Filter("tag:"+session.TagInstallation, g.o.Installation), session.Filter("name", ami)},
+			},
+		)
+		if err != nil {
+			return err
+		}
+		for _, i := range all {
+			switch {
+			case id != "" && i.id != id:
+			case i.state == types.ImageStateAvailable:
+				return nil
+			case i.state == types.ImageStateFailed, i.state == types.ImageStateError, i.state == types.ImageStateInvalid:
+				return &compute.Error{ID: compute.ID(name), Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s", i.id, i.state)}
+			}
+		}
+		if err := session.Pause(ctx, g.o.Poll); err != nil {
+			return err
+		}
+	}
+}
+
+// delete deletes an image of ours and its snapshots.
+func (g *images) delete(ctx context.Context, c *session.Calls, id string) error {
+	out, err := c.Images.Describe(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if session.Why(err) == session.Missing {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.Images.Deregister(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)})
+	if err != nil && session.Why(err) != session.Missing {
+		return err
+	}
+	for _, i := range out.Images {
+		for _, b := range i.BlockDeviceMappings {
+			if b.Ebs == nil || aws.ToString(b.Ebs.SnapshotId) == "" {
+				continue
+			}
+			_, err := c.Images.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: b.Ebs.SnapshotId})
+			if err != nil && session.Why(err) != session.Missing {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // user is who logs in to an instance of an image, by the customs of those who make them.

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // instances is how many there are in a place.
@@ -38,8 +39,8 @@ func TestLostAnswer(t *testing.T) {
 		if (err == nil) != (n < attempts) {
 			t.Errorf("Create: %v", err)
 		}
-		if err != nil && (ec2.ReasonOf(err) != ec2.Down || compute.WasUnasked(err)) {
-			t.Errorf("Create: %v: reason %q; it may have made one", err, ec2.ReasonOf(err))
+		if err != nil && (session.ReasonOf(err) != session.Down || compute.WasUnasked(err)) {
+			t.Errorf("Create: %v: reason %q; it may have made one", err, session.ReasonOf(err))
 		}
 		if _, err := open(t, url, nil).Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
 			t.Errorf("Create by the next process: %v", err)
@@ -95,9 +96,9 @@ func TestFallback(t *testing.T) {
 		c.Empty(typ, "", "on-demand", -1)
 	}
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-5"})
-	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) ||
 		compute.Hint(err) == "" {
-		t.Errorf("Create with no capacity anywhere: %v (%s), unasked %v", err, ec2.ReasonOf(err), compute.WasUnasked(err))
+		t.Errorf("Create with no capacity anywhere: %v (%s), unasked %v", err, session.ReasonOf(err), compute.WasUnasked(err))
 	}
 	for _, word := range []string{"8 places", "c5.xlarge", "xx-test-1b", "sufficient m5.large capacity"} {
 		if !strings.Contains(err.Error(), word) {
@@ -191,38 +192,40 @@ func TestPatience(t *testing.T) {
 		times  int
 		calls  int
 		kind   error
-		reason ec2.Reason
+		reason session.Reason
 	}{
 		{ec2test.Fault{Status: 503, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}, 1, 2, nil, ""},
-		{ec2test.Fault{Status: 503, Code: "Unavailable", Message: "Try later"}, -1, 3, compute.ErrUnavailable, ec2.Down},
+		{ec2test.Fault{Status: 503, Code: "Unavailable", Message: "Try later"}, -1, 3, compute.ErrUnavailable, session.Down},
 		{
 			ec2test.Fault{
 				Status: 403, Code: "UnauthorizedOperation",
 				Message: "You are not authorized. Encoded authorization failure message: x",
 			},
-			-1, 1, compute.ErrDenied, ec2.Denied,
+			-1, 1, compute.ErrDenied, session.Denied,
 		},
 		{
 			ec2test.Fault{Status: 400, Code: "VcpuLimitExceeded", Message: "More vCPU than your limit"}, -1, 1,
-			compute.ErrNoCapacity, ec2.Quota,
+			compute.ErrNoCapacity, session.Quota,
 		},
 		{
 			ec2test.Fault{Status: 400, Code: "InsufficientFreeAddressesInSubnet", Message: "No addresses"}, -1, 1,
-			compute.ErrNoCapacity, ec2.Quota,
+			compute.ErrNoCapacity, session.Quota,
 		},
 		{
 			ec2test.Fault{Status: 500, Code: "InsufficientInstanceCapacity", Message: "No capacity"}, -1, 1,
-			compute.ErrNoCapacity, ec2.NoHardware,
+			compute.ErrNoCapacity, session.NoHardware,
 		},
-		{ec2test.Fault{Status: 400, Code: "InvalidSubnetID.NotFound", Message: "No such subnet"}, -1, 1, compute.ErrNotFound, ec2.Missing},
-		{ec2test.Fault{Status: 400, Code: "ExpiredToken", Message: "The security token is expired"}, -1, 1, compute.ErrDenied, ec2.Denied},
+		{ec2test.Fault{Status: 400, Code: "InvalidSubnetID.NotFound", Message: "No such subnet"}, -1, 1,
+			compute.ErrNotFound, session.Missing},
+		{ec2test.Fault{Status: 400, Code: "ExpiredToken", Message: "The security token is expired"}, -1, 1,
+			compute.ErrDenied, session.Denied},
 	} {
 		cloud, url := place(t, ec2test.Options{})
 		cloud.Fail("RunInstances", c.times, c.fault)
 		p := open(t, url, func(o *ec2.Options) { o.Attempts = 3 })
 		_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-		if c.kind == nil && err != nil || c.kind != nil && !errors.Is(err, c.kind) || ec2.ReasonOf(err) != c.reason {
-			t.Errorf("%s: %v (%q), want %v (%q)", c.fault.Code, err, ec2.ReasonOf(err), c.kind, c.reason)
+		if c.kind == nil && err != nil || c.kind != nil && !errors.Is(err, c.kind) || session.ReasonOf(err) != c.reason {
+			t.Errorf("%s: %v (%q), want %v (%q)", c.fault.Code, err, session.ReasonOf(err), c.kind, c.reason)
 		}
 		if err != nil && (!strings.Contains(err.Error(), c.fault.Code) || strings.Contains(err.Error(), "Encoded")) {
 			t.Errorf("%s: the words are not right: %v", c.fault.Code, err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // Limit is how many virtual processors instances of a class may have together, as Service Quotas
@@ -30,25 +32,34 @@ type Limit struct {
 // Limits are the quotas of virtual processors in the region, by class. none: the service has none
 // to tell, or the credentials may not ask; then untold is why, in words for people.
 func (p *Provider) Limits(ctx context.Context) (limits []Limit, untold string, err error) {
-	if limits, err = p.serviceQuotas(ctx); err == nil {
-		return limits, "", fault(ctx, "Limits", compute.ID(p.o.Source), p.count(ctx, limits))
+	if limits, err = p.quotas.told(ctx); err == nil {
+		return limits, "", session.Wrap(ctx, "Limits", compute.ID(p.o.Source), p.quotas.count(ctx, limits))
 	}
-	if f := faultOf(err); f != nil && (f.Reason == Denied || f.Reason == BadRequest || f.Reason == Missing) {
+	untellable := []session.Reason{session.Denied, session.BadRequest, session.Missing}
+	if f := session.FaultOf(err); f != nil && slices.Contains(untellable, f.Reason) {
 		p.log.Info("the quotas of processors are not told", "source", p.o.Source, "err", err)
-		if f.Reason == Denied {
+		if f.Reason == session.Denied {
 			untold = "the limits of processors are not told, as these credentials may not call servicequotas:ListServiceQuotas: " + f.Message
 		}
 		return nil, untold, nil
 	}
-	return nil, "", fault(ctx, "Limits", compute.ID(p.o.Source), err)
+	return nil, "", session.Wrap(ctx, "Limits", compute.ID(p.o.Source), err)
+}
+
+// quotas are what an account may have in the region, and has.
+type quotas struct {
+	o       *settings
+	log     *slog.Logger
+	session *session.Session
+	types   *sizes
 }
 
 // count counts what runs, under the limits that it counts under.
-func (p *Provider) count(ctx context.Context, limits []Limit) error {
+func (q *quotas) count(ctx context.Context, limits []Limit) error {
 	if len(limits) == 0 {
 		return nil
 	}
-	_, used, err := p.running(ctx)
+	_, used, err := q.running(ctx)
 	for _, u := range used {
 		if i := slices.IndexFunc(limits, func(l Limit) bool { return l.Class == classOf(u.Name, u.spot) }); i >= 0 {
 			limits[i].Used += u.Cores
@@ -92,19 +103,19 @@ type quotaPage struct {
 	Message2 string `json:"message"`
 }
 
-// serviceQuotas asks for those of EC2, a page at a time.
-func (p *Provider) serviceQuotas(ctx context.Context) (out []Limit, err error) {
-	if _, err := p.api(ctx); err != nil {
+// told asks for those of EC2, a page at a time.
+func (q *quotas) told(ctx context.Context) (out []Limit, err error) {
+	if _, err := q.session.API(ctx); err != nil {
 		return nil, err
 	}
 	for token := ""; ; {
-		page, err := p.quotaPage(ctx, token)
+		page, err := q.quotaPage(ctx, token)
 		if err != nil {
 			return nil, err
 		}
-		for _, q := range page.Quotas {
-			if d := q.UsageMetric.MetricDimensions; d.Service == "EC2" && d.Resource == "vCPU" && d.Class != "" {
-				out = append(out, Limit{Class: d.Class, Max: int(q.Value)})
+		for _, one := range page.Quotas {
+			if d := one.UsageMetric.MetricDimensions; d.Service == "EC2" && d.Resource == "vCPU" && d.Class != "" {
+				out = append(out, Limit{Class: d.Class, Max: int(one.Value)})
 			}
 		}
 		if page.NextToken == "" || page.NextToken == token {
@@ -116,20 +127,20 @@ func (p *Provider) serviceQuotas(ctx context.Context) (out []Limit, err error) {
 }
 
 // quotaPage asks once for a page, and again while the service wants to be spared.
-func (p *Provider) quotaPage(ctx context.Context, token string) (page quotaPage, err error) {
+func (q *quotas) quotaPage(ctx context.Context, token string) (page quotaPage, err error) {
 	var skew time.Duration // by which the service's clock goes before ours
 	for try := 1; ; try++ {
-		var f *Fault
+		var f *session.Fault
 		var now time.Time
-		if page, now, err = p.askQuotas(ctx, token, skew); err == nil || !errors.As(err, &f) || try >= cmp.Or(p.o.Attempts, 5) {
+		if page, now, err = q.askQuotas(ctx, token, skew); err == nil || !errors.As(err, &f) || try >= q.session.Attempts {
 			return page, err
 		}
 		switch ahead := time.Until(now); {
-		case f.Reason == RateLimited || f.Reason == Down:
-			if err := pause(ctx, p.o.Poll); err != nil {
+		case f.Reason == session.RateLimited || f.Reason == session.Down:
+			if err := session.Pause(ctx, q.o.Poll); err != nil {
 				return page, err
 			}
-		case f.Reason == Denied && skew == 0 && !now.IsZero() && ahead.Abs() > time.Minute:
+		case f.Reason == session.Denied && skew == 0 && !now.IsZero() && ahead.Abs() > time.Minute:
 			skew = ahead
 		default:
 			return page, err
@@ -138,10 +149,8 @@ func (p *Provider) quotaPage(ctx context.Context, token string) (page quotaPage,
 }
 
 // askQuotas makes one request. now is what the answer says that the time is.
-func (p *Provider) askQuotas(ctx context.Context, token string, skew time.Duration) (page quotaPage, now time.Time, err error) {
-	p.mu.Lock()
-	region, from := p.region, p.credentials
-	p.mu.Unlock()
+func (q *quotas) askQuotas(ctx context.Context, token string, skew time.Duration) (page quotaPage, now time.Time, err error) {
+	region, from := q.session.Place()
 	in := map[string]any{"ServiceCode": "ec2", "MaxResults": 100}
 	if token != "" {
 		in["NextToken"] = token
@@ -150,21 +159,21 @@ func (p *Provider) askQuotas(ctx context.Context, token string, skew time.Durati
 	if err != nil {
 		return page, now, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, session.Within)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.quotasAt(region), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.quotasAt(region), bytes.NewReader(body))
 	if err != nil {
 		return page, now, err
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	req.Header.Set("X-Amz-Target", "ServiceQuotasV20190624.ListServiceQuotas")
 	if from == nil {
-		return page, now, &Fault{Reason: Denied, Message: "there are no credentials"}
+		return page, now, &session.Fault{Reason: session.Denied, Message: "there are no credentials"}
 	}
 	who, err := from.Retrieve(ctx)
 	if err != nil {
-		return page, now, &Fault{
-			Reason:  Denied,
+		return page, now, &session.Fault{
+			Reason:  session.Denied,
 			Message: "there are no credentials that could be used: none were found, or they could not be renewed",
 		}
 	}
@@ -193,23 +202,23 @@ func (p *Provider) askQuotas(ctx context.Context, token string, skew time.Durati
 	if !found {
 		code = page.Type
 	}
-	f := &Fault{Code: code, Message: sentence(cmp.Or(page.Message, page.Message2, resp.Status))}
-	switch f.Reason = reason(code, resp.StatusCode >= 500); {
-	case f.Reason != Unknown:
+	f := &session.Fault{Code: code, Message: session.Sentence(cmp.Or(page.Message, page.Message2, resp.Status))}
+	switch f.Reason = session.ReasonOfCode(code, resp.StatusCode >= 500); {
+	case f.Reason != session.Unknown:
 	case resp.StatusCode == http.StatusTooManyRequests:
-		f.Reason = RateLimited
+		f.Reason = session.RateLimited
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusUnauthorized:
-		f.Reason = Denied
+		f.Reason = session.Denied
 	default:
-		f.Reason = BadRequest // no such service is there
+		f.Reason = session.BadRequest // no such service is there
 	}
 	return page, now, f
 }
 
 // quotasAt is where Service Quotas is: beside Amazon's EC2, or where another service's EC2 is.
-func (p *Provider) quotasAt(region string) string {
-	if !p.amazon() {
-		return p.o.Endpoint
+func (q *quotas) quotasAt(region string) string {
+	if !q.session.Amazon() {
+		return q.o.Endpoint
 	}
 	domain := "amazonaws.com"
 	if strings.HasPrefix(region, "cn-") {

@@ -95,16 +95,25 @@ type Options struct {
 // Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of the
 // service. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
-	return (&Provider{o: o, onDemand: map[string]float64{}}).understand()
+	_, err := o.parse()
+	return err
 }
 
-// understand takes the options apart, and sets what is left to us.
-func (p *Provider) understand() error {
-	o := p.o
+// settings are options taken apart, with what was left to us.
+type settings struct {
+	Options
+	match    *regexp.Regexp
+	sets     [][]string         // classes of hardware; none: any
+	onDemand map[string]float64 // prices that are configured
+	ceiling  float64            // of a spot instance for an hour; 0: there is none
+}
+
+// parse takes the options apart. Its errors are compute.KeyErrors.
+func (o Options) parse() (*settings, error) {
 	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
 	o.Order = cmp.Or(o.Order, string(flavor.Cheapest))
 	o.Port, o.Poll = cmp.Or(o.Port, 22), cmp.Or(o.Poll, 2*time.Second)
-	p.o = o
+	s := &settings{Options: o, onDemand: map[string]float64{}}
 	for key, is := range map[string]struct {
 		value string
 		one   []string
@@ -116,43 +125,45 @@ func (p *Provider) understand() error {
 		"address":      {o.Address, []string{"", "public", "private"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return compute.WrongKey(
+			return nil, compute.WrongKey(
 				key, "", "%s = %s: it is one of %s", key, is.value,
 				strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "),
 			)
 		}
 	}
 	var err error
-	if p.match, err = regexp.Compile(o.Match); err != nil {
-		return compute.WrongKey("type-match", "", "type-match = %s: %w", o.Match, err)
+	if s.match, err = regexp.Compile(o.Match); err != nil {
+		return nil, compute.WrongKey("type-match", "", "type-match = %s: %w", o.Match, err)
 	}
-	if p.sets, err = flavor.ParseSets(o.Sets); err != nil {
-		return compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
+	if s.sets, err = flavor.ParseSets(o.Sets); err != nil {
+		return nil, compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
 	}
 	for _, line := range o.Prices {
 		typ, text, _ := strings.Cut(strings.TrimSpace(line), " ")
 		price, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil || price <= 0 {
-			return compute.WrongKey(
+			return nil, compute.WrongKey(
 				"prices", "prices = m5.large 0.096, c5.large 0.085",
 				"prices: %q is not a type and what it costs for an hour", line,
 			)
 		}
-		p.onDemand[typ] = price
+		s.onDemand[typ] = price
 	}
 	for _, tag := range o.Tags {
 		if key, _, ok := strings.Cut(tag, "="); !ok || key == "" || strings.HasPrefix(key, "hostler:") || strings.HasPrefix(key, "aws:") {
-			return compute.WrongKey("tags", "tags = team=build, cost-center=7", "tags: %q is not NAME=VALUE with a name of your own", tag)
+			return nil, compute.WrongKey(
+				"tags", "tags = team=build, cost-center=7", "tags: %q is not NAME=VALUE with a name of your own", tag,
+			)
 		}
 	}
 	for key, text := range map[string]string{"max-price": o.MaxPrice, "spot-price": o.Ceiling} {
 		switch price, err := strconv.ParseFloat(cmp.Or(text, "1"), 64); {
 		case err != nil || !(price > 0) || math.IsInf(price, 0):
-			return compute.WrongKey(key, "", "%s = %s: not a price for an hour", key, text)
+			return nil, compute.WrongKey(key, "", "%s = %s: not a price for an hour", key, text)
 		case text != "" && o.Spot == "no":
-			return compute.WrongKey(key, "set spot = yes or spot = first", "%s is for spot instances", key)
+			return nil, compute.WrongKey(key, "set spot = yes or spot = first", "%s is for spot instances", key)
 		case key == "spot-price" && text != "":
-			p.ceiling = price
+			s.ceiling = price
 		}
 	}
 	for _, of := range []struct {
@@ -163,22 +174,22 @@ func (p *Provider) understand() error {
 		{"attempts", o.Attempts < 0}, {"poll", o.Poll < 0},
 	} {
 		if of.less {
-			return compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+			return nil, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case o.MaxPrice != "" && o.Ceiling != "":
-		return compute.WrongKey("max-price", "leave max-price out", "spot-price is a max-price too")
+		return nil, compute.WrongKey("max-price", "leave max-price out", "spot-price is a max-price too")
 	case o.Endpoint != "" && !strings.HasPrefix(o.Endpoint, "https://") && !strings.HasPrefix(o.Endpoint, "http://"):
-		return compute.WrongKey("endpoint", "", "endpoint = %s: not a URL", o.Endpoint)
+		return nil, compute.WrongKey("endpoint", "", "endpoint = %s: not a URL", o.Endpoint)
 	case len(o.Subnets) > 0 && len(o.Zones) > 0:
-		return compute.WrongKey("zones", "leave zones out", "subnets and zones: a subnet is in a zone")
+		return nil, compute.WrongKey("zones", "leave zones out", "subnets and zones: a subnet is in a zone")
 	case o.Port < 1 || o.Port > 65535:
-		return compute.WrongKey("ssh-port", "", "ssh-port = %d", o.Port)
-	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != "" || len(p.sets) > 0):
-		return compute.WrongKey("types", "leave one of them out", "types name what cores, memory, type-match and flavor-sets look for")
+		return nil, compute.WrongKey("ssh-port", "", "ssh-port = %d", o.Port)
+	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != "" || len(s.sets) > 0):
+		return nil, compute.WrongKey("types", "leave one of them out", "types name what cores, memory, type-match and flavor-sets look for")
 	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
-		return compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
+		return nil, compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
 	}
-	return nil
+	return s, nil
 }

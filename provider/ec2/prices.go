@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // pricesFor is how long it is believed what spot instances cost. Amazon changes prices some times a
@@ -23,8 +25,8 @@ const pricesFor = 5 * time.Minute
 // mostPriced is how many types are looked at for the one that costs least.
 const mostPriced = 100
 
-// prices are what spot instances cost for an hour, as they were at a time.
-type prices struct {
+// priceList is what spot instances cost for an hour, as they were at a time.
+type priceList struct {
 	asked time.Time
 	of    []string                      // the types that were asked for
 	all   map[string]map[string]float64 // by type and zone
@@ -32,7 +34,7 @@ type prices struct {
 
 // cost is what a spot instance costs; without a zone what it costs where it is cheapest. ok is
 // false where that is not known.
-func (p prices) cost(s spot) (price float64, ok bool) {
+func (p priceList) cost(s spot) (price float64, ok bool) {
 	price = math.Inf(1)
 	for zone, x := range p.all[s.typ] {
 		if s.zone == "" || s.zone == zone {
@@ -42,20 +44,28 @@ func (p prices) cost(s spot) (price float64, ok bool) {
 	return price, ok
 }
 
-// spotPrices asks what spot instances of some types cost now.
-func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, error) {
+// prices are what spot instances cost.
+type prices struct {
+	session *session.Session
+
+	mu   sync.Mutex
+	last priceList
+}
+
+// now asks what spot instances of some types cost now.
+func (p *prices) now(ctx context.Context, names []string) (priceList, error) {
 	p.mu.Lock()
-	known := p.prices
+	known := p.last
 	p.mu.Unlock()
 	if !known.asked.IsZero() && time.Since(known.asked) < pricesFor &&
 		!slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(known.of, n) }) {
 		return known, nil
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
-		return prices{}, err
+		return priceList{}, err
 	}
-	now := prices{asked: time.Now(), of: names, all: map[string]map[string]float64{}}
+	now := priceList{asked: time.Now(), of: names, all: map[string]map[string]float64{}}
 	// what counts at that moment
 	in := &ec2.DescribeSpotPriceHistoryInput{
 		StartTime: aws.Time(now.asked), EndTime: aws.Time(now.asked), ProductDescriptions: []string{"Linux/UNIX"},
@@ -64,28 +74,24 @@ func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, erro
 		in.InstanceTypes = append(in.InstanceTypes, types.InstanceType(n))
 	}
 	newest := map[[2]string]time.Time{}
-	pages := ec2.NewDescribeSpotPriceHistoryPaginator(describeSpotPriceHistoryPages(c.describeSpotPriceHistory), in)
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for x, err := range c.Spot.AllPrices(ctx, in) {
 		if err != nil {
-			return prices{}, err
+			return priceList{}, err
 		}
-		for _, x := range page.SpotPriceHistory {
-			typ, zone, at := string(x.InstanceType), aws.ToString(x.AvailabilityZone), aws.ToTime(x.Timestamp)
-			price, err := strconv.ParseFloat(aws.ToString(x.SpotPrice), 64)
-			key := [2]string{typ, zone}
-			if was, ok := newest[key]; err != nil || price <= 0 || ok && at.Before(was) {
-				continue
-			}
-			newest[key] = at
-			if now.all[typ] == nil {
-				now.all[typ] = map[string]float64{}
-			}
-			now.all[typ][zone] = price
+		typ, zone, at := string(x.InstanceType), aws.ToString(x.AvailabilityZone), aws.ToTime(x.Timestamp)
+		price, err := strconv.ParseFloat(aws.ToString(x.SpotPrice), 64)
+		key := [2]string{typ, zone}
+		if was, ok := newest[key]; err != nil || price <= 0 || ok && at.Before(was) {
+			continue
 		}
+		newest[key] = at
+		if now.all[typ] == nil {
+			now.all[typ] = map[string]float64{}
+		}
+		now.all[typ][zone] = price
 	}
 	p.mu.Lock()
-	p.prices = now
+	p.last = now
 	p.mu.Unlock()
 	return now, nil
 }
@@ -93,19 +99,20 @@ func (p *Provider) spotPrices(ctx context.Context, names []string) (prices, erro
 // affordable leaves spots out that cost more now than a ceiling (0: none), and, where types are
 // free, puts those in front that cost least. Prices that are not to be had change nothing: the
 // ceiling goes along with the request, and EC2 keeps to it.
-func (p *Provider) affordable(
+func (l *launcher) affordable(
 	ctx context.Context, all []spot, names []string, free bool, ceiling float64, markets []string,
 ) ([]spot, error) {
 	if !free && ceiling == 0 {
 		return all, nil // nothing depends on prices
 	}
-	now, err := p.spotPrices(ctx, names)
+	now, err := l.prices.now(ctx, names)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		p.log.Warn("prices of spot instances are not known", "source", p.o.Source, "err", fault(ctx, "Prices", compute.ID(p.o.Source), err))
-		now = prices{}
+		err = session.Wrap(ctx, "Prices", compute.ID(l.o.Source), err)
+		l.log.Warn("prices of spot instances are not known", "source", l.o.Source, "err", err)
+		now = priceList{}
 	}
 	if free {
 		slices.SortStableFunc(all, func(a, b spot) int {
@@ -127,15 +134,15 @@ func (p *Provider) affordable(
 		return ok && price > ceiling
 	})
 	if len(left) == 0 && !slices.Contains(markets, "on-demand") {
-		f := &Fault{
-			Reason: NoHardware,
+		f := &session.Fault{
+			Reason: session.NoHardware,
 			Message: fmt.Sprintf(
 				"spot instances cost at least %v for an hour now (%s), and %v is the most that they may", least, at,
 				ceiling,
 			),
 		}
 		return nil, &compute.Error{
-			Op: "ec2.Create", ID: compute.ID(p.o.Source), Kind: compute.ErrNoCapacity, Err: f,
+			Op: "ec2.Create", ID: compute.ID(l.o.Source), Kind: compute.ErrNoCapacity, Err: f,
 			Hint: "wait, raise that (spot-price of the source, or --max-price), or set spot = first",
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // market has prices for spot instances, old ones among them.
@@ -78,7 +79,7 @@ func TestSpotCeiling(t *testing.T) {
 		t.Errorf("%v, after %d calls", in.Facts, c.Calls("RunInstances"))
 	}
 	_, err := open(t, url, in("yes", "0.01")).Create(t.Context(), compute.Spec{ID: "suite-2"})
-	if !errors.Is(err, compute.ErrNoCapacity) || ec2.ReasonOf(err) != ec2.NoHardware || !compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) ||
 		!strings.Contains(err.Error(), "at least 0.025") || compute.Hint(err) == "" || c.Calls("RunInstances") != 1 {
 		t.Errorf("all are too dear: %v", err)
 	}

@@ -2,15 +2,14 @@ package ec2
 
 import (
 	"context"
-	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -19,30 +18,30 @@ import (
 // credentials, which is logged. Amazon's own EC2 counts virtual processors of families of types,
 // see Limits: the number of instances that it still tells is not what it goes by.
 func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
-	limit, used, err = p.usage(ctx)
-	return limit, used, fault(ctx, "Usage", compute.ID(p.o.Source), err)
+	limit, used, err = p.quotas.usage(ctx)
+	return limit, used, session.Wrap(ctx, "Usage", compute.ID(p.o.Source), err)
 }
 
-func (p *Provider) usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
-	c, all, err := p.running(ctx)
+func (q *quotas) usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
+	c, all, err := q.running(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
 	for _, i := range all {
 		used = append(used, i.Flavor)
 	}
-	if p.amazon() {
+	if q.session.Amazon() {
 		return 0, used, nil
 	}
-	out, err := c.describeAccountAttributes(
+	out, err := c.Region.Attributes(
 		ctx, &ec2.DescribeAccountAttributesInput{AttributeNames: []types.AccountAttributeName{"max-instances"}},
 	)
 	if err != nil {
-		f := faultOf(err)
-		if f != nil && f.Reason == Denied {
-			p.log.Warn(
+		f := session.FaultOf(err)
+		if f != nil && f.Reason == session.Denied {
+			q.log.Warn(
 				"how many instances there may be is not told: what is running is counted, and no limit", "source",
-				p.o.Source, "permission", "ec2:DescribeAccountAttributes", "err", err,
+				q.o.Source, "permission", "ec2:DescribeAccountAttributes", "err", err,
 			)
 			return 0, used, nil
 		}
@@ -68,11 +67,11 @@ type counted struct {
 }
 
 // running are the region's instances that have not ended, whoever made them.
-func (p *Provider) running(ctx context.Context) (c *calls, used []counted, err error) {
-	if c, err = p.api(ctx); err != nil {
+func (q *quotas) running(ctx context.Context) (c *session.Calls, used []counted, err error) {
+	if c, err = q.session.API(ctx); err != nil {
 		return nil, nil, err
 	}
-	all, err := p.types(ctx, false)
+	all, err := q.types.all(ctx, false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,40 +79,20 @@ func (p *Provider) running(ctx context.Context) (c *calls, used []counted, err e
 	for _, s := range all {
 		sizes[s.Name] = s.Flavor
 	}
-	running := filter(
+	running := session.Filter(
 		"instance-state-name", string(types.InstanceStateNamePending), string(types.InstanceStateNameRunning),
 		string(types.InstanceStateNameStopping), string(types.InstanceStateNameShuttingDown),
 	)
-	pages := ec2.NewDescribeInstancesPaginator(
-		describeInstancesPages(c.describeInstances),
-		&ec2.DescribeInstancesInput{Filters: []types.Filter{running}, MaxResults: aws.Int32(1000)},
-	)
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for i, err := range c.Instances.All(ctx, running) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				f, ok := sizes[string(i.InstanceType)]
-				if !ok {
-					// of another generation: it is counted all the same
-					f = flavor.Flavor{Name: string(i.InstanceType)}
-				}
-				used = append(used, counted{f, i.InstanceLifecycle == types.InstanceLifecycleTypeSpot})
-			}
+		f, ok := sizes[string(i.InstanceType)]
+		if !ok {
+			// of another generation: it is counted all the same
+			f = flavor.Flavor{Name: string(i.InstanceType)}
 		}
+		used = append(used, counted{f, i.InstanceLifecycle == types.InstanceLifecycleTypeSpot})
 	}
 	return c, used, nil
-}
-
-// amazon tells whether Amazon's own service is asked.
-func (p *Provider) amazon() bool {
-	if p.o.Endpoint == "" {
-		return true
-	}
-	u, err := url.Parse(p.o.Endpoint)
-	return err == nil &&
-		(strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn") ||
-			strings.HasSuffix(u.Hostname(), ".api.aws"))
 }

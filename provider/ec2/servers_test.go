@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ec2"
+	"github.com/hostler-project/hostler/provider/ec2/deployment"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 )
 
@@ -26,7 +27,7 @@ func TestServers(t *testing.T) {
 	c.Retire("suite-2")
 	var names []string
 	until(t, "Servers tells the problem", func() error {
-		all, err := p.Servers(t.Context(), "")
+		all, err := p.Deployment().Servers(t.Context(), "")
 		names = nil
 		for _, s := range all {
 			names = append(
@@ -44,36 +45,36 @@ func TestServers(t *testing.T) {
 		}
 		return err
 	})
-	team, err := p.Servers(t.Context(), "team")
+	team, err := p.Deployment().Servers(t.Context(), "team")
 	if err != nil || len(team) != 1 || team[0].Instance != "other-1" || len(team[0].Addresses) == 0 || team[0].Type != "t3.micro" {
 		t.Fatalf("those of the deployment: %+v, %v", team, err)
 	}
-	if err := p.DestroyServer(t.Context(), foreign.ProviderID); !errors.Is(err, compute.ErrDenied) {
+	if err := p.Deployment().DestroyServer(t.Context(), foreign.ProviderID); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("another installation's: %v", err)
 	}
 	left := c.AddVolume(map[string]string{"hostler:installation": "here", "hostler:source": "other", "hostler:instance": "other-1"})
 	kept := c.AddVolume(map[string]string{"hostler:installation": "here", "hostler:source": "suite", "hostler:instance": "other-1"})
 	for range 2 { // the second time it has ended
-		if err := p.DestroyServer(t.Context(), team[0].ID); err != nil {
+		if err := p.Deployment().DestroyServer(t.Context(), team[0].ID); err != nil {
 			t.Errorf("DestroyServer: %v", err)
 		}
 	}
-	if team, err := p.Servers(t.Context(), "team"); err != nil || len(team) != 0 {
+	if team, err := p.Deployment().Servers(t.Context(), "team"); err != nil || len(team) != 0 {
 		t.Errorf("after it was destroyed: %+v, %v", team, err)
 	}
 	if now := strings.Join(things(c), "\n"); strings.Contains(now, left) || !strings.Contains(now, kept) ||
 		!strings.Contains(now, "suite-3") {
 		t.Errorf("there is %s; before there was %q", now, before)
 	}
-	if err := p.DestroyServer(t.Context(), "i-0000000000000000"); err != nil {
+	if err := p.Deployment().DestroyServer(t.Context(), "i-0000000000000000"); err != nil {
 		t.Errorf("one that never was: %v", err)
 	}
 	c.Fail("TerminateInstances", -1, ec2test.Fault{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized."})
-	all, err := p.Servers(t.Context(), "")
+	all, err := p.Deployment().Servers(t.Context(), "")
 	if err != nil || len(all) != 2 {
 		t.Fatalf("%+v, %v", all, err)
 	}
-	if err := p.DestroyServer(t.Context(), all[0].ID); !errors.Is(err, compute.ErrDenied) {
+	if err := p.Deployment().DestroyServer(t.Context(), all[0].ID); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("DestroyServer that may not: %v", err)
 	}
 }
@@ -114,7 +115,7 @@ func TestImageList(t *testing.T) {
 func TestDeploymentDryRun(t *testing.T) {
 	c, url := place(t, ec2test.Options{})
 	p := open(t, url, nil)
-	want := ec2.Deployment{Name: "build", Ports: []string{"22"}, DryRun: true}
+	want := deployment.Deployment{Name: "build", Ports: []string{"22"}, DryRun: true}
 	before := things(c)
 	_, told, err := deploy(t, p, want)
 	if err != nil || !slices.Equal(told, []string{"would make key pair build", "would make security group build"}) {

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 var _ compute.Snapshotter = (*Provider)(nil)
@@ -38,82 +39,81 @@ const stopWithin = 2 * time.Minute
 // image can be used. The one that had the name before is deleted, with its snapshots.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
-	return name, fault(ctx, "Snapshot", id, err)
+	return name, session.Wrap(ctx, "Snapshot", id, err)
 }
 
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
-	m, err := p.find(ctx, id, time.Now())
+	m, err := p.instances.find(ctx, id, time.Now())
 	if err != nil {
 		return "", err
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", err
 	}
-	if m.state != types.InstanceStateNameStopped { // else one who died over it came as far as this
+	if m.State != types.InstanceStateNameStopped { // else one who died over it came as far as this
 		if err := p.part(ctx, id); err != nil {
 			return "", err
 		}
-		if m.spot == "" {
-			if err := p.at("stop for image"); err != nil {
+		if m.Spot == "" {
+			if err := p.session.At("stop for image"); err != nil {
 				return "", err
 			}
-			if _, err := c.stopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.instance}}); err != nil {
+			if _, err := c.Instances.Stop(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.Instance}}); err != nil {
 				return "", err
 			}
 			stopping, cancel := context.WithTimeout(ctx, stopWithin)
 			defer cancel()
-			if err := p.await(stopping, id, types.InstanceStateNameStopped, nil); err != nil {
+			if err := p.instances.await(stopping, id, types.InstanceStateNameStopped, nil); err != nil {
 				return "", err
 			}
 		}
 	}
-	before, err := p.madeImages(ctx, spec.Name)
+	before, err := p.images.made(ctx, spec.Name)
 	if err != nil {
 		return "", err
 	}
-	if err := p.at("create image"); err != nil {
+	if err := p.session.At("create image"); err != nil {
 		return "", err
 	}
 	tags := []types.Tag{
-		tag(tagInstallation, p.o.Installation), tag(tagSource, p.o.Source), tag(tagImage, spec.Name),
-		tag(tagUser, m.user), tag("Name", spec.Name),
+		session.Tag(session.TagInstallation, p.o.Installation), session.Tag(session.TagSource, p.o.Source),
+		session.Tag(session.TagImage, spec.Name),
+		session.Tag(session.TagUser, m.User), session.Tag("Name", spec.Name),
 	}
 	for key, value := range spec.Labels {
 		if len(tags) < 45 && len(key) < 120 && len(value) <= 256 && !strings.HasPrefix(key, "aws:") && !strings.HasPrefix(key, "hostler:") {
-			tags = append(tags, tag(key, value))
+			tags = append(tags, session.Tag(key, value))
 		}
 	}
-	out, err := c.createImage(ctx, &ec2.CreateImageInput{
-		InstanceId: aws.String(m.instance), Name: aws.String(amiName(spec.Name, m.instance)), NoReboot: aws.Bool(true),
+	out, err := c.Images.Create(ctx, &ec2.CreateImageInput{
+		InstanceId: aws.String(m.Instance), Name: aws.String(amiName(spec.Name, m.Instance)), NoReboot: aws.Bool(true),
 		Description: aws.String("made by hostler of " + string(id)),
 		TagSpecifications: []types.TagSpecification{
 			{ResourceType: types.ResourceTypeImage, Tags: tags}, {ResourceType: types.ResourceTypeSnapshot, Tags: tags},
 		},
 	})
-	if err != nil && !(why(err) == Conflicting && strings.Contains(err.Error(), "InvalidAMIName.Duplicate")) {
+	if err != nil && !(session.Why(err) == session.Conflicting && strings.Contains(err.Error(), "InvalidAMIName.Duplicate")) {
 		return "", err
 	}
 	made := ""
 	if err == nil {
 		made = aws.ToString(out.ImageId)
 	}
-	if err := p.awaitImage(ctx, spec.Name, made, amiName(spec.Name, m.instance)); err != nil {
+	if err := p.images.await(ctx, spec.Name, made, amiName(spec.Name, m.Instance)); err != nil {
 		return "", err
 	}
-	if err := p.at("delete image"); err != nil {
+	if err := p.session.At("delete image"); err != nil {
 		return "", err
 	}
 	for _, old := range before {
-		if old.id != made && old.name != amiName(spec.Name, m.instance) {
-			if err := p.deleteImage(ctx, c, old.id); err != nil {
+		if old.id != made && old.name != amiName(spec.Name, m.Instance) {
+			if err := p.images.delete(ctx, c, old.id); err != nil {
 				return "", err
 			}
 		}
 	}
-	p.mu.Lock()
-	delete(p.images, spec.Name)
-	p.mu.Unlock()
+	p.images.forget(spec.Name)
 	return spec.Name, nil
 }
 
@@ -150,60 +150,6 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// awaitImage waits until an image is available, which takes minutes. What is made is not found for
-// a while.
-func (p *Provider) awaitImage(ctx context.Context, name, id, ami string) error {
-	for {
-		all, err := p.describeImages(
-			ctx,
-			&ec2.DescribeImagesInput{
-				Owners:  []string{"self"},
-				Filters: []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("name", ami)},
-			},
-		)
-		if err != nil {
-			return err
-		}
-		for _, i := range all {
-			switch {
-			case id != "" && i.id != id:
-			case i.state == types.ImageStateAvailable:
-				return nil
-			case i.state == types.ImageStateFailed, i.state == types.ImageStateError, i.state == types.ImageStateInvalid:
-				return &compute.Error{ID: compute.ID(name), Kind: compute.ErrFailed, Err: fmt.Errorf("image %s is %s", i.id, i.state)}
-			}
-		}
-		if err := pause(ctx, p.o.Poll); err != nil {
-			return err
-		}
-	}
-}
-
-// deleteImage deletes an image of ours and its snapshots.
-func (p *Provider) deleteImage(ctx context.Context, c *calls, id string) error {
-	out, err := c.describeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
-	if why(err) == Missing {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := c.deregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: aws.String(id)}); err != nil && why(err) != Missing {
-		return err
-	}
-	for _, i := range out.Images {
-		for _, b := range i.BlockDeviceMappings {
-			if b.Ebs == nil || aws.ToString(b.Ebs.SnapshotId) == "" {
-				continue
-			}
-			if _, err := c.deleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: b.Ebs.SnapshotId}); err != nil && why(err) != Missing {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // ImageDigest is the id of the image that a name means now. Images never change.
 func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
 	if image == "" {
@@ -215,9 +161,9 @@ func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (strin
 			Err: errors.New("a parameter may change at any time"),
 		}
 	}
-	img, err := p.findImage(ctx, image, true)
+	img, err := p.images.find(ctx, image, true)
 	if err != nil {
-		return "", fault(ctx, "ImageDigest", compute.ID(image), err)
+		return "", session.Wrap(ctx, "ImageDigest", compute.ID(image), err)
 	}
 	return img.id, nil
 }

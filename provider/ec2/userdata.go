@@ -37,10 +37,10 @@ func (p *Provider) UserDataLimit() int {
 // userData is all that an instance is told: what the source and the request say, and behind it the
 // keys. The same for the same words, always: a request to launch with other user data would be
 // another request.
-func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
+func (l *launcher) userData(spec compute.Spec) ([]byte, error) {
 	var all [][]byte
-	if p.o.UserData != "" {
-		b, err := os.ReadFile(p.o.UserData)
+	if l.o.UserData != "" {
+		b, err := os.ReadFile(l.o.UserData)
 		if err != nil {
 			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "see user-data in the source"}
 		}
@@ -49,7 +49,7 @@ func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
 	if len(spec.UserData) > 0 {
 		all = append(all, spec.UserData)
 	}
-	own, err := p.ownUserData(spec.ID)
+	own, err := l.ownUserData(spec.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -87,29 +87,29 @@ func (p *Provider) userData(spec compute.Spec) ([]byte, error) {
 }
 
 // ownUserData says who may log in, and which key the host has; nil: nothing.
-func (p *Provider) ownUserData(id compute.ID) ([]byte, error) {
+func (l *launcher) ownUserData(id compute.ID) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(
 		"#cloud-config\nmerge_how:\n  - {name: list, settings: [append]}\n  - {name: dict, settings: [no_replace, recurse_list]}\n",
 	)
 	empty := b.Len()
-	login, err := p.login()
+	login, err := l.keys.Login()
 	if err != nil {
 		return nil, err
 	}
 	if login != "" {
-		if p.o.User == "root" {
+		if l.o.User == "root" {
 			b.WriteString("disable_root: false\n")
 		}
 		fmt.Fprintf(&b, "ssh_authorized_keys:\n  - %s\n", login)
 	}
-	if p.o.HostKey == "user-data" {
-		key, err := p.hostKey(id)
+	if l.o.HostKey == "user-data" {
+		key, err := l.keys.Host(id)
 		if err != nil {
 			return nil, err
 		}
-		private := strings.ReplaceAll(strings.TrimSpace(string(key.private)), "\n", "\n    ")
-		fmt.Fprintf(&b, "ssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n    %s\n  ed25519_public: %s\n", private, key.public)
+		private := strings.ReplaceAll(strings.TrimSpace(string(key.Private)), "\n", "\n    ")
+		fmt.Fprintf(&b, "ssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n    %s\n  ed25519_public: %s\n", private, key.Public)
 	}
 	if b.Len() == empty {
 		return nil, nil

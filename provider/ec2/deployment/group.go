@@ -1,4 +1,4 @@
-package ec2
+package deployment
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // rule is what one rule of a security group lets in.
@@ -136,36 +137,32 @@ func rulesOf(g types.SecurityGroup) (out []rule) {
 }
 
 // groups are the security groups that fit filters.
-func (p *Provider) groups(ctx context.Context, filters ...types.Filter) (all []types.SecurityGroup, err error) {
-	c, err := p.api(ctx)
+func (p *Place) groups(ctx context.Context, filters ...types.Filter) (all []types.SecurityGroup, err error) {
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pages := ec2.NewDescribeSecurityGroupsPaginator(
-		describeSecurityGroupsPages(c.describeSecurityGroups), &ec2.DescribeSecurityGroupsInput{Filters: filters},
-	)
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+	for g, err := range c.Groups.All(ctx, filters...) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.SecurityGroups...)
+		all = append(all, g)
 	}
 	return all, nil
 }
 
 // ensureGroup has a security group with exactly these rules.
-func (p *Provider) ensureGroup(
+func (p *Place) ensureGroup(
 	ctx context.Context, d Deployment, vpc string, rules []rule, tell func(did, kind, name string),
 ) (string, error) {
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", err
 	}
 	name := d.Name
-	filters := []types.Filter{filter("group-name", name)}
+	filters := []types.Filter{session.Filter("group-name", name)}
 	if vpc != "" {
-		filters = append(filters, filter("vpc-id", vpc))
+		filters = append(filters, session.Filter("vpc-id", vpc))
 	}
 	made := "" // its id
 	for end := time.Now().Add(settle); ; {
@@ -198,11 +195,11 @@ func (p *Provider) ensureGroup(
 			if vpc != "" {
 				in.VpcId = aws.String(vpc)
 			}
-			out, err := c.createSecurityGroup(ctx, in)
+			out, err := c.Groups.Create(ctx, in)
 			switch {
 			case err == nil:
 				made = aws.ToString(out.GroupId)
-			case why(err) != Conflicting: // else another process was quicker
+			case session.Why(err) != session.Conflicting: // else another process was quicker
 				return "", err
 			}
 		}
@@ -212,7 +209,7 @@ func (p *Provider) ensureGroup(
 				Err: errors.New("the security group was made, and is not listed"), Hint: "try again",
 			}
 		}
-		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
+		if err := session.Pause(ctx, min(p.session.Poll, time.Second)); err != nil {
 			return "", err
 		}
 	}
@@ -220,8 +217,8 @@ func (p *Provider) ensureGroup(
 
 // reconcile makes a group's rules what they are to be: what is missing first, so that nobody who
 // may is locked out.
-func (p *Provider) reconcile(
-	ctx context.Context, c *calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string),
+func (p *Place) reconcile(
+	ctx context.Context, c *session.Calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string),
 ) error {
 	name, has := d.Name, rulesOf(g)
 	missing := slices.DeleteFunc(slices.Clone(want), func(r rule) bool { return slices.Contains(has, r) })
@@ -253,21 +250,21 @@ func (p *Provider) reconcile(
 		return nil
 	}
 	for _, r := range missing {
-		_, err := c.authorizeSecurityGroupIngress(
+		_, err := c.Groups.Authorize(
 			ctx,
 			&ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}},
 		)
-		if err != nil && why(err) != Conflicting { // another process was quicker
+		if err != nil && session.Why(err) != session.Conflicting { // another process was quicker
 			return fmt.Errorf("let in %s: %w", r, err)
 		}
 		tell("made", "security group rule", r.String())
 	}
 	for _, r := range odd {
-		_, err := c.revokeSecurityGroupIngress(
+		_, err := c.Groups.Revoke(
 			ctx,
 			&ec2.RevokeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}},
 		)
-		if err != nil && why(err) != Missing {
+		if err != nil && session.Why(err) != session.Missing {
 			return fmt.Errorf("let in %s no more: %w", r, err)
 		}
 		tell("deleted", "security group rule", r.String())

@@ -1,4 +1,7 @@
-package ec2
+// Package deployment makes what the instances of EC2 find beside themselves, under one name: a key
+// pair and a security group. It lists and destroys the servers of an installation, whatever their
+// source, and takes a deployment down.
+package deployment
 
 import (
 	"cmp"
@@ -6,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -18,7 +19,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/keys"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
+
+// Place is where deployments are: an account of EC2 in a region.
+type Place struct {
+	session *session.Session
+	keys    *keys.Ring
+	subnets []string // in whose network they are; none: the default one
+}
+
+// Open returns the place that a session is in. keys are those of the deployments' instances.
+func Open(s *session.Session, k *keys.Ring, subnets []string) *Place { return &Place{s, k, subnets} }
 
 // Deployment is what instances shall find beside themselves, under one name.
 type Deployment struct {
@@ -55,12 +68,12 @@ const settle = 2 * time.Minute
 // used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or
 // "deleted", or that a dry run "would make" or "would delete"; it may be nil. ErrInvalid: the
 // deployment's words; ErrConflict: what is there cannot be used.
-func (p *Provider) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
+func (p *Place) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
 	out, err := p.deploy(ctx, d, tell)
-	return out, fault(ctx, "Deploy", compute.ID(d.Name), err)
+	return out, session.Wrap(ctx, "Deploy", compute.ID(d.Name), err)
 }
 
-func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (out Deployed, err error) {
+func (p *Place) deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (out Deployed, err error) {
 	if tell == nil {
 		tell = func(string, string, string) {}
 	}
@@ -96,7 +109,7 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 	if err != nil {
 		return out, err
 	}
-	usual, err := p.groups(ctx, filter("group-name", "default"))
+	usual, err := p.groups(ctx, session.Filter("group-name", "default"))
 	if err != nil {
 		return out, err
 	}
@@ -114,32 +127,31 @@ func (p *Provider) deploy(ctx context.Context, d Deployment, tell func(did, kind
 
 // Account tells whose the credentials are, and which region is asked. An account is known by its
 // default security groups; "": it has none, or may not look.
-func (p *Provider) Account(ctx context.Context) (account, region string, err error) {
-	all, err := p.groups(ctx, filter("group-name", "default"))
-	var f *Fault
+func (p *Place) Account(ctx context.Context) (account, region string, err error) {
+	all, err := p.groups(ctx, session.Filter("group-name", "default"))
+	var f *session.Fault
 	if err != nil {
-		if f = faultOf(err); f == nil || f.Code != "UnauthorizedOperation" {
-			return "", "", fault(ctx, "Account", compute.ID(p.o.Source), err)
+		if f = session.FaultOf(err); f == nil || f.Code != "UnauthorizedOperation" {
+			return "", "", session.Wrap(ctx, "Account", compute.ID(p.session.Source), err)
 		}
 	}
 	for _, g := range all {
 		account = cmp.Or(account, aws.ToString(g.OwnerId))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return account, p.region, nil
+	region, _ = p.session.Place()
+	return account, region, nil
 }
 
 // vpc is the network of the source's subnets; "": the default one.
-func (p *Provider) vpc(ctx context.Context) (string, error) {
-	if len(p.o.Subnets) == 0 {
+func (p *Place) vpc(ctx context.Context) (string, error) {
+	if len(p.subnets) == 0 {
 		return "", nil
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", err
 	}
-	out, err := c.describeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: p.o.Subnets})
+	out, err := c.Region.Subnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: p.subnets})
 	if err != nil {
 		return "", err
 	}
@@ -159,66 +171,68 @@ func (p *Provider) vpc(ctx context.Context) (string, error) {
 }
 
 // marked are the tags of what a deployment makes.
-func (p *Provider) marked(kind types.ResourceType, deployment string) []types.TagSpecification {
+func (p *Place) marked(kind types.ResourceType, deployment string) []types.TagSpecification {
 	return []types.TagSpecification{{
 		ResourceType: kind,
-		Tags:         []types.Tag{tag("Name", deployment), tag(tagInstallation, p.o.Installation), tag(tagDeployment, deployment)},
+		Tags: []types.Tag{
+			session.Tag("Name", deployment), session.Tag(session.TagInstallation, p.session.Installation),
+			session.Tag(session.TagDeployment, deployment),
+		},
 	}}
 }
 
 // isOurs tells by the tags of a thing whether we made it for a deployment, or another hostler did.
-func (p *Provider) isOurs(tags []types.Tag, deployment string) (ours, others bool) {
+func (p *Place) isOurs(tags []types.Tag, deployment string) (ours, others bool) {
 	installation, of := "", ""
 	for _, t := range tags {
 		switch aws.ToString(t.Key) {
-		case tagInstallation:
+		case session.TagInstallation:
 			installation = aws.ToString(t.Value)
-		case tagDeployment:
+		case session.TagDeployment:
 			of = aws.ToString(t.Value)
 		}
 	}
-	ours = installation == p.o.Installation && of == deployment
+	ours = installation == p.session.Installation && of == deployment
 	return ours, !ours && installation != ""
 }
 
 // ensurePair has the public half of the source's own key be a key pair of EC2's.
-func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, kind, name string)) (pair, id, private string, err error) {
+func (p *Place) ensurePair(ctx context.Context, d Deployment, tell func(did, kind, name string)) (pair, id, private string, err error) {
 	name := d.Name
-	if p.o.Key != "" || p.o.IdentityFile != "" {
-		return p.o.Key, "", "", nil // the user has one
+	if p.keys.KeyName != "" || p.keys.IdentityFile != "" {
+		return p.keys.KeyName, "", "", nil // the user has one
 	}
-	var k keyPair
-	// a dry run makes no secret
-	if _, err := os.Stat(filepath.Join(p.o.Dir, "secret")); !d.DryRun || err == nil {
-		if k, err = p.derive("hostler", "login"); err != nil {
-			return "", "", "", err
-		}
+	var k keys.Pair
+	switch {
+	case !d.DryRun:
+		k, err = p.keys.WriteOwn()
+	case p.keys.HasSecret(): // a dry run makes none
+		k, err = p.keys.Own()
 	}
-	if !d.DryRun {
-		if err := write(p.LoginKey(), string(k.private)); err != nil {
-			return "", "", "", err
-		}
+	if err != nil {
+		return "", "", "", err
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return "", "", "", err
 	}
 	made := false
 	for end := time.Now().Add(settle); ; {
-		out, err := c.describeKeyPairs(
+		out, err := c.Keys.Describe(
 			ctx,
-			&ec2.DescribeKeyPairsInput{Filters: []types.Filter{filter("key-name", name)}, IncludePublicKey: aws.Bool(true)},
+			&ec2.DescribeKeyPairsInput{Filters: []types.Filter{session.Filter("key-name", name)}, IncludePublicKey: aws.Bool(true)},
 		)
 		if err != nil {
 			return "", "", "", err
 		}
 		if len(out.KeyPairs) > 0 {
 			there := out.KeyPairs[0]
-			if !sameKey(aws.ToString(there.PublicKey), k.public) {
+			if !sameKey(aws.ToString(there.PublicKey), k.Public) {
 				ours, _ := p.isOurs(there.Tags, name)
 				why := "a key pair of this name is there, which somebody else made"
 				if ours {
-					why = "the key pair is there, and the private half here is another: the secret of " + p.o.Dir + " is not the one that it was made of"
+					why = "the key pair is there, and the private half here is another: the secret of " + p.keys.Dir +
+						" is not the one that it was made of"
 				}
 				return "", "", "", &compute.Error{
 					ID: compute.ID(name), Kind: compute.ErrConflict, Err: errors.New(why),
@@ -228,21 +242,22 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 			if made {
 				tell("made", "key pair", name)
 			}
-			return name, aws.ToString(there.KeyPairId), string(k.private), nil
+			return name, aws.ToString(there.KeyPairId), string(k.Private), nil
 		}
 		if d.DryRun {
 			tell("would make", "key pair", name)
-			return name, "", string(k.private), nil
+			return name, "", string(k.Private), nil
 		}
 		if !made {
-			_, err := c.importKeyPair(
+			_, err := c.Keys.Import(
 				ctx,
 				&ec2.ImportKeyPairInput{
-					KeyName: aws.String(name), PublicKeyMaterial: []byte(k.public),
+					KeyName: aws.String(name), PublicKeyMaterial: []byte(k.Public),
 					TagSpecifications: p.marked(types.ResourceTypeKeyPair, name),
 				},
 			)
-			if f := why(err); err != nil && f != Conflicting { // another process was quicker
+			// else another process was quicker
+			if err != nil && session.Why(err) != session.Conflicting {
 				return "", "", "", err
 			}
 			made = err == nil
@@ -253,14 +268,11 @@ func (p *Provider) ensurePair(ctx context.Context, d Deployment, tell func(did, 
 				Err: errors.New("the key pair was made, and is not listed"),
 			}
 		}
-		if err := pause(ctx, min(p.o.Poll, time.Second)); err != nil {
+		if err := session.Pause(ctx, min(p.session.Poll, time.Second)); err != nil {
 			return "", "", "", err
 		}
 	}
 }
-
-// LoginKey is the file of the private key that Deploy makes.
-func (p *Provider) LoginKey() string { return filepath.Join(p.o.Dir, "key") }
 
 // sameKey compares public keys without their comments.
 func sameKey(a, b string) bool {

@@ -1,4 +1,4 @@
-package ec2
+package deployment
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 // together is how many instances one call ends; EC2 takes a thousand.
@@ -32,12 +33,12 @@ func (t Thing) String() string { return t.Kind + " " + t.Name }
 // tried. It returns what was deleted, with dryRun what would be, and what was kept: the instance
 // that this process runs on, with the security groups that it is in, for a teardown from elsewhere.
 // ErrNotFound: there was nothing to delete.
-func (p *Provider) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
+func (p *Place) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
 	deleted, kept, err = p.teardown(ctx, deployment, dryRun)
-	return deleted, kept, fault(ctx, "Teardown", compute.ID(deployment), err)
+	return deleted, kept, session.Wrap(ctx, "Teardown", compute.ID(deployment), err)
 }
 
-func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
+func (p *Place) teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
 	own := ""
 	if s, err := p.self(ctx); err != nil {
 		return nil, nil, err
@@ -69,9 +70,9 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 			} else {
 				err = p.remove(ctx, t)
 			}
-			if err != nil && why(err) != Missing {
+			if err != nil && session.Why(err) != session.Missing {
 				last = append(last, fmt.Errorf("%s %s: %w", t, t.ID, err))
-				waiting = waiting || why(err) != Denied
+				waiting = waiting || session.Why(err) != session.Denied
 				continue
 			}
 			if waiting = true; !gone[t.ID] {
@@ -90,7 +91,7 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 		if !waiting || time.Now().After(end) {
 			return deleted, kept, stuck(deployment, left, last)
 		}
-		if err := pause(ctx, p.o.Poll); err != nil {
+		if err := session.Pause(ctx, p.session.Poll); err != nil {
 			return deleted, kept, errors.Join(append(last, err)...)
 		}
 	}
@@ -100,7 +101,7 @@ func (p *Provider) teardown(ctx context.Context, deployment string, dryRun bool)
 func stuck(deployment string, left []Thing, errs []error) error {
 	kind, hint := compute.ErrTimeout, "the same again goes on"
 	if len(errs) > 0 {
-		kind, hint = kinds[why(errs[0])], hints[why(errs[0])]
+		kind, hint = session.Kinds[session.Why(errs[0])], session.Hints[session.Why(errs[0])]
 	}
 	return &compute.Error{
 		Op: "ec2.Teardown", ID: compute.ID(deployment), Kind: kind,
@@ -111,7 +112,7 @@ func stuck(deployment string, left []Thing, errs []error) error {
 // endAll asks for the end of all instances among things at once, and tells whether that was heard.
 // Where it was not each is asked for by itself: one that is protected, or gone, keeps all from
 // ending.
-func (p *Provider) endAll(ctx context.Context, all []Thing) bool {
+func (p *Place) endAll(ctx context.Context, all []Thing) bool {
 	var ids []string
 	for _, t := range all {
 		if t.Kind == "instance" {
@@ -121,12 +122,12 @@ func (p *Provider) endAll(ctx context.Context, all []Thing) bool {
 	if len(ids) < 2 {
 		return false
 	}
-	c, err := p.api(ctx)
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return false
 	}
 	for some := range slices.Chunk(ids, together) {
-		if _, err := c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: some}); err != nil {
+		if _, err := c.Instances.Terminate(ctx, &ec2.TerminateInstancesInput{InstanceIds: some}); err != nil {
 			return false
 		}
 	}
@@ -134,66 +135,58 @@ func (p *Provider) endAll(ctx context.Context, all []Thing) bool {
 }
 
 // remove asks for the end of a thing.
-func (p *Provider) remove(ctx context.Context, t Thing) error {
-	c, err := p.api(ctx)
+func (p *Place) remove(ctx context.Context, t Thing) error {
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return err
 	}
 	switch t.Kind {
 	case "instance":
-		_, err = c.terminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{t.ID}})
+		_, err = c.Instances.Terminate(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{t.ID}})
 	case "volume":
-		_, err = c.deleteVolume(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(t.ID)})
+		_, err = c.Volumes.Delete(ctx, &ec2.DeleteVolumeInput{VolumeId: aws.String(t.ID)})
 	case "security group":
-		_, err = c.deleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(t.ID)})
+		_, err = c.Groups.Delete(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(t.ID)})
 	case "key pair":
-		_, err = c.deleteKeyPair(ctx, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(t.ID)})
+		_, err = c.Keys.Delete(ctx, &ec2.DeleteKeyPairInput{KeyPairId: aws.String(t.ID)})
 	}
 	return err
 }
 
 // inventory is what carries a deployment's mark and has not ended, in the order in which it can go.
 // kept is what of it stays with the instance own, on which this process runs; own "": on none.
-func (p *Provider) inventory(ctx context.Context, deployment, own string) (all, kept []Thing, err error) {
-	c, err := p.api(ctx)
+func (p *Place) inventory(ctx context.Context, deployment, own string) (all, kept []Thing, err error) {
+	c, err := p.session.API(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	var groupsOfOwn []string
-	ours := []types.Filter{filter("tag:"+tagInstallation, p.o.Installation), filter("tag:"+tagDeployment, deployment)}
-	instances := ec2.NewDescribeInstancesPaginator(describeInstancesPages(c.describeInstances), &ec2.DescribeInstancesInput{Filters: ours})
-	for instances.HasMorePages() {
-		page, err := instances.NextPage(ctx)
+	ours := []types.Filter{
+		session.Filter("tag:"+session.TagInstallation, p.session.Installation), session.Filter("tag:"+session.TagDeployment, deployment),
+	}
+	for i, err := range c.Instances.All(ctx, ours...) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, r := range page.Reservations {
-			for _, i := range r.Instances {
-				m := machineOf(i)
-				switch thing := (Thing{"instance", string(m.id), m.instance}); {
-				case m.state == types.InstanceStateNameTerminated:
-				case m.instance == own:
-					kept = append(kept, thing)
-					for _, g := range i.SecurityGroups {
-						groupsOfOwn = append(groupsOfOwn, aws.ToString(g.GroupId))
-					}
-				default:
-					all = append(all, thing)
-				}
+		m := session.MachineOf(i)
+		switch thing := (Thing{"instance", string(m.ID), m.Instance}); {
+		case m.State == types.InstanceStateNameTerminated:
+		case m.Instance == own:
+			kept = append(kept, thing)
+			for _, g := range i.SecurityGroups {
+				groupsOfOwn = append(groupsOfOwn, aws.ToString(g.GroupId))
 			}
+		default:
+			all = append(all, thing)
 		}
 	}
-	volumes := ec2.NewDescribeVolumesPaginator(describeVolumesPages(c.describeVolumes), &ec2.DescribeVolumesInput{Filters: ours})
-	for volumes.HasMorePages() {
-		page, err := volumes.NextPage(ctx)
+	for v, err := range c.Volumes.All(ctx, ours...) {
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, v := range page.Volumes {
-			// one in use goes with its instance, or afterwards
-			if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError {
-				all = append(all, Thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
-			}
+		// one in use goes with its instance, or afterwards
+		if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError {
+			all = append(all, Thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
 		}
 	}
 	groups, err := p.groups(ctx, ours...)
@@ -208,7 +201,7 @@ func (p *Provider) inventory(ctx context.Context, deployment, own string) (all, 
 			all = append(all, thing)
 		}
 	}
-	keys, err := c.describeKeyPairs(ctx, &ec2.DescribeKeyPairsInput{Filters: ours})
+	keys, err := c.Keys.Describe(ctx, &ec2.DescribeKeyPairsInput{Filters: ours})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,4 +1,6 @@
-package ec2
+// Package keys makes the ssh keys of a source of instances: all of them from one secret, so that
+// nothing needs to be kept for an instance.
+package keys
 
 import (
 	"bytes"
@@ -13,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/crypto/ssh"
@@ -20,23 +23,36 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// keyPair is an ssh key.
-type keyPair struct {
-	private []byte // PEM, OpenSSH's
-	public  string // a line, without its end
+// Pair is an ssh key.
+type Pair struct {
+	Private []byte // PEM, OpenSSH's
+	Public  string // a line, without its end
+}
+
+// Ring are the keys of one source.
+type Ring struct {
+	Dir          string // where the secret is, unless there is an IdentityFile
+	Installation string
+	Source       string
+	// the private key to log in with; "": one that is made of the secret, or with KeyName none
+	IdentityFile string
+	KeyName      string // of a key pair that the user has at the service; "": there is none
+
+	mu     sync.Mutex
+	secret []byte // nil: not read yet
 }
 
 // root is the secret that keys are made of: the private key that the source names, else one in Dir
 // that the first who needs it makes.
-func (p *Provider) root() ([]byte, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.secret != nil {
-		return p.secret, nil
+func (r *Ring) root() ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.secret != nil {
+		return r.secret, nil
 	}
-	file := p.o.IdentityFile
+	file := r.IdentityFile
 	if file == "" {
-		file = filepath.Join(p.o.Dir, "secret")
+		file = filepath.Join(r.Dir, "secret")
 		if err := makeSecret(file); err != nil {
 			return nil, fmt.Errorf("make the secret of keys: %w", err)
 		}
@@ -48,7 +64,7 @@ func (p *Provider) root() ([]byte, error) {
 	if len(b) < 32 {
 		return nil, &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s is too short for a secret", file)}
 	}
-	p.secret = b
+	r.secret = b
 	return b, nil
 }
 
@@ -83,13 +99,13 @@ func makeSecret(file string) error {
 }
 
 // derive makes a key of the secret, always the same one for a purpose.
-func (p *Provider) derive(comment string, purpose ...string) (k keyPair, err error) {
-	secret, err := p.root()
+func (r *Ring) derive(comment string, purpose ...string) (k Pair, err error) {
+	secret, err := r.root()
 	if err != nil {
 		return k, err
 	}
 	seed, err := hkdf.Key(
-		sha256.New, secret, nil, "hostler ec2 "+strings.Join(append(purpose, p.o.Installation, p.o.Source), "\x00"),
+		sha256.New, secret, nil, "hostler ec2 "+strings.Join(append(purpose, r.Installation, r.Source), "\x00"),
 		ed25519.SeedSize,
 	)
 	if err != nil {
@@ -104,18 +120,18 @@ func (p *Provider) derive(comment string, purpose ...string) (k keyPair, err err
 	if err != nil {
 		return k, err
 	}
-	return keyPair{pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pub))) + " " + comment}, nil
+	return Pair{pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pub))) + " " + comment}, nil
 }
 
-// hostKey is the key that a host is given.
-func (p *Provider) hostKey(id compute.ID) (keyPair, error) {
-	return p.derive("root@"+hostname(id), "host", string(id))
+// Host is the key that a host is given.
+func (r *Ring) Host(id compute.ID) (Pair, error) {
+	return r.derive("root@"+hostname(id), "host", string(id))
 }
 
-// login is the public key that is let in; "": there is one at the service alone.
-func (p *Provider) login() (string, error) {
-	if p.o.IdentityFile != "" {
-		b, err := os.ReadFile(p.o.IdentityFile)
+// Login is the public key that is let in; "": there is one at the service alone.
+func (r *Ring) Login() (string, error) {
+	if r.IdentityFile != "" {
+		b, err := os.ReadFile(r.IdentityFile)
 		if err != nil {
 			return "", &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "see identity-file in the source"}
 		}
@@ -124,17 +140,45 @@ func (p *Provider) login() (string, error) {
 			return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey()))), nil
 		}
 		// one with a passphrase: an agent has it
-		pub, perr := os.ReadFile(p.o.IdentityFile + ".pub")
+		pub, perr := os.ReadFile(r.IdentityFile + ".pub")
 		if perr != nil {
-			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("identity-file %s: %w", p.o.IdentityFile, err)}
+			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("identity-file %s: %w", r.IdentityFile, err)}
 		}
 		return strings.TrimSpace(string(bytes.SplitN(pub, []byte("\n"), 2)[0])), nil
 	}
-	if p.o.Key != "" {
+	if r.KeyName != "" {
 		return "", nil
 	}
-	k, err := p.derive("hostler", "login")
-	return k.public, err
+	k, err := r.Own()
+	return k.Public, err
+}
+
+// Own is the key to log in with that is made of the secret.
+func (r *Ring) Own() (Pair, error) { return r.derive("hostler", "login") }
+
+// HasSecret tells whether there is a secret of our own already.
+func (r *Ring) HasSecret() bool {
+	_, err := os.Stat(filepath.Join(r.Dir, "secret"))
+	return err == nil
+}
+
+// File is where WriteOwn writes the private key to log in with.
+func (r *Ring) File() string { return filepath.Join(r.Dir, "key") }
+
+// WriteOwn writes the key to log in with that is made of the secret.
+func (r *Ring) WriteOwn() (k Pair, err error) {
+	if k, err = r.Own(); err != nil {
+		return k, err
+	}
+	return k, Write(r.File(), string(k.Private))
+}
+
+// Write replaces a file, unless it says that already.
+func Write(file, text string) error {
+	if b, err := os.ReadFile(file); err == nil && string(b) == text {
+		return nil
+	}
+	return renameio.WriteFile(file, []byte(text), 0o600)
 }
 
 // hostname is an instance's name as a host may be called.

@@ -1,4 +1,4 @@
-package ec2
+package session
 
 import (
 	"context"
@@ -103,8 +103,8 @@ var reasons = map[string]Reason{
 	"MalformedQueryString": BadRequest, "MaxIOPSLimitExceeded": Quota, "InvalidAction": BadRequest, "NoSuchVersion": BadRequest,
 }
 
-// reason is that of one of EC2's codes.
-func reason(code string, server bool) Reason {
+// ReasonOfCode is that of one of EC2's codes.
+func ReasonOfCode(code string, server bool) Reason {
 	if r, ok := reasons[code]; ok {
 		return r
 	}
@@ -125,23 +125,24 @@ func reason(code string, server bool) Reason {
 	return Unknown
 }
 
-// kinds and hints of the reasons.
-var kinds = map[Reason]*compute.Kind{
+// Kinds are the kinds of errors that the reasons mean.
+var Kinds = map[Reason]*compute.Kind{
 	NoHardware: compute.ErrNoCapacity, Quota: compute.ErrNoCapacity, Denied: compute.ErrDenied,
 	RateLimited: compute.ErrUnavailable, Missing: compute.ErrNotFound,
 	Conflicting: compute.ErrConflict, TimedOut: compute.ErrTimeout, BadRequest: compute.ErrInvalid,
 	Unsupported: compute.ErrInvalid, Down: compute.ErrUnavailable, Unknown: compute.ErrFailed,
 }
 
-var hints = map[Reason]string{
+// Hints are what can be done about the reasons.
+var Hints = map[Reason]string{
 	NoHardware: "name further types, zones or subnets in the source, or wait",
 	Quota:      "ask for a higher quota at the service, or set a lower maximum for the source",
 	Denied:     "see that AWS_PROFILE, or what else names your credentials, is right and not expired, and what they may do; docs/ec2.md lists the permissions",
 	Down:       "see the region and the endpoint of the source, and whether the service has trouble",
 }
 
-// fault gives an error its place, and EC2's its kind. An error that has a kind stays as it is.
-func fault(ctx context.Context, op string, id compute.ID, err error) error {
+// Wrap gives an error its place, and EC2's its kind. An error that has a kind stays as it is.
+func Wrap(ctx context.Context, op string, id compute.ID, err error) error {
 	var done *compute.Error
 	if err == nil || errors.As(err, &done) {
 		return err
@@ -151,20 +152,20 @@ func fault(ctx context.Context, op string, id compute.ID, err error) error {
 		out.Err = context.Cause(ctx)
 		return out
 	}
-	f := faultOf(err)
+	f := FaultOf(err)
 	if f == nil {
 		out.Kind = compute.ErrFailed
 		return out
 	}
-	out.Kind, out.Err, out.Hint = kinds[f.Reason], f, hints[f.Reason]
+	out.Kind, out.Err, out.Hint = Kinds[f.Reason], f, Hints[f.Reason]
 	if f.Code == "OperationNotPermitted" {
 		out.Hint = "take termination protection away from the instance"
 	}
 	return out
 }
 
-// faultOf is what an error of the SDK means; nil: it is none.
-func faultOf(err error) *Fault {
+// FaultOf is what an error of the SDK means; nil: it is none.
+func FaultOf(err error) *Fault {
 	var f *Fault
 	var api smithy.APIError
 	var broken net.Error
@@ -174,12 +175,12 @@ func faultOf(err error) *Fault {
 		return f
 	case errors.As(err, &api):
 		out := &Fault{
-			Reason: reason(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer), Code: api.ErrorCode(),
+			Reason: ReasonOfCode(api.ErrorCode(), api.ErrorFault() == smithy.FaultServer), Code: api.ErrorCode(),
 			Message: api.ErrorMessage(), cause: err,
 		}
 		if out.Reason == Denied {
-			// What follows the first sentence may repeat what was signed.
-			out.Message, out.cause = sentence(out.Message), nil
+			// What follows the first Sentence may repeat what was signed.
+			out.Message, out.cause = Sentence(out.Message), nil
 		}
 		return out
 	case strings.Contains(text, "get credentials"), strings.Contains(text, "cached credentials"),
@@ -199,8 +200,8 @@ func faultOf(err error) *Fault {
 	return nil
 }
 
-// sentence is the first one of a text.
-func sentence(text string) string {
+// Sentence is the first one of a text.
+func Sentence(text string) string {
 	for i, r := range text {
 		if r == '\n' || r == '.' && strings.HasPrefix(text[i:], ". ") {
 			return text[:i]
@@ -209,12 +210,23 @@ func sentence(text string) string {
 	return text
 }
 
-// definite reports whether a request to launch that failed so has made nothing, for sure.
-func definite(err error) bool {
+// Definite reports whether a request to launch that failed so has made nothing, for sure.
+func Definite(err error) bool {
 	switch ReasonOf(err) {
 	case NoHardware, Quota, Denied, Missing, BadRequest, Unsupported:
 		var f *Fault
 		return errors.As(err, &f) && f.Code != ""
 	}
 	return false
+}
+
+// Why is the reason of an error of the SDK.
+func Why(err error) Reason {
+	if err == nil {
+		return ""
+	}
+	if f := FaultOf(err); f != nil {
+		return f.Reason
+	}
+	return Unknown
 }
