@@ -9,41 +9,47 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Applied lists what was applied with all of some labels, without files.
-func (c *Client) Applied(ctx context.Context, labels map[string]string) (out api.AppliedSet, err error) {
+// Applied reads and changes the configuration that is applied to a controller.
+type Applied struct{ wire *wire }
+
+// Applied returns them.
+func (c *Client) Applied() Applied { return Applied{c.wire} }
+
+// List lists what was applied with all of some labels, without files.
+func (c Applied) List(ctx context.Context, labels map[string]string) (out api.AppliedSet, err error) {
 	q := url.Values{}
 	for key, value := range labels {
 		q.Add("label", key+"="+value)
 	}
-	err = c.do(ctx, http.MethodGet, "/v1/applied", q, nil, &out)
+	err = c.wire.do(ctx, http.MethodGet, "/v1/applied", q, nil, &out)
 	return out, err
 }
 
-// AppliedThing is one thing that was applied, with its files. What is not there is
+// Get is one thing that was applied, with its files. What is not there is
 // compute.ErrNotFound.
-func (c *Client) AppliedThing(ctx context.Context, kind, name string) (out api.AppliedThing, err error) {
-	err = c.do(ctx, http.MethodGet, thing(kind, name), nil, nil, &out)
+func (c Applied) Get(ctx context.Context, kind, name string) (out api.AppliedThing, err error) {
+	err = c.wire.do(ctx, http.MethodGet, thing(kind, name), nil, nil, &out)
 	return out, err
 }
 
 // Apply brings what is applied to what a set says: all of it, or nothing and an error.
-func (c *Client) Apply(ctx context.Context, set api.ApplySet) (out api.ApplyAnswer, err error) {
+func (c Applied) Apply(ctx context.Context, set api.ApplySet) (out api.ApplyAnswer, err error) {
 	if set.Things == nil {
 		set.Things = []api.WantedThing{}
 	}
-	err = c.do(ctx, http.MethodPut, "/v1/applied", nil, set, &out)
+	err = c.wire.do(ctx, http.MethodPut, "/v1/applied", nil, set, &out)
 	return out, err
 }
 
-// PutApplied brings one thing to what is wanted, if it is at a revision; 0: at any.
-func (c *Client) PutApplied(ctx context.Context, kind, name string, put api.PutThing, revision int64) (out api.AppliedThing, err error) {
-	err = c.doIf(ctx, revision, http.MethodPut, thing(kind, name), put, &out)
+// Put brings one thing to what is wanted, if it is at a revision; 0: at any.
+func (c Applied) Put(ctx context.Context, kind, name string, put api.PutThing, revision int64) (out api.AppliedThing, err error) {
+	err = c.wire.doIf(ctx, revision, http.MethodPut, thing(kind, name), put, &out)
 	return out, err
 }
 
-// DeleteApplied takes one thing away, if it is at a revision; 0: at any.
-func (c *Client) DeleteApplied(ctx context.Context, kind, name string, revision int64) error {
-	return c.doIf(ctx, revision, http.MethodDelete, thing(kind, name), nil, nil)
+// Delete takes one thing away, if it is at a revision; 0: at any.
+func (c Applied) Delete(ctx context.Context, kind, name string, revision int64) error {
+	return c.wire.doIf(ctx, revision, http.MethodDelete, thing(kind, name), nil, nil)
 }
 
 func thing(kind, name string) string {
@@ -51,13 +57,13 @@ func thing(kind, name string) string {
 }
 
 // doIf is do, with a revision that the thing is to be at; 0: any.
-func (c *Client) doIf(ctx context.Context, revision int64, method, path string, in, out any) error {
-	r, err := c.request(ctx, method, path, nil, in)
+func (w *wire) doIf(ctx context.Context, revision int64, method, path string, in, out any) error {
+	r, err := w.request(ctx, method, path, nil, in)
 	if err != nil {
 		return err
 	}
 	if revision != 0 {
 		r.Header.Set("If-Match", strconv.Quote(strconv.FormatInt(revision, 10)))
 	}
-	return c.answered(ctx, r, out)
+	return w.answered(ctx, r, out)
 }

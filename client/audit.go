@@ -38,6 +38,6 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]api.Act, error) {
 	var out struct {
 		Acts []api.Act `json:"acts"`
 	}
-	err := c.do(ctx, http.MethodGet, "/v1/audit", query, nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/audit", query, nil, &out)
 	return out.Acts, err
 }

@@ -36,7 +36,10 @@ type Options struct {
 }
 
 // Client speaks to one controller. It may be used from many goroutines.
-type Client struct {
+type Client struct{ wire *wire }
+
+// wire makes requests of a controller and reads its answers.
+type wire struct {
 	base    *url.URL
 	name    string // of the controller, for people
 	token   string
@@ -56,14 +59,14 @@ func New(opt Options) (*Client, error) {
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS,
 		ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment,
 	}
-	c := &Client{
+	c := &Client{&wire{
 		token: opt.Token, project: opt.Project, reason: opt.Reason,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
+	}}
 	if opt.Dial != nil {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return opt.Dial(ctx) }
-		c.base, c.name = &url.URL{Scheme: "http", Host: "hostler"}, "this process"
+		c.wire.base, c.wire.name = &url.URL{Scheme: "http", Host: "hostler"}, "this process"
 		return c, nil
 	}
 	if opt.Socket != "" {
@@ -72,7 +75,7 @@ func New(opt Options) (*Client, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", opt.Socket)
 		}
-		c.base, c.name = &url.URL{Scheme: "http", Host: "hostler"}, "unix:"+opt.Socket
+		c.wire.base, c.wire.name = &url.URL{Scheme: "http", Host: "hostler"}, "unix:"+opt.Socket
 		return c, nil
 	}
 	u, err := url.Parse(opt.URL)
@@ -85,7 +88,7 @@ func New(opt Options) (*Client, error) {
 	if err != nil {
 		return nil, &compute.Error{Op: "client.New", Kind: compute.ErrInvalid, Err: fmt.Errorf("controller %s: %w", opt.URL, err)}
 	}
-	c.base, c.name = u, u.Host
+	c.wire.base, c.wire.name = u, u.Host
 	return c, nil
 }
 
@@ -96,13 +99,13 @@ func loopback(host string) bool {
 
 // Close lets go of connections that are idle.
 func (c *Client) Close() error {
-	c.http.CloseIdleConnections()
+	c.wire.http.CloseIdleConnections()
 	return nil
 }
 
 // request makes a request of a path, with a document or none.
-func (c *Client) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
-	u := *c.base
+func (w *wire) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
+	u := *w.base
 	u.RawQuery = query.Encode()
 	rel, err := url.Parse(strings.TrimSuffix(u.Path, "/") + path) // the path is escaped as it is
 	if err != nil {
@@ -130,45 +133,45 @@ func (c *Client) request(ctx context.Context, method, path string, query url.Val
 			r.Header.Set("Tracestate", state)
 		}
 	}
-	if c.token != "" {
-		r.Header.Set("Authorization", "Bearer "+c.token)
+	if w.token != "" {
+		r.Header.Set("Authorization", "Bearer "+w.token)
 	}
-	if c.reason != "" {
-		r.Header.Set(api.ReasonHeader, c.reason)
+	if w.reason != "" {
+		r.Header.Set(api.ReasonHeader, w.reason)
 	}
-	if c.project != nil {
-		r.Header.Set(api.ProjectHeader, *c.project)
+	if w.project != nil {
+		r.Header.Set(api.ProjectHeader, *w.project)
 	}
 	return r, nil
 }
 
 // do asks, and reads the answer into out unless that is nil.
-func (c *Client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
-	return c.doAs(ctx, "", method, path, query, in, out)
+func (w *wire) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	return w.doAs(ctx, "", method, path, query, in, out)
 }
 
 // create asks with a key by which the same request again makes nothing a second time.
-func (c *Client) create(ctx context.Context, path string, query url.Values, in, out any) error {
-	return c.repeat(ctx, func(key string) error { return c.doAs(ctx, key, http.MethodPost, path, query, in, out) })
+func (w *wire) create(ctx context.Context, path string, query url.Values, in, out any) error {
+	return w.repeat(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
 }
 
 // doAs is do, with a key or "".
-func (c *Client) doAs(ctx context.Context, key, method, path string, query url.Values, in, out any) error {
-	r, err := c.request(ctx, method, path, query, in)
+func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Values, in, out any) error {
+	r, err := w.request(ctx, method, path, query, in)
 	if err != nil {
 		return err
 	}
 	if key != "" {
 		r.Header.Set(api.KeyHeader, key)
 	}
-	return c.answered(ctx, r, out)
+	return w.answered(ctx, r, out)
 }
 
 // answered makes a request, and reads the answer into out unless that is nil.
-func (c *Client) answered(ctx context.Context, r *http.Request, out any) error {
-	answer, err := c.http.Do(r)
+func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
+	answer, err := w.http.Do(r)
 	if err != nil {
-		return c.unreachable(ctx, err)
+		return w.unreachable(ctx, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode/100 != 2 {
@@ -177,19 +180,19 @@ func (c *Client) answered(ctx context.Context, r *http.Request, out any) error {
 	if out == nil {
 		return nil
 	}
-	return c.read(ctx, answer, out)
+	return w.read(ctx, answer, out)
 }
 
 // read reads an answer's document.
-func (c *Client) read(ctx context.Context, answer *http.Response, out any) error {
+func (w *wire) read(ctx context.Context, answer *http.Response, out any) error {
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(out); err != nil {
-		return c.unreachable(ctx, fmt.Errorf("its answer: %w", err))
+		return w.unreachable(ctx, fmt.Errorf("its answer: %w", err))
 	}
 	return nil
 }
 
 // unreachable is for a controller that does not answer.
-func (c *Client) unreachable(ctx context.Context, err error) error {
+func (w *wire) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -203,7 +206,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 		err = &lost{err}
 	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", c.name, err), Hint: hint}
+	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", w.name, err), Hint: hint}
 }
 
 // refusal reads an error.

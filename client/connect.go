@@ -17,7 +17,7 @@ const subprotocol = "hostler-agent"
 // Connect opens a way into an instance under who's lease, through the controller. It ends with the
 // lease.
 func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
-	r, err := c.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
+	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) 
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	socket, answer, err := websocket.Dial(life, r.URL.String(), &websocket.DialOptions{
-		HTTPClient: c.http, HTTPHeader: r.Header, Subprotocols: []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
+		HTTPClient: c.wire.http, HTTPHeader: r.Header, Subprotocols: []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
 	})
 	if !stop() && err == nil {
 		_ = socket.CloseNow()
@@ -36,7 +36,7 @@ func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) 
 		if answer != nil && answer.Body != nil && answer.StatusCode != http.StatusSwitchingProtocols {
 			return nil, refusal(answer)
 		}
-		return nil, c.unreachable(ctx, err)
+		return nil, c.wire.unreachable(ctx, err)
 	}
 	socket.SetReadLimit(-1)
 	return &conn{Client: agent.New(way{websocket.NetConn(life, socket, websocket.MessageBinary)}), end: end}, nil

@@ -20,7 +20,7 @@ func (c *Client) Fill(ctx context.Context, names ...string) ([]compute.ID, error
 	if len(names) > 0 {
 		query.Set("source", strings.Join(names, ",")) // only the first of several would count
 	}
-	err := c.create(ctx, "/v1/fill", query, nil, &out)
+	err := c.wire.create(ctx, "/v1/fill", query, nil, &out)
 	made := make([]compute.ID, len(out.Made))
 	for i, n := range out.Made {
 		made[i] = compute.ID(n)
@@ -34,24 +34,24 @@ func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names
 	for i, n := range names {
 		in.Names[i] = string(n)
 	}
-	return c.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
+	return c.wire.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
 }
 
 // Reload has the controller read its configuration anew, and tells which sources are broken. After
 // an error it goes on with the one that it had.
 func (c *Client) Reload(ctx context.Context) (out api.Reloaded, err error) {
-	err = c.do(ctx, http.MethodPost, "/v1/reload", nil, nil, &out)
+	err = c.wire.do(ctx, http.MethodPost, "/v1/reload", nil, nil, &out)
 	return out, err
 }
 
 // Work has the controller do now what is due: end leases that are over, clean, discard.
 func (c *Client) Work(ctx context.Context) error {
-	return c.do(ctx, http.MethodPost, "/v1/work", nil, nil, nil)
+	return c.wire.do(ctx, http.MethodPost, "/v1/work", nil, nil, nil)
 }
 
 // Test makes an instance of a source, runs `true` on it and discards it, each timed.
 func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	var out api.TestResult
-	err := c.create(ctx, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
+	err := c.wire.create(ctx, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
 	return out.Compute(), err
 }

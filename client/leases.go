@@ -17,11 +17,11 @@ import (
 // the request is given up.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	if req.Count == 0 { // which asks for nothing, of a source that there is
-		return nil, c.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
+		return nil, c.wire.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
 	}
 	var out api.Acquired
 	var asked string
-	err := c.repeat(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
+	err := c.wire.repeat(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
 	if err != nil && ctx.Err() != nil {
 		c.giveUp(ctx, asked)
 	}
@@ -37,7 +37,7 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 // told then.
 func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
-	if err := c.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
+	if err := c.wire.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
 		return nil, err
 	}
 	return leasesOf(&out), nil
@@ -65,13 +65,13 @@ func (c *Client) giveUp(ctx context.Context, key string) {
 // GiveUp ends a request of ours that has this key, if it is still being served, and has given back
 // what it was given; the same that comes later is a conflict.
 func (c *Client) GiveUp(ctx context.Context, key string) error {
-	return c.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil)
+	return c.wire.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil)
 }
 
 // ask makes a request for leases once. The answer is a document at once, or a stream of events that
 // ends with it.
 func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *api.Acquired) error {
-	r, err := c.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
+	r, err := c.wire.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
 	if err != nil {
 		return err
 	}
@@ -79,21 +79,21 @@ func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *
 	if req.Notify != nil {
 		r.Header.Set("Accept", "application/json, "+api.EventStream)
 	}
-	answer, err := c.http.Do(r)
+	answer, err := c.wire.http.Do(r)
 	if err != nil {
-		return c.unreachable(ctx, err)
+		return c.wire.unreachable(ctx, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode/100 != 2 {
 		return refusal(answer)
 	}
 	if !isStream(answer) {
-		return c.read(ctx, answer, out)
+		return c.wire.read(ctx, answer, out)
 	}
 	for e, err := range events(answer.Body) {
 		switch {
 		case err != nil:
-			return c.unreachable(ctx, err)
+			return c.wire.unreachable(ctx, err)
 		case e.name == api.EventProgress:
 			var p api.Progress
 			if json.Unmarshal(e.data, &p) == nil {
@@ -101,14 +101,14 @@ func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *
 			}
 		case e.name == api.EventAcquired:
 			if err := json.Unmarshal(e.data, out); err != nil {
-				return c.unreachable(ctx, fmt.Errorf("its answer: %w", err))
+				return c.wire.unreachable(ctx, fmt.Errorf("its answer: %w", err))
 			}
 			return nil
 		case e.name == api.EventProblem:
 			return problem(e.data)
 		}
 	}
-	return c.unreachable(ctx, io.ErrUnexpectedEOF)
+	return c.wire.unreachable(ctx, io.ErrUnexpectedEOF)
 }
 
 // Release gives back what the leases of instances gave: all names are good or nothing changes.
@@ -116,7 +116,7 @@ func (c *Client) Release(ctx context.Context, who compute.Who, opt compute.Relea
 	if len(names) == 0 {
 		return nil
 	}
-	return c.do(ctx, http.MethodPost, "/v1/release", as(who), api.NewReleaseRequest(opt, names...), nil)
+	return c.wire.do(ctx, http.MethodPost, "/v1/release", as(who), api.NewReleaseRequest(opt, names...), nil)
 }
 
 // Extend renews leases, one after the other: after an error those before it are renewed.
@@ -124,7 +124,7 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 	out := make([]compute.Lease, 0, len(names))
 	for _, n := range names {
 		var l api.Lease
-		if err := c.create(ctx, "/v1/leases/"+url.PathEscape(string(n))+"/extend", as(who), api.NewExtendRequest(ttl), &l); err != nil {
+		if err := c.wire.create(ctx, "/v1/leases/"+url.PathEscape(string(n))+"/extend", as(who), api.NewExtendRequest(ttl), &l); err != nil {
 			return out, err
 		}
 		out = append(out, l.Compute())
@@ -135,6 +135,6 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 // Use says that an instance is used now under who's lease.
 func (c *Client) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l api.Lease
-	err := c.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(name))+"/use", as(who), nil, &l)
+	err := c.wire.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(name))+"/use", as(who), nil, &l)
 	return l.Compute(), err
 }

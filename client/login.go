@@ -12,22 +12,28 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// HowToSignIn asks how people sign in. It needs no token. compute.ErrNotFound: whoever answers
+// SignIn begins and ends sessions of people.
+type SignIn struct{ wire *wire }
+
+// SignIn returns them.
+func (c *Client) SignIn() SignIn { return SignIn{c.wire} }
+
+// How asks how people sign in. It needs no token. compute.ErrNotFound: whoever answers
 // there is no controller.
-func (c *Client) HowToSignIn(ctx context.Context) (api.SignIn, error) {
-	r, err := c.request(ctx, http.MethodGet, "/v1/login", nil, nil)
+func (c SignIn) How(ctx context.Context) (api.SignIn, error) {
+	r, err := c.wire.request(ctx, http.MethodGet, "/v1/login", nil, nil)
 	if err != nil {
 		return api.SignIn{}, err
 	}
 	r.Header.Del("Authorization")
-	answer, err := c.http.Do(r)
+	answer, err := c.wire.http.Do(r)
 	if err != nil {
-		return api.SignIn{}, c.unreachable(ctx, err)
+		return api.SignIn{}, c.wire.unreachable(ctx, err)
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	if err != nil {
-		return api.SignIn{}, c.unreachable(ctx, err)
+		return api.SignIn{}, c.wire.unreachable(ctx, err)
 	}
 	var out struct {
 		api.SignIn
@@ -36,7 +42,7 @@ func (c *Client) HowToSignIn(ctx context.Context) (api.SignIn, error) {
 	if answer.StatusCode != http.StatusOK || json.Unmarshal(text, &out) != nil || out.Issuer == nil {
 		return api.SignIn{}, &compute.Error{
 			Kind: compute.ErrNotFound,
-			Err:  fmt.Errorf("%s: what answers there (%s) is no controller, or one of an older hostler", c.base, answer.Status),
+			Err:  fmt.Errorf("%s: what answers there (%s) is no controller, or one of an older hostler", c.wire.base, answer.Status),
 		}
 	}
 	out.SignIn.Issuer = *out.Issuer
@@ -45,18 +51,18 @@ func (c *Client) HowToSignIn(ctx context.Context) (api.SignIn, error) {
 
 // Exchange shows what a provider says of somebody, and returns his token. It is not repeated where
 // the answer is lost: a proof is good once.
-func (c *Client) Exchange(ctx context.Context, proof api.Proof) (out api.Session, err error) {
-	err = c.do(ctx, http.MethodPost, "/v1/login", nil, proof, &out)
+func (c SignIn) Exchange(ctx context.Context, proof api.Proof) (out api.Session, err error) {
+	err = c.wire.do(ctx, http.MethodPost, "/v1/login", nil, proof, &out)
 	if err == nil && out.Token == "" {
 		err = errors.New("the controller answers with no token")
 	}
 	return out, err
 }
 
-// SignOut ends the session of the token that c presents, if signing in has made it; revoked says
+// End ends the session of the token that c presents, if signing in has made it; revoked says
 // so.
-func (c *Client) SignOut(ctx context.Context) (revoked bool, err error) {
+func (c SignIn) End(ctx context.Context) (revoked bool, err error) {
 	var out api.SignedOut
-	err = c.do(ctx, http.MethodDelete, "/v1/session", nil, nil, &out)
+	err = c.wire.do(ctx, http.MethodDelete, "/v1/session", nil, nil, &out)
 	return out.Revoked, err
 }

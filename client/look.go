@@ -18,7 +18,7 @@ const pageSize = 10000
 // when it has none.
 func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var out api.Instance
-	if err := c.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(name), nil, nil, &out); err != nil {
+	if err := c.wire.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(name), nil, nil, &out); err != nil {
 		return compute.Instance{}, nil, err
 	}
 	i, l := out.Compute()
@@ -28,7 +28,7 @@ func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *c
 // Leaf returns the real instance behind a pool's; of others, the instance itself.
 func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error) {
 	var out api.Instance
-	err := c.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(id))+"/leaf", nil, nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(id))+"/leaf", nil, nil, &out)
 	i, _ := out.Compute()
 	return i, err
 }
@@ -55,7 +55,7 @@ func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]comp
 			Instances []api.Instance `json:"instances"`
 			Next      string         `json:"next"`
 		}
-		if err := c.do(ctx, http.MethodGet, "/v1/instances", query, nil, &out); err != nil {
+		if err := c.wire.do(ctx, http.MethodGet, "/v1/instances", query, nil, &out); err != nil {
 			return nil, err
 		}
 		for _, v := range out.Instances {
@@ -97,7 +97,7 @@ func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Le
 			Leases []api.Lease `json:"leases"`
 			Next   string      `json:"next"`
 		}
-		if err := c.do(ctx, http.MethodGet, "/v1/leases", query, nil, &out); err != nil {
+		if err := c.wire.do(ctx, http.MethodGet, "/v1/leases", query, nil, &out); err != nil {
 			return nil, err
 		}
 		for _, l := range out.Leases {
@@ -127,14 +127,14 @@ func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 	var out struct {
 		Events []compute.Event `json:"events"`
 	}
-	err := c.do(ctx, http.MethodGet, "/v1/events", query, nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/events", query, nil, &out)
 	return out.Events, err
 }
 
 // Self tells who we are to the controller.
 func (c *Client) Self(ctx context.Context) (api.Self, error) {
 	var out api.Self
-	err := c.do(ctx, http.MethodGet, "/v1/self", nil, nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/self", nil, nil, &out)
 	return out, err
 }
 
@@ -143,7 +143,7 @@ func (c *Client) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var out struct {
 		Sources []api.Source `json:"sources"`
 	}
-	if err := c.do(ctx, http.MethodGet, "/v1/sources", nil, nil, &out); err != nil {
+	if err := c.wire.do(ctx, http.MethodGet, "/v1/sources", nil, nil, &out); err != nil {
 		return nil, err
 	}
 	all := make([]compute.SourceStatus, len(out.Sources))

@@ -13,7 +13,7 @@ import (
 // or all; and what it did lately. Nothing is done.
 func (c *Client) Plan(ctx context.Context, sources ...string) (api.Plans, error) {
 	var out api.Plans
-	err := c.do(ctx, http.MethodGet, "/v1/plan", named(sources, url.Values{"fresh": {"true"}}), nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/plan", named(sources, url.Values{"fresh": {"true"}}), nil, &out)
 	return out, err
 }
 
@@ -25,7 +25,7 @@ func (c *Client) History(ctx context.Context, day bool, sources ...string) (api.
 		span = "day"
 	}
 	var out api.History
-	err := c.do(ctx, http.MethodGet, "/v1/history", named(sources, url.Values{"span": {span}}), nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/history", named(sources, url.Values{"span": {span}}), nil, &out)
 	return out, err
 }
 

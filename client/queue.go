@@ -15,7 +15,7 @@ func (c *Client) Queue(ctx context.Context) ([]compute.Queued, error) {
 	var out struct {
 		Queue []api.Waiter `json:"queue"`
 	}
-	if err := c.do(ctx, http.MethodGet, "/v1/queue", nil, nil, &out); err != nil {
+	if err := c.wire.do(ctx, http.MethodGet, "/v1/queue", nil, nil, &out); err != nil {
 		return nil, err
 	}
 	all := make([]compute.Queued, len(out.Queue))
@@ -28,5 +28,5 @@ func (c *Client) Queue(ctx context.Context) ([]compute.Queued, error) {
 // Cancel takes a request out of the queue: the caller's own, or another's where he may do that. who
 // is not asked for: the controller knows who calls.
 func (c *Client) Cancel(ctx context.Context, _ compute.Who, id int64) error {
-	return c.do(ctx, http.MethodDelete, "/v1/queue/"+strconv.FormatInt(id, 10), nil, nil, nil)
+	return c.wire.do(ctx, http.MethodDelete, "/v1/queue/"+strconv.FormatInt(id, 10), nil, nil, nil)
 }

@@ -23,12 +23,12 @@ var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, tim
 // repeat makes a request that makes something, and makes it again with the same key where the
 // answer was lost: then the answer is the first one's, or nothing was made. One that could not be
 // sent at all is not repeated.
-func (c *Client) repeat(ctx context.Context, ask func(key string) error) error {
-	return c.repeatAs(ctx, rand.Text(), ask)
+func (w *wire) repeat(ctx context.Context, ask func(key string) error) error {
+	return w.repeatAs(ctx, rand.Text(), ask)
 }
 
 // repeatAs is repeat with a key that is given.
-func (c *Client) repeatAs(ctx context.Context, key string, ask func(key string) error) error {
+func (w *wire) repeatAs(ctx context.Context, key string, ask func(key string) error) error {
 	err := ask(key)
 	if !errors.As(err, new(*lost)) {
 		return err

@@ -10,31 +10,37 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// SlapComputers returns a page of the computers of the controller's SlapOS master: those with a
+// SlapOS asks the SlapOS master that a controller is.
+type SlapOS struct{ wire *wire }
+
+// SlapOS returns them.
+func (c *Client) SlapOS() SlapOS { return SlapOS{c.wire} }
+
+// Computers returns a page of the computers of the controller's SlapOS master: those with a
 // text in reference or title.
-func (c *Client) SlapComputers(ctx context.Context, match string, page api.SlapPage) (out api.SlapComputerPage, err error) {
+func (c SlapOS) Computers(ctx context.Context, match string, page api.SlapPage) (out api.SlapComputerPage, err error) {
 	query := slapPage(page)
 	set(query, "match", match)
-	err = c.do(ctx, http.MethodGet, "/v1/slap/computers", query, nil, &out)
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/computers", query, nil, &out)
 	return out, err
 }
 
-// SlapComputer returns a computer with its partitions and releases.
-func (c *Client) SlapComputer(ctx context.Context, name string) (out api.SlapComputerDetail, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/slap/computers/"+url.PathEscape(name), nil, nil, &out)
+// Computer returns a computer with its partitions and releases.
+func (c SlapOS) Computer(ctx context.Context, name string) (out api.SlapComputerDetail, err error) {
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/computers/"+url.PathEscape(name), nil, nil, &out)
 	return out, err
 }
 
-// SlapUsage returns what was reported of the use of a computer, or of one of its partitions.
-func (c *Client) SlapUsage(ctx context.Context, computer, of string) (out api.SlapUsage, err error) {
+// Usage returns what was reported of the use of a computer, or of one of its partitions.
+func (c SlapOS) Usage(ctx context.Context, computer, of string) (out api.SlapUsage, err error) {
 	query := url.Values{}
 	set(query, "of", of)
-	err = c.do(ctx, http.MethodGet, "/v1/slap/computers/"+url.PathEscape(computer)+"/usage", query, nil, &out)
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/computers/"+url.PathEscape(computer)+"/usage", query, nil, &out)
 	return out, err
 }
 
-// SlapInstances returns a page of the instances that are asked for.
-func (c *Client) SlapInstances(ctx context.Context, q api.SlapQuery, page api.SlapPage) (out api.SlapInstancePage, err error) {
+// Instances returns a page of the instances that are asked for.
+func (c SlapOS) Instances(ctx context.Context, q api.SlapQuery, page api.SlapPage) (out api.SlapInstancePage, err error) {
 	query := slapPage(page)
 	if q.Roots {
 		query.Set("roots", "true")
@@ -42,17 +48,17 @@ func (c *Client) SlapInstances(ctx context.Context, q api.SlapQuery, page api.Sl
 	for name, text := range map[string]string{"root": q.Root, "host": q.Host, "state": q.State, "match": q.Match} {
 		set(query, name, text)
 	}
-	err = c.do(ctx, http.MethodGet, "/v1/slap/instances", query, nil, &out)
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/instances", query, nil, &out)
 	return out, err
 }
 
-// AllSlapInstances are all of the instances that are asked for, page by page. It ends with the
+// AllInstances are all of the instances that are asked for, page by page. It ends with the
 // first error.
-func (c *Client) AllSlapInstances(ctx context.Context, q api.SlapQuery) iter.Seq2[api.SlapInstance, error] {
+func (c SlapOS) AllInstances(ctx context.Context, q api.SlapQuery) iter.Seq2[api.SlapInstance, error] {
 	return func(yield func(api.SlapInstance, error) bool) {
 		page := api.SlapPage{Limit: 1000}
 		for {
-			part, err := c.SlapInstances(ctx, q, page)
+			part, err := c.Instances(ctx, q, page)
 			if err != nil {
 				yield(api.SlapInstance{}, err)
 				return
@@ -69,40 +75,40 @@ func (c *Client) AllSlapInstances(ctx context.Context, q api.SlapQuery) iter.Seq
 	}
 }
 
-// SlapInstance returns an instance with what it was asked for with.
-func (c *Client) SlapInstance(ctx context.Context, id string) (out api.SlapInstanceDetail, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id), nil, nil, &out)
+// Instance returns an instance with what it was asked for with.
+func (c SlapOS) Instance(ctx context.Context, id string) (out api.SlapInstanceDetail, err error) {
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id), nil, nil, &out)
 	return out, err
 }
 
-// SlapConnection returns what an instance tells who asked for it, which may be secret.
-func (c *Client) SlapConnection(ctx context.Context, id string) (out api.SlapConnection, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id)+"/connection", nil, nil, &out)
+// Connection returns what an instance tells who asked for it, which may be secret.
+func (c SlapOS) Connection(ctx context.Context, id string) (out api.SlapConnection, err error) {
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id)+"/connection", nil, nil, &out)
 	return out, err
 }
 
-// SlapSoftware returns what a software release says of itself.
-func (c *Client) SlapSoftware(ctx context.Context, release string) (out api.SlapSoftware, err error) {
-	err = c.do(ctx, http.MethodGet, "/v1/slap/software", url.Values{"release": {release}}, nil, &out)
+// Software returns what a software release says of itself.
+func (c SlapOS) Software(ctx context.Context, release string) (out api.SlapSoftware, err error) {
+	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/software", url.Values{"release": {release}}, nil, &out)
 	return out, err
 }
 
-// SlapRequest asks for an instance tree. The same again changes nothing; where there is no place,
+// Request asks for an instance tree. The same again changes nothing; where there is no place,
 // the answer has the reason.
-func (c *Client) SlapRequest(ctx context.Context, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
-	err = c.do(ctx, http.MethodPost, "/v1/slap/instances", nil, q, &out)
+func (c SlapOS) Request(ctx context.Context, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
+	err = c.wire.do(ctx, http.MethodPost, "/v1/slap/instances", nil, q, &out)
 	return out, err
 }
 
-// SlapChange changes an instance tree.
-func (c *Client) SlapChange(ctx context.Context, id string, change api.SlapChange) (out api.SlapInstanceDetail, err error) {
-	err = c.do(ctx, http.MethodPost, "/v1/slap/instances/"+url.PathEscape(id), nil, change, &out)
+// Change changes an instance tree.
+func (c SlapOS) Change(ctx context.Context, id string, change api.SlapChange) (out api.SlapInstanceDetail, err error) {
+	err = c.wire.do(ctx, http.MethodPost, "/v1/slap/instances/"+url.PathEscape(id), nil, change, &out)
 	return out, err
 }
 
-// SlapSupply wants a software release on a computer, or wants it away.
-func (c *Client) SlapSupply(ctx context.Context, computer string, q api.SlapSupply) error {
-	return c.do(ctx, http.MethodPost, "/v1/slap/computers/"+url.PathEscape(computer)+"/supply", nil, q, nil)
+// Supply wants a software release on a computer, or wants it away.
+func (c SlapOS) Supply(ctx context.Context, computer string, q api.SlapSupply) error {
+	return c.wire.do(ctx, http.MethodPost, "/v1/slap/computers/"+url.PathEscape(computer)+"/supply", nil, q, nil)
 }
 
 func slapPage(page api.SlapPage) url.Values {

@@ -69,14 +69,14 @@ func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(comput
 			query.Set(key, value)
 		}
 	}
-	r, err := c.request(ctx, http.MethodGet, "/v1/events/watch", query, nil)
+	r, err := c.wire.request(ctx, http.MethodGet, "/v1/events/watch", query, nil)
 	if err != nil {
 		return err
 	}
 	quiet := time.AfterFunc(silence, func() { cancel(nil) })
 	defer quiet.Stop()
 	lost := func(err error) error { return &compute.Error{Kind: compute.ErrUnavailable, Err: err} }
-	answer, err := c.http.Do(r)
+	answer, err := c.wire.http.Do(r)
 	if err != nil {
 		return lost(err)
 	}

@@ -32,38 +32,41 @@ func (k *Controller) syncApplied(ctx context.Context) (changed bool, err error) 
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
-// caller is somebody who applies something. The controller's own user, and root, have programs run
+// callerOf is somebody who applies something. The controller's own user, and root, have programs run
 // there anyway; not so whoever has come by a token.
-func (k *Controller) caller(p auth.Principal) applied.Caller {
+func callerOf(p auth.Principal) applied.Caller {
 	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == UserName(0))}
 }
 
+// appliedFor has things applied on behalf of whoever asks the API.
+type appliedFor struct{ book *applied.Book }
+
 // Applied lists what was applied with all of some labels, without files.
-func (k *Controller) Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
-	return k.book.List(ctx, labels)
+func (a appliedFor) Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
+	return a.book.List(ctx, labels)
 }
 
 // AppliedThing is one of it, with its files.
-func (k *Controller) AppliedThing(ctx context.Context, kind, name string) (api.AppliedThing, error) {
-	return k.book.Get(ctx, kind, name)
+func (a appliedFor) AppliedThing(ctx context.Context, kind, name string) (api.AppliedThing, error) {
+	return a.book.Get(ctx, kind, name)
 }
 
 // Apply has a set applied on somebody's behalf.
-func (k *Controller) Apply(ctx context.Context, p auth.Principal, set api.ApplySet) (api.ApplyAnswer, error) {
-	return k.book.Apply(ctx, k.caller(p), set)
+func (a appliedFor) Apply(ctx context.Context, p auth.Principal, set api.ApplySet) (api.ApplyAnswer, error) {
+	return a.book.Apply(ctx, callerOf(p), set)
 }
 
 // PutApplied has one thing applied. revision: only if it is at that one; 0: at any. none: only if
 // it is not there.
-func (k *Controller) PutApplied(
+func (a appliedFor) PutApplied(
 	ctx context.Context, p auth.Principal, kind, name string, put api.PutThing, revision int64, none bool,
 ) (api.AppliedThing, error) {
-	return k.book.Put(ctx, k.caller(p), kind, name, put, applied.Match{Revision: revision, None: none})
+	return a.book.Put(ctx, callerOf(p), kind, name, put, applied.Match{Revision: revision, None: none})
 }
 
 // DeleteApplied takes one thing away.
-func (k *Controller) DeleteApplied(ctx context.Context, p auth.Principal, kind, name string, revision int64) error {
-	return k.book.Delete(ctx, k.caller(p), kind, name, applied.Match{Revision: revision})
+func (a appliedFor) DeleteApplied(ctx context.Context, p auth.Principal, kind, name string, revision int64) error {
+	return a.book.Delete(ctx, callerOf(p), kind, name, applied.Match{Revision: revision})
 }
 
 const (

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -143,9 +144,13 @@ func (k *Controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		Installation: k.Host.Store().Installation(), Log: log, Step: host.Step,
 		Sets: slices.Clone(o.Apply),
 		// from afar: what would run here is refused
-		Applier: func(namespace, reason string) (resource.Applier, error) {
+		Applier: func(namespace, reason string) (resource.Applier, io.Closer, error) {
 			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
-			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+			c, err := client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+			if err != nil {
+				return nil, nil, err
+			}
+			return c.Applied(), c, nil
 		},
 		Book: func() resource.Book { return k.now.Load().engine },
 		As: func(namespace, project, reason string) (resource.Door, error) {

@@ -119,7 +119,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
 		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: k, Applied: k, Metrics: m.handler(), Observe: m.asked,
+		Ready: k.ready, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book}, Metrics: m.handler(), Observe: m.asked,
 		Tracer: traces.Of(), Reload: k.reload, Ring: k.ring, Log: log,
 		Ending: ctx.Done(), Memory: k.answers.memory(),
 		Work:      func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },

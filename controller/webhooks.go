@@ -232,22 +232,8 @@ func (k *Controller) hooked() *Hooked {
 	return &Hooked{now.hooks, &HookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
 }
 
-// Webhooks returns how they stand.
-func (k *Controller) Webhooks(ctx context.Context) ([]api.Webhook, error) {
-	return k.hooked().Webhooks(ctx)
-}
-
-// TestWebhook makes a delivery of nothing.
-func (k *Controller) TestWebhook(ctx context.Context, name string) (api.WebhookTest, error) {
-	return k.hooked().TestWebhook(ctx, name)
-}
-
-// SkipWebhook gives up what one was not told yet.
-func (k *Controller) SkipWebhook(ctx context.Context, name string) error {
-	return k.hooked().SkipWebhook(ctx, name)
-}
-
-func (h *Hooked) Webhooks(ctx context.Context) (out []api.Webhook, err error) {
+// List returns how they stand.
+func (h *Hooked) List(ctx context.Context) (out []api.Webhook, err error) {
 	for _, one := range h.hooks {
 		w := api.Webhook{Name: one.Name, URL: one.Where(), Events: one.Events, Sources: one.Sources, Projects: one.Projects}
 		p, err := h.journal.Position(ctx, one.Name)
@@ -273,7 +259,8 @@ func (h *Hooked) find(name string) (webhook.Hook, error) {
 	return webhook.Hook{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such webhook"), Hint: hint}
 }
 
-func (h *Hooked) TestWebhook(ctx context.Context, name string) (api.WebhookTest, error) {
+// Test makes a delivery of nothing.
+func (h *Hooked) Test(ctx context.Context, name string) (api.WebhookTest, error) {
 	one, err := h.find(name)
 	if err != nil {
 		return api.WebhookTest{}, err
@@ -286,7 +273,8 @@ func (h *Hooked) TestWebhook(ctx context.Context, name string) (api.WebhookTest,
 	return out, nil
 }
 
-func (h *Hooked) SkipWebhook(ctx context.Context, name string) error {
+// Skip gives up what one was not told yet.
+func (h *Hooked) Skip(ctx context.Context, name string) error {
 	if _, err := h.find(name); err != nil {
 		return err
 	}

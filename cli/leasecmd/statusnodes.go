@@ -34,12 +34,12 @@ func slapNodes(a *cli.App, ctx context.Context) (views []slapNodeView, more bool
 	if a.Remote == nil || !a.Self.Slap {
 		return nil, false, nil
 	}
-	page, err := a.Remote.SlapComputers(ctx, "", api.SlapPage{Limit: nodesShown})
+	page, err := a.Remote.SlapOS().Computers(ctx, "", api.SlapPage{Limit: nodesShown})
 	if err != nil {
 		return nil, false, err
 	}
 	for _, c := range page.Computers {
-		detail, err := a.Remote.SlapComputer(ctx, c.Computer)
+		detail, err := a.Remote.SlapOS().Computer(ctx, c.Computer)
 		if err != nil {
 			return nil, false, err
 		}

@@ -197,7 +197,7 @@ func applySet(a *cli.App, ctx context.Context, set api.ApplySet) (api.ApplyAnswe
 		return api.ApplyAnswer{}, err
 	}
 	if a.Remote != nil {
-		return a.Remote.Apply(ctx, set)
+		return a.Remote.Applied().Apply(ctx, set)
 	}
 	return ownBook(a).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
 }

@@ -182,7 +182,7 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 		return api.Session{}, err
 	}
 	defer c.Close()
-	how, err := c.HowToSignIn(ctx)
+	how, err := c.SignIn().How(ctx)
 	if err != nil {
 		return api.Session{}, err
 	}
@@ -223,7 +223,7 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 	if err != nil {
 		return api.Session{}, err
 	}
-	return c.Exchange(ctx, api.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier})
+	return c.SignIn().Exchange(ctx, api.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier})
 }
 
 // signOut has what signing in made end there.
@@ -238,7 +238,7 @@ func signOut(a *cli.App, ctx context.Context, t *cli.Target) (revoked bool, err 
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	revoked, err = c.SignOut(ctx)
+	revoked, err = c.SignIn().End(ctx)
 	if errors.Is(err, compute.ErrDenied) {
 		return true, nil // it is good for nothing there already
 	}

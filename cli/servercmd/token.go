@@ -55,12 +55,12 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			t, err := c.CreateToken(cmd.Context(), req)
+			t, err := c.Tokens().Create(cmd.Context(), req)
 			if err != nil {
 				return err
 			}
 			if err := leasecmd.TellSecret(a, t.Secret, output); err != nil {
-				return errors.Join(err, c.RevokeToken(cmd.Context(), t.ID))
+				return errors.Join(err, c.Tokens().Revoke(cmd.Context(), t.ID))
 			}
 			if a.JSON {
 				if output != "" {
@@ -113,7 +113,7 @@ func newTokenList(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all, err := c.Tokens(cmd.Context())
+			all, err := c.Tokens().List(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -186,7 +186,7 @@ func newTokenRevoke(a *cli.App) *cobra.Command {
 				if strings.HasPrefix(id, auth.Prefix) {
 					return fault.Invalid("hostler token list has the IDs", "that is a token, and not its ID")
 				}
-				if err := c.RevokeToken(cmd.Context(), id); err != nil {
+				if err := c.Tokens().Revoke(cmd.Context(), id); err != nil {
 					return err
 				}
 			}
@@ -200,7 +200,7 @@ func newTokenRevoke(a *cli.App) *cobra.Command {
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			all, err := c.Tokens(cmd.Context())
+			all, err := c.Tokens().List(cmd.Context())
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}

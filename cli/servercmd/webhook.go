@@ -32,7 +32,7 @@ one delivery of nothing, and skip gives up what a receiver was not told yet.`,
 	}
 	names := func(cmd *cobra.Command, args []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 		if w, err := webhooks(a, cmd.Context()); err == nil && len(args) == 0 {
-			all, _ := w.Webhooks(cmd.Context())
+			all, _ := w.List(cmd.Context())
 			for _, one := range all {
 				out = append(out, one.Name)
 			}
@@ -54,7 +54,7 @@ one delivery of nothing, and skip gives up what a receiver was not told yet.`,
 			if err != nil {
 				return err
 			}
-			return w.SkipWebhook(cmd.Context(), args[0])
+			return w.Skip(cmd.Context(), args[0])
 		}, ValidArgsFunction: names,
 	})
 	return cmd
@@ -66,7 +66,7 @@ func webhooks(a *cli.App, ctx context.Context) (server.Webhooks, error) {
 		return nil, err
 	}
 	if a.Remote != nil {
-		return a.Remote, nil
+		return a.Remote.Webhooks(), nil
 	}
 	hooks, err := controller.ReadHooks(ctx, a.Host.Config())
 	if err != nil {
@@ -86,7 +86,7 @@ func listWebhooks(a *cli.App, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := w.Webhooks(ctx)
+	all, err := w.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func testWebhook(a *cli.App, ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	t, err := w.TestWebhook(ctx, name)
+	t, err := w.Test(ctx, name)
 	if err != nil {
 		return err
 	}

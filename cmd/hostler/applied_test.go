@@ -52,22 +52,22 @@ func TestAppliedFromAfar(t *testing.T) {
 	defer c.Close()
 	ctx := t.Context()
 
-	one, err := c.PutApplied(ctx, "source", "web", putSource("type = fake\n"), 0)
+	one, err := c.Applied().Put(ctx, "source", "web", putSource("type = fake\n"), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.AppliedThing(ctx, "source", "web"); err != nil || !reflect.DeepEqual(got, one) {
+	if got, err := c.Applied().Get(ctx, "source", "web"); err != nil || !reflect.DeepEqual(got, one) {
 		t.Errorf("what was put comes back as %+v, %v; it was %+v", got, err, one)
 	}
-	if again, err := c.PutApplied(
+	if again, err := c.Applied().Put(
 		ctx, "source", "web", putSource("type = fake\n"), one.Revision,
 	); err != nil || !reflect.DeepEqual(again, one) {
 		t.Errorf("put again: %+v %v", again, err)
 	}
-	if all, err := c.Applied(ctx, map[string]string{"app": "ci"}); err != nil || len(all.Things) != 1 || all.Revision != 1 {
+	if all, err := c.Applied().List(ctx, map[string]string{"app": "ci"}); err != nil || len(all.Things) != 1 || all.Revision != 1 {
 		t.Errorf("the list is %+v, %v", all, err)
 	}
-	if none, err := c.Applied(ctx, map[string]string{"app": "other"}); err != nil || len(none.Things) != 0 {
+	if none, err := c.Applied().List(ctx, map[string]string{"app": "other"}); err != nil || len(none.Things) != 0 {
 		t.Errorf("the list by another label is %+v, %v", none, err)
 	}
 	status, header, _ := get(t, url+"/v1/applied/source/web", strings.TrimSpace(string(token)))
@@ -80,12 +80,12 @@ func TestAppliedFromAfar(t *testing.T) {
 			t.Errorf("%s: %v, want %v with %q", what, err, kind, words)
 		}
 	}
-	_, err = c.PutApplied(ctx, "source", "web", putSource("type = fake\nspare = 1\n"), 7)
+	_, err = c.Applied().Put(ctx, "source", "web", putSource("type = fake\nspare = 1\n"), 7)
 	refused("another revision", err, compute.ErrStale, "it is at revision 1")
-	_, err = c.PutApplied(ctx, "source", "mine", putSource("type = fake\n"), 0)
+	_, err = c.Applied().Put(ctx, "source", "mine", putSource("type = fake\n"), 0)
 	refused("in a file", err, compute.ErrConflict, "it is defined in ")
-	refused("nothing", c.DeleteApplied(ctx, "source", "none", 0), compute.ErrNotFound, "none")
-	_, err = c.PutApplied(ctx, "source", "..", putSource("type = fake\n"), 0)
+	refused("nothing", c.Applied().Delete(ctx, "source", "none", 0), compute.ErrNotFound, "none")
+	_, err = c.Applied().Put(ctx, "source", "..", putSource("type = fake\n"), 0)
 	if err == nil {
 		t.Error("a source is called ..")
 	}
@@ -100,12 +100,12 @@ func TestAppliedFromAfar(t *testing.T) {
 		"a template": putSource("type = kubernetes\n[kubernetes]\ntemplate = /no/such/file\n"),
 		"a command":  putSource("type = fake\nimage = command:id\n"), "a file": putSource("type = fake\nimage = file:/etc/shadow\n"),
 	} {
-		_, err := c.PutApplied(ctx, "source", "odd", put, 0)
+		_, err := c.Applied().Put(ctx, "source", "odd", put, 0)
 		refused(what, err, compute.ErrDenied, "controller")
 	}
-	_, err = c.PutApplied(ctx, "bundle", "tool", tool, 0)
+	_, err = c.Applied().Put(ctx, "bundle", "tool", tool, 0)
 	refused("a bundle for this machine", err, compute.ErrDenied, "the source here")
-	if _, err := c.PutApplied(ctx, "source", "odd", putSource("type = fake\nimage = file:"+secrets+"/a\n"), 0); err != nil {
+	if _, err := c.Applied().Put(ctx, "source", "odd", putSource("type = fake\nimage = file:"+secrets+"/a\n"), 0); err != nil {
 		t.Errorf("a secret that may be: %v", err)
 	}
 	if out := o.run("source", "list"); strings.Contains(out, "ran") || !strings.Contains(out, "odd") {
@@ -127,19 +127,19 @@ func TestAppliedFromAfar(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(o.Dir, "ran")); err != nil {
 		t.Errorf("his hook did not run: %v", err)
 	}
-	hooked, err := c.AppliedThing(ctx, "source", "hooked")
+	hooked, err := c.Applied().Get(ctx, "source", "hooked")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.PutApplied(ctx, "source", "hooked", api.PutThing{Files: hooked.Files}, hooked.Revision); err != nil {
+	if _, err := c.Applied().Put(ctx, "source", "hooked", api.PutThing{Files: hooked.Files}, hooked.Revision); err != nil {
 		t.Errorf("as it is: %v", err)
 	}
-	_, err = c.PutApplied(
+	_, err = c.Applied().Put(
 		ctx, "source", "hooked",
 		api.PutThing{Files: append(hooked.Files, api.ThingFile{Path: "discard.d/y", Mode: "0755"})}, 0,
 	)
 	refused("another hook", err, compute.ErrDenied, "run on")
-	if err := c.DeleteApplied(ctx, "source", "hooked", hooked.Revision); err != nil {
+	if err := c.Applied().Delete(ctx, "source", "hooked", hooked.Revision); err != nil {
 		t.Error(err)
 	}
 
@@ -149,7 +149,7 @@ func TestAppliedFromAfar(t *testing.T) {
 	}
 	write("[apply]\nmay-run = yes\n")
 	o.run("reload")
-	if _, err := c.PutApplied(ctx, "source", "hooked", putSource("type = fake\n", hook), 0); err != nil {
+	if _, err := c.Applied().Put(ctx, "source", "hooked", putSource("type = fake\n", hook), 0); err != nil {
 		t.Errorf("with may-run: %v", err)
 	}
 	acts, err := c.Audit(ctx, client.AuditQuery{Act: "put-applied"})

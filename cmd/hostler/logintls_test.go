@@ -185,7 +185,7 @@ func TestProofOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	how, err := c.HowToSignIn(t.Context())
+	how, err := c.SignIn().How(t.Context())
 	if err != nil || how.Issuer != l.at.URL || how.ClientID != "cli" {
 		t.Fatal(how, err)
 	}
@@ -206,7 +206,7 @@ func TestProofOnce(t *testing.T) {
 	)
 	for range 8 {
 		all.Go(func() {
-			if session, err := c.Exchange(t.Context(), proof); err == nil {
+			if session, err := c.SignIn().Exchange(t.Context(), proof); err == nil {
 				mu.Lock()
 				in = append(in, session.Token)
 				mu.Unlock()
@@ -220,7 +220,7 @@ func TestProofOnce(t *testing.T) {
 		t.Errorf("%d came in by one proof", len(in))
 	}
 	l.run(l.env, 0, "", "reload")
-	if _, err := c.Exchange(t.Context(), proof); err == nil {
+	if _, err := c.SignIn().Exchange(t.Context(), proof); err == nil {
 		t.Error("it is good again after reload")
 	}
 	answer, err := http.Get(l.url + "/v1/login")

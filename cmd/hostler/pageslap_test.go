@@ -148,7 +148,7 @@ func TestPageSlap(t *testing.T) {
 	b.sees("It has told nothing yet.")
 
 	// It follows what the node says, and shows what is secret when it is asked for.
-	all, err := c.SlapComputer(t.Context(), "COMP-1")
+	all, err := c.SlapOS().Computer(t.Context(), "COMP-1")
 	if err != nil || all.Slots[0].Instance == nil || all.Slots[0].Instance.Title != "shop" {
 		t.Fatalf("%+v, %v", all, err)
 	}
@@ -181,7 +181,7 @@ func TestPageSlap(t *testing.T) {
 	b.press("\r")
 	b.sees("shop is wanted stopped.")
 	b.until("stopped", `document.querySelector(".facts").innerText.includes("stopped")`)
-	if now, err := c.SlapInstance(t.Context(), id); err != nil || now.State != proto.Stopped || now.Parameters["name"] != "books" {
+	if now, err := c.SlapOS().Instance(t.Context(), id); err != nil || now.State != proto.Stopped || now.Parameters["name"] != "books" {
 		t.Errorf("%+v, %v", now, err)
 	}
 	b.do(chromedp.Click(`//a[.="Change"]`))
@@ -194,7 +194,7 @@ func TestPageSlap(t *testing.T) {
 	b.until("the new parameter", `document.querySelector("[aria-label=Parameters]")?.innerText.includes("large")`)
 
 	// A second one has no place, and it is said why.
-	if _, err := c.SlapRequest(t.Context(), slapRequest("second", release)); err != nil {
+	if _, err := c.SlapOS().Request(t.Context(), slapRequest("second", release)); err != nil {
 		t.Fatal(err)
 	}
 	node(

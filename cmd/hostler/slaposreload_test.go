@@ -19,12 +19,12 @@ func TestSlaposReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if said, err := c.SlapSoftware(t.Context(), described(t)); err != nil || said.Name != "Demo" {
+	if said, err := c.SlapOS().Software(t.Context(), described(t)); err != nil || said.Name != "Demo" {
 		t.Fatalf("%+v %v", said, err)
 	}
 	m.conf("[slap]\ncomputer = COMP-1\n")
 	m.must("reload")
-	if said, err := c.SlapSoftware(t.Context(), described(t)); err != nil || !strings.Contains(said.Unknown, "fetches from") {
+	if said, err := c.SlapOS().Software(t.Context(), described(t)); err != nil || !strings.Contains(said.Unknown, "fetches from") {
 		t.Errorf("after the reload: %+v %v", said, err)
 	}
 }

@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -55,7 +56,7 @@ type Options struct {
 	// Sets are the namespaces whose sources, bundles and projects are applied, each namespace's as
 	// one set; Applier lets in whoever makes objects in one of them.
 	Sets    []string
-	Applier func(namespace, reason string) (Applier, error)
+	Applier func(namespace, reason string) (Applier, io.Closer, error)
 	Book    func() Book // the newest, as configurations change
 	Step    func(name string)
 	Log     *slog.Logger

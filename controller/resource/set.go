@@ -20,11 +20,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Applier applies sets, as `hostler apply` does; client.Client is one.
+// Applier applies sets, as `hostler apply` does; client.Applied is one.
 type Applier interface {
-	Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error)
+	List(ctx context.Context, labels map[string]string) (api.AppliedSet, error)
 	Apply(ctx context.Context, set api.ApplySet) (api.ApplyAnswer, error)
-	Close() error
 }
 
 const (
@@ -137,13 +136,13 @@ func (s *set) apply(ctx context.Context, same bool) error {
 			want.Things = append(want.Things, api.WantedThing{Kind: applied[i], Name: o.Name, Files: files})
 		}
 	}
-	to, err := s.r.opt.Applier(s.namespace, "the objects of the namespace "+s.namespace)
+	to, conn, err := s.r.opt.Applier(s.namespace, "the objects of the namespace "+s.namespace)
 	if err != nil {
 		return err
 	}
-	defer to.Close()
+	defer conn.Close()
 	there := func() (out string, err error) {
-		all, err := to.Applied(ctx, want.Labels)
+		all, err := to.List(ctx, want.Labels)
 		for _, t := range all.Things {
 			out += fmt.Sprintln(t.Kind, t.Name, t.Digest, t.Revision)
 		}

@@ -98,8 +98,8 @@ type Options struct {
 	// Ring is called when a request may have left something to do. It must not block. nil: nobody
 	// needs that.
 	Ring func()
-	// Webhooks are the receivers of events; nil: there are no such paths.
-	Webhooks Webhooks
+	// Webhooks are the receivers of events now; nil: there are no such paths.
+	Webhooks func() Webhooks
 	// Applied is what was applied; nil: there are no such paths.
 	Applied Applied
 	// Slap is the SlapOS master that this controller is; nil, or one that returns nil: it is none.

@@ -37,11 +37,11 @@ type town struct {
 // webhooks has none.
 type webhooks struct{}
 
-func (webhooks) Webhooks(context.Context) ([]api.Webhook, error) { return nil, nil }
-func (webhooks) TestWebhook(context.Context, string) (api.WebhookTest, error) {
+func (webhooks) List(context.Context) ([]api.Webhook, error) { return nil, nil }
+func (webhooks) Test(context.Context, string) (api.WebhookTest, error) {
 	return api.WebhookTest{}, nil
 }
-func (webhooks) SkipWebhook(context.Context, string) error { return nil }
+func (webhooks) Skip(context.Context, string) error { return nil }
 
 // nothingApplied has nothing.
 type nothingApplied struct{}
@@ -106,7 +106,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 		Engine: func() server.Engine { return w.engine }, Version: "test",
 		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
 		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring,
-		Audit: w.audit, Webhooks: webhooks{}, Applied: nothingApplied{},
+		Audit: w.audit, Webhooks: func() server.Webhooks { return webhooks{} }, Applied: nothingApplied{},
 		Projects: func() []string { return []string{"a", "b"} },
 		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
 		Limited: func(source string) []string {

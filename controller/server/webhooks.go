@@ -12,9 +12,9 @@ import (
 
 // Webhooks are the receivers of events.
 type Webhooks interface {
-	Webhooks(ctx context.Context) ([]api.Webhook, error)
-	TestWebhook(ctx context.Context, name string) (api.WebhookTest, error)
-	SkipWebhook(ctx context.Context, name string) error
+	List(ctx context.Context) ([]api.Webhook, error)
+	Test(ctx context.Context, name string) (api.WebhookTest, error)
+	Skip(ctx context.Context, name string) error
 }
 
 // webhooks are their paths, where there may be some.
@@ -35,7 +35,7 @@ func (s *server) hooks() {
 		Summary: "The receivers of events, and how far each has come",
 		Tags:    []string{"events"}, Errors: []int{403},
 	}, func(ctx context.Context, _ *struct{}) (*list, error) {
-		all, err := s.Options.Webhooks.Webhooks(ctx)
+		all, err := s.Options.Webhooks().List(ctx)
 		out := &list{}
 		out.Body.Webhooks = append([]api.Webhook{}, all...)
 		return out, s.fault(ctx, err)
@@ -45,7 +45,7 @@ func (s *server) hooks() {
 		Path: "/v1/webhooks/{webhook}/test", Summary: "Make a delivery of nothing, once, and say what came of it",
 		Tags: []string{"events"}, Errors: []int{403, 404},
 	}, func(ctx context.Context, in *named) (*struct{ Body api.WebhookTest }, error) {
-		out, err := s.Options.Webhooks.TestWebhook(ctx, in.Webhook)
+		out, err := s.Options.Webhooks().Test(ctx, in.Webhook)
 		return &struct{ Body api.WebhookTest }{out}, s.fault(ctx, err)
 	})
 	huma.Register(s.api, huma.Operation{
@@ -54,6 +54,6 @@ func (s *server) hooks() {
 		Summary: "Give up what it was not told yet, and go on with what happens from now on", Tags: []string{"events"},
 		Errors: []int{403, 404},
 	}, func(ctx context.Context, in *named) (*struct{}, error) {
-		return nil, s.fault(ctx, s.Options.Webhooks.SkipWebhook(ctx, in.Webhook))
+		return nil, s.fault(ctx, s.Options.Webhooks().Skip(ctx, in.Webhook))
 	})
 }
