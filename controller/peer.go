@@ -68,15 +68,6 @@ func unknown(text, hint string) error {
 	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
 }
 
-// Address is the host that a request comes from.
-func Address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
 // nameKept is how long a user's name is taken for his without asking the machine again.
 const nameKept = 10 * time.Second
 

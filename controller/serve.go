@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"log/slog"
 	"net"
 	"net/http"
@@ -128,7 +129,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	}))
 	hosts := k.hosts()
 	defer SpareCollections()() // also while all of a SlapOS master is read
-	if handler, err = k.withSlapos(ctx, listeners.token, handler); err != nil {
+	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
 		return err
 	}

@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -79,11 +80,9 @@ func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
 		Cert: o.Cert, Key: o.Key, ClientCA: cmp.Or(o.ClientCA, near("client_ca", said.ClientCA)),
 		Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName,
 	}
-	_, slap, _, err := readSlapping(cfg)
-	if err != nil {
+	if out.Ask, err = slapos.HasAuthority(cfg); err != nil {
 		return out, err
 	}
-	out.Ask = slap.Directory != "" // nodes show those of its authority
 	if o.Cert == "" && o.ClientCA != "" {
 		return out, fault.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
 	}

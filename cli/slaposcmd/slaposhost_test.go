@@ -3,6 +3,7 @@ package slaposcmd
 import (
 	"bytes"
 	"errors"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"io"
 	"net/http"
 	"os"
@@ -11,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
@@ -59,7 +59,7 @@ func TestSlaposNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if names, err := controller.ReadSlaposNames(f, "0.0.0.0"); err != nil || names.Own("evil.example") != want {
+		if names, err := slapos.ReadNames(f, "0.0.0.0"); err != nil || names.Own("evil.example") != want {
 			t.Errorf("%q: %v, %v", text, names, err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestSlaposNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := controller.ReadSlaposNames(f, "127.0.0.1"); err == nil || !strings.Contains(err.Error(), "server_names") {
+		if _, err := slapos.ReadNames(f, "127.0.0.1"); err == nil || !strings.Contains(err.Error(), "server_names") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -201,7 +202,7 @@ database_uri = %s
 `, percent(o.software), percent(o.instances), percent(o.master()), LocalComputer, root, at("slapgrid-sr.pid"), at("slapgrid-cp.pid"), at("slapgrid-ur.pid"), at("slapos.xml"),
 		o.partitions, percent(o.nic), percent(o.network), alter, o.ip, o.port, at("slapproxy.db"))
 	if o.cache {
-		url := o.master() + controller.CachePath[1:]
+		url := o.master() + slapos.CachePath[1:]
 		text += fmt.Sprintf(`shacache_content_directory = %s
 shacache_metadata_directory = %s
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -82,7 +83,7 @@ type slaposProxy struct {
 	database, port, host string
 	public               string // directory of files that whoever may ask gets; "": none
 	root                 string // below which releases are that are files; "": as before
-	names                controller.SlaposNames
+	names                slapos.Names
 	depot                cache.ServeOptions
 	tls                  slaposTLS
 	allow, deny          fetch.Rules // where the page leads to
@@ -131,7 +132,7 @@ func (s *Slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	s.A.Log = slog.New(slog.NewTextHandler(s, nil)) // which writes one line at a time
 	opt.Store, opt.Log = store, s.A.Log
 	for _, x := range opt.Masters {
-		if text := controller.Unfit(x); text != "" {
+		if text := slapos.Unfit(x); text != "" {
 			s.Warn("%s: [%s%s] %s", f.Path, multimaster, x.URL, text)
 		}
 	}
@@ -143,7 +144,7 @@ func (s *Slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	if err != nil {
 		return err
 	}
-	if err := controller.MoveReleases(ctx, s, m, store, o.root, o.database); err != nil {
+	if err := slapos.MoveReleases(ctx, s, m, store, o.root, o.database); err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(o.host, o.port))
@@ -156,7 +157,7 @@ func (s *Slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 	depot := cache.Handler(o.depot)
 	defer depot.Close()
 	srv := &http.Server{
-		Handler: eitherHandler(o.names.Guard(controller.WithDepot(
+		Handler: eitherHandler(o.names.Guard(slapos.WithDepot(
 			depot, o.tls.who(m), s.withPanel(m, o, slaposHandler(m, o.tls.who(m), ctx.Done())),
 		))),
 		ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.A.Log.Handler(), slog.LevelDebug),
@@ -197,10 +198,10 @@ func (o *slaposProxy) read(f *cfg.File) error {
 	if o.tls, err = readSlaposTLS(f, o.host); err != nil {
 		return err
 	}
-	if o.names, err = controller.ReadSlaposNames(f, o.host); err != nil {
+	if o.names, err = slapos.ReadNames(f, o.host); err != nil {
 		return err
 	}
-	if o.depot, err = controller.ReadSlaposDepot(f); err != nil {
+	if o.depot, err = slapos.ReadDepot(f); err != nil {
 		return err
 	}
 	if o.public, err = publicDirectory(f); err != nil {
@@ -308,7 +309,7 @@ func masterOptions(f *cfg.File) (opt master.Options, err error) {
 		return opt, err
 	}
 	for _, line := range lines {
-		if !controller.AddProduct(&opt, line) {
+		if !slapos.AddProduct(&opt, line) {
 			return opt, f.Fail(section, "software_product_list", "has a line that is not NAME URL: %q", line)
 		}
 	}

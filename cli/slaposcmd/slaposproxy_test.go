@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"io"
 	"net/http"
 	"os"
@@ -17,7 +18,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -242,7 +242,7 @@ func TestSlaposProxyMasters(t *testing.T) {
 		{master.External{URL: "https://foo/", KeyFile: "k"}, "both key and cert"},
 		{master.External{URL: "https://foo/", KeyFile: "k", CertFile: "c"}, ""}, {master.External{URL: "http://[::1]:5000/"}, ""},
 	} {
-		if got := controller.Unfit(x.External); (got == "") != (x.says == "") || !strings.Contains(got, x.says) {
+		if got := slapos.Unfit(x.External); (got == "") != (x.says == "") || !strings.Contains(got, x.says) {
 			t.Errorf("%s: %q", x.URL, got)
 		}
 	}

@@ -1,4 +1,4 @@
-package controller
+package slapos
 
 import (
 	"cmp"
@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
@@ -21,84 +22,84 @@ import (
 // How many refusals are written to the audit log a second, and at once: of those who are known, and
 // of strangers.
 const (
-	slaposRefusals, slaposRefusalsAtOnce   = 5, 200
-	slaposStrangers, slaposStrangersAtOnce = 0.2, 50
+	refusals, refusalsAtOnce   = 5, 200
+	strangers, strangersAtOnce = 0.2, 50
 )
 
-// slaposGuard stands before the master of a controller: it knows who asks, holds who asks too
+// guard stands before the master of a controller: it knows who asks, holds who asks too
 // often, and keeps what is done in the audit log and the figures.
-type slaposGuard struct {
-	k        *Controller
+type guard struct {
+	o        *Options
 	who      func(r *http.Request) (master.Who, auth.Principal, error)
 	next     http.Handler
 	refused  *rate.Limiter // what is written of refusals
 	stranger *rate.Limiter
 }
 
-func (k *Controller) guardSlapos(who func(r *http.Request) (master.Who, auth.Principal, error), next http.Handler) *slaposGuard {
-	return &slaposGuard{
-		k, who, next, rate.NewLimiter(slaposRefusals, slaposRefusalsAtOnce),
-		rate.NewLimiter(slaposStrangers, slaposStrangersAtOnce),
+func newGuard(o *Options, who func(r *http.Request) (master.Who, auth.Principal, error), next http.Handler) *guard {
+	return &guard{
+		o, who, next, rate.NewLimiter(refusals, refusalsAtOnce),
+		rate.NewLimiter(strangers, strangersAtOnce),
 	}
 }
 
-// slaposAsked is who makes a request, as the guard has found.
-type slaposAsked struct {
+// asked is who makes a request, as the guard has found.
+type asked struct {
 	who master.Who
 	as  auth.Principal
 	err error
 }
 
-type slaposAskedKey struct{}
+type askedKey struct{}
 
-// slaposAsker is who the guard has found.
-func slaposAsker(r *http.Request) (master.Who, error) {
-	if a, ok := r.Context().Value(slaposAskedKey{}).(*slaposAsked); ok {
+// askerOf is who the guard has found.
+func askerOf(r *http.Request) (master.Who, error) {
+	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
 		return a.who, a.err
 	}
 	// the zero Who may do nothing
 	return master.Who{}, errors.New("a request that came by no guard")
 }
 
-// slaposSeen is a writer that remembers the status.
-type slaposSeen struct {
+// seenWriter is a writer that remembers the status.
+type seenWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *slaposSeen) WriteHeader(status int) {
+func (w *seenWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *slaposSeen) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (g *slaposGuard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
-	begun, w, act := time.Now(), &slaposSeen{ResponseWriter: to}, &master.Act{}
-	asked := &slaposAsked{}
-	asked.who, asked.as, asked.err = g.who(r)
-	act.Who = asked.who
-	ctx := context.WithValue(master.WithAct(r.Context(), act), slaposAskedKey{}, asked)
-	g.serve(w, r.WithContext(ctx), asked)
+func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
+	begun, w, act := time.Now(), &seenWriter{ResponseWriter: to}, &master.Act{}
+	found := &asked{}
+	found.who, found.as, found.err = g.who(r)
+	act.Who = found.who
+	ctx := context.WithValue(master.WithAct(r.Context(), act), askedKey{}, found)
+	g.serve(w, r.WithContext(ctx), found)
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	route := cmp.Or(web.Route(r.URL.Path), "other")
-	g.k.meters.asked(r.Method, slaposPath+"/"+route, w.status, time.Since(begun))
-	g.keep(r, route, w.status, begun, asked, act)
+	g.o.Observe(r.Method, path+"/"+route, w.status, time.Since(begun))
+	g.keep(r, route, w.status, begun, found, act)
 }
 
 // serve has a request served, unless there are too many from who makes it.
-func (g *slaposGuard) serve(w http.ResponseWriter, r *http.Request, asked *slaposAsked) {
-	limits, from := g.k.limits, Address(r)
-	if asked.err != nil { // also who comes with a token for a certificate, which the master knows
+func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
+	limits, from := g.o.Limits, server.RemoteHost(r)
+	if found.err != nil { // also who comes with a token for a certificate, which the master knows
 		if wait, ok := limits.Stranger(from); !ok {
-			slaposTooMany(w, r, wait, "Too many requests from here came with nothing that this master knows.")
+			tooMany(w, r, wait, "Too many requests from here came with nothing that this master knows.")
 			return
 		}
-		seen := &slaposSeen{ResponseWriter: w}
+		seen := &seenWriter{ResponseWriter: w}
 		g.next.ServeHTTP(seen, r)
 		if (seen.status == http.StatusForbidden || seen.status == http.StatusUnauthorized) &&
 			(r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Authorization") != "" ||
@@ -107,40 +108,40 @@ func (g *slaposGuard) serve(w http.ResponseWriter, r *http.Request, asked *slapo
 		}
 		return
 	}
-	if wait, ok := limits.Request(asked.as); !ok {
-		slaposTooMany(w, r, wait, asked.as.Name+" makes too many requests.")
+	if wait, ok := limits.Request(found.as); !ok {
+		tooMany(w, r, wait, found.as.Name+" makes too many requests.")
 		return
 	}
-	leave, ok := limits.Enter(asked.as)
+	leave, ok := limits.Enter(found.as)
 	if !ok {
-		slaposTooMany(w, r, time.Second, asked.as.Name+" has too many requests that are being served, or that wait.")
+		tooMany(w, r, time.Second, found.as.Name+" has too many requests that are being served, or that wait.")
 		return
 	}
 	defer leave()
 	g.next.ServeHTTP(w, r)
 }
 
-func slaposTooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
+func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
 	seconds := int((wait + time.Second - 1) / time.Second)
 	w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	web.Refuse(w, r, http.StatusTooManyRequests, text+" Ask again after "+strconv.Itoa(seconds)+" s.")
 }
 
 // keep writes to the audit log what was changed, and what was refused to whom.
-func (g *slaposGuard) keep(r *http.Request, route string, status int, begun time.Time, asked *slaposAsked, act *master.Act) {
+func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *master.Act) {
 	denied := status == http.StatusForbidden || status == http.StatusUnauthorized
 	if !act.Changed && !denied {
 		return
 	}
 	a := auth.Act{
-		Time: begun, Who: asked.as.Name, Via: asked.as.Via, From: asked.as.From, Project: act.Who.Project,
+		Time: begun, Who: found.as.Name, Via: found.as.Via, From: found.as.From, Project: act.Who.Project,
 		Act: "slapos." + strings.TrimPrefix(route, "slapos."), Thing: act.Thing, Outcome: "done",
 	}
-	if a.From == "" && !asked.as.Here {
-		a.From = Address(r)
+	if a.From == "" && !found.as.Here {
+		a.From = server.RemoteHost(r)
 	}
 	// known by the token that it showed for a certificate
-	if asked.err != nil && act.Who.Name != "" {
+	if found.err != nil && act.Who.Name != "" {
 		a.Who, a.Via = act.Who.Name, act.Who.Via
 	}
 	if a.Who != "" {
@@ -164,19 +165,19 @@ func (g *slaposGuard) keep(r *http.Request, route string, status int, begun time
 		}
 	}
 	for _, text := range []*string{&a.Thing, &a.Reason} {
-		if len(*text) > slaposWords {
-			*text = strings.ToValidUTF8((*text)[:slaposWords], "") + "..."
+		if len(*text) > maxWords {
+			*text = strings.ToValidUTF8((*text)[:maxWords], "") + "..."
 		}
 	}
-	g.k.audit.Add(a)
+	g.o.Audit.Add(a)
 }
 
-// slaposWords is how much of what a request is about is kept, in bytes.
-const slaposWords = 1000
+// maxWords is how much of what a request is about is kept, in bytes.
+const maxWords = 1000
 
-// slaposAsks is slaposWho for who makes a request, which may name the project by the header
+// asks is whoIs for who makes a request, which may name the project by the header
 // Hostler-Project.
-func slaposAsks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
+func asks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
 	if name := r.Header[http.CanonicalHeaderKey(api.ProjectHeader)]; len(name) > 0 {
 		var ok bool
 		if p, ok = p.Choose(name[0]); !ok {
@@ -186,13 +187,13 @@ func slaposAsks(p auth.Principal, r *http.Request, writes bool) (master.Who, aut
 			}
 		}
 	}
-	return slaposWho(p, writes)
+	return whoIs(p, writes)
 }
 
-// slaposWho is whom the master takes somebody for: an administrator for everybody, others for users
+// whoIs is whom the master takes somebody for: an administrator for everybody, others for users
 // with trees of their own, in the project that they have chosen, or else the only one where they
 // may.
-func slaposWho(p auth.Principal, writes bool) (master.Who, auth.Principal, error) {
+func whoIs(p auth.Principal, writes bool) (master.Who, auth.Principal, error) {
 	refuse := func(text, hint string) (master.Who, auth.Principal, error) {
 		return master.Who{}, p, &master.Refusal{Kind: compute.ErrDenied, Text: text, Detail: hint}
 	}

@@ -1,4 +1,4 @@
-package controller
+package slapos
 
 import (
 	"net"
@@ -13,16 +13,16 @@ import (
 // anyName in server_names has a master answer under every name.
 const anyName = "*"
 
-// SlaposNames are the names by which a master is asked by who does not speak TLS. A page of another
+// Names are the names by which a master is asked by who does not speak TLS. A page of another
 // site can have its own name lead to this machine, and its browser then takes the master for that
 // site: it is known by the name. An address in place of a name cannot be led elsewhere, so that is
 // always one.
-type SlaposNames map[string]bool
+type Names map[string]bool
 
-// ReadSlaposNames are those of this machine, of the address on which a master listens, and of the
+// ReadNames are those of this machine, of the address on which a master listens, and of the
 // file.
-func ReadSlaposNames(f *cfg.File, host string) (SlaposNames, error) {
-	names := SlaposNames{"localhost": true, namedHost(host): true}
+func ReadNames(f *cfg.File, host string) (Names, error) {
+	names := Names{"localhost": true, namedHost(host): true}
 	if own, err := os.Hostname(); err == nil {
 		first, _, _ := strings.Cut(own, ".")
 		names[namedHost(own)], names[namedHost(first)] = true, true
@@ -53,14 +53,14 @@ func namedHost(host string) string {
 }
 
 // Own says whether a request names this master. Who names none is no browser.
-func (names SlaposNames) Own(host string) bool {
+func (names Names) Own(host string) bool {
 	name := namedHost(host)
 	address, _, _ := strings.Cut(name, "%") // its zone
 	return host == "" || names[anyName] || names[name] || strings.HasSuffix(name, ".localhost") || net.ParseIP(address) != nil
 }
 
 // Guard answers only what comes by TLS, whose certificates prove more, or names this master.
-func (names SlaposNames) Guard(next http.Handler) http.Handler {
+func (names Names) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil && !names.Own(r.Host) {
 			text := "This master is not known by the name " + namedHost(r.Host) + ": server_names in [slapproxy] has the names by which it is."

@@ -1,4 +1,4 @@
-package controller
+package slapos
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ import (
 // CachePath is below which a master is a binary cache too.
 const CachePath = "/shacache"
 
-// ReadSlaposDepot reads which binary cache a master is.
-func ReadSlaposDepot(f *cfg.File) (o cache.ServeOptions, err error) {
+// ReadDepot reads which binary cache a master is.
+func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 	var contents, entries string
 	for key, to := range map[string]*string{
 		"shacache_content_directory": &o.Content, "shacache_metadata_directory": &o.Metadata,
@@ -56,7 +56,7 @@ func ReadSlaposDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 }
 
 // servedDepot is which binary cache a controller is, by [slap] of hostler.conf.
-func servedDepot(section map[string]config.Value, said *slapping) (o cache.ServeOptions, err error) {
+func servedDepot(section map[string]config.Value, said *settings) (o cache.ServeOptions, err error) {
 	bad := func(key string, err error) (cache.ServeOptions, error) {
 		v := section[strings.ReplaceAll(key, "-", "_")]
 		return o, fault.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)

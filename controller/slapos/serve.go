@@ -1,14 +1,16 @@
-package controller
+package slapos
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
@@ -16,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/observe/metric"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/master"
@@ -24,12 +27,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/view"
 )
 
-// slaposPath is below which a controller is a master for SlapOS too.
-const slaposPath = "/slapos"
+// path is below which a controller is a master for SlapOS too.
+const path = "/slapos"
 
-// slapping is the section [slap] of hostler.conf: where it stands, a controller is a master for
+// settings is the section [slap] of hostler.conf: where it stands, a controller is a master for
 // SlapOS too.
-type slapping struct {
+type settings struct {
 	// where goes what names no computer; "": any that fits
 	Computer string `conf:"computer"`
 	// of the authority by whose certificates nodes are known; "": there is none
@@ -47,9 +50,9 @@ type slapping struct {
 	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: as many as come
 }
 
-// slaposElsewhere are keys of slapproxy's file that [slap] does not take, with what does the same
+// elsewhere are keys of slapproxy's file that [slap] does not take, with what does the same
 // for a controller.
-var slaposElsewhere = map[string]string{
+var elsewhere = map[string]string{
 	"tls":      "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS",
 	"tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
 	"host": "hostler serve --listen ADDR", "port": "hostler serve --listen ADDR",
@@ -70,11 +73,11 @@ type otherMaster struct {
 	Partition string   `conf:"partition"`
 }
 
-// readSlapping reads what a master is to be; false: [slap] is not there.
-func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there bool, err error) {
+// readSettings reads what a master is to be; false: [slap] is not there.
+func readSettings(cfg *config.Config) (opt master.Options, said settings, there bool, err error) {
 	section, there := cfg.Sections["slap"]
 	for _, key := range slices.Sorted(maps.Keys(section)) {
-		if instead, ok := slaposElsewhere[key]; ok {
+		if instead, ok := elsewhere[key]; ok {
 			return opt, said, there, fault.Invalid(
 				"instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]",
 				section[key].File, section[key].Line, key,
@@ -125,6 +128,17 @@ func readSlapping(cfg *config.Config) (opt master.Options, said slapping, there 
 	return opt, said, there, nil
 }
 
+// Sections are the sections of hostler.conf that are read here, as config decodes them.
+func Sections() map[string]any {
+	return map[string]any{"slap": new(settings), "multimaster https://x": new(otherMaster)}
+}
+
+// HasAuthority reports whether the master has an authority, by whose certificates nodes are known.
+func HasAuthority(cfg *config.Config) (bool, error) {
+	_, said, _, err := readSettings(cfg)
+	return said.Directory != "", err
+}
+
 // sectionAt is where the keys of a section begin, as FILE:LINE: ; "" where it has none.
 func sectionAt(section map[string]config.Value) string {
 	first := ""
@@ -148,64 +162,82 @@ func beside(said config.Value, path string) string {
 	return filepath.Join(filepath.Dir(said.File), path)
 }
 
-// withSlapos puts the master before what a controller answers, where [slap] is. Whoever asks is
-// somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
+// Options are what a master is told by the controller that it is part of.
+type Options struct {
+	Host *host.Host
+	Log  *slog.Logger
+	TLS  bool // the controller speaks TLS
+
+	Authenticate func(r *http.Request) (auth.Principal, error)
+	// Holder says whose a token of the controller is.
+	Holder func(r *http.Request, token string) (auth.Principal, error)
+	// Members says which roles somebody has now.
+	Members  func(name string, groups []string) (auth.Role, map[string]auth.Role)
+	Projects func() []*config.Project // as they are configured now
+	Out      func() http.RoundTripper // the way out now
+
+	Limits  *auth.Limits
+	Audit   *auth.Log
+	Observe func(method, route string, status int, took time.Duration)
+	Metrics *metric.Registry
+}
+
+// Serve puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
 // for him.
-func (k *Controller) withSlapos(ctx context.Context, file string, rest http.Handler) (http.Handler, error) {
-	opt, said, there, err := readSlapping(k.Host.Config())
+func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, server.Slap, error) {
+	opt, said, there, err := readSettings(o.Host.Config())
 	if err != nil || !there {
-		return rest, err
+		return rest, nil, err
 	}
 	directory := said.Directory
-	depot, err := servedDepot(k.Host.Config().Sections["slap"], &said)
+	depot, err := servedDepot(o.Host.Config().Sections["slap"], &said)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	opt.Store, opt.Log, opt.Limits = k.Host.Store(), k.Log, k.slaposLimits
+	opt.Store, opt.Log, opt.Limits = o.Host.Store(), o.Log, o.limits
 	var ca *authority.Authority
 	if directory != "" {
-		if k.files == nil {
-			return nil, fault.Invalid(
+		if !o.TLS {
+			return nil, nil, fault.Invalid(
 				"give --tls-cert and --tls-key, or take it out",
 				"ca-directory in [slap]: nodes show certificates by TLS alone",
 			)
 		}
 		if ca, err = authority.Open(directory); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		opt.Authority = ca
 	}
 	m, err := master.New(ctx, opt)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := MoveReleases(ctx, logTeller{k.Log}, m, k.Host.Store(), said.Root, k.Host.StoreAt()); err != nil {
-		return nil, err
+	if err := MoveReleases(ctx, logTeller{o.Log}, m, o.Host.Store(), said.Root, o.Host.StoreAt()); err != nil {
+		return nil, nil, err
 	}
-	k.slap = view.New(view.Options{Master: m,
+	slap := view.New(view.Options{Master: m,
 		Loader: &parameter.Loader{
-			HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return k.now.Load().out })},
+			HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return o.Out() })},
 		}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
-			who, _, err := slaposWho(p, writes)
+			who, _, err := whoIs(p, writes)
 			return who, err
 		}})
-	k.meters.watchSlapos(m)
-	authenticate := k.authenticate(file)
+	watch(o.Metrics, m)
 	whole := web.New(m, web.Options{
-		Who:    slaposAsker,
-		Token:  func(r *http.Request, token string) (master.Who, error) { return k.slaposToken(r, token, file) },
-		Base:   func(r *http.Request) string { return web.Base(r) + slaposPath[1:] + "/" },
+		Who:    askerOf,
+		Token:  func(r *http.Request, token string) (master.Who, error) { return o.token(r, token) },
+		Base:   func(r *http.Request) string { return web.Base(r) + path[1:] + "/" },
 		Ending: ctx.Done(),
 	})
-	depot.Log = k.Log
+	depot.Log = o.Log
 	kept := cache.Handler(depot)
-	k.Host.OnClose(kept.Close)
-	guard := k.guardSlapos(func(r *http.Request) (master.Who, auth.Principal, error) {
+	o.Host.OnClose(kept.Close)
+	guard := newGuard(&o, func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
 			// Who shows a certificate of another authority may be somebody whom the controller
 			// knows.
 			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
-				return k.slaposCertified(r, m, serial)
+				return o.certified(r, m, serial)
 			}
 		}
 		// as the URL of a cache in slapos.cfg has it
@@ -213,21 +245,21 @@ func (k *Controller) withSlapos(ctx context.Context, file string, rest http.Hand
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", "Bearer "+token)
 		}
-		p, err := authenticate(r)
+		p, err := o.Authenticate(r)
 		if err != nil {
 			return master.Who{}, p, err
 		}
-		return slaposAsks(p, r, web.Writes(r))
-	}, WithDepot(kept, slaposAsker, whole))
+		return asks(p, r, web.Writes(r))
+	}, WithDepot(kept, askerOf, whole))
 	mux := http.NewServeMux()
-	mux.Handle(slaposPath+"/", http.StripPrefix(slaposPath, server.Patient(http.NewCrossOriginProtection().Handler(guard))))
+	mux.Handle(path+"/", http.StripPrefix(path, server.Patient(http.NewCrossOriginProtection().Handler(guard))))
 	mux.Handle("/", rest)
-	return mux, nil
+	return mux, slap, nil
 }
 
-// slaposLimits are those of a project's configuration, as it is now.
-func (k *Controller) slaposLimits(project, user string) (out []master.Limit) {
-	for _, p := range k.now.Load().people.projects {
+// limits are those of a project's configuration, as it is now.
+func (o *Options) limits(project, user string) (out []master.Limit) {
+	for _, p := range o.Projects() {
 		if p.Name != project || p.Err != nil {
 			continue
 		}
@@ -242,11 +274,11 @@ func (k *Controller) slaposLimits(project, user string) (out []master.Limit) {
 	return out
 }
 
-// slaposCertified is who shows a certificate of the master's authority: a user is what the
+// certified is who shows a certificate of the master's authority: a user is what the
 // controller's configuration has him be now, in the project of the certificate.
-func (k *Controller) slaposCertified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
+func (o *Options) certified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
 	who, err := m.Certificates.Certified(r.Context(), serial)
-	p := auth.Principal{Name: who.Name, Via: who.Via, From: Address(r)}
+	p := auth.Principal{Name: who.Name, Via: who.Via, From: server.RemoteHost(r)}
 	switch {
 	case err != nil, who.All:
 		return who, p, err
@@ -260,25 +292,25 @@ func (k *Controller) slaposCertified(r *http.Request, m *master.Master, serial s
 	if who.Groups != "" {
 		p.Groups = strings.Split(who.Groups, "\n")
 	}
-	p.Everywhere, p.Roles = k.members(p.Name, p.Groups)
+	p.Everywhere, p.Roles = o.Members(p.Name, p.Groups)
 	if who.Project != "" {
 		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
 	}
-	return slaposAsks(p, r, web.Writes(r))
+	return asks(p, r, web.Writes(r))
 }
 
-// slaposToken is whose a token of the controller is that is shown for a certificate. One that is
+// token is whose a token of the controller is that is shown for a certificate. One that is
 // less than its owner gets none, as the certificate would be more.
-func (k *Controller) slaposToken(r *http.Request, token, file string) (master.Who, error) {
-	p, err := k.holder(r, token, file)
+func (o *Options) token(r *http.Request, token string) (master.Who, error) {
+	p, err := o.Holder(r, token)
 	if err != nil {
 		return master.Who{}, err
 	}
-	who, p, err := slaposAsks(p, r, true) // whatever it asks by
+	who, p, err := asks(p, r, true) // whatever it asks by
 	if err != nil {
 		return master.Who{}, err
 	}
-	everywhere, roles := k.members(p.Name, p.Groups)
+	everywhere, roles := o.Members(p.Name, p.Groups)
 	if full := max(everywhere, roles[p.Project]); p.Only != 0 || p.Role(p.Project) < full || p.Lease != "" || p.Source != "" {
 		return master.Who{}, &master.Refusal{
 			Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.",
