@@ -30,7 +30,7 @@ var unguarded = map[string]string{
 	"client":                        "a client of the controller that its own user names",
 	"client/device":                 "the provider that the user's own controller names",
 	"cli/servercmd/login.go":        "hostler login, a client",
-	"controller/slaposserve.go":     "its client has the guard's transport",
+	"controller/slapos":             "its client has the guard's transport",
 	"host/keeper":                   "its own socket",
 	"slapos/node/supervise":         "its own socket",
 	"slapos/node/hook/forward":      "ports that the node's own settings lead to another",

@@ -124,7 +124,8 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 	out := make([]compute.Lease, 0, len(names))
 	for _, n := range names {
 		var l api.Lease
-		if err := c.wire.create(ctx, "/v1/leases/"+url.PathEscape(string(n))+"/extend", as(who), api.NewExtendRequest(ttl), &l); err != nil {
+		path := "/v1/leases/" + url.PathEscape(string(n)) + "/extend"
+		if err := c.wire.create(ctx, path, as(who), api.NewExtendRequest(ttl), &l); err != nil {
 			return out, err
 		}
 		out = append(out, l.Compute())

@@ -32,8 +32,8 @@ func (k *Controller) syncApplied(ctx context.Context) (changed bool, err error) 
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
-// callerOf is somebody who applies something. The controller's own user, and root, have programs run
-// there anyway; not so whoever has come by a token.
+// callerOf is somebody who applies something. The controller's own user, and root, have programs
+// run there anyway; not so whoever has come by a token.
 func callerOf(p auth.Principal) applied.Caller {
 	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == UserName(0))}
 }

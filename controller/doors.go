@@ -64,7 +64,7 @@ func (k *Controller) byCertificate(r *http.Request) (auth.Principal, bool, error
 			"ask who signs the certificates for one with another name",
 		)
 	}
-	p := auth.Principal{Name: c.Name, Via: "certificate " + c.Serial, From: server.RemoteHost(r)}
+	p := auth.Principal{Name: c.Name, Via: "certificate " + c.Serial, From: auth.RemoteHost(r)}
 	p.Everywhere, p.Roles = k.members(c.Name, nil)
 	return p, true, nil
 }
@@ -97,10 +97,10 @@ func (k *Controller) bySession(file string) door {
 func (k *Controller) holder(r *http.Request, given, file string) (auth.Principal, error) {
 	if file != "" && sameToken(given, file) {
 		return auth.Principal{
-			Name: UserName(os.Geteuid()), Own: true, Via: "token file", From: server.RemoteHost(r), Everywhere: auth.Administrator,
+			Name: UserName(os.Geteuid()), Own: true, Via: "token file", From: auth.RemoteHost(r), Everywhere: auth.Administrator,
 		}, nil
 	}
-	return k.tokens.Who(r.Context(), given, server.RemoteHost(r))
+	return k.tokens.Who(r.Context(), given, auth.RemoteHost(r))
 }
 
 // reserved reports whether a name is one of those who are somebody by being this machine's, or a

@@ -82,6 +82,8 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 	return o, nil
 }
 
+var _ resource.Applier = client.Applied{}
+
 // idle: no objects are read.
 func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 

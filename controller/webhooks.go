@@ -91,20 +91,20 @@ func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 	return out, nil
 }
 
-// HookJournal is an engine's journal, with the hooks' positions in its store.
-type HookJournal struct {
+// hookJournal is an engine's journal, with the hooks' positions in its store.
+type hookJournal struct {
 	server.Book
 	store pool.Store
 }
 
 // NewHookJournal returns the journal of a book whose positions are kept in a store.
-func NewHookJournal(book server.Book, store pool.Store) *HookJournal {
-	return &HookJournal{book, store}
+func NewHookJournal(book server.Book, store pool.Store) *hookJournal {
+	return &hookJournal{book, store}
 }
 
 // NewHooked returns what is asked of some webhooks, their journal and their sender.
-func NewHooked(hooks []webhook.Hook, journal *HookJournal, sender *webhook.Sender) *Hooked {
-	return &Hooked{hooks, journal, sender}
+func NewHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sender) *hooked {
+	return &hooked{hooks, journal, sender}
 }
 
 // noteOf is under what a hook's position is kept.
@@ -125,7 +125,7 @@ func readPosition(tx compute.Tx, hook string) (p webhook.Position, err error) {
 	return p, err
 }
 
-func (j *HookJournal) Position(ctx context.Context, hook string) (p webhook.Position, err error) {
+func (j *hookJournal) Position(ctx context.Context, hook string) (p webhook.Position, err error) {
 	err = j.store.View(ctx, func(tx compute.Tx) error {
 		p, err = readPosition(tx, hook)
 		return err
@@ -133,7 +133,7 @@ func (j *HookJournal) Position(ctx context.Context, hook string) (p webhook.Posi
 	return p, err
 }
 
-func (j *HookJournal) Keep(ctx context.Context, hook string, p webhook.Position) error {
+func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position) error {
 	text, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -193,7 +193,7 @@ func (t *Turn) End() {
 // sender delivers to the hooks of a configuration.
 func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
-		Hooks: now.hooks, Journal: &HookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
+		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
 		Version: version.Read().Version, Log: k.Log,
 		Observe: k.meters.told, Guard: now.guard,
 		Leads: func() bool { return k.leadsBy(t) },
@@ -220,20 +220,20 @@ func (k *Controller) deliver(ctx context.Context) {
 	}
 }
 
-// Hooked are webhooks, for who asks how they stand.
-type Hooked struct {
+// hooked are webhooks, for who asks how they stand.
+type hooked struct {
 	hooks   []webhook.Hook
-	journal *HookJournal
+	journal *hookJournal
 	sender  *webhook.Sender
 }
 
-func (k *Controller) hooked() *Hooked {
+func (k *Controller) hooked() *hooked {
 	now := k.now.Load()
-	return &Hooked{now.hooks, &HookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
+	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
 }
 
 // List returns how they stand.
-func (h *Hooked) List(ctx context.Context) (out []api.Webhook, err error) {
+func (h *hooked) List(ctx context.Context) (out []api.Webhook, err error) {
 	for _, one := range h.hooks {
 		w := api.Webhook{Name: one.Name, URL: one.Where(), Events: one.Events, Sources: one.Sources, Projects: one.Projects}
 		p, err := h.journal.Position(ctx, one.Name)
@@ -247,7 +247,7 @@ func (h *Hooked) List(ctx context.Context) (out []api.Webhook, err error) {
 	return out, nil
 }
 
-func (h *Hooked) find(name string) (webhook.Hook, error) {
+func (h *hooked) find(name string) (webhook.Hook, error) {
 	var names []string
 	for _, one := range h.hooks {
 		if one.Name == name {
@@ -260,7 +260,7 @@ func (h *Hooked) find(name string) (webhook.Hook, error) {
 }
 
 // Test makes a delivery of nothing.
-func (h *Hooked) Test(ctx context.Context, name string) (api.WebhookTest, error) {
+func (h *hooked) Test(ctx context.Context, name string) (api.WebhookTest, error) {
 	one, err := h.find(name)
 	if err != nil {
 		return api.WebhookTest{}, err
@@ -274,7 +274,7 @@ func (h *Hooked) Test(ctx context.Context, name string) (api.WebhookTest, error)
 }
 
 // Skip gives up what one was not told yet.
-func (h *Hooked) Skip(ctx context.Context, name string) error {
+func (h *hooked) Skip(ctx context.Context, name string) error {
 	if _, err := h.find(name); err != nil {
 		return err
 	}

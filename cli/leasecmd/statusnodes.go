@@ -3,6 +3,7 @@ package leasecmd
 import (
 	"context"
 	"fmt"
+	"github.com/hostler-project/hostler/client"
 	"strconv"
 	"strings"
 	"time"
@@ -34,12 +35,13 @@ func slapNodes(a *cli.App, ctx context.Context) (views []slapNodeView, more bool
 	if a.Remote == nil || !a.Self.Slap {
 		return nil, false, nil
 	}
-	page, err := a.Remote.SlapOS().Computers(ctx, "", api.SlapPage{Limit: nodesShown})
+	var slap client.SlapOS = a.Remote.SlapOS()
+	page, err := slap.Computers(ctx, "", api.SlapPage{Limit: nodesShown})
 	if err != nil {
 		return nil, false, err
 	}
 	for _, c := range page.Computers {
-		detail, err := a.Remote.SlapOS().Computer(ctx, c.Computer)
+		detail, err := slap.Computer(ctx, c.Computer)
 		if err != nil {
 			return nil, false, err
 		}

@@ -2,7 +2,7 @@ package slaposcmd
 
 import (
 	"cmp"
-	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/auth"
 	"net"
 	"net/http"
 	"os"
@@ -91,7 +91,7 @@ func (s *Slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 				}
 			}
 			ok, err = m.Computers.Reaches(r.Context(), as, ip)
-			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: server.RemoteHost(r)}, ok, err
+			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: auth.RemoteHost(r)}, ok, err
 		},
 	}, rest)
 }

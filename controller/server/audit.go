@@ -178,15 +178,6 @@ func address(r *http.Request) string {
 	return host
 }
 
-// RemoteHost is the host that a request comes from, or what its connection says that has none.
-func RemoteHost(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
 // tooMany refuses somebody who has to wait.
 func (s *server) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))

@@ -38,9 +38,9 @@ type Keeper interface {
 	Keep(ctx context.Context, a compute.Answer) error
 }
 
-// Turns is a Memory that other processes have too: of requests with one key it lets one after the
+// keyLock is a Memory that other processes have too: of requests with one key it lets one after the
 // other be served.
-type Turns interface {
+type keyLock interface {
 	Memory
 	// Turn waits until no other process serves the request of a mark, and keeps others from it
 	// until end is called or this process ends.
@@ -227,7 +227,7 @@ func (s *server) once(next http.Handler) http.Handler {
 			}
 		}
 		mark := digestOf(owner, key)
-		if turns, ok := s.Memory.(Turns); ok && r.URL.Path == "/v1/leases" {
+		if turns, ok := s.Memory.(keyLock); ok && r.URL.Path == "/v1/leases" {
 			end, err := turns.Turn(served, mark)
 			if err != nil {
 				s.refuse(w, r, err)

@@ -14,7 +14,6 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
@@ -93,7 +92,7 @@ func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 
 // serve has a request served, unless there are too many from who makes it.
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
-	limits, from := g.o.Limits, server.RemoteHost(r)
+	limits, from := g.o.Limits, auth.RemoteHost(r)
 	if found.err != nil { // also who comes with a token for a certificate, which the master knows
 		if wait, ok := limits.Stranger(from); !ok {
 			tooMany(w, r, wait, "Too many requests from here came with nothing that this master knows.")
@@ -138,7 +137,7 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 		Act: "slapos." + strings.TrimPrefix(route, "slapos."), Thing: act.Thing, Outcome: "done",
 	}
 	if a.From == "" && !found.as.Here {
-		a.From = server.RemoteHost(r)
+		a.From = auth.RemoteHost(r)
 	}
 	// known by the token that it showed for a certificate
 	if found.err != nil && act.Who.Name != "" {

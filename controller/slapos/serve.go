@@ -182,8 +182,9 @@ type Options struct {
 	Metrics *metric.Registry
 }
 
-// Serve puts the master before what a controller answers, where [slap] is. Whoever asks is somebody whom the controller or the master's authority knows, and pages of other sites cannot ask
-// for him.
+// Serve puts the master before what a controller answers, where [slap] is. Each request is from
+// somebody whom the controller or the master's authority knows; pages of other sites cannot make
+// requests in a user's name.
 func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, server.Slap, error) {
 	opt, said, there, err := readSettings(o.Host.Config())
 	if err != nil || !there {
@@ -278,7 +279,7 @@ func (o *Options) limits(project, user string) (out []master.Limit) {
 // controller's configuration has him be now, in the project of the certificate.
 func (o *Options) certified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
 	who, err := m.Certificates.Certified(r.Context(), serial)
-	p := auth.Principal{Name: who.Name, Via: who.Via, From: server.RemoteHost(r)}
+	p := auth.Principal{Name: who.Name, Via: who.Via, From: auth.RemoteHost(r)}
 	switch {
 	case err != nil, who.All:
 		return who, p, err

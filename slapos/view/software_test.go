@@ -43,18 +43,18 @@ func TestSoftware(t *testing.T) {
 	release := at + "/demo/software.cfg"
 	d.format("COMP-1", 3)
 	root, ann, soft, one := d.as("root"), d.as("ann"), ok[api.SlapSoftware](t), ok[api.SlapInstanceDetail](t)
-	if s := soft(ann.SlapSoftware(ctx, release)); asked.Load() != 0 || len(s.Types) != 0 || !strings.Contains(s.Unknown, "supplied") {
+	if s := soft(ann.SlapOS().Software(ctx, release)); asked.Load() != 0 || len(s.Types) != 0 || !strings.Contains(s.Unknown, "supplied") {
 		t.Errorf("before it is supplied: %+v, asked %d times", s, asked.Load())
 	}
 	// nobody knows better
-	n := one(ann.SlapRequest(ctx, api.SlapRequest{Title: "early", Release: release, Parameters: map[string]any{"port": 1}}))
+	n := one(ann.SlapOS().Request(ctx, api.SlapRequest{Title: "early", Release: release, Parameters: map[string]any{"port": 1}}))
 	if asked.Load() != 0 || n.Parameters["port"] != 1.0 {
 		t.Errorf("%+v, asked %d times", n, asked.Load())
 	}
-	if err := root.SlapSupply(ctx, "COMP-1", api.SlapSupply{Release: release}); err != nil {
+	if err := root.SlapOS().Supply(ctx, "COMP-1", api.SlapSupply{Release: release}); err != nil {
 		t.Fatal(err)
 	}
-	s := soft(ann.SlapSoftware(ctx, release))
+	s := soft(ann.SlapOS().Software(ctx, release))
 	types := map[string]api.SlapType{}
 	for _, one := range s.Types {
 		types[one.Type] = one
@@ -63,14 +63,14 @@ func TestSoftware(t *testing.T) {
 		types["bare"].Schema != nil || types["bare"].Problem != "" || types["odd"].Problem == "" {
 		t.Errorf("%+v", s)
 	}
-	_, err := ann.SlapRequest(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 80}})
+	_, err := ann.SlapOS().Request(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 80}})
 	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "/port: ") {
 		t.Errorf("%v", err)
 	}
-	if page := ok[api.SlapInstancePage](t)(ann.SlapInstances(ctx, api.SlapQuery{Match: "shop"}, api.SlapPage{})); len(page.Instances) != 0 {
+	if page := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(ctx, api.SlapQuery{Match: "shop"}, api.SlapPage{})); len(page.Instances) != 0 {
 		t.Errorf("refused, and made: %+v", page)
 	}
-	n = one(ann.SlapRequest(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 8080}}))
+	n = one(ann.SlapOS().Request(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 8080}}))
 	if n.Parameters["port"] != 8080.0 {
 		t.Errorf("%+v", n)
 	}
@@ -78,21 +78,21 @@ func TestSoftware(t *testing.T) {
 	if err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
 		t.Errorf("%+v, %v", sent, err)
 	}
-	if _, err := ann.SlapChange(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) ||
+	if _, err := ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) ||
 		!strings.Contains(err.Error(), "name") {
 		t.Errorf("%v", err)
 	}
-	if n := one(ann.SlapChange(
+	if n := one(ann.SlapOS().Change(
 		ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{"port": 80}, Unchecked: true},
 	)); n.Parameters["port"] != 80.0 {
 		t.Errorf("%+v", n)
 	}
 	for _, release := range []string{"", "/etc/software.cfg", "file:///etc/software.cfg", "ftp://h/software.cfg", "http:software.cfg"} {
-		if s := soft(root.SlapSoftware(ctx, release)); !strings.Contains(s.Unknown, "at http and https alone") {
+		if s := soft(root.SlapOS().Software(ctx, release)); !strings.Contains(s.Unknown, "at http and https alone") {
 			t.Errorf("%q: %+v", release, s)
 		}
 	}
-	if s := soft(root.SlapSoftware(ctx, at+"/other/software.cfg")); s.Unknown != "it says nothing of itself" {
+	if s := soft(root.SlapOS().Software(ctx, at+"/other/software.cfg")); s.Unknown != "it says nothing of itself" {
 		t.Errorf("%+v", s)
 	}
 }

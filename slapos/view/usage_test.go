@@ -38,15 +38,15 @@ func TestUsage(t *testing.T) {
 		d.used("", "CPU load", quantity, "7")
 	}
 	usage := ok[api.SlapUsage](t)
-	u := usage(d.as("root").SlapUsage(ctx, "COMP-1", ""))
+	u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", ""))
 	if len(u.Series) != 1 || u.Series[0].Title != "CPU load" || len(u.Series[0].Points) != 2 ||
 		u.Series[0].Points[0].Quantity != 1.5 || u.Series[0].Points[1].Quantity != 40 || strings.Join(u.Known, " ") != "COMP-1 p0" {
 		t.Errorf("%+v", u)
 	}
-	if u := usage(d.as("root").SlapUsage(ctx, "COMP-1", "p0")); u.Of != "p0" || len(u.Series[0].Points) != 4 {
+	if u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", "p0")); u.Of != "p0" || len(u.Series[0].Points) != 4 {
 		t.Errorf("%+v", u)
 	}
-	if u := usage(d.as("root").SlapUsage(ctx, "COMP-1", "nothing")); len(u.Series) != 0 {
+	if u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", "nothing")); len(u.Series) != 0 {
 		t.Errorf("%+v", u)
 	}
 }
@@ -59,40 +59,40 @@ func TestUsageOfAnInstance(t *testing.T) {
 	today, tomorrow := time.Now().UTC().Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
 	// Before there is a place hers waits: what is used meanwhile is another's.
 	one := ok[api.SlapInstanceDetail](t)
-	other := one(d.as("bea").SlapRequest(ctx, api.SlapRequest{Title: "before", Release: demo}))
-	one(d.as("bea").SlapRequest(ctx, api.SlapRequest{Title: "beside", Release: demo}))
+	other := one(d.as("bea").SlapOS().Request(ctx, api.SlapRequest{Title: "before", Release: demo}))
+	one(d.as("bea").SlapOS().Request(ctx, api.SlapRequest{Title: "beside", Release: demo}))
 	ask := api.SlapRequest{Title: "hers", Release: demo}
-	if n := one(d.as("ann").SlapRequest(ctx, ask)); n.Partition != "" {
+	if n := one(d.as("ann").SlapOS().Request(ctx, ask)); n.Partition != "" {
 		t.Fatalf("%+v", n)
 	}
 	d.used("", "before", "1", "2")
-	if u, err := d.as("ann").SlapUsage(ctx, "COMP-1", "p0"); !errors.Is(err, compute.ErrNotFound) {
+	if u, err := d.as("ann").SlapOS().Usage(ctx, "COMP-1", "p0"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("of another's: %+v, %v", u, err)
 	}
-	if u := ok[api.SlapUsage](t)(d.as("bea").SlapUsage(ctx, "COMP-1", "p0")); len(u.Series) != 1 || u.Series[0].Points[0].Quantity != 2 {
+	if u := ok[api.SlapUsage](t)(d.as("bea").SlapOS().Usage(ctx, "COMP-1", "p0")); len(u.Series) != 1 || u.Series[0].Points[0].Quantity != 2 {
 		t.Errorf("%+v", u)
 	}
-	one(d.as("bea").SlapChange(ctx, other.Instance, api.SlapChange{State: "destroyed"}))
+	one(d.as("bea").SlapOS().Change(ctx, other.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
-	if n := one(d.as("ann").SlapRequest(ctx, ask)); n.Partition != "p0" {
+	if n := one(d.as("ann").SlapOS().Request(ctx, ask)); n.Partition != "p0" {
 		t.Fatalf("%+v", n)
 	}
 	d.used(today+" at 00:00:00", "a day that was another's too", "3", "4")
 	d.used(tomorrow+" at 00:00:00", "hers", "5", "6")
 	d.used("", "hers", "7", "8")
-	u := ok[api.SlapUsage](t)(d.as("ann").SlapUsage(ctx, "COMP-1", "p0"))
+	u := ok[api.SlapUsage](t)(d.as("ann").SlapOS().Usage(ctx, "COMP-1", "p0"))
 	if len(u.Series) != 1 || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 6 ||
 		u.Series[0].Points[1].Quantity != 8 || strings.Join(u.Known, " ") != "p0" {
 		t.Errorf("%+v", u)
 	}
 	for _, of := range []string{"", "p1", "COMP-1", "p9"} {
-		if u, err := d.as("ann").SlapUsage(ctx, "COMP-1", of); !errors.Is(err, compute.ErrNotFound) {
+		if u, err := d.as("ann").SlapOS().Usage(ctx, "COMP-1", of); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("of %q: %+v, %v", of, u, err)
 		}
 	}
-	if u, err := d.as("bea").SlapUsage(ctx, "COMP-1", "p0"); !errors.Is(err, compute.ErrNotFound) {
+	if u, err := d.as("bea").SlapOS().Usage(ctx, "COMP-1", "p0"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("who was there before: %+v, %v", u, err)
 	}
 }
@@ -108,7 +108,7 @@ func TestUsageIsBounded(t *testing.T) {
 			large = "the newest"
 		}
 	}
-	u := ok[api.SlapUsage](t)(d.as("root").SlapUsage(t.Context(), "COMP-1", ""))
+	u := ok[api.SlapUsage](t)(d.as("root").SlapOS().Usage(t.Context(), "COMP-1", ""))
 	if points := len(u.Series[0].Points); points < 10 || points > 17 || u.Series[0].Title != "the newest" {
 		t.Errorf("%d points, %.20s", points, u.Series[0].Title)
 	}

@@ -124,11 +124,11 @@ func TestTree(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 2)
 	ann := d.as("ann")
-	if err := d.as("root").SlapSupply(ctx, "COMP-1", api.SlapSupply{Release: demo}); err != nil {
+	if err := d.as("root").SlapOS().Supply(ctx, "COMP-1", api.SlapSupply{Release: demo}); err != nil {
 		t.Fatal(err)
 	}
 	one := ok[api.SlapInstanceDetail](t)
-	n := one(ann.SlapRequest(
+	n := one(ann.SlapOS().Request(
 		ctx,
 		api.SlapRequest{
 			Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"},
@@ -139,7 +139,7 @@ func TestTree(t *testing.T) {
 		n.Filter["computer_guid"] != "COMP-1" || n.Owner != "ann" || n.Addresses[0] != "10.0.0.0" || n.Status != nil {
 		t.Errorf("%+v", n)
 	}
-	if again := one(ann.SlapRequest(
+	if again := one(ann.SlapOS().Request(
 		ctx,
 		api.SlapRequest{
 			Title: "shop", Release: demo, Parameters: map[string]any{"a": "1"},
@@ -170,13 +170,13 @@ func TestTree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	trees := ok[api.SlapInstancePage](t)(ann.SlapInstances(ctx, api.SlapQuery{Roots: true}, api.SlapPage{}))
+	trees := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(ctx, api.SlapQuery{Roots: true}, api.SlapPage{}))
 	if len(trees.Instances) != 1 || trees.Instances[0].Members != 3 || trees.Instances[0].Unplaced != 1 ||
 		trees.Instances[0].Status.State != "started" {
 		t.Errorf("%+v", trees)
 	}
 	members := map[string]api.SlapInstance{}
-	for m, err := range ann.AllSlapInstances(ctx, api.SlapQuery{Root: n.Instance}) {
+	for m, err := range ann.SlapOS().AllInstances(ctx, api.SlapQuery{Root: n.Instance}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,13 +189,13 @@ func TestTree(t *testing.T) {
 	if c := members["cache"]; !strings.Contains(c.Reason, "1 have no free partition") || c.Partition != "" {
 		t.Errorf("%+v", c)
 	}
-	if waiting := ok[api.SlapInstancePage](t)(ann.SlapInstances(
+	if waiting := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(
 		ctx, api.SlapQuery{State: "unplaced"}, api.SlapPage{},
 	)); len(waiting.Instances) != 1 ||
 		waiting.Instances[0].Title != "cache" {
 		t.Errorf("%+v", waiting)
 	}
-	c := ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
+	c := ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1"))
 	if c.Busy != 2 || c.Partitions != 2 || c.Slots[1].Instance.Title != "database" || c.Supplied[0].Release != demo ||
 		!c.Supplied[0].Status.Error || c.Supplied[0].Status.Message != "no gcc" {
 		t.Errorf("%+v", c)
@@ -216,7 +216,7 @@ func TestTree(t *testing.T) {
 	if err := d.m.Computers.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
 		t.Fatal(err)
 	}
-	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1"))
+	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1"))
 	want := api.SlapPartition{Programs: []api.SlapProgram{{
 		Name: "server-on-watch", State: "RUNNING", PID: 7, Started: &at, CPU: 1.5, Memory: 1 << 20,
 	}},
@@ -229,35 +229,35 @@ func TestTree(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 
-	n = one(ann.SlapInstance(ctx, n.Instance))
+	n = one(ann.SlapOS().Instance(ctx, n.Instance))
 	if len(n.Connection) != 1 || n.Connection[0] != "password" {
 		t.Errorf("%+v", n)
 	}
-	if v := ok[api.SlapConnection](t)(ann.SlapConnection(ctx, n.Instance)); v.Values["password"] != "very secret" {
+	if v := ok[api.SlapConnection](t)(ann.SlapOS().Connection(ctx, n.Instance)); v.Values["password"] != "very secret" {
 		t.Errorf("%+v", v)
 	}
 	// A state alone keeps the rest, and goes through the tree; so it is when another than the owner
 	// does it.
-	n = one(d.as("root").SlapChange(ctx, n.Instance, api.SlapChange{State: "stopped"}))
-	if child := one(ann.SlapInstance(ctx, members["database"].Instance)); n.State != "stopped" || n.Owner != "ann" ||
+	n = one(d.as("root").SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "stopped"}))
+	if child := one(ann.SlapOS().Instance(ctx, members["database"].Instance)); n.State != "stopped" || n.Owner != "ann" ||
 		n.Parameters["a"] != "1" || child.State != "stopped" || child.Asked != "started" {
 		t.Errorf("%+v, %+v", n, child)
 	}
-	n = one(ann.SlapChange(ctx, n.Instance, api.SlapChange{State: "started", Parameters: &map[string]any{}, Type: "large"}))
+	n = one(ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "started", Parameters: &map[string]any{}, Type: "large"}))
 	if n.State != "started" || len(n.Parameters) != 0 || n.Type != "large" || n.Release != demo {
 		t.Errorf("%+v", n)
 	}
-	if _, err := ann.SlapChange(ctx, members["database"].Instance, api.SlapChange{State: "stopped"}); !errors.Is(err, compute.ErrConflict) {
+	if _, err := ann.SlapOS().Change(ctx, members["database"].Instance, api.SlapChange{State: "stopped"}); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("of an inner one: %v", err)
 	}
-	n = one(ann.SlapChange(ctx, n.Instance, api.SlapChange{State: "destroyed"}))
-	if _, err := ann.SlapInstance(ctx, members["cache"].Instance); n.State != "destroyed" || !errors.Is(err, compute.ErrNotFound) {
+	n = one(ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "destroyed"}))
+	if _, err := ann.SlapOS().Instance(ctx, members["cache"].Instance); n.State != "destroyed" || !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("%+v, %v", n, err)
 	}
-	if err := d.as("root").SlapSupply(ctx, "COMP-1", api.SlapSupply{Release: demo, State: "destroyed"}); err != nil {
+	if err := d.as("root").SlapOS().Supply(ctx, "COMP-1", api.SlapSupply{Release: demo, State: "destroyed"}); err != nil {
 		t.Fatal(err)
 	}
-	if c := ok[api.SlapComputerDetail](t)(d.as("root").SlapComputer(ctx, "COMP-1")); c.Supplied[0].State != "destroyed" {
+	if c := ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1")); c.Supplied[0].State != "destroyed" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -268,29 +268,29 @@ func TestUnplaced(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 1)
 	root, one := d.as("root"), ok[api.SlapInstanceDetail](t)
-	a := one(root.SlapRequest(ctx, api.SlapRequest{Title: "a", Release: demo}))
-	b := one(root.SlapRequest(ctx, api.SlapRequest{Title: "b", Release: demo}))
+	a := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "a", Release: demo}))
+	b := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "b", Release: demo}))
 	if b.Instance == "" || b.Computer != "" || !strings.Contains(b.Reason, "no computer fits: 1 have no free partition") {
 		t.Errorf("%+v", b)
 	}
-	if now := one(root.SlapChange(
+	if now := one(root.SlapOS().Change(
 		ctx, b.Instance, api.SlapChange{State: "stopped", Parameters: &map[string]any{"k": "v"}},
 	)); now.State != "stopped" || now.Parameters["k"] != "v" || now.Reason == "" {
 		t.Errorf("%+v", now)
 	}
-	one(root.SlapChange(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
+	one(root.SlapOS().Change(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
-	if now := one(root.SlapChange(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
+	if now := one(root.SlapOS().Change(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
 		now.State != "started" || now.Parameters["k"] != "v" || now.Reason != "" {
 		t.Errorf("%+v", now)
 	}
-	c := one(root.SlapRequest(ctx, api.SlapRequest{Title: "c", Release: demo}))
-	if end := one(root.SlapChange(ctx, c.Instance, api.SlapChange{State: "destroyed"})); end.State != "destroyed" {
+	c := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "c", Release: demo}))
+	if end := one(root.SlapOS().Change(ctx, c.Instance, api.SlapChange{State: "destroyed"})); end.State != "destroyed" {
 		t.Errorf("%+v", end)
 	}
-	if _, err := root.SlapInstance(ctx, c.Instance); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := root.SlapOS().Instance(ctx, c.Instance); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("%v", err)
 	}
 }
@@ -300,7 +300,7 @@ func TestUnplaced(t *testing.T) {
 func TestOthers(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	d.format("COMP-1", 2)
-	n := ok[api.SlapInstanceDetail](t)(d.as("ann").SlapRequest(ctx, api.SlapRequest{Title: "hers", Release: demo}))
+	n := ok[api.SlapInstanceDetail](t)(d.as("ann").SlapOS().Request(ctx, api.SlapRequest{Title: "hers", Release: demo}))
 	for _, c := range []struct {
 		who, method, path, body string
 		status                  int
@@ -349,14 +349,14 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	for _, who := range []string{"bea", "vic"} {
-		if page := ok[api.SlapInstancePage](t)(d.as(who).SlapInstances(ctx, api.SlapQuery{}, api.SlapPage{})); len(page.Instances) != 0 {
+		if page := ok[api.SlapInstancePage](t)(d.as(who).SlapOS().Instances(ctx, api.SlapQuery{}, api.SlapPage{})); len(page.Instances) != 0 {
 			t.Errorf("%s sees %+v", who, page)
 		}
 	}
-	if page := ok[api.SlapComputerPage](t)(d.as("bea").SlapComputers(ctx, "", api.SlapPage{})); len(page.Computers) != 0 {
+	if page := ok[api.SlapComputerPage](t)(d.as("bea").SlapOS().Computers(ctx, "", api.SlapPage{})); len(page.Computers) != 0 {
 		t.Errorf("%+v", page)
 	}
-	if now := ok[api.SlapInstanceDetail](t)(d.as("ann").SlapInstance(ctx, n.Instance)); now.State != "started" {
+	if now := ok[api.SlapInstanceDetail](t)(d.as("ann").SlapOS().Instance(ctx, n.Instance)); now.State != "started" {
 		t.Errorf("%+v", now)
 	}
 }
@@ -366,12 +366,12 @@ func TestPages(t *testing.T) {
 	d, ctx := newDesk(t), t.Context()
 	for i := range 7 {
 		d.format(fmt.Sprint("COMP-", i), 2)
-		ok[api.SlapInstanceDetail](t)(d.as("root").SlapRequest(ctx, api.SlapRequest{Title: fmt.Sprint("tree ", i), Release: demo}))
+		ok[api.SlapInstanceDetail](t)(d.as("root").SlapOS().Request(ctx, api.SlapRequest{Title: fmt.Sprint("tree ", i), Release: demo}))
 	}
 	root, seen := d.as("root"), ""
 	page := api.SlapPage{Limit: 3}
 	for n := 1; ; n++ {
-		part := ok[api.SlapComputerPage](t)(root.SlapComputers(ctx, "comp", page))
+		part := ok[api.SlapComputerPage](t)(root.SlapOS().Computers(ctx, "comp", page))
 		for _, c := range part.Computers {
 			seen += c.Computer + " "
 		}
@@ -383,7 +383,7 @@ func TestPages(t *testing.T) {
 		}
 	}
 	for page.After = ""; ; {
-		part := ok[api.SlapInstancePage](t)(root.SlapInstances(ctx, api.SlapQuery{Roots: true, Match: "TREE"}, page))
+		part := ok[api.SlapInstancePage](t)(root.SlapOS().Instances(ctx, api.SlapQuery{Roots: true, Match: "TREE"}, page))
 		for _, i := range part.Instances {
 			seen += i.Title + " "
 		}
@@ -394,7 +394,7 @@ func TestPages(t *testing.T) {
 	if want := "COMP-0 COMP-1 COMP-2 COMP-3 COMP-4 COMP-5 COMP-6 tree 0 tree 1 tree 2 tree 3 tree 4 tree 5 tree 6 "; seen != want {
 		t.Errorf("%s", seen)
 	}
-	if none := ok[api.SlapInstancePage](t)(root.SlapInstances(
+	if none := ok[api.SlapInstancePage](t)(root.SlapOS().Instances(
 		ctx, api.SlapQuery{Match: "nothing"}, api.SlapPage{},
 	)); len(none.Instances) != 0 || none.Next != "" {
 		t.Errorf("%+v", none)
