@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// DefaultTimeout is how long a script may take unless its bundle says otherwise.
-const DefaultTimeout = 10 * time.Minute
+// defaultTimeout is how long a script may take unless its bundle says otherwise.
+const defaultTimeout = 10 * time.Minute
 
 // Entry is one key of a bundle.conf.
 type Entry struct {
@@ -89,7 +89,7 @@ var (
 // reads no file but for the list of pubkeys/.
 func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
 	d := &Definition{Name: name, File: file, Content: content, Pubkeys: []string{"*"}}
-	p := parsing{Definition: d, timeout: DefaultTimeout}
+	p := parsing{Definition: d, timeout: defaultTimeout}
 	for _, e := range entries {
 		if err := p.take(e); err != nil && d.Err == nil {
 			d.Err = at(fmt.Sprintf("%s:%d", e.File, e.Line), name, e.Key, err)

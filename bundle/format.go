@@ -23,7 +23,7 @@ type formatting struct {
 }
 
 func (f *formatting) bad(offset int, format string, args ...any) error {
-	return wrong(f.text, min(offset, len(f.text)), ErrTemplate, format, args...)
+	return wrong(f.text, min(offset, len(f.text)), errTemplate, format, args...)
 }
 
 // expand handles the text between two offsets; depth bounds fields within fields.

@@ -31,7 +31,7 @@ var numeric = []string{"cores", "memory", "disk"}
 func goTemplate(text string, vars map[string]string, facts Facts) (string, error) {
 	t, err := template.New("").Option("missingkey=error").Funcs(quotes).Parse(text)
 	if err != nil {
-		return "", goError(err, ErrTemplate, "")
+		return "", goError(err, errTemplate, "")
 	}
 	data := map[string]any{}
 	for k, v := range vars {
@@ -64,10 +64,10 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 	data["facts"] = known
 	out := &bounded{}
 	if err := t.Execute(out, data); err != nil {
-		class := ErrTemplate
+		class := errTemplate
 		meant := ""
 		if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
-			class = ErrMissing
+			class = errMissing
 			name := strings.Trim(after, `"`)
 			if meant = near(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
 				meant = near(name, slices.Collect(maps.Keys(known)))
@@ -86,7 +86,7 @@ func goError(err error, class error, near string) error {
 	line, rest, ok := strings.Cut(text, ":")
 	n, bad := strconv.Atoi(line)
 	if !ok || bad != nil {
-		return &TemplateError{1, class, text + near}
+		return &templateError{1, class, text + near}
 	}
 	if column, after, ok := strings.Cut(rest, ":"); ok {
 		if _, bad := strconv.Atoi(column); bad == nil {
@@ -94,7 +94,7 @@ func goError(err error, class error, near string) error {
 		}
 	}
 	rest = strings.TrimPrefix(strings.TrimSpace(rest), `executing "" at `)
-	return &TemplateError{n, class, rest + near}
+	return &templateError{n, class, rest + near}
 }
 
 // bounded is a text that a template cannot make larger than maxText.

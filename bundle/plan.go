@@ -336,7 +336,7 @@ func (p *Plan) read(b *part) error {
 		conditions = append(conditions, f.When...)
 	}
 	for _, text := range b.texts() {
-		if typ, _ := TemplateType(text); typ == "go-template" && strings.Contains(text, "facts") {
+		if typ, _ := templateType(text); typ == "go-template" && strings.Contains(text, "facts") {
 			p.asks = true
 			for _, m := range toolFacts().FindAllStringSubmatch(text, -1) {
 				p.tools = append(p.tools, m[1])

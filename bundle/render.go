@@ -170,7 +170,7 @@ func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error 
 
 // holdsSecret reports whether a template may have secrets in it when it is expanded.
 func (b *part) holdsSecret(text string) bool {
-	typ, _ := TemplateType(text)
+	typ, _ := templateType(text)
 	for name := range b.secret {
 		if typ == "go-template" || typ != "" && strings.Contains(text, name) {
 			return true

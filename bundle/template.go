@@ -12,26 +12,26 @@ import (
 
 // The ways in which a template can be wrong. They are wrapped by a *TemplateError.
 var (
-	ErrMissing     = errors.New("missing variable")
-	ErrUnsupported = errors.New("unsupported type of template")
-	ErrTemplate    = errors.New("bad template")
+	errMissing     = errors.New("missing variable")
+	errUnsupported = errors.New("unsupported type of template")
+	errTemplate    = errors.New("bad template")
 )
 
-// TemplateError says what is wrong in a template, and where.
-type TemplateError struct {
+// templateError says what is wrong in a template, and where.
+type templateError struct {
 	Line  int   // from 1
 	Class error // ErrMissing, ErrUnsupported or ErrTemplate
 	Msg   string
 }
 
-func (e *TemplateError) Error() string { return fmt.Sprintf("line %d: %v: %s", e.Line, e.Class, e.Msg) }
+func (e *templateError) Error() string { return fmt.Sprintf("line %d: %v: %s", e.Line, e.Class, e.Msg) }
 
 // Unwrap returns the class.
-func (e *TemplateError) Unwrap() error { return e.Class }
+func (e *templateError) Unwrap() error { return e.Class }
 
 // wrong is a template's error at an offset of its text.
 func wrong(text string, offset int, class error, format string, args ...any) error {
-	return &TemplateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
+	return &templateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
 }
 
 // marker finds what makes a script a template. Greedy as it is, the last marker of the first line
@@ -41,9 +41,9 @@ var marker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`#
 // templateTypes are the types of templates that there are.
 var templateTypes = []string{"format-string", "template-string", "go-template"}
 
-// TemplateType returns the type that a text's marker names, "" where it has none and is no
+// templateType returns the type that a text's marker names, "" where it has none and is no
 // template. The line is the marker's.
-func TemplateType(text string) (typ string, line int) {
+func templateType(text string) (typ string, line int) {
 	if !strings.Contains(text, "provision-template-type:") {
 		return "", 0
 	}
@@ -58,7 +58,7 @@ func TemplateType(text string) (typ string, line int) {
 // names. What has no marker stays as it is. Values are not expanded again. Only templates of type
 // go-template see the facts. The error is a *TemplateError.
 func Expand(text string, vars map[string]string, facts Facts) (string, error) {
-	switch typ, line := TemplateType(text); typ {
+	switch typ, line := templateType(text); typ {
 	case "":
 		return text, nil
 	case "format-string":
@@ -68,7 +68,7 @@ func Expand(text string, vars map[string]string, facts Facts) (string, error) {
 	case "go-template":
 		return goTemplate(text, vars, facts)
 	default:
-		return "", &TemplateError{line, ErrUnsupported, typ + near(typ, templateTypes)}
+		return "", &templateError{line, errUnsupported, typ + near(typ, templateTypes)}
 	}
 }
 
@@ -119,5 +119,5 @@ func leadingName(s string) string {
 
 // missing is the error about a variable that there is not.
 func missing(text string, offset int, name string, vars map[string]string) error {
-	return wrong(text, offset, ErrMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
+	return wrong(text, offset, errMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
 }

@@ -149,7 +149,7 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 		}
 	}
 	for _, text := range b.texts() {
-		if typ, _ := TemplateType(text); typ != "go-template" {
+		if typ, _ := templateType(text); typ != "go-template" {
 			continue
 		}
 		for _, m := range factNames().FindAllStringSubmatch(text, -1) {

@@ -85,7 +85,7 @@ func (g Gate) Check() error {
 
 func unreadable(file string, err error) error {
 	return &compute.Error{
-		Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w: %w", file, ErrUnreadable, err),
+		Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w: %w", file, errUnreadable, err),
 		Hint: "JUnit's XML, TAP and what go test -json prints can be read",
 	}
 }
@@ -119,12 +119,12 @@ func readFile(name string) (tally, error) {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return tally{}, errors.New("it is no regular file")
 	}
-	return ReadResults(f)
+	return readResults(f)
 }
 
-// ReadResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP,
+// readResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP,
 // and what `go test -json` prints.
-func ReadResults(r io.Reader) (tally, error) {
+func readResults(r io.Reader) (tally, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, _ := in.Peek(4096)
 	head = bytes.TrimLeft(head, "\ufeff\xff\xfe\x00 \t\r\n")

@@ -122,8 +122,8 @@ func part(value string) string {
 	return strings.TrimSuffix(b.String(), "-")
 }
 
-// ShortName is a node's name up to the first dot.
-func ShortName(name string) string {
+// shortName is a node's name up to the first dot.
+func shortName(name string) string {
 	short, _, _ := strings.Cut(name, ".")
 	return short
 }

@@ -192,7 +192,7 @@ func (r *run) node(ctx context.Context, n *Node) {
 	}
 	n.Ended = time.Now()
 	if err != nil {
-		n.Err = because(ctx, n, &SetupError{err})
+		n.Err = because(ctx, n, &setupError{err})
 		r.set(n, Failed)
 		return
 	}

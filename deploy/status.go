@@ -24,7 +24,7 @@ const (
 
 // The ways in which the gate keeps a node.
 var (
-	ErrUnreadable = errors.New("test results cannot be read")
+	errUnreadable = errors.New("test results cannot be read")
 	ErrTests      = errors.New("not all tests passed")
 )
 
@@ -38,24 +38,24 @@ func ScriptStatus(statuses []int) int {
 	return sum
 }
 
-// SetupError is a failure after the node was made: it is there, and not as it should be.
-type SetupError struct{ Err error }
+// setupError is a failure after the node was made: it is there, and not as it should be.
+type setupError struct{ Err error }
 
-func (e *SetupError) Error() string { return e.Err.Error() }
+func (e *setupError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
-func (e *SetupError) Unwrap() error { return e.Err }
+func (e *setupError) Unwrap() error { return e.Err }
 
 // OldStatus is the old commands' exit status for an error.
 func OldStatus(err error) int {
-	var setup *SetupError
+	var setup *setupError
 	var syntax *json.SyntaxError
 	var typ *json.UnmarshalTypeError
 	var markup *xml.SyntaxError
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, ErrUnreadable):
+	case errors.Is(err, errUnreadable):
 		return StatusUnreadable
 	case errors.Is(err, ErrTests):
 		return StatusTests

@@ -25,8 +25,8 @@ type Options struct {
 	Field string // of a certificate, which is the name: one of Fields; "": the first
 }
 
-// Fields are where a certificate may have the name.
-var Fields = []string{"common-name", "email", "dns", "uri"}
+// fields are where a certificate may have the name.
+var fields = []string{"common-name", "email", "dns", "uri"}
 
 // state is what was read at one time.
 type state struct {
@@ -53,12 +53,12 @@ func read(opt Options) (*state, error) {
 		SessionTicketsDisabled: true,
 	}}
 	if s.field == "" {
-		s.field = Fields[0]
+		s.field = fields[0]
 	}
-	if !slices.Contains(Fields, s.field) {
+	if !slices.Contains(fields, s.field) {
 		return nil, &compute.Error{
 			Op: "certificate", Kind: compute.ErrInvalid,
-			Err: fmt.Errorf("%q is no field of a certificate that names a client: they are %q", s.field, Fields),
+			Err: fmt.Errorf("%q is no field of a certificate that names a client: they are %q", s.field, fields),
 		}
 	}
 	if opt.Ask {

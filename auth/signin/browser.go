@@ -29,7 +29,7 @@ func (p *Provider) Begin(ctx context.Context, redirect string) (address string, 
 	}
 	trip = Trip{State: rand.Text(), Verifier: oauth2.GenerateVerifier(), Redirect: redirect}
 	return p.page(found, redirect).AuthCodeURL(
-		trip.State, oidc.Nonce(Challenge(trip.Verifier)), oauth2.S256ChallengeOption(trip.Verifier),
+		trip.State, oidc.Nonce(challenge(trip.Verifier)), oauth2.S256ChallengeOption(trip.Verifier),
 	), trip, nil
 }
 

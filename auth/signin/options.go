@@ -37,9 +37,9 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Fresh is how old an ID token may be when it is presented, and so how long one that was presented
+// fresh is how old an ID token may be when it is presented, and so how long one that was presented
 // has to be remembered.
-const Fresh = 10 * time.Minute
+const fresh = 10 * time.Minute
 
 // skew is how far the provider's clock may be ahead.
 const skew = time.Minute

@@ -116,9 +116,9 @@ type Proof struct {
 	Browser bool
 }
 
-// Challenge is the nonce to sign in with for a secret word: who sees the ID token does not know the
+// challenge is the nonce to sign in with for a secret word: who sees the ID token does not know the
 // word, and cannot use it.
-func Challenge(verifier string) string {
+func challenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
@@ -154,13 +154,13 @@ func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	if party, _ := claims["azp"].(string); !slices.Contains(audience, party) && (party != "" || len(token.Audience) > 1) {
 		return Person{}, p.refused(again, "the ID token was given to %q and not to %q", party, audience)
 	}
-	if age := time.Since(token.IssuedAt); age > Fresh || age < -skew {
+	if age := time.Since(token.IssuedAt); age > fresh || age < -skew {
 		return Person{}, p.refused(
 			again+"; are the clocks right?", "the ID token is of %s, and is taken for %s",
-			token.IssuedAt.Format(time.RFC3339), Fresh,
+			token.IssuedAt.Format(time.RFC3339), fresh,
 		)
 	}
-	if (proof.Browser || token.Nonce != "") && (proof.Verifier == "" || token.Nonce != Challenge(proof.Verifier)) {
+	if (proof.Browser || token.Nonce != "") && (proof.Verifier == "" || token.Nonce != challenge(proof.Verifier)) {
 		return Person{}, p.refused(again, "the ID token is another sign-in's")
 	}
 	if token.Subject == "" {

@@ -18,7 +18,7 @@ const eventsAtOnce = 20_000
 // it knows.
 type asked struct {
 	After    int64    `json:"after"`
-	Forecast Forecast `json:"forecast"`
+	Forecast forecast `json:"forecast"`
 	// the flavor of the node that a source gave out last
 	Sources map[string]string `json:"sources,omitempty"`
 }

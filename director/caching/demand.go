@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Forecast is what is known of how often images are asked for, by flavor and the image's name: a
+// forecast is what is known of how often images are asked for, by flavor and the image's name: a
 // mean that forgets old requests, and the same for each hour of the day. It is plain data that may
 // be kept as JSON. The zero value knows nothing. It is not safe for use by several goroutines at
 // once.
-type Forecast struct {
+type forecast struct {
 	Hour  int64                           `json:"hour"` // the one that is counted now, since 1970
-	Asked map[string]map[string]*Requests `json:"asked"`
+	Asked map[string]map[string]*requests `json:"asked"`
 }
 
-// Requests are those for an image on a flavor.
-type Requests struct {
+// requests are those for an image on a flavor.
+type requests struct {
 	Count int         `json:"count"` // in the hour that is counted now
 	Mean  float64     `json:"mean"`  // requests in an hour, of late
 	Day   [24]float64 `json:"day"`   // in the hours of the day, in UTC
@@ -36,17 +36,17 @@ func hourOf(t time.Time) int64 { return int64(math.Floor(float64(t.Unix()) / 360
 
 // Add counts a request at a time. One of an hour that is over already, as the clock went back,
 // counts in that which is counted now.
-func (f *Forecast) Add(at time.Time, flavor, image string) {
+func (f *forecast) Add(at time.Time, flavor, image string) {
 	f.roll(hourOf(at))
 	if f.Asked == nil {
-		f.Asked = map[string]map[string]*Requests{}
+		f.Asked = map[string]map[string]*requests{}
 	}
 	if f.Asked[flavor] == nil {
-		f.Asked[flavor] = map[string]*Requests{}
+		f.Asked[flavor] = map[string]*requests{}
 	}
 	r := f.Asked[flavor][image]
 	if r == nil {
-		r = &Requests{}
+		r = &requests{}
 		f.Asked[flavor][image] = r
 	}
 	r.Count++
@@ -54,7 +54,7 @@ func (f *Forecast) Add(at time.Time, flavor, image string) {
 }
 
 // roll ends the hours before now.
-func (f *Forecast) roll(now int64) {
+func (f *forecast) roll(now int64) {
 	// the first, or nothing was seen for so long that it says nothing
 	if f.Hour == 0 || now-f.Hour > forgotten {
 		f.Hour = now
@@ -77,7 +77,7 @@ func (f *Forecast) roll(now int64) {
 }
 
 // end ends an hour.
-func (r *Requests) end(hour int64) {
+func (r *requests) end(hour int64) {
 	n := float64(r.Count)
 	r.Count = 0
 	// The first hours count alike, or what came first would weigh as much as all that was before
@@ -99,7 +99,7 @@ func hourOfDay(hour int64) int { return int((hour%24 + 24) % 24) }
 // after it: the largest of the mean of late, what came in this hour up to now, and what came at
 // these hours on earlier days. So what is wanted each morning is there in the morning, and what is
 // wanted all of a sudden is there soon. What is hardly ever asked for is left out.
-func (f *Forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
+func (f *forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
 	f.roll(hourOf(now))
 	out := map[string]map[string]float64{}
 	for flavor, images := range f.Asked {

@@ -82,7 +82,7 @@ func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, err
 		}
 		if i := slices.IndexFunc(all, func(d Directive) bool { return d.Node == id }); i >= 0 {
 			d := all[i]
-			d.Result = cmp.Or(d.Result, Would)
+			d.Result = cmp.Or(d.Result, would)
 			e.Directive = &d
 		}
 		out = append(out, e)

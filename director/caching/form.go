@@ -112,7 +112,7 @@ func (c *Case) read(key string, v json.RawMessage) (err error) {
 		err = value(v, &p.Share, "a number")
 	case "weights":
 		var w Weights
-		w, err = ParseWeights(v)
+		w, err = parseWeights(v)
 		p.Weights.Images, p.Weights.Flavors = w.Images, w.Flavors
 	case "default_image_weight":
 		p.Weights.Default, err = weight(v)

@@ -19,8 +19,8 @@ type Limiter struct {
 	period time.Duration
 }
 
-// NewLimiter makes one whose first period begins now. n = 0 limits nothing.
-func NewLimiter(n int, period time.Duration, now time.Time) *Limiter {
+// newLimiter makes one whose first period begins now. n = 0 limits nothing.
+func newLimiter(n int, period time.Duration, now time.Time) *Limiter {
 	return &Limiter{n: n, period: period, Start: now}
 }
 
@@ -47,7 +47,7 @@ type limits struct {
 
 // newLimits are those of options, as they are where nothing is recorded.
 func newLimits(opt *Options, now time.Time) limits {
-	limiter := func(r Rate) Limiter { return *NewLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
+	limiter := func(r Rate) Limiter { return *newLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
 	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
 }
 

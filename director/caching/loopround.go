@@ -16,10 +16,10 @@ import (
 
 // What came of a Directive.
 const (
-	Issued = "issued" // its service has begun it
-	Would  = "would"  // it is a dry run
+	issued = "issued" // its service has begun it
+	would  = "would"  // it is a dry run
 	// nobody knows yet if its service has begun it; it counts as under way
-	Unanswered = "unanswered"
+	unanswered = "unanswered"
 	Failed     = "failed"  // its service refused it
 	Taken      = "taken"   // the node has become somebody else's
 	Limited    = "limited" // a limit was reached: the next round decides anew
@@ -278,7 +278,7 @@ func (r *rounding) look(ctx context.Context) error {
 		f.overlay(n)
 	}
 	r.unlisted()
-	r.report.All, r.report.Flavors = Statistics(r.fleet)
+	r.report.All, r.report.Flavors = statistics(r.fleet)
 	titles := make(map[string]string, len(r.images)+len(next.Retired))
 	for _, i := range r.images {
 		titles[i.ID] = i.Name
@@ -403,7 +403,7 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 		}
 		add(d)
 	}
-	for _, w := range Interleave(r.view, plan) {
+	for _, w := range interleave(r.view, plan) {
 		add(Directive{Do: Cache, Node: w.Node, Image: w.Image, Reason: "its flavor needs more of this image"})
 	}
 	return all
@@ -531,7 +531,7 @@ func (r *rounding) issue(ctx context.Context, all []Directive) {
 		case d.Result != "":
 			continue
 		case r.opt.DryRun:
-			d.Result = Would
+			d.Result = would
 			log.Info("would be done")
 			continue
 		}
@@ -579,11 +579,11 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 	now := time.Now().UTC()
 	switch {
 	case err == nil:
-		d.Result, o.now.Answered = Issued, now
+		d.Result, o.now.Answered = issued, now
 	case errors.Is(err, compute.ErrConflict):
 		d.Result, o.fate, o.now.Error = Taken, refused, oneLine(err.Error())
 	case open(err):
-		d.Result = Unanswered
+		d.Result = unanswered
 		return err
 	default:
 		d.Result, o.fate = Failed, foiled

@@ -14,8 +14,8 @@ type Count struct {
 	Images map[string]int `json:"images"`
 }
 
-// Statistics counts all nodes of a fleet, and those of each of its flavors.
-func Statistics(f *metal.Fleet) (all Count, flavors map[string]Count) {
+// statistics counts all nodes of a fleet, and those of each of its flavors.
+func statistics(f *metal.Fleet) (all Count, flavors map[string]Count) {
 	names := make(map[string]string, len(f.Images))
 	for i := range f.Images {
 		names[f.Images[i].ID] = f.Images[i].Name

@@ -152,10 +152,10 @@ func (r *round) any(fl *flavor, picks []int32, need int) []int32 {
 	return picks
 }
 
-// Ranking says of which images to eject one node each, in that order, so that what is cached comes
+// ranking says of which images to eject one node each, in that order, so that what is cached comes
 // nearer to the weights: nodes are cached[i] with image i, and those that have more than their
 // share by weight give up the whole part of all that they have too much.
-func Ranking(weights, cached []int) []int {
+func ranking(weights, cached []int) []int {
 	var total, all int64
 	for i := range weights {
 		total += int64(cached[i])
@@ -196,7 +196,7 @@ func (r *round) surplus(fl *flavor) (eject []int32) {
 			nodes[image] = append(nodes[image], n)
 		}
 	}
-	for _, i := range Ranking(weights, cached) {
+	for _, i := range ranking(weights, cached) {
 		if len(eject) == spare {
 			break
 		}

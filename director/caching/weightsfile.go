@@ -50,7 +50,7 @@ func (w *WithWeights) read() error {
 	if w.data != nil && bytes.Equal(data, w.data) {
 		return nil
 	}
-	weights, err := ParseWeights(data)
+	weights, err := parseWeights(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.File, err)
 	}

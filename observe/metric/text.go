@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// ContentType is that of what Write writes.
-const ContentType = "text/plain; version=0.0.4; charset=utf-8"
+// contentType is that of what Write writes.
+const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // Write writes all families, by name.
 func (r *Registry) Write(w io.Writer) error {
@@ -33,7 +33,7 @@ func (r *Registry) Write(w io.Writer) error {
 
 // ServeHTTP answers a scrape.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", ContentType)
+	w.Header().Set("Content-Type", contentType)
 	_ = r.Write(w) // nobody is left to tell
 }
 

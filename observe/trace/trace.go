@@ -189,8 +189,8 @@ func (s *Span) End(err error) {
 	s.tracer.Send(d)
 }
 
-// Note adds attributes to the span that ctx is in.
-func Note(ctx context.Context, attrs ...Attr) {
+// note adds attributes to the span that ctx is in.
+func note(ctx context.Context, attrs ...Attr) {
 	if s, ok := ctx.Value(key{}).(*state); ok {
 		s.span.Set(attrs...)
 	}

@@ -14,7 +14,7 @@ import (
 // The words that stand for many addresses.
 const (
 	Internet = "internet"
-	Private  = "private"
+	private  = "private"
 	None     = "none"
 )
 
@@ -65,7 +65,7 @@ func parseRule(word string) (r Rule, err error) {
 	switch host = strings.ToLower(host); host {
 	case "":
 		return r, fmt.Errorf("nothing is named")
-	case Internet, Private:
+	case Internet, private:
 		r.Word = host
 		return r, nil
 	case None:
@@ -226,7 +226,7 @@ func (p Policy) Reaches(a netip.Addr) bool {
 			return r.Net.Contains(a) && (!never || r.Above())
 		case r.Word == Internet:
 			return Public(a)
-		case r.Word == Private:
+		case r.Word == private:
 			return !never && !Public(a)
 		}
 		return false

@@ -5,8 +5,8 @@ import "time"
 // How long a Memory remembers, unless told otherwise: long enough for others to give hardware back,
 // short enough to try again in time.
 const (
-	ForgetFailed = 15 * time.Minute
-	ForgetPick   = 5 * time.Minute
+	forgetFailed = 15 * time.Minute
+	forgetPick   = 5 * time.Minute
 )
 
 // Memory remembers which flavors failed for lack of hardware, and which flavor was picked for a
@@ -31,7 +31,7 @@ func (m *Memory) Fail(id string, now time.Time) {
 	if m.failed == nil {
 		m.failed = map[string]time.Time{}
 	}
-	m.failed[id] = now.Add(orElse(m.Failed, ForgetFailed))
+	m.failed[id] = now.Add(orElse(m.Failed, forgetFailed))
 	m.Drop(id)
 }
 
@@ -80,7 +80,7 @@ func (m *Memory) Pick(kind string, now time.Time, choose func() ([]Flavor, error
 	if m.picks == nil {
 		m.picks = map[string]pick{}
 	}
-	m.picks[kind] = pick{f, now.Add(orElse(m.Picked, ForgetPick))}
+	m.picks[kind] = pick{f, now.Add(orElse(m.Picked, forgetPick))}
 	return f, true, nil
 }
 

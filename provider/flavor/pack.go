@@ -8,12 +8,12 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// Pack says which request goes to which server: for each request the index of a server, or -1 where
+// pack says which request goes to which server: for each request the index of a server, or -1 where
 // none has room. Servers hold what they held before and are not changed. Large requests go first,
 // each to the first server that has room for it. What is large is said in two ways, by cores and
 // then memory, and by the largest part that it takes of anything; the fuller of the two answers is
 // given.
-func Pack(servers []*share.Space, requests []compute.Amount) []int {
+func pack(servers []*share.Space, requests []compute.Amount) []int {
 	var most compute.Amount // that any server has free, for the parts
 	for _, s := range servers {
 		free := s.Free()

@@ -16,7 +16,7 @@ func ParseSets(text string) (sets [][]string, err error) {
 				continue
 			}
 			if _, err := regexp.Compile(w); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrRegex, err)
+				return nil, fmt.Errorf("%w: %w", errRegex, err)
 			}
 			set = append(set, w)
 		}

@@ -15,7 +15,7 @@ import (
 // The two ways in which a choice by need can fail.
 var (
 	ErrNone  = errors.New("no server flavor can meet your resource requirements")
-	ErrRegex = errors.New("your flavor regular expression was not valid")
+	errRegex = errors.New("your flavor regular expression was not valid")
 )
 
 // Order is the order of a choice among flavor sets.
@@ -221,7 +221,7 @@ func (t *Table) match(regex string) (matching, error) {
 	re, err := regexp.Compile(regex)
 	if err != nil {
 		return nil, &compute.Error{
-			Kind: compute.ErrInvalid, Err: fmt.Errorf("%w: %w", ErrRegex, err),
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%w: %w", errRegex, err),
 			Hint: "see https://pkg.go.dev/regexp/syntax for what may be written",
 		}
 	}

@@ -114,7 +114,7 @@ func (c *Commander) Resume(ctx context.Context) error {
 	}
 	ids, err := list(ctx, c.a, "Resume", url.Values{}, func(r *record) (string, bool) {
 		m := r.Extra.Mark
-		return r.UUID, m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.State == Caching
+		return r.UUID, m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.State == caching
 	})
 	if err != nil {
 		return err
@@ -155,22 +155,22 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	if m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.Image == image.ID && r.barred() == "" {
 		held := cacheHolds(c.o.Installation, r)
 		switch {
-		case m.State == Cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() &&
+		case m.State == cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() &&
 			(r.state() == stateActive || r.state() == stateAvailable):
 			return nil // it is there
-		case m.State == Caching && held && r.state() != stateAvailable && !r.broken(), m.State == Caching && r.ending():
+		case m.State == caching && held && r.state() != stateAvailable && !r.broken(), m.State == caching && r.ending():
 			c.follow(r.UUID) // it is on its way
 			return nil
-		case m.State == Caching && r.state() == stateAvailable &&
+		case m.State == caching && r.state() == stateAvailable &&
 			(m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
 			// it was deployed and wiped, or cleaned and provided, and only its mark is left to do
 			c.follow(r.UUID)
 			return nil
-		case m.State == Caching && held && r.state() == stateAvailable && m.Way == Passthru &&
-			(m.Step != "" || r.Driver.CacheStatus == Caching):
+		case m.State == caching && held && r.state() == stateAvailable && m.Way == Passthru &&
+			(m.Step != "" || r.Driver.CacheStatus == caching):
 			c.follow(r.UUID) // the vendor's call was made
 			return nil
-		case m.State == Caching && held && r.state() == stateAvailable:
+		case m.State == caching && held && r.state() == stateAvailable:
 			// claimed, and then nothing was heard of it
 			return c.begin(ctx, r, m)
 		}
@@ -190,8 +190,8 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	if why := r.taken(); why != "" {
 		return conflict("Cache", r.label(), "an image can not be written to the node: %s", why)
 	}
-	m = &Mark{
-		Image: image.ID, ImageName: image.Name, Checksum: image.Checksum, State: Caching,
+	m = &mark{
+		Image: image.ID, ImageName: image.Name, Checksum: image.Checksum, State: caching,
 		Since: time.Now().UTC().Truncate(time.Second), Attempt: attempt, Way: f.Way, Installation: c.o.Installation,
 	}
 	if err := c.claim(ctx, r, f, m); err != nil {
@@ -204,7 +204,7 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 }
 
 // claim takes a free node for the cache, and marks it.
-func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *Mark) error {
+func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *mark) error {
 	var ops []operation
 	if f.Way == Allocate {
 		if err := c.allocate(ctx, r); err != nil {
@@ -217,7 +217,7 @@ func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *Mark
 }
 
 // markOps put a mark in place of the one that a record shows.
-func markOps(r *record, m *Mark) []operation {
+func markOps(r *record, m *mark) []operation {
 	var ops []operation
 	if old := r.Extra.Mark; old != nil && !old.Since.IsZero() {
 		ops = append(
@@ -232,7 +232,7 @@ func markOps(r *record, m *Mark) []operation {
 // begin starts the writing of an image to a node that is claimed for it. What came of a request
 // that was not answered, or that another one was faster than, is seen by whoever looks after the
 // node.
-func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
+func (c *Commander) begin(ctx context.Context, r *record, m *mark) error {
 	var err error
 	switch m.Way {
 	case Clean:
@@ -254,7 +254,7 @@ func (c *Commander) begin(ctx context.Context, r *record, m *Mark) error {
 }
 
 // deploy has a node deployed that is claimed for the cache. What it is told is noted on it first.
-func (c *Commander) deploy(ctx context.Context, r *record, m *Mark) error {
+func (c *Commander) deploy(ctx context.Context, r *record, m *mark) error {
 	name, marked := "standby-"+r.label(), *m
 	data, public, err := openstack.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
 	if err != nil {

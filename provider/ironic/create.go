@@ -71,7 +71,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 	var short error
 	for _, o := range p.offers(all, image.ID, words, len(spec.UserData) > 0) {
-		m := &Mark{
+		m := &mark{
 			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1,
 			Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
 			User: cmp.Or(p.o.User, openstack.UserOf(image)), Hit: o.hit,
@@ -139,7 +139,7 @@ type offer struct {
 func (p *Provider) offers(all []*record, image, told string, more bool) (out []offer) {
 	for _, r := range all {
 		m := r.Extra.Mark
-		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == Cached && r.barred() == ""
+		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == cached && r.barred() == ""
 		standby := ours && m.Way.standby() && r.state() == stateActive &&
 			(r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
 		switch {
@@ -149,7 +149,7 @@ func (p *Provider) offers(all []*record, image, told string, more bool) (out []o
 			out = append(out, offer{r, 1, "active", true})
 		case r.taken() == "" && ours && m.Image == image && m.Way == Prefetch:
 			out = append(out, offer{r, 2, "active", false})
-		case r.taken() == "" && (m == nil || m.Instance != "" || m.Way == "" || m.Way.standby() || m.State == Failed):
+		case r.taken() == "" && (m == nil || m.Instance != "" || m.Way == "" || m.Way.standby() || m.State == failed):
 			out = append(out, offer{r, 3, "active", false})
 		case r.taken() == "" && ours:
 			out = append(out, offer{r, 4, "active", false})
@@ -170,7 +170,7 @@ func writes(r *record) int {
 
 // take claims a node for an instance, and has it written or switched on. ErrConflict: somebody else
 // was faster, and nothing is claimed.
-func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark, own []byte) (none compute.Instance, err error) {
+func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *mark, own []byte) (none compute.Instance, err error) {
 	ops := markOps(o.record, m)
 	if o.Instance == "" {
 		ops = append(ops, operation{Op: "add", Path: "/instance_uuid", Value: instanceClaim(p.o.Installation, string(spec.ID))})
@@ -183,7 +183,7 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 		if err != nil {
 			return none, err
 		}
-		if old := now.Extra.Mark; old == nil || old.State != Cached || old.Instance != "" ||
+		if old := now.Extra.Mark; old == nil || old.State != cached || old.Instance != "" ||
 			old.Installation != p.o.Installation || now.state() != stateActive || now.barred() != "" {
 			return none, conflict("Create", o.label(), "the node is kept ready no more")
 		}
@@ -214,7 +214,7 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *Mark
 
 // deploy has an image written to a node that is claimed for an instance.
 func (p *Provider) deploy(
-	ctx context.Context, r *record, spec compute.Spec, m *Mark, own []byte, verb string,
+	ctx context.Context, r *record, spec compute.Spec, m *mark, own []byte, verb string,
 ) (none compute.Instance, err error) {
 	keys, err := p.keys()
 	if err != nil {
@@ -250,7 +250,7 @@ func (p *Provider) deploy(
 
 // release lets go of a node on which nothing was begun, or which was wiped.
 func (p *Provider) release(ctx context.Context, r *record) error {
-	ops := []operation{{Op: "replace", Path: "/extra/hostler", Value: Mark{Attempt: r.Extra.Mark.Attempt}}}
+	ops := []operation{{Op: "replace", Path: "/extra/hostler", Value: mark{Attempt: r.Extra.Mark.Attempt}}}
 	if r.Instance != "" {
 		ops = append(ops, operation{Op: "remove", Path: "/instance_uuid"})
 	}

@@ -40,14 +40,14 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 		return conflict("Eject", r.label(), "there is no image of ours on it, and it is %s", state)
 	case r.Instance != "" && !cacheHolds(c.o.Installation, r):
 		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
-	case state == "deleting" || r.ending() && (m == nil || m.State != Caching):
+	case state == "deleting" || r.ending() && (m == nil || m.State != caching):
 		return nil // it is on its way
 	case state == "clean failed" || state == stateManageable:
 		// undeployed it was, or somebody let it out of that
 		return c.wipe(ctx, r)
 	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
 		return c.undeploy(ctx, r)
-	case m != nil && m.State == Caching && state == stateAvailable && r.Instance != "" && m.Way != Passthru:
+	case m != nil && m.State == caching && state == stateAvailable && r.Instance != "" && m.Way != Passthru:
 		return c.letGo(ctx, r, "") // nothing was begun
 	}
 	return c.wipe(ctx, r)
@@ -73,11 +73,11 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	if err := c.take(ctx, r); err != nil {
 		return err
 	}
-	if m := r.Extra.Mark; m.Way == Allocate && m.State == Cached {
+	if m := r.Extra.Mark; m.Way == Allocate && m.State == cached {
 		if err := c.takeBack(ctx, r); err != nil {
 			return err
 		}
-	} else if m.State == Failed { // or it would count as one whose wiping failed
+	} else if m.State == failed { // or it would count as one whose wiping failed
 		next := *m
 		next.State = ""
 		if err := c.a.patch(ctx, "Eject", r.UUID, markOps(r, &next)); err != nil {
@@ -140,7 +140,7 @@ func (c *Commander) wipe(ctx context.Context, r *record) error {
 			return err
 		}
 	}
-	left := Mark{State: wiping, Step: r.Updated, Installation: c.o.Installation}
+	left := mark{State: wiping, Step: r.Updated, Installation: c.o.Installation}
 	if r.Extra.Mark != nil {
 		left.Attempt = r.Extra.Mark.Attempt // how often it was written counts on
 	}

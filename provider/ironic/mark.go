@@ -31,14 +31,14 @@ func (w Way) standby() bool { return w == Deploy || w == Allocate }
 
 // The states of a mark.
 const (
-	Caching = "caching"
-	Cached  = "cached"
-	Failed  = "failed"
+	caching = "caching"
+	cached  = "cached"
+	failed  = "failed"
 	wiping  = "wiping" // and no way: it stays when the node is wiped, and then says nothing
 )
 
-// Mark is what a node is to us. It stands in the node's extra, under "hostler".
-type Mark struct {
+// mark is what a node is to us. It stands in the node's extra, under "hostler".
+type mark struct {
 	Image    string    `json:"image,omitempty"`
 	Checksum string    `json:"checksum,omitempty"`
 	State    string    `json:"state,omitempty"` // caching, cached or failed; wiping

@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// FactCached is the fact of an instance that says whether its image stood on the node before it was
+// factCached is the fact of an instance that says whether its image stood on the node before it was
 // asked for: hit or miss.
-const FactCached = compute.FactCached
+const factCached = compute.FactCached
 
 // Provider makes instances of nodes.
 type Provider struct {
@@ -131,7 +131,7 @@ func (p *Provider) told() (string, error) {
 
 // fits tells that a hot standby was told what the source tells its nodes, or nobody could log in,
 // or know to whom.
-func (p *Provider) fits(m *Mark, told string) bool {
+func (p *Provider) fits(m *mark, told string) bool {
 	return m.Told == told && (m.HostKey != "" || !p.GivesHostKeys())
 }
 
@@ -208,7 +208,7 @@ func (p *Provider) instance(r *record) compute.Instance {
 	m := r.Extra.Mark
 	facts := map[string]string{
 		"os": "linux", "status": r.state(), "node": r.label(),
-		FactCached: map[bool]string{true: "hit", false: "miss"}[m.Hit],
+		factCached: map[bool]string{true: "hit", false: "miss"}[m.Hit],
 	}
 	for k, v := range map[string]string{
 		"image": m.ImageName, "flavor": r.Class, "cores": r.Properties.text("cpus"), "region": p.a.s.Region(),

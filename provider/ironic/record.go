@@ -77,7 +77,7 @@ type extra struct {
 	Flavor  string `json:"flavor"`
 	Rack    string `json:"rack"`
 	Address string `json:"address"`
-	Mark    *Mark  `json:"hostler"`
+	Mark    *mark  `json:"hostler"`
 }
 
 // The states of which more than one place needs to know.
@@ -153,7 +153,7 @@ func (r *record) halfWiped(installation string) bool {
 // others tells that another installation's cache has an image on it.
 func (r *record) others(installation string) bool {
 	m := r.Extra.Mark
-	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != Failed &&
+	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != failed &&
 		!(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
 }
 

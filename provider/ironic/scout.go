@@ -119,7 +119,7 @@ func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
 	}
 	return list(ctx, s.a, "Nodes", url.Values{"fields": {s.fields}}, func(r *record) (metal.Node, bool) {
 		n := s.node(r)
-		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == Cached &&
+		if m := r.Extra.Mark; s.source != nil && n.Cached && !n.Provisioned && m != nil && m.State == cached &&
 			m.Way.standby() && !s.source.fits(m, words) {
 			n.Image = ""
 		}
@@ -226,8 +226,8 @@ func (s *Scout) node(r *record) metal.Node {
 	case m == nil || m.Way == "" && m.Instance == "": // no mark of ours
 		n.Why = r.taken()
 		n.Image = r.Driver.CacheImage
-		n.Cached = r.Driver.CacheStatus != "" && r.Driver.CacheStatus != Failed
-		n.Writing = n.Cached && r.Driver.CacheStatus == Caching
+		n.Cached = r.Driver.CacheStatus != "" && r.Driver.CacheStatus != failed
+		n.Writing = n.Cached && r.Driver.CacheStatus == caching
 		n.Used = r.Instance != "" || r.state() == stateActive
 	case m.Instance != "" && r.Instance != "":
 		n.Image, n.Used, n.Why = m.Image, true, "instance "+m.Instance
@@ -248,11 +248,11 @@ func (s *Scout) node(r *record) metal.Node {
 const leftManageable = "it was left manageable"
 
 // marked reads a node that we have written, or begun to write. It returns why it is not to be had.
-func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
+func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 	state := r.state()
 	wiped := func() string {
 		n.Image, n.Cached = "", false
-		if m.State == Failed {
+		if m.State == failed {
 			n.Failed = "the last image that was to be written was not"
 		}
 		return r.taken()
@@ -261,7 +261,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 	switch {
 	case r.barred() != "":
 		return r.barred()
-	case state == "deleting" || r.ending() && m.State != Caching:
+	case state == "deleting" || r.ending() && m.State != caching:
 		n.Image, n.Cached, n.Wiping = "", false, true
 		return state
 	case r.Instance != "" && !cacheHolds(s.installation, r):
@@ -269,11 +269,11 @@ func (s *Scout) marked(n *metal.Node, r *record, m *Mark) (why string) {
 		return "claimed for instance " + r.Instance
 	case r.broken():
 		n.Image, n.Failed = "", r.failure()
-	case state == stateAvailable && r.Instance == "" && (m.State == Failed || m.Way.standby()):
+	case state == stateAvailable && r.Instance == "" && (m.State == failed || m.Way.standby()):
 		return wiped()
 	case state == stateAvailable && r.Instance == "" && r.Retired:
 		return "retired"
-	case m.State == Caching:
+	case m.State == caching:
 		n.Writing = true
 	case m.Way.standby() && state == stateActive && m.State == "":
 		n.Image, n.Failed = "", "it was to be wiped, and that was not begun"

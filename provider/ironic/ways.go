@@ -68,7 +68,7 @@ func (c *Commander) allocate(ctx context.Context, r *record) error {
 }
 
 // passthru asks the vendor's driver to write an image, as Arsenal did.
-func (c *Commander) passthru(ctx context.Context, r *record, m *Mark) error {
+func (c *Commander) passthru(ctx context.Context, r *record, m *mark) error {
 	image, err := c.image(ctx, m)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (c *Commander) passthru(ctx context.Context, r *record, m *Mark) error {
 }
 
 // image is where an image can be had.
-func (c *Commander) image(ctx context.Context, m *Mark) (string, error) {
+func (c *Commander) image(ctx context.Context, m *mark) (string, error) {
 	client, err := c.a.s.Images(ctx)
 	if err != nil {
 		return "", err
@@ -98,7 +98,7 @@ func (c *Commander) image(ctx context.Context, m *Mark) (string, error) {
 }
 
 // steps are the cleaning steps of a flavor, for one image.
-func (c *Commander) steps(ctx context.Context, f *flavorRule, m *Mark) (map[string]any, error) {
+func (c *Commander) steps(ctx context.Context, f *flavorRule, m *mark) (map[string]any, error) {
 	if f.Runbook != "" {
 		return map[string]any{"runbook": f.Runbook}, nil
 	}
@@ -135,7 +135,7 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		return false, err
 	}
 	m := r.Extra.Mark
-	if m == nil || m.State != Caching || m.Installation != c.o.Installation || m.Instance != "" ||
+	if m == nil || m.State != caching || m.Installation != c.o.Installation || m.Instance != "" ||
 		r.Instance != "" && !cacheHolds(c.o.Installation, r) {
 		return true, nil // it has become something else
 	}
@@ -144,7 +144,7 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 	case r.Reservation != "" || r.barred() != "":
 		return false, nil
 	case r.broken():
-		return true, c.markAs(ctx, r, Failed, false)
+		return true, c.markAs(ctx, r, failed, false)
 	case state == stateAvailable && m.Step == "" && m.Way != Passthru && r.Instance != "":
 		// claimed, and the request to begin has not come through
 		return false, c.begin(ctx, r, m)
@@ -155,35 +155,35 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 		return c.cleaning(ctx, r, m)
 	case m.Way == Passthru:
 		switch status := r.Driver.CacheStatus; {
-		case status == Caching:
+		case status == caching:
 			return false, nil
-		case status == Failed:
-			return true, c.markAs(ctx, r, Failed, true)
+		case status == failed:
+			return true, c.markAs(ctx, r, failed, true)
 		case status == "" && m.Step == "": // nobody has heard that the call came through
 			return false, c.begin(ctx, r, m)
 		}
-		return true, c.markAs(ctx, r, Cached, true)
+		return true, c.markAs(ctx, r, cached, true)
 	case state == stateActive && m.Way == Prefetch:
 		return false, c.a.provision(ctx, "Cache", id, "deleted", nil)
 	case state == stateAvailable && m.Way == Prefetch && r.Instance == "":
-		return true, c.markAs(ctx, r, Cached, false)
+		return true, c.markAs(ctx, r, cached, false)
 	case state == stateActive:
 		if c.o.PowerOff && r.Power == "power on" {
 			return false, c.a.power(ctx, "Cache", id, "off")
 		}
-		return true, c.markAs(ctx, r, Cached, m.Way == Deploy)
+		return true, c.markAs(ctx, r, cached, m.Way == Deploy)
 	}
 	return false, nil // it is being written
 }
 
 // cleaning goes through the states of the way Clean: manageable, cleaning, manageable, available.
-func (c *Commander) cleaning(ctx context.Context, r *record, m *Mark) (done bool, err error) {
+func (c *Commander) cleaning(ctx context.Context, r *record, m *mark) (done bool, err error) {
 	switch state := r.state(); {
 	case state == stateManageable && (m.Step == "" || m.Step == r.Updated):
 		// the state has not changed since: what was sent did not arrive
 		more, err := c.steps(ctx, c.way(r), m)
 		if err != nil && surely(err) { // such as that the image is gone
-			return true, errors.Join(err, c.markAs(ctx, r, Failed, false))
+			return true, errors.Join(err, c.markAs(ctx, r, failed, false))
 		}
 		if err != nil {
 			return false, err
@@ -195,11 +195,11 @@ func (c *Commander) cleaning(ctx context.Context, r *record, m *Mark) (done bool
 		}
 		return false, c.a.provision(ctx, "Cache", r.UUID, "clean", more)
 	case state == stateManageable && r.LastError != "":
-		return true, c.markAs(ctx, r, Failed, false)
+		return true, c.markAs(ctx, r, failed, false)
 	case state == stateManageable:
 		return false, c.a.provision(ctx, "Cache", r.UUID, "provide", nil)
 	case state == stateAvailable && m.Step != "":
-		return true, c.markAs(ctx, r, Cached, true)
+		return true, c.markAs(ctx, r, cached, true)
 	}
 	return false, nil
 }
@@ -223,10 +223,10 @@ func (c *Commander) giveUp(ctx context.Context, id string) error {
 		return err
 	}
 	m := r.Extra.Mark
-	if m == nil || m.State != Caching || r.state() != stateAvailable || !cacheHolds(c.o.Installation, r) {
+	if m == nil || m.State != caching || r.state() != stateAvailable || !cacheHolds(c.o.Installation, r) {
 		return nil
 	}
-	return c.letGo(ctx, r, Failed)
+	return c.letGo(ctx, r, failed)
 }
 
 // letGo takes the cache's claim from a node that is available. state is what its mark says
@@ -234,7 +234,7 @@ func (c *Commander) giveUp(ctx context.Context, id string) error {
 func (c *Commander) letGo(ctx context.Context, r *record, state string) error {
 	var ops []operation
 	if m := r.Extra.Mark; m != nil {
-		left := Mark{Attempt: m.Attempt} // how often it was written counts on
+		left := mark{Attempt: m.Attempt} // how often it was written counts on
 		if state != "" {
 			left = *m
 			left.State = state

@@ -31,7 +31,7 @@ var (
 func Over(login *sshconn.Conn, id compute.ID, mark string, find agent.Finder) *Conn {
 	c := &Conn{Conn: login, id: id}
 	if find != nil {
-		c.agent = New(login, Options{Find: find, Work: Place(mark)})
+		c.agent = New(login, options{Find: find, Work: Place(mark)})
 	}
 	return c
 }

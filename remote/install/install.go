@@ -28,8 +28,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options say where the program comes from and where it keeps workspaces. Both are required.
-type Options struct {
+// options say where the program comes from and where it keeps workspaces. Both are required.
+type options struct {
 	Find agent.Finder
 	// the directory of workspaces below hostler's in the user's cache there, as Place has it
 	Work string
@@ -49,7 +49,7 @@ const Machine = "/var/cache/hostler/"
 // Its methods may be called from many goroutines.
 type Agent struct {
 	conn compute.Conn
-	opt  Options
+	opt  options
 	turn chan struct{} // one slot: its holder starts the program or checks it
 
 	// where the program is, one of elsewhere; "": in the user's cache. It belongs to the turn
@@ -71,7 +71,7 @@ type running struct {
 }
 
 // New returns the agent behind conn, and starts nothing. Close does not close conn.
-func New(conn compute.Conn, opt Options) *Agent {
+func New(conn compute.Conn, opt options) *Agent {
 	return &Agent{conn: conn, opt: opt, turn: make(chan struct{}, 1)}
 }
 

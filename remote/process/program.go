@@ -144,14 +144,14 @@ func flatten(env map[string]string) []string {
 // environment, else a login shell.
 func (e *Conn) shell(who *account) []string {
 	if e.opt.KeepEnv {
-		return []string{LoginShell()}
+		return []string{loginShell()}
 	}
 	return []string{"-" + path.Base(who.shell)}
 }
 
-// LoginShell returns the shell of the user that we are: $SHELL, else what the user database says,
+// loginShell returns the shell of the user that we are: $SHELL, else what the user database says,
 // else /bin/sh.
-func LoginShell() string {
+func loginShell() string {
 	if s := os.Getenv("SHELL"); s != "" {
 		return s
 	}

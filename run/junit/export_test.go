@@ -8,3 +8,8 @@ func Limit(t *testing.T, file int64, cases int) {
 	t.Cleanup(func() { maxFile, maxCases = wasFile, wasCases })
 	maxFile, maxCases = file, cases
 }
+
+// What the tests outside of the package see of it.
+var (
+	ErrTooLarge = errTooLarge
+)

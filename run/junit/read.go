@@ -27,8 +27,8 @@ const (
 // maxCases of one file are kept. It and maxFile are smaller in tests alone.
 var maxCases, maxFile = 200_000, int64(MaxFile)
 
-// ErrTooLarge is the error for a file of more than MaxFile bytes.
-var ErrTooLarge = fmt.Errorf("is larger than %d MiB", MaxFile>>20)
+// errTooLarge is the error for a file of more than MaxFile bytes.
+var errTooLarge = fmt.Errorf("is larger than %d MiB", MaxFile>>20)
 
 // Read reads one report to its end. The error says what is wrong, and in which line where that is
 // known.
@@ -44,7 +44,7 @@ func Read(r io.Reader) (*Report, error) {
 	p := parser{dec: dec, report: &Report{}}
 	err = p.run()
 	if limited.over {
-		return nil, ErrTooLarge
+		return nil, errTooLarge
 	}
 	if err != nil {
 		return nil, err

@@ -12,11 +12,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limit is how many calls may share a transaction.
-const Limit = 256
+// limit is how many calls may share a transaction.
+const limit = 256
 
-// ErrGone is for functions that ended their goroutine, or panicked.
-var ErrGone = errors.New("the function did not return")
+// errGone is for functions that ended their goroutine, or panicked.
+var errGone = errors.New("the function did not return")
 
 // Call is one call of Do on its way through a batch. Until it is answered it is the leader's alone.
 type Call struct {
@@ -40,7 +40,7 @@ func (c *Call) Run(t compute.Tx) {
 	defer func() {
 		if c.gone {
 			c.panic = recover()
-			c.Err = ErrGone
+			c.Err = errGone
 		}
 	}()
 	c.Err = c.fn(t)
@@ -113,7 +113,7 @@ func (q *Queue) lead() {
 	q.writer.Lock()
 	q.gather()
 	q.mu.Lock()
-	n := min(len(q.calls), Limit)
+	n := min(len(q.calls), limit)
 	calls := slices.Clone(q.calls[:n])
 	q.calls = q.calls[n:]
 	q.mu.Unlock()
@@ -122,7 +122,7 @@ func (q *Queue) lead() {
 		if !whole { // a function ended this goroutine
 			q.abandon()
 			for _, c := range calls {
-				c.Err = ErrGone
+				c.Err = errGone
 				close(c.done)
 			}
 		}
@@ -149,7 +149,7 @@ func (q *Queue) gather() {
 		q.mu.Lock()
 		n := len(q.calls)
 		q.mu.Unlock()
-		if n >= Limit || n >= q.crowd {
+		if n >= limit || n >= q.crowd {
 			break
 		}
 		runtime.Gosched()

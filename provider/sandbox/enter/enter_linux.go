@@ -58,8 +58,8 @@ func first(early bool) (*Plan, []int, error) {
 			a.Errno = int(n)
 		}
 	}
-	_, werr := unix.Write(ControlFD, a.bytes())
-	_ = unix.Close(ControlFD)
+	_, werr := unix.Write(controlFD, a.bytes())
+	_ = unix.Close(controlFD)
 	return plan, fds, errors.Join(err, werr)
 }
 
@@ -73,7 +73,7 @@ func receivePlan() (*Plan, []int, error) {
 	var n, on int
 	var err error
 	for {
-		n, on, _, _, err = unix.Recvmsg(ControlFD, space[:], oob, unix.MSG_CMSG_CLOEXEC)
+		n, on, _, _, err = unix.Recvmsg(controlFD, space[:], oob, unix.MSG_CMSG_CLOEXEC)
 		if err != unix.EINTR {
 			break
 		}

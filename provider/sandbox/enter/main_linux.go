@@ -33,7 +33,7 @@ func Main(words []string) int {
 	}
 	// What we were born with is not for the commands.
 	if plan.has("descriptors") {
-		if err := unix.CloseRange(ControlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		if err := unix.CloseRange(controlFD, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 			return complain(err)
 		}
 		_ = unix.Close(ProgramFD)

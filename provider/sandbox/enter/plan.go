@@ -7,9 +7,9 @@ import (
 
 // The descriptors that the first process is born with.
 const (
-	ControlFD = 3 // a seqpacket socket: the plan with its descriptors comes in, an Answer goes out
+	controlFD = 3 // a seqpacket socket: the plan with its descriptors comes in, an Answer goes out
 	ProgramFD = 4 // its own program, not needed any more
-	FirstFD   = 5 // what else there is, if there is: held open as long as it lives
+	firstFD   = 5 // what else there is, if there is: held open as long as it lives
 )
 
 // MaxPlan is the largest plan, in bytes: below what a socket takes at once by default, and enough

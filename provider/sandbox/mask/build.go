@@ -35,11 +35,11 @@ const unwanted = 24 * time.Hour
 // lockName is the file beside a layer that whoever uses it holds.
 const lockName = "lock"
 
-// Build returns the directory of the layer that has these rules, below dir, and makes it if it is
+// build returns the directory of the layer that has these rules, below dir, and makes it if it is
 // not there: whole or not at all, in any number of processes. Its name is the digest of the rules
 // and of how the host's directories in it look, which Root ("": "/") has. dir is made if it is
 // missing; it must belong to the caller and to nobody else.
-func Build(ctx context.Context, dir, root string, rules []Rule) (layer string, err error) {
+func build(ctx context.Context, dir, root string, rules []Rule) (layer string, err error) {
 	plan, err := newPlan(root, rules)
 	if err != nil {
 		return "", err

@@ -13,3 +13,10 @@ func Rules(o Options) ([]Rule, error) {
 	}
 	return f.rules, nil
 }
+
+// What the tests outside of the package see of it.
+var (
+	Build   = build
+	InHomes = inHomes
+	OnHost  = onHost
+)

@@ -97,7 +97,7 @@ func twice(all []Mount) []Mount {
 // those that it would be seen by else.
 func (o *Options) mounts() []Mount {
 	var near []string
-	for _, l := range ShownOnHost() {
+	for _, l := range shownOnHost() {
 		near = append(near, strings.TrimSuffix(l.Path, "*"))
 	}
 	near = append(slices.Concat(near, o.Show, o.Tree, o.Near), o.Home)

@@ -176,14 +176,14 @@ func expand(paths []string, home string) ([]string, error) {
 // wishes returns what the table and the accounts ask for.
 func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 	var out []wish
-	for _, e := range OnHost() {
+	for _, e := range onHost() {
 		out = append(out, wish{e.Path, kindOf(e.Empty), e.why()})
 	}
 	homes, err := o.accounts(w)
 	if err != nil {
 		return nil, err
 	}
-	table := InHomes()
+	table := inHomes()
 	done := map[string]bool{}
 	for _, h := range append([]account{{home: o.Home, own: true}, {home: "/root", own: o.UID == 0}}, homes...) {
 		if h.home == "" || done[h.home] {

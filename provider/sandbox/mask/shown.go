@@ -17,9 +17,9 @@ type Line struct {
 	Why  string
 }
 
-// ShownOnHost returns what of the host is shown: what a system's programs are and need. All else is
+// shownOnHost returns what of the host is shown: what a system's programs are and need. All else is
 // not there.
-func ShownOnHost() []Line {
+func shownOnHost() []Line {
 	return []Line{
 		{"/usr", "the system's programs, libraries and headers"},
 		{"/bin", "the system's programs, or a link to them"},
@@ -64,9 +64,9 @@ func ShownOnHost() []Line {
 	}
 }
 
-// ShownInHome returns what of the caller's own home is shown: caches and programs of tools, which
+// shownInHome returns what of the caller's own home is shown: caches and programs of tools, which
 // hold no credentials. Files are in ConfigFiles.
-func ShownInHome() []Line {
+func shownInHome() []Line {
 	return []Line{
 		{"go/bin", "programs that go installed"},
 		{"go/pkg", "Go's modules"},
@@ -181,7 +181,7 @@ func shownMarkdown(b *strings.Builder) {
 	for _, part := range []struct {
 		title  string
 		places []Line
-	}{{"On the host", ShownOnHost()}, {"In your home", ShownInHome()}, {"Copied from your home", ConfigFiles()}} {
+	}{{"On the host", shownOnHost()}, {"In your home", shownInHome()}, {"Copied from your home", ConfigFiles()}} {
 		fmt.Fprintf(b, "| %s | why |\n|---|---|\n", part.title)
 		for _, p := range part.places {
 			fmt.Fprintf(b, "| `%s` | %s |\n", p.Path, p.Why)
@@ -251,9 +251,9 @@ func (o *Options) shownPlaces(w *walker, b *book, asked []string, links map[stri
 		byPath[place] = Shown{place, asked || byPath[place].Asked}
 		return nil
 	}
-	table := ShownOnHost()
+	table := shownOnHost()
 	if o.Home != "" && o.Home != "/" {
-		for _, p := range ShownInHome() {
+		for _, p := range shownInHome() {
 			table = append(table, Line{path.Join(o.Home, p.Path), p.Why})
 		}
 	}

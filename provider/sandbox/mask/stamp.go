@@ -68,7 +68,7 @@ func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 	if err != nil {
 		return Mask{}, err
 	}
-	layer, err := Build(ctx, dir, rootOf(o), f.rules)
+	layer, err := build(ctx, dir, rootOf(o), f.rules)
 	if err != nil {
 		return Mask{}, err
 	}

@@ -30,7 +30,7 @@ type why struct {
 }
 
 // why is the reason of a line of the table.
-func (e *Entry) why() why {
+func (e *entry) why() why {
 	switch {
 	case e.Path == "/home":
 		return why{Others, e.Why}

@@ -48,10 +48,10 @@ func TestIdentify(t *testing.T) {
 }
 
 func TestGreet(t *testing.T) {
-	if err := Greet(strings.NewReader(Greeting)); err != nil {
+	if err := Greet(strings.NewReader(greeting)); err != nil {
 		t.Error(err)
 	}
-	for _, s := range []string{"", Greeting[:5], strings.Repeat("x", len(Greeting)), "hostler's guest\x02"} {
+	for _, s := range []string{"", greeting[:5], strings.Repeat("x", len(greeting)), "hostler's guest\x02"} {
 		if Greet(strings.NewReader(s)) == nil {
 			t.Errorf("%q is taken for a greeting", s)
 		}

@@ -74,7 +74,7 @@ func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex)
 	if err := p.await(); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(p, Greeting); err != nil {
+	if _, err := io.WriteString(p, greeting); err != nil {
 		return err
 	}
 	r := bufio.NewReaderSize(p, 32<<10)

@@ -16,8 +16,8 @@ const Ports = 8
 // PortName is the name of a port, from 0.
 func PortName(n int) string { return "hostler.agent." + strconv.Itoa(n) }
 
-// Greeting is what the guest says first. Its end is the version of what follows.
-const Greeting = "hostler's guest\x01"
+// greeting is what the guest says first. Its end is the version of what follows.
+const greeting = "hostler's guest\x01"
 
 // Where things are in the part of the initrd that hostler adds.
 const (
@@ -52,11 +52,11 @@ type Identity struct {
 
 // Greet reads the guest's greeting. An error is that of r, or says that something else came.
 func Greet(r io.Reader) error {
-	var b [len(Greeting)]byte
+	var b [len(greeting)]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return err
 	}
-	if string(b[:]) != Greeting {
+	if string(b[:]) != greeting {
 		return errors.New("what came was not the guest's greeting")
 	}
 	return nil

@@ -23,7 +23,7 @@ func Main([]string) int {
 
 func become() error {
 	var p Plan
-	in := os.NewFile(PlanFD, "plan")
+	in := os.NewFile(planFD, "plan")
 	if err := json.NewDecoder(in).Decode(&p); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}

@@ -5,7 +5,7 @@ const Word = "jail"
 
 // The descriptors of the process: its plan, and the first of those that qemu gets.
 const (
-	PlanFD  = 3
+	planFD  = 3
 	FirstFD = 4
 )
 

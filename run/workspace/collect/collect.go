@@ -130,8 +130,8 @@ func (l *Listing) Since(before *Listing) []File {
 	return out
 }
 
-// ErrTooLarge is the error for a file that has more than it may.
-var ErrTooLarge = errors.New("is larger than it may be")
+// errTooLarge is the error for a file that has more than it may.
+var errTooLarge = errors.New("is larger than it may be")
 
 // Fetch writes a file's content to w, limit bytes at most, and returns how many. A link in its
 // place is an error.
@@ -151,7 +151,7 @@ func Fetch(ctx context.Context, conn compute.Conn, dir, name string, limit int64
 	}
 	cancel()
 	_ = pr.CloseWithError(errors.New("enough"))
-	if gerr := <-ended; err != nil && gerr != nil && !errors.Is(gerr, context.Canceled) && !errors.Is(err, ErrTooLarge) {
+	if gerr := <-ended; err != nil && gerr != nil && !errors.Is(gerr, context.Canceled) && !errors.Is(err, errTooLarge) {
 		err = gerr
 	}
 	return n, err
@@ -171,7 +171,7 @@ func unpack(r io.Reader, limit int64, w io.Writer) (int64, error) {
 		return 0, errors.New("is not a regular file")
 	}
 	if h.Size > limit {
-		return 0, ErrTooLarge
+		return 0, errTooLarge
 	}
 	return io.Copy(w, archive)
 }

@@ -19,8 +19,8 @@ type Limits struct {
 	Bytes   int64 // of paths and targets together, as they are after decoding; 256 MiB
 }
 
-// ErrLimit is the cause of errors of Decode about a list that is longer than the limits allow.
-var ErrLimit = errors.New("over the limit")
+// errLimit is the cause of errors of Decode about a list that is longer than the limits allow.
+var errLimit = errors.New("over the limit")
 
 // Encode writes a list of entries. They must be in order and each in itself right, as those of a
 // Tree are; what is not is an error, and what was written by then must be thrown away.
@@ -82,7 +82,7 @@ func Decode(r io.Reader, limits Limits) ([]Entry, error) {
 			return entries, nil
 		}
 		if len(entries) == limits.Entries {
-			return nil, fmt.Errorf("a tree of more than %d entries: %w", limits.Entries, ErrLimit)
+			return nil, fmt.Errorf("a tree of more than %d entries: %w", limits.Entries, errLimit)
 		}
 		before := ""
 		if n := len(entries); n > 0 {
@@ -185,7 +185,7 @@ func (d *decoder) text(most int, more int64) (string, error) {
 		return "", err
 	}
 	if d.left -= int64(n) + more; d.left < 0 {
-		return "", fmt.Errorf("paths and links longer than allowed together: %w", ErrLimit)
+		return "", fmt.Errorf("paths and links longer than allowed together: %w", errLimit)
 	}
 	if _, err := io.ReadFull(d.in, d.buf[:n]); err != nil {
 		return "", cut(err)

@@ -111,7 +111,7 @@ func (t *Tree) Add(more []Entry) error {
 // The limits of what a path and a link may say, those of Linux.
 const (
 	MaxPath = 4095 // bytes
-	MaxName = 255  // bytes of one part of a path
+	maxName = 255  // bytes of one part of a path
 )
 
 // CheckPath refuses a path that could mean anything but a place below a root: an empty or absolute
@@ -133,8 +133,8 @@ func CheckPath(path string) error {
 		switch {
 		case part == "", part == ".", part == "..":
 			return fmt.Errorf("path %q has %q as a part", path, part)
-		case len(part) > MaxName:
-			return fmt.Errorf("path %.40q... has a part of %d bytes, more than %d", path, len(part), MaxName)
+		case len(part) > maxName:
+			return fmt.Errorf("path %.40q... has a part of %d bytes, more than %d", path, len(part), maxName)
 		}
 	}
 	if strings.IndexByte(path, 0) >= 0 {

@@ -32,3 +32,12 @@ func ParseMemory(b []byte, root string) (paths []string, err error) {
 
 // GitEnviron is the environment that git gets.
 var GitEnviron = gitEnviron
+
+// What the tests outside of the package see of it.
+var (
+	ParsePatterns = parsePatterns
+)
+
+var (
+	ErrLimit = errLimit
+)

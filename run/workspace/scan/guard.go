@@ -12,10 +12,10 @@ import (
 // The guards: beyond the first of each two numbers somebody is warned, beyond the second asked
 // whether he means it.
 const (
-	WarnFiles   = 20_000
-	WarnBytes   = 1 << 30
-	RefuseFiles = 200_000
-	RefuseBytes = 20 << 30
+	warnFiles   = 20_000
+	warnBytes   = 1 << 30
+	refuseFiles = 200_000
+	refuseBytes = 20 << 30
 
 	massDelete  = 200 // so many may vanish whatever their share is
 	biggestDirs = 5   // so many are named
@@ -56,7 +56,7 @@ func Weigh(entries []Entry) Weight {
 			}
 		}
 	}
-	byFiles := w.Bytes <= WarnBytes && w.Files > WarnFiles
+	byFiles := w.Bytes <= warnBytes && w.Files > warnFiles
 	measure := func(d *DirWeight) int64 {
 		if byFiles {
 			return int64(d.Files)
@@ -101,9 +101,9 @@ func parent(path string) string {
 // he means it (large), else a warning, or "".
 func (w Weight) Check(large bool) (warning string, err error) {
 	switch {
-	case !large && (w.Files > RefuseFiles || w.Bytes > RefuseBytes):
+	case !large && (w.Files > refuseFiles || w.Bytes > refuseBytes):
 		return "", refused("take out what does not belong there by .hostlerignore, or say --large", "%s", w)
-	case w.Files > WarnFiles || w.Bytes > WarnBytes:
+	case w.Files > warnFiles || w.Bytes > warnBytes:
 		return w.String(), nil
 	}
 	return "", nil

@@ -20,9 +20,9 @@ type rule struct {
 	rest     glob   // what follows; nil: nothing
 }
 
-// ParsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a
+// parsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a
 // pattern that is broken matches nothing.
-func ParsePatterns(text string) Patterns {
+func parsePatterns(text string) Patterns {
 	var p Patterns
 	text = strings.TrimPrefix(text, "\ufeff")
 	for line := range strings.Lines(text) {
@@ -39,9 +39,9 @@ func ParsePatterns(text string) Patterns {
 	return p
 }
 
-// NewPatterns makes rules of words, such as a key of the configuration has them. What a file takes
+// newPatterns makes rules of words, such as a key of the configuration has them. What a file takes
 // as a comment is a pattern here.
-func NewPatterns(words []string) (Patterns, error) {
+func newPatterns(words []string) (Patterns, error) {
 	var p Patterns
 	for _, w := range words {
 		if strings.ContainsAny(w, "\x00\n") {

@@ -103,13 +103,13 @@ func (s *scanner) readRules() error {
 		if err != nil {
 			return unreadable(ignoreFile, err)
 		}
-		rules = ParsePatterns(text)
+		rules = parsePatterns(text)
 	} else if !gone(err) {
 		return refused("", "%w", err)
 	}
-	more, err := NewPatterns(s.opt.Exclude)
+	more, err := newPatterns(s.opt.Exclude)
 	if err == nil {
-		s.include, err = NewPatterns(s.opt.Include)
+		s.include, err = newPatterns(s.opt.Include)
 	}
 	if err != nil {
 		return refused("", "%w", err)
@@ -359,7 +359,7 @@ func (s *scanner) guard(sights []sight, unknown []int) error {
 	for _, i := range unknown {
 		bytes += sights[i].Size
 	}
-	if len(unknown) <= WarnFiles && bytes <= WarnBytes {
+	if len(unknown) <= warnFiles && bytes <= warnBytes {
 		return nil
 	}
 	entries := make([]Entry, len(unknown))

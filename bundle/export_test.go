@@ -1,0 +1,16 @@
+package bundle
+
+// What the tests outside of the package see of it.
+type (
+	TemplateError = templateError
+)
+
+var (
+	TemplateType = templateType
+)
+
+var (
+	ErrMissing     = errMissing
+	ErrTemplate    = errTemplate
+	ErrUnsupported = errUnsupported
+)

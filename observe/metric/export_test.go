@@ -1,0 +1,6 @@
+package metric
+
+// What the tests outside of the package see of it.
+const (
+	ContentType = contentType
+)

@@ -1,0 +1,6 @@
+package trace
+
+// What the tests outside of the package see of it.
+var (
+	Note = note
+)

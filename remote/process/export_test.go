@@ -1,0 +1,6 @@
+package process
+
+// What the tests outside of the package see of it.
+var (
+	LoginShell = loginShell
+)

@@ -1,0 +1,6 @@
+package collect
+
+// What the tests outside of the package see of it.
+var (
+	ErrTooLarge = errTooLarge
+)
