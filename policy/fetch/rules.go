@@ -37,7 +37,8 @@ func Words() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
 //
 //	10.1.0.0/16         a range of addresses
 //	10.1.2.3, [::1]:80  an address, with a port or with all
-//	registry.local:5000 a host by the name that is asked for, wherever it leads; *.corp.example: all below it
+//	registry.local:5000 a host by the name that is asked for, wherever it leads;
+//	*.corp.example      all hosts below it
 //	loopback            127.0.0.0/8 and ::1
 //	private             10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7
 //	own                 the addresses of this machine's interfaces

@@ -10,10 +10,13 @@
 // Everything is in Options.Dir:
 //
 //	bases/DIGEST/         a tarball, unpacked once
-//	instances/ID/owner    whose it is; without it, or with another installation's, nothing here is touched
+//	instances/ID/owner    whose it is; without it, or with another installation's, nothing here is
+//	                      touched
 //	instances/ID/upper work   the layer, with overlayfs
-//	instances/ID/root     the computer's / : a private mount, of the overlay or of the copy that is there
-//	new-* trash/*         what is being made and what is being deleted; what is old or complete there goes at the next call
+//	instances/ID/root     the computer's / : a private mount, of the overlay or of the copy that
+//	                      is there
+//	new-* trash/*         what is being made and what is being deleted; what is old or complete
+//	                      there goes at the next call
 //
 // Each step is repeated harmlessly, in any process, so a kill at any point leaves nothing that the
 // next Create, Connect or Destroy does not finish; after a reboot Connect mounts again. Whatever

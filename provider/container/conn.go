@@ -55,11 +55,13 @@ func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 			words = append(words, fmt.Sprintf("--files=%d:%d", u.Soft, u.Hard))
 		}
 	}
+	// the environment is the image's and the source's own
+	words = append(words, "--keep-env", "--daemon="+c.container, "stdio")
 	request := struct {
 		AttachStdin, AttachStdout, AttachStderr bool
 		User                                    string `json:",omitempty"`
 		Cmd                                     []string
-	}{true, true, true, user, append(words, "--keep-env", "--daemon="+c.container, "stdio")} // the image's and the source's own
+	}{true, true, true, user, words}
 	var made struct{ ID string }
 	if err := c.p.eng.do(ctx, http.MethodPost, "/containers/"+c.container+"/exec", nil, request, &made); err != nil {
 		return nil, err

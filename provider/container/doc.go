@@ -12,8 +12,10 @@
 // does not carry ours is never touched, whatever its name. Everything else that is to be known of
 // it later is in labels too, so that any process can go on with it:
 //
-//	NAME.INSTALLATION        the container of instance NAME; the second part is the beginning of the installation's id
-//	NAME.INSTALLATION.new    what Clean puts in its place: created, and renamed when the old one is gone
+//	NAME.INSTALLATION        the container of instance NAME; the second part is the beginning of
+//	                         the installation's id
+//	NAME.INSTALLATION.new    what Clean puts in its place: created, and renamed when the old one
+//	                         is gone
 //
 // Each step is repeated harmlessly, so that a kill at any point leaves nothing that the next
 // Create, Clean or Destroy does not finish. An engine that was stopped and is back has stopped its

@@ -1,7 +1,8 @@
 // Package homes keeps the directories that a provider on this machine has, one for each of its
 // instances. Together they lie in a directory of the source's own:
 //
-//	instances/ID/   an instance's home. In it the file owner, the marker, says whose it is; what has none, or another's, is left alone
+//	instances/ID/   an instance's home. In it the file owner, the marker, says whose it is; what
+//	                has none, or another's, is left alone
 //	new-*           what is being made, and will be renamed when it is whole
 //	trash/          what was thrown away, and will be deleted
 //

@@ -12,15 +12,20 @@
 //
 //	kind      from    channel  body
 //	open      client           the request: operation and arguments
-//	data      both    0, 1, 2  bytes; 0 goes to the server, 1 and 2 to the client (a command's stdin, stdout, stderr)
+//	data      both    0, 1, 2  bytes; 0 goes to the server, 1 and 2 to the client (a command's
+//	                           stdin, stdout, stderr)
 //	eof       both    0, 1     no more data will come
-//	credit    both    0, 1, 2  so many bytes more may be sent (on a listener's stream: connections)
+//	credit    both    0, 1, 2  so many bytes more may be sent (on a listener's stream:
+//	                           connections)
 //	reset     both    0, 1, 2  no more data is wanted
 //	signal    client           a signal's name
 //	resize    client           rows and columns
-//	cancel    client           end what the stream does, by force; with a byte 1: leave it to itself, where it is held
-//	reply     server           a dialled connection stands, or a listener listens: its address; a command that is to be kept has begun
-//	accept    server           on a listener's stream: the number of the new stream, and who connected
+//	cancel    client           end what the stream does, by force; with a byte 1: leave it to
+//	                           itself, where it is held
+//	reply     server           a dialled connection stands, or a listener listens: its address; a
+//	                           command that is to be kept has begun
+//	accept    server           on a listener's stream: the number of the new stream, and who
+//	                           connected
 //	result    server           the end of the stream: an exit or an error; nothing follows
 //
 // What is sent on a channel is limited by credit: Window bytes at first, and more as the receiver

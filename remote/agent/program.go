@@ -5,15 +5,20 @@ package agent
 //
 // Its first own argument says what to do, its last where the bytes go:
 //
-//	serve [--stay] stdio            standard input and output: a pipe, an ssh session, an exec of a container
+//	serve [--stay] stdio            standard input and output: a pipe, an ssh session, an exec of
+//	                                a container
 //	serve [--stay] fd:N             accept connections on a listening socket that it was born with
 //	serve [--stay] unix:PATH        listen there
-//	serve [--stay] port:PATH        a virtio-serial port, or another character device; the other end is to use Attach
+//	serve [--stay] port:PATH        a virtio-serial port, or another character device; the other
+//	                                end is to use Attach
 //	serve [--stay] vsock:PORT       listen there
-//	reap                            what serve starts between itself and a command, where it has no cgroup; not for others
-//	init [--] COMMAND...            the first process of a container: start it, hand on signals, bury orphans
+//	reap                            what serve starts between itself and a command, where it has
+//	                                no cgroup; not for others
+//	init [--] COMMAND...            the first process of a container: start it, hand on signals,
+//	                                bury orphans
 //	sandbox                         become the first process of a sandbox
-//	watch FILE -- COMMAND...        run the command in a sandbox, and write to the file which paths it looked for in vain
+//	watch FILE -- COMMAND...        run the command in a sandbox, and write to the file which
+//	                                paths it looked for in vain
 //	copy FILE                       put a copy of itself there, and end
 //	version                         print the version and end
 //

@@ -4,7 +4,8 @@
 //
 //	runs/ID/record.json   a Record, replaced as a whole
 //	runs/ID/lock          held by the process that runs it for as long as it lives
-//	runs/ID/stdout        the first of the output; stdout.1, stdout.2, ... the rest in pieces, of which the last are kept; the same of stderr
+//	runs/ID/stdout        the first of the output; stdout.1, stdout.2, ... the rest in pieces, of
+//	                      which the last are kept; the same of stderr
 //	runs/ID/artifacts/    files that were brought back
 //	runs/ID/junit.xml     the reports of its tests in one
 //	runs/keys/HASH        which run a caller's key stands for, locked while it is bound

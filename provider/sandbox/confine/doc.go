@@ -2,10 +2,12 @@
 // before it serves: it gives up what nothing inside of a sandbox needs, for itself and for all that
 // it starts. Self does it, on all threads of a Go program that was built without cgo:
 //
-//   - dumpable: its own memory, open files and root (/proc/1/...) are closed to all processes inside. What it starts gets its own back by exec.
+//   - dumpable: its own memory, open files and root (/proc/1/...) are closed to all processes
+//     inside. What it starts gets its own back by exec.
 //   - no-new-privs: programs with the setuid bit or file capabilities run without them.
 //   - seccomp: system calls that reach the machine instead of the sandbox are refused (Filter).
-//   - capabilities: of the user name space's, those stay that Docker leaves, without CAP_MKNOD and CAP_NET_RAW.
+//   - capabilities: of the user name space's, those stay that Docker leaves, without CAP_MKNOD and
+//     CAP_NET_RAW.
 //
 // Refused calls get EPERM; those that programs have a second way for get ENOSYS, as from a kernel
 // without them (clone3, keyrings). System calls of another architecture, 32-bit programs with them,

@@ -12,9 +12,11 @@
 // there.
 //
 //	LAYER/etc/shadow            a whiteout
-//	LAYER/etc                   a directory that looks as the host's: mode, owner, times; the host's entries show through
+//	LAYER/etc                   a directory that looks as the host's: mode, owner, times; the
+//	                            host's entries show through
 //	LAYER/home                  opaque: nothing of the host's shows
-//	LAYER/home/alice            a place of kind Apart: the caller's home. The caller mounts another overlay there, with LAYER/home/alice over
+//	LAYER/home/alice            a place of kind Apart: the caller's home. The caller mounts
+//	                            another overlay there, with LAYER/home/alice over
 //	                            the host's /home/alice, so that .ssh in it stays hidden
 //
 // A layer's own directories may be used alone as well, so a sandbox that mounts /etc and /var by
