@@ -297,9 +297,11 @@ func TestSecrets(t *testing.T) {
 	p := newPlace(t)
 	const secret = "s3cr3t-w0rd"
 	set := conf(t, map[string]string{
-		"b/bundle.conf":   "scripts = 1.sh, 2.sh\nfiles = " + p.path("conf") + "\n[args]\ntoken = env:T\nkey = env:K\n[file " + p.path("conf") + "]\ntemplate = yes\nmode = 0600",
-		"b/files/conf":    "# provision-template-type: template-string\ntoken $token\n",
-		"b/scripts/1.sh":  "# provision-template-type: format-string\necho the token is {token}; echo {token} >&2; printf %s \"$HOSTLER_ARG_KEY\" | sed -n 2p\n",
+		"b/bundle.conf": "scripts = 1.sh, 2.sh\nfiles = " + p.path("conf") + "\n[args]\ntoken = env:T\nkey = " +
+			"env:K\n[file " + p.path("conf") + "]\ntemplate = yes\nmode = 0600",
+		"b/files/conf": "# provision-template-type: template-string\ntoken $token\n",
+		"b/scripts/1.sh": "# provision-template-type: format-string\necho the token is {token}; echo {token} >&2; " +
+			"printf %s \"$HOSTLER_ARG_KEY\" | sed -n 2p\n",
 		"b/scripts/2.sh":  "echo $HOSTLER_ARG_TOKEN >" + p.path("seen") + "; exit 1",
 		"b/pubkeys/empty": "\n# nothing\n",
 	})

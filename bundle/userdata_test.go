@@ -24,7 +24,8 @@ import (
 func TestUserData(t *testing.T) {
 	p := newPlace(t)
 	set := conf(t, map[string]string{
-		"b/bundle.conf":  "scripts = 1.sh, 2.sh, no.sh\nfiles = " + p.path("etc/f") + "\non-error = continue\n[args]\nport = 80\n[file " + p.path("etc/f") + "]\nmode = 0640\n[script no.sh]\nwhen = region == elsewhere",
+		"b/bundle.conf": "scripts = 1.sh, 2.sh, no.sh\nfiles = " + p.path("etc/f") + "\non-error = continue\n[args]\n" +
+			"port = 80\n[file " + p.path("etc/f") + "]\nmode = 0640\n[script no.sh]\nwhen = region == elsewhere",
 		"b/files/f":      "it's\x00binary\n",
 		"b/scripts/1.sh": "#!/bin/sh\n# provision-template-type: format-string\necho {node_name} $HOSTLER_ARG_PORT >>" + p.path("ones"),
 		"b/scripts/2.sh": "exit 3", "b/scripts/no.sh": "exit 1",

@@ -59,7 +59,8 @@ func together(all []Arrival, err error) ([]Arrival, error) {
 	byTime := func(a, b Arrival) int { return a.Time.Compare(b.Time) }
 	first, last := slices.MinFunc(all, byTime), slices.MaxFunc(all, byTime)
 	if last.Time.Sub(first.Time) > longest {
-		return nil, fmt.Errorf("it begins at %s and ends at %s: more than a year is not replayed; are some of its times seconds, and others dates?",
+		return nil, fmt.Errorf("it begins at %s and ends at %s: more than a year is not replayed; are some of its "+
+			"times seconds, and others dates?",
 			first.Time.UTC().Format(time.RFC3339), last.Time.UTC().Format(time.RFC3339))
 	}
 	for _, a := range all {

@@ -148,8 +148,9 @@ func TestReadLayers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"pubkeys/me":  "ssh-rsa B",
-		"__init__.py": "def init(config):\n\tconfig.DEFAULT_NAME_PREFIX = 'b-'\r\n\tconfig.add_bundle('x')\n\tconfig.add_bundle('x', ['a'])",
+		"pubkeys/me": "ssh-rsa B",
+		"__init__.py": "def init(config):\n\tconfig.DEFAULT_NAME_PREFIX = 'b-'\r\n\tconfig.add_bundle('x')\n" +
+			"\tconfig.add_bundle('x', ['a'])",
 	} {
 		if err := os.WriteFile(filepath.Join(second, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -10,20 +10,26 @@ import (
 
 // full has each option that Arsenal knew, with a value that is no other's.
 var full = []struct{ section, options string }{
-	{"director", "scout=arsenal.director.onmetal_scout.OnMetalV1Scout poll_spacing=61 directive_spacing=62 dry_run=true cache_directive_rate_limit=3 cache_directive_limiting_period=64 " +
+	{"director", "scout=arsenal.director.onmetal_scout.OnMetalV1Scout poll_spacing=61 directive_spacing=62 " +
+		"dry_run=true cache_directive_rate_limit=3 cache_directive_limiting_period=64 " +
 		"eject_directive_rate_limit=5 eject_directive_limiting_period=66 log_statistics=false"},
 	{
 		"strategy",
-		"module_class=arsenal.strategy.simple_proportional_strategy.SimpleProportionalStrategy image_weights_filename=/etc/weights.json default_image_weight=7",
+		"module_class=arsenal.strategy.simple_proportional_strategy.SimpleProportionalStrategy " +
+			"image_weights_filename=/etc/weights.json default_image_weight=7",
 	},
 	{"simple_proportional_strategy", "percentage_to_cache=0.75"},
-	{"client_wrapper", "os_username=user-w os_password=hidden-w os_auth_token=hidden-wt os_api_url=http://url-w/ os_tenant_name=tenant-w os_tenant_id=id-w region_name=region-w service_name=name-w " +
+	{"client_wrapper", "os_username=user-w os_password=hidden-w os_auth_token=hidden-wt os_api_url=http://url-w/ " +
+		"os_tenant_name=tenant-w os_tenant_id=id-w region_name=region-w service_name=name-w " +
 		"auth_system=system-w call_max_retries=8 call_retry_interval=9"},
-	{"nova", "admin_username=user-n admin_password=hidden-n admin_url=http://url-n/ admin_tenant_name=tenant-n region_name=region-n service_name=name-n auth_plugin=plugin-n auth_plugin_obj=obj-n " +
+	{"nova", "admin_username=user-n admin_password=hidden-n admin_url=http://url-n/ admin_tenant_name=tenant-n " +
+		"region_name=region-n service_name=name-n auth_plugin=plugin-n auth_plugin_obj=obj-n " +
 		"client_log_level=10 api_version=11 auth_system=system-n api_max_retries=12 api_retry_interval=13"},
-	{"ironic", "admin_username=user-i admin_password=hidden-i admin_auth_token=hidden-it admin_url=http://url-i/ admin_tenant_name=tenant-i api_endpoint=http://end-i/ client_log_level=14 api_version=15 " +
+	{"ironic", "admin_username=user-i admin_password=hidden-i admin_auth_token=hidden-it admin_url=http://url-i/ " +
+		"admin_tenant_name=tenant-i api_endpoint=http://end-i/ client_log_level=14 api_version=15 " +
 		"api_max_retries=16 api_retry_interval=17"},
-	{"glance", "admin_username=user-g admin_password=hidden-g admin_auth_token=hidden-gt admin_tenant_name=tenant-g admin_tenant_id=id-g api_endpoint=http://end-g/ auth_endpoint=http://url-g/ " +
+	{"glance", "admin_username=user-g admin_password=hidden-g admin_auth_token=hidden-gt admin_tenant_name=tenant-g " +
+		"admin_tenant_id=id-g api_endpoint=http://end-g/ auth_endpoint=http://url-g/ " +
 		"region_name=region-g client_log_level=18 api_version=19"},
 }
 

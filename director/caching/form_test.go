@@ -109,7 +109,8 @@ func FuzzParseCase(f *testing.F) {
 func TestWeights(t *testing.T) {
 	w, err := caching.ParseWeights(
 		[]byte(
-			`{"ubuntu": 3, "ubuntu-*": 5, "*": 1, "ubuntu-2?.*": 7, "io-*": {"ubuntu": 9, "*-old": 0}, "io-fast": {"ubuntu": 11}, "odd[name": 4}`,
+			`{"ubuntu": 3, "ubuntu-*": 5, "*": 1, "ubuntu-2?.*": 7, "io-*": {"ubuntu": 9, "*-old": 0}, "io-fast": ` +
+				`{"ubuntu": 11}, "odd[name": 4}`,
 		),
 	)
 	if err != nil {

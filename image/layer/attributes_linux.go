@@ -283,7 +283,8 @@ func MakeWhiteout(at int, name string) error {
 	err := unix.Mknodat(at, name, unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf(
-			"a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some file systems nobody: %w",
+			"a character device 0:0, which says that a name is hidden, cannot be made: Linux 5.8 lets everybody, some "+
+				"file systems nobody: %w",
 			err,
 		)
 	}

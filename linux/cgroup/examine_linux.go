@@ -120,7 +120,8 @@ func (t *Tree) advice(controller string) string {
 		if unix.Access("/run/systemd/system", unix.F_OK) == nil {
 			return "run hostler by `systemd-run --user --scope hostler ...`, or as root"
 		}
-		return "have root make a group for this user, give him its directory and its files cgroup.procs, tasks and cgroup.subtree_control, " +
+		return "have root make a group for this user, give him its directory and its files cgroup.procs, tasks and " +
+			"cgroup.subtree_control, " +
 			"and start hostler in it; or run as root"
 	}
 	if p, err := t.where(controller); err != nil && p != nil {

@@ -198,7 +198,8 @@ func TestInside(t *testing.T) {
 			conn := create(t, p, "suite-1")
 			sh(
 				t, conn,
-				`echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 1 /dev/urandom >/dev/null; test -c /dev/tty; test -c /dev/full; test -d /dev/pts; test -w /dev/shm`,
+				`echo x > /dev/null; head -c 3 /dev/zero | wc -c; head -c 1 /dev/urandom >/dev/null; test -c /dev/tty;`+
+					` test -c /dev/full; test -d /dev/pts; test -w /dev/shm`,
 			)
 			sh(t, conn, `test -r /proc/self/stat; test "$(id -u)" = 0; ! test -e /dev/sda; ! test -e /dev/vda`)
 			if mark := sh(t, conn, `echo $`+chroot.Mark); mark != "mine/suite-1" {

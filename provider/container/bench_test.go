@@ -68,7 +68,8 @@ func (d *daemon) exec(b *testing.B, container string, args ...string) {
 	body := `{"Detach":false}`
 	fmt.Fprintf(
 		conn,
-		"POST /v1.41/exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		"POST /v1.41/exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nConnection: close\r\n"+
+			"Content-Length: %d\r\n\r\n%s",
 		made.ID, len(body), body,
 	)
 	if _, err := io.Copy(io.Discard, conn); err != nil {

@@ -54,7 +54,8 @@ var (
 	tiny string
 	// the control group above docker's containers
 	group  = fmt.Sprintf("hostler-container-%d", os.Getpid())
-	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
+	docker = &daemon{name: "docker", script: `ip link set lo up && exec dockerd --data-root "$1/data" --exec-root ` +
+		`"$1/run" -p "$1/pid" -H "unix://$2" ` +
 		`--cgroup-parent "$3" --bip 10.213.7.1/24 --registry-mirror http://127.0.0.1:1`}
 	podman = &daemon{name: "podman", script: `ip link set lo up && if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi &&
 		export CONTAINERS_REGISTRIES_CONF="$1/registries.conf" CONTAINERS_CONF="$1/containers.conf" TMPDIR="$1" && exec podman --root "$1/data" --runroot "$1/run" --tmpdir "$1/tmp" --cgroup-manager=cgroupfs ` +

@@ -177,12 +177,14 @@ func pullError(ref string, err error) error {
 	// Before "denied": for an image that is not there, registries say that access is denied, or
 	// that it does not exist, or both.
 	case has("unauthorized", "authentication required", "no basic auth", "denied"):
-		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker login` as the user who runs hostler"
+		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker "+
+			"login` as the user who runs hostler"
 	case has("manifest unknown", "not found", "name unknown", "does not exist", "repository name not known"):
 		out.Kind, out.Hint = compute.ErrNotFound, "is the image's name right?"
 	case has("connection refused", "no such host", "timeout", "timed out", "eof", "connection reset", "unreachable", "temporary failure", "500 internal",
 		"502 bad", "503 service", "toomanyrequests", "server misbehaving", "lookup ", "client.timeout"):
-		out.Kind, out.Hint = compute.ErrUnavailable, "the registry cannot be reached, or breaks off; what the engine has already is used with pull = never"
+		out.Kind, out.Hint = compute.ErrUnavailable, "the registry cannot be reached, or breaks off; what the engine "+
+			"has already is used with pull = never"
 	}
 	return out
 }

@@ -104,11 +104,13 @@ func TestLimits(t *testing.T) {
 		t.Cleanup(func() { destroy(t, p, "suite-1") })
 		conn := connect(t, p, "suite-1")
 		for what, script := range map[string]string{
-			"500":  "ulimit -Sn",
-			"600":  "ulimit -Hn",
-			"64":   "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max",
-			"0.50": "if test -e /sys/fs/cgroup/cpu.max; then read q p </sys/fs/cgroup/cpu.max; else read q </sys/fs/cgroup/cpu/cpu.cfs_quota_us; read p </sys/fs/cgroup/cpu/cpu.cfs_period_us; fi; echo $q $p | awk '{ printf \"%.2f\", $1/$2 }'",
-			"96":   "m=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max); echo $((m >> 20))",
+			"500": "ulimit -Sn",
+			"600": "ulimit -Hn",
+			"64":  "cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max",
+			"0.50": "if test -e /sys/fs/cgroup/cpu.max; then read q p </sys/fs/cgroup/cpu.max; else read q " +
+				"</sys/fs/cgroup/cpu/cpu.cfs_quota_us; read p </sys/fs/cgroup/cpu/cpu.cfs_period_us; fi; echo $q $p | " +
+				"awk '{ printf \"%.2f\", $1/$2 }'",
+			"96": "m=$(cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max); echo $((m >> 20))",
 		} {
 			if got := sh(t, conn, script); got != what {
 				t.Errorf("%s: %q, want %q", script, got, what)
@@ -183,7 +185,8 @@ func TestPlaces(t *testing.T) {
 		conn := connect(t, p, "suite-1")
 		sh(
 			t, conn,
-			`test "$(cat /ro/file)" = host; ! echo x 2>/dev/null >/ro/file; echo guest >/rw/new; echo v >/volume/v; test "$GREETING" = "hello, you"`,
+			`test "$(cat /ro/file)" = host; ! echo x 2>/dev/null >/ro/file; echo guest >/rw/new; echo v >/volume/v; `+
+				`test "$GREETING" = "hello, you"`,
 		)
 		if b, err := os.ReadFile(filepath.Join(dir, "new")); err != nil || string(b) != "guest\n" {
 			t.Errorf("what was written to the shared directory: %q, %v", b, err)

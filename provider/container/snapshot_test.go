@@ -70,7 +70,8 @@ func TestSnapshot(t *testing.T) {
 			conn = connect(t, p, "suite-2")
 			if got := sh(
 				t, conn,
-				`set -e; test ! -e /bin/cat; test ! -e /tmp/deep; test ! -s /etc/machine-id; test ! -e /etc/ssh/ssh_host_ed25519_key; head -n 1 /etc/made; stat -c %a /deep; echo $SOURCE $HOSTNAME`,
+				`set -e; test ! -e /bin/cat; test ! -e /tmp/deep; test ! -s /etc/machine-id; test ! -e `+
+					`/etc/ssh/ssh_host_ed25519_key; head -n 1 /etc/made; stat -c %a /deep; echo $SOURCE $HOSTNAME`,
 			); got != "made\n700\nown suite-2" {
 				t.Errorf("in one that is made from it: %q", got)
 			}

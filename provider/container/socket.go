@@ -66,7 +66,8 @@ func finder(set string) (func() (string, error), error) {
 		}
 		return "", &compute.Error{
 			Kind: compute.ErrUnavailable, Err: fmt.Errorf("no container engine is there: none of %s", strings.Join(all, ", ")),
-			Hint: "install and start docker or podman (systemctl start docker, systemctl --user start podman.socket), or use a source of type sandbox, which needs neither",
+			Hint: "install and start docker or podman (systemctl start docker, systemctl --user start podman.socket), " +
+				"or use a source of type sandbox, which needs neither",
 		}
 	}, nil
 }

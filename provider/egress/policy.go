@@ -45,7 +45,8 @@ func Parse(words []string) (Policy, error) {
 		}
 		if err != nil {
 			return Policy{}, &compute.Error{Op: "egress", Kind: compute.ErrInvalid, Err: fmt.Errorf("egress: %q: %w", w, err),
-				Hint: "egress is none, or internet, private, names, *.NAMES, addresses and ranges, each with :PORT or :PORT-PORT if you like, commas between"}
+				Hint: "egress is none, or internet, private, names, *.NAMES, addresses and ranges, each with :PORT or " +
+					":PORT-PORT if you like, commas between"}
 		}
 		p.rules = append(p.rules, r)
 	}

@@ -149,7 +149,8 @@ func TestAnswers(t *testing.T) {
 		"fact's name": {`echo '{"instances":[{"id":"s-1","facts":{"o s":"a"}}]}'`, compute.ErrFailed, `the fact "o s"`, ""},
 		"many facts":  {`echo '{"instances":[{"id":"s-1","facts":{` + facts + `}}]}'`, compute.ErrFailed, "65 facts", ""},
 		"good facts": {
-			`echo '{"instances":[{"id":"s-1","provider_id":"/a dir/é","address":"fe80::1%eth0","facts":{"os":"Debian 12 (bookworm)","x":""}}]}'`,
+			`echo '{"instances":[{"id":"s-1","provider_id":"/a dir/é","address":"fe80::1%eth0","facts":{"os":"Debian ` +
+				`12 (bookworm)","x":""}}]}'`,
 			nil, "", "",
 		},
 		"control":      {`printf '{"error":{"kind":"failed","message":"a\\u001b[31mred\\nb"}}'`, compute.ErrFailed, "a [31mred b", ""},
@@ -203,7 +204,8 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"version":1,"verb":"create","source":"s","installation":"i","id":"s-1","spec":{"image":"debian","memory":1073741824},"dir":"/d","settings":{"token":"s3cr3t"}}`
+	want := `{"version":1,"verb":"create","source":"s","installation":"i","id":"s-1","spec":{"image":"debian",` +
+		`"memory":1073741824},"dir":"/d","settings":{"token":"s3cr3t"}}`
 	if string(b) != want {
 		t.Errorf("the request was\n%s, want\n%s", b, want)
 	}

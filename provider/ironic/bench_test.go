@@ -13,12 +13,18 @@ import (
 )
 
 // recordText is a node as the real Ironic lists one, with all fields that are asked for.
-const recordText = `{"uuid": "%s", "name": "node-%s", "provision_state": "available", "target_provision_state": null, "power_state": "power off", "maintenance": false, ` +
-	`"maintenance_reason": null, "instance_uuid": null, "reservation": null, "last_error": null, "properties": {"cpus": 8, "memory_mb": 32768, "local_gb": 480, "cpu_arch": "x86_64", ` +
-	`"capabilities": "boot_mode:uefi,cpu_vt:true,cpu_aes:true"}, "driver_info": {"ipmi_address": "192.0.2.13", "ipmi_username": "root", "ipmi_password": "******", "deploy_kernel": ` +
-	`"391777f5-6905-4aee-83d0-6f1c2ad65565", "deploy_ramdisk": "71620bf6-2f79-409e-9512-45b3e02469ff"}, "extra": {"rack": "a", "slot": 3}, "provision_updated_at": ` +
-	`"2026-11-21T22:22:28+00:00", "resource_class": "baremetal.small", "traits": ["CUSTOM_NVME", "CUSTOM_RACK_A"], "fault": null, "conductor_group": "", "protected": false, ` +
-	`"retired": false, "shard": null, "links": [{"href": "http://127.0.0.1:6385/v1/nodes/%s", "rel": "self"}, {"href": "http://127.0.0.1:6385/nodes/%s", "rel": "bookmark"}]}`
+const recordText = `{"uuid": "%s", "name": "node-%s", "provision_state": "available", "target_provision_state": null, ` +
+	`"power_state": "power off", "maintenance": false, ` +
+	`"maintenance_reason": null, "instance_uuid": null, "reservation": null, "last_error": null, "properties": ` +
+	`{"cpus": 8, "memory_mb": 32768, "local_gb": 480, "cpu_arch": "x86_64", ` +
+	`"capabilities": "boot_mode:uefi,cpu_vt:true,cpu_aes:true"}, "driver_info": {"ipmi_address": "192.0.2.13", ` +
+	`"ipmi_username": "root", "ipmi_password": "******", "deploy_kernel": ` +
+	`"391777f5-6905-4aee-83d0-6f1c2ad65565", "deploy_ramdisk": "71620bf6-2f79-409e-9512-45b3e02469ff"}, "extra": ` +
+	`{"rack": "a", "slot": 3}, "provision_updated_at": ` +
+	`"2026-11-21T22:22:28+00:00", "resource_class": "baremetal.small", "traits": ["CUSTOM_NVME", "CUSTOM_RACK_A"], ` +
+	`"fault": null, "conductor_group": "", "protected": false, ` +
+	`"retired": false, "shard": null, "links": [{"href": "http://127.0.0.1:6385/v1/nodes/%s", "rel": "self"}, ` +
+	`{"href": "http://127.0.0.1:6385/nodes/%s", "rel": "bookmark"}]}`
 
 // fleet serves so many nodes, and takes little time for it: a page is a template with the numbers
 // put in.

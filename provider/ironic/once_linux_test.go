@@ -23,7 +23,8 @@ func TestOnce(t *testing.T) {
 	id := s.add(1, nil)
 	u := &user{operator: &operator{TB: t}}
 	u.settle(map[string]string{
-		"hostler.conf":              "[director.metal]\nscout = ironic\n[director.metal.scout]\nsource = metal\n[director.metal.strategy]\npercentage-to-cache = 1\n",
+		"hostler.conf": "[director.metal]\nscout = ironic\n[director.metal.scout]\nsource = metal\n" +
+			"[director.metal.strategy]\npercentage-to-cache = 1\n",
 		"sources/metal/source.conf": "type = ironic\nimage = debian\n",
 	})
 	u.env = append(

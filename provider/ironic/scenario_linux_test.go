@@ -245,7 +245,8 @@ resource-class = small
 resource-class = large
 `, name),
 		"sources/metal/source.conf": fmt.Sprintf(
-			"type = ironic\nimage = %s\n[ironic]\ncloud = admin\nclouds-file = %s\nresource-class = large\ntraits = CUSTOM_GPU\nuser = %s\n",
+			"type = ironic\nimage = %s\n[ironic]\ncloud = admin\nclouds-file = %s\nresource-class = large\ntraits = "+
+				"CUSTOM_GPU\nuser = %s\n",
 			name, o.clouds, "somebody",
 		),
 	})

@@ -450,7 +450,8 @@ func (s *standin) patch(w http.ResponseWriter, n map[string]any, body []byte) {
 			if o.Op == "remove" && n["allocation_uuid"] != nil {
 				refuse(
 					w, http.StatusConflict,
-					"Node %s with an allocation can not have instance_uuid removed unless it is in one of allowed (available) states or in maintenance mode.",
+					"Node %s with an allocation can not have instance_uuid removed unless it is in one of allowed "+
+						"(available) states or in maintenance mode.",
 					n["uuid"],
 				)
 				return

@@ -160,7 +160,9 @@ func TestWebhookAdds(t *testing.T) {
 		t.Errorf("Check: %v", err)
 	}
 	lab.Ctl(t, "", "patch", "pod", name, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p",
-		`{"status":{"containerStatuses":[{"name":"mesh","image":"mesh:1","imageID":"","ready":true,"restartCount":0,"state":{"running":{}}},{"name":"main","image":"debian:13","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":3}}}]}}`)
+		`{"status":{"containerStatuses":[{"name":"mesh","image":"mesh:1","imageID":"","ready":true,"restartCount":0,`+
+			`"state":{"running":{}}},{"name":"main","image":"debian:13","imageID":"","ready":false,"restartCount":0,`+
+			`"state":{"terminated":{"exitCode":3}}}]}}`)
 	want(t, compute.ErrFailed, "container main ended with status 3", func() error { return p.Check(t.Context(), compute.ID(id)) })
 }
 
@@ -305,7 +307,9 @@ func TestStarts(t *testing.T) {
 			if c.event {
 				waiting = map[string]string{"reason": "ContainerCreating"}
 				uid := lab.Ctl(t, "", "get", "pod", name, "-n", o.Namespace, "-o", "jsonpath={.metadata.uid}")
-				lab.Ctl(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":"mount"},"type":"Warning","reason":%q,"message":%q,"lastTimestamp":"2026-01-01T00:00:00Z","involvedObject":{"apiVersion":"v1","kind":"Pod","namespace":%q,"name":%q,"uid":%q}}`,
+				lab.Ctl(t, fmt.Sprintf(`{"apiVersion":"v1","kind":"Event","metadata":{"name":"mount"},`+
+					`"type":"Warning","reason":%q,"message":%q,"lastTimestamp":"2026-01-01T00:00:00Z",`+
+					`"involvedObject":{"apiVersion":"v1","kind":"Pod","namespace":%q,"name":%q,"uid":%q}}`,
 					c.reason, c.message, o.Namespace, name, uid), "create", "-n", o.Namespace, "-f", "-")
 			}
 			status, err := json.Marshal(map[string]any{"status": map[string]any{"containerStatuses": []any{map[string]any{

@@ -23,7 +23,8 @@ import (
 // pod begin anew, or hide the user's HOME, not be so.
 func TestAsked(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pod.yaml")
-	text := `{kind: Pod, spec: {restartPolicy: Always, containers: [{name: main, image: i, resources: {requests: {cpu: 2, memory: 16Gi}, limits: {cpu: 8, memory: 16Gi}}}]}}`
+	text := `{kind: Pod, spec: {restartPolicy: Always, containers: [{name: main, image: i, resources: {requests: ` +
+		`{cpu: 2, memory: 16Gi}, limits: {cpu: 8, memory: 16Gi}}}]}}`
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,8 @@ func TestNotInTheAddress(t *testing.T) {
 	defer s.Close()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := fmt.Sprintf(
-		`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`,
+		`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: `+
+			`[{name: c, cluster: {server: %q}}]}`,
 		s.URL,
 	)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

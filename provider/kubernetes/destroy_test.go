@@ -82,7 +82,8 @@ func TestNotFound(t *testing.T) {
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(
 				w,
-				`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not find the requested resource","reason":"NotFound","details":{},"code":404}`,
+				`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"the server could not `+
+					`find the requested resource","reason":"NotFound","details":{},"code":404}`,
 			)
 		},
 	} {
@@ -92,7 +93,8 @@ func TestNotFound(t *testing.T) {
 		save(
 			t, o.Kubeconfig,
 			fmt.Sprintf(
-				`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: %q}}]}`,
+				`{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], `+
+					`clusters: [{name: c, cluster: {server: %q}}]}`,
 				s.URL,
 			),
 			0o600,

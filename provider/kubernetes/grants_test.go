@@ -38,7 +38,8 @@ func role(name string, grants []kubernetes.Grant) string {
 		fmt.Fprintf(&b, "- %s\n", g)
 	}
 	fmt.Fprintf(&b, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: %s}\n"+
-		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}\nsubjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: %[1]s}]\n", name)
+		"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: %[1]s}\nsubjects: [{apiGroup: "+
+		"rbac.authorization.k8s.io, kind: User, name: %[1]s}]\n", name)
 	return b.String()
 }
 

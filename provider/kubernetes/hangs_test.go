@@ -41,7 +41,8 @@ func TestFitWaitsForNoFile(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("it waits for the file")
 	}
-	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
+	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], ` +
+		`clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
 	_, err = f.WriteString(text)
 	if err := errors.Join(err, f.Close(), <-asked); err != nil {
 		t.Error(err)

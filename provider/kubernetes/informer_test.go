@@ -21,11 +21,14 @@ func TestFallen(t *testing.T) {
 		{"deleted", "agent", "deleted, by somebody else", ""},
 		{
 			"out of memory", "agent", "out of memory",
-			`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
+			`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"i","imageID":"","ready":false,` +
+				`"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
 		},
 		{
 			"started again", "agent", "started again: out of memory",
-			`{"status":{"containerStatuses":[{"name":"main","image":"i","imageID":"","ready":true,"restartCount":1,"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`,
+			`{"status":{"containerStatuses":[{"name":"main","image":"i","imageID":"","ready":true,"restartCount":1,` +
+				`"state":{"running":{"startedAt":"2026-01-01T00:00:00Z"}},"lastState":{"terminated":{"exitCode":137,` +
+				`"reason":"OOMKilled"}}}]}}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

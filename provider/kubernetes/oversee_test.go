@@ -71,7 +71,8 @@ spec:
 			}},
 		{"memory", "out of memory", func(t *testing.T, o kubernetes.Options, pod, _ string) {
 			lab.Ctl(t, "", "patch", "pod", pod, "-n", o.Namespace, "--subresource=status", "--type=merge", "-p",
-				`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"x","imageID":"","ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`)
+				`{"status":{"phase":"Failed","containerStatuses":[{"name":"main","image":"x","imageID":"",`+
+					`"ready":false,"restartCount":0,"state":{"terminated":{"exitCode":137,"reason":"OOMKilled"}}}]}}`)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,32 +32,38 @@ func TestFate(t *testing.T) {
 		{"new", `{"phase":"Pending"}`, "", compute.ErrNotReady, "waits for a node"},
 		{
 			"no node yet",
-			`{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/2 nodes are available: 2 Insufficient cpu.","lastTransitionTime":"2026-11-22T11:59:50Z"}]}`,
+			`{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable",` +
+				`"message":"0/2 nodes are available: 2 Insufficient cpu.","lastTransitionTime":"2026-11-22T11:59:50Z"}]}`,
 			"", compute.ErrNotReady, "Insufficient cpu",
 		},
 		{
 			"no node",
-			`{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"0/2 nodes are available: 2 Insufficient cpu.","lastTransitionTime":"2026-11-22T11:59:00Z"}]}`,
+			`{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable",` +
+				`"message":"0/2 nodes are available: 2 Insufficient cpu.","lastTransitionTime":"2026-11-22T11:59:00Z"}]}`,
 			"", compute.ErrNoCapacity, "Insufficient cpu",
 		},
 		{
 			"image",
-			`{"phase":"Pending","containerStatuses":[{"name":"main","state":{"waiting":{"reason":"ImagePullBackOff","message":"Back-off pulling image \"nowhere/none\""}}}]}`,
+			`{"phase":"Pending","containerStatuses":[{"name":"main","state":{"waiting":{"reason":"ImagePullBackOff",` +
+				`"message":"Back-off pulling image \"nowhere/none\""}}}]}`,
 			"", compute.ErrFailed, `ImagePullBackOff: Back-off pulling image "nowhere/none"`,
 		},
 		{
 			"init image",
-			`{"phase":"Pending","initContainerStatuses":[{"name":"hostler-agent","state":{"waiting":{"reason":"ErrImagePull","message":"not found"}}}]}`,
+			`{"phase":"Pending","initContainerStatuses":[{"name":"hostler-agent",` +
+				`"state":{"waiting":{"reason":"ErrImagePull","message":"not found"}}}]}`,
 			"", compute.ErrFailed, "container hostler-agent: ErrImagePull: not found",
 		},
 		{
 			"config",
-			`{"phase":"Pending","containerStatuses":[{"name":"main","state":{"waiting":{"reason":"CreateContainerConfigError","message":"secret \"x\" not found"}}}]}`,
+			`{"phase":"Pending","containerStatuses":[{"name":"main",` +
+				`"state":{"waiting":{"reason":"CreateContainerConfigError","message":"secret \"x\" not found"}}}]}`,
 			"", compute.ErrFailed, `secret "x" not found`,
 		},
 		{
 			"loops",
-			`{"phase":"Running","containerStatuses":[{"name":"main","state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{"exitCode":3,"reason":"Error"}}}]}`,
+			`{"phase":"Running","containerStatuses":[{"name":"main","state":{"waiting":{"reason":"CrashLoopBackOff"}},` +
+				`"lastState":{"terminated":{"exitCode":3,"reason":"Error"}}}]}`,
 			"", compute.ErrFailed, "container main ended with status 3",
 		},
 		{
@@ -81,7 +87,8 @@ func TestFate(t *testing.T) {
 		},
 		{
 			"preempted",
-			`{"phase":"Running","conditions":[{"type":"DisruptionTarget","status":"True","reason":"PreemptionByScheduler","message":"default-scheduler: preempting"}]}`,
+			`{"phase":"Running","conditions":[{"type":"DisruptionTarget","status":"True",` +
+				`"reason":"PreemptionByScheduler","message":"default-scheduler: preempting"}]}`,
 			`,"deletionTimestamp":"2026-11-22T12:00:30Z"`, compute.ErrNotFound, "preempted by a pod of higher priority",
 		},
 		{
@@ -181,7 +188,8 @@ func TestClocks(t *testing.T) {
 			}
 			return w.get("x")
 		}
-		waiting := `{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable","message":"none","lastTransitionTime":"` + at + `"}]}`
+		waiting := `{"phase":"Pending","conditions":[{"type":"PodScheduled","status":"False","reason":"Unschedulable",` +
+			`"message":"none","lastTransitionTime":"` + at + `"}]}`
 		first := see(waiting, "")
 		if _, err := first.fate("main", 30*time.Second, time.Now()); !errors.Is(err, compute.ErrNotReady) {
 			t.Errorf("skew %v, at once: %v", skew, err)

@@ -57,8 +57,10 @@ func accounts(t *testing.T, o kubernetes.Options, names ...string) map[string]st
 	t.Helper()
 	all := role("all", kubernetes.Grants(o))
 	for _, name := range names {
-		all += fmt.Sprintf("---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %[1]s}\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: account-%[1]s}\n"+
-			"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}\nsubjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[2]s}]\n", name, o.Namespace)
+		all += fmt.Sprintf("---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %[1]s}\n---\napiVersion: "+
+			"rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {name: account-%[1]s}\n"+
+			"roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: all}\nsubjects: [{kind: ServiceAccount, "+
+			"name: %[1]s, namespace: %[2]s}]\n", name, o.Namespace)
 	}
 	lab.Ctl(t, all, "apply", "-n", o.Namespace, "-f", "-")
 	out := map[string]string{}
@@ -250,7 +252,8 @@ func TestCertificateReplaced(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = w.Write(
 				[]byte(
-					`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}`,
+					`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized",` +
+						`"reason":"Unauthorized","code":401}`,
 				),
 			)
 			return

@@ -49,7 +49,9 @@ func TestStrict(t *testing.T) {
 			}
 			got := lab.Ctl(
 				t, "", "get", "pods", "-n", o.Namespace, "-o",
-				`jsonpath={.items[0].spec.containers[0].securityContext.readOnlyRootFilesystem} {.items[0].spec.containers[2].securityContext.runAsUser} {.items[0].spec.securityContext.sysctls[*].name} {.items[0].spec.containers[1].securityContext.capabilities.add}`,
+				`jsonpath={.items[0].spec.containers[0].securityContext.readOnlyRootFilesystem} `+
+					`{.items[0].spec.containers[2].securityContext.runAsUser} `+
+					`{.items[0].spec.securityContext.sysctls[*].name} {.items[0].spec.containers[1].securityContext.capabilities.add}`,
 			)
 			want := "true 7 net.ipv4.tcp_syncookies "
 			if level == "baseline" {
@@ -76,7 +78,8 @@ spec:
   volumes: [{name: fine, emptyDir: {}}, {name: root, hostPath: {path: /}}, {name: nfs, nfs: {server: a, path: /}}]
 `)
 	for level, want := range map[string]string{
-		"strict":   "spec.containers[1].ports[1].hostPort, spec.containers[1].readinessProbe.httpGet.host, spec.volumes[1].hostPath, spec.volumes[2].nfs",
+		"strict": "spec.containers[1].ports[1].hostPort, spec.containers[1].readinessProbe.httpGet.host, " +
+			"spec.volumes[1].hostPath, spec.volumes[2].nfs",
 		"baseline": "spec.containers[1].ports[1].hostPort, spec.containers[1].readinessProbe.httpGet.host, spec.volumes[1].hostPath",
 		"template": "",
 	} {

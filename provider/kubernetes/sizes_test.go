@@ -14,7 +14,8 @@ import (
 func sized(t *testing.T, o Options) *Provider {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "kubeconfig")
-	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
+	text := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c}}], ` +
+		`clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}]}`
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,8 @@ func sized(t *testing.T, o Options) *Provider {
 // TestSizes has what an instance has be told, so that nobody who asks for more is given it.
 func TestSizes(t *testing.T) {
 	template := filepath.Join(t.TempDir(), "pod.yaml")
-	text := "spec: {containers: [{name: main, image: i, resources: {limits: {memory: 3Gi, nvidia.com/gpu: 2}, requests: {cpu: 1500m, memory: 1Gi}}}]}"
+	text := "spec: {containers: [{name: main, image: i, resources: {limits: {memory: 3Gi, nvidia.com/gpu: 2}, " +
+		"requests: {cpu: 1500m, memory: 1Gi}}}]}"
 	if err := os.WriteFile(template, []byte("apiVersion: v1\nkind: Pod\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}

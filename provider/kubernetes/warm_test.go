@@ -101,7 +101,8 @@ func TestReserve(t *testing.T) {
 	_ = ready(t, q, "suite-2").Close()
 	if got := lab.Ctl(
 		t, "", "get", "pods", "-n", o.Namespace, "-o",
-		`jsonpath={range .items[?(@.metadata.annotations.hostler-project\.github\.io/instance=="suite-2")]}{.spec.containers[0].image}{end}`,
+		`jsonpath={range `+
+			`.items[?(@.metadata.annotations.hostler-project\.github\.io/instance=="suite-2")]}{.spec.containers[0].image}{end}`,
 	); got != "debian:12" {
 		t.Errorf("a claim after the edit has the image %q", got)
 	}

@@ -71,7 +71,8 @@ func dockerd(b *testing.B) func(words ...string) *exec.Cmd {
 	}
 	defer log.Close()
 	// It is asked to end when the pipe closes, also by the death of this process.
-	const script = `ip link set lo up; dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" --cgroup-parent "$3" ` +
+	const script = `ip link set lo up; dockerd --data-root "$1/data" --exec-root "$1/run" -p "$1/pid" -H "unix://$2" ` +
+		`--cgroup-parent "$3" ` +
 		`--bip 10.213.8.1/24 --registry-mirror http://127.0.0.1:1 </dev/null & cat >/dev/null; kill $!; wait $!`
 	cmd := exec.Command("unshare", "--net", "--", "sh", "-c", script, "sh", dir, socket, group)
 	cmd.Stdout, cmd.Stderr = log, log

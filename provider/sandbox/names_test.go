@@ -86,7 +86,8 @@ func oddName(t *testing.T, p *sandbox.Provider, image string) {
 	}
 	defer c.Close()
 	var out bytes.Buffer
-	script, want := `cd "$HOME/.config" && read -r a <seen && echo $a && { test ! -e gh || echo a secret; } && echo x >written && read -r b <written && echo $b`, "seen\nx\n"
+	script, want := `cd "$HOME/.config" && read -r a <seen && echo $a && { test ! -e gh || echo a secret; } && echo x `+
+		`>written && read -r b <written && echo $b`, "seen\nx\n"
 	if image != "" {
 		script, want = `echo y >/written && read -r b </written && echo $b`, "y\n"
 	}

@@ -63,7 +63,8 @@ func poor(text string) int {
 			}
 		}
 		log, o.Show = slog.New(slog.NewTextHandler(os.Stdout, nil)), []string{shown}
-		command = []string{"/bin/sh", "-c", "cd ~/home && read -r a <file && read -r b <dir/file && echo changed >dir/file && read -r c <dir/file && echo new >new && " +
+		command = []string{"/bin/sh", "-c", "cd ~/home && read -r a <file && read -r b <dir/file && echo changed " +
+			">dir/file && read -r c <dir/file && echo new >new && " +
 			"test $a$b$c = onetwochanged && test -d mounted && test ! -e mounted/file"}
 	case "overlay":
 		if err := noOverlay(); err != nil {

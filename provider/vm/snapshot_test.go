@@ -35,7 +35,8 @@ func TestSnapshot(t *testing.T) {
 	// too.
 	sh(
 		t, c,
-		"set -e; echo write through >/sys/block/vda/queue/write_cache; echo made >/etc/made; mkdir -p /etc/ssh; echo left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key",
+		"set -e; echo write through >/sys/block/vda/queue/write_cache; echo made >/etc/made; mkdir -p /etc/ssh; echo "+
+			"left >/tmp/left; echo mine >/etc/machine-id; echo mine >/etc/ssh/ssh_host_mine_key",
 	)
 	c.Close()
 	if got, err := p.Snapshot(
@@ -61,7 +62,8 @@ func TestSnapshot(t *testing.T) {
 	c = connect(t, q, "suite-2")
 	sh(
 		t, c,
-		`set -e; test "$(cat /etc/made)" = made; test ! -e /tmp/left; test "$(cat /etc/machine-id)" != mine; test ! -e /etc/ssh/ssh_host_mine_key; echo own >/etc/made`,
+		`set -e; test "$(cat /etc/made)" = made; test ! -e /tmp/left; test "$(cat /etc/machine-id)" != mine; test ! `+
+			`-e /etc/ssh/ssh_host_mine_key; echo own >/etc/made`,
 	)
 	c.Close()
 	if err := store.Remove(t.Context(), name); !errors.Is(err, compute.ErrConflict) {

@@ -68,7 +68,8 @@ func TestRunsLeaveNothing(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			c := overPipe(t, "--cgroup="+how)
 			file := filepath.Join(t.TempDir(), "pid")
-			script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" </dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
+			script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" ` +
+				`</dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
 			if exit, err := c.Run(
 				t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}},
 			); err != nil || exit != (compute.Exit{}) {
@@ -159,7 +160,8 @@ func TestAlone(t *testing.T) {
 	c := closing(t, agent.New(dialUnix(t, name)))
 	leave := func(file string, stay bool) int {
 		t.Helper()
-		script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" </dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
+		script := `setsid env -i /bin/sh -c '(setsid /bin/sh -c "echo \$\$ >$1; exec sleep 300") & ' sh "$0" ` +
+			`</dev/null >/dev/null 2>&1; while [ ! -s "$0" ]; do sleep 0.01; done`
 		file = filepath.Join(dir, file)
 		if exit, err := c.Run(
 			t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}, Stay: stay},

@@ -191,7 +191,8 @@ func (a *Agent) start(ctx context.Context) (*running, error) {
 		if put && ok || unfit {
 			if above, put = next(above), false; above == "" {
 				return nil, cannot(
-					"hostler's agent cannot be run there: neither the user's cache nor %s is on a file system that lets him run programs (noexec)",
+					"hostler's agent cannot be run there: neither the user's cache nor %s is on a file system that "+
+						"lets him run programs (noexec)",
 					strings.Join(elsewhere, ", "),
 				)
 			}

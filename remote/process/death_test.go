@@ -23,7 +23,8 @@ func TestDyingKillsLocal(t *testing.T) {
 			dir := t.TempDir()
 			const beat = `trap "" HUP TERM INT; while echo x >> "$1"; do sleep 0.1; done`
 			script := fmt.Sprintf(
-				"B='%s'; cd '%s'; setsid sh -c 'sh -c \"$0\" sh daemon & ' \"$B\"; set -m; sh -c 'sh -c \"$1\" sh grandchild & wait' sh \"$B\" & set -- own; %s",
+				"B='%s'; cd '%s'; setsid sh -c 'sh -c \"$0\" sh daemon & ' \"$B\"; set -m; sh -c 'sh -c \"$1\" sh "+
+					"grandchild & wait' sh \"$B\" & set -- own; %s",
 				beat, dir, beat,
 			)
 			if env == "" {

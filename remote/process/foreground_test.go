@@ -186,7 +186,8 @@ func TestForegroundPipeline(t *testing.T) {
 	}
 	c := exec.Command("sh", "-i")
 	c.Env = helper(
-		`sleep 0.2; cat /proc/self/stat | { read pid comm state ppid group session tty fg rest; test $group = $fg; echo "lent before: $?"; }; read x </dev/tty; echo "child <$x>"`,
+		`sleep 0.2; cat /proc/self/stat | { read pid comm state ppid group session tty fg rest; test $group = $fg; ` +
+			`echo "lent before: $?"; }; read x </dev/tty; echo "child <$x>"`,
 	)
 	s := onTerminal(t, c)
 	s.typed("set -m; stty -echo; \"$HELPER\" | cat\n")

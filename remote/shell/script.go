@@ -67,7 +67,8 @@ func Line(nonce string, cmd *compute.Command, mark map[string]string) string {
 		`*) _hl_p=;_hl_s=127;set -f;IFS=:;for _hl_d in $PATH;do [ -f "${_hl_d:-.}/$1" ]||continue;_hl_s=126;` +
 		`[ -x "${_hl_d:-.}/$1" ]&&_hl_p=${_hl_d:-.}/$1&&break;done;unset IFS;set +f;[ -n "$_hl_p" ]||_hl_x $_hl_s;;esac;shift;`)
 	b.WriteString(
-		`_hl_g=$$;{ read -r _hl_l </proc/$$/stat&&_hl_l=${_hl_l##*) }&&_hl_l=${_hl_l#* }&&_hl_l=${_hl_l#* }&&_hl_g=${_hl_l%% *};} 2>/dev/null;`,
+		`_hl_g=$$;{ read -r _hl_l </proc/$$/stat&&_hl_l=${_hl_l##*) }&&_hl_l=${_hl_l#* }&&_hl_l=${_hl_l#* }&&` +
+			`_hl_g=${_hl_l%% *};} 2>/dev/null;`,
 	)
 	fmt.Fprintf(&b, `printf "\036%s S %%s %%s%%s\n" $$ $_hl_g "$_hl_t";trap '_hl_x $?' 0;exec "$_hl_p" "$@"`, nonce)
 	return b.String()

@@ -41,9 +41,10 @@ const both = "Host *\n User root\n IdentityFile KEY\n IdentitiesOnly yes\n UserK
 func TestSSHProxyJump(t *testing.T) {
 	kv := sshLab(t)
 	for name, text := range map[string]string{
-		"one hop":       "Host first\n HostName LAB1\nHost second\n HostName LAB2\n ProxyJump first\n",
-		"two hops":      "Host second\n HostName LAB2\n ProxyJump user@LAB1:22,root@LAB1\n",
-		"own jumps":     "Host first\n HostName LAB1\nHost middle\n HostName LAB1\n ProxyJump first\nHost second\n HostName LAB2\n ProxyJump middle\n",
+		"one hop":  "Host first\n HostName LAB1\nHost second\n HostName LAB2\n ProxyJump first\n",
+		"two hops": "Host second\n HostName LAB2\n ProxyJump user@LAB1:22,root@LAB1\n",
+		"own jumps": "Host first\n HostName LAB1\nHost middle\n HostName LAB1\n ProxyJump first\nHost second\n " +
+			"HostName LAB2\n ProxyJump middle\n",
 		"proxy command": "Host second\n HostName LAB2\n ProxyCommand ssh -F CONFIG -W %h:%p root@LAB1\n",
 		"none":          "Host second\n HostName LAB2\n ProxyJump none\n",
 	} {
@@ -247,7 +248,8 @@ func TestSSHHostKeys(t *testing.T) {
 			}
 			config := sshConfig(
 				t, kv,
-				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n UserKnownHostsFile "+known+"\n"+c.more,
+				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n "+
+					"UserKnownHostsFile "+known+"\n"+c.more,
 			)
 			conn, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "one", ConfigFile: config})
 			if err == nil {
@@ -276,7 +278,8 @@ func TestSSHHostKeys(t *testing.T) {
 			}
 			config := sshConfig(
 				t, kv,
-				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n StrictHostKeyChecking no\n UserKnownHostsFile "+file+"\n",
+				"Host one\n HostName LAB1\n User root\n IdentityFile KEY\n GlobalKnownHostsFile /dev/null\n "+
+					"StrictHostKeyChecking no\n UserKnownHostsFile "+file+"\n",
 			)
 			conn, err := sshconn.Dial(t.Context(), sshconn.Options{Host: "one", ConfigFile: config, HostKeys: []string{pin}})
 			if err == nil {

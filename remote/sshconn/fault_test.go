@@ -267,7 +267,8 @@ func TestSSHLossyCopy(t *testing.T) {
 func TestSSHDelay(t *testing.T) {
 	kv := sshLab(t)
 	slow := fault(t, 1, "delay=100")
-	config := sshConfig(t, kv, fmt.Sprintf("Host slow\n HostName %s\n Port %s\n User root\n IdentityFile KEY\n HostKeyAlias lab1\n UserKnownHostsFile KNOWN\n",
+	config := sshConfig(t, kv, fmt.Sprintf("Host slow\n HostName %s\n Port %s\n User root\n IdentityFile KEY\n "+
+		"HostKeyAlias lab1\n UserKnownHostsFile KNOWN\n",
 		slow["slow_host1"], slow["slow_port1"]))
 	conn := dialSSH(t, sshconn.Options{Host: "slow", ConfigFile: config})
 	var out bytes.Buffer

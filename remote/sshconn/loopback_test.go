@@ -96,7 +96,8 @@ func serveLoopback(t *testing.T, server *gliderlabs.Server, settings string) loo
 	for name, text := range map[string]string{
 		filepath.Join(dir, "key"): string(pem.EncodeToMemory(block)),
 		l.known:                   fmt.Sprintf("[127.0.0.1]:%d %s", port, ssh.MarshalAuthorizedKey(host.PublicKey())),
-		l.config: fmt.Sprintf("Host here\n HostName 127.0.0.1\n Port %d\n User somebody\n IdentityFile %s/%%%%d/../key\n IdentityFile %s/key\n"+
+		l.config: fmt.Sprintf("Host here\n HostName 127.0.0.1\n Port %d\n User somebody\n IdentityFile "+
+			"%s/%%%%d/../key\n IdentityFile %s/key\n"+
 			" UserKnownHostsFile %s\n GlobalKnownHostsFile /dev/null\n%s", port, dir, dir, l.known, settings),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

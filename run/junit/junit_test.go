@@ -61,7 +61,8 @@ func TestTotals(t *testing.T) {
 		{"flaky passes", `<testsuite><testcase><flakyFailure message="x"/></testcase></testsuite>`, 1, 0, 0, 0},
 		{
 			"properties and output",
-			`<testsuite><properties><property name="failure"/></properties><system-out><![CDATA[<failure/>]]></system-out><testcase><system-err>x</system-err></testcase></testsuite>`,
+			`<testsuite><properties><property ` +
+				`name="failure"/></properties><system-out><![CDATA[<failure/>]]></system-out><testcase><system-err>x</system-err></testcase></testsuite>`,
 			1, 0, 0, 0,
 		},
 		{"what is no test's is none", `<testsuite><properties><testcase><failure/></testcase></properties></testsuite>`, 0, 0, 0, 0},
@@ -296,7 +297,8 @@ func TestRewrite(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(
 		[]byte(
-			`<testsuites tests="1"><testsuite name="a"><testcase name="x" time="1"><failure message="m">t</failure></testcase></testsuite></testsuites>`,
+			`<testsuites tests="1"><testsuite name="a"><testcase name="x" time="1"><failure ` +
+				`message="m">t</failure></testcase></testsuite></testsuites>`,
 		),
 	)
 	f.Add([]byte("<?xml version='1.0' encoding='latin1'?><testsuite failures='1'><testsuite/></testsuite>"))

@@ -31,7 +31,8 @@ func bare(b testing.TB, dsn string, rows, callers int) (pair func(caller int) er
 	}
 	for _, q := range []string{
 		"DROP TABLE IF EXISTS bare",
-		"CREATE TABLE bare (id bigint PRIMARY KEY, pool text NOT NULL, state text NOT NULL, owner text NOT NULL DEFAULT '', gen bigint NOT NULL DEFAULT 0)",
+		"CREATE TABLE bare (id bigint PRIMARY KEY, pool text NOT NULL, state text NOT NULL, owner text NOT NULL " +
+			"DEFAULT '', gen bigint NOT NULL DEFAULT 0)",
 		fmt.Sprintf("INSERT INTO bare (id, pool, state) SELECT x, 'web', 'ready' FROM generate_series(1, %d) x", rows),
 		"CREATE INDEX bare_ready ON bare (pool, id) WHERE state = 'ready'",
 		"VACUUM ANALYZE bare",

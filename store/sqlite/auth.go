@@ -50,7 +50,8 @@ func (t *tx) SaveToken(v *auth.Token) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.write("INSERT INTO tokens (id, hash, used, used_from, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
+	_, err = t.write("INSERT INTO tokens (id, hash, used, used_from, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO "+
+		"UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
 		v.ID, v.Hash[:], nanos(v.Used), v.From, string(data))
 	return err
 }

@@ -27,7 +27,8 @@ func newer(version int) error {
 const full = "the disk is full: free some space and try again; nothing was changed"
 
 // damage is what to do about a file that is not whole.
-const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, and `hostler doctor` lists what the old one has left on this machine"
+const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, " +
+	"and `hostler doctor` lists what the old one has left on this machine"
 
 // openError says what is wrong with a state file and what to do about it.
 func openError(path string, err error) error {
@@ -35,9 +36,11 @@ func openError(path string, err error) error {
 	var code interface{ Code() int }
 	switch {
 	case errors.Is(err, errNewer):
-		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; the file was left as it is"
+		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; "+
+			"the file was left as it is"
 	case errors.Is(err, errMoved):
-		e.Kind, e.Hint = compute.ErrConflict, "set [store] url in hostler.conf to the address of that database; or, if a move was cut off, run `hostler store move` again"
+		e.Kind, e.Hint = compute.ErrConflict, "set [store] url in hostler.conf to the address of that database; or, "+
+			"if a move was cut off, run `hostler store move` again"
 	case errors.Is(err, errTaken):
 		e.Kind = compute.ErrUnavailable
 	case errors.Is(err, errForeign):

@@ -35,7 +35,8 @@ func (t *tx) Append(e *compute.Event) (int64, error) {
 // writes.
 const together = 16
 
-const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+const insertEvents = "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES " +
+	"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 var insertMany = insertEvents + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", together-1)
 

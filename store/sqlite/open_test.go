@@ -158,7 +158,8 @@ func TestOlder(t *testing.T) {
 	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
 		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "DROP TABLE slap_records", "DROP TABLE slap_turn", "DROP INDEX leases_id", "DROP INDEX leases_live", "CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0",
 		"DROP INDEX leases_name", "CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> ''",
-		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
+		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP "+
+			"COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
 		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx compute.Tx) error {

@@ -118,7 +118,8 @@ func (t *tx) SaveWaiter(w *compute.Waiter) error {
 	if err != nil {
 		return err
 	}
-	err = t.update("request", "UPDATE waiters SET wants = ?, detail = json_set(iif(detail = '', '{}', detail), '$.passed', ?, '$.reason', ?) WHERE id = ?",
+	err = t.update("request", "UPDATE waiters SET wants = ?, detail = json_set(iif(detail = '', '{}', detail), "+
+		"'$.passed', ?, '$.reason', ?) WHERE id = ?",
 		string(wants), w.Passed, w.Reason, w.ID)
 	if n := q.find(w.ID); err == nil && n >= 0 {
 		q.all[n].Wants, q.all[n].Passed, q.all[n].Reason = slices.Clone(w.Wants), w.Passed, w.Reason

@@ -19,7 +19,9 @@ func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
 
 // Rooms returns the instances of a source with so much free, the fullest first.
 func (t *tx) Rooms(sourceKey int64, least compute.Amount, n int) ([]*compute.Instance, error) {
-	return collect(t, t.scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms AS r JOIN instances AS i ON i.row = r.row"+
-		" WHERE r.source_key = ? AND r.cores >= ? AND r.memory >= ? AND r.disk >= ? AND r.gpus >= ? ORDER BY r.cores, r.memory, r.row"+limit(n),
+	return collect(t, t.scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms AS r "+
+		"JOIN instances AS i ON i.row = r.row"+
+		" WHERE r.source_key = ? AND r.cores >= ? AND r.memory >= ? AND r.disk >= ? AND r.gpus >= ? ORDER BY r.cores, "+
+		"r.memory, r.row"+limit(n),
 		sourceKey, least.Micro(), least.Memory, least.Disk, least.GPUs)
 }

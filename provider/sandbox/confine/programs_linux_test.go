@@ -108,7 +108,8 @@ func TestForeignArchitecture(t *testing.T) {
 func TestProgramsRun(t *testing.T) {
 	all := []struct{ program, args, want string }{
 		{"/bin/sh", "-c echo$IFS'one'|cat;(exit$IFS'0')&wait", "one"},
-		{"/usr/bin/python3", "-c import\tthreading,subprocess;[t.start()\tfor\tt\tin\t[threading.Thread(target=print,args=(i,))\tfor\ti\tin\trange(9)]];" +
+		{"/usr/bin/python3", "-c import\tthreading,subprocess;[t.start()\tfor\tt\tin\t[threading.Thread(target=print," +
+			"args=(i,))\tfor\ti\tin\trange(9)]];" +
 			"print(subprocess.run(['true']))", "returncode=0"},
 		{"/usr/bin/node", "-e setTimeout(()=>console.log(require('child_process').execSync('echo$IFS\"two\"').toString()),20)", "two"},
 		{"/usr/bin/perl", "-e print\tfork?wait:exit", ""},

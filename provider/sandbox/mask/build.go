@@ -109,7 +109,8 @@ func own(dir string) error {
 		return &os.PathError{Op: "lstat", Path: dir, Err: err}
 	}
 	if int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("it belongs to user %d, who can have made it to do harm: let root see what it is and remove it, or set XDG_RUNTIME_DIR to a "+
+		return fmt.Errorf("it belongs to user %d, who can have made it to do harm: let root see what it is and remove "+
+			"it, or set XDG_RUNTIME_DIR to a "+
 			"directory in memory that is yours alone", st.Uid)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Mode&0o022 != 0 {

@@ -58,7 +58,8 @@ func TestUsers(t *testing.T) {
 			c.Close()
 		}
 	}()
-	rules := "table ip engine-own { chain out { type nat hook output priority -100; fib daddr type local th dport 7070 meta l4proto { tcp, udp } dnat to " + bridgedAddr + ":80; }; }"
+	rules := "table ip engine-own { chain out { type nat hook output priority -100; fib daddr type local th dport " +
+		"7070 meta l4proto { tcp, udp } dnat to " + bridgedAddr + ":80; }; }"
 	if out, err := exec.Command("nft", rules).CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v: %s", err, out)
 	}

@@ -306,7 +306,8 @@ func translate(t testing.TB, port int, to string, kind int) {
 	t.Helper()
 	kinds := map[int]string{unix.RTN_LOCAL: "local", unix.RTN_UNICAST: "unicast"}
 	name := fmt.Sprintf("engine-%d", port)
-	rules := fmt.Sprintf("table ip %s { chain pre { type nat hook prerouting priority -100; fib daddr type %s meta l4proto { tcp, udp } th dport %d dnat to %s; }; }",
+	rules := fmt.Sprintf("table ip %s { chain pre { type nat hook prerouting priority -100; fib daddr type %s meta "+
+		"l4proto { tcp, udp } th dport %d dnat to %s; }; }",
 		name, kinds[kind], port, to)
 	if out, err := exec.Command("nft", rules).CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v: %s", err, out)

@@ -107,7 +107,8 @@ func (v *session) greet() error {
 		return err
 	}
 	if v.ask.Version != workspace.Version {
-		return &compute.Error{Op: "workspace", Kind: compute.ErrConflict, Err: fmt.Errorf("this side speaks version %d of workspaces, the other one version %d",
+		return &compute.Error{Op: "workspace", Kind: compute.ErrConflict, Err: fmt.Errorf("this side speaks version "+
+			"%d of workspaces, the other one version %d",
 			workspace.Version, v.ask.Version), Hint: "use the same hostler on both sides"}
 	}
 	v.key = v.ask.Key

@@ -261,7 +261,8 @@ func TestGitWorktree(t *testing.T) {
 // A file of LFS is what it is on disk: its contents or its pointer.
 func TestGitLFS(t *testing.T) {
 	l := newRepo(t)
-	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+	const pointer = "version https://git-lfs.github.com/spec/v1\noid " +
+		"sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
 	l.put("pointer", pointer)
 	l.put("smudged", pointer)
 	l.put(".gitattributes", "smudged filter=lfs\npointer filter=lfs\n")
