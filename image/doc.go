@@ -3,10 +3,8 @@
 // once, for all computers that are made from it on this machine.
 //
 //	s, err := image.Open(dir, image.Options{})
-//	// what is here, else pulled; kept until instanceDir is gone
-//	img, err := s.Take(ctx, "debian:12", instanceDir, image.PullOptions{})
-//	// bottom first: the lower directories of an overlay mount
-//	for _, l := range img.Layers { ... l.Dir ... }
+//	img, err := s.Take(ctx, "debian:12", instanceDir, image.PullOptions{}) // what is here, else pulled; kept until instanceDir is gone
+//	for _, l := range img.Layers { ... l.Dir ... }                         // bottom first: the lower directories of an overlay mount
 //	user, err := image.LookupUser(img.Dirs(), img.Config.User)
 //	err = s.Release(img.Digest, instanceDir)
 //
@@ -20,16 +18,12 @@
 //
 // The files of a store:
 //
-//	layers/DIGEST/fs             a layer's tree, by the digest of its uncompressed archive; beside
-//	                             it record.json
+//	layers/DIGEST/fs             a layer's tree, by the digest of its uncompressed archive; beside it record.json
 //	layers/new-*, layers/old-*   on the way in and on the way out
-//	images/DIGEST.json           an image: its configuration and layers, by the digest of its
-//	                             configuration; its time of change is that of the last use
-//	images/DIGEST.top/fs         a layer of that image alone, with directories whose modes and
-//	                             owners its layers left out
+//	images/DIGEST.json           an image: its configuration and layers, by the digest of its configuration; its time of change is that of the last use
+//	images/DIGEST.top/fs         a layer of that image alone, with directories whose modes and owners its layers left out
 //	names/*.json                 a name and the image that it stood for when it was last pulled
-//	uses/DIGEST/*                who uses an image: each file holds the name of a directory, and
-//	                             counts for as long as that exists
+//	uses/DIGEST/*                who uses an image: each file holds the name of a directory, and counts for as long as that exists
 //	locks/                       one file for each layer, and one for the rest
 //	tmp/                         archives on their way
 package image

@@ -35,8 +35,7 @@ type ExportOptions struct {
 // the digest of its manifest there. The destination is one of
 //
 //	NAME[:TAG], docker://NAME           a registry; credentials are docker's or podman's
-//	oci:DIR[:TAG]                       an OCI layout, made where it is missing; an image of that
-//	                                    tag is replaced
+//	oci:DIR[:TAG]                       an OCI layout, made where it is missing; an image of that tag is replaced
 //	oci-archive:FILE[:TAG], FILE.tar    one in a tar file
 //	docker-archive:FILE[:NAME:TAG]      what docker load reads
 //

@@ -35,14 +35,12 @@ type PullOptions struct {
 // Pull brings an image here and returns it. The name is one of
 //
 //	sha256:DIGITS                        one that is here already
-//	NAME[:TAG|@DIGEST], docker://NAME    of a registry, docker.io if none is named; credentials
-//	                                     are docker's or podman's
+//	NAME[:TAG|@DIGEST], docker://NAME    of a registry, docker.io if none is named; credentials are docker's or podman's
 //	oci:DIR[:TAG]                        an OCI layout
 //	oci-archive:FILE[:TAG]               one in a tar file
 //	docker-archive:FILE[:NAME:TAG]       what docker save writes
 //	docker-daemon:NAME[:TAG]             of the local docker daemon
-//	dir:DIR or /DIR                      a plain directory with a root file system: nothing is
-//	                                     copied
+//	dir:DIR or /DIR                      a plain directory with a root file system: nothing is copied
 //	/FILE or FILE.tar[.gz|.zst|.bz2]     an archive with an image or a root file system in it
 //
 // All that comes is checked against its digest. Layers that are here already are not fetched;

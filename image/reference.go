@@ -53,8 +53,7 @@ func parse(ref string, insecure []string) (reference, error) {
 	bad := func(err error, hint string) (reference, error) {
 		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: compute.ErrInvalid, Err: err, Hint: hint}
 	}
-	const hint = "NAME[:TAG|@DIGEST], docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], " +
-		"docker-archive:FILE[:NAME:TAG], docker-daemon:NAME[:TAG], dir:DIR, or the path of a tarball or directory"
+	const hint = "NAME[:TAG|@DIGEST], docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker-daemon:NAME[:TAG], dir:DIR, or the path of a tarball or directory"
 	if ref == "" || strings.ContainsFunc(ref, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return bad(errors.New("not the name of an image"), hint)
 	}

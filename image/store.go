@@ -95,8 +95,7 @@ func (s *Store) make() error {
 			return err
 		}
 	}
-	const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Images that hostler unpacked: they can be fetched " +
-		"again. See https://bford.info/cachedir/\n"
+	const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Images that hostler unpacked: they can be fetched again. See https://bford.info/cachedir/\n"
 	return os.WriteFile(filepath.Join(s.dir, "CACHEDIR.TAG"), []byte(tag), 0o600)
 }
 

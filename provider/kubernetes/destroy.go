@@ -121,8 +121,7 @@ func (p *Provider) end(ctx context.Context, id compute.ID, gvr schema.GroupVersi
 				"%s has been held since %s by finalizers of others: %s", what, since, strings.Join(others, ", "),
 			),
 			Hint: fmt.Sprintf(
-				`whoever set them removes them; where they are dead: kubectl patch %s %s -n %s --type merge -p `+
-					`'{"metadata":{"finalizers":null}}'`,
+				`whoever set them removes them; where they are dead: kubectl patch %s %s -n %s --type merge -p '{"metadata":{"finalizers":null}}'`,
 				gvr.GroupResource(), in.Metadata.Name, p.c.namespace,
 			),
 		}

@@ -165,8 +165,7 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 		notes = append(
 			notes,
 			fmt.Sprintf(
-				"policies add up: what the network policies %s of the namespace let through gets to and from these "+
-					"pods too, whatever network says",
+				"policies add up: what the network policies %s of the namespace let through gets to and from these pods too, whatever network says",
 				strings.Join(holes, ", "),
 			),
 		)

@@ -211,12 +211,10 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 // elsewhere is the error of a configuration that leads to another place than it did.
 func elsewhere(now, was place) error {
 	text := fmt.Sprintf("it is in %s, and the kubeconfig leads to %s now", was, now)
-	hint := "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source " +
-		"keep it from following the current context"
+	hint := "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"
 	if now.server == was.server && now.namespace == was.namespace {
 		text = fmt.Sprintf("%s is known by another certificate authority now", now)
-		hint = "if it is the same cluster, have the kubeconfig name the authority of before beside the new one, until " +
-			"what was made before is gone; else have it lead there again"
+		hint = "if it is the same cluster, have the kubeconfig name the authority of before beside the new one, until what was made before is gone; else have it lead there again"
 	}
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: hint}
 }

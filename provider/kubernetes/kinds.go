@@ -102,8 +102,7 @@ func (b *builder) alike(spec compute.Spec) error {
 		more("memory", spec.Memory) || more("disk", spec.Disk) || more("gpus", int64(spec.GPUs)) {
 		return &compute.Error{Kind: compute.ErrTooLarge,
 			Err: errors.New(
-				"sandboxes of a warm pool are all alike: a request cannot ask for another image, a location, or for " +
-					"more cores, memory, disk or GPUs than each has",
+				"sandboxes of a warm pool are all alike: a request cannot ask for another image, a location, or for more cores, memory, disk or GPUs than each has",
 			),
 			Hint: "a source of kind = sandbox makes each as it is asked for"}
 	}

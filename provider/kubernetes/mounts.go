@@ -82,8 +82,7 @@ func (p *entrance) hindered(ctx context.Context, id compute.ID, in *record, unre
 		out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New(words("it starts on "+in.Spec.NodeName+": "+e.reason, e.message))}
 		if absent := strings.Contains(e.message, "not found") || strings.Contains(e.message, "non-existent"); absent &&
 			(strings.Contains(e.message, "secret") || strings.Contains(e.message, "configmap")) {
-			out.Kind, out.Hint = compute.ErrInvalid, "look at volumes and at the template: `kubectl get secrets,"+
-				"configmaps` lists those that there are in the namespace"
+			out.Kind, out.Hint = compute.ErrInvalid, "look at volumes and at the template: `kubectl get secrets,configmaps` lists those that there are in the namespace"
 		}
 		p.p.mu.Lock()
 		if h, there := p.waits[id]; there {

@@ -288,8 +288,7 @@ func readVolume(name, text string) (volume, mount map[string]any, err error) {
 	f := strings.Split(text, ":")
 	bad := compute.WrongKey(
 		"volumes", "",
-		"volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, "+
-			"with :ro where it is only to be read",
+		"volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read",
 		text,
 	)
 	if len(f) < 3 || len(f) > 4 || len(f) == 4 && f[3] != "ro" || !path.IsAbs(f[2]) || path.Clean(f[2]) == "/" {

@@ -186,17 +186,16 @@ func (p *record) unschedulable() *condition {
 // hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what
 // is to be done about them.
 var hopeless = map[string]string{
-	"ImagePullBackOff":          imageHint,
-	"ImageInspectError":         "",
-	"ErrImageNeverPull":         "pull = never, and the node does not have the image",
-	"InvalidImageName":          "look at image",
-	"SignatureValidationFailed": "the node takes only images that are signed",
-	"CreateContainerConfigError": "a secret or config map that volumes or the template name is not there, or the " +
-		"image runs as root and security forbids that",
-	"CreateContainerError": "",
-	"RunContainerError":    "look at the template's command",
-	"CrashLoopBackOff":     "its command ends by itself: it has to stay; without one of the template's own hostler gives it one",
-	"PostStartHookError":   "",
+	"ImagePullBackOff":           imageHint,
+	"ImageInspectError":          "",
+	"ErrImageNeverPull":          "pull = never, and the node does not have the image",
+	"InvalidImageName":           "look at image",
+	"SignatureValidationFailed":  "the node takes only images that are signed",
+	"CreateContainerConfigError": "a secret or config map that volumes or the template name is not there, or the image runs as root and security forbids that",
+	"CreateContainerError":       "",
+	"RunContainerError":          "look at the template's command",
+	"CrashLoopBackOff":           "its command ends by itself: it has to stay; without one of the template's own hostler gives it one",
+	"PostStartHookError":         "",
 }
 
 const imageHint = "look at the image's name, and at pull-secrets"

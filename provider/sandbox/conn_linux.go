@@ -84,8 +84,7 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	}
 	if e := (*compute.Error)(nil); errors.Is(err, compute.ErrCannotStart) && errors.As(err, &e) &&
 		strings.HasSuffix(err.Error(), unix.EAGAIN.Error()) {
-		e.Hint = "the sandbox has all the processes that it may have: end some, or give it more with pids = NUMBER in " +
-			"the section [sandbox] of its source"
+		e.Hint = "the sandbox has all the processes that it may have: end some, or give it more with pids = NUMBER in the section [sandbox] of its source"
 	}
 	return exit, w.unseen(c.Dir, err)
 }

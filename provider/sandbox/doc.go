@@ -10,12 +10,10 @@
 //
 // Everything is in Options.Dir:
 //
-//	instances/ID/owner   whose it is; without it, or with another installation's, nothing here is
-//	                     touched
+//	instances/ID/owner   whose it is; without it, or with another installation's, nothing here is touched
 //	instances/ID/life    its first process and control group, and that it was ready
 //	instances/ID/agent   the socket of the agent
-//	instances/ID/layer   what is written, with upper = disk: a directory, or with a limit a file
-//	                     system in a file
+//	instances/ID/layer   what is written, with upper = disk: a directory, or with a limit a file system in a file
 //	instances/ID/base    what its image is
 //	disk-SIZE            an empty file system to copy for each
 //	new-* trash/*        what is being made and what is being deleted

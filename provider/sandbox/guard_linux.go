@@ -84,9 +84,8 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 			}
 		} else if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
 			return nil, &compute.Error{Kind: compute.ErrInvalid,
-				Err: fmt.Errorf("%s is a link, which cannot be kept from being replaced: %s", at, g.why),
-				Hint: "share it read-only, or let the sandbox write it: writable = " + g.name + " in the source's " +
-					"section [sandbox], or --writable " + g.name}
+				Err:  fmt.Errorf("%s is a link, which cannot be kept from being replaced: %s", at, g.why),
+				Hint: "share it read-only, or let the sandbox write it: writable = " + g.name + " in the source's section [sandbox], or --writable " + g.name}
 		}
 		if err != nil {
 			return nil, err

@@ -12,18 +12,14 @@
 //
 // Everything is in Options.Dir:
 //
-//	instances/ID/owner                whose it is, which process runs it, and how far it has come;
-//	                                  without it nothing here is touched
+//	instances/ID/owner                whose it is, which process runs it, and how far it has come; without it nothing here is touched
 //	instances/ID/disk.qcow2 seed.iso  its disk layer, and what cloud-init reads
 //	instances/ID/console.log          what its serial console said
 //	instances/ID/qmp agent.N          qemu's sockets
-//	templates/KEY/                    what was saved, by a digest of all that it depends on:
-//	                                  qemu's version, the image, the options
+//	templates/KEY/                    what was saved, by a digest of all that it depends on: qemu's version, the image, the options
 //	boot/KEY                          the initrd, with the agent added to it
-//	facts/KEY                         what was found out about this machine: whether KVM boots the
-//	                                  kernel
-//	new-* trash/*                     what is being made and what is being deleted; what is old or
-//	                                  complete there goes at the next call
+//	facts/KEY                         what was found out about this machine: whether KVM boots the kernel
+//	new-* trash/*                     what is being made and what is being deleted; what is old or complete there goes at the next call
 //
 // Each step is recorded before it is done, and repeated harmlessly by any process. qemu is a
 // process of its own, and survives hostler's. It is known by its number with its time of start, and

@@ -69,8 +69,7 @@ func (t *tx) SaveToken(v *auth.Token) error {
 	if err != nil {
 		return err
 	}
-	return t.ask(query{text: "INSERT INTO tokens (id, hash, used, used_from, data) VALUES ($1, $2, $3, $4, $5) ON " +
-		"CONFLICT (id) DO UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
+	return t.ask(query{text: "INSERT INTO tokens (id, hash, used, used_from, data) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
 		args: []any{encode(v.ID), v.Hash[:], nanos(v.Used), encode(v.From), string(data)}})
 }
 

@@ -94,8 +94,7 @@ func (s *Store) migrate(ctx context.Context, w *session) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.conn.Exec(ctx, `INSERT INTO meta (name, value) VALUES ('format', $1) ON CONFLICT (name) DO UPDATE SET `+
-		`value = excluded.value`,
+	_, err = w.conn.Exec(ctx, `INSERT INTO meta (name, value) VALUES ('format', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
 		strconv.Itoa(schema))
 	if err != nil {
 		return err

@@ -247,8 +247,7 @@ func (f *filling) number(ctx context.Context, installation string, rows Rows) er
 			return err
 		}
 	}
-	_, err := f.tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ('installation', $1), ('format', $2) ON CONFLICT "+
-		"(name) DO UPDATE SET value = excluded.value",
+	_, err := f.tx.Exec(ctx, "INSERT INTO meta (name, value) VALUES ('installation', $1), ('format', $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 		installation, strconv.Itoa(schema))
 	return err
 }

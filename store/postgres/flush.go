@@ -17,8 +17,7 @@ func (t *tx) flush() (qs []query) {
 	// The simple form of one is worth its lines: it costs the server a third.
 	if len(t.changed) == 1 {
 		i := t.changed[0]
-		add(`UPDATE instances SET state = $2, since = $3, generation = $4, uses = $5, worker = $6, basis = $7, `+
-			`ready_at = $8, detail = $9 WHERE row = $1`,
+		add(`UPDATE instances SET state = $2, since = $3, generation = $4, uses = $5, worker = $6, basis = $7, ready_at = $8, detail = $9 WHERE row = $1`,
 			i.Row, string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), i.detail)
 	} else if len(t.changed) > 0 {
 		c := columns(t.changed)
@@ -41,8 +40,7 @@ func (t *tx) flush() (qs []query) {
 		add("DELETE FROM waiters WHERE id = ANY ($1::bigint[])", t.leaves)
 	}
 	for _, w := range t.joins {
-		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since, project, detail) VALUES ($1, $2, "+
-			"coalesce($3::bigint[], '{}'), $4, $5, $6, $7, $8, $9)",
+		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since, project, detail) VALUES ($1, $2, coalesce($3::bigint[], '{}'), $4, $5, $6, $7, $8, $9)",
 			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, nanos(w.Since), encode(w.Project), packWaiter(w))
 	}
 	for _, w := range t.waits {
@@ -95,8 +93,7 @@ func (t *tx) flushLeases() (qs []query) {
 	if len(t.kept) == 1 {
 		l := t.kept[0]
 		detail, _ := packTerms(&l.Lease)
-		qs = append(qs, query{text: "UPDATE leases SET used = $2, expires = $3, deadline = $4, ended = $5, why = $6, " +
-			"worker = $7, detail = $8 WHERE row = $1",
+		qs = append(qs, query{text: "UPDATE leases SET used = $2, expires = $3, deadline = $4, ended = $5, why = $6, worker = $7, detail = $8 WHERE row = $1",
 			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail}})
 	} else if len(t.kept) > 0 {
 		c := leaseColumnsOf(t.kept)
@@ -163,8 +160,7 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 func (t *tx) flushEvents() query {
 	if len(t.events) == 1 {
 		e := &t.events[0]
-		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) " +
-			"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 			args: []any{
 				e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease),
 				encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project),

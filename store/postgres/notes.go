@@ -43,8 +43,7 @@ func (t *tx) SaveNote(name, text string) error {
 
 // Notes returns the texts whose names begin with a prefix.
 func (t *tx) Notes(prefix string) (map[string]string, error) {
-	all, err := ask(t, func(s scanner) (n [2]string, err error) { return n, s.Scan(&n[0], &n[1]) }, "SELECT name, "+
-		"value FROM meta WHERE starts_with(name, $1) OR starts_with(name, $2)",
+	all, err := ask(t, func(s scanner) (n [2]string, err error) { return n, s.Scan(&n[0], &n[1]) }, "SELECT name, value FROM meta WHERE starts_with(name, $1) OR starts_with(name, $2)",
 		encode(note+prefix), odd+hex.EncodeToString([]byte(note+prefix)))
 	out := map[string]string{}
 	for _, n := range all {

@@ -62,10 +62,8 @@ func (t *tx) Rooms(sourceKey int64, least compute.Amount, n int) (out []*compute
 		return nil, err
 	}
 	var is []*instance
-	err = t.ask(collect(&is, scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms "+
-		"AS r JOIN instances AS i ON i.row = r.row"+
-		" WHERE r.source_key = $1 AND r.cores >= $2 AND r.memory >= $3 AND r.disk >= $4 AND r.gpus >= $5 ORDER BY "+
-		"r.cores, r.memory, r.row"+limit(n),
+	err = t.ask(collect(&is, scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms AS r JOIN instances AS i ON i.row = r.row"+
+		" WHERE r.source_key = $1 AND r.cores >= $2 AND r.memory >= $3 AND r.disk >= $4 AND r.gpus >= $5 ORDER BY r.cores, r.memory, r.row"+limit(n),
 		sourceKey, least.Micro(), least.Memory, least.Disk, least.GPUs))
 	for _, i := range is {
 		out = append(out, t.met(i).own())

@@ -137,8 +137,7 @@ func (t *tx) NextNumber(name string) (n int64, err error) {
 	if err := t.writing(); err != nil {
 		return 0, err
 	}
-	err = t.ask(query{"INSERT INTO numbers (name, last) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET last = " +
-		"numbers.last + 1 RETURNING last",
+	err = t.ask(query{"INSERT INTO numbers (name, last) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET last = numbers.last + 1 RETURNING last",
 		[]any{encode(name)}, one(&n)})
 	return n, err
 }
