@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/text/nearest"
 )
@@ -56,8 +56,8 @@ func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, 
 			})
 		}
 	}
-	p := caching.Proportional{Share: d.Share, Weights: caching.Weights{Default: d.Weight},
-		Choice: caching.ImageChoice(d.ImageChoice), Goal: caching.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
+	p := strategy.Proportional{Share: d.Share, Weights: strategy.Weights{Default: d.Weight},
+		Choice: strategy.ImageChoice(d.ImageChoice), Goal: strategy.Goal(d.Goal), Ready: d.Ready, MaxStale: d.MaxStale,
 		Rebalance: d.Rebalance, HitRate: d.HitRate, Lead: d.Lead, AnyNode: d.NodeChoice == "random"}
 	if c := d.NodeChoice; c != "" && c != "random" && c != "least-written" {
 		return nil, d, fault.Invalid("", "[director.metal.strategy] node-choice %s: not least-written or random", c)
@@ -66,29 +66,29 @@ func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, 
 		return nil, d, fault.Invalid("", "[director.metal.strategy] default-image-weight %d: less than none", d.Weight)
 	}
 	var err error
-	if p.Least, err = caching.ParseBounds(d.Minimum); err != nil {
+	if p.Least, err = strategy.ParseBounds(d.Minimum); err != nil {
 		return nil, d, fault.Invalid("minimum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] minimum: %w", err)
 	}
-	if p.Most, err = caching.ParseBounds(d.Maximum); err != nil {
+	if p.Most, err = strategy.ParseBounds(d.Maximum); err != nil {
 		return nil, d, fault.Invalid("maximum = io/ubuntu: 2, */coreos: 1", "[director.metal.strategy] maximum: %w", err)
 	}
 	if err := p.Check(); err != nil {
 		return nil, d, fmt.Errorf("[director.metal.strategy] %w", err)
 	}
-	d.asks = p.Goal == caching.ByDemand
+	d.asks = p.Goal == strategy.ByDemand
 	file := d.WeightsFile
 	if v := section["image_weights_filename"]; file != "" && !filepath.IsAbs(file) && v.File != "" {
 		file = filepath.Join(filepath.Dir(v.File), file)
 	}
 	if cmp.Or(name, "proportional") != "proportional" {
-		path, err := caching.FindOutside(name)
+		path, err := strategy.FindOutside(name)
 		d.asks = true
-		return &caching.Outside{Path: path, Settings: d.Settings, Case: p}, d, err
+		return &strategy.Outside{Path: path, Settings: d.Settings, Case: p}, d, err
 	}
 	if file == "" {
 		return &p, d, nil
 	}
-	return &caching.WithWeights{Proportional: p, File: file, Log: m.log}, d, nil
+	return &strategy.WithWeights{Proportional: p, File: file, Log: m.log}, d, nil
 }
 
 // sectionOf is a section of hostler.conf as Decode takes it.

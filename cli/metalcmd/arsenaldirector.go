@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
@@ -201,12 +202,12 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 	if err != nil {
 		return opt, nil, err
 	}
-	p := caching.Proportional{Share: c.Share, Weights: caching.Weights{Default: c.DefaultWeight}, AnyNode: true}
+	p := strategy.Proportional{Share: c.Share, Weights: strategy.Weights{Default: c.DefaultWeight}, AnyNode: true}
 	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing,
 		DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
 		CacheRate: caching.Rate{N: c.CacheLimit, Period: c.CachePeriod}, EjectRate: caching.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
 	if c.WeightsFile != "" {
-		opt.Strategy = &caching.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
+		opt.Strategy = &strategy.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
 	}
 	if c.LogStatistics {
 		opt.Told = func(r *caching.Report) { controller.LogStatistics(a.Log, r) }

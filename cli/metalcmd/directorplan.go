@@ -18,14 +18,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // metalPlanView is what is to be done about a fleet of bare-metal nodes, in `director plan --json`.
-type metalPlanView = caching.Answer
+type metalPlanView = strategy.Answer
 
 func newMetalPlan(a *cli.App) *cobra.Command {
-	var input, strategy string
+	var input, decider string
 	var nodes []string
 	cmd := &cobra.Command{
 		Use:   "plan --input FILE",
@@ -39,12 +39,12 @@ there is an answer: with --json an object a line, {"eject": [node...], "cache": 
 		Example: "  hostler director plan --input fleet.jsonl --json\n  hostler director plan --input - --explain node-17 < fleet.jsonl",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return metalPlan(a, cmd.Context(), input, strategy, nodes)
+			return metalPlan(a, cmd.Context(), input, decider, nodes)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&input, "input", "", "read what is decided about from `FILE`; -: from standard input")
-	f.StringVar(&strategy, "strategy", "proportional", "proportional, or the `NAME` of an executable hostler-strategy-NAME")
+	f.StringVar(&decider, "strategy", "proportional", "proportional, or the `NAME` of an executable hostler-strategy-NAME")
 	f.StringArrayVar(&nodes, "explain", nil, "say what is decided of `NODE` and why, in place of the plan; may be given several times")
 	_ = cmd.RegisterFlagCompletionFunc("strategy", cobra.FixedCompletions([]string{"proportional"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.MarkFlagFilename("input", "json", "jsonl")
@@ -52,12 +52,12 @@ there is an answer: with --json an object a line, {"eject": [node...], "cache": 
 }
 
 // metalPlan decides each line of a file.
-func metalPlan(a *cli.App, ctx context.Context, input, strategy string, nodes []string) error {
+func metalPlan(a *cli.App, ctx context.Context, input, decider string, nodes []string) error {
 	in, name := a.In, "standard input"
 	switch {
 	case input == "":
 		return fault.Invalid("hostler director plan --input fleet.jsonl", "--input is missing: what is to be decided about?")
-	case len(nodes) > 0 && strategy != "proportional":
+	case len(nodes) > 0 && decider != "proportional":
 		return fault.Invalid("", "--explain: only the strategy proportional says why")
 	case input != "-":
 		f, err := os.Open(input)
@@ -68,8 +68,8 @@ func metalPlan(a *cli.App, ctx context.Context, input, strategy string, nodes []
 		in, name = f, input
 	}
 	outside := ""
-	if strategy != "proportional" {
-		path, err := caching.FindOutside(strategy)
+	if decider != "proportional" {
+		path, err := strategy.FindOutside(decider)
 		if err != nil {
 			return err
 		}
@@ -126,9 +126,9 @@ func readLine(r *bufio.Reader, most int) (line []byte, err error) {
 // lineError says in which line something was wrong.
 func lineError(name string, number int, err error) error {
 	hint := compute.Hint(err)
-	var unknown *caching.UnknownKey
+	var unknown *strategy.UnknownKey
 	if errors.As(err, &unknown) {
-		hint = term.DidYouMean(unknown.Key, caching.FormKeys(), "")
+		hint = term.DidYouMean(unknown.Key, strategy.FormKeys(), "")
 	}
 	if hint == "" && errors.Is(err, compute.ErrInvalid) {
 		hint = "docs/director-metal.md has the form, one object a line"
@@ -144,23 +144,23 @@ func lineError(name string, number int, err error) error {
 
 // planLine decides and prints one.
 func planLine(a *cli.App, ctx context.Context, line []byte, outside string, nodes []string) error {
-	c, err := caching.ParseCase(line)
+	c, err := strategy.ParseCase(line)
 	if err != nil {
 		return err
 	}
 	if len(nodes) > 0 {
 		return explainLine(a, c, nodes)
 	}
-	var strategy metal.Strategy = &c.Strategy
+	var by metal.Strategy = &c.Strategy
 	if outside != "" {
-		strategy = &caching.Outside{Path: outside, Settings: c.Settings, Case: c.Strategy}
+		by = &strategy.Outside{Path: outside, Settings: c.Settings, Case: c.Strategy}
 	}
-	plan, err := strategy.Plan(ctx, &c.Fleet)
+	plan, err := by.Plan(ctx, &c.Fleet)
 	if err != nil {
 		return err
 	}
 	if a.JSON {
-		return a.PrintLine(caching.AnswerOf(plan))
+		return a.PrintLine(strategy.AnswerOf(plan))
 	}
 	var out bytes.Buffer
 	for _, id := range plan.Eject {
@@ -184,7 +184,7 @@ type explanationView struct {
 	Why  string `json:"why"`
 }
 
-func explainLine(a *cli.App, c *caching.Case, nodes []string) error {
+func explainLine(a *cli.App, c *strategy.Case, nodes []string) error {
 	d := c.Strategy.Decide(&c.Fleet)
 	for _, node := range nodes {
 		why, there := d.Explain(&c.Fleet, node)

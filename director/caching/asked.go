@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // eventsAtOnce is how much of the journal is read at a time, and at first: what came before is not
@@ -32,7 +33,7 @@ const mostUnserved = 100
 // only one. Who asks again and again between two rounds counts once. Each event counts once, for
 // all processes on the store together. A dry run keeps nothing of it.
 func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
-	lead := cmp.Or(r.opt.Lead, usualLead)
+	lead := cmp.Or(r.opt.Lead, strategy.UsualLead)
 	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
 		a := &asked{}
 		if _, err := get(tx, askedNote, a); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
@@ -84,9 +85,9 @@ func TestByDemand(t *testing.T) {
 	for i := range 40 {
 		f.Nodes = append(f.Nodes, metal.Node{ID: string(rune('A' + i)), Flavor: f.Flavors[i%2]})
 	}
-	p := caching.Proportional{
-		Share: 1, Goal: caching.ByDemand, Lead: 10 * time.Minute,
-		Least: caching.Bounds{{Flavor: "mem", Image: "least", Nodes: 2}}, Weights: caching.Weights{Default: 1},
+	p := strategy.Proportional{
+		Share: 1, Goal: strategy.ByDemand, Lead: 10 * time.Minute,
+		Least: strategy.Bounds{{Flavor: "mem", Image: "least", Nodes: 2}}, Weights: strategy.Weights{Default: 1},
 	}
 	plan := p.Decide(f).Plan
 	check(t, f, plan)

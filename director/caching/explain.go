@@ -10,11 +10,12 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // decider is a strategy that says why.
 type decider interface {
-	Decide(f *metal.Fleet) *Decision
+	Decide(f *metal.Fleet) *strategy.Decision
 }
 
 // Explanation is what a loop knows of a node, and would do with it now.

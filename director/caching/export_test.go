@@ -11,9 +11,6 @@ type (
 )
 
 var (
-	Interleave   = interleave
-	NewLimiter   = newLimiter
-	ParseWeights = parseWeights
-	Ranking      = ranking
-	Statistics   = statistics
+	NewLimiter = newLimiter
+	Statistics = statistics
 )

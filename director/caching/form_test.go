@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 const everything = `{"percentage_to_cache":0.5,"weights":{"a":2,"b-*":0,"io-*":{"a":7}},"default_image_weight":3,"image_choice":"random","node_choice":"random","goal":"demand",
@@ -19,7 +19,7 @@ const everything = `{"percentage_to_cache":0.5,"weights":{"a":2,"b-*":0,"io-*":{
 
 // TestForm writes what was read, and reads it again: the same fleet, the same settings.
 func TestForm(t *testing.T) {
-	c, err := caching.ParseCase([]byte(everything))
+	c, err := strategy.ParseCase([]byte(everything))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func TestForm(t *testing.T) {
 	if err != nil || bytes.Count(text, []byte("\n")) != 1 {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	again, err := caching.ParseCase(text)
+	again, err := strategy.ParseCase(text)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -78,7 +78,7 @@ func TestFormErrors(t *testing.T) {
 		{`{"time":"today",` + rest + `}`, `time: "today": not a time`},
 		{`{"noodes":[],` + rest + `}`, "noodes: no such key"},
 	} {
-		_, err := caching.ParseCase([]byte(c.text))
+		_, err := strategy.ParseCase([]byte(c.text))
 		if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s\n%v", c.text, err)
 		}
@@ -89,13 +89,13 @@ func FuzzParseCase(f *testing.F) {
 	f.Add([]byte(everything))
 	f.Add([]byte(`{"flavors":["io"],"images":[["a","a1",""]],"nodes":[["n1","io",0,0,""],["n2","io",0,1,"x"]],"percentage_to_cache":1}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := caching.ParseCase(data)
+		c, err := strategy.ParseCase(data)
 		if err != nil || len(c.Fleet.Nodes) > 1000 {
 			return
 		}
 		d := c.Strategy.Decide(&c.Fleet)
 		check(t, &c.Fleet, d.Plan)
-		if _, err := caching.AnswerOf(d.Plan).Plan(&c.Fleet); err != nil {
+		if _, err := strategy.AnswerOf(d.Plan).Plan(&c.Fleet); err != nil {
 			t.Error(err)
 		}
 		for _, n := range c.Fleet.Nodes {
@@ -107,7 +107,7 @@ func FuzzParseCase(f *testing.F) {
 }
 
 func TestWeights(t *testing.T) {
-	w, err := caching.ParseWeights(
+	w, err := strategy.ParseWeights(
 		[]byte(
 			`{"ubuntu": 3, "ubuntu-*": 5, "*": 1, "ubuntu-2?.*": 7, "io-*": {"ubuntu": 9, "*-old": 0}, "io-fast": ` +
 				`{"ubuntu": 11}, "odd[name": 4}`,
@@ -130,13 +130,13 @@ func TestWeights(t *testing.T) {
 }
 
 func TestParseBounds(t *testing.T) {
-	got, err := caching.ParseBounds(" io/ubuntu-*: 2, */a/b:3\n mem/x: y: 0,")
-	want := caching.Bounds{{"io", "ubuntu-*", 2}, {"*", "a/b", 3}, {"mem", "x: y", 0}}
+	got, err := strategy.ParseBounds(" io/ubuntu-*: 2, */a/b:3\n mem/x: y: 0,")
+	want := strategy.Bounds{{Flavor: "io", Image: "ubuntu-*", Nodes: 2}, {Flavor: "*", Image: "a/b", Nodes: 3}, {Flavor: "mem", Image: "x: y", Nodes: 0}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, bad := range []string{"io", "io/x", "io/x: -1", "io/x: many", "/x: 1", "io/: 1", "[*/x: 1"} {
-		if _, err := caching.ParseBounds(bad); err == nil || !strings.Contains(err.Error(), "not FLAVOR/IMAGE: NODES") {
+		if _, err := strategy.ParseBounds(bad); err == nil || !strings.Contains(err.Error(), "not FLAVOR/IMAGE: NODES") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -41,7 +42,7 @@ func onStage(t *testing.T, n int, test func(s *stage)) {
 		defer st.Close()
 		s := &stage{T: t, m: newMachines(t, n), st: st}
 		s.opt = caching.Options{Scout: s.m, Commander: s.m,
-			Strategy: &caching.Proportional{Share: 0.5, Seed: func() uint64 { return 1 }}, Store: st,
+			Strategy: &strategy.Proportional{Share: 0.5, Seed: func() uint64 { return 1 }}, Store: st,
 			Told: func(r *caching.Report) { s.reports = append(s.reports, r) },
 			Log:  slog.New(slog.NewTextHandler(&s.log, nil))}
 		test(s)
@@ -335,7 +336,7 @@ func TestGuardRate(t *testing.T) {
 // quarantine, until a person says otherwise.
 func TestFailing(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
-		s.opt.Strategy = &caching.Proportional{Share: 1}
+		s.opt.Strategy = &strategy.Proportional{Share: 1}
 		s.opt.DirectiveSpacing = 30 * time.Second
 		s.m.change("n00", func(n *machine) { n.fails = 4 })
 		s.run(3 * time.Hour)
@@ -364,7 +365,7 @@ func TestFailing(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	for first, want := range map[time.Duration][]time.Duration{0: {1, 2, 4, 8, 16, 32, 60, 60}, 7 * time.Minute: {7, 14, 28, 56, 60, 60}} {
 		onStage(t, 1, func(s *stage) {
-			s.opt.Strategy, s.opt.Quarantine, s.opt.DirectiveSpacing, s.opt.Pause = &caching.Proportional{Share: 1}, -1, time.Minute, first
+			s.opt.Strategy, s.opt.Quarantine, s.opt.DirectiveSpacing, s.opt.Pause = &strategy.Proportional{Share: 1}, -1, time.Minute, first
 			s.m.refuse = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no such thing")}
 			var at []time.Time
 			for n := 0; len(at) <= len(want) && n < 1e6; {
@@ -404,7 +405,7 @@ func TestNoAnswer(t *testing.T) {
 // TestTogether keeps to the limits of what nodes share.
 func TestTogether(t *testing.T) {
 	onStage(t, 12, func(s *stage) {
-		s.opt.Strategy = &caching.Proportional{Share: 1}
+		s.opt.Strategy = &strategy.Proportional{Share: 1}
 		s.opt.Together = caching.Together{Rack: 1}
 		s.run(130 * time.Second)
 		racks := map[string]int{}
@@ -423,7 +424,7 @@ func TestTogether(t *testing.T) {
 // TestTaken leaves nodes to whoever has them.
 func TestTaken(t *testing.T) {
 	onStage(t, 4, func(s *stage) {
-		s.opt.Strategy = taker{s.m, &caching.Proportional{Share: 1}}
+		s.opt.Strategy = taker{s.m, &strategy.Proportional{Share: 1}}
 		r, err := s.once()
 		if err != nil {
 			t.Fatal(err)
@@ -440,7 +441,7 @@ func TestTaken(t *testing.T) {
 		for i := range s.m.nodes {
 			s.m.change(s.m.nodes[i].ID, func(n *machine) { n.Used, n.Provisioned = false, false })
 		}
-		s.opt.Strategy, s.opt.DirectiveSpacing, s.opt.Pause = &caching.Proportional{Share: 1}, time.Second, time.Minute
+		s.opt.Strategy, s.opt.DirectiveSpacing, s.opt.Pause = &strategy.Proportional{Share: 1}, time.Second, time.Minute
 		before := len(s.m.told())
 		s.run(10*time.Minute + 30*time.Second)
 		if n := len(s.m.told()) - before; n < 4*9 || n > 4*11 {

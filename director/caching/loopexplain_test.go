@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // explained asks of one node.
@@ -45,7 +46,7 @@ func TestExplainConflicts(t *testing.T) {
 			t.Errorf("a node that is not there: %v", err)
 		}
 
-		s.opt.Strategy = &caching.Proportional{Share: 1, Seed: func() uint64 { return 1 }}
+		s.opt.Strategy = &strategy.Proportional{Share: 1, Seed: func() uint64 { return 1 }}
 		s.opt.CacheRate = caching.Rate{N: 1, Period: time.Hour}
 		if e := s.explained("n00"); e.Directive == nil || e.Directive.Do != caching.Cache {
 			t.Fatalf("of a free node: %+v", e)

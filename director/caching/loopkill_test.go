@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // mortal is a process that is killed at a step: before or after something was recorded, before or
@@ -128,7 +129,7 @@ func TestTwoProcesses(t *testing.T) {
 	onStage(t, 12, func(s *stage) {
 		ctx, cancel := context.WithTimeout(s.Context(), time.Hour+time.Second)
 		defer cancel()
-		s.opt.Strategy = &caching.Proportional{Share: 1}
+		s.opt.Strategy = &strategy.Proportional{Share: 1}
 		s.opt.Told = nil
 		var all sync.WaitGroup
 		for range 2 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // What came of a Directive.
@@ -403,7 +404,7 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 		}
 		add(d)
 	}
-	for _, w := range interleave(r.view, plan) {
+	for _, w := range strategy.Interleave(r.view, plan) {
 		add(Directive{Do: Cache, Node: w.Node, Image: w.Image, Reason: "its flavor needs more of this image"})
 	}
 	return all

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 	"slices"
 )
 
@@ -125,7 +126,7 @@ func (c *stuck) Eject(_ context.Context, node string) error {
 func TestStuck(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
 		c := &stuck{m: s.m}
-		s.opt.Commander, s.opt.Strategy = c, &caching.Proportional{Share: 1}
+		s.opt.Commander, s.opt.Strategy = c, &strategy.Proportional{Share: 1}
 		s.run(12 * time.Hour)
 		want := []string{"cache n00", "eject n00", "cache n00", "eject n00", "cache n00"}
 		if !slices.Equal(c.calls, want) || len(s.alarms()) != 1 {
@@ -149,7 +150,7 @@ func (c mistaken) Cache(ctx context.Context, node string, image metal.Image) err
 // time, and are done.
 func TestBegunAfterAll(t *testing.T) {
 	onStage(t, 1, func(s *stage) {
-		s.opt.Commander, s.opt.Strategy = mistaken{s.m}, &caching.Proportional{Share: 1}
+		s.opt.Commander, s.opt.Strategy = mistaken{s.m}, &strategy.Proportional{Share: 1}
 		s.m.set(func() { s.m.write = 50 * time.Minute })
 		s.run(2 * time.Hour)
 		s.ready(map[string]int{"u1": 1})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // OutsideScout is a scout and commander that is a program of its own. Each question starts it anew,
@@ -197,7 +198,7 @@ func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, said, err := (&program{o.Path, o.Timeout, o.Most}).ask(ctx, append(in, '\n'))
+	out, said, err := (&strategy.Program{Path: o.Path, Timeout: o.Timeout, Most: o.Most}).Ask(ctx, append(in, '\n'))
 	r := &reply{}
 	wrong := readReply(out, r)
 	switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // large makes a fleet of 5 flavors, half of its nodes to be had, and a tenth of those with an
@@ -47,7 +48,7 @@ func cpu() time.Duration {
 // BenchmarkDecide is the decision alone, p = 1 and 50 images; 20 ms of CPU are promised for 100,000
 // nodes, 2 ms for 10,000. cpu-ms has what was used, the collector included.
 func BenchmarkDecide(b *testing.B) {
-	weights := caching.Weights{Default: 1, Images: map[string]int{}}
+	weights := strategy.Weights{Default: 1, Images: map[string]int{}}
 	for i := range 50 {
 		weights.Images[fmt.Sprint("image-", i)] = 1 + i*7%10
 	}
@@ -57,7 +58,7 @@ func BenchmarkDecide(b *testing.B) {
 	}{{1000, 50, 1}, {10_000, 50, 1}, {100_000, 10, 0.125}, {100_000, 50, 1}, {1_000_000, 50, 1}} {
 		b.Run(fmt.Sprintf("%d nodes, %d images, p=%v", c.nodes, c.images, c.share), func(b *testing.B) {
 			f := large(c.nodes, c.images)
-			p := caching.Proportional{Share: c.share, Weights: weights, Seed: func() uint64 { return 1 }}
+			p := strategy.Proportional{Share: c.share, Weights: weights, Seed: func() uint64 { return 1 }}
 			b.ReportAllocs()
 			before := cpu()
 			for b.Loop() {
@@ -80,9 +81,9 @@ func BenchmarkStatistics(b *testing.B) {
 // BenchmarkInterleave orders what is written to 45,000 nodes.
 func BenchmarkInterleave(b *testing.B) {
 	f := large(100_000, 50)
-	plan := (&caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}).Decide(f).Plan
+	plan := (&strategy.Proportional{Share: 1, Weights: strategy.Weights{Default: 1}}).Decide(f).Plan
 	b.ReportAllocs()
 	for b.Loop() {
-		caching.Interleave(f, plan)
+		strategy.Interleave(f, plan)
 	}
 }

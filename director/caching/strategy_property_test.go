@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // fleet draws one with stale, provisioned and free nodes, some of flavors that are not listed, and
@@ -42,8 +42,8 @@ func fleet(t *rapid.T) *metal.Fleet {
 	return f
 }
 
-func weights(t *rapid.T) caching.Weights {
-	w := caching.Weights{Default: rapid.IntRange(0, 2).Draw(t, "default"), Images: map[string]int{}}
+func weights(t *rapid.T) strategy.Weights {
+	w := strategy.Weights{Default: rapid.IntRange(0, 2).Draw(t, "default"), Images: map[string]int{}}
 	for i := range rapid.IntRange(0, 8).Draw(t, "weighed") {
 		w.Images[fmt.Sprint("image", i)] = rapid.IntRange(0, 20).Draw(t, "weight")
 	}
@@ -86,8 +86,8 @@ func TestPlain(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := fleet(r)
 		seed := rapid.Uint64().Draw(r, "seed")
-		p := caching.Proportional{Share: shares.Draw(r, "share"), Weights: weights(r), Seed: func() uint64 { return seed }}
-		p.Choice = rapid.SampledFrom([]caching.ImageChoice{caching.Weighted, caching.Random}).Draw(r, "choice")
+		p := strategy.Proportional{Share: shares.Draw(r, "share"), Weights: weights(r), Seed: func() uint64 { return seed }}
+		p.Choice = rapid.SampledFrom([]strategy.ImageChoice{strategy.Weighted, strategy.Random}).Draw(r, "choice")
 		p.AnyNode = rapid.Bool().Draw(r, "any node")
 		before := fmt.Sprint(*f)
 		plan := p.Decide(f).Plan
@@ -135,7 +135,7 @@ func TestPlain(t *testing.T) {
 func TestFairShares(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := &metal.Fleet{Flavors: []string{"io"}}
-		w := caching.Weights{Images: map[string]int{}}
+		w := strategy.Weights{Images: map[string]int{}}
 		total := 0
 		for i := range rapid.IntRange(1, 30).Draw(r, "images") {
 			name := fmt.Sprint("image", i)
@@ -146,7 +146,7 @@ func TestFairShares(t *testing.T) {
 		for i := range rapid.IntRange(0, 10_000).Draw(r, "nodes") {
 			f.Nodes = append(f.Nodes, metal.Node{ID: fmt.Sprint(i), Flavor: "io"})
 		}
-		p := caching.Proportional{Share: 1, Weights: w}
+		p := strategy.Proportional{Share: 1, Weights: w}
 		_, images := count(f, p.Decide(f).Plan, "io")
 		for name, weight := range w.Images {
 			fair := float64(len(f.Nodes)) / float64(len(f.Images))
@@ -165,11 +165,11 @@ func TestFairShares(t *testing.T) {
 func TestBounds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := fleet(r)
-		p := caching.Proportional{Share: shares.Draw(r, "share"), Weights: weights(r), Rebalance: rapid.Bool().Draw(r, "rebalance")}
-		p.Choice = rapid.SampledFrom([]caching.ImageChoice{caching.Weighted, caching.Random}).Draw(r, "choice")
-		bounds := func(name string) (b caching.Bounds) {
+		p := strategy.Proportional{Share: shares.Draw(r, "share"), Weights: weights(r), Rebalance: rapid.Bool().Draw(r, "rebalance")}
+		p.Choice = rapid.SampledFrom([]strategy.ImageChoice{strategy.Weighted, strategy.Random}).Draw(r, "choice")
+		bounds := func(name string) (b strategy.Bounds) {
 			for range rapid.IntRange(0, 4).Draw(r, name) {
-				b = append(b, caching.Bound{Flavor: rapid.SampledFrom([]string{"*", "flavor0", "flavor[12]"}).Draw(r, "flavor"),
+				b = append(b, strategy.Bound{Flavor: rapid.SampledFrom([]string{"*", "flavor0", "flavor[12]"}).Draw(r, "flavor"),
 					Image: rapid.SampledFrom([]string{"*", "image0", "image1", "image[2-4]"}).Draw(r, "image"),
 					Nodes: rapid.IntRange(0, 20).Draw(r, name)})
 			}
@@ -218,7 +218,7 @@ func TestRebalance(t *testing.T) {
 		for i := range f.Nodes {
 			f.Nodes[i].Writing = false
 		}
-		p := caching.Proportional{Share: rapid.SampledFrom([]float64{.1, .5}).Draw(r, "share"), Weights: weights(r), Rebalance: true}
+		p := strategy.Proportional{Share: rapid.SampledFrom([]float64{.1, .5}).Draw(r, "share"), Weights: weights(r), Rebalance: true}
 		for range 50 {
 			d := p.Decide(f)
 			check(t, f, d.Plan)
@@ -257,8 +257,8 @@ func done(f *metal.Fleet, p metal.Plan) {
 func TestWaves(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		share := rapid.SampledFrom([]float64{.25, .5, .9, 1}).Draw(r, "share")
-		p := caching.Proportional{
-			Share: share, Weights: caching.Weights{Default: 1},
+		p := strategy.Proportional{
+			Share: share, Weights: strategy.Weights{Default: 1},
 			Ready: rapid.SampledFrom([]float64{.1, .5, .8}).Draw(r, "ready"),
 		}
 		f := &metal.Fleet{Flavors: []string{"io"}, Images: []metal.Image{{ID: "new", Name: "ubuntu"}, {ID: "other", Name: "coreos"}}}

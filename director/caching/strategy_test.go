@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // vectors are what was seen of Arsenal's own code: those of testdata, and those of the shared file
@@ -51,9 +52,9 @@ func vectors(t *testing.T, file string, sections ...string) (all []json.RawMessa
 	return all
 }
 
-func read(t *testing.T, v json.RawMessage, also any) *caching.Case {
+func read(t *testing.T, v json.RawMessage, also any) *strategy.Case {
 	t.Helper()
-	c, err := caching.ParseCase(v)
+	c, err := strategy.ParseCase(v)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, v)
 	}
@@ -142,7 +143,7 @@ func TestRankingVectors(t *testing.T) {
 			}
 		}
 		got := []string{}
-		for _, i := range caching.Ranking(weights, cached) {
+		for _, i := range strategy.Ranking(weights, cached) {
 			got = append(got, c.Fleet.Images[i].Name)
 		}
 		if !slices.Equal(got, want.Expect.Images) {
@@ -209,7 +210,7 @@ func TestRoundsVectors(t *testing.T) {
 		for i, r := range want.Rounds {
 			p := c.Strategy.Decide(&c.Fleet).Plan
 			check(t, &c.Fleet, p)
-			writes := caching.Interleave(&c.Fleet, p)
+			writes := strategy.Interleave(&c.Fleet, p)
 			now := start.Add(time.Duration(r[0]) * time.Second)
 			granted := cache.Grant(len(writes), now)
 			ejected := eject.Grant(len(p.Eject), now)
@@ -243,7 +244,7 @@ func TestInterleave(t *testing.T) {
 		plan.Cache["few"] = append(plan.Cache["few"], metal.Write{Node: id, Image: "u"})
 	}
 	var got []string
-	for _, w := range caching.Interleave(f, plan) {
+	for _, w := range strategy.Interleave(f, plan) {
 		got = append(got, w.Node)
 	}
 	// Of many, 4, 3, 2, 1 of 8 are missing; of few, 2 and 1 of 2.

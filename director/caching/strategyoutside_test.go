@@ -13,7 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 func small() *metal.Fleet {
@@ -25,13 +25,13 @@ func small() *metal.Fleet {
 		}}
 }
 
-func program(t *testing.T, text string) *caching.Outside {
+func program(t *testing.T, text string) *strategy.Outside {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "hostler-strategy-test")
 	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &caching.Outside{Path: path}
+	return &strategy.Outside{Path: path}
 }
 
 // TestExample asks the program of docs/examples.
@@ -39,8 +39,8 @@ func TestExample(t *testing.T) {
 	if err := exec.CommandContext(t.Context(), "python3", "-c", "").Run(); err != nil {
 		t.Skipf("exec: python3 is not here: %v", err)
 	}
-	o := &caching.Outside{
-		Path: "../../docs/examples/hostler-strategy-newest", Case: caching.Proportional{Share: 1},
+	o := &strategy.Outside{
+		Path: "../../docs/examples/hostler-strategy-newest", Case: strategy.Proportional{Share: 1},
 		Settings: map[string]string{"spare": "1"},
 	}
 	got, err := o.Plan(t.Context(), small())
@@ -88,10 +88,10 @@ func TestOutsideFails(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (&caching.Outside{Path: "/nowhere/strategy"}).Plan(t.Context(), small()); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := (&strategy.Outside{Path: "/nowhere/strategy"}).Plan(t.Context(), small()); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
-	if _, err := caching.FindOutside("../x"); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := strategy.FindOutside("../x"); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 }

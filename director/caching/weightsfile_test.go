@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
 // TestWeightsFile has the file missing, broken, and changed between decisions: what was read last
@@ -24,8 +24,8 @@ func TestWeightsFile(t *testing.T) {
 	}
 	var log bytes.Buffer
 	file := filepath.Join(t.TempDir(), "weights.json")
-	w := &caching.WithWeights{
-		Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file,
+	w := &strategy.WithWeights{
+		Proportional: strategy.Proportional{Share: 1, Weights: strategy.Weights{Default: 1}}, File: file,
 		Log: slog.New(slog.NewTextHandler(&log, nil)),
 	}
 	if err := w.Check(); err == nil || !strings.Contains(err.Error(), "image_weights_filename") || !strings.Contains(err.Error(), file) {
@@ -86,7 +86,7 @@ func TestWeightsNoFile(t *testing.T) {
 		t.Skipf("no large files here: %v", err)
 	}
 	for file, want := range map[string]string{pipe: "it is no file", dir: "it is no file", large: "it is larger than 16 MiB"} {
-		w := &caching.WithWeights{Proportional: caching.Proportional{Share: 1, Weights: caching.Weights{Default: 1}}, File: file}
+		w := &strategy.WithWeights{Proportional: strategy.Proportional{Share: 1, Weights: strategy.Weights{Default: 1}}, File: file}
 		if err := w.Check(); err == nil || !strings.Contains(err.Error(), file+": "+want) {
 			t.Errorf("%s: %v, want %s", file, err, want)
 		}

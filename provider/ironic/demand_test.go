@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -88,7 +89,7 @@ func TestAskedIsCached(t *testing.T) {
 		t.Helper()
 		l, err := caching.New(caching.Options{
 			Scout: scout(t, s, nil), Commander: c, Store: st, Demand: true, DryRun: dry,
-			Strategy: &caching.Proportional{Share: 1, Goal: caching.ByDemand, Weights: caching.Weights{Default: 1}},
+			Strategy: &strategy.Proportional{Share: 1, Goal: strategy.ByDemand, Weights: strategy.Weights{Default: 1}},
 		})
 		do(t, err)
 		r, err := l.Round(t.Context())

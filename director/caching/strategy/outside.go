@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func (o *Outside) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) 
 	if err != nil {
 		return fail(compute.ErrFailed, err, "")
 	}
-	out, said, err := (&program{o.Path, o.Timeout, o.Most}).ask(ctx, in)
+	out, said, err := (&Program{Path: o.Path, Timeout: o.Timeout, Most: o.Most}).Ask(ctx, in)
 	if err != nil {
 		if ctx.Err() != nil {
 			return metal.Plan{}, ctx.Err()

@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"cmp"
@@ -7,9 +7,9 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// interleave lists what a plan writes so that a limit on it starves no flavor: the next is of the
+// Interleave lists what a plan writes so that a limit on it starves no flavor: the next is of the
 // flavor that lacks the largest part of what it is to have, the first in the fleet of several.
-func interleave(f *metal.Fleet, p metal.Plan) []metal.Write {
+func Interleave(f *metal.Fleet, p metal.Plan) []metal.Write {
 	has := make(map[string]int, len(f.Flavors)) // what flavors will have when all is done
 	total := 0
 	for flavor, writes := range p.Cache {

@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"bytes"
@@ -112,7 +112,7 @@ func (c *Case) read(key string, v json.RawMessage) (err error) {
 		err = value(v, &p.Share, "a number")
 	case "weights":
 		var w Weights
-		w, err = parseWeights(v)
+		w, err = ParseWeights(v)
 		p.Weights.Images, p.Weights.Flavors = w.Images, w.Flavors
 	case "default_image_weight":
 		p.Weights.Default, err = weight(v)

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package caching
+package strategy
 
 import "syscall"
 

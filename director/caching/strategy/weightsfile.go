@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"bytes"
@@ -50,7 +50,7 @@ func (w *WithWeights) read() error {
 	if w.data != nil && bytes.Equal(data, w.data) {
 		return nil
 	}
-	weights, err := parseWeights(data)
+	weights, err := ParseWeights(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", w.File, err)
 	}

@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"bytes"
@@ -13,9 +13,9 @@ import (
 // maxWeight keeps all products within 64 bits, for a million nodes and a million images.
 const maxWeight = 1_000_000
 
-// parseWeights reads a JSON object of weights by name of image; an object among them has those for
+// ParseWeights reads a JSON object of weights by name of image; an object among them has those for
 // flavors of that name. An error names what is wrong by name.
-func parseWeights(data []byte) (w Weights, err error) {
+func ParseWeights(data []byte) (w Weights, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	var all members
 	if err := d.Decode(&all); err != nil {

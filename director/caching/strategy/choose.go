@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"math/rand/v2"
@@ -152,10 +152,10 @@ func (r *round) any(fl *flavor, picks []int32, need int) []int32 {
 	return picks
 }
 
-// ranking says of which images to eject one node each, in that order, so that what is cached comes
+// Ranking says of which images to eject one node each, in that order, so that what is cached comes
 // nearer to the weights: nodes are cached[i] with image i, and those that have more than their
 // share by weight give up the whole part of all that they have too much.
-func ranking(weights, cached []int) []int {
+func Ranking(weights, cached []int) []int {
 	var total, all int64
 	for i := range weights {
 		total += int64(cached[i])
@@ -196,7 +196,7 @@ func (r *round) surplus(fl *flavor) (eject []int32) {
 			nodes[image] = append(nodes[image], n)
 		}
 	}
-	for _, i := range ranking(weights, cached) {
+	for _, i := range Ranking(weights, cached) {
 		if len(eject) == spare {
 			break
 		}

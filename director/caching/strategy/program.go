@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"bytes"
@@ -18,12 +18,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// program is an executable of the user's that reads a question on its standard input and prints an
+// Program is an executable of the user's that reads a question on its standard input and prints an
 // answer.
-type program struct {
-	path    string
-	timeout time.Duration // for an answer; 0: a minute
-	most    int           // bytes of an answer; 0: 64 MiB
+type Program struct {
+	Path    string
+	Timeout time.Duration // for an answer; 0: a minute
+	Most    int           // bytes of an answer; 0: 64 MiB
 }
 
 const (
@@ -31,10 +31,10 @@ const (
 	usualMost    = 64 << 20
 )
 
-// ask starts it for one question. The answer is there on an error too, as far as it came. said is
+// Ask starts it for one question. The answer is there on an error too, as far as it came. said is
 // what it wrote on standard error, to be put behind what is wrong with the answer.
-func (p *program) ask(ctx context.Context, in []byte) (answer []byte, said string, err error) {
-	timeout, most := p.timeout, p.most
+func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said string, err error) {
+	timeout, most := p.Timeout, p.Most
 	if timeout <= 0 {
 		timeout = usualTimeout
 	}
@@ -43,7 +43,7 @@ func (p *program) ask(ctx context.Context, in []byte) (answer []byte, said strin
 	}
 	inner, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	cmd := exec.CommandContext(inner, p.path)
+	cmd := exec.CommandContext(inner, p.Path)
 	out, bad := &bounded{most: most, over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

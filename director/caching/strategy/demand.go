@@ -1,4 +1,4 @@
-package caching
+package strategy
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 
 const (
 	usualHitRate = 0.95
-	usualLead    = 10 * time.Minute
+	UsualLead    = 10 * time.Minute
 )
 
 // demanded picks by what is asked for: an image is to be ready on so many nodes that a request
@@ -17,7 +17,7 @@ const (
 // asks for is not picked.
 func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	hit := cmp.Or(r.HitRate, usualHitRate)
-	lead := cmp.Or(r.Lead, usualLead).Hours()
+	lead := cmp.Or(r.Lead, UsualLead).Hours()
 	// that the first, second... of an image is asked for
 	chances := make([][]float64, len(fl.Images))
 	wanted, newest := 0, r.newest()
