@@ -3,10 +3,8 @@ package controller
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"github.com/hostler-project/hostler/controller/slapos"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,7 +25,9 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"github.com/hostler-project/hostler/controller/web"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/director"
@@ -110,6 +110,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.Watch(k.standing)
+	near, far := front.Apart(listeners.all, version.Read().Version)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handler http.Handler = web.Handler(server.New(server.Options{
@@ -120,7 +121,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
 		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: k.ready, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
+		Ready: far.ReadyAnd(k.ready), Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
 		Metrics: m.handler(), Observe: m.asked,
 		Tracer: traces.Of(), Reload: k.reload, Ring: k.ring, Log: log,
 		Ending: ctx.Done(), Memory: k.answers.memory(),
@@ -128,7 +129,6 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
-	hosts := k.hosts()
 	defer SpareCollections()() // also while all of a SlapOS master is read
 	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
@@ -161,23 +161,30 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.hear(ctx) })
 	all.Go(func() { k.followApplied(ctx) })
 	all.Go(func() { k.share(ctx, !o.NoFill) })
-	errs := make(chan error, len(listeners.all))
-	for _, l := range listeners.all {
+	errs := make(chan error, len(near))
+	for _, l := range near {
 		srv := &http.Server{
-			Handler: hosts.Only(handler), ConnContext: withPeer,
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, Grace)
 			cancel() // one without the other is none
 		})
 	}
+	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
+	strangers := make(chan error, 1)
+	far.Begin(ctx, &all, func(err error) {
+		strangers <- err
+		if err != nil {
+			cancel()
+		}
+	})
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
 	<-ctx.Done()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	var failed error
-	for range listeners.all {
+	failed := <-strangers
+	for range near {
 		failed = errors.Join(failed, <-errs)
 	}
 	return failed
@@ -398,15 +405,13 @@ func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err erro
 	if out.all, err = activation.Listeners(); err != nil {
 		return nil, fmt.Errorf("the sockets that systemd has opened: %w", err)
 	}
-	for n, l := range out.all {
+	for _, l := range out.all {
 		switch {
 		case l == nil:
 			return nil, fault.Invalid(
 				"ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream",
 			)
-		case l.Addr().Network() == "unix":
-		case files != nil:
-			out.all[n] = tls.NewListener(l, files.TLS())
+		case l.Addr().Network() == "unix", files != nil:
 		case !isLoopback(l.Addr()):
 			return nil, fault.Invalid(
 				"give --tls-cert and --tls-key, or have it listen on 127.0.0.1",
@@ -440,9 +445,6 @@ func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err erro
 	l, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return nil, CannotListen("--listen", o.Listen, err)
-	}
-	if files != nil {
-		l = tls.NewListener(l, files.TLS())
 	}
 	out.all = append(out.all, l)
 	return out, nil

@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -40,8 +40,8 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 }
 
 // hosts are the names by which the controller is asked now.
-func (k *Controller) hosts() server.Hosts {
-	out := server.Hosts{Names: func() []string { return k.now.Load().hosts }}
+func (k *Controller) hosts() front.Hosts {
+	out := front.Hosts{Names: func() []string { return k.now.Load().hosts }}
 	if k.files != nil {
 		out.Certificate = k.files.Leaf
 	}

@@ -32,6 +32,7 @@ var fields = []string{"common-name", "email", "dns", "uri"}
 type state struct {
 	config *tls.Config
 	roots  *x509.CertPool // nil: no client is known by a certificate
+	told   [][]byte       // authorities that clients are told of, in DER
 	lists  []list
 	strict bool // there are lists, so an authority without one is an error
 	field  string
@@ -88,6 +89,9 @@ func read(opt Options) (*state, error) {
 	// with each request, whose answer can say why not.
 	if s.config.ClientAuth = tls.RequestClientCert; !opt.Ask {
 		s.config.ClientCAs = s.roots
+		for _, a := range authorities {
+			s.told = append(s.told, a.Raw)
+		}
 	}
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
+	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -28,6 +29,9 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
+	}
+	if len(argv) == 2 && argv[1] == front.Word {
+		return front.Main()
 	}
 	runcmd.KeepFiles()
 	// a script of that name, as a stand-alone has one, completes as the link does

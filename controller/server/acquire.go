@@ -24,7 +24,7 @@ func (s *server) acquiring() {
 	schema := func(v any, name string) *huma.Schema {
 		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
 	}
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "acquire", Extensions: needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},

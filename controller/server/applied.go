@@ -54,18 +54,18 @@ func (s *server) applied() {
 		return
 	}
 	const much = "The files of all hold 32 MiB at most, those of one 16. What is applied from elsewhere than the controller's own machine runs nothing there: docs/apply.md says what is refused."
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-applied", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/applied",
 		Summary: "What was applied: sources, bundles and projects, without their files",
 		Tags:    []string{"applied"}, Errors: []int{400, 403},
 	}, s.listApplied)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "apply", Extensions: needs(auth.Manage), Method: http.MethodPut, Path: "/v1/applied", MaxBodyBytes: maxSet,
 		Summary:     "Bring what is applied to what a set says, all of it or nothing",
 		Description: "The same set again changes nothing. What stands in a file of the controller is refused, and so is a set that would break something. " + much,
 		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
 	}, s.apply)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "get-applied", Extensions: needs(auth.Manage), Method: http.MethodGet,
 		Path: "/v1/applied/{kind}/{name}", Summary: "A thing that was applied, with its files",
 		Tags: []string{"applied"}, Errors: []int{403, 404},
@@ -73,13 +73,13 @@ func (s *server) applied() {
 		t, err := s.Options.Applied.AppliedThing(ctx, in.Kind, in.Name)
 		return answerThing(t), s.fault(ctx, err)
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "put-applied", Extensions: needs(auth.Manage), Method: http.MethodPut,
 		Path: "/v1/applied/{kind}/{name}", MaxBodyBytes: maxSet, Summary: "Bring one thing to what is wanted",
 		Description: "The same again changes nothing. With If-Match it is a conflict unless the thing is at that revision; with If-None-Match: * unless it is not there. " + much,
 		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
 	}, s.putApplied)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "delete-applied", Extensions: needs(auth.Manage), Method: http.MethodDelete,
 		Path: "/v1/applied/{kind}/{name}", DefaultStatus: http.StatusNoContent,
 		Summary:     "Take away a thing that was applied",

@@ -206,7 +206,7 @@ func (s *server) audits() {
 	if s.Audit == nil {
 		return
 	}
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-audit", Extensions: needs(auth.Audit), Method: http.MethodGet, Path: "/v1/audit",
 		Summary: "Who did what, and what was refused to whom", Tags: []string{"people"},
 		Description: "For operators that of their projects, for administrators all. What was done in the last moment is not in it yet.",

@@ -30,7 +30,7 @@ const lastWords = 2 * time.Second
 // connections are the ways into instances.
 func (s *server) connections(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/connect"
-	mux.HandleFunc("GET "+path, s.connect)
+	raw(s, mux, "GET "+path, s.connect)
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "connect", Extensions: needs(auth.Use), Method: http.MethodGet, Path: path,
 		Summary: "A way into an instance", Tags: []string{"instances"},

@@ -7,7 +7,7 @@
 // Each path needs somebody whom the controller knows, but for /openapi.json, /healthz and /readyz,
 // and each operation says which permission he must have:
 //
-//	huma.Register(s.api, huma.Operation{OperationID: "list-things", Extensions: needs(auth.See), ...}, s.listThings)
+//	register(s, huma.Operation{OperationID: "list-things", Extensions: needs(auth.See), ...}, s.listThings)
 //
 // A handler that huma does not serve (a WebSocket, say) is added to the mux, and described with its
 // permission by s.api.OpenAPI().AddOperation; see connect.go. What says nothing is refused to

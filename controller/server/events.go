@@ -36,7 +36,7 @@ func (q Selection) compute() compute.EventQuery {
 
 // events are the paths of the journal.
 func (s *server) events() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
 		Summary: "What happened", Tags: []string{"events"},
 	}, func(ctx context.Context, in *struct {
@@ -64,7 +64,7 @@ func (s *server) events() {
 		return out, s.fault(ctx, err)
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "watch-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch",
 		Summary: "What happens, as it happens", Tags: []string{"events"},
 		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",

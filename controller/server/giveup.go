@@ -19,7 +19,7 @@ import (
 // givingUp is the path on which a request is given up whose answer may be on its way. Who hangs up
 // while it is written cannot be told from who has read it.
 func (s *server) givingUp() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "give-up", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}",
 		DefaultStatus: http.StatusNoContent,
 		Summary:       "Give up a request for leases", Tags: []string{"leases"}, Errors: []int{400},

@@ -23,19 +23,19 @@ type instanceList struct {
 
 // instances are the paths of instances.
 func (s *server) instances() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-instances", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances",
 		Summary: "The instances that there are", Tags: []string{"instances"},
 	}, s.listInstances)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "get-instance", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}",
 		Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getInstance)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "get-leaf", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}/leaf",
 		Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
 	}, s.getLeaf)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "hold", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/hold",
 		DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Keep instances aside for a person to look at", Tags: []string{"instances"}, Errors: []int{403, 404, 409},

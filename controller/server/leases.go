@@ -19,31 +19,31 @@ type leaseAnswer struct{ Body api.Lease }
 // leases are the paths of leases.
 func (s *server) leases() {
 	s.acquiring()
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-leases", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases",
 		Summary: "The leases that live", Tags: []string{"leases"},
 	}, s.listLeases)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "get-lease", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}",
 		Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
 	}, s.getLease)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "release", Extensions: needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}",
 		DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
 		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.release)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "release-many", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/release",
 		DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
 		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.releaseMany)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "extend", Extensions: needs(auth.Extend), Method: http.MethodPost,
 		Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer",
 		Tags:   []string{"leases"},
 		Errors: []int{403, 404, 409},
 	}, s.extend)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "use", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use",
 		Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.use)

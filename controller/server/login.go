@@ -56,7 +56,7 @@ const (
 // login are the paths by which people sign in and out.
 func (s *server) login(mux *http.ServeMux) {
 	s.entering, s.leaving = make(chan struct{}, exchanges), make(chan struct{}, exchanges)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login",
 		Summary: "How people sign in", Tags: []string{"people"},
 		Security: []map[string][]string{{}},
@@ -67,7 +67,7 @@ func (s *server) login(mux *http.ServeMux) {
 		}
 		return &struct{ Body api.SignIn }{out}, nil
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login",
 		MaxBodyBytes: maxProof, Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
 		Description: "The ID token is that of the client of GET /v1/login, was given within the last 10 minutes, and is good once.",
@@ -90,7 +90,7 @@ func (s *server) login(mux *http.ServeMux) {
 		{"login-page", http.MethodGet, "/login", "Sign in with a browser: goes to the provider's page", auth.Anyone, s.leave},
 		{"login-callback", http.MethodGet, "/login/callback", "Where the provider's page sends a browser back to", auth.Anyone, s.comeBack},
 	} {
-		mux.HandleFunc(route.method+" "+route.path, route.handler)
+		raw(s, mux, route.method+" "+route.path, route.handler)
 		op := &huma.Operation{
 			OperationID: route.id, Extensions: needs(route.needs), Method: route.method, Path: route.path,
 			Summary: route.summary, Tags: []string{"people"},

@@ -27,7 +27,7 @@ func (s *server) metrics(mux *http.ServeMux) {
 	if s.Metrics == nil {
 		return
 	}
-	mux.Handle("GET /metrics", s.Metrics)
+	raw(s, mux, "GET /metrics", s.Metrics.ServeHTTP)
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "metrics", Extensions: needs(auth.Meter), Method: http.MethodGet, Path: "/metrics",
 		Summary: "Metrics of this controller", Tags: []string{"people"},

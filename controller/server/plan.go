@@ -33,13 +33,13 @@ type historyAnswer struct{ Body api.History }
 
 // foresight are the paths of what is done ahead of need.
 func (s *server) foresight() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan",
 		Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"},
 		Extensions:  needs(auth.See),
 		Description: "Nothing is done by asking. The directives that were recorded lately are told too.", Errors: []int{404, 503},
 	}, s.plan)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "history", Method: http.MethodGet, Path: "/v1/history",
 		Summary: "How sources were used in the last hour or day", Tags: []string{"sources"},
 		Extensions: needs(auth.See), Errors: []int{404, 503},

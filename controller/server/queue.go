@@ -28,11 +28,11 @@ type queueList struct {
 
 // queue are the paths of the queue.
 func (s *server) queue() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-queue", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/queue",
 		Summary: "The requests that wait, their places and for how long", Tags: []string{"queue"},
 	}, s.listQueue)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "cancel", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/queue/{id}",
 		DefaultStatus: http.StatusNoContent,
 		Summary:       "Take a request out of the queue; whoever waits for it gets an error", Tags: []string{"queue"},

@@ -13,7 +13,7 @@ import (
 
 // self are the paths that are about who asks, and whom.
 func (s *server) self() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "self", Extensions: needs(auth.Known), Method: http.MethodGet, Path: "/v1/self",
 		Summary: "Who the caller is", Tags: []string{"people"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
@@ -40,7 +40,7 @@ func (s *server) self() {
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "work", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/work",
 		DefaultStatus: http.StatusNoContent, Summary: "Do now what is due",
 		Description: "Ends leases that are over, and cleans and discards what waits for that. It is done by itself too, a little later; who asks for it sees no more of it when this is answered.",
@@ -51,7 +51,7 @@ func (s *server) self() {
 		}
 		return nil, nil
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "reload", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload",
 		Summary:     "Read the controller's configuration anew",
 		Description: "What is wrong with hostler.conf or a project changes nothing, and is the answer. Sources that are broken are told, and go on as they were; all else is taken.",

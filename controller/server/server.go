@@ -123,6 +123,7 @@ const (
 type server struct {
 	Options
 	api     huma.API
+	relay   relayFunc // nil: requests are served here
 	flights flights
 	given   given
 	tail    tail
@@ -145,6 +146,12 @@ func New(opt Options) http.Handler {
 	if opt.Ring == nil {
 		opt.Ring = func() {}
 	}
+	s, mux := build(opt, nil)
+	return s.see(mux, s.guard(mux, unlessRefused(asJSON(s.once(mux)))))
+}
+
+// build adds all operations to a server.
+func build(opt Options, relay relayFunc) (*server, *http.ServeMux) {
 	ourErrors()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("hostler", opt.Version)
@@ -154,6 +161,9 @@ func New(opt Options) http.Handler {
 	// a filter with a wrong letter is not to list, or to release, more than is meant
 	config.RejectUnknownQueryParameters = true
 	config.DocsPath, config.SchemasPath = "", ""
+	if relay != nil {
+		config.OpenAPIPath = ""
+	}
 	config.Servers = []*huma.Server{{URL: "/"}}
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
@@ -161,7 +171,7 @@ func New(opt Options) http.Handler {
 		opt.Limits = auth.NewLimits(auth.LimitOptions{})
 	}
 	s := &server{
-		Options: opt, api: humago.New(mux, config), refused: newRefused(), strangers: newStrangers(),
+		Options: opt, api: humago.New(mux, config), relay: relay, refused: newRefused(), strangers: newStrangers(),
 		tail: tail{engine: opt.Engine},
 	}
 	s.underway.look = s.still
@@ -183,8 +193,10 @@ func New(opt Options) http.Handler {
 	s.slap()
 	s.login(mux)
 	s.describe()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", s.ready)
+	if relay == nil {
+		mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+		mux.HandleFunc("GET /readyz", s.ready)
+	}
 	mux.HandleFunc(nowhere, func(w http.ResponseWriter, r *http.Request) {
 		if allowed := methods(mux, r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -207,7 +219,7 @@ func New(opt Options) http.Handler {
 			},
 		)
 	})
-	return s.see(mux, s.guard(mux, asJSON(s.once(mux))))
+	return s, mux
 }
 
 // Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the

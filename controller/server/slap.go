@@ -53,7 +53,7 @@ func (s *server) slapping() (Slap, error) {
 func slapAct[In, Out any](s *server, op huma.Operation, act func(ctx context.Context, m Slap, p auth.Principal, in *In) (Out, error)) {
 	op.Tags = []string{"slapos"}
 	op.Errors = append(op.Errors, 404)
-	huma.Register(s.api, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
+	register(s, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
 		m, err := s.slapping()
 		if err != nil {
 			return nil, s.fault(ctx, err)
@@ -162,7 +162,7 @@ func (s *server) slap() {
 			about(ctx, "", in.Instance)
 			return m.Change(ctx, p, in.Instance, in.Body)
 		})
-	huma.Register(s.api, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost,
+	register(s, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost,
 		Path: "/v1/slap/computers/{computer}/supply", DefaultStatus: http.StatusNoContent,
 		Summary: "Want a software release on a computer, or want it away", Tags: []string{"slapos"},
 		Errors: []int{400, 403, 404}}, func(ctx context.Context, in *struct {
@@ -177,7 +177,7 @@ func (s *server) slap() {
 		return nil, s.fault(ctx, err)
 	})
 	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.SlapMark](), true, "SlapMark")
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "watch-slap", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/watch",
 		Summary: "That something of the SlapOS master has changed, when it does", Tags: []string{"slapos"},
 		Errors:      []int{404},

@@ -29,20 +29,20 @@ type testAnswer struct{ Body api.TestResult }
 
 // sources are the paths of sources.
 func (s *server) sources() {
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-sources", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources",
 		Summary: "The sources, and how they stand", Tags: []string{"sources"},
 	}, s.listSources)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "get-source", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources/{source}",
 		Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
 	}, s.getSource)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "fill", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/fill",
 		Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
 		Errors: []int{403, 404, 429, 503},
 	}, s.fill)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "test-source", Extensions: needs(auth.Manage), Method: http.MethodPost,
 		Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
 		Tags: []string{"sources"}, Errors: []int{403, 404, 429, 503},

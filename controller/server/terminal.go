@@ -47,7 +47,7 @@ const (
 // terminals are the terminals for browsers.
 func (s *server) terminals(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/terminal"
-	mux.HandleFunc("GET "+path, s.terminal)
+	raw(s, mux, "GET "+path, s.terminal)
 	number := &huma.Schema{Type: huma.TypeInteger}
 	s.api.OpenAPI().AddOperation(&huma.Operation{
 		OperationID: "terminal", Method: http.MethodGet, Path: path,

@@ -42,24 +42,24 @@ func (s *server) tokens() {
 		return
 	}
 	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another."
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens",
 		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary: "Make a token", Tags: []string{"people"}, Errors: []int{400, 403, 409},
 		Description: never + " With the header " + api.KeyHeader + " one is made once: the same request again is a conflict that names the token.",
 	}, s.createToken)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens",
 		Summary: "The tokens that are good", Tags: []string{"people"},
 		Description: "One's own; for operators those that are for their projects alone too, for administrators all.",
 	}, s.listTokens)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "revoke-token", Extensions: needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
 		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.",
 		Tags:        []string{"people"}, Errors: []int{403, 404},
 	}, s.revokeToken)
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost,
 		Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
 		Summary:     "Make a lease's own token",

@@ -30,7 +30,7 @@ func (s *server) hooks() {
 			Webhooks []api.Webhook `json:"webhooks" doc:"by name"`
 		}
 	}
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "list-webhooks", Extensions: needs(auth.Manage), Method: http.MethodGet, Path: "/v1/webhooks",
 		Summary: "The receivers of events, and how far each has come",
 		Tags:    []string{"events"}, Errors: []int{403},
@@ -40,7 +40,7 @@ func (s *server) hooks() {
 		out.Body.Webhooks = append([]api.Webhook{}, all...)
 		return out, s.fault(ctx, err)
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "test-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost,
 		Path: "/v1/webhooks/{webhook}/test", Summary: "Make a delivery of nothing, once, and say what came of it",
 		Tags: []string{"events"}, Errors: []int{403, 404},
@@ -48,7 +48,7 @@ func (s *server) hooks() {
 		out, err := s.Options.Webhooks().Test(ctx, in.Webhook)
 		return &struct{ Body api.WebhookTest }{out}, s.fault(ctx, err)
 	})
-	huma.Register(s.api, huma.Operation{
+	register(s, huma.Operation{
 		OperationID: "skip-webhook", Extensions: needs(auth.Manage), Method: http.MethodPost,
 		Path: "/v1/webhooks/{webhook}/skip", DefaultStatus: http.StatusNoContent,
 		Summary: "Give up what it was not told yet, and go on with what happens from now on", Tags: []string{"events"},

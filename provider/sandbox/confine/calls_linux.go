@@ -15,6 +15,10 @@ const (
 	terminals          // not what types into a terminal or changes its kind
 	personalities      // only usual ones
 	contexts           // enosys, but allowed with Options.AIO
+	pairs              // only sockets of this machine
+	own                // only of the process itself
+	threads            // only a thread of the process itself
+	passive            // not memory that is executed
 )
 
 // call is a system call that is not simply allowed, with its numbers; -1 where an architecture does

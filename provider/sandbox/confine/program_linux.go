@@ -36,7 +36,10 @@ const (
 )
 
 // permits are what rules ask for.
-type permits struct{ nesting, clone3, aio bool }
+type permits struct {
+	nesting, clone3, aio bool
+	self                 uint32 // the process that may be signalled
+}
 
 // filter returns the seccomp program for an architecture as Go names it, or nil for one that has
 // none.
@@ -44,7 +47,10 @@ type permits struct{ nesting, clone3, aio bool }
 // A binary search over the numbers finds the answer in about 8 comparisons. What depends on the
 // number alone is looked at once by kernels since 5.11, which then do not run the program for it at
 // all.
-func filter(arch string, may permits) []unix.SockFilter {
+func filter(arch string, may permits) []unix.SockFilter { return filterOf(arch, segments(arch), may) }
+
+// filterOf is the program for ranges of numbers.
+func filterOf(arch string, s []segment, may permits) []unix.SockFilter {
 	audit := uint32(unix.AUDIT_ARCH_X86_64)
 	switch arch {
 	case "amd64":
@@ -56,7 +62,7 @@ func filter(arch string, may permits) []unix.SockFilter {
 	program := make([]unix.SockFilter, 0, 256)
 	program = append(program, unix.SockFilter{Code: load, K: atArch}, unix.SockFilter{Code: jumpEq, K: audit, Jt: 1},
 		unix.SockFilter{Code: ret, K: retKill}, unix.SockFilter{Code: load, K: atNumber})
-	return search(program, segments(arch), may)
+	return search(program, s, may)
 }
 
 // segment is the numbers from first to below the next segment's, which have one rule.
@@ -145,6 +151,16 @@ func (r rule) append(out []unix.SockFilter, may permits) []unix.SockFilter {
 		// Linux, for 32 bits, as an old kernel calls itself (setarch --uname-2.6), without random
 		// addresses (gdb), and the question
 		return oneOf(out, 0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
+	case pairs:
+		return oneOf(out, 0, yes, no, unix.AF_UNIX)
+	case own:
+		return oneOf(out, 0, yes, no, may.self)
+	case threads:
+		return append(out, unix.SockFilter{Code: load, K: atArg}, unix.SockFilter{Code: jumpSet, K: unix.CLONE_THREAD, Jf: 1},
+			unix.SockFilter{Code: ret, K: yes}, unix.SockFilter{Code: ret, K: no})
+	case passive:
+		return append(out, unix.SockFilter{Code: load, K: atArg + 8*2}, unix.SockFilter{Code: jumpSet, K: unix.PROT_EXEC, Jt: 1},
+			unix.SockFilter{Code: ret, K: yes}, unix.SockFilter{Code: ret, K: no})
 	}
 	return append(out, unix.SockFilter{Code: ret, K: no}) // eperm, nested
 }

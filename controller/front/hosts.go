@@ -1,4 +1,4 @@
-package server
+package front
 
 import (
 	"crypto/x509"
@@ -30,8 +30,8 @@ var healthPaths = map[string]bool{"/healthz": true, "/readyz": true}
 // strictTransport is how long a browser is to speak TLS alone with this name, in seconds: a year.
 const strictTransport = "max-age=31536000"
 
-// Only lets through what is asked by such a name, or by a unix socket.
-func (h Hosts) Only(next http.Handler) http.Handler {
+// only lets through what is asked by such a name, or by a unix socket.
+func (h Hosts) only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		host := hostOf(r.Host)
@@ -39,7 +39,7 @@ func (h Hosts) Only(next http.Handler) http.Handler {
 			p := api.NewProblem(&compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("this controller is not called %q", r.Host),
 				Hint: "ask it by its address or a name of its certificate, or have hosts in [controller] of hostler.conf name this one"})
 			p.Title, p.Status = http.StatusText(http.StatusMisdirectedRequest), http.StatusMisdirectedRequest
-			answerProblem(w, p)
+			writeProblem(w, p)
 			return
 		}
 		// for all ports of this machine another program may answer without

@@ -1,10 +1,13 @@
-package server
+package front
 
 import (
 	"io"
 	"net/http"
 	"time"
 )
+
+// bodyTime is how long the first byte of a body may take.
+const bodyTime = 5 * time.Second
 
 // slowest is how many bytes of a body come in a second at least, beyond bodyTime.
 const slowest = 1 << 10

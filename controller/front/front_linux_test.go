@@ -1,0 +1,319 @@
+package front
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostler-project/hostler/controller/server"
+)
+
+// TestMain is the API process too, which runs what its engine asks for before it serves.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == Word {
+		started = attack
+		os.Exit(Main())
+	}
+	os.Exit(m.Run())
+}
+
+// target is what code in the API process is to get at.
+type target struct {
+	Files     []string
+	Dirs      []string
+	Addresses [][2]string // network and address
+	Engine    int         // its process
+}
+
+// tried is what came of each attempt: an error's text, or "" where it succeeded.
+type tried map[string]string
+
+func (t tried) note(what string, err error) {
+	t[what] = ""
+	if err != nil {
+		t[what] = err.Error()
+	}
+}
+
+// attempts tries to get at all of it.
+func (t *target) attempts() tried {
+	out := tried{}
+	for _, file := range t.Files {
+		_, err := os.ReadFile(file)
+		out.note("read "+file, err)
+	}
+	for _, dir := range t.Dirs {
+		_, err := os.ReadDir(dir)
+		out.note("list "+dir, err)
+	}
+	for _, at := range t.Addresses {
+		c, err := net.DialTimeout(at[0], at[1], 5*time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		out.note("connect to "+at[0], err)
+	}
+	out.note("open the engine's memory", openOnly(fmt.Sprintf("/proc/%d/mem", t.Engine)))
+	out.note("open the engine's environment", openOnly(fmt.Sprintf("/proc/%d/environ", t.Engine)))
+	out.note("open the engine's root", openOnly(fmt.Sprintf("/proc/%d/root", t.Engine)))
+	out.note("execute", exec.Command("/proc/self/exe", "-test.list", "^$").Run())
+	out.note("write", os.WriteFile(filepath.Join(os.TempDir(), "front-was-here"), nil, 0o600))
+	_, err := net.Listen("tcp", "127.0.0.1:0")
+	out.note("listen", err)
+	return out
+}
+
+// others are attempts that a process cannot make on itself.
+func (t *target) others() tried {
+	out := tried{}
+	out.note("ptrace", syscall.PtraceAttach(t.Engine))
+	out.note("signal", syscall.Kill(t.Engine, 0))
+	b := make([]byte, 8)
+	_, err := unix.ProcessVMReadv(t.Engine, []unix.Iovec{{Base: &b[0], Len: 8}}, []unix.RemoteIovec{{Base: 0x400000, Len: 8}}, 0)
+	out.note("read memory", err)
+	_, err = unix.PidfdOpen(t.Engine, 0)
+	out.note("pidfd", err)
+	out.note("be root", syscall.Setuid(0))
+	out.note("mount", unix.Mount("none", "/", "tmpfs", 0, ""))
+	out.note("unshare", unix.Unshare(unix.CLONE_NEWUSER))
+	_, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, 0)
+	out.note("netlink", err)
+	return out
+}
+
+func openOnly(path string) error {
+	f, err := os.Open(path)
+	if err == nil {
+		err = f.Close()
+	}
+	return err
+}
+
+// attack asks the engine what to attack, and tells it what came of that.
+func attack(f *relay) {
+	ask := func(path string, body []byte) []byte {
+		r, _ := http.NewRequest(http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
+		text, _ := json.Marshal(meta{From: "127.0.0.1:1", At: "127.0.0.1:2"})
+		r.Header.Set(metaHeader, string(text))
+		got, err := f.transport.RoundTrip(r)
+		if err != nil {
+			panic(err)
+		}
+		defer got.Body.Close()
+		out, _ := io.ReadAll(got.Body)
+		return out
+	}
+	var t *target
+	if _ = json.Unmarshal(ask("/attack", nil), &t); t == nil {
+		return
+	}
+	done := t.attempts()
+	for what, came := range t.others() {
+		done[what] = came
+	}
+	text, _ := json.Marshal(done)
+	ask("/attacked", text)
+}
+
+// engine is what the API process of a test asks.
+type engine struct {
+	target   *target
+	attacked chan tried
+
+	mu   sync.Mutex
+	seen []string // requests as they came, whole
+}
+
+func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/attack":
+		_ = json.NewEncoder(w).Encode(e.target)
+		return
+	case "/attacked":
+		var got tried
+		_ = json.NewDecoder(r.Body).Decode(&got)
+		e.attacked <- got
+		return
+	}
+	text, _ := httputil.DumpRequest(r, true)
+	e.mu.Lock()
+	e.seen = append(e.seen, string(text))
+	e.mu.Unlock()
+	w.Header().Set(server.RefusedHeader, "true")
+	w.WriteHeader(http.StatusTeapot)
+}
+
+// serve has an API process serve for an engine, and returns where.
+func serve(t *testing.T, e *engine) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: e, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	ctx, cancel := context.WithCancel(context.Background())
+	up, over := make(chan struct{}), make(chan error, 1)
+	go func() { over <- f.serve(ctx, func() { close(up) }) }()
+	select {
+	case <-up:
+	case err := <-over:
+		t.Fatalf("it does not serve: %v\n%s", err, said.String())
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-over; err != nil {
+			t.Errorf("got %v, want an end without error", err)
+		}
+		_ = l.Close()
+	})
+	return l.Addr().String()
+}
+
+// TestSecrets runs code of its choice inside of the API process, which gets at nothing; the same
+// code in the engine's process, as a controller of one process was, gets at all of it.
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	x := &target{
+		Dirs: []string{"/", "/proc", dir, filepath.Dir(dir), "/root", "/home"}, Engine: os.Getpid(),
+		Files: []string{"/etc/passwd"},
+	}
+	for _, name := range []string{"controller.token", "state.db", "tls.key", "hostler.conf", "id_ed25519"} {
+		file := filepath.Join(dir, name)
+		// what rights would not hide either
+		if err := os.WriteFile(file, []byte("secret"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		x.Files = append(x.Files, file)
+	}
+	for network, at := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(dir, "s"), "tcp6": "[::1]:0"} {
+		l, err := net.Listen(network, at)
+		if err != nil {
+			continue // a machine without IPv6
+		}
+		defer l.Close()
+		x.Addresses = append(x.Addresses, [2]string{network, l.Addr().String()})
+	}
+	for what, came := range x.attempts() {
+		if came != "" && !strings.Contains(what, "/root") && !strings.Contains(what, "/home") {
+			t.Errorf("in the engine's own process %s: got %q, want it to succeed: else the test shows nothing", what, came)
+		}
+	}
+	e := &engine{target: x, attacked: make(chan tried, 1)}
+	serve(t, e)
+	got := <-e.attacked
+	if want := len(x.attempts()) + 8; len(got) != want {
+		t.Errorf("got %d attempts, want %d: %v", len(got), want, got)
+	}
+	for what, came := range got {
+		if came == "" {
+			t.Errorf("in the API process %s: got a success, want an error", what)
+		}
+	}
+}
+
+// TestNeverReaches sends what no operation takes: nothing of it comes to the engine.
+func TestNeverReaches(t *testing.T) {
+	e := &engine{}
+	at := serve(t, e)
+	post := func(path, headers, body string) string {
+		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n%s",
+			path, len(body), headers, body)
+	}
+	get := func(target, headers string) string {
+		return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers + "\r\n"
+	}
+	for name, text := range map[string]string{
+		"unknown path":         get("/v1/poison", ""),
+		"unknown method":       "POISON /v1/leases HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+		"unknown query":        get("/v1/leases?poison=1", ""),
+		"unknown field":        post("/v1/leases", "", `{"source":"a","poison":1}`),
+		"duplicate field":      post("/v1/leases", "", `{"source":"a","source":"poison"}`),
+		"other case":           post("/v1/leases", "", `{"SOURCE":"poison"}`),
+		"wrong type":           post("/v1/leases", "", `{"source":["poison"]}`),
+		"two documents":        post("/v1/leases", "", `{"source":"a"}{"source":"poison"}`),
+		"body of a GET":        "GET /v1/leases HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 6\r\n\r\npoison",
+		"oversize":             post("/v1/leases", "", `{"source":"poison`+strings.Repeat("x", 2<<20)+`"}`),
+		"two lengths":          post("/v1/leases", "Content-Length: 3\r\n", `{"a":"poison"}`),
+		"length and chunks":    post("/v1/leases", "Transfer-Encoding: chunked, poison\r\n", "0\r\n\r\n"),
+		"absolute address":     get("http://poison/v1/leases", ""),
+		"unknown header":       get("/v1/leases", "X-Poison: poison\r\n"),
+		"claim":                get("/v1/leases", metaHeader+`: {"From":"9.9.9.9:9","At":"poison"}`+"\r\n"),
+		"claim in other case":  get("/v1/leases", `hOSTLER-fRONT: {"From":"poison"}`+"\r\n"),
+		"claim named as a hop": get("/v1/leases", "Connection: Hostler-Front, Poison\r\nPoison: poison\r\n"),
+		"injection":            get("/v1/leases", "Authorization: a\x00poison\r\n"),
+		"folded header":        get("/v1/leases", "Accept: a\r\n poison: b\r\n"),
+		"huge header":          get("/v1/leases", "Authorization: poison"+strings.Repeat("x", 1<<20)+"\r\n"),
+		"two hosts":            "GET /v1/leases HTTP/1.1\r\nHost: localhost\r\nHost: poison\r\nConnection: close\r\n\r\n",
+	} {
+		c, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = io.WriteString(c, text) // what is refused early is not read whole
+		if got, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil && got.StatusCode < 400 {
+			t.Errorf("%s: got status %d, want a refusal", name, got.StatusCode)
+		}
+		_ = c.Close()
+		e.mu.Lock()
+		for _, seen := range e.seen {
+			if strings.Contains(strings.ToLower(seen), "poison") && name != "folded header" {
+				t.Errorf("%s: the engine got %q, want nothing of it", name, seen)
+			}
+		}
+		e.seen = nil
+		e.mu.Unlock()
+	}
+	got, err := http.Post("http://"+at+"/v1/leases", "", strings.NewReader(`{ "source" : "fine" }`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = got.Body.Close()
+	if len(e.seen) != 1 || !strings.Contains(e.seen[0], `"source":"fine"`) {
+		t.Errorf("got %q, want one request with the document written anew", e.seen)
+	}
+}
+
+// TestForged has the API process say what it may not: it is refused, and nobody becomes somebody by
+// it.
+func TestForged(t *testing.T) {
+	for name, said := range map[string][]string{
+		"nothing":       nil,
+		"twice":         {`{"From":"1.2.3.4:5","At":"1.2.3.4:6"}`, `{"From":"1.2.3.4:5","At":"1.2.3.4:6"}`},
+		"no JSON":       {"root"},
+		"no address":    {`{"From":"unix","At":"1.2.3.4:6"}`},
+		"a socket":      {`{"From":"1.2.3.4:5","At":"/run/hostler/controller.sock"}`},
+		"a question":    {`{"Ask":"be root","From":"1.2.3.4:5","At":"1.2.3.4:6"}`},
+		"a signature":   {`{"Ask":"sign"}`},
+		"a certificate": {`{"From":"1.2.3.4:5","At":"1.2.3.4:6","TLS":true,"Chain":["cm9vdA=="]}`},
+		"no refusal":    {`{"Ask":"refuse","Status":200,"From":"1.2.3.4:5","At":"1.2.3.4:6"}`},
+	} {
+		served := false
+		h := handler(nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
+		r, _ := http.NewRequest(http.MethodGet, "/v1/self", nil)
+		r.Header[metaHeader] = said
+		w := &answer{header: http.Header{}}
+		h.ServeHTTP(w, r)
+		if served || w.status < 400 {
+			t.Errorf("%s: got status %d, served %v, want a refusal", name, w.status, served)
+		}
+	}
+}

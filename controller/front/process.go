@@ -1,0 +1,122 @@
+package front
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/controller/server"
+)
+
+// grace is how long requests that are being answered may take when the process is told to end.
+const grace = 30 * time.Second
+
+// started is called when the process is confined and about to serve. Only tests set it.
+var started = func(*relay) {}
+
+// Main is the API process. It returns the exit status.
+func Main() int {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func run() error {
+	in := json.NewDecoder(os.Stdin)
+	var s setup
+	if err := in.Decode(&s); err != nil {
+		return fmt.Errorf("what the engine says: %w", err)
+	}
+	c, err := net.FileConn(os.NewFile(doorFD, "door"))
+	if err != nil {
+		return fmt.Errorf("the socket of the engine: %w", err)
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return fmt.Errorf("the socket of the engine is %s", c.LocalAddr().Network())
+	}
+	f := newRelay(s, (&door{c: u}).dial)
+	listeners := make([]net.Listener, s.Listeners)
+	for i := range listeners {
+		if listeners[i], err = net.FileListener(os.NewFile(firstFD+uintptr(i), "listener")); err != nil {
+			return fmt.Errorf("listener %d: %w", i, err)
+		}
+		if s.TLS {
+			listeners[i] = tls.NewListener(listeners[i], f.tls())
+		}
+	}
+	_ = time.Now().Local() // what is read of this machine is read now
+	lacks, err := confined(s)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(ready{lacks}); err != nil {
+		return err
+	}
+	started(f)
+	return f.listen(listeners)
+}
+
+// listen serves until the engine says that it is to end, by the end of the standard input.
+func (f *relay) listen(all []net.Listener) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	var wait sync.WaitGroup
+	errs := make(chan error, len(all))
+	for _, l := range all {
+		wait.Go(func() {
+			srv := &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0)}
+			errs <- server.Serve(ctx, srv, l, grace)
+			cancel() // one without the other is none
+		})
+	}
+	wait.Wait()
+	return <-errs
+}
+
+// tls is the configuration of a listener: the certificate that the engine shows now, with the
+// engine's signatures.
+func (f *relay) tls() *tls.Config {
+	var mu sync.Mutex
+	var was []byte
+	var config *tls.Config
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			text, err := f.question(askCertificate, nil)
+			if err != nil {
+				return nil, err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if bytes.Equal(text, was) {
+				return config, nil
+			}
+			var p certificate.Public
+			if err := json.Unmarshal(text, &p); err != nil {
+				return nil, err
+			}
+			now, err := p.Config(f.sign)
+			if err == nil {
+				was, config = text, now
+			}
+			return now, err
+		},
+	}
+}

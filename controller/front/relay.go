@@ -1,0 +1,269 @@
+package front
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/web"
+)
+
+// passing are the headers of requests that somebody in the engine reads. No other gets there.
+var passing = []string{
+	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-None-Match", "Last-Event-Id", "Origin", "Range",
+	"Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions", "Sec-Websocket-Key", "Sec-Websocket-Protocol",
+	"Sec-Websocket-Version", "Traceparent", "Tracestate", "User-Agent", "X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+	api.KeyHeader, api.ProjectHeader, api.ReasonHeader, server.RequestHeader,
+}
+
+// nowhere is a path that no operation has.
+const nowhere = "/v1/-"
+
+// slaposPath is below which a SlapOS master has paths of its own.
+const slaposPath = "/slapos/"
+
+// idle is how long a socket to the engine is kept for the next request: less than the engine keeps
+// it.
+const idle = time.Minute
+
+// sockets is how many are kept at most.
+const sockets = 256
+
+// relay answers strangers, by asking the engine.
+type relay struct {
+	transport http.RoundTripper
+	proxy     *httputil.ReverseProxy
+	table     http.Handler // the operations, and the page
+	slapos    http.Handler // nil: there is no SlapOS master
+}
+
+func newRelay(s setup, dial func() (net.Conn, error)) *relay {
+	f := &relay{transport: &http.Transport{
+		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
+		DisableCompression: true, MaxIdleConnsPerHost: sockets, IdleConnTimeout: idle,
+	}}
+	f.proxy = &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) { p.Out.Header = f.headers(p) }, Transport: f.transport, FlushInterval: -1,
+		ErrorLog: log.New(io.Discard, "", 0), ErrorHandler: unreachable,
+		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return nil },
+	}
+	f.table = web.Handler(server.Checked(s.Version, f.serve))
+	if s.Slapos {
+		f.slapos = Patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.pass(w, r, meta{}) }))
+	}
+	return f
+}
+
+// ServeHTTP relays what an operation takes. What this process has an answer for itself is told when
+// the engine, which knows who asks and by which name, has nothing else to say.
+func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.slapos != nil && strings.HasPrefix(r.URL.Path, slaposPath) {
+		f.slapos.ServeHTTP(w, r)
+		return
+	}
+	held := &answer{ResponseWriter: w, header: http.Header{}}
+	if r.URL.IsAbs() || r.URL.Host != "" || !strings.HasPrefix(r.URL.Path, "/") {
+		writeProblem(held, api.NewProblem(&compute.Error{
+			Kind: compute.ErrInvalid, Err: errors.New("a request has a path, and no address: this is no proxy"),
+		}))
+		held.status = http.StatusMisdirectedRequest
+	} else {
+		f.table.ServeHTTP(held, r)
+	}
+	if held.relayed {
+		return
+	}
+	said := meta{Ask: askPage}
+	if held.status >= http.StatusBadRequest {
+		said = meta{Ask: askRefuse, Status: held.status}
+	}
+	f.agree(held, r, said)
+}
+
+// agree gives an answer of this process, or what the engine says instead.
+func (f *relay) agree(held *answer, r *http.Request, said meta) {
+	ask := r.Clone(r.Context())
+	ask.Body, ask.ContentLength, ask.TransferEncoding, ask.RequestURI = nil, 0, nil, ""
+	ask.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath}
+	switch held.status {
+	// no operation's
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusMisdirectedRequest:
+		ask.Method, ask.URL = http.MethodGet, &url.URL{Scheme: "http", Host: "engine", Path: nowhere}
+	}
+	ask.Header = allowed(r.Header)
+	ask.Header.Set(metaHeader, said.about(r))
+	got, err := f.transport.RoundTrip(ask)
+	if err != nil {
+		unreachable(held.ResponseWriter, r, err)
+		return
+	}
+	defer got.Body.Close()
+	mine := got.Header.Get(server.RefusedHeader) != ""
+	got.Header.Del(server.RefusedHeader)
+	to := held.ResponseWriter
+	if mine {
+		for _, name := range []string{"Content-Length", "Date"} {
+			got.Header.Del(name)
+		}
+		maps.Copy(to.Header(), got.Header)
+		maps.Copy(to.Header(), held.header)
+		to.WriteHeader(held.status)
+		_, _ = to.Write(held.body.Bytes()) // nobody is left to tell
+		return
+	}
+	maps.Copy(to.Header(), got.Header)
+	to.WriteHeader(got.StatusCode)
+	_, _ = io.Copy(to, got.Body)
+}
+
+// serve relays a request that an operation takes, with its body as that wrote it.
+func (f *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
+	held, ok := w.(*answer)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	held.relayed = true
+	out := r.Clone(r.Context())
+	out.Body, out.ContentLength, out.TransferEncoding = http.NoBody, 0, nil
+	out.URL.RawQuery = r.URL.Query().Encode()
+	if body != nil && r.ContentLength != 0 {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	}
+	f.pass(held.ResponseWriter, out, meta{})
+}
+
+// pass relays a request as it is, but for its headers and its query, which are written anew.
+func (f *relay) pass(w http.ResponseWriter, r *http.Request, said meta) {
+	text := said.about(r)
+	r = r.Clone(context.WithValue(r.Context(), metaKey{}, text))
+	r.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
+	f.proxy.ServeHTTP(w, r)
+}
+
+type metaKey struct{}
+
+// headers are those that go to the engine: of what came the known ones, and what upgrades a
+// connection.
+func (f *relay) headers(p *httputil.ProxyRequest) http.Header {
+	out := allowed(p.In.Header)
+	for _, name := range []string{"Connection", "Upgrade"} {
+		if v := p.Out.Header[name]; v != nil {
+			out[name] = v
+		}
+	}
+	text, _ := p.In.Context().Value(metaKey{}).(string)
+	out.Set(metaHeader, text)
+	p.Out.Host = p.In.Host
+	return out
+}
+
+func allowed(from http.Header) http.Header {
+	out := http.Header{"User-Agent": {""}} // else one is made up
+	for _, name := range passing {
+		if v := from.Values(name); v != nil {
+			out[http.CanonicalHeaderKey(name)] = v
+		}
+	}
+	return out
+}
+
+// about says what this process knows of a request.
+func (m meta) about(r *http.Request) string {
+	m.From = r.RemoteAddr
+	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		m.At = at.String()
+	}
+	if r.TLS != nil {
+		m.TLS = true
+		for _, c := range r.TLS.PeerCertificates {
+			m.Chain = append(m.Chain, c.Raw)
+		}
+	}
+	text, _ := json.Marshal(m) // it has but texts and numbers
+	return string(text)
+}
+
+func unreachable(w http.ResponseWriter, r *http.Request, _ error) {
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // whoever asked has hung up
+	}
+	writeProblem(w, api.NewProblem(&compute.Error{
+		Kind: compute.ErrUnavailable, Err: errors.New("the controller's engine does not answer"), Hint: "try again soon",
+	}))
+}
+
+// answer is one that this process has itself, kept until the engine agrees; or the way through to
+// whoever asked.
+type answer struct {
+	http.ResponseWriter
+	header  http.Header
+	status  int
+	body    bytes.Buffer
+	relayed bool
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.body.Write(b)
+}
+
+// Unwrap gives the connection's own, for its deadlines.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// question asks the engine for what is not a request's.
+func (f *relay) question(ask string, body []byte) ([]byte, error) {
+	text, _ := json.Marshal(meta{Ask: ask}) // it has but texts
+	ctx, cancel := context.WithTimeout(context.Background(), questionTime)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://engine/", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set(metaHeader, string(text))
+	got, err := f.transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	defer got.Body.Close()
+	out, err := io.ReadAll(io.LimitReader(got.Body, mostAnswer))
+	if err == nil && got.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(out)))
+	}
+	return out, err
+}
+
+const (
+	questionTime = 10 * time.Second
+	mostAnswer   = 1 << 20
+)
+
+// sign has the engine sign.
+func (f *relay) sign(q certificate.Signing) ([]byte, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	return f.question(askSign, body)
+}

@@ -1,0 +1,283 @@
+package front
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hostler-project/hostler/auth/certificate"
+	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/text/visible"
+)
+
+// Front is the API process as the engine sees it.
+type Front struct {
+	Listeners []net.Listener     // on which strangers come, without TLS
+	Files     *certificate.Files // nil: no TLS
+	Slapos    bool               // the controller is a SlapOS master too
+	Version   string
+	Handler   http.Handler // the engine's
+	Hosts     Hosts        // the names by which it is asked
+	Log       *slog.Logger
+
+	up atomic.Bool
+}
+
+const (
+	startTime = 30 * time.Second       // until it serves, on a machine that is very busy
+	soonest   = 100 * time.Millisecond // later the next is started, after one that ended at once,
+	latest    = 10 * time.Second       // and each time twice that, at most this
+	lived     = time.Minute            // one that lived so long did not end at once
+	mostSaid  = 4 << 10                // bytes of a line that it says
+)
+
+// Apart tells listeners of this machine's users, whom the kernel names, from those of strangers.
+// The first are the engine's own, so that nobody else can say who a user is.
+func Apart(all []net.Listener, version string) (near []net.Listener, far *Front) {
+	far = &Front{Version: version}
+	for _, l := range all {
+		if l.Addr().Network() == "unix" {
+			near = append(near, l)
+		} else {
+			far.Listeners = append(far.Listeners, l)
+		}
+	}
+	return near, far
+}
+
+// ReadyAnd says why requests are not served now: those of strangers are not, or look says why.
+func (f *Front) ReadyAnd(look func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if len(f.Listeners) > 0 && !f.up.Load() {
+			return errors.New("the API process does not run")
+		}
+		return look(ctx)
+	}
+}
+
+// Begin is serve in the background, if there is a listener, and returns when the API process
+// serves. ended hears of its end. false: it does not serve.
+func (f *Front) Begin(ctx context.Context, all *sync.WaitGroup, ended func(error)) bool {
+	if len(f.Listeners) == 0 {
+		ended(nil)
+		return true
+	}
+	serving, failed := make(chan struct{}), make(chan struct{})
+	all.Go(func() {
+		defer close(failed)
+		err := f.serve(ctx, func() { close(serving) })
+		for _, l := range f.Listeners {
+			_ = l.Close()
+		}
+		ended(err)
+	})
+	select {
+	case <-serving:
+		return true
+	case <-failed:
+		return false
+	}
+}
+
+// serve has the API process run until ctx ends, and starts it again whenever it ends before. The
+// error of the first start is returned; then ready is not called.
+func (f *Front) serve(ctx context.Context, ready func()) error {
+	pause := soonest
+	for first := true; ; first = false {
+		begun := time.Now()
+		err := f.once(ctx, func() {
+			if first {
+				ready()
+			}
+		}, first)
+		f.up.Store(false)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var failed *startError
+		if first && errors.As(err, &failed) {
+			return err
+		}
+		if time.Since(begun) > lived {
+			pause = soonest
+		}
+		f.Log.Error("the API process ended: it is started again", "err", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, latest)
+	}
+}
+
+// startError is that of a process that never served.
+type startError struct{ error }
+
+func (e *startError) Unwrap() error { return e.error }
+
+// once runs it once.
+func (f *Front) once(ctx context.Context, up func(), first bool) error {
+	p, err := f.start()
+	if err != nil {
+		return &startError{fmt.Errorf("start the API process: %w", err)}
+	}
+	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet()
+	served := make(chan error, 1)
+	go func() {
+		srv := &http.Server{
+			Handler:  handler(f.Files, f.Hosts.only(pages(f.Handler))),
+			ErrorLog: slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
+		}
+		served <- server.Serve(answering, srv, handed{p.door}, time.Second)
+	}()
+	lacks, err := p.await(ctx)
+	if err != nil {
+		p.kill()
+		quiet()
+		<-served
+		return &startError{fmt.Errorf("the API process does not serve: %w", err)}
+	}
+	if first && len(lacks) > 0 {
+		f.Log.Warn("the API process is not confined in all ways", "lacks", strings.Join(lacks, "; "))
+	}
+	f.up.Store(true)
+	up()
+	var ended error
+	select {
+	case ended = <-p.ended:
+	case <-ctx.Done():
+		_ = p.in.Close() // told to end
+		select {
+		case ended = <-p.ended:
+		case <-time.After(grace + grace/6):
+			p.kill()
+			ended = <-p.ended
+		}
+	}
+	quiet()
+	<-served
+	if ended == nil {
+		ended = errors.New("it ended by itself")
+	}
+	return ended
+}
+
+// process is one that was started.
+type process struct {
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	out   *os.File
+	door  *net.UnixConn
+	ended chan error
+}
+
+// start starts the program again, as the API process. It has nothing of our environment, and no
+// file but those that it is given.
+func (f *Front) start() (*process, error) {
+	uid, gid, err := ownUser()
+	if err != nil {
+		return nil, err
+	}
+	program := "/proc/self/exe" // this very program, also when another is in its place by now
+	if runtime.GOOS != "linux" {
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	pair, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	defer pair[1].Close()
+	c, err := net.FileConn(pair[0])
+	if err = errors.Join(err, pair[0].Close()); err != nil {
+		return nil, err
+	}
+	cmd := &exec.Cmd{Path: program, Args: []string{os.Args[0], Word}, Env: []string{}, Dir: "/", ExtraFiles: []*os.File{pair[1]}}
+	for _, name := range []string{"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "TZ"} {
+		if v := os.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	for _, l := range f.Listeners {
+		file, err := l.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			_ = c.Close()
+			return nil, err
+		}
+		defer file.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+	}
+	p := &process{cmd: cmd, door: c.(*net.UnixConn), ended: make(chan error, 1)}
+	if err := p.begin(f.Log); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	s := setup{Version: f.Version, Listeners: len(f.Listeners), TLS: f.Files != nil, Slapos: f.Slapos, User: uid, Group: gid}
+	if err := json.NewEncoder(p.in).Encode(s); err != nil {
+		p.kill()
+		return nil, err
+	}
+	return p, nil
+}
+
+// begin starts the process, and writes what it says to the log.
+func (p *process) begin(log *slog.Logger) (err error) {
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	errs, e, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, out.Close())
+	}
+	defer e.Close()
+	p.out, p.cmd.Stdout, p.cmd.Stderr = out, w, e
+	if err := p.cmd.Start(); err != nil {
+		return errors.Join(err, out.Close(), errs.Close())
+	}
+	go func() {
+		defer errs.Close()
+		lines := bufio.NewReaderSize(errs, mostSaid)
+		for {
+			line, _, err := lines.ReadLine()
+			if err != nil {
+				return
+			}
+			log.Warn("the API process says", "text", visible.Line(string(line)))
+		}
+	}()
+	go func() { p.ended <- p.cmd.Wait() }()
+	return nil
+}
+
+// await waits until it serves.
+func (p *process) await(ctx context.Context) ([]string, error) {
+	defer p.out.Close()
+	defer context.AfterFunc(ctx, func() { _ = p.out.SetReadDeadline(time.Unix(1, 0)) })()
+	_ = p.out.SetReadDeadline(time.Now().Add(startTime))
+	var said ready
+	err := json.NewDecoder(io.LimitReader(p.out, mostAnswer)).Decode(&said)
+	return said.Lacks, err
+}
+
+func (p *process) kill() { _ = p.cmd.Process.Kill() }

@@ -1,0 +1,64 @@
+package front
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+)
+
+// userName is the user that the API process becomes where the engine is root and there is such a
+// user.
+const userName = "hostler-api"
+
+// Users of their own, where there is none of that name: systemd takes those of its own services
+// from the same numbers, and nobody else has them.
+const firstUser, lastUser = 61184, 65519
+
+// ownUser is whom the API process is to become; 0: it stays who it is, as it may not be anybody
+// else.
+func ownUser() (uid, gid int, err error) {
+	if os.Geteuid() != 0 {
+		return 0, 0, nil
+	}
+	if u, err := user.Lookup(userName); err == nil {
+		uid, err := strconv.Atoi(u.Uid)
+		gid, err2 := strconv.Atoi(u.Gid)
+		if err == nil && err2 == nil && uid != 0 {
+			return uid, gid, nil
+		}
+	}
+	taken := inUse()
+	for i := range lastUser - firstUser + 1 {
+		n := firstUser + (os.Getpid()+i)%(lastUser-firstUser+1)
+		if taken[n] {
+			continue
+		}
+		if _, err := user.LookupId(strconv.Itoa(n)); err == nil {
+			continue
+		}
+		if _, err := user.LookupGroupId(strconv.Itoa(n)); err == nil {
+			continue
+		}
+		return n, n, nil
+	}
+	return 0, 0, fmt.Errorf("no user from %d to %d is free: make one named %s", firstUser, lastUser, userName)
+}
+
+// inUse are the users that have processes.
+func inUse() map[int]bool {
+	out := map[int]bool{}
+	entries, _ := os.ReadDir("/proc") // where there is none nothing is known
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				out[int(st.Uid)] = true
+			}
+		}
+	}
+	return out
+}
