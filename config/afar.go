@@ -10,48 +10,21 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// What a source of a type may set that somebody applies from afar: what its computers are, and
-// nothing that runs, is read or is shown on the controller's machine, or has it speak to, or sign
-// in at, what it was not told of by its own user. A type that is not here works on that machine.
-var fromAfar = map[string][]string{
-	"pool": {},
-	"fake": {"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect",
-		"fail-clean", "capacity", "reply", "state", "cores", "memory", "disk", "gpus",
-		"images", "flavors", "locations", "user-data", "seed"}, // with run its commands run there
-	"container": {"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only"},
-	"sandbox":   {"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint"},
-	"openstack": {"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk",
-		"flavor-regex", "flavor-sets", "flavor-order", "volume-type", "zone",
-		"server-group", "config-drive", "metadata", "network", "security-groups", "floating-ip", "floating-ip-pool",
-		"user", "key", "stop", "build-timeout", "poll"},
-	"ironic": {
-		"cloud", "region", "rate-limit", "image", "resource-class", "traits", "properties", "capabilities",
-		"conductor-group", "shard", "user", "deploy-timeout",
-	},
-	"ec2": {"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets",
-		"flavor-order", "spot", "max-price", "spot-price", "prices", "subnets",
-		"zones", "security-groups", "public-ip", "address", "tags", "key", "user", "ssh-port", "volume-size",
-		"volume-type", "volume-encrypted", "stop", "attempts", "poll", "deployment"},
-	"kubernetes": {"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu",
-		"node-selector", "tolerations", "runtime-class", "priority-class",
-		"pull", "env", "labels", "annotations", "user", "security", "network", "egress", "way", "agent-image", "grace", "schedule-wait"},
-}
-
 // FromAfar lists what a source would do on this machine that nobody may have it do from afar.
 // Secrets may be referred to in files below the directory secrets; "": there is none.
 func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	note := func(v Value, why string) {
 		risks = append(risks, Risk{File: v.File, Line: v.Line, Source: s.Name, Why: why})
 	}
-	allowed, ok := fromAfar[s.Type]
-	if !ok {
+	allowed := s.Kind.Remote
+	if allowed == nil {
 		v, set := s.Values["type"]
 		if !set {
 			v.File = s.File
 		}
 		note(v, fmt.Sprintf("type %s works on the controller's own machine, or with its own keys", s.Type))
 	}
-	if redirects(s) {
+	if c.opt.redirects(s) {
 		note(Value{File: s.File}, "what is meant for the controller's own "+s.Name+" would go where it says")
 	}
 	for _, event := range Events {
@@ -66,11 +39,11 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 		switch why := refers(v.Text, secrets); {
 		case why != "":
 			note(v, v.Key+" "+why)
-		case own == "image" && localImage(s.Type, v.Text):
+		case own == "image" && s.Kind.LocalImage != nil && s.Kind.LocalImage(v.Text):
 			note(v, v.Key+" shows files of the controller's machine to what runs there")
 		case key == "images" && slices.ContainsFunc(s.Limits.Images, policy.Local):
 			note(v, v.Key+" lets requests choose files of the controller's machine")
-		case section && ok && !slices.ContainsFunc(allowed, has):
+		case section && allowed != nil && !slices.ContainsFunc(allowed, has):
 			note(v, v.Key+" decides what runs, is read or is signed in to by the controller")
 		}
 	}
@@ -132,18 +105,7 @@ func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
 
 // redirects reports whether a source takes a name by which users mean this machine, and is
 // something else: commands and their input would go there unasked.
-func redirects(s *Source) bool {
-	return s.Name == "sandbox" || s.Name == "local" && s.Type != "local"
-}
-
-// localImage reports whether an image is files of this machine: whoever names a directory names
-// what commands see of it, with nothing hidden.
-func localImage(typ, image string) bool {
-	if typ == "vm" || typ == "chroot" {
-		return true
-	}
-	if typ != "sandbox" {
-		return false
-	}
-	return policy.Local(image) && image != "host"
+func (o *LoadOptions) redirects(s *Source) bool {
+	k, known := o.Kinds.Find(s.Name)
+	return known && k.BuiltIn && (!k.Itself || s.Type != k.Name)
 }

@@ -1,13 +1,20 @@
 package config
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/kubernetes"
+	"github.com/hostler-project/hostler/provider/vm"
+)
 
 // TestDigestApart: of a type that tells what its computers were made like few keys make another
 // source of it.
 func TestDigestApart(t *testing.T) {
+	kinds := provider.Table{kubernetes.Kind, vm.Kind}
 	of := func(typ, key, value string) string {
 		s := &Source{
-			Name: "s", Type: typ, Root: "/etc/hostler",
+			Name: "s", Type: typ, Kind: kinds.Kind(typ), Root: "/etc/hostler",
 			Settings: map[string]string{"image": "debian:13", "context": "c", "cores": "1"},
 		}
 		if key != "" {
@@ -29,7 +36,7 @@ func TestDigestApart(t *testing.T) {
 			t.Errorf("%s: another %s leaves the digest as it was: %v, want %v", c.typ, c.key, same, c.same)
 		}
 	}
-	a, b := &Source{Type: "kubernetes", Root: "/a"}, &Source{Type: "kubernetes", Root: "/b"}
+	a, b := &Source{Kind: kubernetes.Kind, Root: "/a"}, &Source{Kind: kubernetes.Kind, Root: "/b"}
 	if a.digest() == b.digest() {
 		t.Error("two roots' sources are one")
 	}

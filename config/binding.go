@@ -43,7 +43,8 @@ func (b *binding) source(s *Source) {
 	for key, v := range s.Values {
 		_, words, _ := reference(v.Text)
 		named := b.named(append(strings.FieldsFunc(words, func(c rune) bool { return strings.ContainsRune(" \t\n'\"", c) }), v.Text), s.Dir)
-		if key != s.Type+".kubeconfig" {
+		own := strings.TrimPrefix(key, s.Type+".")
+		if !slices.ContainsFunc(s.Kind.Follows, func(k string) bool { return foldKey(k) == own }) {
 			continue
 		}
 		// it names programs that are run, and files of tokens and certificates, as seen from where

@@ -126,13 +126,12 @@ func Load(opt LoadOptions) (*Config, error) {
 	return c, err
 }
 
-// implicit names the sources that are there without configuration. crcache had no sandboxes, and
-// only Linux makes them.
+// implicit names the sources that are there without configuration. The former programs had this
+// machine alone.
 func (o *LoadOptions) implicit() []string {
-	if _, known := o.Kinds.Find("sandbox"); !known || o.Compat || o.Lenient || runtime.GOOS != "linux" {
-		return []string{"local"}
-	}
-	return []string{"local", "sandbox"}
+	return o.Kinds.Names(func(k *provider.Kind) bool {
+		return k.BuiltIn && (!k.Linux || runtime.GOOS == "linux") && (k.Itself || !o.Compat && !o.Lenient)
+	})
 }
 
 // Source returns the source of that name, or an *Error that names the nearest.

@@ -156,7 +156,7 @@ func (s *Source) requireDirection(fail func(*Error)) {
 	if s.Budget > 0 && s.Price == 0 {
 		wrong("budget", errors.New("needs a price: what an instance costs for an hour"))
 	}
-	if s.Cold > 0 && s.Type == "pool" {
+	if s.Cold > 0 && s.Kind.Pool {
 		wrong("cold", errors.New("a pool stops nothing: write it to its sources"))
 	}
 	if s.Strategy == "demand" && s.Idle == nil {

@@ -27,7 +27,7 @@ type thing struct {
 
 // examination looks at one tree.
 type examination struct {
-	*gathering
+	all    *gathering // all that was read
 	tree   *tree
 	things []*thing
 	legacy *binding           // all that an approval was bound to before items were kept
@@ -85,12 +85,12 @@ func (x *examination) asks(s *Source) []Risk {
 
 // taken says what has a name without the tree; "": nothing.
 func (x *examination) taken(name string) string {
-	if s := x.instead[name]; s != nil && s.Applied {
+	if s := x.all.instead[name]; s != nil && s.Applied {
 		return "what was applied as " + name
 	} else if s != nil {
 		return "this machine's own " + name + ", of " + s.File
 	}
-	if builtInName(name) {
+	if x.all.opt.builtIn(name) {
 		return "the built-in source " + name
 	}
 	return x.meant(name)
@@ -99,26 +99,29 @@ func (x *examination) taken(name string) string {
 // meant says what outside of trees leads to a name that nothing there has, and so would lead to the
 // tree's; "": nothing.
 func (x *examination) meant(name string) string {
-	for _, s := range x.Sources {
+	for _, s := range x.all.Sources {
 		if !s.Tree && slices.Contains(s.Sources, name) {
 			return name + " of your own pool " + s.Name + ", of " + s.File
 		}
 	}
-	for _, j := range x.Jobs {
+	for _, j := range x.all.Jobs {
 		if !j.Tree && j.Source == name {
 			return "the source of your own job " + j.Name + ", of " + j.File
 		}
 	}
-	for _, e := range x.said {
-		if e.Text == name && foldKey(e.Key) == "source" && !x.Roots[e.root].Tree {
+	for _, e := range x.all.said {
+		if e.Text == name && foldKey(e.Key) == "source" && !x.all.Roots[e.root].Tree {
 			return "what your own [" + e.section + "] source names, of " + e.File
 		}
 	}
 	return ""
 }
 
-// builtInName reports whether users mean this machine by a name, whatever is configured.
-func builtInName(name string) bool { return name == "local" || name == "sandbox" }
+// builtIn reports whether users mean this machine by a name, whatever is configured.
+func (o *LoadOptions) builtIn(name string) bool {
+	k, known := o.Kinds.Find(name)
+	return known && k.BuiltIn
+}
 
 // hooks notes the executables beside a source.conf.
 func hooks(p *place, s *Source, note func(Risk)) {
@@ -144,11 +147,11 @@ func hooks(p *place, s *Source, note func(Risk)) {
 // values notes what in a source.conf itself waits for approval.
 func (x *examination) values(s *Source, note func(Risk)) {
 	typ := s.Values["type"]
-	whole, decided := DecisionOn(s.Type, "*")
+	whole, decided := RuleOn(s.Kind, "*")
 	switch {
 	case decided:
 		note(Risk{File: s.File, Line: typ.Line, Why: "type " + s.Type + " " + whole.Why})
-	case s.Type != "pool" && !freeType(s.Type):
+	case !freeKind(s.Kind):
 		note(Risk{File: s.File, Line: typ.Line, Why: "type " + s.Type + " runs a program on this machine"})
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
@@ -156,25 +159,24 @@ func (x *examination) values(s *Source, note func(Risk)) {
 		at := func(why string) { note(Risk{File: v.File, Line: v.Line, Why: v.Key + " " + why}) }
 		own := strings.TrimPrefix(key, s.Type+".")
 		kind, ref := referred(v.Text)
-		d, known := DecisionOn(s.Type, own)
+		r, known := RuleOn(s.Kind, own)
 		switch {
 		case own == "type":
 		case ref && kind == "command":
 			at("runs a program on this machine")
 		case ref:
 			at("reads a secret of yours and uses it")
-		case (own == "ssh_host" || own == "hosts") &&
-			slices.ContainsFunc(list(v.Text), func(h string) bool { return strings.HasPrefix(h, "-") }):
-			at("looks like an option of ssh")
-		case s.Type == "pool" && own == "sources":
+		case s.Kind.Suspect != nil && s.Kind.Suspect(own, v.Text) != "":
+			at(s.Kind.Suspect(own, v.Text))
+		case s.Kind.Pool && own == "sources":
 			x.children(s, at)
-		case decided, !known && !freeType(s.Type) && s.Type != "pool": // said of the type
+		case decided, !known && !freeKind(s.Kind): // said of the type
 		case !known:
 			at("is a key that nobody has judged")
-		case d.Free && !d.unasked(v.Text):
-			at("= " + v.Text + " is more than " + d.Values)
-		case !d.Free:
-			at(d.Why)
+		case r.Free && !unasked(r, v.Text):
+			at("= " + v.Text + " is more than " + r.Values)
+		case !r.Free:
+			at(r.Why)
 		}
 	}
 }
@@ -193,7 +195,7 @@ func referred(text string) (kind string, ok bool) {
 // children notes of a pool which of its sources are not the tree's own, or wait themselves.
 func (x *examination) children(s *Source, at func(string)) {
 	for _, name := range s.Sources {
-		child := x.byName[name]
+		child := x.all.byName[name]
 		switch {
 		case child == nil || child.Root != s.Root:
 			at("takes computers of " + name + ", which is not the tree's")
@@ -214,22 +216,22 @@ func (x *examination) source(s *Source, risks []Risk) {
 	th.Says = append(keysOf(s), x.leads(s, map[*Source]bool{s: true})...)
 	if x.taken(s.Name) != "" {
 		th.Says = append(th.Says, "takes the place of this machine's own "+s.Name)
-		th.unheard = !builtInName(s.Name) || x.instead[s.Name] != nil
+		th.unheard = !x.all.opt.builtIn(s.Name) || x.all.instead[s.Name] != nil
 	}
 	if why := x.tree.place.alien(s); why != "" {
 		th.Says = append(th.Says, why)
 		th.unheard = true
 	}
 	th.Effect = "leads to " + leadsTo(s)
-	switch first := x.byName[s.Name]; {
+	switch first := x.all.byName[s.Name]; {
 	case first != nil && first != s:
 		th.Effect = "would lead to " + leadsTo(s) + "; as long as " + first.File + " has the name too, that counts"
-	case x.instead[s.Name] != nil:
-		other := x.instead[s.Name]
+	case x.all.instead[s.Name] != nil:
+		other := x.all.instead[s.Name]
 		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (" + other.File + ")"
 		th.Machine = keysOf(other)
-	case builtInName(s.Name):
-		other := x.opt.implicitSource(s.Name)
+	case x.all.opt.builtIn(s.Name):
+		other := x.all.opt.implicitSource(s.Name)
 		th.Effect = "would lead to " + leadsTo(s) + " instead of " + leadsTo(other) + " (built in)"
 		th.Machine = keysOf(other)
 	}
@@ -241,7 +243,7 @@ func keysOf(s *Source) []string {
 	lines := []string{"type = " + s.Type}
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		own := strings.TrimPrefix(key, s.Type+".")
-		if v := s.Values[key]; own != "type" && changes(s.Type, own, v.Text) {
+		if v := s.Values[key]; own != "type" && changes(s.Kind, own, v.Text) {
 			lines = append(lines, strings.ReplaceAll(own, "_", "-")+" = "+v.Text)
 		}
 	}
@@ -252,7 +254,7 @@ func keysOf(s *Source) []string {
 // themselves: what is approved of the pool holds for them.
 func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
 	for _, name := range s.Sources {
-		child := x.byName[name]
+		child := x.all.byName[name]
 		if child == nil || child.Root != s.Root || seen[child] {
 			continue
 		}
@@ -274,7 +276,7 @@ func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string)
 
 // to are the lines of the tree's source of a name; none: it is not the tree's.
 func (x *examination) to(name string) []string {
-	if s := x.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
+	if s := x.all.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
 		return x.through(s, map[*Source]bool{s: true})
 	}
 	return nil
@@ -363,12 +365,12 @@ func (x *examination) compare(th *thing, section string, v Value) {
 		return
 	}
 	th.Effect = "would be " + short(v.Text)
-	for _, o := range x.said {
+	for _, o := range x.all.said {
 		if o.section != section || foldKey(o.Key) != foldKey(v.Key) || o.File == v.File {
 			continue
 		}
 		th.Machine = []string{o.Key + " = " + o.Text}
-		if o.root < x.rootOf(x.tree) {
+		if o.root < x.all.rootOf(x.tree) {
 			th.Effect += "; as long as " + o.File + " says it too, that counts"
 		} else {
 			th.Effect += " instead of " + short(o.Text) + " (" + o.File + ")"
@@ -407,29 +409,13 @@ func short(text string) string {
 
 // leadsTo says in words where commands go that name a source.
 func leadsTo(s *Source) string {
-	switch s.Type {
-	case "ssh":
-		return strings.Join(append(list(s.Settings["ssh_host"]), list(s.Settings["hosts"])...), ", ") + " by ssh"
-	case "local":
-		return "this machine itself"
-	case "sandbox":
-		return "a sandbox of this machine"
-	case "container":
-		return "a container of this machine"
-	case "vm":
-		return "a virtual machine on this machine"
-	case "chroot":
-		return "a directory of this machine, as root"
-	case "openstack", "ironic", "ec2":
-		return "computers of your account (" + s.Type + ")"
-	case "kubernetes":
-		return "the cluster of your kubeconfig"
-	case "pool":
-		return "the sources " + strings.Join(s.Sources, ", ")
-	case "fake":
-		return "nothing real (fake)"
-	case "":
+	switch {
+	case s.Type == "":
 		return "a source that cannot be read"
+	case s.Kind.Pool:
+		return "the sources " + strings.Join(s.Sources, ", ")
+	case s.Kind.LeadsTo == nil:
+		return "a program for the type " + s.Type
 	}
-	return "a program for the type " + s.Type
+	return s.Kind.LeadsTo(s.Settings)
 }

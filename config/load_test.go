@@ -26,7 +26,7 @@ type world struct {
 
 var typeKeys = map[string][]string{"local": {}, "chroot": {"base"}, "ssh": {"ssh_host", "hosts", "config", "user"},
 	"fake": {"delay", "fail"}, "exec": {"*"}, "vm": {"*"}, "container": {"*"},
-	"odd": {"size"}, "kubernetes": {"*"}}
+	"odd": {"size"}, "kubernetes": {"*"}, "ec2": {"*"}}
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, home: t.TempDir(), dir: t.TempDir(), env: map[string]string{}}

@@ -90,17 +90,6 @@ var commonKeys = []string{
 	"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus",
 }
 
-// topKeys returns what may stand at the top of a source of that type.
-func topKeys(kind string) []string {
-	switch kind {
-	case "pool":
-		return append(slices.Clone(commonKeys), "sources")
-	case "ssh":
-		return append(slices.Clone(commonKeys), "ssh_host", "hosts")
-	}
-	return commonKeys
-}
-
 // implicit is a source that is there without configuration; its name is its type's too.
 func (o *LoadOptions) implicitSource(name string) *Source {
 	s := &Source{
@@ -193,8 +182,12 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	case s.Type == "":
 		fail(&Error{File: s.File, Key: "type", Msg: "is required"})
 		return s, nil
-	case s.Type == "model" && r.crcache():
-		s.Type = "fake" // crcache's name for it
+	case r.crcache():
+		for _, k := range opt.Kinds {
+			if k.Formerly == s.Type {
+				s.Type = k.Name
+			}
+		}
 	}
 	s.Kind = opt.Kinds.Kind(s.Type)
 	for _, e := range entries {
@@ -259,7 +252,7 @@ func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 		s.Values[e.section+"."+key] = e.Value
 		return false, nil
 	}
-	known := topKeys(s.Type)
+	known := TopKeys(s.Kind)
 	if !slices.ContainsFunc(known, func(k string) bool { return foldKey(k) == key }) {
 		if has := func(k string) bool { return foldKey(k) == key }; slices.ContainsFunc(keysOfKind(s.Kind), has) {
 			return true, bad(fmt.Sprintf("belongs into the section [%s]", s.Type), "")
@@ -327,9 +320,11 @@ func (s *Source) set(key, text string) error {
 		if s.Projects = list(text); len(s.Projects) == 0 {
 			err = errors.New("names no project; leave it out for all")
 		}
-	case "ssh_host", "hosts":
-		s.Settings[key] = text
 	default:
+		if slices.ContainsFunc(s.Kind.TopKeys, func(k string) bool { return foldKey(k) == key }) {
+			s.Settings[key] = text
+			return nil
+		}
 		if slices.Contains(limitKeys, strings.ReplaceAll(key, "_", "-")) {
 			return takeLimit(&s.Limits, key, text)
 		}
@@ -350,14 +345,18 @@ func (s *Source) require(fail func(*Error)) {
 		})
 	}
 	s.requireDirection(fail)
-	if otherwise, ok := map[string]string{"local": "as-is", "ssh": "as-is", "ec2": "no"}[s.Type]; ok && s.Reuse == "rebuild" {
+	if s.Kind.NoRebuild != "" && s.Reuse == "rebuild" {
 		fail(&Error{
 			File: s.File, Line: s.Values["reuse"].Line, Key: "reuse",
-			Msg: fmt.Sprintf("rebuild: hostler cannot make a computer of type %s anew in its place; say %s", s.Type, otherwise),
+			Msg: fmt.Sprintf("rebuild: hostler cannot make a computer of type %s anew in its place; say %s", s.Type, s.Kind.NoRebuild),
 		})
 	}
-	switch s.Type {
-	case "pool":
+	if s.Kind.Needs != nil {
+		if key, what := s.Kind.Needs(s.Settings); key != "" {
+			fail(&Error{File: s.File, Line: s.Values[key].Line, Key: key, Msg: what})
+		}
+	}
+	if s.Kind.Pool {
 		at := s.Values["sources"]
 		if len(s.Sources) == 0 {
 			fail(&Error{File: s.File, Line: at.Line, Key: "sources", Msg: "is required: a pool takes its instances from other sources"})
@@ -366,13 +365,6 @@ func (s *Source) require(fail func(*Error)) {
 			if slices.Contains(s.Sources[:i], child) {
 				fail(&Error{File: s.File, Line: at.Line, Key: "sources", Msg: fmt.Sprintf("names %s twice", child)})
 			}
-		}
-	case "ssh":
-		if len(list(s.Settings["ssh_host"])) == 0 && len(list(s.Settings["hosts"])) == 0 {
-			fail(&Error{
-				File: s.File, Line: s.Values["ssh_host"].Line, Key: "ssh_host",
-				Msg: "is required (or hosts, several with commas between)",
-			})
 		}
 	}
 }
@@ -422,24 +414,15 @@ func (s *Source) With(name, key, value string) *Source {
 	return &out
 }
 
-// apartBy are the keys of types that tell by themselves what a computer of theirs was made like, by
-// which computers of the source are of another one all the same: where they are, where in them
-// commands run, what shuts them in, and what they may reach. What was made before one of these was
-// changed is given to nobody; what was made before any other was is replaced bit by bit.
-var apartBy = map[string][]string{
-	"kubernetes": {
-		"kubeconfig", "context", "namespace", "kind", "warm-pool", "container", "security", "user", "network", "egress",
-		"service-account", "runtime-class", "volumes",
-	},
-}
-
-// digest covers what determines how computers are made, in one form however it was written.
+// digest covers what determines how computers are made, in one form however it was written. What
+// was made before one of the kind's keys Apart was changed is given to nobody; what was made before
+// any other was is replaced bit by bit.
 func (s *Source) digest() string {
 	// maps are sorted by key
 	parts := []any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings}
-	if keys, ok := apartBy[s.Type]; ok {
+	if s.Kind.Apart != nil {
 		few := map[string]string{}
-		for _, key := range keys {
+		for _, key := range s.Kind.Apart {
 			if value, set := s.Settings[key]; set {
 				few[key] = value
 			}

@@ -80,7 +80,7 @@ func (g *gathering) applyTrust() {
 		if t == nil {
 			continue
 		}
-		x := &examination{gathering: g, tree: t, legacy: newBinding(t.place)}
+		x := &examination{all: g, tree: t, legacy: newBinding(t.place)}
 		x.look()
 		given, err := g.opt.Trust.approval(r.Path)
 		if err != nil {

@@ -13,6 +13,30 @@ type Kind struct {
 	Name string // as `type = NAME` has it
 	Traits
 
+	// TopKeys are keys of the kind that stand at the top of a source, beside those of all kinds.
+	TopKeys []string
+	// Tree says of each key what a stranger's tree may set unasked.
+	Tree []Rule
+	// Suspect says what is dangerous in a value, beyond what Tree says of its key; "": nothing.
+	// nil: nothing ever is.
+	Suspect func(key, value string) string
+	// Remote are the keys of the section that may be set by who applies a source to a controller
+	// from afar: what its instances are, and nothing that runs, is read or is shown on the
+	// controller's machine, or has it speak to what its own user did not name. nil: such sources
+	// are of its own user alone.
+	Remote []string
+	// Apart are the keys by which an instance is of another source, where the kind tells by itself
+	// what each was made like: where it is, what shuts it in, what it may reach. nil: all.
+	Apart []string
+	// Follows are the keys of files that name programs and further files.
+	Follows []string
+	// Needs says which key is missing, and what of it; "": none is. nil: none ever is.
+	Needs func(settings map[string]string) (key, what string)
+	// LeadsTo says in words where commands go that name such a source.
+	LeadsTo func(settings map[string]string) string
+	// LocalImage reports whether an image is files of this machine; nil: none is.
+	LocalImage func(image string) bool
+
 	// Options returns a pointer to a new struct with the keys of the kind's section.
 	Options func() any
 	// Check judges the values of the keys without opening anything.
@@ -33,6 +57,19 @@ type Traits struct {
 	Pool bool
 	// External is an executable of the user's; one description stands for all of them.
 	External bool
+
+	// Itself is this machine, with nothing between it and commands.
+	Itself bool
+	// BuiltIn has a source of the kind's name be there without configuration.
+	BuiltIn bool
+	// Linux makes its instances by Linux alone.
+	Linux bool
+	// Costs money, so every key counts in an approval.
+	Costs bool
+	// Formerly is the kind's name in crcache, if that was another.
+	Formerly string
+	// NoRebuild is what `reuse` has in place of rebuild, which the kind cannot; "": it can.
+	NoRebuild string
 
 	// Slow cleaning and discarding is left to the keeper.
 	Slow bool

@@ -20,21 +20,21 @@ func TestTreeKeysDecided(t *testing.T) {
 	}
 	types["pool"] = nil
 	for typ, keys := range types {
-		all := append(config.TopKeys(typ), keys...)
+		all := append(config.TopKeys(kinds().Kind(typ)), keys...)
 		for _, key := range all {
 			if key == "type" {
 				continue
 			}
-			d, ok := config.DecisionOn(typ, key)
+			d, ok := config.RuleOn(kinds().Kind(typ), key)
 			if !ok || d.Why == "" {
 				t.Errorf("type %s: nobody has decided whether a tree may set %s: see config's table of decisions", typ, key)
 			}
 		}
 	}
-	for _, d := range config.Decisions() {
+	for _, d := range config.Decisions(kinds()) {
 		keys, ok := types[d.Type]
 		known := d.Key == "*"
-		for _, key := range append(config.TopKeys(d.Type), keys...) {
+		for _, key := range append(config.TopKeys(kinds().Kind(d.Type)), keys...) {
 			known = known || strings.ReplaceAll(key, "_", "-") == strings.ReplaceAll(d.Key, "_", "-")
 		}
 		if !ok && d.Type != "*" || !known {
@@ -46,7 +46,7 @@ func TestTreeKeysDecided(t *testing.T) {
 // TestTrustTable holds docs/trust.md and the table together.
 func TestTrustTable(t *testing.T) {
 	var want strings.Builder
-	for _, d := range config.Decisions() {
+	for _, d := range config.Decisions(kinds()) {
 		free, key := "no", "`"+d.Key+"`"
 		switch {
 		case d.Key == "*":
@@ -56,7 +56,7 @@ func TestTrustTable(t *testing.T) {
 		case d.Free:
 			free = "yes"
 		}
-		if d.MayChange() {
+		if d.Inert {
 			free += "; may change"
 		}
 		typ := "`" + d.Type + "`"

@@ -4,8 +4,11 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is a directory of this machine as the root of processes.
 var Kind = provider.New(provider.Kind{
-	Name:   "chroot",
-	Traits: provider.Traits{Slow: true, Here: true},
+	Name:       "chroot",
+	Traits:     provider.Traits{Slow: true, Here: true, Linux: true},
+	Tree:       provider.Waits("runs programs of a directory on this machine as root", "*"),
+	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
+	LocalImage: func(string) bool { return true },
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

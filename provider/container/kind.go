@@ -11,6 +11,11 @@ import (
 var Kind = provider.New(provider.Kind{
 	Name:    "container",
 	Traits:  provider.Traits{Slow: true, Dear: true, Here: true, Binds: true},
+	Tree:    provider.Waits("has this machine's container engine act for you, with your logins", "*"),
+	LeadsTo: provider.LeadsTo("a container of this machine"),
+	Remote: []string{
+		"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only",
+	},
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding { return Examine(ctx, s.Agent) },
 }, Open, takeSite)
 

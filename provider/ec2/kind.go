@@ -4,8 +4,16 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is servers of EC2.
 var Kind = provider.New(provider.Kind{
-	Name:   "ec2",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true},
+	Name:    "ec2",
+	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true, NoRebuild: "no"},
+	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
+	LeadsTo: provider.LeadsTo("computers of your account (ec2)"),
+	Remote: []string{
+		"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets",
+		"flavor-order", "spot", "max-price", "spot-price", "prices", "subnets", "zones", "security-groups", "public-ip",
+		"address", "tags", "key", "user", "ssh-port", "volume-size", "volume-type", "volume-encrypted", "stop",
+		"attempts", "poll", "deployment",
+	},
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

@@ -4,8 +4,20 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is pods of a Kubernetes cluster.
 var Kind = provider.New(provider.Kind{
-	Name:   "kubernetes",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm"},
+	Name:    "kubernetes",
+	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm", Costs: true},
+	Tree:    provider.Waits("makes pods, as you, in the cluster that your kubeconfig leads to", "*"),
+	LeadsTo: provider.LeadsTo("the cluster of your kubeconfig"),
+	Remote: []string{
+		"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu",
+		"node-selector", "tolerations", "runtime-class", "priority-class", "pull", "env", "labels", "annotations",
+		"user", "security", "network", "egress", "way", "agent-image", "grace", "schedule-wait",
+	},
+	Apart: []string{
+		"kubeconfig", "context", "namespace", "kind", "warm-pool", "container", "security", "user", "network", "egress",
+		"service-account", "runtime-class", "volumes",
+	},
+	Follows: []string{"kubeconfig"},
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

@@ -4,8 +4,15 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is servers of an OpenStack cloud.
 var Kind = provider.New(provider.Kind{
-	Name:   "openstack",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true},
+	Name:    "openstack",
+	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true},
+	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
+	LeadsTo: provider.LeadsTo("computers of your account (openstack)"),
+	Remote: []string{
+		"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex",
+		"flavor-sets", "flavor-order", "volume-type", "zone", "server-group", "config-drive", "metadata", "network",
+		"security-groups", "floating-ip", "floating-ip-pool", "user", "key", "stop", "build-timeout", "poll",
+	},
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

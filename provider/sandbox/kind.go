@@ -4,13 +4,20 @@ import (
 	"context"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/provider"
 )
 
 // Kind is sandboxes of this machine.
 var Kind = provider.New(provider.Kind{
-	Name:   "sandbox",
-	Traits: provider.Traits{Slow: true, Here: true, Binds: true},
+	Name:    "sandbox",
+	Traits:  provider.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true},
+	Tree:    treeRules(),
+	LeadsTo: provider.LeadsTo("a sandbox of this machine"),
+	Remote: []string{
+		"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint",
+	},
+	LocalImage: func(image string) bool { return image != "host" && policy.Local(image) },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
 		o := Options{}
 		s.Installation, s.Dir = "doctor", "/tmp"

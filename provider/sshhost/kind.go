@@ -1,15 +1,51 @@
 package sshhost
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/provider"
+)
 
 // Kind is hosts that are reached by ssh.
 var Kind = provider.New(provider.Kind{
-	Name:   "ssh",
-	Traits: provider.Traits{Dear: true},
+	Name:    "ssh",
+	Traits:  provider.Traits{Dear: true, NoRebuild: "as-is"},
+	TopKeys: []string{"ssh_host", "hosts"},
+	Tree:    provider.Waits("sends commands and what they are given to another host, with your keys", "*"),
+	Suspect: func(key, value string) string {
+		option := func(host string) bool { return strings.HasPrefix(host, "-") }
+		if (key == "ssh_host" || key == "hosts") && slices.ContainsFunc(split(value), option) {
+			return "looks like an option of ssh"
+		}
+		return ""
+	},
+	Needs: func(settings map[string]string) (key, what string) {
+		if len(named(settings)) > 0 {
+			return "", ""
+		}
+		return "ssh_host", "is required (or hosts, several with commas between)"
+	},
+	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
 }, Open, takeSite)
 
 // takeSite puts the site into the options.
 func takeSite(o *Options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
+}
+
+// named are the hosts that settings name.
+func named(settings map[string]string) []string {
+	return append(split(settings["ssh_host"]), split(settings["hosts"])...)
+}
+
+// split takes a list apart at commas and line ends.
+func split(text string) (out []string) {
+	for _, one := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == '\n' }) {
+		if one = strings.TrimSpace(one); one != "" {
+			out = append(out, one)
+		}
+	}
+	return out
 }

@@ -9,8 +9,11 @@ import (
 
 // Kind is virtual machines on this machine.
 var Kind = provider.New(provider.Kind{
-	Name:   "vm",
-	Traits: provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true},
+	Name:       "vm",
+	Traits:     provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true},
+	Tree:       provider.Waits("has this machine run qemu, with files and a network of this machine", "*"),
+	LeadsTo:    provider.LeadsTo("a virtual machine on this machine"),
+	LocalImage: func(string) bool { return true },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
 		return Examine(ctx, Options{Agent: s.Agent})
 	},
