@@ -243,7 +243,7 @@ func TestTreeSettingsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(config.LoadOptions{
-		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, Kinds: kinds(),
+		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, Kinds: program.Kinds,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/observe/metric"
 	"github.com/hostler-project/hostler/slapos/authority"
