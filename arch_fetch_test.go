@@ -183,7 +183,7 @@ func TestDialsAreSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := dials(f); len(got) != want {
-			t.Errorf("%s: %v", text, got)
+			t.Errorf("%s: got = %v; want len(got) == want", text, got)
 		}
 	}
 	guarded, err := parser.ParseFile(

@@ -99,7 +99,7 @@ func readSizes(t *testing.T, file string) map[string]int {
 		}
 		n, err := strconv.Atoi(words[2])
 		if err != nil {
-			t.Fatalf("%s: %v", file, err)
+			t.Fatalf("%s: err = %v; want no error", file, err)
 		}
 		out[words[0]+" "+words[1]] = n
 	}

@@ -55,7 +55,7 @@ func TestCheckRequest(t *testing.T) {
 	} {
 		switch err := api.CheckRequest(c.req); {
 		case c.bad == "" && err != nil:
-			t.Errorf("%s: %v", c.what, err)
+			t.Errorf("%s: err = %v", c.what, err)
 		case c.bad != "" &&
 			(!errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.bad) ||
 				strings.ContainsFunc(err.Error(), func(c rune) bool { return c < ' ' })):

@@ -75,7 +75,7 @@ func TestLog(t *testing.T) {
 		{auth.AuditQuery{Since: begin.Add(9990 * time.Second), Limit: n}, 10},
 	} {
 		if some, err := l.List(t.Context(), test.q); err != nil || len(some) != test.want {
-			t.Errorf("%+v: %d, %v", test.q, len(some), err)
+			t.Errorf("%+v: len(some) = %d, err = %v; want no error and len(some) == test.want", test.q, len(some), err)
 		}
 	}
 	l.Add(auth.Act{Time: time.Now().Add(-2 * time.Hour), Act: "old"})
@@ -91,7 +91,7 @@ func TestLog(t *testing.T) {
 		run() // forgets what is old, and writes
 		some, err := l.List(t.Context(), auth.AuditQuery{Act: "old", Limit: 1})
 		if err != nil || time.Now().After(limit) {
-			t.Fatalf("%v, %v", some, err)
+			t.Fatalf("some = %v, err = %v; want no error and !time.Now().After(limit)", some, err)
 		}
 		if len(some) == 0 {
 			break

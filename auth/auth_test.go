@@ -41,7 +41,7 @@ func TestRoles(t *testing.T) {
 	}
 	some, err := auth.ParsePermissions("see", "use")
 	if err != nil || some != auth.See|auth.Use || some.String() != "see,use" {
-		t.Errorf("%v, %v", some, err)
+		t.Errorf(`some = %v, err = %v; want no error and some == auth.See|auth.Use and some.String() == "see,use"`, some, err)
 	}
 	for _, bad := range []string{"anyone", "known", "all", ""} {
 		if p, err := auth.ParsePermissions(bad); err == nil {

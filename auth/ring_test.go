@@ -131,7 +131,12 @@ func TestRing(t *testing.T) {
 			p, err := k.Who(t.Context(), secret, "192.0.2.1")
 			if err != nil || !test.is(p) || p.Token != id || p.From != "192.0.2.1" || !strings.Contains(p.Via, id) ||
 				strings.Contains(p.Via, secret[4:]) {
-				t.Errorf("%s: %+v, %v", test.name, p, err)
+				t.Errorf(
+					"%s: p = %+v, err = %v"+
+						`; want no error and test.is(p) and p.Token == id and p.From == "192.0.2.1" and p.Via with `+
+						"id and p.Via without secret[4:]",
+					test.name, p, err,
+				)
 			}
 		}
 	}
@@ -144,7 +149,7 @@ func TestRing(t *testing.T) {
 	r.in["bob"] = nil // he is put out of his project
 	r.pass(3 * time.Second)
 	if p, err := r.Who(t.Context(), secret, ""); err != nil || p.Permissions() != 0 {
-		t.Errorf("%+v, %v", p, err)
+		t.Errorf("p = %+v, err = %v; want no error and p.Permissions() == 0", p, err)
 	}
 }
 
@@ -169,7 +174,7 @@ func TestRevoke(t *testing.T) {
 	}
 	gone, err := r.Revoke(t.Context(), id, nil)
 	if err != nil || len(gone) != 3 {
-		t.Fatal(gone, err)
+		t.Fatalf("gone = %v, err = %v; want no error and len(gone) == 3", gone, err)
 	}
 	for _, s := range every {
 		if r.good(t, r.Ring, s) != (s == other) {
@@ -232,7 +237,7 @@ func TestExpiry(t *testing.T) {
 	}
 	all, err := r.List(t.Context())
 	if err != nil || len(all) != 1 || all[0].ID != usual.ID {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf("all = %v, err = %v; want no error and len(all) == 1 and all[0].ID == usual.ID", all, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -258,7 +263,7 @@ func TestLeaseToken(t *testing.T) {
 	p, err := r.Who(t.Context(), secret, "")
 	if err != nil || p.Lease != "l-1" || !p.May(auth.Use, "a") || p.May(auth.Extend, "a") || p.May(auth.Take, "a") ||
 		p.May(auth.Tokens, "a") || p.May(auth.Use, "b") {
-		t.Errorf("%+v, %v", p, err)
+		t.Errorf("p = %+v, err = %v", p, err)
 	}
 	save(func(tx compute.Tx) error {
 		l.Ended = time.Now()
@@ -410,7 +415,7 @@ func TestWithin(t *testing.T) {
 		"other permissions": {Owner: "bob", Parent: narrow.ID, Only: auth.Take},
 	} {
 		if _, err := r.Make(t.Context(), &other, 0); !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
 	if _, err := r.Revoke(t.Context(), narrow.ID, nil); err != nil || r.good(t, r.Ring, secret) {

@@ -81,7 +81,7 @@ func TestLostContact(t *testing.T) {
 		}})
 	<-b.ended
 	if err != nil || actions(r) != "1.sh done, 2.sh done" {
-		t.Fatalf("%s, %v", actions(r), err)
+		t.Fatalf(`actions(r) = %s, err = %v; want no error and actions(r) == "1.sh done, 2.sh done"`, actions(r), err)
 	}
 	if p.read(t, "ones") != "x\n" || p.read(t, "twos") != "x\n" {
 		t.Error("a script ran twice")
@@ -105,7 +105,11 @@ func TestCutShort(t *testing.T) {
 		bundle.ApplyOptions{Reconnect: func(context.Context) (compute.Conn, error) { tries++; return p, nil }},
 	)
 	if err == nil || actions(r) != "1.sh pending" && actions(r) != "1.sh failed" {
-		t.Errorf("%s, %v", actions(r), err)
+		t.Errorf(
+			"actions(r) = %s, err = %v"+
+				`; want an error and (actions(r) == "1.sh pending" or actions(r) == "1.sh failed")`,
+			actions(r), err,
+		)
 	}
 	if n := strings.Count(p.read(t, "ones"), "x"); n < 1 || n > 3 {
 		t.Errorf("it ran %d times", n)
@@ -243,7 +247,7 @@ func plainly(t *testing.T, box string) {
 	pl := plan(t, conf(t, files), bundle.PlanOptions{}, "b")
 	r, err := p.apply(t, pl, bundle.ApplyOptions{})
 	if err != nil {
-		t.Fatalf("%s, %v", actions(r), err)
+		t.Fatalf("actions(r) = %s, err = %v; want no error", actions(r), err)
 	}
 	for _, f := range list {
 		if got, err := os.ReadFile(f); err != nil || string(got) != files["b/files/"+filepath.Base(f)] {
@@ -289,7 +293,7 @@ func TestCannotWrite(t *testing.T) {
 	if _, err := p.apply(
 		t, plan(t, set, bundle.PlanOptions{}, "d"), bundle.ApplyOptions{},
 	); err == nil || !strings.Contains(err.Error(), "is a directory") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "is a directory"`, err)
 	}
 }
 
@@ -318,11 +322,16 @@ func TestSecrets(t *testing.T) {
 	}
 	r, err := p.apply(t, pl, bundle.ApplyOptions{DryRun: true, Diff: true})
 	if err != nil || strings.Contains(fmt.Sprint(r.Outcomes), secret) {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("r = %+v, err = %v; want no error and fmt.Sprint(r.Outcomes) without secret", r, err)
 	}
 	r, err = p.apply(t, pl, bundle.ApplyOptions{})
 	if err == nil || r.Outcomes[1].Stdout != "the token is ***\n***\n" || r.Outcomes[1].Stderr != "***\n" {
-		t.Errorf("%+v, %v", r.Outcomes[1], err)
+		t.Errorf(
+			"r.Outcomes[1] = %+v, err = %v"+
+				"; want an error and r.Outcomes[1].Stdout == \"the token is ***\\n***\\n\" and "+
+				"r.Outcomes[1].Stderr == \"***\\n\"",
+			r.Outcomes[1], err,
+		)
 	}
 	if p.read(t, "seen") != secret+"\n" || !strings.Contains(p.read(t, "conf"), "token "+secret) {
 		t.Error("it did not come there")
@@ -394,7 +403,11 @@ func TestPlanErrors(t *testing.T) {
 	}
 	steps, err := p.Render(nil)
 	if err != nil || len(steps) != 2 || steps[0].Name != "/x" || steps[0].Bundle != "b" {
-		t.Errorf("%+v, %v", steps, err)
+		t.Errorf(
+			"steps = %+v, err = %v"+
+				`; want no error and len(steps) == 2 and steps[0].Name == "/x" and steps[0].Bundle == "b"`,
+			steps, err,
+		)
 	}
 }
 
@@ -419,7 +432,7 @@ func TestFlood(t *testing.T) {
 		_, err := bundle.Apply(t.Context(), flood{}, pl, bundle.ApplyOptions{Due: due})
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "the answer breaks off") {
-			t.Errorf("%v", err)
+			t.Errorf(`err = %v; want error compute.ErrFailed and err.Error() with "the answer breaks off"`, err)
 		}
 		if n := after.TotalAlloc - before.TotalAlloc; n > 700<<20 { // several times what is kept
 			t.Errorf("due %v: it took %d MiB of memory", due, n>>20)

@@ -58,7 +58,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("a script that fills it: %s, %v", actions(r), err)
 	}
 	if err == nil || !strings.Contains(err.Error(), "bundle fill: script 2.sh") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "bundle fill: script 2.sh"`, err)
 	}
 	if err := os.Remove(disk + "/fill"); err != nil {
 		t.Fatal(err)

@@ -41,18 +41,26 @@ func TestTexts(t *testing.T) {
 	pl := plan(t, conf(t, files), bundle.PlanOptions{Vars: []bundle.Var{{Name: "lines", Value: "one\n'two'"}}}, "b")
 	r, err := p.apply(t, pl, bundle.ApplyOptions{Due: true})
 	if err == nil || len(r.Outcomes) != len(want) {
-		t.Fatalf("%s, %v", actions(r), err)
+		t.Fatalf("actions(r) = %s, err = %v; want an error and len(r.Outcomes) == len(want)", actions(r), err)
 	}
 	for i, o := range r.Outcomes {
 		if o.Stdout != want[i] {
 			t.Errorf("%q printed %q", texts[i], o.Stdout)
 		}
 		if failed := i == 2 || i == 7 || i == 11; failed != (o.Action == bundle.Failed) {
-			t.Errorf("%q %s: %v, %s", texts[i], o.Action, o.Err, o.Stderr)
+			t.Errorf(
+				"texts[i] = %q o.Action = %s: o.Err = %v, o.Stderr = %s"+
+					"; want failed == (o.Action == bundle.Failed)",
+				texts[i], o.Action, o.Err, o.Stderr,
+			)
 		}
 	}
 	if r.Outcomes[7].Exit != 7 || r.Outcomes[12].Stderr != "end\n" {
-		t.Errorf("%+v, %+v", r.Outcomes[7], r.Outcomes[12])
+		t.Errorf(
+			"r.Outcomes[7] = %+v, r.Outcomes[12] = %+v"+
+				"; want r.Outcomes[7].Exit == 7 and r.Outcomes[12].Stderr == \"end\\n\"",
+			r.Outcomes[7], r.Outcomes[12],
+		)
 	}
 	if n := p.taken(); n != 4 { // the lock, the two large or binary ones, and all scripts
 		t.Errorf("it took %d commands", n)
@@ -74,7 +82,11 @@ func TestBackground(t *testing.T) {
 	})
 	r, err := p.apply(t, plan(t, set, bundle.PlanOptions{}, "b"), bundle.ApplyOptions{})
 	if err != nil || r.Outcomes[0].Stdout != "begun\n" || r.Outcomes[1].Stdout != "second\n" {
-		t.Errorf("%+v, %v", r.Outcomes, err)
+		t.Errorf(
+			"r.Outcomes = %+v, err = %v"+
+				"; want no error and r.Outcomes[0].Stdout == \"begun\\n\" and r.Outcomes[1].Stdout == \"second\\n\"",
+			r.Outcomes, err,
+		)
 	}
 	if err := os.WriteFile(p.path("go"), nil, 0o644); err != nil {
 		t.Fatal(err)
@@ -105,7 +117,7 @@ func TestOrphan(t *testing.T) {
 	b := &breaking{place: p, word: "begun\n", ended: make(chan struct{})}
 	r, err := bundle.Apply(t.Context(), b, pl, bundle.ApplyOptions{As: "self", State: p.path("state")})
 	if !errors.Is(err, compute.ErrLost) {
-		t.Errorf("%s, %v", actions(r), err)
+		t.Errorf("actions(r) = %s, err = %v; want error compute.ErrLost", actions(r), err)
 	}
 	<-b.ended
 	r, err = p.apply(t, pl, bundle.ApplyOptions{DryRun: true})
@@ -143,10 +155,15 @@ func TestTakeOver(t *testing.T) {
 	}})
 	<-b.ended
 	if err != nil || actions(r) != "0.sh unchanged, 1.sh done, 2.sh done" || p.read(t, "ones") != "x\n" {
-		t.Fatalf("%s, %v", actions(r), err)
+		t.Fatalf(
+			"actions(r) = %s, err = %v"+
+				`; want no error and actions(r) == "0.sh unchanged, 1.sh done, 2.sh done" and p.read(t, `+
+				"\"ones\") == \"x\\n\"",
+			actions(r), err,
+		)
 	}
 	if o := r.Outcomes[1]; o.Stdout != "begun\n" || o.Stderr != "done\n" {
-		t.Errorf("%q, %q", o.Stdout, o.Stderr)
+		t.Errorf("o.Stdout = %q, o.Stderr = %q; want o.Stdout == \"begun\\n\" and o.Stderr == \"done\\n\"", o.Stdout, o.Stderr)
 	}
 }
 
@@ -192,11 +209,11 @@ func TestLargeFile(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if r, err := p.apply(t, pl, bundle.ApplyOptions{}); err != nil || actions(r) != "big done" {
-			t.Fatalf("%s, %v", actions(r), err)
+			t.Fatalf(`actions(r) = %s, err = %v; want no error and actions(r) == "big done"`, actions(r), err)
 		}
 		runtime.ReadMemStats(&after)
 		if info, err := os.Stat(p.path("big")); err != nil || info.Size() != size {
-			t.Errorf("%v, %v", info, err)
+			t.Errorf("info = %v, err = %v; want no error and info.Size() == size", info, err)
 		}
 		return after.TotalAlloc - before.TotalAlloc
 	}

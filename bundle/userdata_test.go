@@ -48,7 +48,7 @@ func TestUserData(t *testing.T) {
 		}
 		if out, err := exec.Command(program, "schema", "--config-file", file).CombinedOutput(); err != nil ||
 			!bytes.Contains(out, []byte("Valid")) {
-			t.Errorf("%v: %s\n%s", err, out, data)
+			t.Errorf("%v: out = %s\ndata = %s; want no error and out with []byte(\"Valid\")", err, out, data)
 		}
 	})
 	var said struct {
@@ -60,7 +60,7 @@ func TestUserData(t *testing.T) {
 	if err := json.Unmarshal(
 		bytes.TrimPrefix(data, []byte("#cloud-config\n")), &said,
 	); err != nil || len(said.Keys) != 1 || len(said.Run) != 1 {
-		t.Fatalf("%+v, %v", said, err)
+		t.Fatalf("said = %+v, err = %v; want no error and len(said.Keys) == 1 and len(said.Run) == 1", said, err)
 	}
 	there := func(s string) string { return strings.ReplaceAll(s, "/var/lib/hostler/bundle", state) }
 	for _, f := range said.Files {
@@ -94,7 +94,7 @@ func TestUserData(t *testing.T) {
 	out, err := exec.Command(said.Run[0][0], there(said.Run[0][1])).CombinedOutput()
 	if want := "hostler: bundle script b/1.sh ended with status 0\nhostler: bundle script b/2.sh ended with status 3\n"; err == nil ||
 		string(out) != want {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want an error and string(out) == want", err, out)
 	}
 	if got := p.read(t, "ones"); got != "web-1 80\n" {
 		t.Errorf("the script wrote %q", got)
@@ -116,24 +116,24 @@ func TestUserDataRefused(t *testing.T) {
 	secret := bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) { return "x", v == "env:X", nil }}
 	if _, err := plan(t, set, secret, "s").UserData(nil, false); !errors.Is(err, compute.ErrDenied) ||
 		!strings.Contains(err.Error(), "token is a secret") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrDenied and err.Error() with "token is a secret"`, err)
 	}
 	if _, err := plan(t, set, secret, "s").UserData(nil, true); err != nil {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want no error", err)
 	}
 	for name, want := range map[string]string{
 		"w": "tool.git: what the computer says of itself is not known", "f": "a template wants the fact address",
 	} {
 		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(nil, false); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid and err.Error() with want", name, err)
 		}
 	}
 	// who says it beforehand is believed
 	known := bundle.Facts{"tool.git": "", "address": "10.0.0.7"}
 	for _, name := range []string{"w", "f"} {
 		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(known, false); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error", name, err)
 		}
 	}
 }

@@ -369,7 +369,7 @@ func TestFlavors(t *testing.T) {
 	bubble(t, s, nil, func(t *testing.T, p process) {
 		ctx := t.Context()
 		if f, err := p.CheapestServerFlavor(ctx, 2, 100, ""); err != nil || f.Name != "large" {
-			t.Errorf("%v, %v", f, err)
+			t.Errorf(`f = %v, err = %v; want no error and f.Name == "large"`, f, err)
 		}
 		if _, err := p.CheapestServerFlavor(ctx, 5, 100, ""); !errors.Is(err, flavor.ErrNone) {
 			t.Error(err)
@@ -390,7 +390,7 @@ func TestFlavors(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		pick("large")
 		if n, why, err := p.Spawnable(ctx, must(p.GetServerFlavor(ctx, "2"))(t), 0); err != nil || n != 2 || why != "" {
-			t.Errorf("%d, %q, %v", n, why, err)
+			t.Errorf(`n = %d, why = %q, err = %v; want no error and n == 2 and why == ""`, n, why, err)
 		}
 		before := s.asked
 		s.mu.Lock()

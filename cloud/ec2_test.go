@@ -52,7 +52,7 @@ func TestEC2(t *testing.T) {
 	f := must(p.CheapestServerFlavor(ctx, 1, 512, `^t3\.`))(t)
 	srv := must(p.Spawn(ctx, cloud.Order{OS: "ami-debian", Flavor: f.ID}))(t)
 	if out, _, err := srv.RunCmd(ctx, "echo hi", false); out != "hi\n" || err != nil {
-		t.Errorf("%q, %v", out, err)
+		t.Errorf("out = %q, err = %v; want out == \"hi\\n\" and no error", out, err)
 	}
 	if q := must(p.GetQuota(ctx))(t); q.Max.Instances != 5 || q.Used.Instances != 1 || q.Used.Cores != f.Cores || q.Used.RAM != f.RAM {
 		t.Errorf("quota: %+v", q)
@@ -66,7 +66,7 @@ func TestEC2(t *testing.T) {
 		t.Errorf("it would delete %q, %v", would, err)
 	}
 	if deleted, err := p.TearDown(ctx, false); err != nil || len(deleted) != 3 {
-		t.Errorf("%q, %v", deleted, err)
+		t.Errorf("deleted = %q, err = %v; want no error and len(deleted) == 3", deleted, err)
 	}
 	if after := strings.Join(there.Things(), ", "); after != before {
 		t.Errorf("there is %s, and was %s", after, before)
@@ -114,7 +114,7 @@ func TestEC2AnotherAccount(t *testing.T) {
 	again := in("eu-west-1")
 	defer again.stop(t)
 	if deleted, err := again.TearDown(t.Context(), false); err != nil || len(deleted) != 2 {
-		t.Errorf("%q, %v", deleted, err)
+		t.Errorf("deleted = %q, err = %v; want no error and len(deleted) == 2", deleted, err)
 	}
 	if _, err := again.TearDown(t.Context(), false); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a second time: %v", err)
@@ -144,7 +144,7 @@ func TestEC2QuotaDenied(t *testing.T) {
 	}
 	f := must(p.CheapestServerFlavor(t.Context(), 1, 512, ""))(t)
 	if n, why, err := p.Spawnable(t.Context(), f, 0); n < 1000 || why != "" || err != nil {
-		t.Errorf("%d, %q, %v", n, why, err)
+		t.Errorf(`n = %d, why = %q, err = %v; want n >= 1000 and why == "" and no error`, n, why, err)
 	}
 	if !strings.Contains(said.String(), "no limit") || !strings.Contains(said.String(), "ec2:DescribeAccountAttributes") {
 		t.Errorf("it is told as %q", said.String())
@@ -187,7 +187,7 @@ func TestEC2SkewedClock(t *testing.T) {
 			t.Errorf("%v: there are %v", skew, all)
 		}
 		if _, err := p.TearDown(t.Context(), false); err != nil {
-			t.Errorf("%v: %v", skew, err)
+			t.Errorf("%v: err = %v; want no error", skew, err)
 		}
 		p.stop(t)
 		server.Close()

@@ -64,14 +64,14 @@ func TestSSHHost(t *testing.T) {
 
 	out, _, err := srv.RunCmd(ctx, `echo "$USER it's"`, false)
 	if out != "user it's\n" || err != nil {
-		t.Fatalf("%q, %v", out, err)
+		t.Fatalf("out = %q, err = %v; want out == \"user it's\\n\" and no error", out, err)
 	}
 	// only root may make /srv/deep
 	if err := srv.CreateFile(ctx, "text", "/srv/deep/er/file"); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(filepath.Join(root, "srv/deep/er/file")); string(b) != "text" || err != nil {
-		t.Errorf("%q, %v", b, err)
+		t.Errorf(`b = %q, err = %v; want string(b) == "text" and no error`, b, err)
 	}
 	local := filepath.Join(t.TempDir(), "script")
 	if err := os.WriteFile(local, []byte("#!/bin/sh\necho up\n"), 0o755); err != nil {
@@ -136,7 +136,7 @@ func TestSSHHost(t *testing.T) {
 			t.Errorf("exported: %q, %v", b, err)
 		}
 		if info, err := os.Stat(filepath.Join(root, "shared")); err != nil || !info.IsDir() {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want no error and info.IsDir()", err)
 		}
 		if _, _, err := one.RunCmd(ctx, "touch /shared/mine", false); err != nil || !one.SharedDisk() {
 			t.Errorf("the user may not write to the shared disk: %v", err)
@@ -164,14 +164,14 @@ func TestSSHHost(t *testing.T) {
 			t.Errorf("%q\nwant %q", got, want)
 		}
 		if info, err := os.Stat(filepath.Join(root, "shared")); err != nil || !info.IsDir() || !two.SharedDisk() {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want no error and info.IsDir() and two.SharedDisk()", err)
 		}
 		if err := two.MountSharedDisk(ctx, "10.0.0.9; rm -rf /"); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("an address that is none: %v", err)
 		}
 		stub(t, root, "usr/local/bin/mount", "echo 'mount.nfs: Connection refused' >&2; exit 32")
 		if err := two.MountSharedDisk(ctx, "10.0.0.9"); err == nil || !strings.Contains(err.Error(), "Connection refused") {
-			t.Errorf("%v", err)
+			t.Errorf(`err = %v; want an error and err.Error() with "Connection refused"`, err)
 		}
 	})
 
@@ -209,7 +209,7 @@ func TestSSHHost(t *testing.T) {
 				// Of this host's own programs those alone are there that every distribution has.
 				line := "for p in sh id mkdir tee awk chown chmod printf cat; do ln -sf $(command -v $p) /" + dir + "/; done; PATH=/" + dir + " exec sh /script /shared 10.1.0.0/16"
 				if _, _, err := two.RunCmd(ctx, line, false); err != nil {
-					t.Errorf("%s: %v", manager, err)
+					t.Errorf("%s: err = %v; want no error", manager, err)
 				}
 				got := logged(t, root)
 				if !slices.Contains(got, want[i]) || i == 0 && !slices.Contains(got, starts) {

@@ -143,12 +143,12 @@ func TestOpenStackExample(t *testing.T) {
 		&out,
 	)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+		t.Fatalf("err = %v\nout = %s; want no error", err, out.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], "spawned lab.tiny at 127.78.") || lines[1] != "ready" ||
 		!strings.HasPrefix(lines[2], name) || lines[3] != "idle and gone" {
-		t.Errorf("%q", lines)
+		t.Errorf("lines = %q", lines)
 	}
 	deleted, err := c.TearDown(t.Context(), true)
 	if err != nil || !strings.Contains(strings.Join(deleted, ","), "key pair "+name) {
@@ -164,7 +164,7 @@ func TestOpenStackHead(t *testing.T) {
 	ctx := t.Context()
 	d := must(c.Deploy(ctx, cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"}))(t)
 	if !strings.Contains(c.PrivateKey(), "PRIVATE KEY") || d.Details["keypair"] == "" || d.Project == "" {
-		t.Errorf("%+v", d)
+		t.Errorf(`d = %+v; want c.PrivateKey() with "PRIVATE KEY" and d.Details["keypair"] != "" and d.Project != ""`, d)
 	}
 	if again := must(c.Deploy(
 		ctx, cloud.DeployConfig{RequiredPorts: []int{22}, Network: "lab-net"},
@@ -179,7 +179,7 @@ func TestOpenStackHead(t *testing.T) {
 		t.Errorf("the head node is at %s, head: %v", head.IP, head.IsHeadNode)
 	}
 	if n := must(c.GetQuota(ctx))(t); n.Max.Instances != 60 || n.Used.Instances < 1 {
-		t.Errorf("%+v", n)
+		t.Errorf("n = %+v; want n.Max.Instances == 60 and n.Used.Instances >= 1", n)
 	}
 	var signals int
 	_, err := c.Spawn(ctx, cloud.Order{OS: "debian-12", User: "root", Flavor: "lab.huge", UsingQuota: func() { signals++ }})

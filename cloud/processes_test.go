@@ -202,7 +202,11 @@ func TestDestroyIsBounded(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if deleted, err := p.TearDown(ctx, false); err != nil || strings.Join(deleted, ", ") != "server "+srv.Name+", network n" {
-			t.Errorf("%v, %v", deleted, err)
+			t.Errorf(
+				"deleted = %v, err = %v"+
+					`; want no error and strings.Join(deleted, ", ") == "server "+srv.Name+", network n"`,
+				deleted, err,
+			)
 		}
 	})
 }
@@ -244,7 +248,7 @@ func TestTearDown(t *testing.T) {
 		s.project, s.self = "p", own.Name
 		s.mu.Unlock()
 		if in, err := p.InCloud(ctx); !in || err != nil {
-			t.Errorf("%v, %v", in, err)
+			t.Errorf("in = %v, err = %v; want in and no error", in, err)
 		}
 		deleted, err := p.TearDown(ctx, true)
 		if err != nil || len(deleted) != 2 || len(s.computers.IDs()) != 3 || other.Destroyed() {
@@ -269,7 +273,7 @@ func TestTornDownByHand(t *testing.T) {
 			ctx, cloud.Order{OS: "img", Flavor: "small"},
 		))(t), must(p.Spawn(ctx, cloud.Order{OS: "img", Flavor: "small"}))(t)
 		if ok, err := p.CheckServer(ctx, srv.ID); !ok || err != nil || !srv.Alive(ctx, true) {
-			t.Errorf("%v, %v", ok, err)
+			t.Errorf("ok = %v, err = %v; want ok and no error and srv.Alive(ctx, true)", ok, err)
 		}
 		again := door{s, cloud.Setup{Resource: "test", Store: p.store, Log: slog.New(slog.DiscardHandler)}}
 		hand := must(again.Servers(ctx, cloud.Login{}))(t)
@@ -370,7 +374,7 @@ func TestMaxServers(t *testing.T) {
 			t.Errorf("%d were made", n)
 		}
 		if n, why, err := p.Spawnable(t.Context(), s.flavors[0], 0); n != 0 || why == "" || err != nil {
-			t.Errorf("%d, %q, %v", n, why, err)
+			t.Errorf(`n = %d, why = %q, err = %v; want n == 0 and why != "" and no error`, n, why, err)
 		}
 	})
 }

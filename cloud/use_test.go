@@ -52,7 +52,7 @@ func TestFiles(t *testing.T) {
 	}
 	info, err := os.Stat(filepath.Join(here, "a/b c/it's"))
 	if err != nil || info.Mode().Perm() != 0o754 || !info.ModTime().Equal(when) {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o754 and info.ModTime().Equal(when)", info, err)
 	}
 	if err := srv.CopyOver(ctx, []cloud.File{{Local: filepath.Join(dir, "none"), Remote: "x"}}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is missing: %v", err)
@@ -63,7 +63,11 @@ func TestFiles(t *testing.T) {
 	}
 	info, err = os.Stat(back)
 	if text, _ := os.ReadFile(back); string(text) != "content" || err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%q, %v, %v", text, info, err)
+		t.Errorf(
+			"text = %q, info = %v, err = %v"+
+				`; want string(text) == "content" and no error and info.Mode().Perm() == 0o600`,
+			text, info, err,
+		)
 	}
 	for _, bad := range []string{"a", "nothing"} {
 		if err := srv.DownloadFile(ctx, bad, back); err == nil {
@@ -80,7 +84,7 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(filepath.Join(here, "s")); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info, err)
 	}
 	if err := errors.Join(srv.MkDir(ctx, "x/y'z"), srv.MkDir(ctx, "x/y'z")); err != nil {
 		t.Error(err)
@@ -98,7 +102,7 @@ func TestFiles(t *testing.T) {
 func TestParseFiles(t *testing.T) {
 	want := []cloud.File{{Local: "~/.s3cfg", Optional: true}, {Local: "/a", Remote: "~/b", Optional: true}}
 	if got := cloud.ParseFiles("~/.s3cfg, /a:~/b,"); !slices.Equal(got, want) {
-		t.Errorf("%+v", got)
+		t.Errorf("got = %+v; want got == want", got)
 	}
 }
 
@@ -109,12 +113,12 @@ func TestRunCmd(t *testing.T) {
 	ctx := t.Context()
 	out, bad, err := srv.RunCmd(ctx, `printf '%s' "it's"; echo oops >&2`, false)
 	if out != "it's" || bad != "oops\n" || err != nil {
-		t.Errorf("%q, %q, %v", out, bad, err)
+		t.Errorf("out = %q, bad = %q, err = %v; want out == \"it's\" and bad == \"oops\\n\" and no error", out, bad, err)
 	}
 	_, _, err = srv.RunCmd(ctx, "echo no >&2; exit 3", false)
 	var exit *cloud.ExitError
 	if !errors.As(err, &exit) || exit.Exit.Code != 3 || exit.Stderr != "no" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want errors.As(err, &exit) and exit.Exit.Code == 3 and exit.Stderr == "no"`, err)
 	}
 	limited, cancel := context.WithCancel(ctx)
 	here := must(srv.HomeDir(ctx))(t)
@@ -129,7 +133,7 @@ func TestRunCmd(t *testing.T) {
 	})
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error context.Canceled", err)
 	}
 	if _, _, err := srv.RunCmd(ctx, "kill -0 $(cat pid)", false); err == nil {
 		t.Error("the command runs on though its context has ended")
@@ -144,7 +148,7 @@ func TestBackground(t *testing.T) {
 	here := must(srv.HomeDir(ctx))(t)
 	pid, _, err := srv.RunCmd(ctx, `echo "it's" >ran; until [ -e stop ]; do sleep 0.1; done; echo end >ended`, true)
 	if err != nil || strings.TrimSpace(pid) == "" {
-		t.Fatalf("%q, %v", pid, err)
+		t.Fatalf(`pid = %q, err = %v; want no error and strings.TrimSpace(pid) != ""`, pid, err)
 	}
 	eventually(t, "it runs", func() bool { b, _ := os.ReadFile(filepath.Join(here, "ran")); return string(b) == "it's\n" })
 	if err := srv.CreateFile(ctx, "", "stop"); err != nil {
@@ -177,11 +181,11 @@ func TestReady(t *testing.T) {
 	}
 	err := srv.WaitUntilReady(ctx, nil, "#!/bin/sh\necho wrong >&2; exit 4")
 	if err == nil || !strings.Contains(err.Error(), "script failed: ") || !strings.Contains(err.Error(), "STDERR:\nwrong") {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want an error and err.Error() with \"script failed: \" and err.Error() with \"STDERR:\\nwrong\"", err)
 	}
 	if err := srv.WaitUntilReady(ctx, []cloud.File{{Local: "/does/not/exist", Remote: "x"}}, ""); err == nil ||
 		!strings.Contains(err.Error(), "files failed to upload: ") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "files failed to upload: "`, err)
 	}
 	if srv.Destroyed() {
 		t.Error("it is gone, and nobody can look at it")
@@ -192,7 +196,7 @@ func TestReady(t *testing.T) {
 	eventually(t, "the script runs", func() bool { _, err := os.Stat(filepath.Join(here, "begun")); return err == nil })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "was cancelled") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error context.Canceled and err.Error() with "was cancelled"`, err)
 	}
 
 	// A command that runs when the server is destroyed ends with an error, and the script of
@@ -206,7 +210,7 @@ func TestReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := <-ended; !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "destroyed") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrNotFound and err.Error() with "destroyed"`, err)
 	}
 	if b, err := os.ReadFile(filepath.Join(dir, "bye")); string(b) != "bye\n" || err != nil {
 		t.Errorf("the script of destruction did not run: %q, %v", b, err)
@@ -218,7 +222,7 @@ func TestScriptLimit(t *testing.T) {
 	_, srv, _ := real(t, func(_ *sky, o *cloud.Options) { o.Timers.Script = time.Second })
 	err := srv.WaitUntilReady(t.Context(), nil, "#!/bin/sh\necho slow >&2; exec sleep 1000")
 	if !errors.Is(err, compute.ErrTimeout) || !strings.Contains(err.Error(), "failed to complete within 1s") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrTimeout and err.Error() with "failed to complete within 1s"`, err)
 	}
 }
 
@@ -271,7 +275,7 @@ func TestReconnects(t *testing.T) {
 		}
 		down = true
 		if _, _, err := srv.RunCmd(ctx, "x", false); !errors.Is(err, compute.ErrLost) {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want error compute.ErrLost", err)
 		}
 		began = time.Now()
 		if _, _, err := srv.RunCmd(ctx, "x", false); !errors.Is(err, compute.ErrUnavailable) || time.Since(began) != 0 {
@@ -288,10 +292,15 @@ func TestReconnects(t *testing.T) {
 func TestLocalhost(t *testing.T) {
 	srv := must(cloud.LocalhostServer("linux", "", nil, "127.0.0.0/8"))(t)
 	if srv.Name != "localhost" || !strings.HasPrefix(srv.IP, "127.") || srv.Flavor.Cores < 1 || srv.Flavor.RAM < 1 {
-		t.Errorf("%+v", srv)
+		t.Errorf(
+			"srv = %+v"+
+				`; want srv.Name == "localhost" and strings.HasPrefix(srv.IP, "127.") and srv.Flavor.Cores `+
+				">= 1 and srv.Flavor.RAM >= 1",
+			srv,
+		)
 	}
 	if out, _, err := srv.RunCmd(t.Context(), "echo hi", false); out != "hi\n" || err != nil {
-		t.Errorf("%q, %v", out, err)
+		t.Errorf("out = %q, err = %v; want out == \"hi\\n\" and no error", out, err)
 	}
 	if srv.HasSpaceFor(1, 1, 0) != srv.Flavor.Cores || !srv.Allocate(1, 1, 0) {
 		t.Error("nothing fits")
@@ -309,7 +318,12 @@ func TestEnv(t *testing.T) {
 	required, maybe, all := must(cloud.RequiredEnv("openstack"))(t), must(cloud.MaybeEnv("openstack"))(t), must(cloud.AllEnv("openstack"))(t)
 	if strings.Join(required, " ") != "OS_AUTH_URL OS_USERNAME OS_PASSWORD OS_REGION_NAME" || len(maybe) != 10 ||
 		!slices.Equal(all, slices.Concat(required, maybe)) {
-		t.Errorf("%q, %q, %q", required, maybe, all)
+		t.Errorf(
+			"required = %q, maybe = %q, all = %q"+
+				`; want strings.Join(required, " ") == "OS_AUTH_URL OS_USERNAME OS_PASSWORD `+
+				`OS_REGION_NAME" and len(maybe) == 10 and all == slices.Concat(required, maybe)`,
+			required, maybe, all,
+		)
 	}
 	if _, err := cloud.AllEnv("cloudy"); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "unknown provider name") {
 		t.Error(err)

@@ -54,6 +54,6 @@ func TestChooseImageNear(t *testing.T) {
 	}
 	huge := []compute.Named{{Name: "v9"}, {Name: "v100000000000000000000000"}, {Name: "v010"}}
 	if got, err := compute.ChooseImage(huge, "v"); got != 1 || err != nil {
-		t.Errorf("%d, %v", got, err)
+		t.Errorf("got = %d, err = %v; want got == 1 and no error", got, err)
 	}
 }

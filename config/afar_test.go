@@ -103,7 +103,7 @@ func TestFromAfar(t *testing.T) {
 		case !s.Applied:
 			t.Errorf("%s: was not applied: %+v", name, s)
 		case want == "" && len(risks) > 0:
-			t.Errorf("%s: %+v", name, risks)
+			t.Errorf("%s: risks = %+v", name, risks)
 		case want != "" && (len(risks) == 0 || !strings.Contains(risks[0].Why, want)):
 			t.Errorf("%s: %+v, want %s", name, risks, want)
 		}
@@ -114,7 +114,7 @@ func TestFromAfar(t *testing.T) {
 	for name, bad := range map[string]bool{"good": false, "bad": true} {
 		b, err := c.Bundle(name)
 		if err != nil || !b.Applied {
-			t.Fatal(b, err)
+			t.Fatalf("b = %v, err = %v; want no error and b.Applied", b, err)
 		}
 		if got := len(c.BundleFromAfar(b, "/secrets")) > 0; got != bad {
 			t.Errorf("bundle %s: refused: %v", name, got)

@@ -20,12 +20,17 @@ func TestBracketsInSections(t *testing.T) {
 	c := w.load()
 	if c.Sections[master]["key"].Text != "a" || c.Sections[bare]["key"].Text != "b" ||
 		c.Sections["slap"]["computer"].Text != "C" || len(c.Sections) != 4 {
-		t.Errorf("%v", c.Sections)
+		t.Errorf(
+			"c.Sections = %v"+
+				`; want c.Sections[master]["key"].Text == "a" and c.Sections[bare]["key"].Text == "b" and `+
+				`c.Sections["slap"]["computer"].Text == "C" and len(c.Sections) == 4`,
+			c.Sections,
+		)
 	}
 	for _, bad := range []string{"[slap", "[multimaster http://[::1]:5000/", "[slap]]", "[slap] [x]", "[]", "slap]"} {
 		w.file("~/.config/hostler/hostler.conf", bad+"\n")
 		if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "hostler.conf:1: is not ") {
-			t.Errorf("%s: %v", bad, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with "hostler.conf:1: is not "`, bad, err)
 		}
 	}
 }

@@ -27,26 +27,31 @@ func TestBundles(t *testing.T) {
 	c := w.load()
 	b, err := c.Bundle("web")
 	if err != nil || b.Err != nil || b.File != mine || len(b.Shadowed) != 1 || b.Shadowed[0] != theirs {
-		t.Fatalf("%+v, %v", b, err)
+		t.Fatalf(
+			"b = %+v, err = %v"+
+				"; want no error and no error and b.File == mine and len(b.Shadowed) == 1 and "+
+				"b.Shadowed[0] == theirs",
+			b, err,
+		)
 	}
 	if e := b.Entries[2]; e.Section != "args" || e.Key != "port" || e.Text != "80" || e.Line != 4 {
-		t.Errorf("%+v", e)
+		t.Errorf(`e = %+v; want e.Section == "args" and e.Key == "port" and e.Text == "80" and e.Line == 4`, e)
 	}
 	if b, _ := c.Bundle("tree"); !errors.Is(b.Err, config.ErrUntrusted) {
 		t.Errorf("a tree's bundle works unasked: %v", b.Err)
 	}
 	if b, _ := c.Bundle("file"); b.Err == nil || !strings.Contains(b.Err.Error(), "not a directory with a bundle.conf") {
-		t.Errorf("%v", b.Err)
+		t.Errorf(`b.Err = %v; want an error and b.Err.Error() with "not a directory with a bundle.conf"`, b.Err)
 	}
 	if _, err := c.Bundle("wbe"); err == nil || !strings.Contains(err.Error(), "nearest known is web") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "nearest known is web"`, err)
 	}
 	for name, want := range map[string]string{
 		"typo": "typo/source.conf:2: source typo: bundles: there is no bundle webb; the nearest known is web",
 		"bad":  "broken/bundle.conf:1: is not KEY = VALUE",
 	} {
 		if s, _ := c.Source(name); s.Err == nil || !strings.Contains(s.Err.Error(), want) {
-			t.Errorf("%s: %v", name, s.Err)
+			t.Errorf("%s: s.Err = %v; want an error and s.Err.Error() with want", name, s.Err)
 		}
 	}
 	before := w.source("s").Digest
@@ -85,7 +90,7 @@ func TestBundleStaysInItsTree(t *testing.T) {
 	}
 	b, err := w.load().Bundle("b")
 	if err != nil || b.Err != nil {
-		t.Fatal(b.Err, err)
+		t.Fatalf("b.Err = %v, err = %v; want no error and no error", b.Err, err)
 	}
 	files, end, err := b.Files()
 	if err != nil {
@@ -96,6 +101,6 @@ func TestBundleStaysInItsTree(t *testing.T) {
 		t.Errorf("a link led out of the tree: %s", data)
 	}
 	if data, err := fs.ReadFile(files, "bundle.conf"); err != nil || len(data) == 0 {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("data = %q, err = %v; want no error and len(data) != 0", data, err)
 	}
 }

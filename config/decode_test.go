@@ -39,7 +39,7 @@ func TestDecode(t *testing.T) {
 	}, nil, &o)
 	want := options{common{"me"}, "/srv", -3, 255, 0.5, 2 << 30, 24 * time.Hour, true, []string{"a", "b", "c"}, "as it was", 0, nil}
 	if d := cmp.Diff(want, o, cmp.AllowUnexported(options{})); err != nil || d != "" {
-		t.Errorf("%v\n%s", err, d)
+		t.Errorf("err = %v\nd = %s; want no error and d == \"\"", err, d)
 	}
 	if got := config.Keys(o); !slices.Equal(got, config.Keys(&o)) || len(got) != 11 || got[0] != "user" {
 		t.Errorf("keys = %q", got)
@@ -62,7 +62,7 @@ func TestDecodeErrors(t *testing.T) {
 		m[key] = c.value
 		err := config.Decode(m, position, &options{})
 		if e, ok := errors.AsType[*config.Error](err); !ok || !strings.Contains(e.Error(), c.want) {
-			t.Errorf("%s: %v", key, err)
+			t.Errorf("%s: err = %v; want ok and e.Error() with c.want", key, err)
 		}
 	}
 	if err := config.Decode(nil, nil, &options{}); err == nil || err.Error() != "base: is required" {
@@ -77,7 +77,7 @@ func TestDecodeRest(t *testing.T) {
 	}
 	if err := config.Decode(map[string]string{"a": "1", "b": "2"}, nil, &o); err != nil || o.A != "1" ||
 		len(o.Rest) != 1 || o.Rest["b"] != "2" {
-		t.Errorf("%v %+v", err, o)
+		t.Errorf(`err = %v o = %+v; want no error and o.A == "1" and len(o.Rest) == 1 and o.Rest["b"] == "2"`, err, o)
 	}
 	if got := config.Keys(o); !slices.Equal(got, []string{"a", "*"}) {
 		t.Errorf("keys = %q", got)

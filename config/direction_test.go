@@ -33,7 +33,7 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 	if !slices.Equal(s.Schedule, want) || s.TimeZone != time.UTC || s.Strategy != "demand" || s.HitRate != 0.99 ||
 		*s.Window != 30*time.Minute ||
 		s.Cold != 2 || s.Price != 0.25 || s.Budget != 10 || !s.DryRun || *s.Idle != 10*time.Minute {
-		t.Errorf("%+v", s.Direction)
+		t.Errorf("s.Direction = %+v", s.Direction)
 	}
 	if v := s.Values["schedule.work"]; v.Line != 11 || v.Key != "work" {
 		t.Errorf("work stands at %+v", v)
@@ -46,7 +46,11 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 		w := newWorld(t)
 		w.file("~/.config/hostler/sources/s/source.conf", text)
 		if s := w.source("s"); s.Err != nil || s.Strategy != want || (s.Idle != nil) != (want == "demand") {
-			t.Errorf("%q: %+v %v", text, s.Direction, s.Err)
+			t.Errorf(
+				"%q: s.Direction = %+v s.Err = %v"+
+					`; want no error and s.Strategy == want and (s.Idle != nil) == (want == "demand")`,
+				text, s.Direction, s.Err,
+			)
 		}
 	}
 	// What a source wants is not how its computers are made.

@@ -57,14 +57,18 @@ func FuzzLoad(f *testing.F) {
 				t.Errorf("error %q", s.Err)
 			}
 			if e, ok := errors.AsType[*config.Error](s.Err); s.Err != nil && (!ok || e.Line > strings.Count(text, "\n")+1) {
-				t.Errorf("%#v", s.Err)
+				t.Errorf("s.Err = %#v; want no error or ok and e.Line <= strings.Count(text, \"\\n\")+1", s.Err)
 			}
 			if s.Err == nil && s.Type == "exec" {
 				t.Error("a tree's program is trusted")
 			}
 			for k, v := range s.Values {
 				if v.Line < 1 || v.Line > strings.Count(text, "\n")+1 || strings.Contains(v.Text, canary) {
-					t.Errorf("%s = %+v", k, v)
+					t.Errorf(
+						"k = %s = v = %+v"+
+							"; want v.Line >= 1 and v.Line <= strings.Count(text, \"\\n\")+1 and v.Text without canary",
+						k, v,
+					)
 				}
 			}
 		}

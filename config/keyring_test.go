@@ -30,13 +30,13 @@ func keyring(t *testing.T) {
 func TestKeyring(t *testing.T) {
 	keyring(t)
 	if got, err := config.Secret(t.Context(), "keyring:db"); got != "a pass word" || err != nil {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf(`got = %q, err = %v; want got == "a pass word" and no error`, got, err)
 	}
 	for ref, want := range map[string]string{
 		"keyring:other": "hostler", "keyring:": "names nothing", "keyring:-x": "nothing under that name",
 	} {
 		if got, err := config.Secret(t.Context(), ref); got != "" || err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %q, %v", ref, got, err)
+			t.Errorf(`%s: got = %q, err = %v; want got == "" and an error and err.Error() with want`, ref, got, err)
 		}
 	}
 	if !config.IsReference("keyring:db") {

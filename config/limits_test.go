@@ -21,7 +21,11 @@ func TestNarrowerThanItHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want == "" && s.Err != nil || want != "" && (s.Err == nil || !strings.Contains(s.Err.Error(), want)) {
-			t.Errorf("%q: %v", text, s.Err)
+			t.Errorf(
+				"%q: s.Err = %v"+
+					`; want (want != "" or no error) and (want == "" or an error and s.Err.Error() with want)`,
+				text, s.Err,
+			)
 		}
 	}
 }

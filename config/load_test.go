@@ -118,7 +118,7 @@ func TestImplicitSandbox(t *testing.T) {
 		t.Errorf("sources %q", got)
 	}
 	if s, err := c.Source("sandbox"); err != nil || s.Type != "sandbox" || s.Err != nil || s.Digest == "" {
-		t.Errorf("%+v, %v", s, err)
+		t.Errorf(`s = %+v, err = %v; want no error and s.Type == "sandbox" and no error and s.Digest != ""`, s, err)
 	}
 	opt.Compat = true
 	if c, err = config.Load(opt); err != nil || len(c.Sources) != 1 {
@@ -146,7 +146,11 @@ func TestRootsInOrder(t *testing.T) {
 		c := w.load()
 		s, _ := c.Source("x")
 		if s.File != files[i] || s.Err != nil || s.Tree != (kind == "tree" || kind == "crcache-tree") {
-			t.Errorf("%s: %+v", kind, s)
+			t.Errorf(
+				"%s: s = %+v"+
+					`; want s.File == files[i] and no error and s.Tree == (kind == "tree" || kind == "crcache-tree")`,
+				kind, s,
+			)
 		}
 		if !slices.Equal(s.Shadowed, files[i+1:]) {
 			t.Errorf("%s: shadowed %q", kind, s.Shadowed)
@@ -174,7 +178,7 @@ func TestXDG(t *testing.T) {
 	for value, want := range map[string]string{"": "plain", "relative": "plain", filepath.Join(w.home, "xdg"): "xdg"} {
 		w.env["XDG_CONFIG_HOME"] = value
 		if got := names(w.load()); !slices.Equal(got, []string{"local", want}) {
-			t.Errorf("%q: %q", value, got)
+			t.Errorf(`%q: got = %q; want got == []string{"local", want}`, value, got)
 		}
 	}
 }
@@ -269,7 +273,11 @@ func TestFormats(t *testing.T) {
 		w.approve()
 		s := w.source("p")
 		if s.Err != nil || s.Type != "pool" || s.Reserve != 2 || !slices.Equal(s.Sources, []string{"a", "b"}) {
-			t.Errorf("%s: %+v", name, s)
+			t.Errorf(
+				"%s: s = %+v"+
+					`; want no error and s.Type == "pool" and s.Reserve == 2 and s.Sources == []string{"a", "b"}`,
+				name, s,
+			)
 		}
 		line := 0
 		for i, l := range strings.Split(text, "\n") {
@@ -287,7 +295,7 @@ func TestOursAreINIAlone(t *testing.T) {
 	w := newWorld(t)
 	w.file(".hostler/sources/p/source.conf", "type: pool\nsources: [local]\n")
 	if s := w.source("p"); s.Err == nil {
-		t.Errorf("%+v", s)
+		t.Errorf("s = %+v; want an error", s)
 	}
 }
 
@@ -325,7 +333,7 @@ fail = create#2   # the second
 	}
 	ints := []int{s.Reserve, s.Spare, s.Maximum, s.Concurrency, s.MaxUses}
 	if !slices.Equal(ints, []int{1, 2, 3, 4, 5}) || s.Share || s.Reuse != "as-is" || s.OnFailure != "hold" {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want ints == []int{1, 2, 3, 4, 5} and !s.Share and s.Reuse == "as-is" and s.OnFailure == "hold"`, s)
 	}
 	for i, d := range []*time.Duration{s.TTL, s.MaxTTL, s.LeaseIdle, s.Idle, s.MaxAge, s.HookTimeout, s.ConfirmDead} {
 		want := []time.Duration{36 * time.Hour, -1, 30 * time.Minute, 0, 48 * time.Hour, 90 * time.Second, 45 * time.Minute}[i]
@@ -334,7 +342,12 @@ fail = create#2   # the second
 		}
 	}
 	if s.Image != "http://example.org/a;b#c" || s.Flavor != "m1.small" || !slices.Equal(s.Bundles, []string{"a", "b"}) {
-		t.Errorf("%+v", s)
+		t.Errorf(
+			"s = %+v"+
+				`; want s.Image == "http://example.org/a;b#c" and s.Flavor == "m1.small" and s.Bundles == `+
+				`[]string{"a", "b"}`,
+			s,
+		)
 	}
 	if s.Settings["delay"] != "1s" || s.Settings["fail"] != "create#2" || len(s.Settings) != 2 || s.Values["fake.fail"].Line != 22 {
 		t.Errorf("settings = %v, values = %v", s.Settings, s.Values)
@@ -392,7 +405,12 @@ func TestBrokenSources(t *testing.T) {
 		e, ok := errors.AsType[*config.Error](s.Err)
 		if !ok || !strings.HasPrefix(e.Error(), file+c.line) || !strings.Contains(e.Error(), c.want) ||
 			e.Source != "s" || strings.Contains(e.Error(), "\n") {
-			t.Errorf("%q: %v", c.text, s.Err)
+			t.Errorf(
+				"%q: s.Err = %v"+
+					"; want ok and strings.HasPrefix(e.Error(), file+c.line) and e.Error() with c.want and "+
+					"e.Source == \"s\" and e.Error() without \"\\n\"",
+				c.text, s.Err,
+			)
 		}
 		if g, _ := conf.Source("good"); g.Err != nil {
 			t.Errorf("%q hurts another: %v", c.text, g.Err)
@@ -421,7 +439,7 @@ func TestOddEntries(t *testing.T) {
 	}
 	for _, s := range c.Sources {
 		if (s.Err == nil) != (s.Name == "local") {
-			t.Errorf("%s: %v", s.Name, s.Err)
+			t.Errorf(`%s: s.Err = %v; want (s.Err == nil) == (s.Name == "local")`, s.Name, s.Err)
 		}
 	}
 	if l, _ := c.Source("local"); l.Reserve != 1 || l.Type != "local" {
@@ -487,7 +505,7 @@ func TestHostlerConf(t *testing.T) {
 		w.file("~/.config/hostler/hostler.conf", text)
 		c, err := config.Load(w.opt)
 		if c == nil || err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: err = %v; want c != nil and an error and err.Error() with want", text, err)
 		}
 	}
 }
@@ -517,7 +535,7 @@ func TestDigest(t *testing.T) {
 		w.file("~/.config/hostler/bundles/x/bundle.conf", "")
 		s := w.source(name)
 		if s.Err != nil || len(s.Digest) != 16 {
-			t.Fatalf("%+v", s)
+			t.Fatalf("s = %+v; want no error and len(s.Digest) == 16", s)
 		}
 		return s.Digest
 	}
@@ -549,10 +567,15 @@ func TestEmptySection(t *testing.T) {
 	c := w.load()
 	if keys, there := c.Sections["slap"]; !there || len(keys) != 0 || len(c.Sections) != 2 ||
 		strings.Join(strings.Fields(c.Sections["store"]["url"].Text), " ") != "a [results]" {
-		t.Errorf("%v", c.Sections)
+		t.Errorf(
+			"c.Sections = %v"+
+				"; want there and len(keys) == 0 and len(c.Sections) == 2 and "+
+				`strings.Join(strings.Fields(c.Sections["store"]["url"].Text), " ") == "a [results]"`,
+			c.Sections,
+		)
 	}
 	if all := c.NeedsTrust(); len(all) != 1 || all[0].Risks[0].Why != "has the section [sync]" {
-		t.Errorf("%+v", all)
+		t.Errorf(`all = %+v; want len(all) == 1 and all[0].Risks[0].Why == "has the section [sync]"`, all)
 	}
 	w.file("~/.config/hostler/hostler.conf", "[slpa]\n")
 	if _, err := config.Load(w.opt); err == nil || !strings.Contains(err.Error(), "unknown section [slpa]") ||

@@ -49,11 +49,11 @@ func TestProjects(t *testing.T) {
 	})
 	if len(c.Projects) != 2 || c.Projects[0].Name != "db" || c.Projects[0].Weight != 1 ||
 		c.Projects[0].Priority != nil || len(c.Projects[0].Members) != 0 {
-		t.Fatalf("%+v", c.Projects)
+		t.Fatalf("c.Projects = %+v", c.Projects)
 	}
 	web, err := c.Project("web")
 	if err != nil || web.Err != nil {
-		t.Fatal(err, web)
+		t.Fatalf("err = %v, web = %v; want no error and no error", err, web)
 	}
 	web.Root, web.File = "", ""
 	want := fmt.Sprint(&config.Project{
@@ -67,12 +67,16 @@ func TestProjects(t *testing.T) {
 		t.Errorf("%s\nis not\n%s", got, want)
 	}
 	if _, err := c.Project("wbe"); err == nil || !strings.Contains(err.Error(), "nearest known is web") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "nearest known is web"`, err)
 	}
 	one, _ := c.Source("one")
 	all, _ := c.Source("all")
 	if fmt.Sprint(one.Projects, all.Projects) != "[web db] []" {
-		t.Errorf("%v, %v", one.Projects, all.Projects)
+		t.Errorf(
+			"one.Projects = %v, all.Projects = %v"+
+				`; want fmt.Sprint(one.Projects, all.Projects) == "[web db] []"`,
+			one.Projects, all.Projects,
+		)
 	}
 	var warnings string
 	for _, w := range c.Warnings {
@@ -80,7 +84,12 @@ func TestProjects(t *testing.T) {
 	}
 	if !strings.Contains(warnings, "two/source.conf:2: source two: projects: there is no project wbe; the nearest known is web") ||
 		!strings.Contains(warnings, "not read from trees") {
-		t.Errorf("%s", warnings)
+		t.Errorf(
+			"warnings = %s"+
+				`; want warnings with "two/source.conf:2: source two: projects: there is no project wbe; `+
+				`the nearest known is web" and warnings with "not read from trees"`,
+			warnings,
+		)
 	}
 }
 
@@ -109,20 +118,30 @@ func TestBadProjects(t *testing.T) {
 		c := projects(t, map[string]string{"projects/" + test.name + "/project.conf": test.text})
 		if test.want == "" {
 			if len(c.Projects) != 0 {
-				t.Errorf("%s: %+v", test.name, c.Projects)
+				t.Errorf("%s: c.Projects = %+v; want len(c.Projects) == 0", test.name, c.Projects)
 			}
 			continue
 		}
 		if len(c.Projects) != 1 || c.Projects[0].Err == nil ||
 			!strings.Contains(c.Projects[0].Err.Error(), test.want) || !strings.Contains(c.Projects[0].Err.Error(), "projects/"+test.name) {
-			t.Errorf("%q: %v", test.text, c.Projects[0].Err)
+			t.Errorf(
+				"%q: c.Projects[0].Err = %v"+
+					"; want len(c.Projects) == 1 and an error and c.Projects[0].Err.Error() with test.want and "+
+					`c.Projects[0].Err.Error() with "projects/" + test.name`,
+				test.text, c.Projects[0].Err,
+			)
 		} else if len(c.Projects[0].Members)+len(c.Projects[0].Groups) > 0 {
 			t.Errorf("%q: members %v", test.text, c.Projects[0].Members)
 		}
 	}
 	if c := projects(t, map[string]string{"projects/file": "x"}); len(c.Projects) != 1 || c.Projects[0].Err == nil ||
 		!strings.Contains(c.Projects[0].Err.Error(), "is not a directory with a project.conf") {
-		t.Errorf("%+v", c.Projects)
+		t.Errorf(
+			"c.Projects = %+v"+
+				`; want len(c.Projects) == 1 and an error and c.Projects[0].Err.Error() with "is not a `+
+				`directory with a project.conf"`,
+			c.Projects,
+		)
 	}
 	if c := projects(t, map[string]string{"sources/x/source.conf": "type = fake\nprojects =\n"}); c.Sources[len(c.Sources)-1].Err == nil {
 		t.Error("a source for no project")

@@ -30,7 +30,7 @@ func TestSecret(t *testing.T) {
 		"command:cat '" + file + "'":                           "from file",
 	} {
 		if got, err := config.Secret(t.Context(), ref); err != nil || got != want {
-			t.Errorf("%s: %.100q, %v", ref, got, err)
+			t.Errorf("%s: got = %.100q, err = %v; want no error and got == want", ref, got, err)
 		}
 	}
 }
@@ -58,7 +58,7 @@ func TestSecretErrors(t *testing.T) {
 	} {
 		got, err := config.Secret(t.Context(), ref)
 		if err == nil || got != "" || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %.100q, %v", ref, got, err)
+			t.Errorf(`%s: got = %.100q, err = %v; want an error and got == "" and err.Error() with want`, ref, got, err)
 		}
 		if err != nil && ref != "command:sh -c 'echo hush; echo why >&2; exit 3'" &&
 			(strings.Contains(err.Error(), "hush") || strings.Contains(err.Error(), "hunter2")) {

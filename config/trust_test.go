@@ -131,11 +131,11 @@ func TestHooksNeedTrust(t *testing.T) {
 		c := w.load()
 		d := c.NeedsTrust()
 		if len(d) != 1 || d[0].Trusted != trusted {
-			t.Fatalf("%s: %+v", when, d)
+			t.Fatalf("%s: d = %+v; want len(d) == 1 and d[0].Trusted == trusted", when, d)
 		}
 		s, _ := c.Source("s")
 		if errors.Is(s.Err, config.ErrUntrusted) == trusted {
-			t.Errorf("%s: %v", when, s.Err)
+			t.Errorf("%s: s.Err = %v; want errors.Is(s.Err, config.ErrUntrusted) != trusted", when, s.Err)
 		}
 		if p, _ := c.Source("plain"); p.Err != nil {
 			t.Errorf("%s: the plain source: %v", when, p.Err)
@@ -173,7 +173,7 @@ func TestHooksNeedTrust(t *testing.T) {
 	w.file("~/.config/crcache/sources/s/source.conf", "type: local\n")
 	c := w.load()
 	if s, _ := c.Source("s"); s.Err != nil || s.Type != "local" {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want no error and s.Type == "local"`, s)
 	}
 	if err := w.opt.Trust.Revoke(d.Root); err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestBundlesOfATree(t *testing.T) {
 	w.file(".hostler/bundles/b/bundle.conf", "scripts = x\n")
 	c := w.load()
 	if s, _ := c.Source("mine"); !errors.Is(s.Err, config.ErrUntrusted) {
-		t.Errorf("%v", s.Err)
+		t.Errorf("s.Err = %v; want error config.ErrUntrusted", s.Err)
 	}
 	d := c.NeedsTrust()[0]
 	w.opt.Trust.Approve(d)
@@ -230,7 +230,7 @@ func TestBundlesOfATree(t *testing.T) {
 	}
 	os.WriteFile(script, []byte("id -u"), 0o644)
 	if s := w.source("mine"); !errors.Is(s.Err, config.ErrUntrusted) {
-		t.Errorf("%v", s.Err)
+		t.Errorf("s.Err = %v; want error config.ErrUntrusted", s.Err)
 	}
 	w.file("~/.config/hostler/bundles/b/bundle.conf", "")
 	if s := w.source("mine"); s.Err != nil {
@@ -292,17 +292,25 @@ func TestNamesStay(t *testing.T) {
 		s, _ := conf.Source(c.name)
 		if c.want == "" {
 			if s.Err != nil {
-				t.Errorf("%s: %s: %v", c.name, c.text, s.Err)
+				t.Errorf("%s: c.text = %s: s.Err = %v; want no error", c.name, c.text, s.Err)
 			}
 			continue
 		}
 		if !errors.Is(s.Err, config.ErrUntrusted) || !strings.Contains(s.Err.Error(), c.want) {
-			t.Errorf("%s: %s: %v", c.name, c.text, s.Err)
+			t.Errorf(
+				"%s: c.text = %s: s.Err = %v"+
+					"; want error config.ErrUntrusted and s.Err.Error() with c.want",
+				c.name, c.text, s.Err,
+			)
 			continue
 		}
 		for _, it := range conf.NeedsTrust()[0].Items {
 			if it.Source == c.name && !strings.Contains(it.Effect, c.effect) {
-				t.Errorf("%s: %s: %s", c.name, c.text, it.Effect)
+				t.Errorf(
+					"%s: c.text = %s: it.Effect = %s"+
+						"; want it.Source != c.name or it.Effect with c.effect",
+					c.name, c.text, it.Effect,
+				)
 			}
 		}
 		w.approve()
@@ -323,7 +331,7 @@ func TestNameThatComes(t *testing.T) {
 	}
 	w.file("~/etc/sources/x/source.conf", "type = ssh\nssh_host = ours")
 	if s := w.source("x"); !errors.Is(s.Err, config.ErrUntrusted) {
-		t.Errorf("%v", s.Err)
+		t.Errorf("s.Err = %v; want error config.ErrUntrusted", s.Err)
 	}
 }
 
@@ -336,14 +344,24 @@ func TestDefaultSourceOfATree(t *testing.T) {
 	c := w.load()
 	if d := c.Defaults; d.Source != "" || !errors.Is(d.Err, config.ErrUntrusted) ||
 		!strings.HasPrefix(d.Err.Error(), file+":3") || d.Wait == nil {
-		t.Errorf("%+v", d)
+		t.Errorf(
+			"d = %+v"+
+				`; want d.Source == "" and error config.ErrUntrusted and strings.HasPrefix(d.Err.Error(), `+
+				`file+":3") and d.Wait != nil`,
+			d,
+		)
 	}
 	if s := w.source("web"); s.Err != nil {
 		t.Errorf("under its own name: %v", s.Err)
 	}
 	d := c.NeedsTrust()
 	if len(d) != 1 || len(d[0].Items) != 1 || !strings.HasPrefix(d[0].Items[0].Effect, "would be web instead of build (/") {
-		t.Fatalf("%+v", d)
+		t.Fatalf(
+			"d = %+v"+
+				"; want len(d) == 1 and len(d[0].Items) == 1 and strings.HasPrefix(d[0].Items[0].Effect, "+
+				`"would be web instead of build (/")`,
+			d,
+		)
 	}
 	w.approve()
 	if d := w.load().Defaults; d.Source != "web" || d.Err != nil {
@@ -373,7 +391,12 @@ func TestSettingsOfATree(t *testing.T) {
 	)
 	c := w.load()
 	if c.Sections["auth"]["admins"].Text != "root" || len(c.Sections) != 1 || c.Defaults.Wait == nil {
-		t.Errorf("%+v", c.Sections)
+		t.Errorf(
+			"c.Sections = %+v"+
+				`; want c.Sections["auth"]["admins"].Text == "root" and len(c.Sections) == 1 and `+
+				"c.Defaults.Wait != nil",
+			c.Sections,
+		)
 	}
 	var names []string
 	for _, it := range c.NeedsTrust()[0].Items {
@@ -387,7 +410,7 @@ func TestSettingsOfATree(t *testing.T) {
 	}
 	w.approve()
 	if c := w.load(); c.Sections["auth"]["admins"].Text != "eve" {
-		t.Errorf("%+v", c.Sections)
+		t.Errorf(`c.Sections = %+v; want c.Sections["auth"]["admins"].Text == "eve"`, c.Sections)
 	}
 }
 
@@ -435,7 +458,7 @@ func TestForeignTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s := w.source("s"); !errors.Is(s.Err, config.ErrUntrusted) || !strings.Contains(s.Err.Error(), c.want) {
-			t.Errorf("%s: %v", name, s.Err)
+			t.Errorf("%s: s.Err = %v; want error config.ErrUntrusted and s.Err.Error() with c.want", name, s.Err)
 		}
 		w.approve()
 		if s := w.source("s"); s.Err != nil {
@@ -538,7 +561,7 @@ func TestOldApprovals(t *testing.T) {
 		text, _ := json.Marshal(old)
 		w.file(fmt.Sprintf("~/trust/%x.json", sha256.Sum256([]byte(root))), string(text))
 		if d := w.load().NeedsTrust(); len(d) != 1 || d[0].Trusted != c.holds {
-			t.Errorf("%s: %+v", name, d)
+			t.Errorf("%s: d = %+v; want len(d) == 1 and d[0].Trusted == c.holds", name, d)
 		}
 		if !c.holds {
 			continue

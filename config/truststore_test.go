@@ -28,7 +28,7 @@ func TestTrustStore(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a/trust")
 	s := config.TrustStore{Dir: dir}
 	if l, err := s.List(); len(l) > 0 || err != nil {
-		t.Errorf("%v %v", l, err)
+		t.Errorf("l = %v err = %v; want len(l) <= 0 and no error", l, err)
 	}
 	for _, root := range []string{"/x", "/b/"} {
 		if err := s.Approve(config.Danger{
@@ -44,7 +44,12 @@ func TestTrustStore(t *testing.T) {
 		}
 	}
 	if l, err := s.List(); len(l) != 2 || l[0].Root != "/b" || l[1].Time.IsZero() || l[1].Items[0].Name != "source a" || err != nil {
-		t.Errorf("%+v %v", l, err)
+		t.Errorf(
+			"l = %+v err = %v"+
+				`; want len(l) == 2 and l[0].Root == "/b" and !l[1].Time.IsZero() and l[1].Items[0].Name `+
+				`== "source a" and no error`,
+			l, err,
+		)
 	}
 	os.WriteFile(files[0], []byte("{"), 0o600)
 	if l, err := s.List(); len(l) != 1 || err == nil {

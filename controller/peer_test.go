@@ -41,6 +41,6 @@ func TestTokenFileElsewhere(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none", "token")
 	_, err := administratorToken(file)
 	if err == nil || !strings.Contains(err.Error(), file+":") {
-		t.Errorf("%s: %v", file, err)
+		t.Errorf(`%s: err = %v; want an error and err.Error() with file + ":"`, file, err)
 	}
 }

@@ -148,7 +148,7 @@ func FuzzResults(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := deploy.ReadResults(strings.NewReader(text))
 		if err == nil && (got.Bad < 0 || got.Tests < 0 || len(got.Failed) > got.Bad) {
-			t.Errorf("%+v", got)
+			t.Errorf("got = %+v; want an error or got.Bad >= 0 and got.Tests >= 0 and len(got.Failed) <= got.Bad", got)
 		}
 	})
 }

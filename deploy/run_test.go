@@ -106,14 +106,19 @@ func TestRun(t *testing.T) {
 		start := time.Now()
 		nodes, err := deploy.Run(t.Context(), w.Options)
 		if err != nil || states(nodes) != "a ready, b ready, c ready, d ready, e ready" || len(w.live) != 5 {
-			t.Errorf("%v, %s, %v", err, states(nodes), w.live)
+			t.Errorf(
+				"err = %v, states(nodes) = %s, w.live = %v"+
+					`; want no error and states(nodes) == "a ready, b ready, c ready, d ready, e ready" and `+
+					"len(w.live) == 5",
+				err, states(nodes), w.live,
+			)
 		}
 		if took := time.Since(start); took != 3*61*time.Second || w.most.Load() != 2 {
 			t.Errorf("took %v, %d at once", took, w.most.Load())
 		}
 		if i, j := slices.Index(w.told, "a making i-a"), slices.Index(w.told, "a setting-up i-a"); i < 0 || j < i ||
 			w.told[len(w.told)-1] != "e ready i-e" {
-			t.Errorf("%q", w.told)
+			t.Errorf(`w.told = %q; want i >= 0 and j >= i and w.told[len(w.told)-1] == "e ready i-e"`, w.told)
 		}
 	})
 }
@@ -152,10 +157,18 @@ func TestRunFails(t *testing.T) {
 				nodes, err := deploy.Run(t.Context(), w.Options)
 				var setup *deploy.SetupError
 				if !errors.Is(err, boom) || !errors.As(err, &setup) || strings.Count(err.Error(), "\n") != 0 {
-					t.Errorf("%v", err)
+					t.Errorf(
+						"err = %v"+
+							"; want error boom and errors.As(err, &setup) and strings.Count(err.Error(), \"\\n\") == 0",
+						err,
+					)
 				}
 				if states(nodes) != c.want || len(w.live) != c.live {
-					t.Errorf("%s, %v", states(nodes), w.live)
+					t.Errorf(
+						"states(nodes) = %s, w.live = %v"+
+							"; want states(nodes) == c.want and len(w.live) == c.live",
+						states(nodes), w.live,
+					)
 				}
 			})
 		})
@@ -175,7 +188,12 @@ func TestRunNotMade(t *testing.T) {
 		w.AllOrNothing = true
 		nodes, err := deploy.Run(t.Context(), w.Options)
 		if !errors.Is(err, compute.ErrNoCapacity) || nodes[0].State != deploy.NotMade || nodes[1].State == deploy.Done || len(w.live) != 0 {
-			t.Errorf("%v, %s, %v", err, states(nodes), w.live)
+			t.Errorf(
+				"err = %v, states(nodes) = %s, w.live = %v"+
+					"; want error compute.ErrNoCapacity and nodes[0].State == deploy.NotMade and "+
+					"nodes[1].State != deploy.Done and len(w.live) == 0",
+				err, states(nodes), w.live,
+			)
 		}
 	})
 }
@@ -204,7 +222,11 @@ func TestRunInterrupted(t *testing.T) {
 				defer cancel()
 				nodes, err := deploy.Run(ctx, w.Options)
 				if !errors.Is(err, context.DeadlineExceeded) || states(nodes) != c.want || len(w.live) != c.live {
-					t.Errorf("%v, %s, %v", err, states(nodes), w.live)
+					t.Errorf(
+						"err = %v, states(nodes) = %s, w.live = %v"+
+							"; want error context.DeadlineExceeded and states(nodes) == c.want and len(w.live) == c.live",
+						err, states(nodes), w.live,
+					)
 				}
 			})
 		})
@@ -220,7 +242,12 @@ func TestRunLeft(t *testing.T) {
 		nodes, err := deploy.Run(t.Context(), w.Options)
 		if nodes[0].State != deploy.Failed || nodes[0].Left == nil ||
 			!strings.Contains(err.Error(), "the cloud is away") || !strings.Contains(err.Error(), "boom") {
-			t.Errorf("%s: %v", states(nodes), err)
+			t.Errorf(
+				"%s: err = %v"+
+					`; want nodes[0].State == deploy.Failed and nodes[0].Left != nil and err.Error() with "the `+
+					`cloud is away" and err.Error() with "boom"`,
+				states(nodes), err,
+			)
 		}
 	})
 }

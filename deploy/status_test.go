@@ -51,7 +51,12 @@ func TestAddresses(t *testing.T) {
 	public, private := deploy.Addresses("", "10.0.0.1", "198.51.100.7", "fe80::1", "2001:db8::1", "host.example", "127.0.0.1")
 	if !slices.Equal(public, []string{"198.51.100.7", "2001:db8::1", "host.example"}) ||
 		!slices.Equal(private, []string{"10.0.0.1", "fe80::1", "127.0.0.1"}) {
-		t.Error(public, private)
+		t.Errorf(
+			"public = %v, private = %v"+
+				`; want public == []string{"198.51.100.7", "2001:db8::1", "host.example"} and private == `+
+				`[]string{"10.0.0.1", "fe80::1", "127.0.0.1"}`,
+			public, private,
+		)
 	}
 	data, err := json.Marshal(deploy.Description{PublicIP: public, PrivateIP: private})
 	if err != nil {

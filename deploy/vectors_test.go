@@ -92,7 +92,12 @@ func TestConfigPathHome(t *testing.T) {
 func TestVarsRepeated(t *testing.T) {
 	vars, repeated, err := deploy.ParseVars([]string{"a=1", "b=2", "a=3", "b=", "a=4"})
 	if err != nil || vars["a"] != "4" || vars["b"] != "" || !slices.Equal(repeated, []string{"a", "b", "a"}) {
-		t.Errorf("%v, %v, %v", vars, repeated, err)
+		t.Errorf(
+			"vars = %v, repeated = %v, err = %v"+
+				`; want no error and vars["a"] == "4" and vars["b"] == "" and repeated == []string{"a", `+
+				`"b", "a"}`,
+			vars, repeated, err,
+		)
 	}
 	if _, _, err := deploy.ParseVars([]string{"hunter2"}); err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("an error that repeats what may be a secret: %v", err)
@@ -105,7 +110,7 @@ func TestMadeUp(t *testing.T) {
 		name := deploy.MadeUp("test-", nil)
 		rest, ok := strings.CutPrefix(name, "test-")
 		if !ok || len(rest) != 6 || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			t.Fatalf("%q", name)
+			t.Fatalf(`%q; want ok and len(rest) == 6 and strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789") == ""`, name)
 		}
 		for i, c := range rest {
 			if strings.IndexRune(rest, c) != i {
@@ -123,7 +128,7 @@ func TestMadeUp(t *testing.T) {
 	last := deploy.MadeUp("", func(n int) int { return n - 1 })
 	first := deploy.MadeUp("", func(int) int { return 0 })
 	if first != "abcdef" || last != "9abcde" {
-		t.Errorf("%q, %q", first, last)
+		t.Errorf(`first = %q, last = %q; want first == "abcdef" and last == "9abcde"`, first, last)
 	}
 }
 
@@ -138,7 +143,7 @@ func TestNames(t *testing.T) {
 		"", "-a", "a-", "a..b", "a.", ".a", "a_b", "a b", "ä", "a\n", long + "a", strings.Repeat("a.", 127) + "a", "a/b",
 	} {
 		if err := deploy.CheckName(bad); err == nil || compute.Hint(err) == "" {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf(`%q: err = %v; want an error and compute.Hint(err) != ""`, bad, err)
 		}
 	}
 	for _, c := range []struct {

@@ -167,7 +167,7 @@ func TestSaidAgain(t *testing.T) {
 			compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}},
 		)[0].Directives
 		if len(ds) != 1 || ds[0].Again != c.again {
-			t.Errorf("%s: %+v", c.name, ds)
+			t.Errorf("%s: ds = %+v; want len(ds) == 1 and ds[0].Again == c.again", c.name, ds)
 		}
 	}
 }

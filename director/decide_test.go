@@ -361,7 +361,7 @@ func TestDryRunTakesNoPlace(t *testing.T) {
 	}})
 	for _, p := range plans {
 		if got := words(p.Directives); got != "create 8" {
-			t.Errorf("%s: %q", p.Source, got)
+			t.Errorf(`%s: got = %q; want got == "create 8"`, p.Source, got)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestReplayByHand(t *testing.T) {
 				t.Errorf("%s hits %d, cold %d, made %d, of %d\n%s", c.name, o.Hits, o.Cold, o.Made, o.Requests, d)
 			}
 			if c.checked != nil && !c.checked(o) {
-				t.Errorf("%+v", o)
+				t.Errorf("o = %+v; want c.checked == nil or c.checked(o)", o)
 			}
 		})
 	}
@@ -196,14 +196,14 @@ func TestReadTrace(t *testing.T) {
 	} {
 		got, err := director.ReadTrace(strings.NewReader(text))
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error", name, err)
 			continue
 		}
 		for n := range got {
 			got[n].Time = got[n].Time.UTC()
 		}
 		if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s: %s", name, d)
+			t.Errorf(`%s: d = %s; want d == ""`, name, d)
 		}
 	}
 	for text, want := range map[string]string{

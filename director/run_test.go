@@ -462,7 +462,7 @@ func TestDryRun(t *testing.T) {
 			r.want("of the one source", compute.Counts{})
 			all, err := r.Instances(ctx, compute.InstanceQuery{})
 			if err != nil || len(all) != 1 || all[0].Source != "other" {
-				t.Errorf("%+v %v", all, err)
+				t.Errorf(`all = %+v err = %v; want no error and len(all) == 1 and all[0].Source == "other"`, all, err)
 			}
 		})
 }
@@ -534,7 +534,12 @@ func TestOverAPool(t *testing.T) {
 		}
 		slices.Sort(names)
 		if !slices.Equal(names, []string{"child-1 leased", "child-2 leased", "front-child-1 ready", "front-child-2 ready"}) {
-			t.Errorf("%q", names)
+			t.Errorf(
+				"names = %q"+
+					`; want names == []string{"child-1 leased", "child-2 leased", "front-child-1 ready", `+
+					`"front-child-2 ready"}`,
+				names,
+			)
 		}
 	})
 }

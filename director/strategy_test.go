@@ -89,7 +89,7 @@ func TestSchedule(t *testing.T) {
 	// What is configured is the least.
 	l := director.Schedule{Windows: []director.Window{lunch}}.Level(noon, compute.SourceState{Reserve: 3, Spare: 4})
 	if l.Reserve != 7 || l.Spare != 4 || !strings.Contains(l.Reason, "lunch") {
-		t.Errorf("%+v", l)
+		t.Errorf(`l = %+v; want l.Reserve == 7 and l.Spare == 4 and l.Reason with "lunch"`, l)
 	}
 }
 
@@ -229,11 +229,11 @@ func TestDemandHits(t *testing.T) {
 func TestLarger(t *testing.T) {
 	both := director.Larger{level{Reserve: 1, Spare: 5, Keep: 6, Reason: "a"}, level{Reserve: 3, Spare: 2, Keep: 2, Reason: "b"}}
 	if l := both.Level(noon, compute.SourceState{}); l != (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"}) {
-		t.Errorf("%+v", l)
+		t.Errorf(`l = %+v; want l == (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"})`, l)
 	}
 	if l := (director.Larger{
 		level{Spare: 1, Keep: 1, Reason: "a"}, level{Spare: 2, Keep: 2, Reason: "b"},
 	}).Level(noon, compute.SourceState{}); l.Reason != "b" {
-		t.Errorf("%+v", l)
+		t.Errorf(`l = %+v; want l.Reason == "b"`, l)
 	}
 }

@@ -79,7 +79,7 @@ func BenchmarkUnpack(b *testing.B) {
 				}
 				cmd := exec.Command("tar", c.flag, filepath.Join(tmp, "layout/blobs/sha256", l.Digest.Hex), "--numeric-owner", "-C", into)
 				if out, err := cmd.CombinedOutput(); err != nil {
-					b.Fatalf("%v: %s", err, out)
+					b.Fatalf("%v: out = %s; want no error", err, out)
 				}
 			}
 			took := time.Since(start)

@@ -102,7 +102,7 @@ func TestMemoryOfArchives(t *testing.T) {
 			}
 			_, err = s.Pull(t.Context(), "docker-archive:"+at, image.PullOptions{})
 			if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), c.said) {
-				t.Errorf("%.300v", err)
+				t.Errorf("err = %.300v; want error compute.ErrFailed and err.Error() with c.said", err)
 			}
 		})
 	}

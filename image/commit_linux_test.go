@@ -145,7 +145,7 @@ func TestCommitRefuses(t *testing.T) {
 		{"ended", ended, image.Change{Base: base.Digest, Dir: upper}, "x:1", context.Canceled},
 	} {
 		if _, err := s.Commit(c.ctx, c.c, c.as); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: err = %v; want error c.want", c.name, err)
 		}
 	}
 	if all, err := s.List(); err != nil || len(all) != 1 {

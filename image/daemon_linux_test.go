@@ -90,7 +90,7 @@ func TestRealDaemon(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || strings.Contains(string(b), "rror") {
-			t.Fatalf("%s: %s", resp.Status, b)
+			t.Fatalf(`%s: b = %s; want resp.StatusCode == http.StatusOK and string(b) without "rror"`, resp.Status, b)
 		}
 	}
 	load("/images/create?fromSrc=-&repo=tiny&tag=v1", tiny["tarball"])
@@ -109,16 +109,20 @@ func TestRealDaemon(t *testing.T) {
 	}
 	img, err = s.Pull(t.Context(), "docker-daemon:two:v1", image.PullOptions{})
 	if config, _ := two(t).ConfigName(); err != nil || img.Digest != config.String() || read(t, img, "etc/a") != "ONE" {
-		t.Errorf("%+v %v", img, err)
+		t.Errorf(
+			"img = %+v err = %v"+
+				`; want no error and img.Digest == config.String() and read(t, img, "etc/a") == "ONE"`,
+			img, err,
+		)
 	}
 	_, err = s.Pull(t.Context(), "docker-daemon:none", image.PullOptions{})
 	if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "No such image") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrNotFound and err.Error() with "No such image"`, err)
 	}
 	s = openIn(t, s.Dir(), image.Options{DockerSocket: socket + "-none"})
 	if _, err := s.Pull(t.Context(), "docker-daemon:tiny:v1", image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) ||
 		compute.Hint(err) == "" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrUnavailable and compute.Hint(err) != ""`, err)
 	}
 }
 
@@ -138,9 +142,9 @@ func TestLabImage(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.Dirs()[0]}
 	cmd.Dir = "/"
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "inside\n/etc/passwd\n" {
-		t.Errorf("%q %v", out, err)
+		t.Errorf("out = %q err = %v; want no error and string(out) == \"inside\\n/etc/passwd\\n\"", out, err)
 	}
 	if u, err := image.LookupUser(img.Dirs(), "user"); err != nil || u.UID != 1000 {
-		t.Errorf("%+v %v", u, err)
+		t.Errorf("u = %+v err = %v; want no error and u.UID == 1000", u, err)
 	}
 }

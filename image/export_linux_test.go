@@ -142,7 +142,7 @@ func TestExport(t *testing.T) {
 			}
 			for _, name := range []string{"d/b", "o/a", "f", "gone/x", "back/old"} {
 				if _, err := layer.ReadIn(got.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: err = %v; want error os.ErrNotExist", name, err)
 				}
 			}
 		})
@@ -156,7 +156,7 @@ func TestExport(t *testing.T) {
 		}
 		m, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(out + "/d.tar") })
 		if err != nil || len(m) != 1 || !slices.Equal(m[0].RepoTags, []string{"mine:2"}) {
-			t.Errorf("%+v %v", m, err)
+			t.Errorf(`m = %+v err = %v; want no error and len(m) == 1 and m[0].RepoTags == []string{"mine:2"}`, m, err)
 		}
 		if got, err := open(t).Pull(
 			t.Context(), "docker-archive:"+out+"/d.tar:mine:2", image.PullOptions{},
@@ -303,7 +303,7 @@ func TestTag(t *testing.T) {
 	}
 	got, err := s.Tag(t.Context(), ref, "mine")
 	if err != nil || got.Digest != img.Digest {
-		t.Fatalf("%+v %v", got, err)
+		t.Fatalf("got = %+v err = %v; want no error and got.Digest == img.Digest", got, err)
 	}
 	if got, err = s.Find("mine"); err != nil || got.Digest != img.Digest {
 		t.Errorf("found %+v %v", got, err)

@@ -180,7 +180,7 @@ func TestRegistryGoesDown(t *testing.T) {
 	}()
 	_, err := s.Pull(t.Context(), ref, image.PullOptions{Progress: p})
 	if !errors.Is(err, compute.ErrUnavailable) || compute.Hint(err) == "" {
-		t.Fatalf("%v", err)
+		t.Fatalf(`err = %v; want error compute.ErrUnavailable and compute.Hint(err) != ""`, err)
 	}
 	if _, err := s.Find(ref); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("half an image is found: %v", err)
@@ -237,7 +237,7 @@ func TestStalledRegistry(t *testing.T) {
 	})
 	if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrUnavailable) ||
 		!strings.Contains(err.Error(), "sends nothing") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrUnavailable and err.Error() with "sends nothing"`, err)
 	}
 }
 
@@ -274,10 +274,15 @@ func TestCorruption(t *testing.T) {
 				_, err = s.Pull(t.Context(), "oci:"+dir, image.PullOptions{})
 				if !errors.Is(err, compute.ErrFailed) ||
 					!strings.Contains(err.Error(), "corrupt") && !strings.Contains(err.Error(), "ended after") {
-					t.Errorf("%v", err)
+					t.Errorf(
+						"err = %v"+
+							`; want error compute.ErrFailed and (err.Error() with "corrupt" or err.Error() with "ended `+
+							`after")`,
+						err,
+					)
 				}
 				if all, err := s.List(); err != nil || len(all) > 0 {
-					t.Errorf("%v %v", all, err)
+					t.Errorf("all = %v err = %v; want no error and len(all) <= 0", all, err)
 				}
 				if l := leftovers(t, s); len(l) > 0 {
 					t.Errorf("left: %q", l)
@@ -312,11 +317,11 @@ func TestCorruption(t *testing.T) {
 			})
 			if _, err := s.Pull(t.Context(), ref, image.PullOptions{}); !errors.Is(err, compute.ErrFailed) ||
 				errors.Is(err, compute.ErrUnavailable) {
-				t.Errorf("%s: %v", path, err)
+				t.Errorf("%s: err = %v; want error compute.ErrFailed and !error compute.ErrUnavailable", path, err)
 			}
 		}
 		if all, err := s.List(); err != nil || len(all) > 0 {
-			t.Errorf("%v %v", all, err)
+			t.Errorf("all = %v err = %v; want no error and len(all) <= 0", all, err)
 		}
 	})
 	t.Run("another layer's name", func(t *testing.T) {
@@ -331,7 +336,7 @@ func TestCorruption(t *testing.T) {
 		s := open(t)
 		_, err := s.Pull(t.Context(), file, image.PullOptions{})
 		if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "corrupt") {
-			t.Errorf("%v", err)
+			t.Errorf(`err = %v; want error compute.ErrFailed and err.Error() with "corrupt"`, err)
 		}
 		if l, _ := filepath.Glob(filepath.Join(s.Dir(), "layers/*")); len(l) > 0 {
 			t.Errorf("left: %q", l)
@@ -354,10 +359,10 @@ func TestDiskFull(t *testing.T) {
 	ref := w.push(t, "big", imageOf(t, "", entriesLayer(t, file("a", "fits")), entriesLayer(t, file("b", noise(3<<20)))))
 	_, err := s.Pull(t.Context(), ref, image.PullOptions{})
 	if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "is full") || !strings.Contains(compute.Hint(err), "gc") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrFailed and err.Error() with "is full" and compute.Hint(err) with "gc"`, err)
 	}
 	if _, err := s.Find(ref); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 	if l := leftovers(t, s); len(l) > 0 {
 		t.Errorf("left: %q", l)

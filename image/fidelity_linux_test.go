@@ -64,7 +64,7 @@ func TestFidelity(t *testing.T) {
 		stat := func(name string) (st unix.Stat_t) {
 			t.Helper()
 			if err := unix.Lstat(filepath.Join(fs, name), &st); err != nil {
-				t.Fatalf("%s: %v", name, err)
+				t.Fatalf("%s: err = %v; want no error", name, err)
 			}
 			return st
 		}
@@ -113,7 +113,7 @@ func TestFidelity(t *testing.T) {
 			"odd name \n\x01\xff": "x", "plain": "text",
 		} {
 			if got, err := os.ReadFile(filepath.Join(fs, name)); err != nil || string(got) != text {
-				t.Errorf("%q: %q %v", name, got, err)
+				t.Errorf("%q: got = %q err = %v; want no error and string(got) == text", name, got, err)
 			}
 		}
 		holes, err := os.ReadFile(filepath.Join(fs, "holes"))
@@ -227,7 +227,7 @@ func pullAsUser(t testing.TB, ref string) string {
 	t.Helper()
 	dir := filepath.Join(userDir(t), "images")
 	if out, err := asUser(t, "child-pull", dir, ref).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	return dir
 }
@@ -287,7 +287,7 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 		}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("%v: out = %s; want no error", err, out)
 		}
 		if got := strings.Fields(string(out)); !slices.Equal(got, want) {
 			t.Errorf("seen:\n%q, want\n%q", got, want)
@@ -300,7 +300,7 @@ cd "$1/m"; find . -type f | sort | while read -r f; do echo "${f#./}=$(cat "$f")
 		}
 		for _, name := range []string{"d/b", "o/a", "f", "gone/x", "back/old", "imp/old", "opq2/a", "none"} {
 			if _, err := layer.ReadIn(img.Dirs(), name); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: err = %v; want error os.ErrNotExist", name, err)
 			}
 		}
 	}
@@ -337,7 +337,7 @@ func TestLeftOutDirectories(t *testing.T) {
 	}
 	patch := img.Dirs()[len(img.Layers)-1]
 	if len(img.Layers) != 4 || img.Layers[3].DiffID != "" {
-		t.Fatalf("%+v", img.Layers)
+		t.Fatalf(`img.Layers = %+v; want len(img.Layers) == 4 and img.Layers[3].DiffID == ""`, img.Layers)
 	}
 	for name, want := range map[string]string{
 		".": "555 0", "tmp": "1777 0", "home": "755 0", "home/me": "750 33", "home/me/.cache": "700 33", "root": "700 0",
@@ -357,7 +357,7 @@ func TestLeftOutDirectories(t *testing.T) {
 	}
 	again, err := s.Pull(t.Context(), ref, image.PullOptions{})
 	if err != nil || !slices.Equal(again.Dirs(), img.Dirs()) {
-		t.Errorf("%+v %v", again, err)
+		t.Errorf("again = %+v err = %v; want no error and again.Dirs() == img.Dirs()", again, err)
 	}
 	if err := s.Remove(t.Context(), ref); err != nil {
 		t.Error(err)
@@ -373,6 +373,6 @@ func TestAnothersStore(t *testing.T) {
 	}
 	dir := pullAsUser(t, serve(t).push(t, "x", two(t)))
 	if _, err := image.Open(dir, image.Options{}); err == nil || !strings.Contains(fmt.Sprint(err), "belongs to another user") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and fmt.Sprint(err) with "belongs to another user"`, err)
 	}
 }

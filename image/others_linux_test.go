@@ -39,7 +39,12 @@ func TestOthersAreGuarded(t *testing.T) {
 		_, err := open(t, image.Options{Others: guarded(nil)}).Pull(t.Context(), name, image.PullOptions{})
 		if err == nil ||
 			!errors.Is(err, compute.ErrDenied) && !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(
+				"%s: err = %v"+
+					"; want an error and (error compute.ErrDenied or error compute.ErrUnavailable or error "+
+					"compute.ErrInvalid)",
+				name, err,
+			)
 		}
 	}
 	if n := asked.Load(); n != 0 {
@@ -50,7 +55,7 @@ func TestOthersAreGuarded(t *testing.T) {
 		"of the configuration": {Guard: fetch.New(fetch.Options{}), Own: []string{at}},
 	} {
 		if _, err := open(t, image.Options{Others: o}).Take(t.Context(), at, t.TempDir(), image.PullOptions{}); err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want no error", what, err)
 		}
 	}
 	if _, err := open(t, image.Options{Others: guarded(nil)}).Pull(
@@ -140,7 +145,12 @@ func TestOthersAreToldLittle(t *testing.T) {
 		var e *compute.Error
 		if err == nil || strings.Contains(err.Error(), canary) ||
 			errors.As(err, &e) && strings.Contains(e.Hint, canary) || !strings.Contains(err.Error(), answer.want) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf(
+				"%s: err = %v"+
+					"; want an error and err.Error() without canary and (!errors.As(err, &e) or e.Hint without "+
+					"canary) and err.Error() with answer.want",
+				what, err,
+			)
 		}
 		if log.Len() == 0 || log.Len() > 1500 || strings.ContainsRune(log.String(), 0x1b) {
 			t.Errorf("%s: the log has %q", what, log.String())
@@ -166,7 +176,7 @@ func TestOthersSeeNoFiles(t *testing.T) {
 			} {
 				err := try()
 				if !errors.Is(err, compute.ErrDenied) {
-					t.Errorf("%s%s: %v", form, path, err)
+					t.Errorf("form = %spath = %s: err = %v; want error compute.ErrDenied", form, path, err)
 					continue
 				}
 				told = append(told, strings.ReplaceAll(err.Error(), form+path, "IT"))

@@ -47,24 +47,28 @@ func TestPullFromARegistry(t *testing.T) {
 	digest, _ := img.Digest()
 	if got.Name != ref || got.Digest != want.String() || got.Manifest != digest.String() || len(got.Layers) != 2 ||
 		got.Size != 10 || got.Platform.OS != "linux" {
-		t.Errorf("%+v", got)
+		t.Errorf("got = %+v", got)
 	}
 	if c := got.Config; c.User != "web:data" || c.WorkingDir != "/srv" || c.StopSignal != "SIGINT" ||
 		!reflect.DeepEqual(c.ExposedPorts, []string{"443/tcp", "80/tcp"}) ||
 		!reflect.DeepEqual(
 			c.Entrypoint, []string{"/bin/sh", "-c"},
 		) || c.Labels["k"] != "v" || !reflect.DeepEqual(c.Volumes, []string{"/data"}) || len(c.Env) != 2 {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v", c)
 	}
 	if a, b := read(t, got, "etc/a"), read(t, got, "etc/b"); a != "ONE" || b != "two" {
-		t.Errorf("%q %q", a, b)
+		t.Errorf(`a = %q b = %q; want a == "ONE" and b == "two"`, a, b)
 	}
 	if _, err := layer.ReadIn(got.Dirs(), "gone/x"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("gone/x: %v", err)
 	}
 	found, err := s.Find(ref)
 	if err != nil || found.Digest != got.Digest || !found.Built.Equal(day.Truncate(1e9)) {
-		t.Errorf("%+v %v", found, err)
+		t.Errorf(
+			"found = %+v err = %v"+
+				"; want no error and found.Digest == got.Digest and found.Built.Equal(day.Truncate(1e9))",
+			found, err,
+		)
 	}
 	for _, by := range []string{got.Digest, got.Digest[:20], got.Manifest, "docker://" + ref} {
 		if f, err := s.Find(by); err != nil || f.Digest != got.Digest {
@@ -135,10 +139,10 @@ func TestEveryDoor(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got.Digest != config.String() || read(t, got, "etc/a") != "ONE" {
-					t.Errorf("%+v", got)
+					t.Errorf(`got = %+v; want got.Digest == config.String() and read(t, got, "etc/a") == "ONE"`, got)
 				}
 				if found, err := s.Find(ref); err != nil || found.Digest != got.Digest {
-					t.Errorf("%+v %v", found, err)
+					t.Errorf("found = %+v err = %v; want no error and found.Digest == got.Digest", found, err)
 				}
 				if l := leftovers(t, s); len(l) > 0 {
 					t.Errorf("left: %q", l)
@@ -148,7 +152,7 @@ func TestEveryDoor(t *testing.T) {
 	}
 	all, err := s.List()
 	if err != nil || len(all) < 8 {
-		t.Errorf("%d %v", len(all), err)
+		t.Errorf("len(all) = %d err = %v; want no error and len(all) >= 8", len(all), err)
 	}
 }
 
@@ -190,7 +194,7 @@ func TestRootFileSystems(t *testing.T) {
 	}
 	got, err := s.Pull(t.Context(), tarred, image.PullOptions{})
 	if err != nil || read(t, got, "etc/a") != "other" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want no error and read(t, got, "etc/a") == "other"`, err)
 	}
 	for name, text := range map[string]string{
 		"cut.tar.gz": "\x1f\x8b\x08\x00\x00", "cut.tar.xz": "\xfd7zXZ\x00\x00", "cut.tar.zst": "\x28\xb5\x2f\xfd\x00",
@@ -201,7 +205,7 @@ func TestRootFileSystems(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := s.Pull(t.Context(), file, image.PullOptions{}); !errors.Is(err, compute.ErrFailed) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrFailed", name, err)
 		}
 		if l := leftovers(t, s); len(l) > 0 {
 			t.Errorf("%s left %q", name, l)
@@ -214,7 +218,11 @@ func TestRootFileSystems(t *testing.T) {
 	for _, ref := range []string{root, "dir:" + root} {
 		got, err := s.Take(t.Context(), ref, tmp, image.PullOptions{})
 		if err != nil || got.Digest != "" || got.Dirs()[0] != root || got.Name != "dir:"+root {
-			t.Errorf("%+v %v", got, err)
+			t.Errorf(
+				"got = %+v err = %v"+
+					`; want no error and got.Digest == "" and got.Dirs()[0] == root and got.Name == "dir:"+root`,
+				got, err,
+			)
 		}
 		if err := s.Release(got.Digest, tmp); err != nil {
 			t.Error(err)
@@ -241,7 +249,7 @@ func TestCompressions(t *testing.T) {
 		img := imageOf(t, "", layerOf(t, archive(t, file("how", n)), c))
 		got, err := s.Pull(t.Context(), w.push(t, n, img), image.PullOptions{})
 		if err != nil || read(t, got, "how") != n {
-			t.Errorf("%s: %v", n, err)
+			t.Errorf(`%s: err = %v; want no error and read(t, got, "how") == n`, n, err)
 		}
 	}
 }
@@ -263,7 +271,11 @@ func TestPlatforms(t *testing.T) {
 	for _, arch := range []string{"s390x", "arm64"} {
 		got, err := s.Pull(t.Context(), ref.Name(), image.PullOptions{Platform: image.Platform{OS: "linux", Arch: arch}})
 		if err != nil || read(t, got, "arch") != arch || got.Platform.Arch != arch {
-			t.Errorf("%s: %+v %v", arch, got, err)
+			t.Errorf(
+				"%s: got = %+v err = %v"+
+					`; want no error and read(t, got, "arch") == arch and got.Platform.Arch == arch`,
+				arch, got, err,
+			)
 		}
 	}
 	here, err := s.Take(t.Context(), ref.Name(), t.TempDir(), image.PullOptions{})
@@ -273,13 +285,23 @@ func TestPlatforms(t *testing.T) {
 	_, err = s.Pull(t.Context(), ref.Name(), image.PullOptions{Platform: image.Platform{OS: "linux", Arch: "mips"}})
 	if !errors.Is(err, compute.ErrInvalid) ||
 		!strings.Contains(err.Error(), "it is for linux/amd64, linux/arm64, linux/riscv64, linux/s390x, and not for linux/mips") {
-		t.Errorf("%v", err)
+		t.Errorf(
+			"err = %v"+
+				`; want error compute.ErrInvalid and err.Error() with "it is for linux/amd64, linux/arm64, `+
+				`linux/riscv64, linux/s390x, and not for linux/mips"`,
+			err,
+		)
 	}
 	// One image without an index says in its configuration what it is for.
 	one := w.push(t, "one", imageOf(t, "s390x", entriesLayer(t, file("f", ""))))
 	_, err = s.Pull(t.Context(), one, image.PullOptions{})
 	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "it is for linux/s390x") || compute.Hint(err) == "" {
-		t.Errorf("%v", err)
+		t.Errorf(
+			"err = %v"+
+				`; want error compute.ErrInvalid and err.Error() with "it is for linux/s390x" and `+
+				`compute.Hint(err) != ""`,
+			err,
+		)
 	}
 	if _, err := s.Find(one); err == nil {
 		t.Error("it is here all the same")
@@ -292,6 +314,6 @@ func TestEndOfContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Pull(ctx, ref, image.PullOptions{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error context.Canceled", err)
 	}
 }

@@ -60,7 +60,7 @@ func TestTogether(t *testing.T) {
 					t.Error(err)
 				}
 			} else if out, err := again(t, "child-pull", s.Dir(), ref).CombinedOutput(); err != nil {
-				t.Errorf("%v: %s", err, out)
+				t.Errorf("%v: out = %s; want no error", err, out)
 			}
 		})
 	}
@@ -173,18 +173,23 @@ func TestUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if users, err := s.Users(a.Digest); err != nil || !slices.Equal(users, []string{instance}) {
-		t.Errorf("%v %v", users, err)
+		t.Errorf("users = %v err = %v; want no error and users == []string{instance}", users, err)
 	}
 	if err := s.Remove(t.Context(), one); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), instance) {
 		t.Errorf("removed while it is used: %v", err)
 	}
 	dry, err := s.GC(t.Context(), image.GCOptions{Unused: true, DryRun: true})
 	if err != nil || len(dry.Images) != 1 || dry.Images[0].Name != other || dry.Layers != 1 || dry.Size != 2 {
-		t.Errorf("%+v %v", dry, err)
+		t.Errorf(
+			"dry = %+v err = %v"+
+				"; want no error and len(dry.Images) == 1 and dry.Images[0].Name == other and dry.Layers "+
+				"== 1 and dry.Size == 2",
+			dry, err,
+		)
 	}
 	for range 2 { // the first does it, the second has nothing to do
 		if got, err := s.GC(t.Context(), image.GCOptions{OlderThan: time.Hour}); err != nil || len(got.Images)+got.Layers > 0 {
-			t.Errorf("%+v %v", got, err)
+			t.Errorf("got = %+v err = %v; want no error and len(got.Images)+got.Layers <= 0", got, err)
 		}
 	}
 	if got, err := s.GC(
@@ -194,7 +199,7 @@ func TestUse(t *testing.T) {
 	}
 	got, err := s.GC(t.Context(), image.GCOptions{Unused: true})
 	if err != nil || len(got.Images) != 1 || got.Layers != 1 {
-		t.Errorf("%+v %v", got, err)
+		t.Errorf("got = %+v err = %v; want no error and len(got.Images) == 1 and got.Layers == 1", got, err)
 	}
 	if read(t, a, "common") != "x" || read(t, a, "one") != "1" {
 		t.Error("what is used went")
@@ -234,7 +239,7 @@ func TestRelease(t *testing.T) {
 			}
 		}
 		if users, _ := s.Users(img.Digest); len(users) > 0 {
-			t.Errorf("%q", users)
+			t.Errorf("users = %q; want len(users) <= 0", users)
 		}
 	}
 	// Names: two for one image, and one that moves on to another.
@@ -243,7 +248,7 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	if all, err := s.List(); err != nil || len(all) != 2 {
-		t.Errorf("%v %v", all, err)
+		t.Errorf("all = %v err = %v; want no error and len(all) == 2", all, err)
 	}
 	if err := s.Remove(t.Context(), ref); err != nil {
 		t.Error(err)
@@ -257,13 +262,13 @@ func TestRelease(t *testing.T) {
 	}
 	all, err := s.List()
 	if err != nil || len(all) != 2 || all[0].Name != "" {
-		t.Errorf("%+v %v", all, err)
+		t.Errorf(`all = %+v err = %v; want no error and len(all) == 2 and all[0].Name == ""`, all, err)
 	}
 	if got, err := s.GC(t.Context(), image.GCOptions{}); err != nil || len(got.Images) != 1 || got.Layers != 2 {
-		t.Errorf("%+v %v", got, err)
+		t.Errorf("got = %+v err = %v; want no error and len(got.Images) == 1 and got.Layers == 2", got, err)
 	}
 	if err := s.Touch(all[0].Digest); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 }
 
@@ -351,7 +356,7 @@ func TestPowerLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := s.Pull(t.Context(), lost, image.PullOptions{Unsynced: true}); err != nil || read(t, got, "l") != "x" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want no error and read(t, got, "l") == "x"`, err)
 	}
 	if _, err := s.GC(t.Context(), image.GCOptions{}); err != nil {
 		t.Error(err)
@@ -372,7 +377,7 @@ func TestPowerLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Find(lost); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 	if _, err := s.GC(t.Context(), image.GCOptions{}); err != nil {
 		t.Error(err)
@@ -381,7 +386,7 @@ func TestPowerLoss(t *testing.T) {
 		t.Errorf("records: %q", files)
 	}
 	if got, err := s.Pull(t.Context(), lost, image.PullOptions{}); err != nil || read(t, got, "l") != "x" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want no error and read(t, got, "l") == "x"`, err)
 	}
 }
 

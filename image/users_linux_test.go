@@ -147,12 +147,17 @@ func TestExamine(t *testing.T) {
 	dir := t.TempDir()
 	got := image.Examine(t.Context(), filepath.Join(dir, "not/yet"))
 	if len(got) != 1 || got[0].Result != "ok" && got[0].Result != "warn" || got[0].What != "images" {
-		t.Errorf("%+v", got)
+		t.Errorf(
+			"got = %+v"+
+				`; want len(got) == 1 and (got[0].Result == "ok" or got[0].Result == "warn") and `+
+				`got[0].What == "images"`,
+			got,
+		)
 	}
 	if files, _ := os.ReadDir(dir); len(files) > 0 {
 		t.Errorf("left: %v", files)
 	}
 	if got := image.Examine(t.Context(), "/proc/none"); len(got) != 1 || got[0].Result != "fail" || got[0].Hint == "" {
-		t.Errorf("%+v", got)
+		t.Errorf(`got = %+v; want len(got) == 1 and got[0].Result == "fail" and got[0].Hint != ""`, got)
 	}
 }

@@ -75,7 +75,7 @@ func objects(t testing.TB, text string) (out []object) {
 	for _, doc := range strings.Split("\n"+text, "\n---\n") {
 		var o object
 		if err := yaml.Unmarshal([]byte(doc+"\n"), &o); err != nil {
-			t.Fatalf("%v: %s", err, doc)
+			t.Fatalf("%v: doc = %s; want no error", err, doc)
 		}
 		if o.Kind != "" {
 			out = append(out, o)
@@ -88,7 +88,7 @@ func objects(t testing.TB, text string) (out []object) {
 func TestManifests(t *testing.T) {
 	dir := t.TempDir()
 	if out, err := exec.Command(helm(t), chart, dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	read := func(dir string) map[string]string {
 		files, err := filepath.Glob(filepath.Join(dir, "*"))

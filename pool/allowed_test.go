@@ -69,12 +69,16 @@ func TestOthersChoose(t *testing.T) {
 			ls, err := r.Acquire(ctx, ask.req)
 			if ask.kind != nil {
 				if kind(t, err, ask.kind); err != nil && !strings.Contains(err.Error(), ask.says) {
-					t.Errorf("%+v: %v", ask.req, err)
+					t.Errorf("%+v: err = %v; want no error or err.Error() with ask.says", ask.req, err)
 				}
 				continue
 			}
 			if must(t, err); !strings.HasPrefix(string(ls[0].Instance), ask.says) {
-				t.Errorf("%+v: %s", ask.req, ls[0].Instance)
+				t.Errorf(
+					"%+v: ls[0].Instance = %s"+
+						"; want strings.HasPrefix(string(ls[0].Instance), ask.says)",
+					ask.req, ls[0].Instance,
+				)
 			}
 		}
 		for id, s := range c.specs {

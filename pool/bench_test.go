@@ -242,7 +242,7 @@ func BenchmarkProcesses(b *testing.B) {
 			wg.Go(func() {
 				out, err := child(b.Context(), name, dir, strconv.Itoa(rounds)).Output()
 				if err != nil {
-					b.Errorf("%s: %v", name, err)
+					b.Errorf("%s: err = %v; want no error", name, err)
 				}
 				if n := strings.Count(string(out), "\n"); name == "pairs" && n != rounds {
 					b.Errorf("%d of %d succeeded", n, rounds)

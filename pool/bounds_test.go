@@ -21,7 +21,7 @@ func TestBounds(t *testing.T) {
 		bob, any := compute.Who{Owner: "bob"}, compute.Who{Owner: "bob", Admin: true}
 		a := r.take(t, ctx, compute.Request{Project: "a"})
 		if a.Project != "a" {
-			t.Fatalf("%+v", a)
+			t.Fatalf(`a = %+v; want a.Project == "a"`, a)
 		}
 		byID := compute.Who{Owner: "bob", Lease: a.ID}
 		own := compute.Who{Owner: "ann", Lease: a.ID}
@@ -80,7 +80,11 @@ func TestBounds(t *testing.T) {
 		must(t, r.Hold(ctx, in(any, "", "a"), "why", a.Instance))
 		held, err := r.Events(ctx, compute.EventQuery{Instance: a.Instance, Newest: 1})
 		if err != nil || len(held) != 1 || held[0].Kind != "held" || held[0].Project != "a" {
-			t.Errorf("%+v, %v", held, err)
+			t.Errorf(
+				"held = %+v, err = %v"+
+					`; want no error and len(held) == 1 and held[0].Kind == "held" and held[0].Project == "a"`,
+				held, err,
+			)
 		}
 	})
 }

@@ -28,7 +28,7 @@ func TestCancelledInTheMidst(t *testing.T) {
 		going, cancel = context.WithCancel(ctx)
 		named = 0
 		if _, err := r.Acquire(going, compute.Request{Source: "web", Owner: "ann", Count: 500}); !errors.Is(err, context.Canceled) {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want error context.Canceled", err)
 		}
 		if named > 10 {
 			t.Errorf("%d were named after it had been cancelled", named)

@@ -297,7 +297,7 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 		for _, l := range ls {
 			c, err := p.Connect(ctx, compute.Who{Owner: "bob"}, l.Instance)
 			if err != nil {
-				t.Fatalf("%s: %v", what, err)
+				t.Fatalf("%s: err = %v; want no error", what, err)
 			}
 			must(t, c.Close())
 		}

@@ -60,7 +60,7 @@ func TestKeyedPostgres(t *testing.T) {
 	must(t, p.Release(t.Context(), ann, compute.ReleaseOptions{}, ls[0].Instance))
 	keyed := compute.Request{Source: "web", Count: 3, Owner: "ann", Labels: map[string]string{compute.RequestLabel: "mark digest"}}
 	if ls, err = p.Acquire(t.Context(), keyed); err != nil || len(ls) != 3 {
-		t.Fatalf("%v, %v", ls, err)
+		t.Fatalf("ls = %v, err = %v; want no error and len(ls) == 3", ls, err)
 	}
 	_, err = engine().Acquire(t.Context(), keyed)
 	kind(t, err, compute.ErrGiven)

@@ -112,7 +112,7 @@ func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 							u.Since.Sub(at) > 2*time.Second || !strings.Contains(
 							u.Why, map[string]string{"broken": "no such image", "large": "no node takes it"}[text],
 						) {
-							t.Fatalf("%s: %+v", text, u)
+							t.Fatalf("%s: u = %+v", text, u)
 						}
 						if want := "nothing by the changed " + how + " has become ready since "; !strings.HasPrefix(u.String(), want) {
 							t.Errorf("for people: %s", u)

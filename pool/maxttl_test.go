@@ -26,7 +26,7 @@ func TestPoolLiftsNoMaxTTL(t *testing.T) {
 			}
 			ls, err := r.Acquire(ctx, compute.Request{Source: source, Count: 1, Owner: "ann"})
 			if err != nil {
-				t.Fatalf("%s: %v", source, err)
+				t.Fatalf("%s: err = %v; want no error", source, err)
 			}
 			if ls[0].TTL != 2*time.Hour || ls[0].Expires.IsZero() {
 				t.Errorf("%s: the lease lasts %v, until %v", source, ls[0].TTL, ls[0].Expires)

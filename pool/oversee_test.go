@@ -151,7 +151,12 @@ func TestAway(t *testing.T) {
 			s := r.status(t, ctx, "a")
 			if s.Available == nil || *s.Available != 0 || s.Counts.Ready != ready ||
 				!strings.Contains(s.LastError, "no route to host") || !s.Paused.After(time.Now()) {
-				t.Fatalf("%+v", s)
+				t.Fatalf(
+					"s = %+v"+
+						"; want s.Available != nil and *s.Available == 0 and s.Counts.Ready == ready and "+
+						`s.LastError with "no route to host" and s.Paused.After(time.Now())`,
+					s,
+				)
 			}
 			_, err := r.Acquire(ctx, compute.Request{Source: "a", Count: 1, Owner: "ann"})
 			kind(t, err, compute.ErrUnavailable)

@@ -212,7 +212,7 @@ func TestSharesWhose(t *testing.T) {
 		} {
 			l, err := r.Use(ctx, c.who, c.name)
 			if err != nil || l.ID != c.want {
-				t.Errorf("%+v, %s: %v %v", c.who, c.name, l.ID, err)
+				t.Errorf("c.who = %+v, %s: l.ID = %v err = %v; want no error and l.ID == c.want", c.who, c.name, l.ID, err)
 			}
 		}
 		_, err := r.Use(ctx, compute.Who{Owner: "eve"}, "web-1")
@@ -227,12 +227,16 @@ func TestSharesWhose(t *testing.T) {
 			"an administrator's release": r.Release(ctx, compute.Who{Owner: "eve", Admin: true}, compute.ReleaseOptions{}, "web-1"),
 		} {
 			if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), a.ID) || !strings.Contains(err.Error(), c.ID) {
-				t.Errorf("%s: %v", what, err)
+				t.Errorf(
+					"%s: err = %v"+
+						"; want error compute.ErrConflict and err.Error() with a.ID and err.Error() with c.ID",
+					what, err,
+				)
 			}
 		}
 		ls, err := r.Extend(ctx, ann, time.Hour, compute.ID(c.ID))
 		if err != nil || ls[0].ID != c.ID || ls[0].TTL != time.Hour {
-			t.Errorf("%+v %v", ls, err)
+			t.Errorf("ls = %+v err = %v; want no error and ls[0].ID == c.ID and ls[0].TTL == time.Hour", ls, err)
 		}
 		conn, err := r.Connect(ctx, compute.Who{Owner: "ann", Lease: a.ID}, "web-1")
 		must(t, err)

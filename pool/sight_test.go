@@ -85,7 +85,7 @@ func TestSights(t *testing.T) {
 	between := func(what string, d, least, most time.Duration) {
 		t.Helper()
 		if d < least || d > most {
-			t.Errorf("%s: %v", what, d)
+			t.Errorf("%s: d = %v; want d >= least and d <= most", what, d)
 		}
 	}
 	var asked, made []pool.Sight
@@ -109,7 +109,12 @@ func TestSights(t *testing.T) {
 	}
 	for i, s := range asked {
 		if s.Source != want[i].Source || s.Class != want[i].Class || s.Count != want[i].Count || s.Hit != want[i].Hit {
-			t.Errorf("%d: %+v", i, s)
+			t.Errorf(
+				"%d: s = %+v"+
+					"; want s.Source == want[i].Source and s.Class == want[i].Class and s.Count == "+
+					"want[i].Count and s.Hit == want[i].Hit",
+				i, s,
+			)
 		}
 	}
 	between("one that is made does not wait", asked[1].Waited, 0, 0)

@@ -46,7 +46,7 @@ func TestFoundPlace(t *testing.T) {
 				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
 				ls, err := r.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: who, Wait: time.Hour})
 				if err != nil {
-					t.Errorf("%s: %v", who, err)
+					t.Errorf("%s: err = %v; want no error", who, err)
 					return
 				}
 				mu.Lock()
@@ -54,7 +54,7 @@ func TestFoundPlace(t *testing.T) {
 				mu.Unlock()
 				time.Sleep(time.Minute)
 				if err := r.Release(t.Context(), compute.Who{Owner: who}, compute.ReleaseOptions{}, ls[0].Instance); err != nil {
-					t.Errorf("%s: %v", who, err)
+					t.Errorf("%s: err = %v; want no error", who, err)
 				}
 			})
 		}

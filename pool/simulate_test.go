@@ -236,7 +236,7 @@ func simulatePart(t *testing.T, p string) {
 	for seed := k + 1; seed <= n && (limit == 0 || int64(time.Since(start)) < limit); seed += parts {
 		fmt.Printf("seed %d\n", seed)
 		if o := simulate(t, uint64(seed), dir, bend{}); o.broken != "" {
-			t.Fatalf("%s\n%s", o.broken, o.trace)
+			t.Fatalf("o.broken = %s\no.trace = %s; want o.broken == \"\"", o.broken, o.trace)
 		}
 	}
 }

@@ -55,10 +55,15 @@ func TestSnapshot(t *testing.T) {
 		s := r.state1(t, ctx, all)
 		if s.Counts != (compute.Counts{Ready: 2, Leased: 1}) || s.Present != 3 || len(s.Idlers) != 2 ||
 			s.Idlers[0].ID != b.Instance || s.Idlers[1].ID != a.Instance || s.Tired != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("s = %+v", s)
 		}
 		if s.Demand.Given != 3 || s.Demand.Held < 10*time.Minute || s.Demand.Held > 11*time.Minute || s.Demand.Window != time.Hour {
-			t.Errorf("%+v", s.Demand)
+			t.Errorf(
+				"s.Demand = %+v"+
+					"; want s.Demand.Given == 3 and s.Demand.Held >= 10*time.Minute and s.Demand.Held <= "+
+					"11*time.Minute and s.Demand.Window == time.Hour",
+				s.Demand,
+			)
 		}
 		if again := r.state1(t, ctx, nil); again.Idlers != nil || again.Demand != s.Demand {
 			t.Errorf("again %+v", again)
@@ -69,7 +74,11 @@ func TestSnapshot(t *testing.T) {
 		}
 		// Looking keeps nothing alive: it is the same instance, idle for as long as it is.
 		if s := r.state1(t, ctx, all); s.Idlers[0].ID != b.Instance || time.Since(s.Idlers[0].Since) < 2*time.Hour {
-			t.Errorf("%+v", s.Idlers)
+			t.Errorf(
+				"s.Idlers = %+v"+
+					"; want s.Idlers[0].ID == b.Instance and time.Since(s.Idlers[0].Since) >= 2*time.Hour",
+				s.Idlers,
+			)
 		}
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, c.Instance))
 	})
@@ -82,7 +91,7 @@ func TestSnapshotCountsTheOthers(t *testing.T) {
 		r.take(t, ctx, compute.Request{})
 		later := newRigOn(t, r.store, r.clouds, web(func(s *pool.Source) { s.Maximum, s.Digest = 3, "e" }), nil)
 		if s := later.state1(t, ctx, nil); s.Present != 1 || s.Counts.Leased != 0 {
-			t.Errorf("%+v", s)
+			t.Errorf("s = %+v; want s.Present == 1 and s.Counts.Leased == 0", s)
 		}
 		hold := make(chan struct{})
 		later.fail = func(_, op string, _ compute.ID) error {
@@ -102,7 +111,7 @@ func TestSnapshotCountsTheOthers(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if s := later.state1(t, ctx, nil); s.Counts.Creating != 2 || s.Booked != 2 || s.Waiting != 1 || s.Present != 3 {
-			t.Errorf("%+v", s)
+			t.Errorf("s = %+v; want s.Counts.Creating == 2 and s.Booked == 2 and s.Waiting == 1 and s.Present == 3", s)
 		}
 		close(hold)
 		cancel()
@@ -199,7 +208,7 @@ func TestStopped(t *testing.T) {
 			t.Error("it is stopped once")
 		}
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 2 || s.Cold != 1 || s.ColdMost != 2 {
-			t.Errorf("%+v", s)
+			t.Errorf("s = %+v; want s.Counts.Ready == 2 and s.Cold == 1 and s.ColdMost == 2", s)
 		}
 		if s, err := r.Status(ctx); err != nil || s[0].Cold != 1 || s[0].Counts.Ready != 2 {
 			t.Errorf("status tells of %+v, %v", s, err)
@@ -210,7 +219,7 @@ func TestStopped(t *testing.T) {
 		l := r.take(t, ctx, compute.Request{})
 		c, err := r.Connect(ctx, ann, l.Instance)
 		if err != nil || l.Instance != "web-1" {
-			t.Fatalf("%s: %v", l.Instance, err)
+			t.Fatalf(`%s: err = %v; want no error and l.Instance == "web-1"`, l.Instance, err)
 		}
 		must(t, c.Close())
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, "web-1", "web-2"))

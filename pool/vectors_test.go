@@ -176,11 +176,11 @@ func replay(t *testing.T, v vector) {
 			if err := r.Release(
 				ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{Force: op == "release_force"}, names...,
 			); err != nil {
-				t.Fatalf("%s: %v", what, err)
+				t.Fatalf("%s: err = %v; want no error", what, err)
 			}
 		case "fill":
 			if _, err := r.Fill(ctx, source); err != nil {
-				t.Fatalf("%s: %v", what, err)
+				t.Fatalf("%s: err = %v; want no error", what, err)
 			}
 		default:
 			t.Fatalf("unknown operation %q", op)

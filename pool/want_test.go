@@ -89,7 +89,7 @@ func TestWantOfItsOwn(t *testing.T) {
 					req.Source, req.Count, req.Owner, req.Own, req.Wait = "web", 1, "eve", true, time.Hour
 					all.Go(func() {
 						if _, err := r.Acquire(ctx, req); ctx.Err() == nil {
-							t.Errorf("%+v: %v", req, err)
+							t.Errorf("%+v: err = %v; want ctx.Err() != nil", req, err)
 						}
 					})
 				}

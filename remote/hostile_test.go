@@ -44,7 +44,7 @@ func TestEndlessArchive(t *testing.T) {
 	for _, to := range []string{filepath.Join(t.TempDir(), "answer"), "-"} {
 		err := remote.Copy(t.Context(), remote.Side{Conn: &endless{conn}, Path: "answer"}, remote.Side{Path: to}, remote.CopyOptions{})
 		if err == nil || !strings.Contains(err.Error(), "goes on after the end") {
-			t.Errorf("%s: %v", to, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with "goes on after the end"`, to, err)
 		}
 	}
 }

@@ -236,7 +236,7 @@ func TestBrief(t *testing.T) {
 			break
 		}
 		if !strings.HasPrefix(got, "ann ") || time.Now().After(limit) {
-			t.Fatalf("%q", got)
+			t.Fatalf(`got = %q; want strings.HasPrefix(got, "ann ") and !time.Now().After(limit)`, got)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func TestRevoked(t *testing.T) {
 			p.write("crl.pem", text)
 		}
 		if err := p.files.Reload(p.opt); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), what) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid and err.Error() with what", what, err)
 		}
 	}
 	p.want(bobOpen, "bob ") // what is wrong changes nothing
@@ -359,10 +359,10 @@ func TestFields(t *testing.T) {
 	}
 	p.opt.Field = "shoe size"
 	if err := p.files.Reload(p.opt); !errors.Is(err, compute.ErrInvalid) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrInvalid", err)
 	}
 	p.opt.Field, p.opt.ClientCA = "", p.opt.Cert
 	if err := p.files.Reload(p.opt); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "no authority's") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrInvalid and err.Error() with "no authority's"`, err)
 	}
 }

@@ -134,7 +134,7 @@ func TestClaims(t *testing.T) {
 		who, err := p.Verify(t.Context(), signin.Proof{IDToken: l.sign(t, claims), Verifier: test.word, Browser: test.browser})
 		switch {
 		case test.refused == "" && err != nil:
-			t.Errorf("%s: %v", test.name, err)
+			t.Errorf("%s: err = %v", test.name, err)
 		case test.refused != "" && (!errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), test.refused)):
 			t.Errorf("%s: %+v, %v; want to be refused with %q", test.name, who, err, test.refused)
 		}
@@ -150,7 +150,7 @@ func TestClaims(t *testing.T) {
 		if who, err := p.Verify(
 			t.Context(), signin.Proof{IDToken: part([]byte(head)) + "." + body + "." + part([]byte("x"))},
 		); !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %+v, %v", head, who, err)
+			t.Errorf("%s: who = %+v, err = %v; want error compute.ErrDenied", head, who, err)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 	who, err := p.Verify(t.Context(), ann)
 	if err != nil || who.Name != "ann@example.org" || who.Email != "ann@example.org" || who.Subject != "ann" ||
 		!slices.Equal(who.Groups, []string{"dev", "ops"}) || len(who.Proof) != 64 {
-		t.Fatalf("%+v, %v", who, err)
+		t.Fatalf("who = %+v, err = %v", who, err)
 	}
 	another, err := p.Verify(t.Context(), signed[1])
 	if err != nil || another.Proof == who.Proof {
@@ -135,7 +135,7 @@ func TestVerify(t *testing.T) {
 		refused(t, who, err, "none of the domains")
 		grouped := believe(t, at.URL, func(o *signin.Options) { o.NameClaim, o.Groups = "preferred_username", []string{"dev"} })
 		if who, err = grouped.Verify(t.Context(), bob); err != nil || who.Name != "bob" || who.Email != "" {
-			t.Errorf("%+v, %v", who, err)
+			t.Errorf(`who = %+v, err = %v; want no error and who.Name == "bob" and who.Email == ""`, who, err)
 		}
 	})
 	t.Run("names", func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestVerify(t *testing.T) {
 		who, err = named.Verify(t.Context(), sly)
 		refused(t, who, err, "no name here")
 		if who, err = named.Verify(t.Context(), none); err != nil || who.Name != "nobody" {
-			t.Errorf("%+v, %v", who, err)
+			t.Errorf(`who = %+v, err = %v; want no error and who.Name == "nobody"`, who, err)
 		}
 	})
 	t.Run("altered", func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestVerify(t *testing.T) {
 			"too many parts": ann.IDToken + ".x",
 		} {
 			if who, err := p.Verify(t.Context(), signin.Proof{IDToken: token}); !errors.Is(err, compute.ErrDenied) {
-				t.Errorf("%s: %+v, %v", what, who, err)
+				t.Errorf("%s: who = %+v, err = %v; want error compute.ErrDenied", what, who, err)
 			}
 		}
 	})
@@ -172,7 +172,7 @@ func TestVerify(t *testing.T) {
 		thin := believe(t, at.URL, func(o *signin.Options) { o.ClientID = "thin" })
 		ann, bob := signed[8], signed[9]
 		if who, err := thin.Verify(t.Context(), ann); err != nil || who.Name != "ann@example.org" {
-			t.Errorf("%+v, %v", who, err)
+			t.Errorf(`who = %+v, err = %v; want no error and who.Name == "ann@example.org"`, who, err)
 		}
 		who, err := thin.Verify(t.Context(), signin.Proof{IDToken: ann.IDToken})
 		refused(t, who, err, "claim email")
@@ -199,7 +199,7 @@ func TestVerify(t *testing.T) {
 		defer at.Open()
 		for what, p := range map[string]*signin.Provider{"known": p, "never asked": believe(t, at.URL, nil)} {
 			if who, err := p.Verify(t.Context(), token); !errors.Is(err, compute.ErrUnavailable) {
-				t.Errorf("%s: %+v, %v", what, who, err)
+				t.Errorf("%s: who = %+v, err = %v; want error compute.ErrUnavailable", what, who, err)
 			}
 			at.Open()
 			_, err := p.Verify(t.Context(), token)
@@ -240,7 +240,7 @@ func TestBrowser(t *testing.T) {
 			}
 			who, err := p.Finish(t.Context(), trip, back)
 			if err != nil || who.Name != "ann@example.org" {
-				t.Fatalf("%+v, %v", who, err)
+				t.Fatalf(`who = %+v, err = %v; want no error and who.Name == "ann@example.org"`, who, err)
 			}
 			if _, err := p.Finish(t.Context(), trip, back); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("a second time: %v", err)

@@ -39,7 +39,7 @@ func TestPresetRules(t *testing.T) {
 		}
 		images, flavors, err := controller.IronicRules(cfg, "")
 		if err != nil {
-			t.Fatalf("%s: %v\n%s", preset, err, text)
+			t.Fatalf("%s: err = %v\ntext = %s; want no error", preset, err, text)
 		}
 		for n := range images {
 			for k, p := range images[n].Properties {

@@ -19,6 +19,11 @@ func TestFactsNamePorts(t *testing.T) {
 	}
 	if text := out.String(); !strings.Contains(text, "\nport 8080/tcp 127.0.0.1:49153\n") ||
 		strings.ContainsRune(text, 27) || strings.Contains(text, "64\n") {
-		t.Errorf("%q", text)
+		t.Errorf(
+			"text = %q"+
+				"; want text with \"\\nport 8080/tcp 127.0.0.1:49153\\n\" and !strings.ContainsRune(text, 27) "+
+				"and text without \"64\\n\"",
+			text,
+		)
 	}
 }

@@ -38,14 +38,14 @@ func TestSlaposDepot(t *testing.T) {
 		}
 		code, digest := ask(http.MethodPost, "shacache/cache", "content", "")
 		if code != want {
-			t.Errorf("%d %s", code, digest)
+			t.Errorf("code = %d digest = %s; want code == want", code, digest)
 		}
 		if code, _ := ask(http.MethodPost, "shacache/cache", "content", "https://evil.example"); code != http.StatusForbidden {
 			t.Errorf("a page of another site: %d", code)
 		}
 		if code == http.StatusCreated {
 			if code, got := ask(http.MethodGet, "shacache/cache/"+digest, "", ""); code != http.StatusOK || got != "content" {
-				t.Errorf("%d %s", code, got)
+				t.Errorf(`code = %d got = %s; want code == http.StatusOK and got == "content"`, code, got)
 			}
 		}
 		if err := end(); err != nil {
@@ -90,14 +90,14 @@ func TestSlaposDepotChain(t *testing.T) {
 	_, other := ask(http.MethodPost, far+"shacache/cache", "other")
 	entry, _ := json.Marshal([2]string{`{"sha512": "` + kept + `"}`, ""})
 	if code, text := ask(http.MethodPut, far+"shacache/dir/key", string(entry)); code != http.StatusCreated {
-		t.Fatal(code, text)
+		t.Fatalf("code = %v, text = %v; want code == http.StatusCreated", code, text)
 	}
 	here := map[string]string{"shacache/cache/" + kept: "kept", "shacache/dir/key": "[" + string(entry) + "]"}
 	look := func() {
 		t.Helper()
 		for path, want := range here {
 			if code, text := ask(http.MethodGet, near+path, ""); code != http.StatusOK || text != want {
-				t.Errorf("%s: %d %s", path, code, text)
+				t.Errorf("%s: code = %d text = %s; want code == http.StatusOK and text == want", path, code, text)
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func TestSlaposDepotChain(t *testing.T) {
 		"shacache/cache/" + strings.Repeat("0", 128): http.StatusNotFound, "shacache/dir/none": http.StatusNotFound,
 	} {
 		if code, text := ask(http.MethodGet, near+path, ""); code != want {
-			t.Errorf("%s: %d %s", path, code, text)
+			t.Errorf("%s: code = %d text = %s; want code == want", path, code, text)
 		}
 	}
 	if err := endFar(); err != nil {
@@ -115,7 +115,7 @@ func TestSlaposDepotChain(t *testing.T) {
 	look()
 	for _, path := range []string{"shacache/cache/" + other, "shacache/dir/none"} {
 		if code, text := ask(http.MethodGet, near+path, ""); code != http.StatusBadGateway {
-			t.Errorf("%s: %d %s", path, code, text)
+			t.Errorf("%s: code = %d text = %s; want code == http.StatusBadGateway", path, code, text)
 		}
 	}
 }

@@ -47,7 +47,11 @@ func TestSlaposNames(t *testing.T) {
 			body, _ := io.ReadAll(answer.Body)
 			answer.Body.Close()
 			if answer.StatusCode != want || want == 421 && !strings.Contains(string(body), "server_names") {
-				t.Errorf("%s %q: %d %s", path, host, answer.StatusCode, body)
+				t.Errorf(
+					"path = %s host = %q: answer.StatusCode = %d body = %s"+
+						`; want answer.StatusCode == want and (want != 421 or string(body) with "server_names")`,
+					path, host, answer.StatusCode, body,
+				)
 			}
 		}
 	}
@@ -60,7 +64,7 @@ func TestSlaposNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		if names, err := slapos.ReadNames(f, "0.0.0.0"); err != nil || names.Own("evil.example") != want {
-			t.Errorf("%q: %v, %v", text, names, err)
+			t.Errorf(`%q: names = %v, err = %v; want no error and names.Own("evil.example") == want`, text, names, err)
 		}
 	}
 	for _, text := range []string{"https://a", "a:80", "me@a"} {
@@ -69,7 +73,7 @@ func TestSlaposNames(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := slapos.ReadNames(f, "127.0.0.1"); err == nil || !strings.Contains(err.Error(), "server_names") {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf(`%q: err = %v; want an error and err.Error() with "server_names"`, text, err)
 		}
 	}
 }
@@ -126,19 +130,27 @@ func TestSlaposReleaseRoot(t *testing.T) {
 		}
 	}
 	if got := releases(&slaposProxy{}, supply); got != "/before/moved/software.cfg /before/stays/software.cfg" || len(copies()) != 0 {
-		t.Fatal(got, copies())
+		t.Fatalf(
+			"got = %v, copies() = %v"+
+				`; want got == "/before/moved/software.cfg /before/stays/software.cfg" and len(copies()) == 0`,
+			got, copies(),
+		)
 	}
 	for range 2 { // the second time there is nothing to do
 		if got := releases(
 			&slaposProxy{root: after}, func(*client.Client) {},
 		); got != "/after/moved/software.cfg /before/stays/software.cfg" ||
 			len(copies()) != 1 {
-			t.Fatal(got, copies())
+			t.Fatalf(
+				"got = %v, copies() = %v"+
+					`; want got == "/after/moved/software.cfg /before/stays/software.cfg" and len(copies()) == 1`,
+				got, copies(),
+			)
 		}
 	}
 	kept := copies()[0]
 	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info, err)
 	}
 	old, err := sqlite.Open(t.Context(), kept, sqlite.Options{})
 	if err != nil {
@@ -182,7 +194,11 @@ func TestSlaposUserRevoke(t *testing.T) {
 			t.Errorf("before: %v", err)
 		}
 		if said, err := revoke(by, whose); err != nil || said != "{\n  \"user\": \""+whose+"\"\n}\n" {
-			t.Errorf("%s: %s, %v", whose, said, err)
+			t.Errorf(
+				"%s: said = %s, err = %v"+
+					"; want no error and said == \"{\\n  \\\"user\\\": \\\"\"+whose+\"\\\"\\n}\\n\"",
+				whose, said, err,
+			)
 		}
 		if err := g.as(whose).Call(
 			t.Context(), "slapos.allDocs.v0.instance_tree_list", &jsonapi.Call{}, &jsonapi.Listing{},

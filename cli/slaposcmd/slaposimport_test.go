@@ -37,7 +37,7 @@ func oldProxy(t *testing.T) string {
 		"INSERT INTO partition12 VALUES ('part1', 'COMP-1', 'busy', 'u', '<instance><parameter id=\"a\">b</parameter></instance>', NULL, NULL, 'default', 'Größe', 'part9', 'started')",
 	} {
 		if _, err := db.Exec(q); err != nil {
-			t.Fatal(q, err)
+			t.Fatalf("q = %v, err = %v; want no error", q, err)
 		}
 	}
 	return path
@@ -58,7 +58,7 @@ func TestSlaposProxyImport(t *testing.T) {
 	if _, errs, err := run(
 		&slaposImport{ImportOptions: migrate.ImportOptions{DryRun: true}}, false,
 	); err != nil || !strings.Contains(errs, "was not changed") {
-		t.Errorf("%s, %v", errs, err)
+		t.Errorf(`errs = %s, err = %v; want no error and errs with "was not changed"`, errs, err)
 	}
 	if _, err := os.Stat(store); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a dry run makes the file:", err)
@@ -83,11 +83,16 @@ func TestSlaposProxyImport(t *testing.T) {
 	var view slaposImportView
 	if err != nil || json.Unmarshal([]byte(out), &view) != nil || view.Version != 12 || view.Instances != 1 ||
 		len(view.Notes) != 1 || errs != "" {
-		t.Errorf("%s, %s, %v", out, errs, err)
+		t.Errorf(
+			"out = %s, errs = %s, err = %v"+
+				"; want no error and json.Unmarshal([]byte(out), &view) == nil and view.Version == 12 and "+
+				`view.Instances == 1 and len(view.Notes) == 1 and errs == ""`,
+			out, errs, err,
+		)
 	}
 	if _, _, err := run(&slaposImport{database: old}, false); !errors.Is(err, compute.ErrInvalid) ||
 		!strings.Contains(err.Error(), "into itself") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrInvalid and err.Error() with "into itself"`, err)
 	}
 
 	start := &Slapos{A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file}
@@ -104,7 +109,7 @@ func TestSlaposProxyImport(t *testing.T) {
 	defer c.Close()
 	n, err := c.Request(t.Context(), &proto.Request{Title: "Größe", Release: "u", Parameters: proto.Dictionary{"a": "b"}})
 	if err != nil || n.Partition != "part1" {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(`n = %+v, err = %v; want no error and n.Partition == "part1"`, n, err)
 	}
 	if err := end(); err != nil {
 		t.Error(err)

@@ -84,18 +84,23 @@ func TestSlaposNodeCache(t *testing.T) {
 	}
 	first, said := node("signature-private-key-file = " + keyFile + "\n")
 	if err := first.Install(t.Context(), release); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("err = %v\nsaid = %s; want no error", err, said)
 	}
 	if err := os.RemoveAll(release); err != nil {
 		t.Fatal(err)
 	}
 	second, said := node("")
 	if err := second.Install(t.Context(), release); err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("err = %v\nsaid = %s; want no error", err, said)
 	}
 	if text, err := os.ReadFile(filepath.Join(second.Dir(release), "instance")); err != nil ||
 		string(text) != "#!/bin/sh\n" || !strings.Contains(said.String(), "from the binary cache") {
-		t.Errorf("%s, %v\n%s", text, err, said)
+		t.Errorf(
+			"text = %s, err = %v\nsaid = %s"+
+				"; want no error and string(text) == \"#!/bin/sh\\n\" and said.String() with \"from the binary "+
+				`cache"`,
+			text, err, said,
+		)
 	}
 	if os.Geteuid() == 0 {
 		for _, name := range []string{"", "instance"} {
@@ -126,11 +131,11 @@ func TestSlaposNodeCache(t *testing.T) {
 	last, _ := node("")
 	do(last.Install(t.Context(), release))
 	if text, err := os.ReadFile(filepath.Join(last.Dir(release), "instance")); err != nil || string(text) != "#!/bin/sh\n# new\n" {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf("text = %s, err = %v; want no error and string(text) == \"#!/bin/sh\\n# new\\n\"", text, err)
 	}
 	for _, b := range []*software.Builder{beside, last} {
 		if left, err := os.ReadDir(b.Root); err != nil || len(left) != 1 {
-			t.Errorf("%v, %v", left, err)
+			t.Errorf("left = %v, err = %v; want no error and len(left) == 1", left, err)
 		}
 	}
 	third, _ := node("download-from-binary-cache-url-blacklist = /\n")
@@ -166,7 +171,7 @@ func TestUploadBeside(t *testing.T) {
 	}
 	u.later(dir, send("second")) // in the place of the first
 	if b, e := <-began, <-ended; b != "second" || e != "first" {
-		t.Error(b, e)
+		t.Errorf(`b = %v, e = %v; want b == "second" and e == "first"`, b, e)
 	}
 	cancel()
 	u.all.Wait()
@@ -233,10 +238,10 @@ func TestCacheCertificates(t *testing.T) {
 		t.Error(err)
 	}
 	if all, _, err := r.Entries.Entries(t.Context(), "k"); err != nil || len(all) != 1 {
-		t.Error(all, err)
+		t.Errorf("all = %v, err = %v; want no error and len(all) == 1", all, err)
 	}
 	var got bytes.Buffer
 	if err := r.Content.Get(t.Context(), digest, &got, 100); err != nil || got.String() != "content" {
-		t.Error(got.String(), err)
+		t.Errorf(`got = %s, err = %v; want no error and got.String() == "content"`, got.String(), err)
 	}
 }

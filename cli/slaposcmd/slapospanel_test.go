@@ -145,7 +145,11 @@ func TestSlaposMasterLeadsNowhereWithin(t *testing.T) {
 		for _, ip := range inner {
 			for _, who := range []string{"root", "ann", "bob", "COMP-1"} {
 				if status, text := g.see(who, net.JoinHostPort(ip, port)); status != http.StatusForbidden {
-					t.Errorf("%s, %s, %s: %d %s", mode, ip, who, status, text)
+					t.Errorf(
+						"mode = %s, ip = %s, who = %s: status = %d text = %s"+
+							"; want status == http.StatusForbidden",
+						mode, ip, who, status, text,
+					)
 				}
 			}
 		}
@@ -172,12 +176,16 @@ func TestSlaposMasterLeadsToOnesOwn(t *testing.T) {
 	}
 	for who, want := range map[string]int{"ann": 200, "root": 200, "COMP-1": 200, "bob": 403, "COMP-2": 403} {
 		if status, text := g.see(who, at); status != want || (status == 200) != (text == "this machine's own") {
-			t.Errorf("%s: %d %s", who, status, text)
+			t.Errorf(
+				"%s: status = %d text = %s"+
+					`; want status == want and (status == 200) == (text == "this machine's own")`,
+				who, status, text,
+			)
 		}
 	}
 	for _, other := range []string{"127.0.0.2:" + port, "127.0.0.1:22", "127.0.0.1:1", "127.0.0.3:" + port} {
 		if status, text := g.see("root", other); status != http.StatusForbidden {
-			t.Errorf("%s: %d %s", other, status, text)
+			t.Errorf("%s: status = %d text = %s; want status == http.StatusForbidden", other, status, text)
 		}
 	}
 }
@@ -207,7 +215,7 @@ func TestSlaposPanelForThisMachine(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != want {
-			t.Errorf("%s: %s", host, answer.Status)
+			t.Errorf("%s: answer.Status = %s; want answer.StatusCode == want", host, answer.Status)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func TestSlaposProxyStart(t *testing.T) {
 	q := &proto.Request{Title: "Größe", Release: "https://software.example/demo/software.cfg", Parameters: proto.Dictionary{"a": "<&>"}}
 	n, err := c.Request(t.Context(), q)
 	if err != nil || n.Partition != "slappart0" || n.Parameters["a"] != "<&>" {
-		t.Fatalf("%+v, %v", n, err)
+		t.Fatalf(`n = %+v, err = %v; want no error and n.Partition == "slappart0" and n.Parameters["a"] == "<&>"`, n, err)
 	}
 	if _, err := c.Request(t.Context(), &proto.Request{Title: "second", Release: "r"}); !errors.Is(err, slapclient.ErrNotFound) ||
 		!strings.Contains(err.Error(), "all 1 partitions of COMP-1 are in use") {
@@ -115,11 +115,11 @@ func TestSlaposProxyStart(t *testing.T) {
 		t.Errorf("to a master that is not there: %v", err)
 	}
 	if all, err := c.Releases(t.Context(), "demo"); err != nil || len(all) != 2 || !strings.Contains(all[0], "/demo/") {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf(`all = %v, err = %v; want no error and len(all) == 2 and all[0] with "/demo/"`, all, err)
 	}
 	for path, want := range map[string]int{"": 200, "panel/panel.js": 200, "panel/public/a": 403, "http_proxy/http/10.0.0.2/": 403} {
 		if answer, err := http.Get(url + path); err != nil || answer.StatusCode != want {
-			t.Errorf("%s: %v, %v", path, answer, err)
+			t.Errorf("%s: answer = %v, err = %v; want no error and answer.StatusCode == want", path, answer, err)
 		} else {
 			answer.Body.Close()
 		}
@@ -191,7 +191,7 @@ func TestSlaposProxyLog(t *testing.T) {
 		t.Error(err)
 	}
 	if text, err := os.ReadFile(log); err != nil || !strings.Contains(string(text), "SlapOS master on "+url) {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf(`text = %q, err = %v; want no error and string(text) with "SlapOS master on " + url`, text, err)
 	}
 }
 
@@ -207,7 +207,7 @@ func TestSlaposProxyPort(t *testing.T) {
 	} {
 		o := &slaposProxy{port: given, database: "x"}
 		if err := o.read(f); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%q: %v", given, err)
+			t.Errorf("%q: err = %v; want an error and strings.HasPrefix(err.Error(), want)", given, err)
 		}
 	}
 }
@@ -218,7 +218,12 @@ func TestSlaposProxyNoDatabase(t *testing.T) {
 	_, _, err := s.openProxyStore(t.Context(), "/proc/nosuch/master.db")
 	if !errors.Is(err, compute.ErrInvalid) ||
 		!strings.HasPrefix(term.ErrorText(err), "database_uri: /proc/nosuch/master.db: ") || strings.Contains(compute.Hint(err), "XDG") {
-		t.Errorf("%v, %s", err, compute.Hint(err))
+		t.Errorf(
+			"err = %v, compute.Hint(err) = %s"+
+				`; want error compute.ErrInvalid and strings.HasPrefix(term.ErrorText(err), "database_uri: `+
+				`/proc/nosuch/master.db: ") and compute.Hint(err) without "XDG"`,
+			err, compute.Hint(err),
+		)
 	}
 }
 
@@ -243,7 +248,7 @@ func TestSlaposProxyMasters(t *testing.T) {
 		{master.External{URL: "https://foo/", KeyFile: "k", CertFile: "c"}, ""}, {master.External{URL: "http://[::1]:5000/"}, ""},
 	} {
 		if got := slapos.Unfit(x.External); (got == "") != (x.says == "") || !strings.Contains(got, x.says) {
-			t.Errorf("%s: %q", x.URL, got)
+			t.Errorf(`%s: got = %q; want (got == "") == (x.says == "") and got with x.says`, x.URL, got)
 		}
 	}
 	want := master.External{
@@ -251,6 +256,10 @@ func TestSlaposProxyMasters(t *testing.T) {
 		Releases: []string{"x", "y"},
 	}
 	if err != nil || len(opt.Masters) != 1 || !reflect.DeepEqual(opt.Masters[0], want) {
-		t.Errorf("%+v, %v", opt.Masters, err)
+		t.Errorf(
+			"opt.Masters = %+v, err = %v"+
+				"; want no error and len(opt.Masters) == 1 and opt.Masters[0] == want",
+			opt.Masters, err,
+		)
 	}
 }

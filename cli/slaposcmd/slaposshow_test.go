@@ -56,16 +56,21 @@ COMP-1    part1      a     b
 
 Addresses: 0
 `; got != want {
-		t.Errorf("%s", got)
+		t.Errorf("got = %s; want got == want", got)
 	}
 	if got := show(slaposShow{params: true},
 		false); got != "Parameters: 1\nCOMPUTER  PARTITION  NAME  VALUE\n--------  ---------  ----  -----\nCOMP-1    part1      a     b\n" {
-		t.Errorf("%s", got)
+		t.Errorf(
+			"got = %s"+
+				"; want got == \"Parameters: 1\\nCOMPUTER  PARTITION  NAME  VALUE\\n--------  ---------  ---- "+
+				" -----\\nCOMP-1    part1      a     b\\n\"",
+			got,
+		)
 	}
 	var v slaposShownView
 	if text := show(slaposShow{partitions: true}, true); json.Unmarshal([]byte(text), &v) != nil ||
 		len(v.Partitions) != 2 || v.Partitions[1].Title != "Größe" || v.Partitions[1].Parameters != nil || v.Computers != nil {
-		t.Errorf("%s", text)
+		t.Errorf("text = %s", text)
 	}
 	// What nobody has formatted has software too, and what has no place is there with why.
 	f, err := (&Slapos{A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file}).nodeFile("")
@@ -114,17 +119,22 @@ TITLE  ROOT  STATE    TYPE     RELEASE  REASON
 -----  ----  -------  -------  -------  ------------------------------------------------------
 late   late  started  default  u        no instance of u of type default on COMP-2 can have it
 `; got != want {
-		t.Errorf("%s", got)
+		t.Errorf("got = %s; want got == want", got)
 	}
 	v = slaposShownView{}
 	if text := show(slaposShow{}, true); json.Unmarshal([]byte(text), &v) != nil || len(v.Waiting) != 2 ||
 		v.Waiting[0].Title != "late" || v.Waiting[0].Reason == "" {
-		t.Errorf("%s", text)
+		t.Errorf(
+			"text = %s"+
+				"; want json.Unmarshal([]byte(text), &v) == nil and len(v.Waiting) == 2 and "+
+				`v.Waiting[0].Title == "late" and v.Waiting[0].Reason != ""`,
+			text,
+		)
 	}
 	o := &slaposShow{database: filepath.Join(t.TempDir(), "none.db")}
 	if err := (&Slapos{
 		A: cli.NewApp(strings.NewReader(""), io.Discard, io.Discard), file: file,
 	}).proxyShow(t.Context(), o); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 }

@@ -76,7 +76,7 @@ func configuration(guid string) proto.Dictionary {
 func denies(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, client.ErrDenied) {
-		t.Errorf("%s: %v", what, err)
+		t.Errorf("%s: err = %v; want error client.ErrDenied", what, err)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	denies(t, "a user's computer", ann.Configure(ctx, configuration("COMP-1")))
 	n, err := ann.Request(ctx, &proto.Request{Title: "mine", Release: "u"})
 	if err != nil || n.Computer != "COMP-1" {
-		t.Fatalf("%+v, %v", n, err)
+		t.Fatalf(`n = %+v, err = %v; want no error and n.Computer == "COMP-1"`, n, err)
 	}
 	if _, err := ann.Partition(ctx, "COMP-1", "slappart0"); err != nil {
 		t.Error(err)
@@ -116,7 +116,7 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	_, err = bob.Partition(ctx, "COMP-1", "slappart0")
 	denies(t, "another's partition", err)
 	if c, err := node.Computer(ctx, "COMP-1"); err != nil || c.Partitions[0].Title != "mine" {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf(`c = %+v, err = %v; want no error and c.Partitions[0].Title == "mine"`, c, err)
 	}
 	denies(t, "another's supply", bob.Supply(ctx, "u", "COMP-1", proto.Available))
 	if err := root.Supply(ctx, "u", "COMP-1", proto.Available); err != nil {
@@ -128,7 +128,11 @@ func TestSlaposProxyCertificates(t *testing.T) {
 	// An instance has its own, and the node another of its computer's.
 	pair, err := node.Certificate(ctx, "COMP-1", "slappart0")
 	if err != nil || !strings.Contains(pair.Certificate, "CERTIFICATE") || !strings.Contains(pair.Key, "PRIVATE KEY") {
-		t.Fatalf("%+v, %v", pair, err)
+		t.Fatalf(
+			"pair = %+v, err = %v"+
+				`; want no error and pair.Certificate with "CERTIFICATE" and pair.Key with "PRIVATE KEY"`,
+			pair, err,
+		)
 	}
 	second, err := node.Certificate(ctx, "COMP-1", "")
 	if err != nil {
@@ -208,20 +212,24 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 		err := (&Slapos{A: a, file: file}).proxyCertificate(t.Context(), of, name, &o)
 		var view slaposCertificateView
 		if err == nil && json.Unmarshal(out.Bytes(), &view) != nil {
-			t.Errorf("%s", out.String())
+			t.Errorf("out = %s; want an error or json.Unmarshal(out.Bytes(), &view) == nil", out.String())
 		}
 		return view, err
 	}
 	view, err := run("user", "ann", slaposCertificate{})
 	if err != nil || view.Name != "ann" || view.Authority != filepath.Join(dir, "ca", "ca.crt") {
-		t.Errorf("%+v, %v", view, err)
+		t.Errorf(
+			"view = %+v, err = %v"+
+				`; want no error and view.Name == "ann" and view.Authority == filepath.Join(dir, "ca", "ca.crt")`,
+			view, err,
+		)
 	}
 	if info, err := os.Stat(view.Key); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info, err)
 	}
 	if _, err := run("user", "ann", slaposCertificate{}); !errors.Is(err, compute.ErrConflict) ||
 		!strings.Contains(err.Error(), "is there already") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrConflict and err.Error() with "is there already"`, err)
 	}
 	for _, c := range []struct {
 		of, name string
@@ -231,11 +239,11 @@ func TestSlaposProxyCertificateCommand(t *testing.T) {
 		{"user", "x", slaposCertificate{admin: true, revoke: true}}, {"user", "../x", slaposCertificate{}},
 	} {
 		if _, err := run(c.of, c.name, c.o); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s %s: %v", c.of, c.name, err)
+			t.Errorf("c.of = %s %s: err = %v; want error compute.ErrInvalid", c.of, c.name, err)
 		}
 	}
 	if view, err := run("user", "ann", slaposCertificate{revoke: true}); err != nil || !view.Revoked || view.Key != "" {
-		t.Errorf("%+v, %v", view, err)
+		t.Errorf(`view = %+v, err = %v; want no error and view.Revoked and view.Key == ""`, view, err)
 	}
 }
 
@@ -250,7 +258,7 @@ func TestSlaposTLSMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tls, err := readSlaposTLS(f, host); err != nil || tls.mode != want {
-			t.Errorf("%s: %q, %v", host, tls.mode, err)
+			t.Errorf("%s: tls.mode = %q, err = %v; want no error and tls.mode == want", host, tls.mode, err)
 		}
 		if f, err = cfg.Parse("slapos.cfg", []byte("[slapproxy]\ntls = off\nca_directory = /x\n")); err != nil {
 			t.Fatal(err)
@@ -261,6 +269,11 @@ func TestSlaposTLSMode(t *testing.T) {
 	}
 	names := ownNames("0.0.0.0")
 	if !slices.Contains(names, "127.0.0.1") || slices.Contains(names, "0.0.0.0") || !slices.Contains(ownNames("192.0.2.1"), "192.0.2.1") {
-		t.Errorf("%q", names)
+		t.Errorf(
+			"names = %q"+
+				`; want names with "127.0.0.1" and names without "0.0.0.0" and ownNames("192.0.2.1") with `+
+				`"192.0.2.1"`,
+			names,
+		)
 	}
 }

@@ -76,7 +76,7 @@ func TestSlaposEnrolled(t *testing.T) {
 	}
 	for _, name := range []string{"client.cfg", "client.key", "client.crt"} {
 		if info, err := os.Stat(filepath.Join(g.dir, "ann", name)); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", name, info, err)
+			t.Errorf("%s: info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", name, info, err)
 		}
 	}
 	ann := g.by(clientFile, "slapconsole")
@@ -103,14 +103,14 @@ func TestSlaposEnrolled(t *testing.T) {
 		}
 		guid, err := f.Text("slapos", "computer_id")
 		if err != nil || node.token != "" && guid != "COMP-9" {
-			t.Fatal(guid, err)
+			t.Fatalf(`guid = %v, err = %v; want no error and (node.token == "" or guid == "COMP-9")`, guid, err)
 		}
 		// A partition's user finds the key of its own below, by its name; the computer's is root's.
 		for name, mode := range map[string]fs.FileMode{
 			"key": 0o600, "certificate": 0o600, "ca.crt": 0o600, ".": 0o711, "partition_pki": 0o711,
 		} {
 			if info, err := os.Stat(filepath.Join(g.dir, node.title, "slapos", "ssl", name)); err != nil || info.Mode().Perm() != mode {
-				t.Errorf("%s: %v, %v", name, info, err)
+				t.Errorf("%s: info = %v, err = %v; want no error and info.Mode().Perm() == mode", name, info, err)
 			}
 		}
 		// The node speaks for itself alone, and its user has it, until that is revoked.

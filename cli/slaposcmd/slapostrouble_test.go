@@ -42,7 +42,7 @@ func TestSlaposTrouble(t *testing.T) {
 		t.Helper()
 		code, text, errs := inSlapos(t, url, words...)
 		if code != 0 {
-			t.Fatalf("%q: %d\n%s", words, code, errs)
+			t.Fatalf("%q: code = %d\nerrs = %s; want code == 0", words, code, errs)
 		}
 		must(json.Unmarshal([]byte(text), &out))
 		return out
@@ -51,7 +51,7 @@ func TestSlaposTrouble(t *testing.T) {
 		t.Helper()
 		code, text, errs := inSlapos(t, url, "computer", "info", "COMP-1")
 		if code != 0 {
-			t.Fatalf("%d\n%s", code, errs)
+			t.Fatalf("code = %d\nerrs = %s; want code == 0", code, errs)
 		}
 		return text
 	}

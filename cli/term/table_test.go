@@ -10,7 +10,7 @@ func TestFit(t *testing.T) {
 	rows := [][]string{{"web", "short"}, {"demo", "a note that goes on for longer than anybody's terminal is wide"}}
 	got := fit(header, rows, 40)
 	if got[0][1] != "short" || len(got[1][1]) != 32 || got[1][1][29:] != "..." {
-		t.Errorf("%q", got)
+		t.Errorf(`got = %q; want got[0][1] == "short" and len(got[1][1]) == 32 and got[1][1][29:] == "..."`, got)
 	}
 	if rows[1][1][:7] != "a note " || len(rows[1][1]) < 40 {
 		t.Error("the rows themselves were changed")
@@ -31,6 +31,11 @@ func TestTableEscapes(t *testing.T) {
 	}
 	if got := out.String(); strings.ContainsAny(got, "\x1b\u202e") || strings.Count(got, "\n") != 4 ||
 		!strings.Contains(got, `one\ntwo\u202e`) || !strings.Contains(got, "plain 'words'") {
-		t.Errorf("%q", got)
+		t.Errorf(
+			"got = %q"+
+				"; want !strings.ContainsAny(got, \"\\x1b\\u202e\") and strings.Count(got, \"\\n\") == 4 and got "+
+				"with `one\\ntwo\\u202e` and got with \"plain 'words'\"",
+			got,
+		)
 	}
 }

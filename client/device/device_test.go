@@ -27,7 +27,12 @@ func begin(t *testing.T, at *signintest.Provider) *device.Flow {
 		t.Fatal(err)
 	}
 	if f.Code == "" || f.Address != at.URL+"/device" || f.Direct == "" || time.Until(f.Expires) <= 0 {
-		t.Fatalf("%+v", f)
+		t.Fatalf(
+			"f = %+v"+
+				`; want f.Code != "" and f.Address == at.URL+"/device" and f.Direct != "" and `+
+				"time.Until(f.Expires) > 0",
+			f,
+		)
 	}
 	return f
 }
@@ -44,7 +49,7 @@ func TestFlow(t *testing.T) {
 	got, err := f.Wait(t.Context())
 	<-typed
 	if err != nil || got.ID == "" || got.Access == "" || got.Verifier == "" {
-		t.Fatalf("%+v, %v", got, err)
+		t.Fatalf(`got = %+v, err = %v; want no error and got.ID != "" and got.Access != "" and got.Verifier != ""`, got, err)
 	}
 	f = begin(t, at)
 	at.Type(f.Code, "ann", false)
@@ -75,7 +80,7 @@ func TestAway(t *testing.T) {
 		at.Open()
 	}()
 	if got, err := f.Wait(t.Context()); err != nil || got.ID == "" {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf(`got = %+v, err = %v; want no error and got.ID != ""`, got, err)
 	}
 	<-opened
 
@@ -115,7 +120,7 @@ func TestOdd(t *testing.T) {
 		t.Cleanup(srv.Close)
 		url = srv.URL
 		if f, err := device.Begin(t.Context(), device.Options{Issuer: url, ClientID: "cli"}); err == nil {
-			t.Errorf("%s: %+v", name, f)
+			t.Errorf("%s: f = %+v; want an error", name, f)
 		}
 	}
 }

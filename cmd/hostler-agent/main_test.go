@@ -169,7 +169,7 @@ func TestMemory(t *testing.T) {
 	c := connected(t, name)
 	for range 20 {
 		if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"true"}}); err != nil || exit != (compute.Exit{}) {
-			t.Fatal(exit, err)
+			t.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 		}
 	}
 	const most = 6 << 20
@@ -222,7 +222,7 @@ func BenchmarkAgent(b *testing.B) {
 		c := connected(b, name)
 		inTurn(b, bare, func() {
 			if exit, err := c.Run(b.Context(), &compute.Command{Args: []string{"/bin/true"}}); err != nil || exit != (compute.Exit{}) {
-				b.Fatal(exit, err)
+				b.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 			}
 		})
 		b.ReportMetric(float64(resident(b, cmd.Process.Pid))/(1<<20), "MiB-own")
@@ -287,7 +287,7 @@ func TestFiles(t *testing.T) {
 		if _, err := c.Run(
 			t.Context(), &compute.Command{Args: []string{"sh", "-c", "echo $(ulimit -Sn) $(ulimit -Hn)"}, Stdout: &said},
 		); err != nil {
-			t.Error(args, err)
+			t.Errorf("args = %v, err = %v; want no error", args, err)
 		}
 		if got := strings.TrimSpace(said.String()); got != want {
 			t.Errorf("%q: %s, want %s", args, got, want)
@@ -298,7 +298,11 @@ func TestFiles(t *testing.T) {
 	for _, bad := range []string{"--files=", "--files=5", "--files=7:6", "--files=a:b"} {
 		out, err := exec.Command(program(t), "serve", bad, "stdio").CombinedOutput()
 		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "SOFT:HARD") {
-			t.Errorf("%s: %v, %s", bad, err, out)
+			t.Errorf(
+				"%s: err = %v, out = %s"+
+					`; want errors.As(err, &exit) and exit.ExitCode() == 2 and string(out) with "SOFT:HARD"`,
+				bad, err, out,
+			)
 		}
 	}
 }
@@ -311,7 +315,7 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(program(t), "copy", to).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	if out, err := exec.Command(to, "version").Output(); err != nil || !strings.Contains(string(out), "protocol") {
 		t.Errorf("the copy says %q: %v", out, err)

@@ -147,7 +147,7 @@ func BenchmarkKubernetes(b *testing.B) {
 
 	leases, err := c.Leases(b.Context(), compute.LeaseQuery{Source: "pods", Limit: 1})
 	if err != nil || len(leases) != 1 {
-		b.Fatal(len(leases), err)
+		b.Fatalf("len(leases) = %v, err = %v; want no error and len(leases) == 1", len(leases), err)
 	}
 	for _, what := range []string{"the first", "another"} {
 		gate.Asked()
@@ -192,7 +192,7 @@ func burst(b *testing.B, c *client.Client, source string, n int) time.Duration {
 			ready.Done()
 			<-start
 			if _, err := c.Acquire(b.Context(), compute.Request{Source: source, Count: 1, Owner: "root"}); err != nil {
-				b.Errorf("%s: %v", source, err)
+				b.Errorf("%s: err = %v; want no error", source, err)
 			}
 		})
 	}
@@ -286,7 +286,7 @@ func BenchmarkKubernetesMemory(b *testing.B) {
 	var list struct{ Items []json.RawMessage }
 	var pod bytes.Buffer
 	if err := json.Unmarshal([]byte(one), &list); err != nil || len(list.Items) != 1 {
-		b.Fatal(len(list.Items), err)
+		b.Fatalf("len(list.Items) = %v, err = %v; want no error and len(list.Items) == 1", len(list.Items), err)
 	}
 	if err := json.Compact(&pod, list.Items[0]); err != nil {
 		b.Fatal(err)

@@ -112,7 +112,7 @@ func BenchmarkSandbox(b *testing.B) {
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../hostler-agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
+		b.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	engine := warmEngine(b, program, rounds+5)
 	ctx := b.Context()

@@ -71,7 +71,7 @@ func (m *machine) spends(b *testing.B, argv ...string) func() time.Duration {
 		cmd := exec.Command(argv[0], argv[1:]...)
 		cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
 		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%s: %v: %s", argv, err, out)
+			b.Fatalf("%s: err = %v: out = %s; want no error", argv, err, out)
 		}
 		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}

@@ -94,7 +94,7 @@ func plant(b *testing.B, m *machine, dir string, files int) {
 	cmd := exec.Command("sh", "-c", "git init -q && git add -A && git -c user.name=a -c user.email=a@example.org commit -qm x")
 	cmd.Dir, cmd.Env = dir, m.env
 	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
+		b.Fatalf("%v: out = %s; want no error", err, out)
 	}
 }
 
@@ -197,7 +197,7 @@ func run(b *testing.B, s *syncBench, argv ...string) string {
 	cmd.Dir, cmd.Env = s.tree, s.m.env
 	out, err := cmd.Output()
 	if err != nil {
-		b.Fatalf("%q: %v: %s", argv, err, out)
+		b.Fatalf("%q: err = %v: out = %s; want no error", argv, err, out)
 	}
 	return string(out)
 }

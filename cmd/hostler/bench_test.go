@@ -32,7 +32,7 @@ func built(b *testing.B) (hostler, bare string) {
 		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w"}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			b.Fatalf("%v: %s", err, out)
+			b.Fatalf("%v: out = %s; want no error", err, out)
 		}
 	}
 	return hostler, bare
@@ -57,7 +57,7 @@ func inTurn(b *testing.B, times int, all ...*timed) {
 		for _, t := range all {
 			start := time.Now()
 			if err := t.run(); err != nil {
-				b.Fatalf("%s: %v", t.name, err)
+				b.Fatalf("%s: err = %v; want no error", t.name, err)
 			}
 			if n > 0 { // the first warms the files
 				t.took = append(t.took, time.Since(start))

@@ -125,7 +125,7 @@ func userMachine(t *testing.T) *machine {
 	}
 	m.as(somebody)
 	if out, err := exec.Command("chown", "-R", "54321:54321", m.home, run).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	m.env = append(m.env, "PATH=/usr/local/bin:/usr/bin:/bin")
 	return m

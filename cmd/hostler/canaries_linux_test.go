@@ -71,7 +71,7 @@ mount --bind BASE/lib /var/lib
 chown UID:UID RUN
 `)
 	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	defer func() { // the base can be removed when nothing of it is mounted
 		_ = exec.Command(
@@ -85,7 +85,7 @@ chown UID:UID RUN
 			"sh", "-c",
 			"mount --bind "+from+" "+to+" && mount --bind "+from+" "+map[string]string{home: "/opt/go-home", "/": "/opt/node-all"}[from],
 		).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("err = %v\nout = %s; want no error", err, out)
 		}
 	}
 	var ways []string
@@ -122,7 +122,7 @@ git config user.name; cat ~/.cargo/config.toml ~/.config/go/env
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("chown", "-R", uid+":"+uid, home).CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	cmd := exec.Command(lookIn(plainPath(t), "hostler"), "run", "sandbox", "--", "sh", "look")
 	cmd.Dir = project
@@ -132,7 +132,7 @@ git config user.name; cat ~/.cargo/config.toml ~/.config/go/env
 	out, err := cmd.CombinedOutput()
 	discardAs(t, cmd)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	if n := strings.Count(string(out), "READ ") + strings.Count(string(out), "FOUND "); n > 0 || strings.Contains(string(out), "CANARY") {
 		t.Errorf("of %d files at %d places %d are read:\n%s", len(planted), len(ways), n, out)

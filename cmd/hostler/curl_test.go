@@ -15,7 +15,7 @@ func curls(t *testing.T) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+		t.Fatalf("files = %v, err = %v; want no error and len(files) != 0", files, err)
 	}
 	beside := regexp.MustCompile(`\s{3,}\S.*$`)
 	for _, name := range files {
@@ -57,19 +57,24 @@ kill $P; wait $P; cat told`
 		cmd.Env, cmd.Dir = o.vars, o.Dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			t.Errorf("%s: %v: %s", line, err, out)
+			t.Errorf("%s: err = %v: out = %s; want no error", line, err, out)
 			continue
 		}
 		if m := regexp.MustCompile(`"id":"([0-9a-f-]{36})"`).FindSubmatch(out); strings.Contains(line, "/v1/leases -d") {
 			if m == nil {
-				t.Errorf("%s: %s", line, out)
+				t.Errorf("%s: out = %s; want m != nil", line, out)
 				continue
 			}
 			id = string(m[1])
 		}
 		if strings.Contains(line, `"token": true`) && !strings.Contains(string(out), `"token":"hst_`) ||
 			strings.Contains(line, "/watch") && !strings.Contains(string(out), `"kind":`) {
-			t.Errorf("%s: %s", line, out)
+			t.Errorf(
+				"%s: out = %s"+
+					"; want (line without `\"token\": true` or string(out) with `\"token\":\"hst_`) and (line "+
+					"without \"/watch\" or string(out) with `\"kind\":`)",
+				line, out,
+			)
 		}
 	}
 }

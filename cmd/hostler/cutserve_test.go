@@ -46,7 +46,7 @@ func TestServeStopped(t *testing.T) {
 		status = cmd.ProcessState.Sys().(syscall.WaitStatus)
 	}
 	if line != "begun\n" || err != nil {
-		t.Fatalf("%q, %v: %s", line, err, said.String())
+		t.Fatalf("line = %q, err = %v: said = %s; want line == \"begun\\n\" and no error", line, err, said.String())
 	}
 	if status.ExitStatus() != 121 ||
 		!strings.Contains(

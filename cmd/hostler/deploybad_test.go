@@ -137,7 +137,7 @@ func TestDeployInterrupted(t *testing.T) {
 				if text, err := os.ReadFile(begun); c.made {
 					pid, bad := strconv.Atoi(strings.TrimSpace(string(text)))
 					if err != nil || bad != nil {
-						t.Fatalf("%v, %v", err, bad)
+						t.Fatalf("err = %v, bad = %v; want no error and bad == nil", err, bad)
 					}
 					until(t, "what ran there has ended", func() bool { return syscall.Kill(pid, 0) != nil })
 				}
@@ -195,7 +195,7 @@ func TestDeployVanished(t *testing.T) {
 	power := func(words ...string) {
 		t.Helper()
 		if kv, err := labScript("ssh-hosts", words...); err != nil {
-			t.Errorf("%q: %v %v", words, kv, err)
+			t.Errorf("%q: kv = %v err = %v; want no error", words, kv, err)
 		}
 	}
 	for _, c := range []struct {

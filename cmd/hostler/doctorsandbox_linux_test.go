@@ -49,7 +49,7 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 	}
 	var got runcmd.HiddenView
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	home := m.home + "/"
 	want := map[string]runcmd.HiddenPath{
@@ -71,7 +71,12 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 		}
 		if seen[name] = true; !ok || p.Cause != w.Cause || p.At != w.At || p.Line != w.Line ||
 			p.Place != w.Place && name == "project/key" || p.Why == "" || p.Hint == "" {
-			t.Errorf("%q: %+v", name, p)
+			t.Errorf(
+				"%q: p = %+v"+
+					"; want ok and p.Cause == w.Cause and p.At == w.At and p.Line == w.Line and (p.Place == "+
+					`w.Place or name != "project/key") and p.Why != "" and p.Hint != ""`,
+				name, p,
+			)
 		}
 		if !slices.ContainsFunc(p.Uses, func(u runcmd.HiddenUse) bool {
 			return (u.Call == "stat" || u.Call == "access" || u.Call == "open") && u.Program != "" && u.Times > 0
@@ -129,7 +134,11 @@ func TestDoctorSandboxEnds(t *testing.T) {
 	} {
 		out, errs, exit := m.run(strings.Fields(test.args)...)
 		if exit != test.exit || !strings.Contains(errs, test.says) {
-			t.Errorf("%s: %d %q %s", test.args, exit, out, errs)
+			t.Errorf(
+				"%s: exit = %d out = %q errs = %s"+
+					"; want exit == test.exit and errs with test.says",
+				test.args, exit, out, errs,
+			)
 		}
 	}
 	if out, errs, exit := m.run("doctor", "--sandbox", "--", "sh", "-c", "kill -KILL $PPID"); exit != 137 ||

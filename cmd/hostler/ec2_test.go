@@ -160,7 +160,7 @@ func TestCloudEC2Denied(t *testing.T) {
 	cmd := exec.Command("hostler", "cloud", "quota", "-p", "ec2", "--endpoint", service.URL)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = filepath.Join(dir, "work"), env, &out, &said
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v: %s", err, said.String())
+		t.Fatalf("%v: said = %s; want no error", err, said.String())
 	}
 	if !strings.Contains(said.String(), "servicequotas:ListServiceQuotas") ||
 		!strings.Contains(said.String(), "You are not authorized") || strings.Contains(said.String(), "not-to-be-seen") {

@@ -23,7 +23,7 @@ func endSandbox(t *testing.T, m *machine, id string) {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(m.state(), "instances", "*", "*", "instances", id, "life"))
 	if err != nil || len(found) != 1 {
-		t.Fatal(found, err)
+		t.Fatalf("found = %v, err = %v; want no error and len(found) == 1", found, err)
 	}
 	text, err := os.ReadFile(found[0])
 	if err != nil {
@@ -31,7 +31,7 @@ func endSandbox(t *testing.T, m *machine, id string) {
 	}
 	var life struct{ PID int }
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&life); err != nil || life.PID <= 1 {
-		t.Fatalf("%s: %v", text, err)
+		t.Fatalf("%s: err = %v; want no error and life.PID > 1", text, err)
 	}
 	if err := syscall.Kill(life.PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)

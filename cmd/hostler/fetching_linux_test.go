@@ -106,7 +106,11 @@ func TestRequestsFetchNothingWithin(t *testing.T) {
 		"10.255.255.1:5000/a", "192.168.255.1/a", "oci:/etc", "oci:/nowhere", "dir:/etc", "/etc"} {
 		status, text := g.acquire(g.ann, image)
 		if status < 400 || status == http.StatusInternalServerError || strings.Contains(text, fetchCanary) {
-			t.Errorf("%s: %d %s", image, status, text)
+			t.Errorf(
+				"%s: status = %d text = %s"+
+					"; want status >= 400 and status != http.StatusInternalServerError and text without fetchCanary",
+				image, status, text,
+			)
 		}
 	}
 	for range 10 {
@@ -119,7 +123,7 @@ func TestRequestsFetchNothingWithin(t *testing.T) {
 	about := 0
 	for _, a := range g.refusals() {
 		if a.Who != "ann" || a.Outcome != "denied" || a.Detail == "" || a.From != "127.0.0.1" {
-			t.Errorf("%+v", a)
+			t.Errorf(`a = %+v; want a.Who == "ann" and a.Outcome == "denied" and a.Detail != "" and a.From == "127.0.0.1"`, a)
 		}
 		if a.Thing == g.host() {
 			about++
@@ -158,7 +162,12 @@ func TestOwnersFetch(t *testing.T) {
 	status, text := allow.acquire(allow.ann, allow.host()+"/a:1")
 	if allow.reached.Load() == 0 || status < 400 || strings.Contains(text, fetchCanary) ||
 		!strings.Contains(text, "answers 403 Forbidden") {
-		t.Errorf("%d %s", status, text)
+		t.Errorf(
+			"status = %d text = %s"+
+				"; want allow.reached.Load() != 0 and status >= 400 and text without fetchCanary and text "+
+				`with "answers 403 Forbidden"`,
+			status, text,
+		)
 	}
 	if len(allow.refusals()) != 0 {
 		t.Error(allow.refusals())
@@ -262,7 +271,11 @@ func TestSignInIsLedNowhere(t *testing.T) {
 		text, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
 		if err != nil || answer.StatusCode < 400 || strings.Contains(string(text), fetchCanary) {
-			t.Errorf("%s: %d %s %v", at, answer.StatusCode, text, err)
+			t.Errorf(
+				"%s: answer.StatusCode = %d text = %s err = %v"+
+					"; want no error and answer.StatusCode >= 400 and string(text) without fetchCanary",
+				at, answer.StatusCode, text, err,
+			)
 		}
 		k.Stop()
 	}

@@ -46,7 +46,7 @@ func reach(t *testing.T, m *machine) {
 	check := func(what, want, name string, args ...string) {
 		t.Helper()
 		if got, err := outside(t, m, name, args...); err != nil || got != want {
-			t.Errorf("%s: %q, %v", what, got, err)
+			t.Errorf("%s: got = %q, err = %v; want no error and got == want", what, got, err)
 		}
 	}
 	check("a command", "a  b|*|\n", "ssh", "-F", config, "build", "printf '%s|' 'a  b' '*'; echo")

@@ -157,7 +157,7 @@ func TestFleetKeys(t *testing.T) {
 		all.Go(func() {
 			status, text, err := f.all[n%3].ask(t.Context(), http.MethodPost, "/v1/leases", "at-once", body)
 			if err != nil || status != http.StatusCreated {
-				t.Errorf("%d %s %v", status, text, err)
+				t.Errorf("status = %d text = %s err = %v; want no error and status == http.StatusCreated", status, text, err)
 			}
 			texts[n] = string(text)
 		})
@@ -230,7 +230,7 @@ func TestFleetBadDays(t *testing.T) {
 		before := v.done.Load()
 		soon(t, "clients are at work", func() bool { return v.done.Load() > before+20 || v.done.Load() >= int64(p.operations) })
 		if err := day.do(); err != nil {
-			t.Fatalf("%s: %v", day.what, err)
+			t.Fatalf("%s: err = %v; want no error", day.what, err)
 		}
 	}
 	clients.Wait()
@@ -252,11 +252,15 @@ func TestFleetBadDays(t *testing.T) {
 			}
 			status, text, err := s.ask(ctx, method, path, "", body)
 			if err != nil || status != http.StatusServiceUnavailable {
-				t.Errorf("%s: %d %s %v", path, status, text, err)
+				t.Errorf(
+					"%s: status = %d text = %s err = %v"+
+						"; want no error and status == http.StatusServiceUnavailable",
+					path, status, text, err,
+				)
 			}
 			var problem struct{ Code, Detail, Hint string }
 			if err := json.Unmarshal(text, &problem); err != nil || problem.Code != "unavailable" || problem.Detail == "" {
-				t.Errorf("%s: %s", path, text)
+				t.Errorf(`%s: text = %s; want no error and problem.Code == "unavailable" and problem.Detail != ""`, path, text)
 			}
 			if path != "/readyz" && !strings.Contains(problem.Hint, "PostgreSQL") {
 				t.Errorf("%s: no word of PostgreSQL in %s", path, text)

@@ -109,7 +109,7 @@ func TestManPages(t *testing.T) {
 	for _, page := range pages {
 		out, err := exec.Command(groff, "-man", "-Tutf8", "-w", "mac", "-w", "missing", page).CombinedOutput()
 		if err != nil || bytes.Contains(out, []byte("warning")) {
-			t.Errorf("%s: %v %s", page, err, out)
+			t.Errorf(`%s: err = %v out = %s; want no error and out without []byte("warning")`, page, err, out)
 		}
 	}
 }

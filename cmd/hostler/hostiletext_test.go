@@ -191,7 +191,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	defer terminal.Close()
 	out, _ := io.ReadAll(terminal) // a terminal whose program has gone gives an error
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("%q: %v", cmd.Args, err)
+		t.Errorf("%q: err = %v; want no error", cmd.Args, err)
 	}
 	return string(out)
 }
@@ -212,7 +212,11 @@ func TestFprintfAlone(t *testing.T) {
 		}
 		for n, line := range strings.Split(string(text), "\n") {
 			if direct.MatchString(line) {
-				t.Errorf("%s:%d: %s", name, n+1, strings.TrimSpace(line))
+				t.Errorf(
+					"%s:n + 1 = %d: strings.TrimSpace(line) = %s"+
+						"; want !direct.MatchString(line)",
+					name, n+1, strings.TrimSpace(line),
+				)
 			}
 		}
 	}

@@ -193,7 +193,7 @@ func TestTrustAsks(t *testing.T) {
 			n, err := screen.Read(buf)
 			said.Write(buf[:n])
 			if err != nil {
-				t.Fatalf("%v: %q", err, said.String())
+				t.Fatalf("%v: said = %q; want no error", err, said.String())
 			}
 		}
 		if _, err := screen.WriteString(c.answer); err != nil {

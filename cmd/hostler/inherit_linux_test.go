@@ -25,7 +25,7 @@ func TestInherited(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	_ = w.Close()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	ended := make(chan error, 1)
 	go func() {
@@ -38,6 +38,6 @@ func TestInherited(t *testing.T) {
 		t.Error("something holds the pipe that hostler was given")
 	}
 	if out, err := m.command("release", "--all", "--wait").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("err = %v\nout = %s; want no error", err, out)
 	}
 }

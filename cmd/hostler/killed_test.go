@@ -188,7 +188,7 @@ func killOnce(t *testing.T, program string, op []string, at int) int {
 	steps := strings.Count(string(names), "\n")
 	died := err != nil && strings.Contains(err.Error(), "signal: killed")
 	if err != nil && !died {
-		t.Fatalf("%v: %v", op, err)
+		t.Fatalf("%v: err = %v; want no error or died", op, err)
 	}
 	what := strings.Join(op, " ") + ", killed at " + strings.TrimSpace(string(names))
 

@@ -79,7 +79,7 @@ func TestServeKilled(t *testing.T) {
 		time.Sleep(rest)
 		kill()
 		if status != http.StatusCreated {
-			t.Fatalf("%d %s", status, first)
+			t.Fatalf("status = %d first = %s; want status == http.StatusCreated", status, first)
 		}
 		kill = begin()
 		if status, again := post(key, body); status != http.StatusCreated || strings.TrimSpace(again) != strings.TrimSpace(first) {

@@ -29,7 +29,7 @@ func kubernetesForwardEnds(t *testing.T, m *machine, ns string) {
 	}
 	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		_ = cmd.Wait()
-		t.Fatalf("%v: %s", err, &said)
+		t.Fatalf("%v: &said = %s; want no error", err, &said)
 	}
 	pods := podsOf(t, "-n", ns)
 	i := slices.IndexFunc(pods, func(name string) bool { return strings.HasPrefix(name, "pod/"+instance+"-") })
@@ -71,7 +71,7 @@ func kubernetesEnds(t *testing.T, m *machine, ns string) {
 		if _, err := fmt.Fscan(out, &agent, &instance); err != nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
-			t.Fatalf("%s: %v: %s", c.how, err, &said)
+			t.Fatalf("%s: err = %v: &said = %s; want no error", c.how, err, &said)
 		}
 		pods := podsOf(t, "-n", ns)
 		i := slices.IndexFunc(pods, func(name string) bool { return strings.HasPrefix(name, "pod/"+instance+"-") })

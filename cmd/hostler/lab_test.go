@@ -56,7 +56,7 @@ func lab(t testing.TB, name string, args ...string) map[string]string {
 	case errors.Is(err, os.ErrNotExist):
 		t.Skipf("%s: no lab here", name)
 	}
-	t.Fatalf("%s: %v", name, err)
+	t.Fatalf("%s: err = %v", name, err)
 	return nil
 }
 

@@ -156,12 +156,17 @@ func TestLogin(t *testing.T) {
 	view, _ := l.login(ann, 0, "ann", true, l.url)
 	if view.Name != "ann@example.org" || view.By != "sign-in" || view.Expires == nil ||
 		time.Until(*view.Expires) > time.Hour || !view.Current {
-		t.Fatalf("%+v", view)
+		t.Fatalf(
+			"view = %+v"+
+				`; want view.Name == "ann@example.org" and view.By == "sign-in" and view.Expires != nil `+
+				"and time.Until(*view.Expires) <= time.Hour and view.Current",
+			view,
+		)
 	}
 	file := filepath.Join(l.dir, "far-ann/home/.local/state/hostler/logins.json")
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Fatal(info, err)
+		t.Fatalf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info, err)
 	}
 	name, _ := l.run(ann, 0, "", "acquire", "-s", "box")
 	out, _ := l.run(ann, 0, "", "status", "-v", "box")
@@ -242,7 +247,7 @@ func TestLoginEnds(t *testing.T) {
 	l := newLand(t, "allowed-groups = dev\nname-claim = sub\nlogin-life = 5s\n")
 	ann := l.far("ann")
 	if view, _ := l.login(ann, 0, "bob", true, l.url); view.Name != "bob" {
-		t.Fatalf("%+v", view)
+		t.Fatalf(`view = %+v; want view.Name == "bob"`, view)
 	}
 	var errs string
 	for limit := time.Now().Add(time.Minute); !strings.Contains(errs, "ended") && time.Now().Before(limit); time.Sleep(time.Second) {
@@ -269,7 +274,7 @@ func TestLoginEnds(t *testing.T) {
 	made, _ := l.run(l.env, 0, "", "token", "create", "--name", "ci", "--json")
 	var got struct{ Token, ID string }
 	if err := json.Unmarshal([]byte(made), &got); err != nil || got.Token == "" {
-		t.Fatalf("%s: %v", made, err)
+		t.Fatalf(`%s: err = %v; want no error and got.Token != ""`, made, err)
 	}
 	l.run(ann, 0, got.Token, "login", "--with-token", l.url)
 	l.run(l.env, 0, "", "token", "revoke", got.ID)
@@ -369,7 +374,11 @@ func TestPageLogin(t *testing.T) {
 	answer := l.at.Browse(browser, "http://hostler.test/login?next=/instances/x", "ann", "")
 	text := read(t, answer)
 	if answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s: %s", answer.Request.URL, answer.Status, text)
+		t.Fatalf(
+			"%s: answer.Status = %s: text = %s"+
+				"; want answer.StatusCode == http.StatusOK",
+			answer.Request.URL, answer.Status, text,
+		)
 	}
 	contains(t, text, "You are ann@example.org")
 	contains(t, text, `content="0;url=/instances/x"`)
@@ -421,7 +430,7 @@ func TestPageLogin(t *testing.T) {
 	answer = l.at.Browse(browser, "http://hostler.test/login?next=https://evil.example/", "eve", "")
 	text = read(t, answer)
 	if answer.StatusCode != http.StatusForbidden || strings.Contains(text, "evil") {
-		t.Errorf("%s: %s", answer.Status, text)
+		t.Errorf(`%s: text = %s; want answer.StatusCode == http.StatusForbidden and text without "evil"`, answer.Status, text)
 	}
 	want(401, "GET", "/v1/self")
 	// A token that is pasted.

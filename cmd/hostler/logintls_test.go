@@ -157,7 +157,7 @@ func TestLoginTLS(t *testing.T) {
 	// And with the provider, over TLS of a private authority.
 	view, _ := l.login(append(l.far("bob"), "HOSTLER_CA="+in("servers.pem")), 0, "ann", true, url)
 	if view.Name != "ann@example.org" {
-		t.Errorf("%+v", view)
+		t.Errorf(`view = %+v; want view.Name == "ann@example.org"`, view)
 	}
 
 	// Revoked, and the controller's own renewed.
@@ -187,7 +187,7 @@ func TestProofOnce(t *testing.T) {
 	defer c.Close()
 	how, err := c.SignIn().How(t.Context())
 	if err != nil || how.Issuer != l.at.URL || how.ClientID != "cli" {
-		t.Fatal(how, err)
+		t.Fatalf(`how = %v, err = %v; want no error and how.Issuer == l.at.URL and how.ClientID == "cli"`, how, err)
 	}
 	flow, err := device.Begin(t.Context(), device.Options{Issuer: how.Issuer, ClientID: how.ClientID, Scopes: how.Scopes})
 	if err != nil {

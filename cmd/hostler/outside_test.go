@@ -183,7 +183,12 @@ func TestMetrics(t *testing.T) {
 	})
 	status, header, text := get(t, open+"/metrics", "")
 	if status != 200 || !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=0.0.4") {
-		t.Errorf("%d, %v", status, header)
+		t.Errorf(
+			"status = %d, header = %v"+
+				`; want status == 200 and strings.HasPrefix(header.Get("Content-Type"), "text/plain; `+
+				`version=0.0.4")`,
+			status, header,
+		)
 	}
 	for _, want := range []string{
 		`hostler_leases{source="web"} 1`, `hostler_wanted_instances{source="web"} 2`,
@@ -219,7 +224,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for path, want := range map[string]int{"/v1/sources": 404, "/": 404, "/healthz": 404} {
 		if status, _, _ := get(t, open+path, ""); status != want {
-			t.Errorf("%s: %d", path, status)
+			t.Errorf("%s: status = %d; want status == want", path, status)
 		}
 	}
 	if status, _, _ := get(t, open+"/metrics", "", "Host", "rebound.example"); status != 403 {
@@ -259,7 +264,7 @@ func promtool(t *testing.T, text string) {
 	cmd := exec.Command(path, "check", "metrics")
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+		t.Errorf("%v: out = %s; want no error", err, out)
 	}
 }
 
@@ -387,7 +392,11 @@ func askPrometheus(t *testing.T, target string) {
 		for _, q := range all {
 			status, some, body := ask(q)
 			if status != 200 || !strings.Contains(body, `"success"`) {
-				t.Errorf("%s: %s: %d %s", panel, q, status, body)
+				t.Errorf(
+					"%s: q = %s: status = %d body = %s"+
+						"; want status == 200 and body with `\"success\"`",
+					panel, q, status, body,
+				)
 			}
 			if len(some) == 0 && !strings.Contains(q, "webhook") && !strings.Contains(q, "hostler_wait_seconds") {
 				t.Errorf("%s: %s: nothing answers", panel, q)
@@ -473,11 +482,15 @@ func TestLog(t *testing.T) {
 	api := "http://" + k.Said(`"listen":.*tcp:([0-9.:]+)`)
 	_, header, body := get(t, api+"/v1/sources", "", "X-Request-Id", "my-request.1")
 	if header.Get("X-Request-Id") != "my-request.1" || !strings.Contains(body, `"request":"my-request.1"`) {
-		t.Errorf("%v: %s", header, body)
+		t.Errorf(
+			"%v: body = %s"+
+				"; want header.Get(\"X-Request-Id\") == \"my-request.1\" and body with `\"request\":\"my-request.1\"`",
+			header, body,
+		)
 	}
 	_, header, _ = get(t, api+"/healthz", "", "X-Request-Id", "not a plain word\t")
 	if id := header.Get("X-Request-Id"); len(id) != 16 || strings.Contains(id, "plain") {
-		t.Errorf("%q", id)
+		t.Errorf(`id = %q; want len(id) == 16 and id without "plain"`, id)
 	}
 	k.Said(`"request":"my-request.1"`)
 	k.Stop()
@@ -493,7 +506,7 @@ func TestLog(t *testing.T) {
 			Path       string
 		}
 		if err := json.Unmarshal([]byte(line), &doc); err != nil || doc.Time.IsZero() || doc.Level == "" || doc.Msg == "" {
-			t.Errorf("%v: %s", err, line)
+			t.Errorf(`%v: line = %s; want no error and !doc.Time.IsZero() and doc.Level != "" and doc.Msg != ""`, err, line)
 		}
 		if doc.Msg == "request" && (doc.Took == nil || *doc.Took > 60 || doc.Path == "") {
 			t.Errorf("of a request: %s", line)
@@ -513,7 +526,7 @@ func TestReady(t *testing.T) {
 	k := o.Serve("--no-fill", "--listen", "127.0.0.1:0")
 	api := "http://" + k.Said(`serving listen=.*tcp:([0-9.:]+)`)
 	if status, _, _ := get(t, api+"/readyz", ""); status != 200 {
-		t.Errorf("%d", status)
+		t.Errorf("status = %d; want status == 200", status)
 	}
 	db, err := sql.Open("sqlite", filepath.Join(o.Dir, ".local/state/hostler/state.db"))
 	if err != nil {

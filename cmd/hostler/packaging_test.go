@@ -28,7 +28,7 @@ import (
 func TestUnits(t *testing.T) {
 	units, err := filepath.Glob("../../packaging/systemd/*")
 	if err != nil || len(units) < 3 {
-		t.Fatal(units, err)
+		t.Fatalf("units = %v, err = %v; want no error and len(units) >= 3", units, err)
 	}
 	dir := t.TempDir()
 	hostler := lookIn(plainPath(t), "hostler")
@@ -46,7 +46,7 @@ func TestUnits(t *testing.T) {
 					err = cmd.ParseFlags(rest)
 				}
 				if err != nil {
-					t.Errorf("%s: %q: %v", u, line, err)
+					t.Errorf("%s: line = %q: err = %v; want no error", u, line, err)
 				}
 			}
 		}

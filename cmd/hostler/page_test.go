@@ -259,7 +259,7 @@ func TestPageFollows(t *testing.T) {
 	b.sees("not reached")
 	b.shot("not-reached")
 	if out, err := m.command("acquire", "-s", "web", "--purpose", "while it was down").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	stop = start()
 	defer stop()
@@ -346,7 +346,7 @@ func TestPageLeft(t *testing.T) {
 	b.until("the page before", `document.querySelector("h1")?.innerText === "Events"`)
 	b.sees("live")
 	if out, err := m.command("acquire", "-s", "web", "--purpose", "after coming back").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	b.sees("after coming back")
 	until(t, "one stream again", func() bool { return streams.Load() == 1 })
@@ -363,7 +363,7 @@ func TestPageForgets(t *testing.T) {
 	b := newBrowser(t, startController(t, m.env, m.work, m.runtime(), t.Cleanup, "--listen", "127.0.0.1:0", "--no-fill"))
 	for _, source := range []string{"web", "other"} {
 		if out, err := m.command("acquire", "-s", source, "--purpose", "for "+source).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("%v: out = %s; want no error", err, out)
 		}
 	}
 	limited, err := m.command("token", "create", "--source", "other").Output()
@@ -420,7 +420,7 @@ func TestPageFiles(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != status {
-			t.Errorf("%s: %s", path, answer.Status)
+			t.Errorf("%s: answer.Status = %s; want answer.StatusCode == status", path, answer.Status)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func TestPageSlap(t *testing.T) {
 		}
 		defer answer.Body.Close()
 		if said, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s %s", method, answer.Status, said)
+			t.Fatalf("%s: answer.Status = %s said = %s; want answer.StatusCode == http.StatusOK", method, answer.Status, said)
 		}
 	}
 	type d = map[string]any
@@ -150,7 +150,11 @@ func TestPageSlap(t *testing.T) {
 	// It follows what the node says, and shows what is secret when it is asked for.
 	all, err := c.SlapOS().Computer(t.Context(), "COMP-1")
 	if err != nil || all.Slots[0].Instance == nil || all.Slots[0].Instance.Title != "shop" {
-		t.Fatalf("%+v, %v", all, err)
+		t.Fatalf(
+			"all = %+v, err = %v"+
+				`; want no error and all.Slots[0].Instance != nil and all.Slots[0].Instance.Title == "shop"`,
+			all, err,
+		)
 	}
 	id := all.Slots[0].Instance.Instance
 	node(
@@ -182,7 +186,11 @@ func TestPageSlap(t *testing.T) {
 	b.sees("shop is wanted stopped.")
 	b.until("stopped", `document.querySelector(".facts").innerText.includes("stopped")`)
 	if now, err := c.SlapOS().Instance(t.Context(), id); err != nil || now.State != proto.Stopped || now.Parameters["name"] != "books" {
-		t.Errorf("%+v, %v", now, err)
+		t.Errorf(
+			"now = %+v, err = %v"+
+				`; want no error and now.State == proto.Stopped and now.Parameters["name"] == "books"`,
+			now, err,
+		)
 	}
 	b.do(chromedp.Click(`//a[.="Change"]`))
 	b.sees("Change shop")

@@ -26,7 +26,12 @@ func TestPageTakes(t *testing.T) {
 	leases, err := c.Leases(t.Context(), compute.LeaseQuery{})
 	if err != nil || len(leases) != 1 || leases[0].Purpose != "taken on the page" ||
 		!strings.HasPrefix(string(leases[0].Instance), "web-") {
-		t.Fatalf("%+v, %v", leases, err)
+		t.Fatalf(
+			"leases = %+v, err = %v"+
+				`; want no error and len(leases) == 1 and leases[0].Purpose == "taken on the page" and `+
+				`strings.HasPrefix(string(leases[0].Instance), "web-")`,
+			leases, err,
+		)
 	}
 	b.until("one in use", webInUse+` === "1"`)
 
@@ -47,7 +52,7 @@ func TestPageTakes(t *testing.T) {
 	b.until("nothing asked", `!document.querySelector("dialog[open]")`)
 	waitFor(t, "it is given up", func() bool { return waiting() == 0 })
 	if leases, err := c.Leases(t.Context(), compute.LeaseQuery{}); err != nil || len(leases) != 2 {
-		t.Errorf("%+v, %v", leases, err)
+		t.Errorf("leases = %+v, err = %v; want no error and len(leases) == 2", leases, err)
 	}
 	b.quiet("ERR_ABORTED", "canceled")
 }

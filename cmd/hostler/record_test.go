@@ -33,7 +33,7 @@ func TestRunKilled(t *testing.T) {
 	m := newMachine(t)
 	cmd, line, _ := m.start("run", "local", "--", "sh", "-c", "echo begun; exec sleep 600")
 	if line != "begun" {
-		t.Fatalf("%q", line)
+		t.Fatalf(`line = %q; want line == "begun"`, line)
 	}
 	if all := recordedRuns(t, m); len(all) != 1 || all[0].State != runlog.Running || !all[0].Begun {
 		t.Errorf("while it runs: %+v", all)
@@ -67,7 +67,7 @@ func TestRunsAtOnce(t *testing.T) {
 	seen := map[int]bool{}
 	for _, r := range recordedRuns(t, m) {
 		if r.Exit == nil {
-			t.Fatalf("%+v", r)
+			t.Fatalf("r = %+v; want r.Exit != nil", r)
 		}
 		seen[*r.Exit] = true
 		if out, _, _ := m.run("logs", r.ID); strings.TrimSpace(out) != r.ID {

@@ -32,7 +32,7 @@ func TestRemovedSources(t *testing.T) {
 			var all []leasecmd.SourceView
 			text := o.run("status", "--json", "-q")
 			if err := json.Unmarshal([]byte(text), &struct{ Sources *[]leasecmd.SourceView }{&all}); err != nil {
-				t.Fatalf("%v: %s", err, text)
+				t.Fatalf("%v: text = %s; want no error", err, text)
 			}
 			for _, s := range all {
 				if s.Name == name {

@@ -202,7 +202,7 @@ func TestSandboxesOfSomebody(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil:
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("err = %v\nout = %s", err, out)
 	case strings.Contains(string(out), "--- SKIP: TestSandboxes ("):
 		t.Skipf("TestSandboxesOfSomebody: %s", out)
 	}

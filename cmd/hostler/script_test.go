@@ -167,7 +167,7 @@ func TestCrcache(t *testing.T) {
 			approve := exec.Command(lookIn(path, "hostler"), "trust", "approve", "--yes")
 			approve.Dir, approve.Env = filepath.Join(dir, "work"), env
 			if out, err := approve.CombinedOutput(); err != nil && !strings.Contains(string(out), "needs trust") {
-				t.Fatalf("%v: %s", err, out)
+				t.Fatalf(`%v: out = %s; want no error or string(out) with "needs trust"`, err, out)
 			}
 			for _, step := range scenario.Steps {
 				cmd := exec.Command(lookIn(path, "crcache"), step.Args...)

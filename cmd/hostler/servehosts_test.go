@@ -84,7 +84,7 @@ func TestHosts(t *testing.T) {
 	// as a kubelet asks, by the address of a pod
 	for _, path := range []string{"/healthz", "/readyz"} {
 		if status, _, text := asked(t, http.DefaultClient, "GET", "http://"+at+path, "10.1.2.3:7070", "", ""); status != http.StatusOK {
-			t.Errorf("%s: %d %s", path, status, text)
+			t.Errorf("%s: status = %d text = %s; want status == http.StatusOK", path, status, text)
 		}
 	}
 	for _, path := range []string{"/", "/openapi.json", "/metrics", "/v1/login", "/nothing", "/healthz/../v1/sources"} {
@@ -134,7 +134,11 @@ func TestExactKeys(t *testing.T) {
 	} {
 		status, _, text := asked(t, http.DefaultClient, "POST", "http://"+at+c.path, "", o.token(), c.body)
 		if status < 400 || status >= 500 {
-			t.Errorf("%s %s: %d %s", c.path, c.body, status, text)
+			t.Errorf(
+				"c.path = %s c.body = %s: status = %d text = %s"+
+					"; want status >= 400 and status < 500",
+				c.path, c.body, status, text,
+			)
 		}
 	}
 	status, _, text := asked(

@@ -33,7 +33,7 @@ func TestServeTaken(t *testing.T) {
 		if text := o.Fail("serve", "--no-fill", flag, l.Addr().String()); !strings.Contains(
 			text, flag+" "+l.Addr().String()+": the address is in use",
 		) {
-			t.Errorf("%s: %s", flag, text)
+			t.Errorf(`%s: text = %s; want text with flag + " " + l.Addr().String() + ": the address is in use"`, flag, text)
 		}
 	}
 }

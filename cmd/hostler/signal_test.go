@@ -203,7 +203,7 @@ func TestReaderGoes(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "hostler run local -- sh -c 'while :; do echo y || exit 3; done' 2>/dev/null | head -n 1")
 	cmd.Dir, cmd.Env = filepath.Join(m.dir, "work"), m.env
 	if out, err := cmd.Output(); err != nil || string(out) != "y\n" {
-		t.Fatalf("%q %v", out, err)
+		t.Fatalf("out = %q err = %v; want no error and string(out) == \"y\\n\"", out, err)
 	}
 	until(t, "the release", func() bool { return m.must("status", "--query", "in-use") == "0\n" })
 }

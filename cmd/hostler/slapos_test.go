@@ -100,7 +100,7 @@ func (m *masterAnswers) asks(t *testing.T, want ...string) {
 			}
 			form, err := url.ParseQuery(words[2])
 			if err != nil {
-				t.Errorf("%s: %v", a, err)
+				t.Errorf("%s: err = %v; want no error", a, err)
 			}
 			out = append(out, words[:2], form)
 		}
@@ -285,7 +285,12 @@ func TestSlaposRequestWords(t *testing.T) {
 		code, _, errs := m.Run(t, append([]string{"request", "demo1", release}, strings.Fields(c.words)...)...)
 		f := form()
 		if code != c.code || !strings.Contains(errs, c.said) || (f != nil) != (code == 0) || c.field != "" && f.Get(c.field) != c.value {
-			t.Errorf("%s: %d, %s: %s\n%s", c.words, code, c.field, f.Get(c.field), errs)
+			t.Errorf(
+				"%s: code = %d, c.field = %s: f.Get(c.field) = %s\nerrs = %s"+
+					"; want code == c.code and errs with c.said and (f != nil) == (code == 0) and (c.field == "+
+					`"" or f.Get(c.field) == c.value)`,
+				c.words, code, c.field, f.Get(c.field), errs,
+			)
 		}
 	}
 	file("in.json", `{"$ref":"nothing.json"}`)
@@ -331,7 +336,7 @@ func TestSlaposSpread(t *testing.T) {
 		"__complete slapos request a b --node x=1 y=2 --node ":  "__complete slapos request a b --node x=1 --node y=2 --node",
 	} {
 		if got := strings.Join(slaposcmd.Spread(strings.Fields(given)), " "); got != want {
-			t.Errorf("%s: %s", given, got)
+			t.Errorf("%s: got = %s; want got == want", given, got)
 		}
 	}
 }
@@ -394,7 +399,11 @@ func TestSlaposLooks(t *testing.T) {
 		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
 	} {
 		if code, out, errs := m.Run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
-			t.Errorf("%s: %d\n%s%s", c.words, code, out, errs)
+			t.Errorf(
+				"%s: code = %d\nout = %serrs = %s"+
+					"; want code == c.code and out == c.out and errs == c.errs",
+				c.words, code, out, errs,
+			)
 		}
 	}
 	told := map[string]string{"/slapos.get.v0.instance_tree": `{"title":"demo1","access_status_message":"#error it burns"}`}
@@ -453,14 +462,14 @@ func TestSlaposConfigureClient(t *testing.T) {
 		"--token", "T0KEN",
 	}
 	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || strings.Contains(errs, "T0KEN") {
-		t.Fatalf("%d\n%s%s", code, out, errs)
+		t.Fatalf("code = %d\nout = %serrs = %s; want code == 0 and out == \"\" and errs without \"T0KEN\"", code, out, errs)
 	}
 	if content(t, filepath.Dir(file)+"/client.crt") != certificate || content(t, filepath.Dir(file)+"/client.key") != key {
 		t.Error("other files")
 	}
 	for _, name := range []string{"client.key", "client.cfg"} {
 		if info, err := os.Stat(filepath.Join(filepath.Dir(file), name)); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error and info.Mode().Perm() == 0o600", name, err)
 		}
 	}
 	f, err := cfg.Read(file)
@@ -468,7 +477,12 @@ func TestSlaposConfigureClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c, err := f.Client(); err != nil || c.Master != "https://slap.example.com" || c.KeyFile != filepath.Dir(file)+"/client.key" {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf(
+			"c = %+v, err = %v"+
+				`; want no error and c.Master == "https://slap.example.com" and c.KeyFile == `+
+				`filepath.Dir(file)+"/client.key"`,
+			c, err,
+		)
 	}
 	before := content(t, file)
 	if code, _, errs := m.Run(t, words...); code != 1 || !strings.Contains(errs, "is there already") || content(t, file) != before {
@@ -500,7 +514,11 @@ func TestSlaposNodeRegister(t *testing.T) {
 		t.Error("--dry-run has written")
 	}
 	if code, out, errs := m.Run(t, words...); code != 0 || out != "" || !strings.Contains(errs, "This machine is COMP-42.") {
-		t.Fatalf("%d\n%s%s", code, out, errs)
+		t.Fatalf(
+			"code = %d\nout = %serrs = %s"+
+				`; want code == 0 and out == "" and errs with "This machine is COMP-42."`,
+			code, out, errs,
+		)
 	}
 	m.asks(t, "POST /Person_requestComputer title=build+one")
 	if content(t, dir+"/ssl/certificate") != certificate || content(t, dir+"/ssl/key") != key {
@@ -511,7 +529,7 @@ func TestSlaposNodeRegister(t *testing.T) {
 		t.Fatal(err)
 	}
 	if id, _ := f.Text("slapos", "computer_id"); id != "COMP-42" || len(f.Unknown()) > 0 {
-		t.Errorf("%s, %v", id, f.Unknown())
+		t.Errorf(`id = %s, f.Unknown() = %v; want id == "COMP-42" and len(f.Unknown()) <= 0`, id, f.Unknown())
 	}
 	for _, want := range []string{dir + ".old", dir + ".old.1"} {
 		if code, out, errs := m.Run(t, append(words, "--json")...); code != 0 ||
@@ -541,7 +559,7 @@ d.getConnectionParameter('url')
 `))
 	want := "<instance in slappart0 of COMP-LAB, started>\n'started'\n{'url': 'http://[2001:db8:77::2]:8080/'}\n'http://[2001:db8:77::2]:8080/'\n"
 	if code != 0 || out != want || errs != "" {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf("code = %d\nout = %serrs = %s; want code == 0 and out == want and errs == \"\"", code, out, errs)
 	}
 	m.asks(t, supplied, requested)
 	path := script("import sys\nsys.argv\nsys.argv[2]\nsys.path\n")
@@ -558,7 +576,7 @@ d.getConnectionParameter('url')
 		"print(1, end='')": "values alone",
 	} {
 		if code, _, errs := m.Run(t, "console", script(text)); code != 1 || !strings.Contains(errs, want) {
-			t.Errorf("%s: %d\n%s", text, code, errs)
+			t.Errorf("%s: code = %d\nerrs = %s; want code == 1 and errs with want", text, code, errs)
 		}
 	}
 }

@@ -55,31 +55,46 @@ func TestSlaposCacheLookup(t *testing.T) {
 			lines[2], "x86_64-linux-gnu  debian  12       bookworm  ",
 		) || !strings.HasSuffix(lines[2], " yes") || !strings.HasSuffix(lines[3], " no") ||
 		!strings.Contains(errs, "WARNING 3 more of the cache's entries cannot be read.") {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf("code = %d\nout = %serrs = %s", code, out, errs)
 	}
 	var views []slaposcmd.SlaposCachedView
 	code, out, _ = run("binary-sr", cache.ReleaseKey(release), "--json")
 	if err := json.Unmarshal([]byte(out), &views); err != nil || code != 0 || len(views) != 4 || !views[0].Verified ||
 		views[1].Verified || views[0].Compatible == nil || views[0].Release != release || views[2].Multiarch != "x86_64" {
-		t.Errorf("%d, %v\n%s", code, err, out)
+		t.Errorf("code = %d, err = %v\nout = %s", code, err, out)
 	}
 	if code, out, errs := run("url", "https://a/b.tgz"); code != 0 ||
 		!strings.Contains(out, "https://a/b.tgz  "+strings.Repeat("a", 128)+"  by others\n") || errs != "" {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf(
+			"code = %d\nout = %serrs = %s"+
+				`; want code == 0 and out with "https://a/b.tgz  " + strings.Repeat("a", 128) + "  by `+
+				"others\\n\" and errs == \"\"",
+			code, out, errs,
+		)
 	}
 	if code, out, errs := run("pypi", "demo", "1.0"); code != 0 ||
 		!strings.Contains(out, "demo-1.0.zip  "+strings.Repeat("b", 128)+"  no\n") || errs != "" {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf(
+			"code = %d\nout = %serrs = %s"+
+				"; want code == 0 and out with \"demo-1.0.zip  \" + strings.Repeat(\"b\", 128) + \"  no\\n\" and "+
+				`errs == ""`,
+			code, out, errs,
+		)
 	}
 	if code, out, errs := run("pypi", "demo", "3.0"); code != 2 || out != "" ||
 		errs != "slapos: not found: the cache has nothing of the package \"demo 3.0\"\n" {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf(
+			"code = %d\nout = %serrs = %s"+
+				`; want code == 2 and out == "" and errs == "slapos: not found: the cache has nothing of `+
+				"the package \\\"demo 3.0\\\"\\n\"",
+			code, out, errs,
+		)
 	}
 	if code, _, errs := run("pypi", "demo", "2.0"); code != 1 || !strings.Contains(errs, "the answer is no list of entries") {
-		t.Errorf("%d\n%s", code, errs)
+		t.Errorf("code = %d\nerrs = %s; want code == 1 and errs with \"the answer is no list of entries\"", code, errs)
 	}
 	if code, _, errs := run("frobnicate"); code != 5 {
-		t.Errorf("%d\n%s", code, errs)
+		t.Errorf("code = %d\nerrs = %s; want code == 5", code, errs)
 	}
 	for text, want := range map[string]string{
 		"": "download-binary-dir-url in [networkcache] is not there",
@@ -88,15 +103,19 @@ func TestSlaposCacheLookup(t *testing.T) {
 	} {
 		if code, _, errs := run("binary-sr", release, "--cfg", configured("bad.cfg", text)); code != 2 ||
 			!strings.Contains(errs, want) || strings.Contains(errs, "secret") {
-			t.Errorf("%s: %d\n%s", text, code, errs)
+			t.Errorf("%s: code = %d\nerrs = %s; want code == 2 and errs with want and errs without \"secret\"", text, code, errs)
 		}
 	}
 	if code, out, errs := run("binary-sr", release, "--cfg", configured("unsigned.cfg", urls)); code != 0 ||
 		strings.Contains(out, " yes  yes") || !strings.Contains(errs, "no entry can be verified") {
-		t.Errorf("%d\n%s%s", code, out, errs)
+		t.Errorf(
+			"code = %d\nout = %serrs = %s"+
+				`; want code == 0 and out without " yes  yes" and errs with "no entry can be verified"`,
+			code, out, errs,
+		)
 	}
 	s.Close()
 	if code, _, errs := run("binary-sr", release); code != 1 || !strings.Contains(errs, "hint: is the directory's URL") {
-		t.Errorf("%d\n%s", code, errs)
+		t.Errorf("code = %d\nerrs = %s; want code == 1 and errs with \"hint: is the directory's URL\"", code, errs)
 	}
 }

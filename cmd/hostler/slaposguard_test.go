@@ -144,7 +144,7 @@ func TestSlaposProjects(t *testing.T) {
 		}
 	}
 	if _, guid, err := web(annToken).Computer(t.Context(), "build1"); err != nil || !strings.HasPrefix(guid, "COMP-") {
-		t.Error(guid, err)
+		t.Errorf(`guid = %v, err = %v; want no error and strings.HasPrefix(guid, "COMP-")`, guid, err)
 	}
 	xml, err := proto.Marshal(proto.Dictionary{"reference": "COMP-1", "address": "", "netmask": "", "partition_list": proto.List{
 		proto.Dictionary{"reference": "p0", "tap": proto.Dictionary{"name": "t"}, "address_list": proto.List{}},
@@ -155,7 +155,7 @@ func TestSlaposProjects(t *testing.T) {
 	if status, body := y.ask(
 		nil, y.admin, http.MethodPost, "/slapos/loadComputerConfigurationFromXML", url.Values{"xml": {string(xml)}},
 	); status != http.StatusOK {
-		t.Fatal(status, body)
+		t.Fatalf("status = %v, body = %v; want status == http.StatusOK", status, body)
 	}
 	request := func(title, release string) url.Values {
 		return url.Values{
@@ -181,7 +181,7 @@ func TestSlaposProjects(t *testing.T) {
 		if status, body := y.ask(
 			c.show, c.token, http.MethodPost, ask, request(c.title, c.release),
 		); status != c.status || !strings.Contains(body, c.said) {
-			t.Errorf("%s: %d %s", c.what, status, body)
+			t.Errorf("%s: status = %d body = %s; want status == c.status and body with c.said", c.what, status, body)
 		}
 	}
 	// Who may only see gets by GET neither a token for a computer nor the key of an instance.
@@ -218,11 +218,11 @@ func TestSlaposProjects(t *testing.T) {
 			Acts []api.Act `json:"acts"`
 		}
 		if err := json.Unmarshal([]byte(body), &log); err != nil {
-			t.Fatal(body, err)
+			t.Fatalf("body = %v, err = %v; want no error", body, err)
 		}
 		for _, a := range log.Acts {
 			if a.Who != "" && a.Reason != "because" && strings.HasPrefix(a.Act, "slapos.request") {
-				t.Errorf("%+v", a)
+				t.Errorf(`a = %+v; want a.Who == "" or a.Reason == "because" or !strings.HasPrefix(a.Act, "slapos.request")`, a)
 			}
 			delete(want, a.Who+" "+strings.Fields(a.Thing + " -")[0]+" "+a.Outcome)
 		}
@@ -239,7 +239,7 @@ func TestSlaposProjects(t *testing.T) {
 	}
 	y.run(at, "reload")
 	if status, body := y.ask(ann, "", http.MethodPost, ask, request("one", "u")); status != http.StatusForbidden {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("status = %d body = %s; want status == http.StatusForbidden", status, body)
 	}
 	y.k.Stop()
 }
@@ -253,15 +253,20 @@ func TestSlaposTooMany(t *testing.T) {
 	for i, want := range []int{http.StatusOK, http.StatusOK, http.StatusTooManyRequests} {
 		if status, body := y.ask(nil, ann, http.MethodGet, path, nil); status != want ||
 			want == http.StatusTooManyRequests && !strings.Contains(body, "ann makes too many requests") {
-			t.Errorf("%d: %d %s", i, status, body)
+			t.Errorf(
+				"%d: status = %d body = %s"+
+					`; want status == want and (want != http.StatusTooManyRequests or body with "ann makes too `+
+					`many requests")`,
+				i, status, body,
+			)
 		}
 	}
 	if status, body := y.ask(nil, ann, http.MethodPost, "/slapos/slapos.get.v0.hateoas_url", nil); status != http.StatusTooManyRequests ||
 		!strings.Contains(body, `"status":429`) {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("status = %d body = %s; want status == http.StatusTooManyRequests and body with `\"status\":429`", status, body)
 	}
 	if status, body := y.ask(nil, y.admin, http.MethodGet, path, nil); status != http.StatusOK {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("status = %d body = %s; want status == http.StatusOK", status, body)
 	}
 	y.k.Stop()
 }

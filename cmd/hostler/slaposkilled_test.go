@@ -185,7 +185,7 @@ func (p slaposProof) run(t *testing.T, database, dsn string) {
 		t.Context(), "put.v0.compute_node_format",
 		`{"computer_guid": "COMP-1", "compute_partition_list": [`+strings.Join(slots, ", ")+`]}`,
 	); status != http.StatusOK {
-		t.Fatal(status, text)
+		t.Fatalf("status = %v, text = %v; want status == http.StatusOK", status, text)
 	}
 	var clients sync.WaitGroup
 	over := make(chan struct{})

@@ -203,7 +203,7 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	for i := range 10 {
 		users[l.owner(fmt.Sprint("inst/slappart", i))] = true
 		if out := l.run(0, "ip", "-o", "link", "show", "dev", fmt.Sprint("slaptap", i)); !strings.Contains(out, "UP") {
-			t.Errorf("%s", out)
+			t.Errorf(`out = %s; want out with "UP"`, out)
 		}
 	}
 	if len(users) != 10 || users[0] {
@@ -221,7 +221,7 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	nodetest.Do(t, err)
 	*release = filepath.Join(keep, "soft")
 	if out, err := exec.Command("cp", "-a", l.at("soft"), *release).CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 
 	// The shared instance waits for the one that hosts it.
@@ -271,7 +271,7 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 		said, "slappart0[default]: Promise 'not-failing' failed with output: var/fail is there",
 	) ||
 		!strings.Contains(said, "slappart1[default]: Promise 'good' failed with output: it is spoilt") {
-		t.Errorf("%s", said)
+		t.Errorf("said = %s", said)
 	}
 	l.pass(2, "instance --force --only-cp slappart1", "softwareInstanceError "+app)
 	if why := l.master.Trouble(lifeComputer, app); !strings.HasSuffix(why, "failed with output: it is spoilt") {
@@ -329,7 +329,7 @@ func slaposLifeOfRoot(t *testing.T, release *string) {
 	request(0, "app", l.light, "--state", "destroyed")
 	l.pass(0, "instance", "stoppedComputerPartition "+web, "stoppedComputerPartition "+app)
 	if left := l.programs(); len(left) > 0 {
-		t.Errorf("%v", left)
+		t.Errorf("left = %v; want len(left) <= 0", left)
 	}
 	l.pass(
 		0, "report", "useComputer", "stoppedComputerPartition "+web, "destroyedComputerPartition "+web,
@@ -359,7 +359,7 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 	if release != "" && l.pid != 0 {
 		for _, argv := range [][]string{{"cp", "-a", release, l.at("soft")}, {"chown", "-hR", strconv.Itoa(l.uid), l.at("soft")}} {
 			if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-				t.Fatal(err, string(out))
+				t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 			}
 		}
 		nodetest.Do(t, os.RemoveAll(l.at("soft", releaseDir(l.light)))) // that one is cheap

@@ -23,7 +23,11 @@ func TestSlaposConfigureLocalAsRoot(t *testing.T) {
 			"--slapos-configuration-directory", "/mnt", "--cfg", "/mnt/client.cfg"}, options...)...)
 	}
 	if said := local(2, "--interface-name", "lab1"); !strings.Contains(said, "no interface lab1") || m.read("slapos.cfg") != "" {
-		t.Fatalf("%s\n%s", said, m.read("slapos.cfg"))
+		t.Fatalf(
+			"said = %s\nm.read(\"slapos.cfg\") = %s"+
+				`; want said with "no interface lab1" and m.read("slapos.cfg") == ""`,
+			said, m.read("slapos.cfg"),
+		)
 	}
 	local(0)
 	definition := m.read("slapformat-definition.cfg")

@@ -85,7 +85,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 		n, _ := fetchingNode(t, "[slapos]\nmaster_url = https://slap.example/\n"+key+" = privat\n")
 		if _, err := n.Releases(); err == nil || !strings.Contains(err.Error(), key) ||
 			!strings.Contains(err.Error(), "did you mean private") {
-			t.Errorf("%s: %v", key, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with key and err.Error() with "did you mean private"`, key, err)
 		}
 	}
 }

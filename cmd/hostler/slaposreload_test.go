@@ -20,7 +20,7 @@ func TestSlaposReload(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	if said, err := c.SlapOS().Software(t.Context(), described(t)); err != nil || said.Name != "Demo" {
-		t.Fatalf("%+v %v", said, err)
+		t.Fatalf(`said = %+v err = %v; want no error and said.Name == "Demo"`, said, err)
 	}
 	m.conf("[slap]\ncomputer = COMP-1\n")
 	m.must("reload")

@@ -49,12 +49,12 @@ func TestSlaposLooksLikeTheReference(t *testing.T) {
 			m := slaposMaster(t, answers)
 			code, out, errs := m.Run(t, c.args...)
 			if code != 0 || errs != "" {
-				t.Fatalf("%d\n%s%s", code, out, errs)
+				t.Fatalf("code = %d\nout = %serrs = %s; want code == 0 and errs == \"\"", code, out, errs)
 			}
 			var got any = out
 			if _, is := c.want.(string); !is {
 				if err := json.Unmarshal([]byte(out), &got); err != nil {
-					t.Fatalf("%v: %s", err, out)
+					t.Fatalf("%v: out = %s; want no error", err, out)
 				}
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {

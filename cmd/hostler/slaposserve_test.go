@@ -60,15 +60,15 @@ func TestSlaposServed(t *testing.T) {
 	}
 	if status, body := ask(http.MethodPost, "/slapos/supplySupply", supply, admin); status != http.StatusOK ||
 		body != "Supplied 'u' to be available" {
-		t.Errorf("%d %s", status, body)
+		t.Errorf(`status = %d body = %s; want status == http.StatusOK and body == "Supplied 'u' to be available"`, status, body)
 	}
 	if status, body := ask(
 		http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", admin,
 	); status != http.StatusOK || !strings.Contains(body, "SoftwareRelease") {
-		t.Errorf("%d %s", status, body)
+		t.Errorf(`status = %d body = %s; want status == http.StatusOK and body with "SoftwareRelease"`, status, body)
 	}
 	if _, body := ask(http.MethodGet, "/slapos/getHateoasUrl", "", admin); body != at+"/slapos/hateoas" {
-		t.Errorf("%s", body)
+		t.Errorf(`body = %s; want body == at+"/slapos/hateoas"`, body)
 	}
 	if status, _ := ask(http.MethodGet, "/v1/sources", "", admin); status != http.StatusOK {
 		t.Errorf("the API: %d", status)
@@ -88,7 +88,7 @@ func TestSlaposServed(t *testing.T) {
 		}
 		defer answer.Body.Close()
 		if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s", method, text)
+			t.Fatalf("%s: text = %s; want answer.StatusCode == http.StatusOK", method, text)
 		}
 	}
 	post(
@@ -99,11 +99,11 @@ func TestSlaposServed(t *testing.T) {
 		{"name": "c-on-watch", "state": "EXITED"}], "promise_list": [{"name": "check", "failed": true, "text": "no answer"}]}]}`)
 	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) ||
 		!strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {
-		t.Errorf("%s", out)
+		t.Errorf("out = %s", out)
 	}
 	if out := o.run("status", "-v", "--json"); !strings.Contains(out, `"running": 1`) ||
 		strings.Contains(o.run("status", "--json"), "COMP-1") {
-		t.Errorf("%s", out)
+		t.Errorf("out = %s; want out with `\"running\": 1` and o.run(\"status\", \"--json\") without \"COMP-1\"", out)
 	}
 	k.Stop()
 }
@@ -162,7 +162,7 @@ func TestSlaposServedCertificates(t *testing.T) {
 	v, err := proto.Unmarshal([]byte(body))
 	pair, ok := v.(proto.Dictionary)
 	if status != http.StatusOK || err != nil || !ok {
-		t.Fatalf("%d %s", status, body)
+		t.Fatalf("status = %d body = %s; want status == http.StatusOK and no error and ok", status, body)
 	}
 	node, err := tls.X509KeyPair([]byte(pair["certificate"].(string)), []byte(pair["key"].(string)))
 	if err != nil {
@@ -191,7 +191,7 @@ func TestSlaposServedCertificates(t *testing.T) {
 		{"revoked", &node, http.MethodGet, "/slapos/getFullComputerInformation?computer_id=COMP-1", "", http.StatusForbidden},
 	} {
 		if status, body := ask(c.show, c.method, c.path, c.body, ""); status != c.want {
-			t.Errorf("%s: %d %s", c.what, status, body)
+			t.Errorf("%s: status = %d body = %s; want status == c.want", c.what, status, body)
 		}
 	}
 	k.Stop()

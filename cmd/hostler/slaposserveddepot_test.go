@@ -45,10 +45,10 @@ func TestSlaposServedDepot(t *testing.T) {
 	admin := strings.TrimSpace(string(secret))
 	code, digest := ask(http.MethodPost, "/slapos/shacache/cache", "content", admin)
 	if code != http.StatusCreated {
-		t.Fatal(code, digest)
+		t.Fatalf("code = %v, digest = %v; want code == http.StatusCreated", code, digest)
 	}
 	if code, got := ask(http.MethodGet, "/slapos/shacache/cache/"+digest, "", admin); code != http.StatusOK || got != "content" {
-		t.Errorf("%d %s", code, got)
+		t.Errorf(`code = %d got = %s; want code == http.StatusOK and got == "content"`, code, got)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut} {
 		if code, got := ask(method, "/slapos/shacache/cache/"+digest, "content", ""); code != http.StatusForbidden {
@@ -63,7 +63,7 @@ func TestSlaposServedDepot(t *testing.T) {
 	} {
 		o := newYard(t, map[string]string{"hostler.conf": "[slap]\n" + line + "\n"})
 		if out := o.Fail("serve", "--no-fill"); !strings.Contains(out, want) || !strings.Contains(out, "hostler.conf:2") {
-			t.Errorf("%s: %s", line, out)
+			t.Errorf(`%s: out = %s; want out with want and out with "hostler.conf:2"`, line, out)
 		}
 	}
 }

@@ -71,7 +71,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	err = s.WaitForSoftware(ctx, standalone.WaitOptions{Retries: 1, Lines: 4})
 	if !errors.As(err, &failed) || failed.Pass != standalone.Software || failed.Status != 1 ||
 		strings.Count(failed.Output, "\n") != 3 || !strings.Contains(failed.Output, release) {
-		t.Fatalf("%v", err)
+		t.Fatalf("err = %v", err)
 	}
 	log, err := os.ReadFile(failed.Log)
 	do(err)
@@ -91,7 +91,12 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	}
 	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); !errors.As(err, &failed) ||
 		failed.Pass != standalone.Instance || failed.Status != 2 || !strings.Contains(failed.Output, "not yet") {
-		t.Fatalf("%v", err)
+		t.Fatalf(
+			"err = %v"+
+				"; want errors.As(err, &failed) and failed.Pass == standalone.Instance and failed.Status "+
+				`== 2 and failed.Output with "not yet"`,
+			err,
+		)
 	}
 	for _, name := range s.Names() {
 		do(os.WriteFile(s.At("inst/"+name+"/kept"), nil, 0o600))
@@ -120,7 +125,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	do(s.WaitForReport(ctx, standalone.WaitOptions{Retries: 2}))
 	do(s.Format(ctx, standalone.Options{Partitions: 1}))
 	if _, err := os.Stat(s.At("inst/slappart1")); err == nil || len(s.Names()) != 1 {
-		t.Errorf("%v, %q", err, s.Names())
+		t.Errorf("err = %v, s.Names() = %q; want an error and len(s.Names()) == 1", err, s.Names())
 	}
 
 	given, give := context.WithCancel(ctx)
@@ -131,7 +136,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 	do(s.Stop(0))
 	do(s.Stop(0))
 	if err := s.WaitForInstance(ctx, standalone.WaitOptions{}); err == nil || s.Err() != nil {
-		t.Errorf("%v, %v", err, s.Err())
+		t.Errorf("err = %v, s.Err() = %v; want an error and s.Err() == nil", err, s.Err())
 	}
 	select {
 	case <-s.Done():
@@ -144,7 +149,7 @@ printf '{"connection": {"ip": "%s"}}' "$(grep -o '127\.9\.1\.[0-9]*' | head -n 1
 		}
 	}
 	if text, err := os.ReadFile(s.At("var/run/slapos-standalone.pid")); err != nil || len(text) > 0 {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf("text = %s, err = %v; want no error and len(text) <= 0", text, err)
 	}
 }
 
@@ -188,7 +193,7 @@ func asOrdinary(t *testing.T) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: user, Gid: user}
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 }
 
@@ -201,7 +206,7 @@ func TestFirstSlapos(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "../../docs/first-slapos", filepath.Join(made, "hostler"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("err = %v\nout = %s; want no error", err, out)
 	}
 	for _, want := range []string{"\nHello,_at ", "RUNNING", "State is : destroyed", "slappart2"} {
 		if !strings.Contains(string(out), want) {

@@ -57,7 +57,7 @@ func TestDatabase(t *testing.T) {
 		{"1\n", []string{"status", "web", "--query", "in-use"}},
 	} {
 		if out := m.must(c.args...); out != c.want {
-			t.Errorf("%v: %q", c.args, out)
+			t.Errorf("%v: out = %q; want out == c.want", c.args, out)
 		}
 	}
 	var all sync.WaitGroup
@@ -176,7 +176,7 @@ func TestDatabaseRefused(t *testing.T) {
 					continue
 				case "doctor":
 					if exit != 1 || !strings.Contains(out, "fail") {
-						t.Errorf("%v: %d %s", args, exit, out)
+						t.Errorf(`%v: exit = %d out = %s; want exit == 1 and out with "fail"`, args, exit, out)
 					}
 					continue
 				}
@@ -205,10 +205,14 @@ func TestOtherStore(t *testing.T) {
 		return status, string(text)
 	}
 	if status, text := reload(); status/100 != 2 {
-		t.Fatalf("%d %s", status, text)
+		t.Fatalf("status = %d text = %s; want status/100 == 2", status, text)
 	}
 	m.conf("[store]\nurl = env:SOMEWHERE_ELSE\n")
 	if status, text := reload(); status != http.StatusConflict || !strings.Contains(text, "start the controller anew") {
-		t.Errorf("%d %s", status, text)
+		t.Errorf(
+			"status = %d text = %s"+
+				`; want status == http.StatusConflict and text with "start the controller anew"`,
+			status, text,
+		)
 	}
 }

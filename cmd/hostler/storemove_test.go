@@ -57,7 +57,7 @@ func TestStoreMove(t *testing.T) {
 			}
 		}
 		if exit != status || out != "" {
-			t.Errorf("%d, %q, %s", exit, out, errs)
+			t.Errorf(`exit = %d, out = %q, errs = %s; want exit == status and out == ""`, exit, out, errs)
 		}
 	}
 	refused(2, "[store]")
@@ -78,7 +78,7 @@ func TestStoreMove(t *testing.T) {
 	}
 	if moved.Records["leases"] != 2 || moved.Records["instances"] == 0 || moved.Records["events"] == 0 ||
 		moved.Records["tokens"] != 1 || !strings.Contains(moved.To, server.Dir()) {
-		t.Errorf("%+v", moved)
+		t.Errorf("moved = %+v", moved)
 	}
 	strip := func(text string) any {
 		var v struct{ Instances, Sources any }

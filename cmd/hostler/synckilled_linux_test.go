@@ -61,7 +61,7 @@ func TestSyncKilled(t *testing.T) {
 				if moment >= 0 {
 					time.Sleep(moment) // whatever it is at then
 				} else if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-					t.Fatalf("%q %v", line, err)
+					t.Fatalf("line = %q err = %v; want no error", line, err)
 				}
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
@@ -121,7 +121,7 @@ func TestAgentKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatalf("%q %v", line, err)
+		t.Fatalf("line = %q err = %v; want no error", line, err)
 	}
 	all, err := proc.Find(proc.Marked("KILLED=" + mark))
 	if err != nil || len(all) == 0 {

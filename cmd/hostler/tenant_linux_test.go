@@ -179,7 +179,11 @@ func TestTenantTakesNoMore(t *testing.T) {
 					}
 					status, text := o.ask(role, doc)
 					if status < 400 || status >= 500 {
-						t.Errorf("%s: %v: %d %.300s", role, doc, status, text)
+						t.Errorf(
+							"%s: doc = %v: status = %d text = %.300s"+
+								"; want status >= 400 and status < 500",
+							role, doc, status, text,
+						)
 						if status == http.StatusCreated && o.reads(role, text) {
 							t.Errorf("%s: %v: it reads what only the controller's own user may", role, doc)
 						}
@@ -235,7 +239,7 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 		"image": {"source": "box", "name": "image", "image": "dir:" + o.Dir, "owner": "uma", "project": "team"},
 	} {
 		if status, text := o.ask("own", doc); status != http.StatusCreated {
-			t.Fatalf("%s: %d %s", name, status, text)
+			t.Fatalf("%s: status = %d text = %s; want status == http.StatusCreated", name, status, text)
 		}
 		for _, role := range []string{"user", "admin"} {
 			if status, text := o.post(role, "/v1/leases/"+name+"/token", nil); status < 400 || status >= 500 {
@@ -253,7 +257,7 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 	}
 
 	if status, text := o.ask("own", map[string]any{"source": "scarce", "name": "only", "project": "team"}); status != http.StatusCreated {
-		t.Fatal(status, text)
+		t.Fatalf("status = %v, text = %v; want status == http.StatusCreated", status, text)
 	}
 	type answer struct {
 		status int

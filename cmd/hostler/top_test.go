@@ -93,7 +93,7 @@ func TestTopPicture(t *testing.T) {
 	v := someView(1)
 	v.Err = errors.New("it is not there")
 	if got := v.Picture(leasecmd.TopWish{}, 10, 80); !strings.Contains(got[9], "it is not there") {
-		t.Errorf("%q", got)
+		t.Errorf(`got = %q; want got[9] with "it is not there"`, got)
 	}
 }
 
@@ -117,10 +117,10 @@ func TestTopKeys(t *testing.T) {
 		}
 	}
 	if w.Filter != "aq b" || w.Typing {
-		t.Errorf("%+v", w)
+		t.Errorf(`w = %+v; want w.Filter == "aq b" and !w.Typing`, w)
 	}
 	if w.Press("\x1b"); w.Filter != "" {
-		t.Errorf("%+v", w)
+		t.Errorf(`w = %+v; want w.Filter == ""`, w)
 	}
 	if w.Press(" "); !w.Paused {
 		t.Error("the space bar does not pause")
@@ -216,7 +216,7 @@ func topTerminal(t *testing.T, how string, served bool) {
 	take := exec.Command("hostler", "acquire", "-s", "web")
 	take.Env, take.Dir = vars, dir
 	if out, err := take.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	screen.until(t, "1 in use")
 	screen.until(t, "web-1")
@@ -252,7 +252,7 @@ func topTerminal(t *testing.T, how string, served bool) {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("%s: %v", how, err)
+		t.Errorf("%s: err = %v; want no error", how, err)
 	}
 	screen.until(t, leasecmd.LeaveScreen)
 	after, err := unix.IoctlGetTermios(int(theirs.Fd()), getTermios)

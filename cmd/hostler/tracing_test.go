@@ -146,10 +146,15 @@ func TestTraces(t *testing.T) {
 					t.Errorf("%s is from %q", s.Name, s.from)
 				}
 				if s.Name == "hostler run" && (s.ParentSpanID != parentID || s.Status.Code != 0) {
-					t.Errorf("%+v", s)
+					t.Errorf(`s = %+v; want s.Name != "hostler run" or s.ParentSpanID == parentID and s.Status.Code == 0`, s)
 				}
 				if strings.HasPrefix(s.Name, "GET ") && s.Kind != 2 || strings.HasPrefix(s.Name, "provider ") && s.Kind != 3 {
-					t.Errorf("%+v", s)
+					t.Errorf(
+						"s = %+v"+
+							`; want (!strings.HasPrefix(s.Name, "GET ") or s.Kind == 2) and `+
+							`(!strings.HasPrefix(s.Name, "provider ") or s.Kind == 3)`,
+						s,
+					)
 				}
 			}
 		})

@@ -131,7 +131,7 @@ func TestWebhooks(t *testing.T) {
 	} {
 		write(text)
 		if out := o.Fail("reload"); !strings.Contains(out, want) || strings.Contains(out, hookSecret) {
-			t.Errorf("%s: %s", text, out)
+			t.Errorf("%s: out = %s; want out with want and out without hookSecret", text, out)
 		}
 	}
 	write(strings.Replace(good, "good", "new", 1))

@@ -188,7 +188,7 @@ func TestOne(t *testing.T) {
 	isKind(t, "changed what is not there", err, compute.ErrStale)
 	one, err := b.Put(ctx, ann, "source", "web", put, applied.Match{None: true})
 	if err != nil || one.Revision != 1 {
-		t.Fatal(one, err)
+		t.Fatalf("one = %v, err = %v; want no error and one.Revision == 1", one, err)
 	}
 	_, err = b.Put(ctx, ann, "source", "web", put, applied.Match{None: true})
 	isKind(t, "made again", err, compute.ErrStale)
@@ -211,7 +211,7 @@ func TestOne(t *testing.T) {
 	put.Labels = nil
 	two, err := b.Put(ctx, ann, "source", "web", put, applied.Match{Revision: 1})
 	if err != nil || two.Revision != 2 || len(two.Labels) != 0 {
-		t.Fatal(two, err)
+		t.Fatalf("two = %v, err = %v; want no error and two.Revision == 2 and len(two.Labels) == 0", two, err)
 	}
 	same("without labels", two)
 	isKind(t, "taken away as it was", b.Delete(ctx, ann, "source", "web", applied.Match{Revision: 1}), compute.ErrStale)

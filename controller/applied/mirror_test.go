@@ -233,7 +233,7 @@ func TestReadDir(t *testing.T) {
 	}
 	things, beside, err := applied.ReadDir(dir)
 	if err != nil || !slices.Equal(beside.Left, []string{"hostler.conf"}) {
-		t.Error(beside.Left, err)
+		t.Errorf(`beside.Left = %v, err = %v; want no error and beside.Left == []string{"hostler.conf"}`, beside.Left, err)
 	}
 	if got, want := shown(t, dir), []string{
 		"bundle tool bundle.conf 0600 ", "bundle tool files/.rc 0600 rc", "bundle tool link 0600 type = fake\n",
@@ -294,11 +294,11 @@ func FuzzThing(f *testing.F) {
 		m := applied.Mirror{Dir: filepath.Join(top, "in", "applied")}
 		dir, _, err := m.Try(applied.After(nil, changes))
 		if err != nil {
-			t.Fatalf("%q %q: %v", name, path, err)
+			t.Fatalf("%q path = %q: err = %v; want no error", name, path, err)
 		}
 		got, err := os.ReadFile(filepath.Join(dir, "bundles", name, path))
 		if err != nil || !bytes.Equal(got, data) {
-			t.Errorf("%q %q: %q, %v", name, path, got, err)
+			t.Errorf("%q path = %q: got = %q, err = %v; want no error and got == data", name, path, got, err)
 		}
 		if entries, err := os.ReadDir(filepath.Join(top, "in")); err != nil || len(entries) != 1 {
 			t.Errorf("%q %q: %v is beside it, %v", name, path, entries, err)

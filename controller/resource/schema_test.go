@@ -155,7 +155,7 @@ func TestSchemas(t *testing.T) {
 			`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Lease","metadata":{"name":"bad","namespace":"schemas"},"spec":`+c.spec+`}`,
 			"create", "-f", "-",
 		); err == nil || !strings.Contains(out, c.want) {
-			t.Errorf("%s: %v: %s", c.what, err, out)
+			t.Errorf("%s: err = %v: out = %s; want an error and out with c.want", c.what, err, out)
 		}
 	}
 	for want, spec := range map[string]string{
@@ -166,7 +166,7 @@ func TestSchemas(t *testing.T) {
 			`{"apiVersion":"hostler-project.github.io/v1alpha1","kind":"Source","metadata":{"name":"bad","namespace":"schemas"},"spec":`+spec+`}`,
 			"create", "-f", "-",
 		); err == nil || !strings.Contains(out, want) {
-			t.Errorf("%s: %v: %s", spec, err, out)
+			t.Errorf("%s: err = %v: out = %s; want an error and out with want", spec, err, out)
 		}
 	}
 	if out, err := s.kubectl(

@@ -33,7 +33,7 @@ func waitingFor(t *testing.T, c *client.Client) int {
 	t.Helper()
 	all, err := c.Status(t.Context())
 	if err != nil || len(all) != 1 {
-		t.Fatal(all, err)
+		t.Fatalf("all = %v, err = %v; want no error and len(all) == 1", all, err)
 	}
 	return all[0].Waiting
 }

@@ -55,7 +55,11 @@ func TestStoreAway(t *testing.T) {
 		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s: %d %s, %v", who, answer.StatusCode, text, err)
+			t.Errorf(
+				"%s: answer.StatusCode = %d text = %s, err = %v"+
+					"; want no error and answer.StatusCode == http.StatusServiceUnavailable",
+				who, answer.StatusCode, text, err,
+			)
 		}
 		return string(text)
 	}

@@ -149,7 +149,7 @@ func TestBrokenClients(t *testing.T) {
 			part := make([]byte, 1024)
 			n, err := c.Read(part)
 			if got = append(got, part[:n]...); err != nil {
-				t.Fatalf("%q: %v", got, err)
+				t.Fatalf("%q: err = %v; want no error", got, err)
 			}
 		}
 		_ = c.SetLinger(0) // a reset, and no end
@@ -265,7 +265,7 @@ func TestBigBodies(t *testing.T) {
 			_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: err = %v; want no error", name, err)
 				continue
 			}
 			text, _ := io.ReadAll(io.LimitReader(answer.Body, 100_000))

@@ -261,7 +261,7 @@ func state(t *testing.T, p *pool.Pool) string {
 	is, err := p.Instances(t.Context(), compute.InstanceQuery{})
 	ls, err2 := p.Leases(t.Context(), compute.LeaseQuery{})
 	if err != nil || err2 != nil {
-		t.Fatal(err, err2)
+		t.Fatalf("err = %v, err2 = %v; want no error and err2 == nil", err, err2)
 	}
 	var b strings.Builder
 	for _, i := range is {
@@ -319,7 +319,7 @@ func TestFuzzed(t *testing.T) {
 				continue
 			}
 			cancel()
-			t.Fatalf("%d: %s %s: %v", n, r.Method, r.URL, err)
+			t.Fatalf("%d: r.Method = %s r.URL = %s: err = %v; want no error", n, r.Method, r.URL, err)
 		}
 		text, _ := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()

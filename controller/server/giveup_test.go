@@ -98,7 +98,11 @@ func TestAnswerMissed(t *testing.T) {
 					rec := httptest.NewRecorder()
 					next.ServeHTTP(rec, r.WithContext(context.WithoutCancel(r.Context())))
 					if rec.Code/100 != 2 || len(leasesOf(t, e)) != 1 {
-						t.Errorf("%d %s", rec.Code, rec.Body)
+						t.Errorf(
+							"rec.Code = %d rec.Body = %s"+
+								"; want rec.Code/100 == 2 and len(leasesOf(t, e)) == 1",
+							rec.Code, rec.Body,
+						)
 					}
 					if accept == "stream" { // its head comes, and no end
 						w.Header().Set("Content-Type", api.EventStream)
@@ -114,7 +118,7 @@ func TestAnswerMissed(t *testing.T) {
 			}
 			leases, err := connect(t, url, "ann").Acquire(ctx, req)
 			if !errors.Is(err, context.Canceled) || len(leases) > 0 {
-				t.Errorf("%v, %v", leases, err)
+				t.Errorf("leases = %v, err = %v; want error context.Canceled and len(leases) <= 0", leases, err)
 			}
 			if all := leasesOf(t, e); len(all) > 0 {
 				t.Errorf("it has left %+v", all)

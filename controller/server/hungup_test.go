@@ -41,7 +41,12 @@ func TestHungUp(t *testing.T) {
 		return err == nil && len(got) > 0
 	})
 	if len(got) != 1 || got[0].Outcome != "failed" || got[0].Detail != "whoever asked has hung up" || got[0].Project != "a" {
-		t.Errorf("%+v", got)
+		t.Errorf(
+			"got = %+v"+
+				`; want len(got) == 1 and got[0].Outcome == "failed" and got[0].Detail == "whoever asked `+
+				`has hung up" and got[0].Project == "a"`,
+			got,
+		)
 	}
 }
 

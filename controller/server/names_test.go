@@ -21,14 +21,22 @@ func TestNamesOfProjects(t *testing.T) {
 		status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "name": "build"}`, w.tokens[who])
 		var l api.Lease
 		if err := json.Unmarshal([]byte(text), &l); status != http.StatusCreated || err != nil {
-			t.Fatal(who, status, text, err)
+			t.Fatalf(
+				"who = %v, status = %v, text = %v, err = %v"+
+					"; want status == http.StatusCreated and no error",
+				who, status, text, err,
+			)
 		}
 		took[who] = l.ID
 	}
 	for who, id := range took {
 		for _, path := range []string{"/v1/leases/build", "/v1/instances/build"} {
 			if status, text := w.ask(http.MethodGet, path, "", w.tokens[who]); status != http.StatusOK || !strings.Contains(text, id) {
-				t.Errorf("%s: %s: %d %s", who, path, status, text)
+				t.Errorf(
+					"%s: path = %s: status = %d text = %s"+
+						"; want status == http.StatusOK and text with id",
+					who, path, status, text,
+				)
 			}
 		}
 		if status, text := w.ask(
@@ -62,7 +70,11 @@ func TestManyNames(t *testing.T) {
 		for _, who := range []string{"ann", "root"} { // an administrator's token is not the owner
 			status, text := w.ask(http.MethodPost, path, body, w.tokens[who])
 			if status < 400 || status >= 500 || !strings.Contains(text, "1001 names, and one request may have 1000") {
-				t.Errorf("%s: %s: %d %s", who, path, status, text)
+				t.Errorf(
+					"%s: path = %s: status = %d text = %s"+
+						`; want status >= 400 and status < 500 and text with "1001 names, and one request may have 1000"`,
+					who, path, status, text,
+				)
 			}
 		}
 		status, text := w.ask(http.MethodPost, path, strings.Replace(body, `"x",`, "", 1), w.tokens["ann"])
@@ -88,7 +100,7 @@ func TestStrangersCount(t *testing.T) {
 		}
 		if first := seen[0]; first < 400 || first == http.StatusTooManyRequests ||
 			seen[3] != http.StatusTooManyRequests || what == "too much" && first != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s: %v", what, seen)
+			t.Errorf("%s: seen = %v", what, seen)
 		}
 		all := []auth.Act{}
 		for limit := time.Now().Add(10 * time.Second); len(all) < 3; time.Sleep(10 * time.Millisecond) {

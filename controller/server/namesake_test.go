@@ -21,7 +21,11 @@ func TestNamesakes(t *testing.T) {
 		)
 		var l api.Lease
 		if err := json.Unmarshal([]byte(text), &l); status != http.StatusCreated || err != nil {
-			t.Fatal(by, status, text, err)
+			t.Fatalf(
+				"by = %v, status = %v, text = %v, err = %v"+
+					"; want status == http.StatusCreated and no error",
+				by, status, text, err,
+			)
 		}
 		took[by.who] = l.ID
 	}

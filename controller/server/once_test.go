@@ -194,7 +194,7 @@ func TestKeyAtOnce(t *testing.T) {
 		if _, data, ok := bytes.Cut(a.text, []byte("event: acquired\ndata: ")); ok {
 			streams++
 			if err := json.Unmarshal(data, &a.lease); err != nil {
-				t.Errorf("%v: %s", err, a.text)
+				t.Errorf("%v: a.text = %s; want no error", err, a.text)
 			}
 		}
 		if a.lease.ID == "" || id != "" && a.lease.ID != id {
@@ -248,7 +248,7 @@ func TestLostAnswer(t *testing.T) {
 	c := connect(t, url, "ann")
 	ls, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Notify: func(compute.Progress) {}})
 	if err != nil || len(ls) != 1 {
-		t.Fatal(ls, err)
+		t.Fatalf("ls = %v, err = %v; want no error and len(ls) == 1", ls, err)
 	}
 	if all := leasesOf(t, e); len(all) != 1 || all[0].ID != ls[0].ID {
 		t.Errorf("it has %+v, and there are %+v", ls, all)
@@ -286,7 +286,11 @@ func TestKeyEmpty(t *testing.T) {
 		text, _ := io.ReadAll(answer.Body)
 		_ = answer.Body.Close()
 		if answer.StatusCode != 400 || !strings.Contains(string(text), "leave the header out") {
-			t.Errorf("%s: %d %s", what, answer.StatusCode, text)
+			t.Errorf(
+				"%s: answer.StatusCode = %d text = %s"+
+					`; want answer.StatusCode == 400 and string(text) with "leave the header out"`,
+				what, answer.StatusCode, text,
+			)
 		}
 	}
 	if all := leasesOf(t, e); len(all) > 0 {
@@ -309,7 +313,7 @@ func TestKeyOfToken(t *testing.T) {
 		first := mustPost(t, 201, url, who, "k", body)
 		var made api.NewToken
 		if err := json.Unmarshal(first.text, &made); err != nil || made.Secret == "" {
-			t.Fatalf("%s: %v", first.text, err)
+			t.Fatalf(`%s: err = %v; want no error and made.Secret != ""`, first.text, err)
 		}
 		again := mustPost(t, 409, url, who, "k", body)
 		if text := string(again.text); !again.replayed || !strings.Contains(text, made.Token.ID) ||

@@ -24,7 +24,7 @@ func TestOpenAPI(t *testing.T) {
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != 200 {
-		t.Fatal(answer.Status, err)
+		t.Fatalf("answer.Status = %v, err = %v; want no error and answer.StatusCode == 200", answer.Status, err)
 	}
 	dir := t.TempDir()
 	doc, out := filepath.Join(dir, "openapi.json"), filepath.Join(dir, "client.go")

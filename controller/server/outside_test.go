@@ -81,7 +81,7 @@ func TestObserve(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+		t.Errorf("got = %q; want got == want", got)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestMetricsRoute(t *testing.T) {
 			header = []string{"Authorization", "Bearer " + who}
 		}
 		if got := status(t, "GET", url+"/metrics", header...); got != want {
-			t.Errorf("%q: %d", who, got)
+			t.Errorf("%q: got = %d; want got == want", who, got)
 		}
 	}
 	if got := status(t, "GET", seen(t, server.Options{})+"/metrics", "Authorization", "Bearer root"); got != 404 {
@@ -121,15 +121,15 @@ func TestSpans(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if len(got) != 2 {
-		t.Fatalf("%+v", got)
+		t.Fatalf("got = %+v; want len(got) == 2", got)
 	}
 	if d := got[0]; d.Name != "GET /v1/instances/{name}" || d.Kind != trace.Server ||
 		fmt.Sprintf("%x", d.Parent) != "b7ad6b7169203331" || fmt.Sprintf("%x", d.Trace) != "0af7651916cd43dd8448eb211c80319c" ||
 		d.State != "k=v" || d.Err != "" || !strings.Contains(fmt.Sprint(d.Attrs), "{http.response.status_code 404}") {
-		t.Errorf("%+v", d)
+		t.Errorf("d = %+v", d)
 	}
 	if d := got[1]; d.Parent != [8]byte{} || fmt.Sprintf("%x", d.Trace) == "0af7651916cd43dd8448eb211c80319c" {
-		t.Errorf("%+v", d)
+		t.Errorf(`d = %+v; want d.Parent == [8]byte{} and fmt.Sprintf("%%x", d.Trace) != "0af7651916cd43dd8448eb211c80319c"`, d)
 	}
 }
 

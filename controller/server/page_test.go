@@ -104,7 +104,7 @@ func ask(t testing.TB, url string, into any) int {
 		err = json.Unmarshal(text, into)
 	}
 	if err != nil {
-		t.Fatalf("%s: %v\n%.300s", url, err, text)
+		t.Fatalf("%s: err = %v\ntext = %.300s; want no error", url, err, text)
 	}
 	return answer.StatusCode
 }
@@ -127,7 +127,7 @@ func TestPages(t *testing.T) {
 		for pages := 0; ; pages++ {
 			var l listed
 			if s := ask(t, fmt.Sprintf("%s/v1/%s?limit=2&fields=%s&after=%s", url, list, name, after), &l); s != 200 || pages > 40 {
-				t.Fatal(s, pages)
+				t.Fatalf("s = %v, pages = %v; want s == 200 and pages <= 40", s, pages)
 			}
 			for _, v := range append(l.Instances, l.Leases...) {
 				if len(v) != 1 {
@@ -199,7 +199,11 @@ func TestFields(t *testing.T) {
 	} {
 		var p struct{ Code, Detail, Hint string }
 		if s := ask(t, url+"/v1/"+query, &p); s/100 != 4 || p.Code != "invalid" || !strings.Contains(p.Detail, says) || p.Hint == "" {
-			t.Errorf("%s: %d %+v", query, s, p)
+			t.Errorf(
+				"%s: s = %d p = %+v"+
+					`; want s/100 == 4 and p.Code == "invalid" and p.Detail with says and p.Hint != ""`,
+				query, s, p,
+			)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestBodies(t *testing.T) {
 		{"application/xml", `<source>web</source>`, 415},
 	} {
 		if status, _, _, text := sayPlain(t, http.MethodPost, url, c.body, "Content-Type", c.typ); status != c.status {
-			t.Errorf("%q %s: %d %s", c.typ, c.body, status, text)
+			t.Errorf("c.typ = %q c.body = %s: status = %d text = %s; want status == c.status", c.typ, c.body, status, text)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		status, _, p, text := sayPlain(t, http.MethodPost, url+"/v1/leases", body)
 		if status != want.status || !strings.Contains(p.Detail, want.says) {
-			t.Errorf("%.80s: %d %s", body, status, text)
+			t.Errorf("%.80s: status = %d text = %s; want status == want.status and p.Detail with want.says", body, status, text)
 		}
 	}
 	if all := leasesOf(t, e); len(all) != 1 {
@@ -119,7 +119,7 @@ func TestRefusals(t *testing.T) {
 	if status, _, _, text := sayPlain(
 		t, http.MethodPost, url+"/v1/leases", `{"source": "web", "name": "Size_1", "labels": {"a": "b"}}`,
 	); status != 201 {
-		t.Errorf("%d %s", status, text)
+		t.Errorf("status = %d text = %s; want status == 201", status, text)
 	}
 	if status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases/Size_1/extend", ""); status != 200 {
 		t.Errorf("extend without a body: %d %s", status, text)
@@ -283,7 +283,7 @@ func TestTokenNames(t *testing.T) {
 	} {
 		status, _, _, text := sayPlain(t, http.MethodPost, w.url+"/v1/tokens", body, "Authorization", "Bearer "+w.tokens["ann"])
 		if status != want.status || !strings.Contains(text, want.says) {
-			t.Errorf("%s: %d %s", body, status, text)
+			t.Errorf("%s: status = %d text = %s; want status == want.status and text with want.says", body, status, text)
 		}
 	}
 }

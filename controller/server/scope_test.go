@@ -30,7 +30,7 @@ func TestKeysOfBoundTokens(t *testing.T) {
 		status, text := w.ask("POST", "/v1/leases", `{"source": "web"}`, tokens[token], api.KeyHeader, "job-1")
 		var out api.Acquired
 		if err := json.Unmarshal([]byte(text), &out); status != http.StatusCreated || err != nil {
-			t.Fatalf("%s: %d %s", token, status, text)
+			t.Fatalf("%s: status = %d text = %s; want status == http.StatusCreated and no error", token, status, text)
 		}
 		return out
 	}

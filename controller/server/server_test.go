@@ -191,7 +191,7 @@ func TestUnixSocket(t *testing.T) {
 	defer c.Close()
 	ls, err := c.Acquire(t.Context(), compute.Request{Source: "web", Count: 1})
 	if err != nil || len(ls) != 1 || ls[0].Owner != "ann" {
-		t.Fatal(ls, err)
+		t.Fatalf(`ls = %v, err = %v; want no error and len(ls) == 1 and ls[0].Owner == "ann"`, ls, err)
 	}
 	sources, err := c.Status(t.Context())
 	if err != nil || len(sources) != 1 || sources[0].Counts.Leased != 1 || sources[0].Maximum != maximum {

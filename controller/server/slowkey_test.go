@@ -33,11 +33,11 @@ func TestSlowKey(t *testing.T) {
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
-			t.Fatalf("%q: %v", c.body, err)
+			t.Fatalf("%q: err = %v; want no error", c.body, err)
 		}
 		text, _ := io.ReadAll(answer.Body)
 		if answer.StatusCode != c.status {
-			t.Errorf("%q: %s %s", c.body, answer.Status, text)
+			t.Errorf("%q: answer.Status = %s text = %s; want answer.StatusCode == c.status", c.body, answer.Status, text)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestTurns(t *testing.T) {
 	}
 	for _, cmd := range []*compute.Command{{Hold: &compute.Hold{Run: "r", Attach: true}}, {Aside: true}} {
 		if exit, err := c.Run(t.Context(), cmd); err != nil || exit.Code != 7 {
-			t.Errorf("%+v: %+v, %v", cmd, exit, err)
+			t.Errorf("%+v: exit = %+v, err = %v; want no error and exit.Code == 7", cmd, exit, err)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func TestAcross(t *testing.T) {
 	} {
 		status, text := w.ask(http.MethodGet, path, "", w.tokens["eve"])
 		if status != http.StatusOK {
-			t.Errorf("%s: %d %s", path, status, text)
+			t.Errorf("%s: status = %d text = %s; want status == http.StatusOK", path, status, text)
 		}
 		for _, word := range hidden {
 			if strings.Contains(text, word) {
@@ -271,22 +271,22 @@ func TestTokensOfSources(t *testing.T) {
 		"/v1/instances/" + string(alpha.Instance): 404,
 	} {
 		if got, text := w.ask(http.MethodGet, path, "", token); got != status {
-			t.Errorf("%s: %d %s", path, got, text)
+			t.Errorf("%s: got = %d text = %s; want got == status", path, got, text)
 		}
 	}
 	for _, path := range []string{"/v1/leases", "/v1/instances", "/v1/sources", "/v1/events"} {
 		if _, text := w.ask(http.MethodGet, path, "", token); strings.Contains(text, "alpha") {
-			t.Errorf("%s: %s", path, text)
+			t.Errorf(`%s: text = %s; want text without "alpha"`, path, text)
 		}
 	}
 	if status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "alpha"}`, token); status != 404 {
-		t.Errorf("%d %s", status, text)
+		t.Errorf("status = %d text = %s; want status == 404", status, text)
 	}
 	if status, text := w.ask(http.MethodDelete, "/v1/leases/"+alpha.ID, "", token); status != 404 {
-		t.Errorf("%d %s", status, text)
+		t.Errorf("status = %d text = %s; want status == 404", status, text)
 	}
 	if status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web"}`, token); status != 201 {
-		t.Errorf("%d %s", status, text)
+		t.Errorf("status = %d text = %s; want status == 201", status, text)
 	}
 }
 
@@ -297,7 +297,7 @@ func TestAudit(t *testing.T) {
 	_, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "purpose": "a build", "token": true}`, w.tokens["ann"])
 	var got struct{ ID, Instance, Token string }
 	if err := json.Unmarshal([]byte(text), &got); err != nil || !strings.HasPrefix(got.Token, auth.Prefix) {
-		t.Fatal(err, text)
+		t.Fatalf("err = %v, text = %v; want no error and strings.HasPrefix(got.Token, auth.Prefix)", err, text)
 	}
 	w.ask(http.MethodDelete, "/v1/leases/"+got.ID, "", w.tokens["bea"], api.ReasonHeader, "mischief")
 	w.ask(http.MethodPost, "/v1/leases/"+got.ID+"/use", "", w.tokens["ann"])
@@ -343,7 +343,7 @@ func TestAudit(t *testing.T) {
 	if _, text := w.ask(
 		http.MethodGet, "/v1/audit?limit=2&who=eve", "", w.tokens["root"],
 	); strings.Count(text, `"eve"`) != 2 || strings.Contains(text, "ann") {
-		t.Errorf("%s", text)
+		t.Errorf("text = %s; want strings.Count(text, `\"eve\"`) == 2 and text without \"ann\"", text)
 	}
 }
 

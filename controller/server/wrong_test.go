@@ -38,6 +38,6 @@ func TestShortTTL(t *testing.T) {
 	url := known(t, engine(t))
 	status, _, _, text := sayPlain(t, http.MethodPost, url+"/v1/leases", `{"source": "web", "ttl": 1e-12}`)
 	if status != http.StatusCreated || strings.Contains(text, `"expires":null`) {
-		t.Errorf("%d %s", status, text)
+		t.Errorf("status = %d text = %s; want status == http.StatusCreated and text without `\"expires\":null`", status, text)
 	}
 }

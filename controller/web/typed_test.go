@@ -54,7 +54,7 @@ func TestTypes(t *testing.T) {
 		cmd := exec.Command("node", append([]string{filepath.Join("node_modules", filepath.FromSlash(script))}, args...)...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
+			t.Fatalf("%s: err = %v\nout = %s; want no error", script, err, out)
 		}
 	}
 	srv := httptest.NewServer(server.New(server.Options{
@@ -105,7 +105,7 @@ func asked(t *testing.T) (paths []string) {
 	t.Helper()
 	files, err := filepath.Glob("ui/src/*.ts*")
 	if err != nil || len(files) < 10 {
-		t.Fatal(files, err)
+		t.Fatalf("files = %v, err = %v; want no error and len(files) >= 10", files, err)
 	}
 	seen := map[string]bool{}
 	for _, file := range files {

@@ -57,7 +57,12 @@ func TestHandler(t *testing.T) {
 		r := get(t, http.MethodGet, path)
 		if body(t, r) != index || r.Header.Get("Cache-Control") != "no-cache" ||
 			r.Header.Get("Content-Type") != "text/html; charset=utf-8" {
-			t.Errorf("%s: %v", path, r.Header)
+			t.Errorf(
+				"%s: r.Header = %v"+
+					`; want body(t, r) == index and r.Header.Get("Cache-Control") == "no-cache" and `+
+					`r.Header.Get("Content-Type") == "text/html; charset=utf-8"`,
+				path, r.Header,
+			)
 		}
 	}
 	for _, path := range []string{
@@ -78,7 +83,7 @@ func TestHandler(t *testing.T) {
 	z, err := gzip.NewReader(strings.NewReader(packed))
 	if err != nil || r.Header.Get("Content-Encoding") != "gzip" ||
 		!strings.Contains(r.Header.Get("Cache-Control"), "immutable") || r.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
-		t.Fatal(err, r.Header)
+		t.Fatalf("err = %v, r.Header = %v", err, r.Header)
 	}
 	plain, err := io.ReadAll(z)
 	if err != nil || string(plain) != body(t, get(t, http.MethodGet, script)) {
@@ -102,7 +107,7 @@ func TestHandler(t *testing.T) {
 		"Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
 	} {
 		if got := get(t, http.MethodGet, "/leases").Header.Get(name); !strings.Contains(got, want) {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: got = %q; want got with want", name, got)
 		}
 	}
 	if strings.Contains(web.Policy, "unsafe") || !strings.Contains(web.Policy, "default-src 'none'") ||
@@ -171,7 +176,7 @@ func TestBundle(t *testing.T) {
 	packages(t)
 	fresh := filepath.Join(t.TempDir(), "dist")
 	if out, err := webpage("-ui", "../controller/web/ui", "-out", fresh).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	read := func(dir string) map[string]string {
 		files := map[string]string{}

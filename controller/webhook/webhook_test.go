@@ -192,7 +192,7 @@ func TestOrder(t *testing.T) {
 		t.Errorf("not in order: %v", got)
 	}
 	if got := few.seen(); !slices.Equal(got, []int64{706, 707}) {
-		t.Errorf("%v", got)
+		t.Errorf("got = %v; want got == []int64{706, 707}", got)
 	}
 	until(t, "the position is kept", func() bool {
 		p, _ := j.Position(context.Background(), "all")
@@ -222,7 +222,12 @@ func TestRetry(t *testing.T) {
 	p, _ := j.Position(context.Background(), "h")
 	if p.After != 0 || p.Since.IsZero() || p.Retry.IsZero() || !strings.HasPrefix(p.Error, "it answers ") ||
 		strings.Contains(p.Error, "hidden") {
-		t.Errorf("%+v", p)
+		t.Errorf(
+			"p = %+v"+
+				"; want p.After == 0 and !p.Since.IsZero() and !p.Retry.IsZero() and "+
+				`strings.HasPrefix(p.Error, "it answers ") and p.Error without "hidden"`,
+			p,
+		)
 	}
 	if len(r.seen()) > 0 {
 		t.Error("it took what it refused")
@@ -324,7 +329,7 @@ func TestLeads(t *testing.T) {
 	j.add(50, "leased", "web")
 	until(t, "the other goes on", func() bool { p, _ := j.Position(context.Background(), "h"); return p.After == 100 })
 	if got := r.seen(); !slices.Equal(got, numbers(1, 100)) {
-		t.Errorf("%v", got)
+		t.Errorf("got = %v; want got == numbers(1, 100)", got)
 	}
 }
 
@@ -361,11 +366,15 @@ func TestTest(t *testing.T) {
 	s := webhook.New(webhook.Options{Journal: &journal{}, Installation: "inst"})
 	h := webhook.Hook{Name: "h", URL: srv.URL, Secret: func(context.Context) (string, error) { return secret, nil }}
 	if status, _, err := s.Test(context.Background(), h); err != nil || status != 200 || !got.Test || got.Event.Kind != "test" {
-		t.Errorf("%d, %v, %+v", status, err, got)
+		t.Errorf(
+			"status = %d, err = %v, got = %+v"+
+				`; want no error and status == 200 and got.Test and got.Event.Kind == "test"`,
+			status, err, got,
+		)
 	}
 	h.Secret = func(context.Context) (string, error) { return "another, also long enough", nil }
 	if status, _, err := s.Test(context.Background(), h); err == nil || status != 401 {
-		t.Errorf("%d, %v", status, err)
+		t.Errorf("status = %d, err = %v; want an error and status == 401", status, err)
 	}
 	h.Secret = func(context.Context) (string, error) { return "", errors.New("there is none") }
 	if _, _, err := s.Test(context.Background(), h); err == nil {
@@ -378,7 +387,7 @@ func TestVerify(t *testing.T) {
 	sig := webhook.Sign(secret, at, body)
 	// printf '1700000000.{"id":"x"}' | openssl dgst -sha256 -hmac "a secret of some length"
 	if want := "t=1700000000,v1=c66fa952f80cc32dab28c40ad8063c7c1be634efff7001a4bd8baa1fe3ebb043"; sig != want {
-		t.Errorf("%q", sig)
+		t.Errorf("sig = %q; want sig == want", sig)
 	}
 	for name, c := range map[string]struct {
 		secret, sig string
@@ -397,7 +406,7 @@ func TestVerify(t *testing.T) {
 		"no hexadecimals": {secret, "t=1700000000,v1=zz", body, at, false},
 	} {
 		if err := webhook.Verify(c.secret, c.sig, c.body, c.now, 5*time.Minute); (err == nil) != c.ok {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want (err == nil) == c.ok", name, err)
 		}
 	}
 }
@@ -410,9 +419,9 @@ func TestCheck(t *testing.T) {
 	} {
 		h := webhook.Hook{URL: url}
 		if err := h.Check(); (err == nil) != ok {
-			t.Errorf("%q: %v", url, err)
+			t.Errorf("%q: err = %v; want (err == nil) == ok", url, err)
 		} else if err != nil && strings.Contains(err.Error(), "token") {
-			t.Errorf("%q: %v", url, err)
+			t.Errorf(`%q: err = %v; want no error or err.Error() without "token"`, url, err)
 		}
 	}
 	h := webhook.Hook{URL: "http://a.example/x", Plain: true}
@@ -437,7 +446,7 @@ func TestCheck(t *testing.T) {
 func TestKinds(t *testing.T) {
 	files, err := filepath.Glob("../../pool/*.go")
 	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
+		t.Fatalf("files = %v, err = %v; want no error and len(files) != 0", files, err)
 	}
 	said := regexp.MustCompile(`(?:Event\{[^}\n]*Kind: |const unqueued = )"([a-z-]+)"`)
 	for _, name := range files {
@@ -457,7 +466,7 @@ func TestKinds(t *testing.T) {
 	} {
 		h := webhook.Hook{Name: "x", URL: "https://example.org", Secret: secret, Events: []string{pattern}}
 		if err := h.Check(); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), pattern) {
-			t.Errorf("%s: %v", pattern, err)
+			t.Errorf("%s: err = %v; want (err == nil) == ok and (no error or err.Error() with pattern)", pattern, err)
 		}
 	}
 }
@@ -500,7 +509,7 @@ func TestGuard(t *testing.T) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}})})
 	if _, _, err := s.Test(t.Context(), hook); err != nil || taken.Load() != 1 {
-		t.Error(taken.Load(), err)
+		t.Errorf("taken.Load() = %v, err = %v; want no error and taken.Load() == 1", taken.Load(), err)
 	}
 	if _, _, err := s.Test(t.Context(), hook); !errors.As(err, new(*fetch.Refused)) {
 		t.Error(err)

@@ -130,7 +130,7 @@ class Z:
 	for _, u := range c.Unread {
 		lines = append(lines, u.Line)
 		if strings.Contains(u.String(), "hunter2") {
-			t.Errorf("%s", u)
+			t.Errorf(`u = %s; want u.String() without "hunter2"`, u)
 		}
 	}
 	if want := []int{2, 3, 6, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 23}; !slices.Equal(lines, want) {
@@ -161,7 +161,12 @@ func TestReadLayers(t *testing.T) {
 	}
 	if c.Settings["DEFAULT_NAME_PREFIX"] != "b-" || len(c.Keys) != 1 || len(c.Bundles) != 1 ||
 		len(c.Bundles[0].Scripts) != 1 || len(c.Unread) != 1 {
-		t.Errorf("%+v", c)
+		t.Errorf(
+			"c = %+v"+
+				`; want c.Settings["DEFAULT_NAME_PREFIX"] == "b-" and len(c.Keys) == 1 and len(c.Bundles) `+
+				"== 1 and len(c.Bundles[0].Scripts) == 1 and len(c.Unread) == 1",
+			c,
+		)
 	}
 	if err := c.Read(filepath.Join(first, "none")); err == nil {
 		t.Error("a directory that is not there")

@@ -58,7 +58,7 @@ func TestWhole(t *testing.T) {
 		c.CachePeriod != 10*time.Minute || c.EjectLimit != 2 ||
 		c.EjectPeriod != 30*time.Second || c.LogStatistics || c.WeightsFile != "/etc/arsenal/weights.json" || c.DefaultWeight != 3 || c.Share != 0.3 || len(c.Warnings) != 0 ||
 		!c.Proportional() || c.Preset() != "onmetal-v2" {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v", c)
 	}
 	for _, s := range [][3]string{{"nova", "admin_username", "director"}, {"ironic", "admin_username", "ironic"},
 		{"nova", "region_name", "two"}, {"glance", "region_name", "one"},
@@ -94,7 +94,7 @@ func TestUsual(t *testing.T) {
 		c.CachePeriod != 5*time.Minute || c.EjectLimit != 0 ||
 		c.EjectPeriod != 5*time.Minute || !c.LogStatistics || c.WeightsFile != "" || c.DefaultWeight != 1 || c.Share != 0.125 || c.Preset() != "devstack" ||
 		c.Service("nova", "auth_system") != "keystone" || c.Service("ironic", "api_max_retries") != "60" {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v", c)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestWrong(t *testing.T) {
 	} {
 		_, err := arsenal.Parse([]byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%q: %v", c.text, err)
+			t.Errorf("%q: err = %v; want an error and err.Error() with c.says", c.text, err)
 		}
 	}
 	if _, err := arsenal.Read(filepath.Join(t.TempDir(), "nowhere.conf")); err == nil {
@@ -139,10 +139,15 @@ func TestUnknown(t *testing.T) {
 		"line 8: section [directr] is not Arsenal's; did you mean director?",
 		"line 10: admin_password in [nova] has a $ that refers to nothing; $$ stands for one"}
 	if strings.Join(c.Warnings, "\n") != strings.Join(want, "\n") {
-		t.Errorf("%q", c.Warnings)
+		t.Errorf("c.Warnings = %q; want strings.Join(c.Warnings, \"\\n\") == strings.Join(want, \"\\n\")", c.Warnings)
 	}
 	if c.Scout != "z.\nZ" || c.Preset() != "" || !strings.Contains(c.Hostler(), "# Arsenal's scout was z. Z, which no preset stands for") {
-		t.Errorf("%q\n%s", c.Scout, c.Hostler())
+		t.Errorf(
+			"c.Scout = %q\nc.Hostler() = %s"+
+				"; want c.Scout == \"z.\\nZ\" and c.Preset() == \"\" and c.Hostler() with \"# Arsenal's scout "+
+				`was z. Z, which no preset stands for"`,
+			c.Scout, c.Hostler(),
+		)
 	}
 }
 

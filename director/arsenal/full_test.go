@@ -104,7 +104,12 @@ admin_tenant_name = x$admin_username
 		t.Fatal(err)
 	}
 	if c.DirectiveSpacing != c.PollSpacing || c.CacheLimit != 45 || c.WeightsFile != "/etc/arsenal/weights.json" || c.Share != 0.5 {
-		t.Errorf("%+v", c)
+		t.Errorf(
+			"c = %+v"+
+				"; want c.DirectiveSpacing == c.PollSpacing and c.CacheLimit == 45 and c.WeightsFile == "+
+				`"/etc/arsenal/weights.json" and c.Share == 0.5`,
+			c,
+		)
 	}
 	for _, s := range [][3]string{{"client_wrapper", "os_password", "one$two$three"},
 		{"ironic", "admin_password", "one$two$three"}, {"client_wrapper", "os_username", "$ironic.admin_password"},

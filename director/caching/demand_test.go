@@ -98,7 +98,7 @@ func TestByDemand(t *testing.T) {
 		"mem": {"least-1", "least-2", "least-1", "least-2"},
 	}
 	if got := chosen(plan); !reflect.DeepEqual(got, want) {
-		t.Errorf("%v", got)
+		t.Errorf("got = %v; want got == want", got)
 	}
 	// The share is the most.
 	p.Share, p.Least = 0.1, nil

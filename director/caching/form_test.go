@@ -25,11 +25,11 @@ func TestForm(t *testing.T) {
 	}
 	text, err := c.Form()
 	if err != nil || bytes.Count(text, []byte("\n")) != 1 {
-		t.Fatalf("%v\n%s", err, text)
+		t.Fatalf("err = %v\ntext = %s; want no error and bytes.Count(text, []byte(\"\\n\")) == 1", err, text)
 	}
 	again, err := strategy.ParseCase(text)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+		t.Fatalf("err = %v\ntext = %s; want no error", err, text)
 	}
 	if c.Strategy.Seed() != again.Strategy.Seed() || c.Strategy.Seed() != 1<<64-1 {
 		t.Error("the seed is another")
@@ -40,7 +40,12 @@ func TestForm(t *testing.T) {
 	}
 	if n := c.Fleet.Nodes[1]; n.Name != "two" || n.Writes != 3 || !n.Writing || !n.Wiping || n.Since.IsZero() ||
 		n.Why != "w" || n.Rack != "r" {
-		t.Errorf("%+v", n)
+		t.Errorf(
+			"n = %+v"+
+				`; want n.Name == "two" and n.Writes == 3 and n.Writing and n.Wiping and !n.Since.IsZero() `+
+				`and n.Why == "w" and n.Rack == "r"`,
+			n,
+		)
 	}
 }
 
@@ -80,7 +85,7 @@ func TestFormErrors(t *testing.T) {
 	} {
 		_, err := strategy.ParseCase([]byte(c.text))
 		if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s\n%v", c.text, err)
+			t.Errorf("c.text = %s\nerr = %v; want error compute.ErrInvalid and err.Error() with c.says", c.text, err)
 		}
 	}
 }
@@ -133,11 +138,11 @@ func TestParseBounds(t *testing.T) {
 	got, err := strategy.ParseBounds(" io/ubuntu-*: 2, */a/b:3\n mem/x: y: 0,")
 	want := strategy.Bounds{{Flavor: "io", Image: "ubuntu-*", Nodes: 2}, {Flavor: "*", Image: "a/b", Nodes: 3}, {Flavor: "mem", Image: "x: y", Nodes: 0}}
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("got = %v, err = %v; want no error and got == want", got, err)
 	}
 	for _, bad := range []string{"io", "io/x", "io/x: -1", "io/x: many", "/x: 1", "io/: 1", "[*/x: 1"} {
 		if _, err := strategy.ParseBounds(bad); err == nil || !strings.Contains(err.Error(), "not FLAVOR/IMAGE: NODES") {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf(`%q: err = %v; want an error and err.Error() with "not FLAVOR/IMAGE: NODES"`, bad, err)
 		}
 	}
 }

@@ -431,7 +431,7 @@ func TestTaken(t *testing.T) {
 		}
 		for _, d := range r.Directives {
 			if d.Result != caching.Taken {
-				t.Errorf("%s: %s %s", d.Node, d.Result, d.Error)
+				t.Errorf("%s: d.Result = %s d.Error = %s; want d.Result == caching.Taken", d.Node, d.Result, d.Error)
 			}
 		}
 		if n := s.events("directive-lost"); n != 4 {
@@ -449,7 +449,7 @@ func TestTaken(t *testing.T) {
 		}
 		for id, f := range s.flights() {
 			if f.Failures != 0 || !strings.Contains(f.Error, "cannot be done in this state") {
-				t.Errorf("%s: %+v", id, f)
+				t.Errorf(`%s: f = %+v; want f.Failures == 0 and f.Error with "cannot be done in this state"`, id, f)
 			}
 		}
 		s.m.set(func() { s.m.refuse = nil })
@@ -489,7 +489,11 @@ func TestLies(t *testing.T) {
 		}
 		for _, d := range r.Directives {
 			if d.Result != caching.Refused || d.Error == "" {
-				t.Errorf("%s %s: %s", d.Do, d.Node, d.Result)
+				t.Errorf(
+					"d.Do = %s d.Node = %s: d.Result = %s"+
+						`; want d.Result == caching.Refused and d.Error != ""`,
+					d.Do, d.Node, d.Result,
+				)
 			}
 		}
 		if len(s.m.told()) > 0 || len(r.Directives) != 6 {

@@ -57,7 +57,7 @@ func TestExplainConflicts(t *testing.T) {
 			case e.Directive.Result == caching.Limited && strings.Contains(e.Directive.Error, "the rate of writing images is reached"):
 				limited++
 			case e.Directive.Result != caching.Would:
-				t.Errorf("%s: %+v", n.ID, e.Directive)
+				t.Errorf("%s: e.Directive = %+v", n.ID, e.Directive)
 			}
 		}
 		if limited != 11 {

@@ -61,7 +61,7 @@ func TestLimitsClock(t *testing.T) {
 		s.note("director.metal:limits", `{"cache":{"start":"2100-01-01T00:00:00Z","count":1}}`)
 		r, err := s.once()
 		if err != nil || len(s.m.told()) != 1 {
-			t.Fatalf("%v, %+v", err, r)
+			t.Fatalf("err = %v, r = %+v; want no error and len(s.m.told()) == 1", err, r)
 		}
 		if _, err := s.once(); err != nil || len(s.m.told()) != 1 {
 			t.Errorf("%v: told %v", err, s.m.told())

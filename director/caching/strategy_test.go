@@ -56,7 +56,7 @@ func read(t *testing.T, v json.RawMessage, also any) *strategy.Case {
 	t.Helper()
 	c, err := strategy.ParseCase(v)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, v)
+		t.Fatalf("err = %v\nv = %s; want no error", err, v)
 	}
 	if also != nil {
 		if err := json.Unmarshal(v, also); err != nil {

@@ -46,7 +46,7 @@ func TestExample(t *testing.T) {
 	got, err := o.Plan(t.Context(), small())
 	want := metal.Plan{Eject: []string{"b"}, Cache: map[string][]metal.Write{"io": {{Node: "a", Image: "c1"}}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got = %+v, err = %v; want no error and got == want", got, err)
 	}
 	o.Settings["spare"] = "many"
 	if _, err := o.Plan(t.Context(), small()); !errors.Is(err, compute.ErrFailed) ||
@@ -81,7 +81,7 @@ func TestOutsideFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			plan, err := program(t, "cat >/dev/null\n"+c.text).Plan(t.Context(), small())
 			if !errors.Is(err, c.kind) || !strings.Contains(fmt.Sprint(err), c.says) {
-				t.Errorf("%v", err)
+				t.Errorf("err = %v; want error c.kind and fmt.Sprint(err) with c.says", err)
 			}
 			if len(plan.Eject)+len(plan.Cache) > 0 {
 				t.Errorf("and a plan: %+v", plan)
@@ -116,6 +116,6 @@ func TestOutsideIsBounded(t *testing.T) {
 		f.Nodes = append(f.Nodes, metal.Node{ID: fmt.Sprint("n", i), Flavor: "io"})
 	}
 	if plan, err := program(t, `echo '{"eject": ["b"], "cache": {}}'`).Plan(t.Context(), f); err != nil || len(plan.Eject) != 1 {
-		t.Error(plan.Eject, err)
+		t.Errorf("plan.Eject = %v, err = %v; want no error and len(plan.Eject) == 1", plan.Eject, err)
 	}
 }

@@ -58,7 +58,7 @@ func TestRelativeDirectory(t *testing.T) {
 	if err := hook.Run(
 		t.Context(), hook.Call{Dir: ".", Instance: "i", Output: &out},
 	); err != nil || !strings.Contains(out.String(), "ran") {
-		t.Errorf("%v, %q", err, out.String())
+		t.Errorf(`err = %v, out = %q; want no error and out.String() with "ran"`, err, out.String())
 	}
 }
 
@@ -183,7 +183,11 @@ func TestRecordCannotBeWritten(t *testing.T) {
 	var out bytes.Buffer
 	err := hook.Run(t.Context(), hook.Call{Dir: dir, Output: &out, Record: filepath.Join(dir, "none", "record")})
 	if err != nil || !strings.Contains(out.String(), "two") || !strings.Contains(out.String(), "cannot be noted") {
-		t.Errorf("%v %q", err, out.String())
+		t.Errorf(
+			"err = %v out = %q"+
+				`; want no error and out.String() with "two" and out.String() with "cannot be noted"`,
+			err, out.String(),
+		)
 	}
 }
 
@@ -195,7 +199,7 @@ func TestDoneFails(t *testing.T) {
 	var out bytes.Buffer
 	err := hook.Run(t.Context(), hook.Call{Dir: dir, Output: &out, Done: func(int, string) error { return full }})
 	if !errors.Is(err, full) || strings.Contains(out.String(), "two") {
-		t.Errorf("%v %q", err, out.String())
+		t.Errorf(`err = %v out = %q; want error full and out.String() without "two"`, err, out.String())
 	}
 }
 
@@ -301,7 +305,7 @@ func TestLeftBehind(t *testing.T) {
 	if err := hook.Run(
 		t.Context(), hook.Call{Dir: dir, Timeout: time.Minute, Output: &out},
 	); err != nil || !strings.Contains(out.String(), "ready") {
-		t.Errorf("%v %q", err, out.String())
+		t.Errorf(`err = %v out = %q; want no error and out.String() with "ready"`, err, out.String())
 	}
 	data, _ := os.ReadFile(pids)
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(data)))

@@ -383,7 +383,7 @@ func TestForwarding(t *testing.T) {
 	defer nc.Close()
 	p := make([]byte, 2)
 	if _, err := nc.Read(p); err != nil || string(p) != "hi" {
-		t.Errorf("%q %v", p, err)
+		t.Errorf(`p = %q err = %v; want no error and string(p) == "hi"`, p, err)
 	}
 }
 

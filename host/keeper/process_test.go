@@ -225,7 +225,7 @@ func output(t testing.TB, c compute.Conn, args ...string) string {
 	var out bytes.Buffer
 	exit, err := c.Run(t.Context(), &compute.Command{Args: args, Stdout: &out})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%q: %v %v", args, exit, err)
+		t.Fatalf("%q: exit = %v err = %v; want no error and exit.Status() == 0", args, exit, err)
 	}
 	return strings.TrimSpace(out.String())
 }

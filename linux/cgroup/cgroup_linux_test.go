@@ -146,7 +146,7 @@ func TestCPU(t *testing.T) {
 		throttled := 0
 		for range 20 { // on a busy machine it may not get what it is limited to
 			if out, err := run(g, "spin", "300"); err != nil {
-				t.Fatal(err, out)
+				t.Fatalf("err = %v, out = %s; want no error", err, out)
 			}
 			for _, dir := range g.Dirs() {
 				b, _ := os.ReadFile(dir + "/cpu.stat")
@@ -356,7 +356,7 @@ func TestKilledWhileMaking(t *testing.T) {
 			out, err := command("crash", name, strconv.Itoa(step)).CombinedOutput()
 			made = strings.Contains(string(out), "made <nil>")
 			if !made && err == nil {
-				t.Fatalf("%s", out)
+				t.Fatalf("out = %s; want made or an error", out)
 			}
 			ids := tr.List()
 			if len(ids) == 0 {
@@ -448,7 +448,7 @@ func TestExamine(t *testing.T) {
 	}
 	for _, f := range found {
 		if f.Result != "ok" || !strings.HasPrefix(f.What, "limits") || f.Detail == "" {
-			t.Errorf("%+v", f)
+			t.Errorf(`f = %+v; want f.Result == "ok" and strings.HasPrefix(f.What, "limits") and f.Detail != ""`, f)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 func TestParse(t *testing.T) {
 	all, err := filepath.Glob("testdata/*.want")
 	if err != nil || len(all) < 6 {
-		t.Fatal(all, err)
+		t.Fatalf("all = %v, err = %v; want no error and len(all) >= 6", all, err)
 	}
 	for _, want := range all {
 		base := strings.TrimSuffix(want, ".want")

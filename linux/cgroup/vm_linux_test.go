@@ -59,7 +59,7 @@ func TestInVirtualMachines(t *testing.T) {
 	build := exec.Command("go", "test", "-c", "-o", exe, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	for version, mounts := range map[string]string{
 		"version 2": "mount -t cgroup2 none /sys/fs/cgroup",
@@ -171,7 +171,7 @@ func boot(t *testing.T, kernel, rootfs, exe, mounts string) string {
 			continue
 		}
 		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
+			t.Fatalf("err = %v\nout = %s; want no error", err, out)
 		}
 		return strings.ReplaceAll(string(out), "\r", "")
 	}

@@ -21,7 +21,7 @@ func TestProcess(t *testing.T) {
 	c := start(t, "")
 	p, err := proc.Of(c.Process.Pid)
 	if err != nil || p.PID != c.Process.Pid || p.Start == 0 || p.Boot == "" {
-		t.Fatalf("%+v, %v", p, err)
+		t.Fatalf(`p = %+v, err = %v; want no error and p.PID == c.Process.Pid and p.Start != 0 and p.Boot != ""`, p, err)
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -120,7 +120,7 @@ func TestOthersNumber(t *testing.T) {
 			t.Errorf("%+v lives: %v, %v", q, ok, err)
 		}
 		if err := q.Kill(t.Context()); err != nil {
-			t.Errorf("%+v: %v", q, err)
+			t.Errorf("%+v: err = %v; want no error", q, err)
 		}
 	}
 	if ok, err := p.Alive(); !ok || err != nil {
@@ -145,7 +145,7 @@ func TestOpenThread(t *testing.T) {
 		tid = unix.Gettid()
 	}
 	if h, err := proc.Open(tid); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%v, %v", h, err)
+		t.Errorf("h = %v, err = %v; want error fs.ErrNotExist", h, err)
 	}
 }
 

@@ -52,7 +52,7 @@ func TestBeforeTheEpoch(t *testing.T) {
 		g.Given(time.Unix(int64(n)*60, 0))
 	}
 	if d := g.Demand(time.Unix(89*60, 0)); d.Given < 59 || d.Given > 61 || d.Late < 6 || d.Late > 7 {
-		t.Errorf("%+v", d)
+		t.Errorf("d = %+v; want d.Given >= 59 and d.Given <= 61 and d.Late >= 6 and d.Late <= 7", d)
 	}
 }
 

@@ -164,7 +164,7 @@ func TestClockSetBack(t *testing.T) {
 			h.Take(j.all)
 			h.Sample(noon.Add(15*time.Second), []history.Count{{Source: "web", Present: 1}})
 			if b := at(t, h.Series(noon, history.Hour, nil), 0); b.Given != 1 || b.Present != 15*time.Second && b.Present != time.Minute {
-				t.Errorf("%+v", b)
+				t.Errorf("b = %+v; want b.Given == 1 and (b.Present == 15*time.Second or b.Present == time.Minute)", b)
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 	} {
 		p, ok := trace.Parse(c.text)
 		if ok != c.ok {
-			t.Errorf("%q: %v", c.text, ok)
+			t.Errorf("%q: ok = %v; want ok == c.ok", c.text, ok)
 		}
 		if !ok && p != (trace.Place{}) && p.Valid() {
 			t.Errorf("%q: it is refused, and yet %v", c.text, p)
@@ -83,7 +83,12 @@ func TestSpans(t *testing.T) {
 	}
 	if p.Err != "it broke" || w.Err != "" || f.State != "vendor=1" || w.Kind != trace.Client || len(p.Attrs) != 1 ||
 		p.Attrs[0].Value != "two" {
-		t.Errorf("%+v", got)
+		t.Errorf(
+			"got = %+v"+
+				`; want p.Err == "it broke" and w.Err == "" and f.State == "vendor=1" and w.Kind == `+
+				`trace.Client and len(p.Attrs) == 1 and p.Attrs[0].Value == "two"`,
+			got,
+		)
 	}
 	if w.End.Before(w.Begin) || p.Begin.Before(w.Begin) {
 		t.Errorf("their times: %+v", got)
@@ -113,7 +118,7 @@ func TestSample(t *testing.T) {
 	ctx, s := trace.Start(trace.With(context.Background(), tr), "not sampled")
 	p, _ := trace.Here(ctx)
 	if !p.Valid() || p.Sampled || !strings.HasSuffix(p.String(), "-00") {
-		t.Errorf("%v", p)
+		t.Errorf(`p = %v; want p.Valid() and !p.Sampled and strings.HasSuffix(p.String(), "-00")`, p)
 	}
 	s.End(nil)
 	asked, _ := trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")

@@ -161,7 +161,7 @@ func TestWays(t *testing.T) {
 	for _, way := range ways {
 		before := w.dialed.Load()
 		if text, err := w.get(way); err == nil {
-			t.Errorf("%s: %q", way, text)
+			t.Errorf("%s: text = %q; want an error", way, text)
 		}
 		if w.dialed.Load() != before {
 			t.Errorf("%s: something was dialed", way)
@@ -187,7 +187,7 @@ func TestThrough(t *testing.T) {
 		"http://public.example/?status=307&to=https://public.example/", "https://public.example/?status=301&to=/",
 		"http://good64.example/"} {
 		if text, err := w.get(url); err != nil || text != "hello" {
-			t.Errorf("%s: %q %v", url, text, err)
+			t.Errorf(`%s: text = %q err = %v; want no error and text == "hello"`, url, text, err)
 		}
 	}
 	if _, err := w.get("https://public.example/?status=302&to=http://public.example/"); err == nil || !errors.As(err, new(*fetch.Refused)) {
@@ -204,7 +204,7 @@ func TestRebinding(t *testing.T) {
 	w := newWorld(t)
 	for range 3 {
 		if text, err := w.get("http://rebind.example/"); err != nil || text != "hello" {
-			t.Errorf("%q %v", text, err)
+			t.Errorf(`text = %q err = %v; want no error and text == "hello"`, text, err)
 		}
 	}
 	if n := w.dialed.Load(); n != 1 {
@@ -213,7 +213,7 @@ func TestRebinding(t *testing.T) {
 	for range 2 {
 		w.client.CloseIdleConnections()
 		if text, err := w.get("http://rebind.example/"); !errors.As(err, new(*fetch.Refused)) {
-			t.Errorf("%q %v", text, err)
+			t.Errorf("text = %q err = %v; want errors.As(err, new(*fetch.Refused))", text, err)
 		}
 	}
 	if w.reached.Load() != 0 {
@@ -298,14 +298,14 @@ func TestParse(t *testing.T) {
 		"2130706433:80": "HOST:PORT", "fe80::1%eth0": "HOST:PORT", "ä.example": "HOST:PORT",
 	} {
 		if _, err := fetch.Parse([]string{text}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: err = %v; want an error and err.Error() with want", text, err)
 		}
 	}
 	if all, err := fetch.Parse([]string{
 		" Loopback ", "private", "own", "10.0.0.0/8", "fc00::/7", "::1", "[::1]:80", "Registry.Local.:5000",
 		"localhost:5000", "*.corp.example",
 	}); err != nil || len(all) != 10 {
-		t.Error(all, err)
+		t.Errorf("all = %v, err = %v; want no error and len(all) == 10", all, err)
 	}
 }
 
@@ -319,11 +319,11 @@ func TestWords(t *testing.T) {
 	}
 	var told *fetch.Refused
 	if !errors.As(err, &told) || told.Addr.String() != "10.1.2.3" || told.Port != 80 {
-		t.Errorf("%+v", told)
+		t.Errorf(`told = %+v; want errors.As(err, &told) and told.Addr.String() == "10.1.2.3" and told.Port == 80`, told)
 	}
 	long := (&fetch.Refused{Host: "\x1b[2J" + strings.Repeat("x", 1000)}).Error()
 	if strings.ContainsRune(long, 0x1b) || len(long) > 300 {
-		t.Errorf("%q", long)
+		t.Errorf("long = %q; want !strings.ContainsRune(long, 0x1b) and len(long) <= 300", long)
 	}
 }
 
@@ -348,7 +348,7 @@ func TestProxy(t *testing.T) {
 	} {
 		answer, err := c.Get("http://" + host + "/")
 		if (err == nil) != want {
-			t.Errorf("%s: %v", host, err)
+			t.Errorf("%s: err = %v; want (err == nil) == want", host, err)
 		}
 		if err == nil {
 			answer.Body.Close()

@@ -158,7 +158,7 @@ func sh(t *testing.T, conn compute.Conn, script string) string {
 	var out bytes.Buffer
 	exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &out})
 	if err != nil || exit.Status() != 0 {
-		t.Errorf("%s: %v, %v: %s", script, exit, err, out.String())
+		t.Errorf("%s: exit = %v, err = %v: out = %s; want no error and exit.Status() == 0", script, exit, err, out.String())
 	}
 	return strings.TrimSpace(out.String())
 }
@@ -276,7 +276,7 @@ func TestMountedAgain(t *testing.T) {
 	root := all[0].ProviderID
 	for _, m := range []string{"dev/pts", "dev", "proc", "."} {
 		if err := exec.CommandContext(t.Context(), "umount", filepath.Join(root, m)).Run(); err != nil {
-			t.Fatal(m, err)
+			t.Fatalf("m = %v, err = %v; want no error", m, err)
 		}
 	}
 	again, err := p.Connect(t.Context(), "suite-1")
@@ -316,7 +316,7 @@ func TestGuestsMounts(t *testing.T) {
 					err = p.Destroy(t.Context(), "suite-1")
 				}
 				if err != nil {
-					t.Fatalf("%s: %v", end, err)
+					t.Fatalf("%s: err = %v; want no error", end, err)
 				}
 				for _, x := range left(t, dir) {
 					if strings.Contains(x, "/mnt/") || strings.HasPrefix(x, "process") || end == "destroy" {

@@ -71,7 +71,7 @@ func TestFidelity(t *testing.T) {
 					t.Fatal(err)
 				}
 				if err := unix.Lstat(got(name), &b); err != nil {
-					t.Errorf("%q: %v", name, err)
+					t.Errorf("%q: err = %v; want no error", name, err)
 					continue
 				}
 				if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Rdev != b.Rdev ||

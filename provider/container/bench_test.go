@@ -93,7 +93,7 @@ func BenchmarkCold(b *testing.B) {
 					if out, err := exec.Command(
 						docker, "-H", "unix://"+d.socket, "run", "--rm", "--network", "none", "tiny", "true",
 					).CombinedOutput(); err != nil {
-						b.Fatalf("%v: %s", err, out)
+						b.Fatalf("%v: out = %s; want no error", err, out)
 					}
 					peer = min(peer, time.Since(begin))
 				}

@@ -101,7 +101,7 @@ func sh(t testing.TB, conn compute.Conn, script string) string {
 	var out bytes.Buffer
 	exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &out})
 	if err != nil || exit.Status() != 0 {
-		t.Errorf("%s: %+v, %v: %s", script, exit, err, out.String())
+		t.Errorf("%s: exit = %+v, err = %v: out = %s; want no error and exit.Status() == 0", script, exit, err, out.String())
 	}
 	return strings.TrimSpace(out.String())
 }

@@ -43,7 +43,12 @@ func TestExamine(t *testing.T) {
 			f := first(t, "unix://"+d.socket, find)
 			if f.Result != "ok" || !strings.HasPrefix(f.Detail, d.name+" ") ||
 				!strings.Contains(f.Detail, "cgroup v") || strings.Contains(f.Detail, "entered") != (find != nil) {
-				t.Errorf("%+v", f)
+				t.Errorf(
+					"f = %+v"+
+						`; want f.Result == "ok" and strings.HasPrefix(f.Detail, d.name+" ") and f.Detail with `+
+						`"cgroup v" and strings.Contains(f.Detail, "entered") == (find != nil)`,
+					f,
+				)
 			}
 			t.Log(f.Detail)
 		}
@@ -86,7 +91,7 @@ func TestExamineNothing(t *testing.T) {
 	}
 	for _, f := range container.Examine(t.Context(), nil) {
 		if f.Result == "fail" || f.Hint == "" {
-			t.Errorf("%+v", f)
+			t.Errorf(`f = %+v; want f.Result != "fail" and f.Hint != ""`, f)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func TestEndlessEngine(t *testing.T) {
 			_, err = p.Create(t.Context(), compute.Spec{ID: "one"})
 		}
 		if err == nil || !strings.Contains(err.Error(), "more than it may") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with "more than it may"`, path, err)
 		}
 		_ = srv.Close()
 	}

@@ -287,7 +287,7 @@ func TestNetwork(t *testing.T) {
 					break
 				}
 				if time.Now().After(end) {
-					t.Errorf("%s: %q, %v", at, body, err)
+					t.Errorf("%s: body = %q, err = %v; want !time.Now().After(end)", at, body, err)
 					break
 				}
 			}
@@ -372,7 +372,11 @@ func TestEmptyImage(t *testing.T) {
 		if exit, err := conn.Run(
 			t.Context(), &compute.Command{Args: []string{"/.hostler-agent", "version"}, Stdout: &out},
 		); err != nil || exit.Code != 0 || out.Len() == 0 {
-			t.Errorf("%+v, %v, %q", exit, err, out.String())
+			t.Errorf(
+				"exit = %+v, err = %v, out = %q"+
+					"; want no error and exit.Code == 0 and out.Len() != 0",
+				exit, err, out.String(),
+			)
 		}
 		_, err := conn.Run(t.Context(), &compute.Command{Args: []string{"sh"}})
 		want(t, "sh", err, compute.ErrNoCommand)

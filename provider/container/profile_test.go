@@ -66,7 +66,7 @@ func TestReference(t *testing.T) {
 		"sha256:" + digest, digest, "debian@sha256:" + digest, "debian:13@sha256:" + digest,
 	} {
 		if err := container.Reference(good); err != nil {
-			t.Errorf("%s: %v", good, err)
+			t.Errorf("%s: err = %v; want no error", good, err)
 		}
 	}
 	for _, bad := range []string{

@@ -65,7 +65,7 @@ func TestSnapshot(t *testing.T) {
 		d.make(t, "stranger", map[string]any{"Image": name, "Cmd": []string{"true"}})
 		for _, as := range []string{name, made} {
 			if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2", Image: as}); err != nil {
-				t.Fatalf("%s: %v", as, err)
+				t.Fatalf("%s: err = %v; want no error", as, err)
 			}
 			conn = connect(t, p, "suite-2")
 			if got := sh(

@@ -26,7 +26,7 @@ func TestWalledIn(t *testing.T) {
 	build := exec.Command("go", "build", "-o", prober, "./testdata/prober")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	program, err := os.ReadFile(prober)
 	if err != nil {
@@ -66,7 +66,7 @@ func probe(t *testing.T, conn compute.Conn, program []byte) string {
 		Args: []string{"sh", "-c", "cat >/prober && chmod +x /prober"}, Stdin: bytes.NewReader(program),
 	})
 	if err != nil || exit.Status() != 0 {
-		t.Fatal(exit, err)
+		t.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 	}
 	return sh(t, conn, `exec /prober "$(ip route | sed -n 's/^default via \([0-9.]*\).*/\1/p')"`)
 }
@@ -117,7 +117,7 @@ func TestNoWall(t *testing.T) {
 	_, err := open(t, d, container.Options{Network: "default", Egress: []string{"internet"}}).
 		Create(t.Context(), compute.Spec{ID: "suite-1"})
 	if !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "ordinary user's") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrDenied and err.Error() with "ordinary user's"`, err)
 	}
 }
 

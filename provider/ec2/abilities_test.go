@@ -38,7 +38,7 @@ func says(t *testing.T, conn compute.Conn, words ...string) string {
 	t.Helper()
 	var out bytes.Buffer
 	if exit, err := conn.Run(t.Context(), &compute.Command{Args: words, Stdout: &out}); err != nil || exit.Status() != 0 {
-		t.Fatalf("%q: %+v, %v", words, exit, err)
+		t.Fatalf("%q: exit = %+v, err = %v; want no error and exit.Status() == 0", words, exit, err)
 	}
 	return out.String()
 }
@@ -258,7 +258,7 @@ func TestOpenRefuses(t *testing.T) {
 		o := ec2.Options{Source: "s", Installation: "i", Dir: t.TempDir(), Types: []string{"m5.large"}}
 		change(&o)
 		if _, err := ec2.Open(t.Context(), nil, o); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 }

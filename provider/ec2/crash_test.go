@@ -64,7 +64,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			}
 			if died == "" {
 				if err != nil {
-					t.Errorf("%s: %v", calls.name, err)
+					t.Errorf("%s: err = %v; want no error", calls.name, err)
 				}
 				if at < 2 {
 					t.Errorf("%s has only %d steps", calls.name, at)

@@ -40,7 +40,7 @@ func TestDeployment(t *testing.T) {
 	)
 	if err != nil || d.Account != ec2test.Account || d.Region != "xx-test-1" || d.Pair != "build" || d.Group == "" ||
 		d.Default != "sg-default" || !strings.Contains(d.PrivateKey, "PRIVATE KEY") {
-		t.Fatalf("%+v, %v", d, err)
+		t.Fatalf("d = %+v, err = %v", d, err)
 	}
 	want := []string{"icmp -1--1 203.0.113.0/24", "icmpv6 -1--1 2001:db8::/32", "tcp 22-22 2001:db8::/32",
 		"tcp 22-22 203.0.113.0/24", "tcp 8000-8010 2001:db8::/32", "tcp 8000-8010 203.0.113.0/24",
@@ -181,7 +181,7 @@ func TestDeploymentRefused(t *testing.T) {
 		{Name: "a", From: []string{"everybody"}},
 	} {
 		if _, _, err := deploy(t, p, d); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%+v: %v", d, err)
+			t.Errorf("%+v: err = %v; want error compute.ErrInvalid", d, err)
 		}
 	}
 	if n := c.Calls(""); n != 0 {
@@ -260,7 +260,7 @@ func TestTeardownOnAnInstance(t *testing.T) {
 	create(t, open(t, url, in), "suite-2")
 	all, err := open(t, url, nil).Deployment().Servers(t.Context(), "build")
 	if err != nil || len(all) != 2 {
-		t.Fatalf("%v, %v", all, err)
+		t.Fatalf("all = %v, err = %v; want no error and len(all) == 2", all, err)
 	}
 	var own atomic.Pointer[string]
 	own.Store(&all[0].ID)

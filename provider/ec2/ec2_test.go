@@ -111,7 +111,7 @@ func until(t *testing.T, what string, is func() error) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: err = %v; want !time.Now().After(end)", what, err)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestFlavorSetsOptions(t *testing.T) {
 		o := ec2.Options{Source: "suite", Installation: "here", Dir: t.TempDir(), Types: []string{"t3.micro"}}
 		change(&o)
 		if _, err := ec2.Open(t.Context(), nil, o); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func TestSpotCeiling(t *testing.T) {
 		o := ec2.Options{Source: "suite", Installation: "here", Dir: t.TempDir()}
 		change(&o)
 		if _, err := ec2.Open(t.Context(), nil, o); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 }

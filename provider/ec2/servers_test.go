@@ -72,7 +72,7 @@ func TestServers(t *testing.T) {
 	c.Fail("TerminateInstances", -1, ec2test.Fault{Status: 403, Code: "UnauthorizedOperation", Message: "You are not authorized."})
 	all, err := p.Deployment().Servers(t.Context(), "")
 	if err != nil || len(all) != 2 {
-		t.Fatalf("%+v, %v", all, err)
+		t.Fatalf("all = %+v, err = %v; want no error and len(all) == 2", all, err)
 	}
 	if err := p.Deployment().DestroyServer(t.Context(), all[0].ID); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("DestroyServer that may not: %v", err)
@@ -92,7 +92,7 @@ func TestImageList(t *testing.T) {
 		}
 		for _, i := range all {
 			if i.Size != 8<<30 || i.Created.IsZero() || i.Owner == "" {
-				t.Errorf("%+v", i)
+				t.Errorf(`i = %+v; want i.Size == 8<<30 and !i.Created.IsZero() and i.Owner != ""`, i)
 			}
 			out = append(out, i.ID+" "+i.Arch)
 		}

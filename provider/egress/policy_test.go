@@ -28,7 +28,7 @@ func TestParse(t *testing.T) {
 		p, err := egress.Parse(words)
 		if want == "!" {
 			if !errors.Is(err, compute.ErrInvalid) || compute.Hint(err) == "" {
-				t.Errorf("%q: %v, %v", in, p, err)
+				t.Errorf(`%q: p = %v, err = %v; want error compute.ErrInvalid and compute.Hint(err) != ""`, in, p, err)
 			}
 			continue
 		}
@@ -78,14 +78,14 @@ func TestReaches(t *testing.T) {
 func TestNames(t *testing.T) {
 	p, err := egress.Parse([]string{"pypi.org", "*.example.com:443"})
 	if err != nil || !p.Named() || p.Asks() {
-		t.Fatal(p, err)
+		t.Fatalf("p = %v, err = %v; want no error and p.Named() and !p.Asks()", p, err)
 	}
 	for name, want := range map[string]int{
 		"pypi.org": 1, "PyPI.org.": 1, "x.pypi.org": 0, "a.example.com": 1, "a.b.example.com": 1, "example.com": 0,
 		"badexample.com": 0, "pypi.org.evil.test": 0, ".example.com": 0, "": 0,
 	} {
 		if got := p.Names(name); len(got) != want {
-			t.Errorf("%q: %v", name, got)
+			t.Errorf("%q: got = %v; want len(got) == want", name, got)
 		}
 	}
 }

@@ -63,7 +63,11 @@ func TestConnectSSH(t *testing.T) {
 		var out bytes.Buffer
 		exit, err := conn.Run(t.Context(), &compute.Command{Args: []string{"printf", "%s:", "a b", "$HOME"}, Stdout: &out})
 		if err != nil || exit.Status() != 0 || out.String() != "a b:$HOME:" {
-			t.Errorf("%q, %v, %v", out.String(), exit, err)
+			t.Errorf(
+				"out = %q, exit = %v, err = %v"+
+					`; want no error and exit.Status() == 0 and out.String() == "a b:$HOME:"`,
+				out.String(), exit, err,
+			)
 		}
 		if err := conn.Close(); err != nil {
 			t.Error(err)

@@ -183,7 +183,11 @@ func TestConnSaysWhenItsComputerIsGone(t *testing.T) {
 	if exit, err := conn.Run(
 		t.Context(), &compute.Command{Args: []string{"false"}, Stdout: &out},
 	); err != nil || exit.Status() != 0 || out.String() != "hello\n" {
-		t.Errorf("%q, %v, %v", out.String(), exit, err)
+		t.Errorf(
+			"out = %q, exit = %v, err = %v"+
+				"; want no error and exit.Status() == 0 and out.String() == \"hello\\n\"",
+			out.String(), exit, err,
+		)
 	}
 	if err := p.Destroy(t.Context(), "s-1"); err != nil {
 		t.Fatal(err)

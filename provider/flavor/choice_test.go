@@ -171,13 +171,17 @@ func TestGet(t *testing.T) {
 	table := flavor.New(park)
 	for want, id := range map[string]string{"4": "4", "a.large": "4", "d.tiny": "d.tiny"} {
 		if f, err := table.Get(want); err != nil || f.ID != id {
-			t.Errorf("%s: %v, %v", want, f, err)
+			t.Errorf("%s: f = %v, err = %v; want no error and f.ID == id", want, f, err)
 		}
 	}
 	for want, hint := range map[string]string{"a.lagre": "a.large", "zebra": "there are d.tiny", "": "there are d.tiny"} {
 		_, err := table.Get(want)
 		if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(compute.Hint(err), hint) {
-			t.Errorf("%q: %v, %q", want, err, compute.Hint(err))
+			t.Errorf(
+				"%q: err = %v, compute.Hint(err) = %q"+
+					"; want error compute.ErrNotFound and compute.Hint(err) with hint",
+				want, err, compute.Hint(err),
+			)
 		}
 	}
 	if _, err := flavor.New(nil).Get("a"); !errors.Is(err, compute.ErrNotFound) {
@@ -197,7 +201,12 @@ func TestErrorsHelp(t *testing.T) {
 		_, err := table.Cheapest(c.need)
 		if !errors.Is(err, compute.ErrTooLarge) || !strings.Contains(err.Error(), flavor.ErrNone.Error()) ||
 			!strings.Contains(compute.Hint(err), c.hint) {
-			t.Errorf("%v: %v, %q", c.need, err, compute.Hint(err))
+			t.Errorf(
+				"%v: err = %v, compute.Hint(err) = %q"+
+					"; want error compute.ErrTooLarge and err.Error() with flavor.ErrNone.Error() and "+
+					"compute.Hint(err) with c.hint",
+				c.need, err, compute.Hint(err),
+			)
 		}
 	}
 }
@@ -208,7 +217,7 @@ func TestRemembersMany(t *testing.T) {
 	for i := range 1000 {
 		regex := "^" + strings.Repeat("a?", i%300) + "a.gpu$"
 		if f, err := table.Cheapest(flavor.Need{Regex: regex}); err != nil || f.ID != "6" {
-			t.Fatalf("%d: %v, %v", i, f, err)
+			t.Fatalf(`%d: f = %v, err = %v; want no error and f.ID == "6"`, i, f, err)
 		}
 	}
 }
@@ -221,7 +230,7 @@ func TestHasSpaceFor(t *testing.T) {
 		want      int
 	}{{1, 0, 0, 4}, {1, 3000, 0, 2}, {0, 100, 0, 8}, {1, 8000, 20, 1}, {1, 8001, 0, 0}, {0.3, 0, 0, 13}, {-1, 0, 0, 0}} {
 		if got := f.HasSpaceFor(c.cores, c.ram, c.disk); got != c.want {
-			t.Errorf("%+v: %d", c, got)
+			t.Errorf("%+v: got = %d; want got == c.want", c, got)
 		}
 	}
 }

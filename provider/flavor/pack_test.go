@@ -135,7 +135,7 @@ func BenchmarkChoose(b *testing.B) {
 				if got, err := table.Choose(
 					flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order,
 				); err != nil || len(got) == 0 {
-					b.Fatal(got, err)
+					b.Fatalf("got = %v, err = %v; want no error and len(got) != 0", got, err)
 				}
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/100e-6, "of-100-us")
@@ -145,7 +145,7 @@ func BenchmarkChoose(b *testing.B) {
 				if got, err := flavor.New(flavors).Choose(
 					flavor.Need{Cores: 1 << (i % 8), RAM: 2000, Regex: "size"}, sets, order,
 				); err != nil || len(got) == 0 {
-					b.Fatal(got, err)
+					b.Fatalf("got = %v, err = %v; want no error and len(got) != 0", got, err)
 				}
 			}
 		})

@@ -105,7 +105,7 @@ func TestMemory(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	if _, ok, err := m.Pick("other", now, func() ([]flavor.Flavor, error) { return nil, broken }); ok || err != broken {
-		t.Errorf("%v, %v", ok, err)
+		t.Errorf("ok = %v, err = %v; want !ok and err == broken", ok, err)
 	}
 	short := flavor.Memory{Failed: time.Second, Picked: time.Second}
 	short.Fail("a", now)

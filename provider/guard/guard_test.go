@@ -230,7 +230,7 @@ func TestPanicAndObserve(t *testing.T) {
 		Observe: func(op string, _ time.Duration, err error) { seen = append(seen, call{op, err}) }})
 	for op, err := range every(t.Context(), g) {
 		if !errors.Is(err, compute.ErrFailed) || !strings.Contains(err.Error(), "boom in "+op) {
-			t.Errorf("%s: %v", op, err)
+			t.Errorf(`%s: err = %v; want error compute.ErrFailed and err.Error() with "boom in " + op`, op, err)
 		}
 	}
 	if len(seen) != 6 {
@@ -259,7 +259,7 @@ func TestFlaky(t *testing.T) {
 		g := guard.New(p, guard.Options{Retries: 12})
 		for op, err := range every(t.Context(), g) {
 			if err != nil && op != "connect" && op != "check" && op != "clean" { // gone by then
-				t.Errorf("%s: %v", op, err)
+				t.Errorf(`%s: err = %v; want no error or op == "connect" or op == "check" or op == "clean"`, op, err)
 			}
 		}
 		if cloud.Made() != 1 || cloud.Destroyed() != 1 {

@@ -358,7 +358,7 @@ func FuzzPlain(f *testing.F) {
 		d := homes.Dir[marker]{Place: "/state"}
 		if homes.Plain(compute.ID(name)) &&
 			(d.Path(compute.ID(name)) != "/state/instances/"+name || strings.Count(name, "/") > 0 || len(name) > 255 || name[0] == '-') {
-			t.Errorf("%q", name)
+			t.Errorf("got %q", name)
 		}
 	})
 }

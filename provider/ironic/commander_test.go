@@ -105,7 +105,7 @@ func TestWays(t *testing.T) {
 			do(t, c.Cache(t.Context(), id, img))
 			n := until(t, sc, id, "cached", standing)
 			if n.Writes != 1 || n.Since.IsZero() {
-				t.Errorf("%+v", n)
+				t.Errorf("n = %+v; want n.Writes == 1 and !n.Since.IsZero()", n)
 			}
 			before := s.called()
 			do(t, c.Cache(t.Context(), id, img)) // again: nothing
@@ -122,7 +122,7 @@ func TestWays(t *testing.T) {
 			do(t, c.Eject(t.Context(), id))
 			n = until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
 			if n.Image != "" || n.Writes == 0 {
-				t.Errorf("%+v", n)
+				t.Errorf(`n = %+v; want n.Image == "" and n.Writes != 0`, n)
 			}
 			if s.get(id, "instance_uuid") != nil || len(s.allocs) != 0 {
 				t.Errorf("a claim is left: %v, %v", s.get(id, "instance_uuid"), s.allocs)
@@ -200,7 +200,7 @@ func TestFaster(t *testing.T) {
 		return false
 	})
 	if err := c.Cache(t.Context(), id, img); !errors.Is(err, compute.ErrConflict) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrConflict", err)
 	}
 	if s.get(id, "instance_uuid") != uuid(9) || s.get(id, "provision_state") != "available" || s.get(id, "extra", "hostler") != nil {
 		t.Errorf("the node is %v", s.nodes[id])
@@ -233,7 +233,7 @@ func TestFails(t *testing.T) {
 	do(t, c.Cache(t.Context(), id, img))
 	n := until(t, sc, id, "failed", func(n metal.Node) bool { return n.Failed != "" })
 	if !strings.Contains(n.Failed, "the disk is gone") || !n.Cached || n.Image != "" {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want n.Failed with "the disk is gone" and n.Cached and n.Image == ""`, n)
 	}
 	s.mu.Lock()
 	s.deployErr = ""
@@ -327,12 +327,12 @@ func TestOldMarks(t *testing.T) {
 	id := s.add(1, map[string]any{"driver_info": map[string]any{"cache_status": "cached", "cache_image_id": "old"}})
 	c, sc := commander(t, s), scout(t, s, nil)
 	if n := nodes(t, sc)[0]; !n.Cached || n.Image != "old" || n.Provisioned {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want n.Cached and n.Image == "old" and !n.Provisioned`, n)
 	}
 	do(t, c.Eject(t.Context(), id))
 	until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() && n.Image == "" })
 	if got := s.called(); !slices.Equal(got, []string{"PATCH node-1", "PUT node-1 manage", "PATCH node-1", "PUT node-1 provide"}) {
-		t.Errorf("%v", got)
+		t.Errorf(`got = %v; want got == []string{"PATCH node-1", "PUT node-1 manage", "PATCH node-1", "PUT node-1 provide"}`, got)
 	}
 }
 
@@ -567,7 +567,11 @@ func TestEjectManaged(t *testing.T) {
 	}
 	before := len(s.called())
 	if err := c.Eject(t.Context(), id); !errors.Is(err, compute.ErrConflict) || len(s.called()) > before {
-		t.Errorf("%v: %v", err, s.called()[before:])
+		t.Errorf(
+			"%v: s.called()[before:] = %v"+
+				"; want error compute.ErrConflict and len(s.called()) <= before",
+			err, s.called()[before:],
+		)
 	}
 }
 
@@ -591,6 +595,6 @@ func TestOthers(t *testing.T) {
 		t.Errorf("ejected: %v", err)
 	}
 	if got := s.called(); len(got) > 0 {
-		t.Errorf("%v", got)
+		t.Errorf("got = %v; want len(got) <= 0", got)
 	}
 }

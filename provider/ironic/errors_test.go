@@ -92,7 +92,7 @@ func TestErrors(t *testing.T) {
 			}
 			text := err.Error()
 			if !errors.Is(err, c.kind) || !strings.Contains(text, c.text) || !strings.Contains(text, "cloud lab of clouds.yaml") {
-				t.Errorf("%s", text)
+				t.Errorf(`text = %s; want error c.kind and text with c.text and text with "cloud lab of clouds.yaml"`, text)
 			}
 			if strings.Contains(text, "\n") || strings.Contains(text, "fields=") || len(text) > 220 {
 				t.Errorf("it is not one short line: %s", text)

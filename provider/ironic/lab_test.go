@@ -195,7 +195,7 @@ func TestLabFails(t *testing.T) {
 				return
 			}
 			if time.Now().After(end) {
-				t.Fatalf("%+v", n)
+				t.Fatalf("n = %+v; want !time.Now().After(end)", n)
 			}
 		}
 	}
@@ -258,12 +258,12 @@ func TestLabInstance(t *testing.T) {
 	in, err := p.Create(t.Context(), compute.Spec{ID: "metal-1"})
 	do(t, err)
 	if in.ProviderID != ready || in.Facts[ironic.FactCached] != "hit" {
-		t.Errorf("%+v", in)
+		t.Errorf(`in = %+v; want in.ProviderID == ready and in.Facts[ironic.FactCached] == "hit"`, in)
 	}
 	in, err = p.Create(t.Context(), compute.Spec{ID: "metal-2", UserData: []byte("#!/bin/sh\ntrue\n")})
 	do(t, err)
 	if in.ProviderID != other || in.Facts[ironic.FactCached] != "miss" {
-		t.Errorf("%+v", in)
+		t.Errorf(`in = %+v; want in.ProviderID == other and in.Facts[ironic.FactCached] == "miss"`, in)
 	}
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "metal-3"}); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Errorf("a third of two: %v", err)
@@ -272,7 +272,7 @@ func TestLabInstance(t *testing.T) {
 		wait("up", func() bool { return p.Check(t.Context(), id) == nil })
 		// there is nothing behind it
 		if _, err := p.Connect(t.Context(), id); !errors.Is(err, compute.ErrNotReady) {
-			t.Errorf("%s: %v", id, err)
+			t.Errorf("%s: err = %v; want error compute.ErrNotReady", id, err)
 		}
 	}
 	do(t, p.Stop(t.Context(), "metal-1", 0))
@@ -281,7 +281,7 @@ func TestLabInstance(t *testing.T) {
 		wait("gone", func() bool {
 			err := p.Destroy(t.Context(), id)
 			if err != nil && !errors.Is(err, compute.ErrNotFound) {
-				t.Errorf("%s: %v", id, err)
+				t.Errorf("%s: err = %v; want no error or error compute.ErrNotFound", id, err)
 			}
 			return errors.Is(err, compute.ErrNotFound)
 		})

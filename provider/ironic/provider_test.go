@@ -43,7 +43,12 @@ func TestMiss(t *testing.T) {
 	in, err := p.Create(t.Context(), compute.Spec{ID: "metal-1", UserData: []byte("#!/bin/sh\necho hello\n")})
 	do(t, err)
 	if in.Facts[ironic.FactCached] != "miss" || in.ProviderID != id || in.Facts["memory"] != "34359738368" {
-		t.Errorf("%+v", in)
+		t.Errorf(
+			"in = %+v"+
+				`; want in.Facts[ironic.FactCached] == "miss" and in.ProviderID == id and `+
+				`in.Facts["memory"] == "34359738368"`,
+			in,
+		)
 	}
 	if again := create(t, p, "metal-1"); again.ProviderID != id {
 		t.Errorf("again: %+v", again)
@@ -71,7 +76,7 @@ func TestMiss(t *testing.T) {
 	do(t, p.Start(t.Context(), "metal-1"))
 	do(t, p.Check(t.Context(), "metal-1"))
 	if all, err := p.List(t.Context()); err != nil || len(all) != 1 || all[0].ID != "metal-1" {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf(`all = %v, err = %v; want no error and len(all) == 1 and all[0].ID == "metal-1"`, all, err)
 	}
 	if err := commander(t, s).Eject(t.Context(), id); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("the cache takes a node that is used: %v", err)
@@ -110,7 +115,11 @@ func TestHit(t *testing.T) {
 			before := len(s.called())
 			in := create(t, p, "metal-1")
 			if in.ProviderID != id || in.Facts[ironic.FactCached] != "hit" {
-				t.Errorf("%+v, %v", in, s.called())
+				t.Errorf(
+					"in = %+v, s.called() = %v"+
+						`; want in.ProviderID == id and in.Facts[ironic.FactCached] == "hit"`,
+					in, s.called(),
+				)
 			}
 			for _, call := range s.called()[before:] {
 				if f.Way == ironic.Deploy && call == "PUT node-2 active" {
@@ -122,14 +131,14 @@ func TestHit(t *testing.T) {
 				t.Errorf("again: %+v", again)
 			}
 			if in = create(t, p, "metal-2"); in.Facts[ironic.FactCached] != "miss" {
-				t.Errorf("%+v", in)
+				t.Errorf(`in = %+v; want in.Facts[ironic.FactCached] == "miss"`, in)
 			}
 			if _, err := p.Create(t.Context(), compute.Spec{ID: "metal-3"}); !errors.Is(err, compute.ErrNoCapacity) {
 				t.Errorf("a third of two: %v", err)
 			}
 			do(t, p.Destroy(t.Context(), "metal-1"))
 			if err := p.Destroy(t.Context(), "metal-1"); !errors.Is(err, compute.ErrNotFound) {
-				t.Errorf("%v", err)
+				t.Errorf("err = %v; want error compute.ErrNotFound", err)
 			}
 			until(t, sc, id, "free", func(n metal.Node) bool { return n.Free() })
 		})
@@ -161,7 +170,7 @@ func TestOneEach(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
-				t.Errorf("%s: %v", id, err)
+				t.Errorf("%s: err = %v; want no error", id, err)
 				return
 			}
 			if other, twice := given[in.ProviderID]; twice {
@@ -195,10 +204,15 @@ func TestLastResort(t *testing.T) {
 	p := source(t, s, nil)
 	if in := create(t, p, "metal-1"); in.ProviderID != id || in.Facts[ironic.FactCached] != "miss" ||
 		s.get(id, "instance_info", "image_source") != "i1" {
-		t.Errorf("%+v", in)
+		t.Errorf(
+			"in = %+v"+
+				`; want in.ProviderID == id and in.Facts[ironic.FactCached] == "miss" and s.get(id, `+
+				`"instance_info", "image_source") == "i1"`,
+			in,
+		)
 	}
 	if calls := strings.Join(s.called(), ", "); !strings.Contains(calls, "PUT node-1 rebuild") {
-		t.Errorf("%s", calls)
+		t.Errorf(`calls = %s; want calls with "PUT node-1 rebuild"`, calls)
 	}
 }
 
@@ -215,14 +229,14 @@ func TestRefused(t *testing.T) {
 		return true
 	})
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "metal-1"}); err == nil || !strings.Contains(err.Error(), "the image is odd") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "the image is odd"`, err)
 	}
 	if s.get(id, "instance_uuid") != nil {
 		t.Error("it is still claimed")
 	}
 	s.intercept(nil)
 	if err := p.Destroy(t.Context(), "metal-1"); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 	create(t, p, "metal-1")
 }
@@ -238,7 +252,7 @@ func TestBadOptions(t *testing.T) {
 		change(&o)
 		if _, err := ironic.Open(t.Context(), slog.New(slog.DiscardHandler), o); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), word) {
-			t.Errorf("%s: %v", word, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid and err.Error() with word", word, err)
 		}
 	}
 }

@@ -65,7 +65,12 @@ func TestRecords(t *testing.T) {
 		}
 		if got.Flavor != v.Expect[1] || got.Provisioned != (v.Expect[2] == 1.0) || got.Cached != (v.Expect[3] == 1.0) ||
 			got.Image != v.Expect[4] {
-			t.Errorf("%s: %+v", lines.Text(), got)
+			t.Errorf(
+				"%s: got = %+v"+
+					"; want got.Flavor == v.Expect[1] and got.Provisioned == (v.Expect[2] == 1.0) and "+
+					"got.Cached == (v.Expect[3] == 1.0) and got.Image == v.Expect[4]",
+				lines.Text(), got,
+			)
 		}
 		if got.Provisioned != (got.Why != "") {
 			t.Errorf("%s: provisioned %t, because %q", lines.Text(), got.Provisioned, got.Why)
@@ -109,7 +114,7 @@ func TestFree(t *testing.T) {
 	}
 	for i, b := range bad {
 		if n := all[i+1]; n.Free() || n.Cached || n.Why == "" {
-			t.Errorf("%v: %+v", b, n)
+			t.Errorf(`%v: n = %+v; want !n.Free() and !n.Cached and n.Why != ""`, b, n)
 		}
 	}
 	if n := all[len(bad)+1]; !n.Free() || n.Flavor != "" {
@@ -319,10 +324,10 @@ func TestFlavors(t *testing.T) {
 		}
 	}
 	if all, err := sc.Flavors(t.Context()); err != nil || len(all) != 5 || all[0] != "gpu" {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf(`all = %v, err = %v; want no error and len(all) == 5 and all[0] == "gpu"`, all, err)
 	}
 	if all, err := scout(t, s, nil).Flavors(t.Context()); err != nil || !slices.Equal(all, []string{"large", "other", "small"}) {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf(`all = %v, err = %v; want no error and all == []string{"large", "other", "small"}`, all, err)
 	}
 	for _, bad := range [][]ironic.FlavorRule{
 		{{}}, {{Name: "a"}, {Name: "a"}}, {{Name: "a", Way: "magic"}}, {{Name: "a", Way: ironic.Clean}},
@@ -331,7 +336,7 @@ func TestFlavors(t *testing.T) {
 		if _, err := ironic.NewScout(ironic.ScoutOptions{
 			Session: s.session(t), Installation: "inst", Flavors: bad,
 		}); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%+v: %v", bad, err)
+			t.Errorf("%+v: err = %v; want error compute.ErrInvalid", bad, err)
 		}
 	}
 }
@@ -378,7 +383,7 @@ func TestImages(t *testing.T) {
 			got = append(got, i.ID)
 		}
 		if err != nil || strings.Join(got, " ") != c.want {
-			t.Errorf("%s: %v, %v", what, got, err)
+			t.Errorf(`%s: got = %v, err = %v; want no error and strings.Join(got, " ") == c.want`, what, got, err)
 		}
 	}
 	for _, bad := range []ironic.ImageRule{
@@ -387,7 +392,7 @@ func TestImages(t *testing.T) {
 		if _, err := ironic.NewScout(ironic.ScoutOptions{
 			Session: s.session(t), Installation: "inst", Images: []ironic.ImageRule{bad},
 		}); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%+v: %v", bad, err)
+			t.Errorf("%+v: err = %v; want error compute.ErrInvalid", bad, err)
 		}
 	}
 }

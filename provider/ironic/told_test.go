@@ -28,7 +28,7 @@ func TestTold(t *testing.T) {
 	}
 	before, _ := s.get(id, "extra", "hostler", "host_key").(string)
 	if in := create(t, p, "metal-1"); in.ProviderID != id || in.Facts[ironic.FactCached] != "hit" {
-		t.Errorf("%+v", in)
+		t.Errorf(`in = %+v; want in.ProviderID == id and in.Facts[ironic.FactCached] == "hit"`, in)
 	}
 	if after, _ := s.get(id, "extra", "hostler", "host_key").(string); !strings.HasPrefix(after, "ssh-ed25519 ") || after != before {
 		t.Errorf("its host key was %q, and is %q", before, after)
@@ -88,7 +88,7 @@ func TestToldMore(t *testing.T) {
 				in, err := p.Create(t.Context(), spec)
 				do(t, err)
 				if in.ProviderID != want || in.Facts[ironic.FactCached] != "miss" {
-					t.Errorf("%+v", in)
+					t.Errorf(`in = %+v; want in.ProviderID == want and in.Facts[ironic.FactCached] == "miss"`, in)
 				}
 			}
 			if calls := strings.Join(s.called(), ", "); !strings.Contains(calls, "PUT node-1 rebuild") ||

@@ -50,7 +50,7 @@ func TestAuthority(t *testing.T) {
 			t.Errorf("%s: %q is read as %+v: %v", c.name, text, was, err)
 		}
 		if err := p.leads(t.Context(), was); (err == nil) != c.same {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf("%s: err = %v; want (err == nil) == c.same", c.name, err)
 		}
 	}
 	if many := at(

@@ -17,6 +17,10 @@ func TestAgentImageLater(t *testing.T) {
 	var out bytes.Buffer
 	exit, err := enter(t, open(t, o), "suite-1").Run(t.Context(), &compute.Command{Args: []string{"echo", "here"}, Stdout: &out})
 	if err != nil || exit.Code != 0 || out.String() != "here\n" {
-		t.Errorf("%+v, %q, %v", exit, out.String(), err)
+		t.Errorf(
+			"exit = %+v, out = %q, err = %v"+
+				"; want no error and exit.Code == 0 and out.String() == \"here\\n\"",
+			exit, out.String(), err,
+		)
 	}
 }

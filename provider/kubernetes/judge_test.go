@@ -39,7 +39,7 @@ func TestJudgedImages(t *testing.T) {
 	} {
 		_, err := p.Create(t.Context(), compute.Spec{ID: "web-1", Image: ref})
 		if err == nil || errors.Is(err, compute.ErrDenied) != denied {
-			t.Errorf("%q: %v", ref, err)
+			t.Errorf("%q: err = %v; want an error and errors.Is(err, compute.ErrDenied) == denied", ref, err)
 		}
 		if denied && !compute.WasUnasked(err) {
 			t.Errorf("%q: the cluster was asked", ref)

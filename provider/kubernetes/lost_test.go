@@ -39,7 +39,7 @@ func TestLostAsksOnce(t *testing.T) {
 			<-out.first
 			agent, err := strconv.Atoi(out.text) // the lab's pods run here
 			if err != nil || agent <= 1 {
-				t.Fatal(agent, err)
+				t.Fatalf("agent = %v, err = %v; want no error and agent > 1", agent, err)
 			}
 			gate.Asked()
 			if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {

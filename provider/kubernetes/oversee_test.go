@@ -309,7 +309,7 @@ func TestNodeDeleted(t *testing.T) {
 			_ = c.Close()
 		}
 		if !errors.Is(err, compute.ErrEnded) || !strings.Contains(err.Error(), "its node "+node+" is gone") {
-			t.Errorf("%s: %v", way, err)
+			t.Errorf(`%s: err = %v; want error compute.ErrEnded and err.Error() with "its node " + node + " is gone"`, way, err)
 		}
 	}
 }

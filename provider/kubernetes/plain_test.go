@@ -116,7 +116,7 @@ func signalled(t *testing.T, conn compute.Conn, sig string, before func()) {
 			},
 		)
 		if err != nil {
-			t.Errorf("%s: %v", sig, err)
+			t.Errorf("%s: err = %v; want no error", sig, err)
 		}
 		done <- exit
 	}()
@@ -127,7 +127,7 @@ func signalled(t *testing.T, conn compute.Conn, sig string, before func()) {
 	case <-ctx.Done():
 	}
 	if exit := <-done; exit != (compute.Exit{Code: 7}) {
-		t.Errorf("%s: %+v", sig, exit)
+		t.Errorf("%s: exit = %+v; want exit == (compute.Exit{Code: 7})", sig, exit)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestCutIsNoSuccess(t *testing.T) {
 		"echo a; trap - EXIT": compute.ErrLost, "echo a; exec true": compute.ErrLost,
 	} {
 		if said, err := p.Says(t.Context(), "suite-1", script); !errors.Is(err, want) || want == nil && said != "a\nb" {
-			t.Errorf("%s: %q, %v", script, said, err)
+			t.Errorf("%s: said = %q, err = %v; want error want and (want != nil or said == \"a\\nb\")", script, said, err)
 		}
 	}
 	if _, err := p.Says(t.Context(), "suite-1", "echo a; exit 3"); err == nil || err.Error() != "status 3" {

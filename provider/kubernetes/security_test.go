@@ -87,11 +87,11 @@ spec:
 		_, err := open(t, o).Create(t.Context(), compute.Spec{ID: compute.ID("suite-" + level)})
 		switch {
 		case want == "" && err != nil:
-			t.Errorf("%s: %v", level, err)
+			t.Errorf("%s: err = %v", level, err)
 		case want != "" &&
 			(!errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) ||
 				!strings.HasSuffix(fmt.Sprint(err), "does not allow "+want)):
-			t.Errorf("%s: %v", level, err)
+			t.Errorf("%s: err = %v", level, err)
 		}
 	}
 }

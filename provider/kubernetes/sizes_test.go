@@ -91,12 +91,12 @@ func TestAlike(t *testing.T) {
 	ours, theirs := sized(t, Options{Image: "i", Kind: "claim", Memory: 1 << 30}), sized(t, Options{Kind: "claim", WarmPool: "theirs"})
 	for _, spec := range []compute.Spec{{}, {Image: "i"}, {Image: "i", Memory: 1 << 30}} {
 		if err := ours.build.alike(spec); err != nil {
-			t.Errorf("%+v: %v", spec, err)
+			t.Errorf("%+v: err = %v; want no error", spec, err)
 		}
 	}
 	for _, spec := range []compute.Spec{{Image: "another"}, {Image: "i", Memory: 1<<30 + 1}, {Cores: 1}, {GPUs: 1}, {Location: "zone"}} {
 		if err := ours.build.alike(spec); !errors.Is(err, compute.ErrTooLarge) {
-			t.Errorf("%+v: %v", spec, err)
+			t.Errorf("%+v: err = %v; want error compute.ErrTooLarge", spec, err)
 		}
 	}
 	if err := theirs.build.alike(compute.Spec{Memory: 1}); !errors.Is(err, compute.ErrTooLarge) {

@@ -105,7 +105,7 @@ func TestWants(t *testing.T) {
 	for _, req := range []compute.Request{{Memory: 300 << 20, Wait: time.Minute}, {Wait: time.Minute}} {
 		id, err := ask(req)
 		if err != nil {
-			t.Fatalf("%+v: %v", req, err)
+			t.Fatalf("%+v: err = %v; want no error", req, err)
 		}
 		had = append(had, id)
 	}

@@ -92,7 +92,7 @@ func sh(t *testing.T, conn compute.Conn, script string) string {
 	if exit, err := conn.Run(
 		t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out},
 	); err != nil || exit.Status() != 0 {
-		t.Fatalf("%s: %v, %v", script, exit, err)
+		t.Fatalf("%s: exit = %v, err = %v; want no error and exit.Status() == 0", script, exit, err)
 	}
 	return strings.TrimSpace(out.String())
 }
@@ -235,7 +235,11 @@ func TestReleaseFromInside(t *testing.T) {
 	})
 	pid, rest, _ := strings.Cut(strings.TrimSpace(out.String()), "\n")
 	if err != nil || exit.Status() != 0 || rest != "survived" {
-		t.Errorf("%v, %v: %s", exit, err, out.String())
+		t.Errorf(
+			"exit = %v, err = %v: out = %s"+
+				`; want no error and exit.Status() == 0 and rest == "survived"`,
+			exit, err, out.String(),
+		)
 	}
 	gone(t, pid)
 }

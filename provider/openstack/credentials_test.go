@@ -69,7 +69,7 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 	} {
 		got, err := openstack.FindCredentials(openstack.Where{Getenv: env(c.env)})
 		if err != nil || !c.look(got) {
-			t.Errorf("%s: %+v, %v", c.name, got, err)
+			t.Errorf("%s: got = %+v, err = %v; want no error and c.look(got)", c.name, got, err)
 		}
 	}
 	for missing, want := range map[string]string{"OS_AUTH_URL": "auth_url", "OS_PASSWORD": "password", "OS_PROJECT_NAME": "project_id"} {

@@ -61,11 +61,11 @@ func TestUserDataOfSeveralForms(t *testing.T) {
 	data := s.told(t, p, compute.Spec{ID: "web-1", UserData: zipped(t, []byte("#!/bin/sh\necho hi\n"))})
 	m, err := mail.ReadMessage(bytes.NewReader(data))
 	if err != nil {
-		t.Fatalf("%v: %q", err, data)
+		t.Fatalf("%v: data = %q; want no error", err, data)
 	}
 	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" {
-		t.Fatalf("%s, %v", kind, err)
+		t.Fatalf(`kind = %s, err = %v; want no error and kind == "multipart/mixed"`, kind, err)
 	}
 	var got []string
 	for r := multipart.NewReader(m.Body, params["boundary"]); ; {
@@ -244,12 +244,12 @@ func TestClockSkew(t *testing.T) {
 		s.skew, s.boot = skew, 50*time.Millisecond
 		p := simProvider(t, s, openstack.SessionOptions{})
 		if _, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil {
-			t.Fatalf("%v: %v", skew, err)
+			t.Fatalf("%v: err = %v; want no error", skew, err)
 		}
 		until(t, "it runs", func() error {
 			err := p.Check(t.Context(), "web-1")
 			if err != nil && !errors.Is(err, compute.ErrNotReady) {
-				t.Fatalf("%v: %v", skew, err)
+				t.Fatalf("%v: err = %v; want no error or error compute.ErrNotReady", skew, err)
 			}
 			return err
 		})
@@ -271,7 +271,7 @@ func TestStopBySuspend(t *testing.T) {
 		}
 		for range 2 {
 			if err := p.Stop(t.Context(), "web-1", 0); err != nil {
-				t.Fatalf("%s: %v", how, err)
+				t.Fatalf("%s: err = %v; want no error", how, err)
 			}
 		}
 		if s.servers[0].off != state {
@@ -283,7 +283,7 @@ func TestStopBySuspend(t *testing.T) {
 		}
 		for range 2 {
 			if err := p.Start(t.Context(), "web-1"); err != nil {
-				t.Fatalf("%s: %v", how, err)
+				t.Fatalf("%s: err = %v; want no error", how, err)
 			}
 		}
 		if n := s.count("POST action"); n != 2 || s.servers[0].off != "" {

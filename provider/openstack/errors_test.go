@@ -136,7 +136,12 @@ func TestClassify(t *testing.T) {
 		err := openstack.Classify("Create", "web-3", fmt.Errorf("asked: %w", in))
 		if got := openstack.ReasonOf(err); got != c.reason || !errors.Is(err, c.kind) ||
 			!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "c2VzYW1l") {
-			t.Errorf("%d %s: %s, %v", c.status, c.body, got, err)
+			t.Errorf(
+				"c.status = %d c.body = %s: got = %s, err = %v"+
+					"; want got == c.reason and error c.kind and err.Error() with c.says and err.Error() "+
+					`without "c2VzYW1l"`,
+				c.status, c.body, got, err,
+			)
 		}
 		if c.kind == compute.ErrNoCapacity && errors.Is(err, compute.ErrTooLarge) {
 			t.Errorf("%s: it may help to wait, and %v says no", c.body, err)
@@ -148,7 +153,7 @@ func TestClassify(t *testing.T) {
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
 		var e *compute.Error
 		if err := openstack.Classify("List", "", cause); !errors.As(err, &e) || e.Kind != nil || !errors.Is(err, cause) {
-			t.Errorf("%v: %v", cause, err)
+			t.Errorf("%v: err = %v; want errors.As(err, &e) and e.Kind == nil and error cause", cause, err)
 		}
 	}
 	if err := openstack.Classify("List", "", nil); err != nil {

@@ -142,7 +142,11 @@ func TestNamedFlavorFull(t *testing.T) {
 	// It was noticed: the next one that may choose does not try that flavor.
 	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-2"}); err != nil || in.Facts["flavor"] != "old.small" ||
 		s.count("POST servers") != 2 {
-		t.Errorf("%v, %v", in.Facts, err)
+		t.Errorf(
+			"in.Facts = %v, err = %v"+
+				`; want no error and in.Facts["flavor"] == "old.small" and s.count("POST servers") == 2`,
+			in.Facts, err,
+		)
 	}
 }
 
@@ -157,7 +161,7 @@ func TestFlavorGone(t *testing.T) {
 	s.mu.Unlock()
 	p.Session().Catalog().Forget()
 	if in, err := p.Create(t.Context(), compute.Spec{ID: "web-2"}); err != nil || in.Facts["flavor"] != "new.large" {
-		t.Errorf("%v, %v", in.Facts, err)
+		t.Errorf(`in.Facts = %v, err = %v; want no error and in.Facts["flavor"] == "new.large"`, in.Facts, err)
 	}
 }
 
@@ -182,7 +186,7 @@ func until(t *testing.T, what string, is func() error) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: err = %v; want !time.Now().After(end)", what, err)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func TestSentOn(t *testing.T) {
 		}
 		_, err := simProvider(t, s, openstack.SessionOptions{}).Create(t.Context(), compute.Spec{ID: "web-1"})
 		if err == nil || !strings.Contains(err.Error(), "sends the request on") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with "sends the request on"`, path, err)
 		}
 		other.Close()
 		if len(heard) > 0 {
@@ -60,6 +60,6 @@ func TestEndlessAnswer(t *testing.T) {
 	}
 	_, err := simProvider(t, s, openstack.SessionOptions{}).Create(t.Context(), compute.Spec{ID: "web-1"})
 	if err == nil || !strings.Contains(err.Error(), "256 MiB") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "256 MiB"`, err)
 	}
 }

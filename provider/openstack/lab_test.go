@@ -201,7 +201,7 @@ func sh(t *testing.T, c compute.Conn, script string) string {
 	var out, bad bytes.Buffer
 	exit, err := c.Run(ctx, &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &bad})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%s: %v, %+v, %s", script, err, exit, bad.String())
+		t.Fatalf("%s: err = %v, exit = %+v, bad = %s; want no error and exit.Status() == 0", script, err, exit, bad.String())
 	}
 	return strings.TrimSpace(out.String())
 }

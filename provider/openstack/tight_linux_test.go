@@ -85,7 +85,7 @@ func TestQuotaFreedByOthers(t *testing.T) {
 		}
 		all, err := engine.Status(ctx)
 		if err != nil || len(all) != 1 {
-			t.Fatal(all, err)
+			t.Fatalf("all = %v, err = %v; want no error and len(all) == 1", all, err)
 		}
 		if told != all[0].LastError {
 			t.Logf("the source is told to have trouble: %s", all[0].LastError)

@@ -57,7 +57,12 @@ func TestSubnetFull(t *testing.T) {
 	t.Cleanup(func() { destroy(t, p, id) })
 	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.QuotaSpent ||
 		!strings.Contains(err.Error(), "IP addresses") || compute.Hint(err) == "" {
-		t.Errorf("%v (%s; %s)", err, openstack.ReasonOf(err), compute.Hint(err))
+		t.Errorf(
+			"err = %v (openstack.ReasonOf(err) = %s; compute.Hint(err) = %s)"+
+				"; want error compute.ErrNoCapacity and openstack.ReasonOf(err) == openstack.QuotaSpent "+
+				`and err.Error() with "IP addresses" and compute.Hint(err) != ""`,
+			err, openstack.ReasonOf(err), compute.Hint(err),
+		)
 	}
 	destroy(t, p, id)
 	if rest := left(t, s, o.Source); len(rest) > 0 {
@@ -181,7 +186,7 @@ func TestImageDeletedInUse(t *testing.T) {
 			t.Errorf("%s: List: %+v, %v", who, all, err)
 		}
 		if conn, err := connect(t, p, first); err != nil {
-			t.Errorf("%s: %v", who, err)
+			t.Errorf("%s: err = %v; want no error", who, err)
 		} else {
 			if got := sh(t, conn, "cat /root/file"); got != "mine" {
 				t.Errorf("%s: it has %q", who, got)

@@ -227,7 +227,7 @@ func TestSignals(t *testing.T) {
 		&compute.Command{Args: []string{"sh", "-c", "for s in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 24 25 26 30 31; do kill -$s 1; done"}},
 	)
 	if err != nil || exit.Status() != 0 {
-		t.Fatal(exit, err)
+		t.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 	}
 	works(t, p, "signals")
 }

@@ -57,7 +57,7 @@ func inTurn(b *testing.B, times int, all ...*timed) {
 				err = t.rest()
 			}
 			if err != nil {
-				b.Fatalf("%s: %v", t.name, err)
+				b.Fatalf("%s: err = %v; want no error", t.name, err)
 			}
 			if n >= 3 { // the first warm the files
 				t.took = append(t.took, took)

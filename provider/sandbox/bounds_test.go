@@ -100,7 +100,7 @@ func TestPaths(t *testing.T) {
 		var key *compute.KeyError
 		switch {
 		case c.says == "" && err != nil:
-			t.Errorf("%q %q %q: %v", c.o.Show, c.o.Hide, c.o.Mounts, err)
+			t.Errorf("c.o.Show = %q c.o.Hide = %q c.o.Mounts = %q: err = %v", c.o.Show, c.o.Hide, c.o.Mounts, err)
 		case c.says == "":
 		case !errors.Is(err, compute.ErrInvalid) || !errors.As(err, &key) || !strings.Contains(err.Error(), c.says):
 			t.Errorf("got %v, want %q", err, c.says)

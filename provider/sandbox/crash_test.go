@@ -96,7 +96,7 @@ func (c crash) run(t *testing.T) (steps []string, killed bool) {
 		return steps, true
 	}
 	if err != nil {
-		t.Fatalf("%+v: %v\n%s", c, err, out)
+		t.Fatalf("%+v: err = %v\nout = %s; want no error", c, err, out)
 	}
 	return steps, false
 }
@@ -238,7 +238,7 @@ func TestFirstProcessKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(l.PID, syscall.SIGKILL); err != nil {
-		t.Fatal(strconv.Itoa(l.PID), err)
+		t.Fatalf("strconv.Itoa(l.PID) = %v, err = %v; want no error", strconv.Itoa(l.PID), err)
 	}
 	if err := <-running; !errors.Is(err, compute.ErrLost) {
 		t.Errorf("a command whose sandbox was killed: %v", err)

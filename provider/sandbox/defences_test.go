@@ -47,7 +47,7 @@ func untouched(t *testing.T) {
 		if exit, err := j.conn.Run(
 			t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}},
 		); err != nil || exit.Status() != 0 {
-			t.Errorf("%s: %v %v", script, exit, err)
+			t.Errorf("%s: exit = %v err = %v; want no error and exit.Status() == 0", script, exit, err)
 		}
 	}
 	for _, dir := range dirs {
@@ -93,7 +93,7 @@ func nothingStays(t *testing.T) {
 			t.Context(),
 			&compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out, Stay: true},
 		); err != nil {
-			t.Fatalf("%s: %v", script, err)
+			t.Fatalf("%s: err = %v; want no error", script, err)
 		}
 		return strings.TrimSpace(out.String())
 	}

@@ -48,7 +48,7 @@ func newJail(t *testing.T, o sandbox.Options) *jail {
 		j.program = filepath.Join(homeDir(t), "program")
 		o.Show = append(o.Show[:len(o.Show):len(o.Show)], filepath.Dir(j.program))
 		if out, err := exec.CommandContext(t.Context(), "cp", program, j.program).CombinedOutput(); err != nil {
-			t.Fatal(err, string(out))
+			t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 		}
 	} else {
 		o.Mounts = append(o.Mounts[:len(o.Mounts):len(o.Mounts)], program+":"+insideProgram)
@@ -339,7 +339,7 @@ func TestSetUID(t *testing.T) {
 		if exit, err := j.conn.Run(
 			t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}},
 		); err != nil || exit.Status() != 0 {
-			t.Fatal(exit, err)
+			t.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 		}
 		got := j.try("daemon", "setuid", "/usr/local/su")
 		if open := got == "open"; open != (without != nil) {
@@ -448,7 +448,7 @@ func TestCgroupNamespace(t *testing.T) {
 	if exit, err := j.conn.Run(
 		t.Context(), &compute.Command{Args: []string{"/bin/cat", "/proc/self/cgroup"}, Stdout: &out},
 	); err != nil || exit.Status() != 0 {
-		t.Fatal(exit, err)
+		t.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 	}
 	if strings.Contains(out.String(), "hostler") || !strings.Contains(out.String(), ":/") {
 		t.Errorf("it sees\n%s", out.String())
@@ -516,7 +516,7 @@ func runEnds(t *testing.T) {
 			}, Stay: stay,
 		})
 		if err != nil || exit.Status() != 0 {
-			t.Fatal(exit, err)
+			t.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 		}
 		if n := sleepers(t, mark); n != map[bool]int{true: 2}[stay] {
 			t.Errorf("stay = %v: %d processes are left", stay, n)

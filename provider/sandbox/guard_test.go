@@ -107,7 +107,7 @@ func try(t *testing.T, p *sandbox.Provider, script string) string {
 	var out bytes.Buffer
 	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &out})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%v, %v: %s", exit, err, out.String())
+		t.Fatalf("exit = %v, err = %v: out = %s; want no error and exit.Status() == 0", exit, err, out.String())
 	}
 	return out.String()
 }

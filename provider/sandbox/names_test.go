@@ -48,7 +48,7 @@ func oddNames(t *testing.T) {
 		images := []string{""}
 		if busybox != "" {
 			if out, err := exec.CommandContext(t.Context(), "cp", busybox, filepath.Join(image, "bin", "sh")).CombinedOutput(); err != nil {
-				t.Fatal(err, string(out))
+				t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 			}
 			images = append(images, image)
 		}

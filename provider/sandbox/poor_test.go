@@ -241,7 +241,7 @@ func poorHome(t *testing.T, lack string, user bool) (out, home string) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	text, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+		t.Fatalf("err = %v\ntext = %s; want no error", err, text)
 	}
 	return string(text), home
 }
@@ -316,7 +316,7 @@ func TestPoorMachines(t *testing.T) {
 			}
 			out, err := cmd.CombinedOutput()
 			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
+				t.Fatalf("err = %v\nout = %s; want no error", err, out)
 			}
 			if c.lack != "privacy" { // which makes directories of its own
 				settled(t, dir, before, "a machine without "+c.lack)

@@ -37,7 +37,7 @@ func copyRaces(t *testing.T) {
 	if out, err := run(
 		t.Context(), "mkdir -p /w/d /secret && echo secret-of-the-link >/secret/file && echo plain >/w/d/file",
 	); err != nil || out != "" {
-		t.Fatal(out, err)
+		t.Fatalf(`out = %s, err = %v; want no error and out == ""`, out, err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	swapping := make(chan error, 1)

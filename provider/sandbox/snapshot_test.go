@@ -145,7 +145,11 @@ func in(t *testing.T, p *sandbox.Provider, id compute.ID, script string) string 
 	var out, errs bytes.Buffer
 	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"/bin/sh", "-c", script}, Stdout: &out, Stderr: &errs, Stay: true})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%s: %v, %v: %s%s", id, exit, err, out.String(), errs.String())
+		t.Fatalf(
+			"%s: exit = %v, err = %v: out = %serrs = %s"+
+				"; want no error and exit.Status() == 0",
+			id, exit, err, out.String(), errs.String(),
+		)
 	}
 	return out.String()
 }

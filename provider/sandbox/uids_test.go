@@ -133,14 +133,14 @@ func TestUIDsFile(t *testing.T) {
 			err = prepare(dir)
 		}
 		if err != nil {
-			t.Fatal(name, err)
+			t.Fatalf("%v, err = %v; want no error", name, err)
 		}
 		f, err := sandbox.OpenUIDs(dir, "uids")
 		if err == nil {
 			f.Close()
 		}
 		if (err == nil) != (name == "") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(`%s: err = %v; want (err == nil) == (name == "")`, name, err)
 		}
 	}
 }

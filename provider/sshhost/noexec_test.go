@@ -26,7 +26,7 @@ func TestNoPrograms(t *testing.T) {
 		if out, err := exec.Command(
 			"nsenter", append([]string{"-t", kv["pid2"], "-m", "-p", "-r"}, words...)...,
 		).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", words, err, out)
+			t.Fatalf("%q: err = %v: out = %s; want no error", words, err, out)
 		}
 	}
 	noexec := func(dir string) {

@@ -21,7 +21,7 @@ func guestSide(t *testing.T) agent.Finder {
 	cmd := exec.Command("go", "build", "-o", path, "../../cmd/hostler-agent")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	return func(arch string) (agent.Program, error) {
 		if arch != runtime.GOARCH {

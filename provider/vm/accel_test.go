@@ -21,7 +21,7 @@ func TestAccel(t *testing.T) {
 	create(t, p, "suite-1")
 	all, err := p.List(t.Context())
 	if err != nil || len(all) != 1 || all[0].Facts["accel"] == "" {
-		t.Fatal(all, err)
+		t.Fatalf(`all = %v, err = %v; want no error and len(all) == 1 and all[0].Facts["accel"] != ""`, all, err)
 	}
 	t.Logf("accel %s", all[0].Facts["accel"])
 	facts, _ := filepath.Glob(filepath.Join(o.Dir, "facts", "kvm-*"))
@@ -40,7 +40,7 @@ func TestAccel(t *testing.T) {
 	t.Cleanup(func() { destroy(t, p, "suite-2") })
 	t.Log("the second took", time.Since(began))
 	if all, err = p.List(t.Context()); err != nil || len(all) != 2 || all[1].Facts["accel"] != "tcg" {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf(`all = %+v, err = %v; want no error and len(all) == 2 and all[1].Facts["accel"] == "tcg"`, all, err)
 	}
 }
 
@@ -52,11 +52,21 @@ func TestExamine(t *testing.T) {
 		for _, f := range vm.Examine(t.Context(), o) {
 			found[f.What] = f
 			if f.Detail == "" || (f.Result == "warn" || f.Result == "fail") && f.Hint == "" && f.What != "vm: KVM" {
-				t.Errorf("%+v", f)
+				t.Errorf(
+					"f = %+v"+
+						`; want f.Detail != "" and (f.Result != "warn" and f.Result != "fail" or f.Hint != "" or `+
+						`f.What == "vm: KVM")`,
+					f,
+				)
 			}
 		}
 		if found["vm: qemu"].Result != "ok" || found["vm: KVM"].Result == "" || found["vm: qemu-img"].Result == "" {
-			t.Errorf("%+v", found)
+			t.Errorf(
+				"found = %+v"+
+					`; want found["vm: qemu"].Result == "ok" and found["vm: KVM"].Result != "" and found["vm: `+
+					`qemu-img"].Result != ""`,
+				found,
+			)
 		}
 		if f, tried := found["vm: qemu's jail"]; tried != (o.Agent != nil) || tried && f.Result != "ok" && os.Geteuid() == 0 {
 			t.Errorf("its jail: %+v", f)

@@ -51,7 +51,7 @@ func TestOptions(t *testing.T) {
 		o := good
 		c.change(&o)
 		if _, err := vm.Open(t.Context(), nil, o); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.words) {
-			t.Errorf("%q: %v", c.words, err)
+			t.Errorf("%q: err = %v; want error compute.ErrInvalid and err.Error() with c.words", c.words, err)
 		}
 	}
 	if _, err := vm.Open(t.Context(), nil, good); err != nil {
@@ -69,7 +69,7 @@ func TestTooLarge(t *testing.T) {
 	} {
 		spec.ID = "suite-1"
 		if _, err := open(t, o).Create(t.Context(), spec); !errors.Is(err, compute.ErrTooLarge) || compute.Hint(err) == "" {
-			t.Errorf("%+v: %v", spec, err)
+			t.Errorf(`%+v: err = %v; want error compute.ErrTooLarge and compute.Hint(err) != ""`, spec, err)
 		}
 	}
 	if _, err := os.Stat(o.Dir); err == nil {
@@ -157,7 +157,7 @@ func TestDamagedImage(t *testing.T) {
 		p := open(t, o)
 		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"}); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), "damaged") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(`%s: err = %v; want error compute.ErrInvalid and err.Error() with "damaged"`, name, err)
 		}
 		destroy(t, p, "suite-1")
 	}
@@ -225,13 +225,13 @@ func TestOverlay(t *testing.T) {
 				continue
 			}
 			if out, err := exec.CommandContext(t.Context(), tool, args...).CombinedOutput(); err != nil {
-				t.Errorf("%v: %v: %s", args, err, out)
+				t.Errorf("%v: err = %v: out = %s; want no error", args, err, out)
 			}
 		}
 		if size == 0 {
 			back := filepath.Join(dir, "back")
 			if out, err := exec.CommandContext(t.Context(), tool, "convert", "-O", "raw", path, back).CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
+				t.Fatalf("%v: out = %s; want no error", err, out)
 			}
 			want, _ := os.ReadFile(raw)
 			if got, _ := os.ReadFile(back); !bytes.HasPrefix(got, want) {

@@ -208,6 +208,6 @@ func BenchmarkMemory(b *testing.B) {
 func first(b *testing.B, c compute.Conn) {
 	b.Helper()
 	if exit, err := c.Run(b.Context(), &compute.Command{Args: []string{"true"}}); err != nil || exit.Status() != 0 {
-		b.Fatal(exit, err)
+		b.Fatalf("exit = %v, err = %v; want no error and exit.Status() == 0", exit, err)
 	}
 }

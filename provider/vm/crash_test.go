@@ -239,7 +239,7 @@ func TestOtherProcess(t *testing.T) {
 	// our own number, with qemu's time of start
 	now := strings.Replace(string(b), `"pid":`, `"pid":`+strconv.Itoa(os.Getpid())+`,"was":`, 1)
 	if now == string(b) {
-		t.Fatalf("%s", b)
+		t.Fatalf("b = %s; want now != string(b)", b)
 	}
 	if err := os.WriteFile(file, []byte(now), 0o600); err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func TestInQemusPlace(t *testing.T) {
 	)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	for from, to := range map[string]string{path: "root/agent", program: "user/qemu", os.Args[0]: "user/test"} {
 		b, err := os.ReadFile(from)
@@ -112,7 +112,7 @@ func TestInQemusPlace(t *testing.T) {
 		cmd.Env = append(os.Environ(), poorEnv+"="+at, fullEnv+"=yes")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v:\n%s", err, out)
+			t.Errorf("%v:\nout = %s; want no error", err, out)
 		}
 	})
 	t.Run("user", func(t *testing.T) {
@@ -121,13 +121,13 @@ func TestInQemusPlace(t *testing.T) {
 		}
 		at := filepath.Join(dir, "user")
 		if out, err := exec.Command("chown", "-R", "65534:65534", at).CombinedOutput(); err != nil {
-			t.Fatal(err, string(out))
+			t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 		}
 		cmd := exec.Command(filepath.Join(at, "test"), "-test.run=^TestInQemusPlace$", "-test.v")
 		cmd.Dir, cmd.Env = at, []string{poorEnv + "=" + at, "HOME=" + at, "TMPDIR=" + at, "PATH=" + os.Getenv("PATH")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v:\n%s", err, out)
+			t.Errorf("%v:\nout = %s; want no error", err, out)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func noRoom(t *testing.T, at string) {
 	if out, err := exec.Command(
 		"sh", "-c", "mount --make-rprivate / && mount -t tmpfs -o size=4k,nr_inodes=1 none /run",
 	).CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	p := open(t, prisoner(at))
 	defer destroy(t, p, "suite-1")
@@ -306,11 +306,11 @@ func TestTap(t *testing.T) {
 	}
 	defer func() {
 		if out, err := exec.Command("ip", "link", "delete", link).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf("%v: out = %s; want no error", err, out)
 		}
 	}()
 	if out, err := exec.Command("ip", "link", "set", link, "up").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	o.Dir, o.Network = filepath.Join(t.TempDir(), "state"), "tap:"+link
 	p := open(t, o)

@@ -31,12 +31,12 @@ func TestWalledIn(t *testing.T) {
 		cmd.Env = append(os.Environ(), "HOSTLER_VM_WALLS=yes")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "--- SKIP") {
-			t.Errorf("%v:\n%s", err, out)
+			t.Errorf("%v:\nout = %s; want no error and string(out) without \"--- SKIP\"", err, out)
 		}
 		return
 	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	end, err := world.Build() // which the network takes along
 	defer end()
@@ -56,7 +56,7 @@ func TestWalledIn(t *testing.T) {
 	build := exec.Command("go", "build", "-o", qemu, "./testdata/caller")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	out, _ := exec.Command(qemu).CombinedOutput()
 	var others int

@@ -128,7 +128,11 @@ func TestRehearsedByItself(t *testing.T) {
 		return nil
 	})
 	if err := q.Rehearse(t.Context(), "suite-2"); !errors.Is(err, vm.ErrKilled) || state(t, q, "suite-2") != "running" {
-		t.Fatalf("%v, %s", err, state(t, q, "suite-2"))
+		t.Fatalf(
+			`err = %v, state(t, q, "suite-2") = %s`+
+				`; want error vm.ErrKilled and state(t, q, "suite-2") == "running"`,
+			err, state(t, q, "suite-2"),
+		)
 	}
 	if _, err := p.List(t.Context()); err != nil {
 		t.Fatal(err)

@@ -107,7 +107,12 @@ func TestSeed(t *testing.T) {
 	}
 	if err := yaml.Unmarshal([]byte(texts[0]), &ours); err != nil || len(ours.Users) != 2 ||
 		strings.TrimSpace(ours.Keys["ed25519_private"]) != strings.TrimSpace(key) {
-		t.Errorf("%v: %s", err, texts[0])
+		t.Errorf(
+			"%v: texts[0] = %s"+
+				"; want no error and len(ours.Users) == 2 and "+
+				`strings.TrimSpace(ours.Keys["ed25519_private"]) == strings.TrimSpace(key)`,
+			err, texts[0],
+		)
 	}
 	if _, err := vm.WriteSeed(path, program, "someone", []byte("what is this")); err == nil {
 		t.Error("user-data of no kind is taken")

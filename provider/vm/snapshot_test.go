@@ -142,7 +142,7 @@ func TestStrangeImages(t *testing.T) {
 			}
 			if len(args) > 0 {
 				if out, err := exec.Command("qemu-img", args...).CombinedOutput(); err != nil {
-					t.Fatalf("%v: %s", err, out)
+					t.Fatalf("%v: out = %s; want no error", err, out)
 				}
 			}
 			if c.more != "" {
@@ -163,7 +163,7 @@ func TestStrangeImages(t *testing.T) {
 			t.Cleanup(func() { destroy(t, p, "suite-1") })
 			_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 			if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v", err)
+				t.Errorf("err = %v; want error compute.ErrInvalid and err.Error() with c.want", err)
 			}
 		})
 	}

@@ -123,7 +123,7 @@ func sh(t testing.TB, c compute.Conn, script string) string {
 	var out, bad bytes.Buffer
 	exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}, Stdout: &out, Stderr: &bad})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%s: %+v, %v: %s", script, exit, err, bad.String())
+		t.Fatalf("%s: exit = %+v, err = %v: bad = %s; want no error and exit.Status() == 0", script, exit, err, bad.String())
 	}
 	return strings.TrimSpace(out.String())
 }
@@ -177,7 +177,7 @@ func warm(t testing.TB) vm.Options {
 		if out, err := exec.Command(
 			"sh", "-c", `mkdir -p -m 700 "$2" && cp -al "$1" "$2"`, "sh", filepath.Join(stable.dir, sub), o.Dir,
 		).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatalf("%v: out = %s; want no error", err, out)
 		}
 	}
 	t.Cleanup(func() {
@@ -222,7 +222,7 @@ func TestBoot(t *testing.T) {
 	}
 	in, err := p.List(t.Context())
 	if err != nil || len(in) != 1 {
-		t.Fatal(in, err)
+		t.Fatalf("in = %v, err = %v; want no error and len(in) == 1", in, err)
 	}
 	if got, want := sh(
 		t, c, "hostname; cat /etc/hostname /etc/machine-id",

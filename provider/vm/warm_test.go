@@ -83,7 +83,12 @@ func TestCopies(t *testing.T) {
 	}
 	for _, s := range []self{a, b} {
 		if s.hostname != s.id+"\n"+s.id || len(s.machine) != 32 || !strings.HasPrefix(s.key, s.fingerprint) {
-			t.Errorf("%+v", s)
+			t.Errorf(
+				"s = %+v"+
+					"; want s.hostname == s.id+\"\\n\"+s.id and len(s.machine) == 32 and strings.HasPrefix(s.key, "+
+					"s.fingerprint)",
+				s,
+			)
 		}
 		now, err := time.Parse(time.DateOnly, "1970-01-01")
 		if err != nil {

@@ -38,7 +38,7 @@ func TestEndedWithCause(t *testing.T) {
 		_, err := client.Run(t.Context(), &compute.Command{Args: []string{"wait"}, Stdout: onWrite(func() { end(c.cause) })})
 		if !errors.Is(err, compute.ErrLost) || !strings.Contains(err.Error(), c.want) ||
 			errors.Is(err, compute.ErrEnded) != c.ended || errors.Is(err, compute.ErrNotLeased) != (c.cause != nil) {
-			t.Errorf("%v: %v", c.cause, err)
+			t.Errorf("%v: err = %v", c.cause, err)
 		}
 		end(nil)
 		<-served

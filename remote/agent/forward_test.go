@@ -111,12 +111,12 @@ func TestListen(t *testing.T) {
 		there.Write([]byte("ping"))
 		p := make([]byte, 4)
 		if _, err := io.ReadFull(here, p); err != nil || string(p) != "ping" {
-			t.Fatalf("%q %v", p, err)
+			t.Fatalf(`p = %q err = %v; want no error and string(p) == "ping"`, p, err)
 		}
 		here.Write([]byte("pong"))
 		here.Close()
 		if p, err := io.ReadAll(there); err != nil || string(p) != "pong" {
-			t.Fatalf("%q %v", p, err)
+			t.Fatalf(`p = %q err = %v; want no error and string(p) == "pong"`, p, err)
 		}
 		there.Close()
 	}

@@ -460,7 +460,7 @@ func TestGap(t *testing.T) {
 	if exit, err := c.Run(
 		t.Context(), &compute.Command{Hold: &compute.Hold{Run: "gap", Attach: true}, Stdout: out},
 	); err != nil || exit.Code != 0 {
-		t.Fatal(exit, err)
+		t.Fatalf("exit = %v, err = %v; want no error and exit.Code == 0", exit, err)
 	}
 	head, tail, ok := strings.Cut(out.String(), " bytes are missing here]\n")
 	missing, err := strconv.Atoi(strings.TrimPrefix(head, "\n[hostler: "))
@@ -508,7 +508,7 @@ func BenchmarkHeld(b *testing.B) {
 				b.Context(),
 				&compute.Command{Args: []string{"/bin/true"}, Hold: hold, Stdout: io.Discard, Stderr: io.Discard},
 			); err != nil || exit.Code != 0 {
-				b.Fatal(exit, err)
+				b.Fatalf("exit = %v, err = %v; want no error and exit.Code == 0", exit, err)
 			}
 		}
 	}

@@ -123,7 +123,12 @@ func TestDaemonKeeps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := <-ended; e.err != nil || e.exit.Code != 7 || out.String() != "one\nbetween\n" || errs.String() != "two\n" {
-		t.Errorf("%+v %v, %q, %q", e.exit, e.err, out.String(), errs.String())
+		t.Errorf(
+			"e.exit = %+v e.err = %v, out = %q, errs = %q"+
+				"; want no error and e.exit.Code == 7 and out.String() == \"one\\nbetween\\n\" and "+
+				"errs.String() == \"two\\n\"",
+			e.exit, e.err, out.String(), errs.String(),
+		)
 	}
 	if gone() {
 		t.Error("the daemon has ended while somebody is there")
@@ -145,7 +150,7 @@ func TestDaemonUnmarked(t *testing.T) {
 	if exit, err := c.Run(
 		t.Context(), &compute.Command{Args: []string{"sh", "-c", `tr '\0' '\n' </proc/$PPID/environ`}, Stdout: &out},
 	); err != nil || exit != (compute.Exit{}) {
-		t.Fatal(exit, err)
+		t.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 	}
 	if got := out.String(); !strings.Contains(got, "PATH=") || strings.Contains(got, process.CommandMark) {
 		t.Errorf("its environment:\n%s", got)

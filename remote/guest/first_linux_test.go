@@ -73,12 +73,12 @@ func TestRunsLeaveNothing(t *testing.T) {
 			if exit, err := c.Run(
 				t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}},
 			); err != nil || exit != (compute.Exit{}) {
-				t.Fatal(exit, err)
+				t.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 			}
 			b, _ := os.ReadFile(file)
 			var pid int
 			if _, err := fmt.Sscan(string(b), &pid); err != nil {
-				t.Fatalf("%q: %v", b, err)
+				t.Fatalf("%q: err = %v; want no error", b, err)
 			}
 			defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
 			alive := func() bool {
@@ -166,12 +166,12 @@ func TestAlone(t *testing.T) {
 		if exit, err := c.Run(
 			t.Context(), &compute.Command{Args: []string{"sh", "-c", script, file}, Stay: stay},
 		); err != nil || exit != (compute.Exit{}) {
-			t.Fatal(exit, err)
+			t.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 		}
 		b, _ := os.ReadFile(file)
 		var pid int
 		if _, err := fmt.Sscan(string(b), &pid); err != nil {
-			t.Fatalf("%q: %v", b, err)
+			t.Fatalf("%q: err = %v; want no error", b, err)
 		}
 		return pid
 	}

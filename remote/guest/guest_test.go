@@ -145,7 +145,7 @@ func TestPort(t *testing.T) {
 	raw := exec.Command("stty", "raw", "-echo")
 	raw.Stdin = tty
 	if out, err := raw.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	program(t, nil, "serve", "--stay", "port:"+tty.Name())
 	ours := kept{woken(t, ptmx)}

@@ -64,7 +64,7 @@ func TestConnOverSSH(t *testing.T) {
 	build := exec.Command("go", "build", "-o", name, "../../cmd/hostler-agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	program, err := os.ReadFile(name)
 	if err != nil {

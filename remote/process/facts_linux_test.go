@@ -29,7 +29,7 @@ func TestFacts(t *testing.T) {
 	}
 	for name, path := range f.Tools {
 		if fi, err := os.Stat(path); err != nil || fi.Mode()&0o111 == 0 {
-			t.Errorf("%s: %s: %v", name, path, err)
+			t.Errorf("%s: path = %s: err = %v; want no error and fi.Mode()&0o111 != 0", name, path, err)
 		}
 	}
 	if f.Tools["sh"] == "" || f.Tools["tar"] == "" {

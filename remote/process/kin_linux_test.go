@@ -113,7 +113,7 @@ func TestOwnDirectory(t *testing.T) {
 		if exit, err := conn.Run(
 			t.Context(), &compute.Command{Args: []string{"sh", "-c", "pwd -P"}, Stdout: &out},
 		); err != nil || exit != (compute.Exit{}) {
-			t.Fatal(exit, err)
+			t.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 		}
 		if got := strings.TrimSpace(out.String()); got != here {
 			t.Errorf("it is in %s, and we are in %s", got, here)
@@ -202,7 +202,11 @@ func TestDescendantsEnd(t *testing.T) {
 				&compute.Command{Args: []string{"sh", "-c", script, ready, ready + ".end"}, Signals: signals, Stdout: &out},
 			)
 			if err != nil || exit != (compute.Exit{Code: 5}) || out.String() != "got\n" {
-				t.Errorf("%s: %v %v %q", name, exit, err, out.String())
+				t.Errorf(
+					"%s: exit = %v err = %v out = %q"+
+						"; want no error and exit == (compute.Exit{Code: 5}) and out.String() == \"got\\n\"",
+					name, exit, err, out.String(),
+				)
 			}
 		}
 		exit, file = run("terminal", hiding+"; tty >&2; exit 3", compute.Command{TTY: &compute.Size{Rows: 5, Cols: 40}})
@@ -237,7 +241,7 @@ func TestDescendantsEnd(t *testing.T) {
 		dies(t, hidden(t, file))
 		for name, want := range map[string]error{"/nonexistent": compute.ErrNoCommand, "/etc/passwd": compute.ErrNotExecutable} {
 			if _, err := c.Run(t.Context(), &compute.Command{Args: []string{name}}); !errors.Is(err, want) {
-				t.Errorf("%s: %v", name, err)
+				t.Errorf("%s: err = %v; want error want", name, err)
 			}
 		}
 	})
@@ -263,7 +267,7 @@ func TestOrphans(t *testing.T) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestOrphans$", "-test.v")
 		cmd.Env = append(os.Environ(), "HOSTLER_TEST_ORPHANS=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("err = %v\nout = %s; want no error", err, out)
 		}
 		return
 	}
@@ -316,7 +320,7 @@ func TestOutOfMemoryIsTold(t *testing.T) {
 		"exit 1":                      {Code: 1},
 	} {
 		if exit, err := c.Run(t.Context(), &compute.Command{Args: []string{"sh", "-c", script}}); err != nil || exit != want {
-			t.Errorf("%s: %v %v", script, exit, err)
+			t.Errorf("%s: exit = %v err = %v; want no error and exit == want", script, exit, err)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "memory.oom_control")
@@ -329,7 +333,7 @@ func TestOutOfMemoryIsTold(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	if n := process.OOMKills(f)(); n != 12 {
-		t.Errorf("%d", n)
+		t.Errorf("n = %d; want n == 12", n)
 	}
 }
 
@@ -349,7 +353,7 @@ func BenchmarkTrue(b *testing.B) {
 			defer func() { _ = c.Close() }()
 			for b.Loop() {
 				if exit, err := c.Run(b.Context(), &cmd); err != nil || exit != (compute.Exit{}) {
-					b.Fatal(exit, err)
+					b.Fatalf("exit = %v, err = %v; want no error and exit == (compute.Exit{})", exit, err)
 				}
 			}
 		})

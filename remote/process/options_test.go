@@ -25,7 +25,11 @@ func output(t *testing.T, c compute.Conn, cmd compute.Command) string {
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	exit, err := c.Run(t.Context(), &cmd)
 	if err != nil || exit != (compute.Exit{}) {
-		t.Fatalf("%q: %+v, %v; %s", cmd.Args, exit, err, errs.String())
+		t.Fatalf(
+			"%q: exit = %+v, err = %v; errs = %s"+
+				"; want no error and exit == (compute.Exit{})",
+			cmd.Args, exit, err, errs.String(),
+		)
 	}
 	return out.String()
 }
@@ -60,7 +64,7 @@ func TestDirectoryDefaults(t *testing.T) {
 		if got := output(
 			t, e, compute.Command{Args: []string{"sh", "-c", `pwd; echo "$PWD"`}, Dir: c.dir},
 		); got != c.want+"\n"+c.want+"\n" {
-			t.Errorf("%+v: %q", c, got)
+			t.Errorf("%+v: got = %q; want got == c.want+\"\\n\"+c.want+\"\\n\"", c, got)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func tinyRoot(t *testing.T) string {
 		{"mknod", "-m", "666", root + "/dev/zero", "c", "1", "5"},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v: %s", args, err, out)
+			t.Fatalf("%q: err = %v: out = %s; want no error", args, err, out)
 		}
 	}
 	return root

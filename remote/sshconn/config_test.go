@@ -31,7 +31,7 @@ func says(t testing.TB, conn compute.Conn, words ...string) string {
 	var out, bad bytes.Buffer
 	exit, err := conn.Run(ctx, &compute.Command{Args: words, Stdout: &out, Stderr: &bad})
 	if err != nil || exit.Status() != 0 {
-		t.Fatalf("%q: %+v, %v, %s", words, exit, err, bad.String())
+		t.Fatalf("%q: exit = %+v, err = %v, bad = %s; want no error and exit.Status() == 0", words, exit, err, bad.String())
 	}
 	return out.String()
 }

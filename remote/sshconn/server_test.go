@@ -302,14 +302,14 @@ func BenchmarkSSH(b *testing.B) {
 		start := time.Now()
 		for range n {
 			if exit, err := conn.Run(b.Context(), &compute.Command{Args: []string{"true"}}); err != nil || exit.Code != 0 {
-				b.Fatal(exit, err)
+				b.Fatalf("exit = %v, err = %v; want no error and exit.Code == 0", exit, err)
 			}
 		}
 		kept += time.Since(start)
 		start = time.Now()
 		for range n {
 			if out, err := command("ssh", "-F", kv["ssh_config"], "lab1", "true"); err != nil {
-				b.Fatal(out, err)
+				b.Fatalf("out = %s, err = %v; want no error", out, err)
 			}
 		}
 		fresh += time.Since(start)

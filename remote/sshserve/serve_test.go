@@ -109,7 +109,12 @@ func TestCommands(t *testing.T) {
 	err := s.Run(`printf '%s ' "$MINE$OURS" "$PWD"; cat; echo err >&2; exit 3`)
 	var exit *ssh.ExitError
 	if !errors.As(err, &exit) || exit.ExitStatus() != 3 || out.String() != "21 "+home+" in" || errs.String() != "err\n" {
-		t.Errorf("%v, %q, %q", err, &out, &errs)
+		t.Errorf(
+			"err = %v, &out = %q, &errs = %q"+
+				`; want errors.As(err, &exit) and exit.ExitStatus() == 3 and out.String() == "21 "+home+" `+
+				"in\" and errs.String() == \"err\\n\"",
+			err, &out, &errs,
+		)
 	}
 	s = session(t, c)
 	if err := s.Run("kill -TERM $$"); !errors.As(err, &exit) || exit.Signal() != "TERM" {
@@ -162,7 +167,7 @@ func TestTerminal(t *testing.T) {
 			n, err := out.Read(buf)
 			seen.Write(buf[:n])
 			if err != nil {
-				t.Fatalf("%v: %q", err, &seen)
+				t.Fatalf("%v: &seen = %q; want no error", err, &seen)
 			}
 		}
 	}
@@ -198,7 +203,7 @@ func TestForward(t *testing.T) {
 		t.Helper()
 		conn, err := dial()
 		if err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want no error", what, err)
 			return
 		}
 		defer conn.Close()
@@ -231,7 +236,7 @@ func TestForward(t *testing.T) {
 	for _, at := range [][2]string{{"tcp", "127.0.0.1:0"}, {"unix", sock + "2"}} {
 		l, err := c.Listen(at[0], at[1])
 		if err != nil {
-			t.Fatal(at, err)
+			t.Fatalf("at = %v, err = %v; want no error", at, err)
 		}
 		go echo(l)
 		try("remote "+at[0], func() (net.Conn, error) { return net.Dial(at[0], l.Addr().String()) })
@@ -340,7 +345,7 @@ func TestEnds(t *testing.T) {
 		select {
 		case err := <-done:
 			if (by == "context") != errors.Is(err, context.Canceled) {
-				t.Errorf("%s: %v", by, err)
+				t.Errorf(`%s: err = %v; want (by == "context") == errors.Is(err, context.Canceled)`, by, err)
 			}
 		case <-time.After(time.Minute):
 			t.Fatalf("%s: it serves on", by)
@@ -360,7 +365,7 @@ func TestNoClient(t *testing.T) {
 	_, _ = io.WriteString(here, "GET / HTTP/1.1\r\n\r\n")
 	_ = here.Close()
 	if err := <-done; !errors.Is(err, compute.ErrInvalid) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrInvalid", err)
 	}
 }
 
@@ -395,7 +400,7 @@ func TestKeys(t *testing.T) {
 			here, "x", &ssh.ClientConfig{User: "me", Auth: c.auth, HostKeyCallback: ssh.FixedHostKey(host.PublicKey())},
 		)
 		if (err == nil) != c.in {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want (err == nil) == c.in", name, err)
 		}
 		if err == nil {
 			_ = c2.Close()

@@ -19,6 +19,11 @@ func TestFailures(t *testing.T) {
 	}
 	text := f.Err().Error()
 	if len(text) > 1000 || !strings.Contains(text, "file0: is a named pipe") || !strings.HasSuffix(text, "and 240 more") {
-		t.Errorf("%q", text)
+		t.Errorf(
+			"text = %q"+
+				`; want len(text) <= 1000 and text with "file0: is a named pipe" and `+
+				`strings.HasSuffix(text, "and 240 more")`,
+			text,
+		)
 	}
 }

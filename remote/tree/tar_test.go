@@ -82,7 +82,7 @@ func TestTreeRoundTrip(t *testing.T) {
 		a, _ := stat(t, p)
 		b, err := os.Lstat(filepath.Join(dst, name))
 		if err != nil {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want no error", err)
 			return nil
 		}
 		want := a.Mode() &^ fs.ModeSetuid // owners were not asked for, so nobody is to become us

@@ -184,7 +184,7 @@ func TestEncodings(t *testing.T) {
 		"iso-8859-15":            `<?xml version="1.0" encoding="ISO-8859-15"?>` + strings.NewReplacer("ü", "\xfc", "€", "\xa4").Replace(text),
 	} {
 		if got := read(t, data).Suites[0].Cases[0].Name; got != "zürich €" {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf(`%s: got = %q; want got == "zürich €"`, name, got)
 		}
 	}
 	r := read(t, "<testsuite><testcase name='a\x1b[31m\xff'><failure message='\x00'>\x07</failure></testcase></testsuite>")
@@ -199,7 +199,7 @@ func TestSize(t *testing.T) {
 	whole := "<testsuite tests='1'>"
 	whole += strings.Repeat(" ", 1000-len(whole)-len("</testsuite>")) + "</testsuite>"
 	if r := read(t, whole); r.Tests != 1 {
-		t.Errorf("%+v", r.Totals)
+		t.Errorf("r.Totals = %+v; want r.Tests == 1", r.Totals)
 	}
 	if _, err := junit.Read(strings.NewReader(whole + " ")); !errors.Is(err, junit.ErrTooLarge) {
 		t.Errorf("a byte more: %v", err)

@@ -56,7 +56,7 @@ func TestPieces(t *testing.T) {
 		for rest := text; rest != ""; {
 			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
 			if m, err := w.Write([]byte(rest[:n])); m != n || err != nil {
-				t.Fatal(m, err)
+				t.Fatalf("m = %v, err = %v; want m == n and no error", m, err)
 			}
 			rest = rest[n:]
 			done := text[:len(text)-len(rest)]

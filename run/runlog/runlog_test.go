@@ -88,7 +88,12 @@ func TestRun(t *testing.T) {
 	_, _ = run.Stream("stdout").Write([]byte("late"))
 	rec, err := l.Find(runlog.Last)
 	if err != nil || rec.State != runlog.Ended || *rec.Exit != 3 || rec.Instance != "web-1" || rec.Ended == nil || run.Err() != nil {
-		t.Errorf("%+v, %v, %v", rec, err, run.Err())
+		t.Errorf(
+			"rec = %+v, err = %v, run.Err() = %v"+
+				"; want no error and rec.State == runlog.Ended and *rec.Exit == 3 and rec.Instance == "+
+				`"web-1" and rec.Ended != nil and run.Err() == nil`,
+			rec, err, run.Err(),
+		)
 	}
 	if diff := cmp.Diff([]string{"a", "b c", ""}, rec.Args); diff != "" {
 		t.Error(diff)
@@ -124,7 +129,7 @@ func TestFind(t *testing.T) {
 			several++
 		}
 		if rec, err := l.Find(id); err != nil || rec.ID != id {
-			t.Errorf("%s: %v, %v", id, rec.ID, err)
+			t.Errorf("%s: rec.ID = %v, err = %v; want no error and rec.ID == id", id, rec.ID, err)
 		}
 	}
 	if several == 0 {
@@ -132,7 +137,7 @@ func TestFind(t *testing.T) {
 	}
 	for _, name := range []string{"", "nowhere", "../x", "."} {
 		if _, err := l.Find(name); !errors.Is(err, compute.ErrNotFound) {
-			t.Errorf("%q: %v", name, err)
+			t.Errorf("%q: err = %v; want error compute.ErrNotFound", name, err)
 		}
 	}
 }
@@ -154,7 +159,7 @@ func TestKilled(t *testing.T) {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	id := strings.TrimSpace(line)
 	if err != nil || len(id) != 8 {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("line = %q, err = %v; want no error and len(id) == 8", line, err)
 	}
 	if rec, err := l.Find(id); err != nil || rec.State != runlog.Running || rec.Process != cmd.Process.Pid {
 		t.Errorf("before: %+v, %v", rec, err)
@@ -342,7 +347,7 @@ func TestAtOnce(t *testing.T) {
 				_, _ = run.Stream("stdout").Write([]byte("out"))
 				var b bytes.Buffer
 				if _, err := l.Copy(&b, run.ID(), "stdout", 0); err != nil || b.String() != "out" {
-					t.Errorf("%q, %v", &b, err)
+					t.Errorf(`&b = %q, err = %v; want no error and b.String() == "out"`, &b, err)
 				}
 				end(run, i)
 				if err := run.Err(); err != nil {

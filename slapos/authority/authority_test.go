@@ -56,11 +56,11 @@ func TestOpenTogether(t *testing.T) {
 	}
 	names, err := os.ReadDir(dir)
 	if err != nil || len(names) != 2 {
-		t.Errorf("%v, %v", names, err)
+		t.Errorf("names = %v, err = %v; want no error and len(names) == 2", names, err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "ca.pem"))
 	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info.Mode(), err)
+		t.Errorf("info.Mode() = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info.Mode(), err)
 	}
 	public, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 	if err != nil || strings.Contains(string(public), "PRIVATE") {
@@ -76,13 +76,13 @@ func TestOpenBad(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := authority.Open(dir); !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), "others can read the key") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrDenied and err.Error() with "others can read the key"`, err)
 	}
 	if err := errors.Join(os.WriteFile(file, []byte("nothing"), 0o600), os.Chmod(file, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := authority.Open(dir); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "no authority's certificate") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrInvalid and err.Error() with "no authority's certificate"`, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -169,7 +169,12 @@ func TestClient(t *testing.T) {
 	block, _ := pem.Decode([]byte(mine.Certificate))
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil || leaf.Subject.CommonName != "ann" || !leaf.NotAfter.Equal(until) || leaf.IsCA {
-		t.Errorf("%+v, %v", leaf, err)
+		t.Errorf(
+			"leaf = %+v, err = %v"+
+				`; want no error and leaf.Subject.CommonName == "ann" and leaf.NotAfter.Equal(until) and `+
+				"!leaf.IsCA",
+			leaf, err,
+		)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(public)
@@ -186,6 +191,6 @@ func TestClient(t *testing.T) {
 	}
 	again := open(t, filepath.Dir(a.File)) // the same after a start
 	if _, next, _, err := again.Sign("ann"); err != nil || next == serial {
-		t.Errorf("%q, %v", next, err)
+		t.Errorf("next = %q, err = %v; want no error and next != serial", next, err)
 	}
 }

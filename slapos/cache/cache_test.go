@@ -68,12 +68,12 @@ func TestEntries(t *testing.T) {
 	s := directory(t, map[string]string{"/shadir/" + cache.ReleaseKey(release): read(t, "testdata/entries.json")})
 	signers, err := cache.ParseSigners(read(t, "testdata/signer.crt"))
 	if err != nil || len(signers) != 1 {
-		t.Fatal(signers, err)
+		t.Fatalf("signers = %v, err = %v; want no error and len(signers) == 1", signers, err)
 	}
 	d := open(t, cache.Options{URL: s.URL + "/shadir", Signers: signers})
 	entries, odd, err := d.Entries(t.Context(), cache.ReleaseKey(release))
 	if err != nil || odd != 3 || len(entries) != 4 {
-		t.Fatalf("%+v, %d, %v", entries, odd, err)
+		t.Fatalf("entries = %+v, odd = %d, err = %v; want no error and odd == 3 and len(entries) == 4", entries, odd, err)
 	}
 	want := cache.Entry{
 		SHA512: entries[0].SHA512, Release: release, Root: "/opt/slapgrid", Multiarch: "x86_64-linux-gnu",
@@ -106,7 +106,7 @@ func TestAnswers(t *testing.T) {
 		"a": proto.ErrMalformed, "b": client.ErrRefused, "c": nil, "d": proto.ErrMalformed, "nothing": nil,
 	} {
 		if entries, _, err := d.Entries(t.Context(), key); !errors.Is(err, want) || len(entries) != 0 {
-			t.Errorf("%s: %v, %v", key, entries, err)
+			t.Errorf("%s: entries = %v, err = %v; want error want and len(entries) == 0", key, entries, err)
 		}
 	}
 	if entries, _, err := d.Entries(t.Context(), cache.PackageKey("a/b", "1")); err != nil || len(entries) != 1 ||
@@ -161,7 +161,7 @@ func TestBadOptions(t *testing.T) {
 		"the certificate testdata/entri": {URL: "https://a/", CertFile: "testdata/entries.json", KeyFile: "testdata/entries.json"},
 	} {
 		if _, err := cache.OpenDirectory(o); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%+v: %v", o, err)
+			t.Errorf(`%+v: err = %v; want an error and err.Error() with want and err.Error() without "secret"`, o, err)
 		}
 	}
 	good := read(t, "testdata/signer.crt")
@@ -170,11 +170,11 @@ func TestBadOptions(t *testing.T) {
 		strings.Replace(good, "MII", "MIJ", 1): "certificate 1 cannot be read",
 	} {
 		if _, err := cache.ParseSigners(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want an error and err.Error() with want", err)
 		}
 	}
 	if all, err := cache.ParseSigners(good + "\n\n" + good); err != nil || len(all) != 2 {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf("all = %v, err = %v; want no error and len(all) == 2", all, err)
 	}
 }
 
@@ -228,7 +228,7 @@ func FuzzEntries(f *testing.F) {
 		}
 		for _, e := range entries {
 			if len(e.SHA512) != 128 || e.Trusted {
-				t.Errorf("%+v", e)
+				t.Errorf("e = %+v; want len(e.SHA512) == 128 and !e.Trusted", e)
 			}
 		}
 	})

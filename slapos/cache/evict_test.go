@@ -24,12 +24,12 @@ func TestEvict(t *testing.T) {
 	put := func(text string, age time.Duration) {
 		t.Helper()
 		if code, said := d.ask(t, http.MethodPost, "/cache", text); code != http.StatusCreated {
-			t.Fatalf("%d %s", code, said)
+			t.Fatalf("code = %d said = %s; want code == http.StatusCreated", code, said)
 		}
 		if code, said := d.ask(
 			t, http.MethodPut, "/dir/"+text[:1], `["{\"sha512\": \"`+digestOf(text)+`\"}", ""]`,
 		); code != http.StatusCreated {
-			t.Fatalf("%d %s", code, said)
+			t.Fatalf("code = %d said = %s; want code == http.StatusCreated", code, said)
 		}
 		at := time.Now().Add(-age)
 		if err := os.Chtimes(filepath.Join(d.content, digestOf(text)), at, at); err != nil {
@@ -84,10 +84,10 @@ func TestEvict(t *testing.T) {
 	near := serve(t, cache.ServeOptions{Size: 10, UpstreamContent: contents, UpstreamEntries: entries})
 	for _, path := range []string{"/cache/" + digestOf(a), "/dir/a", "/cache/" + digestOf(c), "/dir/a", "/cache/" + digestOf(a)} {
 		if code, text := near.ask(t, http.MethodGet, path, ""); code != http.StatusOK {
-			t.Errorf("%s: %d %s", path, code, text)
+			t.Errorf("%s: code = %d text = %s; want code == http.StatusOK", path, code, text)
 		}
 	}
 	if files, err := os.ReadDir(near.content); err != nil || len(files) != 1 {
-		t.Errorf("%v, %v", files, err)
+		t.Errorf("files = %v, err = %v; want no error and len(files) == 1", files, err)
 	}
 }

@@ -72,7 +72,7 @@ func (d *depot) begin(t *testing.T, digest string, much int) *http.Response {
 	}
 	t.Cleanup(func() { answer.Body.Close() })
 	if _, err := io.ReadFull(answer.Body, make([]byte, much)); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatal(answer.Status, err)
+		t.Fatalf("answer.Status = %v, err = %v; want no error and answer.StatusCode == http.StatusOK", answer.Status, err)
 	}
 	return answer
 }
@@ -89,7 +89,7 @@ func TestSlowUpstream(t *testing.T) {
 		t.Error(err)
 	}
 	if head, err := http.Head(near.url + "/cache/" + digest); err != nil || head.StatusCode != http.StatusOK {
-		t.Error(head, err)
+		t.Errorf("head = %v, err = %v; want no error and head.StatusCode == http.StatusOK", head, err)
 	}
 	far := slow(t, "") // a chain of three
 	far.url = near.url + "/cache"
@@ -106,7 +106,7 @@ func TestSlowUpstream(t *testing.T) {
 			t.Errorf("%d, %d bytes", code, len(text))
 		}
 		if files, err := os.ReadDir(d.content); err != nil || len(files) != 1 || files[0].Name() != digest {
-			t.Errorf("%v, %v", files, err)
+			t.Errorf("files = %v, err = %v; want no error and len(files) == 1 and files[0].Name() == digest", files, err)
 		}
 	}
 	if n := up.asked.Load(); n != 1 {
@@ -147,7 +147,7 @@ func TestCloseInFlight(t *testing.T) {
 	near, itself := up.before(t)
 	answer := near.begin(t, digestOf(up.text), 5<<20)
 	if left, err := filepath.Glob(filepath.Join(near.content, ".new-*")); err != nil || len(left) != 1 {
-		t.Error(left, err)
+		t.Errorf("left = %v, err = %v; want no error and len(left) == 1", left, err)
 	}
 	itself.Close()
 	if _, err := io.Copy(io.Discard, answer.Body); !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -20,7 +20,7 @@ func TestFullDisk(t *testing.T) {
 	small2, small3 := strings.Repeat("t", 400<<10), strings.Repeat("u", 400<<10)
 	far := serve(t, cache.ServeOptions{})
 	if code, text := far.ask(t, http.MethodPost, "/cache", large); code != http.StatusCreated {
-		t.Fatal(code, text)
+		t.Fatalf("code = %v, text = %v; want code == http.StatusCreated", code, text)
 	}
 	entries, contents := far.clients(t, nil)
 	for size, want := range map[int64]int{0: http.StatusInsufficientStorage, 1000 << 10: http.StatusCreated} {
@@ -36,7 +36,11 @@ func TestFullDisk(t *testing.T) {
 		if size == 0 {
 			if code, text := d.ask(t, http.MethodPost, "/cache", large); code != http.StatusInsufficientStorage ||
 				!strings.Contains(text, "no room left") {
-				t.Errorf("%d %s", code, text)
+				t.Errorf(
+					"code = %d text = %s"+
+						`; want code == http.StatusInsufficientStorage and text with "no room left"`,
+					code, text,
+				)
 			}
 			if code, text := d.ask(t, http.MethodGet, "/cache/"+digestOf(large), ""); code != http.StatusInsufficientStorage {
 				t.Errorf("of another cache: %d %s", code, text)
@@ -45,14 +49,14 @@ func TestFullDisk(t *testing.T) {
 		}
 		for _, one := range []string{small, small2} {
 			if code, text := d.ask(t, http.MethodPost, "/cache", one); code != http.StatusCreated {
-				t.Errorf("%d %s", code, text)
+				t.Errorf("code = %d text = %s; want code == http.StatusCreated", code, text)
 			}
 		}
 		if code, text := d.ask(t, http.MethodPost, "/cache", small3); code != want {
 			t.Errorf("with a size of %d: %d %s", size, code, text)
 		}
 		if files, err := os.ReadDir(d.content); err != nil || len(files) != 2 {
-			t.Errorf("%v, %v", files, err)
+			t.Errorf("files = %v, err = %v; want no error and len(files) == 2", files, err)
 		}
 	}
 }

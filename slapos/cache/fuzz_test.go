@@ -127,17 +127,21 @@ func FuzzServe(f *testing.F) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			if w.Code >= 500 {
-				t.Errorf("%s %q: %d %s", method, key, w.Code, w.Body)
+				t.Errorf("method = %s key = %q: w.Code = %d w.Body = %s; want w.Code < 500", method, key, w.Code, w.Body)
 			}
 			return w
 		}
 		if ask(http.MethodPut, body).Code == http.StatusCreated {
 			if w := ask(http.MethodGet, ""); w.Code != http.StatusOK || w.Body.String() != "["+body+"]" {
-				t.Errorf("%q: %d %q", key, w.Code, w.Body)
+				t.Errorf(
+					"%q: w.Code = %d w.Body = %q"+
+						`; want w.Code == http.StatusOK and w.Body.String() == "["+body+"]"`,
+					key, w.Code, w.Body,
+				)
 			}
 		}
 		if all, err := os.ReadDir(at); err != nil || len(all) != 2 {
-			t.Errorf("%v, %v", all, err)
+			t.Errorf("all = %v, err = %v; want no error and len(all) == 2", all, err)
 		}
 	})
 }

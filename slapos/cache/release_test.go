@@ -133,16 +133,16 @@ func TestOneBuildServesTheNext(t *testing.T) {
 	var said []string
 	down := &cache.Releases{Here: here, Entries: entries, Content: contents, Log: func(line string) { said = append(said, line) }}
 	if got, err := down.Fetch(t.Context(), release, second); err != nil || !got {
-		t.Fatal(got, err, said)
+		t.Fatalf("got = %v, err = %v, said = %v; want no error and got", got, err, said)
 	}
 	there := filepath.Join(second, cache.ReleaseKey(release))
 	t.Cleanup(func() { _ = os.Chmod(filepath.Join(there, "parts"), 0o755) })
 	if text, err := os.ReadFile(filepath.Join(there, "bin/link")); err != nil || string(text) != "[buildout]\n" {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf("text = %s, err = %v; want no error and string(text) == \"[buildout]\\n\"", text, err)
 	}
 	for name, mode := range map[string]os.FileMode{"bin/buildout": 0o755, "parts": 0o555, "parts/closed": 0o750} {
 		if info, err := os.Stat(filepath.Join(there, name)); err != nil || info.Mode().Perm() != mode {
-			t.Errorf("%s: %v, %v", name, info, err)
+			t.Errorf("%s: info = %v, err = %v; want no error and info.Mode().Perm() == mode", name, info, err)
 		}
 	}
 	if _, err := os.Lstat(filepath.Join(there, ".netrc")); err == nil {
@@ -160,7 +160,7 @@ func TestOneBuildServesTheNext(t *testing.T) {
 	} {
 		root := t.TempDir()
 		if got, err := r.Fetch(t.Context(), release, root); err != nil || got {
-			t.Errorf("%s: %v, %v", what, got, err)
+			t.Errorf("%s: got = %v, err = %v; want no error and !got", what, got, err)
 		}
 		if what != "not to be" {
 			r.OnlyFetched = []string{"https://software.example/"}
@@ -240,7 +240,7 @@ func TestHostileContent(t *testing.T) {
 			root := t.TempDir()
 			r := &cache.Releases{Here: here, Entries: dir, Content: store, OnlyFetched: []string{release}}
 			if got, err := r.Fetch(t.Context(), release, root); err == nil || got || d.served.Load() < 2 {
-				t.Errorf("%v, %v", got, err)
+				t.Errorf("got = %v, err = %v; want an error and !got and d.served.Load() >= 2", got, err)
 			}
 			nothing(t, root)
 			if _, err := os.Lstat(outside); err == nil {
@@ -323,7 +323,7 @@ func TestServe(t *testing.T) {
 	for range 8 { // at once
 		all.Go(func() {
 			if code, text := d.ask(t, http.MethodPost, "/cache", "content"); code != 201 || text != digest {
-				t.Errorf("%d %s", code, text)
+				t.Errorf("code = %d text = %s; want code == 201 and text == digest", code, text)
 			}
 		})
 	}
@@ -348,30 +348,42 @@ func TestServe(t *testing.T) {
 		{"DELETE", "/dir/k", "", 405, ""},
 	} {
 		if code, text := d.ask(t, c.method, c.path, c.body); code != c.code || !strings.Contains(text, c.says) {
-			t.Errorf("%s %s: %d %s", c.method, c.path, code, text)
+			t.Errorf(
+				"c.method = %s c.path = %s: code = %d text = %s"+
+					"; want code == c.code and text with c.says",
+				c.method, c.path, code, text,
+			)
 		}
 	}
 	if files, err := os.ReadDir(d.content); err != nil || len(files) != 1 {
-		t.Errorf("%v, %v", files, err)
+		t.Errorf("files = %v, err = %v; want no error and len(files) == 1", files, err)
 	}
 
 	entries, contents := d.clients(t, nil)
 	near := serve(t, cache.ServeOptions{UpstreamContent: contents, UpstreamEntries: entries})
 	for range 2 {
 		if code, text := near.ask(t, "GET", "/cache/"+digest, ""); code != 200 || text != "content" || d.served.Load() > 5 {
-			t.Errorf("%d %s, %d", code, text, d.served.Load())
+			t.Errorf(
+				"code = %d text = %s, d.served.Load() = %d"+
+					`; want code == 200 and text == "content" and d.served.Load() <= 5`,
+				code, text, d.served.Load(),
+			)
 		}
 	}
 	for path, want := range map[string]int{"/cache/" + other: 404, "/dir/none": 404, "/dir/k": 200} {
 		if code, text := near.ask(t, "GET", path, ""); code != want {
-			t.Errorf("%s: %d %s", path, code, text)
+			t.Errorf("%s: code = %d text = %s; want code == want", path, code, text)
 		}
 	}
 	if code, _ := d.ask(t, "PUT", "/dir/k", entry(other)); code != 201 {
 		t.Error(code)
 	}
 	if code, text := near.ask(t, "POST", "/update", ""); code != 200 || text != "{\"removed\":[],\"updated\":[\"k\"]}\n" {
-		t.Errorf("%d %s", code, text)
+		t.Errorf(
+			"code = %d text = %s"+
+				"; want code == 200 and text == \"{\\\"removed\\\":[],\\\"updated\\\":[\\\"k\\\"]}\\n\"",
+			code, text,
+		)
 	}
 	if err := os.WriteFile(filepath.Join(d.content, other), []byte("a lie"), 0o644); err != nil {
 		t.Fatal(err)
@@ -380,7 +392,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("a lie: %d %s", code, text)
 	}
 	if files, err := os.ReadDir(near.content); err != nil || len(files) != 1 {
-		t.Errorf("%v, %v", files, err)
+		t.Errorf("files = %v, err = %v; want no error and len(files) == 1", files, err)
 	}
 	w := httptest.NewRecorder()
 	cache.Handler(cache.ServeOptions{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/dir/k", nil))

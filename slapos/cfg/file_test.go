@@ -48,7 +48,7 @@ func TestFile(t *testing.T) {
 		"computer_id": "COMP-1", "odd": "100%", "none": "",
 	} {
 		if got, err := f.Text("slapos", key); got != want || err != nil {
-			t.Errorf("%s: %q, %v", key, got, err)
+			t.Errorf("%s: got = %q, err = %v; want got == want and no error", key, got, err)
 		}
 	}
 	if lines, err := f.Lines("slapos", "shared_part_list"); err != nil || !slices.Equal(lines, []string{"/opt/shared", "/opt/mine"}) {
@@ -73,7 +73,7 @@ func TestFile(t *testing.T) {
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
+		t.Errorf("err = %v\ndiff = %s; want diff == \"\" and no error", err, diff)
 	}
 	if c.Release("kvm") != want.Aliases[0].URL || c.Release("/a/b") != "/a/b" {
 		t.Error("an alias")
@@ -83,7 +83,7 @@ func TestFile(t *testing.T) {
 func TestDefaultHoldsForAll(t *testing.T) {
 	f := parse(t, "[DEFAULT]\nroot = /srv\n[slapos]\nsoftware_root = %(root)s/soft\n")
 	if got, err := f.Text("slapos", "software_root"); got != "/srv/soft" || err != nil {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf(`got = %q, err = %v; want got == "/srv/soft" and no error`, got, err)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestBadFiles(t *testing.T) {
 	} {
 		_, err := cfg.Parse("a.cfg", []byte(text))
 		if e, ok := errors.AsType[*cfg.Error](err); !ok || e.Error() != "a.cfg, "+want {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf(`%q: err = %v; want ok and e.Error() == "a.cfg, "+want`, text, err)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func TestBadValues(t *testing.T) {
 		"[slapos]\nmaster_url=http://a\n[slapconsole]\nalias=\n a b\n a c\n": "alias in [slapconsole] has a twice",
 	} {
 		if _, err := parse(t, text).Client(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: err = %v; want an error and err.Error() with want", text, err)
 		}
 	}
 }
@@ -128,7 +128,11 @@ func TestClientFilesAreOfTheHome(t *testing.T) {
 		"[slapos]\nmaster_url = https://a/\nkey_file = /other\n[slapconsole]\ncert_file = ~/client.crt\nkey_file = ~/client.key\n",
 	).Client()
 	if err != nil || c.CertFile != "/home/me/client.crt" || c.KeyFile != "/home/me/client.key" {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf(
+			"c = %+v, err = %v"+
+				`; want no error and c.CertFile == "/home/me/client.crt" and c.KeyFile == "/home/me/client.key"`,
+			c, err,
+		)
 	}
 }
 
@@ -141,7 +145,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f, err := cfg.Read(path); err != nil || f.Path != path {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want no error and f.Path == path", err)
 	}
 	if err := os.WriteFile(path, make([]byte, cfg.MaxSize+1), 0o600); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ instance_root = /srv/slapgrid
 		InstanceRoot: "/srv/slapgrid", RootCheck: true, RestartServices: true,
 		PromiseTimeout: 20 * time.Second, Periodicity: 24 * time.Hour, SoftwareFree: 1000 << 20, InstanceFree: 1000 << 20, CollectDays: 15}
 	if d := cmp.Diff(want, n, cmpopts.EquateEmpty()); d != "" || n.Missing() != "" {
-		t.Error(d, n.Missing())
+		t.Errorf(`d = %v, n.Missing() = %v; want d == "" and n.Missing() == ""`, d, n.Missing())
 	}
 	n, err = parse(t, `[slapos]
 partition-timeout = 3600
@@ -74,7 +74,7 @@ func TestNodeWrong(t *testing.T) {
 		_, err := parse(t, "[slapos]\n"+text+"\n").Node()
 		var wrong *cfg.Error
 		if !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: err = %v; want errors.As(err, &wrong) and err.Error() with want", text, err)
 		}
 	}
 }

@@ -49,17 +49,17 @@ b"c"""`: "a\nb\"c", "[1, 'a', [],]": proto.List{int64(1), "a", proto.List{}}, "(
 	} {
 		got, err := (&console.Console{Names: names()}).Run(t.Context(), line)
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v\n%s", line, err, diff)
+			t.Errorf("%s: err = %v\ndiff = %s; want diff == \"\" and no error", line, err, diff)
 		}
 	}
 	c := &console.Console{Names: names()}
 	for _, line := range []string{"x = f('y')", "y = x['a']"} {
 		if v, err := c.Run(t.Context(), line); v != nil || err != nil {
-			t.Errorf("%s: %v, %v", line, v, err)
+			t.Errorf("%s: v = %v, err = %v; want v == nil and no error", line, v, err)
 		}
 	}
 	if v, err := c.Run(t.Context(), "y"); v != "y" || err != nil {
-		t.Errorf("%v, %v", v, err)
+		t.Errorf(`v = %v, err = %v; want v == "y" and no error`, v, err)
 	}
 }
 
@@ -78,12 +78,12 @@ func TestRunRefuses(t *testing.T) {
 	} {
 		if _, err := (&console.Console{Names: names()}).Run(t.Context(), line); err == nil ||
 			!strings.Contains(err.Error(), want) || errors.Is(err, console.ErrIncomplete) {
-			t.Errorf("%.40s: %v", line, err)
+			t.Errorf("%.40s: err = %v; want an error and err.Error() with want and !error console.ErrIncomplete", line, err)
 		}
 	}
 	for _, line := range []string{"f(", "f(1,", "[1", "{'a':", "x =", `"""a`, "f(1).", "{'a': 1"} {
 		if _, err := (&console.Console{Names: names()}).Run(t.Context(), line); !errors.Is(err, console.ErrIncomplete) {
-			t.Errorf("%s: %v", line, err)
+			t.Errorf("%s: err = %v; want error console.ErrIncomplete", line, err)
 		}
 	}
 }

@@ -83,7 +83,12 @@ func TestEnrol(t *testing.T) {
 		code, answer = c.code, c.answer
 		if _, err := web.Person(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) ||
 			strings.Contains(err.Error(), "secret") || errors.Is(err, enrol.ErrDenied) != (c.code == 401) {
-			t.Errorf("%d %s: %v", c.code, c.answer, err)
+			t.Errorf(
+				"c.code = %d c.answer = %s: err = %v"+
+					`; want an error and err.Error() with c.want and err.Error() without "secret" and `+
+					"errors.Is(err, enrol.ErrDenied) == (c.code == 401)",
+				c.code, c.answer, err,
+			)
 		}
 	}
 	if _, err := (&enrol.Web{URL: "slapos.example.com"}).Person(t.Context()); err == nil {
@@ -102,7 +107,7 @@ func TestReference(t *testing.T) {
 	} {
 		certificate, _ := pair(t, subject)
 		if got, err := enrol.Reference(certificate); got != want || (err == nil) != (want != "") {
-			t.Errorf("%v: %s, %v", subject, got, err)
+			t.Errorf(`%v: got = %s, err = %v; want got == want and (err == nil) == (want != "")`, subject, got, err)
 		}
 	}
 	if _, err := enrol.Reference("x"); err == nil {

@@ -93,7 +93,11 @@ func rate(b *testing.B, h http.Handler, clients int, next func(base string, n in
 			answer.Body.Close()
 			took = append(took, time.Since(began))
 			if err != nil || answer.StatusCode != http.StatusOK {
-				b.Errorf("%s: %s %v", r.URL, answer.Status, err)
+				b.Errorf(
+					"%s: answer.Status = %s err = %v"+
+						"; want no error and answer.StatusCode == http.StatusOK",
+					r.URL, answer.Status, err,
+				)
 				return
 			}
 		}

@@ -78,7 +78,7 @@ func TestCertified(t *testing.T) {
 		t.Helper()
 		for _, m := range both {
 			if who, err := m.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) || who != (master.Who{}) {
-				t.Errorf("%+v, %v", who, err)
+				t.Errorf("who = %+v, err = %v; want error compute.ErrDenied and who == (master.Who{})", who, err)
 			}
 		}
 	}
@@ -118,7 +118,7 @@ func TestCertified(t *testing.T) {
 		"revoke by a node":      m.Certificates.RevokeUser(ctx, self, "COMP-1"),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
 	guid, err := m.Computers.NewComputer(ctx, user, "mine", "")
@@ -129,7 +129,7 @@ func TestCertified(t *testing.T) {
 	is(serialOf(t, pair, err), master.Who{Computer: guid})
 	for _, name := range []string{"a b", "../x", "", "Größe", strings.Repeat("a", 129), "-x"} {
 		if _, err := m.Certificates.UserCertificate(ctx, admin, name, false); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
+			t.Errorf("%q: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 
@@ -169,14 +169,14 @@ func TestInstanceCertificate(t *testing.T) {
 	}
 	who, err := r.Certificates.Certified(ctx, first)
 	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
-		t.Fatalf("%+v, %v", who, err)
+		t.Fatalf("who = %+v, err = %v; want no error and who == (master.Who{Instance: one.Record.ID})", who, err)
 	}
 	for _, q := range []proto.Request{
 		{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition},
 		{Title: "child", Release: demo, Filter: at},
 	} {
 		if a, err := r.Requests.Request(ctx, who, &q); err != nil || a.Record.Parent != one.Record.ID {
-			t.Errorf("%+v, %v", a, err)
+			t.Errorf("a = %+v, err = %v; want no error and a.Record.Parent == one.Record.ID", a, err)
 		}
 	}
 	for what, q := range map[string]proto.Request{
@@ -184,7 +184,7 @@ func TestInstanceCertificate(t *testing.T) {
 		"as a free one": {Title: "two", Release: demo, Filter: at, Computer: "COMP-1", Partition: "p3"},
 	} {
 		if a, err := r.Requests.Request(ctx, who, &q); !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %+v, %v", what, a, err)
+			t.Errorf("%s: a = %+v, err = %v; want error compute.ErrDenied", what, a, err)
 		}
 	}
 	if err := r.Instances.SetConnection(ctx, who, "COMP-1", one.Partition, "", proto.Dictionary{"url": "x"}); err != nil {
@@ -200,7 +200,7 @@ func TestInstanceCertificate(t *testing.T) {
 		"a release":           r.Computers.Supply(ctx, who, "COMP-1", demo, proto.Available),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
 	if _, _, err := r.Computers.Information(ctx, who, "COMP-1"); !errors.Is(err, compute.ErrDenied) {
@@ -212,7 +212,7 @@ func TestInstanceCertificate(t *testing.T) {
 	}
 	children, err := r.Instances.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", one.Partition)
 	if err != nil || children != nil {
-		t.Fatal(children, err)
+		t.Fatalf("children = %v, err = %v; want no error and children == nil", children, err)
 	}
 	if _, err := r.Certificates.Certified(ctx, first); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("after it is gone: %v", err)
@@ -367,7 +367,7 @@ func TestWhoMay(t *testing.T) {
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	say("node COMP-1", "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	if n, err := m.Instances.Find(ctx, master.Anybody, id); err != nil || n.State != proto.Started {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf("n = %+v, err = %v; want no error and n.State == proto.Started", n, err)
 	}
 }
 
@@ -375,7 +375,7 @@ func firstID(t *testing.T, m *master.Master) string {
 	t.Helper()
 	all, err := m.Instances.Trees(context.WithoutCancel(t.Context()), master.Anybody, true)
 	if err != nil || len(all) != 1 {
-		t.Fatal(all, err)
+		t.Fatalf("all = %v, err = %v; want no error and len(all) == 1", all, err)
 	}
 	return all[0].Record.ID
 }

@@ -146,7 +146,7 @@ func TestSteadyKeepsWhatMatters(t *testing.T) {
 		http.StatusText(404): "Not Found",
 	} {
 		if got := steady([]byte(from)); got != want {
-			t.Errorf("%s", got)
+			t.Errorf("got = %s; want got == want", got)
 		}
 	}
 }

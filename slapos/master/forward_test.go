@@ -60,7 +60,12 @@ func TestReplayMultimaster(t *testing.T) {
 		status, body := send(t, h, e)
 		if e.N == 7 { // 2.6: what the other master does not find is not found, and no fault of ours
 			if status != http.StatusNotFound || !strings.Contains(string(body), "No free computer partition found for: user_ext three") {
-				t.Errorf("%s: %d %s", e.Name(), status, body)
+				t.Errorf(
+					"%s: status = %d body = %s"+
+						`; want status == http.StatusNotFound and string(body) with "No free computer partition `+
+						`found for: user_ext three"`,
+					e.Name(), status, body,
+				)
 			}
 			continue
 		}
@@ -68,7 +73,7 @@ func TestReplayMultimaster(t *testing.T) {
 			e.Answer = keeps(e.Answer)
 		}
 		if diff := equivalent(e, status, body); diff != "" {
-			t.Errorf("%s: %s", e.Name(), diff)
+			t.Errorf(`%s: diff = %s; want diff == ""`, e.Name(), diff)
 		}
 	}
 	if asked != 6 {
@@ -94,7 +99,7 @@ func TestReplayExternal(t *testing.T) {
 			e.Answer = keeps(e.Answer)
 		}
 		if diff := equivalent(e, status, body); diff != "" {
-			t.Errorf("%s: %s", e.Name(), diff)
+			t.Errorf(`%s: diff = %s; want diff == ""`, e.Name(), diff)
 		}
 	}
 }
@@ -146,7 +151,7 @@ func TestForwardToItself(t *testing.T) {
 	q := proto.Request{Title: "a", Release: demo, Filter: proto.Dictionary{"master_url": "http://me.example/"}}
 	a, err := r.Requests.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
 	if err != nil || a.Partition != "p0" {
-		t.Errorf("%+v, %v", a, err)
+		t.Errorf(`a = %+v, err = %v; want no error and a.Partition == "p0"`, a, err)
 	}
 }
 
@@ -183,13 +188,13 @@ func TestForwardApart(t *testing.T) {
 			want = compute.ErrDenied
 		}
 		if !errors.Is(err, want) {
-			t.Errorf("%+v: %v", who, err)
+			t.Errorf("%+v: err = %v; want error want", who, err)
 		}
 	}
 	titles := external.waiting()
 	slices.Sort(titles)
 	if want := []string{"node:COMP-LAB:slappart0:_x", "user:ann::_x", "user:bob::_x"}; !slices.Equal(titles, want) {
-		t.Errorf("%q", titles)
+		t.Errorf("titles = %q; want titles == want", titles)
 	}
 }
 

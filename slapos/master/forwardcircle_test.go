@@ -58,7 +58,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 	}
 	a, err := rigs[0].Requests.Request(t.Context(), master.Anybody, &proto.Request{Title: "far", Release: chained})
 	if err != nil || a.Object == nil {
-		t.Fatalf("%+v, %v", a, err)
+		t.Fatalf("a = %+v, err = %v; want no error and a.Object != nil", a, err)
 	}
 	if asked[1].Load() != 1 || asked[2].Load() != 1 || asked[0].Load() != 0 {
 		t.Errorf("the chain is asked %d, %d, %d times", asked[0].Load(), asked[1].Load(), asked[2].Load())
@@ -72,6 +72,10 @@ func TestForwardsInNoCircle(t *testing.T) {
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set(client.PassedHeader, "x,"+rigs[0].RunID())
 	if handlers[0].ServeHTTP(w, r); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "came back") {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf(
+			"w.Code = %d w.Body = %s"+
+				`; want w.Code == http.StatusForbidden and w.Body.String() with "came back"`,
+			w.Code, w.Body,
+		)
 	}
 }

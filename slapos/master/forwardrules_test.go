@@ -81,7 +81,7 @@ func TestForwardRules(t *testing.T) {
 		t.Helper()
 		a, err := m.Requests.Request(t.Context(), master.Anybody, &q)
 		if err != nil || a.Object == nil {
-			t.Fatalf("%+v, %v", a, err)
+			t.Fatalf("a = %+v, err = %v; want no error and a.Object != nil", a, err)
 		}
 		return a.Object
 	}
@@ -110,7 +110,12 @@ func TestForwardRules(t *testing.T) {
 	o := ask(here, proto.Request{Title: "y", Release: asUser, Shared: true, Computer: "C", Partition: "p0"})
 	if q := there.asked(); q == nil || q.Title != "p0_y" || !q.Shared || o.Attributes["_synced"] != true ||
 		o.Attributes["_master_url"] != there.url {
-		t.Errorf("%+v, %+v", q, o.Attributes)
+		t.Errorf(
+			"q = %+v, o.Attributes = %+v"+
+				`; want q != nil and q.Title == "p0_y" and q.Shared and o.Attributes["_synced"] == true `+
+				`and o.Attributes["_master_url"] == there.url`,
+			q, o.Attributes,
+		)
 	}
 
 	// It is remembered until it is to be destroyed.
@@ -130,7 +135,7 @@ func TestForwardRules(t *testing.T) {
 	}
 	ask(here, proto.Request{Title: "x", Release: asUser, State: proto.Destroyed})
 	if q := there.asked(); q == nil || q.State != proto.Destroyed {
-		t.Errorf("%+v", q)
+		t.Errorf("q = %+v; want q != nil and q.State == proto.Destroyed", q)
 	}
 	if n := remembered(); n != 1 {
 		t.Errorf("%d are remembered", n)
@@ -141,7 +146,7 @@ func TestForwardRules(t *testing.T) {
 		{Title: "root", Release: asUser}, {Title: "root", Filter: proto.Dictionary{"master_url": there.url}},
 	} {
 		if a := here.ask(q); a.Object != nil || a.Partition != "p0" || there.asked() != nil {
-			t.Errorf("%+v", a)
+			t.Errorf(`a = %+v; want a.Object == nil and a.Partition == "p0" and there.asked() == nil`, a)
 		}
 	}
 	if _, err := here.Requests.Request(

@@ -15,7 +15,7 @@ import (
 func TestParseFrontends(t *testing.T) {
 	all, bad := master.ParseFrontends([]string{"/software/apache-frontend/software.cfg url", "/software/kvm/software.cfg frontend host"})
 	if want := master.DefaultFrontends(); bad != "" || len(all) != 2 || all[0] != want[0] || all[1] != want[1] {
-		t.Errorf("%v, %q", all, bad)
+		t.Errorf(`all = %v, bad = %q; want bad == "" and len(all) == 2 and all[0] == want[0] and all[1] == want[1]`, all, bad)
 	}
 	for _, line := range []string{"x", "x y", "a b c url", "url", "none x"} {
 		if _, bad := master.ParseFrontends([]string{line}); bad != line {
@@ -24,7 +24,7 @@ func TestParseFrontends(t *testing.T) {
 	}
 	for _, lines := range [][]string{nil, {"none"}} {
 		if all, bad := master.ParseFrontends(lines); bad != "" || all == nil || len(all) != 0 {
-			t.Errorf("%q: %v, %q", lines, all, bad)
+			t.Errorf(`%q: all = %v, bad = %q; want bad == "" and all != nil and len(all) == 0`, lines, all, bad)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestFrontends(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
-			t.Errorf("%+v: %d %s", c, w.Code, w.Body)
+			t.Errorf("%+v: w.Code = %d w.Body = %s; want w.Code == c.status and w.Body.String() with c.says", c, w.Code, w.Body)
 		}
 	}
 }

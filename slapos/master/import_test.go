@@ -65,7 +65,12 @@ func TestImportCaptured(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.Notes) != 4 || len(c.Computers) != 2 || len(c.Instances) != 2 || len(c.Supplies) != 2 {
-		t.Errorf("%+v", c)
+		t.Errorf(
+			"c = %+v"+
+				"; want len(c.Notes) == 4 and len(c.Computers) == 2 and len(c.Instances) == 2 and "+
+				"len(c.Supplies) == 2",
+			c,
+		)
 	}
 	for _, reference := range []string{"_my slave", "second_sub slave", "_guided slave", "_json shared"} {
 		if !strings.Contains(strings.Join(c.Notes, "\n"), "shared instance "+reference+" on COMP-") {
@@ -92,15 +97,15 @@ func TestImportCaptured(t *testing.T) {
 	r := &rig{m, t}
 	a := r.ask(proto.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})
 	if a.Partition != "slappart1" || a.Timestamp != "1795160215.203183" {
-		t.Errorf("%+v", a.Instance)
+		t.Errorf(`a.Instance = %+v; want a.Partition == "slappart1" and a.Timestamp == "1795160215.203183"`, a.Instance)
 	}
 	if a := r.ask(proto.Request{
 		Title: "slv", Shared: true, Release: "https://software.example/other/software.cfg",
 	}); a.Partition != "slappart1" {
-		t.Errorf("%+v", a.Instance)
+		t.Errorf(`a.Instance = %+v; want a.Partition == "slappart1"`, a.Instance)
 	}
 	if a := r.ask(proto.Request{Title: "new"}); a.Partition != "slappart0" {
-		t.Errorf("%+v", a.Instance)
+		t.Errorf(`a.Instance = %+v; want a.Partition == "slappart0"`, a.Instance)
 	}
 }
 
@@ -155,12 +160,17 @@ func TestImport(t *testing.T) {
 	}
 	take(tree("COMP-1", "one"), migrate.ImportOptions{}, nil, "")
 	if all := titles(); len(all) != 2 || all[0] != "one" || all[1] != "shared one" {
-		t.Errorf("%q", all)
+		t.Errorf(`all = %q; want len(all) == 2 and all[0] == "one" and all[1] == "shared one"`, all)
 	}
 	c, err := r.Computers.Computer(t.Context(), master.Anybody, "COMP-1")
 	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 ||
 		c.Partitions[1].RootTitle != "one" {
-		t.Errorf("%+v, %v", c, err)
+		t.Errorf(
+			"c = %+v, err = %v"+
+				"; want no error and len(c.Releases) == 1 and len(c.Partitions) == 2 and "+
+				`len(c.Partitions[0].Shared) == 1 and c.Partitions[1].RootTitle == "one"`,
+			c, err,
+		)
 	}
 
 	// What is there already is not touched, and what comes with it is not taken either.
@@ -178,7 +188,7 @@ func TestImport(t *testing.T) {
 	bad.Instances[1].Partition = "p0" // as the first
 	take(bad, migrate.ImportOptions{}, compute.ErrConflict, "The instances two and child are both in p0 of COMP-2.")
 	if all := titles(); len(all) != 2 {
-		t.Errorf("%q", all)
+		t.Errorf("all = %q; want len(all) == 2", all)
 	}
 	if computers, err := r.Computers.All(t.Context(), master.Anybody); err != nil || len(computers) != 1 {
 		t.Errorf("%d computers, %v", len(computers), err)
@@ -187,7 +197,7 @@ func TestImport(t *testing.T) {
 	// Replaced, nothing of what was there stays.
 	take(tree("COMP-1", "two"), migrate.ImportOptions{Replace: true}, nil, "")
 	if all := titles(); len(all) != 2 || all[0] != "two" || all[1] != "shared two" {
-		t.Errorf("%q", all)
+		t.Errorf(`all = %q; want len(all) == 2 and all[0] == "two" and all[1] == "shared two"`, all)
 	}
 	take(tree("COMP-1", "two"), migrate.ImportOptions{Replace: true}, nil, "") // the same again
 
@@ -197,7 +207,7 @@ func TestImport(t *testing.T) {
 	take(wide, migrate.ImportOptions{}, nil, "")
 	take(tree("COMP-3", "three"), migrate.ImportOptions{Replace: true}, compute.ErrConflict, "The tree of wide is on COMP-4 too")
 	if all := titles(); len(all) != 4 {
-		t.Errorf("%q", all)
+		t.Errorf("all = %q; want len(all) == 4", all)
 	}
 }
 
@@ -251,6 +261,6 @@ func TestImportTogether(t *testing.T) {
 		t, web.New(r.Master, wire.Options{}),
 		&slaptest.Exchange{Method: http.MethodGet, Path: "/getFullComputerInformation?computer_id=COMP-1"},
 	); status != http.StatusOK {
-		t.Errorf("%d", status)
+		t.Errorf("status = %d; want status == http.StatusOK", status)
 	}
 }

@@ -50,10 +50,10 @@ func TestEveryMethod(t *testing.T) {
 		}
 		body, err := method.Encode(said)
 		if err != nil {
-			t.Fatal(method.Name, err)
+			t.Fatalf("method.Name = %v, err = %v; want no error", method.Name, err)
 		}
 		if status, answer := call(t.Context(), h, method.Name, string(body)); status >= 500 || !json.Valid([]byte(answer)) {
-			t.Errorf("%s: %d %s", method.Name, status, answer)
+			t.Errorf("%s: status = %d answer = %s; want status < 500 and json.Valid([]byte(answer))", method.Name, status, answer)
 		}
 	}
 }
@@ -74,18 +74,28 @@ func TestJSONWithoutPlace(t *testing.T) {
 	}
 	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK ||
 		strings.TrimSpace(body) != `{"result_list":[{"title":"sh"}]}` {
-		t.Errorf("%d %s", status, body)
+		t.Errorf(
+			"status = %d body = %s"+
+				"; want status == http.StatusOK and strings.TrimSpace(body) == "+
+				"`{\"result_list\":[{\"title\":\"sh\"}]}`",
+			status, body,
+		)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"sh"}`); status != http.StatusOK ||
 		!strings.Contains(body, `"access_status_message":"#error no place: no instance of `) {
-		t.Errorf("%d %s", status, body)
+		t.Errorf(
+			"status = %d body = %s"+
+				"; want status == http.StatusOK and body with `\"access_status_message\":\"#error no place: "+
+				"no instance of `",
+			status, body,
+		)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"late"}`); status != http.StatusForbidden ||
 		!strings.Contains(
 			body,
 			`"title":"No instance tree late found.","detail":"there is no place for it: all 1 partitions of C are in use"`,
 		) {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("status = %d body = %s", status, body)
 	}
 }
 
@@ -149,7 +159,7 @@ func TestJSONRefusals(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, q); w.Code != want {
-			t.Errorf("%s: %d", accept, w.Code)
+			t.Errorf("%s: w.Code = %d; want w.Code == want", accept, w.Code)
 		}
 	}
 	q := httptest.NewRequest(http.MethodPost, "/slapos.get.v0.hateoas_url", strings.NewReader("{}"))
@@ -160,7 +170,11 @@ func TestJSONRefusals(t *testing.T) {
 	}
 	if status, body := visit(t, h, "/slapos.schema.slapos.get.v0.compute_partition"); status != 200 ||
 		!strings.Contains(body, `"required":["computer_guid","compute_partition_id"]`) {
-		t.Error(status, body)
+		t.Errorf(
+			"status = %v, body = %v"+
+				"; want status == 200 and body with `\"required\":[\"computer_guid\",\"compute_partition_id\"]`",
+			status, body,
+		)
 	}
 	if status, _ := visit(t, h, "/slapos.schema.nope"); status != 404 {
 		t.Error(status)
@@ -200,7 +214,11 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, body string) {
 		status, answer := call(t.Context(), h, name, body)
 		if status >= 500 || status >= 400 && len(answer) < 10 {
-			t.Fatalf("%s %q: %d %s", name, body, status, answer)
+			t.Fatalf(
+				"%s body = %q: status = %d answer = %s"+
+					"; want status < 500 and (status < 400 or len(answer) >= 10)",
+				name, body, status, answer,
+			)
 		}
 		method, ok := jsonapi.FindMethod(name)
 		var v map[string]any
@@ -244,7 +262,7 @@ func TestHypermedia(t *testing.T) {
 		status, body := visit(t, h, "/hateoas/?mode=search&query="+url.QueryEscape(query)+rest)
 		var found hypermedia.Results
 		if err := json.Unmarshal([]byte(body), &found); err != nil || status != 200 {
-			t.Fatal(query, status, body, err)
+			t.Fatalf("query = %v, status = %v, body = %v, err = %v; want no error and status == 200", query, status, body, err)
 		}
 		if strings.Contains(body, "hidden") {
 			t.Errorf("%s gives secrets away: %s", query, body)
@@ -254,7 +272,7 @@ func TestHypermedia(t *testing.T) {
 	trees := hypermedia.Query{Kind: hypermedia.QueryTrees}
 	all := search(trees.String(), "&select_list=title,connection_xml,text_content,connection_parameter_list,xml")
 	if len(all) != len(titles) {
-		t.Fatalf("%v", all)
+		t.Fatalf("all = %v; want len(all) == len(titles)", all)
 	}
 	for i, thing := range all {
 		if len(thing) != 2 || thing["title"] != titles[i] {
@@ -270,12 +288,12 @@ func TestHypermedia(t *testing.T) {
 			),
 		)
 		if w.Code != http.StatusFound {
-			t.Fatal(w.Code, w.Body)
+			t.Fatalf("w.Code = %v, w.Body = %v; want w.Code == http.StatusFound", w.Code, w.Body)
 		}
 		status, body := visit(t, h, w.Header().Get("Location"))
 		var form hypermedia.Form
 		if err := json.Unmarshal([]byte(body), &form); err != nil || status != 200 {
-			t.Fatal(thing, status, body, err)
+			t.Fatalf("thing = %v, status = %v, body = %v, err = %v; want no error and status == 200", thing, status, body, err)
 		}
 		slave := 0.0
 		if i == 5 {
@@ -287,21 +305,21 @@ func TestHypermedia(t *testing.T) {
 		}
 	}
 	if some := search(trees.String(), "&limit=2"); len(some) != 2 || len(some[0]) != 1 {
-		t.Errorf("%v", some)
+		t.Errorf("some = %v; want len(some) == 2 and len(some[0]) == 1", some)
 	}
 	trees.Field, trees.Value = "title", "plain"
 	if some := search(trees.String(), ""); len(some) != 2 {
-		t.Errorf("%v", some)
+		t.Errorf("some = %v; want len(some) == 2", some)
 	}
 	trees.Value = "none"
 	if some := search(trees.String(), ""); len(some) != 0 {
-		t.Errorf("%v", some)
+		t.Errorf("some = %v; want len(some) == 0", some)
 	}
 	if some := search(
 		hypermedia.Query{Kind: hypermedia.QueryInstances, Field: "default_specialise_title", Value: "a/b ?#%&+"}.String(),
 		"&select_list=title,portal_type",
 	); len(some) != 1 || some[0]["portal_type"] != "Software Instance" {
-		t.Errorf("%v", some)
+		t.Errorf(`some = %v; want len(some) == 1 and some[0]["portal_type"] == "Software Instance"`, some)
 	}
 	quoted := hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: `a "quoted" \ title`}
 	for _, text := range []string{
@@ -309,7 +327,7 @@ func TestHypermedia(t *testing.T) {
 		strings.ReplaceAll(hypermedia.Query{Kind: hypermedia.QueryTrees, Field: "title", Value: "X"}.String(), "X", quoted.Value),
 	} {
 		if some := search(text, "&select_list=title"); len(some) != 1 || some[0]["title"] != quoted.Value {
-			t.Errorf("%s: %v", text, some)
+			t.Errorf(`%s: some = %v; want len(some) == 1 and some[0]["title"] == quoted.Value`, text, some)
 		}
 	}
 	for _, q := range []hypermedia.Query{
@@ -326,7 +344,12 @@ func TestHypermedia(t *testing.T) {
 		hypermedia.Query{Kind: hypermedia.QueryReleases, Field: "default_aggregate_reference", Value: "C"}.String(),
 		"&select_list=url_string,slap_state",
 	); len(some) != 1 || some[0]["url_string"] != demo || some[0]["slap_state"] != proto.Available {
-		t.Errorf("%v", some)
+		t.Errorf(
+			"some = %v"+
+				`; want len(some) == 1 and some[0]["url_string"] == demo and some[0]["slap_state"] == `+
+				"proto.Available",
+			some,
+		)
 	}
 	for link, want := range map[string]int{
 		"/hateoas": 200, "/hateoas/?mode=search&query=x": 400, "/hateoas/?mode=search": 400, "/hateoas/?mode=dance": 400,
@@ -342,7 +365,7 @@ func TestHypermedia(t *testing.T) {
 		"/hateoas/computers/C/releases/none": 404,
 	} {
 		if status, body := visit(t, h, link); status != want {
-			t.Errorf("%s: %d %s", link, status, body)
+			t.Errorf("%s: status = %d body = %s; want status == want", link, status, body)
 		}
 	}
 	// A user sees what is his.
@@ -351,13 +374,13 @@ func TestHypermedia(t *testing.T) {
 		t, mine,
 		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(hypermedia.Query{Kind: hypermedia.QueryTrees}.String()),
 	); status != 200 || strings.Contains(body, "title") {
-		t.Error(status, body)
+		t.Errorf(`status = %v, body = %v; want status == 200 and body without "title"`, status, body)
 	}
 	if status, body := visit(t, mine, "/hateoas/partitions/plain"); status != 404 {
-		t.Error(status, body)
+		t.Errorf("status = %v, body = %v; want status == 404", status, body)
 	}
 	if status, body := visit(t, mine, "/hateoas/computers/C"); status != 403 {
-		t.Error(status, body)
+		t.Errorf("status = %v, body = %v; want status == 403", status, body)
 	}
 }
 
@@ -369,16 +392,25 @@ func TestTreeStatus(t *testing.T) {
 	h := rpc.New(r.Master, wire.Options{})
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
 		!strings.Contains(body, `"access_status_message":"#error no data found for C-p0"`) {
-		t.Error(status, body)
+		t.Errorf(
+			"status = %v, body = %v"+
+				"; want status == http.StatusOK and body with `\"access_status_message\":\"#error no data "+
+				"found for C-p0\"`",
+			status, body,
+		)
 	}
 	if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", proto.Started); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||
 		!strings.Contains(body, `"access_status_message":"#access started"`) {
-		t.Error(status, body)
+		t.Errorf(
+			"status = %v, body = %v"+
+				"; want status == http.StatusOK and body with `\"access_status_message\":\"#access started\"`",
+			status, body,
+		)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"y"}`); status != http.StatusForbidden {
-		t.Error(status, body)
+		t.Errorf("status = %v, body = %v; want status == http.StatusForbidden", status, body)
 	}
 }

@@ -163,7 +163,7 @@ func TestLegacyAnswers(t *testing.T) {
 	} {
 		v, err := proto.Unmarshal(w.call(http.MethodGet, c.path, c.form).Body.Bytes())
 		if d, ok := v.(proto.Dictionary); err != nil || !ok || d["text"] != c.text {
-			t.Errorf("%s: %v, %v", c.path, v, err)
+			t.Errorf(`%s: v = %v, err = %v; want no error and ok and d["text"] == c.text`, c.path, v, err)
 		}
 	}
 }
@@ -174,18 +174,26 @@ func TestLegacyUnchanged(t *testing.T) {
 	first := w.call(http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"))
 	tag := first.Header().Get("ETag")
 	if tag == "" || first.Code != http.StatusOK {
-		t.Fatalf("%d %q", first.Code, tag)
+		t.Fatalf(`first.Code = %d tag = %q; want tag != "" and first.Code == http.StatusOK`, first.Code, tag)
 	}
 	if again := w.call(
 		http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag,
 	); again.Code != http.StatusNotModified || again.Body.Len() != 0 {
-		t.Errorf("%d %s", again.Code, again.Body)
+		t.Errorf(
+			"again.Code = %d again.Body = %s"+
+				"; want again.Code == http.StatusNotModified and again.Body.Len() == 0",
+			again.Code, again.Body,
+		)
 	}
 	w.ask(proto.Request{Title: "root"})
 	if now := w.call(
 		http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C"), "If-None-Match", tag,
 	); now.Code != http.StatusOK || now.Header().Get("ETag") == tag {
-		t.Errorf("%d %s", now.Code, now.Header().Get("ETag"))
+		t.Errorf(
+			`now.Code = %d now.Header().Get("ETag") = %s`+
+				`; want now.Code == http.StatusOK and now.Header().Get("ETag") != tag`,
+			now.Code, now.Header().Get("ETag"),
+		)
 	}
 }
 
@@ -195,7 +203,7 @@ func TestLegacyTooLarge(t *testing.T) {
 	if out := w.call(
 		http.MethodPost, "/useComputer", fields("computer_id", "C", "use_string", strings.Repeat("x", 5<<20)),
 	); out.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("%d %s", out.Code, out.Body)
+		t.Errorf("out.Code = %d out.Body = %s; want out.Code == http.StatusRequestEntityTooLarge", out.Code, out.Body)
 	}
 }
 

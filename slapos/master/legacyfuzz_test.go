@@ -90,11 +90,15 @@ func FuzzLegacy(f *testing.F) {
 		h.ServeHTTP(w, r.WithContext(t.Context()))
 		said := w.Body.String()
 		if w.Code >= 500 || w.Code >= 400 && reason([]byte(said)) == "" {
-			t.Fatalf("%s %q %q: %d %s", method, path, body, w.Code, said)
+			t.Fatalf(
+				"method = %s path = %q body = %q: w.Code = %d said = %s"+
+					`; want w.Code < 500 and (w.Code < 400 or reason([]byte(said)) != "")`,
+				method, path, body, w.Code, said,
+			)
 		}
 		if strings.HasPrefix(said, "<marshal>") {
 			if _, err := proto.Unmarshal([]byte(said)); err != nil {
-				t.Fatalf("%s %q %q: %v: %s", method, path, body, err, said)
+				t.Fatalf("method = %s path = %q body = %q: err = %v: said = %s; want no error", method, path, body, err, said)
 			}
 		}
 		if write && w.Code == 200 {
@@ -137,13 +141,13 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 			q.Release = demo
 		}
 		if _, err := m.Requests.Request(ctx, who, &q); !errors.Is(err, compute.ErrNoCapacity) {
-			t.Fatalf("%s: %v", title, err)
+			t.Fatalf("%s: err = %v; want error compute.ErrNoCapacity", title, err)
 		}
 	}
 	for p, references := range map[string][]string{"p0": {"root_mine", "root_deep"}, "p1": {""}, "p2": {""}, "p3": {""}} {
 		for _, reference := range references {
 			if err := m.Statuses.InstanceError(ctx, who, "C", p, reference, "said"); err != nil {
-				t.Fatalf("%s %s: %v", p, reference, err)
+				t.Fatalf("p = %s reference = %s: err = %v; want no error", p, reference, err)
 			}
 		}
 		if n, err := m.Instances.FindAt(ctx, who, "C", p); err != nil {
@@ -160,7 +164,7 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if children, err := m.Instances.InstanceDestroyed(ctx, who, "C", p); err != nil || len(children) != 0 {
-			t.Fatal(children, err)
+			t.Fatalf("children = %v, err = %v; want no error and len(children) == 0", children, err)
 		}
 	}
 	kept := map[string]bool{}

@@ -165,7 +165,7 @@ func BenchmarkMany(b *testing.B) {
 		}
 		line, _, _ := bytes.Cut(text, []byte("\n"))
 		if err := json.Unmarshal(line, &out); err != nil {
-			b.Fatalf("%s: %v", text, err)
+			b.Fatalf("%s: err = %v; want no error", text, err)
 		}
 		return out
 	}

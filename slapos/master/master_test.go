@@ -119,7 +119,7 @@ func TestTree(t *testing.T) {
 
 	a := r.ask(proto.Request{Title: "root", State: proto.Stopped})
 	if a.State != proto.Stopped || a.Parameters["a"] != "b" {
-		t.Errorf("%+v", a)
+		t.Errorf(`a = %+v; want a.State == proto.Stopped and a.Parameters["a"] == "b"`, a)
 	}
 	r.are("C", "stopped", "stopped", "stopped", "stopped", "free")
 	if r.partition("C", "p2").Timestamp == before {
@@ -141,12 +141,12 @@ func TestTree(t *testing.T) {
 		"The tree of root is being destroyed: it gets no new instance late.",
 	)
 	if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
-		t.Errorf("%v, %v", children, err)
+		t.Errorf("children = %v, err = %v; want no error and len(children) == 3", children, err)
 	}
 	waiting := r.partition("C", "p0").Timestamp
 	for _, p := range []string{"p1", "p2", "p3"} {
 		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", p); err != nil || len(children) != 0 {
-			t.Errorf("%v, %v", children, err)
+			t.Errorf("children = %v, err = %v; want no error and len(children) == 0", children, err)
 		}
 	}
 	r.are("C", "destroyed", "free", "free", "free", "free")
@@ -211,7 +211,7 @@ func TestSharedMoves(t *testing.T) {
 		t.Error(err)
 	}
 	if a := r.ask(proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}}); a.Connection["url"] != "u" {
-		t.Errorf("%+v", a)
+		t.Errorf(`a = %+v; want a.Connection["url"] == "u"`, a)
 	}
 	r.ask(proto.Request{Title: "s", Shared: true, State: proto.Destroyed})
 	if p := r.partition("C", "p0"); len(p.Shared) != 0 {
@@ -229,21 +229,26 @@ func TestNoPlace(t *testing.T) {
 		"No free computer partition found for: b (all 1 partitions of C are in use)")
 	trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
 	if err != nil || len(trees) != 2 || trees[1].Record.Reason != "all 1 partitions of C are in use" {
-		t.Errorf("%v, %v", trees, err)
+		t.Errorf(
+			"trees = %v, err = %v"+
+				`; want no error and len(trees) == 2 and trees[1].Record.Reason == "all 1 partitions of C `+
+				`are in use"`,
+			trees, err,
+		)
 	}
 	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, false); err != nil || len(trees) != 1 {
-		t.Errorf("%v, %v", trees, err)
+		t.Errorf("trees = %v, err = %v; want no error and len(trees) == 1", trees, err)
 	}
 	r.format("C", 2)
 	if a := r.ask(proto.Request{Title: "b"}); a.Partition != "p1" || a.Record.Reason != "" {
-		t.Errorf("%+v", a)
+		t.Errorf(`a = %+v; want a.Partition == "p1" and a.Record.Reason == ""`, a)
 	}
 	r.refused(
 		proto.Request{Title: "c", Filter: proto.Dictionary{"computer_guid": "D"}}, compute.ErrNoCapacity,
 		"No free computer partition found for: c (there is no computer D)",
 	)
 	if a := r.ask(proto.Request{Title: "c", State: proto.Destroyed}); a.Computer != "" || a.State != proto.Destroyed {
-		t.Errorf("%+v", a)
+		t.Errorf(`a = %+v; want a.Computer == "" and a.State == proto.Destroyed`, a)
 	}
 	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 2 {
 		t.Errorf("what nobody wants is kept: %v, %v", trees, err)
@@ -410,7 +415,11 @@ func TestTreeAddresses(t *testing.T) {
 	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
 	all, err := r.Computers.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
 	if err != nil || len(all) != 2 || all[0].IP != "10.0.0.0" || all[1].IP != "10.0.0.1" {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf(
+			"all = %+v, err = %v"+
+				`; want no error and len(all) == 2 and all[0].IP == "10.0.0.0" and all[1].IP == "10.0.0.1"`,
+			all, err,
+		)
 	}
 }
 
@@ -438,12 +447,16 @@ func TestRootWithoutPartition(t *testing.T) {
 		}
 		v, err := overview.Instance(t.Context(), r.Master, master.Anybody, root.Record.ID)
 		if err != nil || v.Record.Reason != "its partition p0 of A is no more" || v.Partition != "" {
-			t.Errorf("%+v, %v", v, err)
+			t.Errorf(
+				"v = %+v, err = %v"+
+					`; want no error and v.Record.Reason == "its partition p0 of A is no more" and v.Partition == ""`,
+				v, err,
+			)
 		}
 		if !destroyed {
 			if again := r.ask(proto.Request{Title: "root", State: proto.Stopped}); again.Record.ID != root.Record.ID ||
 				again.Computer != "C" {
-				t.Errorf("%+v", again)
+				t.Errorf(`again = %+v; want again.Record.ID == root.Record.ID and again.Computer == "C"`, again)
 			}
 			r.are("C", "stopped", "stopped")
 			continue
@@ -453,7 +466,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		}
 		r.are("C", "destroyed", "free")
 		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
-			t.Error(children, err)
+			t.Errorf("children = %v, err = %v; want no error and children == nil", children, err)
 		}
 		if n := left(); n != 0 {
 			t.Errorf("%d instances stay", n)
@@ -484,7 +497,7 @@ func TestSharedAnywhere(t *testing.T) {
 		}
 	}
 	if p := r.partition("B", "p0"); len(p.Shared) != 1 {
-		t.Errorf("%+v", p.Shared)
+		t.Errorf("p.Shared = %+v; want len(p.Shared) == 1", p.Shared)
 	}
 	is("early", "B")
 	is("late", "B")

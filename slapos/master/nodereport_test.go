@@ -33,7 +33,7 @@ func TestNodeReport(t *testing.T) {
 	defer c.Close()
 	ctx, at := t.Context(), time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
 	if n, err := r.Computers.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
-		t.Error(n, err)
+		t.Errorf("n = %v, err = %v; want n == nil and no error", n, err)
 	}
 	said := &proto.NodeReport{Computer: "C", Partitions: []proto.ReportPartition{{ID: "p0",
 		Processes: []proto.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
@@ -47,10 +47,10 @@ func TestNodeReport(t *testing.T) {
 	}
 	n, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "C")
 	if err != nil || n == nil || n.At.IsZero() || !reflect.DeepEqual(n.Report, *said) {
-		t.Fatalf("%+v, %v", n, err)
+		t.Fatalf("n = %+v, err = %v; want no error and n != nil and !n.At.IsZero() and n.Report == *said", n, err)
 	}
 	if again, when, err := c.NodeReport(ctx, "C"); err != nil || !reflect.DeepEqual(again, said) || !when.Equal(n.At) {
-		t.Errorf("%+v, %s, %v", again, when, err)
+		t.Errorf("again = %+v, when = %s, err = %v; want no error and again == said and when.Equal(n.At)", again, when, err)
 	}
 	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("of another: %v", err)
@@ -74,12 +74,12 @@ func TestNodeReport(t *testing.T) {
 		`{"computer_guid":"C","compute_partition_list":[` + strings.Repeat(`{},`, 20000) + `{}]}`: http.StatusBadRequest,
 	} {
 		if status, answer := call(ctx, h, proto.NodeReportName, body); status != want {
-			t.Errorf("%.80s: %d %s", body, status, answer)
+			t.Errorf("%.80s: status = %d answer = %s; want status == want", body, status, answer)
 		}
 	}
 	if status, body := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=C"); status != http.StatusOK ||
 		!strings.Contains(body, `"partition_id":"p0"`) {
-		t.Errorf("%d %s", status, body)
+		t.Errorf("status = %d body = %s; want status == http.StatusOK and body with `\"partition_id\":\"p0\"`", status, body)
 	}
 	if status, _ := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {
 		t.Error(status)

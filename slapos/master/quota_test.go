@@ -92,7 +92,7 @@ func TestQuota(t *testing.T) {
 		kept = kept || n.Record.Title == "more" && n.Record.Reason == "the project web has 3 of 3 partitions"
 	}
 	if !kept || mine == nil {
-		t.Fatalf("%+v", trees)
+		t.Fatalf("trees = %+v; want kept and mine != nil", trees)
 	}
 	if _, err := m.Requests.Request(ctx, as(user), &proto.Request{Title: mine.Record.Title, Release: demo, Type: "other"}); err != nil {
 		t.Errorf("what there is cannot be changed: %v", err)
@@ -101,7 +101,7 @@ func TestQuota(t *testing.T) {
 		_, err := m.Requests.Request(ctx, as(user), &proto.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
 		r, _ := errors.AsType[*master.Refusal](err)
 		if full := "the project web has 2 of 2 shared instances"; r == nil || (r.Detail == full) != (i == 2) {
-			t.Errorf("%d: %v", i, err)
+			t.Errorf("%d: err = %v; want r != nil and (r.Detail == full) == (i == 2)", i, err)
 		}
 	}
 	// The one beyond the limit is kept with the reason, counts not, and gets no host before there
@@ -152,7 +152,11 @@ func TestQuota(t *testing.T) {
 		t.Errorf("there is room again: %v", err)
 	}
 	if n, err := m.Counts(ctx); err != nil || n.Busy != 5 || n.Partitions != 20 || n.Computers != 1 || n.Shared != 2 {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(
+			"n = %+v, err = %v"+
+				"; want no error and n.Busy == 5 and n.Partitions == 20 and n.Computers == 1 and n.Shared == 2",
+			n, err,
+		)
 	}
 }
 
@@ -183,7 +187,7 @@ func TestProjects(t *testing.T) {
 	}
 	r.format("everybody's", 1)
 	if a, err := r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo}); err != nil || a.Computer != "everybody's" {
-		t.Errorf("%+v, %v", a, err)
+		t.Errorf(`a = %+v, err = %v; want no error and a.Computer == "everybody's"`, a, err)
 	}
 }
 
@@ -249,7 +253,7 @@ func TestWhoseComputer(t *testing.T) {
 		}
 		a, err := r.Requests.Request(ctx, bob, &proto.Request{Title: "anywhere", Release: demo})
 		if !errors.Is(err, compute.ErrNoCapacity) {
-			t.Errorf("%+v, %v", a, err)
+			t.Errorf("a = %+v, err = %v; want error compute.ErrNoCapacity", a, err)
 		}
 		if _, err := r.Requests.Request(
 			ctx, master.Anybody, &proto.Request{Title: "anywhere", Release: demo},
@@ -264,7 +268,7 @@ func TestWhoseComputer(t *testing.T) {
 			if a, err := r.Requests.Request(
 				ctx, who, &proto.Request{Title: "host of " + guid, Release: demo, Filter: at},
 			); err != nil || a.Computer != guid {
-				t.Errorf("%+v, %v", a, err)
+				t.Errorf("a = %+v, err = %v; want no error and a.Computer == guid", a, err)
 			}
 		}
 		for _, title := range []string{"before", "after"} {
@@ -274,12 +278,12 @@ func TestWhoseComputer(t *testing.T) {
 			}
 		}
 		if p := r.partition(guid, "p0"); len(p.Shared) != 0 {
-			t.Errorf("%+v", p.Shared)
+			t.Errorf("p.Shared = %+v; want len(p.Shared) == 0", p.Shared)
 		}
 		if a, err := r.Requests.Request(
 			ctx, of, &proto.Request{Title: "hers of " + guid, Release: demo, Filter: at, Shared: true},
 		); err != nil || a.Computer != guid {
-			t.Errorf("%+v, %v", a, err)
+			t.Errorf("a = %+v, err = %v; want no error and a.Computer == guid", a, err)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func replay(t *testing.T, h http.Handler, all []*slaptest.Exchange, known map[in
 		why := known[e.N]
 		switch diff := equivalent(e, status, body); {
 		case why == "" && diff != "":
-			t.Errorf("%s: %s", e.Name(), diff)
+			t.Errorf("%s: diff = %s", e.Name(), diff)
 		case why != "" && diff == "":
 			t.Errorf("%s is answered as recorded, but should not be: %s", e.Name(), why)
 		case why != "":

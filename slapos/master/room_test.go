@@ -34,7 +34,7 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 	for i := 0; ; i++ {
 		if _, err := ask(fmt.Sprint("fills", i), "FULL"); err != nil {
 			if !strings.Contains(err.Error(), "Too much would be on FULL") || i < 10 || i > 100 {
-				t.Fatal(i, err)
+				t.Fatalf(`i = %v, err = %v; want err.Error() with "Too much would be on FULL" and i >= 10 and i <= 100`, i, err)
 			}
 			break
 		}
@@ -45,7 +45,7 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 		t.Errorf("what is small is on %s, and FULL has the most partitions", small.Computer)
 	}
 	if a, err := ask("large", ""); err != nil || a.Computer != "ROOM" {
-		t.Errorf("%+v, %v", a, err)
+		t.Errorf(`a = %+v, err = %v; want no error and a.Computer == "ROOM"`, a, err)
 	}
 	if _, err := ask("another", ""); err == nil || !strings.Contains(err.Error(), "Too much would be on FULL") {
 		t.Errorf("without room: %v", err)

@@ -29,7 +29,7 @@ func TestSetRoot(t *testing.T) {
 	set := func(root string, want map[string]string) {
 		t.Helper()
 		if _, moved, err := migrate.SetRoot(ctx, r.Master, root, opt); err != nil || !maps.Equal(moved, want) {
-			t.Errorf("%s: %v, %v", root, moved, err)
+			t.Errorf("%s: moved = %v, err = %v; want no error and moved == want", root, moved, err)
 		}
 	}
 	releases := func() (all []string) {
@@ -69,7 +69,7 @@ func TestSetRoot(t *testing.T) {
 	set("/old", nil)
 	set("/old", nil)
 	if before != 0 || !slices.Equal(was, releases()) {
-		t.Errorf("%d, %v", before, releases())
+		t.Errorf("before = %d, releases() = %v; want before == 0 and was == releases()", before, releases())
 	}
 	opt.Before = func(context.Context, string) error { return errors.New("no room for the copy") }
 	if _, _, err := migrate.SetRoot(ctx, r.Master, "/new", opt); err == nil || !slices.Equal(was, releases()) {
@@ -87,7 +87,7 @@ func TestSetRoot(t *testing.T) {
 		"available /old/stays/software.cfg", "available /older/software.cfg",
 	}
 	if diff := cmp.Diff(want, releases()); diff != "" || before != 1 {
-		t.Errorf("%s, %d", diff, before)
+		t.Errorf(`diff = %s, before = %d; want diff == "" and before == 1`, diff, before)
 	}
 	for url, a := range at {
 		now, err := r.Instances.Find(ctx, master.Anybody, a.Record.ID)

@@ -61,7 +61,7 @@ func TestTokens(t *testing.T) {
 		if err == nil {
 			given++
 			if who, err := m.Certificates.Certified(ctx, serialOf(t, got[i], nil)); err != nil || who.User != "ann" || who.All {
-				t.Errorf("%+v, %v", who, err)
+				t.Errorf(`who = %+v, err = %v; want no error and who.User == "ann" and !who.All`, who, err)
 			}
 		} else if !errors.Is(err, compute.ErrDenied) {
 			t.Error(err)
@@ -96,7 +96,7 @@ func TestTokens(t *testing.T) {
 			t.Fatal(err)
 		}
 		if who, err := m.Certificates.Certified(ctx, serialOf(t, pair, nil)); err != nil || who.Computer != guid {
-			t.Errorf("%+v, %v", who, err)
+			t.Errorf("who = %+v, err = %v; want no error and who.Computer == guid", who, err)
 		}
 		if id, err := enrol.Reference(pair.Certificate); err != nil || id != guid {
 			t.Errorf("in the certificate stands %q, %v; it is %q", id, err, guid)
@@ -111,11 +111,11 @@ func TestTokens(t *testing.T) {
 	}
 	// She herself has it by its title.
 	if guid, _, err := m.Certificates.Register(ctx, ann, "build1"); err != nil || guid != names[0] {
-		t.Errorf("%s, %v", guid, err)
+		t.Errorf("guid = %s, err = %v; want no error and guid == names[0]", guid, err)
 	}
 	all2, err := m.Computers.All(ctx, ann)
 	if err != nil || len(all2) != 1 || all2[0].Title != "build1" {
-		t.Errorf("%+v, %v", all2, err)
+		t.Errorf(`all2 = %+v, err = %v; want no error and len(all2) == 1 and all2[0].Title == "build1"`, all2, err)
 	}
 	for what, err := range map[string]error{
 		"a user for a user": third(m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedUser, User: "ann"})),
@@ -131,7 +131,7 @@ func TestTokens(t *testing.T) {
 		"a guess":                    errOf(m.Certificates.PersonCertificate(ctx, "slt_guess")),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
 	// Who is revoked gets nothing by a token that he still has.
@@ -145,7 +145,7 @@ func TestTokens(t *testing.T) {
 	for _, name := range []string{"", "a b", "é"} {
 		_, _, err := m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: name})
 		if !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
+			t.Errorf("%q: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 }
@@ -182,7 +182,7 @@ func TestEnrol(t *testing.T) {
 	enrolment := &enrol.Web{URL: srv.URL, Token: token}
 	_, guid, err := enrolment.Computer(ctx, "build1")
 	if err != nil || !strings.HasPrefix(guid, "COMP-") {
-		t.Fatal(guid, err)
+		t.Fatalf(`guid = %v, err = %v; want no error and strings.HasPrefix(guid, "COMP-")`, guid, err)
 	}
 	if _, _, err := enrolment.Computer(ctx, "build1"); !errors.Is(err, enrol.ErrDenied) {
 		t.Errorf("again: %v", err)
@@ -202,7 +202,12 @@ func TestEnrol(t *testing.T) {
 		}
 		who, err := m.Certificates.Certified(ctx, serialOf(t, pair, nil))
 		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
-			t.Errorf("%+v, %v", who, err)
+			t.Errorf(
+				"who = %+v, err = %v"+
+					`; want no error and who == (master.Who{User: "bob", Name: "bob", Project: "web", Groups: `+
+					"\"a\\nb\"})",
+				who, err,
+			)
 		}
 		// the second time he has it already
 		if _, _, err := enrolment.Computer(ctx, "bob's"); err != nil {
@@ -211,7 +216,7 @@ func TestEnrol(t *testing.T) {
 	}
 	all, err := m.Computers.All(ctx, master.Who{User: "bob"})
 	if err != nil || len(all) != 1 || all[0].Project != "web" {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf(`all = %+v, err = %v; want no error and len(all) == 1 and all[0].Project == "web"`, all, err)
 	}
 	for _, c := range []struct {
 		method, path, token, site string
@@ -254,6 +259,6 @@ func TestEnrol(t *testing.T) {
 	none := httptest.NewServer(web.New(plain, wire.Options{}))
 	defer none.Close()
 	if _, err := (&enrol.Web{URL: none.URL, Token: token}).Person(ctx); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "404"`, err)
 	}
 }

@@ -53,7 +53,7 @@ func TestAwait(t *testing.T) {
 	ours.format("B", 2)
 	first, err := ours.Computers.Await(soon(t), master.Anybody, "A", 0)
 	if err != nil || first == 0 {
-		t.Fatal(first, err)
+		t.Fatalf("first = %v, err = %v; want no error and first != 0", first, err)
 	}
 	// A change of another computer, and then one of this: only the second is heard, whichever comes
 	// first to who waits.
@@ -86,7 +86,7 @@ func TestAwait(t *testing.T) {
 	}
 	second, err := ours.Computers.Await(soon(t), master.Anybody, "A", first)
 	if err != nil || second < first+2 {
-		t.Error(second, err)
+		t.Errorf("second = %v, err = %v; want no error and second >= first+2", second, err)
 	}
 	// Nothing of A changes: the wait ends with its context.
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,11 +107,11 @@ func TestAwait(t *testing.T) {
 	}
 	cancel()
 	if h := <-quiet; !errors.Is(h.err, context.Canceled) {
-		t.Errorf("%+v", h)
+		t.Errorf("h = %+v; want error context.Canceled", h)
 	}
 	// A revision that the store does not have is of another store.
 	if now, err := ours.Computers.Await(soon(t), master.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
-		t.Error(now, err)
+		t.Errorf("now = %v, err = %v; want no error and now < 1<<40", now, err)
 	}
 	if _, err := ours.Computers.Await(soon(t), master.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
@@ -136,7 +136,11 @@ func TestWatchOverHTTP(t *testing.T) {
 		Revision int64  `json:"revision"`
 	}
 	if err := json.Unmarshal([]byte(body), &answer); err != nil || status != 200 || answer.Computer != "C" || answer.Revision == 0 {
-		t.Fatal(status, body, err)
+		t.Fatalf(
+			"status = %v, body = %v, err = %v"+
+				`; want no error and status == 200 and answer.Computer == "C" and answer.Revision != 0`,
+			status, body, err,
+		)
 	}
 	done := make(chan int, 1)
 	ctx := soon(t)
@@ -152,7 +156,7 @@ func TestWatchOverHTTP(t *testing.T) {
 		"": 400, "?computer_guid=C&after=x": 400, "?computer_guid=C&after=-1": 400, "?computer_guid=D": 404, "?%zz": 400,
 	} {
 		if status, body := get(soon(t), query); status != want {
-			t.Errorf("%s: %d %s", query, status, body)
+			t.Errorf("%s: status = %d body = %s; want status == want", query, status, body)
 		}
 	}
 	w := httptest.NewRecorder()
@@ -209,7 +213,11 @@ func TestWatchEnds(t *testing.T) {
 			),
 		)
 		if took := time.Since(start); w.Code != http.StatusNoContent || took != time.Minute {
-			t.Error(w.Code, w.Body, took)
+			t.Errorf(
+				"w.Code = %v, w.Body = %v, took = %v"+
+					"; want w.Code == http.StatusNoContent and took == time.Minute",
+				w.Code, w.Body, took,
+			)
 		}
 	})
 }

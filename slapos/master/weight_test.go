@@ -38,11 +38,11 @@ func TestWritten(t *testing.T) {
 		if _, err := r.Requests.Request(
 			t.Context(), master.Anybody, &proto.Request{Title: "one", Release: demo, Parameters: large},
 		); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
-			t.Errorf("%q: %v", c, err)
+			t.Errorf(`%q: err = %v; want error compute.ErrInvalid and err.Error() with "and may be 262144"`, c, err)
 		}
 		if err := r.Instances.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), "the connection parameters are") {
-			t.Errorf("%q: %v", c, err)
+			t.Errorf(`%q: err = %v; want error compute.ErrInvalid and err.Error() with "the connection parameters are"`, c, err)
 		}
 		r.ask(proto.Request{Title: "one", Parameters: proto.Dictionary{"k": strings.Repeat(c, most/each/3)}})
 	}
@@ -62,7 +62,12 @@ func TestWritten(t *testing.T) {
 	} {
 		if status, answer := call(t.Context(), h, name, body); status != http.StatusBadRequest ||
 			!strings.Contains(answer, "may be 2621") && !strings.Contains(answer, "may be 1048576") {
-			t.Errorf("%s: %d %.300s", name, status, answer)
+			t.Errorf(
+				"%s: status = %d answer = %.300s"+
+					`; want status == http.StatusBadRequest and (answer with "may be 2621" or answer with "may `+
+					`be 1048576")`,
+				name, status, answer,
+			)
 		}
 	}
 	if status, answer := call(

@@ -105,7 +105,7 @@ func TestEscapeOfMany(t *testing.T) {
 	own := func(want bool, what string) {
 		t.Helper()
 		if uid, ok := once.Own(l.At("p1")); ok != want || ok && uid != uint32(firstUser+1) {
-			t.Errorf("%s: %d, %v", what, uid, ok)
+			t.Errorf("%s: uid = %d, ok = %v; want ok == want and (!ok or uid == uint32(firstUser+1))", what, uid, ok)
 		}
 	}
 	own(true, "a user of its own")

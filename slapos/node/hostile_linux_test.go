@@ -97,7 +97,7 @@ func TestHostilePlaces(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 	if all, err := l.Supervisor.Status(t.Context(), "p0"); err != nil || len(all) != 2 {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf("all = %+v, err = %v; want no error and len(all) == 2", all, err)
 	}
 	// All of that at once, when it is destroyed.
 	i := 0
@@ -240,7 +240,7 @@ func TestFullDisk(t *testing.T) {
 	check("its own disk is full")
 	l.agent.Free = 1 << 20
 	if out := l.run(1, node.Options{Only: []string{"p0"}}); !errors.Is(out.Failed[0].Err, compute.ErrNoCapacity) {
-		t.Errorf("%+v", out)
+		t.Errorf("out = %+v; want error compute.ErrNoCapacity", out)
 	}
 	l.agent.Free = 0
 	empty()

@@ -33,15 +33,20 @@ func TestEntryPoint(t *testing.T) {
 	l.run(0, node.Options{})
 	first := names()
 	if len(first) != 1 || !strings.HasPrefix(first[0], "entrypoint-") {
-		t.Fatalf("%q", first)
+		t.Fatalf(`first = %q; want len(first) == 1 and strings.HasPrefix(first[0], "entrypoint-")`, first)
 	}
 	if text := l.Read("p0", "etc/service/"+first[0]); !strings.Contains(text, dir+"/rootfs") ||
 		!strings.Contains(text, "port=1") || !strings.Contains(text, l.At("p0")+"/var/image") {
-		t.Errorf("%s", text)
+		t.Errorf(`text = %s; want text with dir + "/rootfs" and text with "port=1" and text with l.At("p0") + "/var/image"`, text)
 	}
 	l.ask("demo", "oci://image", proto.Stopped, proto.Dictionary{"_": `{"port": 2}`})
 	l.run(0, node.Options{})
 	if second := names(); len(second) != 1 || second[0] == first[0] || !strings.Contains(l.Read("p0", "etc/service/"+second[0]), "port=2") {
-		t.Errorf("%q", second)
+		t.Errorf(
+			"second = %q"+
+				`; want len(second) == 1 and second[0] != first[0] and l.Read("p0", `+
+				`"etc/service/"+second[0]) with "port=2"`,
+			second,
+		)
 	}
 }

@@ -178,7 +178,7 @@ func TestMasterLies(t *testing.T) {
 		})
 		l.Hush()
 		if _, err := l.agent.Instances(t.Context(), node.Options{}); err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want no error", what, err)
 		}
 		if !strings.Contains(l.Said(), lie.says) {
 			t.Errorf("%s: it lacks %q:\n%.2000s", what, lie.says, l.Said())

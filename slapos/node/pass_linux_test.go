@@ -241,7 +241,7 @@ func TestPromises(t *testing.T) {
 	}
 	out := l.run(2, node.Options{})
 	if len(out.Promises) != 1 || l.Read("p0", ".slapgrid-p0-error.log") != "" {
-		t.Errorf("%+v", out)
+		t.Errorf(`out = %+v; want len(out.Promises) == 1 and l.Read("p0", ".slapgrid-p0-error.log") == ""`, out)
 	}
 	l.Tells("softwareInstanceError p0")
 	bad = false
@@ -292,10 +292,10 @@ func TestHostile(t *testing.T) {
 		t.Errorf("the secret is %q, %v", text, err)
 	}
 	if i, err := os.Lstat(secret); err != nil || i.Mode().Perm() != 0o600 {
-		t.Error(i, err)
+		t.Errorf("i = %v, err = %v; want no error and i.Mode().Perm() == 0o600", i, err)
 	}
 	if all, err := l.Supervisor.Status(t.Context(), "p0"); err != nil || len(all) != 1 || all[0].Name != "link-on-watch" {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf(`all = %+v, err = %v; want no error and len(all) == 1 and all[0].Name == "link-on-watch"`, all, err)
 	}
 	do(t, os.Chmod(l.At("p0"), 0o777))
 	if out := l.run(1, node.Options{Force: true}); !errors.Is(out.Failed[0].Err, compute.ErrDenied) {

@@ -62,14 +62,23 @@ func TestPlan(t *testing.T) {
 		c.rules.Computer = "C"
 		steps, err := node.Plan(&proto.Computer{ID: "C", Partitions: []proto.Partition{c.p}}, map[string]node.Seen{"p0": c.seen}, c.rules)
 		if err != nil || len(steps) != 1 || steps[0].Action != c.want || steps[0].Reason == "" {
-			t.Errorf("%s: %+v, %v", name, steps, err)
+			t.Errorf(
+				"%s: steps = %+v, err = %v"+
+					`; want no error and len(steps) == 1 and steps[0].Action == c.want and steps[0].Reason != ""`,
+				name, steps, err,
+			)
 		}
 	}
 	two := &proto.Computer{ID: "C", Partitions: []proto.Partition{busy, with(func(p *proto.Partition) { p.ID = "p1" }), busy}}
 	seen := map[string]node.Seen{"p0": done, "p1": done}
 	steps, err := node.Plan(two, seen, node.Rules{Computer: "C", Only: []string{"p1"}, Force: true})
 	if err != nil || steps[0].Action != node.Pass || steps[1].Action != node.Process || steps[2].Action != node.Refuse || !steps[2].Silent {
-		t.Errorf("%+v, %v", steps, err)
+		t.Errorf(
+			"steps = %+v, err = %v"+
+				"; want no error and steps[0].Action == node.Pass and steps[1].Action == node.Process and "+
+				"steps[2].Action == node.Refuse and steps[2].Silent",
+			steps, err,
+		)
 	}
 	if _, err := node.Plan(two, seen, node.Rules{Computer: "C", Only: []string{"p7"}}); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a partition that is not there: %v", err)

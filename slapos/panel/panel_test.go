@@ -45,12 +45,16 @@ func TestPanel(t *testing.T) {
 		answer, body := ask(t, h, "GET", path)
 		if answer.StatusCode != 200 || !strings.Contains(body, want) ||
 			strings.HasPrefix(path, "/panel") && !strings.Contains(answer.Header.Get("Content-Security-Policy"), "default-src 'none'") {
-			t.Errorf("%s: %d %v %s", path, answer.StatusCode, answer.Header, body)
+			t.Errorf("%s: answer.StatusCode = %d answer.Header = %v body = %s", path, answer.StatusCode, answer.Header, body)
 		}
 	}
 	for path, want := range map[string]string{"/": "/panel/", "/panel": "/panel/"} {
 		if answer, _ := ask(t, h, "GET", path); answer.StatusCode != 302 || answer.Header.Get("Location") != want {
-			t.Errorf("%s: %d %v", path, answer.StatusCode, answer.Header)
+			t.Errorf(
+				"%s: answer.StatusCode = %d answer.Header = %v"+
+					`; want answer.StatusCode == 302 and answer.Header.Get("Location") == want`,
+				path, answer.StatusCode, answer.Header,
+			)
 		}
 	}
 	if _, body := ask(t, h, "POST", "/supplySupply"); body != "master POST" {
@@ -84,10 +88,20 @@ func TestPublic(t *testing.T) {
 	} {
 		answer, body := ask(t, h, "GET", "/panel/public/"+path)
 		if answer.StatusCode != want && answer.StatusCode/100 != 3 || strings.Contains(body, "secret") || strings.Contains(body, "root:") {
-			t.Errorf("%s: %s %s", path, answer.Status, body)
+			t.Errorf(
+				"%s: answer.Status = %s body = %s"+
+					"; want (answer.StatusCode == want or answer.StatusCode/100 == 3) and body without "+
+					`"secret" and body without "root:"`,
+				path, answer.Status, body,
+			)
 		}
 		if want == 200 && !strings.HasPrefix(answer.Header.Get("Content-Disposition"), "attachment; filename") {
-			t.Errorf("%s: %v", path, answer.Header)
+			t.Errorf(
+				"%s: answer.Header = %v"+
+					`; want want != 200 or strings.HasPrefix(answer.Header.Get("Content-Disposition"), `+
+					`"attachment; filename")`,
+				path, answer.Header,
+			)
 		}
 	}
 	if answer, _ := ask(
@@ -100,7 +114,11 @@ func TestPublic(t *testing.T) {
 	h = panel.Handler(panel.Options{Public: dir, Reachable: nowhere, Guard: guard, May: denied}, http.NotFoundHandler())
 	for _, path := range []string{"/panel/public/secret", "/http_proxy/http/127.0.0.1/"} {
 		if answer, body := ask(t, h, "GET", path); answer.StatusCode != 403 || !strings.Contains(body, "who are you?") {
-			t.Errorf("%s: %s %s", path, answer.Status, body)
+			t.Errorf(
+				"%s: answer.Status = %s body = %s"+
+					`; want answer.StatusCode == 403 and body with "who are you?"`,
+				path, answer.Status, body,
+			)
 		}
 	}
 }
@@ -135,15 +153,19 @@ func TestInstance(t *testing.T) {
 		!strings.HasPrefix(answer.Header.Get("Content-Security-Policy"), "sandbox ") || strings.Contains(
 		answer.Header.Get("Content-Security-Policy"), "same-origin",
 	) {
-		t.Errorf("%s %v %s", answer.Status, answer.Header, body)
+		t.Errorf("answer.Status = %s answer.Header = %v body = %s", answer.Status, answer.Header, body)
 	}
 	if answer, _ := ask(
 		t, h, "GET", "/http_proxy/http/"+host+"/away",
 	); answer.Header.Get("Location") != "/http_proxy/http/"+host+"/there?x=y" {
-		t.Errorf("%v", answer.Header)
+		t.Errorf(`answer.Header = %v; want answer.Header.Get("Location") == "/http_proxy/http/"+host+"/there?x=y"`, answer.Header)
 	}
 	if answer, body := ask(t, h, "OPTIONS", "/http_proxy/http/"+host+"/"); answer.StatusCode != 200 || body != "OPTIONS "+host+" /" {
-		t.Errorf("%s %s", answer.Status, body)
+		t.Errorf(
+			"answer.Status = %s body = %s"+
+				`; want answer.StatusCode == 200 and body == "OPTIONS "+host+" /"`,
+			answer.Status, body,
+		)
 	}
 	for path, want := range map[string]int{
 		"http/127.0.0.2/": 403, "http/127.0.0.1:2000/": 403, "http/127.0.0.1:1024/": 502,
@@ -151,7 +173,7 @@ func TestInstance(t *testing.T) {
 		"http/127.0.0.1:22/": 403, "http/127.0.0.1:99999/": 403, "http/me@127.0.0.1/": 400, "http/%5B::1%5D/": 403,
 	} {
 		if answer, body := ask(t, h, "GET", "/http_proxy/"+path); answer.StatusCode != want {
-			t.Errorf("%s: %s %s", path, answer.Status, body)
+			t.Errorf("%s: answer.Status = %s body = %s; want answer.StatusCode == want", path, answer.Status, body)
 		}
 	}
 	if answer, _ := ask(t, h, "POST", "/http_proxy/http/"+host+"/"); answer.StatusCode == 200 {

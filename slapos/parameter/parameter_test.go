@@ -29,11 +29,11 @@ func write(t *testing.T, name, text string) string {
 func TestPairs(t *testing.T) {
 	got, err := parameter.Pairs([]string{"a=1", "b=c=d", "e="})
 	if diff := cmp.Diff(proto.Dictionary{"a": "1", "b": "c=d", "e": ""}, got); diff != "" || err != nil {
-		t.Errorf("%v %s", err, diff)
+		t.Errorf(`err = %v diff = %s; want diff == "" and no error`, err, diff)
 	}
 	for _, bad := range [][]string{{"a"}, {"=a"}, {"a=1", "a=1"}} {
 		if _, err := parameter.Pairs(bad); err == nil {
-			t.Errorf("%q", bad)
+			t.Errorf("bad = %q; want an error", bad)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestFile(t *testing.T) {
 	} {
 		got, err := parameter.File(write(t, c.name, c.text), c.form)
 		if diff := cmp.Diff(c.want, got, cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })); diff != "" || err != nil {
-			t.Errorf("%s %s: %v\n%s", c.name, c.text, err, diff)
+			t.Errorf("%s c.text = %s: err = %v\ndiff = %s; want diff == \"\" and no error", c.name, c.text, err, diff)
 		}
 	}
 }
@@ -97,7 +97,7 @@ func TestBadFiles(t *testing.T) {
 	} {
 		name, text, _ := strings.Cut(text, ":")
 		if _, err := parameter.File(write(t, name, text), parameter.JSON); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s %.40q: %v", name, text, err)
+			t.Errorf("%s text = %.40q: err = %v; want an error and err.Error() with want", name, text, err)
 		}
 	}
 	if _, err := parameter.File("nothing.json", parameter.JSON); !errors.Is(err, os.ErrNotExist) {
@@ -137,7 +137,12 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	if r.Name != "Demo" || len(r.Types) != 6 || r.Types[0].Name != "old" || r.Types[1].Response != base+"/out.json" {
-		t.Errorf("%+v", r)
+		t.Errorf(
+			"r = %+v"+
+				`; want r.Name == "Demo" and len(r.Types) == 6 and r.Types[0].Name == "old" and `+
+				`r.Types[1].Response == base+"/out.json"`,
+			r,
+		)
 	}
 	for name, want := range map[string]string{
 		"": parameter.JSON, "RootSoftwareInstance": parameter.JSON, "old": parameter.XML, "unheard": parameter.JSON,
@@ -174,13 +179,22 @@ func TestRelease(t *testing.T) {
 			got = err.Error()
 		}
 		if got != c.want && (err == nil || !strings.Contains(got, c.want)) {
-			t.Errorf("%s %v: %s", c.kind, c.parameters, got)
+			t.Errorf(
+				"c.kind = %s c.parameters = %v: got = %s"+
+					"; want got == c.want or an error and got with c.want",
+				c.kind, c.parameters, got,
+			)
 		}
 	}
 	for path, want := range map[string]string{"/none.cfg": "file does not exist", "/denied.cfg": "403", "/bad.cfg": "unexpected end"} {
 		_, err := l.Release(t.Context(), base+path)
 		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, os.ErrNotExist) != (path == "/none.cfg") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf(
+				"%s: err = %v"+
+					"; want an error and err.Error() with want and errors.Is(err, os.ErrNotExist) == (path == "+
+					`"/none.cfg")`,
+				path, err,
+			)
 		}
 	}
 }
@@ -203,7 +217,7 @@ func TestReleaseAtPath(t *testing.T) {
 		}
 		kind, _ := r.Type("", false)
 		if faults, err := l.Check(t.Context(), kind, proto.Dictionary{"_": `{"port": "80"}`}); err != nil || len(faults) != 1 {
-			t.Errorf("%s: %v, %v", release, faults, err)
+			t.Errorf("%s: faults = %v, err = %v; want no error and len(faults) == 1", release, faults, err)
 		}
 	}
 	if _, err := l.Release(t.Context(), dir+"/other.cfg"); !errors.Is(err, os.ErrNotExist) {

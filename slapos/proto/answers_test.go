@@ -29,7 +29,7 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(strings.TrimSuffix(string(want), "\n"), string(got)); d != "" {
-		t.Errorf("%s: %s", name, d)
+		t.Errorf(`%s: d = %s; want d == ""`, name, d)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestComputerBothWays(t *testing.T) {
 	golden(t, "computer.xml", doc)
 	got, err := proto.ReadComputer(sameBytes(t, "computer.xml", doc))
 	if d := cmp.Diff(want, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	doc, err = proto.Marshal(busy.Object())
 	if err != nil {
@@ -78,7 +78,7 @@ func TestComputerBothWays(t *testing.T) {
 	golden(t, "partition.xml", doc)
 	one, err := proto.ReadPartition(sameBytes(t, "partition.xml", doc))
 	if d := cmp.Diff(&busy, one); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	if p := busy.Parameters; len(p) != 2 {
 		t.Errorf("writing has changed the parameters: %v", p)
@@ -92,7 +92,12 @@ func TestReservedNames(t *testing.T) {
 	p.Parameters = proto.Dictionary{"instance_title": "not mine", "ip_list": "none", "timestamp": "1", "other": "o"}
 	d := p.Object().Attributes["_parameter_dict"].(proto.Dictionary)
 	if d["instance_title"] != p.Title || d["slap_computer_id"] != "COMP-1" || d["other"] != "o" || len(d["ip_list"].(proto.List)) != 2 {
-		t.Errorf("%v", d)
+		t.Errorf(
+			"d = %v"+
+				`; want d["instance_title"] == p.Title and d["slap_computer_id"] == "COMP-1" and `+
+				`d["other"] == "o" and len(d["ip_list"].(proto.List)) == 2`,
+			d,
+		)
 	}
 }
 
@@ -122,7 +127,7 @@ func TestInstanceBothWays(t *testing.T) {
 		got, err := proto.ReadInstance(sameBytes(t, name, doc))
 		want.Shared = false
 		if d := cmp.Diff(want, got); err != nil || d != "" {
-			t.Errorf("%s: %v %s", name, err, d)
+			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, name, err, d)
 		}
 	}
 }
@@ -144,12 +149,12 @@ func TestReadsOtherMasters(t *testing.T) {
 	want := &proto.Partition{Computer: "C", ID: "p", Release: "u", Timestamp: "1795157840534850", Parameters: proto.Dictionary{},
 		Addresses: []proto.Address{{Interface: "tap"}}, AccessStatus: "#error no promise"}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	answer := &proto.Object{Class: proto.ClassPartition, Args: proto.Tuple{"", "Fake", nil}, Attributes: proto.Dictionary{
 		"slap_computer_id": "", "slap_computer_partition_id": "", "_connection_dict": proto.Dictionary{"url": "u"}}}
 	if n, err := proto.ReadInstance(answer); err != nil || n.Computer != "" || n.Connection["url"] != "u" {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(`n = %+v, err = %v; want no error and n.Computer == "" and n.Connection["url"] == "u"`, n, err)
 	}
 }
 
@@ -229,7 +234,7 @@ func TestRequestBothWays(t *testing.T) {
 		}
 		got, err := proto.ParseRequest(form)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
-			t.Errorf("%v %s", err, d)
+			t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 		}
 	}
 	form, err := (&proto.Request{Release: "u", Title: "t"}).Form()
@@ -237,11 +242,11 @@ func TestRequestBothWays(t *testing.T) {
 		"partition_parameter_xml": {in(`<dictionary id="i2"/>`)}, "filter_xml": {in(`<dictionary id="i2"/>`)},
 		"shared_xml": {in("<bool>0</bool>")}}
 	if d := cmp.Diff(want, form); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	if _, err := (&proto.Request{Parameters: proto.Dictionary{"port": "\x01"}}).Form(); !errors.Is(err, proto.ErrUnwritable) ||
 		!strings.Contains(err.Error(), "partition_parameter_xml.port") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error proto.ErrUnwritable and err.Error() with "partition_parameter_xml.port"`, err)
 	}
 }
 
@@ -258,10 +263,10 @@ func TestRequestFields(t *testing.T) {
 		"filter_xml", in("<none/>"), "state", "None",
 	))
 	if d := cmp.Diff(&proto.Request{Release: "u", Title: "t"}, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	if got, err := proto.ParseRequest(fields("shared_xml", in("<int>1</int>"))); err != nil || !got.Shared {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got = %+v, err = %v; want no error and got.Shared", got, err)
 	}
 	for _, c := range []struct{ field, value, says string }{
 		{"state", in("<int>1</int>"), "state: expected a text, got a number"},
@@ -303,7 +308,7 @@ func TestConfiguration(t *testing.T) {
 	want := &proto.Configuration{Computer: "C", Address: "::1", Partitions: []proto.ConfiguredPartition{
 		{ID: "p0", Interface: "tap0", Addresses: []proto.ConfiguredAddress{{IP: "10.0.0.1", Netmask: "255.255.255.255"}}}, {ID: "p1"}}}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	for says, v := range map[string]any{
 		"a dictionary, got a list":                 proto.List{},

@@ -39,12 +39,12 @@ func sameBytes(t *testing.T, name string, doc []byte) any {
 	t.Helper()
 	v, err := proto.Unmarshal(doc)
 	if err != nil {
-		t.Errorf("%s: %v", name, err)
+		t.Errorf("%s: err = %v; want no error", name, err)
 		return nil
 	}
 	again, err := proto.Marshal(v)
 	if d := cmp.Diff(string(doc), string(again)); err != nil || d != "" {
-		t.Errorf("%s: %v\n%s", name, err, d)
+		t.Errorf("%s: err = %v\nd = %s; want no error and d == \"\"", name, err, d)
 	}
 	return v
 }
@@ -91,12 +91,12 @@ func TestCapturedAnswersBothWays(t *testing.T) {
 		}
 		o, ok, err := asRead(v)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error", name, err)
 		} else if ok {
 			count++
 			again, err := proto.Marshal(o)
 			if d := cmp.Diff(string(doc), string(again)); err != nil || d != "" {
-				t.Errorf("%s: %v\n%s", name, err, d)
+				t.Errorf("%s: err = %v\nd = %s; want no error and d == \"\"", name, err, d)
 			}
 		}
 	}
@@ -120,35 +120,40 @@ func TestCapturedFormsBothWays(t *testing.T) {
 				continue
 			}
 			if err != nil {
-				t.Errorf("%s: %v", e.Name(), err)
+				t.Errorf("%s: err = %v; want no error", e.Name(), err)
 				continue
 			}
 			requests++
 			form, err := q.Form()
 			if d := cmp.Diff(e.Form(), form); err != nil || d != "" {
-				t.Errorf("%s: %v\n%s", e.Name(), err, d)
+				t.Errorf("%s: err = %v\nd = %s; want no error and d == \"\"", e.Name(), err, d)
 			}
 		case "/loadComputerConfigurationFromXML":
 			configurations++
 			v, err := proto.ParseField(e.Form(), "xml")
 			if err != nil {
-				t.Errorf("%s: %v", e.Name(), err)
+				t.Errorf("%s: err = %v; want no error", e.Name(), err)
 				continue
 			}
 			c, err := proto.ReadConfiguration(v)
 			if err != nil || c.Computer != "COMP-LAB" || len(c.Partitions) == 0 || len(c.Partitions[0].Addresses) == 0 || c.Netmask == "" {
-				t.Errorf("%s: %+v, %v", e.Name(), c, err)
+				t.Errorf(
+					"%s: c = %+v, err = %v"+
+						`; want no error and c.Computer == "COMP-LAB" and len(c.Partitions) != 0 and `+
+						`len(c.Partitions[0].Addresses) != 0 and c.Netmask != ""`,
+					e.Name(), c, err,
+				)
 			}
 		case "/setComputerPartitionConnectionXml":
 			connections++
 			v, err := proto.ParseField(e.Form(), "connection_xml")
 			d, ok := v.(proto.Dictionary)
 			if err != nil || !ok {
-				t.Errorf("%s: %v, %v", e.Name(), v, err)
+				t.Errorf("%s: v = %v, err = %v; want no error and ok", e.Name(), v, err)
 			} else if xml, err := proto.FormatParameters(d); err != nil {
-				t.Errorf("%s: %v", e.Name(), err)
+				t.Errorf("%s: err = %v; want no error", e.Name(), err)
 			} else if back, err := proto.ParseParameters(xml); err != nil || len(back) != len(d) {
-				t.Errorf("%s: %v, %v", e.Name(), back, err)
+				t.Errorf("%s: back = %v, err = %v; want no error and len(back) == len(d)", e.Name(), back, err)
 			}
 		case "/useComputer":
 			reports++
@@ -169,11 +174,11 @@ func sameParameters(t *testing.T, name, doc string) {
 	t.Helper()
 	parameters, err := proto.ParseParameters(doc)
 	if err != nil {
-		t.Errorf("%s: %v", name, err)
+		t.Errorf("%s: err = %v; want no error", name, err)
 		return
 	}
 	if again, err := proto.FormatParameters(parameters); err != nil || again != doc {
-		t.Errorf("%s: %v\n%s", name, err, cmp.Diff(doc, again))
+		t.Errorf("%s: err = %v\ndiff = %s; want no error and again == doc", name, err, cmp.Diff(doc, again))
 	}
 }
 
@@ -182,11 +187,19 @@ func sameReport(t *testing.T, name, doc string) {
 	t.Helper()
 	report, err := proto.ParseUsage(doc)
 	if err != nil || len(report) == 0 || len(report[0].Movements) == 0 {
-		t.Errorf("%s: %+v, %v", name, report, err)
+		t.Errorf(
+			"%s: report = %+v, err = %v"+
+				"; want no error and len(report) != 0 and len(report[0].Movements) != 0",
+			name, report, err,
+		)
 		return
 	}
 	again, err := proto.FormatUsage(report)
 	if _, want, _ := strings.Cut(doc, "?>"); err != nil || again != "<?xml version='1.0' encoding='utf-8'?>"+want {
-		t.Errorf("%s: %v\n%s", name, err, cmp.Diff(doc, again))
+		t.Errorf(
+			"%s: err = %v\ndiff = %s"+
+				`; want no error and again == "<?xml version='1.0' encoding='utf-8'?>"+want`,
+			name, err, cmp.Diff(doc, again),
+		)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func seeds(f *testing.F) [][]byte {
 	files, err := filepath.Glob("testdata/*.xml")
 	if err != nil || len(files) == 0 {
-		f.Fatal(files, err)
+		f.Fatalf("files = %v, err = %v; want no error and len(files) != 0", files, err)
 	}
 	var all [][]byte
 	for _, file := range files {
@@ -53,7 +53,7 @@ func FuzzUnmarshal(f *testing.F) {
 		v, err := proto.Unmarshal(data)
 		if err != nil {
 			if !errors.Is(err, proto.ErrMalformed) {
-				t.Fatalf("%v", err)
+				t.Fatalf("err = %v; want error proto.ErrMalformed", err)
 			}
 			return
 		}
@@ -63,11 +63,11 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		again, err := proto.Unmarshal(first)
 		if err != nil {
-			t.Fatalf("%s: %v", first, err)
+			t.Fatalf("%s: err = %v; want no error", first, err)
 		}
 		second, err := proto.Marshal(again)
 		if err != nil || !bytes.Equal(first, second) {
-			t.Fatalf("%v\n%s\n%s", err, first, second)
+			t.Fatalf("err = %v\nfirst = %s\nsecond = %s; want no error and first == second", err, first, second)
 		}
 		for _, read := range []func(any) error{
 			func(v any) error { _, err := proto.ReadComputer(v); return err },
@@ -76,12 +76,12 @@ func FuzzUnmarshal(f *testing.F) {
 			func(v any) error { _, err := proto.ReadConfiguration(v); return err },
 		} {
 			if err := read(v); err != nil && !errors.Is(err, proto.ErrMalformed) {
-				t.Fatalf("%v", err)
+				t.Fatalf("err = %v; want no error or error proto.ErrMalformed", err)
 			}
 		}
 		if d, ok := v.(proto.Dictionary); ok {
 			if _, err := proto.FormatParameters(d); err != nil && !errors.Is(err, proto.ErrUnwritable) {
-				t.Fatalf("%v", err)
+				t.Fatalf("err = %v; want no error or error proto.ErrUnwritable", err)
 			}
 		}
 	})
@@ -96,7 +96,7 @@ func FuzzParameters(f *testing.F) {
 		parameters, err := proto.ParseParameters(document)
 		if err != nil {
 			if !errors.Is(err, proto.ErrMalformed) {
-				t.Fatalf("%v", err)
+				t.Fatalf("err = %v; want error proto.ErrMalformed", err)
 			}
 			return
 		}
@@ -116,7 +116,7 @@ func FuzzParameters(f *testing.F) {
 			}
 		}
 		if d := cmp.Diff(parameters, again); err != nil || d != "" {
-			t.Fatalf("%v %s", err, d)
+			t.Fatalf(`err = %v d = %s; want no error and d == ""`, err, d)
 		}
 	})
 }
@@ -128,7 +128,7 @@ func FuzzUsage(f *testing.F) {
 		report, err := proto.ParseUsage(document)
 		if err != nil {
 			if !errors.Is(err, proto.ErrMalformed) {
-				t.Fatalf("%v", err)
+				t.Fatalf("err = %v; want error proto.ErrMalformed", err)
 			}
 			return
 		}
@@ -138,7 +138,7 @@ func FuzzUsage(f *testing.F) {
 		}
 		again, err := proto.ParseUsage(text)
 		if d := cmp.Diff(report, again); err != nil || d != "" {
-			t.Fatalf("%v %s", err, d)
+			t.Fatalf(`err = %v d = %s; want no error and d == ""`, err, d)
 		}
 	})
 }

@@ -54,7 +54,7 @@ func TestParametersRead(t *testing.T) {
 	} {
 		got, err := proto.ParseParameters(doc)
 		if d := cmp.Diff(want, got); err != nil || d != "" {
-			t.Errorf("%s: %v %s", doc, err, d)
+			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, doc, err, d)
 		}
 	}
 	for doc, says := range map[string]string{

@@ -31,11 +31,11 @@ func TestUsageBothWays(t *testing.T) {
 			Category: "None",
 		}}}}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	for _, empty := range []string{"<journal/>", "<journal></journal>"} {
 		if got, err := proto.ParseUsage(empty); err != nil || len(got) != 0 {
-			t.Errorf("%s: %v, %v", empty, got, err)
+			t.Errorf("%s: got = %v, err = %v; want no error and len(got) == 0", empty, got, err)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func TestUsageRefused(t *testing.T) {
 	}
 	_, err := proto.FormatUsage([]proto.Transaction{{Movements: []proto.Movement{{Quantity: "1\x00"}}}})
 	if !errors.Is(err, proto.ErrUnwritable) || !strings.Contains(err.Error(), "transaction.quantity: ") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error proto.ErrUnwritable and err.Error() with "transaction.quantity: "`, err)
 	}
 }
 
@@ -84,7 +84,7 @@ func TestConsumption(t *testing.T) {
 		{Resource: "x & y", Quantity: " 1e3 "},
 	}
 	if d := cmp.Diff(want, got); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	const rest = "<price/><VAT/></movement></consumption>"
 	for doc, says := range map[string]string{

@@ -98,7 +98,7 @@ func TestValuesBothWays(t *testing.T) {
 func TestAppendKeepsWhatIsThere(t *testing.T) {
 	got, err := proto.Append([]byte("before "), proto.List{"a"})
 	if want := `before <marshal><list id="i2"><string>a</string></list></marshal>`; err != nil || string(got) != want {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got = %s, err = %v; want no error and string(got) == want", got, err)
 	}
 }
 
@@ -125,9 +125,9 @@ func TestReadsOthersForms(t *testing.T) {
 	} {
 		got, err := proto.Unmarshal([]byte(doc))
 		if err != nil {
-			t.Errorf("%s: %v", doc, err)
+			t.Errorf("%s: err = %v; want no error", doc, err)
 		} else if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("%s: %s", doc, d)
+			t.Errorf(`%s: d = %s; want d == ""`, doc, d)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestReferencesDoNotMultiply(t *testing.T) {
 		doc += `<list id="` + id + `">` + strings.Repeat(`<reference id="`+before+`"/>`, 10) + `</list>`
 	}
 	if v, err := proto.Unmarshal([]byte(in("<tuple>" + doc + "</tuple>"))); err == nil || !strings.Contains(err.Error(), "references make") {
-		t.Errorf("%v, %v", v, err)
+		t.Errorf(`v = %v, err = %v; want an error and err.Error() with "references make"`, v, err)
 	}
 }
 

@@ -76,12 +76,12 @@ func TestReferenceVectors(t *testing.T) {
 	for _, c := range append(vectors.Read, vectors.Write...) {
 		got, err := proto.Unmarshal([]byte(c.XML))
 		if d := cmp.Diff(value(t, c.Value), got, sameInt); err != nil || d != "" {
-			t.Errorf("%s: %v %s", c.XML, err, d)
+			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, c.XML, err, d)
 		}
 	}
 	for _, c := range vectors.Refuse {
 		if got, err := proto.Unmarshal([]byte(c.XML)); !errors.Is(err, proto.ErrMalformed) {
-			t.Errorf("%s: %v, %v", c.XML, got, err)
+			t.Errorf("%s: got = %v, err = %v; want error proto.ErrMalformed", c.XML, got, err)
 		}
 	}
 	for _, c := range vectors.Instance {
@@ -92,7 +92,7 @@ func TestReferenceVectors(t *testing.T) {
 		}
 		got, err := proto.ParseParameters(c.XML)
 		if d := cmp.Diff(value(t, c.Back), got); err != nil || d != "" {
-			t.Errorf("%s: %v %s", c.XML, err, d)
+			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, c.XML, err, d)
 		}
 	}
 }

@@ -17,7 +17,7 @@ func decode(t testing.TB, text string) any {
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
-		t.Fatalf("%s: %v", text, err)
+		t.Fatalf("%s: err = %v; want no error", text, err)
 	}
 	return v
 }
@@ -127,7 +127,7 @@ func TestBadSchemas(t *testing.T) {
 	} {
 		if _, err := checker(t, map[string]string{at: text}).Check(t.Context(), at, 1.0); err == nil ||
 			!strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: err = %v; want an error and err.Error() with want", text, err)
 		}
 	}
 	wide := `{"anyOf":[{"$ref":"#"},{"$ref":"#"}]}`
@@ -145,7 +145,7 @@ func TestFaultsAreBounded(t *testing.T) {
 	list := make([]any, 1000)
 	faults, err := checker(t, map[string]string{at: `{"items":{"type":"string"}}`}).Check(t.Context(), at, list)
 	if err != nil || len(faults) != 20 {
-		t.Errorf("%d, %v", len(faults), err)
+		t.Errorf("len(faults) = %d, err = %v; want no error and len(faults) == 20", len(faults), err)
 	}
 }
 

@@ -238,33 +238,61 @@ func TestVersions(t *testing.T) {
 					stamp = 0
 				}
 				if n.Stamp != stamp || n.Computer != "COMP-1" || n.Release != demo || n.Type != "default" || n.Owner != "ann" {
-					t.Errorf("%+v", n)
+					t.Errorf(
+						"n = %+v"+
+							`; want n.Stamp == stamp and n.Computer == "COMP-1" and n.Release == demo and n.Type == `+
+							`"default" and n.Owner == "ann"`,
+						n,
+					)
 				}
 				parameters, err := proto.ParseParameters(n.Parameters)
 				if want := "a & b"; err != nil || n.Shared && (len(parameters) != 1 || parameters["name"] != want) ||
 					!n.Shared && parameters["of"] != n.Title {
-					t.Errorf("%v, %v", parameters, err)
+					t.Errorf(
+						"parameters = %v, err = %v"+
+							`; want no error and (!n.Shared or len(parameters) == 1 and parameters["name"] == want) `+
+							`and (n.Shared or parameters["of"] == n.Title)`,
+						parameters, err,
+					)
 				}
 				connection, err := proto.ParseParameters(n.Connection)
 				if want := map[bool]any{true: "shared", false: "x"}[n.Shared]; err != nil ||
 					(n.Shared || n.Title == "root") && connection["url"] != want {
-					t.Errorf("%s: %v, %v", n.Title, connection, err)
+					t.Errorf(
+						"%s: connection = %v, err = %v"+
+							`; want no error and (!n.Shared and n.Title != "root" or connection["url"] == want)`,
+						n.Title, connection, err,
+					)
 				}
 			}
 			if len(c.Computers) != 1 || c.Computers[0].GUID != "COMP-1" || c.Computers[0].Address != "2001:db8::1" ||
 				len(c.Computers[0].Partitions) != 4 {
-				t.Fatalf("%+v", c.Computers)
+				t.Fatalf(
+					"c.Computers = %+v"+
+						`; want len(c.Computers) == 1 and c.Computers[0].GUID == "COMP-1" and `+
+						`c.Computers[0].Address == "2001:db8::1" and len(c.Computers[0].Partitions) == 4`,
+					c.Computers,
+				)
 			}
 			if first := c.Computers[0].Partitions[0]; first.ID != "part2" || len(first.Addresses) != 1 ||
 				first.Addresses[0] != (record.PartitionAddress{Interface: "tap", IP: "10.0.0.2", Netmask: "255.255.255.255"}) {
-				t.Errorf("%+v", first)
+				t.Errorf("first = %+v", first)
 			}
 			supply := map[bool]string{true: proto.Destroyed, false: proto.Available}[version >= 12]
 			if len(c.Supplies) != 1 || c.Supplies[0].Computer != "COMP-1" || c.Supplies[0].State != supply {
-				t.Errorf("%+v", c.Supplies)
+				t.Errorf(
+					"c.Supplies = %+v"+
+						`; want len(c.Supplies) == 1 and c.Supplies[0].Computer == "COMP-1" and `+
+						"c.Supplies[0].State == supply",
+					c.Supplies,
+				)
 			}
 			if version >= 11 && (len(c.Forwards) != 1 || c.Forwards[0].Title != "user_x") {
-				t.Errorf("%+v", c.Forwards)
+				t.Errorf(
+					"c.Forwards = %+v"+
+						`; want version < 11 or len(c.Forwards) == 1 and c.Forwards[0].Title == "user_x"`,
+					c.Forwards,
+				)
 			}
 		})
 	}
@@ -435,7 +463,7 @@ func TestForeign(t *testing.T) {
 			_, err := slapproxy.Read(t.Context(), make(t), slapproxy.Options{})
 			e, ok := errors.AsType[*compute.Error](err)
 			if !ok || !strings.Contains(err.Error(), name) || e.Hint == "" && !strings.Contains(name, "not a file") {
-				t.Errorf("%v", err)
+				t.Errorf(`err = %v; want ok and err.Error() with name and (e.Hint != "" or name with "not a file")`, err)
 			}
 		})
 	}

@@ -89,11 +89,11 @@ func asked(t *testing.T, e *slaptest.Exchange, file string) {
 	}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data)))
 	if err != nil {
-		t.Fatal(file, err)
+		t.Fatalf("file = %v, err = %v; want no error", file, err)
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		t.Fatal(file, err)
+		t.Fatalf("file = %v, err = %v; want no error", file, err)
 	}
 	e.Host, e.Accept, e.Type, e.Body = r.Host, r.Header.Get("Accept"), r.Header.Get("Content-Type"), string(body)
 	// the output of programs, of which the beginning is enough
@@ -111,11 +111,11 @@ func answered(t *testing.T, e *slaptest.Exchange, file string) {
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data)), nil)
 	if err != nil {
-		t.Fatal(file, err)
+		t.Fatalf("file = %v, err = %v; want no error", file, err)
 	}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
-		t.Fatal(file, err)
+		t.Fatalf("file = %v, err = %v; want no error", file, err)
 	}
 	e.Answer = string(body)
 	switch page := strings.HasPrefix(strings.ToLower(e.Answer), "<!doctype"); {
@@ -158,10 +158,14 @@ func TestExchanges(t *testing.T) {
 		count[e.Set]++
 		r := e.Request()
 		if r.Method != e.Method || r.URL.RequestURI() != e.Path || e.Status == 0 || e.Host == "" {
-			t.Errorf("%s: %+v", e.Name(), e)
+			t.Errorf(
+				"%s: e = %+v"+
+					`; want r.Method == e.Method and r.URL.RequestURI() == e.Path and e.Status != 0 and e.Host != ""`,
+				e.Name(), e,
+			)
 		}
 		if _, err := url.ParseQuery(e.Body); e.Form() != nil && err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want e.Form() == nil or no error", e.Name(), err)
 		}
 	}
 	for set, want := range map[string]int{

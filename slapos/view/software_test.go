@@ -61,38 +61,42 @@ func TestSoftware(t *testing.T) {
 	}
 	if s.Name != "Demo" || len(types) != 3 || types["default"].Schema["required"] == nil ||
 		types["bare"].Schema != nil || types["bare"].Problem != "" || types["odd"].Problem == "" {
-		t.Errorf("%+v", s)
+		t.Errorf("s = %+v", s)
 	}
 	_, err := ann.SlapOS().Request(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 80}})
 	if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "/port: ") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrInvalid and err.Error() with "/port: "`, err)
 	}
 	if page := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(ctx, api.SlapQuery{Match: "shop"}, api.SlapPage{})); len(page.Instances) != 0 {
 		t.Errorf("refused, and made: %+v", page)
 	}
 	n = one(ann.SlapOS().Request(ctx, api.SlapRequest{Title: "shop", Release: release, Parameters: map[string]any{"name": "x", "port": 8080}}))
 	if n.Parameters["port"] != 8080.0 {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want n.Parameters["port"] == 8080.0`, n)
 	}
 	sent, err := d.m.Instances.Find(ctx, master.Anybody, n.Instance)
 	if err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
-		t.Errorf("%+v, %v", sent, err)
+		t.Errorf(
+			"sent = %+v, err = %v"+
+				"; want no error and sent.Parameters[\"_\"] == `{\"name\": \"x\", \"port\": 8080}`",
+			sent, err,
+		)
 	}
 	if _, err := ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{}}); !errors.Is(err, compute.ErrInvalid) ||
 		!strings.Contains(err.Error(), "name") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrInvalid and err.Error() with "name"`, err)
 	}
 	if n := one(ann.SlapOS().Change(
 		ctx, n.Instance, api.SlapChange{Parameters: &map[string]any{"port": 80}, Unchecked: true},
 	)); n.Parameters["port"] != 80.0 {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want n.Parameters["port"] == 80.0`, n)
 	}
 	for _, release := range []string{"", "/etc/software.cfg", "file:///etc/software.cfg", "ftp://h/software.cfg", "http:software.cfg"} {
 		if s := soft(root.SlapOS().Software(ctx, release)); !strings.Contains(s.Unknown, "at http and https alone") {
-			t.Errorf("%q: %+v", release, s)
+			t.Errorf(`%q: s = %+v; want s.Unknown with "at http and https alone"`, release, s)
 		}
 	}
 	if s := soft(root.SlapOS().Software(ctx, at+"/other/software.cfg")); s.Unknown != "it says nothing of itself" {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want s.Unknown == "it says nothing of itself"`, s)
 	}
 }

@@ -41,13 +41,13 @@ func TestUsage(t *testing.T) {
 	u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", ""))
 	if len(u.Series) != 1 || u.Series[0].Title != "CPU load" || len(u.Series[0].Points) != 2 ||
 		u.Series[0].Points[0].Quantity != 1.5 || u.Series[0].Points[1].Quantity != 40 || strings.Join(u.Known, " ") != "COMP-1 p0" {
-		t.Errorf("%+v", u)
+		t.Errorf("u = %+v", u)
 	}
 	if u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", "p0")); u.Of != "p0" || len(u.Series[0].Points) != 4 {
-		t.Errorf("%+v", u)
+		t.Errorf(`u = %+v; want u.Of == "p0" and len(u.Series[0].Points) == 4`, u)
 	}
 	if u := usage(d.as("root").SlapOS().Usage(ctx, "COMP-1", "nothing")); len(u.Series) != 0 {
-		t.Errorf("%+v", u)
+		t.Errorf("u = %+v; want len(u.Series) == 0", u)
 	}
 }
 
@@ -63,21 +63,21 @@ func TestUsageOfAnInstance(t *testing.T) {
 	one(d.as("bea").SlapOS().Request(ctx, api.SlapRequest{Title: "beside", Release: demo}))
 	ask := api.SlapRequest{Title: "hers", Release: demo}
 	if n := one(d.as("ann").SlapOS().Request(ctx, ask)); n.Partition != "" {
-		t.Fatalf("%+v", n)
+		t.Fatalf(`n = %+v; want n.Partition == ""`, n)
 	}
 	d.used("", "before", "1", "2")
 	if u, err := d.as("ann").SlapOS().Usage(ctx, "COMP-1", "p0"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("of another's: %+v, %v", u, err)
 	}
 	if u := ok[api.SlapUsage](t)(d.as("bea").SlapOS().Usage(ctx, "COMP-1", "p0")); len(u.Series) != 1 || u.Series[0].Points[0].Quantity != 2 {
-		t.Errorf("%+v", u)
+		t.Errorf("u = %+v; want len(u.Series) == 1 and u.Series[0].Points[0].Quantity == 2", u)
 	}
 	one(d.as("bea").SlapOS().Change(ctx, other.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if n := one(d.as("ann").SlapOS().Request(ctx, ask)); n.Partition != "p0" {
-		t.Fatalf("%+v", n)
+		t.Fatalf(`n = %+v; want n.Partition == "p0"`, n)
 	}
 	d.used(today+" at 00:00:00", "a day that was another's too", "3", "4")
 	d.used(tomorrow+" at 00:00:00", "hers", "5", "6")
@@ -85,7 +85,7 @@ func TestUsageOfAnInstance(t *testing.T) {
 	u := ok[api.SlapUsage](t)(d.as("ann").SlapOS().Usage(ctx, "COMP-1", "p0"))
 	if len(u.Series) != 1 || len(u.Series[0].Points) != 2 || u.Series[0].Points[0].Quantity != 6 ||
 		u.Series[0].Points[1].Quantity != 8 || strings.Join(u.Known, " ") != "p0" {
-		t.Errorf("%+v", u)
+		t.Errorf("u = %+v", u)
 	}
 	for _, of := range []string{"", "p1", "COMP-1", "p9"} {
 		if u, err := d.as("ann").SlapOS().Usage(ctx, "COMP-1", of); !errors.Is(err, compute.ErrNotFound) {

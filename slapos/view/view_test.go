@@ -137,7 +137,7 @@ func TestTree(t *testing.T) {
 	))
 	if n.Computer != "COMP-1" || n.Partition != "p0" || n.State != "started" || n.Parameters["a"] != "1" ||
 		n.Filter["computer_guid"] != "COMP-1" || n.Owner != "ann" || n.Addresses[0] != "10.0.0.0" || n.Status != nil {
-		t.Errorf("%+v", n)
+		t.Errorf("n = %+v", n)
 	}
 	if again := one(ann.SlapOS().Request(
 		ctx,
@@ -173,7 +173,12 @@ func TestTree(t *testing.T) {
 	trees := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(ctx, api.SlapQuery{Roots: true}, api.SlapPage{}))
 	if len(trees.Instances) != 1 || trees.Instances[0].Members != 3 || trees.Instances[0].Unplaced != 1 ||
 		trees.Instances[0].Status.State != "started" {
-		t.Errorf("%+v", trees)
+		t.Errorf(
+			"trees = %+v"+
+				"; want len(trees.Instances) == 1 and trees.Instances[0].Members == 3 and "+
+				`trees.Instances[0].Unplaced == 1 and trees.Instances[0].Status.State == "started"`,
+			trees,
+		)
 	}
 	members := map[string]api.SlapInstance{}
 	for m, err := range ann.SlapOS().AllInstances(ctx, api.SlapQuery{Root: n.Instance}) {
@@ -184,25 +189,25 @@ func TestTree(t *testing.T) {
 	}
 	if s := members["database"].Status; s == nil || !s.Error || s.Message != "a promise failed" || s.At.IsZero() ||
 		members["database"].ParentTitle != "shop" || members["database"].RootTitle != "shop" {
-		t.Errorf("%+v", members["database"])
+		t.Errorf(`members["database"] = %+v`, members["database"])
 	}
 	if c := members["cache"]; !strings.Contains(c.Reason, "1 have no free partition") || c.Partition != "" {
-		t.Errorf("%+v", c)
+		t.Errorf(`c = %+v; want c.Reason with "1 have no free partition" and c.Partition == ""`, c)
 	}
 	if waiting := ok[api.SlapInstancePage](t)(ann.SlapOS().Instances(
 		ctx, api.SlapQuery{State: "unplaced"}, api.SlapPage{},
 	)); len(waiting.Instances) != 1 ||
 		waiting.Instances[0].Title != "cache" {
-		t.Errorf("%+v", waiting)
+		t.Errorf(`waiting = %+v; want len(waiting.Instances) == 1 and waiting.Instances[0].Title == "cache"`, waiting)
 	}
 	c := ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1"))
 	if c.Busy != 2 || c.Partitions != 2 || c.Slots[1].Instance.Title != "database" || c.Supplied[0].Release != demo ||
 		!c.Supplied[0].Status.Error || c.Supplied[0].Status.Message != "no gcc" {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v", c)
 	}
 
 	if c.Told != nil || len(c.Slots[0].Programs) != 0 {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v; want c.Told == nil and len(c.Slots[0].Programs) == 0", c)
 	}
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
 	said := &proto.NodeReport{Computer: "COMP-1", Partitions: []proto.ReportPartition{{
@@ -226,39 +231,49 @@ func TestTree(t *testing.T) {
 		}}
 	if c.Told == nil || len(c.Slots) != 2 || !reflect.DeepEqual(c.Slots[1].Programs, want.Programs) ||
 		!reflect.DeepEqual(c.Slots[1].Promises, want.Promises) {
-		t.Errorf("%+v", c)
+		t.Errorf(
+			"c = %+v"+
+				"; want c.Told != nil and len(c.Slots) == 2 and c.Slots[1].Programs == want.Programs and "+
+				"c.Slots[1].Promises == want.Promises",
+			c,
+		)
 	}
 
 	n = one(ann.SlapOS().Instance(ctx, n.Instance))
 	if len(n.Connection) != 1 || n.Connection[0] != "password" {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want len(n.Connection) == 1 and n.Connection[0] == "password"`, n)
 	}
 	if v := ok[api.SlapConnection](t)(ann.SlapOS().Connection(ctx, n.Instance)); v.Values["password"] != "very secret" {
-		t.Errorf("%+v", v)
+		t.Errorf(`v = %+v; want v.Values["password"] == "very secret"`, v)
 	}
 	// A state alone keeps the rest, and goes through the tree; so it is when another than the owner
 	// does it.
 	n = one(d.as("root").SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "stopped"}))
 	if child := one(ann.SlapOS().Instance(ctx, members["database"].Instance)); n.State != "stopped" || n.Owner != "ann" ||
 		n.Parameters["a"] != "1" || child.State != "stopped" || child.Asked != "started" {
-		t.Errorf("%+v, %+v", n, child)
+		t.Errorf(
+			"n = %+v, child = %+v"+
+				`; want n.State == "stopped" and n.Owner == "ann" and n.Parameters["a"] == "1" and `+
+				`child.State == "stopped" and child.Asked == "started"`,
+			n, child,
+		)
 	}
 	n = one(ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "started", Parameters: &map[string]any{}, Type: "large"}))
 	if n.State != "started" || len(n.Parameters) != 0 || n.Type != "large" || n.Release != demo {
-		t.Errorf("%+v", n)
+		t.Errorf(`n = %+v; want n.State == "started" and len(n.Parameters) == 0 and n.Type == "large" and n.Release == demo`, n)
 	}
 	if _, err := ann.SlapOS().Change(ctx, members["database"].Instance, api.SlapChange{State: "stopped"}); !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("of an inner one: %v", err)
 	}
 	n = one(ann.SlapOS().Change(ctx, n.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := ann.SlapOS().Instance(ctx, members["cache"].Instance); n.State != "destroyed" || !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(`n = %+v, err = %v; want n.State == "destroyed" and error compute.ErrNotFound`, n, err)
 	}
 	if err := d.as("root").SlapOS().Supply(ctx, "COMP-1", api.SlapSupply{Release: demo, State: "destroyed"}); err != nil {
 		t.Fatal(err)
 	}
 	if c := ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1")); c.Supplied[0].State != "destroyed" {
-		t.Errorf("%+v", c)
+		t.Errorf(`c = %+v; want c.Supplied[0].State == "destroyed"`, c)
 	}
 }
 
@@ -271,12 +286,17 @@ func TestUnplaced(t *testing.T) {
 	a := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "a", Release: demo}))
 	b := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "b", Release: demo}))
 	if b.Instance == "" || b.Computer != "" || !strings.Contains(b.Reason, "no computer fits: 1 have no free partition") {
-		t.Errorf("%+v", b)
+		t.Errorf(
+			"b = %+v"+
+				`; want b.Instance != "" and b.Computer == "" and b.Reason with "no computer fits: 1 have `+
+				`no free partition"`,
+			b,
+		)
 	}
 	if now := one(root.SlapOS().Change(
 		ctx, b.Instance, api.SlapChange{State: "stopped", Parameters: &map[string]any{"k": "v"}},
 	)); now.State != "stopped" || now.Parameters["k"] != "v" || now.Reason == "" {
-		t.Errorf("%+v", now)
+		t.Errorf(`now = %+v; want now.State == "stopped" and now.Parameters["k"] == "v" and now.Reason != ""`, now)
 	}
 	one(root.SlapOS().Change(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
 	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
@@ -284,14 +304,19 @@ func TestUnplaced(t *testing.T) {
 	}
 	if now := one(root.SlapOS().Change(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
 		now.State != "started" || now.Parameters["k"] != "v" || now.Reason != "" {
-		t.Errorf("%+v", now)
+		t.Errorf(
+			"now = %+v"+
+				`; want now.Partition == "p0" and now.State == "started" and now.Parameters["k"] == "v" `+
+				`and now.Reason == ""`,
+			now,
+		)
 	}
 	c := one(root.SlapOS().Request(ctx, api.SlapRequest{Title: "c", Release: demo}))
 	if end := one(root.SlapOS().Change(ctx, c.Instance, api.SlapChange{State: "destroyed"})); end.State != "destroyed" {
-		t.Errorf("%+v", end)
+		t.Errorf(`end = %+v; want end.State == "destroyed"`, end)
 	}
 	if _, err := root.SlapOS().Instance(ctx, c.Instance); !errors.Is(err, compute.ErrNotFound) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNotFound", err)
 	}
 }
 
@@ -345,7 +370,11 @@ func TestOthers(t *testing.T) {
 		}
 		answer.Body.Close()
 		if answer.StatusCode != c.status || strings.Contains(text, "hers") {
-			t.Errorf("%s %s %s: %d %s", c.who, c.method, c.path, answer.StatusCode, text)
+			t.Errorf(
+				"c.who = %s c.method = %s c.path = %s: answer.StatusCode = %d text = %s"+
+					`; want answer.StatusCode == c.status and text without "hers"`,
+				c.who, c.method, c.path, answer.StatusCode, text,
+			)
 		}
 	}
 	for _, who := range []string{"bea", "vic"} {
@@ -354,10 +383,10 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	if page := ok[api.SlapComputerPage](t)(d.as("bea").SlapOS().Computers(ctx, "", api.SlapPage{})); len(page.Computers) != 0 {
-		t.Errorf("%+v", page)
+		t.Errorf("page = %+v; want len(page.Computers) == 0", page)
 	}
 	if now := ok[api.SlapInstanceDetail](t)(d.as("ann").SlapOS().Instance(ctx, n.Instance)); now.State != "started" {
-		t.Errorf("%+v", now)
+		t.Errorf(`now = %+v; want now.State == "started"`, now)
 	}
 }
 
@@ -392,12 +421,12 @@ func TestPages(t *testing.T) {
 		}
 	}
 	if want := "COMP-0 COMP-1 COMP-2 COMP-3 COMP-4 COMP-5 COMP-6 tree 0 tree 1 tree 2 tree 3 tree 4 tree 5 tree 6 "; seen != want {
-		t.Errorf("%s", seen)
+		t.Errorf("seen = %s; want seen == want", seen)
 	}
 	if none := ok[api.SlapInstancePage](t)(root.SlapOS().Instances(
 		ctx, api.SlapQuery{Match: "nothing"}, api.SlapPage{},
 	)); len(none.Instances) != 0 || none.Next != "" {
-		t.Errorf("%+v", none)
+		t.Errorf(`none = %+v; want len(none.Instances) == 0 and none.Next == ""`, none)
 	}
 }
 
@@ -466,7 +495,7 @@ func TestChanged(t *testing.T) {
 		}
 		now, err := d.m.Changed(ctx, mark)
 		if err != nil || now == mark {
-			t.Errorf("%s: %s, %v", name, now, err)
+			t.Errorf("%s: now = %s, err = %v; want no error and now != mark", name, now, err)
 		}
 		mark = now
 	}

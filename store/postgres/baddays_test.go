@@ -329,7 +329,7 @@ func TestNoticed(t *testing.T) {
 	a, b := mustOpen(t, dsn, postgres.Options{Grace: -1}), mustOpen(t, dsn, postgres.Options{Grace: -1})
 	free, ok, err := a.Slot(1, 1)
 	if !ok || err != nil {
-		t.Fatal(ok, err)
+		t.Fatalf("ok = %v, err = %v; want ok and no error", ok, err)
 	}
 	worker := a.Worker()
 	if err := s.Cut(t.Context()); err != nil {
@@ -437,14 +437,14 @@ func TestFull(t *testing.T) {
 	mustWrite(t, st, "before")
 	db := strings.TrimPrefix(must(url.Parse(dsn)).Path, "/")
 	if out, err := exec.Command("chown", fmt.Sprintf("--reference=%s", s.Dir()), dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	if err := s.Exec(t.Context(), "CREATE TABLESPACE small LOCATION '"+dir+"'"); err != nil {
 		t.Fatal(err)
 	}
 	c, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
-		t.Fatal(db, err)
+		t.Fatalf("db = %v, err = %v; want no error", db, err)
 	}
 	defer c.Close(context.Background())
 	if _, err := c.Exec(t.Context(), "ALTER TABLE events SET TABLESPACE small"); err != nil {
@@ -482,7 +482,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("%v: %d events and %d sources of %d", err, n, sources, done)
 	}
 	if out, err := exec.Command("mount", "-o", "remount,size=30m", dir).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	mustWrite(t, st, "after")
 	if _, err := c.Exec(t.Context(), "ALTER TABLE events SET TABLESPACE pg_default"); err != nil {

@@ -233,7 +233,7 @@ func TestTwoInstallations(t *testing.T) {
 		mustWrite(t, st, schema)
 		sts = append(sts, st)
 		if _, ok, err := st.Slot(1, 1); !ok || err != nil {
-			t.Errorf("%s: %v %v", schema, ok, err)
+			t.Errorf("%s: ok = %v err = %v; want ok and no error", schema, ok, err)
 		}
 	}
 	if sts[0].Installation() == sts[1].Installation() {
@@ -266,7 +266,7 @@ func TestLongNames(t *testing.T) {
 	for n, text := range []string{"\xff\xfe", "a\x00b", "\x01hex:00", "\x01hex:", "\x01"} {
 		l := &compute.Lease{ID: fmt.Sprint(n), Name: text, Instance: compute.ID(text), Owner: text}
 		if err := st.Update(t.Context(), func(tx compute.Tx) error { return tx.InsertLease(l) }); err != nil {
-			t.Fatalf("%q: %v", text, err)
+			t.Fatalf("%q: err = %v; want no error", text, err)
 		}
 		err := st.View(t.Context(), func(tx compute.Tx) error {
 			got, err := tx.LeaseOf(compute.ID(text))
@@ -276,7 +276,7 @@ func TestLongNames(t *testing.T) {
 			return err
 		})
 		if err != nil {
-			t.Errorf("%q: %v", text, err)
+			t.Errorf("%q: err = %v; want no error", text, err)
 		}
 	}
 }
@@ -286,7 +286,7 @@ func undone(t testing.TB) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob("migrations/*.sql")
 	if err != nil || len(files) < 2 {
-		t.Fatal(files, err)
+		t.Fatalf("files = %v, err = %v; want no error and len(files) >= 2", files, err)
 	}
 	slices.Sort(files)
 	for _, f := range slices.Backward(files[1:]) {

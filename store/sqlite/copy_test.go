@@ -41,7 +41,7 @@ func TestCopy(t *testing.T) {
 		t.Errorf("over a file: %v", err)
 	}
 	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o600", info, err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -58,7 +58,7 @@ func TestCopy(t *testing.T) {
 	err = other.View(t.Context(), func(tx compute.Tx) error {
 		all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindOther})
 		if len(all) != 1 || all[0].Key != "before" {
-			t.Errorf("%+v", all)
+			t.Errorf(`all = %+v; want len(all) == 1 and all[0].Key == "before"`, all)
 		}
 		return err
 	})

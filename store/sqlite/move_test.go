@@ -60,14 +60,14 @@ func TestMove(t *testing.T) {
 	}
 	failed := errors.New("no")
 	if err := move(failed); !errors.Is(err, failed) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error failed", err)
 	}
 	if err := mustOpen(t, path).Close(); err != nil {
 		t.Fatal(err)
 	}
 	for _, fail := range []error{compute.ErrLost, nil, nil} {
 		if err := move(fail); !errors.Is(err, fail) {
-			t.Errorf("%v", err)
+			t.Errorf("err = %v; want error fail", err)
 		}
 		_, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "moved to there") || compute.Hint(err) == "" {

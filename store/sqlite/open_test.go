@@ -165,7 +165,7 @@ func TestOlder(t *testing.T) {
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
 		r, err := tx.Source("web", "d")
 		if err != nil || r.Failures != 3 || r.Aim != (compute.Aim{}) {
-			t.Errorf("%+v %v", r, err)
+			t.Errorf("r = %+v err = %v; want no error and r.Failures == 3 and r.Aim == (compute.Aim{})", r, err)
 			return err
 		}
 		if l, err := tx.Lease("whole"); err != nil || l.Project != "" || l.Instance != "web-1" {
@@ -182,7 +182,7 @@ func TestOlder(t *testing.T) {
 	}
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
 		if l, err := tx.LeaseOf("web-1"); err != nil || l.ID != "whole" || l.Share != nil {
-			t.Errorf("%+v %v", l, err)
+			t.Errorf(`l = %+v err = %v; want no error and l.ID == "whole" and l.Share == nil`, l, err)
 		}
 		return tx.InsertLease(&compute.Lease{ID: "part", Instance: "web-1", Share: &compute.Amount{Cores: 1}})
 	})

@@ -80,7 +80,7 @@ func TestQueueIsRemembered(t *testing.T) {
 	err = a.View(ctx, func(tx compute.Tx) error {
 		ws, err := tx.Waiters()
 		if err == nil && (len(ws) != 1 || ws[0].Passed != 3 || ws[0].Wants[0] != 1) {
-			t.Errorf("%+v", ws)
+			t.Errorf("ws = %+v; want an error or len(ws) == 1 and ws[0].Passed == 3 and ws[0].Wants[0] == 1", ws)
 		}
 		return err
 	})

@@ -16,7 +16,7 @@ func TestParseDuration(t *testing.T) {
 		"12h1d": 36 * time.Hour, "-1d": -24 * time.Hour, "1µs": time.Microsecond, "106751d": 106751 * 24 * time.Hour,
 	} {
 		if got, err := units.ParseDuration(s); err != nil || got != want {
-			t.Errorf("%q = %v, %v", s, got, err)
+			t.Errorf("s = %q = got = %v, err = %v; want no error and got == want", s, got, err)
 		}
 	}
 	for _, s := range []string{
@@ -36,7 +36,7 @@ func TestParseSize(t *testing.T) {
 		"9223372036854775807": math.MaxInt64,
 	} {
 		if got, err := units.ParseSize(s); err != nil || got != want {
-			t.Errorf("%q = %v, %v", s, got, err)
+			t.Errorf("s = %q = got = %v, err = %v; want no error and got == want", s, got, err)
 		}
 	}
 	for _, s := range []string{

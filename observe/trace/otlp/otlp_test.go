@@ -128,7 +128,7 @@ func open(t *testing.T, c *collector, env map[string]string) *otlp.Exporter {
 		return env[name]
 	})
 	if err != nil || !ok {
-		t.Fatal(ok, err)
+		t.Fatalf("ok = %v, err = %v; want no error and ok", ok, err)
 	}
 	o.Pause = func(int) time.Duration { return time.Millisecond }
 	return otlp.New(o)
@@ -161,7 +161,7 @@ func TestDocument(t *testing.T) {
 	}
 	if w.Kind != 2 || p.Kind != 1 || w.TraceState != "k=v" || w.Flags&1 != 1 || p.Status.Code != 2 ||
 		p.Status.Message != "no \"capacity\"" || w.Status.Code != 0 {
-		t.Errorf("%+v", got)
+		t.Errorf("got = %+v", got)
 	}
 	begin, err := strconv.ParseInt(w.StartTimeUnixNano, 10, 64)
 	end, err2 := strconv.ParseInt(w.EndTimeUnixNano, 10, 64)
@@ -222,7 +222,7 @@ func TestTries(t *testing.T) {
 		t.Error(err)
 	}
 	if err := send("refused"); err == nil || !strings.Contains(err.Error(), "400") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want an error and err.Error() with "400"`, err)
 	}
 	if err := send("last"); err != nil {
 		t.Error(err)
@@ -302,7 +302,12 @@ func TestFromEnv(t *testing.T) {
 	} {
 		o, ok, err := otlp.FromEnv(func(name string) string { return c.env[name] })
 		if ok != c.ok || ok && o.URL != c.url || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-			t.Errorf("%v: %v %q %v", c.env, ok, o.URL, err)
+			t.Errorf(
+				"%v: ok = %v o.URL = %q err = %v"+
+					`; want ok == c.ok and (!ok or o.URL == c.url) and (err == nil) == (c.err == "") and (no `+
+					"error or err.Error() with c.err)",
+				c.env, ok, o.URL, err,
+			)
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v shows a secret", err)

@@ -150,7 +150,7 @@ func TestDeploy(t *testing.T) {
 		_, err := tr.deploy(other)
 		tr.opt.RotateKey = false
 		if !errors.Is(err, compute.ErrConflict) && !errors.Is(err, compute.ErrNotFound) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: err = %v; want error compute.ErrConflict or error compute.ErrNotFound", what, err)
 		}
 		if did := tr.did(); len(did) != 0 {
 			t.Errorf("%s: it did %q before it was refused", what, did)
@@ -306,7 +306,12 @@ func TestWrongProject(t *testing.T) {
 	} {
 		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), "project") ||
 			!strings.Contains(compute.Hint(err), "--cloud lab") {
-			t.Errorf("%s: %v (%s)", what, err, compute.Hint(err))
+			t.Errorf(
+				"%s: err = %v (compute.Hint(err) = %s)"+
+					`; want error compute.ErrConflict and err.Error() with "project" and compute.Hint(err) `+
+					`with "--cloud lab"`,
+				what, err, compute.Hint(err),
+			)
 		}
 	}
 	if len(tr.steps) != 0 {

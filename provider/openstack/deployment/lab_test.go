@@ -283,7 +283,7 @@ func must[T any](t *testing.T) func(T, error) T {
 		t.Helper()
 		var answer gophercloud.ErrUnexpectedResponseCode
 		if errors.As(err, &answer) {
-			t.Fatalf("%v: %s", err, answer.Body)
+			t.Fatalf("%v: answer.Body = %s; want !errors.As(err, &answer)", err, answer.Body)
 		}
 		if err != nil {
 			t.Fatal(err)

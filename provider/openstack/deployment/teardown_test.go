@@ -199,7 +199,7 @@ func TestTeardownOnOneOfItsServers(t *testing.T) {
 	tr.opt.Metadata = service.URL
 	err := tr.teardown()
 	if did := tr.did(); err != nil || !slices.Contains(did, "left server") {
-		t.Errorf("%v, %q", err, did)
+		t.Errorf(`err = %v, did = %q; want no error and did with "left server"`, err, did)
 	}
 	want := slices.Sorted(slices.Values(append(before, "floating IP "+made["own ip"], "port "+made["own port"], "server "+made["own"])))
 	if got := listing(t, c, tr.opt.Name); !slices.Equal(got, want) {
@@ -223,7 +223,7 @@ func until(t *testing.T, what string, is func() error) {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: %v", what, err)
+			t.Fatalf("%s: err = %v; want !time.Now().After(end)", what, err)
 		}
 	}
 }

@@ -100,11 +100,11 @@ func try(t testing.TB, u as, o confine.Options, checks ...string) map[string]str
 		if strings.Contains(stderr.String(), "fork/exec") {
 			t.Skipf("confine: name spaces cannot be made here: %s", stderr.String())
 		}
-		t.Fatalf("%v: %s", err, stderr.String())
+		t.Fatalf("%v: stderr = %s; want no error", err, stderr.String())
 	}
 	var results map[string]string
 	if err := json.Unmarshal(out, &results); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	return results
 }

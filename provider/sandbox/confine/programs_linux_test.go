@@ -71,7 +71,7 @@ func TestNoNewPrivileges(t *testing.T) {
 	r := try(t, u, confine.Options{}, "as-1000 setuid", "as-1000 filecap", "as-1000 plain")
 	for _, name := range []string{"setuid", "filecap", "plain"} {
 		if got := r["as-1000 "+name]; !strings.Contains(got, "euid:1000") || !strings.Contains(got, "CapEff: ") {
-			t.Errorf("%s: %s", name, got)
+			t.Errorf(`%s: got = %s; want got with "euid:1000" and got with "CapEff: "`, name, got)
 		}
 	}
 	r = try(t, u, confine.Options{Without: []string{confine.NoNewPrivs}}, "as-1000 setuid", "as-1000 filecap")
@@ -95,7 +95,7 @@ func TestForeignArchitecture(t *testing.T) {
 	for _, u := range users(t) {
 		r := try(t, u, confine.Options{}, "run "+hello)
 		if got := r["run "+hello]; !strings.Contains(got, "bad system call") {
-			t.Errorf("%s: %s", u.name, got)
+			t.Errorf(`%s: got = %s; want got with "bad system call"`, u.name, got)
 		}
 		r = try(t, u, confine.Options{Without: []string{confine.Seccomp}}, "run "+hello)
 		if got := r["run "+hello]; got != "hello\n" {
@@ -135,7 +135,11 @@ func TestProgramsRun(t *testing.T) {
 		for _, p := range all {
 			got, ok := r["run "+p.program+" "+p.args]
 			if ok && (strings.HasPrefix(got, "error") || !strings.Contains(got, p.want)) {
-				t.Errorf("%s: %s %s: %s", u.name, p.program, p.args, got)
+				t.Errorf(
+					"%s: p.program = %s p.args = %s: got = %s"+
+						`; want !ok or !strings.HasPrefix(got, "error") and got with p.want`,
+					u.name, p.program, p.args, got,
+				)
 			}
 		}
 	}
@@ -153,7 +157,7 @@ func TestGoBuilds(t *testing.T) {
 	build := "run " + compiler + " run /mnt/three.go"
 	u := users(t)[0]
 	if got := try(t, u, confine.Options{}, build)[build]; !strings.HasSuffix(got, "three\n") {
-		t.Errorf("%s: %s", u.name, got)
+		t.Errorf("%s: got = %s; want strings.HasSuffix(got, \"three\\n\")", u.name, got)
 	}
 }
 

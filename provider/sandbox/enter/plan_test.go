@@ -26,7 +26,7 @@ func TestPlan(t *testing.T) {
 	b := want.Bytes()
 	got, err := readPlan(b)
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n%+v\n%+v", err, got, want)
+		t.Errorf("err = %v\ngot = %+v\nwant = %+v; want no error and got == want", err, got, want)
 	}
 	for i := range reflect.TypeFor[Plan]().NumField() {
 		if f := reflect.TypeFor[Plan]().Field(i); f.IsExported() && reflect.ValueOf(want).Elem().Field(i).IsZero() {
@@ -46,10 +46,10 @@ func TestPlan(t *testing.T) {
 func TestAnswer(t *testing.T) {
 	want := Answer{Step: "mount", Error: "no", Errno: 1, Lacks: []Lack{{"/home/x", "not here"}}}
 	if got, err := ReadAnswer(want.bytes()); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got = %+v, err = %v; want no error and got == want", got, err)
 	}
 	if got, err := ReadAnswer((&Answer{}).bytes()); err != nil || !reflect.DeepEqual(got, Answer{}) {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got = %+v, err = %v; want no error and got == Answer{}", got, err)
 	}
 }
 

@@ -59,7 +59,7 @@ func make_(t *testing.T, who person, layers string, o mask.Options) mask.Mask {
 	var m mask.Mask
 	out := child(t, who, false, "make", map[string]any{"dir": layers, "options": o})
 	if err := json.Unmarshal(out, &m); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	return m
 }

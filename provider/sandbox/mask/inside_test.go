@@ -75,7 +75,7 @@ func child(t *testing.T, who person, spaces bool, what string, in any) []byte {
 		if msg := stderr.String(); who.uid != 0 && strings.Contains(msg, "operation not permitted") && strings.Contains(msg, "fork/exec") {
 			t.Skip("user name spaces: this machine does not let a user make them")
 		}
-		t.Fatalf("%v: %s", err, stderr.String())
+		t.Fatalf("%v: stderr = %s; want no error", err, stderr.String())
 	}
 	return out
 }
@@ -100,7 +100,7 @@ func enter(t *testing.T, who person, s sandbox) seen {
 	var out seen
 	text := child(t, who, true, "look", s)
 	if err := json.Unmarshal(text, &out); err != nil {
-		t.Fatalf("%v: %s", err, text)
+		t.Fatalf("%v: text = %s; want no error", err, text)
 	}
 	return out
 }

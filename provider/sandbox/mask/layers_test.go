@@ -78,7 +78,7 @@ func TestManyAtOnce(t *testing.T) {
 	first := <-got
 	for range 7 {
 		if next := <-got; next != first {
-			t.Errorf("%s, %s", first, next)
+			t.Errorf("first = %s, next = %s; want next == first", first, next)
 		}
 	}
 	entries, _ := os.ReadDir(layers)

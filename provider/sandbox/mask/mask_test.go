@@ -399,18 +399,18 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim {
-		t.Errorf("%+v\n%+v", a, b)
+		t.Errorf("a = %+v\nb = %+v; want a.Mode == b.Mode and a.Uid == b.Uid and a.Gid == b.Gid and a.Mtim == b.Mtim", a, b)
 	}
 	if err := unix.Lstat(m.Layer+"/etc/shadow", &b); err != nil || b.Mode != unix.S_IFCHR || b.Rdev != 0 {
-		t.Errorf("%+v %v", b, err)
+		t.Errorf("b = %+v err = %v; want no error and b.Mode == unix.S_IFCHR and b.Rdev == 0", b, err)
 	}
 	if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != m.Layer || !slices.Equal(again.Rules, m.Rules) {
-		t.Errorf("%v %v", again, err)
+		t.Errorf("again = %v err = %v; want no error and again.Layer == m.Layer and again.Rules == m.Rules", again, err)
 	}
 	time.Sleep(60 * time.Millisecond) // now the stamp is written, and read
 	for range 2 {
 		if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != m.Layer || !slices.Equal(again.Rules, m.Rules) {
-			t.Errorf("%v %v", again, err)
+			t.Errorf("again = %v err = %v; want no error and again.Layer == m.Layer and again.Rules == m.Rules", again, err)
 		}
 	}
 	stamps, _ := filepath.Glob(layers + "/stamp-*")
@@ -448,7 +448,12 @@ func TestBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	if next.Layer == m.Layer || kinds(next.Rules)["/root/.config"] != 0 || kinds(next.Rules)["/root/.config/gh"] != mask.Hide {
-		t.Errorf("%v", next)
+		t.Errorf(
+			"next = %v"+
+				`; want next.Layer != m.Layer and kinds(next.Rules)["/root/.config"] == 0 and `+
+				`kinds(next.Rules)["/root/.config/gh"] == mask.Hide`,
+			next,
+		)
 	}
 	if len(stamps) != 2 {
 		t.Errorf("stamps: %v", stamps)
@@ -459,13 +464,13 @@ func TestBuild(t *testing.T) {
 		}
 	}
 	if again, err := mask.Make(t.Context(), layers, o); err != nil || again.Layer != next.Layer {
-		t.Errorf("%v %v", again, err)
+		t.Errorf("again = %v err = %v; want no error and again.Layer == next.Layer", again, err)
 	}
 	if err := os.Chmod(h.root+"/etc", 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if third, err := mask.Make(t.Context(), layers, o); err != nil || third.Layer == next.Layer {
-		t.Errorf("%v %v", third, err)
+		t.Errorf("third = %v err = %v; want no error and third.Layer != next.Layer", third, err)
 	}
 	// What is not asked for and not in use goes, also what a dead process left.
 	if err := os.MkdirAll(layers+"/new-dead/root", 0o700); err != nil {
@@ -548,7 +553,7 @@ func TestTable(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range append(mask.InHomes(), mask.OnHost()...) {
 		if seen[e.Path] || e.Why == "" || path.Clean(e.Path) != e.Path {
-			t.Errorf("%+v", e)
+			t.Errorf(`e = %+v; want !seen[e.Path] and e.Why != "" and path.Clean(e.Path) == e.Path`, e)
 		}
 		seen[e.Path] = true
 		if !strings.Contains(mask.Markdown(), "`"+e.Path+"`") || strings.Contains(e.Why, "|") {

@@ -25,7 +25,7 @@ func TestPlace(t *testing.T) {
 	}
 	defer os.RemoveAll(first)
 	if dir, err := mask.Place("/", filepath.Join(first, "x")); err != nil || dir != filepath.Join(first, "x") {
-		t.Errorf("%s %v", dir, err)
+		t.Errorf(`dir = %s err = %v; want no error and dir == filepath.Join(first, "x")`, dir, err)
 	}
 	if dir, err := mask.Place("/", t.TempDir()); err == nil && !strings.HasPrefix(dir, "/dev/shm/") {
 		var c unix.Stat_t
@@ -52,14 +52,18 @@ func TestPlaceOfRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := mask.PlaceIn("/", "", run, shm); err != nil || got != filepath.Join(run, "hostler", "masks") {
-		t.Errorf("%s %v", got, err)
+		t.Errorf(`got = %s err = %v; want no error and got == filepath.Join(run, "hostler", "masks")`, got, err)
 	}
 	if fi, err := os.Stat(filepath.Join(run, "hostler")); err != nil || fi.Mode().Perm() != 0o700 {
-		t.Errorf("%v %v", fi, err)
+		t.Errorf("fi = %v err = %v; want no error and fi.Mode().Perm() == 0o700", fi, err)
 	}
 	if got, err := mask.PlaceIn("/", "", "", shm); err == nil ||
 		!strings.Contains(err.Error(), "belongs to user 12345") || !strings.Contains(err.Error(), "remove it") {
-		t.Errorf("%s %v", got, err)
+		t.Errorf(
+			"got = %s err = %v"+
+				`; want an error and err.Error() with "belongs to user 12345" and err.Error() with "remove it"`,
+			got, err,
+		)
 	}
 	if err := os.Chmod(run, 0o777); err != nil {
 		t.Fatal(err)

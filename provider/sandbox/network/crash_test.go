@@ -138,18 +138,18 @@ func TestSweep(t *testing.T) {
 	}
 	gone, err := n.Sweep(t.Context(), func(id compute.ID) bool { return id == "a" })
 	if err != nil || gone != 1 {
-		t.Errorf("%d %v", gone, err)
+		t.Errorf("gone = %d err = %v; want no error and gone == 1", gone, err)
 	}
 	for addr, want := range map[string]bool{"127.0.0.1:8080": true, "127.0.0.1:8081": false, "127.0.0.1:8082": true} {
 		if got, err := ask("tcp4", addr); (got != "") != want {
-			t.Errorf("%s: %q %v", addr, got, err)
+			t.Errorf(`%s: got = %q err = %v; want (got != "") == want`, addr, got, err)
 		}
 	}
 	if _, err := n.Attach(t.Context(), "d", newSpace(t).file, []network.Forward{{HostPort: 8083, Port: 1}}); err != nil {
 		t.Errorf("the port of the lost one: %v", err)
 	}
 	if gone, err := n.Sweep(t.Context(), nil); err != nil || gone != 2 {
-		t.Errorf("%d %v", gone, err)
+		t.Errorf("gone = %d err = %v; want no error and gone == 2", gone, err)
 	}
 	if got, err := c.ask("tcp4", worldAddr+":80"); got == "" {
 		t.Errorf("another installation's sandbox lost its network: %v", err)
@@ -194,11 +194,19 @@ func TestForget(t *testing.T) {
 		return n
 	}
 	if remembered(a.Addr) != 2 || remembered(b.Addr) != 2 {
-		t.Fatalf("%d, %d", remembered(a.Addr), remembered(b.Addr))
+		t.Fatalf(
+			"remembered(a.Addr) = %d, remembered(b.Addr) = %d"+
+				"; want remembered(a.Addr) == 2 and remembered(b.Addr) == 2",
+			remembered(a.Addr), remembered(b.Addr),
+		)
 	}
 	must(t, n.Detach(t.Context(), "a"))
 	if remembered(a.Addr) != 0 || remembered(b.Addr) != 2 {
-		t.Errorf("%d, %d", remembered(a.Addr), remembered(b.Addr))
+		t.Errorf(
+			"remembered(a.Addr) = %d, remembered(b.Addr) = %d"+
+				"; want remembered(a.Addr) == 0 and remembered(b.Addr) == 2",
+			remembered(a.Addr), remembered(b.Addr),
+		)
 	}
 }
 
@@ -236,6 +244,6 @@ func TestManyAtOnce(t *testing.T) {
 		must(t, err)
 	}
 	if _, err := n.Attach(t.Context(), "last", newSpace(t).file, nil); !errors.Is(err, compute.ErrNoCapacity) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrNoCapacity", err)
 	}
 }

@@ -150,7 +150,7 @@ func TestAnswers(t *testing.T) {
 		hostAddr + ":80": false, "127.0.0.1:80": false,
 	} {
 		if got, err := a.ask("tcp4", addr); (got != "") != want {
-			t.Errorf("%s: %q %v", addr, got, err)
+			t.Errorf(`%s: got = %q err = %v; want (got != "") == want`, addr, got, err)
 		}
 	}
 	var log string
@@ -178,7 +178,7 @@ func TestAnswers(t *testing.T) {
 		m := open(t, o)
 		b := attach(t, m, words)
 		if got, code, err := b.lookup(t, gateway, "evil.example."); err == nil && code != dnsmessage.RCodeRefused {
-			t.Errorf("%s: %v %v", words, got, code)
+			t.Errorf("%s: got = %v code = %v; want an error or code == dnsmessage.RCodeRefused", words, got, code)
 		}
 	}
 	// The table is made anew with what was there.

@@ -35,7 +35,7 @@ func TestOutside(t *testing.T) {
 	}
 	for _, proto := range []string{"tcp4", "udp4"} {
 		if got, err := a.ask(proto, worldAddr+":80"); got != "world "+hostAddr {
-			t.Errorf("%s: %q %v", proto, got, err)
+			t.Errorf(`%s: got = %q err = %v; want got == "world "+hostAddr`, proto, got, err)
 		}
 	}
 	a.in(func() {
@@ -43,7 +43,11 @@ func TestOutside(t *testing.T) {
 		must(t, err)
 		for _, l := range links {
 			if at := l.Attrs(); at.Flags&net.FlagUp == 0 || at.Name != "lo" && at.MTU != 1400 {
-				t.Errorf("%s: %v %d", at.Name, at.Flags, at.MTU)
+				t.Errorf(
+					"%s: at.Flags = %v at.MTU = %d"+
+						`; want at.Flags&net.FlagUp != 0 and (at.Name == "lo" or at.MTU == 1400)`,
+					at.Name, at.Flags, at.MTU,
+				)
 			}
 			if addrs, err := netlink.AddrList(l, netlink.FAMILY_V6); err == nil && l.Attrs().Name != "lo" && len(addrs) > 0 {
 				t.Errorf("IPv6: %v", addrs)
@@ -53,7 +57,7 @@ func TestOutside(t *testing.T) {
 	// Again is the same; another name space is another network.
 	again, err := n.Attach(t.Context(), "box-1", a.file, nil)
 	if err != nil || again != a.Address {
-		t.Errorf("%v %v", again, err)
+		t.Errorf("again = %v err = %v; want no error and again == a.Address", again, err)
 	}
 	b := attach(t, n, "box-1")
 	if got, err := b.ask("tcp4", worldAddr+":80"); got == "" {
@@ -114,7 +118,7 @@ func TestPorts(t *testing.T) {
 	} {
 		_, err := c.n.Attach(t.Context(), "b", newSpace(t).file, c.ports)
 		if !errors.Is(err, compute.ErrConflict) || compute.Hint(err) == "" {
-			t.Errorf("%v: %v", c.ports, err)
+			t.Errorf(`%v: err = %v; want error compute.ErrConflict and compute.Hint(err) != ""`, c.ports, err)
 		}
 	}
 	if _, err := n.Attach(
@@ -131,7 +135,7 @@ func TestPorts(t *testing.T) {
 	_, err := n.Attach(t.Context(), "a", a.file, []network.Forward{{HostPort: 8090, Port: 80}})
 	must(t, err)
 	if got, err := ask("tcp4", "127.0.0.1:8090"); !strings.HasPrefix(got, "box") {
-		t.Errorf("%q %v", got, err)
+		t.Errorf(`got = %q err = %v; want strings.HasPrefix(got, "box")`, got, err)
 	}
 	if got, _ := ask("tcp4", "127.0.0.1:8080"); got != "" {
 		t.Errorf("still %q", got)
@@ -153,18 +157,18 @@ func TestRange(t *testing.T) {
 	o := options(t)
 	n := open(t, o)
 	if a := attach(t, n, "a"); !netip.MustParsePrefix("198.18.64.0/18").Contains(a.Addr) {
-		t.Errorf("%s", a.Addr)
+		t.Errorf(`a.Addr = %s; want netip.MustParsePrefix("198.18.64.0/18").Contains(a.Addr)`, a.Addr)
 	}
 	o.Range, o.Dir = netip.MustParsePrefix("10.1.0.0/16"), t.TempDir()
 	if _, err := network.Open(t.Context(), o); !errors.Is(err, compute.ErrConflict) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrConflict", err)
 	}
 	for name, bad := range map[string]network.Options{
 		"no installation": {Dir: t.TempDir()}, "IPv6": {Installation: "x", Dir: t.TempDir(), Range: netip.MustParsePrefix("fd00::/64")},
 		"small": {Installation: "x", Dir: t.TempDir(), Range: netip.MustParsePrefix("10.0.0.0/30")},
 	} {
 		if _, err := network.Open(t.Context(), bad); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid", name, err)
 		}
 	}
 }
@@ -183,13 +187,13 @@ func TestRefused(t *testing.T) {
 	}
 	for _, id := range []compute.ID{"", "a b", compute.ID(strings.Repeat("x", 129))} {
 		if _, err := n.Attach(t.Context(), id, own, nil); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%q: %v", id, err)
+			t.Errorf("%q: err = %v; want error compute.ErrInvalid", id, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := n.Attach(ctx, "a", own, nil); !errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrInvalid) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrUnavailable or error compute.ErrInvalid", err)
 	}
 	if os.Geteuid() == 0 {
 		return
@@ -210,13 +214,13 @@ func TestExamine(t *testing.T) {
 	findings := network.Examine(t.Context())
 	if os.Geteuid() != 0 {
 		if len(findings) != 1 || findings[0].Result != "skip" {
-			t.Errorf("%v", findings)
+			t.Errorf(`findings = %v; want len(findings) == 1 and findings[0].Result == "skip"`, findings)
 		}
 		return
 	}
 	if findings[0].Result != "ok" ||
 		!slices.ContainsFunc(findings, func(f compute.Finding) bool { return f.Result == "warn" && strings.Contains(f.What, "way out") }) {
-		t.Errorf("%v", findings)
+		t.Errorf("findings = %v", findings)
 	}
 	world(t)
 	c, err := nftables.New()
@@ -234,7 +238,7 @@ func TestExamine(t *testing.T) {
 	if !slices.ContainsFunc(findings, func(f compute.Finding) bool {
 		return f.Result == "warn" && strings.Contains(f.Detail, "table firewall")
 	}) {
-		t.Errorf("%v", findings)
+		t.Errorf("findings = %v", findings)
 	}
 	if after := census(t); after != before {
 		t.Errorf("%s, before %s", after, before)
@@ -254,7 +258,7 @@ func TestTurn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := n.Attach(ctx, "a", ns, nil); !errors.Is(err, compute.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error compute.ErrUnavailable and error context.DeadlineExceeded", err)
 	}
 	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_UN))
 	attach(t, n, "a")

@@ -128,7 +128,7 @@ func TestPrisoner(t *testing.T) {
 		a, err := n.Attach(t.Context(), compute.ID("cell"), ns, nil)
 		must(t, err)
 		if got, trouble := do("tcp4 " + worldAddr + ":80"); got != "world-"+hostAddr {
-			t.Errorf("%s %s", got, trouble)
+			t.Errorf(`got = %s trouble = %s; want got == "world-"+hostAddr`, got, trouble)
 		}
 		do("up")
 		for _, addr := range []string{metadata + ":80", hostAddr + ":7777"} {

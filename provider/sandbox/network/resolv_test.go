@@ -33,11 +33,15 @@ func TestResolv(t *testing.T) {
 	} {
 		text, servers := network.Resolv(c.host, upstream)
 		if text != c.want || fmt.Sprint(servers) != c.servers {
-			t.Errorf("%s: %q %v", c.name, text, servers)
+			t.Errorf(
+				"%s: text = %q servers = %v"+
+					"; want text == c.want and fmt.Sprint(servers) == c.servers",
+				c.name, text, servers,
+			)
 		}
 	}
 	if text, servers := network.Resolv("nameserver 127.0.0.1\n", ""); text != "" || servers != nil {
-		t.Errorf("%q %v", text, servers)
+		t.Errorf(`text = %q servers = %v; want text == "" and servers == nil`, text, servers)
 	}
 }
 
@@ -54,11 +58,15 @@ func TestResolver(t *testing.T) {
 	}
 	put("etc/resolv.conf", "nameserver 127.0.0.53\n")
 	if _, _, err := network.Resolver(root); !errors.Is(err, compute.ErrUnavailable) || compute.Hint(err) == "" {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrUnavailable and compute.Hint(err) != ""`, err)
 	}
 	put("run/systemd/resolve/resolv.conf", "nameserver 192.0.2.53\n")
 	if text, servers, err := network.Resolver(root); err != nil || text != "nameserver 192.0.2.53\n" || len(servers) != 1 {
-		t.Errorf("%q %v %v", text, servers, err)
+		t.Errorf(
+			"text = %q servers = %v err = %v"+
+				"; want no error and text == \"nameserver 192.0.2.53\\n\" and len(servers) == 1",
+			text, servers, err,
+		)
 	}
 }
 
@@ -70,10 +78,10 @@ func TestParseForward(t *testing.T) {
 	} {
 		f, err := network.ParseForward(s)
 		if (err == nil) != (want != "") || err == nil && f.String() != want {
-			t.Errorf("%q: %v %v", s, f, err)
+			t.Errorf(`%q: f = %v err = %v; want (err == nil) == (want != "") and (an error or f.String() == want)`, s, f, err)
 		}
 		if err != nil && !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%q: %v", s, err)
+			t.Errorf("%q: err = %v; want no error or error compute.ErrInvalid", s, err)
 		}
 	}
 }

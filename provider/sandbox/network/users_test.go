@@ -131,7 +131,7 @@ func TestUsersKeepTheirPlaces(t *testing.T) {
 	reaches := func(when string, who func(string) string, order string, want bool) {
 		t.Helper()
 		if got := who(order); (got != "") != want {
-			t.Errorf("%s: %s: %q", when, order, got)
+			t.Errorf(`%s: order = %s: got = %q; want (got != "") == want`, when, order, got)
 		}
 	}
 	const world, private, old, fresh = "tcp4 " + worldAddr + ":80", "tcp4 " + privateAddr + ":80", "tcp4 127.0.0.1:53", "tcp4 127.0.0.2:53"

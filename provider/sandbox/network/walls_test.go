@@ -176,7 +176,7 @@ func TestNames(t *testing.T) {
 	} {
 		for _, proto := range []string{"udp4", "tcp4"} {
 			if got, err := a.ask(proto, addr); got != want {
-				t.Errorf("%s %s: %q %v", proto, addr, got, err)
+				t.Errorf("proto = %s addr = %s: got = %q err = %v; want got == want", proto, addr, got, err)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ cd there; cat ../up/file; cat "$(printf 'odd\033[31m\nname')"; ./tool; [ -e prob
 					(program == want.program || want.program == "sh" && err == nil && program == filepath.Base(sh))
 		}
 		if !found {
-			t.Errorf("%q: %v", name, l.Uses)
+			t.Errorf("%q: l.Uses = %v; want found", name, l.Uses)
 		}
 	}
 	for _, name := range []string{"there", "there/file", "made"} {

@@ -20,7 +20,7 @@ func TestIdentityWire(t *testing.T) {
 	}
 	var got Identity
 	if err := got.decode(want.encode()); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("got = %+v, err = %v; want no error and got == want", got, err)
 	}
 	if err := got.decode(append(want.encode(), frame([]byte("of a later version"))...)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("with a field more: %+v, %v", got, err)
@@ -41,7 +41,7 @@ func TestIdentify(t *testing.T) {
 		}()
 		err := Identify(a, Identity{Hostname: "x"})
 		if (err == nil) != (words == "") || err != nil && !strings.Contains(err.Error(), words) {
-			t.Errorf("%q: %v", answer, err)
+			t.Errorf(`%q: err = %v; want (err == nil) == (words == "") and (no error or err.Error() with words)`, answer, err)
 		}
 		_ = a.Close()
 	}

@@ -129,7 +129,7 @@ func TestList(t *testing.T) {
 		{[]string{"nowhere/**"}, nil},
 	} {
 		if diff := cmp.Diff(test.want, paths(list(t, dir, test.globs...).Files)); diff != "" {
-			t.Errorf("%v: %s", test.globs, diff)
+			t.Errorf(`%v: diff = %s; want diff == ""`, test.globs, diff)
 		}
 	}
 	conn := process.New(process.Options{})
@@ -180,7 +180,7 @@ func TestFetch(t *testing.T) {
 		return b.String(), err
 	}
 	if text, err := fetch("a/file", 6); text != "a/file" || err != nil {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf(`text = %q, err = %v; want text == "a/file" and no error`, text, err)
 	}
 	if text, err := fetch("large", 3<<20); len(text) != 3<<20 || err != nil {
 		t.Errorf("%d bytes, %v", len(text), err)
@@ -190,7 +190,7 @@ func TestFetch(t *testing.T) {
 	}
 	for _, name := range []string{"link", "a", "nowhere"} {
 		if text, err := fetch(name, 100); err == nil || text != "" {
-			t.Errorf("%s: %q, %v", name, text, err)
+			t.Errorf(`%s: text = %q, err = %v; want an error and text == ""`, name, text, err)
 		}
 	}
 }

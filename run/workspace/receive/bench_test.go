@@ -93,7 +93,7 @@ func BenchmarkLargeTree(b *testing.B) {
 		defer session.Close()
 		res, err := session.Sync(b.Context(), list)
 		if err != nil || res.Written != written {
-			b.Fatalf("%s: %+v, %v", name, res, err)
+			b.Fatalf("%s: res = %+v, err = %v; want no error and res.Written == written", name, res, err)
 		}
 		b.ReportMetric(float64((spent(b) - began).Milliseconds()), name+"-cpu-ms")
 		b.ReportMetric(float64(res.Sent)/1024, name+"-KiB-sent")

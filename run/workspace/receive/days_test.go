@@ -244,7 +244,11 @@ func TestFolded(t *testing.T) {
 	for _, tr := range []tree{{"Makefile": "1", "makefile": "2"}, {"src/a": "1", "Src/b": "2"}, {"x/README/a": "1", "x/readme": "2"}} {
 		_, err := s.try(t, tr.write(t), send.Options{})
 		if !errors.Is(err, compute.ErrConflict) || !strings.Contains(strings.ToLower(err.Error()), "differ in case") {
-			t.Errorf("%v: %v", tr, err)
+			t.Errorf(
+				"%v: err = %v"+
+					`; want error compute.ErrConflict and strings.ToLower(err.Error()) with "differ in case"`,
+				tr, err,
+			)
 		}
 		if all, _ := os.ReadDir(s.space("w")); len(all) > 0 {
 			t.Errorf("written all the same: %v", all)

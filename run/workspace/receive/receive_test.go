@@ -191,7 +191,7 @@ func (s *side) run(t testing.TB, session *send.Session, script string) string {
 		&compute.Command{Args: []string{"sh", "-c", script}, Workspace: session.Token(), Stdout: &out, Stderr: &bad},
 	)
 	if err != nil || exit.Status() != 0 {
-		t.Errorf("%s: %v, %v: %s", script, exit, err, bad.String())
+		t.Errorf("%s: exit = %v, err = %v: bad = %s; want no error and exit.Status() == 0", script, exit, err, bad.String())
 	}
 	return out.String()
 }
@@ -226,7 +226,7 @@ func TestUnchanged(t *testing.T) {
 	for name, opt := range map[string]send.Options{"remembered": {State: state}, "forgotten": {}} {
 		res := s.sync(t, tr, opt)
 		if res.Turns != 1 || res.Written != 0 || res.Removed != 0 {
-			t.Errorf("%s: %+v", name, res)
+			t.Errorf("%s: res = %+v; want res.Turns == 1 and res.Written == 0 and res.Removed == 0", name, res)
 		}
 	}
 	if res := s.sync(t, tr, send.Options{State: state}); res.Sent > 200 {
@@ -294,7 +294,7 @@ func TestLarge(t *testing.T) {
 	res := s.sync(t, tr.write(t), send.Options{Compress: true})
 	tr.expect(t, res.Dir)
 	if res.Turns != 2 || res.Files != 3 {
-		t.Errorf("%+v", res)
+		t.Errorf("res = %+v; want res.Turns == 2 and res.Files == 3", res)
 	}
 	delete(tr, "again")
 	tr["moved"], tr["big"] = tr["other"], text+"3"
@@ -364,7 +364,7 @@ func TestKept(t *testing.T) {
 		t.Helper()
 		for path, text := range want {
 			if b, err := os.ReadFile(filepath.Join(dir, path)); string(b) != text {
-				t.Errorf("%s: %q, %v", path, b, err)
+				t.Errorf("%s: b = %q, err = %v; want string(b) == text", path, b, err)
 			}
 		}
 	}

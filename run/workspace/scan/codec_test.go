@@ -84,7 +84,7 @@ func TestListLimits(t *testing.T) {
 	wire := encode(t, some())
 	for name, limits := range map[string]scan.Limits{"entries": {Entries: 5}, "bytes": {Bytes: 100}} {
 		if _, err := scan.Decode(bytes.NewReader(wire), limits); !errors.Is(err, scan.ErrLimit) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error scan.ErrLimit", name, err)
 		}
 	}
 	if _, err := scan.Decode(bytes.NewReader(wire), scan.Limits{Entries: 6, Bytes: 400}); err != nil {
@@ -236,7 +236,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again, err := scan.Decode(bytes.NewReader(encode(t, entries)), scan.Limits{})
 		if err != nil || !cmp.Equal(entries, again) {
-			t.Errorf("%v\n%s", err, cmp.Diff(entries, again))
+			t.Errorf("err = %v\ndiff = %s; want no error and cmp.Equal(entries, again)", err, cmp.Diff(entries, again))
 		}
 	})
 }

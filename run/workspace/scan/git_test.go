@@ -21,7 +21,7 @@ func TestGitTree(t *testing.T) {
 	l.must(os.Remove(l.path("gone")))
 	tree := l.want(".gitignore a dist/built out/kept sub/b new sub/new")
 	if !tree.Git || tree.Root != l.dir || tree.Sub != "" || len(tree.Hidden) != 0 {
-		t.Errorf("%+v", tree)
+		t.Errorf(`tree = %+v; want tree.Git and tree.Root == l.dir and tree.Sub == "" and len(tree.Hidden) == 0`, tree)
 	}
 	l.git("add", "-A", "-f", ".hostler", "sub/new")
 	l.want(".gitignore a dist/built out/kept sub/b new sub/new")
@@ -35,7 +35,7 @@ func TestGitTree(t *testing.T) {
 		l.opt.Root = "."
 		defer func() { l.opt.Root = "" }()
 		if tree := l.want("b new"); tree.Root != l.path("sub") || tree.Sub != "" || !tree.Git {
-			t.Errorf("%+v", tree)
+			t.Errorf(`tree = %+v; want tree.Root == l.path("sub") and tree.Sub == "" and tree.Git`, tree)
 		}
 	})
 	t.Run("through a link", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestGitTree(t *testing.T) {
 		l.opt.Dir = link
 		defer func() { l.opt.Dir = l.dir }()
 		if tree := l.scan(); tree.Root != l.dir || tree.Sub != "sub" {
-			t.Errorf("%s, %q", tree.Root, tree.Sub)
+			t.Errorf(`tree.Root = %s, tree.Sub = %q; want tree.Root == l.dir and tree.Sub == "sub"`, tree.Root, tree.Sub)
 		}
 	})
 	t.Run("as a plain directory", func(t *testing.T) {
@@ -298,7 +298,12 @@ func TestGitEnvironment(t *testing.T) {
 		"GIT_DIR=x", "GIT_CONFIG_GLOBAL=y", "GIT_CONFIG_PARAMETERS=z", "A=b",
 	}); !slices.Contains(left, "GIT_CONFIG_GLOBAL=y") ||
 		!slices.Contains(left, "A=b") || slices.Contains(left, "GIT_DIR=x") || slices.Contains(left, "GIT_CONFIG_PARAMETERS=z") {
-		t.Errorf("%q", left)
+		t.Errorf(
+			"left = %q"+
+				`; want left with "GIT_CONFIG_GLOBAL=y" and left with "A=b" and left without "GIT_DIR=x" `+
+				`and left without "GIT_CONFIG_PARAMETERS=z"`,
+			left,
+		)
 	}
 }
 
@@ -354,7 +359,11 @@ func TestGitOfOthers(t *testing.T) {
 	}))
 	_, err := scan.Scan(t.Context(), l.opt)
 	if !errors.Is(err, compute.ErrDenied) || !strings.Contains(compute.Hint(err), "safe.directory "+l.dir) {
-		t.Errorf("%v (%s)", err, compute.Hint(err))
+		t.Errorf(
+			"err = %v (compute.Hint(err) = %s)"+
+				`; want error compute.ErrDenied and compute.Hint(err) with "safe.directory " + l.dir`,
+			err, compute.Hint(err),
+		)
 	}
 	l.git("config", "--global", "--add", "safe.directory", l.dir)
 	l.want("a")

@@ -93,7 +93,7 @@ func testRepository(t *testing.T, format string) {
 			}
 		}
 		if got := far.git("log", "--format=%s"); got != commits {
-			t.Errorf("%s: %q", how, got)
+			t.Errorf("%s: got = %q; want got == commits", how, got)
 		}
 		far.git("fsck", "--strict", "--full")
 		if tags := far.git("tag"); (tags == "v1\n") != (how == scan.FullHistory) {

@@ -50,7 +50,7 @@ func TestPlainDirectory(t *testing.T) {
 	}
 	l.opt.Root = ".."
 	if tree := l.want(".hostlerignore a sub/b empty/ nest/ed/ ful/ full/"); tree.Root != l.dir || tree.Sub != "sub" {
-		t.Errorf("%+v", tree)
+		t.Errorf(`tree = %+v; want tree.Root == l.dir and tree.Sub == "sub"`, tree)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestPlainLimits(t *testing.T) {
 		l.opt.Unread = true
 		tree, err := scan.Scan(t.Context(), l.opt)
 		if err != nil || len(tree.Entries) != 1999 {
-			t.Errorf("%v, %v", tree, err)
+			t.Errorf("tree = %v, err = %v; want no error and len(tree.Entries) == 1999", tree, err)
 		}
 		l.write("one more")
 		l.refused(compute.ErrInvalid, "more than 2000 files and directories")
@@ -278,7 +278,7 @@ func TestWhatIsRemembered(t *testing.T) {
 		l.wantReads("a d e")
 		files, err := filepath.Glob(filepath.Join(l.opt.Cache, "*"))
 		if err != nil || len(files) != 1 {
-			t.Fatalf("%q, %v", files, err)
+			t.Fatalf("files = %q, err = %v; want no error and len(files) == 1", files, err)
 		}
 		for name, damage := range map[string]func([]byte) []byte{
 			"empty": func(b []byte) []byte { return nil }, "cut": func(b []byte) []byte { return b[:len(b)-7] },
@@ -435,7 +435,12 @@ func TestGuards(t *testing.T) {
 		warning, err := w.Check(false)
 		if (err != nil) != c.refused ||
 			c.refused && (!errors.Is(err, compute.ErrInvalid) || !strings.Contains(compute.Hint(err), "--large")) {
-			t.Errorf("%s: %v", c.name, err)
+			t.Errorf(
+				"%s: err = %v"+
+					"; want (err != nil) == c.refused and (!c.refused or error compute.ErrInvalid and "+
+					`compute.Hint(err) with "--large")`,
+				c.name, err,
+			)
 		}
 		if err != nil {
 			warning = err.Error()
@@ -444,7 +449,12 @@ func TestGuards(t *testing.T) {
 			}
 		}
 		if !strings.Contains(warning, c.warned) || (c.warned != "") != strings.Contains(warning, `"big/node_modules"`) {
-			t.Errorf("%s: %q", c.name, warning)
+			t.Errorf(
+				"%s: warning = %q"+
+					`; want warning with c.warned and (c.warned != "") == strings.Contains(warning, `+
+					"`\"big/node_modules\"`)",
+				c.name, warning,
+			)
 		}
 	}
 	for _, c := range []struct {
@@ -465,7 +475,12 @@ func TestGuards(t *testing.T) {
 	}).Dirs
 	if len(dirs) != 2 || dirs[0] != (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: 100}) ||
 		dirs[1] != (scan.DirWeight{Path: "e", Files: 2, Bytes: 60}) {
-		t.Errorf("%+v", dirs)
+		t.Errorf(
+			"dirs = %+v"+
+				`; want len(dirs) == 2 and dirs[0] == (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: `+
+				`100}) and dirs[1] == (scan.DirWeight{Path: "e", Files: 2, Bytes: 60})`,
+			dirs,
+		)
 	}
 }
 
@@ -478,7 +493,7 @@ func TestLargeTreesAreNotReadFirst(t *testing.T) {
 	l.opt.Unread = true
 	tree, err := scan.Scan(t.Context(), l.opt.WhenRead(func(path string) { t.Errorf("%s was read", path) }))
 	if err != nil || len(tree.Entries) != 2 || tree.Bytes != 21<<30+1 {
-		t.Errorf("%+v, %v", tree, err)
+		t.Errorf("tree = %+v, err = %v; want no error and len(tree.Entries) == 2 and tree.Bytes == 21<<30+1", tree, err)
 	}
 }
 

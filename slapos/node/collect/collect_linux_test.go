@@ -166,7 +166,12 @@ func TestCollect(t *testing.T) {
 	do(t, err)
 	do(t, json.Unmarshal(text, &seen))
 	if seen.Memory == 0 || seen.Disk < 3<<20 || len(seen.Processes) != 1 || seen.Processes[0].Name != "sh" || !seen.At.Equal(l.now) {
-		t.Errorf("%s", text)
+		t.Errorf(
+			"text = %s"+
+				"; want seen.Memory != 0 and seen.Disk >= 3<<20 and len(seen.Processes) == 1 and "+
+				`seen.Processes[0].Name == "sh" and seen.At.Equal(l.now)`,
+			text,
+		)
 	}
 	var st unix.Stat_t
 	if do(t, unix.Stat(l.at("p0", Seen), &st)); os.Getuid() == 0 && st.Uid != firstUser {
@@ -205,7 +210,7 @@ func TestCollect(t *testing.T) {
 	}
 	if journal[0].Reference != "C" || journal[0].Start != "2026-11-20 at 00:00:00" || used["p0 disk_used"] < "3.0" ||
 		used["p0 disk_used"] > "3.9" || used["C cpu_load_percent"] == "" || used["p1 memory_used"] == "" {
-		t.Errorf("%s", text)
+		t.Errorf("text = %s", text)
 	}
 	// Once it was sent, it is not made again.
 	do(t, os.Remove(report))
@@ -291,7 +296,12 @@ func TestOthers(t *testing.T) {
 		all = append(all, process{pid: i + 1, rss: int64(i), cpu: 1, threads: 2})
 	}
 	if got := largest(all, 3); len(got) != 4 || got[0].pid != 10 || got[3] != (process{name: "others", rss: 21, cpu: 7, threads: 14}) {
-		t.Errorf("%+v", got)
+		t.Errorf(
+			"got = %+v"+
+				`; want len(got) == 4 and got[0].pid == 10 and got[3] == (process{name: "others", rss: 21, `+
+				"cpu: 7, threads: 14})",
+			got,
+		)
 	}
 }
 
@@ -360,7 +370,7 @@ func FuzzStat(f *testing.F) {
 	f.Add([]byte("7 () S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 1 1 18446744073709551615"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if p, ok := parseStat(text, 4096); ok && (p.cpu != p.cpu) {
-			t.Errorf("%q: %+v", text, p)
+			t.Errorf("%q: p = %+v; want !ok or p.cpu == p.cpu", text, p)
 		}
 	})
 }

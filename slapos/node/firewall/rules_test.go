@@ -54,21 +54,25 @@ filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 	} {
 		got, err := Rules(&c.p, tree, c.authorized)
 		if d := cmp.Diff(c.want, strings.Join(got, "\n")); err != nil || d != "" {
-			t.Errorf("%s: %v %s", name, err, d)
+			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, name, err, d)
 		}
 	}
 	filter := proto.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}
 	more, err := Rules(&proto.Partition{Addresses: routedTo, Filter: filter}, nil, nil)
 	if err != nil || !slices.Contains(more, "filter INPUT 0 -s 198.51.100.0/24 -d 10.1.0.1 -j ACCEPT") {
-		t.Errorf("%q, %v", more, err)
+		t.Errorf(
+			"more = %q, err = %v"+
+				`; want no error and more with "filter INPUT 0 -s 198.51.100.0/24 -d 10.1.0.1 -j ACCEPT"`,
+			more, err,
+		)
 	}
 	for _, wrong := range []string{"--permanent", "10.0.0.1;x", "2001:db8::1", "0.0.0.0/33"} {
 		p := proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_authorized_sources": wrong}}
 		if got, err := Rules(&p, nil, nil); err == nil {
-			t.Errorf("%s: %q", wrong, got)
+			t.Errorf("%s: got = %q; want an error", wrong, got)
 		}
 		if got, err := Rules(&proto.Partition{Addresses: routedTo}, nil, []string{wrong}); err == nil {
-			t.Errorf("%s: %q", wrong, got)
+			t.Errorf("%s: got = %q; want an error", wrong, got)
 		}
 	}
 }

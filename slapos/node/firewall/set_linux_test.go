@@ -114,12 +114,12 @@ func TestSet(t *testing.T) {
 	told := strings.Split(r.told(), "\n")
 	if len(told) != 18 ||
 		told[0] != "--permanent --direct --query-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[1] != "--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1 -d 10.1.0.1 -j ACCEPT" || told[16] != "--reload" {
-		t.Errorf("%q", told)
+		t.Errorf("told = %q", told)
 	}
 	if text := r.text(filepath.Join(r.dir, rulesFile)); !strings.HasPrefix(
 		text, `["--permanent --direct --add-rule ipv4 filter INPUT 0 -s 10.2.0.1`,
 	) {
-		t.Errorf("%s", text)
+		t.Errorf("text = %s", text)
 	}
 	r.do(r.Set(t.Context(), r.p, r.dir))
 	if told := r.told(); strings.Count(told, "--query-rule") != 8 || strings.Count(told, "\n") != 8 {
@@ -184,6 +184,6 @@ func TestForged(t *testing.T) {
 	r.do(r.Clear(t.Context(), r.p, r.dir))
 	r.rules("forged", "ipv4 filter INPUT 1000 -d 10.9.9.9 -j REJECT\n")
 	if told := r.told(); strings.Contains(told, "panic") || strings.Count(told, "--remove-rule") != 1 {
-		t.Errorf("%s", told)
+		t.Errorf(`told = %s; want told without "panic" and strings.Count(told, "--remove-rule") == 1`, told)
 	}
 }

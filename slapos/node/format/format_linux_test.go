@@ -182,7 +182,7 @@ func world(t testing.TB, f *format.Formatter) string {
 		{"find", filepath.Dir(f.InstanceRoot), "-printf", "%p %M %u %g %s\n"}, {"cat", "/proc/sys/net/ipv6/ip_nonlocal_bind"}} {
 		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 		if err != nil {
-			t.Fatalf("%v: %v: %s", args, err, out)
+			t.Fatalf("%v: err = %v: out = %s; want no error", args, err, out)
 		}
 		b.Write(out)
 	}
@@ -399,7 +399,7 @@ func TestFormatDuplicate(t *testing.T) {
 		"ip address add 2001:db8:78::1/64 dev lab1"} {
 		argv := strings.Fields(args)
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v: %s", args, err, out)
+			t.Fatalf("%s: err = %v: out = %s; want no error", args, err, out)
 		}
 	}
 	f := computer(t, "dup", 3, "create_tap = False\nipv6_interface = lab1\n")
@@ -433,7 +433,7 @@ func TestFormatOrdinary(t *testing.T) {
 		cmd.Dir, cmd.Env = dir, []string{"HOSTLER_FORMAT_ORDINARY=1", "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestFormatOrdinary") {
-			t.Errorf("%v: %s", err, out)
+			t.Errorf(`%v: out = %s; want no error and string(out) with "--- PASS: TestFormatOrdinary"`, err, out)
 		}
 		return
 	}
@@ -474,7 +474,7 @@ x = y
 		first.Capabilities, []string{"fast", "big"},
 	) ||
 		first.Limits.CPU != 0.5 || second.Reference != "part1" || second.Range.String() != "2001:db8::/80" || second.Limits.PIDs != 100 || c.Address.String() != "127.0.0.1/8" {
-		t.Errorf("%+v", c)
+		t.Errorf("c = %+v", c)
 	}
 	owned(t, first.Path, os.Geteuid(), 0o750)
 	out, err := format.ReadDefinition(f.DefinitionOut)

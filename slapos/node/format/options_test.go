@@ -100,7 +100,7 @@ func TestReadStateDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c, err := format.ReadState(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%q: %v, %v", text, c, err)
+			t.Errorf("%q: c = %v, err = %v; want an error and err.Error() with path", text, c, err)
 		}
 	}
 	if c, err := format.ReadState(filepath.Join(t.TempDir(), "none")); c != nil || err != nil {

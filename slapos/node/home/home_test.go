@@ -197,7 +197,7 @@ func TestNoOtherNameIsGivenAway(t *testing.T) {
 		t.Error("it was added to")
 	}
 	if i, err := os.Stat(other); err != nil || i.Size() != 1 || i.Sys().(*syscall.Stat_t).Uid != 0 {
-		t.Errorf("%v, %v", i, err)
+		t.Errorf("i = %v, err = %v; want no error and i.Size() == 1 and i.Sys().(*syscall.Stat_t).Uid == 0", i, err)
 	}
 }
 
@@ -243,7 +243,7 @@ func TestOpen(t *testing.T) {
 		filepath.Join(d.Path(), "none"): compute.ErrNotFound,
 	} {
 		if _, err := home.Open(path); !errors.Is(err, want) {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: err = %v; want error want", path, err)
 		}
 	}
 }
@@ -338,7 +338,7 @@ func TestOurs(t *testing.T) {
 	check(t, d.WriteOur("ours", []byte("1"), 0o644))
 	check(t, d.Link("ours", "link"))
 	if data, ours, err := d.ReadOur("ours", 10); string(data) != "1" || !ours || err != nil {
-		t.Errorf("%q, %t, %v", data, ours, err)
+		t.Errorf(`data = %q, ours = %t, err = %v; want string(data) == "1" and ours and no error`, data, ours, err)
 	}
 	if _, ours, err := d.ReadOur("link", 10); ours || err != nil {
 		t.Error("a link is ours", err)

@@ -157,7 +157,7 @@ func TestPrerm(t *testing.T) {
 	want := r.dir + "\n" + uid + "\n\n"
 	r.until("it ran", func() bool { return r.text("ran") == want })
 	if got := r.text(waitFile); got != "p0:other\np0-prerm:save\n" {
-		t.Errorf("%q", got)
+		t.Errorf("got = %q; want got == \"p0:other\\np0-prerm:save\\n\"", got)
 	}
 	r.do(r.s.Stop(t.Context(), "p0-prerm"))
 	r.do(r.Report(t.Context(), r.p, r.dir))
@@ -165,7 +165,7 @@ func TestPrerm(t *testing.T) {
 		t.Errorf("it runs again: %+v, %v", st, err)
 	}
 	if !slices.ContainsFunc(r.said, func(s string) bool { return strings.Contains(s, "notes is not run") }) {
-		t.Errorf("%q", r.said)
+		t.Errorf("r.said = %q", r.said)
 	}
 }
 
@@ -258,16 +258,16 @@ func TestPortRedirRefuses(t *testing.T) {
 	} {
 		r.file(redirectFile, text, 0o644)
 		if err := r.Done(t.Context(), r.p, r.dir); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%.80s: %v", text, err)
+			t.Errorf("%.80s: err = %v; want an error and err.Error() with want", text, err)
 		}
 	}
 	if all, err := r.s.Groups(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("%q, %v", all, err)
+		t.Errorf("all = %q, err = %v; want no error and len(all) == 0", all, err)
 	}
 	r.p.Addresses = []proto.Address{{IP: "10.0.0.1"}, {IP: "2001:db8::1"}}
 	o, err := (&redirection{Type: "udp", SrcPort: 53, DestPort: 5353}).options(r.p)
 	if want := []string{"udp", "0.0.0.0:53", "[2001:db8::1]:5353"}; err != nil || !slices.Equal(o.Args(), want) {
-		t.Errorf("%q, %v", o.Args(), err)
+		t.Errorf("o.Args() = %q, err = %v; want no error and o.Args() == want", o.Args(), err)
 	}
 }
 
@@ -292,12 +292,12 @@ func TestWhitelist(t *testing.T) {
 		t.Helper()
 		out, err := in(argv...)
 		if err != nil {
-			t.Fatal(argv, out, err)
+			t.Fatalf("argv = %v, out = %s, err = %v; want no error", argv, out, err)
 		}
 		return out
 	}
 	if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
-		t.Fatal(string(out), err)
+		t.Fatalf("out = %s, err = %v; want no error", string(out), err)
 	}
 	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
 	must("ip", "link", "set", "lo", "up")
@@ -336,7 +336,7 @@ func TestWhitelist(t *testing.T) {
 		t.Errorf("it is not the same when done again: %s, %q", must("iptables", "-S"), r.said)
 	}
 	if len(r.text(whitelistSum)) != 32 {
-		t.Errorf("%q", r.text(whitelistSum))
+		t.Errorf("r.text(whitelistSum) = %q; want len(r.text(whitelistSum)) == 32", r.text(whitelistSum))
 	}
 	must("iptables", "-D", "OUTPUT", "1") // as after a reboot
 	r.do(r.Done(t.Context(), r.p, r.dir))
@@ -347,12 +347,17 @@ func TestWhitelist(t *testing.T) {
 	r.do(r.Done(t.Context(), r.p, r.dir))
 	if got := must("iptables", "-S"); strings.Contains(got, "10.9.0.1/") || !strings.Contains(got, "10.9.0.2/") ||
 		strings.Count(got, "OUTPUT -m owner") != 1 {
-		t.Errorf("%s", got)
+		t.Errorf(
+			"got = %s"+
+				`; want got without "10.9.0.1/" and got with "10.9.0.2/" and strings.Count(got, "OUTPUT -m `+
+				`owner") == 1`,
+			got,
+		)
 	}
 	for _, text := range []string{`["2001:db8::1"]`, `["10.0.0.1 -j ACCEPT"]`, `["x\nCOMMIT"]`} {
 		r.file(whitelistFile, text, 0o644)
 		if err := r.Done(t.Context(), r.p, r.dir); err == nil || !strings.Contains(err.Error(), "is no IPv4 address") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with "is no IPv4 address"`, text, err)
 		}
 	}
 	r.do(os.Remove(filepath.Join(r.dir, whitelistFile)))
@@ -405,7 +410,11 @@ func TestDevices(t *testing.T) {
 	r.file(diskFile, fmt.Sprintf(`[{"disk": %q}]`, dev), 0o644)
 	r.o.Setting = func(hook, key string) ([]string, error) { return []string{"/dev/none"}, nil }
 	if err := r.Done(t.Context(), r.p, r.dir); err == nil || !strings.Contains(err.Error(), "allowed-disk-for-vm") || whose() != 0 {
-		t.Error(err, whose())
+		t.Errorf(
+			"err = %v, whose() = %v"+
+				`; want an error and err.Error() with "allowed-disk-for-vm" and whose() == 0`,
+			err, whose(),
+		)
 	}
 	r.o.Setting = func(hook, key string) ([]string, error) { return []string{dev}, nil }
 	for range 2 {
@@ -423,7 +432,11 @@ func TestDevices(t *testing.T) {
 	r.do(err)
 	r.file(diskFile, fmt.Sprintf(`[{"disk": %q}]`, dev), 0o644)
 	if err := r.Done(t.Context(), r.p, r.dir); err == nil || !strings.Contains(err.Error(), "is used by this machine") || whose() != 0 {
-		t.Error(err, whose())
+		t.Errorf(
+			"err = %v, whose() = %v"+
+				`; want an error and err.Error() with "is used by this machine" and whose() == 0`,
+			err, whose(),
+		)
 	}
 	_ = unix.Close(hold)
 	r.do(r.Done(t.Context(), r.p, r.dir))
@@ -450,11 +463,11 @@ func TestDevicesRefuses(t *testing.T) {
 
 func TestCores(t *testing.T) {
 	if got, err := parseCores("0-2,5"); err != nil || !slices.Equal(got, []int{0, 1, 2, 5}) {
-		t.Error(got, err)
+		t.Errorf("got = %v, err = %v; want no error and got == []int{0, 1, 2, 5}", got, err)
 	}
 	for _, text := range []string{"", "a", "3-1", "1-", "0-99999999"} {
 		if got, err := parseCores(text); err == nil {
-			t.Errorf("%q: %v", text, got)
+			t.Errorf("%q: got = %v; want an error", text, got)
 		}
 	}
 }

@@ -302,13 +302,17 @@ func TestRecorded(t *testing.T) {
 		c, err := w.Client.Computer(t.Context(), computer)
 		nodetest.Do(t, err)
 		if failed, err := builder.Pass(t.Context(), w.Client, c, software.PassOptions{}); err != nil || len(failed) > 0 {
-			t.Fatal(p.step, failed, err, n.Said())
+			t.Fatalf(
+				"p.step = %v, failed = %v, err = %v, n.Said() = %v"+
+					"; want no error and len(failed) <= 0",
+				p.step, failed, err, n.Said(),
+			)
 		}
 	}
 	reports := func(failed int) {
 		t.Helper()
 		if out, err := reporter.Run(t.Context()); err != nil || out.Failed != failed {
-			t.Fatalf("%s: %+v, %v\n%s", p.step, out, err, n.Said())
+			t.Fatalf("%s: out = %+v, err = %v\nn.Said() = %s; want no error and out.Failed == failed", p.step, out, err, n.Said())
 		}
 	}
 	for _, s := range []struct {
@@ -340,7 +344,12 @@ func TestRecorded(t *testing.T) {
 		{"g15", func() {
 			if found, err := promises.Check(t.Context(), w.Client, nil); err != nil || len(found) != 1 ||
 				found[0].Err.Error() != "Promise 'legacy-ok' failed with output: legacy promise fine" {
-				t.Error(found, err)
+				t.Errorf(
+					"found = %v, err = %v"+
+						`; want no error and len(found) == 1 and found[0].Err.Error() == "Promise 'legacy-ok' `+
+						`failed with output: legacy promise fine"`,
+					found, err,
+				)
 			}
 		}, [2]string{"", "1795158764.3603776"}},
 		{"g16", func() {
@@ -378,12 +387,22 @@ func TestRecorded(t *testing.T) {
 			for _, id := range []string{"slappart0", "slappart1"} {
 				if to, err := os.Readlink(n.At(id, "software_release")); n.State(id+":server-on-watch").State != supervise.Running ||
 					err != nil || to != builder.Dir(release) {
-					t.Errorf("%s: %+v, %s, %v", id, n.State(id+":server-on-watch"), to, err)
+					t.Errorf(
+						`%s: n.State(id + ":server-on-watch") = %+v, to = %s, err = %v`+
+							`; want n.State(id+":server-on-watch").State == supervise.Running and no error and to == `+
+							"builder.Dir(release)",
+						id, n.State(id+":server-on-watch"), to, err,
+					)
 				}
 			}
 		case "g20", "g21":
 			if n.State("slappart0:server-on-watch").PID != 0 || n.State("slappart1:server-on-watch").State != supervise.Running {
-				t.Errorf("%+v", n.State("slappart0:server-on-watch"))
+				t.Errorf(
+					`n.State("slappart0:server-on-watch") = %+v`+
+						`; want n.State("slappart0:server-on-watch").PID == 0 and `+
+						`n.State("slappart1:server-on-watch").State == supervise.Running`,
+					n.State("slappart0:server-on-watch"),
+				)
 			}
 		case "g24":
 			for _, id := range []string{"slappart0", "slappart1"} {
@@ -393,7 +412,7 @@ func TestRecorded(t *testing.T) {
 			}
 		case "g26":
 			if left, err := os.ReadDir(n.Software); err != nil || len(left) > 0 {
-				t.Errorf("%v, %v", left, err)
+				t.Errorf("left = %v, err = %v; want no error and len(left) <= 0", left, err)
 			}
 		}
 	}

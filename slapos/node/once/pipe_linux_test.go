@@ -52,7 +52,7 @@ func TestOutlived(t *testing.T) {
 		c.Env, c.Output, c.Spare = append(c.Env, entry), &out, true
 		do(t, once.Run(t.Context(), c))
 		if !strings.HasPrefix(out.String(), "said\n") {
-			t.Errorf("%s: %.50q", what, out.String())
+			t.Errorf("%s: out = %.50q; want strings.HasPrefix(out.String(), \"said\\n\")", what, out.String())
 		}
 		all, err := proc.Find(proc.Marked(entry))
 		do(t, err)

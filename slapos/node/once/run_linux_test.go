@@ -50,17 +50,17 @@ func TestRun(t *testing.T) {
 	err := once.Run(t.Context(), c)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want errors.As(err, &exit) and exit.ExitCode() == 5", err)
 	}
 	if out.String() != "in\n0027\n" || errs.String() != "bad\n" {
-		t.Errorf("%q, %q", &out, &errs)
+		t.Errorf("&out = %q, &errs = %q; want out.String() == \"in\\n0027\\n\" and errs.String() == \"bad\\n\"", &out, &errs)
 	}
 	out.Reset()
 	c = sh(t, `umask; echo both >&2`)
 	c.Output = &out
 	do(t, once.Run(t.Context(), c))
 	if out.String() != "0022\nboth\n" {
-		t.Errorf("%q", &out)
+		t.Errorf("&out = %q; want out.String() == \"0022\\nboth\\n\"", &out)
 	}
 }
 
@@ -77,7 +77,12 @@ func TestLimit(t *testing.T) {
 		c.Env, c.Limit = append(c.Env, mine), limit
 		err := once.Run(t.Context(), c)
 		if name == "limit" && (!errors.Is(err, once.ErrLimit) || !errors.Is(err, compute.ErrTimeout)) || name == "left" && err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(
+				"%s: err = %v"+
+					`; want (name != "limit" or error once.ErrLimit and error compute.ErrTimeout) and (name != `+
+					`"left" or no error)`,
+				name, err,
+			)
 		}
 		if _, err := os.Stat(filepath.Join(c.Dir, "began")); err != nil {
 			t.Error(err)
@@ -102,10 +107,10 @@ func TestPolite(t *testing.T) {
 			c.Polite = 200 * time.Millisecond
 		}
 		if err := once.Run(t.Context(), c); !errors.Is(err, once.ErrLimit) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error once.ErrLimit", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(c.Dir, "tidy")); (err == nil) != (name == "listens") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf(`%s: err = %v; want (err == nil) == (name == "listens")`, name, err)
 		}
 	}
 }
@@ -124,7 +129,7 @@ func TestCancelled(t *testing.T) {
 		}
 	}()
 	if err := once.Run(ctx, c); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error context.Canceled", err)
 	}
 }
 
@@ -144,7 +149,12 @@ func TestUser(t *testing.T) {
 	c.Dir, c.Output, c.User = "/", &out, &once.User{UID: 4321, GID: 4322, Groups: []uint32{4323}}
 	do(t, once.Run(t.Context(), c))
 	if text := out.String(); !strings.HasPrefix(text, "4321\n4322\n4322 4323\nstays\n") || strings.Count(text, "0000000000000000") != 2 {
-		t.Errorf("%q", text)
+		t.Errorf(
+			"text = %q"+
+				"; want strings.HasPrefix(text, \"4321\\n4322\\n4322 4323\\nstays\\n\") and strings.Count(text, "+
+				`"0000000000000000") == 2`,
+			text,
+		)
 	}
 }
 
@@ -153,16 +163,16 @@ func TestAs(t *testing.T) {
 	u, err := once.As(4321, 4322)
 	if os.Getuid() != 0 {
 		if u != nil || err != nil {
-			t.Error(u, err)
+			t.Errorf("u = %v, err = %v; want u == nil and no error", u, err)
 		}
 		return
 	}
 	if err != nil || u.UID != 4321 || u.GID != 4322 || len(u.Groups) != 0 {
-		t.Error(u, err)
+		t.Errorf("u = %v, err = %v; want no error and u.UID == 4321 and u.GID == 4322 and len(u.Groups) == 0", u, err)
 	}
 	for _, ids := range [][2]uint32{{0, 5}, {5, 0}} {
 		if u, err := once.As(ids[0], ids[1]); !errors.Is(err, compute.ErrDenied) {
-			t.Error(u, err)
+			t.Errorf("u = %v, err = %v; want error compute.ErrDenied", u, err)
 		}
 	}
 }

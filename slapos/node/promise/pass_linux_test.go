@@ -49,16 +49,21 @@ func TestCheck(t *testing.T) {
 		order = append(order, one.Partition.ID)
 	}
 	if err != nil || !slices.Equal(order, []string{"../p0", "none", "p0"}) {
-		t.Errorf("%v, %v", found, err)
+		t.Errorf(`found = %v, err = %v; want no error and order == []string{"../p0", "none", "p0"}`, found, err)
 	}
 	var f *Failure
 	if !errors.As(failed["p0"], &f) || f.Message != "no" || !errors.Is(failed["none"], compute.ErrNotFound) ||
 		!errors.Is(failed["../p0"], compute.ErrInvalid) {
-		t.Errorf("%v", failed)
+		t.Errorf(
+			"failed = %v"+
+				`; want errors.As(failed["p0"], &f) and f.Message == "no" and error compute.ErrNotFound `+
+				"and error compute.ErrInvalid",
+			failed,
+		)
 	}
 	p.do(os.Remove(p.at("etc/promise/bad")))
 	if failed, err := n.Check(t.Context(), m, []string{"p0"}); err != nil || len(failed) != 0 {
-		t.Errorf("%v, %v", failed, err)
+		t.Errorf("failed = %v, err = %v; want no error and len(failed) == 0", failed, err)
 	}
 	if _, err := n.Check(t.Context(), m, []string{"p1"}); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)

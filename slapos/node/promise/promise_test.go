@@ -115,7 +115,7 @@ func TestInterpreter(t *testing.T) {
 		write(t, filepath.Join(dir, "bin/buildout"), text, 0o755)
 		got, err := interpreter(dir)
 		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
-			t.Errorf("%q: %q, %v", text, got, err)
+			t.Errorf("%q: got = %q, err = %v; want got == want and (err == nil) == (want != nil)", text, got, err)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func TestLast(t *testing.T) {
 		t.Errorf("%d bytes", len(got))
 	}
 	if got := last("a\xffb \n"); got != "a\uFFFDb" {
-		t.Errorf("%q", got)
+		t.Errorf("got = %q; want got == \"a\\uFFFDb\"", got)
 	}
 }
 

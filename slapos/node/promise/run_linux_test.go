@@ -123,14 +123,19 @@ func TestExecutables(t *testing.T) {
 	p.do(json.Unmarshal([]byte(p.text(".slapgrid/promise/result/bad.status.json")), &s))
 	if s.Title != "bad" || s.Name != "bad.sh" || s.Path != p.at("etc/promise/bad.sh") || s.Took <= 0 ||
 		s.Result.Kind != Test || !s.Result.Failed || s.Result.Message != "legacy promise" {
-		t.Errorf("%+v %+v", s, s.Result)
+		t.Errorf("s = %+v s.Result = %+v", s, s.Result)
 	}
 	if _, err := time.Parse(stampDate, s.Result.Date); err != nil {
 		t.Error(err)
 	}
 	if log := p.text(".slapgrid/promise/log/bad.log"); strings.Count(log, "\n") != 1 ||
 		!strings.Contains(log, " - ERROR - ") || !strings.HasSuffix(log, " - legacy promise\n") {
-		t.Errorf("%q", log)
+		t.Errorf(
+			"log = %q"+
+				"; want strings.Count(log, \"\\n\") == 1 and log with \" - ERROR - \" and "+
+				"strings.HasSuffix(log, \" - legacy promise\\n\")",
+			log,
+		)
 	}
 	i, err := os.Stat(p.at(".slapgrid/promise/result/bad.status.json"))
 	p.do(err)
@@ -224,7 +229,7 @@ func TestPlugins(t *testing.T) {
 	var s state
 	p.do(json.Unmarshal([]byte(p.text(".slapgrid/promise/cache/good")), &s))
 	if next := s.Next - s.Stamp; s.Period != 7 || next < 419 || next > 421 || s.File != p.at("etc/plugin/good.py") {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want s.Period == 7 and next >= 419 and next <= 421 and s.File == p.at("etc/plugin/good.py")`, s)
 	}
 	if _, err := os.Stat(p.at("etc/plugin/__pycache__")); err == nil {
 		t.Error("a directory of bytecode was left among the plugins")
@@ -250,7 +255,7 @@ func TestOneBang(t *testing.T) {
 	p.wants("tests never do", p.run(Test, true), "a.py ok all is well", "b.py failed x", "c.py failed x")
 	p.wants("one", p.run(Anomaly, true), "a.py ok all is well", "b.py failed x", "c.py failed x")
 	if got := p.text("bangs"); got != "b.py\n" {
-		t.Errorf("%q", got)
+		t.Errorf("got = %q; want got == \"b.py\\n\"", got)
 	}
 }
 
@@ -306,11 +311,11 @@ func TestHostile(t *testing.T) {
 	p.do(syscall.Mkfifo(p.at(historyDir+"/a.jsonl"), 0o666))
 	p.wants("links", p.run(Test, true), "a ok said")
 	if text, err := os.ReadFile(secret); err != nil || string(text) != "secret" {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf(`text = %q, err = %v; want no error and string(text) == "secret"`, text, err)
 	}
 	for _, name := range []string{resultDir + "/a.status.json", cacheDir + "/a"} {
 		if i, err := os.Lstat(p.at(name)); err != nil || !i.Mode().IsRegular() {
-			t.Errorf("%s: %v, %v", name, i, err)
+			t.Errorf("%s: i = %v, err = %v; want no error and i.Mode().IsRegular()", name, i, err)
 		}
 	}
 	write(t, p.at(resultDir+"/a.status.json"), strings.Repeat("[", maxFile-1), 0o644)
@@ -321,7 +326,7 @@ func TestHostile(t *testing.T) {
 		t.Error("it wrote into a link")
 	}
 	if names, err := os.ReadDir(out); err != nil || len(names) != 1 {
-		t.Errorf("%v, %v", names, err)
+		t.Errorf("names = %v, err = %v; want no error and len(names) == 1", names, err)
 	}
 	p.do(os.RemoveAll(p.at("etc")))
 	p.do(os.Mkdir(p.at("etc"), 0o755))
@@ -351,7 +356,7 @@ func TestCancelled(t *testing.T) {
 		}
 	}()
 	if got, err := p.Run(ctx, Test, true); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v, %v", got, err)
+		t.Errorf("got = %v, err = %v; want error context.Canceled", got, err)
 	}
 	if _, err := os.Stat(p.at(resultDir + "/a.status.json")); err == nil {
 		t.Error("a result was kept")
@@ -364,7 +369,7 @@ func TestNoInterpreter(t *testing.T) {
 	write(t, filepath.Join(p.Software, "bin/buildout"), "#!/no/such/python\n", 0o755)
 	write(t, p.at("etc/plugin/a.py"), "", 0o644)
 	if got := p.run(Test, true); len(got) != 1 || !strings.Contains(got[0], "/no/such/python") {
-		t.Errorf("%q", got)
+		t.Errorf(`got = %q; want len(got) == 1 and got[0] with "/no/such/python"`, got)
 	}
 }
 
@@ -385,7 +390,7 @@ func BenchmarkQuiet(b *testing.B) {
 		for _, p := range all {
 			results, err := p.Run(b.Context(), Anomaly, false)
 			if err != nil || len(results) != 3 || slices.ContainsFunc(results, func(r Result) bool { return r.Ran }) {
-				b.Fatal(results, err)
+				b.Fatalf("results = %v, err = %v", results, err)
 			}
 		}
 	}

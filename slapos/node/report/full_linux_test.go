@@ -49,11 +49,19 @@ func TestDiskFull(t *testing.T) {
 	do(t, f.Close())
 	l.run(1)
 	if pid := l.State("p1:srv").PID; pid == 0 || l.State("p0:srv").PID != 0 {
-		t.Errorf("%+v, %+v", l.State("p0:srv"), l.State("p1:srv"))
+		t.Errorf(
+			`l.State("p0:srv") = %+v, l.State("p1:srv") = %+v`+
+				`; want pid != 0 and l.State("p0:srv").PID == 0`,
+			l.State("p0:srv"), l.State("p1:srv"),
+		)
 	}
 	l.Says("what is told now is not recorded")
 	if l.error("p2") == "" || l.error("p1") != "" {
-		t.Errorf("%q, %q", l.error("p1"), l.error("p2"))
+		t.Errorf(
+			`l.error("p1") = %q, l.error("p2") = %q`+
+				`; want l.error("p2") != "" and l.error("p1") == ""`,
+			l.error("p1"), l.error("p2"),
+		)
 	}
 	l.Gone("p0/fill", "p0/var", "p1/var/xml_report/x")
 	if used := l.used(); len(used) != 2 {

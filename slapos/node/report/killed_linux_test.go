@@ -116,7 +116,7 @@ func TestRefusedUsage(t *testing.T) {
 	l.run(1)
 	l.There("p0/var/xml_report/first")
 	if left, err := os.ReadDir(l.At("var/hostler/usage")); err != nil || len(left) > 0 {
-		t.Error(left, err)
+		t.Errorf("left = %v, err = %v; want no error and len(left) <= 0", left, err)
 	}
 	l.pass.Master = whole
 	l.run(0)

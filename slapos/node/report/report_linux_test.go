@@ -54,7 +54,7 @@ func TestTold(t *testing.T) {
 	l.Gone("p1/var/xml_report/left", "var/xml_report/p1/theirs.xml", "var/xml_report/C/day.xml")
 	l.There("p2/var/xml_report/free")
 	if left, err := os.ReadDir(l.At("p0/var/xml_report")); err != nil || len(left) != 0 {
-		t.Error(left, err)
+		t.Errorf("left = %v, err = %v; want no error and len(left) == 0", left, err)
 	}
 	do(t, os.RemoveAll(l.At("p0/etc")))
 	l.run(0)
@@ -102,7 +102,11 @@ func TestHostile(t *testing.T) {
 		"later: it was not run", "var/xml_report/wrong stays where it is, and is not sent", "without <resource>", "p1: ",
 	)
 	if l.error("p0") == "" || l.error("p1") == "" || l.error("p2") != "" {
-		t.Errorf("%q, %q, %q", l.error("p0"), l.error("p1"), l.error("p2"))
+		t.Errorf(
+			`l.error("p0") = %q, l.error("p1") = %q, l.error("p2") = %q`+
+				`; want l.error("p0") != "" and l.error("p1") != "" and l.error("p2") == ""`,
+			l.error("p0"), l.error("p1"), l.error("p2"),
+		)
 	}
 }
 
@@ -172,7 +176,11 @@ func TestDestroyed(t *testing.T) {
 	l.run(0)
 	l.Says("p1 is not destroyed yet: p1-prerm:x still runs")
 	if told := l.Told(); told != "stoppedComputerPartition p1" || hooked != "p1 "+l.At("p1") {
-		t.Error(told, hooked)
+		t.Errorf(
+			"told = %v, hooked = %v"+
+				`; want told == "stoppedComputerPartition p1" and hooked == "p1 "+l.At("p1")`,
+			told, hooked,
+		)
 	}
 	do(t, l.Supervisor.Stop(t.Context(), "p1-prerm"))
 	l.run(0)
@@ -180,12 +188,12 @@ func TestDestroyed(t *testing.T) {
 		t.Error(told)
 	}
 	if left, err := os.ReadDir(l.At("p1")); err != nil || len(left) != 0 {
-		t.Error(left, err)
+		t.Errorf("left = %v, err = %v; want no error and len(left) == 0", left, err)
 	}
 	l.Gone("pki/p1.key", "pki/p1.crt", "storage/data1/p1/big")
 	l.There("pki/p10.key", "storage/data1/p1", "storage/data1/p10/big", "outside/file", "p10")
 	if groups, err := l.Supervisor.Groups(t.Context()); err != nil || !slices.Equal(groups, []string{"other", "p10"}) {
-		t.Error(groups, err)
+		t.Errorf(`groups = %v, err = %v; want no error and groups == []string{"other", "p10"}`, groups, err)
 	}
 	if by, _ := os.ReadFile(l.Work + "/destroyed-by"); os.Getuid() == 0 && string(by) != strconv.Itoa(firstUser+1)+"\n" {
 		t.Errorf("sbin/destroy ran as %q", by)
@@ -227,7 +235,11 @@ func TestRetention(t *testing.T) {
 	l.Says("p0 is not destroyed before")
 	if text, err := os.ReadFile(l.At("p0/.slapos-retention-lock-date")); err != nil ||
 		string(text) != strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10) {
-		t.Errorf("%s, %v", text, err)
+		t.Errorf(
+			"text = %s, err = %v"+
+				"; want no error and string(text) == strconv.FormatInt(now.Add(60*time.Hour).Unix(), 10)",
+			text, err,
+		)
 	}
 	l.There("p0/file")
 	now = now.Add(59 * time.Hour)
@@ -274,7 +286,7 @@ func TestMoreThanOnce(t *testing.T) {
 	l.ask("much", "", proto.Destroyed)
 	run := func() {
 		if out, err := l.pass.Destroy(t.Context()); err != nil || out.Failed > 0 {
-			t.Error(out, err)
+			t.Errorf("out = %+v, err = %v; want no error and out.Failed <= 0", out, err)
 		}
 	}
 	run()
@@ -334,7 +346,7 @@ func TestTaken(t *testing.T) {
 	l.run(0)
 	l.There("p0/var/xml_report/left")
 	if told := l.Told(); told != "" || len(asked) != 2 {
-		t.Error(told, asked)
+		t.Errorf(`told = %v, asked = %v; want told == "" and len(asked) == 2`, told, asked)
 	}
 	taken := 0
 	l.pass.Take = func(string) (func(), bool) { taken++; return func() { taken-- }, taken == 1 }

@@ -91,25 +91,35 @@ func TestTell(t *testing.T) {
 	l.told(true)
 	all := l.report()
 	if len(all) != 2 || len(all[0].Processes) != 1 || len(all[1].Processes) != 1 || len(all[0].Promises) != 1 || len(all[1].Promises) != 1 {
-		t.Fatalf("%+v", all)
+		t.Fatalf(
+			"all = %+v"+
+				"; want len(all) == 2 and len(all[0].Processes) == 1 and len(all[1].Processes) == 1 and "+
+				"len(all[0].Promises) == 1 and len(all[1].Promises) == 1",
+			all,
+		)
 	}
 	if s := all[0].Processes[0]; s.Name != "server-on-watch" || s.State != "RUNNING" || s.PID == 0 || s.Started.IsZero() || s.Memory == 0 {
-		t.Errorf("%+v", s)
+		t.Errorf(
+			"s = %+v"+
+				`; want s.Name == "server-on-watch" and s.State == "RUNNING" and s.PID != 0 and `+
+				"!s.Started.IsZero() and s.Memory != 0",
+			s,
+		)
 	}
 	if s := all[1].Processes[0]; s.Name != "socat:tcp" {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want s.Name == "socat:tcp"`, s)
 	}
 	if s := all[0].Promises[0]; s != (proto.ReportPromise{
 		Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC),
 		Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now),
 	}) {
-		t.Errorf("%+v", s)
+		t.Errorf("s = %+v", s)
 	}
 	if text := all[1].Promises[0].Text; text != strings.Repeat("é", 1000) {
 		t.Errorf("%d bytes", len(text))
 	}
 	if n, err := l.tell.Report(t.Context(), nil); err != nil || len(n.Partitions) != 2 || n.Partitions[1].ID != "p-1" {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(`n = %+v, err = %v; want no error and len(n.Partitions) == 2 and n.Partitions[1].ID == "p-1"`, n, err)
 	}
 	l.told(false)
 	l.promised("p-1", "long", "kept otherwise", false) // how it is kept is no news
@@ -119,7 +129,7 @@ func TestTell(t *testing.T) {
 	do(t, l.Supervisor.Stop(t.Context(), "p"))
 	l.told(true)
 	if s := l.report()[0].Processes[0]; s.State != "STOPPED" || s.PID != 0 || s.Memory != 0 {
-		t.Errorf("%+v", s)
+		t.Errorf(`s = %+v; want s.State == "STOPPED" and s.PID == 0 and s.Memory == 0`, s)
 	}
 	l.told(false)
 	l.now = l.now.Add(6 * time.Minute)

@@ -104,7 +104,11 @@ func TestNetrc(t *testing.T) {
 	url := "https://software.example/software.cfg"
 	do(t, s.LayAt(home, url))
 	if st, err := os.Stat(s.Dir(url) + "/.netrc"); err != nil || st.Mode().Perm() != 0o600 || s.read(url, ".netrc") != "machine a" {
-		t.Error(st, err)
+		t.Errorf(
+			"st = %v, err = %v"+
+				`; want no error and st.Mode().Perm() == 0o600 and s.read(url, ".netrc") == "machine a"`,
+			st, err,
+		)
 	}
 	do(t, os.Remove(home+"/.netrc"))
 	do(t, s.LayAt(home, url))
@@ -126,7 +130,7 @@ func TestHangs(t *testing.T) {
 	until(t, "the build begins", func() bool { return s.heard("began") })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) || s.Done(url) {
-		t.Errorf("%v", err)
+		t.Errorf("err = %v; want error context.Canceled and !s.Done(url)", err)
 	}
 	until(t, "nothing of it runs", func() bool { return running(t, s.Dir(url)) == 0 })
 	do(t, os.WriteFile(gate, nil, 0o644))
@@ -222,7 +226,12 @@ func TestOutput(t *testing.T) {
 	err := s.Install(t.Context(), profile)
 	f, ok := errors.AsType[*software.Failure](err)
 	if !ok || !strings.HasSuffix(f.Output, "20000\nthe end\uFFFD") || !strings.HasPrefix(f.Output, "(4") || len(f.Output) > 70000 {
-		t.Errorf("%.200q, %v", f.Output, errors.Unwrap(err))
+		t.Errorf(
+			"f.Output = %.200q, errors.Unwrap(err) = %v"+
+				"; want ok and strings.HasSuffix(f.Output, \"20000\\nthe end\\uFFFD\") and "+
+				`strings.HasPrefix(f.Output, "(4") and len(f.Output) <= 70000`,
+			f.Output, errors.Unwrap(err),
+		)
 	}
 	if longest > 4096 || most > before+32<<20 {
 		t.Errorf("a line of %d, and %d MiB more of memory", longest, (most-before)>>20)
@@ -263,7 +272,7 @@ func TestHostile(t *testing.T) {
 		url := pack(t, dir+"/a.tar", fill)
 		err := s.Install(t.Context(), url)
 		if want := strings.TrimSuffix(strings.TrimSpace(name), " \"install"); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want an error and err.Error() with want", name, err)
 		}
 		if len(s.names()) > 0 {
 			t.Errorf("%s: there is %q", name, s.names())
@@ -283,11 +292,15 @@ func TestHostile(t *testing.T) {
 	do(t, s.Install(t.Context(), url))
 	s.his(url)
 	if text, err := os.ReadFile(secret); err != nil || string(text) != "secret" || s.Done(url) {
-		t.Errorf("%q, %v, %v", text, err, s.Done(url))
+		t.Errorf(
+			"text = %q, err = %v, s.Done(url) = %v"+
+				`; want no error and string(text) == "secret" and !s.Done(url)`,
+			text, err, s.Done(url),
+		)
 	}
 	for _, bad := range []string{"", " https://a/", "https://a/\n[x]", "bundle:none", "oci://none"} {
 		if err := s.Install(t.Context(), bad); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("%q: err = %v; want error compute.ErrInvalid", bad, err)
 		}
 	}
 }
@@ -314,12 +327,16 @@ func TestVanishes(t *testing.T) {
 		"/page.tar.zst": compute.ErrFailed,
 	} {
 		if err := s.Install(t.Context(), at+path); !errors.Is(err, want) || strings.Contains(err.Error(), "secret") || len(s.names()) > 0 {
-			t.Errorf("%s: %v, %q", path, err, s.names())
+			t.Errorf(
+				"%s: err = %v, s.names() = %q"+
+					`; want error want and err.Error() without "secret" and len(s.names()) <= 0`,
+				path, err, s.names(),
+			)
 		}
 	}
 	srv.Close()
 	if err := s.Install(t.Context(), at+"/gone.tar"); !errors.Is(err, compute.ErrUnavailable) || strings.Contains(err.Error(), "secret") {
-		t.Errorf("%v", err)
+		t.Errorf(`err = %v; want error compute.ErrUnavailable and err.Error() without "secret"`, err)
 	}
 }
 
@@ -359,7 +376,7 @@ func TestFull(t *testing.T) {
 	}
 	do(t, s.Remove(t.Context(), profile))
 	if len(s.names()) > 0 {
-		t.Errorf("%q", s.names())
+		t.Errorf("s.names() = %q; want len(s.names()) <= 0", s.names())
 	}
 }
 
@@ -377,7 +394,7 @@ func TestRights(t *testing.T) {
 	do(t, os.Chmod(closed, 0o600))
 	for _, url := range []string{closed, dir + "/closed", dir + "/closed/in"} {
 		if err := s.Install(t.Context(), url); !errors.Is(err, os.ErrPermission) || len(s.names()) > 0 {
-			t.Errorf("%s: %v, %q", url, err, s.names())
+			t.Errorf("%s: err = %v, s.names() = %q; want error os.ErrPermission and len(s.names()) <= 0", url, err, s.names())
 		}
 	}
 	if err := s.Install(t.Context(), "/"); err == nil {
@@ -386,6 +403,6 @@ func TestRights(t *testing.T) {
 	do(t, os.Chmod(closed, 0o644))
 	do(t, os.Chown(s.Root, 0, 0))
 	if err := s.Install(t.Context(), closed); !errors.Is(err, compute.ErrDenied) || len(s.names()) > 0 {
-		t.Errorf("%v, %q", err, s.names())
+		t.Errorf("err = %v, s.names() = %q; want error compute.ErrDenied and len(s.names()) <= 0", err, s.names())
 	}
 }

@@ -128,11 +128,11 @@ func TestImage(t *testing.T) {
 	s.his(url)
 	e, err := s.EntryPoint(url)
 	if err != nil || e == nil || !s.Light(url) {
-		t.Fatal(e, err)
+		t.Fatalf("e = %v, err = %v; want no error and e != nil and s.Light(url)", e, err)
 	}
 	// the layout, two layers and the puller: nothing by the link
 	if names, err := os.ReadDir(dir); err != nil || len(names) != 4 {
-		t.Error(names, err)
+		t.Errorf("names = %v, err = %v; want no error and len(names) == 4", names, err)
 	}
 	partition := place(t)
 	user := &once.User{UID: builds + 1, GID: builds + 1}
@@ -160,7 +160,7 @@ func TestImage(t *testing.T) {
 			if strings.Contains(out.String(), "unshare failed") && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
 				t.Skip("TestImage: no user name spaces here: " + out.String())
 			}
-			t.Fatal(err, out.String())
+			t.Fatalf("err = %v, out = %s; want no error", err, out.String())
 		}
 		want := "0\n/data\nimage it's 'quoted' $x /bin\nwas there\n/data:\nthere\n\n/hidden:\nnew\n\n/data\n"
 		if out.String() != want {
@@ -168,14 +168,24 @@ func TestImage(t *testing.T) {
 		}
 		if text, err := os.ReadFile(partition + "/var/image/upper/data/made"); err != nil || string(text) != "mine\n" ||
 			s.read(url, "rootfs/data/there") != "was there\n" {
-			t.Errorf("%q, %v", text, err)
+			t.Errorf(
+				"text = %q, err = %v"+
+					"; want no error and string(text) == \"mine\\n\" and s.read(url, \"rootfs/data/there\") == \"was "+
+					"there\\n\"",
+				text, err,
+			)
 		}
 		do(t, errors.Join(os.Remove(partition+"/var/image/upper/data/made"), os.Remove(partition+"/var/image/upper/data/there")))
 	}
 	// The release becomes another image: what was written is no more over it, but for what the
 	// image says that it keeps.
 	if len(e.Volumes) != 1 || e.Volumes[0] != "/data/kept" || !strings.HasPrefix(e.Image, "sha256:") {
-		t.Errorf("%+v", e)
+		t.Errorf(
+			"e = %+v"+
+				`; want len(e.Volumes) == 1 and e.Volumes[0] == "/data/kept" and `+
+				`strings.HasPrefix(e.Image, "sha256:")`,
+			e,
+		)
 	}
 	act := func(image, command, want string) {
 		t.Helper()
@@ -193,7 +203,7 @@ func TestImage(t *testing.T) {
 	act(e.Image, `cat /data/kept/mine /stray /hidden; ls /data`, "mine\nstray\nx\nkept\n")
 	act("sha256:other", `cat /data/kept/mine; ls -d /stray /data/there /hidden/* 2>/dev/null || :`, "mine\n/data/there\n/hidden/new\n")
 	if text, err := os.ReadFile(partition + "/var/image/before/stray"); err != nil || string(text) != "stray\n" {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf("text = %q, err = %v; want no error and string(text) == \"stray\\n\"", text, err)
 	}
 	// Killed in the middle of it, at each place.
 	for _, cut := range []string{"mv upper before", "moving", "moved"} {
@@ -215,10 +225,10 @@ func TestImage(t *testing.T) {
 		act("sha256:b", `cat /data/kept/mine; ls -d /stray 2>/dev/null || :`, "mine\n")
 	}
 	if e, err = s.EntryPoint("none"); e != nil || !errors.Is(err, compute.ErrNotFound) {
-		t.Error(e, err)
+		t.Errorf("e = %v, err = %v; want e == nil and error compute.ErrNotFound", e, err)
 	}
 	if err := s.Install(t.Context(), "oci://oci:"+dir+"/none"); err == nil || len(s.names()) != 1 {
-		t.Error(err, s.names())
+		t.Errorf("err = %v, s.names() = %v; want an error and len(s.names()) == 1", err, s.names())
 	}
 	if err := s.Install(t.Context(), "oci://-x"); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
@@ -242,7 +252,7 @@ func TestBundle(t *testing.T) {
 		do(t, s.Install(t.Context(), "bundle:web"))
 		if !s.heard("prepares") || s.read("bundle:web", "lib/data") != "data" ||
 			s.read("bundle:web", "prepared") != s.Dir("bundle:web")+"\n" || !s.Light("bundle:web") {
-			t.Errorf("%q", s.said)
+			t.Errorf("s.said = %q", s.said)
 		}
 		s.his("bundle:web")
 	}

@@ -88,7 +88,12 @@ func TestPrune(t *testing.T) {
 	order := slices.Clone(got)
 	if slices.Sort(got); err != nil || !slices.Equal(got, all) ||
 		slices.Index(order, all[3]) > slices.Index(order, all[0]) || slices.Index(order, all[0]) > slices.Index(order, all[1]) {
-		t.Fatalf("%q, %v", order, err)
+		t.Fatalf(
+			"order = %q, err = %v"+
+				"; want no error and got == all and slices.Index(order, all[3]) <= slices.Index(order, "+
+				"all[0]) and slices.Index(order, all[0]) <= slices.Index(order, all[1])",
+			order, err,
+		)
 	}
 	for _, path := range all {
 		if _, err := os.Stat(path); err != nil {
@@ -97,7 +102,7 @@ func TestPrune(t *testing.T) {
 	}
 	p.DryRun = false
 	if got, err = p.Prune(t.Context()); err != nil || !slices.Equal(got, order) {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf("got = %q, err = %v; want no error and got == order", got, err)
 	}
 	for _, path := range append(all, shared+"/chain", shared+"/unlooked") {
 		if _, err := os.Stat(path); err == nil {
@@ -108,7 +113,7 @@ func TestPrune(t *testing.T) {
 		t.Errorf("again: %q, %v", got, err)
 	}
 	if left, err := os.ReadDir(shared); err != nil || len(left) != 9 {
-		t.Errorf("%v, %v", left, err)
+		t.Errorf("left = %v, err = %v; want no error and len(left) == 9", left, err)
 	}
 	if n, err := syscall.Read(opened, make([]byte, 4096)); !errors.Is(err, syscall.EAGAIN) {
 		t.Errorf("a device was opened: %d, %v", n, err)

@@ -209,13 +209,18 @@ func TestLife(t *testing.T) {
 	)
 	git.Dir = checkout
 	if out, err := git.CombinedOutput(); err != nil {
-		t.Fatal(err, string(out))
+		t.Fatalf("err = %v, out = %s; want no error", err, string(out))
 	}
 	c.supply(url, proto.Available)
 
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) != 1 || heard != "buildingSoftwareRelease softwareReleaseError" || s.Done(url) {
-		t.Fatalf("%v, %q", failed, heard)
+		t.Fatalf(
+			"failed = %v, heard = %q"+
+				`; want len(failed) == 1 and heard == "buildingSoftwareRelease softwareReleaseError" and `+
+				"!s.Done(url)",
+			failed, heard,
+		)
 	}
 	if text := c.errors[0]; !strings.HasPrefix(text, "Failed to run buildout profile in directory '"+s.Dir(url)+"':\n") ||
 		!strings.Contains(text, "ValueError: asked to fail") {
@@ -227,7 +232,12 @@ func TestLife(t *testing.T) {
 	profile("")
 	failed, heard = c.pass(s, software.PassOptions{})
 	if len(failed) != 0 || heard != "buildingSoftwareRelease availableSoftwareRelease" || !s.Done(url) || s.Light(url) {
-		t.Fatalf("%v, %q, %q", failed, heard, c.errors)
+		t.Fatalf(
+			"failed = %v, heard = %q, c.errors = %q"+
+				`; want len(failed) == 0 and heard == "buildingSoftwareRelease availableSoftwareRelease" `+
+				"and s.Done(url) and !s.Light(url)",
+			failed, heard, c.errors,
+		)
 	}
 	if _, err := os.Stat(s.Dir(url) + "/bin/buildout-bootstrap-skipped"); err == nil {
 		t.Error("the note of a bootstrap that was not made stays after a success")
@@ -241,7 +251,7 @@ func TestLife(t *testing.T) {
 		"[buildout]\nextends = "+url+"\nshared-part-list =\n  /srv/shared-a\n  /srv/shared-b\nbuild-time-part-list =\n# ",
 	) ||
 		strings.Count(text, " git revision: v1.0\n") != 1 || strings.Count(text, " git revision: v1.0-dirty\n") != 1 {
-		t.Errorf("%q", text)
+		t.Errorf("text = %q", text)
 	}
 	if st, err := os.Stat(s.Dir(url) + "/libexec"); err != nil || st.Mode().Perm() != 0o750 {
 		t.Error("not under the mask 027", st, err)
@@ -329,7 +339,11 @@ func TestLight(t *testing.T) {
 	}
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) > 0 || strings.Count(heard, "availableSoftwareRelease") != len(urls) {
-		t.Fatalf("%v, %q", failed, heard)
+		t.Fatalf(
+			"failed = %v, heard = %q"+
+				`; want len(failed) <= 0 and strings.Count(heard, "availableSoftwareRelease") == len(urls)`,
+			failed, heard,
+		)
 	}
 	for _, url := range urls {
 		if s.read(url, "lib/more") != "more" || !s.Done(url) || !s.Light(url) {
@@ -338,19 +352,24 @@ func TestLight(t *testing.T) {
 		s.his(url)
 		if url == tree {
 			if to, err := os.Readlink(s.Dir(url) + "/etc"); err != nil || to != "/etc" {
-				t.Error(to, err)
+				t.Errorf(`to = %v, err = %v; want no error and to == "/etc"`, to, err)
 			}
 			continue
 		}
 		if got := s.read(url, "installed"); got != "x\n0027\n"+s.Dir(url)+"\n" ||
 			s.read(url, "lib/deep/data") != "data" || s.read(url, "again") != program {
-			t.Errorf("%s: %q", url, got)
+			t.Errorf(
+				"%s: got = %q"+
+					"; want got == \"x\\n0027\\n\"+s.Dir(url)+\"\\n\" and s.read(url, \"lib/deep/data\") == \"data\" and "+
+					`s.read(url, "again") == program`,
+				url, got,
+			)
 		}
 		if !s.heard("installs " + s.Dir(url) + " true no no") {
 			t.Errorf("%s: not the clean environment: %q", url, s.said)
 		}
 		if st, err := os.Stat(s.Dir(url) + "/lib"); err != nil || st.Mode().Perm() != 0o555 {
-			t.Error(st, err)
+			t.Errorf("st = %v, err = %v; want no error and st.Mode().Perm() == 0o555", st, err)
 		}
 	}
 	if !s.heard("fifo is neither") {
@@ -391,11 +410,15 @@ func TestTold(t *testing.T) {
 	c.down = "availableSoftwareRelease"
 	failed, heard := c.pass(s, software.PassOptions{})
 	if len(failed) != 2 || s.Done(url) || !strings.Contains(c.errors[0], "nothing.tar: no such file") {
-		t.Fatalf("%v, %q, %q", failed, heard, c.errors)
+		t.Fatalf(
+			"failed = %v, heard = %q, c.errors = %q"+
+				`; want len(failed) == 2 and !s.Done(url) and c.errors[0] with "nothing.tar: no such file"`,
+			failed, heard, c.errors,
+		)
 	}
 	c.down = ""
 	if failed, heard = c.pass(s, software.PassOptions{}); len(failed) != 1 || !s.Done(url) {
-		t.Errorf("%v, %q", failed, heard)
+		t.Errorf("failed = %v, heard = %q; want len(failed) == 1 and s.Done(url)", failed, heard)
 	}
 	var hooks []string
 	hook := func(name string, err error) func(context.Context, proto.Release) error {
@@ -410,6 +433,10 @@ func TestTold(t *testing.T) {
 	)
 	if want := "before nothing.tar,after nothing.tar,before a.tar,after a.tar"; len(failed) != 2 ||
 		strings.Join(hooks, ",") != want || c.errors[1] != "no disk" {
-		t.Errorf("%v, %q, %q", failed, hooks, c.errors)
+		t.Errorf(
+			"failed = %v, hooks = %q, c.errors = %q"+
+				`; want len(failed) == 2 and strings.Join(hooks, ",") == want and c.errors[1] == "no disk"`,
+			failed, hooks, c.errors,
+		)
 	}
 }

@@ -52,13 +52,13 @@ func TestLay(t *testing.T) {
 	f, err := cfg.Read(l.At(standalone.Config))
 	do(t, err)
 	if unknown := f.Unknown(); len(unknown) > 0 {
-		t.Errorf("%q", unknown)
+		t.Errorf("unknown = %q; want len(unknown) <= 0", unknown)
 	}
 	n, err := f.Node()
 	do(t, err)
 	if missing := n.Missing(); missing != "" || n.InstanceRoot != l.At("inst") || n.SoftwareRoot != l.At("soft") ||
 		n.Master != l.Master || n.RootCheck || !n.NoSupervisor || !slices.Equal(n.SharedParts, []string{l.At("shared")}) {
-		t.Errorf("%s, %+v", missing, n)
+		t.Errorf("missing = %s, n = %+v", missing, n)
 	}
 	opt, err := format.ReadOptions(f)
 	do(t, err)
@@ -69,22 +69,27 @@ func TestLay(t *testing.T) {
 	do(t, err)
 	if p := d.Partitions[1]; len(d.Partitions) != 2 || p.Path != "slappart1" || p.User != "me" ||
 		len(p.Addresses) != 2 || p.Addresses[1].String() != "::1/128" {
-		t.Errorf("%+v", d)
+		t.Errorf(
+			"d = %+v"+
+				`; want len(d.Partitions) == 2 and p.Path == "slappart1" and p.User == "me" and `+
+				`len(p.Addresses) == 2 and p.Addresses[1].String() == "::1/128"`,
+			d,
+		)
 	}
 	out, err := exec.Command(l.At(standalone.Wrapper), "node", "a b").Output()
 	do(t, err)
 	if string(out) != "slapos node a b\n" {
-		t.Errorf("%q", out)
+		t.Errorf("out = %q; want string(out) == \"slapos node a b\\n\"", out)
 	}
 	if info, err := os.Stat(l.At("shared")); err != nil || info.Mode().Perm() != 0o750 {
-		t.Error(info, err)
+		t.Errorf("info = %v, err = %v; want no error and info.Mode().Perm() == 0o750", info, err)
 	}
 	env := l.Environ([]string{"PATH=/bin", "SLAPOS_CONFIGURATION=other", "A=b"})
 	if !slices.Contains(env, "PATH="+l.At("bin")+":/bin") ||
 		!slices.Contains(
 			env, "SLAPOS_CONFIGURATION="+l.At(standalone.Config),
 		) || slices.Contains(env, "SLAPOS_CONFIGURATION=other") || !slices.Contains(env, "A=b") {
-		t.Errorf("%q", env)
+		t.Errorf("env = %q", env)
 	}
 
 	again := &standalone.Options{Dir: o.Dir, Program: o.Program}
@@ -126,22 +131,22 @@ func TestLay(t *testing.T) {
 	lay(t, again)
 	if again.Partitions != 3 || again.Base != "p" || again.IPv4 != other.IPv4 || again.IPv6.IsValid() ||
 		!again.NoIPv6 || again.Buildout != other.Buildout || again.Software != "/srv/soft" || !again.InstanceOnly {
-		t.Errorf("%+v", again)
+		t.Errorf("again = %+v", again)
 	}
 	d, err = format.ReadDefinition(in)
 	do(t, err)
 	for i, want := range []string{"127.0.1.254/32", "127.0.1.255/32", "127.0.2.0/32"} {
 		if p := d.Partitions[i]; len(p.Addresses) != 1 || p.Addresses[0].String() != want {
-			t.Errorf("%d: %+v", i, p)
+			t.Errorf("%d: p = %+v; want len(p.Addresses) == 1 and p.Addresses[0].String() == want", i, p)
 		}
 	}
 	f, err = cfg.Read(l.At(standalone.Config))
 	do(t, err)
 	if n, err := f.Node(); err != nil || n.SoftwareRoot != "/srv/soft" || len(n.SharedParts) > 0 {
-		t.Errorf("%+v, %v", n, err)
+		t.Errorf(`n = %+v, err = %v; want no error and n.SoftwareRoot == "/srv/soft" and len(n.SharedParts) <= 0`, n, err)
 	}
 	if out, err := exec.Command(l.At("bin/slapos-node-auto"), "x").Output(); err != nil || string(out) != "node --instance-only x\n" {
-		t.Errorf("%q, %v", out, err)
+		t.Errorf("out = %q, err = %v; want no error and string(out) == \"node --instance-only x\\n\"", out, err)
 	}
 	taken, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(l.Port))
 	do(t, err)
@@ -177,7 +182,7 @@ func TestCheck(t *testing.T) {
 		o := options(t)
 		c.bad(o)
 		if _, err := standalone.Lay(o); !errors.Is(err, c.kind) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error c.kind", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(o.Dir, "etc")); err == nil {
 			t.Errorf("%s: something is made", name)
@@ -203,13 +208,17 @@ func TestSurplus(t *testing.T) {
 	names, err := l.Surplus()
 	do(t, err)
 	if !slices.Equal(names, []string{"slappart1", "slappart12", "slappart2"}) {
-		t.Errorf("%q", names)
+		t.Errorf(`names = %q; want names == []string{"slappart1", "slappart12", "slappart2"}`, names)
 	}
 	do(t, l.Remove(names))
 	names, err = l.Surplus()
 	entries, _ := os.ReadDir(l.At("inst"))
 	if err != nil || len(names) > 0 || len(entries) != 3 {
-		t.Error(names, entries, err)
+		t.Errorf(
+			"names = %v, entries = %v, err = %v"+
+				"; want no error and len(names) <= 0 and len(entries) == 3",
+			names, entries, err,
+		)
 	}
 	do(t, l.Forget())
 	do(t, l.Forget())

@@ -88,7 +88,7 @@ func TestLimits(t *testing.T) {
 		if _, err := r.s.Put(
 			t.Context(), supervise.Group{Name: "x", Programs: []supervise.Program{p}},
 		); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%+v: %v", l, err)
+			t.Errorf("%+v: err = %v; want error compute.ErrInvalid", l, err)
 		}
 	}
 }

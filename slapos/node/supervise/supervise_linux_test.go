@@ -141,7 +141,7 @@ func TestLife(t *testing.T) {
 	r.put(r.program("one", `env | sort; echo here: $PWD; exec sleep 1000`), r.program("two", `echo no; exit 3`))
 	st := r.until("g:two", is(supervise.Exited))
 	if st.Exit != "exit status 3" || st.PID != 0 || st.Error != "" {
-		t.Errorf("%+v", st)
+		t.Errorf(`st = %+v; want st.Exit == "exit status 3" and st.PID == 0 and st.Error == ""`, st)
 	}
 	r.says("one", "here: "+r.work)
 	env := map[string]string{}
@@ -163,11 +163,11 @@ func TestLife(t *testing.T) {
 	}
 	one := r.status("g:one")
 	if one.State != supervise.Running || one.Log != filepath.Join(r.work, "one.log") {
-		t.Errorf("%+v", one)
+		t.Errorf(`one = %+v; want one.State == supervise.Running and one.Log == filepath.Join(r.work, "one.log")`, one)
 	}
 	do(t, r.s.Stop(t.Context(), "g:one"))
 	if st := r.status("g:one"); st.State != supervise.Stopped || st.Exit != "signal: terminated" {
-		t.Errorf("%+v", st)
+		t.Errorf(`st = %+v; want st.State == supervise.Stopped and st.Exit == "signal: terminated"`, st)
 	}
 	if p, err := proc.Look(one.PID); err == nil && !p.Ended() {
 		t.Errorf("it still runs: %+v", p)
@@ -192,7 +192,7 @@ func TestAgain(t *testing.T) {
 	r.put(p)
 	st := r.until("g:s", func(s supervise.Status) bool { return s.Restarts >= 4 })
 	if st.Exit != "exit status 1" {
-		t.Errorf("%+v", st)
+		t.Errorf(`st = %+v; want st.Exit == "exit status 1"`, st)
 	}
 	weights := 0
 	for i, e := range r.seen() {
@@ -224,7 +224,7 @@ func TestWatched(t *testing.T) {
 	r.put(w, none)
 	r.until("g:w", is(supervise.Exited))
 	if st := r.until("g:none", is(supervise.Fatal)); !strings.Contains(st.Error, "/nowhere/to/be/found") {
-		t.Errorf("%+v", st)
+		t.Errorf(`st = %+v; want st.Error with "/nowhere/to/be/found"`, st)
 	}
 	for end := time.Now().Add(time.Minute); len(r.seen()) < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -233,7 +233,7 @@ func TestWatched(t *testing.T) {
 	}
 	for _, e := range r.seen() {
 		if !e.Weight {
-			t.Errorf("%+v", e)
+			t.Errorf("e = %+v; want e.Weight", e)
 		}
 	}
 }
@@ -248,7 +248,7 @@ func TestStubborn(t *testing.T) {
 	mark := markOf(t, r.status("g:p").PID)
 	do(t, r.s.Stop(t.Context(), "g"))
 	if st := r.status("g:p"); st.Exit != "signal: killed" {
-		t.Errorf("%+v", st)
+		t.Errorf(`st = %+v; want st.Exit == "signal: killed"`, st)
 	}
 	gone(t, mark)
 }
@@ -349,7 +349,7 @@ func TestPut(t *testing.T) {
 	young := r.program("young", "exec sleep 1000")
 	changed, err := r.s.Put(t.Context(), supervise.Group{Name: "g", Programs: []supervise.Program{young, same, other}})
 	if err != nil || !changed {
-		t.Errorf("%v, %v", changed, err)
+		t.Errorf("changed = %v, err = %v; want no error and changed", changed, err)
 	}
 	all, err := r.s.Status(t.Context(), "g")
 	do(t, err)
@@ -394,7 +394,7 @@ func TestRefuses(t *testing.T) {
 		g := supervise.Group{Name: "g", Programs: []supervise.Program{ok}}
 		change(&g)
 		if _, err := r.s.Put(t.Context(), g); !errors.Is(err, compute.ErrInvalid) {
-			t.Errorf("%s: %v", why, err)
+			t.Errorf("%s: err = %v; want error compute.ErrInvalid", why, err)
 		}
 	}
 	if all, err := r.s.Groups(t.Context()); err != nil || len(all) > 0 {
@@ -424,7 +424,7 @@ func TestLogs(t *testing.T) {
 		do(t, place(path))
 		r.put(p)
 		if st := r.status("g:p"); st.State != supervise.Fatal || !strings.Contains(st.Error, path) {
-			t.Errorf("%s: %+v", why, st)
+			t.Errorf("%s: st = %+v; want st.State == supervise.Fatal and st.Error with path", why, st)
 		}
 		do(t, os.RemoveAll(path))
 		do(t, r.s.Remove(t.Context(), "g"))
@@ -484,7 +484,7 @@ func TestUser(t *testing.T) {
 	r.put(p)
 	r.says("p", "stays")
 	if text := r.log("p"); !strings.HasPrefix(text, "4321\n4322\n4322 4323\nmade\n") || !strings.Contains(text, "refused") {
-		t.Errorf("%q", text)
+		t.Errorf("text = %q; want strings.HasPrefix(text, \"4321\\n4322\\n4322 4323\\nmade\\n\") and text with \"refused\"", text)
 	}
 	var st unix.Stat_t
 	do(t, unix.Stat(filepath.Join(work, "p.log"), &st))
@@ -523,7 +523,7 @@ func TestSocket(t *testing.T) {
 		},
 	)
 	if err != nil || !changed {
-		t.Fatal(changed, err)
+		t.Fatalf("changed = %v, err = %v; want no error and changed", changed, err)
 	}
 	do(t, c.Start(ctx, "g"))
 	r.says("p", "one")
@@ -544,7 +544,12 @@ func TestSocket(t *testing.T) {
 	}
 	all, err := c.Status(ctx)
 	if err != nil || len(all) != 1 || all[0].State != supervise.Running || all[0].PID != r.status("g:p").PID {
-		t.Errorf("%+v, %v", all, err)
+		t.Errorf(
+			"all = %+v, err = %v"+
+				"; want no error and len(all) == 1 and all[0].State == supervise.Running and all[0].PID == "+
+				`r.status("g:p").PID`,
+			all, err,
+		)
 	}
 	do(t, c.Restart(ctx, "g:*"))
 	if now := r.status("g:p"); now.PID == all[0].PID {

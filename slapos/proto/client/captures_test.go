@@ -107,7 +107,11 @@ func TestClientLikeTheReference(t *testing.T) {
 			return
 		}
 		if r.URL.Path != "/prefix"+path || r.Method != now.Method {
-			t.Errorf("%s: %s %s", now.Name(), r.Method, r.URL)
+			t.Errorf(
+				"%s: r.Method = %s r.URL = %s"+
+					`; want r.URL.Path == "/prefix"+path and r.Method == now.Method`,
+				now.Name(), r.Method, r.URL,
+			)
 		}
 		form = r.Form
 		w.WriteHeader(now.Status)
@@ -140,7 +144,7 @@ func TestClientLikeTheReference(t *testing.T) {
 			}
 		}
 		if d := cmp.Diff(asked, form); d != "" {
-			t.Errorf("%s: %s", now.Name(), d)
+			t.Errorf(`%s: d = %s; want d == ""`, now.Name(), d)
 		}
 	}
 	if count < 120 {

@@ -176,7 +176,7 @@ func TestClientCalls(t *testing.T) {
 		})
 		got, err := call.do(t.Context(), c)
 		if err != nil {
-			t.Errorf("%s: %v", call.path, err)
+			t.Errorf("%s: err = %v; want no error", call.path, err)
 			continue
 		}
 		want, err := url.ParseQuery(call.fields)
@@ -187,10 +187,10 @@ func TestClientCalls(t *testing.T) {
 			t.Errorf("%s: %s %s by %s", call.path, method, path, agent)
 		}
 		if d := cmp.Diff(want, form); d != "" {
-			t.Errorf("%s: %s", call.path, d)
+			t.Errorf(`%s: d = %s; want d == ""`, call.path, d)
 		}
 		if d := cmp.Diff(call.want, got); d != "" {
-			t.Errorf("%s: %s", call.path, d)
+			t.Errorf(`%s: d = %s; want d == ""`, call.path, d)
 		}
 	}
 }
@@ -230,20 +230,25 @@ func TestClientErrors(t *testing.T) {
 		fault, ok := errors.AsType[*client.Error](err)
 		if !ok || !errors.Is(err, e.kind) || fault.Status != e.status || fault.Op != "requestComputerPartition" ||
 			!strings.Contains(err.Error(), e.says) {
-			t.Errorf("%d %.60q: %.300v", e.status, e.body, err)
+			t.Errorf(
+				"e.status = %d e.body = %.60q: err = %.300v"+
+					"; want ok and error e.kind and fault.Status == e.status and fault.Op == "+
+					`"requestComputerPartition" and err.Error() with e.says`,
+				e.status, e.body, err,
+			)
 		}
 	}
 	for _, call := range calls {
 		refused := newClient(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusNotFound) })
 		if _, err := call.do(t.Context(), refused); !errors.Is(err, client.ErrNotFound) || !strings.Contains(err.Error(), call.path) {
-			t.Errorf("%s: %v", call.path, err)
+			t.Errorf("%s: err = %v; want error client.ErrNotFound and err.Error() with call.path", call.path, err)
 		}
 		if !strings.HasPrefix(call.answer, "<") || call.path == "computerBang" {
 			continue
 		}
 		other := newClient(t, func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(in("<float>1.5</float>"))) })
 		if _, err := call.do(t.Context(), other); !errors.Is(err, proto.ErrMalformed) || !strings.Contains(err.Error(), call.path) {
-			t.Errorf("%s: %v", call.path, err)
+			t.Errorf("%s: err = %v; want error proto.ErrMalformed and err.Error() with call.path", call.path, err)
 		}
 	}
 }
@@ -262,7 +267,7 @@ func TestClientRefusesWhatItCannotSend(t *testing.T) {
 		"keys":   c.Call(ctx, "slapos.get.v0.hateoas_url", &jsonapi.Call{Title: "t"}, nil),
 	} {
 		if !errors.Is(err, proto.ErrUnwritable) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want error proto.ErrUnwritable", name, err)
 		}
 	}
 	if err := c.ReportUsage(ctx, "C", nil); err != nil {
@@ -286,7 +291,7 @@ func TestClientOldMaster(t *testing.T) {
 		)
 	})
 	if got, err := c.Computer(t.Context(), "C"); err != nil || got.ID != "C" {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf(`got = %+v, err = %v; want no error and got.ID == "C"`, got, err)
 	}
 }
 
@@ -295,7 +300,12 @@ func TestClientJSON(t *testing.T) {
 		var keys map[string]any
 		if err := json.NewDecoder(r.Body).Decode(&keys); err != nil || r.Method != "POST" ||
 			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Accept") != "application/json" {
-			t.Errorf("%v %s %v", err, r.Method, r.Header)
+			t.Errorf(
+				"err = %v r.Method = %s r.Header = %v"+
+					`; want no error and r.Method == "POST" and r.Header.Get("Content-Type") == `+
+					`"application/json" and r.Header.Get("Accept") == "application/json"`,
+				err, r.Method, r.Header,
+			)
 		}
 		switch r.URL.Path {
 		case "/prefix/slapos.get.v0.instance_tree":
@@ -303,7 +313,7 @@ func TestClientJSON(t *testing.T) {
 		case "/prefix/slapos.get.v0.hateoas_url":
 			_, _ = w.Write([]byte(`[]`))
 		default:
-			t.Errorf("%s", r.URL)
+			t.Errorf("r.URL = %s", r.URL)
 		}
 	})
 	var got jsonapi.Document
@@ -311,7 +321,7 @@ func TestClientJSON(t *testing.T) {
 	if d := cmp.Diff(
 		jsonapi.Document{Title: "t", Parameters: proto.Dictionary{"a": 5.0}, Addresses: [][2]string{{"tap0", "::1"}}}, got,
 	); err != nil || d != "" {
-		t.Errorf("%v %s", err, d)
+		t.Errorf(`err = %v d = %s; want no error and d == ""`, err, d)
 	}
 	if err := c.Call(t.Context(), "slapos.get.v0.hateoas_url", &jsonapi.Call{}, &got); !errors.Is(err, proto.ErrMalformed) {
 		t.Error(err)
@@ -335,7 +345,7 @@ func TestClientHypermedia(t *testing.T) {
 			case r.URL.Query().Get("mode") == "search":
 				if q := r.URL.Query(); q.Get("query") != `portal_type:"Instance Tree" AND validation_state:validated AND title:="a & b"` ||
 					len(q["select_list"]) != 2 || q.Get("limit") != "1000" {
-					t.Errorf("%s", r.URL)
+					t.Errorf("r.URL = %s", r.URL)
 				}
 				_, _ = w.Write([]byte(`{"_embedded": {"contents": [{"title": "a & b", "relative_url": "/h/it"}]}}`))
 			case r.URL.Query().Get("mode") == "traverse":
@@ -361,20 +371,29 @@ func TestClientHypermedia(t *testing.T) {
 		q := hypermedia.Query{Kind: "Instance Tree", Field: "title", Value: "a & b"}
 		results, err := c.Hypermedia().Search(t.Context(), q, "title", "relative_url")
 		if err != nil || len(results) != 1 || results[0]["title"] != "a & b" {
-			t.Fatalf("%s: %v, %v", found, results, err)
+			t.Fatalf(
+				"%s: results = %v, err = %v"+
+					`; want no error and len(results) == 1 and results[0]["title"] == "a & b"`,
+				found, results, err,
+			)
 		}
 		form, err := c.Hypermedia().Form(t.Context(), results[0]["relative_url"].(string))
 		if err != nil || form.Values()["reference"] != "r" || form.Links.Type.Name != "Instance Tree" {
-			t.Errorf("%s: %+v, %v", found, form, err)
+			t.Errorf(
+				"%s: form = %+v, err = %v"+
+					`; want no error and form.Values()["reference"] == "r" and form.Links.Type.Name == `+
+					`"Instance Tree"`,
+				found, form, err,
+			)
 		}
 		if token, err := c.Hypermedia().ComputerToken(t.Context()); token != "tok" || err != nil {
-			t.Errorf("%s: %q, %v", found, token, err)
+			t.Errorf(`%s: token = %q, err = %v; want token == "tok" and no error`, found, token, err)
 		}
 		if asked["/getHateoasUrl"]+asked["/slapos.get.v0.hateoas_url"] > 2 {
 			t.Errorf("%s: asked again where the hypermedia API is: %v", found, asked)
 		}
 		if asked["/h/"] != 3 { // the root once, a search, a way to a thing
-			t.Errorf("%s: %v", found, asked)
+			t.Errorf(`%s: asked = %v; want asked["/h/"] == 3`, found, asked)
 		}
 	}
 	none := newClient(t, http.NotFound)
@@ -396,7 +415,7 @@ func TestClientHypermedia(t *testing.T) {
 			_, _ = w.Write([]byte(`{"_links": {"traverse": {"href": "` + link + `"}}}`))
 		})
 		if _, err := c.Hypermedia().Form(t.Context(), "/x"); !errors.Is(err, proto.ErrMalformed) {
-			t.Errorf("%s: %v", link, err)
+			t.Errorf("%s: err = %v; want error proto.ErrMalformed", link, err)
 		}
 	}
 }
@@ -442,12 +461,12 @@ func TestClientOptions(t *testing.T) {
 	} {
 		_, err := client.New(client.Options{URL: text})
 		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf(`%s: err = %v; want an error and err.Error() with says and err.Error() without "s3cret"`, text, err)
 		}
 	}
 	for _, text := range []string{"http://2001:db8::1/a", "http://[2001:db8::1]:80", "https://slap.example.com", "http://10.0.0.1:5000/"} {
 		if _, err := client.New(client.Options{URL: text}); err != nil {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: err = %v; want no error", text, err)
 		}
 	}
 }
@@ -479,7 +498,11 @@ func TestSearchTellsAll(t *testing.T) {
 		c := searching(t, template, search)
 		all, err := c.Hypermedia().Search(t.Context(), hypermedia.Query{Kind: hypermedia.QueryTrees}, "title")
 		if err != nil || len(all) != want || all[want-1]["title"] != strconv.Itoa(want-1) {
-			t.Errorf("%s: %d, %v", name, len(all), err)
+			t.Errorf(
+				"%s: len(all) = %d, err = %v"+
+					`; want no error and len(all) == want and all[want-1]["title"] == strconv.Itoa(want-1)`,
+				name, len(all), err,
+			)
 		}
 	}
 	c := searching(t, "/search?query={query}", func(string, *http.Request) string {

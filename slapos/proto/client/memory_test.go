@@ -62,7 +62,7 @@ func TestErrorsAreShort(t *testing.T) {
 	)
 	for _, err := range []error{first, second, third, fourth} {
 		if err == nil || len(err.Error()) > 500 || strings.Contains(err.Error(), "\u202e") {
-			t.Errorf("%.600v", err)
+			t.Errorf("err = %.600v; want an error and len(err.Error()) <= 500 and err.Error() without \"\\u202e\"", err)
 		}
 	}
 }

@@ -126,7 +126,7 @@ func TestClientTLS(t *testing.T) {
 		}
 		got, err := clientOf(t, c.o).RunID(t.Context())
 		if !errors.Is(err, c.kind) || c.kind == nil && got != "COMP-1" {
-			t.Errorf("%s: %q, %v", c.name, got, err)
+			t.Errorf(`%s: got = %q, err = %v; want error c.kind and (c.kind != nil or got == "COMP-1")`, c.name, got, err)
 		}
 	}
 
@@ -249,7 +249,7 @@ func TestClientRedirects(t *testing.T) {
 	t.Cleanup(server.Close)
 	c := clientOf(t, client.Options{URL: server.URL, CAFile: a.file})
 	if got, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "from https to http") {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf(`got = %q, err = %v; want an error and err.Error() with "from https to http"`, got, err)
 	}
 	_, err = c.Hypermedia().Form(t.Context(), "/x")
 	if !errors.Is(err, proto.ErrMalformed) || !strings.Contains(err.Error(), "a link to http") {
@@ -261,12 +261,12 @@ func TestClientRedirects(t *testing.T) {
 	t.Cleanup(first.Close)
 	c = clientOf(t, client.Options{URL: first.URL})
 	if got, err := c.RunID(t.Context()); got != "there" || err != nil {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf(`got = %q, err = %v; want got == "there" and no error`, got, err)
 	}
 	// a master that has its client ask somebody else
 	to = strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)
 	if got, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "another host") {
-		t.Errorf("%q, %v", got, err)
+		t.Errorf(`got = %q, err = %v; want an error and err.Error() with "another host"`, got, err)
 	}
 	to = plain.URL + "/loop"
 	if _, err := c.RunID(t.Context()); err == nil || !strings.Contains(err.Error(), "10 redirects") {

@@ -55,7 +55,7 @@ func TestExpand(t *testing.T) {
 	}
 	for _, template := range []string{"{", "a}", "{}", "{?}", "{a b}", "{=x}", "{var:0}", "{var:x}", "{var:3*}", "{ü}", "{x,}", "{x{y}}"} {
 		if got, err := hypermedia.Expand(template, variables); !errors.Is(err, proto.ErrMalformed) {
-			t.Errorf("%s: %s, %v", template, got, err)
+			t.Errorf("%s: got = %s, err = %v; want error proto.ErrMalformed", template, got, err)
 		}
 	}
 	if _, err := hypermedia.Expand("{x}", map[string]any{"x": 1.5}); !errors.Is(err, proto.ErrMalformed) {
@@ -84,7 +84,11 @@ func TestQuery(t *testing.T) {
 	} {
 		got, ok := hypermedia.ParseQuery(text)
 		if !ok || got != want || got.String() != text && !strings.Contains(want.Value, `"`) {
-			t.Errorf("%s: %+v, %v, %s", text, got, ok, got)
+			t.Errorf(
+				"%s: got = %+v, ok = %v, got = %s"+
+					"; want ok and got == want and (got.String() == text or want.Value with `\"`)",
+				text, got, ok, got,
+			)
 		}
 	}
 	for _, text := range []string{"", `portal_type:"X"`, `portal_type:"X" AND validation_state:validated`,
@@ -97,7 +101,7 @@ func TestQuery(t *testing.T) {
 		`portal_type:"X" AND validation_state:validated AND secret:="a"`,
 		`portal_type:"X" AND validation_state:validated AND title="a"`, `portal_type:X`} {
 		if q, ok := hypermedia.ParseQuery(text); ok {
-			t.Errorf("%s: %+v", text, q)
+			t.Errorf("%s: q = %+v; want !ok", text, q)
 		}
 	}
 }
@@ -126,7 +130,7 @@ func TestFormValues(t *testing.T) {
 	}
 	want := map[string]any{"form_id": "f", "reference": "r", "count": 2.0, "text": nil}
 	if d := cmp.Diff(want, form.Values()); d != "" || form.Links.Type.Name != "Instance Tree" {
-		t.Error(d, form.Links)
+		t.Errorf(`d = %v, form.Links = %v; want d == "" and form.Links.Type.Name == "Instance Tree"`, d, form.Links)
 	}
 }
 
@@ -151,27 +155,31 @@ func TestCapturedHypermedia(t *testing.T) {
 			found++
 			as = &hypermedia.Results{}
 			if q, ok := hypermedia.ParseQuery(query.Get("query")); !ok || q.String() != query.Get("query") {
-				t.Errorf("%s: %+v", e.Name(), q)
+				t.Errorf(`%s: q = %+v; want ok and q.String() == query.Get("query")`, e.Name(), q)
 			}
 			href, err := hypermedia.Expand(
 				root.Links.Search.Href,
 				map[string]any{"query": query.Get("query"), "select_list": strings.Split(query.Get("select_list"), ",")},
 			)
 			if err != nil || !strings.HasSuffix(href, e.Path) && !sameURL(t, href, link) {
-				t.Errorf("%s: %s, %v", e.Name(), href, err)
+				t.Errorf(
+					"%s: href = %s, err = %v"+
+						"; want no error and (strings.HasSuffix(href, e.Path) or sameURL(t, href, link))",
+					e.Name(), href, err,
+				)
 			}
 		} else {
 			forms++
 		}
 		if err := json.Unmarshal([]byte(e.Answer), as); err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 			continue
 		}
 		again, err := json.Marshal(as)
 		if err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 		} else if d := cmp.Diff(asJSON(t, []byte(e.Answer)), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.Name(), d)
+			t.Errorf(`%s: d = %s; want d == ""`, e.Name(), d)
 		}
 	}
 	if roots < 5 || found < 6 || forms < 3 {

@@ -37,7 +37,7 @@ var sameInt = cmp.Comparer(func(a, b *big.Int) bool { return a.Cmp(b) == 0 })
 func asJSON(t testing.TB, data []byte) (v any) {
 	t.Helper()
 	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatalf("%s: %v", data, err)
+		t.Fatalf("%s: err = %v; want no error", data, err)
 	}
 	return v
 }
@@ -74,17 +74,17 @@ func TestCallBothWays(t *testing.T) {
 		m := method(t, name)
 		got, err := m.Encode(&c.call)
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error", name, err)
 			continue
 		}
 		if d := cmp.Diff(asJSON(t, []byte(c.json)), asJSON(t, got)); d != "" {
-			t.Errorf("%s: %s", name, d)
+			t.Errorf(`%s: d = %s; want d == ""`, name, d)
 		}
 		back, err := m.Decode([]byte(c.json))
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: err = %v; want no error", name, err)
 		} else if d := cmp.Diff(&c.call, back, sameInt); d != "" {
-			t.Errorf("%s: %s", name, d)
+			t.Errorf(`%s: d = %s; want d == ""`, name, d)
 		}
 	}
 	// What must be there is, also where nobody said it.
@@ -93,7 +93,7 @@ func TestCallBothWays(t *testing.T) {
 		"slapos.put.v0.software_instance_connection_parameter": `{"connection_parameter_dict":{},"instance_guid":""}`,
 	} {
 		if got, err := method(t, name).Encode(&jsonapi.Call{}); err != nil || string(got) != want {
-			t.Errorf("%s: %s, %v", name, got, err)
+			t.Errorf("%s: got = %s, err = %v; want no error and string(got) == want", name, got, err)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func TestCallRefused(t *testing.T) {
 		}
 	}
 	if c, err := method(t, request).Decode([]byte(with(`, "title": "a \ufffd"`))); err != nil || c.Title != "a \ufffd" {
-		t.Errorf("%v, %v", c, err)
+		t.Errorf("c = %v, err = %v; want no error and c.Title == \"a \\ufffd\"", c, err)
 	}
 	if _, ok := jsonapi.FindMethod("slapos.get.v0.nothing"); ok {
 		t.Error("found a method that there is not")
@@ -174,10 +174,10 @@ func TestDictionaryAsJSON(t *testing.T) {
 		"s": proto.Set{}, "d": proto.Dictionary{"x": proto.List{}}})
 	if want := `{"b":100000000000000000000,"d":{"x":[]},"e":1e+22,"f":5.0,"i":5,"n":7,"s":[],"t":["\u003cé\u003e",null,true]}`; err != nil ||
 		string(got) != want {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got = %s, err = %v; want no error and string(got) == want", got, err)
 	}
 	if got, err := json.Marshal(proto.Dictionary(nil)); err != nil || string(got) != "{}" {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf(`got = %s, err = %v; want no error and string(got) == "{}"`, got, err)
 	}
 	self := proto.List{nil}
 	self[0] = self
@@ -195,10 +195,10 @@ func TestDocumentHasAllKeys(t *testing.T) {
 		`"root_instance_title":"","ip_list":[["tap0","::1"]],"full_ip_list":[],"sla_parameters":{},"computer_guid":"","compute_partition_id":"",` +
 		`"processing_timestamp":0,"access_status_message":""}`
 	if err != nil || string(got) != want {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got = %s, err = %v; want no error and string(got) == want", got, err)
 	}
 	if got, err := json.Marshal(jsonapi.Listing{}); err != nil || string(got) != `{"result_list":[]}` {
-		t.Errorf("%s, %v", got, err)
+		t.Errorf("got = %s, err = %v; want no error and string(got) == `{\"result_list\":[]}`", got, err)
 	}
 }
 
@@ -223,12 +223,12 @@ func TestCapturedCalls(t *testing.T) {
 			continue
 		}
 		if err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 			continue
 		}
 		again, err := m.Encode(call)
 		if err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 			continue
 		}
 		asked := asJSON(t, []byte(e.Body)).(map[string]any)
@@ -236,7 +236,7 @@ func TestCapturedCalls(t *testing.T) {
 			delete(asked, "shared") // says nothing
 		}
 		if d := cmp.Diff(any(asked), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.Name(), d)
+			t.Errorf(`%s: d = %s; want d == ""`, e.Name(), d)
 		}
 		answer, _ := asJSON(t, []byte(e.Answer)).(map[string]any)
 		var as any
@@ -255,11 +255,11 @@ func TestCapturedCalls(t *testing.T) {
 			continue
 		}
 		if err := json.Unmarshal([]byte(e.Answer), as); err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 		} else if again, err = json.Marshal(as); err != nil {
-			t.Errorf("%s: %v", e.Name(), err)
+			t.Errorf("%s: err = %v; want no error", e.Name(), err)
 		} else if d := cmp.Diff(any(answer), asJSON(t, again)); d != "" {
-			t.Errorf("%s: %s", e.Name(), d)
+			t.Errorf(`%s: d = %s; want d == ""`, e.Name(), d)
 		}
 	}
 	for _, m := range jsonapi.Methods() {
@@ -308,10 +308,10 @@ func FuzzCall(f *testing.F) {
 		}
 		back, err := m.Decode(again)
 		if err != nil {
-			t.Fatalf("%s: %v", again, err)
+			t.Fatalf("%s: err = %v; want no error", again, err)
 		}
 		if first, second := values(t, c), values(t, back); first != second {
-			t.Fatalf("%s\n%s", first, second)
+			t.Fatalf("first = %s\nsecond = %s; want first == second", first, second)
 		}
 	})
 }

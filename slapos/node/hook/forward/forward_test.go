@@ -148,14 +148,14 @@ func TestParse(t *testing.T) {
 	for _, args := range [][]string{{"tcp", "0.0.0.0:80", "[2001:db8::1]:8080"}, {"udp", "[::]:53", "10.0.0.1:53", "1000", "1001"}} {
 		o, err := Parse(args)
 		if err != nil || !slices.Equal(o.Args(), args) {
-			t.Errorf("%q: %q, %v", args, o.Args(), err)
+			t.Errorf("%q: o.Args() = %q, err = %v; want no error and o.Args() == args", args, o.Args(), err)
 		}
 	}
 	for _, text := range []string{"", "tcp", "sctp 0.0.0.0:1 0.0.0.0:2", "tcp :80 0.0.0.0:2", "tcp 0.0.0.0:1 name:2",
 		"tcp 0.0.0.0:1 0.0.0.0:70000", "tcp 0.0.0.0:1 0.0.0.0:2 0 5", "tcp 0.0.0.0:1 0.0.0.0:2 5",
 		"tcp 0.0.0.0:1 0.0.0.0:2 -5 5"} {
 		if o, err := Parse(strings.Fields(text)); err == nil {
-			t.Errorf("%q: %+v", text, o)
+			t.Errorf("%q: o = %+v; want an error", text, o)
 		}
 	}
 }
@@ -190,7 +190,7 @@ func TestBecomes(t *testing.T) {
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "127.0.0.1:") {
-		t.Fatal(line, err)
+		t.Fatalf(`line = %v, err = %v; want no error and strings.HasPrefix(line, "127.0.0.1:")`, line, err)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
 	if err != nil {
