@@ -72,6 +72,22 @@ func TestArchitecturePage(t *testing.T) {
 	}
 }
 
+// TestLawNamesWhatIs: IMPORTS has no line for a directory that is not there, and allows none.
+func TestLawNamesWhatIs(t *testing.T) {
+	law, complaints := readLaw(lawFile)
+	for _, c := range complaints {
+		t.Error(c)
+	}
+	for room, allowed := range law {
+		for _, name := range append([]string{room}, allowed...) {
+			dir := strings.TrimSuffix(name, "/...")
+			if info, err := os.Stat(dir); name != everything && (err != nil || !info.IsDir()) {
+				t.Errorf("%s, the line of %s: there is no directory %s", lawFile, room, dir)
+			}
+		}
+	}
+}
+
 // TestPageIsRead: the list is understood as a reader does.
 func TestPageIsRead(t *testing.T) {
 	got, wrong := rooms("x\n## The rooms\n\n    a/   what a is\n      b   what b is,\n               and more of it\n" +
