@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,7 @@ type Serving struct {
 	TokenFile string
 	ClientCA  string
 	NoFill    bool
+	Apart     bool // a process without rights reads what strangers send
 	Drain     time.Duration
 	Looking
 }
@@ -110,7 +112,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.Watch(k.standing)
-	near, far := front.Apart(listeners.all, version.Read().Version)
+	near, far := front.Apart(listeners.all, version.Read().Version, o.Apart)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var handler http.Handler = web.Handler(server.New(server.Options{
@@ -163,8 +165,12 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.share(ctx, !o.NoFill) })
 	errs := make(chan error, len(near))
 	for _, l := range near {
+		if l.Addr().Network() != "unix" && k.files != nil {
+			l = tls.NewListener(l, k.files.TLS())
+		}
 		srv := &http.Server{
-			Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			Handler: k.hosts().Only(handler), ConnContext: withPeer,
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, Grace)

@@ -46,7 +46,9 @@ func (f *Files) Sign(q Signing) ([]byte, error) {
 		return nil, errors.New("this certificate is not shown any more")
 	case q.Hash == 0 && len(q.Digest) > mostSigned,
 		q.Hash != 0 && !slices.Contains([]crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512}, q.Hash),
-		q.Hash != 0 && len(q.Digest) != q.Hash.Size():
+		q.Hash != 0 && len(q.Digest) != q.Hash.Size(),
+		// the only length that TLS has: another one is memory that its asker chooses
+		q.Salt != nil && (*q.Salt != rsa.PSSSaltLengthEqualsHash || q.Hash == 0):
 		return nil, fmt.Errorf("%d bytes with hash %d are nothing that TLS signs", len(q.Digest), q.Hash)
 	}
 	var opts crypto.SignerOpts = q.Hash

@@ -34,6 +34,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.Cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.Key, "tls-key", "", "and its key in `FILE`")
 	f.StringVar(&o.ClientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
+	f.BoolVar(&o.Apart, "api-process", false, "have a process without rights read what strangers send: a preview, docs/controller.md")
 	f.BoolVar(&o.NoFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.DurationVar(
 		&o.Drain, "drain", 0,

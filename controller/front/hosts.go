@@ -30,8 +30,8 @@ var healthPaths = map[string]bool{"/healthz": true, "/readyz": true}
 // strictTransport is how long a browser is to speak TLS alone with this name, in seconds: a year.
 const strictTransport = "max-age=31536000"
 
-// only lets through what is asked by such a name, or by a unix socket.
-func (h Hosts) only(next http.Handler) http.Handler {
+// Only lets through what is asked by such a name, or by a unix socket.
+func (h Hosts) Only(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		host := hostOf(r.Host)

@@ -2,6 +2,7 @@ package front
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,7 +122,8 @@ func (f *relay) agree(held *answer, r *http.Request, said meta) {
 		}
 		maps.Copy(to.Header(), got.Header)
 		maps.Copy(to.Header(), held.header)
-		to.WriteHeader(held.status)
+		// a HEAD may have written nothing
+		to.WriteHeader(cmp.Or(held.status, http.StatusOK))
 		_, _ = to.Write(held.body.Bytes()) // nobody is left to tell
 		return
 	}

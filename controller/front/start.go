@@ -45,11 +45,12 @@ const (
 )
 
 // Apart tells listeners of this machine's users, whom the kernel names, from those of strangers.
-// The first are the engine's own, so that nobody else can say who a user is.
-func Apart(all []net.Listener, version string) (near []net.Listener, far *Front) {
+// The first are the engine's own, so that nobody else can say who a user is. Where apart is false
+// all are.
+func Apart(all []net.Listener, version string, apart bool) (near []net.Listener, far *Front) {
 	far = &Front{Version: version}
 	for _, l := range all {
-		if l.Addr().Network() == "unix" {
+		if !apart || l.Addr().Network() == "unix" {
 			near = append(near, l)
 		} else {
 			far.Listeners = append(far.Listeners, l)
@@ -140,7 +141,7 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 	served := make(chan error, 1)
 	go func() {
 		srv := &http.Server{
-			Handler:  handler(f.Files, f.Hosts.only(pages(f.Handler))),
+			Handler:  handler(f.Files, f.Hosts.Only(pages(f.Handler))),
 			ErrorLog: slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
 		}
 		served <- server.Serve(answering, srv, handed{p.door}, time.Second)
