@@ -5,36 +5,36 @@ import (
 	"time"
 )
 
-// Reserver is a provider whose place can keep computers standing, of which Create takes one, so
-// that it is sooner there. They stand ahead of the instances and are nobody's: List does not tell
-// of them, and no lease counts them.
+// Reserver is a provider whose place can keep computers standing ahead of need. Create takes one of
+// them, so that the new instance is there sooner. They are no instances yet: List does not return
+// them, and no lease counts them.
 type Reserver interface {
-	// Reserves tells how it is configured for that. ok is false when the source has none of them.
-	// It does no I/O.
+	// Reserves returns how the source is configured to keep computers ahead. ok is false when it
+	// keeps none. It does no I/O.
 	Reserves() (a Ahead, ok bool)
-	// Reserve has n of them there from now on; 0: none, and what is there for them goes too, unless
-	// an instance needs it. It may be repeated, and changes nothing where all is so. What stands
-	// there of another definition of the source, in the same place, goes.
+	// Reserve keeps n computers standing from now on. With 0 those that stand there go too, unless
+	// an instance needs them. It may be repeated, and then changes nothing. Computers of an older
+	// definition of the source, in the same place, go.
 	Reserve(ctx context.Context, n int) error
 }
 
-// Ahead is what a Reserver tells.
+// Ahead is a Reserver's configuration.
 type Ahead struct {
-	Least int           // so many are to stand there always
+	Least int           // so many are always to stand there
 	Lead  time.Duration // how long one takes until it stands there; 0: not known
-	Place string        // where that is, in any words: other words are another place
+	Place string        // a text that names the place: another text is another place
 }
 
-// AheadState is what stands ahead of a source, as a director needs to know it.
+// AheadState tells of the computers that stand ahead of a source, for a director.
 type AheadState struct {
 	Ahead
-	Count  int       // so many, as it was said last
-	Said   time.Time // when this process said it last; zero: it has not
-	Busy   bool      // it is being said
-	Failed bool      // that failed
+	Count  int       // the number that was reserved last
+	Said   time.Time // when this process last called Reserve; zero: never
+	Busy   bool      // Reserve is running
+	Failed bool      // the last Reserve failed
 }
 
-// Left is what stands ahead of a source whose definition is not in force any more.
+// Left tells of computers that stand ahead of a source's definition that is not in force any more.
 type Left struct {
 	Key    int64 // of the source's record
 	Source string

@@ -7,20 +7,21 @@ import (
 	"strings"
 )
 
-// Amount is how much of a computer: all that it has, or the part that a lease books.
+// Amount is a size: all that a computer has, or the part that a lease books. The zero value is
+// nothing.
 type Amount struct {
-	// of processor time; parts of one are counted to a millionth
+	// processor cores, to a millionth of one
 	Cores  float64 `json:"cores"`
 	Memory int64   `json:"memory,omitempty"` // bytes
 	Disk   int64   `json:"disk,omitempty"`   // bytes
 	GPUs   int     `json:"gpus,omitempty"`
 }
 
-// Micro is Cores in millionths of one, rounded, so that sums and comparisons are exact: ten tenths
+// Micro returns Cores in millionths, rounded, so that sums and comparisons are exact: ten tenths
 // are one.
 func (a Amount) Micro() int64 { return int64(math.Round(a.Cores * 1e6)) }
 
-// Check says what is wrong with a size that somebody asks for, or nil.
+// Check returns an error if a request cannot ask for this size.
 func (a Amount) Check() error {
 	switch {
 	case math.IsNaN(a.Cores) || math.IsInf(a.Cores, 0) || a.Cores < 0 || a.Cores > 1e9 || a.Cores > 0 && a.Micro() == 0:
@@ -35,12 +36,12 @@ func (a Amount) Check() error {
 	return nil
 }
 
-// Plus is the sum of both.
+// Plus returns the sum of both.
 func (a Amount) Plus(b Amount) Amount {
 	return Amount{Cores: float64(a.Micro()+b.Micro()) / 1e6, Memory: a.Memory + b.Memory, Disk: a.Disk + b.Disk, GPUs: a.GPUs + b.GPUs}
 }
 
-// Booked is the sum of what leases have booked of an instance that they share.
+// Booked returns the sum of what leases have booked of a shared instance.
 func Booked(leases []*Lease) (sum Amount) {
 	for _, l := range leases {
 		if l.Share != nil {
@@ -50,8 +51,8 @@ func Booked(leases []*Lease) (sum Amount) {
 	return sum
 }
 
-// AmountOf reads an instance's size from its facts "cores", "memory", "disk" and "gpus". What they
-// do not tell is none. ok is false when they do not tell the cores: then its size is not known.
+// AmountOf reads an instance's size from its facts "cores", "memory", "disk" and "gpus". A missing
+// or bad fact counts as 0. ok is false without good "cores": then the size is not known.
 func AmountOf(facts map[string]string) (a Amount, ok bool) {
 	cores, err := strconv.ParseFloat(facts["cores"], 64)
 	whole := func(name string) int64 {
@@ -68,7 +69,7 @@ func AmountOf(facts map[string]string) (a Amount, ok bool) {
 	return a, true
 }
 
-// String is a size for people: "2 cores, 4G memory".
+// String returns a size for people: "2 cores, 4G memory".
 func (a Amount) String() string {
 	parts := []string{plural(strconv.FormatFloat(float64(a.Micro())/1e6, 'f', -1, 64), "core")}
 	if a.Memory != 0 {
@@ -90,7 +91,7 @@ func plural(n, word string) string {
 	return n + " " + word + "s"
 }
 
-// Bytes writes a number of bytes as configuration has it: "512M", "1.5G", in powers of 1024.
+// Bytes formats a number of bytes as configuration has it: "512M", "1.5G", in powers of 1024.
 func Bytes(n int64) string {
 	const units = "KMGTPE"
 	f, unit := float64(n), ""

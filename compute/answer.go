@@ -2,10 +2,10 @@ package compute
 
 import "time"
 
-// Answer is what was answered to a request that had a key of its asker's choice: the same request
-// again is answered the same.
+// Answer is the stored answer to a request with an idempotency key that its caller chose. The same
+// request gets the same answer again.
 type Answer struct {
-	Owner, Key string // the key is the owner's
+	Owner, Key string // keys are unique for each owner
 	Digest     string // of the request
 	Time       time.Time
 	Status     int    // of HTTP
@@ -13,25 +13,25 @@ type Answer struct {
 	Body       []byte
 }
 
-// AnswerTx is a Tx that keeps answers too.
+// AnswerTx is a Tx that also keeps answers.
 type AnswerTx interface {
-	// Answer returns one; ErrNotFound: there is none.
+	// Answer returns the answer to a key, or ErrNotFound.
 	Answer(owner, key string) (*Answer, error)
-	// SaveAnswer adds one, in place of an older one with its key.
+	// SaveAnswer stores an answer and replaces an older one with its key.
 	SaveAnswer(a *Answer) error
-	// DropAnswers forgets those older than a time.
+	// DropAnswers removes answers older than a time.
 	DropAnswers(before time.Time) error
 }
 
-// RequestLabel is the label of leases that were given to a request with a key: the request's mark,
-// which is its asker's and its key's, and behind a blank the digest of what it asked for, and
-// behind another the key, escaped as in a URL's query.
+// RequestLabel is the label of leases that were given to a request with a key. Its value has three
+// parts with blanks between: the request's mark, which is its owner's and its key's; the digest of
+// what it asked for; the key, escaped as in a URL's query.
 const RequestLabel = "hostler.request"
 
-// GivenTx is a Tx of a store on which several give leases to requests with keys: of those that
-// live, no two are the same one (Lease.Nth) of one request. To insert such a one is ErrGiven.
+// GivenTx is a Tx of a store on which several processes answer requests with keys. No two living
+// leases have the same number (Lease.Nth) within one request: inserting a second is ErrGiven.
 type GivenTx interface {
-	// Given returns the living leases that were given to the request of a mark, also those that
-	// nobody was told of yet, and the worker that gave them.
+	// Given returns the living leases of the request with a mark, and the worker that gave them. It
+	// includes leases that the user has not been told of yet.
 	Given(mark string) (leases []*Lease, giver int64, err error)
 }

@@ -15,10 +15,14 @@ type Named struct {
 	Name string
 }
 
-// ChooseImage returns the index of the image that a user means by a name: one of that id; else the
-// last one of exactly that name; else of those whose names begin with it the one with the largest
-// number, by the first number in its name and then the next ones. Names without a number are passed
-// over. ErrNotFound tells what there is.
+// ChooseImage returns the index of the image that a user means by want, in this order:
+//
+//   - the one of that id;
+//   - the last one of exactly that name;
+//   - of those whose names begin with want, the one with the largest numbers in its name, compared
+//     from left to right; names without a number do not count.
+//
+// ErrNotFound lists what there is.
 func ChooseImage(images []Named, want string) (int, error) {
 	if i := slices.IndexFunc(images, func(n Named) bool { return n.ID == want && want != "" }); i >= 0 {
 		return i, nil
@@ -52,9 +56,9 @@ func ChooseImage(images []Named, want string) (int, error) {
 	return -1, &Error{ID: ID(want), Kind: ErrNotFound, Err: errors.New(why), Hint: near("images", images, want)}
 }
 
-// Choose returns the index of the thing that a user means: by its id, by its name where one alone
-// has it, or by a beginning that one name alone has. what names such things, in the plural. The
-// errors, ErrNotFound and ErrConflict, tell what there is.
+// Choose returns the index of the thing that a user means by want: by its id, by its name, or by a
+// beginning of its name. The name or beginning must be of one thing alone. what is the noun for
+// such things, in the plural. Errors, ErrNotFound and ErrConflict, list what there is.
 func Choose(things []Named, what, want string) (int, error) {
 	if i := slices.IndexFunc(things, func(n Named) bool { return n.ID == want && want != "" }); i >= 0 {
 		return i, nil

@@ -2,7 +2,7 @@ package compute
 
 import "context"
 
-// The kinds of things that a Chooser lets choose.
+// The kinds of things that Chooser.Choices lists.
 const (
 	Images    = "images"
 	Flavors   = "flavors"
@@ -10,14 +10,14 @@ const (
 )
 
 // FactChosen is the fact of an instance that was made otherwise than its source says, for a request
-// that chose: what was chosen. Such an instance is not used again.
+// that chose: its value is the choice. Such an instance is not used again.
 const FactChosen = "chosen"
 
 // Chooser is a provider that makes computers of what a Spec names: an image, a flavor, a location.
-// One that is none takes no choice.
+// Other providers take no choice.
 type Chooser interface {
-	// Choices lists what there is of a kind. open says that there is more than is listed, so that
-	// any name may be tried and Create says what is wrong with it. ErrInvalid: there is nothing of
-	// this kind to choose.
+	// Choices lists what the provider offers of a kind. open says that there is more than is
+	// listed: any name may be tried, and Create reports a wrong one. ErrInvalid: there is no choice
+	// of this kind.
 	Choices(ctx context.Context, kind string) (all []Named, open bool, err error)
 }

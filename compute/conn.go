@@ -6,43 +6,41 @@ import (
 	"net"
 )
 
-// A Conn is a way into one computer. Its methods may be called at once from many goroutines; 64
-// commands at a time must work.
+// A Conn is a connection to one computer. Its methods may be called at once from many goroutines.
+// At least 64 commands at a time must work.
 type Conn interface {
 	// Run starts a command and waits for its end. The error is nil whenever the command ran and
-	// ended, whatever its exit status; otherwise it is ErrNoCommand, ErrNotExecutable,
+	// ended, whatever its exit status. Otherwise it is ErrNoCommand, ErrNotExecutable,
 	// ErrCannotStart, ErrLost or the context's own error. When ctx ends, the command's whole
-	// process group (a session, with a terminal) is killed and Run returns after that, or after a
-	// few seconds when contact is lost.
+	// process group (a session, with a terminal) is killed. Run returns after that, or a few
+	// seconds later if contact is lost.
 	Run(ctx context.Context, cmd *Command) (Exit, error)
-	// Put unpacks a tar stream into the directory dir, which exists or is made. Modes, times, links
-	// and holes are kept; owners where permitted and Owner is asked for. An entry that would land
+	// Put unpacks a tar stream into the directory dir, and makes dir if it is missing. Modes,
+	// times, links and holes are kept; owners only by some connections that may set them. An entry
 	// outside of dir is an error and is not written. Each file appears by atomic rename.
 	Put(ctx context.Context, dir string, tar io.Reader) error
-	// Get writes path as a tar stream to w: the entry's name is path's base name, and below it, the
-	// tree. Links are not followed.
+	// Get writes path as a tar stream to w. The entry's name is path's base name; a directory's
+	// tree is below it. Links are not followed.
 	Get(ctx context.Context, path string, w io.Writer) error
-	// Close ends the connection, and what runs through it. It may be called again.
+	// Close ends the connection and the commands that run through it. It may be called again.
 	Close() error
 }
 
-// Command is a program to run on a computer. Args is a vector: no shell takes it apart on the way.
+// Command is a program to run on a computer. Args is a vector: no shell splits it on the way.
 type Command struct {
 	Args []string          // the program and its arguments; empty: the user's login shell
 	Dir  string            // working directory; "": the connection's default
 	Env  map[string]string // added to the environment that the connection gives
 	User string            // run as this user; "": the connection's own
-	// what it leaves running when it ends may stay, where a connection ends the descendants of a
-	// run
+	// processes that it leaves running may stay, where a connection ends the descendants of a run
 	Stay bool
-	// Aside says that it is no work of its own, but looks or copies: it waits for no turn where
-	// commands wait for theirs.
+	// Aside says that it only looks or copies: it does not wait for its turn where commands do.
 	Aside bool
 
-	// Workspace is the token of a conversation that Workspacer.Workspace began, or is about to
-	// begin, on the same connection: the command waits until the workspace is complete and starts
-	// in it, Dir being a directory below it. It is not started when the conversation ends before
-	// that. "": no workspace. Only for a Conn that is a Workspacer.
+	// Workspace is the token of a conversation of Workspacer.Workspace on the same connection,
+	// which may begin later. The command waits until the workspace is complete, and starts in it:
+	// Dir is a directory below it. If the conversation ends before, the command is not started. "":
+	// no workspace. Only a Workspacer takes it.
 	Workspace string
 
 	Stdin  io.Reader // nil: empty
@@ -55,19 +53,19 @@ type Command struct {
 	// signals for the command's process group, without "SIG": "INT", "TERM"; may be nil
 	Signals <-chan string
 
-	// what becomes of it when contact is lost; nil: it ends. Where nobody is a Holder it ends too,
-	// unless Hold.Keep refuses that
+	// what becomes of the command when contact is lost; nil: it ends. It ends too on a Conn that is
+	// no Holder, unless Hold.Keep refuses that.
 	Hold *Hold
 }
 
-// Size is a terminal's, in characters.
+// Size is the size of a terminal, in characters.
 type Size struct{ Rows, Cols int }
 
 // Exit is how a command ended.
 type Exit struct {
 	Code   int    // 0 to 255; unused when Signal is set
-	Signal string // without "SIG": "KILL"; "": it was not a signal that ended it
-	Reason string // what is known beside that: "out of memory"; "": nothing
+	Signal string // without "SIG": "KILL"; "": no signal ended it
+	Reason string // more that is known: "out of memory"; "": nothing
 }
 
 // Status returns the exit status as a shell shows it: the code, or 128 and the signal's number.
@@ -112,17 +110,18 @@ type Listener interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
 
-// Pretender is a Conn to a computer that there is not: commands are answered, and do nothing.
+// Pretender is a Conn to a simulated computer: commands are answered, and do nothing.
 type Pretender interface {
+	// Pretends reports whether the computer is simulated.
 	Pretends() bool
 }
 
 // Workspacer is a Conn with a far side that keeps workspaces: copies of working trees.
 type Workspacer interface {
-	// Workspace begins a conversation about one, which package workspace knows the words of. What
-	// is written goes out at once, without waiting for an answer; where the other side keeps no
-	// workspaces, reading says so with ErrInvalid. The token is the caller's, and unique; by it
-	// commands say which workspace they want (Command.Workspace). As long as the conversation lasts
-	// the workspace is the caller's alone; closing it, or losing contact, ends that.
+	// Workspace begins a conversation about a workspace; package workspace defines its messages.
+	// Writes go out at once, without waiting for an answer. If the other side keeps no workspaces,
+	// reading returns ErrInvalid. The caller chooses a unique token, by which commands name the
+	// workspace (Command.Workspace). The workspace is the caller's alone until the conversation is
+	// closed or contact is lost.
 	Workspace(ctx context.Context, token string) (net.Conn, error)
 }

@@ -34,13 +34,13 @@ var (
 	ErrNotFound    = &Kind{name: "not found"}            // 5
 	ErrConflict    = &Kind{name: "conflict"}             // 6
 	ErrDenied      = &Kind{name: "permission denied"}    // 7
-	ErrNotLeased   = &Kind{"not acquired", ErrConflict}  // nobody's, or the lease has ended
+	ErrNotLeased   = &Kind{"not acquired", ErrConflict}  // no lease, or it has ended
 	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
 	ErrGiven       = &Kind{"given already", ErrConflict} // to this request, by another controller
-	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but not to be reached yet
-	// not made yet, as there is no room for it: it waits for some
+	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but cannot be reached yet
+	// not made yet, as there is no room for it: it waits for room
 	ErrNoPlace = &Kind{"not ready", ErrNotReady}
-	// more than there can ever be, so that it does not help to wait
+	// more than there can ever be, so waiting does not help
 	ErrTooLarge = &Kind{"no capacity", ErrNoCapacity}
 )
 
@@ -52,8 +52,8 @@ var (
 	ErrNoCommand     = &Kind{"command not found", ErrCannotStart} // 127
 )
 
-// Error is an operation that failed: what was done, to which thing, the kind, the cause, and what
-// to do about it.
+// Error is a failed operation: what was done, to which thing, the kind, the cause, and what to do
+// about it.
 type Error struct {
 	Op   string // the room and the verb, "ssh.Connect"; may be empty
 	ID   ID     // the instance, or the name of the source; may be empty
@@ -62,11 +62,11 @@ type Error struct {
 	Hint string // what the user may do, a sentence without a full stop; may be empty
 }
 
-// Error returns "op: id: kind: cause", leaving out what is empty, and what the cause says again.
+// Error returns "op: id: kind: cause". It leaves out empty parts, and parts that the cause repeats.
 // The hint is not part of it.
 func (e *Error) Error() string { return e.text(e.Op, error.Error) }
 
-// text is an error's with a cause as something says it.
+// text returns the text of e, with of as the text of its cause.
 func (e *Error) text(op string, of func(error) string) string {
 	id, kind := string(e.ID), ""
 	if e.Kind != nil {
@@ -92,9 +92,9 @@ func (e *Error) text(op string, of func(error) string) string {
 	return strings.Join(parts, ": ")
 }
 
-// Said is an error's text for records and events, which people read: without the names of our rooms
-// and calls, as "kubernetes.Connect", and else as Error has it. A plain word that says what was
-// done, as "connect", stays.
+// Said returns an error's text for records and events, which people read. It leaves out the names
+// of packages and calls, such as "kubernetes.Connect". A plain word for what was done, such as
+// "connect", stays.
 func Said(err error) string {
 	switch e := err.(type) {
 	case nil:
@@ -113,7 +113,7 @@ func Said(err error) string {
 	return err.Error()
 }
 
-// saidWithin is the text of an error that has others in it.
+// saidWithin is Said for an error that wraps others.
 func saidWithin(err error, inside ...error) string {
 	text := err.Error()
 	for _, i := range inside {
@@ -136,8 +136,8 @@ func (e *Error) Unwrap() []error {
 	return out
 }
 
-// KeyError is what is wrong with a key of a source: who has read the file that the key is in can
-// say where. Its text is its cause's, which names the key.
+// KeyError says what is wrong with a key of a source. The reader of the file that has the key can
+// add where. Its text is its cause's, which names the key.
 type KeyError struct {
 	Key string // as it is written in a source.conf
 	Err error
@@ -149,24 +149,24 @@ func (e *KeyError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// WrongKey makes an ErrInvalid of a key, with a hint or without, and a text as fmt.Errorf makes it,
-// which should begin with the key.
+// WrongKey returns an ErrInvalid about a key. The hint may be empty. The text is formatted as by
+// fmt.Errorf, and should begin with the key.
 func WrongKey(key, hint, format string, args ...any) error {
 	return &Error{Kind: ErrInvalid, Err: &KeyError{Key: key, Err: fmt.Errorf(format, args...)}, Hint: hint}
 }
 
-// ErrEnded marks the cause of errors, whatever their kind: the computer itself has ended, so that
-// nothing of it comes back.
+// ErrEnded marks errors, whatever their kind: the computer itself has ended, and nothing of it
+// comes back.
 var ErrEnded = errors.New("the computer has ended")
 
-// ended is a cause with that mark.
+// ended is an error with that mark.
 type ended struct{ error }
 
 func (e *ended) Is(target error) bool { return target == ErrEnded }
 func (e *ended) Unwrap() error        { return e.error }
 
-// Ended marks err, which says why, as the end of the computer itself: errors.Is finds ErrEnded. The
-// text stays.
+// Ended marks err as the end of the computer itself, so that errors.Is finds ErrEnded. The text
+// stays.
 func Ended(err error) error { return &ended{err} }
 
 // asking says whether a Create that failed may have begun to make something.
@@ -177,11 +177,11 @@ type asking struct {
 
 func (a *asking) Unwrap() error { return a.error }
 
-// Unasked marks an error of Create: it came before anybody was asked for anything, so nothing was
-// made and there is nothing to destroy.
+// Unasked marks an error of Create that came before the provider's place was asked for anything. So
+// nothing was made, and there is nothing to destroy.
 func Unasked(err error) error { return &asking{err, false} }
 
-// Asked takes such a mark away, for who knows of an earlier call.
+// Asked removes that mark, for a caller that knows of an earlier call.
 func Asked(err error) error { return &asking{err, true} }
 
 // WasUnasked reports whether an error of Create says that nothing was made.

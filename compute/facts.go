@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Facts are what a computer is, as it sees itself from inside.
+// Facts describe a computer, as it sees itself from inside.
 type Facts struct {
 	OS     string `json:"os"`               // as Go names it: "linux"
 	Arch   string `json:"arch"`             // as Go names it: "amd64"
@@ -13,7 +13,7 @@ type Facts struct {
 	// the distribution and its version, "debian 12"; "": unknown
 	System   string `json:"system,omitempty"`
 	Hostname string `json:"hostname,omitempty"` // its own
-	// that may be used, limits counted; 0: unknown
+	// how many may be used, limits counted; 0: unknown
 	Cores int `json:"cores,omitempty"`
 	// bytes that may be used, limits counted; 0: unknown
 	Memory int64 `json:"memory,omitempty"`
@@ -33,15 +33,17 @@ type Usage struct {
 	OOMKills  int           `json:"oom_kills,omitempty"` // how many were ended for want of memory
 }
 
-// Informer is a Conn that can tell about its computer.
+// Informer is a Conn that can describe its computer.
 type Informer interface {
+	// Facts returns what the computer is.
 	Facts(ctx context.Context) (Facts, error)
+	// Usage returns what it uses now.
 	Usage(ctx context.Context) (Usage, error)
 }
 
-// Finding is what was found out about one ability of this machine, for `hostler doctor`.
+// Finding is the result of one check of this machine by `hostler doctor`.
 type Finding struct {
-	// ok, warn (works in part), skip (not here, and nobody asked for it) or fail
+	// ok, warn (works in part), skip (missing, and not asked for) or fail
 	Result string `json:"result"`
 	What   string `json:"what"`   // the ability: "sandbox: limits"
 	Detail string `json:"detail"` // what works; or what does not, and why

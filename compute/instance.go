@@ -9,18 +9,18 @@ import (
 // "debian-3" or "web-HOST". It is looked up, never split.
 type ID string
 
-// State is where an instance is in its life.
+// State is the state of an instance in its life.
 type State string
 
 // The states of an instance's life. An instance that is gone has no record but its events.
 const (
-	Creating   State = "creating"   // recorded; the provider is being asked
-	SettingUp  State = "setting-up" // made; being reached, provision.d running
+	Creating   State = "creating"   // recorded; the provider is asked for it
+	SettingUp  State = "setting-up" // made; being connected to, provision.d running
 	Ready      State = "ready"      // cached, may be handed out
 	Leased     State = "leased"     // in use
-	Cleaning   State = "cleaning"   // given back; being made fit for the next
+	Cleaning   State = "cleaning"   // released; being made fit for the next lease
 	Failed     State = "failed"     // set-up, cleaning or health failed; never handed out
-	Discarding State = "discarding" // being unmade, until the provider says not found
+	Discarding State = "discarding" // being destroyed, until the provider says not found
 	Held       State = "held"       // kept aside for a person to look at; counted nowhere
 )
 
@@ -40,7 +40,7 @@ var Steps = map[State][]State{
 func Allowed(from, to State) bool { return slices.Contains(Steps[from], to) }
 
 // Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
-// the rest is the lease engine's.
+// the engine sets the rest.
 type Instance struct {
 	ID         ID                // the name
 	Source     string            // the source's name
@@ -54,22 +54,23 @@ type Instance struct {
 	Since      time.Time // when it got into this state
 	Created    time.Time // when it was recorded
 	ReadyAt    time.Time // when it was last made or found fit; zero: never
-	Generation int64     // grows with each hand-out; whatever acts under a lease presents it
+	Generation int64     // grows with each hand-out; all acts under a lease present it
 	Uses       int       // how often it was handed out
-	Worker     int64     // the process that is at work on it; 0: none
+	Worker     int64     // the worker that is at work on it; 0: none
 	Wanted     string    // the lease that it is being made for; "": for the cache
 	Booked     Booking   // what that lease will count, and for whom
 	Child      ID        // of a pool's instance: the child's instance behind it
 	Attempts   int       // failed tries to discard it
-	// not before this is discarding tried again; of one that is held: when it is discarded by
-	// itself, zero: never; of one that is ready: it is given to nobody before, as it is elsewhere
+	// Retry depends on the state. Discarding: the time of the next try. Held: when it is discarded
+	// by itself; zero: never. Ready: it is given to nobody before, as its computer is at another
+	// place.
 	Retry  time.Time
-	Reason string // why it is failed or held, or given to nobody though it is ready
-	// hooks done of the step that it is in, so that a repeated step goes on after them
+	Reason string // why it is failed, held or discarded, or given to nobody though it is ready
+	// how many hooks of the present step are done, so that a repeated step goes on after them
 	Resume int
-	Basis  int64  // the event, of making or of cleaning, that the next hand-out rests on
+	Basis  int64  // the id of the event, of making or cleaning, that the next hand-out rests on
 	Phases Phases // how long each phase of making it took
-	Cold   bool   // it is stopped: ready, and to be started before it is handed out
+	Cold   bool   // ready but stopped: it is started before it is handed out
 }
 
 // Phases are the timed parts of a cold start.

@@ -9,60 +9,61 @@ import (
 type Request struct {
 	Source  string // the source's name
 	Count   int    // how many; 0 gives none
-	Owner   string // whose the leases are; required
-	Project string // of which project of his; "": the default one
+	Owner   string // the owner of the leases; required
+	Project string // the owner's project; "": the default one
 	Purpose string // for people to read; may be empty
 	// a name for the lease, unique among those of its project that live; with Count 1 only; "":
 	// none
 	Name string
 
-	// ends that long after it was given or extended; 0: the source's; negative: none
+	// the lease ends so long after it was given or extended; 0: the source's TTL; negative: never
 	TTL  time.Duration
-	Idle time.Duration // ends when unused for so long; 0: the source's; negative: never
-	Wait time.Duration // at most so long in the queue; 0: not at all; negative: without limit
-	// Priority orders the queue before all else: a higher number goes first, within MinPriority and
-	// MaxPriority and what the project may have at most.
+	Idle time.Duration // the lease ends when unused for so long; 0: the source's; negative: never
+	Wait time.Duration // the longest time in the queue; 0: none; negative: no limit
+	// Priority orders the queue before all else: a higher number goes first. It is within
+	// MinPriority and MaxPriority, and at most what the project allows.
 	Priority int
 	For      Process // ends with this process; zero: with none
 
-	// What each instance must have at the least or, of a source that shares its instances, what
-	// each lease books of one. Zeros ask for nothing, but that a share has one core unless it says;
-	// negative Cores are none.
+	// What each instance must have at least. If the source shares its instances, it is what each
+	// lease books of one. Zeros ask for nothing, except that a share then has one core. Negative
+	// Cores book none.
 	Cores        float64
 	Memory, Disk int64 // bytes
 	GPUs         int
-	// each costs at most so much for an hour, in whatever money prices are in; 0: any. ErrInvalid:
-	// nobody knows a price
+	// MaxPrice is the most that an instance may cost for an hour, in the currency of the sources'
+	// prices; 0: any. ErrInvalid: the source knows no prices.
 	MaxPrice float64
 	Labels   map[string]string // kept with the lease
 
-	// What each instance is to be made of, where that is not as the source says: names, beginnings
-	// of names or ids of what its provider has to choose from. Then all of them are made, and go
-	// when they are given back. ErrInvalid: its provider lets nobody choose; ErrNotFound,
-	// ErrConflict: it has none of that name, or several.
+	// Image, Flavor and Location say what each instance is made of, in place of what the source
+	// says. Each is the name, the beginning of the name or the id of something that the provider
+	// offers. Then all instances are newly made, and are discarded when they are released.
+	// ErrInvalid: the provider offers no choice. ErrNotFound: it has none of that name.
+	// ErrConflict: it has several.
 	Image, Flavor, Location string
-	// UserData is what each instance is told at its first boot, in a form of cloud-init's; "":
-	// nothing. Then too all of them are made, and go. ErrInvalid: its provider takes none, or none
-	// of that size. It is no secret: whoever is on the instance can read it.
+	// UserData is cloud-init user data for the first boot of each instance; empty: none. Then too
+	// all instances are newly made and discarded after use. ErrInvalid: the provider takes none, or
+	// none of that size. It is no secret: every user of the instance can read it.
 	UserData []byte
 
-	// Own says that the asker is the user whose configuration the source stands in: what others may
-	// choose is limited (package policy). What Own leaves to choose by a beginning or by a number
-	// is to be named in full by others.
+	// Own says that the caller is the user who owns the source's configuration. Others are limited
+	// in what they may choose (package policy). They must give full names where the owner may give
+	// a beginning or a number.
 	Own bool
-	// Still is asked when the configuration was read anew while the request waits: an error ends
-	// it. nil: nothing has to be asked. It must not block.
+	// Still is called when the configuration was read anew while the request waits. An error ends
+	// the request. It must not block. It may be nil.
 	Still func() error
 
-	// take what stands ready and make nothing; fewer than Count is no error
+	// take ready instances and make none; fewer than Count is no error
 	CachedOnly bool
-	New        bool // take nothing that stands ready: make all of them
-	// called as it goes on, by one goroutine at a time; nil: not. It must not block
+	New        bool // make all of them, and take no ready instance
+	// Notify is called with the request's progress, by one goroutine at a time. It must not block.
+	// It may be nil.
 	Notify func(Progress)
 }
 
-// The priorities that requests may have. The ones between are the user's to give: nothing else is
-// made of them.
+// The range of priorities of requests. The engine gives the numbers between no other meaning.
 const (
 	MinPriority = -100
 	MaxPriority = 100
@@ -71,22 +72,24 @@ const (
 	PersonPriority = 10
 )
 
-// Capacity is what leases take, as far as it is known.
+// Capacity is what leases take, as far as it is known. The zero value is nothing. It counts under
+// quotas and between projects.
 type Capacity struct {
 	Count  int     `json:"count,omitempty"`
 	Cores  float64 `json:"cores,omitempty"`
 	Memory int64   `json:"memory,omitempty"` // bytes
-	// for an hour, in whatever money the sources' prices are in
+	// for an hour, in the currency of the sources' prices
 	Cost float64 `json:"cost,omitempty"`
 }
 
-// Booking is what somebody takes who has no lease on it yet.
+// Booking is what a request will take of an instance that is being made for it. It counts until the
+// lease exists.
 type Booking struct {
 	Project string   `json:"project,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
 	Holds   Capacity `json:"holds,omitzero"`
-	// what it is made to have beyond what its source's instances have anyway, in the engine's own
-	// words
+	// what it is made with beyond what its source's instances have anyway, in the engine's own
+	// encoding
 	Asks string `json:"asks,omitempty"`
 }
 
@@ -100,19 +103,19 @@ func (c Capacity) Less(o Capacity) Capacity {
 	return Capacity{c.Count - o.Count, c.Cores - o.Cores, c.Memory - o.Memory, c.Cost - o.Cost}
 }
 
-// Queued is a request that waits, as people see it.
+// Queued is a request that waits, as users see it.
 type Queued struct {
 	Waiter
 	Position int           // among those that wait for the same source, from 1
 	Estimate time.Duration // until it is served; 0: not known
 }
 
-// Process names a process on this machine so that another one with its number later is not taken
-// for it.
+// Process identifies a process on this machine. Start tells it from a later process with the same
+// number. The zero value is no process.
 type Process struct {
 	PID   int
 	Start uint64 // when it started, in the kernel's ticks since boot
-	Host  string // where it is, where that may be elsewhere: only there it can be seen; "": here
+	Host  string // the machine that it runs on, where several share the store; "": this one
 }
 
 // Progress says how far a request has come.
@@ -134,8 +137,8 @@ type Lease struct {
 	Project  string            `json:"project,omitempty"` // "": the default one
 	Purpose  string            `json:"purpose,omitempty"`
 	Labels   map[string]string `json:"labels,omitempty"`
-	// the instance's when it was given; only the newest is good. Shares that lie on it at a time
-	// have the same
+	// the instance's generation when it was given. Only the newest is valid. Leases that share an
+	// instance at one time have the same.
 	Generation int64         `json:"generation"`
 	Given      time.Time     `json:"given"`          // when
 	Used       time.Time     `json:"used"`           // last use known
@@ -146,7 +149,7 @@ type Lease struct {
 	// how it ended: "released", "expired", "idle", "its process ended", ...
 	Why string  `json:"why,omitempty"`
 	For Process `json:"-"` // ends with this process
-	// not yet told to its user: ends with this worker
+	// the worker that has not told the user of it yet; it ends with that worker
 	Worker int64 `json:"-"`
 	// the pool's instance that holds it, where a pool does
 	Pool ID `json:"pool,omitempty"`
@@ -156,13 +159,13 @@ type Lease struct {
 	Row int64 `json:"-"`
 	// what it counts under quotas and between projects
 	Holds Capacity `json:"-"`
-	// of its request, from 1; told to the store when it is inserted; 0: the store counts those of a
-	// transaction
+	// the number of the lease within its request, from 1. Insert tells it to the store; 0: the
+	// store counts the leases of a transaction
 	Nth int `json:"-"`
 }
 
-// Handle is what a user calls what the lease gives: the instance's name or, where it is a part of
-// an instance beside others, the lease's own name or id.
+// Handle is the name by which the user addresses what the lease gives. That is the instance's name
+// or, for a part of a shared instance, the lease's own name or id.
 func (l *Lease) Handle() string {
 	switch {
 	case l.Share == nil:
@@ -187,49 +190,51 @@ func (l *Lease) Deadline() time.Time {
 // A Leaser hands instances out and takes them back. The engine is one, and so is a client of a
 // controller. All methods may be called at once from many goroutines.
 type Leaser interface {
-	// Acquire gives req.Count leases, sorted by instance, or none and an error: ErrInvalid,
-	// ErrNotFound (the source), ErrNoCapacity, ErrTimeout (of req.Wait), ErrUnavailable (the source
-	// is paused after failures), or what the provider said.
+	// Acquire gives req.Count leases, sorted by instance, or none and an error. It waits for at
+	// most req.Wait. Errors: ErrInvalid, ErrNotFound (the source), ErrNoCapacity, ErrTimeout (of
+	// req.Wait), ErrUnavailable (the source is paused after failures), or the provider's own.
 	Acquire(ctx context.Context, req Request) ([]Lease, error)
-	// Release takes back what the leases of these instances gave. Either all names are good or
-	// nothing changes: ErrNotFound, ErrNotLeased, ErrDenied. A lease that the owner had and that
-	// has ended is success.
+	// Release ends the leases of these instances and takes the instances back. If one name is
+	// wrong, nothing changes: ErrNotFound, ErrNotLeased, ErrDenied. A lease of the owner's that has
+	// ended already is success.
 	Release(ctx context.Context, who Who, opt ReleaseOptions, names ...ID) error
-	// Extend renews leases: their ttl starts again, or anew with ttl if that is not 0, and they
-	// count as used now.
+	// Extend renews leases and counts them as used now. Their ttl starts again; if ttl is not 0, it
+	// replaces theirs.
 	Extend(ctx context.Context, who Who, ttl time.Duration, names ...ID) ([]Lease, error)
-	// Use says that the instance is used now under who's lease and returns it. Callers repeat it
-	// while they use it.
+	// Use records that the instance is used now under the caller's lease, and returns the lease. It
+	// is repeated while the instance is in use.
 	Use(ctx context.Context, who Who, name ID) (Lease, error)
-	// Connect opens a way into an instance under who's lease. Errors are marked by Ended where its
-	// computer is known to have ended.
+	// Connect opens a connection to an instance under the caller's lease. The caller closes it.
+	// Errors are marked by Ended where the computer is known to have ended.
 	Connect(ctx context.Context, who Who, name ID) (Conn, error)
 }
 
-// Who says on whose behalf something is done.
+// Who says on whose behalf something is done. The zero value is nobody in particular, with no
+// rights of an admin.
 type Who struct {
-	Owner string // leases of this owner are his
-	Lease string // the id of a lease, as a token that a hook was given; "": none
-	Admin bool   // may act on anybody's
-	// Within says how far all that reaches; nil: as far as there are leases.
+	Owner string // the user; may act on the leases of this owner
+	Lease string // the id of a lease, such as a hook got as its token; "": none
+	Admin bool   // may act on every lease
+	// Within limits all that; nil: no limit.
 	Within *Bounds
 }
 
-// Bounds are what somebody may act on who may not act on everything. Within them a lease's id lets
-// nobody in whose lease it is not, and what is under no lease is not touched. What is outside is
+// Bounds limit what a caller may act on. Within them a lease's id gives no right to another owner's
+// lease, and instances without a lease are out of reach. What is outside is reported as
 // ErrNotFound.
 type Bounds struct {
 	Projects []string // leases of these projects alone; nil: of all
 	Source   string   // of this source's instances alone; "": of all
 }
 
-// ReleaseOptions say how to give back.
+// ReleaseOptions say how instances are given back. The zero value keeps those that the source wants
+// to keep.
 type ReleaseOptions struct {
 	Force   bool // discard, whatever the reserve
-	Discard bool // discard also what is not leased: cached, failed, held and orphaned instances
-	// Ended says why the computers have ended by themselves, for people: then they are discarded, a
-	// pool's with those behind it, and the journal says so. Where others have parts of one, the
-	// part alone is given back. "": they have not.
+	Discard bool // discard also instances without a lease: cached, failed, held, orphaned
+	// Ended says, for people, why the computers have ended by themselves; "": they have not. They
+	// are discarded, a pool's with those behind it, and the journal says so. Of a shared instance
+	// only the part is given back.
 	Ended string
 }
 

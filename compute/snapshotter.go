@@ -6,39 +6,38 @@ import (
 	"strings"
 )
 
-// ImageSpec says how an image that is made of a computer is to be called, and what it says of
-// itself.
+// ImageSpec is the name and the labels of an image that is made of a computer.
 type ImageSpec struct {
-	Name   string // as registries have names, with a tag: "localhost/built:0123456789ab"
+	Name   string // as in a registry, with a tag: "localhost/built:0123456789ab"
 	Labels map[string]string
 }
 
-// Snapshotter is a provider that can make an image of a computer, for others to be made from.
+// Snapshotter is a provider that can make an image of a computer, to make others from.
 type Snapshotter interface {
-	// Snapshot makes an image of a computer, as it would be found after its power was cut and its
-	// disk was whole, and returns the name by which Spec.Image asks for it. What tells this
-	// computer from others stays out of it (MachineOwn). The computer is of no further use, and is
-	// to be destroyed: as a rule it has ended by then. Under a name that has an image already the
-	// new one takes its place. ErrInvalid: no image can be made of computers of this source.
+	// Snapshot makes an image of a computer's disk, as after a loss of power, and returns the name
+	// for Spec.Image. What tells this computer from others is left out (MachineOwn). The computer
+	// is of no further use: as a rule it has ended, and the caller destroys it. The new image
+	// replaces an older one of the same name. ErrInvalid: no image can be made of computers of this
+	// source.
 	Snapshot(ctx context.Context, id ID, spec ImageSpec) (image string, err error)
-	// ImageDigest tells which content the name of an image stands for now; "": that of the source.
-	// With fetch it may be brought here for that; without, one that is not here is ErrNotFound.
-	// What begins with "sha256:" is a name for the image too; anything else only tells one state of
-	// a file or directory from another. ErrInvalid: what it names may change at any time, so nobody
-	// can tell.
+	// ImageDigest returns a digest of what the name of an image stands for now; "" names the
+	// source's image. fetch allows a download; without it, an image that is not here is
+	// ErrNotFound. A digest that begins with "sha256:" also names the image. Any other only tells
+	// one state of a file or directory from another. ErrInvalid: what the name stands for may
+	// change at any time.
 	ImageDigest(ctx context.Context, image string, fetch bool) (string, error)
 }
 
-// ImageTagger is a Snapshotter whose images are not in this machine's store of images but
-// elsewhere, such as at a container engine, where they can have further names.
+// ImageTagger is a Snapshotter that keeps its images outside of this machine's image store, such as
+// in a container engine, where an image can have several names.
 type ImageTagger interface {
-	// TagImage gives an image a further name. One that had that name before loses it.
+	// TagImage gives an image a further name, and takes that name from an older image.
 	TagImage(ctx context.Context, image, as string) error
 }
 
 // MachineOwn reports whether a file, by its path from the root of a computer, belongs to that one
-// computer and to no other that is made from an image of it: its name and identity, its keys, and
-// what it kept for a while.
+// computer alone: its name and identity, its keys, its temporary files. Images leave such files
+// out.
 func MachineOwn(name string) bool {
 	name = strings.TrimPrefix(path.Clean("/"+name), "/")
 	switch name {

@@ -7,7 +7,7 @@ import "time"
 type SourceRecord struct {
 	Key    int64
 	Name   string
-	Digest string // of what determines how its computers are made
+	Digest string // of the keys that determine how its computers are made
 	Type   string
 	Place  string // the root of configuration that defines it
 	// enough to open its provider when the configuration is gone; no secrets, only references to
@@ -15,7 +15,7 @@ type SourceRecord struct {
 	Definition []byte
 	Counts     Counts // kept by the store in the same transaction as the instances
 
-	// to create, in a row; below 0: so often in a row the answer was that there is no room, which
+	// failures to create, in a row; below 0: so many answers in a row that there is no room, which
 	// is no failure
 	Failures  int
 	Paused    time.Time // no create before; zero: not paused
@@ -28,14 +28,14 @@ type Counts struct {
 	Creating, SettingUp, Ready, Leased, Cleaning, Failed, Discarding, Held int
 }
 
-// InUse counts what is leased.
+// InUse counts leased instances.
 func (c Counts) InUse() int { return c.Leased }
 
-// Cached counts what is made, or being made, and not in use.
+// Cached counts instances that are made, or being made, and not in use.
 func (c Counts) Cached() int { return c.Creating + c.SettingUp + c.Ready + c.Cleaning }
 
-// Present counts what takes a place under the maximum: cached, in use, and what is not yet proved
-// to be gone.
+// Present counts what takes a place under the maximum: cached and used instances, and those not yet
+// proved to be gone.
 func (c Counts) Present() int { return c.Cached() + c.InUse() + c.Discarding + c.Failed }
 
 // Waiter is a request that waits in the queue. It dies with its worker.
@@ -54,10 +54,10 @@ type Waiter struct {
 	Cores    float64 // each instance's at least, as asked for
 	Memory   int64   // bytes
 	Disk     int64   // bytes
-	// so many that came later went before it, since it is the one that has waited longest
+	// how many later requests went before it while it was the one that had waited longest
 	Passed int
 	Reason string // why it waits, for people; "": its turn has not come
-	// what it asks for, in the engine's own words, where that is more than the sizes above
+	// what it asks for, in the engine's own encoding, where that is more than the sizes above
 	Asks string
 }
 
@@ -83,13 +83,13 @@ type LeaseQuery struct {
 	Owner     string
 	Name      string
 	Projects  []string // only of these; nil: of all
-	// only those that may have to end: deadline passed at this time, or bound to a process or
-	// worker
+	// only leases that may have to end: their deadline has passed at this time, or they are bound
+	// to a process or worker
 	Due time.Time
-	// of those with a deadline the one that comes first, of those bound to a process or worker any
+	// of leases with a deadline only the first to end, of those bound to a process or worker any
 	// one
 	Soonest bool
-	Ended   bool  // those that ended, newest first, in place of those that live
+	Ended   bool  // ended leases, newest first, in place of living ones
 	After   int64 // rows after this one; of those that live
 	Limit   int   // at most; 0: all
 }
@@ -101,14 +101,14 @@ type EventQuery struct {
 	Source   string
 	Lease    string
 	Projects []string // only of these; nil: of all
-	// with Projects: also those that are nobody's, such as that an instance was made ahead of need
+	// with Projects: also events of no project, such as that an instance was made ahead of need
 	Common bool
-	Newest int // only the newest so many
+	Newest int // only so many of the newest
 	Limit  int // at most, the oldest of them; 0: all
 }
 
-// A Tx is a transaction on the store. It is used by one goroutine, inside of the function that was
-// given it, and not after. Records returned are the caller's own copies.
+// A Tx is a transaction on the store. One goroutine uses it, inside of the function that was given
+// it, and not after. Records returned are the caller's own copies.
 type Tx interface {
 	InstanceTx
 	LeaseTx
@@ -118,16 +118,19 @@ type Tx interface {
 	JournalTx
 }
 
-// InstanceTx reads and writes instances. What is not there is ErrNotFound.
+// InstanceTx reads and writes instances. A missing one is ErrNotFound.
 type InstanceTx interface {
+	// Instance returns an instance by its name.
 	Instance(id ID) (*Instance, error)
 	// Pick returns up to n ready instances of a source, oldest record first, that no other
 	// transaction can pick too.
 	Pick(sourceKey int64, n int) ([]*Instance, error)
+	// Instances returns the instances that a query selects.
 	Instances(q InstanceQuery) ([]*Instance, error)
-	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it, but for what it was
-	// born with: ID, Source, SourceKey, Child and Created. A name that exists is ErrConflict.
+	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it. An update leaves
+	// ID, Source, SourceKey, Child and Created as they were. A name that exists is ErrConflict.
 	SaveInstance(i *Instance) error
+	// DropInstance removes an instance's record; its events stay. A missing one is no error.
 	DropInstance(i *Instance) error
 }
 
@@ -135,37 +138,42 @@ type InstanceTx interface {
 type LeaseTx interface {
 	// Lease returns a lease by its id, ended or not.
 	Lease(id string) (*Lease, error)
-	// LeaseOf returns the lease that has all of an instance now. Leases of parts are no answer to
-	// it: those are asked for by Leases.
+	// LeaseOf returns the lease that has all of an instance now. It does not return leases of
+	// parts: Leases does.
 	LeaseOf(id ID) (*Lease, error)
+	// Leases returns the leases that a query selects.
 	Leases(q LeaseQuery) ([]*Lease, error)
-	// InsertLease adds one and sets Row; a living lease of the same name is ErrConflict, and so is
-	// one of the same instance, unless both are of parts.
+	// InsertLease adds a lease and sets Row. ErrConflict: a living lease has the same name, or the
+	// same instance, unless both are of parts.
 	InsertLease(l *Lease) error
+	// SaveLease updates what may change of a lease.
 	SaveLease(l *Lease) error
-	// Held sums what living leases count, of a project and one of its users; owner "": of all of
-	// them. Those that pools hold do not count.
+	// Held sums what the living leases of a project and one of its users count; owner "": of all
+	// its users. Leases that pools hold do not count.
 	Held(project, owner string) (Capacity, error)
 }
 
-// ShareTx keeps what is free on instances that leases have parts of, so that one with room is found
-// among many. It is for finding alone: whether a part fits is decided by the leases that live.
+// ShareTx keeps what is free on shared instances, so that one with room is found among many. It is
+// an index alone: the living leases decide whether a part fits.
 type ShareTx interface {
-	// SetRoom notes what is free on an instance; nil: it is not looked for any more.
+	// SetRoom notes what is free on an instance; nil removes it from the index.
 	SetRoom(i *Instance, free *Amount) error
-	// Rooms returns up to n (0: all) instances of a source with at least so much free, those first
-	// that have the least free: fewest cores, then least memory.
+	// Rooms returns up to n (0: all) instances of a source with at least so much free. Those with
+	// the least free come first: fewest cores, then least memory.
 	Rooms(sourceKey int64, least Amount, n int) ([]*Instance, error)
 }
 
 // SourceTx reads and writes the records of sources.
 type SourceTx interface {
+	// Source returns the record of one definition of a name.
 	Source(name, digest string) (*SourceRecord, error)
 	// SourcesNamed returns the records of all definitions of a name.
 	SourcesNamed(name string) ([]*SourceRecord, error)
+	// SourceByKey returns a record by its key.
 	SourceByKey(key int64) (*SourceRecord, error)
+	// Sources returns all records.
 	Sources() ([]*SourceRecord, error)
-	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its counts.
+	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its Counts.
 	SaveSource(s *SourceRecord) error
 	// NextNumber returns a number that no instance of a source of this name had or will have, from
 	// 1.
@@ -176,8 +184,9 @@ type SourceTx interface {
 type QueueTx interface {
 	Waiters() ([]*Waiter, error) // first come first
 	Join(w *Waiter) error        // sets ID
-	// SaveWaiter updates Passed, Reason and Wants. One that has left is ErrNotFound.
+	// SaveWaiter updates Passed, Reason and Wants. A request that has left is ErrNotFound.
 	SaveWaiter(w *Waiter) error
+	// Leave removes a request from the queue.
 	Leave(id int64) error
 }
 
@@ -185,6 +194,7 @@ type QueueTx interface {
 type JournalTx interface {
 	// Append adds an event and returns its id, which grows.
 	Append(e *Event) (int64, error)
+	// Events returns the events that a query selects.
 	Events(q EventQuery) ([]*Event, error)
 	// Prune forgets events and ended leases older than a time.
 	Prune(before time.Time) error

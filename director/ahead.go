@@ -7,26 +7,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What a provider keeps standing ahead of a source's instances (compute.Reserver) is a second stock
-// behind the first: each lease takes a ready instance, whose replacement takes one that stands
-// ahead, which is replaced by one that takes the lead time. Since from the one stock to the other
-// it takes next to nothing, both together are to be the base stock of the lead time, as Demand has
-// it, and ahead is what the spare ones lack of it: none where they are enough by themselves, and
-// none where nothing is asked for.
+// Computers that a provider keeps standing ahead (compute.Reserver) are a second stock behind the
+// ready instances. Each lease takes a ready instance. Its replacement takes a computer that stands
+// ahead, and that one's replacement takes the lead time. Moving one from the second stock to the
+// first takes next to no time. So both stocks together are to be the base stock of the lead time,
+// as Demand has it. The number ahead is what the spare instances lack of it: 0 where they suffice,
+// and 0 without requests.
 
 const (
-	// usualLead is taken for the lead time as long as none was seen.
+	// usualLead is the lead time that is assumed as long as none was seen.
 	usualLead = 10 * time.Second
-	// aheadCalm is for how long after a change none follows that demand alone asks for; less, and
-	// then by a quarter at least, only after aheadLess.
+	// aheadCalm is the least time between changes that demand alone asks for. A decrease also is by
+	// a quarter at least, and waits for aheadLess.
 	aheadCalm = 10 * time.Second
 	aheadLess = time.Minute
-	// aheadLasts is after how long what is so is said again: somebody may have changed it at the
-	// provider's place.
+	// aheadLasts is the time after which an unchanged number is sent again: it may have been
+	// changed at the provider's place.
 	aheadLasts = 10 * time.Minute
 )
 
-// hitRate is the share of requests that shall find an instance ready.
+// hitRate returns the share of requests that should find an instance ready.
 func hitRate(s Strategy) float64 {
 	hit := 0.0
 	switch s := s.(type) {
@@ -45,15 +45,16 @@ func hitRate(s Strategy) float64 {
 	return hit
 }
 
-// arrivals are the rate of leases, one two standard deviations above it, in leases a second, and
-// the variance of their number over its mean.
+// arrivals returns the rate of leases, the rate two standard deviations above it, both in leases a
+// second, and the variance of their number over its mean.
 func arrivals(m compute.Demand) (rate, upper, spread float64) {
 	window := m.Window.Seconds()
 	late := float64(m.Late) * lateShare / window
 	return max(float64(m.Given)/window, late), max(above(m.Given)/window, late), min(max(1, m.Spread), spreadMost)
 }
 
-// ahead says how many are to stand ahead of a source, if that is to be said now.
+// ahead returns the directive for how many computers are to stand ahead of a source. due is false
+// if nothing needs to be sent now.
 func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.Directive, due bool) {
 	a := s.Ahead
 	if a == nil || a.Busy || a.Failed && now.Sub(a.Said) < aheadCalm {
@@ -100,7 +101,8 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 	return d, true
 }
 
-// leave has what stands ahead of definitions that are not in force any more be taken away.
+// leave plans the removal of computers that stand ahead of definitions that are not in force any
+// more.
 func leave(snap compute.Snapshot) (plans []Plan) {
 	for _, l := range snap.Left {
 		why := "its definition is not in force any more"

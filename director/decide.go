@@ -8,15 +8,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Policy is what is configured of a source for the director alone.
+// Policy is the part of a source's configuration that only the director uses.
 type Policy struct {
 	Strategy Strategy // nil: Reserve
-	Price    float64  // of one instance for an hour, in whatever money; 0: not known
+	Price    float64  // of one instance for an hour, in any currency; 0: not known
 	Budget   float64  // for an hour, of all the instances of the source; 0: no limit
-	DryRun   bool     // nothing is done for this source
+	DryRun   bool     // decide, but do nothing for this source
 }
 
-// Limits bound what is under way at a time, so that many creations at once do not storm a provider.
+// Limits bound how many directives are under way at a time, so that a provider is not flooded with
+// requests.
 type Limits struct {
 	PerSource   int // directives under way of a source, creations and discards apart; 0: 8
 	PerProvider int // and of all sources of a type; 0: 32
@@ -25,9 +26,9 @@ type Limits struct {
 const (
 	usualPerSource   = 8
 	usualPerProvider = 32
-	// aimLasts is how long an aim counts without being said again: longer than another controller
-	// needs to take over, shorter than an instance that nobody needs should cost money after the
-	// last controller was switched off.
+	// aimLasts is how long an aim counts without being renewed. It is longer than another
+	// controller needs to take over. It is short, as unneeded instances cost money after the last
+	// controller was switched off.
 	aimLasts = 10 * time.Minute
 )
 
@@ -45,21 +46,22 @@ func (l Limits) perProvider() int {
 	return usualPerProvider
 }
 
-// Plan is what is decided of a source, and why.
+// Plan is the decision about one source, with the reason.
 type Plan struct {
 	Source     string
 	Level      Level // of the strategy
-	Wanted     int   // so many are to be there, in use and not
-	Kept       int   // so many may be there
-	Have       int   // so many are there, cold ones left out
-	Cold       int   // and so many are stopped
+	Wanted     int   // how many should exist, in use and not
+	Kept       int   // how many may exist
+	Have       int   // how many exist, cold ones left out
+	Cold       int   // how many exist and are stopped
 	Reason     string
 	Broken     bool // the source cannot be used
 	Directives []compute.Directive
 	DryRun     bool
 }
 
-// Decide says what is to be done, source by source, in the order of the snapshot.
+// Decide returns what is to be done, source by source, in the order of the snapshot. It is a pure
+// function.
 func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []Plan {
 	under := map[string]*underWay{}
 	for _, s := range snap.Sources {
@@ -75,7 +77,7 @@ func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []
 	for k := range snap.Sources {
 		s := &snap.Sources[k]
 		p, u := policies[s.Name], under[s.Type]
-		if p.DryRun { // what is not done keeps nobody else from his place
+		if p.DryRun { // directives that are not carried out take no other source's place
 			u = &underWay{u.making, u.leaving}
 		}
 		plans = append(plans, decide(p, limits, snap.Time, s, u))
@@ -83,23 +85,23 @@ func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []
 	return append(plans, leave(snap)...)
 }
 
-// underWay counts what is under way at the sources of one type.
+// underWay counts the directives under way at all sources of one type.
 type underWay struct{ making, leaving int }
 
 // sums are the numbers that a decision rests on.
 type sums struct {
 	level              Level
 	busy, have         int
-	asked              int // what is made for who asks for something of its own; in busy and have
-	wanted, kept, room int // room: more may be made under the maximum
-	most               int // so many may be there at all
+	asked              int // instances made for requests with choices of their own; in busy and have
+	wanted, kept, room int // room: how many more may be made under the maximum
+	most               int // how many may exist at all
 	why                string
 }
 
-// there is what there is already.
+// there returns how many instances exist that any request can use.
 func (n sums) there() int { return n.have - n.asked }
 
-// weigh finds what a source is to have, and what it has.
+// weigh computes what a source should have, and what it has.
 func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	strategy := p.Strategy
 	if strategy == nil {
@@ -130,15 +132,15 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 		limit(s.Maximum, "maximum")
 		n.room = max(0, s.Maximum-s.Present-s.Asked)
 	}
-	// who has an instance keeps it, whatever it costs; nothing is made beside
+	// leased instances stay, whatever they cost; only no more are made
 	if p.Budget > 0 && p.Price > 0 {
 		limit(max(n.busy, int(math.Floor(p.Budget/p.Price+1e-9))), "the budget")
 	}
 	return n
 }
 
-// Surplus tells whether ready instances of a source may be too many, or cold ones be of use, so
-// that the snapshot must say which there are.
+// Surplus reports whether a source may have too many ready instances, or use for cold ones. Then
+// the snapshot must list them.
 func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 	if s.Counts.Ready == 0 || s.Broken != nil {
 		return false
@@ -147,6 +149,8 @@ func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
 	return n.there() > n.kept || s.Cold > s.ColdMost || s.Cold > 0 && n.have < n.wanted
 }
 
+// decide returns the plan for one source. It counts the plan's directives in under, so that the
+// sources of one provider share its limit.
 func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
 	n := weigh(p, now, s)
 	plan := Plan{
@@ -194,7 +198,7 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	return plan
 }
 
-// aimed returns what the source is to be told that it aims at, if that is not what it does.
+// aimed returns the aim that the source is to get. changed is false if it has it already.
 func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, changed bool) {
 	aim = compute.Aim{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
 	alive := s.Aim.Until.After(now)
@@ -205,18 +209,18 @@ func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, cha
 	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
 }
 
-// room is how many more directives may be under way, with so many at the source and so many at its
-// provider.
+// room returns how many more directives may be under way, when source are at the source and
+// provider at its provider.
 func room(limits Limits, source, provider int) int {
 	return max(0, min(limits.perSource()-source, limits.perProvider()-provider))
 }
 
-// grow starts cold instances, and makes what is then missing.
+// grow starts cold instances, and then makes those that are still missing.
 func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, plan *Plan, do func(compute.Directive)) {
 	missing := n.wanted - n.have
 	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
 	making := s.Counts.Creating + s.Counts.SettingUp
-	// what was stopped last is the most like what is asked for now
+	// the instance that was stopped last is the most like what requests want now
 	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- {
 		if i := s.Idlers[k]; i.Cold {
 			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
@@ -244,14 +248,14 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 	}
 }
 
-// shrink takes away ready instances that have been idle for long enough, the longest first.
+// shrink stops or discards ready instances that have been idle for long enough, the longest first.
 func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
-	// What is being made or cleaned may fail: nothing that stands ready goes for it before it does
-	// too. What a request waits for is as good as in use.
+	// Instances that are being made or cleaned may fail. No ready instance goes for them before
+	// they are ready too. An instance that a request waits for counts as in use.
 	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
 	surplus, cold, leaving := min(n.there(), firm)-n.kept, s.Cold, s.Counts.Discarding
-	// how many are in use at this moment says little: only what nobody wanted for so long, beside
-	// the spare ones, is too much
+	// the number in use at this moment says little: only instances that were idle for so long,
+	// beside the spare ones, are too many
 	if s.Idle > 0 {
 		surplus = min(surplus, s.Tired-min(n.level.Keep, max(0, n.kept-n.busy)))
 	}

@@ -36,14 +36,14 @@ type Demand struct {
 
 const (
 	usualHitRate = 0.95
-	// usualMade is taken for the time that making one takes as long as none was made.
+	// usualMade is the time to make an instance that is assumed as long as none was made.
 	usualMade = time.Minute
 	// spreadMost limits what one large burst makes of the variance.
 	spreadMost = 20
 	lateShare  = 10 // the last tenth of the window
 )
 
-// Level is what is configured, and S beside those in use if that is more.
+// Level returns the configured level, with S beside the instances in use if that is more.
 func (d Demand) Level(now time.Time, s compute.SourceState) Level {
 	l := Reserve{}.Level(now, s)
 	m := s.Demand
@@ -73,12 +73,12 @@ func (d Demand) Level(now time.Time, s compute.SourceState) Level {
 	return l
 }
 
-// above is two standard deviations above a count.
+// above returns n and two standard deviations of a count of n.
 func above(n int) float64 { return float64(n) + 2*math.Sqrt(float64(n)) }
 
 func perHour(rate float64) string { return fmt.Sprintf("%.3g leases an hour", rate*3600) }
 
-// roughly is a duration for people.
+// roughly rounds a duration for people.
 func roughly(d time.Duration) time.Duration {
 	if d >= time.Minute {
 		return d.Round(time.Second)

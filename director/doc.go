@@ -1,13 +1,15 @@
-// Package director keeps sources at what is wanted of them: it looks (a compute.Snapshot), decides
-// (compute.Directives), and has them done, again and again. Deciding is pure: no clock, no I/O, no
-// memory of what was decided before; what has come of an earlier directive is seen in the next
-// snapshot, and an error is repaired by the next look.
+// Package director keeps sources at the level that is wanted of them. Again and again it takes a
+// compute.Snapshot, decides on compute.Directives, and has them carried out. Deciding is pure: no
+// clock, no I/O, no memory of earlier decisions. The next snapshot shows the effect of a directive,
+// and the next round repairs an error.
 //
 // A Strategy says what level a source is to have: Reserve, Schedule, Demand. Decide makes it fit
-// the maximum and the budget, and turns the difference to what is there into directives: cold
-// instances are started before new ones are made, surplus ones go when they have stood idle for
-// long enough, those that stood the longest first, to be stopped where that can be and is wanted,
-// else to be discarded. What is being made is never surplus.
+// the maximum and the budget, and turns the difference to the present level into directives:
+//
+//   - Cold instances are started before new ones are made.
+//   - Surplus instances go when they have been idle for long enough, the longest idle first.
+//   - They are stopped where the provider can do that and the source wants it, else discarded.
+//   - Instances that are being made are never surplus.
 //
 // Run is the loop. Replay runs the same decisions over a trace of arrivals with a model in place of
 // computers.

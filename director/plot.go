@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Chart is one picture of a plot: what a trace came to.
+// Chart is one diagram of a plot: the result of a trace.
 type Chart struct {
 	Title   string // the source and the strategy
 	Caption string // a line of numbers
@@ -27,16 +27,17 @@ const (
 	plotBottom  = 28 // for the times
 )
 
-// The colours are told apart by people who see few, on white and on black; the areas differ in
-// lightness too.
+// The colours can be told apart by colour-blind people, on white and on black; the areas also
+// differ in lightness.
 const plotStyle = `text{font:13px system-ui,sans-serif;fill:#1f2933}.t{font-weight:600;font-size:15px}.m{fill:#52606d;font-size:12px}.b{fill:#fff}
 .g{stroke:#d5dbe1;stroke-width:1;fill:none}.used{fill:#2b6cb0}.idle{fill:#9fc9ea}.cold{fill:#dbe3ea}.wanted{stroke:#1f2933;stroke-width:1.5;fill:none;stroke-dasharray:5 3}
 .waiting{stroke:#c2410c;stroke-width:2;fill:none}
 @media (prefers-color-scheme:dark){text{fill:#e4e7eb}.m{fill:#9aa5b1}.b{fill:#14181d}.g{stroke:#323f4b}.used{fill:#4a90d9}.idle{fill:#27557f}.cold{fill:#2b343d}.wanted{stroke:#e4e7eb}.waiting{stroke:#fb923c}}
 `
 
-// Plot draws charts below each other as an SVG, for light and dark screens: instances in use, idle
-// and stopped on top of each other, what was wanted, and how many requests waited.
+// Plot writes charts, one below the other, as an SVG for light and dark screens. A chart shows
+// instances in use, idle and stopped on top of each other, the wanted level, and how many requests
+// waited.
 func Plot(w io.Writer, charts []Chart) error {
 	var b bytes.Buffer
 	height := chartHeight * len(charts)
@@ -134,10 +135,10 @@ func (c Chart) draw(b *bytes.Buffer) {
 	}
 }
 
-// px is a number of pixels, to a tenth.
+// px formats a number of pixels, to a tenth.
 func px(v float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") }
 
-// nice is the next larger of 1, 2, 5, 10, 20, ...
+// nice returns the next larger of 1, 2, 5, 10, 20, ...
 func nice(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(math.Max(v, 1))))
 	for _, f := range []float64{1, 2, 5} {
@@ -148,7 +149,7 @@ func nice(v float64) float64 {
 	return 10 * power
 }
 
-// timeTicks says how far the times below a plot of so long are apart, and how they are written.
+// timeTicks returns the distance between the times below a plot of this span, and their format.
 func timeTicks(span time.Duration) (every time.Duration, form string) {
 	const day = 24 * time.Hour
 	for _, t := range []struct {

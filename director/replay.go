@@ -19,10 +19,10 @@ type Arrival struct {
 	Lasts  time.Duration
 }
 
-// Model stands for the computers of a source in a replay.
+// Model describes the computers of a source in a replay.
 type Model struct {
-	Create time.Duration // to make one until it is ready, in the mean
-	Jitter float64       // that varies by this share up and down, evenly: 0 to 1
+	Create time.Duration // the mean time to make one until it is ready
+	Jitter float64       // Create varies by this share up and down, evenly: 0 to 1
 	Clean  time.Duration // to make a used one as new
 	Start  time.Duration // to start one that was stopped
 	Stop   time.Duration // to stop one
@@ -30,7 +30,7 @@ type Model struct {
 	Seed   uint64        // of the jitter
 }
 
-// Setup is a source in a replay: what is configured of it, and the computers.
+// Setup is a source in a replay: its configuration, and its computers.
 type Setup struct {
 	Source compute.SourceState // Name, Reserve, Spare, Maximum, ColdMost and Idle count
 	Policy Policy
@@ -40,24 +40,24 @@ type Setup struct {
 	Tick   time.Duration // between two looks; 0: 10 s. The bell rings at each request and return
 }
 
-// Outcome is what a trace came to.
+// Outcome is the result of a replay.
 type Outcome struct {
 	Requests  int
-	Hits      int             // found a running instance ready
-	Cold      int             // of the others, got one that had to be started
+	Hits      int             // requests that found a running instance ready
+	Cold      int             // of the other requests, those that got a stopped instance
 	Waits     []time.Duration // of all requests, sorted
 	Made      int
 	Discarded int
-	Peak      int           // so many were there at most
-	Used      time.Duration // of all instances together, while leased
-	Idle      time.Duration // while there, running and not leased: made, ready, cleaned
-	Stopped   time.Duration // while stopped
+	Peak      int           // the highest number of instances
+	Used      time.Duration // the time of all instances together while leased
+	Idle      time.Duration // the time while running and not leased: made, ready, cleaned
+	Stopped   time.Duration // the time while stopped
 	Begin     time.Time
 	End       time.Time
 	Series    []Sample // evenly spaced, for a plot
 }
 
-// Sample is the mean of a stretch of the trace.
+// Sample is the mean over a stretch of the trace.
 type Sample struct {
 	Time    time.Time
 	Used    float64
@@ -70,7 +70,7 @@ type Sample struct {
 // samples is how many of them a replay keeps: about one for each two pixels of a plot.
 const samples = 480
 
-// Wait returns the time that a share of the requests, 0 to 1, waited at most.
+// Wait returns the time within which a share of the requests, 0 to 1, was served.
 func (o *Outcome) Wait(share float64) time.Duration {
 	if len(o.Waits) == 0 {
 		return 0
@@ -79,7 +79,7 @@ func (o *Outcome) Wait(share float64) time.Duration {
 	return o.Waits[min(len(o.Waits), max(1, n))-1]
 }
 
-// HitRate is the share of the requests that found one ready.
+// HitRate returns the share of the requests that found an instance ready.
 func (o *Outcome) HitRate() float64 {
 	if o.Requests == 0 {
 		return 0
@@ -130,7 +130,7 @@ func Replay(setup Setup, arrivals []Arrival) Outcome {
 type box struct {
 	compute.Idler
 	row    int
-	asker  *Arrival // it is made, or leased, for this one; nil: for nobody
+	asker  *Arrival // the request that it is made for, or leased to; nil: none
 	ready  bool
 	counts *int // where its state is counted
 }
@@ -142,6 +142,7 @@ type event struct {
 	do   func()
 }
 
+// events is a heap of events, the earliest on top.
 type events []event
 
 func (e events) Len() int { return len(e) }
@@ -159,7 +160,7 @@ func (e *events) Pop() any {
 	return last
 }
 
-// replay is the state of one.
+// replay is the state of one Replay.
 type replay struct {
 	Setup
 	gauge  *gauge.Gauge
@@ -180,8 +181,9 @@ type replay struct {
 	width time.Duration // of a sample
 }
 
+// begin sets the clock before the first arrival, and starts the director's rounds.
 func (r *replay) begin(arrivals []Arrival) {
-	// what a director had time to make is there when the first request comes
+	// the director has had time to make instances before the first request comes
 	r.now = arrivals[0].Time.Add(-2*r.Model.Create - 2*r.Tick)
 	r.out.Begin, r.from = r.now, r.now
 	end := r.now
@@ -195,7 +197,7 @@ func (r *replay) begin(arrivals []Arrival) {
 	r.look()
 }
 
-// tick has the director look from time to time.
+// tick schedules the director's rounds.
 func (r *replay) tick() { r.later(r.Tick, func() { r.look(); r.tick() }) }
 
 func (r *replay) later(d time.Duration, do func()) {
@@ -203,7 +205,7 @@ func (r *replay) later(d time.Duration, do func()) {
 	heap.Push(&r.events, event{r.now.Add(d), r.turns, do})
 }
 
-// until does what is due before a time.
+// until carries out the events that are due before a time.
 func (r *replay) until(t time.Time) {
 	for len(r.events) > 0 && !r.events[0].at.After(t) {
 		e := heap.Pop(&r.events).(event)
@@ -213,7 +215,7 @@ func (r *replay) until(t time.Time) {
 	r.pass(t)
 }
 
-// pass lets time go by, and counts what it cost.
+// pass advances the clock, and counts what the time cost.
 func (r *replay) pass(t time.Time) {
 	d := t.Sub(r.now)
 	if d <= 0 {
@@ -242,7 +244,7 @@ func (r *replay) pass(t time.Time) {
 	}
 }
 
-// finishSeries makes means of sums.
+// finishSeries turns the sums of the samples into means.
 func (r *replay) finishSeries() {
 	for n := range r.out.Series {
 		s := &r.out.Series[n]
@@ -253,7 +255,7 @@ func (r *replay) finishSeries() {
 	}
 }
 
-// in puts a box into the state that is counted there.
+// in moves a box into the state that counts counts.
 func (r *replay) in(b *box, counts *int) {
 	if b.counts != nil {
 		*b.counts--
@@ -264,8 +266,8 @@ func (r *replay) in(b *box, counts *int) {
 	r.out.Peak = max(r.out.Peak, r.state.Counts.Cached()+r.state.Counts.Leased)
 }
 
-// arrive serves a request as the engine does: a running one, one that is stopped, a new one, or the
-// queue.
+// arrive serves a request as the engine does: with a running instance, else a stopped one, else a
+// new one; else it waits.
 func (r *replay) arrive(a Arrival) {
 	if b := r.pick(false); b != nil && len(r.queue) == 0 {
 		r.out.Hits++
@@ -288,7 +290,7 @@ func (r *replay) arrive(a Arrival) {
 	r.queue = append(r.queue, &a)
 }
 
-// pick returns the ready one that was made first, running or stopped, or nil.
+// pick returns the ready box that was made first, running or cold, or nil.
 func (r *replay) pick(cold bool) *box {
 	for _, b := range r.ready {
 		if b.Cold == cold {
@@ -308,6 +310,7 @@ func (r *replay) unready(b *box) {
 	}
 }
 
+// make begins a new box, for a request or, with nil, for the cache.
 func (r *replay) make(a *Arrival) {
 	r.rows++
 	b := &box{row: r.rows, asker: a, Idler: compute.Idler{ID: rowID(r.rows)}}
@@ -321,7 +324,7 @@ func (r *replay) make(a *Arrival) {
 	r.later(takes, func() { r.born(b, takes) })
 }
 
-// born makes a box ready, or hands it to who it was made for.
+// born makes a box ready, or hands it to the request that it was made for.
 func (r *replay) born(b *box, took time.Duration) {
 	if took > 0 {
 		r.gauge.Made(took)
@@ -335,7 +338,7 @@ func (r *replay) born(b *box, took time.Duration) {
 	r.shelve(b)
 }
 
-// shelve gives a box to who waits the longest, or keeps it.
+// shelve gives a box to the request that waits the longest, or keeps it.
 func (r *replay) shelve(b *box) {
 	if len(r.queue) > 0 {
 		a := r.queue[0]
@@ -349,6 +352,7 @@ func (r *replay) shelve(b *box) {
 	r.ready = slices.Insert(r.ready, n, b)
 }
 
+// lease gives a box to a request for as long as it uses one.
 func (r *replay) lease(b *box, a *Arrival) {
 	if b.ready {
 		r.unready(b)
@@ -361,7 +365,7 @@ func (r *replay) lease(b *box, a *Arrival) {
 	r.later(a.Lasts, func() { r.giveBack(b, given) })
 }
 
-// giveBack cleans or discards as a release does.
+// giveBack cleans or discards a box, as a release does.
 func (r *replay) giveBack(b *box, given time.Time) {
 	held := r.state.Counts.Cached() + r.state.Counts.Leased
 	keep := max(r.state.Reserve, r.state.Counts.Leased-1+r.state.Spare)
@@ -381,7 +385,7 @@ func (r *replay) giveBack(b *box, given time.Time) {
 	r.look()
 }
 
-// serve makes instances for those who wait, where there is a place again.
+// serve makes instances for waiting requests, where there is room again.
 func (r *replay) serve() {
 	for len(r.queue) > 0 && (r.state.Maximum == 0 || r.state.Counts.Present() < r.state.Maximum) {
 		a := r.queue[0]
@@ -400,7 +404,7 @@ func (r *replay) discard(b *box) {
 	r.serve()
 }
 
-// look is a director's round.
+// look is one round of the director.
 func (r *replay) look() {
 	s := r.state
 	s.Present, s.Waiting, s.Demand = s.Counts.Present(), len(r.queue), r.gauge.Demand(r.now)

@@ -15,27 +15,27 @@ import (
 
 // Pool is what a director works on. A pool.Pool is one.
 type Pool interface {
-	// Snapshot copies the sources as they stand, with the ready instances of those for which idlers
-	// says yes.
+	// Snapshot copies the state of the sources. It includes the ready instances of sources for
+	// which idlers returns true.
 	Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error)
-	// Do records a directive and its reason, and returns what is left to do, which is then called
-	// once; nil: nothing is left.
+	// Do records a directive and its reason. It returns the rest of the work, to be called once;
+	// nil: there is none.
 	Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error)
 }
 
 // Options join a director to its surroundings.
 type Options struct {
 	Pool     Pool
-	Policies map[string]Policy // by source; one that is not in it has the strategy Reserve
+	Policies map[string]Policy // by source; a source without one has the strategy Reserve
 	Limits   Limits
 	Tick     time.Duration // between two looks where no bell rings; 0: 10 s
-	// a look is due now; of size 1, so that who rings never waits; nil: there is none
+	// Bell asks for a round at once. Its size is 1, so that a sender never waits. It may be nil.
 	Bell <-chan struct{}
-	// tells whether it is to look and decide now, as of several on a store one does; nil: it is
+	// Leads reports whether this director is to decide now: of several on a store one does. nil: it
+	// is
 	Leads  func() bool
-	DryRun bool // say what would be done, and do nothing
-	// is called with each round's plans, also a dry run's; nil: not. It must not keep the director
-	// waiting
+	DryRun bool // decide, but do nothing
+	// Told is called with each round's plans, also in a dry run. It must not block. It may be nil.
 	Told func([]Plan)
 	Log  *slog.Logger // nil: none
 }
@@ -46,8 +46,8 @@ const (
 	shortest = 100 * time.Millisecond
 )
 
-// Director keeps sources at what is wanted of them. Only one is to run on a store at a time: more
-// would do no harm, and the same work twice.
+// Director keeps sources at the wanted level. Only one should run on a store at a time. More would
+// do no harm, but the same work twice. Its methods may be called from several goroutines.
 type Director struct {
 	done chan struct{} // a directive has been carried out
 
@@ -69,15 +69,15 @@ func New(opt Options) (*Director, error) {
 	return &Director{opt: opt, done: make(chan struct{}, 1)}, nil
 }
 
-// Change has the director go on, from its next look on, with another configuration and the pool by
-// that; what is under way is carried out. Bell, Told, Leads and Log stay what they were.
+// Change gives the director another configuration, and the pool by it, from its next round on.
+// Directives under way are carried out. Bell, Told, Leads and Log stay what they were.
 func (d *Director) Change(opt Options) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.opt.Pool, d.opt.Policies, d.opt.Limits, d.opt.Tick, d.opt.DryRun = opt.Pool, maps.Clone(opt.Policies), opt.Limits, opt.Tick, opt.DryRun
 }
 
-// options are those of now.
+// options returns the present options.
 func (d *Director) options() Options {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,16 +86,17 @@ func (d *Director) options() Options {
 	return opt
 }
 
-// Last returns the plans of the last look, and when that was; zero: there was none.
+// Last returns the plans of the last round, and its time; zero: there was none.
 func (d *Director) Last() ([]Plan, time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.plans), d.looked
 }
 
-// Plan looks and decides, and does nothing.
+// Plan returns what a round would do, and does nothing.
 func (d *Director) Plan(ctx context.Context) ([]Plan, error) { return d.plan(ctx, d.options()) }
 
+// plan takes a snapshot and decides. It keeps the plans for Last and passes them to Told.
 func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	now := time.Now()
 	snap, err := opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return Surplus(opt.Policies[s.Name], now, s) })
@@ -112,9 +113,8 @@ func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	return plans, nil
 }
 
-// Run looks, decides and has it done, at each tick and bell, until ctx ends; then it waits for what
-// is under way to be put down. What goes wrong is logged, and repaired by the next look. It returns
-// nil.
+// Run does a round at each tick and bell until ctx ends. Then it waits for directives under way to
+// be recorded. Errors are logged, and repaired by the next round. It returns nil.
 func (d *Director) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	defer under.Wait()
@@ -133,8 +133,8 @@ func (d *Director) Run(ctx context.Context) error {
 			return nil
 		}
 		d.round(ctx, &under)
-		// a bell that rings all the time is one look after the other, and not all that the machine
-		// does
+		// a bell that rings all the time causes one round after the other, but does not use up the
+		// machine
 		select {
 		case <-ctx.Done():
 			return nil
@@ -144,8 +144,8 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 }
 
-// round looks once. Directives are recorded one after the other and carried out beside each other,
-// as many as Limits let the plans have.
+// round does one round. Directives are recorded in turn and carried out concurrently, within the
+// plans' Limits.
 func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 	opt := d.options()
 	if opt.Leads != nil && !opt.Leads() {
@@ -169,7 +169,7 @@ func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 				continue
 			}
 			if opt.Leads != nil && !opt.Leads() {
-				return // another decides now, by what is now
+				return // another director decides now, by the present state
 			}
 			finish, err := opt.Pool.Do(ctx, what)
 			if err != nil {

@@ -11,8 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Window is a time that comes again and again, and what a source is to have then beyond what is
-// configured.
+// Window is a recurring time, and what a source is to have then beyond its configuration.
 type Window struct {
 	Name    string
 	Reserve int
@@ -41,6 +40,7 @@ func NewWindow(name, begin, end string) (Window, error) {
 	return w, nil
 }
 
+// parse reads a cron expression. One that can never come is an error.
 func parse(expr string) (moments, error) {
 	expr = strings.TrimSpace(expr)
 	if strings.HasPrefix(expr, "@every") || strings.Contains(expr, "TZ=") {
@@ -56,8 +56,7 @@ func parse(expr string) (moments, error) {
 	return moments{s}, nil
 }
 
-// last returns the newest moment that is not after t, or zero when there was none within five
-// years.
+// last returns the newest moment that is not after t, or zero if there was none within five years.
 func (m moments) last(t time.Time) time.Time {
 	const day = 24 * time.Hour
 	for _, back := range []time.Duration{2 * time.Hour, day, 8 * day, 63 * day, 367 * day, 5 * 366 * day} {
@@ -76,21 +75,21 @@ func (m moments) last(t time.Time) time.Time {
 	return time.Time{}
 }
 
-// open tells whether the window is open at a time on the wall's clock: it began later than it
-// ended.
+// open reports whether the window is open at a time of the wall clock: its last beginning is later
+// than its last end.
 func (w Window) open(wall time.Time) bool {
 	began := w.begin.last(wall)
 	return !began.IsZero() && began.After(w.end.last(wall))
 }
 
-// Schedule is the strategy of windows in a time zone. Outside of all of them a source has what is
-// configured; where several are open, the larger number counts.
+// Schedule is the strategy of windows in a time zone. Outside of them a source has what is
+// configured. Where several are open, the larger number counts.
 type Schedule struct {
 	Windows []Window
 	Zone    *time.Location // nil: UTC
 }
 
-// Level is that of the windows that are open.
+// Level returns the level of the open windows.
 func (c Schedule) Level(now time.Time, s compute.SourceState) Level {
 	l := Reserve{}.Level(now, s)
 	wall := wallClock(now, c.Zone)
@@ -110,9 +109,9 @@ func (c Schedule) Level(now time.Time, s compute.SourceState) Level {
 	return l
 }
 
-// wallClock is what a clock on the wall shows, as a time in UTC that only grows: a moment that the
-// clocks jump over in spring has come when they have jumped, and in the hour that comes twice in
-// autumn nothing that came in it the first time comes again.
+// wallClock returns the wall clock's time, as a time in UTC that only grows. A moment that the
+// clocks skip in spring has come after the skip. In the hour that autumn repeats, no moment comes a
+// second time.
 func wallClock(now time.Time, zone *time.Location) time.Time {
 	if zone == nil {
 		zone = time.UTC

@@ -8,15 +8,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A Strategy says what a source is to have. It is a pure function of the time and of the source's
-// state.
+// A Strategy says what level a source is to have. It is a pure function of the time and of the
+// source's state.
 type Strategy interface {
 	Level(now time.Time, s compute.SourceState) Level
 }
 
 // Level is what a source is to have before maximum and budget: max(Reserve, in use + Spare)
-// instances. What is there beyond is kept up to max(Reserve, in use + Keep): the gap between Spare
-// and Keep is what a strategy that measures something needs so as not to make and discard in turn.
+// instances. More are kept up to max(Reserve, in use + Keep). The gap between Spare and Keep lets a
+// strategy that measures something avoid making and discarding in turn.
 type Level struct {
 	Reserve int
 	Spare   int
@@ -24,7 +24,7 @@ type Level struct {
 	Reason  string // for people, a phrase
 }
 
-// larger is the larger of two levels, number by number.
+// larger returns the larger of two levels, number by number.
 func (l Level) larger(o Level) Level {
 	switch {
 	case o.Reserve <= l.Reserve && o.Spare <= l.Spare && o.Keep <= l.Keep:
@@ -35,11 +35,10 @@ func (l Level) larger(o Level) Level {
 	return Level{max(l.Reserve, o.Reserve), max(l.Spare, o.Spare), max(l.Keep, o.Keep), l.Reason + ", and " + o.Reason}
 }
 
-// Reserve is the strategy of a source that has no other: its reserve and its spare ones, as they
-// are configured.
+// Reserve is the default strategy: the reserve and spare of the source's configuration.
 type Reserve struct{}
 
-// Level is as configured.
+// Level returns the configured level.
 func (Reserve) Level(_ time.Time, s compute.SourceState) Level {
 	var parts []string
 	if s.Reserve > 0 {
@@ -54,10 +53,10 @@ func (Reserve) Level(_ time.Time, s compute.SourceState) Level {
 	return Level{s.Reserve, s.Spare, s.Spare, strings.Join(parts, " and ")}
 }
 
-// Larger has several strategies at once: of each number the largest counts.
+// Larger combines several strategies: of each number the largest counts.
 type Larger []Strategy
 
-// Level is the largest of all.
+// Level returns the largest numbers of all strategies.
 func (all Larger) Level(now time.Time, s compute.SourceState) (l Level) {
 	for n, one := range all {
 		if o := one.Level(now, s); n == 0 {

@@ -15,11 +15,14 @@ import (
 	"time"
 )
 
-// ReadTrace reads arrivals: CSV with the columns time, source and duration (a first line that names
-// them may order them otherwise), or JSON, one document a line, with these fields. Times are RFC
-// 3339 or seconds, durations Go's or seconds. The journal as `hostler events --json` prints it is a
-// trace too: its leases, from the hand-out to the return; those that have not ended last until the
-// newest event. An error names the line.
+// ReadTrace reads arrivals in one of three forms:
+//
+//   - CSV with the columns time, source and duration; a first line of names may change the order;
+//   - JSON, one document a line, with these fields;
+//   - the journal as `hostler events --json` prints it: its leases, from hand-out to return. Leases
+//     that have not ended last until the newest event.
+//
+// Times are RFC 3339 or seconds, durations Go's or seconds. An error names the line.
 func ReadTrace(r io.Reader) ([]Arrival, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	if b, _ := in.Peek(len(mark)); string(b) == mark { // as spreadsheets begin their files
@@ -46,12 +49,12 @@ func ReadTrace(r io.Reader) ([]Arrival, error) {
 
 const mark = "\ufeff"
 
-// longest is how far apart the requests of a trace may be, and how long they may last: a replay
-// looks at each ten seconds of it.
+// longest is how far apart the requests of a trace may be, and how long they may last. A replay has
+// a round for each ten seconds of it.
 const longest = 366 * 24 * time.Hour
 
-// together refuses requests that are ages apart: some of their times are of another kind, or are
-// none.
+// together returns an error if requests are too far apart: then some of their times are of another
+// unit, or no times.
 func together(all []Arrival, err error) ([]Arrival, error) {
 	if err != nil {
 		return nil, err
@@ -181,7 +184,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// plainText is a JSON number or string as it would stand in a table.
+// plainText returns a JSON number or string as it would stand in a table.
 func plainText(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {

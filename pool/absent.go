@@ -8,19 +8,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// absent ends the use of what is recorded as ready or in use, and of which its provider says that
-// it is no more: it ended while nobody looked, as when no controller ran, so that no Overseer tells
-// of it. Only what is not on the provider's list is asked for one by one. found tells that there
-// was some.
+// absent ends the use of ready and leased instances whose provider says that their computer is
+// gone. It ended while no controller ran, so that no Overseer reported it. Only instances that are
+// not on the provider's list are asked for one by one. found says that there were some.
 func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.ready(rec.Key)
-	// of others nobody promises that they know, or that what is not there has ended
+	// other providers do not promise that they know, or that what is not there has ended
 	if o == nil || o.overseer == nil || len(o.names) > 0 {
 		return false, nil
 	}
-	// from before the list: what is made while that is on its way is not on it
+	// read before the list, as an instance made meanwhile is not on it
 	var ours []*compute.Instance
 	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
 		ours, err = tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
@@ -44,14 +43,14 @@ func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found boo
 	var over []end
 	for _, i := range ours {
 		var err error
-		if listed[i.ID] { // which may be of another computer now that was made under its name
+		if listed[i.ID] { // it may be another computer that was made under the name since
 			if err = o.same(ctx, i); !errors.Is(err, compute.ErrEnded) {
 				continue
 			}
 		} else {
 			err = p.healthy(ctx, o, i)
 		}
-		if isAway(err) != nil || ctx.Err() != nil { // another time
+		if isAway(err) != nil || ctx.Err() != nil { // a later look finds out
 			return false, ctx.Err()
 		}
 		switch {

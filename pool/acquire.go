@@ -12,13 +12,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// errShort says that nothing is free now, but may be later. Its kind is ErrNoCapacity for who does
-// not wait.
+// errShort says that nothing is free now, but may be later. A request that does not wait gets it as
+// ErrNoCapacity.
 type errShort struct {
 	source *source
 	text   string
 	causes []error
-	worn   bool // some that stand ready were found worn, and make room when they are gone
+	worn   bool // some ready instances were found worn, and make room when they are gone
 }
 
 func (e *errShort) Error() string {
@@ -31,7 +31,7 @@ func (e *errShort) Error() string {
 
 func (e *errShort) Unwrap() []error { return append([]error{compute.ErrNoCapacity}, e.causes...) }
 
-// acquire is Acquire, watched by nobody.
+// acquire is Acquire without metrics.
 func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	start := time.Now()
 	s, err := p.find(req.Source)
@@ -70,8 +70,8 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	return p.queue(ctx, s, req, short, start)
 }
 
-// look does what is due for a source before it is used, at most once a second in a process that
-// lives on.
+// look does the work that is due for a source before it is used, at most once a second in a
+// long-lived process.
 func (p *Pool) look(ctx context.Context, s *source) error {
 	p.mu.Lock()
 	recent := time.Since(s.looked) < time.Second
@@ -87,12 +87,12 @@ func (p *Pool) look(ctx context.Context, s *source) error {
 	return err
 }
 
-// isID reports whether a name has the form of the ids that leases have: a UUID's.
+// isID reports whether a name has the form of a lease's id: a UUID.
 func isID(name string) bool {
 	return len(name) == 36 && name[8] == '-' && name[13] == '-' && name[18] == '-' && name[23] == '-'
 }
 
-// check completes a request from its source, and refuses what cannot be.
+// check completes a request from its source, and returns an error if it is impossible.
 func (p *Pool) check(s *source, req *compute.Request) error {
 	bad := func(format string, args ...any) error {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
@@ -124,9 +124,9 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 	return nil
 }
 
-// attempt takes what a request needs, in one transaction, and makes what is missing. A child of a
-// pool that cannot make its part is passed over by the next attempt. waiter is the request's place
-// in the queue, which it leaves in the same transaction.
+// attempt takes what a request needs, in one transaction, and then makes what is missing. The next
+// attempt passes over a pool's child that cannot make its part. waiter is the request's place in
+// the queue, which it leaves in the same transaction.
 func (p *Pool) attempt(
 	ctx context.Context, s *source, req compute.Request, waiter *compute.Waiter, waited time.Duration,
 ) ([]compute.Lease, error) {
@@ -186,14 +186,14 @@ func leases(units []*unit) []compute.Lease {
 	return out
 }
 
-// unfinished tells whether something must be made or looked at before the units may be told to
+// unfinished reports whether something must be made or checked before the units may be given to
 // their user.
 func unfinished(units []*unit) bool {
 	return slices.ContainsFunc(units, func(u *unit) bool { return u.fresh || u.look })
 }
 
-// looksAt tells whether hooks run when instances of a source are handed out, and whether cached
-// ones can be looked at before, and by hooks.
+// looksAt reports whether hooks run when instances of a source are handed out, and whether cached
+// ones can be checked before, and by hooks.
 func (p *Pool) looksAt(s *source) (hooked, checked, byHooks bool) {
 	for _, c := range s.all() {
 		p.mu.Lock()
@@ -233,8 +233,8 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 		if err := d.turn(s, req, waiter); err != nil {
 			return err
 		}
-		// those of a request are told in two transactions where some of them are made first, and
-		// are the same ones in both
+		// leases of a request have the same numbers in both transactions where some instances are
+		// made first
 		nth := 0
 		lend := func(i *compute.Instance) *compute.Lease {
 			nth++
@@ -285,7 +285,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	return units, nil
 }
 
-// whole takes instances that their leases have all of.
+// whole takes instances for leases that have all of one.
 func (d *draw) whole(
 	s *source, r *compute.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease,
 ) ([]*unit, error) {
@@ -328,7 +328,7 @@ func (p *Pool) newLease(req compute.Request, i *compute.Instance, now time.Time)
 	return l
 }
 
-// short explains why a source cannot give so many now.
+// short returns why a source cannot give so many now.
 func (d *draw) short(s *source, asked, can int) error {
 	if err := d.outgrown(s); err != nil {
 		return err

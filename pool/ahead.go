@@ -10,22 +10,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What stands ahead of a source at its provider's place is no instance, so no record is of it. How
-// many are to stand there is noted with the store, by the source's record, before the provider is
-// told: whatever becomes of the process, the next director says it again, and what is of a
-// definition that is not in force any more is taken away.
+// Computers that a provider keeps standing ahead of need are no instances, and have no records. The
+// wanted number is noted in the store, with the source's record, before the provider is told it. So
+// after a crash the next director says it again. Computers of a definition that is not in force any
+// more are taken away.
 
 const (
 	aheadNote = "ahead"
-	// so far back leases are looked at for it, where the source's strategy looks at none
+	// how far back leases are counted where the source's strategy counts none
 	aheadWindow = 10 * time.Minute
-	// aheadPatience is how long a provider may take for it.
+	// aheadPatience is how long a call of the provider may take.
 	aheadPatience = time.Minute
-	// aheadAgain is after how long what is left is asked to go again, as long as instances need it.
+	// aheadAgain is the time until leftovers are told to go again, while instances still need them.
 	aheadAgain = time.Minute
 )
 
-// standing is what is noted of a source's record.
+// standing is the note for a source's record.
 type standing struct {
 	Source string `json:"source"`
 	Count  int    `json:"count"`
@@ -70,8 +70,8 @@ func saveAhead(tx compute.Tx, all map[int64]standing) error {
 	return nt.SaveNote(aheadNote, string(text))
 }
 
-// reserver is the provider of a source's record, where something can stand ahead of it as it is
-// configured; nil: it cannot, or is not open.
+// reserver returns the provider of a source's record and its configuration, if it keeps computers
+// ahead; nil: it does not, or is not open.
 func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
 	if o := p.ready(key); o != nil && o.reserver != nil {
 		if a, ok := o.reserver.Reserves(); ok {
@@ -81,7 +81,7 @@ func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
 	return nil, compute.Ahead{}
 }
 
-// aheadOf tells of a source's record.
+// aheadOf returns the state for a source's record.
 func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState {
 	r, a := p.reserver(key)
 	if r == nil {
@@ -93,8 +93,8 @@ func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState 
 	return &compute.AheadState{Ahead: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
 }
 
-// left lists what stands ahead of definitions that are not in force, and is to be taken away now.
-// Where the one that is in force has its own in the same place it goes with that.
+// left lists definitions that are not in force and whose computers are to go now. Where the
+// definition in force keeps computers in the same place, Reserve for that one removes the others.
 func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
@@ -107,7 +107,7 @@ func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now 
 				continue
 			}
 		} else if s := p.sources[r.Name]; s != nil && s.Err != nil {
-			continue // how it is meant nobody knows now
+			continue // what the note means is not known now
 		} else if s != nil && p.redefined(r) {
 			if o, a := p.reserver(p.keyOf(s)); o != nil && a.Place == n.Place {
 				continue // it goes as soon as something is said to that one
@@ -123,7 +123,7 @@ func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now 
 	return out
 }
 
-// doAhead notes how many are to stand ahead of a source, and has its provider see to it.
+// doAhead notes how many computers are to stand ahead of a source, and tells its provider.
 func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
@@ -149,7 +149,7 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 			}
 		}
 		if _, there := all[key]; there && !changed && before == len(all) {
-			return nil // it is but said again
+			return nil // it is only repeated
 		}
 		all[key] = standing{s.Name, d.Count, a.Place}
 		if changed {
@@ -165,8 +165,8 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 	return p.say(key, s.Name, func(ctx context.Context) error { return r.Reserve(ctx, d.Count) }), nil
 }
 
-// fillAhead has as many stand ahead of a source as it says at least, where there is room. What a
-// director wants beyond stays.
+// fillAhead reserves the configured least number, where there is room. More that a director wants
+// stays.
 func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
@@ -199,7 +199,7 @@ func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 	return finish(ctx)
 }
 
-// doLeft takes away what stands ahead of a definition that is not in force any more.
+// doLeft removes computers that stand ahead of a definition that is not in force any more.
 func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
 	rec, err := p.recordOf(ctx, d.Key)
 	if err != nil {
@@ -249,7 +249,7 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 	}), nil
 }
 
-// say tells a provider something about what stands ahead, one thing at a time.
+// say calls a provider's Reserve, one call at a time.
 func (p *Pool) say(key int64, name string, what func(context.Context) error) func(context.Context) error {
 	set := func(v saying) {
 		p.mu.Lock()

@@ -7,9 +7,9 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// barred returns the sources below s, by name, of which a request may not have what it asks for:
-// they make nothing for it. The error says why where that is all of them, or where s itself does
-// not allow it.
+// barred returns the sources below s, by name, that may not give a request what it asks for: they
+// make nothing for it. The error is set where that is all of them, or where s itself does not allow
+// it.
 func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 	project := p.project(req.Project).Limits
 	out := map[string]bool{}
@@ -30,7 +30,7 @@ func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 		case first == nil:
 			first = err
 		}
-		for _, below := range c.all() { // by another way, too: the strictest counts
+		for _, below := range c.all() { // reached by another way too: the strictest counts
 			out[below.Name] = true
 		}
 	}

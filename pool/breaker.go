@@ -16,16 +16,16 @@ const (
 	breakAt    = 3
 	pauseFirst = 10 * time.Second
 	pauseMost  = 10 * time.Minute
-	// Between two tries whether a place that was full has room, twice as long each time. A try may
-	// be a computer that is made in vain, and who waits waits for no longer than this after there
-	// is room that nobody tells us of; what we free ourselves ends the pause.
+	// The time between two tries for room at a place that was full doubles each time. A try may
+	// make a computer in vain. A waiting request may learn this much later that there is room,
+	// unless this engine freed it: that ends the pause.
 	pauseFull     = 5 * time.Second
 	pauseFullMost = time.Minute
-	// A try that has taken so long keeps others from theirs no longer: it boots.
+	// after so long a try keeps other requests from theirs no longer: the computer boots
 	tryPatience = time.Minute
 )
 
-// pauseOf is how long nothing is made after so many failures in a row; below 0: after so many
+// pauseOf returns how long nothing is made after so many failures in a row; below 0: after so many
 // answers in a row that there is no room.
 func pauseOf(failures int) time.Duration {
 	n := failures - breakAt
@@ -40,8 +40,8 @@ func pauseOf(failures int) time.Duration {
 	return min(pauseMost, pauseFirst<<n)
 }
 
-// failed counts a failure to create or set up against the source, or against what was wanted of it,
-// unless it is of what the source's instances were made of before.
+// failed counts a failure to create or set up against the source, or against the want. It does not
+// count if the instance is of what the source's instances were made of before.
 func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 	w, cause := u.asks, u.err
 	if e := isAway(cause); e != nil {
@@ -61,9 +61,9 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 		return p.hitched(tx, rec, w, cause)
 	}
 	now := time.Now()
-	// full is not broken: those who wait look again after a while
+	// full is not broken: the waiting requests look again after a while
 	if errors.Is(cause, compute.ErrNoCapacity) {
-		// of several that were asked for at once one is enough
+		// of several answers to requests made at once one is enough
 		if rec.Paused.After(now) && rec.Failures != 0 {
 			return nil
 		}
@@ -88,7 +88,7 @@ func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
 	return err
 }
 
-// succeeded closes the breaker, for what was wanted and all that asks for less.
+// succeeded closes the breaker for a want, and for all wants that ask for less.
 func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
 	if err := p.proven(tx, i, w); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
 	return tx.SaveSource(rec)
 }
 
-// freed ends the pause of a source whose place was full, as what it had of it is gone. What was
+// freed ends the pause of a source whose place was full, as an instance of it is gone. One that was
 // never ready had no place.
 func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
@@ -126,7 +126,7 @@ func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
 	return tx.SaveSource(rec)
 }
 
-// fit looks at a cached instance, and at what is behind it, before it is handed out.
+// fit checks a cached instance, and those behind it, before it is handed out.
 func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) error {
 	chain, err := p.behind(ctx, u.inst)
 	if err != nil {
@@ -156,7 +156,7 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) e
 // onHandOut runs the acquire hooks, those of a child before those of the pool in front of it.
 func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 	chain := []*compute.Instance{u.inst}
-	if u.child == nil && u.inst.Child != "" { // a child that was drawn just now had its own already
+	if u.child == nil && u.inst.Child != "" { // a child that was drawn just now has run its own already
 		var err error
 		if chain, err = p.behind(ctx, u.inst); err != nil {
 			return err
@@ -176,18 +176,18 @@ func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 	return nil
 }
 
-// stages is more than the hooks of one kind that a source can have: Resume counts them for each of
-// the sources of a chain in turn.
+// stages is more than a source's hooks of one kind. Resume counts the hooks of each source of a
+// chain from a multiple of it.
 const stages = 1 << 16
 
-// hooks runs a source's hooks of one kind for an instance, recording each that is done, so that a
+// hooks runs a source's hooks of one kind for an instance. It records each that is done, so that a
 // repetition goes on after it.
 func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event, lease string) error {
 	return p.hooksFor(ctx, s, i, i, 0, event, lease)
 }
 
 // hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own
-// source; what is done is recorded with the outermost, which is the one that is worked on.
+// source. Progress is recorded with the outermost instance, the one that is worked on.
 func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instance, stage int, event, lease string) error {
 	if p.opt.Hooks == nil || i.Resume/stages > stage {
 		return nil

@@ -14,21 +14,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// choice is what a request wants otherwise than its source says; "": as that says.
+// choice is what a request wants other than its source's own; "": the source's.
 type choice struct {
 	image, flavor, location, userData string
 
-	exact bool // the names are whole ones: what they begin, or a number in a list, is not meant
+	exact bool // the names are whole: no beginnings, and no numbers in a list
 }
 
 func choiceOf(req compute.Request) choice {
 	c := choice{image: req.Image, flavor: req.Flavor, location: req.Location, userData: string(req.UserData)}
-	// what others may choose was judged by the name that they gave
+	// the policy for others was applied to the names that they gave
 	c.exact = c != choice{} && !req.Own
 	return c
 }
 
-// String says it for people.
+// String is for people.
 func (c choice) String() string {
 	var parts []string
 	for _, p := range [][2]string{{"image", c.image}, {"flavor", c.flavor}, {"location", c.location}} {
@@ -42,12 +42,12 @@ func (c choice) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// errChoice says that what was chosen cannot be had, now or later.
+// errChoice says that a choice cannot be had, now or later.
 type errChoice struct{ error }
 
 func (e *errChoice) Unwrap() error { return e.error }
 
-// resolve finds what is meant by the names in a choice.
+// resolve replaces the names in a choice by what they mean.
 func (c choice) resolve(ctx context.Context, source string, p compute.Provider) (choice, error) {
 	for _, part := range []struct {
 		kind string
@@ -70,7 +70,7 @@ func (c choice) resolve(ctx context.Context, source string, p compute.Provider) 
 	return c, nil
 }
 
-// fit compresses user data where that is too large for its provider as it is.
+// fit compresses user data that is too large for its provider.
 func (c *choice) fit(p compute.Provider) error {
 	if c.userData == "" {
 		return nil
@@ -98,8 +98,8 @@ func (c *choice) fit(p compute.Provider) error {
 	return nil
 }
 
-// pick returns the id of what a name means, or the name where any may be tried. exact: it is all of
-// the name, or the id.
+// pick returns the id that a name means, or the name where any may be tried. exact: the name must
+// be whole, or the id.
 func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
 	chooser, ok := compute.As[compute.Chooser](p)
 	if !ok {
@@ -134,8 +134,8 @@ func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool
 	return "", err
 }
 
-// checkChoice refuses a choice that cannot be had, before anything is recorded. Of a pool it is
-// found out as its sources are asked.
+// checkChoice returns an error for an impossible choice, before anything is recorded. For a pool
+// that shows when its sources are asked.
 func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request) error {
 	c := choiceOf(*req)
 	if c == (choice{}) {
@@ -154,14 +154,14 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 	if err != nil || o == nil || o.provider == nil {
 		return err
 	}
-	// one of another is judged by its name again, while it waits
+	// another user's choice is judged by its name again, while it waits
 	if c, err = c.resolve(ctx, s.Name, o.provider); err == nil && !c.exact {
 		req.Image, req.Flavor, req.Location, req.UserData = c.image, c.flavor, c.location, []byte(c.userData)
 	}
 	return err
 }
 
-// note keeps on a new instance what was chosen.
+// note records a choice with a new instance.
 func (c choice) note(i *compute.Instance) {
 	if c == (choice{}) {
 		return

@@ -9,24 +9,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Leases end by the clock of the machine, which somebody may set, or NTP after a bad start. So that
-// nobody's lease ends early by that, the clock is compared with another one that nobody sets and
-// that goes on while the machine sleeps: how long the machine has run. When both were read together
-// stands in the store, as each command is a process of its own. Where the two differ by more than
-// they drift apart, the clock was set, and leases are given what it skipped; so are instances that
-// go when they are idle or held for long enough. A store that several machines share has no such
-// note: there each process goes by its clock as it was when it began.
+// Leases end by the machine's clock, which the user may set, or NTP after a bad start. No lease is
+// to end early by that. So the clock is compared with the machine's uptime, which nobody sets and
+// which counts time asleep. The store keeps the last reading of both, as each command is a process
+// of its own. Where the two differ by more than their drift, the clock was set. Then leases are
+// extended by what the clock skipped, and so are limits on idle and held instances. A store that
+// several machines share has no such note. There each process goes by its clock as it was when the
+// process began.
 
 const (
-	// clocks that are kept by NTP stay well within it between two notes, and the shortest leases
-	// last several times as long
+	// clocks that NTP keeps differ by much less between two notes, and the shortest leases last
+	// several times as long
 	clockBound = 5 * time.Second
 	clockEvery = 10 * time.Minute // how often the note is written anew
 	clockNote  = "clock"
 )
 
-// Uptime is how long a machine has run, and which run of it that is: of another one nothing is
-// known.
+// Uptime is how long a machine has run since its start, and which start that was. Readings of two
+// starts cannot be compared.
 type Uptime struct {
 	Run string // without spaces
 	For time.Duration
@@ -68,8 +68,8 @@ func readingOf(text string) (r reading, err error) {
 	return r, err
 }
 
-// drift is by how much the clock was set forward since it was last noted, where that is beyond what
-// clocks drift; below 0: back. stale tells that it is to be noted anew.
+// drift returns by how much the clock was set forward since the last note, if that is beyond normal
+// drift; below 0: back. stale says that the note is to be written anew.
 func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 	now, known := p.reading()
 	if !known {
@@ -95,7 +95,7 @@ func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 			return 0, false, err
 		}
 		if was, err = readingOf(text); err != nil || was.up.Run != now.up.Run {
-			// the machine was started anew, and what its clock did meanwhile nobody knows
+			// the machine was restarted, and what its clock did meanwhile is not known
 			return 0, true, nil
 		}
 	}
@@ -109,7 +109,7 @@ func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 	return 0, stale, nil
 }
 
-// overBy says why a lease has ended, as over, by a clock that nobody has set forward.
+// overBy returns why a lease has ended, as over does, by a clock that was not set forward.
 func (p *Pool) overBy(tx compute.Tx, l *compute.Lease, now time.Time) (string, error) {
 	why := p.over(l, now)
 	if why == "" || !l.Ended.IsZero() {
@@ -122,8 +122,8 @@ func (p *Pool) overBy(tx compute.Tx, l *compute.Lease, now time.Time) (string, e
 	return why, err
 }
 
-// inTime returns the time by which leases are judged. Where the clock was set they are given what
-// it skipped before.
+// inTime returns the time by which leases are judged. Before, if the clock was set, it extends them
+// by what the clock skipped.
 func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	if p.opt.Uptime == nil {
 		return now, nil
@@ -153,7 +153,7 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	return time.Now(), err
 }
 
-// says tells whether something about the clock is to be said, which is so once.
+// says reports whether a message about the clock is due: each is logged once.
 func (d *Desk) says(what string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -162,7 +162,7 @@ func (d *Desk) says(what string) bool {
 	return was != what
 }
 
-// keepTime notes both clocks, and gives leases what the one has skipped.
+// keepTime notes both clocks, and extends leases by what the clock has skipped.
 func (p *Pool) keepTime(ctx context.Context) error {
 	var by time.Duration
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
@@ -190,8 +190,8 @@ func (p *Pool) keepTime(ctx context.Context) error {
 	return err
 }
 
-// giveTime moves what a clock that was set stands in relation to: no lease and no instance is to
-// end early by it, nor anything to wait for much longer than it was to.
+// giveTime moves recorded times after the clock was set. No lease and no instance ends early by it,
+// and nothing waits for much longer than it was to.
 func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 	ls, err := tx.Leases(compute.LeaseQuery{})
 	if err != nil {
@@ -205,8 +205,8 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 				l.Expires = l.Expires.Add(by)
 			}
 		} else {
-			// which of them were given since nobody can tell: they may last longer, but no longer
-			// than if they were given now
+			// which leases were given since is not known: they may last longer, but no longer than
+			// if they were given now
 			l.Used = earlier(l.Used, now)
 			if l.TTL > 0 {
 				l.Expires = earlier(l.Expires, now.Add(l.TTL))
@@ -235,8 +235,8 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 	return err
 }
 
-// ageAnew has instances be for as long in their state as they were before a clock was set. When
-// they were recorded stays: one that is too old by a clock that was set is made anew.
+// ageAnew keeps how long instances have been in their state, after a clock was set. The time of
+// recording stays: an instance that is too old by the new clock is replaced.
 func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{})
 	if err != nil {
@@ -264,10 +264,10 @@ func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
 	return nil
 }
 
-// inOrder is the time as it would be if nobody had set the clock forward since that was last
-// noticed: by it is judged whether an instance is idle or held for long enough. Where machines
-// share a store it is what the clock says: an instance that goes early is made again, and one that
-// stayed for the hours of a clock that went wrong costs something.
+// inOrder returns the time as if the clock had not been set forward since the last note. It decides
+// whether an instance is idle or held for long enough. Where machines share a store it returns the
+// clock's time. There an instance that goes early is made again, and one that stays for hours too
+// long costs something.
 func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
 	if p.opt.Host != "" {
 		return now, nil
@@ -276,7 +276,7 @@ func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
 	return now.Add(-max(0, by)), err
 }
 
-// hasten has nothing wait longer than it may by a clock that goes right.
+// hasten shortens waits that became too long after the clock was set back.
 func (p *Pool) hasten(tx compute.Tx, now time.Time) error {
 	recs, err := tx.Sources()
 	if err != nil {

@@ -7,10 +7,9 @@ import (
 )
 
 // Desk is what a process is at work on now: instances that are being made, cleaned or discarded,
-// leases not told yet, and requests in the queue. What is recorded as a worker's and does not lie
-// on its desk was put down without a word, because the store could not take it: it is free for the
-// next to look. Engines on one handle of a store, which have one worker's number, share a desk. The
-// zero value is ready.
+// pending leases, and requests in the queue. A record with this worker's number that is not on its
+// desk was abandoned because the store could not be written: the next look may take it. Engines on
+// one handle of a store have one worker's number and share a desk. The zero value is ready.
 type Desk struct {
 	mu        sync.Mutex
 	at        map[string]int
@@ -48,8 +47,8 @@ func (d *Desk) has(key string) bool {
 	return d.at[key] > 0
 }
 
-// atWork tells whether somebody is at work on what is recorded as a worker's: an instance, by its
-// name, or a lease, by its id.
+// atWork reports whether a live worker holds the instance of this name, or the lease of this id,
+// that is recorded as worker's.
 func (p *Pool) atWork(worker int64, what string) bool {
 	switch worker {
 	case 0:
@@ -60,7 +59,7 @@ func (p *Pool) atWork(worker int64, what string) bool {
 	return p.store.Alive(worker)
 }
 
-// keysOf are what units lay on the desk.
+// keysOf returns the keys of units on the desk.
 func keysOf(units []*unit) (keys []string) {
 	for _, u := range units {
 		_ = u.each(func(u *unit) error {
@@ -74,8 +73,8 @@ func keysOf(units []*unit) (keys []string) {
 	return keys
 }
 
-// mend is the context to record with what has been done, though its asker has gone: what is done
-// and not recorded would have to be found out anew.
+// mend returns a context for recording what has been done although the caller has gone. Otherwise
+// it would have to be found out anew.
 func mend(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
 }

@@ -20,21 +20,21 @@ type unit struct {
 	child *unit
 	fresh bool // recorded, and to be made
 	look  bool // to be looked at before it is handed out
-	// it has a part of an instance that others have parts of, or will have: host, where that is not
-	// in use yet
+	// it is a part of an instance that others share or will share: host, where that is not in use
+	// yet
 	joins  bool
 	host   *unit
-	least  size    // that it must have
+	least  size    // the least that the instance must have
 	most   float64 // that it may cost for an hour; 0: anything
-	choice choice  // of what it is to be made
+	choice choice  // what it is to be made of
 	asks   want    // the same, but for what all of its source have anyway
-	image  string  // the promoted one that it is made from; "": its source's own, or the chosen one
-	made   string  // the template that it is made of; "": nobody tells
+	image  string  // the promoted image that it is made from; "": the source's own, or the chosen one
+	made   string  // the template that it is made of; "": not told
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
 
-	waited time.Duration // of its request, in the queue; told by the journal
-	until  time.Time     // it may wait for a place; zero: for as long as that takes
+	waited time.Duration // its request's time in the queue, for the journal
+	until  time.Time     // until when it may wait for room; zero: no limit
 	err    error
 }
 
@@ -53,54 +53,53 @@ type draw struct {
 	p       *Pool
 	tx      compute.Tx
 	now     time.Time
-	cached  bool            // take what stands ready only
+	cached  bool            // take ready instances only
 	skip    map[string]bool // sources that failed this request already
 	pending bool            // leases are not told yet: they end with this worker
 	hooked  bool            // hooks run at each hand-out
-	checked bool            // what was not found fit for some time is looked at
-	byHooks bool            // so, too
-	wrote   bool            // counts read before are not true any more
-	fresh   bool            // take nothing that stands ready
-	least   size            // that each must have
+	checked bool            // instances not found fit for some time are checked
+	byHooks bool            // they are checked by hooks, too
+	wrote   bool            // counts that were read before are out of date
+	fresh   bool            // take no ready instance
+	least   size            // the least that each must have
 	most    float64         // that each may cost for an hour; 0: anything
-	choice  choice          // of what each is to be made
+	choice  choice          // what each is to be made of
 	asks    want            // the same
 	waited  time.Duration   // in the queue
-	// what those ask for who come before, by the records of sources
+	// what requests that come before ask for, by the keys of sources' records
 	wanted map[int64][]need
-	// records of sources of which they come first for what can be made
+	// keys of records of sources from which requests that come before get what can be made
 	claimed map[int64]bool
-	// what those ask for of whom it is being found out whether they can have it: they come first
-	// for that, and for more
+	// what requests ask for that are trying whether it can be had: they come first for that, and
+	// for more
 	tries map[int64][]want
-	// so many places of a source are for requests that have what they want made, and not for what
-	// is made ahead
+	// how many places of a source are for requests that have their instances made, and not for
+	// instances made ahead
 	spoken map[int64]int
-	passed []*compute.Waiter // who waits for longer, and comes after all the same
-	// who waits for longer and comes before, and may be left for what he has no use for
+	passed []*compute.Waiter // requests that wait for longer, and come after all the same
+	// requests that wait for longer and come before, but cannot use what this one takes
 	jumped []*compute.Waiter
 	// what is being made for requests, by project and user, and with the user "" by project; nil:
 	// not known
 	booked  map[[2]string]compute.Capacity
-	failed  error    // of a look in the midst of sorting
+	failed  error    // an error of reading the store while the queue was sorted
 	fronts  []string // the names of the pools that draw, the outermost first
 	records map[*source]*compute.SourceRecord
 	paused  []error         // why sources were passed over
 	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
 	others  map[*source]int // present instances of older definitions
-	ahead   bool            // for nobody who waits
-	queued  bool            // for somebody who waits in the queue
-	// what there was no room for, and another request tries whether there is now
+	ahead   bool            // it serves no waiting request
+	queued  bool            // it serves a request in the queue
+	// answers to whether another request tries for room now, where there was none
 	tried   map[trial]bool
 	hitches map[int64][]hitch
 	of      *made        // only what is of it is picked; nil: anything
 	passes  bool         // it has passed over a ready instance that is elsewhere
-	small   int          // so many ready ones are too small
-	ended   func() error // why nobody waits for this any more, or nil; nil itself: somebody does
+	small   int          // how many ready ones are too small
+	ended   func() error // why the request has ended, or nil; a nil func: it has not
 }
 
-// trial is whether somebody finds out if there is room again for what a source gives, since a time,
-// for a want.
+// trial is the question whether a request tries for room for a want at a source, since a time.
 type trial struct {
 	source *source
 	since  int64 // -1: whenever it began
@@ -109,9 +108,9 @@ type trial struct {
 
 const unlimited = math.MaxInt32
 
-// proofLasts is how long an instance that was made, cleaned or found fit is taken to be so without
-// another look. Longer than a burst of short leases lasts, shorter than a person waits before he
-// asks why.
+// proofLasts is how long an instance that was made, cleaned or found fit counts as fit without
+// another look. It is longer than a burst of short leases, and shorter than a person waits before
+// asking why.
 const proofLasts = 10 * time.Second
 
 func (d *draw) record(s *source) (*compute.SourceRecord, error) {
@@ -125,7 +124,7 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 	return r, err
 }
 
-// room is how many more instances a leaf source may make now.
+// room returns how many more instances a leaf source may make now.
 func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
@@ -143,7 +142,7 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	}
 	asks := d.asks.of(s)
 	if d.queued && asks != (want{}) && d.isTrying(s, r, asks) {
-		return 0 // who waits for that leaves room to who can have his meanwhile
+		return 0 // while that is tried, requests that can have theirs go first
 	}
 	h, err := d.hitch(r.Key, asks)
 	if err != nil {
@@ -158,7 +157,7 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		if full.Failures >= 0 {
 			continue
 		}
-		// it was full when it was tried last: one finds out for all
+		// it was full at the last try: one request tries for all
 		tried, err := d.isTried(s, r, full.Paused, asks)
 		if err != nil || tried {
 			d.paused = append(d.paused, cmp.Or(err, d.pausedBy(s, full)))
@@ -171,20 +170,20 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 	return d.left(s, r)
 }
 
-// left is below, but for what is spoken for.
+// left is below without what is spoken for.
 func (d *draw) left(s *source, r *compute.SourceRecord) int {
 	return max(0, d.below(s, r)-d.spoken[r.Key])
 }
 
-// isClaimed tells whether somebody who comes before has what can be made of a source, or what can
-// be of that which is asked for.
+// isClaimed reports whether a request that comes before gets what can be made of a source, or what
+// can be made of asks.
 func (d *draw) isClaimed(key int64, asks want) bool {
 	return d.claimed[key] || slices.ContainsFunc(d.tries[key], func(w want) bool { return w.within(asks) })
 }
 
-// isTried tells whether something is being made already, since the pause of a source that was full
-// has ended, that would be had where what is asked for is. Of one draw the answer stays the same,
-// as what it records itself does not count.
+// isTried reports whether something is already being made that tells if asks can be had, since the
+// pause of a full source ended. Within one draw the answer stays the same, as instances that the
+// draw records itself do not count.
 func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks want) (bool, error) {
 	key := trial{s, since.UnixNano(), asks}
 	if tried, known := d.tried[key]; known {
@@ -207,7 +206,7 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 	return tried, nil
 }
 
-// pausedBy says why a source makes nothing now.
+// pausedBy returns why a source makes nothing now.
 func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 	if doubted(r) {
 		return &compute.Error{
@@ -215,7 +214,7 @@ func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 			Hint: "its leases stay; `hostler source test " + s.Name + "` tries it now",
 		}
 	}
-	if r.Failures < breakAt { // its place is full; that is nobody's failure
+	if r.Failures < breakAt { // its place is full, which is no failure
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity, Err: errors.New(r.LastError)}
 	}
 	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable,
@@ -223,8 +222,8 @@ func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 		Hint: "`hostler source test " + s.Name + "` tries it now"}
 }
 
-// below is how many more instances a source may have under its maximum. What older definitions of
-// it, configured at the same place, still have takes places too.
+// below returns how many more instances a source may have under its maximum. Instances of older
+// definitions of it, configured at the same place, count too.
 func (d *draw) below(s *source, r *compute.SourceRecord) int {
 	m := d.p.maximum(s)
 	if m == 0 {
@@ -250,8 +249,8 @@ func (d *draw) below(s *source, r *compute.SourceRecord) int {
 	return max(0, m-r.Counts.Present()-n)
 }
 
-// available is how many instances a source can give now, cached or made. Children that two pools
-// share are counted twice; take finds that out.
+// available returns how many instances a source can give now, cached or made. Children that two
+// pools share are counted twice; take finds that out.
 func (d *draw) available(s *source) (int, error) {
 	r, err := d.record(s)
 	if err != nil {
@@ -321,7 +320,7 @@ func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*comp
 	lacking := map[compute.ID]bool{}
 	defer func() { d.small += len(lacking) }()
 	small := 0 // of those picked last; they stay where they are
-	// cold ones are left, as long as there are warm ones; so many of those picked last
+	// cold ones are left as long as there are warm ones; cold counts those picked last
 	warm, cold := true, 0
 	for len(units) < n {
 		// twice, as there may be many of them
@@ -377,7 +376,7 @@ func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*comp
 	return units, nil
 }
 
-// hidden tells whether a ready instance is elsewhere, or a pool's one is of a source that cannot be
+// hidden reports whether a ready instance is elsewhere, or is a pool's over a source that cannot be
 // reached now.
 func (d *draw) hidden(s *source, i *compute.Instance) (bool, error) {
 	if d.passOver(i) {
@@ -440,8 +439,8 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 	return units, nil
 }
 
-// standing hands out a machine that stands there anyway, with nothing to make or set up, or returns
-// nil: then it is made as others are.
+// standing hands out a machine that needs no making or set-up, or returns nil: then it is made as
+// others are.
 func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
 	o := d.p.ready(i.SourceKey)
 	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) || d.choice != (choice{}) {
@@ -488,8 +487,8 @@ func (d *draw) newID(s *source) (compute.ID, error) {
 	}
 }
 
-// free tells whether nobody has a name, nor those that the pools in front will make of it: pool web
-// over 3 and a source web-3 can meet in one.
+// free reports whether a name is free, and so are the names that the pools in front will make of
+// it: pool web over 3 and a source web-3 can meet in one.
 func (d *draw) free(id compute.ID) (bool, error) {
 	for n := len(d.fronts); ; n-- {
 		if _, err := d.tx.Instance(id); err == nil {

@@ -10,14 +10,14 @@ import (
 )
 
 // A source's configuration may come to lead to another place than where some of its instances are:
-// another cluster, by a kubeconfig whose current context was changed. Those that stand ready there
-// are given to nobody, as nothing can be done with them from here, and others serve. Now and then
-// one of them is looked at again.
+// the current context of a kubeconfig was changed. Ready instances there are given to nobody, as
+// nothing can be done with them from here, and others serve. Now and then one of them is looked at
+// again.
 
 const (
-	elsewherePause = time.Minute // until one is looked at again, if somebody asks
-	elsewhereMost  = 1000        // that are passed over by what is known of one
-	elsewhereBatch = 50          // of these, in a transaction
+	elsewherePause = time.Minute // until one is looked at again, if a request needs it
+	elsewhereMost  = 1000        // how many are passed over by what is known of one
+	elsewhereBatch = 50          // how many of these in one transaction
 )
 
 // errElsewhere is for an instance that is not where its source's configuration leads now.
@@ -31,8 +31,8 @@ func isElsewhere(err error) bool {
 	return errors.As(err, &e)
 }
 
-// passOver tells whether a ready instance is elsewhere, as far as was found lately. Who gets none
-// is told why.
+// passOver reports whether a ready instance is elsewhere, as far as was found lately. A request
+// that gets none is told why.
 func (d *draw) passOver(i *compute.Instance) bool {
 	// a clock may have been set back
 	if !i.Retry.After(d.now) || i.Retry.Sub(d.now) > elsewherePause {
@@ -45,9 +45,9 @@ func (d *draw) passOver(i *compute.Instance) bool {
 	return true
 }
 
-// setElsewhere notes with a ready instance that it is passed over; the caller saves it. The journal
-// has one event of it for all that are in that place. Those others are passed over once
-// spreadElsewhere has been called.
+// setElsewhere records in a ready instance that it is passed over; the caller saves it. The journal
+// has one event for all instances in that place. The others are passed over once spreadElsewhere
+// has been called.
 func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
@@ -68,9 +68,9 @@ func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) err
 	return err
 }
 
-// spreadElsewhere has all instances of a source be passed over that are known to be in the same
-// place as one that setElsewhere was called with, a few in each transaction, so that hand-outs of
-// other sources do not wait for all of them.
+// spreadElsewhere marks all instances of a source in the same place as one that setElsewhere
+// marked. It marks a few in each transaction, so that hand-outs of other sources do not wait for
+// all of them.
 func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) error {
 	identity := from.Facts[compute.FactIdentity]
 	if identity == "" {
@@ -87,7 +87,7 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 				return err
 			}
 			for _, o := range is {
-				// else another has told of it
+				// else another process has recorded it
 				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) {
 					o.Reason, o.Retry = from.Reason, from.Retry
 					if err := tx.SaveInstance(o); err != nil {

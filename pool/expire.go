@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// expire ends the leases whose time is over, or whose process or worker is dead, and takes their
-// instances back. It returns what then waits for work.
+// expire ends leases whose time is over, or whose process or worker is dead, and takes their
+// instances back. It returns the instances that then wait for work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
 	if err := p.exorcise(ctx); err != nil {
 		return nil, err
@@ -75,8 +75,8 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	return due, nil
 }
 
-// leaveTo leaves what a dead process had drawn for a pool to the pool's instance in front of it:
-// the one comes back with the other's end, and not before, as the pool's hooks may have been at it.
+// leaveTo leaves an instance that a dead process drew for a pool to the pool's instance in front of
+// it. It comes back when that one ends, and not before, as the pool's hooks may have changed it.
 func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
 	l.Worker = 0
 	if err := tx.SaveLease(l); err != nil {
@@ -88,7 +88,7 @@ func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease,
 	return nil
 }
 
-// over says why a lease has ended, though nobody has taken its instance back yet, or "".
+// over returns why a lease has ended, though its instance was not taken back yet, or "".
 func (p *Pool) over(l *compute.Lease, now time.Time) string {
 	switch {
 	case !l.Ended.IsZero():
@@ -105,8 +105,8 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 	return ""
 }
 
-// recover claims and ends what dead workers left half-made or half-unmade of a source and what is
-// below it, and what waits for its time.
+// recover finishes what dead workers left half-made or half-discarded of a source and those below
+// it, and work whose time has come.
 func (p *Pool) recover(ctx context.Context, s *source) error {
 	var due []compute.ID
 	for _, c := range s.all() {
@@ -123,8 +123,8 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 	return p.after(ctx, due)
 }
 
-// due lists the instances of a source (0: of all) that wait for work that nobody does, and when the
-// next one comes due.
+// due lists the instances of a source (0: of all) that wait for work that no worker does, and when
+// the next one comes due.
 func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		out, next = nil, time.Time{}
@@ -176,19 +176,19 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// redefined tells whether a record is of an older definition of a source that is configured at the
-// same place: its instances fit nobody any more.
+// redefined reports whether a record is of an older definition of a source that is configured at
+// the same place: its instances fit no request any more.
 func (p *Pool) redefined(rec *compute.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
 }
 
-// removed tells whether a record is of a source that is configured no more where it was.
+// removed reports whether a record's source is not configured any more where it was.
 func (p *Pool) removed(rec *compute.SourceRecord) bool {
 	return p.configured(rec) == nil && p.opt.Gone != nil && p.opt.Gone(rec.Name, rec.Place)
 }
 
-// deserted lists the ready instances of sources that are configured no more.
+// deserted lists the ready instances of sources that are not configured any more.
 func (p *Pool) deserted(tx compute.Tx) (out []*compute.Instance, err error) {
 	if p.opt.Gone == nil {
 		return nil, nil
@@ -215,8 +215,8 @@ func readyOf(tx compute.Tx, recs []*compute.SourceRecord, some func(*compute.Sou
 	return out, nil
 }
 
-// outdated lists the ready instances of older definitions of a source (0: of all), and with those
-// of all the ones whose source is configured no more.
+// outdated lists the ready instances of older definitions of a source (0: of all), and of all
+// sources that are not configured any more.
 func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
 	if key == 0 {
 		if out, err = p.deserted(tx); err != nil {
@@ -242,14 +242,14 @@ func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err 
 }
 
 const (
-	// ready instances of a source: they are not all read whenever something happens, but
+	// above so many ready instances of a source, not all are read whenever something happens, but
 	many      = 1000
 	manyEvery = 5 * time.Second // so often
 )
 
-// surplus lists ready instances that are worn, themselves or in what is behind them, or beyond what
-// is wanted for longer than their source's idle; for what is being made, and may fail, none goes.
-// seldom: sources that have many and were looked at a moment ago come later.
+// surplus lists ready instances that may go. They are worn, or those behind them are; or there are
+// more than wanted for longer than their source's idle. None goes for one that is being made and
+// may fail. seldom: sources that have many and were looked at a moment ago come later.
 func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
 		k := p.keyOf(s)
@@ -278,8 +278,7 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 		}
 		extra := rec.Counts.Ready + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		tired := p.tired(s, rec, ready)
-		// of those that stand idle equally long the youngest go first: the oldest are handed out
-		// first
+		// of those idle for equally long the youngest go first, as the oldest are handed out first
 		slices.Reverse(ready)
 		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
 		for _, i := range ready {
@@ -304,9 +303,9 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 	return out, next, nil
 }
 
-// tired returns the times at which one more of the ready instances of a source may go: when so many
-// more than its spare ones have stood idle for long enough. How many are in use at this moment says
-// little: the next one may be taken in a second, and what goes now would be made anew.
+// tired returns the times at which one more ready instance of a source may go: when so many more
+// than its spare ones have been idle for long enough. The number in use at this moment says little:
+// the next one may be taken in a second, and would have to be made anew.
 func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {
@@ -324,7 +323,7 @@ func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Inst
 	return at[min(len(at), spare):]
 }
 
-// soonest is when the next lease is over, as far as that is known before; zero: none will be.
+// soonest returns when the next lease ends, as far as is known; zero: none will.
 func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		next = time.Time{}
@@ -340,7 +339,7 @@ func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 	return next, err
 }
 
-// known learns the records of the configured sources that have any.
+// known reads the record keys of the configured sources.
 func (p *Pool) known(ctx context.Context) error {
 	return p.store.View(ctx, func(tx compute.Tx) error {
 		recs, err := tx.Sources()

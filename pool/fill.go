@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Fill brings sources up to what is wanted, once: reserve, and spare ones beside those in use, and
-// what is to stand ahead at least, within the maximum. No names: all sources. It returns the names
-// of what it made. A source that fails does not stop the others.
+// Fill brings sources once up to their reserve, their spare instances and the least number ahead,
+// within the maximum. No names: all sources. It returns the names of the instances that it made. A
+// source that fails does not stop the others.
 func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
 	var sources []*source
 	var errs []error
@@ -45,7 +45,7 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	return made, errors.Join(errs...)
 }
 
-// refresh replaces what a promotion has left, as far as there is room.
+// refresh replaces instances that a promotion has left, as far as there is room.
 func (p *Pool) refresh(ctx context.Context, s *source) error {
 	old, _, err := p.others(ctx, s)
 	if err != nil || len(old) == 0 {
@@ -75,11 +75,11 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 	return p.raiseAll(ctx, units)
 }
 
-// forCache begins the token of an instance that is made for nobody yet.
+// forCache begins the token of an instance that is made for the cache.
 const forCache = "cache:"
 
-// order records instances for the cache, as many as missing says and as there is room for. They are
-// to be raised before leave is called, which then must be.
+// order records missing instances for the cache, as far as there is room. The caller raises them,
+// and then must call leave.
 func (p *Pool) order(
 	ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error),
 ) (units []*unit, leave func(), err error) {
@@ -138,7 +138,7 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 		wg.Go(func() {
 			defer func() { <-gate }()
 			lease := u.lease
-			u.lease = nil // nobody is handed it
+			u.lease = nil // it is handed to no request
 			if u.fresh {
 				u.err = p.raise(ctx, u, nil, 0)
 			}
@@ -167,7 +167,7 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 	return made, errors.Join(errs...)
 }
 
-// settle leases the children behind a unit to their pools for good.
+// settle makes the pools' leases on the children behind a unit final.
 func (p *Pool) settle(tx compute.Tx, u *unit) error {
 	for x := u.child; x != nil; x = x.child {
 		i := *x.inst
@@ -215,7 +215,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 		if err := endLease(tx, l, "cached"); err != nil {
 			return err
 		}
-		i.Uses-- // nobody has used it
+		i.Uses-- // it was not used
 	} else if err := p.mine(tx, &i); err != nil {
 		return err
 	}
@@ -225,8 +225,8 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 	return p.succeeded(tx, &i, u.asks)
 }
 
-// Hold keeps instances aside for a person to look at: leased ones of the caller's, whose leases
-// end, cached and failed ones. They are handed to nobody and counted nowhere, until they are
+// Hold keeps instances aside for a person to look at: the caller's leased ones, whose leases end,
+// cached ones and failed ones. They are handed to nobody and counted nowhere until they are
 // discarded.
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
@@ -269,7 +269,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if i.Retry.IsZero() {
 					continue
 				}
-				i.Retry = time.Time{} // it is a person's now, and not discarded by itself any more
+				i.Retry = time.Time{} // a person has it now: it is not discarded by itself any more
 				if err := tx.SaveInstance(i); err != nil {
 					return err
 				}
@@ -284,7 +284,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 			i.Worker, i.Wanted, i.Reason, i.Retry = 0, "", reason, time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}
 			i.Booked = compute.Booking{}
-			if l != nil { // it counts for as long as it is kept from others
+			if l != nil { // it counts under quotas as long as it is held
 				e.Project = l.Project
 				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}

@@ -9,16 +9,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Requests that want what nothing that is kept ready is, as more memory or another image, have it
-// made when their turn comes; nothing is made ahead in their stead. Where a source has all that it
-// may have, what stands ready of it and would do for nobody who waits goes, and makes room: one for
-// each instance that is waited for.
+// A request may want something that no ready instance has, such as more memory or another image. It
+// has it made when its turn comes; nothing is made ahead in its stead. Where the source is at its
+// maximum, one ready instance for each that is waited for makes room. Only ready instances that
+// would do for no waiting request go.
 
-// demand is what those who wait need, beside what stands ready for them.
+// demand is what waiting requests need beside the ready instances that will do for them.
 type demand struct {
-	plain  map[string]int // by the names of sources: of what is kept ready
-	own    map[string]int // of something else, which can be made as far as is known
-	spoken map[int64]int  // by the records of sources: places for the latter
+	plain  map[string]int // by source name: instances as the source keeps them ready
+	own    map[string]int // of other instances, which can be made as far as is known
+	spoken map[int64]int  // by source record: places for own
 	ways   []way
 }
 
@@ -28,24 +28,24 @@ type way struct {
 	why  string
 }
 
-// makesRoom begins the reason to discard one.
+// makesRoom begins the reason to discard such an instance.
 const makesRoom = "it makes room for somebody who waits for "
 
-// inNeed is a request that has not enough, and may be given room.
+// inNeed is a request that lacks instances, and may be given room.
 type inNeed struct {
 	w    *compute.Waiter
 	s    *source
 	n    int
-	keys []int64 // of sources that may give it some
+	keys []int64 // the sources that may give it room
 }
 
-// demands goes along the queue. ways: it also finds what is to make room.
+// demands goes along the queue and sums what it needs. ways: it also finds what is to make room.
 func (d *draw) demands(l *line, ways bool) (*demand, error) {
 	m := &demand{plain: map[string]int{}, own: map[string]int{}, spoken: map[int64]int{}}
 	st := &stand{d: d, ready: map[int64][]*compute.Instance{}, coming: map[int64]int{}, closed: map[int64]bool{}}
 	var needy []inNeed
 	for _, w := range l.ordered {
-		if l.over(w) != nil { // to what is made now a quota does not let it come
+		if l.over(w) != nil { // a quota keeps it from instances that are made now
 			continue
 		}
 		s := d.p.sources[w.Source]
@@ -93,7 +93,7 @@ func (d *draw) demands(l *line, ways bool) (*demand, error) {
 		if need.n = n; n == 0 || len(need.keys) == 0 {
 			continue
 		}
-		if own { // what comes free next is for it
+		if own { // the next free instance is for it
 			m.spoken[need.keys[0]] += n
 		}
 		needy = append(needy, need)
@@ -114,7 +114,7 @@ func (d *draw) demands(l *line, ways bool) (*demand, error) {
 	return m, nil
 }
 
-// serves tells whether what a source keeps ready does for a want, as far as is known.
+// serves reports whether the ready instances that a source keeps do for a want, as far as is known.
 func (d *draw) serves(s *source, asked want) bool {
 	if asked.chosen() {
 		return false
@@ -124,14 +124,14 @@ func (d *draw) serves(s *source, asked want) bool {
 			return false
 		}
 		w := asked.of(c)
-		w.Price = 0 // whom it is too dear does not wait for it
+		w.Price = 0 // a request that finds it too dear does not wait for it
 		has, known := d.p.learnt(d.p.keyOf(c))
 		return w == want{} ||
 			known && has.Micro() >= compute.Amount(w.size()).Micro() && has.Memory >= w.Memory && has.Disk >= w.Disk && has.GPUs >= w.GPUs
 	})
 }
 
-// gives tells whether a source, or one below a pool, makes other instances in place of those that
+// gives reports whether a source, or one below a pool, makes other instances in place of those that
 // go.
 func (d *draw) gives(key int64) bool {
 	for _, s := range d.p.ordered {
@@ -146,8 +146,8 @@ func (d *draw) gives(key int64) bool {
 	return false
 }
 
-// mayGive tells whether something of a source may go for a want: another would be made in its
-// place, and nothing is known by which that would be in vain.
+// mayGive reports whether an instance of a source may go for a want: another would be made in its
+// place, and nothing known says that this would be in vain.
 func (d *draw) mayGive(s *source, asked want) (bool, error) {
 	r, err := d.record(s)
 	if err != nil || !d.gives(r.Key) || r.Paused.After(d.now) || !d.p.affords(s, asked.Price) {
@@ -161,8 +161,8 @@ func (d *draw) mayGive(s *source, asked want) (bool, error) {
 	return h == nil || h.Failures > -breakAt || d.now.Sub(h.Paused) > pauseMost, err
 }
 
-// inVainFor notes that what was made for a want did not do for it, so that nothing that stands
-// ready goes for that for a while. Who asks is told at once, each time.
+// inVainFor notes that what was made for a want did not do for it. For a while no ready instance
+// goes for that want, and each request that asks for it is told at once.
 func (p *Pool) inVainFor(tx compute.Tx, key int64, u *unit) error {
 	if !u.fresh || u.child != nil || u.asks == (want{}) || u.asks.Price != 0 {
 		return nil
@@ -176,15 +176,15 @@ func (p *Pool) inVainFor(tx compute.Tx, key int64, u *unit) error {
 	return saveHitches(tx, key, append(all, hitch{Want: u.asks, Failures: -breakAt, Paused: now, LastError: causeOf(u.err)}), now)
 }
 
-// stand is what of sources is there for those who wait, as one goes along the queue.
+// stand is what sources still have for waiting requests, as inTheWay goes along the queue.
 type stand struct {
 	d      *draw
 	ready  map[int64][]*compute.Instance
 	coming map[int64]int
-	closed map[int64]bool // what is ready goes to those who come later no more
+	closed map[int64]bool // later requests get no ready instance of it
 }
 
-// idle are the ready instances of a source that nobody before has.
+// idle returns the ready instances of a source that no earlier request gets.
 func (st *stand) idle(s *source) ([]*compute.Instance, error) {
 	d := st.d
 	r, err := d.record(s)
@@ -192,7 +192,7 @@ func (st *stand) idle(s *source) ([]*compute.Instance, error) {
 		return nil, err
 	}
 	is, known := st.ready[r.Key]
-	// of so many some will do
+	// among so many some will do
 	if known || r.Counts.Ready == 0 || r.Counts.Ready > many || away(r, d.now) {
 		return is, nil
 	}
@@ -273,12 +273,11 @@ func (st *stand) room(s *source, n int) (int, error) {
 	return got, nil
 }
 
-// jamMost is how many instances that were to make room may be there still after their discarding
-// has failed, before no more go. With the first others may stand on the same lost node, but need
-// not.
+// jamMost is how many instances that make room may have failed to be discarded before no more go.
+// After the first, others may be on the same lost node, but need not be.
 const jamMost = 2
 
-// jammed tells whether so many instances of a source, or of those below a pool, were to make room
+// jammed reports whether so many instances of a source, or of those below a pool, were to make room
 // and could not be discarded that another would be lost in vain too.
 func (st *stand) jammed(s *source) (bool, error) {
 	n := 0
@@ -303,7 +302,7 @@ func (st *stand) jammed(s *source) (bool, error) {
 	return n >= jamMost, nil
 }
 
-// give finds what makes room for a request. Stopped ones go before others.
+// give returns the instances that make room for a request. Stopped ones go first.
 func (st *stand) give(x inNeed) (out []way, err error) {
 	for _, c := range x.s.all() {
 		key := st.d.p.keyOf(c)
@@ -333,12 +332,12 @@ func (st *stand) give(x inNeed) (out []way, err error) {
 	return out, nil
 }
 
-// newDraw is for looking at the queue inside of a transaction, for nobody in particular.
+// newDraw returns a draw for looking at the queue inside of a transaction, for no request.
 func (p *Pool) newDraw(tx compute.Tx) *draw {
 	return &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
 }
 
-// demandNow is what those need who wait now.
+// demandNow returns what the requests that wait now need.
 func (p *Pool) demandNow(tx compute.Tx) (*demand, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
@@ -355,7 +354,7 @@ func (p *Pool) demandNow(tx compute.Tx) (*demand, error) {
 	return d.demands(l, false)
 }
 
-// inTheWay goes along the queue as it stands, and finds what is to make room for those who wait.
+// inTheWay goes along the queue, and returns the ready instances that are to make room for it.
 func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
@@ -376,8 +375,8 @@ func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
 	return m.ways, nil
 }
 
-// makeWay sends what stands ready and would do for nobody who waits to its end, as far as somebody
-// waits for room; done tells that there was some. What it is at is for who works on what is due.
+// makeWay discards ready instances that would do for no waiting request, as far as one waits for
+// room. done says that there were some. It only records them: the work is done with what is due.
 func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
 	look := func(tx compute.Tx) ([]way, error) { return p.inTheWay(tx, p.newDraw(tx)) }
 	err = p.store.View(ctx, func(tx compute.Tx) error {

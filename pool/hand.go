@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// hand gives an instance to its lease: one row changed and one made.
+// hand gives an instance to its lease: it changes one row and makes one.
 func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	i, l := u.inst, u.lease
 	if err := p.advance(tx, u); err != nil {
@@ -16,7 +16,7 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	}
 	i.Uses++
 	i.Worker, i.Wanted, i.Resume, i.Booked = 0, "", 0, compute.Booking{}
-	// else the look says whether what was said of it is over
+	// else the check says whether its note is out of date
 	if i.State == compute.Ready && !u.look {
 		i.Reason, i.Retry = "", time.Time{}
 	}
@@ -37,15 +37,15 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 	return tx.InsertLease(l)
 }
 
-// told is what the journal says of a hand-out: what it rests on, and how long its request waited
-// where it did not get what stood ready at once.
+// told returns the journal's data of a hand-out: what it rests on, and how long its request waited
+// if no ready instance was there at once.
 func (u *unit) told() map[string]string {
 	data := make(map[string]string, 2)
 	if u.inst.Basis != 0 {
 		data["rests_on"] = fmt.Sprint(u.inst.Basis)
 	}
 	waited := u.waited
-	if u.fresh { // its phases have the time in the queue too
+	if u.fresh { // its phases include the time in the queue
 		ph := u.inst.Phases
 		waited = max(waited, ph.Wait+ph.Create+ph.Connect+ph.SetUp)
 	}
@@ -55,9 +55,9 @@ func (u *unit) told() map[string]string {
 	return data
 }
 
-// advance raises an instance's generation. Machines that stay, and what pools put in front of them,
-// are recorded anew under their old names: there the generation is counted by the name, so that it
-// grows all the same.
+// advance raises an instance's generation. Machines that stay, and pools' instances in front of
+// them, get new records under old names. So the generation is counted by name there, and grows all
+// the same.
 func (p *Pool) advance(tx compute.Tx, u *unit) error {
 	if o := p.ready(u.inst.SourceKey); u.src.Type != poolType && (o == nil || len(o.names) == 0) {
 		u.inst.Generation++

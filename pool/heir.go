@@ -9,9 +9,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// HandOver has those who wait in p wait in next from now on, each at his place in the queue: an
-// engine by another configuration, on the same handle of the store. Who waits for a source that
-// next does not have, or cannot use, is told so. What p is at goes on, and rings in next.
+// HandOver moves the requests that wait in p to next, each in its place in the queue. next is an
+// engine by another configuration, on the same handle of the store. A request for a source that
+// next lacks or cannot use gets an error. What p is at goes on, and rings in next.
 func (p *Pool) HandOver(next *Pool) {
 	h := &p.hall
 	h.mu.Lock()
@@ -23,7 +23,7 @@ func (p *Pool) HandOver(next *Pool) {
 	next.Ring()
 }
 
-// heir is the engine in which those wait who waited here; nil: there is none.
+// heir is the engine that took over p's waiting requests; nil: there is none.
 func (p *Pool) heir() *Pool {
 	p.hall.mu.Lock()
 	defer p.hall.mu.Unlock()
@@ -42,7 +42,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 		}
 	}
 	if most := s.maxTTL(); most > 0 && (req.TTL <= 0 || req.TTL > most) {
-		req.TTL = most // as it is by now
+		req.TTL = most // the limit of the new configuration
 	}
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	if !slices.Equal(wants, w.Wants) {
 		err := p.store.Update(ctx, func(tx compute.Tx) error {
 			ws, err := tx.Waiters()
-			// else it finds out when it looks
+			// else its next look finds it
 			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 {
 				ws[n].Wants = wants
 				err = tx.SaveWaiter(ws[n])
@@ -75,7 +75,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 	return p.wait(ctx, s, req, w, nil, start)
 }
 
-// wants are the records of all that could serve a request for a source.
+// wants returns the record keys of all sources that could serve a request for a source.
 func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys []int64, err error) {
 	barred, err := p.barred(s, req)
 	if err != nil {
@@ -94,7 +94,7 @@ func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys 
 	return keys, nil
 }
 
-// fits refuses a request for more than a source can ever have.
+// fits returns an error if a request asks for more than a source can ever have.
 func (p *Pool) fits(s *source, req compute.Request) error {
 	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,

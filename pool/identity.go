@@ -7,9 +7,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// identify has the identity of an instance's computer be known, where its provider says one: before
-// it is made that is recorded at once, as it is what tells a worker of later, under another
-// configuration, that it does not look where the instance is.
+// identify records the identity of an instance's computer, if its provider has one. Before the
+// computer is made it is saved at once. It tells a later worker, under another configuration, that
+// it does not look where the instance is.
 func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if !ok {
@@ -40,7 +40,7 @@ func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) err
 	return err
 }
 
-// known notes an instance's identity; "": its provider says none.
+// known notes an instance's identity; "": its provider has none.
 func known(i *compute.Instance, identity string) {
 	if identity != "" {
 		facts := map[string]string{}
@@ -50,8 +50,8 @@ func known(i *compute.Instance, identity string) {
 	}
 }
 
-// leads says why an instance's provider does not look where its computer is; nil: it does, or
-// nobody knows.
+// leads returns an error if an instance's provider does not look where its computer is; nil: it
+// does, or that is not known.
 func (o *opened) leads(ctx context.Context, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if identity := i.Facts[compute.FactIdentity]; ok && identity != "" {
@@ -60,7 +60,8 @@ func (o *opened) leads(ctx context.Context, i *compute.Instance) error {
 	return nil
 }
 
-// same says why what has an instance's name is not its computer; nil: it is, or nobody knows.
+// same returns an error if another computer has an instance's name; nil: it is the same, or not
+// known.
 func (o *opened) same(ctx context.Context, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if identity := i.Facts[compute.FactIdentity]; ok && identity != "" {

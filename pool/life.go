@@ -7,16 +7,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// step tells a test where we are. Every name stands for a point at which the process may end
-// without harm.
+// step calls Options.Step. Each name stands for a point at which the process may end without harm.
 func (p *Pool) step(name string) {
 	if p.opt.Step != nil {
 		p.opt.Step(name)
 	}
 }
 
-// set changes an instance's state and writes the event of it, whose kind is the state's name unless
-// the event says otherwise.
+// set changes an instance's state and writes an event. The event's kind is the state's name unless
+// it has one.
 func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
 	if i.Row != 0 && !compute.Allowed(i.State, to) {
 		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
@@ -32,7 +31,7 @@ func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compu
 	return tx.Append(&e)
 }
 
-// toReady puts an instance into the cache. The event says what the next hand-out rests on.
+// toReady puts an instance into the cache. The next hand-out rests on the event.
 func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) error {
 	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, ""
 	i.ReadyAt = time.Now()
@@ -44,7 +43,7 @@ func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) erro
 	return tx.SaveInstance(i)
 }
 
-// toDiscarding sends an instance to its end; whoever looks next does it.
+// toDiscarding records that an instance is to be discarded. The next look for work does it.
 func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) error {
 	if i.State == compute.Creating || i.State == compute.SettingUp {
 		if err := p.unfront(tx, i, why); err != nil {
@@ -56,7 +55,7 @@ func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) erro
 	return err
 }
 
-// unfront forgets the pools' instances before one that was never finished: their own part was not
+// unfront removes the pools' instances before one that was never finished. Their own part was not
 // begun, and a machine that stays may soon be made again under the same name.
 func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
@@ -77,8 +76,8 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 	return nil
 }
 
-// toFailed takes an instance out of use, or aside, for a time or for good, if its source says so; s
-// nil: there is nothing to look at.
+// toFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
+// good. s is nil if there is nothing to look at.
 func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why string) error {
 	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, why
 	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || s == nil || s.OnFailure != "hold" {
@@ -99,11 +98,11 @@ func endLease(tx compute.Tx, l *compute.Lease, why string) error {
 	return tx.SaveLease(l)
 }
 
-// ring wakes those of this process that wait for something to come free.
+// ring wakes the requests of this process that wait.
 func (p *Pool) ring() { p.Ring() }
 
-// Ring has all who wait look again: something may have come free, also by another handle of the
-// store.
+// Ring has all waiting requests look again: something may have come free, also by another handle of
+// the store.
 func (p *Pool) Ring() {
 	p.mu.Lock()
 	close(p.bell)

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// weigh tells order what a project has and may have.
+// weigh returns what a project has and may have, for order.
 func (d *draw) weigh(project string) claim {
 	c, err := d.held(project, "")
 	if err != nil && d.failed == nil {
@@ -18,7 +18,7 @@ func (d *draw) weigh(project string) claim {
 	return claim{held: capacityOf(c), weight: d.p.project(project).Weight}
 }
 
-// living takes those out of the queue whose process has ended, or has nobody who waits for it.
+// living drops requests whose process has ended, or in which nothing waits for them any more.
 func (d *draw) living(ws []*compute.Waiter, leave bool) ([]*compute.Waiter, error) {
 	others := map[int64]bool{} // processes that live
 	out := ws[:0]
@@ -41,17 +41,17 @@ func (d *draw) living(ws []*compute.Waiter, leave bool) ([]*compute.Waiter, erro
 	return out, nil
 }
 
-// need is what somebody who comes before asks of what stands ready.
+// need is what a request that comes before asks of a ready instance.
 type need struct {
 	least size
 	most  float64 // that it may cost for an hour; 0: anything
 }
 
-// line is the queue in order, with what is not to be passed noted as one goes along it.
+// line is the queue in order. The draw notes what later requests must leave as one goes along it.
 type line struct {
 	d       *draw
 	ordered []*compute.Waiter
-	// projects, and users of them, that have no more of their quota for somebody who is before
+	// projects, and their users, whose quota earlier requests have used up
 	full   map[string]error
 	chosen int64 // the request that is known to have a choice of its own, if any
 }
@@ -61,8 +61,8 @@ func (d *draw) line(ws []*compute.Waiter) (*line, error) {
 	return l, d.failed
 }
 
-// over tells why a request may not be served by its quotas: nil when it may. Who comes later in its
-// project, or of its user, may then not either, as it would never have its turn else.
+// over returns why quotas keep a request from being served, or nil. Then they keep back later
+// requests of its project, or of its user, too: else its turn would never come.
 func (l *line) over(w *compute.Waiter) error {
 	pr := l.d.p.project(w.Project)
 	if !pr.limited() {
@@ -81,8 +81,8 @@ func (l *line) over(w *compute.Waiter) error {
 	return err
 }
 
-// keep notes that what a request wants is not for those behind it, but for what will not do for it;
-// and what can be made of a source, unless that which it wants cannot.
+// keep notes that later requests must leave what w wants, unless it will not do for w. They must
+// also leave what a source can make, unless it cannot make what w wants.
 func (l *line) keep(w *compute.Waiter) {
 	d := l.d
 	if d.wanted == nil {
@@ -92,9 +92,9 @@ func (l *line) keep(w *compute.Waiter) {
 	for _, key := range w.Wants {
 		switch {
 		case stuck[key] == hopeful && w.Passed >= patience && d.gives(key):
-			// whatever stands ready gives way to it
+			// any ready instance gives way to it
 			d.wanted[key] = append(d.wanted[key], need{})
-		case asked.chosen(): // nothing that stands ready does for it
+		case asked.chosen(): // no ready instance does for it
 		default:
 			d.wanted[key] = append(d.wanted[key], need{asked.size(), asked.Price})
 		}
@@ -107,7 +107,7 @@ func (l *line) keep(w *compute.Waiter) {
 	}
 }
 
-// ofKey is a want of the source of a record.
+// ofKey returns a want for the source of a record.
 func (d *draw) ofKey(w want, key int64) want {
 	for _, s := range d.p.ordered {
 		if d.p.keyOf(s) == key && s.Type != poolType {
@@ -117,8 +117,8 @@ func (d *draw) ofKey(w want, key int64) want {
 	return w
 }
 
-// turn judges whether it is a request's turn: *errShort when others come before, or its quota is
-// used up. waiter is its place in the queue, nil where it has none yet.
+// turn returns *errShort if it is not a request's turn: others come before, or its quota is used
+// up. waiter is its place in the queue, nil where it has none yet.
 func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) error {
 	ws, err := d.tx.Waiters()
 	if err != nil {
@@ -176,7 +176,7 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 		d.passed = passes(l.ordered, self.ID)
 	}
 	r, err := d.record(s)
-	// room that comes free for a large part would never last else
+	// otherwise room for a large part would never be free for long
 	if err == nil && (d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0) && !req.CachedOnly {
 		short := &errShort{source: s, text: "others wait for it"}
 		short.causes, err = d.unreached(s)
@@ -187,7 +187,7 @@ func (d *draw) turn(s *source, req compute.Request, waiter *compute.Waiter) erro
 	return err
 }
 
-// unreached says why no place of a source answers; none: some do.
+// unreached returns why no place of a source answers; none: some do.
 func (d *draw) unreached(s *source) (why []error, err error) {
 	for _, c := range s.all() {
 		if c.Type == poolType {
@@ -202,7 +202,7 @@ func (d *draw) unreached(s *source) (why []error, err error) {
 	return why, nil
 }
 
-// shut tells whether somebody who comes before waits for whatever a source has.
+// shut reports whether an earlier request waits for any instance that a source has.
 func (d *draw) shut(key int64) bool {
 	for _, z := range d.wanted[key] {
 		if z == (need{}) {
@@ -212,7 +212,7 @@ func (d *draw) shut(key int64) bool {
 	return false
 }
 
-// kept tells whether an instance is for somebody who comes before.
+// kept reports whether an instance is for an earlier request.
 func (d *draw) kept(i *compute.Instance) (bool, error) {
 	for _, z := range d.wanted[i.SourceKey] {
 		if lacks, err := z.least.lackedBy(d.tx, i); err != nil {
@@ -224,8 +224,8 @@ func (d *draw) kept(i *compute.Instance) (bool, error) {
 	return false, nil
 }
 
-// passedBy returns who of the jumped has waited longest for what something was taken of that stood
-// ready, and would have made room for him else.
+// passedBy returns the jumped request that has waited longest for a source of which a ready
+// instance was taken, and for which that instance would have made room.
 func (d *draw) passedBy(units []*unit) []*compute.Waiter {
 	slices.SortFunc(d.jumped, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	for _, w := range d.jumped {
@@ -241,8 +241,8 @@ func (d *draw) passedBy(units []*unit) []*compute.Waiter {
 	return nil
 }
 
-// settleTurn judges what was drawn, whose sizes are known now, by the quotas, and notes who was
-// passed.
+// settleTurn checks what was drawn, now that its sizes are known, against the quotas. It notes the
+// requests that were passed.
 func (d *draw) settleTurn(req compute.Request, units []*unit) error {
 	if d.p.opt.Projects != nil && d.p.project(req.Project).limited() {
 		var took, all compute.Capacity
@@ -256,7 +256,7 @@ func (d *draw) settleTurn(req compute.Request, units []*unit) error {
 			all = all.Add(c)
 		}
 		had := d.booked
-		d.booked = maps.Clone(had) // what was handed out is in the sums of the leases by now
+		d.booked = maps.Clone(had) // leases handed out are in the sums by now
 		for _, key := range [][2]string{{req.Project, req.Owner}, {req.Project, ""}} {
 			d.booked[key] = d.booked[key].Less(took)
 		}

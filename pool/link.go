@@ -17,8 +17,8 @@ import (
 // poolType is the type of sources that draw from others.
 const poolType = "pool"
 
-// link joins pools to their children. A pool whose child is missing, or that contains itself, is
-// broken; the others work on.
+// link joins pools to their children. A pool is broken if a child is missing, or if it contains
+// itself. The others work on.
 func (p *Pool) link() {
 	for _, s := range p.ordered {
 		if s.Type != poolType || s.Err != nil {
@@ -98,8 +98,8 @@ func (s *source) all() []*source {
 	return out
 }
 
-// maxTTL is how long leases of it may last: of a pool the shortest of its own and of all below it,
-// which it lends. 0: there is no limit.
+// maxTTL returns how long leases may last at most: of a pool, the shortest of its own and of all
+// sources below it. 0: there is no limit.
 func (s *source) maxTTL() time.Duration {
 	var most time.Duration
 	for _, c := range s.all() {
@@ -110,25 +110,25 @@ func (s *source) maxTTL() time.Duration {
 	return most
 }
 
-// opened is a provider at hand, with what the engine must know of it inside of transactions.
+// opened is an open provider, with what the engine must know of it inside of transactions.
 type opened struct {
 	provider compute.Provider
 	err      error // it could not be opened
 	names    []string
-	reuse    string // what it can: "clean", "as-is" or "no"
+	reuse    string // the best that it can: "clean", "as-is" or "no"
 	stops    bool   // it can stop and start a computer
-	// a machine that stays: its Clean takes away what hostler put there and the lease's processes,
-	// and no more
+	// a machine that stays: its Clean removes hostler's files and the lease's processes, and no
+	// more
 	stays    bool
 	checks   bool
-	witness  compute.Witness  // may know at once what its check would say; nil: it is none
+	witness  compute.Witness  // may know the result of a check at once; nil: it is none
 	overseer compute.Overseer // nil: it is none
 	standing compute.Standing // its machines need no making; nil: they do
-	reserver compute.Reserver // its place can have computers stand ahead of need; nil: it cannot
-	lingers  time.Duration    // a Create may take effect so long after it was asked for
+	reserver compute.Reserver // can keep computers standing ahead of need; nil: it cannot
+	lingers  time.Duration    // how long after the call a Create may still take effect
 }
 
-// rebuilds tells whether its Clean makes a computer as if newly made, in the same place: reuse =
+// rebuilds reports whether its Clean makes a computer as if newly made, in the same place: reuse =
 // rebuild.
 func (o *opened) rebuilds() bool { return o.reuse == "clean" && !o.stays }
 
@@ -160,7 +160,7 @@ func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
 		o.witness, _ = compute.As[compute.Witness](o.provider)
 		o.overseer, _ = compute.As[compute.Overseer](o.provider)
 		_, stops := compute.As[compute.Stopper](o.provider)
-		o.stops = stops && len(o.names) == 0 // machines that stay are nobody's to switch off
+		o.stops = stops && len(o.names) == 0 // machines that stay are not ours to switch off
 		o.standing, _ = compute.As[compute.Standing](o.provider)
 		o.reserver, _ = compute.As[compute.Reserver](o.provider)
 		if l, ok := compute.As[compute.Lingerer](o.provider); ok {
@@ -189,7 +189,7 @@ func (p *Pool) ready(key int64) *opened {
 	return p.providers[key]
 }
 
-// isShut tells whether a provider was found not to open by a transaction that is under way.
+// isShut reports whether a transaction under way found that a provider does not open.
 func (p *Pool) isShut(key int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,8 +205,8 @@ func (p *Pool) configured(rec *compute.SourceRecord) *source {
 	return nil
 }
 
-// sourceOf is the source that a record's instances end by: the configured one, or what was kept of
-// it. Of the latter only hooks and what becomes of failed instances are known.
+// sourceOf returns the source that decides how a record's instances end: the configured one, or
+// what was kept of it. The latter has only hooks and what becomes of failed instances.
 func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
 	if s := p.configured(rec); s != nil {
 		return s
@@ -218,14 +218,15 @@ func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
 	return s
 }
 
-// keyOf is the key of a source's record; 0: not known yet.
+// keyOf returns the key of a source's record; 0: not known yet.
 func (p *Pool) keyOf(s *source) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return s.key
 }
 
-// record returns a source's record, made if need be, and its provider opened.
+// record returns a source's record and its provider. It makes the record if needed, and opens the
+// provider.
 func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *opened, error) {
 	p.mu.Lock()
 	key := s.key
@@ -262,8 +263,8 @@ func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *o
 	return rec, p.open(ctx, rec), nil
 }
 
-// prepare makes everything below s known and open before a transaction makes or gives something of
-// it. Children that cannot be opened are left to be passed over.
+// prepare makes all sources below s known and open, before a transaction uses them. Children that
+// cannot be opened are left: the transaction passes them over.
 func (p *Pool) prepare(ctx context.Context, s *source) error {
 	if err := p.learn(ctx, s); err != nil {
 		return err
@@ -274,7 +275,7 @@ func (p *Pool) prepare(ctx context.Context, s *source) error {
 		noticed := c.noticed
 		c.noticed = true
 		p.mu.Unlock()
-		if !noticed { // what changes later those notice who replace what is of before
+		if !noticed { // later changes are noticed where old instances are replaced
 			reads[c] = p.read(c)
 		}
 	}
@@ -286,8 +287,8 @@ func (p *Pool) prepare(ctx context.Context, s *source) error {
 	return nil
 }
 
-// learn opens what a source rests on, as its maximum does: the providers below it. Nothing is
-// written but their records.
+// learn opens the providers below a source, as its maximum depends on them. It writes only their
+// records.
 func (p *Pool) learn(ctx context.Context, s *source) error {
 	for _, c := range s.all() {
 		_, o, err := p.record(ctx, c)
@@ -301,8 +302,8 @@ func (p *Pool) learn(ctx context.Context, s *source) error {
 	return nil
 }
 
-// maximum is a source's effective maximum: the smaller of its own and of what its type can have at
-// all; 0: no limit.
+// maximum returns a source's effective maximum: the smaller of its own and of what its type can
+// have at all; 0: no limit.
 func (p *Pool) maximum(s *source) int {
 	intrinsic := 0
 	if s.Type == poolType {
@@ -323,8 +324,8 @@ func (p *Pool) maximum(s *source) int {
 	return s.Maximum
 }
 
-// fixed is how many computers a source has that makes none, as far as its provider was opened; 0:
-// it makes them.
+// fixed returns how many computers a source has if it makes none and its provider is open; 0: it
+// makes them.
 func (p *Pool) fixed(s *source) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -334,8 +335,8 @@ func (p *Pool) fixed(s *source) int {
 	return 0
 }
 
-// wanted is how many instances a source should have, cached and in use together, when so many are
-// in use: as configured, or as the director aims.
+// wanted returns how many instances a source should have, cached and in use together, when inUse
+// are in use: as configured, or as the director aims.
 func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
 	if rec != nil && rec.Aim.Until.After(time.Now()) {
@@ -347,8 +348,8 @@ func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 	return w
 }
 
-// keeps is how many instances of a source are not too many when so many are in use: the wanted
-// ones, and those that may be stopped.
+// keeps returns how many instances a source may keep when inUse are in use: the wanted ones, and
+// those that may be stopped.
 func (p *Pool) keeps(s *source, rec *compute.SourceRecord, inUse int) int {
 	w := p.wanted(s, rec, inUse)
 	if s.Cold == 0 {
@@ -363,5 +364,5 @@ func (p *Pool) keeps(s *source, rec *compute.SourceRecord, inUse int) int {
 	return w
 }
 
-// has tells whether a source has hooks of a kind.
+// has reports whether a source has hooks of a kind.
 func (s *source) has(event string) bool { return slices.Contains(s.Hooks, event) }

@@ -14,31 +14,31 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What instances are made of may change while their source's record stays: a template's file that
-// somebody edits, and keys of a source whose provider tells by itself what its computers were made
-// of. The store has a note of it, by the source's record: since when it is so, whether one of it
-// has become ready, and if not, why not.
+// What instances are made of may change while their source's record stays: the user edits a
+// template's file, or keys of a source whose provider says by itself what its computers were made
+// of. The store has a note of it with the source's record. The note says since when it is so,
+// whether an instance of it has become ready, and if not, why not.
 
 // made is that note.
 type made struct {
 	Template string `json:"template"` // as compute.Templated tells it
 	// a digest of the definition that was read with it
 	Keys string `json:"keys"`
-	// what was changed by then; "": nothing was made before
+	// what was changed at Since; "": nothing was made before
 	Changed string    `json:"changed,omitempty"`
 	Since   time.Time `json:"since"`
 	// the row of the first instance of it that became ready; 0: none has
 	First  int64  `json:"first,omitempty"`
-	Failed int    `json:"failed,omitempty"` // so many did not, before the first that did
+	Failed int    `json:"failed,omitempty"` // how many did not, before the first that did
 	Why    string `json:"why,omitempty"`
-	Rolled bool   `json:"rolled,omitempty"` // nothing that is of before stands ready
+	Rolled bool   `json:"rolled,omitempty"` // no older ready instance is left
 }
 
 const madeNotes = "made/" // and a record's key
 
 func madeNote(key int64) string { return madeNotes + strconv.FormatInt(key, 10) }
 
-// readMade returns that of a source's record; its zero value: nothing is known.
+// readMade returns the note of a source's record; the zero value: nothing is known.
 func readMade(tx compute.Tx, key int64) (m made, err error) {
 	nt, ok := tx.(compute.NoteTx)
 	if !ok {
@@ -66,12 +66,12 @@ func saveMade(tx compute.Tx, key int64, m made) error {
 	return nt.SaveNote(madeNote(key), string(text))
 }
 
-// notice is template, and when that is other than this engine knew it notes that it has changed.
-// Two engines by different configurations tell it once each, when they learn of theirs, and not in
-// turn for ever. It is not called in a transaction.
+// notice is template. If that differs from what this engine knew it notes the change. Two engines
+// by different configurations note it once each, when they learn of theirs, and not in turn for
+// ever. It is not called in a transaction.
 func (p *Pool) notice(ctx context.Context, s *source) string { return p.noticeOf(ctx, s, p.read(s)) }
 
-// noticeOf is notice by a read that was begun before.
+// noticeOf is notice with a read that was begun before.
 func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
 	now, _ := p.template(ctx, s, r)
 	key := p.keyOf(s)
@@ -88,6 +88,7 @@ func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
 	return now
 }
 
+// noteMade stores that a source's instances are made of template now, if another engine has not.
 func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template string) error {
 	var m made
 	changed := false
@@ -134,16 +135,16 @@ func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template stri
 	return nil
 }
 
-// remember keeps what is noted at hand for hand-outs, which read nothing for it.
+// remember keeps the note in memory for hand-outs, which do not read it.
 func (p *Pool) remember(s *source, m made) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.made = m
 }
 
-// forgive ends the pauses, and the counts of failures, that come of what a source's instances were
-// made of before. Where there was no room one finds out whether there is for the new; a place that
-// does not answer does not for the new either.
+// forgive ends pauses and counts of failures that come from what a source's instances were made of
+// before. Where there was no room, one request tries whether there is for the new. A place that
+// does not answer stays paused.
 func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 	all, err := readHitches(tx, rec.Key)
 	if err != nil {
@@ -173,9 +174,8 @@ func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 	return tx.SaveSource(rec)
 }
 
-// overtaken tells whether a template is not what a source's instances are made of any more, as this
-// engine knows or the one by another configuration that has its place: that something of it fails
-// says nothing of the source.
+// overtaken reports whether a source's instances are not made of a template any more, as this
+// engine or its successor knows. Then a failure of the template says nothing of the source.
 func (p *Pool) overtaken(name, template string) bool {
 	for next := p.heir(); next != nil; next = p.heir() {
 		p = next
@@ -189,7 +189,7 @@ func (p *Pool) overtaken(name, template string) bool {
 	return s.made.Template != "" && s.made.Template != template
 }
 
-// unmade notes that an instance did not become ready that was made of a template, for a want.
+// unmade notes that an instance made of a template, for a want, did not become ready.
 func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause error) error {
 	if template == "" || w != (want{}) {
 		return nil
@@ -203,8 +203,8 @@ func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause e
 	return saveMade(tx, key, m)
 }
 
-// unmakeable notes why nothing can be made of a template, as its provider told without making
-// anything: no instance has failed by that.
+// unmakeable notes why a template can make nothing, as its provider said before making anything: no
+// instance has failed by that.
 func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error) error {
 	m, err := readMade(tx, key)
 	why := compute.Said(cause)
@@ -215,7 +215,7 @@ func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error
 	return saveMade(tx, key, m)
 }
 
-// proven notes that an instance became ready that is of what its source's are made of now.
+// proven notes that an instance as the source makes them now became ready.
 func (p *Pool) proven(tx compute.Tx, i *compute.Instance, w want) error {
 	template := i.Facts[compute.FactTemplate]
 	if template == "" || w.chosen() {
@@ -229,7 +229,7 @@ func (p *Pool) proven(tx compute.Tx, i *compute.Instance, w want) error {
 	return saveMade(tx, i.SourceKey, m)
 }
 
-// rolled notes that nothing of before stands ready any more.
+// rolled notes that no older ready instance is left.
 func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 	p.mu.Lock()
 	m := s.made
@@ -252,8 +252,8 @@ func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 	return err
 }
 
-// unready tells, by their records, of the sources of which nothing has become ready since what
-// their instances are made of was changed, and why: something has failed, or nothing can be made.
+// unready returns, by record, the sources with no instance ready since what they make was changed.
+// It says why: an instance failed, or none can be made.
 func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 	nt, ok := tx.(compute.NotesTx)
 	if !ok {
@@ -280,11 +280,11 @@ func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
 	return out, nil
 }
 
-// newerRows is how far back instances of now may stand before the first that became ready: they are
-// made beside each other.
+// newerRows is how far before the first ready one rows of the same make may begin: instances are
+// made concurrently.
 const newerRows = 64
 
-// newer is what hand-outs of a source prefer, as long as something of before stands ready; ok is
+// newer returns the make that hand-outs prefer, as long as older ready instances are left; ok is
 // false when all are alike.
 func (p *Pool) newer(s *source) (m made, ok bool) {
 	p.mu.Lock()
@@ -292,7 +292,7 @@ func (p *Pool) newer(s *source) (m made, ok bool) {
 	return s.made, s.made.First != 0 && !s.made.Rolled
 }
 
-// fromCache takes ready instances, those first that are of what the source's are made of now.
+// fromCache takes ready instances, those of the present make first.
 func (d *draw) fromCache(
 	s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease,
 ) (units []*unit, err error) {
@@ -309,8 +309,8 @@ func (d *draw) fromCache(
 	return append(units, more...), err
 }
 
-// pick reads up to n ready instances of a source, the oldest first; where only those of now are
-// wanted these alone.
+// pick reads up to n ready instances of a source, the oldest first, or only those of d.of if it is
+// set.
 func (d *draw) pick(key int64, n int) ([]*compute.Instance, error) {
 	if d.of == nil {
 		return d.tx.Pick(key, n)

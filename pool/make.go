@@ -19,8 +19,8 @@ const (
 	mendPatience = time.Minute      // for giving back what an interrupted request took
 )
 
-// finish makes and checks units and tells them to their user, or gives all of them back. again says
-// that another attempt may succeed: a cached instance was found unfit, or a child of a pool, now in
+// finish makes and checks units and confirms them to their user, or gives all of them back. again
+// says that another attempt may succeed: a cached instance was unfit, or a child of a pool, now in
 // skip, could not make its part.
 func (p *Pool) finish(
 	ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool,
@@ -73,11 +73,11 @@ func (p *Pool) finish(
 	return again || cachedFailed, errors.Join(errs...)
 }
 
-// raise brings a unit to where it may be handed out: what is fresh is made and set up from the
-// inside out, what was cached is checked.
+// raise brings a unit to where it may be handed out. Fresh instances are made and set up from the
+// inside out; cached ones are checked.
 func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress), waited time.Duration) error {
 	if u.joins {
-		return nil // it has what the others on it have
+		return nil // the others on it have had all this
 	}
 	if u.child != nil {
 		u.child.measured = u.measured || u.src.Share
@@ -169,7 +169,7 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
 	}
 	if len(o.names) > 0 {
-		return nil // it was there before, and is first spoken to when it is used
+		return nil // it existed before, and is first connected to when it is used
 	}
 	if err := p.progress(ctx, u, compute.SettingUp); err != nil {
 		return err
@@ -224,7 +224,7 @@ func (p *Pool) setUp(ctx context.Context, u *unit, tell func(phase, why string))
 	return err
 }
 
-// progress records how far making an instance has come, and sees that it is still ours to make.
+// progress records how far making an instance has come, and checks that it is still ours to make.
 func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
 	var i compute.Instance
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
@@ -241,7 +241,7 @@ func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
 	return err
 }
 
-// project is whose the instance is to be, so that others do not see what is told of it.
+// project returns the project that gets the instance, so that others do not see its events.
 func (u *unit) project() string {
 	if u.lease == nil {
 		return ""
@@ -249,7 +249,7 @@ func (u *unit) project() string {
 	return u.lease.Project
 }
 
-// mine refuses when a record is not any more as this worker left it.
+// mine returns an error if a record is not as this worker left it.
 func (p *Pool) mine(tx compute.Tx, i *compute.Instance) error {
 	now, err := tx.Instance(i.ID)
 	if err != nil {
@@ -264,7 +264,7 @@ func (p *Pool) mine(tx compute.Tx, i *compute.Instance) error {
 	return nil
 }
 
-// confirm hands all units to their user at once.
+// confirm hands all units to their user in one transaction.
 func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 	type saved struct {
 		i compute.Instance
@@ -339,12 +339,12 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 	return err
 }
 
-// undo gives back everything of a request that failed: what is in order is cached or discarded as a
-// release would, what failed goes.
+// undo gives back all units of a request that failed. Good instances are cached or discarded as by
+// a release; failed ones go.
 func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	var due []compute.ID
 	var elsewhere []*compute.Instance
-	var gone *errAway // a place did not answer: that is no reason to lose what stood ready
+	var gone *errAway // a place did not answer: no reason to lose ready instances
 	for _, u := range units {
 		for x := u; x != nil && gone == nil; x = x.child {
 			gone = isAway(x.err)
@@ -379,7 +379,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				behind := x.child != nil && x.child.err == nil
 				switch {
 				case x.fresh && i.Worker != p.store.Worker():
-					// Somebody took it for the work of a dead process.
+					// Another worker took it for the work of a dead process.
 				case x.err != nil && x.child != nil && x.child.err != nil:
 					// the pool's own part was not begun
 					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit")
@@ -387,7 +387,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					// The pool may have done something to its child, so the child stays behind it
 					// until it is discarded, and is then cleaned.
 					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
-						err = nil // somebody discarded the child
+						err = nil // the child was discarded meanwhile
 					}
 					if err == nil && x.err != nil {
 						err = p.spoil(tx, x, i)
@@ -438,8 +438,8 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 	return p.workOn(ctx, due)
 }
 
-// untouched tells whether nothing was done to an instance that was taken for a request and told to
-// nobody yet, nor to what is behind it: it is as it stood there.
+// untouched reports whether nothing was done to an instance that was taken for a request, nor to
+// those behind it: it is as it was when ready.
 func (u *unit) untouched() bool {
 	if u.fresh || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil || u.child != nil && !u.child.untouched() {
 		return false
@@ -447,7 +447,7 @@ func (u *unit) untouched() bool {
 	return !u.look || !slices.ContainsFunc(u.src.all(), func(s *source) bool { return s.has("acquire") })
 }
 
-// forgo forgets an instance of which nothing was made.
+// forgo removes an instance of which nothing was made.
 func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 	if err := p.endAll(tx, i, "not given"); err != nil {
 		return err
@@ -465,7 +465,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		}
 	}
 	i.Phases = u.inst.Phases
-	if small(u.err) != nil { // nothing is wrong with it, nor with its source
+	if small(u.err) != nil { // neither it nor its source is broken
 		if err := p.inVainFor(tx, i.SourceKey, u); err != nil {
 			return err
 		}
@@ -480,7 +480,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		}
 	}
 	if u.fresh && u.child == nil && i.ProviderID == "" && compute.WasUnasked(u.err) {
-		return p.forgo(tx, i, why) // who is not there cannot say that he made nothing
+		return p.forgo(tx, i, why) // the provider was never asked, so nothing was made
 	}
 	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
 		why = lostAnswer + ": " + why
@@ -530,8 +530,8 @@ func phaseData(ph compute.Phases) map[string]string {
 	return data
 }
 
-// errLate says that what was made for a request had no place yet when the time was over for which
-// it may wait. Its kind is ErrNoCapacity.
+// errLate says that an instance that was being made for a request still had no room when its wait
+// was over. Its kind is ErrNoCapacity.
 type errLate struct{ err error }
 
 func (e *errLate) Error() string { return causeOf(e.err) }
@@ -542,7 +542,7 @@ func isLate(err error) bool {
 	return errors.As(err, &e)
 }
 
-// await repeats f while it says not ready, with growing pauses, and also when a time has come,
+// await repeats f while it returns ErrNotReady, with growing pauses, and once more at a time,
 // unless that is zero.
 func await(ctx context.Context, patience time.Duration, at time.Time, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -562,7 +562,7 @@ func await(ctx context.Context, patience time.Duration, at time.Time, f func(con
 	}
 }
 
-// untilNext is a pause, or what is left until a time that comes before.
+// untilNext returns pause, or the time left until at if that is less.
 func untilNext(pause time.Duration, at time.Time) time.Duration {
 	if left := time.Until(at); left > 0 && left < pause {
 		return left
@@ -570,7 +570,7 @@ func untilNext(pause time.Duration, at time.Time) time.Duration {
 	return pause
 }
 
-// causeOf is what an error says beside where it came from; "": nothing.
+// causeOf returns an error's text without its origin; "": nothing.
 func causeOf(err error) string {
 	var e *compute.Error
 	for err != nil && errors.As(err, &e) {
@@ -582,7 +582,7 @@ func causeOf(err error) string {
 	return compute.Said(err)
 }
 
-// kindOf finds the kind of an error: its own, or time-out where a context ended, or failed.
+// kindOf returns the kind of an error: its own, or ErrTimeout where a context ended, or ErrFailed.
 func kindOf(err error) error {
 	var k *compute.Kind
 	switch {

@@ -7,33 +7,35 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// patience is how many that came later may go before the request that has waited longest for
-// something. Then nobody does: so an eighth of what comes free goes by time alone, whatever the
-// priorities and projects, and everybody is served at last. More would let low priorities starve
-// for longer, less would make people wait behind batch work.
+// patience is how many later requests may go before the one that has waited longest for something.
+// After them it is next. So an eighth of what comes free goes by time alone, whatever the
+// priorities and projects, and each request is served at last. More would let low priorities starve
+// for longer; less would make people wait behind batch work.
 const patience = 7
 
-// claim is what a project has and may have beside others.
+// claim is what a project has and may have, compared with others.
 type claim struct {
-	held   float64 // cores of its living leases; what does not tell its cores counts one
+	held   float64 // cores of its living leases; one for a lease of unknown cores
 	weight float64 // above 0
 }
 
-// capacityOf is what somebody's leases count between projects.
+// capacityOf is what leases count between projects: their cores, or their number if that is more.
 func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Count)) }
 
-// asks is what a request will count between projects.
+// asks returns what a request will count between projects.
 func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
 
-// order sorts requests by whose turn it is:
+// order sorts requests by their turn:
 //
-//  1. who has waited longest for something, and was passed by as many as patience allows; the oldest of them first;
+//  1. a request that has waited longest for something, and was passed as often as patience allows;
+//     the oldest of them first;
 //  2. the highest priority;
-//  3. of the projects with requests of that priority, the one that has least for its weight, what it would be given before counted;
-//  4. who came first.
+//  3. of the projects with requests of that priority, the one that has least for its weight,
+//     requests before it counted;
+//  4. the first that came.
 //
-// It is one order for all sources, so that of several who keep others from what they want there is
-// always a first. It has no clock and changes nothing.
+// It is one order for all sources. So of several requests that block each other there is always a
+// first. It has no clock and changes nothing.
 func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.Waiter {
 	ws = slices.Clone(ws)
 	slices.SortFunc(ws, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
@@ -93,8 +95,8 @@ func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.W
 	return out
 }
 
-// passedOver tells of requests, which are in the order of their coming, who has waited longest for
-// something and was passed often enough.
+// passedOver returns, of requests in the order of their coming, those that have waited longest for
+// something and were passed often enough.
 func passedOver(ws []*compute.Waiter) map[int64]bool {
 	due, seen := map[int64]bool{}, map[int64]bool{}
 	for _, w := range ws {
@@ -108,8 +110,8 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 	return due
 }
 
-// passes returns those who are passed when a request of an order is served: who has waited longer
-// than it for something that it wants, longest of all, and stands behind it.
+// passes returns the requests that are passed when one of an order is served. Such a request has
+// waited longest of all for a source that the served one wants, and stands behind it.
 func passes(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
 	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })
 	if at < 0 {

@@ -11,23 +11,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A place may not answer for a while: a cluster whose API server is being replaced, or the network
-// to it. Then nothing is known of what it has, so nothing of it is given up: its leases live on,
-// and what stands ready there is given to nobody until the place answers again, while others of a
-// pool serve. Who can tell that is a compute.Overseer; a controller asks all of them now and then.
+// A place may not answer for a while: a cluster's API server is being replaced, or the network to
+// it is down. Then nothing is known of its computers, so none is given up. Leases live on, ready
+// instances there are given to nobody until it answers, and other sources of a pool serve. A
+// compute.Overseer can tell; a controller asks all of them now and then.
 
 const (
 	overseeEvery = 10 * time.Second
 	overseeSoon  = time.Second // where a provider says that it has news
-	// where a source has no instances: what its provider has beside them, it puts away when it is
-	// overseen
+	// for a source without instances: being overseen, its provider puts away what else it keeps
 	overseeIdle     = time.Minute
-	overseePatience = 10 * time.Second // for it to answer, and for a look at one computer of it
-	// until a request finds out whether it answers again, where nobody asks before
+	overseePatience = 10 * time.Second // for an answer, and for a check of one of its computers
+	// until a request finds out whether it answers again, where nothing else has asked before
 	awayPause = 30 * time.Second
 )
 
-// errAway is for what failed because the place behind a source did not answer: it says nothing
+// errAway says that a call failed because the place behind a source did not answer: it says nothing
 // about the instance.
 type errAway struct {
 	key int64 // the source's record
@@ -45,14 +44,14 @@ func isAway(err error) *errAway {
 	return nil
 }
 
-// doubted tells whether a source did not answer when it was asked last, and away whether it is not
-// to be asked again yet. The record of one says since when and why as its last error. Once its
-// pause is over what stands ready is looked at.
+// doubted reports whether a source did not answer the last call, and away whether it is not to be
+// asked again yet. Its record's last error says since when and why. Once the pause is over its
+// ready instances are checked before use.
 func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, compute.Unreached) }
 func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
-// reaches asks whether the place behind a provider answers, after an error that may come of that it
-// does not: then that is an errAway. Other errors stay.
+// reaches checks, after an error that may come from it, whether the place behind a provider
+// answers. If not it returns an errAway. Other errors stay.
 func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) error {
 	if o.overseer == nil || ctx.Err() != nil ||
 		!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
@@ -66,7 +65,7 @@ func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) err
 	return &errAway{key, err}
 }
 
-// healthy asks a provider whether a computer is fit to be handed out.
+// healthy returns the provider's error if a computer is not fit to be handed out.
 func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) error {
 	c, ok := compute.As[compute.Checker](o.provider)
 	if !ok {
@@ -122,8 +121,8 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 	return err
 }
 
-// setReached records that a source answers again. What of it waits to be discarded does not wait
-// any longer.
+// setReached records that a source answers again. Its instances that wait to be discarded are
+// discarded now.
 func (p *Pool) setReached(tx compute.Tx, key int64) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil || !doubted(rec) {
@@ -150,7 +149,7 @@ func (p *Pool) setReached(tx compute.Tx, key int64) error {
 	return err
 }
 
-// seen records that a computer of a source was found fit, so that it answers.
+// seen records that a computer of a source was found fit: the source answers.
 func (p *Pool) seen(tx compute.Tx, key int64) error {
 	if o := p.ready(key); o == nil || o.overseer == nil {
 		return nil
@@ -158,8 +157,8 @@ func (p *Pool) seen(tx compute.Tx, key int64) error {
 	return p.setReached(tx, key)
 }
 
-// unhand puts an instance back that was taken for a request and told to nobody, because the place
-// where it is did not answer when it was to be looked at, or as it is in another.
+// unhand puts back an instance that was taken for a request and not yet given to its user. Its
+// place did not answer, or it is in another.
 func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
 	if e := isAway(cause); e != nil {
@@ -183,16 +182,16 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 		return err
 	}
 	i.Worker, i.Wanted, i.Resume = 0, "", 0
-	i.Uses -= len(ls) // nobody has used it; each part of a shared one counts
+	i.Uses -= len(ls) // it was not used; each part of a shared one counts
 	_, err = p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
 	return err
 }
 
-// Oversee has the providers of all sources asked what has become of their instances, and returns
-// when they are to be asked again; zero: none is, as far as is known. It is for a process that
-// calls Tend with Apart, as that lives on for what Tend does and not for this. with.Done is called
-// when something has changed, so that there may be more for Tend to do, and news when a provider
-// says that it has something to tell; they must not block. What it began ends with ctx.
+// Oversee asks the providers of all sources what has become of their instances. It returns when to
+// ask again; zero: never, as far as is known. It is for a process that calls Tend with Apart.
+// with.Done is called when something has changed, so that Tend may have more to do. news is called
+// when a provider has something new. They must not block. Oversee waits for no provider: what it
+// began ends with ctx.
 func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next time.Time, err error) {
 	l := &p.desk.lanes
 	l.mu.Lock()
@@ -204,10 +203,10 @@ func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next tim
 	return p.overseeAll(ctx, l, with, news)
 }
 
-// overseeAll has the providers of sources asked what has become of their instances, each by itself,
-// and returns when that is to be done again. Those of sources without any are asked seldom. again
-// is called when a provider had something to tell while it was asked; nil: only those that are open
-// are asked, and with.Done is called then.
+// overseeAll asks the providers of sources, each in its own goroutine, what has become of their
+// instances. It returns when to do so again. It seldom asks sources without instances. again is
+// called when a provider had news while it was asked. If again is nil, only open providers are
+// asked, and with.Done is called then.
 func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again func()) (next time.Time, err error) {
 	opens := again != nil
 	if again == nil {
@@ -230,8 +229,8 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 		idle, every := hasNone(rec), overseeEvery
 		switch {
 		case shut:
-			every = overseeIdle // one that does not open
-		case idle: // whoever looks around anyway comes to it: nobody stays for that
+			every = overseeIdle // a provider that does not open
+		case idle: // any other look comes to it: no process stays for that
 			every = overseeIdle
 		case l.news[rec.Key]:
 			every = overseeSoon
@@ -264,7 +263,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 			if shut {
 				o = p.open(ctx, rec)
 			}
-			if o.err == nil && o.overseer != nil { // of one that does not open status tells why
+			if o.err == nil && o.overseer != nil { // if it does not open, status tells why
 				news, err = p.oversee(ctx, rec, o)
 			}
 			if err != nil && ctx.Err() == nil {
@@ -288,13 +287,13 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 	return next, err
 }
 
-// hasNone tells whether there is nothing of a source that could be given or is in use, and no doubt
-// about that either.
+// hasNone reports whether a source has no instance that is in use or could be given, and is not in
+// doubt either.
 func hasNone(rec *compute.SourceRecord) bool {
 	return rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec)
 }
 
-// heard notes that the provider of a source has something to tell, and has it asked soon.
+// heard notes that the provider of a source has news, and has it asked soon.
 func (l *lanes) heard(key int64) {
 	l.mu.Lock()
 	if l.news == nil {
@@ -309,7 +308,7 @@ func (l *lanes) heard(key int64) {
 	}
 }
 
-// oversee asks one. news tells that something has changed by that.
+// oversee asks one provider. news says that something has changed.
 func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened) (news bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, overseePatience)
 	ended, cause := o.overseer.Oversee(bounded)
@@ -317,7 +316,7 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	if ctx.Err() != nil {
 		return false, nil
 	}
-	// nothing is there that could not be reached, and who wants something made finds out
+	// it has nothing that could not be reached, and the next request to make one finds out
 	if cause != nil && hasNone(rec) {
 		return false, nil
 	}
@@ -356,14 +355,14 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	return true, err
 }
 
-// perished begins why a lease ended whose computer did.
+// perished begins the reason of a lease that ended because its computer did.
 const perished = "its computer has ended: "
 
 func hasPerished(why string) bool { return strings.HasPrefix(why, perished) }
 
-// fallen marks an error of a way into a computer that was ready once, where it says that there is
-// no such computer any more. Machines that stay do not end: one that is not found may only not be
-// named any more.
+// fallen marks an error of connecting to a computer that was ready once, if it says that the
+// computer is gone. Machines that stay do not end: one that is not found may only be missing in the
+// configuration.
 func fallen(o *opened, err error) error {
 	if o == nil || o.stays || errors.Is(err, compute.ErrEnded) || !errors.Is(err, compute.ErrNotFound) {
 		return err
@@ -375,8 +374,8 @@ func fallen(o *opened, err error) error {
 	return out
 }
 
-// lamented says in place of an error that an instance is nobody's, or not there, why it is not
-// who's any more, where its computer has ended under his lease.
+// lamented replaces err, that an instance is not leased or not there. If the caller's lease ended
+// because its computer did, the new error says that.
 func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
@@ -391,8 +390,8 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 	}
 }
 
-// bury ends the use of an instance whose computer is no more. What is still being handed out is
-// left to who hands it out.
+// bury ends the use of an instance whose computer is no more. The request that is being handed the
+// instance deals with it itself.
 func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -409,7 +408,7 @@ func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
 			if err := p.bury(tx, l.Pool, why); err != nil {
 				return err
 			}
-			// it came back with that, and went
+			// its release ended that one too
 			if i, err = tx.Instance(id); errors.Is(err, compute.ErrNotFound) {
 				return nil
 			} else if err != nil {

@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// of the journal that is read at once, the newest: some milliseconds' work, also after a time
-	// in which nobody waited
+	// how many of the newest events are read at once: some milliseconds' work, also after a time in
+	// which no request waited
 	paceEvents = 2000
-	paceLast   = 100 // so many durations count, as with a gauge
+	paceLast   = 100 // how many durations count, as with a gauge
 )
 
 // pace is how fast sources come free and are made, by the journal. The zero value has read nothing.
@@ -24,18 +24,18 @@ type pace struct {
 	sources map[string]*tempo
 }
 
-// tempo is that of one source.
+// tempo is the pace of one source.
 type tempo struct {
-	held  []time.Duration // leases that ended, the last so many
+	held  []time.Duration // durations of the last ended leases
 	next  int
 	total time.Duration        // of held
-	out   map[compute.ID]int64 // when those that have not were given, in microseconds since base
+	out   map[compute.ID]int64 // when leases that still last were given, in microseconds since base
 	given int64                // the sum of out
 	base  int64                // in microseconds since 1970
 	made  time.Duration        // the last creation; 0: not known
 }
 
-// learnPace reads what the journal has that was not read yet.
+// learnPace reads the new events of the journal.
 func (p *Pool) learnPace(ctx context.Context) {
 	pc := &p.hall.pace
 	pc.mu.Lock()
@@ -60,7 +60,7 @@ func (pc *pace) of(source string) *tempo {
 	return t
 }
 
-// take reads events, in their order. Those that were read before are passed over.
+// take reads events, in their order. It passes over those that were read before.
 func (pc *pace) take(events []*compute.Event) {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
@@ -68,7 +68,7 @@ func (pc *pace) take(events []*compute.Event) {
 	if pc.sources == nil {
 		pc.sources = map[string]*tempo{}
 	}
-	// there was more, of which nothing is known: also not what of it has ended
+	// events are missing: which of these leases have ended is not known
 	if len(events) >= paceEvents && events[0].ID > pc.last+1 {
 		for _, t := range pc.sources {
 			t.out, t.given = map[compute.ID]int64{}, 0
@@ -109,8 +109,8 @@ func (t *tempo) began(id compute.ID, at time.Time) {
 	t.out[id] = since
 }
 
-// ended counts a lease that lasted for so long. One that ended before it began, as the clock was
-// set back meanwhile, lasted for no time.
+// ended counts a lease that lasted for d. A lease that ended before it began, as the clock was set
+// back meanwhile, counts as 0.
 func (t *tempo) ended(d time.Duration) {
 	d = max(0, d)
 	t.total += d
@@ -123,10 +123,10 @@ func (t *tempo) ended(d time.Duration) {
 	t.next = (t.next + 1) % paceLast
 }
 
-// hold is how long a lease lasts: the most likely mean where some have ended and others have not,
-// which is the time that all of them lasted so far divided by how many ended (of durations that are
-// exponential, which those of many users nearly are). 0: it is not known, as none has ended. It
-// costs the same however many there are: it is asked for each request that waits.
+// hold returns the most likely mean duration of a lease: the time that all leases lasted so far
+// divided by how many ended. That holds for exponential durations, which those of many users nearly
+// are. It counts leases that still last. 0: not known, as none has ended. It costs the same however
+// many there are, as it is called for each waiting request.
 func (t *tempo) hold(now time.Time) time.Duration {
 	if len(t.held) == 0 {
 		return 0
@@ -136,12 +136,12 @@ func (t *tempo) hold(now time.Time) time.Duration {
 	return time.Duration(sum / float64(len(t.held)))
 }
 
-// estimate is until so many instances, those for the people ahead and for the request itself, have
-// come free or are made; 0: not known.
+// estimate returns the time until n instances, for the requests ahead and for this one, have come
+// free or are made; 0: not known.
 //
 // c leases that last H each end at a rate of c/H (Little's law), so n of them take n·H/c. Where
-// there is room for m more, each takes as long to make as the last one did, m at a time. What is
-// faster counts; behind a quota only the leases do.
+// there is room for m more, each takes as long to make as the last one did, m at a time. The
+// shorter time counts; behind a quota only the leases do.
 func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 	pc := &d.p.hall.pace
 	best := time.Duration(0)
@@ -150,7 +150,7 @@ func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		if doubted(r) { // nobody knows when it answers again
+		if doubted(r) { // when it answers again is not known
 			continue
 		}
 		pc.mu.Lock()
@@ -161,8 +161,8 @@ func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
 		}
 		hold, made := t.hold(d.now), t.made
 		pc.mu.Unlock()
-		// What is ready while somebody waits is on its way to him, and what is being cleaned soon
-		// will be.
+		// A ready instance is on its way to the waiting request, and one being cleaned soon will
+		// be.
 		if among := r.Counts.InUse() + r.Counts.Ready + r.Counts.Cleaning; among > 0 && hold > 0 {
 			best = shorter(best, scale(hold, n, among))
 		}
@@ -181,7 +181,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// scale is d·n/c, and a year where that is longer: it is an estimate.
+// scale returns d·n/c, a year at most: it is an estimate.
 func scale(d time.Duration, n, c int) time.Duration {
 	const year = 365 * 24 * time.Hour
 	f := float64(d) * float64(n) / float64(c)
@@ -191,7 +191,7 @@ func scale(d time.Duration, n, c int) time.Duration {
 	return max(time.Millisecond, time.Duration(f))
 }
 
-// known tells whether the journal was read.
+// known reports whether the journal was read.
 func (pc *pace) known() bool {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// checkPrice refuses a request whose price is below that of all that its source could give it, or
-// where nobody knows a price.
+// checkPrice returns an error if a request's price is below that of all instances its source could
+// give it, or if no price is known.
 func (p *Pool) checkPrice(ctx context.Context, s *source, req compute.Request) error {
 	switch {
 	case req.MaxPrice == 0:
@@ -45,8 +45,8 @@ func (p *Pool) checkPrice(ctx context.Context, s *source, req compute.Request) e
 		Hint: "`price` in its source.conf is what one costs for an hour"}
 }
 
-// affords tells whether a source may make an instance for at most a price; 0: any. A provider that
-// has prices itself keeps to it.
+// affords reports whether a source may make an instance for at most a price; 0: any. A provider
+// that knows prices keeps to the limit itself.
 func (p *Pool) affords(s *source, most float64) bool {
 	if most == 0 || s.Type == poolType {
 		return true
@@ -59,8 +59,8 @@ func (p *Pool) affords(s *source, most float64) bool {
 	return s.Price > 0 && s.Price <= most
 }
 
-// dear tells whether an instance that stands ready, or the real one behind it, costs more than most
-// (0: anything will do), as far as anybody knows: as it says itself, or else its source.
+// dear reports whether a ready instance, or the real one behind it, costs more than most (0: no
+// limit), as far as is known: by its own fact, or else by its source.
 func (d *draw) dear(i *compute.Instance, most float64) (bool, error) {
 	if most == 0 {
 		return false, nil

@@ -9,8 +9,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// ProcessOf returns what tells a living process from a later one with its number. ErrNotFound:
-// there is none.
+// ProcessOf returns a live process by its number, with its start time. ErrNotFound: there is none.
 func ProcessOf(pid int) (compute.Process, error) {
 	s, err := proc.Look(pid)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.Ended() {

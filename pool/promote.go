@@ -13,20 +13,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Promotion says which image a source's instances come from in place of its own. It is recorded
-// with the store, and counts for as long as the source names the image in its definition that it
-// named then.
+// Promotion says which image a source's instances come from in place of its own. It is kept in the
+// store. It counts as long as the source's definition names the same image as it did then.
 type Promotion struct {
 	Source string     `json:"source"`
 	Image  string     `json:"image"`            // as a Spec asks for it; "": the source's own again
 	Name   string     `json:"name"`             // as it was called
-	Since  time.Time  `json:"since"`            // it was promoted, or gone back to
-	Before []Promoted `json:"before,omitempty"` // what counted before, the last one at the end
-	// there was a time when all ready instances came from it
+	Since  time.Time  `json:"since"`            // when it was promoted, or gone back to
+	Before []Promoted `json:"before,omitempty"` // earlier promotions, the last one at the end
+	// all ready instances came from it at some time
 	Proved bool `json:"proved"`
-	// the name of the image that was gone back from, since its instances did not become ready
+	// the name of the image that was given up, since its instances did not become ready
 	Failed string `json:"failed,omitempty"`
-	Why    string `json:"why,omitempty"` // they did not
+	Why    string `json:"why,omitempty"` // why they did not
 
 	Place string `json:"place"` // of the definition
 	Own   string `json:"own"`   // its image
@@ -43,8 +42,7 @@ const (
 	mostBefore = 10           // images of a source that can be gone back to
 )
 
-// factPromoted is the fact of an instance that came from a promoted image: which one, as a Spec
-// asks for it.
+// factPromoted is the fact of an instance from a promoted image: the image, as a Spec asks for it.
 const factPromoted = "promoted"
 
 // readPromotions reads all of them, by source.
@@ -82,15 +80,15 @@ func (pr Promotion) counts(s *source) bool {
 	return pr.Source == s.Name && pr.Place == s.Place && pr.Own == s.Image
 }
 
-// Promotions returns those that count, by source.
+// Promotions returns the promotions that count, by source.
 func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
 	all, err := RecordedPromotions(ctx, p.store)
 	maps.DeleteFunc(all, func(name string, pr Promotion) bool { return p.sources[name] == nil || !pr.counts(p.sources[name]) })
 	return all, err
 }
 
-// RecordedPromotions returns all that a store has, by source, also those that count no more since
-// their source was changed.
+// RecordedPromotions returns all promotions in a store, by source, also those that no longer count
+// since their source was changed.
 func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promotion, err error) {
 	err = store.View(ctx, func(tx compute.Tx) error {
 		all, err = readPromotions(tx)
@@ -99,7 +97,7 @@ func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promot
 	return all, err
 }
 
-// promoted is the promotion of a source; its zero value: there is none.
+// promoted returns the promotion of a source; the zero value: there is none.
 func (p *Pool) promoted(tx compute.Tx, s *source) (Promotion, error) {
 	all, err := readPromotions(tx)
 	if pr := all[s.Name]; err == nil && pr.counts(s) {
@@ -108,8 +106,8 @@ func (p *Pool) promoted(tx compute.Tx, s *source) (Promotion, error) {
 	return Promotion{}, err
 }
 
-// Promote has a source's instances come from an image from now on. What stands ready is replaced by
-// RollOut.
+// Promote makes a source's instances come from an image from now on. RollOut replaces the ready
+// ones.
 func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, error) {
 	s, id, err := p.promotable(ctx, name, image)
 	if err != nil {
@@ -124,8 +122,7 @@ func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, erro
 	}, "promoted")
 }
 
-// PromoteBack has a source's instances come from the image that they came from before the one that
-// is promoted.
+// PromoteBack makes a source's instances come from the image before the promoted one.
 func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) {
 	s, err := p.find(name)
 	if err != nil {
@@ -142,7 +139,7 @@ func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) 
 	}, "promotion taken back")
 }
 
-// to is the promotion with another image in place of the one that counts.
+// to returns the promotion with another image in place of the present one.
 func (pr Promotion) to(next Promoted) Promotion {
 	before := append(slices.Clone(pr.Before), Promoted{pr.Image, pr.Name})
 	pr.Before = before[max(0, len(before)-mostBefore):]
@@ -151,7 +148,7 @@ func (pr Promotion) to(next Promoted) Promotion {
 	return pr
 }
 
-// back is the promotion with the image that counted before.
+// back returns the promotion with the image before.
 func (pr Promotion) back() Promotion {
 	last := pr.Before[len(pr.Before)-1]
 	pr.Before = pr.Before[:len(pr.Before)-1]
@@ -160,6 +157,8 @@ func (pr Promotion) back() Promotion {
 	return pr
 }
 
+// promote changes a source's promotion in one transaction, with an event of kind if the image
+// changes.
 func (p *Pool) promote(ctx context.Context, s *source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
 	err = p.store.Update(ctx, func(tx compute.Tx) error {
 		all, err := readPromotions(tx)
@@ -186,7 +185,7 @@ func (p *Pool) promote(ctx context.Context, s *source, change func(Promotion) (P
 	return next, err
 }
 
-// title is what the image is called, for people.
+// title returns the image's name for people.
 func (pr Promotion) title() string {
 	if pr.Image == "" {
 		return "its own image"
@@ -194,8 +193,8 @@ func (pr Promotion) title() string {
 	return pr.Name
 }
 
-// promotable finds which content an image's name stands for, where the source's provider makes
-// computers from images.
+// promotable returns the content that an image's name stands for now, if the source's provider
+// makes computers from images.
 func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, id string, err error) {
 	if s, err = p.find(name); err != nil {
 		return nil, "", err
@@ -223,7 +222,7 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, i
 	return s, id, nil
 }
 
-// imageFor is the promoted image that an instance of a source is to be made from now; "": its own.
+// imageFor returns the promoted image for a source's new instances; "": the source's own.
 func (p *Pool) imageFor(ctx context.Context, s *source) (image string, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		pr, err := p.promoted(tx, s)
@@ -243,8 +242,8 @@ func mark(i *compute.Instance, image string) {
 	i.Facts = facts
 }
 
-// MadeOf is the image that an instance was made of in place of its source's own, as it was chosen
-// or promoted; "": none.
+// MadeOf returns the image that an instance was made from in place of its source's own, chosen or
+// promoted; "": none.
 func MadeOf(i compute.Instance) string {
 	if i.Facts[compute.FactChosen] != "" && i.Facts["image"] != "" {
 		return i.Facts["image"]
@@ -252,7 +251,7 @@ func MadeOf(i compute.Instance) string {
 	return i.Facts[factPromoted]
 }
 
-// retreat goes back from a promoted image of which an instance did not become ready, as long as it
+// retreat goes back from a promoted image if an instance of it did not become ready, as long as it
 // has not proved good.
 func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||

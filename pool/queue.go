@@ -12,36 +12,35 @@ import (
 )
 
 const (
-	// tick is how often it is looked for those who wait whether another process has written; that
-	// look reads a counter in shared memory. Where nothing has happened for long it is done less
-	// often.
+	// tick is how often waiting requests look whether another process has written. The look reads a
+	// counter in shared memory. Where nothing has happened for long it is done less often.
 	tick     = 10 * time.Millisecond
 	tickMost = 100 * time.Millisecond
-	// chores is how often it is looked for them for leases that are over and for work that a dead
-	// process left, unless it is known that some will be over before.
+	// chores is how often a waiting process looks for leases that are over, and for work that a
+	// dead process left. Where it is known that a lease ends before, it looks then.
 	chores     = time.Second
 	choresMost = 5 * time.Second
 )
 
-// unhurried is the time until the next look where nothing has happened for so long: a twentieth of
-// that, within bounds. So nobody waits noticeably longer for it, and many who wait for hours cost
-// next to nothing.
+// unhurried is the time until the next look where nothing has happened for quiet: a twentieth of
+// that, from least to most. No request waits noticeably longer for it, and many that wait for hours
+// cost next to nothing.
 func unhurried(quiet, least, most time.Duration) time.Duration {
 	return min(max(least, quiet/20), most)
 }
 
-// queue waits until a request can be served. First comes what is due: it may be all that is
-// missing. A request that may not wait is still let wait for what is on its way into or out of the
+// queue waits until a request can be served. Before, it does the work that is due: that may be all
+// that is missing. A request with no Wait still waits for instances on their way into or out of the
 // cache, as that ends by itself.
 func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort, start time.Time) ([]compute.Lease, error) {
-	// while something was made for it, in vain
+	// time was spent on instances that were made for it, in vain
 	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait {
 		return nil, p.timedOut(ctx, s, req, start, "", short)
 	}
-	// of many who come at once one is enough, if they wait: the usher goes on with it
+	// of many requests at once one does it, if the others wait: the usher goes on with it
 	if req.Wait == 0 || short.worn || p.tended(s) {
 		bounded, cancel := ctx, func() {}
-		if req.Wait > 0 { // a provider that hangs keeps nobody for longer
+		if req.Wait > 0 { // a provider that hangs holds up no request for longer
 			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
 		}
 		_, err := p.Work(bounded, s.Name)
@@ -81,8 +80,8 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	return leases, err
 }
 
-// tended tells whether it is time to do what is due for a source that is to be waited for, and
-// notes that it is done.
+// tended reports whether the work that is due for a source is to be done now for a waiting request,
+// and notes that it is.
 func (p *Pool) tended(s *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,11 +92,11 @@ func (p *Pool) tended(s *source) bool {
 	return true
 }
 
-// seatKey is how a request in the queue lies on the desk.
+// seatKey is a queued request's key on the desk.
 func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
 
-// join puts a request into the queue. Whether it is there is not known when the store could not say
-// so: then it is a ghost.
+// join puts a request into the queue. If the store fails it may be there or not: then it is a
+// ghost.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
 	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
@@ -130,9 +129,9 @@ func (p *Pool) leave(ctx context.Context, id int64) error {
 	return err
 }
 
-// haunt notes that there may be ghosts: requests in the queue for which nobody waits, though this
-// process lives. They would keep all others waiting for as long as it does, so they go before the
-// next thing that is done.
+// haunt notes that there may be ghosts: requests of this process in the queue that nothing waits
+// for. They would block all others as long as the process lives, so they are removed before the
+// next operation.
 func (p *Pool) haunt() {
 	p.mu.Lock()
 	p.haunted = true
@@ -169,10 +168,10 @@ func (p *Pool) exorcise(ctx context.Context) error {
 	return err
 }
 
-// waits tells whether somebody waits for what a request in the queue asks for.
+// waits reports whether a goroutine or process still waits for a request in the queue.
 func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, seatKey(w.ID)) }
 
-// version is the store's, or 0 when it cannot be read: the next transaction will say why.
+// version returns the store's version, or 0 when it cannot be read: the next transaction will fail.
 func (p *Pool) version(ctx context.Context) int64 {
 	v, err := p.store.Version(ctx)
 	if err != nil {
@@ -181,7 +180,7 @@ func (p *Pool) version(ctx context.Context) int64 {
 	return v
 }
 
-// wait tries again whenever its turn may have come. short is why it waits, if that is known.
+// wait tries whenever the request's turn may have come. short is why it waits, if that is known.
 func (p *Pool) wait(
 	ctx context.Context, s *source, req compute.Request, w *compute.Waiter, short *errShort, start time.Time,
 ) ([]compute.Lease, error) {
@@ -207,7 +206,7 @@ func (p *Pool) wait(
 			p.attend(st)
 			continue
 		}
-		// Of several reasons to wake select takes any; from here on their order is ours, so that a
+		// select takes any of several reasons to wake. From here on their order is fixed, so that a
 		// simulation replays.
 		p.step("queue:woken")
 		late := false
@@ -251,7 +250,7 @@ func (p *Pool) wait(
 			return nil, short
 		}
 		p.missed(st)
-		// what it got was not fit, and there is no more now: it waits as if it had just come
+		// what it got was unfit, and there is no more now: it waits as if it had just come
 		if w.ID == 0 {
 			if err := p.join(ctx, w); err != nil {
 				return nil, err
@@ -261,8 +260,8 @@ func (p *Pool) wait(
 	}
 }
 
-// timedOut is the error of a request that has waited for as long as it wanted to. reason is why it
-// was not its turn, and short why it could not be served then.
+// timedOut returns the error of a request that has waited as long as it may. reason is why it was
+// not its turn, and short why it could not be served.
 func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
 		Err: fmt.Errorf(
@@ -280,9 +279,9 @@ func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, sta
 	return e
 }
 
-// wayOut is what somebody may do who had nothing of a source: where its place cannot be reached,
-// where what was asked for cannot be made, as a reason says, and where others have what there is.
-// zero: he did not wait.
+// wayOut is the hint for a request that got nothing of a source. It depends on whether the place
+// cannot be reached, whether what was asked for cannot be made, as reason says, and whether all is
+// in use. zero: the request did not wait.
 func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string {
 	inUse, unreachable := false, ""
 	err := p.store.View(ctx, func(tx compute.Tx) error {
@@ -316,8 +315,8 @@ func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string 
 	return ""
 }
 
-// moving tells whether instances of a source are being cleaned or discarded, so that there will be
-// room without anybody's release.
+// moving reports whether instances of a source are being cleaned or discarded, so that there will
+// be room without a release.
 func (p *Pool) moving(ctx context.Context, s *source) bool {
 	moving := false
 	err := p.store.View(ctx, func(tx compute.Tx) error {

@@ -12,16 +12,16 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// Project is what its requests count beside those of others, and may have.
+// Project is what a project's requests may have, and what they count beside others'.
 type Project struct {
-	Weight  float64          // its share beside other projects'; 0: 1
-	Highest *int             // its requests' priority at most; nil: any
+	Weight  float64          // its share compared with other projects; 0: 1
+	Highest *int             // the highest priority of its requests; nil: any
 	Quota   compute.Capacity // of all its leases together; 0 in it: no limit
-	Users   compute.Capacity // the same of those of each of its users
-	Limits  policy.Limits    // what its requests may choose of what sources let requests choose
+	Users   compute.Capacity // the same for each of its users
+	Limits  policy.Limits    // what its requests may choose of what the sources allow
 }
 
-// project is how the configuration has a project; "" is the default one.
+// project returns a project's configuration; "" is the default one.
 func (p *Pool) project(name string) Project {
 	if p.opt.Projects == nil {
 		return Project{}
@@ -33,7 +33,7 @@ func (p Project) limited() bool {
 	return p.Quota != compute.Capacity{} || p.Users != compute.Capacity{}
 }
 
-// priority is what a request gets of the one that it asks for.
+// priority returns the priority that a request gets if it asks for one.
 func (p Project) priority(asked int) int {
 	if p.Highest != nil {
 		asked = min(asked, *p.Highest)
@@ -41,7 +41,7 @@ func (p Project) priority(asked int) int {
 	return max(compute.MinPriority, min(compute.MaxPriority, asked))
 }
 
-// errQuota says that what is asked for is beyond a quota now. What ends meanwhile makes room.
+// errQuota says that a request is beyond a quota now. Leases that end make room.
 type errQuota struct {
 	key  string // whose quota
 	text string
@@ -52,8 +52,8 @@ func (e *errQuota) Error() string { return e.text }
 // errTaken says that a request is not in the queue any more, though it waits.
 var errTaken = errors.New("was taken out of the queue")
 
-// count is what an instance counts under quotas: its own size, or the part of it that is leased.
-// Where cores are not known they count one.
+// count returns what an instance counts under quotas: its own size, or the part that is leased.
+// Unknown cores count as one.
 func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity, error) {
 	leaf := u
 	for leaf.child != nil {
@@ -89,7 +89,7 @@ func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity
 	return c, nil
 }
 
-// times is n times a size, or the largest that there is.
+// times returns n times a size, or the largest int64 if that is less.
 func times(n int, size int64) int64 {
 	if n > 0 && size > math.MaxInt64/int64(n) {
 		return math.MaxInt64
@@ -97,9 +97,9 @@ func times(n int, size int64) int64 {
 	return int64(n) * size
 }
 
-// asked is what a request counts before it is known what it gets: its own sizes or, without a
-// choice of its own, what its source is likely to give if that is more; and the least that this can
-// cost.
+// asked returns what a request counts before it is known what it gets: its own sizes. If it has no
+// choice of its own and its source's likely sizes are more, those count. The cost is the least
+// possible.
 func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen bool) compute.Capacity {
 	cost, known := 0.0, false
 	s := p.sources[source]
@@ -107,7 +107,7 @@ func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen b
 		is := p.likely(s)
 		cores, memory = max(cores, is.Cores), max(memory, is.Memory)
 	}
-	if s != nil && s.Share { // what a part costs is known when it is known of what
+	if s != nil && s.Share { // the cost of a part is known when its instance is
 		return compute.Capacity{Count: n, Cores: float64(n) * part(compute.Request{Cores: cores}).Cores, Memory: times(n, memory)}
 	}
 	if s != nil {
@@ -125,7 +125,7 @@ func (d *draw) book(u *unit) {
 	if l := u.lease; l.Owner != "" && !strings.HasPrefix(l.Owner, "pool:") {
 		cores := d.least.Cores
 		if l.Share != nil && cores == 0 {
-			cores = -1 // none, and not the one that is booked where nothing is said
+			cores = -1 // none, instead of the default of one
 		}
 		u.inst.Booked = compute.Booking{
 			Project: l.Project, Owner: l.Owner,
@@ -134,7 +134,7 @@ func (d *draw) book(u *unit) {
 	}
 }
 
-// held is what a project, or one user of it, has and is being given.
+// held returns what a project, or one user of it, has and is being given.
 func (d *draw) held(project, owner string) (compute.Capacity, error) {
 	sum, err := d.tx.Held(project, owner)
 	if err != nil {
@@ -148,7 +148,7 @@ func (d *draw) held(project, owner string) (compute.Capacity, error) {
 	return sum.Add(d.booked[[2]string{project, owner}]), nil
 }
 
-// bookings sums what is being made for requests, and what users hold aside.
+// bookings sums instances that are being made for requests, and those that users hold aside.
 func (d *draw) bookings() error {
 	d.booked = map[[2]string]compute.Capacity{}
 	recs, err := d.tx.Sources()
@@ -181,8 +181,8 @@ func (d *draw) bookings() error {
 	return nil
 }
 
-// within judges whether a project and one of its users may have so much more: *errQuota when not
-// now, ErrTooLarge when never.
+// within returns an error if a project or one of its users may not have so much more: *errQuota for
+// now, ErrTooLarge for ever.
 func (d *draw) within(project, owner string, more compute.Capacity) error {
 	pr := d.p.project(project)
 	for _, l := range []struct {
@@ -214,9 +214,9 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 	return nil
 }
 
-// keepQuota judges new instances that turned out larger than they were counted while they were
-// made, in the transaction that hands them out: what several requests at once were let begin may be
-// more than all of them may have. booked is what they were counted.
+// keepQuota checks the quota in the hand-out of new instances that turned out larger than booked.
+// Several requests at once may have been let begin more than all of them may have. booked is what
+// they counted before.
 func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) error {
 	l := units[0].lease
 	if pr := p.project(l.Project); !pr.limited() || strings.HasPrefix(l.Owner, "pool:") {
@@ -254,7 +254,7 @@ func called(project string) string {
 	return "project " + project
 }
 
-// beyond names the first thing of which there is more than a limit, or "".
+// beyond returns the name of the first amount that is above a limit, or "".
 func beyond(c, limit compute.Capacity) string {
 	const rounding = 1e-6
 	switch {
@@ -270,7 +270,7 @@ func beyond(c, limit compute.Capacity) string {
 	return ""
 }
 
-// plain writes one thing of a capacity.
+// plain formats one amount of a capacity.
 func plain(what string, c compute.Capacity) string {
 	switch what {
 	case "count":

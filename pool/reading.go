@@ -8,30 +8,29 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What instances are made of is in files as a rule, and a file server that is away holds up who
-// reads one for as long as it likes, whatever context there is. So each read is in a goroutine of
-// its own, one at a time for a source, and nobody waits for it longer than some seconds: a source
-// whose file hangs is no reason to leave the others alone.
+// What instances are made of stands in files as a rule. A read from a file server that is away
+// blocks, whatever its context says. So each read has a goroutine of its own, one at a time for a
+// source, and no caller waits for it longer than some seconds. A source whose file hangs does not
+// hold up the others.
 
 const (
 	readPatience = 2 * time.Second
-	// so long what was read after that is taken, as who asked for it has gone
+	// how long a result that came after its caller had gone is still good
 	readFresh = time.Minute
 )
 
-// inquiry is a read that is under way, or that ended when nobody waited for it any more. Its
-// goroutine ends with the read: nothing can end one that hangs, but the end of the process.
+// inquiry is a read that is under way, or that ended after its callers had stopped waiting. Its
+// goroutine ends with the read: only the end of the process ends one that hangs.
 type inquiry struct {
 	until time.Time     // nobody waits longer
 	done  chan struct{} // closed at its end
 	now   string        // set before that
-	told  bool          // so
+	told  bool          // set before that: the read succeeded
 	ended time.Time     // guarded by Pool.mu; zero: it is under way
-	said  bool          // that it takes long; guarded by Pool.mu
+	said  bool          // the log says that it takes long; guarded by Pool.mu
 }
 
-// templated is a source's provider as one that tells what instances would be made from; nil: it
-// does not tell, or is not open.
+// templated returns a source's provider if it is Templated; nil: it is not, or not open.
 func (p *Pool) templated(s *source) compute.Templated {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.err != nil {
@@ -42,8 +41,8 @@ func (p *Pool) templated(s *source) compute.Templated {
 }
 
 // read begins to read what instances of a source would be made from now, unless that is under way.
-// nil: its provider does not tell, or is not open. Who wants to know of several sources begins with
-// all, so as to wait for all at once.
+// It returns nil if the provider does not tell, or is not open. To read several sources, call read
+// for all of them first, so that their waits overlap.
 func (p *Pool) read(s *source) *inquiry {
 	t := p.templated(s)
 	if t == nil {
@@ -59,7 +58,7 @@ func (p *Pool) read(s *source) *inquiry {
 	p.inquiries[key] = r
 	go func() {
 		now, err := t.Template()
-		if err == nil { // else who makes one is told
+		if err == nil { // the request that makes an instance gets the error
 			r.now, r.told = now, true
 		}
 		p.mu.Lock()
@@ -72,9 +71,9 @@ func (p *Pool) read(s *source) *inquiry {
 	return r
 }
 
-// template says what instances of a source would be made from now, as a read of it has found; "":
-// its provider does not tell. told is false where that is not known now, as the read failed or
-// hangs. It may wait, so it is not called in a transaction, which holds up all others.
+// template returns what instances of a source would be made from now, by a read of it; "": its
+// provider does not tell. told is false if the read failed or hangs. It may wait, so it is not
+// called in a transaction, which would hold up all others.
 func (p *Pool) template(ctx context.Context, s *source, r *inquiry) (now string, told bool) {
 	if r == nil {
 		return "", true
@@ -138,9 +137,9 @@ func (p *Pool) forgetTemplate(key int64) {
 	}
 }
 
-// ofOldTemplate tells whether an instance, or what is behind it, was made from a template that has
-// changed since: no cleaning makes it as one that is made now. Where that of now is not known, it
-// goes by what was noted last. The transaction is one of withOpen.
+// ofOldTemplate reports whether an instance, or one behind it, was made from a template that has
+// changed since: no cleaning makes it like a new one. If the present template is not known, the
+// last note counts. The transaction is one of withOpen.
 func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
 	for {
 		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {

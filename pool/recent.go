@@ -9,13 +9,13 @@ import (
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
-// recentEvents is how much of the journal a process reads that has just begun: a second of it at
-// the fastest, and what a source of people's has in a day.
+// recentEvents is how many events a new process reads: a second at the fastest rate, or a day of a
+// source that people use.
 const recentEvents = 20000
 
-// recent is what the journal says of the leases of the last time. It is gathered from the events as
-// they come, so it costs what has happened, and is the same for all processes on one store. The
-// zero value has read nothing.
+// recent is what the journal says of recent leases. It is gathered from new events, so it costs as
+// much as has happened, and is the same for all processes on one store. The zero value has read
+// nothing.
 type recent struct {
 	mu      sync.Mutex
 	last    int64 // up to this event
@@ -23,15 +23,15 @@ type recent struct {
 	out     map[compute.ID]time.Time // when instances were handed out that have not come back
 }
 
-// take reads events, in their order. Those that were read before are passed over: two may have
-// looked at once.
+// take reads events, in their order. It passes over those that were read before: two callers may
+// have looked at once.
 func (r *recent) take(windows map[string]time.Duration, events []*compute.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.out == nil {
 		r.out, r.sources = map[compute.ID]time.Time{}, map[string]*gauge.Gauge{}
 	}
-	// what came between is not known, nor what of it ended
+	// events are missing: which leases have ended is not known
 	if len(events) >= recentEvents && events[0].ID > r.last+1 {
 		clear(r.out)
 	}
@@ -74,14 +74,14 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 	}
 }
 
-// query asks for the events that were not read yet.
+// query returns the query for the new events.
 func (r *recent) query() compute.EventQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return compute.EventQuery{After: r.last, Newest: recentEvents}
 }
 
-// of is the demand of a source.
+// of returns the demand of a source.
 func (r *recent) of(name string, window time.Duration, now time.Time) compute.Demand {
 	r.mu.Lock()
 	defer r.mu.Unlock()

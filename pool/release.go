@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Release takes instances back: kept and cleaned as far as they are wanted, the first named first,
-// else discarded. Either all names are good or nothing changes.
+// Release takes instances back. Wanted ones are kept and cleaned, the first named first; the others
+// are discarded. If one name is wrong nothing changes.
 func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
 	var due []compute.ID
 	var jobs []job
@@ -43,7 +43,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				other = append(other, i)
 			}
 		}
-		for _, i := range other { // only now is it known that all names are good
+		for _, i := range other { // only now are all names known to be good
 			due = append(due, i.ID)
 			if err := p.discardNow(tx, i); err != nil {
 				return err
@@ -90,8 +90,8 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	return p.carry(ctx, jobs)
 }
 
-// ours tells whether an instance that waits for work is to be worked on here and now, and nobody
-// else will.
+// ours reports whether an instance that waits for work is to be worked on here and now, and no
+// other process will do it.
 func (p *Pool) ours(tx compute.Tx, id compute.ID) (bool, error) {
 	if p.opt.Later == nil {
 		return true, nil
@@ -109,8 +109,8 @@ type errNotOpen struct{ rec *compute.SourceRecord }
 
 func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is not open" }
 
-// withOpen runs a transaction, opening the providers and reading the templates that it turns out to
-// need.
+// withOpen runs a transaction. It opens the providers and reads the templates that fn turns out to
+// need, and runs fn again.
 func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 	var shut, read []int64
 	defer func() { // the next may find it open again, and another template
@@ -143,7 +143,7 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 		if o.err == nil {
 			continue
 		}
-		// What cannot be opened cannot be cleaned either; it can still be taken back, to be
+		// A source that does not open cannot clean. Its instances can still be taken back, and are
 		// discarded when it opens again.
 		shut = append(shut, need.rec.Key)
 		p.mu.Lock()
@@ -152,8 +152,7 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 	}
 }
 
-// releasable returns the instance to take back, nil where that has happened already, or the reason
-// why not.
+// releasable returns the instance to take back, nil where that has happened already, or an error.
 func (p *Pool) releasable(
 	tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID,
 ) (*compute.Instance, *compute.Lease, error) {
@@ -162,7 +161,7 @@ func (p *Pool) releasable(
 		if had, e := p.hadLease(tx, who, name); e != nil || had {
 			return nil, nil, e
 		}
-		// that it has ended is why it was not found
+		// it was not found because it has ended
 		if l, e := tx.Lease(string(name)); e == nil && (who.Lease == l.ID || who.Lease == "" && who.Owner == l.Owner) {
 			return nil, nil, nil
 		} else if e != nil && !errors.Is(e, compute.ErrNotFound) {
@@ -199,7 +198,7 @@ func (p *Pool) releasable(
 	return i, l, err
 }
 
-// what names that which a lease gives back: the instance, or the part of it.
+// what names what a lease gives back: the instance, or the part of it.
 func what(i *compute.Instance, l *compute.Lease) string {
 	if l != nil && l.Share != nil {
 		return l.ID
@@ -207,8 +206,7 @@ func what(i *compute.Instance, l *compute.Lease) string {
 	return string(i.ID)
 }
 
-// hadLease tells whether the newest lease that the instance was under was the caller's, and has
-// ended.
+// hadLease reports whether the instance's newest lease was the caller's, and has ended.
 func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
 	if err != nil || len(ls) == 0 {
@@ -220,9 +218,9 @@ func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 	return who.Owner == ls[0].Owner, nil
 }
 
-// allowed tells whether somebody may act under a lease. Who presents a lease's id acts under that
-// one alone: a process that slept through the end of its lease must not go on under another's, be
-// it the same user's.
+// allowed returns an error unless the caller may act under a lease. A caller that presents a
+// lease's id acts under that one alone. A process that slept through the end of its lease must not
+// go on under another, even of the same user.
 func allowed(who compute.Who, l *compute.Lease) error {
 	if b := who.Within; b != nil {
 		if b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source {
@@ -246,7 +244,7 @@ func allowed(who compute.Who, l *compute.Lease) error {
 	return &compute.Error{ID: l.Instance, Kind: compute.ErrDenied, Err: fmt.Errorf("it is %s's", l.Owner)}
 }
 
-// discardable tells whether an instance that is not in use may be discarded.
+// discardable returns an error if an instance that is not in use may not be discarded.
 func (p *Pool) discardable(i *compute.Instance) error {
 	if i.State != compute.Discarding && p.atWork(i.Worker, string(i.ID)) {
 		return &compute.Error{
@@ -276,14 +274,14 @@ func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
 	return p.toDiscarding(tx, i, "discarded by its user")
 }
 
-// taken is an instance in use, with its lease where that is known already.
+// taken is an instance in use, with its lease if that is known already.
 type taken struct {
 	inst  *compute.Instance
 	lease *compute.Lease
 }
 
-// giveBack ends the leases of instances in use and decides about each: of every source so many are
-// kept as are wanted, the first ones first. What then waits for work is added to due.
+// giveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
+// first ones first. Instances that then wait for work are added to due.
 func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
 	back, err := p.endShares(tx, back, why, force && !hasPerished(why))
 	if err != nil {
@@ -344,11 +342,11 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 	return nil
 }
 
-// awaited is why an instance is cleaned that is wanted by nobody but somebody in the queue.
+// awaited is why an instance is cleaned that only a request in the queue wants.
 const awaited = "somebody waits for it"
 
-// kept is how many of k instances in use that come back their source keeps, and how many more are
-// for those who wait.
+// kept returns how many of k instances in use that come back their source keeps, and how many more
+// are for waiting requests.
 func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error) {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
@@ -369,7 +367,7 @@ func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error)
 	return keep, max(0, min(k-keep, n-rec.Counts.Cached()-keep)), err
 }
 
-// awaits is how many instances of a source those in the queue may want.
+// awaits returns how many instances of a source the requests in the queue may want.
 func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 	ws, err := tx.Waiters()
 	for _, w := range ws {
@@ -380,7 +378,7 @@ func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 	return n, err
 }
 
-// inVain tells whether an instance was cleaned for somebody who waited, and nobody wants it any
+// inVain reports whether an instance was cleaned for a waiting request, and nothing wants it any
 // more.
 func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
 	if i.Reason != awaited {
@@ -419,7 +417,7 @@ func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, due 
 // toReadyAsIs caches an instance with nothing done to it; the release is then what the next
 // hand-out rests on.
 func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) error {
-	i.Since = time.Now() // but ReadyAt stays: nobody has looked at it
+	i.Since = time.Now() // but ReadyAt stays: it was not checked
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	basis, err := tx.Append(&e)
 	if err != nil {
@@ -430,11 +428,11 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 	return tx.SaveInstance(i)
 }
 
-// cleaning says what has to happen before an instance can be used again: "clean", "as-is", or "no"
-// where it cannot.
+// cleaning returns what has to happen before an instance can be used again: "clean", "as-is", or
+// "no" if it cannot be.
 func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 	if i.Facts[compute.FactChosen] != "" {
-		return "no", nil // it is not what the source's are
+		return "no", nil // the source makes other instances now
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
@@ -468,9 +466,9 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 		case s.Reuse == "as-is", s.Reuse == "no":
 			how = s.Reuse
 		case s.Reuse == "rebuild" && !o.rebuilds():
-			how = "no" // none is made, but there may be one of before the source said so
+			how = "no" // none is kept, but there may be one from before the source said so
 		case s.Reuse == "clean" && o.stays:
-			how = "no" // asked for as-new, and it cannot
+			how = "no" // the source wants it as new, which its provider cannot do
 		}
 	}
 	if how == "as-is" && s.has("release") {
@@ -479,8 +477,8 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 	return how, nil
 }
 
-// letGo sends an instance that was in use to its end. A pool's that has no discard hooks goes at
-// once, and its child back to its source.
+// letGo discards an instance that was in use. A pool's without discard hooks goes at once, and its
+// child goes back to its source.
 func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance = time.Now(), i.Source, i.ID
 	if _, err := tx.Append(&e); err != nil {
@@ -500,7 +498,7 @@ func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[
 	return nil
 }
 
-// dissolve ends a pool's instance and gives the child's behind it back.
+// dissolve ends a pool's instance and gives back the child's behind it.
 func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) error {
 	if err := p.gone(tx, i, ""); err != nil {
 		return err
@@ -513,19 +511,19 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 	}
 	l, err := tx.LeaseOf(child.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && l.Pool != i.ID {
-		*due = append(*due, child.ID) // never finished, it comes next
+		*due = append(*due, child.ID) // it was never finished, and comes next
 		return nil
 	} else if err != nil {
 		return err
 	}
-	child.Uses += i.Uses - 1   // what the pool's users did with it; the drawing itself was no use
-	if hasPerished(i.Reason) { // then it is this one that has
+	child.Uses += i.Uses - 1   // uses by the pool's users; the pool's own lease was no use
+	if hasPerished(i.Reason) { // then the child is the one that has
 		return p.giveBack(tx, []taken{{child, l}}, i.Reason, true, due)
 	}
 	return p.giveBack(tx, []taken{{child, l}}, "given back by the pool", false, due)
 }
 
-// gone forgets an instance whose end is proved.
+// gone removes an instance when its end is proved.
 func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 	if err := tx.DropInstance(i); err != nil {
 		return err
@@ -536,8 +534,8 @@ func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 	return p.freed(tx, i)
 }
 
-// after does what is due here and now, and leaves the rest to who does such things in the
-// background.
+// after does what is due here and now, and leaves the rest to the process that does such work in
+// the background.
 func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 	if p.opt.Later != nil {
 		var mine []compute.ID

@@ -10,16 +10,16 @@ import (
 )
 
 // RollOut replaces the ready instances of a source that came from another image than the promoted
-// one, or are of what it made before its template or its keys were changed, in waves: of the first,
-// one instance, and of each that follows, twice as many are made, and as many of the old ones are
-// discarded when they have become ready. There are never fewer than the source wants, ready and in
-// use together; what is in use stays, and is replaced when it has come back. It returns when none
-// is left to be replaced. Several may be at it at once.
+// one, or from its template or keys before a change. It works in waves. The first makes one
+// instance, and each further wave twice as many. When they are ready, as many old ones are
+// discarded. The source always has what it wants, ready and in use together. An instance in use is
+// replaced when it has come back. RollOut returns when none is left to be replaced. It may run
+// several times at once.
 //
-// When an instance does not become ready the source goes back to the image before, and the error
-// says so; of a changed template or key the old ones stay. ErrNoCapacity: there is no room for new
-// ones beside the old; then those are replaced one by one as they come back from use and go, and of
-// a changed template or key Rolling discards one at a time: see yield.
+// When an instance does not become ready the source goes back to the image before, and RollOut
+// returns an error. After a change of template or keys the old ones stay. ErrNoCapacity: there is
+// no room for new ones beside the old. Then those are replaced one by one after use; after a change
+// of template or keys Rolling also discards one at a time: see yield.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
 	s, err := p.find(name)
 	if err != nil {
@@ -42,7 +42,7 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 			return err
 		}
 		if spare <= 0 {
-			// and what is missing anyway
+			// and those that are missing anyway
 			if err := p.surge(ctx, s, by, min(wave, len(old))-spare, tell); err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string))
 		if err != nil {
 			return err
 		}
-		if n == 0 { // others took what was made, or the old ones
+		if n == 0 { // other requests took the new ones, or the old ones
 			if vain++; vain > rollTries {
 				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict,
 					Err: fmt.Errorf(
@@ -81,17 +81,17 @@ const (
 	rollPause = 100 * time.Millisecond // after one
 )
 
-// renewal is by what instances of before are replaced: a promoted image, or else what was changed
-// of what they are made of.
+// renewal is why old instances are replaced: a promoted image, or else a change of what they are
+// made of.
 type renewal struct {
 	Promotion
 	now made
 }
 
 // others lists the ready instances of a source that are not of its promoted image, or not of what
-// its instances are made of now, the oldest first. Where an engine by another configuration has
-// this one's place, or somebody has changed it since this engine looked, nothing is to be replaced
-// by what this one makes.
+// its instances are made of now, the oldest first. It lists none where another engine has taken
+// this one's place, or where the source was changed since this engine looked: what this one makes
+// is out of date.
 func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, by renewal, err error) {
 	template, key := p.notice(ctx, s), p.keyOf(s)
 	err = p.store.View(ctx, func(tx compute.Tx) error {
@@ -103,7 +103,7 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 			return err
 		}
 		switch {
-		case template == "": // not known now; by the image it can be told all the same
+		case template == "": // not known now; the image can be compared all the same
 		case by.now.Template == template:
 			p.remember(s, by.now)
 		case by.now.Template != "":
@@ -129,7 +129,7 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 	return old, by, err
 }
 
-// beyond is how many ready instances a source has beyond those that it wants.
+// beyond returns how many more ready instances a source has than it wants.
 func (p *Pool) beyond(ctx context.Context, s *source) (n int, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		n, err = p.spared(tx, s)
@@ -187,10 +187,10 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		gone = nil
 		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
-			return err // it was promoted otherwise meanwhile
+			return err // another image was promoted meanwhile
 		}
 		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
-			return err // so here
+			return err // likewise
 		}
 		for _, o := range old {
 			if len(gone) == n {
@@ -220,8 +220,8 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 	return len(gone), p.after(ctx, gone)
 }
 
-// proved records that all that stands ready came from the promoted image: from now on a failure is
-// one of the source, not of the image.
+// proved records that all ready instances came from the promoted image. From now on a failure is
+// the source's, not the image's.
 func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 	if pr.Source == "" || pr.Proved {
 		return nil
@@ -234,7 +234,7 @@ func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 		}
 		rec, err := tx.Source(s.Name, s.Digest)
 		if errors.Is(err, compute.ErrNotFound) || err == nil && rec.Counts.Ready == 0 {
-			return nil // none has shown it yet
+			return nil // no instance has shown it yet
 		} else if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 	})
 }
 
-// kind is what a roll-out is of, and from what instances are made by it.
+// kind names the cause of a roll-out.
 func (by renewal) kind() string {
 	switch {
 	case by.Source != "":
@@ -261,10 +261,10 @@ func (by renewal) from() string {
 	return by.title()
 }
 
-// yield discards one ready instance of before where the maximum leaves no room for a new one beside
-// it. It does so only while all places are taken by what is ready or in use, so that there is one
-// fewer at most; and of what has not shown yet that it becomes ready only the first, unless the
-// provider can tell that nothing would come of it.
+// yield discards one old ready instance where the maximum leaves no room for a new one beside it.
+// All places must be taken by ready or leased instances, so that at most one is missing. If no new
+// instance has become ready yet it discards only one. If the provider says that none would, it
+// discards none.
 func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.Instance) error {
 	may := func(tx compute.Tx) (bool, error) {
 		rec, err := tx.Source(s.Name, s.Digest)
@@ -319,13 +319,13 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 }
 
 const (
-	// so often a provider is asked whether it could make what it could not
+	// how often a provider is asked whether it can make instances after it could not
 	probeEvery    = time.Minute
 	probePatience = 20 * time.Second
 )
 
-// hopeless asks a provider, where it can tell, whether it could make nothing of what a source's
-// instances are made of now, for another reason than that there is no room.
+// hopeless asks a Prober whether it could make no instance of the present make, for another reason
+// than a lack of room.
 func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error) {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.provider == nil {
@@ -349,18 +349,18 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 	_, err := prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 	switch {
 	case err == nil, errors.Is(err, compute.ErrNoCapacity):
-		// one has to go before that can be known
+		// it can be known only after one has gone
 		return false, nil
 	case ctx.Err() != nil:
 		return true, ctx.Err()
 	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		// which says nothing of the change
+		// that says nothing of the change
 		return true, nil
 	}
 	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
 }
 
-// rollable are the sources that may have something to replace.
+// rollable returns the sources that may have instances to replace.
 func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	all, err := p.Promotions(ctx)
 	if err != nil {
@@ -402,8 +402,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 	return out, err
 }
 
-// lookAgain reports whether it is time to look at all the ready instances of a source that has
-// many.
+// lookAgain reports whether it is time to look at all ready instances of a source that has many.
 func (p *Pool) lookAgain(s *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -415,8 +414,8 @@ func (p *Pool) lookAgain(s *source) bool {
 	return true
 }
 
-// Rolling begins RollOut for all sources that have something to replace, each by itself, unless it
-// is under way.
+// Rolling begins RollOut for all sources with instances to replace, each in its own goroutine,
+// unless it is under way.
 func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 	all, err := p.rollable(ctx)
 	if err != nil {

@@ -10,17 +10,17 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// Of a source with `share` several leases have parts of an instance. What is booked of it is what
-// its living leases say, and nothing else: so no booking can outlive its lease, and whether one
-// more fits is decided by the transaction that gives it.
+// The instances of a source with `share` are shared: several leases have parts of each. Its living
+// leases alone say what is booked. So no booking can outlive its lease, and the transaction that
+// gives one more lease decides whether it fits.
 //
 // The instance is in use from its first lease to the end of its last. Its generation counts these
-// times, so the leases of one time have the same: what compares generations refuses those of
-// earlier times and none of a neighbour's, and within one time the lease's id tells who comes too
-// late. Hooks of acquire and release, checks and cleaning belong to the instance: they have their
-// turn before the first and after the last.
+// times, so leases of one time have the same generation. Older leases are refused by it, and a
+// neighbour's never. Within one time the lease's id tells a late caller from a valid one. Hooks of
+// acquire and release, checks and cleaning belong to the instance: they run before the first lease
+// and after the last.
 
-// part is what a lease books for a request: a core, unless it says.
+// part returns what a lease books for a request: one core, unless the request says more.
 func part(req compute.Request) compute.Amount {
 	p := compute.Amount(sizeOf(req))
 	if req.Cores == 0 {
@@ -33,12 +33,12 @@ func part(req compute.Request) compute.Amount {
 type spot struct {
 	inst   *compute.Instance
 	n      int
-	beside bool // others have parts of it already
+	beside bool // other leases have parts of it already
 	look   bool // to be looked at before it is handed out
 }
 
-// seats places the leases of a request: on instances that others have parts of, the fullest first,
-// so that the others may run empty and go; then on those that are ready, then on new ones.
+// seats places the leases of a request: first on shared instances in use, the fullest first, so
+// that others may run empty and go; then on ready ones, then on new ones.
 func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	p := part(req)
 	d.least = size(p)
@@ -89,7 +89,7 @@ func (d *draw) seats(s *source, req compute.Request, lend func(*compute.Instance
 	return units, nil
 }
 
-// looked tells whether a ready instance is looked at before it is handed out.
+// looked reports whether a ready instance is checked before it is handed out.
 func (d *draw) looked(i *compute.Instance) bool {
 	if d.hooked || i.Cold {
 		return true
@@ -98,9 +98,9 @@ func (d *draw) looked(i *compute.Instance) bool {
 	return d.checked && !fit && (told || d.now.Sub(i.ReadyAt) > proofLasts)
 }
 
-// vouched tells whether an instance is known to be fit without a look: then its hand-out is one
-// transaction, however long it has stood there. told is whether anybody would know: of what he does
-// not vouch for he may have heard its end a moment ago.
+// vouched reports whether an instance is known to be fit without a look. Then its hand-out is one
+// transaction, however long it has been ready. told says that a Witness would know: if fit is false
+// it may just have heard that the computer ended.
 func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 	if d.byHooks {
 		return false, false
@@ -119,11 +119,11 @@ func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 	return o.witness.Fit(i.ID, i.Facts[compute.FactIdentity]), true
 }
 
-// glances is how many instances with room are looked at before all of them are. What is noted of
-// them leaves out little: the places for parts without cores, and what is worn.
+// glances is how many instances with room are looked at before all are. The index of free room
+// leaves out little: the places for parts without cores, and worn instances.
 const glances = 16
 
-// seatsBeside chooses among instances that others have parts of.
+// seatsBeside chooses among shared instances in use.
 func (d *draw) seatsBeside(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
 	left = n
 	for _, most := range []int{glances, 0} {
@@ -156,7 +156,7 @@ func (d *draw) seatsBeside(s *source, r *compute.SourceRecord, p compute.Amount,
 	return out, left, nil
 }
 
-// books takes up to n parts and returns how many there was space for.
+// books books up to n parts and returns how many fit.
 func books(space *share.Space, p compute.Amount, n int) (k int) {
 	for k < n && space.Book(p) {
 		k++
@@ -164,8 +164,8 @@ func books(space *share.Space, p compute.Amount, n int) (k int) {
 	return k
 }
 
-// seatsReady chooses among ready instances, the oldest first, those that run before those that are
-// stopped. Those too old or too often used go.
+// seatsReady chooses among ready instances, the oldest first, running ones before cold ones. Those
+// too old or too often used are retired.
 func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
 	if n == 0 {
 		return nil, 0, nil
@@ -178,7 +178,7 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 		out, left = nil, n
 		for _, cold := range []bool{false, true} {
 			if cold && len(picks) == most {
-				break // there may be more that run
+				break // there may be more running ones
 			}
 			for _, i := range picks {
 				if left == 0 {
@@ -268,10 +268,10 @@ func (d *draw) seatsNew(
 			return nil, err
 		}
 		if !d.fresh && !d.shut(r.Key) {
-			can -= r.Counts.Ready // those had their turn
+			can -= r.Counts.Ready // these were tried already
 		}
 		each := usual
-		if each == 0 { // nobody can tell: one each, as long as there is room for so many
+		if each == 0 { // not known: one each, as long as there is room for so many
 			each = max(1, (left+can-1)/max(1, can))
 		}
 		hosts := (left + each - 1) / each
@@ -293,7 +293,7 @@ func (d *draw) seatsNew(
 		for k, u := range made {
 			most := left - (len(made) - 1 - k) // each of those that follow has a lease already
 			n := min(each, most)
-			if !u.fresh { // a machine that stands there anyway, or a child that is ready
+			if !u.fresh { // a machine that needs no making, or a ready child
 				has, known, err := d.p.amount(d.tx, u.inst)
 				if err != nil {
 					return nil, err
@@ -328,8 +328,8 @@ func (d *draw) seatsNew(
 	return units, nil
 }
 
-// mayFit tells, cheaply and without changing anything, whether a request that waits may find room
-// now; it finds out when it tries.
+// mayFit reports, cheaply and without changes, whether a waiting request may find room now. The
+// attempt decides.
 func (d *draw) mayFit(s *source, w *compute.Waiter) (bool, error) {
 	n, err := d.available(s)
 	if err != nil || n > 0 {
@@ -343,8 +343,8 @@ func (d *draw) mayFit(s *source, w *compute.Waiter) (bool, error) {
 	return left == 0, err
 }
 
-// usual is how many of up to n parts of a size fit on an instance of a source, as far as those that
-// it has tell; 0 where there is none to tell.
+// usual returns how many of up to n parts of a size fit on an instance of a source, judging by
+// those that it has; 0 if it has none that tells.
 func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 	if n == 1 {
 		return 1, nil
@@ -373,8 +373,8 @@ func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 	return 0, nil
 }
 
-// amount is the size of an instance, or of the real one behind it. known is false where it does not
-// tell its cores.
+// amount returns the size of an instance, or of the real one behind it. known is false if its cores
+// are not known.
 func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, known bool, err error) {
 	for i.Child != "" {
 		child, err := tx.Instance(i.Child)
@@ -389,8 +389,8 @@ func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, k
 	return has, known, nil
 }
 
-// space is what is booked of an instance, and the leases that have booked it. It is nil where
-// nobody may have a part: its size is not known, or somebody has all of it.
+// space returns the leases on an instance, and what they have booked of it. The space is nil where
+// no part can be given: the size is not known, or one lease has all of it.
 func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil {
@@ -410,7 +410,7 @@ func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *sha
 	return ls, space, nil
 }
 
-// handPart gives a lease on an instance that others have parts of.
+// handPart gives a lease on a shared instance.
 func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
 	i, l := u.inst, u.lease
 	i.Uses++
@@ -437,11 +437,11 @@ func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
 	return tx.InsertLease(l)
 }
 
-// beside marks events of leases that began or ended while others had parts of the instance: it did
-// not change hands.
+// beside marks events of leases that began or ended while other leases had parts of the instance:
+// it did not change hands.
 const beside = "beside"
 
-// reroom notes anew what is free on the instances of units that book parts.
+// reroom updates what is free on the instances of units that book parts.
 func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
 	seen := map[compute.ID]bool{}
 	for _, u := range units {
@@ -456,8 +456,8 @@ func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
 	return nil
 }
 
-// reroomOf notes what is free on an instance, if others may be put there: when somebody was told
-// that he has a part of it. Before that it may turn out not to be fit.
+// reroomOf notes what is free on an instance that others may share, once one of its leases has been
+// handed over. Before that it may turn out not to be fit.
 func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
 	if i.Row == 0 {
 		return nil // not recorded yet
@@ -477,8 +477,7 @@ func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
 	return tx.SetRoom(i, &free)
 }
 
-// confirmShare tells a lease that lies beside others. What was made for it and its like has turned
-// out to have the size that it has only now.
+// confirmShare confirms a lease on a shared instance. The size of a new instance is known only now.
 func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
 	if u.host == nil || !u.host.fresh {
 		l, err := tx.Lease(u.lease.ID)
@@ -505,7 +504,7 @@ func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
 	return p.handPart(tx, u, false)
 }
 
-// begin has a lease begin now.
+// begin sets a lease's beginning to now.
 func begin(l *compute.Lease, now time.Time) {
 	l.Given, l.Used = now, now
 	if l.TTL > 0 {
@@ -513,8 +512,8 @@ func begin(l *compute.Lease, now time.Time) {
 	}
 }
 
-// measure completes what is known of the size of a new instance whose source shares its instances,
-// by asking the computer itself.
+// measure completes the size of a new instance of a source with `share`, by asking the computer
+// itself.
 func (p *Pool) measure(ctx context.Context, u *unit) error {
 	facts := u.inst.Facts
 	var err error
@@ -540,8 +539,8 @@ func errLess(id compute.ID, has, part compute.Amount) error {
 	}
 }
 
-// holds judges the first part of a new instance, whose size is known by now: it may be of something
-// that stood ready behind a pool and was never asked.
+// holds checks that the first part fits a new instance, now that its size is known. The instance
+// may rest on a child that was ready and was never measured.
 func (p *Pool) holds(tx compute.Tx, u *unit) error {
 	if u.lease.Share == nil {
 		return nil
@@ -558,7 +557,7 @@ func (p *Pool) holds(tx compute.Tx, u *unit) error {
 	return nil
 }
 
-// ask fills in facts that an instance's provider did not tell.
+// ask fills in facts that an instance's provider did not give.
 func (p *Pool) ask(ctx context.Context, o *opened, i *compute.Instance) error {
 	return await(ctx, bootPatience, time.Time{}, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, i.ID)

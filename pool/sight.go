@@ -15,13 +15,13 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// Sight is something that the engine has done, for who measures it.
+// Sight is something that the engine has done, for metrics.
 type Sight struct {
 	// "acquire": a request was answered; "make": an instance was made, or could not be
 	What   string
-	Source string         // whose
+	Source string         // the source's name; "": not a configured one
 	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
-	Took   time.Duration  // altogether
+	Took   time.Duration  // the whole time
 	Waited time.Duration  // of acquire: in the queue
 	Hit    bool           // of acquire: all stood ready
 	Count  int            // of acquire: leases given
@@ -50,7 +50,7 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if p.opt.Observe != nil {
 		source := req.Source
 		if _, ok := p.sources[source]; !ok {
-			source = "" // whoever asks may make names up
+			source = "" // the caller may have made the name up
 		}
 		p.opt.Observe(Sight{
 			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
@@ -60,8 +60,8 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	return leases, err
 }
 
-// tallied is acquire, with what it could not give written down for the sources that want that. What
-// cannot be written is not: the request's own error says more.
+// tallied is acquire that also notes, for sources with Tally, what it could not give. If that
+// cannot be written it is left out: the request's own error says more.
 func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	leases, err := p.acquire(ctx, req)
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
@@ -88,14 +88,14 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 	return leases, err
 }
 
-// watched is a request as it comes on.
+// watched observes a request.
 type watched struct {
 	ctx    context.Context
 	begin  time.Time
-	notify func(compute.Progress) // who else hears it; nil: nobody
+	notify func(compute.Progress) // the caller's function; nil: none
 
 	mu     sync.Mutex
-	since  time.Time // it began to wait; zero: it does not
+	since  time.Time // when it began to wait; zero: it does not
 	waited time.Duration
 	span   *trace.Span // of waiting
 	missed bool
@@ -126,7 +126,7 @@ func (w *watched) over() {
 	}
 }
 
-// end reports whether all stood ready.
+// end ends the observation and reports whether all instances stood ready.
 func (w *watched) end() (hit bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,7 +134,7 @@ func (w *watched) end() (hit bool) {
 	return !w.missed
 }
 
-// sawMade tells of an instance that was made, or could not be.
+// sawMade reports to Observe an instance that was made, or could not be.
 func (p *Pool) sawMade(u *unit, begin time.Time) {
 	if p.opt.Observe != nil {
 		p.opt.Observe(Sight{What: "make", Source: u.src.Name, Class: classOf(u.err), Took: time.Since(begin), Phases: u.inst.Phases})
@@ -149,7 +149,7 @@ func classOf(err error) string {
 	return strings.ReplaceAll(kindOf(err).Error(), " ", "-")
 }
 
-// about says of a span which instance it is about.
+// about returns a span's attributes for an instance.
 func about(i *compute.Instance) []trace.Attr {
 	return []trace.Attr{{Key: "hostler.source", Value: i.Source}, {Key: "hostler.instance", Value: string(i.ID)}}
 }

@@ -16,8 +16,8 @@ func sizeOf(req compute.Request) size {
 	return size{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
 }
 
-// lacks says of what an instance is known to have too little, or "". What a provider does not tell
-// may be enough.
+// lacks returns of what an instance is known to have too little, or "". What a provider does not
+// tell may be enough.
 func (z size) lacks(facts map[string]string) string {
 	if has, ok := compute.AmountOf(facts); ok && has.Micro() < compute.Amount(z).Micro() {
 		return fmt.Sprintf("it has %v cores, and %v are asked for", has.Cores, z.Cores)
@@ -38,7 +38,7 @@ func (z size) lacks(facts map[string]string) string {
 	return ""
 }
 
-// lackedBy tells whether an instance, or the real one behind it, is known to be too small.
+// lackedBy reports whether an instance, or the real one behind it, is known to be too small.
 func (z size) lackedBy(tx compute.Tx, i *compute.Instance) (bool, error) {
 	if z == (size{}) {
 		return false, nil
@@ -61,8 +61,7 @@ type errSmall struct{ why string }
 
 func (e *errSmall) Error() string { return e.why }
 
-// small returns the first error that has an errSmall in it, or a provider's word for the same, or
-// nil.
+// small returns the first error that contains an errSmall, or the provider's equivalent, or nil.
 func small(errs ...error) error {
 	for _, err := range errs {
 		var e *errSmall
@@ -74,21 +73,21 @@ func small(errs ...error) error {
 	return nil
 }
 
-// mayDo tells whether an instance is, or may be, large enough.
+// mayDo reports whether an instance is, or may be, large enough.
 func (d *draw) mayDo(s *source, i *compute.Instance) bool {
 	if !s.Share {
 		return d.least.lacks(i.Facts) == ""
 	}
 	if i.State == compute.Creating || i.State == compute.SettingUp {
-		return true // it is not asked yet
+		return true // its size is not known yet
 	}
 	has, known := compute.AmountOf(i.Facts)
 	return known && share.Of(has).Has(compute.Amount(d.least))
 }
 
-// outgrown returns an error when a source can make no more instances, all that it has are known to
-// be too small, and no others come in their place: those of machines that stay, or that are shared.
-// Then it does not help to wait.
+// outgrown returns an error if waiting does not help. That is when a source can make no more
+// instances, all that it has are known to be too small, and none will be replaced: they stay, or
+// are shared.
 func (d *draw) outgrown(s *source) error {
 	if d.least == (size{}) && !s.Share {
 		return nil
@@ -126,8 +125,8 @@ func (d *draw) outgrown(s *source) error {
 		Err: &errSmall{fmt.Sprintf("all of the %d instances that it may have are smaller than what is asked for", seen)}}
 }
 
-// learnSize notes the size of an instance that was made as its source says: the next one is taken
-// to be like it, until it tells itself.
+// learnSize notes the size of an instance that was made as its source says. The next one is assumed
+// to have it until it tells its own.
 func (p *Pool) learnSize(u *unit) {
 	has, known := compute.AmountOf(u.inst.Facts)
 	if !known || u.choice != (choice{}) {
@@ -141,7 +140,8 @@ func (p *Pool) learnSize(u *unit) {
 	p.sizes[u.inst.SourceKey] = has
 }
 
-// learnt is the size of what a source made last; known is false when it has made nothing that told.
+// learnt returns the size of what a source made last; known is false if no instance has told its
+// size.
 func (p *Pool) learnt(key int64) (has compute.Amount, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,8 +149,8 @@ func (p *Pool) learnt(key int64) (has compute.Amount, known bool) {
 	return has, known
 }
 
-// likely is the size that a new instance of a source has at least, as far as what it made last or
-// its configuration tells.
+// likely returns the least size of a new instance of a source, by what it made last or its
+// configuration.
 func (p *Pool) likely(s *source) (z compute.Amount) {
 	if s.Type != poolType {
 		p.mu.Lock()

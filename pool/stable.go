@@ -14,25 +14,25 @@ import (
 
 const (
 	stopGrace = time.Minute
-	// openPatience is how long a look waits for providers to open, all at once: one that hangs is
-	// no reason to leave the others alone.
+	// openPatience is how long a look waits for providers to open, all at once. One that hangs does
+	// not hold up the others.
 	openPatience = 5 * time.Second
-	// openLong is how long one waits for it who takes instances back, and then has them discarded
-	// when it opens again.
+	// openLong is how long a release waits for a provider to open. Then it has the instances
+	// discarded when the provider opens again.
 	openLong = 30 * time.Second
 )
 
-// The reasons of instances that are being stopped and started, which both pass through the state of
-// those being cleaned: whoever takes up the work of a dead process cleans them, and what cannot be
-// cleaned is discarded.
+// The reasons of instances that are being stopped and started. Both pass through the state of those
+// being cleaned: the process that takes up a dead process's work cleans them, and discards those
+// that cannot be cleaned.
 const (
 	stopping = "it is being stopped"
 	starting = "it is being started"
 )
 
-// Snapshot copies the configured sources as they stand. Those for which idlers says yes are told
-// with their ready instances; idlers may be nil, is called inside of a transaction, and must be
-// quick. Looking changes nothing, and nothing lives longer for it.
+// Snapshot copies the state of the configured sources, with the ready instances of those for which
+// idlers returns true. idlers may be nil. It is called inside of a transaction, and must be quick.
+// Snapshot changes nothing, and extends no lease.
 func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
 	windows := map[string]time.Duration{}
 	for _, s := range p.ordered {
@@ -58,7 +58,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			if events, err = tx.Events(query); err != nil {
 				return err
 			}
-			p.recent.take(windows, events) // again does no harm
+			p.recent.take(windows, events) // reading an event twice does no harm
 		}
 		recs, err := tx.Sources()
 		if err != nil {
@@ -105,7 +105,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			st.Present += r.Counts.Present()
 			st.Ahead = p.aheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
-			// how many of the ready ones run must be known always
+			// how many ready ones run must always be known
 			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 {
 				st.ColdMost = s.Cold
 				if err := p.seeAll(tx, r, &st, snap.Time); err != nil {
@@ -122,9 +122,9 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	return snap, err
 }
 
-// acquaint opens the providers of sources that have instances or are to have some, as their maximum
-// and what they can do is known only then. Those that do not open are put into failed; the error is
-// the store's.
+// acquaint opens the providers of sources that have instances or should have some: only then their
+// maximum and abilities are known. It puts those that do not open into failed; the error is the
+// store's.
 func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	busy := map[string]bool{}
 	err := p.store.View(ctx, func(tx compute.Tx) error {
@@ -165,7 +165,7 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	return nil
 }
 
-// isOpen tells whether everything below a source is known and open.
+// isOpen reports whether all sources below a source are known and open.
 func (p *Pool) isOpen(s *source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,8 +177,8 @@ func (p *Pool) isOpen(s *source) bool {
 	return true
 }
 
-// underWay returns what those who wait need, how many of those being made a request waits for, and
-// how many cold ones are on their way there, by record.
+// underWay returns what waiting requests need. By record it returns how many instances being made
+// belong to a request, and how many cold ones are being stopped.
 func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (m *demand, booked, stirring map[int64]int, err error) {
 	booked, stirring = map[int64]int{}, map[int64]int{}
 	if m, err = p.demandNow(tx); err != nil {
@@ -212,9 +212,9 @@ func isForCache(token string) bool {
 	return len(token) > len(forCache) && token[:len(forCache)] == forCache
 }
 
-// Do records a directive, with the event that says why, and returns what is left to be done: finish
-// takes as long as that takes and must be called once, also with a context that has ended. It is
-// nil where nothing is left, or things are not any more as the directive took them to be.
+// Do records a directive, with an event that says why, and returns the rest of the work. finish may
+// take long, and must be called once, also with a context that has ended. It is nil where nothing
+// is left, or where things have changed since the directive was decided.
 func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
 	if d.Verb == compute.VerbAhead && d.Key != 0 {
 		return p.doLeft(ctx, d)
@@ -237,7 +237,7 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 			if err != nil {
 				return err
 			}
-			// else it is but said again
+			// otherwise it is only repeated
 			if alive := r.Aim.Until.After(time.Now()); !alive || r.Aim.Reserve != d.Aim.Reserve || r.Aim.Spare != d.Aim.Spare {
 				if err := note(tx, d); err != nil {
 					return err
@@ -275,6 +275,7 @@ func note(tx compute.Tx, d compute.Directive) error {
 	return err
 }
 
+// doCreate records the instances of a create directive. The function that it returns makes them.
 func (p *Pool) doCreate(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
 	units, leave, err := p.order(ctx, s, func(tx compute.Tx, r *compute.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
@@ -372,7 +373,7 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 	}, nil
 }
 
-// change stops or starts an instance that was claimed for it.
+// change stops or starts an instance that it has claimed.
 func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 	var err error
 	if verb == compute.VerbStart {
@@ -399,12 +400,12 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+compute.Said(err))
 		}
 		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
-		// what the next hand-out rests on is as it was
+		// the next hand-out rests on the same event as before
 		_, e := p.set(tx, &i, compute.Ready, compute.Event{})
 		return e
 	})
 	if errors.Is(e, compute.ErrStale) {
-		e = nil // somebody else went on with it
+		e = nil // another worker went on with it
 	}
 	return errors.Join(err, e)
 }

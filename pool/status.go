@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Status tells of every configured source, and of every older definition that has instances, by
-// name.
+// Status returns the status of each configured source, and of each older definition that has
+// instances, by name.
 func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*compute.SourceRecord
 	var vain map[int64]*compute.Unready
@@ -37,7 +37,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		}
 		for _, r := range recs {
 			if s := p.configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
-				continue // nothing of it is stopped by anybody
+				continue // none of its instances is ever stopped
 			}
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 			if err != nil {
@@ -101,7 +101,7 @@ func rank(later bool) int {
 	return 0
 }
 
-// Instances returns those that a query selects.
+// Instances returns the instances that a query selects.
 func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		is, err := tx.Instances(q)
@@ -111,7 +111,7 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 	return out, err
 }
 
-// Leases returns those that a query selects.
+// Leases returns the leases that a query selects.
 func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		ls, err := tx.Leases(q)
@@ -121,7 +121,7 @@ func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.
 	return out, err
 }
 
-// Events returns those of the journal that a query selects.
+// Events returns the events that a query selects.
 func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
 	err = p.store.View(ctx, func(tx compute.Tx) error {
 		es, err := tx.Events(q)
@@ -139,12 +139,12 @@ func values[T any](in []*T) []T {
 	return out
 }
 
-// testTTL is how long a test's lease lasts where nobody sees that the process that tests has died:
-// on another machine.
+// testTTL is how long a test's lease lasts if no process sees that the testing process has died: on
+// another machine.
 const testTTL = time.Hour
 
-// Test makes an instance of a source, runs `true` on it and discards it, each timed, whatever the
-// breaker says.
+// Test makes an instance of a source, runs `true` on it and discards it, and times each step. It
+// ignores the breaker.
 func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	res := compute.TestResult{Source: name}
 	s, err := p.find(name)
@@ -174,7 +174,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if most := s.maxTTL(); most > 0 {
 		req.TTL = min(req.TTL, most)
 	}
-	// killed in the midst of it, this process leaves nothing: nobody else knows of the lease
+	// if this process is killed it leaves nothing: no other process knows of the lease
 	if req.For, err = ProcessOf(os.Getpid()); err != nil {
 		return res, err
 	}
@@ -207,15 +207,15 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	return res, err
 }
 
-// allowed asks a source's provider, where that can tell, what it is not allowed: all at once, and
-// not the first that is tried.
+// allowed returns what a source's provider is not permitted to do, if the provider can tell: all at
+// once, and not only the first failure.
 func (p *Pool) allowed(ctx context.Context, s *source) error {
 	if s.Type == poolType {
 		return nil
 	}
 	provider, err := p.Provider(ctx, s.Name)
 	if err != nil {
-		return nil // who acquires is told
+		return nil // the next acquire reports it
 	}
 	if prober, ok := compute.As[compute.Prober](provider); ok {
 		if _, err := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor}); errors.Is(err, compute.ErrDenied) {

@@ -9,15 +9,15 @@ import (
 
 const (
 	// sweepRows is how many ready instances one look reads, of all sources that may have too many.
-	// Of those that have more it reads on the next time, so that a look is quick however many there
-	// are; what is surplus can wait for a few looks.
+	// If there are more, the next look reads on, so that each is quick. Surplus instances can wait
+	// for a few looks.
 	sweepRows = 1000
-	// idlersMost is how many of them it tells of, beside the cold ones: more than one look can want
-	// to go.
+	// idlersMost is how many idle instances it returns, beside the cold ones: more than one look
+	// can discard.
 	idlersMost = 256
 )
 
-// sweep is a look at the ready instances of a source, over several rounds where there are many.
+// sweep is a look at the ready instances of a source, over several rounds if there are many.
 type sweep struct {
 	after   int64 // the row that was read last
 	idlers  []compute.Idler
@@ -44,7 +44,7 @@ func (w *sweep) take(is []*compute.Instance, idle time.Duration, now time.Time) 
 	})
 }
 
-// tell puts what a sweep found into a source's state.
+// tell puts the result of a sweep into a source's state.
 func (w *sweep) tell(st *compute.SourceState) { st.Idlers, st.Tired = w.idlers, w.tired }
 
 // seeAll reads all ready instances of a source, and counts the cold ones.
@@ -64,8 +64,8 @@ func (p *Pool) seeAll(tx compute.Tx, r *compute.SourceRecord, st *compute.Source
 	return nil
 }
 
-// see reads ready instances of the sources for which idlers says yes, those first whose turn was
-// the longest ago.
+// see reads ready instances of the sources for which idlers returns true, first of those that were
+// read the longest ago.
 func (p *Pool) see(
 	tx compute.Tx, own map[string]*compute.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
 ) error {

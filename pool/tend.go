@@ -10,68 +10,69 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Tending is what Tend begins things with.
+// Tending is how Tend begins work.
 type Tending struct {
-	// runs something beside its caller, who waits for it in the end; as sync.WaitGroup's
+	// Go runs a function beside its caller, which waits for it in the end, as sync.WaitGroup's does
 	Go func(func())
-	// is called when something that was begun has come to its end, so that there may be more to do.
-	// It must not block
+	// Done is called when something that was begun has come to its end, so that there may be more
+	// to do. It must not block
 	Done func()
-	// is told what went wrong with one thing, which is recorded, and tried again; nil: the log is
+	// Failed is told of an error of one thing. It is recorded, and the thing is tried again. nil:
+	// it is logged
 	Failed func(error)
-	Apart  bool // what has become of instances is not asked: Oversee does that
+	Apart  bool // leave it to Oversee to ask what has become of instances
 }
 
-// lanes are what is done in the background: each source's by itself, so that one whose provider
-// hangs holds up no other.
+// lanes are the work in the background, a lane for each source, so that a provider that hangs holds
+// up no other.
 type lanes struct {
 	mu sync.Mutex
 	of map[int64]*lane // by the key of the source that has the real computer
-	// sources whose provider is being asked for its list; by the negative of its key, what has
-	// become of its computers
+	// sources whose provider is being asked for its list. The negative of a key: being asked what
+	// has become of its computers.
 	stocks map[int64]bool
 
-	overseen map[int64]time.Time // when sources' providers were last asked that
-	news     map[int64]bool      // those that have said since that they have something to tell
-	// Done of who tends the lanes in the background; nil: nobody has yet
+	overseen map[int64]time.Time // when sources' providers were last asked about their computers
+	news     map[int64]bool      // those that have news since then
+	// Done of the Tending that works the lanes in the background; nil: none yet
 	done func()
 }
 
-// lane is one source's.
+// lane is the work of one source.
 type lane struct {
 	waiting []errand // for their turn
 	has     map[compute.ID]bool
 	workers int // at work
-	aside   int // that only wait for the end of what they have asked for
+	aside   int // how many workers only wait for the end of what they have asked for
 }
 
 const (
-	asideMost  = 64              // of a lane, as each of them asks now and then
-	asideAfter = 2 * time.Second // how long one waits before it lets another begin
+	asideMost  = 64              // at most in a lane, as each of them asks now and then
+	asideAfter = 2 * time.Second // how long a worker waits before it lets another begin
 )
 
+// asideKey is the context's key of what stepAside calls.
 type asideKey struct{}
 
-// stepAside says that the work of a context has nothing to do for now but to wait for others, as
-// for the end of a pod whose node does not answer: where it is in a lane, it holds up nobody behind
-// it any more.
+// stepAside says that the work of a context only waits for now, such as for the end of a pod on a
+// node that does not answer. If it is in a lane, it no longer holds up the work behind it.
 func stepAside(ctx context.Context) {
 	if step, ok := ctx.Value(asideKey{}).(func()); ok {
 		step()
 	}
 }
 
-// errand is an instance that waits for work, and the engine that found it: another configuration
-// has another one.
+// errand is an instance that waits for work, and the engine that found it. An engine by another
+// configuration may do it otherwise.
 type errand struct {
 	p  *Pool
 	id compute.ID
 }
 
-// Tend begins all that is due, each source's by itself, and returns when there will be more; zero:
-// not as far as is known. It waits for no provider. What it began ends with ctx. It is for a
-// process that lives on and looks again when Done is called; Work is the same for one that waits
-// for the end. Engines that share a desk begin nothing twice.
+// Tend begins all work that is due, each source's by itself, and returns when there will be more;
+// zero: none is known. It waits for no provider. Its work ends with ctx. It is for a process that
+// lives on and calls it again when Done is called; Work does the same and waits for the end.
+// Engines that share a desk begin nothing twice.
 func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
 	l := &p.desk.lanes
 	if !with.Apart {
@@ -82,13 +83,13 @@ func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err erro
 	return p.round(ctx, l, with, nil)
 }
 
-// workRounds is how often Work looks for what its work has made to do: the end of a pool's instance
-// makes some for its child's, and so on.
+// workRounds is how often Work looks for more work that its own work has caused: the end of a
+// pool's instance causes some for its child's, and so on.
 const workRounds = 8
 
-// Work does everything that is due for the named sources, or for all: leases that are over, what
-// dead processes left half-done, cleaning, discarding, surplus. It returns when there will be more
-// to do; zero: not as far as is known.
+// Work does all work that is due for the named sources, or for all: leases that are over, what dead
+// processes left half-done, cleaning, discarding, surplus. It returns when there will be more to
+// do; zero: none is known.
 func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
 	keys, err := p.keysOf(ctx, names)
 	if err != nil {
@@ -130,7 +131,8 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 	return next, errors.Join(errs...)
 }
 
-// keysOf are the records of the named sources and of all below them; nil: no names, and so all.
+// keysOf returns the record keys of the named sources and of all below them; nil: no names, and so
+// all.
 func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err error) {
 	for _, name := range names {
 		s, err := p.find(name)
@@ -148,8 +150,8 @@ func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err er
 	return keys, nil
 }
 
-// round begins what is due for some sources, or with nil for all, in lanes that are not begun with
-// another's context.
+// round begins what is due for some sources, or with nil for all, in lanes that no other context
+// has begun.
 func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) (next time.Time, err error) {
 	if with.Failed == nil {
 		with.Failed = func(err error) { p.log.Warn("what is due", "err", err) }
@@ -216,8 +218,8 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 	})
 }
 
-// past reports whether a record is of a definition that counts no more and has no instances: what
-// is wrong with it needs nobody to mend it.
+// past reports whether a record is of a definition that counts no more and has no instances: its
+// errors need no attention.
 func (p *Pool) past(rec *compute.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
@@ -231,7 +233,7 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 		keys[i.ID] = i.SourceKey
 		inFront = inFront || i.Child != ""
 	}
-	if inFront { // the work is done at what is behind
+	if inFront { // the work is done at the instance behind it
 		err := p.store.View(ctx, func(tx compute.Tx) error {
 			for _, i := range is {
 				chain, err := chainOf(tx, i.Child)
@@ -268,13 +270,13 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 			one.waiting = append(one.waiting, errand{p, i.ID})
 			continue
 		}
-		one.workers++ // it has this one, and which of several comes first makes no difference
+		one.workers++ // it takes this one; which of several comes first makes no difference
 		with.Go(func() { l.workAlong(ctx, key, one, errand{p, i.ID}, with) })
 	}
 	return nil
 }
 
-// workAlong does an errand, and then what waits in the lane, until nothing does or ctx ends.
+// workAlong does an errand, and then those that wait in the lane, until none does or ctx ends.
 func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, with Tending) {
 	news, aside := false, false
 	working := context.WithValue(ctx, asideKey{}, func() { l.stepAside(ctx, key, one, &aside, with) })
@@ -294,9 +296,9 @@ func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, w
 	}
 }
 
-// stepAside counts a worker no longer among those at work, unless too many have stepped aside, and
-// has the errand that waits longest be begun in its place. aside is whether it has done so, guarded
-// by mu: a pool's instance may have several behind it that end.
+// stepAside stops counting a worker as at work, unless too many have stepped aside, and begins the
+// errand that waits longest in its place. aside, guarded by mu, says whether it has done so. A
+// pool's instance may have several behind it that end.
 func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool, with Tending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -314,8 +316,8 @@ func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool
 	with.Go(func() { l.workAlong(ctx, key, one, e, with) })
 }
 
-// next gives the errand that waits longest for one that is done; none is left, or to be begun,
-// where more is false. One that had stepped aside has another in its place.
+// next returns the errand that waits longest, after one is done. more is false if none is left, or
+// none is to be begun, as another took the place of a worker that had stepped aside.
 func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand, aside *bool) (e errand, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,8 +13,8 @@ const (
 	inventoryEvery = 10 * time.Minute
 )
 
-// tidy does what is due seldom: it forgets what is old in the journal, and has stock compare what
-// the providers have with the records.
+// tidy does what is seldom due: it prunes the journal, and has stock compare the providers' lists
+// with the records.
 func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) error {
 	if !p.opt.Inventory {
 		return nil
@@ -43,23 +43,23 @@ func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) erro
 	return err
 }
 
-// takeStock records what a provider lists as ours and no record is of, to be discarded: an instance
-// is recorded before it is made and until its end is proved, so such a one was made by a request
-// whose answer, and whose asker, were lost.
+// takeStock records computers on a provider's list that have no record, to be discarded. An
+// instance has a record before it is made and until its end is proved. So such a computer comes
+// from a request whose answer was lost, and whose process has died.
 func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray []compute.ID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.open(ctx, rec)
 	if o.err != nil || len(o.names) > 0 {
-		// status tells that it does not open; machines that stay are nobody's making
+		// status tells that it does not open; machines that stay are not made by us
 		return nil, nil
 	}
 	there, err := p.unrecorded(ctx, rec, o)
 	if err != nil || len(there) == 0 {
 		return nil, err
 	}
-	// Of one that ended while the list was on its way there is no record any more, and it was on
-	// the list: it is not on the next.
+	// A computer may have ended while the list was on its way: it has no record, and was on the
+	// list. It is not on the next.
 	first := map[compute.ID]bool{}
 	for _, i := range there {
 		first[i.ID] = true
@@ -88,7 +88,7 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 	return stray, err
 }
 
-// unrecorded lists what a provider has of ours that no record is of.
+// unrecorded lists a provider's computers of ours without a record.
 func (p *Pool) unrecorded(ctx context.Context, rec *compute.SourceRecord, o *opened) (out []compute.Instance, err error) {
 	there, err := o.provider.List(ctx)
 	if err != nil {

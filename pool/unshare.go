@@ -11,8 +11,9 @@ import (
 )
 
 // endShares ends the leases of parts among those that come back, and returns what comes back whole:
-// what had one lease alone, and each instance whose last part this was, with that lease still to be
-// ended. force asks for instances to be discarded, which others who have parts of them bear not.
+// instances with one lease alone, and instances whose last part this was, with that lease still to
+// be ended. force asks for instances to be discarded, which is refused while others have parts of
+// them.
 func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
@@ -34,7 +35,7 @@ func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([
 		}
 		ending := mine[t.inst.ID]
 		if len(ending) == 0 {
-			continue // it was seen to with the first of its leases
+			continue // it was handled with the first of its leases
 		}
 		delete(mine, t.inst.ID)
 		all, err := tx.Leases(compute.LeaseQuery{Instance: t.inst.ID})
@@ -87,8 +88,8 @@ func without(all, others []*compute.Lease) (left []*compute.Lease) {
 	return left
 }
 
-// errNeighbours says whose leases keep an instance from being taken away. Their ids are no business
-// of others.
+// errNeighbours says whose leases keep an instance from being taken away. It does not show their
+// ids to others.
 func errNeighbours(ls []*compute.Lease) error {
 	var owners []string
 	for _, l := range ls {
@@ -99,7 +100,7 @@ func errNeighbours(ls []*compute.Lease) error {
 	return fmt.Errorf("other leases have parts of it, of %s", strings.Join(owners, ", "))
 }
 
-// listed names leases for people, by name and id, a few of them.
+// listed names a few leases for people, by name and id.
 func listed(ls []*compute.Lease) string {
 	const most = 8
 	var out []string
@@ -117,8 +118,8 @@ func listed(ls []*compute.Lease) string {
 	return strings.Join(out, ", ")
 }
 
-// endAll ends the leases of an instance that turned out not to be fit: the one that has all of it,
-// or those that have parts.
+// endAll ends the leases of an instance that turned out to be unfit: the one that has all of it, or
+// those of parts.
 func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why string) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
@@ -138,7 +139,7 @@ func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why string) error {
 	return tx.SetRoom(i, nil)
 }
 
-// lies returns the lease of a unit that books a part with its instance, if it still lives.
+// lies returns the lease of a unit that books a part, with its instance, if it still lives.
 func lies(tx compute.Tx, u *unit) (*taken, error) {
 	l, err := tx.Lease(u.lease.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
@@ -153,9 +154,8 @@ func lies(tx compute.Tx, u *unit) (*taken, error) {
 	return &taken{i, l}, nil
 }
 
-// shareOf returns which of the leases that have parts of an instance somebody means who names the
-// instance: that whose id he presents, else his own, of which there must be one. Where none is his
-// he is told of another's, which he then may not use. nil: there is none at all.
+// shareOf returns the lease that a caller means by the name of a shared instance, as meant does. It
+// returns nil if the instance has no lease.
 func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
@@ -164,16 +164,16 @@ func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*co
 	return meant(who, i.ID, ls, "several leases have parts of it", "name the lease that is meant, and not the instance")
 }
 
-// meant is which of several leases somebody means by a name that they share: that whose id he
-// presents, else his own, of which there must be one. Where none is his it is another's, which he
-// then may not use.
+// meant returns the one of several leases that a caller means by a name they share: the one whose
+// id it presents, else its own, of which there must be one. If none is its own it returns
+// another's, which the caller may not use.
 func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint string) (*compute.Lease, error) {
 	if b := who.Within; b != nil {
 		inside := slices.DeleteFunc(slices.Clone(ls), func(l *compute.Lease) bool {
 			return b.Projects != nil && !slices.Contains(b.Projects, l.Project) || b.Source != "" && b.Source != l.Source
 		})
 		if len(inside) == 0 {
-			return ls[0], nil // he is told that it is not there
+			return ls[0], nil // the caller gets ErrNotFound
 		}
 		ls = inside
 	}
@@ -198,7 +198,7 @@ func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint 
 	return own[0], nil
 }
 
-// hadShare tells whether somebody had a part of an instance, by a lease that has ended, while
+// hadShare reports whether a caller had a part of an instance, by a lease that has ended, while
 // others have theirs.
 func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
 	if who.Lease != "" {
@@ -212,7 +212,7 @@ func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 	return len(ls) > 0, err
 }
 
-// alone refuses what would take an instance away from others who have parts of it.
+// alone returns an error if other leases have parts of an instance that is to be taken away.
 func (p *Pool) alone(tx compute.Tx, i *compute.Instance, l *compute.Lease) error {
 	if l.Share == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// alive tells whether the process that a lease is bound to still runs.
+// alive reports whether the process that a lease is bound to still runs.
 func alive(pr compute.Process) bool {
 	now, err := ProcessOf(pr.PID)
 	if err != nil {
@@ -19,10 +19,10 @@ func alive(pr compute.Process) bool {
 	return now.Start == pr.Start
 }
 
-// lookUp finds an instance by its name, or by the name or id of a living lease; the lease is nil
-// when it has none. Where several have parts of an instance that is named, it is who's own.
+// lookUp finds an instance by its name, or by the name or id of a living lease. The lease is nil if
+// the instance has none. If several leases have parts of it, it returns the caller's own.
 func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
-	if name == "" { // leases without a name have this one
+	if name == "" { // the name of leases without one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
 	}
 	if isID(name) { // nearly always a lease's
@@ -65,8 +65,8 @@ func (p *Pool) unknown(name string, other error) error {
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
 }
 
-// leaseNamed finds a living lease by its name, or its id. Each project may have one of a name: it
-// is the one that is meant. nil: there is none.
+// leaseNamed finds a living lease by its name or id; nil: there is none. Each project may have one
+// of a name: meant chooses.
 func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
 	if err != nil {
@@ -75,7 +75,7 @@ func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, er
 	if len(ls) == 1 {
 		return ls[0], nil
 	}
-	if len(ls) > 1 && who.Owner == "" && who.Within == nil { // nobody in particular asks
+	if len(ls) > 1 && who.Owner == "" && who.Within == nil { // no particular user asks
 		return ls[0], nil
 	}
 	if len(ls) > 1 {
@@ -89,7 +89,7 @@ func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, er
 }
 
 // Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil
-// when it has none.
+// if the instance has none.
 func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var i *compute.Instance
 	var l *compute.Lease
@@ -103,8 +103,8 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 	return *i, l, nil
 }
 
-// authorize is the check of everything that acts under a lease: it lives, it is the caller's, and
-// it is the newest.
+// authorize is the check of every act under a lease: the lease lives, it is the caller's, and it is
+// the newest.
 func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
@@ -121,8 +121,8 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 		}
 	}
 	if who.Lease != "" && l != nil && l.Pool != "" && l.ID != who.Lease {
-		// A hook of an inner source names its own instance, and its token is of the pool's instance
-		// in front.
+		// A hook of an inner source names its own instance, but its token is for the pool's
+		// instance in front.
 		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
@@ -148,7 +148,8 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 	return i, l, nil
 }
 
-// Authorize tells whether somebody may use an instance now, and under which lease.
+// Authorize returns the lease under which the caller may use an instance now, or an error if it may
+// not.
 func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l *compute.Lease
 	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
@@ -161,8 +162,8 @@ func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) 
 	return *l, nil
 }
 
-// Use says that an instance is used now under who's lease. The time is written when it matters: at
-// most at every twentieth of the idle limit.
+// Use records that an instance is used now under the caller's lease. The time is written when it
+// matters: at most at every twentieth of the idle limit.
 func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	l, err := p.Authorize(ctx, who, name)
 	if err != nil || !unused(&l) {
@@ -175,7 +176,7 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	return ls[0], nil
 }
 
-// unused reports whether it is time to write down that a lease is used.
+// unused reports whether it is time to record that a lease is used.
 func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= l.Idle/20 }
 
 // renew counts leases as used now and changes them, all or none.
@@ -213,8 +214,8 @@ func (p *Pool) renew(
 	return out, nil
 }
 
-// Extend starts the ttl of leases again, or anew with another, up to their source's max-ttl from
-// when they were given. Either all are extended or none.
+// Extend starts the ttl of leases again, or sets another one, up to their source's max-ttl from the
+// time they were given. Either all are extended or none.
 func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
 	return p.renew(ctx, who, names, func(l *compute.Lease, s *source) error {
 		if ttl > 0 {
@@ -243,7 +244,7 @@ func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, n
 	})
 }
 
-// Leaf returns the real instance behind a pool's; of others, the instance itself.
+// Leaf returns the real instance behind a pool's, or the instance itself if it is no pool's.
 func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error) {
 	i, _, err := p.Resolve(ctx, string(id))
 	if err != nil {
@@ -256,13 +257,13 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 	return *chain[len(chain)-1], nil
 }
 
-// Connect opens a way into an instance under who's lease. Where that has none any more because its
-// computer has ended, the error is marked by compute.Ended.
+// Connect opens a connection to an instance under the caller's lease. If the lease ended because
+// the computer did, the error is marked by compute.Ended.
 func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	var leaf *compute.Instance
 	var rec *compute.SourceRecord
 	var stale bool
-	// one reading of all, as a command waits for it
+	// all is read in one transaction, as a command waits for it
 	err := p.store.View(ctx, func(tx compute.Tx) error {
 		i, l, err := p.authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
@@ -296,7 +297,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 		return c, nil
 	}
 	if o := p.ready(rec.Key); o != nil {
-		// so that nobody is given another one there
+		// so that no request is given another one there
 		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil {
 			return nil, errors.Join(err, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, e) }))
 		}
@@ -305,7 +306,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	return nil, err
 }
 
-// reach opens a way into the computer of an instance that has none behind it.
+// reach opens a connection to the computer of an instance with none behind it.
 func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
 	o := p.open(ctx, rec)
 	if o.err != nil {
@@ -321,7 +322,7 @@ func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf *compu
 	return c, err
 }
 
-// into opens a way into an instance that this worker is at work on.
+// into opens a connection to an instance that this worker is at work on.
 func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, error) {
 	chain, err := p.behind(ctx, i)
 	if err != nil {
@@ -335,9 +336,9 @@ func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, err
 	return p.reach(ctx, rec, leaf)
 }
 
-// Slot waits for one of the places that `concurrency` gives an instance, and those behind it, and
+// Slot waits for one of the slots that `concurrency` gives an instance, and those behind it, and
 // takes it. It is free again when free is called or this process ends. Commands that go on without
-// a process that has a place for them count too: detached tells how many there are, now; nil: none.
+// a process count too: detached returns how many there are now; nil: none.
 func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error) {
 	i, _, err := p.Resolve(ctx, string(name))
 	if err != nil {
@@ -353,7 +354,7 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 			f()
 		}
 	}
-	// the outermost first, as all do, so that nobody waits for who waits for him
+	// the outermost first, as all callers do, so that they cannot wait for each other
 	for _, i := range chain {
 		s := p.sources[i.Source]
 		if s == nil || s.Concurrency <= 0 {
@@ -369,21 +370,22 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	return free, nil
 }
 
-// How long who waits for a place pauses at most, and where it is for one that the instance itself
-// has to be asked about.
+// How long a wait for a free slot pauses between tries at most, and how long where the instance
+// itself has to be asked.
 const (
 	slotPause     = 50 * time.Millisecond
 	detachedPause = 500 * time.Millisecond
 )
 
+// slot waits for one of the n slots of one instance, until ctx ends.
 func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached func(context.Context) (int, error)) (free func(), err error) {
 	pause := time.Millisecond
 	for {
 		most := slotPause
 		free, ok, err := p.store.Slot(i.Row, n)
 		if ok && err == nil {
-			// Asked with the place in hand: a command is counted there before the one who detached
-			// it gives up his.
+			// It asks with the slot in hand: a command is counted there before the caller that
+			// detached it gives up its own.
 			if ok, err = p.besides(ctx, i.Row, n, detached); ok && err == nil {
 				return free, nil
 			}
@@ -395,7 +397,7 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 		}
 		wait := pause
 		if detached != nil {
-			// two that want more than one place each do not get into each other's way for ever
+			// two callers that want several slots each must not block each other for ever
 			wait = pause/2 + rand.N(pause)
 		}
 		select {
@@ -410,7 +412,7 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 	}
 }
 
-// besides reports whether there are places for all detached commands beside the one that was taken:
+// besides reports whether there are slots for all detached commands beside the one that was taken:
 // then as many more can be had.
 func (p *Pool) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
 	if detached == nil {

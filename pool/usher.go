@@ -10,53 +10,52 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// seat is where a request of this process waits.
+// seat is one waiting request of this process.
 type seat struct {
 	source *source
-	fresh  bool // it wants newly made ones
-	// it does not wait in earnest: it looks at every change whether what it waits for is still to
-	// come
+	fresh  bool // it wants newly made instances
+	// it has no Wait: at each change it looks whether what it waits for is still to come
 	eager bool
-	wake  chan struct{} // of one
+	wake  chan struct{} // of size 1
 
 	// Guarded by hall.mu.
 	id    int64
 	turn  bool // it may be its turn
-	sure  bool // it is, and the turns of those behind it were judged with what it takes
-	after int  // so many had been served when it was called
+	sure  bool // it is its turn, and what it takes was counted for those behind it
+	after int  // how many had been served when it was called
 	gone  bool // it is not in the queue any more
 	place compute.Progress
 	told  time.Time     // when place was last told
 	ended chan struct{} // of its usher
 }
 
-// hall is where the requests of this process wait. While anybody does, an usher looks what has
-// changed, for all of them at once, and wakes those whose turn it is: a release costs one look,
-// however many wait. The zero value is empty.
+// hall holds the waiting requests of this process. While there are any, an usher looks what has
+// changed, for all of them at once, and wakes those that may have their turn. So a release costs
+// one look, however many wait. The zero value is empty.
 type hall struct {
 	mu    sync.Mutex
 	seats map[*seat]bool
 	stop  context.CancelFunc // of the usher; nil: there is none
-	ended chan struct{}      // closed when he has ended
+	ended chan struct{}      // closed when it has ended
 	pace  pace
 
-	fronts []front // those who were first at the last look
+	fronts []front // the first waiting requests at the last look
 
-	next   *Pool // where those who come here wait; nil: here
+	next   *Pool // the engine in which new requests wait; nil: this one
 	served int   // requests that had what they wanted after they waited
-	// one that was called found that somebody before it had not taken what he wanted yet
+	// a request that was called found that one before it had not taken its instances yet
 	missed bool
 }
 
-// front is somebody who is the first who waits for a source.
+// front is the first waiting request for some sources.
 type front struct {
 	seat  *seat
 	wants []int64
 }
 
-// hurry calls those who were first for sources of which something has come free, without another
-// look at the queue: it is their turn if nobody has come before them since. Whether it is they find
-// out as always; else the look that follows calls who is.
+// hurry calls the first requests for sources of which something has come free, without another look
+// at the queue. It is their turn if none has come before them since, which they check as always. If
+// it is not, the look that follows calls the right one.
 func (p *Pool) hurry(keys []int64) {
 	h := &p.hall
 	h.mu.Lock()
@@ -72,11 +71,11 @@ func (p *Pool) hurry(keys []int64) {
 	}
 }
 
-// newsEvery is how often somebody who waits is told of a new place at most: on the way forward
-// there are as many as there are people before him.
+// newsEvery is how often at most a waiting request is told of a new position. On the way forward
+// there are as many positions as requests before it.
 const newsEvery = time.Second
 
-// sit takes a seat for a request that is in the queue.
+// sit makes a seat for a request that is in the queue.
 func (p *Pool) sit(s *source, id int64, req compute.Request) *seat {
 	st := &seat{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
 	h := &p.hall
@@ -90,14 +89,14 @@ func (p *Pool) sit(s *source, id int64, req compute.Request) *seat {
 	return st
 }
 
-// attend sees that there is an usher for a seat.
+// attend starts an usher for a seat if none runs.
 func (p *Pool) attend(st *seat) {
 	h := &p.hall
 	h.mu.Lock()
 	begin := h.stop == nil
 	if !begin {
 		select {
-		case <-h.ended: // it was not he who was to end
+		case <-h.ended: // another usher was to end
 			begin = true
 			h.stop()
 		default:
@@ -111,7 +110,7 @@ func (p *Pool) attend(st *seat) {
 	st.ended = h.ended
 	ended := h.ended
 	h.mu.Unlock()
-	if begin { // it ends when nobody sits any more
+	if begin { // it ends when no request waits any more
 		go func() {
 			defer close(ended)
 			p.usher(ctx)
@@ -121,7 +120,7 @@ func (p *Pool) attend(st *seat) {
 	}
 }
 
-// rise gives a seat up.
+// rise removes a seat.
 func (p *Pool) rise(st *seat) {
 	h := &p.hall
 	h.mu.Lock()
@@ -133,7 +132,7 @@ func (p *Pool) rise(st *seat) {
 	}
 }
 
-// again seats a request that joined the queue anew.
+// again gives a seat the new id of a request that joined the queue anew.
 func (p *Pool) again(st *seat, id int64) {
 	p.hall.mu.Lock()
 	st.id, st.gone, st.turn, st.place = id, false, false, compute.Progress{}
@@ -141,7 +140,7 @@ func (p *Pool) again(st *seat, id int64) {
 	p.ring()
 }
 
-// called tells a request that was woken why.
+// called returns why a request was woken.
 func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,9 +149,9 @@ func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
 	return turn, gone, place
 }
 
-// served has those behind a request that has what it wanted looked at again, where it could not be
-// said before what it would leave to them, or where somebody of them was quicker and found it
-// before him.
+// served has the requests behind a served one looked at again. It does so only where it could not
+// be said before what would be left for them, or where one of them was quicker and looked before
+// this one took its own.
 func (p *Pool) served(st *seat) {
 	h := &p.hall
 	h.mu.Lock()
@@ -165,11 +164,11 @@ func (p *Pool) served(st *seat) {
 	}
 }
 
-// missed notes that a request was called and had to sit down again.
+// missed notes that a request was called and has to wait again.
 func (p *Pool) missed(st *seat) {
 	h := &p.hall
 	h.mu.Lock()
-	again := st.sure && h.served != st.after // by now those before it have theirs
+	again := st.sure && h.served != st.after // by now those before it have their instances
 	h.missed = h.missed || st.sure && !again
 	st.sure = false
 	h.mu.Unlock()
@@ -185,7 +184,7 @@ func (st *seat) call() {
 	}
 }
 
-// usher looks after those who wait in this process until ctx ends.
+// usher serves the requests that wait in this process until ctx ends.
 func (p *Pool) usher(ctx context.Context) {
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
@@ -195,7 +194,7 @@ func (p *Pool) usher(ctx context.Context) {
 	var next time.Time // when more will be due, as far as that is known
 	var all sync.WaitGroup
 	defer all.Wait()
-	own := &lanes{} // what is in them ends with ctx
+	own := &lanes{} // their work ends with ctx
 	isDue := func() bool {
 		since := time.Since(worked)
 		return since >= unhurried(time.Since(stirred), chores, choresMost) || since >= chores && !next.IsZero() && !next.After(time.Now())
@@ -203,13 +202,13 @@ func (p *Pool) usher(ctx context.Context) {
 	for ctx.Err() == nil {
 		rung, seen := p.rung(), p.version(ctx)
 		due := isDue()
-		if p.callUp(ctx, due) { // what makes room is to go now
+		if p.callUp(ctx, due) { // the instances that make room are to go now
 			due = true
 		}
 		if due {
 			worked = time.Now()
-			// what is due may take its time, and nobody is to wait for it who could be served
-			// meanwhile
+			// what is due may take long, and no request that can be served meanwhile is to wait for
+			// it
 			if !working {
 				working = true
 				all.Go(func() { done <- p.tend(ctx, own, all.Go) })
@@ -222,12 +221,12 @@ func (p *Pool) usher(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-rung:
-			case next = <-done: // what it changed it has rung for
+			case next = <-done: // it has rung for what it changed
 				ended = true
 			case <-timer.C:
 			}
-			// Of several reasons select takes any; so that a simulation replays, all that there are
-			// count.
+			// select takes any of several reasons. All that there are count, so that a simulation
+			// replays.
 			select {
 			case next = <-done:
 				ended = true
@@ -247,8 +246,8 @@ func (p *Pool) usher(ctx context.Context) {
 	}
 }
 
-// tend begins what is due for the sources that are waited for, and tells when there will be more;
-// zero: not as far as is known.
+// tend begins work that is due for the sources of waiting requests, and returns when there will be
+// more; zero: none is known.
 func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.Time) {
 	names := map[string]bool{}
 	p.hall.mu.Lock()
@@ -269,9 +268,9 @@ func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.
 	return next
 }
 
-// callUp wakes those whose turn it seems to be, and tells the others their places. Whether it is
-// their turn is decided when they take what they want. gone tells that something of what stood
-// ready makes room for them.
+// callUp wakes requests that seem to have their turn, and tells the others their positions. The
+// woken requests decide whether it is their turn. gone says that ready instances are discarded to
+// make room.
 func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	h := &p.hall
 	h.mu.Lock()
@@ -315,7 +314,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 			h.fronts = append(h.fronts, front{st, f.w.Wants})
 		}
 		turn := f.turn || st.eager
-		if due && !first[st.source] { // what was looked at may not be all that there is to it
+		if due && !first[st.source] { // the look may not have seen all that there is
 			first[st.source], turn = true, true
 		}
 		news := st.place.Position == 0 || now.Sub(st.told) >= newsEvery && differs(st.place, f.place)
@@ -338,13 +337,13 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	return gone
 }
 
-// differs tells whether a place is news: estimates move all the time.
+// differs reports whether a position is news: estimates change all the time.
 func differs(a, b compute.Progress) bool {
 	d := (a.Estimate - b.Estimate).Abs()
 	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason || d > time.Second && d > b.Estimate/5
 }
 
-// found is what a look at the queue says of a request.
+// found is the result of a look at the queue for one request.
 type found struct {
 	id    int64
 	w     *compute.Waiter
@@ -356,8 +355,8 @@ type found struct {
 	place compute.Progress
 }
 
-// survey goes along the queue: who may have his turn, at which place the others stand, and for how
-// long.
+// survey goes along the queue. It returns which requests may have their turn, the positions of the
+// others, and how long they will wait.
 func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
@@ -419,7 +418,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 				return nil, err
 			}
 		}
-		// else what is ready may be too small for it
+		// otherwise ready instances may be too small for it
 		if f.turn && s.Type != poolType && d.asks == (want{}) {
 			promised[w.Source] += w.Count
 			f.sure = true
@@ -431,7 +430,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 	return out, nil
 }
 
-// shutFor tells whether somebody who comes before waits for whatever a source has.
+// shutFor reports whether an earlier request waits for any instance that a source has.
 func (d *draw) shutFor(s *source) bool {
 	r, err := d.record(s)
 	return err != nil || d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0

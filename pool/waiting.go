@@ -12,11 +12,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// unqueued is the kind of the event of a request that was taken out of the queue.
+// unqueued is the kind of the event that a request was canceled.
 const unqueued = "unqueued"
 
-// Queue returns the requests that wait, of all processes, by their sources and there in the order
-// of their turns.
+// Queue returns the waiting requests of all processes, by source and then in the order of their
+// turns.
 func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	p.learnPace(ctx)
 	var out []compute.Queued
@@ -34,8 +34,8 @@ func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	return out, err
 }
 
-// Cancel takes a request out of the queue, whichever process it waits in; whoever made it gets an
-// error, ErrConflict, that says by whom. Refused: ErrNotFound, ErrDenied.
+// Cancel takes a request out of the queue, whichever process it waits in. The request fails with
+// ErrConflict, and the error names the user. Cancel returns ErrNotFound or ErrDenied.
 func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		ws, err := tx.Waiters()
@@ -69,9 +69,9 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 	return err
 }
 
-// backIn is for a request that is not in the queue any more. Either somebody took it out, which is
-// its end; or this process was taken for dead, as its connection to the store was cut for a moment:
-// then it waits anew.
+// backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
+// If this process was taken for dead, as its connection to the store was cut for a moment, it waits
+// anew.
 func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waiter) error {
 	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {

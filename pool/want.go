@@ -15,12 +15,12 @@ import (
 )
 
 // A source may fail to make what one request wants and make what others want: a GPU that no node
-// has, an image that is nowhere. So what is recorded of a failure belongs to the want that failed.
-// One that asks for nothing of its own is the source's, in its record, and counts for all; of the
-// others the store keeps a note for each source, and each counts for the wants that ask for as much
-// or more.
+// has, an image that does not exist. So a failure is recorded for the want that failed. A want
+// without demands of its own is the source's: its failures are in the source's record, and count
+// for all. The store keeps a note for each source with the others. Each of them counts for wants
+// that ask for as much or more.
 
-// want is what a request asks of a computer; zeros ask for nothing.
+// want is what a request asks of a computer. The zero value asks for nothing.
 type want struct {
 	Cores    float64 `json:"cores,omitempty"`
 	Memory   int64   `json:"memory,omitempty"`
@@ -45,7 +45,7 @@ func wantOf(least size, c choice, most float64) want {
 	return w
 }
 
-// of leaves out what all computers of a source have.
+// of returns the want without what all computers of a source have.
 func (w want) of(s *source) want {
 	if w.Image == s.Image {
 		w.Image = ""
@@ -53,7 +53,7 @@ func (w want) of(s *source) want {
 	if w.Flavor == s.Flavor {
 		w.Flavor = ""
 	}
-	if w.Flavor != "" { // then it may have any size
+	if w.Flavor != "" { // a flavor may have any size
 		return w
 	}
 	if w.Cores <= s.Size.Cores {
@@ -71,8 +71,8 @@ func (w want) of(s *source) want {
 	return w
 }
 
-// within tells whether whoever can have o can have w too: w asks for nothing that o does not, and
-// for no more of it. Which of two flavors is the larger nobody knows.
+// within reports whether a source that can give o can give w too: w asks for nothing that o does
+// not, and for no more of it. Of two flavors it is not known which is larger.
 func (w want) within(o want) bool {
 	same := func(a, b string) bool { return a == "" || a == b }
 	return w.Cores <= o.Cores && w.Memory <= o.Memory && w.Disk <= o.Disk && w.GPUs <= o.GPUs &&
@@ -82,10 +82,10 @@ func (w want) within(o want) bool {
 
 func (w want) size() size { return size{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk, GPUs: w.GPUs} }
 
-// chosen tells whether nothing will do for it that stands ready.
+// chosen reports whether no ready instance will do for it.
 func (w want) chosen() bool { return w.Image+w.Flavor+w.Location+w.Data != "" }
 
-// String says it for people.
+// String is for people.
 func (w want) String() string {
 	var parts []string
 	if w.Cores != 0 {
@@ -113,7 +113,7 @@ func (w want) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// text is how a want is recorded; "": it asks for nothing.
+// text encodes a want for the store; "": it asks for nothing.
 func (w want) text() string {
 	if w == (want{}) {
 		return ""
@@ -122,8 +122,8 @@ func (w want) text() string {
 	return string(text)
 }
 
-// readWant is what text has written. What cannot be read is nothing: then it counts as the source's
-// own.
+// readWant decodes what text has written. A text that cannot be read is the zero want: it counts as
+// the source's own.
 func readWant(text string) (w want) {
 	if text != "" && json.Unmarshal([]byte(text), &w) != nil {
 		return want{}
@@ -131,7 +131,7 @@ func readWant(text string) (w want) {
 	return w
 }
 
-// wantOfWaiter is what somebody in the queue asks for.
+// wantOfWaiter returns what a request in the queue asks for.
 func wantOfWaiter(w *compute.Waiter) want {
 	if w.Asks != "" {
 		return readWant(w.Asks)
@@ -139,7 +139,7 @@ func wantOfWaiter(w *compute.Waiter) want {
 	return want{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}
 }
 
-// asksOf is what is recorded of a request that waits, beside its sizes.
+// asksOf returns what is recorded of a waiting request beside its sizes.
 func asksOf(req compute.Request) string {
 	w := wantOf(sizeOf(req), choiceOf(req), req.MaxPrice)
 	if w.GPUs == 0 && w.Price == 0 && !w.chosen() {
@@ -148,25 +148,25 @@ func asksOf(req compute.Request) string {
 	return w.text()
 }
 
-// hitch is why something is not made of a source now, as in its record.
+// hitch is why a want cannot be made of a source now, with the same fields as its record.
 type hitch struct {
 	Want want `json:"want"`
-	// in a row; below 0: so often in a row there was no room for it
+	// failures in a row; below 0: answers in a row that there was no room
 	Failures  int       `json:"failures"`
 	Paused    time.Time `json:"paused"`
 	LastError string    `json:"error"`
 }
 
 const (
-	hitchesMost = 16 // of a source are remembered
-	// After so many different wants have failed for other reasons than that there is no room, it is
-	// the source that fails.
+	hitchesMost = 16 // how many of a source are remembered
+	// After so many different wants have failed, for other reasons than lack of room, the source
+	// itself fails.
 	hitchesBroken = 3
 )
 
 func hitchesNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
-// readHitches returns those of a source's record.
+// readHitches returns the hitches of a source's record.
 func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
 	nt, ok := tx.(compute.NoteTx)
 	if !ok {
@@ -182,8 +182,8 @@ func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
 	return all, err
 }
 
-// saveHitches keeps them, but for those whose time is long over, and for those that end soonest
-// where there are too many.
+// saveHitches stores hitches. It leaves out those that are long over and, if there are too many,
+// those that end soonest.
 func saveHitches(tx compute.Tx, key int64, all []hitch, now time.Time) error {
 	nt, ok := tx.(compute.NoteTx)
 	if !ok {
@@ -204,7 +204,7 @@ func saveHitches(tx compute.Tx, key int64, all []hitch, now time.Time) error {
 	return nt.SaveNote(hitchesNote(key), string(text))
 }
 
-// hitched counts a failure to make what somebody wants of a source beyond what it gives anyway.
+// hitched counts a failure to make what a request wants beyond what the source gives anyway.
 func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause error) error {
 	all, err := readHitches(tx, rec.Key)
 	if err != nil {
@@ -219,7 +219,7 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 	h.LastError = compute.Said(cause)
 	switch {
 	case errors.Is(cause, compute.ErrNoCapacity):
-		// of several that were asked for at once one is enough
+		// of several requests at once one is enough
 		if h.Paused.After(now) && h.Failures != 0 {
 			return nil
 		}
@@ -253,7 +253,7 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 	return saveHitches(tx, rec.Key, all, now)
 }
 
-// unhitched forgets what kept others from what was had now.
+// unhitched removes hitches that a success of w disproves.
 func (p *Pool) unhitched(tx compute.Tx, key int64, w want) error {
 	all, err := readHitches(tx, key)
 	if err != nil {
@@ -266,7 +266,7 @@ func (p *Pool) unhitched(tx compute.Tx, key int64, w want) error {
 	return saveHitches(tx, key, left, time.Now())
 }
 
-// roomier ends the pauses of what a source's place had no room for.
+// roomier ends the pauses of wants that a source's place had no room for.
 func (p *Pool) roomier(tx compute.Tx, key int64) error {
 	all, err := readHitches(tx, key)
 	if err != nil || len(all) == 0 {
@@ -284,8 +284,8 @@ func (p *Pool) roomier(tx compute.Tx, key int64) error {
 	return saveHitches(tx, key, all, now)
 }
 
-// hitch is what keeps a want from being made of a source, or may: of several that which lasts
-// longest; nil: nothing is known.
+// hitch returns what keeps a want from being made of a source, or may: of several, the one that
+// lasts longest; nil: nothing is known.
 func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	if w == (want{}) {
 		return nil, nil
@@ -313,21 +313,21 @@ func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	return out, nil
 }
 
-// outlook is whether what somebody wants can be made of a source now, as far as that is known.
+// outlook is whether what a request wants can be made of a source now, as far as is known.
 type outlook int
 
 const (
 	hopeful  outlook = iota
-	inTrial          // another finds it out for him
+	inTrial          // another request is trying it
 	hopeless         // it could not be made, and is not tried again yet
 )
 
-// stuck tells of which sources, by the keys of their records, a request in the queue cannot have
-// what it wants now, while others can have theirs: it does not keep these from that.
+// stuck returns the sources, by the keys of their records, that cannot give a request what it wants
+// now while they serve others. The request does not keep the others back there.
 func (d *draw) stuck(w *compute.Waiter) map[int64]outlook {
 	s := d.p.sources[w.Source]
 	asked := wantOfWaiter(w)
-	// room that comes free for a large part would never last
+	// room for a large part would never be free for long
 	if asked == (want{}) || s == nil || s.Share {
 		return nil
 	}
@@ -347,7 +347,7 @@ func (d *draw) stuck(w *compute.Waiter) map[int64]outlook {
 	return out
 }
 
-// outlook is that of a want at a source that makes instances itself.
+// outlook returns the outlook of a want at a source that makes instances itself.
 func (d *draw) outlook(s *source, asks want) outlook {
 	if asks == (want{}) {
 		return hopeful
@@ -370,8 +370,8 @@ func (d *draw) outlook(s *source, asks want) outlook {
 	return hopeful
 }
 
-// isTrying tells whether something of its own is being made for somebody that would be had where
-// what is asked for is, and nothing there tells that it can be had.
+// isTrying reports whether something is being made for another request that shows if asks can be
+// had, and nothing there shows it already.
 func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 	key := trial{s, -1, asks}
 	if is, known := d.tried[key]; known {
@@ -381,7 +381,7 @@ func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 	if r.Counts.Creating+r.Counts.SettingUp > 0 {
 		all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
 		if err != nil {
-			return false // what is asked of the store next says it
+			return false // the next look at the store tells
 		}
 		is = slices.ContainsFunc(all, func(i *compute.Instance) bool {
 			w := readWant(i.Booked.Asks)
@@ -396,8 +396,8 @@ func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 	return is
 }
 
-// hindered says why nothing is made of a source that could have more, or why that which is asked
-// for now may not come; "": nothing is known.
+// hindered returns why a source that could have more instances makes none, or why asks may not be
+// had now; "": nothing is known.
 func (d *draw) hindered(s *source) (string, error) {
 	var out []string
 	for _, c := range s.all() {
@@ -409,7 +409,7 @@ func (d *draw) hindered(s *source) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// what is known of the want itself is so whatever else there is
+		// what is known of the want itself holds whatever else there is
 		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} {
 			if doubted(r) { // then nothing else matters
 				by = r
@@ -427,8 +427,8 @@ func (d *draw) hindered(s *source) (string, error) {
 	return strings.Join(out, "; "), nil
 }
 
-// isProved tells whether a source has an instance that may be what is asked for: another one may be
-// had, then.
+// isProved reports whether a source has an instance that may be what is asked for: then another one
+// may be had.
 func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
 	if r.Counts.Ready+r.Counts.Leased > many {
 		return true // to read them all costs more than to try
@@ -440,7 +440,7 @@ func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
 	})
 }
 
-// hindrance is what is recorded of a source's failures, or of those of a want.
+// hindrance returns a source record with the failures of a want.
 func hindrance(h *hitch) *compute.SourceRecord {
 	return &compute.SourceRecord{Failures: h.Failures, Paused: h.Paused, LastError: cmp.Or(h.LastError, "it could not be made")}
 }

@@ -14,16 +14,16 @@ import (
 
 const (
 	atOnce = 8 // instances worked on at a time by one call
-	// for the provider to prove the end, before it is tried again later
+	// how long the provider has to prove the end, before a later try
 	destroyPatience = 2 * time.Minute
-	// for it to clean, before the instance is taken for one that failed
+	// how long it has to clean, before the instance counts as failed
 	cleanPatience = 30 * time.Minute
-	listPatience  = 5 * time.Minute  // for it to list what there is
+	listPatience  = 5 * time.Minute  // how long it has to list its computers
 	retryFirst    = 2 * time.Second  // pause after a failed discard, doubling
 	retryMost     = 10 * time.Minute // at most
 )
 
-// job is an instance that this worker has claimed, to carry it to its next resting place.
+// job is an instance that this worker has claimed, to carry it to its next stable state.
 type job struct {
 	inst *compute.Instance
 	rec  *compute.SourceRecord
@@ -36,8 +36,8 @@ func keysOfJobs(jobs []job) (keys []string) {
 	return keys
 }
 
-// workOn does what each of the instances waits for. Instances that somebody else works on, or that
-// wait for nothing, are passed over.
+// workOn does the work that each of the instances waits for. It passes over instances that another
+// worker has, or that wait for nothing.
 func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
 	return p.abreast(len(ids), func(n int) error { _, err := p.workOne(ctx, ids[n]); return err })
 }
@@ -68,7 +68,7 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 }
 
 // workOne claims an instance and carries it on. did is false where there was nothing to do, or
-// somebody else does it.
+// another worker does it.
 func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
 	var j job
 	var taken []string
@@ -92,7 +92,7 @@ func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error)
 	return true, p.carryOne(ctx, j)
 }
 
-// carryOne carries a claimed instance to its next resting place.
+// carryOne carries a claimed instance to its next stable state.
 func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
 	switch j.inst.State {
 	case compute.Cleaning:
@@ -101,13 +101,14 @@ func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
 		err = p.discard(ctx, j.inst, j.rec)
 	}
 	if errors.Is(err, compute.ErrStale) {
-		err = nil // somebody else went on with it
+		err = nil // another worker went on with it
 	}
 	return err
 }
 
-// claim takes an instance for this worker, if there is something to do about it. What a dead worker
-// was making is to be discarded: nobody knows how far it came, and nobody waits for it any more.
+// claim takes an instance for this worker, if there is something to do about it. An instance that a
+// dead worker was making is to be discarded: how far it came is not known, and no request waits for
+// it.
 func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.SourceRecord, error) {
 	i, err := tx.Instance(id)
 	if err != nil {
@@ -131,12 +132,12 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		err = p.toDiscarding(tx, i, i.Reason)
 	case compute.Held:
 		if i.Retry.IsZero() {
-			return nil, nil, nil // a person's
+			return nil, nil, nil // a person has it
 		}
 		err = p.toDiscarding(tx, i, "taken for dead: "+i.Reason)
 	case compute.Ready:
-		// Among those due, a ready one is too old or too many, or its source is defined otherwise
-		// now; it may have been taken and given back since.
+		// A ready instance that is due is too old or surplus, or its source is defined otherwise
+		// now. It may have been taken and given back since.
 		if s == nil && p.redefined(rec) {
 			err = p.toDiscarding(tx, i, "its source is defined otherwise now")
 			break
@@ -169,13 +170,13 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 	return i, rec, tx.SaveInstance(i)
 }
 
-// unwanted says why a ready instance is to go now, or "".
+// unwanted returns why a ready instance is to go now, or "".
 func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
 	if why, err := p.wornOut(tx, s, i, now); err != nil || why != "" {
 		return why, err
 	}
 	why := fmt.Sprintf("not wanted for %v", s.Idle)
-	// to read them all for each that goes would take the square of their number
+	// to read all for each that goes would take the square of their number
 	if rec.Counts.Ready > many {
 		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		if s.Idle > 0 && extra > 0 && !i.Cold && !i.Since.Add(s.Idle).After(now) {
@@ -205,8 +206,8 @@ func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
 	return nil, nil
 }
 
-// clean makes an instance that was given back fit for the next: release hooks from the outside in,
-// then the provider.
+// clean makes a released instance fit for the next lease: first the release hooks from the outside
+// in, then the provider.
 func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
 	chain, err := p.behind(ctx, i)
 	if err != nil {
@@ -236,7 +237,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 			checked = append(checked, what)
 		}
 	}
-	// what was made as new has lost what its sources put on it
+	// an instance made as new has lost what its sources put on it
 	for _, j := range slices.Backward(chain) {
 		if err != nil || asIs {
 			break
@@ -249,7 +250,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		return p.lay(ctx, i) // interrupted: the next to look cleans it anew
+		return p.lay(ctx, i) // interrupted: the next look cleans it again
 	}
 	if errors.Is(err, compute.ErrStale) {
 		return err
@@ -281,8 +282,8 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	return e
 }
 
-// hookView is what a hook of an inner source sees, while the record that is worked on is the outer
-// one.
+// hookView returns the instance that a hook of an inner source sees, while the outer record is
+// worked on.
 func hookView(outer, inner *compute.Instance) *compute.Instance {
 	if outer.ID == inner.ID {
 		return outer
@@ -292,7 +293,7 @@ func hookView(outer, inner *compute.Instance) *compute.Instance {
 	return &v
 }
 
-// cleanLeaf has the provider clean a computer, unless its source takes it as it is.
+// cleanLeaf has the provider clean a computer, unless its source says reuse = as-is.
 func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, error) {
 	rec, err := p.recordOf(ctx, leaf.SourceKey)
 	if err != nil {
@@ -315,7 +316,7 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 	return c.Clean(ctx, leaf.ID)
 }
 
-// lay puts down an instance that this worker had claimed, for the next to look.
+// lay releases this worker's claim on an instance, for the next look.
 func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 	ctx, cancel := mend(ctx)
 	defer cancel()
@@ -329,8 +330,8 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 	})
 }
 
-// discard carries an instance to its proved end: discard hooks, whose failures are noted and no
-// more, then the provider, until it says not found.
+// discard carries an instance to its proved end: first the discard hooks, whose failures are only
+// noted, then the provider, until it says not found.
 func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
 	if s := p.sourceOf(rec); s.has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
@@ -373,7 +374,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
 			return tx.SaveInstance(&j)
 		} else if err == nil {
-			why, _, _ := strings.Cut(j.Reason, triedInVain) // that is over
+			why, _, _ := strings.Cut(j.Reason, triedInVain) // the last failure is over
 			return p.gone(tx, &j, why)
 		}
 		j.Attempts++
@@ -394,20 +395,20 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	return err
 }
 
-// triedInVain is between the reason to discard an instance and the error of the last try, as long
-// as that has failed.
+// triedInVain stands between the reason to discard an instance and the error of the last failed
+// try.
 const triedInVain = "; discard: "
 
-// lostAnswer begins the reason to discard an instance of which nobody knows whether it was made.
+// lostAnswer begins the reason to discard an instance of which it is not known whether it was made.
 const (
 	lostAnswer = "the answer to its creation was lost"
-	lingerLook = 5 * time.Second // between two looks whether it has come to be
+	lingerLook = 5 * time.Second // between two looks whether it exists by now
 )
 
 func lost(i *compute.Instance) bool { return strings.HasPrefix(i.Reason, lostAnswer) }
 
-// lingering is how long one has to look on for an instance that is not there, because its creation
-// may still be on its way.
+// lingering returns how long to keep looking for an instance that is not there, because its
+// creation may still be on its way.
 func (p *Pool) lingering(i *compute.Instance) time.Duration {
 	o := p.ready(i.SourceKey)
 	if o == nil || !lost(i) || i.ProviderID != "" {
@@ -416,7 +417,7 @@ func (p *Pool) lingering(i *compute.Instance) time.Duration {
 	return min(o.lingers, time.Until(i.Created.Add(o.lingers)))
 }
 
-// hooksDone records that the discard hooks had their turn, once.
+// hooksDone records, once, that the discard hooks have run.
 func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
 	return p.store.Update(ctx, func(tx compute.Tx) error {
 		if err := p.mine(tx, i); err != nil {
@@ -436,7 +437,7 @@ func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error)
 	})
 }
 
-// destroy asks the provider until it proves the end.
+// destroy calls the provider's Destroy until it proves the end.
 func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
 	o := p.open(ctx, rec)
 	if o.err != nil {
@@ -469,8 +470,8 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.So
 	}
 }
 
-// of is the source that an instance's life goes by: the configured one, or what its record has
-// kept.
+// of returns the source that decides about an instance's life: the configured one, or what its
+// record has kept.
 func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
 	if s := p.sources[i.Source]; s != nil {
 		if p.keyOf(s) == i.SourceKey {
@@ -496,8 +497,8 @@ func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceReco
 // behind returns the instance and those behind it, the real one last.
 func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
 	if i.Child == "" {
-		// most often so, and with thousands handed out at once a look at the store for each would
-		// be what takes the time
+		// this is the usual case; with thousands handed out at once, reading the store for each
+		// would take most of the time
 		return []*compute.Instance{i}, nil
 	}
 	err = p.store.View(ctx, func(tx compute.Tx) error {
@@ -511,7 +512,7 @@ func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*comput
 	return chain, err
 }
 
-// errHollow is for a pool's instance that has lost the real one.
+// errHollow is the error of a pool's instance that has lost the real one.
 func errHollow(id compute.ID) error {
 	return &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
 }

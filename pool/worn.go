@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// wornOut says why an instance, or one behind it, must not be handed out again, or "". The children
-// that a pool keeps age behind it, and each hand-out of the pool's instance is one of theirs.
+// wornOut returns why an instance, or one behind it, must not be handed out again, or "". A pool's
+// children age behind it, and each hand-out of the pool's instance is one of theirs.
 func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
 	why := s.worn(i, now)
 	for uses := i.Uses; why == "" && i.Child != ""; {
@@ -28,7 +28,7 @@ func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.T
 	return why, nil
 }
 
-// worn says why an instance must not be handed out again, or "".
+// worn returns why an instance must not be handed out again, or "".
 func (s *source) worn(i *compute.Instance, now time.Time) string {
 	switch {
 	case s.MaxAge > 0 && now.Sub(i.Created) >= s.MaxAge:
@@ -39,7 +39,7 @@ func (s *source) worn(i *compute.Instance, now time.Time) string {
 	return ""
 }
 
-// ages tells whether instances of a source, or those behind a pool's, may wear out while they stand
+// ages reports whether instances of a source, or those behind a pool's, may wear out while they are
 // ready.
 func (s *source) ages() bool {
 	for _, c := range s.all() {
@@ -50,8 +50,8 @@ func (s *source) ages() bool {
 	return false
 }
 
-// wornAt is when a ready instance, or one behind it, will have worn out if it goes on standing
-// there; zero: never.
+// wornAt returns when a ready instance, or one behind it, will have worn out if it stays ready;
+// zero: never.
 func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (at time.Time, err error) {
 	if why := s.worn(i, now); why != "" {
 		return now, nil
@@ -63,7 +63,7 @@ func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Ti
 		return at, nil
 	}
 	if why, err := p.wornOut(tx, s, i, now); errors.Is(err, compute.ErrNotFound) {
-		return at, nil // what is behind it is gone; that is found out when it is used
+		return at, nil // the one behind it is gone; its next use will show that
 	} else if err != nil || why != "" {
 		return now, err
 	}
@@ -76,8 +76,8 @@ func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Ti
 	return at, err
 }
 
-// retire sends ready instances that are worn to their end. A transaction that finds them and cannot
-// give what it was asked for is undone with all that it found, and would find them again for ever.
+// retire discards worn ready instances. A transaction that finds them and fails is undone, with its
+// record of them. Without this it would find them again for ever.
 func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
 	err := p.store.Update(ctx, func(tx compute.Tx) error {
 		for _, id := range ids {

@@ -26,31 +26,32 @@ const patience = 3 * time.Minute
 
 // ConnOptions tell the suite about a kind of connection.
 type ConnOptions struct {
-	// opens a new connection, always to the same computer; it may t.Skip. The suite closes it
+	// New opens a new connection, always to the same computer. It may skip the test. The suite
+	// closes the connection
 	New func(t *testing.T) compute.Conn
 	// a directory there that exists and is writable; the suite works in one of its own below it
 	Dir string
-	// what is put belongs to whom the stream says; else to whom commands run as
+	// Put gives files the owners of the stream; else files belong to the user that runs commands
 	Owner bool
 	// empty Args start a shell that reads commands from its input
 	Shell bool
-	// What a command has started is known there by a mark in its environment alone: it stays when
-	// the command ends by itself, and when the command is ended one is not found that has emptied
-	// its environment and left the session. Else all end with the command, whatever they do.
+	// Descendants of a command are known by a mark in their environment alone. They stay when the
+	// command ends by itself. When the command is killed, one that has emptied its environment and
+	// left the session is not found. Without it all descendants end with the command.
 	Marked bool
 
-	// bytes of what is to be long; 0: muchData. Less where each byte is dear and the rest of the
-	// way is another's, that has the whole test
+	// how many bytes long data has; 0: muchData. It is less where each byte is dear and the rest of
+	// the way is tested in full elsewhere
 	Huge int64
 	Skip map[string]string // cases of abilities that this kind lacks, and why
-	// functions of a library whose goroutines end by themselves, later than we do; looked for as
-	// the one that was called last
+	// functions of a library whose goroutines end by themselves, later than the test; each is the
+	// one that such a goroutine called last
 	Late []string
 }
 
-// Conn is the suite for ways into a computer. On the far side it needs sh, cat, printf, kill,
-// sleep, test, head, wc, mkdir, rm, ln, stty and du; for what becomes of descendants also /proc,
-// setsid, env and mv.
+// Conn is the suite for connections to a computer. The far side needs sh, cat, printf, kill, sleep,
+// test, head, wc, mkdir, rm, ln, stty and du. Tests of descendants also need /proc, setsid, env and
+// mv.
 func Conn(t *testing.T, opt ConnOptions) {
 	cases := slices.Concat(runCases, streamCases, stopCases, kinCases, terminalCases, fileCases, escapeCases, netCases, endCases)
 	for name := range opt.Skip {
@@ -89,7 +90,7 @@ type connCase struct {
 	test func(*connTest)
 }
 
-// connTest is what a case works with.
+// connTest is the environment of a case.
 type connTest struct {
 	*testing.T
 	conn compute.Conn
@@ -121,7 +122,7 @@ func (t *connTest) scratch() string {
 	return t.dir
 }
 
-// result is what a command left.
+// result is the output and the end of a command.
 type result struct {
 	out, err string
 	exit     compute.Exit
@@ -241,9 +242,9 @@ func endless(t *connTest) io.Reader {
 	return r
 }
 
-// heed lets the programs that the cases start get the signals that this process was started
-// without, as under nohup or in the background of a script: a program inherits what is ignored, and
-// a shell cannot even trap it then. What is caught here is as usual there.
+// heed catches signals that this process was started to ignore, as under nohup or in the background
+// of a script. A program inherits ignored signals, and a shell cannot even trap them. So the
+// programs that the cases start get them.
 func heed(t *testing.T) {
 	c := make(chan os.Signal, 1)
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {

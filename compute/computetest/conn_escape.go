@@ -43,7 +43,7 @@ var escapeCases = []connCase{
 		place := t.scratch()
 		t.sh(`cd "$1" && echo canary > canary && chmod 600 canary && chmod 750 .`, place)
 		const look = `cd "$1"; for f in * .[!.]*; do test -e "$f" && echo "$f"; done; cat canary; ls -ld canary . | while read m rest; do echo $m; done`
-		// Each with a directory of its own, that the one before did not have its hands on.
+		// Each has a directory of its own, which the one before could not change.
 		const next = look + `; test ! -e dest/h || echo linked; rm -rf dest && mkdir dest`
 		dest := path.Join(place, "dest")
 		t.must("mkdir", dest)

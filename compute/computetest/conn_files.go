@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// file is one entry of a tree: what is put, and what must come back.
+// file is one entry of a tree: as it is put, and as it must come back.
 type file struct {
 	name   string
 	kind   byte
@@ -240,8 +240,8 @@ var fileCases = []connCase{
 		)
 		t.same("a link replaced, not written through", t.must("cat", path.Join(t.scratch(), "l/target")), "now a file")
 	}},
-	// devices, named pipes and sockets are known by their names: a file in their place would do
-	// harm
+	// devices, named pipes and sockets are known by their names: a plain file in their place would
+	// do harm
 	{"KeepsSpecialFiles", func(t *connTest) {
 		makes := map[string]string{
 			"named pipe": `mkfifo "$1" 2>/dev/null || mknod "$1" p`,
@@ -264,7 +264,7 @@ var fileCases = []connCase{
 					continue
 				}
 			}
-			// by which it is told from another that took its place
+			// a hard link tells it from another that took its place
 			t.must("ln", name, path.Join(t.scratch(), "y-"+word))
 			for kind, f := range map[string]file{
 				"file": {body: "x"}, "big file": {body: strings.Repeat("x", 1<<20)}, "link": {kind: tar.TypeSymlink, target: "other"},

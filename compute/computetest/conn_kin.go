@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// kinScript starts descendants of every kind, none of which heeds a polite signal, says "ready"
-// when all have written to a file in $1 who they are, and does $2.
+// kinScript starts descendants of every kind, none of which heeds a polite signal. Each writes its
+// own identity to a file in $1. Then it prints "ready" and does $2.
 const kinScript = `d=$1; me='read -r l </proc/$$/stat; echo "$l" >"$0/.$1"; mv "$0/.$1" "$0/$1"; trap "" INT TERM HUP; while :; do ` + nap + `; done'
 sh -c "$me" "$d" child </dev/null >/dev/null 2>&1 &
 setsid sh -c "$me" "$d" session </dev/null >/dev/null 2>&1 &
@@ -23,15 +23,15 @@ for f in child session daemon grandchild bare hidden; do until [ -s "$d/$f" ]; d
 echo ready
 eval "$2"`
 
-// kinLook prints which of those that kinScript started are there; with a word for $2 it kills them.
-// A number that is another process's now is none of them.
+// kinLook prints which descendants that kinScript started are alive; with a word for $2 it kills
+// them. A process that has reused a number is not counted.
 const kinLook = `now(){ l=${1##*) }; set -- $l; s=$1; shift 19; t=$1; }
 for f in "$1"/*; do read -r was <"$f" || continue
 p=${was%% *}; now "$was"; then=$t; is=; { read -r is <"/proc/$p/stat"; } 2>/dev/null; [ -n "$is" ] || continue
 now "$is"; [ "$t" = "$then" ] && [ $s != Z ] && [ $s != X ] || continue
 echo "${f##*/}"; [ -z "$2" ] || kill -9 $p; done; :`
 
-// kin is everybody whom kinScript starts.
+// kin are the names of the descendants that kinScript starts.
 var kin = []string{"bare", "child", "daemon", "grandchild", "hidden", "session"}
 
 const linger = `while :; do ` + nap + `; done`
@@ -84,8 +84,8 @@ var kinCases = []connCase{
 	}},
 }
 
-// family starts a command with descendants of every kind that does what then says, and returns when
-// they are there.
+// family starts a command with descendants of every kind that then does what then says. It returns
+// when they run.
 func (t *connTest) family(ctx context.Context, cmd compute.Command, then string) (dir string, r *running) {
 	t.Helper()
 	if t.run(compute.Command{Args: []string{
@@ -101,7 +101,7 @@ func (t *connTest) family(ctx context.Context, cmd compute.Command, then string)
 	return dir, r
 }
 
-// bury has those of a family that are still there killed at the test's end.
+// bury kills the descendants of a family that are still there at the test's end.
 func (t *connTest) bury(dir string) {
 	t.Cleanup(func() {
 		end, cancel := context.WithTimeout(context.Background(), patience)
@@ -110,7 +110,7 @@ func (t *connTest) bury(dir string) {
 	})
 }
 
-// extinct waits until none of a family is there, but for those that nobody can find.
+// extinct waits until none of a family is left, except for those that cannot be found.
 func (t *connTest) extinct(conn compute.Conn, dir string) {
 	t.Helper()
 	var all []string

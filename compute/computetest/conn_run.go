@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// oddWords are arguments that something on the way might want to take apart, expand or lose.
+// oddWords are arguments that a program on the way might split, expand or lose.
 var oddWords = []string{
 	"", " ", "a b", "  two  spaces  ", "'", `"`, `'"'"'`, "`echo x`", "$HOME", "${HOME}", "$(echo x)", "*", "?", "[a-z]",
 	"~", "~root", "#", "!", "!!",

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// nap sleeps a tenth of a second where sleep can do that.
+// nap sleeps a tenth of a second, or a second if sleep takes no fractions.
 const nap = "{ sleep 0.1 2>/dev/null || sleep 1; }"
 
 var stopCases = []connCase{
@@ -79,9 +79,9 @@ var stopCases = []connCase{
 	}},
 }
 
-// cancelled checks that the end of the context ends what the command started: a command, its child
-// and its child's child that each refuse to end politely and write to a file of their own. The
-// shell that starts them begins with setup.
+// cancelled tests that the end of the context ends all that a command started. Each of the command,
+// its child and its grandchild ignores polite signals and writes to a file of its own. The shell
+// that starts them begins with setup.
 func cancelled(t *connTest, tty *compute.Size, setup string) {
 	dir := t.scratch()
 	// ends, if nothing else ends it, with its directory

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// huge is how much the large streams carry.
+// huge returns the length of the large streams.
 func (t *connTest) huge() int64 {
 	if testing.Short() {
 		return 64 << 20
@@ -21,7 +21,7 @@ func (t *connTest) huge() int64 {
 	return cmp.Or(t.opt.Huge, muchData)
 }
 
-// mostGrowth is how much memory a stream of any length may take.
+// mostGrowth is how much memory a stream of any length may use.
 const mostGrowth = 48 << 20
 
 // meter counts bytes, checks that they are zeros where wanted, and watches the memory of this
@@ -73,7 +73,7 @@ func (m *meter) check(t *connTest, want int64) {
 	}
 }
 
-// zeroReader gives n zeros.
+// zeroReader reads as n zeros.
 type zeroReader struct {
 	left  int64
 	meter *meter
@@ -166,7 +166,7 @@ var streamCases = []connCase{
 	}},
 }
 
-// limited takes so many bytes and then fails.
+// limited accepts so many bytes and then fails.
 type limited struct{ left int }
 
 func (l *limited) Write(b []byte) (int, error) {

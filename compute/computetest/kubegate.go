@@ -17,19 +17,19 @@ import (
 	"testing"
 )
 
-// Gate is a door to a cluster's API server, for whoever comes to it as who may do everything, that
-// counts what goes through it.
+// Gate is a proxy to a cluster's API server that counts what goes through it. Every client that
+// comes to it has all rights.
 type Gate struct {
 	URL    string
-	Config string // a kubeconfig with that
+	Config string // a kubeconfig for URL
 
 	mu       sync.Mutex
 	asked    map[string]int // by verb and resource: "create pods", "exec pods"
-	watching map[string]int // those that are open, by namespace and resource
-	refused  map[string]int // how many more of each are refused
+	watching map[string]int // open ones, by namespace and resource
+	refused  map[string]int // how many more of each are to be refused
 }
 
-// Gate makes one, which goes with the test.
+// Gate starts a Gate, which ends with the test.
 func (k *Kubernetes) Gate(t testing.TB) *Gate {
 	t.Helper()
 	k.Config(t)
@@ -55,10 +55,10 @@ func (k *Kubernetes) Gate(t testing.TB) *Gate {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			// a client sends none where there is no TLS
+			// a client sends no token without TLS
 			r.Out.Header.Set("Authorization", "Bearer "+token)
 		},
-		// Without HTTP/2, whose connections do not become an exec's.
+		// Without HTTP/2: its connections cannot be used for exec.
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 100},
 		FlushInterval: -1,
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
@@ -92,7 +92,7 @@ current-context: gate
 	return g
 }
 
-// kubernetesVerb reads what a request to an API server is.
+// kubernetesVerb returns the verb, the namespace and the resource of a request to an API server.
 func kubernetesVerb(r *http.Request) (verb, namespace, resource string) {
 	at := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if len(at) > 0 && at[0] == "api" {
@@ -121,7 +121,7 @@ func kubernetesVerb(r *http.Request) (verb, namespace, resource string) {
 	}[r.Method], namespace, resource
 }
 
-// count counts what is asked, and says whether it is to be refused.
+// count counts a request, and reports whether it is to be refused.
 func (g *Gate) count(what string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -133,7 +133,7 @@ func (g *Gate) count(what string) bool {
 	return true
 }
 
-// Refuse has the next n that ask for a thing be answered with 502, as by a proxy that lost its
+// Refuse answers the next n requests for a thing with 502, as a proxy does that has lost its
 // server.
 func (g *Gate) Refuse(what string, n int) {
 	g.mu.Lock()
@@ -165,7 +165,7 @@ func (g *Gate) Watching() map[string]int {
 	return maps.Clone(g.watching)
 }
 
-// Writes adds up those of what was asked that change something at the API server.
+// Writes returns how many of the counted requests change something at the API server.
 func Writes(asked map[string]int) (n int) {
 	for what, times := range asked {
 		switch verb, _, _ := strings.Cut(what, " "); verb {

@@ -18,9 +18,8 @@ import (
 	"time"
 )
 
-// Main is what TestMain of a package does that has a cluster: it runs the tests, and ends with the
-// cluster. As tests wait for it most of the time, more of those that may run at once do so than
-// there are processors.
+// Main runs the tests of a package that has a cluster, for its TestMain, and then ends the cluster.
+// Tests mostly wait for the cluster, so more of them run at once than there are processors.
 func (k *Kubernetes) Main(m *testing.M) (code int) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -36,8 +35,8 @@ func (k *Kubernetes) Main(m *testing.M) (code int) {
 	return m.Run()
 }
 
-// Program returns a program of this tree, which go build makes of a package, with some flags before
-// that, when it is first asked for. It goes at the end of Main.
+// Program returns the path of a program of this tree. go build makes it from a package, with these
+// flags, at the first call. Main removes it at the end.
 func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(k.place, name)
@@ -57,9 +56,9 @@ func (k *Kubernetes) Program(t testing.TB, name string, args ...string) string {
 	return path
 }
 
-// Namespace makes one of the test's own, with some labels, KEY=VALUE. It goes at the test's end.
-// The service account that pods have there, if they name none, is made with it: where the machine
-// is busy the cluster's own comes after the first pod, which is refused then.
+// Namespace makes a namespace for the test, with labels KEY=VALUE. It is removed at the test's end.
+// Its default service account is made with it: on a busy machine the cluster's own comes after the
+// first pod, which is refused then.
 func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 	t.Helper()
 	name := "test-" + strings.ToLower(rand.Text()[:8])
@@ -77,15 +76,15 @@ func (k *Kubernetes) Namespace(t testing.TB, labels ...string) string {
 	return name
 }
 
-// Node adds nodes of 32 cores, 128 GiB and 250 pods, or brings those that have lost their address
-// to have it again.
+// Node adds nodes of 32 cores, 128 GiB and 250 pods, or gives those that have lost their address a
+// new one.
 func (k *Kubernetes) Node(t testing.TB, names ...string) {
 	t.Helper()
 	k.nodes(t, "[]", names...)
 }
 
-// Passing adds nodes that go at the test's end, or before. Only pods that tolerate `passing` are
-// put there: others, of other tests, would be lost with them.
+// Passing adds nodes that may go before the test's end, and then go. Only pods that tolerate
+// `passing` are put there, as other tests' pods would be lost with them.
 func (k *Kubernetes) Passing(t testing.TB, names ...string) {
 	t.Helper()
 	k.nodes(t, "[{key: passing, effect: NoSchedule}]", names...)
@@ -111,8 +110,8 @@ func (k *Kubernetes) nodes(t testing.TB, taints string, names ...string) {
 	}
 }
 
-// address gives nodes one: they lose their only one when kwok, which finds no host name among them,
-// says anew that they are ready.
+// address gives nodes an address. They lose their only one when kwok, which finds no host name
+// among their addresses, reports again that they are ready.
 func (k *Kubernetes) address(nodes ...string) error {
 	for _, node := range nodes {
 		status := fmt.Sprintf(
@@ -126,8 +125,7 @@ func (k *Kubernetes) address(nodes ...string) error {
 	return nil
 }
 
-// WarmPool makes a pool of warm sandboxes, whose name is warm, in a namespace, and waits until it
-// is full.
+// WarmPool makes a pool of warm sandboxes, named warm, in a namespace, and waits until it is full.
 func (k *Kubernetes) WarmPool(t testing.TB, namespace string, size int) {
 	t.Helper()
 	k.Ctl(t, fmt.Sprintf(`
@@ -144,8 +142,8 @@ spec: {replicas: %d, sandboxTemplateRef: {name: plain}}
 	k.Full(t, namespace, "warm", size)
 }
 
-// Full waits until so many sandboxes of a pool stand there, and no others. Where they do not, as
-// was seen on busy machines, it logs what the cluster has and says of that.
+// Full waits until a pool has exactly so many sandboxes. If it does not, as was seen on busy
+// machines, it logs what the cluster has and reports.
 func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
 	t.Helper()
 	full := false
@@ -176,7 +174,7 @@ func (k *Kubernetes) Full(t testing.TB, namespace, pool string, size int) {
 	})
 }
 
-// Stop ends one of the cluster's programs, as a machine's failure does, and returns when it has
+// Stop kills one of the cluster's programs, as a machine's failure does, and returns when it has
 // ended. Up starts it again.
 func (k *Kubernetes) Stop(t testing.TB, program string) {
 	t.Helper()
@@ -199,8 +197,8 @@ func (k *Kubernetes) Stop(t testing.TB, program string) {
 	})
 }
 
-// Eventually tries until it succeeds, or for two minutes, or until the test is to end: the time is
-// no measure of anything.
+// Eventually calls try until it succeeds, for at most two minutes or until the test is to end. The
+// time is no measure of anything.
 func Eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)

@@ -13,8 +13,8 @@ import (
 )
 
 // Kubernetes is a cluster for the tests of one package: a real API server with scheduler and
-// controllers, kwok for nodes, agent-sandbox. It is started by the first test that asks, and ends
-// with End, which Main calls. Its ports are Port and the six after it: each package has its own.
+// controllers, kwok for nodes, agent-sandbox. The first test that needs it starts it; Main calls
+// End. Its ports are Port and the six after it: each package has its own.
 type Kubernetes struct {
 	Port int
 
@@ -37,8 +37,8 @@ func kubernetesCache() (string, error) {
 	return filepath.Join(dir, "hostler-kube"), err
 }
 
-// kubernetesBuilt says whether the cluster's programs were built here: that takes minutes, which a
-// person who runs a test does not expect.
+// kubernetesBuilt reports whether the cluster's programs were built here. Building them takes
+// minutes, which is too long for a plain test run.
 func kubernetesBuilt() bool {
 	cache, err := kubernetesCache()
 	if err == nil {
@@ -47,11 +47,11 @@ func kubernetesBuilt() bool {
 	return err == nil
 }
 
-// kwokConfig has kwok renew its nodes' leases, as kubelets do. Without, the cluster takes all nodes
-// for dead every 50 seconds, until kwok says five seconds later that they are not, and has by then
-// told of each pod that it is not ready, for ever: a test that takes so long waits in vain. What
-// else stands here are kwok's own defaults, which it takes for none where a file says anything. A
-// lease is short, as another kwok waits for its end.
+// kwokConfig has kwok renew its nodes' leases, as kubelets do. Without it the cluster takes all
+// nodes for dead every 50 seconds, until kwok corrects that five seconds later. By then each pod is
+// marked as not ready for ever, and a longer test waits in vain. The other settings are kwok's own
+// defaults, which it drops if a file sets anything. A lease is short, as another kwok waits for its
+// end.
 const kwokConfig = `apiVersion: config.kwok.x-k8s.io/v1alpha1
 kind: KwokConfiguration
 options:
@@ -84,11 +84,11 @@ func (k *Kubernetes) script(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// Up starts what of the cluster does not run. A test that has ended a part of it has it back so.
+// Up starts the parts of the cluster that do not run. A test that has stopped a part calls it.
 func (k *Kubernetes) Up() error {
 	out, err := k.script("up", "--sandbox")
 	for _, haste := range []string{
-		// its kubectl wait was there before the API server had said anything of what it waits for
+		// its kubectl wait began before the API server knew the object that it waits for
 		"accessor error",
 		"the API server ended", // it looked for that before the process was the API server
 	} {
@@ -107,8 +107,8 @@ func (k *Kubernetes) Up() error {
 	return k.address("node-0", "node-1")
 }
 
-// Config returns the cluster's kubeconfig, whose user may do everything. Where there is no lab the
-// test is skipped; with HOSTLER_REQUIRE_LAB it is built first.
+// Config returns the cluster's kubeconfig, with all rights. If there is no lab the test is skipped;
+// with HOSTLER_REQUIRE_LAB it is built first.
 func (k *Kubernetes) Config(t testing.TB) string {
 	t.Helper()
 	k.once.Do(func() {
@@ -164,7 +164,7 @@ func (k *Kubernetes) ctl(input string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// End stops the cluster, and removes what it kept.
+// End stops the cluster, and removes its files.
 func (k *Kubernetes) End() {
 	if k.dir == "" {
 		return

@@ -11,16 +11,16 @@ import (
 	"testing"
 )
 
-// Lab starts and asks one of the lab's scripts, which make real things to test against. Each
-// package gives its own Set and Net (1 to 254), so that packages can be tested at once.
-// $HOSTLER_LAB_CLONE, a number, sets several clones of the project apart that are tested on one
-// machine.
+// Lab runs one of the lab's scripts, which make real things to test against. Each package has its
+// own Set and Net (1 to 254), so that packages can be tested at once. $HOSTLER_LAB_CLONE, a number,
+// separates clones of the project that are tested on one machine.
 type Lab struct {
 	Set string
 	Net int
 }
 
-// Shared is the directory that holds the lab: $HOSTLER_SHARED, else ../shared beside the project.
+// Shared returns the directory that holds the lab: $HOSTLER_SHARED, else ../shared beside the
+// project.
 func Shared() string {
 	if s := os.Getenv("HOSTLER_SHARED"); s != "" {
 		return s
@@ -41,7 +41,7 @@ func Shared() string {
 	}
 }
 
-// Try runs a script of the lab and returns what it says as key and value.
+// Try runs a script of the lab and returns the keys and values that it prints.
 func (l Lab) Try(script string, args ...string) (map[string]string, error) {
 	if n, err := strconv.Atoi(os.Getenv("HOSTLER_LAB_CLONE")); err == nil {
 		l.Set, l.Net = fmt.Sprintf("%s-%d", l.Set, n), (l.Net+100+13*n)%254+1
@@ -62,8 +62,8 @@ func (l Lab) Try(script string, args ...string) (map[string]string, error) {
 	return kv, err
 }
 
-// Run is Try for what must succeed. Where the lab is not there, or this machine cannot, the test is
-// skipped; with HOSTLER_REQUIRE_LAB it fails.
+// Run is Try that fails the test on an error. If the lab is missing, or this machine cannot run it,
+// the test is skipped; with HOSTLER_REQUIRE_LAB it fails.
 func (l Lab) Run(t testing.TB, script string, args ...string) map[string]string {
 	t.Helper()
 	kv, err := l.Try(script, args...)

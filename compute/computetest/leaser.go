@@ -14,20 +14,20 @@ import (
 
 // LeaserOptions say how to test a Leaser.
 type LeaserOptions struct {
-	// New makes one with a source that has nothing yet and makes instances at once, of which there
-	// are at most Maximum.
+	// New makes a leaser with a source that has no instances yet. The source makes instances at
+	// once, Maximum of them at most.
 	New     func(t *testing.T) compute.Leaser
 	Source  string
 	Maximum int // at least 3
-	// Shared is another source, whose instances are shared: computers of four cores with a megabyte
-	// of memory, of which there are two at most; "": there is none.
+	// Shared is another source, with shared instances: at most two computers of four cores and a
+	// megabyte of memory each; "": there is none.
 	Shared string
-	// As is the leaser as another owner sees it, where what he is is not said by the request alone;
-	// nil: it is.
+	// As returns the leaser as another owner sees it, where a request alone does not say who its
+	// owner is; nil: it does.
 	As func(t *testing.T, l compute.Leaser, owner string) compute.Leaser
 }
 
-// Leaser tests that a compute.Leaser is one.
+// Leaser is the suite that every compute.Leaser passes.
 func Leaser(t *testing.T, opt LeaserOptions) {
 	if opt.As == nil {
 		opt.As = func(_ *testing.T, l compute.Leaser, _ string) compute.Leaser { return l }
@@ -48,7 +48,7 @@ func Leaser(t *testing.T, opt LeaserOptions) {
 	}
 }
 
-// leaserRig is one test's: ann's leaser, and bob's.
+// leaserRig is what one test uses: ann's leaser, and bob's.
 type leaserRig struct {
 	LeaserOptions
 	compute.Leaser
@@ -61,6 +61,7 @@ func (r *leaserRig) ask(n int) compute.Request {
 	return compute.Request{Source: r.Source, Count: n, Owner: "ann"}
 }
 
+// take acquires n leases for ann, or ends the test.
 func (r *leaserRig) take(t *testing.T, n int) []compute.Lease {
 	t.Helper()
 	ls, err := r.Acquire(r.ctx, r.ask(n))
@@ -89,6 +90,7 @@ func wantKind(t *testing.T, what string, err, kind error) {
 	}
 }
 
+// given tests that leases have all that was asked for, and that a request for none gets none.
 func given(t *testing.T, r *leaserRig) {
 	req := r.ask(2)
 	req.Purpose, req.Labels, req.TTL = "to see", map[string]string{"a": "b"}, time.Hour
@@ -126,6 +128,7 @@ func compareIDs(a, b compute.ID) int {
 	return 0
 }
 
+// allOrNone tests that a request for too many fails and keeps nothing.
 func allOrNone(t *testing.T, r *leaserRig) {
 	ls, err := r.Acquire(r.ctx, r.ask(r.Maximum+1))
 	wantKind(t, "more than there can be", err, compute.ErrNoCapacity)
@@ -138,6 +141,8 @@ func allOrNone(t *testing.T, r *leaserRig) {
 	r.give(t, all...)
 }
 
+// givenBack tests that a release with a wrong name changes nothing, and that it ends leases
+// otherwise.
 func givenBack(t *testing.T, r *leaserRig) {
 	ls := r.take(t, 2)
 	if err := r.Release(r.ctx, r.ann, compute.ReleaseOptions{}, ls[0].Instance, "no-such-instance"); err == nil {
@@ -156,6 +161,7 @@ func givenBack(t *testing.T, r *leaserRig) {
 	r.take(t, r.Maximum)
 }
 
+// anothers tests that no call acts on another owner's lease.
 func anothers(t *testing.T, r *leaserRig) {
 	l := r.take(t, 1)[0]
 	wantKind(t, "another's release", r.other.Release(r.ctx, r.bob, compute.ReleaseOptions{}, l.Instance), compute.ErrDenied)
@@ -172,6 +178,7 @@ func anothers(t *testing.T, r *leaserRig) {
 	r.give(t, l)
 }
 
+// ends tests that a lease ends after its ttl, and that its release is then success.
 func ends(t *testing.T, r *leaserRig) {
 	req := r.ask(1)
 	req.TTL = 200 * time.Millisecond
@@ -187,6 +194,7 @@ func ends(t *testing.T, r *leaserRig) {
 	}
 }
 
+// extended tests Extend with a ttl, without an end, and after the release.
 func extended(t *testing.T, r *leaserRig) {
 	req := r.ask(1)
 	req.TTL = time.Hour
@@ -209,6 +217,7 @@ func extended(t *testing.T, r *leaserRig) {
 	}
 }
 
+// used tests Use by instance and by lease id, and its refusal of another lease's id.
 func used(t *testing.T, r *leaserRig) {
 	l := r.take(t, 1)[0]
 	for _, name := range []compute.ID{l.Instance, compute.ID(l.ID)} {
@@ -224,6 +233,7 @@ func used(t *testing.T, r *leaserRig) {
 	r.give(t, l)
 }
 
+// ranUnder tests that a command runs under a lease, and that there is no connection after it.
 func ranUnder(t *testing.T, r *leaserRig) {
 	l := r.take(t, 1)[0]
 	c, err := r.Connect(r.ctx, r.ann, l.Instance)
@@ -241,6 +251,7 @@ func ranUnder(t *testing.T, r *leaserRig) {
 	}
 }
 
+// waits tests that a request with a Wait is served by a release.
 func waits(t *testing.T, r *leaserRig) {
 	all := r.take(t, r.Maximum)
 	req := r.ask(1)
@@ -277,6 +288,7 @@ func waitsInVain(t *testing.T, r *leaserRig) {
 	r.take(t, r.Maximum) // the one that gave up has left nothing in the queue
 }
 
+// givesUp tests that a request that ends while it waits loses no instance.
 func givesUp(t *testing.T, r *leaserRig) {
 	all := r.take(t, r.Maximum)
 	ctx, cancel := context.WithTimeout(r.ctx, 200*time.Millisecond)
@@ -287,7 +299,7 @@ func givesUp(t *testing.T, r *leaserRig) {
 		t.Errorf("gave %v", ls)
 	}
 	r.give(t, all...)
-	// What is given to somebody who has gone is given back, at once or a moment later.
+	// A lease for a caller that has gone is released, at once or a moment later.
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		ls, err := r.Acquire(r.ctx, r.ask(r.Maximum))
 		if err == nil {
@@ -300,6 +312,7 @@ func givesUp(t *testing.T, r *leaserRig) {
 	}
 }
 
+// exclusive tests that no instance is ever given to two of many concurrent workers.
 func exclusive(t *testing.T, r *leaserRig) {
 	var mu sync.Mutex
 	has := map[compute.ID]string{}
@@ -336,6 +349,7 @@ func exclusive(t *testing.T, r *leaserRig) {
 	all.Wait()
 }
 
+// named tests that a lease's name is unique as long as it lives, and stands for its instance.
 func named(t *testing.T, r *leaserRig) {
 	req := r.ask(1)
 	req.Name = "mine"
@@ -354,6 +368,7 @@ func named(t *testing.T, r *leaserRig) {
 	r.give(t, ls...)
 }
 
+// unknown tests the errors of calls for a source or an instance that does not exist.
 func unknown(t *testing.T, r *leaserRig) {
 	req := r.ask(1)
 	req.Source = "no-such-source"

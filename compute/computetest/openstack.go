@@ -34,7 +34,7 @@ var openStackLab = sync.OnceValues(func() (clouds string, err error) {
 		}
 		return clouds, c.Close()
 	}
-	// -o: what it starts and leaves running must not have the lock with it.
+	// -o: the programs that it starts and leaves running must not inherit the lock.
 	cmd := exec.Command("flock", "-o", filepath.Join(os.TempDir(), "hostler-openstack-lab.lock"), up)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
@@ -45,10 +45,10 @@ var openStackLab = sync.OnceValues(func() (clouds string, err error) {
 	return filepath.Join(filepath.Dir(strings.TrimSpace(string(out))), "clouds.yaml"), err
 })
 
-// OpenStack returns the clouds.yaml of the OpenStack that runs on this machine for tests, with the
-// clouds lab, tight and admin. There is one for all packages and clones: tests name what they make
-// by something of their own, and delete it. Where there is none the test is skipped; with
-// HOSTLER_REQUIRE_LAB it is started, and stays up.
+// OpenStack returns the clouds.yaml of this machine's OpenStack for tests, with the clouds lab,
+// tight and admin. All packages and clones share it: a test gives its things names of its own, and
+// deletes them. If there is none the test is skipped; with HOSTLER_REQUIRE_LAB it is started, and
+// stays up.
 func OpenStack(t testing.TB) string {
 	t.Helper()
 	clouds, err := openStackLab()

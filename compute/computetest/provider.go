@@ -15,18 +15,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ProviderOptions tell the suite Provider how to open what it shall try, and what to expect there.
+// ProviderOptions tell the suite Provider how to open the place to test, and what to expect there.
 type ProviderOptions struct {
-	// New opens the place under test: each call a new Provider on the same computers. It may skip
-	// the test.
+	// New opens the place under test. Each call returns a new Provider on the same computers. It
+	// may skip the test.
 	New func(t *testing.T) compute.Provider
-	// Foreign opens the same place for another installation; nil: that instances of others are left
-	// alone is not tried.
+	// Foreign opens the same place for another installation; nil: the suite does not test that
+	// others' instances are left alone.
 	Foreign func(t *testing.T) compute.Provider
-	// Slow opens a place whose computers boot for a good while (a second or so); nil: ErrNotReady
-	// is tried only where it happens to occur.
+	// Slow opens a place whose computers boot for a second or so; nil: ErrNotReady is tested only
+	// where it happens to occur.
 	Slow func(t *testing.T) compute.Provider
-	// Full opens a place that has room for one computer; nil: ErrNoCapacity is not tried.
+	// Full opens a place that has room for one computer; nil: ErrNoCapacity is not tested.
 	Full func(t *testing.T) compute.Provider
 
 	Source       string        // the source's name, which begins the instances' names; "": "suite"
@@ -36,9 +36,9 @@ type ProviderOptions struct {
 	Parallel     int           // creates at once; 0: 8
 	Reply        string        // not "": the computers run no command, but answer each with this
 	Leak         func() []string
-	// Leak names what is there of the place besides its computers: processes, mounts, directories.
-	// It is called at the beginning and, after all is destroyed, at the end; what is new then is an
-	// error. nil: not looked.
+	// Leak names what the place has besides its computers: processes, mounts, directories. It is
+	// called at the beginning and, after all is destroyed, at the end. What is new then is an
+	// error. nil: not checked.
 }
 
 // Provider is the suite that every compute.Provider passes, bare and guarded.
@@ -228,6 +228,7 @@ func (s *providerSuite) works(t *testing.T, conn compute.Conn) {
 	}
 }
 
+// life tests one computer from Create to the proof of its end.
 func (s *providerSuite) life(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	in := s.create(t, p, id)
@@ -260,6 +261,7 @@ func (s *providerSuite) life(t *testing.T) {
 	}
 }
 
+// again tests that a repeated Create, also by another opening, returns the same computer.
 func (s *providerSuite) again(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	a := s.create(t, p, id)
@@ -283,6 +285,7 @@ func (s *providerSuite) again(t *testing.T) {
 	}
 }
 
+// unknown tests that computers that do not exist are ErrNotFound, whatever their names.
 func (s *providerSuite) unknown(t *testing.T) {
 	p := s.o.New(t)
 	for _, id := range []compute.ID{compute.ID(s.o.Source + "-none"), "other-1"} {
@@ -305,6 +308,7 @@ func (s *providerSuite) unknown(t *testing.T) {
 	}
 }
 
+// second tests that another opening of the place sees and uses the same computers.
 func (s *providerSuite) second(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	s.create(t, p, id)
@@ -321,6 +325,7 @@ func (s *providerSuite) second(t *testing.T) {
 	}
 }
 
+// parallel tests concurrent creations, one of them twice at once.
 func (s *providerSuite) parallel(t *testing.T) {
 	p := s.o.New(t)
 	n := s.o.Parallel
@@ -385,6 +390,8 @@ func (s *providerSuite) destroyQuiet(t *testing.T, p compute.Provider, id comput
 	}
 }
 
+// cancelled tests calls under a context that has ended: whatever they left half-made can be
+// finished.
 func (s *providerSuite) cancelled(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	gone, cancel := context.WithCancel(s.context(t))
@@ -434,6 +441,7 @@ func (s *providerSuite) outlives(t *testing.T) {
 	s.works(t, conn)
 }
 
+// booting tests that a booting computer is ErrNotReady, listed, and works later.
 func (s *providerSuite) booting(t *testing.T) {
 	if s.o.Slow == nil {
 		t.Skip("booting: this provider's computers are there at once")
@@ -452,6 +460,7 @@ func (s *providerSuite) booting(t *testing.T) {
 	s.works(t, s.connect(t, p, id))
 }
 
+// full tests that a full place returns ErrNoCapacity, except for a computer that it has.
 func (s *providerSuite) full(t *testing.T) {
 	if s.o.Full == nil {
 		t.Skip("full: no place with a limit was given")
@@ -468,6 +477,7 @@ func (s *providerSuite) full(t *testing.T) {
 	s.create(t, p, b)
 }
 
+// foreign tests that another installation neither sees nor ends a computer.
 func (s *providerSuite) foreign(t *testing.T) {
 	if s.o.Foreign == nil {
 		t.Skip("foreign: there is no way to open this place for another installation")
@@ -488,6 +498,7 @@ func (s *providerSuite) foreign(t *testing.T) {
 	s.works(t, s.connect(t, p, id))
 }
 
+// check tests that a Checker, and a Witness, tell a fit computer from one that does not exist.
 func (s *providerSuite) check(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
 	c, ok := compute.As[compute.Checker](p)

@@ -82,9 +82,9 @@ func (s *providerSuite) clean(t *testing.T) {
 		}
 		if pid != "" {
 			s.eventually(t, "the last user's process is gone", func() error {
-				// One that has ended and is not reaped yet counts as gone: that is up to the
-				// computer's first process. Where Clean began a new numbering of processes, another
-				// one, or a thread, may have the number.
+				// A process that has ended and is not reaped yet counts as gone: the computer's
+				// first process has to reap it. Where Clean began a new numbering of processes,
+				// another process or thread may have the number.
 				out, _ := s.run(
 					t, conn, "sh", "-c",
 					`kill -0 "$1" && ! grep -q '^State:.Z' "/proc/$1/status" && grep -q 3987 "/proc/$1/cmdline" && echo yes`,

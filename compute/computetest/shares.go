@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// part asks for a part of an instance.
+// part returns a request for a part of an instance.
 func (r *leaserRig) part(t *testing.T, cores float64) compute.Request {
 	t.Helper()
 	if r.Shared == "" {
@@ -29,7 +29,7 @@ func (r *leaserRig) takePart(t *testing.T, req compute.Request) compute.Lease {
 	return ls[0]
 }
 
-// shares: leases lie beside each other on the fullest instance with room, and each ends by itself.
+// shares tests that leases share the fullest instance with room, and that each ends by itself.
 func shares(t *testing.T, r *leaserRig) {
 	req := r.part(t, 3)
 	req.Memory = 1000
@@ -70,7 +70,7 @@ func shares(t *testing.T, r *leaserRig) {
 	}
 }
 
-// sharesOver: many at once never have more than there is.
+// sharesOver tests that many concurrent requests never get more than there is.
 func sharesOver(t *testing.T, r *leaserRig) {
 	r.part(t, 1)
 	type has struct {
@@ -112,13 +112,13 @@ func sharesOver(t *testing.T, r *leaserRig) {
 		})
 	}
 	all.Wait()
-	// Nothing is left booked: all of both can be had.
+	// Nothing is left booked: both instances can be had whole.
 	for range 2 {
 		r.takePart(t, r.part(t, 4))
 	}
 }
 
-// sharesWhose: an instance's name stands for one's own lease on it, if there is one.
+// sharesWhose tests that an instance's name means the caller's own lease on it, if there is one.
 func sharesWhose(t *testing.T, r *leaserRig) {
 	a := r.takePart(t, r.part(t, 1))
 	req := r.part(t, 1)
@@ -162,7 +162,7 @@ func sharesWhose(t *testing.T, r *leaserRig) {
 	}
 }
 
-// sharesWait: who waits for room gets it when a neighbour goes.
+// sharesWait tests that a waiting request gets room when a neighbour goes.
 func sharesWait(t *testing.T, r *leaserRig) {
 	full := []compute.Lease{r.takePart(t, r.part(t, 4)), r.takePart(t, r.part(t, 2)), r.takePart(t, r.part(t, 2))}
 	got := make(chan error, 1)

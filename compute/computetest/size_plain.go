@@ -2,6 +2,6 @@
 
 package computetest
 
-// muchData is what the large streams carry: more than any buffer on the way, and more than would be
-// kept in memory unnoticed.
+// muchData is the length of the large streams: more than any buffer on the way, and more than could
+// be kept in memory unnoticed.
 const muchData = 1 << 30

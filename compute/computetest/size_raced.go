@@ -2,7 +2,7 @@
 
 package computetest
 
-// muchData is less under the race detector, which pays for each byte: still four times what the
-// windows of the agent's protocol (32 MiB of a session), what is kept of a held command's output
-// (32 MiB) and mostGrowth may hold.
+// muchData is less under the race detector, which makes each byte dear. It is still four times what
+// may be held by the windows of the agent's protocol (32 MiB of a session), by the kept output of a
+// held command (32 MiB), and by mostGrowth.
 const muchData = 128 << 20

@@ -9,17 +9,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Invalid returns an error about what the user typed or configured.
+// Invalid returns an ErrInvalid: the user typed or configured something wrong.
 func Invalid(hint, format string, args ...any) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
-// Denied returns an error about what the user may not do.
+// Denied returns an ErrDenied: the user may not do this.
 func Denied(hint, format string, args ...any) error {
 	return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
-// Conflict returns an error about what is not possible in the present state.
+// Conflict returns an ErrConflict: this is not possible in the present state.
 func Conflict(hint, format string, args ...any) error {
 	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: hint}
 }

@@ -1,7 +1,7 @@
-// Package metal has the words for bare-metal nodes on which images are cached ahead of need:
-// writing one takes ten minutes, booting from one that is there a fraction of that.
+// Package metal has the types for bare-metal nodes on which images are cached ahead of need.
+// Writing an image takes ten minutes; booting from a cached one takes a fraction of that.
 //
-// A Scout says what there is (a Fleet), a Strategy decides what to cache where and what to eject (a
-// Plan), and a Commander has it done. Those who decide (director/caching) and those who know a
-// service (provider/ironic) meet here.
+// A Scout reads what there is (a Fleet). A Strategy decides what to cache and what to eject (a
+// Plan). A Commander does it. The package joins those that decide (director/caching) and those that
+// know a service (provider/ironic).
 package metal

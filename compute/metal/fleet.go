@@ -7,99 +7,104 @@ import (
 
 // Node is a bare-metal machine as a scout saw it.
 type Node struct {
-	ID     string // as its service knows it
+	ID     string // the id that its service uses
 	Name   string // for people; "": it has none
-	Flavor string // by Fleet.Flavors; "": nobody knows
-	// not to be had: in use, in maintenance, locked, claimed, or otherwise not ours to command
+	Flavor string // one of Fleet.Flavors; "": not known
+	// not available: in use, in maintenance, locked, claimed, or otherwise not ours to command
 	Provisioned bool
 	Cached      bool   // an image is on it or is being written
-	Image       string // the id of that image; "": none, or nobody knows
-	Writing     bool   // cached, and the image is not there yet
-	Used        bool   // provisioned because somebody has it, and not for another reason
-	// why the last image that was to be written to it, or wiped, was not, as far as its service
-	// tells; "": nothing failed
+	Image       string // the id of that image; "": none, or not known
+	Writing     bool   // cached, but the image is still being written
+	Used        bool   // provisioned because a user has it, and for no other reason
+	// why the last write or wipe of the node failed, as far as its service tells; "": it did not
 	Failed string
 
-	BMC, Rack, Conductor string // what it shares with others, for limits; "": nobody knows
-	Writes               int    // how often an image was written to it
-	// when its image was there or began to be written; zero: nobody knows
+	BMC, Rack, Conductor string // what it shares with other nodes, for limits; "": not known
+	Writes               int    // how often images were written to it
+	// when its image was ready or its writing began; zero: not known
 	Since  time.Time
 	Why    string // why it is provisioned, for people
-	Wiping bool   // provisioned because it is being wiped: it is to be had soon
+	Wiping bool   // provisioned because it is being wiped: it is available soon
 }
 
 // Free reports whether an image may be written to a node.
 func (n *Node) Free() bool { return !n.Provisioned && !n.Cached }
 
-// Image is what can be cached.
+// Image is an image that can be cached.
 type Image struct {
 	ID       string
-	Name     string // by which weights go; several images may have one
+	Name     string // the name that weights use; several images may have one
 	Checksum string // "": it has none
 	Created  time.Time
 }
 
-// Fleet is all that was seen at a time. Orders count: nodes are ejected in theirs, flavors are
-// served in theirs, and of images that are wanted as much the earlier one comes first.
+// Fleet is all that was seen at one time. The order of its lists counts: nodes are ejected in
+// order, flavors are served in order, and of equally wanted images the earlier one comes first.
 type Fleet struct {
 	Nodes   []Node
 	Images  []Image
 	Flavors []string
 
-	Time time.Time // of looking; zero: nobody knows
-	// images that were among Images before, as far as somebody remembers
+	Time time.Time // when it was read; zero: not known
+	// images that were among Images before, as far as is known
 	Retired []Retired
-	// what is asked for in an hour, by flavor and the image's name; nil: nobody knows
+	// requests an hour, by flavor and the image's name; nil: not known
 	Demand map[string]map[string]float64
 }
 
 // Retired is an image that may still be on nodes, and is not to be cached any more.
 type Retired struct {
 	Image
-	At time.Time // when it was found to be gone; zero: nobody knows
+	At time.Time // when it was found to be gone; zero: not known
 }
 
-// Plan is what a strategy wants done. Nothing in it names a node twice.
+// Plan is what a strategy wants done. It names each node at most once.
 type Plan struct {
-	Eject []string           // nodes, in the order in which it is to be done
+	Eject []string           // ids of nodes, in the order in which to eject them
 	Cache map[string][]Write // by flavor, the most needed first
 
-	// so many at the end of Eject only even things out: nothing is wrong with what is on them
+	// how many at the end of Eject only even things out: nothing is wrong with their images
 	Rebalance int
 }
 
-// Write is an image for a node.
+// Write is an image, by its id, for a node, by its id.
 type Write struct{ Node, Image string }
 
-// A Strategy decides what a fleet needs. One may be asked by several goroutines at once, each with
-// a fleet of its own, which it does not change.
+// A Strategy decides what a fleet needs. Plan may be called at once by several goroutines, each
+// with a fleet of its own. It does not change the fleet.
 type Strategy interface {
+	// Plan returns what is to be done with the fleet.
 	Plan(ctx context.Context, f *Fleet) (Plan, error)
 }
 
-// A Scout says what there is. Each method reads all anew; an error means that nothing is known.
+// A Scout reads what there is. Each method reads everything anew. An error means that nothing is
+// known.
 type Scout interface {
+	// Nodes returns all nodes, also those that are not available.
 	Nodes(ctx context.Context) ([]Node, error)
+	// Images returns the images that may be cached.
 	Images(ctx context.Context) ([]Image, error)
+	// Flavors returns the flavors to keep ready.
 	Flavors(ctx context.Context) ([]string, error)
 }
 
-// A Commander has a node written or wiped. Both return when the work is begun, or was begun before:
-// the scout sees what becomes of it. Told the same again they do nothing more. They refuse, with
-// compute.ErrConflict, a node that has become somebody else's meanwhile.
+// A Commander has nodes written or wiped. Both methods return when the work has begun, or had begun
+// before; the scout sees the result. Repeated calls do nothing more. They return
+// compute.ErrConflict for a node that meanwhile belongs to another user.
 type Commander interface {
+	// Cache has an image written to a node.
 	Cache(ctx context.Context, node string, image Image) error
+	// Eject has a node wiped.
 	Eject(ctx context.Context, node string) error
 }
 
-// A Resumer is a Commander whose work takes several steps, which it takes by itself for as long as
-// it is there.
+// A Resumer is a Commander whose work takes several steps. It takes them by itself as long as it
+// runs.
 type Resumer interface {
-	// Resume has it go on with what another process left in the middle. Told again it does nothing.
+	// Resume goes on with what another process left unfinished. A repeated call does nothing.
 	Resume(ctx context.Context) error
-	// Finish waits until all that it has begun, or goes on with, has come to its end, for so long
-	// at most or until ctx ends. Whatever the time, each node is looked at once at least, and taken
-	// a step further if it can be. It returns the nodes that are left: who resumes goes on with
-	// them.
+	// Finish waits until all work that was begun or resumed has ended, for most at most or until
+	// ctx ends. It looks at each node at least once, and takes it a step further if possible. It
+	// returns the nodes that are left, for a later Resume.
 	Finish(ctx context.Context, most time.Duration) (left []string)
 }

@@ -13,7 +13,7 @@ const (
 	idlersOnNone  = 4
 )
 
-// Space is a computer with what is booked of it. It is used by one goroutine at a time.
+// Space is a computer's size and what is booked of it. One goroutine uses it at a time.
 type Space struct {
 	size   compute.Amount
 	cores  int64 // booked, in millionths: sums of tenths are exact
@@ -24,8 +24,8 @@ type Space struct {
 	parts  int
 }
 
-// Of is the space of a computer of a size, with parts booked. They are not asked whether they fit:
-// they are there.
+// Of returns the space of a computer of a size, with parts booked. It does not check that they fit:
+// they exist already.
 func Of(size compute.Amount, parts ...compute.Amount) *Space {
 	s := &Space{size: size}
 	for _, p := range parts {
@@ -34,10 +34,10 @@ func Of(size compute.Amount, parts ...compute.Amount) *Space {
 	return s
 }
 
-// Add books a part without asking whether it fits: it is there.
+// Add books a part without checking that it fits: it exists already.
 func (s *Space) Add(part compute.Amount) { s.add(part, 1) }
 
-// Has tells whether a part fits.
+// Has reports whether a part fits.
 func (s *Space) Has(part compute.Amount) bool {
 	if part.Check() != nil {
 		return false
@@ -51,7 +51,7 @@ func (s *Space) Has(part compute.Amount) bool {
 	return part.Micro() <= s.size.Micro()-s.cores
 }
 
-// Idle is how many more parts without cores there may be.
+// Idle returns how many more parts without cores fit.
 func (s *Space) Idle() int {
 	if s.size.Micro() == 0 {
 		return idlersOnNone - s.idlers
@@ -59,9 +59,9 @@ func (s *Space) Idle() int {
 	return int(math.Floor(idlersPerCore*s.size.Cores)) - s.idlers
 }
 
-// Fits is how many parts of a size fit, for planning: by the plain quotients, so where these are a
-// hair below a whole number it is one less than could be booked one after the other; never more,
-// and never none where Has says that one fits.
+// Fits returns how many parts of a size fit, for planning. It uses plain quotients: where these are
+// a hair below a whole number it returns one less than could be booked in turn. It never returns
+// more than fit, and never 0 where Has reports true.
 func (s *Space) Fits(part compute.Amount) int {
 	if !s.Has(part) {
 		return 0
@@ -81,7 +81,7 @@ func (s *Space) Fits(part compute.Amount) int {
 	return max(1, int(min(n, math.MaxInt32)))
 }
 
-// Book takes a part if it fits, and tells whether it does.
+// Book books a part if it fits, and reports whether it did.
 func (s *Space) Book(part compute.Amount) bool {
 	if !s.Has(part) {
 		return false
@@ -90,7 +90,7 @@ func (s *Space) Book(part compute.Amount) bool {
 	return true
 }
 
-// Unbook gives back a part that was booked.
+// Unbook removes a part that was booked.
 func (s *Space) Unbook(part compute.Amount) { s.add(part, -1) }
 
 func (s *Space) add(part compute.Amount, n int) {
@@ -104,15 +104,15 @@ func (s *Space) add(part compute.Amount, n int) {
 	}
 }
 
-// Parts is how many parts are booked.
+// Parts returns how many parts are booked.
 func (s *Space) Parts() int { return s.parts }
 
-// Booked is their sum.
+// Booked returns the sum of the parts.
 func (s *Space) Booked() compute.Amount {
 	return compute.Amount{Cores: float64(s.cores) / 1e6, Memory: s.memory, Disk: s.disk, GPUs: s.gpus}
 }
 
-// Free is what is left. Places for parts without cores are not told by it.
+// Free returns what is left. It does not count places for parts without cores.
 func (s *Space) Free() compute.Amount {
 	return compute.Amount{
 		Cores: float64(s.size.Micro()-s.cores) / 1e6, Memory: s.size.Memory - s.memory, Disk: s.size.Disk - s.disk,
@@ -120,7 +120,7 @@ func (s *Space) Free() compute.Amount {
 	}
 }
 
-// Over tells whether more is booked than there is, which never may be.
+// Over reports whether more is booked than there is, which must never be.
 func (s *Space) Over() bool {
 	return s.cores > s.size.Micro() || s.memory > s.size.Memory || s.disk > s.size.Disk || s.gpus > s.size.GPUs || s.Idle() < 0
 }

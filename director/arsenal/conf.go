@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// Conf is an arsenal.conf.
+// Conf is the content of an arsenal.conf.
 type Conf struct {
 	File string // where it was read
 
@@ -35,16 +35,16 @@ type Conf struct {
 	DefaultWeight int
 	Share         float64
 
-	// Services are the options of client_wrapper, nova, ironic and glance as they stand there, with
-	// what goes without saying. They have secrets.
+	// Services are the options of client_wrapper, nova, ironic and glance, with their defaults.
+	// They contain secrets.
 	Services map[string]map[string]string
 
-	Warnings []string // what stands there and has no effect, with its line
+	Warnings []string // what is in the file and has no effect, with its line
 
 	given map[string]int // lines by section.key
 }
 
-// options are all that there are, with what goes without saying: those of section and key.
+// options are all options with their defaults, by section and key.
 var options = map[string]map[string]string{
 	"director": {"scout": "", "poll_spacing": "120", "directive_spacing": "120", "dry_run": "false",
 		"cache_directive_rate_limit": "0", "cache_directive_limiting_period": "300",
@@ -72,7 +72,7 @@ var services = []string{"client_wrapper", "nova", "ironic", "glance"}
 // numbers are the options of services that are whole numbers.
 var numbers = []string{"call_max_retries", "call_retry_interval", "api_max_retries", "api_retry_interval"}
 
-// Read reads a file. What is wrong in it is told by line and option.
+// Read reads a file. Errors name the line and the option.
 func Read(file string) (*Conf, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -84,7 +84,7 @@ func Read(file string) (*Conf, error) {
 	}
 	c.File = file
 	if c.WeightsFile != "" && !filepath.IsAbs(c.WeightsFile) {
-		// as Arsenal took it: from where it is started
+		// as in Arsenal: relative to the working directory
 		if c.WeightsFile, err = filepath.Abs(c.WeightsFile); err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func Read(file string) (*Conf, error) {
 	return c, nil
 }
 
-// Parse reads the text of one.
+// Parse reads the text of an arsenal.conf.
 func Parse(data []byte) (*Conf, error) {
 	all, err := parse(data)
 	if err != nil {
@@ -179,15 +179,15 @@ func (c *Conf) warn(line int, what, meant string) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf("line %d: %s", line, what))
 }
 
-// reader turns texts into values, and gathers what is wrong.
+// reader converts texts into values, and collects errors.
 type reader struct {
 	c      *Conf
 	values map[string]string
 	errs   []error
 }
 
-// fail says what is wrong with an option, whose value is not told: it might be a secret at the
-// wrong place.
+// fail adds an error about an option. It does not show the value, which might be a misplaced
+// secret.
 func (r *reader) fail(option, what string) {
 	section, key, _ := strings.Cut(option, ".")
 	at := ""
@@ -230,14 +230,14 @@ func (r *reader) flag(option string) bool {
 	return false
 }
 
-// Service is an option of a service (nova, ironic or glance) by its own name, else that of
-// client_wrapper that stands in for it; "": none is given.
+// Service returns an option of a service (nova, ironic or glance), else the option of
+// client_wrapper that replaces it; "": neither is set.
 func (c *Conf) Service(service, key string) string {
 	v, _ := c.service(service, key)
 	return v
 }
 
-// service is Service, and the option that it is of.
+// service is Service that also returns the option's full name.
 func (c *Conf) service(service, key string) (value, option string) {
 	if v := c.Services[service][key]; v != "" {
 		return v, service + "." + key
@@ -245,7 +245,7 @@ func (c *Conf) service(service, key string) (value, option string) {
 	return c.Services["client_wrapper"][insteads[key]], "client_wrapper." + insteads[key]
 }
 
-// origin says where an option stands, for people.
+// origin returns where an option is set, for people.
 func (c *Conf) origin(option string) string {
 	section, key, _ := strings.Cut(option, ".")
 	if line := c.given[option]; line > 0 {
@@ -261,8 +261,8 @@ var insteads = map[string]string{"admin_username": "os_username", "admin_passwor
 	"service_name": "service_name", "auth_system": "auth_system",
 	"api_max_retries": "call_max_retries", "api_retry_interval": "call_retry_interval"}
 
-// Preset is the name of the rules that stand for a scout of Arsenal's: devstack, onmetal-v1 or
-// onmetal-v2; "": nobody knows that scout.
+// Preset returns the name of the rules that correspond to a scout of Arsenal's: devstack,
+// onmetal-v1 or onmetal-v2; "": the scout is unknown.
 func (c *Conf) Preset() string {
 	class := strings.ToLower(c.Scout)
 	switch {
@@ -276,7 +276,7 @@ func (c *Conf) Preset() string {
 	return ""
 }
 
-// Proportional reports whether the strategy is the one that Arsenal came with.
+// Proportional reports whether the strategy is Arsenal's own.
 func (c *Conf) Proportional() bool {
 	return strings.HasSuffix(c.Strategy, "SimpleProportionalStrategy")
 }

@@ -13,12 +13,17 @@ type setting struct {
 	line                int
 }
 
-// parse reads oslo.config's form of INI: a comment is a line of its own; a line that begins with a
-// space goes on with the value before it; = or : is between key and value; quotes around a value
-// are taken away, $$ is $. What is not of the form is an error that names the line.
+// parse reads oslo.config's form of INI:
+//
+//   - a comment is a line of its own;
+//   - a line that begins with a space continues the value before it;
+//   - = or : is between key and value;
+//   - quotes around a value are removed, and $$ is $.
+//
+// An error names the line.
 func parse(data []byte) (all []setting, err error) {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	section, open := "DEFAULT", false // whether a value may go on
+	section, open := "DEFAULT", false // open: a value may continue
 	for n, line := range strings.Split(string(data), "\n") {
 		n++
 		line = strings.TrimRight(line, " \t\r")

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// credentials are the variables by which OpenStack's own client is told who it is, and the options
-// that said so.
+// credentials are the variables that tell OpenStack's own client its user, and the options they
+// come from.
 var credentials = []struct{ name, service, key string }{
 	{"OS_AUTH_URL", "ironic", "admin_url"}, {"OS_AUTH_URL", "nova", "admin_url"}, {"OS_AUTH_URL", "glance", "auth_endpoint"},
 	{"OS_USERNAME", "ironic", "admin_username"}, {"OS_USERNAME", "nova", "admin_username"}, {"OS_USERNAME", "glance", "admin_username"},
@@ -21,7 +21,7 @@ var credentials = []struct{ name, service, key string }{
 	{"OS_PROJECT_ID", "glance", "admin_tenant_id"}, {"OS_REGION_NAME", "nova", "region_name"}, {"OS_REGION_NAME", "glance", "region_name"},
 }
 
-// without are the options of services that hostler has no equivalent of, and why it needs none.
+// without are the options of services without an equivalent in hostler, and why it needs none.
 var without = map[string]string{
 	"api_version": "the newest that both sides know is spoken", "api_endpoint": "endpoints are those of the catalog",
 	"service_name": "endpoints are those of the catalog",
@@ -33,9 +33,9 @@ var without = map[string]string{
 	"call_retry_interval": "how often something is tried again is hostler's to know",
 }
 
-// Hostler writes the same as parts of a hostler.conf: above each key the option that it is from,
-// and what has no equivalent in comments. There is no secret in it: what were passwords are OS_
-// variables now.
+// Hostler returns the same configuration as parts of a hostler.conf. Above each key is the option
+// that it comes from; options without an equivalent are in comments. It contains no secret:
+// passwords become OS_ variables.
 func (c *Conf) Hostler() string {
 	var b strings.Builder
 	line := func(format string, v ...any) { fmt.Fprintf(&b, format+"\n", v...) }
@@ -97,8 +97,8 @@ func (c *Conf) Hostler() string {
 	return b.String()
 }
 
-// credentials writes the variables, each from the first option that says it; of those that say
-// something else only where.
+// credentials writes the variables, each from the first option that sets it. Of options with
+// another value it writes only the place.
 func (c *Conf) credentials(line func(format string, v ...any)) {
 	said, told := map[string]string{}, map[string]bool{}
 	for _, v := range credentials {
@@ -125,7 +125,7 @@ func (c *Conf) credentials(line func(format string, v ...any)) {
 	}
 }
 
-// withoutUser takes the user and password out of a URL.
+// withoutUser removes the user and password from a URL.
 func withoutUser(url string) string {
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
@@ -150,7 +150,7 @@ func yes(b bool) string {
 	return "no"
 }
 
-// span is a duration as hostler.conf has it.
+// span formats a duration as in hostler.conf.
 func span(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {

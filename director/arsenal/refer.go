@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// secrets are the options that nobody is to see.
+// secrets are the options that must not be shown.
 var secrets = []string{"os_password", "os_auth_token", "admin_password", "admin_auth_token"}
 
 func secret(option string) bool {
@@ -15,23 +15,23 @@ func secret(option string) bool {
 	return slices.Contains(secrets, key)
 }
 
-// reference is oslo.config's: $key of the same section, else of DEFAULT, $section.key, both in
-// braces too; $$ stands for a $, and so does \$.
+// reference matches oslo.config's references: $key of the same section, else of DEFAULT, and
+// $section.key, both in braces too. $$ stands for a $, and so does \$.
 var reference = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\$\$|\\\$|\$\{[A-Za-z_][A-Za-z0-9_.]*\}|\$[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?|\$`)
 })
 
-// referrer puts the values of options in place of what refers to them.
+// referrer replaces references by the values of options.
 type referrer struct {
 	values map[string]string // by section.key, as they stand there
 	warn   func(option, what string)
-	done   int // so many references have been followed
+	done   int // how many references have been followed
 }
 
-// mostReferences are followed in a file: each may have several behind it, and so on.
+// mostReferences is how many references are followed in a file: each may lead to several more.
 const mostReferences = 10_000
 
-// value is that of an option, of which the ones on the way are those that refer to it.
+// value returns the value of an option. way are the options that refer to it.
 func (r *referrer) value(option string, way ...string) string {
 	section, _, _ := strings.Cut(option, ".")
 	way = append(way, option)
@@ -41,13 +41,13 @@ func (r *referrer) value(option string, way ...string) string {
 			return "$"
 		}
 		warn := func(what string) {
-			if secret(option) { // what looks like a name may be a part of it
+			if secret(option) { // the apparent name may be part of the secret
 				what = "has a $ that refers to nothing; $$ stands for one"
 			}
 			r.warn(option, what)
 		}
 		to, rest := r.find(section, name), ""
-		// $name.txt: what is behind the point is not of the name
+		// in $name.txt the part behind the point is not of the name
 		if to == "" && ref[len(ref)-1] != '}' {
 			if first, after, ok := strings.Cut(name, "."); ok {
 				to, rest = r.find(section, first), "."+after
@@ -72,7 +72,7 @@ func (r *referrer) value(option string, way ...string) string {
 	})
 }
 
-// find is the option that a name refers to; "": none.
+// find returns the option that a name refers to; "": none.
 func (r *referrer) find(section, name string) string {
 	for _, option := range []string{section + "." + name, "DEFAULT." + name, name} {
 		if _, ok := r.values[option]; ok {

@@ -9,24 +9,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What an alarm is about: that a person is to look.
+// The subjects of alarms. An alarm asks a person to look.
 const (
-	AlarmStopped = "stopped" // the loop cannot be begun by what the configuration says
-	// nothing is done, as what was seen is not to be believed, or could not be read
+	AlarmStopped = "stopped" // the loop cannot start with this configuration
+	// nothing is done, as what was seen is not plausible or could not be read
 	AlarmSuspended  = "suspended"
-	AlarmHeld       = "held"       // ejections wait for a person's leave
+	AlarmHeld       = "held"       // ejections wait for a person's permission
 	AlarmQuarantine = "quarantine" // a node is left alone for good
 )
 
-// Alarm is one that stands.
+// Alarm is an alarm that is raised now.
 type Alarm struct {
 	What  string    `json:"what"`
 	Text  string    `json:"text"` // why, as it is now
 	Since time.Time `json:"since"`
 }
 
-// Alarms are those that stand on a store, by what they are about. Nodes in quarantine are not among
-// them: Flights has these.
+// Alarms returns the raised alarms of a store, by subject. Nodes in quarantine are not among them:
+// Flights returns those.
 func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
 	err = book{store}.view(ctx, func(tx compute.NotesTx) error {
 		stand, err := standing(tx)
@@ -38,8 +38,8 @@ func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
 	return out, err
 }
 
-// Raise notes that an alarm stands, or with an empty text that it is over. The journal has it when
-// it begins and when it ends, once for all processes on the store together.
+// Raise records that an alarm is raised or, with an empty text, that it is over. The journal has
+// its begin and its end, once for all processes on the store together.
 func Raise(ctx context.Context, store Store, what, text string) error {
 	return book{store}.raise(ctx, time.Now().UTC(), map[string]string{what: text})
 }
@@ -50,7 +50,7 @@ func standing(tx compute.NotesTx) (map[string]Alarm, error) {
 	return stand, err
 }
 
-// raise notes of several at once whether they stand: with their texts, or "" where they do not.
+// raise does that for several subjects at once: texts has their texts, or "".
 func (b book) raise(ctx context.Context, now time.Time, texts map[string]string) error {
 	differs := func(stand map[string]Alarm) bool {
 		for what, text := range texts {
@@ -99,8 +99,8 @@ func (b book) raise(ctx context.Context, now time.Time, texts map[string]string)
 	})
 }
 
-// alarms notes what a round came to. What is held back is not known in a round that is suspended. A
-// dry run raises none.
+// alarms raises and ends alarms by a round's report. A suspended round does not know what is held
+// back. A dry run raises none.
 func (l *Loop) alarms(ctx context.Context, r *Report) {
 	if r.DryRun || ctx.Err() != nil {
 		return

@@ -11,12 +11,12 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
-// eventsAtOnce is how much of the journal is read at a time, and at first: what came before is not
-// known.
+// eventsAtOnce is how many events of the journal are read at a time. The first read goes no further
+// back.
 const eventsAtOnce = 20_000
 
-// asked is what is kept of what was asked for: a forecast, and the event of the journal up to which
-// it knows.
+// asked is the stored record of demand: a forecast, and the last event of the journal that is in
+// it.
 type asked struct {
 	After    int64    `json:"after"`
 	Forecast forecast `json:"forecast"`
@@ -24,14 +24,14 @@ type asked struct {
 	Sources map[string]string `json:"sources,omitempty"`
 }
 
-// mostUnserved is how many requests a request counts for that got nothing, at most.
+// mostUnserved is how many requests an unserved request counts for at most.
 const mostUnserved = 100
 
-// demand is what is asked for, as the journal tells of the instances that were made of the fleet's
-// nodes: each of them was a request for an image, whether it stood ready there (a hit) or not (a
-// miss). Who got no node at all asked too: for the flavor that his source gave out last, or the
-// only one. Who asks again and again between two rounds counts once. Each event counts once, for
-// all processes on the store together. A dry run keeps nothing of it.
+// demand returns the demand that the journal shows. Each instance made of one of the fleet's nodes
+// was a request for an image, whether the image stood ready there (a hit) or not (a miss). An
+// unserved request counts for the flavor that its source gave out last, or the only flavor.
+// Repeated between two rounds it counts once. Each event counts once, for all processes on the
+// store together. A dry run stores nothing.
 func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
 	lead := cmp.Or(r.opt.Lead, strategy.UsualLead)
 	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
@@ -102,7 +102,7 @@ func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float6
 	return out, nil
 }
 
-// imageName is the name of an image that a request named, by its id perhaps.
+// imageName returns the name of an image that a request gave by name or id.
 func (r *rounding) imageName(said string) string {
 	for i := range r.images {
 		if r.images[i].ID == said {
@@ -112,8 +112,8 @@ func (r *rounding) imageName(said string) string {
 	return said
 }
 
-// flavorsByNode has the flavors of the nodes that events name, by their names and ids. Those of
-// nodes that are not of the fleet are not in it.
+// flavorsByNode returns the flavors of the nodes in events, by their names and ids. It leaves out
+// nodes that are not in the fleet.
 func (r *rounding) flavorsByNode(events []*compute.Event) map[string]string {
 	if !slices.ContainsFunc(events, func(e *compute.Event) bool { return e.Data[compute.FactNode] != "" }) {
 		return nil

@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// forecast is what is known of how often images are asked for, by flavor and the image's name: a
-// mean that forgets old requests, and the same for each hour of the day. It is plain data that may
-// be kept as JSON. The zero value knows nothing. It is not safe for use by several goroutines at
-// once.
+// forecast is what is known of how often images are asked for, by flavor and the image's name. It
+// has a mean that forgets old requests, and a mean for each hour of the day. It is plain data that
+// may be kept as JSON. The zero value knows nothing. It is not safe for concurrent use.
 type forecast struct {
 	Hour  int64                           `json:"hour"` // the one that is counted now, since 1970
 	Asked map[string]map[string]*requests `json:"asked"`
 }
 
-// requests are those for an image on a flavor.
+// requests counts the requests for an image on a flavor.
 type requests struct {
 	Count int         `json:"count"` // in the hour that is counted now
 	Mean  float64     `json:"mean"`  // requests in an hour, of late
@@ -26,16 +25,16 @@ type requests struct {
 }
 
 const (
-	lateWeight = 0.2     // of the last hour in the mean: half of it is of the last three hours
-	dayWeight  = 0.3     // of the last day in the mean of an hour of the day
-	forgotten  = 24 * 28 // hours without a request after which nothing is remembered
-	nobody     = 0.01    // requests an hour: what is asked for less often is asked for by nobody
+	lateWeight = 0.2     // weight of the last hour in the mean: half of it is of the last three hours
+	dayWeight  = 0.3     // weight of the last day in the mean of an hour of the day
+	forgotten  = 24 * 28 // hours without a request after which an image is forgotten
+	nobody     = 0.01    // requests an hour: below this an image counts as not asked for
 )
 
 func hourOf(t time.Time) int64 { return int64(math.Floor(float64(t.Unix()) / 3600)) }
 
-// Add counts a request at a time. One of an hour that is over already, as the clock went back,
-// counts in that which is counted now.
+// Add counts a request at a time. If its hour is over already, as the clock went back, it counts in
+// the present hour.
 func (f *forecast) Add(at time.Time, flavor, image string) {
 	f.roll(hourOf(at))
 	if f.Asked == nil {
@@ -55,7 +54,7 @@ func (f *forecast) Add(at time.Time, flavor, image string) {
 
 // roll ends the hours before now.
 func (f *forecast) roll(now int64) {
-	// the first, or nothing was seen for so long that it says nothing
+	// the first hour, or no request for so long that the old counts say nothing
 	if f.Hour == 0 || now-f.Hour > forgotten {
 		f.Hour = now
 		clear(f.Asked)
@@ -80,7 +79,7 @@ func (f *forecast) roll(now int64) {
 func (r *requests) end(hour int64) {
 	n := float64(r.Count)
 	r.Count = 0
-	// The first hours count alike, or what came first would weigh as much as all that was before
+	// The first hours count alike. Otherwise the first one would weigh as much as all hours before
 	// it.
 	r.Hours = min(r.Hours+1, 24)
 	r.Mean += max(lateWeight, 1/float64(r.Hours)) * (n - r.Mean)
@@ -95,10 +94,10 @@ func (r *requests) end(hour int64) {
 
 func hourOfDay(hour int64) int { return int((hour%24 + 24) % 24) }
 
-// Demand is what will be asked for in an hour (metal.Fleet.Demand) around a time and the time lead
-// after it: the largest of the mean of late, what came in this hour up to now, and what came at
-// these hours on earlier days. So what is wanted each morning is there in the morning, and what is
-// wanted all of a sudden is there soon. What is hardly ever asked for is left out.
+// Demand returns the expected requests an hour (metal.Fleet.Demand) between now and lead later. It
+// is the largest of the recent mean, the count of this hour so far, and the counts of these hours
+// on earlier days. So the images of each morning are ready in the morning, and a sudden demand is
+// met soon. Images that are hardly ever asked for are left out.
 func (f *forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
 	f.roll(hourOf(now))
 	out := map[string]map[string]float64{}

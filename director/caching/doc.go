@@ -1,3 +1,3 @@
-// Package caching keeps images cached on bare-metal nodes: it looks (metal.Scout), decides
-// (metal.Strategy; package strategy has ours), and has it done (metal.Commander), again and again.
+// Package caching keeps images cached on bare-metal nodes. Again and again it looks (metal.Scout),
+// decides (metal.Strategy; package strategy has ours), and acts (metal.Commander).
 package caching

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
-// decider is a strategy that says why.
+// decider is a strategy that also gives reasons.
 type decider interface {
 	Decide(f *metal.Fleet) *strategy.Decision
 }
@@ -24,16 +24,16 @@ type Explanation struct {
 	Name   string `json:"name,omitempty"`
 	Flavor string `json:"flavor,omitempty"`
 	Seen   string `json:"seen"` // what the scout says of it, for people
-	// what was done with it before, for people; "" is nothing
+	// what was done with it before, for people; "": nothing
 	Remembered string     `json:"remembered"`
 	Decided    string     `json:"decided"`             // what is decided of it, and why
 	Suspended  string     `json:"suspended,omitempty"` // why nothing would be done at all
 	Flight     *Flight    `json:"flight,omitempty"`
-	Directive  *Directive `json:"directive,omitempty"` // what would be done with it in a round
+	Directive  *Directive `json:"directive,omitempty"` // what a round would do with it
 }
 
-// Explain looks, decides, and says what is decided of nodes, by their ids or names, and why. It
-// does nothing. ErrNotFound: there is no such node.
+// Explain does a round without acting. It returns what it decided for the nodes of these ids or
+// names, and why. ErrNotFound: there is no such node.
 func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, error) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -91,7 +91,7 @@ func (l *Loop) Explain(ctx context.Context, names ...string) ([]Explanation, err
 	return out, nil
 }
 
-// decide asks the strategy, and why, if it can say.
+// decide returns the strategy's plan, and a function for its reasons if it has them.
 func (r *rounding) decide(ctx context.Context) (metal.Plan, func(node string) string, error) {
 	if s, ok := r.opt.Strategy.(decider); ok {
 		d := s.Decide(r.view)
@@ -104,7 +104,7 @@ func (r *rounding) decide(ctx context.Context) (metal.Plan, func(node string) st
 	return plan, func(string) string { return "the strategy does not say why" }, nil
 }
 
-// describe says what was seen of a node.
+// describe returns what was seen of a node, for people.
 func describe(n *metal.Node) string {
 	s := "free"
 	switch {
@@ -129,7 +129,7 @@ func describe(n *metal.Node) string {
 	return s
 }
 
-// describe says what is remembered of a node.
+// describe returns what is remembered of a node, for people.
 func (f *Flight) describe(now time.Time) string {
 	what := "an image is being written"
 	if f.Title != "" || f.Image != "" {
@@ -151,7 +151,7 @@ func (f *Flight) describe(now time.Time) string {
 	return fmt.Sprintf("tried again after %d failures: %s", f.Failures, f.Error)
 }
 
-// Remembered lists what is remembered of nodes, for people too, by node.
+// Remembered lists what is remembered of nodes, by node, with texts for people.
 func Remembered(ctx context.Context, store Store) (out []Explanation, err error) {
 	all, err := Flights(ctx, store)
 	if err != nil {

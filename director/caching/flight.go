@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Verb is what a directive has done to a node.
+// Verb is the action of a directive on a node.
 type Verb string
 
 // The verbs.
@@ -28,8 +28,8 @@ const (
 	quarantined = "quarantined" // it is not tried again until a person says so
 )
 
-// Flight is what is remembered of a node: a directive under way, from before its service is asked
-// until what came of it was seen; or that the last ones failed. It has no secrets.
+// Flight is what is remembered of a node. It is a directive under way, from before its service is
+// asked until its result was seen; or it is the record of failed ones. It has no secrets.
 type Flight struct {
 	Node   string    `json:"node"`
 	Name   string    `json:"name,omitempty"`
@@ -39,13 +39,13 @@ type Flight struct {
 	Image  string    `json:"image,omitempty"` // that is written, or wiped
 	Title  string    `json:"image_name,omitempty"`
 	Begun  time.Time `json:"begun"`
-	// when the service said that it has begun it, or was seen to have; zero: nobody knows
+	// when the service said that it has begun, or was seen to have; zero: not known
 	Answered time.Time `json:"answered,omitzero"`
 	Failures int       `json:"failures,omitempty"`
 	Until    time.Time `json:"until,omitzero"` // after a failure: not again before
 	Error    string    `json:"error,omitempty"`
-	Mend     bool      `json:"mend,omitempty"` // it wipes what an image could not be written to
-	// the failure that the node showed before, for as long as nothing else was seen of it
+	Mend     bool      `json:"mend,omitempty"` // it wipes a node to which an image could not be written
+	// the failure that the node showed before, as long as it shows nothing else
 	Was string `json:"was,omitempty"`
 
 	BMC       string `json:"bmc,omitempty"`
@@ -53,7 +53,7 @@ type Flight struct {
 	Conductor string `json:"conductor,omitempty"`
 }
 
-// UnderWay reports whether a directive is, and neither done nor given up.
+// UnderWay reports whether a directive is under way, neither done nor given up.
 func (f *Flight) UnderWay() bool { return f.State == underWay }
 
 // Quarantined reports whether a node is left alone until a person says otherwise.
@@ -67,20 +67,20 @@ func label(id, name string) string {
 	return name + " (" + id + ")"
 }
 
-// longestPause is the longest after failures.
+// longestPause is the longest pause after failures.
 const longestPause = time.Hour
 
 // patience is how long a directive may take, and what follows when it fails.
 type patience struct {
 	answer time.Duration // for the service to begin it
 	whole  time.Duration // to have it done
-	// for which a node is left alone after a failure; each further one in a row doubles it, up to
+	// how long a node is left alone after a failure; each further one in a row doubles it, up to
 	// longestPause
 	pause      time.Duration
-	quarantine int // after so many in a row it is left alone for good; 0: never
+	quarantine int // after so many in a row the node is quarantined; 0: never
 }
 
-// after is the pause after so many failures in a row.
+// after returns the pause after so many failures in a row.
 func (p patience) after(failures int) time.Duration {
 	pause := p.pause
 	for ; failures > 1 && pause < longestPause; failures-- {
@@ -98,7 +98,7 @@ func (f *Flight) fail(now time.Time, p patience, why string) {
 	}
 }
 
-// oneLine makes what a service said fit to be kept and shown.
+// oneLine makes a service's message fit to be kept and shown.
 func oneLine(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -113,24 +113,23 @@ func oneLine(s string) string {
 	return s
 }
 
-// What became of a directive.
+// fate is the result of a directive.
 type fate int
 
 const (
 	goesOn fate = iota
-	done        // what was wanted is so
+	done        // it succeeded
 	foiled      // it failed
-	lost        // the node has become somebody else's: nobody's fault
-	// its service says that the node is not to be had: it is left alone for a pause, and nothing is
-	// counted
+	lost        // the node belongs to another user now, which is no failure
+	// its service refuses the node: it is left alone for a pause, and no failure is counted
 	refused
 	retried // it may be tried again: its pause is over
 )
 
-// settle looks what became of a flight, by the node as it was seen just now; nil: there is no such
-// node. It changes f where something did; changed says whether it is to be recorded.
+// settle finds the result of a flight from the node as it was seen just now; nil: the node is gone.
+// It updates f. changed says whether f must be recorded.
 func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, changed bool) {
-	if now.Before(f.Begun) { // the clock was put back: what has passed nobody knows
+	if now.Before(f.Begun) { // the clock was set back: the time that has passed is not known
 		f.Begun, changed = now, true
 		if !f.Answered.IsZero() {
 			f.Answered = now
@@ -179,9 +178,9 @@ func (f *Flight) settle(n *metal.Node, now time.Time, p patience) (what fate, ch
 	return foiled, true
 }
 
-// left is what is to be remembered of a flight. Of one that has ended that is failures before,
-// which wiping the node has not mended, and which are not those of whoever has the node now. nil:
-// nothing.
+// left returns what is to be remembered of a flight; nil: nothing. Of an ended one that is the
+// failures before it. A success clears them, unless it only wiped the node to mend it. Losing the
+// node to another user does not.
 func (f *Flight) left(what fate, now time.Time, p patience) *Flight {
 	rest := *f
 	switch {
@@ -198,7 +197,7 @@ func (f *Flight) left(what fate, now time.Time, p patience) *Flight {
 	return &rest
 }
 
-// seen says what a node tells of the directive: done, foiled, lost, or goesOn where that is open.
+// seen returns what a node shows of the directive: done, foiled, lost, or goesOn if that is open.
 func (f *Flight) seen(n *metal.Node) fate {
 	switch {
 	case f.Do == Cache && f.Image != "" && n.Cached && n.Image == f.Image && !n.Writing:
@@ -226,15 +225,15 @@ func (f *Flight) begun(n *metal.Node) bool {
 	return n.Provisioned && !n.Used
 }
 
-// stuck reports whether a node shows that the image is still being written whose time and the pause
-// after it are over: nobody would do anything about it, and it would count as cached for ever.
+// stuck reports whether a node still shows an image being written although its time and the pause
+// after it are over. Without this the node would be left alone, and count as cached for ever.
 func (f *Flight) stuck(n *metal.Node, now time.Time, p patience) bool {
 	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && now.Sub(f.Begun) >= p.whole &&
 		!n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
 }
 
-// overlay shows a node to the strategy as it will be: under way counts as there, what fails is not
-// to be had.
+// overlay changes a node to what the strategy is to see: a directive under way counts as done, and
+// a failed node is not available.
 func (f *Flight) overlay(n *metal.Node) {
 	switch {
 	case f.UnderWay() && f.Do == Cache:
@@ -250,8 +249,7 @@ func (f *Flight) overlay(n *metal.Node) {
 	}
 }
 
-// open reports whether an error of a commander leaves open if the service has begun what was asked
-// for.
+// open reports whether an error of a commander leaves open if the service has begun the directive.
 func open(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return true

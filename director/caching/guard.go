@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// doubt says why a fleet as it was seen is not to be believed, so that nothing is done by it; "":
-// it is. What was seen before is nil at first.
+// doubt returns why a fleet as it was seen is not plausible, so that no action is based on it; "":
+// it is plausible. before is nil at first.
 func doubt(f *metal.Fleet, before *seen, leave bool) string {
 	switch {
 	case len(f.Nodes) == 0:
@@ -36,8 +36,8 @@ func doubt(f *metal.Fleet, before *seen, leave bool) string {
 	return ""
 }
 
-// tooMany says why so many nodes are not to be ejected in a round without a person's leave; "":
-// they may. One at a time always may.
+// tooMany returns why so many nodes may not be ejected in a round without a person's permission;
+// "": they may. One at a time always may.
 func tooMany(f *metal.Fleet, eject int, fraction float64) string {
 	if eject <= 1 || fraction >= 1 {
 		return ""
@@ -54,8 +54,8 @@ func tooMany(f *metal.Fleet, eject int, fraction float64) string {
 	return ""
 }
 
-// Changes are what differs between two looks: images by their names, as a new build has the name of
-// the old.
+// Changes are the differences between two looks. Images go by their names, as a new build has the
+// name of the old.
 type Changes struct {
 	New            []string `json:"new,omitempty"`
 	Changed        []string `json:"changed,omitempty"`
@@ -69,8 +69,8 @@ func (c *Changes) Any() bool {
 	return len(c.New)+len(c.Changed)+len(c.Retired)+len(c.NewFlavors)+len(c.RetiredFlavors) > 0
 }
 
-// compare says what differs, and what is to be remembered: an image that has gone is kept in mind
-// as long as it is on a node.
+// compare returns what differs, and what to remember. An image that has gone is remembered as long
+// as it is on a node.
 func compare(f *metal.Fleet, before *seen, now time.Time) (c Changes, next seen) {
 	next = seen{Nodes: len(f.Nodes), Images: f.Images, Flavors: f.Flavors}
 	if before == nil {
@@ -118,7 +118,7 @@ func compare(f *metal.Fleet, before *seen, now time.Time) (c Changes, next seen)
 	return c, next
 }
 
-// retired are the images that are not current any more and still on nodes, those that went first
+// retired returns the images that are not current any more and still on nodes, the first retired
 // first.
 func retired(f *metal.Fleet, before *seen, now time.Time) (out []metal.Retired) {
 	current, there := map[string]bool{}, map[string]bool{}

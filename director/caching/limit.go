@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limiter lets at most N directives of a kind through in each period. What it does not let through
-// is dropped and not queued: the next round decides anew. Its period and what was let through in it
-// may be kept as JSON. It is not safe for use by several goroutines at once.
+// Limiter lets at most N directives of a kind through in each period. The others are dropped, not
+// queued: the next round decides anew. Its state may be kept as JSON. It is not safe for concurrent
+// use.
 type Limiter struct {
 	Start time.Time `json:"start"` // of the period
 	Count int       `json:"count"` // so many were let through in it
@@ -19,13 +19,13 @@ type Limiter struct {
 	period time.Duration
 }
 
-// newLimiter makes one whose first period begins now. n = 0 limits nothing.
+// newLimiter returns a Limiter with its first period beginning now. n = 0: no limit.
 func newLimiter(n int, period time.Duration, now time.Time) *Limiter {
 	return &Limiter{n: n, period: period, Start: now}
 }
 
-// Grant says how many of those offered may go, and counts them. A new period begins, now, when the
-// last one is over, or when the clock was put back before its beginning.
+// Grant returns how many of those offered may go, and counts them. A new period begins when the
+// last one is over, or when the clock was set back before its beginning.
 func (l *Limiter) Grant(offered int, now time.Time) int {
 	if l.n <= 0 {
 		return offered
@@ -38,23 +38,23 @@ func (l *Limiter) Grant(offered int, now time.Time) int {
 	return granted
 }
 
-// limits are those of a loop.
+// limits are the limiters of a loop.
 type limits struct {
 	Cache     Limiter `json:"cache"`
 	Eject     Limiter `json:"eject"`
 	Rebalance Limiter `json:"rebalance"`
 }
 
-// newLimits are those of options, as they are where nothing is recorded.
+// newLimits returns the limits of options, with nothing spent.
 func newLimits(opt *Options, now time.Time) limits {
 	limiter := func(r Rate) Limiter { return *newLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
 	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
 }
 
-// limited has directives granted by the limits, and by the leave that a person gave to eject more,
-// as all processes on the store have spent them. What is granted is recorded before it is done, so
-// that one that ends in between has spent it; in a dry run nothing is spent. grant is called anew
-// when the transaction is.
+// limited grants directives by the limits, and by a person's permission to eject more. All
+// processes on the store spend them together. Grants are recorded before they are used, so a
+// process that dies in between has spent them. A dry run spends nothing. grant is called again when
+// the transaction is repeated.
 func (r *rounding) limited(ctx context.Context, grant func(l *limits, leave *int)) error {
 	l, leave := r.limits, r.state.confirmed.leave(r.now)
 	if leave == 0 && l.Cache.n <= 0 && l.Eject.n <= 0 && l.Rebalance.n <= 0 {

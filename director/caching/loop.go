@@ -17,7 +17,7 @@ type Rate struct {
 	Period time.Duration // 0: 300 s
 }
 
-// Together are how many directives may be under way at a time on nodes that share something; 0: no
+// Together is how many directives may be under way at a time on nodes that share something; 0: no
 // limit.
 type Together struct{ BMC, Rack, Conductor int }
 
@@ -32,28 +32,29 @@ type Options struct {
 	DirectiveSpacing time.Duration // between two rounds; 0: 120 s
 
 	CacheRate, EjectRate Rate
-	RebalanceRate        Rate // of the ejections that only even things out
+	RebalanceRate        Rate // of ejections that only even things out
 	Together             Together
-	// of the cached nodes, in a round, without a person's leave; 0: 0.2; 1: no limit
+	// MaxEjectFraction is the share of cached nodes that a round may eject without a person's
+	// permission; 0: 0.2; 1: no limit.
 	MaxEjectFraction float64
 
 	Answer   time.Duration // for a service to show that it has begun a directive; 0: 10 min
 	Deadline time.Duration // for a directive to be done; 0: 1 h
-	// for which a node is left alone after a failure, doubled with each further one, an hour at
-	// most; 0: a minute
+	// Pause is how long a node is left alone after a failure. Each further failure doubles it, up
+	// to an hour; 0: a minute.
 	Pause time.Duration
-	// after so many failures in a row a node is left alone; 0: 3; negative: never
+	// after so many failures in a row a node is left alone for good; 0: 3; negative: never
 	Quarantine int
 
 	DryRun bool // do nothing, and say what would be done
-	// learn from the store's journal what is asked for (metal.Fleet.Demand); without it nobody
-	// knows
+	// Demand learns from the store's journal what is asked for (metal.Fleet.Demand). Without it,
+	// demand is unknown.
 	Demand bool
-	// so long it takes to write an image: what will be asked for within it counts; 0: 10 min
+	// Lead is the time to write an image: demand within it counts; 0: 10 min.
 	Lead time.Duration
-	// tells whether it is to decide now, as of several on a store one does; nil: it is
+	// Leads reports whether this loop is to decide now: of several on a store one does. nil: it is.
 	Leads func() bool
-	// is called with what each round came to; nil: not. It must not keep the loop waiting
+	// Told is called with each round's report. It must not block. It may be nil.
 	Told func(*Report)
 	Log  *slog.Logger // nil: none
 }
@@ -67,12 +68,13 @@ const (
 	usualPause      = time.Minute
 	usualQuarantine = 3
 
-	// atOnce is how many directives are issued beside each other.
+	// atOnce is how many directives are issued concurrently.
 	atOnce = 8
 )
 
-// Loop keeps images cached: it looks, decides, and has it done. What it has begun is recorded
-// before, so that it is known to whoever goes on after a crash, and to others on the same store.
+// Loop keeps images cached: it looks, decides, and acts. It records each directive before it is
+// issued, for the process that goes on after a crash, and for others on the same store. Its methods
+// may be called from several goroutines; rounds run one at a time.
 type Loop struct {
 	opt   Options
 	book  book
@@ -108,13 +110,14 @@ func New(opt Options) (*Loop, error) {
 	return &Loop{opt: opt, book: book{opt.Store}, limits: newLimits(&opt, time.Now().UTC())}, nil
 }
 
+// errMissing names a required option that is not set.
 type errMissing string
 
 func (e errMissing) Error() string { return string(e) + " is required" }
 
-// Run polls images and flavors at once and then each PollSpacing, and does a round each
-// DirectiveSpacing, the first after one, until ctx ends. What goes wrong is logged, and repaired by
-// a later round. It returns nil.
+// Run does a round each DirectiveSpacing until ctx ends. It polls images and flavors at once,
+// before the first round, and then each PollSpacing. Errors are logged, and repaired by a later
+// round. It returns nil.
 func (l *Loop) Run(ctx context.Context) error {
 	poll, round := time.NewTicker(l.opt.PollSpacing), time.NewTicker(l.opt.DirectiveSpacing)
 	defer poll.Stop()
@@ -134,15 +137,15 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// Last is what the last round came to; nil: there was none.
+// Last returns the report of the last round; nil: there was none.
 func (l *Loop) Last() *Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
 }
 
-// poll reads images and flavors anew. On an error nothing is known of them, and the next round asks
-// again.
+// poll reads images and flavors anew. After an error they are unknown, and the next round reads
+// them again.
 func (l *Loop) poll(ctx context.Context) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -166,14 +169,14 @@ func (l *Loop) lists(ctx context.Context) (err error) {
 	return nil
 }
 
-// Confirm gives leave, until a time, to eject up to so many nodes at once in spite of
-// MaxEjectFraction, and to take lists as they are that have shrunk.
+// Confirm stores a person's permission, until a time, to eject up to so many nodes at once in spite
+// of MaxEjectFraction, and to believe lists that have shrunk.
 func Confirm(ctx context.Context, store Store, c Confirmation) error {
 	return book{store}.save(ctx, confirmedNote, c)
 }
 
-// Forget drops what is remembered of nodes, so that they are commanded again: failures and
-// quarantine, and directives under way, which whoever calls it knows to be over.
+// Forget removes what is remembered of nodes, so that they are commanded again: failures,
+// quarantine and directives under way. The caller knows that these are over.
 func Forget(ctx context.Context, store Store, nodes ...string) error {
 	return book{store}.forget(ctx, nodes)
 }

@@ -15,20 +15,20 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
-// What came of a Directive.
+// The results of a Directive.
 const (
 	issued = "issued" // its service has begun it
 	would  = "would"  // it is a dry run
-	// nobody knows yet if its service has begun it; it counts as under way
+	// it is not known yet if its service has begun it; it counts as under way
 	unanswered = "unanswered"
 	Failed     = "failed"  // its service refused it
-	Taken      = "taken"   // the node has become somebody else's
+	Taken      = "taken"   // the node belongs to another user now
 	Limited    = "limited" // a limit was reached: the next round decides anew
 	Held       = "held"    // a guard holds it back
-	Refused    = "refused" // the strategy asked for what cannot be
+	Refused    = "refused" // the strategy asked for something impossible
 )
 
-// Directive is what was decided for a node, and what came of it.
+// Directive is what was decided for a node, and the result.
 type Directive struct {
 	Do     Verb   `json:"do"`
 	Node   string `json:"node"`
@@ -46,33 +46,33 @@ type Directive struct {
 	image metal.Image
 }
 
-// Report is what a round came to.
+// Report is the result of a round.
 type Report struct {
 	Time      time.Time `json:"time"`
 	DryRun    bool      `json:"dry_run,omitempty"`
 	Suspended string    `json:"suspended,omitempty"` // why nothing was done
-	// why ejections wait for a person's leave
+	// why ejections wait for a person's permission
 	Held       string           `json:"held,omitempty"`
 	Changes    Changes          `json:"changes"`
 	All        Count            `json:"all"`
 	Flavors    map[string]Count `json:"flavors"`
 	Directives []Directive      `json:"directives"`
-	Done       []Flight         `json:"done,omitempty"`   // what was under way, and is done now
-	Failures   []Flight         `json:"failed,omitempty"` // and what failed
+	Done       []Flight         `json:"done,omitempty"`   // directives that were under way and are done now
+	Failures   []Flight         `json:"failed,omitempty"` // and those that failed
 	Ready      []Ready          `json:"ready,omitempty"`
 	Taken      []Taking         `json:"taken,omitempty"` // since the last round of this process
-	// nodes that would be to be had, and are of no flavor that is kept ready
+	// available nodes of a flavor that is not kept ready
 	Unlisted int `json:"unlisted,omitempty"`
 	UnderWay int `json:"under_way"`
-	Left     int `json:"left_alone"` // nodes that are, after failures
+	Left     int `json:"left_alone"` // nodes left alone after failures
 
-	// those of them that are left alone until a person says otherwise
+	// those of them left alone until a person says otherwise
 	Quarantined int `json:"quarantined"`
 
-	Fleet *metal.Fleet `json:"-"` // as it was seen; nobody changes it
+	Fleet *metal.Fleet `json:"-"` // as it was seen; not to be changed
 }
 
-// HeldBack is how many ejections wait for a person's leave.
+// HeldBack returns how many ejections wait for a person's permission.
 func (r *Report) HeldBack() (n int) {
 	for i := range r.Directives {
 		if r.Directives[i].Result == Held {
@@ -82,8 +82,8 @@ func (r *Report) HeldBack() (n int) {
 	return n
 }
 
-// Wrong says of each node at which something failed what did, for people: what was refused, and
-// what was found to have failed.
+// Wrong returns a line for people for each node at which something failed: refused directives, and
+// those found to have failed.
 func (r *Report) Wrong() (out []string) {
 	for i := range r.Directives {
 		if d := &r.Directives[i]; d.Result == Failed {
@@ -97,7 +97,7 @@ func (r *Report) Wrong() (out []string) {
 	return out
 }
 
-// Round looks once, decides, and has it done.
+// Round looks once, decides, and issues directives. An error means that it could not read or write.
 func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -127,8 +127,8 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	return r.report, err
 }
 
-// Settle looks what became of what is under way, and records it. It decides nothing and begins
-// nothing. In the report are no directives.
+// Settle finds the results of directives under way, and records them. It decides and begins
+// nothing. The report has no directives.
 func (l *Loop) Settle(ctx context.Context) (*Report, error) {
 	l.round.Lock()
 	defer l.round.Unlock()
@@ -140,7 +140,7 @@ func (l *Loop) Settle(ctx context.Context) (*Report, error) {
 	return r.report, r.look(ctx)
 }
 
-// rounding is a round.
+// rounding is the state of one round.
 type rounding struct {
 	*Loop
 	now    time.Time
@@ -151,6 +151,7 @@ type rounding struct {
 	nodes  map[string]*metal.Node // of fleet
 }
 
+// do looks, decides and issues the directives. It does nothing if the fleet is not plausible.
 func (r *rounding) do(ctx context.Context) error {
 	if err := r.see(ctx); err != nil {
 		return err
@@ -177,7 +178,7 @@ func (r *rounding) do(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// see asks the scout, and reads what is remembered.
+// see reads the fleet from the scout, and what is remembered from the store.
 func (r *rounding) see(ctx context.Context) error {
 	if r.images == nil || r.flavors == nil {
 		if err := r.lists(ctx); err != nil {
@@ -199,7 +200,7 @@ func (r *rounding) see(ctx context.Context) error {
 	return nil
 }
 
-// doubt says why nothing is done by what was seen; "": it is to be believed.
+// doubt returns why nothing is done by what was seen; "": it is plausible.
 func (r *rounding) doubt() string {
 	c := &r.state.confirmed
 	return doubt(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))
@@ -209,7 +210,7 @@ func (r *rounding) patience() patience {
 	return patience{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
 }
 
-// look compares with what was seen before, finds out what became of what was under way, and makes
+// look compares the fleet with the last one, finds the results of directives under way, and makes
 // the view.
 func (r *rounding) look(ctx context.Context) error {
 	changes, next := compare(r.fleet, r.state.seen, r.now)
@@ -291,8 +292,8 @@ func (r *rounding) look(ctx context.Context) error {
 	return nil
 }
 
-// unlisted counts the nodes to which no image comes as nobody lists their flavor, and says so when
-// that has changed: a flavor may be mistyped.
+// unlisted counts the nodes that get no image as their flavor is not listed. It logs a change,
+// since a flavor may be mistyped.
 func (r *rounding) unlisted() {
 	of := map[string]bool{}
 	for i := range r.fleet.Nodes {
@@ -309,7 +310,7 @@ func (r *rounding) unlisted() {
 	}
 }
 
-// remember keeps what was seen, where it differs from what is kept.
+// remember stores what was seen, if it differs from what is stored.
 func (r *rounding) remember(ctx context.Context, next seen) error {
 	if r.state.seen.same(&next) {
 		return nil
@@ -317,7 +318,7 @@ func (r *rounding) remember(ctx context.Context, next seen) error {
 	return r.book.save(ctx, seenNote, next)
 }
 
-// log says what has changed, and what became of what was under way.
+// log logs what has changed, and the results of directives that were under way.
 func (r *rounding) log(c Changes, outcomes []outcome) {
 	if c.Any() {
 		r.opt.Log.Info(
@@ -340,7 +341,7 @@ func (r *rounding) log(c Changes, outcomes []outcome) {
 	}
 }
 
-// directives are the plan's, in the order in which they are issued, and those that mend nodes.
+// directives returns the plan's directives in the order of issue, and those that mend nodes.
 func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 	images := make(map[string]metal.Image, len(r.images))
 	for _, i := range r.images {
@@ -410,17 +411,17 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 	return all
 }
 
-// limit says which of the directives may go now: those that share something with too many others,
-// what a guard holds back, and what is beyond the rates wait. The kind that a rate limits goes
-// first; ejections do where both are, or none.
+// limit marks the directives that may not go now. They share something with too many others, are
+// held back by a guard, or are beyond the rates. The kind that a rate limits goes first; if both or
+// neither are limited, ejections go first.
 func (r *rounding) limit(ctx context.Context, all []Directive) (out []Directive, err error) {
 	r.together(all)
 	err = r.limited(ctx, func(l *limits, leave *int) { out = r.rated(slices.Clone(all), l, leave) })
 	return out, err
 }
 
-// rated is limit by guards and rates. leave is how many a person lets go in spite of the guard;
-// what is used of it is taken from it.
+// rated limits by guards and rates. leave is how many more ejections a person permits; rated
+// subtracts those it uses.
 func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 	r.report.Held = ""
 	count := func(which func(*Directive) bool) (n int) {
@@ -463,7 +464,8 @@ func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 	return all
 }
 
-// hold has all of some directives but the first so many wait.
+// hold marks directives of which reports true with a result and a reason, but not the first
+// granted.
 func hold(all []Directive, which func(*Directive) bool, granted int, result, why string) {
 	for i := range all {
 		d := &all[i]
@@ -478,7 +480,7 @@ func hold(all []Directive, which func(*Directive) bool, granted int, result, why
 	}
 }
 
-// together has those wait that share a BMC, a rack or a conductor with too many others.
+// together holds back directives if too many others share their node's BMC, rack or conductor.
 func (r *rounding) together(all []Directive) {
 	type group struct{ what, name string }
 	busy := map[group]int{}
@@ -518,8 +520,8 @@ func (r *rounding) together(all []Directive) {
 	}
 }
 
-// issue has the directives done, a few beside each other, begun in their order. An error of one
-// does not stop the others.
+// issue issues the directives, a few concurrently, begun in their order. An error of one does not
+// stop the others.
 func (r *rounding) issue(ctx context.Context, all []Directive) {
 	var under sync.WaitGroup
 	defer func() { r.report.Directives = all }()
@@ -567,7 +569,7 @@ func (r *rounding) one(ctx context.Context, d *Directive) error {
 		}
 		return err
 	}
-	// nothing of it is to be under way when it is given up
+	// nothing of the call may still run when it is given up
 	call, cancel := context.WithTimeout(ctx, r.opt.Answer/2)
 	defer cancel()
 	var err error

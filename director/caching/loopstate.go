@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Store keeps what a Loop remembers, for all processes that use it. Its transactions are
+// Store keeps what a Loop remembers, for all processes that use it. Its transactions must be a
 // compute.NotesTx, as those of store/sqlite and store/postgres are.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
@@ -29,7 +29,7 @@ const (
 	alarmsNote    = "director.metal:alarms"
 )
 
-// seen is what the services said last: what is compared with, and what went.
+// seen is what the services said last, for the next comparison, and what has gone.
 type seen struct {
 	Nodes   int             `json:"nodes"`
 	Images  []metal.Image   `json:"images"`
@@ -37,22 +37,22 @@ type seen struct {
 	Retired []metal.Retired `json:"retired,omitempty"`
 }
 
-// same reports whether what was seen before needs not be kept anew.
+// same reports whether o need not be stored again.
 func (s *seen) same(o *seen) bool {
 	image := func(a, b metal.Image) bool { return a.ID == b.ID && a.Name == b.Name && a.Checksum == b.Checksum }
 	return s != nil && s.Nodes == o.Nodes && slices.EqualFunc(s.Images, o.Images, image) && slices.Equal(s.Flavors, o.Flavors) &&
 		slices.EqualFunc(s.Retired, o.Retired, func(a, b metal.Retired) bool { return a.ID == b.ID })
 }
 
-// Confirmation is a person's leave to do what the guards hold back: to eject up to so many nodes
-// until a time, all rounds together, and to take lists that have shrunk as they are.
+// Confirmation is a person's permission for what the guards hold back. It lets so many nodes be
+// ejected until a time, in all rounds together. It lets lists that have shrunk be believed.
 type Confirmation struct {
 	Ejections int       `json:"ejections"`
 	Shrunk    bool      `json:"shrunk"`
 	Until     time.Time `json:"until"`
 }
 
-// leave is how many nodes more than the guard lets through may still be ejected.
+// leave returns how many nodes beyond the guard's limit may still be ejected.
 func (c *Confirmation) leave(now time.Time) int {
 	if !c.Until.After(now) {
 		return 0
@@ -67,7 +67,7 @@ type state struct {
 	confirmed Confirmation
 }
 
-// book keeps it.
+// book reads and writes the state in the store.
 type book struct{ store Store }
 
 func (b book) update(ctx context.Context, fn func(tx compute.NotesTx, journal compute.JournalTx) error) error {
@@ -101,7 +101,7 @@ func (b book) view(ctx context.Context, fn func(compute.NotesTx) error) error {
 	})
 }
 
-// read returns all.
+// read returns the whole state.
 func (b book) read(ctx context.Context) (s *state, err error) {
 	err = b.view(ctx, func(n compute.NotesTx) error {
 		s = &state{flights: map[string]*Flight{}}
@@ -162,8 +162,8 @@ var errTaken = &compute.Error{
 	Err: errors.New("a directive is under way already, or the node is left alone after failures"),
 }
 
-// begin records a directive that is about to be issued, and writes it into the journal. It is
-// refused where the node is not to be commanded: another process on this store may be faster.
+// begin records a directive that is about to be issued, and writes it into the journal. It returns
+// errTaken if the node must not be commanded: another process on this store may be faster.
 func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
 		old := Flight{}
@@ -180,7 +180,7 @@ func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 	})
 }
 
-// data says which directive it is, in the journal.
+// data describes the directive for the journal.
 func (f *Flight) data() map[string]string {
 	data := map[string]string{"do": string(f.Do), "node": f.Node}
 	for key, v := range map[string]string{"name": f.Name, "flavor": f.Flavor, "image": f.Image, "image_name": f.Title} {
@@ -191,19 +191,18 @@ func (f *Flight) data() map[string]string {
 	return data
 }
 
-// outcome is what became of a flight.
+// outcome is the result of a flight.
 type outcome struct {
 	old, now Flight
 	fate     fate
 	rest     *Flight // what is remembered of it; nil: nothing
 }
 
-// kinds are how outcomes are called in the journal; those that are not in it are not worth an
-// entry.
+// kinds are the journal's names of outcomes. The others are not worth an entry.
 var kinds = map[fate]string{done: "directive-done", foiled: "directive-failed", lost: "directive-lost", refused: "directive-lost"}
 
-// record notes outcomes. Those whose record has changed since it was read are left to whoever
-// changed it.
+// record stores outcomes. It skips those whose record has changed since it was read: another
+// process has dealt with them.
 func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 	if len(all) == 0 {
 		return nil
@@ -271,7 +270,7 @@ func (b book) forget(ctx context.Context, nodes []string) error {
 	})
 }
 
-// save keeps something under a name.
+// save stores v as JSON under a name.
 func (b book) save(ctx context.Context, name string, v any) error {
 	return b.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error { return put(tx, name, v) })
 }

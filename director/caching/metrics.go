@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Ready is how many nodes of a flavor stand ready with an image.
+// Ready is how many nodes of a flavor are ready with an image.
 type Ready struct {
 	Flavor string `json:"flavor"`
 	Image  string `json:"image"`
@@ -16,31 +16,31 @@ type Ready struct {
 	Nodes  int    `json:"nodes"`
 }
 
-// Taking is a node that somebody has taken since the last round.
+// Taking is a node that a user has taken since the last round.
 type Taking struct {
 	Node   string `json:"node"`
 	Flavor string `json:"flavor"`
-	// that was ready on it, or else that is on it now, as far as anybody knows
+	// the image that was ready on it, or else is on it now; "": not known
 	Image string `json:"image,omitempty"`
 	Hit   bool   `json:"hit"` // an image was ready on it
-	// so long it takes to write one to such a node, in the mean; 0: a miss, or nobody knows
+	// the mean time to write an image to such a node; 0: a miss, or not known
 	Saved time.Duration `json:"-"`
 }
 
-// stood is what a node was in the last round.
+// stood is what a node showed in the last round.
 type stood struct {
 	free, ready bool
 	image       string
 }
 
-// tracks is what a loop remembers from round to round to tell how well it does. It is not kept:
+// tracks is what a loop remembers between rounds to measure how well it does. It is not stored:
 // another process begins anew.
 type tracks struct {
 	nodes map[string]stood
-	takes map[string]time.Duration // writing an image, in the mean of the last ones, by flavor
+	takes map[string]time.Duration // the mean time of recent writes, by flavor
 }
 
-// wrote notes how long it took.
+// wrote adds the time of a write to the mean.
 func (t *tracks) wrote(flavor string, took time.Duration) {
 	if t.takes == nil {
 		t.takes = map[string]time.Duration{}
@@ -51,8 +51,8 @@ func (t *tracks) wrote(flavor string, took time.Duration) {
 	t.takes[flavor] = took
 }
 
-// follow compares a fleet with that of the last round, and says which nodes were taken, and what
-// stands ready. What is under way is nobody's to take.
+// follow compares a fleet with that of the last round. It returns which nodes were taken, and which
+// are ready. A node with a directive under way does not count as taken.
 func (t *tracks) follow(f *metal.Fleet, flights map[string]*Flight, title func(image string) string) (taken []Taking, ready []Ready) {
 	type pair struct{ flavor, image string }
 	counts := map[pair]int{}

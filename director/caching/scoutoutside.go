@@ -18,11 +18,12 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
-// OutsideScout is a scout and commander that is a program of its own. Each question starts it anew,
-// with a JSON object on its standard input; it prints one. docs/director-metal.md has the form.
+// OutsideScout is a scout and commander that runs a program of the user's. Each question starts it
+// anew. It reads a JSON object from standard input and prints one. docs/director-metal.md has the
+// format.
 type OutsideScout struct {
 	Path     string            // the executable
-	Settings map[string]string // what it is told with each question
+	Settings map[string]string // what it gets with each question
 	Timeout  time.Duration     // for an answer; 0: a minute
 	Most     int               // bytes of an answer; 0: 64 MiB
 }
@@ -57,7 +58,7 @@ type question struct {
 	Settings map[string]string `json:"settings"`
 }
 
-// reply is what it prints. Fields that we do not know are ignored.
+// reply is what it prints. Unknown fields are ignored.
 type reply struct {
 	Nodes   *[]nodeForm  `json:"nodes"`
 	Images  *[]imageForm `json:"images"`
@@ -69,6 +70,7 @@ type reply struct {
 	} `json:"error"`
 }
 
+// imageForm is an image in the program's JSON format.
 type imageForm struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
@@ -76,6 +78,7 @@ type imageForm struct {
 	Created  time.Time `json:"created,omitzero"`
 }
 
+// nodeForm is a node in the program's JSON format.
 type nodeForm struct {
 	ID          string    `json:"id"`
 	Name        string    `json:"name"`
@@ -179,8 +182,7 @@ func (o *OutsideScout) Eject(ctx context.Context, node string) error {
 	return err
 }
 
-// bad is the error for an answer that cannot be. What was asked for may have been begun: it is not
-// known.
+// bad returns the error for an impossible answer. The action may have begun: that is not known.
 func (o *OutsideScout) bad(verb string, err error) error {
 	return &compute.Error{
 		Op: "scout." + verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable,
@@ -188,7 +190,7 @@ func (o *OutsideScout) bad(verb string, err error) error {
 	}
 }
 
-// ask asks the program.
+// ask runs the program with a question and reads its answer.
 func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 	q.Version, q.Settings = 1, o.Settings
 	if q.Settings == nil {
@@ -214,7 +216,7 @@ func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 		}
 	case err != nil && (ctx.Err() != nil || errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrTimeout)):
 		return nil, err
-	case err != nil: // what it began before it ended badly nobody knows, so that is not ErrFailed
+	case err != nil: // the program may have begun something before it failed, so that is not ErrFailed
 		return nil, &compute.Error{
 			Op: "scout." + q.Verb, ID: compute.ID(o.Path), Kind: compute.ErrUnavailable, Err: errors.New(err.Error()),
 		}
@@ -224,7 +226,7 @@ func (o *OutsideScout) ask(ctx context.Context, q question) (*reply, error) {
 	return r, nil
 }
 
-// words are those for kinds of errors.
+// words are the program's words for kinds of errors.
 var words = map[string]error{"failed": compute.ErrFailed, "unavailable": compute.ErrUnavailable,
 	"invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
 	"timeout": compute.ErrTimeout, "not-found": compute.ErrNotFound, "conflict": compute.ErrConflict, "denied": compute.ErrDenied}

@@ -9,8 +9,8 @@ type Count struct {
 	Available      int `json:"available"` // an image may be written to them
 	Cached         int `json:"cached"`    // not provisioned, with an image
 	Total          int `json:"total"`
-	// of the cached ones, by the image's name, or its id where nobody knows the name; none is left
-	// out
+	// of the cached ones, by the image's name, or its id if the name is not known; every image is
+	// listed
 	Images map[string]int `json:"images"`
 }
 
@@ -43,6 +43,7 @@ func statistics(f *metal.Fleet) (all Count, flavors map[string]Count) {
 	return all, flavors
 }
 
+// add counts one node.
 func (c *Count) add(n *metal.Node, names map[string]string) {
 	c.Total++
 	switch {

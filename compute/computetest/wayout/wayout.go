@@ -17,12 +17,11 @@ const (
 	Names = "45.83.64.53" // a name server there
 	Host  = "45.83.65.1"  // this machine, on its way out
 	Next  = "45.83.65.2"  // the other end of that
-	Local = "172.18.0.1"  // this machine, on a bridge of somebody else's
+	Local = "172.18.0.1"  // this machine, on another program's bridge
 	Gate  = "gateway"     // stands for the address that an instance has its default route by
 )
 
-// Far are the addresses behind the way out at which something answers, which no policy opens but
-// one that names them.
+// Far are the addresses behind the way out that have a server. A policy opens them only by name.
 var Far = []string{
 	"169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192",
 	"10.0.0.1", "10.255.255.254", "172.16.0.1", "172.31.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1",
@@ -35,7 +34,7 @@ type Way struct {
 	Port int
 }
 
-// All are the ways: 40.
+// All returns the ways: 40.
 func All() (out []Way) {
 	for _, host := range slices.Concat(Far, []string{
 		Host, Local, "127.0.0.1", "0.0.0.0", "127.1.2.3", "::1", "::ffff:127.0.0.1",
@@ -53,7 +52,7 @@ func All() (out []Way) {
 	return out
 }
 
-// String is the way in three words.
+// String returns the way in three words.
 func (w Way) String() string {
 	proto := "tcp"
 	if w.UDP {
@@ -62,7 +61,7 @@ func (w Way) String() string {
 	return proto + " " + w.Host + " " + strconv.Itoa(w.Port)
 }
 
-// Lines are all the ways, a line each.
+// Lines returns all the ways, one a line.
 func Lines() string {
 	var b strings.Builder
 	for _, w := range All() {
@@ -71,7 +70,7 @@ func Lines() string {
 	return b.String()
 }
 
-// Reached reports whether something answers "yes" there. gateway is what Gate stands for.
+// Reached reports whether a server answers "yes" there. gateway replaces Gate.
 func (w Way) Reached(gateway string) bool {
 	host, proto := w.Host, "tcp"
 	if host == Gate {
@@ -98,7 +97,7 @@ func (w Way) Reached(gateway string) bool {
 	return string(b[:n]) == "yes"
 }
 
-// number reads an address as C's programs do, which take numbers of any base.
+// number reads an address as C programs do, which accept numbers of any base.
 func number(host string) (netip.Addr, bool) {
 	var a uint64
 	parts := strings.Split(host, ".")

@@ -9,13 +9,13 @@ import (
 // Bounds are numbers of nodes for images on flavors.
 type Bounds []Bound
 
-// Bound is a number of nodes. Flavor and Image are names, or patterns as path.Match has them.
+// Bound is a number of nodes. Flavor and Image are names, or patterns as for path.Match.
 type Bound struct {
 	Flavor, Image string
 	Nodes         int
 }
 
-// Of is the first bound that is for an image, by its name, on a flavor.
+// Of returns the first bound for an image, by its name, on a flavor. ok is false if there is none.
 func (b Bounds) Of(flavor, image string) (nodes int, ok bool) {
 	for i := range b {
 		if match(b[i].Flavor, flavor) && match(b[i].Image, image) {
@@ -25,8 +25,8 @@ func (b Bounds) Of(flavor, image string) (nodes int, ok bool) {
 	return 0, false
 }
 
-// ParseBounds reads FLAVOR/IMAGE: NODES, with commas or ends of lines between; names or patterns.
-// The flavor ends at the first slash.
+// ParseBounds reads lines or comma-separated parts of the form FLAVOR/IMAGE: NODES, with names or
+// patterns. The flavor ends at the first slash.
 func ParseBounds(s string) (out Bounds, err error) {
 	for _, word := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
 		if word = strings.TrimSpace(word); word == "" {

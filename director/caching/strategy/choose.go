@@ -4,8 +4,8 @@ import (
 	"math/rand/v2"
 )
 
-// choose says what is to be written to a flavor's free nodes, the most needed first: images by
-// their places in the fleet.
+// choose returns the images to write to a flavor's free nodes, the most needed first, as indexes in
+// the fleet.
 func (r *round) choose(fl *flavor) []int32 {
 	images := r.fleet.Images
 	fl.Images = make([]Tally, len(images))
@@ -13,7 +13,7 @@ func (r *round) choose(fl *flavor) []int32 {
 		t := &fl.Images[i]
 		t.Cached, t.Most = int(fl.counts[i]), -1
 		if r.images[images[i].ID] != int32(i) {
-			t.Most = 0 // it is there a second time
+			t.Most = 0 // the image is listed a second time
 			continue
 		}
 		t.Weight = r.Weights.Of(fl.Flavor, images[i].Name)
@@ -25,7 +25,7 @@ func (r *round) choose(fl *flavor) []int32 {
 	}
 	share := r.goal(fl.Base)
 	fl.Goal = share
-	short := 0 // of what each is to have at least
+	short := 0 // how many nodes images lack to their least
 	for i := range fl.Images {
 		short += max(0, fl.Images[i].Least-fl.Images[i].Cached)
 	}
@@ -46,7 +46,7 @@ func (r *round) choose(fl *flavor) []int32 {
 	return picks
 }
 
-// least picks what images are to have at least, the one that lacks most first.
+// least picks images that have fewer nodes than their least, the one that lacks most first.
 func (r *round) least(fl *flavor, picks []int32, need int) []int32 {
 	if need <= 0 {
 		return picks
@@ -67,12 +67,12 @@ func (r *round) least(fl *flavor, picks []int32, need int) []int32 {
 }
 
 // weighted picks by forced distribution: each time the image that is the most short of its fair
-// share, the earliest of several. In whole numbers, the shortage of image i with the weight w of W
-// in all, on c nodes now, where T are cached in the end, is T*w - c*W, and to write one takes W of
-// it.
+// share, the earliest of several. It uses whole numbers. Let image i have the weight w of W in all
+// and c nodes, and let T nodes be cached in the end. Its shortage is T*w - c*W, and each write
+// reduces it by W.
 //
-// Images that have as many as they may leave their share to the others, in the proportion of those.
-// One of weight 0 is picked only if all are.
+// Images at their limit leave their share to the others, in proportion to those. An image of weight
+// 0 is picked only if all have weight 0.
 func weighted(all []Tally, picks []int32, need int) []int32 {
 	total, weights := int64(need), int64(0)
 	for i := range all {
@@ -80,7 +80,7 @@ func weighted(all []Tally, picks []int32, need int) []int32 {
 		weights += int64(all[i].Weight)
 	}
 	even := weights == 0
-	rest := total // what is left to those that are not full
+	rest := total // the weight of the images that are not full
 	full := make([]bool, len(all))
 	for again := !even; again; {
 		again = false
@@ -124,7 +124,7 @@ func weighted(all []Tally, picks []int32, need int) []int32 {
 	return picks
 }
 
-// any picks at random.
+// any picks images at random.
 func (r *round) any(fl *flavor, picks []int32, need int) []int32 {
 	random := rand.New(rand.NewPCG(r.seed, uint64(2*fl.n+1)))
 	even := true
@@ -152,9 +152,9 @@ func (r *round) any(fl *flavor, picks []int32, need int) []int32 {
 	return picks
 }
 
-// Ranking says of which images to eject one node each, in that order, so that what is cached comes
-// nearer to the weights: nodes are cached[i] with image i, and those that have more than their
-// share by weight give up the whole part of all that they have too much.
+// Ranking returns the images of which to eject one node each, in order, so that the cached nodes
+// come nearer to the weights. cached[i] nodes have image i. Images with more than their share by
+// weight give up the whole part of their excess.
 func Ranking(weights, cached []int) []int {
 	var total, all int64
 	for i := range weights {
@@ -178,8 +178,8 @@ func Ranking(weights, cached []int) []int {
 	return out
 }
 
-// surplus says which nodes of a flavor are ejected to even things out: never below the goal, nor
-// below what an image is to have at least, and none that is being written.
+// surplus returns the nodes of a flavor that are ejected to even things out. It never goes below
+// the goal, nor below an image's least, and takes no node that is being written.
 func (r *round) surplus(fl *flavor) (eject []int32) {
 	spare := fl.Cached - fl.Goal
 	if spare <= 0 || r.Goal == ByDemand || r.Choice == Random {
@@ -211,7 +211,7 @@ func (r *round) surplus(fl *flavor) (eject []int32) {
 	return eject
 }
 
-// short is how short an image is.
+// short is an image's shortage.
 type short struct {
 	by    int64
 	image int32
@@ -229,13 +229,13 @@ func (h *heap) order() {
 	}
 }
 
-// lower makes the one on top less short.
+// lower reduces the shortage of the top one.
 func (h *heap) lower(by int64) {
 	h.items[0].by -= by
 	h.down(0)
 }
 
-// drop takes the one on top away.
+// drop removes the top one.
 func (h *heap) drop() {
 	last := len(h.items) - 1
 	h.items[0] = h.items[last]

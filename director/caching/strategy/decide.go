@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// round is one decision while it is made.
+// round is the state of one decision.
 type round struct {
 	*Proportional
 	fleet   *metal.Fleet
@@ -18,22 +18,22 @@ type round struct {
 	seed    uint64
 }
 
-// flavor is what is gathered of one.
+// flavor is what is gathered of one flavor.
 type flavor struct {
 	*Account
-	n      int     // its place among the flavors
+	n      int     // its index in the fleet's flavors
 	counts []int32 // nodes by image
-	free   []int32 // nodes, by their place in the fleet, and so the next two
+	free   []int32 // nodes, as indexes in the fleet, also in the next two fields
 	stale  []int32
-	cached []int32 // to even things out alone
+	cached []int32 // only gathered to even things out
 	ready  int     // nodes with a current image that is not being written
 	wiped  int     // nodes that are being wiped
-	writes int     // of the last free one
-	worn   bool    // not all free ones were written as often
+	writes int     // how often the last free node was written
+	worn   bool    // not all free nodes were written as often
 }
 
-// Decide decides. It changes nothing, and with the same fleet, settings and seed it decides the
-// same.
+// Decide returns the plan for a fleet, with its reasons. It changes nothing. The same fleet,
+// settings and seed give the same decision.
 func (p *Proportional) Decide(f *metal.Fleet) *Decision {
 	r := &round{Proportional: p, fleet: f, images: make(map[string]int32, len(f.Images))}
 	if p.Seed != nil {
@@ -86,7 +86,7 @@ func (p *Proportional) Decide(f *metal.Fleet) *Decision {
 	return d
 }
 
-// gather counts the nodes of each flavor, and returns those that are ejected whatever becomes of
+// gather counts the nodes of each flavor. It returns those that are ejected whatever is decided for
 // their flavor.
 func (r *round) gather(byName map[string]*flavor) (eject []int32) {
 	nodes := r.fleet.Nodes
@@ -137,17 +137,17 @@ func (r *round) gather(byName map[string]*flavor) (eject []int32) {
 	return eject
 }
 
-// goal is the whole part of the share of n nodes.
+// goal returns the whole part of Share times n nodes.
 func (r *round) goal(n int) int { return int(math.Floor(r.Share * float64(n))) }
 
-// pair puts images on free nodes.
+// pair assigns images to free nodes.
 func (r *round) pair(fl *flavor, picks []int32) []metal.Write {
 	random := rand.New(rand.NewPCG(r.seed, uint64(2*fl.n)))
 	free, nodes := fl.free, r.fleet.Nodes
 	some := len(picks)
 	byWear := fl.worn && !r.AnyNode
 	if byWear {
-		// all are shuffled, so that of those that were written as often any may come first
+		// all are shuffled: of nodes that were written as often any may come first
 		some = len(free)
 	}
 	for i := range min(some, len(free)-1) {

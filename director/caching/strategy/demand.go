@@ -11,14 +11,13 @@ const (
 	UsualLead    = 10 * time.Minute
 )
 
-// demanded picks by what is asked for: an image is to be ready on so many nodes that a request
-// finds it with the probability HitRate, when those that come while one is written have Poisson's
-// distribution. The next is the one that is most likely to be asked for in that time. What nobody
-// asks for is not picked.
+// demanded picks by demand. An image is to be ready on enough nodes that a request finds it with
+// the probability HitRate, if requests while one is written have Poisson's distribution. The next
+// image is the one most likely to be asked for in that time. Images without demand are not picked.
 func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	hit := cmp.Or(r.HitRate, usualHitRate)
 	lead := cmp.Or(r.Lead, UsualLead).Hours()
-	// that the first, second... of an image is asked for
+	// the probabilities that a first, second... node of an image is asked for
 	chances := make([][]float64, len(fl.Images))
 	wanted, newest := 0, r.newest()
 	for i := range fl.Images {
@@ -52,8 +51,8 @@ func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	return picks
 }
 
-// newest are the images that are asked for by their names: of several with one name the one that
-// was made last, the first of those.
+// newest returns the indexes of images by name. Of several with one name it is the one that was
+// made last, the first of those.
 func (r *round) newest() map[string]int {
 	of := r.fleet.Images
 	newest := make(map[string]int, len(of))
@@ -65,8 +64,8 @@ func (r *round) newest() map[string]int {
 	return newest
 }
 
-// likely lists the chances that more than 0, 1, 2... requests come, of a Poisson process that
-// brings so many in the mean, as far as they are needed for a hit rate.
+// likely returns the probabilities that more than 0, 1, 2... requests come, of a Poisson process
+// with that mean, as far as a hit rate needs them.
 func likely(mean, hit float64) (more []float64) {
 	if !(mean > 0) {
 		return nil
@@ -81,7 +80,7 @@ func likely(mean, hit float64) (more []float64) {
 			}
 		}
 	}
-	p := math.Exp(-mean) // of exactly n
+	p := math.Exp(-mean) // the probability of exactly n
 	for n, sum := 0, p; ; n++ {
 		more = append(more, max(0, 1-sum))
 		if sum >= hit || p == 0 && float64(n) > mean {

@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Explain says what was decided of a node of the fleet that the decision is about, and why. false:
-// it is not there. The node is named by its id or its name.
+// Explain returns what was decided for a node of the decision's fleet, and why. The node is named
+// by its id or name. there is false if the fleet has no such node.
 func (d *Decision) Explain(f *metal.Fleet, node string) (why string, there bool) {
 	at := slices.IndexFunc(f.Nodes, func(n metal.Node) bool { return n.ID == node })
 	if at < 0 {
@@ -26,6 +26,7 @@ func (d *Decision) Explain(f *metal.Fleet, node string) (why string, there bool)
 	return d.explain(f, n, a), true
 }
 
+// explain returns the decision for a node, and its reason, as a phrase for people.
 func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	image := func(id string) string {
 		for _, m := range f.Images {
@@ -87,7 +88,7 @@ func (d *Decision) explain(f *metal.Fleet, n *metal.Node, a *Account) string {
 	return "it stays free: no image is wanted on more nodes: " + a.words()
 }
 
-// words says what was counted of a flavor.
+// words describes the counts of a flavor.
 func (a *Account) words() string {
 	var b strings.Builder
 	fmt.Fprintf(
@@ -101,7 +102,7 @@ func (a *Account) words() string {
 	return b.String()
 }
 
-// words says what was counted of an image.
+// words describes the counts of an image.
 func (t *Tally) words() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the image has weight %d and is on %d nodes", t.Weight, t.Cached)

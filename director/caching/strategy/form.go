@@ -13,19 +13,19 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Case is a fleet, and the settings by which it is to be decided: one object of the JSON form of
+// Case is a fleet, and the settings for its decision: one object of the JSON form of
 // docs/director-metal.md.
 type Case struct {
 	Strategy Proportional
 	Fleet    metal.Fleet
-	Settings map[string]string // of a strategy that is a program of its own
+	Settings map[string]string // of a strategy that is an external program
 }
 
-// usualShare is what Arsenal kept.
+// usualShare is Arsenal's default.
 const usualShare = 0.125
 
-// keysOfForm are the keys of the form. Those of noted say something to somebody else, and nothing
-// to a strategy.
+// keysOfForm are the keys of the form. Those of noted are for other programs, and mean nothing to a
+// strategy.
 var (
 	keysOfForm = []string{"nodes", "images", "flavors", "percentage_to_cache", "weights", "default_image_weight",
 		"image_choice", "node_choice", "goal", "minimum", "maximum", "min_ready", "max_stale",
@@ -36,7 +36,7 @@ var (
 // FormKeys are the keys that a case may have.
 func FormKeys() []string { return append(slices.Clone(keysOfForm), noted...) }
 
-// UnknownKey is a key that a case may not have.
+// UnknownKey is the error for a key that a case may not have.
 type UnknownKey struct{ Key string }
 
 func (e *UnknownKey) Error() string { return fmt.Sprintf("%s: no such key", e.Key) }
@@ -74,7 +74,7 @@ func ParseCase(data []byte) (*Case, error) {
 
 func invalid(err error) error { return &compute.Error{Kind: compute.ErrInvalid, Err: err} }
 
-// badJSON says what is wrong with a text, and where.
+// badJSON returns an error that says what is wrong with a text, and where.
 func badJSON(err error) error {
 	var syntax *json.SyntaxError
 	var typ *json.UnmarshalTypeError
@@ -94,7 +94,7 @@ func article(kind string) string {
 	return "a " + kind
 }
 
-// read takes a key's value.
+// read sets the field of a key from its value.
 func (c *Case) read(key string, v json.RawMessage) (err error) {
 	p, f := &c.Strategy, &c.Fleet
 	switch key {
@@ -154,7 +154,7 @@ func (c *Case) read(key string, v json.RawMessage) (err error) {
 	return err
 }
 
-// value reads one that is to be something. null is not.
+// value reads a value that is described by what. null is an error.
 func value(v json.RawMessage, to any, what string) error {
 	if err := json.Unmarshal(v, to); err != nil || string(v) == "null" {
 		return fmt.Errorf("%s: not %s", short60(v), what)
@@ -162,7 +162,7 @@ func value(v json.RawMessage, to any, what string) error {
 	return nil
 }
 
-// short60 is the beginning of a value.
+// short60 returns the beginning of a value.
 func short60(v json.RawMessage) string {
 	if v = bytes.TrimSpace(v); len(v) > 60 {
 		return string(bytes.ToValidUTF8(v[:57], nil)) + "..."
@@ -181,7 +181,7 @@ func seconds(v json.RawMessage) (time.Duration, error) {
 	return time.Duration(s * float64(time.Second)), nil
 }
 
-// flag reads 0 or 1, or what is the same.
+// flag reads 0 or 1, or an equivalent.
 func flag(v json.RawMessage) (bool, error) {
 	switch string(v) {
 	case "0", "false":
@@ -229,7 +229,7 @@ func tuples(v json.RawMessage, least, most int, want string, each func(i int, t 
 	return nil
 }
 
-// more are what a node may have in a sixth place.
+// more are the further fields of a node, in its sixth place.
 type more struct {
 	Name      string    `json:"name"`
 	BMC       string    `json:"bmc"`
@@ -242,6 +242,7 @@ type more struct {
 	Why       string    `json:"why"`
 }
 
+// nodes reads the list of nodes. An error names the node and the field by their indexes.
 func (c *Case) nodes(v json.RawMessage) error {
 	seen := map[string]int{}
 	return tuples(v, 5, 6, "[id, flavor, provisioned, cached, image]", func(i int, t []json.RawMessage) (err error) {

@@ -16,7 +16,7 @@ type Answer struct {
 	Cache map[string][][]string `json:"cache"` // by flavor, pairs of a node and an image
 }
 
-// AnswerOf is a plan's.
+// AnswerOf returns a plan as an Answer.
 func AnswerOf(p metal.Plan) Answer {
 	a := Answer{Eject: p.Eject, Cache: make(map[string][][]string, len(p.Cache))}
 	if a.Eject == nil {
@@ -36,8 +36,8 @@ func AnswerOf(p metal.Plan) Answer {
 	return a
 }
 
-// Plan is an answer's, if it can be one for a fleet: nothing that is not there, not to be had or
-// named twice.
+// Plan returns an answer's plan. It is an error if the answer names nodes or images that are
+// missing or not available, or a node twice.
 func (a Answer) Plan(f *metal.Fleet) (metal.Plan, error) {
 	p := metal.Plan{Eject: a.Eject, Cache: make(map[string][]metal.Write, len(a.Cache))}
 	nodes := make(map[string]*metal.Node, len(f.Nodes))
@@ -97,7 +97,7 @@ func (a Answer) Plan(f *metal.Fleet) (metal.Plan, error) {
 	return p, nil
 }
 
-// Form is a case as an object of the form, on one line.
+// Form returns a case as an object of the form, on one line.
 func (c *Case) Form() ([]byte, error) {
 	f, p := &c.Fleet, &c.Strategy
 	nodes := make([][]any, len(f.Nodes))

@@ -13,8 +13,8 @@ import (
 // maxWeight keeps all products within 64 bits, for a million nodes and a million images.
 const maxWeight = 1_000_000
 
-// ParseWeights reads a JSON object of weights by name of image; an object among them has those for
-// flavors of that name. An error names what is wrong by name.
+// ParseWeights reads a JSON object of weights by image name. An object in it has the weights for
+// the flavors of that name. An error names the wrong key.
 func ParseWeights(data []byte) (w Weights, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	var all members
@@ -64,9 +64,10 @@ func ParseWeights(data []byte) (w Weights, err error) {
 	return w, nil
 }
 
-// members are those of an object, in their order, so that one that is there twice is seen.
+// members are an object's members in order, so that a duplicate is seen.
 type members []member
 
+// member is one member of a JSON object.
 type member struct {
 	name  string
 	value json.RawMessage
@@ -86,7 +87,7 @@ func (m *members) UnmarshalJSON(data []byte) error {
 		if err != nil {
 			return err
 		}
-		next := member{name: t.(string)} // a key is nothing else
+		next := member{name: t.(string)} // a key is always a string
 		if err := d.Decode(&next.value); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (m *members) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// notWeights says that a text has no weights.
+// notWeights is the error for a text without weights.
 func notWeights(err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
@@ -116,8 +117,8 @@ func weight(v json.RawMessage) (int, error) {
 	return n, nil
 }
 
-// pattern reports whether a text is a name or a pattern that is well formed. A name with a [ in it
-// that is not closed is one all the same: it is found by being the same.
+// pattern reports whether a text is a name or a well-formed pattern. A name with an unclosed [ in
+// it is still a name: it matches itself.
 func pattern(s string) bool {
 	_, err := path.Match(s, "")
 	return s != "" && (err == nil || !bytes.ContainsAny([]byte(s), "*?"))

@@ -7,10 +7,10 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Interleave lists what a plan writes so that a limit on it starves no flavor: the next is of the
-// flavor that lacks the largest part of what it is to have, the first in the fleet of several.
+// Interleave returns a plan's writes in an order in which a limit starves no flavor. The next one
+// is of the flavor that lacks the largest part of its target, the first in the fleet of several.
 func Interleave(f *metal.Fleet, p metal.Plan) []metal.Write {
-	has := make(map[string]int, len(f.Flavors)) // what flavors will have when all is done
+	has := make(map[string]int, len(f.Flavors)) // what flavors have when all is done
 	total := 0
 	for flavor, writes := range p.Cache {
 		has[flavor] = len(writes)

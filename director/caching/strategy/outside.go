@@ -15,14 +15,14 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Outside is a strategy that is a program of its own: it reads a case in the JSON form, one line,
-// and prints an Answer. Each decision starts it anew. What it answers is held against the fleet:
-// one that names a node that is not to be had, or names it twice, is an error, and nothing of it
-// counts.
+// Outside is a strategy that runs an external program. The program reads a case in the JSON form,
+// on one line, and prints an Answer. Each decision starts it anew. The answer is checked against
+// the fleet. If it names a node that is not available, or twice, Plan returns an error, and nothing
+// of it counts.
 type Outside struct {
 	Path     string            // the executable
-	Settings map[string]string // what it is told beside the case
-	Case     Proportional      // the settings of the built-in strategy, which the case has too
+	Settings map[string]string // what it gets beside the case
+	Case     Proportional      // the settings of the built-in strategy, which are in the case too
 	Timeout  time.Duration     // for an answer; 0: a minute
 	Most     int               // bytes of an answer; 0: 64 MiB
 }
@@ -43,7 +43,7 @@ func FindOutside(name string) (string, error) {
 	return path, nil
 }
 
-// Plan asks the program.
+// Plan runs the program and returns its plan.
 func (o *Outside) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) {
 	fail := func(kind, err error, hint string) (metal.Plan, error) {
 		return metal.Plan{}, &compute.Error{Op: "strategy", ID: compute.ID(o.Path), Kind: kind, Err: err, Hint: hint}
@@ -73,6 +73,7 @@ func (o *Outside) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) 
 	return plan, nil
 }
 
+// parseAnswer reads an Answer of the JSON form.
 func parseAnswer(data []byte) (a Answer, err error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return a, errors.New("it is empty")

@@ -31,8 +31,8 @@ const (
 	usualMost    = 64 << 20
 )
 
-// Ask starts it for one question. The answer is there on an error too, as far as it came. said is
-// what it wrote on standard error, to be put behind what is wrong with the answer.
+// Ask starts the program for one question. On an error it also returns the answer so far. said is
+// the program's standard error, to be added to an error about the answer.
 func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said string, err error) {
 	timeout, most := p.Timeout, p.Most
 	if timeout <= 0 {
@@ -48,10 +48,10 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	tie(cmd.SysProcAttr)
-	runtime.LockOSThread() // the kernel ties it to the thread that starts it
+	runtime.LockOSThread() // the kernel ties the program to the thread that starts it
 	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for what it left in the background with our pipes open
+	cmd.WaitDelay = time.Second // for its children in the background that have our pipes open
 	err = cmd.Run()
 	if s := bad.line(); s != "" {
 		said = ": it said: " + s
@@ -73,13 +73,13 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 		errors.Is(err, syscall.ENOEXEC):
 		return fail(compute.ErrInvalid, "see that the executable is there, may be executed and begins with #! or is a program", "%w", err)
 	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE):
-		// one need not read all
+		// a program need not read all
 		return fail(compute.ErrFailed, "", "%w", err)
 	}
 	return out.data, said, nil
 }
 
-// bounded takes what is written up to a limit; then it says so to whoever must end it.
+// bounded keeps what is written up to a limit. Beyond it calls over, which ends the program.
 type bounded struct {
 	data []byte
 	most int
@@ -109,7 +109,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// line is it on one line, fit for a terminal.
+// line returns it on one line, fit for a terminal.
 func (t *tail) line() string {
 	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

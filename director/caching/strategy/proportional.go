@@ -9,42 +9,42 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// Proportional is the strategy that keeps images on a share of each flavor's nodes that are to be
-// had, in the proportion of the images' weights.
+// Proportional is the strategy that caches images on a share of each flavor's available nodes, in
+// proportion to the images' weights.
 //
-// Nodes whose image is not among the current ones are stale, and ejected. What is cached beyond the
-// goal, or out of proportion, stays, unless Rebalance is set. All arithmetic but Share times a
-// number of nodes is that of whole numbers. The zero value caches nothing.
+// Nodes with an image that is not current are stale, and ejected. Cached nodes beyond the goal, or
+// out of proportion, stay unless Rebalance is set. All arithmetic but Share times a number of nodes
+// is in whole numbers. The zero value caches nothing.
 type Proportional struct {
 	// 0 to 1: the goal of a flavor is the whole part of Share times its nodes that are not
-	// provisioned; with Goal = ByDemand it is the most
+	// provisioned; with Goal = ByDemand it is the upper limit
 	Share   float64
 	Weights Weights
 
 	Choice ImageChoice
 	Goal   Goal
-	// so many nodes of a flavor have an image, whatever the share and as far as there are free ones
+	// at least so many nodes of a flavor have an image, whatever the share, if there are free ones
 	Least Bounds
-	Most  Bounds // no image is written beyond so many nodes of a flavor
+	Most  Bounds // at most so many nodes of a flavor have an image
 
-	// With one of these two, stale ones are kept until enough others are ready in their place.
-	// Ready is the share of the goal, 0 to 1, that is ready at any time, stale ones among it, so a
-	// new image is rolled out in waves. MaxStale is how long after its retirement an image is
+	// With one of these two, stale nodes are kept until enough others are ready in their place.
+	// Ready is the share of the goal, 0 to 1, that is ready at any time, stale nodes included. So a
+	// new image is rolled out in waves. MaxStale is how long after its retirement an image is still
 	// handed out; then its nodes are ejected in any case.
 	Ready    float64
 	MaxStale time.Duration
 
-	Rebalance bool // eject, beyond the goal, what is cached most out of proportion
+	Rebalance bool // eject cached nodes beyond the goal that are most out of proportion
 
-	// with Goal = ByDemand, the share of requests that shall find their image; 0: 0.95
+	// with Goal = ByDemand, the share of requests that should find their image; 0: 0.95
 	HitRate float64
-	Lead    time.Duration // and how long it takes to write one; 0: 10 minutes
+	Lead    time.Duration // with Goal = ByDemand, how long it takes to write an image; 0: 10 minutes
 
-	// AnyNode takes a node at random. Else it is one that was written least often, at random among
-	// those, so that disks wear evenly.
+	// AnyNode takes a node at random. Otherwise it takes one of those that were written least
+	// often, at random, so that disks wear evenly.
 	AnyNode bool
-	// Seed begins the random choices of one decision; nil: chance. Several goroutines call it at
-	// once.
+	// Seed returns the seed for the random choices of one decision. nil: it is random. It may be
+	// called from several goroutines at once.
 	Seed func() uint64
 }
 
@@ -54,22 +54,22 @@ type ImageChoice string
 // The ways.
 const (
 	Weighted ImageChoice = "weighted" // or "": the one most short of its weight first
-	// any, as Arsenal's first release did; those of weight 0 only where there is no other
+	// any, as Arsenal's first release did; images of weight 0 only if there is no other
 	Random ImageChoice = "random"
 )
 
-// Goal is what says how many nodes are to have an image.
+// Goal is how the number of nodes with an image is determined.
 type Goal string
 
 // The goals.
 const (
 	ByShare  Goal = "share"  // or "": a share of the nodes
-	ByDemand Goal = "demand" // what is asked for (metal.Fleet.Demand), at most the share
+	ByDemand Goal = "demand" // by demand (metal.Fleet.Demand), at most the share
 )
 
 var _ metal.Strategy = (*Proportional)(nil)
 
-// Check says what is wrong with the settings.
+// Check returns an error if a setting is wrong.
 func (p *Proportional) Check() error {
 	bad := func(key string, v any, want string) error {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %v: not %s", key, v, want)}
@@ -93,7 +93,7 @@ func (p *Proportional) Check() error {
 	return nil
 }
 
-// Plan is what Decide says, without the reasons.
+// Plan returns the plan of Decide, without the reasons.
 func (p *Proportional) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) {
 	if err := ctx.Err(); err != nil {
 		return metal.Plan{}, err
@@ -104,35 +104,34 @@ func (p *Proportional) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, er
 	return p.Decide(f).Plan, nil
 }
 
-// Decision is a plan and what it rests on.
+// Decision is a plan with its reasons.
 type Decision struct {
 	Plan    metal.Plan
 	Flavors []Account // of the fleet's flavors, in its order
 }
 
-// Account is what was counted and decided of a flavor.
+// Account is the counts and the decision for a flavor.
 type Account struct {
 	Flavor  string
-	Base    int // nodes that are to be had, those ejected not among them
-	Free    int // of these, an image may be written to them
-	Cached  int // and these have a current image, or are being written
-	Kept    int // and these a stale one, which is kept until others are ready
-	Goal    int // so many are to have a current one
-	Need    int // so many are written to
-	Stale   int // so many are ejected as their image is not current
-	Surplus int // and so many to even things out
-	Floor   int // so many are to be ready at any time
+	Base    int // available nodes, without those that are ejected
+	Free    int // of these, nodes to which an image may be written
+	Cached  int // of these, nodes with a current image, or being written
+	Kept    int // of these, nodes with a stale image, kept until others are ready
+	Goal    int // how many should have a current image
+	Need    int // how many are written to
+	Stale   int // how many are ejected as their image is not current
+	Surplus int // how many are ejected to even things out
+	Floor   int // how many should be ready at any time
 	Images  []Tally
 }
 
-// Tally is what was counted and decided of an image on a flavor.
+// Tally is the counts and the decision for an image on a flavor.
 type Tally struct {
 	Weight int
 	Cached int // nodes
-	Least  int // so many at least
-	Most   int // so many at most; -1: no limit
-	Writes int // so many more are written
-	// so many of all that are cached afterwards would be its share by weight; under demand, so many
-	// were wanted
+	Least  int // the least number of nodes
+	Most   int // the highest number of nodes; -1: no limit
+	Writes int // how many more are written
+	// its share by weight of all nodes cached afterwards; with ByDemand, how many were wanted
 	Fair float64
 }

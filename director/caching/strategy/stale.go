@@ -8,10 +8,10 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// kept reports whether stale images are kept for a while.
+// kept reports whether stale nodes are kept for a while.
 func (p *Proportional) kept() bool { return p.Ready > 0 || p.MaxStale > 0 }
 
-// remember makes the maps that stale images are looked up in.
+// remember makes the maps for looking up stale images.
 func (r *round) remember() {
 	r.names = make(map[string]bool, len(r.fleet.Images))
 	for i := range r.fleet.Images {
@@ -23,8 +23,8 @@ func (r *round) remember() {
 	}
 }
 
-// useless reports whether nobody is to get a stale image any more: nobody knows what it is, there
-// is none in its place, or it has been stale for too long.
+// useless reports whether no user should get a stale image any more: it is unknown, it has no
+// successor, or it has been stale for too long.
 func (r *round) useless(image string) bool {
 	old := r.retired[image]
 	switch {
@@ -38,24 +38,24 @@ func (r *round) useless(image string) bool {
 	return r.MaxStale > 0 && !old.At.IsZero() && !r.fleet.Time.IsZero() && r.fleet.Time.Sub(old.At) >= r.MaxStale
 }
 
-// waves says which stale nodes of a flavor go now: the useless ones; those in whose place as many
-// others are ready; and where no node is free for what is missing, as many as can be without
-// falling below the floor. The others are kept, and counted among the nodes that are to be had.
+// waves returns the stale nodes of a flavor that go now: the useless ones, and those for which as
+// many others are ready. If no node is free for missing images, it adds as many as it can without
+// falling below the floor. The others are kept, and count as available nodes.
 func (r *round) waves(fl *flavor) (eject []int32) {
 	keep := fl.stale[:0]
 	for _, n := range fl.stale {
-		// what is still being written is of use to nobody
+		// no user can use one that is still being written
 		if node := &r.fleet.Nodes[n]; node.Writing || r.useless(node.Image) {
 			eject = append(eject, n)
 		} else {
 			keep = append(keep, n)
 		}
 	}
-	// What is being wiped is to be had soon: without it the goal, and the floor with it, would sink
+	// Nodes that are being wiped are available soon. Without them the goal and the floor would sink
 	// with each wave.
 	goal := r.goal(fl.Base + len(keep) + fl.wiped)
 	fl.Floor = int(math.Ceil(r.Ready * float64(goal)))
-	if r.Ready < 1 { // one at a time may go, or few nodes would never get the new one
+	if r.Ready < 1 { // one at a time may go, or few nodes would never get the new image
 		fl.Floor = max(0, min(fl.Floor, goal-1))
 	}
 	kept := max(0, min(len(keep), goal-fl.ready))
@@ -70,7 +70,7 @@ func (r *round) waves(fl *flavor) (eject []int32) {
 	return eject
 }
 
-// since is when a node's image was retired; zero, and so first: nobody knows.
+// since returns when a node's image was retired; zero, which comes first: not known.
 func (r *round) since(n int32) (t time.Time) {
 	if old := r.retired[r.fleet.Nodes[n].Image]; old != nil {
 		return old.At

@@ -4,14 +4,14 @@ import "path"
 
 // Weights are the weights of images. The zero value gives each image the weight 0.
 type Weights struct {
-	Default int // of images that nothing else is said of
-	// by name, or by a pattern of names as path.Match has them, where no name is the same
+	Default int // the weight of images that have no other
+	// by name, or by a pattern as for path.Match where no name is the same
 	Images map[string]int
-	// the same for single flavors, by name or pattern: they come first
+	// the same for single flavors, by name or pattern: these come first
 	Flavors map[string]map[string]int
 }
 
-// Of is the weight of an image, by its name, on a flavor.
+// Of returns the weight of an image, by its name, on a flavor.
 func (w *Weights) Of(flavor, image string) int {
 	if len(w.Flavors) > 0 {
 		if of, ok := matching(w.Flavors, flavor); ok {
@@ -26,8 +26,8 @@ func (w *Weights) Of(flavor, image string) int {
 	return w.Default
 }
 
-// matching finds a name, else the longest pattern that it matches, the first by the alphabet of
-// several.
+// matching finds a name, else the longest pattern that it matches, of several the first in
+// alphabetical order.
 func matching[V any](m map[string]V, name string) (found V, ok bool) {
 	if v, ok := m[name]; ok {
 		return v, true

@@ -14,20 +14,20 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// WithWeights is the strategy Proportional whose weights stand in a file that is read anew for each
-// decision. While the file cannot be read the weights of before count: at first those of
-// Proportional.
+// WithWeights is the strategy Proportional with weights from a file that is read anew for each
+// decision. While the file cannot be read the last weights count, at first those of Proportional.
+// It is safe for concurrent use.
 type WithWeights struct {
 	Proportional
 	File string       // ParseWeights has its form
 	Log  *slog.Logger // nil: none
 
 	mu   sync.Mutex
-	data []byte // of which the weights are
-	told string // what was said of the file last
+	data []byte // the file's content that the weights are from
+	told string // the last error that was logged
 }
 
-// now is the strategy with the weights of now.
+// now returns the strategy with the present weights.
 func (w *WithWeights) now() *Proportional {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -42,6 +42,7 @@ func (w *WithWeights) now() *Proportional {
 	return &p
 }
 
+// read reads the file and, if it has changed, its weights. The caller holds mu.
 func (w *WithWeights) read() error {
 	data, err := readWeights(w.File)
 	if err != nil {
@@ -65,7 +66,7 @@ func (w *WithWeights) read() error {
 // mostWeights is how large a file of weights may be, in bytes: some hundred thousand images.
 const mostWeights = 16 << 20
 
-// readWeights reads the file, and waits for nobody: what is no file, such as a pipe, is refused.
+// readWeights reads the file and does not block: it refuses a pipe or other special file.
 func readWeights(name string) ([]byte, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -86,15 +87,15 @@ func readWeights(name string) ([]byte, error) {
 	return data, err
 }
 
-// Plan decides by the weights of now.
+// Plan decides by the present weights.
 func (w *WithWeights) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error) {
 	return w.now().Plan(ctx, f)
 }
 
-// Decide decides by the weights of now.
+// Decide decides by the present weights.
 func (w *WithWeights) Decide(f *metal.Fleet) *Decision { return w.now().Decide(f) }
 
-// Check says what is wrong with the settings, and with the file as it is.
+// Check returns an error if a setting is wrong, or the file as it is now.
 func (w *WithWeights) Check() error {
 	if err := w.Proportional.Check(); err != nil {
 		return err

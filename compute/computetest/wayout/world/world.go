@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest/wayout"
 )
 
-// Build makes a way out of this thread's network, with what answers behind it and on this side.
-// What it returns takes all of that away, called in the same network.
+// Build makes a way out of this thread's network, with servers behind it and on this side. end
+// removes all of it, and must be called in the same network.
 func Build() (end func(), err error) {
 	var closers []interface{ Close() error }
 	var there netns.NsHandle
@@ -63,7 +63,7 @@ func Build() (end func(), err error) {
 			"chain out { type nat hook output priority -100; "+leads+"}; }").Run())
 }
 
-// elsewhere does something in a thread of its own, which ends.
+// elsewhere runs do in a thread of its own, which then ends.
 func elsewhere(do func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -94,7 +94,7 @@ func address(name string, all ...string) error {
 	return netlink.LinkSetUp(l)
 }
 
-// answer says yes by TCP at all addresses of this thread's network, by UDP at these.
+// answer serves "yes" by TCP at all addresses of this thread's network, and by UDP at addrs.
 func answer(closers *[]interface{ Close() error }, addrs []string, ports ...int) error {
 	for _, port := range ports {
 		l, err := net.ListenTCP("tcp4", &net.TCPAddr{Port: port})
