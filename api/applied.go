@@ -2,8 +2,8 @@ package api
 
 import "time"
 
-// WantedThing is a thing as somebody wants it: a source, a bundle, or a project with its quotas, in
-// the files that a directory of configuration has for it.
+// WantedThing is a source, a bundle or a project as the caller wants it: the files of its directory
+// of configuration.
 type WantedThing struct {
 	Kind  string      `json:"kind" enum:"source,bundle,project"`
 	Name  string      `json:"name" maxLength:"63" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"`
@@ -18,8 +18,8 @@ type ThingFile struct {
 	Base64 []byte `json:"base64,omitempty" doc:"in place of text, of a file that is no text in UTF-8"`
 }
 
-// AppliedThing is a thing that was applied, in its normal form: files by their paths, text wherever
-// it is text.
+// AppliedThing is an applied thing in its normal form: files sorted by path, as text where
+// possible.
 type AppliedThing struct {
 	Kind     string            `json:"kind" enum:"source,bundle,project"`
 	Name     string            `json:"name"`
@@ -31,13 +31,13 @@ type AppliedThing struct {
 	At       time.Time         `json:"at" doc:"and when"`
 }
 
-// AppliedSet is all that was applied.
+// AppliedSet lists applied things.
 type AppliedSet struct {
 	Revision int64          `json:"revision" doc:"of the last change; 0: there never was one"`
 	Things   []AppliedThing `json:"things" doc:"by kind and name"`
 }
 
-// ApplySet asks for a set of things to be as it says, all of it or nothing.
+// ApplySet asks for things to become as it says. All change, or none.
 type ApplySet struct {
 	Labels map[string]string `json:"labels,omitempty" doc:"of each of the things; left out: a thing's labels stay"`
 	Things []WantedThing     `json:"things"`
@@ -47,7 +47,7 @@ type ApplySet struct {
 	Diff   bool              `json:"diff,omitempty" doc:"say how files change"`
 }
 
-// ApplyAnswer is what became of it.
+// ApplyAnswer says what an ApplySet changed.
 type ApplyAnswer struct {
 	Revision int64         `json:"revision" doc:"of the last change, this or an earlier one"`
 	DryRun   bool          `json:"dry_run"`
@@ -55,7 +55,7 @@ type ApplyAnswer struct {
 	Warnings []string      `json:"warnings"`
 }
 
-// ThingChange is what becomes of a thing.
+// ThingChange says what becomes of one thing.
 type ThingChange struct {
 	Kind   string `json:"kind" enum:"source,bundle,project"`
 	Name   string `json:"name"`
@@ -64,7 +64,7 @@ type ThingChange struct {
 	Diff   string `json:"diff,omitempty" doc:"a unified diff of its labels and files, if it was asked for"`
 }
 
-// PutThing asks for one thing to be as it says.
+// PutThing asks for one thing to become as it says.
 type PutThing struct {
 	Labels map[string]string `json:"labels,omitempty" doc:"all that it has"`
 	Files  []ThingFile       `json:"files"`

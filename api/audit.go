@@ -2,7 +2,7 @@ package api
 
 import "time"
 
-// Act is an entry of the audit log: what somebody did, or was refused.
+// Act is an entry of the audit log: a request that was done or refused.
 type Act struct {
 	ID      int64     `json:"id" doc:"grows"`
 	Time    time.Time `json:"time" doc:"when the request came"`

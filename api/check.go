@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The most that a request for leases may bring along: it is kept with each lease.
+// Limits on the texts of a request for leases, as they are kept with each lease.
 const (
 	mostLabels = 64
 	mostKey    = 200      // bytes of a label's key
@@ -22,8 +22,8 @@ const (
 	mostWords  = 1000     // bytes of a purpose
 )
 
-// CheckRequest says what is wrong with the words of a request for leases: too many, too long, or
-// with letters that nobody can see and that could drive a terminal.
+// CheckRequest returns what is wrong with the texts of a request for leases, or nil. They may be
+// too many or too long, or have invisible characters that could control a terminal.
 func CheckRequest(r compute.Request) error {
 	bad := func(format string, args ...any) error {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
@@ -56,17 +56,18 @@ func CheckRequest(r compute.Request) error {
 	return CheckName(r.Name)
 }
 
-// unseen reports whether a text has letters that cannot be seen.
+// unseen reports whether a text has characters that cannot be seen.
 func unseen(s string) bool {
-	// a byte that is no letter is U+FFFD, which is seen
+	// an invalid byte counts as U+FFFD, which can be seen
 	return strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
 }
 
-// nameLetters are those that a lease's name may have. They are ASCII's alone: two names that look
-// the same are the same, and none has a letter that cannot be seen.
+// nameLetters are the characters of a lease's name. They are ASCII only, so names that look the
+// same are the same.
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
-// CheckName says what is wrong with the letters of a lease's name; "" is none.
+// CheckName returns what is wrong with the characters of a lease's name, or nil. "" is no name, and
+// is allowed.
 func CheckName(name string) error {
 	odd := strings.ContainsFunc(name, func(c rune) bool { return !strings.ContainsRune(nameLetters, c) })
 	if odd || strings.HasPrefix(name, "-") || len(name) > mostName || name != "" && strings.Trim(name, ".") == "" {
@@ -76,9 +77,9 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckFree says whether a lease's name could be taken for something else: a source, an instance,
-// or one that a source may make later. That no other lease of the project has it is seen when it is
-// given.
+// CheckFree returns an error if a lease's name could mean something else: a source, an instance, or
+// an instance that a source may make later. Whether another lease of the project has the name is
+// checked when the lease is given.
 func CheckFree(
 	ctx context.Context, name string, isSource func(name string) bool,
 	resolve func(ctx context.Context, name string) (compute.Instance, *compute.Lease, error),
@@ -108,8 +109,8 @@ func CheckFree(
 	return err
 }
 
-// namesInstance tells of which source an instance could have a name: SOURCE-NUMBER, or of a pool
-// POOL- and the name of an instance behind it. "": of none.
+// namesInstance returns the source whose instances could have a name: SOURCE-NUMBER, or for a pool
+// POOL- and the name of a child's instance. "": there is none.
 func namesInstance(name string, isSource func(name string) bool) string {
 	for i, c := range name {
 		if c != '-' || !isSource(name[:i]) {

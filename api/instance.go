@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Instance is an instance.
+// Instance is the document of an instance.
 type Instance struct {
 	Name       string            `json:"name"`
 	Source     string            `json:"source" doc:"its source's name"`
@@ -29,7 +29,7 @@ type Instance struct {
 	Booked     *compute.Amount   `json:"booked,omitempty" doc:"the sum of these parts; the facts tell of how much"`
 }
 
-// Phases says how long the phases of making an instance took, in seconds; 0: it did not happen.
+// Phases says how many seconds each phase of making an instance took; 0: it was not needed.
 type Phases struct {
 	Wait    float64 `json:"wait" doc:"in the queue"`
 	Create  float64 `json:"create" doc:"the provider made it"`
@@ -37,7 +37,7 @@ type Phases struct {
 	SetUp   float64 `json:"set_up" doc:"provision.d"`
 }
 
-// NewInstance is the document of an instance and the lease that it is under; nil: none.
+// NewInstance makes the document of an instance with its lease; nil: it has none.
 func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	v := Instance{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created,
@@ -52,7 +52,7 @@ func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	return v
 }
 
-// WithShares adds the leases that have parts of the instance.
+// WithShares adds the leases that share the instance.
 func (v Instance) WithShares(leases []*compute.Lease) Instance {
 	if len(leases) == 0 || leases[0].Share == nil {
 		return v
@@ -65,12 +65,12 @@ func (v Instance) WithShares(leases []*compute.Lease) Instance {
 	return v
 }
 
-// NewPhases is the document of phases.
+// NewPhases makes the document of phases.
 func NewPhases(p compute.Phases) Phases {
 	return Phases{p.Wait.Seconds(), p.Create.Seconds(), p.Connect.Seconds(), p.SetUp.Seconds()}
 }
 
-// Compute is the instance of a document, as far as it is told, and its lease.
+// Compute returns the instance of a document and its lease, with what the document has of them.
 func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	i := compute.Instance{
 		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
@@ -91,7 +91,7 @@ func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	return i, &l
 }
 
-// HoldRequest keeps instances aside.
+// HoldRequest asks to keep instances aside.
 type HoldRequest struct {
 	Names  []string `json:"names" minItems:"1" maxItems:"100000" doc:"of instances, or of their leases"`
 	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"why, for people to read"`

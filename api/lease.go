@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Lease is a lease.
+// Lease is the document of a lease.
 type Lease struct {
 	ID         string            `json:"id" doc:"of the lease"`
 	Name       string            `json:"name,omitempty" doc:"unique among those of its project that live"`
@@ -32,14 +32,14 @@ type Lease struct {
 	Cost       float64           `json:"cost_per_hour,omitempty" doc:"in whatever money the source's price is in; left out: it has none"`
 }
 
-// KeyHeader is the header by which a request that makes something has a key of its asker's choice:
-// the same request again is answered the same, and another one with that key is a conflict.
+// KeyHeader is the header with a request's idempotency key. A repeated request with the same key
+// gets the same answer. A different request with that key is a conflict.
 const KeyHeader = "Idempotency-Key"
 
-// KeyLabel is the label of leases that were given to a request with a key. It is not shown.
+// KeyLabel is the internal label of leases that were given to a request with a key.
 const KeyLabel = compute.RequestLabel
 
-// ShownLabels are the labels of a lease that people are told of.
+// ShownLabels returns labels without the internal one.
 func ShownLabels(labels map[string]string) map[string]string {
 	if _, ok := labels[KeyLabel]; !ok {
 		return labels
@@ -52,7 +52,7 @@ func ShownLabels(labels map[string]string) map[string]string {
 	return labels
 }
 
-// NewLease is the document of a lease.
+// NewLease makes the document of a lease.
 func NewLease(l compute.Lease) Lease {
 	return Lease{
 		ID: l.ID, Name: l.Name, Instance: string(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project,
@@ -63,7 +63,7 @@ func NewLease(l compute.Lease) Lease {
 	}
 }
 
-// Compute is the lease of a document. When its process began is not told.
+// Compute returns the lease of a document. The start of its process is missing.
 func (l Lease) Compute() compute.Lease {
 	out := compute.Lease{
 		ID: l.ID, Name: l.Name, Instance: compute.ID(l.Instance), Source: l.Source, Owner: l.Owner, Project: l.Project,
@@ -78,8 +78,8 @@ func (l Lease) Compute() compute.Lease {
 	return out
 }
 
-// AcquireRequest asks for instances: all of them are given, or none. What is left out is as the
-// source has it.
+// AcquireRequest asks for instances. All are given, or none. Fields that are left out are as the
+// source has them.
 type AcquireRequest struct {
 	Source   string            `json:"source" minLength:"1" doc:"the source's name"`
 	Count    *int              `json:"count,omitempty" minimum:"1" maximum:"100000" doc:"how many; 1 unless it is said"`
@@ -107,16 +107,16 @@ type AcquireRequest struct {
 	Cached   bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
 }
 
-// Process names a process on a machine.
+// Process identifies a process on the controller's machine.
 type Process struct {
 	PID   int    `json:"pid" minimum:"2"`
 	Start uint64 `json:"start" doc:"when it began, in the kernel's ticks since boot"`
 }
 
-// WaitDefault is how long a request waits in the queue that does not say.
+// WaitDefault is how long a request waits in the queue if it does not say.
 const WaitDefault = 10 * time.Minute
 
-// NewAcquireRequest is the document of a request.
+// NewAcquireRequest makes the document of a request.
 func NewAcquireRequest(r compute.Request) AcquireRequest {
 	wait := r.Wait.Seconds()
 	out := AcquireRequest{
@@ -135,7 +135,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 	return out
 }
 
-// Compute is the request of a document.
+// Compute returns the request of a document.
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
 		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose,
@@ -146,7 +146,7 @@ func (r AcquireRequest) Compute() compute.Request {
 	switch {
 	case r.Cores == nil:
 	case *r.Cores == 0:
-		out.Cores = -1 // it was said that there be none
+		out.Cores = -1 // zero cores were asked for
 	default:
 		out.Cores = *r.Cores
 	}
@@ -162,12 +162,12 @@ func (r AcquireRequest) Compute() compute.Request {
 	return out
 }
 
-// Acquired is what a request gave: the first lease, and where more or none were asked for, or fewer
-// given, all of them.
+// Acquired is the answer to an AcquireRequest: the first lease, and all of them if the request had
+// a count.
 type Acquired struct {
 	Lease
 	Leases []Lease `json:"leases,omitempty" doc:"all of them, sorted by instance, where a count was given"`
-	// Token and Tokens are secrets, told this once.
+	// Token and Tokens are secrets that are sent only once.
 	Token  string            `json:"token,omitempty" doc:"the lease's own token, if one was asked for: for that lease alone. The same request again is answered without; POST /v1/leases/{lease}/token makes another"`
 	Tokens map[string]string `json:"tokens,omitempty" doc:"those of all leases, by their ids, where a count was given"`
 }
@@ -177,7 +177,7 @@ type ExtendRequest struct {
 	TTL *float64 `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
 }
 
-// when is null for the zero time.
+// when returns nil for the zero time.
 func when(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -185,7 +185,7 @@ func when(t time.Time) *time.Time {
 	return &t
 }
 
-// span is a number of seconds.
+// span converts seconds to a duration, within its range.
 func span(seconds float64) time.Duration {
 	d := seconds * float64(time.Second)
 	if d >= math.MaxInt64 || math.IsNaN(d) {
@@ -197,7 +197,8 @@ func span(seconds float64) time.Duration {
 	return time.Duration(math.Round(d))
 }
 
-// limit is a limit of compute.Request's: 0 is the source's and negative is none.
+// limit converts a limit of compute.Request to seconds. There 0 means the source's limit and
+// negative means none; here these are nil and 0.
 func limit(d time.Duration) *float64 {
 	if d == 0 {
 		return nil
@@ -206,6 +207,7 @@ func limit(d time.Duration) *float64 {
 	return &s
 }
 
+// unlimit is the reverse of limit.
 func unlimit(s *float64) time.Duration {
 	if s == nil {
 		return 0
@@ -213,13 +215,13 @@ func unlimit(s *float64) time.Duration {
 	if d := span(*s); d > 0 {
 		return d
 	}
-	if *s > 0 {
+	if *s > 0 { // not 0, which would mean the source's limit
 		return 1 // less than a nanosecond is no time, and not without end
 	}
 	return -1
 }
 
-// ReleaseRequest gives instances back: all names are good or nothing changes.
+// ReleaseRequest gives instances back. All names must be valid, or nothing changes.
 type ReleaseRequest struct {
 	Names   []string `json:"names" minItems:"1" maxItems:"100000" doc:"instances, or leases by id or name"`
 	Force   bool     `json:"force,omitempty" doc:"discard them, whatever their sources want to keep"`
@@ -227,8 +229,8 @@ type ReleaseRequest struct {
 	Ended   string   `json:"ended,omitempty" maxLength:"1000" doc:"why the computers have ended by themselves: they are discarded, and the journal says so"`
 }
 
-// NewReleaseRequest is the document of giving back as compute.Leaser's Release has it. A reason
-// that is too long is cut.
+// NewReleaseRequest makes the document of compute.Leaser's Release. A reason that is too long is
+// cut.
 func NewReleaseRequest(opt compute.ReleaseOptions, names ...compute.ID) ReleaseRequest {
 	out := ReleaseRequest{Names: make([]string, len(names)), Force: opt.Force, Discard: opt.Discard, Ended: opt.Ended}
 	if len(out.Ended) > endedMost {
@@ -240,16 +242,16 @@ func NewReleaseRequest(opt compute.ReleaseOptions, names ...compute.ID) ReleaseR
 	return out
 }
 
-// endedMost is how long a reason may be.
+// endedMost is the longest reason in bytes.
 const endedMost = 1000
 
-// Compute is another ttl as compute.Leaser's Extend wants it.
+// Compute returns the ttl as compute.Leaser's Extend takes it.
 func (r ExtendRequest) Compute() time.Duration { return unlimit(r.TTL) }
 
-// NewExtendRequest is the document of another ttl as compute.Leaser's Extend has it.
+// NewExtendRequest makes the document of a ttl, as compute.Leaser's Extend takes it.
 func NewExtendRequest(ttl time.Duration) ExtendRequest { return ExtendRequest{TTL: limit(ttl)} }
 
-// Progress says how far a request for leases has come that is not answered at once.
+// Progress says how far a waiting request for leases has come.
 type Progress struct {
 	Phase    string  `json:"phase" doc:"wait, create, connect, set-up, clean or check"`
 	Instance string  `json:"instance,omitempty" doc:"that is being made"`
@@ -258,8 +260,8 @@ type Progress struct {
 	Reason   string  `json:"reason,omitempty" doc:"why it waits"`
 }
 
-// The events of a request for leases whose answer is a stream: as often as there is something to
-// say the first, then one of the others, and the end.
+// The events of a streamed answer to a request for leases: any number of EventProgress, then one of
+// the others.
 const (
 	EventProgress = "progress" // Progress
 	EventAcquired = "acquired" // Acquired
@@ -269,12 +271,12 @@ const (
 // EventStream is the media type of Server-Sent Events.
 const EventStream = "text/event-stream"
 
-// NewProgress is the document of a progress.
+// NewProgress makes the document of a progress.
 func NewProgress(p compute.Progress) Progress {
 	return Progress{p.Phase, string(p.Instance), p.Position, p.Estimate.Seconds(), p.Reason}
 }
 
-// Compute is the progress of a document.
+// Compute returns the progress of a document.
 func (p Progress) Compute() compute.Progress {
 	return compute.Progress{
 		Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position, Estimate: span(p.Estimate),

@@ -15,7 +15,7 @@ type Plans struct {
 	Directives []Directed `json:"directives" doc:"what was done lately, the newest first"`
 }
 
-// Plan is what a director would do about a source.
+// Plan is what a director would do for a source.
 type Plan struct {
 	Source     string      `json:"source"`
 	Have       int         `json:"have" doc:"so many are there, in use and not, stopped ones left out"`
@@ -28,7 +28,7 @@ type Plan struct {
 	Directives []Directive `json:"directives" doc:"that follow"`
 }
 
-// Directive is one thing that a director wants done.
+// Directive is one action that a director wants done.
 type Directive struct {
 	Do       string `json:"do" enum:"create,start,stop,discard,aim"`
 	Count    int    `json:"count,omitempty" doc:"of create: so many"`
@@ -46,7 +46,7 @@ type Directed struct {
 	Directive
 }
 
-// NewDirected is the document of a directive's event in the journal.
+// NewDirected makes the document of a directive from its event in the journal.
 func NewDirected(e compute.Event) Directed {
 	d := Directed{
 		ID: e.ID, Time: e.Time, Source: e.Source,
@@ -66,14 +66,14 @@ func NewDirected(e compute.Event) Directed {
 	return d
 }
 
-// History is how the sources were used over a time.
+// History is how the sources were used over some time.
 type History struct {
 	Step   float64 `json:"step" doc:"seconds that each point stands for"`
 	Priced bool    `json:"priced" doc:"the price of instances is known, of some of them at least"`
 	Points []Point `json:"points" doc:"the oldest first, without gaps; the last one is of the time that has not ended yet"`
 }
 
-// Point is a part of a history.
+// Point is one step of a history.
 type Point struct {
 	Time    time.Time `json:"time" doc:"when it begins"`
 	Given   int       `json:"given" doc:"leases"`
@@ -88,7 +88,7 @@ type Point struct {
 	Cost    *float64  `json:"cost" doc:"of an hour, in the money that prices are in; null: no price is known"`
 }
 
-// TerminalEnd is how a terminal for browsers ended.
+// TerminalEnd says how a browser's terminal ended.
 type TerminalEnd struct {
 	Status int    `json:"status" doc:"the shell's, as shells show it; -1: it did not run, or is no more"`
 	Signal string `json:"signal,omitempty" doc:"that ended it"`

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Problem is an error, as RFC 9457 has it. Code does not change; Detail is for people.
+// Problem is an error in the form of RFC 9457. Programs use Code, which is stable; Detail is for
+// people.
 type Problem struct {
 	Title  string `json:"title" doc:"the kind, for people"`
 	Status int    `json:"status" doc:"of HTTP"`
@@ -29,14 +30,14 @@ type Problem struct {
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
 
-// kind is a kind of error as HTTP has it.
+// kind is a kind of error with its code and HTTP status.
 type kind struct {
 	kind   *compute.Kind
 	code   string
 	status int
 }
 
-// kinds has the finer kinds before their parents. The statuses are design.md 7's.
+// kinds lists the kinds, finer ones before their parents.
 var kinds = []kind{
 	{compute.ErrTooLarge, "too-large", http.StatusTooManyRequests},
 	{compute.ErrNotLeased, "not-leased", http.StatusConflict},
@@ -52,8 +53,8 @@ var kinds = []kind{
 	{compute.ErrFailed, "failed", http.StatusInternalServerError},
 }
 
-// NewProblem is the document of an error of ours. What has no kind is not told to strangers: it is
-// an internal one, and its text stays here.
+// NewProblem makes the document of an error. An error without a kind is internal, and its text is
+// left out.
 func NewProblem(err error) Problem {
 	p := PlainProblem(err)
 	if !known(err) {
@@ -62,8 +63,8 @@ func NewProblem(err error) Problem {
 	return p
 }
 
-// PlainProblem is the document of any error, with its whole text: for those who may read the
-// controller's log too.
+// PlainProblem makes the document of any error with its whole text, for callers that may read the
+// log.
 func PlainProblem(err error) Problem {
 	if late(err) {
 		err = &compute.Error{Kind: compute.ErrTimeout, Err: err}
@@ -87,8 +88,7 @@ func PlainProblem(err error) Problem {
 	return p
 }
 
-// lines has each of several errors of ours by itself, where they are of one kind; nil: it is one,
-// or they are not.
+// lines returns the texts of several joined errors if they are all of one kind; otherwise nil.
 func lines(err error, kind error) (out []string) {
 	all := Apart(err)
 	for _, e := range all {
@@ -109,8 +109,8 @@ func late(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, compute.ErrTimeout)
 }
 
-// Err is the error of a document: errors.Is finds its kind, and the mark of an ended computer, and
-// its Text is the one that it was made of.
+// Err returns the error of a document. errors.Is finds its kind, and whether the computer has
+// ended. Its Text is that of the original.
 func (p Problem) Err() error {
 	if len(p.Lines) > 0 {
 		var all []error
@@ -139,7 +139,7 @@ func (p Problem) Err() error {
 			return e
 		}
 	}
-	for _, k := range kinds { // of another version, or something on the way
+	for _, k := range kinds { // the code is of another version, or a proxy answered
 		if k.status == p.Status {
 			e.Kind = k.kind
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Waiter is a request that waits in the queue.
+// Waiter is the document of a request that waits in the queue.
 type Waiter struct {
 	ID       int64     `json:"id" doc:"by which it can be taken out of the queue"`
 	Source   string    `json:"source"`
@@ -24,7 +24,7 @@ type Waiter struct {
 	Disk     int64     `json:"disk,omitempty" doc:"bytes, each instance's at least"`
 }
 
-// NewWaiter is the document of a request that waits.
+// NewWaiter makes the document of a waiting request.
 func NewWaiter(q compute.Queued) Waiter {
 	w := Waiter{ID: q.ID, Source: q.Source, Position: q.Position, Count: q.Count, Owner: q.Owner, Project: q.Project,
 		Priority: q.Priority, Purpose: q.Purpose,
@@ -36,7 +36,7 @@ func NewWaiter(q compute.Queued) Waiter {
 	return w
 }
 
-// Compute is the request of a document.
+// Compute returns the waiting request of a document.
 func (w Waiter) Compute() compute.Queued {
 	q := compute.Queued{Position: w.Position, Waiter: compute.Waiter{ID: w.ID, Source: w.Source, Count: w.Count,
 		Owner: w.Owner, Project: w.Project, Priority: w.Priority,

@@ -2,14 +2,14 @@ package api
 
 import "time"
 
-// ReasonHeader is the header by which a request says why it is made. It is kept in the audit log.
+// ReasonHeader is the header with the reason for a request. It is kept in the audit log.
 const ReasonHeader = "Hostler-Reason"
 
-// ProjectHeader is the header by which a request names the project that it is about. Without it the
-// request is about all that its asker is in; and where it makes something, about the only one.
+// ProjectHeader is the header with the project of a request. Without it a request is about all
+// projects of the caller; if it makes something, the caller's only project.
 const ProjectHeader = "Hostler-Project"
 
-// Self is who asks, and whom he asks.
+// Self describes the caller and the controller.
 type Self struct {
 	Name        string            `json:"name" doc:"whose the leases are that the caller takes"`
 	Admin       bool              `json:"admin" doc:"he may act on anybody's"`
@@ -34,14 +34,14 @@ type Identity struct {
 	Store         string `json:"store,omitempty" doc:"where its state is, a file or a database; for its own user"`
 }
 
-// Reloaded is what came of reading the configuration anew.
+// Reloaded is the result of reading the configuration again.
 type Reloaded struct {
 	Broken   []Broken `json:"broken" doc:"sources that are broken, by name: each goes on as it was read before, if it was read well then"`
 	Warnings []string `json:"warnings" doc:"what is odd and breaks nothing"`
 	Several  bool     `json:"several,omitempty" doc:"other controllers on the same state read their own configuration when they are asked"`
 }
 
-// Broken is a source that is broken.
+// Broken is a source whose configuration is wrong.
 type Broken struct {
 	Source string `json:"source"`
 	Code   string `json:"code" doc:"the kind, as a problem has it"`
@@ -51,13 +51,13 @@ type Broken struct {
 	Lines []string `json:"lines,omitempty" doc:"what is wrong, each by itself, where it is several things; detail has them all"`
 }
 
-// NewBroken is the document of what is wrong with a source.
+// NewBroken makes the document of a broken source.
 func NewBroken(source string, err error) Broken {
 	p := NewProblem(err)
 	return Broken{source, p.Code, p.Detail, p.Hint, p.Lines}
 }
 
-// Err is the error of the document.
+// Err returns the error of the document.
 func (b Broken) Err() error {
 	return Problem{Code: b.Code, Detail: b.Detail, Hint: b.Hint, Lines: b.Lines}.Err()
 }

@@ -2,13 +2,13 @@ package api
 
 import "time"
 
-// SlapPage is the part of a list that is asked for.
+// SlapPage selects a page of a list.
 type SlapPage struct {
 	After string `query:"after" doc:"what follows this: the next of the page before"`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"so many at most"`
 }
 
-// SlapQuery asks for instances.
+// SlapQuery selects instances.
 type SlapQuery struct {
 	Roots bool   `query:"roots" doc:"roots of trees alone"`
 	Root  string `query:"root" doc:"only those of the tree of this id"`
@@ -17,7 +17,7 @@ type SlapQuery struct {
 	Match string `query:"match" maxLength:"200" doc:"only those with this text in title, software or owner"`
 }
 
-// SlapStatus is what a node said last of a computer, a release on one, or an instance.
+// SlapStatus is the last report of a node on a computer, a release or an instance.
 type SlapStatus struct {
 	State   string    `json:"state,omitempty" doc:"the last that was reported; left out: none was"`
 	Message string    `json:"message,omitempty" doc:"what was said last, or its end"`
@@ -40,13 +40,13 @@ type SlapComputer struct {
 	Status     *SlapStatus `json:"status" doc:"null: its node has reported nothing"`
 }
 
-// SlapComputerPage is a part of the computers.
+// SlapComputerPage is a page of the list of computers.
 type SlapComputerPage struct {
 	Computers []SlapComputer `json:"computers" nullable:"false" doc:"by reference"`
 	Next      string         `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are none"`
 }
 
-// SlapComputerDetail is a computer with all that is on it.
+// SlapComputerDetail is a computer with everything on it.
 type SlapComputerDetail struct {
 	SlapComputer
 	Slots    []SlapPartition `json:"slots" nullable:"false" doc:"its partitions, in their order"`
@@ -73,7 +73,7 @@ type SlapProgram struct {
 	Memory  int64      `json:"memory" doc:"bytes that are resident, with all that it started"`
 }
 
-// SlapPromise is what a check came to last.
+// SlapPromise is the last result of a check.
 type SlapPromise struct {
 	Name   string     `json:"name"`
 	Failed bool       `json:"failed"`
@@ -118,13 +118,13 @@ type SlapInstance struct {
 	Status      *SlapStatus `json:"status" doc:"null: its node has reported nothing"`
 }
 
-// SlapInstancePage is a part of the instances.
+// SlapInstancePage is a page of the list of instances.
 type SlapInstancePage struct {
 	Instances []SlapInstance `json:"instances" nullable:"false" doc:"by title"`
 	Next      string         `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are none"`
 }
 
-// SlapInstanceDetail is an instance with what it was asked for with.
+// SlapInstanceDetail is an instance with the parameters of its request.
 type SlapInstanceDetail struct {
 	SlapInstance
 	Parameters map[string]any    `json:"parameters" doc:"as they were asked for; what software takes as JSON in _ is that object"`
@@ -133,12 +133,12 @@ type SlapInstanceDetail struct {
 	Connection []string          `json:"connection" nullable:"false" doc:"the names of its connection parameters, whose values may be secret"`
 }
 
-// SlapConnection is what an instance tells who asked for it.
+// SlapConnection is what an instance publishes to the user who requested it.
 type SlapConnection struct {
 	Values map[string]any `json:"values" doc:"connection parameters by name"`
 }
 
-// SlapRequest asks for an instance tree, or for one that is there to be so.
+// SlapRequest asks for an instance tree, new or existing, to be as it says.
 type SlapRequest struct {
 	Title      string            `json:"title" minLength:"1" maxLength:"200" doc:"one's own name for it"`
 	Release    string            `json:"release" minLength:"1" maxLength:"2000" doc:"the URL of its software"`
@@ -150,7 +150,7 @@ type SlapRequest struct {
 	Unchecked  bool              `json:"unchecked,omitempty" doc:"take the parameters though the schema does not"`
 }
 
-// SlapChange is what is to be otherwise with an instance tree. What is left out stays.
+// SlapChange changes an instance tree. Fields that are left out stay as they are.
 type SlapChange struct {
 	State      string             `json:"state,omitempty" enum:"started,stopped,destroyed"`
 	Release    string             `json:"release,omitempty" maxLength:"2000"`
@@ -160,13 +160,13 @@ type SlapChange struct {
 	Unchecked  bool               `json:"unchecked,omitempty" doc:"take the parameters though the schema does not"`
 }
 
-// SlapSupply wants a software release on a computer, or wants it away.
+// SlapSupply asks for a software release on a computer, or for its removal.
 type SlapSupply struct {
 	Release string `json:"release" minLength:"1" maxLength:"2000" doc:"its URL"`
 	State   string `json:"state,omitempty" enum:"available,destroyed" doc:"available unless it is said"`
 }
 
-// SlapSoftware is what a software release says of itself in the file beside it.
+// SlapSoftware is what a software release says about itself in the file beside it.
 type SlapSoftware struct {
 	Release     string     `json:"release" doc:"its URL"`
 	Name        string     `json:"name,omitempty"`
@@ -185,7 +185,7 @@ type SlapType struct {
 	Problem     string         `json:"problem,omitempty" doc:"why the schema cannot be had"`
 }
 
-// SlapUsage is what was reported of the use of a computer.
+// SlapUsage is the reported use of a computer.
 type SlapUsage struct {
 	Computer string            `json:"computer"`
 	Of       string            `json:"of" doc:"what this is the use of: the computer, or one of its partitions"`
@@ -193,20 +193,20 @@ type SlapUsage struct {
 	Series   []SlapUsageSeries `json:"series" nullable:"false" doc:"by resource"`
 }
 
-// SlapUsageSeries is how much of one resource was used.
+// SlapUsageSeries is the use of one resource over time.
 type SlapUsageSeries struct {
 	Resource string           `json:"resource"`
 	Title    string           `json:"title,omitempty"`
 	Points   []SlapUsagePoint `json:"points" nullable:"false" doc:"the oldest first"`
 }
 
-// SlapUsagePoint is what one report says.
+// SlapUsagePoint is the value of one report.
 type SlapUsagePoint struct {
 	Time     time.Time `json:"time" doc:"when it was reported"`
 	Quantity float64   `json:"quantity"`
 }
 
-// SlapMark is a state of the SlapOS master.
+// SlapMark identifies a state of the SlapOS master.
 type SlapMark struct {
 	Mark string `json:"mark" doc:"another one when anything is otherwise"`
 }

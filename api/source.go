@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Source is a source, and how it stands.
+// Source is the document of a source and its state.
 type Source struct {
 	Name        string     `json:"name"`
 	Type        string     `json:"type"`
@@ -34,8 +34,7 @@ type Source struct {
 	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
 }
 
-// Unready says that nothing has become ready of what a source's instances are made of since that
-// was changed.
+// Unready says that no instance of a source has become ready since the source was changed.
 type Unready struct {
 	Since    time.Time `json:"since" doc:"it was changed"`
 	Changed  string    `json:"changed,omitempty" doc:"configuration or template; left out: nothing was made before"`
@@ -43,7 +42,7 @@ type Unready struct {
 	Error    string    `json:"error" doc:"of the last of these, or why none can be made"`
 }
 
-// NewUnready is the document of it; nil: of nothing.
+// NewUnready makes the document; nil stays nil.
 func NewUnready(u *compute.Unready) *Unready {
 	if u == nil {
 		return nil
@@ -51,7 +50,7 @@ func NewUnready(u *compute.Unready) *Unready {
 	return &Unready{Since: u.Since, Changed: u.Changed, Failures: u.Failures, Error: u.Why}
 }
 
-// States counts a source's instances by state; they add up.
+// States counts a source's instances by state; each is counted once.
 type States struct {
 	Creating   int `json:"creating"`
 	SettingUp  int `json:"setting_up"`
@@ -63,7 +62,7 @@ type States struct {
 	Held       int `json:"held" doc:"kept aside, counted nowhere"`
 }
 
-// NewSource is the document of a source. broken says why it cannot be used; "": it can.
+// NewSource makes the document of a source. broken says why it cannot be used; "": it can.
 func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum,
@@ -75,7 +74,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 	}
 }
 
-// Compute is the source of a document. Why it cannot be used is said as an error of kind
+// Compute returns the source of a document. A source that cannot be used has a Broken error of kind
 // compute.ErrInvalid.
 func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
@@ -97,7 +96,7 @@ func (v Source) Compute() compute.SourceStatus {
 	return s
 }
 
-// TestResult is what a test of a source found: how long each step took, in seconds.
+// TestResult is the result of testing a source: the seconds of each step.
 type TestResult struct {
 	Source   string  `json:"source"`
 	Instance string  `json:"instance" doc:"that was made"`
@@ -108,7 +107,7 @@ type TestResult struct {
 	Destroy  float64 `json:"destroy"`
 }
 
-// NewTestResult is the document of a result.
+// NewTestResult makes the document of a result.
 func NewTestResult(r compute.TestResult) TestResult {
 	return TestResult{
 		r.Source, string(r.Instance), string(r.Leaf), r.Create.Seconds(), r.Connect.Seconds(), r.Run.Seconds(),
@@ -116,7 +115,7 @@ func NewTestResult(r compute.TestResult) TestResult {
 	}
 }
 
-// Compute is the result of a document.
+// Compute returns the result of a document.
 func (r TestResult) Compute() compute.TestResult {
 	return compute.TestResult{
 		Source: r.Source, Instance: compute.ID(r.Instance), Leaf: compute.ID(r.Leaf), Create: span(r.Create),

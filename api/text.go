@@ -8,13 +8,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Text is an error's text for people, on one line: without our rooms' operation names, and without
-// the kind's name where the cause says more. A command prints it, and a controller answers with it.
+// Text returns an error's text for people, on one line. It leaves out operation names, and the
+// kind's name where the cause says more. Commands and the API use it.
 func Text(err error) string {
 	if err == nil {
 		return ""
 	}
-	if p, ok := err.(*fs.PathError); ok { // which call it was says nothing to people
+	if p, ok := err.(*fs.PathError); ok { // the system call means nothing to people
 		return oneLine(p.Path + ": " + Text(p.Err))
 	}
 	e, ours := err.(*compute.Error)
@@ -41,8 +41,7 @@ func Text(err error) string {
 	return oneLine(strings.Join(parts, ": "))
 }
 
-// Apart takes apart what errors.Join put together, so that each is told by itself, with its own
-// hint.
+// Apart splits an error of errors.Join, so that each part is shown with its own hint.
 func Apart(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if _, ours := err.(*compute.Error); !ok || ours || strings.Contains(fmt.Sprintf("%T", err), "wrapErrors") {
@@ -55,7 +54,8 @@ func Apart(err error) []error {
 	return out
 }
 
-// wrapped is the text of an error that is none of ours, with what is inside of it said for people.
+// wrapped returns the text of another package's error, with the errors inside it written for
+// people.
 func wrapped(err error) string {
 	var inside []error
 	switch w := err.(type) {
@@ -73,8 +73,8 @@ func wrapped(err error) string {
 	return text
 }
 
-// tellsKind reports whether a kind's name says something to people. "invalid" and "failed" before a
-// reason do not.
+// tellsKind reports whether a kind's name tells people something. "invalid" before a reason does
+// not.
 func tellsKind(kind error) bool {
 	return kind != nil && kind != compute.ErrInvalid && kind != compute.ErrFailed && kind != compute.ErrUnavailable
 }

@@ -2,7 +2,7 @@ package api
 
 import "time"
 
-// Token is what there is to know of a token, but for the token itself.
+// Token is the document of a token, without its text.
 type Token struct {
 	ID          string     `json:"id"`
 	Kind        string     `json:"kind" enum:"token,session,lease" doc:"made by somebody, opened by a sign-in, or of one lease alone"`
@@ -20,7 +20,7 @@ type Token struct {
 	From        string     `json:"from,omitempty" doc:"where it was used from then"`
 }
 
-// TokenRequest asks for a token. Nobody gets one that may more than he.
+// TokenRequest asks for a token. A token never grants more than the caller has.
 type TokenRequest struct {
 	Name        string   `json:"name,omitempty" maxLength:"200" doc:"what it is for, for people to read"`
 	Owner       string   `json:"owner,omitempty" maxLength:"200" doc:"whose it is to be, for administrators; the caller's unless it is said"`
@@ -31,7 +31,7 @@ type TokenRequest struct {
 	Life        float64  `json:"life,omitempty" minimum:"0" doc:"seconds until it ends; 0: as the controller has it, 90 days unless it is configured"`
 }
 
-// NewToken is a token that was made. It can be seen this once.
+// NewToken is a new token with its text, which is sent only once.
 type NewToken struct {
 	Secret string `json:"token" doc:"the token itself, to be presented as Authorization: Bearer TOKEN; it is not kept, and never told again"`
 	Token

@@ -18,7 +18,7 @@ type Webhook struct {
 	Retry     time.Time `json:"retry,omitzero" doc:"when it is tried again"`
 }
 
-// WebhookTest is what came of a test delivery.
+// WebhookTest is the result of a test delivery.
 type WebhookTest struct {
 	Name   string  `json:"name"`
 	Status int     `json:"status,omitempty" doc:"of HTTP, as the receiver answered"`

@@ -14,33 +14,33 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Act is an entry of the audit log: what somebody did, or was refused.
+// Act is an entry of the audit log: one request, and whether it was done or refused.
 type Act struct {
 	ID      int64     `json:"id"` // grows
 	Time    time.Time `json:"time"`
-	Who     string    `json:"who,omitempty"`     // "": nobody whom the controller knows
-	Via     string    `json:"via,omitempty"`     // how he is known
-	From    string    `json:"from,omitempty"`    // the address; "": this machine's socket
-	Project string    `json:"project,omitempty"` // the thing's
+	Who     string    `json:"who,omitempty"`     // "": the caller is not known
+	Via     string    `json:"via,omitempty"`     // how the caller is known, as Principal.Via
+	From    string    `json:"from,omitempty"`    // the caller's address; "": this machine's socket
+	Project string    `json:"project,omitempty"` // the project of the thing
 	Act     string    `json:"act"`               // the API's operation
-	Thing   string    `json:"thing,omitempty"`   // its names, with commas between
+	Thing   string    `json:"thing,omitempty"`   // the names of the things, separated by commas
 	Outcome string    `json:"outcome"`           // "done", or a problem's code
 	Detail  string    `json:"detail,omitempty"`  // what went wrong
-	Reason  string    `json:"reason,omitempty"`  // why, as he said
-	// the request's id, which the controller's log has too
+	Reason  string    `json:"reason,omitempty"`  // the caller's own reason
+	// the id of the request, which is also in the controller's log
 	Request string `json:"request,omitempty"`
-	// so many refusals before it are not here, as there were too many
+	// how many refusals before this one were left out, because there were too many
 	Missed int `json:"missed,omitempty"`
 }
 
-// AuditOptions say how a Log works.
+// AuditOptions say how a Log works. The zero value keeps entries for 90 days and logs nothing.
 type AuditOptions struct {
-	Keep time.Duration // so long an entry is there; 0: 90 days
+	Keep time.Duration // how long an entry is kept; 0: 90 days
 	Log  *slog.Logger
 }
 
-// Log is the audit log. Entries are written a moment after they came, many at a time, so that
-// nobody waits for that; those of the last moment before the process is killed are lost.
+// Log is the audit log. It writes entries in batches a moment after they came, so Add never waits.
+// A killed process loses the entries of its last moment. All methods may be called concurrently.
 type Log struct {
 	store Store
 	opt   AuditOptions
@@ -53,13 +53,14 @@ type Log struct {
 
 const (
 	auditGather = 20 * time.Millisecond
-	auditLast   = 10 * time.Second // for what is left at the end
-	auditMost   = 50000            // entries that wait to be written
-	auditPage   = 1 << 16
-	auditPages  = 64 // that are read at a time
+	auditLast   = 10 * time.Second // how long Run may take to write the rest at the end
+	auditMost   = 50000            // the longest queue of entries that are not written yet
+	// ids of entries per page, so ID = page number * auditPage + index in the page
+	auditPage  = 1 << 16
+	auditPages = 64 // pages read in one transaction
 )
 
-// NewLog makes a Log on a store.
+// NewLog makes a Log on a store. Run must be started for anything to be written.
 func NewLog(store Store, opt AuditOptions) *Log {
 	opt.Keep = cmp.Or(opt.Keep, 90*24*time.Hour)
 	if opt.Log == nil {
@@ -68,8 +69,8 @@ func NewLog(store Store, opt AuditOptions) *Log {
 	return &Log{store: store, opt: opt, bell: make(chan struct{}, 1)}
 }
 
-// Add adds an entry. It does not wait. Where the store takes none for long, entries are counted
-// that are not kept.
+// Add adds an entry without waiting. If too many entries are waiting to be written, it drops the
+// entry and counts it; a later entry has the count in Missed.
 func (l *Log) Add(a Act) {
 	l.mu.Lock()
 	if len(l.pending) >= auditMost {
@@ -86,7 +87,7 @@ func (l *Log) Add(a Act) {
 	}
 }
 
-// Run writes entries, and forgets old ones, until ctx ends; then it writes what is left.
+// Run writes entries and deletes old ones until ctx ends. Then it writes the rest.
 func (l *Log) Run(ctx context.Context) {
 	old := time.NewTicker(sweep)
 	defer old.Stop()
@@ -105,7 +106,7 @@ func (l *Log) Run(ctx context.Context) {
 			case <-ctx.Done():
 			case <-time.After(auditGather):
 			}
-			// what is being written when it ends is not written twice
+			// a write that has begun is not cancelled, as a second attempt would write it twice
 			if l.flush(context.WithoutCancel(ctx)) != nil {
 				select {
 				case <-ctx.Done():
@@ -120,7 +121,7 @@ func (l *Log) Run(ctx context.Context) {
 	}
 }
 
-// flush writes what is there. What cannot be written stays for the next time.
+// flush writes the pending entries. Entries that cannot be written stay for the next attempt.
 func (l *Log) flush(ctx context.Context) error {
 	for {
 		l.mu.Lock()
@@ -149,6 +150,7 @@ func (l *Log) flush(ctx context.Context) error {
 	}
 }
 
+// prune deletes entries older than Keep.
 func (l *Log) prune(ctx context.Context) {
 	err := l.update(ctx, func(tx AuditTx) error { return tx.DropAudit(time.Now().Add(-l.opt.Keep)) })
 	if err != nil && ctx.Err() == nil {
@@ -158,6 +160,7 @@ func (l *Log) prune(ctx context.Context) {
 
 var errNoAudit = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no audit log")}
 
+// update runs fn in a transaction; the store must keep an audit log.
 func (l *Log) update(ctx context.Context, fn func(AuditTx) error) error {
 	return l.store.Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(AuditTx)
@@ -178,7 +181,7 @@ type AuditQuery struct {
 	Limit    int // at most
 }
 
-// List returns entries, the newest first. Those that are not written yet are not among them.
+// List returns entries, the newest first. Entries that are not written yet are missing.
 func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 	before := int64(0)
 	if q.Before > 0 {
@@ -191,7 +194,7 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 			if !ok {
 				return errNoAudit
 			}
-			// a page's time is its newest entry's
+			// the time of a page is that of its newest entry
 			pages, err = at.Audit(before, q.Since, auditPages)
 			return err
 		})
@@ -216,7 +219,7 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 	}
 }
 
-// acts reads the entries of a page.
+// acts decodes the entries of a page and numbers them.
 func (p AuditPage) acts() (out []Act, err error) {
 	for i, line := range bytes.Split(bytes.TrimSuffix(p.Some, []byte("\n")), []byte("\n")) {
 		var a Act

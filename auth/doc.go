@@ -1,3 +1,5 @@
-// Package auth says who somebody is and what he may do: principals of a controller, by the socket
-// that they came through or by what they present.
+// Package auth identifies callers of a controller and says what they may do.
+//
+// A caller is identified by the socket it came through, or by the token or certificate that it
+// presents. The result is a Principal. Roles and permissions are one table, in permission.go.
 package auth

@@ -10,31 +10,31 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// LimitOptions say how often somebody may ask. Zero: the default; negative: without limit.
+// LimitOptions limit how often callers may ask. Zero means the default, negative means no limit.
 type LimitOptions struct {
-	Requests     float64 // of a principal, a second; 1000
-	RequestBurst int     // so many at once; 2000
-	// requests of an address that come with nothing that the controller knows, a second; 1
+	Requests     float64 // requests of one principal a second; default 1000
+	RequestBurst int     // requests of one principal at once; default 2000
+	// failed authentications of one address a second; default 1
 	Failures     float64
-	FailureBurst int // so many at once; 30
-	// requests of a principal that are being served, streams and those that wait among them; 2000
+	FailureBurst int // failed authentications of one address at once; default 30
+	// requests of one principal in progress, including streams and waiting ones; default 2000
 	AtOnce   int
-	Remember int // so many principals, and addresses; 10000
+	Remember int // principals and addresses to remember; default 10000
 	now      func() time.Time
 }
 
-// Limits counts who asks how often. It remembers a bounded number: where there are more, those are
-// forgotten that have asked little.
+// Limits counts requests per principal and failures per address. Its memory is bounded: above the
+// bound it forgets those that asked least. All methods may be called concurrently.
 type Limits struct {
 	opt      LimitOptions
 	requests buckets
 	failures buckets
 
 	mu   sync.Mutex
-	busy map[string]int // requests of principals that are being served
+	busy map[string]int // requests in progress, by the principal's name
 }
 
-// NewLimits makes Limits.
+// NewLimits makes Limits, with defaults where opt is zero.
 func NewLimits(opt LimitOptions) *Limits {
 	opt.Requests, opt.RequestBurst = cmp.Or(opt.Requests, 1000), cmp.Or(opt.RequestBurst, 2000)
 	opt.Failures, opt.FailureBurst = cmp.Or(opt.Failures, 1), cmp.Or(opt.FailureBurst, 30)
@@ -49,7 +49,7 @@ func NewLimits(opt LimitOptions) *Limits {
 	}
 }
 
-// Request counts a request of a principal's. ok: he may make it; else when he may.
+// Request counts a request of a principal. If it may not be made now, wait says how long to wait.
 func (l *Limits) Request(p Principal) (wait time.Duration, ok bool) {
 	if p.Own || l.opt.Requests < 0 {
 		return 0, true // the controller's own user
@@ -57,8 +57,8 @@ func (l *Limits) Request(p Principal) (wait time.Duration, ok bool) {
 	return l.requests.take(p.Name, l.opt.now(), 1)
 }
 
-// Enter counts a request of a principal's that is being served, until leave is called. ok: there
-// may be one more.
+// Enter counts a request as in progress until leave is called. If ok is false, the principal has
+// too many requests in progress and leave is nil.
 func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
 	if p.Own || l.opt.AtOnce < 0 {
 		return func() {}, true // the controller's own user
@@ -81,7 +81,7 @@ func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
 	}, true
 }
 
-// Stranger tells whether an address may try to be known, after so many failures; else when it may.
+// Stranger reports whether an address may try to authenticate. If not, wait says how long to wait.
 func (l *Limits) Stranger(address string) (wait time.Duration, ok bool) {
 	if l.opt.Failures < 0 || address == "" {
 		return 0, true
@@ -89,15 +89,15 @@ func (l *Limits) Stranger(address string) (wait time.Duration, ok bool) {
 	return l.failures.take(network(address), l.opt.now(), 0)
 }
 
-// Failed counts that an address came with nothing that the controller knows.
+// Failed counts a failed authentication of an address.
 func (l *Limits) Failed(address string) {
 	if l.opt.Failures >= 0 && address != "" {
 		l.failures.take(network(address), l.opt.now(), 1)
 	}
 }
 
-// network is the network that one customer has of IPv6, which may be any of its addresses, or the
-// address itself.
+// network returns what failures of an address are counted by. For IPv6 it is the /64 network, as
+// one customer has all of its addresses. For IPv4 it is the address itself.
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {
@@ -107,7 +107,7 @@ func network(address string) string {
 	return p.String()
 }
 
-// buckets are limits by name.
+// buckets are rate limiters by name.
 type buckets struct {
 	rate  float64
 	burst int
@@ -117,7 +117,7 @@ type buckets struct {
 	all map[string]*rate.Limiter
 }
 
-// take takes n of a name's bucket, if there is as much as one in it. n 0 only looks.
+// take takes n tokens from a name's bucket if it has at least one. With n 0 it only looks.
 func (b *buckets) take(name string, now time.Time, n int) (wait time.Duration, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -139,7 +139,7 @@ func (b *buckets) take(name string, now time.Time, n int) (wait time.Duration, o
 	return 0, l.AllowN(now, n)
 }
 
-// room forgets one where there are too many: of some, that which has most left, as it loses least.
+// room makes room for one more bucket. It looks at 16 and drops the fullest, which loses least.
 func (b *buckets) room(now time.Time) {
 	if len(b.all) < b.most {
 		return

@@ -6,29 +6,28 @@ import (
 	"strings"
 )
 
-// Permission is one kind of thing that may be done through a controller; Permissions are several.
-// Each route of the API needs one.
+// Permission is one kind of action on a controller; Permissions is a set of them. Each route of the
+// API needs one Permission.
 type (
 	Permission  uint32
 	Permissions = Permission // any of them, joined by |
 )
 
-// The permissions. All but the first three are somebody's in a project, and reach as far as that
-// project's leases, queue and events.
+// The permissions. Except for the first three, a principal has a permission in a project. It covers
+// the leases, queue and events of that project.
 const (
-	Anyone Permission = 1 << iota // needs nobody: the route is open to strangers
-	Known                         // needs somebody whom the controller knows, whatever he may do
-	// act on the controller and on what all projects have: fill and test sources, have work done,
-	// reload
+	Anyone Permission = 1 << iota // the route is open to everybody
+	Known                         // the caller must be known, whatever its role
+	// act on the controller and on what projects share: fill and test sources, start work, reload
 	Manage
 	Meter   // read figures of the whole controller, such as metrics
 	See     // look at sources, instances, leases, the queue and events
-	Take    // take leases, and give up one's own requests for them
+	Take    // take leases, and cancel one's own requests for them
 	Use     // work on an instance under one's own lease
-	Extend  // keep one's own lease longer
-	Release // give one's own lease back, or have its instance held
-	Tokens  // make, list and revoke tokens of one's own
-	Others  // do all that with what others have; and hold and discard
+	Extend  // extend one's own lease
+	Release // release one's own lease, or have its instance held
+	Tokens  // make, list and revoke one's own tokens
+	Others  // act on what other users have, and hold and discard instances
 	Audit   // read the audit log
 	all     = 1<<iota - 1
 )
@@ -37,7 +36,7 @@ var permissionNames = [...]string{
 	"anyone", "known", "manage", "meter", "see", "take", "use", "extend", "release", "tokens", "others", "audit",
 }
 
-// String names permissions, divided by commas.
+// String returns the names of the permissions, separated by commas.
 func (p Permission) String() string {
 	var out []string
 	for i, name := range permissionNames {
@@ -48,14 +47,14 @@ func (p Permission) String() string {
 	return strings.Join(out, ",")
 }
 
-// AllPermissions are those that a token may be limited to.
+// AllPermissions returns every permission that a token may be limited to.
 func AllPermissions() Permissions { return all &^ (Anyone | Known) }
 
-// Single reports whether p is one permission that there is.
+// Single reports whether p is exactly one known permission.
 func (p Permission) Single() bool { return bits.OnesCount32(uint32(p)) == 1 && p&all == p }
 
-// ParsePermissions reads names of permissions. Those that are nobody's to give, such as anyone, are
-// none.
+// ParsePermissions reads names of permissions. "anyone" and "known" are refused, as nobody can
+// grant them.
 func ParsePermissions(names ...string) (out Permissions, err error) {
 next:
 	for _, given := range names {
@@ -70,8 +69,8 @@ next:
 	return out, nil
 }
 
-// Role is what somebody is, in a project or in all of them. Each may do what the ones before it
-// may, and more.
+// Role is what a user is in a project, or in all of them. A role includes the permissions of all
+// roles below it. The zero Role is Nobody.
 type Role int
 
 // The roles.
@@ -83,7 +82,7 @@ const (
 	Administrator
 )
 
-// grants is what each role may do beyond the one before it: the one table of who may what.
+// grants holds the permissions that each role adds to the role below it.
 var grants = [...]Permissions{
 	Nobody:        0,
 	Viewer:        See,
@@ -94,7 +93,7 @@ var grants = [...]Permissions{
 
 var roleNames = [...]string{"nobody", "viewer", "user", "operator", "admin"}
 
-// Permissions are what the role may do in its project.
+// Permissions returns what the role may do in its project.
 func (r Role) Permissions() (out Permissions) {
 	for i := Nobody; i <= r && i <= Administrator; i++ {
 		out |= grants[i]
@@ -102,7 +101,7 @@ func (r Role) Permissions() (out Permissions) {
 	return out
 }
 
-// String is the role's name.
+// String returns the role's name.
 func (r Role) String() string {
 	if r < Nobody || r > Administrator {
 		return fmt.Sprintf("Role(%d)", int(r))
@@ -110,7 +109,7 @@ func (r Role) String() string {
 	return roleNames[r]
 }
 
-// ParseRole reads the name of a role.
+// ParseRole reads the name of a role; "nobody" is refused.
 func ParseRole(name string) (Role, error) {
 	for r := Viewer; r <= Administrator; r++ {
 		if roleNames[r] == name {
@@ -120,7 +119,7 @@ func ParseRole(name string) (Role, error) {
 	return Nobody, fmt.Errorf("%q is no role: they are %s", name, strings.Join(roleNames[1:], ", "))
 }
 
-// MarshalText is String, for the API's own description.
+// MarshalText returns String, for the API's description.
 func (p Permission) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.
@@ -132,7 +131,7 @@ func (p *Permission) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-// MarshalText is String.
+// MarshalText returns String.
 func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.

@@ -7,34 +7,34 @@ import (
 	"time"
 )
 
-// Principal is somebody whom a controller knows, and what he may do. The zero Principal may do
-// nothing.
+// Principal is a known caller and what it may do. The zero Principal may do nothing. It is a value:
+// methods that change it return a copy.
 type Principal struct {
-	Name   string   // whose the leases are that he takes
-	Here   bool     // is a process of the controller's own machine, seen by its socket
-	Own    bool     // is the user that the controller runs as
-	Via    string   // how he is known: "socket", "token ID", "certificate SERIAL", "session ID"
-	From   string   // the address that he comes from; "": this machine's socket
-	Groups []string // in which he is by his identity provider
-	// the ID of the token that he came with, or of that which opened his session; "": none
+	Name   string   // the owner of the leases that it takes
+	Here   bool     // a process of the controller's own machine, seen through the socket
+	Own    bool     // the user that the controller runs as
+	Via    string   // how it is known: "socket", "token ID", "certificate SERIAL", "session ID"
+	From   string   // the address of the caller; "": this machine's socket
+	Groups []string // its groups at the identity provider
+	// the ID of the token it presented, or of the token that opened its session; "": none
 	Token string
-	Until time.Time // that token is good until then; zero: it does not end by itself
+	Until time.Time // when that token expires; zero: never
 
-	Project string // that he has chosen, see Choose
-	Chosen  bool
+	Project string // the project it has chosen, see Choose
+	Chosen  bool   // whether Project is set, as "" is a project too
 
-	Everywhere Role // in all projects, and on what belongs to none
-	// by project; "" is the default project. Not to be changed: it may be shared
+	Everywhere Role // its role in all projects, and on what belongs to none
+	// its role by project; "" is the default project. Read only: the map may be shared
 	Roles  map[string]Role
-	Only   Permissions // at most these, as a token may say; 0: all that his roles give
-	Bound  bool        // the only project in Roles alone, as a token may say
-	Source string      // this source alone, as a token may say; "": any
-	Lease  string      // this lease alone: the principal is the lease's own token; "": any
+	Only   Permissions // limits the permissions to these, as a token may; 0: no limit
+	Bound  bool        // the token is for the only project in Roles
+	Source string      // the token is for this source; "": for any
+	Lease  string      // the caller is this lease's own token; "": it is not
 }
 
-// Scope is what the token that he came with is for alone, in words: a project, a source, a lease;
-// "": it is for all that he may. Who comes with tokens of other scopes is somebody else, where it
-// matters what was asked for with which: what one gives the other does not tell, and does not end.
+// Scope describes what the caller's token is limited to, one line per limit: projects, a source, a
+// lease. "" means no limit. Idempotency keys are kept per scope, so tokens of different scopes do
+// not see or end each other's requests.
 func (p Principal) Scope() string {
 	var words []string
 	if p.Bound {
@@ -52,61 +52,61 @@ func (p Principal) Scope() string {
 	return strings.Join(words, "\n")
 }
 
-// Admin reports whether he may do anything, with anybody's.
+// Admin reports whether the principal may do anything, with anything.
 func (p Principal) Admin() bool {
 	return p.Everywhere == Administrator && p.Only == 0 && p.Source == "" && p.Lease == ""
 }
 
-// Same reports whether two may do the same.
+// Same reports whether two principals are the same user with the same permissions.
 func (p Principal) Same(q Principal) bool {
 	return p.Name == q.Name && p.Everywhere == q.Everywhere && p.Only == q.Only && p.Source == q.Source &&
 		p.Lease == q.Lease && maps.Equal(p.Roles, q.Roles)
 }
 
-// Choose is the same principal where he has named a project: he sees and does what is of that
-// project, and of others nothing. ok: he is somebody there.
+// Choose returns the principal limited to one project: it sees and changes nothing of the others.
+// If ok is false, it has no role in that project.
 func (p Principal) Choose(project string) (out Principal, ok bool) {
 	p.Project, p.Chosen = project, true
 	return p, p.Role(project) > Nobody
 }
 
-// Role is what he is in a project.
+// Role returns the principal's role in a project.
 func (p Principal) Role(project string) Role { return max(p.Everywhere, p.Roles[project]) }
 
-// May reports whether he may do something in a project.
+// May reports whether the principal may do something in a project.
 func (p Principal) May(what Permission, project string) bool {
 	return (!p.Chosen || p.Project == project) && p.cut(p.Role(project).Permissions())&what != 0
 }
 
-// Wide reports whether he may do something with what belongs to no project, such as sources, or to
-// all of them.
+// Wide reports whether the principal may do something with what all projects share, such as
+// sources, or in all projects.
 func (p Principal) Wide(what Permission) bool {
 	some := p.Everywhere.Permissions()
 	if some != 0 {
-		some |= Meter // the figures of all projects are for those who see all of them
+		some |= Meter // the figures of all projects need a role in all projects
 	}
 	return p.cut(some)&what != 0
 }
 
-// Somewhere reports whether he may do something in any project, so that it depends on the thing
-// whether he may.
+// Somewhere reports whether the principal may do something in at least one project. If so, the
+// thing's own project decides.
 func (p Principal) Somewhere(what Permission) bool {
 	switch {
 	case what == Anyone || what == Known && p.Name != "":
 		return true
-	case p.Source != "" && what&(Manage|Meter|Audit) != 0: // these are of all sources
+	case p.Source != "" && what&(Manage|Meter|Audit) != 0: // these concern all sources
 		return false
 	case p.Wide(what):
 		return true
-	case what == Manage || what == Meter: // what is the whole controller's is no project's
+	case what == Manage || what == Meter: // the whole controller belongs to no project
 		return false
 	}
 	names, _ := p.Projects(what)
 	return len(names) > 0
 }
 
-// Projects are those in which he may do something, sorted. every: in all that there are, and names
-// is nil.
+// Projects returns the projects in which the principal may do something, sorted. If it may in all
+// projects, every is true and names is nil.
 func (p Principal) Projects(what Permission) (names []string, every bool) {
 	if p.Chosen {
 		if p.May(what, p.Project) {
@@ -126,8 +126,9 @@ func (p Principal) Projects(what Permission) (names []string, every bool) {
 	return names, false
 }
 
-// Home is the project that he means where he names none: the one that he has chosen, else the only
-// one where he may do that. ok: there is such a one.
+// Home returns the project of a request that names none. It is the chosen project, else the only
+// one in which the principal may do that. If ok is false, there is no such project or there are
+// several.
 func (p Principal) Home(what Permission) (project string, ok bool) {
 	names, every := p.Projects(what)
 	switch {
@@ -135,7 +136,7 @@ func (p Principal) Home(what Permission) (project string, ok bool) {
 		return p.Project, len(names) == 1
 	case len(p.Roles) == 0 && every:
 		return "", true
-	case every: // an administrator who is in projects too
+	case every: // an administrator who is also a member of projects
 		names = slices.Sorted(maps.Keys(p.Roles))
 	}
 	if len(names) == 1 {
@@ -144,7 +145,7 @@ func (p Principal) Home(what Permission) (project string, ok bool) {
 	return "", every
 }
 
-// cut leaves what a token lets through.
+// cut removes the permissions that the token does not have.
 func (p Principal) cut(some Permissions) Permissions {
 	if p.Only != 0 {
 		some &= p.Only

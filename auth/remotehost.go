@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// RemoteHost is the host that a request comes from, or what its connection says that has none.
+// RemoteHost returns the host of the request's remote address, or the whole address if it has no
+// port.
 func RemoteHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -13,53 +13,55 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// RingOptions say how a Ring works. All but Members may be zero.
+// RingOptions say how a Ring works. Members is required; the others have defaults.
 type RingOptions struct {
-	Members Members       // what people are now
-	Life    time.Duration // of a token that asks for none; 0: 90 days
-	MaxLife time.Duration // the longest that may be asked for; 0: a year
-	// how long a token is taken for good without asking the store again, so that what another
-	// controller revoked ends; 0: 2 s
+	Members Members       // says what roles a user has now
+	Life    time.Duration // the life of a token that asks for none; 0: 90 days
+	MaxLife time.Duration // the longest life that may be asked for; 0: a year
+	// how long a token counts as valid without asking the store again, which bounds the delay of a
+	// revocation on another controller; 0: 2 s
 	Fresh time.Duration
-	// Reserved tells the names of those who are somebody by being the machine's, such as the
-	// controller's own user. nil: none.
+	// Reserved reports names that have rights by belonging to the machine, such as the controller's
+	// own user. nil: none.
 	Reserved func(name string) bool
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
-// Ring makes tokens, and knows who comes with one. All methods may be called at once.
+// Ring makes tokens and identifies the callers that present them. All methods may be called
+// concurrently.
 type Ring struct {
 	store Store
 	opt   RingOptions
 
 	mu    sync.Mutex
 	known map[Hash]known
-	used  map[string]use // by ID, not written yet
-	ended int            // so many times tokens were revoked here
+	used  map[string]use // by ID; uses that are not written to the store yet
+	ended int            // counts revocations, so that a read that overlaps one is not remembered
 }
 
-// known is a token that was good a moment ago.
+// known is a token that was valid when it was read.
 type known struct {
 	Token
 	who  Principal
 	seen time.Time
 }
 
-// use is when and from where a token was used.
+// use is the time and address of a token's last use.
 type use struct {
 	at   time.Time
 	from string
 }
 
 const (
-	mostKnown = 10000            // tokens in memory
-	coarse    = 10 * time.Minute // how exactly the last use is recorded
-	sweep     = time.Hour        // how often tokens that are over are forgotten
+	mostKnown = 10000            // tokens held in memory
+	coarse    = 10 * time.Minute // precision of a token's last use
+	sweep     = time.Hour        // how often expired tokens are deleted
+	// how often uses are written to the store
 	writeUses = 30 * time.Second
 )
 
-// NewRing makes a Ring on a store.
+// NewRing makes a Ring on a store. Run must be started for uses to be recorded.
 func NewRing(store Store, opt RingOptions) *Ring {
 	opt.Life, opt.MaxLife = cmp.Or(opt.Life, 90*24*time.Hour), cmp.Or(opt.MaxLife, 365*24*time.Hour)
 	opt.Fresh = cmp.Or(opt.Fresh, 2*time.Second)
@@ -72,9 +74,10 @@ func NewRing(store Store, opt RingOptions) *Ring {
 	return &Ring{store: store, opt: opt, known: map[Hash]known{}, used: map[string]use{}}
 }
 
-// errForgetful is for a store that keeps no tokens.
+// errForgetful is the error of a store that keeps no tokens.
 var errForgetful = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
 
+// view runs fn in a read transaction; the store must keep tokens.
 func (k *Ring) view(ctx context.Context, fn func(compute.Tx, TokenTx) error) error {
 	return k.store.View(ctx, func(tx compute.Tx) error {
 		tt, ok := tx.(TokenTx)
@@ -85,6 +88,7 @@ func (k *Ring) view(ctx context.Context, fn func(compute.Tx, TokenTx) error) err
 	})
 }
 
+// update runs fn in a write transaction; the store must keep tokens.
 func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
 	return k.store.Update(ctx, func(tx compute.Tx) error {
 		tt, ok := tx.(TokenTx)
@@ -95,9 +99,9 @@ func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
 	})
 }
 
-// Make keeps a token as it is described, and returns it: the only time that it can be seen. Whoever
-// calls has checked that its maker may have it made (see Check). Its ID, its hash and its times are
-// set here.
+// Make stores a token as described and returns its text, which cannot be read again. It sets ID,
+// Hash, Created and Expires. A life of 0 means the default. The caller must have checked with Check
+// that the maker may have it.
 func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
 	secret = newSecret()
 	now := k.opt.Now()
@@ -120,7 +124,7 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 			if err != nil {
 				return err
 			}
-			if parent.Kind == Session { // who signs out goes on to have what he made
+			if parent.Kind == Session { // after a sign-out the tokens made in the session stay
 				t.Parent = ""
 			} else if err := t.within(parent); err != nil {
 				return err
@@ -131,8 +135,8 @@ func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret s
 	return secret, err
 }
 
-// within gives a token the limits of the one that it is made with, whatever its maker is now: he
-// may be more tomorrow, and his token is not.
+// within limits a token to what its parent may. The limits are stored, so the token gains nothing
+// when its maker does. An error means that the two contradict each other.
 func (t *Token) within(parent *Token) error {
 	if parent.Bound && t.Bound && t.Project != parent.Project ||
 		parent.Source != "" && t.Source != "" && t.Source != parent.Source || parent.Lease != "" && t.Lease != parent.Lease {
@@ -166,11 +170,12 @@ func (t *Token) within(parent *Token) error {
 		t.Only = only
 	}
 	if !parent.Expires.IsZero() && (t.Expires.IsZero() || t.Expires.After(parent.Expires)) {
-		t.Expires = parent.Expires // what was made with a token ends with it
+		t.Expires = parent.Expires // a token does not outlive its parent
 	}
 	return nil
 }
 
+// byID finds a token by its ID among all.
 func byID(tx TokenTx, id string) (*Token, error) {
 	all, err := tx.Tokens()
 	if err != nil {
@@ -182,13 +187,14 @@ func byID(tx TokenTx, id string) (*Token, error) {
 	return nil, &compute.Error{ID: compute.ID(id), Kind: compute.ErrNotFound, Err: errors.New("no such token")}
 }
 
-// errUnknown is said of every token that is not good, whatever is wrong with it.
+// errUnknown is the one error for every invalid token, so that callers learn nothing more.
 var errUnknown = &compute.Error{
 	Kind: compute.ErrDenied, Err: errors.New("the token is not known, or has expired or been revoked"),
 	Hint: "hostler token create, or hostler login, makes another",
 }
 
-// Who is who comes with a token, from an address. What is wrong with a token is compute.ErrDenied.
+// Who identifies the caller that presents a token, and notes the address that it comes from. An
+// invalid token is compute.ErrDenied.
 func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) {
 	hash, now := HashOf(secret), k.opt.Now()
 	k.mu.Lock()
@@ -220,7 +226,7 @@ func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) 
 
 func (t *Token) over(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
-// read asks the store. A lease's token whose lease has ended is none.
+// read gets a token from the store. A lease's token is not found once the lease has ended.
 func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
 	err = k.view(ctx, func(tx compute.Tx, tt TokenTx) error {
 		if t, err = tt.Token(hash); err != nil || t.Lease == "" {
@@ -235,7 +241,8 @@ func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
 	return t, err
 }
 
-// remember keeps a token that was read, unless some were revoked meanwhile: it may be one of them.
+// remember caches a token that was read. If tokens were revoked meanwhile it does not, as this may
+// be one of them.
 func (k *Ring) remember(hash Hash, e *known, ended int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -246,7 +253,7 @@ func (k *Ring) remember(hash Hash, e *known, ended int) {
 		e.Used, e.From = u.at, u.from
 	}
 	if len(k.known) >= mostKnown {
-		for old := range k.known { // any: it is read again when it is used again
+		for old := range k.known { // any one: it is read again when it is used
 			delete(k.known, old)
 			break
 		}
@@ -260,7 +267,7 @@ func (k *Ring) forget(hash Hash) {
 	delete(k.known, hash)
 }
 
-// use notes that a token was used.
+// use notes that a token was used, in the cache and for the next write.
 func (k *Ring) use(hash Hash, e *known, now time.Time, from string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -271,7 +278,7 @@ func (k *Ring) use(hash Hash, e *known, now time.Time, from string) {
 	}
 }
 
-// List returns the tokens that are good, the oldest first. Leases' own and sessions are among them.
+// List returns the valid tokens, the oldest first, including sessions and the tokens of leases.
 func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
 	err = k.view(ctx, func(_ compute.Tx, tt TokenTx) error {
 		out, err = tt.Tokens()
@@ -289,8 +296,8 @@ func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
 	return out, err
 }
 
-// Revoke ends a token at once, with all that were made with it, if may agrees. Here it is good for
-// nothing any more when this returns; on other controllers it is so within 2 seconds.
+// Revoke ends a token and all tokens made with it, if may agrees; it returns those that ended. They
+// are invalid here when it returns, and on other controllers within RingOptions.Fresh.
 func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
 	err = k.update(ctx, func(tx TokenTx) error {
 		gone = nil
@@ -329,7 +336,7 @@ func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (g
 	return gone, err
 }
 
-// Run records uses, and forgets tokens that are over, until ctx ends.
+// Run records uses and deletes expired tokens until ctx ends.
 func (k *Ring) Run(ctx context.Context) {
 	write, old := time.NewTicker(writeUses), time.NewTicker(sweep)
 	defer write.Stop()
@@ -348,7 +355,7 @@ func (k *Ring) Run(ctx context.Context) {
 	}
 }
 
-// record writes what was used.
+// record writes the uses since the last time to the store.
 func (k *Ring) record(ctx context.Context) {
 	k.mu.Lock()
 	some := k.used
@@ -368,12 +375,12 @@ func (k *Ring) record(ctx context.Context) {
 		return err
 	})
 	if err != nil && ctx.Err() == nil {
-		// it is when they are used again
+		// they are recorded when they are used again
 		k.opt.Log.Warn("when tokens were used is not recorded", "err", err)
 	}
 }
 
-// sweep forgets tokens that are over, and those of leases that have ended.
+// sweep deletes expired tokens, and the tokens of leases that have ended.
 func (k *Ring) sweep(ctx context.Context) {
 	now := k.opt.Now()
 	var over []string
@@ -406,7 +413,7 @@ func (k *Ring) sweep(ctx context.Context) {
 	}
 }
 
-// days is a time in days, where it is some.
+// days prints whole days as days, and other durations as usual.
 func days(d time.Duration) string {
 	const day = 24 * time.Hour
 	if d >= day && d%day == 0 {

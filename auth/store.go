@@ -7,40 +7,40 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Store is what keeps tokens and the audit log. The transactions that it gives are a TokenTx and an
-// AuditTx too.
+// Store keeps tokens and the audit log. Its transactions must also implement TokenTx and AuditTx;
+// if not, the operations fail with compute.ErrInvalid.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
 }
 
-// TokenTx is a compute.Tx that keeps tokens too. What is not there is compute.ErrNotFound.
+// TokenTx is a compute.Tx that also keeps tokens. A missing token is compute.ErrNotFound.
 type TokenTx interface {
-	// Token returns one by its hash.
+	// Token returns the token of a hash.
 	Token(hash Hash) (*Token, error)
-	// Tokens returns all, the oldest first.
+	// Tokens returns all tokens, the oldest first.
 	Tokens() ([]*Token, error)
-	// SaveToken adds one, or changes that of its ID.
+	// SaveToken adds a token, or replaces the token of its ID.
 	SaveToken(t *Token) error
-	// DropToken forgets one, by its ID.
+	// DropToken deletes the token of an ID.
 	DropToken(id string) error
 }
 
-// AuditTx is a compute.Tx that keeps an audit log too: entries that were written together lie
-// together.
+// AuditTx is a compute.Tx that also keeps an audit log. Entries written together form a page.
 type AuditTx interface {
-	// SaveAudit adds some, and returns their number, which grows.
+	// SaveAudit adds a page and returns its number; numbers grow.
 	SaveAudit(at time.Time, some []byte) (int64, error)
-	// Audit returns up to limit of those with a number below before, and from newer times than
-	// since, the newest first.
+	// Audit returns up to limit pages, the newest first. Their numbers are below before, unless it
+	// is 0, and their times are after since.
 	Audit(before int64, since time.Time, limit int) ([]AuditPage, error)
-	// DropAudit forgets those older than a time.
+	// DropAudit deletes the pages older than a time.
 	DropAudit(before time.Time) error
 }
 
-// AuditPage is what was written to the audit log together.
+// AuditPage holds the entries of the audit log that were written together.
 type AuditPage struct {
 	Number int64
 	Time   time.Time
-	Some   []byte
+	// one JSON document per line
+	Some []byte
 }

@@ -12,65 +12,63 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Token is what is kept of a token: all but the token itself, of which there is only a hash.
+// Token is the record of a token: everything but the token's text, which is only kept as a hash.
 type Token struct {
 	ID   string `json:"id"`
 	Hash Hash   `json:"-"`
-	// TokenOf a person or program, a Session that a sign-in opened, or a TokenLease
+	// TokenOf, Session or TokenLease
 	Kind  string `json:"kind"`
-	Name  string `json:"name,omitempty"` // what it is for, for people to read
-	Owner string `json:"owner"`          // who comes with it is this one
-	// in which he was, by his identity provider, when it was made
+	Name  string `json:"name,omitempty"` // what it is for, in the maker's words
+	Owner string `json:"owner"`          // the user that a caller with this token is
+	// the owner's groups at the identity provider when it was made
 	Groups []string `json:"groups,omitempty"`
-	// the ID of the token that it was made with; it ends with that
+	// the ID of the token that it was made with; it ends with that one
 	Parent string `json:"parent,omitempty"`
 
-	// What it lets through of what its owner may.
-	Bound   bool        `json:"bound,omitempty"` // in Project alone
+	// Limits on what the owner may do with it.
+	Bound   bool        `json:"bound,omitempty"` // only in Project
 	Project string      `json:"project,omitempty"`
-	Role    Role        `json:"role,omitempty"` // at most; Nobody: as much as he is
-	Only    Permissions `json:"only,omitempty"` // at most these; 0: all that the role has
+	Role    Role        `json:"role,omitempty"` // at most this role; Nobody: the owner's own
+	Only    Permissions `json:"only,omitempty"` // at most these permissions; 0: all of the role
 	Source  string      `json:"source,omitempty"`
-	Lease   string      `json:"lease,omitempty"` // this lease alone, and it ends with that
+	Lease   string      `json:"lease,omitempty"` // only this lease, and the token ends with it
 
 	Created time.Time `json:"created"`
-	Expires time.Time `json:"expires"` // zero: never, which only a TokenLease may
-	Used    time.Time `json:"-"`       // about; zero: not yet
-	From    string    `json:"-"`       // where it was used from last
+	Expires time.Time `json:"expires"` // zero: never, which only a TokenLease may have
+	Used    time.Time `json:"-"`       // last use, to within 10 minutes; zero: not used yet
+	From    string    `json:"-"`       // the address of the last use
 }
 
-// The kinds of tokens.
+// The kinds of tokens: made by a user or program, opened by a sign-in, and made for one lease.
 const (
 	TokenOf    = "token"
 	Session    = "session"
 	TokenLease = "lease"
 )
 
-// Hash is what is kept of a token. SHA-256 is enough, and no slow hash is needed: those are for
-// passwords, which can be guessed one by one, while a token has 256 random bits, which cannot,
-// however fast the hash. It is looked up by the hash, so no comparison of secrets takes time by
-// what is in them.
+// Hash is the SHA-256 of a token's text. A slow hash is not needed: it protects passwords, which
+// can be guessed. A token has 256 random bits, which cannot. Tokens are looked up by their hash, so
+// no comparison leaks a secret by its timing.
 type Hash [sha256.Size]byte
 
-// HashOf hashes a token.
+// HashOf hashes the text of a token.
 func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
-// Prefix begins our tokens, for those who search files for secrets.
+// Prefix begins every token's text, so that scanners for leaked secrets recognize it.
 const Prefix = "hst_"
 
-// newSecret makes a token.
+// newSecret makes the text of a token.
 func newSecret() string {
 	var b [32]byte
-	// it never fails, and ends the program rather than being less than random
+	// rand.Read never fails: it ends the program instead
 	_, _ = rand.Read(b[:])
 	return Prefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// newID makes a name for a token, which tells nothing of it.
+// newID makes a random ID for a token.
 func newID() string { return strings.ToLower(rand.Text()[:12]) }
 
-// LeasePermissions are what a lease's own token may do with its lease; extend too, if that is
-// allowed.
+// LeasePermissions returns what a lease's own token may do with its lease; extend adds Extend.
 func LeasePermissions(extend bool) Permissions {
 	if extend {
 		return See | Use | Release | Extend
@@ -78,11 +76,11 @@ func LeasePermissions(extend bool) Permissions {
 	return See | Use | Release
 }
 
-// Members says what somebody is, as it is configured now: in all projects, and in which. The map
-// may be shared and is not to be changed.
+// Members returns the roles of a user as configured now: in all projects, and by project. The map
+// may be shared and must not be changed.
 type Members func(name string, groups []string) (everywhere Role, roles map[string]Role)
 
-// principal is who comes with a token: its owner, as far as the token goes.
+// principal returns the caller that presents a token: its owner, within the token's limits.
 func (t *Token) principal(members Members) Principal {
 	p := Principal{
 		Name: t.Owner, Via: t.Kind + " " + t.ID, Token: t.ID, Until: t.Expires, Groups: t.Groups, Only: t.Only,
@@ -107,7 +105,8 @@ func (t *Token) principal(members Members) Principal {
 	return p
 }
 
-// Check says what is wrong with a token that somebody wants to make: nobody gives more than he has.
+// Check returns why maker may not make a token, or nil: a token never grants more than its maker
+// has.
 func (k *Ring) Check(maker Principal, t *Token) error {
 	members := k.opt.Members
 	wrong := func(text string, args ...any) error {
@@ -153,7 +152,7 @@ func (k *Ring) Check(maker Principal, t *Token) error {
 	return nil
 }
 
-// permissionsOf are what somebody may anywhere.
+// permissionsOf returns the permissions that a principal has in at least one project.
 func permissionsOf(p Principal) (out []Permission) {
 	for what := Manage; what.Single(); what <<= 1 {
 		if p.Somewhere(what) {
@@ -163,7 +162,7 @@ func permissionsOf(p Principal) (out []Permission) {
 	return out
 }
 
-// Permissions are what somebody may anywhere.
+// Permissions returns the permissions that the principal has in at least one project.
 func (p Principal) Permissions() (out Permissions) {
 	for _, what := range permissionsOf(p) {
 		out |= what

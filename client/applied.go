@@ -12,10 +12,10 @@ import (
 // Applied reads and changes the configuration that is applied to a controller.
 type Applied struct{ wire *wire }
 
-// Applied returns them.
+// Applied returns the client of applied configuration.
 func (c *Client) Applied() Applied { return Applied{c.wire} }
 
-// List lists what was applied with all of some labels, without files.
+// List returns the things that have all of the labels, without files.
 func (c Applied) List(ctx context.Context, labels map[string]string) (out api.AppliedSet, err error) {
 	q := url.Values{}
 	for key, value := range labels {
@@ -25,14 +25,13 @@ func (c Applied) List(ctx context.Context, labels map[string]string) (out api.Ap
 	return out, err
 }
 
-// Get is one thing that was applied, with its files. What is not there is
-// compute.ErrNotFound.
+// Get returns one applied thing, with its files. A missing one is compute.ErrNotFound.
 func (c Applied) Get(ctx context.Context, kind, name string) (out api.AppliedThing, err error) {
 	err = c.wire.do(ctx, http.MethodGet, thing(kind, name), nil, nil, &out)
 	return out, err
 }
 
-// Apply brings what is applied to what a set says: all of it, or nothing and an error.
+// Apply makes the applied things as a set says. All change, or none and there is an error.
 func (c Applied) Apply(ctx context.Context, set api.ApplySet) (out api.ApplyAnswer, err error) {
 	if set.Things == nil {
 		set.Things = []api.WantedThing{}
@@ -41,13 +40,13 @@ func (c Applied) Apply(ctx context.Context, set api.ApplySet) (out api.ApplyAnsw
 	return out, err
 }
 
-// Put brings one thing to what is wanted, if it is at a revision; 0: at any.
+// Put changes one thing. revision: only if it is at that revision; 0: any.
 func (c Applied) Put(ctx context.Context, kind, name string, put api.PutThing, revision int64) (out api.AppliedThing, err error) {
 	err = c.wire.doIf(ctx, revision, http.MethodPut, thing(kind, name), put, &out)
 	return out, err
 }
 
-// Delete takes one thing away, if it is at a revision; 0: at any.
+// Delete removes one thing. revision: only if it is at that revision; 0: any.
 func (c Applied) Delete(ctx context.Context, kind, name string, revision int64) error {
 	return c.wire.doIf(ctx, revision, http.MethodDelete, thing(kind, name), nil, nil)
 }
@@ -56,7 +55,7 @@ func thing(kind, name string) string {
 	return "/v1/applied/" + url.PathEscape(kind) + "/" + url.PathEscape(name)
 }
 
-// doIf is do, with a revision that the thing is to be at; 0: any.
+// doIf is do with the revision that the thing must be at; 0: any.
 func (w *wire) doIf(ctx context.Context, revision int64, method, path string, in, out any) error {
 	r, err := w.request(ctx, method, path, nil, in)
 	if err != nil {

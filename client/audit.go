@@ -16,7 +16,7 @@ type AuditQuery struct {
 	Act    string    // an operation of the API
 	Since  time.Time // only newer ones
 	Before int64     // only those with a smaller id
-	Limit  int       // at most; 0: 100
+	Limit  int       // 0: 100
 }
 
 // Audit returns entries of the audit log, the newest first.

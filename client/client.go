@@ -19,29 +19,29 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// Options say which controller, and who asks. One of URL, Socket and Dial is required.
+// Options name the controller and the caller. One of URL, Socket and Dial is required.
 type Options struct {
 	// https://HOST[:PORT], or http:// on loopback
 	URL string
-	// path of a unix socket on this machine; the controller sees by itself who we are
+	// path of a unix socket on this machine; the kernel tells the controller the user
 	Socket string
-	// in place of both: a way to one in this process
+	// connects to a controller in this process
 	Dial  func(ctx context.Context) (net.Conn, error)
-	Token string // presented with each request; "": none
-	// why all requests are made, for the audit log; "": they do not say
+	Token string // sent with each request; "": none
+	// the reason of all requests, for the audit log; "": none
 	Reason string
-	// that all requests are about; nil: they do not say
+	// the project of all requests; nil: none is named
 	Project *string
 	TLS     *tls.Config // for URL; nil: the system's
 }
 
-// Client speaks to one controller. It may be used from many goroutines.
+// Client is a connection to one controller. All methods may be called concurrently.
 type Client struct{ wire *wire }
 
-// wire makes requests of a controller and reads its answers.
+// wire sends requests to a controller and reads its answers.
 type wire struct {
 	base    *url.URL
-	name    string // of the controller, for people
+	name    string // of the controller, for error messages
 	token   string
 	project *string
 	reason  string
@@ -53,7 +53,7 @@ var _ compute.Leaser = (*Client)(nil)
 // maxAnswer is the longest document that is read, in bytes: a page of a list.
 const maxAnswer = 256 << 20
 
-// New makes a client. It connects to nothing yet.
+// New makes a client. It does not connect yet.
 func New(opt Options) (*Client, error) {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, TLSClientConfig: opt.TLS,
@@ -97,17 +97,17 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Close lets go of connections that are idle.
+// Close closes idle connections.
 func (c *Client) Close() error {
 	c.wire.http.CloseIdleConnections()
 	return nil
 }
 
-// request makes a request of a path, with a document or none.
+// request builds a request with an optional document as its body.
 func (w *wire) request(ctx context.Context, method, path string, query url.Values, in any) (*http.Request, error) {
 	u := *w.base
 	u.RawQuery = query.Encode()
-	rel, err := url.Parse(strings.TrimSuffix(u.Path, "/") + path) // the path is escaped as it is
+	rel, err := url.Parse(strings.TrimSuffix(u.Path, "/") + path) // path is escaped already
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
 	}
@@ -145,17 +145,17 @@ func (w *wire) request(ctx context.Context, method, path string, query url.Value
 	return r, nil
 }
 
-// do asks, and reads the answer into out unless that is nil.
+// do sends a request and reads the answer into out, unless out is nil.
 func (w *wire) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	return w.doAs(ctx, "", method, path, query, in, out)
 }
 
-// create asks with a key by which the same request again makes nothing a second time.
+// create sends a request that makes something, with a new key so that it can be repeated safely.
 func (w *wire) create(ctx context.Context, path string, query url.Values, in, out any) error {
 	return w.repeat(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
 }
 
-// doAs is do, with a key or "".
+// doAs is do with an idempotency key, or "".
 func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Values, in, out any) error {
 	r, err := w.request(ctx, method, path, query, in)
 	if err != nil {
@@ -167,7 +167,7 @@ func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Val
 	return w.answered(ctx, r, out)
 }
 
-// answered makes a request, and reads the answer into out unless that is nil.
+// answered sends a request and reads the answer into out, unless out is nil.
 func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
 	answer, err := w.http.Do(r)
 	if err != nil {
@@ -183,7 +183,7 @@ func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
 	return w.read(ctx, answer, out)
 }
 
-// read reads an answer's document.
+// read decodes an answer's document.
 func (w *wire) read(ctx context.Context, answer *http.Response, out any) error {
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(out); err != nil {
 		return w.unreachable(ctx, fmt.Errorf("its answer: %w", err))
@@ -191,7 +191,7 @@ func (w *wire) read(ctx context.Context, answer *http.Response, out any) error {
 	return nil
 }
 
-// unreachable is for a controller that does not answer.
+// unreachable is the error for a controller that does not answer.
 func (w *wire) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -209,13 +209,13 @@ func (w *wire) unreachable(ctx context.Context, err error) error {
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", w.name, err), Hint: hint}
 }
 
-// refusal reads an error.
+// refusal returns the error of an answer that is not a success.
 func refusal(answer *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	var p api.Problem
 	if !strings.HasPrefix(answer.Header.Get("Content-Type"), api.ProblemType) || json.Unmarshal(text, &p) != nil {
 		p = api.Problem{Detail: "the controller answers " + answer.Status, Hint: "is it a controller of hostler that listens there?"}
-		// in the words of package net/http
+		// the words of package net/http
 		if strings.Contains(string(text), "HTTP request to an HTTPS server") {
 			p = api.Problem{Detail: "the controller speaks TLS there, and was asked without", Hint: "https:// in its address"}
 		}
@@ -224,7 +224,7 @@ func refusal(answer *http.Response) error {
 	return p.Err()
 }
 
-// as is on whose behalf something is done, where it is not the caller's own.
+// as returns the query for acting as who, where that is not just the caller.
 func as(who compute.Who) url.Values {
 	q := url.Values{}
 	if who.Admin {

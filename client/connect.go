@@ -11,17 +11,17 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// subprotocol is what is spoken on the WebSocket into an instance.
+// subprotocol is the protocol of the WebSocket into an instance.
 const subprotocol = "hostler-agent"
 
-// Connect opens a way into an instance under who's lease, through the controller. It ends with the
-// lease.
+// Connect opens a connection into an instance under who's lease, through the controller. ctx only
+// bounds the opening. The connection ends with the lease.
 func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
 	if err != nil {
 		return nil, err
 	}
-	// of the connection; ctx is of the opening alone
+	// the context of the connection; ctx only bounds its opening
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	socket, answer, err := websocket.Dial(life, r.URL.String(), &websocket.DialOptions{
@@ -48,12 +48,12 @@ type conn struct {
 	end context.CancelFunc
 }
 
-// Close ends it, and what runs through it.
+// Close ends the connection and everything that runs over it.
 func (c *conn) Close() error {
 	err := c.Client.Close()
 	c.end()
 	return err
 }
 
-// Unwrap gives the agent's own connection.
+// Unwrap returns the agent's own connection.
 func (c *conn) Unwrap() compute.Conn { return c.Client }

@@ -12,12 +12,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// way is the stream of a connection through the controller, which says in words for people why it
-// ended.
+// way is the stream of a connection through the controller. Its errors say why it ended.
 type way struct{ net.Conn }
 
-// Read reads. That the other side has ended it, or is not there any more, is an error of kind
-// ErrLost.
+// Read returns an error of kind ErrLost when the connection has ended.
 func (w way) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
 	if err != nil {
@@ -26,8 +24,8 @@ func (w way) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// cut says why a connection through the controller ended. The controller says so itself where it
-// can: then these are its words.
+// cut returns why a connection through the controller ended, in the controller's words if it gave a
+// reason.
 func cut(err error) error {
 	lost := &compute.Error{Kind: compute.ErrLost}
 	var said websocket.CloseError

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// distrust says what is wrong where TLS did not come about, and what the user may do; nil: it is
-// not about that. Nothing was asked then.
+// distrust returns what went wrong with TLS, and a hint; nil: it was something else. Nothing was
+// sent in that case.
 func distrust(err error) (hint string, text error) {
 	var (
 		unknown x509.UnknownAuthorityError

@@ -1,11 +1,13 @@
 // Package client is the Go SDK of a controller: it takes leases, uses instances and gives them back
-// through its HTTP API, by the same interface as the engine in one's own process (compute.Leaser).
-// It imports no part of the controller.
+// over HTTP. It has the interface of the engine in the caller's own process (compute.Leaser), and
+// imports no part of the controller.
 //
 //	c, err := client.New(client.Options{URL: "https://hostler.example.org", Token: token})
 //	leases, err := c.Acquire(ctx, compute.Request{Source: "web", Count: 1})
-//	exit, err := c.Run(ctx, compute.Who{Lease: leases[0].ID}, leases[0].Instance, &compute.Command{Args: []string{"make"}, Stdout: os.Stdout})
-//	err = c.Release(ctx, compute.Who{Lease: leases[0].ID}, compute.ReleaseOptions{}, leases[0].Instance)
+//	who, name := compute.Who{Lease: leases[0].ID}, leases[0].Instance
+//	exit, err := c.Run(ctx, who, name, &compute.Command{Args: []string{"make"}})
+//	err = c.Release(ctx, who, compute.ReleaseOptions{}, name)
 //
-// Errors are of compute's kinds: errors.Is works across the wire.
+// Errors have compute's kinds, so errors.Is works across the wire. After a lost answer, requests
+// that make something are repeated with the same key.
 package client

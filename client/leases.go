@@ -13,10 +13,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Acquire asks for leases. Where it has to wait, req.Notify hears how it comes on. When ctx ends
-// the request is given up.
+// Acquire asks for leases. req.Notify is called with the progress while the request waits. When ctx
+// ends, the request is cancelled and what it was given is given back.
 func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
-	if req.Count == 0 { // which asks for nothing, of a source that there is
+	if req.Count == 0 { // nothing is asked for, but the source must exist
 		return nil, c.wire.do(ctx, http.MethodGet, "/v1/sources/"+url.PathEscape(req.Source), nil, nil, nil)
 	}
 	var out api.Acquired
@@ -31,10 +31,10 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	return leasesOf(&out), nil
 }
 
-// AcquireOnce is Acquire with a key of the caller's: the same request with the same key again is
-// given the same leases, also when these have ended, until a day after that. ErrConflict: another
-// request had the key. One that was ended by its maker may have been given what the same one is
-// told then.
+// AcquireOnce is Acquire with a key of the caller's choice. The same request with the same key gets
+// the same leases, even ended ones, until a day after their end. ErrConflict: a different request
+// had the key. If ctx ends, leases may have been given all the same; the same request then returns
+// them.
 func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
 	if err := c.wire.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
@@ -43,6 +43,7 @@ func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Reques
 	return leasesOf(&out), nil
 }
 
+// leasesOf returns the leases in an answer.
 func leasesOf(out *api.Acquired) []compute.Lease {
 	leases := make([]compute.Lease, len(out.Leases))
 	for i, l := range out.Leases {
@@ -51,25 +52,25 @@ func leasesOf(out *api.Acquired) []compute.Lease {
 	return leases
 }
 
-// giveUpPatience is how long a request is given up for that was ended by its maker. One that comes
-// to no end has its leases end by their own times.
+// giveUpPatience is how long a cancelled request may take. If it fails, the leases end by their own
+// limits.
 const giveUpPatience = 5 * time.Second
 
-// giveUp has given back what a request may have given whose answer was on its way when ctx ended.
+// giveUp gives back what a request may have been given while ctx ended.
 func (c *Client) giveUp(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpPatience)
 	defer cancel()
-	_ = c.GiveUp(ctx, key) // a controller that has gone tells nobody of anything
+	_ = c.GiveUp(ctx, key) // a controller that has gone cannot be told
 }
 
-// GiveUp ends a request of ours that has this key, if it is still being served, and has given back
-// what it was given; the same that comes later is a conflict.
+// GiveUp cancels the caller's request with a key. What it was given is given back, and the same
+// request is a conflict from now on.
 func (c *Client) GiveUp(ctx context.Context, key string) error {
 	return c.wire.do(ctx, http.MethodDelete, "/v1/requests/"+url.PathEscape(key), nil, nil, nil)
 }
 
-// ask makes a request for leases once. The answer is a document at once, or a stream of events that
-// ends with it.
+// ask sends a request for leases once. The answer is a document, or a stream of events that ends
+// with the result.
 func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *api.Acquired) error {
 	r, err := c.wire.request(ctx, http.MethodPost, "/v1/leases", nil, api.NewAcquireRequest(req))
 	if err != nil {
@@ -111,7 +112,7 @@ func (c *Client) ask(ctx context.Context, req compute.Request, key string, out *
 	return c.wire.unreachable(ctx, io.ErrUnexpectedEOF)
 }
 
-// Release gives back what the leases of instances gave: all names are good or nothing changes.
+// Release gives instances back. All names must be valid, or nothing changes.
 func (c *Client) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
 	if len(names) == 0 {
 		return nil
@@ -119,7 +120,7 @@ func (c *Client) Release(ctx context.Context, who compute.Who, opt compute.Relea
 	return c.wire.do(ctx, http.MethodPost, "/v1/release", as(who), api.NewReleaseRequest(opt, names...), nil)
 }
 
-// Extend renews leases, one after the other: after an error those before it are renewed.
+// Extend extends leases one after another. After an error, those before it are extended.
 func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
 	out := make([]compute.Lease, 0, len(names))
 	for _, n := range names {
@@ -133,7 +134,7 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 	return out, nil
 }
 
-// Use says that an instance is used now under who's lease.
+// Use tells the controller that an instance is in use under who's lease.
 func (c *Client) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l api.Lease
 	err := c.wire.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(name))+"/use", as(who), nil, &l)

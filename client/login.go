@@ -15,11 +15,11 @@ import (
 // SignIn begins and ends sessions of people.
 type SignIn struct{ wire *wire }
 
-// SignIn returns them.
+// SignIn returns the client of sign-ins.
 func (c *Client) SignIn() SignIn { return SignIn{c.wire} }
 
-// How asks how people sign in. It needs no token. compute.ErrNotFound: whoever answers
-// there is no controller.
+// How returns how people sign in. It needs no token. compute.ErrNotFound: the server is not a
+// controller.
 func (c SignIn) How(ctx context.Context) (api.SignIn, error) {
 	r, err := c.wire.request(ctx, http.MethodGet, "/v1/login", nil, nil)
 	if err != nil {
@@ -49,8 +49,8 @@ func (c SignIn) How(ctx context.Context) (api.SignIn, error) {
 	return out.SignIn, nil
 }
 
-// Exchange shows what a provider says of somebody, and returns his token. It is not repeated where
-// the answer is lost: a proof is good once.
+// Exchange presents a provider's proof of a person and returns that person's token. A lost answer
+// is not asked for again, as a proof is valid once.
 func (c SignIn) Exchange(ctx context.Context, proof api.Proof) (out api.Session, err error) {
 	err = c.wire.do(ctx, http.MethodPost, "/v1/login", nil, proof, &out)
 	if err == nil && out.Token == "" {
@@ -59,8 +59,7 @@ func (c SignIn) Exchange(ctx context.Context, proof api.Proof) (out api.Session,
 	return out, err
 }
 
-// End ends the session of the token that c presents, if signing in has made it; revoked says
-// so.
+// End ends the session of c's token. revoked: the token was made by signing in, and is revoked.
 func (c SignIn) End(ctx context.Context) (revoked bool, err error) {
 	var out api.SignedOut
 	err = c.wire.do(ctx, http.MethodDelete, "/v1/session", nil, nil, &out)

@@ -11,11 +11,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// pageSize is how many are asked for at once.
+// pageSize is how many records are requested at a time.
 const pageSize = 10000
 
-// Resolve finds an instance by its name, or by the name or id of a living lease; the lease is nil
-// when it has none.
+// Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil
+// if it has none.
 func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var out api.Instance
 	if err := c.wire.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(name), nil, nil, &out); err != nil {
@@ -25,7 +25,7 @@ func (c *Client) Resolve(ctx context.Context, name string) (compute.Instance, *c
 	return i, l, nil
 }
 
-// Leaf returns the real instance behind a pool's; of others, the instance itself.
+// Leaf returns the real instance behind a pool's. For other instances it is the instance itself.
 func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error) {
 	var out api.Instance
 	err := c.wire.do(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(id))+"/leaf", nil, nil, &out)
@@ -33,8 +33,8 @@ func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, err
 	return i, err
 }
 
-// Instances returns those that a query selects: by states, source and owner, as the rest is the
-// engine's own.
+// Instances returns the instances of a query. Of the query, the States, Source, Owner, After and
+// Limit count; the rest is the engine's own.
 func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error) {
 	query := pages(q.After, q.Limit)
 	for key, value := range map[string]string{"source": q.Source, "owner": q.Owner} {
@@ -47,7 +47,7 @@ func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]comp
 		for i, s := range q.States {
 			names[i] = string(s)
 		}
-		query.Set("state", strings.Join(names, ",")) // only the first of several would count
+		query.Set("state", strings.Join(names, ",")) // a repeated parameter would not count
 	}
 	var all []compute.Instance
 	for {
@@ -69,8 +69,7 @@ func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]comp
 	}
 }
 
-// pages asks for a list page by page, those after a row first; with a limit for no more than that,
-// which is less work for both.
+// pages returns the query of a list's first page, after a row. A limit makes the pages smaller.
 func pages(after int64, limit int) url.Values {
 	size := pageSize
 	if limit > 0 {
@@ -83,7 +82,7 @@ func pages(after int64, limit int) url.Values {
 	return query
 }
 
-// Leases returns those that live and that a query selects by instance, source, owner or name.
+// Leases returns the living leases of a query by instance, source, owner or name.
 func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 	query := pages(q.After, q.Limit)
 	for key, value := range map[string]string{"owner": q.Owner, "source": q.Source, "instance": string(q.Instance), "name": q.Name} {
@@ -110,7 +109,7 @@ func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Le
 	}
 }
 
-// Events returns those of the journal that a query selects, the oldest first.
+// Events returns the events of a query, the oldest first.
 func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error) {
 	query := url.Values{"limit": {strconv.Itoa(100000)}}
 	for key, value := range map[string]string{"source": q.Source, "instance": string(q.Instance), "lease": q.Lease} {
@@ -131,14 +130,14 @@ func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 	return out.Events, err
 }
 
-// Self tells who we are to the controller.
+// Self returns who the caller is to the controller.
 func (c *Client) Self(ctx context.Context) (api.Self, error) {
 	var out api.Self
 	err := c.wire.do(ctx, http.MethodGet, "/v1/self", nil, nil, &out)
 	return out, err
 }
 
-// Status tells of every source, by name.
+// Status returns the state of every source, by name.
 func (c *Client) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var out struct {
 		Sources []api.Source `json:"sources"`

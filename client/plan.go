@@ -9,15 +9,15 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Plan tells what the controller would make, start, stop and discard now, and why, of these sources
-// or all; and what it did lately. Nothing is done.
+// Plan returns what the controller would make, start, stop and discard now for these sources or
+// all, and what it did lately. It changes nothing.
 func (c *Client) Plan(ctx context.Context, sources ...string) (api.Plans, error) {
 	var out api.Plans
 	err := c.wire.do(ctx, http.MethodGet, "/v1/plan", named(sources, url.Values{"fresh": {"true"}}), nil, &out)
 	return out, err
 }
 
-// History tells how these sources, or all, were used in the last hour by the minute, or in the last
+// History returns how these sources, or all, were used: the last hour by the minute, or the last
 // day by the quarter of an hour.
 func (c *Client) History(ctx context.Context, day bool, sources ...string) (api.History, error) {
 	span := "hour"
@@ -29,7 +29,7 @@ func (c *Client) History(ctx context.Context, day bool, sources ...string) (api.
 	return out, err
 }
 
-// named adds the names of sources to a query, where there are any.
+// named adds the names of sources to a query, if there are any.
 func named(sources []string, query url.Values) url.Values {
 	if len(sources) > 0 {
 		query.Set("source", strings.Join(sources, ","))

@@ -9,8 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Queue returns the requests that wait, as far as the caller sees them, by their sources and there
-// in the order of their turns.
+// Queue returns the waiting requests that the caller may see, by source and position.
 func (c *Client) Queue(ctx context.Context) ([]compute.Queued, error) {
 	var out struct {
 		Queue []api.Waiter `json:"queue"`
@@ -25,8 +24,8 @@ func (c *Client) Queue(ctx context.Context) ([]compute.Queued, error) {
 	return all, nil
 }
 
-// Cancel takes a request out of the queue: the caller's own, or another's where he may do that. who
-// is not asked for: the controller knows who calls.
+// Cancel removes a request from the queue: the caller's own, or another's if the caller may. The
+// Who is ignored, as the controller knows the caller.
 func (c *Client) Cancel(ctx context.Context, _ compute.Who, id int64) error {
 	return c.wire.do(ctx, http.MethodDelete, "/v1/queue/"+strconv.FormatInt(id, 10), nil, nil, nil)
 }

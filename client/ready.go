@@ -5,8 +5,7 @@ import (
 	"net/http"
 )
 
-// Ready reports whether the controller can serve requests now: whether it reaches its state. The
-// error says that it cannot.
+// Ready returns nil if the controller can serve requests now, and reaches its state.
 func (c *Client) Ready(ctx context.Context) error {
 	return c.wire.do(ctx, http.MethodGet, "/readyz", nil, nil, nil)
 }

@@ -10,24 +10,23 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lost is why an answer did not come to a request that was sent: it may have been served.
+// lost is the error when no answer came to a request that was sent. It may have been served.
 type lost struct{ error }
 
-// Unwrap gives the reason itself.
+// Unwrap returns the reason.
 func (l *lost) Unwrap() error { return l.error }
 
-// pauses are those before a request whose answer was lost is made again. A controller that was
-// killed is there again by then, or is not for long.
+// pauses are the pauses before a request with a lost answer is repeated. A controller that restarts
+// is back within them.
 var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
-// repeat makes a request that makes something, and makes it again with the same key where the
-// answer was lost: then the answer is the first one's, or nothing was made. One that could not be
-// sent at all is not repeated.
+// repeat sends a request that makes something. If the answer is lost, it repeats the request with
+// the same key, so nothing is made twice. A request that could not be sent is not repeated.
 func (w *wire) repeat(ctx context.Context, ask func(key string) error) error {
 	return w.repeatAs(ctx, rand.Text(), ask)
 }
 
-// repeatAs is repeat with a key that is given.
+// repeatAs is repeat with a given key.
 func (w *wire) repeatAs(ctx context.Context, key string, ask func(key string) error) error {
 	err := ask(key)
 	if !errors.As(err, new(*lost)) {
@@ -46,7 +45,7 @@ func (w *wire) repeatAs(ctx context.Context, key string, ask func(key string) er
 	return err
 }
 
-// unreached reports whether a request did not come to any controller.
+// unreached reports whether a request reached no controller.
 func unreached(err error) bool {
 	dial := (*net.OpError)(nil)
 	return errors.Is(err, compute.ErrUnavailable) && errors.As(err, &dial)

@@ -10,14 +10,13 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// SlapOS asks the SlapOS master that a controller is.
+// SlapOS is the client of a controller's SlapOS master.
 type SlapOS struct{ wire *wire }
 
-// SlapOS returns them.
+// SlapOS returns the client of the SlapOS master.
 func (c *Client) SlapOS() SlapOS { return SlapOS{c.wire} }
 
-// Computers returns a page of the computers of the controller's SlapOS master: those with a
-// text in reference or title.
+// Computers returns a page of the computers whose reference or title contains match.
 func (c SlapOS) Computers(ctx context.Context, match string, page api.SlapPage) (out api.SlapComputerPage, err error) {
 	query := slapPage(page)
 	set(query, "match", match)
@@ -31,7 +30,7 @@ func (c SlapOS) Computer(ctx context.Context, name string) (out api.SlapComputer
 	return out, err
 }
 
-// Usage returns what was reported of the use of a computer, or of one of its partitions.
+// Usage returns the reported use of a computer, or of one of its partitions.
 func (c SlapOS) Usage(ctx context.Context, computer, of string) (out api.SlapUsage, err error) {
 	query := url.Values{}
 	set(query, "of", of)
@@ -39,7 +38,7 @@ func (c SlapOS) Usage(ctx context.Context, computer, of string) (out api.SlapUsa
 	return out, err
 }
 
-// Instances returns a page of the instances that are asked for.
+// Instances returns a page of the instances of a query.
 func (c SlapOS) Instances(ctx context.Context, q api.SlapQuery, page api.SlapPage) (out api.SlapInstancePage, err error) {
 	query := slapPage(page)
 	if q.Roots {
@@ -52,8 +51,7 @@ func (c SlapOS) Instances(ctx context.Context, q api.SlapQuery, page api.SlapPag
 	return out, err
 }
 
-// AllInstances are all of the instances that are asked for, page by page. It ends with the
-// first error.
+// AllInstances iterates over all instances of a query, page by page. It ends at the first error.
 func (c SlapOS) AllInstances(ctx context.Context, q api.SlapQuery) iter.Seq2[api.SlapInstance, error] {
 	return func(yield func(api.SlapInstance, error) bool) {
 		page := api.SlapPage{Limit: 1000}
@@ -75,26 +73,26 @@ func (c SlapOS) AllInstances(ctx context.Context, q api.SlapQuery) iter.Seq2[api
 	}
 }
 
-// Instance returns an instance with what it was asked for with.
+// Instance returns an instance with the parameters of its request.
 func (c SlapOS) Instance(ctx context.Context, id string) (out api.SlapInstanceDetail, err error) {
 	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id), nil, nil, &out)
 	return out, err
 }
 
-// Connection returns what an instance tells who asked for it, which may be secret.
+// Connection returns an instance's connection parameters, which may be secret.
 func (c SlapOS) Connection(ctx context.Context, id string) (out api.SlapConnection, err error) {
 	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/instances/"+url.PathEscape(id)+"/connection", nil, nil, &out)
 	return out, err
 }
 
-// Software returns what a software release says of itself.
+// Software returns what a software release says about itself.
 func (c SlapOS) Software(ctx context.Context, release string) (out api.SlapSoftware, err error) {
 	err = c.wire.do(ctx, http.MethodGet, "/v1/slap/software", url.Values{"release": {release}}, nil, &out)
 	return out, err
 }
 
-// Request asks for an instance tree. The same again changes nothing; where there is no place,
-// the answer has the reason.
+// Request asks for an instance tree. A repeated request changes nothing. If there is no place for
+// it, the answer has the reason.
 func (c SlapOS) Request(ctx context.Context, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
 	err = c.wire.do(ctx, http.MethodPost, "/v1/slap/instances", nil, q, &out)
 	return out, err
@@ -106,11 +104,12 @@ func (c SlapOS) Change(ctx context.Context, id string, change api.SlapChange) (o
 	return out, err
 }
 
-// Supply wants a software release on a computer, or wants it away.
+// Supply asks for a software release on a computer, or for its removal.
 func (c SlapOS) Supply(ctx context.Context, computer string, q api.SlapSupply) error {
 	return c.wire.do(ctx, http.MethodPost, "/v1/slap/computers/"+url.PathEscape(computer)+"/supply", nil, q, nil)
 }
 
+// slapPage returns the query of a page.
 func slapPage(page api.SlapPage) url.Values {
 	query := url.Values{}
 	set(query, "after", page.After)

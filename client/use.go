@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/remote"
 )
 
-// Run runs a command on an instance under who's lease, and waits for its end, by a connection of
-// its own. The lease counts as used meanwhile, and when it ends the command is killed. Several
-// commands are quicker on one connection: Connect.
+// Run runs a command on an instance under who's lease, over a connection of its own, and waits for
+// its end. Meanwhile the lease counts as used; when the lease ends, the command is killed. For
+// several commands one connection is faster: Connect.
 func (c *Client) Run(ctx context.Context, who compute.Who, name compute.ID, cmd *compute.Command) (compute.Exit, error) {
 	conn, err := c.Connect(ctx, who, name)
 	if err != nil {
@@ -20,8 +20,8 @@ func (c *Client) Run(ctx context.Context, who compute.Who, name compute.ID, cmd 
 	return conn.Run(ctx, cmd)
 }
 
-// Place is one end of a copy: a path on an instance, or where Instance is "" on this machine.
-// remote.Side says how paths are meant.
+// Place is one end of a copy: a path on an instance, or on this machine if Instance is "".
+// remote.Side says how paths are read.
 type Place struct {
 	Instance compute.ID
 	Path     string
@@ -48,8 +48,8 @@ func (c *Client) Copy(ctx context.Context, who compute.Who, from, to Place, opt 
 	return remote.Copy(ctx, ends[0], ends[1], opt)
 }
 
-// Forward listens on one side and forwards to the other, as remote.Forward does, until ctx ends,
-// whose error it returns then, or the connection does. log may be nil.
+// Forward listens on one side and forwards to the other, as remote.Forward does, until ctx or the
+// connection ends. It returns ctx's error when ctx ended. log may be nil.
 func (c *Client) Forward(ctx context.Context, who compute.Who, name compute.ID, spec remote.ForwardSpec, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

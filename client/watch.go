@@ -20,17 +20,17 @@ import (
 
 const (
 	maxEvent = 4 << 20 // bytes of one event
-	// without a word a stream is dead: a controller says every 15 s that it lives
+	// a stream that is silent for longer is dead: a controller sends something every 15 s
 	silence    = 45 * time.Second
 	againFirst = 100 * time.Millisecond
 	againMost  = 5 * time.Second
 )
 
-// Watch calls f for each event of the journal that a query selects, those after q.After first and
-// then each as it happens, until ctx ends or f returns an error, which Watch returns. Where the
-// connection breaks, or the controller is another one for a while, it goes on after the last event
-// that f had: none is lost and none comes twice. An error of the controller's own ends it, unless
-// that is unavailable.
+// Watch calls f for each event of a query: those after q.After first, then each as it happens. It
+// returns when ctx ends, or with the first error of f.
+//
+// If the connection breaks, Watch reconnects and goes on after the last event that f was given, so
+// f gets each event once. Any other error of the controller than compute.ErrUnavailable ends it.
 func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute.Event) error) error {
 	pause := againFirst
 	for {
@@ -56,10 +56,10 @@ func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute
 	}
 }
 
-// stopped is an error of whom the events are for.
+// stopped is an error of the callback.
 type stopped struct{ error }
 
-// watch watches by one connection, and moves q.After on.
+// watch watches over one connection, and advances q.After.
 func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(compute.Event) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -107,18 +107,18 @@ func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(comput
 	return lost(io.ErrUnexpectedEOF)
 }
 
-// sent is one of the Server-Sent Events; without data it says that the stream lives.
+// sent is a Server-Sent Event. One without data only shows that the stream lives.
 type sent struct {
 	name string
 	data []byte
 }
 
-// isStream reports whether an answer is a stream of them.
+// isStream reports whether an answer is an event stream.
 func isStream(answer *http.Response) bool {
 	return strings.HasPrefix(answer.Header.Get("Content-Type"), api.EventStream)
 }
 
-// events reads them until the stream ends.
+// events iterates over the events of a stream.
 func events(in io.Reader) iter.Seq2[sent, error] {
 	return func(yield func(sent, error) bool) {
 		lines := bufio.NewScanner(in)
@@ -154,7 +154,7 @@ func events(in io.Reader) iter.Seq2[sent, error] {
 	}
 }
 
-// problem is the error that an event tells.
+// problem returns the error that an event contains.
 func problem(data []byte) error {
 	var p api.Problem
 	if err := json.Unmarshal(data, &p); err != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Webhooks asks about the receivers of a controller's events.
+// Webhooks reads and controls a controller's receivers of events.
 type Webhooks struct{ wire *wire }
 
-// Webhooks returns them.
+// Webhooks returns the client of webhooks.
 func (c *Client) Webhooks() Webhooks { return Webhooks{c.wire} }
 
-// List returns the receivers of the controller's events, and how far each has come.
+// List returns the receivers of events, and how far each has come.
 func (c Webhooks) List(ctx context.Context) ([]api.Webhook, error) {
 	var out struct {
 		Webhooks []api.Webhook `json:"webhooks"`
@@ -23,13 +23,13 @@ func (c Webhooks) List(ctx context.Context) ([]api.Webhook, error) {
 	return out.Webhooks, err
 }
 
-// Test has the controller make a delivery of nothing, once.
+// Test has the controller make one delivery without an event.
 func (c Webhooks) Test(ctx context.Context, name string) (out api.WebhookTest, err error) {
 	err = c.wire.do(ctx, http.MethodPost, "/v1/webhooks/"+url.PathEscape(name)+"/test", nil, nil, &out)
 	return out, err
 }
 
-// Skip gives up what a receiver was not told yet.
+// Skip drops the events that a receiver was not told of yet.
 func (c Webhooks) Skip(ctx context.Context, name string) error {
 	return c.wire.do(ctx, http.MethodPost, "/v1/webhooks/"+url.PathEscape(name)+"/skip", nil, nil, nil)
 }

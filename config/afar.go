@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// FromAfar lists what a source would do on this machine that nobody may have it do from afar.
-// Secrets may be referred to in files below the directory secrets; "": there is none.
+// FromAfar lists what a source would do on this machine that a remote caller may not have it do.
+// secrets is the directory of files that it may refer to; "": none.
 func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	note := func(v Value, why string) {
 		risks = append(risks, Risk{File: v.File, Line: v.Line, Source: s.Name, Why: why})
@@ -50,8 +50,8 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	return risks
 }
 
-// BundleFromAfar is FromAfar of a bundle: its files and scripts go to instances, and its variables
-// may refer to secrets.
+// BundleFromAfar is FromAfar for a bundle. Its files and scripts only go to instances, but its
+// variables may refer to secrets.
 func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
 	for _, e := range b.Entries {
 		if why := refers(e.Text, secrets); why != "" {
@@ -61,7 +61,7 @@ func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
 	return risks
 }
 
-// refers says what a value would have the controller read or run; "": nothing but files below
+// refers returns what a value would have the controller read or run; "": nothing but files below
 // secrets.
 func refers(text, secrets string) string {
 	for _, one := range append(list(text), text) {
@@ -81,8 +81,8 @@ func refers(text, secrets string) string {
 	return ""
 }
 
-// Exposed returns the first value that sounds like a secret and is no reference to one, so that
-// nobody may see where it stands.
+// Exposed returns the first value that looks like a secret and is not a reference. Such a value
+// would be shown to everybody who reads what was applied.
 func (s *Source) Exposed() (Value, bool) {
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		if v := s.Values[key]; exposed(v) {
@@ -92,7 +92,7 @@ func (s *Source) Exposed() (Value, bool) {
 	return Value{}, false
 }
 
-// Exposed is the same of a bundle.
+// Exposed is the same for a bundle.
 func (b *Bundle) Exposed() (Value, bool) {
 	i := slices.IndexFunc(b.Entries, func(e bundleEntry) bool { return e.Section != "" && e.Text != "required" && exposed(e.Value) })
 	if i < 0 {
@@ -103,8 +103,8 @@ func (b *Bundle) Exposed() (Value, bool) {
 
 func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
 
-// redirects reports whether a source takes a name by which users mean this machine, and is
-// something else: commands and their input would go there unasked.
+// redirects reports whether a source has the name of a built-in one and is something else. Commands
+// and their input would then go there unasked.
 func (o *LoadOptions) redirects(s *Source) bool {
 	k, known := o.Kinds.Find(s.Name)
 	return known && k.BuiltIn && (!k.Itself || s.Type != k.Name)

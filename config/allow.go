@@ -6,14 +6,14 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Decision is a rule on a key of a source, and of which type the source is; "*": any.
+// Decision is a rule on a key of sources of a type; "*": of any type.
 type Decision struct {
 	Type string
 	provider.Rule
 }
 
-// commonRules say what a tree may set unasked in a source of any kind. A key that neither they nor
-// the kind's own rules allow waits for approval, whatever it is. docs/trust.md shows all.
+// commonRules say what a tree may set without approval in a source of any kind. A key that neither
+// they nor the kind's own rules allow waits for approval. docs/trust.md shows all rules.
 var commonRules = append([]provider.Rule{
 	{Key: "ttl", Free: true, Inert: true, Why: "ends leases"},
 	{Key: "max-ttl", Free: true, Inert: true, Why: "ends leases"},
@@ -56,8 +56,8 @@ func Decisions(kinds provider.Table) (out []Decision) {
 	return out
 }
 
-// RuleOn returns the rule on a key of a kind of source: one on the key goes before one on all of
-// the kind, and that before one for any kind.
+// RuleOn returns the rule on a key of a kind: one for the key, else one for all keys of the kind,
+// else one for any kind.
 func RuleOn(k *provider.Kind, key string) (provider.Rule, bool) {
 	for _, at := range []struct {
 		rules []provider.Rule
@@ -71,22 +71,22 @@ func RuleOn(k *provider.Kind, key string) (provider.Rule, bool) {
 	return provider.Rule{}, false
 }
 
-// TopKeys returns what may stand at the top of a source of a kind.
+// TopKeys returns the keys that may be at the top of a source of a kind.
 func TopKeys(k *provider.Kind) []string { return slices.Concat(commonKeys, k.TopKeys) }
 
-// freeKind reports whether a tree may have sources of a kind unasked: where something of its own is
-// free.
+// freeKind reports whether a tree may have sources of a kind without approval. It may if one of the
+// kind's own keys is free.
 func freeKind(k *provider.Kind) bool {
 	return slices.ContainsFunc(k.Tree, func(r provider.Rule) bool { return r.Free })
 }
 
-// unasked reports whether a tree may give a key that value.
+// unasked reports whether a tree may set a key to a value without approval.
 func unasked(r provider.Rule, value string) bool {
 	_, refers := referred(value)
 	return r.Free && !refers && (r.Allows == nil || r.Allows(value))
 }
 
-// changes reports whether another value of the key changes what was approved of a source.
+// changes reports whether another value of a key makes an approval of the source invalid.
 func changes(k *provider.Kind, key, value string) bool {
 	if _, refers := referred(value); refers || k.Costs {
 		return true

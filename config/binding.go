@@ -15,25 +15,26 @@ import (
 	"unicode/utf8"
 )
 
-// binding gathers the content that an approval is bound to.
+// binding collects the content that an approval is bound to.
 type binding struct {
 	place *place
-	// by name: what it is, whether it may be executed, and the hash of its content
+	// by path: where it leads, whether it is executable, and the hash of its content
 	files map[string]string
-	texts map[string]string // of those that are short, what they hold; nil: nobody wants that
+	texts map[string]string // contents of short files, by path; nil: not wanted
 }
 
 func newBinding(p *place) *binding {
 	return &binding{place: p, files: map[string]string{}, texts: map[string]string{}}
 }
 
-// maxShown is the largest file whose text is kept, so that a change of it can be shown.
+// maxShown is the largest file whose text is kept, to show a change of it.
 const maxShown = 32 << 10
 
-// maxBound is more than any script has; a larger file is bound by its size and time.
+// maxBound is more than any script has. Of a larger file only size and time are bound.
 const maxBound = 16 << 20
 
-// source binds a source's configuration, its hooks, and the files in reach that its settings name.
+// source binds a source's configuration, its hooks, and the files of the tree that its settings
+// name.
 func (b *binding) source(s *Source) {
 	dir := filepath.Join("sources", s.Name)
 	b.file(filepath.Join(dir, "source.conf"))
@@ -47,8 +48,8 @@ func (b *binding) source(s *Source) {
 		if !slices.ContainsFunc(s.Kind.Follows, func(k string) bool { return foldKey(k) == own }) {
 			continue
 		}
-		// it names programs that are run, and files of tokens and certificates, as seen from where
-		// it is
+		// such a file names programs to run, and files of tokens and certificates, relative to
+		// itself
 		for _, path := range named {
 			if info, err := os.Stat(path); err != nil || info.Size() > maxBound {
 				continue
@@ -63,8 +64,8 @@ func (b *binding) source(s *Source) {
 	}
 }
 
-// named binds the files in reach that words name, as seen from a directory, the tree or the current
-// one, and returns their paths.
+// named binds the files in the tree that words name, relative to a directory, the tree or the
+// current directory. It returns their paths.
 func (b *binding) named(words []string, dir string) (paths []string) {
 	tree := filepath.Dir(b.place.path)
 	for _, w := range words {
@@ -84,7 +85,7 @@ func (b *binding) named(words []string, dir string) (paths []string) {
 	return paths
 }
 
-// bundle binds all that a bundle holds.
+// bundle binds everything in a bundle.
 func (b *binding) bundle(name string) {
 	dir := filepath.Join("bundles", name)
 	b.file(filepath.Join(dir, "bundle.conf"))
@@ -95,7 +96,7 @@ func (b *binding) bundle(name string) {
 	}
 }
 
-// join has what another one binds bound here too.
+// join adds the files of another binding.
 func (b *binding) join(other *binding) {
 	maps.Copy(b.files, other.files)
 }
@@ -103,8 +104,8 @@ func (b *binding) join(other *binding) {
 // file binds a file of the root.
 func (b *binding) file(name string) { b.outside(filepath.Join(b.place.path, name)) }
 
-// tree binds all that is in a directory of the root, and below. Links are bound with what they lead
-// to.
+// tree binds everything in a directory of the root, recursively. Links are bound with their
+// targets.
 func (b *binding) tree(name string) {
 	entries, err := b.place.list(name)
 	if err != nil {
@@ -120,13 +121,13 @@ func (b *binding) tree(name string) {
 	}
 }
 
-// outside binds a file by its path; one that is not there, or a directory, not at all.
+// outside binds a file by its path. A missing file and a directory are not bound.
 func (b *binding) outside(path string) {
 	if _, ok := b.files[path]; ok {
 		return
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return // opening a device may do something
+		return // opening a device may have effects
 	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -153,6 +154,7 @@ func (b *binding) outside(path string) {
 	b.files[path] = what
 }
 
+// digest returns the SHA-256 over all files in hexadecimal digits, independent of their order.
 func (b *binding) digest() string {
 	h := sha256.New()
 	for _, path := range slices.Sorted(maps.Keys(b.files)) {

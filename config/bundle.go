@@ -18,19 +18,19 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf, with the directories
-// files, scripts and pubkeys beside it. What the keys say is read by package bundle.
+// Bundle is a named set of files, scripts and keys: bundles/NAME/bundle.conf and the directories
+// files, scripts and pubkeys beside it. Package bundle reads the keys.
 type Bundle struct {
 	Name     string
 	Root     string // the root's path
 	File     string // its bundle.conf
 	Dir      string // its directory
 	Tree     bool   // its root came with a tree
-	Applied  bool   // it was applied, and stands in no file of the user's
+	Applied  bool   // it was applied, and is in no file of the user's
 	Entries  []bundleEntry
 	Include  []string // the bundles that come before it
 	Shadowed []string // files that define the same name and do not count
-	Err      error    // why it cannot be used; nil
+	Err      error    // why it cannot be used; nil: it can
 
 	digest string
 }
@@ -41,7 +41,7 @@ type bundleEntry struct {
 	Value
 }
 
-// Files returns the bundle's directory. A tree's may not be left by links. Close ends that.
+// Files returns the bundle's directory. In a tree, links cannot leave it. close releases it.
 func (b *Bundle) Files() (content fs.FS, close func() error, err error) {
 	if !b.Tree {
 		return os.DirFS(b.Dir), func() error { return nil }, nil
@@ -58,7 +58,7 @@ func (b *Bundle) Files() (content fs.FS, close func() error, err error) {
 	return sub, root.Close, nil
 }
 
-// Bundle returns the bundle of that name, or an *Error that names the nearest.
+// Bundle returns the bundle of a name, or an *Error with the nearest name.
 func (c *Config) Bundle(name string) (*Bundle, error) {
 	var names []string
 	for _, b := range c.Bundles {
@@ -70,8 +70,8 @@ func (c *Config) Bundle(name string) (*Bundle, error) {
 	return nil, &Error{Key: "bundle " + name, Msg: "there is no such bundle", Nearest: nearest.Near(name, names)}
 }
 
-// BundleDigest covers all that a bundle and those it includes hold, so that it is another one when
-// any of that is: 16 hexadecimal digits. It reads the files the first time that it is asked.
+// BundleDigest returns a digest of everything in a bundle and in the bundles that it includes: 16
+// hexadecimal digits. The first call reads the files.
 func (c *Config) BundleDigest(name string) string {
 	h := sha256.New()
 	for _, n := range c.included(name, nil) {
@@ -102,7 +102,7 @@ func (c *Config) included(name string, seen []string) []string {
 // bundleParts are the directories of a bundle that have a meaning.
 var bundleParts = []string{"files", "scripts", "pubkeys"}
 
-// sum is the digest of what the bundle's own directory holds.
+// sum returns the digest of the bundle's own directory.
 func (b *Bundle) sum() string {
 	p, err := openPlace(&Root{Path: b.Root, Tree: b.Tree})
 	if err != nil {
@@ -117,14 +117,14 @@ func (b *Bundle) sum() string {
 		if err != nil || !filepath.IsAbs(path) {
 			name = path
 		}
-		// where a link leads is not what it holds
+		// the target of a link is not part of its content
 		_, what, _ := strings.Cut(bound.files[path], "\" ")
 		fmt.Fprintf(h, "%q %s\n", name, cmp.Or(what, bound.files[path]))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// readBundles reads those of one root.
+// readBundles reads the bundles of one root.
 func (g *gathering) readBundles(r *Root, p *place) {
 	entries, err := p.list("bundles")
 	if err != nil {
@@ -139,7 +139,7 @@ func (g *gathering) readBundles(r *Root, p *place) {
 		}
 		b := readBundle(r, p, e.Name())
 		if r.Tree {
-			// what is approved does not depend on what shadows it
+			// an approval does not depend on what shadows the bundle
 			g.trees[r.Path].bundles = append(g.trees[r.Path].bundles, b)
 		}
 		if i := slices.IndexFunc(g.Bundles, func(o *Bundle) bool { return o.Name == e.Name() }); i >= 0 {
@@ -150,6 +150,7 @@ func (g *gathering) readBundles(r *Root, p *place) {
 	}
 }
 
+// readBundle reads a bundle.conf; errors go to Err.
 func readBundle(r *Root, p *place, name string) *Bundle {
 	rel := filepath.Join("bundles", name)
 	b := &Bundle{
@@ -184,8 +185,8 @@ func readBundle(r *Root, p *place, name string) *Bundle {
 	return b
 }
 
-// checkBundles looks for bundles of sources that are not there or broken, and makes what a source's
-// bundles hold part of what the source is.
+// checkBundles breaks sources whose bundles are missing or broken, and adds the content of bundles
+// to the digests of sources.
 func (g *gathering) checkBundles() {
 	for _, s := range g.Sources {
 		if len(s.Bundles) == 0 || s.Err != nil {

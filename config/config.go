@@ -16,36 +16,36 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// LoadOptions say where to look. The zero value looks where a user's command does, and takes any
+// LoadOptions say where to look. The zero value looks where a user's command does, and accepts any
 // key in a type's section.
 type LoadOptions struct {
 	Dir       string              // the tree's directory, -C; "": the current one
-	ConfigDir string              // --config; "": none. It must exist
+	ConfigDir string              // --config, which must exist; "": none
 	Env       func(string) string // nil: os.Getenv
-	Home      string              // the user's home directory; "": as Env has HOME
+	Home      string              // the user's home directory; "": HOME in Env
 	System    string              // "": /etc/hostler
 
-	// Compat reads crcache's two roots alone, as crcache did: DIR/.crcache is not searched upward,
-	// and an unknown key is but a warning.
+	// Compat reads only crcache's two roots, as crcache did: it does not look for .crcache in
+	// parent directories, and an unknown key is only a warning.
 	Compat bool
-	// Lenient takes an unknown key of a source for but a warning, and has no sandbox unless one is
-	// configured: for the other old programs, which find their sources in ours.
+	// Lenient makes an unknown key of a source a warning, and adds no sandbox unless one is
+	// configured. It is for the other former programs.
 	Lenient bool
-	// Dirs are read before all other roots, in their order. They exist.
+	// Dirs are read before all other roots, in their order. They must exist.
 	Dirs []string
-	// Kinds are the kinds of sources that there are. Of any other all keys pass.
+	// Kinds are the known kinds of sources. For an unknown kind all keys are accepted.
 	Kinds provider.Table
-	// CheckWindow says what is wrong with the cron expressions of a window of [schedule]; nil:
-	// nothing ever is.
+	// CheckWindow returns what is wrong with the cron expressions of a window of [schedule]; nil:
+	// no check.
 	CheckWindow func(begin, end string) error
-	// Applied names the directory of what was applied, by what the other roots say; it is read
-	// after them, so what stands in files counts. "": there is none. nil: there never is.
+	// Applied returns the directory of applied things, or "", by what the other roots say. It is
+	// read after them, so files take precedence. nil: there is none.
 	Applied func(*Config) string
-	// Trust has what the user has approved; without Dir, that is nothing.
+	// Trust has the user's approvals. Without Dir nothing is approved.
 	Trust TrustStore
 }
 
-// Config is what was found.
+// Config is a configuration as read. It does not change after Load.
 type Config struct {
 	Roots    []Root
 	Sources  []*Source  // sorted by name
@@ -53,12 +53,12 @@ type Config struct {
 	Bundles  []*Bundle  // sorted by name
 	Jobs     []*Job     // the first of each name
 	Defaults Defaults
-	// the further sections of hostler.conf, by name and key ("-" as "_"), such without a key too:
-	// each part decodes its own
+	// the other sections of hostler.conf, also empty ones, by name and key ("-" as "_"); the part
+	// that owns a section decodes it
 	Sections map[string]map[string]Value
-	// all of hostler.conf, [defaults] too, with where each comes from; by section and key
+	// all keys of hostler.conf, including [defaults], by section and key
 	Settings []Setting
-	Warnings []error // what is odd and breaks nothing
+	Warnings []error // oddities that break nothing
 
 	opt     LoadOptions
 	dangers []Danger
@@ -66,12 +66,12 @@ type Config struct {
 
 // Defaults are the section [defaults] of hostler.conf.
 type Defaults struct {
-	Source string         // "": not set, or Err
-	Err    error          // why Source cannot be used: a tree sets it, and waits for approval; nil
-	Wait   *time.Duration // at most so long in a queue; nil: not set; negative: without limit
+	Source string         // "": not set, or see Err
+	Err    error          // why Source waits for approval, when a tree sets it; nil: it does not
+	Wait   *time.Duration // the longest wait in a queue; nil: not set; negative: no limit
 }
 
-// hostler.conf's sections, with their keys where they are read here.
+// The sections of hostler.conf, with the keys of those that are read here.
 var sections = map[string][]string{
 	"defaults": {"source", "wait"}, "store": nil, "apply": nil, "director": nil, "images": nil, "director.metal": nil,
 	"director.metal.strategy": nil, "director.metal.scout": nil, "auth": nil, "controller": nil, "run": nil,
@@ -79,9 +79,9 @@ var sections = map[string][]string{
 	"cloud": nil, "cloud.prices": nil, "deploy": nil, "deploy.vars": nil, "deploy.images": nil, "deploy.image-bundles": nil,
 }
 
-// Load reads the configuration. A source that is broken has its Err and breaks nothing else. The
-// error, an *Error, is about a directory asked for that is not there, or about hostler.conf; in the
-// second case the Config is there too, with all that could be read.
+// Load reads the configuration. A broken source has its Err and breaks nothing else. An error is an
+// *Error about a missing directory, or about hostler.conf; in the second case the Config is
+// returned too.
 func Load(opt LoadOptions) (*Config, error) {
 	if opt.Env == nil {
 		opt.Env = os.Getenv
@@ -105,10 +105,10 @@ func Load(opt LoadOptions) (*Config, error) {
 	g.lookBehindTrees()
 	g.applyTrust()
 	g.settle()
-	if opt.Applied != nil { // when it is settled what hostler.conf says
+	if opt.Applied != nil { // once the settings of hostler.conf are known
 		if dir := opt.Applied(c); dir != "" {
 			c.Roots = append(c.Roots, appliedRoot(dir))
-			_ = g.root(&c.Roots[len(c.Roots)-1]) // a hostler.conf is not read there
+			_ = g.root(&c.Roots[len(c.Roots)-1]) // no hostler.conf is read there
 		}
 	}
 	for _, name := range opt.implicit() {
@@ -126,15 +126,15 @@ func Load(opt LoadOptions) (*Config, error) {
 	return c, err
 }
 
-// implicit names the sources that are there without configuration. The former programs had this
-// machine alone.
+// implicit returns the names of sources that exist without configuration. The former programs had
+// only this machine.
 func (o *LoadOptions) implicit() []string {
 	return o.Kinds.Names(func(k *provider.Kind) bool {
 		return k.BuiltIn && (!k.Linux || runtime.GOOS == "linux") && (k.Itself || !o.Compat && !o.Lenient)
 	})
 }
 
-// Source returns the source of that name, or an *Error that names the nearest.
+// Source returns the source of a name, or an *Error with the nearest name.
 func (c *Config) Source(name string) (*Source, error) {
 	var names []string
 	for _, s := range c.Sources {
@@ -146,8 +146,8 @@ func (c *Config) Source(name string) (*Source, error) {
 	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Near(name, names)}
 }
 
-// Lacks tells whether a source was taken out: its place was read, and has none of that name, not
-// one that another root's shadows either.
+// Lacks reports whether a source was removed: its place was read and has no source of that name,
+// not even one that another root shadows.
 func (c *Config) Lacks(name, place string) bool {
 	i := slices.IndexFunc(c.Roots, func(r Root) bool {
 		return r.Kind == AppliedKind && place == AppliedKind || r.Kind != AppliedKind && r.Path == place
@@ -166,9 +166,9 @@ type gathering struct {
 	*Config
 	byName map[string]*Source
 	trees  map[string]*tree // by root
-	said   []said           // of hostler.conf, in the order in which it was read
+	said   []said           // entries of hostler.conf, in the order of reading
 
-	instead map[string]*Source // by name: what a tree's source takes the place of
+	instead map[string]*Source // by name: the source that a tree's source replaces
 }
 
 func (g *gathering) add(s *Source) {
@@ -178,7 +178,7 @@ func (g *gathering) add(s *Source) {
 
 func (g *gathering) warn(err error) { g.Warnings = append(g.Warnings, err) }
 
-// root reads one of them. The error is about its hostler.conf.
+// root reads one root. The error is about its hostler.conf.
 func (g *gathering) root(r *Root) error {
 	if !r.Exists {
 		switch {
@@ -213,6 +213,7 @@ func (g *gathering) root(r *Root) error {
 	return g.hostlerConf(r, p)
 }
 
+// sources reads the sources of one root; the first definition of a name counts.
 func (g *gathering) sources(r *Root, p *place) {
 	entries, err := p.list("sources")
 	if err != nil {
@@ -233,7 +234,7 @@ func (g *gathering) sources(r *Root, p *place) {
 		}
 		s, warnings := readSource(r, p, e.Name(), &g.opt)
 		if r.Tree {
-			// what is approved does not depend on what shadows it
+			// an approval does not depend on what shadows the source
 			g.trees[r.Path].sources = append(g.trees[r.Path].sources, s)
 		}
 		if first == nil {
@@ -243,15 +244,15 @@ func (g *gathering) sources(r *Root, p *place) {
 	}
 }
 
-// behind keeps what a tree's source takes the place of.
+// behind keeps the source that a tree's source replaces.
 func (g *gathering) behind(first *Source, r *Root, p *place) {
 	if first.Tree && g.instead[first.Name] == nil {
 		g.instead[first.Name], _ = readSource(r, p, first.Name, &g.opt)
 	}
 }
 
-// lookBehindTrees finds what was applied under names that trees have too. What the trees say of
-// where that is does not count here.
+// lookBehindTrees finds applied sources with the names of trees' sources. The trees' own settings
+// do not say here where applied things are.
 func (g *gathering) lookBehindTrees() {
 	if len(g.trees) == 0 || g.opt.Applied == nil {
 		return
@@ -266,7 +267,7 @@ func (g *gathering) lookBehindTrees() {
 	if err != nil {
 		return
 	}
-	entries, _ := p.list("sources") // what cannot be read is said when it is read for good
+	entries, _ := p.list("sources") // errors are reported when it is read later
 	for _, e := range entries {
 		if first := g.byName[e.Name()]; first != nil {
 			g.behind(first, &r, p)
@@ -289,7 +290,7 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 	}
 	for _, e := range titles(file, data) {
 		if e.section != "defaults" && !slices.ContainsFunc(entries, func(o entry) bool { return o.section == e.section }) {
-			entries = append(entries, e) // that it stands there may be all that is to be said
+			entries = append(entries, e) // an empty section can have a meaning
 		}
 	}
 	var first error
@@ -301,7 +302,7 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 	return first
 }
 
-// setting takes one key of a hostler.conf, or a section without any.
+// setting takes one key of a hostler.conf, or an empty section.
 func (g *gathering) setting(r *Root, e entry) error {
 	known, ok := sections[e.section]
 	if !ok && !named(e.section) {
@@ -353,7 +354,7 @@ func (g *gathering) setting(r *Root, e entry) error {
 	return nil
 }
 
-// kinds are the sections of which there are several of a kind, each with its name: [webhook NAME].
+// kinds are the kinds of sections with a name, as in [webhook NAME].
 var kinds = []string{"webhook", "director.metal.image", "director.metal.flavor", "multimaster"}
 
 // named reports whether a section is one of these.
@@ -362,8 +363,7 @@ func named(section string) bool {
 	return ok && slices.Contains(kinds, kind) && strings.TrimSpace(name) != ""
 }
 
-// limit reads a duration that bounds something: not negative, or "none" for no bound, which is then
-// negative.
+// limit reads a duration that limits something. "none" means no limit and is returned as negative.
 func limit(s string) (time.Duration, error) {
 	if s == "none" || s == "never" || s == "unlimited" {
 		return -1, nil

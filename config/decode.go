@@ -15,19 +15,19 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// Decode fills the struct that out points to from settings, by its fields' tags: `conf:"name"`.
-// Fields may be string, bool ("yes", "no"), any integer, float64, time.Duration, []string (commas
-// between), or a struct of such fields that is embedded. Options after the name:
+// Decode fills the struct that out points to from settings. Fields have the tag `conf:"name"`.
+// Their types may be string, bool ("yes", "no"), any integer, float64, time.Duration, []string
+// (separated by commas), or an embedded struct of such fields. Options after the name:
 //
 //	conf:"memory,size"    an int64 of bytes, written "512M"
-//	conf:"base,required"  not giving it is an error
-//	conf:"pids,some"      0 is an error, as not giving it means something else
+//	conf:"base,required"  the key must be given
+//	conf:"pids,some"      0 is an error, as leaving the key out means something else
 //	conf:",rest"          a map[string]string that gets all keys without a field
 //
-// In names and keys "-" and "_" are one. Fields without the tag, and those whose key is not given,
-// stay as they are. A key that has no field, or a value that does not fit, is an *Error with the
-// place that position returns; several are joined, and errors.As finds the first. position may be
-// nil. A struct that Decode cannot fill panics.
+// "-" and "_" are the same in names and keys. Fields without a tag or without a key stay as they
+// are. An unknown key or a wrong value is an *Error with the place that position returns; several
+// are joined, and errors.As finds the first. position may be nil. A struct that cannot be filled
+// panics.
 func Decode(settings map[string]string, position func(key string) (file string, line int), out any) error {
 	var wrong errorList
 	for _, e := range decode(settings, position, out) {
@@ -36,7 +36,7 @@ func Decode(settings map[string]string, position func(key string) (file string, 
 	return wrong.err()
 }
 
-// decode is Decode, and says all that is wrong.
+// decode is Decode, and returns all errors separately.
 func decode(settings map[string]string, position func(key string) (file string, line int), out any) (wrong []*Error) {
 	fields := fieldsOf(reflect.ValueOf(out).Elem())
 	at := func(key, msg string, err error) *Error {
@@ -84,7 +84,7 @@ func decode(settings map[string]string, position func(key string) (file string, 
 	return wrong
 }
 
-// keysOfKind are the names of the keys of a kind's section; "*": any.
+// keysOfKind returns the names of the keys in a kind's section; "*": any.
 func keysOfKind(k *provider.Kind) []string {
 	if k.Options == nil {
 		return []string{"*"}
@@ -92,7 +92,7 @@ func keysOfKind(k *provider.Kind) []string {
 	return Keys(k.Options())
 }
 
-// Keys returns the names of the keys that Decode would take for a struct, or a pointer to one.
+// Keys returns the names of the keys that Decode accepts for a struct, or a pointer to one.
 func Keys(options any) []string {
 	v := reflect.ValueOf(options)
 	if v.Kind() == reflect.Pointer {
@@ -117,6 +117,7 @@ type field struct {
 
 func (f *field) has(option string) bool { return slices.Contains(f.options, option) }
 
+// fieldsOf returns the fields of a struct that have a conf tag, also those of embedded structs.
 func fieldsOf(v reflect.Value) []field {
 	var out []field
 	for i := range v.NumField() {
@@ -134,6 +135,7 @@ func fieldsOf(v reflect.Value) []field {
 	return out
 }
 
+// set parses a text into the field, by the field's type.
 func (f *field) set(text string) error {
 	switch p := f.value.Addr().Interface().(type) {
 	case *time.Duration:
@@ -183,6 +185,7 @@ func (f *field) set(text string) error {
 	panic(fmt.Sprintf("config: Decode has no way to fill a %v", f.value.Type()))
 }
 
+// number returns the error for a text that is not a number of the right form.
 func number(text, what string, err error) error {
 	if errors.Is(err, strconv.ErrRange) {
 		return fmt.Errorf("%q is too large", text)

@@ -9,19 +9,18 @@ import (
 	"time"
 )
 
-// Direction is what a source's keys say to the director, which keeps it filled where there is a
-// controller.
+// Direction holds a source's keys for the director, which keeps it filled where a controller runs.
 type Direction struct {
 	Strategy string // "reserve", "schedule" or "demand"
-	// of strategy demand: the share of requests that shall find one ready; 0: not set
+	// for "demand": the share of requests that should find an instance ready; 0: not set
 	HitRate  float64
-	Window   *time.Duration // of strategy demand: so far back it looks; nil: not set
-	Cold     int            // so many surplus instances may be kept stopped
+	Window   *time.Duration // for "demand": how far back to look; nil: not set
+	Cold     int            // how many surplus instances may be kept stopped
 	Price    float64        // of an instance for an hour; 0: not known
-	Budget   float64        // of all its instances for an hour; 0: no limit
-	DryRun   bool           // say what would be done, and do nothing
+	Budget   float64        // for all its instances for an hour; 0: no limit
+	DryRun   bool           // do nothing, and say what would be done
 	Schedule []Window       // in the file's order
-	TimeZone *time.Location // of the schedule; nil: that of this machine
+	TimeZone *time.Location // of the schedule; nil: this machine's
 }
 
 // Window is a line of [schedule]: NAME = BEGIN .. END: spare N, reserve N.
@@ -36,8 +35,8 @@ type Window struct {
 const (
 	scheduleSection = "schedule"
 	zoneKey         = "time_zone"
-	// DemandIdle is how long surplus instances stay under strategy demand where the source says
-	// nothing: the load that it follows comes and goes.
+	// DemandIdle is how long surplus instances stay under strategy demand if the source does not
+	// say. It bridges gaps in the load.
 	DemandIdle = 10 * time.Minute
 )
 
@@ -123,7 +122,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// requireDirection says which keys do not go together, and fills in what follows from them.
+// requireDirection checks which keys go together, and fills in defaults that depend on others.
 func (s *Source) requireDirection(fail func(*Error)) {
 	wrong := func(key string, err error) {
 		at := s.Values[key]

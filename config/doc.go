@@ -1,15 +1,15 @@
-// Package config reads the files of design section 6 (sources/NAME/source.conf, hostler.conf, and
-// crcache's own) and gives plain structs. Nobody else sees the files.
+// Package config reads the configuration files (sources/NAME/source.conf, hostler.conf, and
+// crcache's own) into plain structs. No other package reads these files.
 //
-// Roots are read in a fixed order; the first definition of a source wins as a whole, hostler.conf
-// key by key. What is wrong in a source breaks that source alone: its Err says file, line, key and
-// the nearest good key. A provider's own settings stay text until Decode fills its Options.
+// Roots are read in a fixed order. The first definition of a source counts as a whole; hostler.conf
+// is merged key by key. An error in a source breaks only that source: its Err has file, line, key
+// and the nearest known key. A provider's settings stay text until Decode fills its Options.
 //
-// A tree's roots (.hostler, .crcache) come with the tree and may be anybody's: what in them would
-// run code on this machine or send something of the user's away keeps its source from working until
-// the user has approved it, see Danger and TrustStore. They are read without leaving them by links;
-// the user's own roots may have links to anywhere.
+// A tree's roots (.hostler, .crcache) come with the tree and may be anybody's. A source in them
+// that would run code on this machine, or send something of the user's away, does not work until
+// the user has approved it; see Danger and TrustStore. Links cannot leave these roots; in the
+// user's own they can.
 //
-// The package imports nothing of ours: its errors are *Error. Nothing in it is safe for use by
-// several goroutines while it is changed; a loaded Config is not changed any more.
+// Errors are *Error. A loaded Config does not change and may be read concurrently; everything else
+// must not be used concurrently.
 package config

@@ -9,24 +9,24 @@ import (
 // ErrUntrusted is wrapped by the Err of a source that waits for the user's approval.
 var ErrUntrusted = errors.New("waits for `hostler trust`")
 
-// Error is something wrong in a configuration file, or a name that is not in any.
+// Error is a mistake in a configuration file, or a name that is not configured.
 type Error struct {
-	File    string // "": it is in no file
-	Line    int    // from 1; 0: the file as a whole
+	File    string // "": in no file
+	Line    int    // from 1; 0: the whole file
 	Source  string // the source's name; "": none
 	Key     string // the key, as written; "": none
 	Msg     string // what is wrong, a phrase
-	Nearest string // the known name that is most like the wrong one; "": there is none
-	Err     error  // the cause; may be nil
+	Nearest string // the known name most like the wrong one; "": there is none
+	Err     error  // the cause, or nil
 }
 
-// mostErrors is how many mistakes of a file are told.
+// mostErrors is how many mistakes of a file are reported.
 const mostErrors = 10
 
-// errorList is what is wrong with one thing, in the order in which it was found.
+// errorList collects the errors of one thing, in the order in which they were found.
 type errorList struct {
 	told []error
-	more int // beyond mostErrors
+	more int // how many were found beyond mostErrors
 }
 
 func (l *errorList) add(e *Error) {
@@ -37,7 +37,7 @@ func (l *errorList) add(e *Error) {
 	l.told = append(l.told, e)
 }
 
-// err is nil, the one error, or all of them joined, a line each; errors.As finds the first.
+// err returns nil, the one error, or all joined, a line each. errors.As finds the first.
 func (l *errorList) err() error {
 	switch {
 	case len(l.told) == 0:
@@ -53,8 +53,8 @@ func (l *errorList) err() error {
 	return errors.Join(l.told...)
 }
 
-// Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" without
-// what is empty, in one line.
+// Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" in one
+// line, without empty parts.
 func (e *Error) Error() string {
 	var parts []string
 	switch {

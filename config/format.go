@@ -11,7 +11,7 @@ import (
 	"gopkg.in/ini.v1"
 )
 
-// Value is the text of a key and where it stands.
+// Value is the text of a key and its place.
 type Value struct {
 	Key  string // as written
 	Text string
@@ -19,19 +19,19 @@ type Value struct {
 	Line int // from 1
 }
 
-// entry is one key of a file, in the file's order.
+// entry is one key of a file.
 type entry struct {
 	section string // "" at the top and in [DEFAULT]
 	Value
 }
 
-// maxFile is far more than any configuration needs; beyond it the file is something else.
+// maxFile is far more than any configuration needs.
 const maxFile = 1 << 20
 
 var bom = []byte("\ufeff")
 
-// titles are the sections of an INI file, each as an entry without a key: also such as have none.
-// The file is one that parse reads.
+// titles returns the sections of an INI file, also empty ones, each as an entry without a key.
+// parse must accept the file.
 func titles(file string, data []byte) []entry {
 	text, _, _ := tidy(file, bytes.TrimPrefix(data, bom))
 	var all []entry
@@ -44,16 +44,15 @@ func titles(file string, data []byte) []entry {
 	return all
 }
 
-// parse reads the text of a file. yamlToo: flat YAML is told from INI by its first line. Keys given
-// twice are an error, or with lenient the last one counts, as in the tools that took these files
-// before.
+// parse reads the text of a file. yamlToo: the first line tells flat YAML from INI. A key given
+// twice is an error; with lenient the last one counts, as in the former programs.
 func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 	data = bytes.TrimPrefix(data, bom)
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return nil, &Error{File: file, Msg: "is not text in UTF-8"}
 	}
 	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
-	// line ends to some readers, and not to others
+	// a line end to some readers only
 	if i := bytes.IndexAny(data, "\r\u0085\u2028\u2029"); i >= 0 {
 		return nil, &Error{File: file, Line: 1 + bytes.Count(data[:i], []byte("\n")), Msg: "has a line end that is not one everywhere"}
 	}
@@ -65,15 +64,14 @@ func parse(file string, data []byte, yamlToo, lenient bool) ([]entry, error) {
 		entries, err = parseINI(file, data)
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
-		// YAML finds the end to be a line below the last
+		// YAML may place an error one line below the last
 		e.Line = min(e.Line, 1+bytes.Count(data, []byte("\n")))
 		return nil, e
 	}
 	return unique(entries, lenient)
 }
 
-// looksLikeYAML looks at the first line that says something: an INI file has a section or "="
-// there.
+// looksLikeYAML looks at the first line with content: in an INI file it has a section or "=".
 func looksLikeYAML(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		line = bytes.TrimSpace(line)
@@ -89,7 +87,7 @@ func looksLikeYAML(data []byte) bool {
 	return false
 }
 
-// unique removes what comes again, key by section, with "-" and "_" alike.
+// unique removes repeated keys of a section, with "-" and "_" alike.
 func unique(entries []entry, lenient bool) ([]entry, error) {
 	at := map[string]int{}
 	var out []entry
@@ -111,11 +109,11 @@ func unique(entries []entry, lenient bool) ([]entry, error) {
 	return out, nil
 }
 
-// foldKey makes "-" and "_" one, and leaves capital letters alone: keys are lower case.
+// foldKey replaces "-" by "_". It leaves capital letters, as keys are lower case.
 func foldKey(key string) string { return strings.ReplaceAll(key, "-", "_") }
 
-// parseINI takes a file apart with ini.v1, which keeps no line numbers: tidy finds these, and
-// brings the text to a form that has one reading.
+// parseINI parses a file with ini.v1. That has no line numbers, so tidy finds them first and brings
+// the text to a form with one reading.
 func parseINI(file string, data []byte) ([]entry, error) {
 	text, entries, err := tidy(file, data)
 	if err != nil {
@@ -123,9 +121,9 @@ func parseINI(file string, data []byte) ([]entry, error) {
 	}
 	f, err := ini.LoadSources(ini.LoadOptions{
 		IgnoreContinuation:         true, // a path may end in a backslash
-		IgnoreInlineComment:        true, // tidy has taken them away
+		IgnoreInlineComment:        true, // tidy has removed them
 		AllowPythonMultilineValues: true,
-		// a value of several lines is only found within the buffer
+		// a value of several lines must fit into the buffer
 		ReaderBufferSize: len(text) + 4096,
 	}, text)
 	if err != nil {
@@ -140,16 +138,16 @@ func parseINI(file string, data []byte) ([]entry, error) {
 		if err != nil {
 			return nil, &Error{File: file, Line: e.Line, Key: e.Key, Msg: "cannot be read as a key"}
 		}
-		// of a key given twice, the last; unique sees to that
+		// of a repeated key this is the last value; unique handles that
 		entries[i].Text = strings.TrimSpace(key.Value())
 	}
 	return entries, nil
 }
 
-// tidy returns the text with comments, blank lines and meaningless indentation taken away, and its
-// keys with their lines. A line that is indented deeper than the key above it goes on with that
-// key's value, as in Python's ConfigParser; ";" or "#" begins a comment at the start of a line and
-// after white space, so not inside a URL, nor inside quotes around the whole value.
+// tidy removes comments, blank lines and meaningless indentation, and returns the keys with their
+// lines. A line indented deeper than its key continues the value, as in Python's ConfigParser. A
+// comment begins with ";" or "#" at the start of a line or after white space, but not inside quotes
+// around the whole value.
 func tidy(file string, data []byte) ([]byte, []entry, error) {
 	var out bytes.Buffer
 	var entries []entry
@@ -205,8 +203,8 @@ func tidy(file string, data []byte) ([]byte, []entry, error) {
 	return out.Bytes(), entries, nil
 }
 
-// header takes the name off the begin of a line with a section, and returns what stands behind it.
-// Brackets in a name go in pairs, as around the address in [multimaster http://[::1]:5000/].
+// header splits a line with a section into the name and what follows. Brackets in a name must
+// match, as in [multimaster http://[::1]:5000/].
 func header(line string) (name, rest string, ok bool) {
 	deep := 0
 	for i := range len(line) {
@@ -222,7 +220,7 @@ func header(line string) (name, rest string, ok bool) {
 	return "", "", false
 }
 
-// quoteOf returns the kind of quote that ini.v1 would look for over several lines.
+// quoteOf returns the quote that ini.v1 would search for over several lines.
 func quoteOf(value string) string {
 	for _, q := range []string{`"""`, "`"} {
 		if strings.HasPrefix(value, q) {
@@ -232,7 +230,7 @@ func quoteOf(value string) string {
 	return ""
 }
 
-// uncomment takes away a comment at the end of a value.
+// uncomment removes a comment at the end of a value.
 func uncomment(s string) string {
 	from := 0
 	if t := strings.TrimLeft(s, " \t"); t != "" && strings.IndexByte("\"'`", t[0]) >= 0 {
@@ -250,7 +248,7 @@ func uncomment(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// parseYAML reads a flat mapping. A list is joined by commas; anything deeper is an error.
+// parseYAML reads a flat mapping. Lists are joined with commas; anything deeper is an error.
 func parseYAML(file string, data []byte) ([]entry, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
@@ -260,7 +258,7 @@ func parseYAML(file string, data []byte) ([]entry, error) {
 		}
 		return nil, e
 	}
-	if doc.Kind == 0 { // nothing but comments
+	if doc.Kind == 0 { // only comments
 		return nil, nil
 	}
 	top := doc.Content[0]

@@ -14,32 +14,32 @@ import (
 	"strings"
 )
 
-// thing is an item of a tree and what it keeps from being used as long as it waits.
+// thing is an item of a tree, and what cannot be used while it waits for approval.
 type thing struct {
 	Item
 	source   *Source
 	bundle   *Bundle
 	job      *Job
-	settings []entry // of one key, or of one section without any
-	chosen   *entry  // [defaults] source, where no earlier root says another
-	unheard  bool    // it waits for a reason that was not told before items were kept
+	settings []entry // one key, or an empty section
+	chosen   *entry  // [defaults] source, if no earlier root sets it
+	unheard  bool    // it waits for a reason that older approvals did not show
 }
 
-// examination looks at one tree.
+// examination finds what waits for approval in one tree.
 type examination struct {
-	all    *gathering // all that was read
+	all    *gathering // everything that was read
 	tree   *tree
 	things []*thing
-	legacy *binding           // all that an approval was bound to before items were kept
-	asked  map[*Source][]Risk // why a source of the tree waits
+	legacy *binding           // what an approval without items was bound to
+	asked  map[*Source][]Risk // why each source of the tree waits
 }
 
-// look finds all that waits for approval.
+// look finds everything that waits for approval.
 func (x *examination) look() {
 	x.asked = map[*Source][]Risk{}
 	for _, s := range x.tree.sources {
 		if errors.Is(s.Err, fs.ErrNotExist) || s.Type == "" {
-			continue // no source.conf, nothing runs
+			continue // without a source.conf nothing runs
 		}
 		if risks := x.asks(s); len(risks) > 0 {
 			x.source(s, risks)
@@ -59,12 +59,12 @@ func (x *examination) look() {
 	}
 }
 
-// asks says why a source of the tree waits for approval; nothing: it does not.
+// asks returns why a source of the tree waits for approval; none: it does not.
 func (x *examination) asks(s *Source) []Risk {
 	if risks, ok := x.asked[s]; ok {
 		return risks
 	}
-	// as long as it is looked at
+	// while it is examined
 	x.asked[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}}
 	var risks []Risk
 	note := func(r Risk) {
@@ -83,7 +83,7 @@ func (x *examination) asks(s *Source) []Risk {
 	return risks
 }
 
-// taken says what has a name without the tree; "": nothing.
+// taken returns what has a name outside the tree; "": nothing has.
 func (x *examination) taken(name string) string {
 	if s := x.all.instead[name]; s != nil && s.Applied {
 		return "what was applied as " + name
@@ -96,8 +96,8 @@ func (x *examination) taken(name string) string {
 	return x.meant(name)
 }
 
-// meant says what outside of trees leads to a name that nothing there has, and so would lead to the
-// tree's; "": nothing.
+// meant returns what outside of trees refers to a name that only a tree has, and so would lead to
+// the tree's source; "": nothing does.
 func (x *examination) meant(name string) string {
 	for _, s := range x.all.Sources {
 		if !s.Tree && slices.Contains(s.Sources, name) {
@@ -117,13 +117,13 @@ func (x *examination) meant(name string) string {
 	return ""
 }
 
-// builtIn reports whether users mean this machine by a name, whatever is configured.
+// builtIn reports whether a name means this machine to users, whatever is configured.
 func (o *LoadOptions) builtIn(name string) bool {
 	k, known := o.Kinds.Find(name)
 	return known && k.BuiltIn
 }
 
-// hooks notes the executables beside a source.conf.
+// hooks reports the executables beside a source.conf.
 func hooks(p *place, s *Source, note func(Risk)) {
 	for _, event := range Events {
 		dir := s.Hooks[event]
@@ -136,7 +136,7 @@ func hooks(p *place, s *Source, note func(Risk)) {
 		}
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
-			info, err := os.Stat(path) // a link out of the tree runs just as well
+			info, err := os.Stat(path) // a link out of the tree runs too
 			if err != nil || info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 				note(Risk{File: path, Why: "runs on this machine at " + event})
 			}
@@ -144,7 +144,7 @@ func hooks(p *place, s *Source, note func(Risk)) {
 	}
 }
 
-// values notes what in a source.conf itself waits for approval.
+// values reports what in a source.conf waits for approval.
 func (x *examination) values(s *Source, note func(Risk)) {
 	typ := s.Values["type"]
 	whole, decided := RuleOn(s.Kind, "*")
@@ -170,7 +170,7 @@ func (x *examination) values(s *Source, note func(Risk)) {
 			at(s.Kind.Suspect(own, v.Text))
 		case s.Kind.Pool && own == "sources":
 			x.children(s, at)
-		case decided, !known && !freeKind(s.Kind): // said of the type
+		case decided, !known && !freeKind(s.Kind): // reported for the type
 		case !known:
 			at("is a key that nobody has judged")
 		case r.Free && !unasked(r, v.Text):
@@ -181,8 +181,7 @@ func (x *examination) values(s *Source, note func(Risk)) {
 	}
 }
 
-// referred returns the kind of the first reference to a secret in a value, or in one of several
-// with commas between.
+// referred returns the kind of the first reference to a secret in a value or in a list of values.
 func referred(text string) (kind string, ok bool) {
 	for _, one := range append([]string{text}, list(text)...) {
 		if kind, _, ok = reference(strings.TrimSpace(one)); ok {
@@ -192,7 +191,7 @@ func referred(text string) (kind string, ok bool) {
 	return "", false
 }
 
-// children notes of a pool which of its sources are not the tree's own, or wait themselves.
+// children reports which sources of a pool are not the tree's, or wait themselves.
 func (x *examination) children(s *Source, at func(string)) {
 	for _, name := range s.Sources {
 		child := x.all.byName[name]
@@ -205,12 +204,12 @@ func (x *examination) children(s *Source, at func(string)) {
 	}
 }
 
-// source adds one that waits.
+// source adds a source that waits.
 func (x *examination) source(s *Source, risks []Risk) {
 	bound := newBinding(x.tree.place)
 	bound.source(s)
 	x.legacy.join(bound)
-	delete(bound.files, s.File) // Says has what of it counts
+	delete(bound.files, s.File) // Says has the keys of it that matter
 	th := &thing{source: s, Item: Item{File: s.File, Line: s.Values["type"].Line, Risks: risks}}
 	th.Name, th.Source = "source "+s.Name, s.Name
 	th.Says = append(keysOf(s), x.leads(s, map[*Source]bool{s: true})...)
@@ -238,7 +237,7 @@ func (x *examination) source(s *Source, risks []Risk) {
 	x.add(th, bound)
 }
 
-// keysOf are the keys of a source that count, a line each; the type is the first.
+// keysOf returns the keys of a source that an approval covers, one per line; the type is first.
 func keysOf(s *Source) []string {
 	lines := []string{"type = " + s.Type}
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
@@ -250,8 +249,8 @@ func keysOf(s *Source) []string {
 	return lines
 }
 
-// leads are the lines of the tree's own sources that a pool leads to and that do not wait
-// themselves: what is approved of the pool holds for them.
+// leads returns the lines of the tree's sources that a pool leads to and that need no approval: the
+// approval of the pool covers them.
 func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
 	for _, name := range s.Sources {
 		child := x.all.byName[name]
@@ -264,7 +263,7 @@ func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
 	return lines
 }
 
-// through are the lines of a source of the tree to which something leads, and of those behind it.
+// through returns the lines of a source of the tree, and of the sources that it leads to.
 func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string) {
 	if len(x.asks(s)) == 0 {
 		for _, line := range keysOf(s) {
@@ -274,7 +273,7 @@ func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string)
 	return append(lines, x.leads(s, seen)...)
 }
 
-// to are the lines of the tree's source of a name; none: it is not the tree's.
+// to returns the lines of the tree's source of a name; none: the tree has no such source.
 func (x *examination) to(name string) []string {
 	if s := x.all.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
 		return x.through(s, map[*Source]bool{s: true})
@@ -282,6 +281,7 @@ func (x *examination) to(name string) []string {
 	return nil
 }
 
+// bundle adds a bundle, which always waits for approval.
 func (x *examination) bundle(b *Bundle) {
 	bound := newBinding(x.tree.place)
 	bound.bundle(b.Name)
@@ -295,6 +295,7 @@ func (x *examination) bundle(b *Bundle) {
 	x.add(th, bound)
 }
 
+// job adds a job, which always waits for approval.
 func (x *examination) job(j *Job) {
 	bound := newBinding(x.tree.place)
 	name := filepath.Join("jobs", j.Name+".conf")
@@ -358,7 +359,7 @@ func (x *examination) defaultSource(e *entry) {
 	x.add(th, newBinding(x.tree.place))
 }
 
-// compare says what a key of hostler.conf would be next to what other roots say.
+// compare says how a key of hostler.conf relates to the same key in other roots.
 func (x *examination) compare(th *thing, section string, v Value) {
 	if v.Key == "" {
 		th.Effect = "is there, which may be all that it has to say"
@@ -379,12 +380,12 @@ func (x *examination) compare(th *thing, section string, v Value) {
 	}
 }
 
-// rootOf is the place of a tree's root among the roots.
+// rootOf returns the index of a tree's root.
 func (g *gathering) rootOf(t *tree) int {
 	return slices.IndexFunc(g.Roots, func(r Root) bool { return r.Path == t.place.path })
 }
 
-// add closes a thing with the files that it is bound to.
+// add completes a thing with its files and digest.
 func (x *examination) add(th *thing, bound *binding) {
 	for _, path := range slices.Sorted(maps.Keys(bound.files)) {
 		f := BoundFile{Path: path, Digest: bound.files[path], Text: bound.texts[path]}
@@ -398,7 +399,7 @@ func (x *examination) add(th *thing, bound *binding) {
 	x.things = append(x.things, th)
 }
 
-// short is the beginning of a text, for a line of an effect.
+// short returns the beginning of a text, for one line.
 func short(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	if r := []rune(text); len(r) > 60 {
@@ -407,7 +408,7 @@ func short(text string) string {
 	return text
 }
 
-// leadsTo says in words where commands go that name a source.
+// leadsTo says in words where commands for a source go.
 func leadsTo(s *Source) string {
 	switch {
 	case s.Type == "":

@@ -12,25 +12,25 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// Job is what a file jobs/NAME.conf of a root says of one command: what `hostler job NAME` runs.
+// Job is a file jobs/NAME.conf of a root: the command that `hostler job NAME` runs.
 type Job struct {
 	Name string
 	File string
-	Tree bool  // it came with a tree
-	Err  error // it is broken, or waits for approval; nil: it is good
+	Tree bool  // its root came with a tree
+	Err  error // it is broken, or waits for approval; nil: neither
 
-	Words     []string      // of run, taken apart; empty: Shell is given
+	Words     []string      // the words of run; empty: Shell is given
 	Shell     string        // for sh -c
 	Source    string        // "": the default one
 	Env       []string      // NAME or NAME=VALUE
-	JUnit     []string      // patterns of reports of tests
+	JUnit     []string      // patterns of test reports
 	Artifacts []string      // patterns of files to bring back
-	Require   []string      // the same, that have to be there
+	Require   []string      // patterns of files that must be brought back
 	Timeout   time.Duration // 0: none
 	Keep      bool
-	Shards    int    // 0: it is one run
+	Shards    int    // 0: a single run
 	Sync      string // of [sync]: "yes", "no", "dir"; "": yes
-	Root      string // of [sync]: the directory that is sent
+	Root      string // of [sync]: the directory to send
 	Large     bool   // of [sync]
 }
 
@@ -48,17 +48,17 @@ type jobKeys struct {
 	Shards    int           `conf:"shards"`
 }
 
-// jobSync are those of its section [sync].
+// jobSync are the keys of its section [sync].
 type jobSync struct {
 	Sync  string `conf:"sync"`
 	Root  string `conf:"root"`
 	Large bool   `conf:"large"`
 }
 
-// mostShards is as many as a run may have.
+// mostShards is the largest number of shards of a run.
 const mostShards = 1000
 
-// jobs reads those of a root.
+// jobs reads the jobs of a root.
 func (g *gathering) jobs(r *Root, p *place) {
 	entries, err := p.list("jobs")
 	if err != nil {
@@ -89,7 +89,7 @@ func (g *gathering) jobs(r *Root, p *place) {
 	}
 }
 
-// read takes the text of a job's file.
+// read parses a job's file.
 func (j *Job) read(data []byte) error {
 	entries, err := parse(j.File, data, false, false)
 	if err != nil {
@@ -151,7 +151,7 @@ func (j *Job) read(data []byte) error {
 	return nil
 }
 
-// Job returns the job of a name: the first of its name in the order of roots.
+// Job returns the job of a name from the first root that has one.
 func (c *Config) Job(name string) (*Job, error) {
 	var names []string
 	for _, j := range c.Jobs {
@@ -163,12 +163,11 @@ func (c *Config) Job(name string) (*Job, error) {
 	return nil, &Error{Key: name, Msg: "no job of this name", Nearest: nearest.Near(name, names), Err: fs.ErrNotExist}
 }
 
-// splitWords takes a line apart as a shell does with quotes and backslashes, and with nothing else:
-// no variable, no pattern, no command is put in place. What a shell would do something with outside
-// of quotes is an error, so that nobody thinks that it is done.
+// splitWords splits a line as a shell does with quotes and backslashes, and expands nothing. An
+// unquoted character that a shell would act on is an error, so that nobody relies on it.
 func splitWords(line string) (words []string, err error) {
 	var b strings.Builder
-	in := false // a word
+	in := false // inside a word
 	for i := 0; i < len(line); i++ {
 		switch c := line[i]; c {
 		case ' ', '\t', '\n':

@@ -8,11 +8,11 @@ import (
 	"runtime"
 )
 
-// keyringService is under what service our secrets are in a keyring.
+// keyringService is the service name of the program's secrets in a keyring.
 const keyringService = "hostler"
 
-// keyringProgram is the line that asks this machine's keyring for a name, and the one that puts a
-// secret there, for people.
+// keyringProgram returns the command that reads a name from this machine's keyring, and the command
+// for people to store it.
 func keyringProgram(system, name string) (words []string, put string) {
 	if system == "darwin" {
 		return []string{"security", "find-generic-password", "-s", keyringService, "-a", name, "-w"},
@@ -22,7 +22,7 @@ func keyringProgram(system, name string) (words []string, put string) {
 		fmt.Sprintf("secret-tool store --label 'hostler %s' service %s name %s", name, keyringService, name)
 }
 
-// fromKeyring asks the user's keyring, by the program that the system has for it.
+// fromKeyring reads the user's keyring with the system's program.
 func fromKeyring(ctx context.Context, name string) ([]byte, error) {
 	if name == "" {
 		return nil, errors.New("names nothing")

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// limitKeys are the keys that say what requests may choose. A source has them at the top, and so
-// has a project, which narrows what the source allows.
+// limitKeys say what requests may choose. A source has them at the top; a project may have them
+// too, to narrow what the source allows.
 var limitKeys = []string{"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus"}
 
 // takeLimit sets one of limitKeys.
@@ -44,7 +44,7 @@ func takeLimit(l *policy.Limits, key, text string) (err error) {
 	return err
 }
 
-// patterns reads what may be named: patterns with commas between, or `none`.
+// patterns reads patterns separated by commas, or `none`.
 func patterns(text string) ([]string, error) {
 	all := list(text)
 	switch {
@@ -72,7 +72,7 @@ func someSize(text string) (int64, error) {
 	return n, err
 }
 
-// narrower says where requests may ask for less than what each instance has.
+// narrower reports limits that are below what each instance has.
 func (s *Source) narrower(fail func(*Error)) {
 	for _, l := range []struct {
 		key  string

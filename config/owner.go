@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// foreign says why a file or directory is not the user's alone to write; "": it is. Anybody may
-// leave a .hostler in /tmp. Root's files are believed by all. To root, whose files are its own
-// alone, a tree of another user is foreign too.
+// foreign returns why a file or directory can be written by others than the user; "": it cannot.
+// Anybody may leave a .hostler in /tmp. Root's files are trusted by all users. Root itself trusts
+// only its own.
 func foreign(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -19,7 +19,7 @@ func foreign(path string) string {
 	if !ok {
 		return ""
 	}
-	// a group of the user's own, as most systems make one
+	// a group of the user's own, as most systems have
 	private := st.Gid == st.Uid || st.Gid == 0
 	switch mode := info.Mode().Perm(); {
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
@@ -32,8 +32,8 @@ func foreign(path string) string {
 	return ""
 }
 
-// alien says why a source of a tree, or what leads to it, is not the user's alone to write; "": it
-// is.
+// alien returns why a source of a tree, or a directory above it, can be written by others; "": it
+// cannot.
 func (p *place) alien(s *Source) string {
 	paths := []string{p.path}
 	for dir := s.Dir; dir != p.path && len(dir) > len(p.path); dir = filepath.Dir(dir) {

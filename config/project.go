@@ -17,27 +17,27 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// Project is what users, quotas and leases of a controller belong to: projects/NAME/project.conf.
+// Project groups users, quotas and leases of a controller: projects/NAME/project.conf.
 type Project struct {
 	Name    string
 	Root    string // the root's path
 	File    string
-	Applied bool // it was applied, and stands in no file of the user's
+	Applied bool // it was applied, and is in no file of the user's
 
-	Members map[string]string // what users are in it: viewer, user or operator
-	Groups  map[string]string // the same of groups of the identity provider
+	Members map[string]string // roles of users: viewer, user or operator
+	Groups  map[string]string // the same for groups of the identity provider
 
-	Weight    float64       // its share beside other projects'; 1 unless it is said
-	Priority  *int          // the highest that its requests may have; nil: any
+	Weight    float64       // its share next to other projects; default 1
+	Priority  *int          // the highest priority of its requests; nil: any
 	Quota     Quota         // of the project
 	UserQuota Quota         // of each of its users
-	Limits    policy.Limits // what its requests may choose of what sources let requests choose
-	Sources   []string      // those that are for some projects, this one among them
+	Limits    policy.Limits // narrows what sources let its requests choose
+	Sources   []string      // the sources limited to projects that include this one
 	Shadowed  []string      // files that define the same name and do not count
-	Err       error         // why it cannot be used: then nobody is in it; nil
+	Err       error         // why it cannot be used, and so has no members; nil: it can
 }
 
-// Quota says how much may be leased at once. 0: no limit.
+// Quota limits how much may be leased at once. A zero field: no limit.
 type Quota struct {
 	Count  int
 	Cores  float64
@@ -47,10 +47,10 @@ type Quota struct {
 	Partitions, Shared int // of a SlapOS master: partitions with an instance, and shared instances
 }
 
-// MemberRoles are the roles that a project's members may have.
+// MemberRoles are the roles of a project's members.
 var MemberRoles = []string{"viewer", "user", "operator"}
 
-// projectKeys stands in a project.conf: keys by section; nil: any.
+// projectKeys holds the keys of a project.conf by section; nil: any.
 var projectKeys = map[string][]string{
 	"": append([]string{"weight", "highest-priority"}, limitKeys...), "members": nil, "groups": nil, "quota": quotaKeys,
 	"user-quota": quotaKeys,
@@ -58,7 +58,7 @@ var projectKeys = map[string][]string{
 
 var quotaKeys = []string{"count", "cores", "memory", "cost", "partitions", "shared-instances"}
 
-// Project returns the project of that name, or an *Error that names the nearest.
+// Project returns the project of a name, or an *Error with the nearest name.
 func (c *Config) Project(name string) (*Project, error) {
 	var names []string
 	for _, p := range c.Projects {
@@ -70,8 +70,7 @@ func (c *Config) Project(name string) (*Project, error) {
 	return nil, &Error{Key: "project " + name, Msg: "there is no such project", Nearest: nearest.Near(name, names)}
 }
 
-// projects reads those of one root. A tree's say nothing: whoever wrote the tree would let himself
-// in.
+// projects reads the projects of one root. A tree's are ignored, as its author could join them.
 func (g *gathering) projects(r *Root, p *place) {
 	entries, err := p.list("projects")
 	if err != nil {
@@ -97,6 +96,7 @@ func (g *gathering) projects(r *Root, p *place) {
 	}
 }
 
+// readProject reads a project.conf; errors go to Err.
 func readProject(r *Root, p *place, name, file string) *Project {
 	out := &Project{
 		Name: name, Root: r.Path, File: file, Applied: r.Kind == AppliedKind, Members: map[string]string{},
@@ -140,7 +140,7 @@ func readProject(r *Root, p *place, name, file string) *Project {
 	return out
 }
 
-// ProjectName reports whether a project may have that name.
+// ProjectName reports whether a project may have a name.
 func ProjectName(name string) bool {
 	plain := func(c rune) bool {
 		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("._-", c)
@@ -149,7 +149,7 @@ func ProjectName(name string) bool {
 		!strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
 }
 
-// take puts one key in its place.
+// take sets the field of one key.
 func (p *Project) take(e entry) *Error {
 	section := strings.ReplaceAll(e.section, "_", "-")
 	known, ok := projectKeys[section]
@@ -216,6 +216,7 @@ func whole(text string) (int, error) {
 	return n, nil
 }
 
+// take sets one limit of the quota.
 func (q *Quota) take(key, text string) (err error) {
 	switch key {
 	case "count":
@@ -245,16 +246,15 @@ func positive(text, what string) (float64, error) {
 	return n, nil
 }
 
-// checkProjects looks for sources that are for projects which are not there, and tells projects of
-// their sources.
+// checkProjects warns of sources for unknown projects, and adds sources to their projects.
 func (g *gathering) checkProjects() {
 	for _, s := range g.Sources {
 		at := s.Values["projects"]
 		for _, name := range s.Projects {
 			p, err := g.Project(name)
 			if near, ok := errors.AsType[*Error](err); ok {
-				// Who shares the configuration may have no projects of his own: the source is then
-				// for nobody, and works for him alone.
+				// Another user of a shared configuration may have no projects. The source then
+				// works for that user only.
 				g.warn(&Error{
 					File: at.File, Line: at.Line, Source: s.Name, Key: "projects",
 					Msg: fmt.Sprintf("there is no project %s", name), Nearest: near.Nearest,

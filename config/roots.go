@@ -18,14 +18,14 @@ type Root struct {
 	// "flag", "env", "user", "tree", "system", "crcache-user", "crcache-tree" or AppliedKind
 	Kind   string
 	Exists bool
-	Tree   bool  // it came with a tree of files, and is not trusted with everything
-	Err    error // it is there and cannot be read; nil
+	Tree   bool  // it came with a tree of files, so it needs approval
+	Err    error // why it exists and cannot be read; nil: it can
 }
 
-// AppliedKind is the kind of the root that shows what was applied.
+// AppliedKind is the kind of the root with applied things.
 const AppliedKind = "applied"
 
-// appliedRoot is that root.
+// appliedRoot returns that root.
 func appliedRoot(path string) Root {
 	info, err := os.Stat(path)
 	return Root{Path: path, Kind: AppliedKind, Exists: err == nil && info.IsDir()}
@@ -33,7 +33,7 @@ func appliedRoot(path string) Root {
 
 func (r *Root) crcache() bool { return r.Kind == "crcache-user" || r.Kind == "crcache-tree" }
 
-// findRoots lists the roots in their order, those that do not exist too.
+// findRoots lists the roots in order, also missing ones.
 func findRoots(opt *LoadOptions) ([]Root, error) {
 	dir, err := filepath.Abs(opt.Dir)
 	if err != nil {
@@ -71,7 +71,7 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 		if d := opt.Env("HOSTLER_CONFIG"); d != "" {
 			add("env", d)
 		}
-		// a relative one is to be ignored, says its specification
+		// the XDG specification says to ignore a relative path
 		if d := opt.Env("XDG_CONFIG_HOME"); filepath.IsAbs(d) {
 			add("user", filepath.Join(d, "hostler"))
 		} else if opt.Home != "" {
@@ -96,10 +96,10 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 	return roots, nil
 }
 
-// place reads the files of one root. A tree's may not lead out of it by links.
+// place reads the files of one root. In a tree, links cannot leave it.
 type place struct {
 	path string
-	root *os.Root // of a tree; nil: links may lead anywhere
+	root *os.Root // for a tree; nil: links may lead anywhere
 }
 
 func openPlace(r *Root) (*place, error) {
@@ -119,7 +119,7 @@ func (p *place) close() {
 	}
 }
 
-// open does not wait for the other end of a named pipe.
+// open opens a file without waiting for the other end of a named pipe.
 func (p *place) open(name string) (*os.File, error) {
 	if p.root != nil {
 		return p.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -176,7 +176,7 @@ func (p *place) stat(name string) (fs.FileInfo, error) {
 	return os.Stat(filepath.Join(p.path, name))
 }
 
-// bare takes the operation and the path off an error that stands behind the path already.
+// bare removes operation and path from an error, as the caller adds the path.
 func bare(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -14,29 +14,29 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// references kinds of reference, also those that this program cannot resolve: they are never values
-// in themselves.
+// references are the kinds of reference. A text that begins with one is never a plain value, even
+// where it cannot be resolved.
 var references = []string{"env", "file", "command", "keyring"}
 
-// reference takes "KIND:REST" apart.
+// reference splits "KIND:REST".
 func reference(s string) (kind, rest string, ok bool) {
 	kind, rest, ok = strings.Cut(s, ":")
 	return kind, rest, ok && slices.Contains(references, kind)
 }
 
-// IsReference tells a reference to a secret from a value.
+// IsReference reports whether a text refers to a secret.
 func IsReference(s string) bool {
 	_, _, ok := reference(s)
 	return ok
 }
 
-// secretTimeout is how long a command may take to tell a secret: long enough to type a passphrase.
+// secretTimeout is how long a command may take to print a secret: enough to type a passphrase.
 const secretTimeout = time.Minute
 
-// Secret returns what a reference stands for: env:NAME a variable, file:PATH a file's content,
-// command:WORDS a program's output, keyring:NAME what the user's keyring has for the service
-// hostler under that name; of the last three without the line end. WORDS are split as a shell
-// splits them, quotes included, but no shell runs. The secret is in no error; nor is it kept.
+// Secret resolves a reference: env:NAME, a variable; file:PATH, a file; command:WORDS, a program's
+// output; keyring:NAME, the entry of the service hostler in the user's keyring. A final line end is
+// removed, except from a variable. WORDS are split as by a shell, but no shell runs. No error
+// contains the secret.
 func Secret(ctx context.Context, ref string) (string, error) {
 	kind, rest, _ := strings.Cut(ref, ":")
 	switch kind {
@@ -75,7 +75,7 @@ func Secret(ctx context.Context, ref string) (string, error) {
 		return chomp(out), nil
 	}
 	e := &Error{Msg: "is not a reference that is known; there are env:NAME, file:PATH, command:WORDS and keyring:NAME"}
-	if slices.Contains(references, kind) { // else it may be the secret itself, by mistake
+	if slices.Contains(references, kind) { // otherwise it may be a secret by mistake
 		e.Key = ref
 	}
 	return "", e
@@ -83,8 +83,7 @@ func Secret(ctx context.Context, ref string) (string, error) {
 
 func chomp(b []byte) string { return strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r") }
 
-// split takes words apart as a shell does. What a shell would expand is an error: nothing does it
-// here.
+// split splits words as a shell does. Text that a shell would expand is an error.
 func split(s string) ([]string, error) {
 	var words []string
 	var odd error
@@ -110,6 +109,7 @@ func split(s string) ([]string, error) {
 	return words, nil
 }
 
+// literal returns the text of a word without quotes, or an error if a shell would expand it.
 func literal(parts []syntax.WordPart) (string, error) {
 	var b strings.Builder
 	for _, p := range parts {
@@ -147,8 +147,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// unescapeQuoted does so within double quotes, where a backslash stands for itself before most
-// letters.
+// unescapeQuoted is unescape within double quotes, where a backslash is literal before most
+// characters.
 func unescapeQuoted(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -160,8 +160,7 @@ func unescapeQuoted(s string) string {
 	return b.String()
 }
 
-// output runs a program and returns what it prints. What it says on standard error is the user's to
-// see when it fails.
+// output runs a program and returns what it prints. If it fails, the error has its standard error.
 func output(ctx context.Context, words []string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, secretTimeout)
 	defer cancel()
@@ -186,8 +185,8 @@ func output(ctx context.Context, words []string) ([]byte, error) {
 	return out.kept, nil
 }
 
-// bounded keeps the first bytes that are written to it. It is no bytes.Buffer, which io.Copy would
-// fill past the bound.
+// bounded keeps the first max bytes written to it. bytes.Buffer will not do: io.Copy would fill it
+// past the limit.
 type bounded struct {
 	kept []byte
 	max  int
@@ -203,8 +202,8 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Shown returns what may be printed of a setting: its value, unless the key sounds as if it were a
-// secret; then the reference, or "(hidden)" for a value that should have been one.
+// Shown returns a setting's value as it may be printed. If its key sounds like a secret, a
+// reference is shown and a plain value becomes "(hidden)".
 func Shown(key, value string) string {
 	k := foldKey(strings.ToLower(key))
 	for _, w := range []string{

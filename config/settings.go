@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Setting is a key of hostler.conf that at least one root says.
+// Setting is a key of hostler.conf that at least one root sets.
 type Setting struct {
-	Section, Key string  // the key with "-" as "_"
-	Value                // the one that counts: of the first root
-	Shadowed     []Value // what later roots say
+	Section, Key string  // Key with "-" as "_"
+	Value                // the value of the first root
+	Shadowed     []Value // the values of later roots
 }
 
-// Name is what people call it: SECTION.KEY.
+// Name returns SECTION.KEY.
 func (s Setting) Name() string { return s.Section + "." + s.Key }
 
-// said is an entry of the hostler.conf of a root.
+// said is an entry of one root's hostler.conf.
 type said struct {
-	root int // its place among the roots
+	root int // its index among the roots
 	entry
 }
 
@@ -26,13 +26,13 @@ func (g *gathering) say(r *Root, e entry) {
 	g.said = append(g.said, said{slices.IndexFunc(g.Roots, func(o Root) bool { return o.Path == r.Path }), e})
 }
 
-// settle has the first root that says a key count, whenever it was read: a tree's wait until they
-// are trusted.
+// settle lets the first root that sets a key win, whenever the key was read: those of trees come
+// later, once they are trusted.
 func (g *gathering) settle() {
 	g.Settings, g.Sections = nil, map[string]map[string]Value{}
 	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })
 	for _, e := range g.said {
-		if g.Sections[e.section] == nil && e.section != "defaults" { // Defaults has that
+		if g.Sections[e.section] == nil && e.section != "defaults" { // Defaults has that one
 			g.Sections[e.section] = map[string]Value{}
 		}
 		if e.Key == "" {

@@ -25,37 +25,37 @@ import (
 type Source struct {
 	Name string
 	Type string
-	Kind *provider.Kind // the kind of the type; not nil where Load made the source
-	Root string         // the root's path; "": it is there without configuration
-	File string         // its source.conf, or what stands in its place; "": none
+	Kind *provider.Kind // the kind of Type; not nil if Load made the source
+	Root string         // the root's path; "": it exists without configuration
+	File string         // its source.conf, or what replaces it; "": none
 	Dir  string         // its directory; "": none
 	Tree bool           // its root came with a tree
 
-	Applied bool // it was applied, and stands in no file of the user's
+	Applied bool // it was applied, and is in no file of the user's
 
 	Reserve     int
 	Spare       int
 	Maximum     int // 0: no limit
 	Concurrency int // 0: no limit
-	Parallel    int // computers made at a time, by a process; 0: no limit
+	Parallel    int // computers that a process makes at a time; 0: no limit
 	MaxUses     int // 0: no limit
 	Share       bool
 	Reuse       string // "clean", "as-is", "rebuild", "no"; "": the type's default
 	OnFailure   string // "discard" or "hold"
 
-	// after which an instance that failed and is held is discarded; negative: never; nil: not set
+	// when a held instance that failed is discarded; negative: never; nil: not set
 	ConfirmDead *time.Duration
 
-	// Durations are nil when not set. "none" is negative: no limit at all.
+	// Durations are nil when not set. "none" is negative and means no limit.
 	TTL, MaxTTL, LeaseIdle, Idle, MaxAge, HookTimeout *time.Duration
 
 	Image   string
 	Flavor  string
 	Bundles []string
-	// instances are made from an image with the bundles on it, which is built when it is not there
+	// make instances from an image with the bundles on it, which is built if it is missing
 	Build    bool
 	Sources  []string // of a pool: its children, in order of preference
-	Projects []string // it is for these alone; none: for all
+	Projects []string // limited to these projects; none: for all
 
 	Direction // how a controller keeps it filled
 
@@ -63,24 +63,22 @@ type Source struct {
 
 	// the type's own section, and ssh's ssh_host and hosts; in keys "-" is "_"
 	Settings map[string]string
-	// all keys with their places, "-" as "_"; the section's as SECTION.KEY
+	// all keys with their places, "-" as "_"; those of a section as SECTION.KEY
 	Values map[string]Value
-	// the hook directories that exist, by event: "provision", "discard", "acquire", "release",
-	// "check"
+	// the existing hook directories, by event, see Events
 	Hooks map[string]string
 
-	// over what determines how computers are made, the source's name not included; 16 hexadecimal
-	// digits
+	// 16 hexadecimal digits over what determines how computers are made, without the source's name
 	Digest   string
-	Shadowed []string // files that define the same name and do not count
-	Err      error    // why it cannot be used, *Errors joined where it is several; nil
+	Shadowed []string // files with the same name that do not count
+	Err      error    // why it cannot be used, several *Errors joined; nil: it can
 }
 
-// Events are the events that a source may have hooks for: the directories EVENT.d beside its
+// Events are the events that a source may have hooks for, in directories EVENT.d beside its
 // source.conf.
 var Events = []string{"provision", "discard", "acquire", "release", "check"}
 
-// commonKeys keys that every source may have, as they are documented.
+// commonKeys are the keys that every source may have, in the order of the documentation.
 var commonKeys = []string{
 	"type", "reserve", "spare", "maximum", "concurrency", "parallel", "share", "reuse", "ttl", "max-ttl", "lease-idle",
 	"idle", "max-age", "max-uses",
@@ -90,7 +88,7 @@ var commonKeys = []string{
 	"images", "flavors", "locations", "user-data", "max-cores", "max-memory", "max-disk", "max-gpus",
 }
 
-// implicit is a source that is there without configuration; its name is its type's too.
+// implicitSource returns a source that exists without configuration; its type is its name.
 func (o *LoadOptions) implicitSource(name string) *Source {
 	s := &Source{
 		Name: name, Type: name, Kind: o.Kinds.Kind(name), OnFailure: "discard", Settings: map[string]string{}, Values: map[string]Value{},
@@ -104,8 +102,8 @@ func sourceFile(r *Root, name string) string {
 	return filepath.Join(r.Path, "sources", name, "source.conf")
 }
 
-// Place tells sources of one name apart that are of different roots: the root's path, or a word for
-// all that was applied, which each machine shows in a root of its own.
+// Place identifies a source's root among sources of the same name: its path, or AppliedKind, as
+// each machine shows applied things in a directory of its own.
 func (s *Source) Place() string {
 	if s.Applied {
 		return AppliedKind
@@ -113,7 +111,7 @@ func (s *Source) Place() string {
 	return s.Root
 }
 
-// Position returns where the key of Settings stands.
+// Position returns the place of a key of Settings.
 func (s *Source) Position(key string) (file string, line int) {
 	for _, k := range []string{s.Type + "." + foldKey(key), foldKey(key)} {
 		if v, ok := s.Values[k]; ok {
@@ -135,7 +133,7 @@ func (s *Source) Decode(out any) error {
 	return wrong.err()
 }
 
-// readSource reads the entry of that name in the root's sources.
+// readSource reads one entry of a root's sources. It returns warnings beside the source.
 func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []error) {
 	rel := filepath.Join("sources", name)
 	s := &Source{
@@ -217,7 +215,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	return s, warnings
 }
 
-// take puts one key in its place.
+// take sets the field of one key. unknown: the key is not known.
 func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 	key := foldKey(e.Key)
 	bad := func(msg string, nearest string) *Error {
@@ -333,7 +331,7 @@ func (s *Source) set(key, text string) error {
 	return err
 }
 
-// require says what is missing.
+// require reports missing keys, and keys that do not go together.
 func (s *Source) require(fail func(*Error)) {
 	if s.Build && len(s.Bundles) == 0 {
 		fail(&Error{File: s.File, Line: s.Values["build"].Line, Key: "build", Msg: "needs bundles, of which the image is built"})
@@ -369,7 +367,7 @@ func (s *Source) require(fail func(*Error)) {
 	}
 }
 
-// checkPools looks for children that are not there, and for pools that contain themselves.
+// checkPools breaks pools with missing children, and pools that contain themselves.
 func (g *gathering) checkPools() {
 	var reaches func(from, to string, seen map[string]bool) bool
 	reaches = func(from, to string, seen map[string]bool) bool {
@@ -401,8 +399,8 @@ func (g *gathering) checkPools() {
 	}
 }
 
-// With is a source of another name that is as this one, with a key of its type's section set
-// otherwise and nothing kept ready.
+// With returns a copy of the source with another name and another value of a key of its section.
+// The copy keeps no instances ready.
 func (s *Source) With(name, key, value string) *Source {
 	out := *s
 	out.Name, out.Reserve, out.Spare, out.Cold, out.Share, out.Direction = name, 0, 0, 0, false, Direction{Price: s.Price}
@@ -414,11 +412,11 @@ func (s *Source) With(name, key, value string) *Source {
 	return &out
 }
 
-// digest covers what determines how computers are made, in one form however it was written. What
-// was made before one of the kind's keys Apart was changed is given to nobody; what was made before
-// any other was is replaced bit by bit.
+// digest returns the digest of what determines how computers are made, in one form however it is
+// written. Instances of another digest are replaced bit by bit. With the kind's Apart, only these
+// keys count, and instances of other values are not given out.
 func (s *Source) digest() string {
-	// maps are sorted by key
+	// json sorts maps by key
 	parts := []any{s.Type, s.Image, s.Flavor, s.Bundles, s.Sources, s.Settings}
 	if s.Kind.Apart != nil {
 		few := map[string]string{}
@@ -427,7 +425,7 @@ func (s *Source) digest() string {
 				few[key] = value
 			}
 		}
-		// two roots' sources of one name are two sources
+		// sources of one name in two roots are different
 		parts = []any{s.Type, s.Place(), s.Bundles, few}
 	}
 	if s.Build {
@@ -438,7 +436,7 @@ func (s *Source) digest() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// list takes a list apart at commas and line ends.
+// list splits a list at commas and line ends.
 func list(s string) []string {
 	var out []string
 	for _, f := range strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == '\n' }) {
@@ -466,7 +464,7 @@ func oneOf(s string, words ...string) error {
 	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 }
 
-// apart says how names are told apart, where one that is not known may be several.
+// apart returns a hint on separators, if an unknown name may be several.
 func apart(name string) string {
 	if strings.ContainsAny(name, " \t") {
 		return " (commas go between names)"

@@ -7,32 +7,32 @@ import (
 	"slices"
 )
 
-// Danger is what in a tree's root waits for the user's approval, or has it: what runs code on this
-// machine, spends or sends something of the user's, or leads a name of this machine elsewhere.
+// Danger is what in a tree's root waits for the user's approval, or has it. It would run code on
+// this machine, spend or send something of the user's, or lead a name of this machine elsewhere.
 type Danger struct {
 	Root    string // the root's path
 	Digest  string // over all items
 	Trusted bool   // the user has approved each item as it is
 	Items   []Item
-	Gone    []ApprovedItem // what was approved and is not there any more
+	Gone    []ApprovedItem // approved items that no longer exist
 	Risks   []Risk         // of all items
 }
 
-// Item is one thing that waits for approval, as a whole: a source with its hooks, a bundle, a job,
-// a key of hostler.conf.
+// Item is one thing that is approved as a whole: a source with its hooks, a bundle, a job, or a key
+// of hostler.conf.
 type Item struct {
 	ApprovedItem
 	State  itemState
-	File   string // where it stands
+	File   string // its place
 	Line   int    // 0: the whole file
-	Effect string // what it would do, next to what the machine has without the tree
+	Effect string // what it would do, compared with the machine without the tree
 	Risks  []Risk // why it waits
-	// what the machine says in its stead without the tree, as Says; nil: nothing
+	// the machine's own lines in its place, as Says; nil: none
 	Machine []string
-	Was     *ApprovedItem // as it was approved, where State is Changed
+	Was     *ApprovedItem // the approved item, if State is ItemChanged
 }
 
-// itemState tells an item from what was approved.
+// itemState compares an item with its approval.
 type itemState string
 
 const (
@@ -41,28 +41,28 @@ const (
 	ItemApproved itemState = "approved"
 )
 
-// Risk is a reason for which something waits.
+// Risk is a reason to wait for approval.
 type Risk struct {
 	File   string
 	Line   int    // 0: the whole file
-	Source string // the source that waits for approval; "": none does
+	Source string // the source that waits; "": none
 	Why    string
 }
 
-// NeedsTrust lists, for each root that came with a tree, what in it needs approval, approved or
-// not. Roots without anything are not in it. It speaks of the files as they were at Load.
+// NeedsTrust lists, for each root that came with a tree, what needs approval, approved or not.
+// Roots with nothing to approve are left out. It describes the files as they were at Load.
 func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
 
-// tree is a root that came with a tree, while it is looked at.
+// tree is a root that came with a tree, during Load.
 type tree struct {
 	place    *place
 	kind     string
-	sources  []*Source // also those that are shadowed
-	jobs     []*Job    // also those
-	bundles  []*Bundle // also those that are shadowed
-	settings []entry   // of its hostler.conf, beyond [defaults]
+	sources  []*Source // also shadowed ones
+	jobs     []*Job    // also shadowed ones
+	bundles  []*Bundle // also shadowed ones
+	settings []entry   // of its hostler.conf, except [defaults]
 	source   *entry    // [defaults] source; nil: not set
-	chosen   bool      // and no earlier root says another
+	chosen   bool      // no earlier root sets it
 }
 
 func (g *gathering) closeTrees() {
@@ -71,8 +71,8 @@ func (g *gathering) closeTrees() {
 	}
 }
 
-// applyTrust finds what waits for approval in each tree, asks what is approved, and breaks what is
-// not.
+// applyTrust finds what waits for approval in each tree, reads the approvals, and disables what is
+// not approved.
 func (g *gathering) applyTrust() {
 	for i := range g.Roots {
 		r := &g.Roots[i]
@@ -134,8 +134,8 @@ func (x *examination) judge(root string, given Approval) Danger {
 	return d
 }
 
-// holds reports whether an approval of before items were kept says the same as one of today: it
-// bound the very files of all that waits, and nothing waits for a reason that was not told then.
+// holds reports whether an approval without items still counts: it was bound to the same files, and
+// nothing waits for a reason that was not shown then.
 func (x *examination) holds(digest string) bool {
 	if slices.ContainsFunc(x.things, func(th *thing) bool { return th.unheard }) {
 		return false
@@ -150,7 +150,7 @@ func (x *examination) holds(digest string) bool {
 	return x.legacy.digest() == digest
 }
 
-// hold keeps a thing from being used.
+// hold disables a thing until it is approved.
 func (th *thing) hold(g *gathering, it Item) {
 	wait := func(err *error) {
 		if *err != nil {
@@ -173,8 +173,8 @@ func (th *thing) hold(g *gathering, it Item) {
 		e := th.settings[0]
 		g.warn(&Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "is left out", Err: ErrUntrusted})
 	case th.chosen != nil:
-		// What names no source must not go elsewhere than the user thinks: neither to the tree's
-		// choice, nor past it.
+		// A command that names no source must not go elsewhere than the user thinks: neither to the
+		// tree's choice, nor past it.
 		e := th.chosen
 		g.Defaults.Source, g.Defaults.Err = "", &Error{File: e.File, Line: e.Line, Key: e.Key, Err: ErrUntrusted}
 		g.warn(g.Defaults.Err)

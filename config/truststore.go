@@ -15,44 +15,43 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// TrustStore keeps the user's approvals, a small file each. Its methods may be called at once by
-// many processes.
+// TrustStore keeps the user's approvals, a small file each. Several processes may use it at once.
 type TrustStore struct {
-	Dir string // $XDG_STATE_HOME/hostler/trust; made at the first approval. "": nothing is approved
+	Dir string // $XDG_STATE_HOME/hostler/trust, made when needed; "": nothing is approved
 }
 
-// Approval is what the user said about a root.
+// Approval is what the user approved of a root.
 type Approval struct {
 	Root   string    `json:"root"`
-	Digest string    `json:"digest"` // of all that the user saw
+	Digest string    `json:"digest"` // of everything that was shown
 	Time   time.Time `json:"time"`
-	// none: it was given before items were kept, and Digest is over files
+	// none: an older approval, whose Digest is over files
 	Items []ApprovedItem `json:"items,omitempty"`
 }
 
-// ApprovedItem is an item as the user saw it.
+// ApprovedItem is an item as the user approved it.
 type ApprovedItem struct {
 	Name   string      `json:"name"` // "source NAME", "bundle NAME", "job NAME", "[SECTION] KEY"
 	Source string      `json:"source,omitempty"`
 	Digest string      `json:"digest"`
-	Says   []string    `json:"says,omitempty"`  // the keys that count, a line each
-	Files  []BoundFile `json:"files,omitempty"` // hooks, scripts and what else it runs or reads
+	Says   []string    `json:"says,omitempty"`  // the keys that matter, a line each
+	Files  []BoundFile `json:"files,omitempty"` // hooks, scripts and other files in use
 }
 
-// BoundFile is a file that an approval holds for.
+// BoundFile is a file that an approval is bound to.
 type BoundFile struct {
 	Path string `json:"path"`
-	// where it leads, whether it may be executed, and its content's hash
+	// where it leads, whether it is executable, and the hash of its content
 	Digest string `json:"digest"`
-	Text   string `json:"text,omitempty"` // what it holds, if that is a short text
+	Text   string `json:"text,omitempty"` // the content of a short text
 }
 
 func (t TrustStore) file(root string) string {
 	return filepath.Join(t.Dir, fmt.Sprintf("%x.json", sha256.Sum256([]byte(filepath.Clean(root)))))
 }
 
-// approval is what was approved of a root; the zero one: nothing. A file that cannot be read
-// approves nothing, and is an error.
+// approval returns the approval of a root, or the zero one. An unreadable file is an error and
+// approves nothing.
 func (t TrustStore) approval(root string) (Approval, error) {
 	if t.Dir == "" {
 		return Approval{}, nil
@@ -67,7 +66,7 @@ func (t TrustStore) approval(root string) (Approval, error) {
 	return a, nil
 }
 
-// Approve records that the user trusts a root's items as they are in d.
+// Approve records that the user approves a root's items as they are in d.
 func (t TrustStore) Approve(d Danger) error {
 	if t.Dir == "" {
 		return &Error{Msg: "there is no place to keep approvals in"}
@@ -86,7 +85,7 @@ func (t TrustStore) Approve(d Danger) error {
 	return renameio.WriteFile(t.file(d.Root), append(data, '\n'), 0o600, renameio.IgnoreUmask())
 }
 
-// Revoke takes an approval back. One that was never given is no error.
+// Revoke removes an approval. A missing one is no error.
 func (t TrustStore) Revoke(root string) error {
 	if err := os.Remove(t.file(root)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -94,7 +93,7 @@ func (t TrustStore) Revoke(root string) error {
 	return nil
 }
 
-// List returns all approvals, by root. What cannot be read is left out and told in the error.
+// List returns all approvals, by root. Unreadable ones are left out and reported in the error.
 func (t TrustStore) List() ([]Approval, error) {
 	files, err := os.ReadDir(t.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,6 +115,7 @@ func (t TrustStore) List() ([]Approval, error) {
 	return out, err
 }
 
+// readApproval reads the file of one approval.
 func readApproval(file string) (Approval, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -9,17 +9,16 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// readying is a provider that can do a part of making an instance before anybody wants one, as long
-// as its Ahead runs.
+// readying is a provider that can do part of making an instance before anybody asks for one. It
+// does so while Ahead runs.
 type readying interface {
 	Ahead(ctx context.Context) error
 }
 
-// lookAnew is how often it is seen whether the configuration was read anew.
+// lookAnew is how often to check whether the configuration was reloaded.
 const lookAnew = 2 * time.Second
 
-// keepAhead has the providers of the newest configuration do what they can ahead of need, until ctx
-// ends.
+// keepAhead runs Ahead on the providers of the current configuration until ctx ends.
 func (k *Controller) keepAhead(ctx context.Context) {
 	t := time.NewTicker(lookAnew)
 	defer t.Stop()
@@ -36,11 +35,11 @@ func (k *Controller) keepAhead(ctx context.Context) {
 	}
 }
 
-// startAhead has the providers of an engine's sources begin, and returns what ends that.
+// startAhead runs Ahead on the providers of an engine's sources until stop is called.
 func startAhead(ctx context.Context, e *pool.Pool) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var all sync.WaitGroup
-	sources, _ := e.Status(ctx) // who asks next hears why not
+	sources, _ := e.Status(ctx) // the next caller is told the error
 	for _, s := range sources {
 		if s.Orphaned || s.Broken != nil {
 			continue
@@ -50,7 +49,7 @@ func startAhead(ctx context.Context, e *pool.Pool) (stop func()) {
 			continue
 		}
 		if r, ok := compute.As[readying](p); ok {
-			all.Go(func() { _ = r.Ahead(ctx) }) // ends with ctx alone
+			all.Go(func() { _ = r.Ahead(ctx) }) // it ends only with ctx
 		}
 	}
 	return func() {

@@ -17,34 +17,35 @@ import (
 )
 
 const (
-	// and as long as leases live that were given, and so long after their end
+	// after the request, and after the end of the leases it gave
 	answersKept = 24 * time.Hour
-	// by commands that work by themselves, as nobody looks every hour
+	// the same for commands that embed the engine, as they do not check every hour
 	AnswersOld    = 7 * 24 * time.Hour
-	answersLook   = time.Hour             // for those that are older
-	answersGather = 20 * time.Millisecond // so that many share a transaction
+	answersLook   = time.Hour             // how often old answers are deleted
+	answersGather = 20 * time.Millisecond // so that several share a transaction
 )
 
-// answers keeps in the store what a controller answered to requests with a key. It writes behind
-// their back: that leases were given is in the store before, with the requests' keys.
+// answers stores the answers to requests with a key, a moment after they were sent. Leases are safe
+// before that: their records have the key of the request.
 type answers struct {
 	store pool.Store
 	log   *slog.Logger
-	bell  chan struct{} // 1 slot: there is something to write
+	bell  chan struct{} // one slot: there is something to write
 
 	mu      sync.Mutex
 	pending map[[2]string]compute.Answer
 }
 
+// NewAnswers returns the answers to requests that a store keeps.
 func NewAnswers(store pool.Store, log *slog.Logger) *answers {
 	return &answers{store: store, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]compute.Answer{}}
 }
 
-// errForgetful is for a store that keeps no answers: then they are told from memory, and from the
-// leases.
+// errForgetful is the error of a store that keeps no answers. Answers then come from memory and
+// from the leases.
 var errForgetful = &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("this store keeps no answers to requests with a key")}
 
-// Answer returns what was answered.
+// Answer returns the stored or pending answer to a request.
 func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.Answer, err error) {
 	k.mu.Lock()
 	out, ok := k.pending[[2]string{owner, key}]
@@ -66,10 +67,10 @@ func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.An
 	return out, err
 }
 
-// commonAnswers are those of a store that several controllers share.
+// commonAnswers are the answers in a store that several controllers share.
 type commonAnswers struct{ *answers }
 
-// Given returns what was given to the request of a mark, and by whom.
+// Given returns the leases that the request of a mark was given, and which controller gave them.
 func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, by server.Giver, err error) {
 	var giver int64
 	err = k.store.View(ctx, func(tx compute.Tx) error {
@@ -95,16 +96,16 @@ func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute
 	return leases, by, err
 }
 
-// turns are answers that commands beside the controller have too.
+// turns are the answers in a store that commands beside the controller use too.
 type turns struct{ *answers }
 
-// turnEvery is how often it is looked whether another process has served a request.
+// turnEvery is how often to check whether another process has served a request.
 const turnEvery = 20 * time.Millisecond
 
-// Turn waits until no other process serves a request. The kernel ends a turn with its process.
+// Turn waits until no other process serves the request. The kernel ends a turn with its process.
 func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 	sum := sha256.Sum256([]byte(mark))
-	// above all that instances have; two that meet wait for each other in vain
+	// above all rows of instances; two keys that share a row only delay each other
 	row := int64(1<<37 | binary.LittleEndian.Uint64(sum[:])>>27)
 	for {
 		end, ok, err := k.store.Slot(row, 1)
@@ -119,13 +120,13 @@ func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 	}
 }
 
-// prompt are answers that are on the disk when Remember returns, for who ends then.
+// prompt stores an answer before Remember returns, for a process that ends right after it.
 type prompt struct {
 	server.Memory
 	own *answers
 }
 
-// Remember has an answer written. Where that fails the leases tell of it, as long as they live.
+// Remember stores an answer. If that fails, the leases still tell of it as long as they live.
 func (k prompt) Remember(a compute.Answer) {
 	ctx, cancel := context.WithTimeout(context.Background(), answersPatience)
 	defer cancel()
@@ -134,16 +135,16 @@ func (k prompt) Remember(a compute.Answer) {
 	}
 }
 
-// answersPatience is how long a command waits for the disk.
+// answersPatience is how long a command waits for an answer to be stored.
 const answersPatience = 5 * time.Second
 
-// Turn is that of turns, of a common store too: who has no room beside the first would wait for it
-// otherwise.
+// Turn takes a turn in a shared store too: a second process without capacity would otherwise wait
+// for the first one's lease.
 func (k prompt) Turn(ctx context.Context, mark string) (end func(), err error) {
 	return turns{k.own}.Turn(ctx, mark)
 }
 
-// promptCommon are those of a store that several controllers share.
+// promptCommon is prompt for a store that several controllers share.
 type promptCommon struct {
 	prompt
 	server.Common
@@ -154,7 +155,7 @@ func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.An
 }
 func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
 
-// memory is what a server asks.
+// memory returns the Memory of a server.
 func (k *answers) memory() server.Memory {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return commonAnswers{k}
@@ -162,7 +163,7 @@ func (k *answers) memory() server.Memory {
 	return turns{k}
 }
 
-// Promptly is what one asks that serves one request.
+// Promptly returns the Memory of a process that serves a single request.
 func (k *answers) Promptly() server.Memory {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return promptCommon{prompt{commonAnswers{k}, k}, commonAnswers{k}}
@@ -170,7 +171,7 @@ func (k *answers) Promptly() server.Memory {
 	return prompt{turns{k}, k}
 }
 
-// Remember has an answer written soon.
+// Remember stores an answer soon; Answer returns it at once.
 func (k *answers) Remember(a compute.Answer) {
 	k.mu.Lock()
 	k.pending[[2]string{a.Owner, a.Key}] = a
@@ -181,7 +182,7 @@ func (k *answers) Remember(a compute.Answer) {
 	}
 }
 
-// Keep has an answer written before it returns. A store that keeps none is no reason not to answer.
+// Keep stores an answer before it returns. If the store keeps no answers, that is not an error.
 func (k *answers) Keep(ctx context.Context, a compute.Answer) error {
 	err := k.store.Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(compute.AnswerTx)
@@ -196,7 +197,7 @@ func (k *answers) Keep(ctx context.Context, a compute.Answer) error {
 	return err
 }
 
-// run writes what there is to write until ctx ends, and what is left then.
+// run writes answers until ctx ends, and then the rest.
 func (k *answers) run(ctx context.Context) {
 	old := time.NewTicker(answersLook)
 	defer old.Stop()
@@ -218,8 +219,8 @@ func (k *answers) run(ctx context.Context) {
 	}
 }
 
-// Drop forgets what is older than that. Answers that tell of leases that live are dated anew, so
-// that they are remembered for as long after their end.
+// Drop deletes answers older than age. Answers of living leases are dated now, so that they are
+// kept as long after the leases have ended.
 func (k *answers) Drop(ctx context.Context, age time.Duration) {
 	now := time.Now()
 	var living [][2]string
@@ -241,14 +242,14 @@ func (k *answers) Drop(ctx context.Context, age time.Duration) {
 		for _, id := range living {
 			a, err := tx.Answer(id[0], id[1])
 			if errors.Is(err, compute.ErrNotFound) {
-				continue // somebody else asked for him
+				continue // another user made the request for this owner
 			}
 			if err != nil {
 				return err
 			}
 			if a.Time.Before(now.Add(-answersLook)) {
 				a.Time = now
-				a.Body = append([]byte{}, a.Body...) // which is none where it was given up
+				a.Body = append([]byte{}, a.Body...) // not nil, even if the request was given up
 				if err := tx.SaveAnswer(a); err != nil {
 					return err
 				}
@@ -258,7 +259,7 @@ func (k *answers) Drop(ctx context.Context, age time.Duration) {
 	})
 }
 
-// flush writes what is pending. What cannot be written stays, and is told from memory.
+// flush writes what is pending. Answers that cannot be written stay in memory.
 func (k *answers) flush(ctx context.Context) {
 	k.mu.Lock()
 	some := maps.Clone(k.pending)

@@ -20,14 +20,14 @@ import (
 
 // appliedConf is the section [apply] of hostler.conf.
 type appliedConf struct {
-	// what administrators apply from elsewhere may run programs on the controller's machine, and
-	// read files and secrets of its user
+	// things that administrators apply remotely may run programs on the controller's machine, and
+	// read the files and secrets of its user
 	MayRun bool `conf:"may-run"`
-	// a directory: what is applied from elsewhere may refer to the files in it
+	// a directory whose files remotely applied things may refer to
 	Secrets string `conf:"secrets"`
 }
 
-// readApplying reads it.
+// readApplying reads the section [apply].
 func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	section := cfg.Sections["apply"]
 	settings := map[string]string{}
@@ -44,8 +44,8 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	return s, host.ConfigError(err)
 }
 
-// NewBook returns what applies things to the store that is open. leases tells of those that live,
-// and changed hears of what is new.
+// NewBook returns the book that applies things to the host's store. leases lists living leases;
+// changed is called after a change.
 func NewBook(
 	h *host.Host,
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
@@ -75,8 +75,8 @@ func NewBook(
 	}})
 }
 
-// tryApplied reads the configuration as it would be with a candidate, and says what is wrong with
-// it that was not wrong before.
+// tryApplied reads the configuration as it would be with a candidate. It returns an error for what
+// would be wrong and was not wrong before, and warnings for what would be odd.
 func tryApplied(h *host.Host, c applied.Candidate) (*config.Config, []string, error) {
 	was := h.Afresh()
 	defer was.Close()
@@ -124,16 +124,16 @@ func tryApplied(h *host.Host, c applied.Candidate) (*config.Config, []string, er
 	return after, warnings, nil
 }
 
-// trying is a configuration as it would be, beside the one that is.
+// trying compares the configuration as it would be with the current one.
 type trying struct {
 	before, after *config.Config
 	bundles       bundle.Set
 	said          appliedConf
 	warnings      []string
-	shown         *strings.Replacer // takes from texts where the candidate is while it is looked at
+	shown         *strings.Replacer // removes the candidate's temporary directory from texts
 }
 
-// error is an error without that.
+// error removes the candidate's temporary directory from an error.
 func (t *trying) error(err error) error {
 	if all := api.Apart(err); len(all) > 1 {
 		for n, e := range all {
@@ -149,6 +149,7 @@ func (t *trying) error(err error) error {
 	return &compute.Error{Kind: e.Kind, Err: errors.New(t.shown.Replace(term.ErrorText(err))), Hint: t.shown.Replace(e.Hint)}
 }
 
+// check checks every wanted thing of a candidate, and that it breaks no other source.
 func (t *trying) check(c applied.Candidate) error {
 	touched := map[string]bool{}
 	for _, change := range c.Changes {
@@ -169,20 +170,20 @@ func (t *trying) check(c applied.Candidate) error {
 		}
 		old, err := t.before.Source(f.source)
 		if err == nil && check.FaultOf(old) != nil {
-			continue // it is no better and no worse
+			continue // it was broken before
 		}
-		// the cause is of another kind
+		// not %w: the cause has another kind
 		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)}
 	}
 	if _, err := newPeople(t.after, true); err != nil {
 		return err
 	}
-	_, err := readResources(t.after) // which names projects
+	_, err := readResources(t.after) // it checks the names of projects
 	return err
 }
 
-// thing says what is wrong with one. afar: whoever asks may have nothing run here. same: it is as
-// it was.
+// thing returns what is wrong with one thing. afar: the caller may not run programs here. same: the
+// thing does not change.
 func (t *trying) thing(kind, name string, afar, same bool) error {
 	id := applied.ID(kind, name)
 	elsewhere := func(file string) error {
@@ -196,7 +197,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 	}
 	var risks []config.Risk
 	var exposed func() (config.Value, bool)
-	// what is looked at on this machine, for who may have that done
+	// checks on this machine, made only when the caller may have them made
 	rest := func() error { return nil }
 	switch kind {
 	case applied.Source:
@@ -261,8 +262,8 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 	return rest()
 }
 
-// fault is what is wrong with a source. Where it is the same as before, what is wrong with what it
-// names on this machine is a warning: that has changed, and is not what is asked for.
+// fault returns what is wrong with a source. If the source does not change, a problem with the
+// files that it names on this machine is only a warning: the request did not cause it.
 func (t *trying) fault(s *config.Source, same bool) error {
 	odd, err := check.SeenIn(s)
 	if same && err != nil && check.ValuesOf(s) == nil {
@@ -272,7 +273,7 @@ func (t *trying) fault(s *config.Source, same bool) error {
 	return err
 }
 
-// bundle says what is wrong with one: all that can be known before it is put on a computer.
+// bundle returns what is wrong with a bundle, as far as that is known before it is installed.
 func (t *trying) bundle(name string) error {
 	d := t.bundles[name]
 	if d == nil {
@@ -282,13 +283,13 @@ func (t *trying) bundle(name string) error {
 		return d.Err
 	}
 	if slices.ContainsFunc(d.Args, func(a bundle.Arg) bool { return a.Required }) {
-		return nil // whoever uses it says what with
+		return nil // its user gives the arguments
 	}
 	_, err := t.bundles.Plan(context.Background(), []string{name}, bundle.PlanOptions{})
 	return err
 }
 
-// puts tells whether a source puts a bundle on its computers, also by one that includes it.
+// puts reports whether a source installs a bundle on its computers, directly or by another bundle.
 func (t *trying) puts(s *config.Source, name string) bool {
 	var in func(all []string, deep int) bool
 	in = func(all []string, deep int) bool {

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// appliedBook is what a controller applies things by.
+// appliedBook returns the controller's book of applied things.
 func (k *Controller) appliedBook() *applied.Book {
 	return NewBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
@@ -22,8 +22,8 @@ func (k *Controller) appliedBook() *applied.Book {
 	})
 }
 
-// syncApplied shows what the store has to the configuration, and tells whether that is something
-// else than what is in force. Another controller may have shown it.
+// syncApplied writes what is applied from the store to the mirror directory. changed: the mirror
+// differs from the configuration in force; another controller may have written it.
 func (k *Controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := host.AppliedMirror(k.now.Load().cfg)
 	if err == nil {
@@ -32,49 +32,49 @@ func (k *Controller) syncApplied(ctx context.Context) (changed bool, err error) 
 	return err == nil && m.Mark() != k.now.Load().mark, err
 }
 
-// callerOf is somebody who applies something. The controller's own user, and root, have programs
-// run there anyway; not so whoever has come by a token.
+// callerOf returns the caller for the book. The controller's own user and root may run programs on
+// this machine anyway, so they may apply them; a caller with a token may not.
 func callerOf(p auth.Principal) applied.Caller {
 	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == UserName(0))}
 }
 
-// appliedFor has things applied on behalf of whoever asks the API.
+// appliedFor applies things for callers of the API.
 type appliedFor struct{ book *applied.Book }
 
-// Applied lists what was applied with all of some labels, without files.
+// Applied lists the things that have all of the labels, without files.
 func (a appliedFor) Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
 	return a.book.List(ctx, labels)
 }
 
-// AppliedThing is one of it, with its files.
+// AppliedThing returns one applied thing, with its files.
 func (a appliedFor) AppliedThing(ctx context.Context, kind, name string) (api.AppliedThing, error) {
 	return a.book.Get(ctx, kind, name)
 }
 
-// Apply has a set applied on somebody's behalf.
+// Apply applies a set for a caller.
 func (a appliedFor) Apply(ctx context.Context, p auth.Principal, set api.ApplySet) (api.ApplyAnswer, error) {
 	return a.book.Apply(ctx, callerOf(p), set)
 }
 
-// PutApplied has one thing applied. revision: only if it is at that one; 0: at any. none: only if
-// it is not there.
+// PutApplied applies one thing. revision: only if it is at that revision; 0: any. none: only if it
+// does not exist.
 func (a appliedFor) PutApplied(
 	ctx context.Context, p auth.Principal, kind, name string, put api.PutThing, revision int64, none bool,
 ) (api.AppliedThing, error) {
 	return a.book.Put(ctx, callerOf(p), kind, name, put, applied.Match{Revision: revision, None: none})
 }
 
-// DeleteApplied takes one thing away.
+// DeleteApplied removes one applied thing.
 func (a appliedFor) DeleteApplied(ctx context.Context, p auth.Principal, kind, name string, revision int64) error {
 	return a.book.Delete(ctx, callerOf(p), kind, name, applied.Match{Revision: revision})
 }
 
 const (
-	followPause = time.Second      // between two looks: others write all the time
-	followTick  = 10 * time.Second // and nobody may have told of it
+	followPause = time.Second      // between two checks, as others write all the time
+	followTick  = 10 * time.Second // a check without a notification
 )
 
-// followApplied takes up what others have applied on the same store, until ctx ends.
+// followApplied reloads when other controllers have applied something to the store, until ctx ends.
 func (k *Controller) followApplied(ctx context.Context) {
 	tick := time.NewTicker(followTick)
 	defer tick.Stop()

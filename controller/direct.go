@@ -7,15 +7,15 @@ import (
 	"github.com/hostler-project/hostler/director"
 )
 
-// direct has a director keep the sources of the newest configuration at what they want, until ctx
-// ends. What is under way when the configuration changes is carried out.
+// direct runs a director for the sources of the current configuration until ctx ends. Work in
+// progress is finished when the configuration changes.
 func (k *Controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct
 	opt.Pool, opt.Bell, opt.Log, opt.Leads = k.meters.directed(now.engine), k.wanted, k.Log, k.leads
 	d, err := director.New(opt)
 	if err != nil {
-		k.Log.Error("no director", "err", err) // of a mistake of ours alone
+		k.Log.Error("no director", "err", err) // only a bug leads here
 		return
 	}
 	k.ahead.director.Store(d)

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// policies are what the sources' configuration says to a director.
+// policies returns the director's policy of each source.
 func policies(cfg *config.Config) map[string]director.Policy {
 	out := map[string]director.Policy{}
 	for _, s := range cfg.Sources {
@@ -20,7 +20,7 @@ func policies(cfg *config.Config) map[string]director.Policy {
 	return out
 }
 
-// StrategyOf makes the strategy of a name with a source's settings.
+// StrategyOf returns the strategy of a name, with the settings of a source.
 func StrategyOf(name string, s *config.Source) director.Strategy {
 	schedule := director.Schedule{Zone: cmp.Or(s.TimeZone, time.Local)}
 	for _, w := range s.Schedule {
@@ -44,15 +44,15 @@ func StrategyOf(name string, s *config.Source) director.Strategy {
 
 // directing is the section [director] of hostler.conf.
 type directing struct {
-	// between two looks at which nothing has changed; 0: 10 s
+	// the longest pause between two looks; 0: 10 s
 	Tick time.Duration `conf:"tick"`
-	// creations, and discards, at a time of a source; 0: 8
+	// creations and discards of one source at a time; 0: 8
 	PerSource   int  `conf:"per-source"`
-	PerProvider int  `conf:"per-provider"` // and of all sources of a type; 0: 32
+	PerProvider int  `conf:"per-provider"` // the same for all sources of a type; 0: 32
 	DryRun      bool `conf:"dry-run"`      // do nothing, and say what would be done
 }
 
-// readDirecting reads it.
+// readDirecting reads the section [director].
 func readDirecting(cfg *config.Config) (d directing, err error) {
 	section := cfg.Sections["director"]
 	settings := map[string]string{}
@@ -63,8 +63,8 @@ func readDirecting(cfg *config.Config) (d directing, err error) {
 	return d, host.ConfigError(err)
 }
 
-// DirectorOptions is all that the configuration says to a director; the caller puts in what it
-// works on, its bell and whom it tells.
+// DirectorOptions returns the director's options in the configuration. The caller adds Pool, Bell,
+// Log and Leads.
 func DirectorOptions(cfg *config.Config) (director.Options, error) {
 	d, err := readDirecting(cfg)
 	return director.Options{Policies: policies(cfg), Tick: d.Tick, DryRun: d.DryRun,

@@ -1,3 +1,3 @@
 // Package controller runs a controller: the engine with its loops, reload, authentication and the
-// HTTP API for others.
+// HTTP API.
 package controller

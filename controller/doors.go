@@ -15,17 +15,17 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// door is a way in which a request may say whose it is. ok: it comes by this way; then that alone
-// decides, also that it is nobody's.
+// door is one way to authenticate. If ok, the request uses this way, and its result or error is
+// final.
 type door func(r *http.Request) (who auth.Principal, ok bool, err error)
 
-// doors are all ways, in the order in which they are looked at: what a program presents, which may
-// say less than what it is; what the kernel says; what TLS says; what a browser keeps.
+// doors returns all ways in order: same process, token, user of the socket, certificate, browser's
+// session. A token comes before the socket, as it may allow less.
 func (k *Controller) doors(file string) []door {
 	return []door{byInside, k.byToken(file), k.bySocket, k.byCertificate, k.bySession(file)}
 }
 
-// authenticate says who makes a request. file is the token of the token file, or "".
+// authenticate returns the caller of a request. file is the token of the token file, or "".
 func (k *Controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
 	doors := k.doors(file)
 	return func(r *http.Request) (auth.Principal, error) {
@@ -40,7 +40,7 @@ func (k *Controller) authenticate(file string) func(*http.Request) (auth.Princip
 	}
 }
 
-// bySocket knows the users of this machine, who are themselves.
+// bySocket identifies users of this machine.
 func (k *Controller) bySocket(r *http.Request) (auth.Principal, bool, error) {
 	p, ok := r.Context().Value(peerKey{}).(peer)
 	if !ok {
@@ -49,7 +49,7 @@ func (k *Controller) bySocket(r *http.Request) (auth.Principal, bool, error) {
 	return k.local(p.uid), true, nil
 }
 
-// byCertificate knows whom an authority of [auth] client-ca has named.
+// byCertificate identifies callers by a certificate of [auth] client-ca.
 func (k *Controller) byCertificate(r *http.Request) (auth.Principal, bool, error) {
 	if k.files == nil {
 		return auth.Principal{}, false, nil
@@ -69,7 +69,7 @@ func (k *Controller) byCertificate(r *http.Request) (auth.Principal, bool, error
 	return p, true, nil
 }
 
-// byToken knows who presents a token.
+// byToken identifies the caller that presents a token.
 func (k *Controller) byToken(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
 		given, ok := bearer(r)
@@ -81,7 +81,7 @@ func (k *Controller) byToken(file string) door {
 	}
 }
 
-// bySession knows whose browser keeps a token in its cookie.
+// bySession identifies a browser by the token in its cookie.
 func (k *Controller) bySession(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
 		given, err := server.SessionOf(r)
@@ -93,7 +93,7 @@ func (k *Controller) bySession(file string) door {
 	}
 }
 
-// holder is who has a token: that of the token file is the controller's own user's.
+// holder returns the owner of a token. The token file's is the controller's own user.
 func (k *Controller) holder(r *http.Request, given, file string) (auth.Principal, error) {
 	if file != "" && sameToken(given, file) {
 		return auth.Principal{
@@ -103,8 +103,8 @@ func (k *Controller) holder(r *http.Request, given, file string) (auth.Principal
 	return k.tokens.Who(r.Context(), given, auth.RemoteHost(r))
 }
 
-// reserved reports whether a name is one of those who are somebody by being this machine's, or a
-// namespace: nobody from elsewhere becomes them.
+// reserved reports whether a name is root, the controller's own user or a Kubernetes namespace.
+// Nobody gets such a name remotely.
 func reserved(name string) bool {
 	return strings.HasPrefix(strings.ToLower(name), resource.Owner("")) ||
 		slices.ContainsFunc(reservedNames(), func(r string) bool { return strings.EqualFold(r, name) })
@@ -112,11 +112,11 @@ func reserved(name string) bool {
 
 func reservedNames() []string { return []string{"root", UserName(0), UserName(os.Geteuid())} }
 
-// spent is whose the proofs of sign-ins are among the answers that the store keeps for a day. It is
-// nobody's name.
+// spent is the owner under which the proofs of sign-ins are stored as answers. No user has this
+// name.
 const spent = " signed in"
 
-// spend notes that a proof was shown: once, whichever controller it was shown to.
+// spend notes that a proof was presented. A second time fails, on any controller of the store.
 func (k *Controller) spend(ctx context.Context, proof string) error {
 	return k.Host.Store().Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(compute.AnswerTx)

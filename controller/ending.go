@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// ending is how a controller comes to its end: it is told to by a signal, and ends when the time to
-// drain is over, or at a second signal.
+// ending is the shutdown of a controller. After a signal it drains for a while; a second signal
+// ends it at once.
 type ending struct {
-	ctx   context.Context // ends with it
-	begun atomic.Bool     // it has been told; what spreads requests is to see that before it ends
+	ctx   context.Context // ends when the controller is to stop
+	begun atomic.Bool     // a signal has come; load balancers see it before the end
 	stop  func()
 	over  chan struct{}
 }
 
-// newEnding listens for the signals until close.
+// newEnding listens for signals until close is called.
 func newEnding(ctx context.Context, log *slog.Logger, drain time.Duration) *ending {
 	told, deaf := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	life, end := context.WithCancel(ctx)

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	readJournal   = time.Second      // is how often the journal is read for the history
-	countAll      = 15 * time.Second // is how often the instances that there are are counted for it
+	readJournal   = time.Second      // how often the journal is read
+	countAll      = 15 * time.Second // how often the instances are counted
 	planStaysGood = 5 * time.Second
 )
 
-// foresight is what a controller tells beside its engine. It is a server.Foresight.
+// foresight is the controller's server.Foresight.
 type foresight struct {
 	k        *Controller
-	director atomic.Pointer[director.Director] // nil: it makes nothing ahead of need
+	director atomic.Pointer[director.Director] // nil: there is no director
 	kept     history.History
 }
 
-// Plan returns what the director would do now, or one would if there was one.
+// Plan returns what the director would do now, or what a director would do if there is none.
 func (f *foresight) Plan(ctx context.Context, fresh bool) (api.Plans, error) {
 	d := f.director.Load()
 	if d != nil && !fresh {
@@ -56,7 +56,7 @@ func (f *foresight) plans(plans []director.Plan, looked time.Time) api.Plans {
 	return out
 }
 
-// Directives returns the newest that were recorded.
+// Directives returns the newest recorded directives.
 func (f *foresight) Directives(most int, may func(source string) bool) []api.Directed {
 	events := f.kept.Directives(most, may)
 	out := make([]api.Directed, len(events))
@@ -91,7 +91,7 @@ func (f *foresight) History(day bool, may func(source string) bool) api.History 
 	return out
 }
 
-// follow reads the journal and counts, until ctx ends.
+// follow reads the journal and counts instances until ctx ends.
 func (f *foresight) follow(ctx context.Context) {
 	t := time.NewTicker(readJournal)
 	defer t.Stop()
@@ -117,7 +117,7 @@ func (f *foresight) follow(ctx context.Context) {
 	}
 }
 
-// count tells the history how many instances there are.
+// count adds the number of instances of each source to the history.
 func (f *foresight) count(ctx context.Context, now *served) error {
 	all, err := now.engine.Status(ctx)
 	if err != nil {
@@ -125,7 +125,7 @@ func (f *foresight) count(ctx context.Context, now *served) error {
 	}
 	var counts []history.Count
 	at := map[string]int{}
-	for _, s := range all { // a source may be there again, as it was configured before
+	for _, s := range all { // a name may be listed twice, with an older configuration
 		n, ok := at[s.Name]
 		if !ok {
 			n = len(counts)
@@ -142,10 +142,10 @@ func (f *foresight) count(ctx context.Context, now *served) error {
 	return nil
 }
 
-// PlanView is what a director would do about a source, in `plan --json`.
+// PlanView is a source's plan in `plan --json`.
 type PlanView = api.Plan
 
-// DirectiveView is one thing in it.
+// DirectiveView is a directive in a PlanView.
 type DirectiveView = api.Directive
 
 func ViewPlan(p director.Plan) PlanView {
@@ -154,7 +154,7 @@ func ViewPlan(p director.Plan) PlanView {
 		Broken: p.Broken, Directives: []DirectiveView{},
 	}
 	for _, d := range p.Directives {
-		if d.Again { // nothing becomes of it
+		if d.Again { // it is so already
 			continue
 		}
 		w := DirectiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}

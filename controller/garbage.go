@@ -11,15 +11,15 @@ import (
 
 const (
 	littleHeap    = 32 << 20 // bytes in use
-	littleGarbage = 300      // per cent of them, before it is collected
+	littleGarbage = 300      // per cent of the heap, before a collection
 	usualGarbage  = 100
 	largeHeap     = 96 << 20
 	largeGarbage  = 25
 )
 
-// garbage is how much of it there may be, in per cent of what is in use: requests leave some each,
-// and to collect it costs as much as what is in use is large. With little in use that is done
-// seldom; with much, memory counts for more.
+// garbage returns GOGC for a live heap. Requests leave garbage, and a collection costs as much as
+// the heap is large. With a small heap it is worth collecting seldom; with a large one memory
+// counts more.
 func garbage(live uint64) int {
 	switch {
 	case live < littleHeap:
@@ -30,8 +30,8 @@ func garbage(live uint64) int {
 	return usualGarbage
 }
 
-// SpareCollections keeps the collector at that, from one collection to the next, until stop is
-// called. What the user says in GOGC holds.
+// SpareCollections keeps GOGC at that value, adjusted after each collection, until stop is called.
+// A GOGC in the environment is respected.
 func SpareCollections() (stop func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -49,7 +49,7 @@ func SpareCollections() (stop func()) {
 					debug.SetGCPercent(want)
 				}
 			}
-			// at the next collection
+			// wait for the next collection
 			runtime.AddCleanup(&struct{ *byte }{}, func(next chan<- struct{}) { next <- struct{}{} }, collected)
 			select {
 			case <-ctx.Done():
@@ -61,13 +61,12 @@ func SpareCollections() (stop func()) {
 	return func() { end(); all.Wait() }
 }
 
-// roomAtFirst is by how much of what it is anyway the heap may grow before its first collection: to
-// 24 MiB.
+// roomAtFirst is GOGC for the first collection: the heap may grow to 24 MiB.
 const roomAtFirst = 600
 
-// SpareFirstCollection lets a look at a tree of some thousand files end before the heap is
-// collected for the first time, which costs a quarter of it. From then on all is as ever. What the
-// user says in GOGC holds.
+// SpareFirstCollection delays the first collection, so that reading a tree of some thousand files
+// ends before it. A collection would cost a quarter of that time. Later ones are as usual. A GOGC
+// in the environment is respected.
 func SpareFirstCollection() {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -77,5 +76,5 @@ func SpareFirstCollection() {
 	debug.SetGCPercent(roomAtFirst)
 }
 
-// defaultPercent is Go's.
+// defaultPercent is Go's default of GOGC.
 const defaultPercent = 100

@@ -15,22 +15,22 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// errNoMetal says that no images are to be cached.
+// errNoMetal is the error when no images are to be cached.
 var errNoMetal = &compute.Error{Kind: compute.ErrInvalid,
 	Err:  errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
 	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
-// MetalSetup finds what keeps images ready on bare metal, by the configuration.
+// MetalSetup reads the configuration of the loop that caches images on bare metal.
 type MetalSetup struct {
 	log  *slog.Logger
 	host *host.Host
 }
 
-// NewMetalSetup returns the setup of a director of metal on a host, which writes to a log.
+// NewMetalSetup returns the setup for a host; it logs to log.
 func NewMetalSetup(log *slog.Logger, h *host.Host) *MetalSetup { return &MetalSetup{log, h} }
 
-// Options are what the configuration says to the loop that keeps images cached on bare metal.
-// The caller puts in whom it tells, and calls closer at the end.
+// Options returns the options of the loop that caches images on bare metal. The caller adds Leads
+// and Told, and calls closer at the end.
 func (m *MetalSetup) Options(
 	ctx context.Context, cfg *config.Config, store caching.Store,
 ) (opt caching.Options, d metalDirecting, closer func(), err error) {
@@ -58,7 +58,7 @@ func (m *MetalSetup) Options(
 	return opt, d, closer, err
 }
 
-// service finds who says which nodes there are, and who commands them.
+// service returns the scout, which lists nodes, and the commander, which changes them.
 func (m *MetalSetup) service(
 	ctx context.Context, cfg *config.Config, d metalDirecting,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
@@ -94,7 +94,7 @@ func (m *MetalSetup) service(
 	return scout, commander, closer, err
 }
 
-// check says which number cannot be.
+// check returns which number is out of bounds.
 func (d *metalDirecting) check() error {
 	for _, n := range []struct {
 		key string

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/ironic"
 )
 
-// The sections of hostler.conf that have rules, each followed by a name of the user's choice. Rules
-// count in the order in which they stand there.
+// Prefixes of the sections of hostler.conf with rules; a name of the user's choice follows. Rules
+// apply in the order in which they are written.
 const (
 	ImageRules  = "director.metal.image "
 	FlavorRules = "director.metal.flavor "
@@ -25,24 +25,24 @@ const (
 
 // ironicScouting is the section [director.metal.scout] where the scout is ironic.
 type ironicScouting struct {
-	// one of type ironic: its cloud is asked, its installation's marks count, and its key is let in
-	// by hot standbys
+	// a source of type ironic: its cloud is asked, its installation's marks count, and hot standbys
+	// let in its key
 	Source string `conf:"source"`
-	// rules that others have shipped, before those of the sections; "": none
+	// a shipped set of rules, applied before those of the sections; "": none
 	Preset   string `conf:"preset"`
-	PowerOff bool   `conf:"power-off"` // hot standbys wait switched off
+	PowerOff bool   `conf:"power-off"` // hot standbys are switched off
 }
 
-// ironicFlavor is a section of a flavor's rule.
+// ironicFlavor is a section with a flavor's rule.
 type ironicFlavor struct {
 	ironic.FlavorRule
-	Way     string `conf:"way"`     // how an image comes onto its nodes
-	Steps   string `conf:"steps"`   // of clean: a JSON list
-	Runbook string `conf:"runbook"` // of clean, in place of steps
+	Way     string `conf:"way"`     // how an image is written to the nodes
+	Steps   string `conf:"steps"`   // of the way clean: a JSON list
+	Runbook string `conf:"runbook"` // of the way clean, in place of steps
 }
 
-// ironic makes the scout and the commander of a source of type ironic. The closer is to be
-// called when neither is used any more.
+// ironic returns the scout and the commander for a source of type ironic. Call closer when neither
+// is used any more.
 func (m *MetalSetup) ironic(
 	ctx context.Context, cfg *config.Config,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
@@ -112,7 +112,7 @@ func (m *MetalSetup) ironic(
 	return scout, c, func() { _ = c.Close(); p.CloseIdle() }, nil
 }
 
-// IronicRules reads the rules of images and flavors, a preset's first.
+// IronicRules reads the rules of images and flavors, those of a preset first.
 func IronicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, flavors []ironic.FlavorRule, err error) {
 	if preset != "" {
 		if images, flavors, err = ironic.Preset(preset); err != nil {
@@ -158,7 +158,7 @@ func badRule(section string, err error) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("[%s] %w", section, err), Hint: "see docs/director-metal.md"}
 }
 
-// inOrder are the sections whose names begin so, as they stand in the files.
+// inOrder returns the sections with a prefix, in the order of the files.
 func inOrder(cfg *config.Config, prefix string) []string {
 	type place struct {
 		file string

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/observe/metric"
 )
 
-// metalMeters are what is measured of images on bare metal. A nil one measures nothing.
+// metalMeters are the metrics of images on bare metal. A nil one measures nothing.
 type metalMeters struct {
 	rounds, directives, requests, saved metric.Counter
 	took                                metric.Histogram
@@ -19,7 +19,7 @@ type metalMeters struct {
 	alarms                              metric.Gauge
 }
 
-// NewMetalMeters adds them to a registry of others.
+// NewMetalMeters adds the metrics to those of a controller; nil: nothing is measured.
 func NewMetalMeters(to *meters) *metalMeters {
 	if to == nil {
 		return nil
@@ -55,7 +55,7 @@ func NewMetalMeters(to *meters) *metalMeters {
 	}
 }
 
-// off forgets what was measured of how things stand: no images are to be kept ready any more.
+// off clears the gauges, as no images are to be kept ready any more.
 func (m *metalMeters) off() {
 	if m == nil {
 		return
@@ -65,7 +65,7 @@ func (m *metalMeters) off() {
 	}
 }
 
-// stopped notes that the loop could not begin.
+// stopped raises the alarm that the loop could not start.
 func (m *metalMeters) stopped() {
 	if m != nil {
 		m.off()
@@ -73,14 +73,14 @@ func (m *metalMeters) stopped() {
 	}
 }
 
-// begun notes that it could.
+// begun clears that alarm.
 func (m *metalMeters) begun() {
 	if m != nil {
 		m.alarms.Set(0, caching.AlarmStopped)
 	}
 }
 
-// Round takes what a round came to.
+// Round counts what a round did.
 func (m *metalMeters) Round(r *caching.Report) {
 	if m == nil {
 		return
@@ -93,7 +93,7 @@ func (m *metalMeters) Round(r *caching.Report) {
 	m.alarms.Set(truth(r.Suspended != ""), caching.AlarmSuspended)
 	if r.Suspended != "" {
 		return // what is known is of before
-	}
+	} // everything else is of an earlier round
 	for _, d := range r.Directives {
 		m.directives.Add(1, string(d.Do), d.Result)
 	}
@@ -122,7 +122,7 @@ func (m *metalMeters) Round(r *caching.Report) {
 	m.alarms.Set(float64(r.Quarantined), caching.AlarmQuarantine)
 }
 
-// LogStatistics writes into the log how many nodes are what, all and by flavor.
+// LogStatistics logs how many nodes are in which state, in all and by flavor.
 func LogStatistics(log *slog.Logger, r *caching.Report) {
 	if r.Suspended != "" {
 		return

@@ -13,15 +13,15 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// The pauses after which a controller tries again to keep images ready, where it could not begin:
-// the first, doubled with each further failure, and the longest.
+// The first and the longest pause before the loop that keeps images ready is started again. The
+// pause doubles with each failure.
 const (
 	metalPause        = 5 * time.Second
 	longestMetalPause = 10 * time.Minute
 )
 
 // keepImages keeps images ready on bare-metal nodes while the configuration says so, until ctx
-// ends. Each configuration has a loop of its own; what the last one has begun is recorded.
+// ends. Each configuration has its own loop; work that the last one began is recorded.
 func (k *Controller) keepImages(ctx context.Context) {
 	var m *metalMeters
 	for ctx.Err() == nil {
@@ -48,15 +48,15 @@ func (k *Controller) keepImages(ctx context.Context) {
 				k.alarm(inner, what, "")
 			}
 		}
-		<-inner.Done() // another configuration, or the end
+		<-inner.Done() // a new configuration, or the end
 		cancel()
 		<-ended
 	}
 }
 
-// imagesBy keeps images ready by a configuration, until ctx ends. Where it cannot begin, as what it
-// asks for is not there yet, it tries again, less and less often. No other process does so by our
-// state meanwhile, but for the pauses.
+// imagesBy runs the loop for a configuration until ctx ends. If the loop cannot start, it is tried
+// again with growing pauses. A lock keeps other processes of the same state directory from running
+// it, except during the pauses.
 func (k *Controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalMeters) {
 	said := ""
 	for pause := metalPause; ctx.Err() == nil; pause = min(2*pause, longestMetalPause) {
@@ -78,8 +78,8 @@ func (k *Controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalM
 	}
 }
 
-// alarm records that something stands, or with an empty text that it is over. Of several
-// controllers on a store the one that directs does.
+// alarm records an alarm, or with an empty text its end. Of several controllers on a store, only
+// the leader does.
 func (k *Controller) alarm(ctx context.Context, what, text string) {
 	if !k.leads() {
 		return
@@ -89,7 +89,7 @@ func (k *Controller) alarm(ctx context.Context, what, text string) {
 	}
 }
 
-// images is the loop by a configuration, until ctx ends.
+// images runs the loop for a configuration until ctx ends.
 func (k *Controller) images(ctx context.Context, cfg *config.Config, m *metalMeters) error {
 	lock, err := waitAlone(ctx, k.Log)
 	if lock == nil {
@@ -104,7 +104,7 @@ func (k *Controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	t := &Turn{Place: MetalPlace}
 	defer t.End()
 	opt.Leads = k.MetalTurn(t)
-	opt.Leads() // so that nobody else begins before the first round
+	opt.Leads() // so that no other process begins before the first round
 	opt.Told = func(r *caching.Report) {
 		m.Round(r)
 		if d.LogStatistics {
@@ -121,8 +121,8 @@ func (k *Controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	return l.Run(ctx)
 }
 
-// MetalTurn tells whether it is this controller that keeps images ready: the one that directs,
-// unless another process on the store does so by another state directory. It says so once.
+// MetalTurn returns whether this controller keeps images ready: it must lead, and no other process
+// on the store may do so from another state directory. A wait is logged once.
 func (k *Controller) MetalTurn(t *Turn) func() bool {
 	told := false
 	return func() bool {
@@ -141,8 +141,8 @@ func (k *Controller) MetalTurn(t *Turn) func() bool {
 	}
 }
 
-// waitAlone waits until no other process keeps images ready by our state, and has that stay so
-// until the file is closed; nil without an error: ctx has ended before.
+// waitAlone waits until no other process of this state directory keeps images ready, and returns
+// the file whose lock keeps others out. nil without an error: ctx has ended.
 func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 	state, err := host.StateDir()
 	if err != nil {
@@ -164,6 +164,5 @@ func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 	return nil, nil
 }
 
-// MetalLock is the file that one process at a time has a lock on that keeps images cached by a
-// state.
+// MetalLock is the lock file of the one process per state directory that keeps images cached.
 const MetalLock = "director-metal.lock"

@@ -17,17 +17,17 @@ import (
 )
 
 // metalDeciding is the section [director.metal.strategy] of hostler.conf: the settings of the
-// built-in strategy. One that is a program of its own is told all others too.
+// built-in strategy. A strategy that is a program gets the unknown keys too.
 type metalDeciding struct {
-	Share float64 `conf:"percentage-to-cache"` // of the nodes of a flavor, 0 to 1
-	// a file of JSON, from the directory of hostler.conf
+	Share float64 `conf:"percentage-to-cache"` // share of a flavor's nodes, 0 to 1
+	// a JSON file, relative to the directory of hostler.conf
 	WeightsFile string        `conf:"image-weights-filename"`
 	Weight      int           `conf:"default-image-weight"`
 	ImageChoice string        `conf:"image-choice"` // weighted or random
 	NodeChoice  string        `conf:"node-choice"`  // least-written or random
 	Goal        string        `conf:"goal"`         // share or demand
 	Minimum     string        `conf:"minimum"`      // FLAVOR/IMAGE: NODES, ...
-	Maximum     string        `conf:"maximum"`      // the same
+	Maximum     string        `conf:"maximum"`      // as Minimum
 	Ready       float64       `conf:"min-ready"`
 	MaxStale    time.Duration `conf:"max-stale"`
 	Rebalance   bool          `conf:"rebalance"`
@@ -36,10 +36,10 @@ type metalDeciding struct {
 
 	Settings map[string]string `conf:",rest"`
 
-	asks bool // the strategy is to be told what is asked for
+	asks bool // the strategy needs the demand
 }
 
-// strategy makes the strategy that the configuration names, and says what stands there.
+// strategy returns the strategy that the configuration names, and its settings.
 func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, metalDeciding, error) {
 	section := cfg.Sections["director.metal.strategy"]
 	d := metalDeciding{Share: 0.125, Weight: 1}
@@ -91,7 +91,7 @@ func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, 
 	return &strategy.WithWeights{Proportional: p, File: file, Log: m.log}, d, nil
 }
 
-// sectionOf is a section of hostler.conf as Decode takes it.
+// sectionOf returns a section of hostler.conf in the form that config.Decode takes.
 func sectionOf(section map[string]config.Value) (settings map[string]string, position func(string) (string, int)) {
 	settings = map[string]string{}
 	for key, v := range section {

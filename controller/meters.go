@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// meters are what a controller measures, and what it looks up when it is scraped. A nil one
+// meters are a controller's metrics: what it counts, and what it looks up at each scrape. A nil one
 // measures nothing.
 type meters struct {
 	Reg *metric.Registry
@@ -31,16 +31,17 @@ type meters struct {
 	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok       metric.Gauge
 }
 
-// The bounds of the histograms, in seconds: of what is done here, and of what makes people wait.
+// The bounds of the histograms, in seconds: for work done here, and for what users wait for.
 var (
 	quick   = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}
 	lengthy = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1800}
 )
 
-// scrapeTime is how long sources may take to say how they stand; who scrapes waits ten seconds,
-// usually.
+// scrapeTime is how long sources may take to report at a scrape. A scraper usually waits ten
+// seconds.
 const scrapeTime = 5 * time.Second
 
+// NewMeters returns the metrics of a controller, with those of the process and the build.
 func NewMeters() *meters {
 	r := metric.New()
 	r.Process()
@@ -107,8 +108,8 @@ func (m *meters) handler() http.Handler {
 	return m.Reg
 }
 
-// Watch has the newest engine asked, at each scrape, how the sources stand. Their counts stand in
-// their records: nobody looks at each instance.
+// Watch reads the state of the sources from the current engine at each scrape. It uses the counts
+// in their records and does not look at each instance.
 func (m *meters) Watch(now func() (server.Book, *config.Config)) {
 	m.Reg.Before(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
@@ -133,7 +134,7 @@ func (m *meters) Watch(now func() (server.Book, *config.Config)) {
 	})
 }
 
-// stand sets how a source stands. A name that had several definitions is told of several times.
+// stand adds the state of a source. A name with several definitions is added several times.
 func (m *meters) stand(s compute.SourceStatus, price float64) {
 	c := s.Counts
 	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp,
@@ -148,7 +149,7 @@ func (m *meters) stand(s compute.SourceStatus, price float64) {
 	if s.Orphaned {
 		return
 	}
-	// a share of what is not there is nothing, and not 0
+	// a missing series would make a ratio empty instead of 0
 	for _, result := range []string{"hit", "miss"} {
 		m.acquires.Add(0, s.Name, result)
 	}
@@ -170,7 +171,7 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// Sight takes what the engine did.
+// Sight returns the function that counts what the engine did; nil: nothing is measured.
 func (m *meters) Sight() func(pool.Sight) {
 	if m == nil {
 		return nil
@@ -209,7 +210,7 @@ func orOK(class string) string {
 	return class
 }
 
-// resultOf is how something ended, in a word: "ok", or the kind of the error.
+// resultOf returns how something ended, in a word: "ok", or the kind of the error.
 func resultOf(err error) string {
 	switch {
 	case err == nil:
@@ -220,8 +221,8 @@ func resultOf(err error) string {
 	return term.KindName(err)
 }
 
-// Provider takes the calls to a source's provider. That what was discarded is not there is how a
-// discard ends well.
+// Provider returns the function that counts calls to a source's provider. A discard that finds
+// nothing has ended well.
 func (m *meters) Provider(source string) func(op string, took time.Duration, err error) {
 	if m == nil {
 		return nil
@@ -239,13 +240,13 @@ func (m *meters) Provider(source string) func(op string, took time.Duration, err
 	}
 }
 
-// asked takes requests to the API.
+// asked counts a request to the API.
 func (m *meters) asked(method, route string, status int, took time.Duration) {
 	m.requests.Add(1, method, route, strconv.Itoa(status))
 	m.request.Observe(took.Seconds(), method, route)
 }
 
-// told takes tries to deliver to webhooks.
+// told counts an attempt to deliver to a webhook.
 func (m *meters) told(hook, result string, took time.Duration) {
 	if m != nil {
 		m.deliveries.Add(1, hook, result)
@@ -259,7 +260,7 @@ type measuredStore struct {
 	m *meters
 }
 
-// Store measures a store's transactions.
+// Store returns a store that measures the transactions of another one.
 func (m *meters) Store(s pool.Store) pool.Store {
 	if m == nil {
 		return s
@@ -281,8 +282,8 @@ func (s *measuredStore) View(ctx context.Context, fn func(compute.Tx) error) err
 	return err
 }
 
-// moved takes a transaction. What it was told to refuse, such as a lease of an instance that is not
-// there, is no failure of the store.
+// moved counts a transaction. A refusal, such as a lease that does not exist, is not a failure of
+// the store.
 func (m *meters) moved(op string, begin time.Time, err error) {
 	result := resultOf(err)
 	for _, kind := range []error{compute.ErrNotFound, compute.ErrConflict, compute.ErrNoCapacity, compute.ErrInvalid, compute.ErrDenied} {
@@ -294,13 +295,13 @@ func (m *meters) moved(op string, begin time.Time, err error) {
 	m.transaction.Observe(time.Since(begin).Seconds(), op)
 }
 
-// measuredPool is what a director works on, measured.
+// measuredPool is a pool whose use by a director is measured.
 type measuredPool struct {
 	director.Pool
 	m *meters
 }
 
-// directed measures what a director does.
+// directed returns a pool that measures what a director does with it.
 func (m *meters) directed(p director.Pool) director.Pool {
 	if m == nil {
 		return p
@@ -322,7 +323,7 @@ func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(contex
 	return finish, err
 }
 
-// MetricsListener listens for scrapes that present nothing: on this machine's loopback alone.
+// MetricsListener listens for scrapes without authentication. Only loopback addresses are allowed.
 func MetricsListener(addr string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -341,8 +342,8 @@ func MetricsListener(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// metricsServer answers /metrics, and nothing else. A page of another site that has this machine's
-// browser ask is told nothing: it comes by a name.
+// metricsServer answers /metrics only. It refuses names other than localhost, so that a page of
+// another site cannot read it through a browser by DNS rebinding.
 func metricsServer(m *meters) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -17,13 +17,14 @@ import (
 	"github.com/hostler-project/hostler/controller/server"
 )
 
-// Looking are the options of serve that say how it is seen from outside.
+// Looking are the options of serve for metrics and logs.
 type Looking struct {
 	metrics   string
 	LogFormat string
 	LogLevel  string
 }
 
+// Flags adds the options to a command.
 func (o *Looking) Flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.metrics, "metrics", "", "answer scrapes of /metrics on `ADDR` too, on loopback, to whoever asks")
@@ -36,7 +37,7 @@ func (o *Looking) Flags(cmd *cobra.Command) {
 	)
 }
 
-// Logger is a controller's log.
+// Logger returns the controller's log. debug overrides the level.
 func (o *Looking) Logger(w io.Writer, debug bool) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil || strings.ContainsAny(o.LogLevel, "+-") {
@@ -51,7 +52,7 @@ func (o *Looking) Logger(w io.Writer, debug bool) (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(w, opt)), nil
 	case "json":
 		opt.ReplaceAttr = func(_ []string, at slog.Attr) slog.Attr {
-			if at.Value.Kind() == slog.KindDuration { // seconds, as in all our documents
+			if at.Value.Kind() == slog.KindDuration { // seconds, as in all documents
 				at.Value = slog.Float64Value(at.Value.Duration().Seconds())
 			}
 			return at
@@ -61,7 +62,7 @@ func (o *Looking) Logger(w io.Writer, debug bool) (*slog.Logger, error) {
 	return nil, fault.Invalid("text or json", "--log-format %s: no such format", o.LogFormat)
 }
 
-// Scraped listens where scrapes come that present nothing; nil: nowhere.
+// Scraped returns the listener for scrapes without authentication; nil: none.
 func (o *Looking) Scraped() (net.Listener, error) {
 	if o.metrics == "" {
 		return nil, nil
@@ -69,12 +70,12 @@ func (o *Looking) Scraped() (net.Listener, error) {
 	return MetricsListener(o.metrics)
 }
 
-// serveMetrics answers those until ctx ends.
+// serveMetrics answers scrapes until ctx ends.
 func (k *Controller) serveMetrics(ctx context.Context, l net.Listener) {
 	ServeMetrics(ctx, k.Log, k.meters, l)
 }
 
-// ServeMetrics answers scrapes of what is measured until ctx ends.
+// ServeMetrics answers scrapes on a listener until ctx ends.
 func ServeMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listener) {
 	srv := &http.Server{Handler: metricsServer(m), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	if err := server.Serve(ctx, srv, l, Grace); err != nil && ctx.Err() == nil {
@@ -82,14 +83,14 @@ func ServeMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listen
 	}
 }
 
-// standing is whom metrics are asked of.
+// standing returns what the metrics of sources are read from.
 func (k *Controller) standing() (server.Book, *config.Config) {
 	now := k.now.Load()
 	return now.engine, now.cfg
 }
 
-// ready says why requests cannot be served now: the state cannot be read, or not be written, be it
-// that it hangs; or why none should be sent here any more.
+// ready returns why requests cannot be served now: the controller is ending, or the state cannot be
+// read or written.
 func (k *Controller) ready(ctx context.Context) error {
 	if k.leaving() {
 		return errors.New("it was told to end")

@@ -28,10 +28,10 @@ import (
 
 type peerKey struct{}
 
-// peer is who is at the other end of a unix socket.
+// peer is the user at the other end of a unix socket.
 type peer struct{ uid int }
 
-// withPeer notes who is at the other end of a connection, where the kernel knows it.
+// withPeer adds the other end of a connection to its context, if it is known.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if i, ok := c.(*insider); ok {
 		return context.WithValue(ctx, insiderKey{}, i.who)
@@ -42,12 +42,12 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	}
 	uid, err := keeper.Peer(u)
 	if err != nil {
-		return ctx // nobody
+		return ctx // the caller is unknown
 	}
 	return context.WithValue(ctx, peerKey{}, peer{uid})
 }
 
-// bearer is the token that a request presents.
+// bearer returns the token that a request presents.
 func bearer(r *http.Request) (token string, ok bool) {
 	const scheme = "Bearer "
 	given := r.Header.Get("Authorization")
@@ -57,34 +57,34 @@ func bearer(r *http.Request) (token string, ok bool) {
 	return given[len(scheme):], true
 }
 
-// sameToken compares tokens in a time that tells nothing of where they differ.
+// sameToken compares tokens in constant time.
 func sameToken(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// unknown is for those whom we do not know.
+// unknown is the error for a caller that is not known.
 func unknown(text, hint string) error {
 	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
 }
 
-// nameKept is how long a user's name is taken for his without asking the machine again.
+// nameKept is how long the name of a user is cached.
 const nameKept = 10 * time.Second
 
-// userNames are those that were asked for.
+// userNames caches the names of users.
 var userNames struct {
 	mu  sync.Mutex
 	all map[int]namedUser
 }
 
-// namedUser is a user's name, and when the machine was asked for it.
+// namedUser is a user's name and when it was looked up.
 type namedUser struct {
 	name  string
 	asked time.Time
 }
 
-// UserName is the name of a user of this machine. It is asked for with each request by the socket,
-// and the machine reads a file for it.
+// UserName returns the name of a user of this machine, or "uid-N". It is cached, as each request by
+// the socket needs it and a lookup reads a file.
 func UserName(uid int) string {
 	userNames.mu.Lock()
 	defer userNames.mu.Unlock()
@@ -106,8 +106,8 @@ func lookUserName(uid int) string {
 	return "uid-" + strconv.Itoa(uid)
 }
 
-// ownAlone reports whether a secret's file is its owner's alone, or one that root has given to our
-// own group alone, as a cluster gives secrets to a pod's user.
+// ownAlone reports whether only its owner can read a secret's file. A file of root's that the
+// process's own group may read counts too, as Kubernetes gives secrets to a pod that way.
 func ownAlone(info fs.FileInfo) bool {
 	perm := info.Mode().Perm()
 	if perm&0o077 == 0 {
@@ -122,7 +122,7 @@ func administratorToken(file string) (string, error) {
 	if file == "" {
 		state, err := host.StateDir()
 		if err == nil {
-			// where the records are in a database nobody has made it yet
+			// if the records are in a database the directory may not exist
 			err = os.MkdirAll(state, 0o700)
 		}
 		if err != nil {
@@ -150,10 +150,10 @@ func administratorToken(file string) (string, error) {
 	return text, err
 }
 
-// makeToken makes a token in a file, unless another controller of the same directory has made one
-// meanwhile. It is there whole or not at all.
+// makeToken writes a new token to a file, unless another controller has made one meanwhile. The
+// file appears complete or not at all.
 func makeToken(file string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), ".token-*") // for its owner alone
+	f, err := os.CreateTemp(filepath.Dir(file), ".token-*") // readable by its owner only
 	if err != nil {
 		if at := (*fs.PathError)(nil); errors.As(err, &at) {
 			at.Path = file
@@ -171,19 +171,20 @@ func makeToken(file string) error {
 	return err
 }
 
-// InnerDoor is a listener for who is in the same process.
+// InnerDoor is a listener for callers in the same process.
 type InnerDoor struct {
 	Conns  chan net.Conn
 	once   sync.Once
 	Closed chan struct{}
 }
 
+// Dial connects without an identity: the request must authenticate itself.
 func (l *InnerDoor) Dial(ctx context.Context) (net.Conn, error) {
 	here, there := net.Pipe()
 	return l.enter(ctx, here, there)
 }
 
-// dialAs is dial for who is somebody.
+// dialAs returns a Dial whose connections are authenticated as who.
 func (l *InnerDoor) dialAs(who auth.Principal) func(context.Context) (net.Conn, error) {
 	return func(ctx context.Context) (net.Conn, error) {
 		here, there := net.Pipe()
@@ -191,7 +192,7 @@ func (l *InnerDoor) dialAs(who auth.Principal) func(context.Context) (net.Conn, 
 	}
 }
 
-// insider is a connection of who is in the same process.
+// insider is a connection of a caller in the same process.
 type insider struct {
 	net.Conn
 	who auth.Principal
@@ -199,7 +200,7 @@ type insider struct {
 
 type insiderKey struct{}
 
-// byInside knows who is in the same process.
+// byInside identifies a caller in the same process.
 func byInside(r *http.Request) (auth.Principal, bool, error) {
 	who, ok := r.Context().Value(insiderKey{}).(auth.Principal)
 	return who, ok, nil
@@ -216,7 +217,7 @@ func (l *InnerDoor) enter(ctx context.Context, here, there net.Conn) (net.Conn, 
 	}
 }
 
-// Accept waits for the next one.
+// Accept waits for the next connection.
 func (l *InnerDoor) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.Conns:
@@ -226,13 +227,13 @@ func (l *InnerDoor) Accept() (net.Conn, error) {
 	}
 }
 
-// Close lets nobody in any more.
+// Close refuses new connections.
 func (l *InnerDoor) Close() error {
 	l.once.Do(func() { close(l.Closed) })
 	return nil
 }
 
-// Addr is none.
+// Addr returns a placeholder, as there is no address.
 func (l *InnerDoor) Addr() net.Addr {
 	return &net.UnixAddr{Name: fmt.Sprint("process ", os.Getpid()), Net: "unix"}
 }

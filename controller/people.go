@@ -12,27 +12,26 @@ import (
 
 // authorizing is the section [auth] of hostler.conf.
 type authorizing struct {
-	// users who may do everything, besides the controller's own and root
+	// users who are administrators, besides the controller's own and root
 	Admins    []string      `conf:"admins"`
-	TokenLife time.Duration `conf:"token-life"` // of tokens that ask for none; 0: 90 days
-	// the longest that may be asked for; 0: 365 days
+	TokenLife time.Duration `conf:"token-life"` // the life of tokens that ask for none; 0: 90 days
+	// the longest life that may be asked for; 0: 365 days
 	TokenMaxLife time.Duration `conf:"token-max-life"`
-	// so long entries of the audit log are there; 0: 90 days
+	// how long entries of the audit log are kept; 0: 90 days
 	AuditKeep time.Duration `conf:"audit-keep"`
-	// of one user, a second; 0: 1000; negative: without limit
+	// requests of one user a second; 0: 1000; negative: no limit
 	Requests     float64 `conf:"requests"`
-	RequestBurst int     `conf:"request-burst"` // so many at once; 0: 2000
-	// of one user that are being served, streams and those that wait among them; 0: 2000; negative:
-	// without limit
+	RequestBurst int     `conf:"request-burst"` // requests of one user at once; 0: 2000
+	// requests of one user in progress, including streams and waiting ones; 0: 2000; negative: no
+	// limit
 	AtOnce int `conf:"at-once"`
-	// requests from one address that come with nothing that we know, a second; 0: 1; negative:
-	// without limit
+	// failed authentications of one address a second; 0: 1; negative: no limit
 	Failures     float64 `conf:"failures"`
-	FailureBurst int     `conf:"failure-burst"` // so many at once; 0: 30
+	FailureBurst int     `conf:"failure-burst"` // failed authentications at once; 0: 30
 	signingIn
 }
 
-// readAuthorizing reads it.
+// readAuthorizing reads the section [auth].
 func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
 	section := cfg.Sections["auth"]
 	settings := map[string]string{}
@@ -43,19 +42,19 @@ func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
 	return s, host.ConfigError(err)
 }
 
-// people says who is what, as it is configured.
+// people holds the roles of users, as configured.
 type people struct {
 	admins   []string
 	projects []*config.Project
-	roles    map[string]map[string]auth.Role // of members, by name and project
-	only     map[string][]string             // projects that sources are for, by source
+	roles    map[string]map[string]auth.Role // roles of members, by name and project
+	only     map[string][]string             // the projects that a source is limited to, by source
 }
 
-// anybody is what everybody is where no projects are configured.
+// anybody holds the roles of every user where no projects are configured.
 var anybody = map[string]auth.Role{"": auth.User}
 
 // newPeople reads projects and administrators. strict: a project that cannot be read is an error;
-// else nobody is in it.
+// otherwise it has no members.
 func newPeople(cfg *config.Config, strict bool) (*people, error) {
 	said, err := readAuthorizing(cfg)
 	if err != nil {
@@ -73,7 +72,7 @@ func newPeople(cfg *config.Config, strict bool) (*people, error) {
 			if p.roles[name] == nil {
 				p.roles[name] = map[string]auth.Role{}
 			}
-			p.roles[name][one.Name], _ = auth.ParseRole(role) // config knows the same roles
+			p.roles[name][one.Name], _ = auth.ParseRole(role) // config accepts only these roles
 		}
 	}
 	for _, s := range cfg.Sources {
@@ -84,7 +83,7 @@ func newPeople(cfg *config.Config, strict bool) (*people, error) {
 	return p, nil
 }
 
-// members says what somebody is.
+// members returns the roles of a user with these groups.
 func (p *people) members(name string, groups []string) (everywhere auth.Role, in map[string]auth.Role) {
 	if slices.Contains(p.admins, name) {
 		everywhere = auth.Administrator
@@ -102,7 +101,7 @@ func (p *people) members(name string, groups []string) (everywhere auth.Role, in
 	}
 	for _, one := range p.projects {
 		for _, g := range groups {
-			role, _ := auth.ParseRole(one.Groups[g]) // nobody, where the group is not in it
+			role, _ := auth.ParseRole(one.Groups[g]) // Nobody if it is not in the project
 			if role > all[one.Name] {
 				all[one.Name] = role
 			}
@@ -111,7 +110,7 @@ func (p *people) members(name string, groups []string) (everywhere auth.Role, in
 	return everywhere, all
 }
 
-// names are the projects' names.
+// names returns the names of the projects.
 func (p *people) names() (out []string) {
 	for _, one := range p.projects {
 		out = append(out, one.Name)
@@ -119,12 +118,12 @@ func (p *people) names() (out []string) {
 	return out
 }
 
-// members says what somebody is now.
+// members returns the roles of a user by the current configuration.
 func (k *Controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
 	return k.now.Load().people.members(name, groups)
 }
 
-// local is a user of this machine.
+// local returns the principal of a user of this machine.
 func (k *Controller) local(uid int) auth.Principal {
 	out := auth.Principal{Name: UserName(uid), Here: true, Own: uid == os.Geteuid(), Via: "socket"}
 	out.Everywhere, out.Roles = k.members(out.Name, nil)
@@ -134,7 +133,7 @@ func (k *Controller) local(uid int) auth.Principal {
 	return out
 }
 
-// openAuth makes what keeps tokens.
+// openAuth makes the tokens, the audit log and the limits.
 func (k *Controller) openAuth() error {
 	said, err := readAuthorizing(k.now.Load().cfg)
 	if err != nil {

@@ -13,15 +13,15 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// What is told of refusals: one of the same somebody for the same place in so long, and so many a
-// second and at once.
+// Limits on reports of refused fetches: one of the same caller and target in sameRefusal, and so
+// many a second and at once.
 const (
 	sameRefusal                      = time.Minute
-	mostRefusals                     = 1000 // that are remembered
+	mostRefusals                     = 1000 // targets to remember
 	fetchRefusals, fetchRefusalsOnce = 1, 100
 )
 
-// refusals tells of what was not fetched, in the log and in the audit log.
+// refusals writes refused fetches to the log and the audit log.
 type refusals struct {
 	log   *slog.Logger
 	audit atomic.Pointer[auth.Log]
@@ -36,7 +36,7 @@ func NewRefusals(log *slog.Logger) *refusals {
 	return &refusals{log: log, few: rate.NewLimiter(fetchRefusals, fetchRefusalsOnce), told: map[string]time.Time{}}
 }
 
-// Add tells of one, unless the same was told just now, or too many were.
+// Add reports a refusal, unless the same was reported just now or there are too many.
 func (r *refusals) Add(ctx context.Context, what *fetch.Refused) {
 	who, _ := fetch.By(ctx)
 	thing := what.Where()
@@ -57,7 +57,7 @@ func (r *refusals) Add(ctx context.Context, what *fetch.Refused) {
 	}
 }
 
-// fresh reports whether a refusal is to be told, and how many before it were not.
+// fresh reports whether to report a refusal, and how many before it were not reported.
 func (r *refusals) fresh(key string) (missed int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/host/check"
 )
 
-// reload reads the configuration anew. One that cannot be read changes nothing; of a source that is
-// broken the last good definition stays.
+// reload reads the configuration again. If it cannot be read, nothing changes. A broken source
+// keeps its last good definition.
 func (k *Controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -32,7 +32,7 @@ func (k *Controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err != nil {
 		return out, err
 	}
-	// what is applied from here on has another mark, and is taken up after this
+	// things applied after this have another mark, so the next check sees them
 	mark, faults := b.Mark(), faultsOf(cfg)
 	keepGood(k.now.Load().cfg, cfg, faults)
 	engine, err := b.Engine(ctx)
@@ -75,10 +75,10 @@ func (k *Controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 type brokenSource struct {
 	source string
 	cause  error
-	kept   bool // it goes on as it was read before
+	kept   bool // its last good definition stays in use
 }
 
-// faultsOf are those of a configuration, by name.
+// faultsOf returns the broken sources of a configuration, by name.
 func faultsOf(cfg *config.Config) (out []*brokenSource) {
 	for _, s := range cfg.Sources {
 		if err := check.FaultOf(s); err != nil {
@@ -88,7 +88,7 @@ func faultsOf(cfg *config.Config) (out []*brokenSource) {
 	return out
 }
 
-// err is the error as people are told of it.
+// err returns the error for users, with a hint of what is in force.
 func (f *brokenSource) err() error {
 	all := api.Apart(host.ConfigError(f.cause))
 	e, ok := all[len(all)-1].(*compute.Error)
@@ -105,16 +105,15 @@ func (f *brokenSource) err() error {
 	return errors.Join(all...)
 }
 
-// tellFaults writes them to the log.
+// tellFaults logs broken sources.
 func (k *Controller) tellFaults(faults []*brokenSource) {
 	for _, f := range faults {
 		k.Log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
 	}
 }
 
-// keepGood has sources that are broken now go on as they were when they were read before. Not so
-// where the user has to approve of what is new, or where what a pool took from may not be there any
-// more.
+// keepGood replaces broken sources with their last good definition. It does not if the user must
+// approve the new one, or if a source that the old pool took from may be gone.
 func keepGood(was, now *config.Config, faults []*brokenSource) {
 	for _, f := range faults {
 		old, err := was.Source(f.source)

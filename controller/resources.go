@@ -24,26 +24,26 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// resourcing is the section [resources] of hostler.conf: the objects of a Kubernetes cluster that
-// ask for leases, and that say what sources, bundles and projects there are.
+// resourcing is the section [resources] of hostler.conf: which objects of a Kubernetes cluster ask
+// for leases, and which define sources, bundles and projects.
 type resourcing struct {
-	// NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: no objects are read
+	// NAMESPACE or NAMESPACE=PROJECT, "*" for all others; none: read no objects
 	Namespaces []string `conf:"namespaces"`
 	// namespaces whose sources, bundles and projects are applied
 	Apply []string `conf:"apply"`
-	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod
 	Kubeconfig string `conf:"kubeconfig"`
 	Context    string `conf:"context"`
-	// so many leases that were made otherwise are shown as objects
+	// how many leases made by other means are shown as objects
 	Show int `conf:"show"`
 
 	projects map[string]string // by namespace
 }
 
-// namespaceName is what a namespace is called.
+// namespaceName matches the name of a namespace, or "*".
 var namespaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|\*)$`) })
 
-// readResources reads it.
+// readResources reads the section [resources].
 func readResources(cfg *config.Config) (o resourcing, err error) {
 	o = resourcing{Show: 500, projects: map[string]string{}}
 	settings, at := sectionOf(cfg.Sections["resources"])
@@ -84,11 +84,11 @@ func readResources(cfg *config.Config) (o resourcing, err error) {
 
 var _ resource.Applier = client.Applied{}
 
-// idle: no objects are read.
+// idle reports whether no objects are read.
 func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 
-// keepResources does what objects of a Kubernetes cluster ask for, while the configuration says so
-// and we direct, until ctx ends. They come in by the handler that all others come in by.
+// keepResources serves the objects of a Kubernetes cluster while the configuration says so and this
+// controller leads, until ctx ends. Their requests pass the same handler as all others.
 func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
 	t := &Turn{Place: resourcePlace}
 	defer t.End()
@@ -98,7 +98,7 @@ func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
 	for ctx.Err() == nil {
 		now := k.now.Load()
 		o, err := readResources(now.cfg)
-		if err != nil || o.idle() { // what is wrong is said when it is read
+		if err != nil || o.idle() { // the error was reported when the configuration was read
 			o = resourcing{}
 		}
 		if !o.idle() && !k.leadsBy(t) {
@@ -117,7 +117,7 @@ func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
 		}
 		var tick <-chan time.Time
 		if !o.idle() || len(now.cfg.Sections["resources"]) > 0 {
-			tick = time.After(time.Second) // we may have the lead then, or have lost it
+			tick = time.After(time.Second) // the lead may have changed by then
 		}
 		select {
 		case <-ctx.Done():
@@ -128,7 +128,7 @@ func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
 	}
 }
 
-// leadsBy tells whether it is this controller that does something that one alone is to do.
+// leadsBy reports whether this controller does what only one process may do.
 func (k *Controller) leadsBy(t *Turn) bool {
 	if _, shared := k.Host.Store().(host.SharedStore); shared {
 		return k.leads()
@@ -136,8 +136,8 @@ func (k *Controller) leadsBy(t *Turn) bool {
 	return t.has(k.Host.Store())
 }
 
-// beginResources begins; end ends it, and waits for that. wake is for when there may be sources
-// that were not there.
+// beginResources starts serving objects. end stops that and waits. wake says that sources may have
+// changed.
 func (k *Controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
 	l := &InnerDoor{Conns: make(chan net.Conn), Closed: make(chan struct{})}
 	log := k.Log
@@ -145,7 +145,7 @@ func (k *Controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
 		Installation: k.Host.Store().Installation(), Log: log, Step: host.Step,
 		Sets: slices.Clone(o.Apply),
-		// from afar: what would run here is refused
+		// not May: programs that would run here are refused
 		Applier: func(namespace, reason string) (resource.Applier, io.Closer, error) {
 			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
 			c, err := client.New(client.Options{Dial: l.dialAs(who), Reason: reason})

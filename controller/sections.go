@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/controller/slapos"
 )
 
-// Sections are the sections of hostler.conf that a controller reads, by their names: pointers to
+// Sections returns the sections of hostler.conf that a controller reads, by name: pointers to
 // structs that config decodes.
 func Sections() map[string]any {
 	out := map[string]any{

@@ -56,15 +56,15 @@ type Serving struct {
 }
 
 const (
-	// is how often a controller looks for work that nobody told it of
+	// how often to look for work that nobody has announced
 	lookAround = 10 * time.Second
-	Grace      = 30 * time.Second // for requests that are being served when it ends
+	Grace      = 30 * time.Second // for requests in progress at the end
 	lookSoon   = time.Second      // after a request, as leases may be short
-	// between two: a bell that rings all the time is not all that the machine does
+	// pause between two rounds, so that a bell that rings all the time leaves some CPU
 	lookRest = 5 * time.Millisecond
 )
 
-// Serve is the controller, until it is told to end.
+// Serve runs the controller until ctx ends or a signal stops it.
 func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.Tracing, o Serving) error {
 	m, bell, refused := NewMeters(), newBell(), NewRefusals(log)
 	h.Log, h.Role, h.Meters, h.Left, h.Refused = log, host.Controller, m, bell.ring, refused.Add
@@ -131,7 +131,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
 		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
 	}))
-	defer SpareCollections()() // also while all of a SlapOS master is read
+	defer SpareCollections()() // before the SlapOS master reads all of its records
 	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
 		return err
@@ -159,7 +159,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	}
 	resources := make(chan struct{})
 	go func() { defer close(resources); k.keepResources(ctx, handler) }()
-	defer func() { <-resources }() // what it gives back is answered and kept
+	defer func() { <-resources }() // its last requests are still answered and stored
 	all.Go(func() { k.hear(ctx) })
 	all.Go(func() { k.followApplied(ctx) })
 	all.Go(func() { k.share(ctx, !o.NoFill) })
@@ -174,7 +174,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		}
 		all.Go(func() {
 			errs <- server.Serve(ctx, srv, l, Grace)
-			cancel() // one without the other is none
+			cancel() // if one listener fails, all stop
 		})
 	}
 	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
@@ -196,19 +196,19 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	return failed
 }
 
-// Controller is what serve keeps.
+// Controller is a running controller.
 type Controller struct {
 	Log    *slog.Logger
 	Host   *host.Host
 	meters *meters
-	now    atomic.Pointer[served] // by the newest configuration
+	now    atomic.Pointer[served] // the current configuration and its engine
 	bell   bell                   // there is something to do
 	soon   bell                   // there may be something to do in a moment
 	wanted bell                   // there may be something to make
 	mu     sync.Mutex             // one reload at a time
 
 	others bell          // others may have applied something
-	book   *applied.Book // what is applied by
+	book   *applied.Book // applies things
 
 	answers *answers // to requests with a key
 	tokens  *auth.Ring
@@ -216,29 +216,29 @@ type Controller struct {
 	limits  *auth.Limits
 	ahead   *foresight
 	options Serving
-	leaving func() bool   // it has been told to end
-	looked  []os.FileInfo // files' as they were before they were first read
+	leaving func() bool   // whether it was told to end
+	looked  []os.FileInfo // the TLS files before they were first read
 	files   *certs.Files  // nil: it does not listen with TLS
 	slap    server.Slap   // nil: it is no SlapOS master
 }
 
-// served is a configuration, and the engine by it.
+// served is a configuration and its engine.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config
-	direct director.Options // what it says to the director
-	over   chan struct{}    // closed when another takes its place
+	direct director.Options // the director's options
+	over   chan struct{}    // closed when another configuration replaces it
 	people *people
-	hooks  []webhook.Hook // that are told what happens
+	hooks  []webhook.Hook // the webhooks
 	signIn server.SignIn
-	mark   string // of what was applied then
+	mark   string // identifies what was applied then
 	guard  *fetch.Guard
-	out    http.RoundTripper // by the guard
-	hosts  []string          // by which it is asked, beside its own names
+	out    http.RoundTripper // limited by the guard
+	hosts  []string          // names of the controller, besides its own
 }
 
-// newServed reads what a controller needs besides the engine. guard is what it goes out by. strict:
-// also what only takes something from somebody is an error.
+// newServed reads the parts of a configuration besides the engine. guard limits outgoing requests.
+// strict: an unreadable project is an error too.
 func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool, guard *fetch.Guard) (*served, error) {
 	opt, err := DirectorOptions(cfg)
 	if err != nil {
@@ -267,7 +267,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, guard.Transport(nil), hosts}, err
 }
 
-// identity tells this controller from others.
+// identity returns what tells this controller from others.
 func (k *Controller) identity() api.Identity {
 	return api.Identity{
 		Installation: k.Host.Store().Installation(), Configuration: socket.ConfigurationName(k.now.Load().cfg),
@@ -275,9 +275,9 @@ func (k *Controller) identity() api.Identity {
 	}
 }
 
-// ownOnly reports whether what a source makes is for the controller's own user alone: it is, or
-// shows, what that user sees of this machine, or lets who is root in it be root of this machine.
-// image is what somebody chose for it; "": the source's own.
+// ownOnly reports whether instances of a source are only for the controller's own user. They are if
+// an instance is this machine, shows that user's files, or lets its root be root here. image is the
+// requested image; "": the source's own.
 func ownOnly(cfg *config.Config, name, image string) bool {
 	var below func(name string, seen []string) bool
 	below = func(name string, seen []string) bool {
@@ -303,7 +303,7 @@ func ownOnly(cfg *config.Config, name, image string) bool {
 	return below(name, nil)
 }
 
-// bell is a channel with one slot: who rings never waits.
+// bell is a channel with one slot, so ringing never blocks.
 type bell chan struct{}
 
 func newBell() bell { return make(bell, 1) }
@@ -315,15 +315,15 @@ func (b bell) ring() {
 	}
 }
 
-// ring says that something has been asked for or given back. What it has left to do the engine
-// rings for itself; when a lease ends is looked at soon.
+// ring says that something was asked for or given back. The engine rings for work that is left
+// over; the end of a lease is looked for soon.
 func (k *Controller) ring() {
 	k.wanted.ring()
 	k.soon.ring()
 }
 
-// look does what is due whenever it is rung for, when there will be something to do, and from time
-// to time. What it begins is each source's by itself, and rings when it has come to its end.
+// look does what is due when the bell rings, when the next work is due, and from time to time. Work
+// runs in a goroutine per source and rings the bell when it ends.
 func (k *Controller) look(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -348,7 +348,7 @@ func (k *Controller) look(ctx context.Context) {
 			case <-k.bell:
 				again = true
 			case <-soon:
-				soon = nil // the later ones need no earlier look
+				soon = nil // later ones need no earlier look
 				if next := time.Now().Add(lookSoon); next.Before(at) {
 					at = next
 					timer.Reset(lookSoon)
@@ -360,29 +360,29 @@ func (k *Controller) look(ctx context.Context) {
 	}
 }
 
-// did says that something was cleaned or is gone: there may be more to do, and something to make.
+// did says that an instance was cleaned or is gone, so there may be more to do or to make.
 func (k *Controller) did() {
 	k.bell.ring()
 	k.wanted.ring()
 }
 
-// round looks once, and tells when there will be more to do; zero: not as far as is known.
+// round does what is due, and returns when more will be; zero: nothing is known.
 func (k *Controller) round(ctx context.Context, with pool.Tending) time.Time {
 	next, err := k.now.Load().engine.Tend(ctx, with)
-	k.wanted.ring() // leases that ended make a difference to that
+	k.wanted.ring() // ended leases may change what is wanted
 	if err == nil && !k.options.NoFill {
 		err = k.now.Load().engine.Rolling(ctx, with)
 	}
 	if err != nil && ctx.Err() == nil {
-		k.Log.Warn("what is due", "err", err) // it is recorded, and tried again
+		k.Log.Warn("what is due", "err", err) // it is recorded and will be tried again
 	}
 	return next
 }
 
-// listeners are where a controller listens.
+// listeners are the listeners of a controller.
 type listeners struct {
 	all   []net.Listener
-	token string // that makes an administrator; "": none does
+	token string // the administrator's token; "": none
 }
 
 func (l *listeners) close() {
@@ -400,7 +400,7 @@ func (l *listeners) names() (out []string) {
 	return out
 }
 
-// listeners opens them: those that systemd has opened for us, or else the socket; and the address.
+// listen opens the sockets of systemd, or else the controller's own; and the address of --listen.
 func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err error) {
 	out := &listeners{}
 	defer func() {
@@ -462,7 +462,7 @@ func isLoopback(at net.Addr) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// ownSocket listens on the controller's socket. One that a killed controller left is taken over.
+// ownSocket listens on the controller's socket, and replaces one that a killed controller left.
 func ownSocket(h *host.Host, o Serving) (net.Listener, error) {
 	path := o.Socket
 	if path == "" {
@@ -484,7 +484,7 @@ func ownSocket(h *host.Host, o Serving) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	}
-	old := syscall.Umask(0o177) // from its first moment on it is ours alone
+	old := syscall.Umask(0o177) // from the start only this user may connect
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// controllerSection is [controller].
+// controllerSection is the section [controller].
 type controllerSection struct {
-	// names by which it is asked, beside its addresses and those of its certificate; *.DOMAIN for
-	// all of one, * for every name
+	// names of the controller besides its addresses and those in its certificate; *.DOMAIN for all
+	// names below one, * for any
 	Hosts []string `conf:"hosts"`
 }
 
-// readHosts reads them. address is where browsers see the controller, as [auth] says it; "": it
-// does not.
+// readHosts returns the names of the controller. address is its address for browsers in [auth], or
+// "".
 func readHosts(cfg *config.Config, address string) ([]string, error) {
 	section := cfg.Sections["controller"]
 	var said controllerSection
@@ -39,7 +39,7 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 	return said.Hosts, nil
 }
 
-// hosts are the names by which the controller is asked now.
+// hosts returns the current names of the controller.
 func (k *Controller) hosts() front.Hosts {
 	out := front.Hosts{Names: func() []string { return k.now.Load().hosts }}
 	if k.files != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// CannotListen is the error of an address that a controller cannot listen on.
+// CannotListen is the error for an address that cannot be listened on.
 func CannotListen(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fault.Conflict("end what listens there, or give another address", "%s %s: the address is in use", flag, addr)
@@ -17,8 +17,8 @@ func CannotListen(flag, addr string, err error) error {
 	return fault.Invalid("", "%s %s: %w", flag, addr, err)
 }
 
-// aloneOnState refuses to be the second controller of a state in a file: both would direct, and
-// both tell webhooks. Those of a database know of each other.
+// aloneOnState refuses a second controller on a state in a file, as both would direct and deliver
+// webhooks. Controllers on a database coordinate.
 func aloneOnState(h *host.Host) error {
 	if _, ok := h.Store().(host.SharedStore); ok {
 		return nil

@@ -7,7 +7,8 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// share does what there is to do where a controller may have others beside it, until ctx ends.
+// share follows the other controllers of a shared store, and takes part in the election of a leader
+// if directs is set, until ctx ends.
 func (k *Controller) share(ctx context.Context, directs bool) {
 	c, ok := k.Host.Store().(host.SharedStore)
 	if !ok {
@@ -17,7 +18,7 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 	defer all.Wait()
 	all.Go(func() {
 		c.Listen(ctx, func() {
-			k.now.Load().engine.Ring() // whoever waits with an older configuration looks by himself
+			k.now.Load().engine.Ring() // requests that wait on an older configuration look again
 			k.want()
 			k.others.ring()
 		})
@@ -34,7 +35,7 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 	}
 }
 
-// leads tells whether this controller directs: the only one on its store does.
+// leads reports whether this controller directs. On a store that is not shared it always does.
 func (k *Controller) leads() bool {
 	c, ok := k.Host.Store().(host.SharedStore)
 	return !ok || c.Leads()

@@ -19,18 +19,18 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// signingIn are the keys of [auth] about signing in, and about certificates.
+// signingIn are the keys of [auth] for sign-in and for certificates.
 type signingIn struct {
 	signin.Options
 	SecretRef string `conf:"client-secret"` // a reference; "": the client is public
-	// of the controller as browsers see it; "": as they say
+	// the controller's address for browsers; "": as they say
 	Address     string        `conf:"address"`
-	LoginLife   time.Duration `conf:"login-life"`   // of what hostler login gets; 0: 7 days
+	LoginLife   time.Duration `conf:"login-life"`   // of hostler login's token; 0: 7 days
 	SessionLife time.Duration `conf:"session-life"` // of a browser's session; 0: 12 hours
 
 	ClientCA   string `conf:"client-ca"`   // file
 	ClientCRL  string `conf:"client-crl"`  // file
-	ClientName string `conf:"client-name"` // of package certificate: its Fields
+	ClientName string `conf:"client-name"` // the certificate's field with the name
 }
 
 const (
@@ -38,8 +38,8 @@ const (
 	usualSession = 12 * time.Hour
 )
 
-// provider is how people sign in, as a configuration says. The issuer is where the operator says,
-// and what its documents name the guard judges.
+// provider returns how people sign in, by a configuration. The operator names the issuer, so it may
+// be anywhere; the guard judges addresses that the issuer's documents name.
 func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
 	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
 	if u, err := url.Parse(s.Address); s.Address != "" &&
@@ -63,14 +63,14 @@ func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out serve
 	return out, err
 }
 
-// certificates are the files that a controller's TLS is made of: by the options of serve, then by
-// the configuration.
+// certificates returns the files for TLS: those of serve's options, then those of the
+// configuration.
 func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
 	said, err := readAuthorizing(cfg)
 	if err != nil {
 		return certs.Options{}, err
 	}
-	near := func(key, file string) string { // what is relative lies beside the file that says it
+	near := func(key, file string) string { // relative to the file that has the key
 		if file == "" || filepath.IsAbs(file) {
 			return file
 		}
@@ -89,7 +89,7 @@ func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
 	return out, nil
 }
 
-// openCertificates reads them, where there is TLS.
+// openCertificates reads the certificates, if there is TLS.
 func (k *Controller) openCertificates(o Serving) error {
 	k.options, k.looked = o, nil
 	if (o.Cert == "") != (o.Key == "") {
@@ -102,13 +102,12 @@ func (k *Controller) openCertificates(o Serving) error {
 		}
 		return err
 	}
-	k.looked = lookAt(opt) // before they are read: what is renewed meanwhile is seen
+	k.looked = lookAt(opt) // before they are read, so that a change meanwhile is seen
 	k.files, err = certs.Load(opt)
 	return err
 }
 
-// lookAt tells the files apart that a controller's TLS is made of, as they are now; nil: not all
-// can be looked at.
+// lookAt returns the state of the files for TLS, to compare later; nil: one cannot be looked at.
 func lookAt(opt certs.Options) (found []os.FileInfo) {
 	for _, file := range []string{opt.Cert, opt.Key, opt.ClientCA, opt.Revoked} {
 		if file == "" {
@@ -123,7 +122,7 @@ func lookAt(opt certs.Options) (found []os.FileInfo) {
 	return found
 }
 
-// reloadCertificates reads them anew, as a configuration says. An error changes nothing.
+// reloadCertificates reads the certificates of a configuration. After an error nothing has changed.
 func (k *Controller) reloadCertificates(cfg *config.Config) error {
 	opt, err := k.options.certificates(cfg)
 	if err != nil || k.files == nil {
@@ -132,12 +131,12 @@ func (k *Controller) reloadCertificates(cfg *config.Config) error {
 	return k.files.Reload(opt)
 }
 
-// certificatesLook is how often it is looked whether the certificate's files are others: who renews
-// certificates tells nobody.
+// certificatesLook is how often to check whether the files have changed, as programs that renew
+// certificates do not tell.
 const certificatesLook = 5 * time.Second
 
-// followCertificates reads certificates, authorities and lists anew when their files have changed,
-// until ctx ends. What cannot be read is said once, and tried again.
+// followCertificates reloads certificates, authorities and lists when their files have changed,
+// until ctx ends. A failure is logged once and tried again.
 func (k *Controller) followCertificates(ctx context.Context) {
 	if k.files == nil {
 		return
@@ -164,7 +163,7 @@ func (k *Controller) followCertificates(ctx context.Context) {
 		if len(now) == 0 || slices.EqualFunc(was, now, same) {
 			continue
 		}
-		// as when one of the two is new already
+		// it may fail while only one of the two files is new
 		if err := k.reloadCertificates(k.now.Load().cfg); err != nil {
 			if said != err.Error() {
 				k.Log.Warn("the new certificates cannot be used: the old ones stay", "err", err)

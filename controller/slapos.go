@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/controller/slapos"
 )
 
-// slaposOptions are what a SlapOS master is told by this controller. file is the administrator's
+// slaposOptions returns the options of this controller's SlapOS master. file is the administrator's
 // token.
 func (k *Controller) slaposOptions(file string) slapos.Options {
 	return slapos.Options{

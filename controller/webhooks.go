@@ -28,14 +28,14 @@ import (
 type hooking struct {
 	URL      string        `conf:"url,required"`    // or a reference to it
 	Secret   string        `conf:"secret,required"` // a reference
-	Events   []string      `conf:"events"`          // kinds, with * and ?; none: all
-	Sources  []string      `conf:"sources"`         // of these alone, in the same way
-	Projects []string      `conf:"projects"`        // of these alone
+	Events   []string      `conf:"events"`          // patterns of kinds, with * and ?; none: all
+	Sources  []string      `conf:"sources"`         // patterns of sources; none: all
+	Projects []string      `conf:"projects"`        // projects; none: all
 	Timeout  time.Duration `conf:"timeout"`         // of a delivery; 0: 10 s
-	Plain    bool          `conf:"plain"`           // http:// may go to other machines
+	Plain    bool          `conf:"plain"`           // http:// to other machines is allowed
 }
 
-// ReadHooks reads them, by name.
+// ReadHooks returns the webhooks of a configuration, by name.
 func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err error) {
 	for title, section := range cfg.Sections {
 		name, ok := strings.CutPrefix(title, "webhook ")
@@ -91,26 +91,26 @@ func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 	return out, nil
 }
 
-// hookJournal is an engine's journal, with the hooks' positions in its store.
+// hookJournal is an engine's journal, with the positions of webhooks in its store.
 type hookJournal struct {
 	server.Book
 	store pool.Store
 }
 
-// NewHookJournal returns the journal of a book whose positions are kept in a store.
+// NewHookJournal returns the journal of a book, with positions in a store.
 func NewHookJournal(book server.Book, store pool.Store) *hookJournal {
 	return &hookJournal{book, store}
 }
 
-// NewHooked returns what is asked of some webhooks, their journal and their sender.
+// NewHooked returns the receivers of events for the API.
 func NewHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sender) *hooked {
 	return &hooked{hooks, journal, sender}
 }
 
-// noteOf is under what a hook's position is kept.
+// noteOf returns the key of a webhook's position in the store.
 func noteOf(hook string) string { return "webhook:" + hook }
 
-// errNoNotes is for a store that keeps no notes.
+// errNoNotes is the error of a store that keeps no positions.
 var errNoNotes = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store keeps no positions of webhooks")}
 
 func readPosition(tx compute.Tx, hook string) (p webhook.Position, err error) {
@@ -141,7 +141,7 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	return j.store.Update(ctx, func(tx compute.Tx) error {
 		old, err := readPosition(tx, hook)
 		if err == nil && old.After > p.After {
-			return nil // another has come farther, or it was told to skip
+			return nil // another process is ahead, or the webhook was told to skip
 		}
 		if err != nil && !errors.Is(err, compute.ErrNotFound) {
 			return err
@@ -150,19 +150,18 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	})
 }
 
-// Turn is held by the one process that delivers, where the store does not say which one leads; or
-// by the one that keeps images ready.
+// Turn is held by the one process that delivers, keeps images ready or serves Kubernetes objects,
+// if the store does not elect a leader. All methods may be called concurrently.
 type Turn struct {
-	Place int64 // a row of places of its own
+	Place int64 // the row of the store's slots, one for each task
 
 	mu    sync.Mutex
 	free  func()
 	tried time.Time
 }
 
-// The rows of places of whoever delivers, of whoever keeps images ready on bare metal, and of
-// whoever does what objects of Kubernetes ask for: instances have numbers from 1, and never so
-// many.
+// The rows of slots for delivering, for images on bare metal and for Kubernetes objects. Rows of
+// instances begin at 1 and never get so high.
 const (
 	hookPlace     = 0
 	MetalPlace    = 1 << 30
@@ -181,6 +180,7 @@ func (t *Turn) has(store pool.Store) bool {
 	return t.free != nil
 }
 
+// End gives up the turn.
 func (t *Turn) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -190,7 +190,7 @@ func (t *Turn) End() {
 	}
 }
 
-// sender delivers to the hooks of a configuration.
+// sender returns the sender for the webhooks of a configuration.
 func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
 		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
@@ -200,7 +200,7 @@ func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
 	})
 }
 
-// deliver has the webhooks of the newest configuration told what happens, until ctx ends.
+// deliver sends events to the webhooks of the current configuration until ctx ends.
 func (k *Controller) deliver(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := k.now.Load()
@@ -220,7 +220,7 @@ func (k *Controller) deliver(ctx context.Context) {
 	}
 }
 
-// hooked are webhooks, for who asks how they stand.
+// hooked is the server.Webhooks of a controller.
 type hooked struct {
 	hooks   []webhook.Hook
 	journal *hookJournal
@@ -232,7 +232,7 @@ func (k *Controller) hooked() *hooked {
 	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
 }
 
-// List returns how they stand.
+// List returns the webhooks and how far each has come.
 func (h *hooked) List(ctx context.Context) (out []api.Webhook, err error) {
 	for _, one := range h.hooks {
 		w := api.Webhook{Name: one.Name, URL: one.Where(), Events: one.Events, Sources: one.Sources, Projects: one.Projects}
@@ -259,7 +259,7 @@ func (h *hooked) find(name string) (webhook.Hook, error) {
 	return webhook.Hook{}, &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such webhook"), Hint: hint}
 }
 
-// Test makes a delivery of nothing.
+// Test makes a delivery without an event.
 func (h *hooked) Test(ctx context.Context, name string) (api.WebhookTest, error) {
 	one, err := h.find(name)
 	if err != nil {
@@ -273,7 +273,7 @@ func (h *hooked) Test(ctx context.Context, name string) (api.WebhookTest, error)
 	return out, nil
 }
 
-// Skip gives up what one was not told yet.
+// Skip drops the events that a webhook was not told of yet.
 func (h *hooked) Skip(ctx context.Context, name string) error {
 	if _, err := h.find(name); err != nil {
 		return err

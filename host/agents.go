@@ -20,17 +20,18 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Agents has the programs that `make agents` left; see the README there.
+// Agents holds the guest programs that `make agents` built; see the README there.
 //
 //go:embed agents
 var Agents embed.FS
 
-// FindAgent finds the guest side for an architecture: the program that is part of this one,
-// unpacked once into the cache, or this very program.
+// FindAgent returns the guest program for an architecture. It is embedded in this program and
+// unpacked once into the cache; without one, this program itself may serve.
 func FindAgent(arch string) (agent.Program, error) {
 	return findAgentIn(Agents, arch)
 }
 
+// findAgentIn is FindAgent on given files.
 func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
 	fail := func(hint string, err error) (agent.Program, error) {
 		return agent.Program{}, &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("the agent for %s: %w", arch, err), Hint: hint}
@@ -60,8 +61,8 @@ func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
 	return agent.Program{Path: self, Args: []string{"agent"}}, nil
 }
 
-// unpackAgent returns the program that is packed in a file, unpacked into the cache by us or by
-// anybody else of this user.
+// unpackAgent returns the program packed in a file. It is unpacked into the cache unless this
+// user's processes have done so before.
 func unpackAgent(files fs.FS, name string) (string, error) {
 	words := strings.Split(strings.TrimSuffix(name, ".gz"), "-") // linux, ARCH, SIZE, DIGEST
 	digest := words[len(words)-1]
@@ -93,15 +94,15 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// a process that starts meanwhile would have it open for writing until its exec: "text file
-	// busy" for whoever runs it
+	// a child forked meanwhile would have the file open for writing until its exec, and running the
+	// file would fail with "text file busy"
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	f, err := os.CreateTemp(dir, ".new-")
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // where it still has that name
+	defer func() { _ = os.Remove(f.Name()) }() // if it was not renamed
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), zr)
 	if err == nil && hex.EncodeToString(sum.Sum(nil)) != digest {
@@ -110,7 +111,7 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	if err == nil {
 		err = f.Chmod(0o755)
 	}
-	if err == nil { // a loss of power must not leave an empty file of this name
+	if err == nil { // after a power loss there must be no empty file of this name
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -119,8 +120,8 @@ func unpackAgent(files fs.FS, name string) (string, error) {
 	return program, os.Rename(f.Name(), program)
 }
 
-// unpackedAgent reports whether the program is there and was put there by us. What it holds was
-// made sure of then: to read it all at each start would take longer than a sandbox does.
+// unpackedAgent checks that the program is in the cache and belongs to this user. Its digest was
+// checked when it was unpacked: reading it all at each start would take longer than a sandbox does.
 func unpackedAgent(dir, program string, size int64) error {
 	info, err := os.Lstat(program)
 	if err != nil {
@@ -134,7 +135,7 @@ func unpackedAgent(dir, program string, size int64) error {
 	case !ok || int(sys.Uid) != os.Getuid() || !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0:
 		return fmt.Errorf("%s is not a file of ours alone", program)
 	case info.Size() != size || info.Mode().Perm() != 0o755:
-		return fs.ErrNotExist // half of one; it is written anew
+		return fs.ErrNotExist // incomplete, so it is written again
 	}
 	return nil
 }

@@ -2,6 +2,6 @@
 
 package host
 
-// withCgo says that this program needs a C library, which another computer's root may lack, and has
+// withCgo says that this program needs a C library, which another computer may lack, and has
 // threads that Go does not know.
 const withCgo = true

@@ -2,5 +2,5 @@
 
 package host
 
-// withCgo: it is one file that runs by itself.
+// withCgo is false: this program is a single file that needs no library.
 const withCgo = false

@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/controller/applied"
 )
 
-// AppliedMirror is where what was applied to the store of a configuration is shown to config.
+// AppliedMirror returns the directory in which config sees what was applied to the store.
 func AppliedMirror(cfg *config.Config) (applied.Mirror, error) {
 	state, err := StateDir()
 	if err != nil {
@@ -20,8 +20,7 @@ func AppliedMirror(cfg *config.Config) (applied.Mirror, error) {
 	return applied.Mirror{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
 }
 
-// appliedRoot names the directory of what was applied; "": nothing was, as far as is known before
-// the store is open.
+// appliedRoot returns the directory of applied things; "": none is known before the store is open.
 func (h *Host) appliedRoot(cfg *config.Config) string {
 	if h.Applied != "" {
 		return h.Applied
@@ -36,9 +35,9 @@ func (h *Host) appliedRoot(cfg *config.Config) string {
 	return m.Path()
 }
 
-// takeUp reads the configuration anew if the store has had something applied since it was read.
+// takeUp reads the configuration again if the store has newer applied things than it was read with.
 func (h *Host) takeUp(ctx context.Context, cfg *config.Config) (*config.Config, error) {
-	if h.Former == "crcache" { // which reads nothing of ours
+	if h.Former == "crcache" { // crcache's rules have nothing applied
 		return cfg, nil
 	}
 	m, err := AppliedMirror(cfg)

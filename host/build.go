@@ -21,26 +21,26 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// recipe is what goes into a built image. Its digest is the image's name: who asks for the same
-// gets the same.
+// recipe is what a built image is made of. Its digest is part of the image's name, so the same
+// recipe gives the same image.
 type recipe struct {
 	Type    string        `json:"type"`
 	Arch    string        `json:"arch"`
-	Base    string        `json:"base"`    // the digest of the image that it starts from
-	Bundles []bundle.Part `json:"bundles"` // with what they include
-	// NAME=VALUE as they were given, references in place of secrets
+	Base    string        `json:"base"`    // digest of the image to start from
+	Bundles []bundle.Part `json:"bundles"` // with the bundles that they include
+	// NAME=VALUE as given, with references in place of secrets
 	Args []string `json:"args"`
 }
 
-// key is the recipe's digest, as far as a name needs it.
+// key returns the short digest of the recipe.
 func (r recipe) key() string {
 	text, _ := json.Marshal(r) // strings cannot fail
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:6])
 }
 
-// name is what the image of the recipe is called. localhost is no registry's: nobody else can have
-// an image of that name to give.
+// name returns the name of the recipe's image. localhost is no registry, so nobody can publish an
+// image of that name.
 func (r recipe) name() string { return builtPrefix + r.key() }
 
 const builtPrefix = "localhost/built:"
@@ -50,44 +50,44 @@ const (
 	LabelSource  = "hostler.source"
 	labelBase    = "hostler.base"
 	labelBundles = "hostler.bundles"
-	LabelSecrets = "hostler.secrets" // its bundles have secrets, so it may
+	LabelSecrets = "hostler.secrets" // its bundles have secrets, so the image may have them too
 )
 
-// building is where images are built: on the store of an engine, with its providers.
+// building is what image builders share: the host, its configuration and its providers.
 type building struct {
 	host *Host
 	cfg  *config.Config
 	open opening
 }
 
-// ImageBuilder makes images of a source's instances.
+// ImageBuilder builds images for a source.
 type ImageBuilder struct {
 	*building
-	Source string // whose instances the image is for
+	Source string // the source that the image is for
 	typ    string
 	def    definition
 	plan   *bundle.Plan
 	args   []string
-	output io.Writer               // of what scripts print
-	Notify func(bundle.Outcome)    // of each step; nil: nobody hears
-	snap   compute.Snapshotter     // who makes the image; build finds it
-	tagger compute.ImageTagger     // nil: its images are in the store
-	report func(buildStep, string) // of how it goes on; nil: nobody hears
+	output io.Writer               // gets the output of scripts
+	Notify func(bundle.Outcome)    // called for each step; nil: not called
+	snap   compute.Snapshotter     // makes the image; set by Build
+	tagger compute.ImageTagger     // nil: its images are in the image store
+	report func(buildStep, string) // called with progress; nil: not called
 }
 
 // buildStep is what a builder is about to do.
 type buildStep int
 
 const (
-	buildWaits buildStep = iota // another is at the same
+	buildWaits buildStep = iota // another process builds the same image
 	buildMakes                  // an instance
 	buildPacks                  // the image of it
 )
 
-// engine is one for instances that become images: of the same kind as the source's own, made from
-// the same, but for nobody else, and never kept.
+// engine returns an engine for the instances that become images, and its source's name. The source
+// is like the configured one, but its instances are not given to others and not kept.
 func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
-	name := b.Source + ".build" // a name that an instance, its directory and its host can have
+	name := b.Source + ".build" // it must be valid for an instance, its directory and its host
 	if _, err := b.cfg.Source(name); err == nil {
 		return nil, "", &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrConflict,
@@ -99,14 +99,14 @@ func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
 	maps.Copy(def.Settings, b.def.Settings)
 	switch b.typ {
 	case "sandbox":
-		def.Settings["upper"] = "disk" // where it can be read when all in it has ended
+		def.Settings["upper"] = "disk" // readable after its processes have ended
 		delete(def.Settings, "disk")
 	case "vm":
-		delete(def.Settings, "warm") // a machine that is booted for one alone
+		delete(def.Settings, "warm") // the machine is booted for one build
 	case "container":
-		delete(def.Settings, "env") // which would be the image's for good
+		delete(def.Settings, "env") // would become part of the image
 	}
-	delete(def.Settings, "ports") // which the source's own instances have
+	delete(def.Settings, "ports") // the source's own instances have them
 	data, err := json.Marshal(def)
 	if err != nil {
 		return nil, "", err
@@ -126,9 +126,9 @@ func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
 	return engine, name, err
 }
 
-// Build makes the image of the recipe, unless it is there, and returns it. However many ask, one
-// builds, and the others wait; what one that was killed has left is ended, and another takes its
-// place. Nothing is left of a build that fails.
+// Build returns the recipe's image and makes it if it is missing. Of concurrent builds of the same
+// image one works and the others wait. Leftovers of a killed build are removed first. A failed
+// build leaves nothing.
 func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err error) {
 	engine, name, err := b.engine()
 	if err != nil {
@@ -174,7 +174,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 	if ok, err := there(); ok || err != nil {
 		return r, false, err
 	}
-	if _, err := engine.Work(ctx, name); err != nil { // what a build that was killed has left
+	if _, err := engine.Work(ctx, name); err != nil { // leftovers of a killed build
 		b.host.Log.Warn("what a build left", "source", b.Source, "err", err)
 	}
 	if err := b.make(ctx, engine, name, snap, r); err != nil {
@@ -186,7 +186,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 	return r, true, nil
 }
 
-// make has an instance made and set up, and an image made of it.
+// make makes an instance, applies the bundles and takes the image.
 func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
 	self, err := pool.ProcessOf(os.Getpid())
 	if err != nil {
@@ -221,8 +221,8 @@ func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string,
 	return err
 }
 
-// taken reports whether an error came because an instance is ours no more: given back by somebody,
-// or gone already.
+// taken reports whether an error came because the instance was released by somebody else, or is
+// gone.
 func taken(ctx context.Context, engine *pool.Pool, id compute.ID, err error) bool {
 	if errors.Is(err, compute.ErrNotLeased) {
 		return true
@@ -253,6 +253,7 @@ func (b *ImageBuilder) setUp(ctx context.Context, engine *pool.Pool, who compute
 	return err
 }
 
+// labels returns the labels of the recipe's image.
 func (b *ImageBuilder) labels(r recipe) map[string]string {
 	names := []string{}
 	for _, p := range r.Bundles {
@@ -272,7 +273,7 @@ func (b *ImageBuilder) say(what buildStep, name string) {
 	}
 }
 
-// NewBuilder makes a builder for a configured source.
+// NewBuilder returns a builder for a configured source.
 func (h *Host) NewBuilder(
 	ctx context.Context, s *config.Source, plan *bundle.Plan, args []string, output io.Writer,
 ) (*ImageBuilder, error) {
@@ -289,8 +290,8 @@ func (h *Host) NewBuilder(
 	}, nil
 }
 
-// Built finds the image of a recipe, and gives it a further name unless that is "": in the store of
-// images, or where the source's provider has its own.
+// Built returns the image of a recipe, and adds a name unless as is "". It looks in the image
+// store, or in the provider's own.
 func (b *ImageBuilder) Built(ctx context.Context, r recipe, as string) (image.Image, error) {
 	if b.tagger != nil {
 		img := image.Image{Name: r.name()}

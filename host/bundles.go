@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// Bundles is all bundles that are configured; the caller may add to it. What is wrong with one
-// shows when it is used.
+// Bundles returns all configured bundles. The caller may change the returned set. An error in a
+// bundle shows when the bundle is used.
 func (h *Host) Bundles() (bundle.Set, error) {
 	cfg, err := h.Configuration()
 	if err != nil {
@@ -33,13 +33,14 @@ func (h *Host) Bundles() (bundle.Set, error) {
 	return maps.Clone(c.set), nil
 }
 
-// bundleCache has the bundles of one reading of the configuration.
+// bundleCache holds the bundles of one reading of the configuration.
 type bundleCache struct {
 	mu   sync.Mutex
 	set  bundle.Set
-	ends []func() error // of the directories
+	ends []func() error // close the bundles' directories
 }
 
+// close closes the directories of all bundles.
 func (c *bundleCache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -49,7 +50,7 @@ func (c *bundleCache) close() {
 	c.set, c.ends = nil, nil
 }
 
-// add makes of a configured bundle what package bundle wants.
+// add converts a configured bundle to package bundle's form.
 func (c *bundleCache) add(cfg *config.Config, b *config.Bundle) *bundle.Definition {
 	broken := func(err error) *bundle.Definition {
 		return &bundle.Definition{Name: b.Name, File: b.File, Err: ConfigError(err)}
@@ -71,7 +72,7 @@ func (c *bundleCache) add(cfg *config.Config, b *config.Bundle) *bundle.Definiti
 	return d
 }
 
-// BundleSecret looks up what values of variables refer to.
+// BundleSecret resolves a variable's value. The result is false if the value is no reference.
 func BundleSecret(ctx context.Context, value string) (string, bool, error) {
 	if !config.IsReference(value) {
 		return "", false, nil
@@ -80,7 +81,8 @@ func BundleSecret(ctx context.Context, value string) (string, bool, error) {
 	return s, true, err
 }
 
-// BundleFacts is what the engine knows of an instance, for the conditions and templates of bundles.
+// BundleFacts returns what the engine knows about an instance, for conditions and templates of
+// bundles.
 func BundleFacts(i *compute.Instance) bundle.Facts {
 	f := bundle.Facts{"id": string(i.ID), "name": string(i.ID), "source": i.Source, "provider_id": i.ProviderID, "address": i.Address}
 	for k, v := range i.Facts {
@@ -92,8 +94,8 @@ func BundleFacts(i *compute.Instance) bundle.Facts {
 	return f
 }
 
-// setUp applies a source's bundles to an instance that is being made, or was cleaned. What scripts
-// print goes to the instance's log.
+// setUp applies a source's bundles to a new or cleaned instance. The output of scripts goes to the
+// instance's log.
 func (h *Host) setUp(ctx context.Context, c pool.HookCall, def definition, state string) error {
 	set, err := h.Bundles()
 	if err != nil {

@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 )
 
-// CacheDir is the directory of what can be had again: $XDG_CACHE_HOME/hostler, else
-// ~/.cache/hostler. It is not made here.
+// CacheDir returns the directory of files that can be made again: $XDG_CACHE_HOME/hostler, else
+// ~/.cache/hostler. It may not exist.
 func CacheDir() (string, error) {
-	// a relative one is to be ignored, says its specification
+	// the XDG specification says to ignore a relative path
 	if d := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}

@@ -13,28 +13,30 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// The files that hostler keeps, below two directories of the user's.
+// The files of a user are below two directories:
 //
-//	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler      state.db, trust/, instances/SOURCE/{computers,log,ssh}
-//	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID           the keeper's socket
+//	state    $XDG_STATE_HOME/hostler, else ~/.local/state/hostler
+//	         state.db, trust/, instances/SOURCE/{computers,log,ssh}
+//	runtime  $XDG_RUNTIME_DIR/hostler, else /tmp/hostler-UID
+//	         the keeper's socket
 
-// Home is the user's home directory, or an error that says what to set.
+// Home returns the user's home directory, or an error that says what to set.
 func Home() (string, error) {
 	const hint = "set HOME, or XDG_STATE_HOME"
 	h := os.Getenv("HOME")
 	if !filepath.IsAbs(h) {
 		return "", fault.Invalid(hint, "HOME is not set to a directory, so there is no place for the state")
 	}
-	// as users of the system have it, on purpose
+	// some users of the system have a missing one on purpose
 	if info, err := os.Stat(h); errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
 		return "", fault.Invalid(hint, "HOME is %s, and there is no such directory, so there is no place for the state", h)
 	}
 	return h, nil
 }
 
-// StateDir is the directory of what must not be lost. It is not made here.
+// StateDir returns the directory of files that must not be lost. It may not exist.
 func StateDir() (string, error) {
-	// a relative one is to be ignored, says its specification
+	// the XDG specification says to ignore a relative path
 	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
 		return filepath.Join(d, "hostler"), nil
 	}
@@ -45,8 +47,8 @@ func StateDir() (string, error) {
 	return filepath.Join(h, ".local", "state", "hostler"), nil
 }
 
-// RuntimeDir is the directory of sockets, made here if need be. It is ours alone: whoever could put
-// a socket there could read what we send.
+// RuntimeDir returns the directory of sockets, and makes it if needed. Only this user can enter it:
+// anybody who could put a socket there could read what clients send.
 func RuntimeDir() (string, error) {
 	if d := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(d) && private(d) == nil {
 		return ownDir(filepath.Join(d, "hostler"))
@@ -54,7 +56,7 @@ func RuntimeDir() (string, error) {
 	return ownDir(filepath.Join("/tmp", "hostler-"+strconv.Itoa(os.Getuid())))
 }
 
-// ownDir makes a directory that only we may enter, or makes sure that it is one.
+// ownDir makes a directory that only this user can enter, or checks that it is one.
 func ownDir(dir string) (string, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
@@ -65,7 +67,8 @@ func ownDir(dir string) (string, error) {
 	return dir, nil
 }
 
-// private reports why a directory is not ours alone: another's, a link, or open to others.
+// private returns why a directory is not only this user's: another owner, a link, or open to
+// others.
 func private(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -83,7 +86,7 @@ func private(dir string) error {
 	return nil
 }
 
-// imagesDir is the store of images; "": there is none.
+// imagesDir returns the directory of the image store; "": there is none.
 func imagesDir() string {
 	dir, err := CacheDir()
 	if err != nil {
@@ -92,10 +95,10 @@ func imagesDir() string {
 	return filepath.Join(dir, "images")
 }
 
-// AnswersCommand is the first of the words that start runAnswers.
+// AnswersCommand is the first argument of the process that runs runAnswers.
 const AnswersCommand = "answer-names"
 
-// userDirs are the directories of this user that providers have to know.
+// userDirs returns this user's directories that providers need to know.
 func userDirs() (o provider.Dirs) {
 	if self, err := os.Executable(); err == nil {
 		o.Answers = []string{self, AnswersCommand, "/etc/resolv.conf"}

@@ -21,24 +21,25 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// definition is what is kept with a source's instances, so that they can still be cleaned and
-// discarded when the configuration is gone.
+// definition is stored with a source's instances. With it they can be cleaned and discarded after
+// the source has left the configuration.
 type definition struct {
 	// references to secrets, never secrets
 	Settings    map[string]string `json:"settings,omitempty"`
-	Hooks       map[string]string `json:"hooks,omitempty"` // directories by event
+	Hooks       map[string]string `json:"hooks,omitempty"` // directories, by event
 	HookTimeout time.Duration     `json:"hook_timeout,omitempty"`
 	OnFailure   string            `json:"on_failure,omitempty"`
 	ConfirmDead time.Duration     `json:"auto_confirm_dead,omitempty"`
 	Bundles     []string          `json:"bundles,omitempty"`
 	Image       string            `json:"image,omitempty"` // the source's own
-	// instances are made from an image with the bundles on it
+	// make instances from an image with the bundles on it
 	Build bool `json:"build,omitempty"`
-	// the root that the hooks came with, where that has to be trusted
+	// the root of the hooks, if it must be trusted
 	Tree string `json:"tree,omitempty"`
 }
 
-// Engine joins store, sources, providers and hooks to the lease engine, once.
+// Engine returns the lease engine, and makes it from store, sources, providers and hooks the first
+// time.
 func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	if h.pool != nil {
 		return h.pool, nil
@@ -78,7 +79,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	case h.Role == Controller:
 		opt.Later, opt.Left = slowIn(cfg, h.Kinds), h.Left
 		opt.Gone = func(name, place string) bool {
-			// where there are, those that do not direct may read other files, or older ones
+			// with several controllers, one that does not lead may have other or older files
 			c, several := h.store.(SharedStore)
 			return (!several || c.Leads()) && cfg.Lacks(name, place)
 		}
@@ -99,7 +100,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	return h.pool, err
 }
 
-// engineSource is a configured source as the engine wants it.
+// engineSource converts a configured source to the engine's form.
 func engineSource(s *config.Source) pool.Source {
 	out := pool.Source{
 		Name: s.Name, Type: s.Type, Digest: s.Digest, Place: s.Place(), Err: ConfigError(s.Err),
@@ -134,8 +135,8 @@ func engineSource(s *config.Source) pool.Source {
 	return out
 }
 
-// declaredSize is the size that a source's instances have by its configuration, of the kinds that
-// tell the same of each when it is there.
+// declaredSize returns the configured size of a source's instances, for kinds whose instances
+// report exactly that; otherwise zero.
 func declaredSize(s *config.Source) (a compute.Amount) {
 	if !s.Kind.Declares {
 		return a
@@ -143,7 +144,7 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 	if n, err := strconv.ParseFloat(s.Settings["cores"], 64); err == nil {
 		a.Cores = n
 	}
-	// what is wrong with it is said when it is opened
+	// errors are reported when the provider is opened
 	a.Memory, _ = units.ParseSize(s.Settings["memory"])
 	if a.Check() != nil {
 		return compute.Amount{}
@@ -151,11 +152,11 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 	return a
 }
 
-// policyOf is what requests may choose of a source.
+// policyOf returns what requests may choose of a source.
 func policyOf(s *config.Source) policy.Source {
 	out := policy.Source{Limits: s.Limits, Binds: s.Kind.Binds, NoGPUs: s.Kind.Here, Grows: s.Kind.Grows}
 	if out.Grows || out.Binds {
-		// what is wrong with it is said when it is opened
+		// errors are reported when the provider is opened
 		out.Has.Cores, _ = strconv.ParseFloat(s.Settings["cores"], 64)
 		out.Has.Memory, _ = units.ParseSize(s.Settings["memory"])
 		out.Has.Disk, _ = units.ParseSize(s.Settings["disk"])
@@ -163,7 +164,7 @@ func policyOf(s *config.Source) policy.Source {
 	return out
 }
 
-// kept tells what counts at the end of instances whose source is not configured here.
+// kept returns what matters for the end of instances whose source is not configured here.
 func kept(data []byte) (hooks []string, onFailure string, confirmDead time.Duration) {
 	var d definition
 	if json.Unmarshal(data, &d) != nil {
@@ -172,6 +173,7 @@ func kept(data []byte) (hooks []string, onFailure string, confirmDead time.Durat
 	return slices.Sorted(maps.Keys(d.Hooks)), d.OnFailure, d.ConfirmDead
 }
 
+// Deref returns a duration, or 0 for nil.
 func Deref(d *time.Duration) time.Duration {
 	if d == nil {
 		return 0
@@ -179,6 +181,7 @@ func Deref(d *time.Duration) time.Duration {
 	return *d
 }
 
+// readDefinition decodes a stored definition; empty data is the zero definition.
 func readDefinition(name string, data []byte) (definition, error) {
 	var d definition
 	if len(data) == 0 {
@@ -190,12 +193,13 @@ func readDefinition(name string, data []byte) (definition, error) {
 	return d, nil
 }
 
-// ends are the providers that have something to end.
+// ends holds the providers that must be closed.
 type ends struct {
 	mu  sync.Mutex
 	all []io.Closer
 }
 
+// add notes a provider, if it can be closed.
 func (e *ends) add(p compute.Provider) {
 	if c, ok := compute.As[io.Closer](p); ok {
 		e.mu.Lock()
@@ -204,15 +208,16 @@ func (e *ends) add(p compute.Provider) {
 	}
 }
 
+// close closes all noted providers.
 func (e *ends) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.all {
-		_ = c.Close() // what it could not end it says
+		_ = c.Close() // it logs what it could not end
 	}
 }
 
-// opener makes providers of definitions, each behind a guard.
+// opener returns a function that makes providers of definitions, each behind a guard.
 func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 	var open opening
 	open = func(ctx context.Context, name, typ string, data []byte) (compute.Provider, error) {
@@ -243,7 +248,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 			p = &prebuilt{Provider: p, build: &building{host: h, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}
 		o := guard.Options{Source: name, Log: h.Log, Observe: h.observeCalls(name)}
-		// not of the definition: it says nothing of what is made
+		// not in the definition: it does not change what is made
 		if s, err := cfg.Source(name); err == nil {
 			o.Creates = s.Parallel
 		}
@@ -255,7 +260,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 // opening makes the provider of a source's definition.
 type opening func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
 
-// PositionOf finds the place of a source's key for errors, as long as the source is configured.
+// PositionOf returns the place of a source's keys for errors; nil: the source is not configured.
 func PositionOf(cfg *config.Config, name, typ string) func(string) (string, int) {
 	if s, err := cfg.Source(name); err == nil && s.Type == typ {
 		return s.Position
@@ -263,8 +268,8 @@ func PositionOf(cfg *config.Config, name, typ string) func(string) (string, int)
 	return nil
 }
 
-// slowIn says which sources' leftovers are the keeper's work, or are done behind a controller's
-// back: those that take long.
+// slowIn returns which sources' cleanup takes long. The keeper does it, or the controller in its
+// background.
 func slowIn(cfg *config.Config, kinds provider.Table) func(name, typ string) bool {
 	return func(name, typ string) bool {
 		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
@@ -274,7 +279,7 @@ func slowIn(cfg *config.Config, kinds provider.Table) func(name, typ string) boo
 	}
 }
 
-// TypeOf is the type of an instance's source, which may be configured no more.
+// TypeOf returns the type of an instance's source, which may not be configured any more.
 func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) (string, error) {
 	cfg, err := h.Configuration()
 	if err != nil {

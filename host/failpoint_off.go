@@ -2,6 +2,5 @@
 
 package host
 
-// Step is called at each recorded step of the engine; in programs that are released, nothing
-// is.
+// Step is called at each recorded step of the engine. It is nil in released programs.
 var Step func(step string)

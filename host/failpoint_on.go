@@ -12,9 +12,8 @@ import (
 
 var failsteps atomic.Int64
 
-// Step, in programs built for the tests of crashes, writes the name of each recorded step to
-// the file HOSTLER_STEPS and, at the step whose number or name is HOSTLER_DIE, kills the process as
-// nothing else can.
+// Step is for tests of crashes. It writes the name of each recorded step to the file HOSTLER_STEPS.
+// At the step whose number or name is HOSTLER_DIE, it kills the process with SIGKILL.
 var Step = func(step string) {
 	n := failsteps.Add(1) - 1
 	if name := os.Getenv("HOSTLER_STEPS"); name != "" {

@@ -6,14 +6,14 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// fetching is the section [fetch] of hostler.conf: where a controller goes for others, beside the
-// internet.
+// fetching is the section [fetch] of hostler.conf: where a controller may connect for others,
+// besides the internet.
 type fetching struct {
 	Allow []string `conf:"allow"`
 	Deny  []string `conf:"deny"`
 }
 
-// readFetching reads it.
+// readFetching reads the section [fetch].
 func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
 	section := cfg.Sections["fetch"]
 	var said fetching
@@ -32,8 +32,8 @@ func readFetching(cfg *config.Config) (allow, deny fetch.Rules, err error) {
 	return allow, deny, nil
 }
 
-// openGuard makes the guard of a controller by its configuration. A command by itself has none: it
-// fetches for its own user.
+// openGuard makes a controller's guard from its configuration. A command has none, as it fetches
+// for its own user.
 func (h *Host) openGuard(cfg *config.Config) error {
 	if h.Role != Controller {
 		return nil
@@ -46,7 +46,8 @@ func (h *Host) openGuard(cfg *config.Config) error {
 	return nil
 }
 
-// others is how images are fetched for others than the owner, whose source names some itself.
+// others says how to fetch images for other users than the owner. own are the images that the
+// source itself names.
 func (h *Host) others(own ...string) *image.Others {
 	if h.guard == nil {
 		return nil

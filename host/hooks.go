@@ -16,10 +16,11 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// LogsKept is how long the output of hooks is kept after the last hook of an instance has run.
+// LogsKept is how long the output of hooks is kept after an instance's last hook.
 const LogsKept = 30 * 24 * time.Hour
 
-// hooks runs a source's hooks for the engine. Their output goes to the instance's log.
+// hooks returns the function that runs a source's hooks for the engine. Output goes to the
+// instance's log.
 func (h *Host) hooks(state string) func(context.Context, pool.HookCall) error {
 	return func(ctx context.Context, c pool.HookCall) error {
 		def, err := readDefinition(c.Source, c.Definition)
@@ -51,8 +52,8 @@ func (h *Host) hooks(state string) func(context.Context, pool.HookCall) error {
 	}
 }
 
-// trusts tells whether the source of a tree that has that directory of hooks is as its user
-// approved it. The tree may be another than the one that this process is in.
+// trusts returns an error unless the user has approved the hooks of a tree's source as they are.
+// The tree may not be the current one.
 func (h *Host) trusts(tree, hooks string) error {
 	if tree == "" {
 		return nil
@@ -85,7 +86,7 @@ func (h *Host) trusts(tree, hooks string) error {
 		Hint: "look at its hooks, then: cd " + filepath.Dir(tree) + " && hostler trust approve"}
 }
 
-// SkippedHooks says of each file that lies where hooks do, and looks like one, why it is not run.
+// SkippedHooks says why files that look like hooks are not run.
 func SkippedHooks(s *config.Source) (lines []string) {
 	for _, event := range config.Events {
 		dir := s.Hooks[event]
@@ -108,14 +109,14 @@ func SkippedHooks(s *config.Source) (lines []string) {
 	return lines
 }
 
-// leftBehind reports whether a file is what editors and packages leave, which nobody takes for a
+// leftBehind reports whether a file is a leftover of an editor or package, which nobody takes for a
 // hook.
 func leftBehind(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.Contains(name, ".dpkg-") ||
 		strings.Contains(name, ".rpm")
 }
 
-// hookEnv is what a hook finds in its environment beside our own.
+// hookEnv returns the variables of a hook, besides the process's own.
 func (h *Host) hookEnv(ctx context.Context, c pool.HookCall, def definition, state string) map[string]string {
 	env := map[string]string{
 		"HOSTLER_SOURCE": c.Source, "HOSTLER_PROVIDER_ID": c.Instance.ProviderID, "HOSTLER_ADDRESS": c.Instance.Address,
@@ -126,8 +127,8 @@ func (h *Host) hookEnv(ctx context.Context, c pool.HookCall, def definition, sta
 			env["HOSTLER_CONFIG"] = dir
 		}
 	}
-	// A hook calls hostler back by its name. Where that is on nobody's PATH, the one that runs the
-	// hook is meant.
+	// A hook calls hostler by its name. If that is not in PATH, the running program's directory is
+	// added.
 	if self, err := os.Executable(); err == nil {
 		path := os.Getenv("PATH")
 		if !strings.Contains(
@@ -140,7 +141,7 @@ func (h *Host) hookEnv(ctx context.Context, c pool.HookCall, def definition, sta
 	return env
 }
 
-// openHookLog opens an instance's log to add to it, and forgets those of others that are old.
+// openHookLog opens an instance's log for appending, and removes old logs of others.
 func openHookLog(dir, instance string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

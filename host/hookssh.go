@@ -17,9 +17,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// hookSSH returns the name of a file with which the program ssh reaches a hook's instance: ssh -F
-// FILE instance. A provider may have one of its own; for hosts of type ssh it is written here. ""
-// where there is none, as where there is no program ssh to read it.
+// hookSSH returns a file for `ssh -F FILE instance` in hooks. It is the provider's own if it has
+// one; for type ssh it is written here. "": there is none, or no program ssh.
 func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, state string) string {
 	leaf, settings := c.Instance, def.Settings
 	if leaf.Child != "" {
@@ -52,7 +51,7 @@ func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, sta
 	return ""
 }
 
-// WriteFile replaces a file at once: another hook may be reading it.
+// WriteFile replaces a file atomically, as another hook may be reading it.
 func WriteFile(file string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
@@ -71,10 +70,10 @@ func WriteFile(file string, text []byte) error {
 	return err
 }
 
-// sshTime is how long ssh may take to say how it reaches a host.
+// sshTime is how long ssh -G may take.
 const sshTime = 10 * time.Second
 
-// sshWays are the keywords that say how a host is reached and known, of those that ssh -G prints.
+// sshWays are the keywords of ssh -G's output that say how to reach and verify a host.
 var sshWays = []string{
 	"hostname", "user", "port", "addressfamily", "bindaddress", "bindinterface", "connecttimeout", "serveraliveinterval",
 	"serveralivecountmax",
@@ -82,9 +81,9 @@ var sshWays = []string{
 	"stricthostkeychecking", "proxyjump", "proxycommand",
 }
 
-// sshConfigOf asks ssh how it reaches a host, written as one gives it to ssh, and says so for the
-// alias "instance" and the instance's name. What the user has configured for other hosts stays, as
-// a way may lead over them.
+// sshConfigOf asks ssh how it reaches a host, and writes that for the alias "instance" and the
+// instance's name. It includes the user's configuration, as the way may use other hosts as jump
+// hosts.
 func sshConfigOf(ctx context.Context, id compute.ID, target, configFile string) ([]byte, error) {
 	args, includes := []string{"-G"}, []string{}
 	if configFile != "" {
@@ -97,7 +96,7 @@ func sshConfigOf(ctx context.Context, id compute.ID, target, configFile string) 
 		includes = []string{filepath.Join(h, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	}
 	if _, _, err := net.SplitHostPort(target[strings.LastIndexByte(target, '@')+1:]); err == nil && !strings.Contains(target, "://") {
-		target = "ssh://" + target // how ssh takes a port
+		target = "ssh://" + target // the form in which ssh takes a port
 	}
 	ctx, cancel := context.WithTimeout(ctx, sshTime)
 	defer cancel()

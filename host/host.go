@@ -21,86 +21,85 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Host is one user's hostler on this machine: its configuration, its store and the lease engine
-// that both make. Nothing is opened before it is needed. Options may change until then. A Host is
-// for one goroutine; its engine is for any number.
+// Host is one user's hostler on this machine: configuration, store and lease engine. Each is opened
+// when it is first needed, and Options may change until then. A Host is used by one goroutine, its
+// engine by any number.
 type Host struct {
 	Options
 
 	cfg  *config.Config
-	mark string // of what was applied when the configuration was read
+	mark string // identifies what was applied when the configuration was read
 
 	store   pool.Store
 	storeAt string
 	pool    *pool.Pool
 	open    opening
 	desk    *pool.Desk
-	left    *atomic.Bool // something was left to the keeper
+	left    *atomic.Bool // something was left for the keeper
 	bundles *bundleCache
 	guard   *fetch.Guard
 	closers []func()
 }
 
-// Role is what a process does with its engine.
+// Role is what a process does with its engine. The zero Role is Command.
 type Role int
 
 const (
-	// Command leaves what takes long to a keeper, unless Options say Now.
+	// Command leaves slow work to a keeper, unless Options.Now is set.
 	Command Role = iota
 	// Keeper does what commands left, in the background.
 	Keeper
-	// Controller does all of it, for many.
+	// Controller does everything itself, for many users.
 	Controller
 )
 
-// Options say what a host is composed of. The zero value is that of a command in the current
-// directory.
+// Options say what a host is composed of. The zero value is for a command in the current directory.
 type Options struct {
-	// Tree is the directory that the configuration is read for; "": the current one.
+	// Tree is the directory whose configuration is read; "": the current one.
 	Tree string
 	// ConfigDir is read before the other roots of configuration; "": none.
 	ConfigDir string
-	// Dirs are further directories of configuration, the one that counts most at the end.
+	// Dirs are further directories of configuration, in the order of precedence.
 	Dirs []string
-	// Former is the former program whose rules the configuration follows: "crcache"; "": none.
+	// Former is the former program whose rules apply: "crcache"; "": none.
 	Former string
-	// Compat overlooks unknown keys, and ends no lease for being unused, as former programs did.
+	// Compat ignores unknown keys, and ends no lease for being unused, as the former programs did.
 	Compat bool
 	// Overlay changes the configuration after it was read; may be nil.
 	Overlay func(*config.Config)
-	// Applied is a directory in place of what was applied to the store, to try it; "": none.
+	// Applied replaces the directory of applied things, to try a change; "": it does not.
 	Applied string
-	// Loaded is the configuration, where the caller has read it; nil: it is read.
+	// Loaded is a configuration that the caller has read; nil: it is read.
 	Loaded *config.Config
-	// OpenedStore is the store, where the caller has opened it; nil: it is opened.
+	// OpenedStore is a store that the caller has opened; nil: it is opened.
 	OpenedStore pool.Store
 
-	// Kinds are the kinds of sources that there are; nil: those that link little, Kinds.
+	// Kinds are the known kinds of sources; nil: those of the function Kinds.
 	Kinds provider.Table
 
 	Role Role
-	// Now does what a release leaves at once.
+	// Now does the work of a release at once instead of leaving it.
 	Now bool
-	// LeaseIdle ends leases unused for so long, where neither the request nor the source says it;
-	// 0: never.
+	// LeaseIdle ends leases that are unused for so long, if neither request nor source says; 0:
+	// never.
 	LeaseIdle time.Duration
-	// Left is called when a controller has something to do in its background; may be nil.
+	// Left is called when a controller has background work; may be nil.
 	Left func()
-	// Refused hears what a controller did not fetch for others; may be nil.
+	// Refused is called when a controller refuses to fetch something; may be nil.
 	Refused func(context.Context, *fetch.Refused)
 	// Meters measure the engine; may be nil.
 	Meters Meters
-	// Log is where the engine tells what it does; nil: nowhere.
+	// Log gets the engine's messages; nil: none.
 	Log *slog.Logger
 }
 
 // Meters measure an engine.
 type Meters interface {
-	// Store wraps a store.
+	// Store returns a store that measures another.
 	Store(pool.Store) pool.Store
-	// Sight hears of each act of the engine; it may be nil.
+	// Sight returns a function that gets each act of the engine; it may be nil.
 	Sight() func(pool.Sight)
-	// Provider hears of each call of a source's provider; it may be nil.
+	// Provider returns a function that gets each call to a source's provider; it may be nil.
 	Provider(source string) func(op string, took time.Duration, err error)
 }
 
@@ -115,7 +114,7 @@ func New(o Options) *Host {
 	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
 }
 
-// Open returns a host with its engine. Close ends both.
+// Open returns a host with its engine. Close closes both.
 func Open(ctx context.Context, o Options) (*Host, error) {
 	h := New(o)
 	if _, err := h.Engine(ctx); err != nil {
@@ -125,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Host, error) {
 	return h, nil
 }
 
-// Close ends what was opened, the last first.
+// Close closes what was opened, the last first.
 func (h *Host) Close() {
 	for i := len(h.closers) - 1; i >= 0; i-- {
 		h.closers[i]()
@@ -134,53 +133,53 @@ func (h *Host) Close() {
 	h.bundles.close()
 }
 
-// OnClose has end called by Close.
+// OnClose adds a function for Close to call.
 func (h *Host) OnClose(end func()) { h.closers = append(h.closers, end) }
 
-// Afresh returns a host that reads the configuration anew, on the same store. Close ends what that
-// one opens, and nothing of this one.
+// Afresh returns a host on the same store that reads the configuration again. Its Close closes only
+// what it opened itself.
 func (h *Host) Afresh() *Host {
 	b := *h
 	b.cfg, b.pool, b.closers, b.bundles = nil, nil, nil, &bundleCache{}
 	return &b
 }
 
-// Share returns a host that has open what this one has. Its Close ends only what it opens itself.
+// Share returns a host with everything that this one has opened. Its Close closes only what it
+// opens itself.
 func (h *Host) Share() *Host {
 	b := *h
 	b.closers, b.bundles = nil, &bundleCache{}
 	return &b
 }
 
-// Opened returns the engine, if it was made; else nil.
+// Opened returns the engine, or nil if it was not made.
 func (h *Host) Opened() *pool.Pool { return h.pool }
 
-// Config returns the configuration, if it was read; else nil.
+// Config returns the configuration, or nil if it was not read.
 func (h *Host) Config() *config.Config { return h.cfg }
 
-// Store returns the store; nil before it was opened.
+// Store returns the store, or nil if it was not opened.
 func (h *Host) Store() pool.Store { return h.store }
 
-// StoreAt says where the store is.
+// StoreAt returns the place of the store, for people.
 func (h *Host) StoreAt() string { return h.storeAt }
 
-// Mark tells what was applied to the store when the configuration was read from another state.
+// Mark identifies the applied things that the configuration was read with.
 func (h *Host) Mark() string { return h.mark }
 
-// Guard judges where a controller goes for others; nil: nothing is done for others here.
+// Guard returns the guard of a controller; nil: this process fetches only for its own user.
 func (h *Host) Guard() *fetch.Guard { return h.guard }
 
 // LeaveWork notes that there is work for the keeper.
 func (h *Host) LeaveWork() { h.left.Store(true) }
 
-// TakeLeft reports whether there is work for the keeper, and forgets it.
+// TakeLeft reports whether there is work for the keeper, and resets that.
 func (h *Host) TakeLeft() bool { return h.left.Swap(false) }
 
-// NewID makes the id of a lease. Those that are made one after another stand beside each other in
-// an index.
+// NewID makes the id of a lease. Ids grow with time, so consecutive ones are close in an index.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// Configuration reads the files, once.
+// Configuration reads the configuration the first time, and returns it.
 func (h *Host) Configuration() (*config.Config, error) {
 	if h.cfg != nil {
 		return h.cfg, nil
@@ -193,7 +192,7 @@ func (h *Host) Configuration() (*config.Config, error) {
 		opt.Dir = "/" // the keeper outlives the directory that it was started in
 	}
 	if _, err := os.Stat(opt.ConfigDir); h.Role == Keeper && errors.Is(err, fs.ErrNotExist) {
-		opt.ConfigDir = "" // and that of --config
+		opt.ConfigDir = "" // the same for --config
 	}
 	if dir, err := StateDir(); err == nil {
 		opt.Trust.Dir = dir + "/trust"
@@ -212,7 +211,7 @@ func (h *Host) Configuration() (*config.Config, error) {
 	return cfg, nil
 }
 
-// ConfigError gives an error of config's its kind, and each of several.
+// ConfigError gives errors of package config their kind, each of several by itself.
 func ConfigError(err error) error {
 	if err == nil {
 		return nil
@@ -236,6 +235,7 @@ func ConfigError(err error) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: err}
 }
 
+// DecodeSection decodes a section of hostler.conf into the struct that to points to.
 func DecodeSection(section map[string]config.Value, to any) error {
 	settings := map[string]string{}
 	for key, v := range section {
@@ -265,11 +265,11 @@ func (h *Host) observeCalls(source string) func(op string, took time.Duration, e
 	return h.Meters.Provider(source)
 }
 
-// LocalUser is the name of the user whose id this process has. The environment is not asked, since
-// it may be another's, or change from one command to the next.
+// LocalUser returns the name of the user of this process. It does not trust the environment, which
+// may be another user's or change between commands.
 func LocalUser() string {
-	// A build without C takes $USER for the name of an id that is in no list, by whatever function
-	// of os/user it is asked. Not so without $USER.
+	// Without cgo, os/user takes $USER for the name of an id that is in no list. It does not if
+	// $USER is not set.
 	if name, set := os.LookupEnv("USER"); set {
 		_ = os.Unsetenv("USER")
 		defer func() { _ = os.Setenv("USER", name) }()

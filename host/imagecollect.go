@@ -12,23 +12,24 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// imagesSection is [images].
+// imagesSection is the section [images].
 type imagesSection struct {
-	// so long an image that was built is kept when nothing uses it; 0: 30 days
+	// how long an unused built image is kept; 0: 30 days
 	Keep time.Duration `conf:"keep"`
 
 	MaxSize int64 `conf:"max-size,size"` // bytes of an image's files; 0: 32 GiB
 	// files, directories and links of an image; 0: 1,048,576
 	MaxEntries int `conf:"max-entries"`
-	// how many times as large as what came it may become; 0: 100
+	// the largest ratio of unpacked to packed size; 0: 100
 	MaxRatio int `conf:"max-ratio"`
 }
 
-// limits are those of an image that is unpacked.
+// limits returns the limits on unpacking an image.
 func (s imagesSection) limits() image.Limits {
 	return image.Limits{Size: s.MaxSize, Entries: s.MaxEntries, Ratio: s.MaxRatio}
 }
 
+// readImagesSection reads the section [images], with its defaults.
 func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 	section := cfg.Sections["images"]
 	settings := map[string]string{}
@@ -46,9 +47,9 @@ func readImagesSection(cfg *config.Config) (s imagesSection, err error) {
 	return s, nil
 }
 
-// collect removes images that were built here and that nobody has used for long: each build makes
-// one more. What somebody gave a name stays, what an instance uses, what is promoted for a source,
-// and what that was built on.
+// collect removes images that were built here and not used for long, as each build adds one. It
+// keeps images that have a name, are in use, are promoted for a source, or are the base of such an
+// image.
 func (b *ImageBuilder) collect(ctx context.Context, s *image.Store) error {
 	settings, err := readImagesSection(b.cfg)
 	if err != nil {
@@ -77,8 +78,8 @@ func (b *ImageBuilder) collect(ctx context.Context, s *image.Store) error {
 	return err
 }
 
-// KeptFor returns the digests of images that are kept, each with the source that they are kept for:
-// those that are promoted, the one before each, and what they were built from.
+// KeptFor returns the digests of images to keep, each with the source it is kept for: the promoted
+// image, the one before it, and the bases of both.
 func KeptFor(promoted map[string]pool.Promotion, all []image.Image) map[string]string {
 	kept := map[string]string{}
 	for source, pr := range promoted {

@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// Images opens the store of images.
+// Images opens the image store.
 func (h *Host) Images() (*image.Store, error) {
 	dir, err := CacheDir()
 	if err != nil {
@@ -27,8 +27,8 @@ func (h *Host) Images() (*image.Store, error) {
 	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
 }
 
-// ConnectPatiently connects again, as an instance that restarts its network, or itself, takes a
-// while.
+// ConnectPatiently connects until it succeeds or backPatience is over. An instance that restarts,
+// or restarts its network, takes a while.
 func ConnectPatiently(ctx context.Context, connect func() (compute.Conn, error)) (compute.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, backPatience)
 	defer cancel()
@@ -45,5 +45,5 @@ func ConnectPatiently(ctx context.Context, connect func() (compute.Conn, error))
 	}
 }
 
-// backPatience is how long an instance may take to come back when contact was lost.
+// backPatience is how long an instance may take to come back after contact was lost.
 const backPatience = 5 * time.Minute

@@ -17,15 +17,15 @@ import (
 	"github.com/hostler-project/hostler/provider/vm"
 )
 
-// Kinds are the kinds of sources that link little: those of this machine and what it reaches by
-// ssh. host/clouds has the others.
+// Kinds returns the kinds of sources that link few libraries: this machine's, and ssh. host/clouds
+// has the others.
 func Kinds() provider.Table {
 	return provider.Table{
 		local.Kind, sandbox.Kind, container.Kind, vm.Kind, chroot.Kind, sshhost.Kind, fake.Kind, pool.Kind, exec.Kind,
 	}
 }
 
-// site is where a source's provider is and what it gets beside its keys.
+// site returns where a source's provider works, and what it gets besides its keys.
 func (h *Host) site(state, name, typ string) provider.Site {
 	s := UserSite()
 	s.Source, s.Type, s.Installation, s.Dir = name, typ, h.store.Installation(), ComputersDir(state, name)
@@ -33,17 +33,17 @@ func (h *Host) site(state, name, typ string) provider.Site {
 	return s
 }
 
-// UserSite is a site of no source: what all sources of this user have.
+// UserSite returns the part of a site that all sources of this user share.
 func UserSite() provider.Site {
 	return provider.Site{Agent: FindAgent, Images: imagesDir(), Dirs: userDirs()}
 }
 
-// ComputersDir is the directory in which a source's provider keeps its instances.
+// ComputersDir returns the directory of a source's instances.
 func ComputersDir(state, source string) string {
 	return filepath.Join(state, "instances", source, "computers")
 }
 
-// secret resolves a reference to a secret, at the last moment.
+// secret resolves a reference to a secret just before use. It returns false for any other text.
 func secret(ctx context.Context, text string) (string, bool, error) {
 	if !config.IsReference(text) {
 		return text, false, nil

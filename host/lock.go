@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// OnlyOne takes a lock that one controller at a time has, until it ends, however it ends. ok: it is
-// ours.
+// OnlyOne takes a lock that one controller at a time has, until Close or the end of the process.
+// ok: this one has it.
 func (h *Host) OnlyOne(path string) (ok bool, err error) {
 	lock, err := LockAlone(path)
 	if lock == nil {
@@ -19,13 +19,13 @@ func (h *Host) OnlyOne(path string) (ok bool, err error) {
 }
 
 // LockAlone takes a lock that one process at a time has, until the file is closed or the process
-// ends; nil: another has it, or there is an error.
+// ends. nil without an error: another process has it.
 func LockAlone(path string) (*os.File, error) {
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	for range 20 { // a child that one before us was killed over may have it for a moment
+	for range 20 { // a child of a killed process may still have it for a moment
 		if err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) &&
 			!errors.Is(err, syscall.EINTR) {
 			break

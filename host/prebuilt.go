@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// prebuilt is a provider whose computers are made from an image that has their bundles on it
-// already: the first builds it.
+// prebuilt is a provider whose computers are made from an image with their bundles. The first
+// creation builds the image.
 type prebuilt struct {
 	compute.Provider
 	build       *building
@@ -23,8 +23,7 @@ type prebuilt struct {
 // Unwrap returns the provider that makes the computers.
 func (p *prebuilt) Unwrap() compute.Provider { return p.Provider }
 
-// Create makes a computer from the built image, unless another image than the source's own is asked
-// for.
+// Create makes a computer from the built image, unless the request names an image.
 func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if spec.Image == p.def.Image {
 		name, err := p.image(ctx, spec)
@@ -36,7 +35,8 @@ func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.Provider.Create(ctx, spec)
 }
 
-// image makes sure that the image is there. What scripts print goes to the instance's log.
+// image builds the image if it is missing, and returns its name. The output of scripts goes to the
+// instance's log.
 func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error) {
 	set, err := p.build.host.Bundles()
 	if err != nil {
@@ -66,8 +66,7 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	return r.name(), err
 }
 
-// lateLog is a file that is opened when there is something to write. Any number of goroutines may
-// write to it.
+// lateLog is a file that is opened at the first write. Writes may be concurrent.
 type lateLog struct {
 	open func() (*os.File, error)
 	mu   sync.Mutex

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// quotas tells the engine what the configured projects may have; nil: there are none.
+// quotas returns the limits of each configured project; nil: there are no projects.
 func quotas(projects []*config.Project) func(string) pool.Project {
 	if len(projects) == 0 {
 		return nil
@@ -35,7 +35,7 @@ func capacity(q config.Quota) compute.Capacity {
 	return compute.Capacity{Count: q.Count, Cores: q.Cores, Memory: q.Memory, Cost: q.Cost}
 }
 
-// demandWindow is for how long the leases of a source are measured; 0: not at all.
+// demandWindow returns for how long the leases of a source are measured; 0: they are not.
 func demandWindow(s *config.Source) time.Duration {
 	if s.Strategy != "demand" {
 		return 0
@@ -43,40 +43,40 @@ func demandWindow(s *config.Source) time.Duration {
 	return cmp.Or(Deref(s.Window), DemandWindow)
 }
 
-// checkWindow says what is wrong with a window's cron expressions.
+// checkWindow returns what is wrong with the cron expressions of a window.
 func checkWindow(begin, end string) error {
 	_, err := director.NewWindow("", begin, end)
 	return err
 }
 
-// SharedStore is a store that several controllers share. All of them serve; the one that has the
-// lead directs.
+// SharedStore is a store that several controllers share. All of them serve requests, and the one
+// with the lead directs.
 //
-// The lead keeps work from being done twice, and nothing depends on it: what a director wants is
-// done by transactions that look again. One that creates says how many there are to be in all, one
-// that discards, stops or starts takes an instance only as it is now, ready and not used since. So
-// a controller that was paused in the midst of its directive, and wakes when another directs, does
-// it if it is still right, and else nothing. What it had begun to make is recorded under its
-// worker's number, which is not dead as long as its connection stands; if the server has cut that,
-// others have taken the record over, and it finds so at its next step.
+// Correctness does not depend on the lead; it only avoids double work. A director acts in
+// transactions that check the state again. A create says how many instances there should be in all.
+// A discard, stop or start names an instance that is ready and unused since. A controller that was
+// paused meanwhile therefore does what is still right, and nothing else. What it was making is
+// recorded under its worker's number, which is alive as long as its connection. If the server has
+// cut the connection, others have taken over the record, and the controller finds that out at its
+// next step.
 type SharedStore interface {
-	// Lead tries to have the lead until ctx ends, and tells when it was got and lost.
+	// Lead tries to get the lead until ctx ends, and calls told when it got or lost it.
 	Lead(ctx context.Context, told func(leads bool))
-	// Leads tells whether we have it now.
+	// Leads reports whether this controller has the lead.
 	Leads() bool
-	// Listen calls heard when another has written, until ctx ends.
+	// Listen calls heard when another controller has written, until ctx ends.
 	Listen(ctx context.Context, heard func())
 }
 
-// ProcessSpace names what sees the same processes as this one: a machine, or a container on it.
+// ProcessSpace names the machine or container whose processes this one sees.
 func ProcessSpace() string {
-	name, _ := os.Hostname() // without a name the next tells most
+	name, _ := os.Hostname() // the namespace alone tells most
 	space, _ := os.Readlink("/proc/self/ns/pid")
 	return strings.TrimSpace(name + " " + space)
 }
 
-// AtKey says file and line of what a provider says of a key of a source. position may be nil: the
-// source is configured no more.
+// AtKey adds file and line to a provider's error about a key of a source. position may be nil, if
+// the source is not configured any more.
 func AtKey(err error, source string, position func(key string) (string, int)) error {
 	wrong, ok := errors.AsType[*compute.KeyError](err)
 	if !ok || position == nil {
@@ -87,6 +87,6 @@ func AtKey(err error, source string, position func(key string) (string, int)) er
 	return &compute.Error{Kind: compute.ErrInvalid, Err: at, Hint: compute.Hint(err)}
 }
 
-// DemandWindow is how far back strategy demand looks where its source does not say: long enough
-// that a quiet quarter of an hour discards nothing.
+// DemandWindow is how far back strategy demand looks by default: long enough that a quiet quarter
+// of an hour discards nothing.
 const DemandWindow = time.Hour

@@ -16,11 +16,11 @@ import (
 
 // StoreSection is the section [store] of hostler.conf.
 type StoreSection struct {
-	// of a PostgreSQL database, or a reference to it; "": the file state.db in the state directory
+	// address of a PostgreSQL database, or a reference to it; "": state.db in the state directory
 	URL string `conf:"url"`
 }
 
-// readStoring reads it.
+// readStoring reads the section [store].
 func readStoring(cfg *config.Config) (s StoreSection, err error) {
 	section := cfg.Sections["store"]
 	settings := map[string]string{}
@@ -31,8 +31,7 @@ func readStoring(cfg *config.Config) (s StoreSection, err error) {
 	return s, ConfigError(err)
 }
 
-// StoreName is how the store is called before it is open: its reference tells nothing that is
-// secret.
+// StoreName returns the name of the store before it is open. It contains no secret.
 func StoreName(cfg *config.Config, state string) string {
 	if s, err := readStoring(cfg); err == nil && s.URL != "" {
 		return ShownAddress(s.URL)
@@ -40,9 +39,9 @@ func StoreName(cfg *config.Config, state string) string {
 	return filepath.Join(state, "state.db")
 }
 
-// SameStore refuses a configuration that is about another store than the one that is open.
+// SameStore returns an error if two configurations name different stores.
 func SameStore(was, now *config.Config) error {
-	old, _ := readStoring(was) // it was opened by this one
+	old, _ := readStoring(was) // it was read without error before
 	next, err := readStoring(now)
 	if err == nil && old != next {
 		err = fault.Conflict(
@@ -53,8 +52,7 @@ func SameStore(was, now *config.Config) error {
 	return err
 }
 
-// ShownAddress is an address as it may be shown. One with a password in it is refused, and shown
-// all the same by what says so.
+// ShownAddress returns an address as it may be shown, or "(hidden)" if it may contain a password.
 func ShownAddress(address string) string {
 	if HasPassword(address) {
 		return "(hidden)"
@@ -62,8 +60,7 @@ func ShownAddress(address string) string {
 	return address
 }
 
-// HasPassword tells whether an address of a database is one with a password in it, or cannot be
-// known not to be.
+// HasPassword reports whether a database's address contains a password, or may contain one.
 func HasPassword(address string) bool {
 	if config.IsReference(address) {
 		return false
@@ -76,10 +73,10 @@ func HasPassword(address string) bool {
 	return !strings.Contains(address, "=") || strings.Contains(strings.ToLower(address), "password")
 }
 
-// AddressHint says how the setting is to be.
+// AddressHint says how to write the setting.
 const AddressHint = "url = env:NAME, file:PATH, command:WORDS or keyring:NAME, which give an address like postgres://USER:PASSWORD@HOST/DATABASE; one without a password may stand there itself"
 
-// DatabaseAddress is what [store] says, with the password that it refers to; "": the file.
+// DatabaseAddress returns the address in [store] with its reference resolved; "": the file is used.
 func DatabaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	said, err := readStoring(cfg)
 	v, set := cfg.Sections["store"]["url"]
@@ -101,8 +98,7 @@ func DatabaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	return address, nil
 }
 
-// OpenStore opens what keeps the state, once: the file, or the database of [store] in the
-// configuration. Nothing of PostgreSQL is touched where it is not configured.
+// OpenStore opens the store the first time, and returns it: the file, or the database of [store].
 func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, error) {
 	if h.store != nil {
 		return h.store, nil
@@ -122,7 +118,7 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 			return nil, err
 		}
 		h.OnClose(func() {
-			if store.Long() { // else the end of the process closes it, and nobody waits for that
+			if store.Long() { // otherwise the end of the process closes it, which is faster
 				_ = store.Close()
 			}
 		})

@@ -5,7 +5,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// uptime is how long this machine has run.
+// uptime returns how long this machine has run.
 func uptime() (pool.Uptime, error) {
 	run, up, err := proc.Uptime()
 	return pool.Uptime{Run: run, For: up}, err

@@ -1,6 +1,6 @@
 package policy
 
-// More of who may set a field, for requests that are not for instances.
+// Further callers that may set a field, in requests that are not for instances.
 const (
 	Holder Who = "the holder of the lease"
 	Member Who = "a user of the project"
@@ -9,8 +9,7 @@ const (
 )
 
 // An Action is a request of the API that changes something, with the rule of each field of its body
-// and its query. The permission of its route comes first; what a field is checked by is said in its
-// bounds.
+// and query. The permission of its route is checked first.
 type Action struct {
 	Operation string // its operationId in /openapi.json
 	Fields    []Field
@@ -21,8 +20,8 @@ var (
 	byLease = Field{Key: "token", Who: Holder, Within: "the id of a lease of the caller's projects"}
 )
 
-// Actions are all of them but the request for instances, whose fields are in Fields. In a path
-// stands what an action is done to: a name outside of what the caller sees is not found.
+// Actions lists all actions. A thing that a path names must be one that the caller may see;
+// otherwise it is not found.
 var Actions = []Action{
 	{
 		"acquire",
@@ -94,7 +93,7 @@ var Actions = []Action{
 	{"change-slap-instance", slapInstance()},
 }
 
-// slapInstance are the fields of requests for instances of SlapOS.
+// slapInstance returns the fields of requests for SlapOS instances, after more.
 func slapInstance(more ...Field) []Field {
 	return append(more,
 		Field{Key: "release", Who: Member, Within: "text; the instance is placed where the master may place the caller's: docs/slapos.md"},
@@ -108,7 +107,7 @@ func slapInstance(more ...Field) []Field {
 		})
 }
 
-// documented are the rules of fields that a document has.
+// documented returns the fields that are in the API's document.
 func documented(all []Field) (out []Field) {
 	for _, f := range all {
 		if f.Key != "" {
@@ -118,9 +117,9 @@ func documented(all []Field) (out []Field) {
 	return out
 }
 
-// Commands has the rule of each field of compute.Command, as it comes over a way into an instance.
-// The lease says which instance that is; what runs there has what the instance has, and nothing
-// more.
+// Commands has the rule of each field of compute.Command, as sent over a connection into an
+// instance. The lease says which instance that is. A command may use what its instance has, and
+// nothing more.
 var Commands = []Field{
 	{Name: "Args", Who: Holder, Within: "the instance"},
 	{Name: "Dir", Who: Holder, Within: "the instance's own files"},

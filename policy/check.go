@@ -9,9 +9,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Check says why a request may not have what it asks for of a source, or nil. project is what its
-// project's keys allow. The errors are ErrDenied, for what a key would have to allow, and
-// ErrTooLarge, for what is more than there may be.
+// Check returns why a request may not have what it asks of a source, or nil. project holds the
+// limits of its project. The error is ErrDenied if a key would have to allow it, and ErrTooLarge if
+// it is more than the limit.
 func Check(req compute.Request, s Source, project Limits) error {
 	for _, f := range Fields {
 		if f.check == nil {
@@ -24,10 +24,11 @@ func Check(req compute.Request, s Source, project Limits) error {
 	return nil
 }
 
-// checker says why a field of a request may not be as it is.
+// checker returns why a field of a request is refused, or nil.
 type checker func(req compute.Request, s Source, project Limits) error
 
-// named is the rule of a field that names what a computer is made of. The owner may name anything.
+// named returns the checker of a field that names what a computer is made of. The owner may name
+// anything. keys returns the patterns of a source or project.
 func named(key string, value func(compute.Request) string, keys func(Limits) []string, match func(pattern, name string) bool) checker {
 	what := strings.TrimSuffix(key, "s")
 	return func(req compute.Request, s Source, project Limits) error {
@@ -51,6 +52,7 @@ func named(key string, value func(compute.Request) string, keys func(Limits) []s
 	}
 }
 
+// allowed reports whether one of the patterns allows a name.
 func allowed(patterns []string, name string, match func(pattern, name string) bool) bool {
 	for _, p := range patterns {
 		if p == anything || match(p, name) {
@@ -60,7 +62,7 @@ func allowed(patterns []string, name string, match func(pattern, name string) bo
 	return false
 }
 
-// may tells what may be chosen.
+// may says in words what may be chosen.
 func may(patterns []string) string {
 	if len(patterns) == 0 {
 		return "they may choose none"
@@ -68,7 +70,7 @@ func may(patterns []string) string {
 	return "they may choose " + strings.Join(patterns, ", ")
 }
 
-// userData is the rule of what a computer is told at its first boot, which it runs.
+// userData checks the data for a computer's first boot, which the computer executes.
 func userData(req compute.Request, s Source, project Limits) error {
 	if len(req.UserData) == 0 || req.Own {
 		return nil
@@ -82,7 +84,7 @@ func userData(req compute.Request, s Source, project Limits) error {
 	return nil
 }
 
-// amount is the rule of a part of the size. of is what it is called behind a number.
+// amount returns the checker of one part of the size. of is its name after a number.
 func amount(what, of string, part func(compute.Amount) float64, say func(float64) string) checker {
 	key := "max-" + what
 	return func(req compute.Request, s Source, project Limits) error {
@@ -119,14 +121,14 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 	}
 }
 
-// How many instances one request may ask for, or name: all of it is one transaction, in which
-// nobody else has a turn.
+// How many instances one request may ask for or name. Each request is one transaction, and other
+// requests wait for it.
 const (
 	mostOfOthers = 1000
 	mostOfOwner  = 100_000
 )
 
-// several is the rule of how many are asked for.
+// several checks the count of a request.
 func several(req compute.Request, s Source, _ Limits) error {
 	most := mostOfOthers
 	if req.Own {
@@ -138,8 +140,8 @@ func several(req compute.Request, s Source, _ Limits) error {
 	return nil
 }
 
-// Names says why a request may not name so many leases or instances at once, or nil: all are given
-// back, or held, in one transaction. own: the owner asks.
+// Names returns why a request may not name n leases or instances, or nil: all are released or held
+// in one transaction. own: the owner asks.
 func Names(own bool, n int) error {
 	most := mostOfOthers
 	if own {

@@ -1,12 +1,11 @@
-// Package policy is the one place where it stands who may choose what in a request for instances.
+// Package policy is the one place that says who may choose what in a request for instances.
 //
 // Each field of a request has a rule, in the table Fields. Nothing is granted by silence: a field
 // without a rule fails the tests, and a field that chooses what a computer is made of is refused
 // unless a key of the source allows it. A project may narrow that further.
 //
-// The engine asks Check for every request, whichever door it came in by. The user whose
-// configuration it is, the owner, may choose freely; but the sizes that a source says bind the
-// owner too, as its `maximum` does.
+// The engine calls Check for every request, whichever way it came. The owner, whose configuration
+// it is, may choose freely. But the sizes of a source bind the owner too, as its `maximum` does.
 //
-// All functions are pure and may be called at once from many goroutines.
+// All functions are pure and may be called concurrently.
 package policy

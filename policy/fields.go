@@ -2,7 +2,7 @@ package policy
 
 import "github.com/hostler-project/hostler/compute"
 
-// A Who says who may set a field.
+// A Who describes the callers that may set a field.
 type Who string
 
 // The callers that may set a field of a request.
@@ -18,10 +18,11 @@ const (
 // A Field is the rule of one field of compute.Request.
 type Field struct {
 	Name   string // of the field in Go
-	Key    string // of the field in the API's document; "": it has none
+	Key    string // of the field in the API's document; "": it is not there
 	Who    Who
 	Within string // the bounds, for people
-	check  checker
+	// nil: there is nothing to check here
+	check checker
 }
 
 // Fields has the rule of each field of a request, in the order of the API's document.

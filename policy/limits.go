@@ -10,32 +10,30 @@ import (
 
 // Limits are what the keys of a source, or of a project, let a request choose.
 type Limits struct {
-	// Patterns of what may be named, as path.Match has them. nil: there is no key. Empty: nothing
-	// may be named.
+	// Patterns of allowed names, as in path.Match. nil: there is no key. Empty: no name is allowed.
 	Images, Flavors, Locations []string
 	// whether a request may bring user data; nil: there is no key
 	UserData *bool
-	// how much a request may ask for; a zero: there is no key
+	// the most that a request may ask for; a zero: there is no key
 	Most compute.Amount
 }
 
-// Source is what the rules know of a source.
+// Source is what the rules need to know of a source.
 type Source struct {
 	Name string
 	Limits
-	Has compute.Amount // the size that its own keys give each instance; a zero: no key says
-	// Binds is whether Has binds everybody: each instance is made on a machine that is not to give
-	// more.
+	Has compute.Amount // the size that its keys give each instance; a zero: no key says
+	// Binds means that nobody gets more than Has, as the instances' machine must not give more.
 	Binds bool
-	// Grows is whether a larger request makes a larger instance. Then others than the owner may ask
-	// for no more than a key says.
+	// Grows means that a larger request makes a larger instance. Callers other than the owner then
+	// need a key that allows it.
 	Grows bool
-	// NoGPUs is whether its instances never have a GPU.
+	// NoGPUs means that its instances never have a GPU.
 	NoGPUs bool
 }
 
-// OfPool is the rules of a pool, whose sources have rules of their own: the pool's keys count, and
-// what it does not say is left to its sources.
+// OfPool returns the rules of a pool. What the pool's keys do not limit is left to the rules of its
+// sources.
 func (s Source) OfPool() Source {
 	all := []string{anything}
 	for _, names := range []*[]string{&s.Images, &s.Flavors, &s.Locations} {
@@ -51,23 +49,22 @@ func (s Source) OfPool() Source {
 	return s
 }
 
-// anything is a name that allows all names. It is no pattern: no key can say it.
+// anything is a pattern that allows every name. No key can contain it.
 const anything = "\x00"
 
-// local are the beginnings of image names that mean something of the machine itself: its files, its
-// container engine, or what it has pulled or made for anybody (sha256:, and of an engine
-// localhost/).
+// local holds prefixes of image names that refer to the machine itself: its files, its container
+// engine, or images it has pulled or made for anybody (sha256: and localhost/).
 var local = []string{
 	"/", ".", "~", "dir:", "oci:", "oci-archive:", "docker-archive:", "docker-daemon:", "file:", "host:", "sha256:",
 	"localhost/",
 }
 
-// archives are the ends of image names that are taken for files where there is one of that name.
+// archives holds suffixes of image names that are taken for a file if there is one.
 var archives = []string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2", ".raw", ".img", ".iso", ".qcow2"}
 
-// Local reports whether the name of an image means something of the machine that makes the
-// computer: its root, a file, a directory, an image of its container engine. Such a name is allowed
-// by the same words alone, never by a pattern.
+// Local reports whether an image name refers to the machine that makes the computer: its root, a
+// file, a directory, or an image of its container engine. Only the same name in a key allows it,
+// never a pattern.
 func Local(image string) bool {
 	image = strings.ToLower(strings.TrimSpace(image))
 	begins := func(s string) bool { return strings.HasPrefix(image, s) }
@@ -75,8 +72,8 @@ func Local(image string) bool {
 	return image == "host" || slices.ContainsFunc(local, begins) || slices.ContainsFunc(archives, ends)
 }
 
-// Root reports whether the name of an image means the root of this machine's file system: all of
-// it, or what sandboxes show of it, with a working tree or without.
+// Root reports whether an image name means the root of this machine's file system, or what
+// sandboxes show of it.
 func Root(image string) bool {
 	image = strings.TrimSpace(image)
 	if image == "host" || strings.HasPrefix(image, "host:") {
@@ -86,7 +83,7 @@ func Root(image string) bool {
 	return (named || strings.HasPrefix(dir, "/")) && path.Clean("/"+dir) == "/"
 }
 
-// matchImage reports whether a pattern allows the name of an image. Nothing allows the root of this
+// matchImage reports whether a pattern allows an image name. Nothing allows the root of this
 // machine.
 func matchImage(pattern, image string) bool {
 	if Local(image) {
@@ -95,11 +92,11 @@ func matchImage(pattern, image string) bool {
 	return match(strings.TrimPrefix(pattern, "docker://"), strings.TrimPrefix(image, "docker://"))
 }
 
-// Allows reports whether the limits of a source let others than the owner choose an image.
+// Allows reports whether the limits of a source let callers other than the owner choose an image.
 func Allows(l Limits, image string) bool { return allowed(l.Images, image, matchImage) }
 
-// match reports whether a pattern allows a name. A name with empty parts, or with parts that lead
-// elsewhere, is allowed by nothing but itself.
+// match reports whether a pattern allows a name. A name with empty parts, "." or ".." is allowed
+// only by itself.
 func match(pattern, name string) bool {
 	if pattern == name {
 		return true
@@ -116,7 +113,7 @@ func match(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// CheckPattern says what is wrong with a pattern, or nil.
+// CheckPattern returns what is wrong with a pattern, or nil.
 func CheckPattern(pattern string) error {
 	_, err := path.Match(pattern, "")
 	return err

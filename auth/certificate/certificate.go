@@ -14,16 +14,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Files are a controller's certificates. They may be used from many goroutines.
+// Files are the certificates of a controller. All methods may be called concurrently.
 type Files struct{ now atomic.Pointer[state] }
 
-// Load reads them.
+// Load reads the files that opt names.
 func Load(opt Options) (*Files, error) {
 	f := &Files{}
 	return f, f.Reload(opt)
 }
 
-// Reload reads them anew. An error changes nothing.
+// Reload reads the files again. After an error the previous ones stay in use.
 func (f *Files) Reload(opt Options) error {
 	s, err := read(opt)
 	if err == nil {
@@ -32,7 +32,7 @@ func (f *Files) Reload(opt Options) error {
 	return err
 }
 
-// TLS is the configuration of a listener, which follows what is read anew.
+// TLS returns the configuration of a listener. It follows later calls of Reload.
 func (f *Files) TLS() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
@@ -40,18 +40,19 @@ func (f *Files) TLS() *tls.Config {
 	}
 }
 
-// Leaf is the certificate that is shown now.
+// Leaf returns the certificate that the controller shows now.
 func (f *Files) Leaf() *x509.Certificate { return f.now.Load().config.Certificates[0].Leaf }
 
-// Client is somebody who is known by a certificate.
+// Client is a caller that is known by a certificate.
 type Client struct {
 	Name   string
-	Serial string // of the certificate, in hexadecimal digits
+	Serial string // the certificate's, in hexadecimal digits
 	until  time.Time
 }
 
-// Client returns who is at the other end of a connection. ok: he has shown a certificate, and
-// certificates are asked for. The error, of kind compute.ErrDenied, says why it does not count.
+// Client identifies the other end of a connection. If ok is false, it showed no certificate or no
+// ClientCA is configured. The error, of kind compute.ErrDenied, says why a certificate does not
+// count.
 func (f *Files) Client(c *tls.ConnectionState) (who Client, ok bool, err error) {
 	s := f.now.Load()
 	if c == nil || len(c.PeerCertificates) == 0 || s.roots == nil {
@@ -61,21 +62,24 @@ func (f *Files) Client(c *tls.ConnectionState) (who Client, ok bool, err error) 
 	return who, true, err
 }
 
-// list is an authority's list of revoked certificates.
+// list is an authority's list of revoked certificates (CRL).
 type list struct {
 	issuer  *x509.Certificate
 	until   time.Time
 	serials map[string]bool // in decimal digits
 }
 
-// known are the clients whose certificates were checked by one state, by the certificates' sums.
+// known caches the clients whose certificates one state has checked, by the SHA-256 of the
+// certificate.
 type known struct {
 	mu  sync.Mutex
 	all map[[32]byte]Client
 }
 
+// maxKnown is how many clients are cached; then the cache is emptied.
 const maxKnown = 4096
 
+// refused is the error for a certificate that does not count.
 func refused(format string, args ...any) error {
 	return &compute.Error{
 		Op: "certificate", Kind: compute.ErrDenied, Err: fmt.Errorf(format, args...),
@@ -83,7 +87,7 @@ func refused(format string, args ...any) error {
 	}
 }
 
-// client checks a chain of certificates, and says whose it is.
+// client checks a chain of certificates and returns the client that the first one names.
 func (s *state) client(chain []*x509.Certificate) (Client, error) {
 	sum := sha256.Sum256(chain[0].Raw)
 	s.known.mu.Lock()
@@ -108,6 +112,7 @@ func (s *state) client(chain []*x509.Certificate) (Client, error) {
 	return who, nil
 }
 
+// check verifies a chain against the authorities and the lists of revoked certificates.
 func (s *state) check(chain []*x509.Certificate) (Client, error) {
 	leaf := chain[0]
 	between := x509.NewCertPool()
@@ -133,8 +138,8 @@ func (s *state) check(chain []*x509.Certificate) (Client, error) {
 	return Client{}, why
 }
 
-// unrevoked returns until when all of a path is good: from a certificate to an authority that we
-// know.
+// unrevoked returns until when a verified path is valid. It is the earliest end of its certificates
+// and of their lists of revoked certificates.
 func (s *state) unrevoked(path []*x509.Certificate) (until time.Time, err error) {
 	until = path[0].NotAfter
 	for i, c := range path {
@@ -171,7 +176,7 @@ func (s *state) unrevoked(path []*x509.Certificate) (until time.Time, err error)
 	return until, nil
 }
 
-// name is the one value of the field that names clients.
+// name returns the value of the field that names clients. There must be exactly one.
 func (s *state) name(c *x509.Certificate) (string, error) {
 	var values []string
 	switch s.field {
@@ -204,7 +209,8 @@ func (s *state) name(c *x509.Certificate) (string, error) {
 	return values[0], nil
 }
 
-// goodName says why something is no name: it must look the same to everybody.
+// goodName returns why a text is no valid name. Only characters that cannot be mistaken are
+// allowed.
 func goodName(name string, uri bool) error {
 	more := ".-_+@"
 	if uri {

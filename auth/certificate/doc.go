@@ -1,8 +1,13 @@
-// Package certificate keeps the certificates of a controller: the one that it shows, and what it
-// knows of those that its clients show.
+// Package certificate keeps the certificates of a controller: its own, and the authorities whose
+// certificates identify clients.
 //
-// Files are read when Load or Reload is called; what is wrong with one of them changes nothing. A
-// client's certificate counts while its authority is trusted, it is in its time and it is not
-// revoked; that is asked for each request, which can be told why not, so that a connection outlives
-// none of these.
+// Load and Reload read the files; if one of them is wrong, nothing changes. A client's certificate
+// counts while three conditions hold:
+//
+//   - its authority is trusted,
+//   - it is within its time,
+//   - it is not revoked.
+//
+// They are checked for each request and not once per connection. So an open connection gives no
+// access longer than that, and a refused request is told why.
 package certificate

@@ -13,25 +13,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options are files in PEM, and how clients are named. Cert and Key are required.
+// Options name files in PEM, and say how clients are named. Cert and Key are required.
 type Options struct {
-	Cert, Key string // the controller's own, with what leads to its authority
-	// the authorities whose certificates make a client somebody; "": certificates are not asked for
+	Cert, Key string // the controller's own, followed by its intermediates
+	// authorities whose certificates identify clients; "": no certificates are asked for
 	ClientCA string
-	// their lists of revoked certificates, in PEM or one in DER; "": there are none
+	// the authorities' lists of revoked certificates, in PEM or a single one in DER; "": none
 	Revoked string
-	// certificates are asked for whoever has signed them, as others too look at what a client shows
+	// ask for certificates of any authority, as another part of the server identifies clients too
 	Ask   bool
-	Field string // of a certificate, which is the name: one of Fields; "": the first
+	Field string // the certificate's field with the client's name, one of fields; "": the first
 }
 
-// fields are where a certificate may have the name.
+// fields are the fields of a certificate that may name its client.
 var fields = []string{"common-name", "email", "dns", "uri"}
 
-// state is what was read at one time.
+// state holds everything that was read at one time. It does not change, except for known.
 type state struct {
 	config *tls.Config
-	roots  *x509.CertPool // nil: no client is known by a certificate
+	roots  *x509.CertPool // nil: clients are not identified by certificates
 	told   [][]byte       // authorities that clients are told of, in DER
 	lists  []list
 	strict bool // there are lists, so an authority without one is an error
@@ -39,7 +39,7 @@ type state struct {
 	known  known
 }
 
-// read reads all files.
+// read reads and checks all files.
 func read(opt Options) (*state, error) {
 	wrong := func(file string, err error) error {
 		return &compute.Error{Op: "certificate", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", file, err)}
@@ -50,7 +50,7 @@ func read(opt Options) (*state, error) {
 	}
 	s := &state{field: opt.Field, config: &tls.Config{
 		Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
-		// a session that is taken up again would show what was true when it began
+		// a resumed session would show what was true when it began
 		SessionTicketsDisabled: true,
 	}}
 	if s.field == "" {
@@ -63,7 +63,7 @@ func read(opt Options) (*state, error) {
 		}
 	}
 	if opt.Ask {
-		s.config.ClientAuth = tls.RequestClientCert // without a word of which authorities are known
+		s.config.ClientAuth = tls.RequestClientCert // do not list the known authorities
 	}
 	if opt.ClientCA == "" {
 		if opt.Revoked != "" {
@@ -85,8 +85,8 @@ func read(opt Options) (*state, error) {
 		}
 		s.strict = true
 	}
-	// TLS only has the client prove that the certificate is its own. Whether it counts is asked
-	// with each request, whose answer can say why not.
+	// TLS only proves that the client owns the certificate. Each request checks whether it counts,
+	// so that the answer can say why not.
 	if s.config.ClientAuth = tls.RequestClientCert; !opt.Ask {
 		s.config.ClientCAs = s.roots
 		for _, a := range authorities {
@@ -96,7 +96,7 @@ func read(opt Options) (*state, error) {
 	return s, nil
 }
 
-// bare takes off what says the file again.
+// bare removes the file's name from an error, as the caller adds it.
 func bare(err error) error {
 	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err
@@ -104,6 +104,7 @@ func bare(err error) error {
 	return err
 }
 
+// readAuthorities reads the certificates of authorities from a file in PEM.
 func readAuthorities(file string) (out []*x509.Certificate, err error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

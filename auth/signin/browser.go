@@ -11,17 +11,17 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Trip is what a browser has to bring back from the provider's page. It is for that browser alone:
-// it goes into a cookie.
+// Trip is what a browser must bring back from the provider's page. It is stored in a cookie of that
+// browser.
 type Trip struct {
-	// that the provider gives back, so that nobody can put his own sign-in into another's browser
+	// returned by the provider, so that an attacker cannot complete another sign-in in this browser
 	State    string `json:"state"`
-	Verifier string `json:"verifier"` // of PKCE and of the nonce
+	Verifier string `json:"verifier"` // the PKCE verifier, which the nonce is made of too
 	Redirect string `json:"redirect"` // where the provider sends the browser
 }
 
-// Begin returns where to send a browser. The provider sends it back to redirect, which must be
-// registered with it.
+// Begin returns the address to send a browser to. The provider sends it back to redirect, which
+// must be registered there.
 func (p *Provider) Begin(ctx context.Context, redirect string) (address string, trip Trip, err error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -33,13 +33,13 @@ func (p *Provider) Begin(ctx context.Context, redirect string) (address string, 
 	), trip, nil
 }
 
-// page is the page's client.
+// page returns the OAuth configuration of the browser sign-in.
 func (p *Provider) page(found *oidc.Provider, redirect string) *oauth2.Config {
 	return &oauth2.Config{ClientID: p.ClientID, ClientSecret: p.Secret, Endpoint: found.Endpoint(), RedirectURL: redirect, Scopes: p.Scopes}
 }
 
-// Finish returns who has come back from the provider's page, with what it added to the address.
-// Kinds of error: as Verify.
+// Finish returns the person that has come back from the provider's page. query is what the provider
+// added to the address. Errors have the kinds of Verify.
 func (p *Provider) Finish(ctx context.Context, trip Trip, query url.Values) (Person, error) {
 	if trip.State == "" || subtle.ConstantTimeCompare([]byte(trip.State), []byte(query.Get("state"))) != 1 {
 		return Person{}, p.refused("begin again at /login", "this is not the sign-in that this browser began")

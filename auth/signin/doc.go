@@ -1,8 +1,7 @@
-// Package signin knows people by a provider of OpenID Connect: it checks what the provider says of
-// somebody, and takes a browser there and back.
+// Package signin signs people in with a provider of OpenID Connect. It verifies ID tokens, and
+// takes a browser to the provider's page and back.
 //
-// It believes what a token says of its subject only as far as nobody but the provider can have
-// written it: the signature, issuer, audience and age are checked, an e-mail address counts where
-// the provider has verified it, and a name is refused that could be taken for another's. What
-// somebody may do is not its business.
+// It checks the signature, issuer, audience and age of a token. An e-mail address counts only if
+// the provider has verified it. A name that could be mistaken for another is refused. What a person
+// may do is decided elsewhere.
 package signin

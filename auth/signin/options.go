@@ -14,40 +14,40 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options say which provider is believed, and whom of its people are let in. The tags are the keys
-// of [auth] in hostler.conf.
+// Options name the provider and say which of its people are let in. The tags are the keys of [auth]
+// in hostler.conf.
 type Options struct {
-	// https://..., as its discovery document and its tokens have it, letter for letter
+	// https://..., exactly as in the provider's discovery document and tokens
 	Issuer string `conf:"issuer"`
-	// of the page, and of hostler login unless LoginClientID is said
+	// the client of the browser page, and of hostler login unless LoginClientID is set
 	ClientID string `conf:"client-id"`
-	// of hostler login, where ClientID has a secret that it cannot know; "": ClientID
+	// the client of hostler login, where ClientID has a secret; "": ClientID
 	LoginClientID string `conf:"login-client-id"`
-	// that are asked for; none: openid, email, profile
+	// the scopes to ask for; none: openid, email, profile
 	Scopes      []string `conf:"scopes"`
-	NameClaim   string   `conf:"name-claim"`   // whose value is the name; "": email
-	GroupsClaim string   `conf:"groups-claim"` // whose values are the groups; "": groups
-	// people with a verified address there are let in; "*": all whom the provider knows
+	NameClaim   string   `conf:"name-claim"`   // the claim with the name; "": email
+	GroupsClaim string   `conf:"groups-claim"` // the claim with the groups; "": groups
+	// let in people with a verified address in one of these domains; "*": everybody
 	Domains []string `conf:"allowed-domains"`
-	Groups  []string `conf:"allowed-groups"` // and people in one of these groups
+	Groups  []string `conf:"allowed-groups"` // let in people in one of these groups, too
 
-	Secret   string   // of ClientID; "": it is public
-	Reserved []string // names that nobody gets by signing in
-	// Transport is what the provider is reached by; nil: the usual.
+	Secret   string   // the secret of ClientID; "": a public client
+	Reserved []string // names that cannot be had by signing in
+	// Transport reaches the provider; nil: http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
-// fresh is how old an ID token may be when it is presented, and so how long one that was presented
-// has to be remembered.
+// fresh is the greatest age of an ID token when it is presented. A token that was presented must be
+// remembered for as long.
 const fresh = 10 * time.Minute
 
 // skew is how far the provider's clock may be ahead.
 const skew = time.Minute
 
-// everybody in Domains lets all in whom the provider knows.
+// everybody in Domains lets in everybody whom the provider knows.
 const everybody = "*"
 
-// check says what is wrong with the options, and fills in what they leave out.
+// check validates the options and fills in defaults.
 func (o *Options) check() error {
 	wrong := func(hint, format string, args ...any) error {
 		return &compute.Error{Op: "signin", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
@@ -90,7 +90,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// bounded lets a provider answer with little.
+// bounded limits the size of a provider's answers to maxAnswer.
 type bounded struct{ http.RoundTripper }
 
 const maxAnswer = 1 << 20 // bytes
@@ -105,7 +105,7 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errRedirect = errors.New("the provider sends us elsewhere")
 
-// client reaches the provider, and nothing that it sends us to.
+// client returns an HTTP client that reaches the provider and follows no redirect.
 func (o *Options) client() *http.Client {
 	return &http.Client{
 		Transport: bounded{o.Transport}, Timeout: 15 * time.Second,

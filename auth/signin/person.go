@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Person is somebody who has signed in and is let in.
+// Person is a person who has signed in and is let in.
 type Person struct {
-	Name    string   // whose the leases are that he takes
-	Email   string   // verified; "": not known
+	Name    string   // the owner of the leases that this person takes
+	Email   string   // a verified address; "": none known
 	Groups  []string // as the provider has them, sorted
-	Subject string   // who he is to the provider, whatever his name is
-	Proof   string   // tells the token that he presented from all others; no secret
+	Subject string   // the provider's identifier of the person, independent of the name
+	Proof   string   // a hash that identifies the presented token; not secret
 }
 
 const (
 	emailClaim    = "email"
 	verifiedClaim = "email_verified"
 	maxName       = 128
-	maxGroups     = 500 // more than that is no list that an administrator could have meant
+	maxGroups     = 500 // a longer list is cut
 )
 
-// person makes one of what the provider says, if he is let in.
+// person builds a Person from the provider's claims, or says why that person is not let in.
 func (p *Provider) person(claims map[string]any) (Person, error) {
 	out := Person{Groups: words(claims[p.GroupsClaim])}
 	address, _ := claims[emailClaim].(string)
@@ -58,7 +58,7 @@ func (p *Provider) person(claims map[string]any) (Person, error) {
 	return out, nil
 }
 
-// admits reports whether somebody is of those who are let in.
+// admits reports whether a person is in an allowed domain or group.
 func (p *Provider) admits(who Person) bool {
 	if slices.Contains(p.Domains, everybody) ||
 		slices.ContainsFunc(p.Options.Groups, func(g string) bool { return slices.Contains(who.Groups, g) }) {
@@ -71,7 +71,7 @@ func (p *Provider) admits(who Person) bool {
 // verified reads email_verified, which some providers write as a word.
 func verified(claim any) bool { return claim == true || claim == "true" }
 
-// words reads a list of words, or a single one.
+// words reads a claim that is a list of words or a single word; the result is sorted.
 func words(claim any) (out []string) {
 	if one, ok := claim.(string); ok {
 		claim = []any{one}
@@ -86,8 +86,8 @@ func words(claim any) (out []string) {
 	return slices.Compact(out)
 }
 
-// goodName reports whether a name looks the same to everybody: no letter that looks like another's,
-// and nothing that a terminal or a list would take for more.
+// goodName reports whether a name has only characters that cannot be mistaken for others, and that
+// mean nothing special in a terminal or a list.
 func goodName(name string) bool {
 	if name == "" || len(name) > maxName || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") {
 		return false

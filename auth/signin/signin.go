@@ -20,17 +20,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider is one provider of sign-ins. It may be used from many goroutines.
+// Provider is a provider of sign-ins. All methods may be called concurrently.
 type Provider struct {
 	Options
 	http *http.Client
 
 	mu    sync.Mutex
-	found *oidc.Provider // what it says of itself; nil: not asked yet
+	found *oidc.Provider // its discovery document; nil: not read yet
 }
 
-// New makes a provider. It asks it nothing yet: a controller starts also while its provider is
-// down.
+// New makes a Provider without contacting it, so a controller can start while its provider is down.
 func New(opt Options) (*Provider, error) {
 	if err := opt.check(); err != nil {
 		return nil, err
@@ -38,7 +37,7 @@ func New(opt Options) (*Provider, error) {
 	return &Provider{Options: opt, http: opt.client()}, nil
 }
 
-// discover asks the provider where it has what, once.
+// discover reads the provider's discovery document once.
 func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	found := p.found
@@ -56,7 +55,7 @@ func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	return found, nil
 }
 
-// unreachable is for a provider that cannot be asked.
+// unreachable is the error for a provider that cannot be asked.
 func (p *Provider) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -72,14 +71,14 @@ func (p *Provider) unreachable(ctx context.Context, err error) error {
 	}
 }
 
-// answered is an error that has in it what the provider answered, which strangers are not told.
+// answered is an error that contains the provider's answer, which strangers must not see.
 type answered struct{ cause error }
 
 func (e *answered) Error() string { return "what it answers is not what a provider says" }
 func (e *answered) Unwrap() error { return e.cause }
 
-// Cause is what a provider answered that led to an error, short, for the log; "": it is in the
-// error itself.
+// Cause returns the part of an error that is only for the log: the provider's answer, shortened. ""
+// means that the error itself says everything.
 func Cause(err error) string {
 	if e := (*answered)(nil); errors.As(err, &e) {
 		return short(e.cause).Error()
@@ -87,7 +86,7 @@ func Cause(err error) string {
 	return ""
 }
 
-// short is an error without the pages that providers answer with.
+// short cuts the text of an error, as providers may answer with whole pages.
 func short(err error) error {
 	const enough = 300
 	if text := err.Error(); len(text) > enough {
@@ -96,36 +95,38 @@ func short(err error) error {
 	return err
 }
 
-// refused is for what a provider says that is not believed.
+// refused is the error for a sign-in that is not accepted.
 func (p *Provider) refused(hint, format string, args ...any) error {
 	return &compute.Error{Op: "signin", Kind: compute.ErrDenied, Err: short(fmt.Errorf(format, args...)), Hint: hint}
 }
 
 const again = "sign in again: hostler login URL"
 
-// Proof is what somebody presents to be known.
+// Proof is what a person presents to sign in.
 type Proof struct {
 	IDToken string
-	// AccessToken is that which came with it, for what the ID token leaves out; "": there is none.
+	// AccessToken came with the ID token, and gets the claims missing from it; "": there is none.
 	AccessToken string
-	// Verifier is of what the nonce in the ID token must be the Challenge. A token without a nonce,
-	// as those of the device flow may be, is believed without.
+	// Verifier is the secret whose challenge must be the nonce of the ID token. A token without a
+	// nonce, as from the device flow, needs none.
 	Verifier string
-	// Browser says that it came through Finish, so the client is ClientID and there must be a
-	// nonce. Else it may be LoginClientID's.
+	// Browser means that the sign-in came through Finish: the client is ClientID and a nonce is
+	// required. Otherwise the client is LoginClientID.
 	Browser bool
 }
 
-// challenge is the nonce to sign in with for a secret word: who sees the ID token does not know the
-// word, and cannot use it.
+// challenge returns the nonce for a secret verifier. A reader of the ID token sees the nonce and
+// cannot tell the verifier, so it cannot use the token.
 func challenge(verifier string) string {
 	sum := sha256.Sum256([]byte(verifier))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Verify returns of whom a proof is. Kinds of error: compute.ErrDenied, it is nobody's whom we let
-// in; compute.ErrUnavailable, the provider cannot be asked. It does not know which tokens were
-// presented before: that is the caller's to remember by Person.Proof, for Fresh.
+// Verify returns the person that a proof is of. The error is compute.ErrDenied if the person is not
+// let in, and compute.ErrUnavailable if the provider cannot be asked.
+//
+// It does not detect a token that was presented before. The caller must remember Person.Proof for
+// as long as fresh.
 func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -175,15 +176,15 @@ func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	return out, err
 }
 
-// unasked reports whether an error is about reaching the provider, and not about what it says. The
-// library wraps no reason why it has no keys, only its text.
+// unasked reports whether an error means that the provider could not be reached. The library does
+// not wrap the reason for missing keys, so its text decides.
 func unasked(err error) bool {
 	return err != nil &&
 		(errors.As(err, new(*url.Error)) || strings.Contains(err.Error(), "fetching keys") || strings.HasPrefix(err.Error(), "50"))
 }
 
-// complete asks for claims that the ID token leaves out and that matter, where the access token of
-// the same sign-in is there to ask with.
+// complete asks the provider for claims that are needed and missing from the ID token. It needs the
+// access token of the same sign-in, and does nothing without one.
 func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oidc.IDToken, access string, claims map[string]any) error {
 	want := []string{p.NameClaim}
 	if len(p.Options.Groups) > 0 {

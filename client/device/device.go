@@ -17,26 +17,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options say where to sign in, and as which client.
+// Options name the provider and the client. All but Transport are required.
 type Options struct {
 	Issuer    string
 	ClientID  string
 	Scopes    []string
-	Transport http.RoundTripper // nil: the usual
+	Transport http.RoundTripper // nil: http.DefaultTransport
 }
 
-// Tokens are what the provider says of somebody.
+// Tokens are what the provider says about the user who signed in.
 type Tokens struct {
 	ID, Access string
-	Verifier   string // of the ID token's nonce, where the provider puts it there
+	Verifier   string // the secret of the ID token's nonce, if the provider uses it
 }
 
-// Flow is one sign-in under way.
+// Flow is a sign-in in progress.
 type Flow struct {
-	Code    string    // that the user types
-	Address string    // of the page that he types it into
-	Direct  string    // of a page that has the code already; "": there is none
-	Expires time.Time // of the code
+	Code    string    // what the user types
+	Address string    // the page to type it into
+	Direct  string    // a page that has the code already; "": there is none
+	Expires time.Time // when the code expires
 
 	opt      Options
 	verifier string
@@ -48,11 +48,11 @@ type Flow struct {
 const (
 	usualLife = 10 * time.Minute // of a code whose provider does not say
 	patience  = 15 * time.Second // for one answer
-	pause     = 5 * time.Second  // after an answer that did not come
+	pause     = 5 * time.Second  // after a lost answer
 )
 
-// Begin asks the provider for a code. Kinds of error: compute.ErrUnavailable, it cannot be asked;
-// compute.ErrDenied, it does not do this for the client.
+// Begin asks the provider for a code. The error is compute.ErrUnavailable if it cannot be asked,
+// and compute.ErrDenied if it does not allow this for the client.
 func Begin(ctx context.Context, opt Options) (*Flow, error) {
 	f := &Flow{opt: opt, verifier: rand.Text() + rand.Text(), http: &http.Client{Transport: opt.Transport, Timeout: patience}}
 	ctx = oidc.ClientContext(ctx, f.http)
@@ -68,7 +68,7 @@ func Begin(ctx context.Context, opt Options) (*Flow, error) {
 			Hint: "take a token, and: hostler login --with-token URL",
 		}
 	}
-	// The provider need not know of the nonce; where it does, the ID token is of use to us alone.
+	// The provider may ignore the nonce. If it does not, nobody else can use the ID token.
 	sum := sha256.Sum256([]byte(f.verifier))
 	f.answer, err = f.client.DeviceAuth(ctx, oidc.Nonce(base64.RawURLEncoding.EncodeToString(sum[:])))
 	if err != nil {
@@ -89,15 +89,15 @@ func Begin(ctx context.Context, opt Options) (*Flow, error) {
 	return f, nil
 }
 
-// page reports whether an address is one that a browser may be sent to.
+// page reports whether a browser may be sent to an address.
 func page(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// Wait returns when the user has typed the code and agreed. Kinds of error: compute.ErrDenied, he
-// refused; compute.ErrTimeout, the code ran out; compute.ErrUnavailable, the provider could not be
-// asked to the end. One that is away for a while does not end it.
+// Wait waits until the user has typed the code and agreed. It tolerates a provider that is away for
+// a while. Errors are compute.ErrDenied, the user refused; compute.ErrTimeout, the code expired;
+// and compute.ErrUnavailable, the provider could not be asked until the code expired.
 func (f *Flow) Wait(ctx context.Context) (Tokens, error) {
 	var gone error
 	for {
@@ -140,7 +140,7 @@ func expired() error {
 	}
 }
 
-// failed is for what the provider answers.
+// failed returns the error of a provider's answer.
 func (f *Flow) failed(ctx context.Context, err error) error {
 	said := (*oauth2.RetrieveError)(nil)
 	if !errors.As(err, &said) {
@@ -164,6 +164,7 @@ func (f *Flow) failed(ctx context.Context, err error) error {
 	}
 }
 
+// unreachable is the error for a provider that does not answer.
 func (f *Flow) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -1,6 +1,6 @@
-// Package device signs somebody in from a terminal: he types a code into a page of a provider of
-// OpenID Connect, on any machine, and the provider tells us who he is.
+// Package device signs a user in from a terminal: the user types a code into a page of an OpenID
+// Connect provider, on any machine.
 //
-// It is the device authorization grant of RFC 8628, for clients without a secret. What the provider
-// tells is believed by the controller that it is shown to, not here.
+// It is the device authorization grant of RFC 8628, for clients without a secret. The tokens are
+// not verified here: that is done by the controller that they are presented to.
 package device

@@ -14,14 +14,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Store keeps what was applied, for all processes that use it, among the texts that parts of
-// hostler keep there: its transactions are compute.NotesTx.
+// Store keeps applied things for all processes that use it. Its transactions must implement
+// compute.NotesTx.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
 }
 
-// A thing is in two texts: what is to be known of it, and its files, so that a list does not read
+// A thing is stored as two notes: its description, and its files, so that a list does not read
 // these.
 const (
 	revisionNote = "applied:revision"
@@ -29,37 +29,38 @@ const (
 	filesPrefix  = "applied:files:"
 )
 
-// Caller is on whose behalf something is applied.
+// Caller is the user that applies something.
 type Caller struct {
 	Name string
-	May  bool // have code run on this machine, and its files read
+	May  bool // may apply things that run programs on this machine, or read its files
 }
 
-// Candidate is what would be in force.
+// Candidate is what would be in force after a change.
 type Candidate struct {
-	Things  []api.AppliedThing // all that would be applied then
+	Things  []api.AppliedThing // everything that would be applied
 	Changes []Change
 	Caller  Caller
 }
 
-// Options join a book to its surroundings.
+// Options join a book to its surroundings. Store is required.
 type Options struct {
 	Store Store
-	// Check says what is wrong with what would be in force; then nothing changes. It may tell of
-	// what is to be known of a change in Change notes, by ID. nil: nothing ever is.
+	// Check returns an error if a candidate must not be in force; then nothing changes. Its notes
+	// are shown with changes, by ID. nil: everything is accepted.
 	Check func(ctx context.Context, c Candidate) (notes map[string]string, warnings []string, err error)
-	// Changed is called when the store has something new, before whoever asked is answered. Its
-	// error is told, and what was written stays. nil: nobody cares.
+	// Changed is called after the store was changed, before the caller is answered. Its error is
+	// returned, and the change stays. nil: not called.
 	Changed func(ctx context.Context) error
-	Step    func(step string) // as a mirror's
+	Step    func(step string) // as Mirror.Step
 }
 
-// Book applies things. It may be used from many goroutines.
+// Book applies things. All methods may be called concurrently.
 type Book struct{ Options }
 
 // New returns a book on a store.
 func New(opt Options) *Book { return &Book{opt} }
 
+// notes returns the transaction with its notes, or an error if the store keeps none.
 func notes(tx compute.Tx) (compute.NotesTx, error) {
 	n, ok := tx.(compute.NotesTx)
 	if !ok {
@@ -68,13 +69,14 @@ func notes(tx compute.Tx) (compute.NotesTx, error) {
 	return n, nil
 }
 
-// point is how far the changes of what is applied have come: the revision, and a mark, which no two
-// changes have, also not after an older state was put back.
+// point identifies a state of the applied things: its revision, and a mark that is unique even
+// after an older state of the store was restored.
 type point struct {
-	revision int64 // 0: there never was a change
+	revision int64 // 0: nothing was ever applied
 	mark     string
 }
 
+// pointOf reads the point of a state; the zero point: nothing was ever applied.
 func pointOf(n compute.NotesTx) (p point, err error) {
 	p.mark, err = n.Note(revisionNote)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -90,7 +92,7 @@ func pointOf(n compute.NotesTx) (p point, err error) {
 	return p, err
 }
 
-// latest is the newest that a store has.
+// latest returns the newest point of a store.
 func latest(ctx context.Context, s Store) (out point, err error) {
 	err = s.View(ctx, func(tx compute.Tx) error {
 		n, err := notes(tx)
@@ -102,12 +104,13 @@ func latest(ctx context.Context, s Store) (out point, err error) {
 	return out, err
 }
 
-// Read is all that a store has, by kind and name; with files, or without.
+// Read returns everything in a store, by kind and name, with or without files.
 func Read(ctx context.Context, s Store, files bool) (api.AppliedSet, error) {
 	set, _, err := read(ctx, s, files)
 	return set, err
 }
 
+// read is Read that also returns the point of the state.
 func read(ctx context.Context, s Store, files bool) (out api.AppliedSet, at point, err error) {
 	err = s.View(ctx, func(tx compute.Tx) error {
 		out = api.AppliedSet{Things: []api.AppliedThing{}}
@@ -146,7 +149,7 @@ func read(ctx context.Context, s Store, files bool) (out api.AppliedSet, at poin
 	return out, at, err
 }
 
-// Get is one thing, with its files.
+// Get returns one thing with its files. A missing one is compute.ErrNotFound.
 func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, err error) {
 	if err := CheckName(kind, name); err != nil {
 		return t, err
@@ -175,26 +178,27 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 	return t, err
 }
 
-// List is all that was applied with all of some labels; without files.
+// List returns the things that have all of the labels, without files.
 func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
 	set, err := Read(ctx, b.Store, false)
 	set.Things = slices.DeleteFunc(set.Things, func(t api.AppliedThing) bool { return !Has(t.Labels, labels) })
 	return set, err
 }
 
-// Apply brings what is applied to what a set says, in one step: all of it, or nothing and an error.
-// A set that changes nothing writes nothing.
+// Apply changes the applied things to what a set says, in one transaction: all of it, or nothing
+// and an error. A set that changes nothing writes nothing.
 func (b *Book) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
 	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return Plan(there, set) })
 	return out, err
 }
 
-// Match is what somebody who changes one thing takes for granted.
+// Match is the expected state of a thing that is to be changed. The zero Match expects nothing.
 type Match struct {
-	Revision int64 // it is at this one; 0: any
-	None     bool  // it is not there
+	Revision int64 // it is at this revision; 0: any
+	None     bool  // it does not exist
 }
 
+// check returns a compute.ErrStale if a thing is not as expected; was is nil if it does not exist.
 func (m Match) check(id string, was *api.AppliedThing) error {
 	var err error
 	switch {
@@ -210,7 +214,7 @@ func (m Match) check(id string, was *api.AppliedThing) error {
 	return &compute.Error{ID: compute.ID(id), Kind: compute.ErrStale, Err: err, Hint: "look at it again, and decide anew"}
 }
 
-// Put brings one thing to what is wanted; its labels are these alone.
+// Put changes one thing; it has exactly the given labels.
 func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.PutThing, match Match) (api.AppliedThing, error) {
 	if err := errors.Join(CheckName(kind, name), CheckLabels(put.Labels)); err != nil {
 		return api.AppliedThing{}, err
@@ -237,7 +241,7 @@ func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.P
 	return api.AppliedThing{}, err
 }
 
-// Delete takes one thing away. What is not there is ErrNotFound.
+// Delete removes one thing. A missing one is compute.ErrNotFound.
 func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match Match) error {
 	if err := CheckName(kind, name); err != nil {
 		return err
@@ -255,6 +259,7 @@ func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match 
 	return err
 }
 
+// find returns a thing of a list; nil: it is not there.
 func find(all []api.AppliedThing, kind, name string) *api.AppliedThing {
 	for i := range all {
 		if all[i].Kind == kind && all[i].Name == name {
@@ -264,11 +269,11 @@ func find(all []api.AppliedThing, kind, name string) *api.AppliedThing {
 	return nil
 }
 
-// tries is how often a change is worked out anew when others change something meanwhile.
+// tries is how often a change is computed again when others write meanwhile.
 const tries = 10
 
-// change works out changes, has them checked, and writes them if nobody else has written meanwhile;
-// else it begins anew. there is what is applied then.
+// change computes changes, checks them, and writes them if nobody else has written meanwhile;
+// otherwise it starts again. there is the resulting state.
 func (b *Book) change(
 	ctx context.Context, who Caller, dry, diff bool, plan func([]api.AppliedThing) ([]Change, error),
 ) (out api.ApplyAnswer, there []api.AppliedThing, err error) {
@@ -324,8 +329,8 @@ func (b *Book) change(
 	}
 }
 
-// write makes changes to what was at a revision, in one transaction, and tells the new one.
-// compute.ErrStale: it is at another by now.
+// write writes changes to the state at a point in one transaction, and returns the new revision.
+// compute.ErrStale: the state has changed.
 func (b *Book) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
 	at := time.Now().UTC()
 	err = b.Store.Update(ctx, func(tx compute.Tx) error {
@@ -370,7 +375,7 @@ func (b *Book) step(name string) {
 	}
 }
 
-// save keeps a thing's two texts.
+// save writes the two notes of a thing.
 func save(n compute.NotesTx, key string, t api.AppliedThing) error {
 	files, err := json.Marshal(t.Files)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"github.com/hostler-project/hostler/text/unified"
 )
 
-const diffSize = 1 << 20 // bytes; larger files are not compared line by line
+const diffSize = 1 << 20 // bytes; larger files are not compared by line
 
-// Diff is a unified diff of a thing's labels and files; "": they are the same. Either may be nil. A
-// private key is in none.
+// Diff returns a unified diff of a thing's labels and files; "": no difference. was or now may be
+// nil. Private keys are not shown.
 func Diff(was, now *api.AppliedThing) string {
 	var out strings.Builder
 	t, old, new := now, map[string]api.ThingFile{}, map[string]api.ThingFile{}
@@ -62,7 +62,7 @@ func Diff(was, now *api.AppliedThing) string {
 	return out.String()
 }
 
-// header is the two lines above the hunks of a file.
+// header returns the two lines above the hunks of a file.
 func header(path string, had, has bool) string {
 	from, to := "a/"+path, "b/"+path
 	if !had {
@@ -80,7 +80,7 @@ func isText(data []byte) bool {
 	return len(data) <= diffSize && utf8.Valid(data) && bytes.IndexByte(data, 0) < 0
 }
 
-// Labels are labels as lines, KEY=VALUE, in order.
+// Labels formats labels as sorted lines KEY=VALUE.
 func Labels(all map[string]string) string {
 	var out strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(all)) {

@@ -1,12 +1,12 @@
-// Package applied keeps what people apply: sources, bundles and projects as whole sets of files,
-// wanted so by somebody elsewhere and kept in the store, so that all controllers of one database
-// have them. What is in force is what stands in files, and what was applied besides.
+// Package applied keeps things that users apply remotely: sources, bundles and projects, each with
+// all of its files. They are in the store, so all controllers of a database share them. They are in
+// force in addition to those in files.
 //
-// A Book applies: it works out what changes (a pure function), has that checked as it would be in
-// force, and writes all of it in one transaction or nothing. A Mirror shows what the store has as a
-// directory of configuration, which package config reads like any other; what is in it can be
-// thrown away.
+// A Book applies things. It computes the changes (a pure function), has the result checked as it
+// would be in force, and writes it in one transaction. A Mirror writes the state of the store to a
+// directory of configuration, which package config reads like any other. The directory can be
+// deleted.
 //
-// Things are in a normal form: files by path, permissions without what no two machines agree on.
-// The same set again writes nothing.
+// Things have a normal form: files sorted by path, and permissions without machine-specific bits.
+// So applying the same set again writes nothing.
 package applied

@@ -14,12 +14,12 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Mirror shows what a store has as a directory of configuration, Path, which package config reads.
-// Its own directory holds nothing that is not in the store. Several processes may use one; a reader
-// sees all of a revision, as a link is changed in one step.
+// Mirror shows the state of a store as a directory of configuration, Path. It contains nothing that
+// is not in the store. Several processes may use one Mirror. A reader sees a whole revision, as a
+// link is replaced atomically.
 type Mirror struct {
 	Dir string
-	// hears of each step that is done, for tests that end the process there; nil: nobody does
+	// called after each step, for tests that kill the process there; nil: not called
 	Step func(step string)
 }
 
@@ -32,16 +32,15 @@ func (m Mirror) step(name string) {
 // tryKept is how long a directory of Try may be in use; an older one is a dead process's.
 const tryKept = time.Hour
 
-// current is the link to the directory of the revision that is shown.
+// current is the link to the directory of the shown revision.
 const current = "current"
 
-// Path is the directory of configuration. It is not there before something is applied.
+// Path returns the directory of configuration. It does not exist before something is applied.
 func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
 
-// Mark is that of the change up to which things are shown; no two changes have the same. "":
-// nothing is. Who reads the directory asks before: what was changed while it was read is then
-// another mark. A link that leads nowhere shows nothing: somebody may have cleared away what has
-// not changed for long.
+// Mark returns the mark of the shown state, unique to it; "": nothing is shown. Read it before the
+// directory: if the mark has changed afterwards, the state may have changed during the read. A
+// broken link shows nothing, as a cleaner of old files may have removed its target.
 func (m Mirror) Mark() string {
 	name, err := os.Readlink(m.Path())
 	if err == nil {
@@ -53,7 +52,7 @@ func (m Mirror) Mark() string {
 	return name
 }
 
-// Sync shows what the store has now.
+// Sync makes the mirror show the current state of the store.
 func (m Mirror) Sync(ctx context.Context, s Store) error {
 	at, err := latest(ctx, s)
 	if err != nil || at.mark == m.Mark() {
@@ -70,12 +69,12 @@ func (m Mirror) Sync(ctx context.Context, s Store) error {
 	if err := flock(ctx, lock); err != nil {
 		return err
 	}
-	set, at, err := read(ctx, s, true) // anew: what is shown never goes back
+	set, at, err := read(ctx, s, true) // again: the shown state must never go back
 	if err != nil || at.mark == m.Mark() {
 		return err
 	}
 	if at.mark == "" {
-		return os.Remove(m.Path()) // another store, which has nothing
+		return os.Remove(m.Path()) // another store without applied things
 	}
 	dir, err := m.fill("new", set.Things)
 	if err != nil {
@@ -84,7 +83,7 @@ func (m Mirror) Sync(ctx context.Context, s Store) error {
 	name := at.mark
 	link := filepath.Join(m.Dir, "link")
 	for _, do := range []func() error{
-		// what a dead process left
+		// leftovers of a dead process
 		func() error { return os.RemoveAll(filepath.Join(m.Dir, name)) },
 		func() error { return absent(os.Remove(link)) },
 		func() error { return os.Rename(dir, filepath.Join(m.Dir, name)) },
@@ -98,21 +97,21 @@ func (m Mirror) Sync(ctx context.Context, s Store) error {
 			return fmt.Errorf("show what was applied: %w", err)
 		}
 	}
-	entries, _ := os.ReadDir(m.Dir) // what is left is taken away the next time
+	entries, _ := os.ReadDir(m.Dir) // leftovers are removed next time
 	for _, e := range entries {
 		n := e.Name()
 		if !e.IsDir() || n == name {
 			continue
 		}
 		if info, err := e.Info(); strings.HasPrefix(n, "try-") && (err != nil || time.Since(info.ModTime()) < tryKept) {
-			continue // somebody looks at it
+			continue // in use
 		}
 		_ = os.RemoveAll(filepath.Join(m.Dir, n))
 	}
 	return nil
 }
 
-// Try shows things in a directory of their own, until done is called.
+// Try shows things in a directory of their own until done is called.
 func (m Mirror) Try(things []api.AppliedThing) (dir string, done func(), err error) {
 	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
 		return "", nil, err
@@ -123,7 +122,7 @@ func (m Mirror) Try(things []api.AppliedThing) (dir string, done func(), err err
 	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
-// fill makes a directory with things in it, on the disk when it returns.
+// fill writes things to a new directory, and syncs it to disk.
 func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err error) {
 	if dir, err = os.MkdirTemp(m.Dir, what+"-*"); err != nil {
 		return "", err
@@ -158,7 +157,7 @@ func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err er
 	return dir, err
 }
 
-// put writes a file, and the directories that it is in.
+// put writes a file and the directories above it.
 func put(root *os.Root, name string, f api.ThingFile, made map[string]bool) error {
 	for d := filepath.Dir(name); !made[d]; d = filepath.Dir(d) {
 		if err := root.MkdirAll(d, 0o700); err != nil {
@@ -189,8 +188,7 @@ func absent(err error) error {
 	return err
 }
 
-// flock takes the lock of a file, which the kernel drops with this process, when whoever has it has
-// written.
+// flock waits for the lock of a file. The kernel releases it when the process ends.
 func flock(ctx context.Context, f *os.File) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

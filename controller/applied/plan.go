@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What becomes of a thing.
+// The actions of changes.
 const (
 	Created   = "created"
 	Changed   = "changed"
@@ -17,13 +17,13 @@ const (
 	Pruned    = "pruned"
 )
 
-// Change is what becomes of a thing: Was and Now are nil where there is none.
+// Change is what becomes of a thing. Was is nil for a new thing, and Now for a removed one.
 type Change struct {
 	Action   string
 	Was, Now *api.AppliedThing
 }
 
-// Thing is the newer of both.
+// Thing returns Now, or Was if the thing is removed.
 func (c Change) Thing() *api.AppliedThing {
 	if c.Now != nil {
 		return c.Now
@@ -31,8 +31,8 @@ func (c Change) Thing() *api.AppliedThing {
 	return c.Was
 }
 
-// Plan works out what a set makes of what there is: a change for each thing that is asked for, and
-// for each that is pruned, in the order in which things are shown. It changes neither.
+// Plan computes the changes that a set makes to a state: one for each wanted thing, and one for
+// each pruned thing, sorted. It modifies neither argument.
 func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	if err := CheckLabels(set.Labels); err != nil {
 		return nil, err
@@ -87,8 +87,8 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	return out, nil
 }
 
-// ofAnother refuses what another set has, by its labels: two that want the same thing would take it
-// from each other for ever.
+// ofAnother refuses a thing that another set has, by its labels. Two sets with the same thing would
+// take it from each other for ever.
 func ofAnother(id string, has, wants map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(wants)) {
 		if v, ok := has[key]; ok && v != wants[key] {
@@ -102,7 +102,7 @@ func ofAnother(id string, has, wants map[string]string) error {
 	return nil
 }
 
-// change is what becomes of one thing. No labels: those that it has stay.
+// change returns what becomes of one thing. Without labels, it keeps those it has.
 func change(was, now *api.AppliedThing, labels map[string]string) Change {
 	if was != nil {
 		now.Labels = maps.Clone(was.Labels)
@@ -122,7 +122,7 @@ func change(was, now *api.AppliedThing, labels map[string]string) Change {
 	return Change{Changed, was, now}
 }
 
-// Has tells whether a thing has all of some labels.
+// Has reports whether labels contain all of some labels.
 func Has(has, all map[string]string) bool {
 	for key, value := range all {
 		if v, ok := has[key]; !ok || v != value {
@@ -132,7 +132,7 @@ func Has(has, all map[string]string) bool {
 	return true
 }
 
-// After is what there is when changes are made.
+// After returns the state after changes.
 func After(there []api.AppliedThing, changes []Change) []api.AppliedThing {
 	all := map[string]api.AppliedThing{}
 	for _, t := range there {
@@ -148,7 +148,7 @@ func After(there []api.AppliedThing, changes []Change) []api.AppliedThing {
 	return slices.SortedFunc(maps.Values(all), byName)
 }
 
-// idle tells whether changes change nothing.
+// idle reports whether changes change nothing.
 func idle(changes []Change) bool {
 	return !slices.ContainsFunc(changes, func(c Change) bool { return c.Action != Unchanged })
 }

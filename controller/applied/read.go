@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// ReadDir reads the things that a directory has: sources/NAME, bundles/NAME and projects/NAME, as a
-// directory of configuration has them. Links count as long as they lead to files within it. What is
-// beside them is told, and not read: a repository has much that is others'.
+// ReadDir reads the things in a directory of configuration: sources/NAME, bundles/NAME and
+// projects/NAME. Links must stay within the directory. Other entries are reported and not read, as
+// a repository has much else.
 func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -84,27 +84,26 @@ func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 
 // Beside is what a directory has that is not applied.
 type Beside struct {
-	Left    []string // what configuration may have, and nobody applies
+	Left    []string // configuration that cannot be applied
 	Strange []Strange
 }
 
-// Strange is a directory that somebody may have meant for one of ours.
+// Strange is a directory that may be a misnamed sources, bundles or projects.
 type Strange struct {
-	Name  string // the directory's
+	Name  string // of the directory
 	Meant string // sources, bundles or projects
-	// what is in it that would be applied there; "": nothing, and it is the name alone that is
-	// alike
+	// a thing in it that would be applied under the right name; "": only the name is similar
 	Thing string
 }
 
-// nearName is how many letters of a directory's name may be others than of one of ours: with two,
-// resources would be sources.
+// nearName is how many letters of a directory's name may differ. With two, resources would be taken
+// for sources.
 const nearName = 1
 
-// strange looks at the directories that are none of ours. One that holds something like ours is
-// meant for it, whatever it is called; else its name may be misspelt.
+// strange looks at the other directories. One that contains things is reported whatever its name
+// is, and one with a similar name too.
 func (r *reading) strange() (out []Strange) {
-	entries, _ := r.list(".") // what cannot be listed was told, or is not ours to read
+	entries, _ := r.list(".") // errors were reported, or it may not be read
 	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") || name == "jobs" || slices.ContainsFunc(kinds, func(k kind) bool { return k.dir == name }) {
@@ -130,12 +129,12 @@ func (r *reading) strange() (out []Strange) {
 	return out
 }
 
-// escaped is a name in a pattern of files'.
+// escaped quotes a name for use in a pattern of files.
 func escaped(name string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
 }
 
-// reading is a directory while it is read.
+// reading is the state of one ReadDir.
 type reading struct {
 	root *os.Root
 	dir  string
@@ -154,7 +153,7 @@ func (r *reading) list(path string) ([]fs.DirEntry, error) {
 	return fs.ReadDir(r.root.FS(), path)
 }
 
-// files reads those of a thing, below a path of it.
+// files reads the files of a thing below a path.
 func (r *reading) files(top, below string) (out []api.ThingFile, err error) {
 	at := strings.TrimSuffix(top+"/"+below, "/")
 	entries, err := r.list(at)
@@ -163,7 +162,7 @@ func (r *reading) files(top, below string) (out []api.ThingFile, err error) {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		// of Kubernetes, which shows a ConfigMap so
+		// Kubernetes mounts a ConfigMap with such entries
 		if name == ".git" || strings.HasPrefix(name, "..") {
 			continue
 		}
@@ -185,7 +184,7 @@ func (r *reading) files(top, below string) (out []api.ThingFile, err error) {
 	return out, nil
 }
 
-// file reads one. It does not wait for the other end of a named pipe.
+// file reads one file, without waiting for the other end of a named pipe.
 func (r *reading) file(path, name string) (f api.ThingFile, err error) {
 	in, err := r.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -25,12 +25,12 @@ const (
 	Project = "project"
 )
 
-// kind is one of them, as a directory of configuration has it.
+// kind is a kind of thing, with its directory and main file.
 type kind struct {
 	name, dir, file string
 }
 
-// kinds are in the order in which they are shown.
+// kinds are in the order in which things are shown.
 var kinds = []kind{{Bundle, "bundles", "bundle.conf"}, {Project, "projects", "project.conf"}, {Source, "sources", "source.conf"}}
 
 func kindOf(name string) (kind, bool) {
@@ -41,23 +41,23 @@ func kindOf(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// Path is where a thing is in a directory of configuration: sources/NAME and so on. The kind is one
-// of the three.
+// Path returns the path of a thing in a directory of configuration, such as sources/NAME. kind must
+// be valid.
 func Path(kind, name string) string {
 	k, _ := kindOf(kind)
 	return k.dir + "/" + name
 }
 
-// The sizes that things may have.
+// The limits on the size of things.
 const (
-	MaxThing  = 16 << 20 // bytes of all files of one
-	MaxSet    = 32 << 20 // of all that is applied at once
+	MaxThing  = 16 << 20 // bytes of all files of a thing
+	MaxSet    = 32 << 20 // bytes of all things applied at once
 	maxFiles  = 2000     // of a thing
 	maxThings = 10000    // in all
 	maxLabel  = 253
 )
 
-// Data is what a file holds.
+// Data returns the content of a file.
 func Data(f api.ThingFile) []byte {
 	if f.Base64 != nil {
 		return f.Base64
@@ -65,7 +65,7 @@ func Data(f api.ThingFile) []byte {
 	return []byte(f.Text)
 }
 
-// NewFile is a file in its normal form.
+// NewFile returns a file in its normal form.
 func NewFile(path string, mode fs.FileMode, data []byte) api.ThingFile {
 	f := api.ThingFile{Path: path}
 	if mode &= 0o755; mode != 0o644 {
@@ -79,7 +79,7 @@ func NewFile(path string, mode fs.FileMode, data []byte) api.ThingFile {
 	return f
 }
 
-// modeOf is a file's permissions.
+// modeOf returns the permissions of a file.
 func modeOf(f api.ThingFile) fs.FileMode {
 	n, err := strconv.ParseUint(cmp.Or(f.Mode, "0644"), 8, 32)
 	if err != nil {
@@ -88,16 +88,16 @@ func modeOf(f api.ThingFile) fs.FileMode {
 	return fs.FileMode(n) & 0o755
 }
 
-// invalid is an error about a thing that cannot be.
+// invalid is the error for a thing that is not valid.
 func invalid(id, hint, format string, args ...any) error {
 	return &compute.Error{ID: compute.ID(id), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
 }
 
-// ID is what people call a thing.
+// ID returns the name of a thing for people.
 func ID(kind, name string) string { return kind + " " + name }
 
-// CheckName refuses what is no kind, or no name: letters, digits and . _ - that begin with a letter
-// or a digit, 63 at most.
+// CheckName returns an error for an unknown kind or a wrong name. A name has up to 63 letters,
+// digits and . _ - and begins with a letter or a digit.
 func CheckName(kind, name string) error {
 	if _, ok := kindOf(kind); !ok {
 		return invalid("", "", "%q is no kind of thing: source, bundle or project", kind)
@@ -115,7 +115,7 @@ func CheckName(kind, name string) error {
 	return nil
 }
 
-// checkPath refuses what is no path of a file below a thing's directory.
+// checkPath returns an error unless a path names a file below a thing's directory.
 func checkPath(path string) error {
 	if len(path) > 1024 || !fs.ValidPath(path) || path == "." ||
 		strings.ContainsFunc(path, func(c rune) bool { return unicode.IsControl(c) || c == utf8.RuneError || c == '\\' }) {
@@ -129,8 +129,7 @@ func checkPath(path string) error {
 	return nil
 }
 
-// CheckLabels refuses labels that cannot be told apart when they are written KEY=VALUE, with commas
-// between.
+// CheckLabels returns an error for labels that are ambiguous as a list of KEY=VALUE with commas.
 func CheckLabels(labels map[string]string) error {
 	if len(labels) > 64 {
 		return invalid("", "", "%d labels are more than 64", len(labels))
@@ -149,7 +148,7 @@ func CheckLabels(labels map[string]string) error {
 	return nil
 }
 
-// normal is a thing as it is kept, or what is wrong with it. Its labels are the caller's to check.
+// normal returns a thing in its normal form. It does not check labels.
 func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 	if err := CheckName(w.Kind, w.Name); err != nil {
 		return t, err
@@ -179,8 +178,8 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 			}
 		}
 		mode := modeOf(f)
-		// there it counts that a file may be executed, and what else it says is the umask's of
-		// whoever checked it out
+		// only bundles keep all bits: elsewhere only the executable bit matters, and the rest comes
+		// from the umask of the checkout
 		if w.Kind != Bundle {
 			if mode&0o100 != 0 {
 				mode = 0o755
@@ -211,7 +210,7 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 	return t, nil
 }
 
-// digest is over paths, permissions and contents: 32 hexadecimal digits.
+// digest returns 32 hexadecimal digits over paths, permissions and contents.
 func digest(files []api.ThingFile) string {
 	h := sha256.New()
 	for _, f := range files {
@@ -222,7 +221,7 @@ func digest(files []api.ThingFile) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// byName orders things as they are shown.
+// byName compares things in the order in which they are shown.
 func byName(a, b api.AppliedThing) int {
 	return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
 }

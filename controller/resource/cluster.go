@@ -25,19 +25,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// cluster is the API server.
+// cluster is the connection to the API server.
 type cluster struct {
 	kubeconfig, context string
 
 	mu     sync.Mutex
 	client dynamic.Interface // nil: not made yet
-	mark   string            // of the cluster that it leads to
+	mark   string            // identifies the cluster
 
 	mute     atomic.Bool // the last call had no answer
-	returned atomic.Bool // it answers again, and nobody has seen to that yet
+	returned atomic.Bool // it answers again, and that was not handled yet
 }
 
-// ask returns the client, made of the configuration at the first call.
+// ask returns the client, and makes it from the kubeconfig at the first call.
 func (c *cluster) ask() (dynamic.Interface, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 	).ClientConfig()
 	var client *dynamic.DynamicClient
 	if err == nil {
-		// the API server's own fairness bounds us, and what is said of a queue is written seldom
+		// the API server's own fairness limits us, and progress is written rarely
 		config.QPS, config.Burst = -1, 0
 		config.UserAgent = "hostler"
 		client, err = clientOf(config)
@@ -66,37 +66,35 @@ func (c *cluster) ask() (dynamic.Interface, error) {
 	return c.client, nil
 }
 
-// clientOf makes a client that no answer sends on to another address: the library would show its
-// token there too.
+// clientOf makes a client that follows no redirect: the library would send its token to the new
+// address too.
 func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
 	way, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err
 	}
-	own := *way // it may be everybody's
+	own := *way // the client may be shared
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return dynamic.NewForConfigAndClient(config, &own)
 }
 
-// markOf tells clusters apart: by the address of the API server, and the certificates that it is
-// known by.
+// markOf identifies a cluster by the API server's address and its certificate authority.
 func markOf(config *rest.Config) string {
 	known := rest.CopyConfig(config)
-	_ = rest.LoadTLSFiles(known) // without them nobody gets to the server either
+	_ = rest.LoadTLSFiles(known) // without them the server cannot be reached either
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s", known.Host, known.CAData))
 	return hex.EncodeToString(sum[:8])
 }
 
-// leads is the mark of the cluster that the configuration leads to, as it was read last; "": it was
-// not.
+// leads returns the mark of the cluster in the kubeconfig as last read; "": not read yet.
 func (c *cluster) leads() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mark
 }
 
-// absent reports whether an API server says that there is no object of a name. A gateway before it
-// says 404 too, and so does one that does not serve the kind.
+// absent reports whether an API server says that an object does not exist. A gateway may answer 404
+// too, and so does a server without the kind; those do not count.
 func absent(err error, name string) bool {
 	var said apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {
@@ -107,8 +105,8 @@ func absent(err error, name string) bool {
 		!slices.ContainsFunc(d.Causes, func(c metav1.StatusCause) bool { return c.Type == metav1.CauseTypeUnexpectedServerResponse })
 }
 
-// call does one thing at the API server. Where that knows us no more, the configuration is read
-// again, once: somebody may have put a new token there.
+// call makes a call to the API server. If the server rejects the credentials, it reads the
+// kubeconfig again and retries once, as the token may have been replaced.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
 	for again := false; ; again = true {
 		client, err := c.ask()
@@ -127,11 +125,11 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	}
 }
 
-// heard notes whether the API server answered a call, whatever it said but that it cannot serve
-// now.
+// heard notes whether the API server answered a call. An answer that it is unavailable does not
+// count.
 func (c *cluster) heard(err error) {
 	switch {
-	case errors.Is(err, context.Canceled): // by us
+	case errors.Is(err, context.Canceled): // by this process
 	case unheard(err):
 		c.mute.Store(true)
 	case c.mute.Swap(false):
@@ -139,8 +137,8 @@ func (c *cluster) heard(err error) {
 	}
 }
 
-// unheard reports whether a call failed because nobody answered it, so that it says nothing about
-// what was asked.
+// unheard reports whether a call failed without an answer, so that nothing is known about its
+// object.
 func unheard(err error) bool {
 	var said apierrors.APIStatus
 	if errors.As(err, &said) {
@@ -150,11 +148,11 @@ func unheard(err error) bool {
 	return errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.EOF)
 }
 
-// callTime is for one answer about one object: on a way that is dead without a word nobody waits
-// for longer.
+// callTime is the timeout of a call about one object, as a dead connection may never report an
+// error.
 const callTime = 10 * time.Second
 
-// one does something to one object at the API server.
+// one makes a call about one object, with callTime as its timeout.
 func (c *cluster) one(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
 	return c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		ctx, cancel := context.WithTimeout(ctx, callTime)
@@ -163,7 +161,7 @@ func (c *cluster) one(ctx context.Context, do func(context.Context, dynamic.Inte
 	})
 }
 
-// make makes an object.
+// make creates an object.
 func (c *cluster) make(ctx context.Context, gvr schema.GroupVersionResource, namespace string, object map[string]any) error {
 	return c.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(gvr).Namespace(namespace).Create(

@@ -14,8 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// depart gives back what an object that is being deleted has, and proves it, and then lets the
-// object go.
+// depart releases the lease of an object that is being deleted, and then removes its finalizer.
 func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
 	if !slices.Contains(l.Finalizers, finalizer) {
 		return nil
@@ -41,8 +40,8 @@ func (r *Reconciler) depart(ctx context.Context, l *Lease) error {
 	return err
 }
 
-// giveBackOf ends the request of an object that is being deleted, and what it was given. errAsked:
-// that is being found out.
+// giveBackOf cancels the request of an object that is being deleted, and releases what it was
+// given. errAsked: that is being looked up.
 func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
 	if l.Status.Instance != "" {
 		return r.giveBack(
@@ -50,7 +49,7 @@ func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
 			compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)},
 		)
 	}
-	door, err := r.door(l.Namespace, l.Name) // we may have been killed before an instance was noted
+	door, err := r.door(l.Namespace, l.Name) // it may have been given a lease just before a crash
 	if err != nil {
 		return err
 	}
@@ -66,8 +65,8 @@ func (r *Reconciler) giveBackOf(ctx context.Context, l *Lease) error {
 	return errAsked
 }
 
-// giveBack ends the request of an object, which is refused from then on, and what it was given,
-// among what a query finds.
+// giveBack cancels the request of an object, which is refused from then on. It releases those
+// leases of a query that the object was given.
 func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, q compute.LeaseQuery) error {
 	door, err := r.door(namespace, name)
 	if err != nil {
@@ -85,7 +84,7 @@ func (r *Reconciler) giveBack(ctx context.Context, namespace, name, uid string, 
 	return release(ctx, door, uid, all)
 }
 
-// release gives back those of some leases that the object with a UID was given.
+// release releases the leases that the object of a UID was given.
 func release(ctx context.Context, door Door, uid string, all []compute.Lease) error {
 	for _, l := range all {
 		if l.Labels[labelUID] == uid {
@@ -97,21 +96,20 @@ func release(ctx context.Context, door Door, uid string, all []compute.Lease) er
 	return nil
 }
 
-// errAsked is for an object that is seen to again when it is known what it was given.
+// errAsked means that the object is queued again when its leases are known.
 var errAsked = errors.New("it is being found out")
 
-// census finds out what objects were given of which no instance is known: one list of leases for
-// all that ask while another is made. So it costs a few lists where thousands that wait are deleted
-// at once.
+// census looks up the leases of objects whose instance is not known. One list serves all objects
+// that ask while the last list is made. So deleting thousands of waiting objects costs a few lists.
 type census struct {
-	bell chan struct{} // 1 slot
+	bell chan struct{} // one slot
 
 	mu    sync.Mutex
 	asks  map[types.NamespacedName]types.UID
 	found map[types.NamespacedName]count
 }
 
-// count is what was found for one object.
+// count is the result for one object.
 type count struct {
 	of     types.UID
 	leases []compute.Lease // of its namespace
@@ -122,7 +120,8 @@ func newCensus() *census {
 	return &census{bell: make(chan struct{}, 1), asks: map[types.NamespacedName]types.UID{}, found: map[types.NamespacedName]count{}}
 }
 
-// ask has the leases listed for an object, which is seen to again then. It does not wait.
+// ask requests a lookup for an object and does not wait. The object is queued again when it is
+// done.
 func (c *census) ask(l *Lease) {
 	c.mu.Lock()
 	c.asks[nameOf(l)] = l.UID
@@ -133,7 +132,7 @@ func (c *census) ask(l *Lease) {
 	}
 }
 
-// answer is what was found for an object, once; found is false where nothing was asked for.
+// answer returns the result for an object once; found is false if there is none.
 func (c *census) answer(l *Lease) (leases []compute.Lease, found bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -145,17 +144,18 @@ func (c *census) answer(l *Lease) (leases []compute.Lease, found bool, err error
 	return n.leases, found, n.err
 }
 
-// forget drops what was found for an object that is gone.
+// forget drops the result for an object that is gone.
 func (c *census) forget(name types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.found, name)
 }
 
-// gather is how long others have to join who asks first: objects that are deleted seldom go alone.
+// gather is how long to wait for others after the first request: objects are often deleted
+// together.
 const gather = 100 * time.Millisecond
 
-// count lists leases for who asks, until ctx ends.
+// count looks up leases for the objects that ask, until ctx ends.
 func (r *Reconciler) count(ctx context.Context) {
 	c := r.census
 	for {

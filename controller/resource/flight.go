@@ -11,31 +11,31 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// crowd are the requests of a namespace at a source.
+// crowd identifies the requests of a namespace at a source.
 type crowd struct{ namespace, source string }
 
 func crowdOf(l *Lease) crowd { return crowd{l.Namespace, l.Spec.Source} }
 
-// flight is a request that is under way.
+// flight is a request in progress.
 type flight struct {
 	uid    types.UID
 	name   types.NamespacedName
 	crowd  crowd
 	begun  time.Time
 	cancel context.CancelFunc
-	done   chan struct{} // closed at its end; then leases and err are what came of it
+	done   chan struct{} // closed at the end, when leases and err are set
 	leases []compute.Lease
 	err    error
-	token  string // of the lease, if it was made; whoever sees to the object has it
+	token  string // the lease's token, if made; used by the worker of the object
 
 	mu    sync.Mutex
 	now   compute.Progress
-	since time.Time // that it is in this phase
+	since time.Time // the start of the current phase
 	past  []Step
 }
 
-// fly begins an object's request, or returns that which is under way; nil: there is no room for it
-// among those of its crowd.
+// fly starts an object's request, or returns the one in progress; nil: its crowd has mostWaiting
+// already.
 func (r *Reconciler) fly(ctx context.Context, l *Lease) *flight {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -44,7 +44,7 @@ func (r *Reconciler) fly(ctx context.Context, l *Lease) *flight {
 		if f.uid == l.UID {
 			return f
 		}
-		r.end(f) // of an object of the same name that is gone
+		r.end(f) // of a deleted object with the same name
 	}
 	if r.crowds[crowdOf(l)] >= mostWaiting {
 		return nil
@@ -64,7 +64,7 @@ func (r *Reconciler) fly(ctx context.Context, l *Lease) *flight {
 	return f
 }
 
-// end ends a flight, and makes room for another. r.mu is held.
+// end cancels a flight and makes room in its crowd. r.mu must be held.
 func (r *Reconciler) end(f *flight) {
 	f.cancel()
 	if r.flights[f.name] != f {
@@ -76,7 +76,7 @@ func (r *Reconciler) end(f *flight) {
 	}
 }
 
-// acquire asks for what an object asks for.
+// acquire requests the lease of an object and waits for it.
 func (r *Reconciler) acquire(ctx context.Context, l *Lease, f *flight) ([]compute.Lease, error) {
 	req, err := r.request(l)
 	if err != nil {
@@ -98,8 +98,7 @@ func (r *Reconciler) acquire(ctx context.Context, l *Lease, f *flight) ([]comput
 	return leases, err
 }
 
-// land ends a flight whose end was seen, and lets the oldest that waits for room in its crowd
-// begin.
+// land ends a flight whose result was handled, and starts the oldest waiting object of its crowd.
 func (r *Reconciler) land(f *flight) {
 	r.mu.Lock()
 	full := r.crowds[f.crowd] >= mostWaiting
@@ -122,7 +121,7 @@ func (r *Reconciler) land(f *flight) {
 	}
 }
 
-// abandon ends the request of an object, if one is under way, and waits for that.
+// abandon cancels the request of an object, if there is one, and waits for its end.
 func (r *Reconciler) abandon(name types.NamespacedName) {
 	r.mu.Lock()
 	f := r.flights[name]
@@ -134,7 +133,7 @@ func (r *Reconciler) abandon(name types.NamespacedName) {
 	}
 }
 
-// hear notes how a request comes on.
+// hear notes the progress of a request.
 func (f *flight) hear(p compute.Progress) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,7 +143,7 @@ func (f *flight) hear(p compute.Progress) {
 	f.now = p
 }
 
-// steps are its phases until now. f.mu is held, or the flight has ended.
+// steps returns the phases so far. f.mu is held, or the flight has ended.
 func (f *flight) steps() []Step {
 	if f.now.Phase == "" {
 		return f.past
@@ -152,7 +151,7 @@ func (f *flight) steps() []Step {
 	return append(f.past, Step{f.now.Phase, math.Round(time.Since(f.since).Seconds()*1000) / 1000})
 }
 
-// waits is its place in the queue, and what it waits for.
+// waits returns the request's position in the queue, and what it waits for.
 func (f *flight) waits() (place int, why string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,14 +7,14 @@ import (
 	"github.com/hostler-project/hostler/api"
 )
 
-// Group and Version are those of our kinds.
+// Group and Version of the kinds.
 const (
 	Group   = "hostler-project.github.io"
 	Version = "v1alpha1"
 )
 
-// LeaseSpec is a wish for one lease. It does not change: who wants another one makes another
-// object. What each field is, and may be, the definition of its kind says.
+// LeaseSpec describes one wanted lease. It is immutable: a different lease needs another object.
+// The kind's definition documents the fields.
 type LeaseSpec struct {
 	Source   string            `json:"source"`
 	Name     string            `json:"name,omitempty"`
@@ -34,13 +34,13 @@ type LeaseSpec struct {
 	Token    bool              `json:"token,omitempty"`
 }
 
-// Step is a phase of a request and how long it took.
+// Step is a phase of a request and its duration.
 type Step struct {
 	Phase   string  `json:"phase"`
 	Seconds float64 `json:"seconds"`
 }
 
-// LeaseStatus is what became of it.
+// LeaseStatus is the state of the lease.
 type LeaseStatus struct {
 	Phase      string             `json:"phase,omitempty"`
 	Place      int                `json:"place,omitempty"`
@@ -60,13 +60,13 @@ type LeaseStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// ThingSpec is what a source, a bundle or a project is, in the words of its files.
+// ThingSpec is a source, a bundle or a project, in the form of its files.
 type ThingSpec struct {
 	Conf  map[string]any  `json:"conf,omitempty"`
 	Files []api.ThingFile `json:"files,omitempty"`
 }
 
-// ThingStatus is what became of it.
+// ThingStatus is the state of the thing.
 type ThingStatus struct {
 	Cached     *int               `json:"cached,omitempty"`
 	InUse      *int               `json:"inUse,omitempty"`
@@ -78,7 +78,7 @@ type ThingStatus struct {
 // Thing is an object of the kinds Source, Bundle and Project.
 type Thing = object[ThingSpec, ThingStatus]
 
-// applied are these kinds, as `hostler apply` calls them.
+// applied lists these kinds, as `hostler apply` names them.
 var applied = []string{"bundle", "project", "source"}
 
 // object is an object of one of the kinds.
@@ -92,7 +92,7 @@ type object[S, T any] struct {
 // Lease is an object of the kind Lease.
 type Lease = object[LeaseSpec, LeaseStatus]
 
-// resourceOf is how the API server calls the objects of a kind.
+// resourceOf returns the API server's name for the objects of a kind.
 func resourceOf(plural string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: Group, Version: Version, Resource: plural}
 }

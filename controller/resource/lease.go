@@ -27,8 +27,7 @@ const (
 	ended   = "Ended"
 )
 
-// reconcile does for an object what is to be done next, and tells when to look again; 0: when it
-// has changed.
+// reconcile takes the next step for an object, and returns when to look again; 0: when it changes.
 func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Duration, err error) {
 	switch {
 	case l.DeletionTimestamp != nil:
@@ -37,7 +36,7 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 		return 0, nil
 	case l.Status.Phase == leased:
 		return 0, r.follow(ctx, l)
-	case !slices.Contains(l.Finalizers, finalizer): // it is not to go before its lease has
+	case !slices.Contains(l.Finalizers, finalizer): // the object must not go before its lease
 		r.opt.Step("lease:finalizer")
 		add := operation{"add", "/metadata/finalizers", append(slices.Clone(l.Finalizers), finalizer)}
 		if err := r.watchOf(l.Namespace).patch(
@@ -52,7 +51,7 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 	return r.ask(ctx, l)
 }
 
-// ask asks for the lease, and says how that comes on.
+// ask requests the lease and writes the progress to the object.
 func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, err error) {
 	f := r.fly(ctx, l)
 	if f == nil {
@@ -62,7 +61,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	case <-f.done:
 	default:
 		if time.Since(f.begun) < time.Second {
-			return time.Second, nil // most are given before, and one write is enough then
+			return time.Second, nil // most leases are given sooner, and then one write is enough
 		}
 		place, why := f.waits()
 		return r.tell(ctx, l, place, why)
@@ -87,7 +86,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	status.Steps = f.steps()
 	if err := r.write(ctx, l, status); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.land(f) // the object is gone: the lease is found by its label
+			r.land(f) // the object is gone; the lease is found by its label
 		}
 		return 0, err
 	}
@@ -96,7 +95,7 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	return 0, nil
 }
 
-// waits is the status of an object that has no lease yet.
+// waits returns the status of an object without a lease yet.
 func waits(l *Lease, place int, reason, text string) LeaseStatus {
 	s := l.Status
 	s.Phase, s.Place, s.Reason = waiting, place, text
@@ -104,8 +103,8 @@ func waits(l *Lease, place int, reason, text string) LeaseStatus {
 	return s
 }
 
-// given is the status of an object whose lease lives, and how that is used: with its token, or by
-// who may use what others have.
+// given returns the status of an object with a living lease, with the commands to use it: with the
+// lease's token, or for users that may use others' leases.
 func given(o *Lease, l compute.Lease, secret, reason, text string) LeaseStatus {
 	s := LeaseStatus{
 		Phase: leased, Lease: l.ID, Instance: string(l.Instance), Generation: l.Generation, Holder: l.Owner,
@@ -120,12 +119,13 @@ func given(o *Lease, l compute.Lease, secret, reason, text string) LeaseStatus {
 	return s
 }
 
-// over is the status of an object whose lease has ended, or will not be given.
+// over returns the status of an object whose lease has ended, or will not be given.
 func over(s LeaseStatus, at time.Time) LeaseStatus {
 	s.Phase, s.Run, s.SSH, s.Ended = ended, "", "", seconds(at)
 	return s
 }
 
+// setCondition sets a condition in a copy of the list. The time changes only with the status.
 func setCondition(all *[]metav1.Condition, generation int64, what string, is metav1.ConditionStatus, reason, text string) {
 	*all = slices.Clone(*all)
 	meta.SetStatusCondition(
@@ -139,7 +139,7 @@ func (r *Reconciler) write(ctx context.Context, l *Lease, status LeaseStatus) er
 	return r.watchOf(l.Namespace).write(ctx, l, status)
 }
 
-// tell says how a request comes on, as long as there is room for that, and tells when to look
+// tell writes the progress of a request, as far as the rate limit allows, and returns when to look
 // again.
 func (r *Reconciler) tell(ctx context.Context, l *Lease, place int, why string) (time.Duration, error) {
 	status := waits(l, place, "Waiting", cmp.Or(why, "it is being seen to"))
@@ -149,7 +149,7 @@ func (r *Reconciler) tell(ctx context.Context, l *Lease, place int, why string) 
 	return 5 * time.Second, r.write(ctx, l, status)
 }
 
-// request is what an object asks for.
+// request builds the request of an object.
 func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 	var bad error
 	size := func(key, text string) int64 {
@@ -190,8 +190,8 @@ func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 	return req, nil
 }
 
-// failed says why there is no lease, and has it tried again later. One that has waited for as long
-// as it was to is over.
+// failed writes why there is no lease, and retries later. A request that has waited as long as it
+// may is over.
 func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
 	reason, text := wrong(err)
 	status := waits(l, 0, reason, text)
@@ -201,24 +201,24 @@ func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
 	return cmp.Or(r.write(ctx, l, status), errAgain)
 }
 
-// errAgain is for an object that is tried again later, as what is wrong may be mended: a source may
-// come.
+// errAgain means that an object is tried again later, as the cause may go away: a source may be
+// added.
 var errAgain = errors.New("again later")
 
-// wrong is an error as a condition has it.
+// wrong returns an error in the form of a condition.
 func wrong(err error) (reason, text string) {
 	p := api.PlainProblem(err)
 	for word := range strings.SplitSeq(p.Code, "-") {
 		reason += strings.ToUpper(word[:1]) + word[1:]
 	}
-	// that is for who sits at a machine, and not for who writes objects
+	// that hint is for a user of this machine
 	if text = p.Detail; p.Hint != "" && !strings.HasPrefix(p.Hint, "hostler --embedded") {
 		text += " (" + p.Hint + ")"
 	}
 	return reason, text
 }
 
-// follow looks whether a lease lives, and until when.
+// follow checks whether a lease lives, and until when.
 func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	status := l.Status
 	now, lives, err := r.living(ctx, status.Lease, compute.ID(status.Instance))
@@ -240,7 +240,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 	return r.write(ctx, l, over(waits(l, 0, ended, why), at))
 }
 
-// living looks for a lease among those that live.
+// living looks for a lease among the living ones.
 func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID) (l compute.Lease, lives bool, err error) {
 	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: instance})
 	i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id })
@@ -250,9 +250,9 @@ func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID)
 	return all[i], true, err
 }
 
-// secret has a token of a lease's own made, once, and keeps it in a Secret that goes with the
-// object. Its name tells objects apart, so that one that is there is this one's. It is "" where the
-// lease has ended already, which is seen in a moment.
+// secret makes the lease's token, once, and stores it in a Secret that is deleted with the object.
+// The Secret's name is unique to the object, so an existing one is its own. "": the lease has ended
+// already.
 func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name string, err error) {
 	lease := f.leases[0]
 	if f.token == "" {
@@ -278,7 +278,7 @@ func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name stri
 		"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": map[string]any{"name": name, "ownerReferences": []any{owner}},
 		"stringData": map[string]any{"token": f.token, "lease": lease.ID, "instance": string(lease.Instance)},
 	})
-	if apierrors.IsAlreadyExists(err) { // made before we were killed
+	if apierrors.IsAlreadyExists(err) { // made before a crash
 		err = nil
 	}
 	if err != nil {
@@ -294,7 +294,7 @@ func shortened(s string, n int) string {
 	return s
 }
 
-// seconds is a time as the API has it; nil: none.
+// seconds converts a time to the API's form; nil: none.
 func seconds(t time.Time) *metav1.Time {
 	if t.IsZero() {
 		return nil

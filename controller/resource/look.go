@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// look lists all leases when the journal has something new, until ctx ends, and brings what objects
-// say of them up to date. A list that takes long is made seldom; what the API server takes for its
-// answers does not count. When it answers again what failed meanwhile is tried at once.
+// look compares leases and objects when the journal has news, until ctx ends. A slow list of leases
+// is made rarely, not counting the API server's time. When the API server answers again after a
+// failure, failed work is retried at once.
 func (r *Reconciler) look(ctx context.Context) {
 	due, listed, resumed, last := true, time.Time{}, time.Time{}, int64(0)
 	for ; ctx.Err() == nil; pause(ctx, lookEvery) {
@@ -49,17 +49,17 @@ func (r *Reconciler) look(ctx context.Context) {
 	}
 }
 
-// probe asks whether the API server answers. Watches that live on may hide that it does not.
+// probe checks whether the API server answers, which open watches may hide.
 func (r *Reconciler) probe(ctx context.Context) {
 	w := r.leases[0]
-	// the cluster has heard it
+	// heard notes the result
 	_ = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(w.gvr).Namespace(w.namespace).List(ctx, metav1.ListOptions{Limit: 1})
 		return err
 	})
 }
 
-// list compares all leases with the objects. more: there is more to be done soon.
+// list compares all leases with the objects. more: more will be due soon.
 func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 	began := time.Now()
 	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{})
@@ -86,7 +86,7 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 		namespace, ours := strings.CutPrefix(l.Owner, ownerPrefix)
 		switch uid := l.Labels[labelUID]; {
 		case l.Worker != 0 || strings.HasPrefix(l.Owner, "pool:"):
-			// not told to its user yet, or in another's hands
+			// its client was not told yet, or a pool holds it
 		case !ours || uid == "":
 			others = append(others, l)
 		case objects[types.UID(uid)] != nil || r.watchOf(namespace) == nil:
@@ -106,7 +106,7 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 	return r.show(ctx, others)
 }
 
-// orphan gives back a lease whose object is gone, by the word of the API server itself.
+// orphan releases a lease whose object is gone, according to the API server itself.
 func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l compute.Lease) error {
 	_, name, _ := strings.Cut(l.Labels[labelObject], "/")
 	gone := false
@@ -115,18 +115,18 @@ func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l comput
 		gone = err == nil && string(o.GetUID()) != uid || absent(err, name)
 		return err
 	})
-	// for the answer the configuration may have been read anew
+	// the call may have read a new kubeconfig
 	if !gone || l.Labels[labelWhere] != r.cluster.leads() {
-		return err // the watch will tell of it
+		return err // the watch will report it
 	}
 	r.log.Info("a lease is given back, as its object is gone", "lease", l.ID, "object", namespace+"/"+name)
 	return r.giveBack(ctx, namespace, name, uid, compute.LeaseQuery{Instance: l.Instance})
 }
 
-// show has objects for the leases that were made otherwise: the oldest, those that are a few
-// seconds old, as far as they may be shown and a few writes go.
+// show creates, updates and deletes objects for leases that were made by other means. It shows the
+// oldest leases that are some seconds old, up to Show, within the rate limit.
 func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more bool, err error) {
-	homes := map[string]string{} // of projects
+	homes := map[string]string{} // namespaces of projects
 	for _, namespace := range slices.Backward(slices.Sorted(maps.Keys(r.opt.Namespaces))) {
 		if namespace != "*" {
 			homes[r.opt.Namespaces[namespace]] = namespace
@@ -192,9 +192,9 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		})
 		switch {
 		case err == nil:
-			// what it says is written when the watch has told of it
+			// its status is written after the watch has reported it
 			r.untold[name], more = true, true
-		case apierrors.IsAlreadyExists(err): // somebody's, or ours and the watch is late
+		case apierrors.IsAlreadyExists(err): // another's, or not reported yet
 			more = more || r.untold[name]
 		case !apierrors.IsNotFound(err): // no such namespace
 			return more, err
@@ -203,9 +203,9 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 	return more, nil
 }
 
-// shownName is the name of the object of a lease that was made otherwise.
+// shownName returns the name of the object for a lease that was made by other means.
 func shownName(l compute.Lease) string {
-	short := l.ID[strings.LastIndex(l.ID, "-")+1:] // it begins with the time
+	short := l.ID[strings.LastIndex(l.ID, "-")+1:] // the id begins with the time
 	name := strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' {
 			return c

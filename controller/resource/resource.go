@@ -20,41 +20,40 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Door is hostler as somebody in a namespace's project sees it; client.Client is one.
+// Door is hostler as a user of a namespace's project sees it; client.Client is one.
 type Door interface {
-	// AcquireOnce gives what was given to the same request with this key, or takes a lease.
+	// AcquireOnce returns what the same request with this key was given, or takes a lease.
 	AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error)
-	// GiveUp ends the request with this key, and has given back what it was given.
+	// GiveUp cancels the request with this key, and releases what it was given.
 	GiveUp(ctx context.Context, key string) error
 	Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error
-	// LeaseToken makes a token of a lease of ours, for that lease alone.
+	// LeaseToken makes a token that is only for one lease of the caller.
 	LeaseToken(ctx context.Context, lease string, extend bool) (api.NewToken, error)
 	Close() error
 }
 
-// Book tells what there is, to who may know all of it: the engine does.
+// Book reads everything that there is; the engine does.
 type Book interface {
 	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
 	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
 }
 
-// Options join it to its surroundings. All but Kubeconfig, Context, Show, Sets, Step and Log are
-// required.
+// Options join a Reconciler to its surroundings. All but Kubeconfig, Context, Show, Sets, Applier,
+// Step and Log are required.
 type Options struct {
-	// as client-go has them; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod
-	// that we run in
+	// as in client-go; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod
 	Kubeconfig, Context string
-	// Namespaces are those whose objects are read, and the project that each is in. "*": all
-	// others; its project "*" is the one of the namespace's own name.
+	// Namespaces whose Lease objects are read, with the project of each. "*" stands for all others;
+	// its project "*" means the project with the namespace's name.
 	Namespaces   map[string]string
-	Show         int // so many leases that were made otherwise are shown as objects; 0: none
+	Show         int // how many leases made by other means are shown as objects; 0: none
 	Installation string
-	// As lets in whoever makes objects in a namespace, as Owner(namespace), in that project; reason
+	// As returns a Door for the objects of a namespace, as Owner(namespace) in that project. reason
 	// is for the audit log.
 	As func(namespace, project, reason string) (Door, error)
-	// Sets are the namespaces whose sources, bundles and projects are applied, each namespace's as
-	// one set; Applier lets in whoever makes objects in one of them.
+	// Sets are the namespaces whose sources, bundles and projects are applied, one set for each.
+	// Applier returns what applies the set of a namespace.
 	Sets    []string
 	Applier func(namespace, reason string) (Applier, io.Closer, error)
 	Book    func() Book // the newest, as configurations change
@@ -62,37 +61,36 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Owner is who takes the leases of a namespace's objects.
+// Owner returns the owner of the leases of a namespace's objects.
 func Owner(namespace string) string { return ownerPrefix + namespace }
 
 const ownerPrefix = "kubernetes:"
 
 const (
 	workers = 8
-	longest = time.Minute // between two attempts at an object
-	// a second, of all objects together: what is said of waiting ones, and what is shown of other
-	// leases
+	longest = time.Minute // the longest pause between two attempts at an object
+	// writes a second, for all objects: progress of waiting ones, and shown leases
 	told      = rate.Limit(10)
-	lookEvery = time.Second // at the journal
-	// what failed while the API server did not answer is tried again at once so often at most
+	lookEvery = time.Second // how often to read the journal
+	// the shortest time between two retries of everything after the API server's return
 	resumeEvery = 5 * time.Second
-	listEvery   = 30 * time.Second // at all leases, at least
-	// requests of one namespace at one source that are in the queue at a time
+	listEvery   = 30 * time.Second // the longest time between two lists of all leases
+	// requests in the queue of one namespace at one source
 	mostWaiting = 200
-	// after which an object goes though its lease could not be given back: that is done later
+	// after this an object goes although its lease could not be released; that is done later
 	departure   = 10 * time.Minute
 	absentHint  = "`hostler docs crds | kubectl apply -f -` makes the kinds, for who may; docs/kubernetes-resources.md has the rules of the role that hostler needs"
-	labelUID    = "kubernetes-uid"    // of leases: the object's
+	labelUID    = "kubernetes-uid"    // a lease's label: the object's UID
 	labelObject = "kubernetes-object" // NAMESPACE/NAME
-	// and of what was applied: the mark of the cluster that it is in
+	// also on applied things: the mark of the object's cluster
 	labelWhere = "kubernetes-cluster"
-	finalizer  = Group + "/lease"        // of objects: their lease is given back first
-	labelShown = Group + "/shown"        // of objects: they show a lease that was made otherwise
-	noteLease  = Group + "/lease"        // the annotation that has its ID
-	noteOf     = Group + "/installation" // and the one that has whose it is
+	finalizer  = Group + "/lease"        // on objects: their lease must be released first
+	labelShown = Group + "/shown"        // on objects: they only show a lease
+	noteLease  = Group + "/lease"        // annotation with the lease's ID
+	noteOf     = Group + "/installation" // annotation with the installation
 )
 
-// Reconciler does what objects ask for. Run runs it.
+// Reconciler serves the objects of a cluster. Run runs it.
 type Reconciler struct {
 	opt     Options
 	log     *slog.Logger
@@ -105,16 +103,16 @@ type Reconciler struct {
 	all     sync.WaitGroup
 
 	mu      sync.Mutex
-	flights map[types.NamespacedName]*flight // requests under way
-	crowds  map[crowd]int                    // how many of each
+	flights map[types.NamespacedName]*flight // requests in progress
+	crowds  map[crowd]int                    // the number of flights in each
 
-	stalled map[types.NamespacedName]bool // objects that failed as the API server did not answer
+	stalled map[types.NamespacedName]bool // objects that failed while the API server did not answer
 
-	// Of the goroutine that looks at all leases.
-	// leases of objects of another cluster, when all were listed last
+	// Only used by look.
+	// leases of another cluster's objects in the last list
 	elsewhere int
-	rest      time.Time // no list before
-	// objects that were made for leases, and that no watch has told of yet
+	rest      time.Time // no list before this time
+	// objects created for leases that no watch has reported yet
 	untold map[types.NamespacedName]bool
 }
 
@@ -146,8 +144,8 @@ func New(opt Options) *Reconciler {
 	return r
 }
 
-// Run does what objects ask for until ctx ends: requests that wait then are given up, and asked for
-// again by who comes after us. It is called once.
+// Run serves objects until ctx ends. Waiting requests are then cancelled; the next leader requests
+// them again. Run must be called only once.
 func (r *Reconciler) Run(ctx context.Context) {
 	defer r.all.Wait()
 	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
@@ -175,8 +173,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	r.look(ctx)
 }
 
-// Wake has what waits since it failed tried again at once: a configuration has changed, and there
-// may be a source now.
+// Wake retries failed objects at once, as a new configuration may have the source that they need.
 func (r *Reconciler) Wake() {
 	for _, s := range r.sets {
 		s.woken.Store(true)
@@ -185,7 +182,7 @@ func (r *Reconciler) Wake() {
 	r.again(func(l *Lease) bool { return l.Status.Phase == waiting })
 }
 
-// resume has all tried again at once that failed while the API server did not answer, or may have.
+// resume retries everything that failed while the API server did not answer, or may have.
 func (r *Reconciler) resume() {
 	r.mu.Lock()
 	stalled := r.stalled
@@ -197,7 +194,7 @@ func (r *Reconciler) resume() {
 		delete(stalled, name)
 		return due
 	})
-	for name := range stalled { // gone by now
+	for name := range stalled { // deleted meanwhile
 		r.queue.Forget(name)
 		r.queue.Add(name)
 	}
@@ -206,7 +203,7 @@ func (r *Reconciler) resume() {
 	}
 }
 
-// again has objects tried again at once.
+// again retries objects at once.
 func (r *Reconciler) again(which func(*Lease) bool) {
 	for _, w := range r.leases {
 		for _, l := range inOrder(w.list()) {
@@ -218,17 +215,17 @@ func (r *Reconciler) again(which func(*Lease) bool) {
 	}
 }
 
-// stall notes an object that failed as the API server did not answer.
+// stall notes an object that failed because the API server did not answer.
 func (r *Reconciler) stall(name types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stalled[name] = true
-	if !r.cluster.mute.Load() { // it answers somebody again by now
+	if !r.cluster.mute.Load() { // it has answered another call meanwhile
 		r.cluster.returned.Store(true)
 	}
 }
 
-// work does one thing. It reports whether there may be more.
+// work handles one object from the queue. It returns false when the queue is closed.
 func (r *Reconciler) work(ctx context.Context) bool {
 	name, over := r.queue.Get()
 	if over {
@@ -236,7 +233,7 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	}
 	defer r.queue.Done(name)
 	l := r.find(name)
-	// with it the object has asked for a lease, whatever its labels are
+	// an object with the finalizer has asked for a lease, whatever its labels
 	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) {
 		r.abandon(name)
 		r.census.forget(name)
@@ -249,7 +246,7 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	case errors.Is(err, errAgain):
 		r.queue.AddRateLimited(name)
 	case err != nil:
-		// these are told by the watch, or are old
+		// the watch reports these, or they are outdated
 		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
 			r.log.Warn("a Lease of Kubernetes", "lease", name.String(), "err", err)
 		}
@@ -266,7 +263,7 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	return true
 }
 
-// watchOf is the watch that tells of a namespace; nil: none does.
+// watchOf returns the watch of a namespace; nil: there is none.
 func (r *Reconciler) watchOf(namespace string) *watch[LeaseSpec, LeaseStatus] {
 	for _, w := range r.leases {
 		if w.namespace == namespace || w.namespace == "" {
@@ -276,7 +273,7 @@ func (r *Reconciler) watchOf(namespace string) *watch[LeaseSpec, LeaseStatus] {
 	return nil
 }
 
-// find returns what is known of an object; nil: nothing.
+// find returns an object as last seen; nil: unknown.
 func (r *Reconciler) find(name types.NamespacedName) *Lease {
 	if w := r.watchOf(name.Namespace); w != nil {
 		return w.get(name)
@@ -284,7 +281,7 @@ func (r *Reconciler) find(name types.NamespacedName) *Lease {
 	return nil
 }
 
-// project is the one that a namespace is in.
+// project returns the project of a namespace.
 func (r *Reconciler) project(namespace string) string {
 	project, ok := r.opt.Namespaces[namespace]
 	if !ok {
@@ -295,12 +292,12 @@ func (r *Reconciler) project(namespace string) string {
 	return project
 }
 
-// door lets in whoever made an object.
+// door returns a Door for an object.
 func (r *Reconciler) door(namespace, name string) (Door, error) {
 	return r.opt.As(namespace, r.project(namespace), "Lease "+namespace+"/"+name)
 }
 
-// pause waits, or until the end of ctx.
+// pause waits for a duration, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():

@@ -27,29 +27,29 @@ type Applier interface {
 }
 
 const (
-	ready = "Ready" // the condition of those that are in force as they are
-	// of what was applied: the namespace that it is of, beside labelWhere: another cluster prunes
-	// nothing of this one's
+	ready = "Ready" // the condition of objects that are in force
+	// label of applied things: their namespace. With labelWhere, so that clusters do not prune each
+	// other's
 	labelSet  = "kubernetes"
-	settle    = 250 * time.Millisecond // objects seldom come alone
-	countTime = 5 * time.Second        // between two looks at the numbers of sources
-	driftTime = 30 * time.Second       // between two looks at what is applied
+	settle    = 250 * time.Millisecond // objects often come together
+	countTime = 5 * time.Second        // how often the numbers of sources are written
+	driftTime = 30 * time.Second       // how often the applied things are compared
 )
 
-// set is all that a namespace has applied.
+// set is everything that a namespace has applied.
 type set struct {
 	r         *Reconciler
 	namespace string
-	kinds     []*watch[ThingSpec, ThingStatus] // of applied, in its order
+	kinds     []*watch[ThingSpec, ThingStatus] // one for each of applied, in its order
 	bell      chan struct{}
-	woken     atomic.Bool // the configuration has changed: what failed may not fail now
+	woken     atomic.Bool // the configuration has changed, so a failed apply may succeed
 
-	tried  string // the objects, when they were applied last
-	failed error  // what came of that
+	tried  string // the objects at the last apply
+	failed error  // the error of the last apply
 	pause  time.Duration
-	// that they are applied again if that failed, or else compared with what is there
+	// when to apply again after a failure, or else to compare
 	next    time.Time
-	applied string // what is there since
+	applied string // the applied things after it
 }
 
 func newSet(r *Reconciler, namespace string) *set {
@@ -60,13 +60,12 @@ func newSet(r *Reconciler, namespace string) *set {
 	return s
 }
 
-// keep brings what is applied to what the objects of a namespace say, whenever they change, until
-// ctx ends.
+// keep applies the objects of a namespace whenever they change, until ctx ends.
 func (s *set) keep(ctx context.Context) {
 	for _, w := range s.kinds {
 		s.r.all.Go(func() { w.run(ctx) })
 	}
-	for _, w := range s.kinds { // what is not known yet is not to be pruned
+	for _, w := range s.kinds { // unknown objects must not be pruned
 		if !w.known(ctx) {
 			return
 		}
@@ -85,7 +84,7 @@ func (s *set) keep(ctx context.Context) {
 	}
 }
 
-// ring has it look; it does not wait.
+// ring makes it look again; it does not wait.
 func (s *set) ring() {
 	select {
 	case s.bell <- struct{}{}:
@@ -93,8 +92,8 @@ func (s *set) ring() {
 	}
 }
 
-// bring applies the objects, where they are not what was applied last, where that failed a while
-// ago, or where somebody has changed what came of it.
+// bring applies the objects if they have changed, if the last attempt failed a while ago, or if the
+// applied things were changed by others.
 func (s *set) bring(ctx context.Context) {
 	now := ""
 	for i, w := range s.kinds {
@@ -121,7 +120,7 @@ func (s *set) bring(ctx context.Context) {
 	}
 }
 
-// apply applies them all; with same only if what is there is not what it was.
+// apply applies all objects; with same only if the applied things have changed.
 func (s *set) apply(ctx context.Context, same bool) error {
 	want := api.ApplySet{
 		Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.leads()}, Things: []api.WantedThing{},
@@ -161,7 +160,7 @@ func (s *set) apply(ctx context.Context, same bool) error {
 	return err
 }
 
-// tell writes of each object whether it is in force, and of sources what they have.
+// tell writes the status of each object: whether it is in force, and the numbers of sources.
 func (s *set) tell(ctx context.Context) error {
 	all, err := s.r.opt.Book().Status(ctx)
 	if err != nil {
@@ -175,11 +174,11 @@ func (s *set) tell(ctx context.Context) error {
 		for _, o := range alive(w) {
 			status := ThingStatus{Conditions: o.Status.Conditions}
 			before := meta.FindStatusCondition(o.Status.Conditions, ready)
-			// else it is in force all the same
+			// otherwise an earlier apply put it in force
 			refused := s.failed != nil &&
 				(before == nil || before.Status != metav1.ConditionTrue || before.ObservedGeneration != o.Generation)
 			now, known := numbers[o.Name]
-			// one of its name is in a file then, or as it was before
+			// then the numbers are of another definition
 			known = known && applied[i] == "source" && !now.Orphaned && !refused
 			if known {
 				status.Cached, status.InUse, status.Max, status.Waiting = new(now.Counts.Cached()), new(now.Counts.InUse()), new(now.Maximum), new(now.Waiting)
@@ -202,9 +201,9 @@ func (s *set) tell(ctx context.Context) error {
 				continue
 			}
 			if !s.r.telling.Allow() {
-				return nil // the next look tells it
+				return nil // the next round writes it
 			}
-			// it is another by now
+			// the object may have changed
 			if err := w.write(ctx, o, status); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsInvalid(err) {
 				return err
 			}
@@ -213,15 +212,15 @@ func (s *set) tell(ctx context.Context) error {
 	return nil
 }
 
-// alive are the objects that are not being deleted, in the order of their names.
+// alive returns the objects that are not being deleted, by name.
 func alive(w *watch[ThingSpec, ThingStatus]) []*Thing {
 	all := slices.DeleteFunc(w.list(), func(o *Thing) bool { return o.DeletionTimestamp != nil })
 	slices.SortFunc(all, func(a, b *Thing) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-// filesOf are the files of a source, a bundle or a project: KIND.conf of the keys and sections, and
-// what is beside it.
+// filesOf returns the files of a thing: KIND.conf made from its keys and sections, and its other
+// files.
 func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
 	out = slices.Clone(spec.Files)
 	if spec.Conf == nil && slices.ContainsFunc(out, func(f api.ThingFile) bool { return f.Path == kind+".conf" }) {
@@ -247,8 +246,7 @@ func filesOf(kind string, spec ThingSpec) (out []api.ThingFile, err error) {
 	return append(out, api.ThingFile{Path: kind + ".conf", Text: top + sections}), err
 }
 
-// lineOf is a key as a file has it. Texts stand there as they are; one of several lines goes on in
-// lines that are indented.
+// lineOf formats a key for a file. A text of several lines continues in indented lines.
 func lineOf(key string, value any) (string, error) {
 	if key == "" || strings.ContainsAny(key, "=:\r\n") || strings.ContainsAny(key[:1], "[#; \t") {
 		return "", fmt.Errorf("spec.conf: %q cannot be a key", key)
@@ -268,7 +266,7 @@ func lineOf(key string, value any) (string, error) {
 	return key + " = " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ") + "\n", nil
 }
 
-// textOf is a plain value as a file has it. kubectl has made true of yes, and false of no.
+// textOf formats a plain value for a file. kubectl has turned yes into true and no into false.
 func textOf(value any) (string, bool) {
 	switch v := value.(type) {
 	case nil:

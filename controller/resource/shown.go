@@ -6,18 +6,17 @@ import (
 	"sync"
 )
 
-// inFile is where an error says that something is: in the file that is made of an object, as it is
-// while it is looked at (sources/web/source.conf:3: source web: ), or as the controller shows what
-// was applied.
+// inFile matches the place in an error's text: a file made of an object while it is checked
+// (sources/web/source.conf:3: source web: ), or as the controller's mirror shows it.
 var inFile = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(
 		`(^|[\s(])(?:\S*/applied/\S*/)?(sources|bundles|projects)/([^/\s]+)/(source|bundle|project)\.conf(:\d+)?: (?:(source|bundle|project) (\S+): )?`,
 	)
 })
 
-// shown is an error's text for who has objects and no such files: it names the object, and the key
-// that follows says where in it. Of one that has the file itself, as whole tells, the line is told
-// too. Files that there are stay.
+// shown rewrites an error's text for users who have objects and not these files. It names the
+// object in place of the file. The line is kept if whole says that the object contains the file.
+// Paths of real files stay.
 func shown(text string, whole func(kind, name string) bool) string {
 	return inFile().ReplaceAllStringFunc(text, func(at string) string {
 		p := inFile().FindStringSubmatch(at)
@@ -33,7 +32,7 @@ func shown(text string, whole func(kind, name string) bool) string {
 	})
 }
 
-// whole tells whether an object has its file as it is, and not key by key.
+// whole reports whether an object contains its file as text, and not key by key.
 func (s *set) whole(kind, name string) bool {
 	i := slices.Index(applied, kind)
 	return i >= 0 && slices.ContainsFunc(alive(s.kinds[i]), func(o *Thing) bool { return o.Name == name && o.Spec.Conf == nil })

@@ -25,20 +25,20 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// watch knows all objects of a kind, by one watch; in one namespace, or with "" in all. It is the
-// store of a reflector, and not client-go's own informer, as that forgets what a call answered for
-// what a watch tells later of the time before it.
+// watch holds all objects of a kind in one namespace, or in all for "". It is the store of a
+// reflector. client-go's informer would not do: it may replace the result of a call with an older
+// event.
 type watch[S, T any] struct {
 	c         *cluster
 	log       *slog.Logger
 	gvr       schema.GroupVersionResource
 	namespace string
-	ring      func(o *object[S, T]) // an object has changed, or is gone
-	fault     string                // why it does not work, as was said last
+	ring      func(o *object[S, T]) // called when an object has changed or is gone
+	fault     string                // the last reported failure
 
 	mu     sync.Mutex
 	all    map[types.NamespacedName]*object[S, T]
-	synced chan struct{} // closed when the first list is there
+	synced chan struct{} // closed after the first list
 }
 
 func newWatch[S, T any](r *Reconciler, plural, namespace string, ring func(*object[S, T])) *watch[S, T] {
@@ -68,7 +68,7 @@ func (w *watch[S, T]) run(ctx context.Context) {
 	}, &unstructured.Unstructured{}, w, cache.ReflectorOptions{
 		Name: "hostler/" + w.gvr.Resource, TypeDescription: w.gvr.Resource, Backoff: &backoff,
 	})
-	for ctx.Err() == nil { // the reflector's own run hides why it failed
+	for ctx.Err() == nil { // the reflector's own loop hides errors
 		if err := r.ListAndWatchWithContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			w.say(err)
 		}
@@ -76,11 +76,11 @@ func (w *watch[S, T]) run(ctx context.Context) {
 	}
 }
 
-// backoff is between two tries to watch. The library's own grows to a minute, for which objects
-// would tell nothing new once the API server is back.
+// backoff is the pause between two attempts to watch. The library's own grows to a minute, which
+// would delay objects after the API server is back.
 var backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}
 
-// say logs that the watch does not work, or with nil that it does again, once each. The reflector's
+// say logs once that the watch fails, or with nil that it works again. Only the reflector's
 // goroutine calls it.
 func (w *watch[S, T]) say(err error) {
 	text, hint := fmt.Sprint(err), ""
@@ -102,8 +102,7 @@ func (w *watch[S, T]) say(err error) {
 	w.fault = text
 }
 
-// known waits until all that there is is known. It reports whether that came about before the end
-// of ctx.
+// known waits for the first list. It returns false if ctx ends before.
 func (w *watch[S, T]) known(ctx context.Context) bool {
 	select {
 	case <-w.synced:
@@ -113,7 +112,7 @@ func (w *watch[S, T]) known(ctx context.Context) bool {
 	}
 }
 
-// get returns what is known of an object; nil: nothing. It is not to be changed.
+// get returns an object as last seen; nil: unknown. It must not be changed.
 func (w *watch[S, T]) get(name types.NamespacedName) *object[S, T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +126,7 @@ func (w *watch[S, T]) list() []*object[S, T] {
 	return slices.Collect(maps.Values(w.all))
 }
 
-// write writes an object's status, if it is news.
+// write writes an object's status, if it differs.
 func (w *watch[S, T]) write(ctx context.Context, o *object[S, T], status T) error {
 	if same(o.Status, status) {
 		return nil
@@ -135,15 +134,14 @@ func (w *watch[S, T]) write(ctx context.Context, o *object[S, T], status T) erro
 	return w.patch(ctx, o, "status", operation{"add", "/status", status})
 }
 
-// same reports whether two statuses are one to the API server, whose times are whole seconds.
+// same reports whether two statuses are equal to the API server, whose times are whole seconds.
 func same(a, b any) bool {
 	x, err1 := json.Marshal(a)
 	y, err2 := json.Marshal(b)
 	return err1 == nil && err2 == nil && string(x) == string(y)
 }
 
-// patch changes an object, or a part of it that has a place of its own, and keeps what comes of it:
-// the watch tells it later.
+// patch changes an object or a subresource of it, and keeps the result before the watch reports it.
 func (w *watch[S, T]) patch(ctx context.Context, o *object[S, T], part string, change ...operation) error {
 	text, err := json.Marshal(append([]operation{{"test", "/metadata/uid", o.UID}}, change...))
 	if err != nil {
@@ -164,15 +162,15 @@ func (w *watch[S, T]) patch(ctx context.Context, o *object[S, T], part string, c
 	})
 }
 
-// operation is one of a JSON patch.
+// operation is one operation of a JSON patch.
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value"`
 }
 
-// put keeps an object, and returns it if it is news: no newer one is known. What was not told by
-// the watch may be gone by now, and another have its name: then it is not kept.
+// put keeps an object, and returns it if it is newer than the known one. An object that the watch
+// did not report (told is false) is not kept if it is gone or has been replaced.
 func (w *watch[S, T]) put(obj any, told bool) (*object[S, T], error) {
 	o, err := read[S, T](obj)
 	if err != nil {
@@ -193,7 +191,7 @@ func (w *watch[S, T]) put(obj any, told bool) (*object[S, T], error) {
 	return o, nil
 }
 
-// What follows is the reflector's store.
+// The following methods implement the reflector's store.
 
 // Add implements cache.ReflectorStore.
 func (w *watch[S, T]) Add(obj any) error { return w.Update(obj) }
@@ -222,8 +220,8 @@ func (w *watch[S, T]) Delete(obj any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history
-// that the API server keeps was too short.
+// Replace implements cache.ReflectorStore. The whole list comes at the beginning, and when the
+// watch has fallen too far behind.
 func (w *watch[S, T]) Replace(list []any, _ string) error {
 	all := make(map[types.NamespacedName]*object[S, T], len(list))
 	for _, obj := range list {
@@ -234,7 +232,7 @@ func (w *watch[S, T]) Replace(list []any, _ string) error {
 		all[nameOf(o)] = o
 	}
 	w.mu.Lock()
-	news := maps.Clone(w.all) // and with it what is gone
+	news := maps.Clone(w.all) // includes the objects that are gone
 	maps.Copy(news, all)
 	w.all = all
 	w.mu.Unlock()
@@ -253,7 +251,7 @@ func (w *watch[S, T]) Replace(list []any, _ string) error {
 // Resync implements cache.ReflectorStore.
 func (w *watch[S, T]) Resync() error { return nil }
 
-// read reads what the API server sends.
+// read converts what the API server sends.
 func read[S, T any](obj any) (*object[S, T], error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
@@ -263,7 +261,7 @@ func read[S, T any](obj any) (*object[S, T], error) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, o); err != nil {
 		return nil, fmt.Errorf("%s %s/%s: %w", u.GetKind(), u.GetNamespace(), u.GetName(), err)
 	}
-	o.ManagedFields = nil // nobody needs them, and they are most of it
+	o.ManagedFields = nil // large and not needed
 	return o, nil
 }
 
@@ -271,7 +269,7 @@ func nameOf[S, T any](o *object[S, T]) types.NamespacedName {
 	return types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
 }
 
-// inOrder sorts objects: first come, first served.
+// inOrder sorts objects by age.
 func inOrder[S, T any](some []*object[S, T]) []*object[S, T] {
 	slices.SortFunc(some, func(a, b *object[S, T]) int {
 		return cmp.Or(

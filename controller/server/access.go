@@ -17,16 +17,16 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// permission is the part of an operation's description that says which permission its route needs.
-// Without it the route is refused to everybody.
+// permission is the extension of an operation's description that names the permission of its route.
+// A route without it is refused to everybody.
 const permission = "x-permission"
 
-// needs declares the permission that a route needs: Extensions: needs(auth.See). Each operation of
-// the API says so, also those of handlers that huma does not serve, such as WebSockets, which are
+// needs declares the permission that a route needs, as in Extensions: needs(auth.See). Every
+// operation needs it. That includes routes that huma does not serve, such as WebSockets, which are
 // described by AddOperation.
 func needs(p auth.Permission) map[string]any { return map[string]any{permission: p} }
 
-// rights are the permissions that routes need, by the patterns of the mux.
+// rights returns what each route needs, by the patterns of the mux.
 func rights(doc *huma.OpenAPI) map[string]right {
 	out := map[string]right{}
 	for path, item := range doc.Paths {
@@ -42,14 +42,14 @@ func rights(doc *huma.OpenAPI) map[string]right {
 	return out
 }
 
-// right is what a route needs, what it is called, and whether it does something.
+// right is the permission of a route, its operation id, and whether it changes something.
 type right struct {
 	what auth.Permission
 	id   string
 	act  bool
 }
 
-// open are the paths that need nobody and are not of the API.
+// open holds the paths outside the API that anybody may ask for.
 var open = map[string]bool{
 	"/openapi.json": true, "/openapi.yaml": true, "/openapi-3.0.json": true, "/openapi-3.0.yaml": true, "/healthz": true,
 	"/readyz": true,
@@ -57,8 +57,8 @@ var open = map[string]bool{
 
 type principalKey struct{}
 
-// guard lets nobody through who may not, whatever the path, and nobody at all where a route does
-// not say what it needs.
+// guard authenticates each request and checks its permission before it reaches a handler. A route
+// that does not declare a permission is refused to everybody.
 func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	need := rights(s.api.OpenAPI())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,8 +79,8 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 			a := s.begin(r, "sign-in", auth.Principal{From: from})
 			r = r.WithContext(context.WithValue(r.Context(), actKey{}, a))
 			if errors.Is(err, compute.ErrDenied) {
-				// Who is known is served whatever others do that come from his address: it may be a
-				// proxy's. Who comes with nothing costs nothing.
+				// A known caller is served whatever other callers at its address do, as it may be
+				// that of a proxy. A request that presents nothing is not counted.
 				if wait, ok := s.Limits.Stranger(from); !ok {
 					s.tooMany(w, r, wait, "too many requests from here came with what this controller does not know")
 					return
@@ -155,9 +155,9 @@ func (s *server) guard(mux *http.ServeMux, next http.Handler) http.Handler {
 	})
 }
 
-// sameSite refuses what a page of another site has a browser ask for: a browser shows its
-// certificate, and its cookies, to whoever asks through it. What other programs ask for does not
-// say where it comes from, and who presents a token in a header has it himself.
+// sameSite refuses requests that a page of another site has a browser make: the browser would add
+// its certificate and cookies. Other programs send no origin, and a token in a header is never
+// automatic.
 func sameSite(r *http.Request) error {
 	if r.Header.Get("Authorization") != "" {
 		return nil
@@ -174,8 +174,8 @@ func sameSite(r *http.Request) error {
 	return nil
 }
 
-// stranger serves a route that is open to strangers, who are to become somebody there: how often
-// they fail is counted, and what becomes of it is in the audit log.
+// stranger serves a route that is open to everybody, such as a sign-in. It counts failures by
+// address, and writes the outcome to the audit log.
 func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, next http.Handler) {
 	from := address(r)
 	if wait, ok := s.Limits.Stranger(from); !ok {
@@ -194,13 +194,13 @@ func (s *server) stranger(w http.ResponseWriter, r *http.Request, route right, n
 	}
 }
 
-// nowhere is the pattern of all paths that there are not.
+// nowhere is the pattern that matches every path without a route.
 const nowhere = "/"
 
-// saysWho is the hint for who may not do something.
+// saysWho is the hint for a caller that lacks a permission.
 const saysWho = "ask an administrator of the controller: projects/NAME/project.conf has who may what in a project"
 
-// lacks is the refusal of somebody who has not the permission.
+// lacks returns the refusal of a caller that lacks a permission.
 func lacks(p auth.Principal, what auth.Permission) error {
 	text, hint := "your role does not have the permission "+what.String(), saysWho
 	switch {
@@ -216,8 +216,8 @@ func lacks(p auth.Principal, what auth.Permission) error {
 	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
 }
 
-// asker is who makes a request.
+// asker returns the caller of a request.
 func asker(ctx context.Context) auth.Principal {
-	p, _ := ctx.Value(principalKey{}).(auth.Principal) // guard lets nobody through without
+	p, _ := ctx.Value(principalKey{}).(auth.Principal) // guard has set it
 	return p
 }

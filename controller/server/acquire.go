@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// acquiring is the path on which leases are taken.
+// acquiring adds the route that takes leases.
 func (s *server) acquiring() {
 	schema := func(v any, name string) *huma.Schema {
 		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
@@ -45,7 +45,7 @@ func (s *server) acquiring() {
 	}, s.acquire)
 }
 
-// taken is what came of a request.
+// taken is the result of a request for leases.
 type taken struct {
 	leases []compute.Lease
 	err    error
@@ -58,12 +58,14 @@ type acquiring struct {
 	answer huma.Context
 }
 
-// Resolve keeps what the request is answered by.
+// Resolve keeps the context that the answer is written to.
 func (a *acquiring) Resolve(c huma.Context) []error {
 	a.answer = c
 	return nil
 }
 
+// acquire serves a request for leases: it builds the request, lets the engine serve it, and gives
+// the leases back if the answer cannot be delivered.
 func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamResponse, error) {
 	req, err := s.wish(ctx, in.Body)
 	about(ctx, req.Project, req.Source)
@@ -86,7 +88,7 @@ func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamRespon
 	if t.err != nil {
 		return nil, s.fault(ctx, t.err)
 	}
-	// whoever asked has gone, and nobody else would give them back
+	// the client has gone, and nobody else would give the leases back
 	if err := ctx.Err(); err != nil {
 		s.giveBack(ctx, t.leases)
 		return nil, s.fault(ctx, err)
@@ -108,14 +110,14 @@ func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamRespon
 	}}, nil
 }
 
-// wish is what is asked for, if the asker may.
+// wish builds the engine's request from the document, or refuses it.
 func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Request, error) {
 	p := asker(ctx)
 	req := doc.Compute()
 	refusal := func(kind error, text, hint string) error {
 		return &compute.Error{ID: compute.ID(req.Source), Kind: kind, Err: errors.New(text), Hint: hint}
 	}
-	req.Own = p.Own && p.Admin() // and not with a token for less
+	req.Own = p.Own && p.Admin() // a token with fewer permissions is not the owner
 	if req.Owner == "" {
 		req.Owner = p.Name
 	}
@@ -158,8 +160,8 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 	return req, req.Still()
 }
 
-// mayTake says why somebody may not take what is asked for, by the projects, sources and people
-// that the configuration has now.
+// mayTake returns why a caller may not take what it asks for, or nil. It uses the projects, sources
+// and people of the current configuration.
 func (s *server) mayTake(p auth.Principal, req compute.Request) error {
 	refusal := func(text, hint string) error {
 		return &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
@@ -184,31 +186,31 @@ func (s *server) mayTake(p auth.Principal, req compute.Request) error {
 	return nil
 }
 
-// unmarked is a request without the label that is ours.
+// unmarked returns a request without the internal label.
 func unmarked(req compute.Request) compute.Request {
 	req.Labels = api.ShownLabels(req.Labels)
 	return req
 }
 
-// errGone is told by a stream whose request came to no end.
+// errGone is the error of a stream whose request did not finish.
 var errGone = errors.New("the request came to no end")
 
-// follower follows how a request comes on, from the first time that there is something to tell of
-// it: most are answered before. It tells who made it, if he hears streams.
+// follower reports the progress of a request from its first report on; most requests are answered
+// before. If the client accepts an event stream, the follower writes it.
 type follower struct {
 	s   *server
 	in  *acquiring
 	end *ending
 
 	mu    sync.Mutex
-	past  bool // the request has come to its end
+	past  bool // the request has ended
 	told  chan compute.Progress
 	done  chan taken
-	ended chan struct{} // nil: there is nobody who follows
-	spoke bool          // the request is answered; to be read when ended is closed
+	ended chan struct{} // closed when follow returns; nil: it was not started
+	spoke bool          // the stream has the answer; read it after ended is closed
 }
 
-// hear takes what a request says of itself. It does not wait.
+// hear takes a progress report of the engine. It does not block.
 func (f *follower) hear(p compute.Progress) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -222,7 +224,7 @@ func (f *follower) hear(p compute.Progress) {
 	}
 }
 
-// over ends it, and reports whether the request is answered.
+// over ends the follower, and reports whether it has written the answer.
 func (f *follower) over(t taken) bool {
 	f.mu.Lock()
 	again := f.past
@@ -255,8 +257,7 @@ func (f *follower) follow(p compute.Progress) {
 	}
 }
 
-// newest adds to a queue that nobody may have to wait for: where it is full the oldest is
-// forgotten.
+// newest adds to a queue without blocking. If the queue is full, it drops the oldest item.
 func newest[T any](queue chan T, v T) {
 	for {
 		select {
@@ -271,17 +272,17 @@ func newest[T any](queue chan T, v T) {
 	}
 }
 
-// ending gives up a request that waits in the queue when the controller is about to end. One whose
-// instances are being made is let go on.
+// ending cancels a request that waits in the queue when the controller is about to end. A request
+// whose instances are being made goes on.
 type ending struct {
-	when    <-chan struct{} // nil: never, or it has begun
+	when    <-chan struct{} // closed before the controller ends; nil: never, or it has begun
 	giveUp  func()
 	begun   bool
 	waiting bool
-	given   bool // up
+	given   bool // giveUp was called
 }
 
-// at hears how the request comes on.
+// at notes how far the request has come.
 func (e *ending) at(p compute.Progress) {
 	e.waiting = p.Phase == "wait"
 	e.look()
@@ -299,7 +300,7 @@ func (e *ending) look() {
 	}
 }
 
-// cause is why a request that was given up failed.
+// cause returns the error to report: a request cancelled here says that the controller is stopping.
 func (e *ending) cause(err error) error {
 	if err != nil && e.given {
 		return &compute.Error{
@@ -310,8 +311,8 @@ func (e *ending) cause(err error) error {
 	return err
 }
 
-// tellProgress writes how a request comes on, and at the end what came of it. Who does not hear
-// that any more has nothing.
+// tellProgress writes progress events and then the result. If the client has gone by then, the
+// leases are given back.
 func (s *server) tellProgress(
 	c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending,
 	asked api.AcquireRequest,
@@ -356,8 +357,8 @@ func (s *server) tellProgress(
 	}
 }
 
-// withTokens adds the leases' own tokens to an answer that is to have them. They are not among what
-// is kept for the same request again.
+// withTokens adds the leases' own tokens to an answer, if wanted. They are removed from the answer
+// that is kept for a repeated request.
 func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
 	if len(leases) > 0 {
 		about(ctx, leases[0].Project, names(leases)...)
@@ -394,7 +395,7 @@ func names(leases []compute.Lease) []string {
 	return out
 }
 
-// newAcquired is the answer to a request. many: it said how many.
+// newAcquired builds the answer to a request. many: the request had a count.
 func newAcquired(leases []compute.Lease, many bool) (out api.Acquired) {
 	if many {
 		out.Leases = make([]api.Lease, len(leases))

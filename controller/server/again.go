@@ -13,23 +13,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// againEvery is how often it is looked what became of a request that another controller serves.
+// againEvery is how often to check what another controller's request came to.
 const againEvery = 50 * time.Millisecond
 
-// answerPatience is how long a controller may take to keep what it has answered, after it gave
-// leases.
+// answerPatience is how long a controller may take to record an answer after it gave the leases.
 const answerPatience = time.Minute
 
-// How soon, and then how often at least, it is looked whether another controller has served a
-// request that waits here.
+// The first and the longest pause between checks whether another controller has served a request
+// that waits here.
 const (
 	elsewhereSoon = 100 * time.Millisecond
 	elsewhereOft  = 5 * time.Second
 )
 
-// take has the engine serve a request for leases. One with a key that another controller serves, or
-// served and did not say so before it died, gets what that has given: its client asks here because
-// it had no answer there.
+// take has the engine serve a request for leases. If another controller has given leases to the
+// same key, they are the result: the client asks here because that controller's answer did not
+// reach it.
 func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	common, ok := s.Memory.(Common)
 	if !ok {
@@ -46,8 +45,8 @@ func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease
 	}
 }
 
-// unlessGiven has the engine serve a request, until another controller has served it: there may be
-// room for one alone, and who waits for more would do so in vain.
+// unlessGiven has the engine serve a request, and stops when another controller has served it.
+// There may be capacity for one of the two only, so this one would wait in vain.
 func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
 	mark, _, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	if mark == "" {
@@ -77,8 +76,8 @@ func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Req
 	return leases, err
 }
 
-// givenElsewhere waits until it is known what another controller's request came to; none: to
-// nothing, or to what has ended.
+// givenElsewhere waits until the outcome of another controller's request is known. No leases: it
+// gave none, or they have ended.
 func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
 	mark, digest, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	key, _ := ctx.Value(keyKey{}).(string)
@@ -95,8 +94,8 @@ func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.
 			slices.SortFunc(leases, func(a, b compute.Lease) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
 			return leases, nil
 		}
-		// As long as it lives it may find that its client has gone, and take them back; once it has
-		// answered, it does not.
+		// While that controller lives, it may find that its client has gone and take the leases
+		// back. After it has answered, it does not.
 		a, err := s.Memory.Answer(ctx, asker(ctx).Name, key)
 		if err == nil && a.Digest == digest {
 			return s.answeredLeases(leases, a), nil
@@ -109,7 +108,7 @@ func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.
 	}
 }
 
-// answeredLeases are those of some leases that an answer names.
+// answeredLeases returns those of the leases that an answer names.
 func (s *server) answeredLeases(leases []compute.Lease, a compute.Answer) []compute.Lease {
 	var doc api.Acquired
 	if json.Unmarshal(a.Body, &doc) != nil {

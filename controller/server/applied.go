@@ -15,22 +15,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Applied is what was applied, and applies things.
+// Applied lists and changes the sources, bundles and projects that were applied.
 type Applied interface {
-	// Applied lists what has all of some labels, without files.
+	// Applied lists the things that have all of the labels, without their files.
 	Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error)
 	AppliedThing(ctx context.Context, kind, name string) (api.AppliedThing, error)
 	Apply(ctx context.Context, who auth.Principal, set api.ApplySet) (api.ApplyAnswer, error)
-	// PutApplied changes one thing if it is at a revision, or at any for 0; none: if it is not
-	// there.
+	// PutApplied changes one thing. revision: only if it is at that revision; 0: any. none: only if
+	// it does not exist.
 	PutApplied(
 		ctx context.Context, who auth.Principal, kind, name string, put api.PutThing, revision int64, none bool,
 	) (api.AppliedThing, error)
 	DeleteApplied(ctx context.Context, who auth.Principal, kind, name string, revision int64) error
 }
 
-// maxSet is how large a set may be in its document: base64 makes four bytes of three, and JSON up
-// to six of one.
+// maxSet is the largest body of a set. It is more than its files may have, as base64 makes four
+// bytes of three, and JSON up to six of one.
 const maxSet = 64 << 20
 
 // thingPath names a thing.
@@ -48,7 +48,7 @@ func answerThing(t api.AppliedThing) *thingAnswer {
 	return &thingAnswer{strconv.Quote(strconv.FormatInt(t.Revision, 10)), t}
 }
 
-// applied are the paths of what was applied, where there may be some.
+// applied adds the routes of applied things, if there is anything that applies them.
 func (s *server) applied() {
 	if s.Options.Applied == nil {
 		return
@@ -133,7 +133,7 @@ func (s *server) apply(ctx context.Context, in *struct{ Body api.ApplySet }) (*s
 	return &struct{ Body api.ApplyAnswer }{out}, nil
 }
 
-// thingNames are those of things, for the audit log.
+// thingNames returns KIND/NAME of each thing, for the audit log.
 func thingNames(things []api.WantedThing) (out []string) {
 	for _, t := range things {
 		out = append(out, t.Kind+"/"+t.Name)
@@ -160,7 +160,7 @@ func (s *server) putApplied(ctx context.Context, in *struct {
 	return answerThing(t), s.fault(ctx, err)
 }
 
-// matches reads If-Match; 0: any revision.
+// matches reads the revision in If-Match; 0: any.
 func matches(text string) (int64, error) {
 	if text == "" {
 		return 0, nil

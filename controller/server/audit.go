@@ -17,21 +17,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Audit is where it is kept who did what. auth.Log is one.
+// Audit keeps the audit log. auth.Log is one.
 type Audit interface {
 	Add(a auth.Act)
 	List(ctx context.Context, q auth.AuditQuery) ([]auth.Act, error)
 }
 
-// act is what a request does, for the audit log.
+// act is the audit log's entry of a request in progress.
 type act struct {
 	auth.Act
-	told bool // it is in the log
+	told bool // the entry has been written
 }
 
 type actKey struct{}
 
-// about says what a request is about: a project, and the names of things. For the audit log.
+// about sets the project and the names of things in the audit log's entry.
 func about(ctx context.Context, project string, things ...string) {
 	if a, ok := ctx.Value(actKey{}).(*act); ok {
 		if a.Project, a.Thing = project, strings.Join(things, ","); len(a.Thing) > maxReason {
@@ -40,35 +40,35 @@ func about(ctx context.Context, project string, things ...string) {
 	}
 }
 
-// aboutThese says that a request is about leases that are given back or held.
+// aboutThese sets the leases that are given back or held in the audit log's entry.
 func (s *server) aboutThese(ctx context.Context, names []string) {
 	if len(names) > 0 {
 		about(ctx, s.projectOf(ctx, asker(ctx), auth.Release, names[0]), names...)
 	}
 }
 
-// known says who somebody turned out to be.
+// known sets the user in the audit log's entry after a sign-in.
 func known(ctx context.Context, name, via string) {
 	if a, ok := ctx.Value(actKey{}).(*act); ok {
 		a.Who, a.Via = name, via
 	}
 }
 
-// because says why something is done, where its document does.
+// because sets the reason in the audit log's entry, if the request's document has one.
 func because(ctx context.Context, reason string) {
 	if a, ok := ctx.Value(actKey{}).(*act); ok && reason != "" {
 		a.Reason = reason
 	}
 }
 
-// went notes what went wrong with an act.
+// went notes the error of a request in the audit log's entry.
 func went(ctx context.Context, p api.Problem) {
 	if a, ok := ctx.Value(actKey{}).(*act); ok {
 		a.Outcome, a.Detail = p.Code, p.Detail
 	}
 }
 
-// begins puts an act into the log that goes on for long, such as a way into an instance.
+// begins writes the entry of a long request, such as a connection into an instance, at its start.
 func (s *server) begins(ctx context.Context, project, thing string) {
 	if a, ok := ctx.Value(actKey{}).(*act); ok && s.Audit != nil && !a.told {
 		a.told, a.Project, a.Thing, a.Outcome = true, project, thing, "done"
@@ -76,32 +76,32 @@ func (s *server) begins(ctx context.Context, project, thing string) {
 	}
 }
 
-// isAct reports whether an operation does something. That an instance is in use is said every few
-// seconds, and is none.
+// isAct reports whether an operation belongs in the audit log. "use" does not, as clients send it
+// every few seconds.
 func isAct(op *huma.Operation, what auth.Permission) bool {
 	return what == auth.Use && op.OperationID != "use" || op.Method != http.MethodGet && op.OperationID != "use"
 }
 
 const (
-	refusals   = 5   // and other failures that are written to the audit log, a second
-	mostAtOnce = 200 // of them
-	unknowns   = 0.2 // of those refusals that are strangers', a second
-	mostOfThem = 50
-	maxReason  = 1000
+	refusals   = 5    // failures written to the audit log a second
+	mostAtOnce = 200  // and at once
+	unknowns   = 0.2  // failures of unknown callers a second
+	mostOfThem = 50   // and at once
+	maxReason  = 1000 // bytes of a reason, and of the names of things
 )
 
-// refused limits what is written of those who may not.
+// refused limits how many failures are written to the audit log.
 type refused struct{ *rate.Limiter }
 
 func newRefused() refused { return refused{rate.NewLimiter(refusals, mostAtOnce)} }
 
 func newStrangers() refused { return refused{rate.NewLimiter(unknowns, mostOfThem)} }
 
-// begin makes the entry of a request of somebody.
+// begin makes the audit log's entry of a request.
 func (s *server) begin(r *http.Request, id string, p auth.Principal) *act {
 	request, _ := r.Context().Value(requestKey{}).(string)
 	a := &act{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: id, Request: request}}
-	if p.Name != "" { // a stranger's words are not kept
+	if p.Name != "" { // the words of an unknown caller are not kept
 		a.Reason = r.Header.Get(api.ReasonHeader)
 	}
 	if a.Reason = strings.ToValidUTF8(a.Reason, "?"); len(a.Reason) > maxReason {
@@ -110,7 +110,7 @@ func (s *server) begin(r *http.Request, id string, p auth.Principal) *act {
 	return a
 }
 
-// end writes the entry of a request that was answered, unless it was written before.
+// end writes the entry of an answered request, unless it was written at its start.
 func (s *server) end(a *act, status int) {
 	if s.Audit == nil || a.told {
 		return
@@ -124,7 +124,7 @@ func (s *server) end(a *act, status int) {
 	default:
 		a.Outcome = "failed"
 	}
-	if a.Outcome != "done" { // strangers do not drown what is refused to those who are known
+	if a.Outcome != "done" { // unknown callers have a limit of their own
 		few := s.refused
 		if a.Who == "" {
 			few = s.strangers
@@ -138,7 +138,7 @@ func (s *server) end(a *act, status int) {
 	s.Audit.Add(a.Act)
 }
 
-// named is the name of a thing in a path, by its pattern, and of which kind; "": there is none.
+// named returns the first parameter in a path and its value; "": the pattern has none.
 func named(pattern, path string) (kind, name string) {
 	_, pattern, _ = strings.Cut(pattern, " ")
 	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
@@ -151,8 +151,8 @@ func named(pattern, path string) (kind, name string) {
 	return "", ""
 }
 
-// projectOf is the project of a thing that somebody is about to do something with, as far as it
-// need not be looked up, or several come into question.
+// projectOf returns the project of the thing that a request names, for the audit log. It asks the
+// engine only if the caller's projects leave a choice. "": not known.
 func (s *server) projectOf(ctx context.Context, p auth.Principal, what auth.Permission, name string) string {
 	if p.Chosen {
 		return p.Project
@@ -169,7 +169,7 @@ func (s *server) projectOf(ctx context.Context, p auth.Principal, what auth.Perm
 	return ""
 }
 
-// address is the host that a request comes from; "": this machine's socket.
+// address returns the host that a request comes from; "": this machine's socket.
 func address(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -178,7 +178,7 @@ func address(r *http.Request) string {
 	return host
 }
 
-// tooMany refuses somebody who has to wait.
+// tooMany refuses a request of a caller that asks too often, and says when to ask again.
 func (s *server) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	s.refuse(
@@ -201,7 +201,7 @@ type auditList struct {
 	}
 }
 
-// audits are the paths of the audit log.
+// audits adds the route of the audit log.
 func (s *server) audits() {
 	if s.Audit == nil {
 		return
@@ -213,6 +213,7 @@ func (s *server) audits() {
 	}, s.listAudit)
 }
 
+// listAudit returns the entries of the projects that the caller may audit.
 func (s *server) listAudit(ctx context.Context, in *struct {
 	Who    string    `query:"who" doc:"only what he did"`
 	Act    string    `query:"act" doc:"only this operation, such as acquire or create-token"`

@@ -15,19 +15,19 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Subprotocol is what is spoken on the WebSocket into an instance: the protocol of remote/agent, in
-// binary messages whose borders mean nothing.
+// Subprotocol is the protocol of the WebSocket into an instance: that of remote/agent, in binary
+// messages whose boundaries mean nothing.
 const Subprotocol = "hostler-agent"
 
-// recheck is how often it is asked whether a request that takes long still may be made, and whether
-// a lease that is used through us still is the caller's; that counts as its use.
+// recheck is how often to check that a long request is still permitted, and that a lease in use
+// still belongs to the caller. The check counts as use of the lease.
 const recheck = 2 * time.Second
 
-// lastWords is how long a connection whose lease has ended, or that ends with the controller, stays
-// for its client to be told why.
+// lastWords is how long a connection stays open after its lease or the controller has ended, so
+// that the client can be told why.
 const lastWords = 2 * time.Second
 
-// connections are the ways into instances.
+// connections adds the route that connects to an instance.
 func (s *server) connections(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/connect"
 	raw(s, mux, "GET "+path, s.connect)
@@ -55,9 +55,9 @@ func (s *server) connections(mux *http.ServeMux) {
 	})
 }
 
-// wayIn connects to the instance that a request names, for whoever may use it: by is then bound to
-// its lease, so that a later one is not entered. Where that is refused the request has been
-// answered, and the connection is nil.
+// wayIn connects to the instance that a request names. It binds by to the instance's current lease,
+// so that a later lease is never entered. If conn is nil, the request was refused and has been
+// answered.
 func (s *server) wayIn(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, by compute.Who,
 ) (compute.Who, compute.ID, compute.Conn) {
@@ -72,7 +72,7 @@ func (s *server) wayIn(
 		return by, "", nil
 	}
 	s.begins(ctx, lease.Project, string(lease.Instance))
-	by.Lease = lease.ID // from here on it is this lease or none
+	by.Lease = lease.ID // bind to this lease
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
 	if err != nil {
 		s.refuse(w, r, err)
@@ -81,6 +81,7 @@ func (s *server) wayIn(
 	return by, lease.Instance, conn
 }
 
+// connect opens a WebSocket into an instance and serves the agent's protocol on it.
 func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	if !isSocket(r) {
 		s.refuse(w, r, errNoSocket)
@@ -109,10 +110,10 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		_ = socket.Close(websocket.StatusPolicyViolation, "the subprotocol is "+Subprotocol)
 		return
 	}
-	socket.SetReadLimit(-1) // what is read is read in pieces
+	socket.SetReadLimit(-1) // messages are read in pieces
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, name) }()
-	// the socket's: it is there for the last words
+	// the socket outlives the request, for the last words
 	life, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, over) })()
@@ -129,9 +130,9 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 	_ = socket.Close(websocket.StatusNormalClosure, "")
 }
 
-// ownOnly refuses a way into what shows, or is, the machine of the controller's own user to
-// everybody but that user and the holder of that lease's own token: others who may act on anybody's
-// leases could act as that user there.
+// ownOnly refuses a connection into an instance that shows the files of the controller's own user,
+// or is its machine. That user and the lease's own token may connect. A caller that may use other
+// users' leases may not: it could act as that user there.
 func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil {
 		return nil
@@ -151,9 +152,9 @@ func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
 	}
 }
 
-// turns is a connection whose commands wait for their turn, where the source limits how many run at
-// once. Who only comes back to one that runs does not wait: it has begun, and may be what he would
-// wait for. Nor does what looks or copies beside them.
+// turns is a connection whose commands wait for a free slot, where the source limits how many run
+// at once. Attaching to a running command does not wait, as that command may hold the slot.
+// Commands with Aside, such as copies, do not wait either.
 type turns struct {
 	compute.Conn
 	engine Engine
@@ -176,10 +177,10 @@ func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return exit, err
 }
 
-// Unwrap gives the connection itself.
+// Unwrap returns the connection below.
 func (c turns) Unwrap() compute.Conn { return c.Conn }
 
-// watch ends a connection whose lease has ended, and says why.
+// watch ends a connection when its lease has ended, and returns why.
 func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by compute.Who, name compute.ID) error {
 	t := time.NewTicker(recheck)
 	defer t.Stop()
@@ -196,8 +197,8 @@ func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by comp
 	}
 }
 
-// leaseOver asks whether a lease that is used through us is the caller's no longer, and returns
-// why; nil: not that is known. It counts as the lease's use.
+// leaseOver returns why the caller no longer has the lease, or nil if it has, or if that is not
+// known. The check counts as use of the lease.
 func (s *server) leaseOver(ctx context.Context, by compute.Who, name compute.ID) error {
 	_, err := s.Engine().Use(ctx, by, name)
 	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {

@@ -9,9 +9,9 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// describe says of all operations what they have in common: the headers that they take, and that
-// each may be answered with a problem, as whoever is not known, or asks too often, is refused
-// before any of them, and a state that is away is everybody's.
+// describe adds to the description of every operation what all have in common: the headers, and the
+// problem that any request may be answered with. Authentication, limits and the store may fail for
+// all of them.
 func (s *server) describe() {
 	problem := &huma.Response{
 		Description: "an error",

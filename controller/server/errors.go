@@ -15,14 +15,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// problem is an error as huma writes it.
+// problem is an error in the form that huma writes.
 type problem struct{ api.Problem }
 
 func (p *problem) Error() string             { return p.Detail }
 func (p *problem) GetStatus() int            { return p.Status }
 func (p *problem) ContentType(string) string { return api.ProblemType }
 
-// fault makes a problem of an error; nil stays nil.
+// fault turns an error into a problem; nil stays nil.
 func (s *server) fault(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -30,16 +30,16 @@ func (s *server) fault(ctx context.Context, err error) error {
 	return &problem{s.problem(ctx, err)}
 }
 
-// problem is the document of an error, as far as the asker may know it.
+// problem returns the document of an error, with only what the caller may know.
 func (s *server) problem(ctx context.Context, err error) api.Problem {
 	gone := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	// what its asker may has changed, say
+	// the request was ended for a reason, such as a changed permission
 	if cause := context.Cause(ctx); gone && !errors.Is(cause, ctx.Err()) {
 		err, gone = cause, false
 	} else if gone {
 		err = &compute.Error{Kind: compute.ErrFailed, Err: errHungUp}
 	}
-	// where the store is, and as whom it is asked, is for who runs the controller
+	// only the controller's own user may see the address and user of the store
 	if away(err) && !asker(ctx).Own {
 		s.log(ctx).Error("the store cannot be reached", "err", err, "hint", compute.Hint(err))
 		err = errAway
@@ -53,7 +53,7 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 		s.log(ctx).Error("a request failed", "err", err)
 	}
 	if asker(ctx).Own {
-		p = api.PlainProblem(err) // he has the log
+		p = api.PlainProblem(err) // this user has the log too
 	}
 	p.Detail, p.ID = clipped(p.Detail), clipped(p.ID)
 	went(ctx, p)
@@ -61,12 +61,12 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 	return p
 }
 
-// errAway is what users are told of a store that cannot be reached.
+// errAway is what callers are told when the store cannot be reached.
 var errAway = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("the store cannot be reached"),
 	Hint: "try again soon; whoever runs the controller finds the reason in its log, by the id of this request"}
 
-// away reports whether an error is of a store that is not there for now. Its text says where the
-// store is.
+// away reports whether an error means that the store cannot be reached. Its text has the store's
+// address.
 func away(err error) bool {
 	for e := (*compute.Error)(nil); errors.As(err, &e); err = e.Err {
 		if (e.Op == "postgres" || e.Op == "state") && errors.Is(e.Kind, compute.ErrUnavailable) {
@@ -76,14 +76,14 @@ func away(err error) bool {
 	return false
 }
 
-// errHungUp is what the audit log has of a request that nobody waits for any more.
+// errHungUp is the error of a request whose client has gone, for the audit log.
 var errHungUp = errors.New("whoever asked has hung up")
 
-// refuse answers with an error, where huma does not.
+// refuse writes an error, where huma does not.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.problem(r.Context(), err)
 	if p.Status == http.StatusForbidden && w.Header().Get("WWW-Authenticate") != "" {
-		p.Status = http.StatusUnauthorized // nobody yet
+		p.Status = http.StatusUnauthorized // the caller is not authenticated
 	}
 	answerProblem(w, p)
 }
@@ -107,13 +107,13 @@ func answerProblem(w http.ResponseWriter, p api.Problem) {
 	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
 }
 
-// mostDetail is how many bytes of an error are told.
+// mostDetail is how many bytes of an error are sent.
 const mostDetail = 2000
 
-// ourErrors gives what huma itself finds wrong with requests the form of all other errors. It is
-// one function for the whole process.
+// ourErrors gives the errors that huma finds in requests the form of all others. It sets functions
+// of huma that are global to the process.
 var ourErrors = sync.OnceFunc(func() {
-	huma.ValidateStrictCasing = true // "IMAGE" is no key of ours
+	huma.ValidateStrictCasing = true // "IMAGE" is not "image"
 	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
 		err := huma.NewError(status, text, errs...)
 		if p, ok := err.(*problem); ok && c != nil {
@@ -126,7 +126,7 @@ var ourErrors = sync.OnceFunc(func() {
 		p := api.Problem{Title: http.StatusText(status), Status: status, Code: "invalid", Detail: text}
 		between := ": "
 		for _, e := range errs {
-			// the rest would be cut off, and looking for it among so much takes long
+			// the rest would be cut off, and searching such a long text is slow
 			if len(p.Detail) > mostDetail {
 				break
 			}
@@ -151,9 +151,8 @@ var ourErrors = sync.OnceFunc(func() {
 	}
 })
 
-// wrong says what huma found wrong, and where. Of what the request brought along it repeats a short
-// word and no more: the rest of a body may be long, and may be a secret that stands in the wrong
-// place.
+// wrong returns what huma found wrong, and where. It quotes only short values of the request: the
+// rest of a body may be long, or a secret in the wrong place.
 func wrong(err error) string {
 	if err == nil {
 		return ""
@@ -177,10 +176,9 @@ func wrong(err error) string {
 	return text
 }
 
-const mostRepeated = 100 // bytes of what a request says that an error has
+const mostRepeated = 100 // the longest value of a request, in bytes, that an error quotes
 
-// clipped is a text as it is told: what a request brought along comes back in it, and that may be
-// long.
+// clipped shortens a text that may quote parts of a request.
 func clipped(text string) string {
 	if len(text) <= mostDetail {
 		return text

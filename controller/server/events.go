@@ -23,7 +23,7 @@ type eventList struct {
 	}
 }
 
-// Selection selects events.
+// Selection is the query that selects events.
 type Selection struct {
 	Instance string `query:"instance" doc:"only of this instance"`
 	Source   string `query:"source" doc:"only of this source"`
@@ -34,7 +34,7 @@ func (q Selection) compute() compute.EventQuery {
 	return compute.EventQuery{Instance: compute.ID(q.Instance), Source: q.Source, Lease: q.Lease}
 }
 
-// events are the paths of the journal.
+// events adds the routes of the journal.
 func (s *server) events() {
 	register(s, huma.Operation{
 		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
@@ -101,19 +101,19 @@ func (s *server) events() {
 	})
 }
 
-// atOnce is how many events a watcher is given at once: who begins far back does not have the whole
-// journal in memory.
+// atOnce is how many events a watcher reads at a time, so that one that starts far back does not
+// hold the whole journal in memory.
 const atOnce = 1000
 
-// stream writes events as they come, until the reader has gone or cannot keep up.
+// stream writes events as they come, until the reader has gone or is too slow.
 func (s *server) stream(c huma.Context, q compute.EventQuery) {
 	ctx := c.Context()
 	p := asker(ctx)
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	if c.Method() == http.MethodHead {
-		// the client takes the connection for free when it has the header, and its next request
-		// would wait for our end
+		// after a HEAD the client reuses the connection, and its next request would wait until this
+		// one ends
 		return
 	}
 	out := newStream(c)

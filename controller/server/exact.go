@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// exactFormats are those of bodies, of which JSON is taken as it is written.
+// exactFormats returns huma's formats for bodies, with strict decoding of JSON.
 func exactFormats() map[string]huma.Format {
 	out := maps.Clone(huma.DefaultFormats)
 	for name, f := range out {

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Fields are the names of fields that a caller wants, and no others.
+// Fields are the names of the fields that a caller wants. None means all.
 type Fields []string
 
 // picker writes the wanted fields of documents of one type.
@@ -22,17 +22,16 @@ type picker struct {
 	want []pick
 }
 
-// pick is a field: where it is, its name as it is written, whether it is left out when it is empty,
-// and what is wanted of it.
+// pick is a wanted field: its index, its name as written, whether it is omitted when empty, and
+// what is wanted of it.
 type pick struct {
 	index int
-	key   []byte // with its quotes and colon
+	key   []byte // with quotes and colon
 	omit  bool
 	inner *picker
 }
 
-// picker finds the fields of a type; none: all. A name that the type has not is an error that tells
-// which it has.
+// picker finds the wanted fields of a type. An unknown name is an error that lists the known ones.
 func (f Fields) picker(of reflect.Type) (*picker, error) {
 	names := slices.DeleteFunc(slices.Clone(f), func(n string) bool { return n == "" })
 	if len(names) == 0 {
@@ -116,14 +115,14 @@ func (p *picker) add(to *bytes.Buffer, v reflect.Value) error {
 	return nil
 }
 
-// chosen is a list of documents, of which the wanted fields are written. In the API's description
-// it is a list of them.
+// chosen is a list of documents of which only the wanted fields are written. The API describes it
+// as a plain list.
 type chosen[T any] struct {
 	list []T
 	pick *picker
 }
 
-// choose joins a list and the fields that are wanted.
+// choose combines a list with the wanted fields.
 func choose[T any](list []T, f Fields) (chosen[T], error) {
 	p, err := f.picker(reflect.TypeFor[T]())
 	return chosen[T]{list, p}, err
@@ -151,7 +150,7 @@ func (c chosen[T]) MarshalJSON() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Schema describes it.
+// Schema describes the list with all fields.
 func (c chosen[T]) Schema(r huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeArray, Items: r.Schema(reflect.TypeFor[T](), true, "")}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// givingUp is the path on which a request is given up whose answer may be on its way. Who hangs up
-// while it is written cannot be told from who has read it.
+// givingUp adds the route that cancels a request whose answer may be on its way. The controller
+// cannot tell a client that hung up during the answer from one that has read it.
 func (s *server) givingUp() {
 	register(s, huma.Operation{
 		OperationID: "give-up", Extensions: needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}",
@@ -37,32 +37,31 @@ func (s *server) giveUp(ctx context.Context, in *struct {
 	owner, key := asker(ctx).Name, keyWithin(asker(ctx), in.Key)
 	end := s.flights.giveUp(owner, key)
 	if end == nil {
-		return nil, nil // it is given back by who serves it
+		return nil, nil // the goroutine that serves it gives the leases back
 	}
 	defer end()
 	return nil, s.fault(ctx, s.giveBackAll(ctx, owner, key))
 }
 
-// giveBackAll gives back what somebody's request was given, and has the same request refused from
-// now on.
+// giveBackAll gives back what a request was given, and refuses the same request from now on.
 func (s *server) giveBackAll(ctx context.Context, owner, key string) error {
 	leases, err := s.givenTo(ctx, owner, key)
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
 	s.giveBack(ctx, leases)
-	// of no digest: the answer to no request
+	// the digest is empty, so it matches no request
 	s.Memory.Remember(compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusConflict, Body: []byte{}})
 	return nil
 }
 
-// givenTo returns the living leases that were given to somebody's request. compute.ErrNotFound: it
-// was not answered.
+// givenTo returns the living leases that a request was given. compute.ErrNotFound: it has not been
+// answered.
 func (s *server) givenTo(ctx context.Context, owner, key string) ([]compute.Lease, error) {
 	mark := digestOf(owner, key)
 	if common, ok := s.Memory.(Common); ok {
 		leases, _, err := common.Given(ctx, mark)
-		// these end with who makes them
+		// their worker still makes these, and ends them itself
 		leases = slices.DeleteFunc(leases, func(l compute.Lease) bool { return l.Worker != 0 })
 		if err != nil || len(leases) > 0 {
 			return leases, err
@@ -82,8 +81,8 @@ func (s *server) givenTo(ctx context.Context, owner, key string) ([]compute.Leas
 	return leases, err
 }
 
-// living returns the leases that an answer told of and that were given to the request of a mark;
-// other answers tell of leases too.
+// living returns the living leases that an answer names and that were given to the request of a
+// mark. Answers of other operations name leases too.
 func (s *server) living(ctx context.Context, a compute.Answer, mark string) (out []compute.Lease, err error) {
 	var doc api.Acquired
 	if len(a.Body) == 0 || json.Unmarshal(a.Body, &doc) != nil {

@@ -21,7 +21,7 @@ type instanceList struct {
 	}
 }
 
-// instances are the paths of instances.
+// instances adds the routes of instances.
 func (s *server) instances() {
 	register(s, huma.Operation{
 		OperationID: "list-instances", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/instances",
@@ -42,6 +42,7 @@ func (s *server) instances() {
 	}, s.hold)
 }
 
+// listInstances returns a page of the instances that the caller may see, with their leases.
 func (s *server) listInstances(ctx context.Context, in *struct {
 	Source string   `query:"source" doc:"only this source's"`
 	Owner  string   `query:"owner" doc:"only those that he has leased"`
@@ -78,7 +79,7 @@ func (s *server) listInstances(ctx context.Context, in *struct {
 	return out, s.fault(ctx, err)
 }
 
-// first is the lease that stands for all those of an instance; nil: there is none.
+// first returns the lease that stands for all those of an instance; nil: there is none.
 func first(leases []*compute.Lease) *compute.Lease {
 	if len(leases) == 0 {
 		return nil
@@ -86,8 +87,8 @@ func first(leases []*compute.Lease) *compute.Lease {
 	return leases[0]
 }
 
-// leasesOf finds the leases that instances are under and that the asker sees, the oldest first:
-// one, or those that have parts of it.
+// leasesOf returns the leases of instances that the caller may see, the oldest first. An instance
+// has one lease, or several that share it.
 func (s *server) leasesOf(ctx context.Context, instances []compute.Instance) (map[compute.ID][]*compute.Lease, error) {
 	var leased []compute.ID
 	for _, i := range instances {

@@ -16,7 +16,7 @@ import (
 // leaseAnswer is one lease.
 type leaseAnswer struct{ Body api.Lease }
 
-// leases are the paths of leases.
+// leases adds the routes of leases.
 func (s *server) leases() {
 	s.acquiring()
 	register(s, huma.Operation{
@@ -49,7 +49,7 @@ func (s *server) leases() {
 	}, s.use)
 }
 
-// giveBack releases what nobody took.
+// giveBack releases leases that did not reach the client.
 func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
 	ctx = context.WithoutCancel(ctx)
 	for _, l := range leases {
@@ -67,6 +67,7 @@ type leaseList struct {
 	}
 }
 
+// listLeases returns a page of the leases that the caller may see.
 func (s *server) listLeases(ctx context.Context, in *struct {
 	Owner    string `query:"owner" doc:"only this one's"`
 	Source   string `query:"source" doc:"only of this source's instances"`
@@ -112,7 +113,7 @@ func (s *server) getLease(ctx context.Context, in *struct {
 	return &leaseAnswer{api.NewLease(*l)}, nil
 }
 
-// Acting says as whom something is done to a lease.
+// Acting is the query that says whose leases a request acts on.
 type Acting struct {
 	Any   bool   `query:"any" doc:"whoever has the lease; for administrators"`
 	Token string `query:"token" doc:"the lease that the caller holds, where he acts by that alone"`
@@ -167,7 +168,7 @@ func (s *server) extend(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fault(ctx, err)
 	}
-	var doc api.ExtendRequest // without a body as with an empty one
+	var doc api.ExtendRequest // a request without a body is like one with an empty body
 	if in.Body != nil {
 		doc = *in.Body
 	}
@@ -193,7 +194,7 @@ func (s *server) use(ctx context.Context, in *struct {
 	return &leaseAnswer{api.NewLease(l)}, nil
 }
 
-// mayName says why the asker may not name so many at once, or nil.
+// mayName returns why the caller may not name so many things at once, or nil.
 func mayName(ctx context.Context, names []string) error {
 	p := asker(ctx)
 	return policy.Names(p.Own && p.Admin(), len(names))

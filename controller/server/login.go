@@ -20,40 +20,40 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SignIn is how people sign in, as the configuration has it now.
+// SignIn says how people sign in, by the current configuration.
 type SignIn struct {
-	Provider *signin.Provider // nil: they do not
-	// of the controller as browsers see it, where that is not as they say: https://HOST; "": as
-	// they say
+	Provider *signin.Provider // nil: signing in is off
+	// the controller's address for browsers, https://HOST, if their own view of it is not right;
+	// "": as they say
 	Address  string
-	Life     time.Duration // of what hostler login gets
-	PageLife time.Duration // of a browser's session
+	Life     time.Duration // the life of the token of hostler login
+	PageLife time.Duration // the life of a browser's session
 }
 
-// Sessions makes the tokens of those who have signed in.
+// Sessions makes the tokens of people who have signed in.
 type Sessions interface {
-	// Make keeps a token as it is described, and returns it.
+	// Make stores a token as described, and returns its text.
 	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
-	// Revoke ends one, and all that were made with it, if may agrees.
+	// Revoke ends a token and all tokens made with it, if may agrees.
 	Revoke(ctx context.Context, id string, may func(*auth.Token) error) (gone []*auth.Token, err error)
 }
 
 const (
-	tripLife = 10 * time.Minute // for which a browser may be at the provider's page
-	maxProof = 64 << 10         // bytes of what a stranger shows
-	// sign-ins at once: strangers may ask for them, and each may be a question to the provider
+	tripLife = 10 * time.Minute // how long a browser may stay at the provider's page
+	maxProof = 64 << 10         // bytes of a proof that a stranger presents
+	// sign-ins at once, as anybody may ask and each may ask the provider
 	exchanges = 16
 )
 
-// The browser's cookies. With TLS their names begin with hostPrefix: then no other host can have
-// set them.
+// The browser's cookies. With TLS their names begin with hostPrefix, so that no other host can set
+// them.
 const (
 	hostPrefix    = "__Host-"
 	sessionCookie = "hostler-session"
 	tripCookie    = "hostler-signing-in"
 )
 
-// login are the paths by which people sign in and out.
+// login adds the routes by which people sign in and out.
 func (s *server) login(mux *http.ServeMux) {
 	s.entering, s.leaving = make(chan struct{}, exchanges), make(chan struct{}, exchanges)
 	register(s, huma.Operation{
@@ -103,7 +103,7 @@ func (s *server) login(mux *http.ServeMux) {
 	}
 }
 
-// signIn is how people sign in now.
+// signIn returns how people sign in now; the zero SignIn if they do not.
 func (s *server) signIn() SignIn {
 	if s.SignIn == nil || s.Sessions == nil {
 		return SignIn{}
@@ -111,7 +111,7 @@ func (s *server) signIn() SignIn {
 	return s.SignIn()
 }
 
-// enter lets somebody in who can be verified, for so long.
+// enter verifies a sign-in and makes a session of the given life.
 func (s *server) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
 	p := s.signIn().Provider
 	if p == nil {
@@ -152,7 +152,7 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 	return api.Session{Token: secret, Name: who.Name, Expires: t.Expires}, nil
 }
 
-// clean is a provider's word as far as it can be shown.
+// clean replaces what cannot be shown in a provider's word, and shortens it.
 func clean(word string) string {
 	out := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -163,12 +163,12 @@ func clean(word string) string {
 	return out[:min(len(out), 100)]
 }
 
-// secure reports whether a browser comes by TLS, to us or to a proxy before us.
+// secure reports whether a browser uses TLS, to this server or to a proxy before it.
 func (s *server) secure(r *http.Request) bool {
 	return r.TLS != nil || strings.HasPrefix(s.signIn().Address, "https://")
 }
 
-// cookie is one of ours; life 0: until the browser is closed, less: gone.
+// cookie makes a cookie. Life 0: until the browser is closed; negative: delete it.
 func (s *server) cookie(r *http.Request, name, value string, life time.Duration, same http.SameSite) *http.Cookie {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: same, MaxAge: int(life.Seconds())}
 	if life < 0 {
@@ -180,8 +180,8 @@ func (s *server) cookie(r *http.Request, name, value string, life time.Duration,
 	return c
 }
 
-// cookieOf is the value of one of ours; "": there is none. One without the prefix is none where it
-// could have it.
+// cookieOf returns the value of a cookie; "": there is none. If secure is set, a cookie without the
+// prefix does not count.
 func cookieOf(r *http.Request, name string, secure bool) string {
 	if secure {
 		name = hostPrefix + name
@@ -192,9 +192,9 @@ func cookieOf(r *http.Request, name string, secure bool) string {
 	return ""
 }
 
-// SessionOf is the token that a browser comes with in its cookie; "": there is none. What would
-// change something is refused unless it has api.PageHeader, which our page sends, and other sites'
-// cannot have sent.
+// SessionOf returns the token in a browser's session cookie; "": there is none. A request that
+// changes something must have api.PageHeader: the controller's page sends it, and pages of other
+// sites cannot.
 func SessionOf(r *http.Request) (string, error) {
 	secret := cookieOf(r, sessionCookie, true)
 	if secret == "" && r.TLS == nil {
@@ -214,7 +214,7 @@ func SessionOf(r *http.Request) (string, error) {
 	return secret, nil
 }
 
-// openSession has a browser keep the token that it presents.
+// openSession has a browser keep the presented token in a cookie.
 func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || secret == "" {
@@ -235,9 +235,10 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// errKept is why a token that signing in has not made stays when somebody signs out.
+// errKept keeps a token at sign-out that was not made by a sign-in.
 var errKept = errors.New("no session")
 
+// signOut ends the session of a browser and deletes its cookies.
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	var out api.SignedOut
 	if id := asker(r.Context()).Token; id != "" && s.Sessions != nil {
@@ -268,13 +269,14 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// trip is what a browser takes along to the provider's page.
+// trip is what a browser takes along to the provider's page, in a cookie.
 type trip struct {
 	signin.Trip
-	Next string `json:"next"` // where it wanted to go
+	Next string `json:"next"` // where the browser wanted to go
 }
 
-// leave sends a browser to the provider's page; where there is none, to ours.
+// leave sends a browser to the provider's page, or back to the controller's if there is no
+// provider.
 func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	how, next := s.signIn(), local(r.URL.Query().Get("next"))
 	if how.Provider == nil {
@@ -288,7 +290,7 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	select {
 	case s.leaving <- struct{}{}:
 		defer func() { <-s.leaving }()
-	default: // the provider may hang, and strangers may ask
+	default: // the provider may hang, and anybody may ask
 		w.Header().Set("Retry-After", "5")
 		page(w, http.StatusTooManyRequests, saying{Text: "Too many sign in at once.", Next: "/login", Link: "Try again"})
 		return
@@ -305,12 +307,12 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
 
-// comeBack lets in whom the provider's page sends back.
+// comeBack completes the sign-in of a browser that the provider's page sends back.
 func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
 	var was trip
 	text, _ := base64.RawURLEncoding.DecodeString(cookieOf(r, tripCookie, s.secure(r)))
 	if json.Unmarshal(text, &was) != nil {
-		was = trip{} // which Finish refuses
+		was = trip{} // Finish refuses the zero trip
 	}
 	http.SetCookie(w, s.cookie(r, tripCookie, "", -1, http.SameSiteLaxMode))
 	got, err := s.enter(r.Context(), s.signIn().PageLife, func(p *signin.Provider) (signin.Person, error) {
@@ -325,12 +327,12 @@ func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.SetCookie(w, s.cookie(r, sessionCookie, got.Token, time.Until(got.Expires), http.SameSiteStrictMode))
-	// Not a redirect: the browser comes from the provider's site, and would not send a strict
-	// cookie along on the rest of that way.
+	// Not a redirect: the browser comes from the provider's site, and after a redirect it would not
+	// send a strict cookie.
 	page(w, http.StatusOK, saying{Text: "You are " + got.Name + ".", Next: local(was.Next), Link: "Go on", Go: true})
 }
 
-// local is a path of ours: what leads elsewhere is /.
+// local returns a path of this server; other addresses become /.
 func local(path string) string {
 	if u, err := url.Parse(path); err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") ||
 		strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
@@ -339,11 +341,11 @@ func local(path string) string {
 	return path
 }
 
-// saying is a little page.
+// saying is a small page.
 type saying struct {
 	Text, Hint string
-	Next, Link string // where it leads
-	Go         bool   // at once
+	Next, Link string // where it leads to
+	Go         bool   // go there at once
 }
 
 const little = `<!DOCTYPE html>

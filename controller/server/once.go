@@ -22,58 +22,59 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// Memory keeps what was answered to requests with a key.
+// Memory keeps the answers to requests with a key.
 type Memory interface {
-	// Answer returns what was answered; compute.ErrNotFound: nothing, or it is long ago.
+	// Answer returns an answer; compute.ErrNotFound: there is none, or it was too long ago.
 	Answer(ctx context.Context, owner, key string) (compute.Answer, error)
-	// Remember has an answer kept, soon: it does not wait for that. From now on Answer tells it.
+	// Remember stores an answer soon and does not wait. Answer returns it from now on.
 	Remember(a compute.Answer)
 }
 
-// Keeper is a Memory that can keep an answer before it is given. What gives leases needs no such
-// thing: they have the keys of their requests.
+// Keeper is a Memory that can store an answer before it is sent. Requests for leases do not need
+// that, as leases record the key of their request.
 type Keeper interface {
 	Memory
-	// Keep has an answer kept when it returns.
+	// Keep returns when the answer is stored.
 	Keep(ctx context.Context, a compute.Answer) error
 }
 
-// keyLock is a Memory that other processes have too: of requests with one key it lets one after the
-// other be served.
+// keyLock is a Memory that other processes use too. It serves requests of the same key one after
+// another.
 type keyLock interface {
 	Memory
-	// Turn waits until no other process serves the request of a mark, and keeps others from it
-	// until end is called or this process ends.
+	// Turn waits until no other process serves the request of a mark. It keeps others from serving
+	// it until end is called or this process ends.
 	Turn(ctx context.Context, mark string) (end func(), err error)
 }
 
-// Common is a Memory that several controllers share: none gives to a request what another has given
-// to it, which is compute.ErrGiven to the engine.
+// Common is a Memory that several controllers share. A controller gives nothing to a request that
+// another has served: the engine then fails with compute.ErrGiven.
 type Common interface {
 	Memory
-	// Given returns the living leases that were given to the request of a mark, and by whom.
+	// Given returns the living leases that the request of a mark was given, and which controller
+	// gave them.
 	Given(ctx context.Context, mark string) (leases []compute.Lease, by Giver, err error)
 }
 
-// Giver is a controller that gave leases.
+// Giver says which controller gave the leases of a request.
 type Giver int
 
-// As long as a giver lives it may yet take them back, or answer.
+// A controller that lives may still answer, or take the leases back.
 const (
 	GivenByDead Giver = iota
 	GivenElsewhere
-	GivenHere // by who asks
+	GivenHere // by this controller
 )
 
 const (
 	maxKey    = 255     // bytes of a key
 	maxAnswer = 8 << 20 // bytes of an answer that is kept
 	keepTime  = 5 * time.Second
-	// for the body of a request with a key, as huma has it for those without
+	// for the body of a request with a key, as huma has for others
 	bodyTime = 5 * time.Second
 )
 
-// creates reports whether a request of a path makes something that a second one would make again.
+// creates reports whether a repeated request of a path would make something a second time.
 func creates(path string) bool {
 	rest, ok := strings.CutPrefix(path, "/v1/")
 	switch {
@@ -86,9 +87,9 @@ func creates(path string) bool {
 		strings.HasPrefix(rest, "sources/") && strings.HasSuffix(rest, "/test")
 }
 
-// keyWithin is a key as it is kept. Keys are each user's own, and of his tokens that are for
-// something alone, each such scope's: else one for another project would be answered with what was
-// taken there, and could end it. A header's value has no lines, so nobody's key is another's.
+// keyWithin returns a key as it is stored. Keys are separate by user, and by the scope of a token:
+// a token for one project must not see or end what was taken for another. A header's value has no
+// line breaks, so keys of different scopes never collide.
 func keyWithin(p auth.Principal, key string) string {
 	if scope := p.Scope(); scope != "" {
 		return key + "\n" + scope
@@ -100,18 +101,18 @@ func keyWithin(p auth.Principal, key string) string {
 type flight struct {
 	digest  string
 	done    chan struct{}
-	end     func() // ends it, if it can be ended; nil: it ends by itself
-	givenUp bool   // what it gives is to be given back; to be read when it has ended
+	end     func() // cancels it; nil: it cannot be cancelled
+	givenUp bool   // give back what it is given; read it after done is closed
 }
 
-// flights are those of this process.
+// flights are the requests with a key in progress in this process.
 type flights struct {
 	mu  sync.Mutex
 	now map[[2]string]*flight
 }
 
-// take begins one, or returns that which is on its way. end reports whether it was given up
-// meanwhile.
+// take begins a flight, or returns the one in progress for the same key. end reports whether it was
+// given up meanwhile.
 func (f *flights) take(owner, key, digest string, stop func()) (other *flight, end func() (givenUp bool)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,8 +134,8 @@ func (f *flights) take(owner, key, digest string, stop func()) (other *flight, e
 	}
 }
 
-// giveUp gives up that which is on its way, and returns nil; where there is none it begins one that
-// has no digest.
+// giveUp gives up the flight of a key and returns nil. If there is none, it begins one with no
+// digest and returns its end.
 func (f *flights) giveUp(owner, key string) (end func() bool) {
 	for {
 		other, end := f.take(owner, key, "", nil)
@@ -160,8 +161,8 @@ type (
 	recorderKey struct{}
 )
 
-// once answers a request with a key that was answered before as then. One that failed has changed
-// nothing, and is tried anew.
+// once answers a repeated request with the same key as the first time. A request that failed has
+// changed nothing, so it is tried again.
 func (s *server) once(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given := r.Header.Values(api.KeyHeader)
@@ -171,7 +172,7 @@ func (s *server) once(next http.Handler) http.Handler {
 		}
 		key := given[0]
 		refuse := func(kind error, text string) { s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(text)}) }
-		if key == "" || len(given) > 1 { // who sends one means that it is done once
+		if key == "" || len(given) > 1 { // the client wants it done once
 			refuse(
 				compute.ErrInvalid,
 				api.KeyHeader+": it is empty, or there are several: give one of your choice, or leave the header out",
@@ -183,7 +184,7 @@ func (s *server) once(next http.Handler) http.Handler {
 			return
 		}
 		limit := http.NewResponseController(w)
-		_ = limit.SetReadDeadline(time.Now().Add(bodyTime)) // a writer that has none is a test's
+		_ = limit.SetReadDeadline(time.Now().Add(bodyTime)) // fails only in tests
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			refuse(compute.ErrTimeout, "the request's body did not come within "+bodyTime.String())
@@ -221,7 +222,7 @@ func (s *server) once(next http.Handler) http.Handler {
 				return
 			}
 			select {
-			case <-other.done: // which may have failed
+			case <-other.done: // it may have failed
 			case <-r.Context().Done():
 				return
 			}
@@ -267,8 +268,8 @@ func (s *server) once(next http.Handler) http.Handler {
 	})
 }
 
-// keepFirst keeps an answer before it gives it, so that nobody who had it gets another after the
-// controller was killed.
+// keepFirst stores an answer before it sends it, so that a client never gets a second answer after
+// the controller was killed.
 func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Handler, keeper Keeper, a compute.Answer) {
 	out := &held{header: w.Header(), status: http.StatusOK}
 	next.ServeHTTP(out, r)
@@ -279,7 +280,7 @@ func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Han
 		}
 		keep, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepTime)
 		defer cancel()
-		if err := keeper.Keep(keep, a); err != nil { // it is done, and who asked is told so
+		if err := keeper.Keep(keep, a); err != nil { // it was served all the same
 			s.log(r.Context()).Warn("an answer to a request with a key is not kept yet", "err", err)
 			s.Memory.Remember(a)
 		}
@@ -291,20 +292,20 @@ func (s *server) keepFirst(w http.ResponseWriter, r *http.Request, next http.Han
 // tokensPath is the path that makes tokens.
 const tokensPath = "tokens"
 
-// withoutToken is what is kept of an answer that has a token in it: a token is told once and never
-// kept, so the same request again is refused, and hears which one to revoke.
+// withoutToken returns what is stored of an answer that has a token in it. A token is told once and
+// not stored, so a repeated request is refused and told which token to revoke.
 func withoutToken(a compute.Answer) compute.Answer {
 	var doc api.NewToken
-	_ = json.Unmarshal(a.Body, &doc) // it is ours
+	_ = json.Unmarshal(a.Body, &doc) // this server made it
 	p := api.NewProblem(&compute.Error{ID: compute.ID(doc.Token.ID), Kind: compute.ErrConflict,
 		Err:  errors.New("this token was made for the same request, and its text is told once"),
 		Hint: "if its answer was lost revoke the token, and ask with another " + api.KeyHeader})
 	a.Status, a.Type = p.Status, api.ProblemType
-	a.Body, _ = json.Marshal(p) // it has but texts and numbers
+	a.Body, _ = json.Marshal(p) // only texts and numbers
 	return a
 }
 
-// held is an answer that is not given yet.
+// held is an answer that is not sent yet.
 type held struct {
 	header http.Header
 	status int
@@ -315,10 +316,10 @@ func (h *held) Header() http.Header         { return h.header }
 func (h *held) WriteHeader(status int)      { h.status = status }
 func (h *held) Write(b []byte) (int, error) { return h.body.Write(b) }
 
-// SetReadDeadline does nothing, as of a recorder.
+// SetReadDeadline does nothing, as for a recorder.
 func (h *held) SetReadDeadline(time.Time) error { return nil }
 
-// digestOf tells words from others.
+// digestOf returns a digest of words. Different lists of words have different digests.
 func digestOf(words ...string) string {
 	h := sha256.New()
 	for _, w := range words {
@@ -328,15 +329,15 @@ func digestOf(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// answered is what was answered to a request. A controller that died may have given leases and not
-// kept that it said so; then they tell it.
+// answered returns the stored answer to a request. If a controller died after it gave leases and
+// before it stored the answer, the answer is made from the leases.
 func (s *server) answered(ctx context.Context, owner, key, mark, digest string, body []byte) (compute.Answer, error) {
 	a, err := s.Memory.Answer(ctx, owner, key)
 	if err == nil || !errors.Is(err, compute.ErrNotFound) {
 		return a, err
 	}
 	if _, ok := s.Memory.(Common); ok {
-		return a, &compute.Error{Kind: compute.ErrNotFound} // the engine will say so
+		return a, &compute.Error{Kind: compute.ErrNotFound} // the engine finds the leases
 	}
 	before, err := s.given.find(ctx, s.Engine(), mark)
 	if err != nil || len(before) == 0 {
@@ -356,8 +357,8 @@ func (s *server) answered(ctx context.Context, owner, key, mark, digest string, 
 	return a, nil
 }
 
-// KeyOf returns whose request with which key a lease was given to: the request's mark, its digest
-// and its key; "": to one without. Leases that older controllers gave do not tell the key.
+// KeyOf returns the request that a lease was given to: its mark, digest and key; "": a request
+// without a key. Leases of older versions have no key in their label.
 func KeyOf(l compute.Lease) (mark, digest, key string) {
 	words := strings.Split(l.Labels[api.KeyLabel], " ")
 	words = append(words, "", "")
@@ -365,20 +366,20 @@ func KeyOf(l compute.Lease) (mark, digest, key string) {
 	return words[0], words[1], key
 }
 
-// given are the leases that were given to requests with a key before this process served its first.
+// given holds the leases of requests with a key from before this process served its first one.
 type given struct {
 	mu      sync.Mutex
 	looked  bool
 	byMark  map[string][]compute.Lease
-	looking chan struct{} // closed when who looks is done; nil: nobody looks
+	looking chan struct{} // closed when the running look ends; nil: none runs
 }
 
-// lookPatience is how long a request waits for what another finds, before it looks itself: a look
-// that hangs holds up nobody else.
+// lookPatience is how long a request waits for another's look before it looks itself, so that a
+// look that hangs blocks nobody else.
 const lookPatience = 5 * time.Second
 
-// find returns those of one request, sorted by instance. One request looks, for all that come
-// meanwhile.
+// find returns the leases of one request, sorted by instance. Requests that come during a look
+// share it.
 func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Lease, error) {
 	for {
 		if found, looked := g.known(mark); looked {
@@ -412,7 +413,7 @@ func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Leas
 	}
 }
 
-// look lists all leases; done is what others wait for meanwhile.
+// look lists all leases, and closes done for the requests that wait.
 func (g *given) look(ctx context.Context, e Engine, mark string, done chan struct{}) ([]compute.Lease, error) {
 	all, err := e.Leases(ctx, compute.LeaseQuery{})
 	g.mu.Lock()
@@ -424,7 +425,7 @@ func (g *given) look(ctx context.Context, e Engine, mark string, done chan struc
 	if err != nil {
 		return nil, err
 	}
-	if !g.looked { // else another was faster
+	if !g.looked { // another look may have been faster
 		g.looked, g.byMark = true, marked(all)
 	}
 	return g.byMark[mark], nil
@@ -436,8 +437,8 @@ func (g *given) known(mark string) (found []compute.Lease, looked bool) {
 	return g.byMark[mark], g.looked
 }
 
-// marked gathers leases by the request that they were given to. Those that nobody was told of end
-// with who made them.
+// marked groups leases by the request that they were given to. Leases with a worker are left out:
+// their client has not been told of them, and they end with the worker.
 func marked(all []compute.Lease) map[string][]compute.Lease {
 	out := map[string][]compute.Lease{}
 	for _, l := range all {
@@ -451,13 +452,13 @@ func marked(all []compute.Lease) map[string][]compute.Lease {
 	return out
 }
 
-// recorder passes an answer on, and keeps a copy.
+// recorder passes an answer on and keeps a copy.
 type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
-	failed bool     // not all of it went out, or it is too long
-	hidden []string // secrets in it, which are not kept
+	failed bool     // part of it was not sent, or it is too long
+	hidden []string // secrets in the answer, not to be stored
 }
 
 func (r *recorder) WriteHeader(status int) {
@@ -474,14 +475,14 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline does nothing: the body has been read, and a deadline that is set then ends the
-// request when it has passed, however that comes on.
+// SetReadDeadline does nothing. The body has been read, and a deadline would end the request when
+// it passes.
 func (r *recorder) SetReadDeadline(time.Time) error { return nil }
 
-// Unwrap lets http.ResponseController find what the writer can.
+// Unwrap lets http.ResponseController find the abilities of the writer.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// answer is the whole answer, if it was a good one. Of a stream it is what it ended with.
+// answer returns the answer if it succeeded and was sent whole. For a stream it is the last event.
 func (r *recorder) answer() (compute.Answer, bool) {
 	a := compute.Answer{Status: r.status, Type: r.Header().Get("Content-Type"), Body: r.body.Bytes()}
 	for _, secret := range r.hidden {

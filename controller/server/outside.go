@@ -18,11 +18,11 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// RequestHeader has the id of a request, in requests and answers: the caller's if it is a plain
-// word, else one that we make. The log says it too.
+// RequestHeader has the id of a request, in requests, answers and the log. It is the caller's id if
+// that is a plain word, else a new one.
 const RequestHeader = "X-Request-Id"
 
-// metrics is the path of the metrics, where there are some.
+// metrics adds the route of the metrics.
 func (s *server) metrics(mux *http.ServeMux) {
 	if s.Metrics == nil {
 		return
@@ -42,7 +42,7 @@ type (
 	routeKey   struct{}
 )
 
-// routeOf is the pattern of the mux that a request comes to. It is looked for once.
+// routeOf returns the pattern of the mux that matches a request. It is looked up once.
 func routeOf(mux *http.ServeMux, r *http.Request) string {
 	if pattern, ok := r.Context().Value(routeKey{}).(string); ok {
 		return pattern
@@ -51,7 +51,7 @@ func routeOf(mux *http.ServeMux, r *http.Request) string {
 	return pattern
 }
 
-// log is the log, with the id of the request that ctx is of.
+// log returns the log with the id of the request in ctx.
 func (s *server) log(ctx context.Context) *slog.Logger {
 	if id, ok := ctx.Value(requestKey{}).(string); ok {
 		return s.Log.With("request", id)
@@ -59,7 +59,7 @@ func (s *server) log(ctx context.Context) *slog.Logger {
 	return s.Log
 }
 
-// requestID is the caller's, if it can stand in a log, or a new one.
+// requestID returns the caller's id if it can stand in a log, else a new one.
 func requestID(r *http.Request) string {
 	id := r.Header.Get(RequestHeader)
 	plain := func(c rune) bool {
@@ -68,11 +68,10 @@ func requestID(r *http.Request) string {
 	if id != "" && len(id) <= 64 && strings.IndexFunc(id, func(c rune) bool { return !plain(c) }) < 0 {
 		return id
 	}
-	return fmt.Sprintf("%016x", rand.Uint64()) // it tells requests apart, and proves nothing
+	return fmt.Sprintf("%016x", rand.Uint64()) // it tells requests apart and needs no secrecy
 }
 
-// see gives each request an id, and tells who measures and who follows traces of it, whatever
-// becomes of it.
+// see gives each request an id and reports it to the metrics and traces, however it ends.
 func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, id := time.Now(), requestID(r)
@@ -81,10 +80,10 @@ func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 		ctx := context.WithValue(context.WithValue(r.Context(), requestKey{}, id), routeKey{}, pattern)
 		method, route, ok := strings.Cut(pattern, " ")
 		if !ok {
-			method, route = "", "none" // whoever asks may make paths up, and methods too
+			method, route = "", "none" // callers may invent paths and methods
 		}
 		var span *trace.Span
-		// what looks every few seconds whether we live tells nothing
+		// health checks and scrapes are not traced
 		if s.Tracer != nil && ok && !open[route] && route != "/metrics" {
 			parent, _ := trace.Parse(r.Header.Get("Traceparent"))
 			ctx = trace.From(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
@@ -123,7 +122,7 @@ func (s *server) see(mux *http.ServeMux, next http.Handler) http.Handler {
 				s.log(ctx).Debug("request", words...)
 			}
 			if why != nil {
-				panic(why) // net/http ends the connection, and says why
+				panic(why) // net/http ends the connection and logs why
 			}
 		}()
 		next.ServeHTTP(seen, r.WithContext(ctx))
@@ -150,23 +149,23 @@ func (a *answered) Write(b []byte) (int, error) {
 	return a.ResponseWriter.Write(b)
 }
 
-// Unwrap lets http.ResponseController find what the writer can.
+// Unwrap lets http.ResponseController find the abilities of the writer.
 func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 const (
-	readyTime = 5 * time.Second // for a look whether we are ready; who asks gives up soon after
-	readyLast = time.Second     // so long what a look has found is told again: strangers may ask
+	readyTime = 5 * time.Second // for one check; callers give up soon after
+	readyLast = time.Second     // how long a result is reused, as anybody may ask
 )
 
-// readiness is whether requests can be served, looked at once for all who ask.
+// readiness is the last result of the readiness check, shared by all callers.
 type readiness struct {
 	mu     sync.Mutex
 	looked time.Time
 	err    error
-	under  chan struct{} // closed when the look that is under way has ended; nil: none is
+	under  chan struct{} // closed when the running check ends; nil: none runs
 }
 
-// look returns why not, or nil. A look that does not come back is why not.
+// lookReady returns why requests cannot be served, or nil. A check that hangs is a reason too.
 func (s *server) lookReady(ctx context.Context) error {
 	select {
 	case <-s.Ending:
@@ -183,7 +182,7 @@ func (s *server) lookReady(ctx context.Context) error {
 	if under == nil {
 		under = make(chan struct{})
 		y.under = under
-		// it may stay for as long as the store hangs, and no second one is begun meanwhile
+		// it may last as long as the store hangs; no second one begins meanwhile
 		go func() {
 			look, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyTime)
 			defer cancel()

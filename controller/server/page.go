@@ -7,16 +7,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Page is the part of a list that is asked for.
+// Page is the query that selects a page of a list.
 type Page struct {
 	After  string `query:"after" doc:"what follows this: the next of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
 	Fields Fields `query:"fields" example:"name,state,lease.id" doc:"only these fields of each, as NAME or NAME.NAME; those that are left out are not there, whatever the schema requires. None: all"`
 }
 
-// row is the number behind After. It grows with each record that is made and none has that of
-// another, so a list that changes while it is read, page by page, has everything once that was
-// there all the time.
+// row returns the record number in After. Numbers grow and are never used again. So a list read
+// page by page has each record once that existed all the time, even if the list changes meanwhile.
 func (p Page) row() (int64, error) {
 	if p.After == "" {
 		return 0, nil
@@ -31,8 +30,8 @@ func (p Page) row() (int64, error) {
 	return n, nil
 }
 
-// cut returns the page of what was read with a limit of one more, and where the next one begins;
-// "": there is none.
+// cut returns a page from one record more than its limit, and where the next page begins; "": there
+// is none.
 func cut[T any](read []T, limit int, row func(T) int64) (page []T, next string) {
 	if len(read) <= limit {
 		return read, ""

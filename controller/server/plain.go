@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// asJSON takes a body for JSON where its sender does not say what it is, or where curl says that it
-// is a form, as it does of every body by itself: all bodies here are JSON, and what is none is
-// refused as such. Pages of other sites are kept out before.
+// asJSON treats a body as JSON if the request has no content type, or that of a form, which curl
+// sets by default. All bodies of this API are JSON, and anything else fails to decode. Requests of
+// pages of other sites have been refused before.
 func asJSON(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost || r.Method == http.MethodPut {
@@ -22,7 +22,7 @@ func asJSON(next http.Handler) http.Handler {
 	})
 }
 
-// methods are those by which a path may be asked for, sorted; none: there is no such path.
+// methods returns the methods that a path takes, sorted; none: there is no such path.
 func methods(mux *http.ServeMux, r *http.Request) (out []string) {
 	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost} {
 		other := r.Clone(r.Context())

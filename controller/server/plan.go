@@ -13,17 +13,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Foresight is what the controller knows beside its engine: what it would do ahead of need, what it
-// did, and how it went.
+// Foresight reports what the director plans, what it did, and how sources were used.
 type Foresight interface {
-	// Plan returns what would be done now. fresh: it is looked anew; else what was seen in the last
-	// seconds does.
+	// Plan returns what would be done now. fresh: look again; otherwise a result of the last few
+	// seconds will do.
 	Plan(ctx context.Context, fresh bool) (api.Plans, error)
-	// Directives returns the newest directives that were recorded of sources for which may says
-	// yes, the newest first.
+	// Directives returns at most so many of the recorded directives, the newest first, of the
+	// sources that may selects.
 	Directives(most int, may func(source string) bool) []api.Directed
-	// History returns how the sources for which may says yes were used in the last hour, or the
-	// last day.
+	// History returns how the sources that may selects were used in the last hour, or day.
 	History(day bool, may func(source string) bool) api.History
 }
 
@@ -31,7 +29,7 @@ type plansAnswer struct{ Body api.Plans }
 
 type historyAnswer struct{ Body api.History }
 
-// foresight are the paths of what is done ahead of need.
+// foresight adds the routes of plans and history.
 func (s *server) foresight() {
 	register(s, huma.Operation{
 		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan",
@@ -46,12 +44,12 @@ func (s *server) foresight() {
 	}, s.history)
 }
 
-// Sources selects sources.
+// Sources is the query that selects sources.
 type Sources struct {
 	Source []string `query:"source" maxItems:"1000" doc:"only these; all unless it is said"`
 }
 
-// may is a function that selects sources, of those that the asker may see.
+// may returns a function that selects the wanted sources among those that the caller may see.
 func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error) {
 	if s.Foresight == nil {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this controller keeps no plan and no history")}
@@ -75,7 +73,7 @@ func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error)
 	}
 	return func(name string) bool {
 		if len(in.Source) == 0 {
-			return known[name] && !pools[name] // what a pool gives is counted by whose it is
+			return known[name] && !pools[name] // what a pool gives is counted at its children
 		}
 		return slices.Contains(in.Source, name)
 	}, nil

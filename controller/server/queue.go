@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Line is for those who look after the queue.
+// Line shows and changes the queue.
 type Line interface {
 	Queue(ctx context.Context) ([]compute.Queued, error)
 	Cancel(ctx context.Context, who compute.Who, id int64) error
@@ -26,7 +26,7 @@ type queueList struct {
 	}
 }
 
-// queue are the paths of the queue.
+// queue adds the routes of the queue.
 func (s *server) queue() {
 	register(s, huma.Operation{
 		OperationID: "list-queue", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/queue",
@@ -40,7 +40,7 @@ func (s *server) queue() {
 	}, s.cancel)
 }
 
-// seesWaiter reports whether somebody sees a request that waits.
+// seesWaiter reports whether a caller may see a waiting request.
 func (s *server) seesWaiter(p auth.Principal, w *compute.Waiter) bool {
 	return p.Lease == "" && p.May(auth.See, w.Project) && (p.Source == "" || p.Source == w.Source)
 }

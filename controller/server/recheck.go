@@ -13,21 +13,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// underway are the requests that are being served. While there are any, all of them are looked at
-// together from time to time: one that takes long, such as a stream, ends where it may not be made
-// any more by whom it was made, as a token may be revoked in the midst of it, or its owner be put
-// out of a project.
+// underway holds the requests in progress. While there are any, it checks all of them from time to
+// time. So a stream, for one, ends when its caller loses the permission. A token may be revoked
+// meanwhile, or its owner removed from a project.
 type underway struct {
-	look func(*going) // at one
+	look func(*going) // checks one request
 
 	mu    sync.Mutex
 	all   map[*going]struct{}
-	armed bool // a look is to come, or under way
+	armed bool // a round is running or due
 }
 
-// going is a request that is being served.
+// going is a request in progress.
 type going struct {
-	r   *http.Request // as it came
+	r   *http.Request // as it was received
 	as  auth.Principal
 	end context.CancelCauseFunc
 }
@@ -52,7 +51,7 @@ func (u *underway) leave(g *going) {
 	u.mu.Unlock()
 }
 
-// round looks at all that there are. It comes back as long as there are any.
+// round checks all requests. It runs again while there are any.
 func (u *underway) round() {
 	u.mu.Lock()
 	some := slices.Collect(maps.Keys(u.all))
@@ -69,7 +68,7 @@ func (u *underway) round() {
 	}
 }
 
-// still ends a request that may not be made any more.
+// still ends a request that its caller may no longer make.
 func (s *server) still(g *going) {
 	now, err := s.Authenticate(g.r)
 	if errors.Is(err, compute.ErrDenied) || err == nil && !g.as.Same(now) {

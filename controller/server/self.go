@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 )
 
-// self are the paths that are about who asks, and whom.
+// self adds the routes about the caller and the controller.
 func (s *server) self() {
 	register(s, huma.Operation{
 		OperationID: "self", Extensions: needs(auth.Known), Method: http.MethodGet, Path: "/v1/self",
@@ -36,7 +36,7 @@ func (s *server) self() {
 			out.Expires = &p.Until
 		}
 		if !p.Own {
-			out.Configuration, out.Store = "", "" // they say where things lie here
+			out.Configuration, out.Store = "", "" // they show paths on this machine
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})

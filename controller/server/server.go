@@ -19,18 +19,18 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// Engine is what the API is of.
+// Engine is what the API serves.
 type Engine interface {
 	compute.Leaser
 	Book
 	Owner
 	Line
-	// Slot waits for one of the places that the instance's source gives to commands at once, and
-	// takes it until free is called. detached counts those that have nobody who took theirs.
+	// Slot waits for one of the slots that the instance's source has for concurrent commands. The
+	// slot is taken until free is called. detached counts running commands that hold no slot.
 	Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error)
 }
 
-// Book tells what there is.
+// Book reads what there is.
 type Book interface {
 	Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)
 	Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error)
@@ -39,7 +39,7 @@ type Book interface {
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
 }
 
-// Owner is for those who look after the instances.
+// Owner is for operators of the instances.
 type Owner interface {
 	Fill(ctx context.Context, names ...string) ([]compute.ID, error)
 	Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error
@@ -47,74 +47,71 @@ type Owner interface {
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
-// Options join a server to its surroundings. All but Private, Memory, Work, Ending, Foresight,
-// Slap, Log and Ring are required.
+// Options connect a server to its surroundings. Fields without a "nil:" are required.
 type Options struct {
 	Engine  func() Engine // the newest, as configurations change
 	Version string        // of hostler
-	// Authenticate says who makes a request. An error of kind compute.ErrDenied: nobody whom we
-	// know.
+	// Authenticate returns the caller of a request. compute.ErrDenied: the caller is not known.
 	Authenticate func(r *http.Request) (auth.Principal, error)
 	// Identity tells this controller from others.
 	Identity func() api.Identity
-	// Limited tells for which projects alone a source is; nil: for all. nil itself: all sources are
-	// for all.
+	// Limited returns the projects that a source is limited to; nil: not limited. A nil Limited: no
+	// source is.
 	Limited func(source string) []string
-	// Audit keeps who did what; nil: nobody does.
+	// Audit keeps the audit log; nil: none.
 	Audit Audit
-	// Limits says how often somebody may ask; nil: as is usual.
+	// Limits says how often callers may ask; nil: the defaults.
 	Limits *auth.Limits
-	// Tokens makes tokens and knows them; nil: there are none.
+	// Tokens makes and lists tokens; nil: none.
 	Tokens Tokens
-	// Projects tells which projects there are; nil: nobody knows.
+	// Projects returns the names of all projects; nil: names are not checked.
 	Projects func() []string
-	// Sources tells whether there is a source of that name; nil: nobody knows.
+	// Sources reports whether a source exists; nil: names are not checked.
 	Sources func(name string) bool
-	// Private says that what a source makes of an image ("": of its own) is for the controller's
-	// own user alone; nil: nothing is.
+	// Private reports whether instances of a source with an image ("": the source's own) are only
+	// for the controller's own user; nil: none are.
 	Private func(source, image string) bool
-	// Ready says why requests cannot be served now; nil: they can.
+	// Ready returns why requests cannot be served now, or nil. It is required for /readyz.
 	Ready func(ctx context.Context) error
-	// SignIn is how people sign in now, and Sessions makes their tokens. nil: they do not.
+	// SignIn says how people sign in, and Sessions makes their tokens. nil: they do not.
 	SignIn   func() SignIn
 	Sessions Sessions
-	// Spend notes that a proof was shown; the second time it is compute.ErrDenied. nil: a proof is
-	// good until it is old.
+	// Spend notes that a proof was presented. The second time it fails with compute.ErrDenied. nil:
+	// a proof is valid until it is too old.
 	Spend func(ctx context.Context, proof string) error
-	// Reload has the configuration read anew, and tells what of it is broken. After an error
+	// Reload reads the configuration again and returns which sources are broken. After an error
 	// nothing has changed.
 	Reload func(ctx context.Context) (api.Reloaded, error)
-	// Memory keeps what was answered to requests with the header Idempotency-Key. nil: such keys
-	// mean nothing.
+	// Memory keeps the answers to requests with Idempotency-Key. nil: the header is ignored.
 	Memory Memory
-	// Work does what is due, such as ending leases that are over, and returns when that is done.
-	// nil: what is due is done in time anyway.
+	// Work does what is due, such as ending expired leases, and returns when it is done. nil: it is
+	// done in time anyway.
 	Work func(ctx context.Context) error
-	// Ending is closed when the controller is about to end: streams of events end, and so do
-	// requests that wait in the queue. nil: it never is.
+	// Ending is closed when the controller is about to end. Event streams and waiting requests then
+	// end. nil: never.
 	Ending <-chan struct{}
-	// Foresight tells what is done ahead of need. nil: nobody knows.
+	// Foresight reports plans and history. nil: those routes fail.
 	Foresight Foresight
-	// Ring is called when a request may have left something to do. It must not block. nil: nobody
-	// needs that.
+	// Ring is called when a request may have left work to do. It must not block. nil: nothing is
+	// called.
 	Ring func()
-	// Webhooks are the receivers of events now; nil: there are no such paths.
+	// Webhooks returns the current receivers of events; nil: there are no such paths.
 	Webhooks func() Webhooks
-	// Applied is what was applied; nil: there are no such paths.
+	// Applied lists and changes applied things; nil: there are no such paths.
 	Applied Applied
-	// Slap is the SlapOS master that this controller is; nil, or one that returns nil: it is none.
+	// Slap returns the SlapOS master of this controller; nil, or nil returned: there is none.
 	Slap func() Slap
 	// Metrics answers scrapes of /metrics; nil: there is no such path.
 	Metrics http.Handler
-	// Observe hears of each request, by the method and path that are described, "none" for what is
-	// not. nil: nobody does. It must not block.
+	// Observe is called for each request with its method and route; a request without a route has
+	// "none". It must not block. nil: nothing is called.
 	Observe func(method, route string, status int, took time.Duration)
-	// Tracer makes the spans of requests; nil: there are none.
+	// Tracer makes the spans of requests; nil: none.
 	Tracer *trace.Tracer
 	Log    *slog.Logger // nil: none
 }
 
-// The sizes that a request may have.
+// Limits on the size of a request.
 const (
 	maxBody   = 1 << 20 // bytes
 	maxHeader = 64 << 10
@@ -130,15 +127,15 @@ type server struct {
 
 	underway  underway
 	readiness readiness
-	entering  chan struct{} // has as many slots as sign-ins may be under way
-	leaving   chan struct{} // the same of browsers that are to be sent to the provider
+	entering  chan struct{} // one slot for each sign-in at once
+	leaving   chan struct{} // one slot for each browser being sent to the provider
 
-	refused   refused      // limits what the audit log has of refusals
-	strangers refused      // the same of strangers
-	missed    atomic.Int64 // refusals that it has not
+	refused   refused      // limits failures in the audit log
+	strangers refused      // the same for unknown callers
+	missed    atomic.Int64 // failures left out of the audit log since the last entry
 }
 
-// New returns the handler of the API.
+// New returns the handler of the API. Requests pass see, guard, asJSON and once before their route.
 func New(opt Options) http.Handler {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -150,15 +147,15 @@ func New(opt Options) http.Handler {
 	return s.see(mux, s.guard(mux, unlessRefused(asJSON(s.once(mux)))))
 }
 
-// build adds all operations to a server.
+// build makes a server and adds all routes.
 func build(opt Options, relay relayFunc) (*server, *http.ServeMux) {
 	ourErrors()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("hostler", opt.Version)
 	config.Info.Description = "Hostler keeps computers ready: take a lease on an instance of a source, use the instance, give the lease back."
 	config.Formats = exactFormats()
-	config.CreateHooks = nil // no $schema in our documents
-	// a filter with a wrong letter is not to list, or to release, more than is meant
+	config.CreateHooks = nil // no $schema in answers
+	// a misspelt filter must not list or release more than is meant
 	config.RejectUnknownQueryParameters = true
 	config.DocsPath, config.SchemasPath = "", ""
 	if relay != nil {
@@ -222,9 +219,8 @@ func build(opt Options, relay relayFunc) (*server, *http.ServeMux) {
 	return s, mux
 }
 
-// Serve serves what comes on a listener until ctx ends; then it waits, so long at most, for the
-// requests that are being served. It gives srv the limits that it should have, and closes the
-// listener.
+// Serve serves a listener until ctx ends, then waits at most grace for the requests in progress. It
+// sets the limits of srv and closes the listener.
 func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Duration) error {
 	srv.MaxHeaderBytes = maxHeader
 	srv.ReadHeaderTimeout = 10 * time.Second

@@ -22,8 +22,8 @@ type terminal struct {
 	window *window
 }
 
-// run runs a shell until it ends, or the browser has gone, and returns what is said of that to the
-// browser, and the connection's own error. life is the socket's.
+// run runs a shell until it ends or the browser has gone. It returns what the browser is told, and
+// the connection's own error. life is the socket's context.
 func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.TerminalEnd, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -33,12 +33,12 @@ func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.Termin
 	t.socket.SetReadLimit(terminalMessage)
 	keys := newKeys()
 	defer keys.end()
-	// ends with the socket, which its opener closes after us: what ends a read ends the socket, and
-	// there is more to say
+	// Ends with the socket, which the caller closes after run: the end of a read ends the socket,
+	// and there is more to say.
 	go func() {
 		t.hear(life, keys)
 		keys.end()
-		cancel() // who is there no more needs no shell
+		cancel() // the browser has gone, so the shell ends
 	}()
 	exit, err := t.conn.Run(
 		ctx,
@@ -54,7 +54,7 @@ func (t *terminal) run(life, ctx context.Context, size compute.Size) (api.Termin
 	return end, err
 }
 
-// hear does what the browser says, until it has gone.
+// hear handles the browser's messages until it has gone.
 func (t *terminal) hear(ctx context.Context, typed *keys) {
 	for {
 		kind, text, err := t.socket.Read(ctx)
@@ -78,7 +78,7 @@ func (t *terminal) hear(ctx context.Context, typed *keys) {
 	}
 }
 
-// output writes what the shell says, as fast as it is shown.
+// output sends the shell's output, no faster than the browser shows it.
 type output struct {
 	ctx context.Context
 	t   *terminal
@@ -91,7 +91,7 @@ func (o output) Write(text []byte) (int, error) {
 			return written, err
 		}
 		message := append([]byte{terminalOutput}, text[written:written+n]...)
-		// a reader that is gone without saying so
+		// a reader may be gone without saying so
 		ctx, cancel := context.WithTimeout(o.ctx, time.Minute)
 		err = o.t.socket.Write(ctx, websocket.MessageBinary, message)
 		cancel()
@@ -103,7 +103,7 @@ func (o output) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// window is how much may be on the way.
+// window limits the bytes that are sent and not shown yet.
 type window struct {
 	mu   sync.Mutex
 	free int
@@ -118,7 +118,7 @@ func newWindow(size int) *window {
 	return w
 }
 
-// take waits for room, and takes at most so much of it.
+// take waits for room, and takes at most most bytes of it.
 func (w *window) take(most int) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,7 +141,7 @@ func (w *window) shown(n int) {
 	w.more.Broadcast()
 }
 
-// end has nobody wait any longer.
+// end wakes all waiters for good.
 func (w *window) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,8 +149,8 @@ func (w *window) end() {
 	w.more.Broadcast()
 }
 
-// keys are what was typed and not read yet. They are kept beside, as who waits for the shell to
-// read does not hear that output was shown.
+// keys are typed bytes that the shell has not read. They are buffered, so that hear can go on to
+// read the messages that output was shown.
 type keys struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -164,7 +164,7 @@ func newKeys() *keys {
 	return k
 }
 
-// add adds what was typed; false: it is too much.
+// add adds typed bytes; false: there are too many.
 func (k *keys) add(text []byte) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -176,17 +176,17 @@ func (k *keys) add(text []byte) bool {
 	return true
 }
 
-// Read waits for what is typed.
+// Read waits for typed bytes.
 func (k *keys) Read(p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.text.Len() == 0 && !k.over {
 		k.more.Wait()
 	}
-	return k.text.Read(p) // io.EOF where it is over
+	return k.text.Read(p) // io.EOF when it is over
 }
 
-// end says that nothing more is typed.
+// end says that nothing more will be typed.
 func (k *keys) end() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

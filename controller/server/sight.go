@@ -9,10 +9,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What of all that there is somebody sees. What he does not see is not there: it is left out of
-// lists, and "not found" by its name.
+// What a caller may see. Anything else does not exist for it: lists leave it out, and by name it is
+// "not found".
 
-// seesSource reports whether somebody sees a source at all.
+// seesSource reports whether a caller may see a source.
 func (s *server) seesSource(p auth.Principal, source string) bool {
 	if p.Source != "" && p.Source != source {
 		return false
@@ -27,8 +27,8 @@ func (s *server) seesSource(p auth.Principal, source string) bool {
 	return slices.ContainsFunc(only, func(project string) bool { return p.May(auth.See, project) })
 }
 
-// isFor reports whether a source is for a project. An administrator's own leases are of no project,
-// and may be of any source.
+// isFor reports whether a source may be used for a project. An administrator's leases of no project
+// may be of any source.
 func (s *server) isFor(p auth.Principal, source, project string) bool {
 	if s.Limited == nil {
 		return true
@@ -37,7 +37,7 @@ func (s *server) isFor(p auth.Principal, source, project string) bool {
 	return only == nil || slices.Contains(only, project) || project == "" && p.Admin()
 }
 
-// seenSources tells which sources the asker sees. A lease's own token shows that of its lease.
+// seenSources returns whether the caller may see a source. A lease's own token sees its source.
 func (s *server) seenSources(ctx context.Context) func(source string) bool {
 	p := asker(ctx)
 	if p.Lease == "" {
@@ -47,16 +47,16 @@ func (s *server) seenSources(ctx context.Context) func(source string) bool {
 	return func(source string) bool { return err == nil && source == i.Source }
 }
 
-// seesLease reports whether somebody sees a lease.
+// seesLease reports whether a caller may see a lease.
 func (s *server) seesLease(p auth.Principal, l *compute.Lease) bool {
 	if l.Pool != "" && !p.Wide(auth.See) {
-		return false // it is a pool's, and its user sees that one
+		return false // a pool holds it, and its user sees the pool's lease
 	}
 	return p.May(auth.See, l.Project) && (p.Source == "" || p.Source == l.Source) && (p.Lease == "" || p.Lease == l.ID)
 }
 
-// seesInstance reports whether somebody sees an instance, which is under a lease or under none.
-// What others have leased is theirs; what nobody has is seen by all who see its source.
+// seesInstance reports whether a caller may see an instance, with its lease or nil. A leased
+// instance belongs to its lease; any other is visible to all who see its source.
 func (s *server) seesInstance(p auth.Principal, i *compute.Instance, l *compute.Lease) bool {
 	if l != nil {
 		return s.seesLease(p, l)
@@ -64,8 +64,8 @@ func (s *server) seesInstance(p auth.Principal, i *compute.Instance, l *compute.
 	return p.Lease == "" && (i.State != compute.Leased || p.Wide(auth.See) && !p.Chosen) && s.seesSource(p, i.Source)
 }
 
-// seesEvent reports whether somebody sees an event. One that is nobody's is seen by all who see its
-// source.
+// seesEvent reports whether a caller may see an event. An event of no owner is visible to all who
+// see its source.
 func (s *server) seesEvent(p auth.Principal, e *compute.Event) bool {
 	switch {
 	case p.Lease != "":
@@ -78,13 +78,13 @@ func (s *server) seesEvent(p auth.Principal, e *compute.Event) bool {
 	return p.May(auth.See, e.Project)
 }
 
-// seenProjects are those whose leases and events somebody sees; nil: all.
+// seenProjects returns the projects whose leases and events a caller may see; nil: all.
 func seenProjects(p auth.Principal) []string {
 	names, _ := p.Projects(auth.See)
 	return names
 }
 
-// resolve finds an instance and its lease for somebody who sees them.
+// resolve finds an instance and its lease that the caller may see.
 func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	i, l, err := s.find(ctx, name)
 	if err == nil && !s.seesInstance(asker(ctx), &i, l) {
@@ -93,8 +93,8 @@ func (s *server) resolve(ctx context.Context, name string) (compute.Instance, *c
 	return i, l, err
 }
 
-// find finds an instance and its lease. Of several that have parts of an instance which is named it
-// is the asker's own, else one that he sees.
+// find finds an instance and its lease by name. If several leases share the instance, it prefers
+// the caller's own, then one that the caller may see.
 func (s *server) find(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	i, l, err := s.Engine().Resolve(ctx, name)
 	if err == nil && l != nil && l.Name == name && name != string(i.ID) {
@@ -116,9 +116,9 @@ func (s *server) find(ctx context.Context, name string) (compute.Instance, *comp
 	return i, l, nil
 }
 
-// named finds the lease that somebody means by a name, which each project may have given once: of
-// those that he sees his own, else the only one. i and l are one of them, of whatever project; he
-// is told that it is not there where he sees none.
+// named finds a lease by a name that several projects may have given. It prefers the caller's own,
+// then the only one that the caller may see; several are a conflict. i and l are any match, and the
+// result if the caller may see none.
 func (s *server) named(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
 	p := asker(ctx)
 	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: seenProjects(p)})
@@ -144,7 +144,7 @@ func (s *server) named(ctx context.Context, name string, i compute.Instance, l *
 	return s.Engine().Resolve(ctx, seen[0].ID)
 }
 
-// unseen is the error for what somebody does not see, which is that for what there is not.
+// unseen is the error for what the caller may not see; it is the same as for what does not exist.
 func unseen(name string) error {
 	return &compute.Error{
 		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"),
@@ -152,7 +152,7 @@ func unseen(name string) error {
 	}
 }
 
-// noSource is the error for a source that there is not, or that the asker does not see.
+// noSource is the error for a source that does not exist, or that the caller may not see.
 func noSource(name string) error {
 	return &compute.Error{
 		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"),
@@ -160,9 +160,8 @@ func noSource(name string) error {
 	}
 }
 
-// who is on whose behalf something is done that needs a permission: the asker's, or anybody's if he
-// says so and may; or by a lease's own id. The engine does it for leases of those projects alone
-// where he may.
+// who returns for whom the engine acts: the caller, any owner if the caller asks for that and may,
+// or the holder of one lease. Within limits it to the projects where the caller has the permission.
 func who(ctx context.Context, anyones bool, lease string, what auth.Permission) (compute.Who, error) {
 	p := asker(ctx)
 	switch {
@@ -189,7 +188,7 @@ func who(ctx context.Context, anyones bool, lease string, what auth.Permission) 
 	return out, nil
 }
 
-// both are the projects that are among these and those.
+// both returns the projects that are in both lists. A list may stand for all projects.
 func both(these []string, allThese bool, those []string, allThose bool) ([]string, bool) {
 	if allThese {
 		return those, allThose
@@ -200,8 +199,8 @@ func both(these []string, allThese bool, those []string, allThose bool) ([]strin
 	return slices.DeleteFunc(slices.Clone(these), func(name string) bool { return !slices.Contains(those, name) }), false
 }
 
-// acted is the error of something that was done with names, as the asker may hear it: of what he
-// does not see, that it is not there.
+// acted returns the error of an action on names as the caller may see it: if it may not see one of
+// them, that it does not exist.
 func (s *server) acted(ctx context.Context, w compute.Who, err error, names ...compute.ID) error {
 	if err == nil || w.Within == nil {
 		return err

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SlapBook tells somebody what there is of the SlapOS master, as far as it is his.
+// SlapBook reads what the SlapOS master has, limited to what the caller may see.
 type SlapBook interface {
 	Computers(ctx context.Context, p auth.Principal, match string, page api.SlapPage) (api.SlapComputerPage, error)
 	Computer(ctx context.Context, p auth.Principal, name string) (api.SlapComputerDetail, error)
@@ -22,12 +22,12 @@ type SlapBook interface {
 	Instances(ctx context.Context, p auth.Principal, q api.SlapQuery, page api.SlapPage) (api.SlapInstancePage, error)
 	Instance(ctx context.Context, p auth.Principal, id string) (api.SlapInstanceDetail, error)
 	Software(ctx context.Context, p auth.Principal, release string) (api.SlapSoftware, error)
-	// Changed returns when anything is otherwise than at a mark, with the mark of that; without one
-	// at once.
+	// Changed returns the new mark when anything differs from the given mark. Without a mark it
+	// returns at once.
 	Changed(ctx context.Context, p auth.Principal, mark string) (string, error)
 }
 
-// Slap does what somebody asks the SlapOS master for, too.
+// Slap also changes what the SlapOS master has, for a caller.
 type Slap interface {
 	SlapBook
 	Connection(ctx context.Context, p auth.Principal, id string) (api.SlapConnection, error)
@@ -36,7 +36,7 @@ type Slap interface {
 	Supply(ctx context.Context, p auth.Principal, computer string, q api.SlapSupply) error
 }
 
-// slapping is the SlapOS master, or that there is none.
+// slapping returns the SlapOS master, or the error that there is none.
 func (s *server) slapping() (Slap, error) {
 	if s.Slap != nil {
 		if m := s.Slap(); m != nil {
@@ -49,7 +49,7 @@ func (s *server) slapping() (Slap, error) {
 	}
 }
 
-// slapAct is what a request to the SlapOS master is: what it takes, and what it answers.
+// slapAct adds a route of the SlapOS master. In is its input and Out its answer.
 func slapAct[In, Out any](s *server, op huma.Operation, act func(ctx context.Context, m Slap, p auth.Principal, in *In) (Out, error)) {
 	op.Tags = []string{"slapos"}
 	op.Errors = append(op.Errors, 404)
@@ -66,18 +66,18 @@ func slapAct[In, Out any](s *server, op huma.Operation, act func(ctx context.Con
 	})
 }
 
-// OnSlapComputer names a computer.
+// OnSlapComputer is the path parameter that names a computer.
 type OnSlapComputer struct {
 	Computer string `path:"computer" doc:"its reference"`
 }
 
-// OfSlapInstance names an instance.
+// OfSlapInstance is the path parameter that names an instance.
 type OfSlapInstance struct {
 	Instance string `path:"instance" doc:"its id"`
 }
 
-// slap are the paths of the SlapOS master. They are there without one too, so that the API is the
-// same everywhere.
+// slap adds the routes of the SlapOS master. They exist without a master too, so that the API is
+// the same everywhere.
 func (s *server) slap() {
 	see, use := needs(auth.See), needs(auth.Use)
 	slapAct(s, huma.Operation{
@@ -199,10 +199,10 @@ func (s *server) slap() {
 	})
 }
 
-// slapCalm is how long a stream that has told of a change says nothing.
+// slapCalm is the shortest time between two messages of a stream.
 const slapCalm = 500 * time.Millisecond
 
-// slapStream tells of changes until the reader has gone, or the controller ends.
+// slapStream reports changes until the reader has gone or the controller ends.
 func (s *server) slapStream(c huma.Context, m Slap, mark string) {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
@@ -211,7 +211,7 @@ func (s *server) slapStream(c huma.Context, m Slap, mark string) {
 	if c.Method() == http.MethodHead {
 		return
 	}
-	go func() { // which ends with the request
+	go func() { // ends with the request
 		select {
 		case <-s.Ending:
 			cancel()
@@ -247,7 +247,7 @@ func (s *server) slapStream(c huma.Context, m Slap, mark string) {
 	}
 }
 
-// wait waits so long, and reports whether ctx has not ended meanwhile.
+// wait waits for a duration, and reports whether ctx is still going.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

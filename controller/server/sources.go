@@ -27,7 +27,7 @@ type madeList struct {
 
 type testAnswer struct{ Body api.TestResult }
 
-// sources are the paths of sources.
+// sources adds the routes of sources.
 func (s *server) sources() {
 	register(s, huma.Operation{
 		OperationID: "list-sources", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources",

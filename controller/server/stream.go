@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// that a stream lives, when there is nothing to tell; at the latest
+	// the longest time without a message, so that readers know that the stream lives
 	sayEvery  = 15 * time.Second
-	writeTime = 10 * time.Second // that a reader may take for what is there
+	writeTime = 10 * time.Second // how long a reader may take for a message
 )
 
-// lull is how long to wait before one says that a stream lives. Streams say so in the same moment
-// of a second: one wakes for all of them.
+// lull returns how long to wait before a message that a stream lives. All streams send it at the
+// same moment, so that one wake-up serves all.
 func lull() time.Duration {
 	return sayEvery - time.Duration(time.Now().UnixNano()%int64(time.Second))
 }
@@ -26,8 +26,8 @@ func lull() time.Duration {
 type stream struct {
 	w    io.Writer
 	flow *http.ResponseController
-	// what could not be sent was not read: HTTP/2 may hear that its reader has gone before it hears
-	// that all went out
+	// a failed write means that the reader does not have the event; in HTTP/2 it may mean only that
+	// the reader has left
 	sure bool
 }
 
@@ -37,8 +37,8 @@ func newStream(c huma.Context) stream {
 	return stream{w, http.NewResponseController(rw), c.Version().ProtoMajor == 1}
 }
 
-// say writes, and reports whether the reader is there and keeps up. The time that he has is for
-// this alone: HTTP/2 ends a stream whose deadline passes, though nothing is being written.
+// say writes, and reports whether the reader is there and keeps up. The deadline is only for this
+// write: HTTP/2 ends a stream whose deadline passes even if nothing is written.
 func (s stream) say(text []byte) bool {
 	_ = s.flow.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := s.w.Write(text)
@@ -50,25 +50,25 @@ func (s stream) say(text []byte) bool {
 	return err == nil
 }
 
-// event writes one; id and name may be empty.
+// event writes one event; id and name may be empty.
 func (s stream) event(id, name string, v any) bool {
 	return s.say(appendEvent(nil, id, name, v))
 }
 
-// last writes an event by which its reader comes to have something, and reports whether he may have
-// read it: then he has it. He may hang up as soon as the event is whole, while what frames it is on
-// its way, so the byte that makes it whole goes by itself, and that it went out is what counts.
+// last writes an event that gives its reader something, and reports whether the reader may have it.
+// A reader may hang up as soon as the event is complete. So the byte that completes it is sent
+// alone, and what counts is whether that byte went out.
 func (s stream) last(name string, v any) bool {
 	text := appendEvent(nil, "", name, v)
 	end := max(0, len(text)-1)
 	return s.say(text[:end]) && (s.say(text[end:]) || !s.sure)
 }
 
-// appendEvent adds an event to a text.
+// appendEvent appends an event to a text.
 func appendEvent(text []byte, id, name string, v any) []byte {
 	data, err := json.Marshal(v)
 	if err != nil {
-		return text // a time out of JSON's range: nothing of ours
+		return text // a time out of JSON's range, which no event here has
 	}
 	if id != "" {
 		text = fmt.Appendf(text, "id: %s\n", id)

@@ -8,21 +8,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lookEvery is how often it is looked whether there is more in the journal: other processes write
-// to it too.
+// lookEvery is how often to check the journal for more: other processes write to it too.
 const lookEvery = 200 * time.Millisecond
 
-// tail looks at the end of the journal, once for all who watch it. It does so while somebody does.
+// tail checks the end of the journal for all watchers together, while there are any.
 type tail struct {
 	engine func() Engine
 
 	mu       sync.Mutex
 	watchers int
-	more     chan struct{} // closed when there may be more than at the look before
-	end      func()        // the looking, and waits for that
+	more     chan struct{} // closed when there may be new events
+	end      func()        // stops the loop and waits for it
 }
 
-// join begins to watch, until leave is called.
+// join counts a watcher until leave is called.
 func (t *tail) join() (leave func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -49,15 +48,16 @@ func (t *tail) join() (leave func()) {
 	}
 }
 
-// next is closed when there may be more than there is now. Who watches takes it before he reads the
-// journal.
+// next returns a channel that is closed when there may be new events. A watcher must take it before
+// it reads the journal.
 func (t *tail) next() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.more
 }
 
-// look looks until ctx ends. An error is for those who watch to find.
+// look checks the journal until ctx ends. It wakes watchers at an error too, as they will report
+// it.
 func (t *tail) look(ctx context.Context) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()
@@ -84,7 +84,7 @@ func (t *tail) look(ctx context.Context) {
 			last = -1
 		}
 		t.mu.Lock()
-		if ctx.Err() == nil { // else more is another's
+		if ctx.Err() == nil { // otherwise more belongs to a later loop
 			close(t.more)
 			t.more = make(chan struct{})
 		}

@@ -16,16 +16,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TerminalProtocol is what is spoken on the WebSocket of a terminal. Each message is binary; its
-// first byte says what it is:
+// TerminalProtocol is the protocol of a terminal's WebSocket. Messages are binary. Their first byte
+// is the kind:
 //
 //	0 input    from the browser: what was typed
-//	1 size     from the browser: rows and columns, two bytes each, the higher first
-//	2 shown    from the browser: so many bytes of output were shown since the last time; four bytes
+//	1 size     from the browser: rows and columns, two bytes each, big-endian
+//	2 shown    from the browser: bytes of output shown since the last such message, four bytes
 //	3 output   to the browser
-//	4 end      to the browser, once, the last: a JSON object, api.TerminalEnd
+//	4 end      to the browser, the last message: a JSON object, api.TerminalEnd
 //
-// Output stops while terminalWindow bytes of it were not shown.
+// Output pauses while terminalWindow bytes of it have not been shown.
 const TerminalProtocol = "hostler-terminal"
 
 const (
@@ -35,16 +35,16 @@ const (
 	terminalOutput
 	terminalEnd
 
-	// bytes of output that may be on the way: what a browser draws in a moment
+	// bytes of output that are sent and not shown; a browser draws as much in a moment
 	terminalWindow  = 256 << 10
 	terminalMessage = 1 << 20  // the longest message of a browser: a large paste
-	terminalPiece   = 32 << 10 // of output in a message
-	terminalKeys    = 8 << 20  // that may be typed before the shell reads
+	terminalPiece   = 32 << 10 // bytes of output in a message
+	terminalKeys    = 8 << 20  // bytes that may be typed before the shell reads
 	mostRows        = 1000
 	mostColumns     = 1000
 )
 
-// terminals are the terminals for browsers.
+// terminals adds the route of terminals for browsers.
 func (s *server) terminals(mux *http.ServeMux) {
 	const path = "/v1/instances/{name}/terminal"
 	raw(s, mux, "GET "+path, s.terminal)
@@ -74,8 +74,7 @@ func (s *server) terminals(mux *http.ServeMux) {
 	})
 }
 
-// terminal is a way into an instance as connect is, with the same checks, of which a browser sees a
-// login shell.
+// terminal connects a browser to a login shell on an instance. Its checks are those of connect.
 func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	if !isSocket(r) {
 		s.refuse(w, r, errNoSocket)
@@ -110,13 +109,13 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 	watching := make(chan error, 1)
 	go func() { watching <- s.watch(ctx, cancel, by, name) }()
-	// the socket's: it is there for the last word, however the shell ends
+	// the socket outlives the request, for the last message
 	life, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
 	end, err := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
 	var before error
-	// who ends a lease takes the computer away, and where that is another process, a provider here
-	// says only that somebody has
+	// the end of a lease removes the computer; if another process ended it, the provider here knows
+	// only that it is gone
 	if errors.Is(err, compute.ErrEnded) {
 		asking, stop := context.WithTimeout(ctx, recheck)
 		before = s.leaseOver(asking, by, name)
@@ -138,7 +137,7 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// terminalOf is the size that was asked for.
+// terminalOf reads the size of a terminal; the default is 24 by 80.
 func terminalOf(rows, columns string) (compute.Size, error) {
 	size := compute.Size{Rows: 24, Cols: 80}
 	for _, of := range []struct {

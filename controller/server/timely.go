@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// timely cuts off whoever does not take his answer: each piece of it has writeTime to go out. A
-// deadline for the whole would be too short for who waits in the queue, and too long for who reads
-// nothing.
+// timely cuts off a client that does not read its answer: each piece must be sent within writeTime.
+// A deadline for the whole answer would be too short for a request that waits in the queue.
 func timely(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &timelyWriter{w, http.NewResponseController(w)}
 		if r.ProtoMajor == 1 {
-			// that of the answer before, on the same connection
+			// the deadline of the last answer on this connection
 			_ = out.flow.SetWriteDeadline(time.Time{})
 		}
-		// for what is in buffers
+		// for what is still buffered
 		defer func() { _ = out.flow.SetWriteDeadline(time.Now().Add(writeTime)) }()
 		next.ServeHTTP(out, r)
 	})
@@ -28,11 +27,11 @@ type timelyWriter struct {
 
 const (
 	timelyPiece = 64 << 10 // bytes
-	// bytes that only go to a buffer; a stream, which has a deadline of its own, flushes it
+	// smaller writes only reach a buffer; a stream flushes it with a deadline of its own
 	timelySmall = 2 << 10
 )
 
-// Write writes in pieces.
+// Write writes in pieces, each with a deadline.
 func (w *timelyWriter) Write(b []byte) (n int, err error) {
 	if len(b) < timelySmall {
 		return w.ResponseWriter.Write(b)
@@ -43,10 +42,10 @@ func (w *timelyWriter) Write(b []byte) (n int, err error) {
 		k, err = w.ResponseWriter.Write(b[n:min(n+timelyPiece, len(b))])
 		n += k
 	}
-	// HTTP/2 ends a stream whose deadline passes, whether something is being written or not
+	// HTTP/2 ends a stream whose deadline passes even if nothing is being written
 	_ = w.flow.SetWriteDeadline(time.Time{})
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find what the writer can.
+// Unwrap lets http.ResponseController find the abilities of the writer.
 func (w *timelyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -16,12 +16,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Tokens makes tokens, and knows them. auth.Ring does.
+// Tokens makes, lists and revokes tokens. auth.Ring does.
 type Tokens interface {
 	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
 	List(ctx context.Context) ([]*auth.Token, error)
 	Revoke(ctx context.Context, id string, may func(*auth.Token) error) ([]*auth.Token, error)
-	// Check says what is wrong with a token that somebody wants to make.
+	// Check returns why maker may not make a token, or nil.
 	Check(maker auth.Principal, t *auth.Token) error
 }
 
@@ -36,7 +36,7 @@ type tokenList struct {
 	}
 }
 
-// tokens are the paths of tokens.
+// tokens adds the routes of tokens.
 func (s *server) tokens() {
 	if s.Tokens == nil {
 		return
@@ -68,13 +68,14 @@ func (s *server) tokens() {
 	}, s.createLeaseToken)
 }
 
+// createToken makes a token after checking that its maker may give what it grants.
 func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequest }) (*newTokenAnswer, error) {
 	p, b := asker(ctx), in.Body
 	t := &auth.Token{Name: b.Name, Owner: b.Owner, Source: b.Source}
 	if t.Owner == "" {
 		t.Owner, t.Groups = p.Name, p.Groups
 	}
-	// also of one for somebody else: who took the maker's token away takes away what was made with
+	// also for a token of another user: revoking the maker's token revokes all that was made with
 	// it
 	t.Parent = p.Token
 	var err error
@@ -108,8 +109,7 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
 }
 
-// names refuses a token for a project or a source that there is not, or that its maker does not
-// see.
+// names refuses a token for a project or source that does not exist, or that its maker may not see.
 func (s *server) names(p auth.Principal, t *auth.Token) error {
 	if t.Bound && t.Project != "" && s.Projects != nil {
 		all := s.Projects()
@@ -124,7 +124,7 @@ func (s *server) names(p auth.Principal, t *auth.Token) error {
 	return nil
 }
 
-// unknown is the error for a name that there is not, with those that there are.
+// unknown is the error for an unknown name, with the known ones.
 func unknown(what, name string, known []string) error {
 	const some = 20
 	hint := "no " + what + " is configured; projects/NAME/project.conf makes one"
@@ -137,7 +137,7 @@ func unknown(what, name string, known []string) error {
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("there is no such " + what), Hint: hint}
 }
 
-// token is the document of a token.
+// token returns the document of a token.
 func token(t *auth.Token) api.Token {
 	out := api.Token{
 		ID: t.ID, Kind: t.Kind, Name: t.Name, Owner: t.Owner, Source: t.Source, Lease: t.Lease, Parent: t.Parent,
@@ -161,7 +161,7 @@ func token(t *auth.Token) api.Token {
 	return out
 }
 
-// managesToken reports whether somebody may look at a token, and revoke it.
+// managesToken reports whether a caller may see a token and revoke it.
 func managesToken(p auth.Principal, t *auth.Token) bool {
 	switch {
 	case p.Chosen && (!t.Bound || t.Project != p.Project):
@@ -222,7 +222,7 @@ func (s *server) createLeaseToken(ctx context.Context, in *struct {
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
 }
 
-// leaseToken makes a token of a lease of the asker's.
+// leaseToken makes a token for one lease of the caller.
 func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (secret string, t *auth.Token, err error) {
 	p := asker(ctx)
 	if s.Tokens == nil {
@@ -231,7 +231,7 @@ func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (
 	if p.Lease != "" {
 		return "", nil, lacks(p, auth.Tokens)
 	}
-	if err := s.ownOnly(ctx, l); err != nil { // who may not enter may not give a key away either
+	if err := s.ownOnly(ctx, l); err != nil { // a token must not allow more than its maker may
 		return "", nil, err
 	}
 	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true,

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// isSocket reports whether a request asks for a WebSocket at all, before anything is done for it.
-// What else may be wrong with it accept finds.
+// isSocket reports whether a request asks for a WebSocket, before anything is done for it. accept
+// checks the rest.
 func isSocket(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
 		strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
@@ -23,10 +23,11 @@ var errNoSocket = &compute.Error{
 	Hint: "GET /openapi.json says more",
 }
 
-// accept makes a WebSocket of a request. nil: it was refused, as a problem like all others.
+// accept upgrades a request to a WebSocket. nil: it was refused and has been answered with a
+// problem.
 func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string) *websocket.Conn {
 	held := &refusalWriter{ResponseWriter: w}
-	// A browser's page of another origin is refused.
+	// a page of another origin is refused
 	socket, err := websocket.Accept(
 		held, r,
 		&websocket.AcceptOptions{Subprotocols: []string{protocol}, CompressionMode: websocket.CompressionDisabled},
@@ -47,7 +48,7 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string)
 	return nil
 }
 
-// refusalWriter keeps back an answer that is an error.
+// refusalWriter holds back an answer that is an error.
 type refusalWriter struct {
 	http.ResponseWriter
 	status int
@@ -69,5 +70,5 @@ func (w *refusalWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap gives the writer below, whose connection a WebSocket takes over.
+// Unwrap returns the writer below, whose connection a WebSocket takes over.
 func (w *refusalWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -17,7 +17,7 @@ type Webhooks interface {
 	Skip(ctx context.Context, name string) error
 }
 
-// webhooks are their paths, where there may be some.
+// hooks adds the routes of webhooks, if there may be any.
 func (s *server) hooks() {
 	if s.Options.Webhooks == nil {
 		return

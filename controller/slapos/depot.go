@@ -13,10 +13,10 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 )
 
-// CachePath is below which a master is a binary cache too.
+// CachePath is the path of a master's binary cache.
 const CachePath = "/shacache"
 
-// ReadDepot reads which binary cache a master is.
+// ReadDepot reads the settings of a master's binary cache.
 func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 	var contents, entries string
 	for key, to := range map[string]*string{
@@ -55,7 +55,7 @@ func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 	return o, nil
 }
 
-// servedDepot is which binary cache a controller is, by [slap] of hostler.conf.
+// servedDepot returns the settings of a controller's binary cache, by [slap] of hostler.conf.
 func servedDepot(section map[string]config.Value, said *settings) (o cache.ServeOptions, err error) {
 	bad := func(key string, err error) (cache.ServeOptions, error) {
 		v := section[strings.ReplaceAll(key, "-", "_")]
@@ -90,9 +90,9 @@ func servedDepot(section map[string]config.Value, said *settings) (o cache.Serve
 	return o, nil
 }
 
-// WithDepot puts a binary cache before what a master answers, for whoever may ask the master. Only
-// nodes and administrators put something there: others could put entries in the place of theirs.
-// The cache is the caller's to close, when nothing is asked any more.
+// WithDepot serves a binary cache below CachePath, and everything else with rest. Callers of the
+// master may read the cache. Only nodes and administrators may write it, as others could replace
+// their entries. The caller must close the cache at the end.
 func WithDepot(whole *cache.Depot, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if who != nil {

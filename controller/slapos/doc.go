@@ -1,4 +1,5 @@
-// Package slapos makes a controller a SlapOS master too, where hostler.conf has a section [slap]:
-// it reads that section, puts the master before the controller's other handlers, tells the master
-// who asks, limits how often somebody may, and keeps what was changed in the audit log.
+// Package slapos makes a controller a SlapOS master too, if hostler.conf has a section [slap].
+//
+// It reads that section and serves the master below /slapos. It identifies callers of the master,
+// limits how often they may ask, and writes changes to the audit log.
 package slapos

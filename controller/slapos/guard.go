@@ -18,21 +18,21 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
 
-// How many refusals are written to the audit log a second, and at once: of those who are known, and
-// of strangers.
+// Limits on refusals in the audit log, a second and at once: for known callers, and for unknown
+// ones.
 const (
 	refusals, refusalsAtOnce   = 5, 200
 	strangers, strangersAtOnce = 0.2, 50
 )
 
-// guard stands before the master of a controller: it knows who asks, holds who asks too
-// often, and keeps what is done in the audit log and the figures.
+// guard serves the master of a controller. It identifies callers, refuses those that ask too often,
+// and records requests in the audit log and the metrics.
 type guard struct {
 	o        *Options
 	who      func(r *http.Request) (master.Who, auth.Principal, error)
 	next     http.Handler
-	refused  *rate.Limiter // what is written of refusals
-	stranger *rate.Limiter
+	refused  *rate.Limiter // limits refusals of known callers in the audit log
+	stranger *rate.Limiter // the same for unknown callers
 }
 
 func newGuard(o *Options, who func(r *http.Request) (master.Who, auth.Principal, error), next http.Handler) *guard {
@@ -42,7 +42,7 @@ func newGuard(o *Options, who func(r *http.Request) (master.Who, auth.Principal,
 	}
 }
 
-// asked is who makes a request, as the guard has found.
+// asked is the caller of a request, as the guard has identified it.
 type asked struct {
 	who master.Who
 	as  auth.Principal
@@ -51,7 +51,7 @@ type asked struct {
 
 type askedKey struct{}
 
-// askerOf is who the guard has found.
+// askerOf returns the caller that the guard has identified.
 func askerOf(r *http.Request) (master.Who, error) {
 	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
 		return a.who, a.err
@@ -60,7 +60,7 @@ func askerOf(r *http.Request) (master.Who, error) {
 	return master.Who{}, errors.New("a request that came by no guard")
 }
 
-// seenWriter is a writer that remembers the status.
+// seenWriter remembers the status of an answer.
 type seenWriter struct {
 	http.ResponseWriter
 	status int
@@ -75,6 +75,7 @@ func (w *seenWriter) WriteHeader(status int) {
 
 func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// ServeHTTP identifies the caller, serves the request, and records it.
 func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	begun, w, act := time.Now(), &seenWriter{ResponseWriter: to}, &master.Act{}
 	found := &asked{}
@@ -90,10 +91,10 @@ func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	g.keep(r, route, w.status, begun, found, act)
 }
 
-// serve has a request served, unless there are too many from who makes it.
+// serve serves a request, unless its caller makes too many.
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
 	limits, from := g.o.Limits, auth.RemoteHost(r)
-	if found.err != nil { // also who comes with a token for a certificate, which the master knows
+	if found.err != nil { // also callers with a token for a certificate, which the master checks
 		if wait, ok := limits.Stranger(from); !ok {
 			tooMany(w, r, wait, "Too many requests from here came with nothing that this master knows.")
 			return
@@ -126,7 +127,7 @@ func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text st
 	web.Refuse(w, r, http.StatusTooManyRequests, text+" Ask again after "+strconv.Itoa(seconds)+" s.")
 }
 
-// keep writes to the audit log what was changed, and what was refused to whom.
+// keep writes changes and refusals to the audit log.
 func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *master.Act) {
 	denied := status == http.StatusForbidden || status == http.StatusUnauthorized
 	if !act.Changed && !denied {
@@ -139,7 +140,7 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	if a.From == "" && !found.as.Here {
 		a.From = auth.RemoteHost(r)
 	}
-	// known by the token that it showed for a certificate
+	// identified by the token that it presented for a certificate
 	if found.err != nil && act.Who.Name != "" {
 		a.Who, a.Via = act.Who.Name, act.Who.Via
 	}
@@ -150,7 +151,7 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	case !act.Changed:
 		a.Outcome = "denied"
 	case status == http.StatusNotFound:
-		a.Outcome = "no-capacity" // what there is no place for is kept
+		a.Outcome = "no-capacity" // a request without a place is kept
 	case status >= 400:
 		a.Outcome = "failed"
 	}
@@ -171,10 +172,10 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	g.o.Audit.Add(a)
 }
 
-// maxWords is how much of what a request is about is kept, in bytes.
+// maxWords is the longest text of a request in the audit log, in bytes.
 const maxWords = 1000
 
-// asks is whoIs for who makes a request, which may name the project by the header
+// asks is whoIs for the caller of a request, which may name the project in the header
 // Hostler-Project.
 func asks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
 	if name := r.Header[http.CanonicalHeaderKey(api.ProjectHeader)]; len(name) > 0 {
@@ -189,9 +190,8 @@ func asks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Prin
 	return whoIs(p, writes)
 }
 
-// whoIs is whom the master takes somebody for: an administrator for everybody, others for users
-// with trees of their own, in the project that they have chosen, or else the only one where they
-// may.
+// whoIs returns what a caller is to the master. An administrator acts for everybody. Others are
+// users with their own trees, in the chosen project or the only one where they may do this.
 func whoIs(p auth.Principal, writes bool) (master.Who, auth.Principal, error) {
 	refuse := func(text, hint string) (master.Who, auth.Principal, error) {
 		return master.Who{}, p, &master.Refusal{Kind: compute.ErrDenied, Text: text, Detail: hint}

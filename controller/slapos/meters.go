@@ -11,7 +11,7 @@ import (
 // countTime is how long the master may take to count.
 const countTime = 5 * time.Second
 
-// watch has the master asked, at each scrape, how much there is.
+// watch reads the master's numbers at each scrape.
 func watch(r *metric.Registry, of *master.Master) {
 	if r == nil {
 		return
@@ -25,7 +25,7 @@ func watch(r *metric.Registry, of *master.Master) {
 		defer cancel()
 		n, err := of.Counts(ctx)
 		if err != nil {
-			return // they stay as they were
+			return // the last values stay
 		}
 		computers.Set(float64(n.Computers))
 		partitions.Set(float64(n.Partitions-n.Busy), "free")

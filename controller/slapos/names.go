@@ -10,17 +10,16 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
 
-// anyName in server_names has a master answer under every name.
+// anyName in server_names has a master answer to every name.
 const anyName = "*"
 
-// Names are the names by which a master is asked by who does not speak TLS. A page of another
-// site can have its own name lead to this machine, and its browser then takes the master for that
-// site: it is known by the name. An address in place of a name cannot be led elsewhere, so that is
-// always one.
+// Names are the names of a master for requests without TLS. A page of another site can make its own
+// name resolve to this machine (DNS rebinding); the browser then takes the master for that site,
+// but sends the site's name. An IP address as the host cannot be rebound, so it is always accepted.
 type Names map[string]bool
 
-// ReadNames are those of this machine, of the address on which a master listens, and of the
-// file.
+// ReadNames returns the names of this machine, of the address that a master listens on, and those
+// in the file.
 func ReadNames(f *cfg.File, host string) (Names, error) {
 	names := Names{"localhost": true, namedHost(host): true}
 	if own, err := os.Hostname(); err == nil {
@@ -42,8 +41,7 @@ func ReadNames(f *cfg.File, host string) (Names, error) {
 	return names, nil
 }
 
-// namedHost is what a request names as its host, without the port, in one of the ways in which that
-// can be written.
+// namedHost returns the host of a request in one form, without the port.
 func namedHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -52,14 +50,14 @@ func namedHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// Own says whether a request names this master. Who names none is no browser.
+// Own reports whether a request names this master. One without a host is not a browser's.
 func (names Names) Own(host string) bool {
 	name := namedHost(host)
-	address, _, _ := strings.Cut(name, "%") // its zone
+	address, _, _ := strings.Cut(name, "%") // without its zone
 	return host == "" || names[anyName] || names[name] || strings.HasSuffix(name, ".localhost") || net.ParseIP(address) != nil
 }
 
-// Guard answers only what comes by TLS, whose certificates prove more, or names this master.
+// Guard passes on requests that use TLS, or that name this master; it refuses others.
 func (names Names) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.TLS == nil && !names.Own(r.Host) {

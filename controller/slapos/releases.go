@@ -14,22 +14,22 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 )
 
-// A teller is told what happens.
+// A teller reports what happens.
 type teller interface {
 	Say(format string, args ...any)
 	Warn(format string, args ...any)
 	Note(format string, args ...any)
 }
 
-// logTeller is a log of a controller.
+// logTeller writes reports to a controller's log.
 type logTeller struct{ log *slog.Logger }
 
 func (l logTeller) Say(format string, args ...any)  { l.log.Info(fmt.Sprintf(format, args...)) }
 func (l logTeller) Warn(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
 func (l logTeller) Note(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
 
-// MoveReleases tells a master where local releases are, if that was said, and says which are
-// elsewhere by that. The database, which is at a path, is copied before, where it is a file.
+// MoveReleases tells a master where local releases are, unless said is "", and reports which ones
+// have moved. It first copies the database at path at, if that is a file.
 func MoveReleases(ctx context.Context, s teller, m *master.Master, store any, said, at string) error {
 	if said == "" {
 		return nil

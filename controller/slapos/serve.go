@@ -28,15 +28,14 @@ import (
 	"github.com/hostler-project/hostler/slapos/view"
 )
 
-// path is below which a controller is a master for SlapOS too.
+// path is the path of a controller's SlapOS master.
 const path = "/slapos"
 
-// settings is the section [slap] of hostler.conf: where it stands, a controller is a master for
-// SlapOS too.
+// settings is the section [slap] of hostler.conf, which makes a controller a SlapOS master too.
 type settings struct {
-	// where goes what names no computer; "": any that fits
+	// the computer of requests that name none; "": any that fits
 	Computer string `conf:"computer"`
-	// of the authority by whose certificates nodes are known; "": there is none
+	// of the authority whose certificates identify nodes; "": there is none
 	Directory string   `conf:"ca_directory"`
 	Products  []string `conf:"software_products"` // NAME URL, the best first
 	// PART-OF-URL [TYPE] url|host; see master.Frontend
@@ -48,11 +47,10 @@ type settings struct {
 	Metadata        string `conf:"shacache-metadata-directory"`
 	UpstreamContent string `conf:"shacache-upstream-cache-url"`
 	UpstreamEntries string `conf:"shacache-upstream-dir-url"`
-	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: as many as come
+	CacheSize       int64  `conf:"shacache-size,size"` // of all contents; 0: no limit
 }
 
-// elsewhere are keys of slapproxy's file that [slap] does not take, with what does the same
-// for a controller.
+// elsewhere holds keys of slapproxy's file that [slap] does not take, with their replacement.
 var elsewhere = map[string]string{
 	"tls":      "who comes to a controller is always known; hostler serve --tls-cert and --tls-key have it speak TLS",
 	"tls_cert": "hostler serve --tls-cert FILE", "tls_key": "hostler serve --tls-key FILE",
@@ -69,12 +67,12 @@ type otherMaster struct {
 	Key       string   `conf:"key"`
 	Cert      string   `conf:"cert"`
 	CA        string   `conf:"ca"`
-	Releases  []string `conf:"software_release_list"` // that are asked for there
-	Computer  string   `conf:"computer"`              // as which it is asked
+	Releases  []string `conf:"software_release_list"` // releases that are requested there
+	Computer  string   `conf:"computer"`              // the computer that requests come from
 	Partition string   `conf:"partition"`
 }
 
-// readSettings reads what a master is to be; false: [slap] is not there.
+// readSettings reads the settings of a master. there: [slap] exists.
 func readSettings(cfg *config.Config) (opt master.Options, said settings, there bool, err error) {
 	section, there := cfg.Sections["slap"]
 	for _, key := range slices.Sorted(maps.Keys(section)) {
@@ -100,7 +98,7 @@ func readSettings(cfg *config.Config) (opt master.Options, said settings, there 
 		}
 	}
 	var bad string
-	// none, unless they are said: here they would hide real ones
+	// none by default: here they would hide real ones
 	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" {
 		at := section["frontends"]
 		return opt, said, there, fault.Invalid(
@@ -129,18 +127,18 @@ func readSettings(cfg *config.Config) (opt master.Options, said settings, there 
 	return opt, said, there, nil
 }
 
-// Sections are the sections of hostler.conf that are read here, as config decodes them.
+// Sections returns the sections of hostler.conf that are read here, for config to decode.
 func Sections() map[string]any {
 	return map[string]any{"slap": new(settings), "multimaster https://x": new(otherMaster)}
 }
 
-// HasAuthority reports whether the master has an authority, by whose certificates nodes are known.
+// HasAuthority reports whether the master has an authority whose certificates identify nodes.
 func HasAuthority(cfg *config.Config) (bool, error) {
 	_, said, _, err := readSettings(cfg)
 	return said.Directory != "", err
 }
 
-// sectionAt is where the keys of a section begin, as FILE:LINE: ; "" where it has none.
+// sectionAt returns the place of a section's first key as "FILE:LINE: "; "" if it has no keys.
 func sectionAt(section map[string]config.Value) string {
 	first := ""
 	line := 0
@@ -155,7 +153,7 @@ func sectionAt(section map[string]config.Value) string {
 	return fmt.Sprintf("%s:%d: ", first, line)
 }
 
-// beside is a path that lies beside the file that says it, unless it is absolute or none.
+// beside resolves a relative path against the file that contains it.
 func beside(said config.Value, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
@@ -163,19 +161,19 @@ func beside(said config.Value, path string) string {
 	return filepath.Join(filepath.Dir(said.File), path)
 }
 
-// Options are what a master is told by the controller that it is part of.
+// Options are what a controller gives its master.
 type Options struct {
 	Host *host.Host
 	Log  *slog.Logger
-	TLS  bool // the controller speaks TLS
+	TLS  bool // the controller uses TLS
 
 	Authenticate func(r *http.Request) (auth.Principal, error)
-	// Holder says whose a token of the controller is.
+	// Holder returns the owner of one of the controller's tokens.
 	Holder func(r *http.Request, token string) (auth.Principal, error)
-	// Members says which roles somebody has now.
+	// Members returns the current roles of a user.
 	Members  func(name string, groups []string) (auth.Role, map[string]auth.Role)
-	Projects func() []*config.Project // as they are configured now
-	Out      func() http.RoundTripper // the way out now
+	Projects func() []*config.Project // as configured now
+	Out      func() http.RoundTripper // the current way out
 
 	Limits  *auth.Limits
 	Audit   *auth.Log
@@ -183,9 +181,9 @@ type Options struct {
 	Metrics *metric.Registry
 }
 
-// Serve puts the master before what a controller answers, where [slap] is. Each request is from
-// somebody whom the controller or the master's authority knows; pages of other sites cannot make
-// requests in a user's name.
+// Serve serves the master below /slapos, and everything else with rest; without [slap] it returns
+// rest. Callers must be known to the controller or to the master's authority. Pages of other sites
+// cannot make requests as a user.
 func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, server.Slap, error) {
 	opt, said, there, err := readSettings(o.Host.Config())
 	if err != nil || !there {
@@ -236,13 +234,12 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 	o.Host.OnClose(kept.Close)
 	guard := newGuard(&o, func(r *http.Request) (master.Who, auth.Principal, error) {
 		if ca != nil {
-			// Who shows a certificate of another authority may be somebody whom the controller
-			// knows.
+			// a certificate of another authority may be known to the controller
 			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
 				return o.certified(r, m, serial)
 			}
 		}
-		// as the URL of a cache in slapos.cfg has it
+		// a cache's URL in slapos.cfg contains the token
 		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, CachePath+"/") {
 			r = r.Clone(r.Context())
 			r.Header.Set("Authorization", "Bearer "+token)
@@ -259,7 +256,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 	return mux, slap, nil
 }
 
-// limits are those of a project's configuration, as it is now.
+// limits returns the limits of a project and user, as configured now.
 func (o *Options) limits(project, user string) (out []master.Limit) {
 	for _, p := range o.Projects() {
 		if p.Name != project || p.Err != nil {
@@ -276,8 +273,8 @@ func (o *Options) limits(project, user string) (out []master.Limit) {
 	return out
 }
 
-// certified is who shows a certificate of the master's authority: a user is what the
-// controller's configuration has him be now, in the project of the certificate.
+// certified returns the caller that shows a certificate of the master's authority. A user has the
+// current roles of the configuration, within the project of the certificate.
 func (o *Options) certified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
 	who, err := m.Certificates.Certified(r.Context(), serial)
 	p := auth.Principal{Name: who.Name, Via: who.Via, From: auth.RemoteHost(r)}
@@ -301,14 +298,14 @@ func (o *Options) certified(r *http.Request, m *master.Master, serial string) (m
 	return asks(p, r, web.Writes(r))
 }
 
-// token is whose a token of the controller is that is shown for a certificate. One that is
-// less than its owner gets none, as the certificate would be more.
+// token returns the owner of a controller's token that is presented for a certificate. A limited
+// token is refused, as the certificate would not be limited.
 func (o *Options) token(r *http.Request, token string) (master.Who, error) {
 	p, err := o.Holder(r, token)
 	if err != nil {
 		return master.Who{}, err
 	}
-	who, p, err := asks(p, r, true) // whatever it asks by
+	who, p, err := asks(p, r, true) // of whatever method the request is
 	if err != nil {
 		return master.Who{}, err
 	}
@@ -322,13 +319,13 @@ func (o *Options) token(r *http.Request, token string) (master.Who, error) {
 	return who, nil
 }
 
-// goesOut is a way out by HTTP that a reload may change.
+// goesOut is an HTTP transport that a reload may replace.
 type goesOut func() http.RoundTripper
 
 func (now goesOut) RoundTrip(r *http.Request) (*http.Response, error) { return now().RoundTrip(r) }
 
-// Unfit says what is wrong with what is said of another master; "": nothing is. Only what is asked
-// for there fails by that.
+// Unfit returns what is wrong with the settings of another master; "": nothing. Only requests to
+// that master fail.
 func Unfit(x master.External) string {
 	switch u, err := url.Parse(x.URL); {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -339,7 +336,7 @@ func Unfit(x master.External) string {
 	return ""
 }
 
-// AddProduct adds a release of a software product, NAME URL; false: the line is no such.
+// AddProduct adds a release of a software product from a line NAME URL; false: the line is wrong.
 func AddProduct(opt *master.Options, line string) bool {
 	words := strings.Fields(line)
 	if len(words) != 2 {

@@ -1,7 +1,6 @@
-// Package web is the page of a controller: files that a browser reads, embedded, and nothing else.
-// What they show they ask the API for, by the browser's session; the page itself has no secret and
-// needs nobody. It is made of web/ui by `make page`; web/dist is what comes of that, and a test
-// compares.
+// Package web serves the page of a controller: embedded files for browsers. The page reads its data
+// from the API with the browser's session. The files themselves hold no secret, so anybody may read
+// them. `make page` builds web/dist from web/ui, and a test compares the two.
 package web
 
 import (
@@ -20,14 +19,14 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// Policy is the Content-Security-Policy of the page: scripts, styles and connections of its own
-// origin alone, none of them inline, and no frame around it.
+// Policy is the Content-Security-Policy of the page: scripts, styles and connections only from its
+// own origin, nothing inline, no framing.
 const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// views are the paths at which the page is shown; those below them too.
+// views are the paths at which the page is shown, with all paths below them.
 var views = []string{"/instances", "/leases", "/director", "/history", "/events", "/slap"}
 
-// Handler serves the page, and gives what is none of it to next: the API, say.
+// Handler serves the page, and passes all other requests to next.
 func Handler(next http.Handler) http.Handler {
 	h := &handler{next: next, files: map[string]*file{}}
 	// an embedded tree has no errors
@@ -42,10 +41,10 @@ func Handler(next http.Handler) http.Handler {
 
 type handler struct {
 	next  http.Handler
-	files map[string]*file // by path; not changed
+	files map[string]*file // by path; read only
 }
 
-// file is one that is embedded. What is sent of it is made when it is first asked for.
+// file is an embedded file. Its contents are prepared at the first request.
 type file struct {
 	name string
 
@@ -54,8 +53,9 @@ type file struct {
 	tag         string
 }
 
+// read prepares the file's contents, plain and compressed, and its ETag.
 func (f *file) read() {
-	f.plain, _ = dist.ReadFile(f.name) // it is there
+	f.plain, _ = dist.ReadFile(f.name) // it exists
 	sum := sha256.Sum256(f.plain)
 	f.tag = hex.EncodeToString(sum[:12])
 	var b bytes.Buffer
@@ -75,6 +75,7 @@ func view(name string) bool {
 	return name == "/"
 }
 
+// ServeHTTP serves a file with its security headers, compressed if the browser accepts that.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f := h.files[r.URL.Path]
 	if r.URL.Path == "/index.html" || f == nil && view(r.URL.Path) {
@@ -101,7 +102,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		head.Set("Content-Encoding", "gzip")
 	}
 	head.Set("ETag", `"`+tag+`"`)
-	if strings.HasPrefix(r.URL.Path, "/assets/") { // their names change with what is in them
+	if strings.HasPrefix(r.URL.Path, "/assets/") { // the name changes with the contents
 		head.Set("Cache-Control", "public, max-age=31536000, immutable")
 	} else {
 		head.Set("Cache-Control", "no-cache")
@@ -111,11 +112,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(body) // nobody is left to tell
+		_, _ = w.Write(body) // an error means that the client has gone
 	}
 }
 
-// mediaType is that of a file by its name, whatever this machine's own table says.
+// mediaType returns the type of a file by its name, independent of this machine's table.
 func mediaType(name string) string {
 	switch path.Ext(name) {
 	case ".js":
@@ -132,7 +133,7 @@ func mediaType(name string) string {
 	return "application/octet-stream"
 }
 
-// accepts reports whether a browser takes gzip.
+// accepts reports whether a browser accepts gzip.
 func accepts(encodings string) bool {
 	for part := range strings.SplitSeq(encodings, ",") {
 		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")

@@ -14,12 +14,12 @@ import (
 // The headers of a delivery.
 const (
 	SignatureHeader = "Hostler-Signature" // t=SECONDS,v1=HEX
-	DeliveryHeader  = "Hostler-Delivery"  // the delivery's id: one that comes twice has it twice
+	DeliveryHeader  = "Hostler-Delivery"  // the id of the delivery, the same if it is repeated
 	EventHeader     = "Hostler-Event"     // the event's kind
 )
 
-// Sign is the signature of a body at a time: HMAC-SHA256 of the seconds since 1970, a dot and the
-// body, under the secret.
+// Sign returns the signature of a body at a time: HMAC-SHA256 under the secret of the Unix time in
+// seconds, a dot and the body.
 func Sign(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac(secret, t, body))
@@ -32,9 +32,9 @@ func mac(secret, t string, body []byte) []byte {
 	return h.Sum(nil)
 }
 
-// Verify reports what is wrong with a delivery's signature: another secret or body, or it was made
-// longer than tolerance before or after now, so that somebody may be repeating it. A tolerance of 0
-// asks for no time.
+// Verify returns what is wrong with a delivery's signature, or nil. It may be of another secret or
+// body. It may also be older or newer than tolerance, as in a replay; a tolerance of 0 allows any
+// time.
 func Verify(secret, signature string, body []byte, now time.Time, tolerance time.Duration) error {
 	var t string
 	var given []byte

@@ -27,23 +27,23 @@ import (
 // Hook is one receiver, and what it asks for.
 type Hook struct {
 	Name string
-	// https://, or http:// on this machine, or anywhere where Plain says so
+	// https://; also http:// on this machine, or anywhere if Plain
 	URL string
-	// that deliveries are signed with; asked when the hook begins, and again after an error
+	// returns the key of signatures; called at the start, and again after an error
 	Secret func(ctx context.Context) (string, error)
-	// kinds, with * and ? as in file names; none: all
+	// patterns of kinds, with * and ?; none: all
 	Events []string
-	// only of these, in the same way; none: of all, and what is of none
+	// patterns of sources; none: all, and events of no source
 	Sources []string
-	// only of these, by their names; none: of all
+	// names of projects; none: all
 	Projects []string
 	Timeout  time.Duration // of a delivery; 0: 10 s
-	// http:// may go anywhere: who listens on the way reads what happens
+	// http:// may go anywhere, although others on the way can read it
 	Plain  bool
-	Hidden bool // the path of the address is a secret too
+	Hidden bool // the path of URL is secret
 }
 
-// Check says what is wrong with a hook's address or patterns.
+// Check returns what is wrong with a hook's address or patterns.
 func (h *Hook) Check() error {
 	u, err := url.Parse(h.URL)
 	switch {
@@ -65,15 +65,15 @@ func (h *Hook) Check() error {
 	return nil
 }
 
-// NoKind is the error for a pattern that no event's kind will ever be like.
+// NoKind is the error for a pattern that matches no kind of event.
 type NoKind struct{ Pattern string }
 
-// Error says so.
+// Error names the pattern and the known kinds.
 func (e *NoKind) Error() string {
 	return fmt.Sprintf("events: %q is no kind of event: there are %s", e.Pattern, strings.Join(Kinds(), ", "))
 }
 
-// Kinds are those of all events that there are.
+// Kinds returns the kinds of all events.
 func Kinds() []string {
 	return []string{
 		string(compute.Creating), string(compute.SettingUp), "made", string(compute.Ready), string(compute.Leased),
@@ -98,7 +98,7 @@ func (h *Hook) wants(e *compute.Event) bool {
 	return among(h.Events, e.Kind) && among(h.Sources, e.Source) && (len(h.Projects) == 0 || slices.Contains(h.Projects, e.Project))
 }
 
-// Where is a hook's address without what may be secret in it.
+// Where returns a hook's address without its secret parts.
 func (h *Hook) Where() string {
 	u, err := url.Parse(h.URL)
 	if err != nil {
@@ -112,26 +112,26 @@ func (h *Hook) Where() string {
 
 // Delivery is the document that a receiver gets.
 type Delivery struct {
-	ID    string        `json:"id"` // the same if it comes again
+	ID    string        `json:"id"` // the same if it is repeated
 	Hook  string        `json:"hook"`
-	Test  bool          `json:"test,omitempty"` // nothing has happened: somebody tries the hook
+	Test  bool          `json:"test,omitempty"` // a test: nothing has happened
 	Event compute.Event `json:"event"`
 }
 
-// Position is how far a hook has come: what is kept of it.
+// Position is the stored state of a hook.
 type Position struct {
-	// all events up to this one are told, or were not asked for
+	// all events up to this id were delivered, or not asked for
 	After     int64     `json:"after"`
-	Delivered int64     `json:"delivered,omitempty"` // so many were, ever
-	Last      time.Time `json:"last,omitzero"`       // when one was last taken
-	Failures  int       `json:"failures,omitempty"`  // in a row, of the one that is next
+	Delivered int64     `json:"delivered,omitempty"` // how many were, ever
+	Last      time.Time `json:"last,omitzero"`       // when the last one was delivered
+	Failures  int       `json:"failures,omitempty"`  // failures of the next delivery in a row
 	Since     time.Time `json:"since,omitzero"`      // when the first of these was
 	Error     string    `json:"error,omitempty"`     // of the last of these
 	Retry     time.Time `json:"retry,omitzero"`      // when it is tried again
 }
 
-// due is when the next one is tried again: not later than a receiver may ask for, as it may have
-// been said by a clock that was set back since.
+// due returns when to try again. It is at most mostAfter from now, as Retry may be from a clock
+// that was set back since.
 func (p Position) due(now time.Time) time.Time {
 	if latest := now.Add(mostAfter); p.Retry.After(latest) {
 		return latest
@@ -139,12 +139,12 @@ func (p Position) due(now time.Time) time.Time {
 	return p.Retry
 }
 
-// Journal is where events come from and where positions are kept.
+// Journal has the events, and keeps the positions.
 type Journal interface {
 	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
-	// Position returns what is kept of a hook; compute.ErrNotFound: nothing yet.
+	// Position returns a hook's position; compute.ErrNotFound: there is none yet.
 	Position(ctx context.Context, hook string) (Position, error)
-	// Keep keeps it, unless what is kept has come farther.
+	// Keep stores a position, unless the stored one is farther.
 	Keep(ctx context.Context, hook string, p Position) error
 }
 
@@ -154,36 +154,36 @@ type Options struct {
 	Journal      Journal
 	Installation string
 	Version      string
-	// Leads says whether this process is to deliver; nil: it is. Of several controllers one does.
+	// Leads reports whether this process is to deliver, as one of several controllers does; nil: it
+	// is.
 	Leads func() bool
-	// Observe hears of each try; result is "ok" or "failed". nil: nobody does.
+	// Observe is called for each attempt; result is "ok" or "failed". nil: it is not called.
 	Observe func(hook, result string, took time.Duration)
 	Log     *slog.Logger // nil: none
-	// Guard judges what the hooks' addresses lead to: they themselves are the operator's to name.
-	// nil: all is reached.
+	// Guard limits where deliveries may go, besides the hooks' own addresses. nil: no limit.
 	Guard *fetch.Guard
-	// Look is how often the journal is looked at; 0: half a second.
+	// Look is how often to read the journal; 0: half a second.
 	Look time.Duration
-	// Pause is how long a hook waits after so many failures in a row; nil: twice as long each time,
-	// from a second to ten minutes.
+	// Pause returns how long to wait after so many failures in a row; nil: doubling, from a second
+	// to ten minutes.
 	Pause func(failures int) time.Duration
 }
 
 const (
-	some     = 200              // events are read at once
-	keepEach = time.Second      // so often a position is kept at least while deliveries go on
-	keepIdle = time.Minute      // and so often what was only passed over
-	skipLook = 2 * time.Second  // a hook that waits looks so often whether it was told not to
-	usual    = 10 * time.Second // for a delivery
+	some     = 200              // events read at a time
+	keepEach = time.Second      // how often a position is stored during deliveries
+	keepIdle = time.Minute      // how often it is stored when events were only skipped
+	skipLook = 2 * time.Second  // how often a waiting hook checks whether it was told to skip
+	usual    = 10 * time.Second // timeout of a delivery
 )
 
-// Sender delivers.
+// Sender delivers events to the hooks of one configuration.
 type Sender struct {
 	opt    Options
 	client *http.Client
 }
 
-// New makes a sender. It starts nothing.
+// New makes a Sender. It starts nothing.
 func New(opt Options) *Sender {
 	opt.Look = cmp.Or(opt.Look, 500*time.Millisecond)
 	if opt.Leads == nil {
@@ -198,7 +198,7 @@ func New(opt Options) *Sender {
 	if opt.Pause == nil {
 		opt.Pause = func(failures int) time.Duration {
 			most := min(time.Second<<min(failures-1, 12), 10*time.Minute)
-			return most/2 + rand.N(most/2) // spread, so that many hooks do not come back at once
+			return most/2 + rand.N(most/2) // random, so that many hooks do not come back at once
 		}
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
@@ -217,7 +217,7 @@ func New(opt Options) *Sender {
 	}
 }
 
-// Run delivers until ctx ends. Each hook goes at its own pace.
+// Run delivers until ctx ends. Hooks are independent of each other.
 func (s *Sender) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for i := range s.opt.Hooks {
@@ -227,7 +227,7 @@ func (s *Sender) Run(ctx context.Context) {
 	s.client.CloseIdleConnections()
 }
 
-// serve delivers to one hook for as long as we lead, and waits where we do not.
+// serve delivers to one hook while this process leads, and waits otherwise.
 func (s *Sender) serve(ctx context.Context, h *Hook) {
 	for ctx.Err() == nil {
 		if !s.opt.Leads() {
@@ -241,17 +241,17 @@ func (s *Sender) serve(ctx context.Context, h *Hook) {
 	}
 }
 
-// walk is a hook on its way through the journal.
+// walk is the way of a hook through the journal.
 type walk struct {
 	s      *Sender
 	h      *Hook
 	p      Position
-	kept   time.Time // when p was last kept
+	kept   time.Time // when p was last stored
 	dirty  bool      // something was delivered since
 	secret string
 }
 
-// lead delivers to a hook until we lead no more.
+// lead delivers to a hook until this process no longer leads.
 func (s *Sender) lead(ctx context.Context, h *Hook) error {
 	p, err := s.begin(ctx, h)
 	if err != nil {
@@ -259,10 +259,10 @@ func (s *Sender) lead(ctx context.Context, h *Hook) error {
 	}
 	w := &walk{s: s, h: h, p: p, kept: time.Now()}
 	defer func() {
-		if s.opt.Leads() { // else another does, who keeps it
+		if s.opt.Leads() { // otherwise another process leads and stores it
 			short, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			_ = w.keep(short) // what is not kept is delivered again
+			_ = w.keep(short) // what is not stored is delivered again
 		}
 	}()
 	for ctx.Err() == nil && s.opt.Leads() {
@@ -272,7 +272,7 @@ func (s *Sender) lead(ctx context.Context, h *Hook) error {
 		}
 		for _, e := range found {
 			if e.ID <= w.p.After {
-				continue // given up
+				continue // it was skipped
 			}
 			if h.wants(&e) && !w.deliver(ctx, e) {
 				return nil
@@ -296,7 +296,7 @@ func (s *Sender) lead(ctx context.Context, h *Hook) error {
 	return nil
 }
 
-// begin is where a hook stands. A new one begins with what happens from now on, and that is kept at
+// begin returns a hook's position. A new hook begins with the next event, and that is stored at
 // once.
 func (s *Sender) begin(ctx context.Context, h *Hook) (Position, error) {
 	p, err := s.opt.Journal.Position(ctx, h.Name)
@@ -313,6 +313,7 @@ func (s *Sender) begin(ctx context.Context, h *Hook) (Position, error) {
 	return p, s.opt.Journal.Keep(ctx, h.Name, p)
 }
 
+// keep stores the hook's position.
 func (w *walk) keep(ctx context.Context) error {
 	err := w.s.opt.Journal.Keep(ctx, w.h.Name, w.p)
 	if err == nil {
@@ -321,8 +322,8 @@ func (w *walk) keep(ctx context.Context) error {
 	return err
 }
 
-// deliver tells one event, for as long as it takes. It is false where it was not told, because we
-// are to stop.
+// deliver delivers one event, and tries until it succeeds. It returns false if the process must
+// stop first.
 func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 	s := w.s
 	d := Delivery{ID: s.opt.Installation + "-" + strconv.FormatInt(e.ID, 10), Hook: w.h.Name, Event: e}
@@ -330,7 +331,7 @@ func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 	for wait := time.Until(w.p.Retry); ; {
 		for ; wait > 0 && ctx.Err() == nil && s.opt.Leads(); wait = time.Until(w.p.Retry) {
 			s.sleep(ctx, min(wait, skipLook))
-			// somebody has given this one up
+			// the event may have been skipped
 			if p, err := s.opt.Journal.Position(ctx, w.h.Name); err == nil && p.After >= e.ID {
 				w.p = p
 				return true
@@ -365,17 +366,17 @@ func (w *walk) deliver(ctx context.Context, e compute.Event) bool {
 		w.p.Error = err.Error()
 		wait = max(s.opt.Pause(w.p.Failures), after)
 		w.p.Retry = time.Now().Add(wait)
-		w.secret = "" // it may have been changed meanwhile
+		w.secret = "" // it may have changed meanwhile
 		if err := w.keep(ctx); err != nil {
 			s.opt.Log.Warn("how far a webhook has come is not kept", "webhook", w.h.Name, "err", err)
 		}
 	}
 }
 
-// mostAfter is how long a receiver may ask us to wait.
+// mostAfter is the longest wait that a receiver may ask for.
 const mostAfter = time.Hour
 
-// post makes one delivery. after is how long the receiver wants to be left alone.
+// post makes one attempt. after is how long the receiver asks to wait.
 func (s *Sender) post(ctx context.Context, h *Hook, secret string, d Delivery) (status int, after time.Duration, err error) {
 	begin := time.Now()
 	defer func() {
@@ -403,12 +404,12 @@ func (s *Sender) post(ctx context.Context, h *Hook, secret string, d Delivery) (
 	answer, err := s.client.Do(r)
 	if err != nil {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {
-			err = ue.Err // without the address, which may have a secret in it
+			err = ue.Err // without the address, which may contain a secret
 		}
 		return 0, 0, err
 	}
 	defer answer.Body.Close()
-	// so that the connection is used again
+	// so that the connection is reused
 	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10))
 	if answer.StatusCode/100 == 2 {
 		return answer.StatusCode, 0, nil
@@ -423,7 +424,7 @@ func (s *Sender) post(ctx context.Context, h *Hook, secret string, d Delivery) (
 	return answer.StatusCode, after, err
 }
 
-// Skip gives up what a hook has not told yet: it goes on with what happens from now on.
+// Skip drops the events that a hook was not told of yet; it goes on with the next one.
 func (s *Sender) Skip(ctx context.Context, hook string) error {
 	p, err := s.opt.Journal.Position(ctx, hook)
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
@@ -436,7 +437,7 @@ func (s *Sender) Skip(ctx context.Context, hook string) error {
 	return s.opt.Journal.Keep(ctx, hook, Position{After: last[0].ID, Delivered: p.Delivered, Last: p.Last})
 }
 
-// Test makes one delivery of an event that did not happen, without a second try.
+// Test makes one attempt to deliver an invented event.
 func (s *Sender) Test(ctx context.Context, h Hook) (status int, took time.Duration, err error) {
 	begin := time.Now()
 	secret, err := h.Secret(ctx)

@@ -1,4 +1,4 @@
-// Package check looks at a source as it is configured, without its provider.
+// Package check examines a configured source without opening its provider.
 package check
 
 import (
@@ -11,16 +11,15 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// FaultOf is what is wrong with a source: with its file, the values of its type's keys, and what
-// they name on this machine, such as a template; nil: nothing that can be seen without anybody
-// being asked. It is what is asked wherever a configuration is looked at: by apply, reload, serve
-// and all that show sources.
+// FaultOf returns what is wrong with a source, or nil: its file, the values of its type's keys, and
+// the files that they name on this machine. It contacts nothing. Everything that looks at a
+// configuration uses it: apply, reload, serve, and the commands that show sources.
 func FaultOf(s *config.Source) error {
 	_, err := SeenIn(s)
 	return err
 }
 
-// SeenIn is faultOf, with what is odd and may be meant so.
+// SeenIn is FaultOf that also returns what is odd and may be intended.
 func SeenIn(s *config.Source) (odd []string, err error) {
 	if err := ValuesOf(s); err != nil {
 		return nil, err
@@ -32,8 +31,8 @@ func SeenIn(s *config.Source) (odd []string, err error) {
 	return odd, host.AtKey(err, s.Name, s.Position)
 }
 
-// ValuesOf is what is wrong with a source's file alone, and all of it where it could be read to its
-// end.
+// ValuesOf returns what is wrong with the text of a source's file alone. If the file could be read
+// to its end, that includes all wrong values.
 func ValuesOf(s *config.Source) error {
 	if s.Kind.Check == nil {
 		return s.Err
@@ -45,7 +44,7 @@ func ValuesOf(s *config.Source) error {
 		}
 	}
 	err := s.Kind.Check(s.Decode)
-	if len(api.Apart(err)) == 1 { // more are config's, with their places
+	if len(api.Apart(err)) == 1 { // several errors are config's and have their places
 		err = host.AtKey(err, s.Name, s.Position)
 	}
 	switch {
@@ -57,20 +56,20 @@ func ValuesOf(s *config.Source) error {
 	return errors.Join(append(api.Apart(s.Err), api.Apart(err)...)...)
 }
 
-// keepsReady tells whether instances of a source are made that nobody has asked for.
+// keepsReady reports whether instances of a source are made before they are requested.
 func keepsReady(s *config.Source) bool {
 	return s.Reserve > 0 || s.Spare > 0 || s.Cold > 0 || s.Strategy == "demand" || len(s.Schedule) > 0 ||
 		s.Settings["warm"] != "" && s.Settings["warm"] != "0"
 }
 
-// Oddities says what of a source cannot be meant so, or does not work yet. Nothing is opened for
-// it, and what is broken is told elsewhere.
+// Oddities returns what in a source is probably not intended, or does not work yet. It opens
+// nothing.
 func Oddities(s *config.Source) []string {
 	odd, _ := SeenIn(s)
 	return append(OddNumbers(s), Named(s, odd)...)
 }
 
-// Named puts a source's name before what is said of it.
+// Named adds the source's name to lines.
 func Named(s *config.Source, lines []string) []string {
 	for n, line := range lines {
 		lines[n] = fmt.Sprintf("source %s: %s", s.Name, line)
@@ -78,7 +77,7 @@ func Named(s *config.Source, lines []string) []string {
 	return lines
 }
 
-// OddNumbers says which numbers of a source cannot be meant so.
+// OddNumbers returns the numbers of a source that are probably not intended.
 func OddNumbers(s *config.Source) (lines []string) {
 	if s.Err != nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package clouds has the kinds of sources that link much: those of clouds and clusters, with the
-// records of what was deployed in a cloud.
+// Package clouds has the kinds of sources that link many libraries, those of clouds and clusters.
+// It also keeps the records of deployments in clouds.
 package clouds
 
 import (
@@ -10,17 +10,17 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// Kinds are these kinds.
+// Kinds returns these kinds.
 func Kinds() provider.Table {
 	return provider.Table{deployable(openstack.Kind), deployable(ec2.Kind), ironic.Kind, kubernetes.Kind}
 }
 
-// deployable has the sources of a kind take what they lack from their deployment.
+// deployable returns a kind whose sources take missing settings from their deployment.
 func deployable(k *provider.Kind) *provider.Kind {
 	out := *k
 	out.Complete = deployed
 	return &out
 }
 
-// Types are the types of sources that are clouds, the usual one first.
+// Types returns the types of sources that are clouds, the usual one first.
 func Types() []string { return Kinds().Names(func(k *provider.Kind) bool { return k.Cloud }) }

@@ -21,6 +21,7 @@ import (
 // cloudsNote is the note with the records of all deployments, by name.
 const cloudsNote = "clouds"
 
+// readDeployments reads all records, and returns the notes to write them to.
 func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.NoteTx, error) {
 	all := map[string]*deployment.Record{}
 	notes, ok := tx.(compute.NoteTx)
@@ -37,11 +38,12 @@ func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.Note
 	return all, notes, err
 }
 
-// Deployment returns a record.
+// Deployment returns a record. A missing one is compute.ErrNotFound.
 func (d Deployments) Deployment(ctx context.Context, name string) (*deployment.Record, error) {
 	return readDeployment(ctx, d.store.View, name)
 }
 
+// readDeployment reads one record with a view of the store; a missing one is compute.ErrNotFound.
 func readDeployment(
 	ctx context.Context, view func(context.Context, func(compute.Tx) error) error, name string,
 ) (rec *deployment.Record, err error) {
@@ -68,16 +70,17 @@ func (d Deployments) All(ctx context.Context) (out []*deployment.Record, err err
 	return out, err
 }
 
-// SaveDeployment keeps a record.
+// SaveDeployment adds or replaces a record.
 func (d Deployments) SaveDeployment(ctx context.Context, rec *deployment.Record) error {
 	return d.change(ctx, func(all map[string]*deployment.Record) { all[rec.Name] = rec })
 }
 
-// DropDeployment forgets one.
+// DropDeployment deletes a record.
 func (d Deployments) DropDeployment(ctx context.Context, name string) error {
 	return d.change(ctx, func(all map[string]*deployment.Record) { delete(all, name) })
 }
 
+// change changes the records in one transaction. Without records, the note is removed.
 func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
 	return d.store.Update(ctx, func(tx compute.Tx) error {
 		all, notes, err := readDeployments(tx)
@@ -95,15 +98,16 @@ func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.R
 	})
 }
 
-// deployed gives a source that names a deployment its cloud, network, security groups and key, as
-// far as its configuration does not say them.
+// deployed fills in the cloud, network, security groups and key of a source that names a
+// deployment, where its configuration does not set them.
 func deployed(ctx context.Context, s provider.Site, settings map[string]string) (map[string]string, error) {
 	name, typ := settings["deployment"], s.Type
 	if name == "" {
 		return settings, nil
 	}
 	rec, err := readDeployment(ctx, s.View, name)
-	// torn down: what is left of the source can still be looked for and unmade, and nothing be made
+	// after a teardown, leftovers of the source can still be found and removed, but nothing can be
+	// made
 	if errors.Is(err, compute.ErrNotFound) {
 		rec, err = &deployment.Record{
 			Name: name,
@@ -158,24 +162,24 @@ func deployed(ctx context.Context, s provider.Site, settings map[string]string) 
 	return out, nil
 }
 
-// Deployments keep the records of clouds' deployments in the store, as one note.
+// Deployments keeps the records of deployments in clouds, as one note in the store.
 type Deployments struct{ store store }
 
-// NewDeployments returns the records of a store.
+// NewDeployments returns the records in a store.
 func NewDeployments(s store) Deployments { return Deployments{s} }
 
-// store is what of the store is asked.
+// store is the part of the store that is used here.
 type store interface {
 	View(ctx context.Context, f func(compute.Tx) error) error
 	Update(ctx context.Context, f func(compute.Tx) error) error
 }
 
-// The notes of the record of a deployment in EC2 that its sources need.
+// The notes of an EC2 deployment's record that its sources need.
 const (
 	NoteEndpoint = "endpoint"
 	NoteSubnets  = "subnets"
 )
 
-// EC2KeyFile is the directory of the secret of a deployment in EC2, and of the private key that is
-// made of it.
+// EC2KeyFile returns the directory with the secret of an EC2 deployment, and with the private key
+// derived from it.
 func EC2KeyFile(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }

@@ -10,20 +10,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ScriptError is a script that did not end well.
+// ScriptError is the failure of one script.
 type ScriptError struct {
 	Path    string        // the script's file
-	Name    string        // its directory's base name and its own: "provision.d/10-packages"
-	Exit    compute.Exit  // how it ended, when it did by itself
-	Timeout time.Duration // it was killed after so long; 0: it was not that
-	// the last lines of its output, at most 2 KiB, without control characters; lines joined by " /
-	// "
+	Name    string        // directory and name: "provision.d/10-packages"
+	Exit    compute.Exit  // how it ended, if it did so by itself
+	Timeout time.Duration // when it was killed; 0: it was not killed for its time
+	// the last lines of its output, at most 2 KiB, joined by " / ", without control characters
 	Tail string
-	// why it could not be started, or the context's error that ended it; nil: see the fields above
+	// why it could not be started, or the context's error that ended it; nil: neither
 	Err error
 }
 
-// Error names the script, says how it ended and shows the last of its output, in one line.
+// Error returns the script, how it ended and the last of its output, in one line.
 func (e *ScriptError) Error() string {
 	var how string
 	switch {
@@ -43,7 +42,7 @@ func (e *ScriptError) Error() string {
 	return s
 }
 
-// Unwrap returns the cause, and compute.ErrTimeout when the script's time was up.
+// Unwrap returns the cause, or compute.ErrTimeout if the script's time was up.
 func (e *ScriptError) Unwrap() error {
 	if e.Timeout > 0 {
 		return compute.ErrTimeout
@@ -51,7 +50,7 @@ func (e *ScriptError) Unwrap() error {
 	return e.Err
 }
 
-// Failures are the scripts of one Run that did not end well, in their order.
+// Failures are the failed scripts of one Run, in order.
 type Failures []*ScriptError
 
 // Error joins the errors in one line.
@@ -63,7 +62,7 @@ func (f Failures) Error() string {
 	return strings.Join(parts, "; ")
 }
 
-// Unwrap returns all of them.
+// Unwrap returns all errors.
 func (f Failures) Unwrap() []error {
 	out := make([]error, len(f))
 	for i, e := range f {
@@ -72,7 +71,7 @@ func (f Failures) Unwrap() []error {
 	return out
 }
 
-// asError returns nil when all is well.
+// asError returns the failures as one error, or nil if there are none.
 func (f Failures) asError(instance compute.ID) error {
 	if len(f) == 0 {
 		return nil
@@ -84,7 +83,7 @@ func (f Failures) asError(instance compute.ID) error {
 	return e
 }
 
-// tail keeps the last bytes that were written.
+// tail keeps the last bytes written to it.
 type tail struct{ buf []byte }
 
 const tailSize = 2 << 10
@@ -101,7 +100,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns the last five lines in one.
+// String returns the last five lines as one.
 func (t *tail) String() string {
 	clean := func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {

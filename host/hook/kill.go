@@ -7,20 +7,20 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// grace is what a script has for its traps after SIGTERM.
+// grace is how long a script has after SIGTERM.
 const grace = 2 * time.Second
 
-// kill ends the script with that process number, which leads its session, and all that it started:
-// first politely, then for good. ended is closed when the script itself is gone and waited for.
+// kill ends a script, which leads its session, and all that it started: first with SIGTERM, then
+// with SIGKILL. ended is closed when the script is gone and has been waited for.
 func kill(pid int, ended <-chan struct{}) {
-	kin := family(pid, nil) // now, while the parents live that say who belongs to whom
+	kin := family(pid, nil) // while the parents live that show the relations
 	syscall.Kill(-pid, syscall.SIGTERM)
 	select {
 	case <-ended:
 	case <-time.After(grace):
 	}
 	syscall.Kill(-pid, syscall.SIGKILL)
-	for range 100 { // what forks meanwhile is found in the next round
+	for range 100 { // new forks are found in the next round
 		kin = family(pid, kin)
 		if len(kin) == 0 {
 			return
@@ -32,10 +32,10 @@ func kill(pid int, ended <-chan struct{}) {
 	}
 }
 
-// family returns the living processes of a session and the descendants of its leader and of those
-// known already, by number, with their start.
+// family returns the living processes of a session, and the descendants of its leader and of the
+// known processes: start times by process number.
 func family(leader int, known map[int]uint64) map[int]uint64 {
-	// elsewhere than on Linux there is none, and the process group is all that is killed
+	// only Linux has the table; elsewhere only the process group is killed
 	table, _ := proc.All()
 	in := map[int]uint64{}
 	for pid, p := range table {

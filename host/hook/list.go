@@ -12,12 +12,11 @@ import (
 type Skipped struct {
 	Name string
 	Why  string // a phrase: "not executable", "a broken link", ...
-	Warn bool   // it looks like a hook that was meant to run: people should be told
+	Warn bool   // it looks like a hook that should run, so people should be told
 }
 
-// ValidName reports whether a file of that name may be a hook: one or more of A-Z, a-z, 0-9, "_"
-// and "-". So editors' backups and packages' leftovers (foo~, foo.dpkg-old) never run, nor does
-// foo.sh.
+// ValidName reports whether a hook may have a name: one or more of A-Z, a-z, 0-9, "_" and "-". So
+// backups of editors and leftovers of packages (foo~, foo.dpkg-old) never run, nor does foo.sh.
 func ValidName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -28,8 +27,8 @@ func ValidName(name string) bool {
 	return name != ""
 }
 
-// List returns the names of the scripts in dir that would run, in the order in which they would,
-// and what is there besides. A directory that does not exist has none.
+// List returns the scripts of a directory in the order in which they run, and the entries that do
+// not run. A missing directory is empty.
 func List(dir string) (names []string, skipped []Skipped, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,7 +43,7 @@ func List(dir string) (names []string, skipped []Skipped, err error) {
 			skipped = append(skipped, Skipped{Name: name, Why: "its name has other characters than A-Z a-z 0-9 _ -"})
 			continue
 		}
-		info, err := os.Stat(filepath.Join(dir, name)) // through links
+		info, err := os.Stat(filepath.Join(dir, name)) // follows links
 		switch {
 		case err != nil && e.Type()&fs.ModeSymlink != 0:
 			skipped = append(skipped, Skipped{Name: name, Why: "a broken link", Warn: true})

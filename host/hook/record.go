@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// record is which scripts are done, in the order in which they were. A count alone would mean
-// others once a script has come or gone.
+// record lists the scripts that are done, in order. Names are kept, as a count would mean other
+// scripts after one was added or removed.
 type record struct {
-	path  string // "": kept nowhere
+	path  string // "": not stored
 	names []string
 }
 
-// begin returns the record of a call: of the first n names that were noted, whatever a process that
-// died had noted beyond them. Where fewer are there, since the file is lost or another machine's,
-// the first n of the list of now stand for them.
+// begin returns the record of a call: the first n names of the file. Names beyond n are of a
+// process that died and do not count. If the file has fewer, or is another machine's, the first n
+// of list stand for them.
 func begin(path string, n int, list []string) *record {
 	r := &record{path: path}
 	if n <= 0 {
@@ -48,7 +48,7 @@ func (r *record) add(name string) (int, error) {
 	if err == nil {
 		err = os.Rename(half, r.path)
 	}
-	if err != nil { // then the count alone must do; a list that is too short, or none, says so
+	if err != nil { // a short or missing list shows that only the count is known
 		_ = os.Remove(half)
 		_ = os.Remove(r.path)
 		err = fmt.Errorf("which scripts are done cannot be noted in %s: %w", filepath.Dir(r.path), err)

@@ -16,47 +16,44 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// DefaultTimeout is how long a script may take unless the call says otherwise. Long enough to
-// install packages, short enough that a script which waits for an answer nobody gives does not hold
-// an instance for a day.
+// DefaultTimeout is how long a script may take by default. It is enough to install packages. A
+// script that waits for input that never comes does not hold an instance for a day.
 const DefaultTimeout = 10 * time.Minute
 
 // Call says what to run.
 type Call struct {
-	// the hook directory, ".../provision.d"; one that does not exist has no scripts
+	// the hook directory, ".../provision.d"; a missing one has no scripts
 	Dir      string
 	Event    string     // "provision", "discard", "acquire", "release" or "check"
 	Instance compute.ID // each script's first argument
-	// added to the caller's environment: HOSTLER_SOURCE, HOSTLER_ADDRESS, ...
+	// added to the process's environment: HOSTLER_SOURCE, HOSTLER_ADDRESS, ...
 	Env map[string]string
 
-	// a failure ends it; otherwise all scripts run, and the failures are told at the end
+	// stop at the first failure; otherwise run all scripts and report the failures at the end
 	StopAtFirst bool
-	Timeout     time.Duration // for each script; 0: DefaultTimeout
+	Timeout     time.Duration // of each script; 0: DefaultTimeout
 
-	Resume int // so many scripts are done already: not run again
-	// a file that has which ones; "": the first ones of those that are there now
+	Resume int // how many scripts are done and not run again
+	// a file with the names of those scripts; "": the first ones of the directory
 	Record string
-	// called when n scripts, skipped ones included, need not run again; an error ends it. May be
-	// nil
+	// called when n scripts need not run again; an error ends the run. May be nil
 	Done func(n int, name string) error
-	// gets the scripts' output as it comes, a header line before each; nil: discarded. Not closed
+	// gets the scripts' output, with a header line before each; nil: discarded. It is not closed
 	Output io.Writer
 }
 
-// the variables that a hook gets. Those of a hook around us must not shine through.
+// variables are the variables of a hook. Those of an outer hook must not be inherited.
 var variables = []string{
 	"HOSTLER_INSTANCE", "HOSTLER_SOURCE", "HOSTLER_PROVIDER_ID", "HOSTLER_EVENT", "HOSTLER_ADDRESS", "HOSTLER_SSH_CONFIG", "HOSTLER_LEASE",
 }
 
-// Run runs the scripts of a directory. The error is a *compute.Error (ErrFailed; ErrTimeout when a
-// script's time was up) that wraps a *ScriptError for each script that failed; errors.Is finds the
-// context's error when that was the reason. Output that cannot be written is dropped: a full disk
-// does not fail a hook.
+// Run runs the scripts of a directory. The error is a *compute.Error: ErrTimeout if a single script
+// failed for its time, otherwise ErrFailed. It wraps a *ScriptError for each failed script;
+// errors.Is finds the context's error if that was the reason. A failing Output is ignored, so a
+// full disk fails no hook.
 //
-// A run that was cut short goes on when it is called with the n of its last Done as Resume, and the
-// same Record: what has come into the directory since then is run too, and nothing is run twice
-// that was done.
+// To continue a run that was cut short, call it with the n of the last Done as Resume and the same
+// Record. Scripts added since then run too, and none that is done runs again.
 func Run(ctx context.Context, c Call) error {
 	dir, err := filepath.Abs(c.Dir)
 	if err != nil {
@@ -108,6 +105,8 @@ func Run(ctx context.Context, c Call) error {
 	return failures.asError(c.Instance)
 }
 
+// environment returns the environment of the scripts: the process's own, without the variables of
+// an outer hook, and the call's.
 func (c *Call) environment() []string {
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
@@ -120,7 +119,7 @@ func (c *Call) environment() []string {
 	return env
 }
 
-// script runs one of them to its end; nil: it ended well.
+// script runs one script to its end; nil: it succeeded.
 func (c *Call) script(ctx context.Context, path string, env []string, out *output) *ScriptError {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -133,7 +132,7 @@ func (c *Call) script(ctx context.Context, path string, env []string, out *outpu
 		return &ScriptError{Path: path, Err: startError(path, err)}
 	}
 	drained := make(chan struct{})
-	go func() { // ends when the last writer of the pipe has gone, or when we stop reading below
+	go func() { // ends when the last writer has gone, or when reading stops below
 		defer close(drained)
 		io.Copy(out, read)
 	}()
@@ -158,7 +157,7 @@ func (c *Call) script(ctx context.Context, path string, env []string, out *outpu
 	<-ended
 	select {
 	case <-drained:
-	case <-time.After(drainFor): // something in the background still holds the pipe
+	case <-time.After(drainFor): // a background process still holds the pipe
 		read.SetReadDeadline(time.Now())
 		<-drained
 	}
@@ -176,19 +175,17 @@ func (c *Call) script(ctx context.Context, path string, env []string, out *outpu
 	return f
 }
 
-// drainFor is how long output is still awaited from what a script left behind: its last words, not
-// a daemon's log.
+// drainFor is how long to wait for output of background processes after the script's end.
 const drainFor = 500 * time.Millisecond
 
-// start starts a script. A file that somebody holds open for writing cannot be executed; for our
-// own files that is over in a moment: another thread that is just forking holds a copy of the
-// descriptor.
+// start starts a script. A file that is open for writing cannot be executed. If this process wrote
+// it, another thread's fork may hold a copy of the descriptor for a moment, so start tries again.
 func start(path, arg string, env []string, out *os.File) (*exec.Cmd, error) {
 	for try := 0; ; try++ {
 		cmd := exec.Command(path, arg)
 		cmd.Env = env
 		cmd.Stdout, cmd.Stderr = out, out
-		// a session, so that job control inside cannot hide a group from us
+		// a session, so that job control inside cannot hide a process group
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		err := cmd.Start()
 		if err == nil || !errors.Is(err, syscall.ETXTBSY) || try == 20 {
@@ -198,6 +195,7 @@ func start(path, arg string, env []string, out *os.File) (*exec.Cmd, error) {
 	}
 }
 
+// startError turns the error of starting a script into one that says what is wrong with the file.
 func startError(path string, err error) error {
 	kind := compute.ErrCannotStart
 	hint := ""
@@ -224,7 +222,7 @@ func startError(path string, err error) error {
 	return &compute.Error{Kind: kind, Err: err, Hint: hint}
 }
 
-// interpreter is what a script's first line names; "": nothing.
+// interpreter returns the interpreter in a script's first line; "": there is none.
 func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
@@ -247,7 +245,7 @@ func signalName(s syscall.Signal) string {
 	return fmt.Sprint(int(s))
 }
 
-// output hands on to a writer until that fails, and keeps the end.
+// output passes its input to a writer until that fails, and keeps the end.
 type output struct {
 	to     io.Writer
 	tail   tail

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// What a client may find instead of its keeper. Both come in a *compute.Error of kind
-// ErrUnavailable, and nothing was done.
+// What a client may find instead of its keeper. Both are wrapped in a *compute.Error of kind
+// ErrUnavailable; nothing was done.
 var (
 	ErrNone  = errors.New("no keeper is running")
 	ErrOther = errors.New("the keeper is of another build of hostler")
@@ -25,11 +25,10 @@ var (
 
 // Request says what a client wants a connection for.
 type Request struct {
-	Build    string      // which build of hostler this is; "": any keeper will do
-	Who      compute.Who // on whose behalf
+	Build    string      // the client's build of hostler; "": any keeper will do
+	Who      compute.Who // the user or lease that the client acts for
 	Instance compute.ID
-	// the lease's, when known: a keeper that sees another one in the store says ErrStale; 0: not
-	// known
+	// the lease's generation; the keeper returns ErrStale if the store has another; 0: not known
 	Generation int64
 }
 
@@ -37,11 +36,16 @@ func none(err error) error {
 	return &compute.Error{Op: "keeper", Kind: compute.ErrUnavailable, Err: errors.Join(ErrNone, err)}
 }
 
-// Dial asks the keeper behind socket for a connection into an instance; it opens one if it has none
-// yet, and Dial returns when it is open. The error is ErrNone, ErrOther, what the store said
-// (ErrNotLeased, ErrStale, ErrDenied, ...), why it could not be opened, or ErrTimeout when the
-// keeper hangs. The connection is a Dialer and a Listener as far as the keeper's is. Closing it
-// ends what runs through it, not what the keeper keeps.
+// Dial asks the keeper at socket for a connection into an instance, and returns when it is open.
+// The keeper opens one if it has none. The error is one of:
+//
+//   - ErrNone or ErrOther,
+//   - what the store said: ErrNotLeased, ErrStale, ErrDenied, ...
+//   - why the connection could not be opened,
+//   - ErrTimeout if the keeper hangs.
+//
+// The connection is a Dialer and a Listener if the keeper's is. Close ends what runs through it;
+// the keeper's own connection stays open.
 func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error) {
 	c, _, err := ask(
 		ctx, socket,
@@ -53,18 +57,18 @@ func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error)
 	return agent.New(c), nil
 }
 
-// Ring tells the keeper that work is due: something was released. It does not wait for that. The
-// error is ErrNone where no keeper runs, who would look for work when it starts.
+// Ring tells the keeper that something was released, and does not wait for the work. The error is
+// ErrNone if no keeper runs; a keeper looks for work when it starts.
 func Ring(ctx context.Context, socket, build string) error {
 	return tell(ctx, socket, request{Build: build, Verb: verbBell})
 }
 
-// Stop tells the keeper to end when what runs through it has ended, and returns when another may
+// Stop tells the keeper to end when nothing runs through it any more. It returns when another may
 // take its place. ErrNone: there is none.
 func Stop(ctx context.Context, socket string) error {
 	err := tell(ctx, socket, request{Verb: verbStop})
 	if errors.Is(err, ErrOther) {
-		return nil // it answered in another version's words; this verb all versions know
+		return nil // another version answered; all versions know this verb
 	}
 	return err
 }
@@ -83,6 +87,7 @@ func Ask(ctx context.Context, socket string) (Status, error) {
 	return st, nil
 }
 
+// tell sends a request and needs only its success.
 func tell(ctx context.Context, socket string, req request) error {
 	c, _, err := ask(ctx, socket, req)
 	if err == nil {
@@ -91,7 +96,7 @@ func tell(ctx context.Context, socket string, req request) error {
 	return err
 }
 
-// ask sends a request and returns the answer, and the connection for what follows.
+// ask sends a request and returns the answer, with the connection for what follows.
 func ask(ctx context.Context, socket string, req request) (net.Conn, *answer, error) {
 	if err := checkDir(socket, false); err != nil {
 		return nil, nil, err
@@ -115,6 +120,7 @@ func ask(ctx context.Context, socket string, req request) (net.Conn, *answer, er
 	return nc, a, nil
 }
 
+// exchange sends a request and reads answers until one is final.
 func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error) {
 	if err := trusted(c); err != nil {
 		return nil, err
@@ -125,7 +131,7 @@ func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error
 	err := writeFrame(c, &req)
 	for err == nil && a.Wait && !a.Other {
 		c.SetReadDeadline(time.Now().Add(answerTime))
-		if err = ctx.Err(); err == nil { // else the deadline was just set too late
+		if err = ctx.Err(); err == nil { // otherwise the deadline was set too late
 			err = readFrame(c, &a)
 		}
 	}
@@ -135,7 +141,7 @@ func exchange(ctx context.Context, c *net.UnixConn, req request) (*answer, error
 	c.SetReadDeadline(time.Time{})
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return nil, none(err) // it ended at that moment; nothing of ours has run
+		return nil, none(err) // it ended at that moment, and did nothing
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &compute.Error{Op: "keeper", Kind: compute.ErrTimeout, Err: errors.New("the keeper does not answer"),
 			Hint: "end it; nothing is lost but what runs through it"}

@@ -1,14 +1,14 @@
-// Package keeper is embedded use's background process. Where there is no controller, it has what
-// outlives a command: open connections to instances, and the work that a command left (cleaning,
-// discarding, ended leases).
+// Package keeper is the background process of commands that embed the engine, where there is no
+// controller. It keeps connections to instances open between commands, and does the work that
+// commands leave: cleaning, discarding, ending leases.
 //
-// There is one keeper for each user and store, on a unix socket in the user's runtime directory.
-// The command that needs it starts it (Ensure, Wake), and it ends by itself when there was nothing
-// to do for a while. It knows only what the store says, through the functions that it is given:
-// killing it loses nothing but what ran through it, and those clients see ErrLost.
+// There is one keeper per user and store, on a unix socket in the user's runtime directory. A
+// command starts it when needed (Ensure, Wake), and it ends when it has had nothing to do for a
+// while. It knows only what the store says, through the functions in Options. Killing it loses only
+// what runs through it, and those clients get ErrLost.
 //
-// A client sends one frame: what it wants, for whom, and which build of hostler it is. The keeper
-// asks the store whether that may be, every time, and answers with one frame; on a connection into
-// an instance both then speak the protocol of remote/agent. A keeper of another build is asked to
-// make room: it gives up its socket at once, and ends when what runs through it has ended.
+// A client sends one frame: what it wants, for whom, and its build of hostler. The keeper asks the
+// store each time whether that is allowed, and answers with one frame. On a connection into an
+// instance, both then speak the protocol of remote/agent. A keeper of another build is asked to
+// make room: it gives up its socket at once, and ends when nothing runs through it any more.
 package keeper

@@ -18,45 +18,43 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options are what a keeper is given. Socket, Authorise and Open are required.
+// Options are the parameters of a keeper. Socket, Authorise and Open are required.
 type Options struct {
-	// an absolute path; its directory is the user's own, with mode 0700, and is made if it is
-	// missing
+	// an absolute path in a directory of the user's own with mode 0700, which is made if missing
 	Socket string
-	// which build of hostler this is; clients of another one get a keeper of their own
+	// the build of hostler; clients of another build get their own keeper
 	Build string
-	// how long a connection, and the keeper, stays with nothing to do; 0: 10 minutes
+	// how long a connection, and the keeper itself, stays unused; 0: 10 minutes
 	Idle time.Duration
-	// after how long without use a connection is asked whether it is still good, which costs a
-	// round trip; 0: 30 seconds
+	// after how long unused a connection is checked before use, which costs a round trip; 0: 30 s
 	Rest time.Duration
 
 	// Authorise asks the store whether who may use the instance now, and as what. It is called for
-	// every connection of a client, so it should cost one read. ErrNotLeased, ErrStale, ErrNotFound
-	// and ErrDenied also end connections that were kept under such a lease.
+	// each connection of a client, so it should cost one read. ErrNotLeased, ErrStale, ErrNotFound
+	// and ErrDenied also end kept connections of such a lease.
 	Authorise func(ctx context.Context, who compute.Who, id compute.ID) (Key, error)
-	// Open opens a connection for who was authorised, and for all who are after him. One that has a
-	// method Done() <-chan struct{} is not given out any more when that is closed; one that has a
-	// method Healthy(ctx) error is asked before it is given out again after a while.
+	// Open opens a connection for who; later users of the same key share it. If it has a method
+	// Done() <-chan struct{}, it is not given out after that is closed. If it has a method
+	// Healthy(ctx) error, that is called before it is given out after a pause.
 	Open func(ctx context.Context, key Key, who compute.Who) (compute.Conn, error)
-	// Due begins the work that is due and returns when there will be more; zero: none is known.
-	// What may take long it has run, and calls again when there may be more to do for that. It is
-	// called when the keeper starts, at that time, and when the bell is rung; never twice at once.
-	// The keeper stays as long as something runs. nil: there is no such work.
+	// Due begins the work that is due, and returns when more will be; zero: nothing is known. It
+	// starts slow work with run, and calls again if more may be due then. It is called at the
+	// start, at the returned time, and when the bell is rung, but never concurrently. The keeper
+	// stays while work runs. nil: there is no such work.
 	Due func(ctx context.Context, run func(func()), again func()) (next time.Time, err error)
 
 	Log *slog.Logger // nil: none
 }
 
 const (
-	askTime  = 10 * time.Second // for a client's request to come
+	askTime  = 10 * time.Second // for a client's request to arrive
 	dueAgain = time.Minute      // after due work failed
 )
 
-// Serve is the keeper: it returns when ctx ends, after it was told to stop, or when there was
-// nothing to do for opt.Idle. Then everything that it ran has ended and its connections are closed.
-// Where another keeper has the socket it returns nil at once. Started by Start, it closes the files
-// that it inherited and tells the starter when it listens.
+// Serve runs the keeper until ctx ends, it was told to stop, or it had nothing to do for opt.Idle.
+// When it returns, everything that it ran has ended and its connections are closed. If another
+// keeper has the socket, it returns nil at once. If Start started it, it closes inherited files and
+// reports that it listens.
 func Serve(ctx context.Context, opt Options) error {
 	ready := inherited()
 	defer ready.close()
@@ -89,7 +87,7 @@ func Serve(ctx context.Context, opt Options) error {
 	k.loop()
 	k.giveUp()
 	<-accepting
-	k.loop() // whoever came in the last moment is served to the end
+	k.loop() // serve the clients of the last moment to the end
 	k.cancel()
 	k.clientsDone.Wait()
 	k.sweep(time.Now().Add(24*time.Hour), 0)
@@ -100,24 +98,24 @@ func Serve(ctx context.Context, opt Options) error {
 
 type keeper struct {
 	opt         Options
-	ctx         context.Context // for all that it does
+	ctx         context.Context // for everything that it does
 	cancel      context.CancelFunc
 	started     time.Time
-	work        sync.WaitGroup // goroutines but those of clients
+	work        sync.WaitGroup // goroutines except those of clients
 	clientsDone sync.WaitGroup
-	changed     chan struct{} // 1 slot: the loop should look again
+	changed     chan struct{} // one slot: the loop should look again
 
 	mu       sync.Mutex
 	listener *net.UnixListener // nil: given up
 	held     *os.File          // the lock
 	kept     map[place]*kept
-	clients  int       // requests that are being served
+	clients  int       // requests in progress
 	streams  int       // of these, connections into instances
 	last     time.Time // when there was last something to do
 	rung     bool      // due work should be looked for
 	busy     bool      // due work is being looked for
-	runs     int       // what of it is being done
-	due      time.Time // when to look for it
+	runs     int       // pieces of due work in progress
+	due      time.Time // when to look for due work
 	dueErr   error
 }
 
@@ -129,7 +127,7 @@ func (k *keeper) ring() {
 	}
 }
 
-// loop starts due work, closes what is unused, and returns when the keeper should end.
+// loop starts due work and closes unused connections. It returns when the keeper should end.
 func (k *keeper) loop() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -146,7 +144,7 @@ func (k *keeper) loop() {
 		given := k.listener == nil
 		due := k.due
 		if given {
-			due = time.Time{} // its successor's work
+			due = time.Time{} // that is its successor's work
 		}
 		k.mu.Unlock()
 		if quiet && (given || !now.Before(end)) {
@@ -167,7 +165,7 @@ func (k *keeper) loop() {
 	}
 }
 
-// sooner returns the earlier one; zero is never.
+// sooner returns the earlier time; zero means never.
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -175,6 +173,7 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
+// doDue ends connections of ended leases, begins due work, and notes when to look again.
 func (k *keeper) doDue() {
 	k.recheck(k.ctx, "")
 	var next time.Time
@@ -191,14 +190,14 @@ func (k *keeper) doDue() {
 	}
 	k.mu.Lock()
 	k.busy, k.due, k.dueErr = false, next, err
-	if err == nil { // a store that is gone for good does not keep the keeper alive
+	if err == nil { // an unreachable store does not keep the keeper alive
 		k.last = now
 	}
 	k.mu.Unlock()
 	k.ring()
 }
 
-// run does some of the due work.
+// run runs a piece of due work.
 func (k *keeper) run(do func()) {
 	k.mu.Lock()
 	k.runs++
@@ -215,7 +214,7 @@ func (k *keeper) run(do func()) {
 	})
 }
 
-// again has due work looked for.
+// again makes the loop look for due work.
 func (k *keeper) again() {
 	k.mu.Lock()
 	k.rung = true
@@ -223,7 +222,7 @@ func (k *keeper) again() {
 	k.ring()
 }
 
-// giveUp gives the socket to whoever wants it. Connections that nobody uses are closed.
+// giveUp releases the socket for another keeper, and closes unused connections.
 func (k *keeper) giveUp() {
 	k.mu.Lock()
 	l, held := k.listener, k.held
@@ -236,18 +235,19 @@ func (k *keeper) giveUp() {
 		k.opt.Log.Info("remove socket", "err", err)
 	}
 	l.Close()
-	held.Close() // last: from here on another keeper may have the socket's name
+	held.Close() // last: from here on another keeper may use the socket's name
 	k.sweep(time.Now(), 0)
 	k.ring()
 }
 
+// accept serves clients, each in its own goroutine, until the listener is closed.
 func (k *keeper) accept(l *net.UnixListener) {
 	for {
 		c, err := l.AcceptUnix()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil { // out of files: those that are open will be closed
+		if err != nil { // out of files: some will be closed
 			k.opt.Log.Warn("accept", "err", err)
 			select {
 			case <-k.ctx.Done():
@@ -309,7 +309,7 @@ func (k *keeper) client(c *net.UnixConn) {
 	}
 }
 
-// useSaying is use that tells the client from time to time that it still waits.
+// useSaying is use that tells the client from time to time that it must still wait.
 func (k *keeper) useSaying(ctx context.Context, c net.Conn, key Key, who compute.Who) (*kept, error) {
 	done, said := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -335,12 +335,12 @@ func (k *keeper) refuse(c net.Conn, err error) {
 	writeFrame(c, &answer{Version: version, Error: agent.AppendError(nil, err)})
 }
 
-// connect gives a client its way into an instance.
+// connect connects a client to an instance.
 func (k *keeper) connect(c *net.UnixConn, r *bufio.Reader, req request) {
 	ctx, cancel := context.WithCancelCause(k.ctx)
 	defer cancel(nil)
 	s := &stream{UnixConn: c, r: r, seen: make(chan struct{})}
-	// a client that goes away while a connection is being opened
+	// cancel if the client goes away while a connection is being opened
 	k.clientsDone.Go(func() { s.watch(func() { cancel(nil) }) })
 	key, err := k.opt.Authorise(ctx, req.Who, req.Instance)
 	if err == nil && req.Generation != 0 && req.Generation != key.Generation {
@@ -392,19 +392,19 @@ func (k *keeper) status() []byte {
 	slices.SortFunc(st.Kept, func(a, b Kept) int { return cmp.Compare(a.Instance, b.Instance) })
 	b, err := json.Marshal(st)
 	if err != nil {
-		return nil // a time out of JSON's range: nothing of ours
+		return nil // a time out of JSON's range, which none here has
 	}
 	return b
 }
 
-// stream is a client's connection behind a look-out for its end.
+// stream is a client's connection with a watch for its end.
 type stream struct {
 	*net.UnixConn
 	r    *bufio.Reader
-	seen chan struct{} // closed when the look-out has seen something: then the reader is free
+	seen chan struct{} // closed when watch has ended and the reader is free
 }
 
-// watch waits for the first byte and calls gone if it never comes.
+// watch waits for the first byte, and calls gone if the client goes away before.
 func (s *stream) watch(gone func()) {
 	defer close(s.seen)
 	if _, err := s.r.Peek(1); err != nil {

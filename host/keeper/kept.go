@@ -10,18 +10,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Key names what a connection leads to: an instance as one lease has it. A later lease's connection
-// is another.
+// Key identifies a connection: an instance under one lease. A later lease's connection is another.
 type Key struct {
 	Source     int64      `json:"source"` // the record of the source's definition
 	Instance   compute.ID `json:"instance"`
 	Generation int64      `json:"generation"`
-	// of a part of the instance: a neighbour's connection ends with his own; "": the lease has all
-	// of it
+	// set if the lease has only a part of the instance, as other leases have their own connections;
+	// "" otherwise
 	Lease string `json:"lease,omitempty"`
 }
 
-// place is where there can be one connection at a time.
+// place identifies what has at most one connection at a time.
 type place struct {
 	source   int64
 	instance compute.ID
@@ -30,26 +29,26 @@ type place struct {
 
 func (k Key) place() place { return place{k.Source, k.Instance, k.Lease} }
 
-// kept is a connection that clients share. The keeper's mu guards its fields; conn and err stand
-// still once ready is closed.
+// kept is a connection that clients share. The keeper's mu guards its fields; conn and err do not
+// change after ready is closed.
 type kept struct {
 	key   Key
-	ready chan struct{} // closed when conn or err is there
+	ready chan struct{} // closed when conn or err is set
 	conn  compute.Conn
 	err   error
-	life  context.Context         // of opening it, and of what clients do through it
+	life  context.Context         // for opening it, and for what clients do through it
 	stop  context.CancelCauseFunc // the cause is told to the clients
 
-	who     compute.Who // who last used it
+	who     compute.Who // the last user
 	users   int
 	since   time.Time
 	used    time.Time
-	retired bool // not in the map any more: closed when the last user has gone
+	retired bool // not in the map any more; closed when the last user leaves
 	over    bool // its lease has ended
 	shut    bool // it is being closed
 }
 
-// use returns the connection for key, opening it if there is none, and counts the caller in: he
+// use returns the connection for key and counts a user. It opens one if there is none. The caller
 // must call leave.
 func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, error) {
 	for {
@@ -58,7 +57,7 @@ func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, erro
 			return nil, err
 		}
 		k.mu.Lock()
-		// by the wall clock: the other one stands still while the machine sleeps
+		// by wall clock, as the monotonic clock stops while the machine sleeps
 		old := time.Since(e.used.Round(0)) > k.opt.Rest
 		k.mu.Unlock()
 		if old && !healthy(ctx, e) {
@@ -80,7 +79,7 @@ func (k *keeper) use(ctx context.Context, key Key, who compute.Who) (*kept, erro
 	}
 }
 
-// join counts the caller in at the connection for key and waits until it is open.
+// join counts a user of the connection for key, and waits until it is open.
 func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, error) {
 	var old *kept
 	k.mu.Lock()
@@ -99,7 +98,7 @@ func (k *keeper) join(ctx context.Context, key Key, who compute.Who) (*kept, err
 		k.work.Go(func() { k.open(e, who) })
 	}
 	e.users++
-	if e.who = who; key.Lease != "" { // looked at again, it is this lease that counts
+	if e.who = who; key.Lease != "" { // later checks are about this lease
 		e.who.Lease = key.Lease
 	}
 	k.mu.Unlock()
@@ -123,8 +122,8 @@ func stale(key Key) error {
 	return &compute.Error{Op: "keeper", ID: key.Instance, Kind: compute.ErrStale, Err: errors.New("the instance was handed out anew")}
 }
 
-// healthy asks a connection that was unused for a while, so that a command does not pay with its
-// life for a link that went while the machine slept.
+// healthy checks a connection that was unused for a while, so that a command does not fail over a
+// link that broke while the machine slept.
 func healthy(ctx context.Context, e *kept) bool {
 	h, ok := compute.As[interface {
 		Healthy(ctx context.Context) error
@@ -132,7 +131,7 @@ func healthy(ctx context.Context, e *kept) bool {
 	return !ok || h.Healthy(ctx) == nil || ctx.Err() != nil
 }
 
-// ended reports whether a connection says of itself that it has ended.
+// ended reports whether a connection says that it has ended.
 func ended(e *kept) bool {
 	select {
 	case <-e.ready:
@@ -151,6 +150,8 @@ func ended(e *kept) bool {
 	}
 }
 
+// open opens a kept connection and sets conn or err. A connection whose users have all gone
+// meanwhile is closed again.
 func (k *keeper) open(e *kept, who compute.Who) {
 	start := time.Now()
 	conn, err := k.opt.Open(e.life, e.key, who)
@@ -181,9 +182,9 @@ func (k *keeper) removeLocked(e *kept) {
 	}
 }
 
-// outlast ends a client's way when the connection has ended that it leads to: a client that has
-// nothing running there would never hear of it. What runs ends by itself first, as its error says
-// more; at is held by that. It returns when ctx ends, too.
+// outlast ends a client's connection after the instance's has ended, as an idle client would not
+// notice. Running commands end first, as their errors say more: they hold at. It also returns when
+// ctx ends.
 func (k *keeper) outlast(ctx context.Context, e *kept, at *sync.RWMutex, end context.CancelCauseFunc) {
 	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
 	if !ok {
@@ -200,7 +201,7 @@ func (k *keeper) outlast(ctx context.Context, e *kept, at *sync.RWMutex, end con
 	end(&compute.Error{Op: "keeper", ID: e.key.Instance, Kind: compute.ErrLost})
 }
 
-// leave counts a user out. The last one of a connection that is still being opened ends that.
+// leave counts a user out. The last user of a connection that is still being opened cancels that.
 func (k *keeper) leave(e *kept) {
 	k.mu.Lock()
 	e.users--
@@ -224,14 +225,15 @@ func (k *keeper) leave(e *kept) {
 	}
 }
 
-// retire keeps a connection that broke from being given to anybody else.
+// retire keeps a broken connection from being given to others.
 func (k *keeper) retire(e *kept) {
 	k.mu.Lock()
 	k.removeLocked(e)
 	k.mu.Unlock()
 }
 
-// discard ends a connection at once, with what runs through it. cause is what its clients are told.
+// discard ends a connection at once, with everything that runs through it. cause is told to its
+// clients.
 func (k *keeper) discard(e *kept, cause error) {
 	k.mu.Lock()
 	k.removeLocked(e)
@@ -242,12 +244,12 @@ func (k *keeper) discard(e *kept, cause error) {
 	case <-e.ready:
 		k.shut(e)
 	default:
-		// open sees its context end; should it come through all the same, its users find it retired
-		// and leave
+		// open sees its context end; if it succeeds all the same, its users find the connection
+		// retired and leave
 	}
 }
 
-// shut closes a connection that is ready; the second time it does nothing.
+// shut closes an open connection, once.
 func (k *keeper) shut(e *kept) {
 	e.stop(nil)
 	k.mu.Lock()
@@ -264,7 +266,7 @@ func (k *keeper) shut(e *kept) {
 	})
 }
 
-// recheck ends those connections whose lease has ended or changed hands.
+// recheck ends connections whose lease has ended or changed hands. only: of this instance; "": all.
 func (k *keeper) recheck(ctx context.Context, only compute.ID) {
 	k.mu.Lock()
 	var list []*kept
@@ -289,7 +291,7 @@ func (k *keeper) recheck(ctx context.Context, only compute.ID) {
 	}
 }
 
-// sweep closes what was unused for so long, and returns when the next one will have been.
+// sweep closes connections that were unused for idle, and returns when the next one will be due.
 func (k *keeper) sweep(now time.Time, idle time.Duration) (next time.Time) {
 	k.mu.Lock()
 	var old []*kept
@@ -310,11 +312,11 @@ func (k *keeper) sweep(now time.Time, idle time.Duration) (next time.Time) {
 	return next
 }
 
-// watched is a kept connection in one client's hands: it sees when contact is lost.
+// watched is a kept connection as one client uses it. It notices lost contact.
 type watched struct {
 	k  *keeper
 	e  *kept
-	at *sync.RWMutex // held for reading by what goes on
+	at *sync.RWMutex // read-locked by operations in progress
 }
 
 func (w watched) see(err error) error {
@@ -343,8 +345,8 @@ func (w watched) Get(ctx context.Context, path string, out io.Writer) error {
 	return w.see(w.e.conn.Get(ctx, path, out))
 }
 
-// Close leaves the connection to the others.
+// Close leaves the connection to its other users.
 func (w watched) Close() error { return nil }
 
-// Unwrap shows what else the connection can do.
+// Unwrap returns the connection, for its optional abilities.
 func (w watched) Unwrap() compute.Conn { return w.e.conn }

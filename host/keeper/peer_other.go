@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peer returns the user at the other end of a connection.
+// Peer returns the user id at the other end of a connection.
 func Peer(c *net.UnixConn) (int, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {

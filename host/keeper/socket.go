@@ -13,11 +13,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// maxPath is the longest path that a unix socket can have on all systems that we know.
+// maxPath is the longest path of a unix socket on all known systems, in bytes.
 const maxPath = 103
 
-// checkDir makes sure that nobody else can have put something into the socket's directory. With
-// create, it is made if it is missing.
+// checkDir checks that nobody else can put files into the socket's directory. create: make it if it
+// is missing.
 func checkDir(socket string, create bool) error {
 	dir := filepath.Dir(socket)
 	if !filepath.IsAbs(socket) {
@@ -61,8 +61,8 @@ func denied(err error, hint string) error {
 	return &compute.Error{Op: "keeper", Kind: compute.ErrDenied, Err: err, Hint: hint}
 }
 
-// lock takes the lock beside the socket without waiting; nil and no error: another has it. The file
-// stays when the lock is given up, because removing it would let two have it.
+// lock takes the lock beside the socket without waiting; nil and no error: another process has it.
+// The file stays after unlocking, as removing it would let two processes have the lock.
 func lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -79,6 +79,7 @@ func lock(path string) (*os.File, error) {
 	return f, nil
 }
 
+// flock locks or unlocks a file, and tries again after a signal.
 func flock(f *os.File, how int) error {
 	for {
 		err := syscall.Flock(int(f.Fd()), how)
@@ -107,8 +108,8 @@ func waitLock(ctx context.Context, path string) (*os.File, error) {
 		}
 		return f, nil
 	case <-ctx.Done():
-		// the kernel's wait cannot be interrupted; it is short, as those who have the lock are
-		// bounded
+		// flock cannot be interrupted; the wait is short, as holders of the lock work for a bounded
+		// time
 		go func() {
 			<-got
 			f.Close()
@@ -117,8 +118,8 @@ func waitLock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// listen takes the socket; nil and no error: another keeper has it. The lock must be kept open as
-// long as the socket is ours.
+// listen opens the socket; nil and no error: another keeper has it. The returned lock must stay
+// open as long as the socket.
 func listen(socket string) (*net.UnixListener, *os.File, error) {
 	if err := checkDir(socket, true); err != nil {
 		return nil, nil, err
@@ -127,7 +128,7 @@ func listen(socket string) (*net.UnixListener, *os.File, error) {
 	if err != nil || held == nil {
 		return nil, nil, err
 	}
-	// Whatever is there belongs to a keeper that has died: the living one has the lock.
+	// An existing socket is a dead keeper's: a living one has the lock.
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		held.Close()
 		return nil, nil, err
@@ -146,7 +147,7 @@ func listen(socket string) (*net.UnixListener, *os.File, error) {
 	return l, held, nil
 }
 
-// trusted reports whether the process at the other end is our user's or root's.
+// trusted returns an error unless the other end is this user or root.
 func trusted(c *net.UnixConn) error {
 	uid, err := Peer(c)
 	if err != nil {

@@ -18,19 +18,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// StartOptions say how a keeper is started: by which program, which calls Serve with the same
-// socket.
+// StartOptions say how to start a keeper. The program must call Serve with the same socket.
 type StartOptions struct {
-	Executable string   // an absolute path: this program's own
-	Args       []string // its arguments, without its name
-	Env        []string // its environment; nil: ours
+	Executable string   // this program, as an absolute path
+	Args       []string // without the program's name
+	Env        []string // nil: this process's environment
 	Socket     string
-	// an absolute path: its standard output and error are appended there; "": they are dropped
+	// an absolute path that output is appended to; "": output is dropped
 	Log string
 }
 
-// The starter gives the keeper a pipe and its number in the environment; the keeper answers with
-// one of these words, or an error.
+// The starter passes the number of a pipe in the environment. The keeper writes one of these words
+// to it, or an error.
 const (
 	readyEnv = "HOSTLER_KEEPER_READY"
 	sayReady = "ready"
@@ -38,23 +37,22 @@ const (
 )
 
 const (
-	// from a start until the keeper listens, on a machine that is very busy
+	// from the start until the keeper listens, on a very busy machine
 	startTime = 20 * time.Second
-	maxLog    = 1 << 20 // bytes; a log that is longer when a keeper starts begins anew
-	// the keeper may end, or be replaced, just when it is wanted; from the second try on it cannot
-	// be replaced
+	maxLog    = 1 << 20 // bytes; a longer log is emptied when a keeper starts
+	// the keeper may end or be replaced just then; from the second try on it cannot be replaced
 	tries = 3
 )
 
 // Start starts a keeper and returns when it listens, or when it says that another one does. The
-// keeper has a session of its own, / as its directory, and no open file of ours. The process is not
-// waited for: a caller that lives longer than it may find a zombie.
+// keeper has its own session, / as its directory, and none of this process's files. It is not
+// waited for, so it may become a zombie of a caller that lives longer.
 func Start(ctx context.Context, opt StartOptions) error {
 	_, err := start(ctx, opt)
 	return err
 }
 
-// start returns what the keeper said.
+// start is Start that returns the keeper's word.
 func start(ctx context.Context, opt StartOptions) (string, error) {
 	if err := checkDir(opt.Socket, true); err != nil {
 		return "", err
@@ -108,6 +106,7 @@ func failed(err error) error {
 	return &compute.Error{Op: "keeper.Start", Kind: compute.ErrUnavailable, Err: err, Hint: "the keeper's log may say more"}
 }
 
+// openLog opens the keeper's log for appending; a log beyond maxLog is emptied.
 func openLog(path string) (*os.File, error) {
 	if path == "" {
 		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
@@ -119,8 +118,8 @@ func openLog(path string) (*os.File, error) {
 	return os.OpenFile(path, flags, 0o600)
 }
 
-// Ensure is Dial that starts a keeper where none runs, and one of this build in the place of
-// another. Any number of processes may do this at once: one keeper comes of it.
+// Ensure is Dial that starts a keeper if none runs, or replaces one of another build. Concurrent
+// callers end up with one keeper.
 func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, error) {
 	var err error
 	for i := range tries {
@@ -143,8 +142,8 @@ func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, e
 	return nil, err
 }
 
-// Wake is Ring that starts a keeper where none runs, or one of this build in the place of another:
-// it looks for due work when it starts.
+// Wake is Ring that starts a keeper if none runs, or replaces one of another build. A new keeper
+// looks for due work by itself.
 func Wake(ctx context.Context, opt StartOptions, build string) error {
 	err := Ring(ctx, opt.Socket, build)
 	if err == nil || !absent(err) {
@@ -155,9 +154,8 @@ func Wake(ctx context.Context, opt StartOptions, build string) error {
 
 func absent(err error) bool { return errors.Is(err, ErrNone) || errors.Is(err, ErrOther) }
 
-// replace makes sure that a keeper of this build listens, and then calls then: nobody can put
-// another build's keeper in its place until that returns. One process at a time does so; the others
-// wait and find it done.
+// replace makes sure that a keeper of this build listens, and then calls then. Until then returns,
+// no other build can replace the keeper. Processes do this one at a time.
 func replace(ctx context.Context, opt StartOptions, build string, then func() error) error {
 	if err := checkDir(opt.Socket, true); err != nil {
 		return err
@@ -178,7 +176,7 @@ func replace(ctx context.Context, opt StartOptions, build string, then func() er
 
 // listening returns when a keeper of this build listens.
 func listening(ctx context.Context, opt StartOptions, build string) error {
-	// a second, and only while another keeper comes or goes that was started in some other way
+	// a second in all, and only while a keeper comes or goes that was started in another way
 	for range 200 {
 		err := tell(ctx, opt.Socket, request{Build: build, Verb: verbPing})
 		if errors.Is(err, ErrOther) {
@@ -220,10 +218,9 @@ func (r readiness) close() {
 	}
 }
 
-// inherited returns the pipe where we were started by Start, and then closes whatever else the
-// starter's starters left open: a lock file or a pipe of the user's shell would stay taken as long
-// as the keeper lives. What this process itself opened is marked close-on-exec, as all that Go
-// opens is, and so is told apart.
+// inherited returns the pipe if Start started this process. It then closes inherited files: a lock
+// or a pipe of the user's shell would stay in use as long as the keeper lives. Go marks the files
+// that it opens close-on-exec, so they are recognized and kept.
 func inherited() readiness {
 	fd, err := strconv.Atoi(os.Getenv(readyEnv))
 	if err != nil || fd < 3 {

@@ -11,25 +11,25 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// The frames' form is fixed for all versions, so that any two builds can at least say that they
+// The form of frames is the same in all versions, so that any two builds can find out that they
 // differ.
 const (
 	magic    = "HsKp"
 	version  = 1
-	maxFrame = 1 << 20 // bytes; a status of many connections is the longest
+	maxFrame = 1 << 20 // bytes; a status with many connections is the longest
 )
 
-// The verbs.
+// The verbs of requests.
 const (
-	verbConnect = "connect" // a way into an instance; the agent protocol follows
+	verbConnect = "connect" // connect to an instance; the agent's protocol follows
 	verbBell    = "bell"    // look for due work now
-	verbPing    = "ping"    // nothing
+	verbPing    = "ping"    // do nothing
 	verbStatus  = "status"
-	verbStop    = "stop" // give up the socket, and end when what runs has ended
+	verbStop    = "stop" // give up the socket, and end when nothing runs through it
 )
 
-// answerTime is how long a client waits for the next frame of its keeper, on a machine that is very
-// busy. A keeper that needs longer says so.
+// answerTime is how long a client waits for the next frame, on a very busy machine. A keeper that
+// needs longer sends frames with Wait.
 const answerTime = 10 * time.Second
 
 // request is a client's frame.
@@ -46,8 +46,8 @@ type request struct {
 type answer struct {
 	Version int
 	Other   bool   // the keeper is of another build, and did nothing
-	Wait    bool   // it is still at work; another answer follows
-	Error   []byte // as agent.AppendError has it; empty: none
+	Wait    bool   // it is still working, and another answer follows
+	Error   []byte // in the form of agent.AppendError; empty: no error
 	Status  []byte // a Status as JSON; empty: not asked for
 }
 
@@ -56,27 +56,27 @@ type Status struct {
 	PID     int       `json:"pid"`
 	Build   string    `json:"build"`
 	Started time.Time `json:"started"`
-	Clients int       `json:"clients"` // connections into instances that are open now
-	// when it looks for work again; zero: not until it is told
+	Clients int       `json:"clients"` // open connections into instances
+	// when it looks for work again; zero: when it is told
 	Due    time.Time `json:"due,omitzero"`
-	Busy   bool      `json:"busy,omitempty"`   // it is doing due work
-	Error  string    `json:"error,omitempty"`  // how doing due work failed the last time
-	Ending bool      `json:"ending,omitempty"` // it makes room for another
+	Busy   bool      `json:"busy,omitempty"`   // due work is in progress
+	Error  string    `json:"error,omitempty"`  // of the last due work
+	Ending bool      `json:"ending,omitempty"` // it makes room for another keeper
 	Kept   []Kept    `json:"kept"`
 }
 
 // Kept is a connection that a keeper keeps open.
 type Kept struct {
 	Key
-	Users int       `json:"users"` // clients that use it now
+	Users int       `json:"users"` // current clients
 	Since time.Time `json:"since"` // when it was opened
 	Used  time.Time `json:"used"`  // when it was last used
 }
 
-// The bodies are written by hand and not as JSON: a command makes one request in its life, and
-// would pay a tenth of a millisecond for looking at the types. They begin with the version, and
-// what follows is for those who speak it.
+// Bodies are encoded by hand: a command makes one request in its life, and reflection for JSON
+// would cost it a tenth of a millisecond. They begin with the version; the rest depends on it.
 
+// append encodes the request.
 func (r *request) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(r.Version))
 	for _, s := range [...]string{r.Verb, r.Build, r.Who.Owner, r.Who.Lease, string(r.Instance)} {
@@ -86,6 +86,7 @@ func (r *request) append(b []byte) []byte {
 	return append(b, flag(r.Who.Admin))
 }
 
+// decode decodes a request. Of another version, only the first words are read.
 func (r *request) decode(b []byte) error {
 	d := decoder{b}
 	r.Version = int(d.uint())
@@ -95,7 +96,7 @@ func (r *request) decode(b []byte) error {
 	}
 	r.Verb, r.Build, r.Who.Owner, r.Who.Lease, r.Instance = words[0], words[1], words[2], words[3], compute.ID(words[4])
 	if r.Version != version {
-		return nil // its verb, if that is one of ours, is all that may be understood
+		return nil // only a known verb can be understood
 	}
 	v, n := binary.Varint(d.b)
 	if n <= 0 || len(d.b) != n+1 {
@@ -110,6 +111,7 @@ func (a *answer) append(b []byte) []byte {
 	return appendBytes(appendBytes(b, a.Error), a.Status)
 }
 
+// decode decodes an answer. One of another version counts as Other.
 func (a *answer) decode(b []byte) error {
 	d := decoder{b}
 	a.Version = int(d.uint())
@@ -133,9 +135,10 @@ func flag(v bool) byte {
 	return 0
 }
 
-// decoder takes a body apart; where it ends too early, what is missing is empty.
+// decoder reads a body; missing values are empty.
 type decoder struct{ b []byte }
 
+// uint reads a number; a missing one is 0.
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
@@ -155,6 +158,8 @@ func (d *decoder) bytes() []byte {
 
 var errNotOurs = errors.New("this is not the keeper's protocol")
 
+// writeFrame writes a frame: magic, the length of the body in four bytes (big-endian), and the
+// body.
 func writeFrame(w io.Writer, v interface{ append([]byte) []byte }) error {
 	b := v.append(append(make([]byte, 0, 256), magic+"\x00\x00\x00\x00"...))
 	if len(b) > maxFrame {
@@ -165,6 +170,7 @@ func writeFrame(w io.Writer, v interface{ append([]byte) []byte }) error {
 	return err
 }
 
+// readFrame reads a frame of at most maxFrame bytes.
 func readFrame(r io.Reader, v interface{ decode([]byte) error }) error {
 	var head [8]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

@@ -1,6 +1,6 @@
-// Package provenance says what this program is made of, as the compiler recorded it, and compares
-// that with what it should be: its modules with the sums of go.sum, the agents that it carries with
-// the digests that they were packed with.
+// Package provenance says what this program is made of, as the compiler has recorded it. It
+// compares the modules with the sums of go.sum, and the embedded agents with the digests in their
+// names.
 package provenance
 
 import (
@@ -34,21 +34,21 @@ type Made struct {
 	Verified bool      `json:"verified"`
 }
 
-// Setting is a setting that a program was built with.
+// Setting is a build setting of the program.
 type Setting struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
 
-// Part is a module or an agent that is part of the program.
+// Part is a module or an agent in the program.
 type Part struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	Sum     string `json:"sum"`
-	Error   string `json:"error,omitempty"` // what is wrong with it
+	Error   string `json:"error,omitempty"` // what is wrong with it; "": nothing
 }
 
-// Wrong counts the parts that are not as they should be.
+// Wrong returns how many parts are wrong.
 func (m *Made) Wrong() (n int) {
 	for _, p := range m.Parts() {
 		if p.Error != "" {
@@ -58,11 +58,11 @@ func (m *Made) Wrong() (n int) {
 	return n
 }
 
-// Parts are the modules and the agents.
+// Parts returns the modules and the agents.
 func (m *Made) Parts() []Part { return append(append([]Part{}, m.Modules...), m.Agents...) }
 
-// Verify says what this program is made of and compares it: its modules with sums, the text of a
-// go.sum, and the agents in files with their digests and with the modules of the program.
+// Verify describes this program and checks it: its modules against sums, the text of a go.sum, and
+// its agents against their digests and the program's own modules.
 func Verify(sums string, agents fs.FS) (*Made, error) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -84,7 +84,7 @@ func Verify(sums string, agents fs.FS) (*Made, error) {
 	return m, nil
 }
 
-// sumsOf reads a go.sum: the sums of modules by path and version.
+// sumsOf parses a go.sum into the sums of modules, by "path@version".
 func sumsOf(text string) map[string]string {
 	out := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -113,8 +113,8 @@ func verifyModules(info *debug.BuildInfo, sums map[string]string) []Part {
 	return out
 }
 
-// verifyAgents unpacks the agents that are part of a program, and compares them with their digests
-// and with what the program is made of.
+// verifyAgents unpacks the embedded agents, and compares them with their digests and with the
+// program's modules.
 func verifyAgents(files fs.FS, info *debug.BuildInfo) []Part {
 	out := []Part{}
 	packed, _ := fs.Glob(files, "agents/*.gz")
@@ -139,7 +139,7 @@ func verifyAgents(files fs.FS, info *debug.BuildInfo) []Part {
 	return out
 }
 
-// readAgent reads what a packed agent is made of, and its digest.
+// readAgent returns the build information and the digest of a packed agent.
 func readAgent(files fs.FS, name string) (*debug.BuildInfo, string, error) {
 	f, err := files.Open(name)
 	if err != nil {
@@ -162,7 +162,7 @@ func readAgent(files fs.FS, name string) (*debug.BuildInfo, string, error) {
 	return made, hex.EncodeToString(sum[:]), nil
 }
 
-// differs says in what an agent is made otherwise than the program that has it; "": in nothing.
+// differs returns how an agent's build differs from the program's; "": it does not.
 func differs(made, of *debug.BuildInfo) string {
 	own := map[string]string{}
 	for _, m := range of.Deps {
@@ -179,7 +179,7 @@ func differs(made, of *debug.BuildInfo) string {
 	return ""
 }
 
-// ownDigest is that of this program's file.
+// ownDigest returns the SHA-256 of this program's file.
 func ownDigest() (string, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package socket says where the controller of a machine listens.
+// Package socket says where a machine's controller listens.
 package socket
 
 import (
@@ -10,20 +10,20 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// SocketName is a controller's socket in a directory for such things.
+// SocketName is the file name of a controller's socket.
 const SocketName = "controller.sock"
 
-// MachineDir is where the machine's controller has its socket.
+// MachineDir is the directory of the socket of the machine's controller.
 const MachineDir = "/run/hostler"
 
-// ConfigurationName names the directories that a configuration was read from, and that of the
-// state, with its store.
+// ConfigurationName returns a digest of the directories of a configuration, the state directory and
+// the store.
 func ConfigurationName(cfg *config.Config) string {
 	h := sha256.New()
-	state, _ := host.StateDir() // where there is none there is no engine either
+	state, _ := host.StateDir() // without a state directory there is no engine either
 	words := []string{host.StoreName(cfg, state), state}
 	for _, r := range cfg.Roots {
-		if r.Exists && r.Kind != config.AppliedKind { // which is the store's
+		if r.Exists && r.Kind != config.AppliedKind { // applied things belong to the store
 			words = append(words, r.Path)
 		}
 	}

@@ -17,6 +17,7 @@ type Info struct {
 	Arch    string `json:"arch"`
 }
 
+// Read returns the version of this program; Version is "unknown" if nothing was recorded.
 func Read() Info {
 	v := Number
 	if v == "" {
@@ -28,6 +29,7 @@ func Read() Info {
 	return Info{v, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 }
 
+// Line returns the version in one line.
 func Line() string {
 	v := Read()
 	return "hostler " + v.Version + " " + v.OS + "/" + v.Arch + " " + v.Go

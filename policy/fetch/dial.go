@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	patience  = 30 * time.Second       // for one address
-	headStart = 300 * time.Millisecond // that an address has before the next is tried beside it
+	patience  = 30 * time.Second       // for connecting to one address
+	headStart = 300 * time.Millisecond // before the next address is tried at the same time
 )
 
-// DialContext connects to a HOST:PORT by TCP, at an address that was judged.
+// DialContext connects to HOST:PORT by TCP, at an address that the guard allows.
 func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if network != "tcp" {
 		return nil, errors.New("nothing is fetched by " + network)
@@ -25,8 +25,8 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	return g.race(ctx, found, port)
 }
 
-// race tries addresses one after the other, the next one beside those that do not answer soon, and
-// keeps the first connection.
+// race tries addresses in order and keeps the first connection. The next address starts when one
+// fails or does not answer soon.
 func (g *Guard) race(ctx context.Context, all []netip.Addr, port uint16) (net.Conn, error) {
 	type result struct {
 		conn net.Conn

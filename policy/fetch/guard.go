@@ -16,23 +16,23 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Options say what a Guard lets through.
+// Options say what a Guard allows. The zero value allows the internet only.
 type Options struct {
-	Allow Rules // beyond the internet
-	Deny  Rules // whatever else allows it
-	// Refused hears of each refusal; nil: nobody does. It must not block.
+	Allow Rules // allowed besides the internet
+	Deny  Rules // denied, whatever else allows it
+	// Refused is called for each refusal; nil: nothing is called. It must not block.
 	Refused func(ctx context.Context, r *Refused)
 
 	// nil: the system's
 	Resolver Resolver
-	// this machine's addresses; nil: as they are when it is asked
+	// this machine's addresses; nil: those of its interfaces at each call
 	Own func() ([]netip.Addr, error)
-	// an address and a port; nil: the network's
+	// connects to an address and port; nil: net.Dialer
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// A Guard judges where this process may go for others. Its methods may be called by several
-// goroutines.
+// A Guard decides where this process may connect for others. Its methods may be called
+// concurrently.
 type Guard struct{ opt Options }
 
 // New makes a Guard.
@@ -49,36 +49,36 @@ func New(opt Options) *Guard {
 	return &Guard{opt}
 }
 
-// And is a Guard that allows more.
+// And returns a Guard that allows more. g does not change.
 func (g *Guard) And(more Rules) *Guard {
 	opt := g.opt
 	opt.Allow = append(append(Rules{}, opt.Allow...), more...)
 	return &Guard{opt}
 }
 
-// Refused is the error for what the guard does not fetch. Its text says nothing of what a name
-// leads to here: the other fields are for the log.
+// Refused is the error for an address that the guard refuses. Its text does not reveal what a name
+// resolves to; the fields do, and are for the log.
 type Refused struct {
-	Host string // as it was asked for
+	Host string // as requested
 	Port uint16
-	Addr netip.Addr // the one that was refused; zero: none was looked for
+	Addr netip.Addr // the refused address; zero: none was looked up
 	Why  string     // for the log
 }
 
-// Hint is what an operator can do.
+// Hint tells an operator how to allow it.
 const Hint = "the operator of the controller allows it by allow = HOST:PORT, or a range, in [fetch] of hostler.conf"
 
-// Error says what was refused, and not what it leads to.
+// Error says what was refused, and not why.
 func (e *Refused) Error() string {
 	return shown(e.Host) + ": it is nowhere that this controller fetches from for others"
 }
 
-// Where is the HOST:PORT, fit to be shown.
+// Where returns HOST:PORT, safe to print.
 func (e *Refused) Where() string {
 	return net.JoinHostPort(shown(e.Host), strconv.Itoa(int(e.Port)))
 }
 
-// shown is what somebody gave as a host, short and as a terminal may have it.
+// shown shortens a host and makes it safe to print.
 func shown(s string) string {
 	if len(s) > 100 {
 		s = s[:100] + "..."
@@ -86,7 +86,7 @@ func shown(s string) string {
 	return visible.Line(s)
 }
 
-// refuse makes the error, and tells of it.
+// refuse reports a refusal and returns it as the error.
 func (g *Guard) refuse(ctx context.Context, r *Refused) error {
 	if g.opt.Refused != nil {
 		g.opt.Refused(ctx, r)
@@ -94,15 +94,14 @@ func (g *Guard) refuse(ctx context.Context, r *Refused) error {
 	return r
 }
 
-// Check resolves a HOST:PORT and judges all its addresses, for what is not dialed here: a program
-// that fetches on its own gets the answer alone.
+// Check resolves HOST:PORT and judges all its addresses without connecting, for a program that
+// fetches by itself. It cannot protect that program from a later change of the name.
 func (g *Guard) Check(ctx context.Context, address string) error {
 	_, _, err := g.judged(ctx, address)
 	return err
 }
 
-// judged are the addresses of a HOST:PORT, all of which may be dialed. A name that leads anywhere
-// else too is refused whole.
+// judged returns the addresses of HOST:PORT. If one of them is refused, the whole name is.
 func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint16, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -113,7 +112,7 @@ func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint1
 		return nil, 0, errors.New("no port to fetch from")
 	}
 	port := uint16(n)
-	if host == "" { // a dialer takes that for this machine
+	if host == "" { // a dialer would take it for this machine
 		return nil, 0, g.refuse(ctx, &Refused{Host: host, Port: port, Why: "no host"})
 	}
 	found, err := g.resolve(ctx, host)
@@ -139,7 +138,7 @@ func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint1
 	return found, port, nil
 }
 
-// resolve finds the addresses of a host.
+// resolve returns the addresses of a host.
 func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
@@ -157,27 +156,27 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 	return found, nil
 }
 
-// Unknown is the error for a name that has no address.
+// Unknown is the error for a name without an address.
 type Unknown struct {
 	Host string
 	Err  error
 }
 
-// Error leaves out whom the resolver asked.
+// Error leaves out which server the resolver asked.
 func (e *Unknown) Error() string { return shown(e.Host) + ": its name leads nowhere" }
 
-// Unwrap is what the resolver said.
+// Unwrap returns the resolver's error.
 func (e *Unknown) Unwrap() error { return e.Err }
 
-// isOwn reports whether an address is this machine's: one of its interfaces', or one that the
-// kernel routes to itself, from which it would speak too.
+// isOwn reports whether an address is this machine's: that of an interface, or one that the kernel
+// routes to itself.
 func isOwn(a netip.Addr, own []netip.Addr) bool {
 	for _, o := range own {
 		if plain(o) == a {
 			return true
 		}
 	}
-	// sends nothing
+	// a UDP socket that is connected sends nothing
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9)))
 	if err != nil {
 		return false
@@ -187,7 +186,7 @@ func isOwn(a netip.Addr, own []netip.Addr) bool {
 	return ok && plain(from.AddrPort().Addr()) == a
 }
 
-// interfaces are the addresses of this machine as they are now.
+// interfaces returns the current addresses of this machine.
 func interfaces() (out []netip.Addr, err error) {
 	all, err := net.InterfaceAddrs()
 	for _, one := range all {

@@ -9,18 +9,18 @@ import (
 // Kind is what an address is to this machine.
 type Kind int
 
-// The kinds of addresses. All but Public are refused unless a rule allows them.
+// The kinds of addresses. All except Public are refused unless a rule allows them.
 const (
 	Public Kind = iota
 	Private
 	Loopback
 	LinkLocal
 	Metadata // a cloud's service that hands out credentials
-	Own      // this machine's
-	Reserved // of no host of the internet: multicast, documentation, tunnels, ...
+	Own      // an address of this machine
+	Reserved // of no internet host: multicast, documentation, tunnels, ...
 )
 
-// String is the kind in a sentence: "an address of KIND".
+// String returns the kind as in "an address of KIND".
 func (k Kind) String() string {
 	return [...]string{
 		"the internet", "a private network", "loopback", "the link", "a metadata service", "this machine",
@@ -28,7 +28,7 @@ func (k Kind) String() string {
 	}[k]
 }
 
-// The forms in which an IPv6 address holds one of IPv4.
+// The forms of an IPv6 address that contain an IPv4 address.
 var (
 	nat64      = netip.MustParsePrefix("64:ff9b::/96")
 	compatible = netip.MustParsePrefix("::/96")
@@ -37,8 +37,8 @@ var (
 	teredo     = netip.MustParsePrefix("2001::/32")
 )
 
-// plain is an address without its zone, and of IPv4 where it is one that a network translates to
-// that.
+// plain removes the zone of an address, and unwraps an IPv4 address from its IPv6 form where a
+// network translates it.
 func plain(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	if nat64.Contains(a) {
@@ -47,7 +47,7 @@ func plain(a netip.Addr) netip.Addr {
 	return a
 }
 
-// kindOf says what an address is, as far as its digits tell. The address is plain.
+// kindOf returns the kind of a plain address, by its digits alone: it cannot tell Own.
 func kindOf(a netip.Addr) Kind {
 	switch {
 	case ranges.Within(a, ranges.Metadata):
@@ -70,7 +70,7 @@ func kindOf(a netip.Addr) Kind {
 	return Public
 }
 
-// embedded is the address of IPv4 that a tunnel would lead an address of IPv6 to.
+// embedded returns the IPv4 address that an IPv6 address leads to through a tunnel.
 func embedded(a netip.Addr) (netip.Addr, bool) {
 	if !a.Is6() {
 		return a, false

@@ -15,7 +15,7 @@ import (
 // Rules are addresses and hosts that the operator has named.
 type Rules []rule
 
-// rule is one of them. One of word, prefix and host is set.
+// rule is one rule. One of word, prefix and host is set.
 type rule struct {
 	word   string
 	prefix netip.Prefix
@@ -30,22 +30,23 @@ const (
 	wordOwn      = "own"
 )
 
-// Words are those that a rule may be.
+// Words returns the words that a rule may be.
 func Words() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
 
 // Parse reads rules:
 //
 //	10.1.0.0/16         a range of addresses
 //	10.1.2.3, [::1]:80  an address, with a port or with all
-//	registry.local:5000 a host by the name that is asked for, wherever it leads;
-//	*.corp.example      all hosts below it
+//	registry.local:5000 a host by its requested name, whatever it resolves to
+//	*.corp.example      all hosts below a name
 //	loopback            127.0.0.0/8 and ::1
 //	private             10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7
 //	own                 the addresses of this machine's interfaces
 //
-// A range opens private and reserved addresses. It opens loopback and the link only if it lies
-// wholly in them, and this machine's own addresses and those of metadata services not at all: an
-// address by itself does. A host opens neither the link nor metadata.
+// A range opens private and reserved addresses. It opens loopback and link-local addresses only if
+// all of it is inside those ranges. It never opens this machine's own addresses or metadata
+// services; for these, name the address itself. A host opens neither link-local addresses nor
+// metadata services.
 func Parse(words []string) (all Rules, err error) {
 	for _, w := range words {
 		r, err := parseRule(strings.ToLower(strings.TrimSpace(w)))
@@ -57,6 +58,7 @@ func Parse(words []string) (all Rules, err error) {
 	return all, nil
 }
 
+// parseRule reads one rule in lower case: a word, a range, an address or a host.
 func parseRule(w string) (rule, error) {
 	for _, known := range Words() {
 		if w == known {
@@ -95,8 +97,8 @@ func parseRule(w string) (rule, error) {
 	return rule{host: host, port: port}, nil
 }
 
-// isName reports whether a text is the name of a host, or *.NAME. Digits alone behind the last dot
-// make none: those are addresses in odd clothes.
+// isName reports whether a text is a host name or *.NAME. A name whose last label is a number is
+// none: some resolvers read it as an address.
 func isName(s string) bool {
 	s = strings.TrimPrefix(s, "*.")
 	labels := strings.Split(s, ".")
@@ -109,8 +111,8 @@ func isName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// Named are rules for the hosts of URLs that the operator's configuration names itself, at their
-// ports. What is no URL makes none.
+// Named returns rules that allow the hosts and ports of URLs in the operator's configuration. Texts
+// that are not URLs are skipped.
 func Named(urls ...string) (all Rules) {
 	for _, s := range urls {
 		u, err := url.Parse(s)
@@ -135,10 +137,10 @@ func Named(urls ...string) (all Rules) {
 	return all
 }
 
-// foldHost makes one of the ways to write a name.
+// foldHost brings a host name to lower case without a final dot.
 func foldHost(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// target is what is judged: an address that a host has.
+// target is what is judged: a host with one of its addresses.
 type target struct {
 	host string // folded
 	port uint16
@@ -146,7 +148,7 @@ type target struct {
 	kind Kind
 }
 
-// meets reports whether one of the rules speaks of a target.
+// meets reports whether one of the rules covers a target.
 func (all Rules) meets(t target) bool {
 	for _, r := range all {
 		if r.meets(t) {
@@ -156,6 +158,7 @@ func (all Rules) meets(t target) bool {
 	return false
 }
 
+// meets reports whether the rule covers a target. All parts of the rule must match.
 func (r rule) meets(t target) bool {
 	switch {
 	case r.port != 0 && r.port != t.port:
@@ -190,7 +193,7 @@ func (all Rules) opens(t target) bool {
 	return false
 }
 
-// inside reports whether a range lies wholly in one of others.
+// inside reports whether a range is entirely in one of others.
 func inside(p netip.Prefix, all []netip.Prefix) bool {
 	for _, o := range all {
 		if p.Bits() >= o.Bits() && o.Contains(p.Addr()) {

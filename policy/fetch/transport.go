@@ -7,12 +7,12 @@ import (
 	"net/url"
 )
 
-// Transport is a way for HTTP that goes only where the guard lets it. It takes the settings of
-// base, nil for the usual ones, and leaves its dialers alone.
+// Transport returns an HTTP transport that connects only where the guard allows. It has the
+// settings of base, without its dialers; nil means http.DefaultTransport.
 //
-// A proxy that base names for a request, as $HTTPS_PROXY does, is the operator's own way out and is
-// dialed as it is. The host of the request is judged before as far as its name is known here; what
-// the proxy makes of the name is the proxy's, so that one needs rules of its own.
+// A proxy that base uses, as $HTTPS_PROXY sets, is the operator's own way out and is dialed as it
+// is. The requested host is judged first if its name resolves here. What the proxy makes of the
+// name is unknown, so a proxy needs rules of its own.
 func (g *Guard) Transport(base *http.Transport) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport.(*http.Transport)
@@ -28,10 +28,10 @@ func (g *Guard) Transport(base *http.Transport) http.RoundTripper {
 type transport struct {
 	guard           *Guard
 	proxy           func(*http.Request) (*url.URL, error)
-	direct, proxied *http.Transport // two, so that a connection of one is never the other's
+	direct, proxied *http.Transport // separate, so that they never share a connection
 }
 
-// RoundTrip refuses what is no HTTP and a redirect that gives TLS up.
+// RoundTrip refuses other schemes than HTTP, and a redirect from https to http.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx := r.Context()
 	port := r.URL.Port()
@@ -62,7 +62,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.proxied.RoundTrip(r)
 }
 
-// close does for a request that is not made what a RoundTripper owes it.
+// close closes the body of a request that is not sent, as a RoundTripper must.
 func (t *transport) close(r *http.Request, err error) error {
 	if r.Body != nil {
 		_ = r.Body.Close()
@@ -70,7 +70,7 @@ func (t *transport) close(r *http.Request, err error) error {
 	return err
 }
 
-// CloseIdleConnections ends those that are kept.
+// CloseIdleConnections closes the idle connections.
 func (t *transport) CloseIdleConnections() {
 	t.direct.CloseIdleConnections()
 	if t.proxied != nil {

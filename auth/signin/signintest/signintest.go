@@ -1,8 +1,8 @@
-// Package signintest runs a real provider of OpenID Connect for tests, and does what people do at
-// its pages.
+// Package signintest runs a real provider of OpenID Connect for tests, and acts as a person at its
+// pages.
 //
-// The provider is a module of its own in auth/signin/testdata/provider, which is built here; where
-// its modules cannot be had the test is skipped by name.
+// The provider is a module of its own in auth/signin/testdata/provider, which is built here. If its
+// modules cannot be had, the test is skipped.
 package signintest
 
 import (
@@ -25,24 +25,24 @@ import (
 	"time"
 )
 
-// Settings are of the provider. They are a copy of those in its module.
+// Settings configure the provider. They are a copy of the type in its module.
 type Settings struct {
 	Issuer   string            // set by Start
 	Clients  map[string]Client // by id
-	People   map[string]Person // by what they type as their name; the password is "secret"
-	Code     time.Duration     // for so long a device's code is good; 0: 5 minutes
-	Interval int               // seconds between questions of a device; 0: 1
+	People   map[string]Person // by login name; the password is "secret"
+	Code     time.Duration     // how long a device's code is valid; 0: 5 minutes
+	Interval int               // seconds between two questions of a device; 0: 1
 }
 
-// Client is one that may ask the provider.
+// Client is an OAuth client of the provider.
 type Client struct {
-	Secret   string        // "": public
-	Redirect []string      // of browsers
-	Thin     bool          // ID tokens say nothing of a person but the subject
-	Lives    time.Duration // an ID token; 0: an hour
+	Secret   string        // "": a public client
+	Redirect []string      // addresses that browsers may be sent back to
+	Thin     bool          // ID tokens have no claims of a person but the subject
+	Lives    time.Duration // the life of an ID token; 0: an hour
 }
 
-// Person is somebody whom the provider knows.
+// Person is a user of the provider.
 type Person struct {
 	Email    string
 	Verified bool
@@ -50,19 +50,19 @@ type Person struct {
 	Groups   []string
 }
 
-// Provider is one that runs. It is reached through a door that a test may shut.
+// Provider is a running provider. Tests reach it through a proxy that they can shut.
 type Provider struct {
-	URL  string // its issuer
+	URL  string // the issuer
 	t    testing.TB
-	real string // where it listens
+	real string // the address that the program listens on
 
 	mu   sync.Mutex
 	shut bool
 	open map[net.Conn]bool
 }
 
-// program is built once for a process. It is removed by nobody but the system's own care for
-// temporary files, unless the test's directory has it.
+// program builds the provider once per process, and returns the binary itself so that no file is
+// left behind.
 var program = sync.OnceValues(func() (string, error) {
 	_, file, _, _ := runtime.Caller(0)
 	dir, err := os.MkdirTemp("", "hostler-provider")
@@ -144,7 +144,7 @@ func Start(t testing.TB, s Settings) *Provider {
 	return p
 }
 
-// serve lets connections through while the door is open.
+// serve passes connections on to the provider while it is open.
 func (p *Provider) serve(door net.Listener, all *sync.WaitGroup) {
 	for {
 		c, err := door.Accept()
@@ -182,7 +182,7 @@ func (p *Provider) serve(door net.Listener, all *sync.WaitGroup) {
 	}
 }
 
-// Shut has the provider be away: connections are cut, new ones too.
+// Shut makes the provider unreachable: it cuts all connections and refuses new ones.
 func (p *Provider) Shut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -192,14 +192,14 @@ func (p *Provider) Shut() {
 	}
 }
 
-// Open has it be there again, as it was.
+// Open makes it reachable again.
 func (p *Provider) Open() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shut = false
 }
 
-// Rotate has it sign with a new key, and forget the old one.
+// Rotate makes the provider sign with a new key and forget the old one.
 func (p *Provider) Rotate() {
 	p.t.Helper()
 	answer, err := http.Post(p.URL+"/test/rotate", "", nil)
@@ -209,7 +209,7 @@ func (p *Provider) Rotate() {
 	_ = answer.Body.Close()
 }
 
-// person is a browser with cookies of its own.
+// person returns a browser with its own cookies.
 func person(t testing.TB) *http.Client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -218,7 +218,7 @@ func person(t testing.TB) *http.Client {
 	return &http.Client{Jar: jar, Timeout: time.Minute}
 }
 
-// Type does what a person does with a device's code: type it, say who he is, and agree or refuse.
+// Type enters a device's code at the provider's page, signs in as name, and agrees or refuses.
 func (p *Provider) Type(code, name string, agree bool) {
 	p.t.Helper()
 	browser := person(p.t)
@@ -241,9 +241,8 @@ func (p *Provider) Type(code, name string, agree bool) {
 	}
 }
 
-// Browse goes to an address as a browser does, with its cookies, and says who somebody is where the
-// provider asks; it returns where it ended up, without going to the address that begins with stop.
-// "": everywhere.
+// Browse follows an address as a browser does, and signs in as name where the provider asks. It
+// returns the last answer. It does not follow an address that begins with stop, unless stop is "".
 func (p *Provider) Browse(browser *http.Client, address, name, stop string) *http.Response {
 	p.t.Helper()
 	browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
@@ -268,5 +267,5 @@ func (p *Provider) Browse(browser *http.Client, address, name, stop string) *htt
 	return answer
 }
 
-// Browser is one that nobody has used.
+// Browser returns a browser that has not been used.
 func Browser(t testing.TB) *http.Client { return person(t) }
