@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	bins = 60  // a window is counted in so many parts
+	bins = 60  // parts of a window
 	late = 6   // of which these are its last tenth
-	last = 100 // a duration is the mean of the last so many
+	last = 100 // a duration is the mean of this number of the latest
 	few  = 10  // leases that say nothing yet of how they spread
 )
 
@@ -61,7 +61,7 @@ func (g *Gauge) Held(d time.Duration) { g.held.add(d) }
 // Made notes how long it took to make an instance.
 func (g *Gauge) Made(d time.Duration) { g.made.add(d) }
 
-// Demand is what is known at a time.
+// Demand is the demand as known at a time.
 func (g *Gauge) Demand(now time.Time) compute.Demand {
 	// the clock was set back: all that was counted lies ahead, where nothing would be counted until
 	// then

@@ -1,9 +1,12 @@
-// Package history keeps what a controller's page draws: for each source how many leases were given,
-// how many of them from what stood ready, how long the others were waited for, how many instances
-// there were and what they cost; and the last directives. All of it is read from the journal as it
-// is written, whoever writes it, so that it is the same for all controllers on one store and is
-// there again after one was started anew. It counts in bins of time, so that its size does not
-// depend on the load. It has no clock: every call says when.
+// Package history keeps what a controller's page draws. For each source that is: the leases given,
+// how many of them came from ready instances, how long the others waited, the number of instances
+// and their cost. It also keeps the last directives.
+//
+// All of it is read from the journal as it is written, whichever controller writes it. So it is the
+// same for all controllers on one store, and it is there again after a restart.
+//
+// It counts in bins of time, so its size does not depend on the load. It has no clock: each call
+// takes the time as an argument.
 package history
 
 import (
@@ -30,11 +33,11 @@ const (
 // Scale is one of the two ranges that are kept.
 type Scale struct {
 	Step time.Duration // of a bin
-	Bins int           // so many
+	Bins int           // number of bins
 }
 
-// Hour and Day are what is kept: the last hour by the minute, and the last day by the quarter of an
-// hour.
+// Hour and Day are the periods kept: the last hour by the minute, and the last day by the quarter
+// of an hour.
 var (
 	Hour = Scale{time.Minute, 60}
 	Day  = Scale{15 * time.Minute, 96}
@@ -44,14 +47,14 @@ var (
 type Bin struct {
 	Start   time.Time
 	Given   int           // leases
-	Misses  int           // of Given, those for which nothing stood ready
+	Misses  int           // of Given, those that no ready instance met
 	Waited  time.Duration // by these, together
 	Longest time.Duration // by one of these
 	Made    int           // instances
 	Failed  int           // instances, at whatever step
 
 	Known time.Duration // of this time it is known how many instances there were
-	// the time of the instances that there were, together: over Known that is how many, in the mean
+	// the sum of all instances' time; divided by Known it is their mean number
 	Present time.Duration
 	InUse   time.Duration // the same, of those in use
 	Cost    float64       // of these instances, in whatever money prices are
@@ -81,7 +84,7 @@ type History struct {
 // step is one change of a source's counts.
 type step struct {
 	at             time.Time
-	present, inUse int // by so many
+	present, inUse int // changes of the numbers
 }
 
 // series is the history of one source.
@@ -116,7 +119,7 @@ func (s *series) each(t time.Time, f func(*Bin)) {
 	}
 }
 
-// of returns the series of a source, or nil where there are too many.
+// of returns the series of a source; nil if there are too many.
 func (h *History) of(name string) *series {
 	s := h.sources[name]
 	if s == nil && len(h.sources) < mostSources {
@@ -140,7 +143,7 @@ func (h *History) Query() compute.EventQuery {
 	return compute.EventQuery{After: h.last, Limit: atFirst}
 }
 
-// Take hears events, in their order.
+// Take takes events of the journal, in their order.
 func (h *History) Take(events []compute.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -166,6 +169,7 @@ func (h *History) Take(events []compute.Event) {
 	}
 }
 
+// take counts one event of the journal for its source.
 func (h *History) take(s *series, e compute.Event) {
 	var d step
 	switch e.Kind {
@@ -203,8 +207,8 @@ func (h *History) take(s *series, e compute.Event) {
 	}
 }
 
-// unused notes that an instance is in use no longer, and tells by how many that changes their
-// number. sure: it was in use, whether its hand-out was read or not.
+// unused notes that an instance is no longer in use, and returns the change of their number. sure:
+// it was in use, whether its hand-out was read or not.
 func (h *History) unused(id compute.ID, sure bool) int {
 	was := h.using[id]
 	delete(h.using, id)
@@ -214,13 +218,13 @@ func (h *History) unused(id compute.ID, sure bool) int {
 	return 0
 }
 
-// Sample hears how many instances there are. The first time what was before is found from the
-// journal, backwards.
+// Sample takes the number of instances at a time. The first call reconstructs the numbers before it
+// from the journal, backwards.
 func (h *History) Sample(now time.Time, counts []Count) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// the clock was set back, perhaps before we began: what lies ahead would keep its place until
-	// then
+	// the clock was set back, perhaps before we began: samples of the future would keep their place
+	// until then
 	if now.Before(h.sampled) || h.sampled.IsZero() {
 		for _, s := range h.sources {
 			s.forget(now)
@@ -260,7 +264,7 @@ func (s *series) forget(now time.Time) {
 	}
 }
 
-// spend counts the instances that there are as having been there within a time.
+// spend counts all present instances as there between two times, unless these are too far apart.
 func (s *series) spend(from, to time.Time) {
 	if to.Sub(from) > lapse {
 		return
@@ -295,8 +299,8 @@ func (s *series) fill(from, to time.Time, c Count) {
 	}
 }
 
-// before finds what was there before the first sample: from what is there now, the changes taken
-// back one after the other.
+// before finds the numbers before the first sample: from the present ones, taking the changes back
+// one by one.
 func (s *series) before(now time.Time, c Count, steps []step) {
 	for n := len(steps) - 1; n >= 0; n-- {
 		d := steps[n]
@@ -309,8 +313,8 @@ func (s *series) before(now time.Time, c Count, steps []step) {
 	}
 }
 
-// Series returns the bins of a scale up to a time, the oldest first, of the sources for which may
-// says yes, added up. may may be nil: all.
+// Series returns the bins of a scale up to a time, the oldest first. They are the sums over the
+// sources for which may returns true; a nil may selects all.
 func (h *History) Series(now time.Time, scale Scale, may func(source string) bool) []Bin {
 	out := make([]Bin, scale.Bins)
 	last := now.Truncate(scale.Step)
@@ -347,8 +351,8 @@ func (h *History) Series(now time.Time, scale Scale, may func(source string) boo
 	return out
 }
 
-// Directives returns the last ones, the newest first, at most so many, of the sources for which may
-// says yes. may may be nil: all.
+// Directives returns the last ones, the newest first, most at most, of the sources for which may
+// returns true. A nil may selects all.
 func (h *History) Directives(most int, may func(source string) bool) []compute.Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -361,7 +365,7 @@ func (h *History) Directives(most int, may func(source string) bool) []compute.E
 	return out
 }
 
-// Priced reports whether a price is known of one of the sources for which may says yes.
+// Priced reports whether a price is known for one of the sources for which may returns true.
 func (h *History) Priced(may func(source string) bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 // most is how many series a family may have: a few hundred sources with some states each.
 const most = 10000
 
-// other stands for the label values of what comes beyond.
+// other stands for label values beyond the limit.
 const other = "other"
 
 // Registry has the families of a program. It may be used from many goroutines.
@@ -53,8 +53,7 @@ type Gauge struct{ f *family }
 // Histogram is how something spreads.
 type Histogram struct{ f *family }
 
-// Counter adds a family. It panics where there is one of the name: that is a mistake in the
-// program.
+// Counter adds a family. It panics if the name is taken: that is a mistake in the program.
 func (r *Registry) Counter(name, help string, labels ...string) Counter {
 	return Counter{r.add(&family{name: name, help: help, kind: "counter", labels: labels})}
 }
@@ -69,8 +68,8 @@ func (r *Registry) Histogram(name, help string, bounds []float64, labels ...stri
 	return Histogram{r.add(&family{name: name, help: help, kind: "histogram", labels: labels, bounds: bounds})}
 }
 
-// Before has f called before each scrape, to set what is looked up only then. It is called by one
-// goroutine at a time.
+// Before has f called before each scrape, to set values that are computed only then. It is called
+// by one goroutine at a time.
 func (r *Registry) Before(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -90,7 +89,7 @@ func (r *Registry) Names() []string {
 
 func (r *Registry) add(f *family) *family {
 	f.series = map[string]*series{}
-	// what was never counted is 0; a gauge that was never set is not known
+	// a counter that never counted is 0; a gauge that was never set is not known
 	if len(f.labels) == 0 && f.kind != "gauge" {
 		f.at(nil)
 	}
@@ -154,7 +153,7 @@ func (g Gauge) Add(n float64, values ...string) {
 	g.f.at(values).sum += n
 }
 
-// Reset forgets all values, for what is looked up anew.
+// Reset removes all values, before they are set anew.
 func (g Gauge) Reset() {
 	g.f.mu.Lock()
 	defer g.f.mu.Unlock()

@@ -29,7 +29,7 @@ var read = [...]struct{ from, name, help, kind string }{
 	{"/sync/mutex/wait/total:seconds", "go_sync_mutex_wait_seconds_total", "Seconds that goroutines waited for mutexes.", "counter"},
 }
 
-// Process adds what is known of this process and of Go in it.
+// Process adds metrics of this process and of its Go runtime.
 func (r *Registry) Process() {
 	samples := make([]metrics.Sample, len(read))
 	set := make([]func(float64), len(read))
@@ -66,7 +66,7 @@ func (r *Registry) Process() {
 		if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &most) == nil {
 			limit.Set(float64(most.Cur))
 		}
-		// Where there is no /proc these two are left out.
+		// Without /proc these two are left out.
 		if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
 			if words := bytes.Fields(statm); len(words) > 1 {
 				if pages, err := strconv.ParseFloat(string(words[1]), 64); err == nil {
@@ -80,7 +80,7 @@ func (r *Registry) Process() {
 	})
 }
 
-// total adds a counter that somebody else counts.
+// total adds a counter whose value is counted elsewhere. The function it returns sets that value.
 func (r *Registry) total(name, help string) func(float64) {
 	f := r.add(&family{name: name, help: help, kind: "counter"})
 	return func(v float64) {

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// contentType is that of what Write writes.
+// contentType is the media type of Write's output.
 const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
 // Write writes all families, by name.
@@ -34,7 +34,7 @@ func (r *Registry) Write(w io.Writer) error {
 // ServeHTTP answers a scrape.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", contentType)
-	_ = r.Write(w) // nobody is left to tell
+	_ = r.Write(w) // the reader has gone
 }
 
 var escapeHelp = strings.NewReplacer("\\", `\\`, "\n", `\n`)
@@ -88,7 +88,7 @@ func (f *family) line(w *bytes.Buffer, suffix string, values []string, bound str
 	w.WriteString(" " + number(v) + "\n")
 }
 
-// escape writes a label's value. What is no UTF-8 would make the whole answer unreadable.
+// escape writes a label's value. Bytes that are no UTF-8 would make the whole answer unreadable.
 func escape(w *bytes.Buffer, s string) {
 	for _, c := range strings.ToValidUTF8(s, "\uFFFD") {
 		switch c {

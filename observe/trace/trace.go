@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Place names a span in the world: what crosses from one process to another.
+// Place names a span across processes: the part that is sent from one to another.
 type Place struct {
 	Trace   [16]byte
 	Span    [8]byte
@@ -32,8 +32,7 @@ func (p Place) String() string {
 	return "00-" + hex.EncodeToString(p.Trace[:]) + "-" + hex.EncodeToString(p.Span[:]) + flags
 }
 
-// Parse reads a traceparent. ok is false for what is none, and then it is as if nothing had been
-// said.
+// Parse reads a traceparent. ok is false for a malformed one, which is to be ignored.
 func Parse(s string) (p Place, ok bool) {
 	const length = 55
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.ToLower(s[:length]) != s[:length] {
@@ -89,8 +88,8 @@ type Done struct {
 type Tracer struct {
 	// Send takes each span that has ended and is sampled. It must not block.
 	Send func(Done)
-	// Sample decides about a trace that begins here, by its random id; nil: all. Whoever asks us
-	// has decided for his own.
+	// Sample decides about a trace that begins here, by its random id; nil samples all. A trace
+	// that began in another process was decided there.
 	Sample func(id [16]byte) bool
 }
 

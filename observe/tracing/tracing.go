@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/observe/trace/otlp"
 )
 
-// traceTime is how long a command that has ended waits for whoever takes its trace.
+// traceTime is how long a command that has ended waits for the receiver of its trace.
 const traceTime = time.Second
 
 // Tracing is a trace that is sent; nil: none is.
@@ -32,10 +32,10 @@ func (t *Tracing) End(err error, status int) {
 	t.Span.End(err)
 	ctx, cancel := context.WithTimeout(context.Background(), traceTime)
 	defer cancel()
-	_ = t.Exporter.Flush(ctx) // whom a command's trace does not reach does not make it fail
+	_ = t.Exporter.Flush(ctx) // a receiver that cannot be reached does not fail the command
 }
 
-// Run sends a controller's traces until ctx ends, and then what is left.
+// Run sends a controller's traces until ctx ends, and then the rest.
 func (t *Tracing) Run(ctx context.Context) {
 	if t == nil {
 		return
@@ -46,7 +46,7 @@ func (t *Tracing) Run(ctx context.Context) {
 	_ = t.Exporter.Flush(short)
 }
 
-// Of makes the spans of a controller's requests; nil: nobody does.
+// Of makes the spans of a controller's requests; nil makes none.
 func (t *Tracing) Of() *trace.Tracer {
 	if t == nil {
 		return nil

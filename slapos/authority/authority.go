@@ -1,9 +1,9 @@
-// Package authority is an authority for certificates that a master for SlapOS has of its own, in a
-// directory: it signs those by which nodes, users and instances say to the master who they are, and
-// the one that the master shows.
+// Package authority is a SlapOS master's own certificate authority, in a directory. It signs the
+// certificates by which nodes, users and instances identify themselves to the master, and the one
+// that the master shows.
 //
-// Who has the directory can be anybody. Several masters of one store have copies of it. What an
-// authority has signed it does not keep: the master does, and revokes by that.
+// A reader of the directory can pose as any of them. Several masters of one store have copies of
+// it. The authority keeps no list of its certificates: the master does, and revokes by it.
 package authority
 
 import (
@@ -49,7 +49,7 @@ type Authority struct {
 	roots *x509.CertPool
 
 	mu     sync.Mutex
-	known  map[[32]byte]client // who was looked at, by the certificate's sum
+	known  map[[32]byte]client // clients seen before, by the certificate's sum
 	shown  *tls.Certificate    // the master's own
 	renews time.Time           // when another of these is signed
 }
@@ -66,14 +66,14 @@ func failed(op, name string, kind, err error, hint string) error {
 	return &compute.Error{Op: op, ID: compute.ID(name), Kind: kind, Err: err, Hint: hint}
 }
 
-// Open returns the authority in a directory, which is made where it is not there, with a key that
-// only its owner can read.
+// Open returns the authority in a directory. It makes a missing one, with a key that only its owner
+// can read.
 func Open(dir string) (*Authority, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, failed("authority", dir, compute.ErrFailed, err, "ca_directory names another directory")
 	}
 	a := &Authority{File: filepath.Join(dir, "ca.crt"), roots: x509.NewCertPool(), known: map[[32]byte]client{}}
-	// the key and the certificate together, so that there are both or none
+	// the key and the certificate in one file: both or none
 	file := filepath.Join(dir, "ca.pem")
 	text, err := os.ReadFile(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -114,7 +114,7 @@ func Open(dir string) (*Authority, error) {
 	return a, nil
 }
 
-// create makes the file of a new authority, if nobody else has by then.
+// create makes the file of a new authority, unless another process has made it.
 func create(file string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -139,8 +139,7 @@ func create(file string) error {
 	return err
 }
 
-// put writes a file whole, or not at all. Where it must not replace one that is there, that is
-// os.ErrExist.
+// put writes a file whole, or not at all. Without replace, an existing file is os.ErrExist.
 func put(file string, text []byte, mode os.FileMode, replace bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
 	if err != nil {
@@ -190,8 +189,8 @@ func (a *Authority) sign(c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey
 	return der, key, err
 }
 
-// Sign makes a certificate with its key, in PEM, by which somebody of that name shows who he is;
-// its serial number in hexadecimal digits, which no other has; and until when it is good.
+// Sign makes a certificate with its key, in PEM, by which a client proves that name. It returns its
+// unique serial number in hexadecimal digits, and the end of its validity.
 func (a *Authority) Sign(name string) (pair proto.Certificate, serial string, until time.Time, err error) {
 	c := &x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(forClient),
@@ -209,9 +208,9 @@ func (a *Authority) Sign(name string) (pair proto.Certificate, serial string, un
 	return pair, c.SerialNumber.Text(16), c.NotAfter.UTC().Truncate(time.Second), nil
 }
 
-// Client returns the serial number of the certificate that is shown at the other end of a
-// connection, where this authority has signed it and it is in its time. ok: one is shown; the
-// error, of kind compute.ErrDenied, says why it does not count.
+// Client returns the serial number of the peer's certificate, if this authority has signed it and
+// it has not expired. ok: a certificate is shown; the error, of kind compute.ErrDenied, says why it
+// is not valid.
 func (a *Authority) Client(c *tls.ConnectionState) (serial string, ok bool, err error) {
 	if c == nil || len(c.PeerCertificates) == 0 {
 		return "", false, nil
@@ -237,9 +236,9 @@ func (a *Authority) Client(c *tls.ConnectionState) (serial string, ok bool, err 
 	return seen.serial, true, nil
 }
 
-// TLS is the configuration of a master's listener, which asks for certificates and takes any, as
-// what they are worth is asked with each request. own is what it shows; nil: one that this
-// authority signs for hosts, names or addresses, and signs anew in time.
+// TLS is the configuration of a master's listener. It asks for client certificates and takes any,
+// as they are checked with each request. own is the server's certificate. With nil, this authority
+// signs one for hosts, names or addresses, and renews it in time.
 func (a *Authority) TLS(own *tls.Certificate, hosts []string) *tls.Config {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, ClientAuth: tls.RequestClientCert,

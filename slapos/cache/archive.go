@@ -59,7 +59,7 @@ func unpack(ctx context.Context, from io.Reader, dir, top string) error {
 	}
 }
 
-// A maker makes what is in an archive.
+// A maker unpacks an archive.
 type maker struct {
 	root    *os.Root
 	entries int
@@ -67,6 +67,8 @@ type maker struct {
 	made    []string               // these, parents first
 }
 
+// entry unpacks one entry of an archive below the root. Directories get their modes at the end, so
+// that a read-only one can be filled. An entry outside of top is an error.
 func (m *maker) entry(h *tar.Header, top string, content io.Reader) error {
 	if m.entries++; m.entries > mostEntries {
 		return fmt.Errorf("it has more than %d entries", mostEntries)
@@ -171,7 +173,7 @@ func pack(ctx context.Context, to io.Writer, dir, top string) error {
 			return err
 		}
 		if name == ".netrc" {
-			return nil // the passwords of who built it
+			return nil // the builder's passwords
 		}
 		info, err := d.Info()
 		if err != nil {

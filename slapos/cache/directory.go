@@ -16,15 +16,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// Options say where a directory is, and whose entries are believed.
+// Options say where a directory is, and whose entries are trusted.
 type Options struct {
 	URL     string // http or https; a name and a password may stand in it
 	Signers []*x509.Certificate
 	Timeout time.Duration // of a question; 0 is a minute
 
 	// Only for https. The files hold PEM.
-	CertFile, KeyFile string // who asks; both or none
-	// who signs the directory's certificate; "" is whom this machine trusts
+	CertFile, KeyFile string // the client's identity; both or none
+	// authorities for the directory's certificate; "": those that this machine trusts
 	CAFile string
 }
 
@@ -79,7 +79,7 @@ func (d *Directory) Entries(ctx context.Context, key string) (entries []Entry, o
 	return entries, odd, nil
 }
 
-// raw is the answer for a key, as it is: a list in JSON, of what may be entries.
+// raw is the unparsed answer for a key: a list in JSON, of possible entries.
 func (d *Directory) raw(ctx context.Context, key string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.JoinPath(url.PathEscape(key)).String(), http.NoBody)
 	if err != nil {

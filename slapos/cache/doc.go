@@ -1,12 +1,12 @@
-// Package cache is the binary cache of SlapOS, from both sides: its directory ("shadir") holds
-// signed entries by key, and each entry names, by its digest, what the store beside it ("shacache")
-// holds. [Releases] fetches and uploads whole software releases by it, and [Handler] is one.
+// Package cache is the binary cache of SlapOS, from both sides. Its directory ("shadir") holds
+// signed entries by key. Each entry names, by its digest, a content of the store beside it
+// ("shacache"). [Releases] fetches and uploads whole software releases by it, and [Handler] is such
+// a cache.
 //
-// An entry is believed where one of the certificates that the reader was given signed it.
-// Certificates are bare keys here: neither their dates nor who signed them count. The signatures of
-// this format are RSA with SHA-1, which is what all writers make. A content is believed by its
-// digest.
+// An entry is trusted if one of the reader's certificates signed it. Certificates are bare keys
+// here: neither their dates nor their issuers count. The signatures of this format are RSA with
+// SHA-1, as all writers make them. A content is checked by its digest.
 //
-// All of it may be used concurrently. Questions are not tried again; a content goes on where its
+// All of it may be used concurrently. Queries are not repeated. A download resumes where its
 // connection broke, and uploads of releases are repeated.
 package cache

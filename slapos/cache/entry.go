@@ -15,7 +15,8 @@ import (
 	"sync"
 )
 
-// An Entry says what the cache has for a key. What an entry of its kind does not have is empty.
+// An Entry is the cache's description of one content for a key. Fields that its kind does not have
+// are empty.
 type Entry struct {
 	SHA512    string // of the content, in hexadecimal digits
 	Release   string // URL of the software release
@@ -59,7 +60,7 @@ func (o *OS) UnmarshalJSON(data []byte) error {
 
 var quoted = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`'([^'\\]*)'|"([^"\\]*)"`) })
 
-// parseEntries reads the answer of a directory. What is no entry in it is counted.
+// parseEntries reads the answer of a directory. odd is the number of its malformed entries.
 func parseEntries(body []byte, signers []*x509.Certificate) (entries []Entry, odd int, err error) {
 	var pairs []json.RawMessage
 	if err := json.Unmarshal(body, &pairs); err != nil {
@@ -76,6 +77,8 @@ func parseEntries(body []byte, signers []*x509.Certificate) (entries []Entry, od
 	return entries, odd, nil
 }
 
+// parseEntry reads one entry: a JSON list of its text and its signature. A bad signature is no
+// error; the entry is then not Trusted.
 func parseEntry(pair []byte, signers []*x509.Certificate) (Entry, error) {
 	var texts []string
 	if err := json.Unmarshal(pair, &texts); err != nil {

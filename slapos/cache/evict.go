@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// unfinished are names of files that are being written; one that has not been written to for a day
-// was left by who was killed.
+// unfinished are names of files that are being written. One without a write for a day was left by a
+// killed process.
 const (
 	unfinished = ".new-"
 	forgotten  = 24 * time.Hour
@@ -25,9 +25,9 @@ func (d *depot) used(path string, info fs.FileInfo) {
 	}
 }
 
-// room takes away the contents that were not asked for, nor put, for the longest time, until there
-// is room for so many bytes more, and what was left unfinished. Where they cannot come from another
-// cache again, their entries go too.
+// room removes unfinished files, and contents until there is room for more bytes, the least
+// recently used first. If a content cannot come from another cache again, its entries are removed
+// too.
 func (d *depot) room(more int64) error {
 	if d.Size <= 0 {
 		return nil

@@ -15,10 +15,10 @@ import (
 const (
 	mostFlights = 64 // contents that are fetched at a time
 
-	// From when on whoever asks for a content gets what is here of it. What fails before has a
-	// status that says so, after it the connection breaks.
+	// The point from which callers get the first bytes of a content that is still being fetched. An
+	// error before it has a status that says so; after it the connection breaks.
 	streamFrom = 4 << 20 // bytes
-	// of which some have come; whoever asks waits a minute for the first
+	// the same, by time, if any bytes have come; a caller waits a minute for the first
 	streamAfter = 10 * time.Second
 )
 
@@ -33,7 +33,7 @@ type flight struct {
 	next  chan struct{} // closed at the next change
 }
 
-// change does something to a flight, and tells all who wait.
+// change changes a flight, and wakes all waiting callers.
 func (f *flight) change(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,7 +76,7 @@ func (t tee) Write(b []byte) (int, error) {
 
 var errManyFlights = errors.New("too many contents are being fetched")
 
-// fetching is the flight of a content, which is begun where there is none.
+// fetching is the flight of a content. It begins a missing one.
 func (d *depot) fetching(digest string) (*flight, error) {
 	d.flying.Lock()
 	defer d.flying.Unlock()
@@ -94,14 +94,14 @@ func (d *depot) fetching(digest string) (*flight, error) {
 	d.all.Go(func() {
 		err := d.fetch(d.ctx, digest, f)
 		d.flying.Lock()
-		delete(d.flights, digest) // who comes from here on finds the content, or fetches anew
+		delete(d.flights, digest) // later callers find the content, or fetch anew
 		d.flying.Unlock()
 		f.change(func() { f.over, f.err = true, err })
 	})
 	return f, nil
 }
 
-// fetch has a content be here.
+// fetch fetches a content to the disk.
 func (d *depot) fetch(ctx context.Context, digest string, f *flight) error {
 	path := filepath.Join(d.Content, digest)
 	// the flight before us ended between a look and the other
@@ -119,9 +119,9 @@ func (d *depot) fetch(ctx context.Context, digest string, f *flight) error {
 	})
 }
 
-// fetched answers with a content of the other cache while it comes. Where it has come, or does not
-// come, before anything was answered, nothing is: the caller does it, from the file, or by the
-// error.
+// fetched answers with a content of the other cache while it comes. If the fetch ends or fails
+// before the first byte of an answer, answered is false: the caller then answers, from the file or
+// by the error.
 func (d *depot) fetched(w http.ResponseWriter, r *http.Request, digest string) (answered bool, err error) {
 	f, err := d.fetching(digest)
 	if err != nil {
@@ -172,7 +172,7 @@ func (d *depot) fetched(w http.ResponseWriter, r *http.Request, digest string) (
 			err = flush.Flush()
 		}
 		if err != nil {
-			panic(http.ErrAbortHandler) // so that nobody takes it for the whole
+			panic(http.ErrAbortHandler) // so that no client takes it for the whole
 		}
 	}
 }

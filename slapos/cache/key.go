@@ -26,7 +26,7 @@ func sum(text string) string {
 	return hex.EncodeToString(s[:])
 }
 
-// isHex says whether a text is so many hexadecimal digits.
+// isHex says whether a text is n hexadecimal digits.
 func isHex(text string, n int) bool {
 	return len(text) == n && strings.TrimLeft(text, "0123456789abcdef") == ""
 }

@@ -15,7 +15,7 @@ type Platform struct {
 	OS        OS
 }
 
-// multiarchs are by Go's names of architectures, where there is no gcc to ask.
+// multiarchs are by Go's names of architectures, for machines without gcc.
 var multiarchs = map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu", "386": "i686-linux-gnu",
 	"arm":     "arm-linux-gnueabihf",
 	"riscv64": "riscv64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu", "s390x": "s390x-linux-gnu"}

@@ -35,18 +35,18 @@ type Releases struct {
 	// Entries and Content are from where releases are fetched; nil: from nowhere.
 	Entries *Directory
 	Content *Store
-	// EntriesTo and ContentTo are where those that were built here go, signed by Key, whose
-	// certificate is among the Signers of readers; nil: nowhere.
+	// EntriesTo and ContentTo are where to upload releases that were built here. Key signs them;
+	// its certificate must be among the Signers of readers. nil: nowhere.
 	EntriesTo *Directory
 	ContentTo *Store
 	Key       *rsa.PrivateKey
-	// What a URL begins with: such are never fetched, never uploaded, and fetched or else not
-	// there.
+	// Prefixes of URLs: those releases are never fetched, never uploaded, or only fetched and never
+	// built.
 	NotFetched, NotUploaded, OnlyFetched []string
-	// Log is given a line of what happens; nil: nobody is.
+	// Log takes a line about each act. It may be nil.
 	Log func(line string)
-	// As does file work with the rights of whose the releases are; what it calls leaves none to
-	// others. nil: with our own.
+	// As runs file work with the rights of the releases' owner; the work must not hand any of it to
+	// other goroutines. nil: with our own rights.
 	As func(func() error) error
 	// Pause is between the tries of an upload; 0 is half an hour.
 	Pause time.Duration
@@ -67,9 +67,9 @@ func begins(url string, with []string) bool {
 	return false
 }
 
-// Fetch puts a release into its directory below a software root, where the cache has one that runs
-// here and that somebody signed who is trusted: whole, or not at all. Whatever goes wrong is a line
-// of the log, and the release is not there; only of one that must be fetched it is an error.
+// Fetch puts a release into its directory below a software root, if the cache has one that runs
+// here and has a trusted signature: whole, or not at all. Any failure is logged, and the release is
+// not there. It is an error only for a release that must be fetched.
 func (r *Releases) Fetch(ctx context.Context, url, root string) (bool, error) {
 	must := begins(url, r.OnlyFetched)
 	if r.Entries == nil || r.Content == nil || !must && begins(url, r.NotFetched) {
@@ -98,7 +98,7 @@ func (r *Releases) fetch(ctx context.Context, url, root string) error {
 		return err
 	}
 	for _, e := range entries {
-		// who may write there may put another's entry under this key
+		// a writer of the directory may put another release's entry under this key
 		if e.Trusted && r.Here.Runs(&e) && e.Release == url {
 			return r.unpacked(ctx, e.SHA512, url, root)
 		}
@@ -180,8 +180,8 @@ type Packed struct {
 	size                         int64
 }
 
-// Pack packs a release that was built, for [Packed.Send]. It is nil where the release is not to be
-// given, or there is nobody to give it to.
+// Pack packs a built release, for [Packed.Send]. It is nil if the release is not to be uploaded, or
+// there is no place to upload to.
 func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	if r.EntriesTo == nil || r.ContentTo == nil || r.Key == nil || begins(url, r.NotUploaded) {
 		return nil, nil
@@ -215,10 +215,10 @@ func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	return p, nil
 }
 
-// Close forgets what was packed.
+// Close removes the packed release.
 func (p *Packed) Close() error { return p.file.Close() }
 
-// Send gives the release to the cache, again and again where that fails.
+// Send uploads the release, and tries again and again if that fails.
 func (p *Packed) Send(ctx context.Context) error {
 	pause := p.r.Pause
 	if pause == 0 {
@@ -245,8 +245,8 @@ func (p *Packed) send(ctx context.Context) error {
 	return p.r.EntriesTo.Add(ctx, ReleaseKey(p.url), p.text, p.signature)
 }
 
-// Upload packs a release and sends it. It is nil too where the release is not to be given, or there
-// is nobody to give it to.
+// Upload packs a release and sends it. It returns nil too if the release is not to be uploaded, or
+// there is no place to upload to.
 func (r *Releases) Upload(ctx context.Context, url, dir string) error {
 	p, err := r.Pack(ctx, url, dir)
 	if p == nil || err != nil {

@@ -28,7 +28,7 @@ import (
 type ServeOptions struct {
 	Content  string // directory of contents, each in a file named for its digest
 	Metadata string // directory of entries, a file for each key
-	// Where is looked for what is not here, and what is found is kept; nil: nowhere.
+	// the other cache for missing contents, which are then kept here; nil: none
 	UpstreamContent *Store
 	UpstreamEntries *Directory
 	Most            int64 // bytes of a content; 0 is 64 GiB
@@ -43,7 +43,7 @@ type depot struct {
 	mu sync.Mutex // held while room is made, and entries are put or dropped
 
 	ctx     context.Context // of what is fetched
-	all     sync.WaitGroup  // those who fetch
+	all     sync.WaitGroup  // the running fetches
 	flying  sync.Mutex
 	flights map[string]*flight // by digest
 }
@@ -59,10 +59,11 @@ type Depot struct {
 func (d *Depot) Close() { d.close() }
 
 // Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any
-// number of processes may have the same directories. What is answered with 201 is on the disk, and
-// what is not, is not there in part either. A content of the other cache is fetched once for all
-// who ask for it meanwhile, who get it as it comes, and it is fetched to its end if they go: close
-// the Depot when nothing is asked of it any more.
+// number of processes may share the directories. An upload answered with 201 is on the disk; any
+// other left nothing, not even a part.
+//
+// A content of the other cache is fetched once for all callers of the time. They get it as it
+// comes, and it is fetched to its end if they go. Close the Depot when there are no more requests.
 func Handler(o ServeOptions) *Depot {
 	if o.Most <= 0 {
 		o.Most = maxRelease
@@ -84,7 +85,7 @@ func Handler(o ServeOptions) *Depot {
 	mux.HandleFunc("PUT /dir/{key}", d.enter)
 	mux.HandleFunc("POST /update", d.update)
 	end := func() {
-		d.flying.Lock() // so that none begins while those that there are are waited for
+		d.flying.Lock() // so that no flight begins while the present ones are waited for
 		cancel()
 		d.flying.Unlock()
 		d.all.Wait()
@@ -134,12 +135,13 @@ func (d *depot) upstream(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	if r.Context().Err() != nil {
-		return // nobody hears it
+		return // the caller has gone
 	}
 	d.Log.Warn("the other binary cache does not answer", "err", err)
 	http.Error(w, "The other cache, which is asked for what is not here, does not answer as it should.", http.StatusBadGateway)
 }
 
+// content answers a GET of a content, from the disk or else from the other cache.
 func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 	digest := r.PathValue("digest")
 	if !isHex(digest, 128) {
@@ -173,11 +175,11 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 	}
 	d.used(path, info)
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("ETag", `"`+digest+`"`) // what has it never changes
+	w.Header().Set("ETag", `"`+digest+`"`) // the content of a digest never changes
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
-// keep makes a file of what is written, whole or not at all.
+// keep makes a file of the output of write, whole or not at all.
 func (d *depot) keep(path string, write func(to io.Writer) error) error {
 	return d.make(filepath.Dir(path), write, func() string { return path })
 }
@@ -320,7 +322,7 @@ func (d *depot) enter(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "It is no entry: [TEXT, SIGNATURE], of which the text is an object with a sha512.", http.StatusBadRequest)
 		return
 	}
-	d.mu.Lock() // who drops entries of the key has none of ours in mind
+	d.mu.Lock() // a caller that drops entries of the key does not mean ours
 	err = d.keep(path, func(to io.Writer) error { _, err := fmt.Fprintf(to, "[%s]", body); return err })
 	d.mu.Unlock()
 	if err != nil {
@@ -336,7 +338,7 @@ type updated struct {
 	Updated []string `json:"updated"`
 }
 
-// update asks the other cache for all entries anew, or where there is none drops those whose
+// update asks the other cache for all entries anew. Without another cache it drops entries whose
 // content is not here.
 func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 	answer := updated{[]string{}, []string{}}
@@ -368,7 +370,7 @@ func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Err() != nil {
 			return
 		}
-		if err != nil && !errors.Is(err, client.ErrNotFound) { // what was put here alone stays
+		if err != nil && !errors.Is(err, client.ErrNotFound) { // an entry that was put here alone stays
 			d.Log.Warn("entries cannot be had from the other binary cache", "key", key, "err", err)
 		} else if other {
 			answer.Updated = append(answer.Updated, key)
@@ -378,7 +380,7 @@ func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// prune drops the entries of a file whose content is not here, and says whether there were such.
+// prune drops the entries of a file whose content is not here, and says whether there were any.
 func (d *depot) prune(path string) (bool, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

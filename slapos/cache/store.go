@@ -18,7 +18,7 @@ import (
 
 const (
 	uploadTimeout = time.Hour
-	fetchTries    = 5 // of a content whose connection breaks, each where the one before ended
+	fetchTries    = 5 // of a content whose connection breaks, each from where the last one ended
 )
 
 // A Store holds content by its digest.
@@ -38,9 +38,9 @@ func OpenStore(o Options) (*Store, error) {
 // Close ends the connections that are kept for the next question.
 func (s *Store) Close() { s.d.Close() }
 
-// Get writes the content of a digest, and goes on where a connection breaks, if the server can. It
-// fails with [proto.ErrNotFound] where there is none, and with [proto.ErrMalformed] where it is
-// another content or has more bytes than most; what was written is worth nothing with any error.
+// Get writes the content of a digest, and resumes where a connection breaks, if the server can. It
+// fails with [proto.ErrNotFound] if there is none, and with [proto.ErrMalformed] if the content is
+// another one or has more bytes than most. After any error the written bytes are worthless.
 func (s *Store) Get(ctx context.Context, digest string, to io.Writer, most int64) error {
 	if !isHex(digest, 128) {
 		return s.d.error(0, proto.ErrMalformed, errors.New("no digest"))
@@ -131,7 +131,7 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	if err != nil {
 		return false, s.d.fault(ctx, err)
 	}
-	answer.Body.Close() // what comes is not wanted
+	answer.Body.Close() // the answer's body is not needed
 	err = s.d.refused(answer.StatusCode, http.StatusOK)
 	if errors.Is(err, client.ErrNotFound) {
 		return false, nil
@@ -139,7 +139,7 @@ func (s *Store) Has(ctx context.Context, digest string) (bool, error) {
 	return err == nil, err
 }
 
-// Put gives the store a content of so many bytes, unless it has it.
+// Put uploads a content of a size, unless the store has it.
 func (s *Store) Put(ctx context.Context, digest string, content io.Reader, size int64) error {
 	if has, err := s.Has(ctx, digest); err != nil || has {
 		return err
@@ -174,7 +174,7 @@ func (d *Directory) send(ctx context.Context, method string, to *url.URL, kind s
 	return d.refused(answer.StatusCode, http.StatusCreated)
 }
 
-// refused is the error of a status that is none of those that are wanted.
+// refused is the error of an unexpected status.
 func (d *Directory) refused(status int, wanted ...int) error {
 	for _, one := range wanted {
 		if status == one {

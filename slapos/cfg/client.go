@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A Client says which master a client speaks to, and as whom.
+// A Client says which master a client speaks to, and with which identity.
 type Client struct {
 	Master, Rest      string // URLs; Rest of the hypermedia API, "" asks the master
-	CertFile, KeyFile string // who the client is; both or none
-	CAFile            string // who signs the master's certificate; "" is whom this machine trusts
+	CertFile, KeyFile string // the client's identity; both or none
+	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
 	Aliases           []Alias
 }
 

@@ -26,7 +26,7 @@ type value struct {
 	line int
 }
 
-// An Error says what is wrong in a file, and where.
+// An Error is a fault in a file, with its place.
 type Error struct {
 	Path         string
 	Line         int // 0: the key is not there, and should be
@@ -34,6 +34,7 @@ type Error struct {
 	Reason       string
 }
 
+// Error is one line of text: the file, the line, the key and its section if known, and the reason.
 func (e *Error) Error() string {
 	text := e.Path
 	if e.Line > 0 {
@@ -63,7 +64,7 @@ func Read(path string) (*File, error) {
 	return Parse(path, data)
 }
 
-// Parse reads the content of a file, whose path is for errors alone.
+// Parse reads the content of a file. Its path is for errors alone.
 func Parse(path string, data []byte) (*File, error) {
 	f := &File{Path: path, sections: map[string]map[string]value{}}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
@@ -90,7 +91,7 @@ type parser struct {
 	indent  int    // of the key's line
 }
 
-// line takes in a line, and returns what is wrong with it.
+// line parses a line, and returns what is wrong with it, or "".
 func (p *parser) line(n int, line string) string {
 	line = strings.TrimRight(line, " \t\r\f\v")
 	if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The keys of what formats a machine stand in [slapformat] or in [slapos].
+// The keys for formatting a machine; they stand in [slapformat] or in [slapos].
 const ofFormat = ` computer_xml computer_json input_definition_file output_definition_file partition_amount partition_base_name user_base_name tap_base_name
 	interface_name ipv6_interface ipv4_local_network ipv6_prefixshift alter_user alter_network create_tap tap_ipv6 partition_has_ipv6_range create_tun tun_ipv6
 	software_user tap_gateway_interface public_ipv4_address bridge_name no_bridge computer_model_id heating_sensor_id memory_max cpu_max pids_max`

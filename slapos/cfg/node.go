@@ -15,8 +15,8 @@ type Node struct {
 	SoftwareRoot string
 	InstanceRoot string
 
-	KeyFile, CertFile string // who the node is; both or none
-	CAFile            string // who signs the master's certificate; "" is whom this machine trusts
+	KeyFile, CertFile string // the node's identity; both or none
+	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
 	Certificates      string // directory of the partitions' certificates; "" is none
 
 	// directories of parts that releases share; the last one may be written to
@@ -35,10 +35,10 @@ type Node struct {
 	SoftwareFree int64         // bytes that must be free before a release is built
 	InstanceFree int64         // and before an instance is processed
 
-	NoSupervisor bool // the supervisor is not started by whoever needs it
+	NoSupervisor bool // commands do not start the supervisor when they need it
 	ForceStop    bool
-	// RestartServices: what a partition has in etc/service and ends by itself is started again, and
-	// its tree is processed where that does not help; else at once, as with SlapOS.
+	// RestartServices: restart a partition's services (etc/service) that end by themselves, and
+	// process its tree if that does not help. Else its tree is processed at once, as with SlapOS.
 	RestartServices bool
 	Develop         bool
 	RootCheck       bool // only root may run the passes
@@ -50,8 +50,8 @@ type Node struct {
 	CollectDays                                  int
 }
 
-// Node reads what a node needs. That what it must have is there is for the caller to see, as
-// options may say it too: Node.Missing.
+// Node reads a node's settings. Required ones may be missing, as options of a command may give
+// them: see Node.Missing.
 func (f *File) Node() (*Node, error) {
 	const section = "slapos"
 	n := &Node{RootCheck: true, RestartServices: true}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The names of a value may go through so many others.
+// maxDepth is how many other keys a value may lead through.
 const maxDepth = 10
 
 // Sections are the names of the sections, in their order.
@@ -77,8 +77,8 @@ func (f *File) find(section, key string) (value, bool) {
 	return v, ok
 }
 
-// expand puts values for their names: %(key)s, and % for %%. It returns what is wrong with the
-// text.
+// expand replaces %(key)s by values, and %% by %. It returns the text, and what is wrong with it,
+// or "".
 func (f *File) expand(section, text string, depth int) (string, string) {
 	if depth > maxDepth {
 		return "", fmt.Sprintf("goes through more than %d other keys", maxDepth)

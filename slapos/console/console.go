@@ -61,8 +61,8 @@ func (a Arguments) Bind(required int, names ...string) (map[string]any, error) {
 // A Console has names for values, functions and objects. It is for one goroutine.
 type Console struct{ Names map[string]any }
 
-// Run does what a line says, and returns its value; nil where there is none. A value is nil, a
-// bool, string, int64, float64, [proto.List], [proto.Dictionary], a [Func] or an [Object].
+// Run runs a line, and returns its value or nil. A value is nil, a bool, string, int64, float64,
+// [proto.List], [proto.Dictionary], a [Func] or an [Object].
 func (c *Console) Run(ctx context.Context, line string) (any, error) {
 	p := &parser{c: c, ctx: ctx, text: line}
 	p.space()
@@ -93,7 +93,7 @@ func (c *Console) Run(ctx context.Context, line string) (any, error) {
 	return v, nil
 }
 
-// known is an import of a module, of those that are here anyhow.
+// known accepts an import of a module that is here anyway.
 func (p *parser) known(line string) error {
 	p.space()
 	module, is := p.c.Names[p.word()].(Object)
@@ -104,7 +104,7 @@ func (p *parser) known(line string) error {
 	return nil
 }
 
-// parser is what is left of a line.
+// parser has the unread rest of a line.
 type parser struct {
 	c    *Console
 	ctx  context.Context
@@ -217,7 +217,7 @@ func (p *parser) index(v any, what string, depth int) (any, error) {
 	return nil, fmt.Errorf("%s has no member %v", what, key)
 }
 
-// simple reads a value that is written out, or a name's, and says what it is called.
+// simple reads a literal value or a name, and returns its value with a description.
 func (p *parser) simple(depth int) (any, string, error) {
 	p.space()
 	if p.text == "" {

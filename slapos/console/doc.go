@@ -1,5 +1,4 @@
-// Package console reads the lines that people type at a SlapOS console: calls of functions that are
-// given, with values written as in Python, names for what they return, and methods of it. That is
-// all of Python that it knows: there are no loops, no definitions, and no way to anything but what
-// was given.
+// Package console reads the lines that people type at a SlapOS console. A line calls a given
+// function or a method of its result; values are written as in Python, and results can have names.
+// It knows no more of Python: no loops, no definitions, and no access beyond the given functions.
 package console

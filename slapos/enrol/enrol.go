@@ -1,5 +1,5 @@
-// Package enrol asks the web side of a SlapOS master for certificates: a person's, with which he
-// uses the master, and a computer's, with which its node does.
+// Package enrol asks the web side of a SlapOS master for certificates: a user's, for use of the
+// master, and a computer's, for its node.
 package enrol
 
 import (
@@ -23,7 +23,7 @@ import (
 	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// Web is the web side of a master, and who asks it: one with a token, or with a name and a
+// Web is the web side of a master, with the caller's credentials: a token, or a name and a
 // password.
 type Web struct {
 	URL             string
@@ -41,7 +41,7 @@ const (
 // ErrDenied says that the master does not take the token, or the name and password.
 var ErrDenied = errors.New("denied")
 
-// Person asks for a certificate of the person whose token it is.
+// Person asks for a certificate of the user whose token it is.
 func (w *Web) Person(ctx context.Context) (*proto.Certificate, error) {
 	return w.ask(ctx, "Person_getCertificate", url.Values{})
 }
@@ -57,8 +57,8 @@ func (w *Web) Computer(ctx context.Context, title string) (*proto.Certificate, s
 	return pair, id, err
 }
 
-// Client asks with the settings of TLS that are given; nil: the usual ones. It follows no
-// redirects, as one would carry the token to who knows whom.
+// Client is an HTTP client with the given settings of TLS; nil: the usual ones. It follows no
+// redirects, as one could carry the token to a stranger.
 func Client(settings *tls.Config) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = settings
@@ -105,7 +105,7 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*proto.Cer
 	case answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden:
 		return nil, fmt.Errorf("%s at %s: %w", name, base.Host, ErrDenied)
 	case answer.StatusCode < 200 || answer.StatusCode > 299:
-		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // what there is of it
+		page, _ := io.ReadAll(io.LimitReader(answer.Body, maxPage)) // as much of it as comes
 		return nil, fmt.Errorf(
 			"%s at %s: it is answered with %s: %s", name, base.Host, answer.Status,
 			cmp.Or(slapclient.Reason(page), "without a reason"),
@@ -128,7 +128,7 @@ func (w *Web) ask(ctx context.Context, name string, form url.Values) (*proto.Cer
 // computer is the pattern of a computer's reference.
 var computer = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`COMP-[0-9A-Za-z._-]+`) })
 
-// Reference is the reference of the computer whose certificate it is, which stands in its subject.
+// Reference is the reference of a certificate's computer, which stands in its subject.
 func Reference(certificate string) (string, error) {
 	block, _ := pem.Decode([]byte(certificate))
 	if block == nil {

@@ -8,12 +8,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
-// An Act is what became of a request, for who keeps a record of such.
+// An Act is the outcome of a request, for a caller that keeps a record of requests.
 type Act struct {
 	Who   Who
-	Thing string // what it was about
-	// something is otherwise by it, here or at another master; that a node says how it is, is no
-	// change
+	Thing string // the subject: a title, a place, a release
+	// something changed by it, here or at another master; a status report is no change
 	Changed bool
 }
 
@@ -22,7 +21,7 @@ type actKey struct{}
 // WithAct has what becomes of a request that is made with the context noted in a.
 func WithAct(ctx context.Context, a *Act) context.Context { return context.WithValue(ctx, actKey{}, a) }
 
-// NoteWho notes who makes a request.
+// NoteWho notes the caller of a request.
 func NoteWho(ctx context.Context, who Who) {
 	if a, ok := ctx.Value(actKey{}).(*Act); ok {
 		a.Who = who
@@ -48,7 +47,7 @@ func Words(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
-// Counts are how many there are of what a master keeps.
+// Counts are the numbers of a master's records.
 type Counts struct {
 	Computers, Partitions, Busy int // of partitions, those that have an instance
 	Shared, Waiting             int // instances that are shared; and those that have no place

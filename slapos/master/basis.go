@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A basis is what the answer to a request that changes nothing rests on: records of the memory,
+// A Basis is all that the answer to a request without changes rests on: records of the memory,
 // which are replaced when they change.
 type Basis struct {
 	name         string // of the instance

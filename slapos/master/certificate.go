@@ -13,18 +13,18 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// An Authority signs certificates by which others show to a master who they are; see package
-// authority.
+// An Authority signs certificates by which nodes, users and instances identify themselves to a
+// master; see package authority.
 type Authority interface {
-	// Sign makes one for somebody of a name, with its serial number, which no other has, and until
-	// when it is good.
+	// Sign makes a certificate for a holder's name. It returns its unique serial number, and the
+	// end of its validity.
 	Sign(name string) (pair proto.Certificate, serial string, until time.Time, err error)
 }
 
-// plainName is what may stand in a certificate: it must look the same to everybody.
+// plainName matches names that may stand in a certificate: they must be unambiguous to all.
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._@+-]{0,127}$`) })
 
-// CheckHolder checks the name of who is to have a certificate.
+// CheckHolder checks the name of the holder of a new certificate.
 func CheckHolder(name string) error {
 	if plainName().MatchString(name) {
 		return nil
@@ -39,7 +39,7 @@ func badName(name string) error {
 	)
 }
 
-// revoke has no certificate of somebody count any more.
+// revoke revokes all certificates of a holder.
 func revoke(b ledger.View, holder string) error {
 	all, err := b.Certificates(holder)
 	if err != nil {
@@ -53,8 +53,8 @@ func revoke(b ledger.View, holder string) error {
 	return nil
 }
 
-// certify signs a certificate, which counts when this returns. What has run out of the same holder
-// goes.
+// certify signs a certificate, which is valid when this returns. Expired ones of the holder are
+// removed.
 func (m *certificates) certify(ctx context.Context, c *record.Certificate, may func(b ledger.View) error) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
 		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
@@ -101,8 +101,8 @@ func (m *certificates) certify(ctx context.Context, c *record.Certificate, may f
 	return &pair, nil
 }
 
-// ComputerCertificate signs a certificate by which a node speaks for a computer. Those that it had
-// count still. Only who may do everything gets one for a computer that is not known yet.
+// ComputerCertificate signs a certificate by which a node speaks for a computer. Earlier ones stay
+// valid. For a computer that is not known yet, only an administrator gets one.
 func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*proto.Certificate, error) {
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
@@ -133,7 +133,7 @@ func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string)
 	})
 }
 
-// UserCertificate signs a certificate of a user, who has trees and computers of his own, or may do
+// UserCertificate signs a certificate of a user. The user has trees and computers, or may do
 // everything as an administrator.
 func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*proto.Certificate, error) {
 	return m.certify(
@@ -142,8 +142,8 @@ func (m *certificates) UserCertificate(ctx context.Context, who Who, name string
 	)
 }
 
-// OwnCertificate signs a certificate of a user for himself. It makes no administrator: whoever
-// knows the users says who is one.
+// OwnCertificate signs a certificate for the user that asks for it. It never makes an
+// administrator: the service that knows the users says which they are.
 func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
 		return nil, Denied("Only users get certificates of users.")
@@ -154,8 +154,8 @@ func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Cert
 	)
 }
 
-// RevokeUser has no certificate of a user count any more, and no token for one. He may do that
-// himself.
+// RevokeUser revokes all certificates of a user, and all tokens for one. A user may do that too,
+// for that user alone.
 func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) error {
 	if who.User == "" || who.User != name {
 		if err := who.administers(); err != nil {
@@ -211,7 +211,7 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *reco
 // renewBefore is how long before it runs out an instance gets another certificate.
 const renewBefore = 120 * 24 * time.Hour
 
-// Certified is who holds the certificate of a serial number, which the master's authority has
+// Certified is the holder of the certificate with a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
 func (m *certificates) Certified(ctx context.Context, serial string) (who Who, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {

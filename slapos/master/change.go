@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A Change is what is to be otherwise with a tree. What is nil, or "", stays.
+// A Change is a change of a tree. A field that is nil, or "", stays.
 type Change struct {
 	State      string
 	Release    string
@@ -20,9 +20,9 @@ type Change struct {
 	Filter     map[string]string // the same; it counts when a place is sought
 }
 
-// Change changes the root of a tree as who asked for it would by a request with all that it has.
-// What the root has asked for is its own to change; the state goes through all of the tree. One
-// that has no place is given one where there is one by now.
+// Change changes the root of a tree, like a request by its owner with all that it has. Instances
+// that the root has asked for are its own to change, but a new state goes through the whole tree. A
+// root without a place gets one, if there is one by now.
 func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
 	given, err := proto.FormatParameters(c.Parameters)
 	if err != nil {
@@ -69,7 +69,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 	return m.answer(a)
 }
 
-// asAsked is the request by which an instance would be asked for as it is.
+// asAsked is the request that would ask for an instance as it is.
 func (m *requests) asAsked(n *record.Instance) *ask {
 	q := &proto.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
 	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
@@ -84,7 +84,7 @@ func stateNamed(state string) error {
 	return Invalid("state: %.80q is none of started, stopped, destroyed", state)
 }
 
-// Waiting is the root that somebody has asked for by a title and that has no place yet.
+// Waiting is the root with a title that a caller has asked for and that has no place yet.
 func (m *requests) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Format takes what a computer says that it is: it is made where it is not known, and has these
-// partitions from then on and no others. What was on one that is no more is gone.
+// Format takes the description that a computer sends. An unknown computer is made. It has these
+// partitions from then on and no others; an instance on a removed partition is lost.
 func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration) error {
 	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
@@ -38,11 +38,11 @@ func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration)
 	return m.FormatAs(ctx, who, &record.Computer{GUID: c.Computer, Address: c.Address, Netmask: c.Netmask, Partitions: partitions})
 }
 
-// maxPartitions is how many a computer may have: so many that no machine has them.
+// maxPartitions is the limit of a computer; no real machine has so many.
 const maxPartitions = 10_000
 
-// FormatAs is Format for who has more to say of addresses: of the record GUID, Address, Netmask and
-// Partitions count.
+// FormatAs is Format for callers that have more to say of addresses. It reads the record's GUID,
+// Address, Netmask and Partitions.
 func (m *computers) FormatAs(ctx context.Context, who Who, now *record.Computer) error {
 	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (m *computers) FormatAs(ctx context.Context, who Who, now *record.Computer)
 	})
 }
 
-// evict forgets what is on partitions that a computer has no more.
+// evict removes the instances of partitions that a computer has no more.
 func (m *trees) evict(b ledger.View, c *record.Computer) error {
 	on, err := b.Instances("", "", c.GUID)
 	if err != nil {
@@ -101,9 +101,9 @@ func (m *trees) evict(b ledger.View, c *record.Computer) error {
 	return nil
 }
 
-// lose has an instance without its partition. It is forgotten, unless it is a root of which others
-// have partitions: nobody could speak of these any more, so it stays without a place, until it is
-// asked for again, or destroyed with them.
+// lose removes an instance whose partition is gone. It is forgotten, unless it is a root of which
+// others have partitions: then no caller could name these any more. So it stays without a place,
+// until it is asked for again, or destroyed with them.
 func (m *trees) lose(b ledger.View, n *record.Instance) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
@@ -118,13 +118,13 @@ func (m *trees) lose(b ledger.View, n *record.Instance) error {
 	return firstOf(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
 }
 
-// Information is all that a node is told of a computer, as a document in XML that must not be
-// changed, and a tag that is another for each other document.
+// Information is a node's document about its computer, in XML, with a tag that changes with it. The
+// body must not be changed.
 func (m *computers) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
 	return m.InformationUnless(ctx, who, guid, "")
 }
 
-// InformationUnless is Information without the body for who has it, by its tag.
+// InformationUnless is Information without the body for a caller that has it, by its tag.
 func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, "", err
@@ -184,7 +184,7 @@ func documentOf(c *proto.Computer) ([]byte, error) {
 	return bytes.Clone(body), nil
 }
 
-// Computer is all that a node is told of a computer.
+// Computer is a node's document about its computer.
 func (m *computers) Computer(ctx context.Context, who Who, guid string) (*proto.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -201,7 +201,7 @@ func (m *computers) Computer(ctx context.Context, who Who, guid string) (*proto.
 	return whole(mem, guid, seen)
 }
 
-// UnknownComputer is what is said of one that nobody has formatted.
+// UnknownComputer is the message about a computer that was never formatted.
 func UnknownComputer(guid string) error {
 	return Refuse(compute.ErrNotFound, "%s is not registered.", guid)
 }
@@ -231,7 +231,7 @@ func Ordered(supplies map[string]*record.Supply) []*record.Supply {
 	})
 }
 
-// partitionOf is a slot of a computer and what is in it, as its node is told.
+// partitionOf is a slot of a computer with its content, as its node is told.
 func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition, error) {
 	p := &proto.Partition{Computer: c.GUID, ID: id, GUID: c.GUID + "-" + id, State: proto.Destroyed}
 	n, err := b.At(c.GUID, id)
@@ -275,7 +275,7 @@ func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition
 	return p, nil
 }
 
-// Partition is what a node is told of one of its partitions.
+// Partition is one partition of a node, as the node is told.
 func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*proto.Partition, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -304,8 +304,8 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 	return p, err
 }
 
-// NewComputer makes a computer of a title, and returns the name that the master gives it. Where
-// somebody has one of the title already, it is that.
+// NewComputer makes a computer of a title, and returns the name that the master gives it. If the
+// caller has one of that title already, it returns that one's.
 func (m *computers) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
 	if err := CheckName("computer_title", title, MaxTitle); err != nil {
 		return "", err

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// An External is another master, to which requests are passed on: those that name its URL, and
-// those for its releases.
+// An External is another master. Requests that name its URL, and those for its releases, are passed
+// on to it.
 type External struct {
 	URL                 string
 	CertFile, KeyFile   string
@@ -156,9 +156,9 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	return &Answer{Object: object}, nil
 }
 
-// from is who asks, as the other master is told. It is the reference's where nobody knows who that
-// is. Whom this master knows has a text that no other has, so that nobody gets what another has
-// asked for under the same title.
+// from is the name of the caller for the other master. For an unknown caller it is the reference's.
+// A known caller has a text of its own, so no caller gets what another has asked for under the same
+// title.
 func (a *ask) from() string {
 	esc := url.QueryEscape
 	switch {
@@ -175,7 +175,7 @@ func (a *ask) from() string {
 type hereKey struct{}
 
 // here answers a request that named this master as another one, or whose release is in this
-// master's own list of what others have.
+// master's own list of releases that other masters have.
 func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
 	q := *a.Request
 	q.Filter = maps.Clone(q.Filter)
@@ -201,7 +201,7 @@ func (m *requests) remember(ctx context.Context, a *ask, title, url string) erro
 	})
 }
 
-// theirs is the error of another master as ours: what it refuses, we refuse.
+// theirs turns an error of another master into ours: a refusal stays a refusal.
 func theirs(err error) error {
 	var e *slapclient.Error
 	if !errors.As(err, &e) {

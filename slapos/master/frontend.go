@@ -9,15 +9,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Frontend is a shared instance that is answered without any host: as if a frontend stood before
-// what its parameters name, so that what asks for one works where there is none.
+// A Frontend is a shared instance that is answered without any host, as if a frontend stood before
+// the URL in its parameters. So software that asks for one works without it.
 type Frontend struct {
 	Release string // a part of the release's URL
 	Type    string // the software type; "": any
 	Kind    frontendKind
 }
 
-// A frontendKind says by which parameters a frontend is asked for, and what it answers.
+// A frontendKind says how a frontend is requested, and how the master answers.
 type frontendKind string
 
 const (

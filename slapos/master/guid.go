@@ -25,8 +25,8 @@ func Known(who Who, guid string) target {
 	}
 }
 
-// told is known, for who tells how an instance is: its node, itself, or the instance that has it as
-// a shared one.
+// told is known, for callers that report the state of an instance: its node, itself, or the
+// instance that has it as a shared one.
 func told(who Who, guid string) target {
 	return func(b ledger.View) (*record.Instance, error) {
 		n, err := Known(who, guid)(b)
@@ -40,6 +40,7 @@ func told(who Who, guid string) target {
 // maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
 const maxGUID = 2 * 4 * MaxTitle
 
+// lookup finds an instance by its ID, COMPUTER-PARTITION, or TITLE___ROOT___SHARED; nil: none.
 func lookup(b ledger.View, who Who, guid string) (*record.Instance, error) {
 	if len(guid) > maxGUID+len("___"+"___0") {
 		return nil, nil
@@ -69,7 +70,7 @@ func lookup(b ledger.View, who Who, guid string) (*record.Instance, error) {
 	return b.Named(ledger.ChildName(root.ID, parts[0], shared))
 }
 
-// A Listed is an instance, and what belongs to it.
+// A Listed is an instance with its context.
 type Listed struct {
 	Answer
 	RootTitle string
@@ -112,8 +113,8 @@ func (m *instances) FindAt(ctx context.Context, who Who, computer, partition str
 	})
 }
 
-// FindTree is the root that somebody has of a title; of a shared and another of one title it is the
-// other.
+// FindTree is the caller's root of a title. If a shared root has the same title, it is the one that
+// is not shared.
 func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
 	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
@@ -130,7 +131,7 @@ func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Liste
 	})
 }
 
-// settled says whether an instance is listed: it is somewhere, or is a shared one whose host went.
+// settled says whether an instance is listed: it has a place, or it is shared and its host went.
 func settled(n *record.Instance) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
 
 func (m *instances) find(ctx context.Context, of target) (out *Listed, err error) {
@@ -148,9 +149,8 @@ func (m *instances) find(ctx context.Context, of target) (out *Listed, err error
 	return out, err
 }
 
-// Trees are the roots that somebody has: those with partitions in the order of their partitions,
-// then shared ones, such whose host went among them, then, where they are wanted too, those that
-// have no place yet.
+// Trees are the caller's roots. First come those with partitions, in the order of their partitions,
+// then shared ones, also those whose host went. If waiting is set, those without a place follow.
 func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
 	return m.list(ctx, func(mem *ledger.Memory) (roots []*record.Instance, err error) {
 		var shared, without []*record.Instance
@@ -175,8 +175,8 @@ func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Li
 	})
 }
 
-// Titled are the roots that somebody has of a title: at most a shared one and another, which comes
-// first.
+// Titled are the caller's roots of a title: at most one that is not shared, which comes first, and
+// one shared.
 func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		for _, shared := range []bool{false, true} {
@@ -192,7 +192,7 @@ func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Liste
 	})
 }
 
-// HasRoot says whether somebody has a root of a title that is not shared, as far as the memory
+// HasRoot says whether a caller has a root of a title that is not shared, as far as the memory
 // knows.
 func (m *instances) HasRoot(who Who, title string) (has bool) {
 	_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
@@ -269,7 +269,7 @@ func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]
 	return all, err
 }
 
-// All are the computers that somebody has, in the order of their names. They must not be changed.
+// All are the caller's computers, in the order of their names. They must not be changed.
 func (m *computers) All(ctx context.Context, who Who) ([]*record.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -318,7 +318,7 @@ func (m *statuses) ErrorOf(ctx context.Context, who Who, guid, message string) e
 	return m.noteInstance(ctx, told(who, guid), failed(message))
 }
 
-// BangOf has an instance processed again, and where it is a root all of its tree.
+// BangOf has an instance processed again, and with a root all of its tree.
 func (m *instances) BangOf(ctx context.Context, who Who, guid string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := Known(who, guid)(b)

@@ -7,17 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// The longest names, in characters: what a title may have in the JSON API, and what an index of a
-// database takes. PostgreSQL's takes 2,704 bytes, and a computer and a URL stand in one together,
-// of which a character may have 4 bytes and no URL more than 2,000.
+// The longest names, in characters: a title by the JSON API's limit, others by that of a database
+// index. PostgreSQL's takes 2,704 bytes, and a computer and a URL stand in one together. A
+// character of these may have 4 bytes, and no URL more than 2,000.
 const (
 	MaxTitle = 200
 	MaxID    = 150
 	MaxURL   = 2000
 )
 
-// CheckName checks a name that comes from elsewhere: what is kept must be such that it can be
-// told to others.
+// CheckName checks a name that comes from elsewhere: it must be possible to send it on.
 func CheckName(what, text string, most int) error {
 	switch {
 	case strings.TrimSpace(text) == "":

@@ -19,10 +19,10 @@ type Options struct {
 	Products []Product
 	// Frontends are shared instances that are answered without a host; nil: DefaultFrontends.
 	Frontends []Frontend
-	// Forwards says that below the URL of this master is http_proxy/SCHEME/ADDRESS/PATH, which
-	// shows what is at that address: by it who is asked over https can be let in.
+	// Forwards says that http_proxy/SCHEME/ADDRESS/PATH below this master's URL shows the page at
+	// that address. So a user that comes over https can be let in.
 	Forwards bool
-	// Masters are others, to which requests are passed on.
+	// Masters are others, which get some of the requests.
 	Masters []External
 	// Authority signs certificates; nil: there are none.
 	Authority Authority
@@ -44,11 +44,11 @@ type Master struct {
 	notes  *notes
 	// Requests has what users and instances ask for.
 	Requests *requests
-	// Instances has what there is by requests: finds it, and takes what its nodes say of it.
+	// Instances finds instances, and takes reports on them.
 	Instances *instances
-	// Computers has the nodes, with the releases that are wanted on them.
+	// Computers has the nodes, with their supplies.
 	Computers *computers
-	// Statuses has what was said last of computers, releases and instances.
+	// Statuses has the last reports on computers, releases and instances.
 	Statuses *statuses
 	// Certificates has those of people, computers and instances, and tokens for them.
 	Certificates *certificates
@@ -66,7 +66,7 @@ type trees struct {
 	allocation *allocation
 }
 
-// notes keeps what nodes say of themselves.
+// notes keeps the nodes' reports on themselves.
 type notes struct {
 	ledger *ledger.Ledger
 	heard  atomic.Int64 // how often something new was heard of nodes
@@ -91,17 +91,17 @@ type instances struct {
 	statuses *statuses
 }
 
-// computers has the nodes, and the releases that are wanted on them.
+// computers has the nodes, with their supplies.
 type computers struct {
 	ledger *ledger.Ledger
 	trees  *trees
 	notes  *notes
 	opt    *Options
-	// its one place is taken by who looks for changes, for all that wait for one
+	// its one place is taken by the goroutine that looks for changes, for all that wait for one
 	watch chan struct{}
 }
 
-// statuses has what was said last of computers, releases and instances.
+// statuses has the last reports on computers, releases and instances.
 type statuses struct {
 	ledger    *ledger.Ledger
 	notes     *notes
@@ -135,14 +135,13 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	return m, l.Fresh(ctx)
 }
 
-// Log is where it tells what happens.
+// Log is the master's log.
 func (m *Master) Log() *slog.Logger { return m.Ledger.Log }
 
 // Certifies says whether there are certificates: it has an authority.
 func (m *certificates) Certifies() bool { return m.opt.Authority != nil }
 
-// Tellable refuses what has a computer's node be told too much. It is asked within a transaction,
-// when all is saved.
+// Tellable refuses a transaction that makes a node's document too large. Call it when all is saved.
 func (m *Master) Tellable(b ledger.View, guid string) error {
 	return m.Instances.trees.allocation.tellableOn(b, guid)
 }

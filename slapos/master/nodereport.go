@@ -10,13 +10,13 @@ import (
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
-// A NodeRecord is what a node told last of what runs on it.
+// A NodeRecord is a node's last report of its running programs.
 type NodeRecord struct {
 	At     time.Time        `json:"at"`
 	Report proto.NodeReport `json:"report"`
 }
 
-// ReportNode keeps what runs on a node, as it tells.
+// ReportNode keeps a node's report of its running programs.
 func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport) error {
 	if err := firstOf(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport
 	return err
 }
 
-// NodeReport is what a node told last of what runs on it; nil: nothing yet.
+// NodeReport is a node's last report of its running programs; nil: none yet.
 func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *NodeRecord, err error) {
 	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err

@@ -10,8 +10,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// place finds a partition for a new instance, and takes it. Where there is none it says why, and
-// keeps that.
+// place finds a partition for a new instance, and takes it. If there is none, it keeps the reason.
 func (a *ask) place(b ledger.View) error {
 	if a.willWrite(b) {
 		return ledger.ErrWrites
@@ -47,7 +46,7 @@ func (a *ask) place(b ledger.View) error {
 		if err := ledger.SaveInstance(b, n); err != nil {
 			return err
 		}
-		if a.found != nil { // what it has asked for may be there, where it had a place before
+		if a.found != nil { // its own requests may be there, where it had a place before
 			if err := a.m.trees.spread(b, n); err != nil {
 				return err
 			}
@@ -65,7 +64,7 @@ func (a *ask) willWrite(b ledger.View) bool {
 	return reading && a.found == nil
 }
 
-// keep keeps an instance for which there is no place, with the reason.
+// keep keeps an instance without a place, with the reason.
 func (a *ask) keep(b ledger.View, n *record.Instance, why string) error {
 	n.Reason = why
 	if was := a.found; was != nil && same(n, was) {
@@ -83,12 +82,12 @@ func same(a, b *record.Instance) bool {
 		a.Computer == b.Computer && a.Reason == b.Reason
 }
 
-// maxWaiting is how many instances without a place, or without a host, are kept of a user: who asks
-// for more than that only hears why.
+// maxWaiting is how many instances of a user may wait for a place or a host. More are not kept: the
+// request only gets the reason.
 const maxWaiting = 1000
 
-// tooManyWait says whether so many are kept, as far as the memory knows: a few more that were asked
-// for at the same time do no harm.
+// tooManyWait says whether a user has too many waiting instances, by the memory. A few more, from
+// requests at the same time, do no harm.
 func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 	if _, ok := b.(*ledger.Memory); ok { // it will be asked again
 		return false
@@ -98,7 +97,7 @@ func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 	return mem.Used[n.Project][n.Owner].Waiting >= maxWaiting
 }
 
-// The most reasons that are told of one instance: with many computers each has its own.
+// maxReason is the size of an instance's reasons, in bytes: each of many computers has its own.
 const maxReason = 300
 
 func join(why, reason string) string {
@@ -147,8 +146,8 @@ func (m *allocation) freeSlot(b ledger.View, guid string, n *record.Instance) (s
 	return "", fmt.Sprintf("all %d partitions of %s are in use", len(c.Partitions), guid), nil
 }
 
-// likelySlot is a slot that is free by the memory and by a transaction, or "": then all that is on
-// the computer has to be looked at.
+// likelySlot is a slot that is free by the memory and by a transaction. With "" the caller has to
+// look at all on the computer.
 func (m *allocation) likelySlot(b ledger.View, c *record.Computer) (string, error) {
 	if _, ok := b.(*ledger.TxView); !ok {
 		return "", nil
@@ -175,7 +174,7 @@ func (m *allocation) candidates(b ledger.View, n *record.Instance) (guids []stri
 	if guid := cmp.Or(n.Filter["computer_guid"], m.opt.Computer); guid != "" {
 		return []string{guid}, ""
 	}
-	// which is held already, and twice would wait for who waits to write
+	// its lock is held already, and taking it twice would deadlock with a waiting writer
 	if mem, ok := b.(*ledger.Memory); ok {
 		return m.candidatesIn(mem, n)
 	}
@@ -190,9 +189,9 @@ func sameProject(c *record.Computer, n *record.Instance) bool {
 	return c.Project == "" || n.Project == "" || c.Project == n.Project
 }
 
-// open says whether an instance may be on a computer. On a user's own is what is his: he sees all
-// that is there, and has not offered it to others. The master's default is for everybody, and an
-// administrator may name any.
+// open says whether an instance may be on a computer. A user's own computer takes that user's
+// instances alone: its owner sees all on it, and has not offered it to others. The master's default
+// is for everybody, and an administrator may name any.
 func (m *allocation) open(c *record.Computer, n *record.Instance) bool {
 	return sameProject(c, n) &&
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
@@ -239,6 +238,6 @@ func (m *allocation) candidatesIn(mem *ledger.Memory, n *record.Instance) (guids
 	return guids, why
 }
 
-// maxTries is how many computers are looked at: what the memory says of them is true but for what
-// was taken a moment ago.
+// maxTries is how many computers are tried. The memory is right about them but for changes of a
+// moment ago.
 const maxTries = 16

@@ -14,8 +14,8 @@ type Limit struct {
 	Partitions, Shared int    // partitions with an instance; shared instances
 }
 
-// within tells why there may be no more of a kind of instance in its project, or of its user; "":
-// there may.
+// within is the reason why a project or its user may have no more of a kind of instance; "": it
+// may.
 func (m *allocation) within(b ledger.View, n *record.Instance) (why string, err error) {
 	p, writing := b.(*ledger.TxView)
 	if m.opt.Limits == nil || !writing { // it will be asked again

@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Reaches reports whether somebody may come to what a partition with an address shows: users to
-// those where an instance of theirs is, a node to its own, an administrator to all. Nodes say
-// themselves which addresses they have, so whoever leads there judges the address too.
+// Reaches reports whether a caller may reach the pages of a partition with an address. A user may
+// reach partitions of own instances, a node its own, an administrator all. Nodes choose these
+// addresses, so the code that connects must check the address too.
 func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err

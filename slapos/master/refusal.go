@@ -10,9 +10,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A Refusal is why a master does not do what it was asked: its kind, by which each front end finds
-// its status, the words that the reference has for it, or ours where it has none, and what more
-// there is to say.
+// A Refusal is a master's reason not to do something. It has a kind, by which each front end finds
+// its status, the reference's words, or else ours, and further detail.
 type Refusal struct {
 	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or proto.ErrNotReady
 	Kind   error
@@ -25,7 +24,7 @@ func (r *Refusal) Error() string { return "slap: " + r.Reason() }
 // Unwrap gives the kind.
 func (r *Refusal) Unwrap() error { return r.Kind }
 
-// Reason is all that there is to say to people.
+// Reason is the whole text for people.
 func (r *Refusal) Reason() string {
 	if r.Detail == "" {
 		return r.Text
@@ -38,10 +37,10 @@ func Refuse(kind error, format string, args ...any) error {
 	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
-// Invalid refuses what is asked wrongly.
+// Invalid refuses a malformed request.
 func Invalid(format string, args ...any) error { return Refuse(compute.ErrInvalid, format, args...) }
 
-// NoSuchEndpoint is what is said of an endpoint that is not there.
+// NoSuchEndpoint is the message for an unknown endpoint.
 const NoSuchEndpoint = "The requested URL was not found on the server. " +
 	"If you entered the URL manually please check your spelling and try again."
 
@@ -54,27 +53,27 @@ func Malformed(err error) error {
 	return Refuse(compute.ErrInvalid, "%s", strings.TrimPrefix(err.Error(), "slap: "))
 }
 
-// Who asks. The zero Who may do nothing.
+// Who is the caller of a request. The zero Who may do nothing.
 type Who struct {
-	All      bool   // everything: there is no telling who it is, or it is the administrator
-	Computer string // a node: what is about this computer, and about what runs on it
-	User     string // a user: computers and trees of his own
-	Project  string // that what he asks for belongs to
+	All      bool   // may do everything: an administrator, or callers are not asked for a name
+	Computer string // a node: may act on this computer, and on instances there
+	User     string // a user: may act on the user's computers and trees
+	Project  string // the project of what the user asks for
 	Instance string // an instance, by its ID: itself, and what it asks for
 
-	// What follows says who it is, where he may do everything too, and gives him nothing.
+	// The rest identifies a caller, also an administrator, and gives no rights.
 	Name   string // of the user
-	Via    string // how he is known: "certificate SERIAL", say
-	Groups string // in which the user is, a line each
+	Via    string // proof of identity: "certificate SERIAL", say
+	Groups string // of the user, a line each
 }
 
-// Anybody is who asks a master that asks nobody who he is.
+// Anybody is every caller of a master without authentication.
 var Anybody = Who{All: true}
 
-// Denied refuses who may not.
+// Denied refuses a caller that lacks a right.
 func Denied(format string, args ...any) error { return Refuse(compute.ErrDenied, format, args...) }
 
-// Speaks says whether somebody may speak for a computer.
+// Speaks says whether a caller may speak for a computer: nil, or the refusal.
 func (who Who) Speaks(computer string) error {
 	if who.All || who.Computer != "" && who.Computer == computer {
 		return nil
@@ -82,8 +81,8 @@ func (who Who) Speaks(computer string) error {
 	return Denied("You may not speak for the computer %s.", computer)
 }
 
-// Owns says whether somebody may change a computer, or read what is on it: its node, or whose it
-// is.
+// Owns says whether a caller may change a computer and read its content: its node and its owner
+// may.
 func (who Who) Owns(guid string, c *record.Computer) error {
 	if who.User != "" && c != nil && c.Owner == who.User && who.in(c.Project) {
 		return nil
@@ -91,12 +90,12 @@ func (who Who) Owns(guid string, c *record.Computer) error {
 	return who.Speaks(guid)
 }
 
-// in says whether somebody may touch what is of a project: who comes for one has what is of that
-// alone, as his role and his token are for no more.
+// in says whether a caller may touch things of a project. A caller with a project has that alone,
+// as its role and its token are for no more.
 func (who Who) in(project string) bool { return who.Project == "" || who.Project == project }
 
-// Holds says whether somebody may see and change an instance: the user who asked for its tree, a
-// node that it is on, itself, or the instance that asked for it or has it as a shared one.
+// Holds says whether a caller may see and change an instance: the user that asked for its tree, its
+// node, itself, or the instance that asked for it or has it as a shared one.
 func (who Who) Holds(n *record.Instance) error {
 	if who.All || who.User != "" && who.User == n.Owner && who.in(n.Project) || who.Computer != "" && who.Computer == n.Computer ||
 		who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Parent || who.Instance == n.Host) {

@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// partitionUnknown is what is said of a partition in which nothing is.
+// partitionUnknown is the error for an empty partition.
 func partitionUnknown(computer, partition string) error {
 	return Refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
 }
 
-// A target finds the instance that is spoken of, for who may speak of it.
+// A target finds an instance for a caller, and refuses callers without a right to it.
 type target func(b ledger.View) (*record.Instance, error)
 
 // inside is the instance in a partition, or a shared one that it has and calls so.
@@ -46,11 +46,10 @@ func on(b ledger.View, who Who, computer, partition string) (*record.Instance, e
 	return n, nil
 }
 
-// InstanceDestroyed is what a node says when nothing of an instance is on it any more: its
-// partition is free then. A root waits for the others of its tree: they become destroyed, nothing
-// else changes, and children are their titles. An instance says that only of what is wanted
-// destroyed: it is no node, which knows, and the place of a program that runs is not to be given
-// away.
+// InstanceDestroyed is a node's report that nothing of an instance is left there: its partition
+// becomes free. A root waits for the rest of its tree, which becomes destroyed; children are the
+// titles of these, and nothing else changes. An instance itself may report this only if it is to be
+// destroyed: it cannot know, and the place of a running program must not be given away.
 func (m *instances) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
 	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
 }
@@ -82,15 +81,14 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 	return children, err
 }
 
-// end carries destruction to all that is below a root, whatever it is wanted to be itself.
+// end destroys all below a root, whatever the root's own state.
 func (m *trees) end(b ledger.View, root *record.Instance) error {
 	as := *root
 	as.State = proto.Destroyed
 	return m.spread(b, &as)
 }
 
-// leave frees the partition of an instance, which is forgotten. The root of its tree, where it
-// waited for this, is told.
+// leave frees the partition of an instance, and forgets it. A root that waited for this is told.
 func (m *trees) leave(b ledger.View, n *record.Instance) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
@@ -127,7 +125,7 @@ func (m *trees) orphans(b ledger.View, root *record.Instance) error {
 	return nil
 }
 
-// Refused is what a node is told whose root cannot be destroyed yet.
+// Refused is the answer to a node whose root cannot be destroyed yet.
 func Refused(children []string) string {
 	return "Not destroying yet because this partition has child partitions: " + strings.Join(children, ", ")
 }
@@ -203,6 +201,7 @@ func (m *instances) retitle(ctx context.Context, of target, title string) error 
 	})
 }
 
+// rename gives an instance a free title, and wakes the hosts that are told of it.
 func (m *trees) rename(b ledger.View, n *record.Instance, title string) error {
 	if n.Title == title {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// An Answer is what is said to a request: an instance of ours, or what another master said, or what
-// only seems to be one.
+// An Answer is the answer to a request: an instance of ours, another master's answer, or an object
+// that only looks like an instance.
 type Answer struct {
 	Record *record.Instance // of ours; nil where Object is set
 	proto.Instance
@@ -42,15 +42,15 @@ type ask struct {
 
 	asker *record.Instance // nil: a user asks
 	found *record.Instance // as it was
-	above string           // the state of those that it cannot be more alive than
+	above string           // its parent's state, which limits its own
 	made  *record.Instance // as it is now
 	last  *Answer          // of a shared one that is destroyed by this
 	none  *Refusal         // why there is no place
 }
 
-// Request asks for an instance, or that one be otherwise. A refusal for want of a place is
-// compute.ErrNoCapacity, and says why; it is kept with the instance, which is placed at a later
-// request. Where nothing changes, nothing is written.
+// Request asks for an instance, or for a change of one. Without a place the error is
+// compute.ErrNoCapacity, with the reason. The instance is kept with it, and a later request places
+// it. A request that changes nothing writes nothing.
 func (m *requests) Request(ctx context.Context, who Who, q *proto.Request) (*Answer, error) {
 	a, err := m.prepare(who, q)
 	if err != nil {
@@ -83,10 +83,11 @@ func (m *requests) Request(ctx context.Context, who Who, q *proto.Request) (*Ans
 	return m.answer(a)
 }
 
-// filters are the names that a filter can have, with the longest of each; what else is in one is
-// kept and not looked at.
+// filters are the names that a filter can have, with the longest value of each. Other names in one
+// are kept and ignored.
 var filters = map[string]int{"computer_guid": MaxID, "instance_guid": MaxURL, "network_guid": MaxID, "project_guid": MaxID}
 
+// prepare checks a request by itself, without the state.
 func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
 	if err := firstOf(CheckName("partition_reference", q.Title, MaxTitle), CheckName("software_release", q.Release, MaxURL)); err != nil {
@@ -156,6 +157,7 @@ func (a *ask) decide(b ledger.View, elsewhere bool) error {
 	return a.m.allocation.tellable(b, a.found, a.made)
 }
 
+// find finds the caller and the instance, and then changes, moves or places that.
 func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 	if a.Computer != "" {
 		if a.asker, err = b.At(a.Computer, a.Partition); err != nil {
@@ -171,7 +173,7 @@ func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 			return Denied("An instance asks only for itself.")
 		}
 	}
-	// who asks for nothing of its own would be taken for a user
+	// a caller without anything of its own would be taken for a user
 	if a.asker == nil && a.who.User == "" && !a.who.All {
 		return Denied("A computer asks for instances only for what runs on it.")
 	}
@@ -242,7 +244,7 @@ func (a *ask) fresh() *record.Instance {
 	return n
 }
 
-// bounded is the state that is wanted where one was asked for.
+// bounded is the wanted state for a requested one, as its parent limits it.
 func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
 
 // stateAbove is the state of the root, or of the instance that asked first, whichever is less
@@ -320,8 +322,8 @@ func (a *ask) change(b ledger.View) error {
 	return nil
 }
 
-// stateAlone says that a request without parameters is about the state of what there is, so that
-// they stay.
+// stateAlone says that a request without parameters only changes the state, so the present
+// parameters stay.
 func (a *ask) stateAlone() bool {
 	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked &&
 		a.Release == a.found.Release && a.Type == a.found.Type
@@ -339,8 +341,7 @@ func sameFilter(a, b map[string]string) bool {
 	return true
 }
 
-// never is a request that something be destroyed that has no place: nothing has to be done, and it
-// is forgotten.
+// never is a request to destroy an instance without a place: it is only forgotten.
 func (a *ask) never(b ledger.View) error {
 	n := a.fresh()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", proto.Destroyed, proto.Destroyed
@@ -364,8 +365,8 @@ func (a *ask) never(b ledger.View) error {
 	return nil
 }
 
-// endUnplaced forgets what has no place. What it has asked for and has partitions, of a root that
-// had a place before, is destroyed first.
+// endUnplaced forgets an instance without a place. If it is a root that had one before, instances
+// that it has asked for and that have partitions are destroyed first.
 func (a *ask) endUnplaced(b ledger.View) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
@@ -399,7 +400,7 @@ func (m *requests) answer(a *ask) (*Answer, error) {
 	return out, nil
 }
 
-// AnswerOf is an instance as who asked for it is told.
+// AnswerOf is an instance as its requester is told.
 func AnswerOf(b ledger.View, n *record.Instance) (*Answer, error) {
 	out := &Answer{Record: n, Stamp: n.Stamp, Instance: proto.Instance{
 		Computer: n.Computer, Partition: n.Partition, State: n.State, Release: n.Release, Type: n.Type,
@@ -437,7 +438,7 @@ func GUID(n *record.Instance) string {
 	return n.Computer + "-" + n.Partition
 }
 
-// stampText is a time of change as nodes are told: seconds.
+// stampText is a time of change in the form for nodes: seconds.
 func stampText(micros int64) string {
 	if micros == 0 {
 		return ""

@@ -69,7 +69,7 @@ func (a *ask) reshare(b ledger.View) error {
 	}
 	n := *was
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
-	// of which the reference answers what was asked, and nothing is kept
+	// the reference repeats the request as its answer, and keeps nothing
 	if !a.stateAlone() || a.State == proto.Destroyed {
 		n.Parameters = a.parameters
 	}
@@ -111,8 +111,8 @@ func (a *ask) reshare(b ledger.View) error {
 	return a.m.trees.wake(b, host)
 }
 
-// loosen has a shared instance that looks for another host be where it was asked to be: anywhere,
-// if its host alone has said where it is.
+// loosen lets a shared instance that needs another host go to the computer that it was asked for,
+// or anywhere.
 func (m *allocation) loosen(n *record.Instance) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
@@ -143,8 +143,8 @@ func fits(host, n *record.Instance) bool {
 
 func sameType(a, b string) bool { return ledger.PlainType(a) == ledger.PlainType(b) }
 
-// findHost is the first instance, in the order of its computer's partitions, that can have a shared
-// one: on the computer where that is to be, or else on any.
+// findHost is the first instance that can have a shared one, in the order of its computer's
+// partitions. The search is on the wanted computer, or else on any.
 func (m *allocation) findHost(b ledger.View, n *record.Instance) (*record.Instance, error) {
 	if n.Computer != "" {
 		return m.hostOn(b, n, n.Computer)
@@ -193,8 +193,8 @@ func (m *allocation) hostComputers(b ledger.View, n *record.Instance) []string {
 	return find(mem)
 }
 
-// hasHost says whether something on a computer can have a shared instance. Where that names its
-// host it is one of three, however many there are.
+// hasHost says whether an instance on a computer can have a shared one. If the request names its
+// host, three lookups answer that, whatever the number of instances.
 func hasHost(m *ledger.Memory, c *ledger.Computer, guid string, n *record.Instance) bool {
 	named := n.Filter["instance_guid"]
 	if named == "" {
@@ -241,8 +241,8 @@ func (m *allocation) hostOn(b ledger.View, n *record.Instance, guid string) (*re
 	return nil, nil
 }
 
-// likelyHost is the first by the memory of which a transaction says the same; nil: all that is on
-// the computer has to be looked at.
+// likelyHost is the first by the memory that a transaction confirms. With nil the caller has to
+// look at all on the computer.
 func (m *allocation) likelyHost(b ledger.View, c *record.Computer, n *record.Instance) (*record.Instance, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return nil, nil
@@ -276,8 +276,7 @@ func (m *trees) wake(b ledger.View, n *record.Instance) error {
 	}
 }
 
-// hostCame gives an instance that is new, or of another release now, the shared ones that wait for
-// such a one.
+// hostCame gives a new or changed instance the shared ones that wait for such a host.
 func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
 	if host.Shared || host.Partition == "" {
 		return nil
@@ -320,8 +319,8 @@ func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
 	return m.wake(b, host)
 }
 
-// rehost finds other hosts for the shared instances of one that cannot have them any more; now is
-// nil where it is gone.
+// rehost finds other hosts for the shared instances of a host that changed too much; now is nil if
+// it is gone.
 func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
 	if was.Shared {
 		return nil
@@ -368,8 +367,8 @@ func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
 	return nil
 }
 
-// Reference is how a shared instance is called to its host: the title of the root of its tree,
-// where it is not the root itself, and its own.
+// Reference is a shared instance's name for its host: the title of its root, unless it is the root
+// itself, and its own.
 func Reference(root, n *record.Instance) string {
 	if root == nil || root.ID == n.ID {
 		return "_" + n.Title

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// How much of an error is kept, in characters, and how much of that the reference's own calls tell:
-// its end says most.
+// The stored part of an error, in characters, and the part that the reference's own calls show: its
+// end says most.
 const (
 	maxMessage = 400
 	maxTail    = 80
@@ -24,20 +24,24 @@ func tail(message string, most int) string {
 	return string(runes[max(0, len(runes)-most):])
 }
 
+// InstanceStatusKey is the key of an instance's status.
 func InstanceStatusKey(id string) string { return ledger.Key("instance", id) }
 
+// SupplyStatusKey is the key of the status of a release on a computer.
 func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", computer, url) }
 
+// ComputerStatus is the key of a computer's status.
 func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 
+// DropStatus deletes the status with a key.
 func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(record.KindStatus, of)) }
 
-// InstanceReported is what a node says of an instance: the state that it is in.
+// InstanceReported is a node's report of an instance's state.
 func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
 }
 
-// InstanceError is what a node says of an instance that it cannot do what is wanted with. Only the
+// InstanceError is a node's report that an instance cannot be brought to its wanted state. Only the
 // end of the message is kept.
 func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
@@ -57,13 +61,13 @@ func (m *statuses) noteInstance(ctx context.Context, of target, change func(*rec
 	})
 }
 
-// ReleaseReported is what a node says of a release: that it is being built, or available.
+// ReleaseReported is a node's report that a release is being built, or available.
 func (m *statuses) ReleaseReported(ctx context.Context, who Who, computer, url, state string) error {
 	return m.noteRelease(ctx, who, computer, url, said(state))
 }
 
-// ReleaseError is what a node says of a release that it cannot build. Only the end of the message
-// is kept.
+// ReleaseError is a node's report that it cannot build a release. Only the end of the message is
+// kept.
 func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
@@ -81,7 +85,7 @@ func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url strin
 		return err
 	}
 	if !known {
-		return nil // as the reference takes it; there is nobody who would want to know
+		return nil // as the reference takes it; it would interest no reader
 	}
 	return m.notes.note(ctx, SupplyStatusKey(computer, url), computer, change, func(b ledger.View) (bool, error) {
 		now, err := b.Supply(computer, url)
@@ -89,7 +93,7 @@ func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url strin
 	})
 }
 
-// ComputerBang is what a node says of itself, as a message.
+// ComputerBang is a node's report on itself, as a message.
 func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message string) error {
 	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
@@ -104,7 +108,7 @@ func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message 
 	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *record.Status) { s.Message = tail(message, maxMessage) }, nil)
 }
 
-// noteEvery is how old a status may be that says the same still: who reports more often changes
+// noteEvery is the age at which an unchanged status is stored again. A report within it changes
 // nothing.
 const noteEvery = time.Minute
 
@@ -173,8 +177,8 @@ func statusIn(tx ledger.Tx, of string) (*record.Status, error) {
 	return ledger.Unpack[record.Status](e)
 }
 
-// met notes that a node has asked what is wanted on its computer. It never fails: the node is to
-// have its answer.
+// met notes the time of a node's call for its document. It never fails: the node must get its
+// answer.
 func (m *notes) met(ctx context.Context, guid string) {
 	now := time.Now().Unix()
 	m.mu.Lock()
@@ -191,12 +195,11 @@ func (m *notes) met(ctx context.Context, guid string) {
 	}
 }
 
-// metEvery is how often it is stored that a node was seen: what asks whether one was so for 5
-// minutes hears the truth.
+// metEvery is how often the time of a node's last call is stored. It is well below 5 minutes, so a
+// check for that long is right.
 const metEvery = 2 * time.Minute
 
-// A Status is what is known of a computer, a release on one, or an instance, by what its node
-// reported.
+// A Status is the last report on a computer, a release on one, or an instance.
 type Status struct {
 	Kind      string // of the thing, as the full master calls it
 	Reference string
@@ -228,10 +231,10 @@ func (s *Status) Value() proto.Dictionary {
 	return d
 }
 
-// StatusText is what was said last, with no more of an error than is kept of a message.
+// StatusText is a status as text; an error is cut as when it is stored.
 func StatusText(said *record.Status) string { return statusText(said, maxMessage) }
 
-// statusText is what was said last, with no more of an error than so many characters.
+// statusText is a status as text; an error is cut to most characters.
 func statusText(said *record.Status, most int) string {
 	if said.Error {
 		return "#error " + tail(said.Message, most)
@@ -293,7 +296,7 @@ func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition 
 	return m.status(ctx, s, InstanceStatusKey(n.ID))
 }
 
-// InstanceRecordStatus is what was reported of an instance; nil: nothing was.
+// InstanceRecordStatus is the last status of an instance; nil: none.
 func (m *statuses) InstanceRecordStatus(ctx context.Context, n *record.Instance) (*record.Status, error) {
 	s, err := m.status(ctx, &Status{}, InstanceStatusKey(n.ID))
 	if err != nil {
@@ -302,7 +305,7 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *record.Instance)
 	return s.Said, nil
 }
 
-// Owned is a computer that somebody may know about.
+// Owned is a computer that the caller may know about.
 func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *record.Computer, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -327,7 +330,7 @@ func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, e
 	return s, err
 }
 
-// Each reads what was said of several things at once.
+// Each reads the last reports of several things at once.
 func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *record.Status)) error {
 	if len(keys) == 0 {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Supply wants a release available, or destroyed, on a computer. One that is to be destroyed stays
-// until its node says that it is.
+// Supply asks for a release on a computer, or for its removal. A removed one stays listed until its
+// node reports that it is gone.
 func (m *computers) Supply(ctx context.Context, who Who, computer, url, state string) error {
 	if state == "" {
 		state = proto.Available
@@ -48,7 +48,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 	})
 }
 
-// Supplies are the releases that are wanted on a computer, or wanted away.
+// Supplies are the releases to be built or removed on a computer.
 func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]record.Supply, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -92,8 +92,8 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 	})
 }
 
-// Releases are those of a software product, the best first. Just one of the two is given: the
-// product's name, or the URL of one of its releases.
+// Releases are those of a software product, the best first. Give the product's name, or the URL of
+// one of its releases, not both.
 func (m *computers) Releases(product, url string) ([]string, error) {
 	if (product == "") == (url == "") {
 		return nil, Invalid("exactly one of software_product_reference and software_release_url is wanted")

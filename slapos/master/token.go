@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	tokenPrefix = "slt_"         // of tokens, by which they are told from others
+	tokenPrefix = "slt_"         // prefix of tokens, which tells them apart
 	tokenLife   = 24 * time.Hour // and no longer are they good
-	// that somebody has at a time: another takes the place of that which ends first
+	// of a user at a time: a new one replaces the one that ends first
 	maxTokens = 50
 )
 
-// hashOf is what is kept of a token. It has 256 random bits, which nobody guesses however fast the
-// hash is.
+// hashOf is the stored form of a token. A token has 256 random bits, so a fast hash is safe from
+// guessing.
 func hashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-// NewToken makes a token for which somebody gets a certificate, once and within a day: of t, Of,
-// User, Admin, Project and Computer count. Users make such for computers of their own: new ones,
-// and by their names those that they have.
+// NewToken makes a token, good for one certificate, once and within a day. It reads t's Of, User,
+// Admin, Project and Computer. Users may make tokens for own computers: for new ones, and by name
+// for those that they have.
 func (m *certificates) NewToken(ctx context.Context, who Who, t record.Token) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
 		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
@@ -83,7 +83,7 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t record.Token) (t
 	return token, t.Until, nil
 }
 
-// has says whether a user has a computer of a name. Whose it is does not change.
+// has checks that a user has a computer of a name. Its owner does not change.
 func has(user, computer string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(computer)
@@ -94,7 +94,7 @@ func has(user, computer string) func(b ledger.View) error {
 	}
 }
 
-// spend takes a token from whoever shows it, who gets what may makes of it.
+// spend uses up the token that a caller shows. may checks it and does what the token allows.
 func spend(token, of string, may func(b ledger.View, t *record.Token) error) func(b ledger.View) error {
 	hash := hashOf(token)
 	return func(b ledger.View) error {
@@ -134,7 +134,7 @@ func spendless(token, of string, into *record.Token) func(b ledger.View) error {
 	}
 }
 
-// PersonCertificate is the certificate of the user whom a token is for.
+// PersonCertificate is the certificate of the user that a token is for.
 func (m *certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
 	t, err := m.offered(ctx, token, record.CertifiedUser)
 	if err != nil {
@@ -144,10 +144,10 @@ func (m *certificates) PersonCertificate(ctx context.Context, token string) (*pr
 		spend(token, record.CertifiedUser, func(ledger.View, *record.Token) error { return nil }))
 }
 
-// RegisterBy makes a computer of a title for whom a token is, and returns its name and its
-// certificate. Who has a token need not be whose the computers are: it is good for one that there
-// is only where it names that; for another of a title that is taken it is compute.ErrConflict, and
-// the token stays.
+// RegisterBy makes a computer of a title for the user of a token, and returns its name and its
+// certificate. The caller with the token need not be the owner of the computers. So the token is
+// good for an existing computer only if it names that. If another computer has the title, it is
+// compute.ErrConflict, and the token stays.
 func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
 	t, err := m.offered(ctx, token, record.CertifiedComputer)
 	if err != nil {
@@ -159,8 +159,8 @@ func (m *certificates) RegisterBy(ctx context.Context, token, title string) (gui
 	})
 }
 
-// Register makes a computer of a title for a user, and returns its name and its certificate. Where
-// he has one of the title already it is that.
+// Register makes a computer of a title for a user, and returns its name and its certificate. If the
+// user has one of the title already it is that.
 func (m *certificates) Register(ctx context.Context, who Who, title string) (guid string, pair *proto.Certificate, err error) {
 	if !who.All && who.User == "" {
 		return "", nil, Denied("Only users ask for computers.")

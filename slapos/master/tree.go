@@ -6,9 +6,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// spread carries the state of an instance to all that it, or what it asked for, has asked for:
-// stopped and destroyed at once, and back to what each was asked to be. Of a destroyed tree what
-// has no place goes, and shared instances do.
+// spread carries the state of an instance on to its descendants. Stopped and destroyed apply at
+// once; otherwise each returns to its own requested state. In a destroyed tree, instances without a
+// place and shared ones are removed.
 func (m *trees) spread(b ledger.View, top *record.Instance) error {
 	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
@@ -54,7 +54,8 @@ func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[st
 	return nil
 }
 
-// dropInstance forgets an instance; its host hears of it, or those that it has find others.
+// dropInstance forgets an instance. A host is told, and the instance's own shared ones find other
+// hosts.
 func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 	if err := Forget(b, n); err != nil {
 		return err
@@ -69,7 +70,7 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 	return m.rehost(b, n, nil)
 }
 
-// Forget drops the record of an instance, what was said of it, and its certificate.
+// Forget drops the record of an instance, its status, and its certificate.
 func Forget(b ledger.View, n *record.Instance) error {
 	return firstOf(
 		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),

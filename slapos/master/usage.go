@@ -15,8 +15,8 @@ import (
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
-// Use keeps a usage report of a computer; of one that nobody knows it is not kept. One that is not
-// of the format is a refusal.
+// Use keeps a usage report of a computer. A report of an unknown computer is not kept; a malformed
+// one is a refusal.
 func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
 	if err := firstOf(who.Speaks(computer), CheckName("computer_id", computer, MaxID)); err != nil {
 		return err
@@ -67,8 +67,8 @@ func (m *Master) Use(ctx context.Context, who Who, computer, report string) erro
 	return err
 }
 
-// heard says whether a report is one of the last few, told again by who did not hear that we have
-// it: of the same times, which all its transactions have, and in the same words.
+// heard says whether a report is one of the last few, sent again by a node that missed our answer:
+// in the same words and of the same times, which all its transactions have.
 func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool, error) {
 	if slices.ContainsFunc(said, func(one proto.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
@@ -88,7 +88,7 @@ func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool
 // usageKept is how long reports are kept.
 const usageKept = 90 * 24 * time.Hour
 
-// What is read of a computer's reports at a time: the newest, as far as they are no more together.
+// How much is read of a computer's reports at a time: the newest, within these limits.
 const (
 	maxReports     = 100
 	maxReportsRead = 16 << 20 // bytes
@@ -103,7 +103,7 @@ type Used struct {
 	Quantity        float64
 }
 
-// Usage are the last reports of a computer, the newest first, for who speaks for it.
+// Usage are the last reports of a computer, the newest first, for callers that may speak for it.
 func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slaprecord.Usage, err error) {
 	if err := who.Speaks(computer); err != nil {
 		return nil, err
@@ -142,10 +142,9 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slapre
 	return nil
 }
 
-// Used shows what the last reports of a computer say, the newest report first, a sum for each thing
-// and resource. Who has the computer is shown all of it. Who has the instance in a partition is
-// shown what was used there since that came: what its day before, or who was there before, used is
-// not told.
+// Used shows the sums of a computer's last reports, the newest report first, by thing and resource.
+// The computer's owner sees all of it. The owner of a partition's instance sees that partition's,
+// since the instance came. Use from before, also of the same day, is not shown.
 func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
@@ -172,8 +171,8 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 	})
 }
 
-// usedSince says from when somebody may see what was used on a computer, and whether of one
-// partition alone.
+// usedSince says from when a caller may see the use of a computer, and whether of one partition
+// alone.
 func usedSince(b ledger.View, who Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*ledger.Memory)
 	var record *slaprecord.Computer
@@ -197,8 +196,8 @@ func usedSince(b ledger.View, who Who, computer, partition string) (since time.T
 	return since, true, nil
 }
 
-// sums is what a report says, by what used it and by resource, in the order of the report. What
-// began before a time, or is no number that JSON has, is left out.
+// sums are a report's sums by user of a resource and resource, in the order of the report. Use from
+// before since, and numbers that JSON cannot hold, are left out.
 func sums(u *slaprecord.Usage, since time.Time) (all []Used) {
 	transactions, err := proto.ParseUsage(u.Report)
 	if err != nil {

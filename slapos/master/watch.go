@@ -8,21 +8,19 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
-// lookEvery is how often the store is looked at for changes that others have made, while somebody
-// waits for one.
+// lookEvery is how often the store is checked for changes by others, while a caller waits for one.
 const lookEvery = time.Second
 
-// Await returns when what is wanted on a computer has changed after a revision, with the revision
-// to wait for the next change with: when ctx ends before that, its error. It may return though
-// nothing has changed, after a start; a revision that this master's store does not have yet is
-// answered at once.
+// Await returns when a computer's wishes have changed after a revision, with the revision to wait
+// after next. If ctx ends first it returns that error. After a start it may return without a
+// change. A revision that this master's store does not have yet is answered at once.
 func (m *computers) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
 		if err := m.ledger.Fresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
-		// of a computer that nobody knows nothing is kept
+		// nothing is kept of an unknown computer
 		if err == nil && first && who.Speaks(guid) == nil {
 			m.notes.met(ctx, guid)
 		}
@@ -35,8 +33,8 @@ func (m *computers) Await(ctx context.Context, who Who, guid string, after int64
 	}
 }
 
-// changed is the revision that there is now, where a computer has changed after one, and else 0 and
-// what is closed at its next change.
+// changed is the present revision if a computer has changed after one. Else it is 0, with a channel
+// that is closed at the next change.
 func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
 	return m.ledger.ChangedAfter(guid, after, func(mem *ledger.Memory) (*ledger.Computer, error) {
 		of := mem.Computers[guid]
@@ -50,8 +48,8 @@ func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan st
 	})
 }
 
-// look waits until there may be a change. One of those that wait looks at the store from time to
-// time, for all.
+// look waits until there may be a change. One of the waiting callers looks at the store from time
+// to time, for all.
 func (m *computers) look(ctx context.Context, next <-chan struct{}) error {
 	select {
 	case <-ctx.Done():
@@ -72,9 +70,9 @@ func (m *computers) look(ctx context.Context, next <-chan struct{}) error {
 	return nil
 }
 
-// Changed returns when anything of the master is otherwise than at a mark, with the mark of that:
-// its records, or what nodes told this process. Without a mark it returns at once. When ctx ends
-// before that, its error.
+// Changed returns when the master differs from a mark, with the new mark: by its records, or by
+// reports to this process. Without a mark it returns at once. If ctx ends first it returns that
+// error.
 func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()

@@ -6,12 +6,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A node is told of its computer in one document, of proto.MaxSize at most, and a computer of which
-// more is to be told would be cut off. So what users may put there is bounded: what one instance
-// has, and what all of a computer have together. Each partition has a share of that which none
-// takes from it, so that what is small finds its place whatever others have.
+// A node is told of its computer in one document, of proto.MaxSize at most; a larger one would cut
+// the computer off. So user data in it is bounded, for one instance and for all of a computer
+// together. Each partition has a reserved share, so a small instance always fits, whatever others
+// have.
 const (
-	// bytes of an instance's parameters, or its connection parameters, as nodes are told them
+	// bytes of an instance's parameters, or its connection parameters, in a node's document
 	maxWritten = 256 << 10
 	maxFilter  = 16 << 10 // bytes of a filter, which no node is told
 	maxUsage   = 1 << 20  // bytes of a usage report
@@ -39,8 +39,8 @@ func shortFilter(filter map[string]string) error {
 	return nil
 }
 
-// tellable refuses what has an instance be more than before, where its computer could not be told
-// of it. It is asked when that is saved.
+// tellable refuses a larger instance if its computer's document cannot hold it. It is called when
+// the instance is saved.
 func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
 	if _, writing := b.(*ledger.TxView); !writing || !ledger.Placed(n) {
 		return nil
@@ -68,8 +68,8 @@ func (m *allocation) tellableOn(b ledger.View, guid string) error {
 	return err
 }
 
-// tells says whether a computer's node can be told of a new instance in one of its free partitions
-// too.
+// tells says whether a computer's document has room for a new instance in one of its free
+// partitions.
 func (m *allocation) tells(b ledger.View, guid string, n *record.Instance) (bool, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return true, nil

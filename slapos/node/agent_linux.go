@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// Master is who says what is wanted, and hears what came of it.
+// Master gives the wishes for a computer, and takes reports of the results.
 type Master interface {
 	Computer(ctx context.Context, id string) (*proto.Computer, error)
 	Certificate(ctx context.Context, computer, partition string) (*proto.Certificate, error)
@@ -37,7 +37,7 @@ type Asker interface {
 	SetConnection(ctx context.Context, computer, partition, shared string, parameters proto.Dictionary) error
 }
 
-// Supervisor is who keeps programs running.
+// Supervisor keeps programs running, in groups by name.
 type Supervisor interface {
 	Put(ctx context.Context, g supervise.Group) (changed bool, err error)
 	Remove(ctx context.Context, name string) error
@@ -55,7 +55,7 @@ type Agent struct {
 	InstanceRoot string // has the partitions' directories
 	SoftwareRoot string // has the releases'
 
-	KeyFile, CertFile string // who the computer is; "": nobody asks
+	KeyFile, CertFile string // the computer's identity; "": the master does not ask for one
 	Certificates      string // directory of the partitions' own; "": there are none
 	SharedParts       []string
 	BuildTimeParts    []string
@@ -70,13 +70,14 @@ type Agent struct {
 	Retry time.Duration
 	Debug bool           // buildout is told so
 	Keep  supervise.Keep // how the programs of etc/service are kept
-	// what the programs of a partition may use together, of those that have limits
+	// by partition, the limits of all its programs together
 	Limits map[string]supervise.Limits
-	// as os.Environ; what processes instances has it, without what bends it
+	// like os.Environ: programs that process instances get it, without variables that would
+	// misguide them
 	Environ []string
 
-	// What else is done with a partition; nil: nothing.
-	// news: promise.News; the error of what failed has a *promise.Failure in it
+	// More steps for a partition; nil: none. Promises checks its promises. news is promise.News;
+	// the error of a failed promise has a *promise.Failure in it.
 	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error)
 	// before a partition is looked at, and after
 	Hook func(ctx context.Context, p *Place, done bool) error
@@ -89,9 +90,9 @@ type Agent struct {
 	// while that is still being processed; 0: as long as it takes.
 	Patience time.Duration
 	works    works
-	ended    func() // is told that something has ended for which no pass waited; nil: nobody is
+	ended    func() // called when a work that no pass waited for has ended; may be nil
 
-	Say  func(format string, args ...any) // is told what is done; nil: nobody is
+	Say  func(format string, args ...any) // takes a line about each act; may be nil
 	Warn func(format string, args ...any) // and what is odd
 
 	// names of partitions of which the master has yet to hear that all is well again
@@ -103,7 +104,7 @@ type Place struct {
 	*proto.Partition
 	Dir     *home.Dir
 	Release string     // the directory of its software release
-	User    *once.User // who its programs run as; nil: as we are
+	User    *once.User // the user of its programs; nil: our own
 	Name    string     // of that user
 	Home    string     // the partition's directory, by its path
 }
@@ -112,7 +113,7 @@ type Place struct {
 type Options struct {
 	Only  []string
 	Force bool
-	Stop  bool // what is wanted started is stopped, and the master is told nothing
+	Stop  bool // programs that should run are stopped, and the master is told nothing
 }
 
 // Failure is what went wrong with a partition.
@@ -145,9 +146,9 @@ func (o *Outcome) Status() int {
 	return 0
 }
 
-// Instances does a pass: it asks the master what is wanted, and has it. An error is that it could
-// not begin, or that ctx ended; a master that is not reached is none: what should run is started
-// then.
+// Instances does a pass: it asks the master what is wanted, and brings it about. The error is that
+// the pass could not begin, or that ctx ended. An unreachable master is no error: programs that
+// should run are then started.
 func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 	a.say("Processing computer partitions...")
 	c, err := a.Master.Computer(ctx, a.Computer)
@@ -161,7 +162,7 @@ func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 	return out, err
 }
 
-// Apply is Instances of what the master has said.
+// Apply is Instances with a document of the master's that the caller has already.
 func (a *Agent) Apply(ctx context.Context, c *proto.Computer, o Options) (out Outcome, err error) {
 	for i := range c.Partitions {
 		a.mend(&c.Partitions[i])
@@ -321,7 +322,7 @@ func (a *Agent) warn(format string, args ...any) {
 	}
 }
 
-// Report is what is printed of failures at the end of a pass; "" where there are none.
+// Report is the summary of failures for the end of a pass; "" without failures.
 func (o *Outcome) Report() string {
 	var b strings.Builder
 	for _, part := range []struct {

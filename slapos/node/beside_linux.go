@@ -9,17 +9,17 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// What a pass does not wait for any more goes on beside it.
+// The work that a pass does not wait for any more goes on beside it.
 const (
-	// of that at once, before a pass waits for one to end; what hangs is not counted
+	// works beside a pass, before it waits for one to end; hanging ones are not counted
 	besides = 4
-	hangs   = 10 * time.Minute // what takes longer
+	hangs   = 10 * time.Minute // work that takes longer hangs
 )
 
 // errChanged is why something is ended that was begun for another wish.
 var errChanged = errors.New("something else is wanted of it now")
 
-// works is what is done with partitions now, one thing at a time with each.
+// works is the present work on partitions, one at a time for each.
 type works struct {
 	mu    sync.Mutex
 	all   map[string]*work
@@ -27,11 +27,11 @@ type works struct {
 	wg    sync.WaitGroup
 }
 
-// work is what is done with a partition.
+// work is one piece of work on a partition.
 type work struct {
 	wish   proto.Partition
 	since  time.Time
-	cancel context.CancelCauseFunc // nil: it is somebody else's, and not ours to end
+	cancel context.CancelCauseFunc // nil: another caller's work, and not ours to end
 	done   chan struct{}
 	err    error // when done is closed
 	beside bool  // no pass waits for it
@@ -54,7 +54,7 @@ func (w *works) take(id string, one *work) (other *work) {
 	return nil
 }
 
-// end is called when a work has ended, and says whether somebody should know who does not wait for
+// end is called when a work has ended. It says whether its end must be told, as no pass waits for
 // it.
 func (w *works) end(id string, one *work) (tell bool) {
 	w.mu.Lock()
@@ -97,8 +97,8 @@ func (w *works) room(ctx context.Context) {
 	}
 }
 
-// Take keeps passes from a partition until free is called; ok is false where something is done with
-// it now. It is for who does something else there.
+// Take keeps passes from a partition until free is called, so that the caller can work on it. ok is
+// false when other work on it goes on now.
 func (a *Agent) Take(id string) (free func(), ok bool) {
 	w := &work{}
 	if a.works.take(id, w) != nil {
@@ -164,9 +164,9 @@ func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err 
 	return false, w.err
 }
 
-// obsolete reports whether a work is to be ended for a wish: another state or another release, and
-// where it hangs anything new. What is changed only, and often perhaps, is for the next time: else
-// it would never come to an end.
+// obsolete reports whether a new wish ends a work: another state or another release, and if it
+// hangs any change. A mere change of parameters waits for the next time: it may be frequent, and
+// then no work would ever end.
 func (w *work) obsolete(p *proto.Partition) bool {
 	return w.cancel != nil &&
 		(p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)

@@ -12,26 +12,26 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// Daemon is a node that does its passes by itself: at once when the master has something else
-// wanted, where it says so, and every period.
+// Daemon is a node that does its passes by itself: every period, and at once when the master
+// notifies it of a change.
 type Daemon struct {
 	Agent *Agent
-	// Watch returns when what is wanted has changed after a revision, with the next one
-	// (proto.Client.Watch); nil: nobody says.
+	// Watch returns when the master's wishes have changed after a revision, with the next one
+	// (proto.Client.Watch). nil: there is no such notice.
 	Watch func(ctx context.Context, after int64) (int64, error)
-	// Software has the releases that are wanted; changed: some are there, or gone, that were not.
-	// It is called by a goroutine of its own, one call at a time; nil: somebody else sees to it.
+	// Software builds the wanted releases; changed: some were built or removed. It is called by a
+	// goroutine of its own, one call at a time. nil: the caller sees to it.
 	Software func(ctx context.Context, c *proto.Computer) (changed bool)
 	// Before is called before each pass: the supervisor may have to be started again. nil: nothing.
 	Before func(ctx context.Context) error
-	// Report is a report pass, every ReportEvery, and Destroy one of what is wanted destroyed
-	// alone, every Period while there is such, and at once when there is. Without Report somebody
-	// else sees to it; without Destroy it is Report.
+	// Report is a report pass, every ReportEvery. Destroy is a report pass of the partitions to
+	// destroy alone: at once, and then every Period while there are such. Without Report the caller
+	// sees to it; without Destroy it is Report.
 	Report, Destroy func(ctx context.Context)
 
 	Period      time.Duration // between passes where nothing has changed; 0: a minute
 	ReportEvery time.Duration // 0: an hour
-	// from a pass to the next one of what waits for other instances, or for the master; 0: 5 s
+	// between passes over partitions that wait for other instances, or for the master; 0: 5 s
 	Retry time.Duration
 }
 
@@ -52,7 +52,7 @@ type daemon struct {
 	destroyed time.Time       // the last one of what is wanted destroyed
 	news      bool            // something is wanted destroyed that no report pass knows of
 	offline   bool
-	trouble   string        // what was said last of a master who does not say what is wanted
+	trouble   string        // the last message about a master that does not answer
 	pause     time.Duration // after the master did not answer
 }
 
@@ -116,7 +116,7 @@ func (d *daemon) watch(ctx context.Context) {
 		asked := time.Now()
 		next, err := d.Watch(ctx, revision)
 		if err == nil {
-			// who answers at once that nothing is new is not asked again at once
+			// a master that answers at once without news is not asked again at once
 			least := time.Second
 			if pause = least; next != revision {
 				least, revision = 50*time.Millisecond, next
@@ -153,7 +153,7 @@ func (d *daemon) build(ctx context.Context) {
 	}
 }
 
-// pass looks what is wanted, and has it unless nothing is new; it returns when to look again.
+// pass asks for the wishes, and applies them unless nothing is new. It returns when to look again.
 func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 	a := d.Agent
 	c, err := a.Master.Computer(ctx, a.Computer)
@@ -221,7 +221,7 @@ func (d *daemon) next(c *proto.Computer) time.Time {
 	return next
 }
 
-// away is called when the master was not reached: what should run is started, once.
+// away is called when the master was not reached: programs that should run are started, once.
 func (d *daemon) away(ctx context.Context, err error) {
 	if d.offline {
 		return
@@ -279,7 +279,7 @@ func (d *daemon) report(c *proto.Computer, same bool) {
 	}
 }
 
-// wished is what is wanted, without what the master was told.
+// wished is a computer without the parts that only repeat reports to the master.
 func wished(c *proto.Computer) *proto.Computer {
 	w := &proto.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]proto.Partition, len(c.Partitions))}
 	copy(w.Partitions, c.Partitions)

@@ -181,7 +181,7 @@ func (a *Agent) tail(pl *Place) []byte {
 	section := func(name string, pairs ...string) {
 		fmt.Fprintf(&b, "\n\n[%s]", name)
 		for i := 0; i < len(pairs); i += 2 {
-			// What comes from a master is one value, and no line of its own.
+			// A master's value is one value, and no line of its own.
 			fmt.Fprintf(&b, "\n%s = %s", pairs[i], strings.ReplaceAll(strings.ReplaceAll(pairs[i+1], "\r", ""), "\n", "\n  "))
 		}
 	}
@@ -201,8 +201,8 @@ func (a *Agent) tail(pl *Place) []byte {
 // literal is a text in which buildout puts nothing in.
 func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") }
 
-// run runs something in a partition, as its user. What it writes is logged, and its end is in the
-// error. out is given its standard output, where that is not for the log.
+// run runs a program in a partition, as its user. Its output is logged, and its end is in the
+// error. out gets its standard output, if that is not for the log.
 func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
 	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
 	c := once.Command{
@@ -257,8 +257,8 @@ func (a *Agent) certificate(ctx context.Context, pl *Place) error {
 	return nil
 }
 
-// lines hands on lines, and keeps the last ones. Who writes never waits for whoever is told the
-// lines: what is waiting then when a program ends would be lost. Of a flood, lines are left out.
+// lines hands on lines, and keeps the last ones. The writing program never waits for the reader of
+// the lines: lines that wait when it ends would be lost. Of a flood, lines are left out.
 type lines struct {
 	say  func(line string)
 	keep func(text string) // is given many lines at once
@@ -350,7 +350,7 @@ func (l *lines) tail() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(l.last[max(0, len(l.last)-maxTail):]), "\ufffd"))
 }
 
-// limited keeps what is written up to a size.
+// limited keeps its input up to a size.
 type limited struct {
 	text []byte
 	most int

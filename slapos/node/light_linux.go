@@ -62,7 +62,7 @@ type child struct {
 	Connection map[string]any `json:"connection"`
 }
 
-// lightOutput is what it says.
+// lightOutput is the program's answer.
 type lightOutput struct {
 	Connection map[string]any            `json:"connection"`
 	Shared     map[string]map[string]any `json:"shared"`
@@ -80,8 +80,8 @@ type wish struct {
 	SLA        map[string]any `json:"sla,omitempty"`
 }
 
-// remembered is what is kept of such an instance, outside of the partition, whose user is not to be
-// believed about what was asked for.
+// remembered is the stored state of such an instance. It lies outside of the partition, as the
+// partition's user may not change what was asked for.
 type remembered struct {
 	Wishes    []wish                    `json:"wishes"`
 	Children  map[string]child          `json:"children"` // as the program was told of them last
@@ -89,12 +89,12 @@ type remembered struct {
 	Unsettled bool                      `json:"unsettled"`
 	// so often in a row nothing was new to it while it was unsettled
 	Calm int `json:"calm,omitempty"`
-	// when that was last, where it counts
+	// time of the last such round, if Calm counts
 	At time.Time `json:"at,omitzero"`
 }
 
-// An instance that waits for what others publish asks often while there is hope, and then with
-// growing pauses: there are those who never publish anything.
+// An instance that waits for values of others asks often while there is hope, and then with growing
+// pauses: some never publish anything.
 const (
 	hopeful   = 3 // times, as often as there is a pass
 	maxHope   = 10 * time.Minute
@@ -187,8 +187,8 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 	return a.remember(pl.ID, m)
 }
 
-// entryPoint leaves the entry point of an image as the one program of etc/service. Its name changes
-// with what it says, so that another one takes its place where parameters change.
+// entryPoint makes the entry point of an image the one program of etc/service. Its name depends on
+// its content, so new parameters replace the program.
 func entryPoint(pl *Place, e *software.EntryPoint) error {
 	parameters := map[string]string{}
 	if all, ok := meant(pl.Parameters).(map[string]any); ok {
@@ -220,8 +220,8 @@ func entryPoint(pl *Place, e *software.EntryPoint) error {
 	return nil
 }
 
-// round runs the program once, and sends what it says. again: what it was told of its children is
-// not true any more.
+// round runs the program once, and sends its answers to the master. again: its input about its
+// children is outdated.
 func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool, err error) {
 	in, err := json.Marshal(inputOf(pl, m.Children))
 	if err != nil {
@@ -294,8 +294,8 @@ func (l *limited) read() (out lightOutput, err error) {
 	return out, nil
 }
 
-// request asks the master for what a program asks for, and no more for what it did ask for and does
-// not now.
+// request sends the program's requests to the master, and ends earlier ones that it does not
+// repeat.
 func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
 	before := m.Wishes
 	all := slices.Clone(wishes)
@@ -347,8 +347,8 @@ func (a *Agent) requestOf(pl *Place, w wish) *proto.Request {
 	return q
 }
 
-// publish tells the master what is to be known of an instance, and of those that it hosts, where
-// that is new.
+// publish sends the connection parameters of an instance, and of those that it hosts, if they are
+// new.
 func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered, out lightOutput) error {
 	if out.Connection != nil {
 		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(pl.Connection)) {
@@ -409,8 +409,8 @@ func inputOf(pl *Place, children map[string]child) lightInput {
 	return in
 }
 
-// meant are parameters as who asked meant them: those that came as one JSON text are what that
-// says.
+// meant are the parameters in the form the requester meant: if they came as one JSON text, its
+// value.
 func meant(d proto.Dictionary) any {
 	if text, ok := d["_"].(string); ok && len(d) == 1 {
 		var v any
@@ -424,7 +424,7 @@ func meant(d proto.Dictionary) any {
 	return map[string]any(d)
 }
 
-// texts are values as a master takes them: texts, and what is none as JSON.
+// texts are values in the form of a master: texts, and other values as JSON.
 func texts(values map[string]any) proto.Dictionary {
 	d := proto.Dictionary{}
 	for k, v := range values {

@@ -27,7 +27,7 @@ const (
 	maxReport = 60 << 10 // bytes of an error that the master is told
 )
 
-// step does what was planned for a partition.
+// step takes the planned step of a partition.
 func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 	p := s.Partition
 	switch s.Action {
@@ -65,7 +65,7 @@ func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 	return errors.Join(err, a.after(ctx, pl))
 }
 
-// asked is the file to which the library of an instance adds what it asks for.
+// asked is the file to which the library of an instance adds its requests.
 func asked(id string) string { return ".slapos-request-transaction-" + id }
 
 func errorLog(id string) string { return ".slapgrid-" + id + "-error.log" }
@@ -84,8 +84,8 @@ func (a *Agent) open(p *proto.Partition) (*Place, error) {
 	return pl, nil
 }
 
-// owner is who a partition belongs to: the user that its directory has, with the groups of that
-// user's name. Who is not root is everybody himself.
+// owner is the user of a partition: the owner of its directory, with the groups of that user's
+// name. Without root, it is our own user.
 func owner(d *home.Dir) (*once.User, string, error) {
 	uid, gid := d.Owner()
 	name := strconv.Itoa(int(uid))
@@ -119,7 +119,7 @@ func (a *Agent) tidy(p *proto.Partition, reason string) error {
 	return errors.Join(d.Remove(logDir), d.Remove(stampFile), d.Remove(errorLog(p.ID)))
 }
 
-// process brings a partition to what is wanted.
+// process brings a partition to the wanted state.
 func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string) error {
 	p := pl.Partition
 	stop := o.Stop && p.State == proto.Started
@@ -155,7 +155,7 @@ func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string
 	case err != nil && !isPromise(err):
 		_ = pl.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
 		if p.State == proto.Started && !stop && a.Promises != nil {
-			// their results are for who looks after the instance
+			// the results are for the people that look after the instance
 			_, _ = a.Promises(ctx, pl, promise.Test)
 		}
 	}
@@ -245,14 +245,14 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 	return nil
 }
 
-// anomaly looks whether all is well with an instance that needs no processing, and tells the master
-// what has changed.
+// anomaly runs the promises of an instance that needs no processing, and tells the master of
+// changes.
 func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
 	news, err := a.Promises(ctx, pl, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
 	}
-	// a master that does not say what it heard was told when they were asked
+	// a master that does not repeat the last status has got it when they were asked
 	if _, untold := a.untold.Load(pl.ID); !news && err == nil && pl.AccessStatus == "" && !untold {
 		return nil
 	}
@@ -308,15 +308,14 @@ func cut(text string) string {
 	return strings.ToValidUTF8("…"+text[len(text)-maxReport:], "")
 }
 
-// note says what is done with a partition, here and in its log.
+// note logs an act on a partition, here and in its own log.
 func (a *Agent) note(pl *Place, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	a.say("%s", text)
 	a.keep(pl, text)
 }
 
-// keep writes something to a partition's log. Its owner may do there what he likes, and it is his
-// loss.
+// keep appends to a partition's log. Its owner may change the log, to no one else's harm.
 func (a *Agent) keep(pl *Place, text string) {
 	_ = pl.Dir.Append(logFile, []byte(time.Now().Format("2006-01-02 15:04:05")+" "+text+"\n"), 0o640, maxLog)
 }

@@ -14,7 +14,7 @@ import (
 // Seen is what there is of a partition on the computer.
 type Seen struct {
 	Exists bool // its directory
-	// of a free partition: what is in it and should not be, as far as it was looked for
+	// in a free partition: leftovers that were found
 	Stray     []string
 	Timestamp string        // of the wish that was fulfilled last; "": of none
 	Age       time.Duration // since then
@@ -27,14 +27,14 @@ type Action string
 
 // The actions.
 const (
-	Tidy    Action = "tidy"    // it is free: what an instance has left of its timestamps goes
+	Tidy    Action = "tidy"    // it is free: an instance's old timestamps go
 	Look    Action = "look"    // it is as it is wanted: whether all is well there is looked at
 	Process Action = "process" // it is brought to what is wanted
-	Refuse  Action = "refuse"  // what is wanted cannot be done
+	Refuse  Action = "refuse"  // the wish cannot be fulfilled
 	Pass    Action = "pass"    // it was not asked for
 )
 
-// Step is what is to be done with a partition.
+// Step is the planned step for a partition.
 type Step struct {
 	Partition *proto.Partition
 	Action    Action
@@ -46,10 +46,10 @@ type Step struct {
 type Rules struct {
 	Computer string   // its ID
 	Only     []string // partitions; none: all
-	Force    bool     // what is up to date is processed too
-	// what is wanted started is processed and stopped, whatever was done before
+	Force    bool     // process partitions that are up to date too
+	// process the partitions to be started and stop them, whatever was done before
 	Stop bool
-	// after so long what is up to date is processed too; 0: each time, less than 0: never
+	// process an up-to-date partition after so long too; 0: each time, less than 0: never
 	Periodicity time.Duration
 }
 
@@ -86,6 +86,8 @@ func Plan(c *proto.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 	return steps, nil
 }
 
+// decide chooses the action for one partition, and says why in words. The first matching case
+// counts.
 func decide(p *proto.Partition, seen Seen, r Rules) (Action, string) {
 	period := r.Periodicity
 	if seen.Period != nil {

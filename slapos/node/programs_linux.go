@@ -37,8 +37,9 @@ func (a *Agent) start(ctx context.Context, pl *Place) error {
 	return a.Supervisor.Start(ctx, pl.ID)
 }
 
-// stop ends what runs of an instance, wherever it hides: also what no program of the supervisor's
-// has begun, if its user is nobody else's. What hooks have running for it goes on.
+// stop ends all processes of an instance, wherever they hide. That includes processes that the
+// supervisor did not begin, if their user belongs to this partition alone. Programs that hooks run
+// for it go on.
 func (a *Agent) stop(ctx context.Context, pl *Place) error {
 	a.note(pl, "Requested stop of %s...", pl.ID)
 	if err := a.Supervisor.Remove(ctx, pl.ID); err != nil {

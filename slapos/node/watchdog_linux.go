@@ -19,7 +19,7 @@ import (
 
 const bangFile = ".slapos_latest_bang_timestamp"
 
-// Banger is the master to whom a watchdog speaks.
+// Banger is the master as a watchdog speaks to it.
 type Banger interface {
 	Bang(ctx context.Context, computer, partition, message string) error
 }
@@ -32,13 +32,13 @@ type Watchdog struct {
 	// the master, as a partition's instance asks it
 	Ask func(partition string) (Banger, func(), error)
 	Log *slog.Logger
-	// pauses before a master who was not reached is asked again; 0: 1 s, 1 min
+	// pauses before a retry when the master was not reached; 0: 1 s, 1 min
 	First, Last time.Duration
 	// between two bangs for a partition, which may be processed at once and fail at once; 0: 1 min
 	Gap time.Duration
 
 	mu      sync.Mutex
-	pending map[string]string // what to say, by partition
+	pending map[string]string // by partition, the message to send
 	bell    chan struct{}
 	told    map[string]time.Time // of Run alone: when the master was banged last, by partition
 }
@@ -122,6 +122,8 @@ func (w *Watchdog) bang(ctx context.Context) (failed bool, wait time.Duration) {
 	return failed, wait
 }
 
+// one tells the master of one partition's failed program, unless it was told already. An error
+// means that it is to be tried again.
 func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	d, err := home.Open(filepath.Join(w.InstanceRoot, id))
 	if err != nil {
@@ -153,9 +155,9 @@ func (w *Watchdog) one(ctx context.Context, id, text string) error {
 	return d.WriteOur(bangFile, stamp, 0o644)
 }
 
-// banged reports whether a partition was banged since it was processed with success last, and what
-// is to be noted when it is banged now. Stamps are texts that are the same or not; the same one
-// twice is of two times where its files say so.
+// banged reports whether a partition was banged since its last successful processing, and returns
+// the note to leave when it is banged now. Stamps are only compared for equality. Two equal ones
+// count as different times if their files say so.
 func banged(d *home.Dir) (note []byte, already bool) {
 	stamp, err := d.Read(stampFile, maxStamp)
 	last, none := d.Read(bangFile, maxStamp)

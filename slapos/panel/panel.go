@@ -21,14 +21,14 @@ import (
 
 // Options say what there is to be shown.
 type Options struct {
-	// Public is a directory whose files whoever may ask the master may have; "": there is none.
+	// Public is a directory with files for all callers that may ask the master; "": there is none.
 	Public string
-	// Reachable says whether somebody may come to a partition of the master's with an IP address,
-	// and who it is.
+	// Reachable says whether the caller may reach the master's partition with an IP address, and
+	// names the caller.
 	Reachable func(r *http.Request, ip net.IP) (fetch.Asker, bool, error)
 	// Guard judges each address that is dialed, as nodes say themselves which ones they have.
 	Guard *fetch.Guard
-	// May is nil for who may ask the master, else why not.
+	// May is nil if the caller may ask the master, else the reason why not.
 	May func(r *http.Request) error
 	Log *slog.Logger // nil: none
 }
@@ -72,7 +72,7 @@ func Handler(opt Options, master http.Handler) http.Handler {
 	return mux
 }
 
-// asked is what only who may ask the master gets.
+// asked guards a handler: only callers that may ask the master get to it.
 func (p *panel) asked(then http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := p.May(r); err != nil {
@@ -83,8 +83,7 @@ func (p *panel) asked(then http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// page answers with a file of the panel's own. Who may not ask the master sees there that he may
-// not.
+// page answers with a file of the panel's own. Its script shows a refusal by the master.
 func (p *panel) page(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Content-Security-Policy", policy)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -126,7 +125,7 @@ func (p *panel) public(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", info.ModTime(), f)
 }
 
-// way is before the scheme, host and path of what an instance shows.
+// way is the path before the scheme, host and path of an instance's page.
 const way = "/http_proxy/"
 
 // instance answers with what an instance does.
@@ -195,7 +194,7 @@ func partitionsPort(port string) bool {
 	return port == "" || err == nil && (n == 80 || n == 443 || n >= 1024)
 }
 
-// beside takes a path apart: what is before the scheme, and the path at the instance.
+// beside splits a path into the part before the scheme and the path at the instance.
 func beside(escaped string) (before, rest string) {
 	at := strings.Index(escaped, way) + len(way)
 	parts := strings.SplitN(escaped[at:], "/", 3)

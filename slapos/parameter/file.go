@@ -40,8 +40,8 @@ func Pairs(words []string) (proto.Dictionary, error) {
 	return d, nil
 }
 
-// File reads a file of parameters, whose name ends with .json, .yaml, .yml or .xml. What is in one
-// of the first three becomes what the form says; an XML file is the document <instance>, whose
+// File reads a file of parameters, whose name ends with .json, .yaml, .yml or .xml. The form
+// decides how the content of the first three is sent. An XML file is the document <instance>, whose
 // parameters stay as they are.
 func File(path, form string) (proto.Dictionary, error) {
 	f, err := os.Open(path)
@@ -63,6 +63,8 @@ func File(path, form string) (proto.Dictionary, error) {
 	return d, nil
 }
 
+// parse turns the content of a file into parameters, by its kind (its extension) and the form in
+// which they are to be sent.
 func parse(kind string, data []byte, form string) (proto.Dictionary, error) {
 	var text string
 	var all any
@@ -139,6 +141,8 @@ func readJSON(data []byte) (string, any, error) {
 	return string(b), v, nil
 }
 
+// copyJSON appends the next JSON value to b as the reference writes it, and returns the value too.
+// It refuses too deep nesting.
 func copyJSON(b []byte, d *json.Decoder, depth int) ([]byte, any, error) {
 	if depth > proto.MaxDepth {
 		return nil, nil, fmt.Errorf("deeper than %d values within values", proto.MaxDepth)

@@ -80,8 +80,8 @@ func (r *Release) Form(name string, shared bool) string {
 	return r.form
 }
 
-// A Loader loads the files beside software releases, and the schemas to which these lead. What
-// comes from elsewhere names no file of this machine.
+// A Loader loads the files beside software releases, and the schemas to which these lead. A file
+// from elsewhere cannot name files of this machine.
 type Loader struct {
 	HTTP *http.Client // nil is one with the usual settings
 }
@@ -165,9 +165,9 @@ func form(word, otherwise string) string {
 	return JSON
 }
 
-// Check looks whether parameters, in the form in which they are sent, are as the schema of a
-// variant wants them, and returns what they are not. The error says that the schema cannot be used;
-// a variant without one takes everything.
+// Check checks parameters, in the form in which they are sent, by the schema of a variant, and
+// returns the faults. The error says that the schema cannot be used. A variant without one takes
+// everything.
 func (l *Loader) Check(ctx context.Context, t Type, parameters proto.Dictionary) ([]schema.Fault, error) {
 	if t.Request == "" {
 		return nil, nil

@@ -4,8 +4,8 @@ import (
 	"strconv"
 )
 
-// reader takes the attributes of an object apart. What is missing or none is the zero of its kind,
-// what is unknown is passed over, and the first that is of another kind is the error.
+// reader takes the attributes of an object apart. A missing or None attribute is the zero value of
+// its kind, and unknown ones are ignored. The first of another kind is the error.
 type reader struct {
 	of  string // names the object in errors
 	err error
@@ -102,7 +102,7 @@ func (r *reader) object(v any, key string, class Class) *Object {
 	return o
 }
 
-// texts reads a list of tuples of texts, of which each has so many.
+// texts reads a list of tuples, each with the same number of texts.
 func (r *reader) texts(d Dictionary, key string, each int) [][]string {
 	var all [][]string
 	for _, item := range r.list(d, key) {
@@ -126,7 +126,7 @@ func (r *reader) texts(d Dictionary, key string, each int) [][]string {
 	return all
 }
 
-// argument is an argument of an object's constructor, where it is a text.
+// argument is an argument of an object's constructor; "" if it is no text.
 func argument(o *Object, i int) string {
 	if i < len(o.Args) {
 		s, _ := o.Args[i].(string)

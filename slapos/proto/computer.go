@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// The states that an instance may be wanted in; of a release on a computer it is [Available] or
+// The states of an instance that may be wanted; a release on a computer has [Available] or
 // [Destroyed].
 const (
 	Started   = "started"
@@ -14,8 +14,7 @@ const (
 	Available = "available"
 )
 
-// A Computer is all that a node is told: its partitions, and the software releases that are wanted
-// on it.
+// A Computer is a node's document: its partitions, and the software releases to have on it.
 type Computer struct {
 	ID         string
 	Partitions []Partition
@@ -32,15 +31,15 @@ type Release struct {
 type Partition struct {
 	Computer, ID string
 	GUID         string // of the instance
-	State        string // the state that is wanted
+	State        string // the wanted state
 
-	// Release is the URL of the instance's software release, "" in a free partition; a free one has
-	// nothing of what follows.
+	// Release is the URL of the instance's software release. It is "" in a free partition, which
+	// has none of the following.
 	Release        string
 	Type           string
 	Title          string
 	RootTitle      string // title of the root of its tree
-	RootShortTitle string // of the full master, and there perhaps ""
+	RootShortTitle string // of the full master, which may leave it ""
 	// when something of it changed last: to be compared for equality and nothing else; "" is
 	// unknown
 	Timestamp     string
@@ -49,11 +48,11 @@ type Partition struct {
 	Addresses     []Address
 	FullAddresses []FullAddress
 	Shared        []SharedInstance
-	Filter        Dictionary // what placed it; of the full master
-	AccessStatus  string     // what its node reported last, as "#error …"; of the full master
+	Filter        Dictionary // for its allocation; of the full master
+	AccessStatus  string     // the last status from its node, as "#error …"; of the full master
 }
 
-// A SharedInstance is an instance without a partition, as its host is told of it.
+// A SharedInstance is an instance without a partition, as its host sees it.
 type SharedInstance struct {
 	Title, Reference, Type string
 	Timestamp              int64 // microseconds; of the full master, else 0
@@ -171,6 +170,8 @@ var reserved = []string{
 	keyShared, keyTimestamp,
 }
 
+// parameterDict is the dictionary of a partition in its XML form: the parameters, and the master's
+// reserved keys.
 func (p *Partition) parameterDict() Dictionary {
 	d := make(Dictionary, len(p.Parameters)+len(reserved))
 	maps.Copy(d, p.Parameters)

@@ -2,7 +2,7 @@ package proto
 
 import "strconv"
 
-// A Configuration is what a computer says that it is: what a master reads of it.
+// A Configuration is a computer's description of itself, as far as a master reads it.
 type Configuration struct {
 	Computer         string // its reference
 	Address, Netmask string

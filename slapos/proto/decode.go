@@ -232,6 +232,7 @@ func (d *decoder) text(tag string) (string, error) {
 	}
 }
 
+// container reads a list, set, tuple, dictionary or object with all in it.
 func (d *decoder) container(start xml.StartElement, depth int) (any, error) {
 	from, again := d.x.InputOffset(), d.again
 	class := Class("")
@@ -311,7 +312,7 @@ func (d *decoder) reference(start xml.StartElement) (any, error) {
 	if !ok {
 		return nil, d.fail("a reference to %.40q, which no list, set, dictionary or object before it has that is closed", id)
 	}
-	// What is shared costs nothing here, but whoever walks the value meets it again each time.
+	// A shared value costs nothing here, but a walk over the result meets it again each time.
 	d.again += named.size
 	if d.x.InputOffset()+d.again > MaxSize {
 		return nil, d.fail("references make this document larger than %d bytes", MaxSize)

@@ -12,7 +12,7 @@ import (
 // [ErrUnwritable] and names its place, never its content.
 func Marshal(v any) ([]byte, error) { return Append(nil, v) }
 
-// Append does what Marshal does, behind what is in dst.
+// Append is Marshal that appends to dst.
 func Append(dst []byte, v any) ([]byte, error) {
 	e := encoder{buf: append(dst, "<marshal>"...), id: 1, most: len(dst) + MaxSize}
 	if err := e.value(v, 1); err != nil {
@@ -33,6 +33,8 @@ type encoder struct {
 	most int // bytes in buf
 }
 
+// value writes a value in XML. Depth and size are bounded, so a value that contains itself is an
+// error.
 func (e *encoder) value(v any, depth int) error {
 	if depth > MaxDepth {
 		return Unwritable("", "deeper than %d values within values", MaxDepth)
@@ -164,7 +166,7 @@ func (e *encoder) object(o *Object, depth int) error {
 	return nil
 }
 
-// text writes a text, which is escaped twice; what is not ASCII is a reference to a character.
+// text writes a text, which is escaped twice; other than ASCII characters become references.
 func (e *encoder) text(s string) error {
 	e.put("<string>")
 	from := 0

@@ -2,9 +2,9 @@ package proto
 
 import "maps"
 
-// An Instance is what is answered to a request for one.
+// An Instance is the answer to a request for one.
 type Instance struct {
-	// where it is; of a shared one, where its host is. Both are "" where it is nowhere
+	// its place, or its host's if it is shared; both are "" without a place
 	Computer, Partition string
 	GUID, State         string // "" of a shared one
 	Release, Type       string

@@ -14,6 +14,8 @@ import (
 // MarshalJSON writes a dictionary as an object, nil as an empty one. A float keeps its point.
 func (d Dictionary) MarshalJSON() ([]byte, error) { return appendJSON(nil, d, 1) }
 
+// appendJSON appends a value as JSON, with the keys of dictionaries in order. Lists, tuples and
+// sets become arrays.
 func appendJSON(b []byte, v any, depth int) ([]byte, error) {
 	if depth > MaxDepth {
 		return nil, Unwritable("", "deeper than %d values within values", MaxDepth)
@@ -80,6 +82,8 @@ func FromJSON(raw json.RawMessage) (any, error) {
 	return jsonValue(v, raw, 1)
 }
 
+// jsonValue turns a decoded JSON value into a value of this package; raw is the document it is
+// from.
 func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 	if depth > MaxDepth {
 		return nil, Malformed("", "deeper than %d values within values", MaxDepth)
@@ -114,7 +118,7 @@ func jsonValue(v any, raw json.RawMessage, depth int) (any, error) {
 	return v, nil // null, true, false
 }
 
-// checkJSONText refuses what XML cannot carry: what comes in by one of the APIs goes out by the
+// checkJSONText refuses characters that XML cannot carry, as input of one API is output of the
 // other. The decoder has put a replacement character where half of a surrogate pair stood.
 func checkJSONText(s string, raw json.RawMessage) error {
 	if err := checkXML(s); err != nil {

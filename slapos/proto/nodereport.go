@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// NodeReportName is the method by which a node of ours tells a master of ours what runs on it.
-// Others do not have it.
+// NodeReportName is the method by which a node of ours reports its running programs to a master of
+// ours. Other masters do not have it.
 const NodeReportName = "hostler.put.v0.compute_node_report"
 
 // A NodeReport is what runs on a node: it is sent when it changes, and every few minutes.
@@ -89,7 +89,7 @@ func ParseNodeReport(body []byte) (*NodeReport, error) {
 	return n, nil
 }
 
-// shortened is the beginning of a text, of so many bytes at most.
+// shortened is the beginning of a text, of most bytes at most.
 func shortened(text string, most int) string {
 	if len(text) <= most {
 		return text

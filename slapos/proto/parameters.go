@@ -13,9 +13,9 @@ import (
 )
 
 // FormatParameters writes parameters, or connection parameters, in the form in which a master keeps
-// them: the document <instance>, with the values as texts. What is not a text is written as the
-// reference prints it: 8080, 1.5, True, None, [1, 'a']. Errors are [ErrUnwritable] and name the
-// parameter.
+// them: the document <instance>, with the values as texts. Other values than texts are written as
+// the reference prints them: 8080, 1.5, True, None, [1, 'a']. Errors are [ErrUnwritable] and name
+// the parameter.
 func FormatParameters(parameters Dictionary) (string, error) {
 	var b strings.Builder
 	b.WriteString("<?xml version='1.0' encoding='utf-8'?>\n")
@@ -158,6 +158,7 @@ func Text(v any) (string, error) {
 	return string(b), err
 }
 
+// appendRepr appends a value as Python's repr prints it.
 func appendRepr(b []byte, v any, depth int) ([]byte, error) {
 	if depth > MaxDepth {
 		return nil, Unwritable("", "deeper than %d values within values", MaxDepth)

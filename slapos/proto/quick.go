@@ -5,16 +5,16 @@ import (
 	"unicode/utf8"
 )
 
-// quick reads documents as those who speak this protocol write them, and gives up on all others: on
-// those with comments, sections, name spaces, references or other attributes as on those that are
-// none. The decoder reads them then, or says what is wrong with them; so nothing is refused here,
-// and what is accepted has the decoder's value. It costs a tenth of the decoder.
+// quick reads documents in the form that programs of this protocol write, and gives up on all
+// others: those with comments, sections, name spaces, references or other attributes, and malformed
+// ones. The decoder then reads these, or says what is wrong. So quick refuses nothing, and its
+// values are the decoder's. It costs a tenth of the decoder.
 type quick struct {
 	doc string
 	at  int
 }
 
-// declarations are the XML declarations that documents have, where they have one.
+// declarations are the XML declarations that documents may begin with.
 var declarations = []string{`<?xml version='1.0' encoding='utf-8'?>`, `<?xml version="1.0" encoding="UTF-8"?>`, `<?xml version="1.0"?>`}
 
 func newQuick(doc string) quick {
@@ -69,7 +69,7 @@ func (q *quick) word() string {
 // which < ends, no > may stand: it may be the end of a section.
 func (q *quick) chars(end byte) (string, bool) {
 	from := q.at
-	var out []byte // nil: what was read is as it stands
+	var out []byte // nil: no change so far
 	for q.at < len(q.doc) {
 		switch c := q.doc[q.at]; {
 		case c == end:
@@ -181,6 +181,8 @@ func (q *quick) scalar(tag string) (string, bool) {
 // closed reads the end of an element, of which the < is read.
 func (q *quick) closed(tag string) bool { return q.is("/") && q.is(tag) && q.is(">") }
 
+// container reads the rest of a container after its tag's name. false: the decoder must read the
+// document.
 func (q *quick) container(tag string, depth int) (any, bool) {
 	class, ok := q.attributes(tag == "object")
 	if !ok {

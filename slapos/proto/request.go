@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// A Request asks for an instance, or that one be otherwise.
+// A Request asks for an instance, or for a change of one.
 type Request struct {
 	Computer, Partition string // of the instance that asks; "" where a user asks
 	Release, Type       string
 	Title               string
 	Parameters          Dictionary
-	Filter              Dictionary // what the place must be like
+	Filter              Dictionary // conditions of the place
 	State               string     // [Started], [Stopped], [Destroyed]; "" leaves it as it is
 	Shared              bool
 	Project             string // of the full master
@@ -108,8 +108,8 @@ func document(form url.Values, field string) (any, error) {
 	return v, nil
 }
 
-// Optional is a field that need not be there: for old masters a client sends None for what is null,
-// and that is absent too.
+// Optional is a field that may be absent. None counts as absent: clients of old masters send it for
+// null.
 func Optional(form url.Values, field string) string {
 	v := form.Get(field)
 	if strings.EqualFold(v, "none") {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A Transaction is a part of a usage report: what one partition, or one computer, has used. All
+// A Transaction is a part of a usage report: the use of one partition, or of one computer. All
 // texts are as they were reported, numbers and dates too.
 type Transaction struct {
 	Title, Start, Stop              string
@@ -84,8 +84,8 @@ func writeFields(b *strings.Builder, fields []field) error {
 	return nil
 }
 
-// ParseUsage reads a usage report. What stands in no report, or twice where it can stand once, is
-// an error; what is missing is "". Errors are [ErrMalformed].
+// ParseUsage reads a usage report. An unknown element, or a repeated one that may stand once, is an
+// error; a missing one is "". Errors are [ErrMalformed].
 func ParseUsage(document string) ([]Transaction, error) {
 	if len(document) > MaxSize {
 		return nil, Malformed("", "a report of %d bytes; at most %d are read", len(document), MaxSize)
@@ -121,9 +121,9 @@ func ParseUsage(document string) ([]Transaction, error) {
 	return report, nil
 }
 
-// ParseConsumption reads what a partition tells of its own use: a <consumption> of <movement>s, of
-// each a resource, a quantity that is a number, a price and a VAT, and perhaps a title, a reference
-// and categories, of which the first is kept. Errors are [ErrMalformed].
+// ParseConsumption reads a partition's own report of its use: a <consumption> of <movement>s. Each
+// has a resource, a numeric quantity, a price and a VAT, and perhaps a title, a reference and
+// categories, of which the first is kept. Errors are [ErrMalformed].
 func ParseConsumption(document string) ([]Movement, error) {
 	if len(document) > MaxSize {
 		return nil, Malformed("", "a consumption of %d bytes; at most %d are read", len(document), MaxSize)

@@ -17,14 +17,14 @@ const (
 // A value is nil, a bool, an int64 (an int may be written too), a *big.Int, a float64, a
 // complex128, a string, a [List], a [Tuple], a [Set], a [Dictionary] or an [*Object].
 //
-// Values that were read may share parts with each other, where the document had references: do not
+// Values that were read may share parts with each other, if the document had references: do not
 // change them in place.
 type (
 	List  []any
 	Tuple []any
 	Set   []any
 
-	// A Dictionary has texts as keys, and only texts: nobody sends others.
+	// A Dictionary has only texts as keys: no peer sends others.
 	Dictionary map[string]any
 )
 
@@ -110,7 +110,7 @@ func printed(name string) string {
 	return short
 }
 
-// Within puts the name of what holds the value before the place of an error.
+// Within prefixes the place of an error with the name of the enclosing value.
 func Within(holder string, err error) error {
 	holder = printed(holder)
 	f, ok := errors.AsType[*fault](err)

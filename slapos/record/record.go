@@ -8,12 +8,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// An Entry is a record of a master as a store keeps it: its data, and by what it is found. What is
-// "" is not among them.
+// An Entry is a record of a master as a store keeps it: its data, and the keys by which it is
+// found. An empty key is not set.
 type Entry struct {
 	Kind     Kind
 	Key      string
-	Revision int64  // of the change that made it as it is, or 0: nobody follows what becomes of it
+	Revision int64  // of its last change, or 0: of a kind without followers
 	Name     string // no two entries have the same
 	Place    string // no two entries have the same
 	Tree     string
@@ -25,20 +25,20 @@ type Entry struct {
 // An EntryKind says what an entry is of.
 type Kind string
 
-// The kinds of entries, and what their data are in JSON.
+// The kinds of entries, with the type of their data, which is in JSON.
 const (
 	KindComputer Kind = "computer" // Computer
 	KindSupply   Kind = "supply"   // Supply
 	KindInstance Kind = "instance" // Instance
 	KindForward  Kind = "forward"  // Forward
-	KindStatus   Kind = "status"   // Status; nobody follows these
+	KindStatus   Kind = "status"   // Status; it has no followers
 	KindUsage    Kind = "usage"    // Usage; nor these
-	KindNode     Kind = "node"     // what a node tells of itself; nor these
+	KindNode     Kind = "node"     // a node's own report; no followers either
 	KindUser     Kind = "user"
 	KindOther    Kind = "other" // Certificate, Token, Root
 )
 
-// An EntryQuery asks for entries of a kind: all, or those that have all that is not "" here. They
+// A Query asks for entries of a kind: all, or those that match every key here that is not "". They
 // come in the order of their keys.
 type Query struct {
 	Kind                              Kind
@@ -55,7 +55,7 @@ type Computer struct {
 	Address, Netmask string      `json:",omitempty"`
 	Project          string      `json:"project,omitempty"`
 	Network          string      `json:"network,omitempty"`
-	Owner            string      `json:"owner,omitempty"` // the user whose computer it is
+	Owner            string      `json:"owner,omitempty"` // the user that owns it
 	Created          time.Time   `json:"created"`
 	Partitions       []Partition `json:"partitions,omitempty"`
 	Revision         int64       `json:"-"`
@@ -94,7 +94,7 @@ type Instance struct {
 	Root  string `json:"root"` // the ID of its tree's root; of a root its own
 	// the ID of the instance that asked for it; "": a user did
 	Parent  string `json:"parent,omitempty"`
-	Owner   string `json:"owner,omitempty"` // the user who asked for the tree
+	Owner   string `json:"owner,omitempty"` // the user that asked for the tree
 	Project string `json:"project,omitempty"`
 	Shared  bool   `json:"shared,omitempty"`
 
@@ -159,11 +159,11 @@ type Usage struct {
 // one that is revoked has no record any more.
 type Certificate struct {
 	Serial string `json:"serial"`
-	Of     string `json:"of"`   // what it is of: one of those below
+	Of     string `json:"of"`   // the kind of its holder: one of those below
 	Name   string `json:"name"` // of the computer, or the user; the ID of the instance
 	Admin  bool   `json:"admin,omitempty"`
-	// Project is that to which belongs what a user asks for by it, and Groups those in which he was
-	// when it was signed.
+	// Project is the project of the user's requests by it. Groups are those of the user when it was
+	// signed.
 	Project string `json:"project,omitempty"`
 	Groups  string `json:"groups,omitempty"` // a line each
 
@@ -172,16 +172,15 @@ type Certificate struct {
 	Pair proto.Certificate `json:"pair,omitzero"`
 }
 
-// A Token is a token for which somebody gets a certificate, once. The token itself is not
-// kept.
+// A Token is a token for one certificate. The token itself is not stored.
 type Token struct {
 	Hash string `json:"hash"` // of the token
-	// of what the certificate will be: CertifiedUser or CertifiedComputer
+	// the holder of the certificate: CertifiedUser or CertifiedComputer
 	Of string `json:"of"`
-	// who gets it, or whose the computer will be; "": nobody's
+	// the user of the certificate, or the future owner of the computer; "": none
 	User  string `json:"user,omitempty"`
-	Admin bool   `json:"admin,omitempty"` // he may do everything
-	// that what he asks for belongs to, or the computer
+	Admin bool   `json:"admin,omitempty"` // the user may do everything
+	// of the user's requests, or of the computer
 	Project  string    `json:"project,omitempty"`
 	Computer string    `json:"computer,omitempty"` // the computer's name; "": the master makes one
 	Until    time.Time `json:"until"`
@@ -192,7 +191,7 @@ type Root struct {
 	Path string `json:"path"`
 }
 
-// What certificates are of.
+// Kinds of holders of certificates.
 const (
 	CertifiedComputer = "computer"
 	CertifiedUser     = "user"

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// result is what came of a check: what is wrong, and which members of the value a schema had a word
-// for.
+// result is the outcome of a check: the faults, and the members of the value that a schema
+// mentioned.
 type result struct {
 	faults  []Fault
 	members map[string]bool // of an object
@@ -167,7 +167,7 @@ func (w *walk) combined(s map[string]any, value any, at string, r *result, in in
 	}
 }
 
-// none says that no alternative fits, with what is wrong by the one that fits best.
+// none is the result when no alternative fits: the faults by the nearest one.
 func (w *walk) none(at string, n int, nearest result, r *result) {
 	if n == 1 || len(nearest.faults) == 1 {
 		r.faults = append(r.faults, nearest.faults...)
@@ -254,7 +254,7 @@ func (w *walk) depends(s map[string]any, v map[string]any, name, at string, r *r
 	}
 }
 
-// take takes over what is wrong with a member.
+// take adds the faults of a member.
 func (r *result) take(inner result) { r.faults = append(r.faults, inner.faults...) }
 
 // list are the words for lists.

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// What a check may do at most.
+// The limits of a check.
 const (
 	maxDepth     = 256     // of schemas within schemas
 	maxSteps     = 1 << 20 // schemas that are looked at
@@ -45,15 +45,14 @@ type document struct {
 	at   map[string]place // by what they are called
 }
 
-// place is a schema, and the URL that counts where it stands.
+// place is a schema with its base URL.
 type place struct {
 	schema any
 	base   string
 }
 
-// Check looks whether a value, decoded as by [Checker.Load], is as the schema at a URL wants it,
-// and returns what it is not, the first 20 at most. The error is of the schema: it cannot be
-// loaded, or is none.
+// Check checks a value, decoded as by [Checker.Load], by the schema at a URL, and returns the first
+// 20 faults. The error is the schema's: it cannot be loaded, or is malformed.
 func (c *Checker) Check(ctx context.Context, at string, value any) ([]Fault, error) {
 	w := &walk{c: c, ctx: ctx}
 	p, err := w.resolve("", at)

@@ -38,7 +38,7 @@ func number(v any) (num, bool) {
 	return num{}, false
 }
 
-// exact is a number as it is written, where that is not out of all measure.
+// exact is a number exactly as written, unless it is too large for that.
 func (n num) exact() (*big.Rat, bool) {
 	if len(n.text) > 200 || n.float != 0 && (math.Abs(n.float) > 1e100 || math.Abs(n.float) < 1e-100) {
 		return nil, false

@@ -19,8 +19,7 @@ type Options struct {
 	// Computer is computer_id of slapproxy's configuration: to it belongs what the database gives
 	// no computer. In version 10 that is everything.
 	Computer string
-	// the user whose all of it is to be; "": nobody's, which is what a master that asks nobody who
-	// he is works on
+	// the user that will own all of it; "": none, as in a master without authentication
 	Owner string
 }
 
@@ -33,7 +32,7 @@ type Content struct {
 	Forwards  []record.Forward
 	// the directory of local releases; "": none was said, or all files are below it
 	Root string
-	// what was not understood, or not taken, or had to be guessed: a sentence each
+	// a sentence for each part that was not understood, left out, or guessed
 	Notes []string
 }
 
@@ -126,6 +125,8 @@ func (r *reader) computerOf(one row, column string) string {
 	return r.opt.Computer
 }
 
+// readComputers makes the computers, with their partitions and addresses, from three tables. Rows
+// that do not fit become notes.
 func (r *reader) readComputers() {
 	for _, one := range r.rows["computer"] {
 		c := r.computer(r.computerOf(one, "reference"))
@@ -204,7 +205,7 @@ func (r *reader) readSupplies() {
 	}
 }
 
-// readRest reads what is neither of computers nor of instances.
+// readRest reads the tables of neither computers nor instances.
 func (r *reader) readRest() {
 	seen := map[[2]string]bool{}
 	for _, one := range r.rows["forwarded_partition_request"] {

@@ -31,7 +31,7 @@ type column struct {
 	since int
 }
 
-// columns are what is read of each table; the tables that must be there are those of version 10.
+// columns are the columns to read of each table; the required tables are those of version 10.
 var columns = map[string][]column{
 	"software": {{"url", 10}, {"computer_reference", 11}, {"requested_state", 12}},
 	"computer": {{"reference", 11}, {"address", 10}, {"netmask", 10}},
@@ -50,7 +50,7 @@ var columns = map[string][]column{
 	"config":                      {{"name", 17}, {"value", 17}},
 }
 
-// row is a row of a table; what is not there is nil.
+// row is a row of a table; a missing column is nil.
 type row map[string]any
 
 // text is a value as a text; NULL is "".
@@ -67,7 +67,7 @@ func (r row) text(name string) string {
 	}
 }
 
-// database is what is in a file.
+// database is the content of a file.
 type database struct {
 	version int
 	rows    map[string][]row // by table, without the version
@@ -123,7 +123,7 @@ func Is(ctx context.Context, path string) bool {
 // errForeign is what a file is that slapproxy has not written.
 var errForeign = errors.New("it is not a database of slapproxy")
 
-// unreadable says why a file cannot be read, and what to do.
+// unreadable is the error of an unreadable file, with a hint.
 func unreadable(path string, err error) error {
 	var code interface{ Code() int }
 	switch {
@@ -155,6 +155,8 @@ func split(name string) (kind string, version int) {
 	return kind, version
 }
 
+// read reads the rows of all known tables. The schema version is the highest that a table's name
+// has.
 func read(ctx context.Context, tx *sql.Tx) (*database, error) {
 	names, err := texts(
 		ctx, tx,

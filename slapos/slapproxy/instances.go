@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// titlesSince is the schema version in which requested_by became the title of the root; before it
-// was the partition of who asked.
+// titlesSince is the schema version in which requested_by became the title of the root. Before it
+// was the partition of the requester.
 const titlesSince = 17
 
 // place finds the partitions that have an instance.
@@ -43,7 +43,7 @@ func (p *placed) title() string { return cmp.Or(p.text("partition_reference"), p
 
 func (p *placed) String() string { return p.partition + " of " + p.computer }
 
-// join finds who asked for what.
+// join finds the requester of each instance.
 func (r *reader) join() {
 	for _, p := range r.order {
 		if p.text("requested_by") == "" && r.titles[p.title()] == nil {
@@ -86,7 +86,7 @@ func (r *reader) asker(computer, by string) *placed {
 	return cmp.Or(partition, title)
 }
 
-// make makes the record of an instance, after that of who asked for it.
+// make makes the record of an instance, after that of its requester.
 func (r *reader) make(p *placed) *instance {
 	if n := r.made[p]; n != nil {
 		return n
@@ -149,7 +149,7 @@ func worse(a, b string) string {
 	return a
 }
 
-// document is an <instance> document, or none where it cannot be read.
+// document is an <instance> document; "" if it cannot be read.
 func (r *reader) document(what, of, text string) string {
 	if _, err := proto.ParseParameters(text); err != nil {
 		r.note("%s: its %s cannot be read, and are not taken: %s", what, of, strings.TrimPrefix(err.Error(), "slap: "))
@@ -196,6 +196,7 @@ func (r *reader) readShared() {
 	}
 }
 
+// shared makes the record of one shared instance, which is an entry in its host's row.
 func (r *reader) shared(host *instance, d proto.Dictionary) {
 	reference, _ := d["slave_reference"].(string)
 	if reference == "" {
@@ -273,8 +274,8 @@ func (r *reader) rootTitle(n *instance) string {
 	return r.instances[at].Title
 }
 
-// guess finds who asked for a shared instance by its name: the longest of the titles that it begins
-// with; "": a user.
+// guess finds the requester of a shared instance by its name: the longest title that the name
+// begins with; "": a user.
 func (r *reader) guess(computer, reference string) (by string) {
 	for i, c := range reference {
 		if c == '_' && i > 0 && r.asker(computer, reference[:i]) != nil {

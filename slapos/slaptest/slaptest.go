@@ -36,7 +36,7 @@ type Exchange struct {
 	// the order of arrival within a set; json-rpc and hateoas go on where legacy ends, not-ready
 	// where node does
 	N      int    `json:"n"`
-	Step   string `json:"step"` // what was tried
+	Step   string `json:"step"` // the step that was tried
 	Method string `json:"method"`
 	Path   string `json:"path"` // with the query
 	Host   string `json:"host,omitempty"`
@@ -97,9 +97,9 @@ func Exchanges(t testing.TB, set string) []*Exchange {
 	return all
 }
 
-// Values are vectors of the values' format and of parameters: under write, read and refuse a value
-// and its XML, under instance parameters, their XML and what is read back. {"$tuple": […]} stands
-// for a tuple.
+// Values are test vectors of the values' format and of parameters. write, read and refuse have
+// values with their XML; instance has parameters with their XML and the result of reading that.
+// {"$tuple": […]} stands for a tuple.
 func Values() []byte { return bytes.Clone(values) }
 
 // Database is what the tables of the reference's master, at version 17, had after the sets legacy

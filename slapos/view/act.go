@@ -15,8 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// Request asks for a tree. One for which there is no place is answered as it is kept, with the
-// reason.
+// Request asks for a tree. Without a place the answer is the stored record, with the reason.
 func (v *View) Request(ctx context.Context, p auth.Principal, q api.SlapRequest) (out api.SlapInstanceDetail, err error) {
 	who, err := v.who(p, true)
 	if err != nil {
@@ -117,7 +116,7 @@ func (v *View) parameters(
 	form, variants := parameter.XML, (*parameter.Release)(nil)
 	for _, value := range given {
 		if _, plain := value.(string); !plain {
-			// where the software does not say: texts as they always were, and what is more as JSON
+			// the default without a schema: texts as they always were, and other values as JSON
 			form = parameter.JSON
 		}
 	}
@@ -140,7 +139,7 @@ func (v *View) parameters(
 	}
 	faults, err := v.said.check(ctx, t, out)
 	if err != nil || len(faults) == 0 {
-		// a schema that cannot be used keeps nobody from it; who asks for it is told
+		// an unusable schema blocks no request; a caller that asks for the schema gets the error
 		return out, nil
 	}
 	var all []string

@@ -1,7 +1,7 @@
-// Package view is a SlapOS master as a controller's API shows it to people: computers, instances,
-// usage and what software says of itself, as documents of package api, each for somebody whom the
-// controller knows; and what they may have done by it. [View] is what package server serves below
+// Package view shows a SlapOS master to users of a controller's API. It returns computers,
+// instances, usage and the schemas of software as documents of package api, each as far as the
+// caller may see it, and it does what a caller may do. [View] is what package server serves below
 // /v1/slap/.
 //
-// What is not for somebody is not there for him: its absence and its refusal are one answer.
+// A thing that a caller may not see is not there: absence and refusal are one answer.
 package view

@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	patience  = 30 * time.Second // for all that software says of itself
+	patience  = 30 * time.Second // for loading all of a release's description
 	keep      = time.Minute      // how long that is remembered
 	mostKnown = 200              // of how much software it is
 )
 
-// software is what software says of itself, remembered for a while.
+// software caches the descriptions of releases for a while.
 type software struct {
 	loader *parameter.Loader
 
@@ -51,7 +51,7 @@ func (s *software) release(ctx context.Context, release string) (*parameter.Rele
 	}
 	s.mu.Unlock()
 	t.once.Do(func() {
-		// who asks first may go
+		// the first caller may go away
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		t.is, t.err = s.loader.Release(ctx, release)
@@ -65,7 +65,7 @@ func (s *software) check(ctx context.Context, t parameter.Type, given proto.Dict
 	return s.loader.Check(ctx, t, given)
 }
 
-// The reasons for which nothing is read.
+// The reasons why nothing is read.
 var (
 	errNoURL   = errors.New("what software says of itself is read at http and https alone")
 	errNotOurs = errors.New(
@@ -73,8 +73,8 @@ var (
 	)
 )
 
-// release is what software says of itself. The controller goes to no address that a user has made
-// up: only to those that administrators have supplied.
+// release is the description of a release. The controller reads only addresses that administrators
+// have supplied, never one that a user has made up.
 func (v *View) release(ctx context.Context, who master.Who, release string) (*parameter.Release, error) {
 	if u, err := url.Parse(release); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errNoURL
@@ -91,8 +91,8 @@ func (v *View) release(ctx context.Context, who master.Who, release string) (*pa
 	return v.said.release(ctx, release)
 }
 
-// Software is what a release says of itself, with the schemas of its parameters. Where that cannot
-// be had, it is said why.
+// Software is a release's description of itself, with the schemas of its parameters. If they cannot
+// be loaded, it says why.
 func (v *View) Software(ctx context.Context, p auth.Principal, release string) (out api.SlapSoftware, err error) {
 	who, err := v.who(p, false)
 	if err != nil {

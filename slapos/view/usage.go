@@ -11,11 +11,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 )
 
-// maxKnown is how many names a report's readers choose from: a node may name what it will.
+// maxKnown is how many names the readers of a report may choose from: a node may report any names.
 const maxKnown = 1000
 
-// Usage is what was reported of the use of a computer, or of one of its partitions: to who has the
-// computer, and of a partition to who has the instance there.
+// Usage is the reported use of a computer, or of one of its partitions. It is for the computer's
+// owner, and that of a partition also for the owner of the instance there.
 func (v *View) Usage(ctx context.Context, p auth.Principal, computer, of string) (out api.SlapUsage, err error) {
 	who, err := v.who(p, false)
 	if err != nil {

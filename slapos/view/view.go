@@ -19,10 +19,10 @@ import (
 // Options say what a view is of.
 type Options struct {
 	Master *master.Master
-	// Who is whom the master takes somebody for, who only looks or writes too. What he may not at
-	// all is an error.
+	// Who maps a principal to the master's caller, for reading or, with writes, for changes. An
+	// error is that the principal may do neither.
 	Who    func(p auth.Principal, writes bool) (master.Who, error)
-	Loader *parameter.Loader // of what software says of itself; nil is one with the usual settings
+	Loader *parameter.Loader // of the descriptions of releases; nil is one with the usual settings
 }
 
 // View shows a master to people. Its methods may be called concurrently.
@@ -50,7 +50,7 @@ func refusal(err error) error {
 	return &compute.Error{Kind: r.Kind, Err: errors.New(r.Text), Hint: r.Detail}
 }
 
-// hidden is refusal, where what is not for somebody is not there.
+// hidden is refusal, except that a denied thing looks like a missing one.
 func hidden(err error, what, name string) error {
 	if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrNotFound) {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("there is no " + what + " " + name)}
@@ -58,7 +58,7 @@ func hidden(err error, what, name string) error {
 	return refusal(err)
 }
 
-// Computers are those that somebody may see, a page of them.
+// Computers are those that the caller may see, a page of them.
 func (v *View) Computers(ctx context.Context, p auth.Principal, match string, page api.SlapPage) (out api.SlapComputerPage, err error) {
 	who, err := v.who(p, false)
 	if err != nil {
@@ -155,7 +155,7 @@ func instance(s *overview.InstanceSummary) api.SlapInstance {
 	return out
 }
 
-// Instances are those that somebody may see, a page of them.
+// Instances are those that the caller may see, a page of them.
 func (v *View) Instances(ctx context.Context, p auth.Principal, q api.SlapQuery, page api.SlapPage) (out api.SlapInstancePage, err error) {
 	who, err := v.who(p, false)
 	if err != nil {
@@ -175,7 +175,7 @@ func (v *View) Instances(ctx context.Context, p auth.Principal, q api.SlapQuery,
 	return out, nil
 }
 
-// Instance is one, with what it was asked for with.
+// Instance is an instance with its request.
 func (v *View) Instance(ctx context.Context, p auth.Principal, id string) (out api.SlapInstanceDetail, err error) {
 	who, err := v.who(p, false)
 	if err != nil {
@@ -206,7 +206,7 @@ func (v *View) detail(ctx context.Context, who master.Who, id string) (out api.S
 	return out, nil
 }
 
-// Connection is what an instance tells who asked for it.
+// Connection has the connection parameters of an instance, for its requester.
 func (v *View) Connection(ctx context.Context, p auth.Principal, id string) (out api.SlapConnection, err error) {
 	who, err := v.who(p, true)
 	if err != nil {
@@ -219,7 +219,7 @@ func (v *View) Connection(ctx context.Context, p auth.Principal, id string) (out
 	return api.SlapConnection{Values: parameter.Plain(n.Connection)}, nil
 }
 
-// Changed waits for what is otherwise than at a mark.
+// Changed waits for a change after a mark, and returns the new mark.
 func (v *View) Changed(ctx context.Context, p auth.Principal, mark string) (string, error) {
 	if _, err := v.who(p, false); err != nil {
 		return "", refusal(err)

@@ -1,5 +1,5 @@
-// Package group has callers that meet share one transaction of a store (group commit): what a
-// commit costs, the sync of a disk or a round trip, is paid once for all of them.
+// Package group lets callers that meet share one transaction of a store (group commit). A commit
+// costs a disk sync or a round trip; that is paid once for all of them.
 package group
 
 import (
@@ -34,7 +34,7 @@ type Call struct {
 // Context is the caller's.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Run runs the function and leaves in Err what it returned. A panic is kept for its own caller.
+// Run runs the function and stores its error in Err. A panic is kept for its own caller.
 func (c *Call) Run(t compute.Tx) {
 	c.gone = true
 	defer func() {
@@ -47,7 +47,7 @@ func (c *Call) Run(t compute.Tx) {
 	c.gone = false
 }
 
-// Panicked tells that the function has run and panicked: its caller will never know what it did.
+// Panicked reports whether the function has run and panicked: its caller never learns its result.
 func (c *Call) Panicked() bool { return c.panic != nil }
 
 // answer is the outcome at its caller's.
@@ -67,20 +67,20 @@ type Queue struct {
 
 	mu    sync.Mutex
 	calls []*Call
-	led   bool // somebody leads, or is about to
+	led   bool // a caller leads, or is about to
 	crowd int  // so many callers there were at the end of the last batch
 }
 
-// New returns a queue. commit runs a batch of calls, in their order, in a transaction and leaves
-// with each what became of it; abandon takes back what is open when a function ended the goroutine
-// in the midst of commit. Both are called with the writer held, and by one goroutine at a time.
+// New returns a queue. commit runs a batch of calls, in their order, in a transaction, and stores
+// each result in its call. If a function ended the goroutine in the midst of commit, abandon rolls
+// back. Both are called with the writer held, and by one goroutine at a time.
 func New(writer sync.Locker, commit func([]*Call), abandon func()) *Queue {
 	return &Queue{writer: writer, commit: commit, abandon: abandon}
 }
 
-// Do runs fn in a batch, and returns what became of it. The first to come leads: it runs the
-// functions of all who wait, commits once and hands the lead on. A panic goes on in its own
-// caller's goroutine. When ctx ends before its turn, fn is not run.
+// Do runs fn in a batch, and returns the result of fn or of the commit. The first caller leads: it
+// runs the functions of all waiting callers, commits once and hands the lead on. A panic goes on in
+// its own caller's goroutine. When ctx ends before its turn, fn is not run.
 func (q *Queue) Do(ctx context.Context, fn func(compute.Tx) error) error {
 	c := &Call{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	q.mu.Lock()
@@ -141,9 +141,9 @@ func (q *Queue) lead() {
 	}
 }
 
-// gather lets those come who are about to: the more there are in a batch, the less each pays for
-// the commit. Those of the last batch were answered a moment ago and are likely to ask again; they
-// are waited for only as long as there is other work for this processor.
+// gather waits for callers that are about to come: the more there are in a batch, the less each
+// pays for the commit. Callers of the last batch were answered a moment ago and are likely to ask
+// again. They are waited for only while there is other work for this processor.
 func (q *Queue) gather() {
 	for range rounds {
 		q.mu.Lock()
@@ -160,7 +160,7 @@ func (q *Queue) gather() {
 // share of time for each of its callers.
 const rounds = 256
 
-// handOn gives the lead to the next who waits. The caller holds mu.
+// handOn gives the lead to the next waiting call. The caller holds mu.
 func (q *Queue) handOn() {
 	if len(q.calls) == 0 {
 		q.calls, q.led = nil, false
@@ -169,7 +169,7 @@ func (q *Queue) handOn() {
 	q.calls[0].turn <- struct{}{}
 }
 
-// withdraw takes back a call whose turn has not come.
+// withdraw removes a call whose turn has not come, and reports whether it did.
 func (q *Queue) withdraw(c *Call) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

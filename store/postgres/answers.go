@@ -10,7 +10,7 @@ import (
 
 var _ compute.AnswerTx = (*tx)(nil)
 
-// Answer returns what was answered to a request.
+// Answer returns the recorded answer to a request.
 func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 	if err := t.ready(); err != nil {
 		return nil, err

@@ -116,7 +116,7 @@ func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, 
 	}, "SELECT number, time, data FROM audit WHERE number < $1 AND time >= $2 ORDER BY number DESC LIMIT $3", before, nanos(since), limit)
 }
 
-// DropAudit forgets what is older than a time.
+// DropAudit deletes entries from before a time.
 func (t *tx) DropAudit(before time.Time) error {
 	if err := t.writing(); err != nil {
 		return err

@@ -7,11 +7,11 @@ import (
 )
 
 // While several handles write in turns, each tells the others which instances a transaction has
-// changed, so that they forget no more than these: else each would read anew, under the turn, what
-// it has just written itself. Who does not find all that was written since he looked last forgets
-// everything. The table is not in the server's log: after a crash nobody remembers anything.
+// changed. So they forget no more than these; else each would read its own writes anew, under the
+// turn. A handle that misses some of the writes since its last look forgets all. The table is not
+// in the server's log: after a crash it is empty.
 const (
-	// instances that one transaction tells of; one that changes more tells nothing
+	// instances in one transaction's list; a larger change has no list
 	changesMost = 1000
 	changesKept = 256 // transactions
 )
@@ -56,8 +56,8 @@ func (t *tx) readChanges() query {
 	}}
 }
 
-// tellChanges is the statement that tells others what a transaction has changed, and now and then
-// one that forgets what was told long ago.
+// tellChanges is the statement that lists a transaction's changes for other handles. Now and then
+// another one deletes old lists.
 func (t *tx) tellChanges(version int64) (qs []query) {
 	if len(t.touched) > changesMost {
 		return nil

@@ -14,14 +14,13 @@ import (
 )
 
 // Update runs fn in a transaction that is alone, whatever processes there are, and that is on the
-// server's disk when Update returns. Callers that meet share one: the first to come leads, runs the
-// functions of all who wait, commits once and hands the lead on. A function that fails or panics
-// takes nothing of the others' with it; a panic goes on in its own caller's goroutine. fn may run
-// several times, and on another goroutine, and what it sees may turn out to be old: then it is run
-// again, whatever it returned. It must not call Update; View shows it the state before. When ctx
-// ends before its turn, fn is not run; once its turn has come ctx is not looked at any more. An
-// error other than fn's own means that nothing was changed, but for the rare one that says that it
-// is not known: the server did not come back to tell.
+// server's disk when Update returns. Callers that meet share one: the first leads, runs the
+// functions of all that wait, commits once and hands the lead on. If a function fails or panics,
+// the others are unaffected; a panic goes on in its own caller's goroutine. fn may run several
+// times, and on another goroutine. If it saw an old state it is run again, whatever it returned. It
+// must not call Update; View shows it the state before. When ctx ends before its turn, fn is not
+// run; after that ctx is not looked at. An error other than fn's own means that nothing was
+// changed. One rare error says that this is not known, as the server did not answer.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -58,7 +57,7 @@ func (s *Store) settle(ops []*group.Call) error {
 	apart := false
 	limit := time.Now().Add(s.opt.Patience)
 	if !s.down.IsZero() {
-		limit = time.Now() // nobody waits twice; the next to come tries again
+		limit = time.Now() // no caller waits twice; the next one tries again
 	}
 	pause := 10 * time.Millisecond
 	for tries := 0; ; tries++ {
@@ -105,7 +104,7 @@ func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 	t := &tx{s: s.write, m: s.memory, together: s.rival > 0, crowd: len(ops), class: s.class, worker: s.Worker()}
 	defer func() {
 		if err != nil {
-			s.memory.valid = false // it has what was taken back
+			s.memory.valid = false // it has rolled back changes
 		}
 	}()
 	if s.rival > 0 || apart {
@@ -174,8 +173,8 @@ func (s *Store) transaction(ops []*group.Call, apart bool) (err error) {
 	return s.finish(t, len(ops) > 1 && !apart)
 }
 
-// refuse ends a transaction whose only function has failed after it wrote: that holds if what it
-// has seen is still so.
+// refuse ends a transaction whose only function has failed after it wrote. Its error is final if
+// the state that it has seen is still the newest.
 func (s *Store) refuse(t *tx) error {
 	err := s.confirm(t)
 	s.memory.valid = false
@@ -193,7 +192,7 @@ func (s *Store) confirm(t *tx) error {
 	return s.still(t)
 }
 
-// still tells whether what came from memory is true.
+// still checks whether the values read from memory are still true.
 func (s *Store) still(t *tx) error {
 	var version int64
 	if err := t.s.run(query{text: "SELECT version FROM turn", rows: one(&version)}); err != nil {
@@ -213,8 +212,8 @@ func (s *Store) back(t *tx, err error) error {
 	return errors.Join(err, t.s.rollback())
 }
 
-// finish writes what a transaction has left to write, and commits, in one round trip. The condition
-// on the version makes an error of what is not as it was, which the server takes for all of it.
+// finish writes the rest of a transaction and commits, in one round trip. The condition on the
+// version turns an outdated state into an error, and with it all of the round trip is rolled back.
 func (s *Store) finish(t *tx, many bool) error {
 	m := t.m
 	qs := []query{{text: `UPDATE turn SET version = $1::bigint + 1 / (version = $1::bigint)::integer, instance = $2, lease = $3, waiter = $4, event = $5,
@@ -261,7 +260,7 @@ func (s *Store) finish(t *tx, many bool) error {
 	return s.back(t, err)
 }
 
-// outcome finds out, after the connection broke during a commit, what became of it. nil: it was
+// outcome finds out, after the connection broke during a commit, how that ended. nil: it was
 // committed.
 func (s *Store) outcome(lost error, version int64) error {
 	number, proven := s.Worker(), s.proven
@@ -271,8 +270,8 @@ func (s *Store) outcome(lost error, version int64) error {
 		err := s.writer() // which ends what the server may still be doing for the old connection
 		var last int64
 		if err == nil {
-			// Whoever has the turn has it until his end; so the old transaction, if it lives, is
-			// waited for.
+			// The session with the turn keeps it until it ends, so this waits for the old
+			// transaction, if that lives.
 			err = s.write.run(query{
 				"SELECT coalesce((done ->> $1::text)::bigint, -1) FROM turn FOR UPDATE", []any{fmt.Sprint(number)},
 				one(&last),
@@ -314,7 +313,7 @@ func (s *Store) lose(err error) {
 	}
 }
 
-// abandon takes back what a function that ended its goroutine has left. The caller holds wmu.
+// abandon rolls back after a function that ended its goroutine. The caller holds wmu.
 func (s *Store) abandon() {
 	if s.write == nil {
 		return
@@ -352,7 +351,7 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 		if errors.Is(err, errLost) && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// A connection that was cut while nobody used it is found out now.
+		// A connection that was cut while it was idle is noticed now.
 		if !errors.Is(err, errLost) || tries == again {
 			return wrap(err)
 		}
@@ -399,7 +398,7 @@ func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
 			r.close()
 		}
 	}()
-	// Nobody loses anything but the connection when who asks goes away in the midst.
+	// When the caller goes away in the midst, nothing but the connection is lost.
 	stop := context.AfterFunc(ctx, func() { r.conn.PgConn().Conn().Close() })
 	defer func() { keep = stop() && keep }()
 	t := &tx{s: r, m: &memory{}, readOnly: true}
@@ -434,7 +433,7 @@ func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
 	return err
 }
 
-// moved tells the error that the condition on the version makes.
+// moved recognizes the error that the condition on the version makes.
 func moved(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "22012"

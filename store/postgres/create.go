@@ -43,7 +43,7 @@ func (s *Store) inspect(ctx context.Context, w *session) (version int, err error
 	return version, newer(version)
 }
 
-// missing passes over that there is no table.
+// missing ignores the error of a missing table.
 func missing(err error) error {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "42P01" {
@@ -52,8 +52,8 @@ func missing(err error) error {
 	return err
 }
 
-// create makes the tables and the installation where they are missing, and brings older ones up to
-// date. Of several controllers that begin at once, one does it.
+// create makes missing tables and the installation, and upgrades older ones. If several controllers
+// begin at once, one does it.
 func (s *Store) create(ctx context.Context, w *session) error {
 	if version, err := s.inspect(ctx, w); err != nil || version == schema {
 		return err
@@ -67,6 +67,7 @@ func (s *Store) create(ctx context.Context, w *session) error {
 	return errors.Join(err, err2)
 }
 
+// migrate brings the tables to the newest schema, and names the installation.
 func (s *Store) migrate(ctx context.Context, w *session) error {
 	if version, err := s.inspect(ctx, w); err != nil || version == schema {
 		return err // another was first

@@ -36,7 +36,7 @@ const (
 	hintBusy   = "another controller, or the server, held the database for long; try again"
 )
 
-// openError says what is wrong with a database and what to do about it.
+// openError describes the fault of a database, with a hint.
 func (s *Store) openError(err error) error {
 	e := &compute.Error{Op: "postgres", ID: compute.ID(s.name()), Kind: compute.ErrFailed, Err: err}
 	switch {
@@ -100,7 +100,7 @@ func advice(err error) (hint string, kind error) {
 	return "", compute.ErrFailed
 }
 
-// broken tells errors of the connection, which may be well the next time.
+// broken recognizes errors of the connection, which may be gone the next time.
 func broken(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {

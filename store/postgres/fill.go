@@ -20,7 +20,7 @@ import (
 type Rows func(table string, columns ...string) iter.Seq2[[]any, error]
 
 // fills are the tables that are copied as they are: the other store has columns of the same names
-// and meanings. Whoever waits dies with his process, so the queue is left behind.
+// and meanings. A waiter ends with its process, so the queue is left behind.
 var fills = []struct {
 	table, from string
 	columns     []string
@@ -58,11 +58,11 @@ var fills = []struct {
 	{"meta", "(SELECT name, value FROM meta WHERE name LIKE '" + note + "%')", []string{"name", "value"}},
 }
 
-// Fill copies all records of another installation's store into a database that has none, whole or
-// not at all, and returns how many of each table. host is where its processes run, whose leases end
-// with them. It refuses what has instances, leases or tokens, or is in use: ErrConflict; what has
-// the same installation was filled before, and is left as it is. Where it is not known whether the
-// copy was made: ErrLost; Fill then does the right thing when it is called again.
+// Fill copies all records of another installation's store into an empty database, whole or not at
+// all, and returns how many of each table. host is where its processes run: their leases end with
+// them. A database in use, or with instances, leases or tokens, is refused: ErrConflict. One that
+// has the same installation was filled before, and is left as it is. ErrLost means that it is
+// unknown whether the copy was made; calling Fill again puts that right.
 func Fill(ctx context.Context, address, installation, host string, opt Options, rows Rows) (map[string]int64, error) {
 	s, err := Open(ctx, address, opt)
 	if err != nil {
@@ -111,11 +111,11 @@ type filling struct {
 	store  *Store
 	tx     pgx.Tx
 	host   string
-	dead   int64 // the number of a worker that nobody is
+	dead   int64 // a worker number that is not in use
 	counts map[string]int64
 }
 
-// empty sees that nothing is there that would be lost, and nobody who would go on with it.
+// empty checks that the database holds no records to lose, and that no process uses it.
 func (f *filling) empty(ctx context.Context) error {
 	// a journal may be long
 	if _, err := f.tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
@@ -193,7 +193,7 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 			}
 		case int64:
 			if columns[n] == "worker" && v != 0 {
-				row[n] = f.dead // whoever it was has ended
+				row[n] = f.dead // the worker has ended
 			}
 			bound = bound || columns[n] == "pid" && v != 0
 		}
@@ -216,7 +216,7 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 	return row, nil
 }
 
-// number sees that no number is given again, and takes the installation over.
+// number makes sure that no number is given again, and takes the installation over.
 func (f *filling) number(ctx context.Context, installation string, rows Rows) error {
 	lasts := map[string]string{"instance": "max(row) FROM instances", "lease": "max(row) FROM leases", "event": "max(id) FROM events"}
 	for _, name := range slices.Sorted(maps.Keys(lasts)) {
@@ -227,7 +227,7 @@ func (f *filling) number(ctx context.Context, installation string, rows Rows) er
 			return err
 		}
 	}
-	// what had the highest may be gone
+	// the row with the highest number may be gone
 	for row, err := range rows("sqlite_sequence", "name", "seq") {
 		if err != nil {
 			return err

@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// flush turns what waits to be written into statements: one for each kind of change, whatever there
-// is of it. What frees a name comes before what may take it.
+// flush turns the pending writes into statements: one for each kind of change, however many there
+// are of it. A statement that frees a name comes before one that may take it.
 func (t *tx) flush() (qs []query) {
 	add := func(text string, args ...any) { qs = append(qs, query{text: text, args: args}) }
 	if len(t.dropped) > 0 {
@@ -89,6 +89,8 @@ func columns(is []*instance) (c instanceArrays) {
 	return c
 }
 
+// flushLeases makes the statements for changed and new leases: one row by itself, several by
+// arrays.
 func (t *tx) flushLeases() (qs []query) {
 	if len(t.kept) == 1 {
 		l := t.kept[0]

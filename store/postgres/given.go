@@ -10,7 +10,7 @@ import (
 
 var _ compute.GivenTx = (*tx)(nil)
 
-// Given returns the living leases of a request, and who gave them.
+// Given returns the living leases of a request, and the worker that gave them.
 func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error) {
 	if err := t.ready(); err != nil {
 		return nil, 0, err

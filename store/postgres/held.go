@@ -6,8 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// held are the sums of what living leases count, by project and user, and with the user "" by
-// project; nil: not known.
+// held has the sums over living leases, by project and user, and with the user "" by project. nil:
+// unknown.
 type held map[[2]string]compute.Capacity
 
 // add takes in a lease that lives now, or with -1 one that does not any more.

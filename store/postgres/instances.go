@@ -39,8 +39,8 @@ func (t *tx) met(i *instance) *instance {
 	return i
 }
 
-// find looks for a record by its name: nil where there is none. With it comes its lease: who asks
-// for the one nearly always asks for the other.
+// find looks for a record by its name: nil where there is none. Its lease comes with it, as a
+// caller that asks for the one nearly always asks for the other.
 func (t *tx) find(id compute.ID) (*instance, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
@@ -109,8 +109,8 @@ func (t *tx) readReady(sourceKey int64, look int) query {
 // glances is how many ready instances are read at once at the most.
 const glances = 256
 
-// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else
-// can pick them.
+// Pick returns ready instances, oldest record first. There is no other writer meanwhile, so no
+// other caller can pick them.
 func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if n <= 0 {
 		return nil, nil
@@ -184,7 +184,7 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	out := make([]*compute.Instance, len(is))
 	for n, i := range is {
 		if t.readOnly {
-			out[n] = &i.Instance // nobody else has it
+			out[n] = &i.Instance // no other code has it
 		} else {
 			out[n] = t.met(i).own()
 		}
@@ -195,8 +195,7 @@ func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
 	return out, nil
 }
 
-// before is the record that stands in a row: nil where there is none. What its caller has of it may
-// be old.
+// before is the record in a row: nil where there is none. The caller's own copy may be old.
 func (t *tx) before(row int64) (*instance, error) {
 	if i := t.m.rows[row]; i != nil {
 		return i, nil
@@ -284,8 +283,8 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 	return nil
 }
 
-// count notes a change of a record for what is ready and for the counts of its source, those that
-// were read and those to write.
+// count applies a change of a record to the ready set and to the counts of its source: those read
+// before, and those to write.
 func (t *tx) count(i *instance, from, to compute.State) {
 	if from == to {
 		return

@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Append adds an event to the journal. Their ids have no order but that of the transactions, so who
+// Append adds an event to the journal. Ids are ordered as the transactions are, so a reader that
 // has seen one has seen all before it.
 func (t *tx) Append(e *compute.Event) (int64, error) {
 	if e.Time.IsZero() {

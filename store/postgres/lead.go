@@ -8,10 +8,10 @@ import (
 )
 
 // The lead is an advisory lock on a connection of its own: of all handles on a database one has it.
-// It is lost with that connection, so it is asked for again and again, by who has it to see that he
-// still has, and by the others. A process that sleeps is not told what it has lost; so the lead is
-// believed in for a time after it was last seen to be held, and the server ends a connection that
-// has not been used for longer than that.
+// It is lost with that connection, so every handle asks for it again and again: the holder to check
+// that it still has it, the others to get it. A sleeping process does not learn of the loss. So the
+// lead counts for a time after it was last seen, and the server ends a connection that has not been
+// used for longer than that.
 const (
 	leadEvery = time.Second // between two looks
 	// so long after the beginning of a look that saw it held, it is held
@@ -105,9 +105,9 @@ func (s *Store) lookForLead(ctx context.Context, w **session, has bool) (bool, e
 	return has, err
 }
 
-// Leads tells whether this handle has the lead now. It looks at the clock, so a process that has
-// slept knows at once that it may have lost it: the clock that counts on through all changes of the
-// time, and the time too, as the machine may have slept, in which the first one stands still.
+// Leads tells whether this handle has the lead now. It checks two clocks, so a process that has
+// slept knows at once that it may have lost it. The monotonic one counts through all changes of the
+// time, and the wall clock also through a sleep of the machine.
 func (s *Store) Leads() bool {
 	until, now := s.leading.Load(), time.Now()
 	return until != nil && now.Before(*until) && now.Round(0).Before(until.Round(0))

@@ -8,13 +8,12 @@ import (
 	"time"
 )
 
-// Handles tell each other that they have written, by NOTIFY on a channel that is named for the
-// installation: at once, with the commit itself, where a request of another handle waits in the
-// queue; else a moment later, once for all that was written in it, on another connection, so that
-// no commit pays for it. What was told may be lost with a connection, or with its teller, so who
-// listens looks by himself now and then too.
+// Handles tell each other of writes by NOTIFY, on a channel named for the installation. Where a
+// request of another handle waits in the queue, that is at once, with the commit itself. Else it is
+// a moment later, once for all writes in it, on another connection, so no commit pays for it.
+// Messages may be lost with a connection or their sender, so a listener also looks by itself.
 
-// tellEvery is how often a handle tells at most that it has written, where nobody waits in the
+// tellEvery is the shortest time between two notices of a handle, where no request waits in the
 // queue.
 const tellEvery = 50 * time.Millisecond
 
@@ -24,12 +23,12 @@ const listenPing = 5 * time.Second
 // channel is the name of ours.
 func (s *Store) channel() string { return "hostler_" + strconv.FormatUint(uint64(uint32(s.class)), 16) }
 
-// notice is the statement that tells others that this handle has written.
+// notice is the statement that tells others of a write by this handle.
 func (s *Store) notice(what string) query {
 	return query{"SELECT pg_notify($1, $2)", []any{s.channel(), fmt.Sprintf("%d %s", s.Worker(), what)}, drain}
 }
 
-// urgent tells whether a request of another handle waits for what a transaction changes.
+// urgent reports whether a request of another handle waits for a transaction's changes.
 func (s *Store) urgent(m *memory) bool {
 	if !m.queued {
 		return true // as far as is known
@@ -43,9 +42,8 @@ func (s *Store) urgent(m *memory) bool {
 	return false
 }
 
-// Listen calls heard when other handles have written, soon after, and at once where requests wait
-// in the queue, until ctx ends. heard must not block. Others are told meanwhile what this handle
-// writes.
+// Listen calls heard soon after other handles have written, until ctx ends; at once if requests
+// wait in the queue. heard must not block. Meanwhile this handle announces its own writes.
 func (s *Store) Listen(ctx context.Context, heard func()) {
 	telling := make(chan struct{})
 	go func() {
@@ -83,7 +81,7 @@ func (s *Store) hear(ctx context.Context, heard func()) error {
 	if _, err := w.conn.Exec(ctx, "LISTEN "+s.channel()); err != nil {
 		return err
 	}
-	// What was written before is heard of now.
+	// Writes from before are noticed now.
 	s.others.Add(1)
 	s.hearing.Store(true)
 	heard()
@@ -112,7 +110,7 @@ func (s *Store) hear(ctx context.Context, heard func()) error {
 	}
 }
 
-// tell tells others from time to time that this handle has written, if it has.
+// tell announces this handle's writes from time to time, if there are any.
 func (s *Store) tell(ctx context.Context) {
 	tick := time.NewTicker(tellEvery)
 	defer tick.Stop()

@@ -18,7 +18,7 @@ func (s *Store) enlist(w *session) error {
 		err = errors.New("no worker's number is left")
 	}
 	if err == nil {
-		// Nobody knows the number yet, so nobody can keep us waiting.
+		// The number is not known to others yet, so this cannot block.
 		err = w.run(query{text: "SELECT pg_advisory_lock($1, $2)", args: []any{s.class, number}, rows: drain})
 	}
 	if err != nil {
@@ -36,9 +36,9 @@ func drain(rows pgx.Rows) error {
 	return rows.Err()
 }
 
-// reclaim takes this handle's number again on a new connection. What the server still holds for the
-// old one is ended: it may not know yet that nobody is there any more. ok is false when the number
-// cannot be had.
+// reclaim takes this handle's number again on a new connection. Sessions that the server still
+// holds for the old one are ended: it may not know yet that their client has gone. ok is false when
+// the number cannot be had.
 func (s *Store) reclaim(w *session) (ok bool, err error) {
 	number := s.Worker()
 	lock := query{"SELECT pg_try_advisory_lock($1, $2)", []any{s.class, number}, one(&ok)}
@@ -65,8 +65,7 @@ func (s *Store) resign(w *session) error {
 	return w.run(query{text: "SELECT pg_advisory_unlock_all()", rows: drain})
 }
 
-// writer sees that there is a connection to write with, and that it holds this worker's number. The
-// caller holds wmu.
+// writer makes sure of a connection that holds this worker's number. The caller holds wmu.
 func (s *Store) writer() error {
 	if s.write != nil {
 		return nil
@@ -94,10 +93,10 @@ func (s *Store) writer() error {
 	return nil
 }
 
-// watchEvery is how often a connection that nobody uses is looked at.
+// watchEvery is how often an idle connection is checked.
 const watchEvery = time.Second
 
-// watch sees that the number is not lost unnoticed while nobody writes.
+// watch notices a lost number while this handle does not write.
 func (s *Store) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -110,7 +109,7 @@ func (s *Store) watch(ctx context.Context) {
 		if w := s.writing.Load(); w != nil {
 			w.late()
 		}
-		if s.wmu.TryLock() { // else somebody uses it
+		if s.wmu.TryLock() { // else it is in use
 			if s.write != nil && !s.write.alive() {
 				s.lose(errors.New("it does not answer"))
 			}
@@ -164,14 +163,14 @@ func (s *Store) Alive(worker int64) bool {
 	return alive
 }
 
-// missed tells whether a worker whose lock is free may yet come back.
+// missed reports whether a worker whose lock is free may yet come back.
 func (s *Store) missed(worker int64) bool {
 	return s.opt.Grace >= 0 && s.side.freeFor(worker, time.Now()) < s.opt.Grace
 }
 
-// tidy is the statement that forgets what workers that have ended did last. A living one whose
-// connection is just cut, if it is among them, tells that it does not know what became of its last
-// commit.
+// tidy is the statement that forgets the last acts of workers that have ended. A living worker
+// whose connection was just cut may be among them: it then reports that it does not know the result
+// of its last commit.
 func tidy(class int32) query {
 	return query{text: `UPDATE turn SET done = done - ARRAY(SELECT k FROM jsonb_object_keys(done) AS k WHERE pg_try_advisory_xact_lock_shared($1, k::integer))
  WHERE (SELECT count(*) FROM jsonb_object_keys(done)) > 20`, args: []any{class}}

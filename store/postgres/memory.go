@@ -8,9 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// memory is what a handle knows of the database: true for as long as the turn's version is this
-// one. A transaction changes it as it goes, so one that is taken back takes it along. It is the
-// leader's.
+// memory is a handle's copy of the database, true while the turn has this version. A transaction
+// changes it as it goes, so a rollback drops it. It is the leader's.
 type memory struct {
 	valid   bool
 	version int64
@@ -79,7 +78,7 @@ func (m *memory) lose(i *instance) {
 	m.leave(i)
 }
 
-// drop forgets what is known of an instance and its leases.
+// drop forgets an instance and its leases.
 func (m *memory) drop(id compute.ID) {
 	if i := m.instances[id]; i != nil {
 		delete(m.rows, i.Row)

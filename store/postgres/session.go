@@ -17,10 +17,10 @@ type session struct {
 	conn     *pgx.Conn
 	busy     time.Duration
 	password string
-	level    string // of synchronous_commit: what was committed by it is durable
-	// somebody else ends what takes too long: a timer for each call would cost a tenth of it
+	level    string // of synchronous_commit: a commit at it is durable
+	// a watcher ends slow calls: a timer for each call would cost a tenth of it
 	watched bool
-	// when it was asked what it has not answered yet, in nanoseconds since 1970; 0: nothing
+	// start of the unanswered query, in nanoseconds since 1970; 0: none
 	since atomic.Int64
 }
 
@@ -90,15 +90,15 @@ func (n *session) prepare(ctx context.Context) error {
 	case recovery == "true":
 		return errStandby
 	}
-	// What was committed survives a crash, whatever the database's own default; more than that,
-	// such as waiting for a standby, stays.
+	// A commit survives a crash, whatever the database's own default. A stronger setting, such as
+	// waiting for a standby, stays.
 	return n.conn.QueryRow(ctx, `SELECT CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false)
  ELSE current_setting('synchronous_commit') END`).Scan(&n.level)
 }
 
-// run sends queries together and reads their answers. An error leaves out those behind it. It does
-// not take its caller's context: what ends a query in its midst ends the connection, and here that
-// is the worker. Its wait is bounded all the same.
+// run sends queries together and reads their answers. After an error the rest is left out. It takes
+// no context: ending a query in its midst ends the connection, and here that is the worker. Its
+// wait is bounded all the same.
 func (n *session) run(qs ...query) error {
 	var b pgx.Batch
 	for _, q := range qs {

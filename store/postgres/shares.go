@@ -6,8 +6,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// share is what tells the leases of parts of an instance apart: the id; "" where a lease has all of
-// it, or has ended.
+// share distinguishes the leases of parts of an instance: the id; "" for a lease of all of it, or
+// one that has ended.
 func (l *lease) share() string {
 	if l.Share == nil || !l.Ended.IsZero() {
 		return ""
@@ -15,13 +15,13 @@ func (l *lease) share() string {
 	return encode(l.ID)
 }
 
-// room is what is free on an instance; nil: it is not looked for.
+// room is the free part of an instance; nil: it is not looked for.
 type room struct {
 	row, source int64
 	free        *compute.Amount
 }
 
-// SetRoom notes what is free on an instance that leases have parts of.
+// SetRoom notes the free part of an instance that leases have parts of.
 func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
 	if err := t.writing(); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
 	return nil
 }
 
-// flushRooms writes what was noted: of each instance the last.
+// flushRooms writes the last note for each instance.
 func (t *tx) flushRooms() (qs []query) {
 	last := map[int64]int{}
 	for n, r := range t.rooms {

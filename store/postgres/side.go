@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// side is the connection for what is not a transaction: places, versions, who lives.
+// side is the connection for all but transactions: slots, versions, which workers live.
 type side struct {
-	turns chan struct{} // of one: held by who uses session and held
+	turns chan struct{} // of one: held by the user of session and held
 	s     *session
 	held  map[int64]bool // places that this handle holds: a session is not kept out of its own
 
 	mu   sync.Mutex
-	free map[int64]sight // workers whose lock was free whenever it was looked at
+	free map[int64]sight // workers whose lock was free at each look
 	next *asking         // of Version, not begun yet
 	last time.Time       // when Version was last asked
 }
@@ -23,8 +23,8 @@ type side struct {
 // sight is when a free lock was seen first, and last.
 type sight struct{ first, last time.Time }
 
-// longSeen is after how long without a look a free lock is new: it may have been held meanwhile,
-// and be free for a moment again. Whoever waits for the end of a worker looks more often.
+// longSeen is the time without a look after which a free lock counts as new: it may have been held
+// and freed meanwhile. A caller that waits for a worker's end looks more often.
 const longSeen = 20 * time.Minute
 
 // freeFor notes that a worker's lock is free now, and returns for how long it has been seen to be.
@@ -50,7 +50,7 @@ func (d *side) forget(worker int64) {
 	delete(d.free, worker)
 }
 
-// use gives the connection to f, and another where it was lost.
+// use calls f with the connection, and with a new one if it was lost.
 func (d *side) use(s *Store, f func(*session) error) error {
 	d.turns <- struct{}{}
 	defer func() { <-d.turns }()
@@ -79,7 +79,7 @@ func (d *side) run(s *Store, qs ...query) error {
 	return d.use(s, func(n *session) error { return n.run(qs...) })
 }
 
-// connect sees that there is a connection, with the places on it. Its caller has the turn.
+// connect makes sure of a connection that holds the places. Its caller has the turn.
 func (d *side) connect(s *Store) error {
 	if d.s != nil {
 		return nil
@@ -94,7 +94,7 @@ func (d *side) connect(s *Store) error {
 			n.close()
 			return err
 		}
-		if !ok { // whoever has it cannot be asked to go, nor can ours
+		if !ok { // the holder cannot be asked to go, nor can ours
 			s.log.Warn("a place was lost with the connection to the database, and is another's now", "database", s.name())
 			delete(d.held, key)
 		}
@@ -119,7 +119,7 @@ func (s *Store) keepPlaces() {
 	select {
 	case d.turns <- struct{}{}:
 	default:
-		return // somebody uses it
+		return // in use
 	}
 	defer func() { <-d.turns }()
 	if len(d.held) == 0 || s.closed() {
@@ -136,8 +136,8 @@ func (s *Store) keepPlaces() {
 const places = 1024
 
 // Slot takes one of n places of a row of instances, until free is called or this process ends. ok
-// is false when all are taken. A place whose connection is lost is taken again; if another was
-// faster, there is one too many for a time.
+// is false when all are taken. A place whose connection is lost is taken again; if another process
+// took it first, there is one too many for a time.
 func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 	d := &s.side
 	var got int64
@@ -173,7 +173,7 @@ func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 		return nil, false, nil
 	}
 	return sync.OnceFunc(func() {
-		// Where it cannot be unlocked there is no connection that holds it.
+		// If it cannot be unlocked, no connection holds it.
 		_ = d.use(s, func(c *session) error {
 			if !d.held[got] {
 				return nil
@@ -184,15 +184,15 @@ func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 	}), true, nil
 }
 
-// asking is one look at the version, for all who came before it began.
+// asking is one look at the version, for all callers that came before it began.
 type asking struct {
 	done chan struct{}
 	v    int64
 	err  error
 }
 
-// every is how much time at least lies between two looks at the version: a thousand who wait in the
-// queue look all the time.
+// every is the least time between two looks at the version: a thousand waiters in the queue look
+// all the time.
 const every = 2 * time.Millisecond
 
 // Version changes when another handle, of this process or another, has written.
@@ -217,7 +217,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 		time.Sleep(pause)
 		a.err = d.use(s, func(n *session) error {
 			d.mu.Lock()
-			if d.next == a { // who comes from now on may ask for what this does not see
+			if d.next == a { // a caller that comes later may ask for newer writes
 				d.next, d.last = nil, time.Now()
 			}
 			d.mu.Unlock()
@@ -228,7 +228,7 @@ func (s *Store) Version(ctx context.Context) (int64, error) {
 			d.next = nil
 		}
 		d.mu.Unlock()
-		a.v -= s.wrote.Load() // what this handle has written is no news
+		a.v -= s.wrote.Load() // this handle's own writes are no news
 		close(a.done)
 	}
 	select {

@@ -52,8 +52,8 @@ func (t *tx) SlapAdvance() (int64, error) {
 		query{text: "UPDATE slap_turn SET forgotten = $1", args: []any{n - slapKept}})
 }
 
-// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that
-// there is. compute.ErrStale: that is too long ago.
+// SlapChanges calls each for every change after a revision, the oldest first; after 0 for all
+// entries. compute.ErrStale: that is too long ago.
 func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
 	text, args := "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision", []any(nil)
 	if after > 0 {
@@ -66,7 +66,7 @@ func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
 		}
 		text, args = "SELECT "+slapColumns+" FROM slap_records WHERE revision > $1 AND revision > 0 ORDER BY revision", []any{after}
 	}
-	var refused error // by who is shown it: what is left is not read
+	var refused error // from the callback: the remaining rows are not read
 	err := t.ask(query{text, args, func(rows pgx.Rows) error {
 		for rows.Next() {
 			e, err := scanSlap(rows)

@@ -28,12 +28,12 @@ type Options struct {
 	Busy time.Duration
 	// Patience is how long a transaction waits for a server that is not there to come back; 0: 5 s.
 	Patience time.Duration
-	// Grace is for how long a worker's lock has to be seen free before it is taken for dead, as its
-	// connection may have been cut while it lives; 0: 3 s; less: none.
+	// Grace is how long a worker's lock must be seen free before it counts as dead, as a living
+	// one's connection may be cut; 0: 3 s; less: none.
 	Grace time.Duration
 	// Readers is how many connections views may use at once; 0: 6.
 	Readers int
-	// Log hears of connections lost and found again. It may be nil.
+	// Log gets notes on connections lost and found again. It may be nil.
 	Log *slog.Logger
 }
 
@@ -48,7 +48,7 @@ type Store struct {
 	stop         context.CancelFunc
 	watched      sync.WaitGroup
 
-	wmu    sync.Mutex // held by the leader of a batch, who alone uses these
+	wmu    sync.Mutex // held by the leader of a batch, which alone uses these
 	proven bool       // something was committed under this worker's number
 	write  *session   // nil: not connected
 	memory *memory
@@ -59,7 +59,7 @@ type Store struct {
 	wrote   atomic.Int64            // transactions of this handle that wrote
 
 	leading atomic.Pointer[time.Time] // until when the lead is ours; nil: it is not
-	hearing atomic.Bool               // Listen hears what others write
+	hearing atomic.Bool               // Listen reports others' writes
 	others  atomic.Int64              // so often they were heard
 
 	side side // for what is not a transaction
@@ -77,10 +77,10 @@ type Store struct {
 }
 
 // Open opens the database at an address, "postgres://USER:PASSWORD@HOST/NAME" or "host=...
-// dbname=...", makes its tables where there are none and brings older ones up to date. It refuses,
-// and does not touch, what a newer hostler wrote: ErrConflict. A server that does not answer is
-// ErrUnavailable. The password is in no error. Until Close, a goroutine looks after the connection
-// that the worker's number depends on.
+// dbname=...". It makes missing tables and upgrades older ones. A database of a newer hostler is
+// refused and not touched: ErrConflict. A server that does not answer is ErrUnavailable. Errors
+// never contain the password. Until Close, a goroutine watches the connection that holds the
+// worker's number.
 func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
 		opt.Busy = 30 * time.Second
@@ -102,7 +102,7 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	s.side.turns = make(chan struct{}, 1)
 	var err error
 	if s.config, err = pgx.ParseConfig(address); err != nil {
-		// Its text may have the password, as it cannot know where that begins and ends.
+		// The parser's own text may contain the password.
 		return nil, (&Store{}).openError(errAddress)
 	}
 	s.config.RuntimeParams["client_encoding"] = "UTF8"
@@ -168,8 +168,8 @@ func (s *Store) start(ctx context.Context) error {
 	return s.enlist(w)
 }
 
-// Close ends the store; transactions that run are waited for. What they committed stays. Close may
-// be called again.
+// Close ends the store, and waits for running transactions. Committed changes stay. Close may be
+// called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true
@@ -193,8 +193,8 @@ func (s *Store) end() error {
 	}
 	var errs []error
 	if s.write != nil {
-		// So that whoever asks from now on hears that this worker has ended; the connection's end
-		// would be known some time later.
+		// So that others see at once that this worker has ended: the server notices a closed
+		// connection only some time later.
 		if err := s.resign(s.write); err != nil && !errors.Is(err, errLost) {
 			errs = append(errs, err)
 		}

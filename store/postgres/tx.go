@@ -29,15 +29,15 @@ type tx struct {
 	served   bool  // an answer came from memory
 	moved    bool  // when it was opened, another had written since this handle's last
 	writes   int
-	err      error // of its use: what its functions did is taken back
+	err      error // of its use: the functions' changes are rolled back
 	fate     error // of the connection, or errMoved: its functions have to run again
-	// others write too: what is asked for nearly always comes along with the turn, and that is
-	// given away before the disk has it
+	// others write too: reads nearly always come along with the turn, and that is given away before
+	// the disk has the commit
 	together bool
 	crowd    int  // functions that it runs
 	told     bool // something durable was read, and is told
 
-	// What is not on the server yet.
+	// pending writes
 	made    []*instance
 	changed []*instance
 	dropped []int64
@@ -131,7 +131,7 @@ func (t *tx) turn(rows pgx.Rows) error {
 	if t.served {
 		return errMoved
 	}
-	if t.m.valid && t.together { // what the others have changed comes next
+	if t.m.valid && t.together { // the others' changes come next
 		t.m.version, t.m.last = version, last
 		t.m.queued, t.m.listed, t.m.held = false, false, nil
 		clear(t.m.ready)
@@ -141,8 +141,8 @@ func (t *tx) turn(rows pgx.Rows) error {
 	return nil
 }
 
-// ask sends what is waiting to be written and then questions, in one round trip, and opens the
-// transaction before if it has to.
+// ask sends the pending writes and then queries, in one round trip. It opens the transaction first
+// if needed.
 func (t *tx) ask(qs ...query) error {
 	if t.err != nil {
 		return t.err
@@ -209,7 +209,7 @@ func absent(err error, what string) error {
 	return err
 }
 
-// mark notes that a record has to be written, and tells whether that is new.
+// mark notes that a record has to be written, and reports whether that is new.
 func (t *tx) mark(record any) bool {
 	if t.marked[record] {
 		return false
@@ -221,8 +221,8 @@ func (t *tx) mark(record any) bool {
 	return true
 }
 
-// Times are stored as nanoseconds since 1970, the zero time as 0. What comes after the year 2261,
-// such as the end of a lease of 292 years, is the last moment that there is.
+// nanos is a time as it is stored: nanoseconds since 1970, the zero time as 0. A time after the
+// year 2261, such as the end of a lease of 292 years, is stored as the last possible moment.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

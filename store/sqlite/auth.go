@@ -82,7 +82,7 @@ func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, 
 	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?", before, nanos(since), limit)
 }
 
-// DropAudit forgets what is older than a time.
+// DropAudit deletes entries from before a time.
 func (t *tx) DropAudit(before time.Time) error {
 	_, err := t.write("DELETE FROM audit WHERE time < ?", nanos(before))
 	return err

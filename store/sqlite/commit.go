@@ -10,14 +10,15 @@ import (
 	"github.com/hostler-project/hostler/store/group"
 )
 
-// Update runs fn in a transaction that no other process's overlaps and that is on the disk when
-// Update returns. Callers that meet share one: the first to come leads, runs the functions of all
-// who wait, commits once and hands the lead on. A function that fails or panics takes nothing of
-// the others' with it; a panic goes on in its own caller's goroutine. fn may run twice, and on
-// another goroutine. It must not call Update; View shows it the state before. When ctx ends before
-// its turn, fn is not run; once its turn has come ctx is not looked at any more. An error other
-// than fn's own means that nothing was changed, except where the disk failed in the midst of a
-// commit: what was written then may yet be there after a crash.
+// Update runs fn in a transaction that overlaps no other process's and that is on the disk when
+// Update returns. Callers that meet share one: the first leads, runs the functions of all that
+// wait, commits once and hands the lead on. If a function fails or panics, the others are
+// unaffected; a panic goes on in its own caller's goroutine.
+//
+// fn may run twice, and on another goroutine. It must not call Update; View shows it the state
+// before. When ctx ends before its turn, fn is not run; after that ctx is not looked at. An error
+// other than fn's own means that nothing was changed, with one exception: if the disk failed in the
+// midst of a commit, its changes may be there after a crash.
 func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -28,14 +29,14 @@ func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
 	return s.queue.Do(ctx, fn)
 }
 
-// grows tells whether a call wants more, and gives nothing back.
+// grows reports whether a call wants more, and gives nothing back.
 func grows(o *group.Call) bool { return compute.IsGrowing(o.Context()) }
 
-// commit runs a batch and leaves with each of its calls what became of it. Those for which the disk
-// had no room have a second try.
+// commit runs a batch and stores each call's result. Calls for which the disk had no room have a
+// second try.
 func (s *Store) commit(all []*group.Call) {
 	ops := all
-	// what room there is is for giving back, until there is as much as before
+	// until there is as much room as before, only transactions that give back may use it
 	if s.lean && !s.opt.Unsafe && slices.ContainsFunc(all, grows) {
 		if s.provideNow(); s.lean {
 			ops = slices.DeleteFunc(slices.Clone(all), grows)
@@ -102,7 +103,7 @@ func (s *Store) transaction(ops []*group.Call, apart bool) error {
 	if err := s.write.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	t := &tx{s: s.write} // one for all: what it has read holds for the next function too
+	t := &tx{s: s.write} // one for all: its reads hold for the next function too
 	kept := 0
 	for _, o := range ops {
 		if o.Panicked() {
@@ -159,14 +160,14 @@ func (s *Store) transaction(ops []*group.Call, apart bool) error {
 	return nil
 }
 
-// abandon takes back what a function that ended its goroutine has left. The caller holds wmu.
+// abandon rolls back after a function that ended its goroutine. The caller holds wmu.
 func (s *Store) abandon() {
 	if s.write != nil {
 		s.rollback()
 	}
 }
 
-// writer sees that there is a connection to write with. The caller holds wmu.
+// writer makes sure of a connection to write with. The caller holds wmu.
 func (s *Store) writer() (err error) {
 	if s.write != nil {
 		return nil
@@ -178,8 +179,8 @@ func (s *Store) writer() (err error) {
 	return err
 }
 
-// rollback ends a transaction, also one that SQLite has ended itself after an error. A connection
-// that cannot is given up for a new one, which has the same effect. The caller holds wmu.
+// rollback ends a transaction, also one that SQLite has ended itself after an error. If a
+// connection cannot do that it is replaced, which has the same effect. The caller holds wmu.
 func (s *Store) rollback() error {
 	if s.write != nil {
 		s.write.forget()
@@ -193,24 +194,24 @@ func (s *Store) rollback() error {
 }
 
 func (s *session) inTransaction() bool {
-	// A BEGIN inside of a transaction is an error; one outside is not, and is taken back.
+	// A BEGIN inside of a transaction is an error; one outside succeeds, and is rolled back.
 	if s.exec("BEGIN") != nil {
 		return true
 	}
 	return s.exec("ROLLBACK") != nil
 }
 
-// fewViews is how many calls of View use the writer's connection where that is free: a command,
-// which makes few, then needs no second one, and in a process that stays no reader keeps writers
-// waiting.
+// fewViews is how many calls of View use the writer's connection if that is free. A command makes
+// few calls, and then needs no second connection. In a process that stays, readers do not block
+// writers.
 const fewViews = 16
 
-// readers is how many calls of View are under way at most on connections of their own. They are
-// kept: to open one takes longer than most of what is asked of it.
+// readers is how many calls of View at most run on connections of their own. These are kept, as
+// opening one takes longer than most queries.
 const readers = 6
 
 // View runs fn on a state of the store that does not change meanwhile. fn must not write, nor call
-// View: readers wait for each other where there are many.
+// View: readers may wait for each other.
 func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

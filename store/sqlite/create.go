@@ -51,8 +51,8 @@ func inspect(path string) (version int, err error) {
 	return version, nil
 }
 
-// create makes the file. It is made under another name and moved when it is complete, so what has
-// our name is always ours and whole.
+// create makes the file under another name, and moves it when it is complete. So a file of our name
+// is always ours and whole.
 func (s *Store) create(ctx context.Context) error {
 	gate, err := lockFile(ctx, s.path+"-workers")
 	if err != nil {
@@ -121,8 +121,8 @@ func (s *Store) migrate(ctx context.Context) (version int, err error) {
 	return schema, upgrade(ctx, s.write, s.dsn)
 }
 
-// upgrade runs the migrations, marks the file, and works the log in, so that the header tells the
-// truth to those who look before they touch.
+// upgrade runs the migrations, marks the file and works the log in. Then the header is right for a
+// process that reads it before it opens the file.
 func upgrade(ctx context.Context, w *session, dsn string) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {

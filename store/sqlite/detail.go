@@ -51,7 +51,7 @@ func (d *detail) equal(o *detail) bool {
 // details is how many decoded ones a session remembers; then it begins anew.
 const details = 512
 
-// detail decodes a column, or remembers what it said the last time.
+// detail decodes a column, or returns the last result for the same text.
 func (s *session) detail(text string) (*detail, error) {
 	if d := s.details[text]; d != nil {
 		return d, nil

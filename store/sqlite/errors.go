@@ -30,7 +30,7 @@ const full = "the disk is full: free some space and try again; nothing was chang
 const damage = "the state file is damaged: move it and its -wal file away and keep them; hostler then starts anew, " +
 	"and `hostler doctor` lists what the old one has left on this machine"
 
-// openError says what is wrong with a state file and what to do about it.
+// openError describes the fault of a state file, with a hint.
 func openError(path string, err error) error {
 	e := &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrFailed, Err: err}
 	var code interface{ Code() int }

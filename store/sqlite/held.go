@@ -6,8 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// held are the sums of what living leases count, by project and user, and with the user "" by
-// project.
+// held has the sums over living leases, by project and user, and with the user "" by project.
 type held struct {
 	sums map[[2]string]compute.Capacity
 }

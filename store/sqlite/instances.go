@@ -65,8 +65,8 @@ func (t *tx) Instance(id compute.ID) (*compute.Instance, error) {
 	return i, t.read(err, string(id))
 }
 
-// Pick returns ready instances, oldest record first. Nobody else writes meanwhile, so nobody else
-// can pick them.
+// Pick returns ready instances, oldest record first. There is no other writer meanwhile, so no
+// other caller can pick them.
 func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	if n <= 0 {
 		return nil, nil
@@ -85,8 +85,8 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 	return collect(t, t.scanInstance, q+fmt.Sprint(n), sourceKey)
 }
 
-// moving is for queries of what is not at rest. SQLite would rather read all records, to have them
-// in order.
+// moving is for queries of instances in transition. By itself SQLite would read all records, to
+// have them in order.
 const moving = " FROM instances INDEXED BY instances_moving"
 
 // Instances returns those that the query selects, oldest record first.
@@ -183,8 +183,8 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	return nil
 }
 
-// before is what stands in a row that is about to change. What the record itself says of its state
-// is its caller's, who may have read it long ago.
+// before is the stored row of an instance that is about to change. The caller's own record may have
+// been read long ago.
 func (t *tx) before(i *compute.Instance) (*instanceRow, error) {
 	m, err := t.memory()
 	if err != nil {
@@ -221,9 +221,8 @@ func (t *tx) count(source int64, from, to compute.State) {
 	add(c, to, 1)
 }
 
-// settle writes what a transaction keeps back to write once for all its functions: the events, and
-// what the changes of instances are for the counts of their sources. It is done before it ends, and
-// before anything is read that this would change.
+// settle writes once for all functions of a transaction: the events, and the changes of the counts
+// of sources. It runs before the transaction ends, and before a query that depends on them.
 func (t *tx) settle() error {
 	if err := t.writeEvents(); err != nil {
 		return err

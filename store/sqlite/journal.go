@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Append adds an event to the journal. It is written with the others of its transaction, before
-// anybody can look for it.
+// Append adds an event to the journal. It is written with the others of its transaction, before a
+// reader can look for it.
 func (t *tx) Append(e *compute.Event) (int64, error) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
@@ -40,7 +40,7 @@ const insertEvents = "INSERT INTO events (id, time, kind, source, instance, leas
 
 var insertMany = insertEvents + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", together-1)
 
-// writeEvents writes what was appended.
+// writeEvents writes the appended events.
 func (t *tx) writeEvents() error {
 	events := t.events
 	t.events = nil

@@ -145,17 +145,17 @@ func (s *Store) Slot(row int64, n int) (free func(), ok bool, err error) {
 	return nil, false, nil
 }
 
-// SQLite's own lock of those who have a file open: so many bytes from there on.
+// SQLite's own lock of the processes that have a file open: so many bytes from there on.
 const sharedFirst, sharedSize = 0x40000000 + 2, 510
 
-// accompany holds SQLite's lock of those who have the file open, as another process would, until
-// the file that it returns is closed.
+// accompany holds SQLite's lock of a process that has the file open, as another process would. It
+// lasts until the returned file is closed.
 func (s *Store) accompany() (*os.File, error) {
 	f, err := os.Open(s.path)
 	if err != nil {
 		return nil, err
 	}
-	// Where that is not to be had, somebody is alone with the file at this moment, and so SQLite
+	// If it cannot be had, another process is alone with the file at this moment, and so SQLite
 	// will not be.
 	if err := fcntl(f, setLock, unix.F_RDLCK, sharedFirst, &unix.Flock_t{Len: sharedSize}); err != nil &&
 		!errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {

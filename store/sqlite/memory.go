@@ -5,8 +5,8 @@ import (
 )
 
 // memory is what a session knows of the state without asking. It is kept from one transaction to
-// the next, for as long as nobody else writes; the session's own writes keep it in step, and a
-// transaction that is taken back takes it along.
+// the next while no other process writes. The session's own writes keep it in step; a rollback
+// drops it.
 type memory struct {
 	version int64                   // of the data, at which it was true
 	held    *held                   // nil: not known
@@ -20,8 +20,8 @@ type memory struct {
 	leases    map[string]*leaseRow // those that live, by id
 }
 
-// remembered is how many instances, and how many leases, are kept; a transaction that finds so many
-// begins anew.
+// remembered is how many instances, and how many leases, are kept; beyond that a transaction begins
+// anew.
 const remembered = 4096
 
 // memory is the session's, if it is true; else a new one.

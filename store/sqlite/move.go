@@ -24,11 +24,12 @@ var (
 // row is good until the next.
 type Rows func(table string, columns ...string) iter.Seq2[[]any, error]
 
-// Move gives all records of the state file to take, which brings them somewhere else, and has the
-// file refuse its users from then on: ErrConflict, with to, the words for where they are now.
-// Nobody may have the file open; ErrConflict. When take fails the file is as it was, but where it
-// says ErrLost, as it cannot tell whether it was done: then, as after a crash, the file is refused
-// until Move is called again, and take must know what it has done already.
+// Move gives all records of the state file to take, which copies them elsewhere. From then on the
+// file refuses its users with ErrConflict; to says in words where the records are now.
+//
+// If a process has the file open, Move fails with ErrConflict. When take fails the file is as it
+// was. Only if take returns ErrLost, as it cannot tell whether the copy was made, the file stays
+// refused, as after a crash. Call Move again then: take must know what it has done already.
 func Move(ctx context.Context, path, to string, opt Options, take func(installation string, rows Rows) error) error {
 	opt.moving = true
 	s, err := Open(ctx, path, opt)
@@ -43,8 +44,8 @@ func Move(ctx context.Context, path, to string, opt Options, take func(installat
 			Err:  errors.New("other processes of hostler use it"),
 			Hint: "stop `hostler serve`, `hostler keeper stop`, and end what runs by hostler here"}
 	}
-	// Before anything is taken: whoever comes after a crash must not go on with records that are
-	// somewhere else too.
+	// Before anything is copied: after a crash no process may go on with records that are somewhere
+	// else too.
 	if err := s.write.exec(
 		"INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", moved,
 		to,
@@ -82,8 +83,8 @@ func (s *Store) rows(table string, columns ...string) iter.Seq2[[]any, error] {
 	}
 }
 
-// alone takes the places of all workers, for as long as the handle is open: nobody else has the
-// file open, and nobody will.
+// alone takes the places of all workers, for as long as the handle is open. It reports whether no
+// other process has the file open; none can open it then.
 func (l *locks) alone() (bool, error) {
 	err := fcntl(l.f, setLock, unix.F_WRLCK, 1, &unix.Flock_t{Len: slots - 1})
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {

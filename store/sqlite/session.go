@@ -12,9 +12,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// session is one connection with its prepared statements, used by one goroutine at a time. It
-// speaks to the driver itself: database/sql would take a third of the time of the short statements
-// that a hand-out is made of.
+// session is one connection with its prepared statements, used by one goroutine at a time. It calls
+// the driver directly: database/sql would take a third of the time of the short statements of a
+// hand-out.
 type session struct {
 	conn    driver.Conn
 	stmts   map[string]*stmt
@@ -46,7 +46,7 @@ func openSession(dsn string) (*session, error) {
 	return &session{conn: c, stmts: map[string]*stmt{}}, nil
 }
 
-// forget drops what is known of a transaction that is taken back.
+// forget drops the memory, after a rollback.
 func (s *session) forget() { s.memory = nil }
 
 func (s *session) close() error {
@@ -60,6 +60,7 @@ func (s *session) close() error {
 // many sizes.
 const manyStatements = 256
 
+// prepare returns the cached statement of a query, with these arguments.
 func (s *session) prepare(q string, args []any) (*stmt, error) {
 	st := s.stmts[q]
 	if st == nil {

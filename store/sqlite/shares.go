@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SetRoom notes what is free on an instance that leases have parts of.
+// SetRoom notes the free part of an instance that leases have parts of.
 func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
 	if free == nil {
 		_, err := t.write("DELETE FROM rooms WHERE row = ?", i.Row)

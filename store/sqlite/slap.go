@@ -35,13 +35,13 @@ func (t *tx) SlapAdvance() (int64, error) {
 	return n, err
 }
 
-// slapSince asks for what was changed after a revision. Its terms are in this order for the
-// planner, which begins where the first one says: the second is for the index, and would begin with
-// all that there is.
+// slapSince asks for the changes after a revision. The terms are in this order for the planner,
+// which begins at the bound of the first one. The second selects the index; first, it would begin
+// with all entries.
 const slapSince = "SELECT " + slapColumns + " FROM slap_records WHERE revision > ? AND revision > 0 ORDER BY revision"
 
-// SlapChanges shows what was changed after a revision, the oldest change first; after 0 all that
-// there is. compute.ErrStale: that is too long ago.
+// SlapChanges calls each for every change after a revision, the oldest first; after 0 for all
+// entries. compute.ErrStale: that is too long ago.
 func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
 	if after <= 0 {
 		return visit(

@@ -12,16 +12,16 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// The spare is a file beside the state that holds some room on the disk. It goes when a write finds
-// the disk full: that computers are given back, which makes room, has to be recorded first. It is
-// made again when there is room for it, and for as much again.
+// The spare is a file beside the state that reserves some room on the disk. It is removed when a
+// write finds the disk full: giving instances back, which makes room, has to be recorded first. It
+// is made again when there is room for it, and for as much again.
 const (
 	spareSize = 512 << 10
 	spareWait = 10 * time.Second // between two looks at it
-	leanWait  = time.Second      // where somebody wants more
+	leanWait  = time.Second      // where a caller wants more
 )
 
-// errLean is the error of what wants more while the disk was found full and the spare is not there.
+// errLean is the error of a transaction that grows while the disk is full and the spare is missing.
 var errLean = &lean{}
 
 type lean struct{}
@@ -47,16 +47,17 @@ func (s *Store) yield() {
 	s.shorten()
 }
 
-// shorten lets the log begin anew where nobody reads it. While the disk is full it is done after
-// each commit: else the log, which grows by whole pages for what are a few bytes in the file, takes
-// in moments the room that there is for giving back. The caller holds wmu.
+// shorten lets the log begin anew if no process reads it. While the disk is full it runs after each
+// commit. Else the log, which grows by whole pages for a few bytes, soon takes the room that is
+// kept for giving back. The caller holds wmu.
 func (s *Store) shorten() {
 	if s.write != nil {
 		_ = s.write.exec("PRAGMA wal_checkpoint(PASSIVE)")
 	}
 }
 
-// provideNow is provide for who is refused without it: sooner, and no more often than leanWait.
+// provideNow is provide for a caller that is refused without it: sooner, but no more often than
+// leanWait.
 func (s *Store) provideNow() {
 	if time.Since(s.sought) < leanWait {
 		return
@@ -65,8 +66,8 @@ func (s *Store) provideNow() {
 	s.provide()
 }
 
-// provide makes the spare where it is missing and there is room. That it cannot be made is no
-// error. The caller holds wmu, or has s for himself.
+// provide makes the spare file if it is missing and there is room. A failure is no error. The
+// caller holds wmu, or is the only user of s.
 func (s *Store) provide() {
 	if s.opt.Unsafe || time.Since(s.spared) < spareWait {
 		return
@@ -83,16 +84,16 @@ func (s *Store) provide() {
 			defer left.Close()
 			err = fcntl(left, setLock, unix.F_WRLCK, 0, new(unix.Flock_t))
 		}
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) { // somebody is at it
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) { // another process makes it now
 			return
 		}
-		_ = os.Remove(name) // who was at it has died
+		_ = os.Remove(name) // its maker has died
 	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return
 	}
-	// for as long as we are at it; where that is not to be had it may be made twice
+	// while we are at it; without the lock it may be made twice
 	_ = fcntl(f, setLock, unix.F_WRLCK, 0, new(unix.Flock_t))
 	// Bytes that no file system packs, as not each of them can set room aside.
 	_, err = io.CopyN(f, rand.NewChaCha8([32]byte{}), 2*spareSize)

@@ -45,10 +45,10 @@ type Store struct {
 	locks        *locks
 	dsn          string
 
-	wmu    sync.Mutex // held by the leader of a batch, who alone uses write
+	wmu    sync.Mutex // held by the leader of a batch, which alone uses write
 	write  *session
 	spared time.Time // the last look at the spare
-	sought time.Time // the last one for somebody who wants more
+	sought time.Time // the last one for a caller that wants more
 	lean   bool      // the spare was given up, so the log is kept short
 
 	queue   *group.Queue // the callers of Update, whose batches are committed with wmu held
@@ -61,9 +61,9 @@ type Store struct {
 	done  bool       // Close was called
 }
 
-// Open opens the state file, making it and its directory (0700) where there is none, and bringing
-// an older one up to date. It refuses, and does not touch, a file that is not ours or that a newer
-// hostler wrote: ErrConflict. A directory that is not ours to write is ErrDenied.
+// Open opens the state file. It makes a missing one, with its directory (0700), and upgrades an
+// older one. A file that is not ours, or of a newer hostler, is refused and not touched:
+// ErrConflict. A directory that we cannot write is ErrDenied.
 func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
 		opt.Busy = 30 * time.Second
@@ -79,17 +79,18 @@ func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// begin starts a store. With an error it is closed, and tells its path alone.
+// begin starts a store. With an error the store is closed, and only good for its path.
 func begin(ctx context.Context, path string, opt Options) (*Store, error) {
 	s := &Store{path: path, opt: opt, seats: make(chan struct{}, readers)}
 	s.queue = group.New(&s.wmu, s.commit, s.abandon)
 	err := s.start(ctx)
 	if err != nil {
-		_ = s.leave() // what is refused is not to be changed by the close either
+		_ = s.leave() // a refused file is not to be changed by the close either
 	}
 	return s, err
 }
 
+// start opens the state file, makes it if it is missing, and migrates it.
 func (s *Store) start(ctx context.Context) error {
 	// SQLite's usual locks belong to the process, and the kernel drops all of them on a file
 	// whenever any descriptor of it is closed: a second Store, which looks at the header itself,
@@ -130,11 +131,11 @@ func (s *Store) start(ctx context.Context) error {
 	if s.locks, err = openLocks(s.path + "-workers"); err != nil {
 		return err
 	}
-	return s.identify() // with a place among the workers: who moves the records has all places
+	return s.identify() // with a place among the workers: a process that moves the records has all places
 }
 
-// find makes the directory and the file where they are missing, private from the first moment, and
-// resolves links: all processes must agree on the names of the files beside it.
+// find makes the directory and the file if they are missing, private from the first moment. It
+// resolves links, as all processes must agree on the names of the files beside it.
 func (s *Store) find() (err error) {
 	if s.path, err = filepath.Abs(s.path); err != nil {
 		return err
@@ -177,9 +178,9 @@ func (opt Options) dsn(path string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-// Leave is Close for commands: where this process is the last to have the file open, SQLite would
-// work the log in and sync twice, which the next command would then do again. Leave does so only
-// when the log has grown long. Until then the file alone, without its -wal, is not the whole state.
+// Leave is Close for commands. When the last process closes the file, SQLite works the log in and
+// syncs twice; the next command would do that again. Leave does so only when the log has grown
+// long. Until then the file alone, without its -wal, is not the whole state.
 func (s *Store) Leave() error {
 	if s.Long() {
 		return s.Close()
@@ -196,18 +197,18 @@ func (s *Store) leave() error {
 	return errors.Join(s.Close(), stay.Close())
 }
 
-// Long tells whether the log is worth cutting, by Close; else a process that ends may leave the
-// store as it is. The first to open a file reads all of its log, whether it was worked in or not,
-// and appends to it: 256 pages cost it a quarter of a millisecond. A process that stays pays for
-// none of this, and works in a thousand pages at a time.
+// Long reports whether the log is worth cutting, by Close; else a process that ends may leave the
+// store as it is. The first process to open a file reads all of its log, worked in or not, and
+// appends to it: 256 pages cost it a quarter of a millisecond. A process that stays pays for none
+// of this, and works in a thousand pages at a time.
 func (s *Store) Long() bool {
 	const pages, frame = 256, 4096 + 24
 	info, err := os.Stat(s.path + "-wal")
 	return err == nil && info.Size() >= pages*frame
 }
 
-// Close ends the store; transactions that run are waited for. What they committed stays. The last
-// to close a file leaves its log empty. Close may be called again.
+// Close ends the store, and waits for running transactions. Committed changes stay. The last
+// process to close a file leaves its log empty. Close may be called again.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.done = true

@@ -80,7 +80,7 @@ func collect[T any](t *tx, scan func(scanner) (T, error), q string, args ...any)
 	return out, err
 }
 
-// visit shows each row of a query, until who is shown it has an error, which is returned.
+// visit calls each for each row of a query. An error of each ends it, and is returned.
 func visit[T any](t *tx, each func(T) error, scan func(scanner) (T, error), q string, args ...any) error {
 	if t.err != nil {
 		return t.err
@@ -110,8 +110,8 @@ func (t *tx) read(err error, what string) error {
 	return err
 }
 
-// Times are stored as nanoseconds since 1970, the zero time as 0. What comes after the year 2261,
-// such as the end of a lease of 292 years, is the last moment that there is.
+// nanos is a time as it is stored: nanoseconds since 1970, the zero time as 0. A time after the
+// year 2261, such as the end of a lease of 292 years, is stored as the last possible moment.
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

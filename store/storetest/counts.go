@@ -16,9 +16,8 @@ var states = []compute.State{
 	compute.Discarding, compute.Held,
 }
 
-// counts: after any operations by any handles, some of which fail, the counts of all sources are
-// those of a recount, in the midst of a transaction too; and what is there is what a plain map
-// says.
+// counts: after any operations by any handles, some of which fail, the counts of all sources equal
+// a recount, also in the midst of a transaction. The records equal those of a plain map.
 func counts(t *testing.T, r *rig) {
 	stores := []Handle{r.Handle, r.open(), r.open()}
 	run := 0

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// handles: what Update committed, another handle sees at once.
+// handles: a commit of one handle is seen by another at once.
 func handles(t *testing.T, r *rig) {
 	other := r.open()
 	for n := range 20 {
@@ -140,7 +140,7 @@ func workers(t *testing.T, r *rig) {
 	}
 }
 
-// slots are given to so many and no more, within a handle and across.
+// slots: a row gives its number of places and no more, within a handle and across.
 func slots(t *testing.T, r *rig) {
 	other := r.open()
 	var free []func()
@@ -218,9 +218,9 @@ func slots(t *testing.T, r *rig) {
 
 const childVar = "HOSTLER_STORETEST_PLACE"
 
-// Child is for TestMain: started by the suite as the second process, it opens the place that it was
-// given, takes a worker's number and a slot, writes, and waits to be killed. It returns at once
-// where it was not.
+// Child is for TestMain. In the second process, which the suite starts, it opens the given place,
+// takes a worker's number and a slot, writes, and waits to be killed. In any other process it
+// returns at once.
 func Child(open func(place string) (Handle, error)) {
 	place := os.Getenv(childVar)
 	if place == "" {
@@ -256,8 +256,8 @@ func Child(open func(place string) (Handle, error)) {
 	os.Exit(0)
 }
 
-// processes: a second process is seen to live and to die, and what it had goes with it, also a
-// transaction in its midst.
+// processes: a second process is seen to live and to die. Its locks, and a transaction in its
+// midst, end with it.
 func processes(t *testing.T, r *rig) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childVar+"="+r.place)
@@ -352,8 +352,7 @@ func processes(t *testing.T, r *rig) {
 	}
 }
 
-// closing while in use: what was committed stays, what comes later is refused in plain words, and
-// nobody hangs.
+// closing while in use: commits stay, later calls are refused in plain words, and none hangs.
 func closing(t *testing.T, r *rig) {
 	s := r.open()
 	var wg sync.WaitGroup

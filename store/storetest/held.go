@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// heldSums: what leases count is summed right, whoever wrote, also after a transaction that came to
-// nothing, and for all handles.
+// heldSums: the sums over leases are right for all handles, whichever wrote, also after a
+// transaction that was rolled back.
 func heldSums(t *testing.T, r *rig) {
 	lent := func(id, project, owner string, cores float64) *compute.Lease {
 		return &compute.Lease{
@@ -62,7 +62,7 @@ func heldSums(t *testing.T, r *rig) {
 	more := lent("e", "p", "ann", 2)
 	update(t, other, func(tx compute.Tx) error { return tx.InsertLease(more) })
 	check(map[[2]string]float64{{"p", ""}: 6, {"p", "ann"}: 4})
-	// What is taken back counts as if it had never been.
+	// A rolled back change counts as if it had never been.
 	nothing := errors.New("nothing")
 	err := r.Update(t.Context(), func(tx compute.Tx) error {
 		if err := tx.InsertLease(lent("f", "p", "ann", 2)); err != nil {

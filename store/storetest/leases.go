@@ -247,7 +247,7 @@ func queue(t *testing.T, r *rig) {
 	check(full, bare, third)
 	bare.Passed, bare.Reason, bare.Wants = 2, "later", []int64{5, 7}
 	moved := *bare
-	moved.Owner, moved.Priority = "eve", 0 // what it was born with stays
+	moved.Owner, moved.Priority = "eve", 0 // its first values stay
 	update(t, r, func(tx compute.Tx) error {
 		if err := tx.SaveWaiter(&compute.Waiter{ID: 4711}); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("one that is not there is saved: %v", err)
@@ -257,7 +257,7 @@ func queue(t *testing.T, r *rig) {
 	check(full, bare, third)
 	update(t, r, func(tx compute.Tx) error { return errors.Join(tx.Leave(third.ID), tx.Leave(full.ID), tx.Leave(4711)) })
 	check(bare)
-	// A number is not given again, so nobody takes a later one's place.
+	// A number is not given again, so no waiter takes a later one's place.
 	again := &compute.Waiter{Source: "u"}
 	update(t, r, func(tx compute.Tx) error {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 {
@@ -333,7 +333,7 @@ func events(t *testing.T, r *rig) {
 	}
 }
 
-// prune forgets what is old, and no more; ids go on.
+// prune: old records are deleted, and no others; ids go on.
 func prune(t *testing.T, r *rig) {
 	var last int64
 	update(t, r, func(tx compute.Tx) error {
@@ -376,7 +376,8 @@ func prune(t *testing.T, r *rig) {
 	})
 }
 
-// farLeases: what ends after the last moment that a record can have ends then, and not long ago.
+// farLeases: a lease that would end after the last moment a record can have ends at that moment,
+// and not long ago.
 func farLeases(t *testing.T, r *rig) {
 	far := &compute.Lease{
 		ID: "l-far", Instance: "i-far", Given: at(1), Used: at(1), TTL: math.MaxInt64,

@@ -348,7 +348,7 @@ func oddStrings(t *testing.T, r *rig) {
 	}
 }
 
-// notFound asks every method for what is not there.
+// notFound asks every method for a missing record.
 func notFound(t *testing.T, r *rig) {
 	src := source(t, r, "s")
 	update(t, r, func(tx compute.Tx) error {

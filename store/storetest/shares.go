@@ -14,8 +14,8 @@ func part(id string, of compute.ID, cores float64) *compute.Lease {
 	}
 }
 
-// shares: several leases have parts of an instance, and none of them is the one that has it all;
-// nobody has that beside them.
+// shares: several leases have parts of an instance. None of them has all of it, and no other lease
+// can have that beside them.
 func shares(t *testing.T, r *rig) {
 	none := part("c", "i-1", 0)
 	*none.Share = compute.Amount{}
@@ -72,7 +72,8 @@ func shares(t *testing.T, r *rig) {
 		})
 		is(t, what, err, compute.ErrConflict)
 	}
-	// One ends, changed by who read it; the others stay. Its end is found as others' are.
+	// One ends, changed by the caller that read it; the others stay. Its end is found as others'
+	// are.
 	update(t, r, func(tx compute.Tx) error {
 		l, err := tx.Lease("b")
 		if err != nil {
@@ -91,7 +92,7 @@ func shares(t *testing.T, r *rig) {
 		}
 		return err
 	})
-	// When all have ended somebody may have all of it, and after him parts again.
+	// When all have ended one lease may have all of it, and after that parts again.
 	update(t, r, func(tx compute.Tx) error {
 		for _, id := range []string{"a", "c"} {
 			l, err := tx.Lease(id)
@@ -121,7 +122,7 @@ func shares(t *testing.T, r *rig) {
 	}
 }
 
-// rooms are found by what is free, the fullest first.
+// rooms: instances are found by their free part, the fullest first.
 func rooms(t *testing.T, r *rig) {
 	one, two := source(t, r, "one"), source(t, r, "two")
 	made := map[compute.ID]*compute.Instance{}

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// slapEntries: entries come back as they were put, are found by what they have, are told to who
-// follows them, and what must be there once is.
+// slapEntries checks the entries of a SlapOS master: they come back as they were put, are found by
+// their fields, and followers are told of them. An entry that must be unique is.
 func slapEntries(t *testing.T, r *rig) {
 	odd := "it's \"ö\"\x1f\x00\xff"
 	one := record.Entry{

@@ -1,7 +1,7 @@
 // Package storetest is the suite that every store of the lease engine passes, each against the real
-// thing. What it asks for is what compute.Tx and pool.Store say, taken at their word: records come
-// back as they were put, transactions are whole, alone and durable, and what several handles and
-// processes share, workers, places and numbers, is never given twice.
+// thing. It tests what compute.Tx and pool.Store promise: records come back as they were put;
+// transactions are whole, alone and durable. Handles and processes share workers, places and
+// numbers, and none of these is ever given twice.
 //
 // A store's test has a TestMain that calls Child first: the suite starts the test's own binary
 // again as a second process, and kills it.
@@ -27,13 +27,12 @@ type Handle interface {
 
 // Options say how to come by stores.
 type Options struct {
-	// New names a place for a store, such as a file's path or a database's name, where there is
-	// none yet.
+	// New names a place for a new store, such as a file's path or a database's name.
 	New func(t testing.TB) (place string)
 	// Open opens a handle on a place. The suite opens several on one.
 	Open func(place string) (Handle, error)
-	// Patience is how long it may take until a killed process is known to be dead, where the kernel
-	// does not tell at once; 0: no time.
+	// Patience is how long a killed process may count as living, if the kernel does not tell at
+	// once; 0: no time.
 	Patience time.Duration
 }
 
@@ -98,7 +97,7 @@ func view(t testing.TB, s Handle, fn func(tx compute.Tx) error) {
 	}
 }
 
-// soon waits for what may take the store's patience, and tells whether it came.
+// soon waits, for the store's patience at most, until is returns true, and reports whether it did.
 func (r *rig) soon(is func() bool) bool {
 	for limit := time.Now().Add(r.opt.Patience); !is(); time.Sleep(time.Millisecond) {
 		if !time.Now().Before(limit) {
@@ -117,6 +116,8 @@ func same(t testing.TB, what string, got, want any) {
 	}
 }
 
+// differ describes the first difference of two values of one type, with its path; "": they are
+// equal. Times are compared as moments.
 func differ(a, b reflect.Value, at string) string {
 	if a.IsValid() != b.IsValid() || a.IsValid() && a.Type() != b.Type() {
 		return fmt.Sprintf("%s: %v is not %v", at, a, b)

@@ -48,7 +48,7 @@ func updateFails(t *testing.T, r *rig) {
 }
 
 // failsAmongMany: of 64 callers at once, every fourth fails after it has written, in one of four
-// ways. What the others wrote stays, and theirs does not.
+// ways. The changes of the others stay, and the changes of these do not.
 func failsAmongMany(t *testing.T, r *rig) {
 	src := source(t, r, "s")
 	var wg sync.WaitGroup
@@ -263,7 +263,7 @@ func contexts(t *testing.T, r *rig) {
 	}
 }
 
-// nested: a function may look at the store by View, which does not see what it has written.
+// nested: a function may read the store by View, which does not see the function's own writes.
 func nested(t *testing.T, r *rig) {
 	update(t, r, func(tx compute.Tx) error {
 		if err := event(tx, "one"); err != nil {

@@ -1,7 +1,7 @@
-// Package exactjson reads JSON that others send, as it is written: encoding/json takes "IMAGE" for
-// the key image, and the last of two keys of one name, so that what one program checks and another
-// obeys could differ. Here a key that differs in case from one that is known, and one that is said
-// twice, are errors.
+// Package exactjson reads JSON of other programs exactly as it is written. encoding/json takes
+// "IMAGE" for the key image, and the last of two equal keys. So a program that checks a document
+// could see another one than the program that obeys it. Here a key that differs from a known one in
+// case, and a repeated key, are errors.
 package exactjson
 
 import (
@@ -14,10 +14,10 @@ import (
 	"unicode"
 )
 
-// Unmarshal is json.Unmarshal, but for such keys. Where v says no names, as a map, keys in
-// different cases are different ones.
+// Unmarshal is json.Unmarshal that refuses such keys. If v does not name the keys, like a map, keys
+// in different cases are different.
 func Unmarshal(data []byte, v any) error {
-	if json.Valid(data) { // else the error of json.Unmarshal says where it is not
+	if json.Valid(data) { // else json.Unmarshal's error says where the fault is
 		d := json.NewDecoder(bytes.NewReader(data))
 		d.UseNumber()
 		if err := value(d, reflect.TypeOf(v)); err != nil {

@@ -1,6 +1,6 @@
-// Package nearest finds, of the names that there are, the one that somebody meant who typed
-// another. It looks at letters alone, so what the names are of is its caller's business, and so are
-// the words in which it is offered.
+// Package nearest finds the known name that a user most likely meant by a mistyped one. It compares
+// letters alone. What the names stand for, and the words of the suggestion, are its caller's
+// business.
 package nearest
 
 import (
@@ -8,9 +8,8 @@ import (
 	"strings"
 )
 
-// Of returns the one of known that is most like name, however little that is, and "" where known is
-// empty. Case, and whether it is "-" or "_", count for nothing. Of those that are alike the first
-// in order is it.
+// Of returns the one of known that is most like name, however little, and "" if known is empty.
+// Case does not count, nor "-" against "_". The first of equals wins.
 func Of(name string, known []string) (best string) {
 	least := -1
 	for _, k := range slices.Sorted(slices.Values(known)) {
@@ -21,8 +20,8 @@ func Of(name string, known []string) (best string) {
 	return best
 }
 
-// Near returns the one of known that name may be a mistake for, and "" where none is near: as Of
-// tells what is alike, and as Meant tells how far that goes.
+// Near returns the one of known that name may be a mistake for: the nearest by Of. It returns "" if
+// more than half of the letters differ.
 func Near(name string, known []string) string {
 	best := Of(name, known)
 	if Distance(fold(name), fold(best)) > max(1, len(name)/2) {
@@ -31,9 +30,9 @@ func Near(name string, known []string) string {
 	return best
 }
 
-// Meant returns the one of known that needs the fewest changed letters to be typed, and "" where
-// half of it or more would be others: that is another word altogether. What was typed is none
-// itself: it may be there for others and not for this.
+// Meant returns the one of known that is the fewest changed letters away from typed. It returns ""
+// if half of the letters or more would change, as that is another word altogether. It never returns
+// typed itself, which may be known elsewhere and not here.
 func Meant(typed string, known []string) (best string) {
 	limit := max(1, len(typed)/2)
 	for _, k := range slices.Sorted(slices.Values(known)) {
@@ -44,11 +43,11 @@ func Meant(typed string, known []string) (best string) {
 	return best
 }
 
-// fold makes one of what people mix up.
+// fold makes letters and signs that people mix up the same.
 func fold(s string) string { return strings.ToLower(strings.ReplaceAll(s, "-", "_")) }
 
-// most is how many letters of a name are looked at: nobody mistypes longer ones, and the work grows
-// with their product.
+// most is how many letters of a name are compared. Longer names are not mistyped as a whole, and
+// the work grows with the product of the lengths.
 const most = 64
 
 // Distance counts the letters to insert, remove, change, or swap with their neighbour to get from a

@@ -8,7 +8,7 @@ import (
 
 const most = 4000 // lines: the table of a comparison has a place for each pair
 
-// lines are those of a text, each with its end; the last says where it has none.
+// lines are the lines of a text, each with its end. The last one says if it has none.
 func lines(s string) []string {
 	if s == "" {
 		return nil
@@ -31,7 +31,7 @@ type edit struct {
 
 // compare lists the lines of both sides, those that are alike once.
 func compare(a, b []string) (edits []edit) {
-	from, to := 0, 0 // what is alike at both ends needs no table
+	from, to := 0, 0 // common lines at both ends need no table
 	for from < len(a) && from < len(b) && a[from] == b[from] {
 		edits = append(edits, edit{' ', a[from], from, from})
 		from++

@@ -1,12 +1,10 @@
-// Package visible has text from elsewhere shown to people as what it is, and never obeyed by their
-// terminal. Control characters, escape sequences, what changes the direction of text, line
-// separators, other characters that cannot be seen and bytes that are no UTF-8 are written as Go
-// writes them: \x1b, \n, \u202e. Names of this world, with joiners and wide spaces, stay as they
-// are.
+// Package visible shows text from elsewhere to people so that their terminal never obeys it. It
+// writes these as Go does (\x1b, \n, \u202e): control characters, escape sequences, characters that
+// change the direction of text, line separators, other invisible characters, and bytes that are no
+// UTF-8. Ordinary names in any script, with joiners and wide spaces, stay as they are.
 //
-// Line is for names and messages, Block for what has several lines, JSON for documents, and a
-// Writer for output that may be coloured. What was cleaned once is not changed by cleaning it
-// again.
+// Line is for names and messages, Block for text of several lines, JSON for documents, and a Writer
+// for output that may be coloured. Cleaning a text twice is the same as cleaning it once.
 package visible
 
 import (
@@ -29,8 +27,8 @@ func Line(s string) string { return clean(s, "") }
 // Block is a text of several lines: ends of lines and tabs stay.
 func Block(s string) Shown { return Shown(clean(s, "\n\t")) }
 
-// Fprintf writes a message. The format is the program's own; what stands in its places is each
-// shown by Line, unless it is Shown.
+// Fprintf writes a message. The format is the program's own; each argument is shown by Line, unless
+// it is Shown.
 func Fprintf(w io.Writer, format string, args ...any) error {
 	shown := make([]any, len(args))
 	for i, arg := range args {
@@ -47,7 +45,7 @@ func argument(arg any) any {
 		return string(v)
 	case error:
 		return Line(v.Error())
-	case fmt.Stringer: // kinds of numbers among them, which may be wanted as such
+	case fmt.Stringer: // also kinds of numbers, which may be wanted as such
 		if text := v.String(); Line(text) != text {
 			return Line(text)
 		}
@@ -118,7 +116,7 @@ func character(r rune, raw string) string {
 	return raw
 }
 
-// unseen tells whether a character drives a terminal, or cannot be seen. Spaces of other scripts,
+// unseen reports whether a character drives a terminal, or is invisible. Spaces of other scripts,
 // joiners of letters and private characters are neither.
 func unseen(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'

@@ -23,7 +23,7 @@ type Writer struct {
 // NewWriter returns a Writer that shows on w.
 func NewWriter(w io.Writer) *Writer { return &Writer{to: w} }
 
-// Write shows p, but for the beginning of what goes on after it.
+// Write shows p, except an unfinished sequence at its end, which is held back.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -34,7 +34,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close shows what was held back, and ends the colours. It does not close what it shows on.
+// Close shows the rest that was held back, and ends the colours. It does not close the underlying
+// writer.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -45,7 +46,7 @@ func (w *Writer) Close() error {
 	return err
 }
 
-// show writes what has come whole; last: nothing comes any more.
+// show writes all complete parts; last: no more input comes.
 func (w *Writer) show(last bool) error {
 	var out bytes.Buffer
 	rest := w.held
@@ -85,8 +86,8 @@ func next(b []byte) (n int, as string, whole bool) {
 	return n, character(r, string(b[:n])), n > 1 || r != utf8.RuneError || utf8.FullRune(b)
 }
 
-// colour is how long the sequence is that sets colours, with which b begins; 0: there is none, or,
-// where that is not decided, not whole.
+// colour is the length of the colour sequence at the begin of b; 0: there is none. decided is false
+// if more bytes are needed.
 func colour(b []byte) (n int, decided bool) {
 	for i, c := range b {
 		switch {

@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// FromEnv makes Options of OpenTelemetry's variables, as getenv tells them. ok is false where they
-// name no receiver, or want nothing sent. An error says which variable cannot be followed.
+// FromEnv makes Options from OpenTelemetry's variables, as getenv returns them. ok is false if they
+// name no receiver, or disable traces. An error names the invalid variable.
 func FromEnv(getenv func(string) string) (o Options, ok bool, err error) {
 	of := func(name string) string { // that of traces alone goes first
 		return cmp.Or(getenv("OTEL_EXPORTER_OTLP_TRACES_"+name), getenv("OTEL_EXPORTER_OTLP_"+name))
@@ -96,7 +96,8 @@ func milliseconds(s string) (time.Duration, error) {
 	return time.Duration(n) * time.Millisecond, nil
 }
 
-// security reads whom to believe, and who we are; "": as the system says, and nobody.
+// security reads which authorities to trust (roots) and our own certificate (cert, key). With roots
+// "" the system's authorities count; with cert "" we show no certificate.
 func security(roots, cert, key string) (*tls.Config, error) {
 	if roots == "" && cert == "" {
 		return nil, nil
@@ -122,8 +123,8 @@ func security(roots, cert, key string) (*tls.Config, error) {
 	return c, nil
 }
 
-// samplers by the names that OpenTelemetry gives them. Whoever asks us has always decided for his
-// own traces: all are parentbased.
+// samplers by the names that OpenTelemetry gives them. All are parentbased: a caller has already
+// decided about its own traces.
 func sampler(name, arg string) (func([16]byte) bool, error) {
 	name = strings.TrimPrefix(name, "parentbased_")
 	switch name {

@@ -85,6 +85,7 @@ func document(from []trace.Attr, version string, spans []trace.Done) []byte {
 
 func nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 
+// keyValues are attributes in OTLP's JSON. A number that JSON cannot hold becomes a text.
 func keyValues(attrs []trace.Attr) []keyValue {
 	out := make([]keyValue, 0, len(attrs))
 	for _, a := range attrs {

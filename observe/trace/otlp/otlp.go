@@ -26,12 +26,12 @@ type Options struct {
 	Timeout  time.Duration     // of one request; 0: 10 s
 	Gzip     bool
 	TLS      *tls.Config            // nil: the system's
-	Resource map[string]string      // what sends: "service.name" and so on
+	Resource map[string]string      // the sender: "service.name" and so on
 	Version  string                 // of hostler
 	Sample   func(id [16]byte) bool // of traces that begin here; nil: all
 	Queue    int                    // spans that may wait to be sent; more are dropped; 0: 2048
 	Batch    int                    // spans in a request; 0: 512
-	Every    time.Duration          // between two requests, where there is no whole batch; 0: 5 s
+	Every    time.Duration          // between two requests without a full batch; 0: 5 s
 	Patience time.Duration          // for a receiver that cannot take a batch now; 0: 30 s
 	Log      *slog.Logger           // nil: none
 	// before a try after the first, by its number; nil: growing, from a second
@@ -75,8 +75,8 @@ func New(opt Options) *Exporter {
 // Tracer makes the spans that the exporter sends.
 func (e *Exporter) Tracer() *trace.Tracer { return &trace.Tracer{Send: e.Send, Sample: e.opt.Sample} }
 
-// Send takes a span. Where too many wait it is dropped: what is measured must not fill the memory,
-// nor keep anybody waiting.
+// Send takes a span, and never blocks. Where too many wait the span is dropped: tracing must not
+// fill the memory.
 func (e *Exporter) Send(d trace.Done) {
 	e.mu.Lock()
 	if len(e.queue) >= e.opt.Queue {
@@ -95,7 +95,7 @@ func (e *Exporter) Send(d trace.Done) {
 	}
 }
 
-// Run sends in time until ctx ends. What is left then Flush sends.
+// Run sends in time until ctx ends. Spans that are left then are for Flush.
 func (e *Exporter) Run(ctx context.Context) {
 	t := time.NewTicker(e.opt.Every)
 	defer t.Stop()
@@ -112,7 +112,7 @@ func (e *Exporter) Run(ctx context.Context) {
 	}
 }
 
-// Flush sends all that waits now. What a receiver does not take is dropped after some tries.
+// Flush sends all that waits now. Spans that a receiver does not take are dropped after some tries.
 func (e *Exporter) Flush(ctx context.Context) error {
 	e.sending.Lock()
 	defer e.sending.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// noneFound takes what is not there, or is not for who asks, for nothing found.
+// noneFound turns "not there" and "not for this caller" into an empty result.
 func noneFound(err error) error {
 	refusal, refused := errors.AsType[*master.Refusal](err)
 	if refused && (refusal.Kind == compute.ErrNotFound || refusal.Kind == compute.ErrDenied) {
@@ -29,8 +29,8 @@ func segment(name string) string {
 	return strings.ReplaceAll(url.PathEscape(name), "+", "%2B") // which some read as a space
 }
 
-// relativeURL is where the document of a tree is: by its title, as the reference has it, or where
-// that would not find it by its ID.
+// relativeURL is the path of a tree's document: by its title, as the reference has it, or by its ID
+// if the title does not find it.
 func (h *documents) relativeURL(who master.Who, n *record.Instance) string {
 	byID := wire.HateoasPath + "instances/" + n.ID
 	if n.Title == "." || n.Title == ".." || n.Owner != who.User || n.Project != who.Project {

@@ -24,8 +24,8 @@ type documents struct {
 	opt    wire.Options
 }
 
-// New is the handler of the hypermedia API: how to search is told at /hateoas/, and what is
-// found are documents below it.
+// New is the handler of the hypermedia API: /hateoas/ describes the search, and the results are
+// documents below it.
 func New(m *master.Master, opt wire.Options) http.Handler {
 	h := &documents{m, opt.Whole()}
 	mux := http.NewServeMux()
@@ -64,7 +64,7 @@ func Serves(path string) bool {
 	return path == "/hateoas" || strings.HasPrefix(path, wire.HateoasPath)
 }
 
-// Route is the name of what serves a path; "": nothing does.
+// Route is the name of a path's handler; "": none.
 func Route(path string) string {
 	switch {
 	case strings.HasSuffix(path, "/"+TokenPath):
@@ -75,7 +75,7 @@ func Route(path string) string {
 	return ""
 }
 
-// root is where clients begin; with a mode it is a search, or leads to what was found.
+// root is the entry document. With a mode it is a search, or leads to one of its results.
 func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -114,6 +114,7 @@ func (h *documents) traverse(w http.ResponseWriter, r *http.Request, relative st
 // found is a thing that was found: its fields, and where its document is.
 type found map[string]any
 
+// search answers a query: at most limit results, each with the fields of select_list.
 func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Who, query url.Values) error {
 	limit := -1
 	if text := query.Get("limit"); text != "" {
@@ -154,8 +155,8 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 	return wire.AnswerJSON(w, http.StatusOK, results)
 }
 
-// matches are the things that a query asks for. What is not there, or is not for who asks, is not
-// found.
+// matches are the things that a query asks for. Things that are not there, or not for this caller,
+// are left out.
 func (h *documents) matches(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
 	ctx := r.Context()
 	var instances []*master.Listed
@@ -195,6 +196,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q hypermedia.Query)
 	return all, noneFound(err)
 }
 
+// computers are the caller's computers that match a query, the oldest first.
 func (h *documents) computers(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
 	var computers []*record.Computer
 	if q.Field != "" {
@@ -223,9 +225,10 @@ func (h *documents) computers(r *http.Request, who master.Who, q hypermedia.Quer
 	return all, nil
 }
 
-// computerToken gives a token with which one new computer can be registered, or the one that
-// computer_guid names, which who asks has already; then it says so, as a master that does not know
-// that field does not. It makes one by GET, as clients ask for it so; pages of other sites cannot.
+// computerToken gives a token with which one new computer can be registered. With computer_guid it
+// is for that computer, which the caller must have; the answer then says so. A master that does not
+// know that field does not say it. It makes a token by GET, as clients ask for it so; pages of
+// other sites cannot.
 func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who master.Who) error {
 	if err := wire.OwnSite(r); err != nil {
 		return err

@@ -10,16 +10,15 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Computer is a computer, and what is on it. A computer that only has supplies or instances has no
-// record.
+// Computer is a computer with its content. If it only has supplies or instances, it has no record.
 type Computer struct {
 	Record   *record.Computer
 	Supplies map[string]*record.Supply // by URL; nil: there are none
-	// what its partitions have, in the order of their names
+	// the instances of its partitions, in the order of the partitions' names
 	Placed []*record.Instance
 	others map[string]*record.Instance // by ID, what is on it without one; nil: nothing is
 	filter map[string]string           // of those that were asked for by its name alone
-	// what its node was told last; nil: it has changed since
+	// the last document for its node; nil: it has changed since
 	Document atomic.Pointer[Document]
 	// the revision at which that became otherwise, or a later one
 	changed int64
@@ -45,7 +44,7 @@ func (c *Computer) At(partition string) *record.Instance {
 	return nil
 }
 
-// put adds an instance. Who takes a place has it from then on, whoever had it before.
+// put adds an instance. It takes its partition from an instance that had it before.
 func (c *Computer) put(n *record.Instance) {
 	if !takesPlace(n) {
 		if c.others == nil {
@@ -75,7 +74,7 @@ func (c *Computer) empty() bool {
 	return c.Record == nil && len(c.Supplies) == 0 && len(c.Placed) == 0 && len(c.others) == 0
 }
 
-// all is what is on it, in no order.
+// all are its instances, in no order.
 func (c *Computer) all() iter.Seq[*record.Instance] {
 	return func(yield func(*record.Instance) bool) {
 		for _, n := range c.Placed {
@@ -109,5 +108,5 @@ func (r *runners) drop(guid string) {
 	}
 }
 
-// Nobody is a computer of which nothing is known.
+// Nobody is an unknown computer.
 func (m *Memory) Nobody() *Computer { return &Computer{} }

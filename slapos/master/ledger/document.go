@@ -18,8 +18,8 @@ type Shelf struct {
 	Size int         // of their bodies
 }
 
-// MaxShelf is how many bytes of documents are kept. Those that nodes ask for are a few at a time:
-// who has one already is answered by its tag.
+// MaxShelf is how many bytes of documents are kept. Nodes ask for few at a time: a node that has
+// its document is answered by its tag.
 const MaxShelf = 8 << 20
 
 // Put keeps a document, as long as there is room.

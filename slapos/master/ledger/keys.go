@@ -125,7 +125,7 @@ func instanceOf(e slaprecord.Entry) (*slaprecord.Instance, error) {
 	return n, err
 }
 
-// DefaultType is the software type of what names none.
+// DefaultType is the software type of a request without one.
 const DefaultType = "default"
 
 // CutKey is the first part of a key, and the rest.

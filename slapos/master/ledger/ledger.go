@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Ledger has the records: the store, and a memory of what that has.
+// Ledger has the records: the store, and a memory of its content. It may be used concurrently.
 type Ledger struct {
 	Store Store
 	Log   *slog.Logger
@@ -28,8 +28,8 @@ type Ledger struct {
 	last int64 // the newest stamp that was given
 }
 
-// New makes a ledger of a store, which tells noted what a transaction with that context has
-// changed.
+// New makes a ledger of a store. It calls noted with the context of each transaction that changed
+// something.
 func New(store Store, log *slog.Logger, noted func(ctx context.Context)) *Ledger {
 	l := &Ledger{Store: store, Log: log, RunID: newRunID(), noted: noted}
 	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
@@ -41,14 +41,14 @@ func newRunID() string {
 	return strings.ToLower(text[:32])
 }
 
-// Do runs an operation: on the memory first, and where it writes, in a transaction. So it may run
-// several times, and sets what it answers anew each time.
+// Do runs an operation: on the memory first, and in a transaction if it writes. So fn may run
+// several times, and must set its results anew each time.
 func (m *Ledger) Do(ctx context.Context, fn func(b View) error) error {
 	_, err := m.Try(ctx, fn)
 	return err
 }
 
-// Try is Do, and tells whether it took a transaction: the memory does not have that then.
+// Try is Do, and says whether it took a transaction: the memory lacks its changes then.
 func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
 	if err := m.Fresh(ctx); err != nil {
 		return false, err
@@ -94,8 +94,8 @@ func (m *Ledger) Revision() int64 {
 // Keep keeps the document of a computer, as long as there is room.
 func (m *Ledger) Keep(d *Document, body []byte) { m.known.shelf.Put(d, body) }
 
-// ChangedAfter is the revision that there is now, where a computer has changed after one, and else
-// 0 and what is closed at its next change. The computer is found by which.
+// ChangedAfter is the present revision if a computer has changed after one. Else it is 0, with a
+// channel that is closed at the next change. which finds the computer.
 func (m *Ledger) ChangedAfter(guid string, after int64, which func(mem *Memory) (*Computer, error)) (int64, <-chan struct{}, error) {
 	m.known.mu.Lock()
 	defer m.known.mu.Unlock()
@@ -132,6 +132,8 @@ func (m *Ledger) Fresh(ctx context.Context) error {
 	return err
 }
 
+// catchUp brings the memory to the store's revision: by the changes since, or by reading all if
+// these are not remembered any more.
 func (m *Ledger) catchUp(ctx context.Context) error {
 	was := m.known.memory.revision // only written under look
 	var now int64
@@ -150,7 +152,7 @@ func (m *Ledger) catchUp(ctx context.Context) error {
 		}
 		anew = newMemory()
 		anew.applying = now
-		// one by one: with what they are made of they would be twice as large
+		// one by one: all together, before decoding, they would take twice the memory
 		return tx.(Tx).SlapChanges(0, anew.take)
 	})
 	if err != nil || now == was {

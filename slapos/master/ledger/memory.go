@@ -31,7 +31,7 @@ type Memory struct {
 	holders  map[string]map[string]bool // of serials
 	tokens   map[string]*record.Token
 	Used     map[string]map[string]Used // by project and user
-	// GUIDs of what has changed since who waits for that was told
+	// GUIDs of computers that have changed since the waiters were told
 	touched []string
 }
 
@@ -107,7 +107,7 @@ func (m *Memory) on(guid string) *Computer {
 	return c
 }
 
-// touch drops what was kept of a computer's document.
+// touch drops the cached document of a computer.
 func (m *Memory) touch(guid string) {
 	m.touched = append(m.touched, guid)
 	if c := m.Computers[guid]; c != nil {
@@ -176,6 +176,7 @@ func (m *Memory) applySupply(e record.Entry) error {
 	return nil
 }
 
+// applyInstance applies a change of an instance to the memory and to its indexes.
 func (m *Memory) applyInstance(e record.Entry) error {
 	if old := m.ByID[e.Key]; old != nil {
 		m.forget(old)
@@ -213,8 +214,7 @@ func (m *Memory) applyInstance(e record.Entry) error {
 	return nil
 }
 
-// share has the texts of a record be the same ones as those of others where they say the same:
-// there may be a hundred thousand of them.
+// share lets equal texts of records share memory: there may be a hundred thousand of them.
 func (m *Memory) share(n *record.Instance) {
 	share(&n.Release, &n.Type, &n.Asked, &n.State, &n.Computer, &n.Partition, &n.Owner, &n.Project)
 	if n.Root == n.ID {
@@ -251,7 +251,7 @@ func shareSlots(c *record.Computer) {
 	}
 }
 
-// share has texts be the same ones as others that say the same.
+// share replaces texts by equal ones that are in memory already.
 func share(texts ...*string) {
 	for _, text := range texts {
 		*text = unique.Make(*text).Value()
@@ -292,7 +292,7 @@ func (m *Memory) stale(n *record.Instance) {
 	}
 }
 
-// Runs is the software release that an instance runs, and how: what a shared one looks for in a
+// Runs is the software release of an instance with its type. A shared instance looks for that in a
 // host.
 func Runs(n *record.Instance) string { return Key(n.Release, PlainType(n.Type)) }
 
@@ -309,7 +309,7 @@ func drop(sets map[string]map[string]bool, set, id string) {
 	}
 }
 
-// remembered is the memory of a master, and what sees that it is true.
+// remembered is the memory of a master, with its locks and waiters.
 type remembered struct {
 	begun atomic.Int64 // so many comparisons with the store were begun
 	look  sync.Mutex   // held while one is made
@@ -318,8 +318,8 @@ type remembered struct {
 
 	mu     sync.RWMutex
 	memory *Memory // guarded by mu
-	// by a computer's GUID, closed at its next change, guarded by mu; those for which somebody
-	// waits
+	// by a computer's GUID, for those that a caller waits for; closed at the computer's next
+	// change, and guarded by mu
 	next map[string]chan struct{}
 }
 
@@ -342,7 +342,8 @@ func (m *Memory) take(e record.Entry) error {
 	return nil
 }
 
-// tell wakes those who wait for a change of what has changed, or all. It is called with mu held.
+// tell wakes the callers that wait for a change of a touched computer, or all callers. It is called
+// with mu held.
 func (r *remembered) tell(all bool) {
 	if all || r.memory.revision <= 0 { // it was read anew, or could not be
 		r.memory.touched = slices.AppendSeq(r.memory.touched, maps.Keys(r.next))

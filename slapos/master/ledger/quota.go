@@ -8,7 +8,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Used is how much somebody has of what a Limit counts, and how much waits for a place.
+// Used is how much a user has of the things that a Limit counts, and how many instances wait for a
+// place.
 type Used struct{ Partitions, Shared, Waiting int }
 
 // uses is what an instance counts.
@@ -56,8 +57,8 @@ var errBehind = &compute.Error{
 	Op: "slap", Kind: compute.ErrUnavailable, Err: errors.New("too much has changed meanwhile"), Hint: "ask again",
 }
 
-// Usage is how much the users of a project have, in a transaction: what the memory knows, and what
-// has changed since. Others that write wait for this one.
+// Usage is how much each user of a project has, in a transaction: by the memory, and the changes
+// since. Other writers wait for this one.
 func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 	if err := p.advance(); err != nil {
 		return nil, err
@@ -80,8 +81,8 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 	return nil, errBehind
 }
 
-// since is what the memory has of a project, with what has changed after a revision; ok: the memory
-// is of that revision.
+// since is the memory's use of a project, with the changes after a revision. ok: the memory is of
+// that revision.
 func (m *Ledger) since(revision int64, project string, changes []record.Entry) (_ map[string]Used, ok bool, err error) {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()

@@ -20,12 +20,11 @@ type Tx interface {
 	SlapRevision() (int64, error)
 	// SlapAdvance begins the next revision, under which entries are saved that others follow.
 	SlapAdvance() (int64, error)
-	// SlapChanges shows what was changed after a revision, the oldest change first, with what is
-	// gone; after 0 all that there is. compute.ErrStale: it is not remembered any more what has
-	// gone since. Who is shown it does not use the transaction, and ends it by an error, which is
-	// returned.
+	// SlapChanges calls each for every change after a revision, the oldest first, removals too;
+	// after 0 for all entries. compute.ErrStale: the removals since are not remembered any more.
+	// each must not use the transaction. An error of each ends it, and is returned.
 	SlapChanges(after int64, each func(record.Entry) error) error
-	// SlapEntry returns an entry. What is not there is compute.ErrNotFound.
+	// SlapEntry returns an entry, or compute.ErrNotFound.
 	SlapEntry(kind record.Kind, key string) (record.Entry, error)
 	// SlapEntries returns those that are asked for.
 	SlapEntries(q record.Query) ([]record.Entry, error)

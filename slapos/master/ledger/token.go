@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// HolderOf is by what certificates of somebody are found.
+// HolderOf is the key by which certificates of a holder are found.
 func HolderOf(of, name string) string { return Key("certificate", of, name) }
 
 // TokenEntry is a token as it is stored.

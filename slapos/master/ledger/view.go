@@ -9,9 +9,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A View is what an operation reads and writes: the memory, in which nothing can be written, or a
-// transaction. Records that are not there are nil. They belong to the view: who changes one saves a
-// copy.
+// A View is what an operation reads and writes: the memory, which is read-only, or a transaction. A
+// record that is not there is nil. Records belong to the view: to change one, save a changed copy.
 type View interface {
 	Computers
 	Instances
@@ -22,14 +21,14 @@ type View interface {
 	Save(e record.Entry) error
 }
 
-// Computers are computers, and what is wanted on them.
+// Computers are computers with their supplies.
 type Computers interface {
 	Computer(guid string) (*record.Computer, error)
 	ComputerNamed(name string) (*record.Computer, error)
 	Supply(computer, url string) (*record.Supply, error)
 }
 
-// Instances are instances, by what they are found by.
+// Instances are instances, by their keys.
 type Instances interface {
 	Instance(id string) (*record.Instance, error)
 	Named(name string) (*record.Instance, error)
@@ -39,13 +38,13 @@ type Instances interface {
 	Instances(tree, host, computer string) ([]*record.Instance, error)
 }
 
-// Holders are those who hold certificates and tokens.
+// Holders are the holders of certificates and tokens.
 type Holders interface {
-	// Certificates are those that somebody holds.
+	// Certificates are those of a holder.
 	Certificates(holder string) ([]*record.Certificate, error)
 	// Token is what a token is good for, by its hash.
 	Token(hash string) (*record.Token, error)
-	// TokensOf are those that are for somebody, the one that ends first first.
+	// TokensOf are those for a user, the one that ends first first.
 	TokensOf(user string) ([]*record.Token, error)
 }
 
@@ -55,10 +54,10 @@ var ErrWrites = errors.New("there is something to write")
 // TxView is a book that is a transaction.
 type TxView struct {
 	Tx       Tx
-	known    *remembered // what need not be decoded again
+	known    *remembered // decoded already
 	revision int64
 	wrote    bool
-	// what has a partition on computers of which that was asked, by ID
+	// by ID, the instances with a partition, of each computer that was asked for
 	placed map[string]map[string]*record.Instance
 }
 
@@ -164,8 +163,8 @@ func (p *TxView) Instances(tree, host, computer string) ([]*record.Instance, err
 	return p.Query(record.Query{Tree: tree, Host: host, Computer: computer})
 }
 
-// PlacedOn is what has a partition on a computer, by ID. A transaction reads it once, however many
-// shared instances look for a host there.
+// PlacedOn are the instances with a partition on a computer, by ID. A transaction reads them once,
+// however many shared instances look for a host there.
 func PlacedOn(b View, guid string) (map[string]*record.Instance, error) {
 	p, writing := b.(*TxView)
 	if writing && p.placed[guid] != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// What is kept of a document for partitions, in bytes.
+// The parts of a document that are reserved, in bytes.
 const (
 	// of all that instances have on a computer; the rest of the document is for its addresses and
 	// releases
@@ -62,11 +62,11 @@ func Weigh(n *record.Instance, root string, by func(text string, document bool) 
 	return all + by(n.Connection, true) + 3*by(n.Release, false) + by(n.Title, false) + by(root, false) + 2048
 }
 
-// shareOf is what is kept for each partition of a computer.
+// shareOf is the reserve of each partition of a computer.
 func shareOf(partitions int) int { return min(maxShare, allShares/max(partitions, 1)) }
 
-// weight is what all on a computer have in its document, and what is kept for partitions that have
-// less. over has what is not in the memory yet, by ID; nil: it is gone.
+// weight is the size of all on a computer in its document, with the reserves of partitions that
+// have less. over has changes that are not in the memory yet, by ID; nil: the instance is gone.
 func (m *Memory) weight(guid string, partitions int, over map[string]*record.Instance, by func(text string, document bool) int) int {
 	share := shareOf(partitions)
 	sum, free := 0, partitions
@@ -157,7 +157,7 @@ func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[
 	return left, true
 }
 
-// ShareOn is what is kept for a partition of a computer, as the memory knows it.
+// ShareOn is the reserve of a partition of a computer, by the memory.
 func (m *Ledger) ShareOn(guid string) int {
 	m.known.mu.RLock()
 	defer m.known.mu.RUnlock()

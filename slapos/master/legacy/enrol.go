@@ -15,10 +15,10 @@ const (
 	registerPath = "/Person_requestComputer"
 )
 
-// enrols serves Person_getCertificate and Person_requestComputer: who shows a token, in the header
-// X-Access-Token by POST or as the password of a name by GET, gets a certificate of himself, or of
-// a new computer, with its key. A token is one that [Master.NewToken] makes, or what the option
-// Token knows.
+// enrols serves Person_getCertificate and Person_requestComputer. A caller shows a token, in the
+// header X-Access-Token by POST, or as the password of a name by GET. It gets a user's certificate,
+// or that of a new computer, with its key. A token is one that [Master.NewToken] makes, or one that
+// the option Token knows.
 func (l *endpoints) enrols() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
@@ -36,6 +36,7 @@ func (l *endpoints) enrols() http.Handler {
 	})
 }
 
+// enrol checks the token of a request, and signs the certificate that it is for.
 func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*proto.Certificate, error) {
 	if !l.master.Certificates.Certifies() {
 		return nil, master.Refuse(compute.ErrNotFound, "%s", master.NoSuchEndpoint)

@@ -77,7 +77,7 @@ func Names() []string {
 	return slices.Concat(slices.Collect(maps.Keys(readEndpoints)), slices.Collect(maps.Keys(writeEndpoints)))
 }
 
-// serve serves an endpoint; kept: what it answers is kept for those who ask the same again.
+// serve serves an endpoint. With kept, its answers are kept for callers that ask the same again.
 func (l *endpoints) serve(fn endpoint, kept bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{r: r, w: w}
@@ -136,7 +136,7 @@ func (c *call) need(names ...string) error {
 	return nil
 }
 
-// about is what a request is about, for who keeps a record of such.
+// about is the subject of a request, for a caller that keeps a record of requests.
 func (c *call) about() string {
 	return master.Words(
 		c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"),
@@ -170,14 +170,14 @@ func (c *call) answer(v any) error {
 	h := c.w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, _ = c.w.Write(body) // who does not hear it has gone
+	_, _ = c.w.Write(body) // else the caller has gone
 	return nil
 }
 
 // text is an answer that is no document.
 type text string
 
-// unless is a document that is not sent to who has it already.
+// unless is a document that is not sent to a caller that has it already.
 type unless struct {
 	body []byte
 	tag  string

@@ -10,17 +10,17 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// Nodes and programs ask for the same again and again, to see what has become of it. What such a
-// request is answered rests on a few records: as long as those are the same, so is the answer, and
-// its form need not be read.
+// Nodes and programs ask for the same again and again, to poll. The answer to such a request
+// depends on a few records: as long as those are the same, so is the answer, and the form need not
+// be parsed.
 
 const (
 	maxRepeat  = 64 << 10 // bytes of a request or an answer that is kept
 	maxRepeats = 8 << 20  // bytes of a generation of them
 )
 
-// repeats are answers by who asked, and by what they sent. Of two generations the older one is
-// given up when the younger one is full.
+// repeats are answers by the caller and the form it sent. There are two generations: when the
+// younger is full, the older is dropped.
 type repeats struct {
 	mu           sync.Mutex
 	young, older map[repeatKey]*repeat
@@ -35,10 +35,10 @@ type repeatKey struct {
 type repeat struct {
 	basis *master.Basis
 	body  []byte
-	thing string // what it is about
+	thing string // the subject of the request
 }
 
-// get makes no text of the form to look for it: nobody would have it after that.
+// get looks a form up without making a string of it, which would be garbage at once.
 func (r *repeats) get(who master.Who, form []byte) *repeat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,8 +69,8 @@ func (r *repeats) put(key repeatKey, it *repeat) {
 	r.young[key] = it
 }
 
-// rooms are where forms are read to be looked for, and read into again: most are known, and what
-// each left behind would have to be collected, which costs as much as the memory is large.
+// rooms are buffers for forms, for reuse: most forms are known already. Without reuse the garbage
+// would be collected, which costs as much as the memory is large.
 var rooms = sync.Pool{New: func() any { return new([]byte) }}
 
 // again answers a request for an instance that was answered before, if nothing has changed since

@@ -182,8 +182,7 @@ func (l *endpoints) newComputer(c *call) (any, error) {
 	return &proto.Object{Class: proto.ClassComputer, Args: proto.Tuple{guid}, Attributes: proto.Dictionary{"_computer_id": guid}}, nil
 }
 
-// related takes what an instance says that it has asked for, and does nothing with it: the master
-// knows.
+// related takes an instance's list of its requests, and ignores it: the master knows them.
 func (l *endpoints) related(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err

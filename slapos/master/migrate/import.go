@@ -1,5 +1,5 @@
-// Package migrate brings what is elsewhere to a SlapOS master: the records of another master, and
-// local releases whose directory is another now.
+// Package migrate brings data from elsewhere to a SlapOS master: the records of another master, and
+// local releases whose directory has moved.
 package migrate
 
 import (
@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Records are what another master had, such as slapproxy. What they say of each other holds: all
-// that an instance names is among them.
+// Records are those of another master, such as slapproxy. They are complete: all that an instance
+// names is among them.
 type Records struct {
 	Computers []record.Computer
 	Supplies  []record.Supply
@@ -27,13 +27,13 @@ type Records struct {
 
 // ImportOptions say how records are taken.
 type ImportOptions struct {
-	Replace bool // what there is of the same computers goes first
+	Replace bool // existing records of the same computers are removed first
 	DryRun  bool // all is checked, and nothing changed
 }
 
-// Import takes records, all of them or none. Where there is something of one of their computers
-// already, or a tree of the same title, that is compute.ErrConflict and says what; a name that no
-// master could keep is compute.ErrInvalid.
+// Import takes records, all of them or none. If one of their computers has records already, or a
+// tree has the same title, that is compute.ErrConflict with the name. A name that no master could
+// keep is compute.ErrInvalid.
 func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions) error {
 	if err := in.check(); err != nil {
 		return err
@@ -119,6 +119,8 @@ func (in *Records) computers() []string {
 	return slices.Compact(all)
 }
 
+// into saves the records in a transaction. If a computer of theirs is known, it is replaced with
+// replace, and compute.ErrConflict without.
 func (in *Records) into(p *ledger.TxView, replace bool) error {
 	computers := in.computers()
 	known := map[string]*record.Computer{}
@@ -182,8 +184,8 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 	return p.Save(ledger.RootEntry(in.Root))
 }
 
-// clear finds what there is of a computer, and has it go where that is wanted: but for its record.
-// A tree that is on others too stays, and all does.
+// clearComputer finds the records of a computer, and removes them with going, except the computer's
+// own. It is compute.ErrConflict if a tree is on a computer that is not among computers.
 func clearComputer(p *ledger.TxView, guid string, computers []string, going bool) (c *record.Computer, some bool, err error) {
 	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err

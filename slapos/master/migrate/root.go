@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// RootOptions join [Master.SetRoot] to the files that there are.
+// RootOptions connect [Master.SetRoot] to the file system.
 type RootOptions struct {
 	// Exists says whether there is a file.
 	Exists func(path string) bool
@@ -24,12 +24,15 @@ type RootOptions struct {
 	Before func(ctx context.Context, from string) error
 }
 
-// SetRoot says below which directory releases are that are files of this machine: an absolute path
-// without links in it that count, such as [filepath.Clean] makes. Where it was another before, the
-// releases of supplies and instances below that are taken for those of the same names below this
-// one, all of them or none; what was moved is returned, from the old URL to the new. A release
-// stays that is still where it was and is not at the new place. Where one of the directories
-// contains the other nothing is moved. Instances whose release is another now are processed again.
+// SetRoot sets the directory of releases that are files of this machine. It is an absolute path
+// without significant links, such as [filepath.Clean] makes.
+//
+// If another directory was set before, releases of supplies and instances below that are renamed to
+// those of the same names below this one, all of them or none. A release stays if it is still at
+// its old place and not at the new one. If one of the directories contains the other nothing is
+// moved.
+//
+// moved maps old URLs to new ones. Instances whose release was renamed are processed again.
 func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions) (from string, moved map[string]string, err error) {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 		return "", nil, master.Invalid("the root of local releases is no absolute path: %.200q", root)
@@ -121,7 +124,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 	return moved, nil
 }
 
-// move has the releases be others.
+// move renames the releases in supplies and instances.
 func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil

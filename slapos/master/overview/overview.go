@@ -1,5 +1,5 @@
-// Package overview shows people what a SlapOS master has: pages of computers and instances, each
-// with what was said of it last.
+// Package overview lists a SlapOS master's records for people: pages of computers and instances,
+// each with its last status.
 package overview
 
 import (
@@ -14,21 +14,21 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A ComputerSummary is a computer, what is on it in numbers, and what its node said last.
+// A ComputerSummary is a computer with counts of its content and its last status.
 type ComputerSummary struct {
 	Record         *record.Computer // which must not be changed
 	Busy, Releases int
 	Said           *record.Status // nil: nothing was ever reported
 }
 
-// A Page is a part of a list: so many at most of what follows a place in it.
+// A Page selects a part of a list: the entries after one, up to a limit.
 type Page struct {
 	After string // the Next of the page before; "": from the beginning
 	Limit int
 }
 
-// Computers are computers that somebody has, those whose name or title has a text in it, in the
-// order of their names; next is "" where there are no more.
+// Computers are the caller's computers whose name or title contains a text, in the order of their
+// names. next is "" after the last one.
 func Computers(
 	ctx context.Context, m *master.Master, who master.Who, match string, page Page,
 ) (all []ComputerSummary, next string, err error) {
@@ -69,7 +69,7 @@ func contains(text, lower string) bool {
 	return lower == "" || strings.Contains(strings.ToLower(text), lower)
 }
 
-// summary is what there is to tell of a computer, without what its node said.
+// summary is a computer's summary without its node's status.
 func summary(m *ledger.Memory, guid string) ComputerSummary {
 	of := m.Computers[guid]
 	s := ComputerSummary{Record: of.Record, Releases: len(of.Supplies)}
@@ -87,13 +87,13 @@ type ComputerView struct {
 	Supplied []SupplyView                // in the order in which they were asked for
 }
 
-// A SupplyView is a release on a computer, and what the node said of it last.
+// A SupplyView is a release on a computer, with its last status.
 type SupplyView struct {
 	record.Supply
 	Said *record.Status // nil: nothing was ever reported
 }
 
-// Computer is a computer that somebody has, with all that is on it.
+// Computer is a computer of the caller's, with all that is on it.
 func Computer(ctx context.Context, m *master.Master, who master.Who, guid string) (*ComputerView, error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -141,11 +141,11 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 	})
 }
 
-// An InstanceSummary is an instance, whose it is, and what its node said of it last.
+// An InstanceSummary is an instance with its owner, and the last status from its node.
 type InstanceSummary struct {
 	Record      *record.Instance // which must not be changed
 	RootTitle   string
-	ParentTitle string // "": a user asked for it, or who did is gone
+	ParentTitle string // "": a user asked for it, or its parent is gone
 	HostTitle   string // of a shared one that has a host
 	Computer    string // where it is, or its host
 	Partition   string
@@ -180,7 +180,7 @@ func instanceSummary(m *ledger.Memory, n *record.Instance) *InstanceSummary {
 	return s
 }
 
-// Unplaced is the state by which an InstanceQuery asks for instances that have no place.
+// Unplaced is the state in an InstanceQuery for instances without a place.
 const Unplaced = "unplaced"
 
 // An InstanceQuery asks for instances: those that have all that is set here.
@@ -202,8 +202,8 @@ func (q *InstanceQuery) selects(n *record.Instance) bool {
 	return q.Match == "" || contains(n.Title, q.Match) || contains(n.Release, q.Match) || contains(n.Owner, q.Match)
 }
 
-// Instances are instances that somebody has, in the order of their titles; next is "" where
-// there are no more.
+// Instances are the caller's instances, in the order of their titles. next is "" after the last
+// one.
 func Instances(
 	ctx context.Context, m *master.Master, who master.Who, q InstanceQuery, page Page,
 ) (all []*InstanceSummary, next string, err error) {
@@ -262,14 +262,14 @@ func instanceStatuses(ctx context.Context, m *master.Master, all []*InstanceSumm
 	return m.Statuses.Each(ctx, keys, func(i int, s *record.Status) { all[i].Said = s })
 }
 
-// An InstanceView is an instance with what it was asked for with, and what it told.
+// An InstanceView is an instance with its request and its connection parameters.
 type InstanceView struct {
 	InstanceSummary
 	Parameters, Connection proto.Dictionary
 	Addresses              []proto.Address
 }
 
-// Instance is an instance that somebody has.
+// Instance is an instance of the caller's.
 func Instance(ctx context.Context, m *master.Master, who master.Who, id string) (*InstanceView, error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
@@ -297,7 +297,7 @@ func Instance(ctx context.Context, m *master.Master, who master.Who, id string) 
 	return out, instanceStatuses(ctx, m, []*InstanceSummary{&out.InstanceSummary})
 }
 
-// Offered says whether a release is wanted on a computer that is no user's.
+// Offered says whether a release is supplied on a computer without an owner.
 func Offered(ctx context.Context, m *master.Master, release string) (ok bool, err error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return false, err

@@ -13,7 +13,7 @@ import (
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
-// methods are what the methods of the JSON API do; proto.Methods says what they take.
+// methods implement the JSON API; proto.Methods describes their inputs.
 var methods = map[string]func(s *api, c *message) (any, error){
 	"slapos.get.v0.hateoas_url":                                 (*api).hateoasURL,
 	"slapos.put.v0.compute_node_format":                         (*api).format,
@@ -175,6 +175,7 @@ func (s *api) instancesOn(c *message) (any, error) {
 	})
 }
 
+// request serves a request for an instance. Another master may answer it.
 func (s *api) request(c *message) (any, error) {
 	if err := cmp.Or(
 		master.CheckName("title", c.Title, master.MaxTitle), master.CheckName("software_release_uri", c.Release, master.MaxURL),

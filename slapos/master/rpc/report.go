@@ -12,8 +12,8 @@ import (
 
 const reportPath = "/" + proto.NodeReportName
 
-// reports serves hostler.put.v0.compute_node_report: by POST a node tells what runs on
-// it, by GET with computer_guid whoever has the computer reads what it told last.
+// reports serves hostler.put.v0.compute_node_report. By POST a node reports what runs on it. By GET
+// with computer_guid the computer's owner reads the last report.
 func (s *api) reports(w http.ResponseWriter, r *http.Request) {
 	who, err := s.opt.Who(r)
 	var v any

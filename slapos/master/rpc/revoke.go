@@ -12,9 +12,9 @@ import (
 // its clients know.
 const revokePath = "/hostler.remove.v0.user_certificate"
 
-// revokes serves POST /hostler.remove.v0.user_certificate with {"user": NAME}: no
-// certificate of the user counts any more, and no token for one. Administrators say that, and a
-// user of himself.
+// revokes serves POST /hostler.remove.v0.user_certificate with {"user": NAME}: it revokes all
+// certificates of the user, and all tokens for one. An administrator may do so for all users, a
+// user for that user alone.
 func (s *api) revokes(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)

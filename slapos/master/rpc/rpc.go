@@ -31,7 +31,7 @@ type message struct {
 }
 
 // New is the handler of the JSON API: a POST for each method. GET /slapos.schema.NAME is the JSON
-// Schema of what a method takes. What only our own peers know is beside them.
+// Schema of a method's input. Methods that only our own peers know are beside them.
 func New(m *master.Master, opt wire.Options) http.Handler {
 	s := &api{m, opt.Whole()}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,10 +108,10 @@ func (s *api) call(w http.ResponseWriter, r *http.Request, method *jsonapi.Metho
 	return methods[method.Name](s, &message{c, r, who})
 }
 
-// fail answers what went wrong: what is refused is forbidden, whatever the reason.
+// fail answers an error: a refusal is "forbidden", whatever its reason.
 func (s *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // nobody hears it
+		return // the caller has gone
 	}
 	refusal, refused := errors.AsType[*master.Refusal](err)
 	_, large := errors.AsType[*http.MaxBytesError](err)
@@ -146,8 +146,8 @@ func serveSchema(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-// takesJSON says whether who sends these Accept headers takes JSON: of what they have about it, the
-// most exact counts.
+// takesJSON says whether these Accept headers take JSON: of the ranges that match it, the most
+// exact counts.
 func takesJSON(accept []string) bool {
 	if len(accept) == 0 {
 		return true

@@ -17,10 +17,10 @@ const (
 	watchFor  = 60 * time.Second
 )
 
-// watch serves GET /hostler.watch.v0.compute_node?computer_guid=…&after=REVISION, which
-// answers {"computer_guid", "revision"} when what is wanted on the computer is beyond that
-// revision, and 204 when it is not so for a minute. The node gives the revision with its next
-// question; 0, or none, is answered at once.
+// watch serves GET /hostler.watch.v0.compute_node?computer_guid=…&after=REVISION. It answers
+// {"computer_guid", "revision"} when the computer's wishes are beyond that revision, and 204 after
+// a minute without change. The node sends the new revision with its next question; 0, or none, is
+// answered at once.
 func (s *api) watch(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)

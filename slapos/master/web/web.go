@@ -16,8 +16,8 @@ import (
 // Options join a master to its surroundings.
 type Options = wire.Options
 
-// New serves all that a master speaks: the legacy endpoints, the JSON API, the hypermedia API,
-// and what only our own peers know.
+// New serves all protocols of a master: the legacy endpoints, the JSON API, the hypermedia API, and
+// those that only our own peers know.
 func New(m *master.Master, opt Options) http.Handler {
 	endpoints, methods, documents := legacy.New(m, opt), rpc.New(m, opt), hypermedia.New(m, opt)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -32,13 +32,13 @@ func New(m *master.Master, opt Options) http.Handler {
 	})
 }
 
-// Route is the name of what serves a path, among those that a master has; "": nothing does.
+// Route is the name of a path's handler, of all of a master's; "": none.
 func Route(path string) string {
 	return cmp.Or(legacy.Route(path), rpc.Route(path), hypermedia.Route(path))
 }
 
-// Writes says whether a request may change something, or gets by GET what is more than to see: a
-// token, or the key of an instance.
+// Writes says whether a request may change something. A GET that returns a secret, such as a token
+// or an instance's key, counts too.
 func Writes(r *http.Request) bool {
 	switch Route(r.URL.Path) {
 	case hypermedia.TokenPath, "getComputerPartitionCertificate":
@@ -47,7 +47,7 @@ func Writes(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
-// Refuse answers a request in the way of what serves its path.
+// Refuse answers a request in the form of its path's protocol.
 func Refuse(w http.ResponseWriter, r *http.Request, status int, text string) {
 	if rpc.Serves(r.URL.Path) && r.URL.Path != rpc.WatchPath {
 		wire.AnswerFailure(w, status, text, "")

@@ -26,8 +26,8 @@ func OwnSite(r *http.Request) error {
 
 // ReadJSON reads a body that is to be JSON, up to MaxForm bytes of it.
 func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// A page of another site can send what it likes to a master that asks nobody who he is, but not
-	// with this type.
+	// A page of another site can send any request to a master without authentication, but not with
+	// this type.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return nil, master.Invalid("Content-Type is not application/json, in which the body is to be")
 	}
@@ -43,7 +43,7 @@ func AnswerFailure(w http.ResponseWriter, status int, title, detail string) {
 	_ = AnswerJSON(w, status, jsonapi.Failure{Status: status, Type: http.StatusText(status), Title: title, Detail: detail})
 }
 
-// AnswerJSON writes a document; what cannot be written is an error, and nothing was sent.
+// AnswerJSON writes a document. If it cannot be encoded that is an error, and nothing was sent.
 func AnswerJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -54,7 +54,7 @@ func AnswerJSON(w http.ResponseWriter, status int, v any) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // secrets stand in it
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // who does not hear it has gone
+	_, _ = w.Write(append(body, '\n')) // else the caller has gone
 	return nil
 }
 
@@ -62,8 +62,7 @@ func AnswerJSON(w http.ResponseWriter, status int, v any) error {
 // one of 600 kB.
 const MaxForm = 4 << 20
 
-// StatusOf is the HTTP status of what a master refuses, in the legacy endpoints; 500: it is no
-// refusal.
+// StatusOf is the HTTP status of a refusal in the legacy endpoints; 500 for another error.
 func StatusOf(err error) int {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
@@ -87,7 +86,7 @@ func StatusOf(err error) int {
 // FailPage answers what went wrong, as a page.
 func FailPage(log *slog.Logger, w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
-		return // nobody hears it
+		return // the caller has gone
 	}
 	status, reason := StatusOf(err), err.Error()
 	if refusal, ok := errors.AsType[*master.Refusal](err); ok {

@@ -14,21 +14,21 @@ const HateoasPath = "/hateoas/"
 
 // Options join a protocol of a master to its surroundings.
 type Options struct {
-	// Who says who makes a request; an error is a Refusal, or compute.ErrDenied. nil: nobody is
-	// asked, and anybody may do everything.
+	// Who names the caller of a request; its error is a Refusal, or compute.ErrDenied. nil: no
+	// authentication, and every caller may do everything.
 	Who func(r *http.Request) (master.Who, error)
 	// Base is the URL under which clients see the endpoints, which ends in /; nil: as the request
 	// has it.
 	Base func(r *http.Request) string
-	// Token says whose a token is that is shown for a certificate and is none of the master's own;
-	// an error is as Who's. nil: such a one is nobody's.
+	// Token names the owner of a token that is shown for a certificate and is none of the master's
+	// own. Its errors are like Who's. nil: there are no such tokens.
 	Token func(r *http.Request, token string) (master.Who, error)
-	// Ending is closed when the server is to end: who waits for a change is answered then, that
+	// Ending is closed when the server is to end: callers that wait for a change are then told that
 	// there was none. nil: never.
 	Ending <-chan struct{}
 }
 
-// Whole is the options with what they leave out.
+// Whole is the options with defaults for unset ones.
 func (opt Options) Whole() Options {
 	if opt.Who == nil {
 		opt.Who = func(*http.Request) (master.Who, error) { return master.Anybody, nil }
@@ -40,7 +40,7 @@ func (opt Options) Whole() Options {
 	return opt
 }
 
-// Noting is Who, which notes its answer.
+// Noting wraps a Who function, and notes its answer.
 func Noting(who func(*http.Request) (master.Who, error)) func(*http.Request) (master.Who, error) {
 	return func(r *http.Request) (master.Who, error) {
 		is, err := who(r)

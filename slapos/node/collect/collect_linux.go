@@ -32,7 +32,7 @@ const (
 	reports  = "var/xml_report"
 )
 
-// Seen is the file in a partition that says what it used when it was last looked at.
+// Seen is the file in a partition with its use at the last sample.
 const Seen = ".slapgrid/collect.json"
 
 // manyProcesses is how many of a partition's processes have rows of their own.
@@ -48,7 +48,7 @@ type Collector struct {
 	Folders bool          // how much disk partitions take is measured
 	Cycle   time.Duration // so often; 0: once a day
 
-	Log func(line string) // nil: nobody is told
+	Log func(line string) // may be nil
 	Now func() time.Time  // nil: time.Now
 }
 
@@ -69,8 +69,8 @@ type place struct {
 	uid      uint32
 }
 
-// Run takes a sample, and does what is due of finished days. A collector that is at work on the
-// same files already is compute.ErrConflict.
+// Run takes a sample, and completes finished days. If another collector is at work on the same
+// files, the error is compute.ErrConflict.
 func (c *Collector) Run(ctx context.Context) error {
 	now := time.Now()
 	if c.Now != nil {
@@ -145,8 +145,8 @@ func (c *Collector) partitions() ([]place, error) {
 	return all, nil
 }
 
-// whose says which partition a process belongs to: its user's, and where several have one user the
-// one in which it works.
+// whose maps a process to its partition: by its user, and if several have one user by its working
+// directory.
 func whose(all []place) func(uint32, func() string) string {
 	users := map[uint32][]place{}
 	for _, p := range all {
@@ -310,7 +310,7 @@ func note(
 	return nil
 }
 
-// told is what a partition is told of itself.
+// told is a partition's own data, as written into it.
 type told struct {
 	At        time.Time     `json:"at"`
 	CPU       float64       `json:"cpu_percent"`
@@ -330,7 +330,7 @@ type toldProcess struct {
 	Threads int64   `json:"threads"`
 }
 
-// tell leaves in a partition what it used, for who watches it from inside.
+// tell writes a partition's use into it, for programs that watch it from inside.
 func tell(p place, now time.Time, seen []process, disk int64) error {
 	d, err := home.Open(p.path)
 	if err != nil {
@@ -355,8 +355,7 @@ func tell(p place, now time.Time, seen []process, disk int64) error {
 	return d.Write(Seen, append(text, '\n'), 0o640)
 }
 
-// readLast is what the sample before has left; where that cannot be read it is as if there was
-// none.
+// readLast reads the state of the last sample; an unreadable one counts as none.
 func readLast(dir string) *last {
 	l := &last{}
 	text, err := os.ReadFile(filepath.Join(dir, lastFile))
@@ -374,8 +373,7 @@ func writeLast(dir string, l *last) error {
 	return whole(dir, filepath.Join(dir, lastFile), text)
 }
 
-// whole writes a file of ours, whole or not at all; until then it is in dir, where nobody looks for
-// it.
+// whole writes a file of ours, whole or not at all. Until then it is in dir, out of sight.
 func whole(dir, path string, data []byte) (err error) {
 	temp := filepath.Join(dir, filepath.Base(path)+".tmp") // there is one collector
 	defer func() {
@@ -403,8 +401,8 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// finished does what is due of days that are over: their tables as text, a journal of each for the
-// master, and what is old forgotten.
+// finished completes past days: their tables as text, and a journal of each for the master. It
+// deletes old data.
 func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now time.Time) error {
 	today := now.Format(time.DateOnly)
 	all, err := days(ctx, db, today, false)

@@ -36,6 +36,8 @@ func openDatabase(ctx context.Context, path string, now time.Time) (db *sql.DB, 
 	return db, moved, err
 }
 
+// begin opens the database of samples, with its tables and indexes. It makes those that are
+// missing.
 func begin(ctx context.Context, path string) (*sql.DB, error) {
 	// A file of our own mode, and one connection: a command samples once.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
@@ -59,7 +61,7 @@ func begin(ctx context.Context, path string) (*sql.DB, error) {
 		),
 			fmt.Sprintf(`CREATE INDEX IF NOT EXISTS "hostler_%s_date" ON "%s" (date, reported)`, t.table, t.table))
 	}
-	// SlapOS's, for who asks for one partition
+	// SlapOS's, for queries of one partition
 	statements = append(statements, `CREATE INDEX IF NOT EXISTS user_partition_date_time ON user (partition, date, time)`)
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {

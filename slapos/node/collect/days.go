@@ -111,7 +111,7 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// counter counts what is written.
+// counter counts written bytes.
 type counter int64
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }

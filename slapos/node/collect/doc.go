@@ -1,10 +1,9 @@
-// Package collect notes what a SlapOS node and its partitions use: a sample of their processes,
-// folders, disks, network and load at each call, kept in a database of SQLite beside the
-// partitions; and what is made of finished days: tables as text, and a journal of each day for the
-// report pass.
+// Package collect samples the use of a SlapOS node and its partitions. Each call samples processes,
+// folders, disks, network and load into a SQLite database beside the partitions. Of finished days
+// it makes tables as text, and a journal each for the report pass.
 //
 // The database is collector.db, with SlapOS's own tables user, folder, computer, system, disk,
-// temperature and heating; the last stays empty, as heating a room is not measured.
+// temperature and heating. The last stays empty, as heating a room is not measured.
 //
 // Elsewhere than on Linux there is nothing to be seen.
 package collect

@@ -23,7 +23,7 @@ import (
 // ticks is how many of the kernel's ticks a second has, for all programs that are not the kernel.
 const ticks = 100
 
-// A process is what is seen of one.
+// A process is the sample of one process.
 type process struct {
 	pid     int
 	start   uint64 // ticks after the boot
@@ -44,7 +44,7 @@ func (p *process) identity(boot float64) string {
 	return strconv.Itoa(p.pid) + "-" + strconv.FormatFloat(boot+float64(p.start)/ticks, 'f', 2, 64)
 }
 
-// A machine is what is seen of the whole.
+// A machine is the sample of the whole machine.
 type machine struct {
 	cores        int
 	frequency    float64 // MHz
@@ -70,8 +70,8 @@ type temperature struct {
 	alarm   bool
 }
 
-// processes are those of users, by partition: of says whose a process is, by its user and where it
-// works; "" is nobody's.
+// processes are those of partitions, by partition. of maps a process to its partition, by its user
+// and working directory, or to "".
 func processes(of func(uid uint32, cwd func() string) string) (map[string][]process, error) {
 	pids, err := proc.PIDs()
 	if err != nil {
@@ -155,7 +155,7 @@ func numbers(text []byte) map[string]int64 {
 	return out
 }
 
-// look sees the machine. What cannot be seen is 0.
+// look samples the machine. A value that cannot be read is 0.
 func look(places ...string) (m machine) {
 	m.cores = runtime.NumCPU()
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -198,7 +198,7 @@ func cores(text []byte) (busy, all float64) {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	for i, f := range strings.Fields(string(line)) {
 		n, err := strconv.ParseFloat(f, 64)
-		if i == 0 || i > 8 || err != nil { // what follows is in the first ones already
+		if i == 0 || i > 8 || err != nil { // the first ones contain the rest already
 			continue
 		}
 		if all += n / ticks; i != 4 && i != 5 { // idle, and waiting for a disk
@@ -305,7 +305,7 @@ func celsius(file string) (float64, bool) {
 	return n / 1000, err == nil
 }
 
-// The bounds of a folder that is measured: what has more is measured as far as that.
+// The limits of measuring a folder: a larger one is measured up to them.
 const (
 	maxDepth = 500
 	maxNames = 20 << 20
@@ -314,7 +314,7 @@ const (
 // errBounds is that a folder was not measured to its end.
 var errBounds = errors.New("it has too many files, or too many directories in each other, to be measured to its end")
 
-// A measure adds up what is in a folder.
+// A measure adds up the content of a folder.
 type measure struct {
 	bytes  int64
 	device uint64
@@ -340,8 +340,8 @@ func folder(path string, ended func() error) (int64, error) {
 	return m.bytes, err
 }
 
-// walk adds what is in a directory, and closes it. What vanishes meanwhile, or cannot be opened,
-// counts nothing.
+// walk adds the content of a directory, and closes it. A file that vanishes meanwhile, or cannot be
+// opened, counts nothing.
 func (m *measure) walk(fd, depth int) error {
 	d := os.NewFile(uintptr(fd), "")
 	defer d.Close()
@@ -388,8 +388,8 @@ func (m *measure) walk(fd, depth int) error {
 	}
 }
 
-// largest are so many processes that use most memory, and one more that stands for all others:
-// whoever starts very many has no more to say than others.
+// largest are the processes that use most memory, and one more that stands for all others. So a
+// user that starts very many takes no more room than others.
 func largest(all []process, most int) []process {
 	slices.SortFunc(all, func(a, b process) int { return cmp.Or(cmp.Compare(b.rss, a.rss), cmp.Compare(a.pid, b.pid)) })
 	if len(all) <= most {

@@ -1,5 +1,5 @@
-// Package firewall lets only those speak to the routed addresses of a SlapOS partition who may: the
-// instances of its tree and whom the node's settings or the instance's placement name. It does so
+// Package firewall guards the routed addresses of a SlapOS partition. It admits the instances of
+// its tree, and the addresses that the node's settings or the instance's placement name. It does so
 // by rules of firewalld, which are kept over a reboot.
 package firewall
 
@@ -13,12 +13,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// routed begins the names of interfaces whose addresses are looked at.
+// routed is the prefix of interfaces whose addresses are guarded.
 const routed = "route_"
 
-// The keys of an instance's placement that say who may speak to it.
+// The keys of an instance's placement that say which addresses may reach it.
 const (
-	// "off": everybody but the rejected; else nobody but the authorized
+	// "off": all but the rejected; else the authorized alone
 	keyRestricted = "fw_restricted_access"
 	keyAuthorized = "fw_authorized_sources"
 	keyRejected   = "fw_rejected_sources"

@@ -45,8 +45,8 @@ type Firewall struct {
 	Log        func(line string)
 }
 
-// Set makes the rules of a partition as they are to be, in its directory. Where it has no addresses
-// to which rules apply, and had none, nothing is run.
+// Set brings the rules of a partition up to date, by its directory. It runs nothing for a partition
+// without guarded addresses, now and before.
 func (f *Firewall) Set(ctx context.Context, p *proto.Partition, dir string) error {
 	var wanted []string
 	if addresses, restricted := Restricted(p); addresses {
@@ -74,6 +74,8 @@ func (f *Firewall) Clear(ctx context.Context, p *proto.Partition, dir string) er
 	return f.apply(ctx, p, dir, nil)
 }
 
+// apply adds the missing rules of a partition and removes the obsolete ones. The note of rules in
+// the partition's directory is written before the first step and after the last one.
 func (f *Firewall) apply(ctx context.Context, p *proto.Partition, dir string, wanted []string) error {
 	d, err := home.Open(dir)
 	if err != nil {
@@ -90,7 +92,7 @@ func (f *Firewall) apply(ctx context.Context, p *proto.Partition, dir string, wa
 	if len(wanted)+len(had) == 0 {
 		return nil
 	}
-	// What is about to be made is noted first: what is not noted is never taken away.
+	// New rules are noted before they are made: a rule that is not noted is never removed.
 	if all := append(slices.Clone(had), without(wanted, had)...); len(all) > len(had) {
 		if err := note(d, all); err != nil {
 			return fail(err)
@@ -161,8 +163,8 @@ var form = sync.OnceValue(func() *regexp.Regexp {
 	)
 })
 
-// known reads which rules there should be. The directory's owner may have written the file himself:
-// then only those of the partition's own addresses are taken for its own.
+// known reads which rules there should be. The directory's owner may have forged the file: then
+// only rules for the partition's own addresses count.
 func known(d *home.Dir, own []string) ([]string, error) {
 	data, ours, err := d.ReadOur(rulesFile, maxRules)
 	if errors.Is(err, fs.ErrNotExist) {

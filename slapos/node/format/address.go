@@ -14,7 +14,7 @@ const tries = 10
 // host is the address of a number in a network.
 func host(p netip.Prefix, n uint64) netip.Addr { return shifted(p.Masked().Addr(), n, 0) }
 
-// sub is a network in a network: the one of a number that has so many bits.
+// sub is the n-th of the 1<<width equal parts of a network.
 func sub(p netip.Prefix, width int, n uint64) netip.Prefix {
 	length := p.Bits() + width
 	return netip.PrefixFrom(shifted(p.Masked().Addr(), n, p.Addr().BitLen()-length), length)
@@ -30,7 +30,7 @@ func end(p netip.Prefix) netip.Addr {
 	return a
 }
 
-// shifted is an address plus a number that is shifted to the left. What does not fit is lost.
+// shifted is an address plus a number that is shifted to the left. Overflow is dropped.
 func shifted(a netip.Addr, n uint64, left int) netip.Addr {
 	b := a.As16()
 	high, low := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
@@ -54,15 +54,14 @@ func shifted(a netip.Addr, n uint64, left int) netip.Addr {
 
 // book gives out addresses, and none twice.
 type book struct {
-	used   map[netip.Addr]bool // by somebody else, or given out
-	held   map[netip.Addr]bool // by an earlier run, for whoever keeps it
+	used   map[netip.Addr]bool // by another interface, or given out
+	held   map[netip.Addr]bool // by an earlier run, reserved for its former user
 	random func(n int) int     // less than n
 }
 
 func (b *book) free(a netip.Addr) bool { return !b.used[a] && !b.held[a] }
 
-// keep gives out an address that was given out before, if it is still in a network and nobody has
-// it.
+// keep gives out an earlier address again, if it is still in a network and free.
 func (b *book) keep(was netip.Addr, in netip.Prefix) bool {
 	if !was.IsValid() || !in.IsValid() || !in.Contains(was) || b.used[was] {
 		return false
@@ -92,8 +91,8 @@ func (b *book) four(in netip.Prefix) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("no address is free in %s", in)
 }
 
-// six gives out the address of a number in a network of IPv6, or where that is taken and may be so,
-// one at random.
+// six gives out the n-th address of an IPv6 network. If that is taken and random allows it, it
+// gives out a random one.
 func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	a := host(in, n)
 	if !in.Contains(a) {
@@ -115,8 +114,8 @@ func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	return a, fmt.Errorf("the address %s is taken, and %d others of %s at random are so too", a, tries, in.Masked())
 }
 
-// base is the address of a computer: of the global ones of an interface that are not its
-// partitions', the one in the largest network, and of those the one that it had, else the lowest.
+// base is the address of a computer. Of the interface's global addresses, without those of
+// partitions, it takes one in the largest network: the earlier one, else the lowest.
 func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
 	var all []netip.Prefix
 	for _, a := range m.Addresses {
@@ -140,8 +139,8 @@ func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (
 	}), true
 }
 
-// tunnel6 gives a tunnel its part of a network of IPv6: who is behind it has the last address of
-// it, and the gateway to it is the first.
+// tunnel6 gives a tunnel its part of an IPv6 network: the peer behind it has the last address of
+// it, and the gateway to it the first.
 func (t *Tunnel) tunnel6(p netip.Prefix) {
 	gateway := host(p, 1)
 	t.IPv6Addr, t.IPv6Netmask, t.IPv6Gateway, t.IPv6Network = end(p).String(), netmask(p), gateway.String(), netip.PrefixFrom(gateway, p.Bits()).String()
@@ -150,7 +149,7 @@ func (t *Tunnel) tunnel6(p netip.Prefix) {
 // tuns is the network of IPv4 that tun interfaces have parts of.
 var tuns = netip.MustParsePrefix("172.16.0.0/12")
 
-// tun4 gives a tun interface one of so many equal parts.
+// tun4 gives a tun interface part i of the private network, cut into equal parts for all tuns.
 func (t *Tunnel) tun4(i, of int) {
 	p := sub(tuns, bits.Len(uint(of-1)), uint64(i))
 	first := host(p, 1).String()

@@ -15,16 +15,17 @@ var ErrNotPosted = errors.New("the machine is formatted, and the master does not
 type Boot struct {
 	// whether the interface has its global address of IPv6
 	Ready   func(ctx context.Context) (bool, error)
-	Format  func(ctx context.Context) error // formats and tells the master
+	Format  func(ctx context.Context) error // formats and posts the description to the master
 	Answers func(ctx context.Context) bool  // whether the master is to be reached
-	Bang    func(ctx context.Context) error // tells the master to have all be processed
+	Bang    func(ctx context.Context) error // asks the master for processing of all partitions
 	Forget  func(ctx context.Context) error // has the next pass process all
 	Say     func(text string)
 
 	ReadyPause, FormatPause time.Duration // between tries
 }
 
-// Run boots: waits for the network, formats, tells the master, and has all be processed anew.
+// Run boots: it waits for the network, formats, tells the master, and asks for processing of all
+// partitions.
 func (b *Boot) Run(ctx context.Context) error {
 	err := b.until(ctx, b.ReadyPause, func() error {
 		ready, err := b.Ready(ctx)

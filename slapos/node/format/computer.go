@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Computer is the description of a formatted machine: what is posted to the master and kept in
+// A Computer is the description of a formatted machine, as it is posted to the master and kept in
 // the state file.
 type Computer struct {
 	Reference     string
@@ -50,7 +50,7 @@ type Partition struct {
 	Limits       Limits
 }
 
-// A User is whose a partition is.
+// A User is the owner of a partition.
 type User struct {
 	Name, Shell, Home string
 	Groups            []string
@@ -62,8 +62,8 @@ type Address struct {
 	Netmask string
 }
 
-// A Tunnel is a tap or a tun interface of a partition. A tap's addresses are those of what is
-// behind it. What is "" it has not; without a name there is none.
+// A Tunnel is a tap or a tun interface of a partition. A tap's addresses are those of the peer
+// behind it. A field "" is absent; without a name there is no tunnel.
 type Tunnel struct {
 	Name                                            string
 	IPv4Addr, IPv4Netmask, IPv4Gateway, IPv4Network string
@@ -133,8 +133,7 @@ func (p *Partition) Dictionary() proto.Dictionary {
 	return d
 }
 
-// dictionary has the limits that there are: none of the reference's readers knows them, and each
-// passes over what it does not know.
+// dictionary has the limits that are set. The reference's readers ignore these keys.
 func (l Limits) dictionary() proto.Dictionary {
 	d := proto.Dictionary{}
 	if l.Memory > 0 {
@@ -174,8 +173,8 @@ func indented(d proto.Dictionary) []byte {
 	return append(text, '\n')
 }
 
-// LimitsOf are the limits of the partitions that have any, by their references, as a state file has
-// them. Where there is no file there are none.
+// LimitsOf are the limits of the partitions that have any, by reference, from a state file. A
+// missing file has none.
 func LimitsOf(state string) (map[string]Limits, error) {
 	c, err := ReadState(state)
 	if c == nil || err != nil {
@@ -190,8 +189,8 @@ func LimitsOf(state string) (map[string]Limits, error) {
 	return all, nil
 }
 
-// readComputer takes back what Dictionary made: of that what a later run goes by. What others wrote
-// more is passed over.
+// readComputer reads back what Dictionary made, as far as a later run needs it. Unknown fields are
+// ignored.
 func readComputer(v any) (*Computer, error) {
 	d, ok := v.(proto.Dictionary)
 	if !ok {
@@ -215,6 +214,7 @@ func readComputer(v any) (*Computer, error) {
 	return c, nil
 }
 
+// readPartition reads one partition of a state file. Malformed parts are left out.
 func readPartition(d proto.Dictionary) Partition {
 	p := Partition{Reference: text(d, "reference"), Path: text(d, "path")}
 	if user, ok := d["user"].(proto.Dictionary); ok {
@@ -254,7 +254,7 @@ func readTunnel(d proto.Dictionary) Tunnel {
 		IPv6Network: text(d, "ipv6_network")}
 }
 
-// text is a text of a dictionary, "" where it is none.
+// text is a text of a dictionary; "" for another value.
 func text(d proto.Dictionary, key string) string {
 	s, _ := d[key].(string)
 	return s

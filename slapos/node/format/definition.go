@@ -18,7 +18,8 @@ type Definition struct {
 	Partitions   map[int]DefinedPartition // by number
 }
 
-// A DefinedPartition is what a definition says of one partition. What is empty is chosen.
+// A DefinedPartition is a definition's part about one partition. Empty fields are chosen by the
+// plan.
 type DefinedPartition struct {
 	Addresses    []netip.Prefix
 	User         string
@@ -38,6 +39,7 @@ func ReadDefinition(path string) (*Definition, error) {
 	return define(f)
 }
 
+// define reads a definition: the section computer, and partition_N for each partition N.
 func define(f *cfg.File) (*Definition, error) {
 	d := &Definition{Partitions: map[int]DefinedPartition{}}
 	for _, section := range f.Sections() {
@@ -72,6 +74,7 @@ func define(f *cfg.File) (*Definition, error) {
 	return d, nil
 }
 
+// definePartition reads and checks the section of one partition.
 func definePartition(f *cfg.File, section string) (p DefinedPartition, err error) {
 	texts := map[string]string{}
 	for _, key := range []string{"address", "user", "network_interface", "pathname", "ipv6_range"} {

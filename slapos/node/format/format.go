@@ -19,7 +19,7 @@ type Formatter struct {
 	Options
 	Definition *Definition       // nil: none
 	Dry        bool              // nothing is done
-	Say        func(text string) // is told of each step before it is done; nil: nobody is
+	Say        func(text string) // called with each step before it is done; may be nil
 	Random     func(n int) int   // a number below n; nil: any
 }
 

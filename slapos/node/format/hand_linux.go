@@ -27,6 +27,7 @@ type hand struct {
 
 func newHand() *hand { return &hand{} }
 
+// do takes one step of a plan.
 func (h *hand) do(ctx context.Context, s Step) error {
 	switch s := s.(type) {
 	case MakeDir:
@@ -70,7 +71,7 @@ func (h *hand) do(ctx context.Context, s Step) error {
 	return network(s)
 }
 
-// account is the user of a name, as he is now.
+// account is the current user of a name.
 func (h *hand) account(name string) (Account, error) {
 	if h.known.Users == nil {
 		if err := h.known.accounts(); err != nil {

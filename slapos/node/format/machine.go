@@ -5,13 +5,13 @@ import (
 	"net/netip"
 )
 
-// A Machine is what was found on a machine, as far as it matters here.
+// A Machine is the relevant state of a machine.
 type Machine struct {
-	UID          int // who looked
+	UID          int // of the process that looked
 	Users        map[string]Account
 	Groups       map[string]Team
-	Paths        map[string]Entry  // of those that were asked for, what is there
-	Files        map[string][]byte // content, of those that were asked for
+	Paths        map[string]Entry  // the state of each path that was asked for
+	Files        map[string][]byte // the content of each file that was asked for
 	Storage      []string          // the directories of the storage home, their paths
 	Links        map[string]Link
 	Addresses    []Assigned
@@ -23,13 +23,13 @@ type Machine struct {
 type Account struct {
 	UID, GID    int
 	Home, Shell string
-	Locked      bool // nobody can sign in with a password
+	Locked      bool // password login is disabled
 }
 
 // A Team is a group.
 type Team struct {
 	GID     int
-	Members []string // but for those whose own it is
+	Members []string // without those whose primary group it is
 }
 
 // An Entry is something in the file system.
@@ -42,7 +42,7 @@ type Entry struct {
 type Link struct {
 	Index int
 	Kind  string // "tap", "tun", or what the kernel calls it
-	Owner int    // user of a tap or tun; -1: nobody
+	Owner int    // user of a tap or tun; -1: none
 	Up    bool
 }
 

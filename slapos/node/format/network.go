@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// network chooses the addresses. What an earlier run chose is kept where it can be, and given to
-// nobody else.
+// network chooses the addresses. An earlier run's choice is kept where possible, and never given to
+// another interface.
 func (p *planner) network() {
 	for i := range p.was.Partitions {
 		w := &p.was.Partitions[i]
@@ -72,8 +72,7 @@ func (p *planner) network() {
 	}
 }
 
-// untouched describes a partition's network where that is not ours to change: as it was defined,
-// else as it was.
+// untouched describes a partition's network that is not ours to change: as defined, else as before.
 func (p *planner) untouched(i int) {
 	part, d, was := &p.c.Partitions[i], p.d.Partitions[i], p.before(i)
 	part.Addresses, part.Range, part.Tap, part.Tun = addressesOf(d.Addresses), d.Range, Tunnel{Name: d.Interface}, was.Tun
@@ -95,7 +94,7 @@ func addressesOf(all []netip.Prefix) (out []Address) {
 	return out
 }
 
-// addresses chooses each partition's two, and has them be on the interfaces.
+// addresses chooses each partition's two addresses, and assigns them to the interfaces.
 func (p *planner) addresses(six netip.Prefix) {
 	kept := make([][2]netip.Addr, len(p.c.Partitions))
 	for i := range p.c.Partitions {
@@ -170,7 +169,7 @@ func (p *planner) tunnels(i int, six netip.Prefix) {
 // tunBase begins the names of tun interfaces.
 const tunBase = "slaptun"
 
-// tap4 gives who is behind a tap an address beside that of the gateway interface.
+// tap4 gives the peer behind a tap an address beside that of the gateway interface.
 func (p *planner) tap4(part *Partition, was Tunnel) {
 	var in netip.Prefix
 	for _, a := range p.m.Addresses {

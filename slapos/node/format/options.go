@@ -17,7 +17,7 @@ type Options struct {
 	InstanceRoot string
 	SoftwareRoot string
 
-	State         string // file: what was made, and by which choices (computer_xml)
+	State         string // file with the description and the choices of this run (computer_xml)
 	JSON          string // file: the same as JSON; "" is none
 	DefinitionOut string // file: the same as a definition; "" is none
 
@@ -66,7 +66,7 @@ const (
 )
 
 // ReadOptions reads the options of a slapos.cfg: [slapos] wins over [slapformat]. Errors name file,
-// line and key. Whether they fit together is said by Check, as the command line may add to them.
+// line and key. Call Check afterwards, as the command line may add to them.
 func ReadOptions(f *cfg.File) (*Options, error) {
 	r := reader{f: f}
 	o := &Options{
@@ -214,7 +214,7 @@ func readLimits(f *cfg.File, section string) (Limits, error) {
 	return l, nil
 }
 
-// Check says what is missing in the options, or does not fit together.
+// Check returns an error for missing options and for options that do not fit together.
 func (o *Options) Check() error {
 	fail := func(hint, format string, args ...any) error {
 		return &compute.Error{Op: "format", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}

@@ -32,9 +32,9 @@ type planner struct {
 	err   error
 }
 
-// Plan makes a computer's description out of options, a definition (nil: none), the description by
-// an earlier run (nil: there was none) and what is on the machine, and the steps that are missing.
-// random returns a number below n. The steps are to be taken in their order.
+// Plan makes a computer's description and the missing steps, to be taken in order. It goes by
+// options, a definition (nil: none), the description by an earlier run (nil: there was none) and
+// the machine's state. random returns a number below n.
 func Plan(o *Options, d *Definition, was *Computer, m *Machine, random func(n int) int) (*Computer, []Step, error) {
 	if err := o.Check(); err != nil {
 		return nil, nil, err
@@ -119,7 +119,7 @@ func (p *planner) describe() {
 	p.c = c
 }
 
-// or is limits with others where they say nothing.
+// or is the limits with unset ones taken from deft.
 func (l Limits) or(deft Limits) Limits {
 	if l.Memory == 0 {
 		l.Memory = deft.Memory
@@ -152,11 +152,11 @@ func names(o *Options, d *Definition) []name {
 	return out
 }
 
-// record writes the description before anything that it tells of is done, so that what is half done
-// is known as ours.
+// record writes the description before the first of its steps, so that half-done work is known as
+// ours.
 func (p *planner) record() {
 	if p.o.Certificates != "" {
-		// each partition's user opens his own key there, by its name, and lists nothing
+		// each partition's user opens its own key there, by name, and lists nothing
 		p.directory(p.o.Certificates, 0o711, "")
 	}
 	state, err := stateText(p.c)
@@ -180,7 +180,7 @@ func (p *planner) file(path string, data []byte) {
 	}
 }
 
-// users makes those that are missing, and puts right what is ours.
+// users makes the missing users, and corrects ours.
 func (p *planner) users() {
 	if !p.o.AlterUser {
 		return
@@ -192,8 +192,8 @@ func (p *planner) users() {
 	}
 }
 
-// user makes a user, who is ours by his name if it is so; one of another name is made, but never
-// changed.
+// user makes a user, or changes an existing one if its name is ours (ourName). A user of another
+// name is made, but never changed.
 func (p *planner) user(u User, ourName bool) {
 	account, there := p.m.Users[u.Name]
 	group, grouped := p.m.Groups[u.Name]
@@ -219,7 +219,7 @@ func (p *planner) user(u User, ourName bool) {
 		for _, g := range u.Groups {
 			argv = append(argv, "-G", g)
 		}
-		p.do(Command{append(argv, u.Name)}) // locked, as it is given no password
+		p.do(Command{append(argv, u.Name)}) // locked, as it gets no password
 		return
 	}
 	argv := []string{"usermod", "-d", u.Home, "-g", u.Name, "-s", u.Shell}
@@ -238,7 +238,7 @@ func (p *planner) user(u User, ourName bool) {
 	}
 }
 
-// directories makes what is missing, and gives it to whom it belongs.
+// directories makes the missing directories, and sets their owners.
 func (p *planner) directories() {
 	owner := func(name string) string {
 		if p.o.AlterUser {
@@ -256,7 +256,8 @@ func (p *planner) directories() {
 	}
 }
 
-// directory has a directory be there. Without an owner, what is somebody else's is left as it is.
+// directory makes sure of a directory. Without an owner, a directory of another user is left as it
+// is.
 func (p *planner) directory(path string, perm fs.FileMode, owner string) {
 	entry, there := p.m.Paths[path]
 	switch {
@@ -278,7 +279,7 @@ func (p *planner) directory(path string, perm fs.FileMode, owner string) {
 	}
 }
 
-// resources writes what each partition is told of itself.
+// resources writes each partition's own description into it.
 func (p *planner) resources() {
 	for i := range p.c.Partitions {
 		part := &p.c.Partitions[i]

@@ -16,8 +16,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// ReadState reads what an earlier run recorded; where there is no file it returns nil, and no
-// error.
+// ReadState reads an earlier run's record. A missing file is nil, and no error.
 func ReadState(path string) (*Computer, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

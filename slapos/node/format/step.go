@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// A Step is something that is done to a machine. Its text is the command that would do it by hand,
-// where there is one.
+// A Step is one change of a machine. Its text is the command that would make it by hand, if there
+// is one.
 type Step interface{ String() string }
 
 // The steps.
 type (
-	// MakeDir makes a directory and those above it. What is made belongs to Owner and its group; ""
-	// is who makes it.
+	// MakeDir makes a directory and those above it. They belong to Owner and its group; "": to our
+	// own user.
 	MakeDir struct {
 		Path  string
 		Mode  fs.FileMode

@@ -27,8 +27,8 @@ const settling = 10 * time.Second
 // nonlocal is the file of the kernel's switch.
 const nonlocal = "/proc/sys/net/ipv6/ip_nonlocal_bind"
 
-// Survey sees what is on this machine, as far as options and a definition (nil: none) make it
-// matter. It changes nothing.
+// Survey reads the state of this machine, as far as options and a definition (nil: none) need it.
+// It changes nothing.
 func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
 	m := &Machine{UID: os.Geteuid(), Paths: map[string]Entry{}, Files: map[string][]byte{}}
 	if err := m.accounts(); err != nil {
@@ -77,8 +77,8 @@ func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
 	return m, m.network(ctx, o)
 }
 
-// readResource reads what a partition was told. What its owner put in the place is as good as
-// nothing.
+// readResource reads the resource file of a partition. A file by the partition's own user does not
+// count.
 func readResource(dir string) ([]byte, error) {
 	h, err := home.Open(dir)
 	if err != nil {
@@ -129,7 +129,7 @@ func (m *Machine) accounts() error {
 	return err
 }
 
-// lines calls f with the fields of each line of a file that has so many.
+// lines calls f with the fields of each line of a file that has at least so many.
 func lines(path string, fields int, f func(fields []string)) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -143,8 +143,7 @@ func lines(path string, fields int, f func(fields []string)) error {
 	return nil
 }
 
-// network sees the interfaces, once the kernel knows whether the addresses of those that matter are
-// theirs.
+// network reads the interfaces, once the kernel has checked the relevant addresses for duplicates.
 func (m *Machine) network(ctx context.Context, o *Options) error {
 	text, _ := os.ReadFile(nonlocal)
 	m.NonlocalBind = strings.TrimSpace(string(text)) == "1"
@@ -168,6 +167,7 @@ func (m *Machine) network(ctx context.Context, o *Options) error {
 	}
 }
 
+// links reads the network interfaces and their addresses.
 func (m *Machine) links() error {
 	all, err := netlink.LinkList()
 	if err != nil {

@@ -8,9 +8,8 @@ import (
 	"sync"
 )
 
-// Step is called before each change in a directory, with what is to be done and with the name:
-// tests of crashes end the process there. It is set before anything else is done here; nil: nobody
-// is called.
+// Step is called before each change in a directory, with the change and the name: crash tests end
+// the process there. Set it before any other use of the package. It may be nil.
 var Step func(what, name string)
 
 func step(what, name string) {
@@ -19,19 +18,18 @@ func step(what, name string) {
 	}
 }
 
-// unfinished begins the names of what is not whole yet.
+// unfinished is the prefix of names of unfinished files.
 const unfinished = ".hostler-half-"
 
-// halves are the paths where somebody in this process writes.
+// halves are the paths that a writer in this process uses.
 var halves = struct {
 	sync.Mutex
 	all map[string]bool
 }{all: map[string]bool{}}
 
-// half is where something is made that is to be called name when it is whole; done is called then.
-// It is the same each time, so that what a writer who was killed has left there is taken away by
-// the next one, unless there are two at once, or the owner has put something there that cannot be
-// taken away.
+// half is the temporary path of a file that will be called name; call done when it is whole. The
+// path is the same each time: so the next writer removes the remains of a killed one. It is another
+// if there are two writers at once, or if the owner has put something there that cannot be removed.
 func (d *Dir) half(what, name string) (temp string, done func()) {
 	step(what, name)
 	temp = filepath.Join(filepath.Dir(name), unfinished+filepath.Base(name))

@@ -14,15 +14,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Dir is a directory that belongs to somebody else. Names are paths in it, with slashes. It may be
+// Dir is a directory that belongs to another user. Names are paths in it, with slashes. It may be
 // used from many goroutines.
 type Dir struct {
 	root     *os.Root
 	uid, gid int
 }
 
-// Open opens a directory, which must not be a link. Errors are *compute.Error: ErrNotFound where
-// there is none.
+// Open opens a directory, which must not be a link. Errors are *compute.Error; a missing one is
+// ErrNotFound.
 func Open(path string) (*Dir, error) {
 	fail := func(kind, err error) (*Dir, error) {
 		return nil, &compute.Error{Op: "home.Open", ID: compute.ID(path), Kind: kind, Err: err}
@@ -56,8 +56,8 @@ func Open(path string) (*Dir, error) {
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Sub opens a directory in the directory, for who has much to do there. One that is not there is
-// fs.ErrNotExist.
+// Sub opens a directory in the directory, for a caller that has much to do there. If it is missing,
+// the error is fs.ErrNotExist.
 func (d *Dir) Sub(name string) (*Dir, error) {
 	root, err := d.root.OpenRoot(name)
 	if err != nil {
@@ -75,8 +75,8 @@ func (d *Dir) Owner() (uid, gid uint32) { return uint32(d.uid), uint32(d.gid) }
 // Stat is what a name is; of a link, the link.
 func (d *Dir) Stat(name string) (fs.FileInfo, error) { return d.root.Lstat(name) }
 
-// Read is the content of a regular file: an error where it has more than most bytes, or is
-// something else. One that is not there is fs.ErrNotExist.
+// Read is the content of a regular file of most bytes at most. A larger file, or another kind of
+// file, is an error; a missing one is fs.ErrNotExist.
 func (d *Dir) Read(name string, most int64) ([]byte, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if err != nil {
@@ -102,8 +102,8 @@ func (d *Dir) content(f *os.File, name string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// ReadOur is Read of a file that should be ours; ours says whether what was read is: no link, by no
-// other name, and not somebody else's, who may have put it there.
+// ReadOur is Read of a file that should be ours. ours says whether it is: no link, without another
+// name, and not owned by another user, which may have put it there.
 func (d *Dir) ReadOur(name string, most int64) (data []byte, ours bool, err error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if err != nil {
@@ -135,12 +135,13 @@ func (d *Dir) WriteOur(name string, data []byte, mode fs.FileMode) error {
 	return d.write(name, data, mode, os.Getuid(), os.Getgid())
 }
 
-// WriteFor is Write of a file that belongs to somebody else: at no moment it is there by its name
-// and ours.
+// WriteFor is Write of a file for another user: the file is never visible by its name while it is
+// ours.
 func (d *Dir) WriteFor(name string, data []byte, mode fs.FileMode, uid, gid uint32) error {
 	return d.write(name, data, mode, int(uid), int(gid))
 }
 
+// write writes a temporary file and renames it. With root, its owner becomes uid and gid.
 func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (err error) {
 	if i, err := d.root.Lstat(name); err == nil && i.IsDir() {
 		return &fs.PathError{Op: "write", Path: d.at(name), Err: errors.New("there is a directory")}
@@ -173,7 +174,7 @@ func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (e
 	return d.root.Rename(temp, name)
 }
 
-// give changes a file's owner, where we are root and may.
+// give changes a file's owner, with root's rights only.
 func give(f *os.File, uid, gid int) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -181,8 +182,8 @@ func give(f *os.File, uid, gid int) error {
 	return f.Chown(uid, gid)
 }
 
-// Append adds to a regular file, made with a mode where there is none, for the directory's owner.
-// One that is larger than rotate bytes, where that is not 0, becomes NAME.1 first.
+// Append adds to a regular file. It makes a missing one, with a mode, for the directory's owner. A
+// file larger than rotate bytes, unless that is 0, is renamed to NAME.1 first.
 func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) error {
 	for range 3 {
 		f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE|quiet, mode)
@@ -203,7 +204,7 @@ func (d *Dir) Append(name string, data []byte, mode fs.FileMode, rotate int64) e
 			continue
 		default:
 			if uid, gid := owner(i); uid != d.uid || gid != d.gid {
-				if links(i) > 1 { // it may be somebody else's by another name
+				if links(i) > 1 { // it may be another user's file by a second name
 					err = &fs.PathError{Op: "append", Path: d.at(name), Err: errors.New("it has another name and another owner")}
 					break
 				}
@@ -237,8 +238,8 @@ func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 			return err
 		}
 	}
-	// It has its name when it is the owner's: who is killed before leaves none that only root can
-	// use.
+	// It gets its name when the owner has it: so a killed process leaves no directory that only
+	// root can use.
 	temp, done := d.half("mkdir", name)
 	defer done()
 	err := d.root.Mkdir(temp, 0o700)
@@ -253,7 +254,7 @@ func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 	}
 	if err != nil {
 		if i, again := d.root.Stat(name); again == nil && i.IsDir() {
-			return nil // somebody else was first
+			return nil // another process was first
 		}
 	}
 	return err // so too of a link that leads out
@@ -269,7 +270,7 @@ func (d *Dir) own(name string, mode fs.FileMode) error {
 	if i, err := f.Stat(); err != nil {
 		return err
 	} else if !i.IsDir() {
-		// its owner has put another file there, perhaps somebody else's by another name
+		// its owner has put another file there, perhaps another user's by a second name
 		return &fs.PathError{Op: "mkdir", Path: d.at(name), Err: errors.New("it was changed while it was made")}
 	}
 	if err := give(f, d.uid, d.gid); err != nil {
@@ -306,8 +307,8 @@ func (d *Dir) Link(target, name string) error {
 // Readlink is a link's target.
 func (d *Dir) Readlink(name string) (string, error) { return d.root.Readlink(name) }
 
-// List is the names in a directory, sorted, without what was being written when its writer was
-// killed; none where there is no directory. More than most are an error.
+// List is the sorted names in a directory, without unfinished files of killed writers. A missing
+// directory is empty. More names than most are an error.
 func (d *Dir) List(name string, most int) ([]string, error) {
 	f, err := d.root.OpenFile(name, os.O_RDONLY|quiet, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -334,8 +335,8 @@ func (d *Dir) List(name string, most int) ([]string, error) {
 	return names, nil
 }
 
-// Executable reports whether a name is a regular file that somebody may run, or a link to one, be
-// it elsewhere: software of a release is linked to like that. It is for who runs it as the
+// Executable reports whether a name is a regular file with an x bit, or a link to one, be it
+// elsewhere: releases link to their software like that. It is for callers that run it as the
 // directory's owner, by its name.
 func (d *Dir) Executable(name string) bool {
 	if !filepath.IsLocal(name) {
@@ -345,8 +346,8 @@ func (d *Dir) Executable(name string) bool {
 	return err == nil && i.Mode().IsRegular() && i.Mode()&0o111 != 0
 }
 
-// Same reports whether a file is there with this content and this mode and, where we are root and
-// may say so, this owner: for who writes what has changed only.
+// Same reports whether a file is there with this content and this mode and, if we are root and may
+// choose it, this owner. With it, callers write only changed files.
 func (d *Dir) Same(name string, data []byte, mode fs.FileMode, uid, gid uint32) bool {
 	i, err := d.root.Lstat(name)
 	if err != nil || !i.Mode().IsRegular() || i.Mode().Perm() != mode || i.Size() != int64(len(data)) {

@@ -2,9 +2,9 @@ package home
 
 import "strings"
 
-// IsPartition reports whether a text can be the name of a partition, and so of its directory beside
-// the others'. Those of the node's own directories there, etc and var, cannot: a master that has a
-// partition of such a name would have the node's records be an instance's files.
+// IsPartition reports whether a text can be the name of a partition, and so of its directory. The
+// node's own directories beside it, etc and var, cannot: else an instance's files would replace the
+// node's records.
 func IsPartition(id string) bool {
 	return id != "" && len(id) <= 100 && id[0] != '.' && id[0] != '-' && id != "etc" &&
 		id != "var" && strings.IndexFunc(id, func(r rune) bool {

@@ -29,9 +29,8 @@ func (d *Dir) Remove(name string) error {
 // deepest is how many directories in each other are removed in one go, and open meanwhile.
 const deepest = 100
 
-// flatten has no directory be deeper than that in a tree: what is deeper gets a name at the top,
-// which is returned. Whoever makes directories in each other makes no more of them than there are
-// files that may be open, else.
+// flatten moves deep directories of a tree to its top, and returns their new names. Else a user
+// that nests directories could use up our open files.
 func (d *Dir) flatten(name string) (moved []string) {
 	var walk func(root *os.Root, path string, depth int)
 	walk = func(root *os.Root, path string, depth int) {
@@ -87,10 +86,10 @@ func (d *Dir) removeAll(name string) error {
 	return d.root.RemoveAll(name)
 }
 
-// mostNames is how many names are taken away, of those at the top.
+// mostNames is how many names at the top are removed.
 const mostNames = 1 << 20
 
-// Empty takes away all that is in the directory, but for some names in it.
+// Empty removes the content of the directory, except some names.
 func (d *Dir) Empty(keep ...string) error {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -117,7 +116,7 @@ func (d *Dir) Empty(keep ...string) error {
 			return nil
 		case err != nil:
 			return err
-		case gone > 0: // what is taken away while it is listed may hide the rest
+		case gone > 0: // removal while listing may hide the rest
 			if _, err := f.Seek(0, io.SeekStart); err != nil {
 				return err
 			}

@@ -83,8 +83,7 @@ func (h *Hooks) share(p *partition) error {
 // reserve makes a control group with a core that no other has: the last ones first, and never the
 // first.
 func reserve(root, dir string) error {
-	// It fails where it is so already and some group has processes, which does no harm: the next
-	// step says whether it is so.
+	// It fails if it is enabled already and some group has processes; the next step checks that.
 	_ = os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("+cpuset"), 0)
 	free, err := cores(filepath.Join(root, "cpuset.cpus.effective"))
 	if err != nil {

@@ -56,8 +56,8 @@ func (h *Hooks) devices(p *partition) error {
 	return errors.Join(append(wrong, h.takeBack(p, keep))...)
 }
 
-// device is the file of a block device, links followed. Only what stands in /dev itself, where
-// nobody but root makes files, counts.
+// device is the file of a block device, links followed. Only files directly in /dev count, where
+// only root makes files.
 func device(path string) (string, error) {
 	if !filepath.IsAbs(path) || filepath.Clean(path) != path || !strings.HasPrefix(path, "/dev/") {
 		return "", errors.New("it is no path below /dev")
@@ -97,7 +97,7 @@ func (h *Hooks) give(p *partition, path string) error {
 	default:
 		return fmt.Errorf("it is user %d's", st.Uid)
 	}
-	// A file system on it, a swap area, a volume: the kernel says so to who wants it for himself.
+	// A file system on it, a swap area, a volume: with O_EXCL the kernel says so.
 	use, err := unix.Open(path, unix.O_RDONLY|unix.O_EXCL|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("it is used by this machine: %w", err)

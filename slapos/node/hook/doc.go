@@ -1,9 +1,13 @@
-// Package hook has what a SlapOS node does for a partition beside running its instance, where its
-// settings say so (manager_list) and the instance asks for it by a file: run something before it is
-// destroyed (prerm), have ports of the machine lead to it (portredir), give it disks (devperm), let
-// it speak to a few addresses only (whitelistfirewall), give it a core of its own (cpuset).
+// Package hook has further services of a SlapOS node for a partition, if the node's settings allow
+// them (manager_list) and the instance asks for them by a file:
 //
-// What an instance asks for is written by its own user, and is checked as such.
+//   - run a program before it is destroyed (prerm),
+//   - forward ports of the machine to it (portredir),
+//   - give it disks (devperm),
+//   - let it speak to a few addresses only (whitelistfirewall),
+//   - give it a core of its own (cpuset).
+//
+// The instance's own user writes these files, so each is checked as untrusted input.
 package hook
 
 // The hooks, by the names that manager_list has.

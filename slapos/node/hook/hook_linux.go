@@ -37,23 +37,23 @@ type Options struct {
 	// the lines of a setting; nil: there are none
 	Setting    func(hook, key string) ([]string, error)
 	Supervisor Supervisor //
-	// whose a partition is; nil: we are nobody who could do anything for it as somebody else
+	// the user of a partition; nil: we are not root, and can do nothing as another user
 	User func(d *home.Dir) (*once.User, error)
 	// for how long a partition is to be kept
 	Retention func(d *home.Dir) (until time.Time, err error)
 	// the command that forwards a port, to which forward.Options.Args is added
 	Forwarder []string
-	// names of users who may have cores of their own
+	// users that may have cores of their own
 	PowerUsers []string
 	// before commands that change a firewall, say to do so in another network; nil: nothing
 	Prefix []string
-	Log    func(line string) // nil: nobody
+	Log    func(line string) // may be nil
 }
 
 // Hooks calls some hooks. It may be used from many goroutines, for different partitions.
 type Hooks struct{ o Options }
 
-// partition is what hooks are told of one.
+// partition is a partition as hooks see it.
 type partition struct {
 	*proto.Partition
 	home *home.Dir

@@ -20,8 +20,8 @@ const (
 	waitFile = ".slapos-report-wait-service-list"
 )
 
-// last runs what an instance wants to run before it is destroyed, once, when it need not be kept
-// any more, and has its destruction wait for that.
+// last runs an instance's last program, once, when its retention is over. Its destruction waits for
+// that.
 func (h *Hooks) last(ctx context.Context, p *partition) error {
 	if h.o.Retention != nil {
 		if until, err := h.o.Retention(p.home); err != nil || until.After(time.Now()) {

@@ -27,8 +27,8 @@ const (
 	commands = 30 * time.Second
 )
 
-// whitelist limits what a partition's user may send over IPv4 to some addresses, and to answers of
-// what came from elsewhere.
+// whitelist limits the IPv4 traffic of a partition's user to some addresses, and to answers to
+// incoming connections.
 func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 	list, err := asked[string](p, whitelistFile)
 	if err != nil {
@@ -36,7 +36,7 @@ func (h *Hooks) whitelist(ctx context.Context, p *partition) error {
 	}
 	if len(list) == 0 {
 		if _, err := p.home.Stat(whitelistSum); errors.Is(err, fs.ErrNotExist) {
-			return nil // nothing is run for who asks for nothing
+			return nil // nothing is run for a partition that asks for nothing
 		} else if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func accepted(rules string) (all []string) {
 	return all
 }
 
-// tables runs a command that shows or changes the firewall, and returns what it printed.
+// tables runs a firewall command, and returns its output.
 func (h *Hooks) tables(ctx context.Context, input []byte, argv ...string) (string, error) {
 	argv = append(slices.Clone(h.o.Prefix), argv...)
 	path, err := exec.LookPath(argv[0])

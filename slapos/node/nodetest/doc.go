@@ -1,4 +1,3 @@
-// Package nodetest has what tests of a SlapOS node work with: a real master behind HTTP that notes
-// what it is told, a supervisor, partitions of users of their own, and releases. What a test does
-// with them is its own.
+// Package nodetest has tools for tests of a SlapOS node: a real master behind HTTP that notes its
+// calls, a supervisor, partitions of users of their own, and releases.
 package nodetest

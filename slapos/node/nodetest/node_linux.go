@@ -36,9 +36,9 @@ func users() int {
 	return n
 }
 
-// Node is a computer with partitions and a supervisor, whose master is to be somebody.
+// Node is a computer with partitions and a supervisor. The test brings the master.
 type Node struct {
-	Work     string // all that there is; everybody may look into it
+	Work     string // the directory of all of it; all users may look into it
 	Root     string // below it, the directories of the instances
 	Software string // and of releases
 
@@ -104,8 +104,7 @@ func (n *Node) User(id string) int {
 	return FirstUser + slices.Index(n.ids, id)
 }
 
-// Give gives a file below Root, whose path begins with a partition's name, to that partition's
-// user.
+// Give gives a file below Root to a partition's user. The path begins with the partition's name.
 func (n *Node) Give(name ...string) {
 	n.t.Helper()
 	id, _, _ := strings.Cut(filepath.Join(name...), "/")
@@ -140,7 +139,7 @@ func (n *Node) Read(name ...string) string {
 	return string(text)
 }
 
-// There fails the test where files below Root are not there, and Gone where they are.
+// There fails the test if files below Root are missing, and Gone if they are there.
 func (n *Node) There(names ...string) {
 	n.t.Helper()
 	for _, name := range names {
@@ -191,7 +190,7 @@ func (n *Node) Note(format string, args ...any) {
 	n.lines = append(n.lines, fmt.Sprintf(format, args...))
 }
 
-// Said is what was said since Hush was called, a line each.
+// Said is the output since the last call of Hush, line by line.
 func (n *Node) Said() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -205,7 +204,7 @@ func (n *Node) Hush() {
 	n.lines = nil
 }
 
-// Says fails the test where what was said lacks a text.
+// Says fails the test if the output lacks a text.
 func (n *Node) Says(texts ...string) {
 	n.t.Helper()
 	for _, text := range texts {
@@ -215,8 +214,8 @@ func (n *Node) Says(texts ...string) {
 	}
 }
 
-// Lay makes a release as it is when it was built: files by their names, programs where they begin
-// with #!.
+// Lay makes a release as a build leaves it: files by their names; those that start with #! are
+// programs.
 func (n *Node) Lay(url string, files map[string]string) (dir string) {
 	n.t.Helper()
 	sum := md5.Sum([]byte(url))
@@ -241,7 +240,7 @@ type Rig struct {
 // New makes a rig with so many partitions.
 func New(t testing.TB, partitions int) *Rig { return NewOf(t, IDs(partitions)...) }
 
-// NewOf makes one whose partitions have these names.
+// NewOf makes a rig whose partitions have these names.
 func NewOf(t testing.TB, ids ...string) *Rig {
 	t.Helper()
 	r := &Rig{TB: t, Master: NewMaster(t, nil), Node: NewNode(t, ids...)}
@@ -273,7 +272,7 @@ func (r *Rig) Release(url string, files map[string]string) (dir string) {
 	return dir
 }
 
-// Light makes one of the lighter kind whose program is a script of the shell.
+// Light makes a lighter release, whose program is a shell script.
 func (r *Rig) Light(url, script string) (dir string) {
 	r.Helper()
 	return r.Release(url, map[string]string{".hostler-release": "{}", ".completed": "now", "instance": "#!/bin/sh\n" + script})

@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// patience is how long a test waits for what is to come, on a busy machine.
+// patience is how long a test waits for an expected event, on a busy machine.
 const patience = 2 * time.Minute
 
 // Do ends a test that something has failed.
@@ -34,7 +34,7 @@ func Do(t testing.TB, errs ...error) {
 	}
 }
 
-// Until waits until something is so. more: what is said where it never is.
+// Until waits until so returns true. more adds to the message of a failure.
 func Until(t testing.TB, what string, so func() bool, more ...func() string) {
 	t.Helper()
 	for end := time.Now().Add(patience); !so(); time.Sleep(2 * time.Millisecond) {
@@ -47,7 +47,7 @@ func Until(t testing.TB, what string, so func() bool, more ...func() string) {
 	}
 }
 
-// Wire is a master behind HTTP, and what it was told there. Its methods may be called concurrently.
+// Wire is a master behind HTTP that records its calls. Its methods may be called concurrently.
 type Wire struct {
 	URL    string // ends with a slash
 	Server *httptest.Server
@@ -59,8 +59,8 @@ type Wire struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
-// NewWire puts a handler behind HTTP until the test ends: at a listener, or where that is nil on a
-// port of this machine's own.
+// NewWire serves a handler over HTTP until the test ends, at a listener; nil: at a port of this
+// machine.
 func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
 	t.Helper()
 	w := &Wire{t: t}
@@ -103,8 +103,8 @@ func (w *Wire) note(answer http.ResponseWriter, r *http.Request) bool {
 	return before != nil && before(answer, r)
 }
 
-// Before has a function see each call before the master does. It reports whether it has answered in
-// the master's place; nil: nobody does.
+// Before has a function see each call before the master does. The function reports whether it has
+// answered in the master's place. It may be nil.
 func (w *Wire) Before(f func(answer http.ResponseWriter, r *http.Request) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,8 +158,7 @@ type Master struct {
 // Computer is the ID of the computer that NewMaster's master takes for its own.
 const Computer = "C"
 
-// NewMaster makes a master with nothing in it, at a listener or where that is nil on a port of this
-// machine's own.
+// NewMaster makes an empty master, at a listener; nil: at a port of this machine.
 func NewMaster(t testing.TB, at net.Listener) *Master {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), t.TempDir()+"/state.db", sqlite.Options{Unsafe: true})
@@ -170,15 +169,14 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 	return &Master{NewWire(t, web.New(m, web.Options{Ending: t.Context().Done()}), at), m}
 }
 
-// Ask asks for an instance, by nobody or by the instance in a partition.
+// Ask sends a request, without a caller or as the instance in a partition.
 func (m *Master) Ask(q *proto.Request) {
 	m.t.Helper()
 	_, err := m.Master.Requests.Request(m.t.Context(), master.Anybody, q)
 	Do(m.t, err)
 }
 
-// Used are the movements that the master was told of what a computer used, as RESOURCE of REFERENCE
-// is QUANTITY.
+// Used are the reported movements of a computer's use, as RESOURCE of REFERENCE is QUANTITY.
 func (m *Master) Used(computer string) (all []string) {
 	m.t.Helper()
 	records, err := m.Usage(m.t.Context(), master.Anybody, computer, 100)
@@ -195,8 +193,7 @@ func (m *Master) Used(computer string) (all []string) {
 	return all
 }
 
-// Trouble is what the master was told last of the instance in a partition, where that is an error;
-// else "".
+// Trouble is the last reported status of the instance in a partition if that is an error; else "".
 func (m *Master) Trouble(computer, partition string) string {
 	m.t.Helper()
 	c, err := overview.Computer(m.t.Context(), m.Master, master.Anybody, computer)

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// As is who runs what belongs to a user and a group: with the groups that the user is in. It is nil
-// where we are not root, and so nobody but ourselves; root's own are refused.
+// As is the user with this uid and gid, with its supplementary groups, to run programs as. It is
+// nil without root, as we can be no other user then. Root's own are refused.
 func As(uid, gid uint32) (*User, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -25,7 +25,7 @@ func As(uid, gid uint32) (*User, error) {
 	u := &User{UID: uid, GID: gid}
 	known, err := user.LookupId(strconv.Itoa(int(uid)))
 	if err != nil {
-		return u, nil // he has no name, and so no groups
+		return u, nil // without a name, and so without groups
 	}
 	ids, err := known.GroupIds()
 	if err != nil {

@@ -13,46 +13,46 @@ import (
 	"time"
 )
 
-// User is who a program runs as.
+// User is the user a program runs as.
 type User struct {
 	UID, GID uint32
 	Groups   []uint32 // beside GID
 }
 
-// Command is what is run.
+// Command is a program to run, with its limits.
 type Command struct {
 	Argv  []string // an absolute path, and arguments
 	Dir   string
 	Env   []string // all of its environment, as KEY=VALUE, but for our mark
 	User  *User    // nil: as we are
 	Umask int      // of the files that it makes; 0: ours
-	Input []byte   // what it reads; nil: nothing
-	// is given what it writes, to either, all of it: Run waits for it; nil: nobody is
+	Input []byte   // its standard input; nil: empty
+	// takes all of its output, also errors if Errors is nil; Run waits for it; may be nil
 	Output io.Writer
-	Errors io.Writer     // is given what it writes as errors, if that is to go elsewhere
+	Errors io.Writer     // takes its standard error; nil: Output does
 	Limit  time.Duration // it is ended when it takes longer; 0: it may take its time
 	// it is asked to end (SIGTERM, to it and those of its process group) so long before it is
 	// killed for its limit; 0: it is not asked
 	Polite time.Duration
-	Spare  bool // what it leaves running goes on
+	Spare  bool // processes that it leaves running go on
 
-	// Mark says what it is for, as [Partition] does: all that a run before has left of it, when its
-	// owner was killed, is ended before it begins, and [End] finds it. "": nobody looks. Of one
-	// mark there is one at a time, unless each has a Part of its own: then what is ended is what
-	// that mark and that part left.
+	// Mark names the purpose of a command, as [Partition] does; "": none. Processes of an earlier
+	// run with the same mark, left when its owner was killed, are ended before this one begins;
+	// [End] finds them too. One command at a time may have a mark, unless each has a Part of its
+	// own. Then only processes of the same mark and part are ended.
 	Mark, Part string
 }
 
-// Partition is the mark of what runs to process a partition of a computer. It has both, as machines
-// of several computers may be seen from one another, and their directories be alike.
+// Partition is the mark of processes that process a partition of a computer. It names both, as
+// machines of several computers may see each other's processes, and have equal directories.
 func Partition(computer, dir string) string { return computer + " " + dir }
 
-// Reports is the mark of what runs to say what a partition has used: the passes that do that and
-// process it may be two.
+// Reports is the mark of processes that report a partition's use: a report pass may run beside one
+// that processes it.
 func Reports(computer, dir string) string { return Partition(computer, dir) + " report" }
 
-// dropped are the variables that what a node runs is not to have from whoever started the node
-// (SlapOS: slapgrid's clean environment), beside all LC_*.
+// dropped are variables of the node's own environment that its programs must not inherit (SlapOS:
+// slapgrid's clean environment). All LC_* are dropped too.
 var dropped = map[string]bool{
 	"PYTHONHOME": true, "PYTHONPATH": true, "PYTHONSTARTUP": true, "PYTHONY2K": true, "PYTHONOPTIMIZE": true,
 	"PYTHONDEBUG": true, "PYTHONDONTWRITEBYTECODE": true, "PYTHONINSPECT": true,
@@ -61,8 +61,8 @@ var dropped = map[string]bool{
 	"HOME": true, "PYTHONNOUSERSITE": true,
 }
 
-// Environ is an environment (as os.Environ's) without what would bend what a node runs and without
-// what is hostler's own, as the token of whoever started the node, and with a home.
+// Environ is an environment (like os.Environ's) for the programs of a node. It leaves out variables
+// that would misguide them and hostler's own, such as a token. It sets a home.
 func Environ(inherited []string, home string) []string {
 	out := make([]string, 0, len(inherited)+2)
 	for _, entry := range inherited {

@@ -16,25 +16,27 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// The variables that say what a command is for, to who comes after the death of who ran it: a
-// [Command]'s Mark and Part.
+// The variables with a [Command]'s Mark and Part. By them a later process finds the command after
+// the death of the one that ran it.
 const (
 	For    = "HOSTLER_FOR"
 	PartOf = "HOSTLER_PART"
 )
 
 const (
-	// times that what is ended is looked for again: it may have begun something more
+	// rounds of looking for processes, which may start more meanwhile
 	ends = 20
 	each = 10 * time.Second // is waited each time, for what the kernel does for them
 )
 
-// End ends all that runs for a mark of a user's (nil: as we are), whoever started it and however
-// hidden, but not ourselves, and says how many processes that were. It returns when they have
-// ended. A mark that another user gave his own processes counts for nothing: else he could have
-// this go on for ever. Of those that are another user's it sees none unless we are root.
+// End ends all processes of a user's mark (nil: our own user), whatever started them and however
+// hidden, but not ourselves. It returns when they have ended, with their number.
+//
+// A mark on another user's processes counts for nothing: else that user could keep End busy for
+// ever. Without root it cannot see other users' processes.
 func End(ctx context.Context, mark string, user *User) (int, error) { return end(ctx, mark, "", user) }
 
+// end is End for one part of a mark; "": for all of the mark.
 func end(ctx context.Context, mark, part string, user *User) (n int, err error) {
 	marked := proc.Marked(For + "=" + mark)
 	is := func(pid int) bool { return marked(pid) && user.has(pid) }
@@ -75,8 +77,8 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 	}
 }
 
-// has reports whether a process is the user's, or root's: what he may run as somebody else, a
-// program with the bit for that, has him as its real user all the same.
+// has reports whether a process is the user's, or root's: a setuid program that the user runs acts
+// as another user, but keeps its real uid.
 func (u *User) has(pid int) bool {
 	uid := uint32(os.Getuid())
 	if u != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// Own is the user who is there for a directory, a partition's, alone, as format makes them: it is
-// his and his home, nothing beside it is his, and he is not root. known: there is such a user, and
-// we are root. Of nobody else may all that he runs be ended.
+// Own is the user that exists for one partition's directory alone, as format makes them. The
+// directory is this user's home, nothing beside it has the same owner, and it is not root. known:
+// there is such a user, and we are root. Only of such a user may all processes be ended.
 func Own(dir string) (uid uint32, known bool) {
 	if os.Geteuid() != 0 {
 		return 0, false
@@ -46,16 +46,16 @@ func Own(dir string) (uid uint32, known bool) {
 }
 
 const (
-	// times that what a user runs is looked for: he may begin more meanwhile
+	// rounds of looking for a user's processes, which may start more meanwhile
 	killings = 2000
-	moment   = 5 * time.Millisecond // is waited each time
-	endings  = 20 * time.Second     // and in all
+	moment   = 5 * time.Millisecond // pause between rounds
+	endings  = 20 * time.Second     // limit of all rounds together
 )
 
-// EndUser ends all that runs as a user who has nothing else to run, as Own knows, and says how many
-// processes that were. What is in a session that spare says yes of goes on; nil: nothing does. It
-// returns when they have ended. What somebody with more rights than the user's has put into a
-// container, where the same number is another's, is none of his.
+// EndUser ends all processes of a user that has no other purpose, as Own knows, and returns their
+// number when they have ended. A session for which spare returns true goes on; spare may be nil. A
+// container may use the same number for another user: if a more privileged user made it, its
+// processes are left alone.
 func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n int, err error) {
 	if uid == 0 || int(uid) == os.Getuid() {
 		return 0, &compute.Error{Op: "once.EndUser", Kind: compute.ErrDenied, Err: fmt.Errorf("what uid %d runs is not ended", uid)}
@@ -105,8 +105,8 @@ func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n i
 	}
 }
 
-// runs reports whether a process is a user's by its real id: it may act as root, by a program that
-// lets it, and a program of root's that acts as somebody for a moment is not his.
+// runs reports whether a process is a user's by its real uid. A setuid program acts as root and is
+// the user's all the same. A program of root's that acts as the user for a moment is not.
 func runs(pid string, uid uint32) bool {
 	text, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lull is how long nothing may come through a pipe, after the end of what was run, until it is
-// given up: who has it open then is not ours to end.
+// lull is how long a pipe may be silent after the end of the command until it is given up: another
+// process, not ours to end, has it open then.
 const lull = time.Second
 
 // pipe takes what a command writes to its writer. However slow that is, all that was written before
 // the command's end comes through.
 type pipe struct {
 	read, write *os.File
-	// bytes that may come still, from when the command has ended; more is of who outlives it
+	// bytes that may still come after the command's end; more is from processes that outlive it
 	left  atomic.Int64
 	ended atomic.Bool
 	done  chan error
@@ -65,7 +65,7 @@ func (p *pipe) copy(to io.Writer) {
 			_ = p.read.SetReadDeadline(time.Now().Add(lull))
 		}
 		n, err := p.read.Read(buf)
-		if n > 0 && bad == nil { // else what is written is thrown away, so that nobody waits for us
+		if n > 0 && bad == nil { // else the output is thrown away, so that no writer waits for us
 			_, bad = to.Write(buf[:n])
 		}
 		if last && p.left.Add(-int64(n)) <= 0 {

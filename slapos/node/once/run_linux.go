@@ -20,15 +20,15 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// Mark is the variable by which what a command has started is known.
+// Mark is the variable by which the processes of a command are known.
 const Mark = "HOSTLER_ONCE"
 
 // ErrLimit is in the error of a command that took longer than it may.
 var ErrLimit = errors.New("it took too long")
 
-// Run runs a command, and returns when it has ended and, unless it may leave something, all that it
-// has started has. The error of one that ended otherwise than with exit status 0 is an
-// *exec.ExitError, wrapped where it was ended by us. When ctx ends it is ended.
+// Run runs a command. It returns when the command and, without Spare, all processes that it has
+// started have ended. When ctx ends the command is ended. An exit status other than 0 is an
+// *exec.ExitError, wrapped if we ended the command.
 func Run(ctx context.Context, c Command) (e error) {
 	fail := func(kind error, format string, args ...any) error {
 		return &compute.Error{Op: "once.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
@@ -80,7 +80,7 @@ func Run(ctx context.Context, c Command) (e error) {
 	if u := c.User; u != nil && os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	cmd.WaitDelay = time.Second // for who has its input open after its end, and is not ours to end
+	cmd.WaitDelay = time.Second // a process that is not ours to end may keep its input open after its end
 	err = start(cmd, c.Umask)
 	for _, p := range pipes {
 		p.started()
@@ -94,7 +94,7 @@ func Run(ctx context.Context, c Command) (e error) {
 	case err = <-ended:
 	case <-ctx.Done():
 		if c.Polite > 0 && whole.Err() == nil {
-			// should it have ended this moment, nobody has its number yet
+			// if it has ended this moment, its number is not in use again yet
 			_ = unix.Kill(-cmd.Process.Pid, unix.SIGTERM)
 			select {
 			case <-ended:
@@ -123,8 +123,7 @@ func Run(ctx context.Context, c Command) (e error) {
 	return err
 }
 
-// connect gives a command where it writes to. The pipes that there are have to be ended, also where
-// there is an error.
+// connect connects a command's output. The caller must end the returned pipes, also after an error.
 func (c *Command) connect(cmd *exec.Cmd) (pipes []*pipe, err error) {
 	to := func(w io.Writer) (io.Writer, error) {
 		if _, file := w.(*os.File); w == nil || file {
@@ -152,8 +151,8 @@ func limited(limit time.Duration) error {
 	return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, limit)}
 }
 
-// start starts a command under a mask, which is a thing of the thread that forks: that one is given
-// up afterwards.
+// start starts a command under a mask. The mask belongs to the forking thread, which is dropped
+// afterwards.
 func start(cmd *exec.Cmd, mask int) error {
 	if mask == 0 {
 		return cmd.Start()

@@ -1,11 +1,11 @@
-// Package promise checks whether what runs in a partition of a SlapOS node does what it should: by
-// the promises that software leaves there, executables in etc/promise and plugins in etc/plugin,
-// which are Python modules that the interpreter of their software release loads. All of them run as
-// the partition's user.
+// Package promise checks whether the software in a partition of a SlapOS node works. It runs the
+// promises that software leaves there: executables in etc/promise, and plugins in etc/plugin.
+// Plugins are Python modules, which the interpreter of their software release loads. All run as the
+// partition's user.
 //
-// What they said is kept in the partition below .slapgrid/promise, in the files that SlapOS's own
-// agent keeps there, and history, a line for each result. The partition's user may write there what
-// he likes, and so changes what is known of himself only.
+// The results are kept in the partition below .slapgrid/promise, in the files that SlapOS's own
+// agent keeps there, and in history, a line each. The partition's user may change these files, and
+// so forge only that user's own results.
 package promise
 
 import (
@@ -34,7 +34,7 @@ const (
 	atOnce     = 4    // promises; most of them wait for an answer
 	maxMessage = 5000 // characters, the last ones
 	maxNames   = 1000 // promises of a kind
-	// so many results in turn must have failed until an executable's failing is an anomaly
+	// failures in a row after which an executable's promise is an anomaly
 	enough = 3
 )
 
@@ -44,8 +44,7 @@ const (
 //go:embed runner.py
 var runner string
 
-// Config is what plugins are told. Cert and Key are files that the partition's user may read, or
-// "".
+// Config is the input of plugins. Cert and Key are files that the partition's user may read, or "".
 type Config struct {
 	Master, Computer, Partition, Cert, Key, Version string
 	Debug                                           bool
@@ -53,7 +52,7 @@ type Config struct {
 
 // Result is what a promise said last.
 type Result struct {
-	Title   string // its name without extension, by which its files are called
+	Title   string // its name without extension, which its files have too
 	Name    string
 	Path    string
 	Kind    Mode
@@ -64,7 +63,7 @@ type Result struct {
 	Ran     bool // now; else this is of an earlier time, as its period has not passed
 }
 
-// Failure is the error of promises that failed: it speaks of the first.
+// Failure is the error of failed promises; it describes the first.
 type Failure struct{ Name, Message string }
 
 // Error says it by SlapOS's words, which a master's users know.
@@ -72,7 +71,7 @@ func (f *Failure) Error() string {
 	return fmt.Sprintf("Promise '%s' failed with output: %s", f.Name, f.Message)
 }
 
-// Failed is the error of some results, a *Failure; nil where none failed.
+// Failed is the error of some results, a *Failure; nil if none failed.
 func Failed(results []Result) error {
 	for i := range results {
 		if results[i].Failed {
@@ -82,13 +81,12 @@ func Failed(results []Result) error {
 	return nil
 }
 
-// News says whether results are more than what was known before: some promise was asked now, or
-// there is none any more.
+// News says whether results are new: some promise was asked now, or there is none any more.
 func News(results []Result) bool {
 	return len(results) == 0 || slices.ContainsFunc(results, func(r Result) bool { return r.Ran })
 }
 
-// Report is what a master is to hear.
+// Report is a kind of report to the master.
 type Report int
 
 // The reports.
@@ -98,9 +96,8 @@ const (
 	Well           // it runs
 )
 
-// Tell says what a master is to hear after the anomalies of an instance were looked for: that
-// something changed. access is what the master says it heard of the instance last; "" is a master
-// that does not say.
+// Tell chooses the report after the check for anomalies of an instance. access is the last status
+// as the master repeats it, and only a change is reported. If it is "" the report is always made.
 func Tell(failed bool, access string) Report {
 	known := strings.HasPrefix(access, "#error")
 	switch {

@@ -27,7 +27,7 @@ const (
 	stampDate  = "2006-01-02T15:04:05-0700"
 )
 
-// state is what is remembered of a promise between two runs: cache/TITLE.
+// state is the stored state of a promise between two runs: cache/TITLE.
 type state struct {
 	Tested  bool    `json:"is_tested"`
 	Anomaly bool    `json:"is_anomaly_detected"`
@@ -88,8 +88,8 @@ func keptIn(d *home.Dir) (*home.Dir, error) {
 	return kept, err
 }
 
-// remember reads what is known of a promise, in the directory base. What cannot be read is not
-// known.
+// remember reads the stored state of a promise, in the directory base. An unreadable state is
+// unknown.
 func (p *one) remember(d, kept *home.Dir) {
 	if text, err := kept.Read("cache/"+p.title, maxFile); err == nil {
 		p.state.known = json.Unmarshal(text, &p.state) == nil
@@ -138,7 +138,7 @@ func last(message string) string {
 	return message
 }
 
-// keep writes what a promise said, and what is to be remembered of it.
+// keep stores the result of a promise, and its state.
 func (p *one) keep(d *home.Dir, r *Result) error {
 	text, err := json.Marshal(status{
 		r.Title, r.Name, r.Path, r.Took.Seconds(),
@@ -160,7 +160,7 @@ func (p *one) keep(d *home.Dir, r *Result) error {
 	return d.Append(p.historyFile(), append(line, '\n'), 0o644, maxFile)
 }
 
-// keepState writes what is remembered.
+// keepState stores the state.
 func (p *one) keepState(d *home.Dir, now time.Time) error {
 	s := &p.state
 	s.known = true

@@ -28,8 +28,8 @@ type one struct {
 	failed      bool    // now, whether that is an anomaly or not
 }
 
-// find lists the promises of a partition, plugins first, each kind by its names. What is no promise
-// is told to log.
+// find lists the promises of a partition, plugins first, each kind by name. Other files are
+// reported to log.
 func find(d *home.Dir, log func(string, ...any)) ([]one, error) {
 	var all []one
 	plugins, err := d.List(pluginDir, maxNames)
@@ -62,8 +62,8 @@ func find(d *home.Dir, log func(string, ...any)) ([]one, error) {
 	return all, nil
 }
 
-// Title is a promise's name without its extension, by which its files are called; points at its
-// begin do not begin one.
+// Title is a promise's name without its extension, which its files have too. Leading dots begin no
+// extension.
 func Title(name string) string {
 	rest := strings.TrimLeft(name, ".")
 	if i := strings.LastIndexByte(rest, '.'); i > 0 {
@@ -72,7 +72,7 @@ func Title(name string) string {
 	return name
 }
 
-// due says whether a promise is to be run now, after what is known of it was read.
+// due says whether a promise is to run now, by its stored state.
 func (p *one) due(now time.Time, mode Mode, force bool) bool {
 	s := &p.state
 	if !s.known || !s.of(p) {
@@ -90,9 +90,9 @@ func (p *one) counts(mode Mode) bool {
 	return p.last != nil && (mode == Anomaly && p.state.Anomaly || mode == Test && p.state.Tested)
 }
 
-// interpreter is the program, and its arguments, that a software release runs Python with: that of
-// the first line of its bin/buildout, or, where that is a shell, of the second, which executes it
-// (so it is where a path is too long for a first line).
+// interpreter is the command line of a software release's Python. It is that of the first line of
+// its bin/buildout. If that is a shell, the second line has it, as with a path that is too long for
+// a first line.
 func interpreter(software string) ([]string, error) {
 	d, err := home.Open(software)
 	if err != nil {

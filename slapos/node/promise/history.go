@@ -11,8 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// Entry is a line of a promise's history: what it said itself, so also a failure that is no anomaly
-// yet.
+// Entry is a line of a promise's history: its own result, also a failure that is no anomaly yet.
 type Entry struct {
 	Date   time.Time `json:"date"`
 	Kind   Mode      `json:"type"`
@@ -43,7 +42,7 @@ func History(d *home.Dir, title string, since time.Time) (all []Entry, err error
 	return all, nil
 }
 
-// Day is how many hours [Hours] tells of.
+// Day is how many hours [Hours] covers.
 const Day = 24
 
 // Hours are the last 24 hours of a history up to the end of an hour, oldest first, a character

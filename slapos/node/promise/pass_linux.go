@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master says what is on a computer; *proto.Client is one.
+// A Master tells which partitions a computer has; *proto.Client is one.
 type Master interface {
 	Computer(ctx context.Context, id string) (*proto.Computer, error)
 }
@@ -30,10 +30,10 @@ type Node struct {
 	Version      string
 	Timeout      time.Duration // of each promise; 0: 20 seconds
 	Debug        bool
-	Log          func(line string) // nil: nobody
+	Log          func(line string) // may be nil
 }
 
-// Runner makes the runner of a partition, whose ID must be a directory's name.
+// Runner makes the runner of a partition. Its ID must be a valid directory name.
 func (n *Node) Runner(p *proto.Partition) (*Runner, error) {
 	if p.Computer != n.Computer || !home.IsPartition(p.ID) {
 		return nil, &compute.Error{
@@ -50,16 +50,15 @@ func (n *Node) Runner(p *proto.Partition) (*Runner, error) {
 	return r, nil
 }
 
-// Trouble is a partition of which a promise failed (Err is a *Failure), or whose promises could not
-// be asked.
+// Trouble is a partition with a failed promise (Err is a *Failure), or whose promises could not be
+// run.
 type Trouble struct {
 	Partition *proto.Partition
 	Err       error
 }
 
-// Check runs all promises of the instances that are wanted started, or of some partitions: a test,
-// be they due or not. It says where there is trouble, in the master's order; err is that the check
-// could not be made.
+// Check runs all promises of the instances to be started, or of some partitions, due or not. It
+// returns the failures, in the master's order; err is that the check could not be made.
 func (n *Node) Check(ctx context.Context, m Master, only []string) (found []Trouble, err error) {
 	c, err := m.Computer(ctx, n.Computer)
 	if err != nil {

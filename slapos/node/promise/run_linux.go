@@ -18,14 +18,14 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 )
 
-// Runner checks the promises of one partition, which run as who its directory belongs to (once.As).
+// Runner checks the promises of one partition, which run as the owner of its directory (once.As).
 type Runner struct {
 	Dir      string        // the partition's
 	Software string        // the directory of its software release
 	Env      []string      // all of their environment (once.Environ)
 	Timeout  time.Duration // of each; 0: 20 seconds
 	Config   Config
-	Log      func(line string) // is not called twice at once; nil: nobody
+	Log      func(line string) // is never called twice at once; may be nil
 }
 
 // pass is one run over the promises.
@@ -42,11 +42,11 @@ type pass struct {
 	banged bool
 }
 
-// Run asks the promises that are due, all of them where it is forced to, and returns what each of
-// the others said last, in the order plugins, executables, each by name. That some failed is no
-// error: see Failed. Several run at once, but not plugins that look for anomalies, of which one at
-// most may bang. A promise that takes too long is asked to end, and after a second killed with all
-// that it started. Where none is due nothing is started.
+// Run runs the due promises, or all with force, and returns the last result of each: plugins first,
+// then executables, each kind by name. Failed promises are no error: see Failed.
+//
+// Several run at once, except plugins that look for anomalies, of which one at most may bang. A
+// promise that takes too long is asked to end, and after a second killed with all that it started.
 func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, error) {
 	fail := func(err error) ([]Result, error) {
 		return nil, &compute.Error{Op: "promise.Run", ID: compute.ID(r.Config.Partition), Kind: compute.ErrFailed, Err: err}
@@ -114,7 +114,7 @@ func (r *Runner) logf(format string, args ...any) {
 	}
 }
 
-// prepare sees who they run as, and makes the directories.
+// prepare finds the user that promises run as, and makes the directories.
 func (p *pass) prepare() (err error) {
 	if p.user, err = once.As(p.home.Owner()); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (p *pass) all(ctx context.Context, all []one, turn, free []int, results []*
 	wg.Wait()
 }
 
-// one runs a promise and keeps what it said; nil: it does not say anything in this mode.
+// one runs a promise and stores its result; nil: it has no result in this mode.
 func (p *pass) one(ctx context.Context, o *one) *Result {
 	r := o.result(p.home)
 	r.Kind, r.Ran, r.Date = p.mode, true, time.Now()
@@ -232,7 +232,7 @@ func (p *pass) timedOut() string {
 	return fmt.Sprintf("Error: Promise timed out after %g seconds", p.limit.Seconds())
 }
 
-// job is what runner.py is told, and answer what it says.
+// job is the input of runner.py, and answer its output.
 type job struct {
 	Config  map[string]any `json:"config"`
 	Plugin  string         `json:"plugin"`
@@ -350,7 +350,7 @@ func (p *pass) interpreter() ([]string, error) {
 	return words[:len(words):len(words)], nil
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of its input.
 type tail struct{ text []byte }
 
 func (t *tail) Write(b []byte) (int, error) {
@@ -364,7 +364,7 @@ func (t *tail) Write(b []byte) (int, error) {
 
 func (t *tail) String() string { return string(bytes.TrimSpace(t.text)) }
 
-// head keeps the begin of what is written to it.
+// head keeps the begin of its input.
 type head struct{ text []byte }
 
 func (h *head) Write(b []byte) (int, error) {

@@ -31,8 +31,8 @@ const (
 	maxKept   = 100 * 365.0 // days
 )
 
-// destroy stops a partition that is wanted destroyed, and destroys it when nothing keeps it: kept
-// says that what it used could not be told. all are the partitions' names.
+// destroy stops a partition to be destroyed, and destroys it when nothing delays that. kept says
+// that its use could not be reported yet. all are the partitions' names.
 func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, kept bool) error {
 	free, ok := p.take(one.ID)
 	if !ok {
@@ -52,7 +52,7 @@ func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, 
 	}
 	defer d.Close()
 	user, err := owner(d)
-	if err != nil { // what is root's is nobody's instance
+	if err != nil { // a directory of root's holds no instance
 		return err
 	}
 	if p.Hook != nil {
@@ -85,7 +85,7 @@ func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, 
 	if err := p.dismiss(ctx, one.ID, all); err != nil {
 		return err
 	}
-	if uid, own := once.Own(d.Path()); own { // what hides has perhaps written something since
+	if uid, own := once.Own(d.Path()); own { // hidden processes may have written something since
 		if n, err := once.EndUser(ctx, uid, nil); err != nil {
 			return err
 		} else if n > 0 {
@@ -110,7 +110,7 @@ func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, 
 // instance of the lighter kind, for as long as there is that instance.
 const Memory = "var/hostler/light"
 
-// Waits names a program for which the destruction of a partition is to wait, "": there is none.
+// Waits names a program that delays the destruction of a partition; "": none.
 func (p *Pass) Waits(ctx context.Context, d *home.Dir, id string) (string, error) {
 	data, err := d.Read(waitFile, maxNote)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,8 +120,8 @@ func (p *Pass) Waits(ctx context.Context, d *home.Dir, id string) (string, error
 	}
 	wanted := map[string]bool{}
 	for line := range strings.Lines(string(data)) {
-		// Whoever may write to the file may make his own destruction wait, and for nothing but his
-		// own programs.
+		// A user that can write the file may delay the destruction of that user's own instance, and
+		// only by programs of that instance.
 		if name := strings.TrimSpace(line); strings.HasPrefix(name, id+"-") || strings.HasPrefix(name, id+":") {
 			wanted[name] = true
 		}
@@ -209,7 +209,8 @@ func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User
 				Err: fmt.Errorf("sbin/destroy of %s failed: %w\n%s", id, err, out),
 			}
 		}
-		// It is not run again when we are killed before the end: what it needs may be gone by then.
+		// It is removed first, so it does not run again if we are killed: its files may be gone by
+		// then.
 		if err := d.Remove(destroyer); err != nil {
 			return err
 		}
@@ -259,8 +260,8 @@ func (p *Pass) external(id string) error {
 	return nil
 }
 
-// dismiss removes the groups of programs of a partition, also those that hooks have made:
-// PARTITION-SUFFIX, where that is no other partition or its.
+// dismiss removes the groups of programs of a partition, also PARTITION-SUFFIX, which hooks make,
+// unless that belongs to another partition.
 func (p *Pass) dismiss(ctx context.Context, id string, all []string) error {
 	groups, err := p.Supervisor.Groups(ctx)
 	if err != nil {
@@ -276,7 +277,7 @@ func (p *Pass) dismiss(ctx context.Context, id string, all []string) error {
 	return nil
 }
 
-// groupOf is the partition whose group that is; "": nobody's.
+// groupOf is the partition of a group; "": none's.
 func groupOf(group string, all []string) (of string) {
 	for _, id := range all {
 		if (group == id || strings.HasPrefix(group, id+"-")) && len(id) > len(of) {

@@ -14,11 +14,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// letters is a directory below the instances': what is being told, a file for each journal. It is
-// written before the journal goes, and taken away when the master has answered and the files that
-// the journal is of are gone. One that is there was perhaps heard: it is told again as it is, of
-// the same time and in the same words, by which a master of ours knows it, and who keeps the books
-// of another may.
+// letters is a directory below the instances': the reports that are being sent, a file for each
+// journal. A file is written before its journal is sent. It is removed when the master has answered
+// and the journal's source files are gone. The master may have got an old one already: it is sent
+// again unchanged, with the same time and words. Our own master recognizes the repetition by these,
+// and the operator of another can.
 const letters = "var/hostler/usage"
 
 const (
@@ -26,7 +26,7 @@ const (
 	maxLetters = 10000
 )
 
-// letter is a journal and what it is of.
+// letter is a journal and its source files.
 type letter struct {
 	Journal []proto.Transaction `json:"journal"`
 	Of      []said              `json:"of"`
@@ -53,8 +53,7 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// the same again and again, so that what was half written when a pass was killed is taken away
-	// by the next
+	// always the same name, so that the next pass removes a half-written file of a killed one
 	n := 0
 	for slices.Contains(there, fmt.Sprintf("%d.json", n)) {
 		n++
@@ -63,8 +62,8 @@ func (p *Pass) write(root *home.Dir, l *letter) (name string, err error) {
 	return name, root.WriteOur(name, data, 0o600)
 }
 
-// post tells a letter, which is recorded by that name; "": it is not. What the master refuses is no
-// letter any more: the next pass makes another.
+// post sends a letter that is recorded by a name; "": it is not recorded. If the master refuses it,
+// it is dropped: the next pass makes another.
 func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter) error {
 	err := p.Master.ReportUsage(ctx, p.Computer, l.Journal)
 	if e, ok := errors.AsType[*client.Error](err); err != nil && !(ok && e.Status >= 400 && e.Status < 500) {
@@ -79,7 +78,7 @@ func (p *Pass) post(ctx context.Context, root *home.Dir, name string, l *letter)
 	return err
 }
 
-// forget takes away what was told.
+// forget deletes the source files of a sent letter.
 func (p *Pass) forget(root *home.Dir, l *letter) {
 	for _, s := range l.Of {
 		dir := root
@@ -103,8 +102,8 @@ func toldAgain(err error) string {
 	return fmt.Sprintf("what was told is told again, as it cannot be removed: %v", err)
 }
 
-// again tells the letters of passes that were killed, or not answered. It returns the partitions of
-// those that still are not.
+// again sends the letters of passes that were killed, or got no answer. It returns the partitions
+// of those that still have none.
 func (p *Pass) again(ctx context.Context, root *home.Dir) (of []string) {
 	names, err := root.List(letters, maxLetters)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master is what the pass asks and tells; *proto.Client is one.
+// A Master is the master as the pass uses it; *proto.Client is one.
 type Master interface {
 	Computer(ctx context.Context, id string) (*proto.Computer, error)
 	ReportUsage(ctx context.Context, computer string, report []proto.Transaction) error
@@ -40,31 +40,32 @@ type Pass struct {
 	Storage      string        // has dataN/PARTITION, more storage of partitions; "": there is none
 	Timeout      time.Duration // of etc/report, all together, and of sbin/destroy; 0: usage.Limit
 
-	// has a partition be ours alone until free is called; not ok: another does something there.
-	// nil: there is no other
+	// takes a partition until free is called; not ok: other work on it goes on. nil: there is no
+	// other work
 	Take func(id string) (free func(), ok bool)
-	// is called of each that is wanted destroyed, when it was stopped; nil: nobody is
+	// called for each partition to destroy, when it has stopped; may be nil
 	Hook func(ctx context.Context, p *proto.Partition, dir string) error
-	Log  func(line string) // nil: nobody is told
+	Log  func(line string) // may be nil
 	Now  func() time.Time  // nil: time.Now
 }
 
 // An Outcome is what came of a pass.
 type Outcome struct {
 	Partitions []string // of the computer, all of them
-	// of so many of them, or with the computer's own journals, something went wrong, which was
-	// logged and, where it is an instance's, reported
+	// the number of these, and of the computer's own journals, that failed; each failure was
+	// logged, and an instance's reported
 	Failed int
 }
 
 // Run makes a pass. An error is that it could not be made, or not to its end.
 func (p *Pass) Run(ctx context.Context) (Outcome, error) { return p.run(ctx, true) }
 
-// Destroy is Run for the partitions that are wanted destroyed alone: of the others and of the
-// computer nothing is told but what a pass before had begun to tell, and none of their programs is
-// run. It is for between two passes.
+// Destroy is Run for the partitions to destroy alone, between two passes. For other partitions and
+// the computer it only completes earlier reports, and runs none of their programs.
 func (p *Pass) Destroy(ctx context.Context) (Outcome, error) { return p.run(ctx, false) }
 
+// run does a pass: it reports the use, then completes destructions. Without whole it does so only
+// for the partitions to destroy.
 func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 	c, err := p.Master.Computer(ctx, p.Computer)
 	if err != nil {
@@ -116,8 +117,8 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 	return Outcome{all, len(bad)}, ctx.Err()
 }
 
-// ours says what is wrong with a partition as the master tells of it: its name is a directory's,
-// and its computer is this.
+// ours checks the master's data of a partition: its name must be that of a directory, and its
+// computer ours.
 func (p *Pass) ours(one *proto.Partition) error {
 	if !home.IsPartition(one.ID) {
 		return fmt.Errorf("the master tells of a partition %.80q, which is no name of one: it is left out", one.ID)
@@ -130,8 +131,7 @@ func (p *Pass) ours(one *proto.Partition) error {
 
 const maxText = 60 << 10 // bytes of an error that is told
 
-// fail reports what is wrong with an instance. That the master cannot be told is no more than
-// logged.
+// fail reports the failure of an instance. If the master cannot be told, that is only logged.
 func (p *Pass) fail(ctx context.Context, id string, err error) {
 	text := err.Error()
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.Hint != "" {
@@ -146,7 +146,7 @@ func (p *Pass) fail(ctx context.Context, id string, err error) {
 	}
 }
 
-// take has a partition be ours alone.
+// take takes a partition for us alone.
 func (p *Pass) take(id string) (free func(), ok bool) {
 	if p.Take == nil {
 		return func() {}, true

@@ -10,11 +10,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// maxJournal is how large a journal may become before another is begun, as bytes of a form. What
-// one partition has may be twice that, and a master of ours takes 1 MiB.
+// maxJournal is the size, in bytes of a form, after which another journal is begun. One partition
+// may have twice that, and a master of ours takes 1 MiB.
 const maxJournal = 256 << 10
 
-// A share is what one partition has to tell.
+// A share is the report of one partition.
 type share struct {
 	id    string
 	dir   *home.Dir
@@ -26,8 +26,8 @@ type share struct {
 
 func (s *share) close() { _ = s.dir.Close() }
 
-// tell has the programs of etc/report run, and tells the master what was used. kept are the
-// partitions of which something could not be told.
+// tell runs the programs of etc/report, and reports the use to the master. kept are the partitions
+// whose use is not reported completely.
 func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition, bad map[string]bool) (kept map[string]bool) {
 	kept = map[string]bool{}
 	for _, id := range p.again(ctx, root) {
@@ -51,7 +51,7 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition
 		if ctx.Err() != nil {
 			break
 		}
-		if kept[one.ID] { // what it has is perhaps told already
+		if kept[one.ID] { // its use is perhaps reported already
 			continue
 		}
 		s, err := p.gather(ctx, root, one)
@@ -66,7 +66,7 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition
 		if s == nil {
 			continue
 		}
-		if s.more { // what is wiped now is never told
+		if s.more { // use that is deleted now is never reported
 			kept[one.ID] = true
 		}
 		if size > 0 && size+s.size > maxJournal {
@@ -81,11 +81,11 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition
 // errBusy is of a partition with which another does something.
 var errBusy = errors.New("it is being processed")
 
-// owner is who runs a partition's programs.
+// owner is the user of a partition's programs.
 func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
 
-// gather runs a partition's programs, and reads what they and others have left. A share is returned
-// beside an error too, if there is something to tell.
+// gather runs a partition's programs, and reads their files and those of others. It may return a
+// share together with an error.
 func (p *Pass) gather(ctx context.Context, root *home.Dir, one *proto.Partition) (*share, error) {
 	free, ok := p.take(one.ID)
 	if !ok {
@@ -122,7 +122,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *proto.Partition)
 	return s, errors.Join(all...)
 }
 
-// send tells what was used as one journal, and takes away the files that say it.
+// send reports shares as one journal, and deletes their files.
 func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 	var all []proto.Movement
 	l := &letter{}
@@ -139,14 +139,14 @@ func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 	}
 	l.Journal = usage.Journal(p.Computer, p.now(), all)
 	name, err := p.write(root, l)
-	if err != nil { // the disk is full perhaps, and what waits for being told is what fills it
+	if err != nil { // the disk may be full of the very files that wait to be reported
 		p.log("what is told now is not recorded, and may be told twice: %v", err)
 		name = ""
 	}
 	return p.post(ctx, root, name, l)
 }
 
-// journals tells what was left about the whole computer, each journal as it is.
+// journals sends the journals about the whole computer, each as it is.
 func (p *Pass) journals(ctx context.Context, root *home.Dir) error {
 	f, err := usage.Ours(root, p.Computer, true)
 	if err != nil {
@@ -155,7 +155,7 @@ func (p *Pass) journals(ctx context.Context, root *home.Dir) error {
 	for _, wrong := range f.Wrong {
 		p.log("%v", wrong)
 	}
-	// What is told again after we were killed is told in the same words.
+	// A repetition after a crash has the same words.
 	_, files := f.Files()
 	for i, journal := range f.Journals {
 		if err := p.Master.ReportUsage(ctx, p.Computer, journal); err != nil {

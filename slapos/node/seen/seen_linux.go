@@ -14,16 +14,16 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// What a master takes: 10,000 partitions, programs and promises together, and 4 MiB.
+// The limits of a master: 10,000 partitions, programs and promises together, and 4 MiB.
 const (
 	maxThings = 9000
 	maxTexts  = 1 << 20
 	maxText   = 2000
-	maxDays   = 1000 // promises whose last day is told: their histories are read for it
+	maxDays   = 1000 // promises whose last day is reported: that takes reading their histories
 )
 
-// Report is what runs in partitions now; nil: in those of which there is something here. What
-// cannot be seen of one is left out.
+// Report is the present state of partitions; nil: of all with anything in them. Unreadable parts
+// are left out.
 func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeReport, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeRe
 		n.Partitions[i].ID = id
 		at[id] = &n.Partitions[i]
 	}
-	// who has very many shows no more of them than others
+	// a partition with very many shows no more of them than others
 	each := max(1, maxThings/max(1, len(partitions))/2)
 	for i := range status {
 		s := &status[i]
@@ -97,7 +97,7 @@ func Partitions(root string) (all []string, err error) {
 	return all, nil
 }
 
-// belongs is whose a program is, the partition's and its name there: groups that hooks have made
+// belongs is the partition of a program, and the program's name in it. Groups that hooks have made
 // are called PARTITION-SUFFIX.
 func belongs(s *supervise.Status, at map[string]*proto.ReportPartition) (id, name string) {
 	for id = s.Group; at[id] == nil; {

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	again   = 5 * time.Minute // what has not changed is told again
+	again   = 5 * time.Minute // an unchanged report is sent again
 	refused = time.Hour       // and a master that does not know the method is asked again
 )
 
@@ -33,12 +33,12 @@ type Teller struct {
 	}
 	Supervisor Supervisor
 	Computer   string // its ID
-	// has the partitions' directories, and what was told last in var/hostler
+	// directory of the partitions; the last report is kept in its var/hostler
 	InstanceRoot string
 	Now          func() time.Time // nil: time.Now
 }
 
-// said is what is remembered of what was told, between passes.
+// said is the stored state of the last report.
 type said struct {
 	Computer string    `json:"computer"`
 	At       time.Time `json:"at"`      // when the master took it
@@ -103,7 +103,7 @@ func sum(n *proto.NodeReport) string {
 
 func (t *Teller) file() string { return filepath.Join(t.InstanceRoot, "var/hostler/told.json") }
 
-// remembered is what was told last; what cannot be read was not told.
+// remembered is the last report; an unreadable one was not sent.
 func (t *Teller) remembered() (s said) {
 	text, err := os.ReadFile(t.file())
 	if err != nil || json.Unmarshal(text, &s) != nil {

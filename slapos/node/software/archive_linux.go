@@ -26,7 +26,7 @@ import (
 const (
 	mostEntries = 1 << 20     // of an archive or a directory
 	lookEach    = 32 << 20    // bytes that are written between looks at how much room there is
-	stall       = time.Minute // without a byte from a server, and it is given up
+	stall       = time.Minute // after it without a byte from a server, the download fails
 )
 
 // packed says whether a URL is that of an archive.
@@ -97,8 +97,9 @@ func (b *Builder) unpack(ctx context.Context, u *User, url, dir string) error {
 	return u.as(func() error { return b.untar(ctx, body, url, dir) })
 }
 
-// refused says what the guard did not let through, with what the node's operator can do. It says
-// not where it leads: the master tells it to whoever named the URL.
+// refused is the error of a URL that the guard did not let through, with a hint for the node's
+// operator. It does not say where the URL leads, as the master shows the error to the user that
+// named it.
 func refused(err error) error {
 	no, ok := errors.AsType[*fetch.Refused](err)
 	if !ok {
@@ -114,7 +115,7 @@ type reader func([]byte) (int, error)
 // Read reads.
 func (r reader) Read(p []byte) (int, error) { return r(p) }
 
-// gone says of a thing that is not there that it is ErrNotFound.
+// gone turns the error of a missing file into ErrNotFound.
 func gone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: err}
@@ -214,7 +215,7 @@ func (m *maker) entry(h *tar.Header, content io.Reader) error {
 	return fmt.Errorf("%q is neither a file nor a directory nor a link", h.Name)
 }
 
-// way makes the directories to a name, and takes away what has the name.
+// way makes the directories above a name, and removes a file of that name.
 func (m *maker) way(name string) error {
 	if name == "." {
 		return errors.New("the release's directory can be nothing else")

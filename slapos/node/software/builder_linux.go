@@ -25,8 +25,8 @@ const (
 	shared    = ".shared"    // there: it is not for the binary cache
 )
 
-// As does file work with the rights of the software user. What it calls leaves none of that to
-// other goroutines.
+// As runs file work with the rights of the software user. The work must not hand any of it to other
+// goroutines.
 type As func(work func() error) error
 
 // A Builder builds releases in one software root. Its fields are set before the first call; one
@@ -40,23 +40,23 @@ type Builder struct {
 	// bytes that must be free before a release is built, and while a light one is unpacked
 	Free    int64
 	Debug   bool     // buildout is told so
-	Force   bool     // what is completed is built again
-	Environ []string // what is inherited; nil is our own
+	Force   bool     // build again, also a complete release
+	Environ []string // the inherited environment; nil: our own
 
-	// Guard judges where archives are fetched from, as the master's users say where they are. nil:
-	// they are fetched from anywhere.
+	// Guard judges the addresses that archives are fetched from, as the master's users choose them.
+	// nil: all are allowed.
 	Guard *fetch.Guard
 
-	// Log is given a line of what happens and of what builds print, at once; nil: nobody is.
+	// Log takes a line about each act, and the lines that builds print, at once. It may be nil.
 	Log func(line string)
-	// Warn is given what of it failed; nil: Log is.
+	// Warn takes the lines about failures; nil: Log does.
 	Warn func(line string)
 	// Fetch puts a release into its directory from elsewhere, and says whether it did. It is asked
 	// where the directory is not there. An error is the end of the attempt: nothing is built then.
 	// nil: there is nowhere to fetch from.
 	Fetch func(ctx context.Context, url, root string, as As) (bool, error)
-	// Upload gives a release that was built here to others. Its error is a line of the log. nil:
-	// there is nobody to give it to.
+	// Upload gives a release that was built here to others. Its error is logged only. nil: there is
+	// no place to upload to.
 	Upload func(ctx context.Context, url, dir string, as As) error
 	// Bundles are those that releases may be made of. nil: none are.
 	Bundles func() (bundle.Set, error)
@@ -77,8 +77,8 @@ func (b *Builder) Done(url string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// Install builds a release, or fetches it. What went wrong in a program that builds is a
-// [*Failure]; too little room is ErrNoCapacity.
+// Install builds a release, or fetches it. A failed build program is a [*Failure]; too little room
+// is ErrNoCapacity.
 func (b *Builder) Install(ctx context.Context, url string) error {
 	fail := func(kind error, err error) error {
 		return &compute.Error{Op: "software.Install", Kind: kind, Err: err}

@@ -26,8 +26,8 @@ const (
 	describes = time.Minute // may pass until git has described a checkout
 )
 
-// buildout builds a release by the profile at its URL. What an attempt before left is gone on with,
-// as the reference does.
+// buildout builds a release by the profile at its URL. It goes on with the remains of an earlier
+// attempt, as the reference does.
 func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 	dir := b.Dir(url)
 	err := u.as(func() error { return b.lay(u, url, dir) })
@@ -125,8 +125,8 @@ func (b *Builder) lay(u *User, url, dir string) error {
 	return put(filepath.Join(dir, profile), []byte(text), 0o644)
 }
 
-// revision notes in the profile of a release that is a file of a git checkout which revision is
-// built, once for each. What git cannot say is no error.
+// revision notes which git revision is built, in the profile of a release that is a file of a git
+// checkout, once for each release. A failure of git is no error.
 func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error {
 	if !filepath.IsAbs(url) {
 		return nil
@@ -154,9 +154,8 @@ func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error 
 	})
 }
 
-// skips says whether there is a buildout already that needs no bootstrap, and notes that it was
-// taken: when that is still there at the next attempt, this one has failed, perhaps for want of a
-// bootstrap.
+// skips says whether an existing buildout needs no bootstrap, and notes its use. If that note is
+// still there at the next attempt, this one has failed, possibly for want of a bootstrap.
 func skips(dir string) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
 		return false, nil

@@ -25,10 +25,9 @@ const (
 	scripts = ".hostler-scripts"
 )
 
-// bundle makes a release of a bundle and what that includes: its files at their paths, as if the
-// release's directory were the root, and its scripts, which run there once, one after the other,
-// when all is in its place. All is the software user's, whatever owner the bundle says; keys are
-// left out.
+// bundle makes a release of a bundle and its includes. Its files get their paths below the
+// release's directory. Then its scripts run there once, one after the other. All files are the
+// software user's, whatever owner the bundle says; keys are left out.
 func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 	if b.Bundles == nil {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no bundles here, and so not %s", name)}
@@ -81,7 +80,7 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 				Err:  fmt.Errorf("%s of the bundle %s has no place in a release", s.Name, s.Bundle),
 			}
 		}
-		content, err := s.Open() // as who we are: the bundle is this node's own
+		content, err := s.Open() // with our own rights: the bundle is this node's own
 		if err != nil {
 			return err
 		}

@@ -31,14 +31,13 @@ type EntryPoint struct {
 	Argv []string `json:"argv"`
 	Env  []string `json:"env"` // KEY=VALUE
 	Dir  string   `json:"dir"`
-	// Image is its digest, and Volumes are the directories in which it says that it keeps what is
-	// to stay.
+	// Image is its digest, and Volumes are its directories for lasting data.
 	Image   string   `json:"image,omitempty"`
 	Volumes []string `json:"volumes,omitempty"`
 }
 
-// image lays an image out as a release, by a program of the software user's: whatever is in it is
-// read with no more rights than his.
+// image lays an image out as a release. It does so by a program of the software user's, so the
+// image is read with no more rights than that user has.
 func (b *Builder) image(ctx context.Context, u *User, name, dir, of string) error {
 	if len(b.Puller) == 0 {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("no images are used here, and so not %s", name)}
@@ -60,10 +59,10 @@ func (b *Builder) image(ctx context.Context, u *User, name, dir, of string) erro
 	return err
 }
 
-// LayImage pulls an image and lays its files out in a directory, with what is run of it. It is for
-// a process of the software user: see [Builder.Puller]. The image's files have their owner's rights
-// for all, but to write; what runs in it has directories of its own. A registry is asked where the
-// guard, which may be nil, lets it.
+// LayImage pulls an image and lays its files out in a directory, with the files that its programs
+// need to run. It is for a process of the software user: see [Builder.Puller]. All users get the
+// owner's rights on the image's files, but for writing; programs in it have directories of their
+// own. A registry is asked only where the guard, which may be nil, allows it.
 func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	fail := func(err error) error {
 		return &compute.Error{Op: "software.LayImage", Kind: compute.ErrFailed, Err: err}
@@ -139,7 +138,8 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	return errors.Join(h.Remove(puller), h.Close())
 }
 
-// over lays a layer's directory over what is there: what it hides goes, what it has is moved.
+// over lays a layer's directory over another: files that it hides are removed, its own are moved
+// there.
 func over(ctx context.Context, root *os.Root, from, to string) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -206,7 +206,7 @@ func over(ctx context.Context, root *os.Root, from, to string) error {
 	return nil
 }
 
-// hides says whether a layer's directory hides what is below it.
+// hides says whether a layer's directory hides the content of the layers below it.
 func hides(root *os.Root, name string) (bool, error) {
 	d, err := root.Open(name)
 	if err != nil {
@@ -256,17 +256,16 @@ func ReadEntryPoint(d *home.Dir) (*EntryPoint, error) {
 	return e, nil
 }
 
-// Script is the program that runs an image's entry point in a partition, with parameters in its
-// environment: those whose names a shell takes. The process is root of a user name space in which
-// there is nobody but the partition's user; it sees the image's files, and what it writes lies over
-// them, in the partition. It needs a kernel that lets users have such name spaces.
+// Script is the program that runs an image's entry point in a partition. Parameters whose names a
+// shell takes are in its environment. The process is root of a user name space that holds the
+// partition's user alone. It sees the image's files; its writes lie over them, in the partition. It
+// needs a kernel that lets users have such name spaces.
 //
-// What it wrote lies over the files of that image alone: of another image, that a release has
-// become, they are begun anew, but for its volumes, which stay. The rest of before is kept aside
-// until the next such change. It may be killed at any time, and goes on where it was.
+// These writes belong to one image. When the release becomes another image, they begin anew, but
+// its volumes stay. The earlier rest is kept aside until the next such change. The script may be
+// killed at any time, and goes on where it was.
 //
-// Files of the image that it writes to in place, without making them anew, it may not change: they
-// are the software user's.
+// It cannot write in place to files of the image, only replace them: they are the software user's.
 func (e *EntryPoint) Script(release, partition string, parameters map[string]string) []byte {
 	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	env = append(env, e.Env...)
@@ -331,7 +330,7 @@ export r p u
 exec "$u" --user --map-root-user --mount -- /bin/sh -ec ` + quote(inside) + "\n")
 }
 
-// variable says whether a shell takes a name for that of a variable that a program is given.
+// variable says whether a shell passes a name on as a variable.
 func variable(name string) bool {
 	if name == "" || name == "_" || name[0] >= '0' && name[0] <= '9' {
 		return false

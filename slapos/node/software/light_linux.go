@@ -31,7 +31,7 @@ const (
 	schemeBundle = "bundle:"
 	schemeImage  = "oci://"
 
-	// in the directory of a light release: what it was made from, as JSON
+	// in the directory of a light release: its source, as JSON
 	record    = ".hostler-release"
 	installer = "install"  // a program there that is run once
 	entry     = "instance" // a program there that is run in partitions
@@ -43,7 +43,7 @@ type made struct {
 	Kind kind   `json:"kind"`
 }
 
-// kind is what a URL of a release says, or what is at its path.
+// kind is the kind of a release, by its URL or by the file at its path.
 func (u *User) kind(url string) (kind, error) {
 	switch {
 	case strings.HasPrefix(url, schemeBundle):
@@ -66,21 +66,21 @@ func (u *User) kind(url string) (kind, error) {
 	return of, err
 }
 
-// Light says whether what is in the directory of a built release is of one of the lighter kinds:
-// what runs in a partition then is its program instance, and no buildout.
+// Light says whether a built release is of one of the lighter kinds: a partition then runs its
+// program instance, and no buildout.
 func (b *Builder) Light(url string) bool {
 	st, err := os.Lstat(filepath.Join(b.Dir(url), record))
 	return err == nil && st.Mode().IsRegular()
 }
 
-// beside are the names of what becomes a release, and of what was one.
+// beside are the names of a release in the making, and of a replaced one.
 func (b *Builder) beside(url string) (next, old string) {
 	root, sum := filepath.Split(b.Dir(url))
 	return root + ".new-" + sum, root + ".old-" + sum
 }
 
-// light builds a release that needs no buildout: made beside its place, brought there whole, then
-// installed. What was in its place before is no more.
+// light builds a release that needs no buildout: it is made beside its place, moved there whole,
+// then installed. It replaces an earlier one in its place.
 func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error {
 	dir := b.Dir(url)
 	next, old := b.beside(url)
@@ -171,7 +171,7 @@ func executable(path string) bool {
 	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
 }
 
-// discard takes directories of the software root away, whoever owns what is in them.
+// discard removes directories of the software root, whatever users own their content.
 func (b *Builder) discard(dirs ...string) error {
 	root, err := filepath.EvalSymlinks(b.Root)
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 // An output is what a program writes: each line is shown as it comes, and the end of it all is
 // kept.
 type output struct {
-	log  func(string) // nil: nobody sees
+	log  func(string) // may be nil
 	line []byte
 	tail []byte
 	lost int64 // bytes that were written before the tail
@@ -74,7 +74,7 @@ func (o *output) text() string {
 	return fmt.Sprintf("(%d bytes before this are left out)\n", lost) + strings.ToValidUTF8(string(tail), "\uFFFD")
 }
 
-// A Failure is a program that could not build a release: what a master is told of it.
+// A Failure is that a program could not build a release, with its output for the master.
 type Failure struct {
 	Dir    string // of the release
 	What   string // that ran: "buildout profile"

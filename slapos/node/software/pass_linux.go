@@ -21,25 +21,25 @@ type Master interface {
 
 var _ Master = (*client.Client)(nil)
 
-// PassOptions say what a pass does. The zero value does what is due.
+// PassOptions are the options of a pass. The zero value builds and removes what is due.
 type PassOptions struct {
 	Only    []string // URLs of releases, or the names of their directories; none: all
-	Collect bool     // what no release of the computer is goes away
+	Collect bool     // remove releases that the computer does not list
 
-	// Before and After are asked of each release, whatever is done with it; an error of Before
-	// fails it. nil: nobody is.
+	// Before and After are called for each release, whatever is done with it. An error of Before
+	// fails it. Both may be nil.
 	Before, After func(context.Context, proto.Release) error
 }
 
-// A Failed is a release that a pass could not bring to what is wanted.
+// A Failed is a release that a pass could not bring to the wanted state.
 type Failed struct {
 	URL string
 	Err error
 }
 
-// Pass brings the releases of a computer to what is wanted, in the master's order, and tells the
-// master. The failure of one is among those that failed, and stops no other; the error is of what
-// concerns them all, or that ctx has ended.
+// Pass brings the releases of a computer to the wanted state, in the master's order, and tells the
+// master. A failed release is in failed, and stops no other. The error concerns all of them, or
+// says that ctx has ended.
 func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassOptions) (failed []Failed, err error) {
 	b.say("Processing software releases...")
 	var wanted []string
@@ -64,8 +64,7 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassO
 	return failed, err
 }
 
-// told is what a master is told of an error, to be shown to people: of a build the message and the
-// output alone.
+// told is an error as text for the master's users: of a build the message and the output alone.
 func told(err error) string {
 	if f, ok := errors.AsType[*Failure](err); ok {
 		return f.Error()
@@ -73,7 +72,7 @@ func told(err error) string {
 	return api.Text(err)
 }
 
-// process brings one release to what is wanted.
+// process brings one release to the wanted state.
 func (b *Builder) process(ctx context.Context, m Master, computer string, r proto.Release, o PassOptions) (err error) {
 	if o.After != nil {
 		defer func() { err = errors.Join(err, o.After(ctx, r)) }()

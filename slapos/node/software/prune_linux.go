@@ -23,8 +23,8 @@ const (
 	mostNested = 16 << 30 // bytes that are read of nodes within partitions
 )
 
-// A Pruner takes away shared parts that nothing uses any more. Nothing may build meanwhile: what a
-// build has made and not noted yet would go.
+// A Pruner removes shared parts that nothing uses any more. No build may run meanwhile: its new
+// parts, not noted yet, would be removed.
 type Pruner struct {
 	Software []string // software roots; a part that a release in one of them names stays
 	// directories of shared parts, as NAME/HASH; those in the last one may go, those in all of them
@@ -32,7 +32,7 @@ type Pruner struct {
 	Shared   []string
 	Instance string // where partitions are, which may hold nodes of their own; "": nowhere
 	DryRun   bool
-	Log      func(line string) // nil: nobody is told
+	Log      func(line string) // may be nil
 }
 
 // A part is a shared part, in the last of the directories, and which others it names.
@@ -41,8 +41,8 @@ type part struct {
 	uses       map[string]bool
 }
 
-// Prune returns the directories that went, or with DryRun would go. What cannot be read is an
-// error, and nothing goes then.
+// Prune returns the directories that it removed, or with DryRun would remove. If any use cannot be
+// read it returns an error, and removes nothing.
 func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 	fail := func(err error) ([]string, error) {
 		if ctx.Err() != nil {
@@ -76,8 +76,7 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 		}
 	}
 	u.left = new(int64(mostNested))
-	// a partition's user says where it is and what is in it: what cannot be read there keeps
-	// nothing
+	// a partition's user chooses their places and content: an unreadable one keeps nothing
 	for _, root := range nested {
 		if err := u.releases(root); ctx.Err() != nil {
 			return fail(err)
@@ -125,8 +124,8 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 	return pruned, nil
 }
 
-// unused are the parts that neither a release nor a part which stays names, in an order in which
-// nobody is left without what he uses.
+// unused are the parts that no release and no remaining part names. Their order is safe: a part is
+// removed before the parts that it uses.
 func unused(parts []part, from map[string]bool) (out []part) {
 	for {
 		var gone, stay []part
@@ -169,7 +168,7 @@ func take(root string, one part) error {
 }
 
 // nested are the software roots and the directories of shared parts of nodes within partitions.
-// What of them cannot be read is none.
+// Unreadable ones are left out.
 func (p *Pruner) nested(ctx context.Context) (software, shared []string) {
 	if p.Instance == "" {
 		return nil, nil
@@ -267,8 +266,8 @@ type uses struct {
 	left  *int64 // bytes that may still be read; nil: any number
 }
 
-// releases looks at what the releases of a software root say that they use: what buildout has
-// noted, their programs, and whither these are links.
+// releases reads the uses of a software root's releases: from buildout's notes, their programs, and
+// the targets of these where they are links.
 func (u *uses) releases(root string) error {
 	dirs, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -301,8 +300,8 @@ func (u *uses) releases(root string) error {
 	return nil
 }
 
-// signature looks at what a shared part says that it was made from: the files at its top whose
-// names begin with a dot.
+// signature reads which parts a shared part was made from: the files at its top whose names begin
+// with a dot.
 func (u *uses) signature(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -318,7 +317,7 @@ func (u *uses) signature(dir string) error {
 	return nil
 }
 
-// file looks at a regular file; what is none, or is not there, names nothing.
+// file reads the uses in a regular file. Another kind of file, or a missing one, names nothing.
 func (u *uses) file(path string) error {
 	// It is looked at before it is opened: to open a device may be to do something, and a
 	// partition's user may have put a link to one.
@@ -350,6 +349,8 @@ func (u *uses) file(path string) error {
 	return err
 }
 
+// text finds the hashes of known parts in a text, in constant memory. A hash may be part of a
+// longer run of digits.
 func (u *uses) text(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	// the digits that were read last; when it is full, its second half moves to its first

@@ -25,7 +25,7 @@ func (b *Builder) Remove(ctx context.Context, url string) error {
 // quiet ends what a killed process left building in a release's directory.
 func (b *Builder) quiet(ctx context.Context, dir string) error {
 	var whose *once.User
-	if u, err := b.user(); err == nil { // else nobody has built here
+	if u, err := b.user(); err == nil { // else nothing was built here
 		whose = u.Run
 	}
 	n, err := once.End(ctx, dir, whose)
@@ -35,8 +35,8 @@ func (b *Builder) quiet(ctx context.Context, dir string) error {
 	return err
 }
 
-// Collect takes away all releases that nobody wants: directories that are named like one, and have
-// what each one has. It goes on after an error.
+// Collect removes all unwanted releases: directories with the name and the content of a release. It
+// goes on after an error.
 func (b *Builder) Collect(ctx context.Context, wanted []string) (removed []string, err error) {
 	keep := map[string]bool{}
 	for _, url := range wanted {

@@ -15,9 +15,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/once"
 )
 
-// A User is the software user, to whom all of a software root belongs.
+// A User is the software user, which owns a software root.
 type User struct {
-	Run  *once.User // nil: we are no root, and he is who we are
+	Run  *once.User // nil: we are not root, and the software user is our own
 	Home string     // "" is unknown
 }
 
@@ -59,9 +59,9 @@ func (b *Builder) user() (*User, error) {
 	return u, nil
 }
 
-// as runs f with the user's rights on files, and makes files as his. That is a matter of the thread
-// that f runs on, so f must not leave file work to others. Groups beside the user's own do not
-// count.
+// as runs f with the user's rights on files, and new files are the user's. These rights are those
+// of the thread that f runs on, so f must not hand file work to others. Groups beside the user's
+// own do not count.
 func (u *User) as(f func() error) error {
 	done := make(chan error, 1)
 	go func() {

@@ -1,6 +1,6 @@
-// Package standalone has a whole SlapOS in one directory of an ordinary user: a master, a node and
-// its supervisor, for tests and for trying things out. What runs is the program hostler; [Lay] only
-// lays out its settings, and where it keeps everything.
+// Package standalone runs a whole SlapOS in one directory of an ordinary user: a master, a node and
+// its supervisor, for tests and for trying things out. All processes are the program hostler; [Lay]
+// only lays out its settings and directories.
 //
 //	s, err := standalone.Start(ctx, standalone.StartOptions{Options: standalone.Options{Dir: dir, Partitions: 2}})
 //	defer s.Stop(0)

@@ -39,26 +39,26 @@ const (
 	socket  = "/sv.sock.xxxxxxx"
 )
 
-// ErrTooDeep is an error of a directory whose path is too long for the sockets in it.
+// ErrTooDeep is the error for a directory whose path is too long for the sockets in it.
 var ErrTooDeep = errors.New("too deep")
 
-// Options say what is laid out.
+// Options are the choices for a directory.
 type Options struct {
 	Dir        string // an absolute path
 	Program    string // hostler's, absolute; "" is hostler on PATH
-	User       string // the name of whose it is; "": who we are
+	User       string // the owner's name; "": our own
 	Computer   string // ID; "" is local
 	Partitions int    // 0 is 10
-	Base       string // partitions are called so, with a number; "" is slappart
+	Base       string // name of the partitions, before a number; "" is slappart
 
-	// Of every partition: of one address they all have it, else each has one of its own, the first
-	// the one that is said, the next the next. The invalid ones are 127.0.0.1 and ::1.
+	// The addresses of the partitions. A network of one address is shared by all. In a larger one
+	// each has its own, beginning with the given one. The invalid ones are 127.0.0.1 and ::1.
 	IPv4, IPv6 netip.Prefix
-	NoIPv6     bool // they have none of IPv6
+	NoIPv6     bool // no IPv6 for partitions
 
 	Buildout string // the program that bootstraps releases; "" is buildout on PATH
-	Software string // where releases are; "" is soft in the directory
-	// for good: no software is built here: releases are in Software, made by somebody else
+	Software string // directory of the releases; "" is soft in the directory
+	// build no software here, ever: another program makes the releases in Software
 	InstanceOnly bool
 
 	// the least that must be free for a release, and for an instance, where the settings say
@@ -68,7 +68,7 @@ type Options struct {
 
 const minFree = "100M"
 
-// complete says what is not said.
+// complete sets defaults.
 func (o *Options) complete() (err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (o *Options) complete() (err error) {
 	return nil
 }
 
-// Layout is what was laid out.
+// Layout is a directory that was laid out, with its paths.
 type Layout struct {
 	Dir    string
 	Port   int    // of the master, on 127.0.0.1
@@ -137,8 +137,8 @@ func (l *Layout) Environ(inherited []string) []string {
 // own is a section with what only a layout knows.
 const own = "standalone"
 
-// keep has what is not said be what it was when the directory was laid out before. A computer is
-// called so for good: another name for it is ErrConflict.
+// keep takes unset options from an earlier layout of the directory. The computer's name cannot
+// change: another one is ErrConflict.
 func (o *Options) keep() error {
 	if _, err := os.Lstat(filepath.Join(o.Dir, definition)); err != nil {
 		return nil // Check says what it is
@@ -196,8 +196,8 @@ func (o *Options) keep() error {
 	return nil
 }
 
-// Check says whether a directory can have what is to be laid out in it: ErrInvalid, or ErrConflict
-// where it has something else.
+// Check says whether a directory can be laid out: ErrInvalid, or ErrConflict if it has other
+// content.
 func (o *Options) Check() error {
 	fail := func(kind error, hint, format string, args ...any) error {
 		return &compute.Error{Op: "standalone", Kind: kind, Err: fmt.Errorf(format, args...), Hint: hint}
@@ -241,7 +241,7 @@ func (o *Options) Check() error {
 	} else if err != nil {
 		return fail(compute.ErrInvalid, "", "%w", err)
 	}
-	// who lays it out was killed before there was more
+	// an earlier layout was killed before there was more
 	begun := len(entries) == 0 || len(entries) == 1 && entries[0].Name() == "var"
 	if _, err := os.Lstat(filepath.Join(o.Dir, definition)); err != nil && !begun {
 		return fail(
@@ -256,7 +256,7 @@ func plain(name string) bool {
 	return name != "" && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// nth is the address of a partition, and the invalid one where there is none.
+// nth is the address of a partition; the invalid one without a network.
 func nth(all netip.Prefix, i int) netip.Addr {
 	at := all.Addr()
 	if !all.IsValid() || all.IsSingleIP() {
@@ -271,9 +271,8 @@ func nth(all netip.Prefix, i int) netip.Addr {
 	return at
 }
 
-// Lay completes the options by what was laid out there before, makes what is missing, and writes
-// the settings and programs anew. The port of the master is the one that it had, or one that is
-// free now.
+// Lay lays a directory out. It completes the options by the earlier layout, makes missing parts,
+// and rewrites the settings and programs. The master's port stays, or is a free one the first time.
 func Lay(o *Options) (*Layout, error) { return lay(o, false) }
 
 // lay lays out; running: our master has its port.
@@ -287,7 +286,7 @@ func lay(o *Options, running bool) (*Layout, error) {
 	fail := func(err error) (*Layout, error) {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
-	// before anything is written: what is written is what the next start goes by
+	// before any file is written: the next start goes by these files
 	if o.Software != "" && !o.InstanceOnly {
 		if err := os.MkdirAll(o.Software, 0o755); err != nil {
 			return nil, &compute.Error{
@@ -368,10 +367,10 @@ func port(path string) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// ending is how long a master of before, whose owner was killed, may take to end.
+// ending is how long an earlier master, whose owner was killed, may take to end.
 const ending = 2 * time.Second
 
-// free says whether nobody listens at a port: who did would be taken for our master.
+// free checks that there is no listener at a port: it would be taken for our master.
 func free(port int) error {
 	for end := time.Now().Add(ending); ; time.Sleep(20 * time.Millisecond) {
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
@@ -383,7 +382,7 @@ func free(port int) error {
 	}
 }
 
-// config are the settings of master, node and client, who have one file.
+// config are the settings of master, node and client, which share one file.
 func (o *Options) config(l *Layout) string {
 	percent := func(text string) string { return strings.ReplaceAll(text, "%", "%%") }
 	at := func(name string) string { return percent(l.At(name)) }
@@ -453,7 +452,7 @@ func (o *Options) definition() string {
 	return b.String()
 }
 
-// node are the words by which hostler makes the passes by itself.
+// node is the shell command of a node that makes the passes by itself.
 func (o *Options) node() string {
 	if o.InstanceOnly {
 		return "node --instance-only"
@@ -469,5 +468,5 @@ func (o *Options) script(l *Layout, words string) string {
 	)
 }
 
-// quote has a text be one word of a shell's.
+// quote quotes a text as one word for a shell.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

@@ -21,8 +21,8 @@ func supported() error { return nil }
 // tie has a process end when we are killed.
 func tie(a *syscall.SysProcAttr) { a.Pdeathsig = unix.SIGTERM }
 
-// alone has us be the one that runs in a directory, and writes who we are to a file; free ends
-// that. The file stays: who waits for it has it open.
+// alone makes us the only one that runs in a directory, and writes our process number to a file;
+// free ends that. The file stays, as waiting processes have it open.
 func alone(path string) (free func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err}

@@ -92,8 +92,8 @@ func (s *Standalone) until(ctx context.Context, p *process, is func(ctx context.
 	return nil
 }
 
-// run runs a process of ours to its end, which is near when ctx ends. What it says is in its log,
-// or shown on our terminal. That one's signals are for us alone else.
+// run runs a process of ours to its end, which comes soon after the end of ctx. Its output is in
+// its log, or with shown on our terminal. Without shown, the terminal's signals are for us alone.
 func (s *Standalone) run(ctx context.Context, name string, words []string, shown bool) error {
 	log, err := s.open(name)
 	if err != nil {
@@ -120,7 +120,7 @@ func RunTied(cmd *exec.Cmd) error {
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, grace
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // what ends with us ends with the thread that has started it
+		runtime.LockOSThread() // a process that ends with us ends with the thread that has started it
 		done <- cmd.Run()
 	}()
 	return <-done

@@ -21,7 +21,7 @@ type StartOptions struct {
 	Options
 	// the node makes its passes by itself, as hostler node does; else the Wait calls make them
 	Auto bool
-	// Say and Warn are given a line of what happens; nil: nobody is.
+	// Say and Warn take a line about each act; they may be nil.
 	Say, Warn func(line string)
 }
 
@@ -52,13 +52,13 @@ type Standalone struct {
 	ended  bool
 }
 
-// Start has a SlapOS run in a directory of an ordinary user, with the partitions that are said,
-// until [Standalone.Stop] is called. What the options leave out is as it was there before. ctx is
-// of the start alone.
+// Start runs a SlapOS in a directory of an ordinary user, with the given number of partitions,
+// until [Standalone.Stop] is called. Zero options keep their earlier values in the directory. ctx
+// is for the start alone.
 //
-// What ran in the partitions before is started again by the next pass. What a killed one has left
-// is mended. A directory whose path is too long for sockets is [ErrTooDeep]; one in which another
-// runs is [ErrRuns].
+// The next pass starts the earlier programs of the partitions again, and the remains of a killed
+// run are mended. A directory whose path is too long for sockets is [ErrTooDeep]; one in which
+// another runs is [ErrRuns].
 func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if err := supported(); err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if err := s.format(ctx); err != nil {
 		return nil, err
 	}
-	// What ran before was ended, and is to run again.
+	// The earlier programs have ended, and are to run again.
 	if err := s.forget(); err != nil {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
@@ -121,7 +121,7 @@ func (s *Standalone) words(all ...string) []string { return append(all, "--cfg",
 // Computer is the ID of the node.
 func (s *Standalone) Computer() string { return s.o.Computer }
 
-// begin starts the node, where it is to make its passes by itself.
+// begin starts the node, if it is to make its passes by itself.
 func (s *Standalone) begin() {
 	if !s.o.Auto {
 		return
@@ -167,8 +167,8 @@ func (s *Standalone) Format(ctx context.Context, o Options) error {
 	return err
 }
 
-// format takes away the partitions that there are to be no more, with all that runs in them, has
-// those that there are to be, and tells the master.
+// format removes surplus partitions with all that runs in them, makes the missing ones, and tells
+// the master.
 func (s *Standalone) format(ctx context.Context) error {
 	names, err := s.surplus()
 	if err != nil {
@@ -192,18 +192,18 @@ func (s *Standalone) format(ctx context.Context) error {
 	return nil
 }
 
-// Supply has a release be built here by the next pass over software.
+// Supply marks a release to be built here by the next pass over software.
 func (s *Standalone) Supply(ctx context.Context, release string) error {
 	return s.Client.Supply(ctx, release, s.o.Computer, proto.Available)
 }
 
-// Unsupply has a release be removed by the next pass over software.
+// Unsupply marks a release to be removed by the next pass over software.
 func (s *Standalone) Unsupply(ctx context.Context, release string) error {
 	return s.Client.Supply(ctx, release, s.o.Computer, proto.Destroyed)
 }
 
-// Request asks for an instance, or that one be otherwise, and says how it is: its connection
-// parameters are there once a pass over instances has had it. A place that is not there yet is
+// Request asks for an instance, or for a change of one, and returns its state. Connection
+// parameters are there after a pass over instances. If there is no place yet it returns
 // [proto.ErrNotFound].
 func (s *Standalone) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	return s.Client.Request(ctx, q)
@@ -260,7 +260,7 @@ func (s *Standalone) warn(format string, args ...any) {
 	}
 }
 
-// log is where a process says what it does.
+// log is the log file of a process.
 func (s *Standalone) log(name string) string { return s.At(Logs + "/" + name + ".log") }
 
 // open opens a log.

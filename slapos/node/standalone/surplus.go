@@ -40,8 +40,7 @@ func (l *Layout) surplus() ([]string, error) {
 	return slices.DeleteFunc(slices.Compact(out), func(name string) bool { return slices.Contains(l.names, name) }), nil
 }
 
-// remove takes away the directories of surplus partitions, of which nothing runs any more, and what
-// was recorded of them.
+// remove removes the directories and records of surplus partitions, whose programs have ended.
 func (l *Layout) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
@@ -56,14 +55,14 @@ func (l *Layout) remove(names []string) error {
 	if err = errors.Join(err, d.Close()); err != nil {
 		return err
 	}
-	// All that was chosen is in the definition: what is described anew is the same.
+	// All choices are in the definition, so a new description is the same.
 	if err := os.Remove(l.At(state)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// forget has all instances be processed again.
+// forget marks all instances to be processed again.
 func (l *Layout) forget() error {
 	var errs []error
 	for _, name := range l.names {

@@ -26,9 +26,9 @@ const (
 
 // WaitOptions say how long a pass is tried. The zero value makes it once.
 type WaitOptions struct {
-	Retries int  // how often it is made again where it fails
-	All     bool // what is as it is wanted is built, or processed, too
-	// it is on the terminal of this process, and buildout stops in its debugger where it fails
+	Retries int  // how often a failed pass is repeated
+	All     bool // build or process up-to-date ones too
+	// run on this terminal, and stop in buildout's debugger at an error
 	Debug bool
 	Lines int // of its output, the last ones, in the error; 0: 50 of software, 30 of others
 }
@@ -45,8 +45,8 @@ func (e *PassError) Error() string {
 	return fmt.Sprintf("the pass %s exits with %d\n%s", e.Pass, e.Status, e.Output)
 }
 
-// WaitForSoftware makes passes over the software releases until all are as they are wanted, or
-// retries are used up: a [*PassError].
+// WaitForSoftware makes passes over the software releases until all are in the wanted state. When
+// retries are used up it returns a [*PassError].
 func (s *Standalone) WaitForSoftware(ctx context.Context, o WaitOptions) error {
 	words := []string{"slapos", "node", "software", "--now"}
 	if o.All {
@@ -59,8 +59,8 @@ func (s *Standalone) WaitForSoftware(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Software, s.words(words...), o)
 }
 
-// WaitForInstance makes passes over the partitions until all instances are as they are wanted and
-// keep what they promise, or retries are used up: a [*PassError].
+// WaitForInstance makes passes over the partitions until all instances are in the wanted state and
+// their promises succeed. When retries are used up it returns a [*PassError].
 func (s *Standalone) WaitForInstance(ctx context.Context, o WaitOptions) error {
 	words := []string{"slapos", "node", "instance", "--now"}
 	if o.All {
@@ -72,8 +72,8 @@ func (s *Standalone) WaitForInstance(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Instance, s.words(words...), o)
 }
 
-// WaitForReport tells the master what was used, and destroys what is wanted destroyed, until that
-// succeeds or retries are used up: a [*PassError].
+// WaitForReport makes report passes until one succeeds: the use is reported, and instances to be
+// destroyed are. When retries are used up it returns a [*PassError].
 func (s *Standalone) WaitForReport(ctx context.Context, o WaitOptions) error {
 	return s.pass(ctx, Report, s.words("slapos", "node", "report", "--now"), o)
 }
@@ -128,7 +128,7 @@ func (s *Standalone) said(name string, from int64, lines int) string {
 	if info, err := f.Stat(); err == nil {
 		from = max(from, info.Size()-int64(lines)*longLine)
 	}
-	// what can be read of it is better than nothing
+	// a part of it is better than nothing
 	text, _ := io.ReadAll(io.NewSectionReader(f, from, int64(lines)*longLine))
 	all := bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n"))
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// named is what is asked of a supervisor about programs.
+// named is a request about programs by name.
 type named struct {
 	Names  []string `json:"names"`
 	Signal string   `json:"signal,omitempty"` // "HUP"
@@ -136,7 +136,8 @@ func (c *Client) Groups(ctx context.Context) (out []string, err error) {
 	return out, err
 }
 
-// Tail writes the last bytes of a program's log; follow: and what is added, until ctx ends.
+// Tail writes the last bytes of a program's log. With follow it goes on with new output until ctx
+// ends.
 func (c *Client) Tail(ctx context.Context, w io.Writer, name string, bytes int, follow bool) error {
 	q := url.Values{"name": {name}, "bytes": {fmt.Sprint(bytes)}}
 	if follow {

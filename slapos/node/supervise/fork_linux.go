@@ -16,17 +16,17 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// markKey is the variable by which what was started here is known, also where nobody came to record
-// it.
+// markKey is the variable by which processes of a supervisor are known, also those that were never
+// recorded.
 const markKey = "HOSTLER_SERVICE"
 
-// mark is the value of it: the supervisor's id, the program, and when it was started.
+// markOf is its value: the supervisor's id, the program, and when it was started.
 func (s *Supervisor) markOf(p *program, begun time.Time) string {
 	return s.mark + " " + strconv.FormatInt(begun.UnixNano(), 36) + " " + p.full()
 }
 
-// fork starts a program's process. What came of it is not recorded yet: if we end before that, it
-// is found by its mark.
+// fork starts a program's process, which is not recorded yet. If we end before that, it is found by
+// its mark.
 func (s *Supervisor) fork(p *program) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *Supervisor) watch(r *run) error {
 	return nil
 }
 
-// bury takes note of the end of a process, and says how it ended. Where its program is not to leave
-// anything, what it started in its group is ended with it.
+// bury records the end of a process, and describes it. Unless its program may leave processes, the
+// rest of its process group is ended too.
 func (s *Supervisor) bury(r *run) (how string) {
 	how = "unknown"
 	if r.child {
@@ -132,7 +132,7 @@ func (s *Supervisor) marked(f func(pid int, name, begun string)) error {
 	for _, pid := range pids {
 		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 		if err != nil {
-			continue // it has gone, or is somebody else's
+			continue // it has gone, or is another user's
 		}
 		for _, entry := range bytes.Split(env, []byte{0}) {
 			if rest, ok := bytes.CutPrefix(entry, start); ok {
@@ -146,12 +146,12 @@ func (s *Supervisor) marked(f func(pid int, name, begun string)) error {
 	return nil
 }
 
-// sweep ends what is left of runs that have ended: what has left their groups of processes.
+// sweep ends the remains of runs that have ended: processes that have left their process groups.
 func (s *Supervisor) sweep(ended map[string]bool) {
 	if len(ended) == 0 {
 		return
 	}
-	for range 3 { // what is being born is found next time
+	for range 3 { // a process that is being born is found next time
 		n := 0
 		err := s.marked(func(pid int, name, begun string) {
 			if !ended[begun+" "+name] {

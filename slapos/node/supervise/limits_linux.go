@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	treePrefix = "hostler-node-"  // of all supervisors' trees
-	unused     = 10 * time.Minute // a group is that nobody has had a process born in
+	treePrefix = "hostler-node-"  // prefix of all supervisors' trees
+	unused     = 10 * time.Minute // age of a group without new processes at which it is unused
 )
 
-// tree is where the control groups are: one tree for each supervisor's directory. It is looked for
-// when one is first wanted.
+// tree is the tree of control groups: one for each supervisor's directory. The first use looks for
+// it.
 func (s *Supervisor) tree() (*cgroup.Tree, error) {
 	if s.limits != nil || s.noLimits != nil {
 		return s.limits, s.noLimits
@@ -41,9 +41,9 @@ func within(group string) string {
 	return "-" + strings.NewReplacer("_", "_u", ".", "_d").Replace(group) // no group begins with -
 }
 
-// confine is the control group in which a program is to be born: that of its group of programs,
-// with their limits, by which all that they start is found, wherever it hides. nil: none can be had
-// here, of which the log tells where there were to be limits. The caller closes it.
+// confine is the control group for a new process of a program: that of its group of programs, with
+// their limits. All processes that they start are found by it, however hidden. nil: there is none
+// here; if there are limits, that is logged. The caller closes it.
 func (s *Supervisor) confine(p *program) *cgroup.Group {
 	fail := func(err error) *cgroup.Group {
 		if p.Limits != nil {
@@ -82,12 +82,12 @@ func (s *Supervisor) confine(p *program) *cgroup.Group {
 }
 
 const (
-	atOnce = 200 * time.Millisecond // is waited in the loop for what was killed to be gone
-	dying  = 2 * time.Second        // and by who asked for it
+	atOnce = 200 * time.Millisecond // how long the loop waits for killed processes to be gone
+	dying  = 2 * time.Second        // how long the caller waits for that
 )
 
-// clear ends all that is left in the control group of a group of which no program runs, and takes
-// it away; false: something of it is dying still. It is of the loop, so that nothing is started
+// clear ends all processes left in the control group of a group without running programs, and
+// removes it. false: a process of it is still dying. It runs in the loop, so nothing is started
 // there meanwhile.
 func (s *Supervisor) clear(name string) bool {
 	if g := s.groups[name]; g != nil && slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
@@ -140,9 +140,8 @@ func (s *Supervisor) cleared(ctx context.Context, op string, names []string) err
 	}
 }
 
-// strays ends what runs in control groups of groups that were removed: who removed them was killed
-// before that was done. Of supervisors that are gone for good it takes away the empty control
-// groups: nobody else comes to do it.
+// strays ends processes in control groups of removed groups, which a killed supervisor left. It
+// also removes empty control groups of supervisors that are gone for good: no other process would.
 func (s *Supervisor) strays() {
 	t, err := s.tree()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openLog opens a program's log for adding to. Its directory belongs to who the program runs as,
-// who may put anything there: what is not a file of his own, by one name, is refused.
+// openLog opens a program's log for appending. Its directory belongs to the program's user, which
+// may put anything there. So it refuses all but a regular file of that user with a single name.
 func openLog(p *Program) (*os.File, error) {
 	return openOwn(p, p.Log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT)
 }
@@ -73,8 +73,8 @@ func (s *Supervisor) rotate() {
 	})
 }
 
-// turn copies the end of a program's log, so many bytes at most, to a second file and empties it.
-// Its program has it open and goes on adding to it; what it adds between the two steps is lost.
+// turn copies the end of a program's log, most bytes of it at most, to a second file and empties
+// it. The program has it open and goes on appending; its output between the two steps is lost.
 func turn(p *Program, most int64) error {
 	in, err := openOwn(p, p.Log, unix.O_RDWR)
 	if err != nil {

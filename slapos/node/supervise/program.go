@@ -17,7 +17,7 @@ type Group struct {
 	Programs []Program `json:"programs"` // started in this order
 }
 
-// Program is what is run of one file.
+// Program is one program to run.
 type Program struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command"` // an absolute path, and arguments
@@ -25,7 +25,7 @@ type Program struct {
 	// all of its environment, as KEY=VALUE, but for the supervisor's mark
 	Env  []string `json:"env"`
 	User *User    `json:"user,omitempty"`
-	// a file in Dir to which its output is added; "": nowhere
+	// a file in Dir for its output; "": nowhere
 	Log  string `json:"log,omitempty"`
 	Keep Keep   `json:"keep,omitempty"`
 
@@ -34,8 +34,8 @@ type Program struct {
 	StopWait time.Duration `json:"stop_wait,omitempty"`
 }
 
-// Limits are what the programs of a group that have them may use together; all of a group have the
-// same. 0 is no limit. Where the machine cannot limit, they are not kept, and the log says so.
+// Limits are the limits of all programs of a group that have them, together; in one group they are
+// equal. 0 is no limit. A machine that cannot limit ignores them, and the log says so.
 type Limits struct {
 	Memory int64   `json:"memory,omitempty"` // bytes
 	CPU    float64 `json:"cpu,omitempty"`    // cores
@@ -56,7 +56,7 @@ func (l *Limits) check() error {
 	return nil
 }
 
-// User is who a program runs as; nil: as the supervisor does.
+// User is the user a program runs as; nil: the supervisor's own.
 type User struct {
 	UID    uint32   `json:"uid"`
 	GID    uint32   `json:"gid"`
@@ -113,7 +113,7 @@ type Event struct {
 	State  State
 	Exit   string
 	Uptime time.Duration
-	Weight bool // whoever is responsible for the group should look at it
+	Weight bool // the owner of the group should look at it
 }
 
 // check refuses a group that cannot be run.

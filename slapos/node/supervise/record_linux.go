@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// record is what is kept of a group.
+// record is the stored state of a group.
 type record struct {
 	Group    Group          `json:"group"`
 	Gone     bool           `json:"gone,omitempty"`
@@ -54,7 +54,7 @@ func (s *Supervisor) open() error {
 		return fail(err)
 	}
 	s.lock = lock
-	// a program that one who was killed was about to start has it for a moment
+	// a child that a killed supervisor was about to start has the lock for a moment
 	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil || time.Now().After(end) {
 			break
@@ -81,7 +81,7 @@ func (s *Supervisor) open() error {
 	return nil
 }
 
-// identity reads what the directory's supervisors are known by, and makes it where it is not there.
+// identity reads the identity of the directory's supervisors, and makes a missing one.
 func identity(file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if id := strings.TrimSpace(string(text)); err == nil && plain(id) {
@@ -119,7 +119,7 @@ func write(file string, text []byte, sync bool) error {
 
 func (s *Supervisor) file(group string) string { return filepath.Join(s.o.Dir, group+suffix) }
 
-// put down a group's record.
+// note writes a group's record; with sync it is on the disk when note returns.
 func (s *Supervisor) note(g *group, sync bool) error {
 	boot, _ := proc.Boot() // adopt has asked for it
 	r := record{
@@ -145,8 +145,8 @@ func (s *Supervisor) note(g *group, sync bool) error {
 	return nil
 }
 
-// flush records what is wanted so that it outlasts a loss of power; "": of all groups where
-// something has changed.
+// flush records the wanted state durably, also over a loss of power; "": that of all changed
+// groups.
 func (s *Supervisor) flush(name string) error {
 	for _, g := range s.groups {
 		if g.dirty && (name == "" || g.name == name) {
@@ -158,8 +158,7 @@ func (s *Supervisor) flush(name string) error {
 	return nil
 }
 
-// save records what was seen. A loss of power takes the processes with it, so it need not outlast
-// that.
+// save records the processes. A loss of power ends them, so it need not outlast that.
 func (s *Supervisor) save() {
 	for _, g := range s.groups {
 		if g.dirty {
@@ -253,8 +252,8 @@ func (s *Supervisor) take(p *program, of proc.Process, begun time.Time) {
 	s.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
 }
 
-// found is told of each process with a mark of ours: one that leads its group and that nobody
-// recorded is a program's all the same.
+// found handles each process with a mark of ours. If it leads its process group and was not
+// recorded, it is its program's all the same.
 func (s *Supervisor) found(known map[string]*program, pid int, name, begun string) {
 	p := known[name]
 	st, err := proc.Look(pid)
@@ -269,7 +268,7 @@ func (s *Supervisor) found(known map[string]*program, pid int, name, begun strin
 	s.take(p, of, time.Unix(0, nanos))
 }
 
-// runsAs reports whether a process is of a program's user: anybody may give his own a mark.
+// runsAs reports whether a process is of a program's user: all users may set a mark.
 func (s *Supervisor) runsAs(p *program, pid int) bool {
 	info, err := os.Stat("/proc/" + strconv.Itoa(pid))
 	if err != nil {
@@ -283,8 +282,8 @@ func (s *Supervisor) runsAs(p *program, pid int) bool {
 	return ok && st.Uid == want
 }
 
-// resume brings a program to what it should be. What is wanted runs again when the machine has been
-// started since, whether it had ended by then or not.
+// resume brings a program to its wanted state. After a restart of the machine a wanted program runs
+// again, whether it had ended before or not.
 func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 	switch {
 	case p.run != nil && p.want && w.State != Stopping:

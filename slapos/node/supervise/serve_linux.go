@@ -24,10 +24,10 @@ const (
 	maxTail = 1 << 20
 )
 
-// Serve answers at a socket until ctx ends. Whoever may write to the socket may have programs run
-// as any user that we can be, so it is for our own user alone.
+// Serve answers at a socket until ctx ends. A user that can write to the socket can run programs as
+// any user that we can be, so it is for our own user alone.
 func (s *Supervisor) Serve(ctx context.Context, socket string) error {
-	// the directory of records is ours, so nobody listens
+	// the directory of records is ours, so there is no listener
 	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -59,8 +59,8 @@ func (s *Supervisor) Serve(ctx context.Context, socket string) error {
 	return nil
 }
 
-// listen makes a socket that is our own user's alone. The mask for that is a thread's, which is
-// given up afterwards: programs that are started meanwhile have theirs.
+// listen makes a socket for our own user alone. The mask for that belongs to a thread, which is
+// dropped afterwards: so programs that start meanwhile keep their own masks.
 func listen(socket string) (l net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {
@@ -149,7 +149,7 @@ func decode(r *http.Request, v any) error {
 	return nil
 }
 
-// tail sends the end of a program's log and, where it is to be followed, what is added to it.
+// tail sends the end of a program's log and, to follow it, new output.
 func (s *Supervisor) tail(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	n := int64(1600)

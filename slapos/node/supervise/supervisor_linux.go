@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// of the supervisor's records; it is made, and one supervisor at a time has it
 	Dir string
-	// called in order, by one goroutine; it must not wait for the supervisor. nil: nobody is told
+	// called in order, by one goroutine; it must not wait for the supervisor. It may be nil.
 	Event func(Event)
 	Log   *slog.Logger
 
@@ -35,11 +35,11 @@ type Options struct {
 	LogEvery time.Duration // their sizes are looked at so often; 0: 10 s
 }
 
-// Supervisor runs programs. Its methods may be called from many goroutines; each returns when what
-// it asks for is recorded and begun, and Stop, Restart and Remove when the programs have ended.
+// Supervisor runs programs. Its methods may be called from many goroutines. Each returns when its
+// request is recorded and begun; Stop, Restart and Remove return when the programs have ended.
 type Supervisor struct {
 	o    Options
-	mark string // in the environment of all that is ours
+	mark string // in the environment of all our processes
 	lock *os.File
 	poll int
 	bell int // an eventfd: the goroutine in the kernel is to return
@@ -53,8 +53,8 @@ type Supervisor struct {
 	groups   map[string]*group
 	runs     map[int]*run // by the number of their handle
 	events   []Event
-	limits   *cgroup.Tree // nil: nobody wanted any, or
-	noLimits error        // there are none
+	limits   *cgroup.Tree // nil: not needed yet, or
+	noLimits error        // why there are none
 }
 
 // group is one with its programs' processes.
@@ -76,8 +76,8 @@ type program struct {
 	exit   string
 	err    string
 	fast   int       // ends in a row that came too soon
-	ends   int       // of them since somebody asked for its start
-	starts int       // since it was wanted
+	ends   int       // ends since a caller asked for its start
+	starts int       // in this wanted period
 	next   time.Time // of a Backoff: then it is started again
 	kill   time.Time // of a Stopping: then it is ended for good
 	again  bool      // of a Stopping: it is started when it has ended
@@ -207,7 +207,7 @@ func (s *Supervisor) loop(ctx context.Context) {
 	}
 }
 
-// tell hands out the events.
+// tell delivers the events.
 func (s *Supervisor) tell() {
 	for _, e := range s.events {
 		if s.o.Event != nil {
@@ -226,7 +226,7 @@ func (s *Supervisor) each(f func(*program)) {
 	}
 }
 
-// nextDue is when the loop has something to do without being asked.
+// nextDue is the time of the loop's next timed work.
 func (s *Supervisor) nextDue(t time.Time) time.Time {
 	running := false
 	next := time.Time{}
@@ -254,7 +254,7 @@ func (s *Supervisor) nextDue(t time.Time) time.Time {
 	return next
 }
 
-// due does what it is time for.
+// due does the timed work.
 func (s *Supervisor) due(now time.Time) {
 	s.each(func(p *program) {
 		switch {
@@ -324,7 +324,7 @@ func (s *Supervisor) over(fd int) {
 	}
 }
 
-// maxLeft is how many runs of a program are remembered for what they may have left.
+// maxLeft is how many ended runs of a program are remembered for leftover processes.
 const maxLeft = 20
 
 // backoff has a program wait.
@@ -376,8 +376,8 @@ func (s *Supervisor) stop(p *program) {
 	}
 }
 
-// pick returns the programs of names as users write them: GROUP:NAME, GROUP:*, GROUP, all. It is an
-// error that there is none.
+// pick returns the programs by names as users write them: GROUP:NAME, GROUP:*, GROUP, all. An
+// unknown name is an error.
 func (s *Supervisor) pick(op string, names []string) (out []*program, err error) {
 	for _, name := range names {
 		n := len(out)
@@ -409,12 +409,12 @@ func (s *Supervisor) sorted() []*group {
 	return all
 }
 
-// errClosed is what a call says to which the loop has ended.
+// errClosed is the error of a call after the loop has ended.
 func errClosed(op string) error {
 	return &compute.Error{Op: "supervise." + op, Kind: compute.ErrUnavailable, Err: errors.New("the supervisor has been closed")}
 }
 
-// call has the loop do something for an operation.
+// call runs f in the loop, for an operation.
 func (s *Supervisor) call(ctx context.Context, op string, f func() error) (err error) {
 	if !s.do(ctx, func() { err = f() }) {
 		if ctx.Err() != nil {
@@ -431,7 +431,7 @@ type ending struct {
 	end chan struct{} // closed when it has
 }
 
-// await waits until processes have ended, and ends what they left behind.
+// await waits until processes have ended, and ends their leftover processes.
 func (s *Supervisor) await(ctx context.Context, op string, all []ending) error {
 	left := map[string]bool{}
 	for _, e := range all {
@@ -454,7 +454,7 @@ func (s *Supervisor) dropped(g *group) {
 	if !g.gone || slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return
 	}
-	s.clear(g.name) // before it is forgotten: who comes after us would not know of it
+	s.clear(g.name) // before it is forgotten: the next supervisor would not know of it
 	delete(s.groups, g.name)
 	if err := s.forget(g.name); err != nil {
 		s.o.Log.Error("the record of a group cannot be removed", "group", g.name, "err", err)

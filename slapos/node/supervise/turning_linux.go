@@ -16,9 +16,9 @@ type turning struct {
 	most int64
 }
 
-// Turning is a writer to a log that is open for adding to and found at a path: when it has more
-// than most bytes it becomes PATH.1 and is begun anew, and out, by whoever has it in this process,
-// is the new one. What out is otherwise, as a terminal, is left as it is. Where it cannot be begun
+// Turning is a writer to a log at a path that is open for appending. When the log has more than
+// most bytes it is renamed to PATH.1 and begun anew, and out, for all its users in this process, is
+// the new file. Another kind of out, such as a terminal, is left as it is. If it cannot be begun
 // anew it grows on. It may be used from many goroutines.
 func Turning(out *os.File, path string, most int64) io.Writer {
 	return &turning{out: out, path: path, most: most}
@@ -29,7 +29,7 @@ func (t *turning) Write(text []byte) (int, error) {
 	defer t.mu.Unlock()
 	is, err := t.out.Stat()
 	if err == nil && is.Mode().IsRegular() && is.Size() > t.most {
-		// else somebody has put it aside already, and means it
+		// else it was moved aside already, on purpose
 		if there, err := os.Lstat(t.path); err == nil && os.SameFile(is, there) {
 			_ = t.turn()
 		}

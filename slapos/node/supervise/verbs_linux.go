@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Put records a group. One that is there with other programs is changed: what is not in it any
-// more, or is another now, is stopped first; what is the same runs on. changed says whether
-// anything differed. Nothing new is started: that is Start's.
+// Put records a group, or changes one with other programs. Programs that are removed or different
+// are stopped; unchanged ones run on. changed says whether anything differed. It starts nothing
+// new: that is Start's.
 func (s *Supervisor) Put(ctx context.Context, g Group) (changed bool, err error) {
 	if err := g.check(); err != nil {
 		return false, err
@@ -74,8 +74,8 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 	return wait, was
 }
 
-// drop stops a program for good; what is returned is its process, if it has one, and those of
-// before that have ended by themselves.
+// drop stops a program for good. It returns its process, if it has one, and earlier ones that have
+// ended by themselves.
 func (s *Supervisor) drop(p *program) (all []ending) {
 	p.want, p.again = false, false
 	s.stop(p)
@@ -93,8 +93,8 @@ func (s *Supervisor) drop(p *program) (all []ending) {
 	return append(all, e)
 }
 
-// Start has programs run, by their names (GROUP:NAME, GROUP, GROUP:*, all), and returns when they
-// were started. What runs goes on.
+// Start starts programs by name (GROUP:NAME, GROUP, GROUP:*, all), and returns when they were
+// started. Running ones go on.
 func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	return s.call(ctx, "Start", func() error {
 		all, err := s.pick("Start", names)
@@ -190,7 +190,7 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	return s.cleared(ctx, "Remove", []string{name})
 }
 
-// Signal sends a signal to programs; those that do not run hear nothing.
+// Signal sends a signal to programs; those that do not run are left out.
 func (s *Supervisor) Signal(ctx context.Context, sig unix.Signal, names ...string) error {
 	return s.call(ctx, "Signal", func() error {
 		all, err := s.pick("Signal", names)
@@ -218,7 +218,7 @@ func (s *Supervisor) Status(ctx context.Context, names ...string) (out []Status,
 	return out, err
 }
 
-// Groups are the names of those that are there.
+// Groups are the names of all groups.
 func (s *Supervisor) Groups(ctx context.Context) (out []string, err error) {
 	err = s.call(ctx, "Groups", func() error {
 		for _, g := range s.sorted() {

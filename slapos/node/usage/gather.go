@@ -20,19 +20,19 @@ const (
 
 	maxFiles = 10000     // in one directory
 	maxFile  = 128 << 10 // bytes
-	// of one directory at a time, as bytes of a form: what is more waits for the next
+	// of one directory at a time, as bytes of a form: the rest waits for the next journal
 	maxOf = 128 << 10
 	apart = "stays where it is, and is not sent"
 )
 
-// Found is what was read of one directory.
+// Found is the content of one directory.
 type Found struct {
 	Movements []proto.Movement
-	Journals  [][]proto.Transaction // of whole computers: what each file says
+	Journals  [][]proto.Transaction // of whole computers: the content of each file
 	Size      int                   // bytes of the form in which a master is told all that
 	// there are more files, which were not looked at: they are for the next time
 	More bool
-	// files that are no reports, each with its name: they stay where they are
+	// files that are no reports, as errors with their names; they stay where they are
 	Wrong []error
 
 	dir   *home.Dir
@@ -60,6 +60,8 @@ func Ours(root *home.Dir, name string, whole bool) (*Found, error) {
 	return gather(root, path.Join(written, name), whole)
 }
 
+// gather reads the consumption files of one directory, up to maxOf bytes of them. A malformed file
+// is left in its place and listed in Wrong.
 func gather(d *home.Dir, in string, whole bool) (*Found, error) {
 	f := &Found{dir: d}
 	names, err := d.List(in, maxFiles)
@@ -116,7 +118,7 @@ func (f *Found) take(document string, whole bool) error {
 // Empty says that there was no file to send.
 func (f *Found) Empty() bool { return len(f.files) == 0 }
 
-// Files are those that were read, and where they are.
+// Files are the files that were read, with their directory.
 func (f *Found) Files() (*home.Dir, []File) { return f.dir, f.files }
 
 // Forget removes files of which the master has what they say. One that says something else by now

@@ -20,15 +20,14 @@ const (
 	maxScripts = 1000
 )
 
-// Limit is how long the programs of a partition's etc/report may take together where nobody says
-// otherwise.
+// Limit is the default time for the programs of a partition's etc/report together.
 const Limit = 5 * time.Minute
 
-// RunScripts runs the programs of a partition's etc/report, as a user (nil: as we are) that is
-// asked for where there are any, each with the path of a file to write. What runs for their mark
-// before each is ended: it was left by who was killed. One that fails does not keep the others from
-// running; the error names all that did. limit is of all together, so that a partition cannot keep
-// the others waiting by having many; 0: [Limit].
+// RunScripts runs the programs of a partition's etc/report, each with the path of a file to write.
+// as gives their user (nil: our own), and is called only if there are any. Processes with their
+// mark, left by a killed run, are ended before each. A failed program does not stop the others; the
+// error names all that failed. limit is for all together, so a partition with many cannot make the
+// others wait; 0: [Limit].
 func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), mark string, limit time.Duration) error {
 	names, err := d.List(scripts, maxScripts)
 	if err != nil || len(names) == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
-// Computer is what a node is told: what is wanted on it.
+// Computer is the document for a node: all that is wanted on its computer.
 func (c *Client) Computer(ctx context.Context, id string) (*proto.Computer, error) {
 	endpoint := "getFullComputerInformation"
 	body, err := c.get(ctx, endpoint, fields("computer_id", id))
@@ -47,8 +47,8 @@ func (c *Client) Partition(ctx context.Context, computer, partition string) (*pr
 	return p, nil
 }
 
-// Request asks for an instance, or that one be otherwise. [ErrNotReady] says that the master has
-// taken it and has no place for it yet: the same request later says where it is.
+// Request asks for an instance, or for a change of one. [ErrNotReady] says that the master has
+// accepted it and has no place for it yet. Repeat the same request later to get the place.
 func (c *Client) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	v, err := c.RequestValue(ctx, q)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Client) Request(ctx context.Context, q *proto.Request) (*proto.Instance
 	return instance, nil
 }
 
-// RequestValue is [Client.Request] for who passes the answer on as it is.
+// RequestValue is [Client.Request] for callers that pass the answer on as it is.
 func (c *Client) RequestValue(ctx context.Context, q *proto.Request) (any, error) {
 	const endpoint = "requestComputerPartition"
 	form, err := q.Form()
@@ -142,8 +142,8 @@ func (c *Client) ReportInstance(ctx context.Context, computer, partition, state 
 	return string(body), err
 }
 
-// ReportInstanceError reports what is wrong with the instance in a partition, or with the shared
-// one of that reference there.
+// ReportInstanceError reports an error of the instance in a partition, or of the shared one with
+// that reference there.
 func (c *Client) ReportInstanceError(ctx context.Context, computer, partition, shared, log string) error {
 	_, err := c.post(ctx, "softwareInstanceError", partitionFields(computer, partition, shared, "error_log", log))
 	return err
@@ -167,7 +167,7 @@ func (c *Client) Rename(ctx context.Context, computer, partition, shared, title 
 	return err
 }
 
-// ReportUsage reports what was used on a computer; nothing used is not reported.
+// ReportUsage reports the use of a computer; an empty report is not sent.
 func (c *Client) ReportUsage(ctx context.Context, computer string, report []proto.Transaction) error {
 	if len(report) == 0 {
 		return nil

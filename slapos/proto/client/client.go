@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// Options say which master a client speaks to, and as whom.
+// Options say which master a client speaks to, and with which identity.
 type Options struct {
 	// of the master, http or https; a bare IPv6 address as the host gets its brackets
 	URL     string
@@ -25,8 +25,8 @@ type Options struct {
 	Timeout time.Duration // of a call from its begin to the end of its answer; 0 is a minute
 
 	// Only for https. The files hold PEM.
-	CertFile, KeyFile string // who the client is; both or none
-	CAFile            string // who signs the master's certificate; "" is whom this machine trusts
+	CertFile, KeyFile string // the client's identity; both or none
+	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
 	Insecure          bool   // takes any certificate of a master, as the reference's client does
 
 	UserAgent string // "" is hostler
@@ -42,9 +42,9 @@ const PassedHeader = "Hostler-Passed"
 
 const defaultTimeout = time.Minute
 
-// A Client speaks to a master. Every method is one call or a few, fails with an [*Error] where the
-// master or the way to it is the reason, and may be called concurrently; nothing is tried again but
-// what is said.
+// A Client speaks to a master. Every method makes one call or a few, and may be called
+// concurrently. It fails with an [*Error] if the master or the way to it is the reason. Nothing is
+// retried, unless a method says so.
 type Client struct {
 	http    *http.Client
 	base    *url.URL
@@ -121,9 +121,9 @@ func (o *Options) tls() (*tls.Config, error) {
 	return config, nil
 }
 
-// TLS is what a client of SlapOS's services speaks TLS with: as whom, by files in PEM of which
-// there are both or none, and whom it trusts; no caFile: whom this machine trusts. Who it is is
-// read anew for a connection when the files have changed.
+// TLS is the configuration of a client of SlapOS's services. certFile and keyFile are its identity,
+// in PEM: both or none. caFile has the authorities; "": those that this machine trusts. The
+// identity is read anew for a connection when the files have changed.
 func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if (certFile == "") != (keyFile == "") {
@@ -201,7 +201,7 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 		// An error's text is for people; more than this none reads.
 		body, _ := io.ReadAll(io.LimitReader(answer.Body, 64<<10))
 		err := c.refusal(call.op, answer.StatusCode, body)
-		// the next one may come as somebody else, by a certificate that was replaced
+		// the next connection may have another identity, by a certificate that was replaced
 		if errors.Is(err, ErrDenied) {
 			_ = answer.Body.Close()
 			c.http.CloseIdleConnections()

@@ -47,6 +47,7 @@ type Error struct {
 	Err    error
 }
 
+// Error is one line of text: the operation, the master, the kind, and the reasons if known.
 func (e *Error) Error() string {
 	text := "slap: " + e.Op + " at " + e.Master + ": " + e.Kind.Error()
 	if e.Status != 0 && e.Kind == ErrRefused {
@@ -126,7 +127,8 @@ func (c *Client) badAnswer(op string, err error) error {
 const maxReason = 500
 
 // Reason is what a master says of an error in the body of its answer, as a line of text: the title
-// of the JSON API's, the paragraph of a page.
+// Reason is a master's error message from the body of its answer, as a line of text: the title of
+// the JSON API's, or the paragraph of a page.
 func Reason(body []byte) string {
 	text := string(body)
 	var failure jsonapi.Failure

@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// What follows only the full master has; of a micro-master it fails with [ErrNotFound].
+// Only the full master has the following; at a micro-master they fail with [ErrNotFound].
 
 // Status is what the master last heard of a computer, of the instance in a partition of it, or of a
 // software release on it: of the computer where both are "".

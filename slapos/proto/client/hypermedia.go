@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
-// Results are asked for so many at once of a master that wants a number, and ten times as many
-// where there are more; and from so many on it is an error.
+// The limit on results for a master that wants one: the first, which grows tenfold if there are
+// more, and the last, beyond which it is an error.
 const (
 	firstLimit  = 1000
 	mostResults = 1_000_000
@@ -48,7 +48,7 @@ func (h *Hypermedia) Search(ctx context.Context, q hypermedia.Query, selected ..
 	return only(q, found), nil
 }
 
-// only are those of what was found that have the query's value, as far as they tell.
+// only filters results by the query's value, as far as they have the field.
 func only(q hypermedia.Query, found []map[string]any) (out []map[string]any) {
 	for _, thing := range found {
 		if value, told := thing[q.Field]; !told || value == q.Value {
@@ -58,6 +58,8 @@ func only(q hypermedia.Query, found []map[string]any) (out []map[string]any) {
 	return out
 }
 
+// search returns all results of a query. A master may ignore the limit, cut at it, or give links to
+// further pages; each is handled.
 func (h *Hypermedia) search(ctx context.Context, query string, selected []string) ([]map[string]any, error) {
 	root, err := h.entry(ctx)
 	if err != nil {
@@ -88,7 +90,7 @@ func (h *Hypermedia) search(ctx context.Context, query string, selected []string
 	return nil, h.c.badAnswer("search", proto.Malformed("", "more than %d results", mostResults))
 }
 
-// pages are the results of a page that was read from a URL, and of those that come next.
+// pages are the results of a page from a URL, and of the next ones.
 func (h *Hypermedia) pages(ctx context.Context, href string, page *hypermedia.Results) ([]map[string]any, error) {
 	all := page.Embedded.Contents
 	seen := map[string]bool{href: true}
@@ -137,8 +139,8 @@ func (h *Hypermedia) ComputerToken(ctx context.Context) (string, error) {
 	return h.ComputerTokenFor(ctx, "")
 }
 
-// ComputerTokenFor is a token with which a computer that there is already can be registered again,
-// by who has it. Only masters of ours give such; of another one it is [ErrNotFound].
+// ComputerTokenFor is a token with which the owner of an existing computer can register it again.
+// Only masters of ours give such; of another one it is [ErrNotFound].
 func (h *Hypermedia) ComputerTokenFor(ctx context.Context, computer string) (string, error) {
 	const op = "Base_getComputerToken"
 	rest, err := h.restBase(ctx)
@@ -169,7 +171,7 @@ func (h *Hypermedia) ComputerTokenFor(ctx context.Context, computer string) (str
 	return answer.Token, nil
 }
 
-// link fills in a link's template, and reads what is there.
+// link fills in a link's template, and reads the document there.
 func (h *Hypermedia) link(ctx context.Context, op, template string, variables map[string]any, into any) error {
 	href, err := hypermedia.Expand(template, variables)
 	if err != nil {
@@ -233,8 +235,8 @@ func (h *Hypermedia) restBase(ctx context.Context) (string, error) {
 	return rest, nil
 }
 
-// restURL asks the master where its hypermedia API is: by the legacy endpoint, and where there is
-// none by the JSON API.
+// restURL asks the master for the URL of its hypermedia API: by the legacy endpoint, or without one
+// by the JSON API.
 func (h *Hypermedia) restURL(ctx context.Context) (string, error) {
 	body, err := h.c.get(ctx, "getHateoasUrl", nil)
 	if err == nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// identity is a certificate with its key, as the two files have it now: who runs for months goes on
-// when they were replaced, before the old one expires or because it was revoked.
+// identity is a certificate with its key, as the two files have it now. So a process that runs for
+// months goes on when they are replaced, before the old one expires or after it was revoked.
 type identity struct {
 	certFile, keyFile string
 

@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// ReportNode tells a master of ours what runs on a node. From another it is [ErrNotFound].
+// ReportNode reports a node's running programs to a master of ours. At another it is [ErrNotFound].
 func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
 	body, err := json.Marshal(n)
 	if err != nil {
@@ -26,8 +26,8 @@ func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
 	return err
 }
 
-// NodeReport is what the node of a computer told its master last of what runs on it, and when.
-// [ErrNotFound]: it has told nothing, or the master is not one of ours.
+// NodeReport is the last report of a computer's node on its running programs, with its time.
+// [ErrNotFound]: there is none, or the master is not one of ours.
 func (c *Client) NodeReport(ctx context.Context, computer string) (*proto.NodeReport, time.Time, error) {
 	u := c.base.JoinPath(proto.NodeReportName)
 	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()

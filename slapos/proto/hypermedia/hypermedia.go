@@ -7,7 +7,7 @@ type Link struct {
 	Href string `json:"href"`
 }
 
-// A Root is where the hypermedia API begins: how to search, and how to come to what was found.
+// A Root is the entry of the hypermedia API: links to the search, and to its results.
 type Root struct {
 	Links RootLinks `json:"_links"`
 }
@@ -28,7 +28,7 @@ type Results struct {
 	Links ResultLinks `json:"_links,omitzero"`
 }
 
-// ResultLinks are the links of [Results]: of those that do not tell all, to what comes next.
+// ResultLinks are the links of [Results]; an incomplete page has one to the next.
 type ResultLinks struct {
 	Next *Link `json:"next,omitempty"`
 }
@@ -69,8 +69,8 @@ func (f *Form) Values() map[string]any {
 	return values
 }
 
-// A Query is what clients search for: a kind of thing that is valid, and perhaps those that have a
-// value in a field.
+// A Query is a client's search: for the valid things of a kind, or for those with a value in a
+// field.
 type Query struct {
 	Kind string // one of QueryTrees, QueryComputers, QueryInstances, QueryReleases
 	// "", or one that things of the kind have: title, reference, default_specialise_title,
@@ -87,7 +87,7 @@ const (
 	QueryReleases  = "Software Installation"
 )
 
-// queried are the kinds, as a query names them, and the field by which each may be asked for.
+// queried are the kinds, as a query names them, each with its searchable field.
 var queried = []struct{ kind, written, field string }{
 	{QueryTrees, `portal_type:"` + QueryTrees + `"`, "title"},
 	{QueryComputers, `portal_type:"` + QueryComputers + `"`, "reference"},
@@ -123,8 +123,8 @@ func (q Query) write(value string) string {
 	return s
 }
 
-// Values are what a query that was read may ask for: the value as it stood between the quotes, as
-// some clients send it, and what it is to who has it escaped.
+// Values are the possible meanings of a query's value: the text between the quotes, as some clients
+// send it, and that text unescaped.
 func (q Query) Values() []string {
 	if meant := unescapes.Replace(q.Value); meant != q.Value {
 		return []string{q.Value, meant}
@@ -132,8 +132,8 @@ func (q Query) Values() []string {
 	return []string{q.Value}
 }
 
-// ParseQuery reads a query of that form, and says whether it is one. What stands between the quotes
-// is taken as it is: see [Query.Values].
+// ParseQuery reads a query of that form, and says whether it is one. The text between the quotes is
+// taken as it is: see [Query.Values].
 func ParseQuery(text string) (Query, bool) {
 	for _, k := range queried {
 		rest, ok := strings.CutPrefix(text, k.written+validated)

@@ -49,6 +49,7 @@ var operators = map[byte]operator{
 	';': {";", ";", true, "", false}, '?': {"?", "&", true, "=", false}, '&': {"&", "&", true, "=", false},
 }
 
+// expand appends one expression of a URI template (RFC 6570), without its braces.
 func expand(b *strings.Builder, expression string, variables map[string]any) error {
 	if expression == "" {
 		return proto.Malformed("", "a template with nothing between { and }")
@@ -89,7 +90,7 @@ func expand(b *strings.Builder, expression string, variables map[string]any) err
 
 const nameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.%"
 
-// items are what a variable becomes: none where it is undefined, several where a list or map is
+// items are the expansion of a variable: none if it is undefined, several if a list or map is
 // exploded.
 func (op operator) items(name string, value any, explode bool, most int) ([]string, error) {
 	var parts []string
@@ -149,8 +150,8 @@ func (op operator) escaped(s string) string {
 	return b.String()
 }
 
-// escape writes s as it may stand in a URL. Where reserved characters may stand, what is escaped
-// already stays.
+// escape writes s in the form for a URL. With reserved, reserved characters and escape sequences
+// stay as they are.
 func escape(b *strings.Builder, s string, reserved bool) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]

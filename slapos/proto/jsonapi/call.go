@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// A Call is what is sent to a method of the JSON API; each method takes some of its keys (see
+// A Call is the input of a method of the JSON API; each method takes some of its keys (see
 // [Method]).
 type Call struct {
 	Computer      string // computer_guid
@@ -38,7 +38,7 @@ type Partition struct {
 	Addresses []Address `json:"ip_list,omitempty"`
 }
 
-// A CallAddress is an address of such a partition.
+// An Address is an address of such a partition.
 type Address struct {
 	IP        string `json:"ip-address"`
 	Interface string `json:"network-interface,omitempty"`
@@ -165,6 +165,7 @@ func (m *Method) Decode(body []byte) (*Call, error) {
 	return c, nil
 }
 
+// set puts a JSON value into the field of a call, and checks it.
 func (m *Method) set(c *Call, name string, v any) error {
 	switch to := c.key(name).(type) {
 	case *string:
@@ -229,6 +230,7 @@ func checkFilter(d proto.Dictionary) error {
 	return nil
 }
 
+// read reads a partition from its JSON object.
 func (p *Partition) read(v any) error {
 	d, ok := v.(proto.Dictionary)
 	if !ok {

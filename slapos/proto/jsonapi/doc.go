@@ -1,2 +1,2 @@
-// Package jsonapi has the methods of SlapOS's JSON API: what each is sent and what it answers.
+// Package jsonapi has the methods of SlapOS's JSON API, with their inputs and answers.
 package jsonapi

@@ -27,7 +27,7 @@ type Document struct {
 	AccessStatus    string `json:"access_status_message"`
 }
 
-// MarshalJSON writes all keys, with empty lists and objects where there is nothing.
+// MarshalJSON writes all keys, also empty lists and objects.
 func (d Document) MarshalJSON() ([]byte, error) {
 	type plain Document
 	p := plain(d)
@@ -76,17 +76,17 @@ func (l Listing) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(l))
 }
 
-// A Done is what a method of the JSON API answers that changes something: Type is "success", and
-// Title says what was done.
+// A Done is the answer of a method of the JSON API that changes something. Type is "success", and
+// Title says what changed.
 type Done struct {
 	Type  string `json:"type"`
 	Title string `json:"title"`
 }
 
-// A Failure is what the JSON API answers where it cannot do what it was asked.
+// A Failure is the JSON API's answer to a failed call.
 type Failure struct {
 	Status int    `json:"status"`
 	Type   string `json:"type"` // the words of the status
 	Title  string `json:"title"`
-	Detail string `json:"detail,omitempty"` // what more there is to say; of our master
+	Detail string `json:"detail,omitempty"` // more about it; of our master
 }

@@ -4,8 +4,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// Schema is what a method takes, as a JSON Schema of draft-07. It is made of what [Method.Decode]
-// checks.
+// Schema is a method's input as a JSON Schema of draft-07, equal to the checks of [Method.Decode].
 func (m *Method) Schema() map[string]any {
 	properties := map[string]any{}
 	var c Call

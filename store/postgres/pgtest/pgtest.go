@@ -1,6 +1,6 @@
-// Package pgtest starts real PostgreSQL servers for tests: a cluster of their own in a temporary
-// directory, on a Unix socket and nothing else, with fsync on, run by an ordinary user where the
-// test is root's. Servers can be restarted, paused, and have their connections cut.
+// Package pgtest starts real PostgreSQL servers for tests: a cluster in a temporary directory, on a
+// Unix socket alone, with fsync on. If the test is root's, an ordinary user runs it. Servers can be
+// restarted, paused, and have their connections cut.
 package pgtest
 
 import (
@@ -84,8 +84,8 @@ func Start(t testing.TB, settings ...string) *Server {
 	return s
 }
 
-// Need ends a test whose server could not be started: by skipping where PostgreSQL is missing,
-// unless it is required.
+// Need ends a test whose server could not be started. It skips the test where PostgreSQL is
+// missing, unless it is required.
 func Need(t testing.TB, err error) {
 	t.Helper()
 	switch {
@@ -156,8 +156,8 @@ func (s *Server) Log() string {
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir, cmd.Env = s.dir, []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	// A group of its own, so that Pause reaches the server's children too, and what the terminal
-	// sends does not.
+	// A group of its own: Pause reaches the server's children too, and the terminal's signals do
+	// not.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.user}
 	return cmd
 }
@@ -250,8 +250,7 @@ func (s *Server) Cut(ctx context.Context) error {
 	)
 }
 
-// Pause stops the server in the midst of all that it does, as a machine that hangs. Resume lets it
-// go on.
+// Pause stops the server at once, like a machine that hangs. Resume lets it go on.
 func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.

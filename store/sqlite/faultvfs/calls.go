@@ -147,8 +147,8 @@ func syncFile(_ *libc.TLS, id uintptr, _ int32) int32 {
 	return sqlite3.SQLITE_OK
 }
 
-// end crashes; the caller of the operation learns of an error, though in truth nobody lives to
-// learn it.
+// end crashes. The caller of the operation gets an error, as if its process had survived to see
+// one.
 func (d *Disk) end(rc int32) int32 {
 	if err := d.crash(); err != nil {
 		panic(err)

@@ -1,10 +1,9 @@
-// Package faultvfs is a disk that fails on request, for tests: a SQLite file system in front of the
-// ordinary one, in which the n-th write, sync or truncation fails once, or is the last thing that
-// happens before the power goes. Then what was not synced is kept or lost, sector by sector, as a
-// seed will have it, and nothing works any more until the file is opened by the ordinary file
-// system.
+// Package faultvfs is a disk that fails on request, for tests. It is a SQLite file system in front
+// of the ordinary one. In it the n-th write, sync or truncation fails once, or is the last
+// operation before the power goes. Then unsynced data is kept or lost, sector by sector, by a seed.
+// Nothing works any more until the file is opened by the ordinary file system.
 //
-// Syncs do not reach the real disk: what they promise is played here. SQLite's registry of file
+// Syncs do not reach the real disk: their promise is simulated here. SQLite's registry of file
 // systems is the process's, so each Disk has a name of its own in it until Close.
 package faultvfs
 
@@ -53,7 +52,7 @@ type file struct {
 	methods uintptr // the ordinary ones
 }
 
-// image is what a file was when it was last synced, and what was done to it since.
+// image is a file's content at its last sync, and the writes since.
 type image struct {
 	synced  []byte
 	changes []change
@@ -154,7 +153,7 @@ func (d *Disk) note(path string, c change) error {
 
 const sector = 512
 
-// crash ends it all: of each file there remains what was synced, and of the later sectors some.
+// crash ends it all: of each file the synced content remains, and some of the later sectors.
 func (d *Disk) crash() error {
 	d.dead = true
 	for path, im := range d.disks {

@@ -25,8 +25,8 @@ const (
 	maxConn = 4096 // connections at once
 )
 
-// Options say what leads where. UID and GID, where they are not 0, are who we become when we have
-// the port.
+// Options say which address leads where. After the port is open, the process becomes UID and GID,
+// unless they are 0.
 type Options struct {
 	Network  string // tcp or udp
 	From, To netip.AddrPort
@@ -71,7 +71,7 @@ func Parse(args []string) (o Options, err error) {
 	return o, nil
 }
 
-// Run forwards until ctx ends. ready, where it is not nil, is told the address that it listens at.
+// Run forwards until ctx ends. ready, which may be nil, is called with the listening address.
 func Run(ctx context.Context, o Options, ready func(net.Addr)) error {
 	var run func() error
 	var at net.Addr
@@ -223,7 +223,7 @@ func back(near, far *net.UDPConn, from netip.AddrPort) {
 	for {
 		n, err := far.Read(buf)
 		if errors.Is(err, syscall.ECONNREFUSED) {
-			continue // nobody listens there now
+			continue // no listener there now
 		}
 		if err != nil {
 			return
