@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// openArchive looks into a tar file: what docker save writes, an OCI layout, or a root file system.
+// openArchive reads a tar file: docker save's, an OCI layout, or a root file system.
 func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	f, err := os.Open(r.path)
 	if err != nil {
@@ -82,7 +82,7 @@ func isOfImage(entry string) bool {
 	return len(top) >= 64 && hex && (rest == "" || rest == ".json" || rest == ".tar" || rest == ".tar.gz")
 }
 
-// beginsAsImage looks at the first entries of a compressed archive.
+// beginsAsImage checks the first entries of a compressed archive.
 func beginsAsImage(f *os.File) (bool, error) {
 	defer func() { _, _ = f.Seek(0, io.SeekStart) }()
 	z, done, err := layer.Decompress(io.NewSectionReader(f, 0, 1<<62))
@@ -106,7 +106,7 @@ func beginsAsImage(f *os.File) (bool, error) {
 	return false, nil
 }
 
-// plainCopy unpacks a compressed archive into a file that is gone with o.
+// plainCopy decompresses an archive into a file that is removed with o.
 func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, error) {
 	came := &layer.Counter{R: f}
 	z, done, err := layer.Decompress(came)
@@ -136,7 +136,7 @@ func whileAlive(ctx context.Context, r io.Reader) io.Reader {
 	})
 }
 
-// tarIndex says where the files of a tar archive that is not compressed are in it.
+// tarIndex holds the places of the files in an uncompressed tar archive.
 type tarIndex struct {
 	f     *os.File
 	files map[string]piece
@@ -145,18 +145,18 @@ type tarIndex struct {
 
 type piece struct{ at, size int64 }
 
-// mostFiles bounds the index: an image has a few for each layer. It is smaller in tests alone.
+// mostFiles bounds the index: an image has a few for each layer. Only tests make it smaller.
 var mostFiles = 100_000
 
-// longestName bounds the names in it, in bytes. Those of an image's parts are digests and what is
-// put around them.
+// longestName bounds the names in it, in bytes. The names of an image's parts are digests with a
+// prefix or suffix.
 const longestName = 1 << 10
 
 // indexTar indexes an image's archive. With sniff it returns nil at the first entry that no image's
 // archive has.
 func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 	x := &tarIndex{f, map[string]piece{}, map[string]string{}}
-	tr := tar.NewReader(f) // which seeks over what it passes by
+	tr := tar.NewReader(f) // it seeks over the contents it skips
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
@@ -187,7 +187,7 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 			x.files[name] = piece{at, h.Size}
 		case tar.TypeLink:
 			x.links[name] = path.Clean("/" + h.Linkname)[1:]
-		case tar.TypeSymlink: // docker once wrote a layer that comes twice so
+		case tar.TypeSymlink: // docker once wrote a repeated layer so
 			x.links[name] = path.Join("/", path.Dir(name), h.Linkname)[1:]
 		}
 	}
@@ -235,7 +235,7 @@ func (x *tarIndex) read(name string) ([]byte, error) {
 	return io.ReadAll(x.reader(p))
 }
 
-// open finds a blob of an OCI layout.
+// open opens a blob of an OCI layout.
 func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 	if d.Data != nil {
 		return io.NopCloser(bytes.NewReader(d.Data)), nil
@@ -247,14 +247,14 @@ func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, erro
 	return x.reader(p), nil
 }
 
-// readDockerArchive fills o from what docker save writes.
+// readDockerArchive fills o from docker save's archive.
 func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 	p := x.files["manifest.json"]
 	if p.size > biggestManifest {
 		return layer.Contentf("manifest.json is of more than %d bytes", biggestManifest)
 	}
 	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
-		// it looks for the file itself
+		// the caller finds the file by itself
 		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil
 	})
 	if err != nil {
@@ -312,7 +312,7 @@ func pick(r reference, all tarball.Manifest) (tarball.Descriptor, error) {
 			return d, nil
 		}
 	}
-	if r.kind == fromDaemon && len(all) == 1 { // asked for by its digest, it comes without a name
+	if r.kind == fromDaemon && len(all) == 1 { // by its digest it comes without a name
 		return all[0], nil
 	}
 	return tarball.Descriptor{}, failed(
@@ -327,8 +327,8 @@ func fullTag(s string) string {
 	return s
 }
 
-// openRoot makes an image of one layer of a root file system's archive. Its digest is known once it
-// is unpacked.
+// openRoot makes an image with one layer of a root file system's archive. The layer's digest is
+// known after it is unpacked.
 func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	b := blob{size: -1, open: func(context.Context) (io.ReadCloser, error) { return os.Open(r.path) }}
 	if info, err := os.Stat(r.path); err == nil {
@@ -344,7 +344,7 @@ func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *o
 		return err
 	}
 	o.locks = append(o.locks, l)
-	if img, err := s.find(r); err == nil { // by whoever had the lock before us
+	if img, err := s.find(r); err == nil { // made by the lock's last holder
 		b.diffID = img.Layers[0].DiffID
 	} else if b.diffID, err = s.fetchLayer(ctx, key, b, opt.Progress); err != nil {
 		return err
@@ -364,7 +364,7 @@ func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *o
 		return err
 	}
 	o.made, o.platform = true, Platform{}
-	b.size = -1 // what follows only finds it
+	b.size = -1 // the later steps only find it
 	o.layers = []blob{b}
 	return nil
 }

@@ -15,26 +15,24 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// Change is what was written over an image: the upper layer of an overlay mount, with nobody
-// writing to it any more. Or it is a whole tree.
+// Change is the writes over an image: the upper layer of an overlay mount, with nobody writing to
+// it any more. Or it is a whole tree.
 type Change struct {
-	// the digest of the image that it lies over, which is here; "": nothing is below it
+	// the digest of the local image below it; "": nothing is below it
 	Base   string
 	Dir    string // a directory in the form of overlay with the option userxattr
 	Owners bool   // files keep their owners; else all are root's
-	// with Owners: the host's user that is root in the image, where the computer had users of its
-	// own
+	// with Owners: the host's user that is root in the image, for a computer with users of its own
 	Users int
-	// names below Dir, such as "etc/machine-id", that stay behind, directories with all that is in
-	// them; nil: none
+	// names below Dir, such as "etc/machine-id", that are left out, directories with their content;
+	// nil: none
 	Skip   func(string) bool
 	Labels map[string]string // for the image, beside its base's
 }
 
-// Commit makes an image of one that is here and of what was written over it, and gives it a name as
-// Tag does. Of what the base has nothing is copied: the new one has its layers and one more.
-// Sockets and device nodes are left out. The error is compute.ErrNotFound where the base is not
-// here.
+// Commit makes an image of a local one and the writes over it, and names it as Tag does. It copies
+// nothing of the base: the new image has its layers and one more. Sockets and device nodes are left
+// out. The error is compute.ErrNotFound for a base that is not here.
 func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error) {
 	r, err := tagOf(name, s.opt.Insecure)
 	if err != nil {
@@ -46,7 +44,7 @@ func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error
 	}
 	if err != nil {
 		var e *compute.Error
-		r.kind = fromArchive // no registry has anything to do with it
+		r.kind = fromArchive // no registry is involved
 		if err = s.classify(r, err); errors.As(err, &e) && e.Op == "image.Pull" {
 			e.Op, e.Hint = "image.Commit", ""
 		}
@@ -61,7 +59,7 @@ func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error
 		return Image{}, err
 	}
 	defer done()
-	if err := s.Use(ctx, c.Base, tmp); err != nil { // so that it stays until the new one is there
+	if err := s.Use(ctx, c.Base, tmp); err != nil { // keeps it until the new one exists
 		return Image{}, err
 	}
 	defer func() { _ = s.Release(c.Base, tmp) }()
@@ -94,7 +92,7 @@ func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error
 	return s.enter(ctx, r, o, layers, "", "")
 }
 
-// read packs the change as it is read.
+// read packs the change while it is read.
 func (c Change) read(ctx context.Context) io.ReadCloser {
 	ctx, cancel := context.WithCancel(ctx)
 	r, w := io.Pipe()
@@ -111,7 +109,7 @@ func (c Change) read(ctx context.Context) io.ReadCloser {
 	}}
 }
 
-// packedStream ends its packer when it is closed.
+// packedStream stops its packer when it is closed.
 type packedStream struct {
 	io.Reader
 	end func()
@@ -122,7 +120,7 @@ func (p *packedStream) Close() error {
 	return nil
 }
 
-// over fills o with an image of the layers of another, which are here, and one on top.
+// over fills o with an image of another's local layers, and one on top.
 func (o *offer) over(base Image, top blob, labels map[string]string) error {
 	f := base.configFile()
 	f.Created = v1.Time{Time: time.Now().UTC().Truncate(time.Second)}
@@ -132,7 +130,7 @@ func (o *offer) over(base Image, top blob, labels map[string]string) error {
 	}
 	maps.Copy(f.Config.Labels, labels)
 	for _, l := range base.Layers {
-		if l.DiffID != "" { // else the store's own, which is made anew
+		if l.DiffID != "" { // the store makes its own ones anew
 			o.layers = append(o.layers, blob{diffID: l.DiffID, size: -1, open: lost(l.DiffID)})
 		}
 	}
@@ -152,7 +150,7 @@ func (o *offer) over(base Image, top blob, labels map[string]string) error {
 	return o.readConfig(config, "")
 }
 
-// lost is asked for a layer that was here a moment ago.
+// lost is the source of a layer that was here a moment ago.
 func lost(diffID string) func(context.Context) (io.ReadCloser, error) {
 	return func(context.Context) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("its layer %s was removed meanwhile", diffID)

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// dockerSocket is where the local docker daemon listens.
+// dockerSocket returns the path of the local docker daemon's socket.
 func (s *Store) dockerSocket() string {
 	if s.opt.DockerSocket != "" {
 		return s.opt.DockerSocket
@@ -26,7 +26,7 @@ func (s *Store) dockerSocket() string {
 	return "/var/run/docker.sock"
 }
 
-// openDaemon has the local docker daemon save an image.
+// openDaemon makes the local docker daemon save an image, and reads it.
 func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	socket := s.dockerSocket()
 	client := &http.Client{Transport: &http.Transport{
@@ -86,7 +86,7 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 	return o.readDockerArchive(r, x)
 }
 
-// daemonAnswer makes an error of an answer that is none.
+// daemonAnswer turns a refusal into an error.
 func daemonAnswer(r reference, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
@@ -107,7 +107,7 @@ func daemonAnswer(r reference, resp *http.Response) error {
 	return failed("Pull", r.name, kind, errors.New("the docker daemon says: "+said.Message), hint)
 }
 
-// innermost is the cause without the request, which says nothing to people.
+// innermost returns the cause without the request, which tells people nothing.
 func innermost(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

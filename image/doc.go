@@ -18,12 +18,13 @@
 //
 // The files of a store:
 //
-//	layers/DIGEST/fs             a layer's tree, by the digest of its uncompressed archive; beside it record.json
+//	layers/DIGEST/fs             a layer's tree, by the digest of its uncompressed archive
+//	layers/DIGEST/record.json    what is known of the layer
 //	layers/new-*, layers/old-*   on the way in and on the way out
-//	images/DIGEST.json           an image: its configuration and layers, by the digest of its configuration; its time of change is that of the last use
-//	images/DIGEST.top/fs         a layer of that image alone, with directories whose modes and owners its layers left out
+//	images/DIGEST.json           an image, by its configuration's digest; its time: the last use
+//	images/DIGEST.top/fs         a layer of that image alone: directories its layers left out
 //	names/*.json                 a name and the image that it stood for when it was last pulled
-//	uses/DIGEST/*                who uses an image: each file holds the name of a directory, and counts for as long as that exists
+//	uses/DIGEST/*                a user of an image: a directory's name, of use while it exists
 //	locks/                       one file for each layer, and one for the rest
 //	tmp/                         archives on their way
 package image

@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// failed makes an error of this package. What is one already keeps its kind and hint.
+// failed makes an error of this package. An error that is one already keeps its kind and hint.
 func failed(op, ref string, kind error, err error, hint string) error {
 	var e *compute.Error
 	if errors.As(err, &e) {
@@ -27,14 +27,14 @@ func failed(op, ref string, kind error, err error, hint string) error {
 	return &compute.Error{Op: "image." + op, ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
 }
 
-// errCorrupt is content that is not what its digest says.
+// errCorrupt means that content does not match its digest.
 type errCorrupt struct{ what, want, got string }
 
 func (e *errCorrupt) Error() string {
 	return fmt.Sprintf("%s is corrupt: its digest is %s, and should be %s", e.what, e.got, e.want)
 }
 
-// classify gives what went wrong while an image came in its kind and a hint.
+// classify adds a kind and a hint to an error of an import.
 func (s *Store) classify(ref reference, err error) error {
 	var (
 		ours    *compute.Error
@@ -62,11 +62,11 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.As(err, &large):
 		kind, hint = compute.ErrInvalid, large.Key+" in [images] of hostler.conf says how much an image may have"
 	case errors.As(err, &corrupt), errors.As(err, &content):
-		// as it is
+		// it keeps its kind
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		full, at := s.dir, (*fs.PathError)(nil)
 		hint = "hostler image gc --older-than 1h makes room; what has come so far is not fetched again"
-		if errors.As(err, &at) && !strings.HasPrefix(at.Path, s.dir+"/") { // where an image goes to
+		if errors.As(err, &at) && !strings.HasPrefix(at.Path, s.dir+"/") { // where it goes
 			full, hint = filepath.Dir(at.Path), "make room there, or name another place"
 		}
 		err = fmt.Errorf("the disk of %s is full: %w", full, err)
@@ -76,7 +76,7 @@ func (s *Store) classify(ref reference, err error) error {
 		kind = compute.ErrDenied
 	case errors.As(err, &answer):
 		hint, kind = kindOfAnswer(ref, answer)
-		// registries say either of what they do not have
+		// registries answer either for a missing image
 		if errors.Is(kind, compute.ErrNotFound) || errors.Is(kind, compute.ErrDenied) {
 			hint = s.near(ref.name, hint)
 		}

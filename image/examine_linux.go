@@ -12,13 +12,13 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// Examine tells whether images can be kept in dir, a store that need not exist yet: it makes there
-// what layers are made of, and takes it away again.
+// Examine reports whether images can be kept in dir, a store that need not exist yet. It makes the
+// parts of a layer there, and removes them again.
 func Examine(_ context.Context, dir string) []compute.Finding {
 	const what = "images"
 	const hint = "set XDG_CACHE_HOME to a directory on a file system of this machine: ext4, xfs, btrfs, or tmpfs of Linux 6.6"
 	place := filepath.Clean(dir)
-	for { // the nearest directory that there is
+	for { // up to the nearest existing directory
 		if _, err := os.Stat(place); err == nil || place == "/" {
 			break
 		}
@@ -69,5 +69,5 @@ func Examine(_ context.Context, dir string) []compute.Finding {
 	return []compute.Finding{{Result: "ok", What: what, Detail: fmt.Sprintf("%s, %d MiB free", dir, free)}}
 }
 
-// leastFree is so many MiB as a small distribution's image takes.
+// leastFree is the size of a small distribution's image, in MiB.
 const leastFree = 512

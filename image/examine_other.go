@@ -10,7 +10,7 @@ import (
 
 func (s *Store) makePatch(string, []layerRecord) (bool, error) { return false, nil }
 
-// Examine tells that images are unpacked on Linux only.
+// Examine reports that images are unpacked on Linux only.
 func Examine(context.Context, string) []compute.Finding {
 	return []compute.Finding{{Result: "skip", What: "images", Detail: "they can be unpacked on Linux only"}}
 }

@@ -25,23 +25,23 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// ExportOptions say how an image is to go out.
+// ExportOptions say how to write an image.
 type ExportOptions struct {
-	Replace  bool      // a file that is there already may be written over
-	Progress *Progress // of the layers as they are packed; nil: nobody looks
+	Replace  bool      // an existing file may be overwritten
+	Progress *Progress // of the layers as they are packed; may be nil
 }
 
-// Export writes an image of the store, or a plain directory, to where others find it, and returns
-// the digest of its manifest there. The destination is one of
+// Export writes an image of the store, or a plain directory, to a destination, and returns the
+// digest of its manifest there. The destination is one of
 //
 //	NAME[:TAG], docker://NAME           a registry; credentials are docker's or podman's
 //	oci:DIR[:TAG]                       an OCI layout, made where it is missing; an image of that tag is replaced
 //	oci-archive:FILE[:TAG], FILE.tar    one in a tar file
 //	docker-archive:FILE[:NAME:TAG]      what docker load reads
 //
-// Layers are packed anew from what was unpacked of them, so the digests are others than those that
-// the image came with; exported twice they are the same. What an ordinary user pulled has no
-// owners, and goes out as root's. A file appears whole or not at all.
+// Export packs layers anew from their directories, so the digests differ from those that the image
+// came with, but are the same each time. An ordinary user's images have no owners, so all is
+// root's. A file appears complete or not at all.
 func (s *Store) Export(ctx context.Context, ref, dest string, opt ExportOptions) (digest string, err error) {
 	img, err := s.Find(ref)
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *Store) Export(ctx context.Context, ref, dest string, opt ExportOptions)
 	return h.String(), nil
 }
 
-// classifyExport gives what went wrong on the way out its kind and a hint.
+// classifyExport adds a kind and a hint to an error of an export.
 func (s *Store) classifyExport(to reference, err error) error {
 	var e *compute.Error
 	if err = s.classify(to, err); errors.As(err, &e) && e.Op == "image.Pull" {
@@ -129,8 +129,8 @@ func (s *Store) send(ctx context.Context, img v1.Image, to reference, tmp string
 	)
 }
 
-// tagFor is the name that docker is to know an image by where none is said: its own, if docker
-// could have it.
+// tagFor returns docker's name for an image where the caller gives none: its own, if docker could
+// have it.
 func (s *Store) tagFor(own string) string {
 	if r, err := parse(own, s.opt.Insecure); err == nil {
 		if t, ok := r.reg.(name.Tag); ok {
@@ -140,7 +140,7 @@ func (s *Store) tagFor(own string) string {
 	return "exported:latest"
 }
 
-// writeArchive writes a tar file with an image; it appears whole.
+// writeArchive writes a tar file with an image; it appears complete or not at all.
 func writeArchive(ctx context.Context, img v1.Image, to reference, tmp string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(to.path), "."+filepath.Base(to.path)+".")
 	if err != nil {
@@ -200,7 +200,7 @@ func packImage(ctx context.Context, img Image, tmp string, p *Progress) (v1.Imag
 	return mutate.Append(out, layers...)
 }
 
-// configFile says of an image what it says of itself.
+// configFile returns an image's configuration in OCI's form.
 func (i Image) configFile() *v1.ConfigFile {
 	set := func(names []string) map[string]struct{} {
 		m := map[string]struct{}{}
@@ -245,7 +245,7 @@ func packLayer(ctx context.Context, dir string, owners bool, file string, p *Pro
 	}, nil
 }
 
-// counted adds what is written to a progress.
+// counted adds the written bytes to a progress.
 type counted struct{ p *Progress }
 
 func (c counted) Write(b []byte) (int, error) {
@@ -281,8 +281,7 @@ func (l *packedLayer) Uncompressed() (io.ReadCloser, error) {
 	}{z, f}, nil
 }
 
-// tempDir makes a directory that is removed when done is called, or by gc when this process is
-// gone.
+// tempDir makes a directory. done removes it; gc does when this process is gone.
 func (s *Store) tempDir() (dir string, done func(), err error) {
 	if dir, err = os.MkdirTemp(filepath.Join(s.dir, "tmp"), "new-"); err != nil {
 		return "", nil, err
@@ -297,9 +296,8 @@ func (s *Store) tempDir() (dir string, done func(), err error) {
 	}, err
 }
 
-// Tag gives an image that is here another name, one as registries have them, and takes that name
-// from the image that had it. The name is asked for like any other; nobody is asked whether a
-// registry has it too.
+// Tag gives a local image another name, in a registry's form, and takes it from the image that had
+// it. Other calls find the image by it. No registry is asked whether it has the name too.
 func (s *Store) Tag(ctx context.Context, ref, as string) (Image, error) {
 	to, err := tagOf(as, s.opt.Insecure)
 	if err != nil {
@@ -327,7 +325,7 @@ func (s *Store) Tag(ctx context.Context, ref, as string) (Image, error) {
 	return img, nil
 }
 
-// CheckTag tells whether Tag can give this name; the error is compute.ErrInvalid.
+// CheckTag checks that Tag can give this name; the error is compute.ErrInvalid.
 func CheckTag(as string) error {
 	_, err := tagOf(as, nil)
 	return err

@@ -14,24 +14,24 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// GCOptions say what may go. What is in use never does.
+// GCOptions say which images may be removed. An image in use never is.
 type GCOptions struct {
-	// also images that nobody took for so long; 0: only those that lost their name
+	// also images that were not taken for so long; 0: only those that lost their name
 	OlderThan time.Duration
 	Unused    bool             // all images, whatever their age
-	Keep      func(Image) bool // images that stay whatever their age; nil: none
-	DryRun    bool             // only say what would go
+	Keep      func(Image) bool // images to keep whatever their age; nil: none
+	DryRun    bool             // only report
 }
 
-// Collected says what went.
+// Collected reports the removed parts.
 type Collected struct {
 	Images []Image // with the name that each had
-	Layers int     // directories of layers, those of images that went before included
+	Layers int     // directories of layers, with those of images that were removed before
 	Size   int64   // bytes of their files
 }
 
-// GC removes images that are of no use, the layers that no image needs any more, and what killed
-// processes left.
+// GC removes useless images, the layers that no image needs any more, and the remains of killed
+// processes.
 func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	var out Collected
 	if !opt.DryRun {
@@ -68,7 +68,7 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 		}
 	}
 	var without []Image
-	if opt.DryRun { // else their records are gone, or somebody has pulled one of them anew
+	if opt.DryRun { // else their records are gone, or one was pulled anew
 		without = out.Images
 	}
 	out.Layers, out.Size, err = s.dropLayers(without, opt.DryRun)
@@ -78,7 +78,7 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	return out, nil
 }
 
-// drop removes the record of an image and its names, unless it is used or was touched meanwhile.
+// drop removes the record of an image and its names, unless it was used or touched meanwhile.
 func (s *Store) drop(ctx context.Context, img Image, dry bool) (bool, error) {
 	l, err := s.lock(ctx, storeLock, exclusive)
 	if err != nil {
@@ -99,7 +99,8 @@ func (s *Store) drop(ctx context.Context, img Image, dry bool) (bool, error) {
 	return true, s.forget(img.Digest)
 }
 
-// forget removes the record of an image, its names and its marks. The caller has storeLock alone.
+// forget removes the record of an image, its names and its marks. The caller holds storeLock
+// exclusively.
 func (s *Store) forget(digest string) error {
 	if err := os.Remove(s.imageFile(digest)); err != nil {
 		return err
@@ -115,8 +116,8 @@ func (s *Store) forget(digest string) error {
 	return err
 }
 
-// Remove takes a name away, and with the last name the image and the layers that nobody else needs.
-// The error is compute.ErrConflict while it is in use, and names the user.
+// Remove removes a name, and with an image's last name the image and its unshared layers. The error
+// is compute.ErrConflict while it is in use, and names the user.
 func (s *Store) Remove(ctx context.Context, ref string) error {
 	img, err := s.Find(ref)
 	if err != nil {
@@ -164,14 +165,14 @@ func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 	return s.forget(img.Digest)
 }
 
-// dropLayers removes the layers that no image needs. With dry it only counts. The images in without
-// are counted as gone.
+// dropLayers removes the layers that no image needs. With dry it only counts. It treats the images
+// in without as gone.
 func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, "layers"))
 	if err != nil {
 		return 0, 0, err
 	}
-	// Whoever pulls has his layers' locks until they are in a record. So first the locks, then the
+	// A pull holds its layers' locks until they are in a record. So first the locks, then the
 	// records.
 	locks := map[string]*lock{}
 	defer func() {
@@ -234,8 +235,8 @@ func (s *Store) needed(without []Image) (map[string]bool, error) {
 	return needed, nil
 }
 
-// sweep removes what killed processes left: half-made layers whose lock nobody holds, half-removed
-// ones, and files on their way that nobody works on.
+// sweep removes the remains of killed processes: incomplete layers whose lock is free, partly
+// removed ones, and unlocked temporary files.
 func (s *Store) sweep() {
 	layers := filepath.Join(s.dir, "layers")
 	files, _ := os.ReadDir(layers)
@@ -273,8 +274,8 @@ func (s *Store) sweep() {
 	}
 }
 
-// sweepRecords removes records of what is not here: lost with the power, or deleted by hand. The
-// caller has storeLock alone.
+// sweepRecords removes records of missing images and layers: lost with the power, or deleted by
+// hand. The caller holds storeLock exclusively.
 func (s *Store) sweepRecords() {
 	here := func(digest string) bool {
 		_, err := s.image(digest)
@@ -302,6 +303,6 @@ func (s *Store) sweepRecords() {
 	}
 }
 
-// staleAfter is the age from which a temporary file that nobody has locked is nobody's: the time
-// between making and locking one.
+// staleAfter is the age from which an unlocked temporary file has no owner. Below it the file may
+// have been made and not locked yet.
 const staleAfter = time.Minute

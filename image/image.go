@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// An Image is a root file system that is here, and what its maker says of how it is to be used.
+// An Image is a local root file system, with its author's configuration.
 type Image struct {
-	// as it was asked for, in full; "": an image that lost its name to a newer one
+	// the requested name, in full; "": an image that lost its name to a newer one
 	Name string
 	// of its configuration, "sha256:..."; "": a plain directory, which the store does not keep
 	Digest   string
-	Manifest string   // the digest that a registry knows it by; "": came without
+	Manifest string   // the digest that a registry knows it by; "": none known
 	Platform Platform // that it was made for; zero: unknown, as of a directory
 	Layers   []Layer  // bottom first
 	Config   Config
 	Size     int64     // bytes of all files of its layers
 	Built    time.Time // by its maker; zero: unknown
-	Created  time.Time // when it came here
+	Created  time.Time // when it was brought here
 	Used     time.Time // last taken or touched
-	// files have the owners that the image says; else all belong to the user who unpacked it
+	// files have the owners that the image says; else all belong to the user that unpacked it
 	Owners bool
 }
 
@@ -34,7 +34,7 @@ type Layer struct {
 	Size   int64  // bytes of its files
 }
 
-// Config is what an image says of itself. It comes from whoever made the image.
+// Config is an image's own account of itself. The image's author wrote it, so it is not trusted.
 type Config struct {
 	User         string            // "name", "uid", "name:group", ...: see LookupUser
 	Env          []string          // NAME=VALUE

@@ -25,12 +25,12 @@ type layerRecord struct {
 	durability
 }
 
-// blob is a layer's archive where it comes from.
+// blob is a layer's archive at its source.
 type blob struct {
 	diffID string // of what it holds; "": not known yet
-	// of what is read, which may be compressed; "": not known
+	// of the source's bytes, which may be compressed; "": not known
 	digest string
-	size   int64                                        // of what is read; -1: not known
+	size   int64                                        // of the source's bytes; -1: not known
 	open   func(context.Context) (io.ReadCloser, error) // a Read of it ends with the context
 	of     *layer.Budget                                // of its image; nil: it is the only layer
 }
@@ -47,8 +47,7 @@ func (s *Store) readLayer(diffID string) (layerRecord, bool) {
 	return rec, err == nil && rec.DiffID == diffID && rec.counts(s.boot)
 }
 
-// layer makes sure that a layer is here, and returns its record with a lock on it: it stays until
-// the lock is dropped.
+// layer makes sure that a layer is here, and returns its record with a lock that keeps it.
 func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRecord, error) {
 	fetched := false // and counted
 	for {
@@ -81,11 +80,11 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 	}
 }
 
-// fetchLayer unpacks a layer, whose lock, called key, the caller has alone, and puts it in its
-// place. It returns the digest.
+// fetchLayer unpacks a layer and puts it in its place. The caller holds its lock, called key,
+// exclusively. It returns the digest.
 func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress) (diffID string, err error) {
 	prefix := filepath.Join(s.dir, "layers", "new-"+strings.TrimPrefix(key, "layer-")+"-")
-	left, _ := filepath.Glob(prefix + "*") // by whoever had the lock before us, and died
+	left, _ := filepath.Glob(prefix + "*") // by a holder of the lock that was killed
 	for _, dir := range left {
 		if err := layer.RemoveTree(dir); err != nil {
 			return "", err
@@ -118,7 +117,7 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 	return rec.DiffID, s.install(ctx, dir, rec.DiffID, b.diffID != "")
 }
 
-// install gives an unpacked layer its name. locked says that the caller has its lock.
+// install gives an unpacked layer its name. locked: the caller has its lock.
 func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) error {
 	if !locked {
 		l, err := s.lock(ctx, layerLock(diffID), exclusive)
@@ -131,7 +130,7 @@ func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) er
 		}
 	}
 	place := s.layerDir(diffID)
-	if _, err := os.Lstat(place); err == nil { // one that does not count
+	if _, err := os.Lstat(place); err == nil { // one that is not valid
 		old := filepath.Join(s.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
 		if err := os.Rename(place, old); err != nil {
 			return err
@@ -143,7 +142,7 @@ func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) er
 	return os.Rename(dir, place)
 }
 
-// unpackBlob unpacks an archive in root, and checks that it is what it should be.
+// unpackBlob unpacks an archive in root, and checks it against its digest.
 func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress) (layer.Unpacked, string, error) {
 	body, err := b.open(ctx)
 	if err != nil {
@@ -165,7 +164,7 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 		defer a.Close()
 		res, err := layer.Unpack(ctx, root, a, s.own, m)
 		if err == nil {
-			_, err = io.Copy(io.Discard, a) // what follows the archive's end belongs to its digest
+			_, err = io.Copy(io.Discard, a) // bytes after the archive's end belong to its digest
 		}
 		return res, err
 	}()
@@ -203,8 +202,8 @@ func (s *Store) unpackBlob(ctx context.Context, root string, b blob, p *Progress
 	return res, got, nil
 }
 
-// ours reports whether err came about where files are made, and not where they come from: then
-// reading on would tell nothing.
+// ours reports whether err came from the destination, and not from the source: then further reading
+// would tell nothing.
 func ours(source, err error) bool {
 	var no syscall.Errno
 	return (source == nil || source == io.EOF) && errors.As(err, &no)

@@ -21,12 +21,12 @@ import (
 )
 
 // content is where manifests, configurations and layers are found by digest. A digest's bytes may
-// be wrong: whoever reads checks them.
+// be wrong: the reader checks them.
 type content interface {
 	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
 }
 
-// biggestManifest bounds what is read into memory.
+// biggestManifest bounds the bytes that are read into memory.
 const biggestManifest = 16 << 20
 
 func digestBytes(b []byte) string {
@@ -42,7 +42,7 @@ func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]b
 	}
 	defer func() { _ = r.Close() }()
 	b, err := io.ReadAll(io.LimitReader(r, biggestManifest+1))
-	// one that was checked on its way and is not right is looked at below
+	// a checked blob that is not right is handled below
 	if err != nil && int64(len(b)) < d.Size {
 		return nil, err
 	}
@@ -55,10 +55,10 @@ func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]b
 	return b, nil
 }
 
-// choose follows indexes down to the manifest that fits.
+// choose follows indexes down to the manifest for a platform.
 func choose(ctx context.Context, r reference, c content, manifests []v1.Descriptor, want Platform, depth int) (v1.Descriptor, error) {
 	var have []Platform
-	var open []v1.Descriptor // indexes, and manifests that do not say
+	var open []v1.Descriptor // indexes, and manifests without a platform
 	for _, d := range manifests {
 		if d.MediaType.IsIndex() || d.Platform == nil || d.Platform.OS == "" {
 			open = append(open, d)
@@ -72,7 +72,7 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 	}
 	for _, d := range open {
 		if !d.MediaType.IsIndex() {
-			return d, nil // its configuration says what it is for
+			return d, nil // its configuration has the platform
 		}
 		if depth > 3 {
 			return d, layer.Contentf("indexes within indexes")

@@ -21,12 +21,11 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// layoutVersion is what the file oci-layout says.
+// layoutVersion is the content of the file oci-layout.
 const layoutVersion = `{"imageLayoutVersion":"1.0.0"}`
 
-// writeLayout adds an image to an OCI layout, in the place of one that has its tag. One at a time
-// writes to a layout, and each file appears whole: whatever happens, the images that were there
-// before still are.
+// writeLayout adds an image to an OCI layout, in place of one with its tag. One process at a time
+// writes to a layout, and each file appears complete. So the images in it survive any failure.
 func writeLayout(ctx context.Context, img v1.Image, dir, tag string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return err
@@ -66,8 +65,7 @@ func writeLayout(ctx context.Context, img v1.Image, dir, tag string) error {
 	return putFile(ctx, filepath.Join(dir, "index.json"), -1, bytes.NewReader(data))
 }
 
-// lockDir keeps other exports from a directory. Where the file system has no locks they are not
-// kept.
+// lockDir locks a directory against other exports, where the file system has locks.
 func lockDir(ctx context.Context, dir string) (free func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -85,7 +83,7 @@ func lockDir(ctx context.Context, dir string) (free func(), err error) {
 	}
 }
 
-// readIndex reads the index of a layout; of a new one it is empty.
+// readIndex reads the index of a layout; a new layout's is empty.
 func readIndex(dir string) (*v1.IndexManifest, error) {
 	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -101,7 +99,7 @@ func readIndex(dir string) (*v1.IndexManifest, error) {
 	return index, nil
 }
 
-// writeBlobs writes what an image is made of, as far as it is not there.
+// writeBlobs writes the missing blobs of an image.
 func writeBlobs(ctx context.Context, img v1.Image, dir string) error {
 	file := func(h v1.Hash) string { return filepath.Join(dir, "blobs", h.Algorithm, h.Hex) }
 	layers, err := img.Layers()
@@ -132,8 +130,8 @@ func writeBlobs(ctx context.Context, img v1.Image, dir string) error {
 	return putFile(ctx, file(digest), int64(len(manifest)), bytes.NewReader(manifest))
 }
 
-// putFile writes a file, which appears whole, or replaces what is there. One of that size is taken
-// for it; -1: none is.
+// putFile writes a file, which appears complete, or replaces it. A file of that size counts as
+// there; -1: none does.
 func putFile(ctx context.Context, file string, size int64, from io.Reader) (err error) {
 	if info, err := os.Stat(file); err == nil && info.Size() == size {
 		return nil

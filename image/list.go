@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// List returns all images that are here, by name: one with several names comes several times, one
-// that lost its name once, without.
+// List returns all local images, by name. One with several names comes several times, and one that
+// lost its name once, without.
 func (s *Store) List() ([]Image, error) {
 	images, names, err := s.read()
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Store) read() (map[string]Image, []nameRecord, error) {
 	return images, names, nil
 }
 
-// Touch says that an image is of use now, which GC's OlderThan looks at.
+// Touch marks an image as useful now, for GC's OlderThan.
 func (s *Store) Touch(digest string) error {
 	if digest == "" {
 		return nil

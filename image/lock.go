@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A lock is held on a file of the store, by this or another process; the kernel drops it when its
+// A lock is on a file of the store, against this and other processes. The kernel drops it when its
 // holder dies.
 type lock struct{ f *os.File }
 
@@ -22,7 +22,7 @@ const (
 	lockNow   = syscall.LOCK_NB
 )
 
-// lock waits until it has the lock called name, or ctx ends.
+// lock waits for the lock called name, or until ctx ends.
 func (s *Store) lock(ctx context.Context, name string, mode int) (*lock, error) {
 	pause := time.Millisecond
 	for {
@@ -39,7 +39,7 @@ func (s *Store) lock(ctx context.Context, name string, mode int) (*lock, error) 
 	}
 }
 
-// tryLock takes the lock, or returns nil when somebody else has it.
+// tryLock takes the lock, or returns nil when another has it.
 func (s *Store) tryLock(name string, mode int) (*lock, error) {
 	file := filepath.Join(s.dir, "locks", name)
 	for {
@@ -63,8 +63,8 @@ func (s *Store) tryLock(name string, mode int) (*lock, error) {
 	}
 }
 
-// Alone waits until nobody else, in this or another process, is at something of that name, and
-// keeps others from it until free is called or this process ends.
+// Alone locks a task by name, against this and other processes. It waits for the lock, and holds it
+// until free is called or this process ends.
 func (s *Store) Alone(ctx context.Context, what string) (free func(), err error) {
 	l, err := s.lock(ctx, "alone-"+short(what), exclusive)
 	if err != nil {
@@ -87,7 +87,7 @@ func (l *lock) unlock() {
 	}
 }
 
-// remove takes the file of a lock that is held exclusively away, and the lock with it.
+// remove removes the file of a lock that is held exclusively, and the lock with it.
 func (l *lock) remove() {
 	_ = os.Remove(l.f.Name())
 	l.unlock()

@@ -11,9 +11,9 @@ import (
 // offered is how many names an error offers at most.
 const offered = 3
 
-// Meant puts before a hint which of some names of images somebody may have meant who typed another:
-// those whose repository is written most like it, with the tags most like it first. Where none is
-// like it the hint is returned as it is.
+// Meant puts before a hint the names that the user may have meant by typed. They are the names
+// whose repository is most like it, with the tags most like it first. If none is like it Meant
+// returns the hint as it is.
 func Meant(typed string, names []string, hint string) string {
 	repo, tag := apart(typed)
 	type candidate struct {
@@ -47,7 +47,7 @@ func Meant(typed string, names []string, hint string) string {
 	return text
 }
 
-// shown is a name without what it has where none is said.
+// shown is a name without the default parts.
 func shown(name string) string {
 	for _, prefix := range []string{"index.docker.io/", "docker.io/"} {
 		name = strings.TrimPrefix(name, prefix)
@@ -55,9 +55,9 @@ func shown(name string) string {
 	return strings.TrimPrefix(name, "library/")
 }
 
-// apart splits a name into what is before its tag, or digest, and that.
+// apart splits a name into the part before its tag, or digest, and that.
 func apart(name string) (repo, tag string) {
-	name = strings.TrimPrefix(shown(name), "localhost/") // where podman has what was built
+	name = strings.TrimPrefix(shown(name), "localhost/") // podman's place for built images
 	name, digest, _ := strings.Cut(name, "@")
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		return name[:i], name[i+1:]
@@ -65,8 +65,8 @@ func apart(name string) (repo, tag string) {
 	return name, digest
 }
 
-// unlike leaves out the parts in front that two repositories have in common, but for the last: who
-// types a registry wants one of its images.
+// unlike leaves out the leading parts that two repositories have in common, but for the last: a
+// user that types a registry wants one of its images.
 func unlike(a, b string) (string, string) {
 	for {
 		x, restA, ok := strings.Cut(a, "/")
@@ -78,11 +78,11 @@ func unlike(a, b string) (string, string) {
 	}
 }
 
-// near is Meant for the images that are here.
+// near is Meant for the local images.
 func (s *Store) near(typed, hint string) string {
 	_, names, err := s.read()
 	if err != nil {
-		return hint // what is wrong with it is told elsewhere
+		return hint // its fault is reported elsewhere
 	}
 	var all []string
 	for _, n := range names {

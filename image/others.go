@@ -20,18 +20,18 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// Others say how images are fetched that somebody else has named than the owner of this machine: a
-// user of a controller, in a request. Such an image is of a registry, never of this machine's
-// files, and the registry is reached by the guard. Nothing of what it answers is in an error; the
-// log has it. A nil Others is none.
+// Others say how to fetch images that a request names, and not the owner of this machine: a
+// controller's user. Such an image must come from a registry, never from this machine's files, and
+// Guard decides on the way to it. Its answers appear in no error, only in the log. A nil Others is
+// none.
 type Others struct {
 	Guard *fetch.Guard
-	// names of images that the owner's configuration has: they are fetched as ever
+	// images of the owner's configuration: they are fetched as usual
 	Own []string
-	Log *slog.Logger // what went wrong, with what was answered
+	Log *slog.Logger // the errors, with the registry's answers
 }
 
-// Named reports whether somebody else has named an image.
+// Named reports whether a request, and not the owner, has named an image.
 func (o *Others) Named(ctx context.Context, ref string) bool {
 	if o == nil {
 		return false
@@ -42,8 +42,8 @@ func (o *Others) Named(ctx context.Context, ref string) bool {
 	return !who.Operator && !slices.ContainsFunc(o.Own, own) && !strings.HasPrefix(ref, "sha256:")
 }
 
-// Check judges where a program of this machine would go that pulls an image by itself, such as a
-// container engine. nil: it may.
+// Check decides whether another program of this machine, such as a container engine, may fetch an
+// image. nil: it may.
 func (o *Others) Check(ctx context.Context, ref string) error {
 	if !o.Named(ctx, ref) {
 		return nil
@@ -58,7 +58,7 @@ func (o *Others) Check(ctx context.Context, ref string) error {
 	return nil
 }
 
-// Told is an error of such a program as the one who asked gets it.
+// Told returns an error of such a program in the words that its caller may see.
 func (o *Others) Told(ctx context.Context, ref string, err error) error {
 	if err == nil || !o.Named(ctx, ref) {
 		return err
@@ -80,12 +80,11 @@ func (r reference) endpoint() string {
 	return host + map[bool]string{true: ":80", false: ":443"}[reg.Scheme() == "http"]
 }
 
-// errOwners is for names of this machine's files. It is the same whether they are there or not,
+// errOwners refuses names of this machine's files. It is the same whether they exist or not,
 // because nobody looked.
 var errOwners = errors.New("an image of this machine's files or engine is for its owner alone")
 
-// parseOthers takes a reference apart that somebody else gave: it is of a registry, and no file is
-// looked at to tell.
+// parseOthers parses the reference of a request: it must be a registry's. No file is looked at.
 func parseOthers(ref string, insecure []string) (reference, error) {
 	bad := func(kind, err error, hint string) (reference, error) {
 		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
@@ -108,8 +107,7 @@ func parseOthers(ref string, insecure []string) (reference, error) {
 	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
 }
 
-// told is what the one who asked is told of an error: what kind it is, and nothing that a remote
-// has said.
+// told returns what the caller is told of an error: its kind, and nothing that a remote has said.
 func (o *Others) told(r reference, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
@@ -123,6 +121,7 @@ func (o *Others) told(r reference, err error) error {
 	return out
 }
 
+// words returns an error that names the kind of failure and the registry, and no answer of it.
 func (o *Others) words(r reference, err error) *compute.Error {
 	var (
 		refused *fetch.Refused
@@ -162,7 +161,7 @@ func (o *Others) words(r reference, err error) *compute.Error {
 	}
 }
 
-// logged is a text from elsewhere, short and on one line.
+// logged is a foreign text, short and on one line.
 func logged(s string) string {
 	const most = 500
 	if len(s) > most {

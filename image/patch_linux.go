@@ -30,7 +30,7 @@ func (s *Store) makePatch(digest string, layers []layerRecord) (made bool, err e
 	place := s.patchDir(digest)
 	err = layer.WritePatch(filepath.Join(dir, "fs"), patch, s.own)
 	if err == nil {
-		err = layer.RemoveTree(place) // of a record that does not count
+		err = layer.RemoveTree(place) // of a record that is not valid
 	}
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(place), 0o700)

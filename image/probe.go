@@ -8,9 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Probe reports whether an image is here, to be used as it is. Where it is not, the error says why
-// it could not be pulled, as far as that is seen without asking anybody: its files are not there.
-// The same names as for Pull.
+// Probe reports whether an image is here, ready for use. If not, the error says why it could not be
+// pulled, as far as this machine's files tell. Names are as for Pull.
 func (s *Store) Probe(ref string) (here bool, err error) {
 	_, err = s.Find(ref)
 	if err == nil {

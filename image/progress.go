@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Progress says how far a pull is. It may be read at any time while Pull writes it.
+// Progress is how far a pull is. It may be read at any time while Pull writes it.
 type Progress struct {
 	Layers atomic.Int64 // of the image
 	Ready  atomic.Int64 // of these, here
@@ -13,7 +13,7 @@ type Progress struct {
 	Done   atomic.Int64 // bytes read
 }
 
-// watch counts what is read of r; p may be nil.
+// watch counts the bytes read of r; p may be nil.
 func (p *Progress) watch(r io.Reader) io.Reader {
 	if p == nil {
 		return r

@@ -21,15 +21,15 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// PullOptions say what is wanted of an image.
+// PullOptions say which image is wanted and how.
 type PullOptions struct {
 	Platform Platform  // zero: this machine's
-	Progress *Progress // nil: nobody looks
+	Progress *Progress // may be nil
 	// do not wait for the disk: the image is forgotten if the power fails before Release or GC,
 	// which do
 	Unsynced bool
 
-	user string // the directory that uses it from the moment that it is here; "": none
+	user string // the directory that uses the image at once; "": none
 }
 
 // Pull brings an image here and returns it. The name is one of
@@ -43,11 +43,11 @@ type PullOptions struct {
 //	dir:DIR or /DIR                      a plain directory with a root file system: nothing is copied
 //	/FILE or FILE.tar[.gz|.zst|.bz2]     an archive with an image or a root file system in it
 //
-// All that comes is checked against its digest. Layers that are here already are not fetched;
-// several calls, of several processes too, fetch a layer once. After an error or the end of ctx
-// nothing half-made counts, and the next call goes on with the layers that were whole.
+// Pull checks all bytes against their digests. It does not fetch local layers, and concurrent
+// calls, even of several processes, fetch a layer once. After an error or the end of ctx nothing
+// incomplete counts, and the next call goes on with the complete layers.
 func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, error) {
-	// of what is here alone: a registry's image has a name too
+	// local images only: a registry's image has a name too
 	if strings.HasPrefix(ref, "sha256:") {
 		return s.findDigest(ref)
 	}
@@ -73,7 +73,7 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 	return img, s.classify(r, err)
 }
 
-// offer is an image where it comes from.
+// offer is an image at its source.
 type offer struct {
 	config   []byte
 	digest   string // of config
@@ -81,7 +81,7 @@ type offer struct {
 	file     v1.ConfigFile
 	layers   []blob // bottom first
 	platform Platform
-	made     bool // config is made up here: the image is a bare root file system
+	made     bool // config is made up: the image is a bare root file system
 	locks    []*lock
 	closers  []func()
 }
@@ -139,7 +139,7 @@ func (s *Store) pull(ctx context.Context, r reference, opt PullOptions) (Image, 
 	return s.enter(ctx, r, o, layers, stamp, opt.user)
 }
 
-// fits refuses what would not run.
+// fits refuses an image for another platform.
 func (o *offer) fits(r reference, want Platform) error {
 	if o.made || o.platform == (Platform{}) || o.platform.suits(want) {
 		return nil
@@ -150,7 +150,7 @@ func (o *offer) fits(r reference, want Platform) error {
 func wrongPlatform(r reference, want Platform, have []Platform) error {
 	names := map[string]bool{}
 	for _, p := range have {
-		if p.OS != "unknown" && p != (Platform{}) { // attestations call themselves so
+		if p.OS != "unknown" && p != (Platform{}) { // attestations have this name
 			names[p.String()] = true
 		}
 	}
@@ -162,8 +162,8 @@ func wrongPlatform(r reference, want Platform, have []Platform) error {
 	return failed("Pull", r.name, compute.ErrInvalid, err, "take another image, or run this one where it fits")
 }
 
-// fetchAll brings all layers, each once, and returns their records, bottom first. Their locks are
-// o's.
+// fetchAll fetches all layers, each once, and returns their records, bottom first. o holds their
+// locks.
 func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRecord, error) {
 	if p == nil {
 		p = &Progress{}
@@ -214,7 +214,7 @@ func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRec
 	return out, nil
 }
 
-// enter writes the record of an image whose layers are here, and its name.
+// enter writes the record of an image with local layers, and its name.
 func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layerRecord, stamp, user string) (Image, error) {
 	l, err := s.lock(ctx, storeLock, shared)
 	if err != nil {
@@ -235,7 +235,7 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 	}
 	rec.Layers = slices.Clone(layers)
 	for i := range rec.Layers {
-		// of use to whoever makes a patch, who reads the layer's own record
+		// only makers of patches use it, and they read the layer's own record
 		rec.Layers[i].Implied = nil
 	}
 	if err := s.writeJSON(s.imageFile(o.digest), rec); err != nil {
@@ -254,7 +254,7 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 	return img, err
 }
 
-// readConfig takes an image's configuration apart, and checks that it is the one that was meant.
+// readConfig parses an image's configuration, and checks its digest.
 func (o *offer) readConfig(config []byte, want string) error {
 	o.config, o.digest = config, digestBytes(config)
 	if want != "" && o.digest != want {

@@ -14,18 +14,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// from says where an image comes from.
+// from is the kind of an image's source.
 type from int
 
 const (
 	fromRegistry from = iota
 	fromLayout        // an OCI layout directory
-	fromArchive       // a tar file with an image or a root file system in it: it is looked into
+	fromArchive       // a tar file with an image or a root file system in it: its content tells
 	fromDaemon        // the local docker daemon
 	fromDir           // a plain directory with a root file system
 )
 
-// reference is a name of an image, taken apart.
+// reference is a parsed name of an image.
 type reference struct {
 	kind from
 	name string         // in full: the same for every way to write it
@@ -34,10 +34,10 @@ type reference struct {
 	want string         // of an archive: "", "docker", "oci"
 	reg  name.Reference // of a registry
 
-	asked string // as it was asked for
+	asked string // as the caller wrote it
 }
 
-// host is the registry's.
+// host returns the registry's host.
 func (r reference) host() string {
 	if r.reg == nil {
 		return ""
@@ -45,10 +45,10 @@ func (r reference) host() string {
 	return r.reg.Context().RegistryStr()
 }
 
-// archiveEnds are the ends of names that are taken for archives where a file of that name exists.
+// archiveEnds are the suffixes of archives, for names of existing files.
 var archiveEnds = [...]string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"}
 
-// parse takes a reference apart. insecure are the registries that are spoken to without TLS.
+// parse parses a reference. insecure are the registries without TLS.
 func parse(ref string, insecure []string) (reference, error) {
 	bad := func(err error, hint string) (reference, error) {
 		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: compute.ErrInvalid, Err: err, Hint: hint}
@@ -115,8 +115,8 @@ func parse(ref string, insecure []string) (reference, error) {
 	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
 }
 
-// InHome writes a name of files that begin with "~/" out in full; others are left as they are, and
-// so are all where home is "".
+// InHome expands a leading "~/" of a file's name. It leaves other names as they are, and all of
+// them where home is "".
 func InHome(ref, home string) string {
 	scheme, path := "", ref
 	if s, rest, ok := strings.Cut(ref, ":"); ok && slices.Contains([]string{"oci", "oci-archive", "docker-archive", "dir"}, s) {
@@ -128,7 +128,7 @@ func InHome(ref, home string) string {
 	return ref
 }
 
-// parsePath is for what names a file or directory without a scheme.
+// parsePath parses the name of a file or directory without a scheme.
 func parsePath(ref string) (reference, bool, error) {
 	isPath := filepath.IsAbs(ref) || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../") || ref == "." || ref == ".."
 	isTar := slices.ContainsFunc(archiveEnds[:], func(end string) bool { return strings.HasSuffix(ref, end) })
@@ -141,10 +141,10 @@ func parsePath(ref string) (reference, bool, error) {
 	}
 	info, err := os.Stat(abs)
 	switch {
-	case err != nil && !isPath && ofRegistry(ref): // the name of a repository may end so too
+	case err != nil && !isPath && ofRegistry(ref): // a repository's name may end so too
 		return reference{}, false, nil
 	case errors.Is(err, fs.ErrNotExist) && isTar:
-		// one that was here may be asked for by its name
+		// an image from a file that is gone may be asked for by its name
 		return reference{kind: fromArchive, path: abs, name: abs}, true, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return reference{kind: fromDir, path: abs, name: "dir:" + abs}, true, nil
@@ -167,7 +167,7 @@ func ofRegistry(ref string) bool {
 	return more && (host == "localhost" || strings.ContainsAny(host, ".:"))
 }
 
-// cutTag cuts PATH[:TAG], where both may hold colons: a path that exists is one.
+// cutTag cuts PATH[:TAG], where both may hold colons: an existing path has no tag.
 func cutTag(s string) (path, tag string) {
 	for at := len(s); at > 0; at = strings.LastIndexByte(s[:at], ':') {
 		if _, err := os.Lstat(s[:at]); err == nil {
@@ -178,8 +178,7 @@ func cutTag(s string) (path, tag string) {
 	return path, tag
 }
 
-// familiar writes a registry's reference as people do: without the host and the directory that are
-// understood.
+// familiar writes a registry's reference in the short form: without the default host and directory.
 func familiar(n name.Reference) string {
 	full := n.Name()
 	if rest, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
@@ -188,7 +187,7 @@ func familiar(n name.Reference) string {
 	return full
 }
 
-// plainName shortens what the library says of a bad name, which may be the name alone.
+// plainName shortens the library's error for a bad name, which may be the name alone.
 func plainName(ref string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "could not parse reference: ")
 	if text == ref {

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/image/resume"
 )
 
-// openRegistry asks a registry.
+// openRegistry reads an image's manifest at a registry.
 func (s *Store) openRegistry(ctx context.Context, r reference, opt PullOptions, o *offer) error {
 	stall := s.opt.Stall
 	if stall <= 0 {

@@ -18,11 +18,11 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// Options are what a Store may be told; the zero value will do.
+// Options configure a Store; the zero value has the defaults.
 type Options struct {
-	// registries, host[:port], that are spoken to without TLS; this machine's own are anyway
+	// registries, host[:port], without TLS; this machine's own are so anyway
 	Insecure []string
-	// of the docker daemon; "": from DOCKER_HOST, else /var/run/docker.sock
+	// the docker daemon's; "": from DOCKER_HOST, else /var/run/docker.sock
 	DockerSocket string
 	Limits       Limits // of an image
 	Jobs         int    // layers fetched and unpacked at once; 0: one a core, two at least
@@ -44,8 +44,8 @@ type Limits struct {
 
 func (l Limits) budget() *layer.Budget { return layer.NewBudget(l.Size, l.Entries, l.Ratio) }
 
-// A Store holds images in a directory. Its methods may be called by several goroutines, and by
-// several processes on one directory.
+// A Store holds images in a directory. Many goroutines may call its methods, and many processes may
+// share a directory.
 type Store struct {
 	dir  string
 	opt  Options
@@ -53,8 +53,8 @@ type Store struct {
 	own  bool // this process may give files to other users
 }
 
-// Open opens the store in dir, an absolute path, and makes it where it is missing. Only its owner
-// may use it: a store holds set-uid programs of strangers.
+// Open opens the store in dir, an absolute path, and makes it if need be. Only its owner may use
+// it: a store holds set-uid programs of strangers.
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{dir: filepath.Clean(dir), opt: opt, boot: layer.BootID(), own: os.Geteuid() == 0}
 	if !filepath.IsAbs(dir) {
@@ -99,21 +99,21 @@ func (s *Store) make() error {
 	return os.WriteFile(filepath.Join(s.dir, "CACHEDIR.TAG"), []byte(tag), 0o600)
 }
 
-// record is an image as its file has it.
+// record is an image's file.
 type record struct {
 	Digest   string        `json:"digest"`
 	Manifest string        `json:"manifest,omitempty"`
 	Platform Platform      `json:"platform"`
 	Config   Config        `json:"config"`
 	Layers   []layerRecord `json:"layers"`
-	Patched  bool          `json:"patched,omitempty"` // it has a layer of its own on top
+	Patched  bool          `json:"patched,omitempty"` // it has a patch layer on top
 	Built    time.Time     `json:"built,omitzero"`
 	Created  time.Time     `json:"created"`
 	durability
 }
 
-// durability says whether a record, and what it speaks of, would outlive a loss of power. What was
-// not yet written to the disk when the machine was last started is not believed.
+// durability tells whether a record and its files would survive a loss of power. Files that were
+// not synced before the machine's last start are not trusted.
 type durability struct {
 	Boot   string `json:"boot,omitempty"`
 	Synced bool   `json:"synced,omitempty"`
@@ -121,7 +121,7 @@ type durability struct {
 
 func (d durability) counts(boot string) bool { return d.Synced || d.Boot == boot }
 
-// nameRecord is a name as its file has it.
+// nameRecord is a name's file.
 type nameRecord struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
@@ -141,13 +141,13 @@ func (s *Store) nameFile(name string) string {
 	return filepath.Join(s.dir, "names", short(name)+".json")
 }
 
-// short is a file's name for what may be long or hold slashes.
+// short derives a file's name from a text that may be long or hold slashes.
 func short(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 
-// readJSON reads a file of the store. One that is missing, or was cut off by a loss of power, is
+// readJSON reads a file of the store. A missing file, or one cut off by a loss of power, is
 // fs.ErrNotExist.
 func readJSON(file string, v any) error {
 	data, err := os.ReadFile(file)
@@ -160,7 +160,7 @@ func readJSON(file string, v any) error {
 	return nil
 }
 
-// writeJSON writes a file of the store; it appears whole.
+// writeJSON writes a file of the store; it appears complete.
 func (s *Store) writeJSON(file string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -216,9 +216,9 @@ func (s *Store) image(digest string) (Image, error) {
 	return img, nil
 }
 
-// Find returns the image that a name stands for here, without asking anybody else: a name as for
-// Pull, or "sha256:" and a digest or the unique beginning of one. An archive or a layout that was
-// changed since is not found. The error is compute.ErrNotFound.
+// Find returns the local image of a name, without any request: a name as for Pull, or "sha256:" and
+// a digest or its unique beginning. It does not find an archive or a layout that has changed since.
+// The error is compute.ErrNotFound.
 func (s *Store) Find(ref string) (Image, error) {
 	if strings.HasPrefix(ref, "sha256:") {
 		return s.findDigest(ref)
@@ -261,7 +261,7 @@ func (s *Store) find(r reference) (Image, error) {
 	return img, nil
 }
 
-// shortestDigest is how many digits of a digest name an image at least.
+// shortestDigest is the least number of digits of a digest that name an image.
 const shortestDigest = 6
 
 func (s *Store) findDigest(digest string) (Image, error) {
@@ -287,7 +287,7 @@ func (s *Store) findDigest(digest string) (Image, error) {
 	return Image{}, failed("Find", digest, compute.ErrInvalid, errors.New("several images begin so"), "give more digits")
 }
 
-// directory is the image that a plain directory is.
+// directory returns a plain directory as an image.
 func (s *Store) directory(r reference) (Image, error) {
 	info, err := os.Stat(r.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -306,8 +306,7 @@ func (s *Store) directory(r reference) (Image, error) {
 	return Image{Name: r.name, Layers: []Layer{{Dir: real}}, Created: info.ModTime(), Owners: true}, nil
 }
 
-// stampOf tells one state of the file that an image comes from, or of its layout's index, from
-// another; "": not from a file.
+// stampOf identifies the state of an image's source file, or of its layout's index; "": no file.
 func stampOf(r reference) (string, error) {
 	file := r.path
 	switch r.kind {

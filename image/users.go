@@ -20,14 +20,14 @@ type User struct {
 	UID    int
 	GID    int
 	Groups []int  // other groups, ascending
-	Home   string // "/" where nothing is said
+	Home   string // "/" by default
 	Shell  string // "": not said
 }
 
-// LookupUser finds the account that a Config's User names, "" (root), "name", "uid", "name:group",
-// "uid:gid", in /etc/passwd and /etc/group as they are in a stack of layers, bottom first, which is
-// read as overlay would show it: no link leads out of it. A number needs no account. The error is
-// compute.ErrNotFound when there is no account of the name.
+// LookupUser finds the account of a Config's User: "" (root), "name", "uid", "name:group",
+// "uid:gid". It reads /etc/passwd and /etc/group of a stack of layers, bottom first, as overlay
+// would show them: no link leads out. A number needs no account. The error is compute.ErrNotFound
+// for an unknown name.
 func LookupUser(dirs []string, spec string) (User, error) {
 	who, group, grouped := strings.Cut(spec, ":")
 	if who == "" {
@@ -79,7 +79,7 @@ func LookupUser(dirs []string, spec string) (User, error) {
 			return bad(compute.ErrNotFound, fmt.Errorf("the image has no group %q", group))
 		}
 		u.GID = gid
-		return u, nil // as docker has it: who names a group gets that one alone
+		return u, nil // as docker: a user that names a group gets that one alone
 	}
 	for f := range lines(groups, 4) {
 		if gid, err := account(f[2]); err == nil && u.Name != "" && gid != u.GID && slices.Contains(strings.Split(f[3], ","), u.Name) {
@@ -100,7 +100,7 @@ func account(s string) (int, error) {
 	return int(n), err
 }
 
-// lines goes through the lines of a file of accounts that have so many fields at least.
+// lines iterates over the lines of a file of accounts with at least so many fields.
 func lines(file []byte, fields int) func(func([]string) bool) {
 	return func(yield func([]string) bool) {
 		sc := bufio.NewScanner(bytes.NewReader(file))

@@ -13,16 +13,16 @@ import (
 	"github.com/hostler-project/hostler/image/layer"
 )
 
-// Take returns the image of a name, pulled if it is not here, and marks it as used by dir, as Use
-// does, before anybody could remove it.
+// Take returns the image of a name, pulled if need be, and marks it as used by dir, as Use does,
+// before another process could remove it.
 func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
 	opt.user = dir
-	if s.opt.Others.Named(ctx, ref) { // before anything is looked at
+	if s.opt.Others.Named(ctx, ref) { // before any look at files
 		if _, err := parseOthers(ref, s.opt.Insecure); err != nil {
 			return Image{}, err
 		}
 	}
-	// what is found may be removed before it is marked; what is pulled is marked at once
+	// a found image may be removed before it is marked; a pulled one is marked at once
 	for range 3 {
 		img, err := s.Find(ref)
 		if errors.Is(err, compute.ErrNotFound) || err == nil && !opt.Platform.accepts(img.Platform) {
@@ -39,14 +39,14 @@ func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Ima
 	return Image{}, failed("Take", ref, compute.ErrConflict, errors.New("it is removed again and again"), "")
 }
 
-// accepts reports whether what is here under a name will do where p is asked for.
+// accepts reports whether a local image's platform suits a request for p.
 func (p Platform) accepts(have Platform) bool { return have == (Platform{}) || have.suits(p.here()) }
 
-// Use marks an image as used by dir, the directory of an instance, which must exist. Nothing of the
-// image is removed until Release, or until dir is gone: so a mark needs no cleaning after a crash.
-// Marking twice is marking once. The error is compute.ErrNotFound when the image is not here.
+// Use marks an image as used by dir, an instance's directory, which must exist. No part of the
+// image is removed until Release, or until dir is gone, so a crash leaves nothing to clean. It may
+// be repeated. The error is compute.ErrNotFound when the image is not here.
 func (s *Store) Use(ctx context.Context, digest, dir string) error {
-	if digest == "" { // a plain directory, which is not ours to keep or to remove
+	if digest == "" { // a plain directory is not ours to keep or to remove
 		return nil
 	}
 	l, err := s.lock(ctx, storeLock, shared)
@@ -77,8 +77,8 @@ func (s *Store) mark(digest, dir string) error {
 	return s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir)
 }
 
-// Release takes the mark of Use away. It is not an error if there is none. It may write what is in
-// memory to the disk, so it belongs into the background.
+// Release removes the mark of Use, if there is one. It may sync files to the disk, so call it in
+// the background.
 func (s *Store) Release(digest, dir string) error {
 	if digest == "" {
 		return nil
@@ -90,7 +90,7 @@ func (s *Store) Release(digest, dir string) error {
 	return s.settle(digest)
 }
 
-// Users returns the directories that an image is marked as used by and that still exist.
+// Users returns the existing directories that an image is marked as used by.
 func (s *Store) Users(digest string) ([]string, error) {
 	files, err := os.ReadDir(s.usesDir(digest))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -118,11 +118,11 @@ func (s *Store) Users(digest string) ([]string, error) {
 
 func (s *Store) usesDir(digest string) string { return filepath.Join(s.dir, "uses", fileOf(digest)) }
 
-// storeLock is held for moments: shared by who adds a mark or a record, alone by who removes one.
+// storeLock is held for moments: shared to add a mark or a record, exclusively to remove one.
 const storeLock = "store"
 
-// settle writes an image to the disk for good if that was not done yet: until then it would not be
-// believed after the next start of the machine.
+// settle syncs an image to the disk, once. Until then it would not be trusted after the machine's
+// next start.
 func (s *Store) settle(digest string) error {
 	var r record
 	file := s.imageFile(digest)
@@ -134,10 +134,10 @@ func (s *Store) settle(digest string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
 	defer cancel()
-	// all of them first: a layer that does not count is fetched anew, whoever uses it
+	// all of them first: a layer that does not count is fetched anew, whichever image uses it
 	for _, layer := range r.Layers {
 		if err := s.settleLayer(ctx, layer.DiffID); errors.Is(err, context.DeadlineExceeded) {
-			return nil // another time
+			return nil // try another time
 		} else if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (s *Store) settle(digest string) error {
 	return os.Chtimes(file, info.ModTime(), info.ModTime())
 }
 
-// settlePatience is how long settle waits for a lock that is held for moments, unless its holder
+// settlePatience is how long settle waits for a lock. Locks are held for moments, unless the holder
 // was stopped.
 const settlePatience = 5 * time.Second
 

@@ -170,6 +170,7 @@ func (u *unpacker) finish() error {
 	return nil
 }
 
+// finishDir sets the final attributes of one directory, unless a later entry replaced it.
 func (u *unpacker) finishDir(name string, h *tar.Header) error {
 	at, base := u.root, "."
 	if name != "." {

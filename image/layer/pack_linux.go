@@ -106,6 +106,7 @@ func (p *packer) dir(fd int, name string, st *unix.Stat_t) error {
 	return nil
 }
 
+// entry writes one entry of a directory, and all below it.
 func (p *packer) entry(at int, base, name string) error {
 	var st unix.Stat_t
 	if err := unix.Fstatat(at, base, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -210,7 +211,7 @@ func (p *packer) attributes(fd int, h *tar.Header) error {
 	return nil
 }
 
-// nobody is who owns what none of the archive's users does, as the kernel calls him.
+// nobody is the archive's owner of files that none of its users owns, by the kernel's number.
 const nobody = 65534
 
 // inside is a user's number in the archive.
@@ -221,9 +222,9 @@ func (p Packing) inside(host uint32) int {
 	return nobody
 }
 
-// translate makes of an extended attribute that names users of the host one that names the
-// archive's: file capabilities that count for one user name space alone become everyone's, and who
-// is in an access list gets his number.
+// translate turns the host's user ids in an extended attribute into the archive's. File
+// capabilities that count for one user name space alone become everyone's, and entries of an access
+// list get the archive's numbers.
 func (p Packing) translate(attr string, value []byte) []byte {
 	const revision3, revision2, rest = 0x03000000, 0x02000000, 0x00ffffff
 	switch {

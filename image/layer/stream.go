@@ -124,6 +124,7 @@ const (
 	aheadPiece  = 256 << 10
 )
 
+// NewAhead starts to read r in a goroutine, and hashes it into h. Stop it in the end.
 func NewAhead(r io.Reader, h hash.Hash) *ahead {
 	a := &ahead{full: make(chan []byte, aheadPieces), free: make(chan []byte, aheadPieces), stop: make(chan struct{})}
 	for range aheadPieces {

@@ -1,4 +1,4 @@
-// Package resume is a transport for HTTP whose answers outlive their connection.
+// Package resume is an HTTP transport whose response bodies survive a broken connection.
 package resume
 
 import (
@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// Transport is a transport whose answers outlive their connection: where one breaks off, or nothing
-// comes for a while, the rest is asked for anew. What comes is checked by its digest, so that no
-// wrong piece is taken for the right one.
+// Transport is an http.RoundTripper whose response bodies survive a broken connection. When one
+// breaks off, or stalls, it requests the rest. The caller checks the digest, so a wrong rest is
+// never taken for the right one.
 type Transport struct {
 	Inner http.RoundTripper
-	Stall time.Duration // how long nothing may come
-	Tries int           // in a row without a byte
+	Stall time.Duration // how long a body may stall
+	Tries int           // failed tries in a row without a byte
 }
 
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -38,21 +38,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// resumedBody is the body of an answer, of one connection after another.
+// resumedBody is the body of a response, over one connection after another.
 type resumedBody struct {
 	t      *Transport
 	req    *http.Request
 	body   io.ReadCloser
-	cancel context.CancelFunc // of the connection that there is
-	timer  *time.Timer        // that calls it
+	cancel context.CancelFunc // of the current connection
+	timer  *time.Timer        // calls cancel
 	at     int64
 	size   int64 // -1: not known
-	whole  bool  // it knows no ranges
+	whole  bool  // the server knows no ranges
 	failed int
 	err    error
 }
 
-// ask sends the request for what follows at.
+// ask requests the bytes from at on.
 func (b *resumedBody) ask(at int64) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(b.req.Context())
 	timer := time.AfterFunc(b.t.Stall, cancel)
@@ -104,8 +104,8 @@ func (b *resumedBody) Read(p []byte) (int, error) {
 	return 0, b.err
 }
 
-// again makes another connection after one that ended with err, which it returns when that is not
-// to be.
+// again opens another connection after one that ended with err. It returns err when that may not
+// be.
 func (b *resumedBody) again(err error) error {
 	if b.size < 0 {
 		return err
@@ -131,7 +131,7 @@ func (b *resumedBody) again(err error) error {
 			strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", b.at)) {
 			return nil
 		}
-		// it knows no ranges: what was read already comes again
+		// the server knows no ranges: it sends the bytes already read again
 		if resp.StatusCode == http.StatusOK {
 			if _, e := io.CopyN(io.Discard, watched{b}, b.at); e == nil {
 				return nil
@@ -146,7 +146,7 @@ func (b *resumedBody) again(err error) error {
 	}
 }
 
-// watched reads the connection that there is, and gives it up when nothing comes.
+// watched reads the current connection, and cancels it when it stalls.
 type watched struct{ b *resumedBody }
 
 func (w watched) Read(p []byte) (int, error) {
@@ -160,7 +160,7 @@ func (b *resumedBody) drop() {
 	_ = b.body.Close()
 }
 
-// Close ends it.
+// Close closes the body.
 func (b *resumedBody) Close() error {
 	b.timer.Stop()
 	b.cancel()

@@ -1,8 +1,8 @@
 package cgroup
 
-// Cap says what all groups of the tree together may use. It is written when the directory that
-// they are in is made, and is left out where it cannot be: each group has its own limits.
-// It is to be called before the tree is used.
+// Cap limits all groups of the tree together. The limits are written when the directory above the
+// groups is made. Those that this machine does not support are left out: each group has its own
+// limits. Call it before the tree is used.
 func (t *Tree) Cap(l Limits) {
 	if l.check() != nil {
 		return
@@ -15,11 +15,11 @@ func (t *Tree) Cap(l Limits) {
 	}
 }
 
-// writeCaps writes the caps that belong to a place.
+// writeCaps writes the limits that belong to a place.
 func (t *Tree) writeCaps(p *place) {
 	for _, s := range t.caps {
 		if s.place == p {
-			// none there: its controller is not enabled yet
+			// the file is missing: its controller is not enabled yet
 			_ = write(p.dir+"/"+t.name+"/"+s.file, s.text)
 		}
 	}

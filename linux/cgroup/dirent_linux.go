@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory finds the first directory in what getdents64 gave: inode and offset of 8 bytes each,
-// the record's length of 2, the type of 1, the name up to a zero byte.
+// directory finds the first directory in the result of getdents64. A record has inode and offset of
+// 8 bytes each, its length of 2, the type of 1, and the name up to a zero byte.
 func directory(buf []byte, except []string) string {
 	for len(buf) >= 19 {
 		n := int(binary.NativeEndian.Uint16(buf[16:]))

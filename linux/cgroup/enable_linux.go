@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enable gives the groups of a tree of version 2 the controllers that settings need: on the way
-// down from the place, which may hold ourselves.
+// enable gives the groups of a tree of version 2 the controllers that settings need, on the way
+// down from the place, which may hold this process.
 func (t *Tree) enable(p *place, settings []setting) error {
 	var words []string
 	for _, s := range settings {
@@ -21,7 +21,7 @@ func (t *Tree) enable(p *place, settings []setting) error {
 	}
 	text := strings.Join(words, " ")
 	err := write(p.dir+"/cgroup.subtree_control", text)
-	for range 10 { // processes may be born between the moving and the writing
+	for range 10 { // processes may be born between the move and the write
 		if err != unix.EBUSY {
 			break
 		}
@@ -39,8 +39,8 @@ func (t *Tree) enable(p *place, settings []setting) error {
 	return nil
 }
 
-// vacate moves the processes of a group into one below it, as a group with limited children may
-// have none of its own.
+// vacate moves the processes of a group into one below it: a group with limited children may have
+// none of its own.
 func (t *Tree) vacate(dir string) error {
 	others := dir + "/" + t.name + ".others"
 	if err := unix.Mkdir(others, 0o755); err != nil && err != unix.EEXIST {
@@ -51,7 +51,7 @@ func (t *Tree) vacate(dir string) error {
 		return err
 	}
 	for _, pid := range pids {
-		if pid == 0 { // to write 0 would move ourselves
+		if pid == 0 { // to write 0 would move this process
 			return errors.New("it holds processes that cannot be seen from here")
 		}
 		if err := write(others+"/cgroup.procs", strconv.Itoa(pid)); err != nil && err != unix.ESRCH {

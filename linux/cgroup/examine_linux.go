@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Examine finds out which limits work on this machine, by making a group for each and starting a
+// Examine finds out which limits work on this machine. It makes a group for each and starts a
 // process in it.
 func Examine(ctx context.Context) []compute.Finding {
 	t, err := Find("hostler-doctor-" + strconv.Itoa(os.Getpid()))
@@ -51,7 +51,7 @@ func Examine(ctx context.Context) []compute.Finding {
 	return out
 }
 
-// try makes a group, has a process born in it, and looks whether it is there.
+// try makes a group, starts a process in it, and checks that it is there.
 func (t *Tree) try(ctx context.Context, controller string, l Limits) (err error) {
 	if controller == "" {
 		if err := t.Can().Gather; err != nil {
@@ -111,7 +111,7 @@ func (t *Tree) describe(controller string) string {
 	return "control groups of version " + version + " in " + p.dir
 }
 
-// advice tells what may be done to have a limit.
+// advice says how the user can get a limit that does not work.
 func (t *Tree) advice(controller string) string {
 	if controller == "" {
 		controller = "freezer"
@@ -130,7 +130,7 @@ func (t *Tree) advice(controller string) string {
 	return "mount the " + controller + " controller, or start the kernel with it enabled"
 }
 
-// swap tells whether memory can go around its limit into swap; "": it cannot.
+// swap says whether memory can go around its limit into swap; "": it cannot.
 func (t *Tree) swap() string {
 	p, err := t.where("memory")
 	if err != nil || p.v2 || unix.Access(p.dir+"/memory.memsw.limit_in_bytes", unix.F_OK) == nil {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group is one sandbox's control groups: at most one directory in each hierarchy. After Close, only
-// FD is of no more use. All methods but Close may be called at once from many goroutines.
+// Group is one sandbox's control groups: at most one directory in each hierarchy. After Close all
+// methods but FD still work. All methods but Close may be called at once from many goroutines.
 type Group struct {
 	id string
 	v2 string  // its directory of version 2; "": none
@@ -20,10 +20,10 @@ type Group struct {
 	memory, pids, time, freezer spot
 }
 
-// v1dir is a directory of version 1, and that of our own group in the same hierarchy.
+// v1dir is a directory of version 1, and the directory of our own group in the same hierarchy.
 type v1dir struct{ dir, home string }
 
-// spot is where something is counted.
+// spot is a place where usage is counted.
 type spot struct {
 	dir string // "": nowhere
 	v2  bool
@@ -83,9 +83,9 @@ func (g *Group) Close() error {
 	return unix.Close(fd)
 }
 
-// Delegate gives the group's directory of version 2 to a user, so that he may make groups below it
-// and move the group's processes between them: at most 1024, 16 deep. The limits stay ours. Without
-// version 2 it does nothing.
+// Delegate gives the group's directory of version 2 to a user. The user may then make groups below
+// it, at most 1024 and 16 deep, and move the group's processes between them. The limits stay ours.
+// Without version 2 it does nothing.
 func (g *Group) Delegate(uid, gid int) error {
 	if g.v2 == "" {
 		return nil
@@ -119,8 +119,8 @@ func write(path, text string) error {
 	return err
 }
 
-// read reads a file of the kernel's in as few calls as can be: they are made anew for each, and
-// os.ReadFile begins with small ones.
+// read reads a file of the kernel in as few calls as possible: the kernel makes its text anew for
+// each, and os.ReadFile begins with small ones.
 func read(path string) (string, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -154,7 +154,7 @@ func number(path string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 }
 
-// field finds the number after a word in a file of lines of both.
+// field finds the number after a word in a file with a word and a number on each line.
 func field(path, word string) (int64, error) {
 	s, err := read(path)
 	if err != nil {
@@ -168,8 +168,8 @@ func field(path, word string) (int64, error) {
 	return 0, errors.New(path + " has no " + word)
 }
 
-// processes reads the processes of one directory, not of those below. Those that cannot be seen
-// from our process name space are 0.
+// processes reads the processes of one directory, not of those below. A process outside of our
+// process name space is 0.
 func processes(dir string) ([]int, error) {
 	s, err := read(dir + "/cgroup.procs")
 	if err != nil {

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// hierarchy is one tree of groups that the kernel keeps.
+// hierarchy is one of the kernel's trees of groups.
 type hierarchy struct {
 	v2          bool
-	controllers []string // of version 1: what it controls; of version 2 that is in its files
-	mount       string   // where it is mounted; "": nowhere that we can see
-	root        string   // which of its groups is mounted there, seen from our name space
+	controllers []string // of version 1: its controllers; version 2 has them in its files
+	mount       string   // where it is mounted; "": nowhere in sight
+	root        string   // the group that is mounted there, seen from our name space
 	readOnly    bool
 	own         string // the group of this process, seen from our name space
 }
 
-// parse joins what /proc/self/cgroup says of hierarchies and /proc/self/mountinfo of their mounts.
-// Of several mounts it takes the first that may be written to, as a later one is often a copy given
-// to something else.
+// parse joins the hierarchies of /proc/self/cgroup with their mounts of /proc/self/mountinfo. Of
+// several mounts it takes the first that may be written to, as a later one is often a copy for
+// another program.
 func parse(mountinfo, groups string) []hierarchy {
 	var out []hierarchy
 	for line := range strings.Lines(groups) {
@@ -33,7 +33,7 @@ func parse(mountinfo, groups string) []hierarchy {
 				continue
 			}
 		} else if strings.HasPrefix(f[1], "name=") {
-			continue // systemd's own: it controls nothing
+			continue // systemd's own, without controllers
 		} else {
 			h.controllers = strings.Split(f[1], ",")
 		}
@@ -63,7 +63,7 @@ func parse(mountinfo, groups string) []hierarchy {
 	return out
 }
 
-// unescape undoes the octal escapes of mountinfo.
+// unescape decodes the octal escapes of mountinfo.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -83,8 +83,8 @@ func unescape(s string) string {
 func octal(c byte) bool { return c >= '0' && c <= '7' }
 
 // line returns the directories of our own group and of those above it, up to the mount point, ours
-// first. Where our group is not below what is mounted, or a name space hides how it is called
-// there, only the mount point is known.
+// first. It returns only the mount point if our group is not below the mount, or a name space hides
+// its name there.
 func (h *hierarchy) line() []string {
 	rel, below := h.own, false
 	switch {

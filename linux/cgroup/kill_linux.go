@@ -40,8 +40,8 @@ func (g *Group) Processes() ([]int, error) {
 	return slices.Compact(out), nil
 }
 
-// walk calls f for a directory and those below it. What goes away meanwhile is passed over. Depth
-// is bounded: what is deeper was made by somebody to whom we gave no right to.
+// walk calls f for a directory and those below it. It passes over a directory that goes away
+// meanwhile. Depth is bounded: a deeper one was made by a user that we gave no right to it.
 func walk(dir string, f func(dir string) error) error {
 	// a threaded group's processes are listed above it
 	if err := f(dir); err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -51,7 +51,7 @@ func walk(dir string, f func(dir string) error) error {
 		return nil
 	}
 	if n, err := field(dir+"/cgroup.stat", "nr_descendants"); err == nil && n == 0 {
-		return nil // the usual case, and cheaper than to list the files
+		return nil // the usual case, and cheaper than listing the files
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !gone(err) {
@@ -67,13 +67,13 @@ func walk(dir string, f func(dir string) error) error {
 	return nil
 }
 
-// gone reports whether an error says that a group was removed meanwhile.
+// gone reports whether an error means that a group was removed meanwhile.
 func gone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
 }
 
-// Kill ends all processes of the group and of those below it, also those that are being born, and
-// waits until they are gone or ctx ends.
+// Kill kills all processes of the group and of those below it, also those being born, and waits
+// until they are gone or ctx ends.
 func (g *Group) Kill(ctx context.Context) error {
 	pause := 200 * time.Microsecond
 	for round := 0; ; round++ {
@@ -97,7 +97,7 @@ func (g *Group) Kill(ctx context.Context) error {
 	}
 }
 
-// killEach ends processes one by one, frozen meanwhile if possible, so that none can bear another.
+// killEach kills processes one by one, frozen meanwhile if possible, so that none can fork.
 func (g *Group) killEach(pids []int) {
 	if g.freezer.dir != "" {
 		file, freeze, thaw := "/freezer.state", "FROZEN", "THAWED"
@@ -113,7 +113,7 @@ func (g *Group) killEach(pids []int) {
 	}
 	handles := make(map[int]int, len(pids))
 	for _, pid := range pids {
-		// a thread of ours, or of another hostler, may be in there for a moment: see Start
+		// a thread of this or another hostler may be in there for a moment: see Start
 		if pid <= 0 || !g.has(pid) {
 			continue
 		}
@@ -123,7 +123,7 @@ func (g *Group) killEach(pids []int) {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}
-	// A number may have gone to another process before it was opened: only what is still listed is
+	// A number may have gone to another process before it was opened: only those still listed are
 	// ours.
 	still, _ := g.Processes()
 	for pid, fd := range handles {
@@ -134,8 +134,8 @@ func (g *Group) killEach(pids []int) {
 	}
 }
 
-// has reports whether a process is in the group itself, and not only a thread of it, which version
-// 1 lists as the process: so is another hostler that is starting something.
+// has reports whether a process itself is in the group, and not only a thread of it. Version 1
+// lists the process for its threads, such as another hostler that is starting something.
 func (g *Group) has(pid int) bool {
 	s, err := read("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {

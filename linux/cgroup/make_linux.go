@@ -13,10 +13,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limits are what the processes of a group may use together; zero limits nothing.
+// Limits bound the processes of a group together; zero limits nothing.
 type Limits struct {
 	CPU    float64 // cores, at least 0.01
-	Memory int64   // bytes, files in memory included; none may go to swap beyond it
+	Memory int64   // bytes, with files in memory; none may go to swap beyond it
 	PIDs   int     // processes and threads
 }
 
@@ -37,15 +37,15 @@ func (l Limits) check() error {
 	return nil
 }
 
-// setting is a file to be written in the group's directory in one place.
+// setting is a file to write in the group's directory in one place.
 type setting struct {
 	place      *place
 	controller string
 	file, text string
-	optional   bool // not an error where the kernel does not have it
+	optional   bool // not an error where the kernel lacks it
 }
 
-// settings lists what limits need, or tells which of them cannot be.
+// settings lists the files that limits need, or fails for limits that do not work here.
 func (t *Tree) settings(l Limits) ([]setting, error) {
 	var out []setting
 	if l.CPU != 0 {
@@ -70,7 +70,7 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 			out = append(out, setting{p, "memory", "memory.max", bytes, false}, setting{p, "memory", "memory.swap.max", "0", true})
 		} else {
 			out = append(out, setting{p, "memory", "memory.limit_in_bytes", bytes, false},
-				// the order matters: it may not be below the former
+				// the order matters: it may not be below the other
 				setting{p, "memory", "memory.memsw.limit_in_bytes", bytes, true})
 		}
 	}
@@ -84,10 +84,10 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 	return out, nil
 }
 
-// Make makes a group with limits, or nothing. Without limits and where none can be made, it returns
-// a group without directories, whose methods all work: then nothing is gathered. The error is
-// ErrInvalid for the id or a limit, ErrConflict when the group is there, or ErrUnavailable when a
-// limit cannot be enforced here, saying why. Close the group.
+// Make makes a group with limits, or nothing. Without limits, and where none can be made, it
+// returns a group without directories, whose methods all work but gather nothing. The error is
+// ErrInvalid for the id or a limit, ErrConflict when the group exists, or ErrUnavailable, with the
+// reason, when a limit cannot be enforced here. Close the group.
 func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
 	if !valid(id) {
 		return nil, t.error("Make", id, compute.ErrInvalid, fmt.Errorf("%q is no name for a group", id))
@@ -112,8 +112,8 @@ func (t *Tree) Make(ctx context.Context, id string, l Limits) (*Group, error) {
 	return g, nil
 }
 
-// Limit gives a group that is there other limits, and takes those of version 2 away that are none
-// now. Its processes run on. The errors are Make's, and ErrNotFound.
+// Limit gives an existing group other limits, and removes old ones of version 2 that are zero now.
+// Its processes run on. The errors are Make's, and ErrNotFound.
 func (t *Tree) Limit(ctx context.Context, id string, l Limits) error {
 	g, err := t.Open(id)
 	if err != nil {
@@ -186,7 +186,7 @@ func (t *Tree) write(ctx context.Context, id string, settings []setting) error {
 			continue // no swap, or the kernel does not count it
 		}
 		if err == unix.EINVAL && s.file == "cpu.cfs_quota_us" && narrower(s.place.dir+"/"+t.name, s.text) {
-			continue // version 1 refuses more than a group above has: so it is limited already
+			continue // version 1 refuses more than a group above has, which limits it already
 		}
 		if err != nil {
 			return &os.PathError{Op: "write " + s.text + " to", Path: file, Err: err}
@@ -196,8 +196,8 @@ func (t *Tree) write(ctx context.Context, id string, settings []setting) error {
 }
 
 // needed lists the places where a group needs a directory: of version 2 always, of version 1 where
-// there is something to write, and, where version 2 cannot be had, to end the group by (freezer)
-// and to count its time (cpuacct).
+// there is a setting. Without version 2 also those that end the group (freezer) and count its time
+// (cpuacct).
 func (t *Tree) needed(settings []setting) []*place {
 	var out []*place
 	add := func(p *place) {
@@ -223,8 +223,7 @@ func (t *Tree) needed(settings []setting) []*place {
 	return out
 }
 
-// narrower reports whether a group of version 1, or one above it, has a cpu quota that is not more
-// than the one asked for.
+// narrower reports whether a group of version 1, or one above it, has a cpu quota of at most quota.
 func narrower(dir, quota string) bool {
 	want, _ := strconv.ParseFloat(quota, 64)
 	for ; strings.Count(dir, "/") > 1; dir = dir[:strings.LastIndexByte(dir, '/')] {

@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// patience is how long Remove waits for a group whose processes are dead and not yet gone.
+// patience is how long Remove waits for a group whose killed processes are not gone yet.
 const patience = 5 * time.Second
 
-// Remove removes the group's directories and those that the sandbox made below. It waits up to 5
-// seconds, or until ctx ends, for processes that are on their way out; it kills none. A group that
-// is not there is no error.
+// Remove removes the group's directories and those that the sandbox made below. It kills nothing.
+// It waits up to 5 seconds, or until ctx ends, for processes that are ending. A missing group is no
+// error.
 func (g *Group) Remove(ctx context.Context) error {
 	var first error
 	for _, d := range g.v1 {
@@ -34,7 +34,7 @@ func (g *Group) Remove(ctx context.Context) error {
 	return nil
 }
 
-// removeTree removes a directory of a control group file system with those below it, repeatedly
+// removeTree removes a directory of a control group file system and those below it, and retries
 // while they are busy.
 func removeTree(ctx context.Context, dir string) error {
 	end := time.Now().Add(patience)
@@ -60,9 +60,9 @@ func removeTree(ctx context.Context, dir string) error {
 	}
 }
 
-// removeBelow removes what is below a directory, the deepest first. The names are a stranger's, and
-// there may be thousands in a line: it goes down and up on one descriptor, never by paths. It
-// returns EBUSY when something is still in use, the rest being removed.
+// removeBelow removes the directories below a directory, the deepest first. Their names are not
+// ours, and there may be thousands of levels: it goes down and up on one descriptor, never by
+// paths. It removes what it can, and returns EBUSY if something is still in use.
 func removeBelow(dir string) error {
 	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -70,7 +70,7 @@ func removeBelow(dir string) error {
 	}
 	type level struct {
 		name string   // in the one above
-		busy []string // below it, which could not be removed
+		busy []string // those below it that could not be removed
 	}
 	stack := []level{{}}
 	defer func() { _ = unix.Close(at) }()

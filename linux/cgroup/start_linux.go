@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Start calls f on an operating system thread that is in the group's directories of version 1, so
-// that a process which f starts is born there, and takes the thread back. f starts a process and
-// nothing else: no goroutines. The process is in the group of version 2 only if it is cloned with
-// FD. The error is f's, or that the thread could not enter; then f was not called. Where our own
-// group is not ours to go back to, the thread ends after f, and with it a process that was started
-// with Pdeathsig.
+// Start calls f on an operating system thread in the group's directories of version 1, and then
+// takes the thread back. A process that f starts is born there. f starts a process and nothing
+// else: no goroutines. The process is in the group of version 2 only if it is cloned with FD. The
+// error is f's, or that the thread could not enter; then f was not called. Where we may not go back
+// to our own group, the thread ends after f, and with it a process that was started with Pdeathsig.
 func (g *Group) Start(f func() error) error { return g.start(f, false) }
 
-// StartLast is Start on a thread that ends after f, so that f may change what is the thread's own,
-// such as who it acts as. A process that was started with Pdeathsig ends with it.
+// StartLast is Start on a thread that ends after f, so that f may change the thread's own state,
+// such as its user. A process that was started with Pdeathsig ends with the thread.
 func (g *Group) StartLast(f func() error) error { return g.start(f, true) }
 
+// start calls f in the group's directories of version 1. With last the thread ends after f.
 func (g *Group) start(f func() error, last bool) error {
 	if len(g.v1) == 0 && !last {
 		return f()
@@ -62,17 +62,17 @@ func (g *Group) start(f func() error, last bool) error {
 	return apart(call)
 }
 
-// apart calls f in a goroutine of its own, and not on the process's first thread: /proc says of the
-// process what is true of that one, and others may be looking for their own group just now.
+// apart calls f in a goroutine of its own, but not on the process's first thread: /proc shows that
+// thread's groups for the process, and others may be looking for their own group just now.
 func apart(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() != unix.Getpid() {
-			done <- f() // which lets go of the thread, if it can be of use to others
+			done <- f() // it unlocks the thread, if others can use it
 			return
 		}
-		defer runtime.UnlockOSThread() // as long as we hold it nobody else gets it
+		defer runtime.UnlockOSThread() // while we hold it no other goroutine gets it
 		done <- apart(f)
 	}()
 	return <-done
@@ -88,8 +88,8 @@ func (g *Group) enter(inside []int) error {
 	return nil
 }
 
-// move moves the calling thread: a thread that writes 0 moves itself, for which the kernel need not
-// wait for the other CPUs.
+// move moves the calling thread: a thread that writes 0 moves itself, and the kernel need not wait
+// for the other CPUs.
 func move(fd int) error {
 	_, err := unix.Write(fd, []byte("0"))
 	return err

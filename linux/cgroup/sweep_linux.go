@@ -9,12 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Sweep removes what others left of trees whose names begin with a prefix: the groups in them that
-// nothing is in and in which nothing has been made for so long, and then the directory of the tree,
-// where nothing is left in that. The time is for groups whose first process is being born. It
-// removes no more than empty directories: nothing of a tree in use is lost by it, as who makes a
-// group there makes the directory again. It returns the names of the trees that went in some
-// hierarchy, sorted.
+// Sweep removes what others left of trees whose names begin with a prefix: the empty groups in
+// which nothing has been made for age, and then the directory of a tree in which nothing is left.
+// age is for groups whose first process is being born. Sweep removes only empty directories, so a
+// tree in use loses nothing: a new group there makes the directory again. It returns the names of
+// the trees that went in some hierarchy, sorted.
 func (t *Tree) Sweep(prefix string, age time.Duration) (names []string) {
 	for i := range t.places {
 		place := t.places[i].dir

@@ -14,25 +14,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Tree is where groups can be made under one name. It does not change and may be used from many
-// goroutines.
+// Tree is the place for groups of one name. It does not change, and many goroutines may use it.
 type Tree struct {
 	name   string
 	places []place
 	known  []string  // controllers that the kernel has, mounted or not
-	caps   []setting // what all groups together may use, as far as it can be limited
+	caps   []setting // limits of all groups together, where they work
 }
 
-// place is a group that we may make ours below.
+// place is a group below which we may make ours.
 type place struct {
 	v2          bool
 	controllers []string
-	dir         string // "": not to be reached
+	dir         string // "": out of reach
 	own         string // the directory of this process's own group
 	err         error  // why no group can be made here; nil: it can
 }
 
-// Abilities says of each thing that a tree might do why it cannot; nil means that it can.
+// Abilities says for each ability of a tree why it is missing; nil: it is there.
 type Abilities struct {
 	CPU, Memory, PIDs error // limits
 	Gather            error // processes of a group can be found and ended together
@@ -41,9 +40,9 @@ type Abilities struct {
 
 const hint = "`hostler doctor` tells what can be limited on this machine, and how to have more"
 
-// Find says where groups can be made below a directory name, which is letters, digits, "-" and "_".
-// It makes nothing and costs two reads of /proc and a few looks. The error is ErrInvalid for the
-// name, or that /proc cannot be read; that no group can be made is no error: Can tells.
+// Find finds the places for groups below a directory name, which is letters, digits, "-" and "_".
+// It makes nothing and costs two reads of /proc and a few system calls. The error is ErrInvalid for
+// the name, or that /proc cannot be read. It is no error that no group can be made: Can tells.
 func Find(name string) (*Tree, error) {
 	if !valid(name) {
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no name for a group", name)}
@@ -53,7 +52,7 @@ func Find(name string) (*Tree, error) {
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrUnavailable, Err: err}
 	}
 	groups, err := read("/proc/self/cgroup")
-	if err != nil && !errors.Is(err, os.ErrNotExist) { // not there: a kernel without control groups
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // missing: a kernel without control groups
 		return nil, &compute.Error{Op: "cgroup.Find", Kind: compute.ErrUnavailable, Err: err}
 	}
 	return find(name, parse(mountinfo, groups), os.Geteuid()), nil
@@ -84,8 +83,8 @@ func find(name string, all []hierarchy, uid int) *Tree {
 	return t
 }
 
-// wanted reports whether a hierarchy of version 1 controls anything that we use. Where version 2
-// gathers processes, the freezer, and the counter of time are of no use.
+// wanted reports whether a hierarchy of version 1 has a controller that we use. With gathers,
+// version 2 makes the freezer and the counter of time needless.
 func (h *hierarchy) wanted(gathers bool) bool {
 	return slices.ContainsFunc(h.controllers, func(c string) bool {
 		return c == "cpu" || c == "memory" || c == "pids" || !gathers && (c == "freezer" || c == "cpuacct")
@@ -112,8 +111,8 @@ func (h *hierarchy) settle(uid int) place {
 		p.dir, p.err = dir, nil
 	}
 	if p.dir == "" && h.v2 && h.root == "/" {
-		// A session by ssh or on a console stands outside of what systemd delegates to its user:
-		// processes cannot be moved there from here, but what another session made is to be seen.
+		// A session by ssh or on a console is outside of systemd's delegation to its user.
+		// Processes cannot be moved there from here, but the groups of other sessions can be seen.
 		u := strconv.Itoa(uid)
 		if dir := h.mount + "/user.slice/user-" + u + ".slice/user@" + u + ".service"; h.writable(dir) == nil {
 			p.dir = dir
@@ -124,13 +123,13 @@ func (h *hierarchy) settle(uid int) place {
 	return p
 }
 
-// writable tells why no group can be made in a directory; nil: one can.
+// writable returns why no group can be made in a directory; nil: one can.
 func (h *hierarchy) writable(dir string) error {
 	if h.readOnly {
 		return fmt.Errorf("%s is mounted read-only", h.mount)
 	}
 	err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-	if err == nil { // a file that the directory of another mount in this place would not have
+	if err == nil { // another mount's directory in this place would not have this file
 		err = unix.Faccessat(unix.AT_FDCWD, dir+"/cgroup.procs", unix.W_OK, unix.AT_EACCESS)
 	}
 	if err == nil {
@@ -139,7 +138,7 @@ func (h *hierarchy) writable(dir string) error {
 	return fmt.Errorf("%s: %w: not delegated to uid %d", dir, err, os.Geteuid())
 }
 
-// valid reports whether s may name a directory of ours. Dots are kept for our own use.
+// valid reports whether s may name a directory of ours. Names with dots are our own.
 func valid(s string) bool {
 	if s == "" || len(s) > 200 {
 		return false
@@ -152,7 +151,7 @@ func valid(s string) bool {
 	return true
 }
 
-// where finds the place of a controller, or says why there is none.
+// where finds the place of a controller, or returns why there is none.
 func (t *Tree) where(controller string) (*place, error) {
 	for i := range t.places {
 		if p := &t.places[i]; slices.Contains(p.controllers, controller) {
@@ -160,7 +159,7 @@ func (t *Tree) where(controller string) (*place, error) {
 		}
 	}
 	if v2 := t.v2(); v2 != nil && v2.err != nil {
-		return nil, v2.err // it may well be there
+		return nil, v2.err // the controller may well exist
 	}
 	if slices.Contains(t.known, controller) {
 		return nil, fmt.Errorf("the %s controller is not mounted", controller)
@@ -181,8 +180,7 @@ func (t *Tree) v2() *place {
 	return nil
 }
 
-// Can tells what the tree can do. What it says is what the files' permissions promise; Examine
-// tries.
+// Can reports what the tree can do, by the permissions of the files. Examine really tries.
 func (t *Tree) Can() Abilities {
 	var a Abilities
 	_, a.CPU = t.where("cpu")
@@ -198,7 +196,7 @@ func (t *Tree) Can() Abilities {
 	return a
 }
 
-// List returns the ids of all groups that are there in any hierarchy, whole or half made, sorted.
+// List returns the ids of all existing groups in any hierarchy, complete or not, sorted.
 func (t *Tree) List() []string {
 	var out []string
 	for i := range t.places {
@@ -216,7 +214,7 @@ func (t *Tree) List() []string {
 	return slices.Compact(out)
 }
 
-// Open returns a group that is there, whole or half made, or ErrNotFound. Close it.
+// Open returns an existing group, complete or not, or ErrNotFound. Close it.
 func (t *Tree) Open(id string) (*Group, error) {
 	if !valid(id) {
 		return nil, t.error("Open", id, compute.ErrInvalid, fmt.Errorf("%q is no name for a group", id))
@@ -239,7 +237,7 @@ func (t *Tree) Open(id string) (*Group, error) {
 	return g, nil
 }
 
-// Remove removes the tree's own directories. It is ErrConflict while groups are in them.
+// Remove removes the tree's own directories. The error is ErrConflict while groups are in them.
 func (t *Tree) Remove(ctx context.Context) error {
 	if ids := t.List(); len(ids) > 0 {
 		return t.error("Remove", ids[0], compute.ErrConflict, errors.New("there are still groups"))

@@ -6,9 +6,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Usage tells what the group's processes use: time since the group was made, memory without files
-// that can be dropped, and how many processes there are (threads counted, where processes are
-// limited). What is not counted here, as memory without a limit in version 1, is 0.
+// Usage returns the usage of the group's processes: time since the group was made, memory without
+// files that can be dropped, and the number of processes (with threads, where processes are
+// limited). Values that are not counted here are 0, as memory without a limit in version 1.
 func (g *Group) Usage() (compute.Usage, error) {
 	var u compute.Usage
 	if d := g.time; d.v2 {
@@ -57,7 +57,7 @@ func (g *Group) Usage() (compute.Usage, error) {
 	return u, err
 }
 
-// OOMKills tells how many processes were ended because the group's memory was used up. Without a
+// OOMKills returns how many processes were killed because the group's memory was used up. Without a
 // limit of memory it is 0.
 func (g *Group) OOMKills() (int, error) {
 	d := g.memory
@@ -75,7 +75,7 @@ func (g *Group) OOMKills() (int, error) {
 	return int(n), nil
 }
 
-// kindOf is ErrNotFound for a group that is not there any more.
+// kindOf returns ErrNotFound for a group that is gone.
 func kindOf(err error) *compute.Kind {
 	if gone(err) {
 		return compute.ErrNotFound

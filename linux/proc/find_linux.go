@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Find opens the processes that is says yes of, and the caller closes them. Each is asked about
-// twice, before and after it is opened: its number may have become another's between. One that
-// cannot be opened though it is there is an error, as nobody could say that there is none.
+// Find opens the processes for which is returns true; the caller closes them. It asks about each
+// twice, before and after it opens it: the number may have become another's in between. A process
+// that exists and cannot be opened is an error, as the list would not be complete.
 func Find(is func(pid int) bool) ([]*Handle, error) {
 	pids, err := PIDs()
 	if err != nil {
@@ -41,14 +41,14 @@ func Find(is func(pid int) bool) ([]*Handle, error) {
 	return out, nil
 }
 
-// Close lets all of them go.
+// Close closes all of them.
 func Close(all []*Handle) {
 	for _, h := range all {
 		_ = h.Close()
 	}
 }
 
-// Wait returns when all of them have ended, or after so long, or when ctx ends.
+// Wait returns when all of them have ended, after most, or when ctx ends.
 func Wait(ctx context.Context, all []*Handle, most time.Duration) {
 	end := time.Now().Add(most)
 	for _, h := range all {
@@ -58,8 +58,9 @@ func Wait(ctx context.Context, all []*Handle, most time.Duration) {
 	}
 }
 
-// Marked returns a judge of who has entry, as KEY=VALUE, in the environment that it was started
-// with. One that has ended, or may not be read, has not. It is for one goroutine at a time.
+// Marked returns a judge of processes: those with entry, as KEY=VALUE, in the environment that they
+// were started with. A process that has ended, or may not be read, has it not. The judge is for one
+// goroutine at a time.
 func Marked(entry string) func(pid int) bool {
 	needle, buf := []byte("\x00"+entry+"\x00"), make([]byte, 256<<10)
 	look := func(pid int) (has, empty bool) {
@@ -88,15 +89,15 @@ func Marked(entry string) func(pid int) bool {
 	}
 }
 
-// While a process replaces itself by another program it has no environment to be read. That takes
+// A process that is being replaced by another program has no environment to be read. That takes
 // less than a millisecond as a rule.
 const (
 	execTries = 100
 	execPause = time.Millisecond
 )
 
-// starts reports whether a process whose environment was empty just now may have one in a moment:
-// it has memory, and is not known to have none. That is in the fields 23, 50 and 51 of its stat,
+// starts reports whether a process whose environment was empty may have one in a moment: it has
+// memory, and is not known to have none. That is in the fields 23, 50 and 51 of its stat,
 // proc_pid_stat(5).
 func starts(pid int) bool {
 	var buf [4096]byte
@@ -104,19 +105,19 @@ func starts(pid int) bool {
 	if err != nil {
 		return false
 	}
-	f := bytes.Fields(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n]) // from the third on
+	f := bytes.Fields(buf[bytes.LastIndexByte(buf[:n], ')')+1 : n]) // from the third field on
 	if len(f) < 49 || string(f[20]) == "0" {
-		return false // the kernel's own, or one that has ended
+		return false // a kernel thread, or a process that has ended
 	}
 	begin, end := string(f[47]), string(f[48])
 	return begin == "0" || begin != end
 }
 
-// holds reports whether a needle, an entry with a zero at both its ends, is in what is read. The
-// window buf, which is longer, keeps enough of what was read before to find one that lies across
-// two reads.
+// holds reports whether a needle, an entry with a zero at both its ends, is in what read returns.
+// buf is longer than the needle, and keeps enough of the last read to find one that lies across two
+// reads.
 func holds(read func([]byte) (int, error), needle, buf []byte) bool {
-	keep := copy(buf, "\x00") // the first entry too has a zero before it
+	keep := copy(buf, "\x00") // the first entry has no zero before it
 	for {
 		n, err := read(buf[keep:])
 		if errors.Is(err, unix.EINTR) {
@@ -125,7 +126,7 @@ func holds(read func([]byte) (int, error), needle, buf []byte) bool {
 		if err != nil {
 			return false
 		}
-		if n == 0 { // the last one may end without a zero
+		if n == 0 { // the last entry may end without a zero
 			return bytes.HasSuffix(buf[:keep], needle[:len(needle)-1])
 		}
 		if bytes.Contains(buf[:keep+n], needle) {

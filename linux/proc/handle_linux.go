@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Handle is a process that is open: until it is closed its number means this process alone, though
-// it may end. It is for one goroutine at a time.
+// Handle is an open process: until Close its number means this process alone, even after its end.
+// It is for one goroutine at a time.
 type Handle struct {
 	PID int
 	fd  int
@@ -21,7 +21,7 @@ type Handle struct {
 // Open opens the process that has a number now. fs.ErrNotExist: there is none.
 func Open(pid int) (*Handle, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
-	// the number is a mere thread's by now
+	// the number is now a thread's
 	if errors.Is(err, unix.ESRCH) || pid > 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT)) {
 		err = fs.ErrNotExist
 	}
@@ -31,10 +31,10 @@ func Open(pid int) (*Handle, error) {
 	return &Handle{PID: pid, fd: fd}, nil
 }
 
-// Close lets it go.
+// Close closes the handle. The process runs on.
 func (h *Handle) Close() error { return unix.Close(h.fd) }
 
-// Signal sends a signal. One that has ended hears nothing, which is no error.
+// Signal sends a signal. It is no error if the process has ended.
 func (h *Handle) Signal(sig unix.Signal) error {
 	if err := unix.PidfdSendSignal(h.fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return os.NewSyscallError("pidfd_send_signal", err)
@@ -42,7 +42,7 @@ func (h *Handle) Signal(sig unix.Signal) error {
 	return nil
 }
 
-// Ended reports whether its last thread has ended. Its parent need not have taken note.
+// Ended reports whether its last thread has ended. Its parent need not have waited for it.
 func (h *Handle) Ended() bool {
 	ended, err := h.poll(0)
 	return ended && err == nil
@@ -56,9 +56,9 @@ func (h *Handle) poll(wait time.Duration) (bool, error) {
 	return n > 0, os.NewSyscallError("poll", err)
 }
 
-// Wait waits until it has ended, so long at most: then, or when ctx ends, it is an error.
+// Wait waits until the process has ended. It fails after most, or when ctx ends.
 func (h *Handle) Wait(ctx context.Context, most time.Duration) error {
-	const look = 50 * time.Millisecond // how late the end of ctx may be seen
+	const look = 50 * time.Millisecond // the longest delay until the end of ctx is seen
 	for end := time.Now().Add(most); ; {
 		ended, err := h.poll(min(look, max(0, time.Until(end))))
 		switch {
@@ -74,11 +74,11 @@ func (h *Handle) Wait(ctx context.Context, most time.Duration) error {
 	}
 }
 
-// patience is how long a process may take to end after it was killed: it may be in the middle of
-// something that the kernel does for it.
+// patience is how long a killed process may take to end: the kernel may be in the middle of a call
+// for it.
 const patience = 20 * time.Second
 
-// Kill ends it, and waits for its end.
+// Kill kills the process, and waits for its end.
 func (h *Handle) Kill(ctx context.Context) error {
 	if err := h.Signal(unix.SIGKILL); err != nil {
 		return err

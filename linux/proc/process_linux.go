@@ -9,22 +9,22 @@ import (
 	"sync"
 )
 
-// Process tells a process from all others that ever were on this machine, so that it can be
-// recorded. The zero one is none.
+// Process identifies a process among all that ever were on this machine, so that it can be
+// recorded. The zero Process is none.
 type Process struct {
 	PID   int    `json:"pid,omitempty"`
 	Start uint64 `json:"start,omitempty"` // when it began, in the kernel's ticks since the boot
-	Boot  string `json:"boot,omitempty"`  // which boot that was
+	Boot  string `json:"boot,omitempty"`  // the boot's id
 }
 
-// boot is this boot of the machine: its name does not change while we run.
+// boot is the id of this boot of the machine, read once: it does not change while we run.
 var boot struct {
 	once sync.Once
 	id   string
 	err  error
 }
 
-// Boot names this boot of the machine.
+// Boot returns the id of this boot of the machine.
 func Boot() (string, error) {
 	boot.once.Do(func() {
 		const name = "/proc/sys/kernel/random/boot_id"
@@ -40,8 +40,8 @@ func Boot() (string, error) {
 	return boot.id, boot.err
 }
 
-// Of describes the process that has a number now; it may have ended and wait for its parent to take
-// note. fs.ErrNotExist: there is none.
+// Of describes the process that has a number now. It may have ended and wait for its parent.
+// fs.ErrNotExist: there is none.
 func Of(pid int) (Process, error) {
 	id, err := Boot()
 	if err != nil {
@@ -54,7 +54,7 @@ func Of(pid int) (Process, error) {
 	return Process{PID: pid, Start: s.Start, Boot: id}, nil
 }
 
-// Open opens the process. fs.ErrNotExist: it has ended, whoever has its number now.
+// Open opens the process. fs.ErrNotExist: it has ended, even if another has its number now.
 func (p Process) Open() (*Handle, error) {
 	id, err := Boot()
 	if err != nil {
@@ -68,7 +68,7 @@ func (p Process) Open() (*Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Now its number cannot become another's, so what /proc says is said of this one.
+	// Now its number cannot become another's, so /proc speaks of this process.
 	s, err := Look(p.PID)
 	if err == nil && (s.Start != p.Start || h.Ended()) {
 		err = gone()
@@ -92,7 +92,7 @@ func (p Process) Alive() (bool, error) {
 	return true, h.Close()
 }
 
-// Kill ends the process, and waits for its end. One that has ended is ended.
+// Kill kills the process, and waits for its end. It is no error if it has ended already.
 func (p Process) Kill(ctx context.Context) error {
 	h, err := p.Open()
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// Stat is what /proc/PID/stat says of a process.
+// Stat is the kernel's state of a process, from /proc/PID/stat.
 type Stat struct {
-	// as ps shows it: R, S, D, T, ...; Z: it has ended, and its parent has not taken note; X: gone
+	// as ps shows it: R, S, D, T, ...; Z: ended, and its parent has not waited for it; X: gone
 	State   byte
 	Parent  int
 	Group   int
@@ -16,14 +16,14 @@ type Stat struct {
 	Start   uint64 // when it began, in the kernel's ticks since the boot
 }
 
-// Ended reports whether nothing of it runs any more.
+// Ended reports whether the process has ended, waited for or not.
 func (s Stat) Ended() bool { return s.State == 'Z' || s.State == 'X' }
 
 var errStat = errors.New("not as the kernel writes it")
 
-// ParseStat reads the text of a /proc/PID/stat. The process chooses its name, the second field, so
-// that may hold anything, as ") Z 1" on a line of its own; it ends with the last parenthesis, as
-// only numbers follow.
+// ParseStat parses the text of a /proc/PID/stat. The process chooses its name, the second field,
+// which may hold anything, as ") Z 1" on a line of its own. The name ends with the last
+// parenthesis, as only numbers follow.
 func ParseStat(text []byte) (Stat, error) {
 	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(f) < 20 || len(f[0]) != 1 { // the fields from the third on

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look returns what is said of the process of a number. fs.ErrNotExist: there is none, or we may
-// not see it.
+// Look returns the state of the process of a number. fs.ErrNotExist: there is none, or we may not
+// see it.
 func Look(pid int) (Stat, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
-	var buf [4096]byte // more than the kernel has to say, and it says it at once
+	var buf [4096]byte // more than the kernel writes, and one read returns all
 	n, err := read(name, buf[:])
 	if errors.Is(err, unix.ESRCH) { // it ended after the file was opened
 		err = fs.ErrNotExist
@@ -28,7 +28,7 @@ func Look(pid int) (Stat, error) {
 	return s, nil
 }
 
-// read reads what a small file has to say.
+// read reads a small file of /proc.
 func read(name string, into []byte) (int, error) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -42,7 +42,7 @@ func read(name string, into []byte) (int, error) {
 	}
 }
 
-// PIDs returns the numbers of all processes that there are.
+// PIDs returns the numbers of all processes.
 func PIDs() ([]int, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -62,8 +62,8 @@ func PIDs() ([]int, error) {
 	return out, nil
 }
 
-// All returns what is said of all processes, by their numbers. They come and go meanwhile: it is no
-// picture of one moment.
+// All returns the states of all processes, by their numbers. Processes come and go meanwhile: it is
+// no picture of one moment.
 func All() (map[int]Stat, error) {
 	pids, err := PIDs()
 	if err != nil {
@@ -78,8 +78,7 @@ func All() (map[int]Stat, error) {
 	return out, nil
 }
 
-// Ancestors returns the numbers of this process and of those from which it descends, but for the
-// first process of all.
+// Ancestors returns the numbers of this process and its ancestors, but for process 1.
 func Ancestors() map[int]bool {
 	out := map[int]bool{}
 	for pid := os.Getpid(); pid > 1 && !out[pid]; {

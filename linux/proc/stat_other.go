@@ -4,5 +4,5 @@ package proc
 
 import "errors"
 
-// All cannot be told here.
+// All returns ErrUnsupported on this system.
 func All() (map[int]Stat, error) { return nil, errors.ErrUnsupported }

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Uptime is how long this machine has run, its sleep counted, as processes of this name space see
-// it, by a clock that nobody sets. run names that run of it, without spaces: of another one it says
-// nothing.
+// Uptime returns how long this machine has run, with its sleep, as processes of this name space see
+// it, by a clock that nobody sets. run is an id of this run of the machine, without spaces: two
+// values of up compare only with the same run.
 func Uptime() (run string, up time.Duration, err error) {
 	boot, err := Boot()
 	if err != nil {
@@ -20,6 +20,6 @@ func Uptime() (run string, up time.Duration, err error) {
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
 		return "", 0, os.NewSyscallError("clock_gettime", err)
 	}
-	space, _ := os.Readlink("/proc/self/ns/time") // kernels before 5.6 have one alone
+	space, _ := os.Readlink("/proc/self/ns/time") // kernels before 5.6 have no such name spaces
 	return strings.ReplaceAll(boot+space, " ", ""), time.Duration(t.Nano()), nil
 }

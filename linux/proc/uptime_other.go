@@ -7,5 +7,6 @@ import (
 	"time"
 )
 
-// Uptime has no clock here that goes on while the machine sleeps and is the same for all processes.
+// Uptime returns ErrUnsupported: this system lacks a clock that counts sleep, the same for all
+// processes.
 func Uptime() (run string, up time.Duration, err error) { return "", 0, errors.ErrUnsupported }

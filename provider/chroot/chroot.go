@@ -20,8 +20,8 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
-// Mark is the environment variable that tells a process which instance it is on. By it, and by
-// their root, Clean and Destroy find them.
+// Mark is the environment variable that tells a process's instance. Clean and Destroy find
+// processes by it, and by their root.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
 // Provider makes chroots.
@@ -29,7 +29,8 @@ type Provider struct {
 	o     Options
 	log   *slog.Logger
 	homes *homes.Dir[owner]
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// called before each step, with its name; an error ends the call as a kill would. nil but in
+	// tests
 	step func(string) error
 }
 
@@ -39,9 +40,10 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrDenied: we are not root; ErrInvalid: the options are
-// wrong. Whether the base is there, and nobody else's (ErrDenied), is seen at Create, so that
-// instances can be unmade without it. A directory of instances that is another's is refused by all.
+// Open returns the provider for one source. ErrDenied: the caller is not root. ErrInvalid: the
+// options are wrong. Create is the first to look for the base, and whether it is trusted
+// (ErrDenied), so that instances can be destroyed without it. All calls refuse a directory of
+// instances that is another user's.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(kind error, hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
@@ -63,8 +65,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	if err != nil {
 		return fail(compute.ErrInvalid, "", "%w", err)
 	}
-	// Links on the way are resolved, as the kernel's list of mounts has them. What does not exist
-	// yet is made where it is needed.
+	// Links on the way are resolved, as the kernel's list of mounts has them. The part that does
+	// not exist yet is made when it is needed.
 	rest := ""
 	for at := dir; ; at = filepath.Dir(at) {
 		if real, err := filepath.EvalSymlinks(at); err == nil {
@@ -80,7 +82,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// at says that a step begins.
+// at calls the test's hook before a step.
 func (p *Provider) at(step string) error {
 	if p.step == nil {
 		return nil
@@ -88,7 +90,7 @@ func (p *Provider) at(step string) error {
 	return p.step(step)
 }
 
-// fault gives an error its place, and a kind unless it has one.
+// fault adds the operation and the instance to an error, and a kind unless it has one.
 func fault(op string, id compute.ID, err error) error {
 	var e *compute.Error
 	if err == nil || errors.As(err, &e) {
@@ -123,7 +125,7 @@ func (p *Provider) instance(o owner) compute.Instance {
 // mark is the value of Mark in an instance's processes.
 func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + string(id) }
 
-// Create makes a chroot, or finishes one that was begun, or returns the one that is there.
+// Create makes a chroot, finishes one that was begun, or returns the existing one.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !homes.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{
@@ -133,7 +135,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if err := p.place(); err != nil {
 		return compute.Instance{}, err
 	}
-	// whoever waits for a new one shall not wait for another's deletion
+	// old remains only: a new instance does not wait for another's deletion
 	p.homes.Sweep(ctx, 10*time.Minute)
 	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base, Image: p.imageName(spec.Image)})
 	if err != nil {
@@ -146,7 +148,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(own), nil
 }
 
-// Connect opens a way into a chroot, which is mounted again where a reboot or a kill left it
+// Connect opens a connection to a chroot. It first mounts a chroot that a reboot or a kill left
 // unmounted.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	l, own, err := p.homes.Lock(ctx, id)
@@ -163,12 +165,12 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return receive.New(conn, receive.Options{Root: p.root(id)}), nil
 }
 
-// Destroy ends what runs in a chroot, unmounts and deletes it.
+// Destroy ends all processes of a chroot, unmounts and deletes it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	l, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
-			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
+			p.homes.Sweep(ctx, 0) // an earlier Destroy may have been killed over it
 		}
 		return fault("Destroy", id, err)
 	}
@@ -185,7 +187,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	// whoever came in the last moment: from now on nobody can
+	// processes that started in the last moment: from now on none can
 	if _, err := p.guests(id).kill(ctx); err != nil {
 		return fault("Destroy", id, err)
 	}
@@ -194,7 +196,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// Clean ends what runs in a chroot and gives it a new layer.
+// Clean ends all processes of a chroot and gives it a new layer.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -205,7 +207,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err != nil {
 		return "", fault("Clean", id, err)
 	}
-	// done goes first: from then on the layer counts as not set up.
+	// done goes first: from then on the layer counts as incomplete.
 	for _, name := range []string{"done", "upper", "work", "root"} {
 		if err := p.at("drop " + name); err != nil {
 			return "", err
@@ -214,7 +216,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", fault("Clean", id, err)
 		}
 	}
-	// whoever came in the last moment: now there is no root any more to start in
+	// processes that started in the last moment: there is no root any more to start in
 	late, err := p.guests(id).kill(ctx)
 	if err != nil {
 		return "", fault("Clean", id, err)

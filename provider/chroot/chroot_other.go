@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider cannot be had on this system.
+// Provider does not exist on this system.
 type Provider struct{ compute.Provider }
 
 var _ compute.Provider = (*Provider)(nil)

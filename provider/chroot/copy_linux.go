@@ -15,26 +15,26 @@ import (
 )
 
 // copier copies a tree with everything that a root file system has: owners, modes, times, hard
-// links, devices, extended attributes, holes. Where the file system can, files share their blocks
-// with the base's until they are written.
+// links, devices, extended attributes, holes. Where the file system can, a file shares its blocks
+// with the base's until it is written.
 type copier struct {
 	ctx     context.Context
 	seen    map[inode]string // the first copy of a file that has several names
-	noClone bool             // the file system has said that it cannot
-	// what is copied is an image's: a device 0:0 says that there is nothing
+	noClone bool             // the file system cannot clone blocks
+	// the tree is an image's layers: a device 0:0 removes a name
 	layers bool
 }
 
 type inode struct{ dev, ino uint64 }
 
-// copyTree copies what a stack of directories shows to the path to, which must not exist. All are
-// trees that nobody else changes meanwhile.
+// copyTree copies what a stack of directories shows to the path to, which must not exist. Nobody
+// may change the directories meanwhile.
 func copyTree(ctx context.Context, from below, to string) error {
 	c := &copier{ctx: ctx, seen: map[inode]string{}, layers: from.layers}
 	return c.dir(from.dirs, to)
 }
 
-// dir copies a directory: one, or what several, top first, are when they lie upon each other.
+// dir copies a directory: one, or several that lie upon each other, top first.
 func (c *copier) dir(from []string, to string) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
@@ -72,7 +72,7 @@ func (c *copier) dir(from []string, to string) error {
 	return finish(from[0], to, st)
 }
 
-// under returns which directories of a name lie under dir and show through it.
+// under returns the directories of a name below dir that show through it.
 func (c *copier) under(dir, name string, lower []string) (out []string) {
 	for _, l := range lower {
 		if c.opaque(dir) {
@@ -98,7 +98,7 @@ func (c *copier) opaque(dir string) bool {
 	return c.layers && err == nil && n == 1 && v[0] == 'y'
 }
 
-// file copies what is no directory.
+// file copies anything but a directory.
 func (c *copier) file(from, to string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(from, &st); err != nil {
@@ -130,12 +130,12 @@ func (c *copier) file(from, to string) error {
 	case unix.S_IFCHR, unix.S_IFBLK, unix.S_IFIFO:
 		if err := unix.Mknod(to, st.Mode, int(st.Rdev)); err != nil {
 			if errors.Is(err, unix.EPERM) {
-				return nil // a device, where none can be made; the instance's /dev is ours anyway
+				return nil // no devices can be made here; the instance's /dev is ours anyway
 			}
 			return &fs.PathError{Op: "mknod", Path: to, Err: err}
 		}
 	default:
-		return nil // a socket, whose listener is elsewhere
+		return nil // a socket is of no use in a copy
 	}
 	return finish(from, to, st)
 }
@@ -160,13 +160,13 @@ func (c *copier) content(from, to string, size int64) error {
 	return err
 }
 
-// fill clones the blocks, or else copies what is no hole.
+// fill clones the blocks, or else copies all but the holes.
 func (c *copier) fill(in, out *os.File, size int64) error {
 	if !c.noClone {
 		if unix.IoctlFileClone(int(out.Fd()), int(in.Fd())) == nil {
 			return nil
 		}
-		c.noClone = true // across file systems, or none that can: it will not change
+		c.noClone = true // across file systems, or one that cannot: it will not change
 	}
 	if err := out.Truncate(size); err != nil {
 		return err
@@ -177,7 +177,7 @@ func (c *copier) fill(in, out *os.File, size int64) error {
 			return nil // a hole to the end
 		}
 		if err != nil {
-			data = at // no holes to be found here
+			data = at // this file system reports no holes
 		}
 		hole, err := in.Seek(data, unix.SEEK_HOLE)
 		if err != nil {
@@ -217,7 +217,7 @@ func finish(from, to string, st unix.Stat_t) error {
 	return unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// attributes copies extended attributes, where both sides have any.
+// attributes copies extended attributes, where both file systems have them.
 func attributes(from, to string) error {
 	n, err := unix.Llistxattr(from, nil)
 	if err != nil || n == 0 {
@@ -228,7 +228,7 @@ func attributes(from, to string) error {
 		return nil
 	}
 	for _, name := range splitNames(names[:n]) {
-		// a layer's own
+		// the overlay's own
 		if strings.HasPrefix(name, "user.overlay.") || strings.HasPrefix(name, "trusted.overlay.") {
 			continue
 		}

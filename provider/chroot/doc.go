@@ -3,9 +3,9 @@
 // private copy-on-write layer over it (overlayfs, or a copy by reflinks where that is impossible),
 // a small /dev and a /proc of its own.
 //
-// Only root on Linux may. A chroot shares the kernel's view of processes, users and network with
-// the host, and who is root inside can leave it: it keeps systems apart, not enemies. For those
-// there is the type sandbox.
+// It needs root on Linux. A chroot shares the kernel's view of processes, users and network with
+// the host, and root inside can leave it. It keeps systems apart, but does not stop an attacker;
+// the type sandbox does.
 //
 // Everything is in Options.Dir:
 //
@@ -18,9 +18,8 @@
 //	new-* trash/*         what is being made and what is being deleted; what is old or complete
 //	                      there goes at the next call
 //
-// Each step is repeated harmlessly, in any process, so a kill at any point leaves nothing that the
-// next Create, Connect or Destroy does not finish; after a reboot Connect mounts again. Whatever
-// works on one instance holds a lock on its directory, which the kernel lets go with the process.
-// Nothing inside of an instance is ever followed by name from outside: a link that it plants leads
-// nowhere.
+// Each step may be repeated, in any process, so a kill at any point leaves nothing that the next
+// Create, Connect or Destroy does not finish. After a reboot Connect mounts again. A call on an
+// instance holds a lock on its directory, which the kernel releases with the process. No path
+// inside of an instance is followed by name from outside: its links lead nowhere.
 package chroot

@@ -20,7 +20,7 @@ func inside(root, name string, flags int) (int, error) {
 	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	for {
 		fd, err := unix.Openat2(dir, name, &how)
-		// somebody renames on the way
+		// a process renames directories on the way
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -31,8 +31,8 @@ func inside(root, name string, flags int) (int, error) {
 	}
 }
 
-// subdir opens a directory in a directory, and makes it if it is not there. What is in its place, a
-// file or a link that somebody put there, goes.
+// subdir opens a directory in a directory, and makes it if need be. It removes a file or a link of
+// that name.
 func subdir(at int, name string) (int, error) {
 	flags := unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	for range 10 {
@@ -56,7 +56,7 @@ func subdir(at int, name string) (int, error) {
 }
 
 // mountOn mounts a file system on the directory name in at, unless it is one of that kind already,
-// and opens what is mounted.
+// and opens its root.
 func mountOn(at int, name, kind string, magic int64, flags uintptr, options string) (int, error) {
 	fd, err := subdir(at, name)
 	if err != nil || isMount(at, fd, magic) {
@@ -82,7 +82,7 @@ var links = [][2]string{
 	{"stderr", "/proc/self/fd/2"},
 }
 
-// furnish mounts /proc and a small /dev. It may be repeated.
+// furnish mounts /proc and a small /dev. It may be called again.
 func (p *Provider) furnish(root string) error {
 	top, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -110,7 +110,7 @@ func (p *Provider) furnish(root string) error {
 		if errors.Is(err, unix.EPERM) {
 			err = lend(dev, d.name)
 		} else if err == nil {
-			err = unix.Fchmodat(dev, d.name, 0o666, 0) // whatever our umask is
+			err = unix.Fchmodat(dev, d.name, 0o666, 0) // whatever the umask is
 		}
 		if err != nil {
 			return fmt.Errorf("/dev/%s: %w", d.name, err)
@@ -136,7 +136,7 @@ func (p *Provider) furnish(root string) error {
 	return unix.Close(pts)
 }
 
-// lend mounts this machine's device in an instance: where no devices can be made, as in most
+// lend mounts this machine's device in an instance, where no devices can be made, as in most
 // containers.
 func lend(dev int, name string) error {
 	fd, err := unix.Openat(dev, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o666)
@@ -147,7 +147,7 @@ func lend(dev int, name string) error {
 	return unix.Mount("/dev/"+name, fmt.Sprintf("/proc/self/fd/%d", fd), "", unix.MS_BIND, "")
 }
 
-// resolv copies this machine's resolv.conf into an instance, in place of whatever is there.
+// resolv copies this machine's resolv.conf into an instance, and replaces what is there.
 func resolv(root string) error {
 	data, err := os.ReadFile("/etc/resolv.conf")
 	if errors.Is(err, os.ErrNotExist) {

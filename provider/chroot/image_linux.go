@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// imageName is the image that an instance is made from; "": it is the base.
+// imageName is the image that an instance is made from; "": the base.
 func (p *Provider) imageName(name string) string {
 	return image.InHome(cmp.Or(name, p.o.Image), p.o.Home)
 }
@@ -31,8 +31,8 @@ func (p *Provider) store() (*image.Store, error) {
 	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
-// chooseImage decides which content an instance's image is, for good, and records it before it is
-// used. It is the instance's until its directory is gone.
+// chooseImage decides on the content of an instance's image, for good, and records it before it is
+// used. The store keeps the image until the instance's directory is gone.
 func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
 	layer := p.layer(own)
 	if len(own.Layers) > 0 && layer == own.Layer {
@@ -64,9 +64,9 @@ func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
 	return p.homes.Write(*own)
 }
 
-// Snapshot makes an image of a chroot. Of one that is made from an image it is that one's layers,
-// and what was written as one more; of one over a base, or a copy, it is all that is in it. All
-// that runs in it is ended first.
+// Snapshot makes an image of a chroot. If the chroot is made from an image by overlay, the new
+// image has that one's layers and its writes as one more. Else it has the whole tree as one layer.
+// All processes of the chroot are ended first.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	return img.Name, err
 }
 
-// shown mounts what an instance is, to be read. Destroy unmounts it if nobody else does.
+// shown mounts an instance's tree to be read. Destroy unmounts it at the latest.
 func (p *Provider) shown(id compute.ID, own owner) (string, error) {
 	at := filepath.Join(p.home(id), "shown")
 	if err := unmountAll(at, nil); err != nil {
@@ -122,9 +122,9 @@ func (p *Provider) shown(id compute.ID, own owner) (string, error) {
 	return at, mountOverlay(all, "", "", at)
 }
 
-// ImageDigest tells which content an image's name stands for in the store of images. That of a base
-// is by what its files are called, how large they are, and when they were changed: a base that is
-// touched is another one.
+// ImageDigest returns the digest of the content that an image's name stands for in the store. The
+// digest of a base is of the names, sizes and times of change of its files: a base that is touched
+// is another one.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	if name = p.imageName(name); name == "" {
 		digest, err := p.baseDigest(ctx)
@@ -173,8 +173,8 @@ func (p *Provider) baseDigest(ctx context.Context) (string, error) {
 	return "base:" + hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// describe writes what tells one state of a file from another. Whatever is done to it changes the
-// time of its inode, which nobody can set.
+// describe writes what tells one state of a file from another. Any change of a file changes the
+// time of its inode, which no user can set.
 func describe(w io.Writer, path, name string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {

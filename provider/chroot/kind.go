@@ -2,7 +2,7 @@ package chroot
 
 import "github.com/hostler-project/hostler/provider"
 
-// Kind is a directory of this machine as the root of processes.
+// Kind is the kind of source whose instances are directories of this machine as a root.
 var Kind = provider.New(provider.Kind{
 	Name:       "chroot",
 	Traits:     provider.Traits{Slow: true, Here: true, Linux: true},

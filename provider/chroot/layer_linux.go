@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// up makes an instance whole: its layer, mounts and devices. Whatever is there already is left, so
-// it may be repeated after any end of it. The caller has the instance's lock.
+// up completes an instance: its layer, mounts and devices. It leaves existing parts as they are, so
+// it may be repeated after a kill. The caller has the instance's lock.
 func (p *Provider) up(ctx context.Context, own *owner) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 	return os.WriteFile(filepath.Join(home, "done"), nil, 0o600)
 }
 
-// choose decides what a new layer stands on, and records it before it is used.
+// choose decides on the directories under a new layer, and records them before they are used.
 func (p *Provider) choose(ctx context.Context, own *owner) error {
 	l, err := p.baseLock(ctx)
 	if err != nil {
@@ -84,12 +84,12 @@ func (p *Provider) choose(ctx context.Context, own *owner) error {
 	return p.homes.Write(*own)
 }
 
-// layer is how an instance is to be kept apart from what it is made from.
+// layer is the kind of an instance's layer: overlay or copy.
 func (p *Provider) layer(own *owner) string {
 	if p.o.Layer != "auto" {
 		return p.o.Layer
 	}
-	return cmp.Or(own.Layer, "overlay") // until it turns out to be impossible
+	return cmp.Or(own.Layer, "overlay") // until it turns out not to work
 }
 
 // overlaid reports whether root is a mounted overlay.
@@ -120,7 +120,7 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 			return err
 		}
 	}
-	// The layer's own directory is the instance's /: it looks as the base's.
+	// The layer's own directory is the instance's /: it gets the base's mode.
 	if err := os.Chmod(upper, fi.Mode().Perm()); err != nil {
 		return err
 	}
@@ -148,13 +148,13 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 	}
 }
 
-// written reports whether there is anything in a layer.
+// written reports whether a layer has anything in it.
 func (p *Provider) written(upper string) bool {
 	entries, err := os.ReadDir(upper)
 	return err != nil || len(entries) > 0
 }
 
-// copied makes an instance's copy of the base, whole or not at all, and a mount of it.
+// copied makes an instance's copy of the base, completely or not at all, and mounts it.
 func (p *Provider) copied(ctx context.Context, home, root string, lower below) error {
 	if _, err := os.Lstat(root); err == nil {
 		return bindRoot(root)
@@ -181,12 +181,12 @@ func (p *Provider) copied(ctx context.Context, home, root string, lower below) e
 	return bindRoot(root)
 }
 
-// errGuests: something runs in what is to be unmounted.
+// errGuests means that processes run in a tree that is to be unmounted.
 var errGuests = errors.New("processes keep starting in it")
 
-// down ends what runs in an instance and takes its mounts away. Whatever starts between the one and
-// the other is found: a mount is detached only from others than the instance's own processes, and
-// in the end it looks once more. It returns how many processes it ended.
+// down ends an instance's processes and takes its mounts away. It finds processes that start in
+// between: it detaches no mount that the instance's own processes use, and in the end it looks once
+// more. It returns how many processes it ended.
 func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
 	g := p.guests(id)
 	defer g.close()
@@ -221,7 +221,7 @@ func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
 	return n, errGuests
 }
 
-// guests returns the judge of an instance's processes.
+// guests returns the finder of an instance's processes.
 func (p *Provider) guests(id compute.ID) *guests {
 	return &guests{root: p.root(id), mark: Mark + "=" + p.mark(id)}
 }

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mount is one of the mounts that we see.
+// mount is a mount that this process sees.
 type mount struct {
 	id, parent int
 	at         string // its mount point
-	shared     bool   // what is mounted and unmounted on it shows wherever else it is mounted
+	shared     bool   // mounts and unmounts on it show at its other places
 }
 
 // mountsBelow returns the mounts at and below path, in the kernel's order: mostly that in which
@@ -50,7 +50,7 @@ func mountsBelow(path string) ([]mount, error) {
 	return out, nil
 }
 
-// unescape undoes what the kernel does to blanks and the like: \040.
+// unescape decodes the kernel's escapes of blanks and the like: \040.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -69,14 +69,13 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// unmountAll unmounts everything at and below path, those mounts included that were made from
-// inside, innermost first, and looks that nothing is left. A tree of this machine that somebody
-// mounted in there may share its mounts with the place it came from: none is unmounted before the
-// mount that it stands on is private, or it would vanish there too. What is in use is detached, and
-// goes when its user does; but first busy is asked, unless it is nil: its error is returned and the
-// mount stays.
+// unmountAll unmounts everything at and below path, with mounts made from inside, innermost first.
+// It checks that nothing is left. A tree of this machine that is mounted in there may share its
+// mounts with its origin, and an unmount would take effect there too. So the mount below is made
+// private first. A mount in use is detached, and goes when its user does. Before that busy is
+// called, unless it is nil: if it returns an error the mount stays and that error is returned.
 func unmountAll(path string, busy func(at string) error) error {
-	// mounts may be stacked upon each other, and come to light only one by one
+	// mounts may be stacked upon each other, and appear only one by one
 	for before, stuck := -1, 0; stuck < 100; stuck++ {
 		all, err := mountsBelow(path)
 		if err != nil || len(all) == 0 {
@@ -102,7 +101,7 @@ func unmountAll(path string, busy func(at string) error) error {
 	return fmt.Errorf("unmount %s: something keeps mounting there", path)
 }
 
-// unmountSome unmounts those of the mounts that can be reached and have no other on them.
+// unmountSome unmounts the mounts that can be reached and have no other on them.
 func unmountSome(all []mount, busy func(at string) error) error {
 	shared, upon := map[int]bool{}, map[int]int{}
 	for _, m := range all {
@@ -132,7 +131,7 @@ func unmountSome(all []mount, busy func(at string) error) error {
 	return nil
 }
 
-// open opens a mount's top directory or file. It is not there while another mount covers it: then
+// open opens a mount's top directory or file. It reports false while another mount covers it: then
 // its path may be a link that leads out.
 func (m mount) open() (int, bool) {
 	how := unix.OpenHow{
@@ -159,8 +158,7 @@ func (m mount) reachable() bool {
 	return ok
 }
 
-// private ends what a mount, and those on it, covered ones too, share with others, if it can be
-// reached.
+// private makes a mount and those on it private, covered ones too, if it can be reached.
 func (m mount) private() error {
 	fd, ok := m.open()
 	if !ok {
@@ -170,8 +168,8 @@ func (m mount) private() error {
 	return unix.Mount("", fmt.Sprintf("/proc/self/fd/%d", fd), "", unix.MS_PRIVATE|unix.MS_REC, "")
 }
 
-// bindRoot makes the directory root a private mount of itself, unless it is one: so nothing that is
-// mounted in there shows elsewhere, and all of it can be made private at once.
+// bindRoot makes the directory root a private mount of itself, unless it is one. So mounts in there
+// show nowhere else, and all of them can be made private at once.
 func bindRoot(root string) error {
 	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -192,8 +190,8 @@ func bindRoot(root string) error {
 	return nil
 }
 
-// isMount reports whether a directory in the directory at is a mount of a file system of this kind:
-// and not just a directory where all is of it.
+// isMount reports whether a directory in the directory at is a mount of a file system of this kind,
+// and not just a directory of one.
 func isMount(at, fd int, magic int64) bool {
 	var fs unix.Statfs_t
 	var above, here unix.Stat_t
@@ -201,9 +199,9 @@ func isMount(at, fd int, magic int64) bool {
 		unix.Fstat(fd, &here) == nil && above.Dev != here.Dev
 }
 
-// mountOverlay mounts a stack with upper and work at root, or by itself to be read if upper is "".
-// The paths go as descriptors where the option's syntax has no safe way to write one, and where
-// there are many: all of them are to fit in a page.
+// mountOverlay mounts a stack with upper and work at root, or read-only if upper is "". It passes
+// paths as descriptors where the option's syntax has no safe way to write one, and where there are
+// many: all of them have to fit in a page.
 func mountOverlay(lower below, upper, work, root string) error {
 	name := func(path string, kept *[]int) (string, error) {
 		if len(lower.dirs) == 1 && !strings.ContainsAny(path, `\,:`) {
@@ -248,7 +246,7 @@ func mountOverlay(lower below, upper, work, root string) error {
 	if err := unix.Mount("hostler", root, "overlay", flags, options); err != nil {
 		return &os.PathError{Op: "mount overlay on", Path: root, Err: err}
 	}
-	// What is mounted inside must not show elsewhere.
+	// Mounts inside must not show elsewhere.
 	if err := unix.Mount("", root, "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return errors.Join(err, unmountAll(root, nil))
 	}

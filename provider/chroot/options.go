@@ -9,10 +9,10 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// Options of a source of type chroot.
+// Options are the options of a source of type chroot.
 type Options struct {
 	// the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute
-	// path; root's or the caller's alone
+	// path that only root or the caller may change
 	Base string `conf:"base"`
 	// in place of a base: an image of the store, pulled if it is not there
 	Image string `conf:"image"`
@@ -23,14 +23,13 @@ type Options struct {
 	Source       string        // the source's name
 	Installation string        // the installation's id
 	Dir          string        // where the instances are; required
-	Images       string        // the store of images; required for any
+	Images       string        // the store of images; required for images
 	ImageLimits  image.Limits  // of images that are unpacked there
-	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
+	Others       *image.Others // how images that requests name are fetched; nil: as the owner's
 	Home         string        // the user's, which ~/ before an image's file stands for
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at.
-// Its errors are compute.KeyErrors.
+// Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	switch {
 	case o.Base != "" && o.Image != "":

@@ -10,7 +10,7 @@ import (
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe looks at the base. An image is brought here when it is needed.
+// Probe checks the base. An image is pulled when it is needed.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
 	if p.imageName(spec.Image) != "" {
 		return "", nil
@@ -19,7 +19,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 	return "", fault("Probe", compute.ID(p.o.Source), err)
 }
 
-// baseInfo says what the base is, if it can be one.
+// baseInfo returns what the base is, or why it cannot be one.
 func (p *Provider) baseInfo() (os.FileInfo, error) {
 	fi, err := os.Stat(p.o.Base)
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// guests knows which processes are an instance's: those with their root in it, and those that were
-// started there, by their mark, wherever they have gone since.
+// guests finds an instance's processes: those with their root in it, and those that were started
+// there, by their mark, wherever they have gone since.
 type guests struct {
 	root, mark string
-	held       []held // overlays that are unmounted and yet in use
+	held       []held // unmounted overlays that are still in use
 }
 
-// held is an overlay that was detached. As long as it is open its device number is nobody else's.
+// held is a detached overlay. While it is open no other has its device number.
 type held struct {
 	fd  int
 	dev uint64
 }
 
-// hold keeps the overlay at the root known beyond its unmounting. Any other file system there may
-// be this machine's too: it is left.
+// hold keeps the overlay at the root known after its unmount. It leaves any other file system,
+// which may be this machine's too.
 func (g *guests) hold() {
 	var here, host unix.Stat_t
 	if !overlaid(g.root) || unix.Stat("/", &host) != nil {
@@ -44,7 +44,7 @@ func (g *guests) hold() {
 	g.held = append(g.held, held{fd, here.Dev})
 }
 
-// close lets go of what hold held.
+// close closes what hold has opened.
 func (g *guests) close() {
 	for _, h := range g.held {
 		_ = unix.Close(h.fd)
@@ -52,8 +52,8 @@ func (g *guests) close() {
 	g.held = nil
 }
 
-// kill ends every process of an instance, and returns how many it found. Asking them first would
-// give a last user's process time to do something: they are killed at once.
+// kill ends every process of an instance, and returns how many it found. It kills at once: a
+// request to end would give a process of the last user time to act.
 func (g *guests) kill(ctx context.Context) (int, error) {
 	seen := map[int]bool{}
 	for range 200 {
@@ -81,20 +81,20 @@ func (g *guests) any() (bool, error) {
 	return len(all) > 0, err
 }
 
-// look returns the processes of an instance, but for our own and, among the marked, those that we
-// descend from. The caller closes them.
+// look returns the processes of an instance. It leaves out this process and, among the marked ones,
+// its ancestors. The caller closes them.
 func (g *guests) look() ([]*proc.Handle, error) {
 	inside, spared, marked, self := g.inside(), proc.Ancestors(), proc.Marked(g.mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && (inside(strconv.Itoa(pid)) || !spared[pid] && marked(pid)) })
 }
 
-// inside returns a judge of whether a process, by its name in /proc, has its root in the instance.
+// inside returns a test of whether a process, by its name in /proc, has its root in the instance.
 func (g *guests) inside() func(name string) bool {
 	root := g.root
 	var own, host unix.Stat_t
-	// Unless somebody mounted this machine's own / there.
+	// false if this machine's own / is mounted there
 	there := unix.Stat(root, &own) == nil && unix.Stat("/", &host) == nil && (own.Dev != host.Dev || own.Ino != host.Ino)
-	// An overlay is a file system of its own: whoever has his root on it is inside.
+	// An overlay is a file system of its own: a process with its root on it is inside.
 	overlay := there && overlaid(root) && host.Dev != own.Dev
 	return func(name string) bool {
 		link, err := os.Readlink("/proc/" + name + "/root")
@@ -104,7 +104,7 @@ func (g *guests) inside() func(name string) bool {
 		if link == root || strings.HasPrefix(link, root+"/") {
 			return true
 		}
-		// From another mount name space, or on what was detached, the path looks different.
+		// Seen from another mount name space, or after a detach, the path looks different.
 		var st unix.Stat_t
 		if !there && len(g.held) == 0 || unix.Stat("/proc/"+name+"/root/.", &st) != nil {
 			return false

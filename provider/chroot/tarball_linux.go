@@ -25,8 +25,8 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// baseLock keeps bases from being unpacked twice at once, and from being deleted between being
-// chosen and being recorded.
+// baseLock locks the bases: none is unpacked twice at once, or deleted after it was chosen and
+// before that is recorded.
 func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	dir := filepath.Join(p.o.Dir, "bases")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -43,8 +43,8 @@ func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	return f, nil
 }
 
-// lower returns the directory that an instance of now is made over: the base itself, or the base
-// tarball unpacked. The caller has the base lock.
+// lower returns the directory for the bottom of a new instance: the base, or the unpacked tarball.
+// The caller has the base lock.
 func (p *Provider) lower(ctx context.Context) (string, error) {
 	fi, err := p.baseInfo()
 	if err != nil {
@@ -64,9 +64,9 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = homes.Remove(made) }() // empty by then, unless it went wrong
-	// It may take longer than what is left behind may lie: as long as this is locked, sweep knows
-	// that somebody is at it.
+	defer func() { _ = homes.Remove(made) }() // empty by then, unless it failed
+	// It may take longer than the age at which sweep deletes leftovers: while it is locked, sweep
+	// leaves it.
 	l, err := os.Open(made)
 	if err != nil {
 		return "", err
@@ -89,8 +89,8 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	return dir, os.Rename(filepath.Join(made, "x"), dir)
 }
 
-// unpacked is where a tarball belongs. Its content is not read for that: a file of the same name,
-// place, size and time is the same.
+// unpacked is the directory for a tarball's content. It goes by the file's name, place, size and
+// time, without reading it.
 func (p *Provider) unpacked(fi fs.FileInfo) string {
 	ino := uint64(0)
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
@@ -100,7 +100,7 @@ func (p *Provider) unpacked(fi fs.FileInfo) string {
 	return filepath.Join(p.o.Dir, "bases", fmt.Sprintf("%x", sum[:12]))
 }
 
-// forget deletes unpacked bases over which no instance stands, but for that of now.
+// forget deletes unpacked bases that no instance uses, but for the current one.
 func (p *Provider) forget() {
 	dir := filepath.Join(p.o.Dir, "bases")
 	f, err := os.Open(dir)
@@ -109,7 +109,7 @@ func (p *Provider) forget() {
 	}
 	defer f.Close()
 	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return // an instance is being made; another time
+		return // an instance is being made; try another time
 	}
 	keep := map[string]bool{}
 	if fi, err := os.Stat(p.o.Base); err == nil {
@@ -125,7 +125,7 @@ func (p *Provider) forget() {
 		}
 		own, err := p.homes.Look(e.Name())
 		if err != nil {
-			return // whoever's it is, it may stand on any of them
+			return // an instance of unknown owner may stand on any of them
 		}
 		keep[own.Lower] = true
 	}
@@ -137,8 +137,8 @@ func (p *Provider) forget() {
 	}
 }
 
-// plainReader opens a tarball and undoes its compression, by a program where the library cannot.
-// wait returns the program's end.
+// plainReader opens a tarball and decompresses it, by a program where the library cannot. wait
+// waits for the program's end.
 func plainReader(ctx context.Context, f *os.File) (r io.Reader, wait func() error, err error) {
 	none := func() error { return nil }
 	b := bufio.NewReaderSize(f, 64<<10)
@@ -169,7 +169,7 @@ func plainReader(ctx context.Context, f *os.File) (r io.Reader, wait func() erro
 		return nil, none, fmt.Errorf("it needs the program %s: %w", program, err)
 	}
 	return out, func() error {
-		// what is behind the archive's end, so that the program can end
+		// the bytes behind the archive's end, so that the program can end
 		_, _ = io.Copy(io.Discard, out)
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(said.String()))
@@ -178,13 +178,12 @@ func plainReader(ctx context.Context, f *os.File) (r io.Reader, wait func() erro
 	}, nil
 }
 
-// extra is what a tarball has that unpacking in general leaves out.
+// extra is a part of a tarball that tree.Unpack leaves out.
 type extra struct {
 	header *tar.Header
 }
 
-// unpack makes the directory to from a tarball: as it is, with owners, devices and extended
-// attributes.
+// unpack makes the directory to from a tarball, with owners, devices and extended attributes.
 func unpack(ctx context.Context, tarball, to string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -208,7 +207,7 @@ func unpack(ctx context.Context, tarball, to string) error {
 	pr, pw := io.Pipe()
 	var extras []extra
 	filtered := make(chan error, 1)
-	go func() { // ends when the tarball does, or when Unpack closes the pipe
+	go func() { // ends with the tarball, or when Unpack closes the pipe
 		more, err := filter(in, pw)
 		extras = more
 		pw.CloseWithError(err)
@@ -235,7 +234,7 @@ func unpack(ctx context.Context, tarball, to string) error {
 	return nil
 }
 
-// filter passes a tar stream on without its devices, and returns these and the entries with
+// filter passes a tar stream on without its devices. It returns these, and the entries with
 // extended attributes.
 func filter(in io.Reader, out io.Writer) ([]extra, error) {
 	var extras []extra
@@ -263,7 +262,7 @@ func filter(in io.Reader, out io.Writer) ([]extra, error) {
 			continue
 		}
 		plain := *h
-		plain.PAXRecords, plain.Format = nil, tar.FormatPAX // which keeps fractions of seconds
+		plain.PAXRecords, plain.Format = nil, tar.FormatPAX // PAX keeps fractions of seconds
 		if plain.Typeflag == tar.TypeGNUSparse {
 			plain.Typeflag = tar.TypeReg
 		}
@@ -296,7 +295,7 @@ func (x extra) apply(root string) error {
 		}
 		err := unix.Mknodat(at, base, kind|uint32(h.Mode&0o777), int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))))
 		if errors.Is(err, unix.EPERM) {
-			return nil // not to be had here; the instance's /dev is ours anyway
+			return nil // no devices can be made here; the instance's /dev is ours anyway
 		}
 		if err != nil {
 			return err

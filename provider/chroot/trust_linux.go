@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// callers returns the users for whom we work: root, and who became root by sudo.
+// callers returns the users that this process works for: root, its own, and the one that became
+// root by sudo.
 func callers() []uint32 {
 	out := []uint32{0, uint32(os.Getuid())}
 	if n, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil {
@@ -24,9 +25,9 @@ func callers() []uint32 {
 	return out
 }
 
-// trust returns an error if another user than these can change what an absolute path leads to: by
-// owning it, or a directory or link on the way, or by being allowed to write there. Sticky
-// directories, such as /tmp, are no way to do that. What does not exist is an fs.ErrNotExist.
+// trust returns an error if another user than these can change what an absolute path leads to, as
+// the owner of it or of a directory or link on the way, or by the right to write there. A sticky
+// directory, such as /tmp, gives no such right. A missing path is an fs.ErrNotExist.
 func trust(path string, users []uint32) error {
 	at, rest, links := "/", strings.Split(filepath.Clean(path), "/"), 0
 	for {
@@ -63,7 +64,7 @@ func trust(path string, users []uint32) error {
 		switch rest[0] {
 		case ".":
 		case "..":
-			at = filepath.Dir(at) // no link is in it any more
+			at = filepath.Dir(at) // it has no link in it any more
 		default:
 			at = filepath.Join(at, rest[0])
 		}
@@ -71,8 +72,8 @@ func trust(path string, users []uint32) error {
 	}
 }
 
-// trustBase returns an error unless a base, or what is unpacked of one, is root's and the caller's
-// alone. What is wrong with one that is not there is for others to say.
+// trustBase returns an error unless only root and the caller can change a base, or what was
+// unpacked of it. A missing base is no error here.
 func trustBase(base string) error {
 	err := trust(base, callers())
 	if err == nil || isPath(err) {
@@ -84,7 +85,8 @@ func trustBase(base string) error {
 	}
 }
 
-// look returns what the topmost directory is, if all are there, and root's and the caller's alone.
+// look returns the topmost directory's info, if all exist and only root and the caller can change
+// them.
 func (b below) look() (top fs.FileInfo, err error) {
 	for _, dir := range b.dirs {
 		if err := trustBase(dir); err != nil {
@@ -101,7 +103,7 @@ func (b below) look() (top fs.FileInfo, err error) {
 	return top, nil
 }
 
-// place returns an error unless the directory of instances is ours, or not there yet.
+// place returns an error unless the directory of instances is ours, or does not exist yet.
 func (p *Provider) place() error {
 	for _, dir := range []string{p.o.Dir, filepath.Join(p.o.Dir, "instances")} {
 		if err := trust(dir, callers()); errors.Is(err, fs.ErrNotExist) {
@@ -116,7 +118,7 @@ func (p *Provider) place() error {
 	return nil
 }
 
-// isPath reports whether err is of the file system, and no judgement.
+// isPath reports whether err comes from the file system, and not from trust.
 func isPath(err error) bool {
 	var e *fs.PathError
 	return errors.As(err, &e)

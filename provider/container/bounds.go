@@ -15,7 +15,7 @@ const (
 	leastPIDs   = 32      // our own program's threads are among them
 )
 
-// bounds says which limit cannot be. The engine's machine is this one, or a virtual one on it.
+// bounds refuses limits that cannot be. The engine's machine is this one, or a virtual one on it.
 func (o *Options) bounds() error {
 	cores := runtime.NumCPU()
 	switch have := installed(); {
@@ -36,7 +36,7 @@ func (o *Options) bounds() error {
 	return nil
 }
 
-// installed is how many bytes of memory this machine has, as far as it says.
+// installed returns the bytes of memory of this machine; 0: not known.
 func installed() int64 {
 	b, _ := os.ReadFile("/proc/meminfo")
 	for line := range strings.Lines(string(b)) {
@@ -49,7 +49,7 @@ func installed() int64 {
 	return math.MaxInt64
 }
 
-// size writes a number of bytes for people, as sources have it: 512M, 1.5G.
+// size writes a number of bytes as a source's configuration does: 512M, 1.5G.
 func size(n int64) string {
 	const units = "KMGTPE"
 	if n < 0 {

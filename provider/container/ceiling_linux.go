@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer returns who listens on the engine's socket.
+// peer returns the credentials of the process that listens on the engine's socket.
 func (e *engine) peer(ctx context.Context) (*unix.Ucred, error) {
 	conn, err := e.dial(ctx)
 	if err != nil {
@@ -30,8 +30,8 @@ func (e *engine) peer(ctx context.Context) (*unix.Ucred, error) {
 	return peer, err
 }
 
-// ceiling returns the hard limits of the process that listens on the engine's socket; 0: not known,
-// or none.
+// ceiling returns the hard limits of the process that listens on the engine's socket; 0: unknown,
+// or no limit.
 func (e *engine) ceiling(ctx context.Context) (files, processes int64) {
 	peer, err := e.peer(ctx)
 	if err != nil {

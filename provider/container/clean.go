@@ -11,13 +11,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Clean puts a new container in a used one's place. The new one is made first, under a name of its
-// own, so that how to make it is never lost.
+// Clean puts a new container in a used one's place. It makes the new one first, under a name of its
+// own, so that the record of how to make it is never lost.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	said, err := p.renew(ctx, id)
 	return said, p.fault("Clean", id, err)
 }
 
+// renew does the work of Clean. It also finishes a Clean that was interrupted before.
 func (p *Provider) renew(ctx context.Context, id compute.ID) (string, error) {
 	name := p.name(id)
 	old, err := p.look(ctx, id, name)
@@ -34,7 +35,7 @@ func (p *Provider) renew(ctx context.Context, id compute.ID) (string, error) {
 	said := "the old container is gone"
 	var s shape
 	if old != nil {
-		if next != nil { // of a Clean that was broken off: nobody knows how far it came
+		if next != nil { // left by an interrupted Clean: its state is unknown
 			if err := p.vanish(ctx, id, name+fresh, next.ID); err != nil {
 				return "", err
 			}
@@ -88,7 +89,7 @@ func (p *Provider) vanish(ctx context.Context, id compute.ID, name, container st
 	}
 }
 
-// short is an id as people know it.
+// short abbreviates an id as the engines' own tools do.
 func short(id string) string {
 	if i := len("sha256:"); len(id) > i && id[:i] == "sha256:" {
 		id = id[i:]

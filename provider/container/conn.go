@@ -15,17 +15,17 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// conn is a way into a container: our program there as the user who commands run as, and one more
-// for each other user that was asked for.
+// conn is a way into a container: our program, running there as the user that commands run as, and
+// one more for each other user that a command asked for.
 type conn struct {
 	*entry
 	p         *Provider
 	id        compute.ID
 	container string
-	pid       int // of its first process, as seen from here
+	pid       int // of its first process, in this machine's numbers
 	program   []string
-	root      bool         // the first one's user is root, and becomes others by itself
-	oom       atomic.Int64 // how often memory was short, as last seen
+	root      bool         // the first entry's user is root, and can become others by itself
+	oom       atomic.Int64 // the last count of kills for lack of memory
 
 	mu     sync.Mutex
 	others map[string]*entry
@@ -45,17 +45,17 @@ var (
 	_ compute.Informer = (*conn)(nil)
 )
 
-// enter starts our program in the container as a user; "": whom the container is for.
+// enter starts our program in the container as a user; "": the container's own.
 func (c *conn) enter(ctx context.Context, user string) (*entry, error) {
 	words := append([]string{}, c.program...)
 	words = append(words, "serve")
 	for _, u := range c.p.plan.ulimits {
-		// what older engines get wrong now and then
+		// older engines set this wrong now and then
 		if u.Name == "nofile" && u.Soft >= 0 && u.Soft < u.Hard {
 			words = append(words, fmt.Sprintf("--files=%d:%d", u.Soft, u.Hard))
 		}
 	}
-	// the environment is the image's and the source's own
+	// the environment is the image's and the source's
 	words = append(words, "--keep-env", "--daemon="+c.container, "stdio")
 	request := struct {
 		AttachStdin, AttachStdout, AttachStderr bool
@@ -104,13 +104,13 @@ func (c *conn) as(ctx context.Context, user string) (*entry, error) {
 	return e, nil
 }
 
-// Run runs a command; what ended it from outside of it is asked of the engine.
+// Run runs a command. It asks the engine why a command was ended from outside.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	e, err := c.as(ctx, cmd.User)
 	if err != nil {
 		return compute.Exit{}, err
 	}
-	if cmd.Hold != nil && e != c.entry { // nobody would look for it there
+	if cmd.Hold != nil && e != c.entry { // a later client would not look for it there
 		if cmd.Hold.Keep {
 			return compute.Exit{}, &compute.Error{
 				Op: "container.Run", ID: c.id, Kind: compute.ErrInvalid,
@@ -146,7 +146,7 @@ func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
 	return c.why(c.entry, c.entry.Get(ctx, path, w))
 }
 
-// why adds to a lost contact what is known of its reason.
+// why adds the known reason to the error of a lost connection.
 func (c *conn) why(e *entry, err error) error {
 	if err == nil || !errors.Is(err, compute.ErrLost) {
 		return err
@@ -170,7 +170,7 @@ func (c *conn) why(e *entry, err error) error {
 	return &compute.Error{Op: "container.Run", ID: c.id, Kind: compute.ErrLost, Err: errors.New(text)}
 }
 
-// Close ends all connections, and what runs through them.
+// Close ends all connections, and the commands that run through them.
 func (c *conn) Close() error {
 	c.mu.Lock()
 	all := []*entry{c.entry}

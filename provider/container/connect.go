@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Connect starts our program inside of a container and returns the way in through it. A container
-// that was stopped with its engine is started.
+// Connect starts our program inside of a container and returns a connection to it. It starts a
+// container that was stopped with its engine.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.mine(ctx, id)
 	if err != nil {
@@ -45,13 +45,13 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return conn, nil
 }
 
-// connect is Connect for a container that was started.
+// connect is Connect for a running container.
 func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*conn, error) {
 	out := &conn{p: p, id: id, container: c.ID, pid: c.State.Pid, program: shapeOf(c.Config.Labels).Agent, others: map[string]*entry{}}
 	user, _, _ := strings.Cut(c.Config.User, ":")
 	out.root = user == "" || user == "root" || user == "0"
 	first, err := out.meet(ctx, p.o.User)
-	// our program there is of another version than we are: bring the one that fits
+	// our program there is of another version: copy this one's in
 	if errors.Is(err, compute.ErrConflict) {
 		p.log.Info("copying the guest program into a container that was made by another version", "instance", id)
 		out.program = append([]string{inside + fresh}, out.program[1:]...)
@@ -67,7 +67,7 @@ func (p *Provider) connect(ctx context.Context, id compute.ID, c *inspection) (*
 	return out, nil
 }
 
-// meet starts our program as a user and has it answer once.
+// meet starts our program as a user and waits for its first answer.
 func (c *conn) meet(ctx context.Context, user string) (*entry, error) {
 	e, err := c.enter(ctx, user)
 	if err != nil {
@@ -79,14 +79,14 @@ func (c *conn) meet(ctx context.Context, user string) (*entry, error) {
 	e.Close()
 	if said := e.streams.said(); said != "" && errors.Is(err, compute.ErrLost) {
 		err = errors.New(said)
-		if strings.Contains(said, "no such option") { // one that was before ours
+		if strings.Contains(said, "no such option") { // an older version
 			err = &compute.Error{Kind: compute.ErrConflict, Err: err}
 		}
 	}
 	return nil, err
 }
 
-// ended finds the reason why a container cannot be entered: it may have ended by itself.
+// ended finds out why a container cannot be entered: it may have ended by itself.
 func (p *Provider) ended(ctx context.Context, id compute.ID, err error) error {
 	c, e := p.mine(ctx, id)
 	if e != nil || c.State.Running {

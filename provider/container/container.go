@@ -20,11 +20,11 @@ const (
 	labelInstallation = "hostler.installation"
 	labelSource       = "hostler.source"
 	labelID           = "hostler.id"
-	labelEgress       = "hostler.egress" // of a network: what is reached from it
+	labelEgress       = "hostler.egress" // of a network: the destinations that it allows
 	labelShape        = "hostler.shape"  // how it was made: a shape in JSON
 )
 
-// fresh ends the name of a container that Clean is about to put in another's place.
+// fresh is the suffix of the name of a container that Clean is about to put in another's place.
 const fresh = ".new"
 
 // Provider makes containers.
@@ -33,27 +33,28 @@ type Provider struct {
 	plan plan
 	log  *slog.Logger
 	eng  *engine
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// called before each step, with its name; an error ends the call as a kill would. nil but in
+	// tests
 	step func(string) error
 
 	ceiling func(context.Context) (files, processes int64) // the engine's own hard limits
 
 	mu   sync.Mutex
-	way  way  // what was needed here to make a container start
-	told bool // that there is no wall
+	way  way  // how containers start on this engine
+	told bool // the log has that there is no wall
 
 	images images
 	walls  walls
 	maker  maker
 }
 
-// images has the engine have the images that containers are made of.
+// images makes the engine have the images that containers are made of.
 type images struct{ p *Provider }
 
-// walls are the networks of the installation, and what is reached from them.
+// walls are the installation's networks, and the limits of what they reach.
 type walls struct{ p *Provider }
 
-// maker makes containers and has them run.
+// maker makes and starts containers.
 type maker struct{ p *Provider }
 
 var (
@@ -67,9 +68,9 @@ var (
 	_ compute.ImageTagger = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. It asks no engine:
-// one that is down, or refuses us, is the affair of the calls (ErrUnavailable, ErrDenied), which
-// work when it is back.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. It does not ask the
+// engine: if that is down or refuses us, each call says so (ErrUnavailable, ErrDenied), and works
+// when it is back.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	find, err := finder(o.Socket)
 	var read plan
@@ -93,7 +94,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// at says that a step begins.
+// at calls the test's hook before a step.
 func (p *Provider) at(step string) error {
 	if p.step == nil {
 		return nil
@@ -113,7 +114,7 @@ func nameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
 }
 
-// name is an instance's container's. The beginning of the installation's id keeps those of several
+// name is the name of an instance's container. The beginning of the installation's id keeps several
 // users of an engine apart; it proves nothing.
 func (p *Provider) name(id compute.ID) string {
 	short := strings.Map(func(r rune) rune {
@@ -149,13 +150,12 @@ func (p *Provider) look(ctx context.Context, id compute.ID, name string) (*inspe
 	return &c, nil
 }
 
-// mine is look for an instance that is expected.
+// mine is look for an instance that must exist.
 func (p *Provider) mine(ctx context.Context, id compute.ID) (*inspection, error) {
 	return p.look(ctx, id, p.name(id))
 }
 
-// Create makes and starts a container, or finishes one that was begun, or returns the one that is
-// there.
+// Create makes and starts a container, finishes one that was begun, or returns the existing one.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !plain(spec.ID) {
 		return compute.Instance{}, p.fault(
@@ -176,7 +176,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(ctx, c), nil
 }
 
-// room looks that the engine's machine has as much as is asked for.
+// room checks that the engine's machine is as large as the request.
 func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	if spec.Cores <= 0 && spec.Memory <= 0 {
 		return nil
@@ -199,7 +199,7 @@ func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	return &compute.Error{Kind: compute.ErrTooLarge, Err: err}
 }
 
-// instance tells about a container.
+// instance describes a container as an instance.
 func (p *Provider) instance(ctx context.Context, c *inspection) compute.Instance {
 	l := listed{ID: c.ID, Image: c.Config.Image, ImageID: c.Image, Labels: c.Config.Labels}
 	l.NetworkSettings.Networks = c.NetworkSettings.Networks
@@ -266,8 +266,8 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Destroy kills and removes a container with its anonymous volumes, and what a Clean that was
-// broken off left beside it.
+// Destroy kills and removes a container with its anonymous volumes, and what an interrupted Clean
+// left beside it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	found := false
 	for _, name := range []string{p.name(id) + fresh, p.name(id)} {
@@ -291,7 +291,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// remove asks for a container's end. One that is gone, or going, is success.
+// remove asks the engine to remove a container. It accepts one that is gone, or going.
 func (p *Provider) remove(ctx context.Context, container string) error {
 	err := p.eng.do(ctx, http.MethodDelete, "/containers/"+container, url.Values{"force": {"1"}, "v": {"1"}}, nil, nil)
 	if s := status(err); s == http.StatusNotFound || s == http.StatusConflict {
@@ -300,8 +300,8 @@ func (p *Provider) remove(ctx context.Context, container string) error {
 	return err
 }
 
-// Check returns nil for a container that runs. One that has ended, by itself or with its engine,
-// Connect would start again, but nobody knows in which state its files are.
+// Check returns nil for a container that runs. Connect would start an ended one again, but the
+// state of its files is unknown.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	c, err := p.mine(ctx, id)
 	switch {
@@ -314,10 +314,10 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.fault("Check", id, err)
 }
 
-// Lingers is how long an engine may still be making a container that nobody waits for any more.
+// Lingers is how long an engine may go on making a container after the request was given up.
 func (p *Provider) Lingers() time.Duration { return 15 * time.Second }
 
-// ending says how a container came to its end.
+// ending says how a container ended.
 func ending(c *inspection) string {
 	switch status := c.State.Status; {
 	case status != "exited" && status != "stopped" && status != "":

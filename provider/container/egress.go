@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// wall says what is wrong with `egress`, as far as the keys tell. None is no network, which every
-// engine has. What else is asked for takes a network of ours, and a wall around it.
+// wall refuses an `egress` that the keys do not allow. None means no network, which every engine
+// has. Any other value takes a network of ours, with a wall around it.
 func (o *Options) wall() error {
 	may, err := egress.Parse(o.Egress)
 	switch {
@@ -38,13 +38,13 @@ func (o *Options) wall() error {
 // networkPrefix begins the names of our networks. The name of the network's bridge follows.
 const networkPrefix = "hostler-"
 
-// unwalled is the reason why there can be no wall here, whatever is done.
+// unwalled is the reason why this engine can have no wall at all.
 type unwalled struct{ error }
 
 func (u unwalled) Unwrap() error { return u.error }
 
-// network is where a container is made: in what the key `network` says, else behind a wall. Where
-// there can be none the engine's own network does, unless somebody asked for the wall.
+// network returns the network for a container: the one that the key `network` names, else one
+// behind a wall. Without a wall it is the engine's default, unless the source asks for the wall.
 func (w *walls) network(ctx context.Context) (string, error) {
 	if w.p.o.Network != "" {
 		return w.p.o.Network, nil
@@ -67,7 +67,7 @@ func (w *walls) network(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// tell says once that a source's containers have no wall.
+// tell logs once that a source's containers have no wall.
 func (w *walls) tell(why error) {
 	w.p.mu.Lock()
 	told := w.p.told
@@ -79,13 +79,13 @@ func (w *walls) tell(why error) {
 	}
 }
 
-// ownNetwork is what is asked of a network.
+// ownNetwork is what an engine knows of one of our networks.
 type ownNetwork struct {
 	Name   string
 	Labels map[string]string
 }
 
-// have makes a network of ours, unless it is there.
+// have makes a network of ours, unless it exists.
 func (w *walls) have(ctx context.Context, name string, may egress.Policy) error {
 	n, err := w.inspectNetwork(ctx, name)
 	if status(err) != http.StatusNotFound {
@@ -109,7 +109,7 @@ func (w *walls) inspectNetwork(ctx context.Context, name string) (n ownNetwork, 
 	return n, err
 }
 
-// notOurs refuses a network that somebody else made under our name.
+// notOurs refuses a network of our name that another program made.
 func (w *walls) notOurs(n ownNetwork, err error) error {
 	if err == nil && n.Labels[labelInstallation] != w.p.o.Installation {
 		err = &compute.Error{Kind: compute.ErrConflict, Hint: "remove it",
@@ -118,7 +118,7 @@ func (w *walls) notOurs(n ownNetwork, err error) error {
 	return err
 }
 
-// makeNetwork has the engine make a bridge of the name that the wall knows.
+// makeNetwork makes a network whose bridge has the name that the wall knows.
 func (w *walls) makeNetwork(ctx context.Context, name string, labels map[string]string) error {
 	a, err := w.p.eng.ask(ctx)
 	if err != nil {
@@ -135,8 +135,8 @@ func (w *walls) makeNetwork(ctx context.Context, name string, labels map[string]
 	}, nil)
 }
 
-// behindWall starts a container. If it is in networks of ours, their walls stand before it runs,
-// and it is kept from its neighbours before anybody gets into it.
+// behindWall starts a container. If it is in networks of ours, their walls stand before it runs. It
+// is cut off from its neighbours before any client gets into it.
 func (w *walls) behindWall(ctx context.Context, c *inspection, start func() error) error {
 	var walls []ownNetwork
 	for name := range c.NetworkSettings.Networks {
@@ -148,7 +148,7 @@ func (w *walls) behindWall(ctx context.Context, c *inspection, start func() erro
 			return err
 		}
 		if n.Labels[labelInstallation] != w.p.o.Installation || n.Labels[labelEgress] == "" {
-			continue // somebody's, whom the key `network` names
+			continue // the user's own, named by the key `network`
 		}
 		may, err := egress.Parse(strings.Split(n.Labels[labelEgress], ","))
 		if err == nil {

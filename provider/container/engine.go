@@ -15,8 +15,8 @@ import (
 	"sync"
 )
 
-// The versions of the Engine API that this package speaks. 1.40 is Docker 19.03's; nothing newer is
-// asked for, but engines drop old versions: those of today begin at 1.44.
+// The versions of the Engine API that this package speaks. It needs nothing newer than 1.40, Docker
+// 19.03's. But engines drop old versions: current ones begin at 1.44.
 const (
 	oldest = "1.40"
 	newest = "1.52"
@@ -24,13 +24,13 @@ const (
 
 // engine is a Docker or Podman behind a unix socket.
 type engine struct {
-	find func() (string, error) // the socket, looked for at each call as engines come and go
+	find func() (string, error) // looks for the socket at each call, as engines come and go
 
 	mu    sync.Mutex
-	known *about // what the engine said of itself; nil: not asked yet
+	known *about // the engine's answer to a ping; nil: not asked yet
 }
 
-// about is what an engine says of itself at each ping.
+// about is an engine's answer to a ping.
 type about struct {
 	name    string // "docker" or "podman"
 	release string // its own version
@@ -52,7 +52,7 @@ func (e *engine) dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
-// meet looks whether somebody is there to be asked.
+// meet checks that an engine answers.
 func (e *engine) meet(ctx context.Context) error {
 	conn, err := e.dial(ctx)
 	if err != nil {
@@ -104,10 +104,10 @@ func (e *engine) ask(ctx context.Context) (about, error) {
 	return a, nil
 }
 
-// old reports whether it is a Podman without networks that have no name server of their own.
+// old reports whether it is a Podman before 4.0, where every network has a name server of its own.
 func (a about) old() bool { return a.name == "podman" && before(a.release, "4.0") }
 
-// podman asks Podman for what Docker does not have.
+// podman calls Podman's own API, for what Docker's does not have.
 func (e *engine) podman(ctx context.Context, path string, in any) error {
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -131,9 +131,9 @@ func before(a, b string) bool {
 	return number(a) < number(b)
 }
 
-// send does one request on a connection of its own: dialling a unix socket costs nothing to speak
-// of, and no kept connection means no goroutine that outlives the call. An answer of 400 and above
-// is an *apiError. The body is the caller's to close.
+// send makes one request on a connection of its own. To dial a unix socket costs next to nothing,
+// and no kept connection means no goroutine that outlives the call. A status of 400 and above is an
+// *apiError. The caller closes the body.
 func (e *engine) send(
 	ctx context.Context, method, path string, query url.Values, body io.Reader, kind string, header ...string,
 ) (*http.Response, error) {
@@ -174,7 +174,7 @@ func (e *engine) call(
 	return e.send(ctx, method, "/v"+a.api+path, query, body, kind, header...)
 }
 
-// do is call with JSON both ways; in and out may be nil.
+// do is call with JSON in both directions; in and out may be nil.
 func (e *engine) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	var body io.Reader
 	kind := ""
@@ -202,7 +202,7 @@ func (e *engine) do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
-// How much of what an engine says is read: of an answer, and of one step of a pull.
+// The limits of what is read of an engine: of an answer, and of one step of a pull.
 const (
 	largestAnswer = 64 << 20
 	largestStep   = 1 << 20
@@ -210,7 +210,7 @@ const (
 
 var errLarge = errors.New("the engine says more than it may")
 
-// atMost reads so many bytes, and more than these are an error.
+// atMost reads at most so many bytes; more are an error.
 type atMost struct {
 	io.Reader
 	left int64
@@ -233,7 +233,7 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.text }
 
-// readError takes an engine's refusal from its answer.
+// readError makes an *apiError of an engine's refusal.
 func readError(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var said struct {

@@ -18,7 +18,7 @@ var (
 	errForeign = errors.New("a container of this name is there, and it is not this installation's")
 )
 
-// unreachable is the error of a socket that cannot be connected to.
+// unreachable returns the error for a socket that cannot be connected to.
 func (e *engine) unreachable(ctx context.Context, socket string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -43,7 +43,7 @@ func (e *engine) unreachable(ctx context.Context, socket string, err error) erro
 	return out
 }
 
-// broken is the error of a connection that failed under way.
+// broken returns the error for a connection that failed under way.
 func broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -58,7 +58,7 @@ func broken(ctx context.Context, err error) error {
 	}
 }
 
-// fault gives an error its place, and a kind unless it has one.
+// fault adds the operation and the instance to an error, and a kind unless it has one.
 func (p *Provider) fault(op string, id compute.ID, err error) error {
 	if err == nil {
 		return nil
@@ -86,9 +86,9 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 	return out
 }
 
-// kindOf reads an engine's refusal. The statuses of Docker and Podman say little (a full disk and a
-// port in use are both 500), so the words are looked at too; they have been the same for many
-// versions.
+// kindOf returns the kind of an engine's refusal. The statuses of Docker and Podman say little (a
+// full disk and a port in use are both 500), so it looks at the words too. They have been the same
+// for many versions.
 func kindOf(err error) (hint string, kind error) {
 	text := strings.ToLower(err.Error())
 	has := func(words ...string) bool {

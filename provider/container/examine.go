@@ -25,9 +25,9 @@ import (
 // examineTime is how long one engine may take to show that it works.
 const examineTime = 30 * time.Second
 
-// Examine tells which engines answer on this machine, by $DOCKER_HOST and in the usual places, what
-// they are, and what is wrong with them: by making a container of an empty image, entering and
-// removing it, if find is not nil. It leaves nothing there.
+// Examine reports which engines answer on this machine, by $DOCKER_HOST and in the usual places,
+// their versions and their faults. If find is not nil it makes a container of an empty image,
+// enters it and removes it. It leaves nothing there.
 func Examine(ctx context.Context, find agent.Finder) []compute.Finding {
 	var out []compute.Finding
 	places := sockets()
@@ -77,7 +77,7 @@ func Examine(ctx context.Context, find agent.Finder) []compute.Finding {
 	return []compute.Finding{f}
 }
 
-// examine looks at the engine behind one socket.
+// examine tries the engine behind one socket.
 func examine(ctx context.Context, socket string, find agent.Finder) compute.Finding {
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()

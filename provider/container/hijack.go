@@ -16,30 +16,28 @@ import (
 	"unicode"
 )
 
-// agentHello begins what our program says.
+// agentHello is the beginning of our program's output.
 const agentHello = "HsAg"
 
-// maxFrame bounds what is read of a stream that is none: no engine sends more at once.
+// maxFrame bounds a piece of a stream that is not one of pieces: no engine sends more at once.
 const maxFrame = 16 << 20
 
-// streams is a program's standard streams through an engine's hijacked connection: what is written
-// is its input, what is read its output. Engines put eight bytes before each piece of output: which
-// stream it is of, three zeros, and its length.
+// streams is a program's standard streams through an engine's hijacked connection. Writes are its
+// input, reads its output. Engines put eight bytes before each piece of output: the number of its
+// stream, three zeros, and its length.
 type streams struct {
 	conn net.Conn
 	r    *bufio.Reader
-	left uint32 // of the piece of standard output that is being read; one reader at a time
+	left uint32 // of the current piece of standard output; one reader at a time
 
 	mu sync.Mutex
-	// the first of what came on standard output: engines say there too why a program could not be
-	// started
+	// the beginning of standard output: engines report there too why a program could not start
 	first  []byte
-	stderr []byte // the last of what came on standard error
+	stderr []byte // the end of standard error
 	end    error  // why reading ended
 }
 
-// attach starts a prepared exec and takes its connection over. The connection does not end with
-// ctx.
+// attach starts a prepared exec and takes over its connection, which outlives ctx.
 func (e *engine) attach(ctx context.Context, exec string) (*streams, error) {
 	a, err := e.ask(ctx)
 	if err != nil {
@@ -111,7 +109,7 @@ func (s *streams) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of the next piece, and all of one that is no standard output.
+// next reads the head of the next piece, and all of a piece that is not standard output.
 func (s *streams) next() error {
 	var head [8]byte
 	if n, err := io.ReadFull(s.r, head[:]); err != nil {
@@ -144,16 +142,16 @@ func (s *streams) next() error {
 	return nil
 }
 
-// unframed is the error of output without heads: that is how Docker says that the program could not
-// be started.
+// unframed returns the error for output without heads: Docker reports so that the program could not
+// start.
 func (s *streams) unframed(begin []byte) error {
 	rest := make([]byte, 1000)
 	n, _ := io.ReadAtLeast(s.r, rest, len(rest))
 	return errors.New(oneLine(append(begin, rest[:n]...)))
 }
 
-// unframe takes the pieces of both outputs together, in their order; what is not in pieces it
-// leaves as it is.
+// unframe joins the pieces of both outputs in their order. It returns output without pieces as it
+// is.
 func unframe(r io.Reader) (string, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxFrame))
 	var out []byte
@@ -169,7 +167,7 @@ func unframe(r io.Reader) (string, error) {
 	return string(out), err
 }
 
-// oneLine makes one line of what a program or an engine said.
+// oneLine puts the output of a program or an engine on one line.
 func oneLine(b []byte) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar {
@@ -179,7 +177,7 @@ func oneLine(b []byte) string {
 	}, string(b)))
 }
 
-// said tells what the program left on its standard error, or why reading ended; "": nothing.
+// said returns the program's standard error, or why reading ended; "": nothing.
 func (s *streams) said() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,13 +20,13 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// image returns what the engine knows of an image, which is pulled first where always is set, or
-// where the source's pull lets us and it is missing.
+// image returns what the engine knows of an image. It pulls the image first if always is set, or if
+// it is missing and the source's pull allows it.
 func (i *images) image(ctx context.Context, ref string, always bool) (imageInfo, error) {
 	if err := reference(ref); err != nil {
 		return imageInfo{}, err
 	}
-	// those are at the engine alone
+	// these exist at the engine alone
 	if always && !strings.HasPrefix(ref, "sha256:") && !strings.HasPrefix(ref, "localhost/") {
 		if err := i.pull(ctx, ref); err != nil {
 			return imageInfo{}, err
@@ -37,7 +37,7 @@ func (i *images) image(ctx context.Context, ref string, always bool) (imageInfo,
 	if status(err) != http.StatusNotFound {
 		return img, err
 	}
-	if strings.HasPrefix(ref, "sha256:") { // no registry knows it by that
+	if strings.HasPrefix(ref, "sha256:") { // no registry knows an image by its id
 		return img, &compute.Error{
 			Kind: compute.ErrNotFound, Err: fmt.Errorf("image %s is not at the engine any more", ref),
 			Hint: "build or promote another one",
@@ -51,7 +51,7 @@ func (i *images) image(ctx context.Context, ref string, always bool) (imageInfo,
 	}
 	if err := i.pull(ctx, ref); err != nil {
 		var e *compute.Error
-		// registries say either of what they do not have
+		// registries answer either for a missing image
 		if errors.As(err, &e) && !i.p.o.Others.Named(ctx, ref) && (errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)) {
 			e.Hint = i.meant(ctx, ref, e.Hint)
 		}
@@ -60,11 +60,11 @@ func (i *images) image(ctx context.Context, ref string, always bool) (imageInfo,
 	return i.inspectImage(ctx, ref)
 }
 
-// meant puts before a hint which images at the engine are named like one that is not there.
+// meant puts before a hint the engine's images with names like that of a missing one.
 func (p *images) meant(ctx context.Context, ref, hint string) string {
 	var all []struct{ RepoTags []string }
 	if err := p.p.eng.do(ctx, http.MethodGet, "/images/json", nil, nil, &all); err != nil {
-		return hint // it is the other error that is told
+		return hint // the first error is the one to report
 	}
 	var names []string
 	for _, i := range all {
@@ -74,8 +74,8 @@ func (p *images) meant(ctx context.Context, ref, hint string) string {
 	return image.Meant(ref, names, hint)
 }
 
-// pull lets the engine fetch an image. Where a request has named it, what the registry answers is
-// not told.
+// pull makes the engine fetch an image. It hides the registry's answer if a request named the
+// image.
 func (i *images) pull(ctx context.Context, ref string) error {
 	if err := i.p.o.Others.Check(ctx, ref); err != nil {
 		return err
@@ -83,8 +83,8 @@ func (i *images) pull(ctx context.Context, ref string) error {
 	return i.p.o.Others.Told(ctx, ref, i.fetch(ctx, ref))
 }
 
-// fetch lets the engine fetch an image, with what the user's docker configuration says of the
-// registry's credentials.
+// fetch makes the engine fetch an image, with the credentials that the user's docker configuration
+// has for the registry.
 func (i *images) fetch(ctx context.Context, ref string) error {
 	begin := time.Now()
 	r, err := name.ParseReference(ref, name.WeakValidation)
@@ -95,7 +95,7 @@ func (i *images) fetch(ctx context.Context, ref string) error {
 		return err
 	}
 	i.p.log.Info("pulling an image", "source", i.p.o.Source, "image", ref)
-	// The tag apart: without one an engine fetches all there are.
+	// The tag by itself: without one an engine fetches all there are.
 	query := url.Values{"fromImage": {r.Context().Name()}, "tag": {r.Identifier()}}
 	auth, err := credentials(ctx, r)
 	if err != nil {
@@ -117,8 +117,8 @@ func (i *images) fetch(ctx context.Context, ref string) error {
 	return nil
 }
 
-// progress reads what an engine tells while it pulls: a JSON document for each step. The answer
-// began with 200, so errors come in here too.
+// progress reads the engine's reports of a pull: a JSON document for each step. The answer began
+// with 200, so errors come in here too.
 func (i *images) progress(ctx context.Context, ref string, body io.Reader) error {
 	bounded := &atMost{Reader: body}
 	dec := json.NewDecoder(bounded)
@@ -147,8 +147,8 @@ func (i *images) progress(ctx context.Context, ref string, body io.Reader) error
 	}
 }
 
-// pullError gives the error of a pull its kind: engines say 404 and 500 for nearly everything, so
-// the registry's words are looked at.
+// pullError adds a kind to the error of a pull. Engines answer 404 and 500 for nearly everything,
+// so it looks at the registry's words.
 func pullError(ref string, err error) error {
 	var e *compute.Error
 	if errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -174,8 +174,8 @@ func pullError(ref string, err error) error {
 		out.Hint = "the registry, or what is between, sent something else than it promised"
 	case has("no space left"):
 		out.Hint, out.Kind = kindOf(err)
-	// Before "denied": for an image that is not there, registries say that access is denied, or
-	// that it does not exist, or both.
+	// Before "denied": registries answer for a missing image that access is denied, that it does
+	// not exist, or both.
 	case has("unauthorized", "authentication required", "no basic auth", "denied"):
 		out.Kind, out.Hint = compute.ErrDenied, "is the image's name right? For a private one log in with `docker "+
 			"login` as the user who runs hostler"
@@ -189,8 +189,8 @@ func pullError(ref string, err error) error {
 	return out
 }
 
-// credentials are what the user's docker (or podman) configuration has for an image's registry, as
-// the API wants them; "": nothing.
+// credentials returns what the user's docker (or podman) configuration has for an image's registry,
+// in the API's form; "": nothing.
 func credentials(ctx context.Context, r name.Reference) (string, error) {
 	found, err := authn.Resolve(ctx, authn.DefaultKeychain, r.Context())
 	if err != nil || found == authn.Anonymous {

@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Kind is containers of this machine's engine.
+// Kind is the kind of source whose instances are containers of this machine's engine.
 var Kind = provider.New(provider.Kind{
 	Name:    "container",
 	Traits:  provider.Traits{Slow: true, Dear: true, Here: true, Binds: true},

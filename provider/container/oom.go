@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// reason is compute.Exit's for what the kernel ended for want of memory.
+// reason is compute.Exit's reason for a process that the kernel killed for lack of memory.
 const reason = "out of memory"
 
-// kills returns how often the kernel ended something in a container for want of memory, by the
-// control group of its first process; 0 too where that cannot be known from here, as the engine is
-// in a virtual machine. Engines themselves tell it of the first process only.
+// kills returns how often the kernel killed a process in a container for lack of memory, by the
+// control group of its first process. It is 0 too for an engine in a virtual machine, which cannot
+// be seen from here. Engines report it of the first process only.
 func kills(pid int) int64 {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil || pid <= 0 {
@@ -41,8 +41,8 @@ func kills(pid int) int64 {
 	return 0
 }
 
-// starved reports whether the kernel ended something in this container for want of memory since it
-// was last asked. It counts before it kills.
+// starved reports whether the kernel killed a process in this container for lack of memory since
+// the last call. The kernel counts before it kills.
 func (c *conn) starved() bool {
 	now := kills(c.pid)
 	return c.oom.Swap(now) < now

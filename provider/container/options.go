@@ -13,24 +13,24 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type container.
+// Options are the options of a source of type container.
 type Options struct {
-	// the engine's, a path; "": $DOCKER_HOST, else the first one found of Docker's and Podman's
-	// usual places
+	// the path of the engine's socket; "": $DOCKER_HOST, else the first one found of Docker's and
+	// Podman's usual places
 	Socket string `conf:"socket"`
-	// what containers are made from; required, unless each request names one
+	// the image of containers; required, unless each request names one
 	Image string `conf:"image"`
 	Pull  string `conf:"pull"` // missing (the default), always or never
 	// none, bridge, host, or a network's name; "": one of ours behind a wall, or the engine's
 	// default
 	Network string `conf:"network"`
-	// where containers may go, as docs/network.md says; without names
+	// destinations that containers may connect to, as docs/network.md says; without names
 	Egress []string `conf:"egress"`
 	// forwarded: [[ADDRESS:]PORT:]PORT[/udp]; without ADDRESS on 127.0.0.1, without the first PORT
 	// on a free one
 	Ports []string `conf:"ports"`
-	Cores float64  `conf:"cores"` // at most so much of the processors' time; 0: no limit
-	// bytes at most; there is no swap beside it; 0: no limit
+	Cores float64  `conf:"cores"` // share of the processors' time, at most; 0: no limit
+	// bytes, at most, without swap; 0: no limit
 	Memory int64 `conf:"memory,size"`
 	// processes and threads at most; 0: no limit but the engine's
 	PIDs int64 `conf:"pids"`
@@ -39,22 +39,22 @@ type Options struct {
 	// SRC:DST[:rw]; SRC is an absolute path of this machine, or a volume's name; read-only without
 	// :rw
 	Mounts []string `conf:"mounts"`
-	// who commands run as, name or number; "": as the image says
+	// the user that commands run as, name or number; "": as the image says
 	User    string   `conf:"user"`
 	Env     []string `conf:"env"`     // NAME=VALUE
 	Ulimits []string `conf:"ulimits"` // NAME=SOFT[:HARD], as nofile=1024:4096
 	// start the image's own entry point and command too; the container ends with it
 	Entrypoint bool `conf:"entrypoint"`
-	// copy our program into each container, and do not even try to mount it
+	// copy our program into each container, without trying to mount it
 	CopyAgent bool `conf:"copy-agent"`
 
 	// restricted (the default), or default: what the engine lets containers do
 	Profile string `conf:"profile"`
-	// added to the profile's; with - before the name taken away
+	// added to the profile's; a name with - before it is taken away
 	Capabilities []string `conf:"capabilities"`
-	// programs may gain rights when they start, as sudo does, in a restricted one too
+	// let programs gain rights when they start, as sudo does, in a restricted container too
 	NewPrivileges bool     `conf:"new-privileges"`
-	ReadOnly      bool     `conf:"read-only"` // nothing is written but to mounts
+	ReadOnly      bool     `conf:"read-only"` // no writes but to mounts
 	Tmpfs         []string `conf:"tmpfs"`     // PATH[:SIZE]
 	// the engine's name of an OCI runtime; "": its default
 	Runtime string `conf:"runtime"`
@@ -65,10 +65,10 @@ type Options struct {
 	Installation string        // the installation's id
 	Dir          string        // unused: all state is at the engine
 	Agent        agent.Finder  // finds our guest program; required for Create
-	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
+	Others       *image.Others // how images that requests name are fetched; nil: as the owner's
 }
 
-// plan is what the lists of Options mean.
+// plan is the parsed lists of Options.
 type plan struct {
 	mounts  []mount
 	ports   []port
@@ -77,19 +77,18 @@ type plan struct {
 }
 
 type port struct {
-	inside   string // as the API has it: "80/tcp"
+	inside   string // in the API's form: "80/tcp"
 	address  string // on this machine
 	hostPort string // "": a free one
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nobody is asked. Its
-// errors are compute.KeyErrors.
+// Check validates the keys, without asking the engine. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.read()
 	return err
 }
 
-// read takes the options apart. Its errors name the key.
+// read parses the options. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
 	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
 		return p, compute.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
@@ -141,7 +140,7 @@ func (o *Options) read() (p plan, err error) {
 	return p, nil
 }
 
-// readMount takes SRC:DST[:rw|:ro].
+// readMount parses SRC:DST[:rw|:ro].
 func readMount(text string) (mount, error) {
 	f := strings.Split(text, ":")
 	m := mount{Type: "bind", ReadOnly: true}
@@ -166,7 +165,7 @@ func readMount(text string) (mount, error) {
 	return m, nil
 }
 
-// readPort takes [[ADDRESS:]PORT:]PORT[/PROTOCOL]; an IPv6 address stands in brackets.
+// readPort parses [[ADDRESS:]PORT:]PORT[/PROTOCOL]; an IPv6 address stands in brackets.
 func readPort(text string) (port, error) {
 	bad := fmt.Errorf("%q is not [[ADDRESS:]PORT:]PORT[/udp]", text)
 	rest, protocol, ok := strings.Cut(text, "/")
@@ -200,7 +199,7 @@ func readPort(text string) (port, error) {
 	return p, nil
 }
 
-// readUlimit takes NAME=SOFT[:HARD].
+// readUlimit parses NAME=SOFT[:HARD].
 func readUlimit(text string) (ulimit, error) {
 	name, values, ok := strings.Cut(text, "=")
 	soft, hard, two := strings.Cut(values, ":")

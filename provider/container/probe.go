@@ -13,7 +13,7 @@ import (
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe asks the engine for the image, and looks for what is to be shown inside.
+// Probe asks the engine for the image, and checks that the directories to mount exist.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	fail := func(kind, err error, hint string) (string, error) {
 		return "", p.fault("Probe", compute.ID(p.o.Source), &compute.Error{Kind: kind, Err: err, Hint: hint})

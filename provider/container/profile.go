@@ -10,23 +10,23 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The profiles: what a container is let do where no other key says.
+// The profiles: the rights of a container where no other key says.
 const (
 	// the default: no new privileges, the capabilities of base, mostPIDs processes
 	restricted = "restricted"
-	engineOwn  = "default" // as the engine has it
+	engineOwn  = "default" // the engine's own
 )
 
-// mostPIDs is how many processes and threads a restricted container has where pids is not set:
+// mostPIDs is the limit of processes and threads of a restricted container without the key pids:
 // Podman's own default.
 const mostPIDs = 2048
 
-// base is what root keeps in a restricted container. It is what package managers and builds need:
-// they own, read and give away the files of their own layer, become other users, and end what they
-// started. A server may have a port below 1024 of the container's own network.
+// base lists the capabilities of root in a restricted container. Package managers and builds need
+// them: they own, read and give away the files of their own layer, become other users, and end
+// their children. A server may have a port below 1024 of the container's own network.
 var base = []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"}
 
-// rights are what a container may do.
+// rights are the rights of a container.
 type rights struct {
 	add, drop []string // capabilities
 	confined  bool     // no new privileges
@@ -41,7 +41,7 @@ var (
 	tmpfsSize      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[1-9][0-9]{0,11}[KMG]?$`) })
 )
 
-// rights says what the keys grant. Its errors name the key.
+// rights returns what the keys grant. Its errors name the key.
 func (o *Options) rights() (r rights, err error) {
 	switch o.Profile {
 	case "", restricted:
@@ -81,7 +81,7 @@ func (o *Options) rights() (r rights, err error) {
 	return r, nil
 }
 
-// capabilities adds those of a list to a profile's, and takes away those with a minus before them.
+// capabilities adds a list to a profile's capabilities, and takes away those with a minus.
 func (r *rights) capabilities(list []string) error {
 	for _, text := range list {
 		name, less := strings.CutPrefix(strings.ToUpper(text), "-")
@@ -107,7 +107,7 @@ func (r *rights) capabilities(list []string) error {
 	return nil
 }
 
-// limit puts what a container may do into the request for it.
+// limit puts a container's rights into the request for it.
 func (r *rights) limit(o *Options, h *hostConfig) {
 	h.CapAdd, h.CapDrop, h.PidsLimit, h.Tmpfs = r.add, r.drop, r.pids, r.tmpfs
 	h.ReadonlyRootfs, h.Runtime, h.UsernsMode = o.ReadOnly, o.Runtime, o.UserNS

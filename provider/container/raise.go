@@ -18,10 +18,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// inside is where our program is in a container.
+// inside is the path of our program in a container.
 const inside = "/.hostler-agent"
 
-// shape is how a container was made, as far as Options do not say it: kept in its label, so that
+// shape is how a container was made, as far as Options do not say it. It is in a label, so that
 // Clean makes the same again.
 type shape struct {
 	Image  string   `json:"image"`
@@ -29,25 +29,25 @@ type shape struct {
 	Cores  float64  `json:"cores,omitempty"` // the limits
 	Memory int64    `json:"memory,omitempty"`
 	Disk   int64    `json:"disk,omitempty"`
-	Agent  []string `json:"agent"` // our program inside, and what comes before its own arguments
+	Agent  []string `json:"agent"` // our program inside, and the words before its own
 	way
-	again bool // in place of a used one: what the engine has of the image is good enough
+	again bool // in place of a used one: the engine's copy of the image will do
 }
 
-// way is what was needed to make a container start, where not all engines agree.
+// way is how a container starts on this engine, where engines differ.
 type way struct {
 	Copy bool `json:"copy,omitempty"` // the program cannot be mounted: copy it
-	Rung int  `json:"rung,omitempty"` // of the ladder of ulimits
+	Rung int  `json:"rung,omitempty"` // the step of the ladder of ulimits
 }
 
 func shapeOf(labels map[string]string) shape {
 	var s shape
-	_ = json.Unmarshal([]byte(labels[labelShape]), &s) // ours, or nothing is known
+	_ = json.Unmarshal([]byte(labels[labelShape]), &s) // our own text, else the zero shape
 	return s
 }
 
-// shape says what to make for a request: what it asks for at least, or the source's own where that
-// is more. No limit stays none.
+// shape returns the shape for a request: the larger of its limits and the source's. No limit stays
+// none.
 func (m *maker) shape(spec compute.Spec) shape {
 	s := shape{Image: cmp.Or(spec.Image, m.p.o.Image), Cores: m.p.o.Cores, Memory: m.p.o.Memory, Disk: m.p.o.Disk}
 	if s.Cores > 0 {
@@ -62,9 +62,9 @@ func (m *maker) shape(spec compute.Spec) shape {
 	return s
 }
 
-// raise makes a container and starts it, whatever of that is done already. Where the engine cannot
-// mount our program, or grants no limits as high as it would set by itself, the next way is tried,
-// and kept for the next container.
+// raise makes a container and starts it, and skips the steps that are done already. Where the
+// engine cannot mount our program, or cannot set its own high limits, it tries the next way, and
+// keeps that for the next container.
 func (m *maker) raise(ctx context.Context, id compute.ID, s shape) (*inspection, error) {
 	m.p.mu.Lock()
 	s.way = way{Copy: s.Copy || m.p.way.Copy || m.p.o.CopyAgent, Rung: max(s.Rung, m.p.way.Rung)}
@@ -94,7 +94,7 @@ func (m *maker) raise(ctx context.Context, id compute.ID, s shape) (*inspection,
 	}
 }
 
-// other says in which way to try again after an error, if there is one.
+// other returns the way to try after an error, if there is one.
 func (s shape) other(err error) (way, bool) {
 	w := s.way
 	var at *pathError
@@ -109,12 +109,12 @@ func (s shape) other(err error) (way, bool) {
 	return w, true
 }
 
-// pathError is an engine's error that names our program's file: it does not see it, or may not.
+// pathError is an engine's error about our program's file: it does not see it, or may not read it.
 type pathError struct{ error }
 
 func (e *pathError) Unwrap() error { return e.error }
 
-// about gives an error that names the program's file its type.
+// aboutPath turns an error that names the program's file into a pathError.
 func aboutPath(err error, path string) error {
 	if err != nil && path != "" && strings.Contains(err.Error(), path) {
 		return &pathError{err}
@@ -122,7 +122,7 @@ func aboutPath(err error, path string) error {
 	return err
 }
 
-// prepare makes a container that is not started yet, or returns the one of this name.
+// prepare makes a container without starting it, or returns the existing one.
 func (m *maker) prepare(ctx context.Context, id compute.ID, name string, s *shape) (*inspection, error) {
 	c, err := m.p.look(ctx, id, name)
 	if errors.Is(err, errNone) {
@@ -135,7 +135,7 @@ func (m *maker) prepare(ctx context.Context, id compute.ID, name string, s *shap
 	if err != nil {
 		return nil, err
 	}
-	// whoever made it may have died before or in the middle of this
+	// its maker may have been killed before or in the middle of this
 	if s.Copy && c.State.Status == "created" {
 		if err := m.copyAgent(ctx, c.ID, *s, inside); err != nil {
 			return c, err
@@ -144,8 +144,8 @@ func (m *maker) prepare(ctx context.Context, id compute.ID, name string, s *shap
 	return c, nil
 }
 
-// appear is look for a container that was just made, by us or by another: Docker refuses a name a
-// moment before it shows who has it.
+// appear looks up a container that was just made, by us or by another. It waits up to 10 s: Docker
+// refuses a name a moment before it shows the container that has it.
 func (m *maker) appear(ctx context.Context, id compute.ID, name string) (*inspection, error) {
 	for end := time.Now().Add(10 * time.Second); ; {
 		c, err := m.p.look(ctx, id, name)
@@ -166,8 +166,8 @@ func (m *maker) appear(ctx context.Context, id compute.ID, name string) (*inspec
 	}
 }
 
-// make creates a container. One of this name that appears meanwhile is no error; whose it is the
-// next look says.
+// make creates a container. It accepts one of this name that appears meanwhile; the next look
+// checks whose it is.
 func (m *maker) make(ctx context.Context, id compute.ID, name string, s *shape) error {
 	if s.Image == "" {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no image"), Hint: "set image in the source, as image = debian:13"}
@@ -213,7 +213,7 @@ func (m *maker) make(ctx context.Context, id compute.ID, name string, s *shape) 
 	return err
 }
 
-// places looks that the directories to mount are there: podman would make what is missing, as root.
+// places checks that the directories to mount exist: podman would make missing ones, as root.
 func (p *Provider) places(ctx context.Context) error {
 	a, err := p.eng.ask(ctx)
 	if err != nil || a.name != "podman" {
@@ -227,7 +227,7 @@ func (p *Provider) places(ctx context.Context) error {
 	return nil
 }
 
-// request says to the engine what to make.
+// request composes the engine's request for a container.
 func (m *maker) request(ctx context.Context, id compute.ID, s shape, img imageInfo, program string) (*createRequest, error) {
 	note, err := json.Marshal(s)
 	if err != nil {
@@ -237,8 +237,8 @@ func (m *maker) request(ctx context.Context, id compute.ID, s shape, img imageIn
 		Image: s.Image, Hostname: hostname(id), User: m.p.o.User, Env: m.p.o.Env, Labels: map[string]string{
 			labelInstallation: m.p.o.Installation, labelSource: m.p.o.Source, labelID: string(id), labelShape: string(note),
 		},
-		// The first process waits for nothing: a second one of our program, whose input nobody ever
-		// writes to, or the image's own.
+		// The first process just waits: it is a second one of our program, whose input stays empty,
+		// or the image's own.
 		OpenStdin: true, Entrypoint: append(append([]string{}, s.Agent...), "init", "--"),
 		Cmd: append(append([]string{}, s.Agent...), "serve", "stdio"),
 		HostConfig: hostConfig{
@@ -248,12 +248,12 @@ func (m *maker) request(ctx context.Context, id compute.ID, s shape, img imageIn
 		ExposedPorts: map[string]struct{}{},
 	}
 	m.p.plan.rights.limit(&m.p.o, &r.HostConfig)
-	// as podman has it in what it makes of a container
+	// podman writes it into the images that it makes of containers
 	if slices.ContainsFunc(img.Config.Env, func(kv string) bool { return strings.HasPrefix(kv, "HOSTNAME=") }) {
 		r.Env = append([]string{"HOSTNAME=" + r.Hostname}, r.Env...)
 	}
 	if !m.p.o.Entrypoint {
-		// the image's would ask for what is not started
+		// the image's would check what is not started
 		r.Healthcheck = &healthcheck{[]string{"NONE"}}
 	} else {
 		if r.Cmd = append(append([]string{}, img.Config.Entrypoint...), img.Config.Cmd...); len(r.Cmd) == 0 {
@@ -276,7 +276,7 @@ func (m *maker) request(ctx context.Context, id compute.ID, s shape, img imageIn
 	return r, nil
 }
 
-// hostname is the id as far as it can be one.
+// hostname turns an id into a host's name, as far as it can be one.
 func hostname(id compute.ID) string {
 	return strings.Trim(strings.Map(func(r rune) rune {
 		if r == '.' || r == '_' {
@@ -286,7 +286,7 @@ func hostname(id compute.ID) string {
 	}, string(id[:min(len(id), 63)])), "-")
 }
 
-// start starts a container; one that runs is success.
+// start starts a container, and accepts one that runs.
 func (m *maker) start(ctx context.Context, c *inspection) error {
 	if c.State.Running {
 		return nil
@@ -302,8 +302,8 @@ func (m *maker) start(ctx context.Context, c *inspection) error {
 	return err
 }
 
-// setGoing has a container started. Podman under load was seen to refuse one that it had just made,
-// as being between two states.
+// setGoing starts a container, with retries. Podman under load sometimes refuses a container that
+// it has just made, as being between two states.
 func (m *maker) setGoing(ctx context.Context, id string) error {
 	for tries := 1; ; tries++ {
 		err := m.p.eng.do(ctx, http.MethodPost, "/containers/"+id+"/start", nil, nil, nil)
@@ -323,7 +323,7 @@ func (m *maker) setGoing(ctx context.Context, id string) error {
 }
 
 // settle returns a container that was started. One for another kind of processor may have ended at
-// once: engines see that only afterwards.
+// once: engines notice that only afterwards.
 func (m *maker) settle(ctx context.Context, id compute.ID) (*inspection, error) {
 	c, err := m.p.mine(ctx, id)
 	if err != nil || shapeOf(c.Config.Labels).Arch == runtime.GOARCH {

@@ -27,8 +27,8 @@ var imageName = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // reference refuses what is no name of an image, before it becomes a part of an engine's path.
-// go-containerregistry takes more than engines do: dots and slashes in any order, which lead
-// elsewhere there.
+// go-containerregistry accepts more than engines do: dots and slashes in any order, which lead to
+// other paths there.
 func reference(ref string) error {
 	fail := func(err error) error {
 		return &compute.Error{
@@ -45,7 +45,7 @@ func reference(ref string) error {
 	return nil
 }
 
-// imagePath is where the engine has an image, by its name.
+// imagePath is the engine's path of an image.
 func imagePath(ref string) string { return "/images/" + (&url.URL{Path: ref}).EscapedPath() }
 
 // inspectImage asks the engine about an image.

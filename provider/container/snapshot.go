@@ -18,10 +18,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Snapshot has the engine make an image of a container, which stays at the engine: the layers of
-// the container's own image, and what was written as one more. What belongs to this container alone
-// is removed in it first; then all that runs there is ended. The image says of itself what the one
-// before said: nothing of how instances are made.
+// Snapshot makes the engine commit a container as an image, which stays at the engine: the layers
+// of the container's own image, and its writes as one more. First the files that belong to this
+// container alone are removed, and then all its processes are ended. The image keeps the
+// configuration of its base, without any trace of how instances are made.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	made, err := p.snapshot(ctx, id, spec)
 	return made, p.fault("Snapshot", id, err)
@@ -47,7 +47,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 		return "", err
 	}
 	if err := p.eng.do(ctx, http.MethodPost, "/containers/"+c.ID+"/kill", nil, nil, nil); err != nil {
-		// else it had ended, which engines have many words for
+		// else it had ended, for which engines have many words
 		if now, e := p.mine(ctx, id); e != nil || now.State.Running {
 			return "", cmp.Or(e, err)
 		}
@@ -65,7 +65,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	body := map[string]any{}
 	if len(base.Config.Entrypoint) == 0 {
-		if a.name == "podman" { // it looks at no body, and Docker takes such a change for none
+		if a.name == "podman" { // podman ignores the body, and Docker refuses such a change
 			query.Add("changes", "ENTRYPOINT []")
 		} else {
 			body["Entrypoint"] = []string{}
@@ -74,8 +74,9 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return spec.Name, p.eng.do(ctx, http.MethodPost, "/commit", query, body, nil)
 }
 
-// changes says in the words of a Dockerfile what an image says of itself, where its container was
-// made otherwise. Our own labels would have any container of the image taken for an instance.
+// changes returns, as lines of a Dockerfile, what restores an image's own configuration where its
+// container was made otherwise. With our own labels any container of the image would count as an
+// instance.
 func changes(base imageInfo, labels map[string]string, podman bool) []string {
 	list := func(words []string) string {
 		text, _ := json.Marshal(append([]string{}, words...)) // strings cannot fail
@@ -87,7 +88,7 @@ func changes(base imageInfo, labels map[string]string, podman bool) []string {
 		out = append(out, "ENTRYPOINT "+list(c.Entrypoint), "CMD "+list(c.Cmd))
 	case len(c.Cmd) > 0:
 		out = append(out, "CMD "+list(c.Cmd))
-	default: // no engine can take the container's own away without another in its place
+	default: // no engine can drop the container's own value without a replacement
 		out = append(out, `CMD ["sh"]`)
 	}
 	all := maps.Clone(labels)
@@ -101,7 +102,7 @@ func changes(base imageInfo, labels map[string]string, podman bool) []string {
 		all[labelSource] = ""
 	}
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", " ").Replace
-	if podman { // which takes the outer quotes away, and everything else as it is
+	if podman { // podman takes the outer quotes away, and the rest as it is
 		quote = strings.NewReplacer("\n", " ").Replace
 	}
 	for _, k := range slices.Sorted(maps.Keys(all)) {
@@ -110,8 +111,8 @@ func changes(base imageInfo, labels map[string]string, podman bool) []string {
 	return out
 }
 
-// forget removes what was written in a container and is its own alone. Its name and its lists of
-// hosts and name servers are the engine's, and in no image.
+// forget removes the files in a container that belong to it alone. Its name and its lists of hosts
+// and name servers are the engine's, and in no image.
 func (p *Provider) forget(ctx context.Context, id compute.ID, container string) error {
 	own, err := p.ownFiles(ctx, container)
 	if err != nil || len(own) == 0 {
@@ -148,7 +149,7 @@ func (p *Provider) forget(ctx context.Context, id compute.ID, container string) 
 	return nil
 }
 
-// ownFiles lists what of a container's own was written in it, the topmost of each tree.
+// ownFiles lists the container's own files that were written in it, the topmost of each tree.
 func (p *Provider) ownFiles(ctx context.Context, container string) ([]string, error) {
 	var all []struct {
 		Path string
@@ -177,7 +178,7 @@ func (p *Provider) ownFiles(ctx context.Context, container string) ([]string, er
 	return out, nil
 }
 
-// ImageDigest tells which content an image's name stands for at the engine.
+// ImageDigest returns the digest of the content that an image's name stands for at the engine.
 func (p *Provider) ImageDigest(ctx context.Context, ref string, fetch bool) (string, error) {
 	digest, err := p.imageDigest(ctx, cmp.Or(ref, p.o.Image), fetch)
 	return digest, p.fault("ImageDigest", compute.ID(p.o.Source), err)
@@ -201,7 +202,7 @@ func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (str
 		return "", err
 	}
 	if !strings.HasPrefix(img.ID, "sha256:") {
-		img.ID = "sha256:" + img.ID // as podman's older versions have it
+		img.ID = "sha256:" + img.ID // podman's older versions lack the prefix
 	}
 	return img.ID, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sockets lists where engines listen, in the order in which they are looked for.
+// sockets lists the places where engines listen, in the order of search.
 func sockets() []string {
 	out := []string{"/var/run/docker.sock"}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
@@ -21,7 +21,7 @@ func sockets() []string {
 	return append(out, "/run/podman/podman.sock")
 }
 
-// local takes the path out of a socket's address. Engines elsewhere are refused: their containers
+// local returns the path in a socket's address. It refuses engines elsewhere: their containers
 // would see another machine's files.
 func local(address, from string) (string, error) {
 	path, ok := strings.CutPrefix(address, "unix://")
@@ -39,8 +39,8 @@ func local(address, from string) (string, error) {
 	}
 }
 
-// finder returns what finds the engine's socket: the one that is set, else $DOCKER_HOST, else the
-// first one there is that we may use.
+// finder returns a function that finds the engine's socket: the configured one, else $DOCKER_HOST,
+// else the first existing one that we may use.
 func finder(set string) (func() (string, error), error) {
 	from := "socket"
 	if set == "" {
@@ -62,7 +62,7 @@ func finder(set string) (func() (string, error), error) {
 			closed = cmp.Or(closed, path)
 		}
 		if closed != "" {
-			return closed, nil // connecting says why not
+			return closed, nil // the connect says why not
 		}
 		return "", &compute.Error{
 			Kind: compute.ErrUnavailable, Err: fmt.Errorf("no container engine is there: none of %s", strings.Join(all, ", ")),

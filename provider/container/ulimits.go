@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// ladder is what is tried where an engine's own limits are higher than this machine lets it set:
-// Podman raises them, which only a process with CAP_SYS_RESOURCE may. 0 stands for the limits of
-// the engine's own process.
+// ladder lists the limits to try where an engine's own are higher than this machine allows: Podman
+// raises them, for which a process needs CAP_SYS_RESOURCE. 0 stands for the limits of the engine's
+// own process.
 var ladder = [...]struct{ files, processes int64 }{{0, 0}, {4096, 4096}, {1000, 1000}}
 
-// ulimits returns what to send: the source's own, and for Podman explicit ones for files and
-// processes, unless they are set.
+// ulimits returns the limits for the request: the source's own, and for Podman explicit ones for
+// files and processes, unless they are set.
 func (m *maker) ulimits(ctx context.Context, rung int) []ulimit {
 	out := slices.Clone(m.p.plan.ulimits)
 	a, err := m.p.eng.ask(ctx)

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// walled returns the name of the network for a policy, which is there, and whose wall stands.
+// walled returns the name of an existing network for a policy, with its wall.
 func (w *walls) walled(ctx context.Context, may egress.Policy) (string, error) {
 	name := networkPrefix + network.BridgeName(w.p.o.Installation, may)
 	if err := w.raiseWall(ctx, name, may); err != nil {
@@ -21,8 +21,8 @@ func (w *walls) walled(ctx context.Context, may egress.Policy) (string, error) {
 	return name, w.have(ctx, name, may)
 }
 
-// raiseWall puts up the wall around a network of ours. Its error is unwalled where there can be
-// none here.
+// raiseWall puts up the wall around a network of ours. Its error is unwalled if this engine can
+// have none.
 func (w *walls) raiseWall(ctx context.Context, name string, may egress.Policy) error {
 	b, err := w.bridge(ctx, name)
 	if err != nil {
@@ -53,14 +53,14 @@ func (w *walls) apart(ctx context.Context, name string) error {
 	return err
 }
 
-// bridge is that of a network of ours, where the engine makes its bridges.
+// bridge returns the bridge of a network of ours, in the engine's network name space.
 func (w *walls) bridge(ctx context.Context, name string) (b network.Bridge, err error) {
 	if b.Net, err = w.p.eng.place(ctx); err != nil {
 		return b, err
 	}
 	b.Link = strings.TrimPrefix(name, networkPrefix)
 	_, b.Nameservers, err = network.Resolver("")
-	if errors.Is(err, compute.ErrUnavailable) { // there are none to be let through
+	if errors.Is(err, compute.ErrUnavailable) { // there are no name servers to let through
 		err = nil
 	}
 	if err != nil {
@@ -69,8 +69,8 @@ func (w *walls) bridge(ctx context.Context, name string) (b network.Bridge, err 
 	return b, err
 }
 
-// place is the network name space of the engine. Its error is unwalled for an engine in whose
-// network this process may not put rules, or of which it is not known where it is.
+// place opens the network name space of the engine. Its error is unwalled if this process may not
+// put rules there, or if it is not known where that is.
 func (e *engine) place(ctx context.Context) (*os.File, error) {
 	if os.Geteuid() != 0 {
 		return nil, unwalled{errors.New("only root puts rules around an engine's network")}
@@ -104,7 +104,7 @@ func (e *engine) place(ctx context.Context) (*os.File, error) {
 	return net, nil
 }
 
-// unwalled says why containers have no wall here; nil: they do.
+// unwalled returns why containers have no wall here; nil: they have one.
 func (e *engine) unwalled(ctx context.Context) error {
 	net, err := e.place(ctx)
 	if err == nil {
@@ -113,7 +113,7 @@ func (e *engine) unwalled(ctx context.Context) error {
 	return err
 }
 
-// sameUsers reports whether a process has this one's users.
+// sameUsers reports whether a process is in this one's user name space.
 func sameUsers(pid int) (bool, error) {
 	its, err := os.Stat(fmt.Sprintf("/proc/%d/ns/user", pid))
 	if err != nil {

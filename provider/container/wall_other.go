@@ -17,5 +17,5 @@ func (*walls) raiseWall(context.Context, string, egress.Policy) error { return e
 
 func (*walls) apart(context.Context, string) error { return errElsewhere }
 
-// unwalled says why containers have no wall here.
+// unwalled returns why containers have no wall here.
 func (e *engine) unwalled(context.Context) error { return errElsewhere }

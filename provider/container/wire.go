@@ -1,6 +1,6 @@
 package container
 
-// What is used of the Engine API's bodies, under its names.
+// The parts of the Engine API's bodies that are used, under the API's names.
 
 type mount struct {
 	Type     string
@@ -83,7 +83,7 @@ type inspection struct {
 	}
 }
 
-// networkRequest is what Docker is sent to make a network.
+// networkRequest is the request to Docker for a network.
 type networkRequest struct {
 	Name           string
 	CheckDuplicate bool
@@ -92,7 +92,7 @@ type networkRequest struct {
 	Options        map[string]string
 }
 
-// podNetwork is what Podman is sent, which would have names looked up on this machine else.
+// podNetwork is the request to Podman, which would otherwise look names up on this machine.
 type podNetwork struct {
 	Name   string            `json:"name"`
 	Driver string            `json:"driver"`
@@ -101,7 +101,7 @@ type podNetwork struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// listed is what an engine lists of a container.
+// listed is an engine's entry of a container in a list.
 type listed struct {
 	ID     string `json:"Id"`
 	Names  []string

@@ -17,19 +17,19 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// ahead is a first process that was started before anybody wants it. It is no sandbox: it has name
-// spaces, a control group and nothing else, and has not been told what to become.
+// ahead is a first process that was started before it is needed. It is no sandbox: it has name
+// spaces, a control group and nothing else, and no plan yet.
 type ahead struct {
-	kept   atomic.Bool   // somebody keeps one
-	wanted chan struct{} // told that it is not there, or no good
+	kept   atomic.Bool   // an Ahead is running
+	wanted chan struct{} // told that there is no process, or an unfit one
 	mu     sync.Mutex
 	spare  *first
-	like   limits    // what it was made with
-	world  string    // what was mounted when it was started
-	since  time.Time // when that was
+	like   limits    // the limits it was made with
+	world  string    // the mounts when it was started
+	since  time.Time // when it was started
 }
 
-// take takes the process, if there is one and it is as one that is started now would be.
+// take takes the process, if there is one that is as good as a new one.
 func (a *ahead) take(want limits, world string) (first, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -41,12 +41,12 @@ func (a *ahead) take(want limits, world string) (first, bool) {
 	return f, true
 }
 
-// good reports whether the process is there and will do. It is called with mu held.
+// good reports whether the process is there and fit. It is called with mu held.
 func (a *ahead) good(want limits, world string) bool {
 	return a.spare != nil && a.like == want && a.world == world && !a.spare.handle.Ended()
 }
 
-// refill has another one started where this one will not do, if there is somebody to do that.
+// refill asks Ahead, if one runs, to start another process where this one is not fit.
 func (a *ahead) refill() {
 	select {
 	case a.wanted <- struct{}{}:
@@ -54,8 +54,8 @@ func (a *ahead) refill() {
 	}
 }
 
-// world is what is mounted where, if that matters: a first process sees what was when it was
-// started. Root's gets all that it needs with its plan.
+// world describes the mounts, where they matter: a first process has those of its start. It is
+// empty for root, whose plan brings all that is needed.
 func (p *Provider) world() string {
 	if p.root {
 		return ""
@@ -64,17 +64,17 @@ func (p *Provider) world() string {
 	return string(text)
 }
 
-// courtesy is how long we wait before we start another one: who has just got a sandbox uses it now,
-// and we are not to be in his way.
+// courtesy is how long a new sandbox has the machine to itself before the next process is started
+// ahead.
 const courtesy = 10 * time.Millisecond
 
-// stale is how long a process is kept ahead before it is started anew: until then it may keep a
-// file system from being unmounted for good.
+// stale is how long a process is kept ahead before it is replaced: until then it may keep a file
+// system busy that the host unmounts.
 const stale = time.Minute
 
 // Ahead keeps one first process started ahead of need until ctx ends, so that Create does not wait
-// for that: for a program that makes sandboxes time and again. It takes a megabyte of memory. The
-// error is that of ctx, or ErrConflict while another call does so.
+// for its start. It is for programs that make sandboxes often. The process takes a megabyte of
+// memory. The error is that of ctx, or ErrConflict while another call does so.
 func (p *Provider) Ahead(ctx context.Context) error {
 	if !p.ahead.kept.CompareAndSwap(false, true) {
 		return &compute.Error{
@@ -143,14 +143,14 @@ func (p *Provider) putAway(ctx context.Context) {
 
 const aheadPrefix = "ahead-"
 
-// aheadName names a control group by who makes it, so that nobody else removes it as long as that
-// one lives.
+// aheadName names a control group by the process that makes it, so that no other process removes it
+// as long as that one lives.
 func aheadName() string {
 	me, _ := proc.Of(os.Getpid())
 	return aheadPrefix + strconv.Itoa(me.PID) + "-" + strconv.FormatUint(me.Start, 10) + "-" + strconv.FormatUint(rand.Uint64(), 36)
 }
 
-// sweepAhead removes the control groups that were made ahead by processes that are no more. One
+// sweepAhead removes the control groups that processes made ahead and left when they ended. A group
 // that became a sandbox's is not empty, and stays.
 func sweepAhead(ctx context.Context, tree *cgroup.Tree) {
 	for _, name := range tree.List() {

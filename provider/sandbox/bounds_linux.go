@@ -13,21 +13,20 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// What a sandbox needs to begin at all, with something left for a command.
+// The least with which a sandbox starts and has something left for a command.
 const (
 	leastMemory = 32 << 20 // bytes
 	leastDisk   = 1 << 20  // bytes
 	leastPIDs   = 64
 )
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its
-// errors are compute.KeyErrors.
+// Check validates the keys, without opening anything. Its errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, _, err := o.read()
 	return err
 }
 
-// read takes the options apart.
+// read parses the options.
 func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 	switch {
 	case o.Upper != "" && o.Upper != "ram" && o.Upper != "disk":
@@ -74,7 +73,7 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 	return mounts, ports, nil
 }
 
-// paths says which path of a source's keys cannot be one.
+// paths refuses paths of a source's keys that cannot be.
 func (o *Options) paths() error {
 	for _, w := range o.Mounts {
 		if why := mask.Odd(w); why != "" {
@@ -95,7 +94,7 @@ func (o *Options) paths() error {
 	return m.Check()
 }
 
-// bounds says which limit of a source cannot be.
+// bounds refuses limits of a source that cannot be.
 func (o *Options) bounds() error {
 	switch cores := runtime.NumCPU(); {
 	case o.Cores < 0 || o.Cores > float64(cores):
@@ -119,7 +118,7 @@ func (o *Options) bounds() error {
 	return nil
 }
 
-// size writes a number of bytes for people, as sources have it: 512M, 1.5G.
+// size writes a number of bytes as a source's configuration does: 512M, 1.5G.
 func size(n int64) string {
 	const units = "KMGTPE"
 	if n < 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Choices says that any image may be tried, and nothing else.
+// Choices reports that any image may be tried. It has no list.
 func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
 	if kind != compute.Images {
 		return nil, false, &compute.Error{

@@ -13,11 +13,11 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// mostConfig is how long a file of configuration may be to be copied, in bytes.
+// mostConfig is the largest configuration file that is copied, in bytes.
 const mostConfig = 32 << 10
 
-// configFiles adds the caller's own configuration of tools, without what looks like credentials,
-// unless it is hidden, or seen with what it is in.
+// configFiles adds the caller's own configuration files of tools, without lines that look like
+// credentials. It leaves out files that are hidden, or seen with their directory.
 func (p *Provider) configFiles(h *hidden, files map[string]string) {
 	if p.o.Home == "" || p.o.Home == "/" {
 		return
@@ -33,8 +33,8 @@ func (p *Provider) configFiles(h *hidden, files map[string]string) {
 	}
 }
 
-// readConfig reads a file without what looks like credentials. false: there is none, or none of
-// ours to read.
+// readConfig reads a file without lines that look like credentials. false: there is none, or it is
+// not ours to read.
 func readConfig(at string) (string, bool) {
 	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -49,18 +49,18 @@ func readConfig(at string) (string, bool) {
 	return harmless(string(text)), err == nil
 }
 
-// telling is what a line or the head of a section has that may hold a credential, or that has a
-// program asked for one.
+// telling matches a line or a section's head that may hold a credential, or that names a program to
+// ask for one.
 var telling = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(
 		`(?i)token|passw|passphrase|secret|auth|credential|cookie|header|private|apikey|api_key|api-key|\bkey\b|sslkey|sslcert|askpass|://[^/\s]*@|\binclude`,
 	)
 })
 
-// harmless leaves out the lines that look like credentials, and all of a section whose head does.
+// harmless leaves out the lines that look like credentials, and the whole section of such a head.
 func harmless(text string) string {
 	var out strings.Builder
-	section, goesOn := false, false // what is left out
+	section, goesOn := false, false // a section or a continued line that is left out
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimSpace(line)
 		left := goesOn || telling().MatchString(line)

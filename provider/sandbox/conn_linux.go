@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// way is a connection to a sandbox's agent, which knows what the image and the source say of
+// way is a connection to a sandbox's agent. It applies what the image and the source say of
 // commands.
 type way struct {
 	*agent.Client
@@ -25,10 +25,10 @@ type way struct {
 	id    compute.ID
 	user  string   // for commands that name none; "": root
 	entry []string // goes before every command
-	cmd   []string // in place of none; empty: the shell
+	cmd   []string // in place of an empty command; empty: the shell
 	host  bool     // its root is the host's
 
-	starvedBefore atomic.Int64 // how many were killed for want of memory when it was last asked
+	starvedBefore atomic.Int64 // the count of processes killed for lack of memory, as last read
 }
 
 func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn, error) {
@@ -50,11 +50,11 @@ func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn,
 	return w, nil
 }
 
-// Unwrap gives the agent's own connection.
+// Unwrap returns the agent's own connection.
 func (w *way) Unwrap() compute.Conn { return w.Client }
 
-// Run runs a command as whom the source says. When it was killed because the sandbox had no memory
-// left, the exit says so.
+// Run runs a command as the user that the source names. The exit says so when the command was
+// killed because the sandbox had no memory left.
 func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	c := *cmd
 	if c.User == "" {
@@ -89,7 +89,7 @@ func (w *way) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, erro
 	return exit, w.unseen(c.Dir, err)
 }
 
-// lost says what became of a sandbox that does not answer any more.
+// lost says why a sandbox does not answer any more.
 func (w *way) lost(err error) error {
 	e := &compute.Error{Op: "sandbox.Run", ID: w.id, Kind: compute.ErrLost, Err: err}
 	l, _, lerr := w.p.readLife(w.id)
@@ -109,7 +109,7 @@ func (w *way) lost(err error) error {
 	return e
 }
 
-// Facts tells of the sandbox as the agent sees it, but for what is limited from outside.
+// Facts returns the agent's facts of the sandbox, with the limits that are set from outside.
 func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
 	f, err := w.Client.Facts(ctx)
 	if err != nil {
@@ -127,7 +127,7 @@ func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage tells what the sandbox uses: what its control group counts, and the rest as the agent sees
+// Usage returns the sandbox's usage: what its control group counts, and the rest as the agent sees
 // it.
 func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	u, err := w.Client.Usage(ctx)
@@ -140,22 +140,22 @@ func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	}
 	g, err := tree.Open(w.p.groupOf(w.id))
 	if err != nil {
-		return u, nil // nobody counts
+		return u, nil // no control group counts
 	}
 	defer g.Close()
 	counted, err := g.Usage()
 	if err != nil {
 		return u, fault("Usage", w.id, err)
 	}
-	u.CPU = counted.CPU // of processes it counts the threads
+	u.CPU = counted.CPU // the group counts threads as processes
 	if counted.Memory > 0 {
 		u.Memory = counted.Memory
 	}
-	u.OOMKills, _ = g.OOMKills() // where nobody counts there is nothing to tell
+	u.OOMKills, _ = g.OOMKills() // zero where the kernel does not count them
 	return u, nil
 }
 
-// unseen explains why a command could not start in a directory that is there for its user: the
+// unseen explains why a command could not start in a directory that exists for its user: the
 // sandbox does not show all of the host.
 func (w *way) unseen(dir string, err error) error {
 	if !w.host || !filepath.IsAbs(dir) || !errors.Is(err, compute.ErrCannotStart) || !strings.Contains(err.Error(), "chdir ") {
@@ -174,15 +174,15 @@ func (w *way) unseen(dir string, err error) error {
 	return e
 }
 
-// starved reports whether something was killed in the sandbox for want of memory since this
-// connection last asked, the first time: ever. It is asked only when something was killed: to count
-// before each command would cost every command.
+// starved reports whether a process in the sandbox was killed for lack of memory since this
+// connection last asked, or at all at the first time. It is asked only after a kill: a count before
+// each command would slow down every command.
 func (w *way) starved() bool {
 	n := int64(w.p.oomKills(w.id))
 	return n > w.starvedBefore.Swap(n)
 }
 
-// oomKills counts what was killed in a sandbox for want of memory.
+// oomKills counts the processes of a sandbox that were killed for lack of memory.
 func (p *Provider) oomKills(id compute.ID) int {
 	tree, err := p.groups()
 	if err != nil {
@@ -193,6 +193,6 @@ func (p *Provider) oomKills(id compute.ID) int {
 		return 0
 	}
 	defer g.Close()
-	n, _ := g.OOMKills() // where nobody counts there is nothing to tell
+	n, _ := g.OOMKills() // zero where the kernel does not count them
 	return n
 }

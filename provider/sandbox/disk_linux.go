@@ -16,10 +16,10 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// A limit of what is written to disk is a file system of that size: a file of its own for each
-// sandbox, full of holes, on a loop device that the kernel frees when the last mount of it goes.
+// A limit on the disk is a file system of that size, in a sparse file for each sandbox, on a loop
+// device. The kernel frees the device when its last mount goes.
 
-// layer makes the directory that what is written goes to, with upper = disk.
+// layer makes the directory that the sandbox's writes go to, with upper = disk.
 func (m *making) layer(ctx context.Context) (enter.Tree, error) {
 	p := m.p
 	if p.o.Upper != "disk" {
@@ -43,7 +43,7 @@ func (m *making) layer(ctx context.Context) (enter.Tree, error) {
 	return m.t.mount(dir, &unix.MountAttr{Propagation: unix.MS_PRIVATE}, 0)
 }
 
-// volume makes a file system of a size in a file, and mounts it where nobody sees it.
+// volume makes a file system of a size in a file, and mounts it out of sight.
 func (m *making) volume(ctx context.Context, file string, size int64) (enter.Tree, error) {
 	master, err := m.p.master(ctx, size)
 	if err != nil {
@@ -76,8 +76,8 @@ func (m *making) volume(ctx context.Context, file string, size int64) (enter.Tre
 	return enter.Tree{FD: len(m.t.fds)}, nil
 }
 
-// master returns an empty file system of a size, made the first time, to be copied for each
-// sandbox.
+// master returns an empty file system of a size, made at the first request. Each sandbox gets a
+// copy.
 func (p *Provider) master(ctx context.Context, size int64) (string, error) {
 	name := filepath.Join(p.o.Dir, "disk-"+strconv.FormatInt(size, 10))
 	if _, err := os.Stat(name); err == nil {
@@ -87,12 +87,12 @@ func (p *Provider) master(ctx context.Context, size int64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // where it still has that name
+	defer func() { _ = os.Remove(f.Name()) }() // a no-op after the rename
 	err = f.Truncate(size)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
-	// No journal: what is in it ends with the sandbox, whole or not.
+	// No journal: its content ends with the sandbox, complete or not.
 	cmd := exec.CommandContext(
 		ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0",
 		f.Name(),
@@ -105,7 +105,7 @@ func (p *Provider) master(ctx context.Context, size int64) (string, error) {
 	return name, os.Rename(f.Name(), name)
 }
 
-// copyHoles copies a file with its holes; at once where the file system can.
+// copyHoles copies a sparse file; at once where the file system can share blocks.
 func copyHoles(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -144,7 +144,7 @@ func copyHoles(from, to string) error {
 	}
 }
 
-// loop makes a device of a file. It is gone when nobody has it open or mounted any more.
+// loop makes a device of a file. The kernel frees it when it is neither open nor mounted.
 func loop(f *os.File) (*os.File, error) {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -166,14 +166,14 @@ func loop(f *os.File) (*os.File, error) {
 			return device, nil
 		}
 		device.Close()
-		if !errors.Is(err, unix.EBUSY) { // another was faster
+		if !errors.Is(err, unix.EBUSY) { // another process was faster
 			return nil, err
 		}
 	}
 	return nil, unix.EBUSY
 }
 
-// mountDevice mounts an ext4 file system where nobody sees it.
+// mountDevice mounts an ext4 file system out of sight.
 func mountDevice(device string) (int, error) {
 	fs, err := unix.Fsopen("ext4", unix.FSOPEN_CLOEXEC)
 	if err != nil {

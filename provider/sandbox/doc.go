@@ -1,12 +1,12 @@
 // Package sandbox is the provider of type sandbox: isolated Linux environments, made on this
-// machine by the kernel alone. Each has a root of its own, which is the host's own, a directory's,
-// or an image's, seen through a private copy-on-write layer; its own processes, users, host name
-// and network; limits; and the agent as its first process, on a unix socket. It is thrown away,
-// never scrubbed: clean means made anew.
+// machine by the kernel alone. Each has a root of its own: the host's own, a directory's or an
+// image's, seen through a private copy-on-write layer. It has its own processes, users, host name
+// and network, and limits. Its first process is the agent, on a unix socket. It is never scrubbed:
+// clean means made anew.
 //
-// It works for root, whose sandboxes have users that are nobody on the host, and for an ordinary
-// user where the kernel lets it, whose sandboxes have but one user, himself under the name of root.
-// What is no boundary against determined attackers is said in docs/sandbox.md.
+// It works for root, whose sandboxes have users that are nobody on the host. Where the kernel
+// allows it, it works for an ordinary user, whose sandboxes have one user: that user, under the
+// name of root. docs/sandbox.md says what is no boundary against determined attackers.
 //
 // Everything is in Options.Dir:
 //

@@ -19,8 +19,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// Examine finds out what sandboxes can do on this machine, by making one in a directory of its own
-// below o.Dir and looking into it. o needs what Open needs.
+// Examine finds out what sandboxes can do on this machine. It makes one in a directory of its own
+// below o.Dir and runs commands in it. o needs what Open needs.
 func Examine(ctx context.Context, o Options) []compute.Finding {
 	out := examineLife(ctx, o)
 	if out[0].Result == "fail" || out[0].Result == "skip" {
@@ -46,7 +46,7 @@ func examineLife(ctx context.Context, o Options) []compute.Finding {
 			f.Detail = e.Err.Error()
 		}
 		if f.Hint == advice {
-			f.Hint = "" // that is what is being done
+			f.Hint = "" // it says to run doctor, which is running
 		}
 		return []compute.Finding{f}
 	}
@@ -95,7 +95,7 @@ func examineLife(ctx context.Context, o Options) []compute.Finding {
 	return out
 }
 
-// The kernel's settings that keep ordinary users from making sandboxes, and what they must be.
+// The kernel settings that keep ordinary users from making sandboxes, and the values they need.
 var settings = []struct{ file, want, why string }{
 	{"/proc/sys/kernel/unprivileged_userns_clone", "1", "ordinary users may make no user name spaces"},
 	{
@@ -104,7 +104,7 @@ var settings = []struct{ file, want, why string }{
 	},
 }
 
-// overlayHint is what helps where the kernel has no overlay file system.
+// overlayHint is the hint for a kernel without the overlay file system.
 const overlayHint = "modprobe overlay; or a kernel with CONFIG_OVERLAY_FS, or a source of another type"
 
 // examineKernel looks for the reasons why sandboxes do not work.

@@ -18,12 +18,12 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
-// defaultPIDs is how many processes and threads a sandbox may have unless its source says: a
-// tenth of what the machine has numbers for, and no more than 16384.
+// defaultPIDs is how many processes and threads a sandbox may have unless its source says: a tenth
+// of the machine's process numbers, from 1024 to 16384.
 var defaultPIDs = sync.OnceValue(func() int { return max(1024, min(16384, numbers()/10)) })
 
-// limits are a sandbox's: what it asks for itself, else enough for all that is reasonable and too
-// little to take the machine along.
+// limits are a sandbox's limits: its own, or defaults that leave room for reasonable work and still
+// protect the machine.
 type limits struct {
 	cores  float64
 	memory int64
@@ -31,8 +31,7 @@ type limits struct {
 	asked  bool // the source or the request asks for one of them
 }
 
-// limits returns those for a request. More than the source gives as a rule is given to who asks for
-// more.
+// limits returns the limits for a request. A request for more than the source's usual gets more.
 func (p *Provider) limits(own owner) limits {
 	l := limits{cores: p.o.Cores, memory: max(p.o.Memory, own.Memory), pids: p.o.PIDs}
 	if l.cores > 0 {
@@ -45,11 +44,11 @@ func (p *Provider) limits(own owner) limits {
 	if l.memory == 0 {
 		l.memory = installed() / 4 * 3
 	}
-	l.memory = max(l.memory, leastMemory) // who asks for at least less gets more
+	l.memory = max(l.memory, leastMemory) // a request may ask for less than works
 	return l
 }
 
-// installed is how many bytes of memory this machine has.
+// installed returns the bytes of memory of this machine.
 func installed() int64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {
@@ -58,12 +57,12 @@ func installed() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// label makes a word of a name that may have any characters. Different names give different words.
+// label turns a name with any characters into a word. Different names give different words.
 func label(name string) string {
 	bad := func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
 	}
-	// which is for groups of processes that are kept ahead
+	// this prefix is for the groups of processes that are kept ahead
 	ours := strings.HasPrefix(name, aheadPrefix)
 	if name != "" && len(name) <= 100 && !ours && !strings.ContainsFunc(name, bad) {
 		return name
@@ -82,7 +81,7 @@ func label(name string) string {
 	return short + "_" + strconv.FormatUint(h.Sum64(), 36)
 }
 
-// group makes the control group of a sandbox. One that a crash left is ended first.
+// group makes the control group of a sandbox. It first ends one that a crash left.
 func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Group, limits, error) {
 	l := p.limits(own)
 	if p.without("limits") {
@@ -94,7 +93,7 @@ func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Gro
 	}
 	can := tree.Can()
 	want := cgroup.Limits{CPU: l.cores, Memory: l.memory, PIDs: l.pids}
-	if !l.asked { // what nobody asked for is left out where it cannot be
+	if !l.asked { // limits that nobody asked for are left out where they do not work
 		if can.Memory != nil {
 			want.Memory = 0
 		}
@@ -103,7 +102,7 @@ func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Gro
 		}
 	}
 	g, err := tree.Make(ctx, id, want)
-	// the last sandbox of another source ended just now: see leaveGroups
+	// another source's last sandbox ended just now: see leaveGroups
 	if errors.Is(err, fs.ErrNotExist) {
 		g, err = tree.Make(ctx, id, want)
 	}
@@ -118,7 +117,7 @@ func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Gro
 	return g, l, err
 }
 
-// endGroup ends what is in a group, and the group. One that is not there is ended.
+// endGroup ends the processes in a group, and the group. It accepts a group that is not there.
 func endGroup(ctx context.Context, tree *cgroup.Tree, id string) error {
 	g, err := tree.Open(id)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -146,19 +145,19 @@ func (p *Provider) ungroup(ctx context.Context, name string) error {
 	return endGroup(ctx, tree, name)
 }
 
-// leaveGroups removes what all groups of this installation are in, when the source's last sandbox
-// has ended and no other's has one.
+// leaveGroups removes the directory above this installation's groups, when the source's last
+// sandbox has ended and no other source has one.
 func (p *Provider) leaveGroups(ctx context.Context) {
 	dir, err := os.Open(filepath.Join(p.o.Dir, "instances"))
 	if err == nil {
 		defer dir.Close()
-		_, err = dir.Readdirnames(1) // not all of them: it is asked at each end
+		_, err = dir.Readdirnames(1) // one name is enough: this runs at each end
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	if tree, err := p.groups(); err == nil {
 		sweepAhead(ctx, tree)
-		_ = tree.Remove(ctx) // not while there are groups
+		_ = tree.Remove(ctx) // fails while there are groups
 	}
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// A guard is a name that is guarded.
+// A guard is a guarded name, and why it is guarded.
 type guard struct{ name, why string }
 
-// guarded are the names at the top of a directory that is shared to be written to, by which
-// programs of this machine run something: a sandbox that writes them has the next one who works
-// there run what it likes. The key `writable` gives them to it all the same.
+// guarded are names at the top of a directory shared writable by which this machine's programs run
+// something. A sandbox that writes one has the next user of the directory run its code. The key
+// `writable` gives them to it all the same.
 var guarded = []guard{
 	{".git", "git runs hooks, filters and file system monitors that it names, and goes where its links lead"},
 	{".hg", "Mercurial runs the hooks that its configuration names"},
@@ -55,15 +55,15 @@ var guarded = []guard{
 	{".windsurf", "coding agents run the hooks and servers that it names"},
 }
 
-// guardMark is the attribute of an empty directory that keeps a name from being taken as long as
-// sandboxes have what it is in.
+// guardMark is the attribute of an empty directory that keeps a name from being taken while
+// sandboxes have the directory above it.
 const guardMark = "user.hostler.guard"
 
-// guardList is the file of an instance that names such directories.
+// guardList is an instance's file with the names of such directories.
 const guardList = "guards"
 
-// guard makes what is guarded in a share read-only. A name that is not there is taken by an empty
-// directory, which goes with the last sandbox that needs it.
+// guard makes the guarded names in a share read-only. An empty directory takes a name that does not
+// exist, and goes with the last sandbox that needs it.
 func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 	if fi, err := os.Stat(from); err != nil || !fi.IsDir() || !s.writable {
 		return nil, err
@@ -75,10 +75,10 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 		}
 		at := filepath.Join(from, g.name)
 		fi, err := os.Lstat(at)
-		// one that is just being made has no mark yet
+		// a directory that is just being made has no mark yet
 		if errors.Is(err, fs.ErrNotExist) || err == nil && fi.IsDir() && (marked(at) || fi.Mode()&0o222 == 0) {
 			err = m.place(at)
-			// what we may not make here the sandbox may not either
+			// the sandbox may not make what we may not make here
 			if errors.Is(err, fs.ErrPermission) || errors.Is(err, unix.EROFS) {
 				continue
 			}
@@ -96,18 +96,18 @@ func (m *making) guard(s share, from string) ([]enter.Piece, error) {
 	return append(out, more...), err
 }
 
-// marked reports whether a directory is one that keeps a name from being taken.
+// marked reports whether a directory is one of guard's empty ones.
 func marked(at string) bool {
 	n, err := unix.Lgetxattr(at, guardMark, nil)
 	return err == nil && n > 0
 }
 
-// place takes a name with an empty directory, or shares one that another sandbox has taken it with.
-// The sandbox's first process holds it.
+// place makes an empty directory of a name, or shares one that another sandbox has made. The
+// sandbox's first process holds it.
 func (m *making) place(at string) error {
 	m.guards = append(m.guards, at)
 	text, err := json.Marshal(m.guards)
-	if err == nil { // before it is made, so that nothing is left of who is killed in between
+	if err == nil { // written first, so that a kill in between leaves no unlisted guard
 		err = os.WriteFile(filepath.Join(m.p.home(compute.ID(m.own.ID)), guardList), text, 0o600)
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (m *making) place(at string) error {
 			return err
 		}
 		if err == nil {
-			// without, whoever made it alone knows of it
+			// without the attribute, only its maker knows of it
 			_ = unix.Lsetxattr(at, guardMark, []byte("y"), 0)
 		}
 		var fd int
@@ -134,8 +134,7 @@ func (m *making) place(at string) error {
 	return err
 }
 
-// holdDir opens a directory with a lock on it. fs.ErrNotExist: it is not the one of that name any
-// more.
+// holdDir opens a directory with a lock on it. fs.ErrNotExist: it has lost its name since.
 func holdDir(at string, how int) (int, error) {
 	fd, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -156,8 +155,8 @@ func holdDir(at string, how int) (int, error) {
 	return fd, nil
 }
 
-// unguard removes the empty directories of a sandbox that has ended, but for those that another one
-// holds.
+// unguard removes the empty directories of a sandbox that has ended, but for those that another
+// sandbox holds.
 func unguard(home string) error {
 	text, err := os.ReadFile(filepath.Join(home, guardList))
 	if err != nil {
@@ -173,10 +172,10 @@ func unguard(home string) error {
 	for _, at := range all {
 		fd, err := holdDir(at, unix.LOCK_EX)
 		if err != nil {
-			// it has gone, another is there, or another sandbox holds it and will remove it
+			// it is gone or replaced, or another sandbox holds it and will remove it
 			continue
 		}
-		_ = unix.Rmdir(at) // one that is not empty is somebody's by now
+		_ = unix.Rmdir(at) // fails if it is not empty: it is in use by now
 		_ = unix.Close(fd)
 	}
 	return os.Remove(filepath.Join(home, guardList))

@@ -16,15 +16,15 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// hidden knows what a sandbox of the host's root does not show.
+// hidden is the mask of the host that a sandbox of the host's root has.
 type hidden struct {
 	mask.Mask
-	held   int // a descriptor by which the layer stays; -1: there is none
+	held   int // a descriptor that keeps the layer from being pruned; -1: none
 	mounts []mask.Mount
 }
 
-// hidden returns what is not shown of the host, and makes the layer that hides it unless it is
-// there. Close what it is held by.
+// hidden returns what is hidden of the host, and makes the layer for it unless it exists. Close
+// what it is held by.
 func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hidden, error) {
 	o, err := p.maskOptions(tree, near...)
 	if err != nil {
@@ -54,7 +54,7 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 	if errors.As(err, &key) {
 		return nil, err
 	}
-	// it is what is to be hidden or shown that is wrong
+	// the keys are wrong, not the machine
 	if err != nil && !errors.As(err, &system) && ctx.Err() == nil {
 		err = &compute.Error{Kind: compute.ErrInvalid, Err: err, Hint: "mend hide or show in the source's section [sandbox]"}
 	}
@@ -64,7 +64,7 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 	return &hidden{m, held, mounts}, nil
 }
 
-// maskOptions are what the mask of a sandbox with a working tree is made for.
+// maskOptions returns the options of the mask of a sandbox with a working tree.
 func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error) {
 	mounts, err := mask.Mounts()
 	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide,
@@ -72,8 +72,7 @@ func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error
 		Mounts: mounts, Near: near}, err
 }
 
-// Reasons tells why a sandbox does not show what it does not show of the host. ErrInvalid: its root
-// is no host's.
+// Reasons tells why a sandbox hides paths of the host. ErrInvalid: its root is not the host's.
 func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 	own, err := p.homes.Read(id)
 	if err != nil {
@@ -94,7 +93,7 @@ func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 	return r, fault("Reasons", id, err)
 }
 
-// checkTree refuses a tree that has in it, or lies in, what sandboxes do not show.
+// checkTree refuses a tree that contains, or lies in, what sandboxes do not show.
 func (p *Provider) checkTree(ctx context.Context) error {
 	if p.o.Tree == "" {
 		return nil
@@ -128,7 +127,7 @@ func (p *Provider) checkTree(ctx context.Context) error {
 	return nil
 }
 
-// layer returns the part of the layer that lies over a directory of the host's, or "".
+// layer returns the part of the layer that goes over a directory of the host, or "".
 func (h *hidden) layer(path string) string {
 	if h.Layer == "" {
 		return ""
@@ -140,7 +139,7 @@ func (h *hidden) layer(path string) string {
 	return at
 }
 
-// hides reports whether a path, or what it lies in, is not shown.
+// hides reports whether a path, or a directory above it, is hidden.
 func (h *hidden) hides(path string) bool { return mask.Covers(h.Rules, path) }
 
 // is reports whether there is a rule of that kind for a path.
@@ -153,15 +152,16 @@ func (h *hidden) is(path string, kind mask.Kind) bool {
 	return false
 }
 
-// asked reports whether a path, or what it is in, was asked for by name.
+// asked reports whether a path, or a directory above it, was asked for by name.
 func (h *hidden) asked(path string) bool {
 	return slices.ContainsFunc(h.Shown, func(s mask.Shown) bool { return s.Asked && below(path, s.Path) && len(s.Path) >= len(path) })
 }
 
-// usualPath is where every system's programs are.
+// usualPath lists where every system's programs are.
 const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// path is what of a PATH of this machine leads to what is shown, in its order, and then the usual.
+// path returns the parts of a PATH of this machine that are shown, in its order, and then
+// usualPath.
 func (h *hidden) path(said string) string {
 	var out []string
 	for _, dir := range filepath.SplitList(said) {

@@ -18,20 +18,20 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// base is what an image is to a sandbox. It is kept beside the sandbox's marker, so that it is
-// cleaned and used by what it was made from.
+// base is what a sandbox needs of its image. It is recorded in the instance's directory, so that
+// later calls use what the sandbox was made from.
 type base struct {
 	Digest string            `json:"digest,omitempty"` // "": a directory of the host's
 	Layers []string          `json:"layers"`           // directories, bottom first
 	Env    map[string]string `json:"env,omitempty"`
-	User   string            `json:"user,omitempty"` // whom commands run as; "": root
-	Dir    string            `json:"dir,omitempty"`  // where they start; "": their home
+	User   string            `json:"user,omitempty"` // the user that commands run as; "": root
+	Dir    string            `json:"dir,omitempty"`  // where commands start; "": the user's home
 	Entry  []string          `json:"entry,omitempty"`
 	Cmd    []string          `json:"cmd,omitempty"`
 }
 
-// base returns what a sandbox's image is, from its record or, the first time, from the store of
-// images, pulled if it is not there.
+// base returns what a sandbox needs of its image, from its record. The first time it comes from the
+// store of images, which pulls the image if need be.
 func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 	if _, ok := HostRoot(own.Image); ok {
 		return &base{Env: map[string]string{"HOME": p.o.Home}}, nil
@@ -84,7 +84,7 @@ func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 	return b, os.Rename(made, filepath.Join(home, "base"))
 }
 
-// user finds out whom commands run as. An ordinary user's sandboxes have but one user.
+// user looks up the user that commands run as. An ordinary user's sandboxes have but one user.
 func (p *Provider) user(b *base, spec string) error {
 	if spec == "" || !p.root {
 		return nil
@@ -111,7 +111,7 @@ func (p *Provider) readBase(id compute.ID) (*base, error) {
 	return b, json.Unmarshal(text, b)
 }
 
-// release takes the mark from an image that a sandbox used.
+// release removes a sandbox's mark from its image.
 func (p *Provider) release(id compute.ID) error {
 	b, err := p.readBase(id)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b.Digest == "" {
@@ -127,7 +127,7 @@ func (p *Provider) release(id compute.ID) error {
 	return store.Release(b.Digest, p.home(id))
 }
 
-// imagePieces composes the root of an image.
+// imagePieces returns the pieces of an image's root.
 func (t *trees) imagePieces(b *base) ([]enter.Piece, error) {
 	root := enter.Piece{At: "/", Kind: enter.Overlay}
 	for _, dir := range slices.Backward(b.Layers) {
@@ -140,13 +140,13 @@ func (t *trees) imagePieces(b *base) ([]enter.Piece, error) {
 	return []enter.Piece{root}, nil
 }
 
-// share is a directory or file of the host's that is shown inside.
+// share is a directory or file of the host that is shown inside.
 type share struct {
 	from, to string
 	writable bool
 }
 
-// shares reads `mounts`: PATH[:PATH-INSIDE][:ro|:rw].
+// shares parses `mounts`: PATH[:PATH-INSIDE][:ro|:rw].
 func shares(words []string, home string) ([]share, error) {
 	var out []share
 	for _, w := range words {
@@ -181,10 +181,10 @@ func shares(words []string, home string) ([]share, error) {
 }
 
 // kernels reports whether a path is the kernel's: processes, devices and settings of this machine.
-// A file of /dev is none, as no share has devices.
+// A file below /dev is not, as shares have no devices.
 func kernels(p string) bool { return p == "/dev" || below(p, "/proc") || below(p, "/sys") }
 
-// real returns where a share really is, if it may be shared. own are directories of hostler's.
+// real returns a share's path without links, if it may be shared. own are hostler's directories.
 func (s share) real(own []string, root bool) (string, error) {
 	fail := func(err error, hint string) (string, error) {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("mounts = %s: %w", s.from, err), Hint: hint}
@@ -210,7 +210,7 @@ func (s share) real(own []string, root bool) (string, error) {
 	return from, nil
 }
 
-// sharePieces shows what the source shares.
+// sharePieces returns the pieces of what the source shares.
 func (m *making) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	var out []enter.Piece
 	for _, s := range all {
@@ -232,8 +232,8 @@ func (m *making) sharePieces(all []share, own []string) ([]enter.Piece, error) {
 	return out, nil
 }
 
-// ownLinks refuses links on the way to what root shares that somebody else could have put there, a
-// sandbox with a writable share for one: they would lead to wherever he likes.
+// ownLinks refuses links, on the way to what root shares, that another user could have made, such
+// as a sandbox with a writable share. They could lead anywhere.
 func ownLinks(path string) error {
 	for at := path; at != "/"; at = filepath.Dir(at) {
 		info, err := os.Lstat(at)

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Kind is sandboxes of this machine.
+// Kind is the kind of source whose instances are sandboxes of this machine.
 var Kind = provider.New(provider.Kind{
 	Name:    "sandbox",
 	Traits:  provider.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true},

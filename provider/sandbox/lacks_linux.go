@@ -8,15 +8,14 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// lacks are places of the host that sandboxes should show and cannot, so that they are empty
-// inside: a file system whose users cannot be mapped, one that no layer can be laid over, something
-// that was mounted meanwhile.
+// lacks are places of the host that should be shown and cannot, so that they are empty inside: a
+// file system whose users cannot be mapped, one that takes no layer over it, a new mount.
 type lacks struct {
 	mu  sync.Mutex
 	why map[string]string // by path
 }
 
-// note adds those that are new, and returns them.
+// note adds the lacks that are new, and returns them.
 func (l *lacks) note(all []enter.Lack) []enter.Lack {
 	if len(all) == 0 {
 		return nil
@@ -48,7 +47,7 @@ func (l *lacks) all() []enter.Lack {
 	return out
 }
 
-// tell says what a sandbox lacks, each thing once.
+// tell logs what a sandbox lacks, each thing once.
 func (p *Provider) tell(all []enter.Lack) {
 	for _, l := range p.lacks.note(all) {
 		p.log.Warn("sandboxes do not show a directory of this machine, it is empty there", "source", p.o.Source, "path", l.At, "err", l.Why)

@@ -23,8 +23,7 @@ type life struct {
 	Group string `json:"group"`
 }
 
-// groupOf is the control group of a sandbox: as it was recorded, or, before that, as it would be
-// called.
+// groupOf returns the name of a sandbox's control group: as recorded, or the name it will get.
 func (p *Provider) groupOf(id compute.ID) string {
 	if l, _, err := p.readLife(id); err == nil && l.Group != "" {
 		return l.Group
@@ -32,14 +31,14 @@ func (p *Provider) groupOf(id compute.ID) string {
 	return label(string(id))
 }
 
-// children are the first processes that this process has started, of whatever provider: as a
-// process's children they are all of it, whoever ends them, and wait for it to take note.
+// children are the first processes that this process has started, for any provider. The kernel
+// keeps an ended child, whatever ended it, until this process has waited for it.
 var children struct {
 	mu   sync.Mutex
 	pids map[int]bool
 }
 
-// bear notes a child.
+// bear adds a child.
 func bear(pid int) {
 	children.mu.Lock()
 	defer children.mu.Unlock()
@@ -49,7 +48,7 @@ func bear(pid int) {
 	children.pids[pid] = true
 }
 
-// buryAll takes note of the children that have ended, whoever ended them.
+// buryAll waits for the children that have ended, for whatever reason.
 func buryAll() {
 	children.mu.Lock()
 	defer children.mu.Unlock()
@@ -59,7 +58,7 @@ func buryAll() {
 			pid                   int32
 			_                     [108]byte
 		}
-		// The first of all children that has ended: one question, however many live.
+		// The first of all children that has ended: one call, however many live.
 		_, _, errno := unix.Syscall6(
 			unix.SYS_WAITID, unix.P_ALL, 0, uintptr(unsafe.Pointer(&next)), unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, 0, 0,
 		)
@@ -67,7 +66,7 @@ func buryAll() {
 			return
 		}
 		if !children.pids[int(next.pid)] {
-			break // somebody else's, who has not taken note yet; ours may be behind it
+			break // another package's child, not waited for yet; ours may be behind it
 		}
 		_, _ = unix.Wait4(int(next.pid), nil, unix.WNOHANG, nil)
 		delete(children.pids, int(next.pid))
@@ -79,7 +78,7 @@ func buryAll() {
 	}
 }
 
-// alive reports whether it runs.
+// alive reports whether the first process runs.
 func (l life) alive() (bool, error) {
 	ok, err := l.Alive()
 	if !ok && err == nil {
@@ -88,16 +87,16 @@ func (l life) alive() (bool, error) {
 	return ok, err
 }
 
-// kill ends the process, and with it all that is in its name spaces, and waits until none is left.
+// kill ends the process, with all in its name spaces, and waits until none is left.
 func (l life) kill(ctx context.Context) error {
 	defer buryAll()
 	return l.Kill(ctx)
 }
 
-// finished is what stands behind a record of a life whose making was finished.
+// finished is the end of the record of a sandbox that was made completely.
 const finished = "\nmade\n"
 
-// readLife reads who is, or was, a sandbox's first process, and whether its making was finished.
+// readLife reads a sandbox's first process, alive or not, and whether it was made completely.
 // fs.ErrNotExist: there never was one.
 func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 	b, err := os.ReadFile(filepath.Join(p.home(id), "life"))
@@ -106,15 +105,14 @@ func (p *Provider) readLife(id compute.ID) (l life, made bool, err error) {
 	}
 	b, made = bytes.CutSuffix(b, []byte(finished))
 	if json.Unmarshal(b, &l) != nil {
-		// We died over writing it, or the machine did. Then the process never got its plan and has
-		// ended, or has ended with the machine; if not, what is in its control group is ended.
+		// The writer was killed, or the machine stopped. The process never got its plan and has
+		// ended, or ended with the machine. If not, the end of its control group ends it.
 		return life{}, false, fs.ErrNotExist
 	}
 	return l, made, nil
 }
 
-// writeLife records the first process before it gets its plan: from then on it is found, whatever
-// happens to us.
+// writeLife records the first process before it gets its plan: from then on every process finds it.
 func writeLife(home *os.File, l life) error {
 	b, err := json.Marshal(l)
 	if err != nil {
@@ -123,7 +121,7 @@ func writeLife(home *os.File, l life) error {
 	return appendTo(home, string(b), unix.O_EXCL)
 }
 
-// finishLife records that the making was finished.
+// finishLife records that the sandbox was made completely.
 func finishLife(home *os.File) error { return appendTo(home, finished, 0) }
 
 func appendTo(home *os.File, text string, flags int) error {
@@ -132,6 +130,6 @@ func appendTo(home *os.File, text string, flags int) error {
 		return &os.PathError{Op: "open", Path: "life", Err: err}
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(text)) // a few bytes are written whole or not
+	_, err = unix.Write(fd, []byte(text)) // a few bytes are written as a whole or not at all
 	return err
 }

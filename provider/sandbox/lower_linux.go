@@ -14,11 +14,11 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// trees gathers the mounts that go along with a plan.
+// trees gathers the mounts that a plan needs.
 type trees struct {
 	users int // descriptor of the sandbox's user name space, for root; else -1
 	fds   []int
-	lacks []enter.Lack // what could not be had
+	lacks []enter.Lack // places that are missing
 }
 
 func (t *trees) close() {
@@ -28,8 +28,8 @@ func (t *trees) close() {
 	t.fds = nil
 }
 
-// tree returns a directory or file of the host's as a piece's tree. For root it is a mount of its
-// own in which the host's users are the sandbox's; an ordinary user's sandbox opens it itself.
+// tree returns a directory or file of the host as a piece's tree. For root it is a mount in which
+// the host's users are the sandbox's. An ordinary user's sandbox opens the path itself.
 func (t *trees) tree(path string) (enter.Tree, error) {
 	if t.users < 0 {
 		return enter.Tree{Path: path}, nil
@@ -37,8 +37,8 @@ func (t *trees) tree(path string) (enter.Tree, error) {
 	return t.mount(path, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(t.users), Propagation: unix.MS_PRIVATE}, 0)
 }
 
-// mount clones a mount and changes its attributes. It must be private: of a clone that is a peer of
-// the host's, what is mounted on the one appears on the other.
+// mount clones a mount and changes its attributes. The clone must be private: mounts on a peer of
+// the host's mount appear on the host, and the host's appear on it.
 func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.Tree, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 	if err != nil {
@@ -58,8 +58,7 @@ func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.
 	return enter.Tree{FD: len(t.fds)}, nil
 }
 
-// host composes a root of the host's own files: what is shown of them, seen through a layer that
-// hides what is not a sandbox's business.
+// host composes a root of the host's own files, seen through a layer that hides the rest.
 type host struct {
 	t      *trees
 	hidden *hidden
@@ -68,7 +67,7 @@ type host struct {
 	pieces []enter.Piece
 }
 
-// hostPieces composes the host's own root.
+// hostPieces returns the pieces of the host's own root.
 func (t *trees) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
 	h := &host{t: t, hidden: hidden, mounts: hidden.mounts, home: home}
 	if !hidden.Shows("/") {
@@ -82,8 +81,7 @@ func (t *trees) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
 	return h.pieces, nil
 }
 
-// dirs makes what is there though nothing of the host's is in it, and the links that lead to what
-// is shown.
+// dirs makes the directories that are there but empty, and the links that lead to shown places.
 func (h *host) dirs(home string) {
 	for _, d := range []struct {
 		path string
@@ -107,11 +105,11 @@ func (h *host) dirs(home string) {
 	}
 }
 
-// vital are the places without which there is no system: where one of them cannot be had the
-// sandbox is refused.
+// vital are the places without which there is no system: if one of them is missing the sandbox is
+// refused.
 var vital = []string{"/", "/usr", "/etc", "/bin", "/sbin", "/lib"}
 
-// show adds a place, with what is mounted in it.
+// show adds a place, with the mounts in it.
 func (h *host) show(s mask.Shown) error {
 	if !s.Asked && !slices.Contains(vital, s.Path) && !below(s.Path, h.home) {
 		if first, second := h.second(s.Path); second {
@@ -140,7 +138,7 @@ func (h *host) show(s mask.Shown) error {
 			paths = append(paths, m.Path)
 		}
 	}
-	slices.Sort(paths) // what is in another comes after it
+	slices.Sort(paths) // a place comes after the place that contains it
 	for _, path := range paths {
 		if err := h.over(path); err != nil {
 			return err
@@ -149,7 +147,7 @@ func (h *host) show(s mask.Shown) error {
 	return nil
 }
 
-// over lays a private layer over a directory, and between them the one that hides things.
+// over lays a private layer over a directory, with the layer that hides things in between.
 func (h *host) over(path string) error {
 	p := enter.Piece{At: path, Kind: enter.Overlay, Optional: !slices.Contains(vital, path)}
 	for _, dir := range []string{h.hidden.layer(path), path} {
@@ -172,15 +170,14 @@ func (h *host) over(path string) error {
 	return nil
 }
 
-// second reports whether what is at a path is seen by a way that was there earlier and is not
-// shown, and which.
+// second reports whether a path shows the content of an earlier mount that is not shown, and which.
 func (h *host) second(path string) (string, bool) {
 	first, second := mask.Second(h.mounts, path)
 	return first, second && !h.hidden.Shows(first)
 }
 
-// mounted reports whether what is mounted in a place that is shown is shown too: it is a directory
-// of a disk, and no second way to what is not.
+// mounted reports whether a mount in a shown place is shown too: it is a directory of a disk, and
+// no second way to something hidden.
 func (h *host) mounted(m mask.Mount) bool {
 	if !slices.Contains(mask.Disks, m.Kind) || h.hidden.hides(m.Path) {
 		return false
@@ -196,8 +193,8 @@ func (h *host) mounted(m mask.Mount) bool {
 	return false
 }
 
-// bare turns overlays into what lies at their bottom, to be written to: for tests, which show what
-// the layers are good for.
+// bare turns overlays into writable binds of their bottom layer: for tests, which show what the
+// layers are good for.
 func bare(pieces []enter.Piece) {
 	for i := range pieces {
 		if p := &pieces[i]; p.Kind == enter.Overlay {
@@ -206,16 +203,16 @@ func bare(pieces []enter.Piece) {
 	}
 }
 
-// cover puts overlays over the parts of a directory that no mount lies in: an ordinary user may not
-// look below mounts, so the kernel lets him lay nothing over a directory with some. What lies
-// between is made again, in memory.
+// cover puts overlays over the parts of a directory that have no mount below them. An ordinary user
+// may not look below mounts, so the kernel refuses an overlay over them. The directories between
+// are made again, in memory.
 func (h *host) cover(dir string) error {
 	if !slices.ContainsFunc(h.mounts, func(m mask.Mount) bool { return m.Path != dir && below(m.Path, dir) }) {
 		return h.over(dir)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // nothing there that he may see
+		return nil // nothing there that the user may see
 	}
 	if dir != "/" {
 		h.pieces = append(h.pieces, enter.Piece{At: dir, Kind: enter.Dir, Mode: 0o755})
@@ -248,7 +245,7 @@ func (h *host) cover(dir string) error {
 	return nil
 }
 
-// modeOf is a directory's, for an empty one in its place.
+// modeOf returns a directory's mode, for an empty one in its place.
 func modeOf(path string) int64 {
 	fi, err := os.Stat(path)
 	if err != nil {

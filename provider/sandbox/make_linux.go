@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// making is a sandbox that is being made.
+// making is a sandbox in the making.
 type making struct {
 	p    *Provider
 	own  owner
@@ -29,23 +29,23 @@ type making struct {
 	first
 	base   *base
 	t      trees
-	guards []string // the directories that keep names from being taken
-	holds  []int    // descriptors of theirs, by their place among those that go along
+	guards []string // the directories that keep guarded names from being taken
+	holds  []int    // their descriptors, by place among those sent with the plan
 }
 
-// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when
-// nobody is left who could send one.
+// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when no
+// process is left that could send one.
 type first struct {
 	life
 	limits
-	control *os.File // what it waits on
-	// what it is known by until it has answered: its number may become another's
+	control *os.File // the socket that it waits on
+	// a handle until it has answered: its number may become another's
 	handle *proc.Handle
 	users  int // the first of its user ids, for root
 	group  int // descriptor of its control group; 0: none
 }
 
-// close lets go of the process.
+// close closes the descriptors of the process.
 func (f *first) close() {
 	if f.control != nil {
 		_ = f.control.Close()
@@ -62,7 +62,7 @@ func (f *first) close() {
 // space opens one of its name spaces.
 func (f *first) space(kind string) (*os.File, error) {
 	ns, err := os.Open("/proc/" + strconv.Itoa(f.PID) + "/ns/" + kind)
-	if f.handle.Ended() { // then whose that is nobody knows
+	if f.handle.Ended() { // its number may be another's by now
 		if err == nil {
 			_ = ns.Close()
 		}
@@ -71,11 +71,11 @@ func (f *first) space(kind string) (*os.File, error) {
 	return ns, err
 }
 
-// errEndedEarly: the first process was killed before it became a sandbox.
+// errEndedEarly means that the first process was killed before it became a sandbox.
 var errEndedEarly = errors.New("its first process ended before it was ready")
 
-// make makes a sandbox in its directory, which is locked and has none. When it fails the process is
-// ended, and the directory left to be tried again or destroyed.
+// make makes a sandbox in its directory, which is locked and has none. After a failure it ends the
+// process, and leaves the directory to be tried again or destroyed.
 func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
 	buryAll()
 	if err := p.at("start"); err != nil {
@@ -94,14 +94,14 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err != nil {
 		return err
 	}
-	defer p.ahead.refill() // only then, so as not to be in the way
+	defer p.ahead.refill() // at the end, so as not to slow this down
 	f, ready := p.ahead.take(p.limits(own), p.world())
 	if ready {
 		err = (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
 		if !errors.Is(err, errEndedEarly) || ctx.Err() != nil {
 			return err
 		}
-		// it was killed while it waited: that is not this sandbox's affair
+		// it was killed while it waited: that says nothing of this sandbox
 		if err := p.down(ctx, home, compute.ID(own.ID)); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	return (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
 }
 
-// make makes a sandbox of its first process, which is ended when that fails.
+// make makes a sandbox of its first process, and ends the process if that fails.
 func (m *making) make(ctx context.Context) (err error) {
 	p, home := m.p, m.home
 	defer func() {
@@ -123,8 +123,8 @@ func (m *making) make(ctx context.Context) (err error) {
 			err = errors.Join(err, m.end(context.WithoutCancel(ctx)))
 		}
 	}()
-	// It takes a moment to get to where it wants its plan. Until then it is recorded, and the plan
-	// made.
+	// The process takes a moment to start and wait for its plan. Meanwhile it is recorded, and the
+	// plan is made.
 	if err := p.at("life"); err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (m *making) make(ctx context.Context) (err error) {
 	return finishLife(home)
 }
 
-// end ends a process that is not to become a sandbox, and its group.
+// end ends a process that will not become a sandbox, and its group.
 func (m *making) end(ctx context.Context) error {
 	return errors.Join(m.p.abandon(ctx, m.first), m.p.detach(ctx, compute.ID(m.own.ID)))
 }
@@ -168,8 +168,8 @@ func (p *Provider) abandon(ctx context.Context, f first) error {
 	return errors.Join(f.kill(ctx), p.ungroup(ctx, f.Group))
 }
 
-// start starts a first process in its name spaces and a control group of that name. After an error
-// too it is to be abandoned.
+// start starts a first process in its name spaces and a control group of that name. It is to be
+// abandoned even after an error.
 func (p *Provider) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
 	m.Group = name
 	control, theirs, err := socketpair()
@@ -200,13 +200,13 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 		Env:   []string{"GOMAXPROCS=1"},
 		Files: []*os.File{null, null, null, theirs, self},
 		Sys: &syscall.SysProcAttr{
-			// With a user name space Go copies our memory's tables for the fork, as it may have to
-			// map users meanwhile, which takes longer than all the rest. We map them later; so, as
-			// ever, it shares our memory until exec.
+			// With a user name space Go copies our page tables for the fork, as it may map users
+			// meanwhile. That takes longer than all the rest. The users are mapped later, so the
+			// child shares our memory until exec, as usual.
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
 				unix.CLONE_VFORK | unix.CLONE_VM,
 			Setsid: true,
-			// It begins as nobody, is root as soon as we have said who is, and keeps its
+			// It begins as nobody, becomes root as soon as its users are mapped, and keeps its
 			// capabilities over exec until then.
 			AmbientCaps: needed[:],
 		},
@@ -264,13 +264,13 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 	if err != nil {
 		return fail(startError(err))
 	}
-	// before anybody takes note of its end, so that it is this one
+	// before anything reaps it, so that the number is still its own
 	m.handle, err = proc.Open(process.Pid)
 	bear(process.Pid)
 	if err == nil {
 		m.Process, err = proc.Of(process.Pid)
 	}
-	// it is known by its record, and reaped by whoever is its parent when it ends
+	// it is known by its record, and reaped by its parent when it ends
 	_ = process.Release()
 	if err == nil && p.root {
 		err = ids.keep(m.Process)
@@ -285,7 +285,7 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 	return m, nil
 }
 
-// needed are the capabilities by which a first process builds a sandbox, and those that it keeps.
+// needed are the capabilities that a first process needs to build a sandbox, and those it keeps.
 var needed = [...]uintptr{
 	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
 	unix.CAP_SETGID, unix.CAP_SETUID,
@@ -294,14 +294,14 @@ var needed = [...]uintptr{
 	unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE, unix.CAP_MKNOD, unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
 }
 
-// actAs makes the calling thread, which is not to be used for anything else, a user of the host
-// that is nobody, with our capabilities and no groups: so a process that it starts is that user
-// from the beginning, and need not become it, which in a program of many threads takes its time.
+// actAs makes the calling thread a user of the host that is nobody, with our capabilities and no
+// groups. The thread is good for nothing else then. So the process that it starts is that user at
+// once, and need not change, which takes its time in a program of many threads.
 func actAs(id int) error {
 	var caps [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	// What the kernel takes from the whole process here it is given back. As it was before the
-	// first time: two threads at it would see each other's.
+	// The kernel takes this from the whole process, so it is given back. The value is that before
+	// the first time: two threads at it would see each other's.
 	defer func(was int) { _ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(was), 0, 0, 0) }(dumpable())
 	err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
 	if err == nil {
@@ -310,7 +310,7 @@ func actAs(id int) error {
 	if err != nil {
 		return err
 	}
-	for _, call := range [][4]uintptr{ // of this thread alone; those of package syscall are of all
+	for _, call := range [][4]uintptr{ // for this thread alone; package syscall's are for all
 		{unix.SYS_SETGROUPS}, {unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)},
 		{unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)},
 	} {
@@ -322,7 +322,7 @@ func actAs(id int) error {
 	return unix.Capset(&header, &caps[0])
 }
 
-// dumpable is whether this process may be looked into by others of its user.
+// dumpable reports whether other processes of this user may look into this one.
 var dumpable = sync.OnceValue(func() int {
 	n, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
 	if err != nil || n != 1 {
@@ -331,7 +331,7 @@ var dumpable = sync.OnceValue(func() int {
 	return 1
 })
 
-// mapUsers says who the sandbox's users are on the host. The process gets its plan after that.
+// mapUsers maps the sandbox's user ids to the host's. The process gets its plan after that.
 func (p *Provider) mapUsers(m first) error {
 	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uidCount), "/proc/"+strconv.Itoa(m.PID)
 	if p.root {
@@ -339,7 +339,7 @@ func (p *Provider) mapUsers(m first) error {
 	}
 	return errors.Join(
 		writeProc(proc+"/uid_map", "0 "+strconv.Itoa(os.Geteuid())+" 1"),
-		// or else he could lose a group that keeps him from something
+		// without this the user could drop a group that denies something
 		writeProc(proc+"/setgroups", "deny"),
 		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
 }
@@ -356,7 +356,7 @@ func writeProc(name, text string) error {
 	return nil
 }
 
-// socketpair makes the socket that a first process waits on.
+// socketpair makes the socket over which a first process gets its plan.
 func socketpair() (ours, theirs *os.File, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -365,8 +365,8 @@ func socketpair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control"), nil
 }
 
-// listen makes the socket of the agent, by a name that is short enough for the kernel wherever the
-// state is. It goes along with the plan.
+// listen makes the socket of the agent, by a name short enough for the kernel wherever the state
+// is. The descriptor goes along with the plan.
 func (m *making) listen() error {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -386,7 +386,7 @@ func (m *making) listen() error {
 	return nil
 }
 
-// startError says what the kernel does not let us do.
+// startError explains what the kernel refuses.
 func startError(err error) error {
 	hint := advice
 	switch {
@@ -399,10 +399,10 @@ func startError(err error) error {
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("start its first process: %w", err), Hint: hint}
 }
 
-// maxTrees is how many descriptors the kernel hands on at once.
+// maxTrees is how many descriptors the kernel passes at once.
 const maxTrees = 253
 
-// send hands the plan over, with the descriptors that go with it.
+// send sends the plan, with its descriptors.
 func (m *making) send(plan *enter.Plan) error {
 	b := plan.Bytes()
 	if len(b) > enter.MaxPlan {
@@ -424,11 +424,11 @@ func (m *making) send(plan *enter.Plan) error {
 // are suspended and disks are slow.
 const patience = time.Minute
 
-// answer waits for what the first process says.
+// answer waits for the first process's answer.
 func (m *making) answer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	raw, err := m.control.SyscallConn() // which knows when it is closed
+	raw, err := m.control.SyscallConn() // a raw connection knows when it is closed
 	if err != nil {
 		return err
 	}
@@ -461,13 +461,13 @@ func (m *making) answer(ctx context.Context) error {
 		text = a.Step + ": " + text
 	}
 	out := &compute.Error{Kind: compute.ErrFailed, Err: errors.New(text), Hint: advice}
-	// A full layer is its own: nothing that others give back makes it larger, so there is nothing
-	// to wait for.
+	// A full layer is the sandbox's own: nothing that others release makes it larger, so waiting
+	// does not help.
 	if errno := syscall.Errno(a.Errno); errors.Is(errno, unix.ENOSPC) {
 		out.Hint = "give it more disk"
 	} else if errors.Is(errno, unix.ENOMEM) {
 		out.Kind, out.Hint = compute.ErrNoCapacity, "give it more memory"
-	} else if errors.Is(errno, unix.ENODEV) { // there is no file system of that kind
+	} else if errors.Is(errno, unix.ENODEV) { // the kernel lacks a file system
 		out.Kind = compute.ErrUnavailable
 		if strings.Contains(text, "overlay") {
 			out.Hint = overlayHint
@@ -476,7 +476,7 @@ func (m *making) answer(ctx context.Context) error {
 	return out
 }
 
-// died is for a first process that ended without a word.
+// died returns the error for a first process that ended without an answer.
 func (m *making) died(err error) error {
 	return &compute.Error{Kind: compute.ErrFailed, Err: errors.Join(errEndedEarly, err), Hint: advice}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// net is the network of this installation's sandboxes.
+// net opens the network of this installation's sandboxes.
 func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
-	// a host without servers has a text that is usable, and doctor says so
+	// a host without name servers gets a usable text, and doctor reports it
 	resolv, servers, _ := network.Resolver("")
 	may, err := egress.Parse(p.o.Egress)
 	if err != nil {
@@ -27,14 +27,14 @@ func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
 	return n, resolv, err
 }
 
-// attached is what became of a sandbox's network.
+// attached is the result of attaching a sandbox's network.
 type attached struct {
-	resolv string // what its resolv.conf is; "": as its image has it
+	resolv string // the text of its resolv.conf; "": its image's
 	err    error
 }
 
-// attach gives a sandbox its network, in a goroutine that ends with what it sends: it takes as long
-// as the first process needs to begin.
+// attach gives a sandbox its network, in a goroutine that ends when it has sent the result. It
+// takes as long as the first process needs to start.
 func (m *making) attach(ctx context.Context) <-chan attached {
 	out := make(chan attached, 1)
 	p := m.p
@@ -62,26 +62,25 @@ func (m *making) attach(ctx context.Context) <-chan attached {
 	return out
 }
 
-// detach takes a sandbox's network away, if it has one.
+// detach removes a sandbox's network, if it has one.
 func (p *Provider) detach(ctx context.Context, id compute.ID) error {
 	if !p.root || p.o.NetworkDir == "" {
 		return nil
 	}
 	if _, err := os.Stat(p.o.NetworkDir); errors.Is(err, os.ErrNotExist) {
-		return nil // none was ever made
+		return nil // no network was ever made
 	}
 	n, _, err := p.net(ctx)
 	if err == nil {
 		err = n.Detach(ctx, id)
 	}
-	if err == nil { // the last one takes along what all shared
+	if err == nil { // the last sandbox's end removes the shared parts
 		_, err = n.Sweep(ctx, func(compute.ID) bool { return true })
 	}
 	return err
 }
 
-// keepAnswers makes sure that somebody answers for the names in egress, should who did have been
-// killed.
+// keepAnswers starts the process that answers questions for the names in egress, if it was killed.
 func (p *Provider) keepAnswers(ctx context.Context, id compute.ID) {
 	may, err := egress.Parse(p.o.Egress)
 	if err != nil || !may.Named() || !p.root || p.o.NetworkDir == "" {

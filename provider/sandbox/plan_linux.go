@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// plan composes what the first process is to do.
+// plan composes the plan for the first process.
 func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	p := m.p
 	if err := m.listen(); err != nil {
@@ -88,9 +88,8 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	return plan, err
 }
 
-// disk is how much may be written, in bytes; 0: no limit. What is written to memory counts as
-// memory, so by itself it gets no more than half of that: then programs see a full disk, and are
-// not killed.
+// disk returns how many bytes may be written; 0: no limit. Writes to memory count as memory, so by
+// default they get no more than half of that: then programs see a full disk, and are not killed.
 func (p *Provider) disk(own owner) int64 {
 	if p.without("limits") {
 		return 0
@@ -104,7 +103,7 @@ func (p *Provider) disk(own owner) int64 {
 	return max(min(installed()/4, p.limits(own).memory/2), own.Disk)
 }
 
-// shm is how much may be written to /dev/shm, in bytes.
+// shm returns how many bytes may be written to /dev/shm.
 func (l limits) shm() int64 {
 	if l.memory == 0 {
 		return 64 << 20
@@ -112,8 +111,8 @@ func (l limits) shm() int64 {
 	return min(64<<20, l.memory/4)
 }
 
-// hosts are the names that a sandbox knows of itself: without its own, programs that ask for that
-// wait for a name server. Those that its machine knows it knows too where it has its files.
+// hosts returns a sandbox's /etc/hosts. Without its own name, programs that ask for it wait for a
+// name server. With the host's files it has the host's names too.
 func hosts(own owner) string {
 	text := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	if _, ok := HostRoot(own.Image); ok {
@@ -124,8 +123,8 @@ func hosts(own owner) string {
 	return text + "127.0.1.1\t" + hostname(own.ID) + "\n"
 }
 
-// mostHosts is how long a list of hosts may be to go along with a plan, in bytes: some block half
-// of the world by theirs.
+// mostHosts is the largest list of hosts that goes along with a plan, in bytes: some users block
+// half of the world by theirs.
 const mostHosts = 16 << 10
 
 func machineID() (string, error) {
@@ -134,7 +133,7 @@ func machineID() (string, error) {
 	return hex.EncodeToString(b[:]), err
 }
 
-// hostname is an instance's name as a host's: 63 characters, letters, digits and hyphens.
+// hostname turns an instance's name into a host's: at most 63 letters, digits and hyphens.
 func hostname(id string) string {
 	out := []byte(id)
 	for i, c := range out {

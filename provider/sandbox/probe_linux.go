@@ -10,7 +10,7 @@ import (
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe looks for the image and for what is to be shown inside.
+// Probe checks that the image and the shared directories are there.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
 	fail := func(err error) (string, error) { return "", fault("Probe", compute.ID(p.o.Source), err) }
 	for _, s := range p.shares {

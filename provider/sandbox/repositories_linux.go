@@ -14,10 +14,10 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// Repositories further down in what is shared to be written to: git enters submodules by itself,
-// and runs what their configuration names.
+// Repositories further down in writable shares: git enters submodules by itself, and runs what
+// their configuration names.
 const (
-	nestedDepth = 3  // directories down; further ones are left alone
+	nestedDepth = 3  // directories down; deeper ones are left alone
 	nestedMost  = 64 // in one share
 )
 
@@ -37,7 +37,7 @@ func (m *making) guardRepositories(s share, from string) ([]enter.Piece, error) 
 	if err != nil {
 		return nil, err
 	}
-	keep := map[string]bool{} // whether it may be written
+	keep := map[string]bool{} // by repository: whether it may be written
 	for _, at := range append(all, hooks...) {
 		keep[at] = false
 		// A directory on the way could be renamed with all that is in it.
@@ -57,7 +57,7 @@ func (m *making) guardRepositories(s share, from string) ([]enter.Piece, error) 
 	return out, nil
 }
 
-// inGuarded reports whether a path is, or lies in, what is guarded at the top anyway.
+// inGuarded reports whether a path is, or lies in, a name that is guarded at the top anyway.
 func (m *making) inGuarded(rel string) bool {
 	top, _, _ := strings.Cut(rel, "/")
 	for _, g := range guarded {
@@ -68,9 +68,9 @@ func (m *making) inGuarded(rel string) bool {
 	return false
 }
 
-// nestedRepositories lists what has the name .git below the top of a directory.
+// nestedRepositories lists the paths named .git below the top of a directory.
 func nestedRepositories(dir string, depth int) (all []string) {
-	entries, _ := os.ReadDir(dir) // what cannot be read here is not written there either
+	entries, _ := os.ReadDir(dir) // the sandbox cannot write either to what cannot be read here
 	for _, e := range entries {
 		if !e.IsDir() || e.Name() == ".git" || e.Name() == "node_modules" {
 			continue
@@ -86,7 +86,7 @@ func nestedRepositories(dir string, depth int) (all []string) {
 	return all
 }
 
-// Where lines of git's configuration have the hooks, and the working tree of a submodule.
+// The lines of git's configuration that name the hooks, and the working tree of a submodule.
 var (
 	hooksPath = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`(?im)^(?:\s*\[core\])?\s*hooksPath\s*=\s*"?([^"\n]*?)"?\s*$`)
@@ -96,7 +96,7 @@ var (
 	})
 )
 
-// mostGitConfig is how long a file of git's configuration is at most, in bytes.
+// mostGitConfig is the largest file of git's configuration that is read, in bytes.
 const mostGitConfig = 1 << 20
 
 // gitConfig reads a file of git's configuration; "": there is none.
@@ -108,11 +108,11 @@ func gitConfig(name string) string {
 	return readText(real, mostGitConfig)
 }
 
-// A repository has a directory of git's and the top of a working tree; a worktree has a part of the
+// A repository has a directory of git's and the top of a working tree. A worktree has a part of the
 // directory for itself.
 type repository struct{ git, own, top string }
 
-// repositoryAt returns the repository of a .git, which is a directory, or a file that leads to one.
+// repositoryAt returns the repository of a .git, which is a directory or a file that names one.
 func repositoryAt(dotGit string) repository {
 	r := repository{git: dotGit, own: dotGit, top: filepath.Dir(dotGit)}
 	if to, ok := strings.CutPrefix(readSmall(dotGit), "gitdir: "); ok {
@@ -133,8 +133,7 @@ func resolved(dir, path string) string {
 	return filepath.Join(dir, path)
 }
 
-// more lists the worktrees and the submodules that a repository knows of, and theirs, wherever they
-// are.
+// more lists the worktrees and the submodules that a repository knows of, and theirs, anywhere.
 func (r repository) more() (all []repository) {
 	known, _ := filepath.Glob(filepath.Join(escaped(r.git), "worktrees", "*"))
 	for _, own := range known {
@@ -145,7 +144,7 @@ func (r repository) more() (all []repository) {
 	return append(all, submodules(filepath.Join(r.git, "modules"))...)
 }
 
-// submodules lists the repositories of submodules in a directory: their names may have slashes.
+// submodules lists the repositories of submodules in a directory; their names may have slashes.
 func submodules(dir string) (all []repository) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -166,13 +165,13 @@ func submodules(dir string) (all []repository) {
 	return all
 }
 
-// escaped has a pattern mean a path alone.
+// escaped quotes a path so that a pattern matches it alone.
 func escaped(path string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
-// hookDirs lists the directories in a share from which repositories take their hooks: those that
-// are in it, and their worktrees and submodules. A relative path is one below the top of each.
+// hookDirs lists the directories in a share from which repositories take their hooks: repositories
+// in the share, and their worktrees and submodules. A relative path is below the top of each.
 func hookDirs(share, home string, dotGits []string) ([]string, error) {
 	var out []string
 	var all []repository
@@ -182,7 +181,7 @@ func hookDirs(share, home string, dotGits []string) ([]string, error) {
 	}
 	for _, r := range all {
 		if real, err := filepath.EvalSymlinks(r.top); err == nil {
-			r.top = real // what git wrote down may go by links above the share
+			r.top = real // git's own records may use links above the share
 		}
 		text := gitConfig(filepath.Join(r.git, "config")) + "\n" + gitConfig(filepath.Join(r.own, "config.worktree"))
 		for _, found := range hooksPath().FindAllStringSubmatch(text, -1) {

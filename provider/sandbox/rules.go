@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// treeRules say what a stranger's tree may have a sandbox be.
+// treeRules limit the keys that a source in an untrusted tree may set.
 func treeRules() []provider.Rule {
 	return append([]provider.Rule{
 		{Key: "image", Free: true, Values: "`host`, or a name of a public registry", Allows: publicImage,
@@ -44,23 +44,23 @@ func treeRules() []provider.Rule {
 	}, provider.FewReady()...)
 }
 
-// imageName is HOST/NAME:TAG@DIGEST of a registry, the host left away or with a dot in it, and no
-// port.
+// imageName matches a registry's HOST/NAME:TAG@DIGEST, without a host or with a dot in it, and
+// without a port.
 var imageName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(
 		`^(?:docker://)?(?:([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*)/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?(?:@sha256:[0-9a-f]{64})?$`,
 	)
 })
 
-// imageSchemes begin names that lead to files or to a daemon of this machine.
+// imageSchemes are the prefixes of names of files or of a daemon of this machine.
 var imageSchemes = []string{"dir", "oci", "oci-archive", "docker-archive", "docker-daemon", "docker"}
 
-// publicName is a name of a host, or *. and one, with ports or without.
+// publicName matches a host's name, or *. and one, with or without ports.
 var publicName = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(?:\*\.)?((?:[a-z0-9-]+\.)+[a-z][a-z0-9-]*)(?::[0-9]+(?:-[0-9]+)?)?$`)
 })
 
-// publicEgress reports whether a sandbox goes nowhere but to the internet.
+// publicEgress reports whether a sandbox connects to nothing but the internet.
 func publicEgress(value string) bool {
 	return !slices.ContainsFunc(strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == '\n' }), func(entry string) bool {
 		entry = strings.TrimSpace(entry)
@@ -73,7 +73,7 @@ func publicEgress(value string) bool {
 	})
 }
 
-// innerName reports whether a name of a host means this machine or its own network.
+// innerName reports whether a host's name means this machine or its own network.
 func innerName(host string) bool {
 	return slices.ContainsFunc(inner, func(end string) bool { return strings.HasSuffix(host, end) })
 }
@@ -84,8 +84,8 @@ var inner = []string{
 	".test",
 }
 
-// publicImage reports whether an image is this machine's own root as every sandbox has it, or of a
-// registry outside: no file of this machine and no address of its own network.
+// publicImage reports whether an image is this machine's own root as every sandbox has it, or a
+// public registry's: no file of this machine and no address of its own network.
 func publicImage(image string) bool {
 	if image == "" || image == "host" {
 		return true

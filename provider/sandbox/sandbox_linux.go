@@ -35,13 +35,14 @@ type Provider struct {
 	shares []share
 	ports  []network.Forward
 	root   bool // we are root
-	// where the layers that hide secrets are; looked for once
+	// finds the directory of the layers that hide secrets, once
 	maskPlace func() (string, error)
-	// where the control groups of this installation's sandboxes are; looked for once
+	// finds the control groups of this installation's sandboxes, once
 	groups func() (*cgroup.Tree, error)
 	ahead  ahead
-	lacks  lacks // what its sandboxes do not show of the host, though they should
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	lacks  lacks // what its sandboxes should show of the host and cannot
+	// called before each step, with its name; an error ends the call as a kill would. nil but in
+	// tests
 	step func(string) error
 }
 
@@ -52,8 +53,8 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. What the kernel
-// refuses is seen at Create.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first
+// to try what the kernel may refuse.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sandbox.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
@@ -82,7 +83,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// found looks for something until it is found, and then no more.
+// found calls look until it succeeds, and then returns that result for ever.
 func found[T any](look func() (T, error)) func() (T, error) {
 	var mu sync.Mutex
 	var is T
@@ -104,7 +105,7 @@ func found[T any](look func() (T, error)) func() (T, error) {
 // without reports whether a test switched a defence off.
 func (p *Provider) without(defence string) bool { return slices.Contains(p.o.Without, defence) }
 
-// at says that a step begins.
+// at calls the test's hook before a step.
 func (p *Provider) at(step string) error {
 	if p.step == nil {
 		return nil
@@ -112,7 +113,7 @@ func (p *Provider) at(step string) error {
 	return p.step(step)
 }
 
-// fault gives an error its place, and a kind unless it has one.
+// fault adds the operation and the instance to an error, and a kind unless it has one.
 func fault(op string, id compute.ID, err error) error {
 	if err == nil {
 		return nil
@@ -154,7 +155,7 @@ func (p *Provider) instance(o owner) compute.Instance {
 	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.home(compute.ID(o.ID)), Facts: facts}
 }
 
-// Create makes a sandbox, or finishes one that was begun, or returns the one that is there.
+// Create makes a sandbox, finishes one that was begun, or returns the existing one.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if !homes.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{
@@ -173,7 +174,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return in, fault("Create", spec.ID, err)
 }
 
-// cannot says why this machine can never give a sandbox what is asked for, or nil.
+// cannot says why this machine can never satisfy a request, or returns nil.
 func (p *Provider) cannot(own owner) error {
 	if n := runtime.NumCPU(); own.Cores > n || own.Memory > installed() {
 		return fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))
@@ -200,7 +201,7 @@ func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, err
 	if ok, err := p.stands(id); ok || err != nil {
 		return p.instance(own), err
 	}
-	if err := p.down(ctx, home, id); err != nil { // what was half made
+	if err := p.down(ctx, home, id); err != nil { // an incomplete one
 		return compute.Instance{}, err
 	}
 	if err := p.make(ctx, home, own); err != nil {
@@ -209,7 +210,7 @@ func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, err
 	return p.instance(own), nil
 }
 
-// stands reports whether a sandbox was made whole and lives.
+// stands reports whether a sandbox was made completely and lives.
 func (p *Provider) stands(id compute.ID) (bool, error) {
 	l, made, err := p.readLife(id)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !made {
@@ -221,14 +222,14 @@ func (p *Provider) stands(id compute.ID) (bool, error) {
 	return l.alive()
 }
 
-// ended is for a sandbox that was there once.
+// ended returns the error for a sandbox that is not there any more.
 func (p *Provider) ended(op string, id compute.ID) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: compute.ErrFailed,
 		Err:  compute.Ended(errors.New("the sandbox has ended: its first process was killed, or this machine was restarted")),
 		Hint: "release it and take another"}
 }
 
-// Connect opens a way into a sandbox.
+// Connect opens a connection to a sandbox's agent.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	own, err := p.homes.Read(id)
 	if err != nil {
@@ -262,13 +263,13 @@ func (p *Provider) Check(_ context.Context, id compute.ID) error {
 	return p.ended("Check", id)
 }
 
-// Destroy ends a sandbox and all that is in it.
+// Destroy ends a sandbox and deletes all that it has.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	defer buryAll()
 	home, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		if errors.Is(err, homes.ErrNone) {
-			// a Destroy of before may have died over it
+			// an earlier Destroy may have been killed over it
 			p.homes.Sweep(ctx, 0)
 			// or a Create
 			if more := errors.Join(p.ungroup(ctx, label(string(id))), p.detach(ctx, id)); more != nil && homes.Plain(id) {
@@ -303,7 +304,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// Clean makes a sandbox anew: what was in it is thrown away whole.
+// Clean makes a sandbox anew: its whole content is deleted.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	home, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -319,14 +320,14 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return "its name spaces ended with all processes, and its layer; made anew from " + own.Image, nil
 }
 
-// down ends what there is of a sandbox but its directory and marker.
+// down ends and removes all of a sandbox but its directory and record.
 func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error {
 	l, _, err := p.readLife(id)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if _, lerr := os.Lstat(filepath.Join(p.home(id), "life")); err != nil && errors.Is(lerr, fs.ErrNotExist) {
-		// which was made before there was a process
+		// the group is made before there is a process
 		if err := p.ungroup(ctx, label(string(id))); err != nil {
 			return err
 		}
@@ -380,5 +381,5 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, fault("List", "", err)
 }
 
-// advice is what helps with what has many causes.
+// advice is the hint for errors with many causes.
 const advice = "run hostler doctor"

@@ -10,17 +10,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider is for Linux.
+// Provider does not exist on this system.
 type Provider struct{ compute.Provider }
 
-// Open says that there are no sandboxes here.
+// Open returns an error: there are no sandboxes on this system.
 func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
 	return nil, &compute.Error{Op: "sandbox.Open", ID: compute.ID(o.Source), Kind: compute.ErrUnavailable,
 		Err:  errors.New("sandboxes are made by Linux kernels"),
 		Hint: "use a source of type container or vm"}
 }
 
-// Examine says that there are no sandboxes here.
+// Examine reports that there are no sandboxes on this system.
 func Examine(context.Context, Options) []compute.Finding {
 	return []compute.Finding{{
 		Result: "skip", What: "sandbox", Detail: "sandboxes are made by Linux kernels",
@@ -28,5 +28,5 @@ func Examine(context.Context, Options) []compute.Finding {
 	}}
 }
 
-// Check has nothing to say where there are no sandboxes.
+// Check accepts all: there are no sandboxes on this system.
 func (o Options) Check() error { return nil }

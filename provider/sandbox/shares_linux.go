@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
-// What a sandbox may have of what the machine has once, for all that run on it, where
-// no control group and no name space divides it. docs/budgets.md lists all of them.
+// Limits on what the machine has once for all, where no control group and no name space divides it.
+// docs/budgets.md lists all of them.
 
 // defaultPTYs is how many terminals a sandbox may have unless its source says.
 const defaultPTYs = 64
@@ -29,9 +29,9 @@ func (p *Provider) ptys() int64 {
 	return defaultPTYs
 }
 
-// capped finds where the control groups of an installation's sandboxes are, and has all of
-// them together leave something to the machine's own programs: a tenth of its memory, and a
-// quarter of its numbers for processes.
+// capped finds the control groups of an installation's sandboxes, and limits all of them together:
+// a tenth of the machine's memory and a quarter of its process numbers stay free for its own
+// programs.
 func capped(name string) (*cgroup.Tree, error) {
 	tree, err := cgroup.Find(name)
 	if err == nil {
@@ -42,11 +42,11 @@ func capped(name string) (*cgroup.Tree, error) {
 
 // numbers is how many processes and threads this machine can have.
 func numbers() int {
-	n := cmp.Or(machineNumber("/proc/sys/kernel/pid_max"), 32768) // as kernels have it
+	n := cmp.Or(machineNumber("/proc/sys/kernel/pid_max"), 32768) // the kernel's own default
 	return min(n, cmp.Or(machineNumber("/proc/sys/kernel/threads-max"), n))
 }
 
-// machineNumber reads a file of the kernel's with one number; 0: there is none.
+// machineNumber reads a file of the kernel with one number; 0: there is none.
 func machineNumber(path string) int {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -56,15 +56,15 @@ func machineNumber(path string) int {
 	return n
 }
 
-// What a sandbox takes by itself, before anything runs in it.
+// The needs of a sandbox itself, before anything runs in it.
 const (
-	ownThreads = 32      // with those that it keeps in reserve
-	ownMemory  = 8 << 20 // bytes, those of the kernel among them
+	ownThreads = 32      // with the reserved ones
+	ownMemory  = 8 << 20 // bytes, with the kernel's
 )
 
-// room says why this machine cannot carry one more sandbox; nil: it can. It goes by what is
-// really in use, by whomever: by other sources' and installations' sandboxes, and by programs
-// that have nothing to do with us. A tenth is kept for those.
+// room says why this machine cannot carry one more sandbox; nil: it can. It goes by what is really
+// in use, by other sources' and installations' sandboxes and by all other programs. A tenth stays
+// free for those.
 func room() error {
 	if all, used := numbers(), threadsNow(); used+ownThreads > all/10*9 {
 		return full("this machine has numbers for %d processes and threads, and %d are in use", all, used,
@@ -84,8 +84,7 @@ func room() error {
 	return nil
 }
 
-// full is the error of a machine that can carry no more. What is kept for its own programs is
-// said for all.
+// full returns the error of a machine that can carry no more. It counts the part that stays free.
 func full(text string, of, used any, hint string) error {
 	return &compute.Error{Kind: compute.ErrNoCapacity, Hint: hint,
 		Err: errors.New(fmt.Sprintf(text, of, used) + ": the rest is kept for its own programs")}
@@ -103,7 +102,7 @@ func threadsNow() int {
 	return n
 }
 
-// availableMemory is how many bytes can be used without anybody's being ended for it.
+// availableMemory returns how many bytes are free for use without a kill.
 func availableMemory() (int64, bool) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

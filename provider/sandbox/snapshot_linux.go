@@ -13,9 +13,9 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// Snapshot makes an image of a sandbox: the layers of its own image, and what was written in it as
-// one more. All that runs in it is ended first. It is for sandboxes that write to disk: what is in
-// memory goes with the processes.
+// Snapshot makes an image of a sandbox: the layers of its own image, and its writes as one more. It
+// first ends all processes of the sandbox. It needs upper = disk: writes to memory go with the
+// processes.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	home, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
@@ -26,6 +26,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return name, fault("Snapshot", id, err)
 }
 
+// snapshot is Snapshot, with the instance's lock held.
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec compute.ImageSpec) (string, error) {
 	bad := func(text, hint string) (string, error) {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
@@ -71,7 +72,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	return img.Name, err
 }
 
-// ImageDigest tells which content an image's name stands for in the store of images.
+// ImageDigest returns the digest of the content that an image's name stands for in the store.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	name = image.InHome(cmp.Or(name, p.o.Image, hostImage), p.o.Home)
 	if _, ok := HostRoot(name); ok {
@@ -96,7 +97,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 	return img.Digest, store.Touch(img.Digest)
 }
 
-// errDirectory is for what is no image of the store.
+// errDirectory returns the error for a name that is no image of the store.
 func errDirectory(name string) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("its image is the directory %s, which may change at any time", name),
 		Hint: "hostler image export " + name + " FILE.tar, hostler image import FILE.tar NAME, and image = NAME"}

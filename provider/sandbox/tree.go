@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostImage is the image that is the host's own root.
+// hostImage is the name of the image that is the host's own root.
 const hostImage = "host"
 
 // HostRoot reports whether an image is this machine's own root, and which working tree of it is
@@ -21,8 +21,8 @@ func HostRoot(image string) (tree string, ok bool) {
 	return "", image == hostImage
 }
 
-// WorkTree returns the image that shows the working tree of a directory: what git has as its top,
-// else the directory itself. "": without any tree all that is shown of it is.
+// WorkTree returns the image that shows a directory's working tree: git's top, else the directory.
+// "": sandboxes show the directory anyway, or it may not be a tree.
 func WorkTree(dir, home string, shown []string) string {
 	if !filepath.IsAbs(dir) {
 		return ""
@@ -36,21 +36,21 @@ func WorkTree(dir, home string, shown []string) string {
 			return ""
 		}
 	}
-	if below(home, dir) || dir == "/" { // what is in the home is shown by its table
+	if below(home, dir) || dir == "/" { // the table shows its parts of a home
 		return ""
 	}
 	return hostImage + ":" + top(dir, home)
 }
 
-// top returns the top of the working tree of git that a directory is in, or the directory. A home
-// is none, and neither is what others could have made one: it would show what lies beside.
+// top returns the top of the git working tree that a directory is in, or the directory. A home is
+// no top, nor is a directory that others could have made one: it would show its neighbours.
 func top(dir, home string) string {
 	for at := dir; at != "/" && !below(home, at); at = filepath.Dir(at) {
 		if !ours(at) {
 			break
 		}
 		text, isTop := gitFile(at)
-		if strings.Contains(text, "/.git/modules/") { // a part of the tree above
+		if strings.Contains(text, "/.git/modules/") { // a submodule: part of the tree above
 			continue
 		}
 		if isTop {
@@ -67,8 +67,8 @@ func ours(dir string) bool {
 		(at.Mode&0o022 == 0 || at.Mode&0o002 == 0 && at.Gid == uint32(os.Getegid()))
 }
 
-// gitFile tells whether a directory is the top of a working tree of git, of the caller's own: .git
-// is a repository, or a file that leads to one, whose text it returns.
+// gitFile reports whether a directory is the top of a git working tree of the caller's own. .git is
+// a repository, or a file that names one, whose text it returns.
 func gitFile(dir string) (text string, isTop bool) {
 	var at unix.Stat_t
 	git := filepath.Join(dir, ".git")
@@ -104,8 +104,8 @@ func readText(name string, most int64) string {
 	return string(text)
 }
 
-// treeDirs are the directories of a working tree: it, and what git has of it elsewhere. A tree may
-// name anything there, so it counts only where that names the tree.
+// treeDirs returns the directories of a working tree: itself, and git's own elsewhere. A tree may
+// name anything there, so such a directory counts only where it names the tree.
 func treeDirs(tree string) []string {
 	if tree == "" {
 		return nil
@@ -127,7 +127,7 @@ func treeDirs(tree string) []string {
 	return append(out, filepath.Dir(filepath.Dir(dir)))
 }
 
-// fresh are the places of a sandbox of the host's root that begin empty.
+// fresh are the places that begin empty in a sandbox of the host's root.
 var fresh = []string{"/dev", "/proc", "/run", "/sys", "/tmp", "/var/tmp"}
 
 // below reports whether path is dir or lies in it.

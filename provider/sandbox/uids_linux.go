@@ -14,8 +14,8 @@ import (
 )
 
 // The user ids of root's sandboxes: ranges that no system and no container manager gives out
-// (systemd documents what is taken), so that whoever gets out of a sandbox is nobody, and nobody of
-// another sandbox either.
+// (systemd documents the ranges in use). So a process that escapes from a sandbox is nobody, and
+// nobody of another sandbox either.
 const (
 	uidFirst = 0x70000000
 	uidCount = 1 << 16
@@ -24,16 +24,16 @@ const (
 	uidFile  = "sandbox-uids"
 )
 
-// errNoUIDs: all ranges are in use.
+// errNoUIDs means that all ranges are in use.
 var errNoUIDs = errors.New("there are 4093 sandboxes on this machine already, and no user ids for more")
 
-// uids is a range of user ids that is taken, as long as anybody has its file open.
+// uids is a range of user ids, taken as long as a process has its file open.
 type uids struct {
 	first int
-	file  *os.File // whose lock keeps the range; the sandbox's first process inherits it
+	file  *os.File // its lock keeps the range; the sandbox's first process inherits it
 }
 
-// takeUIDs takes a range that is nobody's, beginning to look at hint. Close its file.
+// takeUIDs takes a free range, and starts to look at hint. Close its file.
 func takeUIDs(hint int) (uids, error) {
 	f, err := openUIDs(uidDir, uidFile)
 	if err != nil {
@@ -64,9 +64,8 @@ func takeUIDs(hint int) (uids, error) {
 	return uids{}, errNoUIDs
 }
 
-// openUIDs opens the file of locks, which has to be root's, in a directory that only root writes
-// to: what others made there they could take away again, and then two sandboxes would have the same
-// users.
+// openUIDs opens the file of locks. It has to be root's, in a directory that only root writes to:
+// other users could replace a file of theirs, and two sandboxes would have the same users.
 func openUIDs(dir, name string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
@@ -91,7 +90,7 @@ func openUIDs(dir, name string) (*os.File, error) {
 	return f, nil
 }
 
-// rootsAlone refuses what is of another kind, not root's, or for others to write to.
+// rootsAlone refuses a file of another kind, or one that others than root own or may write.
 func rootsAlone(fd int, kind uint32) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -104,12 +103,12 @@ func rootsAlone(fd int, kind uint32) error {
 	return nil
 }
 
-// The file has a record for each range: the number of the first process that had it last, and when
-// that began. Its lock goes a moment before the last processes of its name space do, as it closes
-// its files before it ends them.
+// The file has a record for each range: the number and start time of the first process that had it
+// last. Its lock goes a moment before the last processes of its name space do, as the first process
+// closes its files before it ends them.
 const uidRecord = 16
 
-// keep records whose range it is.
+// keep records the process that has the range.
 func (u uids) keep(l proc.Process) error {
 	var b [uidRecord]byte
 	binary.NativeEndian.PutUint64(b[:], uint64(l.PID))
@@ -122,7 +121,7 @@ func (u uids) keep(l proc.Process) error {
 func dying(f *os.File, slot int) bool {
 	var b [uidRecord]byte
 	if n, _ := f.ReadAt(b[:], int64(slot*uidRecord)); n < uidRecord {
-		return false // there never was one
+		return false // the range was never used
 	}
 	pid := binary.NativeEndian.Uint64(b[:])
 	if pid == 0 || pid > 1<<30 || unix.Kill(int(pid), 0) == unix.ESRCH {
@@ -137,7 +136,7 @@ func dying(f *os.File, slot int) bool {
 }
 
 // rangesMapped reports whether the ranges are user ids of ours to give: the root of a container
-// often has but a few, and is no more than an ordinary user to the kernel.
+// often has but a few, and the kernel takes it for an ordinary user.
 func rangesMapped() bool {
 	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(name)

@@ -30,8 +30,8 @@ type program struct {
 	Needs   []string `json:"needs"`   // its firmware, libraries and modules
 }
 
-// digest returns a name made of all parts. Strings up to a "\x00" are paths of files, which count
-// with the signs that they were not changed.
+// digest returns a name made of all parts. Strings up to a "\x00" are paths of files: their sizes
+// and times count too.
 func digest(parts ...any) (string, error) {
 	h := sha256.New()
 	files := true
@@ -98,7 +98,7 @@ func ask(ctx context.Context, path string) (q program, err error) {
 	return q, nil
 }
 
-// fact returns what is known under a name, or finds it out and keeps it.
+// fact reads into out what is known under a name, or calls find to find it out, and keeps it.
 func (p *acceleration) fact(name string, out any, find func() error) error {
 	path := filepath.Join(p.p.o.Dir, "facts", name)
 	if b, err := os.ReadFile(path); err == nil && json.Unmarshal(b, out) == nil {
@@ -124,7 +124,7 @@ type kvm struct {
 	Why   string `json:"why"`
 }
 
-// accelerator decides what a machine runs by.
+// accelerator decides between kvm and tcg for a machine.
 func (p *acceleration) accelerator(ctx context.Context, q program, own *owner) (string, error) {
 	switch p.p.o.Accel {
 	case "kvm":
@@ -153,9 +153,9 @@ func openKVM() error {
 	return f.Close()
 }
 
-// probeKVM boots the kernel, or the disk, under KVM until it says something. The device node alone
-// proves nothing: where this machine is a virtual one itself, a guest may stand still there for
-// ever. What it found is true until the next boot of this machine, for this qemu and this kernel.
+// probeKVM boots the kernel, or the disk, under KVM until it prints something. The device node
+// alone proves nothing: on a virtual host a guest may hang there for ever. The result holds until
+// the next boot of this machine, for this qemu and this kernel.
 func (p *acceleration) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
@@ -182,7 +182,7 @@ func (p *acceleration) probeKVM(ctx context.Context, q program, kernel, initrd, 
 	return found, err
 }
 
-// tryKVM does it, in a jail as an instance's: a disk may have come from anywhere.
+// tryKVM makes one such boot, in a jail as an instance's: a disk may have come from anywhere.
 func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
 	dir, err := os.MkdirTemp("", "hostler-kvm-*")
 	if err != nil {
@@ -217,7 +217,7 @@ func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, im
 	return p.hear(ctx, &cell{q: q, mark: "kvm/" + filepath.Base(dir), handed: h, scratch: dir, args: args, cores: 1, memory: 256 << 20})
 }
 
-// hear runs a qemu until it says the first words of a kernel, or for a while.
+// hear runs a qemu until it prints the first words of a kernel, or for a while.
 func (p *acceleration) hear(ctx context.Context, c *cell) (kvm, error) {
 	short, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()

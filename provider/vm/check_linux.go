@@ -10,17 +10,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The bounds of limits of input and output: with less no machine boots, and more is none.
+// The bounds of limits of input and output: below them no machine boots, above them nothing is
+// limited.
 const (
 	minIO, maxIO     = 64 << 10, 1 << 40
 	minIOPS, maxIOPS = 10, 1_000_000_000
 )
 
-// Check says what is wrong with the keys, as far as they say it themselves: no file is looked at.
-// Its errors are compute.KeyErrors.
+// Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
 func (o Options) Check() error { return o.read() }
 
-// read sets what is left to us, and says what cannot be.
+// read fills in the defaults, and refuses keys that cannot be.
 func (o *Options) read() error {
 	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
 	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")

@@ -17,30 +17,30 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// How long is waited for a guest's greeting on a port.
+// How long to wait for a guest's greeting on a port.
 const (
 	glance   = 150 * time.Millisecond // while it may be booting
 	patience = 3 * time.Second        // when it was there before
 )
 
-// line is a port of a machine that is ours alone until it is closed.
+// line is a connection to a port of a machine. No other client has the port until it is closed.
 type line struct {
 	net.Conn
 	port int
 	lock *os.File
 }
 
-// Close lets another have the port.
+// Close releases the port.
 func (l *line) Close() error { return errors.Join(l.Conn.Close(), l.lock.Close()) }
 
-// errBusy is for a machine all of whose ports are in use.
+// errBusy is the error for a machine all of whose ports are in use.
 var errBusy = errors.New("all of its ports are in use by other processes")
 
-// turn makes the next line begin with another port: one that was just hung up needs a moment in the
+// turn makes the next line start at another port: a port that was just closed needs a moment in the
 // guest.
 var turn atomic.Uint32
 
-// call takes a free port of the machine in a directory, and not the port avoid.
+// call connects to a free port of the machine in a directory, but not to the port avoid.
 func call(ctx context.Context, dir string, avoid int) (*line, error) {
 	d, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -73,8 +73,7 @@ func call(ctx context.Context, dir string, avoid int) (*line, error) {
 	return nil, errBusy
 }
 
-// greet waits for the guest's greeting, at most for limit. The line is closed when it does not
-// come.
+// greet waits for the guest's greeting, at most for limit. Without it the line is closed.
 func (l *line) greet(ctx context.Context, limit time.Duration) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })()
 	_ = l.SetReadDeadline(deadline(ctx, limit))
@@ -86,7 +85,7 @@ func (l *line) greet(ctx context.Context, limit time.Duration) error {
 	return l.SetReadDeadline(time.Time{})
 }
 
-// reach takes a port on which the guest greets, trying for limit.
+// reach connects to a port on which the guest greets, and tries for limit.
 func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) {
 	end := deadline(ctx, limit)
 	for wait := glance; ; wait *= 2 {
@@ -112,7 +111,7 @@ func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) 
 	}
 }
 
-// probe looks whether the machine in a directory has booted.
+// probe reports whether the machine in a directory has booted, as an error if not.
 func (p *entrance) probe(ctx context.Context, dir string, sync bool) error {
 	l, err := reach(ctx, dir, glance)
 	if err != nil {
@@ -130,7 +129,7 @@ func (p *entrance) probe(ctx context.Context, dir string, sync bool) error {
 	var said strings.Builder
 	exit, err := c.Run(ctx, &compute.Command{Args: words, Stderr: &said})
 	if errors.Is(err, compute.ErrNoCommand) && p.p.o.Ready == "" {
-		exit, err = compute.Exit{}, nil // nothing to ask it by
+		exit, err = compute.Exit{}, nil // there is no program to ask
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -144,16 +143,16 @@ func (p *entrance) probe(ctx context.Context, dir string, sync bool) error {
 	return nil
 }
 
-// services succeeds when systemd and cloud-init, where there are any, have done their work. That
-// systemd is there is seen by what the first process is: for a while after its start there is no
-// other sign of it, and it does not answer.
+// services succeeds when systemd and cloud-init, where they exist, have done their work. It goes by
+// the first process's program: for a while after its start systemd shows no other sign, and does
+// not answer.
 const services = `case $(readlink /proc/1/exe) in */systemd)
 case $(systemctl is-system-running 2>/dev/null) in running|degraded|maintenance) ;; *) exit 1; esac; esac
 if test -d /run/cloud-init && ! test -e /run/cloud-init/disabled && command -v cloud-init >/dev/null; then
 test -e /var/lib/cloud/instance/boot-finished || exit 1; fi`
 
-// wake brings an instance to where it can be used, and returns a line to it on which the guest has
-// greeted. With agent = ssh there is no line.
+// wake makes an instance usable, and returns a line to it on which the guest has greeted. With
+// agent = ssh there is no line.
 func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
 	l, own, err := p.p.rehearser.lock(ctx, id)
 	if err != nil {
@@ -200,8 +199,8 @@ func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
 	return p.name(own, out, nil)
 }
 
-// become lets a machine run that is the copy of another still, makes it itself, and returns a line
-// to it.
+// become resumes a machine that is still the copy of another, gives it its identity, and returns a
+// line to it.
 func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
 	i, err := identity(own)
 	if err != nil {
@@ -218,9 +217,8 @@ func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
 	return out, nil
 }
 
-// renew lets a machine that is itself run, with the time of now and fresh random numbers, and
-// returns a line to it. They are on their way before it runs, so that it takes them with its first
-// breath.
+// renew resumes a machine that has its identity, with the current time and fresh random numbers,
+// and returns a line to it. Both are sent before it runs, so that it reads them first.
 func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 	home := p.p.home(compute.ID(own.ID))
 	out, err := call(ctx, home, own.Last)
@@ -245,7 +243,7 @@ func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 	if ctx.Err() != nil || errors.As(err, &refused) {
 		return nil, err
 	}
-	// Bytes of before, or a busy host: others will do.
+	// Bytes of an earlier client, or a busy host: another port will do.
 	if out, err = reach(ctx, home, patience); err != nil {
 		return nil, err
 	}
@@ -256,9 +254,9 @@ func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 	return out, nil
 }
 
-// resume lets a paused machine run, and returns a line on which it greets.
+// resume resumes a paused machine, and returns a line on which it greets.
 func resume(ctx context.Context, dir string, avoid int) (*line, error) {
-	out, err := call(ctx, dir, avoid) // before it runs, so that it finds somebody there at once
+	out, err := call(ctx, dir, avoid) // before it runs, so that it finds a client there at once
 	if err != nil {
 		return nil, err
 	}
@@ -266,13 +264,13 @@ func resume(ctx context.Context, dir string, avoid int) (*line, error) {
 		_ = out.Close()
 		return nil, err
 	}
-	if out.greet(ctx, patience) != nil { // bytes of before, or a busy host: others will do
+	if out.greet(ctx, patience) != nil { // an earlier client's bytes, or a busy host: try others
 		return reach(ctx, dir, patience)
 	}
 	return out, nil
 }
 
-// proceed lets the machine in a directory run.
+// proceed resumes the machine in a directory.
 func proceed(ctx context.Context, dir string) error {
 	m, done, err := monitorIn(ctx, dir)
 	if err != nil {
@@ -282,7 +280,7 @@ func proceed(ctx context.Context, dir string) error {
 	return m.do(ctx, "cont", nil, nil)
 }
 
-// identity is what makes a machine itself, but for what only counts at the moment of its use.
+// identity is what makes a machine itself, without the values that only count at the moment of use.
 func identity(own owner) (guest.Identity, error) {
 	key, err := newKey("root@" + hostname(own.ID))
 	return guest.Identity{
@@ -291,17 +289,17 @@ func identity(own owner) (guest.Identity, error) {
 	}, err
 }
 
-// moment is what only counts at the moment of a machine's use.
+// moment holds the values that only count at the moment of a machine's use.
 func moment() guest.Identity { return guest.Identity{Entropy: entropy(), Time: time.Now()} }
 
-// introduce gives a machine an identity, with the time of now and fresh random numbers.
+// introduce gives a machine an identity, with the current time and fresh random numbers.
 func (l *line) introduce(ctx context.Context, i guest.Identity) error {
 	now := moment()
 	i.Entropy, i.Time = now.Entropy, now.Time
 	return l.heed(ctx, 20*time.Second, func() error { return guest.Identify(l, i) })
 }
 
-// heed does something with a line until it is done, ctx ends, or limit has passed.
+// heed runs do, and makes reads and writes of the line fail when ctx ends or limit has passed.
 func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })()
 	_ = l.SetDeadline(deadline(ctx, limit))
@@ -311,8 +309,8 @@ func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) e
 	return l.SetDeadline(time.Time{})
 }
 
-// name records that a machine is in use, after it got what it needs for that, or could not: err.
-// Nothing was run in it for its user yet.
+// name records that a machine is in use. err tells whether it got what it needs for that. Nothing
+// was run in it for its user yet.
 func (p *entrance) name(own owner, l *line, err error) (*line, error) {
 	if err == nil {
 		if err = p.p.at("named"); err == nil {
@@ -326,7 +324,7 @@ func (p *entrance) name(own owner, l *line, err error) (*line, error) {
 	return l, nil
 }
 
-// again takes a line to a machine that is in use.
+// again connects to a machine that is in use.
 func (p *entrance) again(ctx context.Context, id compute.ID) (*line, error) {
 	out, err := reach(ctx, p.p.home(id), patience)
 	if err == nil || ctx.Err() != nil {
@@ -357,7 +355,7 @@ func (p *entrance) usable(own owner) error {
 	return fault("Connect", id, err)
 }
 
-// Connect opens a way into a machine. One that is paused stays so until the first use of the
+// Connect opens a connection to a machine. A paused machine stays paused until the first use of the
 // connection.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	if err := ctx.Err(); err != nil {

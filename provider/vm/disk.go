@@ -15,7 +15,7 @@ const (
 	maxDisk    = 4 << 40 // bytes
 )
 
-// disk is what we need to know of an image.
+// disk is an image's format and size.
 type disk struct {
 	format string // qcow2 or raw
 	size   int64  // bytes, as the machine sees it
@@ -59,8 +59,8 @@ func inspect(path string) (disk, error) {
 	return disk{"qcow2", size}, nil
 }
 
-// overlay writes an empty qcow2 layer over an image, which may be smaller; without a base it lies
-// over nothing. qemu-img would need twenty times as long.
+// overlay writes an empty qcow2 layer over an image, which may be smaller. Without a base it lies
+// over nothing. qemu-img would take twenty times as long.
 func overlay(path, base string, below disk, size int64) error {
 	if size = max(size, below.size); size > maxDisk {
 		return fmt.Errorf("a disk of %d bytes is too large", size)
@@ -101,10 +101,10 @@ func overlay(path, base string, below disk, size int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// over writes into a header what is below.
+// over writes into a header the path and format of the image below.
 func over(b []byte, base, format string) error {
 	at := binary.BigEndian
-	// an extension: the format of what is below, so that nobody has to guess
+	// an extension: the format of the image below, so that no reader has to guess
 	at.PutUint32(b[104:], 0xe2792aca)
 	at.PutUint32(b[108:], uint32(len(format)))
 	copy(b[112:], format)

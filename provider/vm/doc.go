@@ -3,12 +3,11 @@
 // ports, or sshd behind a forwarded port.
 //
 // With warm = yes one machine is booted for all, and saved: its memory as a file, the state of its
-// devices, its disk layer. Every instance is restored from that in a tenth of a second: it maps the
-// memory file privately, so what none of them has written is there once for all, and has a disk
-// layer of its own. It becomes somebody before anything else runs in it: host name, machine-id, ssh
-// host key, random numbers. That, and all that is slow for being done for the first time, is its
-// rehearsal, which goes on behind Create and Clean. Then it is paused until it is used; clock and
-// random numbers are fresh then.
+// devices, its disk layer. Every instance is restored from that in a tenth of a second. It maps the
+// memory file privately, so that unwritten memory is shared by all, and has a disk layer of its
+// own. Before anything else runs it gets an identity: host name, machine-id, ssh host key, random
+// numbers. That, and all that is slow the first time, is its rehearsal, which goes on behind Create
+// and Clean. Then it is paused until it is used. It gets the time and fresh random numbers then.
 //
 // Everything is in Options.Dir:
 //

@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Examine tells what of virtual machines works here. Of o it heeds the qemu, kernel, initrd and
-// image that are set.
+// Examine reports which virtual machines work here. Of o it uses the qemu, kernel, initrd and image
+// that are set.
 func Examine(ctx context.Context, o Options) []compute.Finding {
 	p := &Provider{o: o, log: slog.New(slog.DiscardHandler)}
 	p.assemble()
@@ -74,7 +74,7 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	return out
 }
 
-// examineJail starts a qemu in its jail, which says what it is and ends.
+// examineJail starts a qemu in its jail; it prints its version and ends.
 func (p *Provider) examineJail(ctx context.Context, q program) compute.Finding {
 	f := compute.Finding{Result: "ok", What: "vm: qemu's jail", Detail: "qemu starts with no rights, in name spaces and a root of its own"}
 	err := p.tryJail(ctx, q)

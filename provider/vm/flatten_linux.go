@@ -12,17 +12,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What one disk is made with: how long it may take, and how much memory qemu has for it beside its
+// Limits for making one disk: how long it may take, and how much memory qemu has for it beside its
 // own.
 const (
 	flattenLimit  = 2 * time.Hour
 	flattenMemory = 128 << 20
 )
 
-// flatten makes one disk, in the directory of a tree that it is the only file of, of the layers of
-// one, the lowest first. What their headers name counts for nothing, as in disks. A guest may have
-// written anything there, so they are read by a qemu without a machine, in the jail that those with
-// one have.
+// flatten makes one disk of the layers of a disk, the lowest first. It becomes the only file in
+// tree. The layers' headers count for nothing: a guest may have written anything there. So they are
+// read by a qemu without a machine, in the same jail as one with a machine.
 func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
 	for _, l := range layers {
 		if _, outside, err := leads(l.path); err != nil {
@@ -35,7 +34,7 @@ func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree s
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(tree); err != nil { // of one who died over it
+	if err := os.RemoveAll(tree); err != nil { // left by a process that was killed
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(tree, diskDir), 0o755); err != nil {
@@ -60,7 +59,7 @@ func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree s
 	return os.Chmod(to, 0o644)
 }
 
-// mirror has a qemu copy what the layers are together to a disk of their size.
+// mirror has a qemu copy the layers, as one, to a disk of their size.
 func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to string) (err error) {
 	q, err := p.p.accel.program(ctx)
 	if err != nil {
@@ -97,14 +96,14 @@ func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to stri
 	if err := m.finish(ctx, "copy"); err != nil {
 		return err
 	}
-	// which writes what it still has
+	// this writes what it still holds
 	if err := m.do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil {
 		return err
 	}
 	return nil
 }
 
-// finish waits until a job that copies a disk has all, and ends it.
+// finish waits until a copy job has copied all, and ends it.
 func (m *monitor) finish(ctx context.Context, id string) error {
 	for ended := false; ; {
 		var jobs []struct {
@@ -122,7 +121,7 @@ func (m *monitor) finish(ctx context.Context, id string) error {
 		case job.Status == "concluded":
 			return m.do(ctx, "job-dismiss", map[string]any{"id": id}, nil)
 		case job.Status == "ready" && !ended:
-			// the copy is whole: it is not to take the disk's place
+			// the copy is complete, and must not take the disk's place
 			ended = true
 			if err := m.do(ctx, "block-job-cancel", map[string]any{"device": id}, nil); err != nil {
 				return err

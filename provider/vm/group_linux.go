@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 )
 
-// What qemu itself has beside the machine: half a processor for its disks, network and clocks,
-// memory for translated code, devices and what is on its way, and threads.
+// What qemu itself needs beside the machine: half a processor for its disks, network and clocks,
+// memory for translated code, devices and buffers, and threads.
 const (
 	ownCores   = 0.5
 	ownMemory  = 512 << 20
@@ -23,14 +23,14 @@ func (p *Provider) groups() (*cgroup.Tree, error) {
 	return cgroup.Find("hostler-" + word(p.o.Installation))
 }
 
-// word makes a name of a mark or an installation, which may have any characters.
+// word makes a plain word of a mark or an installation, which may have any characters.
 func word(s string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(s))
 	return "vm-" + strconv.FormatUint(h.Sum64(), 36)
 }
 
-// group makes the control group of a qemu. What this machine does not let us limit is not limited.
+// group makes the control group of a qemu. Limits that this machine does not support are left out.
 func (p *Provider) group(ctx context.Context, c *cell) (*cgroup.Group, error) {
 	tree, err := p.groups()
 	if err != nil {
@@ -48,7 +48,7 @@ func (p *Provider) group(ctx context.Context, c *cell) (*cgroup.Group, error) {
 		limits.PIDs = 0
 	}
 	g, err := tree.Make(ctx, word(c.mark), limits)
-	if errors.Is(err, compute.ErrConflict) { // of one that has ended
+	if errors.Is(err, compute.ErrConflict) { // left by one that has ended
 		if err = p.ungroup(ctx, c.mark); err == nil {
 			g, err = tree.Make(ctx, word(c.mark), limits)
 		}
@@ -56,7 +56,7 @@ func (p *Provider) group(ctx context.Context, c *cell) (*cgroup.Group, error) {
 	return g, err
 }
 
-// ungroup ends what is in a qemu's control group, and the group.
+// ungroup ends the processes in a qemu's control group, and removes the group.
 func (p *Provider) ungroup(ctx context.Context, mark string) error {
 	tree, err := p.groups()
 	if err != nil {
@@ -76,9 +76,9 @@ func (p *Provider) ungroup(ctx context.Context, mark string) error {
 	return g.Remove(ctx)
 }
 
-// leaveGroups removes what all groups of this source's machines were in, when there are none.
+// leaveGroups removes the directory above this source's groups when no group is left.
 func (p *Provider) leaveGroups(ctx context.Context) {
 	if tree, err := p.groups(); err == nil {
-		_ = tree.Remove(ctx) // not while there are groups
+		_ = tree.Remove(ctx) // fails while there are groups
 	}
 }

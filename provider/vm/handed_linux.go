@@ -19,8 +19,8 @@ import (
 // layer is a disk below an instance's own.
 type layer struct{ path, format string }
 
-// handed are what a qemu gets of this machine: open files, which it knows by their numbers, and
-// what is shown in its root.
+// handed are what a qemu gets of this machine: open files, which it knows by their numbers, and the
+// files in its root.
 type handed struct {
 	dir   string // of the instance
 	files []*os.File
@@ -29,7 +29,7 @@ type handed struct {
 	err   error // the first
 }
 
-// close lets go of our own copies.
+// close closes our own copies.
 func (h *handed) close() {
 	for _, f := range h.files {
 		_ = f.Close()
@@ -55,17 +55,17 @@ func (h *handed) file(path string, flags int) string {
 	return "/dev/fdset/" + n
 }
 
-// show has a file at the same place in qemu's root.
+// show makes a file appear at the same place in qemu's root.
 func (h *handed) show(path string, write bool) string {
 	h.shown = append(h.shown, jail.Mount{Path: path, Write: write})
 	return path
 }
 
-// listen hands over a socket in the instance's directory that we connect to.
+// listen hands over a socket in the instance's directory for connections from us.
 func (h *handed) listen(name string) string { return h.take(listen(h.dir, name)) }
 
-// listen makes a socket in a directory, by a descriptor of that, as the kernel takes 107 bytes of a
-// path at most.
+// listen makes a socket in a directory, by a descriptor of the directory: the kernel takes at most
+// 107 bytes of a path.
 func listen(dir, name string) (*os.File, error) {
 	if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -92,8 +92,8 @@ func listen(dir, name string) (*os.File, error) {
 	return f, nil
 }
 
-// disks says which disks a machine has: its own over those below it, and the seed. What a disk's
-// own header names below it counts for nothing: a guest that got as far as qemu could have written
+// disks lists the machine's disks for qemu: its own over those below it, and the seed. The disks
+// that a disk's own header names count for nothing: a guest with control of qemu could have written
 // any path there.
 func (h *handed) disks(m machine) {
 	below := h.below(m.below)
@@ -116,9 +116,9 @@ func (h *handed) below(layers []layer) (top any) {
 	return top
 }
 
-// throttle limits what a machine reads and writes of its disks, and returns the nodes that its
-// devices get. qemu counts above the layers. So the limit holds without a control group too, and
-// for what the kernel writes later.
+// throttle limits what a machine reads and writes of its disks, and returns the nodes for its
+// devices. qemu counts above the layers. So the limit holds without a control group too, and for
+// later writes of the kernel.
 func (h *handed) throttle(o Options) (disk, seed string) {
 	limits := map[string]any{}
 	if o.IO > 0 {
@@ -169,7 +169,7 @@ func (h *handed) disk(name, path string, flags int, format map[string]any, below
 	}
 }
 
-// driver is qemu's for a file or a device.
+// driver returns qemu's driver for a file or a device.
 func driver(path string) string {
 	if fi, err := os.Stat(path); err == nil && fi.Mode()&os.ModeDevice != 0 {
 		return "host_device"
@@ -177,7 +177,7 @@ func driver(path string) string {
 	return "file"
 }
 
-// lines are the ways to a machine's agent, and its console and qemu's monitor.
+// lines hands over the ports of the agent, the console and qemu's monitor.
 func (h *handed) lines() {
 	for n := range guest.Ports {
 		h.args = append(h.args, "-chardev", fmt.Sprintf(
@@ -190,7 +190,7 @@ func (h *handed) lines() {
 	h.monitor()
 }
 
-// monitor is the way to tell qemu what to do.
+// monitor describes the socket by which we control qemu.
 func (h *handed) monitor() {
 	h.args = append(h.args, "-chardev", "socket,id=qmp,fd="+h.listen("qmp")+",server=on,wait=off", "-mon", "chardev=qmp,mode=control")
 }
@@ -214,7 +214,7 @@ func (h *handed) tap(link string) string {
 	return h.take(f, err)
 }
 
-// layers lists the disks below an instance's own, the lowest first. An image lies over no other:
+// layers lists the disks below an instance's own, the lowest first. An image has no other below it:
 // alone refuses that.
 func (p *images) layers(own *owner) ([]layer, error) {
 	below, err := inspect(own.Image)
@@ -231,8 +231,8 @@ func (p *images) layers(own *owner) ([]layer, error) {
 	return all, nil
 }
 
-// readable returns a file that qemu's own user may read: the kernels of some systems are root's
-// alone. Nobody else gets to the directory of the copy.
+// readable returns a file that qemu's own user may read: some systems' kernels are for root alone.
+// It makes a copy if need be, in a directory that no other user can enter.
 func (p *images) readable(path string) (string, error) {
 	fi, err := os.Stat(path)
 	if err != nil || path == "" || fi.Mode()&0o004 != 0 || os.Geteuid() != 0 {

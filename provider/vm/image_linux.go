@@ -22,7 +22,7 @@ import (
 // as KubeVirt's container disks do.
 const diskDir = "disk"
 
-// imageName is the image that is asked for: the path of a file, or a name of the store's.
+// imageName returns the requested image: the path of a file, or a name of the store's.
 func (p *images) imageName(name string) string {
 	return image.InHome(cmp.Or(name, p.p.o.Image), p.p.o.Home)
 }
@@ -36,8 +36,8 @@ func (p *images) store() (*image.Store, error) {
 	return image.Open(p.p.o.Images, image.Options{Limits: p.p.o.ImageLimits, Others: p.p.o.Others})
 }
 
-// takeImage finds the disk of an instance's image, pulled if it is not here, unless that was done.
-// It is the instance's until its directory is gone.
+// takeImage finds the disk of an instance's image once, and pulls the image if it is not here. The
+// image is kept until the instance's directory is gone.
 func (p *images) takeImage(ctx context.Context, own *owner) error {
 	if own.From == "" || own.Image != "" {
 		return nil
@@ -67,7 +67,7 @@ func (p *images) takeImage(ctx context.Context, own *owner) error {
 	return p.p.homes.Write(*own)
 }
 
-// keepImage has an image stay for as long as a directory of ours does.
+// keepImage keeps an image in the store for as long as a directory of ours exists.
 func (p *images) keepImage(ctx context.Context, digest, dir string) error {
 	if digest == "" {
 		return nil
@@ -107,7 +107,7 @@ func diskOf(dirs []string) (string, error) {
 	return "", fmt.Errorf("it is not one of a machine: there is no disk in /%s", diskDir)
 }
 
-// alone refuses a disk that leads to other files of this machine: whoever wrote it could name any,
+// alone refuses a disk that refers to other files: its author could name any file of this machine,
 // and the guest would read it.
 func alone(path string) error {
 	below, outside, err := leads(path)
@@ -124,8 +124,8 @@ func alone(path string) error {
 
 var errContent = errors.New("its disk has its content in another file, which is not followed")
 
-// leads reports whether a disk says that it lies over another, and whether it says that its content
-// is outside of it.
+// leads reports whether a disk's header names another disk below it, and whether it says that its
+// content is outside of it.
 func leads(path string) (below, outside bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -145,8 +145,8 @@ func leads(path string) (below, outside bool, err error) {
 	return at.Uint64(head[8:]) != 0, at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0, nil
 }
 
-// ImageDigest tells which content an image's name stands for in the store of images. That of a file
-// is by where it is, how large it is, and when it was changed.
+// ImageDigest returns the digest of the content that an image's name stands for in the store. A
+// file's digest is of its path, size and time of change.
 func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (string, error) {
 	fail := func(err error) (string, error) { return "", fault("ImageDigest", compute.ID(p.o.Source), err) }
 	if name == "" {

@@ -41,7 +41,7 @@ type cell struct {
 	handed  *handed
 	scratch string // an empty directory
 	args    []string
-	network bool // it needs this machine's own
+	network bool // it needs this machine's own network
 	cores   int
 	memory  int64
 	out     *os.File // where it writes; nil: where log is
@@ -60,9 +60,8 @@ func (p *launcher) jailer() (path string, words []string, err error) {
 	return a.Path, append(append([]string{a.Path}, a.Args...), jail.Word), nil
 }
 
-// lockUp starts a qemu in its jail. With bare it gets no name spaces and no root of its own, where
-// the kernel has none for us, and of root no user of its own either, who could not open what is in
-// its directory.
+// lockUp starts a qemu in its jail. With bare it does without the name spaces and the root that the
+// kernel refuses, and keeps root's user: another user could not open what is in its directory.
 func (p *launcher) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process, error) {
 	path, words, err := p.jailer()
 	if err != nil {
@@ -152,12 +151,12 @@ func (c *cell) start(path string, words []string, plan jail.Plan, sys *syscall.S
 	return started, err
 }
 
-// spacesError is that of a process which was to have name spaces of its own.
+// spacesError is the error of a process that was to have name spaces of its own.
 type spacesError struct{ error }
 
 func (e *spacesError) Unwrap() error { return e.error }
 
-// memory is a file with something in it.
+// memory makes a file in memory with the given content.
 func memory(name string, b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -174,7 +173,7 @@ func memory(name string, b []byte) (*os.File, error) {
 	return f, nil
 }
 
-// takeUser finds a user id of ours that no process has. The file keeps others from finding it until
+// takeUser finds a user id of ours that no process has. The file keeps others from taking it until
 // the process has it: close it then. 0: this machine gives us no such users.
 func takeUser() (int, *os.File, error) {
 	if !mapped(uidFirst, uidCount) {
@@ -232,10 +231,10 @@ func mapped(first, count int64) bool {
 	return true
 }
 
-// shown is what a qemu needs of this machine's files: itself, its libraries and modules, and its
+// shown lists the files that qemu needs of this machine: itself, its libraries and modules, and its
 // firmware.
 func (q program) shown() (all []jail.Mount) {
-	// it tries locks on that
+	// qemu tests file locks on os.DevNull
 	for _, path := range append([]string{q.Path, os.DevNull}, q.Needs...) {
 		all = append(all, jail.Mount{Path: path})
 	}

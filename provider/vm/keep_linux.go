@@ -6,25 +6,25 @@ import (
 	"github.com/hostler-project/hostler/provider/homes"
 )
 
-// stage is how far an instance has come.
+// stage is how far the making of an instance has come.
 type stage string
 
 const (
 	begun    stage = ""         // it has a directory
 	starting stage = "starting" // its disk and seed are there, and qemu may have been started
 	booting  stage = "booting"  // qemu runs
-	// it was restored and is halted, a copy of another still; it may run now, when one died who let
-	// it
+	// it was restored and is halted, still a copy of another; it may run if the process that
+	// resumed it was killed
 	restored stage = "restored"
-	awake    stage = "awake" // it is itself, and runs for its rehearsal, or is halted by now
-	// it is itself, and was halted before anybody used it; it may run now, when one died who woke
-	// it
+	awake    stage = "awake" // it has its own identity, and runs for its rehearsal, or is halted
+	// it has its own identity, and was halted before anybody used it; it may run if the process
+	// that resumed it was killed
 	paused  stage = "paused"
-	named   stage = "named"   // it is itself, and in use
+	named   stage = "named"   // it has its own identity, and is in use
 	stopped stage = "stopped" // it was shut down
 )
 
-// owner is the marker beside an instance's files.
+// owner is the record in an instance's directory.
 type owner struct {
 	homes.Owner
 	Stage stage  `json:"stage"`
@@ -41,7 +41,7 @@ type owner struct {
 	Disk     int64    `json:"disk,omitempty"`     // bytes
 	Template string   `json:"template,omitempty"` // what it was restored from
 	Accel    string   `json:"accel,omitempty"`
-	Parted   bool     `json:"parted,omitempty"` // it was shut down after it forgot who it is
+	Parted   bool     `json:"parted,omitempty"` // it was shut down after it lost its identity
 	Ports    []string `json:"ports,omitempty"`  // HOST-PORT:GUEST-PORT/PROTOCOL
 	// the agent's port that was spoken on before it was halted
 	Last int `json:"last,omitempty"`
@@ -50,14 +50,14 @@ type owner struct {
 	proc.Process // that runs it
 }
 
-// keep says how instances are kept.
+// keep opens the directory of instances.
 func (p *Provider) keep() *homes.Dir[owner] {
 	return &homes.Dir[owner]{Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source, Log: p.log, Trust: p.place, Step: p.at}
 }
 
 func (p *Provider) home(id compute.ID) string { return p.homes.Path(id) }
 
-// record says how far an instance has come.
+// record writes down how far an instance has come.
 func (p *Provider) record(own *owner, s stage) error {
 	own.Stage = s
 	return p.homes.Write(*own)

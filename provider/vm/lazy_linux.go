@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// conn is a compute.Conn to a machine, which it wakes at its first use.
+// conn is a compute.Conn to a machine. Its first use wakes the machine.
 type conn struct {
 	p  *Provider
 	id compute.ID
 
-	turn   chan struct{} // one slot: who has it may look at and change what is below
+	turn   chan struct{} // one slot, as a lock of the fields below
 	line   *line
 	client *agent.Client
 	closed bool
@@ -32,7 +32,7 @@ func newConn(p *Provider, id compute.ID) *conn {
 	return &conn{p: p, id: id, turn: make(chan struct{}, 1)}
 }
 
-// get returns the client, after waking the machine if that was not done yet.
+// get returns the client, and first wakes the machine if need be.
 func (c *conn) get(ctx context.Context) (*agent.Client, error) {
 	select {
 	case c.turn <- struct{}{}:

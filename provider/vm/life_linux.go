@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/initrd"
 )
 
-// newUUID returns a random one, of version 4.
+// newUUID returns a random UUID, of version 4.
 func newUUID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:])
@@ -30,7 +30,7 @@ func newUUID() string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// hostname makes a host's name of an instance's.
+// hostname turns an instance's name into a host's.
 func hostname(id string) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
@@ -44,7 +44,7 @@ func hostname(id string) string {
 	return cmp.Or(strings.Trim(s[:min(len(s), 63)], "-"), "vm")
 }
 
-// imageError is a base that cannot be used, for the user to mend.
+// imageError is the error for a base that cannot be used, which the user can mend.
 func imageError(key, path string, err error) error {
 	return &compute.Error{
 		Op: "vm.Create", Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %s: %w", key, path, err),
@@ -107,7 +107,7 @@ func (p *launcher) upCold(ctx context.Context, q program, own *owner, below disk
 	if err := p.p.at("disk"); err != nil {
 		return err
 	}
-	own.Template = "" // of before
+	own.Template = "" // from an earlier attempt
 	if err := overlay(filepath.Join(home, "disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (p *launcher) upCold(ctx context.Context, q program, own *owner, below disk
 	return p.p.record(own, booting)
 }
 
-// start starts qemu, recording first that it will.
+// start records that qemu will be started, and starts it.
 func (p *launcher) start(ctx context.Context, q program, own *owner, m machine) (err error) {
 	id := compute.ID(own.ID)
 	own.Process = proc.Process{}
@@ -164,7 +164,7 @@ func (p *launcher) run(ctx context.Context, q program, dir, mark string, m machi
 	return p.launch(ctx, c)
 }
 
-// boot is what qemu has to be given where a kernel is booted directly.
+// boot is what qemu needs where it boots a kernel directly.
 type boot struct{ kernel, initrd, append string }
 
 // bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command
@@ -178,13 +178,13 @@ func (p *launcher) bootFiles(own *owner) (b boot, err error) {
 	}
 	b.append = p.p.o.Append
 	if own.Accel == "tcg" && !strings.Contains(b.append, "randomize_va_space") {
-		// what was translated is found again by its address, and starting a program is three times
-		// as quick when that is the same
+		// translated code is found again by its address, and a program with the same addresses
+		// starts three times as fast
 		b.append += " norandmaps"
 	}
 	if own.Accel == "tcg" && p.p.o.Machine == "microvm" && !strings.Contains(b.append, "tsc_early_khz") {
-		// It has no timer against which a kernel could measure this while the machine that emulates
-		// it is busy, and without any clock it stands still.
+		// It has no timer to measure the clock's rate by while the emulating machine is busy, and
+		// without any clock the kernel hangs.
 		if khz := p.p.tickRate(); khz > 0 {
 			b.append += fmt.Sprintf(" tsc_early_khz=%d", khz)
 		}
@@ -214,7 +214,7 @@ func (p *launcher) bootFiles(own *owner) (b boot, err error) {
 	return b, os.Chmod(b.initrd, 0o644) // for qemu's own user: nobody else gets to the directory
 }
 
-// unused deletes the files in a directory that nobody wanted for so long.
+// unused deletes the files in a directory that were not used for age.
 func unused(dir string, age time.Duration) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -249,7 +249,7 @@ func (p *launcher) agent() (guestProgram, error) {
 	return guestProgram{found.Path, found.Args}, nil
 }
 
-// seed says what is on an instance's seed, and makes the keys for it.
+// seed composes an instance's seed, and makes the keys for it.
 func (p *launcher) seed(own *owner, home string) (s seed, err error) {
 	s = seed{id: own.UUID, hostname: hostname(own.ID), user: p.p.o.User}
 	if p.p.o.Seed != "" {
@@ -270,7 +270,7 @@ func (p *launcher) seed(own *owner, home string) (s seed, err error) {
 	return s, nil
 }
 
-// Check looks whether a machine's qemu lives and has no trouble. It wakes nothing.
+// Check reports whether a machine's qemu lives and has no trouble. It wakes nothing.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	own, err := p.homes.Read(id)
 	if err != nil {
@@ -291,7 +291,7 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.trouble(ctx, "Check", id)
 }
 
-// trouble asks qemu what is wrong; nil: nothing.
+// trouble asks qemu for its state and returns what is wrong; nil: nothing.
 func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error {
 	m, done, err := p.monitor(ctx, id)
 	status := ""
@@ -325,12 +325,12 @@ func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error 
 	return nil
 }
 
-// monitor begins a conversation with an instance's qemu, which done ends.
+// monitor opens a conversation with an instance's qemu; done ends it.
 func (p *Provider) monitor(ctx context.Context, id compute.ID) (m *monitor, done func(), err error) {
 	return monitorIn(ctx, p.home(id))
 }
 
-// monitorIn goes through a descriptor of the directory, as the paths of sockets may not be long.
+// monitorIn connects through a descriptor of the directory, as paths of sockets may not be long.
 func monitorIn(ctx context.Context, dir string) (m *monitor, done func(), err error) {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -381,7 +381,7 @@ func tail(path string) ([]byte, error) {
 	return b, nil
 }
 
-// trim cuts a console's log that has become long: qemu appends to it without a limit.
+// trim cuts a console's log that has become long: qemu appends without a limit.
 func (p *Provider) trim(id compute.ID) {
 	path := filepath.Join(p.home(id), "console.log")
 	if fi, err := os.Stat(path); err != nil || fi.Size() < consoleMost {
@@ -396,8 +396,8 @@ func (p *Provider) trim(id compute.ID) {
 	}
 }
 
-// Stop shuts a machine down: it is asked by its power button, and after grace qemu is told to quit;
-// a qemu that does not is killed.
+// Stop shuts a machine down: it presses the power button, and after grace tells qemu to quit. It
+// kills a qemu that does not quit.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// machine is what qemu has to be told.
+// machine describes a machine for qemu's command line.
 type machine struct {
 	name string
 	uuid string
 	own  *owner
 	boot
 	memory  string // the file that is its memory; "": memory of the process
-	shared  bool   // what is written to memory goes to the file
+	shared  bool   // writes to memory go to the file
 	restore bool   // wait for a saved state, and stay paused with it
 	seed    string // a disk beside the first
 	sandbox bool   // this qemu knows how to give up rights
@@ -29,7 +29,7 @@ type machine struct {
 // seccomp are the system calls that qemu gives up.
 const seccomp = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
-// args is qemu's command line. What it names is handed over, or shown in qemu's root.
+// args returns qemu's command line. The files it names are handed over, or shown in qemu's root.
 func (p *launcher) args(m machine, h *handed) []string {
 	own := m.own
 	kind := p.p.o.Machine
@@ -46,7 +46,7 @@ func (p *launcher) args(m machine, h *handed) []string {
 		"-smp", strconv.Itoa(own.Cores), "-nodefaults", "-no-user-config", "-display", "none", "-msg", "timestamp=on",
 	}
 	if own.Accel == "kvm" {
-		// which not every kernel lets a guest see
+		// not every kernel lets a guest see this one
 		a = append(a, "-accel", "kvm", "-cpu", "host,-arch-capabilities")
 	} else {
 		// Without a size, translated code alone can take more than a gigabyte. Wide vectors cost
@@ -109,10 +109,10 @@ func (p *launcher) args(m machine, h *handed) []string {
 	return a
 }
 
-// quote is for values in qemu's lists, where a comma is written twice.
+// quote quotes a value in qemu's lists, where a comma is written twice.
 func quote(s string) string { return strings.ReplaceAll(s, ",", ",,") }
 
-// mac is an address of the range that qemu has, by a name.
+// mac derives an address in qemu's range from a name.
 func mac(name string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name))
@@ -120,8 +120,8 @@ func mac(name string) string {
 	return fmt.Sprintf("52:54:00:%02x:%02x:%02x", byte(n>>16), byte(n>>8), byte(n))
 }
 
-// forwards returns the forwarded ports, HOST:GUEST/PROTOCOL, with free ones of this machine where
-// none was named.
+// forwards returns the forwarded ports, HOST:GUEST/PROTOCOL. It finds free ports of this machine
+// where none was named.
 func (p *launcher) forwards(ctx context.Context) (out []string, ssh int, err error) {
 	words := p.p.o.Ports
 	if p.p.o.Access == "ssh" {
@@ -172,8 +172,8 @@ func forward(word string) (outside, inside int, proto string, err error) {
 	return outside, inside, proto, err
 }
 
-// free finds a port of this machine that nobody has. Another may take it before qemu does: then
-// qemu says so, and Create tries others.
+// free finds a port of this machine that no program has. Another program may take it before qemu
+// does: then qemu says so, and Create tries others.
 func free(ctx context.Context, proto string) (int, error) {
 	var lc net.ListenConfig
 	if proto == "udp" {
@@ -192,12 +192,12 @@ func free(ctx context.Context, proto string) (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// taken reports whether qemu refused because of a port that another had.
+// taken reports whether qemu refused because another program had a port.
 func taken(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "host forwarding rule")
 }
 
-// dead is the error of an instance whose qemu is not there any more.
+// dead returns the error for an instance whose qemu has ended.
 func (p *Provider) dead(op string, id compute.ID) error {
 	return &compute.Error{Op: "vm." + op, ID: id, Kind: compute.ErrLost,
 		Err:  compute.Ended(errors.New("its qemu has ended: it crashed, was killed, or the machine shut itself down")),

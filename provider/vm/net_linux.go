@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// egress is where instances may go.
+// egress returns the policy of where instances may go.
 func (o *Options) egress() (egress.Policy, error) {
 	may, err := egress.Parse(o.Egress)
 	switch {
@@ -23,11 +23,10 @@ func (o *Options) egress() (egress.Policy, error) {
 	return may, nil
 }
 
-// wallIn says where the connections may lead that a qemu makes for its guest: it runs as a user of
-// its own, by which the kernel knows them. That holds for what breaks out of the guest into qemu
-// too, so egress = none, which qemu keeps by itself, has a wall as well. 0: qemu has no user of its
-// own, so its guest reaches what hostler's user reaches; no source that says where it may go is
-// served so.
+// wallIn limits the connections that a qemu makes for its guest. qemu runs as a user of its own, by
+// which the kernel knows them. The limit also holds for a guest that breaks out into qemu, so
+// egress = none, which qemu keeps by itself, has a wall as well. With uid 0 qemu has no user of its
+// own, so its guest reaches what hostler's user reaches; a source with egress is refused then.
 func (p *launcher) wallIn(uid int) error {
 	may, err := p.p.o.egress()
 	if err != nil {

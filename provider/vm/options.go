@@ -17,9 +17,9 @@ type Options struct {
 	Cores  int    `conf:"cores"`       // 0: 1
 	Memory int64  `conf:"memory,size"` // bytes; 0: 512 MiB
 	Disk   int64  `conf:"disk,size"`   // bytes, at least; 0: the image's size
-	// bytes a second that an instance reads and writes of its disks; 0: no limit
+	// bytes a second that an instance may read and write on its disks; 0: no limit
 	IO      int64  `conf:"io,size"`
-	IOPS    int    `conf:"iops"`    // reads and writes of its disks a second; 0: no limit
+	IOPS    int    `conf:"iops"`    // reads and writes on its disks a second; 0: no limit
 	Machine string `conf:"machine"` // auto, q35, pc or microvm; "": auto, which is q35
 	// auto, kvm or tcg; "": auto, which is kvm where it boots the kernel
 	Accel   string `conf:"accel"`
@@ -29,7 +29,7 @@ type Options struct {
 	// [PORT:]PORT[/udp]: of 127.0.0.1, and inside; without the first a free one
 	Ports  []string `conf:"ports"`
 	Access string   `conf:"agent"` // virtio-serial or ssh; "": virtio-serial
-	User   string   `conf:"user"`  // whom commands run as, and who logs in; "": root
+	User   string   `conf:"user"`  // the user that commands run as and that logs in; "": root
 	Seed   string   `conf:"seed"`  // a file of user-data for cloud-init, beside ours
 	// a command, split at spaces: the machine is ready when it succeeds; "": when its services are
 	// started
@@ -39,13 +39,13 @@ type Options struct {
 	// the program; "": qemu-system-x86_64 or this machine's kind of it, on PATH
 	Qemu string `conf:"qemu"`
 
-	// finds the program that goes into the guest, and that qemu is put into its jail by; required
-	// for Create
+	// finds the program that goes into the guest and that puts qemu into its jail; required for
+	// Create
 	Agent        agent.Finder
 	Source       string        // the source's name
 	Installation string        // the installation's id
 	Dir          string        // where the instances are; required
-	Images       string        // the store of images; required for names of such
+	Images       string        // the store of images; required for images that are names
 	ImageLimits  image.Limits  // of images that are unpacked there
 	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
 	Home         string        // the user's, which ~/ before an image's file stands for

@@ -10,7 +10,7 @@ import (
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe looks for qemu and for the files that machines are made from.
+// Probe checks that qemu and the files that machines are made from are there.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
 	if err := p.place(); err != nil {
 		return "", err
@@ -31,7 +31,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 		return "no image is set: each request has to name one", nil
 	}
 	if !filepath.IsAbs(image) {
-		return "", nil // it is brought here when it is needed
+		return "", nil // Create pulls it
 	}
 	if _, err := inspect(image); err != nil {
 		return "", imageError("image", image, err)

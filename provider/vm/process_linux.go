@@ -19,18 +19,17 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/jail"
 )
 
-// Mark is the environment variable that tells a qemu whose it is: what was started and not yet
-// recorded is found by it.
+// Mark is the environment variable that tells a qemu's instance. A process that was started and not
+// yet recorded is found by it.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// mark is the value of Mark in an instance's qemu. The directory is in it, as an installation may
-// have several.
+// mark is the value of Mark in an instance's qemu. It has the directory in it, as an installation
+// may have several.
 func (p *Provider) mark(id compute.ID) string {
 	return p.o.Installation + "/" + p.o.Source + "/" + string(id) + "/" + word(p.o.Dir)
 }
 
-// strays ends all processes with a mark: those that were started by one who died before he could
-// record it.
+// strays ends all processes with a mark: those whose starter was killed before it recorded them.
 func strays(ctx context.Context, mark string) error {
 	for {
 		all, err := marked(mark)
@@ -49,8 +48,8 @@ func strays(ctx context.Context, mark string) error {
 	}
 }
 
-// marked opens this user's processes with a mark in their environment: with others' anybody could
-// keep strays busy for ever. The caller closes them.
+// marked opens this user's processes with a mark in their environment. Other users' do not count:
+// with them anybody could keep strays busy for ever. The caller closes the handles.
 func marked(mark string) ([]*proc.Handle, error) {
 	has, self := proc.Marked(Mark+"="+mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && ownUser(pid) && has(pid) })
@@ -67,8 +66,8 @@ func ownUser(pid int) bool {
 	return len(all) == 4
 }
 
-// users are a process's: real, effective, saved, of files. Who owns its directory in /proc does not
-// tell: that is root when a process has closed itself.
+// users returns a process's user ids: real, effective, saved, of files. The owner of its directory
+// in /proc is not enough: that is root for a process that is not dumpable.
 func users(pid int) (all []int) {
 	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -84,14 +83,14 @@ func users(pid int) (all []int) {
 	return all
 }
 
-// starter leaves a watcher of a process behind.
+// starter starts a watcher of a process and ends.
 const starter = `umask 077; watch=$1
 (exec 3>>console.log 4>>qemu.log 5<>.kept && rm -f .kept && cd / && exec env -i PATH="$PATH" LC_ALL=C sh -c "$watch" sh "$2") >/dev/null 2>&1 </dev/null &`
 
-// watcher is a shell's script that keeps the logs of a qemu within bounds while it lives: what a
-// guest says on its console would fill the disk. It looks every ten seconds, and cuts what is
-// longer than 4 MiB to its last MiB, as trim does. It names no file: the directory may be gone when
-// it looks, and another's process may have qemu's number then.
+// watcher is a shell script that keeps the logs of a qemu within bounds while it lives: a guest's
+// console would fill the disk. Every ten seconds it cuts a file longer than 4 MiB to its last MiB,
+// as trim does. It names no file: the directory may be gone by then, and another's process may have
+// qemu's number.
 const watcher = `since() { read -r stat 2>/dev/null </proc/$pid/stat || exit; set -- ${stat##*) }; [ "$1" != Z ] || exit; start=${20}; }
 pid=$1; since; first=$start
 while sleep 10; do
@@ -108,8 +107,8 @@ func watch(dir string, pid int) error {
 	return cmd.Run()
 }
 
-// launch starts a qemu in its jail and waits until it is set up. It lives on when we end. Its own
-// words are in the error when it refuses.
+// launch starts a qemu in its jail and waits until it is set up. qemu lives on when this process
+// ends. When it refuses, the error has its own words.
 func (p *launcher) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	if c.handed.err != nil {
 		return proc.Process{}, c.handed.err
@@ -132,8 +131,8 @@ func (p *launcher) launch(ctx context.Context, c *cell) (proc.Process, error) {
 	return q, err
 }
 
-// noJail reports whether an error says that the kernel has no name spaces or no root for us. What
-// is full today says nothing of that, unless a user has a limit of none.
+// noJail reports whether an error means that the kernel gives us no name spaces or no root. ENOSPC
+// counts for an ordinary user alone, whose limit may be zero: root's is only reached now.
 func noJail(err error) bool {
 	var spaces *spacesError
 	switch {
@@ -148,6 +147,7 @@ func noJail(err error) bool {
 		(strings.Contains(text, syscall.EPERM.Error()) || strings.Contains(text, syscall.EACCES.Error()))
 }
 
+// launchOnce starts a qemu once, with or without its jail, and waits until it is set up.
 func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
 	dir := c.handed.dir
 	if c.log, err = os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600); err != nil {
@@ -160,7 +160,7 @@ func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.P
 	}
 	q, err = proc.Of(started.Pid)
 	lives, ended := context.WithCancelCause(ctx)
-	go func() { // it is known by its record; this only takes note of its end
+	go func() { // only to reap it: its record is what it is known by
 		state, _ := started.Wait()
 		ended(fmt.Errorf("(%v)", state))
 	}()

@@ -35,7 +35,8 @@ type qmpError struct {
 // Error returns qemu's words.
 func (e *qmpError) Error() string { return "qemu: " + e.Desc }
 
-// readMessage reads the next message. An error is the reader's, or says that what came is none.
+// readMessage reads the next message. An error is the reader's, or says that the line is no
+// message.
 func readMessage(r *bufio.Reader) (m message, err error) {
 	var line []byte
 	for {
@@ -73,7 +74,7 @@ type monitor struct {
 	r *bufio.Reader
 }
 
-// dialMonitor begins one on a socket, and ends waiting for qemu after a while.
+// dialMonitor opens a conversation on a socket. It gives up on qemu after a while.
 func dialMonitor(ctx context.Context, path string) (*monitor, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
@@ -97,7 +98,7 @@ func dialMonitor(ctx context.Context, path string) (*monitor, error) {
 	return m, nil
 }
 
-// deadline is when ctx ends, or limit has passed.
+// deadline returns the earlier of ctx's end and limit from now.
 func deadline(ctx context.Context, limit time.Duration) time.Time {
 	end := time.Now().Add(limit)
 	if d, ok := ctx.Deadline(); ok && d.Before(end) {
@@ -108,7 +109,7 @@ func deadline(ctx context.Context, limit time.Duration) time.Time {
 
 func (m *monitor) close() error { return m.c.Close() }
 
-// do has qemu execute a command, and decodes its answer into out, which may be nil.
+// do makes qemu execute a command, and decodes its answer into out, which may be nil.
 func (m *monitor) do(ctx context.Context, command string, args any, out any) error {
 	return m.send(ctx, nil, command, args, out)
 }
@@ -127,6 +128,7 @@ func (m *monitor) send(ctx context.Context, f *os.File, command string, args any
 	return err
 }
 
+// exchange sends one command, with a file unless f is nil, and waits for its answer.
 func (m *monitor) exchange(f *os.File, command string, args any, out any) error {
 	request := map[string]any{"execute": command}
 	if args != nil {
@@ -159,7 +161,7 @@ func (m *monitor) exchange(f *os.File, command string, args any, out any) error 
 	}
 }
 
-// status is how the machine runs: "running", "paused", "inmigrate", "postmigrate", "io-error",
+// status is the machine's state: "running", "paused", "inmigrate", "postmigrate", "io-error",
 // "shutdown", ...
 func (m *monitor) status(ctx context.Context) (string, error) {
 	var s struct {

@@ -19,16 +19,15 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// A machine that was restored is halted, and as cold as a machine can be: without KVM every
-// instruction is translated when it is met for the first time in this qemu, and nothing that was
-// written since the boot is in memory of its own. So it is let run for a moment, behind the back of
-// whoever asked for it: it becomes itself, does what it will do for its user, and is halted again.
-// That is its rehearsal. Nobody waits for it: who wants the machine meanwhile ends the rehearsal
-// and has the machine as it is.
+// A restored machine is halted, and cold: without KVM every instruction is translated when this
+// qemu meets it first, and no memory written since the boot is its own. So it runs for a moment
+// before it is used. It takes its identity, does what it will do for its user, and is halted again.
+// That is its rehearsal. Nobody waits for it: a user of the machine ends the rehearsal, and gets
+// the machine as it is.
 const (
-	// before a rehearsal: who made a machine for himself uses it at once
+	// before a rehearsal: the client that made a machine for itself uses it at once
 	breath = 100 * time.Millisecond
-	// before the rehearsal of a machine that another made, and did not rehearse: he may be at it
+	// before the rehearsal of a machine that another process made: that process may be at it
 	adoption  = time.Second
 	atMost    = 20 * time.Second // for each of its parts
 	quietMost = 3 * time.Second  // for the machine to come to rest
@@ -36,7 +35,7 @@ const (
 
 // rehearsals owns the rehearsals of a provider's machines, which end with it.
 type rehearsals struct {
-	// whoever is in it may run: they take processors from those who wait for something
+	// slots of the rehearsals that run at once: they take processors from users that wait
 	gate chan struct{}
 
 	mu     sync.Mutex
@@ -45,14 +44,14 @@ type rehearsals struct {
 	work   sync.WaitGroup
 }
 
-// rehearsal is that of one machine.
+// rehearsal is the rehearsal of one machine.
 type rehearsal struct {
-	uuid   string // of the machine as it was made: the next of that name is another
+	uuid   string // of the machine as it was made: a later machine of the same name has another
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
 
-// errWanted ends the rehearsal of a machine that somebody has work for, in whose hands it is then.
+// errWanted ends the rehearsal of a machine that has work: its user takes it over as it is.
 var errWanted = errors.New("the machine is wanted")
 
 func newRehearsals() *rehearsals {
@@ -101,8 +100,8 @@ func (p *rehearser) later(own owner, wait time.Duration) {
 	})
 }
 
-// lock is for whoever works on a machine: it ends the machine's rehearsal, if that is one of ours,
-// and waits for its lock, which Close lets go.
+// lock takes a machine's lock for a user of the machine. It first ends the machine's rehearsal if
+// that is one of ours. Close releases the lock.
 func (p *rehearser) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
 	p.p.rehearsals.drop(id)
 	return p.p.homes.Lock(ctx, id)
@@ -133,9 +132,9 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-// rehearse rehearses the machine that was made as uuid, unless another does or it is in use. Its
-// lock is held for what may not meet with others' work only. Whoever dies in the middle leaves a
-// machine that runs and does nothing; the next rehearsal halts it.
+// rehearse rehearses the machine that was made as uuid, unless another does or it is in use. It
+// holds the machine's lock only where others must not interfere. If it is killed the machine runs
+// and does nothing; the next rehearsal halts it.
 func (p *rehearser) rehearse(ctx context.Context, id compute.ID, uuid string) error {
 	turn, err := p.alone(id)
 	if turn == nil || err != nil {
@@ -172,8 +171,8 @@ func (p *rehearser) alone(id compute.ID) (*os.File, error) {
 	return f, nil
 }
 
-// stir lets a machine run that nobody has used, and makes it itself unless it is. It returns a line
-// to it; nil: there is nothing to rehearse.
+// stir resumes a machine that nobody has used, and gives it its identity unless it has it. It
+// returns a line to it; nil: there is nothing to rehearse.
 func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -215,7 +214,8 @@ func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own o
 }
 
 // practise does with a machine what its user will do: first all that has never been done in this
-// qemu, with time to come to rest, as sshd may be reading its new key; then what a hand-out is.
+// qemu. It lets the machine rest, as sshd may be reading its new key, and then does what a hand-out
+// does.
 func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
@@ -234,7 +234,7 @@ func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
 	}
 	own.Last = l.port
 	if now, err := p.p.homes.Read(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
-		return l.Close() // it is somebody's
+		return l.Close() // it has a user
 	}
 	if err := l.introduce(ctx, guest.Identity{}); err != nil {
 		_ = l.Close()

@@ -19,8 +19,8 @@ func installed() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 }
 
-// room refuses a request for more than this machine has: it would stand still with it, and
-// everything else too.
+// room refuses a request for more than this machine has: with it this machine and all on it would
+// stand still.
 func room(spec compute.Spec) error {
 	var err error
 	switch have := installed(); {

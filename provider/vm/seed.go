@@ -18,16 +18,16 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
-// seed is what an instance is told by a small disk that cloud-init, and those who do as it does,
-// read.
+// seed is what a small disk tells an instance. cloud-init, and programs that do as it does, read
+// it.
 type seed struct {
 	id       string // never the same for two machines
 	hostname string
-	user     string   // who may log in with keys
+	user     string   // the user that logs in with keys
 	keys     []string // public, a line each
-	hostKey  keyPair  // sshd's; empty: its own affair
+	hostKey  keyPair  // sshd's; empty: sshd makes its own
 	extra    []byte   // the user's own user-data
-	program  string   // the agent, for images that boot by themselves; "": not there
+	program  string   // the agent, for images that boot by themselves; "": the image needs none
 	words    []string // before its own
 }
 
@@ -95,8 +95,8 @@ func (s seed) files() (map[string][]byte, error) {
 	return out, nil
 }
 
-// hook is a script that cloud-init runs early at each boot: it starts the agent. That is not among
-// user-data, so that nothing there replaces it.
+// hook is a script that cloud-init runs early at each boot: it starts the agent. It is not part of
+// user-data, so no user-data replaces it.
 func (s seed) hook() string {
 	return `#cloud-boothook
 #!/bin/sh
@@ -112,7 +112,7 @@ setsid /run/hostler/agent ` + s.command() + ` </dev/null >/dev/null 2>&1 &
 
 func (s seed) command() string { return strings.Join(append(s.words, guest.ServeWord), " ") }
 
-// join makes one of several user-data, as mail does it.
+// join joins several user-data into one, as the parts of a mail.
 func join(all ...[]byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

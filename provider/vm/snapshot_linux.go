@@ -14,9 +14,9 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// parting is what a machine does before an image is made of its disk: what tells it from others
-// goes, as nobody can take it out of the disk afterwards. Its name is set at each start, and its
-// list of hosts is everybody's.
+// parting is what a machine runs before an image is made of its disk. It removes what tells the
+// machine from others, as nobody can take that out of the disk afterwards. The name stays: it is
+// set at each start, and the list of hosts is the same for all.
 const parting = `set -e
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed
 test ! -e /etc/machine-id || : >/etc/machine-id
@@ -24,12 +24,11 @@ test -L /var/lib/dbus/machine-id || rm -f /var/lib/dbus/machine-id
 find /tmp -xdev -mindepth 1 -delete 2>/dev/null || :
 sync`
 
-// asRoot runs a script as root, by sudo where one is not.
+// asRoot runs a script as root, by sudo for another user.
 const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 
-// Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine is
-// told to forget who it is, and ends: as when its power is cut, with all that it had to write
-// written.
+// Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine gives
+// up its identity, writes all that it has to write, and ends as when its power is cut.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, fault("Snapshot", id, err)
@@ -44,7 +43,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	if !own.Parted { // else it was done before a death
+	if !own.Parted { // else an earlier call did it and was killed
 		if err := p.part(ctx, id); err != nil {
 			return "", err
 		}
@@ -106,7 +105,7 @@ func (p *Provider) still(ctx context.Context, id compute.ID) error {
 	return m.do(ctx, "stop", nil, nil)
 }
 
-// part has a machine forget who it is, and write what it has.
+// part makes a machine give up its identity and write its files to its disk.
 func (p *Provider) part(ctx context.Context, id compute.ID) error {
 	c, err := p.Connect(ctx, id)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// entropy is what a machine is given to begin its random numbers with.
+// entropy returns the bytes that seed a machine's random numbers.
 func entropy() []byte {
 	b := make([]byte, 64)
 	_, _ = rand.Read(b)
 	return b
 }
 
-// sshSeed makes an instance's keys: one to log in with, and the host's own, and writes what is
-// needed on this side.
+// sshSeed makes an instance's keys, one to log in with and the host's own, and writes the files
+// that are needed on this side.
 func (p *launcher) sshSeed(s *seed, own *owner, home string) error {
 	login, err := newKey("hostler")
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *entrance) connectSSH(ctx context.Context, own owner) (compute.Conn, err
 	return nil, fault("Connect", id, err)
 }
 
-// banner waits a moment for sshd's first word: qemu accepts connections long before anybody listens
+// banner waits a moment for sshd's first word: qemu accepts connections long before sshd listens
 // inside.
 func banner(ctx context.Context, port int) error {
 	d := net.Dialer{Timeout: time.Second}

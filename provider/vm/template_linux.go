@@ -35,15 +35,15 @@ type done struct {
 	Disk  extent `json:"disk"`
 }
 
-// extent is what is known of a file: one that was cut short is seen, and the memory that a guest
-// has written to which got as far as its qemu. That has to open it for writing, though it maps it
-// for itself alone; but when it was changed last, only its owner can tell otherwise.
+// extent is a file's size and times. It shows a file that was cut short, and memory that a guest
+// with control of its qemu has written to: qemu must open it for writing, though it maps it
+// privately. But only the file's owner can tell when it was changed last.
 type extent struct {
 	Size    int64 `json:"size"` // bytes
 	Changed int64 `json:"changed"`
 }
 
-// whole reports whether nothing is missing.
+// whole reports whether all its files are there and unchanged.
 func (s saved) whole() bool {
 	var d done
 	b, err := os.ReadFile(s.file("done"))
@@ -69,8 +69,8 @@ func (p *templates) key(q program, own *owner) (string, error) {
 		p.p.o.Machine, p.p.o.Network, p.p.o.Ready, q.Sandbox, p.p.o.Installation, p.p.o.Source)
 }
 
-// template returns the saved machine for an instance, and makes it if there is none. Only one at a
-// time makes it.
+// template returns the saved machine for an instance, and makes it if there is none. Only one
+// process makes it at a time.
 func (p *templates) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
 	key, err := p.key(q, own)
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *templates) template(ctx context.Context, q program, own *owner, below d
 	name := key + "-" + newUUID()[:8]
 	s := saved{name, filepath.Join(all, name)}
 	mark := p.p.mark(compute.ID("saved/" + key))
-	// of a process that died while it made one
+	// left by a process that was killed while it made one
 	if err := errors.Join(strays(ctx, mark), p.p.ungroup(ctx, mark)); err != nil {
 		return s, err
 	}
@@ -108,7 +108,7 @@ func (p *templates) template(ctx context.Context, q program, own *owner, below d
 	if err != nil {
 		return s, err
 	}
-	held, err := os.Open(dir) // so that nobody takes it for a dead one's
+	held, err := os.Open(dir) // so that no process takes it for a dead one's
 	if err != nil {
 		return s, err
 	}
@@ -133,7 +133,7 @@ func (p *templates) template(ctx context.Context, q program, own *owner, below d
 	return s, p.p.images.keepImage(ctx, own.Digest, s.dir)
 }
 
-// find looks for a saved machine that is whole.
+// find looks for a complete saved machine.
 func (p *templates) find(key string) (saved, bool) {
 	all := filepath.Join(p.p.o.Dir, "templates")
 	entries, _ := os.ReadDir(all)
@@ -186,14 +186,14 @@ func (p *templates) save(ctx context.Context, q program, own *owner, below disk,
 	}()
 	if err := p.p.at("template booting"); err != nil {
 		if p.died(err) {
-			run = proc.Process{} // the dead kill nobody
+			run = proc.Process{} // an ended process needs no kill
 		}
 		return err
 	}
 	if err := p.awaitReady(ctx, run, s.dir); err != nil {
 		return err
 	}
-	rest(ctx, run.PID) // what was started a moment ago would be started on in each copy
+	rest(ctx, run.PID) // processes still starting would go on starting in each copy
 	if err := p.p.at("template booted"); err != nil {
 		if p.died(err) {
 			run = proc.Process{}
@@ -226,8 +226,8 @@ func (p *templates) save(ctx context.Context, q program, own *owner, below disk,
 	return os.WriteFile(s.file("done"), b, 0o600)
 }
 
-// bootPatience is how long a machine that shall be saved may boot: one that stands still would keep
-// all others waiting for ever.
+// bootPatience is how long a machine to be saved may boot: a machine that hangs would keep all
+// others waiting for ever.
 const bootPatience = 10 * time.Minute
 
 // awaitReady waits until the machine in dir is ready, and has written everything to its disk.
@@ -273,8 +273,7 @@ func lastLines(b []byte) string {
 	return s[max(0, len(s)-300):]
 }
 
-// ignoreShared has qemu leave out of the saved state, or not expect in it, the memory that is a
-// file.
+// ignoreShared makes qemu leave the memory that is a file out of the saved state, on both sides.
 func (m *monitor) ignoreShared(ctx context.Context) error {
 	return m.do(
 		ctx, "migrate-set-capabilities",
@@ -282,8 +281,8 @@ func (m *monitor) ignoreShared(ctx context.Context) error {
 	)
 }
 
-// migrateOut saves the state of a running machine, but for its memory. It is halted afterwards, and
-// comes back running: one that was halted before would come back halted.
+// migrateOut saves the state of a running machine, but for its memory, and halts it. A copy comes
+// back running; a machine that was halted before would come back halted.
 func migrateOut(ctx context.Context, dir, path string) error {
 	m, done, err := monitorIn(ctx, dir)
 	if err != nil {
@@ -337,7 +336,7 @@ func migrateOut(ctx context.Context, dir, path string) error {
 	}
 }
 
-// migrateIn gives a qemu that waits for it the saved state. It is halted then.
+// migrateIn gives the saved state to a qemu that waits for it. The machine is halted then.
 func migrateIn(ctx context.Context, dir, path string) error {
 	m, done, err := monitorIn(ctx, dir)
 	if err != nil {
@@ -381,8 +380,8 @@ func migrateIn(ctx context.Context, dir, path string) error {
 	}
 }
 
-// upWarm starts an instance as a copy of a saved machine. What turns out to be damaged is made
-// anew, once.
+// upWarm starts an instance as a copy of a saved machine. A damaged saved machine is made anew,
+// once.
 func (p *templates) upWarm(ctx context.Context, q program, own *owner, below disk) error {
 	for try := 1; ; try++ {
 		s, err := p.template(ctx, q, own, below)
@@ -394,13 +393,14 @@ func (p *templates) upWarm(ctx context.Context, q program, own *owner, below dis
 			return err
 		}
 		p.p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.p.o.Source, "instance", own.ID, "err", err)
-		// it stays for those that are copies of it already
+		// it stays for the machines that are copies of it already
 		if err := os.Remove(s.file("done")); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
 }
 
+// restore starts an instance's qemu on copies of a saved machine's files and state.
 func (p *templates) restore(ctx context.Context, q program, own *owner, s saved) (err error) {
 	id := compute.ID(own.ID)
 	home := p.p.home(id)
@@ -437,7 +437,7 @@ func (p *templates) restore(ctx context.Context, q program, own *owner, s saved)
 	return p.p.record(own, restored)
 }
 
-// stale throws away this source's saved machines of which no instance is a copy and none will be.
+// stale deletes this source's saved machines of which no instance is a copy and none will be.
 func (p *templates) stale(current string) {
 	used := map[string]bool{current: true}
 	instances, _ := os.ReadDir(filepath.Join(p.p.o.Dir, "instances"))
@@ -455,7 +455,8 @@ func (p *templates) stale(current string) {
 	}
 }
 
-// died reports whether an error is that of a test's kill: the dead clean up nothing.
+// died reports whether an error is that of a test's simulated kill, after which nothing is cleaned
+// up.
 func (p *templates) died(err error) bool { return p.p.step != nil && errors.Is(err, errKilled) }
 
 // errKilled is what a test's step returns to end a call as a kill would.

@@ -2,7 +2,7 @@ package vm
 
 import "time"
 
-// ticks is the processor's time stamp counter, which emulated machines have as theirs.
+// ticks reads the processor's time stamp counter, which emulated machines have as theirs.
 func ticks() uint64
 
 // tickRate is how many thousand ticks it counts in a second, to a tenth of a thousandth. It takes a
@@ -14,8 +14,8 @@ func tickRate() int64 {
 	return (int64(float64(to-from)/float64(ended.Sub(began))*1e6) + 50) / 100 * 100
 }
 
-// tickNow reads the counter and the clock at one time: again and again, and the closest reading
-// counts.
+// tickNow reads the counter and the clock at one time: it tries repeatedly, and returns the closest
+// pair.
 func tickNow() (uint64, time.Time) {
 	var tick uint64
 	var at time.Time

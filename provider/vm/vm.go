@@ -33,8 +33,9 @@ type Provider struct {
 	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
 	tickRate   func() int64
-	bare       atomic.Bool // the kernel gives qemu no jail here
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	bare       atomic.Bool // the kernel allows qemu no jail here
+	// called before each step, with its name; an error ends the call as a kill would. nil but in
+	// tests
 	step func(string) error
 
 	accel     acceleration
@@ -48,13 +49,13 @@ type Provider struct {
 // acceleration is what this machine's qemu and kernel can do.
 type acceleration struct{ p *Provider }
 
-// rehearser boots what is to be resumed later, while nobody waits.
+// rehearser boots machines that are to be resumed later, while nobody waits.
 type rehearser struct{ p *Provider }
 
-// templates are the machines that were saved when they were ready, which others begin as.
+// templates are the machines that were saved when they were ready. Others are copies of them.
 type templates struct{ p *Provider }
 
-// images are the disks that machines begin with.
+// images are the disks that machines start from.
 type images struct{ p *Provider }
 
 // entrance is the way into a machine.
@@ -77,8 +78,8 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Whether qemu and the
-// image are there is seen at Create, so that instances can be unmade without them.
+// Open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first
+// to look for qemu and the image, so that instances can be destroyed without them.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{
@@ -104,7 +105,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// at says that a step begins.
+// at calls the test's hook before a step.
 func (p *Provider) at(step string) error {
 	if p.step == nil {
 		return nil
@@ -112,7 +113,7 @@ func (p *Provider) at(step string) error {
 	return p.step(step)
 }
 
-// fault gives an error its place, and a kind unless it has one.
+// fault adds the operation and the instance to an error, and a kind unless it has one.
 func fault(op string, id compute.ID, err error) error {
 	var e *compute.Error
 	if err == nil || errors.As(err, &e) {
@@ -134,7 +135,7 @@ func fault(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "vm." + op, ID: id, Kind: kind, Err: err}
 }
 
-// place refuses a directory of instances that others may write to.
+// place refuses a directory of instances that other users may write to.
 func (p *Provider) place() error {
 	var st unix.Stat_t
 	if err := unix.Lstat(p.o.Dir, &st); err != nil {
@@ -201,8 +202,8 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, fault("List", "", err)
 }
 
-// Create makes a machine and starts it, or finishes one that was begun, or returns the one that is
-// there. With warm = yes the first one takes as long as the machine boots, and a little more.
+// Create makes a machine and starts it, finishes one that was begun, or returns the existing one.
+// With warm = yes the first one takes as long as the machine boots, and a little more.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	none := compute.Instance{}
 	if !homes.Plain(spec.ID) {
@@ -211,7 +212,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if err := p.place(); err != nil {
 		return none, err
 	}
-	// whoever waits for a new one shall not wait for another's deletion
+	// old remains only: a new instance does not wait for another's deletion
 	p.homes.Sweep(ctx, 10*time.Minute)
 	in, err := p.create(ctx, spec)
 	return in, fault("Create", spec.ID, err)
@@ -295,8 +296,8 @@ func (p *Provider) forget(ctx context.Context) {
 	}
 }
 
-// Clean ends a machine and makes it anew, on a new disk layer: from what was saved, with warm =
-// yes, else it boots.
+// Clean ends a machine and makes it anew on a new disk layer. With warm = yes it is a copy of the
+// saved machine, else it boots.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
@@ -329,13 +330,13 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return "its qemu ended, booted on a new disk layer over " + cmp.Or(own.From, own.Image), nil
 }
 
-// end ends whatever runs of an instance.
+// end ends all that runs of an instance.
 func (p *Provider) end(ctx context.Context, own owner) error {
 	if err := own.Process.Kill(ctx); err != nil {
 		return err
 	}
 	mark := p.mark(compute.ID(own.ID))
-	// nobody knows what was started, or makes an image of it
+	// it is unknown which processes started, or which make an image of it
 	if own.Stage == starting || own.Stage == begun || own.Stage == stopped {
 		if err := strays(ctx, mark); err != nil {
 			return err

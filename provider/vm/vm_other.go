@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider cannot be had on this system.
+// Provider does not exist on this system.
 type Provider struct{ compute.Provider }
 
 var _ compute.Provider = (*Provider)(nil)
 
-// Open returns ErrUnavailable: this system's processes cannot be told apart as ours have to be.
+// Open returns ErrUnavailable: this system lacks a safe way to tell processes apart.
 func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
 	return nil, &compute.Error{
 		Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrUnavailable, Err: errors.New("sources of type vm need Linux"),
@@ -23,10 +23,10 @@ func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
 	}
 }
 
-// Examine says that there are no virtual machines of ours here.
+// Examine reports that there are no virtual machines here.
 func Examine(context.Context, Options) []compute.Finding {
 	return []compute.Finding{{Result: "skip", What: "vm", Detail: "virtual machines need Linux"}}
 }
 
-// Check has nothing to say where there are no virtual machines of ours.
+// Check accepts all: there are no virtual machines here.
 func (o Options) Check() error { return nil }

@@ -2,12 +2,12 @@ package agent
 
 import "sync"
 
-// A buffer holds frames to be written (with their headers), or data received (without).
+// A buffer holds frames to write (with their headers), or received data (without).
 type buffer struct {
 	b      []byte // capacity headerLen + maxData
-	off    int    // of data received: taken already
-	data   int    // of frames to be written: bytes of data in them
-	owners []*out // of frames to be written: the channels whose data they have
+	off    int    // of received data: bytes taken already
+	data   int    // of frames to write: bytes of data in them
+	owners []*out // of frames to write: the channels of their data
 }
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, headerLen+maxData)} }}
@@ -24,5 +24,5 @@ func (b *buffer) free() {
 	buffers.Put(b)
 }
 
-// room is how many bytes more it takes.
+// room is how many more bytes it takes.
 func (b *buffer) room() int { return cap(b.b) - len(b.b) }

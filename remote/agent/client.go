@@ -12,12 +12,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// grace is how long a command that was told to end may take until Run returns without having seen
-// its end.
+// grace is how long Run waits for the end of a command that was told to end.
 const grace = 5 * time.Second
 
 // Client is a compute.Conn whose work is done by Serve at the other end of a stream of bytes. It is
-// a Dialer and a Listener too; where the other end cannot forward, these return ErrInvalid.
+// also a Dialer and a Listener, which return ErrInvalid where the other end cannot forward. Its
+// methods may be called from many goroutines.
 type Client struct {
 	s      *session
 	greet  sync.Once
@@ -31,16 +31,16 @@ var (
 	_ compute.Listener = (*Client)(nil)
 )
 
-// New makes a client over rwc, which is the client's from then on. It sends nothing and starts
-// nothing: the first request goes out together with the greeting. A peer that is no agent, or of
-// another version, is seen by the first request's error (ErrLost, ErrConflict).
+// New makes a client over rwc, which it owns from then on. It sends nothing and starts nothing: the
+// first request goes out together with the greeting. If the peer is no agent, or of another
+// version, the first request fails (ErrLost, ErrConflict).
 func New(rwc io.ReadWriteCloser) *Client {
 	c := &Client{s: newSession(rwc, false)}
 	c.s.control = c.control
 	return c
 }
 
-// start begins to write and read. Close ends both.
+// start starts the loops that write and read. Close ends both.
 func (c *Client) start() {
 	c.launch.Do(func() {
 		c.loops.Add(2)
@@ -67,7 +67,7 @@ func (c *Client) read() error {
 	}
 	theirs, err := checkHello(h)
 	if err != nil {
-		// what a login shell or ssh said instead is worth more than eight bytes of it
+		// the message of a login shell or ssh is worth more than its first eight bytes
 		h, _ = r.Peek(min(r.Buffered(), 200))
 		_, err = checkHello(h)
 		return err
@@ -82,8 +82,8 @@ func (c *Client) read() error {
 // Done is closed when the connection has ended, for whatever reason.
 func (c *Client) Done() <-chan struct{} { return c.s.done }
 
-// Close ends the connection and all that runs through it. What was written to dialled connections
-// before these were closed still goes out.
+// Close ends the connection and all that runs through it. Bytes that were written to dialled
+// connections before they were closed still go out.
 func (c *Client) Close() error {
 	c.linger()
 	c.s.fail(&compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the connection was closed")})
@@ -94,7 +94,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// linger waits, for a moment, until the connections that were closed have delivered what they had.
+// linger waits, for a moment, until the closed connections have delivered their data.
 func (c *Client) linger() {
 	c.s.mu.Lock()
 	var closing []*stream
@@ -149,7 +149,7 @@ func (c *Client) open(body []byte, prepare func(*stream)) (*stream, error) {
 	return st, nil
 }
 
-// control takes the frames that only a client gets.
+// control handles the frames that only a client gets.
 func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body []byte) error {
 	switch kind {
 	case kindResult:
@@ -193,7 +193,7 @@ func (c *Client) control(s *session, st *stream, kind, ch byte, id uint32, body 
 	return nil
 }
 
-// outcome is what a finished stream came to.
+// outcome returns the result of a finished stream.
 func (st *stream) outcome() (compute.Exit, error) {
 	st.mu.Lock()
 	result, err := st.result, st.err
@@ -215,7 +215,7 @@ func (st *stream) outcome() (compute.Exit, error) {
 	return exit, nil
 }
 
-// abort tells the server to end a stream by force and waits for its end, for a while.
+// abort tells the server to end a stream by force, and waits for its end for a while.
 func (st *stream) abort(how ...byte) {
 	st.s.post(kindCancel, 0, st.id, how)
 	t := time.NewTimer(grace)
@@ -231,8 +231,8 @@ func (st *stream) abort(how ...byte) {
 	}
 }
 
-// settle waits until the stream has ended and all its output was written, or ctx ends; then it is
-// aborted, or left where it is held and contact was lost.
+// settle waits until the stream has ended and all its output was written, or ctx ends. Then it
+// aborts the stream, or leaves it alone if it is held and contact was lost.
 func (st *stream) settle(ctx context.Context, held bool) error {
 	select {
 	case <-st.ended:
@@ -245,7 +245,7 @@ func (st *stream) settle(ctx context.Context, held bool) error {
 		return ctx.Err()
 	}
 	var late <-chan time.Time
-	// what was received is still written, but a stuck writer does not hide that contact is lost
+	// received data is still written, but a stuck writer does not hide that contact is lost
 	if st.s.cause() != nil {
 		t := time.NewTimer(grace)
 		defer t.Stop()
@@ -261,9 +261,9 @@ func (st *stream) settle(ctx context.Context, held bool) error {
 	return nil
 }
 
-// Run implements compute.Conn. To the command, a writer that returns an error is a pipe that nobody
-// reads. A Stdin that never ends does not keep Run from returning; its last Read may go on after
-// that.
+// Run implements compute.Conn. A writer that returns an error is, to the command, a pipe that
+// nobody reads. A Stdin that never ends does not keep Run from returning; its last Read may go on
+// after that.
 func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -284,7 +284,7 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 	if cmd.Stdin != nil {
 		go func() {
 			if _, err := st.out[0].ReadFrom(cmd.Stdin); err != nil && cmd.Hold != nil {
-				return // contact with him who types is lost, and others may type
+				return // the typing client is lost, and others may type
 			}
 			st.out[0].eof(io.ErrClosedPipe)
 		}()
@@ -314,7 +314,7 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 		}
 	}
 	select {
-	case <-reply: // it came with the end, which was looked at first
+	case <-reply: // it came together with the end
 		cmd.Hold.Begun()
 	default:
 	}
@@ -324,21 +324,20 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 	return st.outcome()
 }
 
-// same reports whether a command's output and errors go to one writer: then they stay in the order
-// in which they were written.
+// same reports whether a command's output and errors go to one writer: then they keep their order.
 func same(a, b io.Writer) bool {
 	defer func() { _ = recover() }() // values that cannot be compared are not the same
 	return a != nil && a == b
 }
 
-// sink returns the error of a writer that the stream's output went to.
+// sink returns the error of a writer for the stream's output.
 func (st *stream) sink() error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	return st.sinkErr
 }
 
-// Put implements compute.Conn. It reads tar to its end, unless the other side refuses what came.
+// Put implements compute.Conn. It reads tar to its end, unless the other side refuses the data.
 func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -357,7 +356,7 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	}()
 	select {
 	case err := <-sent:
-		if err != nil { // what came of the archive must not pass for the whole
+		if err != nil { // a broken archive must not pass for a complete one
 			st.abort()
 			return err
 		}
@@ -371,7 +370,7 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	return err
 }
 
-// source is a reader that remembers its own error, to tell it from that of whom it is sent to.
+// source is a reader that remembers its own error, to tell it from an error of the destination.
 type source struct {
 	r   io.Reader
 	err error

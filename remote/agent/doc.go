@@ -1,6 +1,6 @@
 // Package agent carries a compute.Conn over one byte stream: a unix socket, a pipe, the standard
-// streams of an ssh session, a virtio-serial port. Serve offers a Conn to whoever is at the other
-// end, and a Client is a Conn whose work the other end does.
+// streams of an ssh session, a virtio-serial port. Serve offers a Conn to the client at the other
+// end. A Client is a Conn whose work the other end does.
 //
 // One stream of bytes carries many streams of work. Each side begins with a hello of eight bytes:
 // the magic "HsAg", the version of the protocol and two bytes that are zero. The client sends its

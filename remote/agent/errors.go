@@ -16,18 +16,18 @@ var kinds = [...]*compute.Kind{
 	compute.ErrConflict, compute.ErrDenied, compute.ErrFailed,
 }
 
-// marks are other errors that callers ask for with errors.Is. Their places are the protocol: append
-// only.
+// marks are further errors that callers test for with errors.Is. Their places are the protocol:
+// append only.
 var marks = [...]error{
 	context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, io.ErrUnexpectedEOF, io.ErrClosedPipe,
 	compute.ErrEnded,
 }
 
-// maxDepth is how many errors within errors are carried apart; deeper ones become text.
+// maxDepth is how many nested errors are carried as such; deeper ones become text.
 const maxDepth = 8
 
-// plainError is an error of the other side that was no compute.Error: its text, and what it is in
-// errors.Is.
+// plainError is an error of the other side that was no compute.Error: its text, and the errors that
+// errors.Is finds in it.
 type plainError struct {
 	text string
 	is   []error
@@ -55,7 +55,7 @@ func kindNamed(name string) *compute.Kind {
 }
 
 // appendError encodes an error: 0 for none, 1 for a compute.Error with its cause, 2 for any other,
-// whose kinds and marks are carried beside its text.
+// with its kinds and marks beside its text.
 func appendError(b []byte, err error, depth int) []byte {
 	if err == nil {
 		return append(b, 0)
@@ -101,7 +101,7 @@ func (d *decoder) error(depth int) error {
 		}
 		e := &compute.Error{Op: d.string(), ID: compute.ID(d.string())}
 		if name := d.string(); name != "" {
-			e.Kind = compute.ErrFailed // a kind that this side does not know
+			e.Kind = compute.ErrFailed // this side does not know the kind
 			if k := kindNamed(name); k != nil {
 				e.Kind = k
 			}
@@ -140,8 +140,7 @@ func (d *decoder) error(depth int) error {
 // operation, instance and hint.
 func AppendError(b []byte, err error) []byte { return appendError(b, err, 0) }
 
-// DecodeError is the reverse of AppendError. What is not well formed becomes an error of kind
-// ErrLost.
+// DecodeError is the reverse of AppendError. A malformed body becomes an error of kind ErrLost.
 func DecodeError(b []byte) error {
 	d := &decoder{b: b}
 	err := d.error(0)

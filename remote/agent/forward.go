@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// address is a network address by its name.
+// address is a network address in text form.
 type address struct{ network, name string }
 
 func (a address) Network() string { return a.network }
 func (a address) String() string  { return a.name }
 
-// netConn is a connection on the other side's computer.
+// netConn is a connection that the other side's computer made or accepted.
 type netConn struct {
 	c       *Client
 	st      *stream
@@ -39,7 +39,7 @@ func (c *Client) request(ctx context.Context, op byte, network, addr string, acc
 	return c.await(ctx, appendString(appendString([]byte{op}, network), addr), accepted)
 }
 
-// await opens a stream that is answered by a reply, and waits for that.
+// await opens a stream that is answered by a reply, and waits for the reply.
 func (c *Client) await(ctx context.Context, body []byte, accepted func(*netConn) error) (*stream, string, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, "", err
@@ -59,7 +59,7 @@ func (c *Client) await(ctx context.Context, body []byte, accepted func(*netConn)
 	case <-st.ended:
 	}
 	select {
-	case reply := <-st.client.reply: // it stood, and ended at once
+	case reply := <-st.client.reply: // it was open, and ended at once
 		return st, reply, nil
 	default:
 	}
@@ -77,14 +77,13 @@ func (n *netConn) Write(p []byte) (int, error) {
 	return n.st.out[0].Write(p)
 }
 
-// CloseWrite says that nothing more will be written; what was written still arrives, and reading
-// goes on.
+// CloseWrite ends writing. Written data still arrives, and reading goes on.
 func (n *netConn) CloseWrite() error {
 	n.st.out[0].eof(io.ErrClosedPipe)
 	return nil
 }
 
-// Close ends both directions; what was written still arrives.
+// Close ends both directions. Written data still arrives.
 func (n *netConn) Close() error {
 	n.reader.stop()
 	n.writer.stop()
@@ -116,7 +115,7 @@ func (n *netConn) SetWriteDeadline(t time.Time) error {
 type timer struct {
 	mu   sync.Mutex
 	t    *time.Timer
-	turn int // so that a timer that fires while it is replaced changes nothing
+	turn int // so that a timer that fires during its replacement changes nothing
 }
 
 func (d *timer) stop() { d.set(time.Time{}, nil, nil) }
@@ -174,7 +173,7 @@ func (c *Client) Listen(ctx context.Context, network, addr string) (net.Listener
 			return protocolError("more connections than were asked for")
 		}
 		select {
-		case <-l.gone: // it came while Close threw away the others
+		case <-l.gone: // it came while Close discarded the others
 			l.refuse()
 		default:
 		}
@@ -218,7 +217,8 @@ func (l *listener) took() {
 	l.c.s.post(kindCredit, 1, l.st.id, binary.BigEndian.AppendUint32(nil, 1))
 }
 
-// Close ends listening and returns when the address is free, and closes what nobody accepted.
+// Close ends listening and closes connections that nobody accepted. It returns when the address is
+// free.
 func (l *listener) Close() error {
 	l.once.Do(func() { close(l.gone) })
 	l.st.abort()
@@ -226,7 +226,7 @@ func (l *listener) Close() error {
 	return nil
 }
 
-// refuse closes what nobody accepted.
+// refuse closes connections that nobody accepted.
 func (l *listener) refuse() {
 	for {
 		select {

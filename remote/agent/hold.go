@@ -10,7 +10,7 @@ import (
 
 var _ compute.Holder = (*Client)(nil)
 
-// leave is in the body of a cancel frame: what is held is left to itself.
+// leave is the body of a cancel frame that leaves a held command to itself.
 const leave = 1
 
 var errLeft = errors.New("who asked for it is not there any more")
@@ -39,7 +39,7 @@ func (d *decoder) hold() *compute.Hold {
 	flags := d.int(holdKeep | holdAttach | holdLook | holdTake | holdBegun)
 	h := &compute.Hold{Keep: flags&holdKeep != 0, Attach: flags&holdAttach != 0, Look: flags&holdLook != 0, Take: flags&holdTake != 0}
 	if flags&holdBegun != 0 {
-		h.Begun = func() {} // the server's is another
+		h.Begun = func() {} // the server has one of its own
 	}
 	h.Run = d.string()
 	h.Grace = time.Duration(d.int(1<<31)) * time.Millisecond
@@ -47,7 +47,7 @@ func (d *decoder) hold() *compute.Hold {
 	return h
 }
 
-// hold makes a command ready that is to be held, or refuses it where nobody does that.
+// hold prepares a command that is to be held. Where no one holds commands it refuses it.
 func (v *server) hold(st *stream, cmd *compute.Command) error {
 	h := cmd.Hold
 	if h == nil {
@@ -57,7 +57,7 @@ func (v *server) hold(st *stream, cmd *compute.Command) error {
 		if h.Keep || h.Attach {
 			return errNotHeld
 		}
-		cmd.Hold = nil // it ends with us
+		cmd.Hold = nil // it ends with the connection
 		return nil
 	}
 	if h.Begun != nil {
@@ -91,7 +91,7 @@ func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	return out, nil
 }
 
-// held answers for the runs that are kept.
+// held answers a request for the list of kept runs.
 func (v *server) held(ctx context.Context, st *stream) error {
 	h, ok := compute.As[compute.Holder](v.conn)
 	if !ok {
@@ -104,7 +104,7 @@ func (v *server) held(ctx context.Context, st *stream) error {
 	b := appendUint(nil, uint64(len(all)))
 	for _, r := range all {
 		if len(b) > maxControl-1024 {
-			break // the oldest of very many
+			break // drop the oldest of very many
 		}
 		var flags uint64
 		for i, has := range [...]bool{r.Keep, r.TTY, r.Stdin, r.Typed, r.Ended} {

@@ -12,15 +12,14 @@ import (
 
 var _ compute.Informer = (*Client)(nil)
 
-// Facts and usage go as pairs of words, in a reply, so that either side may know more of them than
-// the other: what is not known is passed over.
+// Facts and usage go as pairs of words, in a reply. Either side may know more words than the other:
+// unknown ones are ignored.
 const toolPrefix = "tool:"
 
-// maxTools is how many tools a client takes.
+// maxTools is how many tools a client accepts.
 const maxTools = 1000
 
-// Facts implements compute.Informer; where the other side's Conn cannot tell, the error is
-// ErrInvalid.
+// Facts implements compute.Informer. The error is ErrInvalid if the other side's Conn has no facts.
 func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 	var f compute.Facts
 	err := c.ask(ctx, opFacts, func(k, v string) {
@@ -78,7 +77,7 @@ func (c *Client) Usage(ctx context.Context) (compute.Usage, error) {
 	return u, nil
 }
 
-// Ping asks whether the other side answers. It says nothing of the computer but that.
+// Ping checks that the other side answers. It says nothing else of the computer.
 func (c *Client) Ping(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -94,7 +93,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// number reads a number; what a hostile side says instead is 0, and none is negative.
+// number reads a number. Nonsense from a hostile peer is 0, and no number is negative.
 func number(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 63)
 	if err != nil || n < 0 {
@@ -103,7 +102,7 @@ func number(s string) int64 {
 	return n
 }
 
-// answer asks for what is told in a reply.
+// answer sends a request and returns the text of its reply.
 func (c *Client) answer(ctx context.Context, op byte) (string, error) {
 	st, reply, err := c.await(ctx, []byte{op}, nil)
 	if err != nil {
@@ -116,7 +115,7 @@ func (c *Client) answer(ctx context.Context, op byte) (string, error) {
 	return reply, err
 }
 
-// ask asks for pairs.
+// ask sends a request for pairs and passes them to take.
 func (c *Client) ask(ctx context.Context, op byte, take func(k, v string)) error {
 	reply, err := c.answer(ctx, op)
 	if err != nil {
@@ -132,7 +131,7 @@ func (c *Client) ask(ctx context.Context, op byte, take func(k, v string)) error
 	return nil
 }
 
-// pairs encodes words by two.
+// pairs encodes pairs of words.
 type pairs []byte
 
 func (p *pairs) text(k, v string) {
@@ -147,7 +146,7 @@ func (p *pairs) number(k string, n int64) {
 	}
 }
 
-// inform answers for facts and usage.
+// inform answers a request for facts or usage.
 func (v *server) inform(ctx context.Context, st *stream, op int) error {
 	i, ok := compute.As[compute.Informer](v.conn)
 	if !ok {

@@ -10,11 +10,11 @@ import (
 )
 
 // A character device, such as a virtio-serial port, is one stream of bytes for as long as the
-// machine lives. Who is at its other end may go in the middle of a frame, or of nothing, and
-// somebody else may come, without a word from the kernel on either side: a machine that is paused
-// notices neither. So on such a stream each connection begins with a word that cannot come up
-// within one: an escape byte, the letter b and a number of the client's choice, which the server's
-// first bytes repeat. Whoever reads it knows that all before it was another connection's.
+// machine lives. The client at its other end may go in the middle of a frame, or of nothing, and
+// another may come, without a word from the kernel on either side: a paused machine notices
+// neither. So on such a stream each connection begins with a word that cannot come up within one:
+// an escape byte, the letter b and a number that the client chooses. The server's first bytes
+// repeat it. The reader of that word knows that all before it was another connection's.
 const (
 	// rare in text, in numbers and in tar streams; within data it goes as escape and escapeData
 	escape     = 0xD3
@@ -24,39 +24,37 @@ const (
 	nonceLen   = 16
 )
 
-// Attach makes rwc, the host's side of a character device, fit for a connection: for New, with a
-// Port at the other end. It sends nothing by itself. Closing it tells the other end, and closes
-// rwc.
+// Attach prepares rwc, the host's side of a character device, for a connection: for New, with a
+// Port at the other end. It sends nothing by itself. Close tells the other end, and closes rwc.
 func Attach(rwc io.ReadWriteCloser) io.ReadWriteCloser {
 	b := make([]byte, nonceLen/2)
 	_, _ = rand.Read(b) // never fails
 	return &portConn{p: &Port{rw: rwc, reading: make(chan struct{}, 1)}, nonce: hex.EncodeToString(b), client: true}
 }
 
-// Port is the guest's side of a character device, on which one connection comes after the other. A
-// client that does not use Attach is served too; but where it goes in the middle of something and
-// the device does not tell, the next is not understood.
+// Port is the guest's side of a character device, with one connection after the other. It serves a
+// client without Attach too. But if such a client goes in the middle of something and the device
+// does not tell, the next one is not understood.
 type Port struct {
 	rw      io.ReadWriteCloser
 	reading chan struct{} // holds a token while rw is being read
-	in      []byte        // what is read into, by who has the token
+	in      []byte        // what is read into, by the holder of the token
 	writing sync.Mutex    // held while rw is written, whose bytes must not mix
-	out     []byte        // what is written, by who holds that
+	out     []byte        // what is written, by the holder of writing
 
 	mu      sync.Mutex
 	current *portConn // nil: none
-	raw     []byte    // what was read and not taken apart
-	back    []byte    // where raw is
-	// something was read since the device was last found empty, so that no plain client can begin
-	// here
+	raw     []byte    // bytes that were read and not parsed yet
+	back    []byte    // the array of raw
+	// something was read since the device was last empty, so no plain client can begin here
 	stale bool
 }
 
-// NewPort makes a port of a device, which is the port's from then on.
+// NewPort makes a port of a device, which the port owns from then on.
 func NewPort(rw io.ReadWriteCloser) *Port { return &Port{rw: rw, reading: make(chan struct{}, 1)} }
 
 // Accept waits for the next connection, which ends the one before. The error is the device's:
-// io.EOF where nobody is at its other end, and then Accept may be called again.
+// io.EOF if there is no client, and then Accept may be called again.
 func (p *Port) Accept() (io.ReadWriteCloser, error) {
 	for {
 		c, full := p.begin()
@@ -72,8 +70,8 @@ func (p *Port) Accept() (io.ReadWriteCloser, error) {
 // Close closes the device.
 func (p *Port) Close() error { return p.rw.Close() }
 
-// begin looks for the beginning of a connection in what was read, and throws away what is before
-// it. Otherwise it says how much there is.
+// begin looks for the beginning of a connection in the read bytes, and discards the bytes before
+// it. If there is none it returns how many bytes there are.
 func (p *Port) begin() (*portConn, int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +82,7 @@ func (p *Port) begin() (*portConn, int) {
 	for {
 		at := bytes.IndexByte(p.raw, escape)
 		if !p.stale && len(p.raw) < len(magic) && bytes.HasPrefix([]byte(magic), p.raw) {
-			return nil, len(p.raw) // may become one
+			return nil, len(p.raw) // it may become one
 		}
 		p.stale = p.stale || len(p.raw) > 0 && at != 0
 		if at < 0 {
@@ -119,7 +117,7 @@ func beginning(b []byte) (nonce string, whole, ok bool) {
 	return string(b[2 : 2+nonceLen]), true, true
 }
 
-// fill reads more, unless somebody else has meanwhile: there were full bytes.
+// fill reads more, unless another goroutine has since there were full bytes.
 func (p *Port) fill(full int) error {
 	p.reading <- struct{}{}
 	defer func() { <-p.reading }()
@@ -150,7 +148,7 @@ type portConn struct {
 	p      *Port
 	nonce  string
 	client bool
-	plain  bool // of a client that knows nothing of ports: all bytes are its
+	plain  bool // the client knows nothing of ports: all bytes are its own
 
 	greeted bool // guarded by p.writing: the beginning was written
 
@@ -161,7 +159,7 @@ type portConn struct {
 
 var errReplaced = errors.New("another client has taken the line")
 
-// Read returns io.EOF when the other end has ended the connection, or another one has begun.
+// Read returns io.EOF when the other end has closed the connection, or another one has begun.
 func (c *portConn) Read(b []byte) (int, error) {
 	for {
 		n, full, err := c.take(b)
@@ -174,7 +172,7 @@ func (c *portConn) Read(b []byte) (int, error) {
 	}
 }
 
-// take takes from what was read. Where there is nothing to take it returns how much is there.
+// take takes from the read bytes. If there is nothing to take it returns how many bytes there are.
 func (c *portConn) take(b []byte) (n, full int, err error) {
 	p := c.p
 	p.mu.Lock()
@@ -214,14 +212,14 @@ func (c *portConn) take(b []byte) (n, full int, err error) {
 		case escapeBy:
 			if _, whole, ok := beginning(p.raw); !whole {
 				return n, len(p.raw), nil
-			} else if ok { // stays, for Accept
+			} else if ok { // it stays, for Accept
 				if c.over = io.EOF; c.client {
 					c.over = errReplaced
 				}
 				break
 			}
 			fallthrough
-		default: // what was cut short by another's beginning, or is nobody's
+		default: // cut short by another's beginning, or nobody's
 			p.raw = p.raw[1:]
 			continue
 		}
@@ -233,8 +231,8 @@ func (c *portConn) take(b []byte) (n, full int, err error) {
 	return n, len(p.raw), nil
 }
 
-// takePlain takes what is there as it is, up to the beginning of a connection by Attach: these
-// bytes come up within data by intent alone.
+// takePlain takes the bytes as they are, up to the beginning of a connection by Attach: those bytes
+// come up within data by intent alone.
 func (c *portConn) takePlain(b []byte) (n, full int, err error) {
 	p := c.p
 	end := len(p.raw)
@@ -244,7 +242,7 @@ func (c *portConn) takePlain(b []byte) (n, full int, err error) {
 			break
 		}
 		at += i
-		// half of one is the data's: who waits for an answer sends no other half
+		// half of one is the data's: a client that waits for an answer sends no other half
 		if _, _, ok := beginning(p.raw[at:]); ok {
 			if end = at; at == 0 {
 				c.over = io.EOF
@@ -258,7 +256,7 @@ func (c *portConn) takePlain(b []byte) (n, full int, err error) {
 	return n, len(p.raw), nil
 }
 
-// answered throws away what is before the server's answer to this connection.
+// answered discards all before the server's answer to this connection.
 func (c *portConn) answered() bool {
 	p := c.p
 	for {
@@ -304,8 +302,8 @@ func (c *portConn) Write(b []byte) (int, error) {
 	return c.send(out, len(b))
 }
 
-// send writes bytes as they are, which stand for n of the caller's, as long as the connection
-// lives. p.writing is held.
+// send writes encoded bytes, which stand for n of the caller's, while the connection lives.
+// p.writing is held.
 func (c *portConn) send(out []byte, n int) (int, error) {
 	p := c.p
 	p.mu.Lock()
@@ -321,8 +319,8 @@ func (c *portConn) send(out []byte, n int) (int, error) {
 	return n, nil
 }
 
-// Close ends the connection; the client closes its side of the device too. The other end is told
-// where that is possible without waiting.
+// Close ends the connection; the client also closes its side of the device. It tells the other end
+// if that needs no wait.
 func (c *portConn) Close() error {
 	p := c.p
 	if !c.plain && p.writing.TryLock() {

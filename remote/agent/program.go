@@ -22,17 +22,19 @@ package agent
 //	copy FILE                       put a copy of itself there, and end
 //	version                         print the version and end
 //
-// Without --stay it ends with its (first) connection. Other options of serve: --keep-env (commands
-// get the environment that it has itself, else a small one), --dir=DIR (where commands start and
-// relative names begin), --work=DIR (where workspaces are), --work-others=DIR (where those of other
-// users are), --owner (files get the owners that a stream names), --cgroup=auto|alone|none|DIR|fd:N
-// (a directory of a cgroup v2 that it may make a group in for each command, so that what that
-// leaves behind ends with it; auto: its own where it may, else a process between it and each
-// command does it), --oom=FILE|fd:N (memory.events of a cgroup v2 or memory.oom_control of a v1, so
-// that a command killed for want of memory is told from others).
+// Without --stay it ends with its first connection. The other options of serve:
+//   - --keep-env: commands get its own environment, else a small one
+//   - --dir=DIR: where commands start and relative names begin
+//   - --work=DIR, --work-others=DIR: where workspaces are, and those of other users
+//   - --owner: files get the owners that a stream names
+//   - --cgroup=auto|alone|none|DIR|fd:N: a directory of a cgroup v2 for a group of each command, so
+//     that all its descendants end with it; auto: its own group where it may, else a process
+//     between it and each command
+//   - --oom=FILE|fd:N: memory.events of a cgroup v2 or memory.oom_control of a v1, which tells a
+//     command that was killed for lack of memory
 type Program struct {
 	Path string   // an executable file
-	Args []string // what comes before the first own argument: none, or "agent" for hostler itself
+	Args []string // words before the first own argument: none, or "agent" for hostler itself
 }
 
 // Command is the argument vector that starts the program.

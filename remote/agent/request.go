@@ -5,8 +5,8 @@ import "github.com/hostler-project/hostler/compute"
 // request is the body of an open frame.
 type request struct {
 	op                    int
-	cmd                   compute.Command // opRun; its streams are set by the server
-	stdin, stdout, stderr bool            // opRun: which of them are wanted
+	cmd                   compute.Command // opRun; the server sets its streams
+	stdin, stdout, stderr bool            // opRun: which of the streams are used
 	resize, signals       bool            // opRun: whether they may come
 	one                   bool            // opRun: stderr goes where stdout goes
 	// opPut, opGet and opSpace, whose path is the token; opDial and opListen
@@ -31,6 +31,7 @@ const (
 	isAside
 )
 
+// appendCommand encodes a command, without its streams.
 func appendCommand(b []byte, cmd *compute.Command) []byte {
 	b = append(b, opRun)
 	var flags uint64
@@ -66,7 +67,7 @@ func appendCommand(b []byte, cmd *compute.Command) []byte {
 	return b
 }
 
-// appendSize encodes a terminal's size, each number within what a terminal can have.
+// appendSize encodes a terminal's size, each number bounded to what a terminal can have.
 func appendSize(b []byte, s compute.Size) []byte {
 	b = appendUint(b, uint64(min(max(s.Rows, 0), 65535)))
 	return appendUint(b, uint64(min(max(s.Cols, 0), 65535)))
@@ -74,7 +75,7 @@ func appendSize(b []byte, s compute.Size) []byte {
 
 func (d *decoder) size() compute.Size { return compute.Size{Rows: d.int(65535), Cols: d.int(65535)} }
 
-// decodeRequest returns nil where the body is not well formed.
+// decodeRequest decodes an open frame's body; nil: it is malformed.
 func decodeRequest(body []byte) *request {
 	d := &decoder{b: body}
 	r := &request{op: d.int(255)}

@@ -17,24 +17,24 @@ import (
 
 // Options say how to serve. The zero value is good.
 type Options struct {
-	Streams int // how many commands, copies and connections at a time; 0: 1024
+	Streams int // commands, copies and connections at a time; 0: 1024
 }
 
 const (
 	maxReason   = 1 << 10  // bytes of Exit.Reason
-	maxRequests = 64 << 20 // bytes of all requests that are being served
-	// connections that a listener's client has not accepted yet
+	maxRequests = 64 << 20 // bytes of all requests under way
+	// connections of a listener that the client has not accepted yet
 	backlog = 16
-	// for the last answers to be read, and for a byte stream that does not end when it is closed
+	// time for the last answers to be read, and for a byte stream that outlives its Close
 	drain     = time.Second
 	lastWords = 500 * time.Millisecond // for the output of a command that was cancelled
 )
 
-// Serve offers conn to the client at the other end of rwc, until the stream of bytes ends or ctx
-// does. Then all that it started for the client is cancelled, and Serve returns after it has ended.
-// Where the cause of ctx's end is a compute.Error, the client is told that, as what an ErrLost
-// comes of. It closes rwc and leaves conn open. The error is nil when the client ended the
-// connection, ctx's when ctx ended, ErrConflict for a client of another version, else ErrLost.
+// Serve offers conn to the client at the other end of rwc, until the byte stream or ctx ends. Then
+// it cancels all that it started for the client, and returns when that has ended. It closes rwc and
+// leaves conn open. If the cause of ctx's end is a compute.Error, the client's ErrLost has it as
+// its cause. The error is nil when the client ended the connection, ctx's when ctx ended,
+// ErrConflict for a client of another version, else ErrLost.
 func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt Options) error {
 	if opt.Streams <= 0 {
 		opt.Streams = 1024
@@ -56,7 +56,7 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 		if err == io.EOF {
 			err = nil
 		} else if s.cause() == nil {
-			// tell those that wait before the stream is closed: another version, a broken rule
+			// answer the waiting requests before the close: another version, a broken rule
 			s.flush(drain)
 		}
 		s.fail(lost(err))
@@ -67,9 +67,9 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 		err = ctx.Err()
 	}
 	v.close()
-	cause := context.Cause(ctx) // who wants an end, or
+	cause := context.Cause(ctx) // why the end is wanted, or
 	if cause == nil {
-		cause = lost(err) // nobody is there any more, and a command that is held stays
+		cause = lost(err) // the client is gone, and a command that is held stays
 	}
 	v.stop(cause)
 	v.cancelAll(cause)
@@ -89,8 +89,8 @@ func Serve(ctx context.Context, rwc io.ReadWriteCloser, conn compute.Conn, opt O
 	return err
 }
 
-// await waits for a loop of a session that has ended: not for ever, as closing does not wake a
-// reader of every stream of bytes.
+// await waits for a loop of an ended session. It does not wait for ever, as closing some byte
+// streams does not wake their reader.
 func await(done <-chan struct{}) {
 	t := time.NewTimer(drain)
 	defer t.Stop()
@@ -104,7 +104,7 @@ type server struct {
 	s    *session
 	conn compute.Conn
 	opt  Options
-	ctx  context.Context // for all that is started
+	ctx  context.Context // of all that is started for the client
 	stop context.CancelCauseFunc
 	work sync.WaitGroup
 
@@ -149,7 +149,7 @@ func (v *server) close() {
 	v.mu.Unlock()
 }
 
-// begin counts a new stream.
+// begin counts a new stream, or refuses it when there are too many.
 func (v *server) begin(bytes int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -168,7 +168,7 @@ func (v *server) begin(bytes int) error {
 	return nil
 }
 
-// ending is why nothing goes on here: who ended it may have said so.
+// ending is why nothing goes on here, with the cause of the context's end if it names one.
 func (v *server) ending() error {
 	var said *compute.Error
 	if errors.As(context.Cause(v.ctx), &said) {
@@ -185,7 +185,7 @@ func (v *server) finished(bytes int) {
 	v.work.Done()
 }
 
-// control takes the frames that only a server gets.
+// control handles the frames that only a server gets.
 func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body []byte) error {
 	switch kind {
 	case kindOpen:
@@ -194,7 +194,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 			return protocolError("a request that is not well formed")
 		}
 		n := len(body)
-		s.waitRoom(maxQueued) // a client that asks and never reads the answers is not read further
+		s.waitRoom(maxQueued) // a client that never reads its answers is not read further
 		if err := v.begin(n); err != nil {
 			s.post(kindResult, 0, id, appendError(nil, err, 0))
 			return nil
@@ -233,7 +233,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 		if st.signals != nil && len(body) <= 16 {
 			select {
 			case st.signals <- string(body):
-			default: // so many unread signals say nothing more
+			default: // the queue is full: one more unread signal says nothing new
 			}
 		}
 	case kindResize:
@@ -255,7 +255,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 	return nil
 }
 
-// cancelAll ends what all streams do. Those that are being added just now see that v.ctx has ended.
+// cancelAll cancels all streams. A stream that is being added sees that v.ctx has ended.
 func (v *server) cancelAll(cause error) {
 	v.s.mu.Lock()
 	var all []*stream
@@ -275,8 +275,8 @@ func (v *server) late(st *stream) {
 	}
 }
 
-// cancel ends what a stream does; why is the context's cause. What a command wrote until then still
-// goes out, if the client takes it soon.
+// cancel ends the work of a stream; cause becomes its context's cause. A command's output until
+// then still goes out, if the client reads it soon.
 func (v *server) cancel(st *stream, cause error) {
 	st.mu.Lock()
 	again := st.cancelled
@@ -297,7 +297,7 @@ func (v *server) cancel(st *stream, cause error) {
 	st.mu.Unlock()
 }
 
-// serve does what a request asks for, and sends the result.
+// serve does the work of a request, and sends the result.
 func (v *server) serve(ctx context.Context, st *stream, req *request) {
 	var exit compute.Exit
 	var err error
@@ -307,7 +307,7 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 	case opPut:
 		in := &st.in[0]
 		if err = v.conn.Put(ctx, req.path, in); err == nil {
-			// what follows the archive's end, so that the client's writer is not left hanging
+			// the bytes after the archive's end, so that the client's writer does not hang
 			_, err = in.WriteTo(io.Discard)
 		}
 	case opGet:
@@ -329,7 +329,7 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 	v.result(st, exit, err)
 }
 
-// result ends a stream.
+// result ends a stream with its result.
 func (v *server) result(st *stream, exit compute.Exit, err error) {
 	st.cancel(nil)
 	body := appendError(make([]byte, 0, 64), err, 0)
@@ -347,7 +347,7 @@ func (v *server) result(st *stream, exit compute.Exit, err error) {
 	v.s.post(kindResult, 0, st.id, body)
 }
 
-// errEnded is what a backend's left-over goroutine gets that still uses a stream after its end.
+// errEnded is the error for a backend's goroutine that uses a stream after its end.
 var errEnded = errors.New("the command has ended")
 
 func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exit, error) {
@@ -413,8 +413,8 @@ func pipe(ctx context.Context, st *stream, nc net.Conn) error {
 		if c, ok := nc.(interface{ CloseWrite() error }); ok {
 			c.CloseWrite()
 		}
-		// the client may have closed its end whole: then nobody waits for what the other side may
-		// still say
+		// the client may have closed its end completely: then nobody waits for the other side's
+		// data
 		o.wait()
 		nc.Close()
 	}()
@@ -436,6 +436,7 @@ func (o *out) wait() {
 	o.st.mu.Unlock()
 }
 
+// listen serves a listener: each accepted connection becomes a stream to the client.
 func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 	d, ok := compute.As[compute.Listener](v.conn)
 	if !ok {
@@ -494,8 +495,8 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 	}
 }
 
-// passing reports whether a listener that could not accept may do so later: it was one connection's
-// trouble, or there is too little of something.
+// passing reports whether a listener may accept again after an error: it was one connection's
+// trouble, or a resource was short.
 func passing(err error) bool {
 	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR} {
 		if errors.Is(err, e) {
@@ -505,7 +506,7 @@ func passing(err error) bool {
 	return false
 }
 
-// refund gives back what was reserved and not used.
+// refund returns the unused part of a reservation.
 func (o *out) refund(n int) {
 	o.st.mu.Lock()
 	o.credit += int64(n)

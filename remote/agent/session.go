@@ -13,37 +13,37 @@ import (
 )
 
 const (
-	readAhead = 32 << 10 // bytes of the buffered reader; longer data is read where it stays
-	// bytes of answers that a peer may leave unread before no more of its requests are read
+	readAhead = 32 << 10 // bytes of the buffered reader; longer data is read in place
+	// bytes of unread answers beyond which no more of a peer's requests are read
 	maxQueued  = 8 << 20
 	maxUnread  = 64 << 20 // bytes of requests that a client queues for a peer that does not read
 	maxGrowth  = 32 << 20 // bytes by which all windows of a session together may grow
-	maxWaiting = 32 << 20 // bytes of data of all streams that wait to be written
+	maxWaiting = 32 << 20 // bytes of all streams' data that wait to be written
 )
 
-// session is one side of a connection: its queue of frames to be written, its streams, and the two
-// loops that write and read.
+// session is one side of a connection: its queue of frames, its streams, and the two loops that
+// write and read. Its methods may be called from many goroutines.
 type session struct {
 	rwc    io.ReadWriteCloser
 	server bool
-	// the frames that only one side takes
+	// handles the frames that only one side gets
 	control func(s *session, st *stream, kind, ch byte, id uint32, body []byte) error
 	// 1 slot: the queue is not empty, or the session ends
 	wake chan struct{}
 	// closed when it has ended
 	done chan struct{}
-	// by which windows have grown
+	// bytes by which all windows have grown
 	growth atomic.Int64
 
 	mu      sync.Mutex
 	room    sync.Cond // the queue became shorter, or the session ended
 	queue   []*buffer
 	queued  int              // bytes in queue and being written
-	waiting int              // bytes of data among them, and of those that are about to be
-	crowd   map[*stream]bool // those that wait until there are fewer
+	waiting int              // bytes of data among them, and of data about to be queued
+	crowd   map[*stream]bool // streams that wait until there are fewer
 	streams map[uint32]*stream
-	next    uint32 // the next stream's number of ours
-	seen    uint32 // the highest number of the peer's
+	next    uint32 // the number of our next stream
+	seen    uint32 // the highest number of the peer's streams
 	err     error  // why it ended; nil: it lives
 }
 
@@ -60,7 +60,7 @@ func newSession(rwc io.ReadWriteCloser, server bool) *session {
 	return s
 }
 
-// fail ends the session; the first reason counts. All streams end with it.
+// fail ends the session and all its streams; the first reason counts.
 func (s *session) fail(err error) {
 	s.mu.Lock()
 	if s.err != nil {
@@ -80,7 +80,7 @@ func (s *session) fail(err error) {
 	}
 }
 
-// cause is why the session ended, nil if it lives.
+// cause returns why the session ended; nil: it lives.
 func (s *session) cause() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,9 @@ func (s *session) ring() {
 	}
 }
 
-// add makes a stream of the given number, 0 for the next of our own; prepare gets it before anybody
-// else, first sends its first frame. Either may be nil. It fails when the session has ended.
+// add makes a stream of the given number, 0 for the next of our own. prepare gets it before any
+// other goroutine, and first sends its first frame; either may be nil. add fails when the session
+// has ended.
 func (s *session) add(id uint32, prepare func(*stream), first func(*stream)) (*stream, error) {
 	st := newStream(s)
 	if prepare != nil {
@@ -131,7 +132,7 @@ func (s *session) add(id uint32, prepare func(*stream), first func(*stream)) (*s
 	return st, nil
 }
 
-// drop forgets a stream: what still comes for it is passed over.
+// drop forgets a stream: later frames for it are ignored.
 func (s *session) drop(st *stream) {
 	s.mu.Lock()
 	delete(s.streams, st.id)
@@ -180,13 +181,12 @@ func (s *session) tail(need int) *buffer {
 	return b
 }
 
-// small is the size up to which data is copied behind other frames, so that one write takes them
+// small is the size up to which data is copied behind other frames, so that one write sends them
 // together.
 const small = 4 << 10
 
-// makeRoom counts n bytes of data in that are about to be queued. It reports false when too many
-// wait already: then the stream is woken, by its cond, when there are fewer. The stream's lock is
-// held.
+// makeRoom counts n bytes of data that are about to be queued. It returns false if too many bytes
+// wait already; the stream's cond wakes it when there are fewer. The stream's lock is held.
 func (s *session) makeRoom(st *stream, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,7 +198,7 @@ func (s *session) makeRoom(st *stream, n int) bool {
 	return true
 }
 
-// wrote counts data out that was written or will never be.
+// wrote counts data out that was written or never will be.
 func (s *session) wrote(n int) {
 	s.mu.Lock()
 	s.waiting -= n
@@ -215,8 +215,8 @@ func (s *session) wrote(n int) {
 	}
 }
 
-// postData queues n bytes of data that stand in b behind room for a header, and were counted by
-// makeRoom; b is the session's after that.
+// postData queues n bytes of data that makeRoom has counted. They stand in b behind room for a
+// header. The session owns b after that.
 func (s *session) postData(o *out, b *buffer, n int) {
 	st := o.st
 	st.mu.Lock() // before s.mu, always: flying is counted under it
@@ -282,7 +282,7 @@ func (s *session) write() {
 	}
 }
 
-// flush waits until all that is queued was written, the session ended, or the time is up.
+// flush waits until all queued frames were written, the session ended, or d has passed.
 func (s *session) flush(d time.Duration) {
 	t := time.AfterFunc(d, func() { s.fail(lost(errors.New("the other side does not read"))) })
 	defer t.Stop()
@@ -298,8 +298,8 @@ func (s *session) waitRoom(limit int) {
 	s.mu.Unlock()
 }
 
-// read is the loop that reads frames, until the stream of bytes ends or the peer breaks the
-// protocol. The hello has been read.
+// read is the loop that reads frames, until the byte stream ends or the peer breaks the protocol.
+// The hello has been read before.
 func (s *session) read(r *bufio.Reader) error {
 	var scratch []byte
 	for {
@@ -381,13 +381,13 @@ func (s *session) find(id uint32, kind byte) (*stream, error) {
 	return nil, nil
 }
 
-// take handles a frame that is not data.
+// take handles a frame without data.
 func (s *session) take(st *stream, kind, ch byte, id uint32, body []byte) error {
 	if st == nil && kind == kindAccept && !s.server {
 		return s.takeLate(body)
 	}
 	if st == nil && kind != kindOpen {
-		return nil // it ended while the frame was under way
+		return nil // it ended while the frame was on its way
 	}
 	switch kind {
 	case kindEOF:
@@ -407,8 +407,7 @@ func (s *session) take(st *stream, kind, ch byte, id uint32, body []byte) error 
 	return s.control(s, st, kind, ch, id, body)
 }
 
-// takeLate takes a connection of a listener that has been given up: its number counts, and nobody
-// wants it.
+// takeLate handles a connection for a listener that was given up: only its number counts.
 func (s *session) takeLate(body []byte) error {
 	if len(body) < 4 {
 		return protocolError("a connection that is not well formed")
@@ -421,7 +420,7 @@ func (s *session) takeLate(body []byte) error {
 	return nil
 }
 
-// see takes the number of a stream that the server opens.
+// see checks and records the number of a stream that the server opens.
 func (s *session) see(num uint32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

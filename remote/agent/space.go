@@ -11,11 +11,11 @@ import (
 
 var _ compute.Workspacer = (*Client)(nil)
 
-// conversation is a stream about a workspace. It is there before the other side has answered, so
-// why that refused is seen where it ends.
+// conversation is a stream to a workspace. It exists before the other side has answered, so a
+// refusal shows at its end.
 type conversation struct{ netConn }
 
-// Workspace implements compute.Workspacer. It waits for nothing.
+// Workspace implements compute.Workspacer. It returns at once.
 func (c *Client) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -27,8 +27,7 @@ func (c *Client) Workspace(ctx context.Context, token string) (net.Conn, error) 
 	return &conversation{netConn{c: c, st: st, network: "workspace", remote: token}}, nil
 }
 
-// Read reads what the other side says, and at the end why it said no more: io.EOF where that is as
-// it should be.
+// Read reads the other side's words, and at the end why there are no more: io.EOF for a normal end.
 func (n *conversation) Read(p []byte) (int, error) {
 	k, err := n.netConn.Read(p)
 	if err == io.EOF {
@@ -43,7 +42,7 @@ func (n *conversation) Read(p []byte) (int, error) {
 	return k, err
 }
 
-// workspace joins a stream to a conversation with the Conn behind this server.
+// workspace joins a stream to a conversation of the Conn behind this server.
 func (v *server) workspace(ctx context.Context, st *stream, req *request) error {
 	w, ok := compute.As[compute.Workspacer](v.conn)
 	if !ok {
@@ -56,8 +55,8 @@ func (v *server) workspace(ctx context.Context, st *stream, req *request) error 
 	return talk(ctx, st, nc)
 }
 
-// talk joins a stream and a conversation until either side has ended it, and says why the far one
-// did. Unlike pipe it ends when the client has said its last word: that gives the workspace back.
+// talk joins a stream and a conversation until either side has ended it, and returns the far side's
+// reason. Unlike pipe it ends when the client has closed its side: that frees the workspace.
 func talk(ctx context.Context, st *stream, nc net.Conn) error {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
@@ -69,7 +68,7 @@ func talk(ctx context.Context, st *stream, nc net.Conn) error {
 		in.stop(err)
 		_ = nc.Close()
 	}()
-	// read by us, so that an error of nc's is told from one of o's
+	// copied by hand, so that an error of nc is told from one of o
 	_, err := io.Copy(noReadFrom{o}, nc)
 	in.stop(err)
 	o.eof(io.ErrClosedPipe)
@@ -81,5 +80,5 @@ func talk(ctx context.Context, st *stream, nc net.Conn) error {
 	return nil
 }
 
-// noReadFrom is a writer and nothing else.
+// noReadFrom hides all methods of a writer but Write.
 type noReadFrom struct{ io.Writer }

@@ -17,14 +17,14 @@ const (
 	Window    = 128 << 10
 	maxWindow = 2 << 20  // a window grows up to this while its reader keeps up
 	maxCredit = 16 << 20 // more credit than this breaks the protocol
-	maxFlying = 4        // buffers with a channel's data that wait to be written
+	maxFlying = 4        // buffers of one channel that wait to be written
 )
 
 // stream is one piece of work: a command, a copy, a connection.
 type stream struct {
 	s        *session
 	id       uint32
-	cancel   context.CancelCauseFunc // server: ends what is done for it, and says why; may be nil
+	cancel   context.CancelCauseFunc // server: cancels its work, with a cause; may be nil
 	onEnd    func()                  // server: called once when it has ended; may be nil
 	client   asked
 	ended    chan struct{} // closed at the result, or when the session ended
@@ -35,7 +35,7 @@ type stream struct {
 	in        [3]in
 	out       [3]out
 	over      bool   // ended is closed
-	cancelled bool   // server: the client wants it ended
+	cancelled bool   // server: the client wants it to end
 	err       error  // why, without a result
 	result    []byte // the result's body
 	pumps     int
@@ -44,11 +44,11 @@ type stream struct {
 	resize    chan compute.Size // server
 }
 
-// asked is what a client keeps of a stream.
+// asked is a client's part of a stream.
 type asked struct {
-	reply    chan string          // what a reply said; nil: none is awaited
-	accepted func(*netConn) error // takes what a listener accepted; nil: no listener
-	// the connection was closed, and may still have something to deliver
+	reply    chan string          // the text of a reply; nil: none is expected
+	accepted func(*netConn) error // takes a listener's connection; nil: no listener
+	// the connection was closed, and may still have data to deliver
 	closing atomic.Bool
 }
 
@@ -65,7 +65,7 @@ func newStream(s *session) *stream {
 // end ends the stream without a result.
 func (st *stream) end(err error) { st.finish(nil, err) }
 
-// finish ends the stream: what has come can still be read, nothing more is sent.
+// finish ends the stream: received data can still be read, nothing more is sent.
 func (st *stream) finish(result []byte, err error) {
 	st.mu.Lock()
 	if st.over {
@@ -102,16 +102,16 @@ func (st *stream) finish(result []byte, err error) {
 	}
 }
 
-// in is a channel that data comes on.
+// in is a channel with incoming data.
 type in struct {
 	st      *stream
 	ch      byte
-	sink    io.Writer // a pump writes what comes to it; nil: there is a reader
+	sink    io.Writer // where a pump writes the data; nil: there is a reader
 	pumping bool
 	queue   []*buffer
-	room    int64 // what the peer may still send
-	window  int64 // what it may send while nothing is taken
-	taken   int64 // taken since credit was last given
+	room    int64 // bytes that the peer may still send
+	window  int64 // bytes that it may send while nothing is taken
+	taken   int64 // bytes taken since the last credit
 	eof     bool  // nothing more will come
 	closed  bool  // nothing more is wanted
 	expired bool  // the read deadline has passed
@@ -133,8 +133,7 @@ func (st *stream) receive(r *bufio.Reader, ch, n int) error {
 		_, err := r.Discard(n)
 		return err
 	}
-	// small enough to be copied behind what waits already, so that many small frames need little
-	// memory
+	// small enough to be copied behind waiting data, so that many small frames need little memory
 	if n <= r.Size() {
 		p, err := r.Peek(n)
 		if err != nil {
@@ -191,7 +190,7 @@ func (in *in) dropLocked() {
 	in.queue = nil
 }
 
-// wait waits for data, or returns why there will be none.
+// waitLocked waits for data, or returns why there will be none.
 func (in *in) waitLocked() error {
 	for len(in.queue) == 0 {
 		switch {
@@ -225,8 +224,7 @@ func (in *in) next() (*buffer, error) {
 	return b, nil
 }
 
-// took gives the peer credit for n bytes that were taken. A reader that keeps up gets a larger
-// window.
+// took gives the peer credit for n bytes. A reader that keeps up gets a larger window.
 func (in *in) took(n int) {
 	st := in.st
 	st.mu.Lock()
@@ -275,7 +273,7 @@ func (in *in) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo writes all that comes to w, without copying it.
+// WriteTo writes all incoming data to w, without copying it.
 func (in *in) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {
@@ -301,8 +299,7 @@ func (in *in) WriteTo(w io.Writer) (int64, error) {
 	}
 }
 
-// stop says that nothing more is wanted, and drops what waits. Readers get err, nil standing for
-// io.ErrClosedPipe.
+// stop ends the channel and drops waiting data. Readers get err; nil stands for io.ErrClosedPipe.
 func (in *in) stop(err error) {
 	st := in.st
 	st.mu.Lock()
@@ -318,8 +315,7 @@ func (in *in) stop(err error) {
 	}
 }
 
-// pump writes what comes on a channel to its sink. A sink that fails ends the channel, not the
-// stream.
+// pump writes a channel's data to its sink. A sink that fails ends the channel, not the stream.
 func (st *stream) pump(in *in) {
 	_, err := in.WriteTo(in.sink)
 	st.mu.Lock()
@@ -339,18 +335,18 @@ func (st *stream) pump(in *in) {
 	}
 }
 
-// out is a channel that data is sent on.
+// out is a channel with outgoing data.
 type out struct {
 	st      *stream
 	ch      byte
 	credit  int64
-	flying  int // buffers with its data that wait to be written
+	flying  int // buffers of its data that wait to be written
 	closed  bool
 	expired bool  // the write deadline has passed
 	err     error // why it is closed
 }
 
-// credit takes a peer's credit.
+// credit adds a peer's credit.
 func (st *stream) credit(ch int, n int64) error {
 	if st.s.receives(byte(ch)) {
 		return protocolError("credit for what the other side sends itself")
@@ -365,7 +361,7 @@ func (st *stream) credit(ch int, n int64) error {
 	return nil
 }
 
-// written is told that a buffer with data of this channel was written.
+// written is called when a buffer with data of this channel was written.
 func (o *out) written() {
 	o.st.mu.Lock()
 	o.flying--
@@ -373,7 +369,7 @@ func (o *out) written() {
 	o.st.mu.Unlock()
 }
 
-// reserve waits until something may be sent and takes the right to send up to want bytes.
+// reserve waits for credit and takes the right to send up to want bytes.
 func (o *out) reserve(want int) (int, error) {
 	o.st.mu.Lock()
 	defer o.st.mu.Unlock()
@@ -394,7 +390,7 @@ func (o *out) reserve(want int) (int, error) {
 	}
 }
 
-// queue queues n bytes of data in b, which it takes, when the session has room for them.
+// queue queues n bytes of data in b, which it owns then, when the session has room for them.
 func (o *out) queue(b *buffer, n int) error {
 	st := o.st
 	st.mu.Lock()
@@ -421,7 +417,7 @@ func (o *out) queue(b *buffer, n int) error {
 	return nil
 }
 
-// Write sends p, waiting for credit.
+// Write sends p, and waits for credit.
 func (o *out) Write(p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
@@ -440,7 +436,7 @@ func (o *out) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// ReadFrom sends what r has, read right into the frames.
+// ReadFrom sends all that r has, and reads it right into the frames.
 func (o *out) ReadFrom(r io.Reader) (int64, error) {
 	var total int64
 	for {
@@ -472,7 +468,7 @@ func (o *out) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// close ends the channel on this side, without a word to the other.
+// close ends the channel on this side, without telling the other.
 func (o *out) close(err error) {
 	o.st.mu.Lock()
 	if !o.closed {
@@ -482,7 +478,7 @@ func (o *out) close(err error) {
 	o.st.mu.Unlock()
 }
 
-// eof says that nothing more will come. Writers get err from then on.
+// eof tells the other side that no more data comes. Writers get err from then on.
 func (o *out) eof(err error) {
 	o.st.mu.Lock()
 	first := !o.closed

@@ -51,7 +51,7 @@ const (
 	opSpace  = 10 // a workspace
 )
 
-// protocolError is a peer that breaks the rules.
+// protocolError returns the error for a peer that breaks the rules.
 func protocolError(format string, args ...any) error {
 	return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: fmt.Errorf("the other side broke the protocol: "+format, args...)}
 }
@@ -64,7 +64,7 @@ func hello(version uint16) []byte {
 	return b
 }
 
-// checkHello returns the version in a peer's hello. b may be shorter than a hello, if the peer said
+// checkHello returns the version in a peer's hello. b may be shorter than a hello, if the peer sent
 // less.
 func checkHello(b []byte) (uint16, error) {
 	if len(b) < helloLen || string(b[:4]) != magic {
@@ -76,7 +76,7 @@ func checkHello(b []byte) (uint16, error) {
 	return binary.BigEndian.Uint16(b[4:]), nil
 }
 
-// versionError is for a peer of another version.
+// versionError returns the error for a peer of another version.
 func versionError(theirs uint16) error {
 	return &compute.Error{Op: "agent", Kind: compute.ErrConflict,
 		Err:  fmt.Errorf("the other side speaks version %d of the agent protocol, this side version %d", theirs, Version),
@@ -98,7 +98,7 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// decoder takes a body apart. The first thing wrong makes it bad, and all that follows zero.
+// decoder decodes a body. At the first error it turns bad, and all later values are zero.
 type decoder struct {
 	b   []byte
 	bad bool
@@ -135,5 +135,5 @@ func (d *decoder) string() string {
 	return s
 }
 
-// end reports whether all was well formed and nothing is left.
+// end reports whether the body was well formed and nothing is left.
 func (d *decoder) end() bool { return !d.bad && len(d.b) == 0 }

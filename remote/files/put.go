@@ -45,10 +45,10 @@ const (
 // package tree: Fault gives them a kind.
 //
 // Names are checked on our side: the real place of each directory is asked for before anything is
-// written into it, so no name and no link, of the stream or there before, leads out of dir. Whoever
-// may change links in dir at the same moment could still lead a write astray: that is not defended
-// against, as he needs the same user's rights. As with tree.Unpack, an entry that cannot be made
-// does not stop the others.
+// written into it, so no name and no link, of the stream or there before, leads out of dir. A
+// process that changes links in dir at the same moment could still lead a write astray. Put does
+// not defend against that: the process needs the same user's rights. As with tree.Unpack, an entry
+// that cannot be made does not stop the others.
 func Put(ctx context.Context, far Files, dir string, stream io.Reader, lost func(error) bool) error {
 	if dir == "" {
 		dir = "."
@@ -119,6 +119,7 @@ func (p *putter) root(dir string) error {
 	return nil
 }
 
+// unpack reads the stream and makes its entries.
 func (p *putter) unpack(stream io.Reader) error {
 	tr := tar.NewReader(readerFunc(func(b []byte) (int, error) {
 		if err := p.ctx.Err(); err != nil {
@@ -159,6 +160,7 @@ func (p *putter) unpack(stream io.Reader) error {
 	return p.failed.Err()
 }
 
+// entry makes one entry. Small files are written in the background, by one of farWriters.
 func (p *putter) entry(h *tar.Header, body io.Reader) error {
 	name, err := tree.Within(h.Name)
 	if err != nil {

@@ -125,7 +125,7 @@ func (f *Shell) Write(ctx context.Context, temp, name string, h *tar.Header, bod
 // leaves somebody reading for it: until end.
 type exactReader struct {
 	r     io.Reader
-	turn  chan struct{} // 1 slot: who has put something there may look at what follows
+	turn  chan struct{} // 1 slot, as a lock of the fields below
 	ended bool
 	n     int64
 	err   error
@@ -142,8 +142,8 @@ func (e *exactReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// end has nothing be read any more, and tells how much was, and with which error. Whoever reads now
-// is waited for, until ctx ends.
+// end stops the reading, and tells how much was read, and with which error. It waits for a read
+// that is under way, until ctx ends.
 func (e *exactReader) end(ctx context.Context) (int64, error) {
 	select {
 	case e.turn <- struct{}{}:

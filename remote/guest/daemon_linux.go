@@ -24,11 +24,11 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// A daemon is an agent that has its standard streams from others: who is started with --daemon=NAME
-// looks for the one of that name, starts it where there is none, hands it the two descriptors, and
-// stays as long as it has them. So what goes between is copied by nobody, and what a run needs to
-// go on when its connection ends is no child of that. The daemon ends when nobody is there and
-// nothing is held.
+// A daemon is an agent that has its standard streams from other processes. A process started with
+// --daemon=NAME looks for the daemon of that name and starts it where there is none. It hands the
+// daemon its two descriptors, and stays as long as the daemon has them. So no process copies what
+// goes between, and what a run needs to go on when its connection ends is no child of that. The
+// daemon ends when no client is there and nothing is held.
 
 const (
 	handTime  = 10 * time.Second // for descriptors to be handed over
@@ -135,8 +135,7 @@ func ours(c *net.UnixConn) error {
 	return nil
 }
 
-// locked has the lock of a socket while do is at it: of those who start and end daemons one at a
-// time.
+// locked holds the lock of a socket while do runs: daemons are started and ended one at a time.
 func locked(socket string, do func() error) error {
 	f, err := os.OpenFile(socket+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -257,6 +256,7 @@ func (p *lent) Accept() (io.ReadWriteCloser, error) {
 
 func (p *lent) Close() error { return p.l.Close() }
 
+// take receives the two descriptors of a lender, and makes one connection of them.
 func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
 	if err := ours(c); err != nil {
 		return nil, err
@@ -279,7 +279,7 @@ func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
 	var files []*os.File
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
-		// so that a close wakes who waits; of a regular file that is nothing
+		// so that a close wakes a waiting reader; of a regular file that is nothing
 		_ = unix.SetNonblock(fd, true)
 		files = append(files, os.NewFile(uintptr(fd), "lent"))
 	}
@@ -305,7 +305,7 @@ func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
 		return nil, err
 	}
 	_ = c.SetDeadline(time.Time{})
-	go func() { // ends with who lent them, or when we give them back
+	go func() { // ends when the lender goes, or when we give them back
 		_, _ = io.Copy(io.Discard, c)
 		_ = s.Close()
 	}()
@@ -333,7 +333,7 @@ func (s *loan) Close() error {
 	return err
 }
 
-// look ends the daemon if nobody is there, and nothing that he could come back for.
+// look ends the daemon if no client is there and nothing that one could come back for.
 func (p *lent) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

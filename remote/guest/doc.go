@@ -1,6 +1,6 @@
 // Package guest is the command line of hostler's program inside of a computer: hostler-agent, or
-// "hostler agent". It runs processes of the computer it is on (remote/process) for whoever speaks
-// the agent's protocol (remote/agent) on its streams of bytes.
+// "hostler agent". It runs processes of the computer it is on (remote/process) for clients that
+// speak the agent's protocol (remote/agent) on its streams of bytes.
 //
 // It is linked into a small program that starts in a moment and stays small in memory, a thousand
 // times on one machine. So it imports the standard library, golang.org/x/sys and what

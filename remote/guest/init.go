@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// first is the verb init: it starts a command, hands signals on to it, and buries whoever ends as
-// an orphan, until the command has ended. Its status is the command's, 128 and the signal's number
-// where one ended it.
+// first is the verb init: it starts a command, hands signals on to it, and reaps orphans until the
+// command has ended. Its status is the command's, or 128 and the signal's number where a signal
+// ended it.
 func first(args []string) int {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]

@@ -116,9 +116,9 @@ type listener struct{ l net.Listener }
 func (l listener) Accept() (io.ReadWriteCloser, error) { return l.l.Accept() }
 func (l listener) Close() error                        { return l.l.Close() }
 
-// Serve offers conn to all who come to a place, until ctx ends: or, unless it is to stay, to the
-// first who comes, until that one goes. What they started has ended when it returns. It closes the
-// place, and leaves conn open.
+// Serve offers conn to all clients that come to a place, until ctx ends. Without stay it serves the
+// first client alone, until that one goes. All that the clients started has ended when Serve
+// returns. It closes the place, and leaves conn open.
 func Serve(ctx context.Context, place Place, conn compute.Conn, stay bool) error {
 	var open sync.WaitGroup
 	defer open.Wait()

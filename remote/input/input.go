@@ -10,9 +10,9 @@ import (
 )
 
 // Read waits until f, a terminal or a pipe, has something to read or wake has ended, and reads f.
-// It reports false when wake has ended, or nothing can be said. A read that is under way when a
-// command ends would swallow what is typed for whoever reads next; this one takes nothing then. n
-// is 0 at f's end.
+// It reports false when wake has ended, or nothing can be said. A plain read that is under way when
+// a command ends would swallow what is typed for the next reader; Read takes nothing then. n is 0
+// at f's end.
 func Read(f, wake *os.File, buf []byte) (n int, ok bool) {
 	rawF, err := f.SyscallConn()
 	if err != nil {

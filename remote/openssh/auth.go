@@ -109,6 +109,7 @@ func (k *Keys) ordered(held map[string]ssh.Signer) []ssh.Signer {
 	return out
 }
 
+// fromFile returns the key in a file. It records why a key cannot be used.
 func (k *Keys) fromFile(name string) (ssh.Signer, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -113,6 +113,7 @@ func Resolve(ctx context.Context, o Options) (*Target, error) {
 	return t, nil
 }
 
+// readConfig returns the lookup in the configuration files, by the library or by OpenSSH's program.
 func readConfig(ctx context.Context, o Options, files []string, home string) (lookup, error) {
 	var texts [][]byte
 	beyond := false
@@ -200,6 +201,7 @@ func askProgram(ctx context.Context, prog string, o Options) (lookup, error) {
 	return func(keyword string) []string { return values[strings.ToLower(keyword)] }, nil
 }
 
+// targetFrom makes a Target of the values of a lookup and the caller's options.
 func targetFrom(o Options, look lookup, home string) (*Target, error) {
 	first := func(keyword, otherwise string) string {
 		if v := look(keyword); len(v) > 0 && v[0] != "" {

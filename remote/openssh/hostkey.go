@@ -86,8 +86,8 @@ func (h *HostKeys) read(file string) {
 	}
 }
 
-// readRevoked reads a file of public keys, one in a line. OpenSSH's binary lists are refused: not
-// to know what is in one is not to know whom to trust.
+// readRevoked reads a file of public keys, one in a line. It refuses OpenSSH's binary lists: a list
+// that cannot be read says of no key that it is good.
 func (h *HostKeys) readRevoked(file string) error {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -151,9 +151,9 @@ func matchesHost(patterns []string, name string) bool {
 	return found
 }
 
-// Algorithms are those that the host may show a key of: of the keys that are known first, so that
-// one with several shows one that can be checked, and certificates only where it is known who may
-// sign them.
+// Algorithms are those that the host may show a key of, with the algorithms of known keys first, so
+// that a host with several keys shows one that can be checked. Certificates are allowed only where
+// an authority for them is known.
 func (h *HostKeys) Algorithms() []string {
 	var known []string
 	authority := false

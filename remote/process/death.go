@@ -11,13 +11,14 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// deathDelay is how long a command runs before somebody watches over us for it: most commands are
-// shorter, and need not pay for that.
+// deathDelay is how long a command runs before a watch over our own death starts for it: most
+// commands are shorter, and need not pay for that.
 const deathDelay = 200 * time.Millisecond
 
-// deathScript waits for the end of its input, which is our own end, whatever it was, and kills the
-// group $1, or with "s" for $2 all of the session $1; then, where $3 is not empty, what has that in
-// its environment, and where descriptor 3 is a cgroup's cgroup.kill, all of that.
+// deathScript waits for the end of its input, which is the end of this process for whatever reason.
+// It kills the group $1, or with "s" for $2 all of the session $1. Then, where $3 is not empty, it
+// kills the processes with that in their environment, and where descriptor 3 is a cgroup's
+// cgroup.kill, all in that group.
 const deathScript = `trap "" HUP INT TERM QUIT TSTP;read -r x
 [ "$4" = c ]&&{ echo 1 >&3;} 2>/dev/null
 m=$3
@@ -29,27 +30,28 @@ set -- KILL "$m"
 ` + shell.Hunt
 
 // deathWatch ends a command's group when this process dies without a chance to do so itself, by
-// SIGKILL for one. A process of its own does it, as the kernel's way (PR_SET_PDEATHSIG) is for one
-// process alone, and for the end of a mere thread of ours.
+// SIGKILL for one. A process of its own does it: the kernel's way (PR_SET_PDEATHSIG) is for one
+// process alone, and also reacts to the end of a mere thread of ours.
 type deathWatch struct {
 	timer *time.Timer
 
 	mu   sync.Mutex
 	over bool
 	cmd  *exec.Cmd // nil: not started
-	held *os.File  // whose end it waits for
+	held *os.File  // our end of its input
 }
 
-// watchDeath watches over what a job has started. Where it cannot be done it is left out. stop must
-// be called before the number can be another's.
+// watchDeath starts a watch over a job's processes. It does without where that fails. stop must be
+// called before the number can be another's.
 func watchDeath(j *job) *deathWatch {
 	w := &deathWatch{}
 	w.timer = time.AfterFunc(deathDelay, func() { w.start(j) })
 	return w
 }
 
+// start starts the watching process for a job.
 func (w *deathWatch) start(j *job) {
-	w.mu.Lock() // held while a process starts: stop needs to know whether there is one
+	w.mu.Lock() // held while a process starts: stop needs to know whether it did
 	defer w.mu.Unlock()
 	if w.over {
 		return
@@ -72,7 +74,7 @@ func (w *deathWatch) start(j *job) {
 		c.ExtraFiles = []*os.File{end}
 	}
 	c.Env, c.Dir, c.Stdin = []string{}, "/", r
-	// neither a terminal's end nor its keys are for it
+	// a terminal's end and its keys must not reach it
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	err = c.Start()
 	_ = r.Close()

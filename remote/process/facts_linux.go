@@ -22,12 +22,12 @@ import (
 
 var _ compute.Informer = (*Conn)(nil)
 
-// tools are the programs that facts tell of.
+// tools are the programs that facts report.
 const tools = `sh bash zsh fish sudo su git python3 python perl ruby node npm go cargo rustc java gcc g++ clang cc make cmake ninja docker podman kubectl
 apt-get dnf yum apk pacman zypper rsync tar gzip xz zstd unzip curl wget ssh tmux screen systemctl strace gdb jq vim nano`
 
-// Facts implements compute.Informer for the computer that we are on ourselves; elsewhere, behind a
-// prefix or in a root, it is ErrInvalid.
+// Facts implements compute.Informer for this computer. Behind a prefix or in a root it is
+// ErrInvalid.
 func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	if err := e.here(ctx, "exec.Facts"); err != nil {
 		return compute.Facts{}, err
@@ -64,8 +64,8 @@ func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage implements compute.Informer, as Facts does. In a container with a cgroup name space it is
-// the container's, else the machine's.
+// Usage implements compute.Informer, with the errors of Facts. In a container with a cgroup name
+// space it is the container's, else the machine's.
 func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 	if err := e.here(ctx, "exec.Usage"); err != nil {
 		return compute.Usage{}, err
@@ -88,7 +88,7 @@ func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 		return u, nil
 	}
 	u.CPU, u.Memory = cpuTime(), memory("MemTotal")-memory("MemAvailable")
-	// of a container it is its own group's, which the whole machine's has no memory.current in
+	// a container's own group; the whole machine's has no memory.current there
 	const top = "/sys/fs/cgroup/"
 	if n := numberIn(top + "memory.current"); n > 0 {
 		u.Memory = int64(n)
@@ -106,8 +106,8 @@ func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 	return u, nil
 }
 
-// inSight counts what the processes use that are in sight, and the time of those that have ended
-// below them. Memory that two share counts twice.
+// inSight adds up the usage of all processes in sight, with the time of their ended children.
+// Memory that two share counts twice.
 func inSight() (cpu time.Duration, memory int64) {
 	pids, _ := proc.PIDs()
 	var ticks, pages int64
@@ -116,7 +116,7 @@ func inSight() (cpu time.Duration, memory int64) {
 		stat, _ := os.ReadFile(dir + "/stat")
 		// the name may hold anything
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		// its own time, and that of the children that it has taken note of
+		// its own time, and that of the children that it has waited for
 		for i := 11; i < 15 && i < len(fields); i++ {
 			n, _ := strconv.ParseInt(fields[i], 10, 64)
 			ticks += n
@@ -130,7 +130,7 @@ func inSight() (cpu time.Duration, memory int64) {
 	return time.Duration(ticks) * 10 * time.Millisecond, pages * int64(os.Getpagesize())
 }
 
-// here refuses where commands are not on this computer as it is.
+// here fails where commands do not run on this computer as it is.
 func (e *Conn) here(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -144,7 +144,7 @@ func (e *Conn) here(ctx context.Context, op string) error {
 	return e.open(op)
 }
 
-// system is the distribution with its version.
+// system returns the distribution with its version.
 func system() string {
 	b, err := os.ReadFile("/etc/os-release")
 	if err != nil {
@@ -163,8 +163,8 @@ func system() string {
 	return strings.TrimSpace(id + " " + version)
 }
 
-// cores counts the processors that we may use, and what the groups that we are in allow of them, a
-// part of one as one.
+// cores counts the processors that we may use, bounded by the cgroups that we are in; a part of one
+// counts as one.
 func cores() int {
 	n := runtime.NumCPU()
 	limits("cpu", func(dir string) {
@@ -213,7 +213,7 @@ func limits(controller string, f func(dir string)) {
 	}
 }
 
-// numberIn reads a file that holds a number; 0 where it does not.
+// numberIn reads a file with a number; 0 if there is none.
 func numberIn(name string) float64 {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -223,7 +223,7 @@ func numberIn(name string) float64 {
 	return max(n, 0)
 }
 
-// fieldOf reads the number behind a word in a file of such lines.
+// fieldOf reads the number after a word in a file with such lines.
 func fieldOf(name, word string) int64 {
 	b, _ := os.ReadFile(name)
 	lines := bufio.NewScanner(bytes.NewReader(b))
@@ -236,10 +236,10 @@ func fieldOf(name, word string) int64 {
 	return 0
 }
 
-// memory is a line of /proc/meminfo, in bytes.
+// memory returns a value of /proc/meminfo, in bytes.
 func memory(word string) int64 { return fieldOf("/proc/meminfo", word) << 10 }
 
-// disk is the file system of /, in bytes.
+// disk returns the size and use of the file system of /, in bytes.
 func disk() (total, used int64, ok bool) {
 	var st unix.Statfs_t
 	if unix.Statfs("/", &st) != nil {
@@ -248,7 +248,7 @@ func disk() (total, used int64, ok bool) {
 	return int64(st.Blocks) * st.Bsize, int64(st.Blocks-st.Bfree) * st.Bsize, true
 }
 
-// cpuTime is what all processors together have worked since the machine began.
+// cpuTime returns the working time of all processors together since the boot.
 func cpuTime() time.Duration {
 	b, _ := os.ReadFile("/proc/stat")
 	line, _, _ := strings.Cut(string(b), "\n")

@@ -60,7 +60,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// fileError gives an error of files its kind.
+// fileError adds a kind to an error of files.
 func fileError(op string, err error) error {
 	var ce *compute.Error
 	switch {
@@ -77,7 +77,7 @@ func fileError(op string, err error) error {
 	}
 }
 
-// place turns a name into one that starts at / of the root, or into one of this machine's.
+// place turns a name into an absolute one: below the root, or on this machine.
 func (e *Conn) place(s *sight, name string) (string, error) {
 	if e.opt.Root == "" && len(e.opt.Prefix) > 0 {
 		return "", &compute.Error{
@@ -133,8 +133,8 @@ func (e *Conn) openDir(dir string) (*os.Root, error) {
 	return tree.OpenDir(s.root, in)
 }
 
-// openParent opens the directory that holds name. A name with a slash at its end is what a link
-// leads to.
+// openParent opens the directory that holds name. A name with a slash at its end stands for the
+// target of a link.
 func (e *Conn) openParent(name string) (*os.Root, string, error) {
 	if name == "" {
 		return nil, "", &tree.FileError{Path: name, Err: fs.ErrNotExist}
@@ -215,14 +215,14 @@ func (e *Conn) Listen(ctx context.Context, network, address string) (net.Listene
 	}
 	t := &tiedListener{Listener: l, e: e, addr: l.Addr(), held: held, gone: make(chan struct{})}
 	if network == "unix" {
-		t.addr = &net.UnixAddr{Net: network, Name: asked} // as it is called there
+		t.addr = &net.UnixAddr{Net: network, Name: asked} // its name inside of the root
 	}
 	go t.watch()
 	return t, nil
 }
 
-// address returns what to connect to or to listen on, and a file that the address needs as long as
-// it is in use; nil: none.
+// address returns the address to connect to or to listen on, and a file that must stay open as long
+// as the address is in use; nil: none.
 func (e *Conn) address(op, network, address string, listen bool) (string, *os.File, error) {
 	if len(e.opt.Prefix) > 0 {
 		return "", nil, &compute.Error{

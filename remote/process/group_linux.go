@@ -14,21 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// groups are the cgroups, one for each command that runs, below a directory that we were given.
-// Those that are empty again are kept for the next commands: to make one takes longer than to start
-// a process.
+// groups are the cgroups of the running commands, one each, below a directory that we were given.
+// Empty ones are kept for the next commands: to make one takes longer than to start a process.
 type groups struct {
 	dir *os.File
 
 	mu   sync.Mutex
 	next int
 	free []*group
-	left []*group // of commands that were allowed to leave something behind
+	left []*group // of commands that were allowed to leave processes behind
 }
 
 const (
 	mostFree = 64
-	// for what was killed to be gone; a process that hangs in the kernel may take for ever
+	// for killed processes to be gone; a process that hangs in the kernel may take for ever
 	emptyWait = 5 * time.Second
 )
 
@@ -38,14 +37,14 @@ type group struct {
 	dir    *os.File
 	events *os.File // cgroup.events
 	memory *os.File // memory.events; nil: memory is not counted here
-	// Linux (seen in 6.18) ends whatever is started right into a group that was once killed, so it
-	// is of no more use
+	// Linux (seen in 6.18) kills every process that starts right in a group that was once killed,
+	// so such a group is of no more use
 	killed atomic.Bool
 }
 
-// IntoCgroup reports whether processes can be started right into a cgroup, as Options.Cgroup needs:
-// not before Linux 5.7, nor where a filter of system calls forbids it. It asks for that with a
-// group that there is not, so nothing is started.
+// IntoCgroup reports whether processes can start right in a cgroup, as Options.Cgroup needs. That
+// takes Linux 5.7, and a filter of system calls may forbid it. It tries with a group that does not
+// exist, so nothing starts.
 func IntoCgroup() bool {
 	const none = 1<<31 - 1
 	args := struct { // struct clone_args, of its third version
@@ -72,7 +71,7 @@ func (s *groups) get() (*group, error) {
 		s.mu.Unlock()
 		err := unix.Mkdirat(int(s.dir.Fd()), name, 0o755)
 		if err == unix.EEXIST {
-			continue // an earlier agent's of our number
+			continue // left by an earlier agent with our number
 		}
 		if err != nil {
 			return nil, &fs.PathError{Op: "mkdir", Path: s.dir.Name() + "/" + name, Err: err}
@@ -105,7 +104,7 @@ func openAt(dir *os.File, name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// put takes a group back, whose processes have ended, or are to stay.
+// put takes a group back. Its processes have ended, or may stay.
 func (s *groups) put(g *group, stay bool) {
 	empty := g.empty()
 	if !empty && !stay {
@@ -120,7 +119,7 @@ func (s *groups) put(g *group, stay bool) {
 	} else if !empty {
 		s.left = append(s.left, g)
 	}
-	for i := 0; i < len(s.left); { // those that have become empty since
+	for i := 0; i < len(s.left); { // groups that have become empty since
 		if old := s.left[i]; old != g && old.empty() {
 			gone = append(gone, old)
 			s.left = append(s.left[:i], s.left[i+1:]...)
@@ -137,7 +136,7 @@ func (s *groups) put(g *group, stay bool) {
 	}
 }
 
-// close removes what can be removed: what is left running stays in its group.
+// close removes the empty groups: running processes stay in theirs.
 func (s *groups) close() {
 	s.mu.Lock()
 	all := append(s.free, s.left...)
@@ -174,7 +173,7 @@ func (g *group) await() bool {
 	}
 }
 
-// kill ends all that is in the group, at once.
+// kill kills all processes in the group, at once.
 func (g *group) kill() {
 	g.killed.Store(true)
 	f, err := openAt(g.dir, "cgroup.kill", unix.O_WRONLY)
@@ -185,7 +184,7 @@ func (g *group) kill() {
 	if err == nil {
 		return
 	}
-	for range 10 { // Linux before 5.14: one by one, and again for those that were born meanwhile
+	for range 10 { // Linux before 5.14: one by one, and again for new processes
 		if !errors.Is(err, fs.ErrNotExist) || g.empty() {
 			return
 		}
@@ -202,7 +201,7 @@ func (g *group) kill() {
 	}
 }
 
-// oomKills is how many of the group were ended for want of memory.
+// oomKills returns how many of the group were killed for lack of memory.
 func (g *group) oomKills() int {
 	if g.memory == nil {
 		return 0
@@ -211,8 +210,8 @@ func (g *group) oomKills() int {
 	return n
 }
 
-// counter reads the number that stands behind a word at the beginning of a line, in a file of the
-// kernel's that is kept open.
+// counter reads the number after a word at the beginning of a line, in a kernel's file that is kept
+// open.
 func counter(f *os.File, word string) (int, bool) {
 	for _, line := range bytes.Split(readSome(f), []byte("\n")) {
 		if rest, ok := bytes.CutPrefix(line, []byte(word)); ok {
@@ -223,15 +222,15 @@ func counter(f *os.File, word string) (int, bool) {
 	return 0, false
 }
 
-// readSome reads a file of the kernel's from its beginning, as much as is ever needed of one.
+// readSome reads a kernel's file from its beginning, as much as is ever needed of one.
 func readSome(f *os.File) []byte {
 	b := make([]byte, 8<<10)
 	n, _ := f.ReadAt(b, 0)
 	return b[:max(n, 0)]
 }
 
-// OOMKills reads how many processes were ended for want of memory, from memory.events of a cgroup
-// v2 or memory.oom_control of a v1, which is kept open. It may be a Conn's Options.OOMKills.
+// OOMKills returns a function that reads how many processes were killed for lack of memory, from an
+// open memory.events of a cgroup v2 or memory.oom_control of a v1. It suits Options.OOMKills.
 func OOMKills(f *os.File) func() int {
 	return func() int {
 		n, _ := counter(f, "oom_kill ")

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// looks at all processes before what forks faster than it is killed is given up
+	// rounds before hunt gives up on processes that fork faster than they are killed
 	huntRounds = 20
-	huntWait   = 100 * time.Millisecond // for those that were found to be gone
+	huntWait   = 100 * time.Millisecond // for killed processes to be gone
 )
 
-// hunt kills every process that was started with mark in its environment, whoever is below one of
-// them or below leader, and whoever is of a group or session that one of them leads; again, until
-// there is none. leader is a process of ours that has not been buried; 0: none.
+// hunt kills every process that was started with mark in its environment, every process below one
+// of those or below leader, and every member of a group or session that one of them leads. It goes
+// on until there is none. leader is a process of ours that has not been reaped; 0: none.
 func hunt(mark string, leader int) {
 	marked := proc.Marked(mark)
 	for range huntRounds {
@@ -37,7 +37,7 @@ func hunt(mark string, leader int) {
 	}
 }
 
-// theirs opens the processes that hunt is for, but for the leader and us.
+// theirs opens the processes that hunt looks for, but for the leader and this process.
 func theirs(marked func(int) bool, leader int) []*proc.Handle {
 	all, err := proc.All()
 	if err != nil {
@@ -57,7 +57,7 @@ func theirs(marked func(int) bool, leader int) []*proc.Handle {
 		}
 		h, err := proc.Open(pid)
 		if err != nil {
-			// it has ended; or it cannot be held, and then it is the group's end that ends it
+			// it has ended; or it cannot be opened, and the end of the group ends it
 			continue
 		}
 		// its number is another's
@@ -72,7 +72,7 @@ func theirs(marked func(int) bool, leader int) []*proc.Handle {
 
 // below reports whether a process descends from one of those that are marked, or from the leader.
 func below(all map[int]proc.Stat, pid int, has map[int]bool, leader int) bool {
-	for range len(all) { // what changes while it is read may look like a circle
+	for range len(all) { // a table that changes while it is read may look like a circle
 		if pid = all[pid].Parent; pid <= 1 {
 			return false
 		}

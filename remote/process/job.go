@@ -16,20 +16,20 @@ import (
 type job struct {
 	pid int
 	kin *kin
-	// entry of the environment by which its descendants are known; "": the kin knows them
+	// entry of the environment that marks its descendants; "": the kin knows them
 	mark     string
 	session  bool     // it leads a session, with a terminal of ours
 	ptmx     *os.File // our side of that terminal
 	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
-	behind   *behind  // what it runs on the other side of a prefix; nil: there is none
-	reaped   func()   // to be called when it is gone
+	behind   *behind  // the command on the other side of a prefix; nil: there is none
+	reaped   func()   // called when the process is gone
 
 	mu    sync.Mutex
-	ended bool // from then on its number may be another's
+	ended bool // its number may be another's by now
 }
 
-// signal sends to the group, if it still has its leader; with a terminal, to the terminal's
-// foreground group, as the keyboard would.
+// signal sends a signal to the group, if it still has its leader. With a terminal it sends it to
+// the terminal's foreground group, as the keyboard would.
 func (j *job) signal(s syscall.Signal) {
 	if j.far(strings.TrimPrefix(unix.SignalName(s), "SIG")) {
 		return
@@ -50,7 +50,7 @@ func (j *job) signal(s syscall.Signal) {
 	}
 }
 
-// kill ends the whole group, or session, at once.
+// kill kills the whole group, or session, at once.
 func (j *job) kill() {
 	if j.behind != nil {
 		j.behind.soon()
@@ -74,7 +74,7 @@ func (j *job) kill() {
 	_ = unix.Kill(-j.pid, unix.SIGKILL)
 }
 
-// hunt ends the descendants that are known by their mark, in whatever group and session they are.
+// hunt kills the descendants with the mark, in whatever group and session they are.
 func (j *job) hunt() {
 	if j.mark == "" {
 		return
@@ -92,8 +92,8 @@ func (j *job) hunt() {
 	hunt(j.mark, leader)
 }
 
-// far sends to the group behind a prefix, and reports whether it did: where the group is the prefix
-// command's own there is no need to.
+// far sends a signal to the group behind a prefix, and reports whether it did. It does not where
+// the group is the prefix command's own.
 func (j *job) far(name string) bool {
 	j.mu.Lock()
 	ended := j.ended
@@ -111,8 +111,8 @@ func winsize(s compute.Size) *pty.Winsize {
 	return &pty.Winsize{Rows: uint16(s.Rows), Cols: uint16(s.Cols)}
 }
 
-// wait returns when the leader has ended; it is not reaped yet, so that its number, and its
-// group's, is nobody else's.
+// wait returns when the leader has ended. It does not reap it, so that its number, and its group's,
+// is nobody else's.
 func (j *job) wait() {
 	waitEnd(j.pid, j.stopped)
 	j.mu.Lock()
@@ -120,8 +120,8 @@ func (j *job) wait() {
 	j.mu.Unlock()
 }
 
-// ownTerminal returns our controlling terminal if we are in its foreground and a command is to get
-// it as one of its streams, else nil; and whether both its input and its output are it.
+// ownTerminal returns our controlling terminal if we are in its foreground and the command gets it
+// as a stream, else nil. both: it is both input and output.
 func ownTerminal(cmd *compute.Command) (own *os.File, both bool) {
 	n := 0
 	for i, s := range []any{cmd.Stdin, cmd.Stdout, cmd.Stderr} {
@@ -149,9 +149,9 @@ func terminalGroup(f *os.File) (group int) {
 	return group
 }
 
-// foreground lends our terminal to the group: otherwise it would be stopped as soon as it reads
-// from it. What it tried before is tried again. Where we are a part of a pipeline this waits until
-// it is stopped: others of our group, a pager behind us, may be reading.
+// foreground lends our terminal to the group: otherwise the group would be stopped as soon as it
+// reads from it. The interrupted read is then repeated. In a pipeline this waits until the group is
+// stopped: another process of our group, such as a pager, may be reading.
 func (j *job) foreground() {
 	if j.terminal == nil {
 		return
@@ -167,9 +167,9 @@ func (j *job) background() {
 	}
 }
 
-// stopped is called when the leader was stopped, by Ctrl-Z for one: with our own terminal we stop
-// too, so that the shell that started us gets its terminal, and go on together. Elsewhere whoever
-// stopped it may go on with it.
+// stopped is called when the leader was stopped, by Ctrl-Z for one. With our own terminal this
+// process stops too, so that the shell that started it gets its terminal, and both go on together.
+// Without one the sender of the stop may continue the leader.
 func (j *job) stopped() {
 	if j.terminal == nil {
 		return

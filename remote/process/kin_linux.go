@@ -11,17 +11,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// kin is what is known of the descendants of one command, beside its process group.
+// kin is the knowledge of one command's descendants, beside its process group.
 type kin struct {
 	e       *Conn
 	group   *group   // nil: none
-	control *os.File // our end of the line to the reaper that is its parent; nil: there is none
+	control *os.File // our end of the socket to its reaper; nil: there is none
 	stay    bool
-	alone   bool // what it leaves is swept away
-	ooms    int  // how many were killed for want of memory before it began
+	alone   bool // processes that it leaves are swept away
+	ooms    int  // kills for lack of memory before it began
 }
 
-// launch starts a command's process with what is needed to find its descendants again.
+// launch starts a command's process, with the means to find its descendants again.
 func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, error) {
 	k := &kin{e: e, stay: cmd.Stay}
 	switch {
@@ -48,8 +48,7 @@ func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, erro
 	return k, err
 }
 
-// kill ends the descendants at once. It reports whether there is nothing else to do, as the reaper
-// does it.
+// kill kills the descendants at once. It reports whether the reaper does the rest.
 func (k *kin) kill(over func() bool) bool {
 	if k.group != nil {
 		k.group.kill()
@@ -67,11 +66,11 @@ func (k *kin) kill(over func() bool) bool {
 
 // over tells the reaper to end all, and reports whether there is one.
 func (k *kin) over() bool {
-	// the end of its line says so
+	// the end of the socket tells it
 	return k.control != nil && unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) == nil
 }
 
-// end is the file by which whoever has it open ends all the descendants; nil: there is none.
+// end returns a file that ends all the descendants when it is written; nil: there is none.
 func (k *kin) end() *os.File {
 	if k.group == nil {
 		return nil
@@ -91,15 +90,15 @@ func (k *kin) ended() {
 	k.e.groups.put(k.group, k.stay)
 }
 
-// gone is called when the command has no number any more.
+// gone is called when the command's number is free.
 func (k *kin) gone() {
 	if k.alone {
 		k.e.opt.Orphans.sweep()
 	}
 }
 
-// outcome is how the command ended, where a reaper knows it better than the kernel told us, and
-// why, where that is known.
+// outcome returns how the command ended, by the reaper's word where there is one, and the reason
+// where it is known.
 func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
 	if k.control != nil {
 		if told, ok := readStatus(k.control); ok {
@@ -107,7 +106,7 @@ func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
 		}
 		_ = k.control.Close()
 	}
-	// a shell's word for it
+	// a shell's status for a killed command
 	killed := ws.Signaled() && ws.Signal() == unix.SIGKILL || ws.Exited() && ws.ExitStatus() == 128+int(unix.SIGKILL)
 	if killed && k.oomKills() > k.ooms {
 		return ws, "out of memory"

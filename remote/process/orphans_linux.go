@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Orphans buries processes whose parents have ended before them, where they become ours: in the
-// first process of a pid name space. What a Conn started itself it leaves to that Conn, so one
-// Orphans is for all Conns of a process.
+// Orphans reaps processes whose parents have ended before them and that become ours: in the first
+// process of a pid name space. It leaves a Conn's own children to that Conn, so one Orphans is for
+// all Conns of a process. Its methods may be called from many goroutines.
 type Orphans struct {
-	Began func() // called before a child is started; nil: nobody wants to know
-	// called when there is no child any more, nor anybody else's: not once for each time. The same
+	Began func() // called before a child starts; may be nil
+	// called when there is no child any more, possibly not each time; may be nil
 	Alone func()
 
 	bell chan struct{} // 1 slot: look again
@@ -25,16 +25,16 @@ type Orphans struct {
 	births sync.RWMutex
 
 	mu     sync.Mutex
-	stayed bool // a command was started whose descendants may stay
-	// by number, how many Conns have started it and not yet forgotten; two when it was given again
-	// at once
+	stayed bool // a command has started whose descendants may stay
+	// by number, how many Conns have started it and not yet forgotten it; two if the kernel has
+	// reused the number at once
 	own map[int]int
 }
 
 // NewOrphans starts nothing: Run does the work.
 func NewOrphans() *Orphans { return &Orphans{bell: make(chan struct{}, 1), own: make(map[int]int)} }
 
-// Run buries until ctx ends.
+// Run reaps until ctx ends.
 func (o *Orphans) Run(ctx context.Context) {
 	var watching atomic.Bool
 	for {
@@ -53,19 +53,19 @@ func (o *Orphans) Run(ctx context.Context) {
 	}
 }
 
-// unwatched is how long after a start nobody waits for the dead. It takes a thread, and most
-// commands end before, and leave nobody. A handler of SIGCHLD would take two for good.
+// unwatched is how long after a start nobody waits for dead children. The wait takes a thread, and
+// most commands end before and leave none. A handler of SIGCHLD would take two threads for good.
 const unwatched = 3 * time.Millisecond
 
-// awaitDead returns when a child is dead and not buried, or when there is none.
+// awaitDead returns when a child is dead and not reaped, or when there is none.
 func awaitDead() {
 	for unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 	}
 }
 
-// bury looks at the dead one by one, without taking them, as only the number says whose they are.
-// It stops at one of a Conn's own: who waits for that rings when it is gone. It reports whether
-// there are children, and none of them is dead.
+// bury looks at the dead children one by one, without taking them, as only the number tells whose
+// they are. It stops at a child of a Conn: the Conn waits for it, and rings when it is gone. It
+// reports whether there are children, and none of them is dead.
 func (o *Orphans) bury() bool {
 	for {
 		var info unix.Siginfo
@@ -76,12 +76,12 @@ func (o *Orphans) bury() bool {
 		if err == unix.ECHILD && o.Alone != nil {
 			o.Alone()
 		}
-		// si_pid, on the 64-bit machines that we are for
+		// si_pid, on 64-bit machines, which this is for
 		pid := int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), 16)))
 		if err != nil || pid <= 0 || o.owned(pid) {
 			return err == nil && pid <= 0
 		}
-		o.births.Lock() // whoever has just started it has said so by now
+		o.births.Lock() // a process that was just started is registered by now
 		if !o.owned(pid) {
 			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}
@@ -89,7 +89,7 @@ func (o *Orphans) bury() bool {
 	}
 }
 
-// ring has it looked for the dead again.
+// ring makes Run look for the dead again.
 func (o *Orphans) ring() {
 	select {
 	case o.bell <- struct{}{}:
@@ -129,7 +129,7 @@ func (o *Orphans) start(c *exec.Cmd) error {
 	return err
 }
 
-// wait takes a child that has ended.
+// wait reaps a child that has ended.
 func (o *Orphans) wait(c *exec.Cmd) {
 	if o == nil {
 		_ = c.Wait()

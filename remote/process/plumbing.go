@@ -13,26 +13,26 @@ import (
 	"github.com/hostler-project/hostler/remote/input"
 )
 
-// lateOutput is how long after a command's end its output is waited for: processes that it left in
+// lateOutput is how long after a command's end we wait for its output: processes that it left in
 // the background may hold the pipe for ever.
 const lateOutput = 300 * time.Millisecond
 
-// mostLate bounds what is taken from a pipe after that: more than any pipe holds by default, and no
-// end to what a chatty daemon writes.
+// mostLate bounds the bytes taken from a pipe after that: more than any pipe holds by default, but
+// not all that a chatty daemon writes.
 const mostLate = 1 << 20
 
-// plumbing is what stands between a child's three streams and the caller's readers and writers.
-// Files go to the child as they are.
+// plumbing connects a child's three streams to the caller's readers and writers. Files go to the
+// child as they are.
 type plumbing struct {
 	child   []*os.File // our copies of the child's ends
-	nothing *os.File   // one of them, for streams that are not wanted; nil: none yet
+	nothing *os.File   // one of them, for unused streams; nil: none yet
 	outputs []*os.File // the ends that we read
 	stdin   *os.File   // the end that we write; nil: none
-	woken   *os.File   // the other end of wake, closed by who waits for it
-	// closed at the end, so that nothing more is read of a caller's file; nil: none is read
+	woken   *os.File   // the other end of wake, closed by the goroutine that waits for it
+	// closed at the end, so that no more is read of a caller's file; nil: none is read
 	wake    *os.File
 	copies  []func()
-	begun   bool // the child runs, and the copies have their ends
+	begun   bool // the child runs, and has its ends
 	writing sync.WaitGroup
 }
 
@@ -60,8 +60,7 @@ func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
 	}
 	p.child, p.stdin = append(p.child, pr), pw
 	p.copies = append(p.copies, func() {
-		// Not counted in writing: the caller's reader may never end, and the command does not wait
-		// for it.
+		// Not waited for: the caller's reader may never end, and the command does not wait for it.
 		go func() {
 			_, err := io.WriteString(pw, line)
 			switch {
@@ -102,7 +101,7 @@ func (p *plumbing) out(w io.Writer) (*os.File, error) {
 	return pw, nil
 }
 
-// null is one file for all streams that nobody wants.
+// null returns one file for all unused streams.
 func (p *plumbing) null() (*os.File, error) {
 	if p.nothing == nil {
 		// not by package os, which tries to watch what it opens
@@ -116,7 +115,7 @@ func (p *plumbing) null() (*os.File, error) {
 	return p.nothing, nil
 }
 
-// started begins to copy, and leaves the child's ends to the child.
+// started starts the copying, and closes our copies of the child's ends.
 func (p *plumbing) started() {
 	for _, f := range p.child {
 		_ = f.Close()
@@ -141,7 +140,7 @@ func (p *plumbing) finish() {
 	p.writing.Wait()
 }
 
-// close is for the case that the child never started; it may follow started and finish.
+// close is for a child that never started; it may follow started and finish.
 func (p *plumbing) close() {
 	if p.begun {
 		return
@@ -154,8 +153,7 @@ func (p *plumbing) close() {
 	}
 }
 
-// copyReady copies a file that others may read after us: nothing is taken from it once wake has
-// ended.
+// copyReady copies a file that others may read after us: it takes nothing once wake has ended.
 func copyReady(w io.Writer, f, wake *os.File) {
 	buf := make([]byte, 32<<10)
 	for {
@@ -169,15 +167,15 @@ func copyReady(w io.Writer, f, wake *os.File) {
 	}
 }
 
-// drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until
-// there is nothing more in it.
+// drain copies r to w until the end, until w fails, or, when r's read deadline has passed, until r
+// is empty.
 //
-// A terminal's end is asked for twice: the kernel looks whether there is something to read, and
-// then whether the other side has closed it (n_tty_read in Linux's drivers/tty/n_tty.c), and what
-// was written between these two is there only when it is asked again.
+// It asks twice for a terminal's end. The kernel first looks for data, and then whether the other
+// side has closed (n_tty_read in Linux's drivers/tty/n_tty.c). Data that was written in between
+// shows only when it is asked again.
 func drain(r *os.File, w io.Writer) {
 	buf := make([]byte, 64<<10)
-	closed := false // it was the end of a terminal when it was last read
+	closed := false // the last read found the end of a terminal
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
@@ -200,8 +198,8 @@ func drain(r *os.File, w io.Writer) {
 	}
 }
 
-// drainNow takes what is in r without waiting. A slow w must not lose what was written before the
-// command's end, which a deadline alone would do.
+// drainNow takes the data in r without waiting. With a deadline alone, a slow w would lose data
+// from before the command's end.
 func drainNow(r *os.File, w io.Writer, buf []byte) {
 	raw, err := r.SyscallConn()
 	if err != nil {
@@ -229,8 +227,8 @@ func drainNow(r *os.File, w io.Writer, buf []byte) {
 	}
 }
 
-// same reports whether two writers are one, so that their output keeps its order and the writer is
-// called by one goroutine.
+// same reports whether two writers are one: then their output keeps its order and one goroutine
+// calls the writer.
 func same(a, b io.Writer) bool {
 	return a != nil && reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && a == b
 }

@@ -19,10 +19,10 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// behind is a command behind a prefix. There only a POSIX shell is sure to be there, and the prefix
-// may hand on neither environment nor directory (docker exec), so the command goes as it goes over
-// ssh: a script of one line that its shell reads before anything else, and that is on nobody's list
-// of processes. See sshScript.
+// behind is a command behind a prefix. Only a POSIX shell is sure to be there, and the prefix may
+// pass on neither environment nor directory (docker exec). So the command goes as over ssh: as a
+// script of one line that its shell reads before anything else, and that no list of processes
+// shows. See sshScript.
 type behind struct {
 	nonce  string
 	prefix []string
@@ -31,7 +31,7 @@ type behind struct {
 	said   shell.Tail // the last words before the command began
 
 	once    sync.Once
-	started chan struct{} // closed when the script has told who it is, or never will
+	started chan struct{} // closed when the script has told its numbers, or never will
 	pid     int           // valid once started is closed, as the others; 0: it did not start
 	group   int
 	failed  int // the script's own status when it could not start the command
@@ -86,8 +86,8 @@ func (e *Conn) farDir(dir string) string {
 	}
 }
 
-// stdout takes the script's own words off the output. restore, which may be nil, brings a terminal
-// back where the script cannot.
+// stdout takes the script's own words off the output. restore, which may be nil, restores a
+// terminal where the script cannot.
 func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 	if w == nil {
 		w = io.Discard
@@ -106,10 +106,10 @@ func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 	return b.out
 }
 
-// ended says that nothing more will be learned of how the command started.
+// ended says that the script tells nothing more of the start.
 func (b *behind) ended() { b.once.Do(func() { close(b.started) }) }
 
-// soon waits a moment for a command that is about to start, so that there is something to kill.
+// soon waits a moment for a command that is about to start, so that a kill finds it.
 func (b *behind) soon() {
 	select {
 	case <-b.started:
@@ -120,14 +120,14 @@ func (b *behind) soon() {
 // dyingTime bounds how long a prefix command may take to send a signal.
 const dyingTime = 3 * time.Second
 
-// farScript sends $1 to the group $2, or to the process $3 where the group is not known; with "s"
-// for $4 to all of the session $3 as well.
+// farScript sends the signal $1 to the group $2, or to the process $3 where the group is not known.
+// With "s" for $4 it sends it to all of the session $3 as well.
 const farScript = `if [ "$4" = s ];then for f in /proc/[0-9]*;do r=;{ read -r r <"$f/stat";} 2>/dev/null;[ -n "$r" ]||continue
 set -- "$1" "$2" "$3" s ${r##*) };[ "$8" != "$3" ]||[ "${f#/proc/}" = $$ ]||kill -"$1" "${f#/proc/}" 2>/dev/null;done;fi
 kill -"$1" "-$2" 2>/dev/null||kill -"$1" "$3" 2>/dev/null`
 
-// signal sends to the group, and with KILL and session to the whole session, by the prefix once
-// more. It reports whether that did anything.
+// signal sends a signal to the group, and KILL with session to the whole session, by running the
+// prefix once more. It reports whether that worked.
 func (b *behind) signal(name string, session bool) bool {
 	if b.pid <= 1 || b.group <= 1 {
 		return false
@@ -139,21 +139,21 @@ func (b *behind) signal(name string, session bool) bool {
 	return b.far(farScript, name, strconv.Itoa(b.group), strconv.Itoa(b.pid), kind)
 }
 
-// hunt ends what has a mark.
+// hunt kills the processes with a mark.
 func (b *behind) hunt(mark string) { b.far(shell.Hunt, "KILL", mark) }
 
-// far runs a script by the prefix once more, and reports whether it went well.
+// far runs a script by the prefix once more, and reports whether it succeeded.
 func (b *behind) far(script string, args ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), dyingTime)
 	defer cancel()
 	args = append(append(append([]string{}, b.prefix...), "/bin/sh", "-c", script, "sh"), args...)
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
 	c.WaitDelay = time.Second
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // not for the keys of our terminal
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // our terminal's keys must not reach it
 	return c.Run() == nil
 }
 
-// result is what the end of the prefix command means.
+// result interprets the end of the prefix command.
 func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.Exit) (compute.Exit, error) {
 	b.ended()
 	fail := func(kind error, why string) (compute.Exit, error) {
@@ -181,8 +181,7 @@ func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.E
 	return fail(compute.ErrCannotStart, why)
 }
 
-// quiet has a terminal show nothing of the line that is typed, nor cut it, and returns what undoes
-// that.
+// quiet makes a terminal neither show nor cut the typed line. restore undoes that.
 func quiet(tty *os.File) (restore func(), err error) {
 	raw, err := tty.SyscallConn()
 	if err != nil {

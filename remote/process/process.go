@@ -21,8 +21,8 @@ import (
 // Options say how commands become processes of this machine. The zero value runs them as they are,
 // with a small environment.
 type Options struct {
-	// put before every command: "docker", "exec", "-i", NAME; it must hand on stdin, have a POSIX
-	// shell behind it, and wait
+	// put before every command: "docker", "exec", "-i", NAME; it must pass on stdin, run a POSIX
+	// shell, and wait
 	Prefix []string
 	// the directory that is / behind the prefix or with Chroot, and needs one of them; file names
 	// are resolved in it. "": our own
@@ -32,39 +32,38 @@ type Options struct {
 	Dir string
 	// commands get our whole environment; else PATH, HOME, USER, LOGNAME, SHELL, LANG, TERM
 	KeepEnv bool
-	Mark    map[string]string // environment that every process gets, so that it is found again
+	Mark    map[string]string // environment of every process, by which it is found again
 	// Put gives files the owners, by number, that the stream names; only root may
 	Owner bool
 
-	// What a command leaves running when it ends, however it has hidden that, ends too unless
-	// Command.Stay, where one of the first two is given. a directory of a cgroup v2 that we may
-	// make groups in: each command gets one. nil: none
+	// a directory of a cgroup v2 for a group of each command: all processes that a command leaves,
+	// however hidden, end with it, unless Command.Stay; nil: none
 	Cgroup *os.File
-	// else: a program that calls Reap, in between us and each command; no processes behind a
-	// prefix, or in a root. nil: none
+	// without Cgroup, for the same: a program that calls Reap, between us and each command; not
+	// behind a prefix, or in a root; nil: none
 	Reaper []string
-	// how many were killed for want of memory until now, where the groups do not count it; nil:
-	// nobody knows
+	// counts the processes killed for lack of memory until now, where the groups do not; nil:
+	// unknown
 	OOMKills func() int
-	// buries orphans, so that commands must be known to it; nil: nobody does here
+	// reaps orphans, and must know all commands; nil: no orphans are reaped here
 	Orphans *Orphans
-	// with Orphans, where there is no Cgroup: we are the first process of a pid name space, and its
-	// others are all commands' descendants
+	// with Orphans and no Cgroup: we are the first process of a pid name space, and all its others
+	// descend from commands
 	Alone bool
 	Own   bool // Usage counts the processes in sight: the machine has others too
-	// nobody watches over us to end commands when we are killed, as the kernel does: we are a name
-	// space's first process
+	// no watch that ends commands when we are killed: the kernel ends them, as we are the first
+	// process of a name space
 	NoWatch bool
 }
 
-// CommandMark is the environment variable by which the descendants of one command are found, where
-// neither a Cgroup nor a Reaper knows them. Its value is that command's alone. What shall outlive a
-// run inside which it happens to be started must be started without it.
+// CommandMark is the environment variable that marks the descendants of one command, where neither
+// a Cgroup nor a Reaper knows them. Its value is that command's alone. A process that is to outlive
+// the run that happens to start it must be started without it.
 const CommandMark = shell.CommandMark
 
 // Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer
-// and a compute.Listener, which say ErrInvalid behind a prefix, where nobody knows which network is
-// there.
+// and a compute.Listener; these return ErrInvalid behind a prefix, where the network is unknown.
+// Its methods may be called from many goroutines.
 type Conn struct {
 	opt     Options
 	done    chan struct{} // closed by Close
@@ -81,8 +80,8 @@ var (
 	_ compute.Listener = (*Conn)(nil)
 )
 
-// New returns a connection that runs local processes. It does nothing yet; what opt asks for and
-// this machine refuses shows at the first use.
+// New returns a connection that runs local processes. It does nothing yet: the first use fails if
+// this machine refuses something that opt asks for.
 func New(opt Options) *Conn {
 	e := &Conn{opt: opt, done: make(chan struct{})}
 	if opt.Cgroup != nil {
@@ -91,15 +90,14 @@ func New(opt Options) *Conn {
 	return e
 }
 
-// Prepare makes ready what the first command would else wait for. What cannot be made ready shows
-// at that command.
+// Prepare does ahead of time what the first command would wait for. That command reports a failure.
 func (e *Conn) Prepare() {
 	if e.groups != nil {
 		e.groups.prepare()
 	}
 }
 
-// Close kills what runs and waits for its end; not for those who still read or write for it.
+// Close kills all commands and waits for their end, but not for their callers' readers and writers.
 func (e *Conn) Close() error {
 	e.mu.Lock()
 	if !e.closed {
@@ -114,7 +112,7 @@ func (e *Conn) Close() error {
 	return nil
 }
 
-// sound refuses options under which files and commands would not be in the same place.
+// sound refuses options by which files and commands would be in different places.
 func (e *Conn) sound(op string) error {
 	if e.opt.Root != "" && !e.opt.Chroot && len(e.opt.Prefix) == 0 {
 		return &compute.Error{
@@ -125,7 +123,7 @@ func (e *Conn) sound(op string) error {
 	return nil
 }
 
-// enter counts a process in, unless the connection is closed. The caller must call e.running.Done.
+// enter counts a call, unless the connection is closed. The caller must call e.running.Done.
 func (e *Conn) enter(op string) error {
 	if err := e.sound(op); err != nil {
 		return err
@@ -139,7 +137,7 @@ func (e *Conn) enter(op string) error {
 	return nil
 }
 
-// open says whether the connection is still open.
+// open returns an error if the connection is closed.
 func (e *Conn) open(op string) error {
 	select {
 	case <-e.done:
@@ -154,14 +152,16 @@ func errClosed(op string) error {
 }
 
 // Run runs a command as a process group of its own, or a session with a terminal. See compute.Conn.
-// When it is cancelled, or ends after it was interrupted (INT, TERM, QUIT, KILL), its descendants
-// end too, in whatever group and session they are; without Cgroup and Reaper but for those that
-// have emptied their environment and left the group. What it leaves behind when it ends by itself
-// stays without these two. Output that processes left behind by the command write later than a
-// moment after its end is not waited for. When our own process dies, even by SIGKILL, a command
-// that has run for a fifth of a second is killed with its group, or session; but not what a prefix
-// runs elsewhere (docker exec), which only a cancelled ctx, Close and signals reach, by the prefix
-// used once more.
+//
+// When it is cancelled, or ends after an interrupt (INT, TERM, QUIT, KILL), its descendants end
+// too, in whatever group and session they are. Without Cgroup and Reaper those stay that have
+// emptied their environment and left the group. Without these two, processes that a command leaves
+// at a normal end stay. Run does not wait for output that they write later than a moment after that
+// end.
+//
+// When this process dies, even by SIGKILL, a command that has run for a fifth of a second is killed
+// with its group, or session. That does not reach what a prefix runs elsewhere (docker exec). Only
+// a cancelled ctx, Close and signals reach that, by running the prefix once more.
 func (e *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
@@ -178,7 +178,7 @@ func (e *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	p.reaped = reaped
 	exit, err := e.start(ctx, cmd, p)
 	if errors.Is(err, syscall.ENOEXEC) {
-		// A script that names no interpreter is the shell's, as execvp and every shell have it.
+		// A script without an interpreter line is the shell's, as for execvp and every shell.
 		p.args = append([]string{"sh", p.path}, p.args[1:]...)
 		p.path = "/bin/sh"
 		exit, err = e.start(ctx, cmd, p)
@@ -196,6 +196,7 @@ func (e *Conn) start(ctx context.Context, cmd *compute.Command, p *program) (com
 	return e.runPlain(ctx, cmd, p)
 }
 
+// runPlain runs a command without a terminal.
 func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
 	pipes := &plumbing{}
 	defer pipes.close()
@@ -205,7 +206,7 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	stdout, stderr, line := cmd.Stdout, cmd.Stderr, ""
 	if b := p.behind; b != nil {
 		line, stdout, stderr = b.line, b.stdout(stdout, nil), io.MultiWriter(&b.said, orDiscard(stderr))
-		term, lend = nil, false // it is we who read from it
+		term, lend = nil, false // this process reads from it
 	}
 	var err error
 	if c.Stdin, err = pipes.in(line, cmd.Stdin); err != nil {
@@ -231,14 +232,14 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 	return e.await(ctx, cmd, c, j, pipes.finish)
 }
 
-// await stays with a started process to its end: signals, sizes, cancellation. finish is called
-// when it has ended and before it returns.
+// await serves a started process to its end: signals, sizes, cancellation. It calls finish after
+// the end and before it returns.
 func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *job, finish func()) (compute.Exit, error) {
 	if h := cmd.Hold; h != nil && h.Begun != nil {
 		h.Begun()
 	}
 	ended, cause := make(chan struct{}), make(chan error, 1)
-	interrupted := false // of the goroutine, until cause is read
+	interrupted := false // for the goroutine, until cause is read
 	go func() {
 		signals, sizes := cmd.Signals, cmd.Resize
 		for {
@@ -277,12 +278,12 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	j.wait()
 	death.stop()
 	close(ended)
-	err := <-cause // and nobody sends signals any more
+	err := <-cause // no goroutine sends signals any more
 	if interrupted && !cmd.Stay {
 		j.hunt()
 	}
 	j.kin.ended() // while the number is still the command's
-	// reaps; the status is read below, and there are no copying goroutines to fail
+	// this reaps; the status is read below, and no copying goroutine can fail
 	e.opt.Orphans.wait(c)
 	j.kin.gone()
 	j.reaped()
@@ -298,11 +299,11 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	return compute.Exit{Code: ws.ExitStatus(), Reason: reason}, nil
 }
 
-// ends are the signals that want a command's end, and so that of its descendants. HUP is none: what
-// was made to outlive a terminal stays when that is closed.
+// ends are the signals that ask for a command's end, and so for its descendants'. HUP is not one:
+// processes that outlive a terminal stay when it is closed.
 var ends = map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGQUIT: true, syscall.SIGKILL: true}
 
-// cannotStart tells the ways apart in which a process does not come to be.
+// cannotStart tells apart the reasons why a process did not start.
 func cannotStart(p *program, err error) error {
 	var told *compute.Error
 	if errors.As(err, &told) {

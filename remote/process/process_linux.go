@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// seesStops: a child that was stopped is noticed.
+// seesStops means that a stopped child is noticed.
 const seesStops = true
 
 // waitEnd returns when the child pid has ended, and leaves it to be reaped. It calls stopped
@@ -35,7 +35,7 @@ func waitEnd(pid int, stopped func()) {
 	}
 }
 
-// How a terminal's modes are asked for and set.
+// The requests for a terminal's modes.
 const (
 	getTermios = unix.TCGETS
 	setTermios = unix.TCSETS
@@ -61,9 +61,9 @@ func setTerminalGroup(f *os.File, group int) {
 	}
 }
 
-// socketIn returns an address for the socket that name is in r, which stays in r whatever somebody
-// makes of the way to it meanwhile: it goes by the number of an open file, the socket itself or,
-// where it is to be made, its directory. That must stay open while the address is used.
+// socketIn returns an address for the socket that name is in r. The address stays in r whatever
+// happens to the path meanwhile: it goes by an open file, the socket itself or, to make one, its
+// directory. The file must stay open while the address is used.
 func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
 	dir, err := r.OpenFile(path.Dir(name), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -85,8 +85,8 @@ func socketIn(r *os.Root, name string, listen bool) (string, *os.File, error) {
 	return fmt.Sprintf("/proc/self/fd/%d", fd), f, nil
 }
 
-// killSession kills every process of a session but its leader, whatever groups a shell has sorted
-// them into. It looks again while it finds some: one may have been born meanwhile.
+// killSession kills every process of a session but its leader, in all groups that a shell has made.
+// It looks again while it finds some: new ones may have been born meanwhile.
 func killSession(sid int) {
 	for range 10 {
 		found := false

@@ -17,21 +17,21 @@ import (
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
-// defaultPath is where commands are looked for when nothing else is said.
+// defaultPath is the PATH where none is set.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// program is a command made ready: everything that this machine's kernel wants to know.
+// program is a command made ready for this machine's kernel.
 type program struct {
-	name string // as the user called it, for errors
+	name string // as the caller called it, for errors
 	path string
 	args []string
 	env  []string
 	dir  string
 	attr syscall.SysProcAttr
-	mark string // entry of the environment by which the descendants are found; "": otherwise
+	mark string // entry of the environment that marks the descendants; "": known otherwise
 
 	behind *behind // the way through a prefix; nil: none
-	reaped func()  // to be called when the process is gone
+	reaped func()  // called when the process is gone
 }
 
 func (p *program) command() *exec.Cmd {
@@ -39,7 +39,7 @@ func (p *program) command() *exec.Cmd {
 	return &exec.Cmd{Path: p.path, Args: p.args, Env: p.env, Dir: p.dir, SysProcAttr: &attr}
 }
 
-// program works out what is to be started, and says at once what cannot be.
+// program works out the process for a command, and refuses at once what cannot be.
 func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	if i := slices.IndexFunc(cmd.Args, func(a string) bool { return strings.IndexByte(a, 0) >= 0 }); i >= 0 {
 		return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("an argument has a NUL byte")}
@@ -85,7 +85,7 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	}
 	p.name = p.args[0]
 	if p.name[0:min(1, len(p.name))] == "-" && len(cmd.Args) == 0 {
-		p.name = who.shell // a login shell's first word is "-sh", its file is not
+		p.name = who.shell // a login shell is called "-sh", but its file is not
 	}
 	if p.path, err = s.look(p.name, p.dir, env["PATH"]); err != nil {
 		return nil, err
@@ -99,8 +99,8 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	return p, nil
 }
 
-// environment returns what the command finds: ours or a small one, then the command's own, then the
-// marks, which it cannot take away.
+// environment returns a command's environment: ours or a small one, then the command's own, then
+// the marks, which it cannot remove.
 func (e *Conn) environment(cmd *compute.Command, who *account, marks map[string]string) map[string]string {
 	env := make(map[string]string)
 	if e.opt.KeepEnv {
@@ -140,8 +140,8 @@ func flatten(env map[string]string) []string {
 	return out
 }
 
-// shell returns the arguments of a user's shell: his $SHELL as it is where commands have his
-// environment, else a login shell.
+// shell returns the arguments of a user's shell: $SHELL where commands have the user's environment,
+// else a login shell.
 func (e *Conn) shell(who *account) []string {
 	if e.opt.KeepEnv {
 		return []string{loginShell()}
@@ -149,8 +149,7 @@ func (e *Conn) shell(who *account) []string {
 	return []string{"-" + path.Base(who.shell)}
 }
 
-// loginShell returns the shell of the user that we are: $SHELL, else what the user database says,
-// else /bin/sh.
+// loginShell returns this user's shell: $SHELL, else the user database's, else /bin/sh.
 func loginShell() string {
 	if s := os.Getenv("SHELL"); s != "" {
 		return s
@@ -161,8 +160,8 @@ func loginShell() string {
 	return "/bin/sh"
 }
 
-// directory returns where the command starts, "" for our own directory, and names it when it is no
-// directory.
+// directory returns where the command starts, "" for our own directory. The error names a path that
+// is no directory.
 func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
 	asked := dir
 	if base := e.base(who); !path.IsAbs(dir) && base != "" {
@@ -176,7 +175,7 @@ func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
 		err = &fs.PathError{Op: "chdir", Path: dir, Err: syscall.ENOTDIR}
 	}
 	if err != nil && asked == "" && e.opt.Dir == "" {
-		return "/", nil // a user without a home starts at the root, as login has it
+		return "/", nil // a user without a home starts at the root, as in login
 	}
 	if err != nil {
 		return "", &compute.Error{
@@ -190,7 +189,7 @@ func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
 	return dir, nil
 }
 
-// base is the directory that relative ones start from; "": our own.
+// base returns the directory that relative ones start from; "": our own.
 func (e *Conn) base(who *account) string {
 	switch {
 	case e.opt.Dir != "":

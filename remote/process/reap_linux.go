@@ -21,20 +21,19 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// A reaper is a process between us and a command, which inherits the command's orphans, however
-// they have left its group, session and environment, and ends them when the command has ended, or
-// when we have. It is told what to start over a socket, its descriptor 3, so that nothing stands in
-// the list of processes; it answers 0 or the number of the error, and in the end with the wait
-// status, four bytes each. The command is in the reaper's process group, which signals go to; the
-// reaper itself heeds none.
+// A reaper is a process between us and a command. It inherits the command's orphans, however they
+// have left its group, session and environment. It ends them when the command has ended, or when we
+// have. It gets its order over a socket, its descriptor 3, so that no list of processes shows it.
+// It answers 0 or the number of the error, and in the end the wait status, four bytes each. The
+// command is in the reaper's process group, which signals go to; the reaper itself ignores all.
 
-// reapWait bounds how long a reaper tries to end what does not end.
+// reapWait bounds how long a reaper tries to kill processes that do not end.
 const reapWait = 3 * time.Second
 
 // startReaped starts a command below a reaper.
 func (k *kin) startReaped(c *exec.Cmd, p *program) error {
 	dir := c.Dir
-	if dir == "" { // ours, which is not the reaper's
+	if dir == "" { // our own directory, which is not the reaper's
 		var err error
 		if dir, err = syscall.Getwd(); err != nil {
 			return os.NewSyscallError("getcwd", err)
@@ -61,7 +60,7 @@ func (k *kin) startReaped(c *exec.Cmd, p *program) error {
 	} else {
 		spec.number(0)
 	}
-	// One thread at a time and no collection make it quicker to start; its environment is not the
+	// One thread at a time and no collection make it start faster; its environment is not the
 	// command's.
 	c.Path, c.Args, c.Dir, c.Env = k.e.opt.Reaper[0], k.e.opt.Reaper, "/", []string{"GOMAXPROCS=1", "GOGC=off"}
 	c.SysProcAttr.Credential = nil
@@ -101,7 +100,7 @@ func readStatus(f *os.File) (unix.WaitStatus, bool) {
 	return unix.WaitStatus(binary.BigEndian.Uint32(b[:])), err == nil
 }
 
-// spec is what a reaper is told.
+// spec is a reaper's order.
 type spec []byte
 
 func (s *spec) number(n uint32) { *s = binary.BigEndian.AppendUint32(*s, n) }
@@ -149,9 +148,9 @@ func (s *spec) readWords() []string {
 // Reap is the reaper: the program that Options.Reaper names calls it, does nothing else, and exits
 // with its result.
 func Reap() int {
-	// First of all: else who is the same user as we, as a command in a sandbox, reaches our
-	// program's file by /proc/PID/exe, which may be on a file system that he does not see, and
-	// changes its mode. A child shares this until it is another program.
+	// First of all: otherwise a process of the same user, as a command in a sandbox, reaches our
+	// program's file by /proc/PID/exe and changes its mode. The file may be on a file system that
+	// the process does not see. A child shares this until it is another program.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return 1
 	}
@@ -160,8 +159,8 @@ func Reap() int {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 1
 	}
-	// Caught and lost, not ignored: what is ignored the command would inherit. The others are lost
-	// anyhow, by the runtime; to ask for all takes as long as the rest of this.
+	// Caught and dropped, not ignored: the command would inherit an ignored signal. The runtime
+	// drops the others anyhow; to ask for all takes as long as the rest of this.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGTERM, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU,
 		unix.SIGTRAP, unix.SIGSYS)
 	r := bufio.NewReader(line)
@@ -202,7 +201,7 @@ func Reap() int {
 	answer(0)
 	var late atomic.Int64 // when to give up; 0: the command runs
 	go func() {
-		_, _ = r.ReadByte() // until we are to end it
+		_, _ = r.ReadByte() // until we are told to end it
 		late.CompareAndSwap(0, time.Now().Add(reapWait).UnixNano())
 		for {
 			killChildren()
@@ -231,8 +230,8 @@ func Reap() int {
 	return 0
 }
 
-// killChildren kills those whose parent we are: each time the next generation, whose parents are
-// gone by then.
+// killChildren kills our children, generation by generation: each becomes ours when its parents are
+// gone.
 func killChildren() {
 	files, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, name := range files {

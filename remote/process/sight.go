@@ -13,10 +13,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sight is the file system as commands will see it: this machine's, or what is in a root.
+// sight is the file system that commands see: this machine's, or a root's.
 type sight struct{ root *os.Root }
 
-// openSight opens it; close gives it back.
+// openSight opens it; close closes it.
 func (e *Conn) openSight() (*sight, error) {
 	if e.opt.Root == "" {
 		return &sight{}, nil
@@ -47,7 +47,7 @@ func (s *sight) stat(name string) (fs.FileInfo, error) {
 	return s.root.Lstat(in)
 }
 
-// fsys opens files of the sight by the names that fs.FS has.
+// fsys opens files of the sight by names as fs.FS has them.
 func (s *sight) fsys() fs.FS {
 	if s.root == nil {
 		return os.DirFS("/")
@@ -62,7 +62,7 @@ func (f rootedFS) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	// not waiting for a fifo that somebody put there
+	// without waiting for a fifo in its place
 	file, err := f.r.OpenFile(in, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -77,10 +77,10 @@ func (f rootedFS) Open(name string) (fs.File, error) {
 // mostLinks is how many links a name may lead through; Linux allows 40.
 const mostLinks = 40
 
-// inside resolves name as a process would whose root directory is r: links to absolute names start
-// again at r, and ".." stops there. What does not exist is kept as it is. The result is relative to
-// r and has no links left in it, unless somebody puts one there meanwhile, which os.Root then
-// refuses to follow outside. The last part is followed only with last.
+// inside resolves name as a process with the root directory r would: a link to an absolute name
+// starts again at r, and ".." stops there. The missing part of a path is kept as it is. The result
+// is relative to r and has no links in it; if one is put there meanwhile, os.Root refuses to follow
+// it outside. The last part is followed only with last.
 func inside(r *os.Root, name string, last bool) (string, error) {
 	todo := strings.Split(name, "/")
 	done := "."
@@ -125,15 +125,15 @@ type account struct {
 	groups            []uint32
 }
 
-// account looks up the user that the command runs as, and puts it into attr if that is not who we
-// are.
+// account looks up the user that the command runs as, and puts it into attr if it is another than
+// this process's.
 func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*account, error) {
 	if user != "" && len(e.opt.Prefix) > 0 {
 		return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrInvalid, Err: errors.New("no other user behind a prefix command")}
 	}
 	who, err := passwd(s.fsys(), user, os.Geteuid())
 	if err != nil && user == "" {
-		// Our own number may be in no file; then it is enough to know where we live.
+		// This user's number may be in no file; then its home is enough.
 		home, _ := os.UserHomeDir()
 		if home == "" || e.opt.Root != "" {
 			home = "/"
@@ -156,7 +156,7 @@ func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*accou
 	return who, nil
 }
 
-// Account says which numbers a user has, by name or number, where commands run.
+// Account returns the numbers of a user, given by name or number, where commands run.
 func (e *Conn) Account(user string) (uid, gid int, err error) {
 	s, err := e.openSight()
 	if err != nil {
@@ -170,8 +170,8 @@ func (e *Conn) Account(user string) (uid, gid int, err error) {
 	return int(who.uid), int(who.gid), nil
 }
 
-// passwd finds a user by name or number in etc/passwd, and his groups in etc/group; name "" means
-// the number uid.
+// passwd finds a user by name or number in etc/passwd, and the user's groups in etc/group; name ""
+// means the number uid.
 func passwd(fsys fs.FS, name string, uid int) (*account, error) {
 	var who *account
 	err := eachLine(fsys, "etc/passwd", 7, func(f []string) {

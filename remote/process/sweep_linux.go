@@ -9,14 +9,14 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// sweep ends what commands that have ended left behind, where we are the first process of a pid
-// name space that nobody else starts processes in. When no command runs that is everything but us,
-// which takes one system call. While others run it is what cannot be theirs: neither below them,
-// nor of their group or session, nor begun since the first of them; what may be theirs waits until
-// they have ended too. Nothing is started meanwhile.
+// sweep kills what ended commands have left, if we are the first process of a pid name space in
+// which nobody else starts processes. When no command runs that is everything but us, which takes
+// one system call. While others run it is what cannot be theirs: not below them, nor of their group
+// or session, nor begun since the first of them. The rest waits until they have ended too. Nothing
+// starts meanwhile.
 func (o *Orphans) sweep() {
 	if os.Getpid() != 1 {
-		return // there it would be everything that we may kill
+		return // otherwise it would be all that we may kill
 	}
 	o.births.Lock()
 	defer o.births.Unlock()
@@ -34,7 +34,7 @@ func (o *Orphans) sweep() {
 		if unix.Kill(-1, unix.SIGKILL) == unix.ESRCH {
 			return
 		}
-		// all that we have are orphans now
+		// all our children are orphans now
 		for pause, late := 50*time.Microsecond, time.Now().Add(emptyWait); time.Now().Before(late); {
 			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 			if err != nil && err != unix.EINTR {
@@ -48,9 +48,9 @@ func (o *Orphans) sweep() {
 		return
 	}
 	if self, err := os.Readlink("/proc/self"); err != nil || self != "1" {
-		return // another name space's
+		return // a process of another name space
 	}
-	all, _ := proc.All() // without it nothing is left that could be known to be an orphan
+	all, _ := proc.All() // without it no process can be known to be an orphan
 	first := ^uint64(0)
 	for pid := range live {
 		if p, ok := all[pid]; ok {
@@ -69,7 +69,7 @@ func (o *Orphans) sweep() {
 	}
 }
 
-// stay says that what is left from now on may be meant to stay, so that nothing can be swept away.
+// stay says that processes left from now on may be meant to stay, so nothing can be swept away.
 func (o *Orphans) stay() {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/remote/input"
 )
 
-// runTerminal runs a command in a new terminal, as the leader of a new session. Everything that it
-// writes goes to cmd.Stdout.
+// runTerminal runs a command in a new terminal, as the leader of a new session. All its output goes
+// to cmd.Stdout.
 func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
 	ptmx, tty, err := pty.Open()
 	if err != nil {
@@ -60,12 +60,12 @@ func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	})
 }
 
-// endOfFile is the character that a terminal in its usual mode takes for the end of the input.
+// endOfFile is the character that ends the input of a terminal in its usual mode.
 const endOfFile = "\x04"
 
-// typeInto types a line, if there is one, waits until ready is closed, and copies what the caller
-// types into a terminal, and at its end the end-of-file character. The function that it returns
-// ends that; a reader that is no file ends by itself.
+// typeInto types a line, if there is one, and waits until ready is closed. Then it copies the
+// caller's input into the terminal, and the end-of-file character after it. stop ends that; a
+// reader that is no file ends by itself.
 func typeInto(ptmx *os.File, line string, ready <-chan struct{}, r io.Reader) (stop func()) {
 	quit := make(chan struct{})
 	begin := func() bool {
@@ -122,8 +122,8 @@ func typeInto(ptmx *os.File, line string, ready <-chan struct{}, r io.Reader) (s
 	}
 }
 
-// typeFile reads f only when there is something to read, so that what is typed after the command's
-// end is left to whoever reads next.
+// typeFile reads f only when there is something to read. So what is typed after the command's end
+// is left to the next reader.
 func typeFile(ptmx, f, wake *os.File) {
 	buf := make([]byte, 4096)
 	for {

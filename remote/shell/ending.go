@@ -7,12 +7,14 @@ import (
 	"sync"
 )
 
-// Minded has a script of Line run below its shell, which then says in each stream that the end is
-// reached, and with which status: "\x1e NONCE E STATUS \x1e", without the spaces around it. For
-// ways in that do not tell a stream's end from a cut one. The nonce is not Line's. empty: the
-// command's input is, whatever is sent. The shell stays until its own input ends, in a terminal
-// until two seconds pass with nothing typed, as some ways lose what they carry when the program
-// ends: who has read the ends hangs up.
+// Minded makes a script of Line run below its shell. The shell then says in each stream that the
+// end is reached, and with which status: "\x1e NONCE E STATUS \x1e", without the spaces around it.
+// It is for transports that do not tell a stream's end from a cut one. The nonce is not Line's.
+// With empty the command's input is empty, whatever is sent.
+//
+// The shell stays until its own input ends, in a terminal until two seconds pass with nothing
+// typed, as some transports lose what they carry when the program ends. The reader of the ends
+// hangs up.
 //
 // The shell outlives what is sent to its group, but for KILL and STOP: those are for the command
 // alone, whose number "S PID GROUP" has for a third where there is /proc.
@@ -49,6 +51,7 @@ type Ending struct {
 // longestEnd bounds what is behind the nonce: a status has three digits.
 const longestEnd = 5
 
+// Write passes output on, up to the words of Minded.
 func (e *Ending) Write(b []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

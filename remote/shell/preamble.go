@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// longestMark bounds the script's own lines. Whoever writes a longer one knows our word and is not
-// our script.
+// longestMark bounds the script's own lines. A longer line with our word in it is not our script's.
 const longestMark = 1 << 10
 
 // Preamble takes the script's own lines off the beginning of the output, and what a log-in shell's
@@ -26,6 +25,7 @@ type Preamble struct {
 	state int
 }
 
+// Write takes the script's lines off the output and passes the rest on.
 func (p *Preamble) Write(b []byte) (int, error) {
 	if p.state == 2 {
 		return p.W.Write(b)

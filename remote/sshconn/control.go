@@ -44,13 +44,18 @@ func (c *sshControl) quit() {
 	}
 }
 
-// controlScript reads: "+ ID KIND PID USER MARK" a group to end when we are gone; "- ID"; "k SIGNAL
-// KIND PID USER MARK ID", answered by ID; "h USER MARK ID", answered by ID when what has the mark
-// in its environment was killed. KILL too means whoever has the mark. "q" ends all at once, and
-// itself. KIND is g: the group PID; t: the group in the foreground of PID's terminal; s: all of
-// PID's session. USER is whom the command runs as, "-" for ourselves: sudo, which stands in the
-// same group, may be ours to kill when the command is not. A group is remembered with the time at
-// which its leader started, so that a number that has become another's is left alone.
+// controlScript reads these lines:
+//   - "+ ID KIND PID USER MARK": a group to end when we are gone
+//   - "- ID": a group to forget
+//   - "k SIGNAL KIND PID USER MARK ID": a signal to send, answered by ID
+//   - "h USER MARK ID": kill the processes with the mark in their environment, answered by ID
+//   - "q": the end of all groups at once, and of the script
+//
+// KILL also goes to all processes with the mark. KIND is g: the group PID; t: the group in the
+// foreground of PID's terminal; s: all of PID's session. USER is the user of the command, "-" for
+// ourselves: sudo, which stands in the same group, may be ours to kill when the command is not. A
+// group is remembered with the start time of its leader, so that a number that has become another's
+// is left alone.
 const controlScript = `trap "" HUP INT TERM PIPE;L=
 St(){ r=;{ read -r r </proc/$1/stat;} 2>/dev/null;r=${r##*) };}
 Nth(){ shift $1;echo $1;}
@@ -175,7 +180,7 @@ func (g *sshGroup) words(kind string) string {
 	return kind + " " + strconv.Itoa(g.pid) + " " + g.who()
 }
 
-// who is the user, and the mark.
+// who returns the user and the mark, as controlScript takes them.
 func (g *sshGroup) who() string {
 	user := g.user
 	if user == "" {

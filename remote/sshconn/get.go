@@ -36,6 +36,7 @@ func (s *Conn) Get(ctx context.Context, name string, w io.Writer) error {
 	return s.fileError(context.Background(), "ssh.Get", err)
 }
 
+// getOverSFTP packs a tree of the host over SFTP, for hosts without tar.
 func (s *Conn) getOverSFTP(ctx context.Context, name string, w io.Writer) error {
 	f, err := s.openSFTP(ctx)
 	if errors.Is(err, errNoSFTP) {

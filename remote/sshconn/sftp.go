@@ -46,6 +46,7 @@ func (s *Conn) openFar(ctx context.Context) (files.Files, error) {
 	return f, nil
 }
 
+// openSFTP opens the host's SFTP subsystem. The error is errNoSFTP where there is none.
 func (s *Conn) openSFTP(ctx context.Context) (*sftpFiles, error) {
 	sess, err := s.session(ctx)
 	if err != nil {
@@ -235,7 +236,7 @@ func writeFar(ctx context.Context, f *sftp.File, r io.Reader, size int64) error 
 		return broken
 	}
 	if err == nil && at < size {
-		err = ctx.Err() // nothing failed: it was the caller who ended it
+		err = ctx.Err() // nothing failed: the caller ended it
 	}
 	if err == nil && hole && size > 0 {
 		err = f.Truncate(size)

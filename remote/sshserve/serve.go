@@ -20,12 +20,12 @@ import (
 type Options struct {
 	Conn compute.Conn // required; it stays open
 	Key  ssh.Signer   // the host's; required
-	// who logs in by this name gets the connection's own user; another name is that of a user there
+	// a login by this name gets the connection's own user; another name is that of a user there
 	User string
 	Env  map[string]string // of commands, beside what the client sends
 
-	// Keys, of which a client must prove one, are for streams that anybody may be at the other end
-	// of; nil: who has the stream is let in.
+	// public keys of which a client must prove one, for streams with unknown clients; nil: the
+	// client that has the stream is let in
 	Keys []ssh.PublicKey
 	Log  *slog.Logger // nil: none
 }

@@ -47,7 +47,7 @@ func (s *server) session(n ssh.NewChannel) {
 		}
 	}
 	if v.end != nil {
-		v.end() // whoever asked has gone
+		v.end() // the client has gone
 	} else {
 		_ = ch.Close()
 	}
@@ -119,7 +119,7 @@ func (v *session) request(r *ssh.Request) bool {
 	return false
 }
 
-// asSSHD runs a line as sshd does: by the user's own shell, in his home.
+// asSSHD runs a line as sshd does: by the user's own shell, in the user's home.
 const asSSHD = `cd "${HOME:-/}" 2>/dev/null || cd /
 exec "${SHELL:-/bin/sh}" -c "$1"`
 
@@ -127,7 +127,7 @@ func sized(rows, cols uint32) compute.Size {
 	return compute.Size{Rows: int(min(rows, 10000)), Cols: int(min(cols, 10000))}
 }
 
-// user is as whom commands run; "": as the connection's own.
+// user is the user that commands run as; "": the connection's own.
 func (s *server) user() string {
 	if u := s.conn.User(); u != s.opt.User {
 		return u

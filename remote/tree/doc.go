@@ -1,6 +1,6 @@
-// Package tree turns trees of files into tar streams and back: Pack and Unpack. Modes, times,
-// links, holes and names of any bytes are kept, and nothing is ever unpacked outside of the
-// directory that was named, whatever the stream says and whoever changes the files meanwhile.
+// Package tree turns trees of files into tar streams and back: Pack and Unpack. It keeps modes,
+// times, links, holes and names of any bytes. Unpack writes nothing outside of the named directory,
+// whatever the stream says and whatever changes the files meanwhile.
 //
-// The smaller names are for those who do the same to files that are elsewhere (remote/sshconn).
+// The smaller names are for packages that do the same to files elsewhere (remote/sshconn).
 package tree

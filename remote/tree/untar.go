@@ -270,8 +270,8 @@ func (u *unpacker) attributes(dir *os.Root, name string, h *tar.Header) error {
 	return dir.Chtimes(name, time.Time{}, h.ModTime)
 }
 
-// ModeFor is the mode that a file gets. Setuid and setgid say "run as my owner": a file that did
-// not get its owner does not get them, or whoever may start it would become us.
+// ModeFor is the mode that a file gets. Setuid and setgid mean "run as my owner". A file that did
+// not get its owner does not get them: every user that may start it would act as us.
 func ModeFor(h *tar.Header, theirs bool) fs.FileMode {
 	mode := h.FileInfo().Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 	if !theirs {

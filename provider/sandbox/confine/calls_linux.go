@@ -5,7 +5,7 @@ type rule uint8
 
 const (
 	allow         rule = iota
-	eperm              // refused, as to one who may not
+	eperm              // refused, as a caller without the privilege is
 	enosys             // refused, as by a kernel that does not have it
 	nested             // eperm, but allowed with Options.Nesting
 	hidden             // enosys, but allowed with Options.Nesting or Options.Clone3

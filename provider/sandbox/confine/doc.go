@@ -1,6 +1,6 @@
-// Package confine is what the first process of a sandbox does to itself when its mounts stand and
-// before it serves: it gives up what nothing inside of a sandbox needs, for itself and for all that
-// it starts. Self does it, on all threads of a Go program that was built without cgo:
+// Package confine is what the first process of a sandbox does to itself after its mounts and before
+// it serves: it gives up what nothing inside needs, for itself and for all that it starts. Self
+// does it, on all threads of a Go program that was built without cgo:
 //
 //   - dumpable: its own memory, open files and root (/proc/1/...) are closed to all processes
 //     inside. What it starts gets its own back by exec.

@@ -1,6 +1,7 @@
-// Package enter is what the first process of a sandbox does: it gets a plan over a socket, builds
-// the file system that the plan describes, leaves the host's behind, gives up what it needs no
-// more, says so, and goes on to serve whoever connects.
+// Package enter is what the first process of a sandbox does. It gets a plan over a socket and
+// builds the file system that the plan describes. It leaves the host's file system and gives up the
+// privileges it no longer needs. Then it reports that it is ready, and serves every client that
+// connects.
 //
 // The process was made in name spaces of its own, with all capabilities in its user name space and
 // none outside of it. Until its plan has come it has done nothing, and where its maker dies before

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
-// stepError is what went wrong, and at which step.
+// stepError is an error and the step in which it came.
 type stepError struct {
 	step string
 	err  error
@@ -31,10 +31,9 @@ func at(err error, step string, args ...any) error {
 	return &stepError{fmt.Sprintf(step, args...), err}
 }
 
-// first makes the process that calls it the first of a sandbox, by the plan that comes over
-// ControlFD. When it returns nil the answer has been given and what remains is to serve on the
-// listening socket, by the plan. An error has been told to the maker. early: what prepare does is
-// done.
+// first makes the calling process the first of a sandbox, by the plan that comes over ControlFD. It
+// sends the answer to the maker, an error too. When it returns nil only serving on the listening
+// socket is left. early: prepare is done.
 func first(early bool) (*Plan, []int, error) {
 	// it was started by a descriptor's number
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&[]byte("hostler-agent\x00")[0])), 0, 0, 0)
@@ -63,11 +62,11 @@ func first(early bool) (*Plan, []int, error) {
 	return plan, fds, errors.Join(err, werr)
 }
 
-// space is where the plan is read to: not made anew, so only what it fills is ever touched.
+// space is the buffer of the plan: static, so only the pages that the plan fills are ever touched.
 var space [MaxPlan]byte
 
-// receivePlan reads the plan, and the descriptors that come with it. An end of the socket without a
-// plan is the end of the maker.
+// receivePlan reads the plan, and the descriptors that come with it. If the socket ends before, the
+// maker has ended.
 func receivePlan() (*Plan, []int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*253))
 	var n, on int
@@ -100,7 +99,7 @@ func receivePlan() (*Plan, []int, error) {
 	return plan, fds, err
 }
 
-// settle does what is left when the root stands: name, network, limits, what the process gives up.
+// settle does the rest when the root is complete: name, network, limits, privileges.
 func settle(p *Plan) error {
 	if err := unix.Sethostname([]byte(p.Hostname)); err != nil {
 		return at(err, "set the host name")
@@ -130,8 +129,8 @@ func settle(p *Plan) error {
 	return at(confine.Self(o), "give up what is not needed")
 }
 
-// groupSpace makes a name space of control groups. Its root is where we are, and it is made on all
-// threads, as each has its own.
+// groupSpace makes a name space of control groups with our group as its root, on all threads, as
+// each has its own.
 func groupSpace() error {
 	// a kernel without
 	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP, 0, 0); errno != 0 && errno != unix.EINVAL {
@@ -140,7 +139,7 @@ func groupSpace() error {
 	return nil
 }
 
-// prepare does what is the same whatever the plan will be, and reports whether it could.
+// prepare does what is the same for all plans, and reports whether it could.
 func prepare() bool { return loopback() == nil && groupSpace() == nil }
 
 // limit lowers a limit; it never raises one.

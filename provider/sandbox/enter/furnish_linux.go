@@ -27,9 +27,9 @@ func takeDevices() [len(devices)]int {
 	return out
 }
 
-// closed are the places of /proc that change the whole machine, or tell of it, to whom the kernel
-// takes for root or lets look: the sandbox's root is nobody outside, so the rest of /proc refuses
-// him by itself.
+// closed are the places of /proc that change the whole machine or tell of it, and that the kernel
+// opens to a root user or to everybody. The sandbox's root is an ordinary user outside, so the
+// kernel refuses it the rest of /proc.
 var closed = [...]struct {
 	path string
 	mask bool // hidden; else it can be read only
@@ -115,6 +115,7 @@ var links = [...][2]string{
 	{"/dev/stderr", "/proc/self/fd/2"},
 }
 
+// dev makes /dev: a small file system in memory with the devices, the links, terminals and shm.
 func dev(p *Plan, nodes [len(devices)]int) error {
 	size := p.Shm
 	if size <= 0 {

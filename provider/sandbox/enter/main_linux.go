@@ -96,9 +96,9 @@ func Main(words []string) int {
 	}
 }
 
-// bear has the signals that would end us do nothing: who is root inside may send them, as to a
-// first process of any system. Go's runtime has handlers for them. Where there are none the kernel
-// lets no such signal through to a first process; and to catch them would take two threads.
+// bear makes the signals harmless that would end this process: root inside may send them, as to a
+// first process of any system. Go's runtime has handlers for them. Without handlers the kernel lets
+// no such signal through to a first process. Catching them would take two threads.
 func bear() {
 	all := [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS,
 		unix.SIGFPE, unix.SIGSEGV,
@@ -118,8 +118,9 @@ func bear() {
 // Ahead is the word for a first process that is started before it is wanted.
 const Ahead = "ahead"
 
-// ahead does what a program does at its first time, so that whoever comes does not wait for it, and
-// prepares, which it reports. We are no sandbox yet: what is run is our own program.
+// ahead does what a program does at its first start, so that the first client does not wait for it.
+// It calls prepare and returns its result. There is no sandbox yet, so the command it runs is our
+// own program.
 func ahead() bool {
 	done := prepare()
 	conn := process.New(process.Options{KeepEnv: true, NoWatch: true})
@@ -128,12 +129,12 @@ func ahead() bool {
 	return done
 }
 
-// rehearsal is how long we wait for somebody to come before we rehearse: who wants a sandbox that
-// has just been made comes at once, and shall not be in our way.
+// rehearsal is how long this process waits for a client before it rehearses. The client that
+// ordered a new sandbox connects at once, and the rehearsal must not slow it down.
 const rehearsal = 30 * time.Millisecond
 
-// rehearse runs a command as if somebody had come, so that who comes later does not wait for what a
-// program does at its first time.
+// rehearse runs a command as a client would, so that later clients do not wait for what a program
+// does at its first start.
 func rehearse(conn compute.Conn, command ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -26,14 +26,13 @@ type Plan struct {
 	Disk     Tree   // the directory that what is written goes to; zero: to memory
 	// descriptor of the sandbox's control group, for those of its runs; 0: none
 	Group int
-	// a directory, of which layers are parts, to be copied before it is used: who may remove it
-	// could show what it hides
+	// a directory, of which layers are parts, to be copied before it is used: a user with the right
+	// to remove it could show what it hides
 	Mask string
-	// descriptor of the file that says of this sandbox: when that is removed, nobody knows of it
-	// any more, and it ends; 0: none
+	// descriptor of the file that records this sandbox: the sandbox ends when that file is removed;
+	// 0: none
 	Record int
-	// descriptors to be kept to the end: by them what hides secrets, and what keeps names from
-	// being taken, stays
+	// descriptors to be kept open to the end: they keep secrets hidden and guarded names in place
 	Holds   []int
 	Pieces  []Piece           // what the root is made of, in order
 	Files   map[string]string // contents of files in it that are the sandbox's own, by path
@@ -193,6 +192,7 @@ func (c *coder) tree(t *Tree) {
 	c.string(&t.Path)
 }
 
+// plan encodes or decodes all fields of a plan, in the order of the protocol.
 func (c *coder) plan(p *Plan) {
 	c.string(&p.Hostname)
 	c.string(&p.Scratch)

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// builder builds a root in the scratch directory: u/N, w/N are what is written to overlay N and its
-// working directory, l/N the layers that came as descriptors, r the root.
+// builder builds a root in the scratch directory. u/N and w/N are the upper and working directories
+// of overlay N, l/N the layers that came as descriptors, and r is the root.
 type builder struct {
 	plan    *Plan
 	fds     []int
@@ -132,15 +132,15 @@ func (p *Plan) holds(n int) bool {
 	return false
 }
 
-// lack notes what could not be had.
+// lack notes a piece that could not be made.
 func (p *Plan) lack(at string, err error) {
 	if why := err.Error(); len(p.lacks) < maxLacks {
 		p.lacks = append(p.lacks, Lack{at[:min(len(at), maxLack)], why[:min(len(why), maxLack)]})
 	}
 }
 
-// begin mounts the scratch file system. The host's mounts are followed no more: what it mounts
-// later is not for here.
+// begin mounts the scratch file system. It cuts the host's mounts off: later ones do not appear
+// here.
 func (b *builder) begin() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return at(err, "part from the host's mounts")
@@ -215,7 +215,7 @@ func (b *builder) add(piece Piece, trees map[string]int) error {
 	return fmt.Errorf("the plan has a piece of kind %q", piece.Kind)
 }
 
-// overlay mounts layers, and over them one that is written to.
+// overlay mounts layers with a writable one on top.
 func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	top := b.store
 	if b.onDisk {
@@ -270,7 +270,7 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 			return err
 		}
 	}
-	_ = unix.Chown(upper, int(st.Uid), int(st.Gid)) // one who is nobody here keeps nobody's
+	_ = unix.Chown(upper, int(st.Uid), int(st.Gid)) // fails for an owner without an id here
 	if err := unix.Chmod(upper, st.Mode&0o7777); err != nil {
 		return err
 	}
@@ -299,7 +299,7 @@ func (b *builder) overlay(piece Piece, trees map[string]int) error {
 	return nil
 }
 
-// masked returns where a layer that is a part of the plan's mask has been copied to.
+// masked returns the place of the copy of a layer that is a part of the plan's mask.
 func (b *builder) masked(t Tree) (string, bool) {
 	if t.FD > 0 || b.plan.Mask == "" {
 		return "", false
@@ -351,9 +351,9 @@ func copyMask(from int, to string) error {
 	return unix.Chmod(to, st.Mode&0o7777)
 }
 
-// seed writes those of the sandbox's own files that lie in an overlay into what will be written to:
-// there it costs less than in the overlay, where whatever is in their place would have to go first.
-// The directories on the way look as they do below.
+// seed writes the sandbox's own files in an overlay into its upper layer. There it costs less than
+// in the overlay, where the host's file would have to go first. The directories on the way look as
+// they do below.
 func (b *builder) seed(at, upper string, lower []string) error {
 	for name, text := range b.plan.Files {
 		rel, ok := strings.CutPrefix(name, strings.TrimSuffix(at, "/")+"/")
@@ -377,7 +377,7 @@ func (b *builder) seed(at, upper string, lower []string) error {
 	return nil
 }
 
-// loose writes those of the sandbox's own files that lie in nothing of the host's.
+// loose writes the sandbox's own files that lie in nothing of the host's.
 func (b *builder) loose() error {
 	for name, text := range b.plan.Files {
 		if b.covered(name) {
@@ -422,8 +422,8 @@ func (b *builder) within(name string) string {
 	return best
 }
 
-// like makes a directory that looks as the topmost of the layers' has it, unless it is there. Where
-// that is none, or there is none, programs get one.
+// like makes a directory that looks as in the topmost layer that has it, unless it exists. If no
+// layer has it, or it is no directory there, it gets mode 0755.
 func like(place, rel string, lower []string) error {
 	if err := unix.Mkdir(place, 0o755); err != nil {
 		if errors.Is(err, unix.EEXIST) {
@@ -437,7 +437,7 @@ func like(place, rel string, lower []string) error {
 			continue
 		}
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-			_ = unix.Chown(place, int(st.Uid), int(st.Gid)) // one who is nobody here keeps nobody's
+			_ = unix.Chown(place, int(st.Uid), int(st.Gid)) // fails for an owner without an id here
 			return unix.Chmod(place, st.Mode&0o7777)
 		}
 		break
@@ -497,8 +497,8 @@ func (b *builder) bind(piece Piece, trees map[string]int) error {
 	return b.open()
 }
 
-// again mounts what is at a place already on itself. Nobody inside can then rename, remove or
-// replace it, nor write to it unless the piece says so.
+// again mounts a place on itself. Then nobody inside can rename, remove or replace it, nor write to
+// it unless the piece says so.
 func (b *builder) again(piece Piece) error {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
@@ -533,8 +533,8 @@ func (b *builder) dir(name string, mode int64) error {
 	return unix.Chmod("/proc/self/fd/"+strconv.Itoa(fd), uint32(mode))
 }
 
-// inside opens a path in the new root, and makes what is missing of it: directories, and at its end
-// a directory or an empty file. Links in an image lead nowhere but into the image.
+// inside opens a path in the new root. It makes the missing parts: directories, and at its end a
+// directory or an empty file. Links in an image lead nowhere but into the image.
 func (b *builder) inside(name string, directory bool) (int, error) {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	fd, err := unix.Openat2(b.root, name, &how)

@@ -26,8 +26,8 @@ const (
 
 // When threads come and go.
 const (
-	soon  = 3 * time.Millisecond // a command that ends before is done with no more of them
-	quiet = time.Second          // after the last has gone: who comes time and again finds them
+	soon  = 3 * time.Millisecond // a command that ends sooner needs no further threads
+	quiet = time.Second          // after the last client: one that returns soon finds them
 )
 
 // threads are those of this process.
@@ -78,8 +78,8 @@ func (t *threads) rest() {
 	t.due.Reset(quiet)
 }
 
-// came is called when somebody connects, or runs something. That wants more than one
-// processor, but not at once: who comes for a moment does not wait for it to be arranged.
+// came is called when a client connects or runs something. That is worth more than one processor,
+// but not at once: a short visit does not wait for the change.
 func (t *threads) came() {
 	if t.many.CompareAndSwap(false, true) {
 		time.AfterFunc(settled, func() { runtime.GOMAXPROCS(min(runtime.NumCPU(), 4)) })

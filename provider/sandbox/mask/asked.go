@@ -18,8 +18,8 @@ const (
 	ownHint   = "take it out: whoever reads or writes there decides what hostler does on this machine"
 )
 
-// Check says what is wrong with what the user wants shown and hidden, as far as the words say it
-// themselves. Its errors are compute.KeyErrors of the keys show and hide.
+// Check validates the paths that the user wants shown and hidden, without a look at any file. Its
+// errors are compute.KeyErrors of the keys show and hide.
 func (o *Options) Check() error {
 	for _, of := range []struct {
 		key   string
@@ -50,13 +50,13 @@ func (o *Options) Check() error {
 	return nil
 }
 
-// expanded is expand for paths that are known to be right.
+// expanded is expand for valid paths.
 func expanded(paths []string, home string) []string {
 	out, _ := expand(paths, home)
 	return out
 }
 
-// Odd says why a word cannot be the path of a key; "": it can.
+// Odd returns why a word cannot be the path of a key; "": it can.
 func Odd(word string) string {
 	switch {
 	case strings.TrimSpace(word) == "":
@@ -69,7 +69,7 @@ func Odd(word string) string {
 	return ""
 }
 
-// unshown says why a clean path is never shown as a whole, and what to do; "": it may be.
+// unshown returns why a clean path is never shown as a whole, and what to do; "": it may be.
 func (o *Options) unshown(p, home string) (why, hint string) {
 	if p == "/" {
 		return "it is the whole machine", narrower
@@ -90,7 +90,7 @@ func (o *Options) unshown(p, home string) (why, hint string) {
 	return "", ""
 }
 
-// owned are hostler's own directories, which no key shows.
+// owned returns hostler's own directories, which no key shows.
 func (o *Options) owned(home string) []string {
 	out := []string{"/etc/hostler", "/var/lib/hostler", "/var/cache/hostler"}
 	for _, d := range o.State {

@@ -21,24 +21,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// format is part of every digest: a change of what a layer looks like changes it.
+// format is part of every digest: change it with the form of a layer.
 const format = "hostler mask 3\n"
 
-// newAge is how old a half-made layer must be to be taken for a dead process's, and a pruned one to
-// be deleted.
+// newAge is the age at which an incomplete layer counts as a dead process's, and a pruned one is
+// deleted.
 const newAge = time.Hour
 
-// unwanted is how long nobody must have asked for a layer before it is pruned, which is done when
-// another is made: so there are never many.
+// unwanted is the time without a request after which a layer is pruned. Each new layer prunes, so
+// there are never many.
 const unwanted = 24 * time.Hour
 
-// lockName is the file beside a layer that whoever uses it holds.
+// lockName is the file beside a layer that each user of the layer holds locked.
 const lockName = "lock"
 
-// build returns the directory of the layer that has these rules, below dir, and makes it if it is
-// not there: whole or not at all, in any number of processes. Its name is the digest of the rules
-// and of how the host's directories in it look, which Root ("": "/") has. dir is made if it is
-// missing; it must belong to the caller and to nobody else.
+// build returns the directory of the layer for the rules, below dir, and makes it if need be:
+// completely or not at all, in any number of processes. Its name is the digest of the rules and of
+// the metadata of the host's directories in it, below root ("": "/"). dir is made if it is missing;
+// it must belong to the caller and to nobody else.
 func build(ctx context.Context, dir, root string, rules []Rule) (layer string, err error) {
 	plan, err := newPlan(root, rules)
 	if err != nil {
@@ -75,9 +75,9 @@ func build(ctx context.Context, dir, root string, rules []Rule) (layer string, e
 	return filepath.Join(home, "root"), nil
 }
 
-// Hold keeps Prune from a layer that Make or Build returned, as long as anybody has the descriptor
-// open: for all of the time in which the layer lies over something, as with it gone all that it
-// hides would show. fs.ErrNotExist: it has been pruned just now, so make it again. Close it.
+// Hold keeps Prune from a layer that Make or Build returned, while any process has the descriptor
+// open. Hold a layer for as long as it lies over something: without it all that it hides would
+// show. fs.ErrNotExist: it was pruned just now, so make it again. Close the descriptor.
 func Hold(layer string) (int, error) {
 	name := filepath.Join(filepath.Dir(layer), lockName)
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -99,7 +99,7 @@ func Hold(layer string) (int, error) {
 	return fd, nil
 }
 
-// own makes dir if need be and makes sure that nobody else has his hands in it.
+// own makes dir if need be, and fails unless it belongs to the caller and nobody else may write it.
 func own(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -143,9 +143,10 @@ type planned struct {
 	absent bool
 }
 
-// attributes of a directory that are copied: who may do what beyond its mode.
+// attributes returns the attributes of a directory that are copied: its access lists.
 func attributes() []string { return []string{"system.posix_acl_access", "system.posix_acl_default"} }
 
+// newPlan works out the layer for the rules, from the metadata of the host's directories in it.
 func newPlan(root string, rules []Rule) (*plan, error) {
 	w := newWalker(root)
 	p := &plan{}
@@ -216,8 +217,8 @@ func acl(at string) map[string][]byte {
 	return out
 }
 
-// sum computes the digest. Times are left out, else every file that somebody makes in his home
-// would ask for a new layer.
+// sum computes the digest. Times are left out: otherwise every new file in a home directory would
+// ask for a new layer.
 func (p *plan) sum() {
 	h := sha256.New()
 	h.Write([]byte(format))
@@ -267,7 +268,7 @@ func (p *plan) write(home string) error {
 	return nil
 }
 
-// whiteouts makes all that is hidden: one device with many names, which is half the work of as many
+// whiteouts makes all whiteouts as one device with many names, which is half the work of many
 // devices.
 func (p *plan) whiteouts(root string) error {
 	first := ""
@@ -284,8 +285,8 @@ func (p *plan) whiteouts(root string) error {
 	return nil
 }
 
-// dress makes a directory look as the host's. Only root can give it away; another's is then his
-// own.
+// dress makes a directory look as the host's. Only root can give it away; an ordinary user keeps
+// it.
 func (d *planned) dress(at string) error {
 	if os.Geteuid() == 0 {
 		if err := unix.Lchown(at, int(d.st.Uid), int(d.st.Gid)); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -311,7 +312,7 @@ func (d *planned) dress(at string) error {
 	return nil
 }
 
-// forsaken removes what processes left that died while they made or removed a layer.
+// forsaken removes the remains of processes that died while they made or removed a layer.
 func forsaken(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -335,10 +336,10 @@ func remove(home string) error {
 	return os.RemoveAll(home)
 }
 
-// Prune removes the layers below dir that nobody asked for since the given time and that nobody
-// holds. They are put aside, and deleted when a layer is made an hour later: whoever held one may
-// have let go of it a moment before his last use of it. The first error is returned after all were
-// tried.
+// Prune removes the layers below dir that nobody has asked for since the given time and that nobody
+// holds. It puts them aside. The next build, an hour later at the earliest, deletes them, because a
+// process may release its lock a moment before its last use. Prune tries all of them, then returns
+// the first error.
 func Prune(dir string, before time.Time) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -368,8 +369,7 @@ func Prune(dir string, before time.Time) error {
 	return err
 }
 
-// aside gives a layer that nobody holds another name. One without a file to hold it by, an earlier
-// hostler's, stays.
+// aside renames a layer that nobody holds. One without a lock file, an earlier hostler's, stays.
 func aside(home string, before time.Time) error {
 	fd, err := unix.Open(filepath.Join(home, lockName), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
@@ -382,7 +382,7 @@ func aside(home string, before time.Time) error {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil // somebody holds it
 	}
-	// somebody asked for it just now
+	// a request came just now
 	if fi, err := os.Lstat(home); err != nil || !fi.ModTime().Before(before) {
 		return err
 	}

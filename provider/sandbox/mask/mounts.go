@@ -19,12 +19,12 @@ type Mount struct {
 	Kind string // of file system
 }
 
-// Disks are the file systems that are shown in a sandbox of the host's root: those that hold files
-// of the machine's own.
+// Disks are the kinds of file systems that a sandbox of the host's root shows: those with files of
+// the machine's own.
 var Disks = []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "erofs", "squashfs", "overlay"}
 
-// Mounts lists the mounts of this process in the order in which they were made, of those at one
-// path the last.
+// Mounts lists the mounts of this process in the order in which they were made; of several at one
+// path, the last.
 func Mounts() ([]Mount, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -56,7 +56,7 @@ func readMounts(text string) []Mount {
 	return out
 }
 
-// unescape undoes the octal escapes of mountinfo.
+// unescape decodes the octal escapes of mountinfo.
 func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -75,8 +75,8 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// twice lists the mounts of file systems that are mounted more than once: with no other there is a
-// second way to a file.
+// twice lists the mounts of file systems that are mounted more than once: only these give a second
+// way to a file.
 func twice(all []Mount) []Mount {
 	n := map[string]int{}
 	for _, m := range all {
@@ -119,7 +119,7 @@ func on(all []Mount, p string) (Mount, bool) {
 	return best, found
 }
 
-// ways returns the other paths at which what is at p, or a part of it, is seen.
+// ways returns the other paths that show the content at p, or a part of it.
 func ways(all []Mount, p string) []string {
 	at, ok := on(all, p)
 	if !ok {
@@ -144,8 +144,8 @@ func ways(all []Mount, p string) []string {
 	return out
 }
 
-// others adds the rules again for each other way by which what they hide is seen: a file system, or
-// a part of it, may be mounted more than once.
+// others repeats the rules for each other path that shows what they hide: a file system, or a part
+// of it, may be mounted more than once.
 func (b *book) others(all []Mount) {
 	for p, kind := range maps.Clone(b.rules) { // which is added to
 		for _, other := range ways(all, p) {
@@ -157,7 +157,7 @@ func (b *book) others(all []Mount) {
 	}
 }
 
-// Second reports whether what is at a path is seen by an earlier mount as well, and where.
+// Second reports whether an earlier mount shows the content at a path as well, and where.
 func Second(all []Mount, p string) (string, bool) {
 	at, ok := on(all, p)
 	if !ok {

@@ -13,12 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place returns a directory for layers that lie over root: one on another file system than root's,
-// since overlayfs does not put a directory over one that it is in, and where this user may write
-// user.* attributes. It tries the given directory (the runtime directory, for one) first, then for
-// root /run/hostler/masks, then one in /dev/shm that is named for the user: that name anybody may
-// have taken before, and the error says so. It makes the directory, and tries what it must be able
-// to do.
+// Place returns a directory for layers that lie over root. It must be on another file system than
+// root's, since overlayfs puts no directory over one that contains it, and this user must be able
+// to write user.* attributes there. Place tries first (the runtime directory, for one), then for
+// root /run/hostler/masks, then one in /dev/shm that is named for the user. Another user may have
+// taken that name; the error says so. Place makes the directory and tests it.
 func Place(root, first string) (string, error) {
 	run := ""
 	if os.Geteuid() == 0 {
@@ -37,7 +36,7 @@ func place(root, first, run, shm string) (string, error) {
 	for _, way := range []struct {
 		dir   string
 		steps []string // what is made on the way to it
-		safe  bool     // nobody else may have his hands in a directory above it
+		safe  bool     // whether nobody else may write to a directory above it
 	}{
 		{first, nil, true},
 		{join(run, "hostler", "masks"), []string{join(run, "hostler")}, true},
@@ -77,7 +76,7 @@ func join(dir string, names ...string) string {
 	return filepath.Join(append([]string{dir}, names...)...)
 }
 
-// elsewhere refuses what is on a file system, or would be if it was made.
+// elsewhere refuses a path that is on the given file system, or would be if it was made.
 func elsewhere(p string, dev uint64) error {
 	var st unix.Stat_t
 	for {
@@ -94,8 +93,8 @@ func elsewhere(p string, dev uint64) error {
 	}
 }
 
-// safe refuses what somebody else but root could put another in the place of: one who may write to
-// a directory above it.
+// safe refuses a path that another user than root could replace: one with the right to write to a
+// directory above it.
 func safe(p string) error {
 	ways := []string{p}
 	if real, err := filepath.EvalSymlinks(filepath.Dir(p)); err == nil {
@@ -121,7 +120,7 @@ func safe(p string) error {
 	return nil
 }
 
-// try makes what a layer is made of, and removes it.
+// try makes the parts of a layer, and removes them.
 func try(dir string) error {
 	at, err := os.MkdirTemp(dir, "new-")
 	if err != nil {

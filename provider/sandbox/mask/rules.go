@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Kind is what becomes of a path.
+// Kind is the treatment of a path.
 type Kind byte
 
 const (
@@ -24,29 +24,29 @@ const (
 	Apart Kind = 'a'
 )
 
-// A Rule says what becomes of a path of the host; no element of the path above the last is a
+// A Rule is the treatment of one path of the host; only the last element of the path may be a
 // symbolic link.
 type Rule struct {
 	Path string
 	Kind Kind
 }
 
-// Options say whose sandbox it is, and what is to be hidden beside the table's entries.
+// Options describe a sandbox's caller, and the paths to hide beside the table's entries.
 type Options struct {
 	Home  string   // the caller's home directory, absolute; "": none
 	UID   int      // the caller's
 	Root  string   // the host's root; "": "/"
 	State []string // hostler's own directories, absolute: state, configuration, cache, runtime
 	Fresh []string // directories that begin empty, absolute
-	Extra []string // what the user wants hidden, absolute or beginning with ~/
-	// what the user does not want hidden, the same; what is inside of it stays hidden
+	Extra []string // paths that the user wants hidden, absolute or beginning with ~/
+	// paths that the user wants shown, in the same form; secrets inside of them stay hidden
 	Show []string
-	// the working tree, absolute, with where git has the rest of it; shown unless it is hidden as a
+	// the working tree, absolute, and git's directories of it elsewhere; shown unless hidden as a
 	// secret
 	Tree []string
 
 	Mounts []Mount  // of the host
-	Near   []string // directories for which it matters that they are seen at more than one place
+	Near   []string // directories whose other mounts matter
 	given  string   // the home before links were followed
 	people []string // other people's homes
 }
@@ -57,14 +57,14 @@ const firstUID, nobodyUID = 1000, 65534
 // maxPasswd is how much of /etc/passwd is read.
 const maxPasswd = 64 << 20
 
-// wish is a path that is to be hidden, before it is looked for.
+// wish is a path to hide, before it is looked up.
 type wish struct {
 	path string
 	kind Kind
 	why  why
 }
 
-// findings are what find returns.
+// findings are the results of find.
 type findings struct {
 	rules []Rule            // sorted by path
 	shown []Shown           // sorted by path
@@ -73,9 +73,9 @@ type findings struct {
 	signs []dirSign         // the directories that it rests on
 }
 
-// find returns what is to be shown and hidden. What does not exist gets a rule as well: the first
-// part of its path that is not there is hidden, so no directory is made up to hide something in it.
-// It fails when o is wrong, or /etc/passwd cannot be read.
+// find returns the paths to show and to hide. A missing path gets a rule as well: the first missing
+// part of it is hidden, so no directory is invented to hide something in it. It fails when o is
+// wrong, or /etc/passwd cannot be read.
 func find(o Options) (*findings, error) {
 	if o.Root == "" {
 		o.Root = "/"
@@ -227,8 +227,8 @@ type account struct {
 	own  bool // only secrets in it are hidden: it is the caller's, or the system's
 }
 
-// accounts reads the homes of /etc/passwd. Homes that are somebody's and the system's too are taken
-// for the system's.
+// accounts reads the homes of /etc/passwd. A home of both a person and the system counts as the
+// system's.
 func (o *Options) accounts(w *walker) ([]account, error) {
 	text, err := readPasswd(w.real("/etc/passwd"))
 	if err != nil {
@@ -287,7 +287,7 @@ type book struct {
 	why    map[string]why
 }
 
-// add looks for what a wish means and writes down its rules.
+// add looks a wish up and adds its rules.
 func (b *book) add(o wish) error {
 	if dir, name, rest, ok := starred(o.path); ok {
 		names, err := b.w.match(dir, name)
@@ -348,8 +348,8 @@ func starred(p string) (dir, name, rest string, ok bool) {
 	return path.Clean(dir), head + "*" + tail, rest, ok
 }
 
-// put adds a rule, unless it would take the system or the caller's own home away. What is missing
-// may be hidden always.
+// put adds a rule, unless it would hide the system or the caller's own home. A missing path may
+// always be hidden.
 func (b *book) put(place string, kind Kind, what what, why why) {
 	if vital(place) && what != isMissing || fresh(place) && !below(place, b.home) || place == b.home {
 		return
@@ -362,8 +362,7 @@ func (b *book) put(place string, kind Kind, what what, why why) {
 	}
 }
 
-// rest takes out what is shown, adds the places that stand apart, drops rules that others make
-// needless, and sorts.
+// rest removes shown paths, adds the places that stand apart, drops needless rules, and sorts.
 func (b *book) rest() ([]Rule, error) {
 	apart := []string{b.home}
 	for _, s := range b.show {
@@ -438,8 +437,8 @@ func (b *book) needless(p string) bool {
 }
 
 // Covers reports whether nothing of the host's may show at p, because a rule hides or empties it or
-// a directory above it. What mounts a host's other file systems into a sandbox asks for each. The
-// path of a rule of kind Empty counts as covered.
+// a directory above it. Callers ask it before they mount another file system of the host into a
+// sandbox. The path of a rule of kind Empty counts as covered.
 func Covers(rules []Rule, p string) bool {
 	for p = path.Clean(p); ; p = path.Dir(p) {
 		i, ok := slices.BinarySearchFunc(rules, p, func(r Rule, p string) int { return strings.Compare(r.Path, p) })
@@ -467,7 +466,7 @@ func fresh(p string) bool {
 	return false
 }
 
-// vital reports whether a system without p would be none.
+// vital reports whether a system needs p.
 func vital(p string) bool {
 	switch p {
 	case "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",

@@ -17,8 +17,8 @@ type Line struct {
 	Why  string
 }
 
-// shownOnHost returns what of the host is shown: what a system's programs are and need. All else is
-// not there.
+// shownOnHost returns the shown paths of the host: a system's programs and what they need. Nothing
+// else is there.
 func shownOnHost() []Line {
 	return []Line{
 		{"/usr", "the system's programs, libraries and headers"},
@@ -64,8 +64,8 @@ func shownOnHost() []Line {
 	}
 }
 
-// shownInHome returns what of the caller's own home is shown: caches and programs of tools, which
-// hold no credentials. Files are in ConfigFiles.
+// shownInHome returns the shown paths of the caller's own home: caches and programs of tools,
+// without credentials. Files are in ConfigFiles.
 func shownInHome() []Line {
 	return []Line{
 		{"go/bin", "programs that go installed"},
@@ -162,8 +162,8 @@ func shownInHome() []Line {
 	}
 }
 
-// ConfigFiles returns the files of the caller's home of which sandboxes have copies, without the
-// lines that look like credentials.
+// ConfigFiles returns the files of the caller's home that sandboxes get copies of, without lines
+// that look like credentials.
 func ConfigFiles() []Line {
 	return []Line{
 		{".gitconfig", "who makes commits, and how git works"},
@@ -190,12 +190,12 @@ func shownMarkdown(b *strings.Builder) {
 	}
 }
 
-// scanned are the shown directories in which what not everybody may read is hidden, as they are
-// where services keep what they know: root's sandboxes could read all of it.
+// scanned are the shown directories in which files that not everybody may read are hidden: services
+// keep their secrets there, and root's sandboxes could read them.
 func scanned() []string { return []string{"/etc", "/usr/local/etc"} }
 
-// telling are names of files that say that somebody is to keep them; those of packages' archives
-// are for all.
+// telling matches the names of files that are meant to be secret; the keys of package archives are
+// public.
 var telling = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)secret|credential|token|htpasswd|keytab|passwd-|private|\.(key|p12|pfx|jks)$`)
 })
@@ -205,8 +205,8 @@ func isTelling(p string) bool {
 	return telling().MatchString(path.Base(p)) && !below(p, "/etc/apt") && !below(p, "/etc/pki/rpm-gpg")
 }
 
-// closed adds to the wishes what not everybody may read in a directory, what is a secret by its
-// name, and what is neither file, directory nor link.
+// closed adds wishes for a directory: for files that not everybody may read, for secrets by name,
+// and for all that is neither file, directory nor link.
 func (w *walker) closed(dir string, wishes []wish) []wish {
 	names := w.list(dir)
 	if names == nil { // too large to be looked through, or not there
@@ -233,14 +233,14 @@ func (w *walker) closed(dir string, wishes []wish) []wish {
 	return wishes
 }
 
-// Shown is a place of the host that sandboxes show.
+// Shown is a place of the host that a sandbox shows.
 type Shown struct {
 	Path  string
 	Asked bool // somebody asked for it by name: it is the working tree, or the user's own
 }
 
-// shownPlaces returns the places that are shown, sorted: those of the tables, what the user shows,
-// and the tree. Links on the way to them are added to links.
+// shownPlaces returns the shown places, sorted: those of the tables, the user's own, and the tree.
+// It adds the links on the way to them to links.
 func (o *Options) shownPlaces(w *walker, b *book, asked []string, links map[string]string) ([]Shown, error) {
 	byPath := map[string]Shown{}
 	add := func(p string, asked bool) error {
@@ -305,8 +305,8 @@ func (b *book) hidden(p string) bool {
 	return b.needless(p)
 }
 
-// between reports whether something from a directory on down to a place below it is hidden, so that
-// the place stands apart.
+// between reports whether a path from a directory down to a place below it is hidden, so that the
+// place stands apart.
 func (b *book) between(p, dir string) bool {
 	for q := path.Dir(p); ; q = path.Dir(q) {
 		if k, ok := b.rules[q]; ok && k != Apart {

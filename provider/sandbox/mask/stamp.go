@@ -29,13 +29,13 @@ type Mask struct {
 	Links map[string]string // on the way to what is shown, with where they lead
 }
 
-// Open is a mask that hides nothing of a directory.
+// Open returns a mask that hides nothing of a directory.
 func Open(dir string) Mask {
 	return Mask{Shown: []Shown{{dir, true}}}
 }
 
-// Shows reports whether what is at a path of the host's is seen: it lies in something that is
-// shown, and nothing hides it there.
+// Shows reports whether a path of the host is visible: it lies in a shown place, and nothing hides
+// it there.
 func (m *Mask) Shows(p string) bool {
 	for p := path.Clean(p); ; p = path.Dir(p) {
 		if slices.ContainsFunc(m.Shown, func(s Shown) bool { return s.Path == p }) {
@@ -48,13 +48,13 @@ func (m *Mask) Shows(p string) bool {
 	}
 }
 
-// settled is how long a directory must have been left alone for its times to tell of the next
-// change: the kernel's clock for them has a grain, and two changes within one grain look like one.
+// settled is how long a directory must be unchanged before its times can show the next change: two
+// changes within one tick of the kernel's clock look like one.
 const settled = 50 * time.Millisecond
 
-// Make returns the mask for o, whose layer is below dir. When none of the directories changed that
-// the rules rest on, which is looked up in a small file beside the layers, it costs one lstat for
-// each of them; else the rules are found and it is Build.
+// Make returns the mask for o, with its layer below dir. A small file beside the layers records the
+// directories that the rules rest on. If none has changed, Make costs one lstat for each of them.
+// Else it finds the rules again and builds the layer.
 func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 	if err := own(dir); err != nil {
 		return Mask{}, err
@@ -78,7 +78,7 @@ func Make(ctx context.Context, dir string, o Options) (Mask, error) {
 			return m, nil // too fresh to rely on
 		}
 	}
-	// A disk that is full or a stamp that cannot be written costs time, nothing else.
+	// A full disk or an unwritten stamp costs time, nothing else.
 	_ = writeStamp(stamp, filepath.Base(filepath.Dir(layer)), &m, f.signs)
 	return m, nil
 }
@@ -97,8 +97,8 @@ func (o *Options) key() string {
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// dirSign is what a directory looked like; as long as it looks so, nothing in it was made, removed
-// or renamed.
+// dirSign is the state of a directory: while it is the same, nothing in it was made, removed or
+// renamed.
 type dirSign struct {
 	path         string
 	there        bool
@@ -182,7 +182,7 @@ func writeStamp(stamp, digest string, m *Mask, signs []dirSign) error {
 	return err
 }
 
-// known reads a stamp and returns its mask if all is as it was then.
+// known reads a stamp and returns its mask if nothing has changed since.
 func known(stamp, dir string, w *walker) (Mask, bool) {
 	text, err := readStamp(stamp)
 	if err != nil || len(text) < sha256.Size {
@@ -231,7 +231,7 @@ func readStamp(stamp string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxStamp))
 }
 
-// reader takes a stamp apart. Its sum was right, so it is what writeStamp wrote.
+// reader parses a stamp. Its sum was right, so writeStamp wrote it.
 type reader struct{ rest []byte }
 
 func (r *reader) str() string {

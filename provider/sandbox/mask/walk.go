@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is found at a path.
+// what is the kind of file at a path.
 type what byte
 
 const (
@@ -28,8 +28,8 @@ const (
 // maxLinks is how many symbolic links are followed on the way to one path, as the kernel does it.
 const maxLinks = 40
 
-// walker looks things up below a root, following links as one would whose / it is, and remembers
-// the directories in which it looked.
+// walker looks paths up below a root, follows links as a process with that root would, and
+// remembers the directories in which it looked. It is for one goroutine.
 type walker struct {
 	root string
 	dirs map[string]dirSign // by path inside
@@ -57,8 +57,8 @@ func (w *walker) real(p string) string {
 	return w.root + p
 }
 
-// find follows p to its end and says what is there; a link at the end only if follow. When
-// something is missing on the way, the place is the first that is.
+// find follows p to its end and returns what is there; it follows a link at the end only if follow.
+// When a part is missing, place is the first missing one.
 func (w *walker) find(p string, follow bool) (place string, _ what, err error) {
 	if p == "/" {
 		return p, isDir, nil
@@ -86,7 +86,7 @@ func (w *walker) find(p string, follow bool) (place string, _ what, err error) {
 	return next, k, err
 }
 
-// walk is find without what is remembered of directories.
+// walk is find without the memory of directories.
 func (w *walker) walk(p string, follow bool) (place string, _ what, err error) {
 	todo := elements(p)
 	place = "/"
@@ -180,12 +180,12 @@ func (w *walker) canonical(p string) (string, error) {
 	return path.Join(place, name), err
 }
 
-// elements splits a path, without cleaning away its .. : after a link they mean something else.
+// elements splits a path, without cleaning its .. : after a link they mean something else.
 func elements(p string) []string {
 	return slices.DeleteFunc(strings.Split(p, "/"), func(s string) bool { return s == "" || s == "." })
 }
 
-// maxListed is the size of a directory above which single names are asked for; on the usual file
+// maxListed is the size of a directory above which single names are looked up; on usual file
 // systems some thousands of names.
 const maxListed = 128 << 10
 
@@ -249,7 +249,8 @@ func (w *walker) look(dir, p string) (what, error) {
 	return k, nil
 }
 
-// match returns the entries of a directory that a pattern fits, and nil when there is no directory.
+// match returns the entries of a directory that match a pattern, and nil when there is no
+// directory.
 func (w *walker) match(dir, pattern string) ([]string, error) {
 	place, k, err := w.find(dir, true)
 	if err != nil || k == isMissing {

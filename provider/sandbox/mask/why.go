@@ -9,13 +9,12 @@ import (
 	"strings"
 )
 
-// Cause is a kind of reason for which a sandbox does not show a path of the host.
+// Cause is a kind of reason why a sandbox does not show a path of the host.
 type Cause string
 
 // The causes.
 const (
-	// it is in the table of what is hidden, or is closed to others: credentials and what else is
-	// nobody's business
+	// the table hides it, or its mode closes it to others: credentials and other secrets
 	Secret   Cause = "secret"
 	Asked    Cause = "hidden"   // the source hides it
 	Others   Cause = "others"   // it is another user's
@@ -29,7 +28,7 @@ type why struct {
 	text  string
 }
 
-// why is the reason of a line of the table.
+// why is the reason for a line of the table.
 func (e *entry) why() why {
 	switch {
 	case e.Path == "/home":
@@ -48,8 +47,8 @@ type Reason struct {
 	Why   string
 }
 
-// Reasons answers of paths of the host why sandboxes with one mask do not show them. It looks at
-// each directory once.
+// Reasons explains why sandboxes with one mask do not show paths of the host. It looks at each
+// directory once. It is for one goroutine.
 type Reasons struct {
 	w     *walker
 	mask  Mask
@@ -70,8 +69,8 @@ func Explain(o Options) (*Reasons, error) {
 	return r, nil
 }
 
-// Of returns why what a path of the host leads to is not shown, or a link on the way to it is not.
-// It reports false for what is shown, and for what is not there.
+// Of returns why a path of the host, or a link on the way to it, is not shown. It reports false for
+// shown and missing paths.
 func (r *Reasons) Of(p string) (reason Reason, hidden bool) {
 	if !path.IsAbs(p) {
 		return Reason{}, false

@@ -24,14 +24,14 @@ import (
 )
 
 const (
-	answerLooks = 2 * time.Second  // how often Answer looks whether any sandbox is left
+	answerLooks = 2 * time.Second  // how often Answer checks that a sandbox is left
 	answerWait  = 10 * time.Second // how long its start may take
 	mostAsked   = 512              // questions at once
-	mostOfOne   = 16               // of them, one sandbox's: an idle connection counts too
+	mostOfOne   = 16               // of one sandbox: an idle connection counts too
 )
 
-// answering makes sure that somebody answers for names. The lock of the installation is held, so
-// nobody who answers ends meanwhile.
+// answering makes sure that a process answers questions for names. The installation's lock is held,
+// so no such process ends meanwhile.
 func (n *Network) answering() error {
 	f, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -82,10 +82,10 @@ const readyLine = "ready\n"
 
 func (n *Network) logFile() string { return filepath.Join(n.o.Dir, "egress.log") }
 
-// mostLog is how long what was refused may get before it begins anew, in bytes.
+// mostLog is the size of the log of refusals at which it begins anew, in bytes.
 const mostLog = 1 << 20
 
-// trim empties the log when it is too long. Who writes appends.
+// trim empties the log when it is too long. Writers append, so they go on at its beginning.
 func (n *Network) trim() {
 	if fi, err := os.Lstat(n.logFile()); err == nil && fi.Mode().IsRegular() && fi.Size() > mostLog {
 		_ = os.Truncate(n.logFile(), 0)
@@ -94,8 +94,8 @@ func (n *Network) trim() {
 
 func (n *Network) answerLock() string { return filepath.Join(n.o.Dir, "answers.lock") }
 
-// Keep makes sure that names are answered for, if the policy has any: whoever did may have been
-// killed.
+// Keep makes sure that a process answers for names, if the policy has any: the last one may have
+// been killed.
 func (n *Network) Keep(ctx context.Context) error {
 	if !n.o.Egress.Named() || len(n.o.Answers) == 0 {
 		return nil
@@ -111,9 +111,9 @@ func (n *Network) Keep(ctx context.Context) error {
 	return n.answering()
 }
 
-// Answer answers the questions of sandboxes that may go to some names only, by asking the name
-// servers of a resolv.conf, and writes down what they were refused, until none is left. It writes a
-// line to ready when it does; if another process does already, it ends.
+// Answer answers the questions for names of sandboxes with a policy of names. It asks the name
+// servers of a resolv.conf, and logs the sandboxes' refusals, until no sandbox is left. It writes a
+// line to ready when it answers. If another process answers already, it ends.
 func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Logger, ready io.Writer) error {
 	n, err := known(Options{Installation: installation, Dir: dir})
 	if err != nil {
@@ -144,7 +144,7 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 	}
 	defer tcp.Close()
 	refused, err := hear(n.hears())
-	if err != nil { // without it all works, and nobody is told
+	if err != nil { // without it all works, and nothing is logged
 		log.Warn("what is refused is not written down", "err", err)
 	} else {
 		defer refused.Close()
@@ -171,13 +171,13 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 	}
 }
 
-// deserted reports whether no sandbox is left, and gives the lock up if so, while nobody can come.
+// deserted reports whether no sandbox is left, and then gives the lock up, while none can come.
 func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) {
 	if entries, err := os.ReadDir(n.kept.boxDir()); err == nil && len(entries) > 0 {
 		return false, nil
 	}
 	if _, err := os.Stat(n.o.Dir); err != nil {
-		return true, nil // with all that was in it
+		return true, nil // the directory is gone
 	}
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -190,7 +190,7 @@ func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) 
 	return true, answers.Close()
 }
 
-// known is the network of an installation that has sandboxes, by what is kept of it.
+// known opens the network of an installation that has sandboxes, from its records.
 func known(o Options) (*Network, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -204,7 +204,7 @@ func known(o Options) (*Network, error) {
 	return n, err
 }
 
-// freebind lets an address be listened at that comes with the first link.
+// freebind lets a socket listen at an address that only comes with the first link.
 func freebind(_, _ string, c syscall.RawConn) (err error) {
 	if cerr := c.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
@@ -214,24 +214,24 @@ func freebind(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
-// answerer answers for one installation's sandboxes.
+// answerer answers for one installation's sandboxes. It is used by many goroutines.
 type answerer struct {
 	n      *Network
 	told   *teller
 	slots  slots
 	resolv string
-	table  sync.Mutex // changes of it come one by one
+	table  sync.Mutex // held while the table changes
 }
 
-// slots are for those who ask, each with a bound of its own, so that none takes them from its
-// neighbours.
+// slots bounds the questions that are being answered, per sandbox and in all, so that no sandbox
+// takes them from its neighbours.
 type slots struct {
 	mu  sync.Mutex
 	all int
 	of  map[netip.Addr]int
 }
 
-// take takes one for a sandbox; false: it, or all together, have what they may.
+// take takes a slot for a sandbox; false: it, or all together, have as many as they may.
 func (s *slots) take(who netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -264,7 +264,7 @@ func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
 		}
 		query, who := append([]byte(nil), buf[:size]...), from.Addr().Unmap()
 		if !a.slots.take(who) {
-			continue // it asks again
+			continue // the sandbox asks again
 		}
 		go func() {
 			defer a.slots.give(who)
@@ -275,6 +275,7 @@ func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
 	}
 }
 
+// streams answers questions that come over TCP, until the listener closes.
 func (a *answerer) streams(ctx context.Context, l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -318,7 +319,7 @@ func writeFramed(w io.Writer, b []byte) error {
 	return err
 }
 
-// lead lets a sandbox's policy reach addresses.
+// lead allows a sandbox's policy to reach addresses.
 func (a *answerer) lead(b box, entries []int, addrs []netip.Addr, ttl time.Duration) error {
 	a.table.Lock()
 	defer a.table.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// box is what is kept of a sandbox with a network: a file of its address's name, for who makes the
-// table anew and for who answers its questions.
+// box is the record of a sandbox with a network, in a file named by its address. It is read when
+// the table is made anew and when the sandbox's questions for names are answered.
 type box struct {
 	ID     compute.ID `json:"id"`
 	Egress []string   `json:"egress"`
@@ -24,14 +24,14 @@ type box struct {
 	policy egress.Policy
 }
 
-// boxStore keeps them below a directory of the network.
+// boxStore keeps the records of boxes in a directory of the network.
 type boxStore struct{ dir string }
 
 func (s *boxStore) boxDir() string { return filepath.Join(s.dir, "egress") }
 
 func (s *boxStore) boxFile(addr netip.Addr) string { return filepath.Join(s.boxDir(), addr.String()) }
 
-// note keeps a box. fresh is false where the address had one before.
+// note writes a box. fresh is false if the address had one before.
 func (s *boxStore) note(b box) (fresh bool, err error) {
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *boxStore) note(b box) (fresh bool, err error) {
 	return errors.Is(err, fs.ErrNotExist), replace(s.boxFile(b.addr), string(text)+"\n")
 }
 
-// box reads what is kept of an address.
+// box reads the box of an address.
 func (s *boxStore) box(addr netip.Addr) (b box, err error) {
 	text, err := os.ReadFile(s.boxFile(addr))
 	if err == nil {
@@ -60,7 +60,7 @@ func (s *boxStore) box(addr netip.Addr) (b box, err error) {
 	return b, err
 }
 
-// boxes reads all that are kept. What cannot be read is left out, so it reaches nothing.
+// boxes reads all boxes. A box that cannot be read is left out, so it reaches nothing.
 func (s *boxStore) boxes() ([]box, error) {
 	entries, err := os.ReadDir(s.boxDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -77,7 +77,7 @@ func (s *boxStore) boxes() ([]box, error) {
 	return out, nil
 }
 
-// admit says where an address may go, by its policy; a flush makes it so.
+// admit puts an address under its policy; a flush applies it.
 func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 	if err := n.at("egress"); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 	return t.place(b)
 }
 
-// dismiss forgets addresses that nobody has any more, but for those that stay.
+// dismiss forgets the addresses that no sandbox has any more, except those that stay.
 func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
 	entries, err := os.ReadDir(n.kept.boxDir())
 	if errors.Is(err, fs.ErrNotExist) {

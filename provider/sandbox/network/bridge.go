@@ -17,12 +17,12 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// bridgePrefix begins the names of all bridges of ours, whosever they are, and of their tables. It
-// is none of links' or installations' tables.
+// bridgePrefix begins the names of all our bridges, of any installation, and of their tables. No
+// link and no installation's table begins with it.
 const bridgePrefix = "hsb-"
 
-// Bridge is a bridge that another program makes for us, as a container engine does. What comes
-// from its ports is judged as sandboxes' connections are, by a table of the bridge's own.
+// Bridge is a bridge that another program, such as a container engine, makes for us. A table of its
+// own limits its ports' connections as those of sandboxes.
 type Bridge struct {
 	Link        string       // its name, which BridgeName made
 	Net         *os.File     // the network name space that it is in; nil: this one
@@ -30,12 +30,12 @@ type Bridge struct {
 	Without     []string     // defences that are off: for tests alone
 }
 
-// BridgeName is the name of the bridge of an installation for what has a policy.
+// BridgeName is the name of an installation's bridge for a policy.
 func BridgeName(installation string, may egress.Policy) string {
 	return bridgePrefix + hash("bridge", installation, may.String())[:11]
 }
 
-// Admit puts up the wall, whether the bridge is there yet or not. It may stand already. The error
+// Admit puts up the wall, whether or not the bridge exists yet. It may be called again. The error
 // is ErrInvalid for a policy with names, ErrDenied if the caller may not.
 func (b Bridge) Admit(may egress.Policy) error {
 	if may.Named() {
@@ -77,8 +77,8 @@ func (b Bridge) admit(may egress.Policy) error {
 	return t.flush("make the table " + t.t.Name)
 }
 
-// bridge judges a new connection by the address that it was sent to, before the engine's rules
-// translate it, and by the one that it is led to: this machine's, or another's.
+// bridge judges a new connection by its original address, before the engine's rules translate it,
+// and by its final address, this machine's or another's.
 func (t *table) bridge(may egress.Policy) {
 	pre := *nftables.ChainPriorityMangle
 	original := t.chain("original", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, pre)
@@ -100,8 +100,8 @@ func (t *table) bridge(may egress.Policy) {
 	}
 }
 
-// Apart keeps what is on the bridge from each other: their frames pass no rule of the table's.
-// The error is ErrNotFound where the bridge is not in this network.
+// Apart isolates the bridge's ports from each other: their frames pass no rule of the table. The
+// error is ErrNotFound where the bridge is not in this network.
 func (b Bridge) Apart() error {
 	if err := b.apart(); err != nil {
 		return opError("network.Bridge", "", err)
@@ -148,7 +148,7 @@ func (b Bridge) dial() (*socket, error) {
 	return dial(unix.NETLINK_ROUTE)
 }
 
-// isolate asks that a bridge's port gets nothing from other such ports, and gives them nothing.
+// isolate isolates a bridge's port from all other isolated ports.
 func isolate(index int) *nl.NetlinkRequest {
 	r := nl.NewNetlinkRequest(unix.RTM_SETLINK, 0)
 	m := nl.NewIfInfomsg(unix.AF_BRIDGE)

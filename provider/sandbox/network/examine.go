@@ -19,8 +19,8 @@ import (
 // what begins the findings' names.
 const what = "sandbox: network"
 
-// Probe makes a pair of links, addresses, routes and our rules in two network name spaces made for
-// it, which end with it, and returns what cannot be done here. It touches nothing else.
+// Probe makes a pair of links, addresses, routes and our rules in two new network name spaces,
+// which end with it, and returns what fails. It touches nothing else.
 func Probe(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -30,8 +30,8 @@ func Probe(ctx context.Context) error {
 	return <-got
 }
 
-// elsewhere runs f on a thread that ends with it, with the name spaces that f made. The process's
-// first thread cannot end, and /proc/self shows what it has, so it is never that one.
+// elsewhere runs f on a thread that ends with it, in the name spaces that f makes. It never uses
+// the process's first thread, which cannot end and which /proc/self shows.
 func elsewhere(f func()) {
 	runtime.LockOSThread()
 	if unix.Gettid() != unix.Getpid() {
@@ -88,8 +88,8 @@ func probe() error {
 	return setForwarding(name, "1")
 }
 
-// Examine tells what works on this machine: by doing it apart (Probe), and by looking for what
-// would be in the way of it here.
+// Examine reports what works on this machine: it tries it apart (Probe), and looks for obstacles
+// here.
 func Examine(ctx context.Context) []compute.Finding {
 	if os.Geteuid() != 0 {
 		return []compute.Finding{{
@@ -136,8 +136,7 @@ func Examine(ctx context.Context) []compute.Finding {
 	return out
 }
 
-// firewalls looks for others' rules that drop what is forwarded: an accept of ours does not
-// overrule them.
+// firewalls looks for others' rules that drop forwarded packets: our accept does not overrule them.
 func firewalls() (out []compute.Finding) {
 	hint := "let links named " + linkPrefix + "* pass there, in both directions; with Docker: iptables -I DOCKER-USER -i " + linkPrefix +
 		"+ -j ACCEPT and iptables -I DOCKER-USER -o " + linkPrefix + "+ -j ACCEPT; with ufw: ufw default allow routed"

@@ -17,7 +17,7 @@ import (
 )
 
 // setting returns the file of the forwarding setting of an interface, "" for the machine's.
-// /proc/sys/net shows the name space of who opens it.
+// /proc/sys/net shows the name space of the process that opens it.
 func setting(name string) string {
 	if name == "" {
 		return "/proc/sys/net/ipv4/ip_forward"
@@ -33,7 +33,7 @@ func forwards(name string) bool {
 func setForwarding(name string, on string) error { return os.WriteFile(setting(name), []byte(on), 0) }
 
 // forwarding lets the answers to sandboxes pass: the interfaces that lead to gateways must forward.
-// Which we switched on is written down before.
+// It first records those that it switches on.
 func (n *Network) forwarding(s *socket) error {
 	if forwards("") {
 		return nil
@@ -81,8 +81,8 @@ func (n *Network) memo() ([]string, error) {
 	return strings.Fields(string(text)), err
 }
 
-// restore undoes forwarding, unless another installation has sandboxes or somebody made the whole
-// machine forward since.
+// restore undoes forwarding, unless another installation has sandboxes or the whole machine was
+// made to forward since.
 func (n *Network) restore(t *table) error {
 	names, err := n.memo()
 	if err != nil || len(names) == 0 {
@@ -90,7 +90,7 @@ func (n *Network) restore(t *table) error {
 	}
 	others, err := t.others()
 	if err != nil || len(others) > 0 {
-		return err // the next Sweep may
+		return err // the next Sweep may undo it
 	}
 	if !forwards("") {
 		for _, name := range names {
@@ -102,9 +102,9 @@ func (n *Network) restore(t *table) error {
 	return os.Remove(n.memoFile())
 }
 
-// forget lets the kernel forget the connections that an address had, so that who gets it next hears
-// nothing of them. Kernels that cannot choose refuse; then they end by their time-outs, and since
-// addresses are chosen at random it is not soon that somebody else has it.
+// forget lets the kernel forget the connections of an address, so that the next sandbox with the
+// address hears nothing of them. Kernels that cannot choose refuse. Then the connections end by
+// their time-outs, and addresses are chosen at random, so reuse is not soon.
 func forget(addr netip.Addr) {
 	s, err := dial(unix.NETLINK_NETFILTER)
 	if err != nil {

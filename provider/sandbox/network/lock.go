@@ -12,7 +12,7 @@ import (
 )
 
 // lock waits for this process's turn, then for other processes with the same directory. The kernel
-// lets go of a dead process's lock.
+// releases a dead process's lock.
 func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case n.turn <- struct{}{}:
@@ -31,7 +31,7 @@ func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 	got := make(chan error, 1)
 	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
 		got <- err
-	} else { // the kernel queues who waits; asking again and again would let the luckiest have it
+	} else { // the kernel queues waiters; polling would give the lock to the luckiest
 		go func() { got <- flock(f, unix.LOCK_EX) }()
 	}
 	select {
@@ -42,7 +42,7 @@ func (n *Network) lock(ctx context.Context) (unlock func(), err error) {
 		}
 		return unlock, nil
 	case <-ctx.Done():
-		go func() { // as long as the other has it; nothing can call a waiting flock back
+		go func() { // as long as another has it; a waiting flock cannot be interrupted
 			<-got
 			_ = f.Close()
 		}()

@@ -20,14 +20,14 @@ import (
 
 const (
 	upstreamWait = 3 * time.Second  // for one server's answer
-	leastLead    = 30 * time.Second // what a name led to is reached for so long at least,
+	leastLead    = 30 * time.Second // a name's addresses are reached at least so long,
 	mostLead     = time.Hour        // at most,
 	graceLead    = 30 * time.Second // and so much longer than the name server said
 	kindSVCB     = dnsmessage.Type(64)
 	kindHTTPS    = dnsmessage.Type(65)
 )
 
-// answer answers one question of a sandbox; nil: it is none.
+// answer answers a sandbox's question; nil: it is not a question.
 func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
 	var p dnsmessage.Parser
 	h, err := p.Start(query)
@@ -71,7 +71,7 @@ func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
 		switch {
 		case egress.Public(addr):
 			lead = append(lead, addr)
-		case !b.policy.Reaches(addr): // a name that leads behind the wall
+		case !b.policy.Reaches(addr): // the name has an address behind the wall
 			a.told.tell(b, fmt.Sprintf("the name %q leads to %s, which egress does not reach", name, addr))
 			return bare(h.ID, &q, dnsmessage.RCodeRefused)
 		}
@@ -97,8 +97,8 @@ func bare(id uint16, q *dnsmessage.Question, code dnsmessage.RCode) []byte {
 	return out
 }
 
-// addresses are what the records of an answer lead to, in all its parts, and how long they say that
-// they are good.
+// addresses returns the addresses in the records of an answer, in all its parts, and their time to
+// live.
 func addresses(answer []byte) (out []netip.Addr, ttl time.Duration, err error) {
 	var p dnsmessage.Parser
 	if _, err := p.Start(answer); err != nil {
@@ -130,8 +130,8 @@ func addresses(answer []byte) (out []netip.Addr, ttl time.Duration, err error) {
 	}
 }
 
-// ask asks this machine's name servers, under a number that the sandbox does not know, so that
-// nobody else can answer in their stead by its help.
+// ask asks this machine's name servers, under a number that the sandbox does not know, so that no
+// one can forge their answer with its help.
 func (a *answerer) ask(query []byte, id uint16, q dnsmessage.Question, stream bool) ([]byte, error) {
 	query = append([]byte(nil), query...)
 	_, _ = rand.Read(query[:2])
@@ -171,6 +171,7 @@ func (a *answerer) upstream(query []byte, stream bool) ([]byte, error) {
 	return nil, err
 }
 
+// exchange sends one question to a name server and returns its answer.
 func exchange(server string, query []byte, stream bool) ([]byte, error) {
 	proto := "udp"
 	if stream {

@@ -26,30 +26,30 @@ const (
 	aliasWord   = "hostler"
 )
 
-// maxFlows is how many connections to the outside a sandbox may have at once, closed ones not
-// counted. The kernel remembers 262,144 for the whole machine where there is memory, and when it is
-// full, nobody gets a new one.
+// maxFlows is how many open connections to the outside a sandbox may have at once. The kernel's
+// table has 262,144 for the whole machine, given enough memory, and when it is full, nobody gets a
+// new one.
 const maxFlows = 8192
 
-// Network makes and unmakes the networks of one installation's sandboxes. Its methods may be called
-// at once from many goroutines, and from many processes with the same Dir; they take turns. Nothing
-// is kept open between calls.
+// Network makes and removes the networks of one installation's sandboxes. Many goroutines, and many
+// processes with the same Dir, may call its methods; they take turns. It keeps nothing open between
+// calls.
 type Network struct {
 	o       Options
 	rng     netip.Prefix
 	mtu     int // of the way out
 	table   string
-	links   string // the beginning of the names of all our links
-	group   uint32 // of links that are to be removed
+	links   string // the prefix of the names of all our links
+	group   uint32 // of links to be removed
 	flows   uint32 // how many connections a sandbox may have at once
 	turn    chan struct{}
 	uplinks []int                   // interfaces that lead to gateways
 	off     map[string]bool         // defences that a test has switched off
 	step    func(name string) error // a test's crash
-	kept    boxStore                // the boxes that are told of
+	kept    boxStore                // the records of the sandboxes
 }
 
-// Address is what a sandbox got.
+// Address is a sandbox's place in the network.
 type Address struct {
 	Addr    netip.Addr // its own, a /32
 	Gateway netip.Addr // this machine's side
@@ -82,14 +82,14 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 	return n, nil
 }
 
-// named is the network of an installation, before it is known what this machine has.
+// named returns the network of an installation, without a look at this machine.
 func named(o Options) *Network {
 	tag := hash(o.Installation)
 	n := &Network{
 		o: o, kept: boxStore{o.Dir}, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
 		flows: maxFlows, off: without(o.Without),
 	}
-	// some number that nobody gives a group of his own
+	// a group of links, with a number that no other program is likely to use
 	n.group = binary.BigEndian.Uint32([]byte(tag[8:]))
 	return n
 }
@@ -118,7 +118,7 @@ func (n *Network) alias(id compute.ID, addr netip.Addr) string {
 	return strings.Join([]string{aliasWord, n.o.Installation, string(id), addr.String()}, " ")
 }
 
-// owned reads an alias. ours is false for another installation's, and for anything else.
+// owned parses an alias. ours is false for another installation's, and for anything else.
 func (n *Network) owned(alias string) (id compute.ID, addr netip.Addr, ours bool) {
 	f := strings.Split(alias, " ")
 	if len(f) != 4 || f[0] != aliasWord || f[1] != n.o.Installation {
@@ -142,7 +142,7 @@ func (n *Network) plan() *plan {
 }
 
 // answers is the port at which Answer answers, and hears the group of the kernel's reports that it
-// listens to: of this installation alone.
+// listens to. Both are of this installation alone.
 func (n *Network) answers() uint16 { return 20000 + uint16(n.group%10000) }
 
 func (n *Network) hears() uint16 { return 1000 + uint16(n.group%60000) }
@@ -151,10 +151,10 @@ func (n *Network) hears() uint16 { return 1000 + uint16(n.group%60000) }
 func (n *Network) Gateway() netip.Addr { return n.gateway() }
 
 // Attach gives the network name space ns an address, a default route and the forwarded ports, and
-// brings its lo up. Called again for the same sandbox, name space and ports it returns the same
-// address; for another name space or other ports it begins anew. What a dead process began is begun
-// anew as well. The error is ErrConflict if a port is in use, ErrNoCapacity if the range is full,
-// ErrDenied if the caller may not.
+// brings its lo up. A repeated call for the same sandbox, name space and ports returns the same
+// address. Another name space or other ports, or a dead process's unfinished work, make it begin
+// anew. The error is ErrConflict if a port is in use, ErrNoCapacity if the range is full, ErrDenied
+// if the caller may not.
 func (n *Network) Attach(ctx context.Context, id compute.ID, ns *os.File, ports []Forward) (Address, error) {
 	if s := string(id); s == "" || len(s) > 128 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 127 }) {
 		return Address{}, &compute.Error{Op: "network.Attach", ID: id, Kind: compute.ErrInvalid, Err: errors.New("not a name")}
@@ -171,7 +171,7 @@ func (n *Network) Attach(ctx context.Context, id compute.ID, ns *os.File, ports 
 	return a, nil
 }
 
-// opError gives an error its kind.
+// opError adds a kind to an error.
 func opError(op string, id compute.ID, err error) error {
 	e := &compute.Error{Op: op, ID: id, Kind: compute.ErrFailed, Err: err}
 	var taken errTaken
@@ -191,6 +191,7 @@ func opError(op string, id compute.ID, err error) error {
 	return e
 }
 
+// attach is Attach, with the lock held.
 func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, error) {
 	s, err := dial(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -275,8 +276,7 @@ func (n *Network) attach(id compute.ID, ns *os.File, ports []Forward) (Address, 
 	return Address{addr, n.gateway(), name}, err
 }
 
-// errCrash is what a test's step returns to look like the death of the process: nothing is tidied
-// up.
+// errCrash ends a call as the death of the process would, for tests: nothing is cleaned up.
 var errCrash = errors.New("crashed")
 
 func crashed(err error) bool { return errors.Is(err, errCrash) }
@@ -351,8 +351,8 @@ func (n *Network) pair(s, in *socket, name string, ns *os.File, local bool) (add
 	return addr, nil
 }
 
-// lead makes the forwarded ports, and what admit asked for. Ports that lead to the address still, a
-// former sandbox's, go first.
+// lead makes the forwarded ports, and applies admit. First it removes ports that still lead to the
+// address for a former sandbox.
 func (n *Network) lead(t *table, have []port, want []Forward, addr netip.Addr, name string) error {
 	if err := n.at("ports"); err != nil {
 		return err
@@ -384,8 +384,8 @@ func (n *Network) finish(s *socket, name, alias string) error {
 }
 
 // Detach takes a sandbox's network away; if it has none that is no error. The end of a link waits
-// for all processors, which takes some tens of milliseconds in which others may attach and detach,
-// so callers who are waited for do it in the background. Where the sandbox's processes have ended
+// for all processors. That takes some tens of milliseconds, in which others may attach and detach,
+// so a caller in a hurry calls it in the background. Where the sandbox's processes have ended
 // before, the kernel may have done that part already.
 func (n *Network) Detach(ctx context.Context, id compute.ID) error {
 	unlock, err := n.lock(ctx)
@@ -409,7 +409,7 @@ func (n *Network) Detach(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// detach returns the links that have only to be removed.
+// detach unlinks a sandbox's network, and returns the links that are left to remove.
 func (n *Network) detach(s *socket, id compute.ID) ([]link, error) {
 	t, err := openTable(n.table, n.links)
 	if err != nil {
@@ -436,8 +436,8 @@ func (n *Network) detach(s *socket, id compute.ID) ([]link, error) {
 	return []link{l}, n.doom(s, t, l, ownedBy(ports, name))
 }
 
-// doom removes forwarded ports, and marks a link, if it has an index, as one that is to be removed:
-// it loses its name's meaning, and joins the group of those.
+// doom removes forwarded ports. It also marks the link, if it has an index, for removal: the link
+// loses its alias, and joins the group of those.
 func (n *Network) doom(s *socket, t *table, l link, ports []port) error {
 	if err := n.at("unlead"); err != nil {
 		return err
@@ -462,8 +462,8 @@ func (n *Network) doom(s *socket, t *table, l link, ports []port) error {
 	return nil
 }
 
-// bury removes all links that are marked, at one go, and what the kernel remembers of the
-// connections of the given ones.
+// bury removes all marked links at once, and the kernel's memory of the connections of the given
+// ones.
 func (n *Network) bury(s *socket, links []link) error {
 	if err := n.at("bury"); err != nil {
 		return err

@@ -13,32 +13,32 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// Options of the network of an installation's sandboxes.
+// Options configure the network of an installation's sandboxes.
 type Options struct {
-	Installation string // whose links and rules they are; required
-	// of the installation, the same for all its sources; required, made if its parent is there
+	Installation string // the owner of the links and rules; required
+	// of the installation, the same for all its sources; required, made if its parent exists
 	Dir string
 	// IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
 	Range  netip.Prefix
-	Egress egress.Policy // where what is attached may go
-	// name servers, which sandboxes reach at port 53, whatever else is refused there: those that
-	// Resolv returned
+	Egress egress.Policy // destinations that the attached sandboxes may connect to
+	// name servers, which sandboxes reach at port 53 despite all refusals: those that Resolv
+	// returned
 	Nameservers []netip.Addr
-	// a command that runs Answer for Dir, for policies with names; none: they are refused
+	// a command that runs Answer for Dir, for policies with names; none: names are refused
 	Answers []string
 	Without []string // defences that are off: for tests alone
 }
 
 // Forward is a port of this machine that leads into a sandbox.
 type Forward struct {
-	// of this machine; the zero value: each of its IPv4 addresses, 127.0.0.1 among them
+	// of this machine; the zero value: each of its IPv4 addresses, with 127.0.0.1
 	Address  netip.Addr
 	HostPort uint16 // here
 	Port     uint16 // in the sandbox
 	UDP      bool   // else TCP
 }
 
-// String returns what ParseForward reads.
+// String returns the form that ParseForward reads.
 func (f Forward) String() string {
 	s := fmt.Sprintf("%d:%d", f.HostPort, f.Port)
 	if f.Address.IsValid() {

@@ -20,15 +20,15 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// The chain in which what is refused ends, and the limit of what is told of it.
+// The chain that refuses, and the limit of its reports.
 const (
 	refuseChain = "refuse"
 	toldEach    = 5  // a second
 	toldAtOnce  = 20 // beyond that
 )
 
-// policyName is the name of the chain of a policy. The chain also has what the table's plan says,
-// and is made anew with the table.
+// policyName is the name of the chain of a policy. The chain also depends on the table's plan, and
+// is made anew with the table.
 func policyName(e egress.Policy) string {
 	sum := sha256.Sum256([]byte(e.String()))
 	return "egress-" + hex.EncodeToString(sum[:8])
@@ -44,12 +44,12 @@ func (t *table) privates() *nftables.Set {
 	return &nftables.Set{ID: 5, Table: t.t, Name: "private", Interval: true, KeyType: nftables.TypeIPAddr}
 }
 
-// nameservers is the set of those that all policies but none may ask.
+// nameservers is the set of name servers that all policies but none may ask.
 func (t *table) nameservers() *nftables.Set {
 	return &nftables.Set{ID: 6, Table: t.t, Name: "nameservers", KeyType: nftables.TypeIPAddr}
 }
 
-// elements are the plan's name servers as those of their set.
+// elements returns the plan's name servers as elements of their set.
 func (p *plan) elements() (out []nftables.SetElement) {
 	for _, s := range p.servers {
 		if s.Is4() {
@@ -59,7 +59,7 @@ func (p *plan) elements() (out []nftables.SetElement) {
 	return out
 }
 
-// found is the set of addresses that the names of an entry of a policy led to lately.
+// found is the set of addresses that the names of a policy's entry had lately.
 func (t *table) found(policy string, entry int) *nftables.Set {
 	return &nftables.Set{
 		ID: uint32(10 + entry), Table: t.t,
@@ -68,8 +68,8 @@ func (t *table) found(policy string, entry int) *nftables.Set {
 	}
 }
 
-// egress makes what all policies need: the map, the sets of private ranges and of name servers, and
-// the chain that refuses.
+// egress makes the parts that all policies need: the map, the sets of private ranges and of name
+// servers, and the refusing chain.
 func (t *table) egress(p *plan) error {
 	var ranges []nftables.SetElement
 	all := slices.DeleteFunc(egress.Privates(), func(r netip.Prefix) bool { return !r.Addr().Is4() })
@@ -86,7 +86,7 @@ func (t *table) egress(p *plan) error {
 	c := t.conn.AddChain(&nftables.Chain{Table: t.t, Name: refuseChain})
 	t.conn.AddRule(&nftables.Rule{Table: t.t, Chain: c, Exprs: []expr.Any{
 		&expr.Limit{Type: expr.LimitTypePkts, Rate: toldEach, Unit: expr.LimitTimeSecond, Burst: toldAtOnce},
-		&expr.Log{ // each at once, while it is known whose it is
+		&expr.Log{ // each at once, while its sandbox is known
 			Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD, Group: p.group,
 			Snaplen: 128, QThreshold: 1,
 		},
@@ -104,7 +104,7 @@ func after(r netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b).Next()
 }
 
-// judge sends what comes from a sandbox into the chain of its policy. Who has none reaches nothing.
+// judge sends a sandbox's packets to the chain of its policy. Without a policy it reaches nothing.
 func (t *table) judge(p *plan, rule func(...[]expr.Any)) {
 	rule(t.from(), protocol(unix.NFPROTO_IPV4), []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4},
@@ -117,8 +117,7 @@ func (t *table) judge(p *plan, rule func(...[]expr.Any)) {
 	rule(t.from(), others, []expr.Any{&expr.Verdict{Kind: expr.VerdictJump, Chain: refuseChain}})
 }
 
-// policy makes the chain of a policy, unless it is there already. anew: the table is made in this
-// transaction.
+// policy makes the chain of a policy, unless it exists. anew: this transaction makes the table.
 func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 	name := policyName(e)
 	if !anew {
@@ -198,14 +197,14 @@ func (t *table) expel(addr netip.Addr) error {
 	return nil
 }
 
-// leads lets addresses be reached that names of entries of a policy have led to, for a while.
+// leads lets the addresses of an entry's names be reached for a while.
 func (t *table) leads(policy string, entries []int, addrs []netip.Addr, ttl time.Duration) error {
 	for _, i := range entries {
 		var elements []nftables.SetElement
 		for _, a := range addrs {
 			elements = append(elements, nftables.SetElement{Key: a.AsSlice(), Timeout: ttl})
 		}
-		set := t.found(policy, i) // what is there already keeps its time unless it is made anew
+		set := t.found(policy, i) // an existing element keeps its time unless it is made anew
 		if err := errors.Join(
 			t.conn.SetAddElements(set, elements), t.conn.SetDeleteElements(set, elements),
 			t.conn.SetAddElements(set, elements),
@@ -226,8 +225,8 @@ func (t *table) dns(rule func(...[]expr.Any), server netip.Addr, then []expr.Any
 	}
 }
 
-// ports matches those of an entry: of TCP, UDP, SCTP and what else has them at the same place.
-// Fragments but the first have none, and are put together before.
+// ports matches the ports of an entry, of TCP, UDP, SCTP and other protocols with ports at that
+// place. Later fragments have none, and are put together before.
 func ports(r egress.Rule) []expr.Any {
 	if r.First == 0 {
 		return nil

@@ -39,12 +39,12 @@ func (t *table) maps() (any, at *nftables.Set) {
 	return any, at
 }
 
-// ownedBy returns those of a link.
+// ownedBy returns the ports of a link.
 func ownedBy(ports []port, link string) []port {
 	return slices.DeleteFunc(slices.Clone(ports), func(p port) bool { return p.owner != link })
 }
 
-// element returns a port as nftables has it, each value in four bytes.
+// element returns a port in the form of nftables, each value in four bytes.
 func (p port) element() nftables.SetElement {
 	var e nftables.SetElement
 	if p.Address.IsValid() {
@@ -80,7 +80,7 @@ func portOf(e nftables.SetElement) (p port, ok bool) {
 	return p, true
 }
 
-// ports returns what is forwarded now; nothing if there is no table.
+// ports returns the current forwarded ports; none if there is no table.
 func (t *table) ports() ([]port, error) { return t.portsIn(t.t) }
 
 func (t *table) portsIn(in *nftables.Table) ([]port, error) {
@@ -104,8 +104,8 @@ func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	return out, nil
 }
 
-// numbered gives an error of the library, which hides the kernel's number in a text when it reads,
-// its number back.
+// numbered restores the kernel's error number in an error of the library, which turns it into text
+// when it reads.
 func numbered(err error) error {
 	for _, no := range []unix.Errno{unix.ENOENT, unix.EPERM, unix.EOPNOTSUPP} {
 		if err != nil && !errors.Is(err, no) && strings.HasSuffix(err.Error(), ": "+no.Error()) {
@@ -115,10 +115,10 @@ func numbered(err error) error {
 	return err
 }
 
-// addPorts asks for elements; a flush makes them.
+// addPorts adds elements; a flush applies it.
 func (t *table) addPorts(ports []port) error { return t.change(ports, t.conn.SetAddElements) }
 
-// dropPorts asks for elements to go.
+// dropPorts removes elements; a flush applies it.
 func (t *table) dropPorts(ports []port) error { return t.change(ports, t.conn.SetDeleteElements) }
 
 func (t *table) change(ports []port, do func(*nftables.Set, []nftables.SetElement) error) error {
@@ -140,7 +140,7 @@ func clash(a, b Forward) bool {
 	return a.HostPort == b.HostPort && a.UDP == b.UDP && (!a.Address.IsValid() || !b.Address.IsValid() || a.Address == b.Address)
 }
 
-// errTaken: somebody else has the port.
+// errTaken means that another has the port.
 type errTaken struct {
 	f   Forward
 	who string
@@ -150,8 +150,8 @@ func (e errTaken) Error() string {
 	return fmt.Sprintf("port %d/%s of this machine is in use by %s", e.f.HostPort, e.f.network(), e.who)
 }
 
-// vacant returns errTaken if one of the ports is forwarded already, here or by another
-// installation, or if a program of this machine listens on it.
+// vacant returns errTaken if one of the ports is forwarded already, by any installation, or if a
+// program of this machine listens on it.
 func (t *table) vacant(want []Forward, have []port, owner string) error {
 	if len(want) == 0 {
 		return nil

@@ -47,7 +47,7 @@ func hear(group uint16) (*netlink.Conn, error) {
 	return c, nil
 }
 
-// refusals tells of what the kernel reports.
+// refusals logs the packets that the kernel reports.
 func (a *answerer) refusals(c *netlink.Conn) {
 	for {
 		all, err := c.Receive()
@@ -74,7 +74,7 @@ func (a *answerer) refusals(c *netlink.Conn) {
 	}
 }
 
-// refused tells of a packet.
+// refused logs a packet.
 func (a *answerer) refused(packet []byte) {
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return
@@ -96,17 +96,17 @@ func (a *answerer) refused(packet []byte) {
 	a.told.tell(b, fmt.Sprintf("%s, %s, is not in egress", to, what))
 }
 
-// teller writes down what sandboxes were refused, some lines of each.
+// teller logs the sandboxes' refusals, some lines of each.
 type teller struct {
 	log *slog.Logger
 	mu  sync.Mutex
 	of  map[netip.Addr]*told
 }
 
-// told is what was told of one address.
+// told is the log's state for one address.
 type told struct {
 	rate *rate.Limiter
-	left int // out, since the last line
+	left int // refusals left out since the last line
 }
 
 func newTeller(log *slog.Logger) *teller { return &teller{log: log, of: map[netip.Addr]*told{}} }

@@ -30,7 +30,7 @@ func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	if err != nil {
 		return "", nil, &compute.Error{Op: "network.Resolver", Kind: compute.ErrFailed, Err: err}
 	}
-	// where systemd-resolved says whom it asks itself
+	// where systemd-resolved names its own servers
 	upstream, err := read("/run/systemd/resolve/resolv.conf")
 	if err != nil {
 		return "", nil, &compute.Error{Op: "network.Resolver", Kind: compute.ErrFailed, Err: err}
@@ -46,9 +46,9 @@ func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	return text, servers, nil
 }
 
-// Resolv makes a sandbox's resolv.conf of the host's: its search list and options, and those of its
-// IPv4 name servers that can be reached from another network. Where the host asks itself
-// (127.0.0.53), the servers come from upstream, which may be "". It returns the servers apart, too.
+// Resolv makes a sandbox's resolv.conf from the host's: its search list and options, and its IPv4
+// name servers that another network can reach. Where the host asks itself (127.0.0.53), the servers
+// come from upstream, which may be "". It returns the servers apart, too.
 func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 	var out []string
 	own := false
@@ -64,15 +64,15 @@ func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 				}
 				addr = addr.Unmap()
 				own = own || addr.IsLoopback()
-				// Sandboxes have no IPv6, and what has a zone means something on one link of the
-				// host only.
+				// Sandboxes have no IPv6, and an address with a zone means something on one link of
+				// the host only.
 				if addr.Is4() && !addr.IsLoopback() && !addr.IsUnspecified() && !slices.Contains(servers, addr) {
 					servers = append(servers, addr)
 				}
 			case conf == host && (f[0] == "search" || f[0] == "domain" || f[0] == "sortlist"):
 				out = append(out, strings.Join(f, " "))
 			case conf == host && f[0] == "options":
-				// what was meant for the host's own server
+				// these are for the host's own server
 				keep := slices.DeleteFunc(f[1:], func(o string) bool { return o == "trust-ad" || o == "edns0" && own })
 				if len(keep) > 0 {
 					out = append(out, "options "+strings.Join(keep, " "))
@@ -92,7 +92,7 @@ func Resolv(host, upstream string) (text string, servers []netip.Addr) {
 	return strings.Join(out, "\n") + "\n", servers
 }
 
-// ResolvAt is a resolv.conf with one name server alone in place of its own.
+// ResolvAt replaces the name servers of a resolv.conf by one.
 func ResolvAt(text string, server netip.Addr) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {

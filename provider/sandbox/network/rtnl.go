@@ -16,12 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long an answer of the kernel is waited for. It answers at once, unless somebody
-// holds the lock of all network configuration.
+// patience is how long to wait for an answer of the kernel. It answers at once, unless another
+// process holds the lock of all network configuration.
 const patience = 30 * time.Second
 
-// socket is a netlink socket on which several requests travel in one message: each takes the
-// kernel's lock of all network configuration, but only one journey there and back is paid.
+// socket is a netlink socket that sends several requests in one message. Each still takes the
+// kernel's lock of all network configuration, but only one round trip is paid.
 type socket struct {
 	fd  int
 	seq uint32
@@ -98,13 +98,13 @@ var errOwn = errors.New("this is hostler's own network name space")
 
 func (s *socket) close() { _ = unix.Close(s.fd) }
 
-// reply is what the kernel said to one request.
+// reply is the kernel's answer to one request.
 type reply struct {
 	err  error
 	data [][]byte // without netlink's header
 }
 
-// do sends the requests and returns an answer for each. The error is of the socket.
+// do sends the requests and returns a reply for each. The error is the socket's.
 func (s *socket) do(reqs ...*nl.NetlinkRequest) ([]reply, error) {
 	var out []byte
 	first := s.seq + 1
@@ -156,7 +156,7 @@ func (s *socket) do(reqs ...*nl.NetlinkRequest) ([]reply, error) {
 	return replies, nil
 }
 
-// all sends the requests and returns the first thing that went wrong.
+// all sends the requests and returns the first error.
 func (s *socket) all(what string, reqs ...*nl.NetlinkRequest) error {
 	replies, err := s.do(reqs...)
 	for i := 0; err == nil && i < len(replies); i++ {
@@ -170,11 +170,11 @@ func (s *socket) all(what string, reqs ...*nl.NetlinkRequest) error {
 	return nil
 }
 
-// link is what is known of a network interface.
+// link is a network interface.
 type link struct {
 	index  int
 	peer   int // the other end's index
-	master int // the bridge's that it is a port of
+	master int // the index of the bridge that it is a port of
 	flags  uint32
 	mtu    int
 	name   string
@@ -323,7 +323,7 @@ func noIPv6() *nl.RtAttr {
 	return spec
 }
 
-// newAddr asks for a /32 address, to reach peer if that is valid, else to reach nobody.
+// newAddr makes the request for a /32 address, with a peer if that is valid.
 func newAddr(index int, addr, peer netip.Addr) *nl.NetlinkRequest {
 	r := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	m := nl.NewIfAddrmsg(unix.AF_INET)

@@ -19,11 +19,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rulesFormat is a part of the name of the chain that tells whether a table is as this program
-// would make it; raise it with every change below.
+// rulesFormat is a part of the name of the chain that tells whether a table has this program's
+// rules. Raise it with every change below.
 const rulesFormat = "8\n"
 
-// table speaks to nftables about our table. It is used by one goroutine, and closed.
+// table changes our nftables table. One goroutine uses it and closes it.
 type table struct {
 	conn *nftables.Conn
 	t    *nftables.Table
@@ -41,7 +41,7 @@ func openTable(name, own string, where ...nftables.ConnOption) (*table, error) {
 
 func (t *table) close() { _ = t.conn.CloseLasting() }
 
-// flush sends what was asked for, as one transaction.
+// flush sends the collected changes as one transaction.
 func (t *table) flush(what string) error {
 	if err := t.conn.Flush(); err != nil {
 		return fmt.Errorf("nftables: %s: %w", what, err)
@@ -49,13 +49,13 @@ func (t *table) flush(what string) error {
 	return nil
 }
 
-// plan is what the rules depend on.
+// plan is all that the rules depend on.
 type plan struct {
 	servers []netip.Addr
 	gateway netip.Addr
-	// the port at which a sandbox's questions for names are answered, where only some names are
+	// the port that answers sandboxes' questions for names, for policies of names
 	answers uint16
-	group   uint16          // who hears of what was refused
+	group   uint16          // of the netlink log that refusals are sent to
 	flows   uint32          // how many connections a sandbox may have at once
 	off     map[string]bool // defences that a test has switched off
 	boxes   func() ([]box, error)
@@ -67,7 +67,7 @@ func (p *plan) mark() string {
 	return "rules-" + hex.EncodeToString(sum[:8])
 }
 
-// ensure makes the table if it is not there as planned; the forwarded ports in it stay.
+// ensure makes the table if it is missing or differs from the plan. Its forwarded ports stay.
 func (t *table) ensure(p *plan) error {
 	if _, err := t.conn.ListChain(t.t, p.mark()); err == nil {
 		return nil
@@ -104,7 +104,7 @@ func (t *table) ensure(p *plan) error {
 	return t.flush("make the table " + t.t.Name)
 }
 
-// settle puts the sandboxes that are there into a new table, with their policies.
+// settle puts the existing sandboxes into a new table, with their policies.
 func (t *table) settle(p *plan) error {
 	boxes, err := p.boxes()
 	if err != nil {
@@ -154,14 +154,13 @@ func (t *table) chain(
 	}
 }
 
-// guard drops what a sandbox should not even be able to send.
+// guard drops packets that a sandbox should not even be able to send.
 func (t *table) guard(p *plan) {
 	rule := t.chain("guard", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw)
 	if !p.off["ipv6"] {
 		rule(t.from(), protocol(unix.NFPROTO_IPV6), verdict(expr.VerdictDrop))
 	}
-	// there must be a way back through the same link: nobody has another's address, nor this
-	// machine's
+	// the way back must be the same link: no sandbox may use another's address, or this machine's
 	if !p.off["source"] {
 		rule(
 			t.from(), protocol(unix.NFPROTO_IPV4),
@@ -174,9 +173,9 @@ func (t *table) guard(p *plan) {
 	}
 }
 
-// original judges a new connection by the address that the sandbox sent to. Rules of others (a
-// container engine's published ports, kube-proxy) lead this machine's own ports elsewhere after
-// this, and input and forward see only where they lead.
+// original judges a new connection by the address that the sandbox sent to. Later, rules of others
+// (a container engine's published ports, kube-proxy) redirect this machine's own ports, and input
+// and forward see only the result.
 func (t *table) original(p *plan) {
 	rule := t.chain("original", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityMangle)
 	rule(t.from(), established(), verdict(expr.VerdictAccept))
@@ -201,7 +200,7 @@ func (t *table) input(p *plan) {
 	}
 }
 
-// forward says what passes between sandboxes and others.
+// forward limits the packets between sandboxes and others.
 func (t *table) forward(p *plan, flows *nftables.Set) {
 	rule := t.chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter)
 	if !p.off["neighbours"] {
@@ -225,7 +224,7 @@ func (t *table) forward(p *plan, flows *nftables.Set) {
 	}
 }
 
-// nat translates addresses: of what goes out, to this machine's; of what comes for a forwarded
+// nat translates addresses: of outgoing connections, to this machine's; of those to a forwarded
 // port, to the sandbox's.
 func (t *table) nat(p *plan, any, at *nftables.Set) {
 	in := t.chain("ports", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest)
@@ -256,7 +255,7 @@ func (t *table) nat(p *plan, any, at *nftables.Set) {
 	post(t.toward(), source(netip.MustParsePrefix("127.0.0.0/8")), []expr.Any{&expr.Masq{}})
 }
 
-// from matches packets that come from a sandbox, toward those that go to one, by the beginning of
+// from matches packets that come from a sandbox, and toward those that go to one, by the prefix of
 // their links' names.
 func (t *table) from() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(t.own)}}
@@ -266,7 +265,7 @@ func (t *table) toward() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte(t.own)}}
 }
 
-// not turns the last comparison round.
+// not negates the last comparison.
 func not(e []expr.Any) []expr.Any {
 	e[len(e)-1].(*expr.Cmp).Op = expr.CmpOpNeq
 	return e
@@ -299,7 +298,7 @@ func established() []expr.Any {
 	return conntrack(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
-// translated matches what came for a forwarded port.
+// translated matches connections to a forwarded port.
 func translated() []expr.Any { return conntrack(expr.CtKeySTATUS, 1<<5) } // IPS_DST_NAT
 
 func conntrack(key expr.CtKey, bits uint32) []expr.Any {
@@ -312,7 +311,7 @@ func conntrack(key expr.CtKey, bits uint32) []expr.Any {
 
 func verdict(kind expr.VerdictKind) []expr.Any { return []expr.Any{&expr.Verdict{Kind: kind}} }
 
-// reject answers that it is forbidden.
+// reject answers that the packet is prohibited.
 func reject() []expr.Any {
 	return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 }

@@ -20,9 +20,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// candidates returns the ranges of which the first that is free here is taken: places in 10/8 and
-// in the block for benchmarks that neither Docker, Podman, libvirt, LXD, Kubernetes' usual set-ups
-// nor VPN programs take of themselves. Not 100.64/10: Tailscale drops what comes from there.
+// candidates returns the ranges to try, in order: parts of 10/8 and of the block for benchmarks
+// that neither Docker, Podman, libvirt, LXD, Kubernetes' usual set-ups nor VPN programs take by
+// themselves. 100.64/10 is left out: Tailscale drops packets from there.
 func candidates() []netip.Prefix {
 	return []netip.Prefix{
 		netip.MustParsePrefix("10.213.64.0/18"), netip.MustParsePrefix("198.18.64.0/18"),
@@ -33,8 +33,8 @@ func candidates() []netip.Prefix {
 // maxTries is how many addresses are tried, from a random one on, before the range counts as full.
 const maxTries = 4096
 
-// survey finds the range, the way out and its MTU. The range is remembered, so the routes are
-// compared with it once only.
+// survey finds the range, the way out and its MTU. It records the range, so it compares it with the
+// routes only once.
 func (n *Network) survey(s *socket) error {
 	memo := filepath.Join(n.o.Dir, "range")
 	text, err := os.ReadFile(memo)
@@ -112,7 +112,7 @@ func (n *Network) choose(s *socket) (netip.Prefix, error) {
 	}
 }
 
-// replace writes a small file as a whole.
+// replace writes a small file, complete or not at all.
 func replace(file, text string) error {
 	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return err
@@ -120,7 +120,7 @@ func replace(file, text string) error {
 	return os.Rename(file+".new", file)
 }
 
-// route takes an address that nobody has, by a route to it.
+// route takes a free address, by a route to it.
 func (n *Network) route(s *socket, index int) (netip.Addr, error) {
 	size := uint32(1) << (32 - n.rng.Bits())
 	first := binary.BigEndian.Uint32(n.rng.Masked().Addr().AsSlice())
@@ -145,7 +145,7 @@ func (n *Network) route(s *socket, index int) (netip.Addr, error) {
 	}
 }
 
-// routing is what is looked at of a route.
+// routing is the interesting part of a route.
 type routing struct {
 	dst     netip.Prefix
 	oif     int

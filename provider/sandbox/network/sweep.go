@@ -14,10 +14,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Sweep removes the networks of sandboxes that live denies, links that a dead process began, and
-// forwarded ports whose link is gone (a name space takes its links along). When no sandbox is left,
-// the table goes too, and what was switched on is switched off. It returns how many networks it
-// removed. A nil live denies all.
+// Sweep removes the networks of sandboxes for which live is false, links that a dead process began,
+// and forwarded ports without a link (a name space takes its links along). When no sandbox is left
+// it removes the table too, and switches forwarding off again. It returns how many networks it
+// removed. With a nil live it removes all.
 func (n *Network) Sweep(ctx context.Context, live func(compute.ID) bool) (int, error) {
 	unlock, err := n.lock(ctx)
 	if err != nil {
@@ -31,6 +31,7 @@ func (n *Network) Sweep(ctx context.Context, live func(compute.ID) bool) (int, e
 	return gone, nil
 }
 
+// sweep is Sweep, with the lock held.
 func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone int, err error) {
 	s, err := dial(unix.NETLINK_ROUTE)
 	if err != nil {
@@ -59,7 +60,7 @@ func (n *Network) sweep(ctx context.Context, live func(compute.ID) bool) (gone i
 			continue
 		}
 		id, addr, ours := n.owned(l.alias)
-		// another's whose name begins like ours; or one that lives
+		// another's with a name like ours; or a living one
 		if l.alias != "" && !ours || ours && live != nil && live(id) {
 			stay, living = append(stay, l.name), append(living, addr)
 			continue

@@ -18,26 +18,26 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// usersTable is the machine's table for what runs as users of its own and connects by itself, as
-// qemu does for its guest. It has no installation, as such users have none; a name like those of
-// installations' tables would count as one.
+// usersTable is the machine's table for processes that run as users of their own and connect by
+// themselves, as qemu does for its guest. It has no installation, as such users have none; with a
+// name like those of installations' tables it would count as one.
 const usersTable = "hs-users"
 
-// usersGroup is the group of the kernel's reports of what these are refused. Nobody listens unless
-// an administrator does.
+// usersGroup is the group of the kernel's reports of these users' refusals. Only an administrator
+// listens to it.
 const usersGroup = 999
 
-// Users is a range of user ids whose processes are walled in: what they connect to is judged as
-// sandboxes' connections are. Others are never touched.
+// Users is a range of user ids whose processes are walled in: their connections are judged as those
+// of sandboxes. Other users are never touched.
 type Users struct {
-	First       uint32       // there are 65,536; a multiple of that
+	First       uint32       // the first of 65,536; a multiple of that
 	Nameservers []netip.Addr // reached at port 53, also on this machine
 	Without     []string     // defences that are off: for tests alone
 }
 
-// Admit says where one of the users may go, and puts up the wall for all if it does not stand.
-// Callers take turns by a lock of theirs. The error is ErrInvalid for a policy with names,
-// ErrDenied if the caller may not.
+// Admit puts one of the users under a policy, and puts up the wall for all if need be. Callers take
+// turns by a lock of their own. The error is ErrInvalid for a policy with names, ErrDenied if the
+// caller may not.
 func (u Users) Admit(uid uint32, may egress.Policy) error {
 	if may.Named() {
 		return namesRefused("network.Admit")
@@ -48,7 +48,7 @@ func (u Users) Admit(uid uint32, may egress.Policy) error {
 	return nil
 }
 
-// namesRefused says that nobody but a sandbox has its names looked up by us.
+// namesRefused refuses names: only a sandbox has them looked up by us.
 func namesRefused(op string) error {
 	return &compute.Error{Op: op, Kind: compute.ErrInvalid,
 		Err: errors.New("egress: names are for sandboxes"), Hint: "give addresses or ranges"}
@@ -70,7 +70,7 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 		return err
 	}
 	key := binaryutil.NativeEndian.PutUint32(uid)
-	// who had the number before
+	// the user that had the number before
 	if err := t.conn.SetDeleteElements(t.places(), []nftables.SetElement{{Key: key}}); err != nil {
 		return err
 	}
@@ -90,15 +90,15 @@ func (u Users) admit(uid uint32, may egress.Policy) error {
 	return t.flush("say where a user may go")
 }
 
-// usersMark is that of the table of users. It stands for no name servers: those can change while
-// the table stands, and who is in it keeps his place.
+// usersMark is the mark of the table of users. It leaves the name servers out: those can change
+// while the table stands, and its users keep their places.
 func (p *plan) usersMark() string {
 	without := *p
 	without.servers = nil
 	return without.mark()
 }
 
-// ask has the table know the name servers of now.
+// ask puts the current name servers into the table.
 func (t *table) ask(p *plan) error {
 	set, want := t.nameservers(), p.elements()
 	have, err := t.conn.GetSetElements(set)
@@ -125,8 +125,8 @@ func (t *table) ask(p *plan) error {
 	return t.flush("say which name servers there are")
 }
 
-// users makes the table. Of one with other rules the policies are not known any more: who had one
-// of his own reaches nothing until he is admitted again.
+// users makes the table. If the old one had other rules its policies are not known any more: a user
+// with a policy of its own reaches nothing until it is admitted again.
 func (t *table) users(p *plan, first uint32) error {
 	var before []nftables.SetElement
 	if _, err := t.conn.ListTableOfFamily(t.t.Name, t.t.Family); err == nil {
@@ -154,7 +154,7 @@ func (t *table) users(p *plan, first uint32) error {
 		}
 	}
 	mask := binaryutil.NativeEndian.PutUint32(0xffff0000)
-	of := []expr.Any{ // what no process sends has no user, and meets none of this
+	of := []expr.Any{ // packets that no process sends have no user, and skip all this
 		&expr.Meta{Key: expr.MetaKeySKUID, Register: 1},
 		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: mask, Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(first)},
@@ -174,8 +174,8 @@ func (t *table) users(p *plan, first uint32) error {
 	return t.flush("make the table " + t.t.Name)
 }
 
-// OwnNameservers are the IPv4 name servers of this machine, those on itself too, for processes in
-// its own network.
+// OwnNameservers returns the IPv4 name servers of this machine, with those on itself, for processes
+// in its own network.
 func OwnNameservers() (out []netip.Addr, err error) {
 	text, err := os.ReadFile("/etc/resolv.conf")
 	if errors.Is(err, os.ErrNotExist) {

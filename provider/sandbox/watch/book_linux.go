@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// book is what was looked for.
+// book collects the lookups.
 type book struct {
 	mu      sync.Mutex
 	report  Report
@@ -96,8 +96,7 @@ func (b *book) look(fd int, n *notice) {
 	}
 }
 
-// text reads a path from the memory of a process, a page at a time, as the next one may not be
-// there.
+// text reads a path from the memory of a process, a page at a time, as the next page may not exist.
 func text(pid uint32, from uintptr) (string, error) {
 	var buf [maxPath]byte
 	page := uintptr(os.Getpagesize())
@@ -117,7 +116,7 @@ func text(pid uint32, from uintptr) (string, error) {
 	return "", unix.ENAMETOOLONG
 }
 
-// absolute makes a path that a process named one from the sandbox's root on.
+// absolute turns a process's path into one from the sandbox's root on.
 func absolute(n *notice, c *call, name string) (string, bool) {
 	proc := fmt.Sprintf("/proc/%d/", n.pid)
 	if name[0] == '/' {
@@ -146,7 +145,7 @@ func clean(p string) string {
 	return path.Clean(p)
 }
 
-// own reports whether a path is in what a sandbox has of its own.
+// own reports whether a path lies in a sandbox's own file systems.
 func own(p string) bool {
 	for _, dir := range []string{"/proc", "/sys", "/dev"} {
 		if p == dir || strings.HasPrefix(p, dir+"/") {
@@ -159,8 +158,8 @@ func own(p string) bool {
 // maxLinks is how many links are followed on the way to one path, as the kernel does it.
 const maxLinks = 40
 
-// follows says where a path leads, links followed as far as they are there; last: nothing but its
-// last element is missing.
+// follows returns the place that a path leads to, with its links followed as far as they exist.
+// last: nothing but its last element is missing.
 func follows(p string, end bool) (place string, last bool) {
 	todo := strings.Split(strings.Trim(p, "/"), "/")
 	place = "/"
@@ -214,7 +213,7 @@ func (b *book) empty(dir string) bool {
 	return false
 }
 
-// note writes a lookup down.
+// note adds a lookup.
 func (b *book) note(full, place string, empty bool, kind string, pid uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

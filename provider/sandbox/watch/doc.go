@@ -1,8 +1,7 @@
-// Package watch runs a command in a sandbox and writes down which paths it looked for in vain. It
-// only observes: each system call goes on as it was made, by a filter of the kernel's (seccomp user
-// notifications) that asks the watcher and is always told to continue. What it writes comes from
-// inside the sandbox, where hostile programs may forge it, so Read takes no more of it than is
-// bounded.
+// Package watch runs a command in a sandbox and records the paths that it looked for in vain. It
+// only observes. A filter of the kernel (seccomp user notifications) asks the watcher about each
+// system call, and the watcher always lets it continue. The report comes from inside the sandbox,
+// where hostile programs may forge it, so Read bounds what it takes.
 //
 // A lookup that a program makes by io_uring, a 32-bit call or a file handle is not seen; sandboxes
 // refuse those. Paths in /proc, /sys and /dev are left out, as these are a sandbox's own.

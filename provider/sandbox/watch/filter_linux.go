@@ -29,8 +29,8 @@ type (
 	}
 )
 
-// filter has the watcher asked of the calls that are watched, and allows all others: what the
-// sandbox's own filter refuses stays refused.
+// filter makes the kernel ask the watcher about the watched calls, and allows all others: calls
+// that the sandbox's own filter refuses stay refused.
 func filter() []unix.SockFilter {
 	const load, equal, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	allow := unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW}
@@ -41,8 +41,8 @@ func filter() []unix.SockFilter {
 	return append(out, allow, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_USER_NOTIF})
 }
 
-// listen loads the filter for the calling thread, and all that comes of it, and returns the
-// descriptor on which the watcher is asked.
+// listen loads the filter for the calling thread and its descendants, and returns the descriptor on
+// which the watcher is asked.
 func listen() (int, error) {
 	program := filter()
 	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}

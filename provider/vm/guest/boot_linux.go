@@ -42,7 +42,7 @@ func Boot(args []string) error {
 // Follow is Boot's child: it waits until the first process has gone to the machine's real root,
 // goes there itself, and serves.
 func Follow(ctx context.Context, conn compute.Conn) error {
-	console() // for what there is to complain of
+	console() // for errors
 	d, proc, err := kernel()
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func Follow(ctx context.Context, conn compute.Conn) error {
 }
 
 // kernel opens the kernel's file systems, which may not be mounted anywhere yet, and leaves no
-// mounts.
+// mounts behind.
 func kernel() (d devices, proc int, err error) {
 	open := func(kind string) int {
 		if err != nil {
@@ -86,8 +86,7 @@ func kernel() (d devices, proc int, err error) {
 	return d, proc, err
 }
 
-// follow changes to the first process's root, if that is another than ours and set up as far as
-// /proc.
+// follow changes to the first process's root, if that is another than ours and already has /proc.
 func follow(proc int) (bool, error) {
 	var ours, theirs, real unix.Stat_t
 	fd, err := unix.Openat(proc, "1/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -113,7 +112,7 @@ func follow(proc int) (bool, error) {
 	return true, unix.Chdir("/")
 }
 
-// console puts standard error where people see it, and leaves the first process's session.
+// console sends standard error to the console, and leaves the first process's session.
 func console() {
 	_, _ = unix.Setsid()
 	for fd, flags := range []int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY} {
@@ -143,7 +142,7 @@ func ServeMain(args []string) int {
 	}
 	if opt.Cgroup == nil {
 		opt.Reaper = []string{"/proc/self/exe", "reap"}
-		if len(os.Args) > 1 && os.Args[1] == "agent" { // we are hostler itself
+		if len(os.Args) > 1 && os.Args[1] == "agent" { // this program is hostler itself
 			opt.Reaper = []string{"/proc/self/exe", "agent", "reap"}
 		}
 	}
@@ -154,9 +153,9 @@ func ServeMain(args []string) int {
 	return told(Serve(context.Background(), conn))
 }
 
-// group is a cgroup for commands, beside those of the machine's own init, which leaves alone what
-// it has not made; nil: this kernel has none that they could be started in. The file system is
-// mounted for a moment: the machine may have it somewhere, or nowhere, later.
+// group makes a cgroup for commands, beside those of the machine's own init, which leaves foreign
+// groups alone. nil: this kernel has no place for one. The file system is mounted for a moment: the
+// machine may mount it elsewhere later.
 func group() *os.File {
 	const kind, name = "cgroup2", "hostler"
 	if !process.IntoCgroup() || unix.Mount(kind, Places, kind, unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "") != nil {

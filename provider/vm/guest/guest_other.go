@@ -7,10 +7,10 @@ import (
 	"os"
 )
 
-// BootMain says that it cannot be.
+// BootMain reports that this system is not supported.
 func BootMain([]string) int { return refuse() }
 
-// ServeMain says that it cannot be.
+// ServeMain reports that this system is not supported.
 func ServeMain([]string) int { return refuse() }
 
 func refuse() int {

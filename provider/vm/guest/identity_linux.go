@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// take makes the machine with its root at root another one. It does everything by itself, as
-// starting a program takes longer than all of this.
+// take gives the machine with its root at root this identity. It does everything by itself, as the
+// start of a program takes longer than all of this.
 func (id Identity) take(root string) error {
 	var errs []error
 	try := func(err error) {
@@ -26,7 +26,7 @@ func (id Identity) take(root string) error {
 		}
 	}
 	at := func(name string) string { return filepath.Join(root, name) }
-	if len(id.Entropy) > 0 { // first, so that what is drawn from now on is this machine's own
+	if len(id.Entropy) > 0 { // first, so that later random numbers are this machine's own
 		try(stir(id.Entropy))
 		try(rewrite(at("/var/lib/systemd/random-seed"), id.Entropy))
 	}
@@ -90,8 +90,8 @@ func (id Identity) hostKey(dir, pidFile string) error {
 	return nil
 }
 
-// reload has sshd read its key. It starts itself anew for that, which shall not keep the machine's
-// user waiting: it gets the last place for a while, among processes and among sessions. Whoever
+// reload makes sshd read its key. sshd starts anew for that, which must not keep the machine's user
+// waiting, so it gets the lowest priority for a while, among processes and sessions. A client that
 // connects meanwhile waits, and sees the new key.
 func reload(pid int) error {
 	session := "/proc/" + strconv.Itoa(pid) + "/autogroup"
@@ -107,7 +107,7 @@ func reload(pid int) error {
 	return syscall.Kill(pid, syscall.SIGHUP)
 }
 
-// rewrite replaces what is in a file, if there is such a file.
+// rewrite replaces a file's content, if the file exists.
 func rewrite(path string, b []byte) error {
 	if fi, err := os.Lstat(path); err != nil || !fi.Mode().IsRegular() {
 		return nil
@@ -115,8 +115,8 @@ func rewrite(path string, b []byte) error {
 	return put(path, b, 0o600)
 }
 
-// put makes b what is in a file. It writes over what was there: what comes into a file that was
-// emptied, file systems write to the disk at once.
+// put sets a file's content to b. It writes over the old content: file systems write a file that
+// was emptied to the disk at once.
 func put(path string, b []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, mode)
 	if err != nil {
@@ -149,8 +149,8 @@ func rename(hosts []byte, old, name string) []byte {
 	return out
 }
 
-// stir mixes secret randomness into the kernel's, counts it as such, and has the kernel draw from
-// it from now on.
+// stir mixes secret randomness into the kernel's pool, counts it as entropy, and makes the kernel
+// draw from it from now on.
 func stir(b []byte) error {
 	f, err := os.OpenFile("/dev/urandom", os.O_RDWR, 0)
 	if err != nil {

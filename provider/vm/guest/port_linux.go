@@ -19,8 +19,8 @@ type port struct {
 	gone atomic.Bool
 }
 
-// openPort opens a port, which nobody else can do then. What a client of before had sent is thrown
-// away by that.
+// openPort opens a port for this process alone. The kernel discards what an earlier client had
+// sent.
 func openPort(dev int, name string) (*port, error) {
 	fd, err := unix.Openat(dev, name, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -36,8 +36,8 @@ func (p *port) await() error {
 		return err
 	}
 	for {
-		// The kernel wakes those who wait to write when a client comes. The deadline is for kernels
-		// that forget it.
+		// The kernel wakes waiting writers when a client comes. The deadline is for kernels that
+		// forget it.
 		_ = p.f.SetWriteDeadline(time.Now().Add(time.Second))
 		err := raw.Write(func(fd uintptr) bool {
 			ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
@@ -58,7 +58,7 @@ func (p *port) Read(b []byte) (int, error) {
 	n, err := p.f.Read(b)
 	if err != nil {
 		p.gone.Store(true)
-		// whoever writes just now would wait for the next client
+		// a writer would wait for the next client
 		_ = p.f.SetWriteDeadline(time.Unix(1, 0))
 	}
 	return n, err
@@ -75,8 +75,8 @@ func (p *port) Write(b []byte) (int, error) {
 // Close ends the conversation.
 func (p *port) Close() error { return p.f.Close() }
 
-// devices are directories of the kernel that may be nowhere in sight of the machine's own root:
-// descriptors of a sysfs and a devtmpfs.
+// devices are descriptors of a sysfs and a devtmpfs, which may be mounted nowhere below the
+// machine's own root.
 type devices struct{ sys, dev int }
 
 // find returns the device names of the ports for the agent, by number, as far as they are there.

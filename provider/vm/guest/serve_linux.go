@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Serve answers on the machine's ports until ctx ends, doing with conn what clients ask for. It
+// Serve answers on the machine's ports until ctx ends, and does with conn what clients ask for. It
 // waits for ports that are not there yet.
 func Serve(ctx context.Context, conn compute.Conn) error {
 	sys, err := unix.Open("/sys", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -52,8 +52,8 @@ func (d devices) serve(ctx context.Context, conn compute.Conn) error {
 	return ctx.Err()
 }
 
-// attend serves one client after the other on a port. Whoever changes who the machine is holds
-// self.
+// attend serves one client after the other on a port. self is held while the machine's identity
+// changes.
 func (d devices) attend(ctx context.Context, name string, conn compute.Conn, self *sync.Mutex) {
 	for ctx.Err() == nil {
 		p, err := openPort(d.dev, name)
@@ -62,7 +62,7 @@ func (d devices) attend(ctx context.Context, name string, conn compute.Conn, sel
 			_ = p.Close()
 		}
 		if err != nil && ctx.Err() == nil {
-			// a port that is in use, or a client that breaks the rules
+			// the port is in use, or the client breaks the rules
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
@@ -80,8 +80,7 @@ func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex)
 	r := bufio.NewReaderSize(p, 32<<10)
 	becomes := false
 	defer func() {
-		// nobody waits for us now: so that the next collection is not in the middle of a user's
-		// first command
+		// collect now, while no client waits, and not in the middle of a user's first command
 		if becomes {
 			runtime.GC()
 		}
@@ -107,7 +106,7 @@ func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex)
 		if err := id.decode(b); err != nil {
 			answer = err.Error()
 		} else {
-			self.Lock() // a client before may have gone in the middle of it
+			self.Lock() // an earlier client may have gone in the middle of it
 			if err := id.take("/"); err != nil {
 				answer = err.Error()
 			}
@@ -120,7 +119,7 @@ func converse(ctx context.Context, p *port, conn compute.Conn, self *sync.Mutex)
 	}
 }
 
-// joined is a port of which something was read already.
+// joined is a port with the bytes that were already read of it.
 type joined struct {
 	r *bufio.Reader
 	*port

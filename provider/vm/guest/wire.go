@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// Ports is how many virtio-serial ports a machine has for the agent: so many processes of the host
-// can use it at once.
+// Ports is the number of a machine's virtio-serial ports for the agent, and so of the host's
+// processes that can use it at once.
 const Ports = 8
 
 // PortName is the name of a port, from 0.
 func PortName(n int) string { return "hostler.agent." + strconv.Itoa(n) }
 
-// greeting is what the guest says first. Its end is the version of what follows.
+// greeting is what the guest says first. Its last byte is the version of the protocol.
 const greeting = "hostler's guest\x01"
 
-// Where things are in the part of the initrd that hostler adds.
+// Places in the part of the initrd that hostler adds.
 const (
-	Dir     = "/hostler"     // a directory that is there, and only for this
+	Dir     = "/hostler"     // exists only for this
 	Program = Dir + "/agent" // the agent's program
 	// what the kernel is told to start: it starts Program with the word BootWord
 	First  = Dir + "/init"
@@ -35,12 +35,12 @@ const (
 )
 
 const (
-	identify    = "HsId"  // what a client says before an identity
+	identify    = "HsId"  // what a client sends before an identity
 	maxIdentity = 1 << 16 // bytes of an identity, and of the guest's answer
 )
 
-// Identity is what makes a machine another than the one that it is a copy of. What is empty is left
-// as it is.
+// Identity is what makes a machine another than the one that it is a copy of. An empty field leaves
+// its part as it is.
 type Identity struct {
 	Hostname  string
 	MachineID string    // 32 hexadecimal digits
@@ -62,7 +62,7 @@ func Greet(r io.Reader) error {
 	return nil
 }
 
-// Identify has the guest take an identity, and waits for its answer.
+// Identify gives the guest an identity, and waits for its answer.
 func Identify(rw io.ReadWriter, id Identity) error {
 	if err := id.Send(rw); err != nil {
 		return err
@@ -70,7 +70,7 @@ func Identify(rw io.ReadWriter, id Identity) error {
 	return Taken(rw)
 }
 
-// Send tells the guest an identity. That may be before its greeting was read.
+// Send sends the guest an identity. That may be before its greeting was read.
 func (id Identity) Send(w io.Writer) error {
 	_, err := w.Write(append([]byte(identify), frame(id.encode())...))
 	return err

@@ -1,4 +1,4 @@
-// Package initrd writes the first files of a machine: those of an image's own, and the agent.
+// Package initrd writes a machine's first files: those of an image's own initrd, and the agent.
 package initrd
 
 import (
@@ -83,7 +83,7 @@ func (a *archive) pad(n int64) {
 	}
 }
 
-// Atomically has write make a file that is there whole or not at all.
+// Atomically makes a file by write, completely or not at all: write gets a temporary name.
 func Atomically(path string, write func(name string) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err

@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Trouble begins what is said of a jail that cannot be made.
+// Trouble begins the message of a jail that cannot be made.
 const Trouble = "jail: "
 
-// Main reads the plan and becomes the program. It returns when it cannot.
+// Main reads the plan and becomes the program. It returns only when that fails, with the exit
+// status.
 func Main([]string) int {
-	runtime.LockOSThread() // what is given up is this thread's, which is the one that executes
+	runtime.LockOSThread() // rights are given up by this thread, which is the one that executes
 	err := become()
 	fmt.Fprintln(os.Stderr, Trouble+err.Error())
 	return 1
@@ -54,8 +55,8 @@ func name(p *Plan) error {
 	return unix.Sethostname([]byte(p.Hostname))
 }
 
-// limit sets the limits of the process. It writes no core: that would have the guest's memory in
-// it, and goes where the host says.
+// limit sets the limits of the process. It writes no core: a core has the guest's memory in it, and
+// the host decides where it goes.
 func limit(p *Plan) error {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
 		return err
@@ -77,14 +78,14 @@ func change(p *Plan) error {
 		return nil
 	}
 	id := uintptr(p.User)
-	for _, call := range [][4]uintptr{ // of this thread alone; those of package syscall are of all
+	for _, call := range [][4]uintptr{ // for this thread alone; package syscall's are for all
 		{unix.SYS_SETGROUPS}, {unix.SYS_SETRESGID, id, id, id},
 	} {
 		if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
 			return errno
 		}
 	}
-	if err := bound(); err != nil { // while it may still
+	if err := bound(); err != nil { // while it still has the right to
 		return err
 	}
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, id, id, id); errno != 0 {
@@ -93,14 +94,14 @@ func change(p *Plan) error {
 	return nil
 }
 
-// bound leaves nothing that a program could be given when it is executed.
+// bound empties the bounding set: no program gets capabilities by being executed.
 func bound() error {
 	for c := uintptr(0); c < 64; c++ {
 		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err {
 		case nil:
-		case unix.EINVAL: // there is none of this number
+		case unix.EINVAL: // the kernel has no capability of this number
 			return nil
-		case unix.EPERM: // an ordinary user, who has none to drop
+		case unix.EPERM: // an ordinary user has none to drop
 			return nil
 		default:
 			return err
@@ -109,7 +110,7 @@ func bound() error {
 	return nil
 }
 
-// forgo gives up all capabilities, and that of ever getting others.
+// forgo gives up all capabilities, and the right to get any again.
 func forgo(*Plan) error {
 	if err := bound(); err != nil {
 		return err
@@ -124,7 +125,7 @@ func forgo(*Plan) error {
 	return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 }
 
-// shut closes what is not for the program.
+// shut closes the descriptors that are not for the program.
 func shut(p *Plan) error {
 	return unix.CloseRange(uint(FirstFD+p.Files), ^uint(0), unix.CLOSE_RANGE_CLOEXEC)
 }

@@ -15,16 +15,16 @@ type Mount struct {
 	Write bool `json:",omitempty"`
 }
 
-// Plan says what to become.
+// Plan is what the process becomes.
 type Plan struct {
-	Program string   // its path, on the host and inside
+	Program string   // the path on the host and inside
 	Args    []string // with the program's name before them
 	Env     []string
 	Files   int // how many descriptors it gets, from FirstFD on
-	// a directory over which the new root is mounted; "": the host's files stay in sight
+	// a directory to mount the new root on; "": the host's files stay in sight
 	Scratch   string
 	Shown     []Mount  // what is in the new root
-	Hostname  string   // ""; as the host's
+	Hostname  string   // "": as the host's
 	User      int      // of the host, with a group of the same number; 0: as it is
 	Devices   []string // of the host, which the user may use
 	OpenFiles uint64   // at most

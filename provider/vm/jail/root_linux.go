@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// build makes a root in memory with what is shown, and leaves the host's.
+// build makes a root in memory with the shown files, and leaves the host's.
 func build(p *Plan) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("part from the host's mounts: %w", err)
 	}
-	if p.User == 0 { // an ordinary user has those that are its own already
+	if p.User == 0 { // without a user of its own qemu opens the host's device files
 		for _, d := range p.Devices {
 			p.Shown = append(p.Shown, Mount{Path: d})
 		}
 		p.Devices = nil
 	}
-	// Taken now, as the new root may lie over some of it.
+	// Opened now, as the new root may lie over some of them.
 	taken := make([]int, len(p.Shown))
 	for i, m := range p.Shown {
 		fd, err := unix.Open(m.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
@@ -63,7 +63,7 @@ func build(p *Plan) error {
 	return nil
 }
 
-// device makes a device in the new root that is the user's alone.
+// device makes a device in the new root that belongs to the plan's user alone.
 func device(path string, p *Plan) error {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -79,7 +79,7 @@ func device(path string, p *Plan) error {
 	return os.Chown(at, p.User, p.User)
 }
 
-// show mounts something that was opened at its place in the new root.
+// show mounts an opened file or directory at its place in the new root.
 func show(fd int, m Mount, root string) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -95,7 +95,7 @@ func show(fd int, m Mount, root string) error {
 		}
 	} else if f, err := os.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444); err == nil {
 		_ = f.Close()
-	} else if !errors.Is(err, fs.ErrExist) { // in a directory that is shown
+	} else if !errors.Is(err, fs.ErrExist) { // it may lie in a directory that is shown
 		return err
 	}
 	if err := unix.Mount("/proc/self/fd/"+strconv.Itoa(fd), at, "", unix.MS_BIND, ""); err != nil {
@@ -105,7 +105,7 @@ func show(fd int, m Mount, root string) error {
 	if err := unix.Statfs(at, &now); err != nil {
 		return err
 	}
-	// What it has of these may be locked: then it has to stay.
+	// Flags that it has may be locked: then they have to stay.
 	flags := uintptr(now.Flags) & (unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME | unix.MS_RDONLY)
 	if now.Flags&unix.ST_RELATIME != 0 {
 		flags |= unix.MS_RELATIME
