@@ -1,7 +1,7 @@
 // Package provider has the words in which a kind of source describes itself. Each package
-// provider/KIND exports one value, Kind, and nobody else knows the kind by its name:
+// provider/KIND exports one value, Kind. No other package knows the kind by its name:
 //
 //	var Kind = provider.New(provider.Kind{Name: "local"}, Open, takeSite)
 //
-// A program puts the kinds that it has into a Table and hands that to package host.
+// A program puts its kinds into a Table and hands the table to package host.
 package provider

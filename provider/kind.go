@@ -8,97 +8,103 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Kind describes a kind of source.
+// Kind describes a kind of source. New fills the functions that follow from Options.
 type Kind struct {
-	Name string // as `type = NAME` has it
+	Name string // the value of `type` in a source
 	Traits
 
-	// TopKeys are keys of the kind that stand at the top of a source, beside those of all kinds.
+	// TopKeys are the kind's keys that stand at the top of a source, beside the keys of all kinds.
 	TopKeys []string
-	// Tree says of each key what a stranger's tree may set unasked.
+	// Tree says for each key what somebody else's tree may set without approval.
 	Tree []Rule
-	// Suspect says what is dangerous in a value, beyond what Tree says of its key; "": nothing.
-	// nil: nothing ever is.
+	// Suspect says what is dangerous in a value, beyond what Tree says of its key. "" means
+	// nothing; nil means that no value is dangerous.
 	Suspect func(key, value string) string
-	// Remote are the keys of the section that may be set by who applies a source to a controller
-	// from afar: what its instances are, and nothing that runs, is read or is shown on the
-	// controller's machine, or has it speak to what its own user did not name. nil: such sources
-	// are of its own user alone.
+	// Remote are the keys of the section that a user may set when applying a source to a controller
+	// from afar. They say what the instances are. None of them runs, reads or shows something on
+	// the controller's machine. None makes it speak to an address that its own user did not name.
+	// nil: only the controller's own user may have such sources.
 	Remote []string
-	// Apart are the keys by which an instance is of another source, where the kind tells by itself
-	// what each was made like: where it is, what shuts it in, what it may reach. nil: all.
+	// Apart are the keys whose change makes an instance belong to another source. They say where it
+	// is, what confines it and what it may reach. The kind itself tells how each instance was made.
+	// nil: all keys.
 	Apart []string
-	// Follows are the keys of files that name programs and further files.
+	// Follows are the keys whose values name programs or further files.
 	Follows []string
-	// Needs says which key is missing, and what of it; "": none is. nil: none ever is.
+	// Needs names a required key that is missing, and what it should hold. key is "" if none is
+	// missing; nil: no key is required.
 	Needs func(settings map[string]string) (key, what string)
-	// LeadsTo says in words where commands go that name such a source.
+	// LeadsTo says in words where the commands of such a source run.
 	LeadsTo func(settings map[string]string) string
-	// LocalImage reports whether an image is files of this machine; nil: none is.
+	// LocalImage reports whether an image is made of files of this machine. nil: no image is.
 	LocalImage func(image string) bool
 
 	// Options returns a pointer to a new struct with the keys of the kind's section.
 	Options func() any
-	// Check judges the values of the keys without opening anything.
+	// Check judges the values of the keys and opens nothing.
 	Check func(Decode) error
-	// Look judges what the values name on this machine. odd is what may be meant so.
+	// Look judges what the values name on this machine. odd lists what may be intended or a
+	// mistake.
 	Look func(Decode, Site) (odd []string, err error)
 	// Open makes the provider.
 	Open func(context.Context, *slog.Logger, Site, Decode) (compute.Provider, error)
-	// Examine tries what makes the instances on this machine; nil: nothing does.
+	// Examine tests what makes the instances on this machine. nil: there is nothing to test.
 	Examine func(context.Context, Site) []compute.Finding
-	// Complete adds the settings that follow from the given ones; nil: none do.
+	// Complete adds the settings that follow from the given ones. nil: it adds none.
 	Complete func(ctx context.Context, s Site, settings map[string]string) (map[string]string, error)
 }
 
-// Traits are what others have to know of the instances of a kind.
+// Traits are what the other packages have to know of the instances of a kind.
 type Traits struct {
-	// Pool takes its instances from other sources, and has no provider of its own.
+	// Pool says that the kind takes its instances from other sources. It has no provider of its
+	// own.
 	Pool bool
-	// External is an executable of the user's; one description stands for all of them.
+	// External says that the kind is an executable of the user's. One description serves all of
+	// them.
 	External bool
 
-	// Itself is this machine, with nothing between it and commands.
+	// Itself says that commands run on this machine, with nothing in between.
 	Itself bool
-	// BuiltIn has a source of the kind's name be there without configuration.
+	// BuiltIn says that a source with the kind's name exists without configuration.
 	BuiltIn bool
-	// Linux makes its instances by Linux alone.
+	// Linux says that only Linux can make the instances.
 	Linux bool
-	// Costs money, so every key counts in an approval.
+	// Costs says that instances cost money, so every key counts in an approval.
 	Costs bool
-	// Formerly is the kind's name in crcache, if that was another.
+	// Formerly is the kind's name in crcache, if it had another.
 	Formerly string
-	// NoRebuild is what `reuse` has in place of rebuild, which the kind cannot; "": it can.
+	// NoRebuild is what `reuse` offers in place of rebuild, if the kind cannot rebuild. "": it can.
 	NoRebuild string
 
-	// Slow cleaning and discarding is left to the keeper.
+	// Slow says that cleaning and discarding are slow, so the keeper does them.
 	Slow bool
-	// Dear connections are kept open by the keeper for the next command.
+	// Dear says that connections are expensive, so the keeper holds them open for the next command.
 	Dear bool
 
-	// Here makes computers on this machine, without GPUs.
+	// Here says that the computers are made on this machine and have no GPUs.
 	Here bool
-	// Binds gives each instance at most the size in the section, the owner's too.
+	// Binds says that no instance exceeds the size in the section, not even one for the owner.
 	Binds bool
-	// Grows makes an instance as large as a request asks for.
+	// Grows says that an instance is made as large as a request asks for.
 	Grows bool
 
-	// Declares the size of each instance in the section, as the instance tells it.
+	// Declares says that the section declares the size that each instance reports.
 	Declares bool
-	// Ahead is the key that has the kind itself make instances ahead of need; "": none has.
+	// Ahead is the key that makes the kind itself create instances ahead of need. "": there is
+	// none.
 	Ahead string
-	// Tally counts the requests of each image: docs/director-metal.md.
+	// Tally says that the requests of each image are counted: docs/director-metal.md.
 	Tally bool
 
-	// Cloud has deployments: `hostler cloud deploy` knows it.
+	// Cloud says that the kind has deployments, for `hostler cloud deploy`.
 	Cloud bool
 }
 
-// Decode fills a struct with the values of a section.
+// Decode fills a struct with the values of a section. An unknown key is an error.
 type Decode func(options any) error
 
-// New completes a description with what follows from the kind's Options: place puts the site into
-// them, and open makes the provider.
+// New completes a description with the functions that follow from the kind's Options. The function
+// place puts the site into the options, and open makes the provider.
 func New[O interface{ Check() error }, P compute.Provider](
 	k Kind, open func(context.Context, *slog.Logger, O) (P, error), place func(*O, Site),
 ) *Kind {
@@ -140,10 +146,10 @@ func New[O interface{ Check() error }, P compute.Provider](
 	return &k
 }
 
-// Table has the kinds of a program.
+// Table holds the kinds of a program.
 type Table []*Kind
 
-// Find returns the kind of a name that the table has.
+// Find returns the kind with a name, and whether the table has it.
 func (t Table) Find(name string) (*Kind, bool) {
 	i := slices.IndexFunc(t, func(k *Kind) bool { return k.Name == name && !k.External })
 	if i < 0 {
@@ -152,7 +158,8 @@ func (t Table) Find(name string) (*Kind, bool) {
 	return t[i], true
 }
 
-// Kind returns the kind of a name: of one that the table does not have an executable of the user's.
+// Kind returns the kind with a name. A name that the table does not have means an executable of the
+// user's.
 func (t Table) Kind(name string) *Kind {
 	if k, ok := t.Find(name); ok {
 		return k
@@ -165,7 +172,7 @@ func (t Table) Kind(name string) *Kind {
 	return &out
 }
 
-// Names lists the names of those kinds that a test finds good.
+// Names lists the names of the kinds for which good returns true.
 func (t Table) Names(good func(*Kind) bool) (names []string) {
 	for _, k := range t {
 		if !k.External && good(k) {

@@ -7,22 +7,23 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// Rule says whether a tree of somebody else's may set a key of a source without the user's
-// approval, and why.
+// Rule says whether somebody else's tree may set a key of a source without the user's approval, and
+// why.
 type Rule struct {
-	// Key is one at the top or in the kind's section; "*": all keys, and the kind itself.
+	// Key is a key at the top or in the kind's section. "*" stands for all keys and the kind
+	// itself.
 	Key  string
-	Free bool   // a tree may set it unasked; else it waits for approval
-	Why  string // why it is safe, or what it does
-	// Values are those that are free, in words; "": all
+	Free bool   // a tree may set it without approval
+	Why  string // why it is safe, or what the key does
+	// Values are the free values, in words. "": all are free.
 	Values string
-	// Allows reports which values are free; nil: all
+	// Allows reports whether a value is free. nil: all are free.
 	Allows func(value string) bool
-	// Inert keys may change below an approval of other keys.
+	// Inert says that the key may change under an approval of other keys.
 	Inert bool
 }
 
-// Waits has each of the keys wait for approval.
+// Waits returns a rule for each of the keys: it waits for approval.
 func Waits(why string, keys ...string) (out []Rule) {
 	for _, key := range keys {
 		out = append(out, Rule{Key: key, Why: why})
@@ -30,7 +31,7 @@ func Waits(why string, keys ...string) (out []Rule) {
 	return out
 }
 
-// Free has each of the keys be free, and change below an approval.
+// Free returns a rule for each of the keys: it is free, and it may change under an approval.
 func Free(why string, keys ...string) (out []Rule) {
 	for _, key := range keys {
 		out = append(out, Rule{Key: key, Free: true, Inert: true, Why: why})
@@ -38,11 +39,11 @@ func Free(why string, keys ...string) (out []Rule) {
 	return out
 }
 
-// mostReady is how many computers a tree may have kept ready unasked.
+// mostReady is how many computers a tree may keep ready without approval.
 const mostReady = 4
 
-// FewReady are the rules of the keys by which instances are made before anybody asks, for kinds
-// whose instances cost little.
+// FewReady returns the rules of the keys that make instances before a request comes. They are for
+// kinds whose instances cost little.
 func FewReady() []Rule {
 	r := Rule{
 		Free: true, Inert: true, Values: "up to " + strconv.Itoa(mostReady), Allows: UpTo(mostReady),
@@ -53,12 +54,12 @@ func FewReady() []Rule {
 	return []Rule{reserve, spare}
 }
 
-// AnyOf allows some words.
+// AnyOf allows the given words.
 func AnyOf(words ...string) func(string) bool {
 	return func(value string) bool { return slices.Contains(words, value) }
 }
 
-// UpTo allows whole numbers from 0.
+// UpTo allows whole numbers from 0 to most.
 func UpTo(most int) func(string) bool {
 	return func(value string) bool {
 		n, err := strconv.Atoi(value)
@@ -66,7 +67,7 @@ func UpTo(most int) func(string) bool {
 	}
 }
 
-// SizeUpTo allows numbers of bytes.
+// SizeUpTo allows sizes in bytes up to most.
 func SizeUpTo(most int64) func(string) bool {
 	return func(value string) bool {
 		n, err := units.ParseSize(value)
@@ -74,7 +75,7 @@ func SizeUpTo(most int64) func(string) bool {
 	}
 }
 
-// LeadsTo says the same of all sources of a kind.
+// LeadsTo returns a function for Kind.LeadsTo that says the same of all sources.
 func LeadsTo(where string) func(map[string]string) string {
 	return func(map[string]string) string { return where }
 }

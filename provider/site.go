@@ -8,34 +8,34 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Site is what a provider is told beside its own keys.
+// Site is what a provider is told besides its own keys.
 type Site struct {
 	Source, Type, Installation string
 	Dir                        string // the source's own directory for what its provider keeps
 	Keys                       string // the directory of the keys of deployments
 
-	// Requested instances are made by requests that say their image, or the source says it for all
-	// kinds: the section need not.
+	// Requested says that the image comes from the requests, or from the source for all kinds. The
+	// section need not name one.
 	Requested bool
 
 	Agent       agent.Finder  // finds the guest side
-	Images      string        // the store of images; "": there is none
-	ImageLimits image.Limits  // of images that are unpacked there
-	Others      *image.Others // how images are fetched that requests name; nil: as the owner's
+	Images      string        // the directory of the store of images; "": there is none
+	ImageLimits image.Limits  // for the images that are unpacked there
+	Others      *image.Others // how requested images are fetched; nil: as the owner's
 
 	Dirs
 
-	// View reads the store.
+	// View reads the store in one transaction.
 	View func(context.Context, func(compute.Tx) error) error
-	// Secret resolves a reference to a secret; ok: the text is one.
+	// Secret resolves a reference to a secret. ok reports whether the text is a reference.
 	Secret func(ctx context.Context, text string) (secret string, ok bool, err error)
 }
 
-// Dirs are the directories of the user whose process this is.
+// Dirs are the directories of the user that this process runs as. An empty one does not exist.
 type Dirs struct {
-	Home    string   // "": there is none
-	State   []string // hostler's own, which no sandbox sees
-	Network string   // what is kept of networks; "": there is no place
-	Masks   string   // in memory, for what hides secrets; "": there is none
-	Answers []string // the command that answers for names of a network; none: there is none
+	Home    string
+	State   []string // hostler's own directories, which no sandbox sees
+	Network string   // what is kept of networks
+	Masks   string   // a place in memory for the covers that hide secrets
+	Answers []string // the command that answers for the names of a network
 }

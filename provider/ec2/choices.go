@@ -20,13 +20,14 @@ var (
 	_ compute.Prober  = (*Provider)(nil)
 )
 
-// Choices lists the account's own images, beside which any id or name may be tried; the types of
-// instances; and the zones, or the subnets that the source names.
+// Choices lists the account's own images, the types of instances, and the zones, or the subnets
+// that the source names. Any other id or name of an image may be tried too.
 func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	all, open, err = p.choices(ctx, kind)
 	return all, open, session.Wrap(ctx, "Choices", compute.ID(p.o.Source), err)
 }
 
+// choices is Choices without the wrapping of errors.
 func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	switch kind {
 	case compute.Images:
@@ -37,7 +38,7 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 		if err != nil {
 			return nil, true, err
 		}
-		slices.Reverse(own) // the newest last
+		slices.Reverse(own) // the newest come last
 		for _, i := range own {
 			all = append(all, compute.Named{ID: i.id, Name: i.name})
 		}
@@ -76,13 +77,14 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 	return nil, false, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("there are no %s to choose from", kind)}
 }
 
-// Probe asks EC2 whether it would launch: credentials, image, type, network and quota are looked at
-// there, capacity is not. Nothing is made.
+// Probe asks EC2 whether it would launch an instance. EC2 checks credentials, image, type, network
+// and quota, but not capacity. Nothing is made.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	note, err = p.probe(ctx, spec)
 	return note, session.Wrap(ctx, "Probe", compute.ID(p.o.Source), err)
 }
 
+// probe makes a dry run in one place after the other, until EC2 would launch there.
 func (p *Provider) probe(ctx context.Context, spec compute.Spec) (string, error) {
 	spec.ID = compute.ID(cmp.Or(string(spec.ID), p.o.Source+"-probe"))
 	in, img, err := p.launcher.request(ctx, spec)

@@ -20,10 +20,11 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// young is how long after its start an instance may refuse its user: the key may not be there yet.
+// young is how long after its start an instance may refuse the log-in: its key may not be installed
+// yet.
 const young = 3 * time.Minute
 
-// Connect logs in, with the host's key checked. While an instance boots it is ErrNotReady.
+// Connect logs in and checks the host's key. ErrNotReady: the instance boots.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.connect(ctx, id)
 	if err != nil {
@@ -70,15 +71,15 @@ func (p *Provider) connect(ctx context.Context, id compute.ID) (*install.Conn, e
 	return install.Over(s, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
-// hostDir is where is kept what ssh reads about an instance: nothing that could not be written
-// anew, but a key that was read from a console.
+// hostDir is the directory of what ssh reads about an instance. All of it can be written again,
+// except a key that was read from a console.
 func (p *Provider) hostDir(id compute.ID) string {
 	return filepath.Join(p.o.Dir, "hosts", "h-"+url.PathEscape(string(id)))
 }
 
 func (p *Provider) forgetHost(id compute.ID) { _ = os.RemoveAll(p.hostDir(id)) }
 
-// sshConfig writes how an instance is reached, and returns the file.
+// sshConfig writes how an instance is reached, and returns the path of the file.
 func (p *Provider) sshConfig(ctx context.Context, m session.Machine, address string) (string, error) {
 	dir := p.hostDir(m.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -113,8 +114,8 @@ func (p *Provider) sshConfig(ctx context.Context, m session.Machine, address str
 
 func quote(path string) string { return `"` + path + `"` }
 
-// knownKeys are the keys that an instance's sshd may have: the one that it was given, or those that
-// it has printed.
+// knownKeys returns the keys that an instance's sshd may have: the one that it was given, or those
+// that it printed.
 func (p *Provider) knownKeys(ctx context.Context, m session.Machine, dir string) ([]string, error) {
 	if m.HostKey != "console" {
 		k, err := p.keys.Host(m.ID)
@@ -138,7 +139,7 @@ func (p *Provider) knownKeys(ctx context.Context, m session.Machine, dir string)
 	return printed, keys.Write(file, strings.Join(printed, "\n")+"\n")
 }
 
-// printedKeys finds host keys that cloud-init printed on a console, the first time that it did.
+// printedKeys returns the host keys that cloud-init printed first on a console.
 func printedKeys(console string) (keys []string) {
 	_, rest, ok := strings.Cut(console, "-----BEGIN SSH HOST KEY KEYS-----")
 	body, _, end := strings.Cut(rest, "-----END SSH HOST KEY KEYS-----")

@@ -14,8 +14,8 @@ import (
 
 var _ compute.Consoler = (*Provider)(nil)
 
-// Console returns the last that an instance said on its serial console, at most 64 KiB of it. The
-// service needs some minutes to know it, but where it can tell at once.
+// Console returns the end of the output on an instance's serial console, at most 64 KiB. It may lag
+// some minutes, except for types whose output EC2 can read live.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	m, err := p.instances.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {
@@ -25,8 +25,7 @@ func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	return text, session.Wrap(ctx, "Console", id, err)
 }
 
-// consoleOf asks for the latest output, which types that are not of the newer sort have not: then
-// for what was kept.
+// consoleOf asks for the live output. Older types have none, so it then asks for the stored output.
 func (p *Provider) consoleOf(ctx context.Context, instance string) (string, error) {
 	c, err := p.session.API(ctx)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// visibleWithin is when what was made is listed.
+// visibleWithin is the time after which a new instance is certainly listed.
 const visibleWithin = 2 * time.Minute
 
-// Create launches an instance, in the first place that has room, and waits until it is listed. Of
-// one that is there it returns that.
+// Create launches an instance in the first place that has room, and waits until it is listed. It
+// returns an existing instance.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	m, err := p.create(ctx, spec)
 	if err != nil {
@@ -30,6 +30,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instanceOf(ctx, m), nil
 }
 
+// create returns a living instance, or launches one. If the image is gone, it looks its name up
+// again.
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (session.Machine, error) {
 	if !name().MatchString(string(spec.ID)) {
 		return session.Machine{}, compute.Unasked(&compute.Error{
@@ -52,7 +54,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (session.Machi
 		return session.Machine{}, compute.Unasked(err)
 	}
 	m, err := p.launcher.launch(ctx, spec, img, in)
-	// deregistered since it was looked up
+	// it was deregistered since it was looked up
 	if session.Why(err) == session.Missing && strings.Contains(err.Error(), "AMI") {
 		fresh, err2 := p.images.find(ctx, cmp.Or(spec.Image, p.o.Image), true)
 		if err2 != nil || fresh.id == img.id {
@@ -68,8 +70,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (session.Machi
 	return p.visible(ctx, m), nil
 }
 
-// visible waits until an instance is listed: what is made is not, for a while. It is there in any
-// case.
+// visible waits until a new instance is listed, which takes a while. It never fails, as the
+// instance exists.
 func (p *Provider) visible(ctx context.Context, m session.Machine) session.Machine {
 	wait := 50 * time.Millisecond
 	for end := time.Now().Add(visibleWithin); time.Now().Before(end); wait = min(2*wait, p.o.Poll) {

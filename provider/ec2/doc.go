@@ -1,17 +1,15 @@
-// Package ec2 is the provider of type ec2: instances of Amazon's EC2, and of services that speak
-// its API.
+// Package ec2 is the provider of type ec2: instances of Amazon's EC2, and of services with its API.
 //
-// All that is made carries tags from the request that makes it on: hostler:installation,
-// hostler:source and hostler:instance. By these it is found again, and nothing without them is
-// touched. A request to launch has a client token that is made of the same names and of where it
-// asks, so that the same request again, by this process or the next one, gives the same instance.
-// Should two have come to be nevertheless, the younger one is terminated.
+// Everything that is made carries tags from its first request on: hostler:installation,
+// hostler:source and hostler:instance. By these it is found again. Nothing without them is changed.
+// The client token of a launch is made of the same names and the place. So the same request, even
+// from another process, gives the same instance. If there are two all the same, the younger one is
+// terminated.
 //
-// What is there is read by one call for all who ask at the same time, and while instances boot no
-// more often than Options.Poll.
+// One call lists the instances for all callers at that time. While instances boot, it runs at most
+// once in Options.Poll.
 //
-// The host's key is made here and given to the instance as user data, so that the first log-in
-// knows whom it speaks with; or it is read from the console. The keys are derived from one secret
-// in Options.Dir, or from the private key that the source names: nothing needs to be kept for an
-// instance.
+// The host's key is made here and given to the instance as user data, so the first log-in can
+// verify it. Otherwise it is read from the console. The keys are derived from one secret in
+// Options.Dir, or from the private key that the source names. So nothing is stored for an instance.
 package ec2

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// Provider makes instances of EC2.
+// Provider makes instances of EC2 for one source. Any number of goroutines may use it.
 type Provider struct {
 	o         *settings
 	log       *slog.Logger
@@ -29,7 +29,7 @@ type Provider struct {
 	health    *health
 	launcher  *launcher
 	quotas    *quotas
-	parting   string // what an instance does before an image is made of it
+	parting   string // the script that an instance runs before an image is made of it
 }
 
 var (
@@ -37,11 +37,10 @@ var (
 	_ compute.Lingerer = (*Provider)(nil)
 )
 
-// name is what an instance may be called: what a tag may hold, and means the same everywhere.
+// name matches the names of instances: what a tag can hold, and what means the same everywhere.
 var name = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 +=._:/@-]{0,200}$`) })
 
-// Open returns the provider for one source. Nothing is asked of anybody. ErrInvalid: the options
-// are wrong.
+// Open returns the provider of one source. It calls nothing. ErrInvalid: the options are wrong.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	set, err := o.parse()
 	if err == nil && (o.Source == "" || o.Installation == "" || o.Dir == "") {
@@ -70,17 +69,17 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Deployment is the place of this provider's deployments.
+// Deployment returns the place of this provider's deployments.
 func (p *Provider) Deployment() *deployment.Place {
 	return deployment.Open(p.session, p.keys, p.o.Subnets)
 }
 
-// Lingers is how long a request to launch may be on its way, and what it made not be listed.
+// Lingers returns how long a launch may be on its way, and its instance not be listed.
 func (p *Provider) Lingers() time.Duration {
 	return time.Duration(p.session.Attempts)*session.Within + visibleWithin
 }
 
-// List returns this installation's instances of this source, those that are shut down included.
+// List returns this installation's instances of this source, including those that are shut down.
 func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	l, err := p.instances.look(ctx, time.Now())
 	if err != nil {
@@ -94,7 +93,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// address is where ssh goes.
+// address returns the address for ssh.
 func (p *Provider) address(m session.Machine) string {
 	switch p.o.Address {
 	case "public":
@@ -119,7 +118,7 @@ func (p *Provider) instanceOf(ctx context.Context, m session.Machine) compute.In
 	return compute.Instance{ID: m.ID, Source: p.o.Source, ProviderID: m.Instance, Address: p.address(m), Facts: facts}
 }
 
-// single ends what was made twice.
+// single terminates the extra instances of a name that was launched twice.
 func (p *Provider) single(ctx context.Context, same []session.Machine) {
 	var more []string
 	for _, m := range same[1:] {
@@ -139,8 +138,7 @@ func (p *Provider) single(ctx context.Context, same []session.Machine) {
 	}
 }
 
-// Destroy terminates an instance, at once. When there is none any more, a volume that it left goes
-// too.
+// Destroy terminates an instance at once. After its end it deletes a volume that the instance left.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Destroy", id, p.destroy(ctx, id))
 }
@@ -148,8 +146,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 	same, err := p.instances.findAll(ctx, id, time.Now())
 	if errors.Is(err, compute.ErrNotFound) && name().MatchString(string(id)) {
-		// That it is gone is believed only of who was asked for it alone: of a long list a page may
-		// have been another's.
+		// Only a call for this instance alone proves that it is gone. A long list may be
+		// incomplete.
 		none := err
 		if same, err = p.instances.named(ctx, id); err == nil && len(same) == 0 {
 			if err := p.sweep(ctx, id); err != nil {
@@ -174,13 +172,13 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	err = p.session.Terminate(ctx, living, same)
-	if session.Why(err) == session.Missing { // listed, and not found: ask again
+	if session.Why(err) == session.Missing { // it was listed, and is not found: ask again
 		return nil
 	}
 	return err
 }
 
-// sweep deletes what an instance that is gone left: volumes that do not go with it.
+// sweep deletes the volumes that an instance left when it ended.
 func (p *Provider) sweep(ctx context.Context, id compute.ID) error {
 	p.forgetHost(id)
 	return p.session.Sweep(ctx, p.o.Source, id)

@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// fitting returns the types that a request may have, those to try first in front. free: it says
-// nothing of which, and there may be many.
+// fitting returns the types that a request may have, the best first. free: nothing names the types,
+// and there may be many.
 func (l *launcher) fitting(ctx context.Context, spec compute.Spec, img image) (out []string, free bool, err error) {
 	named := l.o.Types
 	if spec.Flavor != "" {
@@ -34,9 +34,9 @@ func (l *launcher) fitting(ctx context.Context, spec compute.Spec, img image) (o
 		case len(named) > 0 && !slices.Contains(named, s.Name), len(named) == 0 && !l.o.match.MatchString(s.Name):
 		case img.arch != "" && !slices.Contains(s.archs, img.arch):
 		case s.Cores < cores, int64(s.RAM)<<20 < memory, s.GPUs < spec.GPUs:
-		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // dear, and nobody asked for it
+		case len(named) == 0 && s.GPUs > 0 && spec.GPUs == 0: // expensive, and no GPU is wanted
 		case l.o.Spot == "no" && !within(s.Price, spec.MaxPrice):
-			// of spot it is said with the request
+			// for spot the request says it
 		case l.o.StopBy == "hibernate" && !s.hibernates:
 		default:
 			fit = append(fit, s)
@@ -74,13 +74,13 @@ func (l *launcher) fitting(ctx context.Context, spec compute.Spec, img image) (o
 	return out, true, nil
 }
 
-// classes returns the types to try of those that fit, one of each class of hardware.
+// classes returns the types to try, one of each class of hardware, out of those that fit.
 func (l *launcher) classes(fit []size, spec compute.Spec) (out []string, err error) {
 	var all []flavor.Flavor
 	for _, s := range fit {
 		all = append(all, s.Flavor)
 	}
-	// all fit
+	// all of them fit
 	picks, err := flavor.New(all).Choose(flavor.Need{}, l.o.sets, flavor.Order(l.o.Order))
 	if err != nil {
 		return nil, err
@@ -100,5 +100,5 @@ func (l *launcher) classes(fit []size, spec compute.Spec) (out []string, err err
 	return out, nil
 }
 
-// mostTypes is how many types are tried for one instance, where none is named.
+// mostTypes is how many types are tried for one instance if none is named.
 const mostTypes = 8

@@ -6,8 +6,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Flavors are the instance types that there are in the region, with the prices that are configured.
-// The list may be half an hour old; fresh asks again.
+// Flavors returns the instance types of the region, with the configured prices. The list may be
+// half an hour old. fresh reads it again.
 func (p *Provider) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
 	all, err := p.types.all(ctx, fresh)
 	if err != nil {
@@ -20,6 +20,6 @@ func (p *Provider) Flavors(ctx context.Context, fresh bool) (*flavor.Table, erro
 	return flavor.New(out), nil
 }
 
-// Prices reports whether prices are configured, or what it makes is for spot, where a request says
-// what it may cost.
+// Prices reports whether prices are configured, or spot instances are made, whose price a request
+// can limit.
 func (p *Provider) Prices() bool { return len(p.o.onDemand) > 0 || p.o.Spot != "no" }

@@ -16,27 +16,26 @@ import (
 
 var _ compute.Checker = (*Provider)(nil)
 
-// health is what the service says about those that run.
+// health caches what the service reports about running instances.
 type health struct {
 	instances *instances
 
-	asking chan struct{} // one slot: who has it reads the report, or looks at it
+	asking chan struct{} // one slot: its holder reads or uses the report
 	last   *healthReport
 }
 
-// healthReport is what the service said at a time.
+// healthReport is the report at one time.
 type healthReport struct {
 	began time.Time
-	bad   map[string]string // why an instance, by EC2's id, is not to be given to anybody
+	bad   map[string]string // why an instance must not be granted, by EC2's id
 }
 
-// healthFor is how long that is believed, in looks at what there is. A spot instance is told two
-// minutes before it ends.
+// healthFor is how long a report is reused, in multiples of Options.Poll. A spot instance is warned
+// two minutes before its end.
 const healthFor = 5
 
-// Check returns nil for an instance that runs, whose status checks have not failed, and that the
-// service has not announced to take away: a spot instance that is interrupted, a host that is
-// retired.
+// Check returns nil for a running instance whose status checks pass. It is an error if the service
+// has announced to take it away: a spot interruption, or the end of a host.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Check", id, p.check(ctx, id))
 }
@@ -66,7 +65,7 @@ func (p *Provider) check(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// since returns what is known of all instances from a time on. One asks for all who wait.
+// since returns a report that is not older than a time. One caller reads it for all that wait.
 func (h *health) since(ctx context.Context, since time.Time) (*healthReport, error) {
 	select {
 	case h.asking <- struct{}{}:
@@ -85,6 +84,7 @@ func (h *health) since(ctx context.Context, since time.Time) (*healthReport, err
 	return r, nil
 }
 
+// read collects failed status checks, and the spot instances that EC2 takes back.
 func (h *health) read(ctx context.Context) (*healthReport, error) {
 	r := &healthReport{began: time.Now()}
 	l, err := h.instances.look(ctx, time.Now().Add(-h.instances.o.Poll))

@@ -17,22 +17,22 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// image is what instances are made from.
+// image is an image that instances are made from.
 type image struct {
 	id      string
 	name    string
 	root    string // the device of its root volume
-	size    int64  // of that, GiB
-	arch    string // as EC2 has it; "": not known
+	size    int64  // of the root volume, GiB
+	arch    string // in EC2's words; "": not known
 	created string // RFC 3339
 	state   types.ImageState
 	owner   string // an account
 	public  bool
-	login   string // who logs in, of one that we made; "": by the name
+	login   string // the log-in user of an image that we made; "": by the image's name
 	asked   time.Time
 }
 
-// images are those that a source may use.
+// images finds the images that a source may use.
 type images struct {
 	o       *settings
 	session *session.Session
@@ -41,11 +41,11 @@ type images struct {
 	known map[string]image // by the names that were asked for
 }
 
-// imageFor is how long it is believed which image a name means. One that is gone meanwhile is asked
-// for again at once.
+// imageFor is how long the image of a name is cached. If it is gone, the name is looked up again at
+// once.
 const imageFor = 10 * time.Minute
 
-// find returns the image that a name means. fresh asks again.
+// find returns the image that a name means. fresh looks it up again.
 func (g *images) find(ctx context.Context, name string, fresh bool) (image, error) {
 	if name == "" {
 		return image{}, &compute.Error{
@@ -54,7 +54,7 @@ func (g *images) find(ctx context.Context, name string, fresh bool) (image, erro
 		}
 	}
 	if strings.HasPrefix(name, "resolve:ssm:") {
-		return image{id: name, name: name}, nil // the service looks it up as it launches
+		return image{id: name, name: name}, nil // the service looks it up at the launch
 	}
 	g.mu.Lock()
 	img, ok := g.known[name]
@@ -86,8 +86,8 @@ func (g *images) owners() []string {
 	return g.o.Owners
 }
 
-// like are those that a name or an id means, the newest first: those that we made under this
-// name before all others.
+// like returns the images that a name or an id means, the newest first. Those that we made under
+// the name come before all others.
 func (g *images) like(ctx context.Context, name string) ([]image, error) {
 	in := &ec2.DescribeImagesInput{
 		Owners: g.owners(), Filters: []types.Filter{session.Filter("name", name), session.Filter("state", "available")},
@@ -100,7 +100,7 @@ func (g *images) like(ctx context.Context, name string) ([]image, error) {
 	return g.describe(ctx, in)
 }
 
-// made are those that Snapshot made under a name and that are there.
+// made returns the existing images that Snapshot made under a name.
 func (g *images) made(ctx context.Context, name string) ([]image, error) {
 	return g.describe(ctx, &ec2.DescribeImagesInput{
 		Owners: []string{"self"}, Filters: []types.Filter{
@@ -110,6 +110,7 @@ func (g *images) made(ctx context.Context, name string) ([]image, error) {
 	})
 }
 
+// describe lists images and converts them.
 func (g *images) describe(ctx context.Context, in *ec2.DescribeImagesInput) ([]image, error) {
 	c, err := g.session.API(ctx)
 	if err != nil {
@@ -144,15 +145,15 @@ func (g *images) describe(ctx context.Context, in *ec2.DescribeImagesInput) ([]i
 	return all, nil
 }
 
-// forget has a name looked up anew.
+// forget makes a name be looked up again.
 func (g *images) forget(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.known, name)
 }
 
-// await waits until an image is available, which takes minutes. What is made is not found for
-// a while.
+// await waits until an image is available, which takes minutes. A new image is not found for a
+// while.
 func (g *images) await(ctx context.Context, name, id, ami string) error {
 	for {
 		all, err := g.describe(
@@ -207,7 +208,7 @@ func (g *images) delete(ctx context.Context, c *session.Calls, id string) error 
 	return nil
 }
 
-// user is who logs in to an instance of an image, by the customs of those who make them.
+// user returns the log-in user of an image, by the custom of its distribution.
 func (i image) user() string {
 	if i.login != "" {
 		return i.login

@@ -13,19 +13,19 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// Image is one that an instance can be made from.
+// Image is an image that an instance can be made from.
 type Image struct {
 	ID      string
 	Name    string
 	Owner   string // an account
-	Arch    string // as Go has it
+	Arch    string // in Go's words
 	Public  bool
-	Size    int64 // of its root volume, bytes
+	Size    int64 // of its root volume, in bytes
 	Created time.Time
 }
 
-// Images lists those that can be launched, the newest first: the account's own, or with a prefix
-// those whose names begin so, of the owners that the options name.
+// Images lists the images that can be launched, the newest first. Without a prefix they are the
+// account's own. With one they are those of the configured owners whose names begin so.
 func (p *Provider) Images(ctx context.Context, prefix string) ([]Image, error) {
 	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{session.Filter("state", "available")}}
 	switch {
@@ -46,7 +46,7 @@ func (p *Provider) Images(ctx context.Context, prefix string) ([]Image, error) {
 	}
 	var out []Image
 	for _, i := range all {
-		created, _ := time.Parse(time.RFC3339, i.created) // zero: it is not told
+		created, _ := time.Parse(time.RFC3339, i.created) // zero: unknown
 		out = append(
 			out,
 			Image{

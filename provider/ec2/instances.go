@@ -14,16 +14,16 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// listing is what was there at a time.
+// listing is the instances of the source at one time.
 type listing struct {
 	began time.Time
-	// the one that counts first; behind it those that should not be
+	// the instance that counts comes first, then the extra ones
 	all   map[compute.ID][]session.Machine
 	order []compute.ID
 }
 
-// find returns the instance of a name, from a listing that was begun at a time or later; one that
-// is not in an older listing is looked for anew.
+// find returns the instance of a name, from a listing that began at since or later. If it is
+// missing in an older listing, it is looked for again.
 func (n *instances) find(ctx context.Context, id compute.ID, since time.Time) (session.Machine, error) {
 	same, err := n.findAll(ctx, id, since)
 	if err != nil {
@@ -32,7 +32,7 @@ func (n *instances) find(ctx context.Context, id compute.ID, since time.Time) (s
 	return same[0], nil
 }
 
-// findAll is find with those that should not be.
+// findAll is find with the extra instances.
 func (n *instances) findAll(ctx context.Context, id compute.ID, since time.Time) ([]session.Machine, error) {
 	if !name().MatchString(string(id)) {
 		return nil, &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("not a name that an instance may have")}
@@ -53,18 +53,18 @@ func (n *instances) findAll(ctx context.Context, id compute.ID, since time.Time)
 	}
 }
 
-// instances are those of one source, as EC2 lists them.
+// instances lists the instances of one source.
 type instances struct {
 	o       *settings
 	session *session.Session
 
 	mu      sync.Mutex
 	last    *listing
-	reading chan struct{} // closed when the listing that is being read is there; nil: none is
+	reading chan struct{} // closed when the current reading has ended; nil: none is being read
 }
 
-// look returns a listing that was begun at a time or later. Who asks while somebody reads one that
-// will do waits for that.
+// look returns a listing that began at since or later. If another goroutine is reading a suitable
+// one, it waits for that.
 func (n *instances) look(ctx context.Context, since time.Time) (*listing, error) {
 	for {
 		n.mu.Lock()
@@ -88,21 +88,21 @@ func (n *instances) look(ctx context.Context, since time.Time) (*listing, error)
 		}
 		n.mu.Unlock()
 		select {
-		case <-reading: // when it failed, or began too early, the next one reads for itself
+		case <-reading: // if that failed, or began too early, the next caller reads
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// ours are the filters for what is this source's.
+// ours returns the filters for what is this source's.
 func (n *instances) ours(more ...types.Filter) []types.Filter {
 	return append([]types.Filter{
 		session.Filter("tag:"+session.TagInstallation, n.o.Installation), session.Filter("tag:"+session.TagSource, n.o.Source),
 	}, more...)
 }
 
-// read asks what there is.
+// read lists the source's instances.
 func (n *instances) read(ctx context.Context) (*listing, error) {
 	l := &listing{began: time.Now(), all: map[compute.ID][]session.Machine{}}
 	found, err := n.session.Describe(ctx, n.ours(session.Existing)...)
@@ -111,7 +111,7 @@ func (n *instances) read(ctx context.Context) (*listing, error) {
 	}
 	for _, m := range found {
 		if m.ID == "" {
-			continue // somebody took the tag away: it is nobody's
+			continue // somebody removed the tag: it is nobody's
 		}
 		if l.all[m.ID] == nil {
 			l.order = append(l.order, m.ID)
@@ -124,19 +124,19 @@ func (n *instances) read(ctx context.Context) (*listing, error) {
 	return l, nil
 }
 
-// named asks for the instances of one name.
+// named lists the instances of one name.
 func (n *instances) named(ctx context.Context, id compute.ID) ([]session.Machine, error) {
 	same, err := n.session.Describe(ctx, n.ours(session.Existing, session.Filter("tag:"+session.TagInstance, string(id)))...)
 	slices.SortFunc(same, older)
 	return same, err
 }
 
-// older sorts those of one name: what lives first, and of these the one that was there first.
+// older orders the instances of one name: living ones first, and the oldest of these first.
 func older(a, b session.Machine) int {
 	return cmp.Or(ending(a)-ending(b), a.Launched.Compare(b.Launched), cmp.Compare(a.Instance, b.Instance))
 }
 
-// ending sorts what is on its way out behind what lives.
+// ending orders instances that are ending behind living ones.
 func ending(m session.Machine) int {
 	if m.State == types.InstanceStateNameShuttingDown {
 		return 1
@@ -144,8 +144,8 @@ func ending(m session.Machine) int {
 	return 0
 }
 
-// byToken looks for a living instance that was asked for with a token, and for a moment: it may be
-// on its way.
+// byToken looks for a living instance that was launched with a token. It waits a moment, as the
+// instance may not be listed yet.
 func (n *instances) byToken(ctx context.Context, token string) (session.Machine, bool, error) {
 	for end := time.Now().Add(2 * n.o.Poll); ; {
 		found, err := n.session.Describe(ctx, n.ours(session.Existing, session.Filter("client-token", token))...)
@@ -164,7 +164,8 @@ func (n *instances) byToken(ctx context.Context, token string) (session.Machine,
 	}
 }
 
-// await waits until an instance is in a state; meanwhile is called between looks, if there is one.
+// await waits until an instance has a state. It calls meanwhile, unless that is nil, between two
+// looks.
 func (n *instances) await(ctx context.Context, id compute.ID, state types.InstanceStateName, meanwhile func() error) error {
 	for {
 		m, err := n.find(ctx, id, time.Now())

@@ -25,10 +25,10 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// spot is where an instance may be made: a type, in a place, in a market.
+// spot is where an instance may be made: a type, a place and a market.
 type spot struct {
 	typ    string
-	subnet string // "": the zone's own
+	subnet string // "": the zone's default
 	zone   string // "": the service chooses
 	market string // spot or on-demand
 }
@@ -37,7 +37,7 @@ func (s spot) String() string {
 	return strings.Join(slices.DeleteFunc([]string{s.market, s.typ, s.subnet, s.zone}, func(x string) bool { return x == "" }), " ")
 }
 
-// launcher makes instances.
+// launcher launches instances.
 type launcher struct {
 	o         *settings
 	log       *slog.Logger
@@ -49,10 +49,10 @@ type launcher struct {
 	prices    *prices
 
 	mu   sync.Mutex
-	poor flavor.Memory // in which spots there was no capacity lately
+	poor flavor.Memory // the spots without capacity lately
 }
 
-// request is what is the same wherever an instance is made.
+// request returns the part of a launch that is the same in every place.
 func (l *launcher) request(ctx context.Context, spec compute.Spec) (*ec2.RunInstancesInput, image, error) {
 	name := cmp.Or(spec.Image, l.o.Image)
 	img, err := l.images.find(ctx, name, false)
@@ -100,11 +100,11 @@ func (l *launcher) request(ctx context.Context, spec compute.Spec) (*ec2.RunInst
 	return in, img, l.volume(in, img, spec)
 }
 
-// volume says what the root volume is to be, where that is not as the image has it.
+// volume sets the root volume where it differs from the image's.
 func (l *launcher) volume(in *ec2.RunInstancesInput, img image, spec compute.Spec) error {
 	const gib = 1 << 30
 	want := (max(l.o.VolumeSize, spec.Disk) + gib - 1) / gib
-	hibernates := l.o.StopBy == "hibernate" // what is in memory goes there, so it must be encrypted
+	hibernates := l.o.StopBy == "hibernate" // memory goes there, so it must be encrypted
 	if want <= img.size && l.o.VolumeType == "" && !l.o.Encrypted && !hibernates {
 		return nil
 	}
@@ -125,9 +125,9 @@ func (l *launcher) volume(in *ec2.RunInstancesInput, img image, spec compute.Spe
 	return nil
 }
 
-// spots are the places to try, in order: every type in every place for spot, if that is wanted, and
-// then on demand. Where neither types nor classes of them are named, the spots that cost least now
-// come first.
+// spots returns the places to try, in order. If spot is wanted, every type in every place for spot
+// comes first, then on demand. If the source names neither types nor classes, the cheapest come
+// first.
 func (l *launcher) spots(ctx context.Context, spec compute.Spec, img image) ([]spot, error) {
 	all, free, err := l.fitting(ctx, spec, img)
 	if err != nil {
@@ -185,11 +185,11 @@ func (l *launcher) spots(ctx context.Context, spec compute.Spec, img image) ([]s
 	return l.rich(out, l.chooses(spec)), nil
 }
 
-// chooses tells whether a request may have a type of one of several classes of hardware.
+// chooses reports whether a request may have a type of one of several classes of hardware.
 func (l *launcher) chooses(spec compute.Spec) bool { return spec.Flavor == "" && len(l.o.sets) > 0 }
 
-// rich are the spots to try. Those that had no capacity lately come last; among classes of hardware
-// they are left out, and where that leaves none, the first type is tried again.
+// rich returns the spots to try. Those without capacity lately come last. Among classes of hardware
+// they are left out. If that leaves none, the first type is tried again.
 func (l *launcher) rich(all []spot, classes bool) []spot {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -211,7 +211,7 @@ func (l *launcher) rich(all []spot, classes bool) []spot {
 	return slices.DeleteFunc(lacked, func(s spot) bool { return s.typ != lacked[0].typ })
 }
 
-// launch asks for an instance in one place after the other.
+// launch requests an instance in one place after the other.
 func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in *ec2.RunInstancesInput) (session.Machine, error) {
 	places, err := l.spots(ctx, spec, img)
 	if err != nil {
@@ -222,7 +222,7 @@ func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in 
 		return session.Machine{}, compute.Unasked(err)
 	}
 	var said []error
-	sure := true // that nothing was made
+	sure := true // nothing was made, certainly
 	for _, s := range places {
 		if err := l.session.At("launch"); err != nil {
 			return session.Machine{}, err
@@ -253,7 +253,7 @@ func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in 
 		}
 	}
 	f := session.FaultOf(said[len(said)-1])
-	for _, e := range said { // no capacity somewhere is what to wait for
+	for _, e := range said { // a place without capacity is worth waiting for
 		if r := session.FaultOf(e); r.Reason == session.NoHardware || r.Reason == session.Quota && f.Reason == session.Unsupported {
 			f = r
 		}
@@ -273,14 +273,14 @@ func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in 
 	return session.Machine{}, err
 }
 
-// silent is an error whose words were said already.
+// silent is an error whose words another error has already.
 type silent struct{ error }
 
 func (silent) Error() string   { return "" }
 func (s silent) Unwrap() error { return s.error }
 
-// launchAt asks for an instance in one place. The client token is that of the instance and the
-// place, so that who repeats it does not get two.
+// launchAt requests an instance in one place. The client token is made of the instance and the
+// place, so a repeated request does not make two.
 func (l *launcher) launchAt(
 	ctx context.Context, c *session.Calls, spec compute.Spec, in ec2.RunInstancesInput, s spot,
 ) (session.Machine, error) {
@@ -324,8 +324,8 @@ func (l *launcher) launchAt(
 		out, err := c.Instances.Run(ctx, &in)
 		if err != nil {
 			if f := session.FaultOf(err); f != nil && f.Code == "IdempotentParameterMismatch" && generation < generations {
-				// Somebody asked for it before the source was changed. Had that been answered, it
-				// would have been found by its tags; it may be on its way.
+				// The token was used before the source was changed. An instance whose launch had an
+				// answer would have been found by its tags. This one may not be listed yet.
 				m, found, err := l.instances.byToken(ctx, aws.ToString(in.ClientToken))
 				if err != nil || found {
 					return m, err
@@ -340,16 +340,16 @@ func (l *launcher) launchAt(
 		m := session.MachineOf(out.Instances[0])
 		m.ID = spec.ID
 		if (m.State == types.InstanceStateNameTerminated || m.State == types.InstanceStateNameShuttingDown) && generation < generations {
-			continue // this request made one that has ended since
+			continue // this request made an instance that has ended since
 		}
 		return m, nil
 	}
 }
 
-// generations is how many instances one name may have had before that have ended.
+// generations is how many instances of one name may have ended before.
 const generations = 4
 
-// token is the client token of a request.
+// token returns the client token of a request.
 func (l *launcher) token(id compute.ID, s spot, generation int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q %d", l.o.Installation, l.o.Source, id, s, generation))
 	return hex.EncodeToString(sum[:])

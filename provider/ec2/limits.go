@@ -21,16 +21,16 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// Limit is how many virtual processors instances of a class may have together, as Service Quotas
-// tells it, and how many those have that run, whoever made them.
+// Limit is the quota of virtual processors for a class of instances, from Service Quotas, and how
+// many are used, whoever made the instances.
 type Limit struct {
 	Class string // "Standard/OnDemand", "G/Spot": a group of families of types, and the market
 	Max   int
 	Used  int
 }
 
-// Limits are the quotas of virtual processors in the region, by class. none: the service has none
-// to tell, or the credentials may not ask; then untold is why, in words for people.
+// Limits returns the region's quotas of virtual processors, by class. If the service has none, or
+// the credentials may not ask, the result is empty and untold says why, for the user.
 func (p *Provider) Limits(ctx context.Context) (limits []Limit, untold string, err error) {
 	if limits, err = p.quotas.told(ctx); err == nil {
 		return limits, "", session.Wrap(ctx, "Limits", compute.ID(p.o.Source), p.quotas.count(ctx, limits))
@@ -46,7 +46,7 @@ func (p *Provider) Limits(ctx context.Context) (limits []Limit, untold string, e
 	return nil, "", session.Wrap(ctx, "Limits", compute.ID(p.o.Source), err)
 }
 
-// quotas are what an account may have in the region, and has.
+// quotas reads an account's quotas and usage in the region.
 type quotas struct {
 	o       *settings
 	log     *slog.Logger
@@ -54,7 +54,7 @@ type quotas struct {
 	types   *sizes
 }
 
-// count counts what runs, under the limits that it counts under.
+// count adds running instances to the limits under which they count.
 func (q *quotas) count(ctx context.Context, limits []Limit) error {
 	if len(limits) == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (q *quotas) count(ctx context.Context, limits []Limit) error {
 	return err
 }
 
-// classOf is the class under which a type counts; "": under none.
+// classOf returns the class under which a type counts. "": none.
 func classOf(typ string, spot bool) string {
 	family := typ[:max(0, strings.IndexAny(typ, "0123456789-."))]
 	class := map[string]string{
@@ -88,7 +88,7 @@ func classOf(typ string, spot bool) string {
 	return name + "/OnDemand"
 }
 
-// quotaPage is an answer of Service Quotas, or what it says instead.
+// quotaPage is an answer of Service Quotas, or its error.
 type quotaPage struct {
 	Quotas []struct {
 		Value       float64
@@ -103,7 +103,7 @@ type quotaPage struct {
 	Message2 string `json:"message"`
 }
 
-// told asks for those of EC2, a page at a time.
+// told returns EC2's quotas. It reads one page after the other.
 func (q *quotas) told(ctx context.Context) (out []Limit, err error) {
 	if _, err := q.session.API(ctx); err != nil {
 		return nil, err
@@ -126,9 +126,9 @@ func (q *quotas) told(ctx context.Context) (out []Limit, err error) {
 	}
 }
 
-// quotaPage asks once for a page, and again while the service wants to be spared.
+// quotaPage reads one page. It retries while the service throttles.
 func (q *quotas) quotaPage(ctx context.Context, token string) (page quotaPage, err error) {
-	var skew time.Duration // by which the service's clock goes before ours
+	var skew time.Duration // how far the service's clock is ahead of ours
 	for try := 1; ; try++ {
 		var f *session.Fault
 		var now time.Time
@@ -148,7 +148,7 @@ func (q *quotas) quotaPage(ctx context.Context, token string) (page quotaPage, e
 	}
 }
 
-// askQuotas makes one request. now is what the answer says that the time is.
+// askQuotas sends one request. now is the time that the answer has.
 func (q *quotas) askQuotas(ctx context.Context, token string, skew time.Duration) (page quotaPage, now time.Time, err error) {
 	region, from := q.session.Place()
 	in := map[string]any{"ServiceCode": "ec2", "MaxResults": 100}
@@ -188,7 +188,7 @@ func (q *quotas) askQuotas(ctx context.Context, token string, skew time.Duration
 		return page, now, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	now, _ = http.ParseTime(resp.Header.Get("Date")) // who says none is right
+	now, _ = http.ParseTime(resp.Header.Get("Date")) // without the header our clock counts as right
 	const most = 4 << 20
 	data, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
@@ -210,12 +210,12 @@ func (q *quotas) askQuotas(ctx context.Context, token string, skew time.Duration
 	case resp.StatusCode == http.StatusForbidden, resp.StatusCode == http.StatusUnauthorized:
 		f.Reason = session.Denied
 	default:
-		f.Reason = session.BadRequest // no such service is there
+		f.Reason = session.BadRequest // there is no such service
 	}
 	return page, now, f
 }
 
-// quotasAt is where Service Quotas is: beside Amazon's EC2, or where another service's EC2 is.
+// quotasAt returns the address of Service Quotas: Amazon's, or the endpoint of another service.
 func (q *quotas) quotasAt(region string) string {
 	if !q.session.Amazon() {
 		return q.o.Endpoint

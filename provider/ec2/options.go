@@ -14,54 +14,53 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type ec2. Credentials are found as all programs on the AWS SDK find them:
-// environment, shared files, single sign-on, the role of the instance that we run on.
+// Options are the keys of a source of type ec2. Credentials are found as by all programs with the
+// AWS SDK: environment, shared files, single sign-on, or the role of our own instance.
 type Options struct {
 	Region   string `conf:"region"`   // "": the SDK's: AWS_REGION, or the profile's
-	Endpoint string `conf:"endpoint"` // the URL of a service that speaks EC2's API; "": Amazon's
-	Profile  string `conf:"profile"`  // of the shared files; "": AWS_PROFILE, or the default one
+	Endpoint string `conf:"endpoint"` // the URL of a service with EC2's API; "": Amazon's
+	Profile  string `conf:"profile"`  // in the shared files; "": AWS_PROFILE, or the default one
 
-	// an id, a name with * and ?, of which the newest counts, or resolve:ssm:PARAMETER
+	// an id, resolve:ssm:PARAMETER, or a name with * and ?, of which the newest counts
 	Image string `conf:"image"`
-	// of an image that is named: accounts, self, amazon; none: self, then amazon
+	// the owners of an image that is named: accounts, self, amazon; none: self, then amazon
 	Owners []string `conf:"image-owners"`
-	// in order; none: those that fit what follows, the cheapest first
+	// tried in order; none: those that meet the following keys, the cheapest first
 	Types  []string `conf:"types"`
 	Cores  int      `conf:"cores"`
 	Memory int64    `conf:"memory,size"`
-	Match  string   `conf:"type-match"` // a regular expression that a type's name matches
+	Match  string   `conf:"type-match"` // a regular expression for the type's name
 
-	// classes of hardware: "^m5,^m6;^c5": regular expressions for names of types, a class between
-	// semicolons
+	// classes of hardware: "^m5,^m6;^c5" is two, each of regular expressions for the names of types
 	Sets  string `conf:"flavor-sets"`
 	Order string `conf:"flavor-order"` // cheapest or listed; "": cheapest
 
-	// no, yes, or first: and on demand where there is none; "": no
+	// no, yes, or first: on demand if there is no spot capacity; "": no
 	Spot string `conf:"spot"`
-	// of a spot instance for an hour, in dollars; "": the price on demand
+	// for a spot instance, in dollars an hour; "": the price on demand
 	MaxPrice string `conf:"max-price"`
-	// as max-price, and where spot instances cost more now none is asked for; "": there is none
+	// as max-price, but if the current price is higher, none is requested; "": no limit
 	Ceiling string   `conf:"spot-price"`
 	Prices  []string `conf:"prices"` // on demand, for an hour: "m5.large 0.096"
 
 	Subnets []string `conf:"subnets"` // tried in order; none: the default one of a zone
-	// tried in order, without subnets; none: the service chooses
+	// tried in order if there are no subnets; none: the service chooses
 	Zones          []string `conf:"zones"`
 	SecurityGroups []string `conf:"security-groups"`
-	PublicIP       string   `conf:"public-ip"` // yes or no; "": as the subnet has it
-	// public or private: where ssh goes; "": the public one where there is one
+	PublicIP       string   `conf:"public-ip"` // yes or no; "": as the subnet says
+	// public or private: the address for ssh; "": the public one if there is one
 	Address string   `conf:"address"`
 	Role    string   `conf:"role"` // the name or ARN of an instance profile
-	Tags    []string `conf:"tags"` // further ones, NAME=VALUE
+	Tags    []string `conf:"tags"` // further tags, NAME=VALUE
 
-	// the name of a key pair; "": the key that we make is put there by user data
+	// the name of a key pair; "": user data installs the key that we make
 	Key string `conf:"key"`
-	// the private key to log in with; "": one that we make, or with a key what OpenSSH would try
+	// the private key to log in with; "": the one that we make, or with key, OpenSSH's defaults
 	IdentityFile string `conf:"identity-file"`
-	// who logs in; "": by the image's name, ubuntu, admin, ... or ec2-user
+	// the log-in user; "": by the image's name, ubuntu, admin, ... or ec2-user
 	User string `conf:"user"`
 	Port int    `conf:"ssh-port"` // 0: 22
-	// user-data: ours is put there; console: it is read there. "": user-data
+	// user-data: ours is installed; console: it is read there; "": user-data
 	HostKey  string `conf:"host-key"`
 	UserData string `conf:"user-data"` // a file
 
@@ -70,45 +69,43 @@ type Options struct {
 	Encrypted  bool   `conf:"volume-encrypted"`
 
 	StopBy   string `conf:"stop"`     // stop or hibernate; "": stop
-	Attempts int    `conf:"attempts"` // of one call, the first included; 0: 5
-	// what is there is looked at so often, while one waits; 0: 2 s
+	Attempts int    `conf:"attempts"` // tries of one call, with the first; 0: 5
+	// how often instances are listed while a call waits; 0: 2 s
 	Poll time.Duration `conf:"poll"`
 
-	// what is made carries its name, and goes with it; "": of none
+	// a deployment; instances carry its name and are removed with it; "": none
 	Deployment string `conf:"deployment"`
-	// the address of the metadata service, which says whether we run on an instance; "": the SDK's;
-	// none: it is not asked
+	// the address of the metadata service, which tells whether we run on an instance; "": the
+	// SDK's; none: it is not asked
 	Metadata string
-	// a key pair of EC2's whose public half is that of the key that we make, see Deploy; "": there
-	// is none
+	// a key pair at EC2 of the key that we make, see Deploy; "": there is none
 	Pair string
 
 	Source       string // the source's name; required
 	Installation string // the installation's id; required
-	// where the secret is that keys come from, and what was learnt of hosts; required
+	// has the secret from which keys are made, and data about hosts; required
 	Dir string
-	// the guest side, which is put on an instance when somebody wants a workspace there; nil: there
-	// are no workspaces
+	// finds the guest program, which is put on an instance for workspaces; nil: there are none
 	Agent agent.Finder
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of the
-// service. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys by themselves. It calls nothing. Its errors are
+// compute.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.parse()
 	return err
 }
 
-// settings are options taken apart, with what was left to us.
+// settings are parsed options with their defaults.
 type settings struct {
 	Options
 	match    *regexp.Regexp
 	sets     [][]string         // classes of hardware; none: any
-	onDemand map[string]float64 // prices that are configured
-	ceiling  float64            // of a spot instance for an hour; 0: there is none
+	onDemand map[string]float64 // the configured prices
+	ceiling  float64            // of a spot instance, for an hour; 0: none
 }
 
-// parse takes the options apart. Its errors are compute.KeyErrors.
+// parse parses the options. Its errors are compute.KeyErrors.
 func (o Options) parse() (*settings, error) {
 	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
 	o.Order = cmp.Or(o.Order, string(flavor.Cheapest))

@@ -18,22 +18,21 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// pricesFor is how long it is believed what spot instances cost. Amazon changes prices some times a
-// day.
+// pricesFor is how long spot prices are reused. Amazon changes them several times a day.
 const pricesFor = 5 * time.Minute
 
-// mostPriced is how many types are looked at for the one that costs least.
+// mostPriced is how many types are compared for the cheapest.
 const mostPriced = 100
 
-// priceList is what spot instances cost for an hour, as they were at a time.
+// priceList is the spot prices for an hour, at one time.
 type priceList struct {
 	asked time.Time
 	of    []string                      // the types that were asked for
 	all   map[string]map[string]float64 // by type and zone
 }
 
-// cost is what a spot instance costs; without a zone what it costs where it is cheapest. ok is
-// false where that is not known.
+// cost returns the price of a spot. Without a zone it is the price in the cheapest zone. ok is
+// false if it is not known.
 func (p priceList) cost(s spot) (price float64, ok bool) {
 	price = math.Inf(1)
 	for zone, x := range p.all[s.typ] {
@@ -44,7 +43,7 @@ func (p priceList) cost(s spot) (price float64, ok bool) {
 	return price, ok
 }
 
-// prices are what spot instances cost.
+// prices caches spot prices.
 type prices struct {
 	session *session.Session
 
@@ -52,7 +51,7 @@ type prices struct {
 	last priceList
 }
 
-// now asks what spot instances of some types cost now.
+// now returns the current spot prices of some types.
 func (p *prices) now(ctx context.Context, names []string) (priceList, error) {
 	p.mu.Lock()
 	known := p.last
@@ -66,7 +65,7 @@ func (p *prices) now(ctx context.Context, names []string) (priceList, error) {
 		return priceList{}, err
 	}
 	now := priceList{asked: time.Now(), of: names, all: map[string]map[string]float64{}}
-	// what counts at that moment
+	// the prices at that moment
 	in := &ec2.DescribeSpotPriceHistoryInput{
 		StartTime: aws.Time(now.asked), EndTime: aws.Time(now.asked), ProductDescriptions: []string{"Linux/UNIX"},
 	}
@@ -96,9 +95,9 @@ func (p *prices) now(ctx context.Context, names []string) (priceList, error) {
 	return now, nil
 }
 
-// affordable leaves spots out that cost more now than a ceiling (0: none), and, where types are
-// free, puts those in front that cost least. Prices that are not to be had change nothing: the
-// ceiling goes along with the request, and EC2 keeps to it.
+// affordable removes spots whose current price is above a ceiling (0: none). If the types are free,
+// the cheapest come first. Unknown prices change nothing: the request carries the ceiling too, and
+// EC2 obeys it.
 func (l *launcher) affordable(
 	ctx context.Context, all []spot, names []string, free bool, ceiling float64, markets []string,
 ) ([]spot, error) {
@@ -116,7 +115,7 @@ func (l *launcher) affordable(
 	}
 	if free {
 		slices.SortStableFunc(all, func(a, b spot) int {
-			x, _ := now.cost(a) // one that is not known comes last
+			x, _ := now.cost(a) // an unknown price comes last
 			y, _ := now.cost(b)
 			return cmp.Compare(x, y)
 		})
@@ -149,7 +148,7 @@ func (l *launcher) affordable(
 	return left, nil
 }
 
-// cheapest are the spots of the first so many types.
+// cheapest returns the spots of the first types, at most so many.
 func cheapest(all []spot, most int) (out []spot) {
 	var names []string
 	for _, s := range all {

@@ -13,15 +13,16 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Usage tells what runs in the region, whoever made it: an entry for each instance that has not
-// ended, of its type. limit is how many there may be; 0: the service does not tell, or not these
-// credentials, which is logged. Amazon's own EC2 counts virtual processors of families of types,
-// see Limits: the number of instances that it still tells is not what it goes by.
+// Usage returns what runs in the region, whoever made it: the flavor of each instance that has not
+// ended. limit is the greatest number of instances. 0: the service or these credentials do not
+// tell, which is logged. Amazon's EC2 limits virtual processors instead, see Limits. The number
+// that it still tells is not used.
 func (p *Provider) Usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
 	limit, used, err = p.quotas.usage(ctx)
 	return limit, used, session.Wrap(ctx, "Usage", compute.ID(p.o.Source), err)
 }
 
+// usage returns the limit on the number of instances, and the flavors of those that run.
 func (q *quotas) usage(ctx context.Context) (limit int, used []flavor.Flavor, err error) {
 	c, all, err := q.running(ctx)
 	if err != nil {
@@ -66,7 +67,7 @@ type counted struct {
 	spot bool
 }
 
-// running are the region's instances that have not ended, whoever made them.
+// running returns the region's instances that have not ended, whoever made them.
 func (q *quotas) running(ctx context.Context) (c *session.Calls, used []counted, err error) {
 	if c, err = q.session.API(ctx); err != nil {
 		return nil, nil, err
@@ -89,7 +90,7 @@ func (q *quotas) running(ctx context.Context) (c *session.Calls, used []counted,
 		}
 		f, ok := sizes[string(i.InstanceType)]
 		if !ok {
-			// of another generation: it is counted all the same
+			// an old type still counts
 			f = flavor.Flavor{Name: string(i.InstanceType)}
 		}
 		used = append(used, counted{f, i.InstanceLifecycle == types.InstanceLifecycleTypeSpot})

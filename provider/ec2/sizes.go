@@ -13,14 +13,14 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// size is an instance type. Its price is the one on demand, where that is configured.
+// size is an instance type. Its price is the configured one on demand.
 type size struct {
 	flavor.Flavor
-	archs      []string // as EC2 has them
+	archs      []string // in EC2's words
 	hibernates bool
 }
 
-// sizes are the types that there are.
+// sizes caches the instance types.
 type sizes struct {
 	o       *settings
 	session *session.Session
@@ -29,16 +29,16 @@ type sizes struct {
 	last sizeList
 }
 
-// sizeList is what types there were at a time.
+// sizeList is the types at one time.
 type sizeList struct {
 	asked time.Time
 	all   []size
 }
 
-// sizesFor is how long a list of types is believed.
+// sizesFor is how long a list of types is reused.
 const sizesFor = 30 * time.Minute
 
-// all returns what types there are; fresh asks again.
+// all returns all types. fresh reads them again.
 func (z *sizes) all(ctx context.Context, fresh bool) ([]size, error) {
 	z.mu.Lock()
 	known := z.last
@@ -90,7 +90,7 @@ func sizeOf(t types.InstanceTypeInfo) size {
 	return s
 }
 
-// known is a type that was heard of. It asks nobody.
+// known returns a type from the last list. It calls nothing.
 func (z *sizes) known(name string) (size, bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -101,10 +101,10 @@ func (z *sizes) known(name string) (size, bool) {
 	return z.last.all[i], true
 }
 
-// within tells whether a price, 0 where it is not known, is at most another; 0: any is.
+// within reports whether a price (0: unknown) is at most another (0: any price is).
 func within(price, most float64) bool { return most == 0 || price > 0 && price <= most }
 
-// lower is the lower one of two ceilings, of which 0 is none.
+// lower returns the lower of two ceilings. 0 is none.
 func lower(a, b float64) float64 {
 	if a == 0 || b > 0 && b < a {
 		return b

@@ -18,8 +18,8 @@ import (
 
 var _ compute.Snapshotter = (*Provider)(nil)
 
-// parting is what an instance does before an image is made of it: what tells it from others goes
-// (compute.MachineOwn), and cloud-init is to begin anew.
+// parting is the script that an instance runs before an image is made of it. It removes what
+// belongs to one machine alone (compute.MachineOwn), and resets cloud-init.
 const parting = `set -e
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /root/.ssh/authorized_keys
 for f in /home/*/.ssh/authorized_keys; do rm -f "$f"; done
@@ -29,19 +29,22 @@ test -L /var/lib/dbus/machine-id || rm -f /var/lib/dbus/machine-id
 find /tmp -xdev -mindepth 1 -delete 2>/dev/null || :
 sync`
 
-// asRoot runs a script as root, by sudo where one is not.
+// asRoot runs a script as root, with sudo if necessary.
 const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 
 // stopWithin is how long an instance may take to shut down before an image is made of it.
 const stopWithin = 2 * time.Minute
 
-// Snapshot makes an image of an instance, which forgets who it is and ends. It waits until the
-// image can be used. The one that had the name before is deleted, with its snapshots.
+// Snapshot makes an image of an instance, which loses its identity and, unless it is a spot
+// instance, is stopped. It waits until the image is available. An older image of the name is
+// deleted, with its snapshots.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, session.Wrap(ctx, "Snapshot", id, err)
 }
 
+// snapshot stops the instance, makes the image, and deletes the older ones. Another call continues
+// what an interrupted one began.
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	m, err := p.instances.find(ctx, id, time.Now())
 	if err != nil {
@@ -51,7 +54,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	if m.State != types.InstanceStateNameStopped { // else one who died over it came as far as this
+	if m.State != types.InstanceStateNameStopped { // else an earlier call got this far and died
 		if err := p.part(ctx, id); err != nil {
 			return "", err
 		}
@@ -117,8 +120,8 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return spec.Name, nil
 }
 
-// amiName is a name that EC2 takes for an image: what it refuses is replaced, and the instance's id
-// makes it the only one.
+// amiName returns a name that EC2 accepts for an image. Other characters are replaced, and the
+// instance's id makes it unique.
 func amiName(name, instance string) string {
 	clean := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("()[] ./-'@_", r) {
@@ -129,7 +132,7 @@ func amiName(name, instance string) string {
 	return clean[:min(len(clean), 127-len(instance))] + "-" + instance
 }
 
-// part has an instance forget who it is.
+// part runs the parting script on an instance.
 func (p *Provider) part(ctx context.Context, id compute.ID) error {
 	c, err := p.connect(ctx, id)
 	if err != nil {
@@ -150,7 +153,7 @@ func (p *Provider) part(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// ImageDigest is the id of the image that a name means now. Images never change.
+// ImageDigest returns the id of the image that a name means now. Images never change.
 func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
 	if image == "" {
 		image = p.o.Image

@@ -15,12 +15,13 @@ import (
 
 var _ compute.Stopper = (*Provider)(nil)
 
-// Stop shuts an instance down, or has it hibernate, and waits until it is stopped. After grace it
-// is stopped by force. A spot instance cannot be stopped.
+// Stop shuts an instance down or hibernates it, and waits until it has stopped. After grace it is
+// stopped by force. A spot instance cannot be stopped.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	return session.Wrap(ctx, "Stop", id, p.stop(ctx, id, grace))
 }
 
+// stop asks for the stop, waits, and after grace forces it once.
 func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	m, err := p.instances.find(ctx, id, time.Now())
 	if err != nil {
@@ -45,7 +46,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 			ctx,
 			&ec2.StopInstancesInput{InstanceIds: []string{m.Instance}, Hibernate: aws.Bool(p.o.StopBy == "hibernate")},
 		)
-		// it was launched when it was not to hibernate, or is not ready for that yet
+		// it was launched without hibernation, or is not ready for it yet
 		if session.Why(err) == session.Unsupported && p.o.StopBy == "hibernate" {
 			_, err = c.Instances.Stop(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.Instance}})
 		}
@@ -65,7 +66,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration)
 	})
 }
 
-// Start boots an instance that was stopped. It may have another address then.
+// Start boots a stopped instance. Its address may change.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Start", id, p.start(ctx, id))
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// userDataMost is what EC2 takes, before it is written in base64.
+// userDataMost is EC2's limit in bytes, before base64.
 const userDataMost = 16 << 10
 
-// ownMost is what we need of it beside somebody's own.
+// ownMost is the part of it that we need.
 const ownMost = 2 << 10
 
 var _ compute.UserDataTaker = (*Provider)(nil)
 
-// UserDataLimit is what EC2 takes, less what we say ourselves and what is in the source's file.
+// UserDataLimit returns EC2's limit without our part and the source's file.
 func (p *Provider) UserDataLimit() int {
 	limit := userDataMost - ownMost
 	if p.o.UserData != "" {
@@ -34,8 +34,8 @@ func (p *Provider) UserDataLimit() int {
 	return max(limit, 1)
 }
 
-// userData is all that an instance is told: what the source and the request say, and behind it the
-// keys. The same for the same words, always: a request to launch with other user data would be
+// userData returns all user data of an instance: that of the source and of the request, followed by
+// the keys. Equal input must give equal bytes, as a repeated launch with other user data would be
 // another request.
 func (l *launcher) userData(spec compute.Spec) ([]byte, error) {
 	var all [][]byte
@@ -86,7 +86,7 @@ func (l *launcher) userData(spec compute.Spec) ([]byte, error) {
 	return out, nil
 }
 
-// ownUserData says who may log in, and which key the host has; nil: nothing.
+// ownUserData returns the part with the log-in key and the host's key. nil: nothing.
 func (l *launcher) ownUserData(id compute.ID) ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(
@@ -117,7 +117,7 @@ func (l *launcher) ownUserData(id compute.ID) ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// join makes one of several user-data, as mail does it.
+// join joins several parts of user data to a MIME message.
 func join(all [][]byte) ([]byte, error) {
 	for i, data := range all {
 		if r, err := gzip.NewReader(bytes.NewReader(data)); err == nil {
@@ -158,7 +158,7 @@ func join(all [][]byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// kindOf is what cloud-init takes user data for, by its beginning; "": nothing.
+// kindOf returns the type that cloud-init gives to user data by its beginning. "": none.
 func kindOf(data []byte) string {
 	for _, k := range []struct{ begin, kind string }{
 		{"#cloud-config-archive", "cloud-config-archive"}, {"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"},

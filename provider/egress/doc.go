@@ -1,8 +1,10 @@
-// Package egress says where instances may go: the key `egress` of sources, the same for all types
-// that have it. It is pure; what enforces it is elsewhere.
+// Package egress has the key `egress` of sources, which says where instances may connect to. It
+// means the same for all kinds that have it. The package only parses and decides; others enforce.
 //
-// The words are: internet (all but private networks), private (those), none, addresses and ranges,
-// names and names below one (*.example.com). All but none may have :PORT or :PORT-PORT behind them.
-// What a cloud's metadata service, the link or loopback has is reached by no word and no range that
-// is wider than theirs. This machine and other instances on it are reached by none at all.
+// The words are: internet (all but private networks), private (private networks), none, addresses,
+// ranges, names, and all names below one (*.example.com). All but none may end in :PORT or
+// :PORT-PORT.
+//
+// A cloud's metadata service, the link and the loopback are reached by no word, and by no range
+// that is wider than their own. This machine and its other instances are never reached.
 package egress

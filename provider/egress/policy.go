@@ -18,12 +18,12 @@ const (
 	None     = "none"
 )
 
-// Rule is one entry. One of the first three is set.
+// Rule is one entry of a policy. One of the first three fields is set.
 type Rule struct {
 	Word        string       // Internet or Private
 	Net         netip.Prefix // an address or a range
-	Name        string       // a name in lower case; with "*." in front all names below it
-	First, Last uint16       // ports; 0: all, and what has none
+	Name        string       // a name in lower case; "*." in front stands for all names below it
+	First, Last uint16       // the ports; 0 and 0: all
 }
 
 // Policy says where an instance may go. The zero value is the default: the internet.
@@ -32,7 +32,7 @@ type Policy struct {
 	none  bool
 }
 
-// Parse reads the entries. No entry at all is the default. The error is ErrInvalid.
+// Parse reads the entries of the key. No entry at all is the default. Its errors are ErrInvalid.
 func Parse(words []string) (Policy, error) {
 	var p Policy
 	for _, w := range words {
@@ -53,6 +53,7 @@ func Parse(words []string) (Policy, error) {
 	return p, nil
 }
 
+// parseRule reads one entry of the key.
 func parseRule(word string) (r Rule, err error) {
 	host, ports, err := cut(word)
 	if err != nil {
@@ -91,7 +92,7 @@ func parseRule(word string) (r Rule, err error) {
 	return r, nil
 }
 
-// cut takes the ports off. An IPv6 address with ports has brackets.
+// cut takes the ports off an entry. An IPv6 address with ports has brackets.
 func cut(word string) (host, ports string, err error) {
 	if inner, ok := strings.CutPrefix(word, "["); ok {
 		host, ports, ok = strings.Cut(inner, "]")
@@ -123,8 +124,8 @@ func portsOf(s string) (first, last uint16, err error) {
 	return uint16(x), uint16(y), nil
 }
 
-// isName reports whether a text is a host's name of two labels or more, or of one that is no
-// number.
+// isName reports whether a text is a host's name. The last label must not look like a number: that
+// would be a mistyped address.
 func isName(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
 		return false
@@ -145,7 +146,7 @@ func isName(s string) bool {
 	return strings.Trim(top, "0123456789") != "" && !strings.HasPrefix(top, "0x")
 }
 
-// Rules are the entries, the default's too. None: nothing is reached.
+// Rules returns the entries, and for the default its one. An empty list lets nothing through.
 func (p Policy) Rules() []Rule {
 	switch {
 	case p.none:
@@ -156,10 +157,10 @@ func (p Policy) Rules() []Rule {
 	return slices.Clone(p.rules)
 }
 
-// None reports whether nothing is reached at all.
+// None reports whether nothing may be reached at all.
 func (p Policy) None() bool { return p.none }
 
-// Words are what Parse reads.
+// Words returns the entries as Parse reads them.
 func (p Policy) Words() (out []string) {
 	if p.none {
 		return []string{None}
@@ -170,10 +171,10 @@ func (p Policy) Words() (out []string) {
 	return out
 }
 
-// String is all of it in one line.
+// String returns all entries in one line.
 func (p Policy) String() string { return strings.Join(p.Words(), ", ") }
 
-// String is what the entry was read from.
+// String returns the text that Parse reads as this entry.
 func (r Rule) String() string {
 	s := r.Word + r.Name
 	if r.Net.IsValid() {
@@ -194,12 +195,12 @@ func (r Rule) String() string {
 	return s
 }
 
-// Named reports whether there are names in it, which somebody has to look up and watch.
+// Named reports whether the policy has names, which the enforcer has to look up and watch.
 func (p Policy) Named() bool {
 	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Name != "" })
 }
 
-// Names returns the numbers of the entries that a name meets.
+// Names returns the indexes in Rules of the entries that a name matches.
 func (p Policy) Names(name string) (out []int) {
 	name = strings.TrimSuffix(strings.ToLower(name), ".")
 	for i, r := range p.rules {
@@ -211,13 +212,13 @@ func (p Policy) Names(name string) (out []int) {
 	return out
 }
 
-// Asks reports whether any name may be looked up: where addresses are reached of which no name is
-// known.
+// Asks reports whether any name may be looked up. It may where addresses can be reached whose names
+// are not known.
 func (p Policy) Asks() bool {
 	return slices.ContainsFunc(p.Rules(), func(r Rule) bool { return r.Word != "" })
 }
 
-// Reaches reports whether an address is reached without a name, at some port.
+// Reaches reports whether an address may be reached at some port without a name.
 func (p Policy) Reaches(a netip.Addr) bool {
 	a = a.Unmap()
 	never := ranges.Within(a, Never())
@@ -234,8 +235,8 @@ func (p Policy) Reaches(a netip.Addr) bool {
 	})
 }
 
-// Above reports whether a range lies in what is never reached otherwise, so that somebody meant
-// just that.
+// Above reports whether a range lies within what is otherwise never reached. Such a range can only
+// be intended.
 func (r Rule) Above() bool {
 	return r.Net.IsValid() &&
 		slices.ContainsFunc(Never(), func(n netip.Prefix) bool { return n.Bits() <= r.Net.Bits() && n.Contains(r.Net.Addr()) })

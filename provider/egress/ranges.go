@@ -7,14 +7,14 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch/ranges"
 )
 
-// Never returns what is reached by no word: addresses that mean this machine, the link, groups or
-// nobody, and those of clouds' metadata services.
+// Never returns the ranges that no word reaches. They are the addresses of this machine, of the
+// link, of groups and of nobody, and those of clouds' metadata services.
 func Never() []netip.Prefix { return never }
 
-// Privates returns what is not of the internet beside those.
+// Privates returns the private networks: neither of the internet, nor in Never.
 func Privates() []netip.Prefix { return privates }
 
-// Public reports whether an address is one of the internet.
+// Public reports whether an address is of the internet.
 func Public(a netip.Addr) bool {
 	a = a.Unmap()
 	return !ranges.Within(a, never) && !ranges.Within(a, privates) && ranges.Global(a)
@@ -25,7 +25,8 @@ var (
 	privates = slices.Concat(ranges.Private, ranges.Special)
 )
 
-// beyondLink are the metadata services that are not on the link, which is never reached anyway.
+// beyondLink returns the addresses of metadata services outside of the link. The link is never
+// reached.
 func beyondLink() []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(ranges.Metadata), func(p netip.Prefix) bool {
 		return ranges.Within(p.Addr(), ranges.Link)

@@ -19,8 +19,8 @@ import (
 
 var errTooLong = fmt.Errorf("an answer beyond %d bytes", limit)
 
-// bounded takes what the executable writes, up to the limit; then it says so to whoever must end
-// it. The buffer is not embedded: its ReadFrom would be io.Copy's way around the limit.
+// bounded keeps what the executable writes, up to the limit. Beyond it, it tells the caller to end
+// the executable. The buffer is not embedded, as io.Copy would use its ReadFrom and pass the limit.
 type bounded struct {
 	data []byte
 	over func()
@@ -35,7 +35,7 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last bytes that are written to it.
 type tail struct{ data []byte }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -47,7 +47,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// call starts the executable for one request and returns its answer.
+// call starts the executable for one request and returns its answer. It kills the process group of
+// a call that ends early.
 func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec) (*answer, error) {
 	op := p.o.Type + "." + verb
 	fail := func(kind, err error, hint string) error {
@@ -58,7 +59,7 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	}
 	var in bytes.Buffer
 	e := json.NewEncoder(&in)
-	e.SetEscapeHTML(false) // & is easier to read for a small parser than its escape
+	e.SetEscapeHTML(false) // a small parser reads & more easily than its escape
 	settings := p.o.Settings
 	if settings == nil {
 		settings = map[string]string{}
@@ -75,12 +76,12 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	tie(cmd.SysProcAttr)
-	// The kernel ties it to the thread that starts it, not to the process: this thread must stay
-	// until it has ended.
+	// The kernel ties the executable to the thread that starts it, not to the process. So this
+	// thread must stay until the executable has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for what it left in the background with our pipes open
+	cmd.WaitDelay = time.Second // for background processes that keep our pipes open
 	start := time.Now()
 	err := cmd.Run()
 	p.log.Debug(
@@ -118,7 +119,7 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	return a, nil
 }
 
-// stars replaces secrets in a text.
+// stars replaces the secrets in a text by stars.
 func (p *Provider) stars(s string) string {
 	for _, secret := range p.o.Secrets {
 		if secret != "" {
@@ -128,7 +129,7 @@ func (p *Provider) stars(s string) string {
 	return s
 }
 
-// hide returns err, or if there is a secret in its text, the text without it.
+// hide returns err without the secrets in its text.
 func (p *Provider) hide(err error) error {
 	if err == nil || p.stars(err.Error()) == err.Error() {
 		return err
@@ -136,7 +137,7 @@ func (p *Provider) hide(err error) error {
 	return errors.New(p.stars(err.Error()))
 }
 
-// hidden hides secrets in what the executable itself said.
+// hidden hides the secrets in an error that the executable reported.
 func (p *Provider) hidden(err error) error {
 	var e *compute.Error
 	if errors.As(err, &e) {

@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Choices says that any image and flavor may be tried: the executable knows.
+// Choices says that any image and flavor may be tried. Only the executable knows them.
 func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
 	if kind == compute.Locations {
 		return nil, false, &compute.Error{

@@ -14,13 +14,13 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// overExec opens a way in by local processes behind the prefix that the executable gave.
+// overExec opens a connection by local processes, behind the prefix from the executable.
 func (p *Provider) overExec(t *execTarget, id compute.ID) (compute.Conn, error) {
 	if len(t.Prefix) > 0 && t.Prefix[0] == "" {
 		return nil, p.wrong("connect", id, "a prefix that begins with an empty word")
 	}
 	if t.Root != "" && len(t.Prefix) == 0 {
-		// Files would go there, and commands run on this machine itself.
+		// Files would go to the root, but commands would run on this machine itself.
 		return nil, p.wrong("connect", id, "a root without a prefix that leads into it")
 	}
 	for _, path := range []string{t.Root, t.Dir} {
@@ -31,7 +31,7 @@ func (p *Provider) overExec(t *execTarget, id compute.ID) (compute.Conn, error) 
 	return process.New(process.Options{Prefix: t.Prefix, Root: t.Root, Dir: t.Dir}), nil
 }
 
-// overSSH opens a way in by ssh.
+// overSSH opens a connection by ssh.
 func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (compute.Conn, error) {
 	o := sshconn.Options{Host: t.Host, User: t.User, Port: t.Port, ConfigFile: t.ConfigFile}
 	if t.KeyFile != "" {
@@ -51,9 +51,9 @@ func (p *Provider) overSSH(ctx context.Context, t *sshTarget, id compute.ID) (co
 	return conn, nil
 }
 
-// knownHosts returns an OpenSSH configuration that trusts the host keys of one file and no other.
-// It is kept beside the source's other files, a file for each content, as it is read again whenever
-// the connection is made anew.
+// knownHosts returns an OpenSSH configuration that trusts the host keys of one file only. There is
+// one configuration for each content, beside the source's other files: ssh reads it again for every
+// new connection.
 func (p *Provider) knownHosts(path string) (string, error) {
 	if p.o.Dir == "" {
 		return "", errors.New("known_hosts needs a directory of the source's own")
@@ -74,7 +74,7 @@ func (p *Provider) knownHosts(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer os.Remove(f.Name()) // gone already where all went well
+	defer os.Remove(f.Name()) // it is gone already if all went well
 	if _, err := f.WriteString(text); err != nil {
 		f.Close()
 		return "", err

@@ -1,15 +1,15 @@
-// Package exec is the provider of source types that hostler does not know: an executable
-// hostler-source-TYPE on PATH, started once for each call, which reads one JSON request on standard
-// input and writes one JSON answer on standard output. docs/exec-protocol.md is the protocol's
-// page; docs/examples has one executable in POSIX sh and one in Python, both of which pass the
-// suite of providers.
+// Package exec is the provider of source types that hostler does not know. It starts the executable
+// hostler-source-TYPE on PATH once for each call. The executable reads one JSON request on standard
+// input, and writes one JSON answer on standard output. docs/exec-protocol.md describes the
+// protocol. docs/examples has one executable in POSIX sh and one in Python; both pass the suite of
+// providers.
 //
-// The executable says at Open (verb describe) what it can do besides the four verbs of every
-// provider. Those abilities are found by compute.As and exist only where it said so.
+// At Open (the verb describe) the executable says what it can do besides the four verbs of every
+// provider. compute.As finds those abilities, and no others.
 //
-// Settings, which may be secrets, travel on standard input alone: never in arguments, the
-// environment or logs. In errors the values that Options.Secrets names are replaced by stars.
+// Settings may be secrets. They travel on standard input only, never in arguments, the environment
+// or logs. In errors the values in Options.Secrets are replaced by stars.
 //
-// An answer is limited to 1 MiB, and to the time Options.Timeout. When a call ends early the
+// An answer is limited to 1 MiB, and a call to Options.Timeout. When a call ends early, the
 // executable's whole process group is killed.
 package exec

@@ -15,19 +15,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider speaks to one executable for one source. What it can do besides is found by compute.As,
-// through Unwrap.
+// Provider speaks to one executable for one source. compute.As finds its further abilities through
+// Unwrap. Any number of goroutines may use it.
 type Provider struct {
 	o    Options
 	log  *slog.Logger
 	path string
-	// the abilities that the executable said it has, each wrapped in the next; nil: none
+	// the abilities of the executable, each wrapped in the next; nil: none
 	chain compute.Provider
 }
 
 var _ compute.Provider = (*Provider)(nil)
 
-// Find finds the executable of a source's type.
+// Find returns the path of the executable for a source's type.
 func Find(source, typ string) (string, error) {
 	name := "hostler-source-" + typ
 	path, err := exec.LookPath(name)
@@ -44,8 +44,8 @@ func Find(source, typ string) (string, error) {
 	return path, nil
 }
 
-// Open finds the executable and asks it what it can do. ErrInvalid: there is none, or none that can
-// be started.
+// Open finds the executable and asks it what it can do. ErrInvalid: there is no executable, or it
+// cannot be started.
 func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Minute)
 	if err := o.resolve(ctx); err != nil {
@@ -86,7 +86,7 @@ func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Unwrap leads compute.As to the abilities.
+// Unwrap leads compute.As to the abilities of the executable.
 func (p *Provider) Unwrap() compute.Provider { return p.chain }
 
 // link is one ability's place in the chain.
@@ -132,13 +132,13 @@ func (c checker) Check(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Names returns what the executable said at Open.
+// Names returns the names that the executable gave at Open.
 func (f fixed) Names() []string { return slices.Clone(f.names) }
 
-// AsIs says that the machines stay as they are.
+// AsIs reports that the machines stay as they are.
 func (asIs) AsIs() bool { return true }
 
-// wrong is an answer that is no answer to what was asked.
+// wrong returns the error for an answer that does not fit the request.
 func (p *Provider) wrong(verb string, id compute.ID, what string) error {
 	return &compute.Error{
 		Op: p.o.Type + "." + verb, ID: id, Kind: compute.ErrFailed,
@@ -167,7 +167,7 @@ func (p *Provider) Create(ctx context.Context, s compute.Spec) (compute.Instance
 	return p.instance(a.Instances[0]), nil
 }
 
-// Destroy asks the executable to unmake a computer.
+// Destroy asks the executable to destroy a computer.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if !word(string(id)) {
 		return &compute.Error{Op: p.o.Type + ".destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("not a name")}
@@ -189,7 +189,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Connect asks the executable how to reach a computer, and opens that way.
+// Connect asks the executable how to reach a computer, and opens that connection.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	a, err := p.call(ctx, "connect", id, nil)
 	if err != nil {
@@ -204,6 +204,6 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return nil, p.wrong("connect", id, "no way in, neither exec nor ssh")
 }
 
-// Lingers is how long an executable whose asker was killed may still be at work on a create: as
+// Lingers returns how long an executable may still work on a create after its caller was killed: as
 // long as a call may take.
 func (p *Provider) Lingers() time.Duration { return p.o.Timeout }

@@ -2,7 +2,7 @@ package exec
 
 import "github.com/hostler-project/hostler/provider"
 
-// Kind stands for all kinds that are outside executables.
+// Kind stands for all kinds that are executables of the user's.
 var Kind = provider.New(provider.Kind{
 	Traits: provider.Traits{External: true, Slow: true, Grows: true},
 }, Open, takeSite)

@@ -8,14 +8,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options of a source whose type is an outside executable's. Which keys it has is the executable's
-// affair: it gets them all as Settings.
+// Options are those of a source whose type is an outside executable's. The executable gets all keys
+// as Settings and judges them.
 type Options struct {
-	Type     string            // the source's type: the executable is hostler-source-TYPE on PATH
-	Path     string            // the executable itself, in place of looking on PATH; "": look
+	Type     string            // the source's type; the executable is hostler-source-TYPE on PATH
+	Path     string            // the path of the executable; "": found on PATH
 	Settings map[string]string `conf:",rest"` // the source's keys and values
-	Secrets  []string          // values that must not show in errors
-	// Secret resolves a reference to a secret among the settings; nil: there are none.
+	Secrets  []string          // values that errors must not show
+	// Secret resolves a reference to a secret in the settings; nil: there are none.
 	Secret  func(ctx context.Context, text string) (secret string, ok bool, err error)
 	Timeout time.Duration // of one call; 0: 10 minutes
 
@@ -24,10 +24,10 @@ type Options struct {
 	Dir          string // the source's own directory, which the executable may use too
 }
 
-// Check has nothing to say: the executable judges its keys.
+// Check returns nil, as the executable judges its keys.
 func (o Options) Check() error { return nil }
 
-// resolve puts secrets in the place of references to them.
+// resolve replaces the references to secrets by the secrets.
 func (o *Options) resolve(ctx context.Context) error {
 	if o.Secret == nil {
 		return nil

@@ -13,14 +13,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// version is of the protocol. It changes only when an executable of before could not work any more;
-// new fields do not change it.
+// version is the version of the protocol. It changes only if existing executables would stop
+// working. New fields do not change it.
 const version = 1
 
-// limit is the largest answer in bytes: some ten thousand instances.
+// limit is the size of the largest answer in bytes: about ten thousand instances.
 const limit = 1 << 20
 
-// request is what the executable reads.
+// request is the JSON object that the executable reads.
 type request struct {
 	Version      int               `json:"version"`
 	Verb         string            `json:"verb"`
@@ -32,6 +32,8 @@ type request struct {
 	Settings     map[string]string `json:"settings"`
 }
 
+// spec is what a create request asks for. 0 and "" leave the choice to the executable. Memory and
+// Disk are in bytes.
 type spec struct {
 	Image  string `json:"image,omitempty"`
 	Flavor string `json:"flavor,omitempty"`
@@ -40,7 +42,7 @@ type spec struct {
 	Disk   int64  `json:"disk,omitempty"`
 }
 
-// answer is what it writes. Fields that we do not know are ignored.
+// answer is the JSON object that the executable writes. Unknown fields are ignored.
 type answer struct {
 	Instances []instance  `json:"instances"`
 	Error     *failure    `json:"error"`
@@ -51,6 +53,7 @@ type answer struct {
 	SSH       *sshTarget  `json:"ssh"`       // of connect
 }
 
+// instance is a computer as the executable describes it. The fields after ID may be empty.
 type instance struct {
 	ID         string            `json:"id"`
 	ProviderID string            `json:"provider_id"`
@@ -58,18 +61,22 @@ type instance struct {
 	Facts      map[string]string `json:"facts"`
 }
 
+// failure is an error of the executable. Kind is one of kinds; an unknown one counts as failed.
 type failure struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 	Hint    string `json:"hint"`
 }
 
+// execTarget says how local processes reach a computer: a prefix for commands, and a root for
+// files.
 type execTarget struct {
 	Prefix []string `json:"prefix"`
 	Root   string   `json:"root"`
 	Dir    string   `json:"dir"`
 }
 
+// sshTarget says how ssh reaches a computer.
 type sshTarget struct {
 	Host       string `json:"host"`
 	User       string `json:"user"`
@@ -79,14 +86,14 @@ type sshTarget struct {
 	ConfigFile string `json:"config_file"`
 }
 
-// kinds are the words for an error's kind.
+// kinds maps the protocol's words to the kinds of errors.
 var kinds = map[string]error{
 	"failed": compute.ErrFailed, "unavailable": compute.ErrUnavailable, "invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
 	"timeout": compute.ErrTimeout, "not-found": compute.ErrNotFound, "conflict": compute.ErrConflict, "denied": compute.ErrDenied,
 	"not-ready": compute.ErrNotReady,
 }
 
-// parse reads an answer: one JSON object, and nothing after it.
+// parse reads an answer: one JSON object with nothing after it.
 func parse(data []byte) (*answer, error) {
 	if len(data) > limit {
 		return nil, fmt.Errorf("an answer beyond %d bytes", limit)
@@ -134,14 +141,14 @@ func parse(data []byte) (*answer, error) {
 	return &a, nil
 }
 
-// The bounds of what an executable may say of an instance. It is stored, shown on terminals and
-// handed to hooks.
+// The limits of what an executable may say of an instance. It is stored, shown on terminals and
+// passed to hooks.
 const (
 	factsLimit = 64   // facts
 	valueLimit = 1024 // bytes of one
 )
 
-// check returns an error if what is said of an instance is not fit to be kept and shown.
+// check returns an error if the texts of an instance are not fit to be stored and shown.
 func (in *instance) check() error {
 	if in.ProviderID != "" && !printable(in.ProviderID) {
 		return fmt.Errorf("the provider_id %.80q", in.ProviderID)
@@ -160,7 +167,7 @@ func (in *instance) check() error {
 	return nil
 }
 
-// target returns an error if a way in cannot be one.
+// target returns an error unless the answer has a valid way to connect.
 func (a *answer) target() error {
 	if s := a.SSH; s != nil {
 		if s.Port < 0 || s.Port > 65535 {
@@ -184,7 +191,7 @@ func (a *answer) target() error {
 				return fmt.Errorf("the %s %.80q", what, v)
 			}
 		}
-		for _, w := range e.Prefix { // which may be a script of several lines
+		for _, w := range e.Prefix { // may be a script of several lines
 			if strings.Contains(w, "\x00") {
 				return errors.New("a NUL in the prefix")
 			}
@@ -193,25 +200,25 @@ func (a *answer) target() error {
 	return nil
 }
 
-// printable reports whether s may be a value: one line, not too long, of visible characters and
-// blanks.
+// printable reports whether s may be a value: one line of visible characters and blanks, and not
+// too long.
 func printable(s string) bool {
 	return len(s) <= valueLimit && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.In(r, unicode.Zl, unicode.Zp) })
 }
 
-// path reports whether s may be a file's name, or none.
+// path reports whether s may be a file's path. An empty path is allowed.
 func path(s string) bool {
 	return len(s) <= 4096 && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// word reports whether s may be a name: not empty, not too long, of visible characters.
+// word reports whether s may be a name: visible characters, not empty and not too long.
 func word(s string) bool {
 	return s != "" && len(s) <= 255 && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) })
 }
 
-// err returns the failure as an error of the provider's.
+// err returns the failure as an error of the provider.
 func (f *failure) err(op string, id compute.ID) error {
 	word := strings.NewReplacer("_", "-", " ", "-").Replace(strings.ToLower(f.Kind))
 	kind, ok := kinds[word]
@@ -229,7 +236,7 @@ func (f *failure) err(op string, id compute.ID) error {
 	return out
 }
 
-// line makes outside text fit to be shown: one line, no control characters, 2,000 bytes.
+// line makes outside text fit to be shown: one line, no control characters, at most 2,000 bytes.
 func line(s string) string {
 	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -2,5 +2,5 @@ package exec
 
 import "syscall"
 
-// tie makes the executable end with the thread that starts it.
+// tie makes the kernel kill the executable when the thread that starts it ends.
 func tie(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGKILL }

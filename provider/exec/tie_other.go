@@ -4,5 +4,5 @@ package exec
 
 import "syscall"
 
-// tie cannot be had on this system: the executable outlives us, if we are killed.
+// tie does nothing on this system: the executable outlives us if we are killed.
 func tie(*syscall.SysProcAttr) {}

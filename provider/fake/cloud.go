@@ -17,14 +17,14 @@ type computer struct {
 	Flavor       string    `json:"flavor,omitempty"`
 	Location     string    `json:"location,omitempty"`
 	UserData     []byte    `json:"user_data,omitempty"`
-	Up           time.Time `json:"up"` // when it has booted
+	Up           time.Time `json:"up"` // when it has booted or will have
 	Stopped      bool      `json:"stopped,omitempty"`
-	// when it is gone; zero: it was not asked to go
+	// when it is or will be gone; zero: it was not asked to go
 	Gone  time.Time       `json:"gone,omitzero"`
-	Files map[string]file `json:"files,omitzero"` // what was put on it, by path
+	Files map[string]file `json:"files,omitzero"` // the files that were put on it, by path
 }
 
-// file is what a fake computer keeps of a file that was put on it.
+// file is a file that was put on a fake computer.
 type file struct {
 	Type byte      `json:"type"` // of archive/tar
 	Mode int64     `json:"mode"`
@@ -38,7 +38,7 @@ func (c computer) clone() computer {
 	return c
 }
 
-// key tells computers of several installations and sources apart.
+// key identifies a computer among those of several installations and sources.
 type key struct{ installation, source, id string }
 
 var (
@@ -46,21 +46,21 @@ var (
 	errUnknown = errors.New("there is no such computer")
 )
 
-// inventory keeps the computers. Each method is one step that no other comes between.
+// inventory keeps the computers. Each method is atomic.
 type inventory interface {
-	// add makes c unless one of its name is there, which is then returned with false. errFull:
-	// there are capacity (if not 0) computers.
+	// add adds c unless a computer with its key exists; then it returns that one and false.
+	// capacity is the greatest number of computers; 0: no limit. Beyond it the error is errFull.
 	add(c computer, capacity int, now time.Time) (computer, bool, error)
-	// change hands the computer to f and keeps what f made of it; f returns false to remove it.
-	// errUnknown: there is none.
+	// change hands the computer to f and keeps what f makes of it. If f returns false, the computer
+	// is removed. errUnknown: there is no such computer.
 	change(k key, now time.Time, f func(*computer) bool) (computer, error)
 	// list returns the computers of one source of one installation, in no order.
 	list(installation, source string, now time.Time) ([]computer, error)
 }
 
 // Cloud is an inventory of fake computers in memory. It outlives the Providers that are opened on
-// it, as a cloud outlives its clients: a test that lets the engine crash keeps the Cloud and opens
-// a new Provider. Its methods may be called from many goroutines.
+// it, as a cloud outlives its clients. A test that lets the engine crash keeps the Cloud and opens
+// a new Provider. Any number of goroutines may use it.
 type Cloud struct {
 	mu        sync.Mutex
 	computers map[key]*computer
@@ -71,14 +71,14 @@ type Cloud struct {
 // NewCloud returns an empty Cloud.
 func NewCloud() *Cloud { return &Cloud{computers: map[key]*computer{}} }
 
-// Made is how many computers were made here, by all Providers.
+// Made returns how many computers were made here, by all Providers.
 func (c *Cloud) Made() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.made
 }
 
-// Destroyed is how many are gone again.
+// Destroyed returns how many of them are gone.
 func (c *Cloud) Destroyed() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,7 +86,7 @@ func (c *Cloud) Destroyed() int {
 	return c.destroyed
 }
 
-// IDs returns the names of all computers that are there, whosever they are, in no order.
+// IDs returns the names of all computers of all owners, in no order.
 func (c *Cloud) IDs() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func (c *Cloud) expire(now time.Time) {
 	}
 }
 
-// live returns the computer of that name unless its end has come. The caller holds mu.
+// live returns the computer with that key, unless its end has come. The caller holds mu.
 func (c *Cloud) live(k key, now time.Time) *computer {
 	m := c.computers[k]
 	if m != nil && !m.Gone.IsZero() && !now.Before(m.Gone) {

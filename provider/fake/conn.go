@@ -15,9 +15,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-const room = 1 << 20 // bytes of files that a fake computer keeps
+const room = 1 << 20 // the bytes of files that a fake computer keeps
 
-// conn is a way into a fake computer that answers each command with the same text.
+// conn is a connection to a fake computer. It answers each command with the same text.
 type conn struct {
 	p   *Provider
 	id  compute.ID
@@ -31,7 +31,7 @@ func (p *Provider) reply(id compute.ID) *conn {
 	return &conn{p: p, id: id, done: done, end: sync.OnceFunc(func() { close(done) })}
 }
 
-// use looks that the connection is open and its computer there.
+// use returns an error if the connection is closed or its computer is gone.
 func (c *conn) use(ctx context.Context, op string) error {
 	select {
 	case <-c.done:
@@ -47,7 +47,7 @@ func (c *conn) use(ctx context.Context, op string) error {
 	return nil
 }
 
-// Pretends says that commands do nothing here.
+// Pretends reports that commands do nothing here.
 func (c *conn) Pretends() bool { return true }
 
 // Run prints the reply and ends with status 0.
@@ -66,7 +66,7 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return compute.Exit{}, nil
 }
 
-// Put keeps the files of a tar stream, all or none.
+// Put keeps the files of a tar stream, all of them or none.
 func (c *conn) Put(ctx context.Context, dir string, stream io.Reader) error {
 	if err := c.use(ctx, "put"); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (c *conn) Put(ctx context.Context, dir string, stream io.Reader) error {
 	return trouble("put", c.id, err)
 }
 
-// Get writes what was put at a path, and below it.
+// Get writes the files at and below a path as a tar stream.
 func (c *conn) Get(ctx context.Context, from string, to io.Writer) error {
 	if err := c.use(ctx, "get"); err != nil {
 		return err

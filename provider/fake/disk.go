@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// disk is an inventory in a directory, a file for each computer, so that short-lived processes see
-// the same ones. One lock guards them all; the kernel lets it go when its process dies.
+// disk is an inventory in a directory, with a file for each computer, so short-lived processes see
+// the same ones. One lock guards all files. The kernel releases it when its process dies.
 type disk struct{ dir string }
 
 const suffix = ".computer.json"
 
-// path is the computer's file: its name cannot lead out of the directory, as escaping leaves no
-// slash and the suffix no "..".
+// path returns the path of the computer's file. A name cannot lead out of the directory: escaping
+// leaves no slash, and the suffix no "..".
 func (d disk) path(k key) string {
 	return filepath.Join(d.dir, url.PathEscape(k.installation)+","+url.PathEscape(k.source)+","+url.PathEscape(k.id)+suffix)
 }
 
-// locked runs f alone among all processes that use the directory.
+// locked runs f while no other process uses the directory.
 func (d disk) locked(f func() error) error {
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (d disk) locked(f func() error) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close() // and with it the lock
+	defer l.Close() // this releases the lock
 	for {
 		if err = syscall.Flock(int(l.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
 			break
@@ -46,7 +46,7 @@ func (d disk) locked(f func() error) error {
 	return f()
 }
 
-// read returns the computer in a file, or errUnknown where there is none or its end has come.
+// read returns the computer in a file. errUnknown: there is none, or its end has come.
 func (d disk) read(path string, now time.Time) (computer, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG) {
@@ -66,7 +66,7 @@ func (d disk) read(path string, now time.Time) (computer, error) {
 	return c, nil
 }
 
-// write replaces the file at once, so that a process that dies here leaves the old or the new one.
+// write replaces the file atomically: if this process dies, the old or the new one is there.
 func (d disk) write(path string, c computer) error {
 	b, err := json.Marshal(c)
 	if err != nil {
@@ -78,7 +78,7 @@ func (d disk) write(path string, c computer) error {
 	return os.Rename(path+".new", path)
 }
 
-// all returns every computer, whosever it is.
+// all returns the computers of all owners.
 func (d disk) all(now time.Time) ([]computer, error) {
 	entries, err := os.ReadDir(d.dir)
 	if err != nil {

@@ -1,17 +1,18 @@
-// Package fake is the provider of type fake: computers in memory, or in a few small files, that
-// boot slowly and fail on request. It is linked into the product, so demonstrations, load tests and
-// the tests of every other room need no cloud.
+// Package fake is the provider of type fake: computers in memory, or in a few small files. They
+// boot slowly and fail on request. The package is part of the product, so demonstrations, load
+// tests and the tests of other packages need no cloud.
 //
-// The computers live in a Cloud, not in the Provider: as with a real cloud, a process that dies
-// leaves them behind, and the next one finds them. In memory the Cloud is handed over by Options;
-// with state = disk it is the directory Options.Dir, which several processes may use at once. A
-// fake computer runs no command: it answers each with the text `foo` (or Options.Reply), unless run
-// = exec, where the command runs on this machine. What is put on it is kept, up to a mebibyte,
-// until it is cleaned.
+// The computers live in a Cloud and not in the Provider. As with a real cloud, a process that dies
+// leaves them behind, and the next one finds them. In memory, Options holds the Cloud. With state =
+// disk it is the directory Options.Dir, which several processes may use at once.
 //
-// Failures come in two ways: by the rates fail-create and so on, and by Options.Fail, which is
-// asked before each operation and, with "-answer" behind the operation's name, after its effect: an
-// error there is an answer that was lost on the way.
+// A fake computer runs no command: it answers each with the text `foo` or Options.Reply. With run =
+// exec or home, commands run on this machine. Files that are put on a computer are kept until it is
+// cleaned, up to 1 MiB.
 //
-// All delays are the time package's timers, so that testing/synctest may run them.
+// Failures come in two ways. The keys fail-create and so on are rates. Options.Fail is asked before
+// each operation. It is asked again after the effect, with "-answer" behind the operation's name:
+// an error there is an answer that was lost.
+//
+// All delays use timers of the package time, so testing/synctest can run them.
 package fake

@@ -15,12 +15,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider makes fake computers in its Cloud or directory.
+// Provider makes fake computers in its Cloud or directory. Any number of goroutines may use it.
 type Provider struct {
 	o         Options
 	log       *slog.Logger
 	place     inventory
-	alone     bool // nobody else knows of the place
+	alone     bool // no other process or provider uses the inventory
 	rates     rates
 	made      atomic.Int64
 	destroyed atomic.Int64
@@ -37,8 +37,8 @@ var (
 	_ compute.Chooser  = (*Provider)(nil)
 )
 
-// Open returns a Provider of fake computers. It starts nothing. A wrong rate or state is
-// ErrInvalid.
+// Open returns a Provider of fake computers. It starts nothing. ErrInvalid: a rate or the state is
+// wrong.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	bad := func(err error, hint string) (*Provider, error) {
 		return nil, &compute.Error{Op: "fake.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: err, Hint: hint}
@@ -69,17 +69,17 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p, nil
 }
 
-// Made is how many computers this Provider made.
+// Made returns how many computers this Provider made.
 func (p *Provider) Made() int { return int(p.made.Load()) }
 
-// Destroyed is how many computers this Provider was the first to ask to go.
+// Destroyed returns how many computers this Provider was the first to destroy.
 func (p *Provider) Destroyed() int { return int(p.destroyed.Load()) }
 
 func (p *Provider) key(id compute.ID) key {
 	return key{p.o.Installation, p.o.Source, string(id)}
 }
 
-// fails asks the rates and Fail whether op shall fail now.
+// fails decides by the rates and Options.Fail whether an operation fails now.
 func (p *Provider) fails(op string, id compute.ID) error {
 	if rate := p.rates[op]; rate > 0 {
 		p.mu.Lock()
@@ -116,7 +116,7 @@ func trouble(op string, id compute.ID, err error) error {
 	return fault(op, id, compute.ErrFailed, err)
 }
 
-// pause waits so long, or until ctx ends.
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -131,8 +131,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Create makes a computer. It is there from the beginning, whenever Create is cut short: as with a
-// real cloud.
+// Create makes a computer. As with a real cloud, the computer exists from the beginning, even if
+// Create is cut short.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Instance{}, fault("create", spec.ID, nil, err)
@@ -181,7 +181,7 @@ func (p *Provider) instance(c computer) compute.Instance {
 	return compute.Instance{ID: compute.ID(c.ID), Source: c.Source, ProviderID: c.ProviderID, Facts: facts}
 }
 
-// UserDataLimit is as configured.
+// UserDataLimit returns the configured limit in bytes.
 func (p *Provider) UserDataLimit() int {
 	if p.o.UserData <= 0 {
 		return -1
@@ -189,7 +189,7 @@ func (p *Provider) UserDataLimit() int {
 	return p.o.UserData
 }
 
-// Choices lists what is configured.
+// Choices lists the configured choices.
 func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
 	names := map[string][]string{compute.Images: p.o.Images, compute.Flavors: p.o.Flavors, compute.Locations: p.o.Locations}[kind]
 	if len(names) == 0 {
@@ -201,7 +201,7 @@ func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named,
 	return all, false, nil
 }
 
-// Destroy asks a computer to go; it is gone after Options.DestroyTime.
+// Destroy asks a computer to go. It is gone after Options.DestroyTime.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := ctx.Err(); err != nil {
 		return fault("destroy", id, nil, err)
@@ -266,7 +266,7 @@ func (p *Provider) up(op string, id compute.ID) (computer, error) {
 	return c, nil
 }
 
-// Connect opens a way into a computer that has booted.
+// Connect opens a connection to a computer that has booted.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault("connect", id, nil, err)
@@ -281,7 +281,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return p.open(id, c.UserData)
 }
 
-// Clean takes away what was put on a computer.
+// Clean removes the files that were put on a computer.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := p.fails("clean", id); err != nil {
 		return "", err
@@ -309,7 +309,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return fmt.Sprintf("%d files removed, none left", files), nil
 }
 
-// Check returns nil when the computer has booted and stays.
+// Check returns nil if the computer has booted and was not asked to go.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	if err := ctx.Err(); err != nil {
 		return fault("check", id, nil, err)
@@ -318,8 +318,8 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Fit reports the same of a computer in a memory that is this provider's alone; of others it says
-// nothing, as tests have them fail.
+// Fit reports the same for a computer in memory that only this provider uses. It reports nothing of
+// others, as tests make them fail.
 func (p *Provider) Fit(id compute.ID, _ string) bool {
 	if !p.alone {
 		return false

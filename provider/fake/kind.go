@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Kind is a pretended cloud.
+// Kind is a simulated cloud.
 var Kind = provider.New(provider.Kind{
 	Name:    "fake",
 	Traits:  provider.Traits{Declares: true, Formerly: "model"},
@@ -24,7 +24,7 @@ func takeSite(o *Options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 }
 
-// treeRules say what a stranger's tree may have be pretended.
+// treeRules says which keys somebody else's tree may set.
 func treeRules() []provider.Rule {
 	return slices.Concat([]provider.Rule{
 		{Key: "image", Free: true, Why: "names nothing real"},

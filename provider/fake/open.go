@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// open opens a way into a computer that is up. User data is the file user-data in its home
-// directory; nothing is done with it.
+// open opens a connection to a computer that is up. User data becomes the file user-data in its
+// home directory; nothing runs it.
 func (p *Provider) open(id compute.ID, userData []byte) (compute.Conn, error) {
 	mark := map[string]string{"HOSTLER_FAKE": string(id)}
 	switch p.o.Exec {
@@ -32,8 +32,8 @@ func (p *Provider) open(id compute.ID, userData []byte) (compute.Conn, error) {
 	return p.reply(id), nil
 }
 
-// home is the home directory of a computer that has one. Escaping leaves no slash in its name, and
-// the suffix no "..".
+// home returns the home directory of a computer that has one. Escaping leaves no slash in its name,
+// and the suffix no "..".
 func (p *Provider) home(id compute.ID) string {
 	return filepath.Join(p.o.Dir, url.PathEscape(p.o.Source)+","+url.PathEscape(string(id))+".home")
 }

@@ -9,55 +9,55 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options of a source of type fake. The zero value is a place without limit that never fails, in
-// memory.
+// Options are the keys of a source of type fake. The zero value is an inventory in memory that has
+// no limit and never fails.
 type Options struct {
-	// how long a computer boots after it was made; Connect says ErrNotReady
+	// how long a computer boots after it was made; until then Connect returns ErrNotReady
 	Boot time.Duration `conf:"boot"`
-	// how long Create takes; the computer is there from its beginning
+	// how long Create takes; the computer exists from the beginning
 	CreateTime time.Duration `conf:"create-time"`
-	// how long a computer is still listed after Destroy was asked
+	// how long a computer is still listed after Destroy
 	DestroyTime time.Duration `conf:"destroy-time"`
 	CleanTime   time.Duration `conf:"clean-time"` // how long Clean takes
 	// how often Create fails: 0 to 1, or always; "": never
 	FailCreate  string `conf:"fail-create"`
-	FailDestroy string `conf:"fail-destroy"` // the same of Destroy
-	FailConnect string `conf:"fail-connect"` // of Connect
-	FailClean   string `conf:"fail-clean"`   // of Clean
-	// more computers than this are ErrNoCapacity; 0: no limit
+	FailDestroy string `conf:"fail-destroy"` // the same for Destroy
+	FailConnect string `conf:"fail-connect"` // for Connect
+	FailClean   string `conf:"fail-clean"`   // for Clean
+	// the number of computers at which Create returns ErrNoCapacity; 0: no limit
 	Capacity int `conf:"capacity"`
-	// what a command prints, without the line's end; "": foo
+	// what a command prints, without the newline; "": foo
 	Reply string `conf:"reply"`
-	// "exec": commands run on this machine; "home": each computer has a home directory there too;
-	// "" or "reply": they are answered
+	// "exec": commands run on this machine. "home": they do, and each computer has a home directory
+	// here. "" or "reply": commands only get the reply.
 	Exec string `conf:"run"`
 	// memory or disk; "": disk if there is a Dir and no Cloud
 	State string `conf:"state"`
-	// that a computer has; 0: it does not tell, and so with these:
+	// the size of each computer; 0: it does not tell
 	Cores     float64  `conf:"cores"`
 	Memory    int64    `conf:"memory,size"` // bytes
 	Disk      int64    `conf:"disk,size"`   // bytes
 	GPUs      int      `conf:"gpus"`
-	Images    []string `conf:"images"`    // that a request may choose from; none: it may not
+	Images    []string `conf:"images"`    // the images that a request may choose; none: no choice
 	Flavors   []string `conf:"flavors"`   // the same
 	Locations []string `conf:"locations"` // the same
-	// bytes of user data that a computer takes; 0: none
+	// the most user data, in bytes; 0: none
 	UserData int `conf:"user-data"`
-	Seed     int `conf:"seed"` // of the failures; 0: different each time
+	Seed     int `conf:"seed"` // for the random failures; 0: a new seed each time
 
 	Source       string // the source's name
-	Installation string // the installation's id: others' computers are not seen
-	Dir          string // where the computers are kept with state = disk
-	Cloud        *Cloud // where they are kept in memory; nil: in one of its own
+	Installation string // the installation's id; computers of others are not seen
+	Dir          string // the directory of the computers, with state = disk
+	Cloud        *Cloud // the inventory in memory; nil: a new one
 
-	// Fail, if not nil, is asked before "create", "destroy", "list", "connect", "clean", "stop",
-	// "start" and "run", and after the effect as "create-answer", "destroy-answer", "clean-answer".
-	// An error that it returns is the operation's. It may be called from many goroutines.
+	// Fail is asked before "create", "destroy", "list", "connect", "clean", "stop", "start" and
+	// "run". After the effect it is asked as "create-answer", "destroy-answer" and "clean-answer".
+	// The operation returns its error. Many goroutines may call it at once. nil: nothing fails.
 	Fail func(op string, id compute.ID) error
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is opened. Its
-// errors are compute.KeyErrors.
+// Check says what is wrong with the keys by themselves. It opens nothing. Its errors are
+// compute.KeyErrors.
 func (o Options) Check() error {
 	if _, err := o.rates(); err != nil {
 		return err
@@ -105,7 +105,7 @@ func (o Options) rates() (rates, error) {
 	return out, nil
 }
 
-// facts are what a computer tells of itself.
+// facts are what a computer tells about itself.
 func (o Options) facts() map[string]string {
 	out := map[string]string{"os": "fake"}
 	if o.Cores > 0 {

@@ -9,12 +9,12 @@ import (
 
 var _ compute.Stopper = (*Provider)(nil)
 
-// Stop stops a computer; it keeps what was put on it.
+// Stop stops a computer. Its files stay.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, _ time.Duration) error {
 	return p.turn(ctx, "stop", id, func(c *computer) { c.Stopped = true })
 }
 
-// Start starts a computer that was stopped; it boots again.
+// Start starts a stopped computer, which boots again.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return p.turn(ctx, "start", id, func(c *computer) {
 		if c.Stopped {
@@ -23,6 +23,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	})
 }
 
+// turn makes a change to a computer for Stop and Start, with the failures that were asked for.
 func (p *Provider) turn(ctx context.Context, op string, id compute.ID, f func(*computer)) error {
 	if err := ctx.Err(); err != nil {
 		return fault(op, id, nil, err)

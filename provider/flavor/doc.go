@@ -1,6 +1,6 @@
-// Package flavor chooses hardware sizes: which of the flavors that a cloud has is the cheapest that
-// fits a need, how many jobs fit on it, and how many more servers a quota lets there be. It is
-// pure: no I/O and no clock; whatever depends on the time is told it.
+// Package flavor chooses hardware sizes. It finds the cheapest of a cloud's flavors that meets a
+// need, how many jobs fit on it, and how many more servers a quota allows. It does no I/O and reads
+// no clock; the caller passes the time.
 //
-// Memory is in MiB and disk in GiB, as clouds have them.
+// Memory is in MiB and disk in GiB, as clouds count them.
 package flavor

@@ -21,28 +21,28 @@ type Flavor struct {
 	Cores int
 	RAM   int     // MiB
 	Disk  int     // GiB
-	GPUs  int     // 0 also where the cloud does not tell
-	Price float64 // for an hour, in whatever currency; 0: not known
+	GPUs  int     // 0 also where the cloud does not say
+	Price float64 // per hour, in any currency; 0: not known
 }
 
-// Size is the flavor as an amount.
+// Size returns the flavor as an amount.
 func (f Flavor) Size() compute.Amount {
 	return compute.Amount{Cores: float64(f.Cores), Memory: int64(f.RAM) * mib, Disk: int64(f.Disk) * gib, GPUs: f.GPUs}
 }
 
-// HasSpaceFor is how many jobs of a size, in cores, MiB and GiB, an empty server of this flavor has
-// room for.
+// HasSpaceFor returns how many jobs of a size fit on an empty server of this flavor. The size is in
+// cores, MiB and GiB.
 func (f Flavor) HasSpaceFor(cores float64, ram, disk int) int {
 	return share.Of(f.Size()).Fits(Part(cores, ram, disk))
 }
 
-// Part is an amount of cores, MiB of memory and GiB of disk.
+// Part returns an amount of cores, MiB of memory and GiB of disk.
 func Part(cores float64, ram, disk int) compute.Amount {
 	return compute.Amount{Cores: cores, Memory: int64(ram) * mib, Disk: int64(disk) * gib}
 }
 
-// String returns the name, with the id where that is another, and the size: "m1.small (2): 1 core,
-// 2G memory, 20G disk".
+// String returns the name, the id if it differs, and the size: "m1.small (2): 1 core, 2G memory,
+// 20G disk".
 func (f Flavor) String() string {
 	name := f.Name
 	if name == "" {
@@ -53,9 +53,8 @@ func (f Flavor) String() string {
 	return name + ": " + f.Size().String()
 }
 
-// Compare orders flavors, the cheapest first: by cores, then memory, then disk, then GPUs; among
-// those that are alike in these by price, those whose price is not known behind, then by name and
-// id.
+// Compare orders flavors, the cheapest first: by cores, memory, disk and GPUs, in this order. Equal
+// ones are ordered by price (an unknown price comes last), then by name and id.
 func Compare(a, b Flavor) int {
 	if c := cmp.Or(
 		cmp.Compare(a.Cores, b.Cores), cmp.Compare(a.RAM, b.RAM), cmp.Compare(a.Disk, b.Disk),
@@ -72,16 +71,16 @@ func Compare(a, b Flavor) int {
 	return cmp.Or(cmp.Compare(a.Price, b.Price), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 }
 
-// Need is what a server must have. Disk is no part of it: where a flavor's is too small, the server
-// is given a volume.
+// Need is what a server must have; the zero value is met by every flavor. Disk is no part of it:
+// where a flavor's disk is too small, the server gets a volume.
 type Need struct {
 	Cores int    // at least
 	RAM   int    // at least, MiB
 	GPUs  int    // at least
-	Regex string // what the name of the flavor matches somewhere; "": any name
+	Regex string // must match a part of the flavor's name; "": any name
 }
 
-// NeedOf is the need of a computer that is to be made, with a regular expression for the name.
+// NeedOf returns the need of a computer that is to be made. regex is for the flavor's name.
 func NeedOf(s compute.Spec, regex string) Need {
 	return Need{Cores: s.Cores, RAM: int((s.Memory + mib - 1) / mib), GPUs: s.GPUs, Regex: regex}
 }
@@ -94,5 +93,5 @@ func (n Need) String() string {
 	return text
 }
 
-// metBy tells whether a flavor is large enough.
+// metBy reports whether a flavor is large enough. It does not look at the name.
 func (n Need) metBy(f Flavor) bool { return f.Cores >= n.Cores && f.RAM >= n.RAM && f.GPUs >= n.GPUs }

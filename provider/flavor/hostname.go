@@ -2,11 +2,12 @@ package flavor
 
 import "strings"
 
-// longest is how long a name of a host may be.
+// longest is the greatest length of a host name.
 const longest = 63
 
-// Hostname is the host name that clouds give a server of a name: in lower case, with one "-" for
-// each run of other characters than letters of ASCII, digits and "-", cut to 63.
+// Hostname returns the host name that clouds give a server with a name. It is in lower case, with
+// one "-" for each run of characters other than ASCII letters, digits and "-". It is cut to 63
+// characters.
 func Hostname(server string) string {
 	var out strings.Builder
 	other := false

@@ -2,7 +2,7 @@ package flavor
 
 import "time"
 
-// How long a Memory remembers, unless told otherwise: long enough for others to give hardware back,
+// How long a Memory remembers by default. It is long enough for others to give hardware back, and
 // short enough to try again in time.
 const (
 	forgetFailed = 15 * time.Minute
@@ -10,13 +10,13 @@ const (
 )
 
 // Memory remembers which flavors failed for lack of hardware, and which flavor was picked for a
-// kind of request. The zero value is ready. The time is handed in. It is used by one goroutine at a
-// time.
+// kind of request. The zero value is ready. The caller passes the time. One goroutine may use it at
+// a time.
 type Memory struct {
 	Failed time.Duration // how long a failure is remembered; 0: ForgetFailed
-	Picked time.Duration // how long a pick is; 0: ForgetPick
+	Picked time.Duration // how long a pick is remembered; 0: ForgetPick
 
-	failed map[string]time.Time // until when, by the flavor's id
+	failed map[string]time.Time // the end of each failure, by the flavor's id
 	picks  map[string]pick
 }
 
@@ -25,7 +25,7 @@ type pick struct {
 	until  time.Time
 }
 
-// Fail notes that a flavor had no hardware. What was picked of it is picked anew.
+// Fail notes that there was no hardware for a flavor. Requests for which it was picked choose anew.
 func (m *Memory) Fail(id string, now time.Time) {
 	m.forget(now)
 	if m.failed == nil {
@@ -35,7 +35,7 @@ func (m *Memory) Fail(id string, now time.Time) {
 	m.Drop(id)
 }
 
-// Drop has what was picked of a flavor be picked anew.
+// Drop makes the requests for which a flavor was picked choose anew.
 func (m *Memory) Drop(id string) {
 	for key, p := range m.picks {
 		if p.flavor.ID == id {
@@ -44,15 +44,15 @@ func (m *Memory) Drop(id string) {
 	}
 }
 
-// Succeed notes that a server of a flavor was made: it is tried again.
+// Succeed notes that a server of a flavor was made, so the flavor is tried again.
 func (m *Memory) Succeed(id string) { delete(m.failed, id) }
 
-// HasFailed tells whether a flavor failed so lately that it is passed over.
+// HasFailed reports whether a flavor failed so lately that it is passed over.
 func (m *Memory) HasFailed(id string, now time.Time) bool { return now.Before(m.failed[id]) }
 
-// Pick returns the flavor for a kind of request. The one picked lately stays. Else choose is asked
-// for flavors in the order in which they are to be tried, as Table.Choose returns them; the first
-// that has not failed lately is it, and if all have, the first. ok is false where there is none.
+// Pick returns the flavor for a kind of request. A recent pick stays. Else choose returns the
+// flavors in the order to try them, as Table.Choose does. The first that has not failed lately is
+// picked; if all have failed, the first. ok is false if there is none.
 func (m *Memory) Pick(kind string, now time.Time, choose func() ([]Flavor, error)) (f Flavor, ok bool, err error) {
 	m.forget(now)
 	if p, held := m.picks[kind]; held {
@@ -67,7 +67,7 @@ func (m *Memory) Pick(kind string, now time.Time, choose func() ([]Flavor, error
 			continue
 		}
 		if !ok {
-			f, ok = one, true // what is left if all have failed
+			f, ok = one, true // the first, if all have failed
 		}
 		if !m.HasFailed(one.ID, now) {
 			f = one
@@ -84,7 +84,7 @@ func (m *Memory) Pick(kind string, now time.Time, choose func() ([]Flavor, error
 	return f, true, nil
 }
 
-// forget drops what is too old, so that nothing grows.
+// forget drops the entries that are too old, so the maps do not grow.
 func (m *Memory) forget(now time.Time) {
 	for id, until := range m.failed {
 		if !now.Before(until) {

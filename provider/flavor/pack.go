@@ -8,13 +8,13 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// pack says which request goes to which server: for each request the index of a server, or -1 where
-// none has room. Servers hold what they held before and are not changed. Large requests go first,
-// each to the first server that has room for it. What is large is said in two ways, by cores and
-// then memory, and by the largest part that it takes of anything; the fuller of the two answers is
-// given.
+// pack decides which request goes to which server. The result has for each request the index of a
+// server, or -1 where none has room. The servers' bookings count and are not changed.
+//
+// Large requests go first, each to the first server with room. Size is tried in two ways: by cores
+// and then memory, and by the largest share of anything. The fuller result is returned.
 func pack(servers []*share.Space, requests []compute.Amount) []int {
-	var most compute.Amount // that any server has free, for the parts
+	var most compute.Amount // the most that any server has free
 	for _, s := range servers {
 		free := s.Free()
 		most.Cores, most.Memory, most.Disk, most.GPUs = max(most.Cores, free.Cores), max(most.Memory, free.Memory), max(most.Disk, free.Disk), max(most.GPUs, free.GPUs)
@@ -40,7 +40,7 @@ func pack(servers []*share.Space, requests []compute.Amount) []int {
 	return first
 }
 
-// wish is a request: which one, the largest part that it takes of anything, and what it takes.
+// wish is a request: its index, the largest share that it takes of anything, and its amount.
 type wish struct {
 	index int
 	part  float64
@@ -59,7 +59,7 @@ func byCores(a, b wish) int {
 	return a.index - b.index
 }
 
-// fuller tells whether an answer places more than another: more cores, and no fewer requests.
+// fuller reports whether a places more than b: more cores, and no fewer requests.
 func fuller(a, b []int, requests []compute.Amount) bool {
 	sum := func(where []int) (cores int64, n int) {
 		for i, w := range where {
@@ -74,6 +74,7 @@ func fuller(a, b []int, requests []compute.Amount) bool {
 	return ca >= cb && na >= nb && (ca > cb || na > nb)
 }
 
+// inOrder places the wishes one after the other, each on the first server with room.
 func inOrder(servers []*share.Space, requests []compute.Amount, wishes []wish) []int {
 	r := newRooms(servers)
 	where := make([]int, len(requests))
@@ -81,7 +82,7 @@ func inOrder(servers []*share.Space, requests []compute.Amount, wishes []wish) [
 	for _, w := range wishes {
 		where[w.index] = -1
 		if w.takes == refused {
-			continue // one like it found no room a moment ago
+			continue // an equal request found no room
 		}
 		if where[w.index] = r.book(0, &w.takes, requests[w.index]); where[w.index] < 0 {
 			refused = w.takes
@@ -90,8 +91,8 @@ func inOrder(servers []*share.Space, requests []compute.Amount, wishes []wish) [
 	return where
 }
 
-// rooms is a tree over servers that knows at each node the most that one below has free of each
-// thing, so that the first server with room is found without asking all.
+// rooms is a tree over servers. Each node has the most that any server below it has free of each
+// thing. So the first server with room is found without trying all.
 type rooms struct {
 	spaces []share.Space
 	leaves int // a power of two
@@ -131,7 +132,7 @@ func larger(a, b room) room {
 	return room{max(a.cores, b.cores), max(a.memory, b.memory), max(a.disk, b.disk), max(a.gpus, b.gpus), max(a.idle, b.idle)}
 }
 
-// may tells whether a request may fit below a node; where it may not, it does not.
+// may reports whether a request may fit below a node. If not, it fits on no server there.
 func (r *room) may(w *room) bool {
 	if r.memory < w.memory || r.disk < w.disk || r.gpus < w.gpus {
 		return false
@@ -142,7 +143,8 @@ func (r *room) may(w *room) bool {
 	return r.idle > 0
 }
 
-// book takes the first server below a node that has room, and returns its index, or -1.
+// book books the request on the first server below a node that has room. It returns its index, or
+// -1.
 func (r *rooms) book(node int, w *room, a compute.Amount) int {
 	if !r.nodes[node].may(w) {
 		return -1

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Resources are what a quota counts.
+// Resources are the things that a quota counts.
 type Resources struct {
 	Cores     int
 	RAM       int // MiB
@@ -13,18 +13,18 @@ type Resources struct {
 	Volume    int // GiB
 }
 
-// Plus is the sum of both.
+// Plus returns the sum of both.
 func (r Resources) Plus(o Resources) Resources {
 	return Resources{r.Cores + o.Cores, r.RAM + o.RAM, r.Instances + o.Instances, r.Volume + o.Volume}
 }
 
-// Minus is the difference of both.
+// Minus returns the difference of both.
 func (r Resources) Minus(o Resources) Resources {
 	return r.Plus(Resources{-o.Cores, -o.RAM, -o.Instances, -o.Volume})
 }
 
-// Takes is what one server of a flavor takes of a quota. disk, in GiB, is the least that it must
-// have: where that is more than the flavor's, it boots from a volume of that size.
+// Takes returns what one server of a flavor takes of a quota. disk is the least size in GiB. A
+// server of a smaller flavor boots from a volume of that size.
 func (f Flavor) Takes(disk int) Resources {
 	r := Resources{Cores: f.Cores, RAM: f.RAM, Instances: 1}
 	if disk > f.Disk {
@@ -33,20 +33,19 @@ func (f Flavor) Takes(disk int) Resources {
 	return r
 }
 
-// Quota is how much there may be and how much there is. A maximum of 0 or less is no limit.
+// Quota is the maximum and the use of each thing. A maximum of 0 or less is no limit.
 type Quota struct {
 	Max  Resources
 	Used Resources
 }
 
-// Unlimited is the personal limit of who has none beside the quota.
+// Unlimited is the limit of a caller that has no limit besides the quota.
 const Unlimited = -1
 
-// Spawnable is how many more servers of a flavor there can be, each with disk as Takes has it,
-// beside what is reserved for servers that are being asked for. limit is how many more the asker
-// may have by a limit of its own, such as on its number of servers; Unlimited: no such limit. Where
-// that is none, why says which quota keeps it from that: the words for the user. Without any limit
-// it is a large number.
+// Spawnable returns how many more servers of a flavor the quota allows. disk is as in Takes, and
+// reserved is for servers that are being requested. limit is how many more the caller's own limit
+// allows, or Unlimited. With no limit at all, n is a large number. If n is 0, why names the quota
+// that forbids it, in words for the user.
 func (q Quota) Spawnable(f Flavor, disk int, reserved Resources, limit int) (n int, why string) {
 	const many = 1 << 30
 	n = many
@@ -86,8 +85,8 @@ func (q Quota) Spawnable(f Flavor, disk int, reserved Resources, limit int) (n i
 	return n, why
 }
 
-// Possible tells whether there can ever be a server of a flavor under the quota, with nothing else
-// there.
+// Possible reports whether the quota could allow a server of a flavor if there were no others. If
+// not, why says which quota forbids it.
 func (q Quota) Possible(f Flavor, disk int) (ok bool, why string) {
 	n, why := Quota{Max: q.Max}.Spawnable(f, disk, Resources{}, Unlimited)
 	return n > 0, why

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ParseSets reads classes of hardware as they are written in a source: "^small,^tiny;^big" is two,
-// the first of two regular expressions. The error is ErrRegex.
+// ParseSets reads classes of hardware as a source writes them: "^small,^tiny;^big" is two, the
+// first of two regular expressions. Its errors are ErrRegex.
 func ParseSets(text string) (sets [][]string, err error) {
 	for class := range strings.SplitSeq(text, ";") {
 		var set []string

@@ -12,24 +12,24 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// The two ways in which a choice by need can fail.
+// The two errors of a choice by need.
 var (
 	ErrNone  = errors.New("no server flavor can meet your resource requirements")
 	errRegex = errors.New("your flavor regular expression was not valid")
 )
 
-// Order is the order of a choice among flavor sets.
+// Order is the order in which Choose takes flavors from sets.
 type Order string
 
 // The orders.
 const (
-	// the best flavor first, then the best of the sets that it is not of
+	// the best flavor first, then the best of the remaining sets
 	Cheapest Order = "cheapest"
-	Listed   Order = "listed" // a slot for each set
+	Listed   Order = "listed" // one slot for each set
 )
 
-// Table is the flavors that a cloud has. It does not change; what it has found out about names it
-// remembers. Its methods may be called at once from many goroutines.
+// Table holds the flavors of a cloud. The flavors do not change; matches of regular expressions are
+// cached. Any number of goroutines may use it.
 type Table struct {
 	flavors []Flavor // cheapest first
 
@@ -37,10 +37,10 @@ type Table struct {
 	matches map[string][]bool // by regular expression, in the order of flavors
 }
 
-// remembered is how many regular expressions a table remembers. A source has a handful.
+// remembered is how many regular expressions a table caches. A source has a handful.
 const remembered = 256
 
-// New makes a table of flavors in any order.
+// New makes a table of flavors, which may be in any order.
 func New(flavors []Flavor) *Table {
 	t := &Table{flavors: slices.Clone(flavors), matches: map[string][]bool{}}
 	slices.SortStableFunc(t.flavors, Compare)
@@ -50,9 +50,8 @@ func New(flavors []Flavor) *Table {
 // All returns the flavors, cheapest first.
 func (t *Table) All() []Flavor { return slices.Clone(t.flavors) }
 
-// Cheapest returns the cheapest flavor that meets a need: of those that are large enough and whose
-// names match, the one with the fewest cores, then the least memory, then the least disk. The error
-// is ErrNone or ErrRegex.
+// Cheapest returns the cheapest flavor that meets a need, by the order of Compare. Its errors are
+// ErrNone and ErrRegex.
 func (t *Table) Cheapest(need Need) (Flavor, error) {
 	match, err := t.match(need.Regex)
 	if err != nil {
@@ -66,16 +65,19 @@ func (t *Table) Cheapest(need Need) (Flavor, error) {
 	return Flavor{}, t.none(need)
 }
 
-// Choose returns flavors that meet a need, to be tried one after the other when hardware is short.
-// A set is a class of hardware: regular expressions, one of which the names of its flavors match; a
-// flavor may be of several.
+// Choose returns flavors that meet a need, in the order to try them when hardware is short. A set
+// is a class of hardware, given by regular expressions. A flavor is of the set if one of them
+// matches its name, so it may be of several sets.
 //
-// With the order Listed there is one slot for each set, in the order given, with the cheapest of
-// it, and the zero Flavor where a set has nothing that fits. With the order Cheapest (also "") the
-// first is the cheapest of all; the first set not yet used that it is of is then left out, and so
-// on, until nothing fits, the pick is of no set, or there are as many as sets. Without sets there
-// is one slot with what Cheapest chooses; none with the order Cheapest if nothing fits. The only
-// error is ErrRegex.
+// With the order Listed the result has one slot for each set, in the given order. The slot has the
+// cheapest flavor of the set, or the zero Flavor if none fits.
+//
+// With the order Cheapest (also "") the first is the cheapest of all. The first unused set that has
+// it is then left out, and the choice repeats. It ends when nothing fits, when the pick is of no
+// set, or when there are as many flavors as sets.
+//
+// Without sets the result is one slot with what Cheapest chooses. With the order Cheapest it is
+// empty if nothing fits. The only error is ErrRegex.
 func (t *Table) Choose(need Need, sets [][]string, order Order) ([]Flavor, error) {
 	if order != Cheapest && order != Listed && order != "" {
 		return nil, &compute.Error{
@@ -117,9 +119,11 @@ func (t *Table) listed(fits func(int) bool, classes []class) []Flavor {
 	return out
 }
 
+// cheapest makes the choice of Choose for the order Cheapest. fits tells by index whether a flavor
+// meets the need.
 func (t *Table) cheapest(fits func(int) bool, classes []class) (out []Flavor) {
 	used := make([]bool, len(classes))
-	next := 0 // a flavor that was passed over once is so for ever: what is left out stays so
+	next := 0 // the flavors are scanned once: what is left out stays out
 	for len(out) < max(1, len(classes)) {
 		for ; next < len(t.flavors); next++ {
 			left := false
@@ -146,8 +150,8 @@ func (t *Table) cheapest(fits func(int) bool, classes []class) (out []Flavor) {
 	return out
 }
 
-// Get returns the flavor of exactly an id, else of exactly a name. The error, ErrNotFound, tells
-// the name that is most like it.
+// Get returns the flavor with exactly this id, else the one with exactly this name. Its error is
+// ErrNotFound and suggests the most similar name.
 func (t *Table) Get(idOrName string) (Flavor, error) {
 	for _, is := range []func(Flavor) bool{
 		func(f Flavor) bool { return f.ID == idOrName },
@@ -163,6 +167,7 @@ func (t *Table) Get(idOrName string) (Flavor, error) {
 	}
 }
 
+// near returns the name that is most similar to a mistyped one, or "".
 func (t *Table) near(name string) string {
 	if len(t.flavors) == 0 {
 		return "there are no flavors"
@@ -182,7 +187,7 @@ func (t *Table) near(name string) string {
 	return text
 }
 
-// none says why nothing meets a need.
+// none returns the error that says why no flavor meets a need.
 func (t *Table) none(need Need) error {
 	why, hint := fmt.Errorf("%w: %s", ErrNone, need), "there are no flavors"
 	if len(t.flavors) > 0 {
@@ -196,19 +201,19 @@ func (t *Table) none(need Need) error {
 	return &compute.Error{Kind: compute.ErrTooLarge, Err: why, Hint: hint}
 }
 
-// matching tells which flavors' names match; nil: all do.
+// matching tells by index which flavors' names match. nil: all match.
 type matching []bool
 
 func (m matching) has(i int) bool { return m == nil || m[i] }
 
-// class is a set of hardware: the flavors that one of its expressions matches.
+// class is a set of hardware: the matches of each of its expressions.
 type class []matching
 
 func (c class) has(i int) bool {
 	return slices.ContainsFunc(c, func(m matching) bool { return m.has(i) })
 }
 
-// match finds the flavors whose names match an expression.
+// match finds the flavors whose names match an expression. It caches the result.
 func (t *Table) match(regex string) (matching, error) {
 	if regex == "" {
 		return nil, nil

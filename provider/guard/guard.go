@@ -49,8 +49,8 @@ type (
 	}
 )
 
-// New returns p behind a guard. The result is a compute.Cleaner and a compute.Checker exactly if p
-// (as compute.As sees it) is.
+// New returns p behind a guard. The result is a compute.Cleaner or a compute.Checker exactly if p
+// is one, as compute.As sees it.
 func New(p compute.Provider, o Options) compute.Provider {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -76,7 +76,7 @@ func New(p compute.Provider, o Options) compute.Provider {
 // Unwrap returns the provider behind the guard.
 func (g *guarded) Unwrap() compute.Provider { return g.inner }
 
-// Create is the wrapped provider's, guarded.
+// Create calls the wrapped provider's Create under the guard.
 func (g *guarded) Create(ctx context.Context, spec compute.Spec) (out compute.Instance, err error) {
 	err = g.call(ctx, Create, spec.ID, func(ctx context.Context) (err error) {
 		out, err = g.inner.Create(ctx, spec)
@@ -85,12 +85,12 @@ func (g *guarded) Create(ctx context.Context, spec compute.Spec) (out compute.In
 	return out, err
 }
 
-// Destroy is the wrapped provider's, guarded.
+// Destroy calls the wrapped provider's Destroy under the guard.
 func (g *guarded) Destroy(ctx context.Context, id compute.ID) error {
 	return g.call(ctx, Destroy, id, func(ctx context.Context) error { return g.inner.Destroy(ctx, id) })
 }
 
-// List is the wrapped provider's, guarded.
+// List calls the wrapped provider's List under the guard.
 func (g *guarded) List(ctx context.Context) (out []compute.Instance, err error) {
 	err = g.call(ctx, List, compute.ID(g.o.Source), func(ctx context.Context) (err error) {
 		out, err = g.inner.List(ctx)
@@ -99,7 +99,7 @@ func (g *guarded) List(ctx context.Context) (out []compute.Instance, err error) 
 	return out, err
 }
 
-// Connect is the wrapped provider's, guarded. What is done through the connection is not.
+// Connect calls the wrapped provider's Connect under the guard. The connection is not guarded.
 func (g *guarded) Connect(ctx context.Context, id compute.ID) (out compute.Conn, err error) {
 	err = g.call(ctx, Connect, id, func(ctx context.Context) (err error) {
 		out, err = g.inner.Connect(ctx, id)
@@ -108,7 +108,7 @@ func (g *guarded) Connect(ctx context.Context, id compute.ID) (out compute.Conn,
 	return out, err
 }
 
-// Clean is the wrapped provider's, guarded.
+// Clean calls the wrapped provider's Clean under the guard.
 func (c cleaner) Clean(ctx context.Context, id compute.ID) (checked string, err error) {
 	err = c.g.call(ctx, Clean, id, func(ctx context.Context) (err error) {
 		checked, err = c.inner.Clean(ctx, id)
@@ -117,12 +117,13 @@ func (c cleaner) Clean(ctx context.Context, id compute.ID) (checked string, err 
 	return checked, err
 }
 
-// Check is the wrapped provider's, guarded.
+// Check calls the wrapped provider's Check under the guard.
 func (c checker) Check(ctx context.Context, id compute.ID) error {
 	return c.g.call(ctx, Check, id, func(ctx context.Context) error { return c.inner.Check(ctx, id) })
 }
 
-// call runs one operation under the guard.
+// call runs one operation: it waits for a place and the rate, tries f until it succeeds or fails
+// for good, and reports the result.
 func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(context.Context) error) (err error) {
 	start := time.Now()
 	ctx, span := trace.StartKind(
@@ -150,13 +151,13 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(con
 		}
 		err := g.try(ctx, op, id, f)
 		if asked && compute.WasUnasked(err) {
-			err = compute.Asked(err) // this try did nothing, but one before it may have
+			err = compute.Asked(err) // this try did nothing, but an earlier one may have
 		}
 		asked = asked || err != nil && !compute.WasUnasked(err)
 		if try >= g.o.Retries || !passing(err) || ctx.Err() != nil {
 			return err
 		}
-		pause := wait/2 + rand.N(wait/2+1) // spread, so that many callers do not come back at once
+		pause := wait/2 + rand.N(wait/2+1) // spread, so that many callers do not come back together
 		if end, ok := ctx.Deadline(); ok && time.Until(end) <= pause {
 			return err
 		}
@@ -168,7 +169,7 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(con
 	}
 }
 
-// passing reports whether an error is worth another try.
+// passing reports whether an error may pass, so that another try is worth it.
 func passing(err error) bool {
 	if !errors.Is(err, compute.ErrUnavailable) {
 		return false
@@ -184,7 +185,7 @@ func passing(err error) bool {
 	return true
 }
 
-// try runs f once, with its time-out, and catches a panic.
+// try runs f once with its time-out. A panic in f becomes an error.
 func (g *guarded) try(ctx context.Context, op string, id compute.ID, f func(context.Context) error) (err error) {
 	limit, ok := g.o.Timeout[op]
 	if !ok {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The operations, as Options.Timeout and Options.Observe name them.
+// The names of the operations in Options.Timeout and Options.Observe.
 const (
 	Create  = "create"
 	Destroy = "destroy"
@@ -15,20 +15,20 @@ const (
 	Check   = "check"
 )
 
-// Options of a guard. The zero value limits nothing and tries once.
+// Options are the limits of a guard. The zero value limits nothing and tries once.
 type Options struct {
 	Source  string                   // the source's name, for errors and logs
-	Creates int                      // at most so many Create at a time; 0: no limit
-	Timeout map[string]time.Duration // of one try, by operation; "": of those not named; 0: none
-	// further tries after ErrUnavailable (not ErrNotReady); 0: none
+	Creates int                      // the most Create calls at a time
+	Timeout map[string]time.Duration // for one try, by operation; "": of those not named
+	// how often a call is repeated after ErrUnavailable (but not ErrNotReady)
 	Retries int
-	// before the first further try, doubled each time up to 30 s; 0: 100 ms
+	// the pause before the first repetition, doubled each time up to 30 s; 0: 100 ms
 	Pause time.Duration
-	// at most so many calls a second on average, of all operations; 0: no limit
+	// the most calls a second, on average and of all operations
 	Rate float64
 	Log  *slog.Logger // nil: none
 
-	// Observe is told of each call: how long it took, with waiting and all tries, and how it ended.
-	// nil: nobody. It must not block.
+	// Observe is told of each call: how long it took with all waits and tries, and its error. It
+	// must not block.
 	Observe func(op string, took time.Duration, err error)
 }

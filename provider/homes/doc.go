@@ -1,11 +1,11 @@
-// Package homes keeps the directories that a provider on this machine has, one for each of its
-// instances. Together they lie in a directory of the source's own:
+// Package homes keeps the directories that a provider has on this machine, one for each instance.
+// All of them are in a directory of the source's own:
 //
-//	instances/ID/   an instance's home. In it the file owner, the marker, says whose it is; what
-//	                has none, or another's, is left alone
-//	new-*           what is being made, and will be renamed when it is whole
+//	instances/ID/   an instance's home. The file owner in it, the marker, says whose it is. A home
+//	                without a marker, or with somebody else's, is left alone.
+//	new-*           what is being made, and is renamed when it is complete
 //	trash/          what was thrown away, and will be deleted
 //
-// A home is changed only by who has its lock, which the kernel drops with its process. Whatever
-// somebody dies over is finished, or swept away, by whoever comes next. All of it is of Linux.
+// Only the process that holds the lock of a home changes it. The kernel releases the lock when the
+// process dies. The next process finishes or removes what a dead one left. The package needs Linux.
 package homes

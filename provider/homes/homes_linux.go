@@ -21,47 +21,49 @@ var (
 	ErrForeign = errors.New("the directory is there, and not this installation's")
 )
 
-// Owner says whose a home is. The markers of providers embed it.
+// Owner says whose a home is. The providers' markers embed it.
 type Owner struct {
 	Installation string `json:"installation"`
 	Source       string `json:"source"`
 	ID           string `json:"id"`
 }
 
-// Whose returns the owner: a struct that embeds one is a Marker.
+// Whose returns the owner. So a struct that embeds an Owner is a Marker.
 func (o Owner) Whose() Owner { return o }
 
-// Marker is what a provider writes of an instance, as JSON.
+// Marker is what a provider writes about an instance, as JSON.
 type Marker interface{ Whose() Owner }
 
-// Dir is the directory of a source's instances. It is for any number of goroutines and processes at
-// once.
+// Dir is the directory of a source's instances. Any number of goroutines and processes may use it
+// at once.
 type Dir[M Marker] struct {
-	Place                string // an absolute path; made when it is needed
-	Installation, Source string // whose homes in it are ours
+	Place                string // an absolute path, made when it is needed
+	Installation, Source string // the owner of our homes in it
 	Log                  *slog.Logger
 
-	// InPlace has homes made where they stay, and marked then: that is quicker than to make them
-	// elsewhere and rename them. One that its maker died over has no marker; it is as good as none,
-	// and whoever locks it next marks it or takes it away.
+	// InPlace makes homes where they stay, and marks them then. That is quicker than making them
+	// elsewhere and renaming them. If the maker dies, its home has no marker and counts as none.
+	// The next process that locks the home marks it or removes it.
 	InPlace bool
-	// says what is wrong with Place, asked before a home is locked; nil: nothing
+	// Trust says what is wrong with Place. It is called before a home is locked. nil: nothing is
+	// checked.
 	Trust func() error
-	// is called before something in the trash is deleted; nil: nothing
+	// Before is called before something in the trash is deleted. nil: nothing is called.
 	Before func(path string) error
-	// told of each step before it is done; an error ends the call as a kill would; nil: nobody
+	// Step is told of each step before it is done. An error ends the call as a kill would. nil:
+	// nothing is told.
 	Step func(name string) error
 }
 
-// Path is where an instance's home is.
+// Path returns the path of an instance's home.
 func (d *Dir[M]) Path(id compute.ID) string { return filepath.Join(d.instances(), string(id)) }
 
 func (d *Dir[M]) instances() string { return filepath.Join(d.Place, "instances") }
 
-// Owner is who owns an instance of ours.
+// Owner returns the owner of an instance of ours.
 func (d *Dir[M]) Owner(id compute.ID) Owner { return Owner{d.Installation, d.Source, string(id)} }
 
-// Plain reports whether a name can be a home's.
+// Plain reports whether a name can be the name of a home.
 func Plain(id compute.ID) bool {
 	s := string(id)
 	return s != "" && len(s) <= 200 && s[0] != '.' && s[0] != '-' &&
@@ -73,8 +75,8 @@ func Full(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// Space is how many bytes the file system has on which the homes are, used ones too. 0: nobody
-// knows.
+// Space returns the size in bytes of the file system that has the homes, used bytes included. 0: it
+// is not known.
 func (d *Dir[M]) Space() int64 {
 	var at unix.Statfs_t
 	for dir := d.instances(); ; dir = filepath.Dir(dir) {
@@ -86,11 +88,11 @@ func (d *Dir[M]) Space() int64 {
 	}
 }
 
-// Look reads the marker in one of the homes, whoever's it is. ErrNone: there is none; ErrForeign:
-// it is none of this kind.
+// Look reads the marker in a home, whoever its owner is. ErrNone: there is none. ErrForeign: the
+// marker is not of this kind.
 func (d *Dir[M]) Look(name string) (m M, err error) {
 	b, err := os.ReadFile(filepath.Join(d.instances(), name, "owner"))
-	// an empty one is about to be written, or was
+	// an empty marker is about to be written, or its writer died
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || err == nil && len(b) == 0 {
 		return m, ErrNone
 	}
@@ -139,7 +141,7 @@ func (d *Dir[M]) List() ([]M, error) {
 	return out, nil
 }
 
-// Write replaces an instance's marker at once. The caller has its lock.
+// Write replaces an instance's marker atomically. The caller holds the lock of the home.
 func (d *Dir[M]) Write(m M) error { return write(d.Path(compute.ID(m.Whose().ID)), m) }
 
 func write(home string, marker any) error {
@@ -153,9 +155,9 @@ func write(home string, marker any) error {
 	return os.Rename(filepath.Join(home, "owner.new"), filepath.Join(home, "owner"))
 }
 
-// Make makes an instance's home, unless it is there, and locks it: Close of what is returned lets
-// it go. The marker that is returned is that of the one who made it first. ErrForeign: there is a
-// home of that name, and not ours.
+// Make makes an instance's home, unless it exists, and locks it. Closing the returned file unlocks
+// it. The returned marker is the one that the first maker wrote. ErrForeign: a home of that name
+// exists and is not ours.
 func (d *Dir[M]) Make(ctx context.Context, m M) (*os.File, M, error) {
 	id := compute.ID(m.Whose().ID)
 	if m.Whose() != d.Owner(id) || !Plain(id) {
@@ -172,13 +174,13 @@ func (d *Dir[M]) Make(ctx context.Context, m M) (*os.File, M, error) {
 			return nil, m, err
 		}
 		f, got, err := d.lock(ctx, id, &m)
-		if !errors.Is(err, ErrNone) { // destroyed by another while we waited for its lock
+		if !errors.Is(err, ErrNone) { // it was destroyed while we waited for its lock
 			return f, got, err
 		}
 	}
 }
 
-// begin makes a home with its marker in it, both at once, unless it is there.
+// begin makes a home with its marker in one step, unless it exists.
 func (d *Dir[M]) begin(id compute.ID, m M) error {
 	if _, err := os.Lstat(d.Path(id)); err == nil {
 		return nil
@@ -189,7 +191,7 @@ func (d *Dir[M]) begin(id compute.ID, m M) error {
 	if err := os.MkdirAll(d.instances(), 0o700); err != nil {
 		return err
 	}
-	if err := d.trusted(); err != nil { // another may have been faster
+	if err := d.trusted(); err != nil { // another process may have made it
 		return err
 	}
 	made, err := os.MkdirTemp(d.Place, "new-*")
@@ -203,13 +205,13 @@ func (d *Dir[M]) begin(id compute.ID, m M) error {
 		return err
 	}
 	err = unix.Renameat2(unix.AT_FDCWD, made, unix.AT_FDCWD, d.Path(id), unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EEXIST) { // another was faster
+	if errors.Is(err, unix.EEXIST) { // another process was faster
 		return os.RemoveAll(made)
 	}
 	return err
 }
 
-// beginInPlace makes a home without its marker, unless it is there.
+// beginInPlace makes a home without a marker, unless it exists.
 func (d *Dir[M]) beginInPlace(id compute.ID) error {
 	if err := d.at("begin"); err != nil {
 		return err

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Lock waits for the lock of an instance's home: an open directory whose Close lets it go. ErrNone:
-// there is none that is ours, or not any more.
+// Lock waits for the lock of an instance's home. It returns the open directory, and Close unlocks
+// it. ErrNone: there is no home of ours, or it went while we waited.
 func (d *Dir[M]) Lock(ctx context.Context, id compute.ID) (*os.File, M, error) {
 	var none M
 	if err := ctx.Err(); err != nil {
@@ -29,8 +29,8 @@ func (d *Dir[M]) Lock(ctx context.Context, id compute.ID) (*os.File, M, error) {
 	return f, m, err
 }
 
-// lock is Lock that tells ErrForeign from ErrNone. A home in place that has no marker gets fresh;
-// nil: it is taken away.
+// lock is Lock, but tells ErrForeign from ErrNone. A home in place without a marker gets the marker
+// fresh. If fresh is nil, such a home is removed.
 func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M, error) {
 	var m M
 	if !Plain(id) {
@@ -46,7 +46,7 @@ func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M
 	}
 	f := os.NewFile(uintptr(fd), home)
 	if err = Flock(ctx, f); err == nil {
-		// While we waited it may have been destroyed, or even made again; then this lock is of
+		// While we waited the home may have been destroyed, or even made again. Then our lock is of
 		// something else.
 		var a, b unix.Stat_t
 		if unix.Fstat(fd, &a) != nil || unix.Lstat(home, &b) != nil || a.Ino != b.Ino || a.Dev != b.Dev {
@@ -62,8 +62,8 @@ func (d *Dir[M]) lock(ctx context.Context, id compute.ID, fresh *M) (*os.File, M
 	return f, m, nil
 }
 
-// unmarked is for a home, which is locked, without a marker. It was never ours, if homes are
-// renamed when they are whole, or if there is anything else in it.
+// unmarked handles a locked home without a marker. If homes are renamed when they are complete, or
+// if anything is in it, the home was never ours.
 func (d *Dir[M]) unmarked(home *os.File, fresh *M) (m M, err error) {
 	if !d.InPlace {
 		return m, ErrForeign
@@ -93,12 +93,12 @@ func (d *Dir[M]) unmarked(home *os.File, fresh *M) (m M, err error) {
 		return m, &os.PathError{Op: "open", Path: home.Name() + "/owner", Err: err}
 	}
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, b) // a few bytes are written whole or not
+	_, err = unix.Write(fd, b) // so few bytes are written completely or not at all
 	return *fresh, err
 }
 
-// Flock locks an open file or directory against all others, and waits for that until ctx ends. Its
-// Close lets it go.
+// Flock takes the exclusive lock of an open file or directory. It waits until ctx ends. Closing the
+// file unlocks it.
 func Flock(ctx context.Context, f *os.File) error {
 	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -113,7 +113,7 @@ func Flock(ctx context.Context, f *os.File) error {
 	}
 }
 
-// locked reports whether somebody holds the lock of a directory.
+// locked reports whether a process holds the lock of a directory.
 func locked(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Remove deletes a tree that may be anybody's idea of one: deeper than there are descriptors, or
-// names of a length, and with directories whose modes forbid it to their owner. No link in it leads
-// anywhere, and what is mounted in it is not looked into: that is an error. What is not there, or
-// is deleted by another meanwhile, is deleted.
+// Remove deletes a tree that a hostile user may have made. It may be deeper than there are
+// descriptors, or longer than a path can be. Its directories may forbid their owner to change them.
+// Remove follows no links. A mount in the tree is an error, and is not entered. It is no error if
+// the path is gone, or goes meanwhile.
 func Remove(path string) error {
 	err := remove(unix.AT_FDCWD, path)
 	if err != nil {
@@ -22,12 +22,12 @@ func Remove(path string) error {
 	return nil
 }
 
-// done is of what is gone, or cannot be reached any more as what it was in is gone.
+// done reports whether an error means success, or that the thing or its directory is gone.
 func done(err error) bool { return err == nil || errors.Is(err, unix.ENOENT) }
 
 func notEmpty(err error) bool { return errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) }
 
-// remove deletes an entry of a directory.
+// remove deletes an entry of a directory, with all that is in it.
 func remove(dir int, name string) error {
 	err := unix.Unlinkat(dir, name, 0)
 	if done(err) || !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
@@ -41,7 +41,7 @@ func remove(dir int, name string) error {
 		return clean(err)
 	}
 	defer top.Close()
-	for { // what is moved up comes into a top that was read already
+	for { // entries that are moved up may come after the reader's place
 		if err := empty(top); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func clean(err error) error {
 	return err
 }
 
-// open opens a directory in which entries can be deleted from then on.
+// open opens a directory such that entries in it can be deleted.
 func open(dir int, name string) (*os.File, error) {
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(dir, name, flags, 0)
@@ -71,11 +71,11 @@ func open(dir int, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = unix.Fchmod(fd, 0o700) // if it is not allowed, deleting says so
+	_ = unix.Fchmod(fd, 0o700) // if this is not allowed, deleting fails and says so
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// allow lets the owner of a directory, which is no link, read and change it.
+// allow lets the owner of a directory read and change it. A link is left alone.
 func allow(dir int, name string) error {
 	err := unix.Fchmodat(dir, name, 0o700, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.EOPNOTSUPP) { // before Linux 6.6
@@ -84,8 +84,8 @@ func allow(dir int, name string) error {
 	return err
 }
 
-// empty deletes what is in a directory, as far as it is read. What is in the directories in it is
-// moved up into it, so that nothing is ever far down.
+// empty deletes the contents of a directory, as far as they are read. The contents of its
+// directories are moved up into it, so nothing is ever deep down.
 func empty(top *os.File) error {
 	for {
 		names, err := top.Readdirnames(1000)
@@ -103,8 +103,8 @@ func empty(top *os.File) error {
 	}
 }
 
-// flatten deletes an entry of the top. The directories in it that are not empty are moved to the
-// top, and wait there for their turn.
+// flatten deletes an entry of the top. A directory in the entry that is not empty is moved to the
+// top, and is deleted from there later.
 func flatten(top int, name string) error {
 	err := unix.Unlinkat(top, name, 0)
 	if done(err) || !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
@@ -141,7 +141,7 @@ func moveUp(dir int, name string, top int) error {
 	}
 	up := "up-" + strconv.FormatUint(rand.Uint64(), 36)
 	err = unix.Renameat(dir, name, top, up)
-	// to rename a directory is to write to it
+	// renaming a directory writes to it
 	if errors.Is(err, unix.EACCES) && allow(dir, name) == nil {
 		err = unix.Renameat(dir, name, top, up)
 	}

@@ -14,16 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// halfMade is how old what is being made has to be for nobody to be at it any more: making takes a
-// moment. Where it may take longer, whoever is at it holds the lock of the directory.
+// halfMade is the age at which an unfinished home counts as abandoned: making one takes a moment. A
+// maker that takes longer holds the lock of the directory.
 const halfMade = time.Hour
 
-// Throw moves a path to the trash, and says where it is there: at once it is gone from where it
-// was. What is not there is an fs.ErrNotExist.
+// Throw moves a path to the trash in one step, and returns its path there. It returns
+// fs.ErrNotExist if there is nothing at the path.
 func (d *Dir[M]) Throw(path string) (string, error) {
 	trash := filepath.Join(d.Place, "trash")
 	for try := 0; ; try++ {
-		// How old something in the trash is, is told by its time: it begins to be old now.
+		// The modification time says since when something is in the trash.
 		if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, nil, unix.AT_SYMLINK_NOFOLLOW); errors.Is(err, unix.ENOENT) ||
 			errors.Is(err, unix.ENOTDIR) {
 			return "", &os.PathError{Op: "discard", Path: path, Err: fs.ErrNotExist}
@@ -33,7 +33,7 @@ func (d *Dir[M]) Throw(path string) (string, error) {
 			return "", err
 		}
 		err := os.Rename(path, to)
-		// whoever sweeps takes the trash away when it is empty
+		// Sweep removes the trash when it is empty
 		if errors.Is(err, fs.ErrNotExist) && try < 100 {
 			continue
 		}
@@ -41,9 +41,9 @@ func (d *Dir[M]) Throw(path string) (string, error) {
 	}
 }
 
-// Sweep deletes what has lain in the trash for so long, and what a process that died in the middle
-// had begun to make. What is younger is left to whoever threw it away. It is no error when
-// something resists: it is tried again at the next call.
+// Sweep deletes what has been in the trash for at least age, and what dead processes began to make.
+// Younger things are left to the process that threw them away. A failure is logged, and the next
+// call tries again.
 func (d *Dir[M]) Sweep(ctx context.Context, age time.Duration) {
 	trash := filepath.Join(d.Place, "trash")
 	sweep := func(dir, prefix string, age time.Duration) {

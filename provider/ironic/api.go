@@ -20,32 +20,33 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// The minor numbers of the microversions of Ironic's API 1 that we ask for: the newest of which we
-// use anything, and the oldest that does what we need.
+// The minor numbers of the microversions of Ironic's API 1 that we use: the newest with something
+// that we use, and the oldest with all that we need.
 const (
 	newestVersion = 92
 	oldestVersion = 52 // allocations
 	vmediaVersion = 89
 )
 
-// api is one Ironic, spoken to in the newest microversion that both sides know.
+// api is a client of one Ironic. It uses the newest microversion that both sides know. Any number
+// of goroutines may use it.
 type api struct {
 	s *openstack.Session
-	// patience is for how long a node that another operation has locked is asked again; pause is
-	// how long between.
+	// patience is how long to retry on a node that another operation has locked. pause is the time
+	// between two tries.
 	patience, pause time.Duration
 
 	mu      sync.Mutex
-	minor   int             // the microversion; 0: not known yet
-	lacks   map[string]bool // fields that lists of this Ironic cannot have
-	untried bool            // it takes no test in a patch
+	minor   int             // of the microversion; 0: not known yet
+	lacks   map[string]bool // the fields that this Ironic cannot list
+	untried bool            // it accepts no test in a patch
 }
 
 func newAPI(s *openstack.Session) *api {
 	return &api{s: s, patience: 30 * time.Second, pause: 250 * time.Millisecond, lacks: map[string]bool{}}
 }
 
-// version is the minor number of the microversion that is spoken.
+// version returns the minor number of the microversion in use.
 func (a *api) version(ctx context.Context, c *gophercloud.ServiceClient) (int, error) {
 	a.mu.Lock()
 	minor := a.minor
@@ -87,8 +88,8 @@ func minorOf(version string) int {
 	return n
 }
 
-// request sends one request and returns the whole of its answer. id is the node that it is about;
-// "": none.
+// request sends one request and returns the whole body of the answer. id is the node that it is
+// about. "": none.
 func (a *api) request(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error) {
 	for again := true; ; again = false {
 		c, err := a.s.Metal(ctx)
@@ -106,7 +107,7 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 		})
 		if err != nil {
 			err = openstack.Classify(op, id, err)
-			// it was replaced by another version meanwhile
+			// another version of Ironic may have replaced it meanwhile
 			if f := faultOf(err); again && f != nil && f.Status == http.StatusNotAcceptable {
 				a.mu.Lock()
 				a.minor = 0
@@ -120,7 +121,7 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 	}
 }
 
-// told is an error as this service's, which says of which cloud where it is not about a node alone.
+// told gives an error this service's name. An error that is not about one node names the cloud.
 func (a *api) told(err error) error {
 	var e *compute.Error
 	if !errors.As(err, &e) {
@@ -134,14 +135,13 @@ func (a *api) told(err error) error {
 	return err
 }
 
-// largestAnswer is the most that is read of an answer, in bytes: of a page of a thousand nodes with
-// all that their operators write on them.
+// largestAnswer is the most bytes of an answer that are read. A page of a thousand nodes with all
+// fields is smaller.
 const largestAnswer = 64 << 20
 
 var errLong = fmt.Errorf("the answer is longer than %d bytes", largestAnswer)
 
-// readAll reads an answer. One that ends before its length is an error, and so is one without an
-// end.
+// readAll reads the body of an answer. A body that is cut short or too long is an error.
 func readAll(resp *http.Response) ([]byte, error) {
 	defer resp.Body.Close()
 	if resp.ContentLength > largestAnswer {
@@ -159,7 +159,7 @@ func readAll(resp *http.Response) ([]byte, error) {
 	return b, err
 }
 
-// get reads a thing.
+// get reads an object into out.
 func (a *api) get(ctx context.Context, op string, id compute.ID, path string, out any) error {
 	b, err := a.request(ctx, op, id, http.MethodGet, path, nil)
 	if err != nil {
@@ -171,7 +171,8 @@ func (a *api) get(ctx context.Context, op string, id compute.ID, path string, ou
 	return nil
 }
 
-// change sends a request that changes a node, and waits while another operation has it locked.
+// change sends a request that changes a node. It retries while another operation has the node
+// locked.
 func (a *api) change(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error) {
 	for end := time.Now().Add(a.patience); ; {
 		b, err := a.request(ctx, op, id, method, path, body)
@@ -201,16 +202,16 @@ func faultOf(err error) *openstack.Fault {
 	return f
 }
 
-// locked tells that another operation holds a node just now.
+// locked reports whether an error says that another operation has locked a node.
 func locked(err error) bool {
 	f := faultOf(err)
 	return f != nil && f.Status == http.StatusConflict && strings.Contains(f.Message, "is locked by host")
 }
 
-// missing tells that there is no such thing.
+// missing reports whether an error says that the thing does not exist.
 func missing(err error) bool { return openstack.ReasonOf(err) == openstack.Missing }
 
-// node reads one node, with all that is known of it.
+// node reads one node with all its fields.
 func (a *api) node(ctx context.Context, op, id string) (*record, error) {
 	r := &record{}
 	err := a.get(ctx, op, compute.ID(id), "nodes/"+url.PathEscape(id), r)
@@ -227,24 +228,25 @@ func (a *api) node(ctx context.Context, op, id string) (*record, error) {
 	return r, err
 }
 
-// operation is one of a JSON patch.
+// operation is one operation of a JSON patch.
 type operation struct {
 	Op    string `json:"op"`
 	Path  string `json:"path"`
 	Value any    `json:"value,omitempty"`
 }
 
-// patch changes a node's record, and waits while another operation has it locked. Its tests are
-// left out where Ironic takes none: the callers' claims do not rest on them.
+// patch changes a node's record. It retries while another operation has the node locked. If Ironic
+// accepts no tests in patches, they are left out: no claim depends on them.
 func (a *api) patch(ctx context.Context, op, id string, all []operation) error {
 	return a.patchBy(ctx, a.change, op, id, all)
 }
 
-// patchNow is patch that does not wait: what its caller has seen of the node is of just now.
+// patchNow is patch without the retries, for a caller whose knowledge of the node must be current.
 func (a *api) patchNow(ctx context.Context, op, id string, all []operation) error {
 	return a.patchBy(ctx, a.request, op, id, all)
 }
 
+// patchBy sends a patch by send. If Ironic refuses its tests, it sends the patch without them.
 func (a *api) patchBy(
 	ctx context.Context,
 	send func(ctx context.Context, op string, id compute.ID, method, path string, body any) ([]byte, error),
@@ -274,7 +276,7 @@ func (a *api) patchBy(
 			a.mu.Unlock()
 			continue
 		case strings.Contains(f.Message, "Couldn't apply patch"):
-			// a test failed, or what is to be replaced or removed has gone
+			// a test failed, or a value to replace or remove is gone
 			return conflict(op, id, "its marks changed meanwhile: %s", f.Message)
 		}
 		return err
@@ -285,7 +287,7 @@ func conflict(op, id, text string, args ...any) error {
 	return &compute.Error{Op: "ironic." + op, ID: compute.ID(id), Kind: compute.ErrConflict, Err: fmt.Errorf(text, args...)}
 }
 
-// provision asks for a change of a node's state.
+// provision requests a change of a node's provision state.
 func (a *api) provision(ctx context.Context, op, id, target string, more map[string]any) error {
 	body := map[string]any{"target": target}
 	for k, v := range more {
@@ -295,7 +297,7 @@ func (a *api) provision(ctx context.Context, op, id, target string, more map[str
 	return err
 }
 
-// power switches a node on or off. One that is so already is no error.
+// power switches a node on or off. It is no error if the node is so already.
 func (a *api) power(ctx context.Context, op, id, to string) error {
 	_, err := a.change(
 		ctx, op, compute.ID(id), http.MethodPut, "nodes/"+url.PathEscape(id)+"/states/power",
@@ -304,5 +306,5 @@ func (a *api) power(ctx context.Context, op, id, to string) error {
 	return err
 }
 
-// label is what people call a node.
+// label returns the name of a node for messages.
 func (r *record) label() string { return cmp.Or(r.Name, r.UUID) }

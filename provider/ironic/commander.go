@@ -17,24 +17,23 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// CommanderOptions say how images come onto nodes.
+// CommanderOptions say how images are written to nodes.
 type CommanderOptions struct {
 	Session      *openstack.Session
 	Installation string
-	Flavors      []FlavorRule // whose ways count; a node of none of them is a hot standby
-	Keys         []string     // public ssh keys that a hot standby lets in
-	UserData     []byte       // what a hot standby is told at its first boot; nil: nothing
-	// a hot standby is told its ssh host key, and its mark has it, so that whoever is given the
-	// node knows it
+	Flavors      []FlavorRule // their ways count; a node of no flavor becomes a hot standby
+	Keys         []string     // public ssh keys that hot standbys accept
+	UserData     []byte       // for a hot standby's first boot; nil: none
+	// hot standbys get their ssh host key from us, and their mark has it for later log-ins
 	HostKey  bool
-	PowerOff bool          // hot standbys are switched off while they wait
-	Poll     time.Duration // a node that is being written is looked at so often; 0: 5 s
-	Log      *slog.Logger  // nil: nobody is told
+	PowerOff bool          // switch hot standbys off while they wait
+	Poll     time.Duration // how often a node that is being written is read; 0: 5 s
+	Log      *slog.Logger  // nil: none
 }
 
-// Commander has images written to nodes, and nodes wiped. What takes several steps it brings to its
-// end by itself, in one goroutine that Close ends; what another process left in the middle it goes
-// on with at its first command. It may be used from many goroutines.
+// Commander writes images to nodes, and wipes nodes. Work of several steps goes on in one
+// goroutine, which Close ends. At its first command it continues what another process left
+// unfinished. Any number of goroutines may use it.
 type Commander struct {
 	a       *api
 	o       CommanderOptions
@@ -45,12 +44,12 @@ type Commander struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	nodes   map[string]*sync.Mutex // who holds a node's does something to it
-	pending map[string]int         // nodes whose writing goes on, with how often it was begun here
-	going   bool                   // there is a goroutine that looks at them
+	nodes   map[string]*sync.Mutex // a node's lock is held while something is done to it
+	pending map[string]int         // nodes being written, with how often that was begun here
+	going   bool                   // a goroutine looks after them
 	resumed bool
 	begun   int
-	passed  chan struct{} // closed when all pending ones have been looked at once more
+	passed  chan struct{} // closed after the next look at all pending nodes
 }
 
 var (
@@ -58,7 +57,7 @@ var (
 	_ metal.Resumer   = (*Commander)(nil)
 )
 
-// NewCommander makes a commander. It asks nobody yet.
+// NewCommander makes a commander. It calls nothing.
 func NewCommander(o CommanderOptions) (*Commander, error) {
 	fail := func(err error) (*Commander, error) {
 		return nil, &compute.Error{Op: "ironic.NewCommander", Kind: compute.ErrInvalid, Err: err}
@@ -82,15 +81,14 @@ func NewCommander(o CommanderOptions) (*Commander, error) {
 	return c, nil
 }
 
-// Close stops looking after nodes. What is under way at them goes on, and the next commander goes
-// on with it.
+// Close stops looking after nodes. Work at them goes on, and the next commander continues it.
 func (c *Commander) Close() error {
 	c.cancel()
 	c.wg.Wait()
 	return nil
 }
 
-// hold waits until nobody else here does anything to a node.
+// hold waits until no other goroutine works on a node.
 func (c *Commander) hold(id string) (release func()) {
 	c.mu.Lock()
 	m := c.nodes[id]
@@ -103,8 +101,8 @@ func (c *Commander) hold(id string) (release func()) {
 	return m.Unlock
 }
 
-// Resume goes on with what another process left in the middle. Cache and Eject do it too, at their
-// first call.
+// Resume continues what another process left unfinished. The first call of Cache or Eject does it
+// too.
 func (c *Commander) Resume(ctx context.Context) error {
 	c.mu.Lock()
 	done := c.resumed
@@ -128,7 +126,7 @@ func (c *Commander) Resume(ctx context.Context) error {
 	return nil
 }
 
-// way is how an image comes onto a node.
+// way returns the rule that says how images are written to a node.
 func (c *Commander) way(r *record) *flavorRule {
 	if _, f := flavorOf(c.flavors, r); f != nil {
 		return f
@@ -157,13 +155,13 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 		switch {
 		case m.State == cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() &&
 			(r.state() == stateActive || r.state() == stateAvailable):
-			return nil // it is there
+			return nil // the image is there already
 		case m.State == caching && held && r.state() != stateAvailable && !r.broken(), m.State == caching && r.ending():
-			c.follow(r.UUID) // it is on its way
+			c.follow(r.UUID) // the image is being written
 			return nil
 		case m.State == caching && r.state() == stateAvailable &&
 			(m.Way == Prefetch && r.Instance == "" || m.Way == Clean && m.Step != "" && held):
-			// it was deployed and wiped, or cleaned and provided, and only its mark is left to do
+			// it was deployed and wiped, or cleaned and provided; only its mark is missing
 			c.follow(r.UUID)
 			return nil
 		case m.State == caching && held && r.state() == stateAvailable && m.Way == Passthru &&
@@ -171,11 +169,11 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 			c.follow(r.UUID) // the vendor's call was made
 			return nil
 		case m.State == caching && held && r.state() == stateAvailable:
-			// claimed, and then nothing was heard of it
+			// it was claimed, and nothing else is known
 			return c.begin(ctx, r, m)
 		}
 	}
-	// claimed for an image of before, or without a mark
+	// claimed for an earlier image, or without a mark
 	if r.state() == stateAvailable && cacheHolds(c.o.Installation, r) && r.barred() == "" {
 		if err := c.letGo(ctx, r, ""); err != nil {
 			return err
@@ -196,14 +194,14 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	}
 	if err := c.claim(ctx, r, f, m); err != nil {
 		if !surely(err) {
-			c.follow(r.UUID) // it may be claimed for all that
+			c.follow(r.UUID) // the claim may have succeeded all the same
 		}
 		return err
 	}
 	return c.begin(ctx, r, m)
 }
 
-// claim takes a free node for the cache, and marks it.
+// claim claims a free node for the cache, and marks it.
 func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *mark) error {
 	var ops []operation
 	if f.Way == Allocate {
@@ -216,7 +214,7 @@ func (c *Commander) claim(ctx context.Context, r *record, f *flavorRule, m *mark
 	return c.a.patch(ctx, "Cache", r.UUID, append(ops, markOps(r, m)...))
 }
 
-// markOps put a mark in place of the one that a record shows.
+// markOps replaces the mark in a record by another.
 func markOps(r *record, m *mark) []operation {
 	var ops []operation
 	if old := r.Extra.Mark; old != nil && !old.Since.IsZero() {
@@ -229,9 +227,8 @@ func markOps(r *record, m *mark) []operation {
 	return append(ops, operation{Op: "add", Path: "/extra/hostler", Value: m})
 }
 
-// begin starts the writing of an image to a node that is claimed for it. What came of a request
-// that was not answered, or that another one was faster than, is seen by whoever looks after the
-// node.
+// begin starts to write an image to a node that is claimed for it. The request may have no answer,
+// or another process may be faster. The goroutine that looks after the node finds out.
 func (c *Commander) begin(ctx context.Context, r *record, m *mark) error {
 	var err error
 	switch m.Way {
@@ -253,7 +250,8 @@ func (c *Commander) begin(ctx context.Context, r *record, m *mark) error {
 	return err
 }
 
-// deploy has a node deployed that is claimed for the cache. What it is told is noted on it first.
+// deploy deploys a node that is claimed for the cache. It first notes on the node what the node is
+// told.
 func (c *Commander) deploy(ctx context.Context, r *record, m *mark) error {
 	name, marked := "standby-"+r.label(), *m
 	data, public, err := openstack.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
@@ -272,12 +270,12 @@ func (c *Commander) deploy(ctx context.Context, r *record, m *mark) error {
 	return c.a.provision(ctx, "Cache", r.UUID, "active", map[string]any{"configdrive": configDrive(name, r.UUID, c.o.Keys, data)})
 }
 
-// deployOps say what is to be deployed.
+// deployOps set the image to deploy.
 func deployOps(image string) []operation {
 	return []operation{{Op: "add", Path: "/instance_info/image_source", Value: image}}
 }
 
-// follow looks after a node until what was begun there has come to its end.
+// follow looks after a node until the work at it has ended.
 func (c *Commander) follow(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -289,7 +287,7 @@ func (c *Commander) follow(id string) {
 	}
 }
 
-// run looks at all nodes that are being written, again and again, until there are none.
+// run looks at all pending nodes again and again, until there are none.
 func (c *Commander) run() {
 	for {
 		c.mu.Lock()
@@ -302,8 +300,7 @@ func (c *Commander) run() {
 	}
 }
 
-// pass looks once at each node that is being written, and takes it a step further. The error is
-// that of ctx.
+// pass looks once at each pending node, and takes its next step. The error is that of ctx.
 func (c *Commander) pass(ctx context.Context) error {
 	c.mu.Lock()
 	all := maps.Clone(c.pending)

@@ -20,10 +20,10 @@ import (
 
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
 
-// Create takes a node for an instance: one on which the image stands already (a hit), else one that
-// is free, to which it is deployed (a miss), else one that was kept ready with another image, to
-// which this one is deployed. It goes on with one that was begun, and returns the one that is
-// there.
+// Create takes a node for an instance. It prefers a node that has the image already (a hit). Next
+// is a free node, to which the image is deployed (a miss). Last is a node that is ready with
+// another image, to which this one is deployed. It continues a Create that was begun, and returns
+// an existing instance.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
 	fail := func(err error) (compute.Instance, error) { return none, compute.Unasked(err) }
 	if !plainName().MatchString(string(spec.ID)) {
@@ -50,7 +50,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	defer p.chosen.Unlock()
 	switch r, err := p.find(ctx, "Create", spec.ID); {
 	case err == nil:
-		if r.state() == stateAvailable { // it was claimed, and then nothing was heard of it
+		if r.state() == stateAvailable { // it was claimed, and nothing else is known
 			return p.deploy(ctx, r, spec, r.Extra.Mark, own, "active")
 		}
 		return p.instance(r), nil
@@ -98,7 +98,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 }
 
-// none says why no node is to be had.
+// none returns the error that says why there is no node.
 func (p *Provider) none(all []*record, image images.Image) error {
 	why := map[string]int{}
 	for _, r := range all {
@@ -119,7 +119,7 @@ func (p *Provider) none(all []*record, image images.Image) error {
 	)
 }
 
-// large tells that a node has what a request asks for, as far as its properties say.
+// large reports whether a node has what a request asks for, by its properties.
 func (p *Provider) large(r *record, spec compute.Spec) bool {
 	return r.Properties.number("cpus") >= int64(spec.Cores) && r.Properties.number("memory_mb")<<20 >= spec.Memory &&
 		r.Properties.number("local_gb")<<30 >= spec.Disk
@@ -128,14 +128,14 @@ func (p *Provider) large(r *record, spec compute.Spec) bool {
 // offer is a node that may be taken, and how.
 type offer struct {
 	*record
-	rank int    // the lowest first
-	verb string // active or rebuild; "": it is taken as it stands
+	rank int    // the lowest is the best
+	verb string // active or rebuild; "": the node is taken unchanged
 	hit  bool
 }
 
-// offers are the nodes that may be taken, the best first; of those that are as good the least worn.
-// told stands for what they are to have been told by their source; more is there when the request
-// has more for them, so that none that runs already will do.
+// offers returns the nodes that may be taken, the best first. Among equals, the node that was
+// written least comes first. told stands for what the source tells its nodes. more says that the
+// request has more to tell, so no running node will do.
 func (p *Provider) offers(all []*record, image, told string, more bool) (out []offer) {
 	for _, r := range all {
 		m := r.Extra.Mark
@@ -168,8 +168,8 @@ func writes(r *record) int {
 	return r.Extra.Mark.Attempt
 }
 
-// take claims a node for an instance, and has it written or switched on. ErrConflict: somebody else
-// was faster, and nothing is claimed.
+// take claims a node for an instance, and has it written or switched on. ErrConflict: another
+// process was faster, and nothing is claimed.
 func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *mark, own []byte) (none compute.Instance, err error) {
 	ops := markOps(o.record, m)
 	if o.Instance == "" {
@@ -177,8 +177,8 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *mark
 		if err := p.a.patch(ctx, "Create", o.UUID, ops); err != nil {
 			return none, err
 		}
-	} else { // an allocation stays as it is: who wrote last has the node
-		// the list may be old, and one that has the node does not look again
+	} else { // an allocation stays: the last writer of the mark has the node
+		// the list may be old, and the node's owner does not look again
 		now, err := p.a.node(ctx, "Create", o.UUID)
 		if err != nil {
 			return none, err
@@ -212,7 +212,7 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *mark
 	return p.instance(r), nil
 }
 
-// deploy has an image written to a node that is claimed for an instance.
+// deploy writes an image to a node that is claimed for an instance.
 func (p *Provider) deploy(
 	ctx context.Context, r *record, spec compute.Spec, m *mark, own []byte, verb string,
 ) (none compute.Instance, err error) {
@@ -248,7 +248,7 @@ func (p *Provider) deploy(
 	return none, err
 }
 
-// release lets go of a node on which nothing was begun, or which was wiped.
+// release gives up a node on which nothing was begun, or that was wiped.
 func (p *Provider) release(ctx context.Context, r *record) error {
 	ops := []operation{{Op: "replace", Path: "/extra/hostler", Value: mark{Attempt: r.Extra.Mark.Attempt}}}
 	if r.Instance != "" {

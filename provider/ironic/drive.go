@@ -4,8 +4,8 @@ import (
 	"fmt"
 )
 
-// configDrive is what a node is told at its first boot: who it is, which keys let in, and user
-// data.
+// configDrive returns what a node is told at its first boot: its name, the keys that may log in,
+// and user data.
 func configDrive(name, id string, keys []string, userData []byte) map[string]any {
 	meta := map[string]any{"uuid": id, "name": name, "hostname": name}
 	public := map[string]string{}

@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Eject implements metal.Commander. A hot standby is undeployed, and any other node sent through
-// manage and provide: either way it is cleaned.
+// Eject implements metal.Commander. A hot standby is undeployed, and any other node goes through
+// manage and provide. Both clean the node.
 func (c *Commander) Eject(ctx context.Context, node string) error {
 	if err := c.Resume(ctx); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 	case state == "deleting" || r.ending() && (m == nil || m.State != caching):
 		return nil // it is on its way
 	case state == "clean failed" || state == stateManageable:
-		// undeployed it was, or somebody let it out of that
+		// it was undeployed, or somebody has stopped that
 		return c.wipe(ctx, r)
 	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
 		return c.undeploy(ctx, r)
@@ -53,7 +53,7 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 	return c.wipe(ctx, r)
 }
 
-// take holds a node for the cache, unless it is: the scheduler, or who wants an instance, may be
+// take claims a node for the cache, if it is not claimed. The scheduler or an instance may be
 // faster.
 func (c *Commander) take(ctx context.Context, r *record) error {
 	if r.Instance != "" {
@@ -62,7 +62,7 @@ func (c *Commander) take(ctx context.Context, r *record) error {
 	return c.a.patch(ctx, "Eject", r.UUID, []operation{{Op: "add", Path: "/instance_uuid", Value: standbyClaim(c.o.Installation, r.UUID)}})
 }
 
-// undeploy takes a hot standby back.
+// undeploy undeploys a hot standby.
 func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	switch {
 	case r.state() == stateAvailable: // it was wiped before, or nothing was begun
@@ -77,7 +77,7 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 		if err := c.takeBack(ctx, r); err != nil {
 			return err
 		}
-	} else if m.State == failed { // or it would count as one whose wiping failed
+	} else if m.State == failed { // else it would count as a node whose wiping failed
 		next := *m
 		next.State = ""
 		if err := c.a.patch(ctx, "Eject", r.UUID, markOps(r, &next)); err != nil {
@@ -87,8 +87,8 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	return c.a.provision(ctx, "Eject", r.UUID, "deleted", nil)
 }
 
-// takeBack takes a standby whose claim is an allocation from those who may be given it: such a one
-// is whose mark was written last, so that is looked at when whoever wants it has had his time.
+// takeBack takes a standby whose claim is an allocation. Such a node belongs to the last writer of
+// its mark. So takeBack waits for other writers and reads the mark again.
 func (c *Commander) takeBack(ctx context.Context, r *record) error {
 	next := *r.Extra.Mark
 	next.State = ""
@@ -108,7 +108,7 @@ func (c *Commander) takeBack(ctx context.Context, r *record) error {
 	return nil
 }
 
-// wipe sends a node through cleaning. Its marks go while nobody can be given it.
+// wipe cleans a node. Its marks are removed while nobody can get it.
 func (c *Commander) wipe(ctx context.Context, r *record) error {
 	switch state := r.state(); state {
 	case stateAvailable, "clean failed":
@@ -142,7 +142,7 @@ func (c *Commander) wipe(ctx context.Context, r *record) error {
 	}
 	left := mark{State: wiping, Step: r.Updated, Installation: c.o.Installation}
 	if r.Extra.Mark != nil {
-		left.Attempt = r.Extra.Mark.Attempt // how often it was written counts on
+		left.Attempt = r.Extra.Mark.Attempt // the count of writes goes on
 	}
 	ops := []operation{{Op: "add", Path: "/extra/hostler", Value: left}}
 	if r.Driver.CacheStatus != "" {
@@ -163,5 +163,5 @@ func (c *Commander) wipe(ctx context.Context, r *record) error {
 // errStillOn is the state that a node does not leave.
 type errStillOn string
 
-// Error says so.
+// Error implements error.
 func (e errStillOn) Error() string { return "the node is still " + string(e) }

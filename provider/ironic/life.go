@@ -18,9 +18,9 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Destroy undeploys a node, which is then cleaned as its Ironic does that. ErrNotFound, the proof
-// of the end, comes when it is available again; a node whose cleaning failed is an error until
-// somebody has looked at it.
+// Destroy undeploys a node, which Ironic then cleans. ErrNotFound is the proof of the end: the node
+// is available again. A node whose cleaning failed stays an error until an operator has repaired
+// it.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	r, err := p.find(ctx, "Destroy", id)
 	if err != nil {
@@ -43,18 +43,18 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 			Hint: "repair it, and let it through: openstack baremetal node manage, then provide",
 		}
 	case state == "deploying" || state == "rebuild":
-		return nil // it can be taken back when that has ended
+		return nil // it can be undeployed after that
 	}
 	err = p.a.provision(ctx, "Destroy", r.UUID, "deleted", nil)
-	// it is just being changed: the next call sees how
+	// it is being changed: the next call sees the result
 	if openstack.ReasonOf(err) == openstack.Conflicting {
 		return nil
 	}
 	return err
 }
 
-// standing is nil for a node that runs; ErrNotReady for one that is being written, and else says
-// what is wrong with it.
+// standing returns nil for a node that runs, ErrNotReady for one that is being written, and
+// otherwise an error that says what is wrong.
 func (p *Provider) standing(op string, id compute.ID, r *record) error {
 	state := r.state()
 	fail := func(kind error, err error, hint string) error {
@@ -82,7 +82,7 @@ func (p *Provider) standing(op string, id compute.ID, r *record) error {
 	return fail(compute.ErrNotReady, fmt.Errorf("node %s is %s", r.label(), state), "")
 }
 
-// Check says whether a node runs, as far as Ironic knows.
+// Check returns nil if a node runs, as far as Ironic knows.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	r, err := p.find(ctx, "Check", id)
 	if err != nil {
@@ -138,7 +138,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return install.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
-// cannot says what an error of a log-in means: while a node boots, that it is not ready.
+// cannot gives a failed log-in its kind: while a node boots, it is ErrNotReady.
 func (p *Provider) cannot(ctx context.Context, id compute.ID, r *record, err error) error {
 	if ctx.Err() != nil {
 		return openstack.Classify("Connect", id, ctx.Err())
@@ -160,8 +160,8 @@ func (p *Provider) cannot(ctx context.Context, id compute.ID, r *record, err err
 	return &compute.Error{Op: "ironic.Connect", ID: id, Err: fmt.Errorf("node %s: %w", r.label(), err)}
 }
 
-// address is where a node is reached: what its extra says, else the first address of a port of the
-// network service that is the node's. "": nobody knows.
+// address returns where a node is reached: the address in its extra, else the first address of its
+// ports at the network service. "": it is not known.
 func (p *Provider) address(ctx context.Context, r *record) (string, error) {
 	if r.Extra.Address != "" {
 		return r.Extra.Address, nil
@@ -206,7 +206,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return p.switched(ctx, "Start", id, "on", 0)
 }
 
-// switched brings a node's power to a state, and waits for that, for a minute beyond grace.
+// switched sets a node's power state, and waits for that: a minute and grace.
 func (p *Provider) switched(ctx context.Context, op string, id compute.ID, to string, grace time.Duration) error {
 	r, err := p.find(ctx, op, id)
 	if err != nil {
@@ -239,7 +239,7 @@ func (p *Provider) switched(ctx context.Context, op string, id compute.ID, to st
 	}
 }
 
-// Console says where a node's console is: Ironic keeps no output of it.
+// Console says where a node's console is. Ironic keeps no output of it.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	r, err := p.find(ctx, "Console", id)
 	if err != nil {

@@ -19,10 +19,10 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// pageSize is what Ironic gives at once, unless it is configured otherwise.
+// pageSize is the most nodes in one page, by Ironic's default.
 const pageSize = 1000
 
-// fields are what is asked of each node, with the microversion from which on it is there.
+// fields are the fields of a node that we read, each with its first microversion.
 var fields = []struct {
 	name  string
 	since int
@@ -34,8 +34,7 @@ var fields = []struct {
 	{"fault", 42}, {"conductor_group", 46}, {"protected", 48}, {"conductor", 49}, {"allocation_uuid", 52}, {"retired", 61}, {"shard", 82},
 }
 
-// listing is one reading of all nodes: a page after the other, each decoded while the next one is
-// under way.
+// listing is one reading of all nodes. Pages are read one after the other, and decoded meanwhile.
 type listing[T any] struct {
 	a     *api
 	op    string
@@ -46,17 +45,17 @@ type listing[T any] struct {
 	wg    sync.WaitGroup
 }
 
-// part is what became of one page.
+// part is the result of one page.
 type part[T any] struct {
-	marker string // before it
+	marker string // of the page
 	all    []T
 	ids    []string
-	next   string // the uuid that the link to the next page names; "": there is no link
+	next   string // the uuid in the link to the next page; "": there is no link
 	err    error
 }
 
-// list reads all nodes that a query is for, each made into something else; false leaves it out.
-// Either all of them or an error.
+// list reads all nodes of a query, and converts each by make. If make returns false, the node is
+// left out. It returns all nodes or an error.
 func list[T any](ctx context.Context, a *api, op string, query url.Values, make func(*record) (T, bool)) ([]T, error) {
 	for tries, dropped := 1, 0; ; tries++ {
 		l := &listing[T]{a: a, op: op, query: query, make: make, slots: newSlots()}
@@ -66,12 +65,12 @@ func list[T any](ctx context.Context, a *api, op string, query url.Values, make 
 		case err == nil:
 			return all, nil
 		case dropped < len(fields) && f != nil && f.Status == http.StatusInternalServerError && a.lacking(f.Message):
-			// a field that lists cannot have here
+			// lists of this Ironic do not have one of the fields
 			tries--
 			dropped++
 			continue
 		case tries < 3 && (errors.Is(err, errMoved) || missing(err)):
-			// the node that a page ended with has gone
+			// the last node of a page was deleted meanwhile
 			continue
 		}
 		return nil, openstack.ClassifyList(op, "", err)
@@ -80,7 +79,7 @@ func list[T any](ctx context.Context, a *api, op string, query url.Values, make 
 
 func newSlots() chan struct{} { return make(chan struct{}, runtime.GOMAXPROCS(0)) }
 
-// errMoved is that pages do not fit together.
+// errMoved says that the pages of a list do not fit together.
 var errMoved = errors.New("the pages of the list do not fit together")
 
 var noField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`has no attribute '(\w+)'`) })
@@ -93,12 +92,12 @@ func (a *api) lacking(message string) bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.lacks[m[1]] = true // perhaps by another list at the same time
+	a.lacks[m[1]] = true // another list may note it at the same time
 	return true
 }
 
-// wanted are the fields that are asked for: those of only, commas between, else all, as far as this
-// Ironic has them.
+// wanted returns the fields to read, as far as this Ironic has them: those in only, with commas
+// between, else all.
 func (a *api) wanted(minor int, only string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -112,6 +111,7 @@ func (a *api) wanted(minor int, only string) string {
 	return strings.Join(out, ",")
 }
 
+// read fetches page after page. Each page is decoded while the next is fetched.
 func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	c, err := l.a.s.Metal(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	var parts []*part[T]
 	markers := map[string]bool{}
 	for marker := ""; ; {
-		if markers[marker] { // or it would not come to an end
+		if markers[marker] { // else the list would never end
 			return nil, &compute.Error{
 				Op: "ironic." + l.op, Kind: compute.ErrFailed,
 				Err: fmt.Errorf("%w: node %s ends two of them", errMoved, marker),
@@ -156,7 +156,7 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 			break
 		}
 		if len(p.ids) == 0 || p.next == "" && len(p.ids) < pageSize {
-			break // a full page without a link is not taken for the last one
+			break // a full page without a link is not taken for the last
 		}
 		marker = p.ids[len(p.ids)-1]
 	}
@@ -164,7 +164,7 @@ func (l *listing[T]) read(ctx context.Context) ([]T, error) {
 	return join(l.op, parts)
 }
 
-// join puts the pages together, and sees that they fit.
+// join puts the pages together, and checks that they fit.
 func join[T any](op string, parts []*part[T]) ([]T, error) {
 	n := 0
 	for _, p := range parts {
@@ -205,7 +205,7 @@ func join[T any](op string, parts []*part[T]) ([]T, error) {
 	return out, nil
 }
 
-// fetch reads one page; one that breaks off is asked for again.
+// fetch reads one page, and repeats a read that breaks off.
 func (l *listing[T]) fetch(ctx context.Context, wanted, marker string) ([]byte, error) {
 	q := url.Values{"limit": {strconv.Itoa(pageSize)}, "fields": {wanted}}
 	for k, v := range l.query {
@@ -231,8 +231,8 @@ var link = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`"next":\s*"[^"]*[?&]marker=([0-9a-fA-F-]{36})[^"]*"\s*}\s*$`)
 })
 
-// nextMarker finds the link to the next page at the end of a page, where Ironic puts it, so that
-// the next one can be asked for before this one is read. "": not there.
+// nextMarker finds the link to the next page at the end of a page. So the next page can be
+// requested before this one is decoded. "": there is no link.
 func nextMarker(body []byte) string {
 	m := link().FindSubmatch(body[max(0, len(body)-2000):])
 	if m == nil {
@@ -241,7 +241,7 @@ func nextMarker(body []byte) string {
 	return string(m[1])
 }
 
-// decode reads a page.
+// decode decodes a page.
 func (l *listing[T]) decode(p *part[T], body []byte) {
 	var page struct {
 		Nodes *[]record `json:"nodes"`
@@ -275,8 +275,8 @@ func (l *listing[T]) decode(p *part[T], body []byte) {
 	}
 }
 
-// oneByOne reads a page in which a field is not what it should be. A node with such a field counts
-// as broken, and the others as they are.
+// oneByOne decodes a page with an invalid field. A node with such a field counts as broken. The
+// others count as usual.
 func oneByOne(body []byte) (*[]record, error) {
 	var page struct {
 		Nodes []json.RawMessage `json:"nodes"`

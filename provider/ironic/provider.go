@@ -16,11 +16,11 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// factCached is the fact of an instance that says whether its image stood on the node before it was
-// asked for: hit or miss.
+// factCached is the fact of an instance that says whether its node had the image before the
+// request: hit or miss.
 const factCached = compute.FactCached
 
-// Provider makes instances of nodes.
+// Provider makes instances of nodes. Any number of goroutines may use it.
 type Provider struct {
 	a    *api
 	o    Options
@@ -42,8 +42,8 @@ var (
 	_ compute.UserDataTaker = (*Provider)(nil)
 )
 
-// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid:
-// the options are wrong, or there are no credentials.
+// Open returns the provider of one source. It reads credentials, and calls nothing. ErrInvalid: the
+// options are wrong, or there are no credentials.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	fail := func(text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "ironic.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...)}
@@ -78,14 +78,14 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return &Provider{a: newAPI(s), o: o, log: log, rule: rule, since: map[compute.ID]time.Time{}}, nil
 }
 
-// CloseIdle ends connections to the cloud that nothing uses.
+// CloseIdle closes unused connections to the cloud.
 func (p *Provider) CloseIdle() { p.a.s.CloseIdle() }
 
-// Session is what it speaks to the cloud by; a Scout and a Commander for its images take it too.
+// Session returns the provider's session. A Scout and a Commander for its images share it.
 func (p *Provider) Session() *openstack.Session { return p.a.s }
 
-// PublicKey is the key that nodes let in which the source makes. A Commander gives it to hot
-// standbys. "": the source has an identity-file.
+// PublicKey returns the key that the source's nodes accept. A Commander gives it to hot standbys.
+// "": the source has an identity-file.
 func (p *Provider) PublicKey() (string, error) {
 	if p.o.IdentityFile != "" {
 		return "", nil
@@ -94,7 +94,7 @@ func (p *Provider) PublicKey() (string, error) {
 	return public, err
 }
 
-// keys are those that nodes are told to let in.
+// keys returns the keys that nodes are told to accept.
 func (p *Provider) keys() ([]string, error) {
 	key, err := p.PublicKey()
 	if err != nil || key == "" {
@@ -103,8 +103,8 @@ func (p *Provider) keys() ([]string, error) {
 	return []string{key}, nil
 }
 
-// UserData is what all nodes of the source are told. A Commander tells it hot standbys. nil:
-// nothing.
+// UserData returns what all nodes of the source are told. A Commander gives it to hot standbys.
+// nil: nothing.
 func (p *Provider) UserData() ([]byte, error) {
 	if p.o.UserData == "" {
 		return nil, nil
@@ -119,7 +119,7 @@ func (p *Provider) UserData() ([]byte, error) {
 	return data, nil
 }
 
-// told stands for what nodes are told by the source.
+// told returns a digest of what the source tells its nodes.
 func (p *Provider) told() (string, error) {
 	keys, err := p.keys()
 	if err != nil {
@@ -129,24 +129,24 @@ func (p *Provider) told() (string, error) {
 	return told(keys, data), err
 }
 
-// fits tells that a hot standby was told what the source tells its nodes, or nobody could log in,
-// or know to whom.
+// fits reports whether a hot standby was told what the source tells its nodes. Otherwise nobody
+// could log in, or know its host key.
 func (p *Provider) fits(m *mark, told string) bool {
 	return m.Told == told && (m.HostKey != "" || !p.GivesHostKeys())
 }
 
-// GivesHostKeys tells that nodes are told their ssh host keys, and not looked up in the files of
-// known hosts.
+// GivesHostKeys reports whether nodes get their ssh host keys from us. Otherwise the files of known
+// hosts have them.
 func (p *Provider) GivesHostKeys() bool { return p.o.HostKey == "given" }
 
-// Lingers is how long a request may still take effect that was not answered.
+// Lingers returns how long a request without an answer may still take effect.
 func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 
-// UserDataLimit is how many bytes of user data a request may bring: a config drive has 64 MB, and
-// what Ironic keeps of it less.
+// UserDataLimit returns how many bytes of user data a request may have. A config drive can have 64
+// MB, but Ironic stores less of it.
 func (p *Provider) UserDataLimit() int { return 32 << 10 }
 
-// nodes are the records of the nodes that a query is for.
+// nodes returns the nodes of a query for which keep returns true.
 func (p *Provider) nodes(ctx context.Context, op string, q url.Values, keep func(*record) bool) ([]*record, error) {
 	return list(ctx, p.a, op, q, func(r *record) (*record, bool) {
 		if !keep(r) {
@@ -157,7 +157,7 @@ func (p *Provider) nodes(ctx context.Context, op string, q url.Values, keep func
 	})
 }
 
-// mine is the instance of this source that a node is, also while it is wiped after it. "": none.
+// mine returns the instance of this source that a node is, or was before it is wiped. "": none.
 func (p *Provider) mine(r *record) compute.ID {
 	m := r.Extra.Mark
 	if m == nil || m.Installation != p.o.Installation || m.Source != p.o.Source || m.Instance == "" {
@@ -169,13 +169,13 @@ func (p *Provider) mine(r *record) compute.ID {
 	return ""
 }
 
-// holds tells that a node is claimed for an instance.
+// holds reports whether a node is claimed for an instance.
 func (p *Provider) holds(r *record, instance string) bool {
 	m := r.Extra.Mark
 	return r.Instance == instanceClaim(p.o.Installation, instance) || m != nil && m.Way == Allocate && cacheHolds(p.o.Installation, r)
 }
 
-// find is the node that an instance is.
+// find returns the node of an instance.
 func (p *Provider) find(ctx context.Context, op string, id compute.ID) (*record, error) {
 	mine := func(r *record) bool { return p.mine(r) == id }
 	all, err := p.nodes(ctx, op, url.Values{"instance_uuid": {instanceClaim(p.o.Installation, string(id))}}, mine)
@@ -203,7 +203,7 @@ func (p *Provider) List(ctx context.Context) (out []compute.Instance, err error)
 	return out, err
 }
 
-// instance tells of a node.
+// instance returns what the engine gets to know of a node.
 func (p *Provider) instance(r *record) compute.Instance {
 	m := r.Extra.Mark
 	facts := map[string]string{
@@ -228,7 +228,7 @@ func (p *Provider) instance(r *record) compute.Instance {
 	return compute.Instance{ID: compute.ID(m.Instance), Source: p.o.Source, ProviderID: r.UUID, Address: r.Extra.Address, Facts: facts}
 }
 
-// Choices implements compute.Chooser: images.
+// Choices implements compute.Chooser, for images.
 func (p *Provider) Choices(ctx context.Context, kind string) ([]compute.Named, bool, error) {
 	if kind != compute.Images {
 		return nil, false, &compute.Error{

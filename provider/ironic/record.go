@@ -35,7 +35,7 @@ type record struct {
 	Updated           string     `json:"provision_updated_at"`
 }
 
-// properties of a node, numbers or texts.
+// properties are those of a node, numbers or texts.
 type properties map[string]any
 
 func (p properties) text(key string) string {
@@ -50,7 +50,7 @@ func (p properties) text(key string) string {
 	return ""
 }
 
-// capability is one of those that stand in a list, "boot_mode:uefi,raid:1".
+// capability returns one capability of the list "boot_mode:uefi,raid:1".
 func (p properties) capability(key string) string {
 	list, _ := p["capabilities"].(string)
 	for _, one := range strings.Split(list, ",") {
@@ -61,8 +61,8 @@ func (p properties) capability(key string) string {
 	return ""
 }
 
-// driverInfo is what we read of it: Arsenal's marks, and by which management controller the node is
-// reached.
+// driverInfo has what we read of the driver_info: Arsenal's marks, and the address of the
+// management controller.
 type driverInfo struct {
 	CacheStatus string `json:"cache_status"`
 	CacheImage  string `json:"cache_image_id"`
@@ -72,7 +72,7 @@ type driverInfo struct {
 	ILO         string `json:"ilo_address"`
 }
 
-// extra is what we read of it: marks, and what whoever runs the nodes wrote there.
+// extra has what we read of the extra: marks, and values of the nodes' operator.
 type extra struct {
 	Flavor  string `json:"flavor"`
 	Rack    string `json:"rack"`
@@ -80,7 +80,7 @@ type extra struct {
 	Mark    *mark  `json:"hostler"`
 }
 
-// The states of which more than one place needs to know.
+// The provision states that several places use.
 const (
 	stateAvailable  = "available"
 	stateActive     = "active"
@@ -88,28 +88,28 @@ const (
 )
 
 func (r *record) state() string {
-	if r.State == "" { // null, as it was long ago
+	if r.State == "" { // null, as in old versions
 		return stateAvailable
 	}
 	return r.State
 }
 
-// deploying tells that an image is being written by a deployment.
+// deploying reports whether a deployment is writing an image.
 func (r *record) deploying() bool {
 	return slices.Contains([]string{"deploying", "wait call-back", "deploy hold", "rebuild"}, r.state())
 }
 
-// ending tells that a node is on its way back to be available.
+// ending reports whether a node is on its way back to available.
 func (r *record) ending() bool {
 	return slices.Contains([]string{"deleting", "cleaning", "clean wait", "clean hold", "deleted"}, r.state())
 }
 
-// broken tells that its last deployment or cleaning failed.
+// broken reports whether the last deployment or cleaning failed.
 func (r *record) broken() bool {
 	return slices.Contains([]string{"deploy failed", "clean failed", "error", "service failed", "rescue failed"}, r.state())
 }
 
-// barred says why nobody may touch a node, whatever is on it. "": nothing.
+// barred says why nobody may change a node, whatever is on it. "": nothing.
 func (r *record) barred() string {
 	switch {
 	case r.Maintenance:
@@ -142,22 +142,22 @@ func (r *record) taken() string {
 	return ""
 }
 
-// halfWiped tells that the cache has the node manageable to wipe it, and that nothing was done to
-// it since: who should have sent it on died, or was not heard.
+// halfWiped reports whether the cache made the node manageable to wipe it, and nothing was done
+// since: the process died, or its request was lost.
 func (r *record) halfWiped(installation string) bool {
 	m := r.Extra.Mark
 	return m != nil && m.Way == "" && m.State == wiping && m.Installation == installation &&
 		r.state() == stateManageable && m.Step != "" && m.Step == r.Updated
 }
 
-// others tells that another installation's cache has an image on it.
+// others reports whether another installation's cache has an image on the node.
 func (r *record) others(installation string) bool {
 	m := r.Extra.Mark
 	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != failed &&
 		!(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
 }
 
-// failure is what Ironic says of it.
+// failure returns Ironic's words for what failed.
 func (r *record) failure() string {
 	if r.LastError == "" {
 		return fmt.Sprintf("it is in state %s, and Ironic does not say why", r.state())
@@ -182,7 +182,7 @@ func (r *record) since() time.Time {
 	return t
 }
 
-// number is one of them as a whole number; 0: it is none.
+// number returns a property as a whole number; 0: it is none.
 func (p properties) number(key string) int64 {
 	n, _ := strconv.ParseInt(p.text(key), 10, 32)
 	return n

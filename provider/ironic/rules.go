@@ -12,52 +12,53 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
-// ImageRule picks images: those that pass all of it. What is not said lets all pass.
+// ImageRule selects the images that meet all its conditions. A zero field is no condition.
 type ImageRule struct {
-	Name string `conf:"name"` // a regular expression of names
-	// KEY=VALUE, KEY~REGEXP, KEY!~REGEXP (also where there is no such key), KEY or !KEY
+	Name string `conf:"name"` // a regular expression for the name
+	// KEY=VALUE, KEY~REGEXP, KEY!~REGEXP (true without the key), KEY or !KEY
 	Properties []string `conf:"properties"`
 	Visibility string   `conf:"visibility"` // public, private, shared or community
 	Owner      string   `conf:"owner"`      // the id of a project
-	Tags       []string `conf:"tags"`       // it has all of these
-	// of images that have these properties in common only the newest: os_distro, os_version; "name"
-	// is the name
+	Tags       []string `conf:"tags"`       // the image has all of these
+	// of the images with equal values of these properties only the newest: os_distro, os_version;
+	// "name" is the name
 	LatestPer []string `conf:"latest-per"`
-	// not those of these names or ids; * stands for anything
+	// except these names or ids; * stands for any text
 	Exclude []string `conf:"exclude"`
 }
 
-// FlavorRule says which nodes are of a flavor: those that pass all of it, and no rule before it.
-// How images come onto them is the flavor's own.
+// FlavorRule says which nodes are of a flavor: those that meet all its conditions and no earlier
+// rule's. It also says how images are written to them.
 type FlavorRule struct {
-	// the flavor's; "": the rule's place in the configuration names it
+	// the flavor's name; "": the rule's place in the configuration is the name
 	Name       string   `conf:"name"`
 	Class      string   `conf:"resource-class"` // the node's resource_class
-	Traits     []string `conf:"traits"`         // it has all of these
-	Properties []string `conf:"properties"`     // as of an ImageRule, of the node's properties
-	// the same, of those within the property capabilities
+	Traits     []string `conf:"traits"`         // the node has all of these
+	Properties []string `conf:"properties"`     // as in an ImageRule, for the node's properties
+	// the same, for the entries of the property capabilities
 	Capabilities []string `conf:"capabilities"`
 	Group        string   `conf:"conductor-group"` // "-": none
 	Shard        string   `conf:"shard"`           // "-": none
 	Way          Way      // how an image is cached; "": Deploy
 	Steps        []Step   // of Clean; required there
-	Runbook      string   // of Clean, in place of steps
+	Runbook      string   // of Clean, instead of Steps
 }
 
-// Step is a cleaning step. {image}, {checksum}, {url} and {name} in its arguments stand for those
-// of the image.
+// Step is a cleaning step. In its arguments {image}, {checksum}, {url} and {name} stand for the
+// image's values.
 type Step struct {
 	Interface string         `json:"interface"`
 	Step      string         `json:"step"`
 	Args      map[string]any `json:"args,omitempty"`
 }
 
-// condition is one word of a list of properties.
+// condition is one entry of a list of properties.
 type condition struct {
 	key string
 	ok  func(value string, there bool) bool
 }
 
+// parseCondition reads KEY=VALUE, KEY~REGEXP, KEY!~REGEXP, KEY or !KEY.
 func parseCondition(word string) (c condition, err error) {
 	word = strings.TrimSpace(word)
 	i := strings.IndexAny(word, "=~")
@@ -98,7 +99,7 @@ func pass(all []condition, value func(key string) (string, bool)) bool {
 	return !slices.ContainsFunc(all, func(c condition) bool { return !c.ok(value(c.key)) })
 }
 
-// imageRule is an ImageRule that is ready to be used.
+// imageRule is a compiled ImageRule.
 type imageRule struct {
 	ImageRule
 	name    *regexp.Regexp
@@ -127,19 +128,19 @@ func (r ImageRule) compile() (out imageRule, err error) {
 	return out, nil
 }
 
-// Check says what is wrong with a rule, by its option.
+// Check returns an error that names the wrong option of a rule.
 func (r ImageRule) Check() error {
 	_, err := r.compile()
 	return err
 }
 
-// Check says what is wrong with a rule, by its option.
+// Check returns an error that names the wrong option of a rule.
 func (r FlavorRule) Check() error {
 	_, err := r.compile()
 	return err
 }
 
-// property is one of an image: its own, or one of those that every image has.
+// property returns a property of an image: its own, or one that every image has.
 func property(i *images.Image, key string) (string, bool) {
 	switch key {
 	case "name":
@@ -168,8 +169,8 @@ func (r *imageRule) picks(i *images.Image) bool {
 	return pass(r.props, func(key string) (string, bool) { return property(i, key) })
 }
 
-// pickImages are the images that any of the rules picks, by name, the newest first. Without rules
-// they are all.
+// pickImages returns the images that any of the rules selects, by name, the newest first. Without
+// rules it returns all.
 func pickImages(rules []imageRule, all []images.Image) []metal.Image {
 	picked := map[string]*images.Image{}
 	for n := range rules {
@@ -206,7 +207,7 @@ func pickImages(rules []imageRule, all []images.Image) []metal.Image {
 	return out
 }
 
-// flavorRule is a FlavorRule that is ready to be used.
+// flavorRule is a compiled FlavorRule.
 type flavorRule struct {
 	FlavorRule
 	props, caps []condition
@@ -232,6 +233,7 @@ func (r FlavorRule) compile() (out flavorRule, err error) {
 	return out, err
 }
 
+// has reports whether a node meets all conditions of a rule.
 func (r *flavorRule) has(n *record) bool {
 	plain := func(want, is string) bool { return want == "" || want == is || want == "-" && is == "" }
 	switch {
@@ -249,7 +251,7 @@ func (r *flavorRule) has(n *record) bool {
 	})
 }
 
-// Preset returns rules that others have shipped: devstack, onmetal-v1 or onmetal-v2.
+// Preset returns rules that other projects ship: devstack, onmetal-v1 or onmetal-v2.
 func Preset(name string) (i []ImageRule, f []FlavorRule, err error) {
 	sizes := func(rules ...[2]string) (out []FlavorRule) {
 		for _, r := range rules {

@@ -19,31 +19,31 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// ScoutOptions say what of a cloud counts.
+// ScoutOptions say which nodes and images of a cloud count.
 type ScoutOptions struct {
 	Session      *openstack.Session
-	Installation string      // ours: the cached nodes of others are not to be had
-	Images       []ImageRule // an image counts that one of them picks; none: all images
+	Installation string      // ours: the cached nodes of others cannot be taken
+	Images       []ImageRule // the images that one of them selects count; none: all images
 	// none: each resource class is a flavor, and its nodes are hot standbys
 	Flavors []FlavorRule
-	// whose instances hot standbys become: on one that was told other things than it tells now
-	// counts as an image that nobody knows; nil: what they were told does not count
+	// the provider whose instances hot standbys become. The image of a standby that was told other
+	// things counts as unknown. nil: what standbys were told does not count.
 	For *Provider
 }
 
-// Scout says which nodes, images and flavors there are. It may be used from many goroutines.
+// Scout lists nodes, images and flavors. Any number of goroutines may use it.
 type Scout struct {
 	a            *api
 	installation string
 	images       []imageRule
 	flavors      []flavorRule
-	fields       string // that are read of nodes
+	fields       string // the fields of nodes that are read
 	source       *Provider
 }
 
 var _ metal.Scout = (*Scout)(nil)
 
-// NewScout makes a scout. It asks nobody yet. ErrInvalid: a rule is wrong, and says which.
+// NewScout makes a scout. It calls nothing. ErrInvalid: a rule is wrong, and the error names it.
 func NewScout(o ScoutOptions) (*Scout, error) {
 	s := &Scout{installation: o.Installation, source: o.For}
 	fail := func(text string, args ...any) (*Scout, error) {
@@ -71,8 +71,8 @@ func NewScout(o ScoutOptions) (*Scout, error) {
 	return s, nil
 }
 
-// read are the fields of nodes that a scout with such rules reads: an Ironic with many nodes takes
-// long to tell of what nobody looks at, and so does reading it.
+// read returns the fields of nodes that the rules need. With many nodes, every further field takes
+// Ironic and us much time.
 func read(rules []flavorRule) string {
 	unread := map[string]bool{"target_provision_state": true, "power_state": true, "properties": true, "traits": true, "shard": true}
 	for i := range rules {
@@ -94,6 +94,7 @@ func read(rules []flavorRule) string {
 	return strings.Join(out, ",")
 }
 
+// compileFlavors compiles the rules. Its error names the wrong one.
 func compileFlavors(rules []FlavorRule) (out []flavorRule, err error) {
 	for n, r := range rules {
 		c, err := r.compile()
@@ -127,7 +128,7 @@ func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
 	})
 }
 
-// Images implements metal.Scout. Images whose state is not active do not count.
+// Images implements metal.Scout. Only images with the state active count.
 func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
 	c, err := s.a.s.Images(ctx)
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *Scout) Images(ctx context.Context) ([]metal.Image, error) {
 	}
 }
 
-// allImages reads the list page by page. Pages that do not come to an end are an error.
+// allImages reads the list page by page. It is an error if the pages never end.
 func allImages(ctx context.Context, c *gophercloud.ServiceClient) (all []images.Image, err error) {
 	seen := map[string]bool{}
 	err = images.List(
@@ -196,7 +197,7 @@ func (s *Scout) Flavors(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(set)), nil
 }
 
-// flavorOf is the flavor that a node is of, and its rule; "": none.
+// flavorOf returns a node's flavor and the rule for it. "": none.
 func flavorOf(rules []flavorRule, r *record) (string, *flavorRule) {
 	for i := range rules {
 		if f := &rules[i]; r.Extra.Flavor == f.Name || r.Extra.Flavor == "" && f.has(r) {
@@ -209,7 +210,7 @@ func flavorOf(rules []flavorRule, r *record) (string, *flavorRule) {
 	return r.Extra.Flavor, nil
 }
 
-// node is what a record means to those who decide.
+// node converts a record for the director.
 func (s *Scout) node(r *record) metal.Node {
 	n := metal.Node{ID: r.UUID, Name: r.Name, BMC: r.bmc(), Rack: r.Extra.Rack, Conductor: cmp.Or(r.Conductor, r.Group), Since: r.since()}
 	n.Flavor, _ = flavorOf(s.flavors, r)
@@ -219,7 +220,7 @@ func (s *Scout) node(r *record) metal.Node {
 	}
 	switch {
 	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r):
-		// claimed, and then nothing was heard of it
+		// it was claimed, and nothing else is known
 		n.Cached, n.Failed = true, "it was claimed for the cache, and nothing was written"
 	case r.halfWiped(s.installation) && r.barred() == "":
 		n.Cached, n.Failed = true, leftManageable
@@ -231,7 +232,7 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Used = r.Instance != "" || r.state() == stateActive
 	case m.Instance != "" && r.Instance != "":
 		n.Image, n.Used, n.Why = m.Image, true, "instance "+m.Instance
-	case m.Instance != "": // it was one
+	case m.Instance != "": // it was an instance
 		n.Why = r.taken()
 		n.Wiping = r.ending()
 	case m.Installation != s.installation:
@@ -247,7 +248,7 @@ func (s *Scout) node(r *record) metal.Node {
 
 const leftManageable = "it was left manageable"
 
-// marked reads a node that we have written, or begun to write. It returns why it is not to be had.
+// marked reads a node that we have written, or begun to write. why says why it cannot be taken.
 func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 	state := r.state()
 	wiped := func() string {
@@ -277,7 +278,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 		n.Writing = true
 	case m.Way.standby() && state == stateActive && m.State == "":
 		n.Image, n.Failed = "", "it was to be wiped, and that was not begun"
-	case m.Way.standby() && state == stateActive, state == stateAvailable: // it is there
+	case m.Way.standby() && state == stateActive, state == stateAvailable: // the image is there
 	case state == stateManageable:
 		n.Image, n.Failed = "", leftManageable
 	default:
@@ -286,7 +287,7 @@ func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 	return ""
 }
 
-// cacheHolds tells that the claim on a node is the cache's own.
+// cacheHolds reports whether the claim on a node is the cache's own.
 func cacheHolds(installation string, r *record) bool {
 	return r.Instance != "" && r.Instance == standbyClaim(installation, r.UUID)
 }

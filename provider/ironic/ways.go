@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// surely tells that a request was refused, so that nothing was begun.
+// surely reports whether a request was refused, so that nothing was begun.
 func surely(err error) bool {
 	switch openstack.ReasonOf(err) {
 	case openstack.Conflicting, openstack.BadRequest, openstack.Missing, openstack.Denied:
@@ -25,7 +25,7 @@ func surely(err error) bool {
 	return false
 }
 
-// allocate claims a node by an allocation, so that no other allocation gets it.
+// allocate claims a node by an allocation, so no other allocation gets it.
 func (c *Commander) allocate(ctx context.Context, r *record) error {
 	type allocation struct {
 		UUID  string `json:"uuid"`
@@ -39,7 +39,7 @@ func (c *Commander) allocate(ctx context.Context, r *record) error {
 		"uuid": id, "name": "hostler-" + id, "resource_class": r.Class, "candidate_nodes": []string{r.UUID},
 		"extra": map[string]any{"hostler": map[string]string{"installation": c.o.Installation}},
 	})
-	// 409: there is one of this name, of a process that died
+	// 409: a dead process made one of this name
 	if err != nil && openstack.ReasonOf(err) != openstack.Conflicting {
 		return err
 	}
@@ -67,7 +67,7 @@ func (c *Commander) allocate(ctx context.Context, r *record) error {
 	}
 }
 
-// passthru asks the vendor's driver to write an image, as Arsenal did.
+// passthru makes the vendor's driver write an image, as in Arsenal.
 func (c *Commander) passthru(ctx context.Context, r *record, m *mark) error {
 	image, err := c.image(ctx, m)
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *Commander) passthru(ctx context.Context, r *record, m *mark) error {
 	return c.a.patch(ctx, "Cache", r.UUID, []operation{{Op: "add", Path: "/extra/hostler", Value: next}})
 }
 
-// image is where an image can be had.
+// image returns the address of an image.
 func (c *Commander) image(ctx context.Context, m *mark) (string, error) {
 	client, err := c.a.s.Images(ctx)
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *Commander) image(ctx context.Context, m *mark) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(client.Endpoint, "/"), "/v2") + i.File, nil
 }
 
-// steps are the cleaning steps of a flavor, for one image.
+// steps returns the cleaning steps of a flavor for one image.
 func (c *Commander) steps(ctx context.Context, f *flavorRule, m *mark) (map[string]any, error) {
 	if f.Runbook != "" {
 		return map[string]any{"runbook": f.Runbook}, nil
@@ -123,8 +123,8 @@ func (c *Commander) steps(ctx context.Context, f *flavorRule, m *mark) (map[stri
 	return map[string]any{"clean_steps": out}, nil
 }
 
-// step brings the writing of an image a step further. done: there is nothing left to do, or nothing
-// that we may.
+// step takes the next step of writing an image. done: there is nothing left to do, or nothing that
+// we may do.
 func (c *Commander) step(ctx context.Context, id string) (done bool, err error) {
 	defer c.hold(id)()
 	r, err := c.a.node(ctx, "Cache", id)
@@ -137,7 +137,7 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 	m := r.Extra.Mark
 	if m == nil || m.State != caching || m.Installation != c.o.Installation || m.Instance != "" ||
 		r.Instance != "" && !cacheHolds(c.o.Installation, r) {
-		return true, nil // it has become something else
+		return true, nil // it is used for something else now
 	}
 	state := r.state()
 	switch {
@@ -146,10 +146,10 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 	case r.broken():
 		return true, c.markAs(ctx, r, failed, false)
 	case state == stateAvailable && m.Step == "" && m.Way != Passthru && r.Instance != "":
-		// claimed, and the request to begin has not come through
+		// it was claimed, and the first request did not arrive
 		return false, c.begin(ctx, r, m)
 	case state == stateAvailable && m.Step == "" && m.Way != Prefetch && r.Instance == "":
-		// it was let go, or undeployed by somebody
+		// it was released, or somebody undeployed it
 		return true, nil
 	case m.Way == Clean:
 		return c.cleaning(ctx, r, m)
@@ -159,7 +159,7 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 			return false, nil
 		case status == failed:
 			return true, c.markAs(ctx, r, failed, true)
-		case status == "" && m.Step == "": // nobody has heard that the call came through
+		case status == "" && m.Step == "": // no answer says that the call arrived
 			return false, c.begin(ctx, r, m)
 		}
 		return true, c.markAs(ctx, r, cached, true)
@@ -176,13 +176,13 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 	return false, nil // it is being written
 }
 
-// cleaning goes through the states of the way Clean: manageable, cleaning, manageable, available.
+// cleaning follows the states of the way Clean: manageable, cleaning, manageable, available.
 func (c *Commander) cleaning(ctx context.Context, r *record, m *mark) (done bool, err error) {
 	switch state := r.state(); {
 	case state == stateManageable && (m.Step == "" || m.Step == r.Updated):
-		// the state has not changed since: what was sent did not arrive
+		// the state has not changed since, so the request did not arrive
 		more, err := c.steps(ctx, c.way(r), m)
-		if err != nil && surely(err) { // such as that the image is gone
+		if err != nil && surely(err) { // for instance, the image is gone
 			return true, errors.Join(err, c.markAs(ctx, r, failed, false))
 		}
 		if err != nil {
@@ -204,8 +204,8 @@ func (c *Commander) cleaning(ctx context.Context, r *record, m *mark) (done bool
 	return false, nil
 }
 
-// markAs says what became of an image. With release the node is nobody's any more, so that whoever
-// wants it can claim it.
+// markAs notes the result of writing an image. With release the claim is removed, so that any
+// instance can claim the node.
 func (c *Commander) markAs(ctx context.Context, r *record, state string, release bool) error {
 	m := *r.Extra.Mark
 	m.State, m.Step, m.Since = state, "", time.Now().UTC().Truncate(time.Second)
@@ -216,7 +216,7 @@ func (c *Commander) markAs(ctx context.Context, r *record, state string, release
 	return c.a.patch(ctx, "Cache", r.UUID, ops)
 }
 
-// giveUp lets go of a node that was claimed and at which nothing was begun.
+// giveUp releases a node that was claimed and at which nothing was begun.
 func (c *Commander) giveUp(ctx context.Context, id string) error {
 	r, err := c.a.node(ctx, "Cache", id)
 	if err != nil {
@@ -229,12 +229,12 @@ func (c *Commander) giveUp(ctx context.Context, id string) error {
 	return c.letGo(ctx, r, failed)
 }
 
-// letGo takes the cache's claim from a node that is available. state is what its mark says
-// afterwards; "": that nothing is on it.
+// letGo removes the cache's claim from an available node. state is the new state of its mark. "":
+// nothing is on the node.
 func (c *Commander) letGo(ctx context.Context, r *record, state string) error {
 	var ops []operation
 	if m := r.Extra.Mark; m != nil {
-		left := mark{Attempt: m.Attempt} // how often it was written counts on
+		left := mark{Attempt: m.Attempt} // the count of writes goes on
 		if state != "" {
 			left = *m
 			left.State = state

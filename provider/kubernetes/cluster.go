@@ -27,58 +27,58 @@ import (
 	"github.com/hostler-project/hostler/provider/kubernetes/transport"
 )
 
-// What is asked for at a cluster.
+// The kinds of objects that every source may ask for.
 var (
 	pods     = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
 	events   = schema.GroupVersionResource{Version: "v1", Resource: "events"}
 	policies = schema.GroupVersionResource{Group: "networking.k8s.io", Version: "v1", Resource: "networkpolicies"}
 )
 
-// cluster is a namespace of a cluster, as its sources' providers in this process share it: one
-// client, and one watch.
+// cluster is a namespace of a cluster. All providers of this process whose sources are there share
+// it, with one client and one watch for each kind of object.
 type cluster struct {
 	key       string
-	o         Options // the first one's
+	o         Options // of the first source
 	log       *slog.Logger
-	namespace string // set by the first ask, and never changed
+	namespace string // set by the first call of ask, and never changed
 
-	// held by who reads the configuration, whose files may be where nothing answers: nobody who
-	// holds mu waits for it
+	// held while the configuration is read, which may hang: its files may be on a dead file system.
+	// No holder of mu waits for it.
 	reading sync.Mutex
 
-	mu     sync.Mutex // held for moments: transactions of the store ask Fit
+	mu     sync.Mutex // held for moments only, as transactions of the store call Fit
 	client *session   // nil: not made yet
-	place  place      // where the first led; the others have to
-	uid    string     // the namespace's; "": not asked for yet
-	// when it was asked for last and might not be; zero: never, as this configuration's user
+	place  place      // where the first configuration led; later ones must lead there
+	uid    string     // the namespace's uid; "": not asked for yet
+	// when reading the namespace was last forbidden; zero: never to this user
 	barred time.Time
 	users  int
 
 	watches map[watched]*watch
-	over    atomic.Bool // the last source has left it
+	over    atomic.Bool // the last source has left
 	unheard atomic.Bool // the last call had no answer
 
 	heeding sync.Mutex
-	heeds   map[*func()]bool // what is called when there is news
+	heeds   map[*func()]bool // called when there is news
 }
 
-// session is what a configuration was read to.
+// session is a client and the configuration that it was made of.
 type session struct {
 	config  *rest.Config
 	dynamic dynamic.Interface
-	who     string // we say that we are, and where that stands
+	who     string // the user that we are, and where the configuration says so
 	place   place
 }
 
-// clusters are those that are open in this process.
+// clusters are the clusters that are open in this process.
 var clusters = struct {
 	sync.Mutex
 	open map[string]*cluster
 }{open: map[string]*cluster{}}
 
-// join returns the cluster of a source, which leave gives back.
+// join returns the cluster of a source. The caller gives it back with leave.
 func join(log *slog.Logger, o Options) *cluster {
-	// What the configuration leads to is not known before it is read; two ways of writing the same
+	// Where a configuration leads is known only after reading it. Two spellings of the same place
 	// cost a second watch and nothing else.
 	key := fmt.Sprintf("%q %q %q %q %q", o.Kubeconfig, os.Getenv("KUBECONFIG"), o.Context, o.Namespace, o.Installation)
 	clusters.Lock()
@@ -92,7 +92,7 @@ func join(log *slog.Logger, o Options) *cluster {
 	return c
 }
 
-// leave ends a source's use; the last one's ends the watch.
+// leave ends a source's use. The last source to leave ends the watches.
 func (c *cluster) leave() {
 	clusters.Lock()
 	c.users--
@@ -102,7 +102,7 @@ func (c *cluster) leave() {
 	}
 	clusters.Unlock()
 	if last {
-		c.over.Store(true) // from now on no watch begins
+		c.over.Store(true) // from now on no watch starts
 		c.mu.Lock()
 		all := slices.Collect(maps.Values(c.watches))
 		c.mu.Unlock()
@@ -112,11 +112,10 @@ func (c *cluster) leave() {
 	}
 }
 
-// quiet has what the library says of itself go to our log, where somebody looks for faults; it
-// would go to standard error.
+// quiet redirects the library's own log, once, to ours. By default it goes to standard error.
 var quiet sync.Once
 
-// debugging is a log whose lines are all for debugging.
+// debugging is a log that turns every line into a debugging line.
 type debugging struct{ slog.Handler }
 
 func (d debugging) Enabled(ctx context.Context, _ slog.Level) bool {
@@ -124,7 +123,7 @@ func (d debugging) Enabled(ctx context.Context, _ slog.Level) bool {
 }
 
 func (d debugging) Handle(ctx context.Context, r slog.Record) error {
-	if !d.Enabled(ctx, slog.LevelDebug) { // the library does not always ask
+	if !d.Enabled(ctx, slog.LevelDebug) { // the library does not always check this
 		return nil
 	}
 	r.Level = slog.LevelDebug
@@ -134,13 +133,13 @@ func (d debugging) Handle(ctx context.Context, r slog.Record) error {
 func (d debugging) WithAttrs(a []slog.Attr) slog.Handler { return debugging{d.Handler.WithAttrs(a)} }
 func (d debugging) WithGroup(name string) slog.Handler   { return debugging{d.Handler.WithGroup(name)} }
 
-// watched is what a watch tells of: the objects of a kind that have this installation in a label.
+// watched says what a watch is of: the objects of a kind that have this installation in a label.
 type watched struct {
 	gvr   schema.GroupVersionResource
 	label string
 }
 
-// watch returns that of a kind and label.
+// watch returns the watch of a kind and label.
 func (c *cluster) watch(gvr schema.GroupVersionResource, label string) *watch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,7 +185,7 @@ func (c *cluster) ask() (*session, error) {
 	return s, nil
 }
 
-// asked returns the client, if it was made.
+// asked returns the client, if there is one already.
 func (c *cluster) asked() (*session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,13 +214,13 @@ func (c *cluster) read() (*session, error) {
 			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 		}
 	}
-	// Certificates are read now, so that new ones are used as soon as the configuration is read
-	// again: the library looks at its files every five minutes.
+	// Certificates are read now. So new ones are used as soon as the configuration is read again.
+	// The library itself looks at its files every five minutes.
 	if err := rest.LoadTLSFiles(config); err != nil {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
 	}
 	config.CAFile, config.CertFile, config.KeyFile = "", "", ""
-	// the API server's own fairness bounds us, and the source's concurrency
+	// the API server's fairness and the source's concurrency limit us already
 	config.QPS, config.Burst = -1, 0
 	config.UserAgent = "hostler"
 	calls := rest.CopyConfig(config)
@@ -233,19 +232,19 @@ func (c *cluster) read() (*session, error) {
 	return &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: placeOf(config, namespace)}, nil
 }
 
-// clientOf makes a client that no answer sends on to another address: the library would show its
+// clientOf makes a client that follows no redirect to another address: the library would send its
 // token there too.
 func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
 	way, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, err
 	}
-	own := *way // it may be everybody's
+	own := *way // it may be shared
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return dynamic.NewForConfigAndClient(config, &own)
 }
 
-// who says as whom a configuration speaks, and where that stands. No secret is in it.
+// who says which user a configuration speaks as, and where it says so. It shows no secret.
 func who(loader clientcmd.ClientConfig, of string) string {
 	raw, err := loader.RawConfig()
 	if err != nil {
@@ -272,7 +271,7 @@ func who(loader clientcmd.ClientConfig, of string) string {
 	return out
 }
 
-// call does one thing at the API server.
+// call makes one call of the API server.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
 	return c.as(func(s *session) error {
 		err := do(ctx, s.dynamic)
@@ -281,8 +280,8 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	})
 }
 
-// as does something with the configuration. Where the API server knows us no more, or we it, that
-// is read again, once: somebody may have put a new token or certificate there.
+// as calls do with the configuration. If we and the API server do not trust each other any more, it
+// reads the configuration again and retries once: the token or certificate may be new.
 func (c *cluster) as(do func(*session) error) error {
 	for again := false; ; again = true {
 		s, err := c.ask()
@@ -308,7 +307,7 @@ func (c *cluster) as(do func(*session) error) error {
 	}
 }
 
-// heard notes whether the API server answered a call, whatever it said.
+// heard notes whether the API server answered a call at all.
 func (c *cluster) heard(err error) {
 	var said apierrors.APIStatus
 	var failed net.Error
@@ -317,7 +316,7 @@ func (c *cluster) heard(err error) {
 		if c.unheard.Swap(false) {
 			c.herald()
 		}
-	case errors.Is(err, context.Canceled): // by us
+	case errors.Is(err, context.Canceled): // we gave up
 	case errors.As(err, &failed), errors.Is(err, context.DeadlineExceeded):
 		if !c.unheard.Swap(true) {
 			c.herald()
@@ -325,7 +324,7 @@ func (c *cluster) heard(err error) {
 	}
 }
 
-// heed has f called when there is news of what is there, or of whether the API server answers.
+// heed makes f be called when objects change, or when the API server starts or stops to answer.
 func (c *cluster) heed(f func()) (end func()) {
 	c.heeding.Lock()
 	defer c.heeding.Unlock()
@@ -340,7 +339,7 @@ func (c *cluster) heed(f func()) (end func()) {
 	}
 }
 
-// herald tells that there is news.
+// herald calls all functions of heed.
 func (c *cluster) herald() {
 	c.heeding.Lock()
 	all := slices.Collect(maps.Keys(c.heeds))
@@ -350,7 +349,7 @@ func (c *cluster) herald() {
 	}
 }
 
-// forget has the configuration read again.
+// forget makes the next call read the configuration again.
 func (c *cluster) forget(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -359,8 +358,8 @@ func (c *cluster) forget(s *session) {
 	}
 }
 
-// errClosed is what is said of a source that is used after its Close.
+// errClosed is returned when a source is used after its Close.
 var errClosed = &compute.Error{Kind: compute.ErrConflict, Err: errors.New("the source was closed")}
 
-// errNone is a pod that there is not, or that is not ours.
+// errNone means that there is no such pod, or that it is not ours.
 var errNone = errors.New("there is no such pod")

@@ -20,18 +20,18 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// agentFile is our program in a pod whose init container put it there.
+// agentFile is the guest program in a pod where an init container put it.
 const agentFile = ".agent"
 
 // carrier is that init container.
 const carrier = "hostler-agent"
 
-// carries tells whether a pod has one.
+// carries reports whether a pod has that init container.
 func (p *record) carries() bool {
 	return slices.ContainsFunc(p.Status.InitContainerStatuses, func(c running) bool { return c.Name == carrier })
 }
 
-// Connect starts our program in a pod's container and returns the way in through it.
+// Connect starts the guest program in a pod's container and connects to it.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	c, err := p.entrance.connect(ctx, id)
 	if err != nil {
@@ -40,7 +40,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return c, nil
 }
 
-// obituary adds to the error of a pod that is not there what is known of its end.
+// obituary adds to the error of a missing pod what is known of its end.
 func (e *entrance) obituary(id compute.ID, err error) error {
 	if why := e.p.watch().epitaph(e.p.podName(id)); errors.Is(err, errNone) && why != "" {
 		return fmt.Errorf("%w: %s", err, why)
@@ -48,6 +48,8 @@ func (e *entrance) obituary(id compute.ID, err error) error {
 	return err
 }
 
+// connect enters a pod's container. If the pod is not ready, it starts the watches for the next
+// try.
 func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	in, err := e.p.objects.known(ctx, id)
 	if err == nil {
@@ -58,7 +60,7 @@ func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	name := e.p.objects.containerOf(in)
 	wait, err := in.fate(name, e.p.o.Schedule, time.Now())
-	if wait { // it will be asked for again and again
+	if wait { // the caller will ask again and again
 		e.p.watch().begin()
 		e.p.podWatch().begin()
 		return nil, e.hindered(ctx, id, in, err)
@@ -87,7 +89,7 @@ func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return c, nil
 }
 
-// ended finds the reason why a pod cannot be entered: it may have ended by itself.
+// ended finds out why a pod cannot be entered. The pod may have ended by itself.
 func (p *entrance) ended(ctx context.Context, id compute.ID, err error) error {
 	in, e := p.p.objects.read(ctx, id)
 	if e == nil {
@@ -97,7 +99,7 @@ func (p *entrance) ended(ctx context.Context, id compute.ID, err error) error {
 		if _, fate := in.fate(p.p.objects.containerOf(in), p.p.o.Schedule, time.Now()); fate != nil {
 			return fate
 		}
-		// the pod goes too, as soon as the cluster has found out
+		// the pod goes too, as soon as the cluster has noticed
 		if node := in.Spec.NodeName; absent(err, node) {
 			return &compute.Error{Kind: compute.ErrUnavailable, Err: compute.Ended(fmt.Errorf("its node %s is gone", node))}
 		}
@@ -107,16 +109,16 @@ func (p *entrance) ended(ctx context.Context, id compute.ID, err error) error {
 	return err
 }
 
-// conn is a way into a pod: our program in one of its containers.
+// conn is a connection to the guest program in one of a pod's containers.
 type conn struct {
 	*agent.Client
 	pipe *pipe
 	p    *Provider
 	id   compute.ID
-	on   sighted // the pod as it was entered
+	on   sighted // the pod when it was entered
 	in   inside
 
-	carried bool // an init container has put our program there
+	carried bool // an init container put the guest program there
 
 	over     atomic.Pointer[string] // why the pod has ended; nil: it has not, as far as is known
 	closed   atomic.Bool
@@ -129,9 +131,8 @@ var (
 	_ compute.Listener = (*conn)(nil)
 )
 
-// enter starts our program and has it answer once; it is put there first, where it is not. Whether
-// an init container was to do that the pod says, and not the source, which may have been changed
-// since.
+// enter starts the guest program, first copying it there if necessary, and waits for its first
+// answer. The pod says whether an init container was to put it there. The source may have changed.
 func (c *conn) enter(ctx context.Context) error {
 	var before error
 	if c.carried || c.p.o.AgentIn != "" {
@@ -139,9 +140,9 @@ func (c *conn) enter(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil || c.carried {
 			return err
 		}
-		before = err // it may have been made when the source had no agent-image
+		before = err // the source may have had no agent-image then
 	}
-	// one question of the API server instead of two
+	// one call of the API server instead of two
 	if at, ok := c.p.entrance.placed(c.on.uid); ok {
 		if err := c.meet(ctx, at.path, at.args); err == nil || ctx.Err() != nil {
 			return err
@@ -164,17 +165,17 @@ func (c *conn) enter(ctx context.Context) error {
 	return nil
 }
 
-// placing is where our program was found in a pod, and the words before its own.
+// placing is where the guest program is in a pod, and the words before its own arguments.
 type placing struct {
 	path string
 	args []string
 }
 
-// manyPlaces is how many pods' are remembered: those that are gone are told nowhere, so all are
-// forgotten then.
+// manyPlaces is how many pods are remembered. Pods that are gone are not removed one by one, so at
+// this number all are forgotten.
 const manyPlaces = 20_000
 
-// placed returns where our program was found in a pod.
+// placed returns where the guest program was found in a pod.
 func (e *entrance) placed(uid string) (placing, bool) {
 	e.p.mu.Lock()
 	defer e.p.mu.Unlock()
@@ -182,7 +183,7 @@ func (e *entrance) placed(uid string) (placing, bool) {
 	return at, ok
 }
 
-// place remembers that; nil: it is not there.
+// place remembers where the guest program is; nil: it is not there.
 func (e *entrance) place(uid string, at *placing) {
 	e.p.mu.Lock()
 	defer e.p.mu.Unlock()
@@ -196,10 +197,10 @@ func (e *entrance) place(uid string, at *placing) {
 	e.places[uid] = *at
 }
 
-// meet starts our program at a path.
+// meet starts the guest program at a path.
 func (c *conn) meet(ctx context.Context, path string, args []string) error {
-	// Its own daemon keeps what is to outlive a connection; the pod's id keeps those apart that
-	// share a file system.
+	// A daemon of the guest program keeps what outlives a connection. The pod's uid separates pods
+	// that share a file system.
 	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.on.uid, "stdio"}))
 	c.Client = agent.New(c.pipe)
 	err := c.Ping(ctx)
@@ -217,25 +218,25 @@ func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	return err
 }
 
-// look prints the kind of machine, and where our program is or may be put: a directory that is made
-// for it, else one for temporary files.
+// look prints the kind of machine, and where the guest program is or may be put: a directory that
+// was made for it, else one for temporary files.
 const look = `uname -m; for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
 f="$d/.hostler-agent-$1"; if [ -x "$f" ] && [ -O "$f" ]; then echo "have $f"; exit; fi; done
 for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do if [ -d "$d" ] && [ -w "$d" ]; then echo "may $d"; fi; done`
 
-// put writes standard input to a file that is whole or not there, and tries whether it can be run.
+// put writes standard input to a file atomically, and tests whether it can be run.
 const put = `umask 077; n="$1/.hostler-agent-$2"; cat >"$n.$$" && chmod 755 "$n.$$" && [ "$(wc -c <"$n.$$")" -eq "$3" ] && "$n.$$" $4 version >/dev/null && mv -f "$n.$$" "$n" && exit
 rm -f "$n.$$"; exit 1`
 
-// delivery is what is to be put into a container, and where it may be.
+// delivery is a program that is to be copied into a container, and where it may go.
 type delivery struct {
 	file, hash string
 	size       int64
-	args       []string // that come before its own
+	args       []string // the words before its own arguments
 	dirs       []string
 }
 
-// find looks for our program in the container. path is "" when it is not there.
+// find looks for the guest program in the container. path is "" if it is not there.
 func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 	none := func(err error) (string, delivery, error) {
 		return "", d, &compute.Error{
@@ -246,8 +247,8 @@ func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 	if c.p.o.Agent == nil {
 		return none(errors.New("there is none for pods"))
 	}
-	// The kind of machine is known only from there, so the first question is asked with the hash
-	// for the most usual kind.
+	// Only the container knows the kind of machine. So the first question has the hash of the
+	// program for the most usual kind.
 	for arch := "amd64"; ; {
 		program, err := c.p.o.Agent(arch)
 		if err != nil {
@@ -290,7 +291,7 @@ func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 	}
 }
 
-// deliver copies our program to the first directory where it can be run.
+// deliver copies the guest program to the first directory where it can be run.
 func (c *conn) deliver(ctx context.Context, d delivery) (string, error) {
 	if err := c.p.at("deliver"); err != nil {
 		return "", err
@@ -330,7 +331,7 @@ func hashOf(path string) (string, int64, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:12]), n, err
 }
 
-// Run runs a command; what ended it from outside of it is asked of the cluster.
+// Run runs a command. If something outside of it ended it, the cluster is asked for the reason.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	exit, err := c.Client.Run(ctx, cmd)
 	return exit, c.why(ctx, err)
@@ -352,7 +353,7 @@ func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return to, c.why(ctx, err)
 }
 
-// reasonOf is why a command of a pod may have been killed: "": nothing is known.
+// reasonOf returns why a command of a pod may have been killed. "": nothing is known.
 func (e *entrance) reasonOf(ctx context.Context, id compute.ID) string {
 	in, err := e.p.objects.known(ctx, id)
 	if err == nil {
@@ -364,7 +365,7 @@ func (e *entrance) reasonOf(ctx context.Context, id compute.ID) string {
 	return ""
 }
 
-// Close ends the connection, and what runs through it.
+// Close ends the connection and what runs through it.
 func (c *conn) Close() error {
 	c.closed.Store(true)
 	defer c.standing.Wait()

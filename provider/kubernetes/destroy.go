@@ -18,27 +18,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// stuck is how long after its time a pod that is being deleted may still be there before it is said
-// what holds it.
+// stuck is how long a pod may still exist after its time, until the error says what holds it.
 const stuck = time.Minute
 
-// nouns are what objects are called.
+// nouns are the words for objects in errors.
 var nouns = map[schema.GroupVersionResource]string{pods: "pod", sandboxes: "Sandbox", claims: "SandboxClaim"}
 
-// Destroy deletes a pod. What keeps one from its end is an error: others' finalizers, or a node
-// that does not say that it has ended it. With force-delete the latter is deleted by force after
-// that time: it is gone from the cluster then, and what runs in it may run on. A sandbox or a claim
-// is gone when its pod is.
+// Destroy deletes a pod. It is an error if others' finalizers hold it, or a node that does not
+// confirm its end. With force-delete the pod is then deleted by force: the cluster forgets it, but
+// its processes may run on. A sandbox or a claim is gone when its pod is.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return p.fault("Destroy", id, p.destroy(ctx, id, time.Now()))
 }
 
+// destroy is Destroy at a given time, so that tests can move the clock.
 func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) error {
 	p.entrance.starts(id)
 	in, taken := p.leaves(id, now)
 	var err error
 	switch {
-	case in == nil: // that it is gone only the API server proves
+	case in == nil: // only the API server can prove that it is gone
 		in, err = p.objects.read(ctx, id)
 	case taken && in.Metadata.DeletionTimestamp == nil: // the watch will tell
 		return nil
@@ -47,7 +46,7 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 	if err != nil && !none {
 		return err
 	}
-	// its pod may be there still
+	// its pod may still exist
 	if p.gvr != pods && (none || in.Metadata.DeletionTimestamp != nil) {
 		pod, e := p.left(ctx, id)
 		if e != nil {
@@ -69,11 +68,11 @@ func (p *Provider) destroy(ctx context.Context, id compute.ID, now time.Time) er
 	return p.delete(ctx, p.gvr, in, metav1.DeleteOptions{})
 }
 
-// heeded is how long the watch alone is heeded on an object whose deletion was asked for.
+// heeded is how long the watch alone is trusted on an object whose deletion was requested.
 const heeded = 30 * time.Second
 
-// leaves returns what the watch knows of an instance that is to go, and whether the API server has
-// taken its deletion. nil: nothing, or that was so long ago that the watch may be silent.
+// leaves returns what the watch knows of an instance that is being deleted. taken: the API server
+// has accepted that. nil: nothing, or it was so long ago that the watch may be broken.
 func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool) {
 	w := p.watch()
 	if in = w.sees(p.podName(id)); in == nil || !p.objects.owned(in) {
@@ -86,8 +85,8 @@ func (p *Provider) leaves(id compute.ID, now time.Time) (in *record, taken bool)
 	return in, d.taken
 }
 
-// left returns the pod that agent-sandbox made for an instance, whatever became of the sandbox or
-// the claim; nil: there is none.
+// left returns the pod that agent-sandbox made for an instance, even if the sandbox or the claim is
+// gone. nil: there is none.
 func (p *Provider) left(ctx context.Context, id compute.ID) (*record, error) {
 	w := p.podWatch()
 	if err := w.trusted(ctx); err != nil {
@@ -103,7 +102,7 @@ func (p *Provider) left(ctx context.Context, id compute.ID) (*record, error) {
 	return nil, nil
 }
 
-// end sees to what is being deleted. nil: it has time still.
+// end handles an object that is being deleted. nil: it still has time.
 func (p *Provider) end(ctx context.Context, id compute.ID, gvr schema.GroupVersionResource, in *record, now time.Time) error {
 	over := now.Sub(in.going)
 	if in.Metadata.Grace != nil {
@@ -145,7 +144,7 @@ func (p *Provider) end(ctx context.Context, id compute.ID, gvr schema.GroupVersi
 	return p.delete(ctx, gvr, in, metav1.DeleteOptions{GracePeriodSeconds: &zero})
 }
 
-// delete asks for an object's end; of what has a pod, after the pod's.
+// delete requests an object's end. If the object has a pod, it goes after the pod.
 func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, in *record, how metav1.DeleteOptions) error {
 	uid := types.UID(in.Metadata.UID)
 	how.Preconditions = &metav1.Preconditions{UID: &uid}
@@ -174,7 +173,7 @@ func (p *Provider) delete(ctx context.Context, gvr schema.GroupVersionResource, 
 	case absent(err, in.Metadata.Name):
 		p.watch().gone(in.Metadata.Name)
 	}
-	// gone meanwhile, or another is there under its name
+	// it is gone meanwhile, or another object has its name
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// fault gives an error its place, and a kind unless it has one.
+// fault adds the operation and the instance to an error, and a kind if it has none.
 func (p *Provider) fault(op string, id compute.ID, err error) error {
 	if err == nil {
 		return nil
@@ -43,7 +43,7 @@ func (p *Provider) fault(op string, id compute.ID, err error) error {
 	return out
 }
 
-// shortened is an error in fewer words.
+// shortened is an error with a shorter text.
 type shortened struct {
 	error
 	text string
@@ -52,7 +52,7 @@ type shortened struct {
 func (s *shortened) Error() string { return s.text }
 func (s *shortened) Unwrap() error { return s.error }
 
-// brief names the API server alone where an error has the whole address of a request: a watch's is
+// brief shortens the address of a request in an error to the API server's. A watch's address has
 // hundreds of letters.
 func brief(err error) error {
 	failed, ok := errors.AsType[*url.Error](err)
@@ -66,8 +66,8 @@ func brief(err error) error {
 	return &shortened{err, strings.Replace(err.Error(), failed.Error(), fmt.Sprintf("%s://%s: %v", at.Scheme, at.Host, failed.Err), 1)}
 }
 
-// kindOf reads an API server's refusal. Its reasons say what sort it is; of a refusal by admission
-// only the words tell quota from policy.
+// kindOf reads an API server's refusal. Its status tells the kind. Only the words of a refusal by
+// admission tell quota from policy.
 func kindOf(err error) (hint string, kind error) {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) {
@@ -84,14 +84,14 @@ func kindOf(err error) (hint string, kind error) {
 	return read(int(s.Code), s.Message)
 }
 
-// read reads a refusal by its status and words. Where only the words are known, as of what a
-// controller was told, status is 403.
+// read reads a refusal by its status and words. If only the words are known, as from a controller's
+// message, the status is 403.
 func read(code int, message string) (hint string, kind error) {
 	text := strings.ToLower(message)
 	has := func(words string) bool { return strings.Contains(text, words) }
 	const role = "a Role and a RoleBinding in the namespace allow it: docs/kubernetes.md has them"
 	switch {
-	// The words of admission are others', and its status too: they may sound like anything.
+	// An admission webhook chooses its words and status, so they may look like any other refusal.
 	case has("admission webhook") && has("denied the request"):
 		return "a webhook of the cluster refuses it: who runs the cluster knows why", compute.ErrDenied
 	case has("validatingadmissionpolicy") && has("denied request"):
@@ -108,7 +108,7 @@ func read(code int, message string) (hint string, kind error) {
 			name, _, _ := strings.Cut(after, `"`)
 			return "does the namespace exist? kubectl create namespace " + name, compute.ErrInvalid
 		}
-		// of the way into a pod the node's name stands there, where that was taken away
+		// an exec gets this, with the node's name, if the node was removed
 		return "", compute.ErrInvalid
 	case code == http.StatusConflict, code == http.StatusGone:
 		return "", compute.ErrConflict
@@ -118,7 +118,7 @@ func read(code int, message string) (hint string, kind error) {
 		return "", compute.ErrUnavailable
 	case code != http.StatusForbidden:
 		return "", compute.ErrFailed
-	case has(" cannot ") && has(" in api group "): // it names who, verb and resource
+	case has(" cannot ") && has(" in api group "): // it names the user, the verb and the resource
 		return cmp.Or(ruleFor(message), role), compute.ErrDenied
 	case has("exceeded quota"):
 		return "the namespace's ResourceQuota is used up: `kubectl describe quota` shows by what", compute.ErrNoCapacity
@@ -140,12 +140,12 @@ func read(code int, message string) (hint string, kind error) {
 	return role, compute.ErrDenied
 }
 
-// refused is how an API server says that somebody may not do something in a namespace.
+// refused matches an API server's words that a user may not do something in a namespace.
 var refused = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)" in the namespace "([^"]*)"`)
 })
 
-// ruleFor is what would allow what was refused, from the refusal's own words; "": they are others.
+// ruleFor returns the rule that would allow what was refused, by the words of that; "": unknown.
 func ruleFor(text string) string {
 	m := refused().FindStringSubmatch(text)
 	if m == nil {
@@ -157,8 +157,8 @@ func ruleFor(text string) string {
 	)
 }
 
-// absent reports whether an API server says that there is no object of a name. A gateway before it
-// says 404 too, and so does one that does not serve the kind: that proves nothing about an object.
+// absent reports whether an API server says that no object has a name. A gateway, or a server
+// without the kind, also returns 404. That proves nothing about an object.
 func absent(err error, name string) bool {
 	var said apierrors.APIStatus
 	if !apierrors.IsNotFound(err) || !errors.As(err, &said) {

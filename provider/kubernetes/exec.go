@@ -21,20 +21,20 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// inside is a container of a pod that commands can be started in.
+// inside is a container of a pod, in which commands can be started.
 type inside struct {
 	c         *cluster
 	pod, name string
 }
 
-// start runs a program there with the given streams to its end, by exec over WebSocket, or SPDY
-// where a proxy or an old API server does not know that. A status that is not 0 is a
-// utilexec.CodeExitError. When ctx ends, the streams do; the program may live on.
+// start runs a program with the given streams until it ends. It uses exec over WebSocket, or SPDY
+// where a proxy or an old API server needs it. A status other than 0 is a utilexec.CodeExitError.
+// When ctx ends, the streams end, but the program may live on.
 func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
-	return in.c.as(func(s *session) error { // who is not known has used nothing of the streams
+	return in.c.as(func(s *session) error { // a refused user has consumed nothing of the streams
 		err := in.stream(ctx, s, args, o)
-		// that streams of long ago have ended, as they do where an API server goes too, says
-		// nothing of now
+		// An old stream that ends without an error says nothing of now: it may end because the API
+		// server went.
 		if err != nil {
 			in.c.heard(err)
 		}
@@ -42,6 +42,8 @@ func (in inside) start(ctx context.Context, args []string, o remotecommand.Strea
 	})
 }
 
+// stream makes one exec, over WebSocket and then over SPDY. It reports the clearer of the two
+// refusals.
 func (in inside) stream(ctx context.Context, s *session, args []string, o remotecommand.StreamOptions) error {
 	base, _, err := rest.DefaultServerUrlFor(s.config)
 	if err != nil {
@@ -65,7 +67,7 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	if err != nil {
 		return err
 	}
-	// what the API server said to the first; of the second only words are to be had
+	// what the API server answered to the first try; the second gives only words
 	var refused *apierrors.StatusError
 	both, err := remotecommand.NewFallbackExecutor(web, old, func(err error) bool {
 		var upgrade *httpstream.UpgradeFailureError
@@ -81,7 +83,7 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	if err == nil || refused == nil {
 		return err
 	}
-	// what may not be done it says, and the first refusal does not always
+	// the second refusal names the right that is missing, the first not always
 	if _, said, ok := strings.Cut(err.Error(), "unable to upgrade connection: "); ok {
 		refused.ErrStatus.Message = said
 		return refused
@@ -92,8 +94,8 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	return err
 }
 
-// say runs a script of sh to its end and returns what it printed, bounded. API servers say success
-// when they or the stream are cut, so the script says itself that it has come to its end.
+// say runs a script of sh to its end and returns its output, bounded. API servers report success
+// when a stream is cut, so the script itself confirms its end.
 func (in inside) say(ctx context.Context, input io.Reader, script string, args ...string) (string, error) {
 	var out, said bounded
 	end := shell.Nonce()
@@ -113,7 +115,7 @@ func (in inside) say(ctx context.Context, input io.Reader, script string, args .
 	return strings.TrimSpace(text), err
 }
 
-// statusError is a program that ended with a status of its own.
+// statusError is the error of a program that ended with a status other than 0.
 type statusError struct {
 	status int
 	said   string
@@ -123,7 +125,7 @@ func (e *statusError) Error() string {
 	return strings.TrimSuffix(fmt.Sprintf("status %d: %s", e.status, e.said), ": ")
 }
 
-// bounded keeps the first of what is written.
+// bounded keeps the first bytes that are written to it.
 type bounded struct {
 	mu sync.Mutex
 	b  []byte
@@ -142,12 +144,12 @@ func (b *bounded) String() string {
 	return strings.TrimSpace(string(b.b))
 }
 
-// pipe is a program's standard streams: what is written is its input, what is read its output.
+// pipe is a program's standard streams. Write feeds its input, and Read returns its output.
 type pipe struct {
-	*io.PipeReader // of its output
+	*io.PipeReader // its output
 	in             *io.PipeWriter
 	stop           context.CancelFunc
-	ended          chan struct{} // closed when it has ended
+	ended          chan struct{} // closed when the program has ended
 
 	err  bounded
 	mu   sync.Mutex
@@ -155,7 +157,7 @@ type pipe struct {
 	once sync.Once
 }
 
-// open starts a program whose streams stay open until Close, whatever becomes of ctx after that.
+// open starts a program. Its streams stay open until Close, even if ctx ends later.
 func (in inside) open(ctx context.Context, args []string) *pipe {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	outR, outW := io.Pipe()
@@ -178,7 +180,7 @@ func (in inside) open(ctx context.Context, args []string) *pipe {
 
 func (p *pipe) Write(b []byte) (int, error) { return p.in.Write(b) }
 
-// Close ends the streams, and with that the program.
+// Close ends the streams, and so the program.
 func (p *pipe) Close() error {
 	p.once.Do(func() {
 		_ = p.in.Close()
@@ -189,8 +191,7 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// said tells what the program left on its standard error, or why it could not be started; "":
-// nothing.
+// said returns the program's standard error, or why it could not be started. "": nothing.
 func (p *pipe) said() string {
 	p.mu.Lock()
 	end := p.end
@@ -202,7 +203,7 @@ func (p *pipe) said() string {
 	return words("", text)
 }
 
-// refused returns what the API server said when it did not let the program be started; nil: it did.
+// refused returns the API server's answer if it refused to start the program, else nil.
 func (p *pipe) refused() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -213,7 +214,7 @@ func (p *pipe) refused() error {
 	return nil
 }
 
-// missing reports whether an error of a start says that there is no such program.
+// missing reports whether a start failed because there is no such program.
 func missing(err error) bool {
 	var exit utilexec.CodeExitError
 	var status *statusError

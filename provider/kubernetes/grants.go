@@ -20,10 +20,10 @@ import (
 type Grant struct {
 	Group, Resource string
 	Verbs           []string
-	Optional        bool // no instance needs it
+	Optional        bool // instances do not need it
 }
 
-// String returns the rule as it stands in a Role.
+// String returns the rule as a Role has it.
 func (g Grant) String() string {
 	group := g.Group
 	if group == "" {
@@ -32,9 +32,9 @@ func (g Grant) String() string {
 	return fmt.Sprintf("{apiGroups: [%s], resources: [%s], verbs: [%s]}", group, g.Resource, strings.Join(g.Verbs, ", "))
 }
 
-// Grants are what the user of the kubeconfig has to be allowed in the source's namespace, and no
-// more: documentation and charts are checked against them. Of o only kind, warm-pool, network and
-// force-delete are looked at.
+// Grants returns exactly what the kubeconfig's user must be allowed in the source's namespace.
+// Documentation and charts are checked against it. Of o it reads only kind, warm-pool, network and
+// force-delete.
 func Grants(o Options) []Grant {
 	life, others := []string{"get", "list", "watch", "create", "delete"}, []string{"list", "watch"}
 	if o.Force > 0 {
@@ -56,8 +56,8 @@ func Grants(o Options) []Grant {
 	default:
 		out = append(out, Grant{Resource: "pods", Verbs: life})
 	}
-	// API servers before 1.35 ask for get alone when exec comes over WebSocket, later ones for
-	// create too; SPDY is create.
+	// For exec over WebSocket, API servers before 1.35 want get alone, later ones create too. SPDY
+	// needs create.
 	out = append(out, Grant{Resource: "pods/exec", Verbs: []string{"get", "create"}})
 	out = append(out, Grant{Resource: "events", Verbs: []string{"list"}, Optional: true})
 	out = append(out, Grant{Resource: namespaces.Resource, Verbs: []string{"get"}, Optional: true})
@@ -67,10 +67,10 @@ func Grants(o Options) []Grant {
 	return out
 }
 
-// reviews are how the API server is asked what its caller may do; everybody may ask that.
+// reviews are the objects that ask the API server what the caller may do. Everybody may ask.
 var reviews = schema.GroupVersionResource{Group: "authorization.k8s.io", Version: "v1", Resource: "selfsubjectaccessreviews"}
 
-// may asks whether we may do something in our namespace.
+// may asks whether we may use a verb on a resource in our namespace.
 func (c *cluster) may(ctx context.Context, group, resource, verb string) (yes bool, err error) {
 	resource, sub, _ := strings.Cut(resource, "/")
 	err = c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
@@ -88,7 +88,7 @@ func (c *cluster) may(ctx context.Context, group, resource, verb string) (yes bo
 	return yes, err
 }
 
-// missing returns what of the source's grants we do not have.
+// missing returns those of the source's grants that we do not have.
 func (p *Provider) missing(ctx context.Context) (out []Grant, err error) {
 	for _, g := range Grants(p.o) {
 		lacks := Grant{Group: g.Group, Resource: g.Resource, Optional: g.Optional}
@@ -110,13 +110,14 @@ func (p *Provider) missing(ctx context.Context) (out []Grant, err error) {
 
 var _ compute.Prober = (*Provider)(nil)
 
-// Probe asks the API server for all that the source needs to be allowed, and has it look at what
-// would be made, without that being made (a dry run).
+// Probe asks the API server for all rights that the source needs. It also makes an instance as a
+// dry run, which creates nothing.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	note, err = p.probe(ctx, spec)
 	return note, p.fault("Probe", compute.ID(p.o.Source), err)
 }
 
+// probe checks the rights, makes the dry run, and notes what is optional and missing.
 func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	lacks, err := p.missing(ctx)
 	if err != nil {
@@ -146,14 +147,14 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if err != nil {
 		return "", err
 	}
-	manifest.SetName(manifest.GetName() + "-dry") // no instance has it
+	manifest.SetName(manifest.GetName() + "-dry") // no instance has that name
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).Create(
 			ctx, manifest, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}},
 		)
 		return err
 	})
-	// a webhook that has side effects: nobody can say
+	// a webhook with side effects forbids the dry run
 	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
 		err = nil
 	}
@@ -173,7 +174,7 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	return strings.Join(notes, "; "), err
 }
 
-// denied says what is not allowed, all of it, with what would allow it.
+// denied returns the error that lists all missing rights and the rules that would grant them.
 func (p *Provider) denied(lacks []Grant) error {
 	var not, rules []string
 	for _, g := range lacks {

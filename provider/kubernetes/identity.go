@@ -24,14 +24,14 @@ import (
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// unknown stands in an identity for what is not known.
+// unknown stands in an identity for a part that is not known.
 const unknown = "-"
 
 // place is where a configuration leads.
 type place struct {
 	server string // its address
-	// digests of the certificates that it is known by, of all together and of each, commas between;
-	// unknown: it is known as all the world's are
+	// the digests of the certificates that it is known by: of all together, then of each, with
+	// commas. unknown: the system's authorities are used.
 	authority string
 	namespace string
 }
@@ -55,7 +55,7 @@ func placeOf(config *rest.Config, namespace string) place {
 	return out
 }
 
-// authoritiesMost is of how many certificates of one configuration a digest is kept.
+// authoritiesMost is the number of certificates of a configuration whose digests are kept.
 const authoritiesMost = 16
 
 func digest(data []byte) string {
@@ -63,9 +63,9 @@ func digest(data []byte) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// related tells whether two places have one address and are known by one certificate, at least: an
-// authority is replaced by having both known for a while. One in common alone says little: an
-// organisation's clusters may all have it.
+// related reports whether two places have one address and a certificate in common. During a change
+// of authorities both the old and the new one are known. A common certificate alone proves little:
+// all clusters of an organisation may have it.
 func (p place) related(o place) bool {
 	if p.server != o.server || p.authority == unknown || o.authority == unknown {
 		return false
@@ -76,16 +76,16 @@ func (p place) related(o place) bool {
 
 func (p place) String() string { return fmt.Sprintf("the namespace %s of %s", p.namespace, p.server) }
 
-// identity is which computer an instance is: where, and the pod there of those that agent-sandbox
-// makes, as that makes another under the same name.
+// identity says which computer an instance is: its place, and for agent-sandbox the pod there,
+// which may be replaced under the same name.
 type identity struct {
 	place
-	uid string // the namespace's, which no other has in any cluster; unknown: we may not ask for it
+	uid string // the namespace's uid, unique in all clusters; unknown: we may not read it
 	pod sighted
 }
 
-// sighted is a pod as it was when it was entered; the zero value: none was. Another, or one whose
-// container was started again, has lost its files.
+// sighted is a pod as it was when it was entered; the zero value: none was. If the pod or its
+// container is replaced, the files are lost.
 type sighted struct {
 	name, uid string
 	restarts  int64
@@ -99,7 +99,7 @@ func (i identity) String() string {
 	return text
 }
 
-// readIdentity takes apart what String has put together.
+// readIdentity parses the text of String.
 func readIdentity(text string) (i identity, err error) {
 	f := strings.Split(text, " ")
 	if len(f) != 4 && len(f) != 7 {
@@ -113,12 +113,12 @@ func readIdentity(text string) (i identity, err error) {
 	return i, err
 }
 
-// barredLasts is how long it counts that the namespace may not be read: the right to it is
-// optional, and each new instance asks.
+// barredLasts is how long we do not ask again after reading the namespace was forbidden. The right
+// is optional, and each new instance needs the answer.
 const barredLasts = 10 * time.Minute
 
-// namespaceUID asks for the namespace's, once. Where it might not be read a while ago, it is
-// unknown without asking, unless anew is said.
+// namespaceUID returns the namespace's uid, and asks for it once. If reading it was forbidden
+// lately, it is unknown without asking, unless anew is set.
 func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (string, error) {
 	c.mu.Lock()
 	uid, barred := c.uid, !anew && !c.barred.IsZero() && now.Sub(c.barred) < barredLasts
@@ -153,7 +153,7 @@ func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (s
 
 var _ compute.Recognizer = (*Provider)(nil)
 
-// Identity says where an instance is or will be, and once it has been entered which pod it is.
+// Identity says where an instance is or will be, and after it was entered, which pod it is.
 func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.c.ask()
 	if err != nil {
@@ -171,9 +171,8 @@ func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) 
 	return i.String(), nil
 }
 
-// Leads returns nil when the configuration leads to where an instance of that identity is. The
-// words of the configuration may have changed where the place has not: then the namespace itself
-// says so.
+// Leads returns nil if the configuration leads to the place of that identity. If the configuration
+// has changed, the namespace's uid may prove that the place is the same.
 func (p *Provider) Leads(ctx context.Context, text string) error {
 	was, err := readIdentity(text)
 	if err == nil {
@@ -188,11 +187,11 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 		return err
 	}
 	now := s.place
-	if now == was.place { // a namespace that was made anew there has nothing of the one before
+	if now == was.place { // a namespace that was made again has nothing of the old one
 		return nil
 	}
 	if now.namespace == was.namespace {
-		// rare, and somebody may have given the right just for this
+		// this is rare, and the user may have granted the right just for this
 		uid, err := p.c.namespaceUID(ctx, time.Now(), true)
 		switch {
 		case err != nil:
@@ -208,7 +207,7 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 	return elsewhere(now, was.place)
 }
 
-// elsewhere is the error of a configuration that leads to another place than it did.
+// elsewhere is the error of a configuration that leads to another place than before.
 func elsewhere(now, was place) error {
 	text := fmt.Sprintf("it is in %s, and the kubeconfig leads to %s now", was, now)
 	hint := "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"
@@ -219,8 +218,8 @@ func elsewhere(now, was place) error {
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: hint}
 }
 
-// Same returns nil when the pod of an instance is the one that was entered first. An instance that
-// is a pod itself has a name that no other gets.
+// Same returns nil if an instance's pod is the one that was entered first. An instance that is a
+// pod itself has a name that no other pod gets.
 func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
 	was, err := readIdentity(text)
 	if err == nil {
@@ -234,7 +233,7 @@ func (p *Provider) Same(ctx context.Context, id compute.ID, text string) error {
 	return p.fault("Same", id, err)
 }
 
-// sight is a pod as it is now.
+// sight returns the marks by which a pod is recognised.
 func (s *objects) sight(pod *record) sighted {
 	out := sighted{name: pod.Metadata.Name, uid: pod.Metadata.UID}
 	if c := pod.container(s.containerOf(pod)); c != nil {
@@ -243,8 +242,8 @@ func (s *objects) sight(pod *record) sighted {
 	return out
 }
 
-// replaced says what has become of a pod that was entered, as far as the watch has told; nil: it is
-// that one still.
+// replaced says what became of a pod that was entered, as far as the watch knows. nil: it is the
+// same pod.
 func (s *objects) replaced(was sighted) error {
 	text := ""
 	switch now := s.p.podWatch().get(was.name); {

@@ -9,17 +9,15 @@ import (
 )
 
 const (
-	// a connection has to live so long before it costs a watch, where there is none
+	// a connection that lives so long starts a watch, if there is none
 	informerAfter = 10 * time.Second
-	// for the streams of a pod that has ended to end by themselves, with the last of what was
-	// written
+	// so long the streams of an ended pod may still deliver its last output and end by themselves
 	farewell = 2 * time.Second
-	// that a pod whose time is over may still be there, as on a node that is lost, until nobody
-	// waits for its streams any more
+	// so long a pod may exist after its time, as on a lost node, before its streams are given up
 	overdue = 10 * time.Second
 )
 
-// passing is that a pod has ended, or is to end.
+// passing says that a pod has ended, or is about to end.
 type passing struct {
 	why string
 	in  time.Duration // until its streams should have ended
@@ -28,20 +26,20 @@ type passing struct {
 // informer waits for the end of one pod.
 type informer struct {
 	uid     string
-	news    chan passing  // 1 slot, the last counts
-	stirred chan struct{} // 1 slot: something was told of what has its name
+	news    chan passing  // 1 slot, which has the latest
+	stirred chan struct{} // 1 slot: the object of its name changed
 }
 
-// tell leaves news for who waits.
+// tell leaves news for the waiting goroutine.
 func (v *informer) tell(news passing) {
 	select {
 	case <-v.news:
 	default:
 	}
-	v.news <- news // whoever tells holds the watch's mu
+	v.news <- news // cannot block: callers of tell hold the watch's mu
 }
 
-// passes says whether a pod has ended, or is to end.
+// passes reports whether a pod has ended or is about to, and when its streams should end.
 func (p *record) passes() (passing, bool) {
 	switch {
 	case p.Status.Phase == "Failed" || p.Status.Phase == "Succeeded":
@@ -56,7 +54,7 @@ func (p *record) passes() (passing, bool) {
 	return passing{}, false
 }
 
-// await begins to wait for the end of a pod; over ends that. What has happened already is told too.
+// await starts to wait for the end of a pod, and over stops that. An earlier end is told too.
 func (w *watch) await(name, uid string) (v *informer, over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -77,7 +75,7 @@ func (w *watch) await(name, uid string) (v *informer, over func()) {
 	}
 }
 
-// toll tells those who wait for the end of a pod what is known of it now. The caller holds mu.
+// toll tells what is known of a pod to all that wait for its end. The caller holds mu.
 func (w *watch) toll(r *record, gone bool) {
 	all := w.informers[r.Metadata.Name]
 	if len(all) == 0 {
@@ -98,9 +96,8 @@ func (w *watch) toll(r *record, gone bool) {
 	}
 }
 
-// awaitEnd is with a connection until done, and calls end when its pod has ended and the streams
-// have not: those of a node that is lost end only after many minutes. why keeps what the pod ended
-// of.
+// awaitEnd watches over a connection until done. If its pod has ended and the streams have not, it
+// calls end: on a lost node they hang for many minutes. why gets the reason of the pod's end.
 func (e *entrance) awaitEnd(done <-chan struct{}, pod, uid string, why *atomic.Pointer[string], end context.CancelFunc) {
 	v, over := e.p.podWatch().await(pod, uid)
 	defer over()
@@ -116,7 +113,7 @@ func (e *entrance) awaitEnd(done <-chan struct{}, pod, uid string, why *atomic.P
 			e.p.podWatch().begin()
 		case news := <-v.news:
 			why.Store(&news.why)
-			// who notes something on a pod that is being deleted puts nothing off
+			// a later note on a pod that is being deleted does not extend its time
 			if at := time.Now().Add(news.in); late.IsZero() || at.Before(late) {
 				ending, late = time.After(news.in), at
 			}

@@ -7,9 +7,8 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// judge says whether the nodes may be told to pull an image that a request names. A registry whose
-// name leads nowhere from here may be one of the cluster's own network: what the name is there is
-// not known.
+// judge decides whether nodes may pull an image that a request names. A registry whose name does
+// not resolve here may be one of the cluster's own network. Its address there is unknown.
 func (p *Provider) judge(ctx context.Context, image string) error {
 	if image == "" {
 		return nil

@@ -17,15 +17,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What an instance may be, beside a pod: agent-sandbox makes the pod then, and gives it the labels
-// and annotations that we give.
+// The objects of agent-sandbox that an instance may be in place of a pod. agent-sandbox makes the
+// pod, with the labels and annotations that we give.
 var (
 	sandboxes = schema.GroupVersionResource{Group: "agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxes"}
 	claims    = schema.GroupVersionResource{Group: "extensions.agents.x-k8s.io", Version: "v1beta1", Resource: "sandboxclaims"}
 )
 
-// claimDomain begins the labels of claims' pods: agent-sandbox lets claims give no others, unless
-// it is told to.
+// claimDomain begins the labels of claims' pods. By default agent-sandbox allows no other labels in
+// a claim.
 const (
 	claimDomain            = "hostler.sandbox.users.io"
 	claimLabelInstallation = claimDomain + "/installation"
@@ -33,8 +33,8 @@ const (
 	claimLabelNetwork      = claimDomain + "/network"
 )
 
-// podLabels are the labels by which the pods of a source are known, and by which its network policy
-// selects them.
+// podLabels returns the labels that all pods of a source have. Its network policy selects them by
+// these.
 func (b *builder) podLabels() map[string]any {
 	installation, source, network := labelInstallation, labelSource, labelNetwork
 	if b.p.gvr == claims {
@@ -47,7 +47,7 @@ func (b *builder) podLabels() map[string]any {
 	return out
 }
 
-// podWatch tells of the pods of sources of this kind.
+// podWatch returns the watch of the pods of the sources of this kind.
 func (p *Provider) podWatch() *watch {
 	if p.gvr == claims {
 		return p.c.watch(pods, claimLabelInstallation)
@@ -55,13 +55,13 @@ func (p *Provider) podWatch() *watch {
 	return p.c.watch(pods, labelInstallation)
 }
 
-// watch tells of what we make.
+// watch returns the watch of the objects that the source makes.
 func (p *Provider) watch() *watch { return p.c.watch(p.gvr, labelInstallation) }
 
-// kinds are the values of the key kind, with what is made for each.
+// kinds maps the values of the key kind to the objects that are made.
 var kinds = map[string]schema.GroupVersionResource{"pod": pods, "sandbox": sandboxes, "claim": claims}
 
-// object is what is made at the cluster for a request; a claim is one of a sandbox of the pool.
+// object returns the object to create for a request. A claim takes a sandbox of pool.
 func (b *builder) object(spec compute.Spec, pool string) (*unstructured.Unstructured, error) {
 	if b.p.gvr == claims {
 		return b.claim(spec, pool), nil
@@ -80,15 +80,15 @@ func (b *builder) object(spec compute.Spec, pool string) (*unstructured.Unstruct
 	}}, nil
 }
 
-// meta returns an object's labels and annotations, as objects.
+// meta returns an object's labels and annotations, which may be changed.
 func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
 	m := child(u.Object, "metadata")
 	return child(m, "labels"), child(m, "annotations")
 }
 
-// alike refuses a request for what they all are not: a claim's sandbox is made like the pool's
-// template says. The source's own image, which the engine names where nobody asks for another, is
-// that. What the sandboxes of somebody else's pool have is not known before one is there.
+// alike refuses a request that the pool's sandboxes cannot meet, as all are made by its template.
+// The source's own image is allowed, as the engine names it by default. What sandboxes of another
+// owner's pool have is known only once one exists.
 func (b *builder) alike(spec compute.Spec) error {
 	if b.p.gvr != claims {
 		return nil
@@ -109,7 +109,7 @@ func (b *builder) alike(spec compute.Spec) error {
 	return nil
 }
 
-// claim is a claim of a sandbox of a warm pool.
+// claim returns a claim of a sandbox of a warm pool.
 func (b *builder) claim(spec compute.Spec, pool string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{}}}
 	b.mark(u, spec.ID)
@@ -129,7 +129,7 @@ func (b *builder) claim(spec compute.Spec, pool string) *unstructured.Unstructur
 	return u
 }
 
-// podOf returns the pod of what we made. ErrNotReady: there is none yet.
+// podOf returns the pod of an object that we made. ErrNotReady: it has none yet.
 func (s *objects) podOf(ctx context.Context, made *record) (*record, error) {
 	if s.p.gvr == pods {
 		return made, nil
@@ -140,7 +140,7 @@ func (s *objects) podOf(ctx context.Context, made *record) (*record, error) {
 	if in := s.pod(made); in != nil {
 		return in, nil
 	}
-	s.p.watch().begin() // it will be asked for again and again
+	s.p.watch().begin() // the caller will ask again and again
 	s.p.podWatch().begin()
 	if pool := made.Metadata.Annotations[notePool]; s.p.owns() && made.Metadata.DeletionTimestamp == nil && made.poolless() {
 		if err := s.p.pool.refound(ctx, pool); err != nil {
@@ -150,9 +150,9 @@ func (s *objects) podOf(ctx context.Context, made *record) (*record, error) {
 	return nil, made.unready(s.p.o.Schedule, time.Now())
 }
 
-// look has what is known of a pod that agent-sandbox makes be so: by what the watch has told, or
-// where a process has not begun that, as a command that wants one instance, by asking for that one.
-// A list of one needs no other right than the watch.
+// look makes a pod of agent-sandbox known, by what the watch has told. A process without a watch,
+// as a command that needs one instance, asks for that pod alone. A list of one needs no right
+// beyond the watch's.
 func (s *objects) look(ctx context.Context, name string) error {
 	w := s.p.podWatch()
 	if w.begun() || name == "" {
@@ -180,7 +180,7 @@ func (s *objects) look(ctx context.Context, name string) error {
 	return err
 }
 
-// nameOf is the name of the pod of a sandbox or a claim; "": it has none yet.
+// nameOf returns the name of the pod of a sandbox or a claim. "": it has none yet.
 func (s *objects) nameOf(of *record) string {
 	if s.p.gvr == claims {
 		return of.Status.Sandbox.Name
@@ -188,7 +188,7 @@ func (s *objects) nameOf(of *record) string {
 	return of.Metadata.Name
 }
 
-// pod returns what is known of the pod of a sandbox or a claim; nil: nothing.
+// pod returns what is known of the pod of a sandbox or a claim. nil: nothing.
 func (s *objects) pod(of *record) *record {
 	in := s.p.podWatch().get(s.nameOf(of))
 	if in == nil || !s.made(in) || in.id() != of.id() || s.p.gvr == sandboxes && in.Metadata.OwnerReferences[0].UID != of.Metadata.UID {
@@ -197,28 +197,27 @@ func (s *objects) pod(of *record) *record {
 	return in
 }
 
-// made reports whether a pod was made by agent-sandbox for an instance of this source. What a pod
-// says of itself anybody may have written there: agent-sandbox makes one for each sandbox, with its
-// name.
+// made reports whether agent-sandbox made a pod for an instance of this source. Anybody can write
+// labels on a pod. So the pod also must have a sandbox as owner, with its name.
 func (s *objects) made(pod *record) bool {
 	return pod.ours(s.p.o.Installation, s.p.o.Source) && len(pod.Metadata.OwnerReferences) == 1 &&
 		pod.Metadata.OwnerReferences[0].Name == pod.Metadata.Name &&
 		(s.p.gvr == claims || pod.Metadata.Name == s.p.podName(pod.id()))
 }
 
-// poolless tells whether a claim waits for its pool, or the pool for its template.
+// poolless reports whether a claim waits for its pool, or the pool for its template.
 func (r *record) poolless() bool {
 	c := r.condition("Ready", "False")
 	return c != nil && (c.Reason == "WarmPoolNotFound" || c.Reason == "TemplateNotFound")
 }
 
-// hopelessSandboxes are the reasons of agent-sandbox for which no waiting helps.
+// hopelessSandboxes are the reasons of agent-sandbox that waiting does not help.
 var hopelessSandboxes = map[string]bool{
 	"ClaimExpired": true, "SandboxExpired": true, "InvalidMetadata": true, "TemplateNotFound": true,
 	"WarmPoolNotFound": true, "SandboxSuspended": true, "PodSucceeded": true, "PodFailed": true,
 }
 
-// unready says why a sandbox or a claim has no pod.
+// unready returns the error that says why a sandbox or a claim has no pod.
 func (r *record) unready(patience time.Duration, now time.Time) error {
 	if r.Metadata.DeletionTimestamp != nil {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("it is being deleted")}
@@ -226,7 +225,7 @@ func (r *record) unready(patience time.Duration, now time.Time) error {
 	out := &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it has no pod yet")}
 	if c := r.condition("Ready", "False"); c != nil {
 		out.Err = errors.New(words("it has no pod yet: "+c.Reason, c.Message))
-		// its controller was refused the pod
+		// the API server refused to make the pod for the controller
 		if _, said, ok := strings.Cut(c.Message, "Error seen: "); ok && c.Reason == "ReconcilerError" {
 			hint, kind := read(http.StatusForbidden, said)
 			for _, no := range []string{" is forbidden: ", "denied the request", " is invalid: "} {

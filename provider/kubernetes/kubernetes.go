@@ -20,20 +20,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider makes pods.
+// Provider makes pods for one source. Any number of goroutines may use it.
 type Provider struct {
 	o    Options
 	plan plan
 	log  *slog.Logger
 	c    *cluster
-	gvr  schema.GroupVersionResource // what is made
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	gvr  schema.GroupVersionResource // the objects that it makes
+	// told of each step before it is done; an error ends the call as a kill would. nil except in
+	// tests
 	step func(string) error
 
 	mu     sync.Mutex
 	closed bool
-	heeds  []func()     // end what Heed began
-	seen   readTemplate // last
+	heeds  []func()     // these end what Heed started
+	seen   readTemplate // the last one
 
 	objects  objects
 	build    builder
@@ -42,20 +43,20 @@ type Provider struct {
 	pool     warmPool
 }
 
-// objects are those of a source at its cluster.
+// objects reads and changes a source's objects at its cluster.
 type objects struct{ p *Provider }
 
-// builder makes what is sent to the cluster of the source's keys and a request.
+// builder makes what is sent to the cluster, from the source's keys and a request.
 type builder struct{ p *Provider }
 
-// entrance is the way into a source's pods, and what is remembered of them for that.
+// entrance connects to a source's pods, and keeps what it needs for that.
 type entrance struct {
 	p      *Provider
-	waits  map[compute.ID]startCondition // of pods that are not ready
+	waits  map[compute.ID]startCondition // for the pods that are not ready
 	places map[string]placing            // by the pods' uids
 }
 
-// assemble gives a provider its parts, each of which knows it.
+// assemble gives a provider its parts. Each of them knows the provider.
 func (p *Provider) assemble() *Provider {
 	p.objects.p, p.build.p, p.pool.p = p, p, p
 	p.entrance = entrance{p: p, waits: map[compute.ID]startCondition{}}
@@ -75,9 +76,8 @@ var (
 	_ compute.Witness  = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Nothing is asked of
-// the cluster, and the template's file is not read: who has a pod uses it whatever has become of
-// the file.
+// Open returns the provider of one source. ErrInvalid: the options are wrong. It calls no cluster
+// and does not read the template's file: existing pods stay usable whatever has become of that.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
 	switch {
@@ -99,7 +99,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return p.assemble(), nil
 }
 
-// Close ends the watch, when it was the last source's of its cluster.
+// Close ends the source's use of its cluster. The last source ends the watches.
 func (p *Provider) Close() error {
 	p.mu.Lock()
 	closed := p.closed
@@ -114,7 +114,7 @@ func (p *Provider) Close() error {
 	return nil
 }
 
-// at says that a step begins.
+// at reports to step that a step begins.
 func (p *Provider) at(step string) error {
 	if p.step == nil {
 		return nil
@@ -122,7 +122,7 @@ func (p *Provider) at(step string) error {
 	return p.step(step)
 }
 
-// Create makes a pod, or returns the one that is there. It may wait for a node still.
+// Create makes a pod, or returns the existing one. The pod may still wait for a node.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec, time.Now())
 	if err != nil {
@@ -137,6 +137,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return out, nil
 }
 
+// create makes the object after the network policy and the pool exist. Errors before the call are
+// marked as unasked.
 func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time) (*record, error) {
 	if spec.ID == "" || len(spec.ID) > 1000 {
 		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
@@ -173,7 +175,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 	if apierrors.IsAlreadyExists(err) {
 		there, err := p.objects.read(ctx, spec.ID)
 		switch {
-		case errors.Is(err, errNone): // it is another's, or it went this moment
+		case errors.Is(err, errNone): // it is somebody else's, or it was just deleted
 			return nil, &compute.Error{
 				Kind: compute.ErrConflict,
 				Err:  fmt.Errorf("a %s %s is there, and it is not this installation's", nouns[p.gvr], p.podName(spec.ID)),
@@ -195,12 +197,12 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 	return in, p.at("created")
 }
 
-// sure marks an answer of the API server that says no: nothing was made then.
+// sure marks an error by which the API server certainly made nothing.
 func sure(err error) error {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code, text := status.Status().Code, status.Status().Message
-		// a webhook says no by any status
+		// a webhook may refuse with any status
 		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") {
 			return compute.Unasked(err)
 		}
@@ -240,14 +242,14 @@ func (s *objects) read(ctx context.Context, id compute.ID) (*record, error) {
 	return in, nil
 }
 
-// owned reports whether an object is an instance of this source: by its marks, and by its name, as
-// marks are copied.
+// owned reports whether an object is an instance of this source, by its marks and its name. The
+// marks alone may have been copied.
 func (s *objects) owned(in *record) bool {
 	return in.ours(s.p.o.Installation, s.p.o.Source) && in.Metadata.Name == s.p.podName(in.id())
 }
 
-// known is read from what the watch has told, where that works. A process that has not begun one,
-// as a command that asks for one instance, reads that alone.
+// known is read, but answered by the watch where that works. A process without a watch, as a
+// command that needs one instance, reads that one alone.
 func (s *objects) known(ctx context.Context, id compute.ID) (*record, error) {
 	if s.p.watch().begun() && s.p.watch().trusted(ctx) == nil {
 		if in := s.p.watch().get(s.p.podName(id)); in != nil && s.owned(in) {
@@ -257,7 +259,7 @@ func (s *objects) known(ctx context.Context, id compute.ID) (*record, error) {
 	return s.read(ctx, id)
 }
 
-// List returns the pods of this source, those that are being deleted included.
+// List returns the pods of this source, including those that are being deleted.
 func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	if _, err := p.c.ask(); err != nil {
 		return nil, p.fault("List", compute.ID(p.o.Source), err)
@@ -275,7 +277,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// instance tells about a pod.
+// instance returns what the engine gets to know of a pod.
 func (p *Provider) instance(in *record) compute.Instance {
 	out := compute.Instance{
 		ID: in.id(), Source: p.o.Source, ProviderID: p.c.namespace + "/" + in.Metadata.Name,
@@ -306,8 +308,8 @@ func (p *Provider) instance(in *record) compute.Instance {
 	return out
 }
 
-// containerOf is the container of a pod that commands run in: the one that the pod names as
-// everybody's default, as ours do, else its first, which may be one that a webhook has put before
+// containerOf returns the container in which commands run. It is the pod's default container, which
+// our pods name. If a pod names none it is the first, which may be one that a webhook put before
 // the template's own.
 func (s *objects) containerOf(in *record) string {
 	if s.p.o.Container != "" || len(in.Spec.Containers) == 0 {
@@ -322,7 +324,7 @@ func (s *objects) containerOf(in *record) string {
 	return in.Spec.Containers[0].Name
 }
 
-// Check returns nil for a pod that runs.
+// Check returns nil if the pod runs.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	if err := p.objects.answers(ctx); err != nil {
 		return p.fault("Check", id, err)
@@ -337,8 +339,8 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.fault("Check", id, err)
 }
 
-// Fit reports what Check says, from what the watch has told so far and without asking: so what
-// stands ready is handed out in one transaction of the store.
+// Fit reports the result of Check, from what the watch has told so far and without a call. So an
+// idle instance is granted within one transaction of the store.
 func (p *Provider) Fit(id compute.ID, text string) bool {
 	was, err := readIdentity(text)
 	if err != nil || p.c.unheard.Load() || !p.c.leadsTo(was.place) {
@@ -360,12 +362,12 @@ func (p *Provider) Fit(id compute.ID, text string) bool {
 	return err == nil && !wait
 }
 
-// Lingers is how long the API server may still be making a pod that nobody waits for any more: as
-// long as it may work at a request.
+// Lingers returns how long the API server may still be making a pod after its caller gave up: as
+// long as it may work on a request.
 func (p *Provider) Lingers() time.Duration { return time.Minute }
 
-// Console returns what the cluster has to say of a pod: its events. The output of the pod's own
-// processes is the container's log.
+// Console returns the cluster's events of a pod. The output of its own processes is in the
+// container's log.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	in, err := p.objects.read(ctx, id)
 	if err != nil {

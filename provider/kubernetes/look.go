@@ -13,18 +13,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Look says what is wrong with what the keys name on this machine, and with the pods that would be
-// made: a template that cannot be read or that the other keys do not go with, no image, a context
-// that the kubeconfig does not have. Its errors are compute.KeyErrors. odd is what cannot work as
-// it is now, and may be meant so: a kubeconfig that is not there yet. Nothing is asked of a
-// cluster. The keys are those that Check takes.
+// Look says what is wrong with the files that the keys name on this machine, and with the pods that
+// they give. It finds a template that cannot be read or contradicts other keys, a missing image,
+// and an unknown context. Its errors are compute.KeyErrors. odd lists what cannot work yet but may
+// be intended, as a missing kubeconfig. It calls no cluster. The keys have passed Check.
 func (o Options) Look() (odd []string, err error) {
 	read, err := o.read()
 	if err != nil {
 		return nil, err
 	}
 	odd, err = o.lookAtConfig()
-	if err != nil || o.WarmPool != "" { // whose template is at the cluster
+	if err != nil || o.WarmPool != "" { // its template is at the cluster
 		return odd, err
 	}
 	base, err := template(o.Template)
@@ -43,10 +42,10 @@ func (o Options) Look() (odd []string, err error) {
 	return odd, err
 }
 
-// lookAtConfig looks into the kubeconfig, where it is there and may be read.
+// lookAtConfig checks the kubeconfig, if it exists and can be read.
 func (o Options) lookAtConfig() (odd []string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	// looking changes nothing, and says nothing by itself
+	// this must change and print nothing
 	rules.ExplicitPath, rules.MigrationRules, rules.WarnIfAllMissing = o.Kubeconfig, nil, false
 	files := rules.Precedence
 	if o.Kubeconfig != "" {
@@ -58,7 +57,7 @@ func (o Options) lookAtConfig() (odd []string, err error) {
 		if err == nil {
 			_ = f.Close()
 			there = true
-		} else if !errors.Is(err, fs.ErrNotExist) { // whoever uses the source may read it
+		} else if !errors.Is(err, fs.ErrNotExist) { // the user of the source may be able to read it
 			return []string{fmt.Sprintf("kubeconfig: %v", err)}, nil
 		}
 	}
@@ -75,8 +74,8 @@ func (o Options) lookAtConfig() (odd []string, err error) {
 	return usable(config, o.Context)
 }
 
-// usable says whether a kubeconfig has a context, its current one where none is named, and what
-// that names.
+// usable checks that a kubeconfig has a context and what that names. Without a name it is the
+// current context.
 func usable(config *clientapi.Config, name string) (odd []string, err error) {
 	const hint = "`kubectl config get-contexts` lists those that there are"
 	used := cmp.Or(name, config.CurrentContext)
@@ -84,7 +83,7 @@ func usable(config *clientapi.Config, name string) (odd []string, err error) {
 	var text string
 	switch {
 	case used == "" && len(config.Contexts) == 0:
-		return nil, nil // an empty one, as good as none
+		return nil, nil // an empty one counts as none
 	case used == "":
 		text = "the kubeconfig has no current context, and the source names none"
 	case at == nil:
@@ -96,7 +95,7 @@ func usable(config *clientapi.Config, name string) (odd []string, err error) {
 	default:
 		return nil, nil
 	}
-	if name == "" { // it is not what the source says, and changes by itself
+	if name == "" { // the source does not name it, and it changes by itself
 		return []string{text}, nil
 	}
 	return nil, compute.WrongKey("context", hint, "context = %s: %s", name, text)

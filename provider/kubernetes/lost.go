@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// why adds to a lost contact what the cluster knows of its reason.
+// why adds the reason that the cluster knows to the error of a lost connection.
 func (c *conn) why(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, compute.ErrLost) {
 		return err
@@ -23,18 +23,18 @@ func (c *conn) why(ctx context.Context, err error) error {
 }
 
 const (
-	// how long the cluster may take to learn what has become of a pod: its streams end first, and
-	// then its node tells
+	// how long the cluster may take to learn what became of a pod: its streams end first, and then
+	// its node reports
 	tidings = 3 * time.Second
-	// for the API server to say, in the end, what the watch has not told
+	// for the last call, if the watch has not told
 	lastWord = 2 * time.Second
-	inquiry  = 200 * time.Millisecond // between two questions at first, where there is no watch
+	inquiry  = 200 * time.Millisecond // between the first calls, where there is no watch
 )
 
-// lostFor is the error of contact that was lost to a pod, with what the cluster knows of its
-// reason: the watch tells that when it happens, so it is waited for a while, and the API server is
-// asked but once. on is the pod as it was entered; over, what its informer knows. ours: we
-// ended the connection, so there may be no reason to wait for. When ctx ends nothing is waited for.
+// lostFor returns the error of a lost connection to a pod, with the reason that the cluster knows.
+// It waits a while for the watch to tell it, and calls the API server once. on is the pod when it
+// was entered, and over is what its informer knows. ours says that we ended the connection, so
+// there may be no reason. When ctx ends, it waits for nothing.
 func (e *entrance) lostFor(
 	ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool,
 ) error {
@@ -91,11 +91,11 @@ func (e *entrance) lostFor(
 	return lost(err)
 }
 
-// podGone is what is said of a pod that is no more.
+// podGone is the reason when nothing else is known of a pod's end.
 const podGone = "the pod is gone"
 
-// toldOf is what is known of a pod's end, where its informer may know more: an object that
-// we deleted afterwards leaves no reason behind.
+// toldOf returns what is known of a pod's end. Its informer may know more: a pod that we deleted
+// afterwards leaves no reason.
 func toldOf(told *string, text string, known bool) (string, bool) {
 	if told != nil && (text == "" || text == podGone || !known) {
 		return *told, true
@@ -103,7 +103,7 @@ func toldOf(told *string, text string, known bool) (string, bool) {
 	return text, known
 }
 
-// fell asks what has become of a pod; "": it is well. known: it has ended, or what ran in it has.
+// fell asks what became of a pod. "": it is well. known: the pod or its container has ended.
 func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
 	in, err := e.p.objects.read(ctx, id)
 	if err == nil {
@@ -118,8 +118,8 @@ func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside i
 	return e.fate(in, on, inside, was), true
 }
 
-// fate says what has become of a pod that was entered, by what it is now; nil: it is gone. was is
-// what it was before, where that is known. "": it is well.
+// fate says what became of a pod that was entered, from what it is now; nil: it is gone. was is
+// what it was before, if that is known. The result is "" if it is well.
 func (e *entrance) fate(in *record, on sighted, inside inside, was *record) string {
 	if in == nil || in.Metadata.UID != on.uid {
 		why := e.p.podWatch().epitaph(inside.pod)

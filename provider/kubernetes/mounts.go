@@ -15,20 +15,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// slow is how long a pod may be starting on its node before its events are asked for the reason,
-// and half of how long that holds.
+// slow is how long a pod may take to start on its node before its events are read for the reason.
+// The result holds for twice as long.
 const slow = 5 * time.Second
 
-// startCondition is what keeps a pod from starting, as far as it was looked for.
+// startCondition is what keeps a pod from starting, when it was last looked for.
 type startCondition struct {
-	next time.Time // to be looked
+	next time.Time // when to look again
 	said error     // nil: nothing was found
 }
 
-// event is something that happened to an object.
+// event is something that the cluster reports of an object.
 type event struct{ when, reason, message string }
 
-// eventsOf lists what happened to an object, the oldest first.
+// eventsOf lists the events of an object, the oldest first.
 func (p *objects) eventsOf(ctx context.Context, uid, more string) (out []event, err error) {
 	var list *unstructured.UnstructuredList
 	err = p.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
@@ -51,9 +51,9 @@ func (p *objects) eventsOf(ctx context.Context, uid, more string) (out []event, 
 // hinders are the reasons of events that a pod's status does not tell.
 var hinders = []string{"FailedMount", "FailedAttachVolume", "FailedMapVolume", "FailedCreatePodSandBox", "NetworkNotReady"}
 
-// hindered says why a pod that is not ready yet does not start on its node, where its events know
-// more than its status: volumes and the network. A pod that starts as usual costs no call. A secret
-// or config map that is not there is the end: nobody can know whether somebody will make it.
+// hindered says why a pod does not start on its node, by its events: they know more of volumes and
+// the network than its status. A normal start costs no call. A missing secret or config map is
+// final: nobody can know whether it will ever be made.
 func (p *entrance) hindered(ctx context.Context, id compute.ID, in *record, unready error) error {
 	if in.Spec.NodeName == "" {
 		return unready
@@ -72,7 +72,7 @@ func (p *entrance) hindered(ctx context.Context, id compute.ID, in *record, unre
 		return cmp.Or(h.said, unready)
 	}
 	all, err := p.p.objects.eventsOf(ctx, in.Metadata.UID, ",type=Warning")
-	if err != nil { // it would only be more to say
+	if err != nil { // it would only add to the error
 		return cmp.Or(h.said, unready)
 	}
 	for _, e := range slices.Backward(all) {

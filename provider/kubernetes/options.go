@@ -17,85 +17,82 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type kubernetes.
+// Options are the keys of a source of type kubernetes. The zero value of a key is its default.
 type Options struct {
-	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of the pod that we run in
+	// a file; "": $KUBECONFIG, ~/.kube/config, or the service account of our own pod
 	Kubeconfig string `conf:"kubeconfig"`
 	Context    string `conf:"context"`   // of the kubeconfig; "": its current one
 	Namespace  string `conf:"namespace"` // "": the context's, else default
 
 	Kind string `conf:"kind"` // pod (the default); sandbox or claim, of agent-sandbox
-	// of a claim: the name of a SandboxWarmPool that another looks after, whose template says all
-	// that template, image and the like say else; "": one of our own
+	// for claims: the name of a SandboxWarmPool of another owner. Its template replaces template,
+	// image and the like. "": the source has its own pool.
 	WarmPool string `conf:"warm-pool"`
-	// of a claim of our own pool: so many sandboxes stand there at least
+	// for claims of our own pool: keep at least this many sandboxes in it
 	Warm int `conf:"warm"`
-	// a file with a pod (YAML or JSON) that each is made like; what the keys below say goes above
-	// it
+	// a file with a pod (YAML or JSON) as the base of each pod. The keys below override it.
 	Template  string `conf:"template"`
-	Image     string `conf:"image"`     // required, unless the template or each request has one
-	Container string `conf:"container"` // of the template, that commands run in; "": its first
+	Image     string `conf:"image"`     // required, unless the template or each request names one
+	Container string `conf:"container"` // the container of the template for commands; "": its first
 
-	Cores  float64 `conf:"cores"`       // requested, and the limit; 0: as the template says
+	Cores  float64 `conf:"cores"`       // the request and the limit; 0: as the template says
 	Memory int64   `conf:"memory,size"` // bytes
 	Disk   int64   `conf:"disk,size"`   // bytes of ephemeral storage
-	// the resource that is asked for when a request wants a GPU; "": nvidia.com/gpu
+	// the resource for the GPUs of a request; "": nvidia.com/gpu
 	GPU      string   `conf:"gpu"`
 	Selector []string `conf:"node-selector"`
-	// Tolerations are KEY[=VALUE][:EFFECT]; without EFFECT of every one, "*" of every taint.
+	// Tolerations are KEY[=VALUE][:EFFECT]. Without EFFECT all effects; "*": all taints.
 	Tolerations []string `conf:"tolerations"`
 	Runtime     string   `conf:"runtime-class"`
 	Priority    string   `conf:"priority-class"`
-	// its token is mounted then; "": none, and no token
+	// the pods get its token; "": the default account and no token
 	Account string `conf:"service-account"`
-	// missing, always or never; "": as the cluster does by itself
+	// missing, always or never; "": the cluster's default
 	PullPolicy  string   `conf:"pull"`
 	PullSecrets []string `conf:"pull-secrets"` // names in the namespace
 	Env         []string `conf:"env"`          // NAME=VALUE
 	Labels      []string `conf:"labels"`       // NAME=VALUE
 	Annotations []string `conf:"annotations"`
-	// KIND:NAME:PATH[:ro]; KIND is claim, config, secret; or empty:SIZE:PATH and memory:SIZE:PATH
+	// KIND:NAME:PATH[:ro] with KIND claim, config or secret; empty:SIZE:PATH; memory:SIZE:PATH
 	Volumes []string `conf:"volumes"`
 
-	User     int64  `conf:"user"`     // commands run as this user id; 0: as security says
+	User     int64  `conf:"user"`     // the user id for commands; 0: as security says
 	Security string `conf:"security"` // strict (the default), baseline, or template
 	Network  string `conf:"network"`  // none (the default), egress, or open
-	// with network = none: ADDRESS/BITS[:PORT] that may be reached all the same; dns: the cluster's
-	// name servers
+	// exceptions to network = none: ADDRESS/BITS[:PORT], or dns for the cluster's name servers
 	Egress []string `conf:"egress"`
 
 	Way string `conf:"way"` // agent (the default) or exec
-	// an image with the guest program, which an init container copies; "": it is copied through
-	// exec
+	// an image with the guest program for an init container; "": the program is copied through exec
 	AgentIn string `conf:"agent-image"`
-	// that processes have to end by themselves when a pod is deleted
+	// how long processes have to end by themselves when a pod is deleted
 	Grace time.Duration `conf:"grace"`
-	// a pod that its node does not end is deleted by force after so long; 0: never
+	// when to delete a pod by force that its node does not end; 0: never
 	Force    time.Duration `conf:"force-delete"`
 	Schedule time.Duration `conf:"schedule-wait"`
-	// Schedule is how long a pod may have no node before that is no capacity; 0: 30 s. A cluster
-	// that adds nodes by itself needs minutes.
+	// Schedule is how long a pod may have no node before that counts as no capacity; 0: 30 s. A
+	// cluster that adds nodes by itself needs minutes.
 
-	// requests name their image, or the source has one elsewhere: only for Look
+	// images come from requests or the whole source; only Look reads this
 	Requested    bool
 	Source       string        // the source's name
 	Installation string        // the installation's id
-	Dir          string        // unused: all state is at the cluster
-	Agent        agent.Finder  // finds our guest program; required for way = agent
-	Others       *image.Others // how images are judged that requests name; nil: as the owner's
+	Dir          string        // unused, as all state is at the cluster
+	Agent        agent.Finder  // finds the guest program; required for way = agent
+	Others       *image.Others // how requested images are judged; nil: as the owner's
 
-	// how old what a broken watch told may be and still be given as the truth; 0: usualFresh
+	// how long the last state of a broken watch may be used; 0: usualFresh
 	fresh time.Duration
 }
 
-// plan is what the lists of Options mean.
+// plan is the parsed form of the lists in Options.
 type plan struct {
 	kind                          string
 	selector, labels, annotations map[string]string
 	tolerations, env              []any
 	volumes, mounts               []any
 	egress                        []any
-	// a digest of what the network policy says; "": there is none
+	// a digest of the network policy; "": there is none
 	network string
 }
 
@@ -103,16 +100,16 @@ func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)
 func isLabelValue(v string) bool    { return len(validation.IsValidLabelValue(v)) == 0 }
 func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: nothing is asked of a
-// cluster, and no file is read. Its errors are compute.KeyErrors.
+// Check says what is wrong with the keys by themselves. It calls no cluster and reads no file. Its
+// errors are compute.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.read()
 	return err
 }
 
-// read takes the options apart, and sets what is left to us. Its errors name the key.
+// read parses the options and fills in the defaults. Its errors name the key.
 func (o *Options) read() (p plan, err error) {
-	shapes := o.shapes() // before we say anything
+	shapes := o.shapes() // before defaults are set
 	if o.Kubeconfig != "" {
 		if o.Kubeconfig, err = fullPath(o.Kubeconfig); err != nil {
 			return p, compute.WrongKey("kubeconfig", "", "kubeconfig: %w", err)
@@ -124,7 +121,7 @@ func (o *Options) read() (p plan, err error) {
 		}
 	}
 	network := "none"
-	// of which its template decides, and agent-sandbox, whose own policy lets it out
+	// the pool's template decides these; agent-sandbox's own policy opens egress
 	if o.WarmPool != "" {
 		network = "open"
 	}
@@ -206,7 +203,7 @@ func (o *Options) read() (p plan, err error) {
 	for _, e := range o.Env {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
-			// not the value, which may be a secret
+			// the value is not shown, as it may be a secret
 			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
 		}
 		p.env = append(p.env, map[string]any{"name": name, "value": value})
@@ -236,7 +233,7 @@ func (o *Options) read() (p plan, err error) {
 	return p, err
 }
 
-// shapes names a key that says what instances are made like; "": none does.
+// shapes returns a key that says how instances are made. "": none is set.
 func (o *Options) shapes() string {
 	for _, is := range []struct {
 		key  string
@@ -257,7 +254,7 @@ func (o *Options) shapes() string {
 	return ""
 }
 
-// readToleration takes KEY[=VALUE][:EFFECT], or "*".
+// readToleration parses KEY[=VALUE][:EFFECT], or "*".
 func readToleration(text string) (map[string]any, error) {
 	rest, effect, hasEffect := strings.Cut(text, ":")
 	key, value, equal := strings.Cut(rest, "=")
@@ -283,7 +280,7 @@ func readToleration(text string) (map[string]any, error) {
 	return out, nil
 }
 
-// readVolume takes KIND:WHAT:PATH[:ro].
+// readVolume parses KIND:WHAT:PATH[:ro].
 func readVolume(name, text string) (volume, mount map[string]any, err error) {
 	f := strings.Split(text, ":")
 	bad := compute.WrongKey(
@@ -327,7 +324,7 @@ func readVolume(name, text string) (volume, mount map[string]any, err error) {
 	return volume, mount, nil
 }
 
-// readSize takes 512M or 4G, powers of 1024, and returns it as Kubernetes writes it.
+// readSize parses a size as 512M or 4G, in powers of 1024, and returns it in Kubernetes' form.
 func readSize(text string) (string, error) {
 	digits := strings.TrimRight(text, "KMGT")
 	unit := text[len(digits):]
@@ -340,10 +337,10 @@ func readSize(text string) (string, error) {
 	return digits + unit, nil
 }
 
-// readEgress takes ADDRESS/BITS[:PORT], an IPv6 one in brackets when a port follows; or dns.
+// readEgress parses dns or ADDRESS/BITS[:PORT]. With a port, an IPv6 address has brackets.
 func readEgress(text string) (map[string]any, error) {
 	bad := compute.WrongKey("egress", "", "egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
-	if text == "dns" { // whatever serves names there, it has the label of the first that did
+	if text == "dns" { // any server with the label that all name servers carry
 		return map[string]any{
 			"to": []any{map[string]any{
 				"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "kube-system"}},

@@ -13,14 +13,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// mourned is how long it is told what became of an object that is gone.
+// mourned is how long the end of a deleted object is remembered.
 const mourned = 2 * time.Minute
 
-// deletes is how long it is remembered that it is we who delete an object: one that its node or
+// deletes is how long our own deletion of an object is remembered. An object that its node or
 // finalizers hold is deleted again and again.
 const deletes = time.Hour
 
-// tombstone is what is remembered of an object that is gone, and was not deleted by us.
+// tombstone is what is remembered of an object that is gone and that we did not delete.
 type tombstone struct {
 	of  *record
 	why string
@@ -29,8 +29,8 @@ type tombstone struct {
 
 // mourn remembers why an object is gone. The caller holds mu.
 func (w *watch) mourn(r *record) {
-	defer w.toll(r, true) // when it has its tombstone
-	// it stays noted: the watch may tell late of one that a call found gone
+	defer w.toll(r, true) // after the tombstone is made
+	// our note stays, as the watch may report the end later than a call
 	if _, ours := w.ours[r.Metadata.UID]; ours {
 		return
 	}
@@ -42,16 +42,16 @@ func (w *watch) mourn(r *record) {
 	}
 	why := r.end()
 	if first := w.tombstones[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
-		// agent-sandbox makes another pod under the name of one that was evicted: why that went is
-		// what the instance ended of
+		// agent-sandbox replaces a pod that was evicted under the same name. The reason of the
+		// eviction is the reason of the instance's end.
 		return
 	}
 	w.news = true
 	w.tombstones[r.Metadata.Name] = tombstone{r, cmp.Or(why, "it was deleted, by somebody else"), now}
 }
 
-// learn takes from what the watch tells of an object's end why it is gone, where a call had found
-// it gone before. The caller holds mu.
+// learn takes the reason of an object's end from the watch, if a call had found it gone before. The
+// caller holds mu.
 func (w *watch) learn(r *record) {
 	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
 		g.of, g.why, w.news = r, r.end(), true
@@ -60,14 +60,14 @@ func (w *watch) learn(r *record) {
 	}
 }
 
-// deletion is that it is we who delete an object.
+// deletion says that we delete an object.
 type deletion struct {
-	at    time.Time // last
-	taken bool      // the API server has said that it does
+	at    time.Time // of our last request
+	taken bool      // the API server has accepted it
 }
 
-// deleting notes that it is we who delete an object, before the API server is asked, and again when
-// it has taken that.
+// deleting notes that we delete an object. It is called before the API server is asked, and again
+// when that has accepted.
 func (w *watch) deleting(uid string, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,22 +79,22 @@ func (w *watch) deleting(uid string, taken bool) {
 	w.ours[uid] = deletion{now, taken}
 }
 
-// ourDeletion is that of an object, where it is we who delete it; else it is none.
+// ourDeletion returns our deletion of an object. The zero value: we do not delete it.
 func (w *watch) ourDeletion(uid string) deletion {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ours[uid]
 }
 
-// epitaph says why the object of a name is gone; "": nothing is known of that.
+// epitaph says why the object with a name is gone. "": nothing is known.
 func (w *watch) epitaph(name string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.tombstones[name].why
 }
 
-// ends adds what of those objects that are meant have ended, or are being deleted by others, and
-// why.
+// ends adds to out which of the meant objects have ended, or are being deleted by others, and the
+// reasons.
 func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[compute.ID]string) error {
 	if err := w.trusted(ctx); err != nil {
 		return err
@@ -120,9 +120,9 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 	return nil
 }
 
-// answers asks the API server whether it does, where the last call, of the watch or anybody, had no
-// answer: what the watch told before counts for a while, but of what is there nothing can be used,
-// and nothing be made, from the first moment on. Where it had one, nothing is asked.
+// answers checks that the API server answers, if the last call or the watch had no answer. The
+// watch's last state stays valid for a while, but without the API server nothing can be used or
+// made. If the last call had an answer, it calls nothing.
 func (s *objects) answers(ctx context.Context) error {
 	if !s.p.c.unheard.Load() {
 		return nil
@@ -142,7 +142,7 @@ func (s *objects) answers(ctx context.Context) error {
 	return err
 }
 
-// Heed has f called when Oversee may have something new to tell.
+// Heed makes f be called when Oversee may have news.
 func (p *Provider) Heed(f func()) {
 	end := p.c.heed(f)
 	p.mu.Lock()
@@ -153,8 +153,8 @@ func (p *Provider) Heed(f func()) {
 	p.heeds = append(p.heeds, end)
 }
 
-// Oversee tells which pods have ended: evicted, preempted, drained, out of memory, deleted by
-// somebody, with their nodes. It is answered from what the watch has told.
+// Oversee tells which pods have ended, and why: evicted, preempted, drained, out of memory, deleted
+// by somebody, or lost with their nodes. It answers from the watch.
 func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
 	return p.oversee(ctx, time.Now())
 }

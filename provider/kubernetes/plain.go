@@ -21,18 +21,20 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// plain is a way into a pod by exec alone: one for each command. It needs sh there, and for files
-// what comes with it. Exec itself knows no signals, directory, environment and user: a script at
-// the beginning of standard input sees to the first three, and a second exec sends signals. Nor
-// does it tell whether a stream came to its end or was cut: API servers say success then, and a
-// program's input that ends when the program does has them reset the connection to its node, with
-// what is in it. So the script says at the end of each stream that it is there, and stays until we
-// hang up. What only our program can, there is not: ports, sockets, workspaces, kept runs, users.
+// plain is a connection to a pod by exec alone, with one exec for each command. It needs sh there,
+// and for files the tools that come with it. Exec has no signals, directory, environment or user. A
+// script at the start of standard input sets directory and environment and tells the process id; a
+// second exec sends signals.
+//
+// Exec does not tell a stream's end from a cut: API servers report success for both. When a program
+// ends, unread input resets the connection and loses output. So the script confirms the end of each
+// stream, and stays until we hang up. Ports, sockets, workspaces, kept runs and users need the
+// guest program.
 type plain struct {
 	p  *Provider
 	id compute.ID
 	in inside
-	on sighted // the pod as it was entered
+	on sighted // the pod when it was entered
 
 	life context.Context // ends with Close
 	stop context.CancelFunc
@@ -49,17 +51,17 @@ func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
 	return c
 }
 
-// farTime is how long what we ask for beside a command may take.
+// farTime is how long our own questions beside a command may take.
 const farTime = 10 * time.Second
 
-// signalAgain is the pause before a signal whose exec was cut is sent again.
+// signalAgain is the pause before a signal is sent again whose exec was cut.
 const signalAgain = 200 * time.Millisecond
 
 func (c *plain) fail(kind error, text string, args ...any) error {
 	return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: kind, Err: fmt.Errorf(text, args...)}
 }
 
-// check says why a command can never be started.
+// check returns an error for a command that can never be started.
 func (c *plain) check(cmd *compute.Command) error {
 	switch {
 	case cmd.User != "":
@@ -84,20 +86,20 @@ func (c *plain) check(cmd *compute.Command) error {
 	return nil
 }
 
-// plainRun is one command.
+// plainRun is one running command.
 type plainRun struct {
 	*plain
 	cmd    *compute.Command
 	mark   string
 	began  chan struct{} // closed when the command has begun
-	pid    int           // of the command's shell; for who has seen began closed
-	own    string        // the command's; "": not known
-	leads  bool          // the shell's group is its own
+	pid    int           // of the command's shell; valid when began is closed
+	own    string        // of the command itself; "": not known
+	leads  bool          // the shell leads its own process group
 	failed int           // the script's status when it could not start the command; 0: it could
-	ends   bool          // it was told to end
+	ends   bool          // the command was told to end
 	unread chan struct{} // closed when the caller takes no more output
 	whole  chan struct{} // closed when all output is there
-	status int           // how the command ended; for who has seen whole closed
+	status int           // how the command ended; valid when whole is closed
 }
 
 var errCut = errors.New("the connection to the pod was cut before the command's end")
@@ -116,7 +118,7 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 		}
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
 	}
-	if c.p.podWatch().get(c.on.name) != nil { // exec goes by the name alone
+	if c.p.podWatch().get(c.on.name) != nil { // exec finds the pod by its name alone
 		if err := c.p.objects.replaced(c.on); err != nil {
 			return compute.Exit{}, c.fail(compute.ErrLost, "%w", err.(*compute.Error).Err)
 		}
@@ -131,12 +133,14 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 	return r.run(ctx, own)
 }
 
+// run starts the script, and the command in it, and waits for its end. It returns when the caller's
+// streams are not written any more.
 func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	nonce, end, tty := shell.Nonce(), shell.Nonce(), r.cmd.TTY != nil
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
 	args, input := []string{"sh", "-c", shell.Boot}, shell.Minded(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
-	// what is typed is echoed; the line must not be, and in the request's address API servers and
-	// proxies would keep it
+	// A terminal echoes its input, which must not show the script. In the request's address API
+	// servers and proxies would log it.
 	if tty {
 		args, input = []string{"sh", "-c", "stty -echo -icanon 2>/dev/null;" + shell.Boot}, "stty icanon echo 2>/dev/null;"+input
 	}
@@ -204,8 +208,8 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	return r.exit(ctx, err, stderr.LastLine())
 }
 
-// hush has nothing more be written to the caller's, who may use them otherwise once Run has
-// returned. A write of his that does not end is waited for no longer than farTime.
+// hush stops all writes to the caller's streams: after Run the caller may use them otherwise. It
+// waits at most farTime for a write of the caller that hangs.
 func hush(all []*shell.Ending) {
 	var each sync.WaitGroup
 	quiet := make(chan struct{})
@@ -219,13 +223,13 @@ func hush(all []*shell.Ending) {
 	}
 }
 
-// await stays with the command to its end, and hands on signals. What it was told at the end is put
-// back into done.
+// await waits for the command's end and passes signals on. It puts the result of the stream back
+// into done.
 func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) error {
 	signals, resize, unread := r.cmd.Signals, r.cmd.Resize, r.unread
 	for {
 		select {
-		case <-r.whole: // what is left there may hold the streams for ever
+		case <-r.whole: // processes that are left there may hold the streams for ever
 			return nil
 		case err := <-done:
 			done <- err
@@ -257,9 +261,9 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 	}
 }
 
-// signal sends one to the command's group, by an exec of its own. Where the group is not the
-// command's own, or the shell in it would end too, all are found by their mark. Where that exec is
-// cut it is asked again, while the command lives: a signal may come twice so, but it is not lost.
+// signal sends a signal to the command's group by an exec of its own. If the group is shared, or
+// its shell would end too, the processes are found by their mark. A cut exec is repeated while the
+// command lives: a signal may arrive twice, but is never lost.
 func (r *plainRun) signal(ctx context.Context, name string) {
 	select {
 	case <-r.began:
@@ -276,7 +280,7 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	case r.leads && !alone:
 		script, args = `kill -"$1" -"$2"`, []string{name, strconv.Itoa(r.pid)}
 	case r.own != "" && alone:
-		// the shell is to tell of it; and in the moment before it is the command it has no mark yet
+		// the shell reports it; a command that is just starting has no mark yet
 		script, args = `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, append(args, r.own)
 	default:
 		script = shell.Tell
@@ -297,7 +301,7 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 	}
 }
 
-// kill ends the command and all that it started, whoever has it now.
+// kill ends the command and all processes that it started.
 func (r *plainRun) kill() {
 	ctx, cancel := context.WithTimeout(context.Background(), farTime)
 	defer cancel()
@@ -312,7 +316,7 @@ func (r *plainRun) kill() {
 	_, _ = r.in.say(ctx, nil, script, "KILL", r.mark, strconv.Itoa(r.pid))
 }
 
-// exit reads how the stream ended; err counts where the end of the output is not there.
+// exit reads the end of the stream. err counts if the end of the output is missing.
 func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Exit, error) {
 	var status utilexec.CodeExitError
 	isStatus, whole := errors.As(err, &status), isClosed(r.whole)
@@ -324,7 +328,7 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 	case r.failed != 0:
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "%s: no such directory", r.cmd.Dir)
 	case r.started() && (whole || isStatus && status.Code > 128):
-		// or the shell was killed with the command, and that is told
+		// if not whole, the shell was killed together with the command
 		if r.ends && !r.cmd.Stay {
 			r.kill()
 		}
@@ -332,7 +336,7 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 		if !whole {
 			code = status.Code
 		}
-		if code == 128+compute.SignalNumber("KILL") { // exec tells no signals
+		if code == 128+compute.SignalNumber("KILL") { // exec reports no signals
 			return compute.Exit{Code: code, Reason: r.p.entrance.reasonOf(ctx, r.id)}, nil
 		}
 		return compute.Exit{Code: code}, nil
@@ -352,7 +356,7 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 	return compute.Exit{}, r.lost(ctx, err)
 }
 
-// lost is the error of contact that was lost.
+// lost returns the error of a lost connection, with the reason if it is known.
 func (c *plain) lost(ctx context.Context, err error) error {
 	return c.p.entrance.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
 }
@@ -368,8 +372,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// feed is the script's line, and then the command's own input, until gone is closed. Nobody can end
-// a read of the caller's: what is read after that is lost, as with a pipe whose reader has ended.
+// feed is the script's line, followed by the command's own input until gone is closed. A read of
+// the caller's input cannot be stopped: what it still reads is lost, as with a pipe.
 type feed struct {
 	first *strings.Reader
 	rest  io.Reader
@@ -377,16 +381,16 @@ type feed struct {
 	began chan struct{}
 	gone  chan struct{}
 
-	inside bool // of a line that is being typed
-	over   bool // the end has been typed
+	inside bool // within a line that is being typed
+	over   bool // the end was typed
 }
 
+// Read implements io.Reader: first the script's line, then the command's input.
 func (f *feed) Read(b []byte) (int, error) {
 	if f.first.Len() > 0 {
 		return f.first.Read(b)
 	}
-	// what is typed before the script has set the terminal is taken for less than it is: its end,
-	// and ^C
+	// until the script has set the terminal, the end character and ^C would act by themselves
 	if f.tty {
 		select {
 		case <-f.gone:
@@ -396,8 +400,7 @@ func (f *feed) Read(b []byte) (int, error) {
 	if isClosed(f.gone) {
 		return 0, io.EOF
 	}
-	// the script has the command's input be empty; that of the exec does not end before the exec,
-	// see plain
+	// the script gives the command an empty input; that of the exec stays open, see plain
 	if f.over || f.rest == nil && !f.tty {
 		<-f.gone
 		return 0, io.EOF
@@ -408,9 +411,9 @@ func (f *feed) Read(b []byte) (int, error) {
 	}
 	if n > 0 {
 		f.inside = b[n-1] != '\n'
-		return n, nil // an error comes again
+		return n, nil // an error comes again with the next read
 	}
-	// a terminal's input ends by a character: once for the line, and once for itself
+	// a terminal's input ends by a character: once for the line, and once for the end
 	if err == io.EOF && f.tty {
 		f.over = true
 		n = 1
@@ -423,7 +426,7 @@ func (f *feed) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// sizes are those of a terminal, as the executor asks for them.
+// sizes passes a terminal's sizes to the executor.
 type sizes struct {
 	c    chan remotecommand.TerminalSize
 	done chan struct{}
@@ -437,7 +440,7 @@ func newSizes(cmd *compute.Command) *sizes {
 	return s
 }
 
-// put has a size be told, unless one that came later is.
+// put offers a size in place of one that is still waiting.
 func (s *sizes) put(to compute.Size) {
 	for {
 		select {
@@ -469,7 +472,7 @@ func (c *plain) Put(ctx context.Context, dir string, tar io.Reader) error {
 	return files.Fault("kubernetes.Put", err)
 }
 
-// Get implements compute.Conn; it needs tar there.
+// Get implements compute.Conn. It needs tar there.
 func (c *plain) Get(ctx context.Context, path string, w io.Writer) error {
 	err := files.Get(ctx, c, path, w)
 	switch {

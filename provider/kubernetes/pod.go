@@ -20,24 +20,24 @@ const (
 	domain            = "hostler-project.github.io"
 	labelInstallation = domain + "/installation"
 	labelSource       = domain + "/source"
-	labelNetwork      = domain + "/network" // which network policy is a pod's; none: open
+	labelNetwork      = domain + "/network" // names the pod's network policy; none: open
 	noteInstance      = domain + "/instance"
 	noteSource        = domain + "/source"
-	notePool          = domain + "/warm-pool" // of a claim: what it came from
-	// a digest of what the source's pods are made like
+	notePool          = domain + "/warm-pool" // of a claim: the pool that it came from
+	// a digest of how the source's pods are made
 	noteTemplate  = domain + "/template"
-	noteContainer = "kubectl.kubernetes.io/default-container" // everybody's
+	noteContainer = "kubectl.kubernetes.io/default-container" // Kubernetes' own
 )
 
-// record is what is known of a pod, and of what else an instance may be.
+// record is what is known of a pod, or of another object that an instance may be.
 type record struct {
 	told
-	// When we first saw it, that it is being deleted, and that no node takes it, by our clock;
-	// zero: not so, or not known.
+	// By our own clock: when we first saw the pod, saw that it is being deleted, and saw that no
+	// node takes it. zero: not so, or not known.
 	first, going, waits time.Time
 }
 
-// told is what is read of it: the names are the API's.
+// told is the part of an object that is read. The names are the API's.
 type told struct {
 	Metadata struct {
 		Name              string            `json:"name"`
@@ -69,11 +69,11 @@ type told struct {
 		ContainerStatuses     []running   `json:"containerStatuses"`
 		Sandbox               struct {
 			Name string `json:"name"`
-		} `json:"sandbox"` // of a claim
+		} `json:"sandbox"` // only in a claim
 	} `json:"status"`
 }
 
-// owner is what an object was made for.
+// owner is the object for which another was made.
 type owner struct {
 	Kind       string `json:"kind"`
 	Name       string `json:"name"`
@@ -89,7 +89,7 @@ type condition struct {
 	LastTransitionTime metav1.Time `json:"lastTransitionTime"`
 }
 
-// running is how a container of a pod does.
+// running is the state of a container of a pod.
 type running struct {
 	Name         string `json:"name"`
 	Ready        bool   `json:"ready"`
@@ -115,13 +115,13 @@ type state struct {
 	} `json:"terminated"`
 }
 
-// readPod takes what we need of a pod. What it keeps holds nothing of u but texts of its own.
+// readPod returns the parts of an object that we need. It keeps no memory of u.
 func readPod(u *unstructured.Unstructured) (*record, error) {
 	var p record
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p.told); err != nil {
 		return nil, fmt.Errorf("the pod %s: %w", u.GetName(), err)
 	}
-	// Of the notes others made nothing is needed, and they may be long.
+	// Other annotations are not needed and may be long.
 	notes := map[string]string{noteInstance: p.Metadata.Annotations[noteInstance], noteSource: p.Metadata.Annotations[noteSource]}
 	if pool := p.Metadata.Annotations[notePool]; pool != "" {
 		notes[notePool] = pool
@@ -154,7 +154,7 @@ func (p *record) ours(installation, source string) bool {
 	return p.Metadata.Labels[labelInstallation] == installation && p.source() == source && p.id() != ""
 }
 
-// condition returns one that is so; nil: it is not.
+// condition returns the condition of a type if it has that status, else nil.
 func (p *record) condition(typ, status string) *condition {
 	for i, c := range p.Status.Conditions {
 		if c.Type == typ && c.Status == status {
@@ -164,7 +164,7 @@ func (p *record) condition(typ, status string) *condition {
 	return nil
 }
 
-// container returns how a container does; nil: nothing is known.
+// container returns the state of a container. nil: nothing is known.
 func (p *record) container(name string) *running {
 	for i, c := range p.Status.ContainerStatuses {
 		if c.Name == name {
@@ -174,8 +174,8 @@ func (p *record) container(name string) *running {
 	return nil
 }
 
-// unschedulable is the scheduler's word that no node takes a pod, or that somebody's gate keeps it
-// from looking for one; nil: it has not said so.
+// unschedulable returns the scheduler's condition that no node takes a pod, or that a gate keeps it
+// from looking for one. nil: there is none.
 func (p *record) unschedulable() *condition {
 	if c := p.condition("PodScheduled", "False"); c != nil && (c.Reason == "Unschedulable" || c.Reason == "SchedulingGated") {
 		return c
@@ -183,8 +183,8 @@ func (p *record) unschedulable() *condition {
 	return nil
 }
 
-// hopeless are the reasons for which a container waits that no waiting helps: kubelet's, and what
-// is to be done about them.
+// hopeless are kubelet's reasons for a waiting container that never go away, with the hints what to
+// do.
 var hopeless = map[string]string{
 	"ImagePullBackOff":           imageHint,
 	"ImageInspectError":          "",
@@ -200,15 +200,14 @@ var hopeless = map[string]string{
 
 const imageHint = "look at the image's name, and at pull-secrets"
 
-// final are words of registries that say that there is no such image for us. A first pull may also
-// fail by chance: then the node's second try tells, which is seen by its pause before
-// (ImagePullBackOff).
+// final are registries' words for images that we cannot have. A first pull may fail by chance. So
+// only a second failure counts, which is known by the pause before it (ImagePullBackOff).
 var final = []string{
 	"not found", "manifest unknown", "does not exist", "denied", "unauthorized", "forbidden", "no match for platform",
 	"no matching manifest", "invalid reference",
 }
 
-// hopelessWait reports whether a container that waits will never run.
+// hopelessWait reports whether a waiting container will never run.
 func hopelessWait(reason, message string) (hint string, yes bool) {
 	if reason == "ErrImagePull" {
 		return imageHint, slices.ContainsFunc(final, func(words string) bool { return strings.Contains(strings.ToLower(message), words) })
@@ -217,8 +216,8 @@ func hopelessWait(reason, message string) (hint string, yes bool) {
 	return hint, yes
 }
 
-// fate says why a pod is not, or will not be, a computer; nil: it is one, or may become one. wait:
-// it may become one, and is none yet. The error of one that has ended is marked so.
+// fate says why a pod is not, or will never be, a computer. nil: it is one, or may become one.
+// wait: it is not one yet, but may become one. Errors of pods that have ended are marked so.
 func (p *record) fate(container string, patience time.Duration, now time.Time) (wait bool, err error) {
 	bad := func(kind error, hint, reason, message string) error {
 		return &compute.Error{Kind: kind, Err: fmt.Errorf("%s", words(reason, message)), Hint: hint}
@@ -247,7 +246,7 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	if c := p.container(container); c != nil && c.State.Running != nil && p.Status.Phase == "Running" {
 		return false, nil
 	} else if c != nil && c.State.Terminated != nil && p.Spec.RestartPolicy == "Never" {
-		// others of the pod, as one that a webhook added, run on
+		// other containers, as one from a webhook, may run on
 		return false, over(compute.ErrFailed, "the pod has ended", terminated(c, false))
 	}
 	if c := p.unschedulable(); c != nil {
@@ -283,7 +282,7 @@ func (p *record) fate(container string, patience time.Duration, now time.Time) (
 	return true, bad(compute.ErrNotReady, "", where, "")
 }
 
-// end says what ended a pod, or its containers: "": nothing is known of an end.
+// end says what ended a pod or its containers. "": nothing is known of an end.
 func (p *record) end() string {
 	// Evicted, NodeLost, UnexpectedAdmissionError, DeadlineExceeded, Preempting
 	if p.Status.Reason != "" {
@@ -301,14 +300,14 @@ func (p *record) end() string {
 	return ""
 }
 
-// disruptions are Kubernetes' reasons in words.
+// disruptions maps Kubernetes' reasons to words.
 var disruptions = map[string]string{
 	"PreemptionByScheduler": "preempted by a pod of higher priority", "DeletionByTaintManager": "its node was lost or tainted",
 	"EvictionByEvictionAPI": "evicted by request, as when a node is drained", "DeletionByPodGC": "its node is gone",
 	"TerminationByKubelet": "evicted by its node",
 }
 
-// terminated says how a container ended, now or before.
+// terminated says how a container ended: the current one, or the one before a restart.
 func terminated(c *running, before bool) string {
 	t := c.State.Terminated
 	if t == nil && (before || c.LastState.Terminated != nil && c.LastState.Terminated.Reason == "OOMKilled") {
@@ -327,10 +326,10 @@ func terminated(c *running, before bool) string {
 	return words(text, t.Message)
 }
 
-// reason is what a run's exit says when memory was short.
+// reason is what the exit of a run says if memory was short.
 const reason = "out of memory"
 
-// words puts a reason and a message together in one line.
+// words joins a reason and a message in one line.
 func words(reason, message string) string {
 	text := reason
 	if message = strings.TrimSpace(message); message != "" {

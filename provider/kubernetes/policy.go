@@ -20,31 +20,30 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source's network policy has the digest of what it says in its name and in the label of the pods
-// that it selects. So where network or egress change, pods that are in use keep what they were made
-// with, and processes that know the source before and after do not write one another's.
+// The name of a source's network policy has a digest of its content. So has the label by which it
+// selects pods. When network or egress change, running pods keep their policy. Processes with the
+// old and the new settings do not overwrite each other's.
 
 const (
-	policyLasts = time.Minute // how old a look at the policies may be when the next pod is made
-	// how long a policy is there after its last pod: another process may be about to make one
+	policyLasts = time.Minute // how old our last look may be when the next pod is made
+	// so long a policy stays after its last pod, as another process may be about to make one
 	policyStays = 10 * time.Minute
 )
 
-// networkPolicies are a source's, as far as they are known.
+// networkPolicies are what is known of a source's network policies.
 type networkPolicies struct {
 	p *Provider
-	// had while they are looked at: those who come meanwhile need not look
+	// held during a look at the policies; a goroutine that waits for it need not look again
 	turn   turn
-	looked time.Time // zero: not yet, or all is to be looked at anew
-	own    bool      // the one of now is there
-	// all of them by name, with since when there has been no pod of it; zero: there is one, or
-	// nobody has looked
+	looked time.Time // zero: never, or everything must be looked at again
+	own    bool      // the current one exists
+	// since when each policy, by name, has had no pod. zero: it has one, or nobody has looked.
 	idle map[string]time.Time
 }
 
-// networkSpec is what the network policy says, but for whom it selects; nil: there is none. What
-// may be reached at all the cluster's network plugin enforces. Empty lists are said too: so they
-// are ours, and what somebody puts there goes again.
+// networkSpec returns the content of the network policy without its selector. nil: there is none.
+// The cluster's network plugin enforces it. Empty lists are included: then they are ours, and
+// entries that somebody adds are removed.
 func (o *Options) networkSpec(egress []any) map[string]any {
 	switch {
 	case o.Network == "open":
@@ -57,9 +56,9 @@ func (o *Options) networkSpec(egress []any) map[string]any {
 	return map[string]any{"policyTypes": []any{"Ingress", "Egress"}, "ingress": []any{}, "egress": egress}
 }
 
-// networkOf is a digest of that, as it stands in a label; "": there is no policy. The pods of
-// claims have other labels, and a policy of theirs: else one of the other kinds, when kind is
-// changed while there are some, would take it from them.
+// networkOf returns a digest of that for the label. "": there is no policy. Claims' pods have other
+// labels, so they get a policy of their own. Else a change of kind would take the policy from the
+// running ones.
 func (o *Options) networkOf(egress []any) (string, error) {
 	spec := o.networkSpec(egress)
 	if spec == nil {
@@ -76,7 +75,7 @@ func (o *Options) networkOf(egress []any) (string, error) {
 	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5])), nil
 }
 
-// policy is the source's network policy; nil: none.
+// policy returns the source's network policy. nil: there is none.
 func (n *networkPolicies) policy() *unstructured.Unstructured {
 	spec := n.p.o.networkSpec(n.p.plan.egress)
 	if spec == nil {
@@ -89,8 +88,8 @@ func (n *networkPolicies) policy() *unstructured.Unstructured {
 	}}
 }
 
-// protect has the source's network policy be there, as it has to be, before a pod is made: it
-// looks, unless it has done so a short while ago, and writes only what differs.
+// protect makes sure before a pod is made that the source's network policy exists and is right. It
+// looks at most once a minute, and writes only what differs.
 func (n *networkPolicies) protect(ctx context.Context, now time.Time) error {
 	policy := n.policy()
 	if policy == nil {
@@ -103,7 +102,7 @@ func (n *networkPolicies) protect(ctx context.Context, now time.Time) error {
 	return n.fortify(ctx, policy, now)
 }
 
-// fortify is protect for who has the turn.
+// fortify is protect for a caller that has the turn.
 func (n *networkPolicies) fortify(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
 	if n.own && now.Sub(n.looked) < policyLasts {
 		return nil
@@ -124,8 +123,8 @@ func (n *networkPolicies) fortify(ctx context.Context, policy *unstructured.Unst
 	return err
 }
 
-// survey looks which network policies the source has. policy is that of now; nil: none. The caller
-// has the turn.
+// survey looks which network policies the source has. policy is the current one; nil: none. The
+// caller has the turn.
 func (n *networkPolicies) survey(ctx context.Context, policy *unstructured.Unstructured, now time.Time) error {
 	all, err := n.p.objects.lists(ctx, policies)
 	if err != nil {
@@ -143,9 +142,9 @@ func (n *networkPolicies) survey(ctx context.Context, policy *unstructured.Unstr
 	return nil
 }
 
-// patrol sees to the source's network policies where it is overseen: that of its pods is there
-// again soon when somebody took it away or changed it; those that no pod needs go, and when there
-// has been no pod for a while all do. What another is looking at or making just now is left to him.
+// patrol cares for the source's network policies in the background. It restores the current one if
+// somebody removed or changed it. It removes those without pods after a while. What another process
+// is looking at or making now is left to that process.
 func (n *networkPolicies) patrol(ctx context.Context, now time.Time) error {
 	all, err := n.p.watch().list(ctx, n.p.o.Source)
 	if err != nil {
@@ -157,7 +156,7 @@ func (n *networkPolicies) patrol(ctx context.Context, now time.Time) error {
 			needed[in.Metadata.Labels[labelNetwork]] = true
 		}
 	}
-	if !n.p.pool.founding.try() { // by who asks the API server, for claims
+	if !n.p.pool.founding.try() { // held while a claim is being made
 		needed[n.p.plan.network] = true
 	} else {
 		if n.p.pool.reserved > 0 || n.p.pool.drawing.Load() > 0 {
@@ -175,7 +174,8 @@ func (n *networkPolicies) patrol(ctx context.Context, now time.Time) error {
 	case policy != nil && needed[n.p.plan.network]:
 		err = n.fortify(ctx, policy, now)
 	case f.looked.IsZero() || now.Sub(f.looked) >= policyLasts && len(f.idle) > 0:
-		// nobody else makes one while there is no pod
+		// no other process makes a policy while there is no pod
+		//
 		// an open source needs no right to policies
 		if err = n.survey(ctx, policy, now); apierrors.IsForbidden(err) && policy == nil {
 			f.looked, err = now, nil
@@ -206,10 +206,9 @@ func (n *networkPolicies) patrol(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// shields asks whether there is a pod, or a warm pool that may have some at any time, for a network
-// policy of the source. Not all of them are on our own list: while the source's kind is being
-// changed there are those of before, and what stands in a warm pool, for which another process may
-// see to it, is no instance.
+// shields reports whether a network policy of the source still has a pod, or a warm pool that may
+// have some. Our own list does not have them all. When the kind changes, there are pods of the old
+// one. The pods of a warm pool are no instances, and another process may use it.
 func (n *networkPolicies) shields(ctx context.Context, network string) (bool, error) {
 	if n.p.owns() {
 		if there, err := n.p.pool.pools(ctx); err != nil || len(there) > 0 {
@@ -232,8 +231,8 @@ func (n *networkPolicies) shields(ctx context.Context, network string) (bool, er
 	return false, nil
 }
 
-// holes names the network policies of others that select pods of such labels and let something
-// through: policies add up, so it gets through whatever ours says.
+// holes names others' network policies that select such pods and allow something. Policies add up,
+// so the traffic passes whatever ours says.
 func (n *networkPolicies) holes(ctx context.Context, of map[string]string) (out []string, err error) {
 	if n.p.o.Network == "open" {
 		return nil, nil
@@ -271,8 +270,8 @@ func (n *networkPolicies) holes(ctx context.Context, of map[string]string) (out 
 	return out, nil
 }
 
-// sameSpec compares what is at the cluster with what is to be there: an API server leaves out what
-// is empty.
+// sameSpec compares an object at the cluster with the wanted one. API servers leave out empty
+// parts.
 func sameSpec(a, b any) bool {
 	var x, y any
 	for from, to := range map[*any]*any{&a: &x, &b: &y} {
@@ -287,7 +286,7 @@ func sameSpec(a, b any) bool {
 	return reflect.DeepEqual(bare(x), bare(y))
 }
 
-// bare is a document without what is empty in it.
+// bare returns a document without its empty parts.
 func bare(v any) any {
 	of, ok := v.(map[string]any)
 	if !ok {

@@ -10,18 +10,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What the Pod Security standards say
-// (https://kubernetes.io/docs/concepts/security/pod-security-standards): a template's containers,
-// all of them, get what the level demands in place of what they say; what they could not do without
-// it is refused.
+// The Pod Security standards: https://kubernetes.io/docs/concepts/security/pod-security-standards.
+//
+// All containers of a template get what the level demands, whatever they say. A pod that could not
+// work with that is refused.
 
-// allowedCapabilities are those that "baseline" lets a container add.
+// allowedCapabilities are those that "baseline" allows containers to add.
 var allowedCapabilities = []string{
 	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
 	"SETPCAP", "SETUID", "SYS_CHROOT",
 }
 
-// safeSysctls are those that "baseline" lets a pod set.
+// safeSysctls are those that "baseline" allows pods to set.
 var safeSysctls = []string{
 	"kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
 	"net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
@@ -29,14 +29,14 @@ var safeSysctls = []string{
 	"net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes",
 }
 
-// strictVolumes are the kinds of volumes that "restricted" knows; "baseline" knows all but
+// strictVolumes are the kinds of volumes that "restricted" allows. "baseline" allows all but
 // hostPath.
 var strictVolumes = []string{
 	"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
 }
 
-// security says what the pod may do to its node. strict is what the Pod Security standard
-// "restricted" demands, baseline what "baseline" does. c is our container of s, and notes are the
+// security limits what the pod may do to its node: strict is the Pod Security standard
+// "restricted", baseline is "baseline". s is the pod's spec, c our container in it, and notes the
 // annotations.
 func (b *builder) security(notes, s, c map[string]any) error {
 	if b.p.o.Security == "template" {
@@ -84,7 +84,7 @@ func (b *builder) security(notes, s, c map[string]any) error {
 			if fmt.Sprint(inside["runAsUser"]) == "0" {
 				delete(inside, "runAsUser")
 			}
-			delete(inside, "runAsNonRoot") // the pod's counts
+			delete(inside, "runAsNonRoot") // the pod's value counts
 			inside["allowPrivilegeEscalation"] = false
 			inside["capabilities"] = map[string]any{"drop": []any{"ALL"}}
 		} else if caps, ok := inside["capabilities"].(map[string]any); ok {
@@ -99,15 +99,15 @@ func (b *builder) security(notes, s, c map[string]any) error {
 	return nil
 }
 
-// confine takes out of a security context, a pod's or a container's, what neither standard lets it
-// say otherwise than the pod does.
+// confine removes what a security context, of a pod or a container, must not say other than the pod
+// does.
 func confine(of map[string]any) {
 	for _, key := range []string{"privileged", "procMount", "seccompProfile", "appArmorProfile", "seLinuxOptions", "windowsOptions"} {
 		delete(of, key)
 	}
 }
 
-// container is one of a pod's, with its path.
+// container is one of a pod's containers, with its path in the template.
 type container struct {
 	path string
 	is   map[string]any
@@ -125,15 +125,14 @@ func containers(s map[string]any) (out []container) {
 	return out
 }
 
-// textOf is the text at a key of an object; "": there is none.
+// textOf returns the text at a key of an object. "": there is none.
 func textOf(v any, key string) string {
 	of, _ := v.(map[string]any)
 	text, _ := of[key].(string)
 	return text
 }
 
-// unfit refuses what the level does not let a pod have, and what the template's pod would not work
-// without.
+// unfit refuses what the level forbids and the template's pod could not work without.
 func (b *builder) unfit(s map[string]any) error {
 	var bad []string
 	list, _ := s["volumes"].([]any)

@@ -9,16 +9,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sizes tells what an instance that was made for a request has, as facts: the cores, bytes and GPUs
-// of the limits of the container that commands run in, else of what is requested for it. What
-// neither says it may have or not, but for GPUs: who asks for none has none. Nothing is told of
-// claims of somebody else's pool.
+// sizes returns the cores, bytes and GPUs that an instance for a request has, as facts. It reads
+// the limits of the container for commands, else its requests. What is in neither is unknown,
+// except GPUs, which are then none. It returns nothing for claims of another owner's pool.
 func (b *builder) sizes(spec compute.Spec) map[string]string {
 	if b.p.gvr == claims {
 		if !b.p.owns() {
 			return nil
 		}
-		spec = compute.Spec{} // they are all alike
+		spec = compute.Spec{} // all are alike
 	}
 	pod, err := b.manifest(spec)
 	if err != nil {
@@ -40,7 +39,7 @@ func (b *builder) sizes(spec compute.Spec) map[string]string {
 		}
 		q, err := resource.ParseQuantity(fmt.Sprint(said))
 		switch {
-		case err != nil: // the API server says so
+		case err != nil: // the API server will report it
 		case fact == "cores":
 			out[fact] = strconv.FormatFloat(float64(q.MilliValue())/1000, 'f', -1, 64)
 		default:

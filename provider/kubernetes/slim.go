@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// What record has of a pod's parts. An object is a hundred times as large in memory as what we keep
-// of it, and a list of ten thousand would be there whole.
+// The parts of a pod that record reads. An object is a hundred times as large in memory as its
+// record, and a list may have ten thousand of them.
 var (
 	slimMeta = []string{
 		"name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp",
@@ -18,9 +18,8 @@ var (
 	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses", "sandbox"}
 )
 
-// slim takes from an object that was read what readPod does not read; obj is a
-// *unstructured.Unstructured, as its result. It is a cache.TransformFunc: the reflector calls it
-// for each object as soon as it has been read.
+// slim removes from an object, a *unstructured.Unstructured, what readPod does not read. It is a
+// cache.TransformFunc: the reflector calls it for each object as soon as it is read.
 func slim(obj any) (any, error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
@@ -52,13 +51,13 @@ func slim(obj any) (any, error) {
 	return u, nil
 }
 
-// part returns an object in an object; nil: it has none of that name.
+// part returns the object at a key of an object. nil: there is none.
 func part(of map[string]any, name string) map[string]any {
 	out, _ := of[name].(map[string]any)
 	return out
 }
 
-// some returns those of an object's parts that there are of the names.
+// some returns those parts of an object that have one of the names.
 func some(of map[string]any, names []string) map[string]any {
 	out := make(map[string]any, len(names))
 	for _, name := range names {

@@ -24,17 +24,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// home is the directory that is made in each pod: our program's, and with security = strict the
-// user's.
+// home is a directory that every pod gets. It is for the guest program, and with security = strict
+// for the user.
 const home = "/hostler"
 
-// zone is the label by which Kubernetes says where a node is.
+// zone is the label with the zone of a node.
 const zone = "topology.kubernetes.io/zone"
 
-// idle is what a pod does by itself: nothing, until it is told to end, whoever ends its sleep.
+// idle is the command of a pod: it sleeps until it is told to end, even if its sleep is killed.
 var idle = []any{"sh", "-c", `trap "exit 0" TERM INT; while :; do sleep 2147483647 & wait $!; done`}
 
-// fullPath is where a file is that a source names: whoever asks, in whatever directory he is.
+// fullPath returns the path of a file that a source names. It does not depend on the caller's
+// directory.
 func fullPath(path string) (string, error) {
 	if rest, ok := strings.CutPrefix(path, "~/"); ok {
 		home, err := os.UserHomeDir()
@@ -43,14 +44,14 @@ func fullPath(path string) (string, error) {
 		}
 		path = filepath.Join(home, rest)
 	}
-	// a controller's directory is not its user's, and a command's not the keeper's
+	// controllers, keepers and users have different directories
 	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("%s is no absolute path", path)
 	}
 	return path, nil
 }
 
-// template reads the file that pods are made like. An empty path is an empty pod.
+// template reads the file with the base of the pods. An empty path is an empty pod.
 func template(path string) (map[string]any, error) {
 	if path == "" {
 		return map[string]any{}, nil
@@ -92,7 +93,7 @@ func template(path string) (map[string]any, error) {
 	if err := json.Unmarshal(text, &object); err != nil || object == nil {
 		return fail(fmt.Errorf("%s: no pod", path))
 	}
-	// what the decoder wants to see; it makes whole numbers of whole numbers
+	// the decoder wants these; it keeps whole numbers whole
 	object["apiVersion"], object["kind"] = "v1", "Pod"
 	if text, err = json.Marshal(object); err == nil {
 		err = out.UnmarshalJSON(text)
@@ -111,9 +112,9 @@ func template(path string) (map[string]any, error) {
 	return out.Object, nil
 }
 
-// sumOf is a digest of a pod.
+// sumOf returns a digest of a pod.
 func sumOf(pod map[string]any) (string, error) {
-	text, err := json.Marshal(pod) // in the order of keys
+	text, err := json.Marshal(pod) // sorted by key
 	if err != nil {
 		return "", err
 	}
@@ -121,7 +122,7 @@ func sumOf(pod map[string]any) (string, error) {
 	return hex.EncodeToString(sum[:8]), nil
 }
 
-// readTemplate is a template file as it was when it was last looked at.
+// readTemplate is a template file when it was last read.
 type readTemplate struct {
 	changed time.Time
 	size    int64
@@ -130,9 +131,9 @@ type readTemplate struct {
 
 var _ compute.Templated = (*Provider)(nil)
 
-// Template implements compute.Templated: by the pod that the source's keys and its template file
-// make, and by the source's own warm pool, whose name tells what its sandboxes are made like. Of
-// somebody else's pool nothing is known.
+// Template implements compute.Templated. Its text depends on the pod of the source's keys and
+// template file. With a warm pool of its own it depends on the pool. For another owner's pool it is
+// "".
 func (p *Provider) Template() (string, error) {
 	if p.gvr == claims && !p.owns() {
 		return "", nil
@@ -176,14 +177,14 @@ func (p *Provider) Template() (string, error) {
 	return now.sum, nil
 }
 
-// podName is an instance's pod's: its id where that can stand in a host's name, and what tells it
-// from those of other installations. It proves nothing.
+// podName returns the name of an instance's pod: its id as far as a host name allows, and a suffix
+// that separates installations. The name proves nothing.
 func (p *Provider) podName(id compute.ID) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", p.o.Installation, p.o.Source, id))
 	return strings.Trim(dnsWord(string(id), 40), "-") + "-" + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:5]))
 }
 
-// dnsWord makes of a text at most n letters, digits and hyphens that begin with a letter.
+// dnsWord turns a text into at most n letters, digits and hyphens that begin with a letter.
 func dnsWord(text string, n int) string {
 	text = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -197,8 +198,8 @@ func dnsWord(text string, n int) string {
 	return text[:min(len(text), n)]
 }
 
-// sourceLabel is what the label of pods says of a source: its name, or where that cannot stand in a
-// label something that is as good.
+// sourceLabel returns the value of the label that stands for a source: its name, or a digest if a
+// label cannot have the name.
 func sourceLabel(source string) string {
 	if isLabelValue(source) && source != "" {
 		return source
@@ -207,7 +208,7 @@ func sourceLabel(source string) string {
 	return "h." + strings.ToLower(base32.HexEncoding.EncodeToString(sum[:10]))
 }
 
-// child returns the object at a key, made if it is not there.
+// child returns the object at a key. It makes one if there is none.
 func child(of map[string]any, key string) map[string]any {
 	c, ok := of[key].(map[string]any)
 	if !ok {
@@ -217,7 +218,7 @@ func child(of map[string]any, key string) map[string]any {
 	return c
 }
 
-// more puts things at the end of a list.
+// more appends items to the list at a key.
 func more(of map[string]any, key string, items ...any) {
 	if len(items) > 0 {
 		list, _ := of[key].([]any)
@@ -225,7 +226,7 @@ func more(of map[string]any, key string, items ...any) {
 	}
 }
 
-// initially sets what the template does not.
+// initially sets a value that the template does not set.
 func initially(of map[string]any, key string, value any) {
 	if _, there := of[key]; !there {
 		of[key] = value
@@ -238,8 +239,8 @@ func set(of map[string]any, values map[string]string) {
 	}
 }
 
-// manifest is the pod to make for a request: the template, and above it what the source and the
-// request say.
+// manifest returns the pod for a request: the template, overridden by the keys of the source and by
+// the request.
 func (b *builder) manifest(spec compute.Spec) (*unstructured.Unstructured, error) {
 	base, err := template(b.p.o.Template)
 	if err != nil {
@@ -257,11 +258,11 @@ func (b *builder) manifest(spec compute.Spec) (*unstructured.Unstructured, error
 	return u, err
 }
 
-// errNoImage is what a pod lacks without which there is none.
+// errNoImage says that neither the source nor the request names an image.
 var errNoImage = errors.New("nothing says what pods are made of")
 
-// usual is a digest of the pod that is made of a template where a request asks for nothing. The
-// template stays as it is.
+// usual returns a digest of the pod that a template gives for an empty request. It does not change
+// the template.
 func (b *builder) usual(base map[string]any) (string, error) {
 	u, err := b.onTemplate(runtime.DeepCopyJSON(base), compute.Spec{})
 	if err != nil {
@@ -269,11 +270,11 @@ func (b *builder) usual(base map[string]any) (string, error) {
 	}
 	head := child(u.Object, "metadata")
 	delete(head, "name")
-	delete(head, "namespace") // which is not known before the cluster was asked
+	delete(head, "namespace") // it is unknown before the cluster was asked
 	return sumOf(u.Object)
 }
 
-// onTemplate makes of a template the pod for a request.
+// onTemplate turns a template into the pod for a request.
 func (b *builder) onTemplate(base map[string]any, spec compute.Spec) (*unstructured.Unstructured, error) {
 	u := &unstructured.Unstructured{Object: base}
 	delete(base, "status")
@@ -316,7 +317,7 @@ func (b *builder) onTemplate(base map[string]any, spec compute.Spec) (*unstructu
 	return u, nil
 }
 
-// mark names an object for an instance, and says whose it is.
+// mark gives an object the name and the marks of an instance.
 func (b *builder) mark(u *unstructured.Unstructured, id compute.ID) {
 	head := child(u.Object, "metadata")
 	head["name"], head["namespace"] = b.p.podName(id), b.p.c.namespace
@@ -331,7 +332,7 @@ func (b *builder) mark(u *unstructured.Unstructured, id compute.ID) {
 	notes[noteInstance], notes[noteSource] = string(id), b.p.o.Source
 }
 
-// main is the container of a pod that commands run in, made if the template has none.
+// main returns the pod's container for commands. It makes one if the template has none.
 func (b *builder) main(s map[string]any) (map[string]any, error) {
 	list, _ := s["containers"].([]any)
 	if len(list) == 0 {
@@ -348,9 +349,9 @@ func (b *builder) main(s map[string]any) (map[string]any, error) {
 	return nil, compute.WrongKey("container", "", "container = %s: the template has none of this name", b.p.o.Container)
 }
 
-// runtime says how and where the pod runs.
+// runtime sets how and where the pod runs.
 func (b *builder) runtime(s, c map[string]any, spec compute.Spec) {
-	s["restartPolicy"] = "Never" // what runs anew has lost its files
+	s["restartPolicy"] = "Never" // a restarted container has lost its files
 	initially(s, "enableServiceLinks", false)
 	s["automountServiceAccountToken"] = b.p.o.Account != ""
 	delete(s, "serviceAccount")
@@ -409,8 +410,8 @@ func (b *builder) runtime(s, c map[string]any, spec compute.Spec) {
 	}
 }
 
-// resources says how much the pod gets: what is asked for at least, or the source's own where that
-// is more. What is requested is the limit too, so that a node is never asked for more than it has.
+// resources sets the size of the pod: at least what the request asks for, or the source's size if
+// that is larger. Requests equal limits, so a node is never asked for more than it has.
 func (b *builder) resources(c map[string]any, spec compute.Spec) {
 	want := map[string]string{}
 	if cores := max(b.p.o.Cores, float64(spec.Cores)); cores > 0 {
@@ -433,7 +434,7 @@ func (b *builder) resources(c map[string]any, spec compute.Spec) {
 	keys := map[string]bool{"cpu": b.p.o.Cores > 0, "memory": b.p.o.Memory > 0, "ephemeral-storage": b.p.o.Disk > 0}
 	for _, of := range []map[string]any{child(r, "requests"), child(r, "limits")} {
 		for name, value := range want {
-			// a key goes above the template, and a request asks for so much at least
+			// a key overrides the template; a request only asks for at least its size
 			if keys[name] || !atLeast(of[name], value) {
 				of[name] = value
 			}
@@ -441,7 +442,7 @@ func (b *builder) resources(c map[string]any, spec compute.Spec) {
 	}
 }
 
-// atLeast reports whether a template has so much of a resource.
+// atLeast reports whether a template has at least so much of a resource.
 func atLeast(has any, want string) bool {
 	if has == nil {
 		return false

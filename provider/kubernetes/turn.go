@@ -2,13 +2,13 @@ package kubernetes
 
 import "context"
 
-// turn is had by one at a time, as a mutex is, for what asks the API server meanwhile: who waits
-// for it waits no longer than his context. It is made by newTurn.
+// turn is a mutex for work that calls the API server. A goroutine that waits for it gives up when
+// its context ends. newTurn makes one.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
 
-// take waits for the turn; the error is ctx's, and then it is not had.
+// take waits for the turn. On an error, which is that of ctx, the caller does not have it.
 func (t turn) take(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
@@ -18,7 +18,7 @@ func (t turn) take(ctx context.Context) error {
 	}
 }
 
-// try takes the turn if nobody has it.
+// try takes the turn if it is free, and reports whether it did.
 func (t turn) try() bool {
 	select {
 	case t <- struct{}{}:
@@ -28,5 +28,5 @@ func (t turn) try() bool {
 	}
 }
 
-// end gives the turn, which the caller has, to the next.
+// end gives up the turn, which the caller has.
 func (t turn) end() { <-t }

@@ -22,11 +22,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A source of claims that names no warm pool has one of its own: a SandboxTemplate made of the
-// source's keys, and a SandboxWarmPool of it, both under a name that has the digest of what they
-// say. They are never edited but for the pool's size: what is to be made otherwise is another
-// template and another pool, so that no claim gets a sandbox of what was before, and the old pool
-// goes when no claim is left that came from it.
+// A source of claims without warm-pool has a pool of its own. It consists of a SandboxTemplate made
+// of the source's keys, and a SandboxWarmPool of that. The name of both has a digest of their
+// content. Only the pool's size is ever changed: other keys give another template and pool. So no
+// claim gets an outdated sandbox. The old pool goes with the last claim from it.
 
 var (
 	templates = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxtemplates"}
@@ -35,27 +34,27 @@ var (
 
 var _ compute.Reserver = (*Provider)(nil)
 
-// owns tells whether the source has a warm pool of its own.
+// owns reports whether the source has a warm pool of its own.
 func (p *Provider) owns() bool { return p.gvr == claims && p.o.WarmPool == "" }
 
-// warmPool sees to the source's own.
+// warmPool cares for the source's own warm pool.
 type warmPool struct {
 	p         *Provider
-	founding  turn   // one at a time sees to it
-	founded   string // the pool that is there
-	reserved  int    // sandboxes, as it was told last
+	founding  turn   // one goroutine at a time changes the pool
+	founded   string // the pool that exists
+	reserved  int    // the number of sandboxes that was requested last
 	refounded time.Time
-	// claims that are being made; begun by who has founding, and ended by anyone
+	// the claims being made; counted up under founding, and down at any time
 	drawing atomic.Int32
 }
 
-// stock is the warm pool of a source: its own, or another's.
+// stock is a source's warm pool: its own or another owner's.
 type stock struct {
 	name     string
-	template map[string]any // of our own: the template's spec
+	template map[string]any // the template's spec, for our own pool
 }
 
-// stock says what claims are made from now. The source's template file is read anew.
+// stock returns what claims are made from now. It reads the source's template file again.
 func (w *warmPool) stock() (stock, error) {
 	if !w.p.owns() {
 		return stock{name: w.p.o.WarmPool}, nil
@@ -65,16 +64,16 @@ func (w *warmPool) stock() (stock, error) {
 		return stock{}, err
 	}
 	labels, notes := meta(pod)
-	delete(labels, labelInstallation) // it is no instance
+	delete(labels, labelInstallation) // a pool's sandbox is no instance
 	delete(labels, labelSource)
 	delete(labels, labelNetwork)
 	delete(notes, noteInstance)
-	// which the network policy goes by, before a claim and after
+	// the network policy selects by these, before a claim and after
 	maps.Copy(labels, w.p.build.podLabels())
 	spec := map[string]any{
 		"podTemplate": map[string]any{"metadata": map[string]any{"labels": labels, "annotations": notes}, "spec": pod.Object["spec"]},
-		// Without a word agent-sandbox makes a policy of its own, which lets sandboxes out to the
-		// internet, and policies add up.
+		// By default agent-sandbox adds a policy of its own. It lets sandboxes out to the internet,
+		// and policies add up.
 		"networkPolicyManagement": "Unmanaged",
 	}
 	text, err := json.Marshal(spec)
@@ -88,7 +87,7 @@ func (w *warmPool) stock() (stock, error) {
 	}, nil
 }
 
-// head is the metadata of what a source has at its cluster beside its instances.
+// head returns the metadata of a source's objects that are no instances.
 func (s *objects) head(name string) map[string]any {
 	return map[string]any{
 		"name": name, "namespace": s.p.c.namespace,
@@ -97,8 +96,8 @@ func (s *objects) head(name string) map[string]any {
 	}
 }
 
-// pools lists the warm pools of the source, also those of templates of before, by name, with their
-// sizes.
+// pools returns the sizes of the source's warm pools by name, also of those with an outdated
+// template.
 func (w *warmPool) pools(ctx context.Context) (map[string]int64, error) {
 	out := map[string]int64{}
 	list, err := w.p.objects.lists(ctx, warmPools)
@@ -109,7 +108,7 @@ func (w *warmPool) pools(ctx context.Context) (map[string]int64, error) {
 	return out, err
 }
 
-// lists asks for the objects of a kind that are the source's, but for those on their way out.
+// lists returns the source's objects of a kind, except those that are being deleted.
 func (s *objects) lists(ctx context.Context, gvr schema.GroupVersionResource) (out []unstructured.Unstructured, err error) {
 	var list *unstructured.UnstructuredList
 	err = s.p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
@@ -132,7 +131,7 @@ func (s *objects) lists(ctx context.Context, gvr schema.GroupVersionResource) (o
 	return out, nil
 }
 
-// apply puts an object of ours at the cluster as it is said here.
+// apply writes an object of ours to the cluster.
 func (s *objects) apply(ctx context.Context, gvr schema.GroupVersionResource, object map[string]any) error {
 	u := &unstructured.Unstructured{Object: object}
 	text, err := json.Marshal(u)
@@ -148,7 +147,7 @@ func (s *objects) apply(ctx context.Context, gvr schema.GroupVersionResource, ob
 	})
 }
 
-// size applies the pool.
+// size applies the pool with a size of n.
 func (w *warmPool) size(ctx context.Context, name string, n int) error {
 	if err := w.p.at("pool"); err != nil {
 		return err
@@ -159,7 +158,7 @@ func (w *warmPool) size(ctx context.Context, name string, n int) error {
 	})
 }
 
-// found puts the template there, and then a pool of n.
+// found applies the template, and then a pool of n.
 func (w *warmPool) found(ctx context.Context, s stock, n int) error {
 	if err := w.p.at("template"); err != nil {
 		return err
@@ -173,8 +172,8 @@ func (w *warmPool) found(ctx context.Context, s stock, n int) error {
 	return w.size(ctx, s.name, n)
 }
 
-// drawn has what a claim is made from be there, and returns its name. It makes nothing warm: that
-// is Reserve's. done is to be called when the claim is made or failed.
+// drawn makes sure that the pool for a claim exists, and returns its name. It starts no sandboxes:
+// Reserve does that. The caller calls done when the claim was made or failed.
 func (w *warmPool) drawn(ctx context.Context) (name string, done func(), err error) {
 	s, err := w.stock()
 	if err != nil || !w.p.owns() {
@@ -193,7 +192,7 @@ func (w *warmPool) drawn(ctx context.Context) (name string, done func(), err err
 			if err := w.found(ctx, s, w.reserved); err != nil {
 				return "", nil, err
 			}
-			// the template was edited, and what stands there of the one before is nobody's any more
+			// the template was edited, so the old pool's sandboxes serve nobody
 			if w.reserved > 0 {
 				needed, err := w.drawnFrom(ctx)
 				if err == nil {
@@ -214,12 +213,12 @@ func (w *warmPool) drawn(ctx context.Context) (name string, done func(), err err
 	return s.name, func() { w.drawing.Add(-1) }, nil
 }
 
-// seenWithin is how long agent-sandbox gets to see a new pool: it looks at a claim of a pool that
-// it does not know again after a minute.
+// seenWithin is how long agent-sandbox gets to notice a new pool. It looks again at a claim of an
+// unknown pool only after a minute.
 const seenWithin = 5 * time.Second
 
-// noticed waits until agent-sandbox knows a pool and its template: it says so in both. One that
-// says nothing is not waited for any longer than seenWithin.
+// noticed waits until the status of a pool and its template shows that agent-sandbox knows them. It
+// waits no longer than seenWithin.
 func (w *warmPool) noticed(ctx context.Context, name string) error {
 	for begin, pause := time.Now(), 10*time.Millisecond; time.Since(begin) < seenWithin; pause = min(2*pause, time.Second) {
 		known := 0
@@ -248,7 +247,7 @@ func (w *warmPool) noticed(ctx context.Context, name string) error {
 	return nil
 }
 
-// refound puts the template and the pool there again, which somebody took away while a claim needs
+// refound applies the template and the pool again if somebody removed them while a claim needs
 // them. agent-sandbox looks at that claim again within a minute.
 func (w *warmPool) refound(ctx context.Context, of string) error {
 	s, err := w.stock()
@@ -270,8 +269,8 @@ func (w *warmPool) refound(ctx context.Context, of string) error {
 	return w.found(ctx, s, int(there[s.name]))
 }
 
-// Reserves tells what the source says of its warm pool, and how long its sandboxes take to stand
-// there.
+// Reserves returns the settings of the source's warm pool, and how long its sandboxes take to
+// start.
 func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 	if !p.owns() {
 		return a, false
@@ -279,13 +278,14 @@ func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
 	return compute.Ahead{Least: p.o.Warm, Lead: p.podWatch().took(p.o.Source), Place: p.c.key}, true
 }
 
-// Reserve has n sandboxes stand in the source's warm pool, made if it is not there. With 0 the pool
-// and its template are taken away, unless a claim needs them. Where all is so nothing is written.
-// What is there of the source's templates of before goes.
+// Reserve keeps n sandboxes in the source's warm pool, and makes the pool if necessary. With 0 it
+// removes the pool and its template, unless a claim needs them. It writes only what differs, and
+// removes what is left of outdated templates.
 func (p *Provider) Reserve(ctx context.Context, n int) error {
 	return p.fault("Reserve", compute.ID(p.o.Source), p.pool.reserve(ctx, n))
 }
 
+// reserve is Reserve, and removes the pools that no claim needs.
 func (w *warmPool) reserve(ctx context.Context, n int) error {
 	if !w.p.owns() {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("the source has no warm pool of its own")}
@@ -295,7 +295,7 @@ func (w *warmPool) reserve(ctx context.Context, n int) error {
 	}
 	s, err := w.stock()
 	if err != nil && n > 0 {
-		return err // to take away it need not be known what to make
+		return err // removing needs no template
 	}
 	if n > 0 {
 		if err := w.p.policies.protect(ctx, time.Now()); err != nil {
@@ -306,7 +306,7 @@ func (w *warmPool) reserve(ctx context.Context, n int) error {
 		return err
 	}
 	defer w.founding.end()
-	// before the claims are looked at: one that is made meanwhile is either
+	// read before the list of claims, so that a claim being made is in one of them
 	drawing := w.drawing.Load() > 0
 	there, err := w.pools(ctx)
 	if err != nil {
@@ -334,20 +334,20 @@ func (w *warmPool) reserve(ctx context.Context, n int) error {
 	return w.clear(ctx, there, needed, s.name)
 }
 
-// drawnFrom is which warm pools the claims of the source came from.
+// drawnFrom returns the warm pools that the source's claims came from.
 func (w *warmPool) drawnFrom(ctx context.Context) (map[string]bool, error) {
 	list, err := w.p.watch().list(ctx, w.p.o.Source)
 	out := map[string]bool{}
 	for _, c := range list {
-		if w.p.objects.owned(c) && c.Metadata.DeletionTimestamp == nil { // what goes needs nothing
+		if w.p.objects.owned(c) && c.Metadata.DeletionTimestamp == nil { // it still needs its pool
 			out[c.Metadata.Annotations[notePool]] = true
 		}
 	}
 	return out, err
 }
 
-// clear takes away the pools and templates of the source that nothing needs, and empties pools of
-// before that a claim needs still.
+// clear removes the source's unused pools and templates. Outdated pools that a claim still needs
+// are emptied.
 func (w *warmPool) clear(ctx context.Context, there map[string]int64, needed map[string]bool, now string) error {
 	for name, size := range there {
 		switch {
@@ -362,8 +362,8 @@ func (w *warmPool) clear(ctx context.Context, there map[string]int64, needed map
 		}
 	}
 	if len(there) == 0 && len(needed) > 0 {
-		// it was made this moment, and there was nothing before; a template that lost its pool is
-		// found the next time
+		// it was just made, and nothing was there before; a template without its pool is found the
+		// next time
 		return nil
 	}
 	list, err := w.p.objects.lists(ctx, templates)

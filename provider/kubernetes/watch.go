@@ -26,8 +26,8 @@ import (
 
 const usualFresh = 30 * time.Second
 
-// watch knows all objects of one kind of the installation's in a namespace, by one watch that is
-// begun when it is first asked. Of each only what we need is kept.
+// watch knows all objects of one kind of the installation in a namespace, from one watch at the API
+// server. It starts with the first question, and keeps only the parts of objects that we need.
 type watch struct {
 	c  *cluster
 	of watched
@@ -35,32 +35,32 @@ type watch struct {
 	mu         sync.Mutex
 	all        map[string]*record   // by name
 	tombstones map[string]tombstone // by name
-	ours       map[string]deletion  // the ids of objects that we are deleting, or have deleted
-	swept      time.Time            // that those of long ago were forgotten
-	synced     chan struct{}        // closed when the first list is there
-	broken     error                // why there is no watch now; nil: there is one
-	// what was said when we may not watch; to list then works, and begins all anew again and again
+	ours       map[string]deletion  // the uids of objects that we delete or have deleted
+	swept      time.Time            // when old entries of ours were last removed
+	synced     chan struct{}        // closed when the first list has come
+	broken     error                // why there is no watch now; nil: it works
+	// why watching is forbidden; listing then works, and starts again and again
 	denied    error
-	since     time.Time              // that it has been so
-	stop      context.CancelFunc     // nil: not begun
+	since     time.Time              // when this began
+	stop      context.CancelFunc     // nil: it was not started
 	ended     chan struct{}          // closed when it has ended
 	timed     map[string]timing      // how long pods took to start, by source
-	informers map[string][]*informer // by the name of what they wait for
-	news      bool                   // there is some, which unlock tells
+	informers map[string][]*informer // by the name of their pod
+	news      bool                   // there is news, which unlock tells
 
-	silence time.Duration // how long it may tell nothing
-	spare   *time.Timer   // gives back what a long list took; nil: there was none
+	silence time.Duration // how long it may be silent
+	spare   *time.Timer   // frees the memory of a long list; nil: there was none
 }
 
-// A list of so many objects takes several times as much memory for a moment as what is kept of it,
-// and the garbage collector would leave that lie.
+// longList is the length of a list that needs several times the memory of what is kept. The garbage
+// collector would not give that back soon.
 const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
 	return &watch{c: c, of: of, all: map[string]*record{}, tombstones: map[string]tombstone{}, ours: map[string]deletion{}, silence: silence}
 }
 
-// begin starts the watch, unless it runs.
+// begin starts the watch unless it runs.
 func (w *watch) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,9 +76,8 @@ func (w *watch) begin() {
 	r.ShouldResync = nil
 	go func() {
 		defer close(w.ended)
-		for ctx.Err() == nil { // the reflector's own run hides why it failed
-			// nil is also what it says of some watches that have failed: that there is one, its
-			// calls tell
+		for ctx.Err() == nil { // the reflector's own Run hides why it failed
+			// some failed watches end without an error: their calls note the failure
 			if err := r.ListAndWatchWithContext(ctx); err != nil {
 				w.fail(err)
 			}
@@ -90,9 +89,9 @@ func (w *watch) begin() {
 	}()
 }
 
-// pause is between two tries to watch. The library's own grows to a minute: for so long nothing new
-// would be known once the API server is back, and a source that is closed meanwhile would wait for
-// it, as the library does not end some of its pauses.
+// pause is the backoff between two tries to watch. The library's grows to a minute. So long a
+// recovered API server would not be noticed, and a source could not be closed, as some of the
+// library's pauses cannot be cut short.
 var pause = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 3 * time.Second}
 
 // begun reports whether the watch runs.
@@ -115,7 +114,7 @@ func (w *watch) close() {
 	}
 }
 
-// source lists and watches the installation's pods.
+// source returns functions that list and watch the installation's objects.
 func (w *watch) source() cache.ListerWatcher {
 	own := func(o *metav1.ListOptions) { o.LabelSelector = w.of.label + "=" + w.c.o.Installation }
 	return &cache.ListWatch{
@@ -127,7 +126,7 @@ func (w *watch) source() cache.ListerWatcher {
 					return err
 				}
 				for i := range list.Items {
-					_, _ = slim(&list.Items[i]) // it has no error for these
+					_, _ = slim(&list.Items[i]) // it returns no error for these
 				}
 				out = list
 				return nil
@@ -155,7 +154,7 @@ func (w *watch) source() cache.ListerWatcher {
 	}
 }
 
-// fail notes that the watch does not work, or that it does again.
+// fail notes an error of the watch; nil: it works again.
 func (w *watch) fail(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
@@ -165,7 +164,7 @@ func (w *watch) fail(err error) {
 	w.unlock()
 }
 
-// breaks notes why there is no watch now; nil: there is one. The caller holds mu.
+// breaks notes why there is no watch now; nil: it works. The caller holds mu.
 func (w *watch) breaks(err error) {
 	if (err == nil) != (w.broken == nil) {
 		w.since, w.news = time.Now(), true
@@ -173,7 +172,7 @@ func (w *watch) breaks(err error) {
 	w.broken = err
 }
 
-// unlock gives mu up, and tells then that there is news.
+// unlock unlocks mu, and then tells the news if there is any.
 func (w *watch) unlock() {
 	news := w.news
 	w.news = false
@@ -183,11 +182,11 @@ func (w *watch) unlock() {
 	}
 }
 
-// silence is how long a watch may tell nothing: API servers send a bookmark each minute. A way that
-// is dead without a word is noticed so, over HTTP/1.1 too.
+// silence is how long a watch may tell nothing: API servers send a bookmark each minute. So a dead
+// connection is noticed, even with HTTP/1.1.
 const silence = 150 * time.Second
 
-// attentive is a watch that ends when it has told nothing for too long.
+// attentive is a watch that ends after too long a silence.
 type attentive struct {
 	apiwatch.Interface
 	out chan apiwatch.Event
@@ -197,11 +196,11 @@ type attentive struct {
 func (a attentive) ResultChan() <-chan apiwatch.Event { return a.out }
 func (a attentive) Stop()                             { a.end(); a.Interface.Stop() }
 
-// attend passes on what a watch tells, until it ends, is stopped, or is silent for too long.
+// attend passes on a watch's events until it ends, is stopped, or is silent for too long.
 func (w *watch) attend(in apiwatch.Interface) apiwatch.Interface {
 	stopped := make(chan struct{})
 	a := attentive{in, make(chan apiwatch.Event), sync.OnceFunc(func() { close(stopped) })}
-	go func() { // the reflector, which is told of it, stops each watch
+	go func() { // the reflector stops each watch, which ends this
 		defer close(a.out)
 		for {
 			select {
@@ -229,12 +228,12 @@ func (w *watch) attend(in apiwatch.Interface) apiwatch.Interface {
 	return a
 }
 
-// trusted waits until the watch has told all that there is. An error says why that cannot be known
+// trusted waits until the watch has told everything. Its error says why the state cannot be known
 // now.
 func (w *watch) trusted(ctx context.Context) error {
 	w.begin()
 	for {
-		if w.c.over.Load() { // what it told last may have changed since
+		if w.c.over.Load() { // the last state may be outdated
 			return errClosed
 		}
 		w.mu.Lock()
@@ -264,7 +263,7 @@ func (w *watch) trusted(ctx context.Context) error {
 	}
 }
 
-// list returns all pods of a source.
+// list returns the records of all of a source's objects.
 func (w *watch) list(ctx context.Context, source string) ([]*record, error) {
 	if err := w.trusted(ctx); err != nil {
 		return nil, err
@@ -280,15 +279,15 @@ func (w *watch) list(ctx context.Context, source string) ([]*record, error) {
 	return out, nil
 }
 
-// get returns what is known of a pod; nil: nothing.
+// get returns what is known of an object. nil: nothing.
 func (w *watch) get(name string) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.all[name]
 }
 
-// sees returns what is known of an object now, without waiting; nil: nothing, or the watch does not
-// tell all at this moment.
+// sees returns what is known of an object, without waiting. nil: nothing, or the watch is not
+// complete at this moment.
 func (w *watch) sees(name string) *record {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -303,16 +302,16 @@ func (w *watch) sees(name string) *record {
 	}
 }
 
-// works reports whether it tells all at this moment, and not only counts still for what it told
-// last.
+// works reports whether the watch is complete at this moment. A broken watch whose last state still
+// counts does not work.
 func (w *watch) works() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.broken == nil && w.denied == nil
 }
 
-// took is how long pods of a source took until they ran, in the mean of those that are there; 0:
-// none has run. It is to the second, as pods' times are, and rounded up.
+// took returns how long a source's pods took to run, as the mean of those that exist; 0: none has
+// run. Pods' times are in whole seconds, and it is rounded up.
 func (w *watch) took(source string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -340,7 +339,7 @@ func (w *watch) took(source string) time.Duration {
 	return w.timed[source].took
 }
 
-// tookLasts is how long what was found is taken to be so: it takes a look at all.
+// tookLasts is how long a result of took is reused: it reads all records.
 const tookLasts = 10 * time.Second
 
 type timing struct {
@@ -348,7 +347,7 @@ type timing struct {
 	took time.Duration
 }
 
-// put keeps an object, with when we first saw what is to be waited for.
+// put stores a record, with the times since when we have seen its states.
 func (w *watch) put(r *record) {
 	w.date(r, w.all[r.Metadata.Name])
 	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
@@ -365,8 +364,8 @@ func (w *watch) put(r *record) {
 	w.toll(r, false)
 }
 
-// date notes when we first saw what an object is, by our own clock: the cluster's may be another.
-// old is what was known of it before.
+// date notes by our own clock when we first saw an object's states, as the cluster's clock may
+// differ. old is the record before.
 func (w *watch) date(r, old *record) {
 	now := time.Now()
 	r.first = now
@@ -388,7 +387,7 @@ func (w *watch) date(r, old *record) {
 	}
 }
 
-// drop forgets one.
+// drop forgets a record.
 func (w *watch) drop(name string) {
 	if r := w.all[name]; r != nil {
 		w.mourn(r)
@@ -396,7 +395,7 @@ func (w *watch) drop(name string) {
 	}
 }
 
-// note takes what a call answered: the watch will tell it too, later.
+// note stores the answer of a call, which the watch will tell later.
 func (w *watch) note(p *record) {
 	w.mu.Lock()
 	defer w.unlock()
@@ -407,22 +406,22 @@ func (w *watch) note(p *record) {
 	}
 }
 
-// gone takes that a call found no pod.
+// gone notes that a call found no such pod.
 func (w *watch) gone(name string) {
 	w.mu.Lock()
 	defer w.unlock()
 	w.drop(name)
 }
 
-// older reports whether a is from before b, of the same pod. A resource version is a number that
-// grows (the API's own rule since 1.35, etcd's always).
+// older reports whether a is an older state of the same object than b. Resource versions are
+// growing numbers, by the API's rule since 1.35 and in etcd always.
 func older(a, b *record) bool {
 	x, err1 := strconv.ParseUint(a.Metadata.ResourceVersion, 10, 64)
 	y, err2 := strconv.ParseUint(b.Metadata.ResourceVersion, 10, 64)
 	return err1 == nil && err2 == nil && x < y
 }
 
-// What follows is the reflector's store.
+// The following methods implement the reflector's store.
 
 // Add implements cache.ReflectorStore.
 func (w *watch) Add(obj any) error { return w.Update(obj) }
@@ -452,7 +451,7 @@ func (w *watch) Delete(obj any) error {
 	defer w.unlock()
 	w.breaks(nil)
 	if old := w.all[p.Metadata.Name]; old != nil && old.Metadata.UID == p.Metadata.UID {
-		w.put(p) // how it was in the end
+		w.put(p) // its last state
 		w.drop(p.Metadata.Name)
 	} else {
 		w.learn(p)
@@ -460,13 +459,13 @@ func (w *watch) Delete(obj any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: the whole list, at the beginning and when the history
-// that the API server keeps was too short.
+// Replace implements cache.ReflectorStore. It gets the whole list at the beginning, and whenever
+// the API server's history was too short.
 func (w *watch) Replace(list []any, version string) error {
 	all := make([]*record, 0, len(list))
 	for _, obj := range list {
 		r, err := readAny(obj)
-		if err != nil { // one that cannot be read must not hide all others
+		if err != nil { // an unreadable object must not hide all others
 			w.c.log.Warn("an object of the cluster is left out", "error", err)
 			continue
 		}
@@ -483,17 +482,17 @@ func (w *watch) Replace(list []any, version string) error {
 	}
 	var at record
 	at.Metadata.ResourceVersion = version
-	for name, r := range was { // what happened while nobody watched
+	for name, r := range was { // these changed while no watch ran
 		now := w.all[name]
 		switch {
 		case older(&at, r):
-			// a call told it since the list was made; what comes of it the watch tells
+			// a call told it after the list was made; the watch will tell the rest
 			w.all[name] = r
 		case now == nil || now.Metadata.UID != r.Metadata.UID:
 			w.mourn(r)
 		}
 	}
-	if len(list) >= longList { // the caller has it still
+	if len(list) >= longList { // the caller still holds the list
 		if w.spare != nil {
 			w.spare.Stop()
 		}
@@ -507,8 +506,8 @@ func (w *watch) Replace(list []any, version string) error {
 	return nil
 }
 
-// Transformer implements cache.TransformingStore: what the API server sends at the beginning is
-// kept for a moment before it comes to us.
+// Transformer implements cache.TransformingStore: the first objects are held for a moment before
+// they come to us.
 func (w *watch) Transformer() cache.TransformFunc { return slim }
 
 // Resync implements cache.ReflectorStore.

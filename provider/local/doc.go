@@ -1,20 +1,20 @@
 // Package local is the provider of type local: this machine, as it is. It has one computer, named
-// local; making and unmaking it is nothing, and commands run with the caller's environment in the
+// local. Making and destroying it does nothing. Commands run with the caller's environment in the
 // caller's directory.
 //
-// The machine stays as its users leave it, but the processes that were started through a connection
-// of ours end with Clean and Destroy, those included that went to the background or became daemons.
-// They are known by the variable Mark in the environment that they were started with, which holds
-// the installation and the instance; so a process whose environment was emptied on purpose (env -i)
-// is not found, and one of another user is found by root alone. Never ended are the calling process
-// and its ancestors: `hostler release` works from inside of the run.
+// The machine stays as its users leave it. But Clean and Destroy end the processes that were
+// started through our connections, even those in the background and daemons. They are found by the
+// variable Mark in the environment that they were started with, which has the installation and the
+// instance. A process whose environment was emptied on purpose (env -i) is not found. One of
+// another user is found only by root. The calling process and its ancestors are never ended, so
+// `hostler release` works from inside of the run.
 //
-// Looking for them means reading /proc: 5 µs a process, so a millisecond on a machine with two
-// hundred (BenchmarkHunt). Where nothing was run since the last time, nothing is read: the first
-// command leaves a file in Options.Dir, which says so across processes.
+// The search reads /proc and takes 5 µs a process: a millisecond on a machine with two hundred
+// (BenchmarkHunt). If nothing was run since the last search, nothing is read. The first command
+// leaves a file in Options.Dir, which tells this to other processes.
 //
-// A background process of hostler's own that shall outlive the lease inside which it happens to be
-// started (the keeper, a controller) must be started without Mark: see Unmarked.
+// A background process of hostler itself (the keeper, a controller) may be started inside of a
+// lease and outlive it. It must be started without Mark: see Unmarked.
 //
-// Where there is no /proc to read (not Linux), Clean says that it looked for nothing.
+// Where there is no /proc (not Linux), Clean says that it searched for nothing.
 package local

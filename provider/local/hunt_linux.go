@@ -16,13 +16,13 @@ const canHunt = true
 
 const (
 	grace = 500 * time.Millisecond // from asking a process to end to ending it
-	// looks at all processes before one that forks faster than it is killed is given up
+	// after so many searches a process that forks faster than it is killed is given up
 	rounds = 20
 )
 
-// hunt ends every process that has mark in its environment, but for this one and its ancestors, and
-// returns how many it ended. First they are asked (TERM), then ended (KILL), and looked for again,
-// until there are none.
+// hunt ends every process that has mark in its environment, except this process and its ancestors.
+// It returns how many it ended. It asks them first (TERM), then kills them (KILL), and searches
+// again until none is left.
 func hunt(ctx context.Context, mark string) (int, error) {
 	spared, marked, uid := proc.Ancestors(), proc.Marked(mark), os.Geteuid()
 	seen := map[int]bool{}
@@ -37,7 +37,7 @@ func hunt(ctx context.Context, mark string) (int, error) {
 		}
 		for _, h := range found {
 			_ = h.Signal(sig)
-			_ = h.Signal(unix.SIGCONT) // a stopped process hears only then
+			_ = h.Signal(unix.SIGCONT) // a stopped process gets the signal only then
 			seen[h.PID] = true
 		}
 		proc.Wait(ctx, found, grace)
@@ -49,8 +49,8 @@ func hunt(ctx context.Context, mark string) (int, error) {
 	return len(seen), fmt.Errorf("processes with %s do not end", mark)
 }
 
-// readable reports whether it is worth asking for a process's environment: what belongs to others
-// cannot be read, but by root.
+// readable reports whether reading a process's environment is worth a try. Only root can read those
+// of other users.
 func readable(pid, uid int) bool {
 	var st unix.Stat_t
 	return uid == 0 || unix.Stat("/proc/"+strconv.Itoa(pid), &st) == nil && int(st.Uid) == uid

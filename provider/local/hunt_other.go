@@ -6,5 +6,5 @@ import "context"
 
 const canHunt = false
 
-// hunt cannot be done here: other processes' environments are not to be read.
+// hunt does nothing here: the environments of other processes cannot be read.
 func hunt(context.Context, string) (int, error) { return 0, nil }

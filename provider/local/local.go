@@ -23,8 +23,8 @@ import (
 // Mark is the environment variable by which the processes of an instance are known.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// Unmarked returns an environment without Mark, and without that of a single command, for processes
-// that belong to no lease.
+// Unmarked returns an environment without Mark and without the mark of a single command. It is for
+// processes that belong to no lease.
 func Unmarked(environ []string) []string {
 	var out []string
 	for _, e := range environ {
@@ -35,7 +35,7 @@ func Unmarked(environ []string) []string {
 	return out
 }
 
-// Provider is this machine.
+// Provider is this machine. Any number of goroutines may use it.
 type Provider struct {
 	o   Options
 	log *slog.Logger
@@ -56,10 +56,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	return &Provider{o: o, log: log, id: compute.ID(o.Source + "-local")}, nil
 }
 
-// Names returns the one computer's name.
+// Names returns the name of the one computer.
 func (p *Provider) Names() []string { return []string{"local"} }
 
-// AsIs says that this machine stays as it is.
+// AsIs reports that this machine stays as it is.
 func (p *Provider) AsIs() bool { return true }
 
 // known returns an error unless id is this machine.
@@ -79,7 +79,7 @@ func (p *Provider) instance() compute.Instance {
 	return compute.Instance{ID: p.id, Source: p.o.Source, ProviderID: cmp.Or(host, "localhost"), Facts: facts}
 }
 
-// memory is how many bytes this machine has, where its kernel says so in Linux's way; else 0.
+// memory returns the bytes of memory of this machine, or 0 if there is no /proc/meminfo.
 func memory() int64 {
 	data, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
@@ -102,7 +102,7 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 	return p.instance(), nil
 }
 
-// Standing tells of this machine, which needs no making.
+// Standing returns this machine, which always exists.
 func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) { return p.instance(), id == p.id }
 
 // List returns this machine, which is always there.
@@ -110,8 +110,8 @@ func (p *Provider) List(context.Context) ([]compute.Instance, error) {
 	return []compute.Instance{p.instance()}, nil
 }
 
-// Destroy ends the processes that were started through our connections, and says then that there is
-// nothing to unmake: ErrNotFound.
+// Destroy ends the processes that were started through our connections. It then returns
+// ErrNotFound, as there is nothing to destroy.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.known("Destroy", id); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return checked, nil
 }
 
-// kind leaves the context's errors what they are.
+// kind returns the context's error unchanged, and a kind for any other.
 func kind(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return nil
@@ -160,11 +160,11 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 
 func (p *Provider) mark() string { return p.o.Installation + "/" + string(p.id) }
 
-// conn remembers that something was run.
+// conn is a connection that notes that a command was run.
 type conn struct {
 	*process.Conn
 	p      *Provider
-	spaces *receive.Conn // with workspaces; nil: there are none
+	spaces *receive.Conn // the workspaces; nil: there are none
 }
 
 // Run is process.Conn's.
@@ -200,17 +200,16 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// The files that say that processes may have been started since the last Clean: used, and while
-// Clean is at work, ending. Run writes the first before it starts anything. Clean renames it before
-// it looks, so that what is started meanwhile is looked for the next time, and a Clean that is cut
-// short leaves the second.
+// used and ending are files that say that processes may have been started since the last Clean.
+// Run writes used before it starts anything. Clean renames it to ending before it searches, so a
+// process that starts meanwhile is found the next time. A Clean that is cut short leaves ending.
 func (p *Provider) used() string   { return filepath.Join(p.o.Dir, "used") }
 func (p *Provider) ending() string { return filepath.Join(p.o.Dir, "ending") }
 
-// workspaces is the directory of copies of working trees.
+// workspaces is the directory of the copies of working trees.
 func (p *Provider) workspaces() string { return filepath.Join(p.o.Dir, "workspaces") }
 
-// others is the directory of those of other users, whom the state directory is closed to.
+// others is the directory for other users' workspaces: the state directory is closed to them.
 func (p *Provider) others() string {
 	if os.Geteuid() != 0 {
 		return ""
@@ -234,7 +233,7 @@ func (p *Provider) remember() error {
 	return f.Close()
 }
 
-// discard removes a directory and all in it, also what a command has made read-only.
+// discard removes a directory tree, even where a command has made it read-only.
 func discard(dir string) error {
 	err := os.RemoveAll(dir)
 	if err == nil || !errors.Is(err, fs.ErrPermission) {
@@ -242,7 +241,7 @@ func discard(dir string) error {
 	}
 	_ = filepath.WalkDir(dir, func(name string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
-			_ = os.Chmod(name, 0o700) // then it can be read, and is
+			_ = os.Chmod(name, 0o700) // the walk can then read it
 		}
 		return nil
 	})

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// shared is something that is asked for at most once at a time, however many want to know it.
+// shared is a value that is fetched at most once at a time, however many goroutines want it.
 type shared[T any] struct {
 	fetch func(context.Context) (T, error)
-	turn  chan struct{} // one slot: who has it asks
+	turn  chan struct{} // one slot: its holder fetches
 
 	mu    sync.Mutex
-	begun time.Time // when the last asking began; zero: never
+	begun time.Time // when the last fetch began; zero: never
 	last  T
 	err   error
 }
 
-// newShared has fetch ask, which lists something.
+// newShared returns a shared value that fetch reads.
 func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
 	listed := func(ctx context.Context) (T, error) {
 		v, err := fetch(ctx)
@@ -27,19 +27,21 @@ func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
 	return &shared[T]{fetch: listed, turn: make(chan struct{}, 1)}
 }
 
-// keptError is how long at most an error of an asking counts, whatever age its caller would take:
-// trouble passes, and who comes later is to see that.
+// keptError is how long an error is reused at most, whatever age the caller accepts. Trouble
+// passes, and later callers must see that.
 const keptError = time.Second
 
-// fresh is what an asking said that began after the call, whoever asked.
+// fresh returns the result of a fetch that began after the call, in whichever goroutine.
 func (s *shared[T]) fresh(ctx context.Context) (T, error) { return s.since(ctx, time.Now()) }
 
-// recent is what an asking said that began no longer ago than age; an error is never older than
-// keptError.
+// recent returns the result of a fetch that began no longer than age ago. An error is never older
+// than keptError.
 func (s *shared[T]) recent(ctx context.Context, age time.Duration) (T, error) {
 	return s.since(ctx, time.Now().Add(-age))
 }
 
+// since returns the result of a fetch that began at then or later. One goroutine fetches for all
+// that wait.
 func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	var none T
 	trouble := time.Now().Add(-keptError)
@@ -60,7 +62,7 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	}
 	begun := time.Now()
 	v, err := s.fetch(ctx)
-	if ours := ctx.Err(); err != nil && ours != nil { // that says nothing to the others
+	if ours := ctx.Err(); err != nil && ours != nil { // our own end says nothing to the others
 		<-s.turn
 		return none, errors.Join(ours, err)
 	}
@@ -71,8 +73,8 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 	return v, err
 }
 
-// known is what there is that was asked for no earlier than then, or, if it is an error, than
-// trouble.
+// known returns the last result if its fetch began no earlier than then, or for an error, no
+// earlier than trouble.
 func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +85,7 @@ func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:r
 	return s.last, s.err, ok
 }
 
-// drop forgets what is known.
+// drop forgets the last result.
 func (s *shared[T]) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

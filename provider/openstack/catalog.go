@@ -23,8 +23,8 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// keptCatalog is how long the lists of what a cloud offers count; a name that is missed has them
-// asked for anew. wr's users had half an hour, and complained of nothing.
+// keptCatalog is how long the lists of a cloud's offers are reused. If a name is missing in one,
+// the list is read again. The half hour is that of wr.
 const keptCatalog = 30 * time.Minute
 
 // Network is a network that the project may use.
@@ -34,8 +34,8 @@ type Network struct {
 	Shared   bool
 }
 
-// Catalog is what a cloud offers a project. Each list is asked for once in a while, and again when
-// something is not in it.
+// Catalog is what a cloud offers a project. Each list is cached, and fetched again when something
+// is missing in it. Any number of goroutines may use it.
 type Catalog struct {
 	flavors  *shared[*flavor.Table]
 	images   *shared[[]images.Image]
@@ -52,44 +52,44 @@ func newCatalog(s *Session) *Catalog {
 	}
 }
 
-// Flavors are all flavors of the project.
+// Flavors returns all flavors of the project.
 func (c *Catalog) Flavors(ctx context.Context) (*flavor.Table, error) {
 	return c.flavors.recent(ctx, keptCatalog)
 }
 
-// Flavor finds one by its id or name.
+// Flavor returns a flavor by its id or name.
 func (c *Catalog) Flavor(ctx context.Context, name string) (flavor.Flavor, error) {
 	return known(ctx, c.flavors, func(t *flavor.Table) (flavor.Flavor, error) { return t.Get(name) })
 }
 
-// Images are all images that a server can be made of.
+// Images returns all images that a server can be made of.
 func (c *Catalog) Images(ctx context.Context) ([]images.Image, error) {
 	return c.images.recent(ctx, keptCatalog)
 }
 
-// Image finds one: of exactly this id; else of exactly this name, the newest; else the newest of
-// those whose name begins so. strict: more than one that fits is ErrConflict.
+// Image returns an image: the one with this id, else the newest with this name, else the newest
+// whose name begins so. strict: ErrConflict if several fit.
 func (c *Catalog) Image(ctx context.Context, name string, strict bool) (images.Image, error) {
 	return known(ctx, c.images, func(all []images.Image) (images.Image, error) { return chooseImage(all, name, strict) })
 }
 
-// Networks are all networks that the project sees.
+// Networks returns all networks that the project sees.
 func (c *Catalog) Networks(ctx context.Context) ([]Network, error) {
 	return c.networks.recent(ctx, keptCatalog)
 }
 
-// Network finds one by its id or name. "": the only one of the project's own; with external, the
-// only external one.
+// Network returns a network by its id or name. "" means the only one of the project's own, or if
+// outside is set, the only external one.
 func (c *Catalog) Network(ctx context.Context, name string, outside bool) (Network, error) {
 	return known(ctx, c.networks, func(all []Network) (Network, error) { return chooseNetwork(all, name, outside) })
 }
 
-// Zones are the availability zones that are open.
+// Zones returns the availability zones that are open.
 func (c *Catalog) Zones(ctx context.Context) ([]compute.Named, error) {
 	return c.zones.recent(ctx, keptCatalog)
 }
 
-// known looks in a list, and once more in a fresh one for what is not there.
+// known looks in a list, and if the thing is missing, once more in a fresh list.
 func known[T, V any](ctx context.Context, s *shared[T], look func(T) (V, error)) (V, error) {
 	then := time.Now()
 	var none V
@@ -107,6 +107,7 @@ func known[T, V any](ctx context.Context, s *shared[T], look func(T) (V, error))
 	return look(list)
 }
 
+// chooseImage does the work of Catalog.Image on a list.
 func chooseImage(all []images.Image, want string, strict bool) (images.Image, error) {
 	var fits []images.Image
 	for _, is := range []func(images.Image) bool{
@@ -144,6 +145,7 @@ func chooseImage(all []images.Image, want string, strict bool) (images.Image, er
 	}), nil
 }
 
+// chooseNetwork does the work of Catalog.Network on a list.
 func chooseNetwork(all []Network, want string, outside bool) (Network, error) {
 	what := "network"
 	if outside {
@@ -163,7 +165,7 @@ func chooseNetwork(all []Network, want string, outside bool) (Network, error) {
 			fits = append(fits, n)
 		}
 	}
-	if want == "" && len(fits) > 1 { // its own before those that others share
+	if want == "" && len(fits) > 1 { // its own before shared ones
 		own := slices.DeleteFunc(slices.Clone(fits), func(n Network) bool { return n.Shared })
 		if len(own) > 0 {
 			fits = own
@@ -187,7 +189,7 @@ func chooseNetwork(all []Network, want string, outside bool) (Network, error) {
 	}
 }
 
-// one finds what is named exactly.
+// one returns the id of the thing with exactly this id or name.
 func one(all []compute.Named, what, want string) (string, error) {
 	i, err := compute.Choose(all, what, want)
 	if err != nil {
@@ -196,7 +198,7 @@ func one(all []compute.Named, what, want string) (string, error) {
 	return all[i].ID, nil
 }
 
-// near names what is most like a name, or some of what there is.
+// near returns the most similar name for an error, or some of the names.
 func near(names []string, want string) string {
 	if len(names) == 0 {
 		return "there are none"
@@ -234,7 +236,7 @@ func (s *Session) listFlavors(ctx context.Context) (*flavor.Table, error) {
 	return flavor.New(out), nil
 }
 
-// gpus reads the two ways in which a flavor says that it has some.
+// gpus reads the two ways in which a flavor tells its GPUs.
 func gpus(specs map[string]string) int {
 	n := 0
 	for k, v := range specs {
@@ -344,7 +346,7 @@ func (s *Session) listServerGroups(ctx context.Context) (out []compute.Named, er
 	return out, Classify("ServerGroups", "", err)
 }
 
-// Forget has all lists be asked for anew.
+// Forget makes all lists be fetched again.
 func (c *Catalog) Forget() {
 	c.flavors.drop()
 	c.images.drop()

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Choices lists the images, flavors and availability zones. Of images and flavors those that are
-// new are found too.
+// Choices lists the images, flavors and availability zones. Images and flavors that are new at the
+// cloud are allowed too.
 func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
 	cat := p.s.Catalog()
 	switch kind {
@@ -38,8 +38,8 @@ func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Name
 	}
 }
 
-// Probe looks whether the log-in works, image, flavor, networks and groups are there, and the quota
-// has room for one more.
+// Probe checks that the log-in works, that the image, flavor, networks and groups exist, and that
+// the quota has room for one more server.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
 	pl, err := p.plan(ctx, spec)
 	if err != nil {
@@ -55,7 +55,7 @@ func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, e
 	return fmt.Sprintf("image %s, flavor %s, user %s", pl.image.Name, pl.flavor, pl.user), nil
 }
 
-// room says which quotas have none for a server: with how much it needs and how much is left.
+// room returns an error that lists the quotas without room for a server, with the amounts.
 func (q Quota) room(f flavor.Flavor, disk, ports int, floating bool) error {
 	var short []error
 	large := false

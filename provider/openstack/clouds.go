@@ -18,33 +18,33 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Credentials are what it takes to speak to a project of a cloud. Errors and logs never show a
-// secret of them.
+// Credentials are what a client needs to use a project of a cloud. Errors and logs never show their
+// secrets.
 type Credentials struct {
 	Auth         gophercloud.AuthOptions
 	Region       string
 	Availability gophercloud.Availability // which endpoints: public, internal or admin
-	// a file of certificates to trust beside the system's; "": none
+	// a file of certificates that are trusted besides the system's; "": none
 	CACert string
-	// the client's own certificate and its key, files; "": none
+	// files with the client's own certificate and its key; "": none
 	Cert, Key string
 	Insecure  bool // clouds.yaml says verify: false
-	// where they were read, for people: "cloud lab of /etc/openstack/clouds.yaml"
+	// where they were read, for messages: "cloud lab of /etc/openstack/clouds.yaml"
 	From string
 }
 
-// Where says where credentials are looked for.
+// Where says where to look for credentials. The zero value looks where OpenStack's client does.
 type Where struct {
 	// a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
 	Cloud string
-	// a clouds.yaml; "": OS_CLIENT_CONFIG_FILE, else ./clouds.yaml, openstack/clouds.yaml in the
-	// user's configuration, /etc/openstack/clouds.yaml
+	// the path of clouds.yaml; "": OS_CLIENT_CONFIG_FILE, else ./clouds.yaml, the user's
+	// openstack/clouds.yaml, /etc/openstack/clouds.yaml
 	File   string
-	Region string              // in place of the one that is found; "": that
+	Region string              // replaces the region that is found; "": that one
 	Getenv func(string) string // the environment; nil: os.Getenv
 }
 
-// cloudEntry is what clouds.yaml says of one cloud. What we do not need is passed over.
+// cloudEntry is the entry of one cloud in clouds.yaml. Fields that we do not need are ignored.
 type cloudEntry struct {
 	Auth         map[string]string `yaml:"auth"`
 	AuthType     string            `yaml:"auth_type"`
@@ -58,8 +58,8 @@ type cloudEntry struct {
 	Key          string            `yaml:"key"`
 }
 
-// FindCredentials reads the credentials that are meant. It does no network I/O. ErrInvalid says
-// what is missing, and where it was looked for.
+// FindCredentials reads the credentials. It does no network I/O. ErrInvalid: something is missing.
+// The error says what, and where it was looked for.
 func FindCredentials(w Where) (Credentials, error) {
 	if w.Getenv == nil {
 		w.Getenv = os.Getenv
@@ -82,7 +82,7 @@ func FindCredentials(w Where) (Credentials, error) {
 	return c, nil
 }
 
-// files lists where clouds.yaml may be.
+// files lists the possible paths of clouds.yaml.
 func (w Where) files() []string {
 	if one := cmp.Or(w.File, w.Getenv("OS_CLIENT_CONFIG_FILE")); one != "" {
 		return []string{one}
@@ -112,11 +112,11 @@ func readClouds(file string) (map[string]cloudEntry, error) {
 	return all.Clouds, nil
 }
 
-// placeOnly is an error of the YAML reader without the values that it quotes, which may be secrets.
+// placeOnly returns a YAML error without the values that it quotes, as these may be secrets.
 func placeOnly(err error) string {
 	var typed *yaml.TypeError
 	if !errors.As(err, &typed) {
-		if text := err.Error(); strings.HasPrefix(text, "yaml: line ") { // of the form alone
+		if text := err.Error(); strings.HasPrefix(text, "yaml: line ") { // it has only the form
 			return text
 		}
 		return "it has a value that cannot be read: one that begins with *, & or ! is to stand between quotes"
@@ -129,6 +129,7 @@ func placeOnly(err error) string {
 	return "what is at " + strings.Join(out, ", ") + " is of another type than it must be"
 }
 
+// fromFile reads the credentials of one cloud from clouds.yaml.
 func fromFile(name string, w Where) (Credentials, error) {
 	var all map[string]cloudEntry
 	var file string
@@ -175,8 +176,7 @@ func fromFile(name string, w Where) (Credentials, error) {
 			entry.Region, _ = r["name"].(string)
 		}
 	}
-	// An environment that was made for one region or interface narrows the cloud that it names by
-	// OS_CLOUD.
+	// If OS_CLOUD names the cloud, the environment may also choose its region and interface.
 	if w.Cloud == "" {
 		entry.Region, entry.Interface = cmp.Or(w.Getenv("OS_REGION_NAME"), entry.Region), cmp.Or(w.Getenv("OS_INTERFACE"), entry.Interface)
 		entry.CACert = cmp.Or(w.Getenv("OS_CACERT"), entry.CACert)
@@ -229,7 +229,7 @@ func availability(word string) (gophercloud.Availability, error) {
 	return "", fmt.Errorf("interface %q is none of public, internal and admin", word)
 }
 
-// credentials puts together what look finds by the names that clouds.yaml has for it.
+// credentials builds the credentials. look returns values by their names in clouds.yaml.
 func credentials(look func(key string) string, authType string) (c Credentials, err error) {
 	c.Auth = gophercloud.AuthOptions{
 		IdentityEndpoint: look("auth_url"), Username: look("username"), UserID: look("user_id"),
@@ -300,7 +300,7 @@ func credentials(look func(key string) string, authType string) (c Credentials, 
 	return c, nil
 }
 
-// tls is how to know the cloud, and how it knows us. nil: as the system does.
+// tls returns how to verify the cloud, and our own certificate. nil: the system's default.
 func (c Credentials) tls() (*tls.Config, error) {
 	if c.CACert == "" && c.Cert == "" && !c.Insecure {
 		return nil, nil

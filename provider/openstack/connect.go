@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// patience is for how long a server that answers may refuse us: its user and its host key are put
-// there at the end of its boot.
+// patience is how long a running server may refuse the log-in: its user and host key are installed
+// at the end of its boot.
 const patience = 5 * time.Minute
 
 // Connect logs in to a server by ssh.
@@ -64,8 +64,8 @@ func notReady(id compute.ID, err error) error {
 	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 }
 
-// standing is nil for a server that runs; ErrNotReady for one that is on its way, and else says
-// what is wrong with it.
+// standing returns nil for a server that runs, ErrNotReady for one that is being made, and
+// otherwise an error that says what is wrong.
 func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID) error {
 	age := time.Since(s.Created)
 	task := ""
@@ -84,7 +84,7 @@ func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID
 	case "ERROR":
 		return p.broken(ctx, s, id)
 	case "BUILD":
-		// Clocks differ: what counts is how long it was looked at here.
+		// Clocks differ, so the time counts since we first saw it.
 		seen := p.see(id, func(k *sighting) {
 			if k.building.IsZero() {
 				k.building = time.Now()
@@ -113,9 +113,9 @@ func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID
 	}
 }
 
-// broken says why a server is in ERROR.
+// broken returns the error for a server in ERROR.
 func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) error {
-	if s.Fault.Message == "" { // lists of some clouds do not have it
+	if s.Fault.Message == "" { // some clouds leave it out of lists
 		if c, err := p.s.Compute(ctx); err == nil {
 			if again, err := servers.Get(ctx, c, s.ID).Extract(); err == nil {
 				s = *again
@@ -132,7 +132,7 @@ func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) 
 	}
 }
 
-// explain adds the host, where it is told, and the end of the console log.
+// explain adds the host, if the cloud tells it, and the end of the console log.
 func (p *Provider) explain(ctx context.Context, s servers.Server, f *Fault) *Fault {
 	f.Host = s.Host
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
@@ -147,12 +147,12 @@ func (p *Provider) explain(ctx context.Context, s servers.Server, f *Fault) *Fau
 	return f
 }
 
-// cannot says what an error of a log-in means: while it boots, that it is not ready.
+// cannot gives a failed log-in its kind: while the server boots, it is ErrNotReady.
 func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, before sighting, err error) error {
 	if ctx.Err() != nil {
 		return Classify("Connect", id, ctx.Err())
 	}
-	// it may be gone, or have failed, since it was last looked at
+	// the server may be gone, or have failed, since the last look
 	if now, ferr := p.fresh(ctx, id); ferr != nil {
 		return ferr
 	} else if serr := p.standing(ctx, now, id); serr != nil {
@@ -184,7 +184,7 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 	}
 }
 
-// fresh is a server as it is now.
+// fresh returns a server as it is now.
 func (p *Provider) fresh(ctx context.Context, id compute.ID) (servers.Server, error) {
 	v, err := p.servers.fresh(ctx)
 	if err != nil {
@@ -198,7 +198,7 @@ func (p *Provider) fresh(ctx context.Context, id compute.ID) (servers.Server, er
 	}
 }
 
-// hostKeys are the keys that a server may show; nil: what OpenSSH knows of its address.
+// hostKeys returns the host keys that a server may have. nil: OpenSSH's known hosts decide.
 func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID) ([]string, error) {
 	if k := s.Metadata[KeyHostKey]; k != "" {
 		return []string{k}, nil
@@ -228,7 +228,7 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{KeyHostKey: best}).Extract(); err != nil {
 			return nil, Classify("Connect", id, err)
 		}
-		p.servers.drop() // what was listed before does not have it
+		p.servers.drop() // the last list does not have it
 	}
 	return []string{best}, nil
 }

@@ -21,14 +21,14 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// What a server says of itself in its metadata, beside its mark: who comes later needs no list of
-// images and flavors for it.
+// The keys of a server's metadata besides its mark. With them a later process needs no list of
+// images and flavors.
 const (
 	keyUser     = "hostler:user"
 	keyImage    = "hostler:image"
-	keyDisk     = "hostler:disk"        // bytes, where it is not the flavor's
+	keyDisk     = "hostler:disk"        // in bytes, if it is not the flavor's
 	keyFloating = "hostler:floating-ip" // yes: it is reached by one
-	keyAddress  = "hostler:address"     // on the first of its networks
+	keyAddress  = "hostler:address"     // the address in the first of its networks
 )
 
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
@@ -50,10 +50,10 @@ type plan struct {
 	hostKey  string
 }
 
-// Create makes a server, or finishes one that was begun, or returns the one that is there: first
-// its ports, so that its address is known, then what else it needs, then the server. With several
-// flavor sets it waits until the server has a host, and where none has room takes the next set's
-// flavor. What it makes for one that does not become is taken away by Destroy.
+// Create makes a server, finishes one that was begun, or returns the existing one. It makes the
+// ports first, so the address is known, then what else is needed, then the server. With several
+// flavor sets it waits until the server has a host. If no host has room, it takes the flavor of the
+// next set. Destroy removes what a failed Create leaves.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec)
 	if compute.WasUnasked(err) {
@@ -62,6 +62,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return in, Classify("Create", spec.ID, err)
 }
 
+// create plans and requests a server until one has a host, or every flavor has failed.
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
 	if !plainName().MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
 		return none, compute.Unasked(&compute.Error{
@@ -93,7 +94,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 			return none, short.error(spec.ID)
 		}
 		v, err = p.ask(ctx, pl)
-		if !renewed && outdated(err) { // what was chosen of a list has gone since
+		if !renewed && outdated(err) { // an entry of a cached list is gone
 			renewed = true
 			p.s.Catalog().Forget()
 			continue
@@ -112,7 +113,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 		p.log.Info("no host has room for a flavor", "instance", spec.ID, "source", p.o.Source, "flavor", pl.flavor.Name, "err", f)
 		short = append(short, lack{pl.flavor, f})
 		if next, err := p.flavor(ctx, spec, pl.image); err != nil || short.has(next) {
-			// the server that failed stays until it is destroyed: it tells why
+			// the failed server stays until it is destroyed, as it has the reason
 			return none, short.error(spec.ID)
 		}
 		if err := p.vacate(ctx, spec.ID); err != nil {
@@ -121,8 +122,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 }
 
-// outdated tells whether a cloud refused because the image or the flavor that a request names is
-// not there.
+// outdated reports whether a cloud refused because the requested image or flavor does not exist.
 func outdated(err error) bool {
 	if r := ReasonOf(err); r != BadRequest && r != Missing {
 		return false
@@ -131,7 +131,7 @@ func outdated(err error) bool {
 	return strings.Contains(text, "image") || strings.Contains(text, "flavor")
 }
 
-// ask makes what a server needs and asks for it, and returns what there is afterwards.
+// ask makes what a server needs and requests the server. It returns the servers afterwards.
 func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 	nics, address, err := p.connectNetworks(ctx, pl)
 	if err != nil {
@@ -158,7 +158,7 @@ func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 	if err := p.post(ctx, pl, opts); err != nil {
 		return none, err
 	}
-	return p.servers.fresh(ctx) // is there another one, of a request that was thought lost?
+	return p.servers.fresh(ctx) // a request that we took for lost may have made another
 }
 
 // post sends the request for the server itself.
@@ -180,7 +180,7 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 			return nil
 		}
 		err = Classify("Create", pl.id, err)
-		// the last server of the source went meanwhile, and the key pair with it
+		// the last server of the source went meanwhile, and its key pair too
 		if again && pl.key.public != "" && strings.Contains(err.Error(), "Invalid key_name") {
 			p.forgetKey()
 			continue
@@ -189,7 +189,7 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 	}
 }
 
-// withKey adds the key pair's name, which gophercloud has as an extension.
+// withKey adds the key pair's name, which is an extension in gophercloud.
 type withKey struct {
 	servers.CreateOpts
 	name string
@@ -204,8 +204,8 @@ func (k withKey) ToServerCreateMap() (map[string]any, error) {
 	return m, err
 }
 
-// settle returns the oldest server of a name, and destroys younger ones: they were made by a
-// request that nobody waited for.
+// settle returns the oldest server of a name. It destroys younger ones: they come from requests
+// that were taken for lost.
 func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.Instance, error) {
 	all := v.servers[id]
 	if len(all) == 0 {
@@ -223,7 +223,7 @@ func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.I
 	return p.instance(ctx, all[0], id), nil
 }
 
-// describe is a server's metadata.
+// describe returns a server's metadata.
 func (p *Provider) describe(pl plan, address string) map[string]string {
 	out := maps.Clone(p.metadata)
 	maps.Copy(out, p.mark(pl.id).Metadata())
@@ -248,13 +248,13 @@ func (p *Provider) describe(pl plan, address string) map[string]string {
 	return out
 }
 
-// sought says for which source something of the cloud's was looked for: whoever deleted it may not
-// know.
+// sought adds to an error which source looked for a thing of the cloud: its deleter may not know
+// that.
 func (p *Provider) sought(what string, err error) error {
 	return fmt.Errorf("the %s for source %s: %w", what, p.o.Source, err)
 }
 
-// plan finds what a server is to be made of. Nothing is made yet.
+// plan finds out what a server is to be made of. It makes nothing.
 func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err error) {
 	pl.id = spec.ID
 	cat := p.s.Catalog()
@@ -323,8 +323,8 @@ func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err er
 	return pl, p.tell(&pl, spec)
 }
 
-// volume is the volume that a server boots from, made of its image. It is the one that was begun,
-// where there is one.
+// volume returns the volume that a server boots from, made of its image. If one was begun, it is
+// that one.
 func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 	c, err := p.s.Volumes(ctx)
 	if errors.Is(err, ErrNoService) {
@@ -375,7 +375,7 @@ func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
 	}
 }
 
-// userData is what a source's own file says, and what a request brings.
+// userData returns the parts of the source's file and of the request.
 func (p *Provider) userData(spec compute.Spec) (all [][]byte, err error) {
 	if p.o.UserData != "" {
 		b, err := os.ReadFile(p.o.UserData)

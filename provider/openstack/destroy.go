@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Destroy asks for the end of a server, and when that has come, of what was made for it: floating
-// IP, ports, volume. ErrNotFound says that nothing of it is left.
+// Destroy deletes a server, and after its end what was made for it: floating IP, ports and volume.
+// ErrNotFound: nothing of it is left.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return Classify("Destroy", id, p.destroy(ctx, id))
 }
@@ -66,7 +66,7 @@ func (p *Provider) deleteServer(ctx context.Context, s servers.Server) error {
 	return gone(servers.Delete(ctx, c, s.ID).ExtractErr())
 }
 
-// gone is an error of a request to delete something. That it is not there any more is none.
+// gone removes the error of a deletion if the thing does not exist any more.
 func gone(err error) error {
 	if err = Classify("Destroy", "", err); ReasonOf(err) == Missing {
 		return nil
@@ -74,8 +74,8 @@ func gone(err error) error {
 	return err
 }
 
-// deleteLeftovers deletes what was made for a server that is not there. left says that there was
-// something, which may take its time to go.
+// deleteLeftovers deletes what was made for a server that is gone. left: something was there, and
+// may take time to go.
 func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left bool, err error) {
 	net, err := p.s.Network(ctx)
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *Provider) deleteLeftovers(ctx context.Context, id compute.ID) (left boo
 			continue
 		}
 		left = true
-		// Nova deletes it after the server, or cinder is at work on it: it cannot be deleted then,
+		// Nova deletes it after the server, or Cinder is working on it. It cannot be deleted now,
 		// and the next call finds it.
 		if v.Status == "deleting" || v.Status == "in-use" || v.Status == "creating" || v.Status == "downloading" ||
 			v.Status == "detaching" || v.Status == "attaching" || v.Status == "reserved" {

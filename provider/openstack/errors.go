@@ -21,36 +21,36 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A Reason is why a cloud did not do what it was asked.
+// A Reason is why a cloud did not do what was requested.
 type Reason string
 
 // The reasons.
 const (
-	NoHardware  Reason = "no hardware"   // no host has room, or what is wanted
+	NoHardware  Reason = "no hardware"   // no host has room
 	QuotaSpent  Reason = "quota"         // a limit of the project, or no address is left
 	Denied      Reason = "denied"        // the log-in, or a role
 	RateLimited Reason = "rate limited"  // too many requests
-	Missing     Reason = "not found"     // what is asked for, or what the request names
-	Conflicting Reason = "conflict"      // the state of a thing does not allow it
+	Missing     Reason = "not found"     // the thing, or something that the request names
+	Conflicting Reason = "conflict"      // the state of a thing forbids it
 	TimedOut    Reason = "timed out"     // no answer in time
-	BadRequest  Reason = "bad request"   // as it is written
-	Down        Reason = "not available" // the service, or the way to it
+	BadRequest  Reason = "bad request"   // the request is malformed
+	Down        Reason = "not available" // the service or the connection
 	BuildFailed Reason = "build failed"  // a server's host could not build it
-	// an error, and not one of ours; or nothing that is classified
+	// an error without a known class
 	Unknown Reason = "unknown"
 )
 
-// Fault is what a cloud said, in its own words.
+// Fault is an error of a cloud, in its own words.
 type Fault struct {
 	Reason  Reason
-	Status  int    // HTTP's; 0: it was no answer to a request
-	Type    string // the service's own name for the error, where it says one: OverQuota
+	Status  int    // HTTP's; 0: not from an answer
+	Type    string // the service's name for the error, if any: OverQuota
 	Message string
-	Host    string // the compute host that is concerned, where it is told
+	Host    string // the compute host, if it is told
 	Log     string // the end of the server's console log
 }
 
-// Error returns the words, with the status before them, and the host and the console's end behind.
+// Error returns the words with the status in front, and the host and the end of the console behind.
 func (f *Fault) Error() string {
 	text := cmp.Or(strings.TrimSpace(f.Message), http.StatusText(f.Status), string(f.Reason))
 	if f.Status != 0 && !strings.HasPrefix(text, strconv.Itoa(f.Status)+" ") {
@@ -65,7 +65,7 @@ func (f *Fault) Error() string {
 	return text
 }
 
-// ReasonOf tells why; of nil, "".
+// ReasonOf returns the reason of an error, and "" of nil.
 func ReasonOf(err error) Reason {
 	var f *Fault
 	switch {
@@ -79,8 +79,8 @@ func ReasonOf(err error) Reason {
 	return Unknown
 }
 
-// Classify gives an error of gophercloud, or of the network below it, its kind: compute's, the
-// provider's words kept. nil stays nil, and so does an error that has a kind.
+// Classify gives an error of gophercloud or the network a kind of compute's, and keeps its words.
+// It returns nil, and errors that have a kind, unchanged.
 func Classify(op string, id compute.ID, err error) error {
 	var done *compute.Error
 	if err == nil || errors.As(err, &done) {
@@ -99,7 +99,7 @@ func Classify(op string, id compute.ID, err error) error {
 		if errors.As(again.ErrReauth, &code) {
 			f = faultOf(code)
 			f.Message = "log in again: " + f.Message
-			f.stray() // what was asked for may well be there
+			f.stray() // the requested thing may well exist
 		} else {
 			return Classify(op, id, fmt.Errorf("log in again: %w", again.ErrReauth))
 		}
@@ -112,7 +112,7 @@ func Classify(op string, id compute.ID, err error) error {
 		out.Kind = nil
 		return out
 	case strings.Contains(err.Error(), "would exceed context deadline"):
-		// the limiter's word for it
+		// the rate limiter's error
 		out.Kind, out.Err = nil, context.DeadlineExceeded
 		return out
 	case errors.As(err, &lost), errors.As(err, &broken):
@@ -127,13 +127,12 @@ func Classify(op string, id compute.ID, err error) error {
 	return out
 }
 
-// ClassifyList is Classify for an error of a list: that it was not found is no answer about what is
-// in it.
+// ClassifyList is Classify for an error of a list: a list that was not found says nothing of its
+// entries.
 func ClassifyList(op string, id compute.ID, err error) error { return astray(Classify(op, id, err)) }
 
-// astray is an error of a list or of a log-in. One that says that nothing is there tells nothing of
-// what we look for, and must not be taken as the proof that a server is gone: the address is wrong,
-// or what stands before the service has lost it.
+// astray treats an error of a list or a log-in. "Not found" then does not prove that a server is
+// gone: the address is wrong, or a proxy has lost the service.
 func astray(err error) error {
 	var e *compute.Error
 	var f *Fault
@@ -143,7 +142,7 @@ func astray(err error) error {
 	return err
 }
 
-// stray has the service be what was not found, if anything was.
+// stray turns "not found" into an error of the service.
 func (f *Fault) stray() bool {
 	if f.Reason != Missing {
 		return false
@@ -152,8 +151,8 @@ func (f *Fault) stray() bool {
 	return true
 }
 
-// where is whom a request was for: the host alone, as the rest of an address may be long, and says
-// nothing to people.
+// where returns the host that a request was for. The rest of an address is long and does not help
+// the user.
 func where(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -164,7 +163,7 @@ func where(err error) string {
 	return ""
 }
 
-// unreached is an error of the network, in one short line.
+// unreached returns an error of the network in one short line.
 func unreached(err error) string {
 	var u *url.Error
 	text, at := err.Error(), where(err)
@@ -230,7 +229,7 @@ func (f *Fault) hint() string {
 	return ""
 }
 
-// The two ways in which it is said how much was requested and how much there is.
+// The two forms in which clouds tell the requested and the allowed amounts.
 var (
 	novaQuota = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`Requested ([\d, ]+), but already used [\d, ]+ of ([\d, ]+)`)
@@ -238,8 +237,7 @@ var (
 	cinderQuota = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Requested (\d+)G, quota is (\d+)G`) })
 )
 
-// never reports whether a quota is smaller than what was asked for, so that it does not help to
-// wait.
+// never reports whether a quota is smaller than the request, so that waiting does not help.
 func (f *Fault) never() bool {
 	m := novaQuota().FindStringSubmatch(f.Message)
 	if m == nil {
@@ -308,7 +306,7 @@ func faultOf(code gophercloud.ErrUnexpectedResponseCode) *Fault {
 	return f
 }
 
-// serverFault classifies what is said of a server in ERROR.
+// serverFault classifies the fault of a server in ERROR.
 func serverFault(message string) *Fault {
 	f := &Fault{Reason: BuildFailed, Message: cmp.Or(strings.TrimSpace(message), "the server is in ERROR, and the cloud does not say why")}
 	switch {
@@ -325,7 +323,7 @@ func serverFault(message string) *Fault {
 	return f
 }
 
-// ironicWords takes out of its wrapping what Ironic says: JSON that is a string within JSON.
+// ironicWords unwraps Ironic's errors: JSON that is a string within JSON.
 func ironicWords(text string) string {
 	var inner struct {
 		Faultstring string `json:"faultstring"`
@@ -337,15 +335,15 @@ func ironicWords(text string) string {
 	return cmp.Or(inner.Faultstring, inner.Description, text)
 }
 
-// inTheWay are Ironic's words, with status 400, for what another state of a node would allow.
+// inTheWay recognises Ironic's errors with status 400 that another state of the node would avoid.
 func inTheWay(text string) bool {
 	return strings.Contains(text, "can not be performed on node") || strings.Contains(text, "because it's in maintenance mode")
 }
 
 var tag = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?s)<title>.*?</title>|<[^>]*>`) })
 
-// words are the service's own name for an error, and what it says. What it quotes of the request is
-// left out: there may be a secret in it.
+// words returns the service's name for an error, and its message. The parts that quote the request
+// are left out, as they may have a secret.
 func words(body []byte) (typ, message string) {
 	var any map[string]json.RawMessage
 	if json.Unmarshal(body, &any) != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// named is the flavor that a request or the source names; "": it is chosen.
+// named returns the flavor that the request or the source names. "": it is chosen.
 func (p *Provider) named(spec compute.Spec) string {
 	if spec.Flavor != "" {
 		return spec.Flavor
@@ -23,11 +23,11 @@ func (p *Provider) named(spec compute.Spec) string {
 	return p.o.Flavor
 }
 
-// chooses tells whether there are several classes of hardware to make a server of.
+// chooses reports whether there are several classes of hardware to choose from.
 func (p *Provider) chooses(spec compute.Spec) bool { return p.named(spec) == "" && len(p.sets) > 1 }
 
-// flavor is the one that is named, else the cheapest that is large enough; of flavor sets the first
-// that has not failed lately for lack of hardware.
+// flavor returns the named flavor, else the cheapest that is large enough. With flavor sets it is
+// the first that has not failed lately for lack of hardware.
 func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.Image) (flavor.Flavor, error) {
 	cat := p.s.Catalog()
 	want := flavor.NeedOf(spec, p.o.FlavorRegex)
@@ -52,7 +52,7 @@ func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.I
 		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		// exactly: what is said to people is rounded
+		// the exact values, as the texts for users are rounded
 		kind := fmt.Sprintf("%d %d %d %s", want.Cores, want.RAM, want.GPUs, want.Regex)
 		for {
 			f, ok, err := p.hardware.Pick(
@@ -71,18 +71,18 @@ func (p *Provider) flavor(ctx context.Context, spec compute.Spec, image images.I
 			if now, err := t.Get(f.ID); err == nil && now == f {
 				return f, nil
 			}
-			// picked a while ago, and the cloud has it no more, or another of this name
+			// it was picked a while ago; the cloud has removed or replaced it
 			p.hardware.Drop(f.ID)
 		}
 	})
 }
 
-// scheduling is how long it is waited for a host to be found. Who has not one by then is waited for
-// as all are, and has no other flavor tried.
+// scheduling is how long Create waits for a host. A server without one by then is waited for like
+// any other, and no other flavor is tried.
 const scheduling = time.Minute
 
-// placed waits until a server has a host, and remembers it. f is what the cloud says where no host
-// has room for it.
+// placed waits until a server has a host, and remembers that. If no host has room, f is the cloud's
+// fault.
 func (p *Provider) placed(ctx context.Context, id compute.ID, v view) (f *Fault, err error) {
 	for end := time.Now().Add(scheduling); ; {
 		s, ok := v.one(id)
@@ -96,7 +96,7 @@ func (p *Provider) placed(ctx context.Context, id compute.ID, v view) (f *Fault,
 			if err := p.broken(ctx, s, id); ReasonOf(err) == NoHardware && errors.As(err, &f) {
 				return f, nil
 			}
-			return nil, nil // which Connect tells
+			return nil, nil // Connect will tell it
 		case s.Status != "BUILD" || s.TaskState != "scheduling":
 			if name, ok := s.Flavor["id"].(string); ok {
 				p.mu.Lock()
@@ -116,7 +116,7 @@ func (p *Provider) placed(ctx context.Context, id compute.ID, v view) (f *Fault,
 	}
 }
 
-// lacking remembers, once for a server, that there was no hardware for its flavor.
+// lacking notes, once for each server, that its flavor had no hardware.
 func (p *Provider) lacking(s servers.Server, id compute.ID) {
 	name, ok := s.Flavor["id"].(string)
 	p.see(id, func(k *sighting) { ok, k.lacking = ok && k.lacking != s.ID, s.ID })
@@ -128,7 +128,7 @@ func (p *Provider) lacking(s servers.Server, id compute.ID) {
 	p.hardware.Fail(name, time.Now())
 }
 
-// vacate deletes the servers of a name and waits until they are gone. What was made for them stays,
+// vacate deletes the servers of a name and waits until they are gone. What was made for them stays
 // for the next one.
 func (p *Provider) vacate(ctx context.Context, id compute.ID) error {
 	for end := time.Now().Add(time.Minute); ; {
@@ -157,13 +157,13 @@ func (p *Provider) vacate(ctx context.Context, id compute.ID) error {
 	}
 }
 
-// lack is a flavor that no host had room for, and what the cloud said of it.
+// lack is a flavor for which no host had room, and the cloud's words.
 type lack struct {
 	flavor flavor.Flavor
 	fault  *Fault
 }
 
-// shortage is all that was tried for one server.
+// shortage is all flavors that were tried for one server.
 type shortage []lack
 
 func (s shortage) has(f flavor.Flavor) bool {

@@ -23,14 +23,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// loginKey is what lets us into servers.
+// loginKey is the key that we log in to servers with.
 type loginKey struct {
-	name   string // the cloud's name for it
-	file   string // the private half; "": what OpenSSH is configured to offer
-	public string // of the source's own; "": the key pair is the user's business
+	name   string // the cloud's name of it
+	file   string // the private half; "": OpenSSH's configuration decides
+	public string // for the source's own key; "": the user manages the key pair
 }
 
-// newKeyPair makes an ssh key: the private half as OpenSSH writes it, and the public half as TYPE
+// newKeyPair makes an ssh key: the private half in OpenSSH's format, and the public half as TYPE
 // BASE64.
 func newKeyPair(comment string) (private []byte, public string, err error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
@@ -48,8 +48,8 @@ func newKeyPair(comment string) (private []byte, public string, err error) {
 	return pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(p))), nil
 }
 
-// loginKey is the key pair that servers get. The source's own is made at its first use, and kept in
-// its directory; its name tells it from that of another directory.
+// loginKey returns the key pair for servers. The source's own is made at its first use, and kept in
+// the source's directory. Its name differs for each directory.
 func (p *Provider) loginKey() (loginKey, error) {
 	if p.o.Key != "" {
 		return loginKey{name: p.o.Key, file: p.o.IdentityFile}, nil
@@ -62,8 +62,8 @@ func (p *Provider) loginKey() (loginKey, error) {
 	return loginKey{name: "hostler-" + p.o.Source + "-" + hex.EncodeToString(sum[:4]), file: file, public: public}, nil
 }
 
-// OwnKey is the ssh key of a source's own, which lets us into its computers: a file in its
-// directory with the private half, made at the first use, and the public half as TYPE BASE64.
+// OwnKey returns the source's own ssh key for its computers, and makes it at the first use. file in
+// its directory has the private half, and public is TYPE BASE64.
 func OwnKey(dir, source string) (file, public string, err error) {
 	file = filepath.Join(dir, "login_ed25519")
 	text, err := os.ReadFile(file)
@@ -108,7 +108,7 @@ func makeLoginKey(dir, source, file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// ensureKey has the cloud know the source's own key.
+// ensureKey uploads the source's own key if the cloud does not have it.
 func (p *Provider) ensureKey(ctx context.Context, k loginKey) error {
 	p.mu.Lock()
 	there := p.keyThere
@@ -133,9 +133,8 @@ func (p *Provider) ensureKey(ctx context.Context, k loginKey) error {
 	return err
 }
 
-// dropKey has the cloud forget the source's own key, when there is no server of the source. Servers
-// keep what they were given; one that is just being asked for by another process has it uploaded
-// again.
+// dropKey deletes the source's own key at the cloud if the source has no server. Servers keep their
+// keys. If another process is requesting one, that process uploads the key again.
 func (p *Provider) dropKey(ctx context.Context) error {
 	p.mu.Lock()
 	there := p.keyThere
@@ -144,7 +143,7 @@ func (p *Provider) dropKey(ctx context.Context) error {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(p.o.Dir, "login_ed25519")); err != nil {
-		return nil // there never was one
+		return nil // it was never made
 	}
 	k, err := p.loginKey()
 	if err != nil {
@@ -156,15 +155,14 @@ func (p *Provider) dropKey(ctx context.Context) error {
 	}
 	p.setKey(no)
 	if err := gone(keypairs.Delete(ctx, c, k.name, nil).ExtractErr()); err != nil {
-		p.setKey(unknown) // it may be there still: the next call asks again
+		p.setKey(unknown) // it may still exist: the next call asks again
 		return err
 	}
 	return nil
 }
 
-// DropKey has a cloud forget the own key of a source, which has no servers any more and may have
-// other settings now. Options needs Session, Source, Installation and Dir. That there is no such
-// key is no error.
+// DropKey deletes at a cloud the own key of a source without servers, whose settings may be others
+// now. Options needs Session, Source, Installation and Dir. A missing key is no error.
 func DropKey(ctx context.Context, o Options) error {
 	o.Key = ""
 	return (&Provider{o: o, s: o.Session}).dropKey(ctx)
@@ -178,7 +176,7 @@ func (p *Provider) setKey(to presence) {
 	p.keyThere = to
 }
 
-// presence is whether something is there, as far as is known.
+// presence says whether something exists, as far as is known.
 type presence int
 
 const (
@@ -187,8 +185,8 @@ const (
 	no
 )
 
-// UserOf is who may log in to servers of an image: what the image says, else what is the custom of
-// its kind.
+// UserOf returns the log-in user of an image: the one that the image names, else the usual one of
+// its distribution.
 func UserOf(i images.Image) string {
 	for _, key := range []string{"os_admin_user", "image_original_user", "default_user"} {
 		if u, _ := i.Properties[key].(string); u != "" {

@@ -12,8 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// act sends a request about a server. Right after its creation there is nothing to act on until it
-// is scheduled, and while something is done to it nothing else can be.
+// act sends a request about a server. It retries while the server is not scheduled yet, or is busy.
 func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(context.Context, *gophercloud.ServiceClient) error) error {
 	c, err := p.s.Compute(ctx)
 	if err != nil {
@@ -37,7 +36,7 @@ func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(co
 	}
 }
 
-// until looks at a server until it is as it shall be.
+// until waits until done returns true for a server.
 func (p *Provider) until(ctx context.Context, op string, id compute.ID, done func(servers.Server) bool) error {
 	then := time.Now()
 	for {
@@ -61,12 +60,13 @@ func (p *Provider) until(ctx context.Context, op string, id compute.ID, done fun
 	}
 }
 
-// Stop shuts a server down, or suspends it. How long it has to do that itself is the cloud's to
-// say; grace is how long is waited beyond a minute.
+// Stop shuts a server down or suspends it. The cloud decides how long the shutdown may take. Stop
+// waits for a minute and grace.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration) error {
 	return Classify("Stop", id, p.stop(ctx, id, grace, p.o.Stop == "suspend"))
 }
 
+// stop asks for the stop unless one is under way, and waits for it.
 func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration, suspend bool) error {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -90,7 +90,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 		if err != nil && ReasonOf(err) != Conflicting {
 			return err
 		}
-		if err != nil { // somebody was faster, or it cannot be stopped now
+		if err != nil { // another process was faster, or it cannot be stopped now
 			if s, ferr := p.fresh(ctx, id); ferr != nil || !stopped(s) && s.TaskState == "" {
 				return err
 			}
@@ -108,7 +108,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 	return err
 }
 
-// Start starts a server, in whichever way it was stopped. One that runs is no error.
+// Start starts a stopped or suspended server. It is no error if the server runs.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -136,7 +136,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		if s.TaskState != "powering-off" && s.TaskState != "suspending" {
 			return nil
 		}
-		// it may stay on after all
+		// it may not stop after all
 		if err := p.until(ctx, "Start", id, func(s servers.Server) bool { return s.Status != "ACTIVE" || s.TaskState == "" }); err != nil {
 			return err
 		}
@@ -156,15 +156,15 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	err = p.act(ctx, "Start", id, do)
 	if err != nil && ReasonOf(err) == Conflicting {
 		if s, ferr := p.fresh(ctx, id); ferr == nil && (s.Status == "ACTIVE" || s.TaskState == "powering-on" || s.TaskState == "resuming") {
-			return nil // somebody was faster
+			return nil // another process was faster
 		}
 	}
 	p.servers.drop()
 	return err
 }
 
-// Clean rebuilds a server on a new disk of its image: its name, addresses and size stay. One that
-// was turned off, as its user may have done from within, runs afterwards.
+// Clean rebuilds a server on a new disk of its image. Its name, addresses and size stay. A server
+// that was off, as its user may turn it off from inside, runs afterwards.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -187,7 +187,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", err
 		}
 	}
-	off := s.Status == "SHUTOFF" // then the cloud rebuilds it and turns it off again
+	off := s.Status == "SHUTOFF" // then the cloud turns it off again after the rebuild
 	if err := p.until(ctx, "Clean", id, func(now servers.Server) bool {
 		s = now
 		return s.TaskState == "" && (s.Status == "SHUTOFF" || s.Status == "ACTIVE" && !off)
@@ -206,7 +206,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return "rebuilt by the cloud on a new disk of image " + s.Metadata[keyImage], nil
 }
 
-// Check says whether a server runs, as far as the cloud knows.
+// Check returns nil if a server runs, as far as the cloud knows.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	s, err := p.find(ctx, "Check", id)
 	if err != nil {
@@ -215,7 +215,7 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.standing(ctx, s, id)
 }
 
-// Console is what a server has written to its console. "": nothing yet.
+// Console returns the output of a server's console. "": nothing yet.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.find(ctx, "Console", id)
 	if err != nil {
@@ -225,7 +225,7 @@ func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
 	return log, Classify("Console", id, err)
 }
 
-// console is the end of it, so many lines; 0: all that there is.
+// console returns its last lines; 0: all that is there.
 func (p *Provider) console(ctx context.Context, s servers.Server, lines int) (string, error) {
 	c, err := p.s.Compute(ctx)
 	if err != nil {

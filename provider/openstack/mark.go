@@ -12,11 +12,11 @@ const (
 	KeyDeployment   = "hostler:deployment"
 	KeySource       = "hostler:source"
 	KeyInstance     = "hostler:instance"
-	KeyHostKey      = "hostler:host-key" // of a server: its ssh host key, as known_hosts has it
+	KeyHostKey      = "hostler:host-key" // of a server: its ssh host key in the form of known_hosts
 )
 
-// Mark says whose a thing is that we made. It goes with the request that makes it: as metadata
-// where there is such a thing, else in the description. Empty fields are left out.
+// Mark says to whom a thing belongs that we made. The request that makes it has the mark already:
+// as metadata if possible, else in the description. Empty fields are left out.
 type Mark struct {
 	Installation string
 	Deployment   string
@@ -37,7 +37,7 @@ func (m Mark) pairs() [][2]string {
 	return out
 }
 
-// Metadata is the mark of a server, a volume or an image.
+// Metadata returns the mark of a server, a volume or an image.
 func (m Mark) Metadata() map[string]string {
 	out := map[string]string{}
 	for _, p := range m.pairs() {
@@ -46,7 +46,7 @@ func (m Mark) Metadata() map[string]string {
 	return out
 }
 
-// Description is the mark of a port, a floating IP and whatever else has no metadata:
+// Description returns the mark of a thing without metadata, as a port or a floating IP:
 // "hostler:installation=… hostler:source=…".
 func (m Mark) Description() string {
 	var out []string
@@ -56,7 +56,7 @@ func (m Mark) Description() string {
 	return strings.Join(out, " ")
 }
 
-// MarkOf reads a mark from metadata. Without an installation it is none of ours.
+// MarkOf reads a mark from metadata. ok is false without an installation: the thing is not ours.
 func MarkOf(metadata map[string]string) (m Mark, ok bool) {
 	m = Mark{metadata[KeyInstallation], metadata[KeyDeployment], metadata[KeySource], compute.ID(metadata[KeyInstance])}
 	return m, m.Installation != ""

@@ -12,80 +12,79 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type openstack.
+// Options are the keys of a source of type openstack.
 type Options struct {
 	// a name in clouds.yaml; "": OS_CLOUD, and without that the OS_ variables
 	Cloud      string  `conf:"cloud"`
-	CloudsFile string  `conf:"clouds-file"` // a clouds.yaml; "": where OpenStack's own client looks
-	Region     string  `conf:"region"`      // "": what the cloud's entry says
+	CloudsFile string  `conf:"clouds-file"` // a clouds.yaml; "": where OpenStack's client looks
+	Region     string  `conf:"region"`      // "": the one of the cloud's entry
 	RateLimit  float64 `conf:"rate-limit"`  // requests a second to each endpoint; 0: 20
 
-	// the name of one that hostler cloud deploy made: what is made carries it, and goes with it
+	// a deployment of hostler cloud deploy; servers carry its name and are removed with it
 	Deployment string `conf:"deployment"`
 
-	// an id, a name, or what names begin with: the newest of these
+	// an id, a name, or the beginning of names, of which the newest counts
 	Image string `conf:"image"`
 	// an id or a name; "": the cheapest that is large enough
 	Flavor      string `conf:"flavor"`
-	Cores       int    `conf:"cores"`        // at least, where no flavor is named
-	Memory      int64  `conf:"memory,size"`  // bytes, at least, where no flavor is named
-	FlavorRegex string `conf:"flavor-regex"` // which names the flavor that is chosen may have
-	// classes of hardware: "^small,^tiny;^big": regular expressions, a class between semicolons
+	Cores       int    `conf:"cores"`        // at least, if no flavor is named
+	Memory      int64  `conf:"memory,size"`  // bytes, at least, if no flavor is named
+	FlavorRegex string `conf:"flavor-regex"` // must match the name of a chosen flavor
+	// classes of hardware: "^small,^tiny;^big" is two, each of regular expressions
 	FlavorSets  string `conf:"flavor-sets"`
 	FlavorOrder string `conf:"flavor-order"` // cheapest or listed; "": cheapest
-	// bytes; more than the flavor has: the server boots from a volume of this size
+	// bytes; if more than the flavor has, the server boots from a volume of this size
 	Disk        int64  `conf:"disk,size"`
-	VolumeType  string `conf:"volume-type"`  // of such a volume; "": the cloud's own
-	Zone        string `conf:"zone"`         // availability zone; "": the cloud's own
+	VolumeType  string `conf:"volume-type"`  // of such a volume; "": the cloud's default
+	Zone        string `conf:"zone"`         // availability zone; "": the cloud's default
 	ServerGroup string `conf:"server-group"` // an id or a name, for affinity and anti-affinity
-	ConfigDrive bool   `conf:"config-drive"` // what the server is told is on a disk too
-	// a file of it, for cloud-init, beside what a request brings
+	ConfigDrive bool   `conf:"config-drive"` // metadata and user data are on a disk too
+	// a file for cloud-init, besides the user data of a request
 	UserData string   `conf:"user-data"`
-	Metadata []string `conf:"metadata"` // KEY=VALUE, of the servers
+	Metadata []string `conf:"metadata"` // KEY=VALUE, for the servers
 
-	Network    []string `conf:"network"`         // ids or names; "": the only one that there is
+	Network    []string `conf:"network"`         // ids or names; "": the only one
 	Groups     []string `conf:"security-groups"` // ids or names; "": default
 	FloatingIP bool     `conf:"floating-ip"`     // each server gets one, and is reached by it
-	// the network that they come from, an id or a name; "": the only external one
+	// the network of floating IPs, an id or a name; "": the only external one
 	Pool string `conf:"floating-ip-pool"`
 
-	// who logs in; "": what the image says or is known for
+	// the log-in user; "": the image's
 	User string `conf:"user"`
-	// a key pair that the cloud has; "": one of the source's own
+	// a key pair of the cloud; "": the source's own
 	Key string `conf:"key"`
-	// its private half; "": the source's own, or what OpenSSH is configured to offer
+	// its private half; "": the source's own, or OpenSSH's configuration decides
 	IdentityFile string `conf:"identity-file"`
-	// given: made here and told the server; console: read from its console log; known-hosts:
-	// OpenSSH's files say; "": given
+	// given (the default): made here and passed to the server. console: read from its console log.
+	// known-hosts: in OpenSSH's files.
 	HostKey string `conf:"host-key"`
-	// read in place of OpenSSH's own configuration
+	// replaces OpenSSH's own configuration
 	ConfigFile string `conf:"ssh-config"`
-	// what becomes of a server that is stopped: stop or suspend; "": stop
+	// how a server is stopped: stop or suspend; "": stop
 	Stop string `conf:"stop"`
-	// a server that is not reached so long after it was made has failed; 0: 20 minutes
+	// when a server that cannot be reached counts as failed; 0: 20 minutes
 	BuildTimeout time.Duration `conf:"build-timeout"`
-	// servers that are being made are looked at so often, all at once; 0: 1 s
+	// how often the servers that are being made are listed; 0: 1 s
 	Poll time.Duration `conf:"poll"`
 
-	// speaks to the cloud; nil: one of its own, from Cloud, CloudsFile, Region and RateLimit
+	// the session; nil: a new one, from Cloud, CloudsFile, Region and RateLimit
 	Session *Session
-	Getenv  func(string) string // the environment, where Session is nil; nil: the process's
-	// the guest side, for workspaces and kept runs; nil: there are none
+	Getenv  func(string) string // the environment if Session is nil; nil: the process's
+	// finds the guest program, for workspaces and kept runs; nil: there are none
 	Agent        agent.Finder
 	Source       string // the source's name; required
 	Installation string // the installation's id; required
-	// the source's own directory, where its key is; required unless Key is set
+	// the source's own directory, which has its key; required unless Key is set
 	Dir string
 }
 
-// Check says what is wrong with the keys, as far as they say it themselves: no credentials are
-// looked for, and nothing is asked of the cloud. Its errors are compute.KeyErrors. What a
-// deployment adds to the keys is not among them yet, where it is named.
+// Check says what is wrong with the keys by themselves. It looks for no credentials and calls no
+// cloud. Its errors are compute.KeyErrors. The keys of a named deployment are not included yet.
 func (o Options) Check() error {
 	return (&Provider{o: o, metadata: map[string]string{}}).understand()
 }
 
-// understand takes the options apart, and sets what is left to us.
+// understand parses the options and fills in the defaults.
 func (p *Provider) understand() error {
 	o := p.o
 	o.HostKey, o.Stop, o.FlavorOrder = cmp.Or(o.HostKey, "given"), cmp.Or(o.Stop, "stop"), cmp.Or(o.FlavorOrder, string(flavor.Cheapest))
@@ -112,7 +111,7 @@ func (p *Provider) understand() error {
 		return compute.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
 	case o.Pool != "" && !o.FloatingIP:
 		return compute.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
-	case o.IdentityFile != "" && o.Key == "" && o.Deployment == "": // of which the key pair may be
+	case o.IdentityFile != "" && o.Key == "" && o.Deployment == "": // a deployment may have the key
 		return compute.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
 	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
 		return compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)

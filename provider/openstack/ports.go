@@ -11,8 +11,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
 )
 
-// connectNetworks makes a server's ports, and its floating IP, unless they are there of an earlier
-// try.
+// connectNetworks makes a server's ports and its floating IP, unless an earlier try has made them.
 func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers.Network, address string, err error) {
 	c, err := p.s.Network(ctx)
 	if err != nil {
@@ -69,7 +68,7 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 	return nics, address, Classify("Create", pl.id, err)
 }
 
-// fields narrows a list of ports to what we need of them: a project may have thousands.
+// fields limits a list of ports to the fields that we need. A project may have thousands of ports.
 type fields string
 
 // ToPortListQuery implements ports.ListOptsBuilder.
@@ -106,7 +105,7 @@ func (p *Provider) listFloating(ctx context.Context) ([]floatingips.FloatingIP, 
 	}
 	pages, err := floatingips.List(c, floatingips.ListOpts{ProjectID: project}).AllPages(ctx)
 	if err != nil {
-		// the cloud has no routers, so no floating IPs either
+		// a cloud without routers has no floating IPs
 		if ReasonOf(Classify("List", "", err)) == Missing {
 			return nil, nil
 		}

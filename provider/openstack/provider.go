@@ -23,7 +23,7 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Provider makes servers.
+// Provider makes servers for one source. Any number of goroutines may use it.
 type Provider struct {
 	o        Options
 	log      *slog.Logger
@@ -39,7 +39,7 @@ type Provider struct {
 	mu       sync.Mutex
 	busy     map[compute.ID]*turn
 	known    map[compute.ID]*sighting
-	hardware flavor.Memory // for which flavors there was none lately
+	hardware flavor.Memory // the flavors without hardware lately
 
 	keyThere presence // whether the cloud has the source's own key
 }
@@ -48,9 +48,9 @@ type Provider struct {
 type sighting struct {
 	building time.Time // first seen to be in BUILD
 	active   time.Time // first seen to be ACTIVE
-	refused  time.Time // first time that it did not let us in
+	refused  time.Time // when it first refused the log-in
 	reached  bool      // a connection was opened
-	lacking  string    // the cloud's id of the last one of this name for which there was no host
+	lacking  string    // the cloud's id of the last server of this name that found no host
 }
 
 var (
@@ -66,8 +66,8 @@ var (
 	_ compute.UserDataTaker = (*Provider)(nil)
 )
 
-// Open returns the provider of one source. It reads credentials, and asks nobody yet. ErrInvalid:
-// the options are wrong, or there are no credentials.
+// Open returns the provider of one source. It reads credentials, and calls nothing. ErrInvalid: the
+// options are wrong, or there are no credentials.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	p := &Provider{
 		o: o, log: log, s: o.Session, metadata: map[string]string{}, busy: map[compute.ID]*turn{},
@@ -107,18 +107,17 @@ func environment(f func(string) string) func(string) string {
 	return f
 }
 
-// mark is what all carries that is made for an instance.
+// mark returns the mark of all that is made for an instance.
 func (p *Provider) mark(id compute.ID) Mark {
 	return Mark{Installation: p.o.Installation, Deployment: p.o.Deployment, Source: p.o.Source, Instance: id}
 }
 
-// ours is the instance of ours that a mark names.
+// ours returns the instance of ours that a mark names.
 func (p *Provider) ours(m Mark, marked bool) (compute.ID, bool) {
 	return m.Instance, marked && m.Installation == p.o.Installation && m.Source == p.o.Source && m.Instance != ""
 }
 
-// view is the source's servers as they stood at one moment; of those with one name the oldest comes
-// first.
+// view is the source's servers at one moment. Of those with one name the oldest comes first.
 type view struct {
 	servers map[compute.ID][]servers.Server
 	pages   int
@@ -133,8 +132,8 @@ func (v view) one(id compute.ID) (servers.Server, bool) {
 
 func (v view) ids() []compute.ID { return slices.Sorted(maps.Keys(v.servers)) }
 
-// listServers asks for all servers whose names begin as the source's do, and takes those that carry
-// our mark.
+// listServers lists all servers whose names begin as the source's do, and keeps those with our
+// mark.
 func (p *Provider) listServers(ctx context.Context) (view, error) {
 	c, err := p.s.Compute(ctx)
 	if err != nil {
@@ -163,15 +162,15 @@ func (p *Provider) listServers(ctx context.Context) (view, error) {
 	return v, nil
 }
 
-// tick is how old a view may be for who only waits: the more pages it has, the older, so that the
-// cloud is asked about once in a tick.
+// tick is how old a view may be for a caller that polls. The more pages a list has, the older, so
+// the cloud gets about one request in a tick.
 func (p *Provider) tick() time.Duration {
 	p.servers.mu.Lock()
 	defer p.servers.mu.Unlock()
 	return p.o.Poll * time.Duration(max(1, p.servers.last.pages))
 }
 
-// find is a server as it was a moment ago; one that is not in there is looked for anew.
+// find returns a server from a recent list. If it is missing there, a new list is read.
 func (p *Provider) find(ctx context.Context, op string, id compute.ID) (servers.Server, error) {
 	then := time.Now()
 	v, err := p.servers.recent(ctx, p.tick())
@@ -206,12 +205,12 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Lingers is how long a request may still take effect that was not answered: as long as one may
-// take, and what nova takes to record it.
+// Lingers returns how long a request without an answer may still take effect: as long as one may
+// take, and the time that Nova needs to record it.
 func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
 
-// instance tells of a server. A flavor or an image that is gone is no error: then the facts are
-// fewer.
+// instance returns what the engine gets to know of a server. If the flavor or image is gone, there
+// are fewer facts.
 func (p *Provider) instance(ctx context.Context, s servers.Server, id compute.ID) compute.Instance {
 	facts := map[string]string{"os": "linux", "status": strings.ToLower(s.Status)}
 	if name, ok := s.Flavor["id"].(string); ok {
@@ -238,8 +237,8 @@ func (p *Provider) instance(ctx context.Context, s servers.Server, id compute.ID
 	return compute.Instance{ID: id, Source: p.o.Source, ProviderID: s.ID, Address: p.address(s), Facts: facts}
 }
 
-// address is where a server is reached: its floating IP, where it is to have one, else its address
-// on the first of its networks. "": none yet.
+// address returns where a server is reached: its floating IP, if it is to have one, else its
+// address on the first of its networks. "": none yet.
 func (p *Provider) address(s servers.Server) string {
 	var v4, v6, floating []string
 	for _, net := range slices.Sorted(maps.Keys(s.Addresses)) {
@@ -270,7 +269,7 @@ func first(list []string) string {
 	return list[0]
 }
 
-// see is what is known of a server here.
+// see changes and returns what this process knows of a server.
 func (p *Provider) see(id compute.ID, f func(*sighting)) sighting {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -289,13 +288,13 @@ func (p *Provider) forget(id compute.ID) {
 	delete(p.known, id)
 }
 
-// turn is one instance's: whoever makes or unmakes it here waits for it.
+// turn is an instance's lock: goroutines that make or delete it wait for it.
 type turn struct {
 	slot chan struct{}
 	want int
 }
 
-// lock waits until nobody else here makes or unmakes an instance.
+// lock waits until no other goroutine makes or deletes an instance.
 func (p *Provider) lock(ctx context.Context, id compute.ID) (unlock func(), err error) {
 	p.mu.Lock()
 	t := p.busy[id]
@@ -321,8 +320,8 @@ func (p *Provider) lock(ctx context.Context, id compute.ID) (unlock func(), err 
 	}
 }
 
-// CloseIdle ends connections to the cloud that nothing uses.
+// CloseIdle closes unused connections to the cloud.
 func (p *Provider) CloseIdle() { p.s.CloseIdle() }
 
-// Session is what the provider speaks to the cloud through.
+// Session returns the session of the provider.
 func (p *Provider) Session() *Session { return p.s }

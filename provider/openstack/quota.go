@@ -10,17 +10,17 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/quotas"
 )
 
-// Unlimited is a Limit's Max where there is none.
+// Unlimited is the Max of a Limit that does not limit.
 const Unlimited = -1
 
-// Limit is how much of something a project may have, and has. Used counts what others in the
-// project made too.
+// Limit is how much of something a project may have and has. Used includes what others in the
+// project made.
 type Limit struct {
-	Max  int64 // Unlimited: there is none
+	Max  int64 // or Unlimited
 	Used int64
 }
 
-// Free is what is left; Unlimited: as much as one wants.
+// Free returns what is left, or Unlimited.
 func (l Limit) Free() int64 {
 	if l.Max < 0 {
 		return Unlimited
@@ -43,10 +43,10 @@ type Quota struct {
 	Routers     Limit
 }
 
-// keptQuota is how long an answer about quotas counts: they change with every server.
+// keptQuota is how long an answer about quotas is reused: they change with every server.
 const keptQuota = 5 * time.Second
 
-// Quota asks for the project's quotas. What was heard within the last seconds is not asked again.
+// Quota returns the project's quotas, which may be a few seconds old.
 func (s *Session) Quota(ctx context.Context) (Quota, error) { return s.quota.recent(ctx, keptQuota) }
 
 func limit(most, used int, unit int64) Limit {
@@ -56,6 +56,7 @@ func limit(most, used int, unit int64) Limit {
 	return Limit{int64(most) * unit, int64(used) * unit}
 }
 
+// askQuota reads the limits of all services.
 func (s *Session) askQuota(ctx context.Context) (q Quota, err error) {
 	c, err := s.Compute(ctx)
 	if err != nil {
@@ -97,7 +98,7 @@ func (s *Session) askQuota(ctx context.Context) (q Quota, err error) {
 	}
 	d, err := quotas.GetDetail(ctx, n, project).Extract()
 	switch r := ReasonOf(Classify("Quota", "", err)); {
-	case r == Missing || r == Denied: // some clouds do not tell
+	case r == Missing || r == Denied: // some clouds do not tell them
 		q.FloatingIPs, q.Ports, q.Networks, q.Groups, q.Routers = none, none, none, none, none
 		return q, nil
 	case err != nil:

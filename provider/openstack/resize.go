@@ -12,10 +12,10 @@ import (
 
 var _ compute.Resizer = (*Provider)(nil)
 
-// Resize gives a server another flavor, by its id or name, and confirms that: the cloud may move it
-// to another host, and starts it anew where it ran. Its disk, name and addresses stay. It goes on
-// with what a call that was cut off has begun. ErrNoCapacity: no host has room, or the project's
-// quota does not allow it, and the server is as it was.
+// Resize gives a server another flavor, by its id or name, and confirms that. The cloud may move it
+// to another host, and restarts it if it ran. Its disk, name and addresses stay. Resize continues
+// what an interrupted call began. ErrNoCapacity: no host has room, or the quota forbids it. The
+// server is then unchanged.
 func (p *Provider) Resize(ctx context.Context, id compute.ID, flavor string) error {
 	return Classify("Resize", id, p.resize(ctx, id, flavor))
 }
@@ -48,11 +48,11 @@ func (p *Provider) resize(ctx context.Context, id compute.ID, name string) error
 			Hint: "it mostly means that no host has room: try another flavor",
 		}
 	}
-	p.forget(id) // it has been started anew
+	p.forget(id) // it was restarted
 	return nil
 }
 
-// settled waits until no resize of a server is under way, and confirms one that is done.
+// settled waits until no resize of a server is under way, and confirms a finished one.
 func (p *Provider) settled(ctx context.Context, id compute.ID) (s servers.Server, err error) {
 	for {
 		err = p.until(ctx, "Resize", id, func(now servers.Server) bool {
@@ -67,8 +67,8 @@ func (p *Provider) settled(ctx context.Context, id compute.ID) (s servers.Server
 			return s, err
 		}
 		err = servers.ConfirmResize(ctx, c, s.ID).ExtractErr()
-		// Somebody was faster: the cloud itself, for one; or it is being confirmed, and shown as if
-		// it were not ("Instance has not been resized").
+		// The cloud itself or another process was faster; or the confirmation is under way
+		// ("Instance has not been resized").
 		if r := ReasonOf(Classify("Resize", id, err)); err != nil && r != Conflicting && r != BadRequest {
 			return s, err
 		}
@@ -79,7 +79,7 @@ func (p *Provider) settled(ctx context.Context, id compute.ID) (s servers.Server
 	}
 }
 
-// flavorOf is the id of a server's flavor.
+// flavorOf returns the id of a server's flavor.
 func flavorOf(s servers.Server) string {
 	id, _ := s.Flavor["id"].(string)
 	return id

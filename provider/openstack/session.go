@@ -16,22 +16,22 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SessionOptions bound what a session asks of a cloud. Zeros are sensible.
+// SessionOptions limit the requests of a session. The zero value has sensible limits.
 type SessionOptions struct {
 	Rate    float64       // requests a second to each endpoint; 0: 20
-	Burst   int           // as many at once; 0: as many as in a second
+	Burst   int           // how many at once; 0: as many as in a second
 	Timeout time.Duration // for the answer to one request; 0: 60 s
-	Retries int           // after the first try; 0: 4, less: none
-	MaxWait time.Duration // a Retry-After of more than this ends the call; 0: 60 s
-	Backoff time.Duration // before the first repetition, doubled after each; 0: 500 ms
-	// what sends requests; nil: a transport of its own. CACert and the like of the credentials are
-	// for nil only
+	Retries int           // after the first try; 0: 4, negative: none
+	MaxWait time.Duration // a longer Retry-After ends the call; 0: 60 s
+	Backoff time.Duration // before the first repetition, doubled each time; 0: 500 ms
+	// sends the requests; nil: a new transport. The credentials' CACert and the like count only
+	// then.
 	Base http.RoundTripper
 }
 
 // A Session speaks to one project of one cloud, within its limits. It logs in at the first use, and
-// again when its token has expired. It may be used from many goroutines. It starts nothing and
-// needs no closing.
+// again when its token expires. Any number of goroutines may use it. It starts no goroutine and
+// needs no Close.
 type Session struct {
 	cred Credentials
 	http http.Client
@@ -42,12 +42,12 @@ type Session struct {
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
 
-	turn  chan struct{} // one slot: who has it logs in
-	ready chan struct{} // closed when pc is there
+	turn  chan struct{} // one slot: its holder logs in
+	ready chan struct{} // closed when pc is set
 	pc    *gophercloud.ProviderClient
 }
 
-// NewSession makes a session. It reads the files of certificates, and asks nobody yet.
+// NewSession makes a session. It reads the files of certificates, and calls nothing.
 func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 	t := newTransport(o)
 	if t.base == nil {
@@ -67,11 +67,10 @@ func NewSession(c Credentials, o SessionOptions) (*Session, error) {
 	return s, nil
 }
 
-// mostRedirects is how often a service may send a request on.
+// mostRedirects is how many redirects of a service are followed.
 const mostRedirects = 5
 
-// stays lets a service send a request on within itself alone: what is asked has the password or the
-// token in it.
+// stays allows redirects only within the service: requests have the password or the token in them.
 func stays(next *http.Request, before []*http.Request) error {
 	was := before[0].URL
 	switch {
@@ -83,26 +82,26 @@ func stays(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-// Catalog is what the cloud offers the project.
+// Catalog returns what the cloud offers the project.
 func (s *Session) Catalog() *Catalog { return s.catalog }
 
-// From is where its credentials were read, for people: "cloud lab of /etc/openstack/clouds.yaml".
+// From returns where its credentials were read: "cloud lab of /etc/openstack/clouds.yaml".
 func (s *Session) From() string { return s.cred.From }
 
-// Region is the region that was asked for; "": the only one.
+// Region returns the region that was asked for. "": the only one.
 func (s *Session) Region() string { return s.cred.Region }
 
-// CloseIdle ends connections that nothing uses.
+// CloseIdle closes unused connections.
 func (s *Session) CloseIdle() { s.http.CloseIdleConnections() }
 
-// CloseIdleConnections is what http.Client looks for.
+// CloseIdleConnections is the method that http.Client looks for.
 func (t *transport) CloseIdleConnections() {
 	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// client is the session's, logged in.
+// client returns the session's client, logged in.
 func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, error) {
 	select {
 	case <-s.ready:
@@ -139,6 +138,7 @@ func (s *Session) client(ctx context.Context) (*gophercloud.ProviderClient, erro
 	return pc, nil
 }
 
+// service returns the client of a service. Each caller gets a copy.
 func (s *Session) service(
 	ctx context.Context, name string,
 	f func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error),
@@ -151,7 +151,7 @@ func (s *Session) service(
 	c := s.services[name]
 	s.mu.Unlock()
 	if c != nil {
-		own := *c // whoever sets a microversion sets his own
+		own := *c // callers set the microversion of their own copy
 		return &own, nil
 	}
 	c, err = f(pc, gophercloud.EndpointOpts{Region: s.cred.Region, Availability: s.cred.Availability})
@@ -168,42 +168,41 @@ func (s *Session) service(
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.services[name] = c // to find it out takes a request
+	s.services[name] = c // finding it takes a request
 	own := *c
 	return &own, nil
 }
 
-// ErrNoService is that a cloud does not have a service, such as block storage, or not in this
+// ErrNoService says that a cloud does not have a service, such as block storage, or not in this
 // region.
 var ErrNoService = errors.New("the cloud has no such service")
 
-// Compute is the client for servers, flavors, key pairs, server groups and limits.
+// Compute returns the client for servers, flavors, key pairs, server groups and limits.
 func (s *Session) Compute(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "compute", gopher.NewComputeV2)
 }
 
-// Network is the client for networks, ports, routers, security groups and floating IPs.
+// Network returns the client for networks, ports, routers, security groups and floating IPs.
 func (s *Session) Network(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "network", gopher.NewNetworkV2)
 }
 
-// Images is the client for images.
+// Images returns the client for images.
 func (s *Session) Images(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "image", gopher.NewImageV2)
 }
 
-// Volumes is the client for block storage. ErrNoService: the cloud has none.
+// Volumes returns the client for block storage. ErrNoService: the cloud has none.
 func (s *Session) Volumes(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "volume", gopher.NewBlockStorageV3)
 }
 
-// Metal is the client for bare-metal nodes. It speaks the oldest microversion until it is told
-// another.
+// Metal returns the client for bare-metal nodes. It uses the oldest microversion by default.
 func (s *Session) Metal(ctx context.Context) (*gophercloud.ServiceClient, error) {
 	return s.service(ctx, "baremetal", gopher.NewBareMetalV1)
 }
 
-// Project is the project that the session works in, by its id and name.
+// Project returns the id and the name of the session's project.
 func (s *Session) Project(ctx context.Context) (id, name string, err error) {
 	pc, err := s.client(ctx)
 	if err != nil {

@@ -15,13 +15,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ownScript takes away what belongs to one computer alone, as compute.MachineOwn has it; what the
-// system needs to be there is left empty.
+// ownScript removes what belongs to one computer alone, as compute.MachineOwn lists it. Files that
+// the system needs are emptied.
 const ownScript = `s=; [ "$(id -u)" = 0 ] || s="sudo -n"
 $s sh -c 'rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/lib/systemd/random-seed; : >/etc/machine-id; rm -rf /var/lib/cloud/instance /var/lib/cloud/instances; find /tmp -xdev -mindepth 1 -delete; sync'`
 
 // Snapshot makes an image of a server, which is stopped for that. Another image of ours with the
-// name goes when the new one is whole.
+// name is deleted when the new one is complete.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	s, err := p.fresh(ctx, id)
 	if err != nil {
@@ -42,7 +42,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 			return "", err
 		}
 	}
-	// One at a time: a process that died may have asked for one.
+	// One at a time: a dead process may have requested one.
 	if err := p.until(ctx, "Snapshot", id, func(s servers.Server) bool { return !strings.HasPrefix(s.TaskState, "image_") }); err != nil {
 		return "", err
 	}
@@ -57,7 +57,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	made := ""
 	err = p.act(ctx, "Snapshot", id, func(ctx context.Context, c *gophercloud.ServiceClient) (err error) {
-		// who does not hear its id cannot delete it; the session ends what is not answered
+		// without its id we could not delete it; the session ends an unanswered request
 		ctx = context.WithoutCancel(ctx)
 		made, err = servers.CreateImage(ctx, c, s.ID, servers.CreateImageOpts{Name: spec.Name, Metadata: metadata}).ExtractImageID()
 		return err
@@ -71,7 +71,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	}
 	if err := p.saved(ctx, c, id, made); err != nil {
 		const patience = 10 * time.Second
-		// nobody wants half an image
+		// an incomplete image is of no use
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		if left := gone(images.Delete(last, c, made).ExtractErr()); left != nil {
@@ -82,7 +82,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return spec.Name, p.replace(ctx, c, spec.Name, made)
 }
 
-// saved waits until an image is whole.
+// saved waits until an image is complete.
 func (p *Provider) saved(ctx context.Context, c *gophercloud.ServiceClient, id compute.ID, made string) error {
 	for {
 		i, err := images.Get(ctx, c, made).Extract()
@@ -105,18 +105,17 @@ func (p *Provider) saved(ctx context.Context, c *gophercloud.ServiceClient, id c
 	}
 }
 
-// unfinished is how long after its request an image that is not whole may still be in the making,
-// by another process.
+// unfinished is how long after its request another process may still be making an incomplete image.
 const unfinished = time.Hour
 
-// replace deletes other images of this installation that have a name: those that are whole, and
-// those that somebody left half made.
+// replace deletes other images of this installation with a name: the complete ones, and those that
+// a dead process left incomplete.
 func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, name, keep string) error {
 	project, _, err := p.s.Project(ctx)
 	if err != nil {
 		return err
 	}
-	// a name with a colon would be taken for a comparison
+	// a name with a colon would be a comparison
 	pages, err := images.List(c, images.ListOpts{Owner: project, Limit: 500}).AllPages(ctx)
 	if err != nil {
 		return ClassifyList("Snapshot", "", err)
@@ -146,7 +145,7 @@ func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, na
 	return nil
 }
 
-// clear logs in and takes away what is this server's alone.
+// clear logs in and removes what is this server's alone.
 func (p *Provider) clear(ctx context.Context, id compute.ID) error {
 	conn, err := p.Connect(ctx, id)
 	if err != nil {
@@ -164,8 +163,8 @@ func (p *Provider) clear(ctx context.Context, id compute.ID) error {
 	return nil
 }
 
-// ImageDigest is the id of the image that a name stands for now. Images do not change; names may
-// get another one.
+// ImageDigest returns the id of the image that a name stands for now. Images do not change, but
+// names can move.
 func (p *Provider) ImageDigest(ctx context.Context, image string, _ bool) (string, error) {
 	if image == "" {
 		image = p.o.Image

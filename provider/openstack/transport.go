@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-// transport is below all of a session's requests: it keeps to a rate at each endpoint, heeds
-// Retry-After, gives every try its time, and repeats what may be repeated.
+// transport sends all of a session's requests. It keeps to a rate at each endpoint, obeys
+// Retry-After, limits the time of each try, and repeats what may be repeated.
 type transport struct {
 	base    http.RoundTripper
 	rate    rate.Limit
@@ -32,12 +32,12 @@ type transport struct {
 	endpoints map[string]*endpoint
 }
 
-// endpoint is one address of the cloud.
+// endpoint is one host of the cloud.
 type endpoint struct {
 	limiter *rate.Limiter
 
 	mu    sync.Mutex
-	quiet time.Time // it asked not to be asked before
+	quiet time.Time // it asked for silence until then
 }
 
 func newTransport(o SessionOptions) *transport {
@@ -63,7 +63,7 @@ func (t *transport) endpoint(host string) *endpoint {
 	return e
 }
 
-// wait is until the endpoint may be asked.
+// wait waits until the endpoint may be called.
 func (e *endpoint) wait(ctx context.Context) error {
 	for {
 		e.mu.Lock()
@@ -104,6 +104,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// try repeats a request while that is safe. It returns the number of tries.
 func (t *transport) try(ctx context.Context, req *http.Request) (*http.Response, int, error) {
 	e := t.endpoint(req.URL.Host)
 	for n := 1; ; n++ {
@@ -136,10 +137,10 @@ func (t *transport) try(ctx context.Context, req *http.Request) (*http.Response,
 	}
 }
 
-// errSlow is that a cloud did not answer a request in its time.
+// errSlow says that a cloud did not answer a request in time.
 var errSlow = errors.New("no answer within the time that a request has")
 
-// once sends a request; the time for it ends with its body.
+// once sends a request. Its time limit includes the body of the answer.
 func (t *transport) once(ctx context.Context, req *http.Request, n int) (*http.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.timeout, errSlow)
 	r := req.Clone(ctx)
@@ -163,13 +164,13 @@ func (t *transport) once(ctx context.Context, req *http.Request, n int) (*http.R
 	return resp, nil
 }
 
-// largestAnswer is how many bytes of an answer are read: a list of all servers of a large cloud is
-// far smaller.
+// largestAnswer is the most bytes of an answer that are read. A list of all servers of a large
+// cloud is far smaller.
 const largestAnswer = 256 << 20
 
 var errLarge = errors.New("its answer has more than 256 MiB")
 
-// bodyUntil is an answer that has its time too, and no more bytes than it may.
+// bodyUntil is the body of an answer, with a limit of time and bytes.
 type bodyUntil struct {
 	io.ReadCloser
 	ctx    context.Context
@@ -193,8 +194,8 @@ func (b *bodyUntil) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// again reports whether a request may be sent once more. One that makes something is repeated only
-// when the cloud surely did nothing about it.
+// again reports whether a request may be repeated. One that makes something may only if the cloud
+// surely did nothing.
 func again(req *http.Request, resp *http.Response, err error) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false
@@ -209,7 +210,7 @@ func again(req *http.Request, resp *http.Response, err error) bool {
 	case http.StatusTooManyRequests:
 		return true
 	case http.StatusRequestEntityTooLarge:
-		// some services limit rates so; it is their quota that says "Retry-After: 0"
+		// some services limit rates by this; their quota errors say "Retry-After: 0"
 		asked, ok := retryAfter(resp)
 		return ok && asked > 0
 	case http.StatusServiceUnavailable:
@@ -221,7 +222,7 @@ func again(req *http.Request, resp *http.Response, err error) bool {
 	return false
 }
 
-// retryAfter reads the header, in both its forms.
+// retryAfter reads the header in both its forms.
 func retryAfter(resp *http.Response) (time.Duration, bool) {
 	if resp == nil {
 		return 0, false

@@ -15,17 +15,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// mostUserData is what nova takes, in base64; our own part takes ownUserData of it.
+// mostUserData is Nova's limit, in base64. Our own part takes ownUserData bytes of it.
 const (
 	mostUserData = 65535
 	ownUserData  = 4096
 )
 
-// UserDataLimit is how many bytes of user data a request may bring.
+// UserDataLimit returns how many bytes of user data a request may have.
 func (p *Provider) UserDataLimit() int { return mostUserData/4*3 - ownUserData }
 
-// tell puts together what a server is told at its first boot, and its host key with it where that
-// is given.
+// tell builds the user data of a server's first boot, with its host key if that is given.
 func (p *Provider) tell(pl *plan, spec compute.Spec) error {
 	parts, err := p.userData(spec)
 	if err != nil {
@@ -71,7 +70,7 @@ func (p *Provider) tell(pl *plan, spec compute.Spec) error {
 	return nil
 }
 
-// plain is user data without its compression.
+// plain returns user data uncompressed.
 func plain(b []byte) ([]byte, error) {
 	if !bytes.HasPrefix(b, []byte{0x1f, 0x8b}) {
 		return b, nil
@@ -88,9 +87,9 @@ func plain(b []byte) ([]byte, error) {
 	return out, err
 }
 
-// joinUserData makes one of several: of scripts one script that runs one after the other, which
-// every image understands that runs scripts; else a mail of several parts, which only cloud-init
-// does.
+// joinUserData joins several parts. Scripts become one script that runs one after the other, which
+// every image understands that runs scripts. Otherwise it is a MIME message, which only cloud-init
+// understands.
 func joinUserData(parts [][]byte) ([]byte, error) {
 	scripts := true
 	for _, b := range parts {
@@ -163,9 +162,9 @@ func kindOf(data []byte) string {
 	return ""
 }
 
-// FirstBoot puts together what a computer is told at its first boot: user data, each in a form of
-// cloud-init's, and with hostKey before it a script that gives the computer an ssh host key of its
-// own, whose public half is returned as TYPE BASE64.
+// FirstBoot builds the user data of a computer's first boot from parts in cloud-init's formats.
+// With hostKey it puts a script in front that installs a new ssh host key. It returns the public
+// half as TYPE BASE64.
 func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public string, err error) {
 	var all [][]byte
 	for _, b := range parts {
@@ -188,8 +187,8 @@ func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public 
 	return data, public, err
 }
 
-// hostKeyScript gives a server its ssh host key: where sshd has it as a rule, and where one that
-// runs says that it has it. sshd is told.
+// hostKeyScript returns a script that installs a server's ssh host key where sshd reads it: at the
+// usual path, and at those that a running sshd names. It tells sshd.
 func hostKeyScript(private []byte, public string) []byte {
 	return []byte(`#!/bin/sh
 # of hostler: the host key by which this server is known

@@ -1,15 +1,14 @@
-// Package sshhost is the provider of type ssh: machines that exist already and are reached by ssh.
-// It makes and unmakes nothing: its computers are the hosts that the configuration names, one
-// instance each, called SOURCE-HOST, and they are always there. Nothing but Connect, and Clean or
-// Destroy of a host that was used, goes over the network; so a host may be acquired and released
-// while it is down, or even does not exist.
+// Package sshhost is the provider of type ssh: existing machines that are reached by ssh. It makes
+// and destroys nothing. Its computers are the hosts in the configuration, one instance each, named
+// SOURCE-HOST. They always exist. Only Connect, and Clean or Destroy of a used host, use the
+// network. So a host may be acquired and released while it is down, or even if it does not exist.
 //
-// The machines stay as their users leave them, but what hostler put there goes, and the lease's
-// processes. Those that run through a connection end with it. Those in the background carry the
-// variable Mark in the environment that they were started with, which holds the installation and
-// the instance: Clean and Destroy end them. A process whose environment was emptied on purpose is
-// not found; one of another user is found only when the log-in is root's; and where the host has no
-// /proc none is. Other people's processes never have our mark.
+// The machines stay as their users leave them. But hostler removes what it put there, and the
+// lease's processes. Processes of a connection end with it. Those in the background have the
+// variable Mark in the environment that they were started with. Mark has the installation and the
+// instance, and Clean and Destroy end the processes that carry it. A process whose environment was
+// emptied on purpose is not found. One of another user is found only if the log-in is root's. On a
+// host without /proc none is found. Processes of other people never carry our mark.
 //
-// How a host is reached is OpenSSH's configuration's to say: see remote.DialSSH.
+// OpenSSH's configuration says how a host is reached: see remote.DialSSH.
 package sshhost

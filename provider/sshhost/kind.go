@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// Kind is hosts that are reached by ssh.
+// Kind is existing hosts that are reached by ssh.
 var Kind = provider.New(provider.Kind{
 	Name:    "ssh",
 	Traits:  provider.Traits{Dear: true, NoRebuild: "as-is"},
@@ -35,12 +35,12 @@ func takeSite(o *Options, s provider.Site) {
 	o.Agent = s.Agent
 }
 
-// named are the hosts that settings name.
+// named returns the hosts that the settings name.
 func named(settings map[string]string) []string {
 	return append(split(settings["ssh_host"]), split(settings["hosts"])...)
 }
 
-// split takes a list apart at commas and line ends.
+// split splits a list at commas and newlines.
 func split(text string) (out []string) {
 	for _, one := range strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == '\n' }) {
 		if one = strings.TrimSpace(one); one != "" {

@@ -9,30 +9,28 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type ssh.
+// Options are the keys of a source of type ssh.
 type Options struct {
 	Source       string // the source's name; required
 	Installation string // the installation's id, a part of the mark
-	// names or aliases as one gives them to ssh, each also as USER@HOST, HOST:PORT, or both;
-	// required
-	SSHHost []string `conf:"ssh_host"` // as crcache called them; the first
+	// names or aliases as for ssh, each also as USER@HOST, HOST:PORT or both; required
+	SSHHost []string `conf:"ssh_host"` // crcache's name for the key; these come first
 	Hosts   []string `conf:"hosts"`
-	// read in place of OpenSSH's own configuration; "": that
+	// replaces OpenSSH's own configuration; "": that one
 	ConfigFile string `conf:"config-file"`
 	// for reaching a host; 0: ConnectTimeout, else 10 s
 	Timeout time.Duration `conf:"timeout"`
-	// a silent connection is asked so often; 0: ServerAliveInterval, else 5 s
+	// how often a silent connection is checked; 0: ServerAliveInterval, else 5 s
 	KeepAlive time.Duration `conf:"keep-alive"`
-	// the guest side, which is put on a host when somebody wants a workspace there; nil: there are
-	// no workspaces
+	// finds the guest program, which is put on a host for workspaces; nil: there are none
 	Agent agent.Finder
-	// the source's own directory, which remembers which hosts were used; "": nothing is remembered
-	// nor looked for
+	// the source's own directory, which notes which hosts were used; "": nothing is noted, and
+	// nothing is searched for
 	Dir string
 }
 
-// Check says what is wrong with the hosts' names: nobody is asked for them. Its errors are
-// compute.KeyErrors, and name the key that the hosts were given by.
+// Check says what is wrong with the names of the hosts. It looks up none of them. Its errors are
+// compute.KeyErrors, and name the key that has the host.
 func (o Options) Check() error {
 	hosts, key := o.hosts(), "ssh_host"
 	if len(o.SSHHost) == 0 && len(o.Hosts) > 0 {
@@ -52,5 +50,5 @@ func (o Options) Check() error {
 	return nil
 }
 
-// hosts are all hosts, by whichever key they were given.
+// hosts returns all hosts, from both keys.
 func (o Options) hosts() []string { return slices.Concat(o.SSHHost, o.Hosts) }

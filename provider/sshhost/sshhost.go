@@ -22,7 +22,7 @@ import (
 // Mark is the environment variable by which the processes of an instance are known on its host.
 const Mark = "HOSTLER_INSTANCE_MARK"
 
-// Provider is a list of hosts.
+// Provider is a list of hosts. Any number of goroutines may use it.
 type Provider struct {
 	o   Options
 	log *slog.Logger
@@ -36,8 +36,8 @@ var (
 	_ compute.Standing = (*Provider)(nil)
 )
 
-// Open returns the provider of the hosts. It connects to none. No hosts, or one twice, is
-// ErrInvalid.
+// Open returns the provider of the hosts. It connects to none. ErrInvalid: there are no hosts, or
+// one is there twice.
 func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	invalid := func(format string, a ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sshhost.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
@@ -55,10 +55,10 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 // Names returns the hosts, in the order of the configuration.
 func (p *Provider) Names() []string { return slices.Clone(p.o.Hosts) }
 
-// AsIs says that these machines stay as they are.
+// AsIs reports that these machines stay as they are.
 func (p *Provider) AsIs() bool { return true }
 
-// host finds the host of an instance by its whole name.
+// host returns the host of an instance by its whole name.
 func (p *Provider) host(op string, id compute.ID) (string, error) {
 	for _, h := range p.o.Hosts {
 		if id == p.id(h) {
@@ -83,7 +83,7 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 	return p.instance(h), nil
 }
 
-// Standing tells of a host, which needs no making. Nothing is asked of it.
+// Standing returns a host, which always exists. It does not connect.
 func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) {
 	h, err := p.host("Standing", id)
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) {
 	return p.instance(h), true
 }
 
-// List returns all hosts: they are always there.
+// List returns all hosts, which always exist.
 func (p *Provider) List(context.Context) ([]compute.Instance, error) {
 	var out []compute.Instance
 	for _, h := range p.o.Hosts {
@@ -101,8 +101,8 @@ func (p *Provider) List(context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Destroy ends what our commands left running, where there were any, and says then that there is
-// nothing to unmake: ErrNotFound.
+// Destroy ends what our commands left running on a used host. It then returns ErrNotFound, as there
+// is nothing to destroy.
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	h, err := p.host("Destroy", id)
 	if err != nil {
@@ -117,7 +117,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	}
 }
 
-// Clean ends what our commands left running. A host that was not used is not asked.
+// Clean ends what our commands left running. It does not connect to a host that was not used.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	h, err := p.host("Clean", id)
 	if err != nil {
@@ -130,7 +130,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 	return checked, nil
 }
 
-// failed keeps the kind that an error has, and the context's errors what they are.
+// failed keeps the kind of an error, and returns the context's errors unchanged.
 func failed(op string, id compute.ID, err error) error {
 	var ce *compute.Error
 	var kind error = compute.ErrFailed
@@ -140,8 +140,7 @@ func failed(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "sshhost." + op, ID: id, Kind: kind, Err: err}
 }
 
-// Connect logs in. The connection is kept for any number of commands, and may be asked whether it
-// is Healthy.
+// Connect logs in. The connection serves any number of commands, and its method Healthy tests it.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	h, err := p.host("Connect", id)
 	if err != nil {
@@ -169,7 +168,7 @@ func (p *Provider) options(host string, mark map[string]string) sshconn.Options 
 	return o
 }
 
-// conn remembers that something was run.
+// conn is a connection that notes that a command was run.
 type conn struct {
 	*install.Conn
 	p    *Provider
@@ -181,7 +180,7 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if err := c.p.remember(c.host); err != nil {
 		return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 	}
-	if cmd.Hold != nil || cmd.Workspace != "" { // the agent's
+	if cmd.Hold != nil || cmd.Workspace != "" { // needs the agent
 		if err := c.p.note(c.host, "kept"); err != nil {
 			return compute.Exit{}, &compute.Error{Op: "sshhost.Run", ID: c.p.id(c.host), Kind: compute.ErrCannotStart, Err: err}
 		}
@@ -197,8 +196,8 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return c.Conn.Workspace(ctx, token)
 }
 
-// Held implements compute.Holder. Where no agent was given anything to keep, none is started for
-// the question.
+// Held implements compute.Holder. If the agent never got a command to keep, none is started for the
+// question.
 func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	if c.p.o.Dir != "" && c.p.o.Agent != nil {
 		if _, err := os.Lstat(c.p.file(c.host, "kept")); errors.Is(err, fs.ErrNotExist) {
@@ -208,18 +207,18 @@ func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	return c.Conn.Held(ctx)
 }
 
-// The files that say that processes may have been started since the last Clean: used, and while
-// Clean is at work, ending. Run writes the first before it starts anything. Clean renames it before
-// it looks, so that what is started meanwhile is looked for the next time, and a Clean that is cut
-// short leaves the second. A third, kept, is there when the agent was given a command that it may
-// keep.
+// file returns the path of a note on a host. Two notes say that processes may have been started
+// since the last Clean: used, and during a Clean, ending. Run writes the first before it starts
+// anything. Clean renames it before it searches, so a process that starts meanwhile is found the
+// next time. A Clean that is cut short leaves the second. A third note, kept, says that the agent
+// got a command that it may keep.
 func (p *Provider) file(host, what string) string {
 	return filepath.Join(p.o.Dir, url.PathEscape(host)+"."+what)
 }
 
 func (p *Provider) remember(host string) error { return p.note(host, "used") }
 
-// note makes one of them.
+// note writes one of them.
 func (p *Provider) note(host, what string) error {
 	if p.o.Dir == "" {
 		return nil
@@ -237,9 +236,9 @@ func (p *Provider) note(host, what string) error {
 	return f.Close()
 }
 
-// huntScript ends every process that has $1 in its environment: first they are asked, then ended
-// and looked for again, until there are none. It prints how many it ended. Status 3: there are
-// always more; 4: no /proc; 5: the workspaces in $2 cannot be removed.
+// huntScript ends every process that has $1 in its environment. It asks them first, then kills
+// them, and searches again until none is left. It prints how many it ended. Status 3: new ones kept
+// coming. Status 4: there is no /proc. Status 5: the workspaces in $2 cannot be removed.
 const huntScript = `c=${XDG_CACHE_HOME:-$HOME/.cache}/hostler/
 drop(){ [ -d "$1" ]||return 0;rm -rf -- "$1" 2>/dev/null||{ chmod -R u+rwx -- "$1";rm -rf -- "$1";}||exit 5;}
 sweep(){ drop "$c$1";[ "$(id -u)" != 0 ]||drop "` + install.Machine + `$1";}
@@ -270,7 +269,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	// unmarked, so that the search does not find itself
+	// unmarked, so the search does not find itself
 	s, err := sshconn.Dial(ctx, p.options(host, nil))
 	if err != nil {
 		return "", err
@@ -299,7 +298,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	case exit.Status() != 0:
 		return "", fmt.Errorf("looking for processes on the host ended with %d: %s", exit.Status(), strings.TrimSpace(string(bad)))
 	}
-	// as long as the last is there it is tried again
+	// while the last note exists the search is repeated
 	for _, what := range []string{"kept", "ending"} {
 		if err := os.Remove(p.file(host, what)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
@@ -315,7 +314,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	return n + " processes ended, none with our mark left", nil
 }
 
-// few keeps the first bytes of what a host says, and passes over the rest: it must not fill our
+// few keeps the first bytes that a host writes and drops the rest, so that a host cannot fill our
 // memory.
 type few []byte
 

@@ -1,6 +1,6 @@
-// Package deployment makes what the instances of EC2 find beside themselves, under one name: a key
-// pair and a security group. It lists and destroys the servers of an installation, whatever their
-// source, and takes a deployment down.
+// Package deployment makes, under one name, what the instances of EC2 need: a key pair and a
+// security group. It lists and destroys the servers of an installation, of any source, and removes
+// a deployment.
 package deployment
 
 import (
@@ -27,52 +27,54 @@ import (
 type Place struct {
 	session *session.Session
 	keys    *keys.Ring
-	subnets []string // in whose network they are; none: the default one
+	subnets []string // they name the network; none: the default one
 }
 
-// Open returns the place that a session is in. keys are those of the deployments' instances.
+// Open returns the place of a session. keys are those of the deployments' instances.
 func Open(s *session.Session, k *keys.Ring, subnets []string) *Place { return &Place{s, k, subnets} }
 
-// Deployment is what instances shall find beside themselves, under one name.
+// Deployment says what instances need, under one name.
 type Deployment struct {
 	Name  string   // of the key pair and the security group
-	Ports []string // that others may reach: 22, 8000-8010, udp/53; none: no security group is made
-	From  []string // the networks from which; none: the group's own instances alone
+	Ports []string // that others may reach: 22, 8000-8010, udp/53; none: no security group
+	From  []string // the networks that may reach them; none: only the group's own instances
 
-	DryRun bool // nothing is made or changed: what would be is told, and ids are not known
-	// Begin is called when nothing is refused, and before the first change: its error is Deploy's,
-	// which has then changed nothing. A dry run does not call it. nil: nothing is.
+	DryRun bool // change nothing, and tell what would be done; ids are then unknown
+	// Begin is called when nothing was refused, before the first change. Deploy returns its error
+	// and has then changed nothing. A dry run does not call it. nil: nothing is called.
 	Begin func() error
 }
 
-// Deployed is what there is for instances.
+// Deployed is what a deployment has for instances.
 type Deployed struct {
 	Account    string
 	Region     string
 	Pair       string // the name of the key pair
 	PairID     string
-	Group      string // the id of the security group; "": none is wanted
+	Group      string // the id of the security group; "": none was wanted
 	Default    string // the id of the network's default security group; "": there is none
 	PrivateKey string // PEM
 }
 
-// names are what a deployment may be called: what a security group may.
+// names matches the names of deployments, which are those of security groups.
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}$`) })
 
-// settle is for how long what was made may not be found yet, and what goes be in use.
+// settle is how long new things may not be found, and deleted ones be in use.
 const settle = 2 * time.Minute
 
-// Deploy makes a key pair and a security group, marked from the request on that makes them, as far
-// as they are not there, and puts the group's rules right. It may be repeated. What it would refuse
-// it refuses before it makes or changes anything. A thing of the name that somebody else made is
-// used, if it is as it is to be, and not changed. tell is called with each thing that was "made" or
-// "deleted", or that a dry run "would make" or "would delete"; it may be nil. ErrInvalid: the
-// deployment's words; ErrConflict: what is there cannot be used.
+// Deploy makes a key pair and a security group if they are missing, with our marks from the first
+// request on. It corrects the group's rules. It may be repeated. It refuses before the first change
+// if it can. A thing of the name that somebody else made is used unchanged if it is right. tell is
+// called with each thing that was "made" or "deleted", or that a dry run "would make" or "would
+// delete". It may be nil. ErrInvalid: the deployment is wrong. ErrConflict: an existing thing
+// cannot be used.
 func (p *Place) Deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (Deployed, error) {
 	out, err := p.deploy(ctx, d, tell)
 	return out, session.Wrap(ctx, "Deploy", compute.ID(d.Name), err)
 }
 
+// deploy runs itself as a dry run before the first change, so that whatever can be refused is
+// refused then.
 func (p *Place) deploy(ctx context.Context, d Deployment, tell func(did, kind, name string)) (out Deployed, err error) {
 	if tell == nil {
 		tell = func(string, string, string) {}
@@ -90,7 +92,7 @@ func (p *Place) deploy(ctx context.Context, d Deployment, tell func(did, kind, n
 	if out.Account, out.Region, err = p.Account(ctx); err != nil {
 		return out, err
 	}
-	if !d.DryRun { // what can be refused is refused before anything is made
+	if !d.DryRun { // what can be refused is refused before the first change
 		dry := d
 		dry.DryRun = true
 		if _, err := p.deploy(ctx, dry, nil); err != nil {
@@ -125,8 +127,8 @@ func (p *Place) deploy(ctx context.Context, d Deployment, tell func(did, kind, n
 	return out, err
 }
 
-// Account tells whose the credentials are, and which region is asked. An account is known by its
-// default security groups; "": it has none, or may not look.
+// Account returns the account of the credentials and the region. The account is read from the
+// default security groups. "": there are none, or they cannot be read.
 func (p *Place) Account(ctx context.Context) (account, region string, err error) {
 	all, err := p.groups(ctx, session.Filter("group-name", "default"))
 	var f *session.Fault
@@ -142,7 +144,7 @@ func (p *Place) Account(ctx context.Context) (account, region string, err error)
 	return account, region, nil
 }
 
-// vpc is the network of the source's subnets; "": the default one.
+// vpc returns the network of the source's subnets. "": the default one.
 func (p *Place) vpc(ctx context.Context) (string, error) {
 	if len(p.subnets) == 0 {
 		return "", nil
@@ -170,7 +172,7 @@ func (p *Place) vpc(ctx context.Context) (string, error) {
 	return vpc, nil
 }
 
-// marked are the tags of what a deployment makes.
+// marked returns the tags of what a deployment makes.
 func (p *Place) marked(kind types.ResourceType, deployment string) []types.TagSpecification {
 	return []types.TagSpecification{{
 		ResourceType: kind,
@@ -181,7 +183,7 @@ func (p *Place) marked(kind types.ResourceType, deployment string) []types.TagSp
 	}}
 }
 
-// isOurs tells by the tags of a thing whether we made it for a deployment, or another hostler did.
+// isOurs reports by its tags whether we made a thing for a deployment, or another installation did.
 func (p *Place) isOurs(tags []types.Tag, deployment string) (ours, others bool) {
 	installation, of := "", ""
 	for _, t := range tags {
@@ -196,7 +198,7 @@ func (p *Place) isOurs(tags []types.Tag, deployment string) (ours, others bool) 
 	return ours, !ours && installation != ""
 }
 
-// ensurePair has the public half of the source's own key be a key pair of EC2's.
+// ensurePair uploads the public half of the source's own key as a key pair, if it is missing.
 func (p *Place) ensurePair(ctx context.Context, d Deployment, tell func(did, kind, name string)) (pair, id, private string, err error) {
 	name := d.Name
 	if p.keys.KeyName != "" || p.keys.IdentityFile != "" {
@@ -256,7 +258,7 @@ func (p *Place) ensurePair(ctx context.Context, d Deployment, tell func(did, kin
 					TagSpecifications: p.marked(types.ResourceTypeKeyPair, name),
 				},
 			)
-			// else another process was quicker
+			// else another process was faster
 			if err != nil && session.Why(err) != session.Conflicting {
 				return "", "", "", err
 			}
@@ -274,13 +276,13 @@ func (p *Place) ensurePair(ctx context.Context, d Deployment, tell func(did, kin
 	}
 }
 
-// sameKey compares public keys without their comments.
+// sameKey compares public keys. Comments do not count.
 func sameKey(a, b string) bool {
 	x, y := strings.Fields(a), strings.Fields(b)
 	return len(x) > 1 && len(y) > 1 && x[0] == y[0] && x[1] == y[1]
 }
 
-// prefixes are the networks of a deployment.
+// prefixes returns the networks of From.
 func (d Deployment) prefixes() (out []netip.Prefix, err error) {
 	for _, text := range d.From {
 		prefix, err := netip.ParsePrefix(text)

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// rule is what one rule of a security group lets in.
+// rule is what one rule of a security group allows.
 type rule struct {
 	protocol string // tcp, udp, icmp, icmpv6; -1: all
 	from, to int32  // ports; -1: all
@@ -38,7 +38,7 @@ func (r rule) String() string {
 	return what + " from " + r.source
 }
 
-// rules are those that a deployment wants: each port, and ICMP, from each network.
+// rules returns the rules for a deployment: each port, and ICMP, from each network.
 func (d Deployment) rules() (out []rule, err error) {
 	prefixes, err := d.prefixes()
 	if err != nil {
@@ -84,7 +84,7 @@ func (d Deployment) rules() (out []rule, err error) {
 	return slices.Compact(out), nil
 }
 
-// permission is a rule as EC2 takes it.
+// permission converts a rule for EC2.
 func (r rule) permission(group string) types.IpPermission {
 	p := types.IpPermission{IpProtocol: aws.String(r.protocol), FromPort: aws.Int32(r.from), ToPort: aws.Int32(r.to)}
 	switch {
@@ -102,7 +102,7 @@ func (r rule) permission(group string) types.IpPermission {
 	return p
 }
 
-// rulesOf are a group's rules, one for each network, group or list that EC2 puts into one.
+// rulesOf returns a group's rules. EC2 may join several networks, groups or lists in one.
 func rulesOf(g types.SecurityGroup) (out []rule) {
 	for _, p := range g.IpPermissions {
 		r := rule{protocol: aws.ToString(p.IpProtocol), from: -1, to: -1}
@@ -136,7 +136,7 @@ func rulesOf(g types.SecurityGroup) (out []rule) {
 	return out
 }
 
-// groups are the security groups that fit filters.
+// groups returns the security groups that match the filters.
 func (p *Place) groups(ctx context.Context, filters ...types.Filter) (all []types.SecurityGroup, err error) {
 	c, err := p.session.API(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func (p *Place) groups(ctx context.Context, filters ...types.Filter) (all []type
 	return all, nil
 }
 
-// ensureGroup has a security group with exactly these rules.
+// ensureGroup makes the security group with exactly these rules.
 func (p *Place) ensureGroup(
 	ctx context.Context, d Deployment, vpc string, rules []rule, tell func(did, kind, name string),
 ) (string, error) {
@@ -164,7 +164,7 @@ func (p *Place) ensureGroup(
 	if vpc != "" {
 		filters = append(filters, session.Filter("vpc-id", vpc))
 	}
-	made := "" // its id
+	made := "" // the id of a new one
 	for end := time.Now().Add(settle); ; {
 		all, err := p.groups(ctx, filters...)
 		if err != nil {
@@ -199,7 +199,7 @@ func (p *Place) ensureGroup(
 			switch {
 			case err == nil:
 				made = aws.ToString(out.GroupId)
-			case session.Why(err) != session.Conflicting: // else another process was quicker
+			case session.Why(err) != session.Conflicting: // else another process was faster
 				return "", err
 			}
 		}
@@ -215,8 +215,8 @@ func (p *Place) ensureGroup(
 	}
 }
 
-// reconcile makes a group's rules what they are to be: what is missing first, so that nobody who
-// may is locked out.
+// reconcile gives a group exactly the wanted rules. It adds the missing ones first, so that nobody
+// with access is locked out.
 func (p *Place) reconcile(
 	ctx context.Context, c *session.Calls, g types.SecurityGroup, d Deployment, want []rule, tell func(did, kind, name string),
 ) error {
@@ -254,7 +254,7 @@ func (p *Place) reconcile(
 			ctx,
 			&ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{r.permission(id)}},
 		)
-		if err != nil && session.Why(err) != session.Conflicting { // another process was quicker
+		if err != nil && session.Why(err) != session.Conflicting { // another process was faster
 			return fmt.Errorf("let in %s: %w", r, err)
 		}
 		tell("made", "security group rule", r.String())

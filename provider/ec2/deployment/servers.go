@@ -17,27 +17,28 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// Server is an instance of this installation, of whatever source.
+// Server is an instance of this installation, of any source.
 type Server struct {
 	ID         string // EC2's
 	Instance   compute.ID
 	Source     string
-	Deployment string // "": of none
-	State      string // EC2's word
+	Deployment string // "": none
+	State      string // EC2's state
 	Addresses  []string
 	Type       string
 	Zone       string
 	Launched   time.Time
-	Problem    string // why it seems to be dead, or about to be; "": it does not
+	Problem    string // why it seems to be dead, or about to be; "": it is fine
 }
 
-// Servers lists the installation's instances in the region that have not ended, oldest first.
-// deployment: only those of one; "": of all, and of none.
+// Servers lists the installation's instances in the region that have not ended, the oldest first.
+// deployment selects those of one. "": all instances.
 func (p *Place) Servers(ctx context.Context, deployment string) ([]Server, error) {
 	out, err := p.servers(ctx, deployment)
 	return out, session.Wrap(ctx, "Servers", compute.ID(deployment), err)
 }
 
+// servers lists the instances with the installation's tag, and notes what is wrong with them.
 func (p *Place) servers(ctx context.Context, deployment string) (out []Server, err error) {
 	c, err := p.session.API(ctx)
 	if err != nil {
@@ -88,8 +89,8 @@ func serverOf(i types.Instance) Server {
 	return s
 }
 
-// Self is the instance of this account and region that this process runs on, as its metadata
-// service says, whoever made it; nil: it runs elsewhere.
+// Self returns the instance of this account and region that this process runs on, whoever made it.
+// The metadata service tells it. nil: the process runs elsewhere.
 func (p *Place) Self(ctx context.Context) (*Server, error) {
 	s, err := p.self(ctx)
 	return s, session.Wrap(ctx, "Self", compute.ID(p.session.Source), err)
@@ -106,7 +107,7 @@ func (p *Place) self(ctx context.Context) (*Server, error) {
 	}
 	out, err := c.Instances.Describe(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 	if session.Why(err) == session.Missing {
-		return nil, nil // it is of another account or region, or of another cloud
+		return nil, nil // it is of another account, region or cloud
 	}
 	if err != nil {
 		return nil, err
@@ -120,13 +121,14 @@ func (p *Place) self(ctx context.Context) (*Server, error) {
 	return nil, nil
 }
 
-// DestroyServer terminates an instance, whatever its state, waits until it has ended, and deletes
-// the volumes that it left. One that has ended is no error. ErrDenied: another installation made
-// it, or nobody did.
+// DestroyServer terminates an instance in any state, waits for its end, and deletes the volumes
+// that it left. An ended instance is no error. ErrDenied: this installation did not make it.
 func (p *Place) DestroyServer(ctx context.Context, instance string) error {
 	return session.Wrap(ctx, "DestroyServer", compute.ID(instance), p.destroyServer(ctx, instance))
 }
 
+// destroyServer terminates an instance once, and polls until it has ended. Then it deletes the
+// volumes.
 func (p *Place) destroyServer(ctx context.Context, instance string) error {
 	c, err := p.session.API(ctx)
 	if err != nil {
@@ -176,7 +178,7 @@ func (p *Place) destroyServer(ctx context.Context, instance string) error {
 		}
 	}
 	if s.Instance == "" || s.Source == "" {
-		return nil // what belongs to it cannot be told
+		return nil // its parts cannot be told from others
 	}
 	return p.session.Sweep(ctx, s.Source, s.Instance)
 }

@@ -15,10 +15,10 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-// together is how many instances one call ends; EC2 takes a thousand.
+// together is how many instances one call terminates. EC2 allows a thousand.
 const together = 500
 
-// Thing is something of a deployment's.
+// Thing is a part of a deployment.
 type Thing struct {
 	Kind string // instance, volume, security group or key pair
 	Name string
@@ -27,17 +27,18 @@ type Thing struct {
 
 func (t Thing) String() string { return t.Kind + " " + t.Name }
 
-// Teardown deletes what carries the marks of this installation and of a deployment: instances
-// first, then the volumes that they left, the security group and the key pair; and at the end asks
-// what is left. What is gone already is fine, and what fails does not keep the rest from being
-// tried. It returns what was deleted, with dryRun what would be, and what was kept: the instance
-// that this process runs on, with the security groups that it is in, for a teardown from elsewhere.
-// ErrNotFound: there was nothing to delete.
+// Teardown deletes what carries the marks of this installation and of a deployment: the instances,
+// the volumes that they left, the security group and the key pair. Then it looks again. Missing
+// things are no error. After a failure it tries the rest. deleted is what was deleted, or in a dry
+// run, would be. kept is the instance that this process runs on, with its security groups, for a
+// teardown from elsewhere. ErrNotFound: there was nothing to delete.
 func (p *Place) Teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
 	deleted, kept, err = p.teardown(ctx, deployment, dryRun)
 	return deleted, kept, session.Wrap(ctx, "Teardown", compute.ID(deployment), err)
 }
 
+// teardown deletes in rounds, as some things go only after others. It gives up when only denials
+// are left, or after settle.
 func (p *Place) teardown(ctx context.Context, deployment string, dryRun bool) (deleted, kept []Thing, err error) {
 	own := ""
 	if s, err := p.self(ctx); err != nil {
@@ -62,7 +63,7 @@ func (p *Place) teardown(ctx context.Context, deployment string, dryRun bool) (d
 	var last []error
 	for end := time.Now().Add(settle); ; {
 		last = nil
-		waiting := false // for something that may come right
+		waiting := false // for something that may pass
 		ended := p.endAll(ctx, all)
 		for _, t := range all {
 			if ended && t.Kind == "instance" {
@@ -97,7 +98,7 @@ func (p *Place) teardown(ctx context.Context, deployment string, dryRun bool) (d
 	}
 }
 
-// stuck says what could not be deleted, and why.
+// stuck returns the error that says what could not be deleted, and why.
 func stuck(deployment string, left []Thing, errs []error) error {
 	kind, hint := compute.ErrTimeout, "the same again goes on"
 	if len(errs) > 0 {
@@ -109,9 +110,9 @@ func stuck(deployment string, left []Thing, errs []error) error {
 	}
 }
 
-// endAll asks for the end of all instances among things at once, and tells whether that was heard.
-// Where it was not each is asked for by itself: one that is protected, or gone, keeps all from
-// ending.
+// endAll terminates all instances among things in one call, and reports whether that was accepted.
+// Otherwise the caller terminates them one by one: one that is protected or gone makes the whole
+// call fail.
 func (p *Place) endAll(ctx context.Context, all []Thing) bool {
 	var ids []string
 	for _, t := range all {
@@ -134,7 +135,7 @@ func (p *Place) endAll(ctx context.Context, all []Thing) bool {
 	return true
 }
 
-// remove asks for the end of a thing.
+// remove requests the end of a thing.
 func (p *Place) remove(ctx context.Context, t Thing) error {
 	c, err := p.session.API(ctx)
 	if err != nil {
@@ -153,8 +154,8 @@ func (p *Place) remove(ctx context.Context, t Thing) error {
 	return err
 }
 
-// inventory is what carries a deployment's mark and has not ended, in the order in which it can go.
-// kept is what of it stays with the instance own, on which this process runs; own "": on none.
+// inventory returns what carries a deployment's mark and has not ended, in the order of deletion.
+// kept is what stays with the instance own that this process runs on. own is "" if there is none.
 func (p *Place) inventory(ctx context.Context, deployment, own string) (all, kept []Thing, err error) {
 	c, err := p.session.API(ctx)
 	if err != nil {
@@ -184,7 +185,7 @@ func (p *Place) inventory(ctx context.Context, deployment, own string) (all, kep
 		if err != nil {
 			return nil, nil, err
 		}
-		// one in use goes with its instance, or afterwards
+		// a volume in use goes with its instance or later
 		if v.State == types.VolumeStateAvailable || v.State == types.VolumeStateError {
 			all = append(all, Thing{"volume", aws.ToString(v.VolumeId), aws.ToString(v.VolumeId)})
 		}

@@ -9,53 +9,52 @@ import (
 	"time"
 )
 
-// Options say what kind of place it is. The zero value is one without limits, where everything is
-// there at once.
+// Options describe the service. The zero value has no limits and no delays.
 type Options struct {
 	Boot   time.Duration // from pending to running
 	Stop   time.Duration // from stopping to stopped
 	End    time.Duration // from shutting-down to terminated
-	Hidden time.Duration // what was made is not listed, nor found by its id, for so long
-	Image  time.Duration // until an image that is made is available
+	Hidden time.Duration // how long a new thing is neither listed nor found by its id
+	Image  time.Duration // until a new image is available
 
-	Instances int // at most so many that are not terminated; 0: no limit
-	VCPUs     int // the quota of all that run; 0: no limit
+	Instances int // the most instances that are not terminated; 0: no limit
+	VCPUs     int // the quota of all running instances; 0: no limit
 
-	Skew time.Duration // by which its clock goes before ours
-	// what Service Quotas tells, by class: Standard/OnDemand; nil: there is no such service
+	Skew time.Duration // how far its clock is ahead of ours
+	// the quotas of Service Quotas, by class: Standard/OnDemand; nil: there is no such service
 	Limits map[string]int
-	Rate   int // API calls in a second, more are throttled; 0: no limit
+	Rate   int // API calls a second, above which it throttles; 0: no limit
 
-	AccessKey string // whose requests are let in; "": everybody's
-	Page      int    // at most so many results in a page; 0: what is asked for
+	AccessKey string // whose requests are accepted; "": all
+	Page      int    // the most results in a page; 0: as requested
 
-	// Guest starts what an instance is, when it boots, and returns its address; nil: it has one,
-	// and nobody answers there.
+	// Guest starts the inside of an instance when it boots, and returns its address. nil: an
+	// instance has an address where nothing answers.
 	Guest func(Boot) (Guest, error)
 }
 
-// Boot is what an instance is told when it is started.
+// Boot is what a starting instance is told.
 type Boot struct {
 	Instance string
 	UserData []byte
 	Key      string // the public key that it was launched with; "": none
-	First    bool   // it was never started before
+	First    bool   // it never started before
 }
 
-// Guest is a running instance's inside.
+// Guest is the inside of a running instance.
 type Guest struct {
-	Address string // where ssh is; "": one of nobody
-	Console string // what it says on its console at its start
+	Address string // for ssh; "": one where nothing answers
+	Console string // the output on its console at the start
 	Stop    func() // ends it; may be nil
 }
 
-// Cloud is one account in one region.
+// Cloud is one account in one region. Any number of goroutines may use it.
 type Cloud struct {
 	o   Options
 	all sync.WaitGroup // guests that are being started or stopped
 
 	mu        sync.Mutex
-	last      int // number of ids that were given
+	last      int // the number of ids given out
 	instances map[string]*instance
 	order     []string // of instances
 	tokens    map[string]token
@@ -67,11 +66,11 @@ type Cloud struct {
 	spots     map[string]*spotRequest
 	types     []Type
 	prices    []SpotPrice
-	// TYPE/ZONE/MARKET without capacity: so many more calls are refused; less than 0: all
+	// TYPE/ZONE/MARKET without capacity, and how many more calls are refused; negative: all
 	empty  map[string]int
 	faults []*fail
 	calls  map[string]int
-	window time.Time // the second that Rate counts in
+	window time.Time // the second that Rate counts
 	within int
 	closed bool
 }
@@ -80,11 +79,11 @@ type fail struct {
 	action string
 	left   int
 	fault  Fault
-	after  bool // the action is done all the same, and its answer is lost
+	after  bool // the action is done, but its answer is an error
 	hang   chan struct{}
 }
 
-// New makes a place with a few types and no images.
+// New makes a service with a few types and no images.
 func New(o Options) *Cloud {
 	c := &Cloud{
 		o: o, instances: map[string]*instance{}, tokens: map[string]token{}, images: map[string]*image{},
@@ -102,17 +101,17 @@ func New(o Options) *Cloud {
 	return c
 }
 
-// Fail makes the next n calls of an action ("RunInstances"; "*": of any) fail so; n less than 0:
-// all.
+// Fail makes the next n calls of an action ("RunInstances"; "*": any) fail with f. If n is
+// negative, all calls fail.
 func (c *Cloud) Fail(action string, n int, f Fault) { c.fail(&fail{action: action, left: n, fault: f}) }
 
-// FailAfter does the next n calls of an action, and then answers that they failed.
+// FailAfter does the next n calls of an action, but answers with the error f.
 func (c *Cloud) FailAfter(action string, n int, f Fault) {
 	c.fail(&fail{action: action, left: n, fault: f, after: true})
 }
 
-// Hang makes the next call of an action wait, before anything is done, until the client hangs up or
-// release is called.
+// Hang makes the next call of an action wait before it does anything. It ends when the client hangs
+// up or release is called.
 func (c *Cloud) Hang(action string) (release func()) {
 	f := &fail{action: action, left: 1, hang: make(chan struct{})}
 	c.fail(f)
@@ -125,22 +124,22 @@ func (c *Cloud) fail(f *fail) {
 	c.faults = append(c.faults, f)
 }
 
-// Heal takes back what Fail, FailAfter and Empty asked for.
+// Heal cancels Fail, FailAfter and Empty.
 func (c *Cloud) Heal() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.faults, c.empty = nil, map[string]int{}
 }
 
-// Empty takes the capacity for a type in a zone away, "": in any, for the next n calls that ask for
-// it; n less than 0: for all. market is "spot" or "on-demand".
+// Empty removes the capacity for a type in a zone ("": any) for the next n calls that ask for it.
+// If n is negative, it is for all calls. market is "spot" or "on-demand".
 func (c *Cloud) Empty(typ, zone, market string, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.empty[typ+"/"+zone+"/"+market] = n
 }
 
-// Calls is how often an action was called; "": all of them.
+// Calls returns how often an action was called. "": all actions.
 func (c *Cloud) Calls(action string) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +152,7 @@ func (c *Cloud) Calls(action string) (n int) {
 	return n
 }
 
-// Close ends what runs, and waits for it.
+// Close ends all guests, and waits for that.
 func (c *Cloud) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -164,14 +163,14 @@ func (c *Cloud) Close() {
 	c.all.Wait()
 }
 
-// id makes the next identifier of a kind. The mutex is held.
+// id makes the next identifier of a kind. The caller holds the mutex.
 func (c *Cloud) id(kind string) string {
 	c.last++
 	sum := sha256.Sum256(fmt.Append(nil, kind, c.last))
 	return fmt.Sprintf("%s-%x", kind, sum[:8])
 }
 
-// actions is what can be called. The mutex is held.
+// actions are the actions of the API. The caller holds the mutex.
 var actions = map[string]func(*Cloud, form) ([]elem, *Fault){
 	"RunInstances": (*Cloud).runInstances, "DescribeInstances": (*Cloud).describeInstances,
 	"TerminateInstances": (*Cloud).terminateInstances,
@@ -248,7 +247,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer(w, action, request, kids)
 }
 
-// admit refuses who may not call, and who calls too often.
+// admit refuses calls with a wrong key, and those above the rate.
 func (c *Cloud) admit(r *http.Request, action string) *Fault {
 	auth := r.Header.Get("Authorization")
 	if c.o.AccessKey != "" && !strings.Contains(auth, "Credential="+c.o.AccessKey+"/") {

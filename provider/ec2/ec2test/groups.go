@@ -60,10 +60,10 @@ func (c *Cloud) deleteKeyPair(f form) ([]elem, *Fault) {
 			delete(c.keys, n)
 		}
 	}
-	return []elem{tx("return", true)}, nil // also where there is none, as EC2 does
+	return []elem{tx("return", true)}, nil // no error if there is none, as with EC2
 }
 
-// AddKey makes a key pair that somebody has.
+// AddKey makes a key pair of somebody else's.
 func (c *Cloud) AddKey(name, public string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +143,7 @@ func (c *Cloud) deleteSecurityGroup(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
-// rules are those that a request names.
+// rules returns the rules in a request.
 func (f form) rules() (out []rule) {
 	for _, p := range f.structs("IpPermissions") {
 		r := rule{protocol: f.get(p + "IpProtocol"), from: f.get(p + "FromPort"), to: f.get(p + "ToPort")}
@@ -190,7 +190,7 @@ func (c *Cloud) revoke(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
-// AddGroup makes a security group that somebody has, and returns its id.
+// AddGroup makes a security group of somebody else's, and returns its id.
 func (c *Cloud) AddGroup(name string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,14 +199,14 @@ func (c *Cloud) AddGroup(name string) string {
 	return g.id
 }
 
-// Let lets a network in to a security group, as somebody does by hand.
+// Let adds a rule to a security group, as a user may by hand.
 func (c *Cloud) Let(group, protocol, port, cidr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.groups[group].rules = append(c.groups[group].rules, rule{protocol, port, port, cidr})
 }
 
-// Rules are what a security group of a name lets in, a line each.
+// Rules returns the rules of the security group with a name, one in a line.
 func (c *Cloud) Rules(name string) (out []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

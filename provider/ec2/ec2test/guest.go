@@ -24,24 +24,23 @@ import (
 	"github.com/hostler-project/hostler/remote/sshserve"
 )
 
-// Guests are ssh servers in this process, one for each instance, at addresses 127.x.y.z of their
-// own with one port. They take from the user data what cloud-init would: the host's key, and who
-// may log in; and they print the host's key on the console as cloud-init does. Commands run on this
-// machine, in the directory Dir.
+// Guests are ssh servers in this process, one for each instance. They have their own addresses
+// 127.x.y.z and one port. As cloud-init does, they take the host's key and the log-in keys from the
+// user data, and print the host's key on the console. Commands run on this machine, in the
+// directory Dir.
 type Guests struct {
 	Port int    // of all
 	Dir  string // where commands start
-	// of the image: who logs in under this name runs commands as the user of this process; others
-	// have to be there
+	// the image's user: its commands run as this process's user; other users must exist here
 	User string
 
 	mu sync.Mutex
-	// that a host made for itself, by instance: it keeps them when it is stopped
+	// the keys that hosts made for themselves, by instance; they survive a stop
 	keys map[string]ssh.Signer
 	last int
 }
 
-// NewGuests finds a port that is free.
+// NewGuests finds a free port.
 func NewGuests(dir string) (*Guests, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,7 +50,7 @@ func NewGuests(dir string) (*Guests, error) {
 	return &Guests{User: "admin", Port: l.Addr().(*net.TCPAddr).Port, Dir: dir, keys: map[string]ssh.Signer{}}, nil
 }
 
-// Start starts one; it is an Options.Guest.
+// Start starts a guest. It is for Options.Guest.
 func (g *Guests) Start(b Boot) (Guest, error) {
 	said, err := readUserData(b.UserData)
 	if err != nil {
@@ -86,7 +85,7 @@ func (g *Guests) Start(b Boot) (Guest, error) {
 			}
 			all.Go(func() {
 				_ = sshserve.Serve(ctx, c, sshserve.Options{Conn: conn, Key: host, Keys: may, User: g.User})
-			}) // a client that goes is no error of ours
+			}) // a client that disconnects is no error of ours
 		}
 	})
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(host.PublicKey())))
@@ -102,7 +101,7 @@ func (g *Guests) Start(b Boot) (Guest, error) {
 	}, nil
 }
 
-// listen takes an address of loopback that nobody has.
+// listen opens an unused loopback address.
 func (g *Guests) listen() (net.Listener, error) {
 	for {
 		g.mu.Lock()
@@ -116,7 +115,7 @@ func (g *Guests) listen() (net.Listener, error) {
 	}
 }
 
-// hostKey is the one that user data brings, or that the host makes for itself once.
+// hostKey returns the host key from the user data, or one that the host makes for itself once.
 func (g *Guests) hostKey(instance, private string) (ssh.Signer, error) {
 	if private != "" {
 		return ssh.ParsePrivateKey([]byte(private))
@@ -135,13 +134,13 @@ func (g *Guests) hostKey(instance, private string) (ssh.Signer, error) {
 	return s, err
 }
 
-// cloudConfig is what is read of it.
+// cloudConfig is the part of the user data that is read.
 type cloudConfig struct {
 	Keys []string          `yaml:"ssh_authorized_keys"`
 	Host map[string]string `yaml:"ssh_keys"`
 }
 
-// readUserData reads all cloud-config of user data.
+// readUserData reads all parts of user data that are cloud-config.
 func readUserData(data []byte) (out cloudConfig, err error) {
 	for _, part := range parts(data) {
 		if !bytes.HasPrefix(part, []byte("#cloud-config")) {
@@ -159,7 +158,7 @@ func readUserData(data []byte) (out cloudConfig, err error) {
 	return out, nil
 }
 
-// parts takes user data apart.
+// parts splits user data.
 func parts(data []byte) (out [][]byte) {
 	if data = unpacked(data); !bytes.HasPrefix(data, []byte("Content-Type: multipart/")) {
 		return [][]byte{data}
@@ -189,7 +188,7 @@ func parts(data []byte) (out [][]byte) {
 	}
 }
 
-// unpacked is data without its compression.
+// unpacked returns data uncompressed.
 func unpacked(data []byte) []byte {
 	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Image describes one that is there from the beginning.
+// Image describes an image that exists from the beginning.
 type Image struct {
 	ID, Name string
 	Owner    string    // "": Account
@@ -38,7 +38,7 @@ type snapshot struct {
 	tags map[string]string
 }
 
-// AddImage makes an image be there.
+// AddImage adds an image.
 func (c *Cloud) AddImage(i Image) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *Cloud) AddImage(i Image) {
 	c.images[i.ID] = &image{Image: i, id: i.ID, root: "/dev/xvda", size: i.Size, tags: map[string]string{}}
 }
 
-// RemoveImage makes an image be gone.
+// RemoveImage removes an image.
 func (c *Cloud) RemoveImage(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,7 +196,7 @@ func (c *Cloud) deleteSnapshot(f form) ([]elem, *Fault) {
 type volume struct {
 	id, instance, kind, zone string
 	size                     int
-	ends                     bool // with its instance
+	ends                     bool // it is deleted with its instance
 	encrypted                bool
 	tags                     map[string]string
 }
@@ -241,7 +241,7 @@ func (c *Cloud) deleteVolume(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
-// AddVolume makes a volume that belongs to no instance, as one that was forgotten.
+// AddVolume makes a volume of no instance, as if it was forgotten, and returns its id.
 func (c *Cloud) AddVolume(tags map[string]string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,8 +250,8 @@ func (c *Cloud) AddVolume(tags map[string]string) string {
 	return v.id
 }
 
-// Things lists all that there is in the place and would cost money or be in the way, a line each:
-// what is terminated is not.
+// Things lists everything that would cost money or be in the way, one thing in a line. Terminated
+// instances are left out.
 func (c *Cloud) Things() (out []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

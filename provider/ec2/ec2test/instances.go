@@ -23,21 +23,21 @@ type instance struct {
 	hibernate bool   // it may
 
 	state   string
-	until   time.Time // when the state ends that is on the way to another
-	since   time.Time // launch, or the last start
+	until   time.Time // when a passing state ends
+	since   time.Time // the launch, or the last start
 	visible time.Time
 	reason  [2]string // why it is not running: code and message
-	events  []string  // scheduled ones
+	events  []string  // scheduled events
 	broken  bool      // its status checks fail
 
 	number  int
 	guest   Guest
 	ready   bool // the guest answers
-	started bool // once
-	turn    int  // of starts
+	started bool // it has started once
+	turn    int  // counts the starts
 }
 
-// token is what a client token was used for.
+// token is the use of a client token.
 type token struct {
 	digest   [32]byte
 	instance string
@@ -45,7 +45,7 @@ type token struct {
 
 var codes = map[string]int{"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 
-// settle does what time has brought. The mutex is held.
+// settle makes the changes that are due. The caller holds the mutex.
 func (c *Cloud) settle() {
 	now := time.Now()
 	for _, i := range c.instances {
@@ -72,7 +72,7 @@ func (c *Cloud) settle() {
 	}
 }
 
-// boot starts an instance's guest, in the background. The mutex is held.
+// boot starts an instance's guest in the background. The caller holds the mutex.
 func (c *Cloud) boot(i *instance) {
 	i.state, i.since, i.ready = "pending", time.Now(), false
 	i.until = i.since.Add(c.o.Boot)
@@ -104,7 +104,7 @@ func (c *Cloud) boot(i *instance) {
 	})
 }
 
-// halt ends an instance's guest. The mutex is held.
+// halt ends an instance's guest. The caller holds the mutex.
 func (c *Cloud) halt(i *instance) {
 	i.turn++
 	if i.guest.Stop != nil {
@@ -250,7 +250,7 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 	return c.reservation(i), nil
 }
 
-// room says what is full.
+// room returns the fault if a quota or the capacity is exhausted.
 func (c *Cloud) room(typ Type, zone, market string) *Fault {
 	n, cpus := 0, 0
 	for _, i := range c.instances {
@@ -300,7 +300,7 @@ func (c *Cloud) reservation(i *instance) []elem {
 	}
 }
 
-// describe writes an instance.
+// describe returns the XML of an instance.
 func (c *Cloud) describe(i *instance) []elem {
 	out := []elem{
 		tx("instanceId", i.id), tx("imageId", i.image),
@@ -374,7 +374,7 @@ func (c *Cloud) describeInstances(f form) ([]elem, *Fault) {
 	return append([]elem{set("reservationSet", part, c.reservation)}, next...), nil
 }
 
-// named are the instances that a request names.
+// named returns the instances that a request names.
 func (c *Cloud) named(f form) (out []*instance, bad *Fault) {
 	for _, id := range f.list("InstanceId") {
 		i := c.instances[id]
@@ -386,7 +386,7 @@ func (c *Cloud) named(f form) (out []*instance, bad *Fault) {
 	return out, nil
 }
 
-// changed writes what became of instances.
+// change applies a change to the named instances, and answers with their states.
 func (c *Cloud) change(f form, to func(*instance) *Fault) ([]elem, *Fault) {
 	all, bad := c.named(f)
 	if bad != nil {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Account is whose place it is.
+// Account is the id of the account.
 const Account = "123456789012"
 
-// Zones are the region's, and Subnets has the zone of each subnet.
+// Zones are the region's zones. Subnets has the zone of each subnet.
 var (
 	Zones   = []string{"xx-test-1a", "xx-test-1b"}
 	Subnets = map[string]string{"subnet-a": "xx-test-1a", "subnet-b": "xx-test-1b"}
@@ -54,21 +54,21 @@ func (t Type) arch() string {
 
 func (t Type) hibernates() bool { return t.GPUs == 0 && t.Arch == "" }
 
-// SpotPrice is what a type cost on the spot market at a time.
+// SpotPrice is the spot price of a type at a time.
 type SpotPrice struct {
 	Type, Zone string
 	Price      string // dollars for an hour
 	Time       time.Time
 }
 
-// SetTypes replaces the types that there are.
+// SetTypes replaces all types.
 func (c *Cloud) SetTypes(all ...Type) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.types = all
 }
 
-// SetPrices says what spot instances cost.
+// SetPrices replaces the spot prices.
 func (c *Cloud) SetPrices(all ...SpotPrice) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,7 @@ func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
-// spotPrice is what a type costs in a zone; 0: nobody said. The mutex is held.
+// spotPrice returns the price of a type in a zone. 0: none was set. The caller holds the mutex.
 func (c *Cloud) spotPrice(typ, zone string) (price float64) {
 	var newest time.Time
 	for _, p := range c.prices {

@@ -11,7 +11,7 @@ import (
 )
 
 // serviceQuotas answers as Service Quotas does: JSON both ways, the action in a header, and the
-// kind of an error in its body. A page has two quotas, so that there are several.
+// kind of an error in its body. A page has two quotas, so there are several pages.
 func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action string) {
 	var in struct{ ServiceCode, NextToken string }
 	wrong := json.NewDecoder(r.Body).Decode(&in)
@@ -52,7 +52,7 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 		return
 	}
 	type object = map[string]any
-	// which has no class
+	// this quota has no class
 	all := []object{{"ServiceCode": "ec2", "QuotaCode": "L-0263D0A3", "QuotaName": "EC2-VPC Elastic IPs", "Value": 5.0, "Unit": "None"}}
 	for _, class := range sortedKeys(c.o.Limits) {
 		all = append(all, object{"ServiceCode": "ec2", "QuotaName": "Instances of " + class,
@@ -69,5 +69,5 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 	_ = json.NewEncoder(w).Encode(out)
 }
 
-// now is the service's time.
+// now returns the service's time.
 func (c *Cloud) now() time.Time { return time.Now().Add(c.o.Skew) }

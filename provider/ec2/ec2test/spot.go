@@ -53,8 +53,8 @@ func (c *Cloud) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 	)}, nil
 }
 
-// again is what a persistent request does when its instance was terminated: it makes another one.
-// The mutex is held.
+// again makes another instance for a persistent request whose instance was terminated. The caller
+// holds the mutex.
 func (c *Cloud) again(s *spotRequest, was *instance) {
 	i := *was
 	i.id, i.volumes, i.reason, i.token = c.id("i"), nil, [2]string{}, ""
@@ -68,7 +68,7 @@ func (c *Cloud) again(s *spotRequest, was *instance) {
 	c.boot(&i)
 }
 
-// Warn announces that the spot instance of a name (its tag Name) will be taken away soon.
+// Warn announces that the spot instance with a tag Name will be taken away.
 func (c *Cloud) Warn(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -79,7 +79,7 @@ func (c *Cloud) Warn(name string) {
 	}
 }
 
-// Interrupt takes the spot instance of a name away.
+// Interrupt takes away the spot instance with a name.
 func (c *Cloud) Interrupt(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,7 +91,7 @@ func (c *Cloud) Interrupt(name string) {
 	}
 }
 
-// Terminate ends the instance of a name behind everybody's back, as somebody does by hand.
+// Terminate terminates the instance with a name, as a user may by hand.
 func (c *Cloud) Terminate(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,7 +100,7 @@ func (c *Cloud) Terminate(name string) {
 	}
 }
 
-// Retire announces that the hardware of the instance of a name will be switched off.
+// Retire announces that the hardware of the instance with a name will be switched off.
 func (c *Cloud) Retire(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +109,7 @@ func (c *Cloud) Retire(name string) {
 	}
 }
 
-// Impair makes the status checks of the instance of a name fail.
+// Impair makes the status checks of the instance with a name fail.
 func (c *Cloud) Impair(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *Cloud) Impair(name string) {
 	}
 }
 
-// called are the living instances with a tag Name. The mutex is held.
+// called returns the living instances with a tag Name. The caller holds the mutex.
 func (c *Cloud) called(name string) (out []*instance) {
 	for _, id := range c.order {
 		if i := c.instances[id]; i.tags["Name"] == name && i.state != "terminated" {
@@ -141,7 +141,7 @@ func (c *Cloud) createTags(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
-// Copy makes another instance like the one of a name, as two who launch it at the same time would.
+// Copy makes a second instance like the one with a name, as two concurrent launches may.
 func (c *Cloud) Copy(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

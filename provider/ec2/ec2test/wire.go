@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// namespace is that of the version of the API that is spoken.
+// namespace is that of the API's version.
 const namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
-// elem is an XML element: with text, or with others in it.
+// elem is an XML element: a text or other elements in it.
 type elem struct {
 	name string
 	text string
@@ -32,7 +32,7 @@ func tx(name string, value any) elem {
 	return elem{name: name, text: fmt.Sprint(value)}
 }
 
-// set is a list as EC2 writes it.
+// set returns a list in EC2's form.
 func set[T any](name string, of []T, item func(T) []elem) elem {
 	out := el(name)
 	for _, x := range of {
@@ -43,7 +43,7 @@ func set[T any](name string, of []T, item func(T) []elem) elem {
 
 func (e elem) write(b *strings.Builder) {
 	fmt.Fprintf(b, "<%s>", e.name)
-	_ = xml.EscapeText(b, []byte(e.text)) // a Builder takes everything
+	_ = xml.EscapeText(b, []byte(e.text)) // writes to a Builder never fail
 	for _, k := range e.kids {
 		k.write(b)
 	}
@@ -62,9 +62,9 @@ func answer(w http.ResponseWriter, action, request string, kids []elem) {
 	_, _ = w.Write([]byte(b.String()))
 }
 
-// Fault is an error that EC2 answers with.
+// Fault is an error of EC2.
 type Fault struct {
-	Status  int // of HTTP; 0: 400
+	Status  int // the HTTP status; 0: 400
 	Code    string
 	Message string
 }
@@ -85,7 +85,7 @@ func refuse(w http.ResponseWriter, request string, f *Fault) {
 	_, _ = w.Write([]byte(b.String()))
 }
 
-// form is a request's parameters, with their lists and structures flattened: Filter.1.Value.2.
+// form is a request's parameters. Lists and structures are flattened: Filter.1.Value.2.
 type form url.Values
 
 func (f form) get(key string) string { return url.Values(f).Get(key) }
@@ -97,7 +97,7 @@ func (f form) int(key string) int {
 
 func (f form) is(key string) bool { return f.get(key) == "true" }
 
-// list is what stands at KEY.1, KEY.2, ...
+// list returns the values at KEY.1, KEY.2, ...
 func (f form) list(key string) (out []string) {
 	for i := 1; ; i++ {
 		v, ok := f[fmt.Sprintf("%s.%d", key, i)]
@@ -108,7 +108,7 @@ func (f form) list(key string) (out []string) {
 	}
 }
 
-// structs are the prefixes KEY.1., KEY.2., ... that something stands below.
+// structs returns the prefixes KEY.1., KEY.2., ... that have values below them.
 func (f form) structs(key string) (out []string) {
 	for i := 1; ; i++ {
 		prefix := fmt.Sprintf("%s.%d.", key, i)
@@ -123,7 +123,7 @@ func (f form) structs(key string) (out []string) {
 	}
 }
 
-// tags are those that a request gives to what it makes of a kind.
+// tags returns the tags that a request gives to the new things of a kind.
 func (f form) tags(kind string) map[string]string {
 	out := map[string]string{}
 	for _, s := range f.structs("TagSpecification") {
@@ -137,7 +137,7 @@ func (f form) tags(kind string) map[string]string {
 	return out
 }
 
-// tagSet writes tags.
+// tagSet returns the XML of tags.
 func tagSet(tags map[string]string) elem {
 	out := el("tagSet")
 	for _, k := range sortedKeys(tags) {
@@ -155,8 +155,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// filters tells whether a thing fits the request's filters: its values by the filters' names, and
-// its tags. A filter of an unknown name is refused, as EC2 does.
+// filters reports whether a thing matches the request's filters, by its values and tags. A filter
+// with an unknown name is refused, as EC2 does.
 func (f form) filters(values map[string]string, tags map[string]string) (bool, *Fault) {
 	for _, p := range f.structs("Filter") {
 		name := f.get(p + "Name")
@@ -182,7 +182,7 @@ func (f form) filters(values map[string]string, tags map[string]string) (bool, *
 	return true, nil
 }
 
-// glob compares as EC2's filters do: * is any text, ? one character.
+// glob compares as EC2's filters do: * is any text, and ? is one character.
 func glob(pattern, text string) bool {
 	if !strings.ContainsAny(pattern, "*?") {
 		return pattern == text
@@ -193,8 +193,8 @@ func glob(pattern, text string) bool {
 	return ok && err == nil
 }
 
-// page cuts a list as MaxResults and NextToken ask. The list is in the order of the keys; what
-// comes and goes between two pages makes no other be left out.
+// page cuts a list by MaxResults and NextToken, in the order of the keys. Changes between two pages
+// never hide another entry.
 func page[T any](f form, all []T, key func(T) string) (part []T, next []elem) {
 	if after, ok := strings.CutPrefix(f.get("NextToken"), "after-"); ok {
 		all = all[len(all)-count(all, func(x T) bool { return key(x) > after }):]

@@ -1,5 +1,5 @@
-// Package keys makes the ssh keys of a source of instances: all of them from one secret, so that
-// nothing needs to be kept for an instance.
+// Package keys makes the ssh keys of a source of instances. It derives all of them from one secret,
+// so nothing is stored for an instance.
 package keys
 
 import (
@@ -23,27 +23,27 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Pair is an ssh key.
+// Pair is an ssh key pair.
 type Pair struct {
-	Private []byte // PEM, OpenSSH's
-	Public  string // a line, without its end
+	Private []byte // PEM in OpenSSH's format
+	Public  string // one line without its newline
 }
 
-// Ring are the keys of one source.
+// Ring makes the keys of one source. Any number of goroutines may use it.
 type Ring struct {
-	Dir          string // where the secret is, unless there is an IdentityFile
+	Dir          string // has the secret if there is no IdentityFile
 	Installation string
 	Source       string
-	// the private key to log in with; "": one that is made of the secret, or with KeyName none
+	// the private key to log in with; "": derived from the secret, or with KeyName none
 	IdentityFile string
-	KeyName      string // of a key pair that the user has at the service; "": there is none
+	KeyName      string // the user's key pair at the service; "": there is none
 
 	mu     sync.Mutex
 	secret []byte // nil: not read yet
 }
 
-// root is the secret that keys are made of: the private key that the source names, else one in Dir
-// that the first who needs it makes.
+// root returns the secret that keys are derived from. It is the private key that the source names,
+// else a file in Dir, which is made when it is first needed.
 func (r *Ring) root() ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -91,14 +91,14 @@ func makeSecret(file string) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	// who comes second takes the first one's
+	// the first process's secret stays
 	if err := os.Link(f.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
 }
 
-// derive makes a key of the secret, always the same one for a purpose.
+// derive makes a key from the secret. Equal purposes give equal keys.
 func (r *Ring) derive(comment string, purpose ...string) (k Pair, err error) {
 	secret, err := r.root()
 	if err != nil {
@@ -123,12 +123,12 @@ func (r *Ring) derive(comment string, purpose ...string) (k Pair, err error) {
 	return Pair{pem.EncodeToMemory(block), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pub))) + " " + comment}, nil
 }
 
-// Host is the key that a host is given.
+// Host returns the host key for an instance.
 func (r *Ring) Host(id compute.ID) (Pair, error) {
 	return r.derive("root@"+hostname(id), "host", string(id))
 }
 
-// Login is the public key that is let in; "": there is one at the service alone.
+// Login returns the public key that may log in. "": only the service has it.
 func (r *Ring) Login() (string, error) {
 	if r.IdentityFile != "" {
 		b, err := os.ReadFile(r.IdentityFile)
@@ -139,7 +139,7 @@ func (r *Ring) Login() (string, error) {
 		if err == nil {
 			return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(s.PublicKey()))), nil
 		}
-		// one with a passphrase: an agent has it
+		// with a passphrase: an agent has the key
 		pub, perr := os.ReadFile(r.IdentityFile + ".pub")
 		if perr != nil {
 			return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("identity-file %s: %w", r.IdentityFile, err)}
@@ -153,19 +153,19 @@ func (r *Ring) Login() (string, error) {
 	return k.Public, err
 }
 
-// Own is the key to log in with that is made of the secret.
+// Own returns the log-in key that is derived from the secret.
 func (r *Ring) Own() (Pair, error) { return r.derive("hostler", "login") }
 
-// HasSecret tells whether there is a secret of our own already.
+// HasSecret reports whether there is a secret already.
 func (r *Ring) HasSecret() bool {
 	_, err := os.Stat(filepath.Join(r.Dir, "secret"))
 	return err == nil
 }
 
-// File is where WriteOwn writes the private key to log in with.
+// File returns the path to which WriteOwn writes the private log-in key.
 func (r *Ring) File() string { return filepath.Join(r.Dir, "key") }
 
-// WriteOwn writes the key to log in with that is made of the secret.
+// WriteOwn writes the log-in key that is derived from the secret.
 func (r *Ring) WriteOwn() (k Pair, err error) {
 	if k, err = r.Own(); err != nil {
 		return k, err
@@ -173,7 +173,7 @@ func (r *Ring) WriteOwn() (k Pair, err error) {
 	return k, Write(r.File(), string(k.Private))
 }
 
-// Write replaces a file, unless it says that already.
+// Write replaces a file atomically, unless it has that text already.
 func Write(file, text string) error {
 	if b, err := os.ReadFile(file); err == nil && string(b) == text {
 		return nil
@@ -181,7 +181,7 @@ func Write(file, text string) error {
 	return renameio.WriteFile(file, []byte(text), 0o600)
 }
 
-// hostname is an instance's name as a host may be called.
+// hostname returns an instance's name as a host name.
 func hostname(id compute.ID) string {
 	s := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
@@ -192,8 +192,8 @@ func hostname(id compute.ID) string {
 	return strings.Trim(s[:min(len(s), 63)], "-")
 }
 
-// marshal writes a private key as OpenSSH does, always the same way, so that a request with it can
-// be made again.
+// marshal encodes a private key in OpenSSH's format. Equal keys give equal bytes, so a request with
+// a key can be repeated.
 func marshal(key ed25519.PrivateKey, comment string) (*pem.Block, error) {
 	pub, err := ssh.NewPublicKey(key.Public())
 	if err != nil {

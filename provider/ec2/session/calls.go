@@ -9,12 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// call is an operation of EC2's.
+// call is an operation of EC2.
 type call[I, O any] func(context.Context, *I, ...func(*ec2.Options)) (*O, error)
 
-// Calls are the operations that are used here, by what they are about. They stand for the SDK's
-// client: once that can be reached from what an interface holds, it is linked with all its 700
-// operations, as nobody can tell which of them reflection calls, and they are 40 MB.
+// Calls are the operations that hostler uses, by subject. They stand in for the SDK's client. If an
+// interface could reach that, the linker would keep all its 700 operations, 40 MB, as reflection
+// might call any of them.
 type Calls struct {
 	Instances instanceCalls
 	Spot      spotCalls
@@ -25,6 +25,7 @@ type Calls struct {
 	Region    regionCalls
 }
 
+// instanceCalls are the operations on instances.
 type instanceCalls struct {
 	Run       call[ec2.RunInstancesInput, ec2.RunInstancesOutput]
 	Start     call[ec2.StartInstancesInput, ec2.StartInstancesOutput]
@@ -35,6 +36,7 @@ type instanceCalls struct {
 	Console   call[ec2.GetConsoleOutputInput, ec2.GetConsoleOutputOutput]
 }
 
+// spotCalls are the operations on spot requests and prices.
 type spotCalls struct {
 	Cancel   call[ec2.CancelSpotInstanceRequestsInput, ec2.CancelSpotInstanceRequestsOutput]
 	Requests call[ec2.DescribeSpotInstanceRequestsInput, ec2.DescribeSpotInstanceRequestsOutput]
@@ -74,6 +76,7 @@ type regionCalls struct {
 	Types      call[ec2.DescribeInstanceTypesInput, ec2.DescribeInstanceTypesOutput]
 }
 
+// callsOf takes the operations out of the SDK's client.
 func callsOf(c *ec2.Client) *Calls {
 	return &Calls{
 		Instances: instanceCalls{
@@ -92,8 +95,9 @@ func callsOf(c *ec2.Client) *Calls {
 	}
 }
 
-// pages yields what all pages of an answer hold. next is where a request says which page it wants,
-// of is what an answer holds and where the next page begins. An error is the last that is yielded.
+// pages yields the entries of all pages of an answer. next returns where a request names its page.
+// of returns the entries of an answer and the next page's token. An error is the last thing that it
+// yields.
 func pages[I, O, T any](
 	ctx context.Context, ask call[I, O], in *I, next func(*I) **string, of func(*O) ([]T, *string),
 ) iter.Seq2[T, error] {
@@ -119,7 +123,7 @@ func pages[I, O, T any](
 	}
 }
 
-// All yields the instances that fit.
+// All yields the instances that match the filters.
 func (c instanceCalls) All(ctx context.Context, filters ...types.Filter) iter.Seq2[types.Instance, error] {
 	return pages(
 		ctx, c.Describe, &ec2.DescribeInstancesInput{Filters: filters, MaxResults: aws.Int32(1000)},
@@ -133,7 +137,7 @@ func (c instanceCalls) All(ctx context.Context, filters ...types.Filter) iter.Se
 	)
 }
 
-// All yields the images that fit.
+// All yields the images that match a request.
 func (c imageCalls) All(ctx context.Context, in *ec2.DescribeImagesInput) iter.Seq2[types.Image, error] {
 	return pages(
 		ctx, c.Describe, in,
@@ -142,7 +146,7 @@ func (c imageCalls) All(ctx context.Context, in *ec2.DescribeImagesInput) iter.S
 	)
 }
 
-// All yields the volumes that fit.
+// All yields the volumes that match the filters.
 func (c volumeCalls) All(ctx context.Context, filters ...types.Filter) iter.Seq2[types.Volume, error] {
 	return pages(
 		ctx, c.Describe, &ec2.DescribeVolumesInput{Filters: filters},
@@ -151,7 +155,7 @@ func (c volumeCalls) All(ctx context.Context, filters ...types.Filter) iter.Seq2
 	)
 }
 
-// All yields the security groups that fit.
+// All yields the security groups that match the filters.
 func (c groupCalls) All(ctx context.Context, filters ...types.Filter) iter.Seq2[types.SecurityGroup, error] {
 	return pages(
 		ctx, c.Describe, &ec2.DescribeSecurityGroupsInput{Filters: filters},
@@ -162,7 +166,7 @@ func (c groupCalls) All(ctx context.Context, filters ...types.Filter) iter.Seq2[
 	)
 }
 
-// AllRequests yields the requests for spot instances that fit.
+// AllRequests yields the spot requests that match the filters.
 func (c spotCalls) AllRequests(ctx context.Context, filters ...types.Filter) iter.Seq2[types.SpotInstanceRequest, error] {
 	return pages(
 		ctx, c.Requests, &ec2.DescribeSpotInstanceRequestsInput{Filters: filters},
@@ -173,7 +177,7 @@ func (c spotCalls) AllRequests(ctx context.Context, filters ...types.Filter) ite
 	)
 }
 
-// AllPrices yields the prices of spot instances that fit.
+// AllPrices yields the spot prices that match a request.
 func (c spotCalls) AllPrices(ctx context.Context, in *ec2.DescribeSpotPriceHistoryInput) iter.Seq2[types.SpotPrice, error] {
 	return pages(
 		ctx, c.Prices, in,
@@ -184,7 +188,7 @@ func (c spotCalls) AllPrices(ctx context.Context, in *ec2.DescribeSpotPriceHisto
 	)
 }
 
-// AllTypes yields the types of instances that there are.
+// AllTypes yields all types of instances.
 func (c regionCalls) AllTypes(ctx context.Context) iter.Seq2[types.InstanceTypeInfo, error] {
 	return pages(
 		ctx, c.Types, &ec2.DescribeInstanceTypesInput{MaxResults: aws.Int32(100)},

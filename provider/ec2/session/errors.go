@@ -11,30 +11,30 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A Reason is why EC2 did not do what it was asked.
+// A Reason is why EC2 did not do what was requested.
 type Reason string
 
 // The reasons.
 const (
-	// no capacity for the type, there and then, or none at the price
+	// no capacity for the type at that place, or none at the price
 	NoHardware Reason = "no hardware"
 	// a limit of the account, or no address is left in the subnet
 	Quota       Reason = "quota"
-	Denied      Reason = "denied"        // credentials, or what they may do
+	Denied      Reason = "denied"        // the credentials or their rights
 	RateLimited Reason = "rate limited"  // too many requests
-	Missing     Reason = "not found"     // what the request names
-	Conflicting Reason = "conflict"      // the state of a thing does not allow it
+	Missing     Reason = "not found"     // a thing that the request names
+	Conflicting Reason = "conflict"      // the state of a thing forbids it
 	TimedOut    Reason = "timed out"     // no answer in time
-	BadRequest  Reason = "bad request"   // as it is written
-	Unsupported Reason = "not supported" // this type, in that zone or in that way
-	Down        Reason = "not available" // the service, or the way to it
-	Unknown     Reason = "unknown"       // an error, and not one of these
+	BadRequest  Reason = "bad request"   // the request is malformed
+	Unsupported Reason = "not supported" // this type, in that zone or way
+	Down        Reason = "not available" // the service or the connection
+	Unknown     Reason = "unknown"       // an error of no known class
 )
 
-// Fault is what EC2 said, in its own words.
+// Fault is an error of EC2, in its own words.
 type Fault struct {
 	Reason  Reason
-	Code    string // EC2's own name for it: InsufficientInstanceCapacity; "": it was no answer
+	Code    string // EC2's name for the error: InsufficientInstanceCapacity; "": it was no answer
 	Message string
 	cause   error
 }
@@ -50,7 +50,7 @@ func (f *Fault) Error() string {
 // Unwrap returns the SDK's error.
 func (f *Fault) Unwrap() error { return f.cause }
 
-// ReasonOf tells why; of nil, "".
+// ReasonOf returns the reason of an error, and "" of nil.
 func ReasonOf(err error) Reason {
 	var f *Fault
 	switch {
@@ -62,7 +62,7 @@ func ReasonOf(err error) Reason {
 	return Unknown
 }
 
-// reasons are those of the codes that do not tell by their form.
+// reasons has the codes whose form does not tell the reason.
 var reasons = map[string]Reason{
 	"InsufficientInstanceCapacity": NoHardware, "InsufficientHostCapacity": NoHardware,
 	"InsufficientReservedInstanceCapacity": NoHardware, "InsufficientCapacity": NoHardware,
@@ -103,7 +103,7 @@ var reasons = map[string]Reason{
 	"MalformedQueryString": BadRequest, "MaxIOPSLimitExceeded": Quota, "InvalidAction": BadRequest, "NoSuchVersion": BadRequest,
 }
 
-// ReasonOfCode is that of one of EC2's codes.
+// ReasonOfCode returns the reason of an error code. server says that the HTTP status is 5xx.
 func ReasonOfCode(code string, server bool) Reason {
 	if r, ok := reasons[code]; ok {
 		return r
@@ -125,7 +125,7 @@ func ReasonOfCode(code string, server bool) Reason {
 	return Unknown
 }
 
-// Kinds are the kinds of errors that the reasons mean.
+// Kinds maps reasons to kinds of errors.
 var Kinds = map[Reason]*compute.Kind{
 	NoHardware: compute.ErrNoCapacity, Quota: compute.ErrNoCapacity, Denied: compute.ErrDenied,
 	RateLimited: compute.ErrUnavailable, Missing: compute.ErrNotFound,
@@ -133,7 +133,7 @@ var Kinds = map[Reason]*compute.Kind{
 	Unsupported: compute.ErrInvalid, Down: compute.ErrUnavailable, Unknown: compute.ErrFailed,
 }
 
-// Hints are what can be done about the reasons.
+// Hints maps reasons to what the user can do.
 var Hints = map[Reason]string{
 	NoHardware: "name further types, zones or subnets in the source, or wait",
 	Quota:      "ask for a higher quota at the service, or set a lower maximum for the source",
@@ -141,7 +141,8 @@ var Hints = map[Reason]string{
 	Down:       "see the region and the endpoint of the source, and whether the service has trouble",
 }
 
-// Wrap gives an error its place, and EC2's its kind. An error that has a kind stays as it is.
+// Wrap adds the operation and the instance to an error, and to one of EC2's a kind. An error with a
+// kind is returned unchanged.
 func Wrap(ctx context.Context, op string, id compute.ID, err error) error {
 	var done *compute.Error
 	if err == nil || errors.As(err, &done) {
@@ -164,7 +165,7 @@ func Wrap(ctx context.Context, op string, id compute.ID, err error) error {
 	return out
 }
 
-// FaultOf is what an error of the SDK means; nil: it is none.
+// FaultOf returns the meaning of an SDK error. nil: it is none.
 func FaultOf(err error) *Fault {
 	var f *Fault
 	var api smithy.APIError
@@ -179,13 +180,13 @@ func FaultOf(err error) *Fault {
 			Message: api.ErrorMessage(), cause: err,
 		}
 		if out.Reason == Denied {
-			// What follows the first Sentence may repeat what was signed.
+			// The text after the first sentence may repeat what was signed.
 			out.Message, out.cause = Sentence(out.Message), nil
 		}
 		return out
 	case strings.Contains(text, "get credentials"), strings.Contains(text, "cached credentials"),
 		strings.Contains(text, "static credentials are empty"):
-		// A program that was asked for credentials may have said them.
+		// A program for credentials may have put them into its error.
 		return &Fault{Reason: Denied, Message: "there are no credentials that could be used: none were found, or they could not be renewed"}
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &broken) && broken.Timeout():
 		return &Fault{Reason: TimedOut, Message: "no answer in time", cause: err}
@@ -200,7 +201,7 @@ func FaultOf(err error) *Fault {
 	return nil
 }
 
-// Sentence is the first one of a text.
+// Sentence returns the first sentence of a text.
 func Sentence(text string) string {
 	for i, r := range text {
 		if r == '\n' || r == '.' && strings.HasPrefix(text[i:], ". ") {
@@ -210,7 +211,7 @@ func Sentence(text string) string {
 	return text
 }
 
-// Definite reports whether a request to launch that failed so has made nothing, for sure.
+// Definite reports whether a launch that failed with an error certainly made nothing.
 func Definite(err error) bool {
 	switch ReasonOf(err) {
 	case NoHardware, Quota, Denied, Missing, BadRequest, Unsupported:
@@ -220,7 +221,7 @@ func Definite(err error) bool {
 	return false
 }
 
-// Why is the reason of an error of the SDK.
+// Why returns the reason of an SDK error.
 func Why(err error) Reason {
 	if err == nil {
 		return ""

@@ -12,10 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 )
 
-// atOnce is how many instances' status may be asked for by name.
+// atOnce is how many instances one request for status may name.
 const atOnce = 100
 
-// Impaired says what is wrong with instances, by EC2's ids, as far as their status tells it.
+// Impaired returns what is wrong with instances according to their status, by EC2's ids.
 func (s *Session) Impaired(ctx context.Context, running []string) (map[string]string, error) {
 	c, err := s.API(ctx)
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Session) Impaired(ctx context.Context, running []string) (map[string]st
 	for some := range slices.Chunk(running, atOnce) {
 		out, err := c.Instances.Status(ctx, &ec2.DescribeInstanceStatusInput{InstanceIds: some})
 		if Why(err) == Missing {
-			continue // one has ended meanwhile, and is found out by the next look
+			continue // one has ended meanwhile, which the next look finds out
 		}
 		if err != nil {
 			return nil, err
@@ -37,7 +37,7 @@ func (s *Session) Impaired(ctx context.Context, running []string) (map[string]st
 	return bad, nil
 }
 
-// note keeps what is wrong with an instance.
+// note adds what is wrong with an instance.
 func note(bad map[string]string, s types.InstanceStatus) {
 	id := aws.ToString(s.InstanceId)
 	for _, e := range s.Events {

@@ -12,23 +12,23 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The tags of all that we make.
+// The tags of everything that we make.
 const (
 	TagInstallation = "hostler:installation"
 	TagSource       = "hostler:source"
 	TagInstance     = "hostler:instance"
 	TagDeployment   = "hostler:deployment"
-	TagUser         = "hostler:user"     // who logs in
+	TagUser         = "hostler:user"     // the log-in user
 	TagHostKey      = "hostler:host-key" // how the host's key is known: user-data or console
-	TagImage        = "hostler:image"    // of an image: the name that it was given
+	TagImage        = "hostler:image"    // of an image: its name
 )
 
-// Machine is an instance as EC2 tells of it.
+// Machine is an instance as EC2 describes it.
 type Machine struct {
 	ID       compute.ID
 	Instance string // EC2's id
 	State    types.InstanceStateName
-	Why      string // it is not running
+	Why      string // why it is not running
 	Public   string // addresses
 	Private  string
 	Launched time.Time // or last started
@@ -36,12 +36,12 @@ type Machine struct {
 	Zone     string
 	Image    string
 	Arch     string
-	Spot     string // its request; "": on demand
+	Spot     string // its spot request; "": on demand
 	User     string
 	HostKey  string
 }
 
-// MachineOf reads what EC2 tells of an instance.
+// MachineOf converts EC2's description of an instance.
 func MachineOf(i types.Instance) Machine {
 	m := Machine{
 		Instance: aws.ToString(i.InstanceId), Public: aws.ToString(i.PublicIpAddress),
@@ -71,7 +71,7 @@ func MachineOf(i types.Instance) Machine {
 	return m
 }
 
-// ArchName is an architecture's name as Go has it.
+// ArchName returns Go's name of an architecture.
 func ArchName(s string) string {
 	if s == "x86_64" {
 		return "amd64"
@@ -79,7 +79,7 @@ func ArchName(s string) string {
 	return s
 }
 
-// Off says why an instance does not run.
+// Off returns an error that says why an instance does not run.
 func (m Machine) Off() error {
 	if m.Why != "" {
 		return fmt.Errorf("it is %s: %s", m.State, m.Why)
@@ -87,20 +87,20 @@ func (m Machine) Off() error {
 	return fmt.Errorf("it is %s", m.State)
 }
 
-// Filter is a filter of EC2's.
+// Filter returns a filter for EC2's lists.
 func Filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
 }
 
-// Existing are the states of what is there.
+// Existing matches the states of instances that have not ended.
 var Existing = Filter("instance-state-name", "pending", "running", "shutting-down", "stopping", "stopped")
 
-// Tag is a tag of EC2's.
+// Tag returns a tag for EC2.
 func Tag(key, value string) types.Tag {
 	return types.Tag{Key: aws.String(key), Value: aws.String(value)}
 }
 
-// Describe asks for the instances that fit.
+// Describe lists the instances that match the filters.
 func (s *Session) Describe(ctx context.Context, filters ...types.Filter) (out []Machine, err error) {
 	c, err := s.API(ctx)
 	if err != nil {
@@ -115,8 +115,7 @@ func (s *Session) Describe(ctx context.Context, filters ...types.Filter) (out []
 	return out, nil
 }
 
-// Terminate ends instances. A request for spot instances that would make others in their place goes
-// first.
+// Terminate terminates instances. It first cancels spot requests that would replace them.
 func (s *Session) Terminate(ctx context.Context, ids []string, all []Machine) error {
 	c, err := s.API(ctx)
 	if err != nil {
@@ -141,8 +140,7 @@ func (s *Session) Terminate(ctx context.Context, ids []string, all []Machine) er
 	return err
 }
 
-// Sweep deletes what an instance of a source of this installation left when it ended: volumes that
-// do not go with it.
+// Sweep deletes the volumes that an instance of a source of this installation left when it ended.
 func (s *Session) Sweep(ctx context.Context, source string, id compute.ID) error {
 	c, err := s.API(ctx)
 	if err != nil {

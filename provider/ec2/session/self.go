@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 )
 
-// OwnID asks the metadata service which instance this machine is; "": none answers.
+// OwnID asks the metadata service which instance this machine is. "": there is no answer.
 func (s *Session) OwnID(ctx context.Context) string {
 	if s.Metadata == "none" {
 		return ""
@@ -17,7 +17,7 @@ func (s *Session) OwnID(ctx context.Context) string {
 	const wait = time.Second
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and no proxy
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // and without a proxy
 	o := imds.Options{HTTPClient: web, Retryer: aws.NopRetryer{}, Endpoint: s.Metadata}
 	if s.Metadata != "" {
 		o.ClientEnableState = imds.ClientEnabled

@@ -22,41 +22,42 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Within is how long one attempt of a call may take. Launching takes seconds.
+// Within is the time limit of one try of a call. Launching takes seconds.
 const Within = 30 * time.Second
 
-// Options say which EC2 is meant, and for whom it is asked.
+// Options say which EC2 is used, and for which source.
 type Options struct {
-	Region   string // "": the SDK's
+	Region   string // "": the SDK's default
 	Endpoint string // "": Amazon's
-	Profile  string // of the shared files; "": AWS_PROFILE, or the default one
+	Profile  string // in the shared files; "": AWS_PROFILE, or the default one
 	Metadata string // the address of the metadata service; "": the SDK's; none: it is not asked
 
-	Attempts int           // of one call, the first included
-	Poll     time.Duration // what is there is looked at so often, while one waits
+	Attempts int           // tries of one call, with the first
+	Poll     time.Duration // how often instances are listed while a call waits
 
-	Source       string // in whose name calls are made
-	Installation string // what is made is marked with it
+	Source       string // the source that makes the calls
+	Installation string // a mark of everything that is made
 }
 
-// Session is a way to the EC2 of a region. Its methods may be called at once from many goroutines.
+// Session speaks to the EC2 of a region. Any number of goroutines may use it.
 type Session struct {
 	Options
 	Log *slog.Logger
-	// told of each step before it is done; an error ends the call as a kill would. nil but in tests
+	// told of each step before it is done; an error ends the call as a kill would. nil except in
+	// tests
 	Step func(string) error
 
 	mu     sync.Mutex
 	client *Calls
-	region string // that the client asks
+	region string // of the client
 
 	credentials aws.CredentialsProvider
 }
 
-// New returns a session. Nothing is asked of anybody.
+// New returns a session. It calls nothing.
 func New(log *slog.Logger, o Options) *Session { return &Session{Options: o, Log: log} }
 
-// At says that a step begins.
+// At reports to Step that a step begins.
 func (s *Session) At(step string) error {
 	if s.Step == nil {
 		return nil
@@ -64,15 +65,14 @@ func (s *Session) At(step string) error {
 	return s.Step(step)
 }
 
-// Place is the region that is asked, and the credentials that it is asked with; both are known
-// once API was called.
+// Place returns the region and the credentials of the client. Both are known after a call of API.
 func (s *Session) Place() (region string, credentials aws.CredentialsProvider) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.region, s.credentials
 }
 
-// Amazon tells whether Amazon's own service is asked.
+// Amazon reports whether this is Amazon's own service.
 func (s *Session) Amazon() bool {
 	if s.Endpoint == "" {
 		return true
@@ -83,7 +83,7 @@ func (s *Session) Amazon() bool {
 			strings.HasSuffix(u.Hostname(), ".api.aws"))
 }
 
-// Pause waits for a while, or until ctx ends.
+// Pause waits for d, or until ctx ends.
 func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -95,7 +95,7 @@ func Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// API is the client, made at its first use: nothing is read before, as most commands need none.
+// API returns the client. It is made at the first use, as most commands need none.
 func (s *Session) API(ctx context.Context) (*Calls, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ func (s *Session) API(ctx context.Context) (*Calls, error) {
 	}
 	load := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(Within)),
-		// its own writes to standard error
+		// by default it logs to standard error
 		config.WithLogger(logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
 			s.Log.Debug("sdk: "+fmt.Sprintf(format, v...), "source", s.Source)
 		})),
@@ -116,7 +116,7 @@ func (s *Session) API(ctx context.Context) (*Calls, error) {
 	if s.Profile != "" {
 		load = append(load, config.WithSharedConfigProfile(s.Profile))
 	}
-	// reads files; credentials are got when a call needs them
+	// this reads files; credentials are fetched when a call needs them
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		var none config.SharedConfigProfileNotExistError
@@ -143,8 +143,8 @@ func (s *Session) API(ctx context.Context) (*Calls, error) {
 	return s.client, nil
 }
 
-// retryer is the SDK's, which slows down when it is asked to. What says that there is no capacity
-// is not tried again at once: there are other places.
+// retryer is the SDK's, which slows down when asked. Missing capacity is not retried at once, as
+// there are other places.
 func retryer(attempts int) aws.Retryer {
 	full := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		var e smithy.APIError

@@ -1,4 +1,4 @@
-// Package transport is between the Kubernetes library and its connections.
+// Package transport wraps the connections of the Kubernetes client library.
 package transport
 
 import (
@@ -11,21 +11,21 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 )
 
-// Patience bounds how often the library asks again where connections end without an answer, as
-// behind something that takes them for an API server that is away. It would do so for ten seconds
-// in each request, and take a watch for one that has nothing to tell then, as if all were well. A
-// moment without an answer is passed over still.
+// Patience limits how long the library retries while connections end without an answer, as they do
+// behind a proxy whose API server is down. By itself the library retries for ten seconds in each
+// request. It would then take a failed watch for a silent one. A short gap without answers is still
+// passed over.
 type Patience struct {
 	To http.RoundTripper
 
 	mu sync.Mutex
-	// that there is no answer: begun and ended the first request, and the last; zero: there was one
+	// the first unanswered request's start, and the last one's end; since is zero after an answer
 	since, last time.Time
 }
 
 const (
-	patient = 2 * time.Second // so long it may last until the library hears of it
-	// so long after the last one without an answer the next is a new beginning
+	patient = 2 * time.Second // so long the gap may last until the library gets an error
+	// a gap so long after the last unanswered request counts as a new one
 	another = 10 * time.Second
 )
 
@@ -34,7 +34,7 @@ func (p *Patience) WrappedRoundTripper() http.RoundTripper { return p.To }
 func (p *Patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	out, err := p.To.RoundTrip(r)
-	// the library's own words for what it tries again
+	// these are the errors that the library retries
 	passes := utilnet.IsProbableEOF(err) || utilnet.IsConnectionReset(err) || utilnet.IsHTTP2ConnectionLost(err) || utilnet.IsTimeout(err)
 	if err != nil && (!passes || r.Context().Err() != nil) {
 		return out, err
@@ -53,7 +53,7 @@ func (p *Patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	if lasts <= patient {
 		return out, err
 	}
-	// Not the error itself, and not its words: by these the library would know it again.
+	// A new error with new words: the library would recognise the old ones and retry.
 	if utilnet.IsTimeout(err) {
 		return out, fmt.Errorf("no answer for %v", lasts.Round(time.Second))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// Open has a session's clients. name is that of the cloud in clouds.yaml, for people; "": none.
+// Open returns a session's clients. name is the cloud's in clouds.yaml, for messages. "": none.
 func Open(ctx context.Context, s *openstack.Session, name string) (c Cloud, err error) {
 	c.Name, c.Region = name, s.Region()
 	if c.Compute, err = s.Compute(ctx); err != nil {
@@ -32,7 +32,7 @@ func Open(ctx context.Context, s *openstack.Session, name string) (c Cloud, err 
 	return c, err
 }
 
-// label puts the tags on a thing that was just made. A cloud without tags has the description.
+// label puts the tags on a new thing. Where the cloud has no tags, the description has the mark.
 func (w *work) label(ctx context.Context, p part, id string) error {
 	if p.plural == "" {
 		return nil
@@ -44,7 +44,7 @@ func (w *work) label(ctx context.Context, p part, id string) error {
 	return nil
 }
 
-// missing lists the tags that a thing does not have.
+// missing lists the tags that a thing lacks.
 func (w *work) missing(has []string) []string {
 	return slices.DeleteFunc(w.mark.tags(), func(t string) bool { return slices.Contains(has, t) })
 }
@@ -59,16 +59,16 @@ func (w *work) relabel(ctx context.Context, p part, id string, has []string) err
 	return nil
 }
 
-// isGone reports whether an answer says that a thing is not there.
+// isGone reports whether an error says that a thing does not exist.
 func isGone(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusNotFound) }
 
-// isConflict reports whether an answer says that a thing cannot be had or changed now.
+// isConflict reports whether an error says that a thing cannot be made or changed now.
 func isConflict(err error) bool { return gophercloud.ResponseCodeIs(err, http.StatusConflict) }
 
-// list reads all pages.
+// list reads all pages of a list.
 func list[T any](ctx context.Context, pager pagination.Pager, extract func(pagination.Page) ([]T, error)) ([]T, error) {
 	pages, err := pager.AllPages(ctx)
-	if isGone(err) { // the service, and not what is looked for
+	if isGone(err) { // the service is missing, not an entry
 		return nil, openstack.ClassifyList("List", "", err)
 	}
 	if err != nil {
@@ -77,8 +77,7 @@ func list[T any](ctx context.Context, pager pagination.Pager, extract func(pagin
 	return extract(pages)
 }
 
-// again calls f until it does not say that the cloud is not yet so far, for as long as the patience
-// lasts.
+// again repeats f while the cloud says that it is not ready, as long as the patience lasts.
 func (w *work) again(ctx context.Context, f func() error) error {
 	const pause = time.Second
 	for end := time.Now().Add(w.opt.Patience); ; {

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Cloud is one project of an OpenStack, signed in to.
+// Cloud is one project of an OpenStack, with clients that are logged in.
 type Cloud struct {
 	Compute *gophercloud.ServiceClient
 	Network *gophercloud.ServiceClient
@@ -25,26 +25,26 @@ type Cloud struct {
 	Name    string // in clouds.yaml; "": none
 }
 
-// Options are what Deploy and Teardown are told beside the settings.
+// Options are what Deploy and Teardown need besides the settings.
 type Options struct {
 	Name         string // of the deployment, and of everything in it
 	Installation string
-	Keys         string // the directory of private keys, made with mode 0700 where it is missing
+	Keys         string // the directory of private keys; it is made with mode 0700 if missing
 	Store        Store
-	DryRun       bool // nothing is changed, in the cloud or here: steps say what would be done
-	RotateKey    bool // the key pair is replaced, though servers that run know only the old one
+	DryRun       bool // change nothing in the cloud or here; the steps say what would be done
+	RotateKey    bool // replace the key pair, though running servers know only the old one
 	Tell         func(Step)
 	Log          *slog.Logger
-	// the address of the metadata service; "": the link-local one; "none": not asked
+	// the address of the metadata service; "": the link-local one; "none": do not ask it
 	Metadata string
 
-	// Patience is for what clouds do later than they answer: a network in use by a port that goes.
-	// 0: 10 s for each thing, 4 minutes for all servers.
+	// Patience is how long to wait for what clouds do after they answer, as for a port that still
+	// uses a network. 0: 10 s for each thing, 4 minutes for all servers.
 	Patience        time.Duration
 	ServersPatience time.Duration
 }
 
-// work is one Deploy or Teardown.
+// work is one run of Deploy or Teardown.
 type work struct {
 	cloud Cloud
 	opt   Options
@@ -56,6 +56,7 @@ type work struct {
 	own   *servers.Server
 }
 
+// begin checks the options and fills in the defaults of one run.
 func begin(cloud Cloud, opt Options) (*work, error) {
 	if err := CheckName(opt.Name); err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func begin(cloud Cloud, opt Options) (*work, error) {
 	return &work{cloud: cloud, opt: opt, mark: mark{opt.Installation, opt.Name}}, nil
 }
 
-// known reads the record, and refuses one of another project or installation.
+// known reads the record. It refuses one of another project or installation.
 func (w *work) known(ctx context.Context) (*Record, error) {
 	rec, err := w.opt.Store.Deployment(ctx, w.opt.Name)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -121,10 +122,10 @@ func byCloud(name string) string {
 	return ": --cloud " + name
 }
 
-// Deploy makes what is missing of a deployment and puts right what is otherwise than the settings
-// say. It returns the record, which is in the store too, as far as it has come. What it would
-// refuse it refuses before the first change. Kinds of error: ErrInvalid (settings), ErrConflict
-// (what is there cannot be used, or is another's), ErrNoCapacity (a quota), ErrDenied.
+// Deploy makes the missing parts of a deployment, and corrects those that differ. It returns the
+// record as far as it got, which the store has too. It refuses before the first change if it can.
+// Its errors are ErrInvalid (settings), ErrConflict (a thing cannot be used, or is somebody
+// else's), ErrNoCapacity (a quota) and ErrDenied.
 func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*Record, error) {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -161,11 +162,11 @@ func Deploy(ctx context.Context, cloud Cloud, opt Options, settings Settings) (*
 	return w.rec, w.enter(ctx, Deployed)
 }
 
-// rehearse goes through all of it without a change, so that what can be refused is refused while
-// everything is as it was: the cloud, the keys here and the record.
+// rehearse runs everything without a change. So what can be refused is refused while the cloud, the
+// keys and the record are as before.
 func (w *work) rehearse(ctx context.Context, settings Settings) error {
 	if w.opt.DryRun {
-		return nil // it is one
+		return nil // this is a rehearsal already
 	}
 	rec := *w.rec
 	rec.Things, rec.Settings = slices.Clone(w.rec.Things), settings
@@ -177,6 +178,8 @@ func (w *work) rehearse(ctx context.Context, settings Settings) error {
 	return err
 }
 
+// deploy makes the key pair, the security group and the network. On a server of the cloud, or with
+// a given network, it uses an existing network.
 func (w *work) deploy(ctx context.Context) error {
 	if err := w.keyPair(ctx); err != nil {
 		return err
@@ -199,15 +202,14 @@ func (w *work) deploy(ctx context.Context) error {
 		}
 		return w.group(ctx)
 	}
-	// The group comes first: who is refused its rules has made nothing that costs.
+	// The group comes first: if its rules are refused, nothing that costs money was made.
 	if err := w.group(ctx); err != nil {
 		return err
 	}
 	return w.network(ctx)
 }
 
-// enter records a new state. What is only rehearsed stays in its own: none, where nothing is
-// deployed.
+// enter records a new state. A rehearsal changes no state.
 func (w *work) enter(ctx context.Context, state string) error {
 	if w.opt.DryRun {
 		return nil
@@ -216,7 +218,7 @@ func (w *work) enter(ctx context.Context, state string) error {
 	return w.save(ctx)
 }
 
-// save records, unless nothing is to be changed.
+// save stores the record, except in a dry run.
 func (w *work) save(ctx context.Context) error {
 	if w.opt.DryRun {
 		return nil
@@ -232,7 +234,7 @@ func (w *work) tell(did, kind, name, id, note string) {
 	w.opt.Tell(Step{Did: did, Kind: kind, Name: name, ID: id, Note: note})
 }
 
-// candidate is a thing of the wanted name that the cloud has.
+// candidate is a thing at the cloud that has the wanted name.
 type candidate struct {
 	id      string
 	created time.Time
@@ -240,17 +242,17 @@ type candidate struct {
 	tags    []string
 }
 
-// part says how to have one thing of a deployment.
+// part says how to find, make and delete one kind of thing of a deployment.
 type part struct {
 	kind, name string
-	plural     string // as the network service calls them, for tags
+	plural     string // the network service's name for the kind, for tags
 	find       func(context.Context) ([]candidate, error)
 	make       func(context.Context) (id string, err error)
-	drop       func(ctx context.Context, id string) error // of one that a race made twice
+	drop       func(ctx context.Context, id string) error // deletes one that a race made twice
 }
 
-// ensure has a thing: the one that is recorded or marked as ours, else one of the name that is
-// somebody else's, else a new one. made is false for what is another's. In a dry run id may be "".
+// ensure returns a thing: the one that is recorded or marked as ours, else somebody else's with the
+// name, else a new one. made is false for somebody else's. In a dry run id may be "".
 func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err error) {
 	all, err := p.find(ctx)
 	if err != nil {
@@ -302,7 +304,7 @@ func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err er
 	return w.keepOne(ctx, p, ours)
 }
 
-// makeOne makes a thing: recorded, asked for, recorded, tagged.
+// makeOne makes a thing. It records it before and after the request, and tags it.
 func (w *work) makeOne(ctx context.Context, p part) (string, bool, error) {
 	if w.opt.DryRun {
 		w.tell(WouldMake, p.kind, p.name, "", "")
@@ -323,7 +325,7 @@ func (w *work) makeOne(ctx context.Context, p part) (string, bool, error) {
 	if err := w.label(ctx, p, id); err != nil {
 		return "", true, err
 	}
-	all, err := p.find(ctx) // another process may have made one in the same moment
+	all, err := p.find(ctx) // another process may have made one at the same moment
 	if err != nil {
 		return "", true, failed("look for "+p.kind, p.name, err)
 	}
@@ -335,8 +337,8 @@ func (w *work) makeOne(ctx context.Context, p part) (string, bool, error) {
 	return id, true, nil
 }
 
-// keepOne uses the oldest of what is ours, and deletes the others: a process that died, or another
-// one, made them.
+// keepOne uses the oldest of our things and deletes the others. A dead or a concurrent process made
+// them.
 func (w *work) keepOne(ctx context.Context, p part, ours []candidate) (string, bool, error) {
 	slices.SortFunc(ours, func(a, b candidate) int {
 		if c := a.created.Compare(b.created); c != 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// failed gives an error of the cloud its kind and a hint, keeps the cloud's words, and says what
+// failed gives an error of the cloud a kind and a hint. It keeps the cloud's words, and adds what
 // was being done.
 func failed(doing, name string, err error) error {
 	var e *compute.Error

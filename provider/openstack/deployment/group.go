@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// rule is what one rule of a security group lets in.
+// rule is what one rule of a security group allows.
 type rule struct {
 	ether    string // IPv4 or IPv6
 	protocol string
@@ -33,7 +33,7 @@ func (r rule) String() string {
 	return what + " from " + r.from
 }
 
-// wanted are the rules for the settings: each port, and ICMP, from each range.
+// wanted returns the rules for the settings: each port, and ICMP, from each range.
 func (s Settings) wanted() (out []rule) {
 	from := s.From
 	if len(from) == 0 {
@@ -45,7 +45,7 @@ func (s Settings) wanted() (out []rule) {
 	for _, text := range from {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			continue // complete has refused it
+			continue // complete has refused this
 		}
 		r := rule{ether: "IPv4", from: prefix.Masked().String()}
 		icmp := "icmp"
@@ -67,21 +67,20 @@ func (s Settings) wanted() (out []rule) {
 	return slices.Compact(out)
 }
 
-// of is what a rule of the cloud lets in; ok is false for one that lets nothing in, as those of
-// what goes out.
+// of returns what a rule of the cloud allows. ok is false for a rule that is not about incoming
+// traffic.
 func of(r rules.SecGroupRule) (out rule, ok bool) {
 	out = rule{r.EtherType, strings.ToLower(r.Protocol), r.PortRangeMin, r.PortRangeMax, cmp.Or(r.RemoteIPPrefix, r.RemoteGroupID)}
 	if out.protocol == "icmpv6" || out.protocol == "58" {
 		out.protocol = "ipv6-icmp"
 	}
-	if out.from == "" { // anybody
+	if out.from == "" { // from any address
 		out.from = map[string]string{"IPv4": "0.0.0.0/0", "IPv6": "::/0"}[r.EtherType]
 	}
 	return out, r.Direction == "ingress"
 }
 
-// group has the security group with exactly the rules that are wanted, where ports are wanted at
-// all.
+// group makes the security group with exactly the wanted rules, if any ports are wanted.
 func (w *work) group(ctx context.Context) error {
 	name := w.opt.Name
 	if len(w.rec.Settings.Ports) == 0 {
@@ -123,7 +122,7 @@ func (w *work) group(ctx context.Context) error {
 	return w.rules(ctx, id, made, has)
 }
 
-// rules makes a group's rules what they are to be.
+// rules gives a group exactly the wanted incoming rules.
 func (w *work) rules(ctx context.Context, group string, made bool, has []rules.SecGroupRule) error {
 	missing := w.rec.Settings.wanted()
 	var odd []rules.SecGroupRule
@@ -158,7 +157,7 @@ func (w *work) rules(ctx context.Context, group string, made bool, has []rules.S
 			Protocol:     rules.RuleProtocol(r.protocol),
 			PortRangeMin: r.min, PortRangeMax: r.max, RemoteIPPrefix: r.from, Description: w.mark.text(),
 		}).Extract()
-		// another process was quicker
+		// another process was faster
 		if isConflict(err) && strings.Contains(err.Error(), "SecurityGroupRuleExists") {
 			continue
 		}

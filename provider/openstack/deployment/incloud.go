@@ -22,13 +22,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// metadataService is where clouds tell a server about itself.
+// metadataService is the address where clouds tell a server about itself.
 const metadataService = "http://169.254.169.254"
 
-// InCloud finds the server that this process runs on among those of the project; nil: it runs
-// elsewhere. The metadata service and a mounted config drive are asked for the server's id first. A
-// host name is believed only where one server alone has it and that server has an address of this
-// machine.
+// InCloud returns the server of the project that this process runs on. nil: it runs elsewhere. It
+// asks the metadata service and a mounted config drive for the server's id. Otherwise the host name
+// counts, but only if exactly one server has it, and that server has an address of this machine.
 func InCloud(ctx context.Context, cloud Cloud, metadata string) (*servers.Server, error) {
 	if id := ownID(ctx, metadata); id != "" {
 		s, err := servers.Get(ctx, cloud.Compute, id).Extract()
@@ -38,7 +37,7 @@ func InCloud(ctx context.Context, cloud Cloud, metadata string) (*servers.Server
 		if !isGone(err) {
 			return nil, failed("look for the server that this is", id, err)
 		}
-		return nil, nil // a server of another project, or another cloud
+		return nil, nil // a server of another project or cloud
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -51,7 +50,7 @@ func InCloud(ctx context.Context, cloud Cloud, metadata string) (*servers.Server
 	return namedLike(all, name, ownAddresses()), nil
 }
 
-// namedLike finds the one server that has a host's name and one of its addresses.
+// namedLike returns the only server with a host's name, if it has one of its addresses.
 func namedLike(all []servers.Server, host string, own []string) *servers.Server {
 	host, _, _ = strings.Cut(host, ".")
 	var found []servers.Server
@@ -67,17 +66,17 @@ func namedLike(all []servers.Server, host string, own []string) *servers.Server 
 	return &found[0]
 }
 
-// notHost is what a host name cannot have.
+// notHost matches the characters that a host name cannot have.
 var notHost = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9-]+`) })
 
-// HostName is the host name that the cloud gives to a server of a name.
+// HostName returns the host name that the cloud gives to a server with a name.
 func HostName(server string) string {
 	const longest = 63
 	name := notHost().ReplaceAllString(strings.ToLower(server), "-")
 	return name[:min(len(name), longest)]
 }
 
-// ownID asks who this machine is.
+// ownID returns the id of the server that this machine is. "": unknown.
 func ownID(ctx context.Context, metadata string) string {
 	if metadata == "none" {
 		return ""
@@ -128,7 +127,7 @@ func idIn(data []byte) string {
 	return meta.UUID
 }
 
-// ownAddresses are those of this machine, but for loopback.
+// ownAddresses returns the addresses of this machine without the loopback's.
 func ownAddresses() (out []string) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
@@ -142,7 +141,7 @@ func ownAddresses() (out []string) {
 	return out
 }
 
-// addresses are all that a server has.
+// addresses returns all addresses of a server.
 func addresses(s servers.Server) (out []string) {
 	for _, network := range s.Addresses {
 		entries, _ := network.([]any)
@@ -157,7 +156,7 @@ func addresses(s servers.Server) (out []string) {
 	return out
 }
 
-// self finds the server that we run on, once.
+// self returns the server that we run on. It looks once.
 func (w *work) self(ctx context.Context) (_ *servers.Server, err error) {
 	if !w.asked {
 		w.own, err = InCloud(ctx, w.cloud, w.opt.Metadata)
@@ -166,8 +165,8 @@ func (w *work) self(ctx context.Context) (_ *servers.Server, err error) {
 	return w.own, err
 }
 
-// ownNetwork uses the network of ours, being a server of the cloud, that has the wanted subnet.
-// Nothing is made.
+// ownNetwork is for a Deploy on a server of the cloud. It uses the network of that server that has
+// the wanted subnet, and makes nothing.
 func (w *work) ownNetwork(ctx context.Context, self *servers.Server) error {
 	own, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: self.ID}), ports.ExtractPorts)
 	if err != nil {

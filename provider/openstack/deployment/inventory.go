@@ -17,7 +17,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
-// Inventory is all of a deployment that the cloud has, by kind, as it was at one look.
+// Inventory is all that the cloud has of a deployment, by kind, at one moment.
 type Inventory struct {
 	Servers     []Thing
 	Ports       []Thing
@@ -30,23 +30,23 @@ type Inventory struct {
 	Groups      []Thing
 	KeyPairs    []Thing
 
-	// the server that this runs on, as far as it is the deployment's, and what it has: they stay
+	// the server that this runs on, if it is the deployment's, and its parts: they stay
 	Own     []Thing
-	Strange []Thing // ports of others on networks of ours: they keep the network from being deleted
+	Strange []Thing // others' ports on our networks, which prevent their deletion
 
-	routerOf  map[string]string // by the port of an interface
-	networkOf map[string]string // by subnet
-	ownPorts  []string          // the ids of those of the server that this runs on
-	ownGroups []string          // and of the security groups that these are in
+	routerOf  map[string]string // the ids of routers, by the ports of their interfaces
+	networkOf map[string]string // the ids of networks, by subnet
+	ownPorts  []string          // the ids of the ports of the server that this runs on
+	ownGroups []string          // the ids of their security groups
 }
 
-// All lists everything that is to be deleted, in the order in which that is done.
+// All lists everything that is to be deleted, in the order of deletion.
 func (i *Inventory) All() []Thing {
 	return slices.Concat(i.Servers, i.Ports, i.Volumes, i.FloatingIPs, i.Interfaces, i.Routers, i.Subnets, i.Networks, i.Groups, i.KeyPairs)
 }
 
-// Look lists what the cloud has of a deployment: what carries its marks, what is recorded as made
-// for it, and what this installation made on its networks.
+// Look lists what the cloud has of a deployment: the things with its marks, those that are recorded
+// as made, and what this installation made on its networks.
 func Look(ctx context.Context, cloud Cloud, opt Options) (*Inventory, error) {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -70,8 +70,7 @@ func (w *work) ours(kind, id, description string, tags []string) bool {
 	return slices.ContainsFunc(w.rec.Things, func(t Thing) bool { return t.Kind == kind && t.ID == id && t.Made })
 }
 
-// isSelf reports whether a server is the one that this runs on, or that was deployed from, as far
-// as that is known.
+// isSelf reports whether a server is the one that this runs on, or that it was deployed from.
 func (w *work) isSelf(server string) bool {
 	return server != "" && (server == w.rec.InCloud || server == w.here)
 }
@@ -96,8 +95,8 @@ type labelled struct {
 	own                   bool // of the server that this runs on
 }
 
-// listOurs lists a kind of thing of the network service, and keeps what is to be deleted with the
-// deployment.
+// listOurs lists a kind of thing at the network service, and keeps those that are to be deleted
+// with the deployment.
 func listOurs[T any](
 	ctx context.Context, w *work, inv *Inventory, kind string, pager pagination.Pager,
 	extract func(pagination.Page) ([]T, error), of func(T) labelled,
@@ -119,6 +118,7 @@ func listOurs[T any](
 	return out, nil
 }
 
+// listNetworks adds networks, subnets and routers, which listPorts needs.
 func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
 	inv.Networks, err = listOurs(ctx, w, inv, Network, networks.List(
@@ -146,13 +146,13 @@ func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
 	return err
 }
 
-// has reports whether a list has a thing.
+// has reports whether a list has the thing with an id.
 func has(list []Thing, id string) bool {
 	return slices.ContainsFunc(list, func(t Thing) bool { return t.ID == id })
 }
 
-// keepNetworks has the networks stay that the server is in which this runs on, and the routers by
-// which it is reached: it returns the ids of those.
+// keepNetworks keeps the networks of the server that this runs on. It returns the ids of the
+// routers by which that server is reached, which stay too.
 func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string) {
 	var networks []string
 	for _, p := range all {
@@ -179,6 +179,8 @@ func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string)
 	return routers
 }
 
+// listPorts adds ports and router interfaces. It separates those of the server that this runs on,
+// and others' ports that are in the way.
 func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
 	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{ProjectID: w.cloud.Project}), ports.ExtractPorts)
 	if err != nil {
@@ -223,8 +225,8 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 	}
 	for _, s := range all {
 		of := onMetadata(s.Metadata)
-		// A server of this installation that stands on a network of the deployment's, made by a
-		// source that does not name it, goes too: the network cannot without it.
+		// A server of this installation on a network of the deployment goes too, whatever its
+		// source. The network cannot be deleted before it.
 		neighbour := of.installation == w.mark.installation && of.deployment == "" &&
 			slices.ContainsFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, " of "+s.ID) || t.Name == "of "+s.ID })
 		if w.isSelf(s.ID) {
@@ -235,7 +237,7 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 		}
 		if of == w.mark || neighbour {
 			inv.Servers = append(inv.Servers, Thing{Server, s.Name, s.ID, true})
-			// which goes with it
+			// goes with the server
 			inv.Strange = slices.DeleteFunc(inv.Strange, func(t Thing) bool { return strings.HasSuffix(t.Name, "of "+s.ID) })
 		}
 	}
@@ -262,6 +264,7 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 	return nil
 }
 
+// listRest adds floating IPs, security groups and the key pair.
 func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
 	inv.FloatingIPs, err = listOurs(ctx, w, inv, FloatingIP, floatingips.List(
@@ -285,7 +288,7 @@ func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
 	if err != nil {
 		return failed("look for "+KeyPair, w.opt.Name, err)
 	}
-	here, _ := readKey(KeyFile(w.opt.Keys, w.opt.Name)) // one that cannot be read is none
+	here, _ := readKey(KeyFile(w.opt.Keys, w.opt.Name)) // an unreadable key counts as none
 	if w.ourKey(key.PublicKey, here) {
 		inv.KeyPairs = append(inv.KeyPairs, Thing{KeyPair, key.Name, key.Name, true})
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// KeyFile is where the private half of a deployment's key pair is, below the directory of keys.
+// KeyFile returns the path of a deployment's private key in the directory of keys.
 func KeyFile(dir, name string) string { return filepath.Join(dir, "cloud-"+name) }
 
-// keyPair has the key pair, with its private half here. The public half carries the mark as its
+// keyPair makes the key pair, with its private half here. The public half has the mark as its
 // comment.
 func (w *work) keyPair(ctx context.Context) error {
 	name, file := w.opt.Name, KeyFile(w.opt.Keys, w.opt.Name)
@@ -45,8 +45,8 @@ func (w *work) keyPair(ctx context.Context) error {
 			w.tell(WouldFix, KeyPair, name, name, "another key")
 			return nil
 		}
-		// The new private half first: what dies between the next lines leaves a pair that is ours
-		// and a file that fits or is asked for again.
+		// The private half comes first. If the process dies after it, the file fits the pair, or
+		// the key pair is asked for again.
 		if here, err = w.newKey(file); err != nil {
 			return err
 		}
@@ -78,16 +78,17 @@ func (w *work) keyPair(ctx context.Context) error {
 	return w.uploadKey(ctx, here, Made)
 }
 
-// ourKey reports whether a key pair of the cloud is the deployment's: it says so, or its private
-// half is here.
+// ourKey reports whether a key pair of the cloud is the deployment's: it has the mark, or its
+// private half is here.
 func (w *work) ourKey(public, here string) bool {
 	return strings.HasSuffix(strings.TrimSpace(public), " "+w.keyComment()) || here != "" && sameKey(public, here)
 }
 
 func (w *work) keyComment() string {
-	return strings.ReplaceAll(w.mark.text(), " ", ",") // ssh's form has words
+	return strings.ReplaceAll(w.mark.text(), " ", ",") // a comment of ssh has no spaces
 }
 
+// uploadKey makes the key pair at the cloud from its public half.
 func (w *work) uploadKey(ctx context.Context, public, did string) error {
 	name := w.opt.Name
 	w.rec.note(Thing{Kind: KeyPair, Name: name, Made: true})
@@ -99,15 +100,15 @@ func (w *work) uploadKey(ctx context.Context, public, did string) error {
 	).Extract(); err != nil {
 		if got, lookErr := keypairs.Get(ctx, w.cloud.Compute, name, nil).Extract(); lookErr != nil || !sameKey(got.PublicKey, public) {
 			return failed("make "+KeyPair, name, err)
-		} // else another process was quicker
+		} // otherwise another process was faster
 	}
 	w.rec.note(Thing{Kind: KeyPair, Name: name, ID: name, Made: true})
 	w.tell(did, KeyPair, name, name, "")
 	return w.save(ctx)
 }
 
-// newKey makes a private key in a file of mode 0600, durable when it returns, and returns its
-// public half. One that was there stays beside it as FILE.old.
+// newKey makes a private key in a file of mode 0600, and returns its public half. The file is
+// durable then. A previous file is kept as FILE.old.
 func (w *work) newKey(file string) (public string, err error) {
 	pub, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -134,13 +135,13 @@ func keyError(err error) error {
 	return &compute.Error{Op: "write the private key", Kind: compute.ErrFailed, Err: err}
 }
 
-// writeDurably writes a file of mode 0600 that is whole or not there.
+// writeDurably writes a file of mode 0600 atomically.
 func writeDurably(file string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(file), ".key-") // 0600
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // of no use any more, or moved
+	defer func() { _ = os.Remove(tmp.Name()) }() // not needed any more, or renamed
 	_, err = tmp.Write(data)
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return err
@@ -158,8 +159,8 @@ func writeDurably(file string, data []byte) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// readKey returns the public half of the private key in a file. Others than its owner may not be
-// able to read it.
+// readKey returns the public half of the private key in a file. It is an error if others than the
+// owner can read the file.
 func readKey(file string) (public string, err error) {
 	info, err := os.Stat(file)
 	if err != nil {
@@ -186,12 +187,12 @@ func readKey(file string) (public string, err error) {
 	return authorized(signer.PublicKey()), nil
 }
 
-// authorized is a public key in ssh's form, without a comment.
+// authorized returns a public key in ssh's form, without a comment.
 func authorized(key ssh.PublicKey) string {
 	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key)))
 }
 
-// sameKey compares public keys in ssh's form, whatever their comments.
+// sameKey compares public keys in ssh's form. Comments do not count.
 func sameKey(a, b string) bool {
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(a))
 	return err == nil && authorized(key) == b

@@ -5,25 +5,25 @@ import (
 	"strings"
 )
 
-// The marks that everything of ours carries: as metadata of servers and volumes, as tags KEY=VALUE
-// of what the network service has, and in descriptions, as tags can be put on a thing only after it
-// was made.
+// The marks of everything of ours: in metadata of servers and volumes, in tags KEY=VALUE at the
+// network service, and in descriptions. A thing can get tags only after it was made.
 const (
 	keyInstallation = "hostler:installation"
 	keyDeployment   = "hostler:deployment"
 )
 
-// mark is what the things of one deployment carry.
+// mark is what all things of one deployment carry.
 type mark struct{ installation, deployment string }
 
 func (m mark) tags() []string {
 	return []string{keyInstallation + "=" + m.installation, keyDeployment + "=" + m.deployment}
 }
 
-// text is the description that a thing is made with.
+// text returns the description for a new thing.
 func (m mark) text() string { return strings.Join(m.tags(), " ") }
 
-// markIn reads the words KEY=VALUE of a description, or tags. A value may have spaces.
+// markIn reads a mark from tags or from the words KEY=VALUE of a description. A value may have
+// spaces.
 func markIn(words []string) (m mark) {
 	for _, w := range words {
 		key, value, _ := strings.Cut(strings.TrimSpace(w), "=")
@@ -37,7 +37,7 @@ func markIn(words []string) (m mark) {
 	return m
 }
 
-// described reads a description.
+// described reads a mark from a description.
 func described(description string) mark {
 	if !strings.HasPrefix(description, "hostler:") {
 		return mark{}
@@ -45,7 +45,7 @@ func described(description string) mark {
 	return markIn(strings.Split(description, " hostler:"))
 }
 
-// on reports whether a thing carries the mark, and if not, whether another hostler made it.
+// on reports whether a thing has the mark, and if not, whether another installation made it.
 func (m mark) on(description string, tags []string) (ours, others bool) {
 	tagged := markIn(slices.DeleteFunc(slices.Clone(tags), func(t string) bool { return !strings.HasPrefix(t, "hostler:") }))
 	said := described(description)

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// network has the network, its subnets, and the way out of it.
+// network makes the network, its subnets, and the router.
 func (w *work) network(ctx context.Context) error {
 	name := w.opt.Name
 	id, made, err := w.ensure(ctx, part{
@@ -58,7 +58,8 @@ func (w *work) network(ctx context.Context) error {
 	return w.router(ctx, id, subnet, subnet6)
 }
 
-// subnets has those of a network: of somebody else's network the only one that there is.
+// subnets returns the ids of a network's subnets, for IPv4 and IPv6, and makes those that are
+// missing. Of somebody else's network it uses the only one that is there.
 func (w *work) subnets(ctx context.Context, network string, made bool) (four, six string, err error) {
 	s := w.rec.Settings
 	all := []subnets.Subnet{}
@@ -86,7 +87,7 @@ func (w *work) subnets(ctx context.Context, network string, made bool) (four, si
 	return four, six, err
 }
 
-// otherwise is the error for what is there and is not as it is to be.
+// otherwise returns the error for a thing that differs from the settings and cannot be changed.
 func otherwise(name, format string, args ...any) error {
 	return &compute.Error{
 		ID: compute.ID(name), Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...),
@@ -94,9 +95,11 @@ func otherwise(name, format string, args ...any) error {
 	}
 }
 
+// subnet makes one subnet, or checks the existing one. It corrects the name servers and DHCP of
+// ours. A wrong range or gateway is an error.
 func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, version int, all []subnets.Subnet) (string, error) {
 	s := w.rec.Settings
-	var dns []string // a subnet takes name servers of its own kind of addresses
+	var dns []string // name servers of the subnet's own kind of addresses
 	for _, text := range s.DNS {
 		if a, err := netip.ParseAddr(text); err == nil && a.Is4() == (version == 4) {
 			dns = append(dns, text)
@@ -173,7 +176,7 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 	return id, nil
 }
 
-// givenNetwork uses a network that is there, by its name or id, as it is.
+// givenNetwork uses an existing network, by its name or id, unchanged.
 func (w *work) givenNetwork(ctx context.Context) error {
 	want := w.rec.Settings.Network
 	all, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{}), networks.ExtractNetworks)
@@ -202,7 +205,7 @@ func (w *work) givenNetwork(ctx context.Context) error {
 	return w.save(ctx)
 }
 
-// outside finds the network of floating IPs; "" where the cloud has none.
+// outside returns the id of the network of floating IPs. "": the cloud has none.
 func (w *work) outside(ctx context.Context) (string, error) {
 	yes := true
 	type net struct {
@@ -242,7 +245,7 @@ func (w *work) outside(ctx context.Context) (string, error) {
 	return named[i].ID, nil
 }
 
-// router has the router with its gateway, and an interface on each subnet.
+// router makes the router with its gateway, and an interface on each subnet.
 func (w *work) router(ctx context.Context, network string, subnet ...string) error {
 	if w.rec.Settings.External == NoExternal {
 		return nil
@@ -315,8 +318,8 @@ func (w *work) repairGateway(ctx context.Context, id, public string) error {
 	return nil
 }
 
-// join has an interface of the router on a subnet. A router that was made for it goes again where
-// that fails.
+// join makes an interface of the router on a subnet. If that fails, a router that was just made is
+// deleted.
 func (w *work) join(ctx context.Context, network, router, subnet string, made bool) error {
 	name := "of " + w.opt.Name
 	if s := w.rec.find(Subnet, w.opt.Name+"-6"); s != nil && subnet == s.ID {
@@ -348,7 +351,7 @@ func (w *work) join(ctx context.Context, network, router, subnet string, made bo
 	info, err := routers.AddInterface(ctx, w.cloud.Network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
 	if err != nil {
 		err = failed("add "+Interface, name, err)
-		// another process was quicker
+		// another process was faster
 		if port, lookErr := w.joined(ctx, network, router, subnet); lookErr == nil && port != "" {
 			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: true})
 			return w.save(ctx)
@@ -368,7 +371,7 @@ func (w *work) join(ctx context.Context, network, router, subnet string, made bo
 	return w.save(ctx)
 }
 
-// joined returns the port by which a router is on a subnet, or "".
+// joined returns the port of a router's interface on a subnet, or "".
 func (w *work) joined(ctx context.Context, network, router, subnet string) (string, error) {
 	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: router, NetworkID: network}), ports.ExtractPorts)
 	for _, p := range all {
@@ -396,8 +399,7 @@ func (w *work) dropRouter(ctx context.Context, id string) error {
 	return routers.Delete(ctx, w.cloud.Network, id).ExtractErr()
 }
 
-// part takes a router's interface away, with some patience for floating IPs that are just leaving
-// it.
+// part deletes a router's interface. It waits a little for floating IPs that are being deleted.
 func (w *work) part(ctx context.Context, router, port string) error {
 	return w.again(ctx, func() error {
 		_, err := routers.RemoveInterface(ctx, w.cloud.Network, router, routers.RemoveInterfaceOpts{PortID: port}).Extract()

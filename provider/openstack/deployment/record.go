@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The kinds of things that a deployment has.
+// The kinds of things of a deployment.
 const (
 	KeyPair    = "key pair"
 	Group      = "security group"
@@ -28,35 +28,35 @@ const (
 	TearingDown = "tearing down"
 )
 
-// Thing is one part of a deployment, or about to become one.
+// Thing is one part of a deployment, which exists or was requested.
 type Thing struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	ID   string `json:"id,omitempty"` // "": it was asked for, and no answer is recorded
-	Made bool   `json:"made"`         // by us; else it was there, and stays
+	ID   string `json:"id,omitempty"` // "": it was requested, and no answer is recorded
+	Made bool   `json:"made"`         // by us; else it existed before, and stays
 }
 
 // Record is what is known of a deployment. It has no secrets.
 type Record struct {
 	Name         string `json:"name"`
 	Installation string `json:"installation"`
-	// which type of cloud it is in; "": OpenStack
+	// the type of its cloud; "": OpenStack
 	Provider string `json:"provider,omitempty"`
-	// by which name in clouds.yaml it was reached; "": by the environment
+	// the cloud's name in clouds.yaml; "": from the environment
 	Cloud    string    `json:"cloud,omitempty"`
-	Project  string    `json:"project"` // its id: teardown refuses another
+	Project  string    `json:"project"` // its id; a teardown in another project is refused
 	Region   string    `json:"region,omitempty"`
 	State    string    `json:"state"`
-	Since    time.Time `json:"since"` // it has the state
+	Since    time.Time `json:"since"` // when it got the state
 	Settings Settings  `json:"settings"`
 
-	// the id of the server that we ran on, if we did
+	// the id of the server that we ran on; "": none
 	InCloud string            `json:"in_cloud,omitempty"`
 	Things  []Thing           `json:"things"`
-	Notes   map[string]string `json:"notes,omitempty"` // the caller's own
+	Notes   map[string]string `json:"notes,omitempty"` // the caller's
 }
 
-// Store keeps records. What is not there is compute.ErrNotFound. SaveDeployment returns when the
+// Store keeps records. A missing record is compute.ErrNotFound. SaveDeployment returns when the
 // record is durable.
 type Store interface {
 	Deployment(ctx context.Context, name string) (*Record, error)
@@ -64,7 +64,7 @@ type Store interface {
 	DropDeployment(ctx context.Context, name string) error
 }
 
-// Thing returns that of a kind which servers are to have, or nil.
+// Thing returns the thing of a kind that servers are to use, or nil.
 func (r *Record) Thing(kind string) *Thing {
 	for i := range r.Things {
 		if r.Things[i].Kind == kind {
@@ -74,7 +74,7 @@ func (r *Record) Thing(kind string) *Thing {
 	return nil
 }
 
-// ID returns its id, or "".
+// ID returns the id of that thing, or "".
 func (r *Record) ID(kind string) string {
 	if t := r.Thing(kind); t != nil {
 		return t.ID
@@ -82,7 +82,7 @@ func (r *Record) ID(kind string) string {
 	return ""
 }
 
-// GroupID is the security group that servers are to have; "": the settings want none.
+// GroupID returns the id of the security group for servers. "": the settings want none.
 func (r *Record) GroupID() string {
 	if len(r.Settings.Ports) == 0 {
 		return ""
@@ -90,7 +90,7 @@ func (r *Record) GroupID() string {
 	return r.ID(Group)
 }
 
-// IDs returns those of all things of a kind.
+// IDs returns the ids of all things of a kind.
 func (r *Record) IDs(kind string) (out []string) {
 	for _, t := range r.Things {
 		if t.Kind == kind && t.ID != "" {
@@ -110,7 +110,7 @@ func (r *Record) find(kind, name string) *Thing {
 	return nil
 }
 
-// note adds a thing, in place of one of its kind and name.
+// note adds a thing, or replaces the one of its kind and name.
 func (r *Record) note(t Thing) {
 	if old := r.find(t.Kind, t.Name); old != nil {
 		*old = t
@@ -119,8 +119,8 @@ func (r *Record) note(t Thing) {
 	r.Things = append(r.Things, t)
 }
 
-// use has ID return this thing of its kind from now on. What the settings named before and was not
-// made by us is forgotten; what we made stays for teardown.
+// use makes ID return this thing of its kind. An earlier thing that we did not make is forgotten.
+// One that we made stays for teardown.
 func (r *Record) use(kind, id string) {
 	if id == "" {
 		return
@@ -133,8 +133,8 @@ func (r *Record) use(kind, id string) {
 	}
 }
 
-// given adds what is there already and is used as it is, and has ID return it. What we made stays
-// known as that.
+// given adds an existing thing that is used unchanged, and makes ID return it. If we made it, that
+// stays recorded.
 func (r *Record) given(t Thing) {
 	if !slices.ContainsFunc(r.Things, func(old Thing) bool { return old.Kind == t.Kind && old.ID == t.ID }) {
 		r.Things = append(r.Things, t)
@@ -142,7 +142,7 @@ func (r *Record) given(t Thing) {
 	r.use(t.Kind, t.ID)
 }
 
-// forget takes a thing away.
+// forget removes a thing from the record.
 func (r *Record) forget(kind, name string) {
 	for i, t := range r.Things {
 		if t.Kind == kind && t.Name == name {
@@ -152,20 +152,20 @@ func (r *Record) forget(kind, name string) {
 	}
 }
 
-// What became of a thing in a Step.
+// The outcomes of a Step.
 const (
-	Found     = "found"    // it was there, ours or not
+	Found     = "found"    // it existed, ours or not
 	Made      = "made"     //
-	Repaired  = "repaired" // it was there, and not as it is to be
+	Repaired  = "repaired" // it existed, and differed from the settings
 	Deleted   = "deleted"
-	Gone      = "gone" // it was to be deleted, and was not there any more
-	Left      = "left" // it is not ours
+	Gone      = "gone" // it was to be deleted, and did not exist any more
+	Left      = "left" // it is not ours, and stays
 	WouldMake = "would make"
 	WouldFix  = "would repair"
 	WouldDrop = "would delete"
 )
 
-// Step tells of one thing that was looked at, made or deleted.
+// Step tells of one thing that was examined, made or deleted.
 type Step struct {
 	Did  string `json:"did"`
 	Kind string `json:"kind"`

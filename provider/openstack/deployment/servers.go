@@ -18,21 +18,21 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// ServerInfo is a server of this installation.
+// ServerInfo describes a server of this installation.
 type ServerInfo struct {
 	openstack.Mark
 	ID        string
 	Name      string
-	Status    string // the cloud's word: ACTIVE, BUILD, ERROR, ...
+	Status    string // the cloud's status: ACTIVE, BUILD, ERROR, ...
 	Addresses []string
 	Flavor    string // its id
 	Zone      string
 	Created   time.Time
-	Problem   string // why it seems to be dead; "": it does not
+	Problem   string // why it seems to be dead; "": it is fine
 }
 
-// Servers lists those of an installation in the project, oldest first. name: only those of this
-// deployment; "": of all, and of none.
+// Servers lists the servers of an installation in the project, the oldest first. name selects those
+// of a deployment. "": all servers.
 func Servers(ctx context.Context, cloud Cloud, installation, name string) ([]ServerInfo, error) {
 	all, err := list(ctx, servers.List(cloud.Compute, servers.ListOpts{}), servers.ExtractServers)
 	if err != nil {
@@ -62,7 +62,7 @@ func Servers(ctx context.Context, cloud Cloud, installation, name string) ([]Ser
 }
 
 // DestroyServer deletes a server of this installation with its ports, volumes and floating IPs, and
-// waits until they are gone. One that is gone is no error. opt.Name need not be set.
+// waits until they are gone. A missing server is no error. opt.Name may be empty.
 func DestroyServer(ctx context.Context, cloud Cloud, opt Options, s ServerInfo) error {
 	if s.Installation != opt.Installation || s.Installation == "" {
 		return &compute.Error{
@@ -84,12 +84,12 @@ func DestroyServer(ctx context.Context, cloud Cloud, opt Options, s ServerInfo) 
 		return err
 	}
 	if s.Instance == "" {
-		return nil // what belongs to it cannot be told
+		return nil // its parts cannot be told from others
 	}
 	return w.dropOf(ctx, s.Mark)
 }
 
-// dropOf deletes what was made for one instance beside its server.
+// dropOf deletes what was made for one instance besides its server.
 func (w *work) dropOf(ctx context.Context, of openstack.Mark) error {
 	is := func(m openstack.Mark, ok bool) bool {
 		return ok && m.Installation == of.Installation && m.Instance == of.Instance
@@ -135,7 +135,7 @@ func (w *work) dropOf(ctx context.Context, of openstack.Mark) error {
 		}))
 }
 
-// FindServer finds one of several by its name, its instance's name, an address or its id.
+// FindServer returns the server with a name, an instance's name, an address or an id.
 func FindServer(all []ServerInfo, want string) (ServerInfo, error) {
 	var found []ServerInfo
 	for _, s := range all {

@@ -12,42 +12,43 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// DefaultCIDR is the subnet's range where none is said.
+// DefaultCIDR is the default range of the subnet.
 const DefaultCIDR = "192.168.64.0/18"
 
-// DefaultDNS are the name servers that servers are told where none are named.
+// DefaultDNS are the default name servers of the subnet.
 var DefaultDNS = []string{"8.8.4.4", "8.8.8.8"}
 
-// Settings say how a deployment is to be.
+// Settings say how a deployment is to be. The zero value is a network with the defaults and no
+// security group.
 type Settings struct {
-	// that others may reach: 22, 8000-8010, udp/53. None: no security group is made
+	// the ports that others may reach: 22, 8000-8010, udp/53. None: no security group
 	Ports []string `json:"ports,omitempty"`
-	// the networks from which; none: the deployment's own subnets alone
+	// the networks that may reach them; none: the deployment's own subnets
 	From []string `json:"from,omitempty"`
-	// the name or id of a network that is there and is used as it is; "": one is made
+	// an existing network that is used unchanged, by name or id; "": one is made
 	Network string `json:"network,omitempty"`
-	// of the subnet that is made, or that is looked for in a cloud
+	// the range of the subnet that is made, or that is looked for in a cloud
 	CIDR    string `json:"cidr"`
-	Gateway string `json:"gateway,omitempty"` // of that subnet; "": the first address
-	// of a second subnet, for IPv6; "": there is none
+	Gateway string `json:"gateway,omitempty"` // the gateway of that subnet; "": the first address
+	// the range of a second subnet, for IPv6; "": there is none
 	CIDR6 string   `json:"cidr6,omitempty"`
 	DNS   []string `json:"dns,omitempty"` // name servers
-	// addresses are not told by DHCP: servers need a config drive
+	// there is no DHCP, so servers need a config drive
 	NoDHCP bool `json:"no_dhcp,omitempty"`
-	// the network of floating IPs; "": the only one, nova or public; none: there is no router
+	// the network of floating IPs; "": the only one, nova or public; none: no router
 	External    string `json:"external,omitempty"`
 	ConfigDrive bool   `json:"config_drive,omitempty"`
 }
 
-// NoExternal is Settings.External where no router is wanted: servers are reached from within alone.
+// NoExternal as Settings.External means no router: servers are reached only from inside.
 const NoExternal = "none"
 
-// names are those that a deployment may have; as long as fits into a tag of 60 characters.
+// names matches the names of deployments. They fit into a tag of 60 characters.
 var names = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w -]+$`) })
 
 const longestName = 40
 
-// CheckName says what is wrong with a deployment's name.
+// CheckName returns an error if a deployment cannot have a name.
 func CheckName(name string) error {
 	why := ""
 	switch {
@@ -113,13 +114,13 @@ func (s Settings) complete() (Settings, error) {
 	return s, nil
 }
 
-// portRange is a protocol with a range of ports; both 0: all.
+// portRange is a protocol with a range of ports. Two zeros are all ports.
 type portRange struct {
 	protocol string
 	min, max int
 }
 
-// parsePort reads 22, 8000-8010, tcp/80, udp/53.
+// parsePort reads 22, 8000-8010, tcp/80 or udp/53.
 func parsePort(text string) (portRange, error) {
 	p := portRange{protocol: "tcp"}
 	rest := text

@@ -28,11 +28,11 @@ import (
 const atOnce = 8
 
 // Teardown deletes all of a deployment: servers, ports, volumes, floating IPs, router interfaces,
-// routers, subnets, networks, security groups, the key pair with its private half. What is gone
-// already is fine; what fails does not keep the rest from being tried. At the end the cloud is
-// asked what is left: nothing, or the errors say what. The server that it runs on stays with what
-// it has, for a teardown from elsewhere. It may be repeated, and goes on where another one died.
-// ErrNotFound: there is no such deployment. ErrConflict: it is another project's.
+// routers, subnets, networks, security groups, and the key pair with its private half. Missing
+// things are no error. After a failure it tries the rest. At the end it looks again: if anything is
+// left, the errors say what. The server that it runs on stays with its parts, for a teardown from
+// elsewhere. It may be repeated, and continues what a dead process began. ErrNotFound: there is no
+// such deployment. ErrConflict: it is another project's.
 func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	w, err := begin(cloud, opt)
 	if err != nil {
@@ -48,7 +48,7 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 			Region: cloud.Region, Things: []Thing{},
 		}
 	}
-	self, err := w.self(ctx) // the record knows only who deployed
+	self, err := w.self(ctx) // the record only has the server of the Deploy
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 	return opt.Store.DropDeployment(ctx, opt.Name)
 }
 
-// left tells of what stays since it is not ours.
+// left tells the things that stay because they are not ours.
 func (w *work) left(inv *Inventory) {
 	for _, t := range w.rec.Things {
 		if !t.Made && !has(inv.All(), t.ID) {
@@ -117,7 +117,7 @@ func (w *work) left(inv *Inventory) {
 	}
 }
 
-// counts says of which kind there are how many.
+// counts returns the number of things of each kind, in words.
 func counts(all []Thing) string {
 	var kinds, out []string
 	n := map[string]int{}
@@ -132,7 +132,7 @@ func counts(all []Thing) string {
 	return strings.Join(out, ", ")
 }
 
-// takeDown deletes everything of an inventory, and returns what went wrong.
+// takeDown deletes everything in an inventory, and returns the errors.
 func (w *work) takeDown(ctx context.Context, inv *Inventory) (errs []error) {
 	add := func(err error) {
 		if err != nil {
@@ -191,10 +191,10 @@ func strange(all []Thing) string {
 	return strings.Join(out, ", ")
 }
 
-// drop deletes one thing, with patience for what still uses it.
+// drop deletes one thing. It waits while something still uses it.
 func (w *work) drop(ctx context.Context, t Thing, f func(context.Context, Thing) error) error {
 	if ctx.Err() != nil {
-		return nil // said once
+		return nil // an error is reported once
 	}
 	err := w.again(ctx, func() error { return f(ctx, t) })
 	switch {
@@ -208,7 +208,7 @@ func (w *work) drop(ctx context.Context, t Thing, f func(context.Context, Thing)
 	return nil
 }
 
-// each deletes some at a time.
+// each calls f for all things, some at a time.
 func (w *work) each(ctx context.Context, things []Thing, f func(context.Context, Thing) error) error {
 	var mu sync.Mutex
 	var errs []error
@@ -236,7 +236,7 @@ func (w *work) each(ctx context.Context, things []Thing, f func(context.Context,
 	return errors.Join(errs...)
 }
 
-// servers deletes servers and waits until they are gone: one list for all of them at a time.
+// servers deletes servers and waits until they are gone. It polls one list for all.
 func (w *work) servers(ctx context.Context, things []Thing) error {
 	if len(things) == 0 {
 		return nil
@@ -277,7 +277,7 @@ func (w *work) servers(ctx context.Context, things []Thing) error {
 	}
 }
 
-// volume deletes a volume, once nothing has it, and waits until it is gone.
+// volume waits until nothing uses a volume, deletes it, and waits until it is gone.
 func (w *work) volume(ctx context.Context, id string) error {
 	const pause = time.Second
 	asked := false
@@ -309,7 +309,7 @@ func (w *work) volume(ctx context.Context, id string) error {
 	}
 }
 
-// dropKeyFiles removes the private half of what is no more.
+// dropKeyFiles removes the private half of a deleted key pair.
 func (w *work) dropKeyFiles() error {
 	file := KeyFile(w.opt.Keys, w.opt.Name)
 	for _, f := range []string{file, file + ".old"} {
