@@ -12,33 +12,33 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// What became of a step.
+// The possible actions of an Outcome.
 const (
-	Same    = "unchanged" // it is as it should be already
+	Same    = "unchanged" // it was right already
 	Skipped = "skipped"   // its condition does not hold
-	Running = "running"   // told by Notify alone
+	Running = "running"   // only in calls of Notify
 	Done    = "done"
 	Failed  = "failed"
-	Pending = "pending" // it is to be done: with DryRun, or because an earlier one failed
+	Pending = "pending" // not done: with DryRun, or an earlier step failed
 )
 
-// Outcome is what became of one step.
+// Outcome says what became of one step. Exit, Took, Stdout and Stderr are for scripts that ran.
 type Outcome struct {
 	Step   *Step
 	Action string        // Same, Skipped, Done, Failed or Pending
-	Why    string        // why it was done, or skipped
-	Exit   int           // of a script that ran: its status
-	Err    error         // of one that failed
-	Took   time.Duration // of a script that ran
+	Why    string        // why it was done or skipped
+	Exit   int           // the exit status
+	Err    error         // why it failed
+	Took   time.Duration // how long it ran
 	Stdout string        // the end of it, secrets masked
 	Stderr string        // the end of it, secrets masked
-	Diff   string        // of a file, with Options.Diff
+	Diff   string        // the changes of a file, with Options.Diff
 }
 
-// Result is what became of all steps, in their order.
+// Result has an Outcome for each step, in their order.
 type Result struct{ Outcomes []Outcome }
 
-// Changed counts the steps that were done, or are to be done.
+// Changed counts the steps that were done, or with DryRun would be done.
 func (r *Result) Changed() (n int) {
 	for _, o := range r.Outcomes {
 		if o.Action == Done || o.Action == Pending || o.Action == Failed {
@@ -48,48 +48,55 @@ func (r *Result) Changed() (n int) {
 	return n
 }
 
-// kept is how much of a script's output a Result has.
+// kept is how many bytes of a script's output a Result keeps.
 const kept = 64 << 10
 
-// ApplyOptions say how a plan is applied. The zero value applies it as root.
+// ApplyOptions say how to apply a plan. The zero value applies it as root.
 type ApplyOptions struct {
-	// what the source knows of the computer; what it says of itself comes by itself
+	// what the source knows of the computer; the computer adds its own facts
 	Facts Facts
-	// "root": as root, by sudo if need be; "self": as the user that the connection is
+	// "root": as root, by sudo if needed; "self": as the connection's user; "": root
 	As string
-	// the record's directory there; "": /var/lib/hostler/bundle, or below the home of who is no
-	// root
+	// the record's directory on the computer; "": /var/lib/hostler/bundle, or below the home of a
+	// user who is not root
 	State    string
-	DryRun   bool          // only say what is to be done
-	Diff     bool          // and what would change in files
-	Continue bool          // a script that fails does not keep the later ones from being run
-	LockWait time.Duration // for another Apply there to end; 0: one minute; negative: not at all
+	DryRun   bool          // report what would be done, and do nothing
+	Diff     bool          // report what would change in files
+	Continue bool          // go on after a script that failed
+	LockWait time.Duration // for another Apply to end; 0: one minute; negative: not at all
 
-	// much is to be done, as on a computer that was just made: there is no look at it before the
-	// lock is taken
+	// most steps are expected to be due, as on a new computer: there is no check before the lock is
+	// taken
 	Due bool
 
-	// Reconnect opens another connection when contact was lost; nil: that ends it. A script that
-	// went on there is waited for, one that ended is not run again. Tries bounds how often; 0: 3.
+	// Reconnect opens another connection after contact was lost. A script that still runs is waited
+	// for; one that ended is not run again. Tries bounds the calls; 0: 3. With nil, the Apply
+	// fails.
 	Reconnect func(ctx context.Context) (compute.Conn, error)
 	Tries     int
 
-	// Output returns where a script's output goes as it comes, secrets masked; nil: nowhere. Either
-	// may be nil.
+	// Output returns where a script's output goes as it comes, with secrets masked. Output and the
+	// writers may be nil.
 	Output func(*Step) (stdout, stderr io.Writer)
-	// Notify hears of each step that is begun (Running) and ended, one after the other; nil: nobody
-	// does.
+	// Notify is called when a step begins (Running) and when it ends, one call at a time; may be
+	// nil.
 	Notify func(Outcome)
 }
 
-// Apply brings a computer to a plan: keys, files and then scripts, in order, only what is not as it
-// should be. What was done is recorded there, so that an Apply after one that failed goes on where
-// that stopped. Where all is done it costs one command. Of two at a time on one computer the second
-// waits.
+// Apply brings a computer to a plan: keys, then files, then scripts, in order. It does only what is
+// not as it should be. It records on the computer what it has done, so an Apply after a failure
+// goes on where that stopped. If everything is done, it costs one command. A second Apply on the
+// same computer waits for the first.
 //
-// The Result is there with an error too. The error is about the first step that failed; it is of
-// kind ErrFailed, ErrTimeout, ErrLost, ErrDenied (no way to become root), ErrConflict (another
-// Apply is at it) or what the connection says. When ctx ends, the script that runs is ended.
+// The Result is never nil, even with an error. The error is about the first step that failed. Its
+// kind is one of these:
+//
+//   - ErrFailed, ErrTimeout or ErrLost
+//   - ErrDenied: there is no way to become root
+//   - ErrConflict: another Apply is running
+//   - what the connection says
+//
+// When ctx ends, the running script is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
 	a := &applying{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
 	if c, ok := compute.As[compute.Pretender](conn); ok && c.Pretends() {
@@ -116,7 +123,7 @@ func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*
 	}
 }
 
-// pretend has all steps done by a computer that there is not: scripts are commands to it.
+// pretend runs all steps on a computer that only simulates: it takes each script as a command.
 func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, error) {
 	if err := a.decide(&seen{}); err != nil {
 		return a.result(), err
@@ -162,13 +169,13 @@ type applying struct {
 	opt   ApplyOptions
 	steps []*Step
 	out   []Outcome
-	begun map[string]*run // scripts that were begun by us, by ID
-	over  map[string]bool // and whose end is told
+	begun map[string]*run // the scripts that this Apply began, by ID
+	over  map[string]bool // the scripts whose end was reported
 }
 
 func (a *applying) result() *Result { return &Result{a.out} }
 
-// failure returns the first error that a step had, if there is no other.
+// failure returns err, or else the first error of a step.
 func (a *applying) failure(ctx context.Context, err error) error {
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
@@ -184,7 +191,7 @@ func (a *applying) failure(ctx context.Context, err error) error {
 	return nil
 }
 
-// attempt does what is to be done, over one connection.
+// attempt does the work over one connection.
 func (a *applying) attempt(ctx context.Context, l *link) error {
 	if a.opt.Due && !a.opt.DryRun && !a.opt.Diff {
 		return a.locked(ctx, l)
@@ -207,7 +214,7 @@ func (a *applying) attempt(ctx context.Context, l *link) error {
 	return a.locked(ctx, l)
 }
 
-// locked does what is to be done while no other does.
+// locked does the work once it has the lock.
 func (a *applying) locked(ctx context.Context, l *link) error {
 	h, s, err := l.hold(ctx, a.plan, a.opt.LockWait)
 	if err != nil {
@@ -217,7 +224,7 @@ func (a *applying) locked(ctx context.Context, l *link) error {
 	return a.change(ctx, l, s)
 }
 
-// decide finds out what is to be done.
+// decide finds out which steps are to be done.
 func (a *applying) decide(s *seen) error {
 	facts := Facts{}
 	maps.Copy(facts, s.facts)
@@ -227,7 +234,7 @@ func (a *applying) decide(s *seen) error {
 		}
 	}
 	if facts["os"] == "" {
-		facts["os"] = "linux" // nobody asked
+		facts["os"] = "linux" // there was no check
 	}
 	steps, err := a.plan.Render(facts)
 	if err != nil {
@@ -265,8 +272,8 @@ func (a *applying) decide(s *seen) error {
 	return nil
 }
 
-// stepName tells a step from the others of its plan, also where the facts have changed meanwhile,
-// and with them which steps there are.
+// stepName identifies a step within its plan, also when the facts, and so the set of steps, have
+// changed.
 type stepName struct{ kind, bundle, name, key string }
 
 func nameOf(st *Step) stepName { return stepName{st.Kind, st.Bundle, st.Name, st.Key} }
@@ -280,7 +287,7 @@ func (a *applying) pending() bool {
 	return false
 }
 
-// unfinished lists the scripts that we began and whose end we do not know.
+// unfinished lists the scripts that this Apply began and whose end it does not know.
 func (a *applying) unfinished() (out []*Outcome) {
 	for i := range a.out {
 		if st := a.out[i].Step; st.Kind == KindScript && a.begun[st.ID()] != nil && !a.over[st.ID()] {
@@ -298,7 +305,7 @@ func (a *applying) tell(o *Outcome, action string) {
 	}
 }
 
-// change does it, while the lock is held.
+// change does the steps that are due, while the lock is held.
 func (a *applying) change(ctx context.Context, l *link, s *seen) error {
 	if s.salt == "" {
 		s.salt = newToken() + newToken()
@@ -341,12 +348,12 @@ func (a *applying) change(ctx context.Context, l *link, s *seen) error {
 	return a.scripts(ctx, l, s)
 }
 
-// stops reports whether a script's end is the end of all.
+// stops reports whether the end of a script ends the whole Apply.
 func (a *applying) stops(o *Outcome) bool {
 	return o.Action == Failed && !o.Step.carryOn && !a.opt.Continue
 }
 
-// end makes an outcome of a script's status.
+// end fills in an outcome by a script's status.
 func (a *applying) end(ctx context.Context, o *Outcome, r *run, status string) {
 	var err error
 	st := o.Step
@@ -375,7 +382,7 @@ func (a *applying) ended(o *Outcome, r *run, status string, err error) {
 	a.tell(o, Done)
 }
 
-// lastLine is what a script said in the end.
+// lastLine returns the last line of a script's output.
 func lastLine(r *run) string {
 	for _, t := range []*tail{r.stderr, r.stdout} {
 		lines := strings.Split(strings.TrimSpace(t.String()), "\n")
@@ -386,7 +393,7 @@ func lastLine(r *run) string {
 	return ""
 }
 
-// environment is one line of shell that exports variables; hl_n is the end of a line there.
+// environment is one line of shell that exports variables. In the values, $hl_n is a newline.
 func environment(env map[string]string) string {
 	var b strings.Builder
 	for _, k := range sortedKeys(env) {

@@ -21,19 +21,19 @@ import (
 // seen is what a check found on the computer.
 type seen struct {
 	facts Facts
-	sha   map[string]string // of files, by path
+	sha   map[string]string // digests of files, by path
 	crc   map[string]string // "CRC SIZE" where there was no program for the other
 	modes map[string]mode
 	odd   map[string]string // what is no file at a file's path: "link", "directory", "special"
 	keys  map[string]bool
 	salt  string
-	fresh bool              // the salt is not there yet
-	files map[string]string // what the record has of files, by path
+	fresh bool              // the salt does not exist yet
+	files map[string]string // the record's digests of files, by path
 
-	newFiles map[string]string // what it is to have
+	newFiles map[string]string // the digests to record
 	scripts  map[string]record
-	alive    map[string]string // scripts that run, and the sessions that run them
-	begun    map[string]bool   // scripts that ran when their computer, or they, were ended
+	alive    map[string]string // the scripts that run, and their sessions
+	begun    map[string]bool   // scripts that were cut short, perhaps by a reboot
 }
 
 type mode struct {
@@ -43,7 +43,7 @@ type mode struct {
 
 type record struct{ sum, status string }
 
-// question asks a check about all that a plan may want to know.
+// question asks for everything that the plan may need to know.
 func (p *Plan) question() []byte {
 	var b bytes.Buffer
 	asked := map[string]bool{}
@@ -70,7 +70,7 @@ func (p *Plan) question() []byte {
 	return b.Bytes()
 }
 
-// check asks, in one round trip.
+// check finds out the state of the computer, in one round trip.
 func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
 	token := newToken()
 	out := &answer{}
@@ -80,11 +80,10 @@ func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
 	return readSeen(&out.text, token)
 }
 
-// mostSeen is how long an answer may be, whoever is on that computer: some hundred bytes for each
-// of 100,000 files.
+// mostSeen is the longest answer that is accepted: some hundred bytes for each of 100,000 files.
 const mostSeen = 64 << 20
 
-// answer keeps what a computer says, and no more than mostSeen of it.
+// answer keeps at most mostSeen bytes of an answer.
 type answer struct{ text bytes.Buffer }
 
 func (a *answer) Write(p []byte) (int, error) {
@@ -94,7 +93,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readSeen reads the answer.
+// readSeen reads an answer.
 func readSeen(r io.Reader, token string) (*seen, error) {
 	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{},
 		odd: map[string]string{}, keys: map[string]bool{},
@@ -112,7 +111,7 @@ func readSeen(r io.Reader, token string) (*seen, error) {
 		switch {
 		case line == "hostler-bundle "+token:
 			head = true
-		case !head: // what a login shell says
+		case !head: // output of a login shell
 		case line == "end "+token:
 			s.finish()
 			return s, nil
@@ -128,7 +127,7 @@ func (s *seen) take(section, line string) {
 	one, rest, _ := strings.Cut(line, " ")
 	switch section {
 	case "sha":
-		if name, ok := strings.CutPrefix(one, `\`); ok { // a path with a backslash is written so
+		if name, ok := strings.CutPrefix(one, `\`); ok { // sha256sum marks a path with a backslash so
 			one, rest = name, strings.ReplaceAll(rest, `\\`, `\`)
 		}
 		if name := strings.TrimPrefix(strings.TrimPrefix(rest, " "), "*"); name != "" {
@@ -167,7 +166,7 @@ func (s *seen) recorded(kind string, f []string) {
 			s.files[strings.Join(f[1:], " ")] = f[0]
 		}
 	case "script":
-		if len(f) > 3 { // else it was not written to its end
+		if len(f) > 3 { // else the line was not written to its end
 			s.scripts[f[0]] = record{f[1], f[2]}
 		}
 	case "alive":
@@ -179,7 +178,7 @@ func (s *seen) recorded(kind string, f []string) {
 	}
 }
 
-// finish brings the facts to the names that they have elsewhere.
+// finish converts the facts to the names and values that other sources use.
 func (s *seen) finish() {
 	if s.facts["os"] != "" {
 		s.facts["os"] = strings.ToLower(s.facts["os"])
@@ -194,7 +193,7 @@ func (s *seen) finish() {
 	}
 }
 
-// permissions reads "-rwsr-xr-t".
+// permissions reads the mode of a file as ls writes it: "-rwsr-xr-t".
 func permissions(s string) (m uint32) {
 	if len(s) < 10 {
 		return 0
@@ -212,8 +211,8 @@ func permissions(s string) (m uint32) {
 	return m
 }
 
-// wants says why a file's step is to be done: "new", "content", "mode", "owner", ...; "": it is as
-// it should be.
+// wants says why a file's step is due: "new", "content", "mode", "owner" and so on; "" if it is
+// not.
 func (s *seen) wants(st *Step) string {
 	sha, have := s.sha[st.Name]
 	crc, weak := s.crc[st.Name]
@@ -239,7 +238,7 @@ func (s *seen) wants(st *Step) string {
 	return ""
 }
 
-// differs reports whether an owner given by number, or root, is another.
+// differs reports whether an owner given by number, or root, differs.
 func differs(want, have string) bool {
 	if want == "root" {
 		want = "0"
@@ -248,8 +247,8 @@ func differs(want, have string) bool {
 	return err == nil && want != have
 }
 
-// sum is what the record says of something: nobody can find out from it what that was, secrets in
-// it included, without the salt, which is root's.
+// sum is a salted digest for the record. Only root can read the salt, so other users cannot guess
+// the secrets in it.
 func (s *seen) sum(parts ...string) string {
 	key, _ := hex.DecodeString(s.salt)
 	h := hmac.New(sha256.New, key)
@@ -263,11 +262,11 @@ func (s *seen) fileSum(st *Step) string {
 	return s.sum(KindFile, string(st.sum[:]), strconv.Itoa(int(st.Mode)), st.Owner)
 }
 
-// scriptSum covers all that a run of a script depends on and that we know.
+// scriptSum is a digest of all that a run of a script depends on, as far as we know.
 func (s *seen) scriptSum(st *Step, all []*Step) string {
 	parts := []string{KindScript, st.Text}
 	for _, k := range sortedKeys(st.Env) {
-		if strings.Contains(st.Text, k) { // else a change of it changes nothing here
+		if strings.Contains(st.Text, k) { // otherwise its changes do not matter here
 			parts = append(parts, k, st.Env[k])
 		}
 	}
@@ -290,7 +289,7 @@ func sortedKeys(m map[string]string) []string {
 	return out
 }
 
-// due says why a script is to be run; "": it has run as it is now.
+// due says why a script is to be run; "" if it has run in its present form.
 func (s *seen) due(st *Step, all []*Step) string {
 	r, ran := s.scripts[st.ID()]
 	switch {

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// defaultTimeout is how long a script may take unless its bundle says otherwise.
+// defaultTimeout is a script's time limit unless its bundle has another.
 const defaultTimeout = 10 * time.Minute
 
 // Entry is one key of a bundle.conf.
@@ -38,18 +38,18 @@ type Definition struct {
 	OnError     string // "stop", "continue"; "": stop
 	Content     fs.FS  // its directory, with files/, scripts/ and pubkeys/
 	Digest      string // of all that it and its includes hold; "": not known
-	Err         error  // why it cannot be used; nil
+	Err         error  // why the bundle cannot be used; or nil
 }
 
-// Include is a bundle that comes before another, with the arguments it is given by that.
+// Include is a bundle that goes before another one, with the arguments that the other one gives.
 type Include struct {
 	Name string
 	Args []Arg
 	at   string
 }
 
-// Arg is a variable of a bundle: a default, or with Required none. A value that is a reference to a
-// secret is looked up by whoever plans.
+// Arg is a variable of a bundle with its default; with Required it has none. A value that refers to
+// a secret is looked up by Plan.
 type Arg struct {
 	Name, Value string
 	Required    bool
@@ -60,21 +60,21 @@ type Arg struct {
 type Script struct {
 	Name    string        // the file in scripts/
 	Timeout time.Duration // 0: DefaultTimeout
-	// "changed": when it has not run as it is now; "once": never again once it has run well;
-	// "always": at every Apply
+	// "changed": if it has not run in this form; "once": until it has succeeded once; "always": at
+	// every Apply
 	Run   string
 	When  []condition
-	Watch []string // target paths: it runs again when one of them has changed
+	Watch []string // paths on the target: the script runs again when one has changed
 	at    string
 }
 
-// File is a file that a bundle puts in place.
+// File is a file that a bundle puts on the computer.
 type File struct {
-	Path     string // where, absolute
+	Path     string // the absolute path on the computer
 	Source   string // the file in files/
-	Mode     int64  // -1: as the file has it here
-	Owner    string // "USER", "USER:GROUP" or ":GROUP", as chown takes them; "": whoever writes it
-	Template bool   // it is a template if it has a marker, as scripts are
+	Mode     int64  // -1: the mode of the source file
+	Owner    string // "USER", "USER:GROUP" or ":GROUP", as in chown; "": the user that writes it
+	Template bool   // a template if it has a marker, as scripts are
 	When     []condition
 	at       string
 }
@@ -85,8 +85,8 @@ var (
 	fileKeys   = []string{"source", "mode", "owner", "template", "when"}
 )
 
-// Parse makes a definition of the keys of a bundle.conf and the directory that it stands in. It
-// reads no file but for the list of pubkeys/.
+// Parse makes a Definition of the keys of a bundle.conf, and of its directory. It reads no file; it
+// only lists pubkeys/.
 func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
 	d := &Definition{Name: name, File: file, Content: content, Pubkeys: []string{"*"}}
 	p := parsing{Definition: d, timeout: defaultTimeout}
@@ -101,7 +101,7 @@ func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
 	return d
 }
 
-// at is an error of a bundle's definition, of kind invalid.
+// at makes an error of kind ErrInvalid about a bundle's definition.
 func at(place, bundle, key string, err error) error {
 	text := place
 	if bundle != "" {
@@ -306,7 +306,7 @@ func (p *parsing) finish() error {
 	return nil
 }
 
-// target refuses what cannot be the path of a file there.
+// target refuses a path that cannot be a file's on the computer.
 func target(p string) error {
 	switch {
 	case !path.IsAbs(p) || path.Clean(p) != p || p == "/":
@@ -357,7 +357,7 @@ func duration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// bare takes the operation and the path off an error that stands behind the path already.
+// bare unwraps the operation and path of an error, where the text before it has the path already.
 func bare(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

@@ -13,7 +13,7 @@ import (
 
 const diffSize = 1 << 20 // larger files are not compared line by line
 
-// diffs says of each file that is to be written what would change in it, where that was asked for.
+// diffs finds what would change in each file that is due, if the caller asked for that.
 func (a *applying) diffs(ctx context.Context, l *link) error {
 	if !a.opt.Diff {
 		return nil

@@ -1,13 +1,13 @@
-// Package bundle makes a computer fit for a purpose: named sets of files, scripts and public keys
-// with their variables, put on it through a compute.Conn or written as user data for cloud-init.
+// Package bundle makes a computer fit for a purpose. A bundle is a named set of files, scripts and
+// public keys with variables. It is put on a computer through a compute.Conn, or written as user
+// data for cloud-init.
 //
-// The way of a bundle: Parse makes a Definition of a bundle.conf, many of them are a Set. Set.Plan
-// joins those that are asked for, with what they include, and finds all that can be wrong before
-// anything is made. Plan.Render gives the steps for one computer, of which it knows the facts.
-// Apply brings a computer to them and keeps a record there, so that a second Apply does only what
-// has changed: nothing, in one round trip.
+// Parse makes a Definition of a bundle.conf, and a Set has many of them. Set.Plan joins the wanted
+// bundles with their includes, and finds all errors before anything is made. Plan.Render gives the
+// steps for one computer by its facts. Apply does the steps and keeps a record on the computer, so
+// a second Apply does only what has changed. If that is nothing, it takes one round trip.
 //
-// There, nothing but a POSIX shell and the utilities of POSIX are needed. Secrets go by standard
-// input, never by arguments; the record has salted digests alone. A Set and a Plan are not changed
-// any more once they are made, and may be used by many goroutines.
+// The computer needs only a POSIX shell and the utilities of POSIX. Secrets go by standard input,
+// never by arguments, and the record has only salted digests. A Set and a Plan do not change once
+// they are made, and are safe for concurrent use.
 package bundle

@@ -1,13 +1,13 @@
 package bundle
 
-// What runs on the computer: a POSIX shell, and the utilities of POSIX. The texts are the same for
-// all, so that the list of processes shows nothing of a bundle; what they are about comes by
-// standard input.
+// These are the shell texts that run on the computer, with POSIX utilities alone. They are the same
+// for all bundles, and the data comes by standard input. So the list of processes shows nothing of
+// a bundle.
 
-// farBoot becomes root where that is asked for. Its arguments: the text to go on with, "root" or
-// "self", the directory of the record or "" (then $HOSTLER_BUNDLES, if that is set), a word that
-// nobody can guess, and what the text wants. A text with ": apart" gets a session of its own, as a
-// way in may end the process group that it began when contact is lost.
+// farBoot becomes root if asked to. Its arguments are the text to go on with, "root" or "self", the
+// record's directory or "" (then $HOSTLER_BUNDLES, if set), an unguessable token, and the text's
+// own arguments. A text with ": apart" gets a session of its own, since losing contact may end the
+// first process group.
 const farBoot = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
 shift 3
 u= own=
@@ -34,8 +34,8 @@ set -- "" "$h" "$s" "$@"
 eval "$t"
 `
 
-// farCommon begins every text. A process of ours is known by its number together with the word that
-// stands among its arguments.
+// farCommon begins every text. A process of ours is identified by its number and the token among
+// its arguments.
 const farCommon = `login=$1 home=$2 S=$3 tok=$4
 shift 4
 umask 077
@@ -78,9 +78,9 @@ guard() {
 }
 `
 
-// farLock takes the lock, or waits for it, and for what user data wants at the first boot, so many
-// seconds, the argument. It is held until standard input ends. A lock whose holder is dead is taken
-// away by one alone: who makes the directory that is named for the dead one.
+// farLock takes the lock. It waits up to so many seconds, its argument, for other holders and for
+// user data at the first boot. The lock is held until standard input ends. If a holder is dead,
+// only the process that makes a directory named for it removes the lock.
 const farLock = `: apart
 [ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
 L=$S/lock
@@ -129,8 +129,8 @@ first-boot-*) ;;
 esac
 `
 
-// farCheck says what there is. Lines of standard input ask: "p PATH", "t TOOL", "facts", "keys",
-// until ".".
+// farCheck reports the state of the computer. Lines of standard input ask, until ".": "p PATH", "t
+// TOOL", "facts", "keys".
 const farCheck = `LC_ALL=C QUOTING_STYLE=literal
 export LC_ALL QUOTING_STYLE
 echo "hostler-bundle $tok"
@@ -194,17 +194,17 @@ fi
 echo "end $tok"
 `
 
-// farHold keeps the lock until standard input ends. Scripts that still run then are those of whom
-// contact is lost: it stays to end them when their time is up.
+// farHold keeps the lock until standard input ends. If scripts still run then, contact was lost: it
+// stays to enforce their time limits.
 const farHold = `while read -r l; do :; done
 for d in "$S"/run/*; do
 	[ ! -e "$d/pid" ] || ! running "$d" || guard "$d" </dev/null >/dev/null 2>&1 &
 done
 `
 
-// farPut writes what standard input brings: lines that say what, until ".", and then all contents,
-// each from a multiple of 512 bytes on. Of a line "f OFFSET SIZE MODE OWNER PATH", OFFSET counts
-// such blocks; -1 is a file whose content is all the rest.
+// farPut writes what standard input brings: a list of lines until ".", then all contents. Each
+// content begins at a multiple of 512 bytes. In a line "f OFFSET SIZE MODE OWNER PATH", OFFSET
+// counts such blocks; -1 means that the content is all the rest.
 const farPut = `mkdir -p "$S/run" "$S/scripts" || exit 1
 tmp=
 trap 'rm -f "$S/blob.$tok" "$S/list.$tok"; [ -z "$tmp" ] || rm -f "$tmp"' 0
@@ -283,7 +283,7 @@ while IFS= read -r l; do
 done <"$S/list.$tok"
 `
 
-// farShow prints files, for each path of standard input a line with its size before it.
+// farShow prints the files whose paths come by standard input, each after a line with its size.
 const farShow = `while IFS= read -r l; do
 	if [ -f "$l" ] && n=$(wc -c <"$l"); then
 		echo "$((n))"

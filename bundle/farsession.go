@@ -1,28 +1,25 @@
 package bundle
 
-// farSession runs scripts, one after the other as standard input brings them, each in a session of
-// its own, so that it goes on when contact is lost, and writes down how each ended. Between two of
-// them nothing is begun unless we say so: when contact is lost the next is not run.
+// farSession runs the scripts that standard input brings, one after the other. Each has a session
+// of its own, so it goes on when contact is lost, and its end is recorded. After contact was lost,
+// no further script begins: each one waits for its input.
 //
-// Lines of input: the salt of a new record, or "-"; the names of the scripts' files; then for each
-// script
+// The input has the salt of a new record, or "-", and the names of the scripts' files. Then each
+// script has this line, a line that sets its environment, and its text; "end" is the last line.
 //
 //	run FILE STEP LIMIT SUM LINES REST STDOUT STDERR ONERROR TITLE
 //
-// with its time-out in seconds, what the record is to say of it, how many lines its text has and
-// whether there is a rest without an end of line ("-" lines: it is there already, by farStage), how
-// much of our output and errors was read before it, and "stop" or "go" for what becomes of the next
-// one when it fails; a line that sets its environment; and its text. "end" ends all. Behind each
-// script's output, and behind its errors, a line says how it ended.
+// LIMIT is the script's time limit in seconds, and SUM goes into the record. LINES is the number of
+// its lines, or "-" if farStage has stored it; REST says whether an unfinished line follows. STDOUT
+// and STDERR say how much of our output was read before. ONERROR is "stop" or "go", for a failure.
+// A line behind each script's output, and one behind its errors, says how the script ended.
 //
-// All that is printed goes through two tees to us and into files. With the argument "alone" nobody
-// else looks that the scripts keep to their time.
+// All output goes through two tees, to us and into files. The argument "alone" says that no other
+// process enforces the time limits.
 //
-// How a script ended is written over a line that was written before it began, so that there is room
-// for it also when the script has filled the disk.
-//
-// after has a command done later, by two children that never undoes: a signal that can be caught is
-// lost on a shell that has just been forked.
+// A script's end overwrites a line that was written before the script began. So there is room for
+// it even if the script has filled the disk. after runs a command later. It takes two children,
+// since a shell that was just forked may lose a signal that can be caught; never undoes it.
 const farSession = `: apart
 D=$S/run/$tok alone=$1
 hl_n='
@@ -149,18 +146,18 @@ fi
 [ -z "$failed" ]
 `
 
-// farStage takes the text of a large script, the argument.
+// farStage stores the text of a large script, which is named by its argument.
 const farStage = `mkdir -p "$S" && cat >"$S/text-$1" && chmod 700 "$S/text-$1" || { rm -f "$S/text-$1"; exit 1; }
 `
 
-// farStop ends a script. Its arguments: the session, the step, and why: "stopped" or "timeout".
+// farStop ends a script. Its arguments are the session, the step and why: "stopped" or "timeout".
 const farStop = `d=$S/run/$1
 [ ! -d "$d" ] || finish "$d" "$3" "$2"
 `
 
-// farWait waits for the session of a script that went on when contact was lost. Its arguments: the
-// session, the step, and how much of its output and of its errors is known; "-": what came before
-// the script. The script's end, by the record, is a line behind its output.
+// farWait waits for a script whose contact was lost. Its arguments are the session, the step, and
+// how much of its output and its errors is known; "-": all before the script. The script's end is a
+// line behind its output, taken from the record.
 const farWait = `d=$S/run/$1 out=$3 err=$4
 if [ "$out" = - ]; then
 	out=0 err=0

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxWidth bounds what a width in a template can ask for.
+// maxWidth bounds the width in a template's field.
 const maxWidth = 1 << 20
 
 // formatString is Python's str.format with arguments by name: {x}, {x!r}, {x[0]}, {x:>10.3},
@@ -63,7 +63,7 @@ func (f *formatting) expand(from, to, depth int) (string, error) {
 	return b.String(), nil
 }
 
-// closing returns where the field that begins at from has its }, or -1.
+// closing returns the offset of the } of the field that begins at from, or -1.
 func (f *formatting) closing(from, to int) int {
 	open := 1
 	for i := from; i < to; i++ {

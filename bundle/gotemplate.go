@@ -12,10 +12,10 @@ import (
 	"text/template"
 )
 
-// maxText is more than any script or template has, read or written.
+// maxText bounds a script or template, before and after it is expanded.
 const maxText = 16 << 20
 
-// quotes are the filters by which values get into scripts and files unharmed.
+// quotes are the filters that quote values for scripts and files.
 var quotes = template.FuncMap{
 	"sh":     func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" },
 	"json":   func(v any) (string, error) { b, err := json.Marshal(v); return string(b), err },
@@ -38,7 +38,7 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 		data[k] = v
 	}
 	known := map[string]any{"tool": map[string]any{}, "fact": map[string]any{}}
-	for _, k := range FactNames { // what nobody knows of a computer is empty
+	for _, k := range FactNames { // an unknown fact is ""
 		known[k] = ""
 	}
 	for _, k := range numeric {
@@ -78,8 +78,8 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 	return out.String(), nil
 }
 
-// goError finds the line in an error of text/template, and takes the words off it that say nothing
-// here.
+// goError makes a template error of one of text/template: it finds the line and removes words that
+// say nothing here.
 func goError(err error, class error, near string) error {
 	text := strings.TrimPrefix(err.Error(), "template: ")
 	text = strings.TrimPrefix(text, ":")
@@ -97,7 +97,7 @@ func goError(err error, class error, near string) error {
 	return &templateError{n, class, rest + near}
 }
 
-// bounded is a text that a template cannot make larger than maxText.
+// bounded is a buffer for the output of a template, of at most maxText bytes.
 type bounded struct{ strings.Builder }
 
 func (b *bounded) Write(p []byte) (int, error) {

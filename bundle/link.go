@@ -15,14 +15,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// link runs our texts on the computer.
+// link runs our shell texts on the computer.
 type link struct {
 	conn  compute.Conn
 	as    string
 	state string
 }
 
-// newToken returns a word that nobody can guess.
+// newToken returns an unguessable word.
 func newToken() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -40,14 +40,14 @@ func (l *link) command(token, text string, stdin io.Reader, stdout, stderr io.Wr
 	}
 }
 
-// call runs a text to its end. What it says when it fails is in the error.
+// call runs a text to its end. If it fails, the error has its output of errors.
 func (l *link) call(ctx context.Context, what, token, text string, stdin io.Reader, stdout io.Writer, args ...string) error {
 	said := &tail{max: 4096}
 	exit, err := l.conn.Run(ctx, l.command(token, text, stdin, stdout, said, args...))
 	return refused(what, exit, err, said.String())
 }
 
-// refused makes an error of how one of our texts ended.
+// refused makes an error of the exit of one of our texts.
 func refused(what string, exit compute.Exit, err error, said string) error {
 	if err == nil && exit.Status() == 0 {
 		return nil
@@ -73,7 +73,7 @@ func refused(what string, exit compute.Exit, err error, said string) error {
 	return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s: %s", what, lastWords(said, exit))}
 }
 
-// lastWords are what a failed command said in the end, or its status.
+// lastWords returns the last words of a failed command, or its status.
 func lastWords(said string, exit compute.Exit) string {
 	var out []string
 	for line := range strings.Lines(said) {
@@ -91,7 +91,7 @@ func lastWords(said string, exit compute.Exit) string {
 	return strings.Join(out[max(0, len(out)-3):], "; ")
 }
 
-// tail keeps the end of what is written to it. It is safe for use by several goroutines.
+// tail keeps the end of what is written to it. It is safe for concurrent use.
 type tail struct {
 	mu   sync.Mutex
 	max  int
@@ -120,17 +120,17 @@ func (t *tail) String() string {
 	return string(t.kept)
 }
 
-// framed takes the lines that say how scripts ended out of a session's output, and hands on the
-// rest as it comes. It is safe for use by several goroutines.
+// framed takes the lines that say how scripts ended out of a session's output, and passes on the
+// rest as it comes. It is safe for concurrent use.
 type framed struct {
 	mark  []byte
-	ended chan string // how a script ended; it holds one
+	ended chan string // gets how a script ended; buffered for one
 
 	mu   sync.Mutex
 	to   io.Writer // nil: nowhere
 	held []byte
-	all  int64 // bytes that came
-	bad  error // the first error of to, after which nothing is handed on
+	all  int64 // how many bytes came
+	bad  error // the first error of to, after which nothing is passed on
 }
 
 func newFramed(token string, to io.Writer) *framed {
@@ -157,7 +157,7 @@ func (f *framed) Write(p []byte) (int, error) {
 		if !whole {
 			return len(p), nil
 		}
-		f.to, f.bad = nil, nil // what a script left running prints goes nowhere
+		f.to, f.bad = nil, nil // output of processes that a script left running is dropped
 		select {
 		case f.ended <- string(word):
 		default:
@@ -173,7 +173,7 @@ func (f *framed) pass(n int) {
 	f.held = append(f.held[:0], f.held[n:]...)
 }
 
-// begin has what comes from now on go to another. It returns how much came before.
+// begin passes on the following output to another writer. It returns how much came before.
 func (f *framed) begin(to io.Writer) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -185,7 +185,7 @@ func (f *framed) begin(to io.Writer) int64 {
 	return f.all - int64(len(f.held))
 }
 
-// close hands on what was held back, as no more comes.
+// close passes on what was held back, as no more comes.
 func (f *framed) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -193,15 +193,15 @@ func (f *framed) close() {
 	f.to = nil
 }
 
-// came returns how much came.
+// came returns how many bytes came.
 func (f *framed) came() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.all
 }
 
-// lostContact reports whether an error is about the way to the computer, so that another way may
-// do.
+// lostContact reports whether an error is about the way to the computer, so that a new connection
+// may help.
 func lostContact(err error) bool {
 	return errors.Is(err, compute.ErrLost) || errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrDenied)
 }

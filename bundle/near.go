@@ -2,8 +2,7 @@ package bundle
 
 import "github.com/hostler-project/hostler/text/nearest"
 
-// near returns what to add to an error about a name that is not known: the one of known that is
-// most like it.
+// near returns a hint for an unknown name: the most similar one of known.
 func near(name string, known []string) string {
 	best := nearest.Of(name, known)
 	if best == "" {

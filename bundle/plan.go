@@ -18,55 +18,55 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Set is all bundles that there are, by name.
+// Set has all bundles by name.
 type Set map[string]*Definition
 
 // Var is a variable for all bundles of a plan.
 type Var struct {
 	Name, Value string
-	Literal     bool // the value is what it says, and no reference to a secret
-	// it is for whatever bundles there are, so that it is no error when none uses it
+	Literal     bool // a plain value, even if it looks like a reference to a secret
+	// it is for any bundle, so it is no error if none uses it
 	Standing bool
 }
 
-// PlanOptions say for what a plan is made. The zero value is good.
+// PlanOptions say what a plan is made for. The zero value is good.
 type PlanOptions struct {
-	Vars []Var    // go before what bundles and their includes say; of two with one name, the later
-	Keys []string // lines for authorized_keys beside those of the bundles, before them
-	// Secret returns what a value that is a reference stands for, ok false for a value that is
-	// none. nil: none is.
+	Vars []Var    // override the bundles' and includes' values; the later of two wins
+	Keys []string // lines for authorized_keys before those of the bundles
+	// Secret looks up a value that is a reference; ok is false if it is none. nil: no value is a
+	// reference.
 	Secret func(ctx context.Context, value string) (secret string, ok bool, err error)
 }
 
-// Plan is bundles joined with all that they include, in order, with their variables: what Apply
-// brings a computer to.
+// Plan has the wanted bundles and their includes in order, with their variables. Apply brings a
+// computer to it. A Plan is safe for concurrent use.
 type Plan struct {
-	Warnings []string // what is odd and breaks nothing
+	Warnings []string // oddities that break nothing
 
 	parts   []*part
 	keys    []string
-	secrets []string // values that are shown nowhere
+	secrets []string // values that are never shown
 	wants   []string // the variables of PlanOptions that bundles use
-	asks    bool     // facts of the computer are wanted
-	tools   []string // programs that are asked for
+	asks    bool     // facts of the computer are needed
+	tools   []string // programs that conditions ask about
 }
 
 // part is one bundle of a plan.
 type part struct {
 	*Definition
 	vars    map[string]string
-	secret  map[string]bool // variables that are
+	secret  map[string]bool // the variables that are secret
 	keys    []string
-	scripts map[string]string // texts
+	scripts map[string]string // by name
 	files   map[string]*content
 }
 
-// content is a file's, read when it is needed.
+// content is that of a file, which is read when it is needed.
 type content struct {
 	fs   fs.FS
 	name string
 	mode fs.FileMode
-	text string // of a template
+	text string // the expanded text of a template
 
 	once sync.Once
 	size int64
@@ -75,8 +75,8 @@ type content struct {
 	err  error
 }
 
-// Bundles returns the names of what is in the plan, in order, each with the digest of its
-// definition where that is known.
+// Bundles returns the bundles of the plan in order, with the digests of their definitions, where
+// known.
 func (p *Plan) Bundles() (out []Part) {
 	for _, b := range p.parts {
 		out = append(out, Part{b.Name, b.Digest})
@@ -84,22 +84,21 @@ func (p *Plan) Bundles() (out []Part) {
 	return out
 }
 
-// Secret reports whether the plan has values that are shown nowhere, so that a computer that it was
-// applied to may hold some.
+// Secret reports whether the plan has secrets. A computer that it was applied to may hold them.
 func (p *Plan) Secret() bool { return len(p.secrets) > 0 }
 
-// Wants returns the names of those variables of PlanOptions that bundles use.
+// Wants returns the names of the variables of PlanOptions that bundles use.
 func (p *Plan) Wants() []string { return slices.Clone(p.wants) }
 
-// Part is a bundle of a plan.
+// Part names a bundle of a plan.
 type Part struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest,omitempty"`
 }
 
-// Plan joins the bundles of those names. All that can be wrong is found here, before a computer is
-// made: names and variables that are not known, includes in a circle, files that cannot be read,
-// templates that do not come out. Facts stand in by examples.
+// Plan joins the named bundles. It finds all errors before a computer is made: unknown names and
+// variables, circles of includes, unreadable files and templates that cannot be expanded. Example
+// facts stand in for the computer's.
 func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, error) {
 	p := &Plan{}
 	g := joining{set: s, plan: p, byName: map[string]*part{}}
@@ -148,8 +147,8 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 	return p, nil
 }
 
-// unused is the error about a variable that no bundle wants: its name was mistyped, or its bundle
-// is missing.
+// unused is the error about a variable that no bundle uses. Its name may be mistyped, or its bundle
+// missing.
 func (p *Plan) unused(name string) error {
 	known := []string{"node_name", "node_shortname"}
 	for _, b := range p.parts {
@@ -164,7 +163,7 @@ func (p *Plan) unused(name string) error {
 	}
 }
 
-// example is a computer that has all facts.
+// example returns facts of a computer that has all of them.
 func example() Facts {
 	f := Facts{}
 	for _, n := range FactNames {
@@ -174,7 +173,7 @@ func example() Facts {
 	return f
 }
 
-// joining is the state of one Plan.
+// joining is the state of one call of Plan.
 type joining struct {
 	set    Set
 	plan   *Plan
@@ -183,7 +182,7 @@ type joining struct {
 	given  []struct{ bundle, arg, value, by string }
 }
 
-// add puts a bundle behind those that it includes.
+// add appends a bundle after its includes.
 func (g *joining) add(name, place string, args []Arg) error {
 	d := g.set[name]
 	if d == nil {
@@ -236,8 +235,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 	return nil
 }
 
-// variables gives a bundle what its templates see, but for those that stand for the computer's
-// names.
+// variables sets what a bundle's templates see, except the variables that stand for the computer.
 func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error {
 	set := func(name, value, place string, literal bool) error {
 		b.vars[name] = value
@@ -271,7 +269,7 @@ func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error
 	for _, v := range opt.Vars {
 		if _, arg := values[v.Name]; v.Standing && !arg &&
 			!slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, v.Name) }) {
-			continue // nor is a secret looked up that nobody wants
+			continue // an unused secret is not looked up
 		}
 		values[v.Name] = Arg{Name: v.Name, Value: v.Value}
 		literal[v.Name] = v.Literal
@@ -294,7 +292,7 @@ func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error
 
 var toolFacts = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.facts\.tool\.([\w-]+)`) })
 
-// read reads a bundle's keys and texts, and looks that its files can be read.
+// read reads a bundle's keys and texts, and checks that its files can be read.
 func (p *Plan) read(b *part) error {
 	for _, name := range b.Pubkeys {
 		text, err := readText(b.Content, path.Join("pubkeys", name))
@@ -352,7 +350,7 @@ func (p *Plan) read(b *part) error {
 	return nil
 }
 
-// texts returns all that may be templates.
+// texts returns everything that may be a template.
 func (b *part) texts() (out []string) {
 	for _, s := range b.Scripts {
 		out = append(out, b.scripts[s.Name])
@@ -381,7 +379,7 @@ func (p *Plan) clashes() {
 	}
 }
 
-// publicKey refuses what cannot be a line of authorized_keys.
+// publicKey refuses a line that cannot be one of authorized_keys.
 func publicKey(line string) error {
 	switch {
 	case strings.Contains(line, "PRIVATE KEY"):
@@ -397,7 +395,7 @@ func publicKey(line string) error {
 	return fmt.Errorf("%.40q is no public key as in authorized_keys", line)
 }
 
-// readText reads a regular file that is small enough for a text.
+// readText reads a regular file that is small enough to be a text.
 func readText(f fs.FS, name string) (string, error) {
 	r, err := openRegular(f, name)
 	if err != nil {
@@ -411,7 +409,7 @@ func readText(f fs.FS, name string) (string, error) {
 	return string(b), err
 }
 
-// openRegular opens a file that is no device or pipe, before it waits for the other end of one.
+// openRegular opens a regular file. It refuses devices and pipes before opening could block.
 func openRegular(f fs.FS, name string) (fs.File, error) {
 	info, err := fs.Stat(f, name)
 	if err != nil {
@@ -441,7 +439,7 @@ func (c *content) open() (fs.File, error) {
 	return r, nil
 }
 
-// measure reads the file once, for its digests.
+// measure reads the file once for its digests.
 func (c *content) measure() error {
 	c.once.Do(func() {
 		var r fs.File
@@ -461,7 +459,7 @@ func sumOf(h hash.Hash) (out [sha256.Size]byte) {
 	return out
 }
 
-// cksum is the checksum that every POSIX system can compute.
+// cksum is the checksum of POSIX's cksum, which every system has.
 type cksum struct {
 	crc  uint32
 	size uint64

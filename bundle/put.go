@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	block   = 512      // to which contents are padded, so that dd finds them
-	large   = 4 << 20  // a larger file goes by itself, so that there is no second copy of it there
-	oneTime = 16 << 20 // bytes that go in one command
+	block   = 512      // contents are padded to this, so that dd finds them
+	large   = 4 << 20  // a larger file goes alone, so that no second copy is made
+	oneTime = 16 << 20 // bytes in one command
 )
 
-// held is the lock on a computer: a command there that ends when its input does.
+// held is the lock on a computer. A command on the computer holds it until its input ends.
 type held struct {
 	stdin  *io.PipeWriter
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// hold takes the lock and looks what is there, in one round trip.
+// hold takes the lock and checks the computer, in one round trip.
 func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *seen, error) {
 	switch {
 	case wait == 0:
@@ -71,7 +71,7 @@ func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *s
 	return h, s, nil
 }
 
-// release lets the lock go.
+// release gives up the lock.
 func (h *held) release() {
 	_ = h.stdin.Close()
 	t := time.AfterFunc(10*time.Second, h.cancel) // contact may be lost
@@ -80,7 +80,7 @@ func (h *held) release() {
 	h.cancel()
 }
 
-// put writes the keys and files that are to be written, and the record of them.
+// put writes the keys and files that are due, and records them.
 func (a *applying) put(ctx context.Context, l *link, s *seen) error {
 	var batch []*Outcome
 	size := int64(0)
@@ -123,12 +123,12 @@ func (a *applying) put(ctx context.Context, l *link, s *seen) error {
 	}
 	s.newFiles = files
 	if len(batch) == 0 && maps.Equal(files, s.files) && (!s.fresh || a.scriptsPending()) {
-		return nil // the session of the scripts writes the salt
+		return nil // the scripts' session writes the salt
 	}
 	return flush(true)
 }
 
-// write is one command. last: the record goes with it.
+// write writes a batch with one command; with last, the record too.
 func (a *applying) write(ctx context.Context, l *link, s *seen, batch []*Outcome, last bool) error {
 	var list bytes.Buffer
 	if s.fresh {
@@ -198,7 +198,7 @@ func (a *applying) write(ctx context.Context, l *link, s *seen, batch []*Outcome
 	return err
 }
 
-// okays counts the lines of an answer, one for each thing that was written.
+// okays counts the lines of an answer: one for each thing written.
 type okays struct {
 	began bool // the first is for the salt
 	n     int
@@ -217,7 +217,7 @@ func (k *okays) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// send writes the list and the contents, each filled up to whole blocks.
+// send writes the list and the contents, each padded to whole blocks.
 func send(to io.Writer, list []byte, contents []*Step) error {
 	w := bufio.NewWriterSize(to, 64<<10)
 	if _, err := w.Write(list); err != nil {

@@ -19,7 +19,7 @@ const (
 	KindScript = "script"
 )
 
-// Step is one thing to be done on a computer.
+// Step is one thing to do on a computer: a key, a file or a script.
 type Step struct {
 	Kind   string // KindKey, KindFile or KindScript
 	Bundle string // "": of no bundle
@@ -27,31 +27,31 @@ type Step struct {
 	Skip   string // the condition that does not hold; "": it is to be done
 
 	Key string // the line for authorized_keys
-	// of a script, and of a file that is a template, with its variables in place
+	// the expanded text of a script or a template
 	Text    string
-	Secret  bool              // secrets may be in Text
+	Secret  bool              // Text may contain secrets
 	Mode    uint32            // of a file
-	Owner   string            // of a file; "": whoever writes it
-	Timeout time.Duration     // of a script
+	Owner   string            // of a file; "": the user that writes it
+	Timeout time.Duration     // of a script: its time limit
 	Run     string            // of a script: see Script
-	Env     map[string]string // of a script, beside the computer's own: its bundle's arguments
+	Env     map[string]string // of a script: its bundle's arguments, added to the environment
 
 	watch    []string
-	carryOn  bool     // its failure does not keep later steps from being done
+	carryOn  bool     // later steps are done even if it fails
 	content  *content // of a file that is no template
 	size     int64
 	sum      [sha256.Size]byte
 	crc      uint32
-	position int // of all steps
+	position int // among all steps
 }
 
-// ID names the step in the record on the computer, the same whatever is in it.
+// ID names the step in the record on the computer. It does not depend on the content.
 func (s *Step) ID() string {
 	sum := sha256.Sum256([]byte(s.Kind + "\x00" + s.Bundle + "\x00" + s.Name))
 	return hex.EncodeToString(sum[:10])
 }
 
-// Title names the step for people.
+// Title names the step for the user.
 func (s *Step) Title() string {
 	if s.Bundle == "" {
 		return s.Kind + " " + s.Name
@@ -67,9 +67,9 @@ func (s *Step) Open() (io.ReadCloser, error) {
 	return s.content.open()
 }
 
-// Render returns the steps for a computer of which the facts are known: the keys, the files, the
-// scripts, each in the order of the bundles. Of several files with one path there is the last, in
-// the place of the first. Steps whose conditions do not hold are there, and have Skip.
+// Render returns the steps for a computer with these facts: keys, then files, then scripts, each in
+// the order of the bundles. Of several files with one path, the last one takes the place of the
+// first. A step whose condition does not hold is there, with Skip set.
 func (p *Plan) Render(facts Facts) ([]*Step, error) {
 	var keys, files, scripts []*Step
 	key := func(bundle, line, skip string) {
@@ -129,7 +129,7 @@ func (p *Plan) Render(facts Facts) ([]*Step, error) {
 	return steps, nil
 }
 
-// visible are the variables of a bundle and those that stand for the computer.
+// visible returns the variables of a bundle and those of the computer.
 func (b *part) visible(facts Facts) map[string]string {
 	name := facts["name"]
 	if name == "" {
@@ -143,7 +143,7 @@ func (b *part) visible(facts Facts) map[string]string {
 	return out
 }
 
-// fill gives a file's step its content.
+// fill sets the content of a file's step.
 func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error {
 	c := b.files[f.Path]
 	if f.Template {
@@ -168,7 +168,7 @@ func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error 
 	return nil
 }
 
-// holdsSecret reports whether a template may have secrets in it when it is expanded.
+// holdsSecret reports whether an expanded template may contain secrets.
 func (b *part) holdsSecret(text string) bool {
 	typ, _ := templateType(text)
 	for name := range b.secret {

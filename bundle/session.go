@@ -15,11 +15,10 @@ import (
 	"github.com/hostler-project/hostler/run/redact"
 )
 
-// inline is how long a script's text may be that goes through the session: a shell reads it byte by
-// byte.
+// inline is the longest script that goes through the session, where a shell reads it byte by byte.
 const inline = 16 << 10
 
-// grace is how much longer than its time-out a script is waited for, as its end comes from there.
+// grace is how much longer than its time limit a script is waited for; the computer itself ends it.
 const grace = time.Minute
 
 // run is a script that was begun.
@@ -27,17 +26,16 @@ type run struct {
 	began          time.Time
 	stdout, stderr *tail
 
-	session  string  // that runs it
-	out, err *framed // the session's
-	flush    func()  // hands on what masks held back
+	session  string  // the session that runs it
+	out, err *framed // the session's outputs
+	flush    func()  // passes on what masking held back
 }
 
 func newRun() *run {
 	return &run{began: time.Now(), stdout: &tail{max: kept}, stderr: &tail{max: kept}, flush: func() {}}
 }
 
-// streams returns the ends of a script's output: to the caller, masked, and into what a Result has
-// of it.
+// streams returns the writers of a script's output: to the caller, masked, and to the Result.
 func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 	var live [2]io.Writer
 	if a.opt.Output != nil {
@@ -54,7 +52,7 @@ func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 	return o, e
 }
 
-// both writes to a tail and, as long as that goes well, to another.
+// both writes to a tail and, until that fails, to another writer.
 type both struct {
 	*tail
 	w io.Writer
@@ -62,7 +60,7 @@ type both struct {
 
 func (b both) Write(p []byte) (int, error) {
 	_, _ = b.tail.Write(p)
-	_, _ = b.w.Write(p) // who reads no more does not fail a script
+	_, _ = b.w.Write(p) // a caller's failing writer does not fail a script
 	return len(p), nil
 }
 
@@ -72,12 +70,12 @@ type session struct {
 	stdin    *io.PipeWriter
 	out, err *framed
 	cancel   context.CancelCauseFunc
-	done     chan struct{} // closed when it has ended; then:
+	done     chan struct{} // closed when it has ended; then exit and fault are set
 	exit     compute.Exit
-	fault    error // what was wrong with the connection
+	fault    error // an error of the connection
 }
 
-// open begins a session for the scripts that are to be run.
+// open begins a session for the scripts that are due.
 func (a *applying) open(ctx context.Context, l *link, s *seen) *session {
 	token := newToken()
 	stdin, feed := io.Pipe()
@@ -99,7 +97,7 @@ func (a *applying) open(ctx context.Context, l *link, s *seen) *session {
 	return se
 }
 
-// preamble is what a session's input begins with.
+// preamble is the beginning of a session's input.
 func (a *applying) preamble(s *seen) string {
 	salt := "-"
 	if s.fresh {
@@ -114,7 +112,7 @@ func (a *applying) preamble(s *seen) string {
 	return salt + "\n" + strings.Join(names, " ") + "\n"
 }
 
-// fileName is how a script is called there while it runs, so that its errors name it.
+// fileName is a script's name while it runs on the computer; its errors show it.
 func fileName(st *Step) string {
 	clean := strings.Map(func(c rune) rune {
 		if c < 128 && (c == '.' || c == '_' || c == '-' || '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z') {
@@ -125,7 +123,7 @@ func fileName(st *Step) string {
 	return fmt.Sprintf("%d-%s", st.position+1, clean)
 }
 
-// frame is a script as a session's input has it.
+// frame is a script in the form of a session's input.
 func frame(st *Step, sum string, carryOn bool, before, beforeErr int64) string {
 	lines, rest, on := fmt.Sprint(strings.Count(st.Text, "\n")), "0", "stop"
 	text := st.Text
@@ -158,7 +156,7 @@ func (se *session) end() {
 	se.cancel(nil)
 }
 
-// scripts runs those that are to be run, while the lock is held.
+// scripts runs the scripts that are due, while the lock is held.
 func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 	var se *session
 	defer func() {
@@ -203,7 +201,7 @@ func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 			return nil
 		}
 		select {
-		case <-se.done: // it ended by itself, as when the disk there is full
+		case <-se.done: // the session ended early, as when the disk is full
 			se = nil
 		default:
 		}
@@ -211,7 +209,7 @@ func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 	return nil
 }
 
-// script runs one. The error is about the connection; how the script ended is in o.
+// script runs one script. Its error is about the connection; o says how the script ended.
 func (a *applying) script(ctx context.Context, l *link, se *session, input string, o *Outcome) error {
 	st := o.Step
 	r := newRun()
@@ -224,7 +222,7 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	defer work.Wait()
 	rest, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := func(why string) { // a session of its own does not end with its connection
+	stop := func(why string) { // a session of its own outlives its connection
 		work.Go(func() {
 			rest, done := context.WithTimeout(rest, grace/2)
 			defer done()
@@ -266,7 +264,7 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	r.flush()
 	if status == "" {
 		err := refused("run it", se.exit, se.fault, r.stderr.String())
-		// who killed it cut us off: the script may run on
+		// whatever killed the session cut us off: the script may still run
 		if se.fault == nil && se.exit.Signal != "" {
 			err = &compute.Error{Kind: compute.ErrLost, Err: err}
 		}
@@ -285,8 +283,8 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 	return ctx.Err()
 }
 
-// await waits for a script that runs there without us, or ended without us. session is that which
-// runs it, where it is not known.
+// await waits for a script that runs, or ended, without us. session is the one that runs it, if
+// known.
 func (a *applying) await(ctx context.Context, l *link, o *Outcome, session string) error {
 	st, token := o.Step, newToken()
 	r := a.begun[st.ID()]
@@ -319,7 +317,7 @@ func (a *applying) await(ctx context.Context, l *link, o *Outcome, session strin
 	case status = <-end.ended:
 	default:
 	}
-	if status == "lost" { // it was cut short, and is run again
+	if status == "lost" { // it was cut short and runs again
 		delete(a.begun, st.ID())
 		o.Action, o.Why = Pending, "it was cut short"
 		return nil
@@ -328,7 +326,7 @@ func (a *applying) await(ctx context.Context, l *link, o *Outcome, session strin
 	return nil
 }
 
-// scriptsPending reports whether a script is to be run.
+// scriptsPending reports whether a script is still to be run.
 func (a *applying) scriptsPending() bool {
 	for i := range a.out {
 		if a.out[i].Step.Kind == KindScript && a.out[i].Action == Pending {

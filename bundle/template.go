@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// The ways in which a template can be wrong. They are wrapped by a *TemplateError.
+// The errors of a template. A *templateError wraps them.
 var (
 	errMissing     = errors.New("missing variable")
 	errUnsupported = errors.New("unsupported type of template")
@@ -29,20 +29,20 @@ func (e *templateError) Error() string { return fmt.Sprintf("line %d: %v: %s", e
 // Unwrap returns the class.
 func (e *templateError) Unwrap() error { return e.Class }
 
-// wrong is a template's error at an offset of its text.
+// wrong makes an error about an offset of a template's text.
 func wrong(text string, offset int, class error, format string, args ...any) error {
 	return &templateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
 }
 
-// marker finds what makes a script a template. Greedy as it is, the last marker of the first line
-// that has one counts.
+// marker finds the marker that makes a script a template. It is greedy: the last marker in the
+// first line with one counts.
 var marker = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`#.+provision-template-type:\W*([\w-]+)`) })
 
-// templateTypes are the types of templates that there are.
+// templateTypes are the known types of templates.
 var templateTypes = []string{"format-string", "template-string", "go-template"}
 
-// templateType returns the type that a text's marker names, "" where it has none and is no
-// template. The line is the marker's.
+// templateType returns the type that a text's marker names and the marker's line; "" if the text is
+// no template.
 func templateType(text string) (typ string, line int) {
 	if !strings.Contains(text, "provision-template-type:") {
 		return "", 0
@@ -54,9 +54,9 @@ func templateType(text string) (typ string, line int) {
 	return text[m[2]:m[3]], 1 + strings.Count(text[:m[2]], "\n")
 }
 
-// Expand returns a text with its variables in place, by the rules of the type that its marker
-// names. What has no marker stays as it is. Values are not expanded again. Only templates of type
-// go-template see the facts. The error is a *TemplateError.
+// Expand expands a template by the type that its marker names. A text without a marker stays as it
+// is. Values are not expanded again. Only go-template sees the facts. The error is a
+// *templateError.
 func Expand(text string, vars map[string]string, facts Facts) (string, error) {
 	switch typ, line := templateType(text); typ {
 	case "":
@@ -108,7 +108,7 @@ func templateString(text string, vars map[string]string) string {
 	}
 }
 
-// leadingName returns the name of a variable that a text begins with.
+// leadingName returns the variable's name at the beginning of a text.
 func leadingName(s string) string {
 	if s == "" || !isName(s[:1]) {
 		return ""
@@ -117,7 +117,7 @@ func leadingName(s string) string {
 	return s[:len(s)-len(rest)]
 }
 
-// missing is the error about a variable that there is not.
+// missing is the error about an unknown variable.
 func missing(text string, offset int, name string, vars map[string]string) error {
 	return wrong(text, offset, errMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
 }

@@ -17,15 +17,13 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// UserData writes the steps of a plan as a configuration for cloud-init: a computer that boots with
-// it comes to the same as by Apply as root, and has the same record, so that an Apply later on
-// finds what is done; one that comes before the first boot is over waits for it. It is to be made
-// anew for each computer.
+// UserData writes the steps of a plan as a configuration for cloud-init. A computer that boots with
+// it gets the same result and record as by Apply as root. A later Apply finds that work done; an
+// Apply during the first boot waits for it. Call UserData anew for each computer.
 //
-// What it cannot have is an error of kind ErrInvalid: conditions and templates that ask for what
-// only the computer itself can say; and of kind ErrDenied: secrets, since whoever is on the
-// computer, and whoever may look at it in the cloud, can read user data. With secrets they are let
-// in.
+// Conditions and templates that need facts of the running computer are an error of kind ErrInvalid.
+// Secrets are an error of kind ErrDenied, unless secrets is true: all users of the computer, and
+// many of the cloud, can read user data.
 func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 	for _, b := range p.parts {
 		if err := b.bootable(facts, secrets); err != nil {
@@ -89,12 +87,12 @@ func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 // cloudDir is the directory of the record where root applies.
 const cloudDir = "/var/lib/hostler/bundle"
 
-// cloudRun runs the bundles' scripts at the first boot, by the same text as Apply and under the
+// cloudRun runs the bundles' scripts at the first boot, with the same text as Apply and under the
 // same lock.
 var cloudRun = "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\nS=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\n" +
 	"umask 077\nchmod 700 \"$S\"\nsh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
 
-// cloudConfig is what we say to cloud-init.
+// cloudConfig is the document for cloud-init.
 type cloudConfig struct {
 	Merge string      `json:"merge_how"`
 	Keys  []string    `json:"ssh_authorized_keys,omitempty"`
@@ -110,7 +108,7 @@ type cloudFile struct {
 	Content     string `json:"content"`
 }
 
-// cloudLarge is how large a file may be: no cloud takes user data of that size.
+// cloudLarge bounds a file's size: no cloud takes user data of that size.
 const cloudLarge = 1 << 20
 
 // cloudFileOf is a file with the content of a step, compressed.
@@ -141,7 +139,7 @@ func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`
 
 var factNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.facts\.((?:tool\.|fact\.)?[\w-]+)`) })
 
-// bootable refuses a bundle that cannot be put on a computer that nobody knows yet.
+// bootable refuses a bundle that needs facts which only the running computer has.
 func (b *part) bootable(facts Facts, secrets bool) error {
 	for _, c := range b.conditions() {
 		if _, given := facts[c.Fact]; !given && (strings.HasPrefix(c.Fact, "tool.") || slices.Contains(inside, c.Fact) && c.Fact != "os") {
@@ -171,7 +169,7 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 	return nil
 }
 
-// unborn is the error of what asks a computer that there is not yet.
+// unborn is the error about a question to a computer that does not exist yet.
 func unborn(place, bundle, key string, err error) error {
 	return &compute.Error{
 		Kind: compute.ErrInvalid, Err: at(place, bundle, key, err),
@@ -179,7 +177,7 @@ func unborn(place, bundle, key string, err error) error {
 	}
 }
 
-// conditions are all that a bundle has.
+// conditions returns all conditions of a bundle.
 func (b *part) conditions() []condition {
 	out := slices.Clone(b.When)
 	for _, s := range b.Scripts {

@@ -9,26 +9,25 @@ import (
 )
 
 // condition is one test of a fact: "os == linux", "system ~ debian*", "cores >= 4", "tool.git",
-// "!tool.rpm". All of a list must hold.
+// "!tool.rpm". In a list, all must hold.
 type condition struct {
 	Fact, Op, Value string // Op "": the fact is there and not empty; "!": it is not
 }
 
-// Facts are what is known of a computer, by name. Beside those of FactNames there are tool.NAME,
-// the path of a program there, and fact.NAME, what its provider says.
+// Facts are what is known of a computer, by name. Beside FactNames there are tool.NAME, the path of
+// a program on it, and fact.NAME, a fact of its provider.
 type Facts map[string]string
 
-// FactNames are the facts that a computer has, or may have: what its source knows, and what it says
-// of itself.
+// FactNames are the facts of a computer: from its source, and from the computer itself.
 var FactNames = []string{
 	"id", "name", "source", "provider_id", "address", "region", "image", "flavor",
 	"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user",
 }
 
-// inside are those that only the computer itself can tell.
+// inside are the facts that only the computer itself has.
 var inside = []string{"os", "arch", "kernel", "hostname", "system", "distribution", "release", "cores", "memory", "disk", "user"}
 
-// parseConditions reads a list with commas between.
+// parseConditions reads conditions between commas.
 func parseConditions(text string) ([]condition, error) {
 	var out []condition
 	for _, s := range list(text) {
@@ -109,7 +108,7 @@ func (c condition) holds(f Facts) bool {
 	}
 	a, ok := number(have)
 	if !ok {
-		return false // of what is not known, nothing is more or less
+		return false // an unknown fact is neither more nor less
 	}
 	b, _ := number(c.Value)
 	switch n := slices.Compare(a, b); c.Op {

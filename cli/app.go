@@ -18,29 +18,29 @@ import (
 	"github.com/hostler-project/hostler/observe/tracing"
 )
 
-// App is one command line at work: its streams and options, and what it has opened so far. Nothing
-// is opened before it is needed. It is used by one goroutine.
+// App is one command line: its streams and options, and what it has opened so far. It opens things
+// only when they are needed. Only one goroutine may use it.
 type App struct {
 	term.Terminal
-	// commands makes the whole tree of commands, for one that runs another
+	// makes the whole tree of commands, for a command that runs another one
 	Commands func(*App) *cobra.Command
 
 	Host   *host.Host
 	Compat bool // called by an old name
 	Flags  globals
 
-	Old       *oldconfig.Config    // provision's, under its names; nil: there is none
-	Converted *oldconfig.Converted // the same in our words
+	Old       *oldconfig.Config    // provision's configuration, under its names; nil: none
+	Converted *oldconfig.Converted // the same in hostler's terms
 
-	// the controller that is asked in place of our own engine; nil: none
+	// the controller in use; nil: the engine in this process
 	Remote   *client.Client
-	statuses []compute.SourceStatus // the controller's sources, looked at once
-	Self     api.Self               // who we are to it
-	Machine  bool                   // it is the machine's
-	chosen   bool                   // it was named, or signed in to
+	statuses []compute.SourceStatus // the controller's sources, read once
+	Self     api.Self               // this user, as the controller knows it
+	Machine  bool                   // it is the machine's controller
+	chosen   bool                   // it was named or signed in to
 	Same     bool                   // it has our configuration and our state
 
-	Traces *tracing.Tracing // nil: nothing is followed
+	Traces *tracing.Tracing // nil: no tracing
 
 }
 
@@ -50,15 +50,15 @@ func NewApp(in io.Reader, out, errs io.Writer) *App {
 	return a
 }
 
-// Share returns an application for one of several runs at once: it has open what a has, writes
-// elsewhere and reads nothing. Closing its host ends only what it opens itself.
+// Share returns an App for one of several runs at once. It shares what a has open, but writes
+// elsewhere and reads no input. Closing its host closes only what the new App opened.
 func Share(a *App, out, errs io.Writer) *App {
 	b := *a
 	b.In, b.Out, b.Err, b.Host = nil, out, errs, a.Host.Share()
 	return &b
 }
 
-// Owner is the user whose leases this process takes.
+// Owner returns the user for whom this process takes leases.
 func (a *App) Owner() string {
 	if a.Remote != nil {
 		return a.Self.Name
@@ -66,7 +66,7 @@ func (a *App) Owner() string {
 	return host.LocalUser()
 }
 
-// IsSource reports whether a name is that of a configured source.
+// IsSource reports whether a source of this name is configured.
 func (a *App) IsSource(name string) bool {
 	if a.Remote != nil {
 		_, ok := a.RemoteSource(name)
@@ -80,7 +80,7 @@ func (a *App) IsSource(name string) bool {
 	return err == nil
 }
 
-// SourceTTL is the ttl that a source's configuration gives to leases; 0: none.
+// SourceTTL returns the ttl of a source's leases by its configuration; 0 if there is none.
 func (a *App) SourceTTL(name string) time.Duration {
 	if a.Remote != nil {
 		s, _ := a.RemoteSource(name)
@@ -97,9 +97,9 @@ func (a *App) SourceTTL(name string) time.Duration {
 	return *s.TTL
 }
 
-// Limited reports whether a source limits the runs at once on an instance.
+// Limited reports whether a source limits how many runs an instance has at once.
 func (a *App) Limited(name string) bool {
-	// the controller has commands wait, but for those that do not go through it
+	// the controller queues commands, but not those that bypass it
 	if a.Remote != nil {
 		s, _ := a.RemoteSource(name)
 		return s.Concurrency > 0 && s.Type == "local" && a.Here() && a.Same
@@ -112,7 +112,7 @@ func (a *App) Limited(name string) bool {
 	return err != nil || s.Concurrency > 0
 }
 
-// UnknownName is the error for a NAME that is no instance, no lease and no source.
+// UnknownName is the error for a NAME that is no instance, lease or source.
 func (a *App) UnknownName(ctx context.Context, name string) error {
 	var names []string
 	for _, s := range a.Sources(ctx) {
@@ -148,18 +148,18 @@ func (a *App) UnknownName(ctx context.Context, name string) error {
 	}
 }
 
-// The rules of leases where neither an option nor the source says otherwise.
+// The limits of leases unless an option or the source says otherwise.
 const (
 	IdleAcquired = 24 * time.Hour   // a lease of acquire ends when unused for so long
-	TtlKept      = 2 * time.Hour    // one of run --keep or --name ends after that
-	IdleKept     = 30 * time.Minute // and when unused for so long
+	TtlKept      = 2 * time.Hour    // a lease of run --keep or --name ends after that
+	IdleKept     = 30 * time.Minute // or when unused for so long
 	WaitDefault  = 10 * time.Minute // in the queue
 )
 
-// globals are the options that every command takes.
+// globals are the options of all commands.
 type globals struct {
 	Dir    string // -C
-	Source string // -s, before the verb or after it
+	Source string // -s, before or after the verb
 
 	Controller string // --controller
 	Embedded   bool   // --embedded

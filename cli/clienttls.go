@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// ClientTLS is how a controller is spoken to: which authority its certificate is of, and which
-// certificate we show. nil: the usual, and none.
+// ClientTLS returns the TLS settings for a controller: the authority that it is checked against and
+// our certificate. It returns nil if none of these is given.
 func ClientTLS(ca, cert, key string) (*tls.Config, error) {
 	if ca == "" && cert == "" && key == "" {
 		return nil, nil
@@ -44,13 +44,13 @@ func ClientTLS(ca, cert, key string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fault.Invalid("", "the certificate %s and its key: %w", cert, err)
 	}
-	// Whatever authorities the controller says that it trusts: it tells better than a missing
-	// certificate does why ours is not good.
+	// Show the certificate whatever authorities the controller names. It explains better what is
+	// wrong with ours than with a missing one.
 	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return out, nil
 }
 
-// Dial makes a client of a controller that was named.
+// Dial makes a client of the named controller.
 func (t *Target) Dial() (*client.Client, error) {
 	if socket, ok := strings.CutPrefix(t.Where, "unix:"); ok || filepath.IsAbs(t.Where) {
 		return client.New(client.Options{Socket: cmp.Or(socket, t.Where), Token: t.Token, Project: t.project, Reason: t.reason})
@@ -62,7 +62,7 @@ func (t *Target) Dial() (*client.Client, error) {
 	return client.New(client.Options{URL: t.Where, Token: t.Token, TLS: config, Project: t.project, Reason: t.reason})
 }
 
-// Absolute is a path from the root, so that it means the same in any directory.
+// Absolute returns an absolute path, which means the same in any directory.
 func Absolute(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -77,7 +77,7 @@ func Absolute(path string) (string, error) {
 	return out, err
 }
 
-// TrustAlso adds the authority in a file to those that this machine trusts.
+// TrustAlso adds the authority in a file to this machine's trusted ones.
 func TrustAlso(config *tls.Config, file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// CutWords cuts words around the first that is sep.
+// CutWords splits words around the first one that equals sep.
 func CutWords(words []string, sep string) (before, after []string, found bool) {
 	if i := slices.Index(words, sep); i >= 0 {
 		return words[:i], words[i+1:], true
@@ -22,8 +22,8 @@ func CutWords(words []string, sep string) (before, after []string, found bool) {
 	return words, nil, false
 }
 
-// UsageError gives cobra's own complaints (unknown verbs and the numbers of arguments) their kind
-// and a hint.
+// UsageError gives cobra's errors, such as unknown verbs and wrong numbers of arguments, a kind and
+// a hint.
 func (a *App) UsageError(cmd *cobra.Command, err error) error {
 	text := strings.TrimSuffix(strings.SplitN(err.Error(), "\n", 2)[0], ".")
 	if name, ok := strings.CutPrefix(text, "unknown command "); ok {
@@ -46,14 +46,14 @@ func (a *App) UsageError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// leadingNumber is the first number in a text.
+// leadingNumber returns the first number in a text.
 func leadingNumber(text string) int {
 	digits := strings.FieldsFunc(text, func(c rune) bool { return c < '0' || c > '9' })
 	n, _ := strconv.Atoi(First(digits))
 	return n
 }
 
-// UnknownCommand is the error for a word that is none of a command's own.
+// UnknownCommand is the error for a word that is no subcommand of a command.
 func UnknownCommand(cmd *cobra.Command, name string) error {
 	var verbs []string
 	for _, c := range cmd.Commands() {
@@ -64,7 +64,7 @@ func UnknownCommand(cmd *cobra.Command, name string) error {
 	return fault.Invalid(term.DidYouMean(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
 }
 
-// NewHelp is cobra's own, which takes an unknown word for a wish to see the usage.
+// NewHelp returns cobra's help command, but with an error for an unknown word.
 func NewHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]",
@@ -94,7 +94,8 @@ func NewHelp() *cobra.Command {
 	}
 }
 
-// Begin is done before each command: the directory, and a source given where none is wanted.
+// Begin runs before each command. It changes the directory, and refuses -s if the command has no
+// use for it.
 func (a *App) Begin(cmd *cobra.Command) error {
 	if a.Flags.Source != "" && cmd.Flags().Lookup("source") == nil && cmd.Parent() != nil {
 		return fault.Invalid("", "%s takes no --source", cmd.CommandPath())
@@ -103,7 +104,7 @@ func (a *App) Begin(cmd *cobra.Command) error {
 		if err := os.Chdir(a.Flags.Dir); err != nil {
 			return fault.Invalid("", "-C: %w", err)
 		}
-		_ = os.Unsetenv("PWD") // what it said is true no more
+		_ = os.Unsetenv("PWD") // it names the old directory
 	}
 	a.LogDebug()
 	a.Host.Log = a.Log
@@ -117,7 +118,7 @@ func (a *App) WithSource(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("source", a.CompleteSources)
 }
 
-// FlagError names the nearest option that the command has.
+// FlagError adds the most similar option to an error about an unknown one.
 func FlagError(cmd *cobra.Command, err error) error {
 	text := err.Error()
 	hint := "hostler help " + strings.TrimPrefix(cmd.CommandPath(), "hostler ")

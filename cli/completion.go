@@ -31,8 +31,8 @@ at that moment.
 	}
 }
 
-// CompletionScript prints the script by which a shell completes the command line of the program
-// that a tree of commands is.
+// CompletionScript prints the script with which a shell completes the command line of a tree of
+// commands.
 func (a *App) CompletionScript(root *cobra.Command, shell string) error {
 	switch shell {
 	case "bash":
@@ -56,8 +56,8 @@ func (a *App) CompletionScript(root *cobra.Command, shell string) error {
 	}
 }
 
-// bashWords finds the words of the command line where the package bash-completion, which does it
-// better, is not installed.
+// bashWords finds the words of a command line in bash. The package bash-completion does it better,
+// if it is installed.
 const bashWords = `
 __hostler_words()
 {
@@ -79,8 +79,8 @@ __hostler_words()
 }
 `
 
-// What may be completed is read from configuration and state as they are. Completion changes
-// nothing and says nothing of errors: a shell's prompt is no place for them.
+// Candidates come from the configuration and the state as they are. Completion changes nothing and
+// reports no errors, since it runs at a shell's prompt.
 
 type Candidates = []cobra.Completion
 
@@ -102,7 +102,7 @@ func sourceCandidates(a *App) (out Candidates) {
 	return out
 }
 
-// CompleteLeased offers what the caller has leased: instances, and leases by name.
+// CompleteLeased offers the caller's instances and leases by name.
 func (a *App) CompleteLeased(cmd *cobra.Command, _ []string, _ string) (Candidates, cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	return a.LeasedCandidates(cmd), cobra.ShellCompDirectiveNoFileComp
@@ -140,7 +140,7 @@ func (a *App) CompleteInstances(cmd *cobra.Command, _ []string, _ string) (out C
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// CompleteTargets offers what run takes as its NAME; after that, the words are the command's own.
+// CompleteTargets offers candidates for run's NAME. The words after it belong to the command.
 func (a *App) CompleteTargets(cmd *cobra.Command, args []string, _ string) (Candidates, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
@@ -164,7 +164,7 @@ func (a *App) CompleteBundles(cmd *cobra.Command, _ []string, _ string) (Candida
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// CompleteImages offers the images that are here.
+// CompleteImages offers the local images.
 func (a *App) CompleteImages(cmd *cobra.Command, _ []string, _ string) (out Candidates, _ cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	if s, err := a.Host.Images(); err == nil {
@@ -178,7 +178,7 @@ func (a *App) CompleteImages(cmd *cobra.Command, _ []string, _ string) (out Cand
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// CompleteProjects offers the projects that are configured.
+// CompleteProjects offers the configured projects.
 func CompleteProjects(a *App) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) (out Candidates, _ cobra.ShellCompDirective) {
 		if a.Begin(cmd) == nil {

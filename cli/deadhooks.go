@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// WarnOfHooks tells of such files of the sources that are about to be used; of all without names.
+// WarnOfHooks warns of such files for the named sources; for all without names.
 func (a *App) WarnOfHooks(names ...string) {
 	cfg, err := a.Host.Configuration()
 	if err != nil || a.Quiet || a.Compat {

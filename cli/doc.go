@@ -1,4 +1,4 @@
-// Package cli is the ground of the command line: the state of one command, the engine or the
-// controller that it asks, names and completion. The commands stand in the packages below it, one
-// for each group.
+// Package cli is the base of the command line: the state of one command, the engine or controller
+// that it uses, names and completion. The packages below it have the commands, one package for each
+// group.
 package cli

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// Engine is what the commands ask: the lease engine in this process, or a controller.
+// Engine is the lease engine in this process, or a controller.
 type Engine interface {
 	compute.Leaser
 	server.Book
@@ -25,7 +25,8 @@ var (
 	_ Engine = (*client.Client)(nil)
 )
 
-// Engine finds what to ask, once: a controller if there is one, else the engine in this process.
+// Engine returns the controller if there is one, else the engine in this process. It finds out
+// once.
 func (a *App) Engine(ctx context.Context) (Engine, error) {
 	if err := a.FindController(ctx); err != nil {
 		return nil, err
@@ -36,8 +37,8 @@ func (a *App) Engine(ctx context.Context) (Engine, error) {
 	return a.Host.Engine(ctx)
 }
 
-// FindController finds the controller to ask, if there is one: a.remote is nil where the command
-// works by itself.
+// FindController finds the controller, if there is one. Otherwise a.Remote stays nil, and the
+// command works by itself.
 func (a *App) FindController(ctx context.Context) error {
 	if a.Remote != nil || a.Host.Opened() != nil || a.Compat || a.Host.Role == host.Keeper {
 		return nil
@@ -56,24 +57,24 @@ func (a *App) FindController(ctx context.Context) error {
 	return err
 }
 
-// Moving reports whether an instance is being cleaned or unmade now.
+// Moving reports whether an instance is being cleaned or discarded now.
 func (a *App) Moving(i compute.Instance) bool {
 	if i.State != compute.Cleaning && i.State != compute.Discarding {
 		return false
 	}
 	if a.Remote != nil {
-		return i.Attempts == 0 // else it failed before, and rests
+		return i.Attempts == 0 // otherwise an attempt failed and the next one is later
 	}
 	return i.Worker != 0 && a.Host.Store().Alive(i.Worker)
 }
 
-// dueTime is how long a command that only shows something does what is due before it leaves the
-// rest to the keeper.
+// dueTime is how long a command that only shows something works on what is due. The keeper does the
+// rest.
 const dueTime = 2 * time.Second
 
-// Due does what is due for sources before they are shown or used: ended leases, half-made and
-// unclean instances. What goes wrong there is recorded, and shown by status and events; here it is
-// no reason to fail.
+// Due does what is due for sources before they are shown or used: it ends expired leases, and
+// finishes half-made and unclean instances. Failures are recorded, and shown by status and events,
+// but the command goes on.
 func (a *App) Due(ctx context.Context, names ...string) {
 	if _, err := a.Engine(ctx); err != nil {
 		return
@@ -82,7 +83,7 @@ func (a *App) Due(ctx context.Context, names ...string) {
 		if a.Self.Own {
 			short, cancel := context.WithTimeout(ctx, dueTime)
 			defer cancel()
-			_ = a.Remote.Work(short) // what it does not come to it does later
+			_ = a.Remote.Work(short) // the controller does the rest later
 		}
 		return
 	}
@@ -105,7 +106,7 @@ func (a *App) Due(ctx context.Context, names ...string) {
 		a.Log.Warn("what was due", "err", err)
 	}
 	if short.Err() != nil && ctx.Err() == nil {
-		a.Host.LeaveWork() // it goes on in the keeper
+		a.Host.LeaveWork() // the keeper goes on with it
 		a.Ring(ctx)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 )
 
-// KeeperSocket is where the keeper of this user and this store listens.
+// KeeperSocket returns the socket of the keeper for this user and store.
 func KeeperSocket() (string, error) {
 	state, err := host.StateDir()
 	if err != nil {
@@ -33,8 +33,7 @@ func KeeperSocket() (string, error) {
 	return filepath.Join(dir, "keeper-"+hex.EncodeToString(sum[:4])+".sock"), nil
 }
 
-// Build tells this build of hostler from others, also from one of the same version that was
-// compiled again.
+// Build identifies this build of hostler, also among builds of the same version.
 func Build() string {
 	b := version.Read().Version
 	if self, err := os.Executable(); err == nil {
@@ -45,7 +44,7 @@ func Build() string {
 	return b
 }
 
-// keeperStart says how to start a keeper that sees what this command sees.
+// keeperStart returns how to start a keeper with this command's view of the machine.
 func (a *App) keeperStart() (keeper.StartOptions, error) {
 	socket, err := KeeperSocket()
 	if err != nil {
@@ -70,12 +69,12 @@ func (a *App) keeperStart() (keeper.StartOptions, error) {
 		}
 		opt.Args = append(opt.Args, "--config", dir)
 	}
-	// it may be started from within a run, and is no part of that
+	// a run may start the keeper, but the keeper is no part of the run
 	opt.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
 	})
-	if dir := os.Getenv("HOSTLER_CONFIG"); dir != "" { // its directory is not ours
+	if dir := os.Getenv("HOSTLER_CONFIG"); dir != "" { // the keeper runs in another directory
 		if abs, err := filepath.Abs(dir); err == nil {
 			opt.Env = append(opt.Env, "HOSTLER_CONFIG="+abs)
 		}
@@ -83,8 +82,8 @@ func (a *App) keeperStart() (keeper.StartOptions, error) {
 	return opt, nil
 }
 
-// Ring tells the keeper of work that this command left, if it left any; it is started if need be.
-// Where there cannot be a keeper the work is done here and now.
+// Ring tells the keeper of work that this command left, and starts it if needed. If no keeper is
+// possible, the command does the work now.
 func (a *App) Ring(ctx context.Context) {
 	if !a.Host.TakeLeft() {
 		return
@@ -99,13 +98,13 @@ func (a *App) Ring(ctx context.Context) {
 	}
 	a.Log.Warn("no keeper, so what is left is done now", "err", err)
 	if engine, err := a.Host.Engine(ctx); err == nil {
-		_, _ = engine.Work(ctx) // what fails is recorded, and tried again by whoever comes next
+		_, _ = engine.Work(ctx) // failures are recorded, and the next command tries again
 	}
 }
 
-// Connect opens a way into an instance, and says which type of source it is really of. Connections
-// that take long to open are the keeper's, which has them open already or keeps them open for the
-// next command; the others are cheap.
+// Connect connects to an instance, and returns the type of its real source. Connections that are
+// slow to open come from the keeper, which keeps them open for later commands. Others are opened
+// here.
 func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	id := i.ID
 	if a.Remote != nil {
@@ -138,10 +137,9 @@ func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i com
 	return conn, typ, err
 }
 
-// DialEarly asks the keeper, if one runs, for its connection to what looks like an instance that is
-// dear to connect to, while this process still opens the state; both take about as long. It is but
-// a guess: whoever wants the connection looks first what the name means. The channel gives one
-// connection, or nil.
+// DialEarly asks a running keeper for a connection to the instance that the name seems to mean,
+// while this process opens the state. Both take about as long. It is a guess, so the caller must
+// find out what the name means. The channel gets one connection, or nil.
 func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
 	cfg, err := a.Host.Configuration()
 	if err != nil || a.Remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
@@ -154,7 +152,7 @@ func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-cha
 		return nil
 	}
 	out := make(chan compute.Conn, 1)
-	go func() { // ends with the answer, or with ctx
+	go func() { // ends with the answer or with ctx
 		conn, err := keeper.Dial(ctx, socket, keeper.Request{Build: Build(), Who: who, Instance: compute.ID(name)})
 		if err != nil {
 			conn = nil
@@ -164,8 +162,8 @@ func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-cha
 	return out
 }
 
-// noKeeper reports whether an error says that there is no keeper to be had or that it is in trouble
-// itself, rather than that it refuses or that the instance does not answer.
+// noKeeper reports whether an error means that there is no working keeper. Refusals, and instances
+// that do not answer, are other errors.
 func noKeeper(err error) bool {
 	var e *compute.Error
 	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)

@@ -29,36 +29,36 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// Login is what hostler login keeps of one controller.
+// Login is what hostler login stores for one controller.
 type Login struct {
 	Token   string     `json:"token,omitempty"`   // "": we are known by the certificate
-	Name    string     `json:"name"`              // who we are there
-	Since   time.Time  `json:"since"`             // we are
-	Expires *time.Time `json:"expires,omitempty"` // nil: not said
-	// file of the authority of the controller's certificate
+	Name    string     `json:"name"`              // the user's name there
+	Since   time.Time  `json:"since"`             // when the login was made
+	Expires *time.Time `json:"expires,omitempty"` // nil: unknown
+	// the file with the authority of the controller's certificate
 	CA   string `json:"ca,omitempty"`
-	Cert string `json:"cert,omitempty"` // file of our certificate
-	Key  string `json:"key,omitempty"`  // and of its key
+	Cert string `json:"cert,omitempty"` // the file with our certificate
+	Key  string `json:"key,omitempty"`  // the file with its key
 }
 
-// Logins are all of a user's.
+// Logins are all logins of a user.
 type Logins struct {
-	// the address of the controller that is asked where none is named
+	// the address of the controller to use if none is named
 	Current     string           `json:"current,omitempty"`
 	Controllers map[string]Login `json:"controllers"` // by address
 }
 
-// loginsFile is where they are.
+// loginsFile returns the file with the logins.
 func loginsFile() (string, error) {
 	dir, err := host.StateDir()
 	return filepath.Join(dir, "logins.json"), err
 }
 
-// ReadLogins reads them; none is no error.
+// ReadLogins reads the logins. If there are none, that is no error.
 func ReadLogins() (out Logins, err error) {
 	file, err := loginsFile()
 	if err != nil {
-		return Logins{}, nil // no place for them, so there are none
+		return Logins{}, nil // there is no directory for them, so there are none
 	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
@@ -81,7 +81,7 @@ func ReadLogins() (out Logins, err error) {
 	return out, nil
 }
 
-// ChangeLogins changes them, one process at a time.
+// ChangeLogins changes the logins. One process at a time does so.
 func ChangeLogins(change func(*Logins)) error {
 	file, err := loginsFile()
 	if err != nil {
@@ -113,11 +113,11 @@ func ChangeLogins(change func(*Logins)) error {
 	return renameio.WriteFile(file, append(text, '\n'), 0o600)
 }
 
-// Addresses are those of all controllers, sorted.
+// Addresses returns the addresses of all controllers, sorted.
 func (l *Logins) Addresses() []string { return slices.Sorted(maps.Keys(l.Controllers)) }
 
-// ControllerAddress writes a controller's address in one way: https:// may be left out, and so may
-// what every address ends with.
+// ControllerAddress returns the full form of a controller's address. https:// and the common end of
+// all addresses may be left out.
 func ControllerAddress(typed string) (string, error) {
 	wrong := func(err error) error {
 		return fault.Invalid("hostler login https://hostler.example.org:7070", "%q is no address of a controller: %w", typed, err)
@@ -142,20 +142,20 @@ func ControllerAddress(typed string) (string, error) {
 	return u.Scheme + "://" + host + strings.TrimRight(u.Path, "/"), nil
 }
 
-// Target is a controller that somebody has named, or signed in to, and what we show it.
+// Target is a controller that was named or signed in to, with our credentials for it.
 type Target struct {
 	Where  string // an address, or a unix socket's
 	Login         // zero: there is none for it
-	Signed bool   // it is that of hostler login, which nobody has named now
+	Signed bool   // found by hostler login alone, not named
 	Known  bool   // there is a login for it
-	Env    bool   // the token is the environment's
+	Env    bool   // the token comes from the environment
 
-	project *string // that requests are about; nil: they do not say
+	project *string // the project of requests; nil: unspecified
 	reason  string  // why they are made; "": they do not say
 }
 
-// Named is the controller that --controller, $HOSTLER_CONTROLLER or hostler login says; where is ""
-// for none.
+// Named returns the controller of --controller, $HOSTLER_CONTROLLER or hostler login. Its address
+// is "" if there is none.
 func (a *App) Named() (t Target, err error) {
 	t.Where = cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER"))
 	all, err := ReadLogins()
@@ -182,7 +182,7 @@ func (a *App) Named() (t Target, err error) {
 	return t, nil
 }
 
-// Ask finds out who we are to a controller that was named. Where we are nobody, or not any more, it
+// Ask asks a named controller who the user is. If the controller does not know the user, the error
 // says what to do.
 func (t *Target) Ask(ctx context.Context) (*client.Client, api.Self, error) {
 	again := &compute.Error{Kind: compute.ErrDenied, Hint: "hostler login " + t.Where}
@@ -239,8 +239,8 @@ func (a *App) ReadToken() (string, error) {
 	return text, nil
 }
 
-// presented is the token that we come with: $HOSTLER_TOKEN, or what is in the file that
-// $HOSTLER_TOKEN_FILE names; "": none.
+// presented returns the token of $HOSTLER_TOKEN, or of the file $HOSTLER_TOKEN_FILE; "" if there is
+// none.
 func presented() (string, error) {
 	if t := os.Getenv("HOSTLER_TOKEN"); t != "" {
 		return t, nil
@@ -256,7 +256,7 @@ func presented() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// Project is the project that was named; nil: none was.
+// Project returns the named project; nil if none is named.
 func (a *App) Project() *string {
 	if name := cmp.Or(a.Flags.Project, os.Getenv("HOSTLER_PROJECT")); name != "" {
 		return &name
@@ -264,7 +264,7 @@ func (a *App) Project() *string {
 	return nil
 }
 
-// reason is why the command is given, on one line.
+// reason returns the user's reason for the command, on one line.
 func (f *globals) reason() string {
 	return strings.Join(strings.Fields(cmp.Or(f.Reason, os.Getenv("HOSTLER_REASON"))), " ")
 }

@@ -19,14 +19,14 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
-// EmptyName refuses what most often is a variable that is not set: nothing is done on a guess at
-// what it was meant to be.
+// EmptyName is the error for an empty name. That is mostly a variable that is not set, and guessing
+// its meaning could do harm.
 func EmptyName(where string) error {
 	return fault.Invalid("is a variable not set?", "%sempty name", where)
 }
 
-// CheckEmpty refuses empty names among a command's options and arguments. Those of run and cp are
-// not all names; they look at theirs.
+// CheckEmpty refuses empty names among a command's options and arguments. run and cp check theirs
+// themselves, as they take more than names.
 func CheckEmpty(cmd *cobra.Command, args []string) error {
 	for c := cmd; c != nil; c = c.Parent() {
 		for _, option := range []string{"source", "name", "key"} {
@@ -45,7 +45,8 @@ func CheckEmpty(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// SourceName is the source meant when none is named: -s, else that of hostler.conf, else local.
+// SourceName returns the source to use if none is named: that of -s, of hostler.conf, or the
+// default.
 func (a *App) SourceName() (string, error) {
 	if a.Flags.Source != "" {
 		return a.Flags.Source, nil
@@ -60,11 +61,12 @@ func (a *App) SourceName() (string, error) {
 	return cmp.Or(cfg.Defaults.Source, DefaultSource), nil
 }
 
-// SlaposName is SlapOS's program.
+// SlaposName is the name of SlapOS's program.
 const SlaposName = "slapos"
 
-// AsCalled is a hint with the commands of SlapOS by the name under which we were called: its own,
-// also by the script of a stand-alone. What runs there the stand-alone starts.
+// AsCalled rewrites the commands in a hint to the name by which this program was called, such as
+// slapos or a stand-alone's script. A stand-alone starts its own services, so hints to do so change
+// too.
 func AsCalled(program, hint string) string {
 	const own = "hostler " + SlaposName + " "
 	if !strings.Contains(hint, own) {
@@ -80,7 +82,8 @@ func AsCalled(program, hint string) string {
 	return strings.ReplaceAll(hint, own, SlaposName+" ")
 }
 
-// ofStandalone is the directory of the stand-alone whose configuration a file is; "": it is none's.
+// ofStandalone returns the stand-alone directory that a configuration file belongs to; "" if there
+// is none.
 func ofStandalone(file string) string {
 	dir, ok := strings.CutSuffix(file, "/"+standalone.Config)
 	if !ok || !filepath.IsAbs(dir) {
@@ -108,7 +111,7 @@ func (a *App) Configured(name string) (*config.Source, error) {
 	return s, nil
 }
 
-// DefaultSource is where computers come from when nobody says: the source that needs nothing.
+// DefaultSource is the source to use if none is configured. It needs nothing.
 var DefaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]
 
 func UnknownSource(name string, known []string) error {

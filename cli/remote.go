@@ -18,9 +18,9 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 )
 
-// Controller finds the controller to ask and who we are to it: that of --controller, of
-// $HOSTLER_CONTROLLER, of hostler login, else the user's own on this machine, else the machine's.
-// nil: there is none, or --embedded wants none.
+// Controller finds the controller to use, and who the user is there. It tries --controller,
+// $HOSTLER_CONTROLLER and hostler login, then the user's own on this machine, then the machine's.
+// It returns nil if there is none, or with --embedded.
 func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) {
 	if a.Flags.Embedded {
 		return nil, api.Self{}, nil
@@ -54,17 +54,16 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
 			return nil, api.Self{}, err
 		}
-		// one that was killed
+		// a killed controller leaves its socket
 		a.Log.Debug("a controller's socket without a controller, or for others", "socket", path, "err", err)
 	}
 	return nil, api.Self{}, nil
 }
 
-// Fits reports whether a controller that nobody named has the configuration that this command is
-// about, and its state. Our own may have another: then the command is in a tree with sources of its
-// own, or was told of another directory, and works by itself. The machine's has its own state and
-// what is configured for the machine; to it the same goes for trees and directories that were
-// named.
+// Fits reports whether a controller that was not named has the configuration and the state of this
+// command. The user's own may have others. That is so if the command is in a tree with sources of
+// its own, or was given another directory. Then it works by itself. The machine's controller has
+// its own state. It does not fit either if such a tree or directory is in use.
 func (a *App) Fits(self api.Self) (bool, error) {
 	if a.chosen {
 		return true, nil
@@ -82,15 +81,15 @@ func (a *App) Fits(self api.Self) (bool, error) {
 	}), nil
 }
 
-// Sources tells how all sources stand, where a controller has them.
+// Sources returns the status of all sources of the controller, if there is one.
 func (a *App) Sources(ctx context.Context) []compute.SourceStatus {
 	if a.statuses == nil && a.Remote != nil {
-		a.statuses, _ = a.Remote.Status(ctx) // what is asked of it next says why not
+		a.statuses, _ = a.Remote.Status(ctx) // a later request reports the error
 	}
 	return a.statuses
 }
 
-// RemoteSource is a source of the controller's.
+// RemoteSource returns a source of the controller.
 func (a *App) RemoteSource(name string) (compute.SourceStatus, bool) {
 	all := a.Sources(context.Background())
 	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == name && !s.Orphaned })
@@ -100,7 +99,7 @@ func (a *App) RemoteSource(name string) (compute.SourceStatus, bool) {
 	return all[i], true
 }
 
-// remoteLeaf is the real instance behind one of the controller's, and its source.
+// remoteLeaf returns the real instance behind one of the controller's, and its source.
 func remoteLeaf(ctx context.Context, a *App, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
 	s, ok := a.RemoteSource(i.Source)
 	if !ok || s.Type != "pool" {
@@ -111,13 +110,12 @@ func remoteLeaf(ctx context.Context, a *App, i compute.Instance) (compute.Instan
 	return leaf, s, err
 }
 
-// Here reports whether the machine and the user that an engine's local instance means are this
-// process's own.
+// Here reports whether the engine's local instance is this process's machine and user.
 func (a *App) Here() bool { return a.Remote == nil || a.Self.Here && a.Self.Own }
 
-// ConnectRemote opens a way into a controller's instance, and says which type of source it is
-// really of. This machine itself, where the controller is our own, is used from this process: with
-// our environment, terminal and limits.
+// ConnectRemote connects to an instance of a controller, and returns the type of its real source.
+// If the controller is our own, this machine is used from this process, with its environment,
+// terminal and limits.
 func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
 	leaf, s, err := remoteLeaf(ctx, a, i)
 	if err != nil {
@@ -130,7 +128,7 @@ func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if _, err := a.Remote.Use(ctx, who, i.ID); err != nil {
 		return nil, "", err
 	}
-	state, err := host.StateDir() // our own controller's too: it cleans what we put there
+	state, err := host.StateDir() // our own controller cleans what we put there
 	if err != nil {
 		return nil, "", err
 	}
@@ -144,8 +142,8 @@ func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	return conn, "local", err
 }
 
-// Unread adds a hint to an error about a source that is configured here and that our own controller
-// does not know.
+// Unread adds a hint to an error about a source that is configured here, but unknown to our own
+// controller.
 func (a *App) Unread(name string, err error) error {
 	if a.Remote == nil || !a.Self.Own || !errors.Is(err, compute.ErrNotFound) {
 		return err
@@ -167,7 +165,7 @@ func (a *App) Unread(name string, err error) error {
 	}
 }
 
-// TheController is the controller, for what there is nowhere else.
+// TheController returns the controller, for features that only a controller has.
 func (a *App) TheController(ctx context.Context, what string) (*client.Client, error) {
 	c, self, err := a.Controller(ctx)
 	if err != nil {

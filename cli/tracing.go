@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/observe/tracing"
 )
 
-// follow has what a command does sent as a trace, where OpenTelemetry's variables say where to.
-// With $TRACEPARENT it is below another program's.
+// follow sends a trace of the command if OpenTelemetry's variables say where to. $TRACEPARENT makes
+// it part of another program's trace.
 func follow(a *App, cmd *cobra.Command) {
 	opt, ok, err := otlp.FromEnv(os.Getenv)
 	if err != nil {
@@ -32,12 +32,12 @@ func follow(a *App, cmd *cobra.Command) {
 		opt.Resource["host.name"] = cmp.Or(opt.Resource["host.name"], host)
 	}
 	if !serves {
-		opt.Patience = time.Nanosecond // nobody waits for a second try
+		opt.Patience = time.Nanosecond // no second try, so that the command ends at once
 	}
 	e := otlp.New(opt)
 	a.Traces = &tracing.Tracing{Exporter: e, Tracer: e.Tracer()}
 	if serves {
-		return // each request is a trace
+		return // each request gets a trace of its own
 	}
 	parent, _ := trace.Parse(os.Getenv("TRACEPARENT"))
 	ctx := trace.From(cmd.Context(), a.Traces.Tracer, parent, os.Getenv("TRACESTATE"))

@@ -5,7 +5,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 )
 
-// PrintVersion prints which version this program is.
+// PrintVersion prints the version of this program.
 func PrintVersion(a *App) error {
 	if a.JSON {
 		return a.PrintJSON(version.Read())

@@ -7,10 +7,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Who is on whose behalf something is done with the named instances or leases: the user's. In a
-// hook, and in what run started, HOSTLER_LEASE is the token of a lease on HOSTLER_INSTANCE; it is
-// presented where that is what all the names mean, and nowhere else. Without an engine a name is
-// taken for an instance's.
+// Who returns the user for whom the named instances or leases are used. In hooks and in commands of
+// run, HOSTLER_LEASE is the token of a lease on HOSTLER_INSTANCE. Who presents it only if all the
+// names mean that instance. Without an engine, a name is taken for an instance's.
 func (a *App) Who(ctx context.Context, engine Engine, names ...string) compute.Who {
 	who := compute.Who{Owner: a.Owner()}
 	token := os.Getenv("HOSTLER_LEASE")
@@ -27,12 +26,12 @@ func (a *App) Who(ctx context.Context, engine Engine, names ...string) compute.W
 	return who
 }
 
-// means reports whether a name means an instance that a token is of, a pool's in front of it, or
-// what is behind it.
+// means reports whether a name means the instance of a token, a pool's instance in front of it, or
+// the one behind it.
 func means(ctx context.Context, engine Engine, name string, own compute.ID, token string) bool {
 	i, l, err := engine.Resolve(ctx, name)
 	if err == nil && l != nil && l.Share != nil && name != string(i.ID) {
-		return l.ID == token // a neighbour's lease is another's, though on the same instance
+		return l.ID == token // another lease on the same instance does not count
 	}
 	front, held := i, l
 	for err == nil {

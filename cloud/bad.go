@@ -9,15 +9,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// health is whether a server is bad, as this process knows it. What is recorded counts, and of that
-// what was recorded last: other processes may say so too.
+// health is what this process knows of whether a server is bad. Other processes may record changes
+// too: the change that was recorded last counts.
 type health struct {
-	bad      time.Time   // since when, by this process' clock; zero: it is not
+	bad      time.Time   // since when, by this process' clock; zero while the server is good
 	reason   string      // why it is bad for ever
-	mourning *time.Timer // until it is taken for dead
-	spell    moment      // what is recorded of the time that it is bad now
-	marks    int         // how many changes were recorded when this was
-	changes  int         // made here, recorded or not
+	mourning *time.Timer // destroys the server when it has been bad for too long
+	spell    moment      // the recorded start of this bad time
+	marks    int         // the number of recorded changes that this process has seen
+	changes  int         // the number of changes made by this process
 	unsaved  bool
 }
 
@@ -27,10 +27,10 @@ type badness struct {
 	Why   string `json:"why,omitempty"` // for ever; "": it may heal
 }
 
-// GoneBad has nothing more booked on the server until NotBad; with a reason for ever. That is
-// recorded: it counts for all processes, and for those that come later. With
-// Options.AutoConfirmDead the server is destroyed when it has been bad for so long, by the process
-// that has it or said so, or by the one that takes it over.
+// GoneBad marks the server as bad: nothing more is booked on it until NotBad. With a reason, the
+// server is bad for ever. The mark is recorded, so it counts for all processes, later ones
+// included. With Options.AutoConfirmDead, a server that stays bad for that long is destroyed. The
+// process that has it, or takes it over, does that.
 func (s *Server) GoneBad(permanently ...string) {
 	s.mu.Lock()
 	why := ""
@@ -51,8 +51,8 @@ func (s *Server) GoneBad(permanently ...string) {
 	s.record()
 }
 
-// NotBad heals a server that is bad. It returns false where that is not so any more: it is bad for
-// ever, or destroyed.
+// NotBad marks the server as good again. It returns false if the server is bad for ever or
+// destroyed.
 func (s *Server) NotBad() bool {
 	s.mu.Lock()
 	if s.reason != "" || s.stage != living {
@@ -71,14 +71,14 @@ func (s *Server) NotBad() bool {
 	return !s.IsBad() // another process may have said that it is bad for ever
 }
 
-// IsBad tells whether the server is bad.
+// IsBad reports whether the server is bad.
 func (s *Server) IsBad() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.bad.IsZero()
 }
 
-// BadDuration is for how long the server has been bad; 0: it is not.
+// BadDuration returns for how long the server has been bad; 0 if it is not.
 func (s *Server) BadDuration() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,15 +88,15 @@ func (s *Server) BadDuration() time.Duration {
 	return time.Since(s.bad)
 }
 
-// PermanentProblem is why the server is bad for ever; "": it is not.
+// PermanentProblem returns why the server is bad for ever; "" if it is not.
 func (s *Server) PermanentProblem() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.reason
 }
 
-// record writes down whether the server is bad. When the store fails it goes on by what this
-// process knows, and the next change is written.
+// record writes down whether the server is bad. If the store fails, this process goes on with what
+// it knows, and writes the next change.
 func (s *Server) record() {
 	if s.c == nil {
 		return
@@ -110,7 +110,7 @@ func (s *Server) record() {
 		changes, s.unsaved = s.changes, true
 		switch {
 		case s.bad.IsZero() && r.Bad != nil && r.Bad.Why != "":
-			// what another process said of it does not heal
+			// what another process recorded as bad for ever stays bad
 		case s.bad.IsZero():
 			r.Bad = nil
 		case r.Bad == nil:
@@ -127,7 +127,7 @@ func (s *Server) record() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.changes != changes {
-		return // who changed it since records that
+		return // the goroutine that made the later change records it
 	}
 	if s.unsaved = err != nil; err == nil {
 		s.take(r)
@@ -136,8 +136,7 @@ func (s *Server) record() {
 	}
 }
 
-// learn takes what is recorded of the server's health, where that is newer than what this process
-// knows.
+// learn takes over the recorded health if it is newer than what this process knows.
 func (s *Server) learn(r record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +148,7 @@ func (s *Server) learn(r record) {
 	}
 }
 
-// take has the server be as it is recorded. The caller holds mu.
+// take sets the health to what is recorded. The caller holds mu.
 func (s *Server) take(r record) {
 	s.marks = r.Marks
 	if r.Bad == nil {
@@ -167,8 +166,7 @@ func (s *Server) take(r record) {
 	s.spell, s.reason = r.Bad.Since, r.Bad.Why
 }
 
-// mourn has a server that is bad be taken for dead when it has been so for long enough. The caller
-// holds mu.
+// mourn starts the timer after which a bad server is destroyed. The caller holds mu.
 func (s *Server) mourn() {
 	if s.c == nil || s.mourning != nil || s.bad.IsZero() || s.stage != living || s.c.opt.AutoConfirmDead <= 0 {
 		return
@@ -176,7 +174,7 @@ func (s *Server) mourn() {
 	s.mourning = time.AfterFunc(max(0, s.c.opt.AutoConfirmDead-time.Since(s.bad)), func() { s.c.goes(s.confirmDead) })
 }
 
-// unmourn ends the wait until the server is taken for dead. The caller holds mu.
+// unmourn stops the timer of mourn. The caller holds mu.
 func (s *Server) unmourn() {
 	if s.mourning != nil {
 		s.mourning.Stop()
@@ -184,8 +182,8 @@ func (s *Server) unmourn() {
 	}
 }
 
-// confirmDead destroys the server that has been bad for long, unless it has healed, here or for
-// another process.
+// confirmDead destroys a server that has been bad for too long, unless this or another process has
+// healed it.
 func (s *Server) confirmDead(ctx context.Context) {
 	for n := 1; ; n++ {
 		r, err := s.c.recorded(ctx, s.Name)

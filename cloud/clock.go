@@ -4,16 +4,16 @@ import (
 	"time"
 )
 
-// moment is when something was recorded: by the wall clock, which somebody may set, and by how long
-// the machine had run, which nobody can. What a cloud says of the time counts for nothing.
+// moment is when something was recorded. It has the wall clock, which may be set, and the machine's
+// uptime, which cannot. The cloud's own times are not used.
 type moment struct {
 	Wall time.Time `json:"wall"`
-	// of which machine, and which run of it; "": there is no such clock
+	// the machine and its boot; "" if there is no uptime
 	Run string        `json:"run,omitempty"`
 	Up  time.Duration `json:"up,omitempty"`
 }
 
-// now is this moment.
+// now returns the current moment.
 func (c *Cloud) now() moment {
 	m := moment{Wall: time.Now().Round(0).UTC()}
 	if c.uptime != nil {
@@ -24,9 +24,9 @@ func (c *Cloud) now() moment {
 	return m
 }
 
-// since is how much time has passed since a moment, however the wall clock was set meanwhile. Where
-// the machine was started anew since, or it was another machine, the wall clock has to do: a moment
-// that lies ahead of it is now.
+// since returns the time that has passed since a moment, and is right even if the wall clock was
+// set meanwhile. After a reboot, or on another machine, only the wall clock is left. A moment in
+// its future counts as now.
 func (c *Cloud) since(then moment) time.Duration {
 	now := c.now()
 	if then.Run != "" && then.Run == now.Run {

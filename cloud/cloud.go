@@ -15,26 +15,25 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Cloud is one project of a cloud, and what was made there under one name. Its methods may be
-// called at once from many goroutines, and other processes may have the same one open on the same
-// store.
+// Cloud is one project of a cloud, with what was made there under one resource name. Its methods
+// are safe for concurrent use. Several processes may have the same Cloud open on one store. New
+// makes one; the zero value is of no use.
 type Cloud struct {
 	opt  Options
 	t    Timers
 	log  *slog.Logger
 	door Door
 	book book
-	// ends with Close: what was begun on our own account, such as the end of an idle server, goes
-	// no further
+	// ends with Close; background work, such as the end of an idle server, stops with it
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	own    sync.WaitGroup // what runs on our own account
+	own    sync.WaitGroup // the background work
 	uptime func() (run string, up time.Duration, err error)
 
 	mu        sync.Mutex
 	closed    bool
-	servers   map[string]*Server // by name: those that this process spawned or took over
-	spawning  map[string]bool    // by name: those that a Spawn of this process is at
+	servers   map[string]*Server // by name, the servers that this process spawned or took over
+	spawning  map[string]bool    // by name, the servers that this process is spawning
 	providers map[Login]*opening
 	table     *flavor.Table
 	tableAt   time.Time
@@ -44,15 +43,15 @@ type Cloud struct {
 	key       string           // private, PEM
 }
 
-// opening is a provider, or the opening of it: done is closed when p or err are there.
+// opening is a provider that is open or being opened. done is closed when p or err is set.
 type opening struct {
 	done      chan struct{}
 	p         compute.Provider
 	err       error
-	abandoned bool // err is that its opener waited no longer
+	abandoned bool // err only says that its opener gave up waiting
 }
 
-// average is a moving one.
+// average is a moving average; zero means no value yet.
 type average struct{ d time.Duration }
 
 func (a average) plus(d time.Duration) average {
@@ -62,12 +61,12 @@ func (a average) plus(d time.Duration) average {
 	return average{(3*a.d + d) / 4}
 }
 
-// resources are the names that a resource may have.
+// resources matches the allowed resource names.
 var resources = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w -]+$`) })
 
-// New opens a cloud. It asks the store, and the cloud for no more than logging in; servers that a
-// process left that has died are taken over by Deploy or Recover. A resource's name that is not
-// allowed, a provider that is not known, or missing credentials are ErrInvalid.
+// New opens a cloud. It reads the store and logs in to the cloud, no more. Deploy or Recover take
+// over servers of processes that have died. A forbidden resource name, an unknown provider or
+// missing credentials give ErrInvalid.
 func New(ctx context.Context, o Options) (*Cloud, error) {
 	invalid := func(format string, a ...any) (*Cloud, error) {
 		return nil, &compute.Error{Op: "cloud.New", ID: compute.ID(o.Resource), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
@@ -102,12 +101,12 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 	return c, nil
 }
 
-// errClosed is why what runs ends when a Cloud is closed.
+// errClosed is the cause with which work ends when a Cloud is closed.
 var errClosed = errors.New("the cloud was closed")
 
-// Close ends what this process does with the cloud: countdowns and connections, with the commands
-// that run over them. Servers stay, and whoever opens the cloud next has them by Recover. It comes
-// before the store's Close.
+// Close ends what this process does with the cloud: countdowns, connections and the commands on
+// them. Servers stay; the next process to open the cloud gets them by Recover. Close the cloud
+// before the store.
 func (c *Cloud) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -140,7 +139,7 @@ func (c *Cloud) Close() error {
 	return errors.Join(errs...)
 }
 
-// goes runs f on our own account, unless we are closed.
+// goes runs f in the background, unless the cloud is closed.
 func (c *Cloud) goes(f func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +149,7 @@ func (c *Cloud) goes(f func(context.Context)) {
 	c.own.Go(func() { f(c.ctx) })
 }
 
-// provider opens the provider of a way to log in, once.
+// provider returns the provider for a login, and opens it at the first call.
 func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, error) {
 	for {
 		c.mu.Lock()
@@ -166,7 +165,7 @@ func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, er
 		select {
 		case <-o.done:
 			if ok && o.abandoned && ctx.Err() == nil {
-				continue // that says nothing to us
+				continue // another caller gave up; that says nothing to us
 			}
 			return o.p, o.err
 		case <-ctx.Done():
@@ -191,18 +190,18 @@ func (c *Cloud) openProvider(ctx context.Context, login Login, o *opening) {
 	}
 }
 
-// forgetProviders has them opened anew: what they are to know has changed.
+// forgetProviders makes the next use open the providers anew, with the new settings.
 func (c *Cloud) forgetProviders() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.providers)
 }
 
-// ErrIsNoHardware tells whether an error of Spawn says that the cloud had no room for a server of
+// ErrIsNoHardware reports whether an error of Spawn says that the cloud had no room for a server of
 // that flavor.
 func (c *Cloud) ErrIsNoHardware(err error) bool { return err != nil && c.door.NoHardware(err) }
 
-// sleep waits, or returns why ctx ended.
+// sleep waits for d. It returns the cause of ctx if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -214,7 +213,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// jitter is up to a quarter more or less than d.
+// jitter returns d, up to a quarter longer or shorter.
 func jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
 }

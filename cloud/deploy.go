@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Deploy makes what servers need, such as a network and a key, as far as it is not there; it may be
-// repeated. Then it recovers, see Recover.
+// Deploy makes what servers need and is missing, such as a network and a key. It may be repeated.
+// Then it calls Recover.
 func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
 	if _, err := c.verified(ctx); err != nil {
 		return Deployment{}, err
@@ -39,8 +39,8 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	return d, c.Recover(ctx)
 }
 
-// verified returns where we are, and refuses credentials of another project than the one that was
-// deployed in: what is there would look as if it were gone.
+// verified returns our place. It refuses credentials of another project than the deployment's,
+// since there all servers would look gone.
 func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	place, err := c.door.Place(ctx)
 	if err != nil {
@@ -58,18 +58,17 @@ func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	return place, nil
 }
 
-// PrivateKey returns the private key by which servers are logged in to, in PEM; "": the provider
-// keeps it to itself, or nothing was deployed by this process.
+// PrivateKey returns the private key for logging in to servers, in PEM. It is "" if the provider
+// keeps the key to itself, or this process deployed nothing.
 func (c *Cloud) PrivateKey() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.key
 }
 
-// Recover takes over what processes left that have died: servers that they had are ours, and those
-// of them that nobody uses count down to their end; what was half made or half destroyed is
-// destroyed, and what this process could not destroy is tried again. What other living processes
-// have is left alone.
+// Recover takes over the servers of processes that have died. Unused servers among them count down
+// to their end. What is half made or half destroyed is destroyed, and failed destructions of this
+// process are tried again. Servers of other living processes are left alone.
 func (c *Cloud) Recover(ctx context.Context) error {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -84,7 +83,7 @@ func (c *Cloud) Recover(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// errOwned is that another process has a server.
+// errOwned says that another process has the server.
 var errOwned = errors.New("another process has it")
 
 func (c *Cloud) takeOver(ctx context.Context, name string) error {
@@ -102,7 +101,7 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 		}
 		r.Owner = us
 		if r.State == creating {
-			r.State = destroying // nobody was told of it
+			r.State = destroying // no caller knows of it
 		}
 		return nil
 	})
@@ -126,10 +125,10 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	return nil
 }
 
-// TearDown destroys all servers of this cloud's resource, in parallel, except the one that we run
-// on, and then all that Deploy made and what servers left behind. What is gone already is fine;
-// what fails does not keep the rest from being tried, and it may be repeated. It returns what was
-// deleted, and with dryRun what would be. ErrNotFound: there is nothing to tear down.
+// TearDown destroys all servers of this cloud's resource in parallel, except the one that this
+// process runs on. Then it deletes what Deploy made and what servers left behind. A failure does
+// not stop the rest, and TearDown may be repeated. It returns what it deleted, or with dryRun would
+// delete. ErrNotFound says that there is nothing to tear down.
 func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, err error) {
 	place, err := c.verified(ctx)
 	if err != nil {
@@ -173,7 +172,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	}
 	going.Wait()
 	if len(errs) > 0 {
-		return deleted, errors.Join(errs...) // what they use cannot go before them
+		return deleted, errors.Join(errs...) // servers still use what Deploy made
 	}
 	more, err := c.door.TearDown(ctx, dryRun)
 	for _, what := range more {
@@ -198,5 +197,5 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	return deleted, nil
 }
 
-// mostDestroyed is how many servers are destroyed at the same time.
+// mostDestroyed is how many servers are destroyed at once.
 const mostDestroyed = 16

@@ -9,12 +9,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SharedDir is where the shared disk is, on all servers that have it.
+// SharedDir is the directory of the shared disk, on all servers that have it.
 const SharedDir = "/shared"
 
-// install installs the packages of NFS by whatever the distribution has: $1 is what Debian and its
-// kin call them, $2 the Red Hats, $3 SUSE, $4 Alpine and Arch. $5 is a program that comes with
-// them: where it is, nothing is installed. become is sudo where we are not root.
+// install installs the NFS packages with the distribution's package manager. $1 has the names of
+// Debian and its kin, $2 of the Red Hats, $3 of SUSE, $4 of Alpine and Arch. $5 is a program of the
+// packages: if it is there, nothing is installed. become is sudo unless we are root.
 const install = `PATH=$PATH:/usr/sbin:/sbin; export PATH; become=; [ "$(id -u)" = 0 ] || become="sudo -n"
 install() {
 	command -v "$5" >/dev/null 2>&1 && return 0
@@ -30,7 +30,7 @@ install() {
 }
 `
 
-// export makes the shared directory $1 and lets the network $2 mount it. It may be run again.
+// export makes the shared directory $1 and lets the network $2 mount it. It may be repeated.
 const export = install + `set -e
 install nfs-kernel-server nfs-utils nfs-kernel-server nfs-utils exportfs
 [ -d "$1" ] || { $become mkdir -p -- "$1"; $become chown "$(id -u):$(id -g)" -- "$1"; }
@@ -47,8 +47,8 @@ else
 fi
 $become exportfs -ra >&2`
 
-// mount mounts the directory $1 of the server $2 there, unless that is so already. A server that
-// stays silent gives errors after a while, and not for ever nothing.
+// mount mounts the directory $1 of the server $2, unless it is mounted already. If the server stays
+// silent, accesses fail after a while instead of hanging for ever.
 const mount = install + `set -e
 m=$(awk -v d="$1" '$2 == d && $3 ~ /^nfs/ {print $1}' /proc/mounts)
 [ "$m" = "$2:$1" ] && exit 0
@@ -57,14 +57,13 @@ install nfs-common nfs-utils nfs-client nfs-utils mount.nfs
 $become mkdir -p -- "$1"
 $become mount -t nfs -o nfsvers=4,proto=tcp,hard,timeo=150,retrans=3,noatime "$2:$1" "$1"`
 
-// unmount unmounts it; lazily, where somebody is still in it.
+// unmount unmounts the shared disk; lazily, if a process still uses it.
 const unmount = `PATH=$PATH:/usr/sbin:/sbin; become=; [ "$(id -u)" = 0 ] || become="sudo -n"
 awk -v d="` + SharedDir + `" '$2 == d && $3 ~ /^nfs/ {f=1} END {exit !f}' /proc/mounts || exit 0
 sync; $become umount "` + SharedDir + `" 2>/dev/null || $become umount -l "` + SharedDir + `"`
 
-// CreateSharedDisk has the server export the directory SharedDir over NFS, version 4, to the
-// network that servers are in and to nobody else. It may be repeated. The distribution's own NFS
-// server is installed where it is missing.
+// CreateSharedDisk makes the server export SharedDir over NFS version 4, to the servers' network
+// alone. It may be repeated. It installs the distribution's NFS server if that is missing.
 func (s *Server) CreateSharedDisk(ctx context.Context) error {
 	cidr, err := s.subnet(ctx)
 	if err != nil {
@@ -76,8 +75,8 @@ func (s *Server) CreateSharedDisk(ctx context.Context) error {
 	return s.setShared(ctx)
 }
 
-// MountSharedDisk mounts the shared disk of a server, by its address, on this one. It may be
-// repeated. It is unmounted before the server is destroyed.
+// MountSharedDisk mounts the shared disk of the server at address ip on this server. It may be
+// repeated. The disk is unmounted before the server is destroyed.
 func (s *Server) MountSharedDisk(ctx context.Context, ip string) error {
 	if _, err := netip.ParseAddr(ip); err != nil {
 		return s.fail("MountSharedDisk", compute.ErrInvalid, err)
@@ -98,7 +97,7 @@ func (s *Server) nfs(ctx context.Context, op, script string, args ...string) err
 	return err
 }
 
-// subnet is the network that may mount what the server exports.
+// subnet returns the network that may mount what the server exports.
 func (s *Server) subnet(ctx context.Context) (string, error) {
 	if s.c != nil {
 		d, _, err := s.c.book.deployment(ctx)
@@ -111,7 +110,7 @@ func (s *Server) subnet(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	// What the server itself says of its address.
+	// Ask the server itself for its network.
 	out, _, err := s.run(
 		ctx, "CreateSharedDisk",
 		&compute.Command{Args: []string{
@@ -133,7 +132,7 @@ func (s *Server) subnet(ctx context.Context) (string, error) {
 	return net.Masked().String(), nil
 }
 
-// setShared notes that the disk is there, also for other processes.
+// setShared records that the server has the shared disk, for this and other processes.
 func (s *Server) setShared(ctx context.Context) error {
 	s.mu.Lock()
 	s.shared = true

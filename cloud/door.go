@@ -11,75 +11,74 @@ import (
 // Flavor is a size of hardware that a cloud has.
 type Flavor = flavor.Flavor
 
-// Quota is how much a project may have, and has. A maximum of 0 is no limit.
+// Quota is the limit of a project and its use. A maximum of 0 is no limit.
 type Quota = flavor.Quota
 
-// Resources are what a quota counts.
+// Resources are what a quota counts: instances, cores, memory and the like.
 type Resources = flavor.Resources
 
-// Unlimited is the limit of Quota.Spawnable for who has none beside the quota.
+// Unlimited is the limit for Quota.Spawnable when the quota is the only limit.
 const Unlimited = flavor.Unlimited
 
-// Door is what this package asks of a kind of cloud. All methods may be called at once from many
-// goroutines.
+// Door is what this package needs of a kind of cloud. Its methods are safe for concurrent use.
 type Door interface {
-	// Servers opens the provider of servers that are logged in to in a way. All of them see the
-	// same servers. Its instances' ids are the servers' names.
+	// Servers opens the provider of servers for a login. All providers see the same servers. The
+	// ids of instances are the servers' names.
 	Servers(ctx context.Context, login Login) (compute.Provider, error)
-	// Deploy makes what servers need, as far as it is not there, and repairs what is half made. It
-	// is recorded in the store before it is done.
+	// Deploy makes what servers need and is missing, and repairs what is half made. It records each
+	// thing in the store before it makes it.
 	Deploy(ctx context.Context, config DeployConfig) (Deployment, error)
-	// TearDown unmakes what Deploy made and what servers left behind, and verifies that. The
-	// servers have gone before. ErrNotFound: there was nothing.
+	// TearDown deletes what Deploy made and what servers left behind, and verifies that. The
+	// servers are gone before. ErrNotFound says that there was nothing.
 	TearDown(ctx context.Context, dryRun bool) (deleted []string, err error)
-	// Flavors are those that there are. The answer may be some minutes old; fresh: it may not.
+	// Flavors returns all flavors. Unless fresh, the answer may be some minutes old.
 	Flavors(ctx context.Context, fresh bool) (*flavor.Table, error)
-	// Quota asks how much the project may have, and has with what others made. The answer may be
-	// some seconds old.
+	// Quota returns the project's limits and use, others' use included. It may be some seconds old.
 	Quota(ctx context.Context) (Quota, error)
-	// Place is where we are, for this cloud. It may remember the answer.
+	// Place returns where this process runs, as this cloud sees it. The answer may be cached.
 	Place(ctx context.Context) (Place, error)
-	// NoHardware tells whether an error says that the cloud had no room for a server.
+	// NoHardware reports whether an error says that the cloud had no room for a server.
 	NoHardware(err error) bool
 }
 
-// Place is where we are, for a cloud.
+// Place says in which project of a cloud this process works, and on which server it runs.
 type Place struct {
 	Project string // that the credentials are for, by an id; "": the cloud has no projects
 	Self    string // the name of the server of this project that we run on; "": we run elsewhere
 }
 
-// Login is how servers are reached.
+// Login says how servers are reached.
 type Login struct {
 	User     string // "": what the image is known for
-	External bool   // each gets an address that is reached from outside of the cloud
+	External bool   // each server gets an address that is reachable from outside the cloud
 }
 
 // Setup is what a Door is opened with.
 type Setup struct {
-	Resource string // the deployment's name, and what the names of all that is made begin with
+	Resource string // the deployment's name, and the prefix of all names
 	Store    Store
 	Dir      string // the directory for private keys
 	Log      *slog.Logger
 }
 
-// DeployConfig says what servers shall find. Zeros are the cloud's and our own defaults.
+// DeployConfig says what servers need. A zero field means the default of the cloud or of this
+// package.
 type DeployConfig struct {
-	RequiredPorts  []int    // that are reached from outside
-	From           []string // the networks from which they are; none: the deployment's own
+	RequiredPorts  []int    // ports that are open to the outside
+	From           []string // the networks that may reach these ports; none: the deployment's own
 	Network        string   // one that is there and is used as it is; "": one is made
 	CIDR           string   // of the network that is made; "": 192.168.64.0/18
 	GatewayIP      string   // "": the first address
 	DNSNameServers []string // none: 8.8.4.4 and 8.8.8.8
-	UseConfigDrive bool     // what servers are told is on a disk too
+	UseConfigDrive bool     // user data is on a config drive too
 }
 
-// Deployment is what there is for servers.
+// Deployment is what Deploy made or found.
 type Deployment struct {
 	// ids, by kind: "keypair", "secgroup", "network", "subnet", "router"
 	Details map[string]string `json:"details"`
 	Project string            `json:"project,omitempty"`
-	// that servers' addresses lie in; "": not known
+	// the network of the servers' addresses; "": unknown
 	CIDR       string `json:"cidr,omitempty"`
 	PrivateKey string `json:"-"` // PEM; "": the provider keeps it to itself
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// EC2 opens EC2 regions for Options.Open: which, and how servers are there beside what an Order
-// says, is said by base, as for a source of type ec2. Its zero value takes the credentials and the
-// region that Amazon's own client would take. Base's User, PublicIP, Source, Installation,
-// Deployment, Pair and Dir are not looked at.
+// EC2 opens EC2 regions for Options.Open. base says which region, and what servers have beside what
+// an Order says, as for a source of type ec2. The zero value takes the credentials and the region
+// that Amazon's own client would take. The fields User, PublicIP, Source, Installation, Deployment,
+// Pair and Dir of base are ignored.
 //
-// A key pair and, with ports, a security group are deployed; servers come into these and the
-// security groups that base names, in the subnets that base names or the region's own.
+// Deploy makes a key pair and, if ports are required, a security group. Servers get this group and
+// the groups that base names. They run in the subnets that base names, else in the region's own.
 func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
 	return func(_ context.Context, setup Setup) (Door, error) {
 		if setup.Dir == "" {
@@ -47,12 +47,12 @@ type region struct {
 
 var _ Door = (*region)(nil)
 
-// deployed is what the store knows of a deployment, from before anything of it is made.
+// deployed is what the store records of a deployment. It is written before anything is made.
 type deployed struct {
 	Project string `json:"project"`
 	Pair    string `json:"pair,omitempty"`
 	Group   string `json:"group,omitempty"`
-	// the security group that servers have where nobody names one
+	// the security group of servers for which no group is named
 	Default string `json:"default,omitempty"`
 }
 
@@ -60,7 +60,7 @@ func (r *region) key() string { return "cloud:" + r.setup.Resource + ":ec2" }
 
 func (r *region) book() book { return book{r.setup.Store, r.setup.Resource} }
 
-// known reads what was deployed; the zero value: nothing was.
+// known reads the record of the deployment; the zero value if there is none.
 func (r *region) known(ctx context.Context) (d deployed, err error) {
 	err = r.setup.Store.View(ctx, func(tx compute.Tx) error {
 		n, err := notes(tx)
@@ -93,7 +93,7 @@ func (r *region) open(ctx context.Context, login Login, d deployed) (*ec2.Provid
 	o.User, o.Pair = cmp.Or(login.User, o.User), d.Pair
 	if d.Group != "" {
 		o.SecurityGroups = append([]string{d.Group}, o.SecurityGroups...)
-		if len(o.SecurityGroups) == 1 && d.Default != "" { // who names any is not given that one
+		if len(o.SecurityGroups) == 1 && d.Default != "" { // base names none of its own
 			o.SecurityGroups = append(o.SecurityGroups, d.Default)
 		}
 	}
@@ -116,7 +116,7 @@ func (r *region) Servers(ctx context.Context, login Login) (compute.Provider, er
 	return p, nil
 }
 
-// Deploy makes a key pair and a security group. Networks are not made.
+// Deploy makes a key pair and a security group, but no networks.
 func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
 	if len(config.DNSNameServers) > 0 || config.Network+config.CIDR+config.GatewayIP != "" {
 		return Deployment{}, &compute.Error{Op: "cloud.Deploy", ID: compute.ID(r.setup.Resource),
@@ -163,8 +163,8 @@ func (r *region) Deploy(ctx context.Context, config DeployConfig) (Deployment, e
 	return out, nil
 }
 
-// same returns where we are and what was deployed, and refuses an account or a region other than
-// the one that it was deployed in.
+// same returns our place and the deployment. It refuses an account or a region other than the
+// deployment's.
 func (r *region) same(ctx context.Context) (Place, deployed, error) {
 	place, err := r.Place(ctx)
 	if err != nil {
@@ -182,7 +182,7 @@ func (r *region) same(ctx context.Context) (Place, deployed, error) {
 	return place, d, err
 }
 
-// TearDown deletes what carries the deployment's mark.
+// TearDown deletes everything that carries the deployment's mark.
 func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	_, d, err := r.same(ctx)
 	if err != nil {
@@ -206,7 +206,7 @@ func (r *region) TearDown(ctx context.Context, dryRun bool) ([]string, error) {
 	return deleted, errors.Join(err, r.book().saveText(ctx, r.key(), ""))
 }
 
-// Flavors are the region's instance types.
+// Flavors returns the region's instance types.
 func (r *region) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
 	p, err := r.open(ctx, Login{}, deployed{})
 	if err != nil {
@@ -215,7 +215,7 @@ func (r *region) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error)
 	return p.Flavors(ctx, fresh)
 }
 
-// Quota counts what runs in the region, and has the limit that the service tells.
+// Quota counts what runs in the region, and asks the service for the limit.
 func (r *region) Quota(ctx context.Context) (q Quota, err error) {
 	p, err := r.open(ctx, Login{}, deployed{})
 	if err != nil {
@@ -232,8 +232,8 @@ func (r *region) Quota(ctx context.Context) (q Quota, err error) {
 	return q, nil
 }
 
-// Place is an account in a region, and the instance there that we run on, as the metadata service
-// tells.
+// Place returns the account and the region, and by the metadata service the instance that this
+// process runs on.
 func (r *region) Place(ctx context.Context) (Place, error) {
 	r.mu.Lock()
 	known := r.place
@@ -263,5 +263,5 @@ func (r *region) Place(ctx context.Context) (Place, error) {
 	return place, nil
 }
 
-// NoHardware tells whether there was no capacity for the type.
+// NoHardware reports whether there was no capacity for the type.
 func (r *region) NoHardware(err error) bool { return session.ReasonOf(err) == session.NoHardware }

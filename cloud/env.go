@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// variables are the environment variables that the programs of a cloud read: those it cannot do
-// without, and those it may need.
+// variables are the environment variables that clients of a cloud read: the required ones, then the
+// optional ones.
 var variables = map[string][2][]string{
 	"openstack": {
 		{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_REGION_NAME"},
@@ -25,26 +25,27 @@ var variables = map[string][2][]string{
 	},
 }
 
-// RequiredEnv lists the environment variables that a provider needs where nothing else tells it the
-// credentials, such as a clouds.yaml or an application credential.
+// RequiredEnv lists the environment variables that a provider needs if its credentials come from
+// nowhere else, such as a clouds.yaml.
 func RequiredEnv(provider string) ([]string, error) {
 	v, err := variablesOf(provider)
 	return slices.Clone(v[0]), err
 }
 
-// MaybeEnv lists those that it may need beside them.
+// MaybeEnv lists the optional environment variables of a provider.
 func MaybeEnv(provider string) ([]string, error) {
 	v, err := variablesOf(provider)
 	return slices.Clone(v[1]), err
 }
 
-// AllEnv lists the required ones and then the others.
+// AllEnv lists the required variables, then the optional ones.
 func AllEnv(provider string) ([]string, error) {
 	v, err := variablesOf(provider)
 	return slices.Concat(v[0], v[1]), err
 }
 
-// MissingEnv says which of the required variables getenv has nothing for, all of them; nil: none.
+// MissingEnv returns an error that names all required variables for which getenv returns ""; nil if
+// there are none.
 func MissingEnv(provider string, getenv func(string) string) error {
 	required, err := RequiredEnv(provider)
 	if err != nil {

@@ -17,16 +17,16 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// File is a file of this machine that is copied to a server. "~/" at the beginning is the home
-// directory, here and there.
+// File is a local file that is copied to a server. A leading "~/" is the home directory, here and
+// on the server.
 type File struct {
 	Local    string `json:"local"`
 	Remote   string `json:"remote,omitempty"`   // "": as Local
-	Optional bool   `json:"optional,omitempty"` // passed over where there is none here
+	Optional bool   `json:"optional,omitempty"` // skipped if there is no such file here
 }
 
-// ParseFiles reads a list as wr's users wrote it: LOCAL or LOCAL:REMOTE between commas. Files that
-// are missing are passed over, as there.
+// ParseFiles reads a comma-separated list of LOCAL or LOCAL:REMOTE, as wr has it. Files that are
+// missing are skipped, as in wr.
 func ParseFiles(list string) (out []File) {
 	for _, one := range strings.Split(list, ",") {
 		if one = strings.TrimSpace(one); one == "" {
@@ -38,7 +38,7 @@ func ParseFiles(list string) (out []File) {
 	return out
 }
 
-// CopyOver copies files to the server, with their modes and times. Directories are made.
+// CopyOver copies files to the server with their modes and times. It makes missing directories.
 func (s *Server) CopyOver(ctx context.Context, files []File) error {
 	for _, f := range files {
 		if f.Remote == "" {
@@ -58,8 +58,8 @@ func (s *Server) CopyOver(ctx context.Context, files []File) error {
 	return nil
 }
 
-// UploadFile copies a file to the server, with its mode and time. The directory is made where there
-// is none. The file appears at once and whole.
+// UploadFile copies a file to the server, with its mode and time. It makes a missing directory. The
+// file appears at once and whole.
 func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
 	f, err := os.Open(local)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
 	return s.put(ctx, "UploadFile", remote, tar.Header{Size: info.Size(), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}, f)
 }
 
-// CreateFile makes a file of a text on the server, that its user alone may read.
+// CreateFile writes a text to a file on the server that only the server's user may read.
 func (s *Server) CreateFile(ctx context.Context, content, remote string) error {
 	return s.put(
 		ctx, "CreateFile", remote, tar.Header{Size: int64(len(content)), Mode: 0o600, ModTime: time.Now()},
@@ -119,7 +119,7 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 		packed <- err
 	}()
 	err = conn.Put(ctx, dir, r)
-	_ = r.CloseWithError(io.ErrClosedPipe) // whoever still writes ends
+	_ = r.CloseWithError(io.ErrClosedPipe) // a goroutine that still writes ends
 	if packing := <-packed; packing != nil && !errors.Is(packing, io.ErrClosedPipe) {
 		err = packing
 	}
@@ -130,8 +130,8 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 	return nil
 }
 
-// DownloadFile copies a file of the server here, readable by us alone. The directory must be there;
-// the file appears at once and whole.
+// DownloadFile copies a file of the server here, readable by its owner alone. The directory must
+// exist. The file appears at once and whole.
 func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 	if err := s.begin("DownloadFile"); err != nil {
 		return err
@@ -183,7 +183,7 @@ func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 	return nil
 }
 
-// only writes the one file that a tar stream has.
+// only copies the contents of the only file in a tar stream.
 func only(r io.Reader, w io.Writer, name string) error {
 	t := tar.NewReader(r)
 	h, err := t.Next()
@@ -197,8 +197,8 @@ func only(r io.Reader, w io.Writer, name string) error {
 	return err
 }
 
-// MkDir makes a directory on the server and those above it; where our user may not, with sudo, and
-// then the directory is our user's.
+// MkDir makes a directory and its parents on the server. Where the user may not, it uses sudo and
+// gives the directory to the user.
 func (s *Server) MkDir(ctx context.Context, dir string) error {
 	dir, err := s.absolute(ctx, dir)
 	if err != nil {
@@ -210,13 +210,13 @@ sudo -n mkdir -p -- "$1" && sudo -n chown "$(id -u):$(id -g)" -- "$1"`
 	return err
 }
 
-// HomeDir is the directory in which commands start on the server.
+// HomeDir returns the directory in which commands start on the server.
 func (s *Server) HomeDir(ctx context.Context) (string, error) {
 	out, _, err := s.run(ctx, "HomeDir", &compute.Command{Args: []string{"pwd"}})
 	return strings.TrimSuffix(out, "\n"), err
 }
 
-// GetTimeZone is the time zone of the server, by its distance from UTC alone.
+// GetTimeZone returns the server's time zone. It knows the offset from UTC alone.
 func (s *Server) GetTimeZone(ctx context.Context) (*time.Location, error) {
 	out, _, err := s.run(ctx, "GetTimeZone", &compute.Command{Args: []string{"date", "+%z"}})
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *Server) GetTimeZone(ctx context.Context) (*time.Location, error) {
 	return time.FixedZone("SER", n/100*3600+n%100*60), nil
 }
 
-// absolute is a path on the server from its root.
+// absolute returns the absolute path of a name on the server.
 func (s *Server) absolute(ctx context.Context, name string) (string, error) {
 	if path.IsAbs(name) {
 		return name, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// flavors returns the table of flavors. It is asked for anew when it is old.
+// flavors returns the table of flavors, and asks the cloud again when it is old.
 func (c *Cloud) flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
 	c.mu.Lock()
 	t, at := c.table, c.tableAt
@@ -27,9 +27,9 @@ func (c *Cloud) flavors(ctx context.Context, fresh bool) (*flavor.Table, error) 
 	return t, nil
 }
 
-// CheapestServerFlavor returns the flavor with the fewest cores, then the least memory, then the
-// least disk, that has so many cores and so much memory (MiB) and a name that the regular
-// expression matches somewhere. Errors are flavor.ErrNone and flavor.ErrRegex, or the cloud's.
+// CheapestServerFlavor returns the smallest flavor with at least so many cores and so much memory
+// in MiB. Its name must match the regular expression. Fewer cores come first, then less memory,
+// then less disk. Errors are flavor.ErrNone, flavor.ErrRegex or the cloud's.
 func (c *Cloud) CheapestServerFlavor(ctx context.Context, cores, ram int, regex string) (Flavor, error) {
 	t, err := c.flavors(ctx, false)
 	if err != nil {
@@ -38,7 +38,8 @@ func (c *Cloud) CheapestServerFlavor(ctx context.Context, cores, ram int, regex 
 	return t.Cheapest(flavor.Need{Cores: cores, RAM: ram, Regex: regex})
 }
 
-// CheapestServerFlavors returns flavors of classes of hardware, as flavor.Table.Choose does.
+// CheapestServerFlavors returns the flavors of several classes of hardware, as flavor.Table.Choose
+// does.
 func (c *Cloud) CheapestServerFlavors(
 	ctx context.Context, cores, ram int, regex string, sets [][]string, order flavor.Order,
 ) ([]Flavor, error) {
@@ -49,8 +50,9 @@ func (c *Cloud) CheapestServerFlavors(
 	return t.Choose(flavor.Need{Cores: cores, RAM: ram, Regex: regex}, sets, order)
 }
 
-// PickServerFlavor chooses of CheapestServerFlavors the first that has not lately failed for lack
-// of hardware, and of all that have, the first. The same request gets the same for a while.
+// PickServerFlavor returns the first of CheapestServerFlavors that has not lately failed for lack
+// of hardware. If all have, it returns the first. The same request gets the same flavor for a
+// while.
 func (c *Cloud) PickServerFlavor(ctx context.Context, cores, ram int, regex string, sets [][]string, order flavor.Order) (Flavor, error) {
 	all, err := c.CheapestServerFlavors(ctx, cores, ram, regex, sets, order)
 	if err != nil {
@@ -60,14 +62,14 @@ func (c *Cloud) PickServerFlavor(ctx context.Context, cores, ram int, regex stri
 	f, ok, err := c.memory.Pick(kindOf(cores, ram, regex, sets, order), time.Now(), func() ([]Flavor, error) { return all, nil })
 	c.mu.Unlock()
 	if err == nil && !ok {
-		// which says why there is none, or finds one that is of no set
+		// this says why there is none, or finds one that is in no set
 		return c.CheapestServerFlavor(ctx, cores, ram, regex)
 	}
 	return f, err
 }
 
-// GetServerFlavor returns the flavor of exactly an id, else of exactly a name. One that is not
-// known is looked for anew.
+// GetServerFlavor finds a flavor by its exact id, else by its exact name. For an unknown one it
+// asks the cloud again.
 func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, error) {
 	t, err := c.flavors(ctx, false)
 	if err != nil {
@@ -83,11 +85,11 @@ func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, e
 	return t.Get(idOrName)
 }
 
-// GetQuota returns how much the project may have, and has with what others made in it.
+// GetQuota returns the project's limits and use, others' use included.
 func (c *Cloud) GetQuota(ctx context.Context) (Quota, error) { return c.door.Quota(ctx) }
 
-// Spawnable is how many more servers of a flavor with a disk (GiB) there can be now, beside those
-// that any process on the store is asking for; where there can be none, why, for people.
+// Spawnable returns how many more servers of a flavor with a disk (GiB) fit now. It counts those
+// that any process on the store is asking for. If n is 0, why says the reason to the user.
 func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why string, err error) {
 	q, err := c.door.Quota(ctx)
 	if err != nil {

@@ -13,11 +13,12 @@ import (
 
 func reader(text string) io.Reader { return strings.NewReader(text) }
 
-// Destroy destroys the server: commands that run on it end with an error, its own script of
-// destruction is run, the shared disk is unmounted, what is in memory is written to disk, and the
-// cloud is asked until the server is gone. All of that takes bounded time. It may be called again,
-// and at once from several places: one does it, the others wait; after an error the next one tries
-// again. A server that is none of a cloud's is only disconnected.
+// Destroy destroys the server. It ends the running commands, runs the server's own script of
+// destruction, unmounts the shared disk and flushes memory to disk. Then it asks the cloud until
+// the server is gone. All of that takes bounded time.
+//
+// Destroy is safe for concurrent use and may be repeated. One call does the work, and the others
+// wait. After an error, the next call tries again. A Server from NewServer is only disconnected.
 func (s *Server) Destroy(ctx context.Context) error {
 	for {
 		s.mu.Lock()
@@ -33,7 +34,7 @@ func (s *Server) Destroy(ctx context.Context) error {
 				failed := s.stage != dead
 				s.mu.Unlock()
 				if failed && ctx.Err() == nil {
-					continue // it did not come to its end: now we try
+					continue // that attempt did not finish: try now
 				}
 			case <-ctx.Done():
 			}
@@ -85,13 +86,13 @@ func (s *Server) destroy(ctx context.Context) error {
 	return s.c.book.drop(ctx, s.Name)
 }
 
-// farewell is what is done on the server before it goes, if it was ever reached. What fails is
-// logged: it does not keep the server.
+// farewell does the last work on a server before it goes, if it was ever reached. A failure is
+// logged and stops nothing.
 func (s *Server) farewell(ctx context.Context) {
 	s.mu.Lock()
 	conn := s.conn
 	s.mu.Unlock()
-	// another process was there
+	// another process had the connection
 	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) {
 		try, stop := context.WithTimeout(ctx, s.t.Dial)
 		conn, _ = s.open(try)
@@ -129,8 +130,8 @@ func (s *Server) farewell(ctx context.Context) {
 	do("flushing the disks", s.t.Flush, flush, "")
 }
 
-// destroyUntilGone asks the cloud until it says that there is no such server. lost: the request for
-// it was never answered, so it may still take effect.
+// destroyUntilGone asks the cloud until it says that the server is gone. lost means that the
+// request for it was never answered, so it may still take effect.
 func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record, lost bool) error {
 	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
 	defer cancel()
@@ -166,8 +167,8 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 	}
 }
 
-// Alive tells whether the server is there and in order: it is not destroyed, the cloud says that it
-// runs, and with session a session opens on it.
+// Alive reports whether the server works: it is not destroyed and the cloud says that it runs. With
+// session, a session must open on it too.
 func (s *Server) Alive(ctx context.Context, session bool) bool {
 	if s.Destroyed() {
 		return false
@@ -184,8 +185,7 @@ func (s *Server) Alive(ctx context.Context, session bool) bool {
 	return true
 }
 
-// Known tells whether the cloud knows the server. With the credentials of another project it is an
-// error.
+// Known reports whether the cloud knows the server. Credentials of another project are an error.
 func (s *Server) Known(ctx context.Context) (bool, error) {
 	if s.c == nil {
 		return false, nil

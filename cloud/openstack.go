@@ -16,11 +16,11 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// OpenStack opens OpenStack clouds for Options.Open: whose, and how servers are there beside what
-// an Order says, is said by base, as for a source of type openstack. Its zero value takes the
-// credentials that OpenStack's own client would take. Base's User, FloatingIP, Source, Installation
-// and Dir are not looked at, and neither are its network, security groups and key, once something
-// was deployed.
+// OpenStack opens OpenStack clouds for Options.Open. base says which project, and what servers have
+// beside what an Order says, as for a source of type openstack. The zero value takes the
+// credentials that OpenStack's own client would take. The fields User, FloatingIP, Source,
+// Installation and Dir of base are ignored. Once something was deployed, so are its network,
+// security groups and key.
 func OpenStack(base openstack.Options) func(context.Context, Setup) (Door, error) {
 	return func(_ context.Context, setup Setup) (Door, error) {
 		if setup.Dir == "" {
@@ -57,7 +57,7 @@ type stack struct {
 
 var _ Door = (*stack)(nil)
 
-// Servers opens a provider of servers on what was deployed; without that as base says.
+// Servers opens a provider of servers on the deployment, else with what base says.
 func (s *stack) Servers(ctx context.Context, login Login) (compute.Provider, error) {
 	o, err := s.serversOptions(ctx, login)
 	if err != nil {
@@ -70,14 +70,14 @@ func (s *stack) Servers(ctx context.Context, login Login) (compute.Provider, err
 	return p, nil
 }
 
-// serversOptions are those of the provider of servers.
+// serversOptions returns the options of the provider of servers.
 func (s *stack) serversOptions(ctx context.Context, login Login) (o openstack.Options, err error) {
 	rec, err := s.Deployment(ctx, s.setup.Resource)
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return o, err
 	}
 	o = s.base
-	o.Deployment = s.setup.Resource // teardown takes them along, also of who uses the command line
+	o.Deployment = s.setup.Resource // so teardown deletes them too, also from the command line
 	o.Session, o.Source, o.Installation, o.Dir = s.session, s.setup.Resource, s.setup.Store.Installation(), s.setup.Dir
 	o.User, o.FloatingIP = cmp.Or(login.User, o.User), login.External
 	if !o.FloatingIP {
@@ -96,7 +96,7 @@ func (s *stack) serversOptions(ctx context.Context, login Login) (o openstack.Op
 	return o, nil
 }
 
-// options are those of the deployment.
+// options returns the options of the deployment.
 func (s *stack) options() deployment.Options {
 	return deployment.Options{
 		Name: s.setup.Resource, Installation: s.setup.Store.Installation(), Keys: s.setup.Dir, Store: s,
@@ -174,10 +174,10 @@ func (s *stack) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	return deleted, err
 }
 
-// Flavors are the project's.
+// Flavors returns the project's flavors.
 func (s *stack) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) {
 	if fresh {
-		// The catalog asks anew when somebody looks for what it does not have.
+		// Looking for an unknown flavor makes the catalog ask the cloud again.
 		if _, err := s.session.Catalog().Flavor(ctx, "\x00"); err != nil && !errors.Is(err, compute.ErrNotFound) {
 			return nil, err
 		}
@@ -185,7 +185,7 @@ func (s *stack) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) 
 	return s.session.Catalog().Flavors(ctx)
 }
 
-// Quota is the project's.
+// Quota returns the project's limits and use.
 func (s *stack) Quota(ctx context.Context) (Quota, error) {
 	q, err := s.session.Quota(ctx)
 	if err != nil {
@@ -204,8 +204,8 @@ func (s *stack) Quota(ctx context.Context) (Quota, error) {
 	}, nil
 }
 
-// Place asks whose the credentials are, and looks for the server that we run on. That does not
-// change.
+// Place asks for the project of the credentials, and for the server that this process runs on. The
+// answer does not change.
 func (s *stack) Place(ctx context.Context) (Place, error) {
 	s.mu.Lock()
 	known := s.place
@@ -231,10 +231,11 @@ func (s *stack) Place(ctx context.Context) (Place, error) {
 	return p, nil
 }
 
-// NoHardware tells whether the scheduler found no host.
+// NoHardware reports whether the scheduler found no host.
 func (s *stack) NoHardware(err error) bool { return openstack.ReasonOf(err) == openstack.NoHardware }
 
-// deploymentsNote is the note with the records of all deployments, by name; the command line's too.
+// deploymentsNote is the note with the records of all deployments by name. The command line uses it
+// too.
 const deploymentsNote = "clouds"
 
 // Deployment, SaveDeployment and DropDeployment keep the records in the store.

@@ -9,65 +9,65 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Store keeps what is known, for all processes that use it. store/sqlite and store/postgres are
-// such; their transactions are compute.NotesTx.
+// Store keeps the records for all processes that use it, as store/sqlite and store/postgres do. Its
+// transactions are compute.NotesTx.
 type Store interface {
 	Update(ctx context.Context, fn func(compute.Tx) error) error
 	View(ctx context.Context, fn func(compute.Tx) error) error
-	// Installation is the random id that marks all that we make.
+	// Installation is the random id with which everything is marked.
 	Installation() string
-	// Worker is this handle's number. No two that live at the same time have the same.
+	// Worker is this handle's number, unique among all living handles.
 	Worker() int64
-	// Alive tells whether the worker with this number lives.
+	// Alive reports whether the worker with this number lives.
 	Alive(worker int64) bool
 }
 
-// Options say which cloud, and in whose name.
+// Options say which cloud to open and how. Resource, Store and Open or a provider are needed.
 type Options struct {
-	// what the names of all that is made begin with: letters, digits, _, - and spaces; required
+	// the prefix of all names: letters, digits, _, - and spaces; required
 	Resource string
 	Store    Store // required
-	// for private keys, mode 0600 in a directory of mode 0700; required by openstack and ec2
+	// the directory for private keys, mode 0700; required by openstack and ec2
 	Dir string
 
 	Provider string // "openstack" or "ec2", where Open is nil
-	// any kind of cloud; OpenStack and EC2 return such with options of their own
+	// opens the kind of cloud; OpenStack and EC2 return such functions
 	Open func(context.Context, Setup) (Door, error)
 
-	// AutoConfirmDead is how long a server may be bad, see GoneBad, until it is taken for dead and
-	// destroyed; 0: never. Since when it is bad is recorded: the time goes on when the process ends
-	// that said so, and the process that takes the server over, see Recover, destroys it.
+	// AutoConfirmDead is how long a server may be bad, see GoneBad, before it is destroyed; 0 means
+	// for ever. The start is recorded, so the time goes on when the process ends. The process that
+	// takes the server over, see Recover, destroys it then.
 	AutoConfirmDead time.Duration
 
-	MaxServers int // of this resource, at most; 0: as many as the quota allows
-	// a server's kernel is told to flush and to remount its disks read-only before it is destroyed:
-	// for servers with kernels of their own
+	MaxServers int // servers of this resource at most; 0: no limit but the quota
+	// flush and remount read-only by the kernel before a server is destroyed; only for servers with
+	// a kernel of their own
 	SysRq  bool
-	Timers Timers       // zeros are the defaults
-	Log    *slog.Logger // nil: nothing is logged
+	Timers Timers       // see there for the defaults
+	Log    *slog.Logger // nil: no log
 }
 
-// Timers are how long is waited. A zero is the default that stands behind it.
+// Timers are time limits and intervals. A zero field means the default that its comment names.
 type Timers struct {
-	SSH time.Duration // until a new server lets us in: 5 min
-	// a new server may refuse our key, as its users are still being made: 10 s
+	SSH time.Duration // until a new server accepts the login: 5 min
+	// how long a new server may refuse the key while its users are being made: 10 s
 	Denied      time.Duration
 	Dial        time.Duration // for one try to connect, and for a session on it: 15 s
-	Boot        time.Duration // until it has booted, once it lets us in: 10 min
-	Script      time.Duration // for the script of set-up, and that of destruction: 15 min
-	Poll        time.Duration // a server that is being made is looked at so often: 1 s
-	FirstSpawn  time.Duration // for the first server: 20 min; then 4 times what those before took
-	LeastSpawn  time.Duration // but at least: 3 min
-	Backoff     time.Duration // after a failed spawn, half as much more after each further one: 1 s
-	MostBackoff time.Duration // 1 min
-	DestroyPoll time.Duration // 250 ms
-	Destroy     time.Duration // until a server is proved to be gone: 2 min
-	// for a server to write what it has in memory to disk, before it is destroyed: 20 s
+	Boot        time.Duration // from the first login until it has booted: 10 min
+	Script      time.Duration // for the script of set-up or destruction: 15 min
+	Poll        time.Duration // between looks at a server that is being made: 1 s
+	FirstSpawn  time.Duration // for the first server: 20 min; later 4 times the average
+	LeastSpawn  time.Duration // the least for later servers: 3 min
+	Backoff     time.Duration // after a failed spawn, then half as much again each time: 1 s
+	MostBackoff time.Duration // the most: 1 min
+	DestroyPoll time.Duration // between looks at a server that is going: 250 ms
+	Destroy     time.Duration // until a server is known to be gone: 2 min
+	// for a server to flush its memory to disk before it is destroyed: 20 s
 	Flush      time.Duration
-	TearDown   time.Duration // for all servers: 4 min
-	Flavors    time.Duration // the list of flavors counts: 30 min
-	Failed     time.Duration // a flavor is passed over, once there was no hardware for it: 15 min
-	Pick       time.Duration // a flavor that was picked stays: 5 min
+	TearDown   time.Duration // for all servers together: 4 min
+	Flavors    time.Duration // the age up to which the list of flavors is used: 30 min
+	Failed     time.Duration // a flavor without hardware is skipped so long: 15 min
+	Pick       time.Duration // a picked flavor is kept so long: 5 min
 	SharedDisk time.Duration // to set up NFS: 2 min
 }
 

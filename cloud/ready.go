@@ -9,12 +9,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sentinel is the sign that a server has booted.
+// sentinel is the file that says that a server has booted.
 const sentinel = "/tmp/.hostler-booted"
 
-// userData is what a new server is told. It lets our user run commands with sudo and without a
-// terminal, lets users share what they mount, lets the kernel be told to flush its disks, and at
-// its end leaves the sign.
+// userData is the boot script of a new server. It allows sudo for the user, without a terminal, and
+// sharing of FUSE mounts. It allows SysRq, which flushes disks. Last it makes the sentinel.
 const userData = `#!/bin/sh
 [ -f /etc/sudoers ] && sed -i -e 's/^\(Defaults.*requiretty\)/# \1/' /etc/sudoers
 if [ -f /etc/fuse.conf ]; then
@@ -28,17 +27,17 @@ chmod 666 ` + sentinel + `
 exit 0
 `
 
-// booted is what is asked until it succeeds: the sign is there, or cloud-init says that it has
-// ended.
+// booted succeeds once a server has booted: the sentinel is there, or cloud-init says that it is
+// done.
 const booted = `[ -e ` + sentinel + ` ] && exit 0
 command -v cloud-init >/dev/null 2>&1 || exit 1
 case $(cloud-init status 2>/dev/null) in *done*|*disabled*|*error*|*degraded*) exit 0;; esac
 exit 1`
 
-// WaitUntilReady waits until the server lets us in and has booted, copies files over, and runs a
-// script, if it is not "", as our user. Then connections are opened anew: the script may have
-// changed what a log-in finds. On an error the server stays as it is, to be looked at; destroying
-// it is the caller's.
+// WaitUntilReady waits until it can log in to the server and the server has booted. Then it copies
+// files and runs the script, if there is one, as the server's user. Connections are opened anew
+// after the script, since it may change what a login finds. On an error the server stays for
+// inspection; the caller destroys it.
 func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string) error {
 	if err := s.begin("WaitUntilReady"); err != nil {
 		return err
@@ -102,11 +101,12 @@ func (s *Server) waitBooted(ctx context.Context) error {
 	return nil
 }
 
-// runScript puts a script on the server, runs it, and removes it.
+// runScript copies a script to the server, runs it and removes it.
 func (s *Server) runScript(ctx context.Context, script string) error {
 	limited, cancel := context.WithTimeout(ctx, s.t.Script)
 	defer cancel()
-	// It comes by standard input into a file of its own, which nobody else can have made before.
+	// The script comes by standard input into a file that mktemp makes, so no other user can have
+	// made it.
 	const run = `umask 077; f=$(mktemp "${TMPDIR:-/tmp}/hostler-script.XXXXXX") && cat >"$f" && chmod 700 "$f" || exit 1
 "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`
 	_, stderr, err := s.run(limited, "Script", &compute.Command{Args: []string{"sh", "-c", run}, Stdin: reader(script)})
@@ -125,7 +125,7 @@ func (s *Server) runScript(ctx context.Context, script string) error {
 	return err
 }
 
-// explained adds the end of the server's console to an error, where there is one.
+// explained adds the end of the server's console to an error, if there is one.
 func (s *Server) explained(err error) error {
 	if s.c == nil {
 		return err

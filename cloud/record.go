@@ -20,11 +20,11 @@ const (
 	destroying = "destroying" // it is to go
 )
 
-// record is what the store knows of a server, from before the cloud is asked for it until it is
-// proved to be gone. There are no secrets in it.
+// record is what the store knows of a server. It exists from before the cloud is asked for the
+// server until the server is known to be gone. It has no secrets.
 type record struct {
 	State  string        `json:"state"`
-	Owner  int64         `json:"owner"` // the worker that has it; 0: nobody
+	Owner  int64         `json:"owner"` // the worker that has it; 0: none
 	Begun  moment        `json:"begun"`
 	Name   string        `json:"name"`
 	ID     string        `json:"id,omitempty"` // the provider's
@@ -35,13 +35,13 @@ type record struct {
 	Disk   int           `json:"disk"`
 	TTD    time.Duration `json:"ttd,omitempty"`
 	Head   bool          `json:"head,omitempty"`
-	Told   bool          `json:"told,omitempty"` // it was told to leave the sign that it has booted
+	Told   bool          `json:"told,omitempty"` // its boot script makes the sentinel
 
-	// the cloud has: from then on its own count has the server, and nothing is reserved for it
+	// the cloud has answered: its own count has the server, and nothing is reserved for it
 	Answered bool `json:"answered,omitempty"`
 
 	Bad   *badness `json:"bad,omitempty"`
-	Marks int      `json:"marks,omitempty"` // how often it was said whether it is bad
+	Marks int      `json:"marks,omitempty"` // the number of changes of Bad
 
 	Script        string `json:"script,omitempty"`
 	DestroyScript string `json:"destroy_script,omitempty"`
@@ -60,7 +60,7 @@ func (b book) key(name string) string { return b.prefix() + name }
 func (b book) deploymentKey() string  { return "cloud:" + b.resource + ":deployment" }
 func (b book) tearingDownKey() string { return "cloud:" + b.resource + ":tearing-down" }
 
-// notes is the part of a transaction that we need.
+// notes returns the part of a transaction that records need.
 func notes(tx compute.Tx) (compute.NotesTx, error) {
 	n, ok := tx.(compute.NotesTx)
 	if !ok {
@@ -110,8 +110,8 @@ func (b book) read(tx compute.NotesTx) (map[string]record, error) {
 	return out, nil
 }
 
-// add records a server that is about to be asked for. The first one that is reached from outside is
-// the head.
+// add records a server before the cloud is asked for it. The first server that is reachable from
+// outside is the head.
 func (b book) add(ctx context.Context, r *record, most int) error {
 	return b.update(ctx, func(tx compute.NotesTx) error {
 		all, err := b.read(tx)
@@ -140,8 +140,8 @@ func (b book) add(ctx context.Context, r *record, most int) error {
 	})
 }
 
-// reserved is what the cloud does not count yet: for servers that living processes ask for at this
-// moment.
+// reserved sums up what the cloud does not count yet: the servers that living processes are asking
+// for.
 func (b book) reserved(all map[string]record) (sum flavor.Resources) {
 	for _, r := range all {
 		if r.State == creating && !r.Answered && b.store.Alive(r.Owner) {
@@ -159,7 +159,7 @@ func (b book) put(tx compute.NoteTx, r record) error {
 	return tx.SaveNote(b.key(r.Name), string(text))
 }
 
-// change alters a record. ErrNotFound: there is none any more.
+// change alters a record. ErrNotFound says that the record is gone.
 func (b book) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
 	err = b.update(ctx, func(tx compute.NotesTx) error {
 		r = record{}
@@ -186,7 +186,7 @@ func (b book) saveText(ctx context.Context, key, text string) error {
 	return b.update(ctx, func(tx compute.NotesTx) error { return tx.SaveNote(key, text) })
 }
 
-// deployment returns what was deployed; ok is false where nothing was.
+// deployment returns the recorded deployment; ok is false if there is none.
 func (b book) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
 	err = b.store.View(ctx, func(tx compute.Tx) error {
 		n, err := notes(tx)

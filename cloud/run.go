@@ -14,18 +14,18 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Host is a computer that ssh reaches. What is left out is as OpenSSH is configured, and host keys
-// are verified as it does.
+// Host is a computer that ssh reaches. A zero field means what OpenSSH's configuration says; host
+// keys are verified as OpenSSH does it.
 type Host struct {
-	Address    string // a name or alias as one gives it to ssh; required
+	Address    string // a name or alias, as for ssh; required
 	User       string
 	Key        string // a file with a private key
 	ConfigFile string // read in place of OpenSSH's own configuration
 	Timers     Timers
 }
 
-// NewServer wraps any host that ssh reaches. It is none of a cloud's: Destroy only disconnects from
-// it.
+// NewServer wraps any host that ssh reaches. It belongs to no cloud, so Destroy only disconnects
+// from it.
 func NewServer(h Host) *Server {
 	s := newServer(h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
 	s.open = func(ctx context.Context) (compute.Conn, error) {
@@ -42,9 +42,9 @@ func NewServer(h Host) *Server {
 	return s
 }
 
-// SSHClient returns the connection to the server, which is opened if there is none. It is the
-// server's, and is not to be closed. A new server is tried until it lets us in, for at most
-// Timers.SSH; one that was reached before must answer at once.
+// SSHClient returns the connection to the server, and opens it if there is none. It stays the
+// server's: do not close it. A new server is tried for up to Timers.SSH; one that was reached
+// before must answer at once.
 func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
 	ctx, cancel := s.while(ctx)
 	defer cancel(nil)
@@ -80,7 +80,7 @@ func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
 		}
 		switch {
 		case errors.Is(err, compute.ErrDenied) && s.c != nil && !reached && time.Since(denied) < s.t.Denied:
-			// its users may still be being made
+			// the server may still be making its users
 		case errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded):
 			if reached || time.Since(began) >= s.t.SSH {
 				return nil, s.fail("SSHClient", kindOr(err, compute.ErrUnavailable), err)
@@ -94,7 +94,7 @@ func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
 	}
 }
 
-// kindOr is nil where an error has a kind of its own, which is then seen through it.
+// kindOr returns nil if an error has a kind of its own, which then shows through; else otherwise.
 func kindOr(err error, otherwise error) error {
 	var known *compute.Error
 	if errors.As(err, &known) && known.Kind != nil {
@@ -103,7 +103,7 @@ func kindOr(err error, otherwise error) error {
 	return otherwise
 }
 
-// SSHSession shows that a session opens on the connection, within Timers.Dial, and returns the
+// SSHSession checks that a session opens on the connection within Timers.Dial, and returns the
 // connection.
 func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
 	conn, err := s.SSHClient(ctx)
@@ -119,7 +119,7 @@ func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
 	return conn, nil
 }
 
-// while ends with the server too.
+// while derives a context that ends with the server too.
 func (s *Server) while(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(s.gone, func() { cancel(context.Cause(s.gone)) })
@@ -129,7 +129,7 @@ func (s *Server) while(ctx context.Context) (context.Context, context.CancelCaus
 	}
 }
 
-// drop forgets a connection that was lost, so that the next one who needs it connects anew.
+// drop forgets a lost connection, so that the next use connects anew.
 func (s *Server) drop(conn compute.Conn, err error) {
 	if !errors.Is(err, compute.ErrLost) && !errors.Is(err, context.DeadlineExceeded) {
 		return
@@ -145,7 +145,7 @@ func (s *Server) drop(conn compute.Conn, err error) {
 	}
 }
 
-// disconnect closes the connection. What runs over it ends.
+// disconnect closes the connection. Commands on it end.
 func (s *Server) disconnect() error {
 	s.mu.Lock()
 	conn := s.conn
@@ -157,7 +157,7 @@ func (s *Server) disconnect() error {
 	return conn.Close()
 }
 
-// begin counts a command that runs, so that the server is not destroyed as idle under it.
+// begin counts a running command, so that the server is not destroyed as idle under it.
 func (s *Server) begin(op string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,13 +179,13 @@ func (s *Server) ended() {
 	}
 }
 
-// ExitError is a command that ran and ended otherwise than with status 0.
+// ExitError says that a command ended with another status than 0.
 type ExitError struct {
 	Exit   compute.Exit
-	Stderr string // its end
+	Stderr string // the end of its output of errors
 }
 
-// Error tells the status, and what the command said last.
+// Error has the status and the last words of the command.
 func (e *ExitError) Error() string {
 	text := fmt.Sprintf("it ended with status %d", e.Exit.Status())
 	if e.Exit.Signal != "" {
@@ -197,20 +197,20 @@ func (e *ExitError) Error() string {
 	return text
 }
 
-// launch starts what is $1 so that it outlives the session, and watches it for a moment: what fails
-// at once is told.
+// launch starts the command $1 so that it outlives the session, and watches it for a moment, so
+// that an early failure is reported.
 const launch = `s=; command -v setsid >/dev/null 2>&1 && s=setsid
 nohup $s sh -c "$1" >/dev/null 2>&1 </dev/null & p=$!
 sleep 1
 if kill -0 $p 2>/dev/null; then echo $p; exit 0; fi
 wait $p`
 
-// RunCmd runs a line for the server's shell and returns all that it wrote. The error is an
-// ExitError when it ended with another status than 0. When ctx ends, or the server is destroyed,
-// the command is ended, and the error says so.
+// RunCmd runs a line in the server's shell and returns its whole output. A status other than 0 is
+// an ExitError. When ctx ends or the server is destroyed, the command is ended, and the error says
+// so.
 //
-// In the background it goes on when RunCmd has returned, its output is dropped, and stdout is its
-// process id; one that fails within its first second is an error.
+// In the background, the command goes on after RunCmd returns, and its output is dropped. stdout is
+// its process id. A command that fails within its first second is an error.
 func (s *Server) RunCmd(ctx context.Context, cmd string, background bool) (stdout, stderr string, err error) {
 	args := []string{"sh", "-c", cmd}
 	if background {
@@ -254,7 +254,7 @@ func (s *Server) runBare(ctx context.Context, op string, conn compute.Conn, cmd 
 	return out.String(), bad.String(), nil
 }
 
-// tail is the end of a text, for an error.
+// tail returns the end of a text, for an error.
 func tail(text string) string {
 	const most = 2000
 	if text = strings.TrimSpace(text); len(text) > most {

@@ -12,9 +12,9 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Server is a computer that is worked with. The fields do not change. Its methods may be called at
-// once from many goroutines, and none of them waits for another's conversation with the cloud: what
-// is known can be asked at any time.
+// Server is a computer in use: one of a Cloud, or any host by NewServer. The fields do not change.
+// Its methods are safe for concurrent use. None waits for another's request to the cloud, so known
+// facts can be read at any time.
 type Server struct {
 	ID       string // the provider's
 	Name     string
@@ -23,36 +23,36 @@ type Server struct {
 	UserName string // "": what the image is known for
 	Flavor   Flavor
 	Disk     int // GiB
-	// it is destroyed when it was used and then idle for so long; 0: never
+	// destroy the server after it was used and idle for so long; 0: never
 	TTD           time.Duration
-	Script        string // that set it up
+	Script        string // the script that set it up
 	DestroyScript string // run on it before it is destroyed
-	ConfigFiles   []File // that were copied over
+	ConfigFiles   []File // the files that were copied to it
 	IsHeadNode    bool
 
-	c     *Cloud // nil: it is none of a cloud's
+	c     *Cloud // nil: it belongs to no cloud
 	r     record
 	open  func(context.Context) (compute.Conn, error)
-	again chan struct{} // one slot: who has it connects
+	again chan struct{} // one slot: its holder connects
 	gone  context.Context
-	end   context.CancelCauseFunc // of gone: commands that run are to end
+	end   context.CancelCauseFunc // ends gone, and with it the running commands
 	t     Timers
 
 	mu        sync.Mutex
 	space     *share.Space
 	used      bool
-	ours      bool // this process spawned it or took it over: no other one counts it down
-	counts    bool // down to its end, whenever it is idle
-	parts     int  // booked
-	commands  int  // that run now
+	ours      bool // spawned or taken over here: only this process counts it down
+	counts    bool // the countdown may start when the server is idle
+	parts     int  // parts that are booked
+	commands  int  // commands that run now
 	countdown *time.Timer
-	round     int // of the countdown: one that was stopped too late knows by it
+	round     int // the number of the countdown; a stopped one finds another number
 	health
 	shared  bool // the shared disk is there
 	reached bool // a connection was open once
 	conn    compute.Conn
 	stage   stage
-	ending  chan struct{} // closed when the Destroy that runs has ended
+	ending  chan struct{} // closed when the running Destroy ends
 	failed  bool          // the last Destroy ended with an error
 }
 
@@ -65,7 +65,7 @@ const (
 	dead
 )
 
-// errDestroyed is why commands end, and nothing can be done any more.
+// errDestroyed is why commands end and nothing can be done any more.
 var errDestroyed = errors.New("the server was destroyed")
 
 func newServer(t Timers, r record) *Server {
@@ -81,7 +81,7 @@ func newServer(t Timers, r record) *Server {
 	return s
 }
 
-// serverOf is a server of this cloud, as it is recorded.
+// serverOf makes the Server of a record.
 func (c *Cloud) serverOf(r record) *Server {
 	s := newServer(c.t, r)
 	s.c = c
@@ -99,8 +99,8 @@ func (s *Server) fail(op string, kind, err error) error {
 	return &compute.Error{Op: "cloud." + op, ID: compute.ID(s.Name), Kind: kind, Err: err}
 }
 
-// Allocate books a part of the server: cores, MiB of memory, GiB of disk. It returns false, and
-// books nothing, where that does not fit, or the server is bad or destroyed. It ends a countdown.
+// Allocate books a part of the server: cores, MiB of memory and GiB of disk. It stops a countdown.
+// It returns false and books nothing if the part does not fit, or the server is bad or destroyed.
 func (s *Server) Allocate(cores float64, ram, disk int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,8 +113,8 @@ func (s *Server) Allocate(cores float64, ram, disk int) bool {
 	return true
 }
 
-// Release gives back what was booked. When nothing is booked any more the server counts down to its
-// end.
+// Release gives back what Allocate booked. When nothing is booked any more, the countdown to the
+// server's end starts.
 func (s *Server) Release(cores float64, ram, disk int) {
 	s.mu.Lock()
 	if s.parts > 0 {
@@ -125,7 +125,7 @@ func (s *Server) Release(cores float64, ram, disk int) {
 	s.idle()
 }
 
-// HasSpaceFor is how many jobs of a size fit beside what is booked; 0 on a server that is bad or
+// HasSpaceFor returns how many jobs of a size fit beside what is booked; 0 if the server is bad or
 // destroyed.
 func (s *Server) HasSpaceFor(cores float64, ram, disk int) int {
 	s.mu.Lock()
@@ -136,32 +136,32 @@ func (s *Server) HasSpaceFor(cores float64, ram, disk int) int {
 	return s.space.Fits(flavor.Part(cores, ram, disk))
 }
 
-// Used tells whether anything was ever booked on the server.
+// Used reports whether anything was ever booked on the server.
 func (s *Server) Used() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.used
 }
 
-// Matches tells whether the server is of an image, set up by a script and files, of a flavor (nil:
-// any), and has the shared disk or not.
+// Matches reports whether the server has this image, script, files and flavor (nil: any), and has
+// the shared disk or not.
 func (s *Server) Matches(os, script string, files []File, f *Flavor, sharedDisk bool) bool {
 	return s.OS == os && s.Script == script && slices.Equal(s.ConfigFiles, files) &&
 		(f == nil || f.ID == s.Flavor.ID) && s.SharedDisk() == sharedDisk
 }
 
-// SharedDisk tells whether the server has the shared disk, its own or mounted.
+// SharedDisk reports whether the server has the shared disk, its own or mounted.
 func (s *Server) SharedDisk() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shared
 }
 
-// StartCountdown has a server that was never used count down to its end too, as Release does. Only
-// the process that spawned it, or took it over, counts.
+// StartCountdown starts the countdown of a server that was never used, as Release does for others.
+// Only the process that spawned the server, or took it over, counts.
 func (s *Server) StartCountdown() { s.idle() }
 
-// idle begins the countdown, unless something is booked or runs.
+// idle starts the countdown, unless something is booked or runs.
 func (s *Server) idle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +174,7 @@ func (s *Server) idle() {
 	s.countdown = time.AfterFunc(s.TTD, func() { s.expire(round) })
 }
 
-// expire destroys the server, unless it was used in the last moment.
+// expire destroys the server, unless it was used at the last moment.
 func (s *Server) expire(round int) {
 	s.mu.Lock()
 	if s.round != round || s.countdown == nil || s.parts > 0 || s.commands > 0 || s.stage != living {
@@ -182,13 +182,13 @@ func (s *Server) expire(round int) {
 		return
 	}
 	s.countdown = nil
-	s.stage = dying // from here on nothing can be booked on it
+	s.stage = dying // from here on nothing can be booked
 	s.mu.Unlock()
 	s.c.log.Info("a server was idle, and is destroyed", "server", s.Name, "idle", s.TTD)
 	s.c.goes(s.destroyAtLast)
 }
 
-// destroyAtLast destroys the server, however long the cloud cannot do it.
+// destroyAtLast tries to destroy the server until it succeeds.
 func (s *Server) destroyAtLast(ctx context.Context) {
 	for n := 1; ; n++ {
 		err := s.Destroy(ctx)
@@ -202,14 +202,14 @@ func (s *Server) destroyAtLast(ctx context.Context) {
 	}
 }
 
-// failedToGo tells whether a Destroy of this process ended with an error, and none runs.
+// failedToGo reports whether the last Destroy of this process failed, and none runs.
 func (s *Server) failedToGo() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stage == dying && s.ending == nil && s.failed
 }
 
-// halt ends a countdown. The caller holds mu.
+// halt stops a countdown. The caller holds mu.
 func (s *Server) halt() {
 	if s.countdown != nil {
 		s.countdown.Stop()
@@ -224,7 +224,7 @@ func (s *Server) stopCountdown() {
 	s.unmourn()
 }
 
-// Destroyed tells whether the server is destroyed, or being destroyed.
+// Destroyed reports whether the server is destroyed or being destroyed.
 func (s *Server) Destroyed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

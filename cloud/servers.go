@@ -20,8 +20,7 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// serverNamed is the Server of a record: the one that this process has, else one that is made for
-// it now.
+// serverNamed returns the Server of a record. It makes one if this process has none yet.
 func (c *Cloud) serverNamed(r record) *Server {
 	c.mu.Lock()
 	s, ok := c.servers[r.Name]
@@ -34,8 +33,8 @@ func (c *Cloud) serverNamed(r record) *Server {
 	return s
 }
 
-// Servers returns the servers of this resource that were made and are not being destroyed, by name,
-// whichever process spawned them.
+// Servers returns the servers of this resource by name, whichever process spawned them. Servers
+// that are being made or destroyed are left out.
 func (c *Cloud) Servers(ctx context.Context) (map[string]*Server, error) {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -50,8 +49,8 @@ func (c *Cloud) Servers(ctx context.Context) (map[string]*Server, error) {
 	return out, nil
 }
 
-// GetServerByName returns the server of a name, or of the host name that it has itself.
-// ErrNotFound: there is none.
+// GetServerByName finds a server by its name, or by the host name that it gave itself. ErrNotFound
+// says that there is none.
 func (c *Cloud) GetServerByName(ctx context.Context, name string) (*Server, error) {
 	all, err := c.Servers(ctx)
 	if err != nil {
@@ -75,7 +74,7 @@ func (c *Cloud) unknown(name string) error {
 	}
 }
 
-// HeadNode returns the first server that is reached from outside; nil: there is none.
+// HeadNode returns the first server that is reachable from outside; nil if there is none.
 func (c *Cloud) HeadNode(ctx context.Context) (*Server, error) {
 	all, err := c.Servers(ctx)
 	if err != nil {
@@ -89,13 +88,13 @@ func (c *Cloud) HeadNode(ctx context.Context) (*Server, error) {
 	return nil, nil
 }
 
-// InCloud tells whether we run on a server of this project.
+// InCloud reports whether this process runs on a server of this project.
 func (c *Cloud) InCloud(ctx context.Context) (bool, error) {
 	place, err := c.door.Place(ctx)
 	return place.Self != "", err
 }
 
-// recorded is what is recorded of a server, by its name or the provider's id.
+// recorded returns the record of a server, by its name or the provider's id.
 func (c *Cloud) recorded(ctx context.Context, nameOrID string) (record, error) {
 	all, err := c.book.all(ctx)
 	if err != nil {
@@ -112,7 +111,7 @@ func (c *Cloud) recorded(ctx context.Context, nameOrID string) (record, error) {
 	return record{}, c.unknown(nameOrID)
 }
 
-// find asks the cloud for a server.
+// find asks the cloud for a server. known is false if the cloud does not have it.
 func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known bool, err error) {
 	p, err := c.provider(ctx, r.Login)
 	if err != nil {
@@ -132,8 +131,8 @@ func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known b
 	return list[at], true, err
 }
 
-// CheckServer tells whether a server, by name or the provider's id, runs. One that the cloud does
-// not know any more is forgotten. The error is that nobody could tell.
+// CheckServer reports whether a server runs, by its name or the provider's id. It forgets a server
+// that the cloud does not know any more. An error means that the answer could not be found out.
 func (c *Cloud) CheckServer(ctx context.Context, nameOrID string) (bool, error) {
 	r, err := c.recorded(ctx, nameOrID)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -157,8 +156,8 @@ func (c *Cloud) CheckServer(ctx context.Context, nameOrID string) (bool, error) 
 	return false, nil
 }
 
-// ServerIsKnown tells whether the cloud knows a server, by its name or the provider's id, in
-// whatever state.
+// ServerIsKnown reports whether the cloud knows a server, in any state, by its name or the
+// provider's id.
 func (c *Cloud) ServerIsKnown(ctx context.Context, nameOrID string) (bool, error) {
 	r, err := c.recorded(ctx, nameOrID)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -175,7 +174,7 @@ func (c *Cloud) ServerIsKnown(ctx context.Context, nameOrID string) (bool, error
 }
 
 // DestroyServer destroys a server by its name or the provider's id, as Server.Destroy does.
-// ErrNotFound: it is none of ours.
+// ErrNotFound says that it is not of this resource.
 func (c *Cloud) DestroyServer(ctx context.Context, nameOrID string) error {
 	r, err := c.recorded(ctx, nameOrID)
 	if err != nil {
@@ -184,9 +183,9 @@ func (c *Cloud) DestroyServer(ctx context.Context, nameOrID string) error {
 	return c.serverNamed(r).Destroy(ctx)
 }
 
-// LocalhostServer describes the machine that we run on, with the name localhost: all its processors
-// and memory, the disk of the working directory, and its address in cidr; "": any that is not the
-// loopback's. No cloud is asked. It is never destroyed.
+// LocalhostServer describes this machine under the name localhost. It has all processors and
+// memory, and the disk of the working directory. Its address is the one in cidr; "" takes any
+// address but the loopback's. No cloud is asked. The server is never destroyed.
 func LocalhostServer(os, script string, files []File, cidr string) (*Server, error) {
 	ip, err := localAddress(cidr)
 	if err != nil {
@@ -206,7 +205,7 @@ func LocalhostServer(os, script string, files []File, cidr string) (*Server, err
 	return s, nil
 }
 
-// memory is this machine's, in MiB; 0: it does not tell.
+// memory returns this machine's memory in MiB; 0 if it is unknown.
 func memory() int {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {

@@ -14,35 +14,35 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Order is a server to spawn.
+// Order describes a server to spawn. Flavor is required.
 type Order struct {
-	OS     string        // an image: its id or name, or what its name begins with
-	User   string        // who logs in; "": whom the image is known for
+	OS     string        // an image: its id, its name or the beginning of its name
+	User   string        // the user who logs in; "": the usual one of the image
 	Flavor string        // an id or a name; required
-	Disk   int           // GiB, at least; more than the flavor has: it boots from a volume
-	TTD    time.Duration // it is destroyed when it was used and then idle for so long; 0: never
-	// it is reached from outside of the cloud; the first such server is the head node
+	Disk   int           // GiB at least; beyond the flavor's disk, the server boots from a volume
+	TTD    time.Duration // destroy the server after it was used and idle for so long; 0: never
+	// reachable from outside the cloud; the first such server is the head node
 	ExternalIP bool
 
-	Script        string // that WaitUntilReady is to run; for Matches
-	ConfigFiles   []File // that it is to copy; for Matches
+	Script        string // the script for WaitUntilReady; Matches compares it
+	ConfigFiles   []File // the files for WaitUntilReady; Matches compares them
 	DestroyScript string // run on the server before it is destroyed
 
-	// UsingQuota is called exactly once, from within Spawn: as soon as the cloud has answered, so
-	// that its own count of what is used has the server or never will, or else when Spawn gives up
-	// before it asks. It is the moment to drop one's own reservation. It may be nil.
+	// UsingQuota is the moment to drop the caller's own reservation; it may be nil. Spawn calls it
+	// exactly once: when the cloud's answer settles whether its own count has the server. If Spawn
+	// gives up before it asks the cloud, it calls it then.
 	UsingQuota func()
 }
 
 func kindOf(parts ...any) string { return fmt.Sprintf("%q", parts) }
 
-// Spawn makes a server and waits until the cloud says that it runs. It is recorded before the cloud
-// is asked; when Spawn fails it is destroyed again, and the error says what the cloud said, with
+// Spawn makes a server and waits until the cloud says that it runs. The server is recorded before
+// the cloud is asked. If Spawn fails, it destroys the server. The error has the cloud's answer and
 // the end of the server's console. After a failure the next Spawn waits a little first, and longer
-// after each further one.
+// after each further failure.
 //
-// The server may still be booting: see WaitUntilReady. It counts down to its end once it was used,
-// or when StartCountdown is called.
+// The server may still be booting: see WaitUntilReady. It counts down to its end after its first
+// use, or when StartCountdown is called.
 func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	signalled := false
 	signal := func() {
@@ -101,7 +101,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	return nil, c.giveUp(ctx, p, r, err)
 }
 
-// begun has Recover leave a server alone that is being spawned here, until ended is called.
+// begun keeps Recover away from a server that is being spawned here, until ended is called.
 func (c *Cloud) begun(name string) (ended func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -113,7 +113,7 @@ func (c *Cloud) begun(name string) (ended func()) {
 	}
 }
 
-// answered records that the cloud has answered, so that nothing is reserved for a server any more.
+// answered records that the cloud has answered, so nothing is reserved for the server any more.
 func (c *Cloud) answered(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Dial)
 	defer cancel()
@@ -123,7 +123,7 @@ func (c *Cloud) answered(ctx context.Context, name string) {
 	}
 }
 
-// backOff waits, when the spawns before failed.
+// backOff waits if the last spawns failed.
 func (c *Cloud) backOff(ctx context.Context) error {
 	c.mu.Lock()
 	n := c.failures
@@ -134,12 +134,12 @@ func (c *Cloud) backOff(ctx context.Context) error {
 	return sleep(ctx, c.t.pause(n))
 }
 
-// pause is before the next try, when n failed.
+// pause returns the wait before the next spawn, after n failures.
 func (t Timers) pause(n int) time.Duration {
 	return jitter(time.Duration(min(float64(t.Backoff)*math.Pow(1.5, float64(n-1)), float64(t.MostBackoff))))
 }
 
-// boot waits until a server runs that was asked for.
+// boot waits until the server that was asked for runs.
 func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume bool) (*Server, error) {
 	c.mu.Lock()
 	usual := c.boots[volume].d
@@ -149,7 +149,7 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 		limit = max(4*usual, c.t.LeastSpawn)
 	}
 	began := time.Now()
-	var since time.Time // nothing has answered
+	var since time.Time // since when nothing has answered
 	var conn compute.Conn
 	for {
 		try, stop := context.WithTimeout(ctx, c.t.Dial)
@@ -159,15 +159,14 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		// Where nothing answers it is either the cloud or the server itself, which runs then and
-		// cannot be reached.
+		// If nothing answers, either the cloud is away, or the server runs and cannot be reached.
 		silent := errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrNotReady) ||
 			errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)
 		if silent && since.IsZero() {
 			since = time.Now()
 		}
 		if err == nil || errors.Is(err, compute.ErrDenied) || silent && time.Since(since) >= c.t.SSH {
-			break // whether it lets us in is for WaitUntilReady
+			break // WaitUntilReady finds out whether we can log in
 		}
 		waiting := silent || errors.Is(err, compute.ErrNotReady)
 		if !waiting {
@@ -201,9 +200,9 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 	return s, nil
 }
 
-// keep records that a server was made.
+// keep records that a server was made, and returns it.
 func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn compute.Conn) (*Server, error) {
-	if list, err := p.List(ctx); err == nil { // what it was given while it was made
+	if list, err := p.List(ctx); err == nil { // what it got while it was made, such as addresses
 		for _, i := range list {
 			if i.ID == compute.ID(r.Name) && i.Address != "" {
 				r.IP, r.ID = i.Address, i.ProviderID
@@ -231,18 +230,18 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 	return s, nil
 }
 
-// giveUp destroys what a Spawn that failed may have made, and says all that is known of it.
+// giveUp destroys what a failed Spawn may have made, and returns an error with all that is known.
 func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err error) error {
 	none := c.ErrIsNoHardware(err)
 	c.mu.Lock()
-	if ctx.Err() == nil { // else nothing failed: the caller wants it no more
+	if ctx.Err() == nil { // otherwise nothing failed, and the caller only stopped
 		c.failures++
 	}
 	if none {
 		c.memory.Fail(r.Flavor.ID, time.Now())
 	}
 	c.mu.Unlock()
-	// The caller may have lost its patience, and the server is to go all the same.
+	// The server must go even if the caller has stopped waiting.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Destroy+c.t.Dial)
 	defer cancel()
 	var asked error
@@ -265,8 +264,8 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	return &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err, Hint: compute.Hint(err)}
 }
 
-// refused tells whether an error of Create is the cloud's answer that it does not make the server,
-// so that none can come later.
+// refused reports whether an error of Create is a final answer of the cloud, after which no server
+// can appear.
 func refused(err error) bool {
 	for _, kind := range []error{compute.ErrNoCapacity, compute.ErrDenied, compute.ErrInvalid, compute.ErrNotFound, compute.ErrConflict} {
 		if errors.Is(err, kind) {
@@ -276,8 +275,8 @@ func refused(err error) bool {
 	return false
 }
 
-// explained adds the end of a server's console to an error, where the cloud keeps one and the error
-// does not tell it yet.
+// explained adds the end of a server's console to an error, if the cloud keeps one and the error
+// lacks it.
 func (c *Cloud) explained(ctx context.Context, r record, err error) error {
 	p, e := c.provider(ctx, r.Login)
 	if e != nil {
@@ -294,7 +293,7 @@ func (c *Cloud) explained(ctx context.Context, r record, err error) error {
 	return fmt.Errorf("%w\nThe end of its console:\n%s", err, text)
 }
 
-// inside tells whether an address is in a network; where either is not known, it is.
+// inside reports whether an address is in a network. It is true if either is unknown.
 func inside(address, cidr string) bool {
 	in, err := netip.ParsePrefix(cidr)
 	ip, err2 := netip.ParseAddr(address)

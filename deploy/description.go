@@ -8,7 +8,7 @@ import (
 // Label marks the leases that are nodes: its value is 1.
 const Label = "deploy"
 
-// The state of a node, in the numbers that descriptions always had.
+// The states of a node, in the numbers that descriptions always had.
 const (
 	StateRunning = 0
 	StatePending = 3
@@ -28,16 +28,16 @@ type Description struct {
 	Provider  string     `json:"provider"` // the source
 	Region    string     `json:"region"`
 	Size      string     `json:"size"`
-	CreatedAt *time.Time `json:"created_at"` // null: it was not made
+	CreatedAt *time.Time `json:"created_at"` // null: not made
 	SSH       *SSH       `json:"ssh"`
 	Bundles   []Bundle   `json:"bundles"`
 	Scripts   []Script   `json:"scripts"`
-	// in whatever money the source's price is in; null: it has none
+	// in the money of the source's price; null: no price
 	CostPerHour *float64 `json:"cost_per_hour"`
 	Lease       string   `json:"lease"`
 }
 
-// SSH is how a node is reached by ssh.
+// SSH says how to reach a node by ssh.
 type SSH struct {
 	User    string `json:"user"`
 	Host    string `json:"host"`
@@ -46,21 +46,21 @@ type SSH struct {
 	HostKey string `json:"host_key"` // as known_hosts has it; "": not known
 }
 
-// Bundle is one that was put on a node.
+// Bundle is a bundle that was put on a node.
 type Bundle struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
 }
 
-// Script is one that ran on a node.
+// Script is a script that ran on a node.
 type Script struct {
 	Name       string  `json:"name"`
 	ExitStatus int     `json:"exit_status"`
 	Seconds    float64 `json:"seconds"`
-	Log        string  `json:"log"` // the file that has its output
+	Log        string  `json:"log"` // the file with its output
 }
 
-// Addresses sorts a node's addresses into public and private ones. A host's name counts as public.
+// Addresses splits a node's addresses into public and private ones. A host's name counts as public.
 // Neither list is nil.
 func Addresses(all ...string) (public, private []string) {
 	public, private = []string{}, []string{}

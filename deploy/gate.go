@@ -19,14 +19,14 @@ import (
 	"github.com/hostler-project/hostler/run/junit"
 )
 
-// Gate lets nodes go only when tests have passed.
+// Gate lets nodes be destroyed only after tests have passed.
 type Gate struct {
-	Files []string // files, or patterns of filepath.Match that each find one at least
-	// no test at all is fine, and so is a suite that does not say how many failed
+	Files []string // files or patterns of filepath.Match; each must match a file
+	// accept no tests, and suites that do not count failures
 	AllowEmpty bool
 }
 
-// tally is what test results say. Failed has the first tests that failed, by name.
+// tally is the result of tests. Failed has the names of the first failed ones.
 type tally struct {
 	Tests, Bad, Skipped int
 	Failed              []string
@@ -94,7 +94,7 @@ func refused(err error, hint string) error {
 	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("%w: %w", ErrTests, err), Hint: hint}
 }
 
-// expand finds the files of a pattern. A name that is a file's as it stands is that file.
+// expand returns the files of a pattern. An existing file's name is that file.
 func expand(pattern string) ([]string, error) {
 	if _, err := os.Stat(pattern); err == nil || !strings.ContainsAny(pattern, "*?[") {
 		return []string{pattern}, nil
@@ -107,7 +107,7 @@ func expand(pattern string) ([]string, error) {
 }
 
 func readFile(name string) (tally, error) {
-	// which does not wait for the other end of a pipe
+	// this does not wait for the other end of a pipe
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if bare := (*fs.PathError)(nil); errors.As(err, &bare) {
@@ -122,8 +122,8 @@ func readFile(name string) (tally, error) {
 	return readResults(f)
 }
 
-// readResults reads test results of one of three kinds, told by how they begin: JUnit's XML, TAP,
-// and what `go test -json` prints.
+// readResults reads test results: JUnit's XML, TAP, or the output of `go test -json`. It tells them
+// apart by their beginning.
 func readResults(r io.Reader) (tally, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, _ := in.Peek(4096)
@@ -157,8 +157,8 @@ func readJUnit(in io.Reader) (t tally, err error) {
 	return t, nil
 }
 
-// silent finds a suite that neither counts its failures nor lists its tests. Of files that are not
-// in UTF-8 it finds none.
+// silent finds a suite that neither counts its failures nor lists its tests. It finds none in files
+// that are not UTF-8.
 func silent(data []byte) string {
 	type suite struct {
 		name  string

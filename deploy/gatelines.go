@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// maxLine is how long a line of test results may be that is looked at.
+// maxLine is how much of a line is read.
 const maxLine = 1 << 20
 
 // eachLine calls f for each line, with at most maxLine bytes of it.
@@ -47,9 +47,9 @@ var (
 	})
 )
 
-// readTAP reads the Test Anything Protocol: fewer or more tests than are planned count as one that
-// failed, what is marked TODO does not. Subtests, which are indented, are told of by the line of
-// their test.
+// readTAP reads the Test Anything Protocol. A number of tests other than planned counts as one
+// failure; a test marked TODO does not. The indented lines of subtests are skipped, as their test
+// has a line.
 func readTAP(in *bufio.Reader) (t tally, err error) {
 	plan := -1
 	err = eachLine(in, func(line string) error {
@@ -89,16 +89,16 @@ func readTAP(in *bufio.Reader) (t tally, err error) {
 // goEvent is a line of `go test -json`.
 type goEvent struct{ Action, Package, ImportPath, Test string }
 
-// readGoTest reads what `go test -json` prints. A package that does not build counts as a failed
-// test, and so does what began and did not end.
+// readGoTest reads the output of `go test -json`. A package that does not build, or a test without
+// an end, counts as a failed test.
 func readGoTest(in *bufio.Reader) (t tally, err error) {
 	type key struct{ pkg, test string }
 	open := map[key]bool{}
-	failed := map[string]bool{} // packages of which a test failed
+	failed := map[string]bool{} // packages with a failed test
 	ends := 0
 	err = eachLine(in, func(line string) error {
 		if !strings.HasPrefix(line, "{") {
-			return nil // what a program printed in between
+			return nil // other output of a program
 		}
 		var e goEvent
 		if err := json.Unmarshal([]byte(line), &e); err != nil {

@@ -10,13 +10,13 @@ import (
 
 const (
 	letters  = "abcdefghijklmnopqrstuvwxyz0123456789"
-	made     = 6 // letters of a made-up name, each another: 1.4e9 names
+	made     = 6 // letters of a made-up name, all different: 1.4e9 names
 	maxLabel = 63
 	maxName  = 253
 )
 
-// MadeUp returns a name of the prefix and six letters or digits, none of them twice. intn returns a
-// number from 0 to below n; nil: a random one.
+// MadeUp returns the prefix with six different letters or digits. intn returns a number below n;
+// nil: a random one.
 func MadeUp(prefix string, intn func(n int) int) string {
 	if intn == nil {
 		intn = rand.IntN
@@ -29,8 +29,8 @@ func MadeUp(prefix string, intn func(n int) int) string {
 	return prefix + string(pool[:made])
 }
 
-// CheckName refuses what cannot be a host's name (RFC 1123): labels of letters, digits and -, that
-// begin and end with a letter or digit, with dots between.
+// CheckName refuses a name that cannot be a host's (RFC 1123). It has labels with dots between.
+// They have letters, digits and -, but no - at the ends.
 func CheckName(name string) error {
 	bad := func(format string, args ...any) error {
 		return &compute.Error{Kind: compute.ErrInvalid,
@@ -58,8 +58,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Numbered returns n names made of one: itself for one node, else with -1, -2, ... behind its first
-// part.
+// Numbered returns n names made of one: the name itself for one node, else with -1, -2, ... after
+// its first label.
 func Numbered(name string, n int) []string {
 	if n == 1 {
 		return []string{name}
@@ -75,9 +75,9 @@ func Numbered(name string, n int) []string {
 	return out
 }
 
-// Combined returns a name for each combination of values: the name's first part with the values
-// behind it, of which what a name cannot have is -. Those that would be alike have their number
-// behind them too. ErrInvalid: a value has no letter and no digit.
+// Combined returns a name for each combination of values. The values follow the name's first label,
+// with - for what a name cannot have. Equal names get a number too. ErrInvalid says that a value
+// has no letter or digit.
 func Combined(name string, combinations [][]string) ([]string, error) {
 	head, tail, dot := strings.Cut(name, ".")
 	if dot {
@@ -109,7 +109,7 @@ func Combined(name string, combinations [][]string) ([]string, error) {
 	return out, nil
 }
 
-// part is a value as it can be within a name's label.
+// part converts a value for use in a label.
 func part(value string) string {
 	var b strings.Builder
 	for _, c := range strings.ToLower(value) {
@@ -122,7 +122,7 @@ func part(value string) string {
 	return strings.TrimSuffix(b.String(), "-")
 }
 
-// shortName is a node's name up to the first dot.
+// shortName returns a node's name up to the first dot.
 func shortName(name string) string {
 	short, _, _ := strings.Cut(name, ".")
 	return short

@@ -12,51 +12,50 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// OnFailure says what becomes of a node that is there and not as it should be.
+// OnFailure says what to do with a node that could not be set up.
 type OnFailure string
 
-// What may become of it.
+// The values of OnFailure.
 const (
 	Keep    OnFailure = "keep"
 	Destroy OnFailure = "destroy"
 	Ask     OnFailure = "ask"
 )
 
-// Policies are all of them, as a user writes them.
+// Policies has all values of OnFailure.
 var Policies = []string{string(Keep), string(Destroy), string(Ask)}
 
 const (
-	atOnce      = 64              // nodes at work on at a time, unless it is said
-	endPatience = 2 * time.Minute // for giving a node back after an interrupt
+	atOnce      = 64              // nodes at a time by default
+	endPatience = 2 * time.Minute // for releasing a node after an interrupt
 )
 
-// State is how far a node has come.
+// State is the state of a node.
 type State string
 
-// The states of a node, in their order.
+// The states of a node, in order.
 const (
 	Waiting   State = "waiting"    // nothing is made
-	Making    State = "making"     // it has an instance's name; it ends with us
-	SettingUp State = "setting-up" // it is leased, and stays whatever becomes of us
-	Done      State = "ready"      // all that was to be put on it is there
-	Failed    State = "failed"     // it is there, and something went wrong
-	NotMade   State = "not-made"   // there is none
-	Destroyed State = "destroyed"  // it was there, and was given back
+	Making    State = "making"     // it has a name; it ends with this process
+	SettingUp State = "setting-up" // it is leased, and outlives this process
+	Done      State = "ready"      // everything is on it
+	Failed    State = "failed"     // it exists, but something failed
+	NotMade   State = "not-made"   // it does not exist
+	Destroyed State = "destroyed"  // it existed, and was released
 )
 
-// Step is one thing that was done to a node.
+// Step is one thing that was done on a node.
 type Step struct {
 	Name   string // of a script: its file's
 	Script bool   // a script; else keys or files
 	Text   string // of a script, as it ran
 	Status int    // of a script: its exit status
 	Took   time.Duration
-	Output string // what it printed, as much as is kept
-	Same   bool   // it was done before, and is not done again
+	Output string // what it printed, up to a limit
+	Same   bool   // it was done before
 }
 
-// Node is one node on its way. Run alone changes it while it runs; what Tell gets may be read
-// within that call.
+// Node is a node of a Run. Only Run changes it. Tell may read its argument during the call.
 type Node struct {
 	Name     string
 	State    State
@@ -65,42 +64,43 @@ type Node struct {
 	Steps    []Step
 	Bundles  []Bundle
 	Err      error // why it is Failed, NotMade or Destroyed
-	Left     error // why it could not be given back, though it should have been
+	Left     error // why it could not be released
 
 	Began, Ended time.Time
 }
 
-// Options say what to deploy, and by whom the parts of it are done.
+// Options say what to deploy, and with which functions. The functions are called from several
+// goroutines, except Ask and Tell.
 type Options struct {
-	Names []string // a node each
-	// for each node; its Count and Name are set for each, and the label Label
+	Names []string // one for each node
+	// for each node; Run sets its Count, Name and label Label
 	Request      compute.Request
 	Parallel     int  // nodes at a time; 0: 64
-	AllOrNothing bool // when one fails the others are destroyed too
+	AllOrNothing bool // if one fails, destroy all
 	OnFailure    OnFailure
 
-	// Prepare fills in what a node's request has alone; nil: nothing.
+	// Prepare completes a node's own request; nil: nothing to do.
 	Prepare func(n *Node, req *compute.Request) error
 	// Acquire takes one lease.
 	Acquire func(ctx context.Context, req compute.Request) ([]compute.Lease, error)
-	// Look returns what is known of a lease's instance.
+	// Look returns the facts of a lease's instance.
 	Look func(ctx context.Context, l compute.Lease) (compute.Instance, error)
-	// Connect opens a way into it.
+	// Connect opens a connection to a node.
 	Connect func(ctx context.Context, n *Node) (compute.Conn, error)
-	// Apply sets a node up: it fills Steps and Bundles. An error is a failure of the node. nil:
-	// there is nothing to do, and no way in is opened.
+	// Apply sets a node up and fills Steps and Bundles. An error fails the node. With nil, there is
+	// nothing to do, and no connection is opened.
 	Apply func(ctx context.Context, conn compute.Conn, n *Node) error
-	// Release ends a node's lease and has its instance unmade.
+	// Release ends a node's lease and discards its instance.
 	Release func(ctx context.Context, n *Node) error
-	// Ask decides with OnFailure Ask whether a node is destroyed. One is asked for at a time.
+	// Ask decides whether to destroy a node if OnFailure is Ask. Calls do not overlap.
 	Ask func(n *Node) bool
-	// Tell hears of each change of a node's state. One change is told at a time.
+	// Tell is called after each change of a node's state. Calls do not overlap.
 	Tell func(n *Node)
 }
 
-// Run deploys, and returns the nodes in the order of their names with how each ended. The error
-// joins those of all nodes that are not as they should be; where ctx ended it is the context's.
-// What was made and failed is kept or destroyed as OnFailure says, also when ctx ends.
+// Run deploys nodes. It returns them in the order of their names, each with its result. The error
+// joins the errors of all nodes, or is the context's if ctx ended. Failed nodes are kept or
+// destroyed by OnFailure, also when ctx ends.
 func Run(ctx context.Context, opt Options) ([]*Node, error) {
 	r := &run{Options: opt}
 	if r.Parallel <= 0 {
@@ -140,18 +140,18 @@ func Run(ctx context.Context, opt Options) ([]*Node, error) {
 	return nodes, errors.Join(errs...)
 }
 
-// errOther is why a node ends whose own work went well.
+// errOther is the cause when a node ends because another one failed.
 var errOther = errors.New("not all of the nodes could be deployed")
 
-// run is one Run.
+// run is one call of Run.
 type run struct {
 	Options
 
-	mu sync.Mutex // of Tell
-	in sync.Mutex // of Ask
+	mu sync.Mutex // for Tell
+	in sync.Mutex // for Ask
 }
 
-// each calls f for all nodes, so many at a time.
+// each calls f for all nodes, several at a time.
 func (r *run) each(nodes []*Node, f func(*Node)) {
 	var wg sync.WaitGroup
 	turn := make(chan struct{}, r.Parallel)
@@ -165,7 +165,7 @@ func (r *run) each(nodes []*Node, f func(*Node)) {
 	wg.Wait()
 }
 
-// set changes a node's state and tells of it.
+// set changes a node's state and reports it.
 func (r *run) set(n *Node, s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,7 +175,7 @@ func (r *run) set(n *Node, s State) {
 	}
 }
 
-// node deploys one.
+// node deploys one node.
 func (r *run) node(ctx context.Context, n *Node) {
 	n.Began = time.Now()
 	err := r.make(ctx, n)
@@ -199,8 +199,7 @@ func (r *run) node(ctx context.Context, n *Node) {
 	r.set(n, Done)
 }
 
-// because names the node in its error; a node that was stopped for another one's sake has that for
-// its reason.
+// because adds the node's name to its error. If another node stopped it, that is the reason.
 func because(ctx context.Context, n *Node, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errOther) {
 		return fmt.Errorf("%s: %w", n.Name, errOther)
@@ -208,7 +207,7 @@ func because(ctx context.Context, n *Node, err error) error {
 	return fmt.Errorf("%s: %w", n.Name, err)
 }
 
-// make takes a lease. Until that is given the engine ends with us what it makes.
+// make takes a lease. Until the engine gives it, what it makes ends with this process.
 func (r *run) make(ctx context.Context, n *Node) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -272,7 +271,7 @@ func (r *run) apply(ctx context.Context, n *Node) error {
 	return r.Apply(ctx, conn, n)
 }
 
-// goes decides whether a failed node is destroyed.
+// goes decides whether to destroy a failed node.
 func (r *run) goes(ctx context.Context, n *Node) bool {
 	switch r.OnFailure {
 	case Destroy:
@@ -288,7 +287,7 @@ func (r *run) goes(ctx context.Context, n *Node) bool {
 	return false
 }
 
-// end gives a node back.
+// end releases a node.
 func (r *run) end(ctx context.Context, n *Node) {
 	ctx, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()

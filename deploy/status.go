@@ -10,26 +10,25 @@ import (
 
 // The exit statuses of the old commands.
 const (
-	StatusRefused     = 1  // destroy-node: there is no such node, or it is not let go
-	StatusUnreadable  = 2  // destroy-node: test results that cannot be read; of all commands: usage
+	StatusRefused     = 1  // destroy-node: no such node, or it is protected
+	StatusUnreadable  = 2  // destroy-node: unreadable test results; all commands: usage
 	StatusTests       = 3  // destroy-node: not all tests passed
 	StatusUnexpected  = 11 // anything else
 	StatusMalformed   = 12 // a provider's answer cannot be read
 	StatusUnavailable = 13 // a provider is out of service
 	StatusDeploy      = 14 // a node was made, and setting it up failed
-	StatusSFTP        = 15 // and that because it could not be reached in time
-	// what scripts return together is at most this, as 256 would look like success
+	StatusSFTP        = 15 // and it could not be reached in time
+	// the most that scripts return together, as 256 would look like success
 	mostOfScripts = 9
 )
 
-// The ways in which the gate keeps a node.
+// The reasons why the gate keeps a node.
 var (
 	errUnreadable = errors.New("test results cannot be read")
 	ErrTests      = errors.New("not all tests passed")
 )
 
-// ScriptStatus is the old commands' exit status for what scripts returned: their sum, and 9 at
-// most.
+// ScriptStatus returns the old commands' exit status for scripts' statuses: their sum, at most 9.
 func ScriptStatus(statuses []int) int {
 	sum := 0
 	for _, n := range statuses {
@@ -38,7 +37,7 @@ func ScriptStatus(statuses []int) int {
 	return sum
 }
 
-// setupError is a failure after the node was made: it is there, and not as it should be.
+// setupError is a failure after the node was made.
 type setupError struct{ Err error }
 
 func (e *setupError) Error() string { return e.Err.Error() }
@@ -46,7 +45,7 @@ func (e *setupError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *setupError) Unwrap() error { return e.Err }
 
-// OldStatus is the old commands' exit status for an error.
+// OldStatus returns the old commands' exit status for an error.
 func OldStatus(err error) int {
 	var setup *setupError
 	var syntax *json.SyntaxError

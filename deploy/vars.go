@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ParseVars reads KEY=VALUE words: cut at the first "=", the later one wins. repeated are the keys
-// that were given more than once, in order. The error names no value, as that may be a secret.
+// ParseVars parses words of KEY=VALUE; the last one of a key wins. repeated has the keys that were
+// given more than once, in order. The error has no value, since that may be a secret.
 func ParseVars(words []string) (vars map[string]string, repeated []string, err error) {
 	vars = map[string]string{}
 	for _, w := range words {
@@ -28,9 +28,8 @@ func ParseVars(words []string) (vars map[string]string, repeated []string, err e
 	return vars, repeated, nil
 }
 
-// ConfigPath is a configuration directory as it is meant on a command line: ~ is home, and a
-// relative one is below dir. Leading ".." of a relative path stay as they are, so that they are
-// taken where links lead.
+// ConfigPath resolves a configuration directory of a command line: ~ is home, and a relative path
+// is below dir. Leading ".." stay, so that links are followed first.
 func ConfigPath(path, home, dir string) string {
 	if path == "~" || strings.HasPrefix(path, "~/") {
 		path = home + strings.TrimPrefix(path, "~")
@@ -41,7 +40,7 @@ func ConfigPath(path, home, dir string) string {
 	return dir + "/" + filepath.Clean(path)
 }
 
-// Destroyable reports whether a name begins with one of the prefixes that are free to go.
+// Destroyable reports whether a name has one of the prefixes that may be destroyed.
 func Destroyable(name string, prefixes []string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(name, p) {

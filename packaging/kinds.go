@@ -1,5 +1,5 @@
-// Package packaging has the files by which hostler is installed, and of them those that the program
-// itself gives away.
+// Package packaging has the files that install hostler, and embeds those that the program itself
+// hands out.
 package packaging
 
 import "embed"

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/run/status"
 )
 
-// await runs the command and watches its time and its lease.
+// await runs the command, and watches its time limit and its lease.
 func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -47,7 +47,7 @@ func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	return r.outcome(exit, err, cause, cmd, restore)
 }
 
-// runIt runs the command, in a copy of the tree where one goes along.
+// runIt runs the command, in a copy of the tree if one goes along.
 func (r *Runner) runIt(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	r.hold(conn, cmd)
 	if r.Tree != nil {
@@ -59,7 +59,7 @@ func (r *Runner) runIt(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	return conn.Run(ctx, cmd)
 }
 
-// begins notes that the command starts now. With an error it must not.
+// begins records that the command starts now. On an error the command must not start.
 func (r *Runner) begins(cmd *compute.Command) error {
 	if err := r.recordCommand(cmd.Env); err != nil {
 		return err
@@ -69,7 +69,8 @@ func (r *Runner) begins(cmd *compute.Command) error {
 	return nil
 }
 
-// hasEnded notes that the command runs no more. left: what it wrote may still be on its way.
+// hasEnded notes that the command has ended. left means that its last output may still be on its
+// way.
 func (r *Runner) hasEnded(left bool) {
 	r.result.Ended = time.Now()
 	if !r.result.Begun.IsZero() {
@@ -81,8 +82,8 @@ func (r *Runner) hasEnded(left bool) {
 	}
 }
 
-// outcome is how the run ends by how the command did. cause: why our context ended; nil: it did
-// not.
+// outcome returns how the run ends, by the end of the command. cause is why our context ended; nil
+// if it did not.
 func (r *Runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Command, restore func()) error {
 	id := r.Session.Instance.ID
 	tell := func(format string, args ...any) {
@@ -121,9 +122,9 @@ func (r *Runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Comma
 	return nil
 }
 
-// hold has the other side keep the command for a while when this process has gone, where it can.
+// hold asks the other side, if it can, to keep the command for a while if this process ends.
 func (r *Runner) hold(conn compute.Conn, cmd *compute.Command) {
-	// what needs no agent there goes without one
+	// a command that needs no agent there goes without one
 	if cmd.Hold != nil || r.way.Thin && r.Tree == nil {
 		return
 	}
@@ -132,7 +133,7 @@ func (r *Runner) hold(conn compute.Conn, cmd *compute.Command) {
 	}
 }
 
-// whenLost adds to an error how to go on with a run that may go on.
+// whenLost adds a hint to an error of a run that may go on: how to attach to it.
 func (r *Runner) whenLost(cmd *compute.Command, err error) error {
 	if cmd.Hold == nil || !errors.Is(err, compute.ErrLost) {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// command runs the command on the session's instance, with all that goes along.
+// command runs the command on the session's instance, with its tree, script and files.
 func (r *Runner) command(ctx context.Context) error {
 	conn, err := r.enter(ctx)
 	if err != nil {
@@ -44,20 +44,20 @@ func (r *Runner) command(ctx context.Context) error {
 		defer end()
 	}
 	if r.Tree != nil {
-		defer r.copy.giveBack() // what the command made is collected first
+		defer r.copy.giveBack() // after the results are collected
 	} else if err = r.look(ctx, conn, cmd); err != nil {
 		return err
 	}
 	err = r.await(ctx, conn, cmd, restore)
-	restore() // what follows is said to a terminal as it was
+	restore() // later messages go to a restored terminal
 	return r.collect(ctx, conn, cmd, err)
 }
 
-// makeCommand is the command as the other side is told it. restore gives the terminal here back.
+// makeCommand makes the command for the other side. restore resets the local terminal.
 func (r *Runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore func(), err error) {
 	s, local := r.Session, r.way.Local
 	cmd = &compute.Command{Args: r.Args, User: r.User, Signals: r.Interrupts.signals}
-	// with a key what it writes is to be told again
+	// with a key, the output may have to be printed again
 	r.join(cmd, local && r.Terminal == nil && r.Record.Key == "")
 	if cmd.Dir, err = r.directory(ctx); err != nil {
 		return nil, nil, err
@@ -77,15 +77,16 @@ func (r *Runner) makeCommand(ctx context.Context) (cmd *compute.Command, restore
 	case r.Terminal != nil:
 		restore, err = r.Terminal(cmd)
 	case r.Typed && !local && !r.Forward:
-		cmd.Stdin = nil // nobody meant to type, as the command has no terminal
+		cmd.Stdin = nil // the command has no terminal, so typed input is not for it
 	case r.Typed:
-		// the command is not in the terminal's foreground, so it cannot read it itself
+		// the command is not in the terminal's foreground group, so it cannot read by itself
 		cmd.Stdin = struct{ io.Reader }{r.Stdin}
 	}
 	return cmd, restore, err
 }
 
-// directory is where the command starts; in a copy of the tree it is below that.
+// directory returns where the command starts. In a copy of the tree, the path is relative to the
+// copy.
 func (r *Runner) directory(ctx context.Context) (string, error) {
 	switch {
 	case r.Bound != "" && path.IsAbs(r.Dir):
@@ -106,7 +107,7 @@ func (r *Runner) directory(ctx context.Context) (string, error) {
 	return filepath.Join(wd, r.Dir), nil
 }
 
-// look notes which files there are before the command.
+// look lists the files that exist before the command.
 func (r *Runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	if !r.collector.Any() {
 		return nil
@@ -119,11 +120,11 @@ func (r *Runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Comma
 	return err
 }
 
-// collect brings back what the command made, and says how the run ended with that.
+// collect brings back what the command made, and returns how the run ended with that.
 func (r *Runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, err error) error {
 	var own status.Exit
 	if !r.collector.Any() || r.result.Begun.IsZero() || err != nil && !errors.As(err, &own) {
-		return err // it has not run, or nobody knows whether it still does
+		return err // it did not run, or may still run
 	}
 	defer phase(&r.phases.Collect)()
 	r.collector.Record = r.rec.Run

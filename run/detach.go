@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
-// detached starts the command and leaves it to itself, where somebody keeps it, and its record to a
-// process of its own.
+// detached starts the command and leaves it running, if the other side can keep it. Another process
+// records it.
 func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	if !r.recorded() {
 		return &compute.Error{
@@ -33,7 +33,7 @@ func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		return refused(err)
 	}
 	begun := make(chan struct{})
-	// two, so that they are kept apart
+	// two writers, so that the streams are kept apart
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, io.Discard, struct{ io.Writer }{io.Discard}
 	cmd.Hold = &compute.Hold{Run: r.id(), Keep: true, Begun: sync.OnceFunc(func() { close(begun) })}
 	running, leave := context.WithCancelCause(ctx)
@@ -63,8 +63,8 @@ func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 	return r.leave()
 }
 
-// leave gives the record of a run that goes on, and its lease where that is the run's own, to
-// another process.
+// leave hands the record of a running command to another process, with its lease if that is the
+// run's own.
 func (r *Runner) leave() error {
 	s := r.Session
 	r.noteLease()

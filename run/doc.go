@@ -1,6 +1,6 @@
-// Package run has one run from its wish to its end: an instance for the time of a command, the
-// working tree that goes along, the command itself, its record, what is brought back, and the end
-// of the instance where it was acquired for the run.
+// Package run runs one command on an instance, from the request to the end. It gets the instance,
+// sends the working tree and runs the command. It records the run, brings back files, and releases
+// the instance if it was acquired for the run.
 //
 //	h, err := host.Open(ctx, host.Options{})
 //	defer h.Close()
@@ -8,6 +8,7 @@
 //		Name: "sandbox", Args: []string{"make", "test"}, Stdout: os.Stdout, Stderr: os.Stderr,
 //	})
 //
-// The packages below it are its parts: session has the instance, worktree the tree, artifacts what
-// is brought back, held runs that outlive their client, and multi several runs at once.
+// The packages below are its parts. session has the instance, worktree the tree, and artifacts the
+// files that are brought back. held has runs that outlive their client, and multi several runs at
+// once.
 package run

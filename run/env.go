@@ -6,17 +6,17 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// Environment says which variables a command has beside those that it has anyway.
+// Environment says which variables a command gets beside its usual ones.
 type Environment struct {
-	Allow []string          // names that go along: NAME, or PREFIX_*
+	Allow []string          // names to take from here: NAME, or PREFIX_*
 	Set   map[string]string // variables with their values
-	Given []string          // NAME=VALUE, or NAME: with the value that it has here
+	Given []string          // NAME=VALUE, or NAME with its value here
 	Own   map[string]string // hostler's own
 	Hide  []string          // values that are not recorded
 }
 
-// For is what goes along with a command. local: it has the caller's variables already. Elsewhere
-// nothing goes along but what makes programs speak the user's language, and what is said.
+// For returns the variables that go along with a command. local says that it has the caller's
+// variables already. Elsewhere only the locale, the named variables and hostler's own go along.
 func (e *Environment) For(local bool, env []string) (map[string]string, error) {
 	out := map[string]string{}
 	here := map[string]string{}
@@ -41,7 +41,7 @@ func (e *Environment) For(local bool, env []string) (map[string]string, error) {
 		if !given {
 			v, ok := here[key]
 			if !ok {
-				continue // as env -u: what is not set here is not set there
+				continue // as for env -u: unset here, unset there
 			}
 			value = v
 		}
@@ -50,7 +50,7 @@ func (e *Environment) For(local bool, env []string) (map[string]string, error) {
 	return out, nil
 }
 
-// allowed reports whether a variable may go along: by its name, or PREFIX_*.
+// allowed reports whether the name of a variable matches NAME or PREFIX_* in a list.
 func allowed(allow []string, key string) bool {
 	for _, a := range allow {
 		if prefix, ok := strings.CutSuffix(a, "*"); a == key || ok && prefix != "" && strings.HasPrefix(key, prefix) {

@@ -13,26 +13,25 @@ import (
 	"github.com/hostler-project/hostler/run/status"
 )
 
-const killAfter = 10 * time.Second // a command that goes on after TERM or HUP is killed
+const killAfter = 10 * time.Second // after TERM or HUP, before the command is killed
 
-// Interrupts are what becomes of the signals that a run's process gets.
+// Interrupts passes the signals of a run's process on to its command.
 type Interrupts struct {
-	signals chan string     // to the command
-	stop    <-chan struct{} // when closed, it is as if TERM came
+	signals chan string     // for the command
+	stop    <-chan struct{} // closing it acts like TERM
 
 	mu      sync.Mutex
-	running bool   // signals go to the command
-	last    string // that ended something
+	running bool   // signals go to the command now
+	last    string // the last signal that ended something
 	ints    int
 }
 
-// Listen takes the process's signals, if it is told to. Before the command runs they end the
-// context it returns;
-// after that they go to the command: the first INT as INT, the second as TERM, the third kills, and
-// so does waiting for 10 s after TERM and HUP. stop gives the signals back.
+// Listen takes over the process's signals if take is set. Before the command runs, they end the
+// context that Listen returns. After that they go to the command: the first INT as INT, the second
+// as TERM, and the third kills. TERM and HUP kill after 10 s too. stop gives the signals back.
 //
-// SIGPIPE is taken too, so that a reader that has gone makes a write fail, after which what was
-// acquired is still given back. It is not ignored: the command would inherit that.
+// Listen takes SIGPIPE too. A reader that has gone makes a write fail, and what was acquired is
+// still released. The signal is not ignored, since the command would inherit that.
 func (n *Interrupts) Listen(ctx context.Context, take bool) (_ context.Context, stop func()) {
 	n.signals = make(chan string, 8)
 	ctx, cancel := context.WithCancel(ctx)
@@ -67,7 +66,7 @@ func (n *Interrupts) Listen(ctx context.Context, take bool) (_ context.Context, 
 			default:
 				select {
 				case n.signals <- name:
-				default: // the command takes no more
+				default: // the command takes no more signals
 				}
 			}
 			if soon && kill == nil {
@@ -82,8 +81,8 @@ func (n *Interrupts) Listen(ctx context.Context, take bool) (_ context.Context, 
 	}
 }
 
-// on says what to send to the command for a signal that we got: "" nothing, "KILL" to end it all;
-// soon: kill it if it does not end.
+// on returns what to send to the command for a signal: "" for nothing, or "KILL" to end everything.
+// soon says to kill the command if it does not end.
 func (n *Interrupts) on(name string) (send string, soon bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -106,7 +105,7 @@ func (n *Interrupts) on(name string) (send string, soon bool) {
 	return name, name == "TERM" || name == "HUP"
 }
 
-// By is the signal that was to end the run; "": none was.
+// By returns the signal that was to end the run; "" if none was.
 func (n *Interrupts) By() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -122,7 +121,8 @@ func (n *Interrupts) setRunning(b bool) {
 	n.running = b
 }
 
-// Interrupted gives an error that our own end by a signal brought about the status of that signal.
+// Interrupted gives an error that came from a signal to this process the exit status of that
+// signal.
 func (n *Interrupts) Interrupted(err error, begun bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

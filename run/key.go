@@ -13,12 +13,12 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// tendEvery is how often it is looked, while a run is waited for that is held, whether its recorder
-// lives: one takes a while until it is seen.
+// tendEvery is how often a wait for a held run checks that its recorder lives. A new recorder takes
+// a while to show.
 const tendEvery = 10 * time.Second
 
-// takeKey looks what --key stands for. Of a run that was begun told is true, and err how it ended;
-// else the key is held, for beginRecord to bind.
+// takeKey finds the run that the key stands for. If there is one that began, told is true, and err
+// is how it ended. Otherwise the key is held for beginRecord to bind.
 func (r *Runner) takeKey(ctx context.Context) (told bool, err error) {
 	log, key, request := r.Record.Log, r.Record.Key, r.Record.Request
 	if log == nil {
@@ -51,7 +51,7 @@ func (r *Runner) takeKey(ctx context.Context) (told bool, err error) {
 				Hint: "another key runs it again",
 			}
 		}
-		// nothing was run
+		// no command was run
 		if err == nil && !rec.Begun && (rec.State == runlog.Ended || rec.State == runlog.Lost) {
 			r.key = k
 			return false, nil
@@ -66,18 +66,18 @@ func (r *Runner) takeKey(ctx context.Context) (told bool, err error) {
 	}
 }
 
-// tellAgain tells what a run wrote and how it ended, and waits for that. told is false where it
-// turned out not to have begun.
+// tellAgain prints the output of an earlier run, waits for its end and returns that. told is false
+// if the command turns out not to have begun.
 func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
 	if r.Detach {
 		_, err := fmt.Fprintln(r.Stdout, rec.ID)
 		return true, err
 	}
 	r.Printer.Say("--key %s: this is run %s, begun at %s", visible.Line(r.Record.Key), rec.ID, rec.Started.Local().Format(time.DateTime))
-	var out, errs int64 // printed by now
+	var out, errs int64 // bytes printed so far
 	var tended time.Time
 	for {
-		// before the look, so that nothing comes after it
+		// read before the output, so that no output can follow it
 		over := rec.State == runlog.Ended || rec.State == runlog.Lost
 		if time.Since(tended) > tendEvery {
 			held.Tend(log, r.Record.Follow, rec)
@@ -128,7 +128,7 @@ func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 	return true, nil
 }
 
-// bindKey has --key stand for the run before anything is asked of anybody.
+// bindKey binds the key to the run before anything is requested.
 func (r *Runner) bindKey() (err error) {
 	if r.key == nil {
 		return nil
@@ -144,7 +144,7 @@ func (r *Runner) bindKey() (err error) {
 	return cannotRecord(errors.Join(err, k.Close()))
 }
 
-// cannotRecord says why a run with a key is not run.
+// cannotRecord is the error of a run with a key that cannot be recorded, and so does not run.
 func cannotRecord(err error) error {
 	if err == nil {
 		return nil

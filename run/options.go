@@ -12,78 +12,79 @@ import (
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
-// Options say what is run, where, and what goes along. The zero value of each is useful but for
-// Args: without these it is a shell.
+// Options say what to run, where and with what. The zero value of each field is useful. Without
+// Args and Script, a shell runs.
 type Options struct {
-	// Name is an instance's, a lease's or a source's, of which an instance is acquired; "": the
-	// default source's.
+	// Name is the name of an instance, of a lease, or of a source to acquire from; "": the default
+	// source.
 	Name    string
 	Session session.Options
 
 	Args       []string
-	Script     []byte // run in place of a command, with Args as its arguments; nil: none
+	Script     []byte // a script to run with Args as arguments; nil: none
 	ScriptName string
-	Dir        string // where the command starts, relative to where it would start else
+	Dir        string // where the command starts, relative to its usual directory
 	User       string
 	Env        Environment
-	Timeout    time.Duration // 0: none
+	Timeout    time.Duration // 0: no limit
 
-	Stdin          io.Reader // nil: none
-	Stdout, Stderr io.Writer // nil: nowhere
-	// Terminal gives the command a terminal; nil: it has none. restore ends that here.
+	Stdin          io.Reader // nil: no input
+	Stdout, Stderr io.Writer // nil: discarded
+	// Terminal gives the command a terminal; nil: none. restore resets the local terminal.
 	Terminal func(cmd *compute.Command) (restore func(), err error)
-	// Typed: Stdin is a terminal that the command has not. It gets what is typed there on this
-	// machine itself, and elsewhere if Forward says so.
+	// Typed says that Stdin is a terminal, and the command has none. Typed input goes to commands
+	// on this machine, and to others if Forward is set.
 	Typed, Forward bool
-	// Signals has the signals of this process go to the command, or end what comes before it.
+	// Signals sends this process's signals to the command. Before the command runs, they end the
+	// run.
 	Signals bool
-	// Stop, when closed, is as if TERM came; nil: never.
+	// Stop acts like TERM when it is closed; nil: never.
 	Stop <-chan struct{}
 
-	Tree   *worktree.Tree // sent before the command begins; nil: none
-	Shared bool           // the tree is that of several runs, one of which closes it
+	Tree   *worktree.Tree // sent before the command starts; nil: none
+	Shared bool           // several runs share the tree, and one of them closes it
 	Sync   SyncOptions
-	// Bound is the directory on the instance where the tree itself is mounted; "": it is not.
+	// Bound is where the tree itself is mounted on the instance; "": nowhere.
 	Bound string
 
 	Artifacts artifacts.Options
-	// Collected hears of what was brought back before the instance is given back; may be nil.
+	// Collected is told what was brought back, before the instance is released; may be nil.
 	Collected func(*Runner, *artifacts.Result)
-	// Commanded hears how the command ended, before the instance is given back; may be nil.
+	// Commanded is told how the command ended, before the instance is released; may be nil.
 	Commanded func(r *Runner, err error)
-	// Verbose has the run say at its end how long each part took.
+	// Verbose makes the run say at its end how long each part took.
 	Verbose bool
 
 	Record RecordOptions
-	// Detach leaves the command to itself once it has begun.
+	// Detach leaves the command running once it has begun.
 	Detach bool
-	// Around is called with the command before it begins, and end after it; may be nil.
+	// Around is called before the command starts, and its end afterwards; may be nil.
 	Around func(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error)
-	// Printer tells the user how the run comes on; nil: nobody.
+	// Printer tells the user about progress; nil: no output.
 	Printer session.Printer
 }
 
-// SyncOptions say what becomes of the tree's copy on the instance.
+// SyncOptions say how to treat the tree's copy on the instance.
 type SyncOptions struct {
-	Clean  bool // remove what commands have left in it
-	Fresh  bool // begin with an empty one
-	Own    bool // where another run has it, make one for this run alone
-	Delete bool // delete there however many files are gone here
+	Clean  bool // remove what commands have left in the copy
+	Fresh  bool // start with an empty copy
+	Own    bool // if another run has the copy, make one for this run alone
+	Delete bool // delete any number of files that are gone here
 }
 
-// RecordOptions say how the run is recorded.
+// RecordOptions say how to record the run.
 type RecordOptions struct {
-	Log      *runlog.Log // nil: it is not recorded
+	Log      *runlog.Log // nil: no record
 	Limits   runlog.Limits
-	NoOutput bool          // nor is what the command writes
-	As       runlog.Record // what is known of the run before it begins
-	// Key has the run begin once, however often it is asked for; "": each time. Request tells what
-	// is asked for from other runs.
+	NoOutput bool          // do not record the command's output
+	As       runlog.Record // what is known before the run
+	// Key makes the run begin only once, however often it is requested; "": each time. Request
+	// tells different requests apart.
 	Key, Request string
-	// Follow starts a process that records a run that goes on without this one. known: hide is all
-	// that is not to be recorded.
+	// Follow starts a process that records a run which outlives this one. known says that hide has
+	// every value to leave out.
 	Follow func(run string, hide []string, known bool) error
 }
 
-// isShell reports whether there is no command.
+// isShell reports whether neither a command nor a script is given.
 func (o *Options) isShell() bool { return len(o.Args) == 0 && o.Script == nil }

@@ -21,12 +21,12 @@ import (
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
-// ErrCancelled is the cause of the end of a run's context when another one of several had failed.
-// The run has not failed itself.
+// ErrCancelled is the cause when the context of a run ends because another one of several has
+// failed. The run itself has not failed.
 var ErrCancelled = errors.New("another one failed")
 
-// Begin records that the run begins, before anything is asked of anybody. That it cannot be
-// recorded stops no run but one with a key.
+// Begin records that the run begins, before anything is requested. If it cannot be recorded, only a
+// run with a key fails.
 func (r *Runner) Begin() error {
 	o, hide := &r.Record, r.Env.Hide
 	rec := o.As
@@ -47,13 +47,13 @@ func (r *Runner) Begin() error {
 	run, _ := log.Begin(rec)
 	r.rec = &record{Run: run, hide: hide, silent: o.Log == nil || o.NoOutput || r.isShell()}
 	if o.Log != nil && run.Err() == nil && log.Due(run.ID()) {
-		// the next one tries again
+		// a failure is left to the next run
 		r.rec.pruning.Go(func() { _, _ = log.Prune(context.Background(), o.Limits, false) })
 	}
 	return r.bindKey()
 }
 
-// End records how the run ended. cause: why its context has ended, if it has.
+// End records how the run ended. cause is why its context ended, or nil.
 func (r *Runner) End(err, cause error) {
 	r.rec.pruning.Wait()
 	if r.rec.left {
@@ -86,13 +86,13 @@ func (r *Runner) End(err, cause error) {
 	}
 }
 
-// OwnKinds are the kinds of the statuses that are told where they come about.
+// OwnKinds are the error kinds of exit statuses that are reported where they arise.
 var OwnKinds = map[status.Exit]string{status.Timeout: "timeout", status.Missing: "missing"}
 
-// Recording is the run's record while it is written. The run has begun.
+// Recording returns the record that is being written. The run must have begun.
 func (r *Runner) Recording() *runlog.Run { return r.rec.Run }
 
-// noteLease tells the record where the run is.
+// noteLease records the instance and the lease of the run.
 func (r *Runner) noteLease() {
 	s := r.Session
 	r.rec.Note(func(rec *runlog.Record) {
@@ -101,8 +101,7 @@ func (r *Runner) noteLease() {
 	})
 }
 
-// recordCommand records what is run, as it begins. A run with a key must not begin if that cannot
-// be recorded.
+// recordCommand records the command as it begins. A run with a key must not begin if that fails.
 func (r *Runner) recordCommand(env map[string]string) error {
 	r.noteLease()
 	r.rec.Update(func(rec *runlog.Record) {
@@ -119,30 +118,30 @@ func (r *Runner) recordCommand(env map[string]string) error {
 	return cannotRecord(r.rec.Sync())
 }
 
-// id is what the command knows the run by.
+// id returns the run's id, as the command knows it.
 func (r *Runner) id() string { return r.rec.ID() }
 
 // recorded reports whether the run can be found by its id.
 func (r *Runner) recorded() bool { return r.Record.Log != nil && r.rec.Err() == nil }
 
-// output is what of a command's writing goes into the record.
+// output is one of the command's streams on its way to the record.
 type output struct {
 	name   string
 	stream *runlog.Stream
 	to     *redact.Writer
 }
 
-// record is a run's record while it is written.
+// record is the record of a run while it is being written.
 type record struct {
 	*runlog.Run
-	hide    []string // values that are not recorded
-	silent  bool     // nor what it writes
+	hide    []string // values to leave out of the record
+	silent  bool     // leave out the output
 	outputs []*output
-	left    bool           // another process has it now
-	pruning sync.WaitGroup // of older records
+	left    bool           // another process writes it now
+	pruning sync.WaitGroup // the removal of older records
 }
 
-// output returns a writer into the record; nil: nothing is recorded of it.
+// output returns a writer to the record; nil if nothing is to be recorded.
 func (r *record) output(name string) io.Writer {
 	if r.silent {
 		return nil
@@ -153,10 +152,10 @@ func (r *record) output(name string) io.Writer {
 	return out.to
 }
 
-// endOutputs records what was held back as the possible beginning of a secret.
+// endOutputs records the bytes that were held back as a possible beginning of a secret.
 func (r *record) endOutputs() {
 	for _, out := range r.outputs {
-		_ = out.to.Close() // a stream takes all
+		_ = out.to.Close() // a stream accepts everything
 	}
 }
 
@@ -170,9 +169,8 @@ func (r *record) countOutputs(rec *runlog.Record) {
 	}
 }
 
-// join leads what the command writes to where ours goes, and into the record. bare: it gets our own
-// terminal as it is, as commands of this machine do, and keeps the order of both outputs where
-// these are one file.
+// join sends the command's output to our streams and to the record. bare gives the command our own
+// terminal, as local commands have it. That keeps the order of both outputs if they are one file.
 func (r *Runner) join(cmd *compute.Command, bare bool) {
 	to := func(w io.Writer, name, known string) io.Writer {
 		if w == nil {
@@ -202,7 +200,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// sameFile reports whether two streams are one.
+// sameFile reports whether two streams are the same file.
 func sameFile(a, b io.Writer) bool {
 	f, ok := a.(*os.File)
 	g, also := b.(*os.File)

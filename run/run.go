@@ -13,43 +13,44 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// Run runs a command on an instance. The error is a status.Exit where the command ended so.
+// Run runs a command on an instance. The error is a status.Exit if the command ended with that
+// status.
 func Run(ctx context.Context, b session.Backend, o Options) (*Result, error) {
 	r := New(b, o)
 	err := r.Run(ctx)
 	return r.Result(), err
 }
 
-// Result is how a run came on and ended.
+// Result says how a run went and ended.
 type Result struct {
 	Instance compute.Instance
 	Lease    compute.Lease
 	Acquired bool          // the instance was acquired for the run alone
-	Exit     *compute.Exit // of the command; nil: there is none
-	Record   runlog.Record // what is known of the run, recorded or not
+	Exit     *compute.Exit // of the command; nil: it has not ended
+	Record   runlog.Record // filled in even if the run is not recorded
 	Recorded bool          // the run can be found by its id
-	// Earlier is the run that had the key before and was told again; nil: there was none.
+	// Earlier is the earlier run with the same key, whose result was given again; nil: none.
 	Earlier *runlog.Record
 
-	Started, Begun, Ended time.Time // Begun is zero where the command has not begun
+	Started, Begun, Ended time.Time // Begun is zero if the command never began
 }
 
-// Runner is one run. It runs once.
+// Runner is one run. Use it once.
 type Runner struct {
 	Options
 	Session    *session.Session
 	Interrupts Interrupts
 
-	way       session.Way // to the instance
+	way       session.Way // the way to the instance
 	collector artifacts.Collector
-	collected *artifacts.Result // nil: nothing was
-	written   []*written        // the streams that the command writes to
-	rec       *record           // nil: it has not begun
+	collected *artifacts.Result // nil: nothing was brought back
+	written   []*written        // our streams for the command's output
+	rec       *record           // nil: the run has not begun
 
-	scanned *worktree.Scan // that is true no more; nil: none
+	scanned *worktree.Scan // the last scan, which is stale; nil: none
 	copy    treeCopy
 
-	key    *runlog.Key // until the run is bound to it; nil: none
+	key    *runlog.Key // held until the run is bound to it; nil: none
 	phases runlog.Phases
 	result Result
 }
@@ -66,7 +67,7 @@ func New(b session.Backend, o Options) *Runner {
 	return r
 }
 
-// Result is what came of the run so far.
+// Result returns what is known of the run so far.
 func (r *Runner) Result() *Result {
 	out := r.result
 	out.Instance, out.Lease, out.Acquired = r.Session.Instance, r.Session.Lease, r.Session.Temporary
@@ -77,10 +78,10 @@ func (r *Runner) Result() *Result {
 	return &out
 }
 
-// Artifacts is what was brought back; nil: nothing was to be.
+// Artifacts returns what was brought back; nil if nothing was wanted.
 func (r *Runner) Artifacts() *artifacts.Result { return r.collected }
 
-// Run is the run from its beginning to its end.
+// Run does the whole run, from beginning to end.
 func (r *Runner) Run(ctx context.Context) (err error) {
 	if r.Record.Key != "" {
 		if told, err := r.takeKey(ctx); told || err != nil {
@@ -98,7 +99,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	if r.Tree != nil && !r.Shared {
 		defer r.Tree.Close()
 	}
-	defer stop() // first, as it ends what is still being asked
+	defer stop() // runs first and ends pending requests
 	if r.Tree != nil {
 		r.copy.sent = make(chan struct{})
 		r.Tree.Begin(ctx, nil)
@@ -122,7 +123,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	return r.Interrupts.Interrupted(err, !r.result.Begun.IsZero())
 }
 
-// phase adds the time until it is called to a phase.
+// phase starts a clock. The returned function adds the time to a phase.
 func phase(of *float64) func() {
 	start := time.Now()
 	return func() { *of += time.Since(start).Seconds() }
@@ -138,7 +139,7 @@ func (r *Runner) obtain(ctx context.Context) error {
 	return err
 }
 
-// enter opens the way in. To take another instance counts as acquiring it.
+// enter connects to the instance. Time for a replacement instance counts as acquiring.
 func (r *Runner) enter(ctx context.Context) (conn compute.Conn, err error) {
 	queued := r.Session.Queued
 	connected := phase(&r.phases.Connect)
@@ -151,7 +152,7 @@ func (r *Runner) enter(ctx context.Context) (conn compute.Conn, err error) {
 	return conn, err
 }
 
-// keepFailed reports whether what was acquired for this run stays, as it failed, and says what to
+// keepFailed reports whether the instance stays because the run failed, and tells the user what to
 // do with it.
 func (r *Runner) keepFailed(err error) bool {
 	s := r.Session
@@ -172,5 +173,5 @@ func (r *Runner) keepFailed(err error) bool {
 	return true
 }
 
-// errTimeout is why the command is ended when its time is over.
+// errTimeout is the cause when the command's time limit ends it.
 var errTimeout = errors.New("--timeout")

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// interpreter returns the words that run a script: what its first line names, else sh. So it needs
-// no leave to be executed where it lies.
+// interpreter returns the program of a script's first line and its argument, else sh. So the script
+// needs no execute permission.
 func interpreter(script []byte) []string {
 	line, _, _ := strings.Cut(string(script[:min(len(script), 512)]), "\n")
 	rest, ok := strings.CutPrefix(line, "#!")
@@ -22,13 +22,13 @@ func interpreter(script []byte) []string {
 	}
 	program, arg, _ := strings.Cut(rest, " ")
 	if arg = strings.TrimSpace(arg); arg != "" {
-		return []string{program, arg} // one word, as the kernel has it
+		return []string{program, arg} // one argument, as in the kernel
 	}
 	return []string{program}
 }
 
-// putScript copies the script to a directory of its own there, and makes the command run it. remove
-// takes that away.
+// putScript copies the script to a directory of its own on the instance, and makes the command run
+// it. remove deletes the directory.
 func (r *Runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.Command) (remove func(), err error) {
 	dir, remove, err := PutFile(ctx, conn, cmd.User, r.ScriptName, r.Script)
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.ID == "" {
@@ -41,8 +41,8 @@ func (r *Runner) putScript(ctx context.Context, conn compute.Conn, cmd *compute.
 	return remove, nil
 }
 
-// PutFile copies a file that can be executed to a directory of its own there, which is the user's.
-// remove takes that away.
+// PutFile copies an executable file to a new directory on the instance that belongs to the user.
+// remove deletes the directory.
 func PutFile(ctx context.Context, conn compute.Conn, user, name string, data []byte) (dir string, remove func(), err error) {
 	var out, said bytes.Buffer
 	exit, err := conn.Run(
@@ -65,7 +65,7 @@ func PutFile(ctx context.Context, conn compute.Conn, user, name string, data []b
 	remove = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
-		// else it goes with the instance
+		// on failure it stays until the instance ends
 		_, _ = conn.Run(ctx, &compute.Command{Args: []string{"rm", "-rf", "--", dir}, User: user, Aside: true})
 	}
 	var archive bytes.Buffer

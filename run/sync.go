@@ -15,16 +15,16 @@ import (
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
-// maxScans is how often a tree is scanned that changes while it is sent.
+// maxScans is how often a tree is scanned if it changes while it is sent.
 const maxScans = 3
 
 // treeCopy is the copy of the run's tree on the instance.
 type treeCopy struct {
-	sent    chan struct{} // closed when all of the tree is there
-	session *send.Session // the copy is the run's; nil: not yet
+	sent    chan struct{} // closed when the whole tree is there
+	session *send.Session // holds the copy for the run; nil: not yet
 }
 
-// giveBack lets others have the copy.
+// giveBack releases the copy for other runs.
 func (c *treeCopy) giveBack() {
 	if c.session != nil {
 		_ = c.session.Close()
@@ -32,7 +32,8 @@ func (c *treeCopy) giveBack() {
 	}
 }
 
-// treeSent is closed when the tree is there; where none goes along it is closed already.
+// treeSent returns a channel that is closed when the tree is there. Without a tree it is closed
+// already.
 func (r *Runner) treeSent() <-chan struct{} {
 	if r.Tree != nil {
 		return r.copy.sent
@@ -42,7 +43,7 @@ func (r *Runner) treeSent() <-chan struct{} {
 	return none
 }
 
-// sendOptions say what to do with the tree's copy on the instance.
+// sendOptions returns the options for the tree's copy on the instance.
 func (r *Runner) sendOptions() send.Options {
 	s, t, o := r.Session, r.Tree, &r.Sync
 	host, _ := os.Hostname()
@@ -68,18 +69,18 @@ func (r *Runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.
 	}
 }
 
-// runOnce sends the tree while the other side already has the command, which waits there until the
-// copy is complete.
+// runOnce sends the tree and the command at the same time. The command waits on the other side
+// until the copy is complete.
 func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	opt := r.sendOptions()
 	said := make(chan struct{})
-	// What is there is listed before a command starts whose files are brought back, and that takes
-	// a copy that is complete. A run with a key is recorded before it can have begun.
+	// If files are brought back, the existing ones are listed before the command starts, and that
+	// takes a complete copy. A run with a key is recorded before its command can start.
 	waits := r.collector.Any() || r.Record.Key != ""
 	if !waits {
 		opt.Said = func() { close(said) }
 	}
-	r.copy.giveBack() // the one of an earlier try
+	r.copy.giveBack() // from an earlier try
 	copied, err := send.Begin(ctx, conn, opt)
 	if err != nil {
 		return compute.Exit{}, noWorkspaces(r.Session.Instance.ID, err)
@@ -89,7 +90,7 @@ func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	if err != nil {
 		return compute.Exit{}, err
 	}
-	r.scanned = found // which is stale at the next try
+	r.scanned = found // stale at the next try
 	if found.Tree.Warning != "" {
 		r.Printer.Say("%s", found.Tree.Warning)
 	}
@@ -121,7 +122,7 @@ type ending struct {
 	err  error
 }
 
-// startWhenSaid runs the command in the copy, once the other side has been told of the tree.
+// startWhenSaid runs the command in the copy, once the other side knows of the tree.
 func startWhenSaid(ctx context.Context, conn compute.Conn, cmd compute.Command, copied *send.Session, said <-chan struct{}) <-chan ending {
 	ended := make(chan ending, 1)
 	go func() {
@@ -138,7 +139,7 @@ func startWhenSaid(ctx context.Context, conn compute.Conn, cmd compute.Command, 
 	return ended
 }
 
-// sendTree sends what the copy lacks, and notes that the command begins.
+// sendTree sends what the copy lacks, and records that the command begins.
 func (r *Runner) sendTree(ctx context.Context, conn compute.Conn, cmd *compute.Command, found *worktree.Scan) error {
 	r.phases.Scan += found.Took.Seconds()
 	sending := phase(&r.phases.Send)
@@ -152,7 +153,7 @@ func (r *Runner) sendTree(ctx context.Context, conn compute.Conn, cmd *compute.C
 		return err
 	}
 	if !path.IsAbs(cmd.Dir) {
-		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where what it makes is looked for
+		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where its results are looked for
 	}
 	if err := r.look(ctx, conn, cmd); err != nil {
 		return err
@@ -160,8 +161,7 @@ func (r *Runner) sendTree(ctx context.Context, conn compute.Conn, cmd *compute.C
 	return r.begins(cmd)
 }
 
-// noWorkspaces says of an instance where our guest side is not, and cannot be put, that trees
-// cannot be taken there.
+// noWorkspaces is the error for an instance without our agent, where no tree can be sent.
 func noWorkspaces(id compute.ID, err error) error {
 	if errors.Is(err, compute.ErrInvalid) {
 		return &compute.Error{ID: id, Kind: compute.ErrInvalid, Err: fmt.Errorf("no working tree can be taken there: %w", err),

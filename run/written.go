@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// written is a stream of ours that what a command writes goes to. It remembers how writing there
-// failed: the connection only stops reading then, as for a reader who has gone.
+// written is one of our streams for a command's output. It remembers the first failed write; the
+// connection only stops reading then, as when the reader has gone.
 type written struct {
 	to   io.Writer
 	also io.Writer // the record, which never fails; nil: none
@@ -35,8 +35,8 @@ func (w *written) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// lost says what the command wrote and nobody got; nil: nothing. That a reader has gone is his own
-// choice.
+// lost is the error for output that could not be written; nil if there is none. A reader that has
+// gone is no error.
 func (w *written) lost() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -20,16 +20,16 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// cloudOptions are those that all verbs of cloud take.
+// cloudOptions are the options of all verbs of cloud.
 type cloudOptions struct {
 	provider string // "": that of the deployment, else openstack
-	name     string // of the deployment
+	name     string // the deployment's
 	region   string
-	cloud    string // of clouds.yaml
+	cloud    string // in clouds.yaml
 	file     string
 	profile  string // of AWS
 	endpoint string
-	subnets  *[]string // of EC2; nil: the verb does not take them
+	subnets  *[]string // of EC2; nil: the verb has no such option
 	said     func(flag string) bool
 }
 
@@ -49,7 +49,7 @@ Credentials are found as the cloud's own client does: --cloud or $OS_CLOUD in cl
 	return cmd
 }
 
-// flags gives a verb of cloud the options that all have. Words in them may be joined by - or _.
+// flags declares the options of all verbs. Words in them may be joined by - or _.
 func (o *cloudOptions) flags(a *cli.App, cmd *cobra.Command, named bool) {
 	f := cmd.Flags()
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -77,10 +77,10 @@ func (o *cloudOptions) flags(a *cli.App, cmd *cobra.Command, named bool) {
 	cmd.ValidArgsFunction = cobra.NoFileCompletions
 }
 
-// longestUser is how much of a user's name goes into the name of his deployment.
+// longestUser is how much of a user's name goes into a deployment's name.
 const longestUser = 18
 
-// resource is the deployment's name.
+// resource returns the deployment's name.
 func (o *cloudOptions) resource(a *cli.App) string {
 	if o.name != "" {
 		return o.name
@@ -89,7 +89,7 @@ func (o *cloudOptions) resource(a *cli.App) string {
 	return "hostler-" + user[:min(len(user), longestUser)]
 }
 
-// cloudWork is a verb of cloud at work.
+// cloudWork is one command of cloud.
 type cloudWork struct {
 	*cli.App
 	opt     *cloudOptions
@@ -118,7 +118,7 @@ func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, er
 	return w, w.kind.enter(ctx)
 }
 
-// options are those of the deployment that is meant.
+// options returns the options of the deployment.
 func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
 	return deployment.Options{
 		Name: w.opt.resource(w.App), Installation: w.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
@@ -126,8 +126,8 @@ func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
 	}
 }
 
-// lock keeps other processes of this machine from the same deployment until the process ends. Its
-// file goes then, too.
+// lock keeps other processes of this machine from the same deployment until this one ends, and
+// removes its file then.
 func (w *cloudWork) lock(name string) error {
 	if err := os.MkdirAll(w.keys, 0o700); err != nil {
 		return err
@@ -142,7 +142,7 @@ func (w *cloudWork) lock(name string) error {
 			break
 		}
 		mine, err := file.Stat()
-		// who had it has just taken it away
+		// its holder has just removed it
 		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) {
 			_ = file.Close()
 			continue
@@ -153,7 +153,7 @@ func (w *cloudWork) lock(name string) error {
 	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
 }
 
-// completeDeployments offers those that are recorded.
+// completeDeployments offers the recorded deployments.
 func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	if _, err := imagecmd.Besides(a, cmd.Context()); err == nil {
@@ -165,7 +165,7 @@ func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// stepsView shows steps as they are done: on a terminal, on standard error.
+// stepsView shows steps as they are done, on a terminal.
 func stepsView(a *cli.App, steps *[]deployment.Step) (tell func(deployment.Step), end func()) {
 	shown := term.IsTerminal(a.Err) && !a.Quiet
 	tell = func(s deployment.Step) {
@@ -181,7 +181,7 @@ func stepsView(a *cli.App, steps *[]deployment.Step) (tell func(deployment.Step)
 	}
 }
 
-// printSteps prints what was done. With --quiet what was only found is left out.
+// printSteps prints what was done. With --quiet it leaves out what was only found.
 func printSteps(a *cli.App, steps []deployment.Step) error {
 	var rows [][]string
 	for _, s := range steps {

@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// cloudDeployOptions are what `cloud deploy` can be told.
+// cloudDeployOptions are the options of `cloud deploy`.
 type cloudDeployOptions struct {
 	cloudOptions
 	settings            deployment.Settings
@@ -160,7 +160,7 @@ func cloudDeploy(a *cli.App, ctx context.Context, o *cloudDeployOptions) error {
 	return onSuccess(a, ctx, o, v)
 }
 
-// need is what a flavor of the source must have, beside a name that matches.
+// need returns what a flavor of the source must have, beside a matching name.
 func (s *cloudSource) need(regex string) flavor.Need {
 	const mib = 1 << 20
 	return flavor.Need{Cores: 1, RAM: int((s.ram.Bytes + mib - 1) / mib), Regex: regex}
@@ -197,8 +197,8 @@ func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloud
 	return nil
 }
 
-// estimate is what a server of the source costs an hour; nil: not known. ErrNotFound: no flavor is
-// large enough.
+// estimate returns the price of a server for an hour; nil if unknown. ErrNotFound says that no
+// flavor is large enough.
 func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) (*float64, error) {
 	if err := w.kind.image(ctx, s.os); err != nil {
 		return nil, err
@@ -227,10 +227,10 @@ func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) 
 	if err != nil {
 		return nil, err
 	}
-	// a set that has nothing
+	// remove sets without a flavor
 	fits = slices.DeleteFunc(fits, func(f flavor.Flavor) bool { return f.ID == "" })
 	if len(fits) == 0 {
-		if _, err := table.Cheapest(need); err != nil { // which says why
+		if _, err := table.Cheapest(need); err != nil { // the error says why
 			return nil, err
 		}
 		return nil, &compute.Error{
@@ -242,8 +242,8 @@ func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) 
 	return costs.of(f.Name), nil
 }
 
-// flavorOfHead is the flavor that is called exactly so; else the cheapest that is large enough and
-// whose name the regular expression matches. "" is that of the source.
+// flavorOfHead returns the flavor of exactly this name. Otherwise it returns the cheapest one that
+// is large enough and matches the regular expression. "" is the source's flavor.
 func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want string) (string, error) {
 	if want == "" {
 		return "", nil
@@ -262,9 +262,9 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 	return f.Name, nil
 }
 
-// takeHead has one server of the deployment's source under a name of its own.
+// takeHead acquires one server of the deployment's source under a name.
 func takeHead(a *cli.App, ctx context.Context, name, flavor string) (string, error) {
-	b := cli.NewApp(a.In, a.Out, a.Err) // the source is new to the configuration
+	b := cli.NewApp(a.In, a.Out, a.Err) // for the configuration with the new source
 	b.Flags, b.Terminal, b.Host.ConfigDir, b.Host.Log, b.Host.Kinds = a.Flags, a.Terminal, a.Host.ConfigDir, a.Log, a.Host.Kinds
 	defer b.Host.Close()
 	engine, err := b.Engine(ctx)

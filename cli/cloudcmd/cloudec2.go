@@ -33,7 +33,7 @@ type ec2Cloud struct {
 
 var _ cloudKind = (*ec2Cloud)(nil)
 
-// newEC2Cloud takes from the record what the options do not say.
+// newEC2Cloud takes options that are not given from the record.
 func newEC2Cloud(a *cli.App, o *cloudOptions, rec *deployment.Record, keys string) *ec2Cloud {
 	c := &ec2Cloud{
 		log: a.Log, keys: keys,
@@ -61,7 +61,8 @@ func newEC2Cloud(a *cli.App, o *cloudOptions, rec *deployment.Record, keys strin
 	return c
 }
 
-// provider is that of a deployment; name "": of none. It makes no file before Deploy.
+// provider returns a deployment's provider, or for "" one without a deployment. It makes no file
+// before Deploy.
 func (c *ec2Cloud) provider(ctx context.Context, name string) (*ec2.Provider, error) {
 	o := c.base
 	if name != "" {
@@ -87,7 +88,8 @@ func (c *ec2Cloud) keyFile(name string) string {
 	return filepath.Join(clouds.EC2KeyFile(c.keys, name), "key")
 }
 
-// known reads the record, and refuses one of another account or region. nil: there is none.
+// known reads the record, and refuses that of another account or region. It returns nil if there is
+// none.
 func (c *ec2Cloud) known(ctx context.Context, opt deployment.Options) (*deployment.Record, error) {
 	rec, err := opt.Store.Deployment(ctx, opt.Name)
 	if errors.Is(err, compute.ErrNotFound) {
@@ -165,7 +167,7 @@ func (c *ec2Cloud) deploy(ctx context.Context, opt deployment.Options, s deploym
 	for _, t := range things {
 		opt.Tell(deployment.Step{Did: cmp.Or(told[t.Kind], deployment.Found), Kind: t.Kind, Name: t.Name, ID: t.ID})
 	}
-	// instances in no group but ours could not speak with those that are in none
+	// instances in our group alone could not reach those in none
 	if got.Default != "" && len(things) > 1 {
 		things = append(things, deployment.Thing{Kind: deployment.Group, Name: "default", ID: got.Default})
 	}
@@ -205,7 +207,7 @@ func (c *ec2Cloud) teardown(ctx context.Context, opt deployment.Options) error {
 	told(did, "", deleted)
 	told(deployment.Left, "of the server that this runs on", kept)
 	if errors.Is(err, compute.ErrNotFound) && rec != nil {
-		err = nil // it was deleted by hand, or by one that was killed before it could say so
+		err = nil // deleted by hand, or by a killed process
 	} else if errors.Is(err, compute.ErrNotFound) {
 		return &compute.Error{
 			ID: compute.ID(opt.Name), Kind: compute.ErrNotFound,
@@ -287,8 +289,8 @@ func (c *ec2Cloud) images(ctx context.Context, prefix string) ([]cloudImageView,
 	return out, nil
 }
 
-// quota counts what runs, and has the limits that the service tells: of processors those of Service
-// Quotas, by class of types and market.
+// quota counts what runs, and has the service's limits. For processors these are of Service Quotas,
+// by class of types and market.
 func (c *ec2Cloud) quota(ctx context.Context) (out []cloudQuotaView, untold string, err error) {
 	p, err := c.provider(ctx, "")
 	if err != nil {

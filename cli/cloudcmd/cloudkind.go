@@ -18,11 +18,11 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
-// cloudKind is a project of a cloud, as the verbs ask it.
+// cloudKind is a project of a cloud, as the verbs use it.
 type cloudKind interface {
 	cloudLists
 
-	// enter finds out where we are. What follows needs that.
+	// finds out which project this is; call it before the methods below
 	enter(ctx context.Context) error
 	where() (cloud, project, region string)
 	deploy(ctx context.Context, opt deployment.Options, s deployment.Settings) (*deployment.Record, error)
@@ -32,19 +32,18 @@ type cloudKind interface {
 	keyFile(name string) string
 }
 
-// cloudLists is what a cloud tells of itself.
+// cloudLists is what a cloud can list.
 type cloudLists interface {
 	flavors(ctx context.Context) (*flavor.Table, error)
-	// untold: what these credentials may not know, in words
+	// untold describes what these credentials may not see
 	quota(ctx context.Context) (quotas []cloudQuotaView, untold string, err error)
-	// the newest first
+	// newest first
 	images(ctx context.Context, prefix string) ([]cloudImageView, error)
-	// nil: there is one that a source with that image gets
+	// nil: a source with this image name gets an image
 	image(ctx context.Context, name string) error
 }
 
-// typeOf is the type of the cloud that is meant. rec is the record of the deployment; nil: there is
-// none.
+// typeOf returns the type of the cloud. rec is the deployment's record, or nil.
 func (o *cloudOptions) typeOf(rec *deployment.Record) (string, error) {
 	recorded := ""
 	if rec != nil {
@@ -70,7 +69,7 @@ func (o *cloudOptions) others(typ string, flags ...string) error {
 	return nil
 }
 
-// openKind makes the way to a cloud of the type that is meant. Nothing is asked yet.
+// openKind returns the cloud of the chosen type. It asks the cloud nothing yet.
 func (o *cloudOptions) openKind(a *cli.App, rec *deployment.Record, keys string) (cloudKind, error) {
 	typ, err := o.typeOf(rec)
 	if err != nil {
@@ -105,7 +104,7 @@ func (o *cloudOptions) openKind(a *cli.App, rec *deployment.Record, keys string)
 	return c, nil
 }
 
-// lists is openKind for who asks for no deployment.
+// lists is openKind for verbs without a deployment.
 func (o *cloudOptions) lists(a *cli.App) (cloudLists, error) { return o.openKind(a, nil, "") }
 
 // openstackCloud is a project of an OpenStack.
@@ -135,7 +134,7 @@ func (c *openstackCloud) teardown(ctx context.Context, opt deployment.Options) e
 	return deployment.Teardown(ctx, c.at, opt)
 }
 
-// servers has the names of flavors, as far as the cloud tells them, in place of their ids.
+// servers lists servers, with the names of flavors instead of their ids if the cloud tells them.
 func (c *openstackCloud) servers(ctx context.Context, installation, name string) ([]deployment.ServerInfo, error) {
 	all, err := deployment.Servers(ctx, c.at, installation, name)
 	if err != nil || len(all) == 0 {
@@ -174,7 +173,7 @@ func (c *openstackCloud) images(ctx context.Context, prefix string) ([]cloudImag
 		return nil, err
 	}
 	if prefix != "" {
-		if err := c.image(ctx, prefix); err != nil { // which says what there is
+		if err := c.image(ctx, prefix); err != nil { // the error says what there is
 			return nil, err
 		}
 	}
@@ -212,7 +211,7 @@ func (c *openstackCloud) quota(ctx context.Context) ([]cloudQuotaView, string, e
 		{"ports", q.Ports}, {"floating-ips", q.FloatingIPs}, {"security-groups", q.Groups}, {"key-pairs", q.KeyPairs},
 	} {
 		v := cloudQuotaView{Name: l.name}
-		if l.name != "key-pairs" { // of which the cloud does not tell how many there are
+		if l.name != "key-pairs" { // the cloud does not count these
 			v.Used = &l.limit.Used
 		}
 		if l.limit.Max >= 0 {

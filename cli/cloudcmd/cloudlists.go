@@ -73,7 +73,7 @@ func cloudFlavors(a *cli.App, ctx context.Context, o *cloudOptions, need flavor.
 	return a.Table([]string{"flavor", "id", "cores", "memory", "disk", "gpus", "hourly"}, rows)
 }
 
-// largeEnough are the flavors that meet a need, the cheapest first.
+// largeEnough returns the flavors that meet a need, cheapest first.
 func largeEnough(table *flavor.Table, need flavor.Need) (out []flavor.Flavor, err error) {
 	if need == (flavor.Need{}) {
 		out = table.All()

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// prices are what servers cost an hour, by the names of flavors.
+// prices are what servers cost for an hour, by the names of flavors.
 type prices struct {
 	hourly   map[string]float64
 	currency string
@@ -44,7 +44,7 @@ func cloudPrices(a *cli.App) (p prices, err error) {
 	return p, nil
 }
 
-// of returns the price of a flavor; nil: not known.
+// of returns the price of a flavor; nil if unknown.
 func (p prices) of(flavor string) *float64 {
 	if f, ok := p.hourly[flavor]; ok {
 		return &f
@@ -52,7 +52,7 @@ func (p prices) of(flavor string) *float64 {
 	return nil
 }
 
-// shown is a price for people.
+// shown formats a price for the user.
 func (p prices) shown(f *float64) string {
 	if f == nil {
 		return "-"
@@ -64,7 +64,7 @@ func (p prices) shown(f *float64) string {
 	return text
 }
 
-// total sums prices; nil where none is known.
+// total sums up prices; nil if none is known.
 func (p prices) total(of []*float64) *float64 {
 	sum, known := 0.0, false
 	for _, f := range of {

@@ -101,7 +101,7 @@ func cloudServers(a *cli.App, ctx context.Context, o *cloudServersOptions) error
 	return a.Interrupted(errors.Join(errs...), "the rest of them is as it was")
 }
 
-// chosen are the servers that are to be destroyed.
+// chosen returns the servers to destroy.
 func (o *cloudServersOptions) chosen(all []deployment.ServerInfo) (out []deployment.ServerInfo, err error) {
 	want := o.destroy
 	if o.confirm && !o.all {

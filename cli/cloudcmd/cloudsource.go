@@ -31,11 +31,10 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// The notes of a deployment's record about what was written here: files, and what their content
-// was.
+// The notes of a deployment's record about the files that were written here and their contents.
 const noteSource = "source"
 
-// cloudSource says what the servers of a deployment's source are.
+// cloudSource describes the servers of a deployment's source.
 type cloudSource struct {
 	os, user        string
 	ram, disk       wholeFlag
@@ -50,8 +49,7 @@ type cloudSource struct {
 	subnets         []string // of EC2
 }
 
-// wholeFlag is a size that, written without a unit, counts in units of its own, as wr's users know
-// it.
+// wholeFlag is a size with a default unit, as in wr.
 type wholeFlag struct {
 	term.SizeFlag
 	unit int64
@@ -65,8 +63,7 @@ func (f *wholeFlag) Set(s string) error {
 	return f.SizeFlag.Set(s)
 }
 
-// bareFlag is a duration that, written without a unit, counts in units of its own, as wr's users
-// know it.
+// bareFlag is a duration with a default unit, as in wr.
 type bareFlag struct {
 	term.DurationFlag
 	unit time.Duration
@@ -114,10 +111,10 @@ func (s *cloudSource) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("os", cobra.NoFileCompletions)
 }
 
-// plainSource are the names that a source of ours can have.
+// plainSource matches the names that a source may have.
 var plainSource = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]*$`) })
 
-// check finds what is wrong before anything is made.
+// check finds errors before anything is made.
 func (s *cloudSource) check(name string, head bool) error {
 	if s.os == "" {
 		if head || s.script != "" || s.goodbye != "" || len(s.files) > 0 || s.confirmDead.Given {
@@ -160,8 +157,8 @@ func (s *cloudSource) check(name string, head bool) error {
 	return nil
 }
 
-// configFile takes LOCAL[:REMOTE] apart. ~/ is the home directory here, and there that of who logs
-// in.
+// configFile splits LOCAL[:REMOTE]. ~/ is the home directory here, and on the server that of the
+// user who logs in.
 func (s *cloudSource) configFile(text string) (local, remote string, err error) {
 	local, remote, ok := strings.Cut(text, ":")
 	if !ok && strings.HasPrefix(local, "~/") {
@@ -199,7 +196,7 @@ func (s *cloudSource) configFile(text string) (local, remote string, err error) 
 	return local, remote, nil
 }
 
-// userConfig is the user's own root of configuration, or the one that --config names.
+// userConfig returns the user's configuration directory, or that of --config.
 func userConfig(a *cli.App) (string, error) {
 	if a.Host.ConfigDir != "" {
 		return filepath.Abs(a.Host.ConfigDir)
@@ -214,7 +211,7 @@ func userConfig(a *cli.App) (string, error) {
 	return filepath.Join(h, ".config", "hostler"), nil
 }
 
-// text is the source.conf.
+// text returns the source.conf.
 func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string {
 	var b strings.Builder
 	line := func(key, value string) {
@@ -283,7 +280,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	return b.String()
 }
 
-// written are the files that belong to the source, by their paths below the root of configuration.
+// written returns the source's files, by their paths below the configuration directory.
 func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (map[string][]byte, error) {
 	out := map[string][]byte{filepath.Join("sources", rec.Name, "source.conf"): []byte(s.text(rec, o))}
 	if s.goodbye != "" {
@@ -335,7 +332,7 @@ func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (ma
 	return out, nil
 }
 
-// noteFile is the note about one file that was written.
+// noteFile is the name of the note about a written file.
 func noteFile(path string) string { return "file:" + path }
 
 func digestOf(data []byte) string {
@@ -343,8 +340,8 @@ func digestOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// writeSource writes the source and what belongs to it, and records that first. A file that is
-// there and that it did not write, or that was changed since, stays and is an error.
+// writeSource records and writes the source's files. A file that it did not write, or that was
+// changed since, stays and is an error.
 func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *cloudDeployOptions) (string, error) {
 	root, err := userConfig(w.App)
 	if err != nil {
@@ -395,7 +392,7 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 			return "", err
 		}
 	}
-	written := func(path string) bool { // by what deploy was told this time
+	written := func(path string) bool { // by the options of this deploy
 		name, err := filepath.Rel(root, path)
 		return err == nil && files[name] != nil
 	}
@@ -405,8 +402,8 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 	return source, w.records.SaveDeployment(ctx, rec)
 }
 
-// dropWritten removes what writeSource wrote, but what stay names, as far as it is as it was
-// written. Directories go when they are empty.
+// dropWritten removes the files of writeSource that are unchanged, except those of stay. It removes
+// empty directories too.
 func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) bool) error {
 	if rec == nil {
 		return nil
@@ -439,7 +436,7 @@ func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) b
 	return nil
 }
 
-// onSuccess runs what --on-success says.
+// onSuccess runs the command of --on-success.
 func onSuccess(a *cli.App, ctx context.Context, o *cloudDeployOptions, v cloudView) error {
 	if o.success == "" || o.dry {
 		return nil

@@ -103,7 +103,7 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 	return printSteps(a, steps)
 }
 
-// dropping are records of which one goes only after what was written here for it.
+// dropping removes a record only after the files that were written for it.
 type dropping struct {
 	clouds.Deployments
 	before func() error
@@ -116,11 +116,11 @@ func (d dropping) DropDeployment(ctx context.Context, name string) error {
 	return d.Deployments.DropDeployment(ctx, name)
 }
 
-// sourcesOf are the sources whose computers are made in a deployment: the one that deploy wrote,
-// and those that name it.
+// sourcesOf returns the sources whose computers are in a deployment: the one that deploy wrote, and
+// those that name it.
 func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string, err error) {
 	if rec == nil {
-		return nil, nil // there is nothing that a source could find
+		return nil, nil // no source could find anything
 	}
 	if rec.Notes[noteSource] != "" {
 		out = append(out, name)
@@ -137,7 +137,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 	return out, nil
 }
 
-// unused refuses while instances of a deployment's sources are leased.
+// unused is an error while instances of a deployment's sources are leased.
 func (w *cloudWork) unused(ctx context.Context, name string, sources []string, force bool) error {
 	if force || len(sources) == 0 {
 		return nil
@@ -162,9 +162,9 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	return fault.Conflict("have them released, or use --force", "%s: in use: %s", name, strings.Join(names, ", "))
 }
 
-// giveUp has the engine discard the instances of a deployment's sources, with their hooks, but for
-// the server that this runs on. It does so only where a teardown would not be refused, and for some
-// minutes at most: what it leaves the teardown deletes, and the engine finds that out later.
+// giveUp makes the engine discard the instances of a deployment's sources with their hooks, except
+// this server. It does so only if a teardown is allowed, and for some minutes at most. The teardown
+// deletes the rest, and the engine notices later.
 func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources []string) error {
 	tell := opt.Tell
 	stay := map[string]bool{}

@@ -17,7 +17,8 @@ import (
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 )
 
-// NewCompat makes the command compat of a program that takes the command lines of those named.
+// NewCompat returns the command compat, for a program that accepts the command lines of these
+// names.
 func NewCompat(names []string) func(*cli.App) *cobra.Command {
 	return func(a *cli.App) *cobra.Command { return newCompat(a, names) }
 }
@@ -77,8 +78,8 @@ func importOld(a *cli.App, dirs []string, to string) error {
 	return nil
 }
 
-// installLinks makes the links. What stands there under one of the names and is not a link to a
-// hostler is left alone.
+// installLinks makes the links. It leaves alone files of these names that are not links to a
+// hostler.
 func installLinks(a *cli.App, dir string, names []string) error {
 	self, err := os.Executable()
 	if err != nil {

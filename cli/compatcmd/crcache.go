@@ -23,7 +23,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// crcache's exit statuses. run's is that of the command.
+// crcache's exit statuses. run has that of the command.
 const (
 	crcacheBadArgument = 1
 	crcacheBadOption   = 2
@@ -127,8 +127,8 @@ func RunCrcache(ctx context.Context, a *cli.App, args []string) int {
 	return crcacheFailed
 }
 
-// parseCrcache finds the verb, its options and its words. Options may stand before the verb and
-// after it; nothing after -- is one, and nothing after the first word of run's command.
+// parseCrcache finds the verb, its options and its words. Options may stand before and after the
+// verb, but not after -- or the first word of run's command.
 func parseCrcache(args []string) (*crcacheCommand, *crcacheOptions, []string, error) {
 	o := &crcacheOptions{}
 	args = slices.Clone(args)
@@ -297,8 +297,8 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	if err != nil {
 		return err
 	}
-	// hostler's own sources have instances in the same state. Here they are not configured, so what
-	// there may be of them is not known.
+	// hostler's own sources have instances in the same state. They are not configured here, so
+	// nothing is known of them.
 	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.IsSource(s.Name) })
 	if sources, err = leasecmd.Choose(sources, words); err != nil {
 		return err
@@ -365,7 +365,7 @@ func crcacheRun(a *cli.App, ctx context.Context, _ *crcacheOptions, words []stri
 	return err
 }
 
-// crcacheLease has a session use the instance of a name: under its lease, or this machine itself
+// crcacheLease makes a session use the named instance: under its lease, or this machine itself
 // without one.
 func crcacheLease(a *cli.App, ctx context.Context, b *leasecmd.Backend, s *session.Session, name string) (err error) {
 	engine, err := a.Engine(ctx)
@@ -380,14 +380,14 @@ func crcacheLease(a *cli.App, ctx context.Context, b *leasecmd.Backend, s *sessi
 	case localOf(a, name) != "":
 		s.Lease, b.Direct, err = compute.Lease{Instance: compute.ID(name)}, localOf(a, name), nil
 	case err == nil:
-		err = s.Take(ctx, i) // which says that it is not acquired
+		err = s.Take(ctx, i) // this reports that it is not acquired
 	}
 	s.Given = &s.Lease
 	return err
 }
 
-// localOf returns the source of type local whose one instance has this name, or "". Under the old
-// name it can be used without a lease.
+// localOf returns the source of type local whose only instance has this name, or "". crcache uses
+// it without a lease.
 func localOf(a *cli.App, name string) string {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

@@ -1,3 +1,3 @@
-// Package compatcmd is about the programs that hostler takes over from: the command compat, which
-// links their names and reads their configuration, and the command line of crcache.
+// Package compatcmd has the command compat, which links the names of former programs and reads
+// their configuration, and the command line of crcache.
 package compatcmd

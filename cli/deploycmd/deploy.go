@@ -27,10 +27,10 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// ttlMadeUp is how long a node lives whose name was made up, unless something else is said.
+// ttlMadeUp is how long a node with a made-up name lives by default.
 const ttlMadeUp = 24 * time.Hour
 
-// deployOptions are what deploy can be told.
+// deployOptions are the options of deploy.
 type deployOptions struct {
 	leasecmd.Want
 	name, prefix string
@@ -115,14 +115,13 @@ print comes on standard error, each line with the node's name where there are se
 	return cmd
 }
 
-// The variables by which credentials that deploy was told reach a source that asks for them by
-// reference.
+// Environment variables through which a source finds the credentials that were given to deploy.
 const (
 	envUserID    = "HOSTLER_DEPLOY_USERID"
 	envSecretKey = "HOSTLER_DEPLOY_SECRET_KEY"
 )
 
-// table of the configuration: a further section of deploy's, by keys as they are written.
+// deployTable reads a further section of deploy's configuration, by keys as written.
 func deployTable(a *cli.App, name string) (map[string]string, error) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -135,7 +134,7 @@ func deployTable(a *cli.App, name string) (map[string]string, error) {
 	return out, nil
 }
 
-// deploying is one deploy at work.
+// deploying is one run of deploy.
 type deploying struct {
 	app      *cli.App
 	opt      *deployOptions
@@ -145,15 +144,15 @@ type deploying struct {
 	names    []string
 	madeUp   bool
 	source   string
-	vars     []bundle.Var        // of all nodes
-	all      []*variant          // what kinds of nodes there are to be
-	by       map[string]*variant // which of them each name is
-	warned   map[string]bool     // of bundles: what was said
-	looked   map[string]string   // what references stand for
+	vars     []bundle.Var        // for all nodes
+	all      []*variant          // the kinds of nodes to make
+	by       map[string]*variant // the variant of each name
+	warned   map[string]bool     // warnings about bundles that were printed
+	looked   map[string]string   // the values of references
 	show     *shown
 	via      string
-	booting  sync.Map   // names of nodes that are set up by user data
-	one      sync.Mutex // of what the app does for one at a time
+	booting  sync.Map   // names of nodes that user data sets up
+	one      sync.Mutex // for parts of the App that are not safe at once
 }
 
 // deployNodes makes nodes.
@@ -173,7 +172,7 @@ func deployNodes(a *cli.App, ctx context.Context, o *deployOptions) error {
 	return err
 }
 
-// prepare looks for all that can be wrong before anything is made.
+// prepare checks everything before anything is made.
 func (d *deploying) prepare(ctx context.Context) (err error) {
 	a, o := d.app, d.opt
 	if d.settings, err = deploySettings(a); err != nil {
@@ -234,7 +233,7 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 			return err
 		}
 		if d.via == deploy.ViaUserData && v.plan != nil {
-			// of all nodes, before anything is made
+			// check the user data before anything is made
 			if _, err := d.userData(v, d.names[0]); err != nil {
 				return err
 			}
@@ -244,10 +243,10 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// as says as whom bundles are put on nodes: "root", "self", or "" for root.
+// as returns the user who puts bundles on nodes: "root", "self", or "" for root.
 func (d *deploying) as() string { return cmp.Or(d.opt.as, d.settings.As) }
 
-// chooseSource is -s, else [deploy] source, else what other commands take.
+// chooseSource returns the source of -s, of [deploy] or the default of all commands.
 func (d *deploying) chooseSource() (string, error) {
 	if d.app.Flags.Source == "" && d.settings.Source != "" {
 		return d.settings.Source, nil
@@ -258,7 +257,7 @@ func (d *deploying) chooseSource() (string, error) {
 	return d.app.SourceName()
 }
 
-// variables are those of the configuration and then those of the command line. References among the
+// variables reads those of the configuration, then those of the command line. References among the
 // latter are looked up now, others when a bundle uses them.
 func (d *deploying) variables(ctx context.Context) error {
 	standing, err := deployTable(d.app, "vars")
@@ -274,7 +273,7 @@ func (d *deploying) variables(ctx context.Context) error {
 	}
 	d.vars = append(d.vars, oldVars(d.app)...)
 	for _, v := range given {
-		// deploy-node took them as they stand, and whether they were of use or not
+		// deploy-node took values literally, and needed no bundle to use them
 		v.Literal, v.Standing = d.opt.old, d.opt.old
 		if d.vars = append(d.vars, v); !v.Literal {
 			if _, _, err := d.secret(ctx, v.Value); err != nil {
@@ -282,7 +281,7 @@ func (d *deploying) variables(ctx context.Context) error {
 			}
 		}
 	}
-	for _, v := range d.all { // as those of -t
+	for _, v := range d.all { // like those of -t
 		for _, x := range v.vars {
 			if _, _, err := d.secret(ctx, x.Value); err != nil {
 				return host.ConfigError(fmt.Errorf("--matrix %s: %w", term.Line(x.Name), err))
@@ -292,7 +291,7 @@ func (d *deploying) variables(ctx context.Context) error {
 	return nil
 }
 
-// secret looks a reference up, once, and notes that what it stands for is not to be shown.
+// secret looks up a reference once, and notes that its value must not be shown.
 func (d *deploying) secret(ctx context.Context, ref string) (value string, ok bool, err error) {
 	if value, ok := d.looked[ref]; ok {
 		return value, true, nil
@@ -311,8 +310,8 @@ func (d *deploying) hide(ref, value string) {
 	d.looked[ref] = value
 }
 
-// credentials puts what was told of the provider where a source's references find it: not in the
-// arguments of any process.
+// credentials puts the provider's credentials where a source's references find them. They are in no
+// process' arguments.
 func (d *deploying) credentials(ctx context.Context) error {
 	o := d.opt
 	if o.secretKey != "" {
@@ -350,7 +349,7 @@ func (d *deploying) credentials(ctx context.Context) error {
 	return nil
 }
 
-// request is that of each node of a variant.
+// request returns the request for each node of a variant.
 func (d *deploying) request(v *variant) (compute.Request, error) {
 	req, err := leasecmd.Request(d.app, &d.opt.Want, d.source)
 	if err != nil {
@@ -404,7 +403,7 @@ func nodeTTL(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// became says what there is after an interrupt.
+// became describes what exists after an interrupt.
 func became(nodes []*deploy.Node) string {
 	by := map[deploy.State][]string{}
 	for _, n := range nodes {

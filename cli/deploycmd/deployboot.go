@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// firstBoot is how long what user data wants at the first boot is waited for.
+// firstBoot is the time limit for user data at the first boot.
 const firstBoot = 30 * time.Minute
 
 func bootWait(booting bool) time.Duration {
@@ -20,12 +20,12 @@ func bootWait(booting bool) time.Duration {
 	return 0
 }
 
-// userData is the plan for a node's first boot.
+// userData returns the user data for a node's first boot.
 func (d *deploying) userData(v *variant, name string) ([]byte, error) {
 	return v.plan.UserData(bundle.Facts{"name": name, "source": d.source}, false)
 }
 
-// boot has nodes set up at their first boot, where that was asked for.
+// boot lets nodes be set up at their first boot, if that is wanted.
 func (d *deploying) boot(opt *deploy.Options) {
 	if d.via == deploy.ViaSSH {
 		return
@@ -44,13 +44,13 @@ func (d *deploying) boot(opt *deploy.Options) {
 		}
 		if req.UserData, err = d.userData(v, n.Name); d.via == deploy.ViaAuto &&
 			(errors.Is(err, compute.ErrInvalid) || errors.Is(err, compute.ErrDenied)) {
-			return nil // by ssh, then
+			return nil // ssh is used instead
 		}
 		return err
 	}
 	opt.Acquire = func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 		leases, err := ask(ctx, req)
-		// its source takes none, or not so much
+		// its source accepts no user data, or not so much
 		if len(req.UserData) > 0 && d.via == deploy.ViaAuto && errors.Is(err, compute.ErrInvalid) {
 			req.UserData = nil
 			return ask(ctx, req)
@@ -65,7 +65,7 @@ func (d *deploying) boot(opt *deploy.Options) {
 	}
 }
 
-// bundles are those that its nodes get.
+// bundles returns the bundles for the variant's nodes.
 func (v *variant) bundles() (out []deploy.Bundle) {
 	for _, b := range v.plan.Bundles() {
 		out = append(out, deploy.Bundle{Name: b.Name, Digest: b.Digest})

@@ -19,8 +19,8 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// planBundles finds a variant's bundles, and all that can be wrong with them, before anything is
-// made: those of every node, those for the image, and those that were asked for.
+// planBundles finds a variant's bundles: for every node, for the image, and the requested ones. It
+// finds all errors in them before anything is made.
 func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	forImage, err := deployTable(d.app, "image-bundles")
 	if err != nil {
@@ -67,7 +67,7 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 	return nil
 }
 
-// ownKey is the public half of the key of [deploy]; deploy-node took the user's first one where
+// ownKey returns the public half of the key of [deploy]. deploy-node took the user's first key if
 // none was configured.
 func (d *deploying) ownKey() ([]string, error) {
 	file := d.settings.Key
@@ -148,12 +148,12 @@ func (d *deploying) apply(ctx context.Context, conn compute.Conn, n *deploy.Node
 	n.Bundles = v.bundles()
 	if d.opt.old && result != nil &&
 		slices.ContainsFunc(result.Outcomes, func(o bundle.Outcome) bool { return o.Exit != 0 && o.Err == err }) {
-		err = nil // there it is the exit status that says so
+		err = nil // the old command reports it by its exit status
 	}
 	return errors.Join(err, out.Close())
 }
 
-// steps are what became of a plan's steps, those left out that were not meant for this node.
+// steps converts the outcome of a plan, without steps that are not for this node.
 func steps(r *bundle.Result) (out []deploy.Step) {
 	for _, o := range r.Outcomes {
 		if o.Action == bundle.Skipped {

@@ -13,24 +13,24 @@ import (
 	"github.com/hostler-project/hostler/deploy"
 )
 
-// variant is what nodes have alike, and others of the same deploy may have otherwise.
+// variant is what several nodes have in common, and other nodes of the same deploy may not.
 type variant struct {
 	of       []string // the values of --matrix, in its order
 	image    string   // as asked for, aliases resolved; "": the source's own
-	alias    string   // as it was written
+	alias    string   // as written
 	flavor   string
 	location string
 	vars     []bundle.Var
-	plan     *bundle.Plan // nil: there is nothing to put on nodes
+	plan     *bundle.Plan // nil: nothing to put on nodes
 }
 
-// axis is one --matrix.
+// axis is one option --matrix.
 type axis struct {
 	key    string
 	values []string
 }
 
-// mostNodes is how many nodes one command makes at most: more are a slip.
+// mostNodes is how many nodes one command may make; more are taken for a mistake.
 const mostNodes = 10_000
 
 // axes reads --matrix KEY=V1,V2.
@@ -59,8 +59,8 @@ func axes(words []string) (out []axis, err error) {
 	return out, nil
 }
 
-// matrix makes the variants: one of what is asked for or, with --matrix, one for each combination.
-// The last --matrix changes fastest.
+// matrix makes the variants: one or, with --matrix, one for each combination. The last --matrix
+// changes fastest.
 func (d *deploying) matrix() error {
 	d.all = []*variant{{image: d.opt.Image, flavor: d.opt.Flavor, location: d.opt.Location}}
 	if d.opt.old && d.opt.Location == "0" {
@@ -89,7 +89,7 @@ func (d *deploying) matrix() error {
 	return nil
 }
 
-// with is the variant with one thing otherwise.
+// with returns the variant with one setting changed.
 func (v *variant) with(key, value string) *variant {
 	out := *v
 	out.of = append(slices.Clone(v.of), value)
@@ -107,7 +107,7 @@ func (v *variant) with(key, value string) *variant {
 	return &out
 }
 
-// choose completes the variants by the configuration.
+// choose completes the variants from the configuration.
 func (d *deploying) choose() error {
 	aliases, err := deployTable(d.app, "images")
 	if err != nil {
@@ -125,8 +125,8 @@ func (d *deploying) choose() error {
 	return nil
 }
 
-// name finds the nodes' names, and which variant each is. Those of a matrix have their values in
-// them, and a number where two would be alike.
+// name sets the nodes' names and the variant of each. In a matrix, names have the values, and a
+// number if two were equal.
 func (d *deploying) name() error {
 	o := d.opt
 	d.madeUp, d.by = o.name == "", map[string]*variant{}
@@ -147,7 +147,7 @@ func (d *deploying) name() error {
 				names[i] = makeUp()
 			}
 			if d.by[names[i]] != nil {
-				i-- // made up twice
+				i-- // already made up
 				continue
 			}
 			d.by[names[i]] = d.all[0]
@@ -184,7 +184,7 @@ func (d *deploying) name() error {
 	return nil
 }
 
-// planned tells whether there is something to put on any node.
+// planned reports whether any node gets something.
 func (d *deploying) planned() bool {
 	return slices.ContainsFunc(d.all, func(v *variant) bool { return v.plan != nil })
 }

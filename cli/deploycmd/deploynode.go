@@ -24,7 +24,7 @@ type oldNode struct {
 	run          func(*cli.App, context.Context, *oldNodeOptions, []string) error
 }
 
-// oldNodeOptions are the options of all three.
+// oldNodeOptions are the options of all three programs.
 type oldNodeOptions struct {
 	paths                       []string
 	provider, userID, secretKey string
@@ -40,7 +40,7 @@ var oldNodePrograms = map[string]oldNode{
 	"destroy-node": {"destroy-node [OPTION...] NAME", "Unmake all nodes of exactly this name.", destroyNode},
 }
 
-// flags are a program's own. The old ones' spellings stay; what they had twice is there twice.
+// flags declares a program's options, with their old spellings.
 func (o *oldNodeOptions) flags(program string) *pflag.FlagSet {
 	f := pflag.NewFlagSet(program, pflag.ContinueOnError)
 	f.SetOutput(io.Discard)
@@ -74,7 +74,7 @@ func (o *oldNodeOptions) flags(program string) *pflag.FlagSet {
 	return f
 }
 
-// RunOldNode runs a command line of one of provision's names.
+// RunOldNode runs a command line of one of provision's programs.
 func RunOldNode(ctx context.Context, a *cli.App, name string, args []string) int {
 	program := oldNodePrograms[name]
 	a.Program, a.Compat, a.Host.Compat = name, true, true
@@ -112,8 +112,8 @@ func RunOldNode(ctx context.Context, a *cli.App, name string, args []string) int
 	return deploy.OldStatus(err)
 }
 
-// deployNode makes one node, as deploy does, and prints what its scripts did. The exit status is
-// the sum of theirs.
+// deployNode makes one node as deploy does, and prints the results of its scripts. The exit status
+// is the sum of theirs.
 func deployNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) > 0 {
 		return fault.Invalid("", "deploy-node takes no words beside options: %q", words)
@@ -191,7 +191,7 @@ func listNodes(a *cli.App, ctx context.Context, _ *oldNodeOptions, words []strin
 	return nil
 }
 
-// destroyNode unmakes all nodes of exactly one name.
+// destroyNode destroys all nodes of exactly this name.
 func destroyNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []string) error {
 	if len(words) != 1 || words[0] == "" {
 		return fault.Invalid("destroy-node NAME", "one name is to be given")

@@ -67,7 +67,7 @@ func (d *deploying) view(n *deploy.Node) NodeView {
 		v.Error = d.show.mask(term.ErrorText(n.Err))
 	}
 	v.Bundles = append([]deploy.Bundle{}, n.Bundles...)
-	// they come without us
+	// the boot sets them up
 	if _, booting := d.booting.Load(n.Name); booting && len(n.Bundles) == 0 {
 		v.Bundles = d.by[n.Name].bundles()
 	}
@@ -82,7 +82,7 @@ func (d *deploying) view(n *deploy.Node) NodeView {
 	return v
 }
 
-// reports writes and prints what was asked for.
+// reports writes and prints the reports that were asked for.
 func (d *deploying) reports(nodes []*deploy.Node) error {
 	if len(nodes) == 0 {
 		return nil
@@ -135,7 +135,7 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 	return errors.Join(errs...)
 }
 
-// writeFile writes a file as a whole, or standard output for "-".
+// writeFile writes a whole file, or standard output for "-".
 func writeFile(a *cli.App, name string, data []byte) error {
 	if name == "-" {
 		_, err := a.Out.Write(data)
@@ -147,7 +147,7 @@ func writeFile(a *cli.App, name string, data []byte) error {
 	return nil
 }
 
-// tests are the scripts as tests, a suite for each node.
+// tests reports the scripts as tests, with a suite for each node.
 func (d *deploying) tests(nodes []*deploy.Node) *junit.Report {
 	r := &junit.Report{}
 	for _, n := range nodes {

@@ -53,7 +53,7 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 			return nil
 		},
 	}
-	if len(d.names) == 1 { // of one request it is said for what it waits
+	if len(d.names) == 1 { // for one request, show why it waits
 		opt.Acquire = func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 			return leasecmd.Take(d.app, ctx, d.engine, req)
 		}
@@ -74,8 +74,8 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 	return nodes, err
 }
 
-// goOn is the command that goes on with setting a node up where that failed, behind the others; "":
-// there is none. Values may be secret, and are not in it.
+// goOn returns the command that continues the set-up of a failed node, or "". Values may be secret
+// and are left out.
 func (d *deploying) goOn(n *deploy.Node) string {
 	v := d.by[n.Name]
 	if v.plan == nil || d.opt.old || len(v.plan.Bundles()) == 0 {
@@ -99,8 +99,7 @@ func (d *deploying) who(n *deploy.Node) compute.Who {
 	return compute.Who{Owner: d.owner, Lease: n.Lease.ID}
 }
 
-// look returns the instance that a node is, with what is known of the real one where a pool is in
-// front of it.
+// look returns a node's instance, with the facts of the real one if a pool is in front of it.
 func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
 	i, _, err := d.engine.Resolve(ctx, string(l.Instance))
 	if err == nil && i.Child != "" {
@@ -116,10 +115,10 @@ func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance
 	return i, err
 }
 
-// connect opens a way into a node. It is not the keeper's: nobody uses it after us.
+// connect connects to a node without the keeper, since no later command needs the connection.
 func (d *deploying) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
 	if d.app.Remote != nil {
-		d.one.Lock() // what the app knows of the controller is found out once
+		d.one.Lock() // the controller is asked once
 		defer d.one.Unlock()
 		conn, _, err := d.app.ConnectRemote(ctx, d.who(n), n.Instance)
 		return conn, err
@@ -132,7 +131,7 @@ func (d *deploying) release(ctx context.Context, n *deploy.Node) error {
 	return d.engine.Release(ctx, d.who(n), compute.ReleaseOptions{Force: true}, n.Instance.ID)
 }
 
-// shown says how nodes come on, and keeps what scripts print.
+// shown prints the progress of nodes and logs their scripts' output.
 type shown struct {
 	app    *cli.App
 	prefix bool   // lines begin with the node's name
@@ -160,7 +159,7 @@ func (d *deploying) open() (*shown, error) {
 	return s, nil
 }
 
-// prune removes logs that are old.
+// prune removes old logs.
 func prune(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || !strings.HasSuffix(path, ".log") {
@@ -173,7 +172,7 @@ func prune(dir string) {
 	})
 }
 
-// masked returns what takes the secrets that were looked up out of a text.
+// masked returns a function that masks all secrets that were looked up.
 func (d *deploying) masked() func(string) string {
 	secrets := slices.Collect(maps.Values(d.looked))
 	return func(text string) string { return redact.String(text, secrets) }
@@ -181,7 +180,7 @@ func (d *deploying) masked() func(string) string {
 
 func (s *shown) logFile(name string) string { return filepath.Join(s.dir, name+".log") }
 
-// tell says what became of a node.
+// tell prints a node's new state.
 func (s *shown) tell(n *deploy.Node) {
 	say := func(format string, args ...any) { s.say(n, format, args...) }
 	switch n.State {
@@ -210,7 +209,7 @@ func (s *shown) say(n *deploy.Node, format string, args ...any) {
 	_ = term.Printf(s.app.Err, "%s: %s\n", n.Name, fmt.Sprintf(format, args...))
 }
 
-// writer is where what runs on a node prints: to standard error and into its log, a line at a time.
+// writer returns where a node's scripts print: standard error and the node's log, line by line.
 func (s *shown) writer(n *deploy.Node) (*nodeWriter, error) {
 	f, err := os.OpenFile(s.logFile(n.Name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -227,7 +226,7 @@ func (s *shown) writer(n *deploy.Node) (*nodeWriter, error) {
 	return w, nil
 }
 
-// say writes a line of ours.
+// say writes a line of hostler's.
 func (w *nodeWriter) say(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -236,7 +235,7 @@ func (w *nodeWriter) say(text string) {
 	w.flush()
 }
 
-// nodeWriter takes apart what is printed on one node. It may be written to from several goroutines.
+// nodeWriter splits a node's output into lines. It is safe for concurrent use.
 type nodeWriter struct {
 	show   *shown
 	prefix string
@@ -249,7 +248,7 @@ type nodeWriter struct {
 	err  error
 }
 
-// maxPart is how long a line may be that is shown in one piece.
+// maxPart is the length at which a line is split.
 const maxPart = 8 << 10
 
 func (w *nodeWriter) Write(p []byte) (int, error) {
@@ -270,7 +269,7 @@ func (w *nodeWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// flush shows the line that is there. The caller holds mu.
+// flush prints the unfinished line. The caller holds mu.
 func (w *nodeWriter) flush() {
 	if len(w.part) == 0 {
 		return
@@ -286,7 +285,7 @@ func (w *nodeWriter) flush() {
 	w.show.mu.Lock()
 	defer w.show.mu.Unlock()
 	out, end := term.Displayed(w.show.app.Err)
-	_, _ = io.WriteString(out, w.prefix+line) // a reader who has gone does not end the work
+	_, _ = io.WriteString(out, w.prefix+line) // a reader that has gone does not end the work
 	_ = end()
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/remote/openssh"
 )
 
-// The facts of an instance that say how it is reached by ssh. Sources may tell them; of type ssh
-// they are what OpenSSH's configuration says here.
+// The facts of an instance about ssh. Sources may have them; for the type ssh they come from
+// OpenSSH's configuration.
 const (
 	factSSHHost    = "ssh_host"
 	factSSHPort    = "ssh_port"
@@ -24,8 +24,7 @@ const (
 	factSSHHostKey = "ssh_host_key"
 )
 
-// nodeSSH says how a node is reached by ssh, where its source says so; nil: through `hostler ssh`
-// alone.
+// nodeSSH says how to reach a node by ssh, if its source tells; nil: only through `hostler ssh`.
 func nodeSSH(i compute.Instance) *deploy.SSH {
 	host := i.Facts[factSSHHost]
 	if host == "" {
@@ -38,8 +37,8 @@ func nodeSSH(i compute.Instance) *deploy.SSH {
 	return &deploy.SSH{User: i.Facts[factSSHUser], Host: host, Port: port, Key: i.Facts[factSSHKey], HostKey: i.Facts[factSSHHostKey]}
 }
 
-// sshFacts adds how an instance of a source of type ssh is reached. Where that cannot be found out,
-// as of a source that a controller has, nothing is added.
+// sshFacts adds the facts about ssh of an instance of type ssh. If they cannot be found out, as for
+// a controller's source, it adds none.
 func sshFacts(a *cli.App, ctx context.Context, i compute.Instance) compute.Instance {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -54,7 +53,7 @@ func sshFacts(a *cli.App, ctx context.Context, i compute.Instance) compute.Insta
 		return i
 	}
 	user, host, port := openssh.SplitDestination(i.ProviderID)
-	n, _ := strconv.Atoi(port) // 0: none is said
+	n, _ := strconv.Atoi(port) // 0: not given
 	t, err := openssh.Resolve(ctx, openssh.Options{Host: host, User: user, Port: n, ConfigFile: k.ConfigFile})
 	if err != nil {
 		return i

@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// destroyOptions are what destroy can be told.
+// destroyOptions are the options of destroy.
 type destroyOptions struct {
 	gate            deploy.Gate
 	command         string
@@ -97,7 +97,7 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	for _, n := range chosen {
 		ids = append(ids, n.lease.Instance)
 		if n.lease.Share != nil {
-			// a neighbour's part of the same instance stays
+			// other leases on the same instance stay
 			ids[len(ids)-1] = compute.ID(n.lease.ID)
 		}
 		done = append(done, leasecmd.ReleasedView{Name: n.name(), Instance: string(n.lease.Instance)})
@@ -112,8 +112,7 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	return a.Interrupted(err, "what was given back goes all the same")
 }
 
-// chooseNodes finds what names mean, and refuses what they do not clearly mean and what is
-// protected.
+// chooseNodes finds the named nodes. It refuses ambiguous names and protected nodes.
 func chooseNodes(all []node, names []string, o *destroyOptions, free []string) ([]node, error) {
 	var out []node
 	var errs []error
@@ -169,7 +168,7 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 	return out, errors.Join(errs...)
 }
 
-// passed asks the gate.
+// passed checks the gate.
 func passed(a *cli.App, ctx context.Context, o *destroyOptions) error {
 	if err := o.gate.Check(); err != nil {
 		return err
@@ -193,7 +192,7 @@ func passed(a *cli.App, ctx context.Context, o *destroyOptions) error {
 	return nil
 }
 
-// askAll asks about nodes together.
+// askAll asks the user about all nodes together.
 func askAll(a *cli.App, nodes []node) bool {
 	var names []string
 	for _, n := range nodes {
@@ -202,7 +201,7 @@ func askAll(a *cli.App, nodes []node) bool {
 	return a.Confirm("destroy " + strings.Join(names, ", ") + "?")
 }
 
-// deploySettings are those of the configuration.
+// deploySettings reads the section [deploy].
 func deploySettings(a *cli.App) (deploy.Settings, error) {
 	var s deploy.Settings
 	cfg, err := a.Host.Configuration()

@@ -25,7 +25,7 @@ type node struct {
 // isNode reports whether deploy made it.
 func (n node) isNode() bool { return n.lease.Labels[deploy.Label] != "" }
 
-// name is what people call it.
+// name returns the name to show.
 func (n node) name() string { return cmp.Or(n.lease.Name, string(n.lease.Instance)) }
 
 // addresses are what is known of where it is.
@@ -33,8 +33,8 @@ func (n node) addresses() (public, private []string) {
 	return deploy.Addresses(n.instance.Address)
 }
 
-// nodes returns what is leased, sorted by name: the owner's, or with "" everybody's. What pools
-// hold behind others is not among it.
+// nodes returns the leases of the owner, or of all users for "", sorted by name. Instances behind
+// those of pools are left out.
 func nodes(a *cli.App, ctx context.Context, engine cli.Engine, owner string) ([]node, error) {
 	leases, err := engine.Leases(ctx, compute.LeaseQuery{Owner: owner})
 	if err != nil {
@@ -54,7 +54,7 @@ func nodes(a *cli.App, ctx context.Context, engine cli.Engine, owner string) ([]
 			continue
 		}
 		n := node{l, by[l.Instance]}
-		for i := n.instance; i.Child != ""; { // what is known of the real one behind it
+		for i := n.instance; i.Child != ""; { // the facts of the real instance
 			i = by[i.Child]
 			n.instance.Address, n.instance.ProviderID = cmp.Or(n.instance.Address, i.Address), cmp.Or(n.instance.ProviderID, i.ProviderID)
 			if n.instance.Facts == nil {

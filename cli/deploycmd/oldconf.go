@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// oldPaths reads the configuration directories of -c, and those where provision looked by itself.
-// One that is a Python package of provision's is read as that, as far as it is literal, one of ours
-// as a further root of the configuration, and each goes before those before it.
+// oldPaths reads the configuration directories of -c and provision's own ones. A Python package is
+// read as provision's, as far as it is literal. Another directory is a further root of the
+// configuration. Later directories override earlier ones.
 func oldPaths(a *cli.App, paths []string) error {
 	home, err := host.Home()
 	if err != nil {
@@ -79,7 +79,7 @@ func oldPaths(a *cli.App, paths []string) error {
 	return nil
 }
 
-// overlay puts what an old configuration says before what hostler.conf does.
+// overlay lets an old configuration override hostler.conf.
 func overlay(a *cli.App, cfg *config.Config) {
 	c := a.Converted
 	if c == nil {
@@ -126,7 +126,7 @@ func oldVars(a *cli.App) (out []bundle.Var) {
 	return out
 }
 
-// oldKeys are the public keys that every node got.
+// oldKeys returns the public keys for every node.
 func oldKeys(a *cli.App) ([]string, error) {
 	if a.Old == nil {
 		return nil, nil
@@ -142,7 +142,7 @@ func oldKeys(a *cli.App) ([]string, error) {
 	return out, nil
 }
 
-// TellOld says what of an old configuration could not be taken over.
+// TellOld warns of what could not be taken over from an old configuration.
 func TellOld(a *cli.App, c *oldconfig.Config, conv oldconfig.Converted) {
 	for _, u := range c.Unread {
 		_ = term.Printf(a.Err, "%s: %s\n", a.Program, term.Line(u.String()))

@@ -155,7 +155,7 @@ func bundleShow(a *cli.App, name string) error {
 	return nil
 }
 
-// Subvars reads -t K=V; of two with one name the later counts, with a warning.
+// Subvars parses -t K=V. Of two with one name, the later counts, with a warning.
 func Subvars(a *cli.App, words []string) (out []bundle.Var, err error) {
 	given, repeated, err := deploy.ParseVars(words)
 	if err != nil {
@@ -170,7 +170,7 @@ func Subvars(a *cli.App, words []string) (out []bundle.Var, err error) {
 	return out, nil
 }
 
-// planBundles joins bundles, and tells what is odd.
+// planBundles joins bundles, and warns of what is odd.
 func planBundles(a *cli.App, ctx context.Context, names, vars []string) (*bundle.Plan, error) {
 	set, err := a.Host.Bundles()
 	if err != nil {
@@ -224,7 +224,7 @@ With --user-data, print the bundle as user data for cloud-init: a computer that 
 	return cmd
 }
 
-// Clouds take so many bytes of user data.
+// The bytes of user data that clouds accept.
 const (
 	userDataEC2       = 16384
 	userDataOpenStack = 65535
@@ -312,7 +312,7 @@ func bundleRender(a *cli.App, ctx context.Context, name string, vars, facts []st
 	return nil
 }
 
-// applying is what `bundle apply` was asked for.
+// applying has the request of `bundle apply`.
 type applying struct {
 	bundles []string
 	on      string
@@ -370,7 +370,7 @@ func bundleApply(a *cli.App, ctx context.Context, r applying) error {
 	i := c.Instance
 	r.opt.Facts = host.BundleFacts(&i)
 	if c.Lease.Labels[deploy.Label] != "" {
-		r.opt.Facts["name"] = c.Lease.Name // which deploy set it up with
+		r.opt.Facts["name"] = c.Lease.Name // deploy set it up with this name
 	}
 	r.opt.Reconnect = func(ctx context.Context) (compute.Conn, error) {
 		return host.ConnectPatiently(ctx, func() (compute.Conn, error) {
@@ -395,7 +395,7 @@ func bundleApply(a *cli.App, ctx context.Context, r applying) error {
 	return err
 }
 
-// applied prints what became of the steps.
+// applied prints the outcome of the steps.
 func applied(a *cli.App, instance string, res *bundle.Result, r applying, err error) error {
 	v := appliedView{Instance: instance, Changed: res.Changed(), DryRun: r.opt.DryRun, Steps: []stepView{}, Error: term.TextOf(err)}
 	for _, o := range res.Outcomes {

@@ -182,7 +182,7 @@ func imagePull(a *cli.App, ctx context.Context, refs []string, opt image.PullOpt
 	return nil
 }
 
-// sayProgress tells a terminal how far a pull is, until what it returns is called.
+// sayProgress shows the progress of a pull on a terminal, until stop is called.
 func sayProgress(a *cli.App, ref string, p *image.Progress) (stop func()) {
 	if a.Quiet || !term.IsTerminal(a.Err) {
 		return func() {}
@@ -250,8 +250,8 @@ func imageRemove(a *cli.App, ctx context.Context, refs []string, force bool) err
 	return nil
 }
 
-// namedBy returns a source whose configuration names an image that was built here; nil: none does,
-// or it can be had again from where it came.
+// namedBy returns a source that names a locally built image; nil if there is none, or the image can
+// be fetched again.
 func namedBy(a *cli.App, s *image.Store, img image.Image) *config.Source {
 	if img.Config.Labels[host.LabelSource] == "" {
 		return nil

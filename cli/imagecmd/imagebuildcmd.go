@@ -90,8 +90,8 @@ func imageBuild(a *cli.App, ctx context.Context, bundles, vars []string, name st
 	return term.Printf(a.Out, "%s %s\n", term.Line(img.Name), shortDigest(img.Digest))
 }
 
-// builderNamed is a builder for the source that is named, after all was looked at that can be wrong
-// before.
+// builderNamed returns a builder for the named source, after it has checked everything that can be
+// checked first.
 func builderNamed(a *cli.App, ctx context.Context, bundles, vars []string, name string) (*host.ImageBuilder, error) {
 	if name != "" {
 		if err := image.CheckTag(name); err != nil {
@@ -118,7 +118,7 @@ func builderNamed(a *cli.App, ctx context.Context, bundles, vars []string, name 
 
 var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
 
-// buildOf is a builder for a configured source, with more bundles than it lists.
+// buildOf returns a builder for a configured source, with additional bundles.
 func buildOf(a *cli.App, ctx context.Context, s *config.Source, bundles, vars []string) (*host.ImageBuilder, error) {
 	if s.Err != nil {
 		return nil, host.ConfigError(s.Err)

@@ -73,7 +73,7 @@ func viewImage(img image.Image, users []string) imageView {
 	return v
 }
 
-// shortDigest is enough of a digest for people, and for the commands that take one.
+// shortDigest shortens a digest for the user. Commands accept the short form.
 func shortDigest(digest string) string {
 	const digits = 12
 	if hex, ok := strings.CutPrefix(digest, "sha256:"); ok && len(hex) > digits {

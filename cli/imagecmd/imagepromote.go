@@ -71,7 +71,7 @@ The command returns when all that stand ready are replaced; --later leaves that 
 	return cmd
 }
 
-// imagePromote promotes an image, or with the name "" goes back.
+// imagePromote promotes an image, or for "" returns to the one before.
 func imagePromote(a *cli.App, ctx context.Context, name string, later bool) error {
 	source, err := a.SourceName()
 	if err != nil {
@@ -118,8 +118,8 @@ func imagePromote(a *cli.App, ctx context.Context, name string, later bool) erro
 	return term.Printf(a.Out, "%s: %s\n", term.Line(source), term.Line(what))
 }
 
-// Besides is the engine in this process, beside a controller where that is on the same store; one
-// elsewhere has the computers, and their images.
+// Besides returns the engine in this process, also if a controller uses the same store. A
+// controller elsewhere has the computers and their images.
 func Besides(a *cli.App, ctx context.Context) (*pool.Pool, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return nil, err
@@ -133,11 +133,11 @@ func Besides(a *cli.App, ctx context.Context) (*pool.Pool, error) {
 	return a.Host.Engine(ctx)
 }
 
-// keptImages are those that must stay though no instance uses them: the promoted ones, the ones
-// before these, and those that they were built on, by digest with the source that has it so.
+// keptImages returns the images to keep although no instance uses them: the promoted ones, their
+// predecessors, and their bases. Each digest has its source.
 func keptImages(a *cli.App, ctx context.Context, s *image.Store) (map[string]string, error) {
 	if a.Remote != nil && !a.Same {
-		return nil, nil // its images are not here
+		return nil, nil // the images are elsewhere
 	}
 	engine, err := a.Host.Engine(ctx)
 	if err != nil {

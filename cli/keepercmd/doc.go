@@ -1,3 +1,3 @@
-// Package keepercmd has the command keeper: the background process that keeps connections open and
-// does what commands leave, and the questions to it.
+// Package keepercmd has the command keeper: a background process that keeps connections open,
+// finishes the work of other commands and answers questions about that.
 package keepercmd

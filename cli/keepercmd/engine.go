@@ -11,33 +11,33 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// overseePause is how long the keeper waits at most before it sees whether there is anything of
-// which a provider is to be asked what has become of it. Asking is the engine's to time.
+// overseePause is the longest wait before the keeper looks again whether a provider has to be asked
+// about its instances. The engine decides when to ask.
 const overseePause = time.Minute
 
-// keeperEngine is the keeper's engine. It stays the same one, with its providers open, as long as
-// the configuration is the same, so that they hear of what becomes of their instances. It is closed
-// when the configuration is another and nothing runs any more.
+// keeperEngine holds the keeper's engine. The engine and its providers stay open as long as the
+// configuration is the same, so they notice changes of their instances. After a change of the
+// configuration, the old engine is closed once nothing runs.
 type keeperEngine struct {
-	host   *host.Host // of which the engines are made
-	listen chan bool  // of one: there may be something to oversee
+	host   *host.Host // what the engines are made of
+	listen chan bool  // there may be something to oversee
 
 	mu   sync.Mutex
-	now  *host.Host   // with the engine; nil: there is none yet
-	over []*host.Host // by configurations that count no more: what runs may be of theirs
+	now  *host.Host   // the host of the current engine; nil: none yet
+	over []*host.Host // hosts of old configurations; running work may use them
 	runs int
-	// something did by this engine: what it was opened with, as a secret or a deployment's network,
-	// may be another now
+	// a task failed with this engine: a secret or a network that it was opened with may have
+	// changed
 	failed bool
-	again  func()        // has what is due looked for
-	engine chan struct{} // closed when there is one
+	again  func()        // starts the next look at what is due
+	engine chan struct{} // closed when there is an engine
 }
 
 func newKeeperEngine(h *host.Host) *keeperEngine {
 	return &keeperEngine{host: h, listen: make(chan bool, 1), engine: make(chan struct{})}
 }
 
-// due begins what is due by the configuration as it is now.
+// due starts what is due by the current configuration.
 func (d *keeperEngine) due(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 	d.begin()
 	defer d.end()
@@ -54,11 +54,11 @@ func (d *keeperEngine) due(ctx context.Context, run func(func()), again func()) 
 	}})
 }
 
-// renew reads the configuration, and makes another engine if it is another. Whoever calls it has
-// begun something.
+// renew reads the configuration, and makes a new engine if it has changed. The caller must have
+// begun a task.
 func (d *keeperEngine) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	next := d.host.Afresh()
-	engine, err := next.Engine(ctx) // it opens no provider before one is needed
+	engine, err := next.Engine(ctx) // opens no provider yet
 	if err != nil {
 		next.Close()
 		return nil, err
@@ -79,8 +79,8 @@ func (d *keeperEngine) renew(ctx context.Context, again func()) (*pool.Pool, err
 	return engine, nil
 }
 
-// oversee asks the providers what has become of their instances, until ctx ends. The keeper does
-// not stay for that: it is no work.
+// oversee asks the providers about their instances until ctx ends. It is not work that keeps the
+// keeper running.
 func (d *keeperEngine) oversee(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -106,7 +106,7 @@ func (d *keeperEngine) oversee(ctx context.Context) {
 	}
 }
 
-// look has them asked once, and tells when they are to be asked again.
+// look asks the providers once, and returns when to ask again.
 func (d *keeperEngine) look(ctx context.Context, run func(func())) time.Time {
 	d.begin()
 	defer d.end()
@@ -127,7 +127,7 @@ func (d *keeperEngine) look(ctx context.Context, run func(func())) time.Time {
 	return next
 }
 
-// ring has oversee look.
+// ring makes oversee look.
 func (d *keeperEngine) ring() {
 	select {
 	case d.listen <- true:
@@ -135,7 +135,7 @@ func (d *keeperEngine) ring() {
 	}
 }
 
-// counted has what is run begun and ended.
+// counted returns run with each task counted.
 func (d *keeperEngine) counted(run func(func())) func(func()) {
 	return func(do func()) {
 		d.begin()
@@ -152,8 +152,8 @@ func (d *keeperEngine) begin() {
 	d.mu.Unlock()
 }
 
-// end closes what is of no use any more when nothing runs: until then also what a later engine
-// began may work with an earlier one, as they share their lanes.
+// end closes old engines once nothing runs. Until then, tasks of a later engine may still use an
+// earlier one, as they share their workers.
 func (d *keeperEngine) end() {
 	d.mu.Lock()
 	var over []*host.Host
@@ -166,7 +166,7 @@ func (d *keeperEngine) end() {
 	}
 }
 
-// close closes it all. Nothing runs any more.
+// close closes everything. No task may be running.
 func (d *keeperEngine) close() {
 	d.begin()
 	d.mu.Lock()
@@ -178,15 +178,15 @@ func (d *keeperEngine) close() {
 	d.end()
 }
 
-// sameConfig tells whether engines by two configurations would do the same.
+// sameConfig reports whether engines of two configurations would do the same.
 func sameConfig(a, b *config.Config) bool {
 	return reflect.DeepEqual(a.Roots, b.Roots) && reflect.DeepEqual(a.Sources, b.Sources) && reflect.DeepEqual(a.Projects, b.Projects) &&
 		reflect.DeepEqual(a.Defaults, b.Defaults) && reflect.DeepEqual(a.Sections, b.Sections) && reflect.DeepEqual(bundlesOf(a),
 		bundlesOf(b))
 }
 
-// bundlesOf are a configuration's bundles without what was found out about them since: what a
-// source's hold is in its digest.
+// bundlesOf returns a configuration's bundles without facts that were found out later. Those of a
+// source's bundles are in its digest.
 func bundlesOf(c *config.Config) (out []config.Bundle) {
 	for _, b := range c.Bundles {
 		out = append(

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
-// NewKeeper is the background process that commands start for themselves; see the README.
+// NewKeeper returns the background process that commands start by themselves; see the README.
 func NewKeeper(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "keeper",
@@ -50,8 +50,8 @@ func NewKeeper(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-// keeperStatus shows the keeper and what it keeps open. None is a good answer too: it starts when
-// it is needed.
+// keeperStatus shows the keeper and its connections. That no keeper runs is no error, as it starts
+// when it is needed.
 func keeperStatus(ctx context.Context, a *cli.App) error {
 	socket, err := cli.KeeperSocket()
 	if err != nil {

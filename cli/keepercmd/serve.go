@@ -28,7 +28,7 @@ func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duratio
 	}
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	owner := a.Owner() // once, and not beside others who read the environment
+	owner := a.Owner() // once, before other goroutines read the environment
 	work := newKeeperEngine(a.Host)
 	defer work.close()
 	var overseeing sync.WaitGroup
@@ -64,15 +64,15 @@ func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duratio
 	return err
 }
 
-// refused reports whether an error says that somebody may not use an instance, rather than that it
-// cannot be found out.
+// refused reports whether an error means that the user may not use an instance, not that this is
+// unknown.
 func refused(err error) bool {
 	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) ||
 		errors.Is(err, compute.ErrDenied) || errors.Is(err, context.Canceled)
 }
 
-// connect opens a connection by the configuration as it is now. What is opened for that, as a
-// provider and its watch, is closed with the connection; h is used for nothing else.
+// connect opens a connection by the current configuration. Closing the connection also closes what
+// was opened for it, such as a provider. h is used for nothing else.
 func connect(ctx context.Context, h *host.Host, key keeper.Key, who compute.Who) (compute.Conn, error) {
 	engine, err := h.Engine(ctx)
 	if err != nil { // its own trouble, which the client may not have

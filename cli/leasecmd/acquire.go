@@ -25,7 +25,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// Want are the options of acquire and run that say what to take and for how long.
+// Want has the options of acquire and run that say what to take and for how long.
 type Want struct {
 	Ttl, idle, Wait term.DurationFlag
 	memory, disk    term.SizeFlag
@@ -34,11 +34,11 @@ type Want struct {
 	maxPrice        float64
 	Labels          []string
 	Name, Purpose   string
-	made            Choice      // of what it is to be made
+	made            Choice      // what to make it of
 	Start           string      // the directory that commands start in; "": the current one
 	key             string      // of acquire; "": none
 	priced          func() bool // --max-price was given
-	first           func() int  // the priority, by who asks where no other is said
+	first           func() int  // the default priority, by who asks
 }
 
 func (w *Want) Flags(a *cli.App, cmd *cobra.Command) {
@@ -50,10 +50,11 @@ func (w *Want) Flags(a *cli.App, cmd *cobra.Command) {
 	w.made.Flags(a, cmd, "")
 }
 
-// Choice is of what an instance is to be made, where that is not as its source says.
+// Choice says what to make an instance of, where that differs from its source. The zero value
+// changes nothing.
 type Choice struct{ Image, Flavor, Location string }
 
-// Flags declares the options of a choice. short is the letter of --image; "": it has none.
+// Flags declares the options of a choice. short is the letter of --image; "" for none.
 func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
 	f := cmd.Flags()
 	f.StringVarP(&c.Image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
@@ -64,7 +65,7 @@ func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
 	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
 }
 
-// Common are those that deploy takes too.
+// Common declares the options that deploy has too.
 func (w *Want) Common(a *cli.App, f *pflag.FlagSet) {
 	f.Var(&w.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
 	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
@@ -82,7 +83,7 @@ func (w *Want) Common(a *cli.App, f *pflag.FlagSet) {
 	)
 	w.priced = func() bool { return f.Changed("max-price") }
 	w.first = func() int {
-		// with a key the same is asked for, at a terminal and without
+		// with a key, the request must be the same with and without a terminal
 		if f.Changed("priority") || w.key != "" || !term.IsTerminal(a.Err) {
 			return w.priority
 		}
@@ -92,7 +93,7 @@ func (w *Want) Common(a *cli.App, f *pflag.FlagSet) {
 	f.StringArrayVarP(&w.Labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
 }
 
-// Request makes a request of the options and of what the configuration says.
+// Request makes a request from the options and the configuration.
 func Request(a *cli.App, w *Want, source string) (compute.Request, error) {
 	req := compute.Request{
 		Source: source, Count: 1, Owner: a.Owner(), Own: true, Purpose: w.Purpose, Name: w.Name, Wait: cli.WaitDefault,
@@ -145,15 +146,15 @@ func Request(a *cli.App, w *Want, source string) (compute.Request, error) {
 	return req, nil
 }
 
-// CheckName refuses a name for a lease that could not be told from other names.
+// CheckName refuses a lease's name that could be mistaken for another kind of name.
 func CheckName(a *cli.App, ctx context.Context, engine cli.Engine, name string) error {
-	if a.Remote != nil { // a controller does so itself
+	if a.Remote != nil { // a controller checks names itself
 		return nil
 	}
 	return api.CheckFree(ctx, name, a.IsSource, engine.Resolve)
 }
 
-// processOf finds the process that --for names; "": none is.
+// processOf finds the process of --for; the zero value if there is none.
 func processOf(pid string) (compute.Process, error) {
 	if pid == "" {
 		return compute.Process{}, nil
@@ -274,7 +275,7 @@ func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([
 	if err != nil {
 		return nil, err
 	}
-	if w.key == "" { // else who is asked does so, if the name is not that of the key's own
+	if w.key == "" { // with a key, the server checks the name
 		err = CheckName(a, ctx, engine, w.Name)
 	}
 	if err != nil {
@@ -304,11 +305,11 @@ func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([
 	return leases, a.Interrupted(err, became)
 }
 
-// Hand tells the caller what he got. Where that cannot be told it is given back, unless he can ask
-// again: nobody else would do so.
+// Hand prints the leases for the caller. If printing fails, it gives the leases back, unless the
+// caller can ask again: nobody else would release them.
 func Hand(a *cli.App, ctx context.Context, leases []compute.Lease, again bool) error {
 	gone := make(chan os.Signal, 1)
-	// so that a reader who has gone makes the write fail, and not us end
+	// a reader that has gone makes the write fail instead of ending this process
 	signal.Notify(gone, syscall.SIGPIPE)
 	defer signal.Stop(gone)
 	var err error
@@ -346,7 +347,7 @@ func leaseNames(leases []compute.Lease) []string {
 	return names
 }
 
-// progressText says on a terminal what is being done for a request.
+// progressText describes the progress of a request, for a terminal.
 func progressText(p compute.Progress) string {
 	switch p.Phase {
 	case "create":
@@ -362,7 +363,7 @@ func progressText(p compute.Progress) string {
 	return ""
 }
 
-// TellSecret writes a secret to a file that only its owner can read; "": to none.
+// TellSecret writes a secret to a file that only its owner can read; "" writes nothing.
 func TellSecret(a *cli.App, secret, file string) error {
 	if file == "" {
 		return nil
@@ -382,9 +383,9 @@ func TellSecret(a *cli.App, secret, file string) error {
 	return nil
 }
 
-// handTokens makes the own tokens of leases that were taken, and writes them to a file, or for "-"
-// returns them: a line for each, with the instance's name before where there are several. Where
-// that cannot be done the leases are given back.
+// handTokens makes the tokens of new leases, and writes them to a file or, for "-", returns them.
+// Each token is a line, after its instance's name if there are several. On an error the leases are
+// given back.
 func handTokens(a *cli.App, ctx context.Context, leases []compute.Lease, file string) (text string, err error) {
 	defer func() {
 		for _, l := range leases {

@@ -26,8 +26,8 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// keyed returns how leases are taken with a key: of a controller or, where the command works by
-// itself, of a server in this process, so that both are one way.
+// keyed returns the function that takes leases with a key. It asks the controller, or a server in
+// this process, so that both work in the same way.
 func keyed(a *cli.App, engine cli.Engine, key string) func(context.Context, compute.Request) ([]compute.Lease, error) {
 	return func(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 		c, done, err := a.Remote, func() {}, error(nil)
@@ -37,7 +37,7 @@ func keyed(a *cli.App, engine cli.Engine, key string) func(context.Context, comp
 			}
 		}
 		leases, err := c.AcquireOnce(ctx, key, req)
-		done() // what is answered is on the disk then, and what nobody took is given back
+		done() // waits until answers are on disk and unused leases are released
 		if err != nil {
 			return nil, keyTaken(key, err)
 		}
@@ -45,7 +45,7 @@ func keyed(a *cli.App, engine cli.Engine, key string) func(context.Context, comp
 	}
 }
 
-// keyTaken says by the name of the option what a server says by that of the header.
+// keyTaken rewrites a server's error: it names the option instead of the header.
 func keyTaken(key string, err error) error {
 	e, ok := errors.AsType[*compute.Error](err)
 	if !ok || !errors.Is(err, compute.ErrConflict) || e.Err == nil || !strings.Contains(e.Err.Error(), api.KeyHeader) {
@@ -57,7 +57,7 @@ func keyTaken(key string, err error) error {
 	}
 }
 
-// stillLive is an error where leases have ended that were given to an earlier request.
+// stillLive is an error if leases of an earlier request with this key have ended.
 func stillLive(ctx context.Context, engine cli.Engine, key string, leases []compute.Lease) error {
 	for _, l := range leases {
 		all, err := engine.Leases(ctx, compute.LeaseQuery{Instance: l.Instance})
@@ -75,8 +75,8 @@ func stillLive(ctx context.Context, engine cli.Engine, key string, leases []comp
 	return nil
 }
 
-// within serves the engine of this process to this process, until done is called, which waits for
-// what is being served.
+// within serves the engine of this process to this process. done waits for open requests and ends
+// that.
 func within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err error) {
 	own, ok := engine.(*pool.Pool)
 	if !ok {
@@ -110,14 +110,14 @@ func within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err e
 	}, nil
 }
 
-// innerPatience is how long what is being served may take to end when its asker has gone: giving
-// back what was just given.
+// innerPatience is how long an open request may take to end after its client has gone: it may have
+// to release a new lease.
 const innerPatience = time.Minute
 
-// maxKey is how long a key may be, in bytes, as the API has it.
+// maxKey is the longest key in bytes, as in the API.
 const maxKey = 255
 
-// CheckKey refuses what cannot be a key.
+// CheckKey refuses an invalid key.
 func CheckKey(key string) error {
 	switch {
 	case len(key) > maxKey:

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// showAudit prints the controller's audit log, the oldest first.
+// showAudit prints the controller's audit log, oldest first.
 func showAudit(a *cli.App, ctx context.Context, newest int, follow bool, args []string) error {
 	switch {
 	case follow:

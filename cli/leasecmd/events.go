@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// followEvery is how often --follow looks whether the journal has grown, where there is no
-// controller. The store is a file, and nobody calls.
+// followEvery is how often --follow checks the journal if there is no controller, as a file gives
+// no notice.
 const followEvery = 300 * time.Millisecond
 
 func NewEvents(a *cli.App) *cobra.Command {
@@ -48,7 +48,7 @@ func NewEvents(a *cli.App) *cobra.Command {
 					return err
 				}
 			}
-			if newest == 0 && cmd.Flags().Changed("newest") { // none of what was
+			if newest == 0 && cmd.Flags().Changed("newest") { // no earlier events
 				last, err := engine.Events(cmd.Context(), compute.EventQuery{Newest: 1})
 				if err != nil || !follow {
 					return err
@@ -70,7 +70,7 @@ func NewEvents(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-// about limits a query to what a name means: an instance (which may be gone), a lease's, or a
+// about limits a query to what a name means: an instance, even one that is gone, a lease or a
 // source.
 func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *compute.EventQuery) error {
 	i, _, err := engine.Resolve(ctx, name)

@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The documents that --json prints. docs/json.md describes each field, and a test holds the two
-// together: times are RFC 3339, durations seconds, sizes bytes; null where a number has no limit or
-// a time never comes.
+// These are the documents of --json. docs/json.md describes each field, and a test compares the
+// two. Times are RFC 3339, durations seconds, sizes bytes. null means no limit, or a time that
+// never comes.
 
 // SourceView is a source in `status --json`.
 type SourceView struct {
@@ -37,7 +37,7 @@ type SourceView struct {
 	Sources []string     `json:"sources,omitempty"`
 }
 
-// unreadyView is what has not become ready of a source.
+// unreadyView is an instance of a source that has not become ready.
 type unreadyView = api.Unready
 
 // StateView counts a source's instances by state.
@@ -73,7 +73,7 @@ type instanceView struct {
 	Booked     *amountView       `json:"booked,omitempty"`
 }
 
-// amountView is how much of an instance.
+// amountView is a share of an instance.
 type amountView struct {
 	Cores  float64 `json:"cores"`
 	Memory int64   `json:"memory"`
@@ -81,7 +81,7 @@ type amountView struct {
 	GPUs   int     `json:"gpus"`
 }
 
-// PhasesView says how long the phases of making an instance took, in seconds.
+// PhasesView has the seconds of each phase of making an instance.
 type PhasesView struct {
 	Wait    float64 `json:"wait"`
 	Create  float64 `json:"create"`
@@ -120,7 +120,7 @@ type statusView struct {
 	Store     string         `json:"store,omitempty"`
 }
 
-// ReleasedView is what became of a name, in `release --json` and `discard --json`.
+// ReleasedView says what became of a name, in `release --json` and `discard --json`.
 type ReleasedView struct {
 	Name     string `json:"name"`
 	Instance string `json:"instance"`

@@ -64,7 +64,7 @@ func queue(a *cli.App, ctx context.Context) error {
 	return a.Table(queueHeads, queueRows(all, time.Now()))
 }
 
-// statusQueue lists the requests that wait for some sources, if any do.
+// statusQueue lists the requests in the queues of sources, if there are any.
 func statusQueue(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus) error {
 	if !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Waiting > 0 }) {
 		return nil
@@ -84,7 +84,7 @@ func statusQueue(a *cli.App, ctx context.Context, engine cli.Engine, sources []c
 
 var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
 
-// queueRows are the requests that wait, for a table.
+// queueRows returns the table rows of waiting requests.
 func queueRows(all []compute.Queued, now time.Time) [][]string {
 	rows := make([][]string, len(all))
 	for i, q := range all {

@@ -65,13 +65,13 @@ orphaned) may be discarded too.`,
 	return cmd
 }
 
-// Scope is what is given back where nothing is named.
+// Scope says what to release if no instance is named.
 type Scope struct {
 	all   bool // the caller's leases
-	nodes bool // those too that deploy made
+	nodes bool // deploy's nodes too
 }
 
-// Release gives the named instances back, or those of the scope.
+// Release releases the named instances, or those of the scope.
 func Release(a *cli.App, ctx context.Context, names []string, every Scope, anyones bool, opt compute.ReleaseOptions) error {
 	switch {
 	case every.nodes && !every.all:
@@ -128,13 +128,13 @@ func Release(a *cli.App, ctx context.Context, names []string, every Scope, anyon
 	return a.Interrupted(err, "what was given back stays so; what is not clean or gone yet goes on later")
 }
 
-// sayStay says which nodes release --all leaves.
+// sayStay lists the nodes that release --all keeps.
 func sayStay(a *cli.App, nodes []string) {
 	if len(nodes) == 0 || a.Quiet {
 		return
 	}
 	slices.Sort(nodes)
-	const most = 8 // names in a line
+	const most = 8 // names in the line
 	words := strings.Join(nodes[:min(most, len(nodes))], ", ")
 	if more := len(nodes) - most; more > 0 {
 		words += fmt.Sprintf(" and %d more", more)
@@ -145,14 +145,14 @@ func sayStay(a *cli.App, nodes []string) {
 	)
 }
 
-// before looks at what a name means before it is given back. What is held is not: that takes a word
-// that says so.
+// before looks up what a name means before it is released. It refuses a held instance unless opt
+// discards it.
 func before(a *cli.App, ctx context.Context, engine cli.Engine, name compute.ID, opt compute.ReleaseOptions) (ReleasedView, error) {
 	i, l, err := engine.Resolve(ctx, string(name))
 	v := ReleasedView{Name: string(name), Instance: string(name), Already: l == nil && !opt.Discard}
 	switch {
 	case errors.Is(err, compute.ErrNotFound):
-		v.Already = true // or it never was, which giving it back says
+		v.Already = true // or it never was; releasing it tells
 	case err != nil:
 		return v, err
 	default:
@@ -167,7 +167,7 @@ func before(a *cli.App, ctx context.Context, engine cli.Engine, name compute.ID,
 	return v, nil
 }
 
-// SayReleased says what became of each name: nothing where that is what was asked for.
+// SayReleased reports what became of each name, unless that is just what was asked for.
 func SayReleased(a *cli.App, ctx context.Context, engine cli.Engine, done []ReleasedView, opt compute.ReleaseOptions) error {
 	for n, v := range done {
 		done[n].State = "gone"
@@ -188,14 +188,14 @@ func SayReleased(a *cli.App, ctx context.Context, engine cli.Engine, done []Rele
 	return nil
 }
 
-// withBehind adds to names the instances that are behind pools'.
+// withBehind adds the instances behind those of pools.
 func withBehind(ctx context.Context, engine cli.Engine, names []compute.ID) []compute.ID {
 	var out []compute.ID
 	for _, name := range names {
 		for name != "" {
 			i, _, err := engine.Resolve(ctx, string(name))
 			if err != nil {
-				break // releasing it says why, if that is an error
+				break // if this is an error, releasing reports it
 			}
 			out = append(out, i.ID)
 			name = i.Child
@@ -204,8 +204,8 @@ func withBehind(ctx context.Context, engine cli.Engine, names []compute.ID) []co
 	return out
 }
 
-// AtRest waits for instances that others clean or unmake at the moment, and returns an error for
-// each that is neither clean nor gone then.
+// AtRest waits for instances that other processes are cleaning or discarding. It returns an error
+// for each that is then neither clean nor gone.
 func AtRest(a *cli.App, ctx context.Context, engine cli.Engine, ids []compute.ID) error {
 	var errs []error
 	for _, id := range ids {
@@ -229,7 +229,7 @@ func AtRest(a *cli.App, ctx context.Context, engine cli.Engine, ids []compute.ID
 	return errors.Join(errs...)
 }
 
-// unrest says what keeps an instance from being clean or gone.
+// unrest is the error for an instance that is neither clean nor gone.
 func unrest(i compute.Instance) error {
 	e := &compute.Error{
 		ID: i.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("it is %s still", i.State),

@@ -19,13 +19,13 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 )
 
-// idleBound is how long a lease lives on whose process is not there to say that it uses it, where
-// the controller cannot see the process by itself.
+// idleBound is how long a lease lasts without a sign of use from its process, if the controller
+// cannot see the process.
 const idleBound = 30 * time.Second
 
-// bindTo has a lease end with a process of this machine. A controller elsewhere cannot see that:
-// there the lease ends when nobody has said for a while that it is used, and as long as the process
-// lives it is said.
+// bindTo makes a lease end with a process of this machine. A remote controller cannot see the
+// process. There the lease ends when it is unused for a while, and its use is reported as long as
+// the process lives.
 func bindTo(a *cli.App, req *compute.Request, pid int) error {
 	if a.Remote != nil && !a.Self.Here {
 		if req.Idle <= 0 || req.Idle > idleBound {
@@ -38,8 +38,8 @@ func bindTo(a *cli.App, req *compute.Request, pid int) error {
 	return err
 }
 
-// defaultIdle says how long a lease may be unused where neither the request nor its source says so.
-// The engine in this process is told another way.
+// defaultIdle sets how long a lease may be unused if neither the request nor its source says so.
+// The engine in this process has an option for that.
 func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
 	if a.Remote == nil || req.Idle != 0 {
 		return
@@ -49,8 +49,8 @@ func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
 	}
 }
 
-// standFor starts a process that says, as long as another one lives, that leases are used; then it
-// gives them back.
+// standFor starts a helper process. As long as process p lives, the helper reports that the leases
+// are in use; then it releases them.
 func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -60,7 +60,7 @@ func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
 	if a.Flags.Controller != "" {
 		args = append(args, "--controller", a.Flags.Controller)
 	}
-	ca, err := cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"))) // it stands at /
+	ca, err := cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"))) // the helper runs in /
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
 		args = append(args, l.ID)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Dir, cmd.Env = "/", local.Unmarked(os.Environ()) // it is part of no run
+	cmd.Dir, cmd.Env = "/", local.Unmarked(os.Environ()) // the helper is part of no run
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -79,7 +79,8 @@ func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
 	return cmd.Process.Release()
 }
 
-// NewStand is what acquire --for starts where the controller does not see this machine's processes.
+// NewStand returns the helper of acquire --for, for a controller that does not see this machine's
+// processes.
 func NewStand(a *cli.App) *cobra.Command {
 	var p compute.Process
 	cmd := &cobra.Command{
@@ -93,12 +94,12 @@ func NewStand(a *cli.App) *cobra.Command {
 }
 
 const (
-	standLook = 500 * time.Millisecond // at the process
+	standLook = 500 * time.Millisecond // between looks at the process
 	standSay  = idleBound / 4
 )
 
-// stand says that leases are used, and gives them back when the process has ended. It ends with the
-// last lease.
+// stand reports the use of leases, and releases them when the process has ended. It ends when the
+// last lease has.
 func stand(a *cli.App, ctx context.Context, p compute.Process, leases []string) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -126,7 +127,7 @@ func stand(a *cli.App, ctx context.Context, p compute.Process, leases []string) 
 	return nil
 }
 
-// giveUp releases each of the leases that live still.
+// giveUp releases the leases that still exist.
 func giveUp(a *cli.App, ctx context.Context, engine cli.Engine, leases []string) error {
 	var errs []error
 	for _, id := range leases {

@@ -15,22 +15,22 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// SessionOptions adds to a command's options what w says, and that the user is told before the
-// lease ends. raw: what is said while the command runs goes to a terminal that is raw.
+// SessionOptions completes a command's options with those of w, and with a warning before the lease
+// ends. raw says that the terminal is raw while the command runs.
 func SessionOptions(a *cli.App, w *Want, o session.Options, raw bool) session.Options {
 	o.Lease = w.Name
 	o.Ending = func(l compute.Lease, left time.Duration) { warnOfEnd(a, l, left, raw) }
 	return o
 }
 
-// NewSession returns a session for a command that may acquire its instance as w says.
+// NewSession returns a session for a command, with an instance that may be acquired by w.
 func NewSession(a *cli.App, w *Want, o session.Options) *session.Session {
 	return &session.Session{
 		Backend: &Backend{App: a, Want: w}, Printer: &a.Terminal, Options: SessionOptions(a, w, o, false),
 	}
 }
 
-// warnOfEnd says that a lease ends soon.
+// warnOfEnd warns that a lease ends soon.
 func warnOfEnd(a *cli.App, l compute.Lease, left time.Duration, raw bool) {
 	cr := visible.Shown("")
 	if raw || term.IsTerminal(a.In) {
@@ -40,21 +40,21 @@ func warnOfEnd(a *cli.App, l compute.Lease, left time.Duration, raw bool) {
 		cr, l.Instance, term.ShortDuration(left.Round(time.Second)), l.Handle(), cr)
 }
 
-// Backend is what sessions of commands need of the command line.
+// Backend implements session.Backend for the command line.
 type Backend struct {
 	App  *cli.App
-	Want *Want // what is acquired; nil: nothing
-	// Direct is the source that is this machine itself and used without a lease, as crcache did;
+	Want *Want // what to acquire; nil: nothing
+	// Direct is a source that is this machine itself and is used without a lease, as in crcache;
 	// "": none.
 	Direct string
-	// early is a connection that was asked for before it was known whether it is needed; nil: none.
+	// a connection that was requested before it was known to be needed; nil: none
 	early    <-chan compute.Conn
-	earlyFor string // the name of the instance that it is for
+	earlyFor string // the name of its instance
 
-	// Several acquires for several runs at once.
+	// Several says that several runs acquire at once.
 	Several bool
 
-	kept bool // what is acquired stays
+	kept bool // acquired instances stay
 }
 
 // Open implements session.Backend.
@@ -68,7 +68,7 @@ func (b *Backend) engine(ctx context.Context) (cli.Engine, error) { return b.App
 
 // Who implements session.Backend.
 func (b *Backend) Who(ctx context.Context, names ...string) compute.Who {
-	engine, _ := b.engine(ctx) // which was found before
+	engine, _ := b.engine(ctx) // it was found before
 	return b.App.Who(ctx, engine, names...)
 }
 
@@ -122,7 +122,7 @@ func (b *Backend) Acquire(ctx context.Context, req compute.Request) ([]compute.L
 	return leases, queued, err
 }
 
-// untilWords say when a lease ends by itself, behind how its user ends it.
+// untilWords says when a lease ends by itself. It follows the words on how the user can end it.
 func untilWords(l compute.Lease) (words string) {
 	if l.Idle > 0 {
 		words = ", or until it is unused for " + term.TypedDuration(l.Idle)
@@ -156,7 +156,7 @@ func (b *Backend) Connect(ctx context.Context, who compute.Who, i compute.Instan
 	return conn, b.way(engine, i, typ), err
 }
 
-// way says what is known of a way into an instance whose source is really of the given type.
+// way describes a connection to an instance whose real source has the given type.
 func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session.Way {
 	a := b.App
 	w := session.Way{
@@ -166,7 +166,7 @@ func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session
 	w.Shown = func(ctx context.Context) bool { return typ == "sandbox" && hostRoot(a, ctx, engine, i) }
 	if a.Limited(i.Source) {
 		w.Slot = func(ctx context.Context, conn compute.Conn) (func(), error) {
-			local, err := a.Host.Engine(ctx) // a controller's are not limited here
+			local, err := a.Host.Engine(ctx) // a controller's instances are not limited here
 			if err != nil {
 				return nil, err
 			}
@@ -205,8 +205,8 @@ func closeIf(conn compute.Conn) {
 	}
 }
 
-// Reach connects to an instance that is leased, by its name or its lease's, for a command that uses
-// it and gives nothing back.
+// Reach connects to a leased instance by its name or its lease's. The caller uses it and does not
+// release it.
 func Reach(a *cli.App, ctx context.Context, name string, anyones bool) (*session.Session, compute.Conn, error) {
 	engine, err := a.Engine(ctx)
 	if err != nil {
@@ -221,13 +221,13 @@ func Reach(a *cli.App, ctx context.Context, name string, anyones bool) (*session
 	if s.Lease, err = engine.Use(ctx, s.Who, s.Instance.ID); err != nil {
 		return nil, nil, err
 	}
-	s.Who.Lease = s.Lease.ID // this lease or none
+	s.Who.Lease = s.Lease.ID // only this lease, if any
 	conn, _, err := s.Connect(ctx)
 	return s, conn, err
 }
 
-// hostRoot reports whether a sandbox, a pool's too, has this machine's own files, so that commands
-// can start where the user is.
+// hostRoot reports whether an instance, perhaps of a pool, is a sandbox with this machine's own
+// files. Commands can start in the user's directory there.
 func hostRoot(a *cli.App, ctx context.Context, engine cli.Engine, i compute.Instance) bool {
 	if !a.Here() {
 		return false

@@ -106,7 +106,7 @@ func status(a *cli.App, ctx context.Context, names []string, verbose bool, query
 	return term.Printf(a.Out, "\nstore: %s\n", term.Line(storeShown(a)))
 }
 
-// storeShown is where the state is, as far as one is told: "" where it is another's controller's.
+// storeShown returns where the state is; "" if the controller does not say.
 func storeShown(a *cli.App) string {
 	if a.Remote != nil {
 		return a.Self.Store
@@ -146,7 +146,7 @@ func selected(ctx context.Context, engine cli.Engine, names []string) ([]compute
 	return Choose(all, names)
 }
 
-// Choose leaves those of the names; without names all.
+// Choose returns the named sources; without names all.
 func Choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus, error) {
 	if len(names) == 0 {
 		return all, nil
@@ -163,7 +163,7 @@ func Choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus,
 	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
 }
 
-// Ask sums one number over sources; nil: without limit.
+// Ask sums up one number over sources; nil means no limit.
 func Ask(sources []compute.SourceStatus, query string) *int {
 	sum := 0
 	for _, s := range sources {
@@ -187,12 +187,12 @@ func Ask(sources []compute.SourceStatus, query string) *int {
 	return &sum
 }
 
-// CrcacheRow is the part of a row that the old table has too.
+// CrcacheRow returns the part of a row that crcache's table has too.
 func CrcacheRow(s compute.SourceStatus) []string {
 	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
 }
 
-// note says what is out of the ordinary about a source.
+// note describes what is unusual about a source.
 func note(s compute.SourceStatus, now time.Time) string {
 	var notes []string
 	add := func(n int, format string) {
@@ -228,7 +228,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 	return strings.Join(notes, ", ")
 }
 
-// InstancesOf returns the instances of sources, sorted by name, and the leases that they are under.
+// InstancesOf returns the instances of sources, sorted by name, and their leases.
 func InstancesOf(
 	ctx context.Context, engine cli.Engine, sources []compute.SourceStatus,
 ) ([]compute.Instance, map[compute.ID][]*compute.Lease, error) {
@@ -253,8 +253,8 @@ func InstancesOf(
 	return all, byInstance, nil
 }
 
-// instanceRows are an instance's rows: one or, where leases have parts of it, one that says how
-// much is booked and one for each of them.
+// instanceRows returns the table rows of an instance. That is one row, or with partial leases one
+// for the whole and one for each lease.
 func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]string {
 	if len(ls) == 0 {
 		return [][]string{instanceRow(i, nil, now)}

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 )
 
-// nodesShown is how many computers of a SlapOS master are asked for: each is asked for by itself.
+// nodesShown bounds the computers of a SlapOS master that are shown, as each takes a request.
 const nodesShown = 100
 
 // slapNodeView is a computer of the controller's SlapOS master in `status -v --json`.
@@ -29,8 +29,8 @@ type slapNodeView struct {
 	Problems   []string   `json:"problems"`
 }
 
-// slapNodes are the computers of the controller's SlapOS master, where it is one and we may see
-// them.
+// slapNodes returns the computers of the controller's SlapOS master, if it has one and the user may
+// see them.
 func slapNodes(a *cli.App, ctx context.Context) (views []slapNodeView, more bool, err error) {
 	if a.Remote == nil || !a.Self.Slap {
 		return nil, false, nil
@@ -57,7 +57,7 @@ func viewSlapNode(c *api.SlapComputerDetail) slapNodeView {
 			if v.Programs++; p.State == "RUNNING" {
 				v.Running++
 			} else if p.State == "FATAL" || p.State == "BACKOFF" || p.State == "EXITED" && strings.HasSuffix(p.Name, "-on-watch") {
-				// others may end
+				// others may end the list
 				v.Problems = append(v.Problems, fmt.Sprintf("%s:%s %s", slot.Partition, p.Name, p.State))
 			}
 		}
@@ -71,7 +71,7 @@ func viewSlapNode(c *api.SlapComputerDetail) slapNodeView {
 	return v
 }
 
-// statusNodes prints them, what is wrong on each in lines below.
+// statusNodes prints these computers, with the problems of each in lines below.
 func statusNodes(a *cli.App, ctx context.Context) error {
 	views, more, err := slapNodes(a, ctx)
 	if err != nil || len(views) == 0 {

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	topLeases = 500 // are looked at, so that many thousands cost no more
+	topLeases = 500 // the most leases that are read
 	topEvents = 1000
 )
 
@@ -49,12 +49,12 @@ Keys: q ends it, the space bar pauses, s sorts the leases otherwise, / filters b
 	return cmd
 }
 
-// watcher gathers what top shows.
+// watcher gathers the data of top.
 type watcher struct {
 	engine cli.Engine
 	where  string
-	after  int64           // the newest event seen
-	events []compute.Event // the last ones
+	after  int64           // the newest event that was seen
+	events []compute.Event // the latest events
 	begun  bool
 }
 
@@ -90,7 +90,7 @@ func top(a *cli.App, ctx context.Context, once bool, every time.Duration) error 
 	return w.screen(ctx, in, out, every)
 }
 
-// look gathers anew.
+// look gathers the data anew.
 func (w *watcher) look(ctx context.Context, now time.Time) (*TopView, error) {
 	v := &TopView{At: now, Where: w.where}
 	var err error
@@ -156,7 +156,7 @@ func (w *watcher) look(ctx context.Context, now time.Time) (*TopView, error) {
 	return v, nil
 }
 
-// The ways to the other screen and back, and to its beginning.
+// The control sequences for the alternate screen, the normal screen and the top left corner.
 const (
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[2J"
 	LeaveScreen = "\x1b[?25h\x1b[?1049l"
@@ -164,7 +164,7 @@ const (
 	restOfLine  = "\x1b[K"
 )
 
-// screen shows what there is until q or the end of ctx, and leaves the terminal as it was.
+// screen shows the view until q or the end of ctx, then restores the terminal.
 func (w *watcher) screen(ctx context.Context, in, out *os.File, every time.Duration) (err error) {
 	old, err := xterm.MakeRaw(int(in.Fd()))
 	if err != nil {
@@ -189,10 +189,10 @@ func (w *watcher) screen(ctx context.Context, in, out *os.File, every time.Durat
 	looking, last, wish := false, &TopView{At: time.Now(), Where: w.where}, TopWish{}
 	look := func() {
 		if looking {
-			return // an engine that takes long is not asked twice
+			return // one question at a time
 		}
 		looking = true
-		go func() { // ends with ctx, and is waited for below
+		go func() { // ends with ctx and is waited for below
 			v, err := w.look(ctx, time.Now())
 			looked <- topLook{v, err}
 		}()
@@ -225,7 +225,7 @@ func (w *watcher) screen(ctx context.Context, in, out *os.File, every time.Durat
 				look()
 			}
 		case s := <-sizes:
-			if s == syscall.SIGCONT { // the shell had the terminal meanwhile
+			if s == syscall.SIGCONT { // the shell may have changed the terminal
 				_, _ = xterm.MakeRaw(int(in.Fd()))
 				_, _ = out.WriteString(enterScreen)
 			}
@@ -242,7 +242,7 @@ type topLook struct {
 	err  error
 }
 
-// Press takes a key, and reports whether it ends the show.
+// Press handles a key, and reports whether it quits.
 func (w *TopWish) Press(key string) (quit bool) {
 	if key == "\x03" {
 		return true
@@ -296,14 +296,14 @@ func show(out *os.File, v *TopView, wish TopWish) error {
 	return err
 }
 
-// readKeys reads keys until ctx ends or the terminal does. Sequences of more than one byte come as
-// one where they were sent together.
+// readKeys reads keys until ctx or the terminal ends. A sequence of several bytes counts as one key
+// if it arrives at once.
 func readKeys(ctx context.Context, in *os.File, keys chan<- string) {
 	defer close(keys)
 	var buf [64]byte
 	for ctx.Err() == nil {
 		fds := []unix.PollFd{{Fd: int32(in.Fd()), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 100) // so that the end is seen
+		n, err := unix.Poll(fds, 100) // so that the end of ctx is noticed
 		if err == unix.EINTR || err == nil && n == 0 {
 			continue
 		}
@@ -321,7 +321,7 @@ func readKeys(ctx context.Context, in *os.File, keys chan<- string) {
 		for text != "" {
 			size := 1
 			if text[0] == 0x1b && len(text) > 1 {
-				size = len(text) // an arrow, say, which means nothing here
+				size = len(text) // other keys, such as arrows, mean nothing
 			} else if _, size = utf8.DecodeRuneInString(text); size == 0 {
 				size = 1
 			}

@@ -13,27 +13,27 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// TopView is what there is at a moment, as top shows it.
+// TopView has what top shows at one moment.
 type TopView struct {
 	At      time.Time
-	Where   string // the controller or the store that was asked
+	Where   string // the controller or store
 	Sources []compute.SourceStatus
 	Moving  []compute.Instance // being made, cleaned or discarded, or failed
 	Leases  []compute.Lease
-	more    bool             // there are more leases than these
-	Queue   []compute.Queued // nil where the controller does not tell it
+	more    bool             // there are more leases
+	Queue   []compute.Queued // nil if the controller does not say
 	Events  []compute.Event
 	Given   int   // leases given in the last minute
-	Ended   int   // and taken back
-	failed  int   // failures in it
-	Err     error // why this is what was before
+	Ended   int   // leases ended in the last minute
+	failed  int   // failures in the last minute
+	Err     error // why the data is old
 }
 
-// TopWish is how a user wants to see it.
+// TopWish says how the user wants to see the view.
 type TopWish struct {
-	Sort   int // into topSorts
+	Sort   int // an index of topSorts
 	Filter string
-	Typing bool // the filter is being typed
+	Typing bool // the user is typing the filter
 	Paused bool
 	help   bool
 }
@@ -52,7 +52,7 @@ var topSorts = []struct {
 
 const topHelp = "q quit   space pause   s sort leases   / filter   esc no filter   h help"
 
-// filtered leaves what has the filter's words somewhere.
+// filtered returns the items whose text has the filter's words.
 func filtered[T any](all []T, filter string, text func(T) string) []T {
 	words := strings.Fields(strings.ToLower(filter))
 	if len(words) == 0 {
@@ -64,21 +64,21 @@ func filtered[T any](all []T, filter string, text func(T) string) []T {
 	})
 }
 
-// topBlock is a table, or lines, under a title.
+// topBlock is a table or lines under a title.
 type topBlock struct {
 	title  string
 	header []string
 	rows   [][]string
-	share  int // of the height, in hundredths
+	share  int // of the height, in percent
 }
 
-// Picture draws a view in so many lines of so many columns; 0: as many as it takes.
+// Picture draws a view in so many lines and columns; 0 means no limit.
 func (v *TopView) Picture(w TopWish, height, width int) []string {
 	lines := []string{v.headline(w)}
 	blocks := v.blocks(w)
 	room := 0
 	if height > 0 {
-		room = max(height-2, 0) // without the first line and the last
+		room = max(height-2, 0) // without the first and last line
 	}
 	for i, n := range shares(blocks, room) {
 		lines = append(lines, blocks[i].draw(n)...)
@@ -146,7 +146,7 @@ func (v *TopView) footer(w TopWish) string {
 	return line + "   h help"
 }
 
-// blocks are what stands below the first line.
+// blocks returns the blocks below the first line.
 func (v *TopView) blocks(w TopWish) []topBlock {
 	sources := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 30}
 	for _, s := range filtered(v.Sources, w.Filter, func(s compute.SourceStatus) string { return s.Name + " " + s.Type }) {
@@ -227,7 +227,7 @@ func (v *TopView) blocks(w TopWish) []topBlock {
 	return []topBlock{sources, queue, moving, leases, events}
 }
 
-// lines is how many it takes to draw it whole; none where there is nothing to show.
+// lines returns how many lines the whole block takes; 0 if it is empty.
 func (b *topBlock) lines() int {
 	switch {
 	case len(b.rows) == 0:
@@ -240,8 +240,8 @@ func (b *topBlock) lines() int {
 	return len(b.rows) + 3
 }
 
-// shares says how many lines each block gets of a height; 0: as many as it takes. What one does not
-// need is for the next that do.
+// shares divides a height among the blocks, in lines; 0 means no limit. Lines that one block does
+// not need go to the next ones.
 func shares(blocks []topBlock, height int) []int {
 	out := make([]int, len(blocks))
 	left := 0
@@ -264,8 +264,7 @@ func shares(blocks []topBlock, height int) []int {
 	return out
 }
 
-// draw draws a block in so many lines: as many rows as there is room for, and how many there are
-// more.
+// draw draws a block in so many lines: the rows that fit, and a count of the others.
 func (b *topBlock) draw(n int) []string {
 	if n < 3 || len(b.rows) == 0 {
 		return nil

@@ -17,26 +17,26 @@ import (
 )
 
 const (
-	sayAfter   = time.Second // of waiting it is said for what and for whom
-	namedUsers = 3           // so many instances are named with each who has some
+	sayAfter   = time.Second // before the reason for waiting is printed
+	namedUsers = 3           // how many instances of each user are named
 )
 
-// errVain says that all that could be given is held aside, so that waiting ends by nobody's
-// release.
+// errVain says that all instances are held aside, so no release can end the wait.
 var errVain = errors.New("all of it is held aside")
 
-// Take acquires. A request that waits says on standard error for what, and is not let wait in vain.
+// Take acquires instances. While a request waits, it prints why, and it stops a wait that cannot
+// end.
 func Take(a *cli.App, ctx context.Context, engine cli.Engine, req compute.Request) ([]compute.Lease, error) {
 	leases, _, err := takeTimed(a, ctx, engine, req, engine.Acquire)
 	return leases, err
 }
 
-// takeTimed takes by acquire, and also tells how long it was in the queue.
+// takeTimed acquires with acquire. It also returns the time in the queue.
 func takeTimed(a *cli.App,
 	ctx context.Context, engine cli.Engine, req compute.Request,
 	acquire func(context.Context, compute.Request) ([]compute.Lease, error),
 ) ([]compute.Lease, time.Duration, error) {
-	req.Owner = a.Owner() // who we are to a controller is known by now
+	req.Owner = a.Owner() // a controller knows the user by now
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &waiting{app: a, engine: engine, req: req, asked: time.Now(), began: make(chan struct{})}
 	req.Notify = w.notify
@@ -75,17 +75,17 @@ type waiting struct {
 	engine cli.Engine
 	req    compute.Request
 	asked  time.Time
-	began  chan struct{} // closed when it has to wait
-	start  time.Time     // set before that
-	turn   time.Time     // when its turn had come
+	began  chan struct{} // closed when the request has to wait
+	start  time.Time     // set before began is closed
+	turn   time.Time     // when its turn came
 
 	mu     sync.Mutex
 	place  compute.Progress // in the queue
-	making compute.Progress // of what is made for it
+	making compute.Progress // of the instance that is being made for it
 	said   string
 }
 
-// notify hears from the engine how the request comes on.
+// notify takes the engine's reports of progress.
 func (w *waiting) notify(p compute.Progress) {
 	if p.Phase == "wait" {
 		w.mu.Lock()
@@ -109,7 +109,7 @@ func (w *waiting) notify(p compute.Progress) {
 	}
 }
 
-// queued is how long it waited for its turn, once its asker has been answered.
+// queued returns the time in the queue, once the request is answered.
 func (w *waiting) queued() time.Duration {
 	switch {
 	case w.start.IsZero():
@@ -120,7 +120,7 @@ func (w *waiting) queued() time.Duration {
 	return w.turn.Sub(w.start)
 }
 
-// say prints what was not the last that was said.
+// say prints a text, unless it was the last one printed.
 func (w *waiting) say(text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,7 +130,8 @@ func (w *waiting) say(text string) {
 	}
 }
 
-// watch says for what a request waits, once where nobody sees it change, until the context ends.
+// watch prints why a request waits, until ctx ends. If nobody sees the text change, it prints it
+// once.
 func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	select {
 	case <-ctx.Done():
@@ -153,8 +154,8 @@ func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// overdue says once, when the time that a request may wait is over, that what is made for it goes
-// on: that takes as long as it takes.
+// overdue prints once that the request's time to wait is over, but that the instance being made for
+// it is still awaited.
 func (w *waiting) overdue(ctx context.Context) {
 	if w.req.Wait <= 0 || w.app.Quiet || w.app.Compat {
 		return
@@ -175,7 +176,7 @@ func (w *waiting) overdue(ctx context.Context) {
 	}
 }
 
-// text is the line that says for what.
+// text returns the line that says why the request waits.
 func (w *waiting) text(ctx context.Context) string {
 	users, mine := w.users(ctx)
 	w.mu.Lock()
@@ -192,7 +193,7 @@ func (w *waiting) text(ctx context.Context) string {
 	if place.Position > 1 {
 		at = fmt.Sprintf("position %d", place.Position)
 	}
-	away := strings.Contains(place.Reason, compute.Unreached) // when it is back nobody knows
+	away := strings.Contains(place.Reason, compute.Unreached) // its return cannot be estimated
 	switch s := term.AboutDuration(place.Estimate); {
 	case mine != "" || place.Position == 0 || away:
 	case s != "":
@@ -212,22 +213,22 @@ func (w *waiting) text(ctx context.Context) string {
 	if len(users) > 0 {
 		text += ": " + strings.Join(users, ", ")
 	}
-	// else others may end what it waits for: a quota elsewhere, a cluster that is away
+	// otherwise others may end the wait, as with a quota or a lost cluster
 	if mine != "" && place.Reason == "" {
 		text += ": all of them yours, and waiting gives none back; `hostler release " + term.Line(mine) + "` does"
 	}
 	return text
 }
 
-// users says who has what of the source and those below it. mine is one of these by its user's name
-// for it, where the request's own owner has them all and nothing is on its way back; else "".
+// users lists who uses what of the source and those below it. mine is a name of one of these
+// instances, if the request's owner has all of them and none is on its way back; else "".
 func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 	names := w.leaves(w.req.Source)
 	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
 	if err != nil {
 		return nil, ""
 	}
-	fronts := map[compute.ID]string{} // whose a pool's instance is
+	fronts := map[compute.ID]string{} // the pool's instance in front of it
 	for _, l := range leases {
 		fronts[l.Instance] = l.Owner
 	}
@@ -280,15 +281,15 @@ func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 	return lines, mine
 }
 
-// special tells whether it asks for more than that there is one.
+// special reports whether the request asks for a certain size, image or location.
 func (w *waiting) special() bool {
 	r := w.req
 	return r.Cores > 0 || r.Memory > 0 || r.Disk > 0 || r.GPUs > 0 || r.Image != "" || r.Flavor != "" ||
 		r.Location != "" || len(r.UserData) > 0
 }
 
-// leaves are the sources that a source's instances are really of: itself, or those below a pool. In
-// a ring of pools there are none.
+// leaves returns the real sources behind a source: itself, or those below a pool. In a ring of
+// pools there are none.
 func (w *waiting) leaves(name string) []string {
 	children := w.children()
 	seen := map[string]bool{}
@@ -310,7 +311,7 @@ func (w *waiting) leaves(name string) []string {
 	return below(name)
 }
 
-// children are the sources of each pool.
+// children returns the sources of each pool.
 func (w *waiting) children() map[string][]string {
 	out := map[string][]string{}
 	if w.app.Remote != nil {
@@ -333,8 +334,8 @@ func (w *waiting) children() map[string][]string {
 	return out
 }
 
-// held lists the instances of a source whose computers are given that are held aside, and take the
-// place of others.
+// held lists the instances that are held aside in a source with a fixed number of computers. They
+// take the place of others.
 func (w *waiting) held(ctx context.Context) (names []string) {
 	all, err := w.engine.Instances(ctx, compute.InstanceQuery{States: []compute.State{compute.Held}})
 	if err != nil {
@@ -350,7 +351,7 @@ func (w *waiting) held(ctx context.Context) (names []string) {
 	return names
 }
 
-// fixed is how many computers a source has that makes none; 0: it makes them.
+// fixed returns how many computers a source has if it makes none; 0 if it makes them.
 func (w *waiting) fixed(ctx context.Context, source string) int {
 	local, ok := w.engine.(*pool.Pool)
 	if !ok {
@@ -367,7 +368,7 @@ func (w *waiting) fixed(ctx context.Context, source string) int {
 	return 0
 }
 
-// vain reports whether fewer than are asked for are left beside those that are held.
+// vain reports whether the held instances leave fewer than the request needs.
 func (w *waiting) vain(ctx context.Context) bool {
 	held := w.held(ctx)
 	if len(held) == 0 {
@@ -377,7 +378,7 @@ func (w *waiting) vain(ctx context.Context) bool {
 	for _, source := range w.leaves(w.req.Source) {
 		n := w.fixed(ctx, source)
 		if n == 0 {
-			return false // it may make one
+			return false // the source may make one
 		}
 		can += n
 	}

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// --watch looks so often, without a controller: the store is a file, and nobody calls
+	// between looks without a controller, as a file gives no notice
 	watchEvery  = time.Second
-	watchRemote = 10 * time.Second // and so often beside what a controller tells by itself
+	watchRemote = 10 * time.Second // between looks beside a controller's notices
 )
 
-// watchStatus shows the status again whenever it has changed: on a terminal in place of the last
-// one, else below it.
+// watchStatus shows the status again after each change: on a terminal in place of the last one,
+// else below it.
 func watchStatus(a *cli.App, ctx context.Context, names []string, verbose bool, query string) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -63,8 +63,8 @@ func watchStatus(a *cli.App, ctx context.Context, names []string, verbose bool, 
 	}
 }
 
-// changes tells of each change that a controller knows of, until end is called, and how often to
-// look beside that.
+// changes reports changes that a controller knows of, until end is called. every is how often to
+// look anyway.
 func changes(a *cli.App, ctx context.Context, engine cli.Engine) (changed <-chan struct{}, every time.Duration, end func()) {
 	if a.Remote == nil {
 		return nil, watchEvery, func() {}
@@ -77,7 +77,7 @@ func changes(a *cli.App, ctx context.Context, engine cli.Engine) (changed <-chan
 		if last, err := engine.Events(ctx, compute.EventQuery{Newest: 1}); err == nil && len(last) > 0 {
 			q.After = last[0].ID
 		}
-		// where it ends early there is the clock
+		// if it ends early, the clock still triggers
 		_ = a.Remote.Watch(ctx, q, func(compute.Event) error {
 			select {
 			case bell <- struct{}{}:

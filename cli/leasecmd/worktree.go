@@ -12,12 +12,12 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// noTree is what want.start says where no working tree is to be shown: a copy of it goes along, or
-// it is mounted.
+// noTree is the value of want.start that shows no working tree: a copy goes along, or the tree is
+// mounted.
 const noTree = "-"
 
-// showTree has a sandbox of this machine's own root show the working tree that the command starts
-// in: without, nothing of it would be there. start is relative to the current directory.
+// showTree makes a sandbox with this machine's own root show the working tree in which the command
+// starts. start is relative to the current directory.
 func showTree(a *cli.App, req *compute.Request, start string) {
 	if req.Image != "" || start == noTree || !a.Here() {
 		return
@@ -36,13 +36,13 @@ func showTree(a *cli.App, req *compute.Request, start string) {
 	}
 }
 
-// HostRooted reports whether all computers of a source are sandboxes of this machine's own root,
-// and what each of them shows by its own keys.
+// HostRooted reports whether all computers of a source are sandboxes with this machine's own root.
+// shown are the paths that the source's keys show.
 func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
 	if a.Remote != nil {
 		s, ok := a.RemoteSource(name)
-		// a controller of this machine that reads other files shows other places: then a ready one
-		// lacks the tree
+		// a controller of this machine may read another configuration and show other paths; then an
+		// idle instance lacks the tree
 		if cfg, err := a.Host.Configuration(); err == nil {
 			if own, err := cfg.Source(name); err == nil {
 				shown = shownBy(own)
@@ -77,7 +77,7 @@ func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
 	return shown, len(s.Sources) > 0
 }
 
-// shownBy lists what a source shows beside the system.
+// shownBy returns the paths that a source shows beside the system.
 func shownBy(s *config.Source) []string {
 	var out []string
 	for p := range strings.SplitSeq(s.Settings["show"], ",") {
@@ -92,7 +92,7 @@ func shownBy(s *config.Source) []string {
 	return out
 }
 
-// both lists what is in both.
+// both returns the items of both lists.
 func both(a, b []string) []string {
 	var out []string
 	for _, p := range a {

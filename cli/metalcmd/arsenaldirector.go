@@ -28,11 +28,11 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// ArsenalName is the program of Arsenal's.
+// ArsenalName is the name of Arsenal's program.
 const ArsenalName = "arsenal-director"
 
-// RunArsenal takes Arsenal's command line, and keeps images ready by its configuration alone. The
-// exit status is 1 for all that is wrong, as it was there.
+// RunArsenal runs Arsenal's command line by Arsenal's configuration alone. The exit status is 1 for
+// any error, as in Arsenal.
 func RunArsenal(ctx context.Context, a *cli.App, args []string) int {
 	a.Program, a.Compat, a.Host.Compat = ArsenalName, true, true
 	f := pflag.NewFlagSet(ArsenalName, pflag.ContinueOnError)
@@ -76,8 +76,7 @@ func RunArsenal(ctx context.Context, a *cli.App, args []string) int {
 	return 0
 }
 
-// arsenalDirector is the loop by an arsenal.conf. What is under way is remembered in hostler's
-// state.
+// arsenalDirector runs the loop by an arsenal.conf. hostler's state remembers what is under way.
 func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debug, once bool, wait term.DurationFlag) error {
 	ctx, stop := untilTold(a, ctx, once)
 	defer stop()
@@ -135,7 +134,7 @@ func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debu
 	return l.Run(ctx)
 }
 
-// arsenalFile is where oslo.config finds it when nobody says.
+// arsenalFile returns the file that oslo.config finds by default.
 func arsenalFile() (string, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -153,7 +152,7 @@ func arsenalFile() (string, error) {
 	return "", fault.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
 }
 
-// arsenalOptions are those of the loop that an arsenal.conf says.
+// arsenalOptions returns the loop's options by an arsenal.conf.
 func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt caching.Options, closer func(), err error) {
 	refuse := func(hint, text string, args ...any) (caching.Options, func(), error) {
 		return opt, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", c.File, fmt.Errorf(text, args...)), Hint: hint}
@@ -215,8 +214,8 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
 }
 
-// arsenalCredentials are those of Ironic's client there, which is asked for all, as the variables
-// that OpenStack's own client reads.
+// arsenalCredentials returns the credentials of Ironic's client, which are used for all services,
+// as OpenStack's environment variables.
 func arsenalCredentials(c *arsenal.Conf) func(string) string {
 	of := map[string]string{
 		"OS_AUTH_URL": "admin_url", "OS_USERNAME": "admin_username", "OS_PASSWORD": "admin_password",
@@ -225,7 +224,7 @@ func arsenalCredentials(c *arsenal.Conf) func(string) string {
 	return func(name string) string {
 		switch name {
 		case "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME":
-			return "Default" // Arsenal was before domains
+			return "Default" // Arsenal is older than domains
 		case "OS_PROJECT_ID":
 			return c.Service("glance", "admin_tenant_id")
 		}

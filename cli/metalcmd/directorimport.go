@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// importedView is an arsenal.conf as ours, in `director import --json`.
+// importedView is a converted arsenal.conf, in `director import --json`.
 type importedView struct {
 	Conf     string   `json:"conf"`
 	Warnings []string `json:"warnings"`
@@ -62,7 +62,7 @@ func presetRules(preset string) (string, error) {
 	var b strings.Builder
 	line := func(key string, v ...string) {
 		for n := range v {
-			v[n] = strings.ReplaceAll(v[n], ",", `\x2c`) // a comma ends an item of a list
+			v[n] = strings.ReplaceAll(v[n], ",", `\x2c`) // a comma separates items
 		}
 		if text := strings.Join(v, ", "); text != "" {
 			fmt.Fprintf(&b, "# %s = %s\n", key, text)
@@ -79,7 +79,7 @@ func presetRules(preset string) (string, error) {
 		fmt.Fprintf(&b, "# [%s%s]\n", controller.FlavorRules, r.Name)
 		line("properties", r.Properties...)
 		if len(r.Properties) == 0 {
-			line("name", r.Name) // a section that says nothing is none
+			line("name", r.Name) // an empty section is left out
 		}
 	}
 	return b.String(), nil

@@ -106,8 +106,8 @@ const mostPlanned = 512 << 20
 
 var errLongLine = errors.New("it is too long")
 
-// readLine reads a line of at most so many bytes, its end included. What it returns is good until
-// the next one.
+// readLine reads a line with its end, of at most so many bytes. The result is valid until the next
+// call.
 func readLine(r *bufio.Reader, most int) (line []byte, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

@@ -95,7 +95,7 @@ func inventory(a *cli.App, ctx context.Context, host string, one, all bool) erro
 	return a.PrintJSON(out)
 }
 
-// hostName is what Ansible calls a lease's instance.
+// hostName returns Ansible's name for a lease's instance.
 func hostName(l compute.Lease) string {
 	if names := runcmd.HostNames(l); len(names) > 0 {
 		return names[len(names)-1] // the lease's, if it has one that can be a host's
@@ -103,7 +103,7 @@ func hostName(l compute.Lease) string {
 	return string(l.Instance)
 }
 
-// hostVars are the variables of one.
+// hostVars returns the variables of a host.
 func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
 	var args []string
 	for _, o := range w.Options(string(l.Instance)) {
@@ -113,7 +113,7 @@ func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
 	}
 	labels := map[string]string{}
 	for key, value := range leasecmd.ViewLease(l).Labels {
-		// it would be carried out by whoever runs Ansible, and with --all it is another's
+		// Ansible would run a template, and with --all it may be another user's
 		if !isTemplate(key) && !isTemplate(value) {
 			labels[key] = value
 		}
@@ -125,7 +125,7 @@ func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
 	}
 }
 
-// unjinja keeps Ansible from taking a text for a template.
+// unjinja escapes a text that Ansible would take for a template.
 func unjinja(s string) string {
 	if !isTemplate(s) {
 		return s
@@ -137,7 +137,7 @@ func isTemplate(s string) bool {
 	return strings.Contains(s, "{{") || strings.Contains(s, "{%") || strings.Contains(s, "{#")
 }
 
-// identifier is a text as a group of Ansible may be called.
+// identifier converts a text to a group name of Ansible.
 func identifier(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' {

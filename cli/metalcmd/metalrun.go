@@ -118,7 +118,7 @@ func metalStore(a *cli.App, ctx context.Context) (*config.Config, pool.Store, er
 	return cfg, store, err
 }
 
-// metalRun is the loop, or one round of it.
+// metalRun runs the loop, or one round of it.
 func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.DurationFlag, look controller.Looking) (err error) {
 	if !once || a.Debug {
 		if a.Log, err = look.Logger(a.Err, a.Debug); err != nil {
@@ -141,7 +141,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	}
 	opt.DryRun = opt.DryRun || dry
 	if once && !a.Debug {
-		opt.Log = nil // what the loop says is printed
+		opt.Log = nil // it is printed instead
 	}
 	if err := MetalAlone(a, opt.DryRun); err != nil {
 		return err
@@ -183,16 +183,16 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	return errors.Join(l.Run(ctx), failed)
 }
 
-// logWarnings has what goes wrong beside a result be told on standard error, such as that a file of
-// weights cannot be read.
+// logWarnings logs problems beside the result to standard error, such as an unreadable file of
+// weights.
 func logWarnings(a *cli.App) {
 	if !a.Debug {
 		a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 }
 
-// untilTold ends a context when we are told to end: of one round that is an interruption, and of a
-// loop how it ends.
+// untilTold ends a context at a signal. That interrupts a single round, but is the normal end of a
+// loop.
 func untilTold(a *cli.App, ctx context.Context, once bool) (context.Context, func()) {
 	if once {
 		return a.UntilSignal(ctx)
@@ -200,9 +200,8 @@ func untilTold(a *cli.App, ctx context.Context, once bool) (context.Context, fun
 	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 }
 
-// MetalAlone takes care that no other process keeps images ready by our state, or on our store,
-// until we end: two would be in each other's way at the steps of one image. A dry run goes beside
-// one.
+// MetalAlone makes sure that no other process keeps images ready with this state or store, until
+// this process ends. Two would disturb each other's steps. A dry run may go beside another process.
 func MetalAlone(a *cli.App, dry bool) error {
 	if dry {
 		return nil
@@ -220,7 +219,7 @@ func MetalAlone(a *cli.App, dry bool) error {
 			"images are kept ready by another process: a controller, or a run that waits for what is being written",
 		)
 	}
-	// the store may be of several state directories
+	// several state directories may share the store
 	free, ok, err := a.Host.Store().Slot(controller.MetalPlace, 1)
 	if err == nil && !ok {
 		err = fault.Conflict(
@@ -236,7 +235,7 @@ func MetalAlone(a *cli.App, dry bool) error {
 
 const metalBusyHint = "wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it"
 
-// metalOnce is one round. What takes several steps is waited for, for so long at most.
+// metalOnce runs one round. It waits for work of several steps, up to a limit.
 func metalOnce(a *cli.App, ctx context.Context, opt caching.Options, most time.Duration) error {
 	l, err := caching.New(opt)
 	if err != nil {
@@ -255,7 +254,7 @@ func metalOnce(a *cli.App, ctx context.Context, opt caching.Options, most time.D
 	}
 	left := c.Finish(ctx, most)
 	wrong := r.Wrong()
-	if ctx.Err() == nil && most > 0 { // something may have come to its end
+	if ctx.Err() == nil && most > 0 { // some work may have ended
 		after, err := l.Settle(ctx)
 		if err != nil {
 			return fmt.Errorf("what became of it could not be seen: %w", err)
@@ -272,7 +271,7 @@ func metalOnce(a *cli.App, ctx context.Context, opt caching.Options, most time.D
 	return term.Printf(a.Err, "%s: %s\n", a.Program, became)
 }
 
-// metalWrong is the error of a round by which something failed at nodes; nil: nothing did.
+// metalWrong returns the error of a round that failed at some nodes, or nil.
 func metalWrong(all []string) error {
 	if len(all) == 0 {
 		return nil
@@ -288,7 +287,7 @@ func metalWrong(all []string) error {
 	}
 }
 
-// printRound prints what came of a round, as a difference: + an image is written to a node, - a
+// printRound prints the result of a round as a difference: + an image is written to a node, - a
 // node is ejected.
 func printRound(a *cli.App, r *caching.Report) error {
 	if a.JSON {
@@ -327,7 +326,7 @@ func printRound(a *cli.App, r *caching.Report) error {
 	return err
 }
 
-// metalExplain says what is known of nodes.
+// metalExplain prints what is known of nodes.
 func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 	cfg, store, err := metalStore(a, ctx)
 	if err != nil {
@@ -393,7 +392,7 @@ func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 	return nil
 }
 
-// metalAlarms tells of the alarms that stand, beside the result.
+// metalAlarms prints the current alarms beside the result.
 func metalAlarms(a *cli.App, ctx context.Context, store caching.Store) error {
 	all, err := caching.Alarms(ctx, store)
 	for _, alarm := range all {
@@ -408,7 +407,7 @@ func metalAlarms(a *cli.App, ctx context.Context, store caching.Store) error {
 	return err
 }
 
-// metalConfirm gives leave to what is held back.
+// metalConfirm allows what the guards hold back.
 func metalConfirm(a *cli.App, ctx context.Context, eject int, shrunk bool, during time.Duration) error {
 	if eject < 0 || eject == 0 && !shrunk {
 		return fault.Invalid("hostler director confirm --eject 40, or --shrunk", "leave is given to what?")

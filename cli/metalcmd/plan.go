@@ -34,7 +34,7 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 	}
 	views := []controller.PlanView{}
 	for _, p := range plans {
-		// nothing is to be said of it
+		// there is nothing to say
 		if len(names) == 0 && p.Wanted == 0 && p.Have == 0 && len(p.Directives) == 0 && !p.Broken {
 			continue
 		}
@@ -64,7 +64,7 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 	return nil
 }
 
-// plans asks the controller, or a director of our own that does nothing.
+// plans asks the controller, or a director in this process that changes nothing.
 func plans(a *cli.App, ctx context.Context, names []string) ([]controller.PlanView, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func plans(a *cli.App, ctx context.Context, names []string) ([]controller.PlanVi
 	return views, err
 }
 
-// words is a directive for people.
+// words describes a directive for the user.
 func words(d controller.DirectiveView, dry bool) string {
 	what := d.Do
 	switch {

@@ -22,7 +22,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// simulationView is what a trace came to with a source and a strategy, in `director simulate
+// simulationView is the result of a trace with a source and a strategy, in `director simulate
 // --json`.
 type simulationView struct {
 	Source    string   `json:"source"`
@@ -238,7 +238,7 @@ func readTrace(a *cli.App, file string) ([]director.Arrival, error) {
 	return arrivals, nil
 }
 
-// setup is a source of a trace as its configuration and the options have it.
+// setup describes the source of a trace by its configuration and the options.
 func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string) director.Setup {
 	own := *s
 	given := cmd.Flags().Changed
@@ -306,7 +306,7 @@ func (v simulationView) row() []string {
 		hours(v.Used), hours(v.Idle), strconv.FormatFloat(v.IdleCost, 'f', 2, 64)}
 }
 
-// caption is what stands below a plot's title.
+// caption returns the line below a plot's title.
 func (v simulationView) caption() string {
 	r := v.row()
 	return fmt.Sprintf("%d requests: %s found one ready; the others waited, of all p99 %s and at most %s; instances in use for %s and idle for %s",

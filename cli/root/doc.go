@@ -1,4 +1,3 @@
-// Package root runs a command line of hostler's: the options that all commands take, the tree of
-// commands and the exit status. Which commands and which former names there are is the program's
-// to say, in a Program.
+// Package root runs a command line of hostler: the common options, the tree of commands and the
+// exit status. The program lists its commands and former names in a Program.
 package root

@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/cli"
 )
 
-// otherPrograms are the commands that take another program's options, by the rules of which the
-// last of several values may count.
+// otherPrograms are the commands with another program's options. In these, the last of several
+// values may count.
 var otherPrograms = []string{"slapos", "cloud", "deploy", "list", "destroy", "director"}
 
-// onceEach has the options of the command that a line of words names that take one value refuse
-// another: of `-s pods -s boxes` nobody can know which was meant.
+// onceEach makes options with one value refuse a second, different one, in the command that the
+// words name. In `-s pods -s boxes`, it is unclear which was meant.
 func onceEach(root *cobra.Command, args []string) {
 	cmd, _, err := root.Find(args)
 	if err != nil {

@@ -37,7 +37,7 @@ type Former struct {
 	Run  func(ctx context.Context, a *cli.App, args []string) int
 }
 
-// Main runs one command line and returns the exit status. The name in argv[0] says whose command
+// Main runs one command line and returns the exit status. argv[0] selects the program whose command
 // line it is.
 func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	a := cli.NewApp(in, out, errs)

@@ -47,7 +47,7 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	return n
 }
 
-// Tree makes the tree of commands. It opens nothing: what a command needs is opened when it runs.
+// Tree makes the tree of commands. It opens nothing: commands open what they need when they run.
 func (p *Program) Tree(a *cli.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "hostler",

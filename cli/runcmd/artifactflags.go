@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/collect"
 )
 
-// artifactDefault is how many bytes are brought back, unless hostler.conf says otherwise.
+// artifactDefault is how many bytes are brought back unless hostler.conf says otherwise.
 const artifactDefault = 1 << 30
 
 // artifactFlags say what is brought back from a run.
@@ -50,7 +50,7 @@ func (o *artifactFlags) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.get, "get", nil, "copy a file there to one here, `REMOTE=LOCAL`, whoever wrote it; may be repeated")
 }
 
-// artifacts checks the options, and what hostler.conf adds to them.
+// options checks the options, and adds those of hostler.conf.
 func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err error) {
 	w.FailTests, w.Most = o.failTests, cmp.Or(s.ArtifactSize, artifactDefault)
 	for _, list := range []struct {
@@ -95,8 +95,7 @@ func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err erro
 	return w, nil
 }
 
-// landing is the file that something is copied to: in a directory it has the name that it has
-// there.
+// landing returns the local file of a copy: in a directory it keeps its remote name.
 func landing(local, remote string) (string, error) {
 	info, err := os.Stat(local)
 	if err == nil && info.IsDir() || strings.HasSuffix(local, "/") {
@@ -122,7 +121,7 @@ func landing(local, remote string) (string, error) {
 	return filepath.Abs(local)
 }
 
-// tellCollected shows what was brought back: which tests failed, and what could not be had.
+// tellCollected prints what was brought back, the failed tests and what is missing.
 func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result) {
 	for _, w := range c.Warnings {
 		r.Printer.Warn("%s: %s", r.Session.Instance.ID, w)

@@ -36,7 +36,7 @@ known there for an hour. docs/attach.md has more.`,
 	return cmd
 }
 
-// attach goes on with a run.
+// attach attaches to a run.
 func attach(a *cli.App, ctx context.Context, o held.AttachOptions, name string) error {
 	rec, err := findRun(name)
 	if err != nil {

@@ -42,11 +42,10 @@ computer sees it; within a tree, links are replaced. Devices, named pipes and so
 	return cmd
 }
 
-// Cp copies each source to the destination. A source that cannot be copied does not keep the others
-// from it.
+// Cp copies each source to the destination. If a source cannot be copied, the others still are.
 func Cp(a *cli.App, ctx context.Context, sources []string, to string, recursive, anyones bool) error {
 	for _, side := range append([]string{to}, sources...) {
-		if side == "" || strings.HasPrefix(side, ":") { // a file of that name here is ./:x
+		if side == "" || strings.HasPrefix(side, ":") { // ./:x is a local file of that name
 			return cli.EmptyName(fmt.Sprintf("%q: ", side))
 		}
 	}
@@ -83,8 +82,7 @@ func Cp(a *cli.App, ctx context.Context, sources []string, to string, recursive,
 	return errors.Join(errs...)
 }
 
-// onWhich names the instance in an error of a copy to or from it, unless it is the side here that
-// is not there.
+// onWhich names the instance in an error of a copy, unless the error is about the local side.
 func onWhich(from, to string, src, dst remote.Side, err error) error {
 	var e *compute.Error
 	if err == nil || errors.As(err, &e) && e.ID != "" || (src.Conn == nil) == (dst.Conn == nil) {
@@ -101,13 +99,13 @@ func onWhich(from, to string, src, dst remote.Side, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// copies are the connections of one cp: one to each instance.
+// copies has the connections of one cp: one for each instance.
 type copies struct {
 	app     *cli.App
 	engine  cli.Engine
 	anyones bool // --any
 	conns   map[string]compute.Conn
-	// of sandboxes with this machine's own root: what paths there are relative to
+	// the start of relative paths in sandboxes with this machine's own root
 	here map[string]string
 }
 
@@ -117,7 +115,7 @@ func (c *copies) close() {
 	}
 }
 
-// side reads one end of a copy.
+// side parses one side of a copy.
 func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 	name, path, ok := splitSide(s)
 	if !ok {
@@ -151,7 +149,7 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 	return remote.Side{Conn: conn, Path: path}, nil
 }
 
-// splitSide tells NAME:PATH from a path here: there is a colon, and no slash before it.
+// splitSide splits NAME:PATH. A local path has no colon, or a slash before it.
 func splitSide(s string) (name, path string, there bool) {
 	name, path, there = strings.Cut(s, ":")
 	if !there || name == "" || strings.Contains(name, "/") {
@@ -160,7 +158,7 @@ func splitSide(s string) (name, path string, there bool) {
 	return name, path, true
 }
 
-// completeSides offers instances with their colon, and leaves files to the shell.
+// completeSides offers instances with a colon, and leaves files to the shell.
 func completeSides(a *cli.App, cmd *cobra.Command, _ []string, toComplete string) (cli.Candidates, cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	var out cli.Candidates

@@ -29,10 +29,10 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// maxHidden is how many hidden paths are told.
+// maxHidden is how many hidden paths are reported.
 const maxHidden = 1000
 
-// HiddenView is what `doctor --sandbox` tells.
+// HiddenView is the document of `doctor --sandbox`.
 type HiddenView struct {
 	Source string       `json:"source"`
 	Paths  []HiddenPath `json:"paths"`
@@ -41,7 +41,7 @@ type HiddenView struct {
 	Unread int          `json:"unread,omitempty"`
 }
 
-// HiddenPath is a path of this machine that a command looked for, and that its sandbox does not
+// HiddenPath is a path of this machine that a command looked for and that its sandbox does not
 // show.
 type HiddenPath struct {
 	Path  string      `json:"path"`
@@ -62,7 +62,7 @@ type HiddenUse struct {
 	Times   int    `json:"times"`
 }
 
-// DoctorSandbox runs a command in a sandbox and tells which hidden paths it looked for.
+// DoctorSandbox runs a command in a sandbox, and reports the hidden paths that it looked for.
 func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 	ctx := cmd.Context()
 	switch at := cmd.ArgsLenAtDash(); {
@@ -107,7 +107,7 @@ func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 	if err != nil {
 		return err
 	}
-	if a.JSON { // standard output has the document alone
+	if a.JSON { // standard output is for the document
 		opt.Stdout = a.Err
 	}
 	w := &watching{app: a}
@@ -116,13 +116,13 @@ func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 	return err
 }
 
-// watching is a run whose command is watched.
+// watching watches the command of a run.
 type watching struct {
 	app *cli.App
 }
 
-// begin makes the command run under a watcher, which is a copy of the agent in the sandbox. end
-// reads what that wrote, and tells it.
+// begin runs the command under a watcher, which is a copy of the agent in the sandbox. end reads
+// and reports the watcher's file.
 func (w *watching) begin(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
 	program, err := host.FindAgent(runtime.GOARCH)
 	if err != nil {
@@ -141,7 +141,7 @@ func (w *watching) begin(ctx context.Context, id compute.ID, conn compute.Conn, 
 	cmd.Args = append(program.Command(watch.Word, file, "--"), cmd.Args...)
 	return func() {
 		defer remove()
-		if ctx.Err() != nil { // the user does not wait for more
+		if ctx.Err() != nil { // the user has stopped waiting
 			return
 		}
 		view, err := w.report(ctx, id, conn, file)
@@ -157,7 +157,7 @@ func (w *watching) begin(ctx context.Context, id compute.ID, conn compute.Conn, 
 	}, nil
 }
 
-// report reads what the watcher wrote, and keeps of it what is hidden.
+// report reads the watcher's file, and returns what is hidden.
 func (w *watching) report(ctx context.Context, id compute.ID, conn compute.Conn, file string) (*HiddenView, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*CheckTime)
 	defer cancel()
@@ -200,7 +200,7 @@ func (w *watching) report(ctx context.Context, id compute.ID, conn compute.Conn,
 	return view, nil
 }
 
-// add adds a path, or how it was looked for where it is there already by another spelling.
+// add adds a path, or another use of a path that is there under another spelling.
 func (v *HiddenView) add(h HiddenPath, l *watch.Lookup) {
 	if h.Place = string(l.Place); h.Place == path.Clean(h.Path) {
 		h.Path, h.Place = h.Place, ""
@@ -220,12 +220,12 @@ func (v *HiddenView) add(h HiddenPath, l *watch.Lookup) {
 	}
 }
 
-// within reports whether something that is told lies in the directory of a path.
+// within reports whether a reported path is in the directory of another one.
 func (v *HiddenView) within(h *HiddenPath) bool {
 	return slices.ContainsFunc(v.Paths, func(o HiddenPath) bool { return strings.HasPrefix(o.Path, h.Path+"/") })
 }
 
-// advise writes the line for the source that shows all that may be shown.
+// advise writes the source's line that shows all that may be shown.
 func (w *watching) advise(view *HiddenView) {
 	var all []string
 	if s, err := w.app.Configured(view.Source); err == nil {
@@ -237,7 +237,7 @@ func (w *watching) advise(view *HiddenView) {
 	}
 	before := len(all)
 	for _, h := range view.Paths {
-		// of a directory no more than what was looked for in it
+		// in a directory show only what was looked for
 		if h.show != "" && !slices.Contains(all, h.show) && !view.within(&h) {
 			all = append(all, h.show)
 		}
@@ -247,8 +247,8 @@ func (w *watching) advise(view *HiddenView) {
 	}
 }
 
-// tell prints what was found: a document on standard output, or text beside what the command
-// writes, on standard error.
+// tell prints the result: a document on standard output, or text on standard error beside the
+// command's output.
 func (w *watching) tell(view *HiddenView) error {
 	a := w.app
 	if a.JSON {
@@ -296,7 +296,7 @@ func (w *watching) tell(view *HiddenView) error {
 	return term.Printf(a.Err, "%s", visible.Block(b.String()))
 }
 
-// sourceFile names the file in which a source is described, or is to be.
+// sourceFile names the file that describes a source, or will.
 func (w *watching) sourceFile(name string) string {
 	if s, err := w.app.Configured(name); err == nil && s.File != "" {
 		return s.File
@@ -304,8 +304,8 @@ func (w *watching) sourceFile(name string) string {
 	return "a new ~/.config/hostler/sources/" + name + "/source.conf that begins with `type = sandbox`"
 }
 
-// shownAs is how a source's keys name a path, and whether they can: commas part them, and a comment
-// or a line's end would cut it.
+// shownAs returns how a source's keys name a path, and whether they can. Commas, comments and
+// newlines would break it.
 func shownAs(p string) (string, bool) {
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
 		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))
@@ -313,7 +313,7 @@ func shownAs(p string) (string, bool) {
 	return p, utf8.ValidString(p) && term.Line(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
 }
 
-// nameable is the path, or the nearest directory above it, that a source's key can name.
+// nameable returns the path, or the nearest directory above it that a source's key can name.
 func nameable(p string) (as string, whole bool) {
 	for dir := p; dir != "/"; dir = path.Dir(dir) {
 		if as, ok := shownAs(dir); ok {
@@ -323,5 +323,5 @@ func nameable(p string) (as string, whole bool) {
 	return "", false
 }
 
-// CheckTime is how long a check may take.
+// CheckTime is the time limit of a check.
 const CheckTime = 10 * time.Second

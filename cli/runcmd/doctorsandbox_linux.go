@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// whyHidden returns what says of a path whether a sandbox hides it, why, and what to do; empty: it
-// is an empty directory there.
+// whyHidden returns a function that says whether a sandbox hides a path, why, and what to do. empty
+// says that the path is an empty directory in it.
 func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool) (HiddenPath, bool), error) {
 	type explains interface {
 		Reasons(id compute.ID) (*mask.Reasons, error)

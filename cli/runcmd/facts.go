@@ -91,7 +91,7 @@ func printFacts(a *cli.App, v factsView) error {
 			return err
 		}
 	}
-	// What comes from outside and is not said by the inside already.
+	// facts from outside that the inside does not have
 	for _, name := range slices.Sorted(maps.Keys(v.Known)) {
 		if slices.Contains([]string{"os", "arch", "cores", "memory", "disk"}, name) {
 			continue

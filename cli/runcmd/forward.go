@@ -59,7 +59,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 		return err
 	}
 	defer conn.Close()
-	// until something is asked by it nobody hears that it ends
+	// a lost connection shows only when it is used
 	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok {
 		if err := way.Ping(ctx); err != nil {
 			return err
@@ -79,7 +79,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
-		// a controller ends it with the lease, and nobody may come meanwhile who would see that
+		// a controller ends it with the lease, even if no connection comes that would notice
 		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok {
 			select {
 			case <-way.Done():
@@ -92,7 +92,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	for _, spec := range specs {
 		all.Go(func() error {
 			err := remote.Forward(ctx, conn, spec, a.Log)
-			cancel(err) // the first that fails ends the others
+			cancel(err) // the first failure ends the others
 			return err
 		})
 	}
@@ -109,7 +109,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	case errors.Is(ended, session.ErrLeaseEnded):
 		return &compute.Error{ID: c.Instance.ID, Kind: compute.ErrNotLeased, Err: session.ErrLeaseEnded}
 	case interrupted.Err() != nil:
-		return nil // as it is meant to end
+		return nil // the usual end
 	}
 	if errors.Is(ended, compute.ErrLost) {
 		return ended
@@ -117,8 +117,8 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	return err
 }
 
-// sayListening prints what is forwarded once it is, on standard output: a script that gave port 0
-// reads it there.
+// sayListening prints what is forwarded, once it is, on standard output. A script that gave port 0
+// reads the port there.
 func sayListening(a *cli.App, spec remote.ForwardSpec) func(net.Addr) {
 	return func(at net.Addr) {
 		switch {
@@ -133,7 +133,7 @@ func sayListening(a *cli.App, spec remote.ForwardSpec) func(net.Addr) {
 	}
 }
 
-// sayRefused tells that a connection came and leads nowhere: who made it sees only that it ends.
+// sayRefused reports a connection that leads nowhere, as its client sees only that it ends.
 func sayRefused(a *cli.App, spec remote.ForwardSpec) func(error) {
 	where := map[bool]string{true: "here", false: "there"}[spec.Reverse]
 	return func(err error) {

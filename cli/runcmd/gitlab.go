@@ -99,8 +99,8 @@ func newGitlabCleanup(a *cli.App) *cobra.Command {
 	}
 }
 
-// gitlabStage ends with the statuses that the runner has given: one for what the job did wrong, the
-// other for what we did.
+// gitlabStage ends with one of the runner's statuses: one for a failure of the job, the other for a
+// failure of hostler.
 func gitlabStage(a *cli.App, err error) error {
 	var s term.Exit
 	switch {
@@ -121,7 +121,7 @@ func gitlabStatus(name string, otherwise int) int {
 	return otherwise
 }
 
-// gitlabJob is a variable of the job's, as the runner passes it on.
+// gitlabJob returns a variable of the job, which the runner passes on.
 func gitlabJob(name string) string { return os.Getenv("CUSTOM_ENV_" + name) }
 
 // gitlabLease is the name of the job's lease.
@@ -141,8 +141,8 @@ func gitlabLease() (string, error) {
 }
 
 const (
-	gitlabTime = time.Hour        // of a job whose time limit the runner does not tell
-	gitlabMore = 15 * time.Minute // for what comes before and after the job's own time
+	gitlabTime = time.Hour        // if the runner does not tell the job's time limit
+	gitlabMore = 15 * time.Minute // for the time before and after the job
 	gitlabWait = time.Hour        // in the queue
 )
 
@@ -174,7 +174,7 @@ func gitlabPrepare(a *cli.App, ctx context.Context, w *leasecmd.Want) error {
 	if err != nil {
 		return err
 	}
-	// of a prepare whose runner was restarted
+	// from an earlier prepare, if the runner was restarted
 	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
 		return term.Printf(a.Out, "The job has %s.\n", i.ID)
 	}
@@ -185,7 +185,7 @@ func gitlabPrepare(a *cli.App, ctx context.Context, w *leasecmd.Want) error {
 	return term.Printf(a.Out, "The job runs on %s of %s.\n", leases[0].Instance, leases[0].Source)
 }
 
-// gitlabScript keeps the script in a file there, so that what it runs does not read the rest of it.
+// gitlabScript stores the script in a file, so that its commands cannot read the rest of it.
 const gitlabScript = `f=$(mktemp) && cat >"$f" || exit 125
 if command -v bash >/dev/null; then bash "$f" </dev/null; else sh "$f" </dev/null; fi
 s=$?

@@ -2,5 +2,5 @@
 
 package runcmd
 
-// KeepFiles is for the kinds of source that live on, which are Linux's.
+// KeepFiles does nothing: only Linux has the kinds of source that live on.
 func KeepFiles() {}

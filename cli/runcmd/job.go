@@ -53,7 +53,7 @@ docs/jobs.md has the keys.`,
 	return cmd
 }
 
-// job runs one, by the command line that does what it says.
+// job runs a job by its command line.
 func job(a *cli.App, ctx context.Context, name string, extra []string, plan bool) error {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

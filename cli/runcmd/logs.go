@@ -79,7 +79,7 @@ func runOf(name string) (*runlog.Log, runlog.Record, error) {
 	}
 }
 
-// logs prints both outputs, each to its own. lines: only so many; negative: all.
+// logs prints both outputs, each to its own stream: the last lines, or all if lines is negative.
 func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw bool) (err error) {
 	log, rec, err := runOf(name)
 	if err != nil {
@@ -113,7 +113,7 @@ func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw b
 		}
 	}
 	for {
-		// before the look, so that nothing comes after it
+		// read before the output, so that no output can follow it
 		ended := rec.State != runlog.Running && rec.State != runlog.Held
 		for i := range outs {
 			if outs[i].at, err = log.Copy(outs[i].to, rec.ID, outs[i].name, outs[i].at); err != nil {
@@ -125,7 +125,7 @@ func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw b
 		}
 		select {
 		case <-ctx.Done():
-			return nil // as it is meant to end
+			return nil // the usual end
 		case <-time.After(runlog.Every):
 		}
 		if rec, err = log.Find(rec.ID); err != nil {
@@ -139,7 +139,7 @@ type jsonLines struct {
 	app    *cli.App
 	run    runlog.Record
 	stream string
-	rest   []byte // of a line that has not ended
+	rest   []byte // the unfinished line
 }
 
 // Write implements io.Writer.
@@ -154,7 +154,7 @@ func (l *jsonLines) line() error {
 	return term.Printf(l.app.Out, "%s\n", doc)
 }
 
-// end prints the line that has not ended.
+// end prints the unfinished line.
 func (l *jsonLines) end() error {
 	if len(l.rest) == 0 {
 		return nil

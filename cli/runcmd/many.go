@@ -53,7 +53,7 @@ func runMany(a *cli.App, ctx context.Context, o *runOptions, name string, words 
 	})
 }
 
-// manySource finds the source on which several runs are to be.
+// manySource finds the source for several runs.
 func manySource(a *cli.App, ctx context.Context, name string) (string, error) {
 	if name != "" && a.Flags.Source == "" {
 		a.Flags.Source = name
@@ -73,7 +73,7 @@ func manySource(a *cli.App, ctx context.Context, name string) (string, error) {
 	return "", a.UnknownName(ctx, source)
 }
 
-// lineView is a line that a command wrote, in --json of several at once and of logs.
+// lineView is a line of a command's output, in --json of several runs and of logs.
 type lineView struct {
 	Index    int    `json:"index"`
 	Instance string `json:"instance"`
@@ -81,7 +81,7 @@ type lineView struct {
 	Line     string `json:"line"`
 }
 
-// printLine prints a line that one of several commands wrote, with a label before it.
+// printLine prints a line of output after the label of its part.
 func printLine(a *cli.App, p *multi.Part, stream string, line []byte) error {
 	out := a.Out
 	if stream == "stderr" && !a.JSON {

@@ -17,7 +17,7 @@ type manyFlags struct {
 	shard                string // I/N
 }
 
-// mostAtOnce is the largest number that is taken at its word.
+// mostAtOnce is the largest accepted number.
 const mostAtOnce = 1000
 
 func (m *manyFlags) flags(cmd *cobra.Command) {
@@ -32,7 +32,7 @@ func (m *manyFlags) flags(cmd *cobra.Command) {
 	f.StringVar(&m.shard, "shard", "", "run part `I/N` of --shards N alone")
 }
 
-// checkZero refuses none at all, which would be taken for an option that was not given.
+// checkZero refuses 0, which would look like an option that was not given.
 func (m *manyFlags) checkZero(cmd *cobra.Command) error {
 	for _, name := range []string{"on", "shards", "max-parallel"} {
 		if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() == "0" {
@@ -42,13 +42,13 @@ func (m *manyFlags) checkZero(cmd *cobra.Command) error {
 	return nil
 }
 
-// wanted reports whether a run is several.
+// wanted reports whether there are to be several runs.
 func (m *manyFlags) wanted() bool {
 	return m.on != 0 || m.shards != 0 || m.parallel != 0 || m.failFast || m.shard != ""
 }
 
-// check refuses what does not go together, and returns how many there are in all and, for one part
-// alone, which.
+// check refuses options that do not go together. It returns how many parts there are, and which one
+// runs alone, if any.
 func (m *manyFlags) check(o *runOptions, words []string) (total, only int, err error) {
 	asked := 0
 	for _, is := range []bool{m.on != 0, m.shards != 0, m.shard != ""} {

@@ -25,7 +25,7 @@ type partView struct {
 	Lease    string `json:"lease,omitempty"`
 	State    string `json:"state"` // passed, failed, cancelled, interrupted, not-begun
 	Exit     int    `json:"exit_status"`
-	// of the error, where it was not the command's own status
+	// the error's kind, unless it is the command's own status
 	Kind    string  `json:"kind,omitempty"`
 	Error   string  `json:"error,omitempty"`
 	Seconds float64 `json:"seconds"`
@@ -56,7 +56,7 @@ func viewPart(p *multi.Part) partView {
 	return v
 }
 
-// finishMany says how all of them ended, by words and by the exit status.
+// finishMany reports how all parts ended, and returns the exit status.
 func finishMany(a *cli.App, m *multi.Runs, report string, err error) error {
 	v := manyView{Source: m.Source, Started: m.Begun, Seconds: time.Since(m.Begun).Seconds(), Exit: m.Status(), Runs: []partView{}}
 	var bad, cut []string
@@ -116,7 +116,7 @@ func manyWords(m *multi.Runs, bad, cut []string) string {
 	return text
 }
 
-// someOf are the first of many.
+// someOf returns the first of many words.
 func someOf(words []string) string {
 	if len(words) > 10 {
 		words = append(slices.Clone(words[:10]), "...")
@@ -124,7 +124,7 @@ func someOf(words []string) string {
 	return strings.Join(words, "; ")
 }
 
-// sumTests adds up what the reports of tests say, for the record of all.
+// sumTests sums up the reports of tests for the record of the whole.
 func sumTests(a *cli.App, m *multi.Runs) {
 	var sum junit.Report
 	files := 0

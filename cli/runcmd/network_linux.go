@@ -14,8 +14,8 @@ import (
 // ExamineNetwork tries what the network of sandboxes needs.
 func ExamineNetwork(ctx context.Context) []compute.Finding { return network.Examine(ctx) }
 
-// RunAnswers is the process that answers for names, for sandboxes that may go to some only, until
-// there are none. It says on standard error what they were refused.
+// RunAnswers is the process that answers names for sandboxes with limited access, until there are
+// none. It prints refused names on standard error.
 func RunAnswers(resolv, dir, installation string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

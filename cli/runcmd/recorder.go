@@ -18,15 +18,14 @@ import (
 	"github.com/hostler-project/hostler/run/held"
 )
 
-// recorderNews is what a recorder is told on its standard input, as it is nobody else's business.
+// recorderNews goes to a recorder's standard input, where no other process sees it.
 type recorderNews struct {
-	Hide []string `json:"hide"` // values that are not recorded
+	Hide []string `json:"hide"` // values to leave out of the record
 }
 
-// NewRecorder is the process that stays with a run that outlives its client: it records what that
-// writes and how it ends, says meanwhile that its lease is used, and gives that back where it was
-// acquired for the run. One that is killed is started again by the next command that asks about the
-// run.
+// NewRecorder returns the process that stays with a run that outlives its client. It records the
+// run's output and end, and keeps its lease in use. At the end it releases the lease if that was
+// acquired for the run. If it is killed, the next command about the run starts it again.
 func NewRecorder(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "recorder RUN", Short: "Record a run that goes on without its client", Example: "  hostler recorder last",
@@ -47,14 +46,14 @@ func NewRecorder(a *cli.App) *cobra.Command {
 	}
 }
 
-// startRecorder starts one. known: hide is all that is not to be recorded.
+// startRecorder starts a recorder. known says that hide has every value to leave out.
 func startRecorder(a *cli.App, run string, hide []string, known bool) error {
 	words, err := ownWords(a)
 	if err != nil {
 		return err
 	}
 	cmd := exec.Command(words[0], slices.Concat(words[1:], []string{"recorder", run})...)
-	// it is part of no run
+	// the recorder is part of no run
 	cmd.Env = slices.DeleteFunc(local.Unmarked(os.Environ()), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"

@@ -17,8 +17,7 @@ import (
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
-// runs is where runs are recorded, with or without a controller: they are those of this user on
-// this machine.
+// runs returns the log of this user's runs on this machine, with or without a controller.
 func runs() (*runlog.Log, error) {
 	dir, err := host.StateDir()
 	if err != nil {
@@ -27,12 +26,11 @@ func runs() (*runlog.Log, error) {
 	return &runlog.Log{Dir: filepath.Join(dir, "runs")}, nil
 }
 
-// notRecorded are the options that say nothing of the run itself, or that name what is there only
-// now.
+// notRecorded are options that say nothing of the run, or name what exists only now.
 var notRecorded = []string{"key", "directory", "debug", "help", "json"}
 
-// givenFlags are the options of a command line, one word each, so that it can be given again. Of
-// variables only the names are in it.
+// givenFlags returns the options of a command line, one word each, to give again. It leaves out the
+// values of variables.
 func givenFlags(cmd *cobra.Command) (out []string) {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Changed || slices.Contains(notRecorded, f.Name) {
@@ -55,12 +53,12 @@ func givenFlags(cmd *cobra.Command) (out []string) {
 	return out
 }
 
-// tend starts the recorders of runs that go on without one.
+// tend starts recorders for held runs that have none.
 func tend(a *cli.App, log *runlog.Log, all ...runlog.Record) {
 	held.Tend(log, func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }, all...)
 }
 
-// findRun finds a run by what was typed, and else names the nearest.
+// findRun finds a run by what was typed. Its error names the most similar one.
 func findRun(name string) (runlog.Record, error) {
 	log, err := runs()
 	if err != nil {

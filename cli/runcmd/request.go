@@ -25,10 +25,11 @@ import (
 	"github.com/hostler-project/hostler/run/session"
 )
 
-// request makes a run of the options and of what the configuration says. It asks nobody.
+// request makes the options of a run from the command line and the configuration. It asks no
+// engine.
 func (o *runOptions) request(a *cli.App, ctx context.Context, name string, words []string) (opt run.Options, err error) {
 	var settings runSettings
-	if cfg, err := a.Host.Configuration(); err == nil { // else the first who needs it says so
+	if cfg, err := a.Host.Configuration(); err == nil { // otherwise its first use reports the error
 		if settings, err = readRunSettings(cfg); err != nil {
 			return opt, err
 		}
@@ -70,7 +71,7 @@ func (o *runOptions) request(a *cli.App, ctx context.Context, name string, words
 	return opt, o.record(a, &opt, &settings.run)
 }
 
-// streams says what the command reads, and whether it has a terminal.
+// streams sets the command's input, and whether it has a terminal.
 func (o *runOptions) streams(a *cli.App, opt *run.Options) (err error) {
 	if opt.Stdin, err = o.input(a.In); err != nil {
 		return err
@@ -85,8 +86,8 @@ func (o *runOptions) streams(a *cli.App, opt *run.Options) (err error) {
 	return nil
 }
 
-// addTree has the working tree go along, or be mounted, where that is asked for. configured: it
-// goes along where nothing else is said.
+// addTree sends the working tree along, or mounts it, if that is wanted. configured is the default
+// for sending it.
 func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) error {
 	ok, err := o.syncs(configured)
 	if err != nil || !ok {
@@ -104,7 +105,7 @@ func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) erro
 	return err
 }
 
-// record says how the run is recorded.
+// record sets how the run is recorded.
 func (o *runOptions) record(a *cli.App, opt *run.Options, s *runSection) (err error) {
 	r := &opt.Record
 	r.Limits, r.NoOutput, r.Key = s.limits(), s.NoOutput, o.key
@@ -121,11 +122,10 @@ func (o *runOptions) record(a *cli.App, opt *run.Options, s *runSection) (err er
 	return err
 }
 
-// notAsked are the options of run that do not change what is asked for.
+// notAsked are options of run that do not change what is requested.
 var notAsked = []string{"key", "report", "verbose", "quiet", "wait", "priority"}
 
-// digest is of what a run is asked to do, by which the same run is known from another one. Standard
-// input and the tree are no part of it.
+// digest identifies what a run is asked to do, except its standard input and its tree.
 func (o *runOptions) digest(opt *run.Options) string {
 	h := sha256.New()
 	add := func(words ...string) {
@@ -142,14 +142,14 @@ func (o *runOptions) digest(opt *run.Options) string {
 		return slices.Contains(notAsked, option) || option == "env"
 	})...)
 	for _, e := range o.env {
-		if !strings.Contains(e, "=") { // what it is here goes along
+		if !strings.Contains(e, "=") { // its value here goes along
 			if value, ok := os.LookupEnv(e); ok {
 				e += "=" + value
 			}
 		}
 		add(e)
 	}
-	names := slices.Sorted(maps.Keys(opt.Env.Set)) // of secrets the values may change
+	names := slices.Sorted(maps.Keys(opt.Env.Set)) // secrets' values may change
 	add(names...)
 	for _, n := range names {
 		if !slices.Contains(opt.Env.Hide, opt.Env.Set[n]) {
@@ -159,8 +159,8 @@ func (o *runOptions) digest(opt *run.Options) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// hintOfHome says, where a command has failed that began in the home itself, that a sandbox shows
-// nothing that lies there.
+// hintOfHome adds a hint if a command failed that began in the home directory: a sandbox shows
+// nothing there.
 func hintOfHome(a *cli.App, r *run.Runner, err error) {
 	var failed term.Exit
 	if !errors.As(err, &failed) || !r.Session.Temporary || r.Bound != "" || r.Tree != nil || r.Dir != "" || a.Quiet ||
@@ -173,7 +173,7 @@ func hintOfHome(a *cli.App, r *run.Runner, err error) {
 	}
 }
 
-// maxScript is how large a file of --script may be: more is no script.
+// maxScript is the largest file for --script.
 const maxScript = 16 << 20
 
 // readScript reads the file of --script.

@@ -60,7 +60,7 @@ func rerun(a *cli.App, ctx context.Context, cmd *cobra.Command, name string) err
 		}
 		_ = os.Unsetenv("PWD")
 	}
-	var own []string // options of hostler's that were given now
+	var own []string // hostler's options that were given now
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed && f.Name != "env" && f.Name != "on" && f.Name != "directory" {
 			own = append(own, "--"+f.Name+"="+f.Value.String())
@@ -74,8 +74,8 @@ func rerun(a *cli.App, ctx context.Context, cmd *cobra.Command, name string) err
 	return root.ExecuteContext(ctx)
 }
 
-// againWords is the command line that does the same again. env are the values that are given now;
-// on is where, "" as it was.
+// againWords returns the command line that repeats a run. env are values given now; on is where to
+// run, "" for where it was.
 func againWords(rec runlog.Record, env []string, on string) ([]string, error) {
 	if rec.Verb != "run" && rec.Verb != "shell" {
 		return nil, fault.Invalid("", "rerun %s: it was a run of `hostler %s`, which does not run alone", rec.ID, rec.Verb)

@@ -71,7 +71,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 	return cmd
 }
 
-// execute does what run and shell are for.
+// execute runs run and shell.
 func execute(a *cli.App, ctx context.Context, o *runOptions, name string, words []string) (err error) {
 	if o.shell {
 		words = scriptWords(o.script, words)

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 )
 
-// OwnStatuses reports whether a command exits by run's table and not by that of the kinds.
+// OwnStatuses reports whether a command has run's exit statuses, not those of the kinds of errors.
 func OwnStatuses(cmd *cobra.Command) bool {
 	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
 		return true
@@ -23,8 +23,8 @@ func helpIf(cmd *cobra.Command, ask bool) error {
 	return cmd.Help()
 }
 
-// splitRun tells the NAME from the command. Options may stand before and after NAME; what follows
-// the command's first word or -- is the command's own.
+// splitRun splits NAME from the command. Options may stand before and after NAME. The words from
+// the command's first one, or after --, belong to the command.
 func splitRun(cmd *cobra.Command, args []string) (name string, words []string, err error) {
 	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
 		return "", args, nil
@@ -44,7 +44,7 @@ func splitRun(cmd *cobra.Command, args []string) (name string, words []string, e
 	return args[0], cmd.Flags().Args(), nil
 }
 
-// scriptWords is the argument vector of -c STRING: further words are the script's $1 and so on.
+// scriptWords returns the arguments for -c STRING; further words are the script's $1 and so on.
 func scriptWords(script string, words []string) []string {
 	args := []string{"sh", "-c", script}
 	if len(words) > 0 {

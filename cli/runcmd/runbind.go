@@ -22,8 +22,8 @@ var bindWhere = map[string]string{
 	"ironic":    "its computers are elsewhere",
 }
 
-// bindTree has the working tree itself be where the run is, and returns the name of the source that
-// makes such an instance, and where the tree is mounted there. There is no copy of the tree.
+// bindTree mounts the working tree itself where the run is. It returns the name of a source that
+// makes such an instance, and the mount point.
 func bindTree(a *cli.App, o *runOptions, name, mode string) (source, bound string, err error) {
 	tree, err := newTree(a, &o.tree)
 	if err != nil {
@@ -103,11 +103,11 @@ func bindSource(a *cli.App, o *runOptions, name, mode, root string) (_ string, e
 		made = made.With(own, "writable", strings.Join(o.sync.write, ","))
 	}
 	cfg.Sources = append(cfg.Sources, made)
-	a.Flags.Embedded = true // the tree is this machine's, and so is what is made for it
+	a.Flags.Embedded = true // the tree is local, and so is what is made for it
 	return own, nil
 }
 
-// hasSource tells whether the configuration has a source.
+// hasSource reports whether a source is configured.
 func hasSource(a *cli.App, name string) bool {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
-// runSettings are what hostler.conf says of runs.
+// runSettings are the settings of runs in hostler.conf.
 type runSettings struct {
 	run     runSection
 	results resultsSection
@@ -19,25 +19,25 @@ type runSettings struct {
 // runSection is [run].
 type runSection struct {
 	Sync     bool          `conf:"sync"`           // as with --sync
-	Keep     time.Duration `conf:"keep"`           // so long records are kept; 0: 30 days
-	KeepRuns int           `conf:"keep-runs"`      // so many; 0: 1000
-	KeepSize int64         `conf:"keep-size,size"` // so many bytes of them together; 0: 2 GiB
-	NoOutput bool          `conf:"no-output"`      // what commands write is not recorded
+	Keep     time.Duration `conf:"keep"`           // how long records are kept; 0: 30 days
+	KeepRuns int           `conf:"keep-runs"`      // how many records; 0: 1000
+	KeepSize int64         `conf:"keep-size,size"` // the bytes of all records; 0: 2 GiB
+	NoOutput bool          `conf:"no-output"`      // do not record commands' output
 }
 
 // resultsSection is [results].
 type resultsSection struct {
 	JUnit        []string `conf:"junit"`              // as with --junit
 	Artifacts    []string `conf:"artifacts"`          // as with --artifact
-	ArtifactSize int64    `conf:"artifact-size,size"` // so many bytes of a run's at most; 0: 1 GiB
+	ArtifactSize int64    `conf:"artifact-size,size"` // the most bytes of a run; 0: 1 GiB
 }
 
 // envSection is [env].
 type envSection struct {
-	Allow []string `conf:"allow"` // variables that go along with commands: NAME, or PREFIX_*
+	Allow []string `conf:"allow"` // variables that go along: NAME, or PREFIX_*
 }
 
-// readRunSettings reads them.
+// readRunSettings reads the settings of runs.
 func readRunSettings(cfg *config.Config) (s runSettings, err error) {
 	for name, to := range map[string]any{"run": &s.run, "results": &s.results, "env": &s.env} {
 		section := cfg.Sections[name]
@@ -53,7 +53,7 @@ func readRunSettings(cfg *config.Config) (s runSettings, err error) {
 	return s, err
 }
 
-// limits say which records are kept.
+// limits returns which records are kept.
 func (s *runSection) limits() runlog.Limits {
 	return runlog.Limits{Age: cmp.Or(s.Keep, 30*24*time.Hour), Runs: cmp.Or(s.KeepRuns, 1000), Bytes: cmp.Or(s.KeepSize, 2<<30)}
 }

@@ -31,7 +31,7 @@ func (o *envFlags) flags(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("env-file")
 }
 
-// environment reads what files and secrets say of variables. What they say is in no error.
+// environment reads variables from files and secrets. No error has their values.
 func (o *envFlags) environment(ctx context.Context, allow []string) (run.Environment, error) {
 	e := run.Environment{Allow: allow, Given: o.env, Set: map[string]string{}}
 	for _, name := range o.files {
@@ -77,9 +77,9 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%dth", n)
 }
 
-// parseEnv reads lines of NAME=VALUE into a map. A value in single quotes stands for itself, in
-// double ones \n, \t, \", \\ and \$ mean what they do everywhere; nothing is expanded, and nothing
-// runs. Empty lines and those with # at the beginning say nothing.
+// parseEnv reads lines of NAME=VALUE into a map. Single quotes keep a value as it is. In double
+// quotes, \n, \t, \", \\ and \$ have their usual meaning, and nothing else is expanded. Empty lines
+// and comments with # are skipped.
 func parseEnv(text string, into map[string]string) error {
 	for n, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
 		line = strings.TrimSpace(line)
@@ -104,7 +104,7 @@ func parseEnv(text string, into map[string]string) error {
 	return nil
 }
 
-// cutQuoted returns what stands before the closing quote, and what behind it.
+// cutQuoted splits a text at the closing quote.
 func cutQuoted(s string, quote byte) (inner, rest string, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

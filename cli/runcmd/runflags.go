@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// runOptions are what run and shell can be told.
+// runOptions are the options of run and shell.
 type runOptions struct {
 	want leasecmd.Want
 	envFlags
@@ -28,7 +28,7 @@ type runOptions struct {
 	tty, forward, verbose, any, detach bool
 	keep, keepFailed                   bool
 
-	stop  <-chan struct{} // when closed, it is as if TERM came
+	stop  <-chan struct{} // closing it acts like TERM
 	verb  string          // of the record; "": run
 	given []string        // the options, for the record
 }
@@ -49,7 +49,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("stdin")
 }
 
-// check refuses what does not go together, before anything else is looked at.
+// check refuses options that do not go together, first of all.
 func (o *runOptions) check(words []string) error {
 	if o.report == "-" {
 		return fault.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
@@ -66,7 +66,7 @@ func (o *runOptions) check(words []string) error {
 	return nil
 }
 
-// checkDetach refuses what goes with a run only while somebody waits for it.
+// checkDetach refuses options that need the user to wait for the run.
 func (o *runOptions) checkDetach(words []string, brings bool) error {
 	switch {
 	case !o.detach:
@@ -79,7 +79,7 @@ func (o *runOptions) checkDetach(words []string, brings bool) error {
 	return nil
 }
 
-// input opens what the command reads.
+// input opens the command's input.
 func (o *runOptions) input(in io.Reader) (io.Reader, error) {
 	switch o.stdin {
 	case "":
@@ -91,5 +91,5 @@ func (o *runOptions) input(in io.Reader) (io.Reader, error) {
 	if err != nil {
 		return nil, fault.Invalid("", "--stdin: %v", err)
 	}
-	return f, nil // which is open until this process ends
+	return f, nil // open until this process ends
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/run/status"
 )
 
-// RunReport is what --report writes: one document for each run, whatever became of it.
+// RunReport is the document of --report: one for each run, however it ended.
 type RunReport struct {
 	Run      string `json:"run,omitempty"` // its id
 	Instance string `json:"instance,omitempty"`
@@ -25,17 +25,17 @@ type RunReport struct {
 	Lease    string `json:"lease,omitempty"`
 	Begun    bool   `json:"begun"` // the command was started
 	Exit     int    `json:"exit_status"`
-	Signal   string `json:"signal,omitempty"` // that ended the command
+	Signal   string `json:"signal,omitempty"` // the signal that ended the command
 	Reason   string `json:"reason,omitempty"` // why, where that is known: "out of memory"
-	// of the error, where it was not the command's own status
+	// the error's kind, unless it is the command's own status
 	Kind    string    `json:"kind,omitempty"`
 	Error   string    `json:"error,omitempty"`
 	Hint    string    `json:"hint,omitempty"`
 	Started time.Time `json:"started"`
-	// seconds until the command began: obtaining and connecting
+	// seconds before the command began: acquiring and connecting
 	Before  float64             `json:"before"`
-	Command float64             `json:"command"` // seconds that it ran
-	Phases  leasecmd.PhasesView `json:"phases"`  // of making the instance, whenever that was
+	Command float64             `json:"command"` // seconds of the command
+	Phases  leasecmd.PhasesView `json:"phases"`  // of making the instance, even earlier
 
 	Parts runlog.Phases `json:"run_phases"` // the parts of this run
 
@@ -43,8 +43,8 @@ type RunReport struct {
 	Artifacts []runlog.Artifact `json:"artifacts,omitempty"`
 }
 
-// reported writes the report of a run to a file, or to a descriptor that is open already: fd:3. It
-// returns the error that the run ends with.
+// reported writes the report of a run to a file, or to an open descriptor such as fd:3. It returns
+// the error of the run.
 func reported(name string, r *run.Result, err error) error {
 	if name == "" {
 		return err
@@ -55,7 +55,7 @@ func reported(name string, r *run.Result, err error) error {
 	return err
 }
 
-// viewRun is the report of a run that ended with err.
+// viewRun returns the report of a run that ended with err.
 func viewRun(r *run.Result, err error) RunReport {
 	rec := r.Record
 	if e := r.Earlier; e != nil { // by its key
@@ -89,8 +89,8 @@ func viewRun(r *run.Result, err error) RunReport {
 	return v
 }
 
-// writeDocument writes a JSON document to a file, or to a descriptor that is open already: fd:3.
-// "": nowhere.
+// writeDocument writes a JSON document to a file, or to an open descriptor such as fd:3; "" writes
+// nothing.
 func writeDocument(name string, v any) error {
 	if name == "" {
 		return nil

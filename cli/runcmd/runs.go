@@ -34,7 +34,7 @@ otherwise: docs/runs.md.`,
 	return cmd
 }
 
-// noWords refuses words that are none of a command's own commands.
+// noWords refuses words that are not subcommands.
 func noWords(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return cli.UnknownCommand(cmd, args[0])
@@ -130,7 +130,7 @@ func listRuns(a *cli.App, failed bool, lease string) error {
 	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
 }
 
-// commandLine is the command as one would type it into a shell.
+// commandLine formats the command as a line for a shell.
 func commandLine(r runlog.Record) string {
 	if len(r.Args) == 0 {
 		return "(a shell)"
@@ -138,7 +138,7 @@ func commandLine(r runlog.Record) string {
 	return shellWords(r.Args)
 }
 
-// shellWords writes words as one would type them into a shell.
+// shellWords quotes words for a shell.
 func shellWords(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {
@@ -214,7 +214,7 @@ func testWords(t *runlog.Tests) string {
 	return strings.Join(words, ", ")
 }
 
-// completeRuns offers the runs that there are, the newest first.
+// completeRuns offers all runs, newest first.
 func completeRuns(a *cli.App, cmd *cobra.Command, args []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	if _ = a.Begin(cmd); len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// OwnTerminal gives commands this process's terminal, if its input and output are one; nil: they
-// are not.
+// OwnTerminal returns a function that gives commands this process's terminal; nil if its input and
+// output are none.
 func OwnTerminal(a *cli.App) func(cmd *compute.Command) (restore func(), err error) {
 	if !term.IsTerminal(a.In) || !term.IsTerminal(a.Out) {
 		return nil
@@ -23,8 +23,7 @@ func OwnTerminal(a *cli.App) func(cmd *compute.Command) (restore func(), err err
 	return func(cmd *compute.Command) (func(), error) { return terminal(a, cmd) }
 }
 
-// terminal gives the command a terminal of the size of ours, which it puts into raw mode until
-// restore is called.
+// terminal gives the command a terminal of our size. Ours is in raw mode until restore is called.
 func terminal(a *cli.App, cmd *compute.Command) (restore func(), err error) {
 	size := compute.Size{Rows: 24, Cols: 80}
 	out, ok := a.Out.(*os.File)
@@ -61,7 +60,7 @@ func once(f func()) func() {
 	return sync.OnceFunc(f)
 }
 
-// sizes tells of a terminal's new sizes until stop is called.
+// sizes sends a terminal's new sizes until stop is called.
 func sizes(out *os.File) (_ <-chan compute.Size, stop func()) {
 	changed, ended := make(chan os.Signal, 1), make(chan struct{})
 	told := make(chan compute.Size, 1)

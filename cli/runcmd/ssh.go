@@ -25,8 +25,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// SshUser is the user in ssh's configuration that stands for the user whom the commands of run
-// have.
+// SshUser is the user in ssh's configuration that stands for the user of run's commands.
 const SshUser = "hostler"
 
 // sshSuffix ends the host names that ssh's configuration knows without naming them.
@@ -68,7 +67,8 @@ func connect(a *cli.App, args []string) error {
 	return &os.PathError{Op: "exec", Path: program, Err: syscall.Exec(program, append([]string{"ssh", "-F", file}, args...), os.Environ())}
 }
 
-// sshFile writes a configuration by which ssh reaches every name through us, and returns its name.
+// sshFile writes a configuration with which ssh reaches every name through hostler, and returns its
+// name.
 func sshFile(a *cli.App) (string, error) {
 	w, err := SshWay(a)
 	if err != nil {
@@ -154,13 +154,13 @@ func sshProxy(a *cli.App, ctx context.Context, o *sshFlags, name string) error {
 	case errors.Is(ended, session.ErrLeaseEnded):
 		return &compute.Error{ID: r.Instance.ID, Kind: compute.ErrNotLeased, Err: session.ErrLeaseEnded}
 	case ctx.Err() != nil:
-		return nil // ssh ends us by a signal when it ends
+		return nil // ssh ends this process by a signal
 	}
 	return err
 }
 
-// stdio is standard input and output as one stream. Closing it ends a read that waits, which
-// closing standard input would not.
+// stdio is standard input and output as one stream. Closing it ends a blocked read, which closing
+// standard input would not do.
 type stdio struct {
 	io.Writer
 	*io.PipeReader
@@ -168,7 +168,7 @@ type stdio struct {
 
 func newStdio(in io.Reader, out io.Writer) stdio {
 	r, w := io.Pipe()
-	go func() { // ends with the process, or before with its input
+	go func() { // ends with its input or the process
 		_, err := io.Copy(w, in)
 		_ = w.CloseWithError(cmp.Or(err, io.EOF))
 	}()
@@ -238,8 +238,8 @@ func sshConfig(a *cli.App, ctx context.Context, names []string, all bool) error 
 	return term.Printf(a.Out, "%s", visible.Block(b.String()))
 }
 
-// HostNames are what ssh calls a lease's instance. Names that mean something else in its
-// configuration are left out.
+// HostNames returns ssh's names for a lease's instance, without those that mean something else in
+// its configuration.
 func HostNames(l compute.Lease) []string {
 	var out []string
 	for _, n := range []string{string(l.Instance), l.Name} {
@@ -250,7 +250,7 @@ func HostNames(l compute.Lease) []string {
 	return out
 }
 
-// Mine are the leases that names mean, or all of the caller's; with all, of everybody's.
+// Mine returns the leases of these names, or all of the caller's; with all, those of all users.
 func Mine(a *cli.App, ctx context.Context, engine cli.Engine, names []string, all bool) ([]compute.Lease, error) {
 	if len(names) == 0 {
 		q := compute.LeaseQuery{Owner: a.Owner()}

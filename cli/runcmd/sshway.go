@@ -19,15 +19,15 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// Way is how ssh reaches instances through us.
+// Way says how ssh reaches instances through hostler.
 type Way struct {
-	words []string // of the command, without the name
+	words []string // the command without the name
 	known string   // the file with our host key
-	key   string   // itself, as known_hosts has it
+	key   string   // the key itself, as in known_hosts
 	Any   bool
 }
 
-// SshWay makes it, with the options that this command was given.
+// SshWay returns the Way with the options of this command.
 func SshWay(a *cli.App) (*Way, error) {
 	words, err := ownWords(a)
 	if err != nil {
@@ -42,7 +42,7 @@ func SshWay(a *cli.App) (*Way, error) {
 	return w, nil
 }
 
-// ownWords are how a command of ours is begun that does as this one was told.
+// ownWords returns the beginning of a hostler command with this command's options.
 func ownWords(a *cli.App) ([]string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -51,7 +51,7 @@ func ownWords(a *cli.App) ([]string, error) {
 	words := []string{self}
 	if c := cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER")); c != "" {
 		words = append(words, "--controller", c)
-		// who runs it stands elsewhere
+		// the command runs in another directory
 		ca, err := cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA")))
 		if err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func ownWords(a *cli.App) ([]string, error) {
 	return words, nil
 }
 
-// command is the one that ssh has to run to reach a name.
+// command returns the command that ssh runs to reach a name.
 func (w *Way) command(name string) []string {
 	out := append([]string{}, w.words...)
 	out = append(out, "ssh-proxy")
@@ -83,7 +83,7 @@ func (w *Way) command(name string) []string {
 	return append(out, name)
 }
 
-// Options are ssh's, by name. name is an instance's, or %n: that which ssh was given.
+// Options returns ssh's options for an instance's name, or for %n, the name that ssh was given.
 func (w *Way) Options(name string) [][2]string {
 	proxy := w.command(name)
 	for i, word := range proxy {
@@ -99,7 +99,7 @@ func (w *Way) Options(name string) [][2]string {
 	}
 }
 
-// lines are they as a file has them.
+// lines returns the options as lines of a file.
 func (w *Way) lines(name string) string {
 	var b strings.Builder
 	for _, o := range w.Options(name) {
@@ -108,8 +108,8 @@ func (w *Way) lines(name string) string {
 	return b.String()
 }
 
-// hostKey is the key by which ssh knows that it speaks with us, and the file that says so to it;
-// made at first use.
+// hostKey returns hostler's host key for ssh, and the known_hosts file with it. It makes them at
+// first use.
 func hostKey() (ssh.Signer, string, error) {
 	state, err := host.StateDir()
 	if err != nil {
@@ -142,7 +142,7 @@ func hostKey() (ssh.Signer, string, error) {
 	return key, known, nil
 }
 
-// newHostKey makes it, unless another process has.
+// newHostKey makes the key, unless another process has.
 func newHostKey(dir, file string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

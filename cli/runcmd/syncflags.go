@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// syncFlags are what run can be told about the copy of the working tree that goes along.
+// syncFlags are run's options for the copy of the working tree.
 type syncFlags struct {
 	no     bool
 	clean  bool
@@ -14,7 +14,7 @@ type syncFlags struct {
 	own    bool
 	delete bool
 	bind   string // "": a copy; "yes" or "rw"; "ro"
-	// names at the tree's top that may be written though programs here run what they find there
+	// names at the tree's top that may be written, although local programs run what is in them
 	write []string
 }
 
@@ -27,7 +27,7 @@ func (o *syncFlags) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.delete, "allow-mass-delete", false, "with --sync: delete there however many files are gone here")
 }
 
-// bindFlag is of run alone: other verbs run on what they have.
+// bindFlag declares an option of run alone.
 func (o *syncFlags) bindFlag(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(
@@ -42,8 +42,7 @@ func (o *syncFlags) bindFlag(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// syncs reports whether a tree goes along with a run. configured: it does where nothing else is
-// said.
+// syncs reports whether a tree goes along with a run. configured is the default.
 func (o *runOptions) syncs(configured bool) (bool, error) {
 	s := &o.sync
 	switch {
@@ -62,7 +61,7 @@ func (o *runOptions) syncs(configured bool) (bool, error) {
 	return true, nil
 }
 
-// bindMode is how the tree is bound; "": it is not.
+// bindMode returns how the tree is mounted; "" if it is not.
 func (o *runOptions) bindMode() (string, error) {
 	s := &o.sync
 	switch {

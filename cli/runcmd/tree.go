@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
-// treeFlags are what run can be told of the working tree that goes along.
+// treeFlags are run's options for the working tree.
 type treeFlags struct {
 	sync  string // "": none; "yes"; "dir": as a plain directory
 	root  string
@@ -33,7 +33,7 @@ func (o *treeFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.plan, "plan", false, "show what --sync would send, and to which computer; do nothing")
 }
 
-// shape are those that say what is sent, and that it is.
+// shape declares the options that say what is sent.
 func (o *treeFlags) shape(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.root, "root", "", "send `DIR`, and not all of the git work tree")
@@ -48,18 +48,18 @@ func (o *treeFlags) shape(cmd *cobra.Command) {
 
 // syncing is the section [sync] of hostler.conf.
 type syncing struct {
-	Exclude []string `conf:"exclude"` // patterns of what is not sent, after those of .hostlerignore
-	Include []string `conf:"include"` // patterns of what is sent though git ignores it
-	// "head" or "full": a repository goes along; "", the default: none
+	Exclude []string `conf:"exclude"` // patterns of files not to send, after .hostlerignore
+	Include []string `conf:"include"` // patterns of files to send although git ignores them
+	// "head" or "full" sends a repository along; "" sends none
 	Git   string `conf:"git"`
 	Modes string `conf:"modes"` // "x", the default: 0644 or 0755; "full": all permissions
 
-	Copies     int           `conf:"copies"`           // so many stay on a computer at most; 0: 50
-	CopiesSize int64         `conf:"copies-size,size"` // so many bytes of them together; 0: 50 GiB
-	CopiesIdle time.Duration `conf:"copies-idle"`      // unused for so long; 0: 30 days
+	Copies     int           `conf:"copies"`           // copies on a computer; 0: 50
+	CopiesSize int64         `conf:"copies-size,size"` // bytes of all copies; 0: 50 GiB
+	CopiesIdle time.Duration `conf:"copies-idle"`      // time without use; 0: 30 days
 }
 
-// readSyncing reads it.
+// readSyncing reads the section [sync].
 func readSyncing(a *cli.App) (s syncing, err error) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -87,7 +87,7 @@ func readSyncing(a *cli.App) (s syncing, err error) {
 	return s, host.ConfigError(err)
 }
 
-// limits are how much stays of copies that nobody uses.
+// limits returns how many unused copies stay.
 func (s *syncing) limits() workspace.Limits {
 	return workspace.Limits{Copies: s.Copies, Bytes: s.CopiesSize, Idle: s.CopiesIdle}
 }
@@ -109,10 +109,10 @@ func newTree(a *cli.App, o *treeFlags) (*worktree.Tree, error) {
 	return worktree.New(opt)
 }
 
-// histories are how much of a repository may go along.
+// histories are the values for how much of a repository goes along.
 var histories = []string{"", string(scan.HeadOnly), string(scan.FullHistory)}
 
-// scanOptions are what a scan of the tree around the current directory is told, and how much of its
+// scanOptions returns the options of a scan around the current directory, and how much of its
 // repository goes along.
 func (s *syncing) scanOptions(o *treeFlags) (opt scan.Options, git scan.History, err error) {
 	if o.sync != "" && o.sync != "yes" && o.sync != "dir" {

@@ -40,7 +40,7 @@ type treePlan struct {
 	Source       string      `json:"source"`
 }
 
-// heavyView is a file or directory of it.
+// heavyView is a large file or directory of a plan.
 type heavyView struct {
 	Path  string `json:"path"`
 	Files int    `json:"files"`
@@ -50,7 +50,7 @@ type heavyView struct {
 // biggest is how many of the largest files a plan names.
 const biggest = 5
 
-// planTree shows what would be sent, and to whom.
+// planTree shows what would be sent, and to which instance.
 func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error {
 	along, err := newTree(a, &o.tree)
 	if err != nil {
@@ -79,7 +79,7 @@ func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error
 	return printPlan(a, &p)
 }
 
-// planTarget finds the instance that would be used, and takes nothing.
+// planTarget finds the instance that would be used, and acquires nothing.
 func planTarget(a *cli.App, ctx context.Context, p *treePlan, name, named string) (lease string, err error) {
 	engine, err := a.Engine(ctx)
 	if err != nil {
@@ -108,8 +108,8 @@ func planTarget(a *cli.App, ctx context.Context, p *treePlan, name, named string
 	return "", nil
 }
 
-// changes fills in what would be sent and removed where the copy has a list of entries, and what
-// the guards say of that.
+// changes fills in what would be sent and removed, by the copy's last list, and what the guards say
+// of that.
 func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 	changed, gone := tree.Changes(last)
 	weight := scan.Weigh(changed)
@@ -123,7 +123,7 @@ func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 	}
 }
 
-// viewTree is a tree as a plan shows it.
+// viewTree describes a tree for a plan.
 func viewTree(tree *scan.Tree) treePlan {
 	p := treePlan{Root: tree.Root, Directory: cmp.Or(tree.Sub, "."), Mode: "dir", Bytes: tree.Bytes,
 		Hidden: term.Listed(tree.Hidden), Special: term.Listed(tree.Special),
@@ -146,7 +146,7 @@ func viewTree(tree *scan.Tree) treePlan {
 	return p
 }
 
-// heaviest adds a file to the largest so far, the largest first, if it is one of them.
+// heaviest adds a file to the list of the largest, if it is one of them.
 func heaviest(list []heavyView, f heavyView) []heavyView {
 	i, _ := slices.BinarySearchFunc(
 		list, f, func(a, b heavyView) int { return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Path, b.Path)) },
@@ -158,7 +158,7 @@ func heaviest(list []heavyView, f heavyView) []heavyView {
 	return list[:min(len(list), biggest)]
 }
 
-// printPlan writes it for people.
+// printPlan prints a plan for the user.
 func printPlan(a *cli.App, p *treePlan) error {
 	rows := [][]string{
 		{"root", p.Root + " (" + p.Mode + ")"},
@@ -201,7 +201,7 @@ func printPlan(a *cli.App, p *treePlan) error {
 	return nil
 }
 
-// quoted are some paths in a line, the first of them.
+// quoted formats the first of some paths on a line.
 func quoted(paths []string) string {
 	const few = 5
 	words := make([]string, min(len(paths), few))

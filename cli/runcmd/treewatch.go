@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/watch"
 )
 
-// watchFlags are what watch can be told beside what run can.
+// watchFlags are the options of watch beside those of run.
 type watchFlags struct {
 	runOptions
 	restart bool
@@ -58,7 +58,7 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 	return cmd
 }
 
-// watchTree runs a command again and again.
+// watchTree runs a command again after each change.
 func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, words []string) error {
 	if len(words) == 0 && !o.shell {
 		return fault.Invalid("", "watch wants a COMMAND")
@@ -70,7 +70,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 		o.tree.sync = "yes"
 	}
 	if o.stdin == "" {
-		o.stdin = "none" // which of the runs should read it?
+		o.stdin = "none" // several runs cannot share it
 	}
 	s, err := readSyncing(a)
 	if err != nil {
@@ -96,15 +96,15 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 		go func() { defer close(renewing); hold.Watch(ctx, cancel) }()
 		defer func() { cancel(nil); <-renewing }()
 	}
-	o.want = leasecmd.Want{} // which is obtained
+	o.want = leasecmd.Want{} // it is acquired already
 	err = watchAnd(a, ctx, opt, o.restart, func(stop <-chan struct{}) {
 		each := o.runOptions
 		each.stop = stop
 		began := time.Now()
 		err := execute(a, base, &each, string(hold.Instance.ID), words)
 		select {
-		case <-stop: // a change ended it
-		case <-ctx.Done(): // and there will be no other
+		case <-stop: // a change ended the run
+		case <-ctx.Done(): // there will be no other run
 		default:
 			told(a, err, began)
 		}
@@ -118,7 +118,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 	return err
 }
 
-// watchAnd runs something now, and again for each change of a tree, until ctx ends.
+// watchAnd calls again now and after each change of a tree, until ctx ends.
 func watchAnd(a *cli.App, ctx context.Context, opt scan.Options, restart bool, again func(stop <-chan struct{})) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -137,7 +137,7 @@ func watchAnd(a *cli.App, ctx context.Context, opt scan.Options, restart bool, a
 	return <-ended
 }
 
-// told says how a run ended, and that there will be another.
+// told prints how a run ended, and that there will be another.
 func told(a *cli.App, err error, began time.Time) {
 	took := time.Since(began).Round(10 * time.Millisecond)
 	var s term.Exit

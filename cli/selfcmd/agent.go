@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/remote/guest"
 )
 
-// NewAgent is the guest side, for where there is no hostler-agent. It is not for people;
-// docs/agent.md has its words.
+// NewAgent returns the guest side, for computers without hostler-agent. Only programs use it;
+// docs/agent.md has its commands.
 func NewAgent(*cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use: "agent", Short: "Be hostler's program inside of a computer", Hidden: true,
@@ -28,10 +28,10 @@ func NewAgent(*cli.App) *cobra.Command {
 	}
 }
 
-// RunAgent runs the words of an agent and returns the exit status.
+// RunAgent runs an agent's command line and returns the exit status.
 func RunAgent(args []string) int { return guest.Main(args, version.Read().Version, agentVerbs) }
 
-// agentVerbs are those of other packages; cmd/hostler-agent has the same.
+// agentVerbs are verbs of other packages; cmd/hostler-agent has the same ones.
 var agentVerbs = map[string]guest.Verb{
 	enter.Word: enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
 	vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,

@@ -1,3 +1,3 @@
-// Package selfcmd has the commands about the program itself: its version, its manual pages, and
-// its part that runs inside of computers.
+// Package selfcmd has the commands about the program itself: its version, its manual pages, and the
+// agent inside computers.
 package selfcmd

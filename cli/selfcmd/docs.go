@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/packaging"
 )
 
-// NewDocs writes documentation that is made of the commands themselves.
+// NewDocs returns the command that writes documentation of the commands.
 func NewDocs(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "docs", Short: "Write documentation made of the commands themselves", Hidden: true,
@@ -54,7 +54,7 @@ func NewDocs(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-// manPages writes the pages of a command and all below it: hostler.1, hostler-run.1,
+// manPages writes the manual pages of a command and its subcommands: hostler.1, hostler-run.1,
 // hostler-source-list.1.
 func manPages(cmd *cobra.Command, dir string) error {
 	cmd.InitDefaultHelpFlag()
@@ -128,7 +128,7 @@ func manOptions(w io.Writer, title string, flags *pflag.FlagSet) {
 	})
 }
 
-// paragraphs sets text with blank lines between paragraphs; indented lines stay as they are.
+// paragraphs formats text with blank lines between paragraphs; indented lines stay as they are.
 func paragraphs(text string) string {
 	var b strings.Builder
 	for _, p := range strings.Split(text, "\n\n") {
@@ -141,7 +141,7 @@ func paragraphs(text string) string {
 	return b.String()
 }
 
-// roff escapes what troff would take for its own.
+// roff escapes what troff would interpret.
 func roff(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	lines := strings.Split(text, "\n")

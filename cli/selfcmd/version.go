@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 )
 
-// NewVersion makes the command version of a program that was built with the go.sum known.
+// NewVersion returns the command version. known is the go.sum that the program was built with.
 func NewVersion(known string) func(*cli.App) *cobra.Command {
 	return func(a *cli.App) *cobra.Command { return newVersion(a, known) }
 }
@@ -45,8 +45,8 @@ that they were packed with and with the program's own modules. The exit status i
 	return cmd
 }
 
-// printMade prints what this program is made of, and fails where a part of it is not as it should
-// be. file is read in place of the go.sum of the build.
+// printMade prints what this program is made of, and fails if a part differs. file replaces the
+// go.sum of the build.
 func printMade(a *cli.App, known, file string) error {
 	if file != "" {
 		text, err := os.ReadFile(file)
@@ -72,7 +72,7 @@ func printMade(a *cli.App, known, file string) error {
 	return err
 }
 
-// showMade prints it for people.
+// showMade prints this for the user.
 func showMade(a *cli.App, m *provenance.Made) error {
 	if err := term.Printf(a.Out, "%s\nsha256 %s\n", version.Line(), m.SHA256); err != nil {
 		return err
@@ -91,7 +91,7 @@ func showMade(a *cli.App, m *provenance.Made) error {
 		rows = append(rows, []string{p.Name, p.Version, p.Sum, state})
 	}
 	if err := term.Table(a.Out, []string{"part", "version", "sum", "state"}, rows); err != nil || !m.Verified {
-		return err // the error that follows says how many are not
+		return err // the error that follows counts these
 	}
 	return term.Printf(
 		a.Out, "verified: %s and %s are as they should be\n", term.Counted(len(m.Modules), "module"),

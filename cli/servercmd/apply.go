@@ -121,7 +121,7 @@ func wanted(a *cli.App, o applyFlags) (set api.ApplySet, err error) {
 	return set, err
 }
 
-// warnOfApply says what is odd about an answer.
+// warnOfApply warns of what is odd in an answer.
 func warnOfApply(a *cli.App, out api.ApplyAnswer) {
 	if a.Quiet {
 		return
@@ -191,7 +191,7 @@ func diff(a *cli.App, ctx context.Context, o applyFlags, exitCode bool) error {
 	return err
 }
 
-// applySet has a set applied: by the controller, or here.
+// applySet applies a set: through the controller, or here.
 func applySet(a *cli.App, ctx context.Context, set api.ApplySet) (api.ApplyAnswer, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return api.ApplyAnswer{}, err
@@ -202,7 +202,7 @@ func applySet(a *cli.App, ctx context.Context, set api.ApplySet) (api.ApplyAnswe
 	return ownBook(a).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
 }
 
-// ownBook applies things where there is no controller.
+// ownBook returns the book that applies things without a controller.
 func ownBook(a *cli.App) *applied.Book {
 	return controller.NewBook(a.Host, a.Host.Opened().Leases, func(ctx context.Context) error {
 		m, err := host.AppliedMirror(a.Host.Config())

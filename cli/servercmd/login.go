@@ -38,7 +38,7 @@ type LoginView struct {
 	Error      string     `json:"error,omitempty"`
 }
 
-// CodeView is the line that `login --json` prints before, for whoever types the code.
+// CodeView is the first line of `login --json`, with the code to type.
 type CodeView struct {
 	Code    string    `json:"code"`
 	Address string    `json:"address"`
@@ -91,14 +91,14 @@ func NewLogout(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-// completeLogins are the controllers that somebody has signed in to.
+// completeLogins offers the controllers that the user has signed in to.
 func completeLogins(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	all, _ := cli.ReadLogins()
 	return all.Addresses(), cobra.ShellCompDirectiveNoFileComp
 }
 
-// which is the address of the controller that is meant: the one that was typed, else that of
-// --controller, else the one that commands ask.
+// which returns a controller's address: the typed one, else that of --controller, else that of the
+// controller that commands use.
 func which(a *cli.App, typed string, all cli.Logins) (string, error) {
 	switch where := cmp.Or(typed, a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
 	case where == "":
@@ -162,7 +162,7 @@ func login(a *cli.App, ctx context.Context, typed string, o loginOptions) error 
 	if old.Token != "" && old.Token != t.Token {
 		was := cli.Target{Where: address, Login: old}
 		was.CA, was.Cert, was.Key = t.CA, t.Cert, t.Key
-		signOut(a, ctx, &was) // nobody has it any more; that it ends by itself later is no harm
+		signOut(a, ctx, &was) // no one has it any more; on failure it expires by itself
 	}
 	view := viewLogin(address, t.Login, true)
 	if a.JSON {
@@ -175,7 +175,7 @@ func login(a *cli.App, ctx context.Context, typed string, o loginOptions) error 
 	return term.Printf(a.Out, "You are %s at %s%s.\n", t.Name, address, until)
 }
 
-// signIn takes the user to the provider.
+// signIn signs the user in at the provider.
 func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error) {
 	c, err := t.Dial()
 	if err != nil {
@@ -194,7 +194,7 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 	if transport.TLSClientConfig, err = cli.ClientTLS(t.CA, "", ""); err != nil {
 		return api.Session{}, err
 	}
-	// the provider's authority may be the same private one, or any that this machine trusts
+	// the provider may have the same private authority, or one of the machine's
 	if t.CA != "" {
 		if err := cli.TrustAlso(transport.TLSClientConfig, t.CA); err != nil {
 			return api.Session{}, err
@@ -226,7 +226,7 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 	return c.SignIn().Exchange(ctx, api.Proof{IDToken: got.ID, AccessToken: got.Access, Verifier: got.Verifier})
 }
 
-// signOut has what signing in made end there.
+// signOut ends the session at the controller.
 func signOut(a *cli.App, ctx context.Context, t *cli.Target) (revoked bool, err error) {
 	if t.Expires != nil && time.Now().After(*t.Expires) {
 		return true, nil
@@ -240,7 +240,7 @@ func signOut(a *cli.App, ctx context.Context, t *cli.Target) (revoked bool, err 
 	defer cancel()
 	revoked, err = c.SignIn().End(ctx)
 	if errors.Is(err, compute.ErrDenied) {
-		return true, nil // it is good for nothing there already
+		return true, nil // it is no longer valid there
 	}
 	return revoked, err
 }
@@ -299,7 +299,7 @@ func logout(a *cli.App, ctx context.Context, typed string, every bool) error {
 	return nil
 }
 
-// viewLogin is how a login is shown.
+// viewLogin describes a login.
 func viewLogin(address string, l cli.Login, current bool) LoginView {
 	by := "token"
 	switch {
@@ -311,7 +311,7 @@ func viewLogin(address string, l cli.Login, current bool) LoginView {
 	return LoginView{Controller: address, Name: l.Name, By: by, Since: l.Since, Expires: l.Expires, Current: current}
 }
 
-// viewTarget is how a controller is shown that was named, signed in to or not.
+// viewTarget describes a named controller, with or without a login.
 func viewTarget(t *cli.Target) LoginView {
 	v := viewLogin(t.Where, t.Login, true)
 	switch {
@@ -325,7 +325,7 @@ func viewTarget(t *cli.Target) LoginView {
 	return v
 }
 
-// loginStatus asks each controller whether we still are somebody there.
+// loginStatus asks each controller whether it still knows the user.
 func loginStatus(a *cli.App, ctx context.Context, typed string) error {
 	all, err := cli.ReadLogins()
 	if err != nil {
@@ -346,7 +346,7 @@ func loginStatus(a *cli.App, ctx context.Context, typed string) error {
 		return err
 	}
 	if typed != "" || named.Signed {
-		named.Where = "" // what is kept is asked about
+		named.Where = "" // ask with the stored login
 	}
 	if named.Where != "" {
 		some, asked = []string{named.Where}, named.Where

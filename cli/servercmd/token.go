@@ -129,7 +129,7 @@ func newTokenList(a *cli.App) *cobra.Command {
 	}
 }
 
-// tokenReach says how far a token goes.
+// tokenReach describes what a token may do.
 func tokenReach(t api.Token) string {
 	var out []string
 	if t.Project != nil {

@@ -60,7 +60,7 @@ one delivery of nothing, and skip gives up what a receiver was not told yet.`,
 	return cmd
 }
 
-// webhooks are the controller's, or those of our own configuration.
+// webhooks returns those of the controller, or of our own configuration.
 func webhooks(a *cli.App, ctx context.Context) (server.Webhooks, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func listWebhooks(a *cli.App, ctx context.Context) error {
 	return a.Table([]string{"webhook", "url", "told", "last", "note"}, rows)
 }
 
-// lastTold is how long it is since a time, for people.
+// lastTold says how long ago a time is, for the user.
 func lastTold(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -108,7 +108,7 @@ func lastTold(t time.Time) string {
 	return term.ShortDuration(time.Since(t)) + " ago"
 }
 
-// hookNote says what is out of the ordinary.
+// hookNote describes what is unusual about a webhook.
 func hookNote(h api.Webhook, now time.Time) string {
 	if h.Failures == 0 {
 		return ""

@@ -18,7 +18,7 @@ type nodeStepView struct {
 	Title  string `json:"title,omitempty"`
 }
 
-// NewNode makes the command of a node that does its passes by itself.
+// NewNode returns the command of a node that makes its passes by itself.
 func NewNode(a *cli.App) *cobra.Command {
 	s := &Slapos{A: a}
 	only := false

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// daemon is the node, until ctx ends; builds: it builds and removes software too.
+// daemon runs the node until ctx ends. With builds, it builds and removes software too.
 func (n *NodeCommand) daemon(ctx context.Context, builds bool) error {
 	sv, err := n.Supervisor(ctx)
 	if err != nil {
@@ -40,7 +40,7 @@ func (n *NodeCommand) daemon(ctx context.Context, builds bool) error {
 		},
 		Report:  func(ctx context.Context) { reported(ctx, pass.Run) },
 		Destroy: func(ctx context.Context) { reported(ctx, pass.Destroy) },
-		// What was killed is started again by the next who asks for it.
+		// if the supervisor was killed, its next use starts it again
 		Before: func(ctx context.Context) error {
 			c, err := n.Supervisor(ctx)
 			if err == nil {
@@ -65,8 +65,7 @@ func (n *NodeCommand) daemon(ctx context.Context, builds bool) error {
 	return d.Run(ctx)
 }
 
-// build makes a pass over the software that is wanted; changed: some is there, or gone, that was
-// not.
+// build makes a pass over the wanted software. changed says that some was added or removed.
 func (n *NodeCommand) build(ctx context.Context, c *proto.Computer) (changed bool) {
 	b, err := n.Releases()
 	if err != nil {

@@ -25,20 +25,19 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 )
 
-// The exit statuses of SlapOS's commands where they are not 0, 1 (failed) and 2 (usage).
+// The exit statuses of SlapOS's commands beside 0, 1 (failed) and 2 (usage).
 const (
-	// a request was taken and there is nothing to say of it yet; a name that the master does not
-	// know
+	// the request was taken but has no result yet, or the master does not know the name
 	slaposNotYet  = 2
 	slaposUnknown = 5 // no such command
 )
 
-// Slapos is what the commands of SlapOS have in common.
+// Slapos has what the commands of SlapOS share.
 type Slapos struct {
 	A        *cli.App
 	file     string // --cfg
 	logFile  string
-	writing  sync.Mutex // of what is said
+	writing  sync.Mutex // for writing messages
 	verbose  bool
 	insecure bool
 
@@ -46,7 +45,7 @@ type Slapos struct {
 	client   *slapclient.Client
 }
 
-// NewSlapos makes SlapOS's commands below hostler slapos.
+// NewSlapos returns SlapOS's commands, below hostler slapos.
 func NewSlapos(a *cli.App) *cobra.Command {
 	s := &Slapos{A: a}
 	cmd := &cobra.Command{
@@ -74,7 +73,7 @@ Exit status: 0 done, 1 failed, 2 usage, or not ready yet, or not known to the ma
 	return cmd
 }
 
-// options are those of all commands.
+// options declares the options of all commands.
 func (s *Slapos) options(f *pflag.FlagSet) {
 	f.StringVar(&s.file, "cfg", "", "read `FILE` ($SLAPOS_CLIENT_CONFIGURATION or ~/.slapos/slapos-client.cfg)")
 	f.StringVar(&s.logFile, "log-file", "", "append what is said on standard error to `FILE` too")
@@ -87,7 +86,7 @@ func (s *Slapos) options(f *pflag.FlagSet) {
 	}
 }
 
-// dashed has options be written with _ for - too, and --logfile for --log-file.
+// dashed accepts _ for - in options, and --logfile for --log-file.
 func dashed(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	if name = strings.ReplaceAll(name, "_", "-"); name == "logfile" {
 		name = "log-file"
@@ -95,7 +94,7 @@ func dashed(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
-// do makes what a command runs: f, until a signal comes, with its errors told and turned into
+// do returns a command's function. It runs f until a signal comes, reports its errors, and returns
 // SlapOS's exit statuses.
 func (s *Slapos) do(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -119,7 +118,7 @@ func (s *Slapos) do(f func(ctx context.Context, args []string) error) func(*cobr
 	}
 }
 
-// fail tells of an error, in the log file too.
+// fail reports an error, also to the log file.
 func (s *Slapos) fail(err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -129,7 +128,7 @@ func (s *Slapos) fail(err error) {
 	}
 }
 
-// hinted gives the client's errors our kinds, and says what to do about them.
+// hinted gives the client's errors hostler's kinds, with hints.
 func (s *Slapos) hinted(err error) error {
 	var ours *compute.Error
 	if errors.As(err, &ours) {
@@ -151,7 +150,7 @@ func (s *Slapos) hinted(err error) error {
 	return e
 }
 
-// path is the client's configuration file.
+// path returns the client's configuration file.
 func (s *Slapos) path() (string, error) {
 	if s.file != "" {
 		return s.file, nil
@@ -166,7 +165,7 @@ func (s *Slapos) path() (string, error) {
 	return filepath.Join(home, ".slapos", "slapos-client.cfg"), nil
 }
 
-// configuration reads it, once.
+// Configuration reads the client's configuration file once.
 func (s *Slapos) Configuration() (*cfg.Client, error) {
 	if s.settings != nil {
 		return s.settings, nil
@@ -190,7 +189,7 @@ func (s *Slapos) Configuration() (*cfg.Client, error) {
 	return s.settings, nil
 }
 
-// master is the client of the master that the file names.
+// master returns a client of the master that the file names.
 func (s *Slapos) master() (*slapclient.Client, error) {
 	if s.client != nil {
 		return s.client, nil
@@ -208,8 +207,8 @@ func (s *Slapos) master() (*slapclient.Client, error) {
 	return s.client, nil
 }
 
-// release is the URL of a software release that was given as one, as an alias of the configuration,
-// or as product.NAME: the product's best.
+// release returns the URL of a software release. text is a URL, an alias of the configuration, or
+// product.NAME for the product's best release.
 func (s *Slapos) release(ctx context.Context, text string) (string, error) {
 	c, err := s.Configuration()
 	if err != nil {
@@ -235,7 +234,7 @@ func (s *Slapos) release(ctx context.Context, text string) (string, error) {
 	return all[0], nil
 }
 
-// Say says what is done; warn what is odd about it; note what few want to know.
+// Say reports progress, Warn something odd, and Note a detail.
 func (s *Slapos) Say(format string, args ...any) {
 	if !s.A.Quiet && !s.A.JSON {
 		s.line("INFO", format, args)
@@ -255,7 +254,7 @@ func (s *Slapos) line(level, format string, args []any) {
 	_, _ = s.Write(stamped(level, fmt.Sprintf(format, args...)))
 }
 
-// stamped is a line of the log.
+// stamped formats a line of the log.
 func stamped(level, text string) []byte {
 	var lines []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -267,7 +266,7 @@ func stamped(level, text string) []byte {
 	)
 }
 
-// Write says something on standard error, and in the log file where there is one.
+// Write writes a message to standard error, and to the log file if there is one.
 func (s *Slapos) Write(text []byte) (int, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -279,7 +278,7 @@ func (s *Slapos) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// record appends to the log file, if there is one; writing is held.
+// record appends to the log file, if there is one. The caller holds writing.
 func (s *Slapos) record(text []byte) {
 	if s.logFile == "" {
 		return
@@ -295,7 +294,7 @@ func (s *Slapos) record(text []byte) {
 	}
 }
 
-// aliases are those of the configuration, for the shell.
+// aliases returns the aliases of the configuration, for completion.
 func (s *Slapos) aliases() (out cli.Candidates) {
 	c, err := s.Configuration()
 	if err != nil {
@@ -307,11 +306,11 @@ func (s *Slapos) aliases() (out cli.Candidates) {
 	return out
 }
 
-// slaposPatience is how long a shell waits for the master's names.
+// slaposPatience is how long completion waits for the master.
 const slaposPatience = 3 * time.Second
 
-// found are names for the shell: a field of what the master finds of a kind, with another's value
-// beside it.
+// found returns candidates for completion: a field of all objects of a kind, described by another
+// field.
 func (s *Slapos) found(cmd *cobra.Command, kind, field, beside string) (out cli.Candidates) {
 	if s.A.Begin(cmd) != nil {
 		return nil
@@ -339,8 +338,8 @@ func (s *Slapos) computers(cmd *cobra.Command) cli.Candidates {
 	return s.found(cmd, computerKind, "reference", "title")
 }
 
-// releases are the aliases, and the software of what was asked for; where title is not "", that of
-// the instance of this title.
+// releases returns the aliases and the requested software, for completion. If title is not "", only
+// the instance of that title counts.
 func (s *Slapos) releases(cmd *cobra.Command, title string) cli.Candidates {
 	out := s.aliases()
 	seen := map[string]bool{}

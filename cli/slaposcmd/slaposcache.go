@@ -32,10 +32,10 @@ type SlaposCachedView struct {
 	Verified   bool   `json:"verified"`
 }
 
-// cached is what may be looked up, and how it is shown.
+// cached is a kind of cache entry: what may be looked up, and how it is shown.
 type cached struct {
-	what    string // it is
-	setting string // that names the directory
+	what    string // its name
+	setting string // the setting with its directory
 	header  []string
 	row     func(v *SlaposCachedView) []string
 }
@@ -157,7 +157,7 @@ func (s *Slapos) cacheLookup(ctx context.Context, c cached, name, key string, he
 	return term.Table(s.A.Out, c.header, rows)
 }
 
-// cacheOptions reads where a cache's directory is, and whose entries are believed.
+// cacheOptions reads where a cache's directory is, and which signers are trusted.
 func (s *Slapos) cacheOptions(f *cfg.File, setting string) (o cache.Options, err error) {
 	const section = "networkcache"
 	var signers string
@@ -181,7 +181,7 @@ func (s *Slapos) cacheOptions(f *cfg.File, setting string) (o cache.Options, err
 	return o, nil
 }
 
-// cacheFailure says what to do about an error of a cache.
+// cacheFailure adds a hint to an error of a cache.
 func (s *Slapos) cacheFailure(err error) error {
 	hints := map[error]string{client.ErrDenied: "a name and a password may stand in the directory's URL; shadir-cert-file and shadir-key-file say who asks",
 		client.ErrUntrusted:   "shadir-ca-file in [networkcache] names who signs the cache's certificate",

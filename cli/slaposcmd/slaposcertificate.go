@@ -32,11 +32,11 @@ type slaposCertificateView struct {
 	Authority   string `json:"authority"`
 }
 
-// slaposCertificate is a certificate that is wanted, or wanted away.
+// slaposCertificate says which certificate to make or revoke.
 type slaposCertificate struct {
 	database, directory string
 	admin, revoke       bool
-	token               bool // instead of the certificate, by which it is to be had
+	token               bool // print a token for the certificate instead
 }
 
 func newSlaposProxyCertificate(s *Slapos) *cobra.Command {
@@ -131,7 +131,7 @@ func (s *Slapos) proxyCertificate(ctx context.Context, of, name string, o *slapo
 	return nil
 }
 
-// certify does what is asked for.
+// certify makes or revokes the certificate.
 func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCertificateView, o *slaposCertificate) (err error) {
 	if o.revoke {
 		revoke := m.Certificates.RevokeUser
@@ -191,7 +191,7 @@ func (s *Slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	return term.Printf(s.A.Out, "%s\n", token)
 }
 
-// newFile writes a file that is not there yet, for its owner alone.
+// newFile writes a new file for its owner alone.
 func newFile(path, text string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -56,7 +56,7 @@ type computerPromiseView struct {
 // computerSoftwareView is software in it.
 type computerSoftwareView struct {
 	Release string `json:"release"`
-	State   string `json:"state"` // that is wanted
+	State   string `json:"state"` // the wanted state
 	Error   string `json:"error,omitempty"`
 }
 
@@ -212,8 +212,8 @@ func (s *Slapos) computerInfo(ctx context.Context, reference string) error {
 	return nil
 }
 
-// computerFailures adds why software is not there, as the node told last, where a master tells that
-// of each alone.
+// computerFailures adds why software is missing, by the node's last report, if the master tells
+// that for each release.
 func (s *Slapos) computerFailures(ctx context.Context, v *computerDetailView) error {
 	for i := range v.Software {
 		if v.Software[i].Error != "" {
@@ -234,7 +234,7 @@ func (s *Slapos) computerFailures(ctx context.Context, v *computerDetailView) er
 	return nil
 }
 
-// failing is what is said of an error behind what is wanted.
+// failing formats an error to follow the wanted state.
 func failing(err string) string {
 	if err == "" {
 		return ""
@@ -242,8 +242,7 @@ func failing(err string) string {
 	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
 }
 
-// computerRuns adds what the node told last of what runs on it, where the master is one of ours and
-// lets us see it.
+// computerRuns adds the node's last report of what runs, if the master is a hostler and allows it.
 func (s *Slapos) computerRuns(ctx context.Context, v *computerDetailView) error {
 	told, at, err := s.client.NodeReport(ctx, v.Computer)
 	if ctx.Err() != nil {

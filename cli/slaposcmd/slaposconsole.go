@@ -44,7 +44,7 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.SetInterspersed(false) // what follows the script is not ours
+	f.SetInterspersed(false) // the words after the script belong to it
 	f.StringVarP(&master, "master-url", "u", "", "speak to the master at `URL`, and read no configuration")
 	f.StringVarP(&key, "key-file", "k", "", "with --master-url: the key is in `FILE`")
 	f.StringVarP(&certificate, "cert-file", "c", "", "with --master-url: the certificate is in `FILE`")
@@ -55,7 +55,7 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 	return cmd
 }
 
-// console reads and does lines.
+// console reads and runs lines.
 func (s *Slapos) console(ctx context.Context, args []string) error {
 	settings, err := s.Configuration()
 	if err != nil {
@@ -138,9 +138,8 @@ func (s *Slapos) console(ctx context.Context, args []string) error {
 	}
 }
 
-// consoleLines are the lines of a file, and after the last one what was wrong with it. They are
-// read beside all else, as nothing but input ends the reading of a terminal: where a signal ends
-// the console that goes with the process.
+// consoleLines returns the lines of a file, and then the error that ended them. A goroutine reads
+// them, since only input ends a read from a terminal. After a signal, it ends with the process.
 func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan error) {
 	lines, failed := make(chan string), make(chan error, 1)
 	go func() {
@@ -160,7 +159,7 @@ func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan erro
 	return lines, failed
 }
 
-// consoleHelp says what there is.
+// consoleHelp prints what the console knows.
 func (s *Slapos) consoleHelp(context.Context, console.Arguments) (any, error) {
 	return nil, term.Printf(s.A.Out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
 request(software_release, partition_reference, partition_parameter_kw={}, software_type="default", filter_kw={}, state="started", shared=False)
@@ -197,7 +196,7 @@ func (s *Slapos) consoleShow(v any) error {
 	return err
 }
 
-// consoleText is a value as Python writes it.
+// consoleText formats a value as Python does.
 func consoleText(v any) (string, error) {
 	switch o := v.(type) {
 	case fmt.Stringer:
@@ -301,7 +300,7 @@ func (p consolePartition) String() string {
 	return fmt.Sprintf("<instance in %s of %s, %s>", p.n.Partition, p.n.Computer, p.n.State)
 }
 
-// Member gives the methods of SlapOS's own.
+// Member returns the methods that SlapOS's own has.
 func (p consolePartition) Member(name string) (any, bool) {
 	of := func(v any) (any, bool) {
 		return console.Func(func(_ context.Context, a console.Arguments) (any, error) {
@@ -339,16 +338,16 @@ func (p consolePartition) Member(name string) (any, bool) {
 	return nil, false
 }
 
-// consoleProducts are the best releases of products by their names.
+// consoleProducts looks up the best releases of products by name.
 type consoleProducts struct{}
 
-// Member gives the words for which the master is asked when they are used.
+// Member returns a name that the master resolves when it is used.
 func (p consoleProducts) Member(name string) (any, bool) { return "product." + name, true }
 
-// consoleSystem is what is known as sys: the script and its arguments.
+// consoleSystem stands for Python's sys: the script and its arguments.
 type consoleSystem []string
 
-// Member gives argv alone.
+// Member returns argv only.
 func (c consoleSystem) Member(name string) (any, bool) {
 	if len(c) == 0 {
 		c = consoleSystem{""}

@@ -11,8 +11,7 @@ import (
 	"sync/atomic"
 )
 
-// eitherListener takes connections that speak TLS and such that do not: it is seen by the first
-// byte.
+// eitherListener accepts connections with and without TLS. The first byte tells them apart.
 type eitherListener struct {
 	net.Listener
 	settings *tls.Config
@@ -26,18 +25,18 @@ func (l eitherListener) Accept() (net.Conn, error) {
 	return &eitherConn{Conn: c, settings: l.settings}, nil
 }
 
-// eitherConn is a connection of which is not known yet what it speaks. Deadlines are those of what
-// is below.
+// eitherConn is a connection that may speak TLS, once its first byte is read. Deadlines are those
+// of the connection below.
 type eitherConn struct {
 	net.Conn
 	settings *tls.Config
 	first    sync.Once
 	failed   error
 	inner    atomic.Pointer[net.Conn]
-	tls      atomic.Pointer[tls.Conn] // nil: it does not speak TLS
+	tls      atomic.Pointer[tls.Conn] // nil: no TLS
 }
 
-// recordHandshake is how a connection begins that speaks TLS; no method of HTTP does.
+// recordHandshake is the first byte of TLS. No method of HTTP begins with it.
 const recordHandshake = 0x16
 
 func (c *eitherConn) Read(p []byte) (int, error) {
@@ -64,7 +63,7 @@ func (c *eitherConn) Write(p []byte) (int, error) {
 	if inner := c.inner.Load(); inner != nil {
 		return (*inner).Write(p)
 	}
-	return c.Conn.Write(p) // nothing was heard yet
+	return c.Conn.Write(p) // nothing was read yet
 }
 
 func (c *eitherConn) Close() error {
@@ -74,7 +73,7 @@ func (c *eitherConn) Close() error {
 	return c.Conn.Close()
 }
 
-// begun is a connection of which something was read.
+// begun is a connection whose first bytes were read.
 type begun struct {
 	net.Conn
 	rest io.Reader
@@ -84,7 +83,7 @@ func (b begun) Read(p []byte) (int, error) { return b.rest.Read(p) }
 
 type eitherKey struct{}
 
-// withEither remembers what a connection speaks.
+// withEither stores a connection in its context, for eitherHandler.
 func withEither(ctx context.Context, c net.Conn) context.Context {
 	if e, ok := c.(*eitherConn); ok {
 		return context.WithValue(ctx, eitherKey{}, e)
@@ -92,7 +91,7 @@ func withEither(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// eitherHandler tells requests by TLS as what they are.
+// eitherHandler sets a request's TLS state by its connection.
 func eitherHandler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(eitherKey{}).(*eitherConn); ok {

@@ -73,8 +73,8 @@ token is read from standard input, where it is not given; --token shows it to ot
 	return cmd
 }
 
-// configureClient asks for a certificate and writes the client's files. Whether they can be written
-// is seen before anybody is asked, as a token is good for once.
+// configureClient asks for a certificate and writes the client's files. It first checks that they
+// can be written, as a token works once.
 func (s *Slapos) configureClient(ctx context.Context, master, ca string, web *enrol.Web) error {
 	path, err := s.path()
 	if err != nil {
@@ -132,8 +132,8 @@ func (s *Slapos) configureClient(ctx context.Context, master, ca string, web *en
 	return nil
 }
 
-// trusting is the absolute path of a file with authorities, and an HTTP client that trusts them; ""
-// and nil: those of this machine.
+// trusting returns the absolute path of a file with authorities, and an HTTP client that trusts
+// them; "" and nil for the machine's own.
 func trusting(ca string) (string, *http.Client, error) {
 	if ca == "" {
 		return "", nil, nil
@@ -156,7 +156,7 @@ func trusting(ca string) (string, *http.Client, error) {
 	return ca, enrol.Client(&tls.Config{RootCAs: roots}), nil
 }
 
-// caLine is the line of a configuration that names the authorities.
+// caLine returns the configuration's line with the authorities.
 func caLine(ca string) string {
 	if ca == "" {
 		return ""
@@ -164,7 +164,7 @@ func caLine(ca string) string {
 	return "master_ca_file = " + percent(ca) + "\n"
 }
 
-// oneLine refuses what would be more than a line of a configuration file.
+// oneLine refuses a text of more than one line.
 func oneLine(text string) error {
 	if text == "" || strings.ContainsAny(text, "\n\r\x00") {
 		return fmt.Errorf("%q cannot stand in a configuration file", text)
@@ -172,7 +172,7 @@ func oneLine(text string) error {
 	return nil
 }
 
-// percent is a value as it is written in a configuration file.
+// percent escapes a value for a configuration file.
 func percent(text string) string { return strings.ReplaceAll(text, "%", "%%") }
 
 // enrolError gives an error of enrol its kind.
@@ -194,7 +194,7 @@ func writeNew(path, text string) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// registering is what a command line of `slapos node register` says.
+// registering has the options of `slapos node register`.
 type registering struct {
 	web                                       enrol.Web
 	master, network, software, instances, nic string
@@ -270,7 +270,7 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 // The place of a node's configuration.
 const slaposNodeFile = "/etc/opt/slapos/slapos.cfg"
 
-// register asks for a computer and writes its files.
+// register registers a computer and writes its files.
 func (s *Slapos) register(ctx context.Context, name string, o *registering) error {
 	for option, text := range map[string]string{
 		"--interface-name": o.nic + ".", "--master-url": o.master, "--ipv4-local-network": o.network,
@@ -321,7 +321,7 @@ func (s *Slapos) register(ctx context.Context, name string, o *registering) erro
 	return nil
 }
 
-// credentials reads who asks, where the command line does not say all of it.
+// credentials reads the password or the token, unless the options give it.
 func (s *Slapos) credentials(o *registering) (err error) {
 	switch {
 	case o.byLogin && o.web.Login == "":
@@ -336,7 +336,7 @@ func (s *Slapos) credentials(o *registering) (err error) {
 	return err
 }
 
-// config is the slapos.cfg of a computer, in a directory.
+// config returns the slapos.cfg of a computer in a directory.
 func (o *registering) config(dir, id string) string {
 	ssl, ca := filepath.Join(dir, "ssl"), ""
 	if o.ca != "" {
@@ -364,9 +364,9 @@ create_tap = %t
 		o.partitions, percent(o.nic), percent(o.network), o.tap)
 }
 
-// writeNode writes a node's files beside the directory, and puts it in its place when it is whole;
-// what was there goes out of the way, to a name that is returned. The master's authorities, in the
-// file ca, come along.
+// writeNode writes a node's files beside the directory, and moves them into place when all are
+// written. Old files are moved to a name that it returns. The master's authorities in the file ca
+// are copied too.
 func writeNode(dir, file, config string, pair *proto.Certificate, ca string) (moved string, err error) {
 	var authorities []byte
 	if ca != "" {
@@ -388,8 +388,8 @@ func writeNode(dir, file, config string, pair *proto.Certificate, ca string) (mo
 	}()
 	ssl := filepath.Join(made, "ssl")
 	pki := filepath.Join(ssl, "partition_pki")
-	// A partition's user finds its own key there, by its name, and may list nothing (as SlapOS's
-	// own register has it).
+	// A partition's user finds its own key by name, but cannot list the directory (as with SlapOS's
+	// own register).
 	if err := errors.Join(os.MkdirAll(pki, 0o700), os.Chmod(ssl, 0o711), os.Chmod(pki, 0o711), writeNew(filepath.Join(ssl, "key"),
 		pair.Key),
 		writeNew(

@@ -22,11 +22,11 @@ import (
 	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// slaposNotPosted is the exit status of a format of which the master could not be told.
+// slaposNotPosted is the exit status of a format that the master could not be told of.
 const slaposNotPosted = 2
 
-// formatDelay is how long a format waits at random, so that the machines of a fleet do not all come
-// at once.
+// formatDelay bounds the random wait before a format, so that the machines of a fleet do not all
+// format at once.
 const formatDelay = time.Hour
 
 // slaposFormattedView is `slapos node format --json`.
@@ -38,7 +38,7 @@ type slaposFormattedView struct {
 	Posted     bool     `json:"posted"`
 }
 
-// formatting is what a command line of `slapos node format` says.
+// formatting has the options of `slapos node format`.
 type formatting struct {
 	state, json, in, out string
 	users, network       string // True, False, or "" for what the file says
@@ -82,7 +82,7 @@ func (o *formatting) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.network, "alter-network", "", "make interfaces, addresses and routes: True or False (`BOOL`)")
 }
 
-// formatCommand does what `slapos node format` does, with its exit statuses.
+// formatCommand is `slapos node format`, with its exit statuses.
 func (n *NodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 	f, err := n.formatter(o)
 	if err == nil && !o.dry && !o.now {
@@ -125,7 +125,7 @@ func (n *NodeCommand) formatCommand(ctx context.Context, o *formatting) error {
 	return nil
 }
 
-// formatter is what formats, by the file and the options, which win.
+// formatter returns a formatter by the options and the file. Options override the file.
 func (n *NodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	opt, err := format.ReadOptions(n.File)
 	if err != nil {
@@ -183,10 +183,10 @@ func (n *NodeCommand) formatter(o *formatting) (*format.Formatter, error) {
 	return f, f.Check()
 }
 
-// slaposRelease is the release of SlapOS's own node that ours is like.
+// slaposRelease is the release of SlapOS that this node is compatible with.
 const slaposRelease = "1.24.0"
 
-// format formats, alone, and tells the master. Where that alone fails, the error is
+// format formats alone and tells the master. If only telling fails, the error is
 // format.ErrNotPosted.
 func (n *NodeCommand) format(ctx context.Context, f *format.Formatter, o *formatting) (*format.Computer, error) {
 	if o.dry {
@@ -217,7 +217,7 @@ func (n *NodeCommand) post(ctx context.Context, c *format.Computer) error {
 	return client.Configure(ctx, c.Dictionary())
 }
 
-// asked is the client of the node's master.
+// asked returns a client of the node's master.
 func (n *NodeCommand) asked() (_ *slapclient.Client, err error) {
 	if n.Node.Master == "" || n.Node.Computer == "" {
 		return nil, fault.Invalid("", "the section [slapos] of %s lacks master_url or computer_id", n.Path)
@@ -268,7 +268,7 @@ what starts services with the machine.`,
 	return cmd
 }
 
-// boot is what `slapos node boot` does. What no time mends, as a wrong file, ends it at once.
+// boot is `slapos node boot`. Errors that time cannot fix, such as a bad file, end it at once.
 func (n *NodeCommand) boot(ctx context.Context, message string) error {
 	o := &formatting{}
 	f, err := n.formatter(o)
@@ -292,7 +292,7 @@ func (n *NodeCommand) boot(ctx context.Context, message string) error {
 	return b.Run(ctx)
 }
 
-// forgetTimestamps takes away what says that the partitions are processed.
+// forgetTimestamps removes the marks of processed partitions.
 func forgetTimestamps(c *format.Computer) error {
 	var errs []error
 	for i := range c.Partitions {
@@ -307,7 +307,7 @@ func forgetTimestamps(c *format.Computer) error {
 	return errors.Join(errs...)
 }
 
-// release is a key of /etc/os-release.
+// releaseKey returns the value of a key of /etc/os-release.
 func releaseKey(text, key string) string {
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {

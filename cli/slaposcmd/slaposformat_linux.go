@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// limits are what the formatter recorded that the programs of partitions may use. What a partition
-// says of itself, in its own directory, is not asked.
+// limits returns the resources that the formatter recorded for partitions. Files that a partition
+// can write are not trusted.
 func (n *NodeCommand) limits() map[string]supervise.Limits {
 	o, err := format.ReadOptions(n.File)
 	if err != nil || o.State == "" {
-		return nil // format tells of it
+		return nil // format reports it
 	}
 	all, err := format.LimitsOf(o.State)
 	if err != nil {
@@ -28,8 +28,8 @@ func (n *NodeCommand) limits() map[string]supervise.Limits {
 	return limits
 }
 
-// slaposPlatform says to a master what system this is, as SlapOS's own node does: a JSON list of
-// platform, id, version and name.
+// slaposPlatform describes this system to a master as SlapOS does: a JSON list of platform, id,
+// version and name.
 func slaposPlatform() string {
 	platform := "Linux"
 	var u unix.Utsname

@@ -34,7 +34,7 @@ type slaposImportView struct {
 	Notes      []string `json:"notes,omitempty"`
 }
 
-// slaposImport is what an import was asked for with.
+// slaposImport has the options of an import.
 type slaposImport struct {
 	database, computer, owner string
 	migrate.ImportOptions
@@ -114,7 +114,7 @@ func (s *Slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 		}
 	}
 	if _, err := os.Stat(o.database); o.DryRun && inFile(o.database) && errors.Is(err, fs.ErrNotExist) {
-		dir, err := os.MkdirTemp("", "hostler") // the file is not made for this
+		dir, err := os.MkdirTemp("", "hostler") // a dry run does not make the file
 		if err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (s *Slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 	return nil
 }
 
-// importRefused says what to do about what a master does not take.
+// importRefused adds a hint to a master's refusal.
 func importRefused(err error, to string) error {
 	refusal, ok := errors.AsType[*master.Refusal](err)
 	if !ok {
@@ -161,7 +161,7 @@ func importRefused(err error, to string) error {
 	return e
 }
 
-// nodeFileIfThere is nodeFile, but that nobody need have written the one that nobody has named.
+// nodeFileIfThere is nodeFile, but the default file may be missing.
 func (s *Slapos) nodeFileIfThere() (*cfg.File, error) {
 	path := cmp.Or(s.file, os.Getenv("SLAPOS_CONFIGURATION"))
 	if path == "" {
@@ -172,7 +172,7 @@ func (s *Slapos) nodeFileIfThere() (*cfg.File, error) {
 	return s.nodeFile(proxyFileHint)
 }
 
-// isFile says whether a file is the one in which an address keeps a store.
+// isFile reports whether a file is the store of an address.
 func isFile(path, address string) bool {
 	if !inFile(address) {
 		return false

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// instancePass is what a command line of `slapos node instance` says.
+// instancePass has the options of `slapos node instance`.
 type instancePass struct {
 	only               []string
 	force, stop, debug bool

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// instances does a pass over the partitions.
+// instances makes a pass over the partitions.
 func (n *NodeCommand) instances(ctx context.Context, o instancePass) error {
 	sv, err := n.Supervisor(ctx)
 	if err != nil {
@@ -43,7 +43,7 @@ func (n *NodeCommand) instances(ctx context.Context, o instancePass) error {
 	return nil
 }
 
-// agent is who does passes by the node's settings.
+// agent returns the agent that makes passes, by the node's settings.
 func (n *NodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 	set := n.Node
 	keep := supervise.Again
@@ -67,8 +67,8 @@ func (n *NodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 	return a
 }
 
-// promises runs those of a partition, and returns the error of what failed, and whether that is
-// news.
+// promises runs a partition's promises. It returns the errors of those that failed, and whether the
+// result is new.
 func (n *NodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
 	key, cert := n.Node.KeyFile, n.Node.CertFile
 	if dir := n.Node.Certificates; dir != "" {
@@ -86,7 +86,7 @@ func (n *NodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 	return promise.News(results), errors.Join(err, promise.Failed(results))
 }
 
-// partitionClient asks the master with a partition's certificate.
+// partitionClient returns a client with a partition's certificate.
 func (n *NodeCommand) partitionClient(id string) (slapnode.Asker, func(), error) {
 	c, err := n.asking(id)
 	if err != nil {
@@ -95,8 +95,8 @@ func (n *NodeCommand) partitionClient(id string) (slapnode.Asker, func(), error)
 	return c, c.Close, nil
 }
 
-// asking is a client that is a partition's instance, where these have certificates, and else the
-// computer.
+// asking returns a client that acts as a partition's instance if these have certificates, else as
+// the computer.
 func (n *NodeCommand) asking(id string) (*client.Client, error) {
 	dir := n.Node.Certificates
 	if dir == "" {

@@ -36,10 +36,10 @@ type slaposLocalView struct {
 const (
 	LocalComputer = "local_computer"
 	localGroup    = "slapproxy"
-	localPatience = 60 * time.Second // until its master answers, on a busy machine
+	localPatience = 60 * time.Second // until the master answers on a busy machine
 )
 
-// localNode is what a command line of `slapos configure local` says.
+// localNode has the options of `slapos configure local`.
 type localNode struct {
 	nic, network, ip                      string
 	partitions, port                      int
@@ -84,7 +84,7 @@ The master listens on this machine alone and asks nobody who he is.`,
 	return cmd
 }
 
-// check says what cannot be, and has the paths be absolute.
+// check refuses bad options, and makes the paths absolute.
 func (o *localNode) check() error {
 	ip, err := netip.ParseAddr(o.ip)
 	switch {
@@ -122,15 +122,15 @@ func (o *localNode) master() string {
 	return "http://" + net.JoinHostPort(o.ip, strconv.Itoa(o.port)) + "/"
 }
 
-// definition is the path of the file that says which network of IPv6 the partitions' addresses are
-// of, where the interface has none.
+// definition returns the path of the file with the IPv6 network of the partitions' addresses, for
+// an interface that has none.
 func (o *localNode) definition() string { return filepath.Join(o.config, "slapformat-definition.cfg") }
 
-// network6 says whether the definition is to be read, and writes it where it is needed. What the
-// first start decided stays: by the next one the partitions' own addresses are on the interface.
+// network6 reports whether to read the definition, and writes it if needed. The first decision
+// stays, since later the interface has the partitions' own addresses.
 func (o *localNode) network6() (defined bool, err error) {
 	if os.Geteuid() != 0 {
-		return false, nil // makes no addresses
+		return false, nil // no addresses are made
 	}
 	nic, err := net.InterfaceByName(o.nic)
 	if err != nil {
@@ -158,7 +158,7 @@ func (o *localNode) network6() (defined bool, err error) {
 			"IPv6 is off on the interface %s, and each partition has an address of it", o.nic,
 		)
 	}
-	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are anybody's own
+	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are random
 	_, _ = rand.Read(ip[1:6])
 	if err := os.MkdirAll(o.config, 0o755); err != nil {
 		return false, err
@@ -166,14 +166,14 @@ func (o *localNode) network6() (defined bool, err error) {
 	return true, writeNew(o.definition(), fmt.Sprintf("[computer]\naddress = %s/64\n", netip.AddrFrom16(ip)))
 }
 
-// text is the slapos.cfg of node and master.
+// text returns the slapos.cfg of node and master.
 func (o *localNode) text(defined bool) string {
 	at := func(name string) string { return percent(filepath.Join(o.buildout, name)) }
 	root, alter := "", ""
 	if defined {
 		alter = "input_definition_file = " + percent(o.definition()) + "\n"
 	}
-	if os.Geteuid() != 0 { // all is his who calls
+	if os.Geteuid() != 0 { // all belongs to the calling user
 		root, alter = "root_check = false\n", "alter_user = false\nalter_network = false\n"
 	}
 	text := fmt.Sprintf(`[slapos]
@@ -214,7 +214,7 @@ download-dir-url = %[3]s/dir
 	return text
 }
 
-// configureLocal writes the files, and has the master run.
+// configureLocal writes the files, and starts the master.
 func (s *Slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *localNode) error {
 	if err := o.check(); err != nil {
 		return err
@@ -272,7 +272,7 @@ func (s *Slapos) configureLocal(ctx context.Context, cmd *cobra.Command, o *loca
 	return nil
 }
 
-// settle has a file hold a text, which nobody else's gives way to: ErrConflict.
+// settle writes a file, unless another text is there: ErrConflict.
 func settle(path, text string, mode fs.FileMode) error {
 	was, err := os.ReadFile(path)
 	if err == nil && string(was) == text {
@@ -288,7 +288,7 @@ func settle(path, text string, mode fs.FileMode) error {
 	return writeNew(path, text)
 }
 
-// runMaster has the node's own supervisor keep its master running, and returns when that answers.
+// runMaster has the node's supervisor run the master, and returns when the master answers.
 func (n *NodeCommand) runMaster(ctx context.Context, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -304,7 +304,7 @@ func (n *NodeCommand) runMaster(ctx context.Context, dir string) error {
 		return err
 	}
 	if !slices.Contains(groups, localGroup) {
-		// Who listens there would be taken for our master.
+		// Another server at this address would be taken for our master.
 		host, err := n.File.Text("slapproxy", "host")
 		if err != nil {
 			return err

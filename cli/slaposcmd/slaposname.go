@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 )
 
-// RunSlapos runs a command line of that name.
+// RunSlapos runs a command line of the program slapos.
 func RunSlapos(ctx context.Context, a *cli.App, args []string) int {
 	a.Program, a.Compat, a.Host.Compat = cli.SlaposName, true, true
 	root := newSlaposRoot(a)
@@ -27,14 +27,14 @@ func RunSlapos(ctx context.Context, a *cli.App, args []string) int {
 	if err != nil && !term.Ours(err) {
 		err = a.UsageError(cmd, err)
 	}
-	if errors.Is(err, compute.ErrInvalid) { // the option may stand behind the one that is wrong
+	if errors.Is(err, compute.ErrInvalid) { // the option may follow the bad word
 		a.JSON = a.JSON || slices.Contains(args, "--json")
 	}
 	a.Tell(err)
 	return term.ExitStatus(err)
 }
 
-// newSlaposRoot is the tree of commands below hostler slapos, as one of its own.
+// newSlaposRoot returns the commands below hostler slapos as a tree of their own.
 func newSlaposRoot(a *cli.App) *cobra.Command {
 	root := NewSlapos(a)
 	root.Use = cli.SlaposName
@@ -74,11 +74,11 @@ func everySlapos(cmd *cobra.Command, f func(*cobra.Command)) {
 	}
 }
 
-// globalValues are hostler's own options that take a word.
+// globalValues are hostler's global options that take a value.
 var globalValues = []string{"-C", "--directory", "--config", "--controller", "--project", "--ca", "--reason"}
 
-// Spread gives each word behind --node and --parameters of hostler slapos request an option of its
-// own, as in SlapOS these take several.
+// Spread repeats --node and --parameters of hostler slapos request before each of their words,
+// since in SlapOS they take several.
 func Spread(args []string) []string {
 	for i := 0; i < len(args); i++ {
 		switch {
@@ -95,14 +95,14 @@ func Spread(args []string) []string {
 	return args
 }
 
-// spreadWords does so with the words behind slapos.
+// spreadWords is Spread for the words after slapos.
 func spreadWords(args []string) []string {
 	at := slices.Index(args, "request")
 	if at < 0 {
 		return args
 	}
 	out := slices.Clone(args[:at+1])
-	open, first := "", false // the option that is open, and whether its first word is to come
+	open, first := "", false // the open option; its first word is still to come
 	for i, arg := range args[at+1:] {
 		switch name, _, given := strings.Cut(arg, "="); {
 		case arg == "--":

@@ -20,46 +20,44 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
 
-// Exit statuses of the commands of a node.
+// The exit statuses of a node's commands.
 const (
-	SlaposNotRunning = 3  // some program does not run; the master was not reached
-	SlaposBusy       = 10 // another pass of the kind runs
+	SlaposNotRunning = 3  // a program does not run, or the master was not reached
+	SlaposBusy       = 10 // another pass of this kind runs
 )
 
-// The passes of a node, by what is in the names of their pid files.
+// The passes of a node, as in the names of their pid files.
 const (
 	passSoftware = "sr"
 	passInstance = "cp"
 	passReport   = "ur"
-	passPromise  = "promise" // its pid file is that of instances
-	passAll      = "all"     // those of software, instances and reports, for good
-	passLook     = "look"    // a command that only looks, and asks the master
-	// a command that is no pass: it waits for nobody and asks no master by itself
+	passPromise  = "promise" // it has the pid file of instances
+	passAll      = "all"     // software, instances and reports, again and again
+	passLook     = "look"    // a command that only reads, and asks the master
+	// a command that is no pass: it waits for no other, and asks no master
 	passNone = ""
 )
 
-// NodeCommand is a command of a node: what its file says, and the options in whose favour the file
-// gives way.
+// NodeCommand is a command of a node, with the settings of the file. Options override the file.
 type NodeCommand struct {
 	*Slapos
 	of   string // the pass
 	File *cfg.File
-	Path string    // of the file, absolute
-	Node *cfg.Node // the settings, with the options in them
+	Path string    // the absolute path of the file
+	Node *cfg.Node // the settings, with options applied
 	log  *slog.Logger
 
-	Socket       string // of the supervisor
+	Socket       string // the supervisor's
 	signatureKey string // what is sent to a binary cache is signed with it; "": what the file says
 	now          bool
-	// sends a release beside all else; nil: it is sent at once
+	// sends a release in the background; nil: send it at once
 	later func(url string, send func(ctx context.Context) error)
-	// those of this command line that a supervisor is to have too
+	// options of this command line that a supervisor needs too
 	options []string
 }
 
-// newNodeCommand gives a command what the commands of a node have in common: their options, and
-// that f runs when what they want is so: the file is read, a pass is root's, alone, has waited as
-// it is told to, and its n.client is the master's.
+// newNodeCommand gives a command a node's options. It runs f once the file is read and, for a pass,
+// the process is root, is alone and has waited as told. n.client is then a client of the master.
 func (s *Slapos) newNodeCommand(
 	cmd *cobra.Command, of string, f func(ctx context.Context, n *NodeCommand, args []string) error,
 ) *cobra.Command {
@@ -69,7 +67,7 @@ func (s *Slapos) newNodeCommand(
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return s.do(func(ctx context.Context, args []string) error {
 			if f := cmd.Flags().Lookup(historyOption); f != nil && f.Value.String() == "true" {
-				n.of = passNone // it only looks
+				n.of = passNone // it only reads
 			}
 			if err := n.read(cmd, o); err != nil {
 				return err
@@ -88,14 +86,14 @@ func (s *Slapos) newNodeCommand(
 	return cmd
 }
 
-// nodeOptions are the values of the options.
+// nodeOptions has the values of the options.
 type nodeOptions struct {
 	texts   map[string]*string
 	seconds map[string]*float64
 	now     bool
 }
 
-// nodeTexts are options of paths and names, with what they say; those of every command of a node
+// nodeTexts are the options with a path or a name, and their help; those of all commands come
 // first.
 var nodeTexts = []struct {
 	name, usage string
@@ -146,7 +144,7 @@ func (o *nodeOptions) add(cmd *cobra.Command, pass bool) {
 	_ = f.MarkHidden("supervisord-configuration-path")
 }
 
-// read reads the file, and puts the options in the place of what it says.
+// read reads the file and applies the options to it.
 func (n *NodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 	n.Path = cmp.Or(n.Slapos.file, os.Getenv("SLAPOS_CONFIGURATION"), slaposNodeFile)
 	if n.Path, err = filepath.Abs(n.Path); err != nil {
@@ -208,7 +206,7 @@ func (n *NodeCommand) read(cmd *cobra.Command, o *nodeOptions) (err error) {
 	return nil
 }
 
-// slaposLog has the lines of a logger in SlapOS's form.
+// slaposLog writes a logger's lines in SlapOS's form.
 type slaposLog struct{ s *Slapos }
 
 func (l slaposLog) Write(text []byte) (int, error) {
@@ -216,8 +214,7 @@ func (l slaposLog) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// begin sees to what a pass must have before it may do anything. end is to be called when it is
-// over.
+// begin prepares a pass. The caller must call end when the pass is over.
 func (n *NodeCommand) begin(ctx context.Context) (end func(), err error) {
 	if text := n.Node.Missing(); text != "" {
 		return nil, fault.Invalid("", "%s: %s", n.Path, text)
@@ -265,7 +262,7 @@ func (n *NodeCommand) begin(ctx context.Context) (end func(), err error) {
 			f()
 		}
 	}
-	files := map[string]bool{} // where one is named for all of them
+	files := map[string]bool{} // one file for all of them
 	for _, of := range passes {
 		file := n.pidFile(of)
 		if files[file] {
@@ -286,7 +283,7 @@ func (n *NodeCommand) begin(ctx context.Context) (end func(), err error) {
 	return end, nil
 }
 
-// newClient makes a client of the node's master.
+// newClient returns a client of the node's master.
 func (n *NodeCommand) newClient() (*client.Client, error) {
 	c, err := client.New(client.Options{
 		URL: n.Node.Master, CertFile: n.Node.CertFile, KeyFile: n.Node.KeyFile, CAFile: n.Node.CAFile,
@@ -298,7 +295,7 @@ func (n *NodeCommand) newClient() (*client.Client, error) {
 	return c, nil
 }
 
-// pidFile is where it is written who runs a pass.
+// pidFile returns the file with the process of a pass.
 func (n *NodeCommand) pidFile(of string) string {
 	own := n.Node.PIDInstance
 	switch of {
@@ -312,11 +309,11 @@ func (n *NodeCommand) pidFile(of string) string {
 	return cmp.Or(own, n.Node.PIDFile, "/opt/slapos/slapgrid-"+of+".pid")
 }
 
-// Supervisor is the node's, which is started where it does not run.
+// Supervisor returns the node's supervisor, and starts it if needed.
 func (n *NodeCommand) Supervisor(ctx context.Context) (*supervise.Client, error) {
 	c := supervise.NewClient(n.Socket)
 	_, err := c.Groups(ctx)
-	// who ends has not found out whether it runs
+	// an ended context does not say whether it runs
 	if err == nil || n.Node.NoSupervisor || ctx.Err() != nil {
 		return c, err
 	}

@@ -26,11 +26,11 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// isNode says whether this can be a node.
+// isNode returns an error if this machine cannot be a node.
 func (n *NodeCommand) isNode() error { return nil }
 
-// alone writes who runs to a file, which others of the kind respect as long as that process lives;
-// end takes it away. One that another has ends the command: exit status 10.
+// alone writes this process to a file, and end removes it. If another living process of this kind
+// has the file, the command ends with exit status 10.
 func (n *NodeCommand) alone(path string) (end func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fault.Invalid("pidfile in [slapos], or --pidfile, names another place", "%w", err)
@@ -50,7 +50,7 @@ func (n *NodeCommand) alone(path string) (end func(), err error) {
 		}
 		mine, _ := f.Stat()
 		there, err := os.Stat(path)
-		if err != nil || !os.SameFile(mine, there) { // who had it has just taken it away
+		if err != nil || !os.SameFile(mine, there) { // its holder has just removed it
 			_ = f.Close()
 			continue
 		}
@@ -66,9 +66,8 @@ func (n *NodeCommand) alone(path string) (end func(), err error) {
 	return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("%s is made and taken away all the time", path)}
 }
 
-// isSlapos reports whether a process is SlapOS's own: its command line says so. One of ours has its
-// file locked for as long as it lives, so that it is not the one that a file names which nobody has
-// locked: its number was another's when that was written, before the machine was started perhaps.
+// isSlapos reports whether a process is SlapOS's own, by its command line. Processes of hostler do
+// not count: they lock their file, so an unlocked file may have a number from before a reboot.
 func isSlapos(pid int) bool {
 	if pid <= 0 {
 		return false
@@ -85,7 +84,7 @@ func isSlapos(pid int) bool {
 	return true
 }
 
-// What the supervisor keeps, below the instances' directory.
+// Files of the supervisor, below the instances' directory.
 const (
 	supervisorState = "var/hostler/supervisor"
 	SupervisorLog   = "var/log/supervisord.log"
@@ -93,12 +92,12 @@ const (
 )
 
 const (
-	supervisorPatience = 20 * time.Second // until it listens, on a busy machine
+	supervisorPatience = 20 * time.Second // until it listens on a busy machine
 	supervisorMaxLog   = 50 << 20
 )
 
-// startSupervisor starts a supervisor that outlives us, and returns when one listens, be it that
-// one or another's who was faster.
+// startSupervisor starts a supervisor that outlives this process. It returns when one listens, even
+// if another process started it.
 func (n *NodeCommand) startSupervisor(ctx context.Context) error {
 	fail := func(err error) error {
 		return &compute.Error{
@@ -119,9 +118,9 @@ func (n *NodeCommand) startSupervisor(ctx context.Context) error {
 	}
 	defer log.Close()
 	cmd := exec.Command(self, append([]string{"slapos", "node", "supervisord", "--nodaemon", "--cfg", n.Path}, n.options...)...)
-	cmd.Args[0] = "hostler" // whatever the file is called
+	cmd.Args[0] = "hostler" // whatever the file's name
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", log, log
-	// what a node starts has nothing from whoever happened to start the supervisor
+	// a node's programs get nothing from the environment that started the supervisor
 	cmd.Env = []string{}
 	for _, name := range []string{"HOME", "PATH", "HOSTLER_FAILPOINT"} {
 		if text, ok := os.LookupEnv(name); ok {
@@ -133,7 +132,7 @@ func (n *NodeCommand) startSupervisor(ctx context.Context) error {
 		return fail(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // ends with it, or with us
+	go func() { ended <- cmd.Wait() }() // ends with the supervisor or this process
 	c := supervise.NewClient(n.Socket)
 	defer c.Close()
 	patience := time.After(supervisorPatience)
@@ -174,14 +173,14 @@ func (n *NodeCommand) openSupervisorLog() (*os.File, error) {
 	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o644)
 }
 
-// supervise is the supervisor, until it is told to end. What it runs goes on then.
+// supervise is the supervisor. When it ends, its programs go on.
 func (n *NodeCommand) supervise(ctx context.Context) error {
 	root := n.Node.InstanceRoot
 	if _, err := os.Stat(root); err != nil {
 		return fault.Invalid("", "instance_root: %w", err)
 	}
 	out := n.A.Err
-	if out == os.Stderr { // its log, when a pass started it
+	if out == os.Stderr { // a pass started it, and this is its log
 		out = supervise.Turning(os.Stderr, filepath.Join(root, SupervisorLog), supervisorMaxLog)
 	}
 	log := slog.New(slog.NewTextHandler(out, nil))
@@ -227,15 +226,15 @@ func (n *NodeCommand) supervise(ctx context.Context) error {
 	return s.Serve(ctx, n.Socket)
 }
 
-// unreachable returns when a socket that was there is not any more: true; or when ctx ends.
+// unreachable returns true when a socket that existed is gone, and false when ctx ends.
 func unreachable(ctx context.Context, socket string) bool {
-	// until it is there: one that is taken away at once must have been seen
+	// look often until it exists, as it may be removed at once
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for there := false; ; {
 		_, err := os.Lstat(socket)
 		if there && errors.Is(err, fs.ErrNotExist) {
-			return ctx.Err() == nil // who ends takes it away
+			return ctx.Err() == nil // the ending supervisor removes it
 		}
 		if err == nil && !there {
 			there = true
@@ -249,7 +248,7 @@ func unreachable(ctx context.Context, socket string) bool {
 	}
 }
 
-// bangs is the master as a partition's instance tells it that something is wrong.
+// bangs returns a client with which a partition's instance reports an error to the master.
 func (n *NodeCommand) bangs(id string) (slapnode.Banger, func(), error) {
 	c, err := n.asking(id)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
-// useCache has releases be fetched from the binary cache of [networkcache], and those that are
-// built be uploaded there. What is wrong with it is a warning, and all is built here.
+// useCache fetches releases from the binary cache of [networkcache], and uploads built ones. If the
+// cache fails, it warns, and everything is built here.
 func (n *NodeCommand) useCache(b *software.Builder) {
 	open := func(ctx context.Context, as software.As) (*cache.Releases, func(), error) {
 		r, end, err := n.binaryCache(ctx)
@@ -45,7 +45,7 @@ func (n *NodeCommand) useCache(b *software.Builder) {
 		if err != nil {
 			return err
 		}
-		p, err := r.Pack(ctx, url, dir) // as it is now: it may be another when it is sent
+		p, err := r.Pack(ctx, url, dir) // packed now, as it may change before it is sent
 		if p == nil || err != nil {
 			end()
 			return err
@@ -69,10 +69,10 @@ type uploader struct {
 	all sync.WaitGroup
 
 	mu  sync.Mutex
-	now map[string]context.CancelFunc // by release: what is being sent of it
+	now map[string]context.CancelFunc // uploads in progress, by release
 }
 
-// later begins to send a release. What is being sent of it is older, and ends.
+// later starts to send a release. It stops an older upload of it.
 func (u *uploader) later(url string, send func(ctx context.Context) error) {
 	ctx, cancel := context.WithCancel(u.ctx)
 	u.mu.Lock()
@@ -89,7 +89,7 @@ func (u *uploader) later(url string, send func(ctx context.Context) error) {
 	})
 }
 
-// binaryCache is the cache that the file names; end closes it.
+// binaryCache returns the cache that the file names; end closes it.
 func (n *NodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end func(), err error) {
 	const section = "networkcache"
 	text := func(key string) string {
@@ -129,7 +129,7 @@ func (n *NodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end f
 	if entries.Signers, err = cache.ParseSigners(signers); err != nil {
 		return nil, nil, err
 	}
-	if strings.Join(slices.Collect(maps.Values(urls)), "") != "" { // else nobody wants to know
+	if strings.Join(slices.Collect(maps.Values(urls)), "") != "" { // otherwise it is not needed
 		if r.Here, err = cache.This(ctx); err != nil {
 			return nil, nil, err
 		}
@@ -168,8 +168,8 @@ func (n *NodeCommand) binaryCache(ctx context.Context) (r *cache.Releases, end f
 	return r, end, nil
 }
 
-// signingKey reads a key by which entries are signed. Its certificate must be in the list: else
-// this machine would not believe itself.
+// signingKey reads a key that signs entries. Its certificate must be in the list, or this machine
+// would not trust its own entries.
 func signingKey(file string, signers []*x509.Certificate) (*rsa.PrivateKey, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

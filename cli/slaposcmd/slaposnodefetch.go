@@ -12,12 +12,12 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// nodeFetch is where a node fetches what releases are made of, by its file: words of package fetch.
+// nodeFetch says where a node may fetch parts of releases, as words of package fetch.
 type nodeFetch struct{ allow, deny []string }
 
-// fetching reads it. The users of a master say what its nodes build, so a node fetches from the
-// internet, from its master and from what fetch_allow says. A master that is asked without TLS on
-// this machine has this machine's users alone: they come to its neighbours by themselves.
+// fetching reads these settings. The master's users say what its nodes build. So a node may fetch
+// only from the internet, its master and fetch_allow. A master on this machine without TLS has only
+// local users, who reach its neighbours anyway.
 func (n *NodeCommand) fetching() (out nodeFetch, err error) {
 	if out.allow, _, err = fetchRules(n.File, "slapos", "fetch_allow"); err != nil {
 		return out, err
@@ -27,7 +27,7 @@ func (n *NodeCommand) fetching() (out nodeFetch, err error) {
 	}
 	at, err := url.Parse(n.Node.Master)
 	if err != nil || at.Hostname() == "" {
-		return out, nil // the master's client says what is wrong with it
+		return out, nil // the master's client reports what is wrong
 	}
 	ip, err := netip.ParseAddr(at.Hostname())
 	if len(out.allow) == 0 && at.Scheme == "http" && (at.Hostname() == "localhost" || err == nil && ip.IsLoopback()) {
@@ -41,7 +41,7 @@ func (n *NodeCommand) fetching() (out nodeFetch, err error) {
 	return out, nil
 }
 
-// guard makes the guard of these words. refused, which may be nil, hears of each refusal.
+// guard makes the guard. refused gets each refusal, and may be nil.
 func (f nodeFetch) guard(refused func(line string)) (*fetch.Guard, error) {
 	allow, err := fetch.Parse(f.allow)
 	if err != nil {
@@ -60,7 +60,7 @@ func (f nodeFetch) guard(refused func(line string)) (*fetch.Guard, error) {
 	return fetch.New(o), nil
 }
 
-// words are the options by which the program that lays images out has them.
+// words returns the options for the program that unpacks images.
 func (f nodeFetch) words() []string {
 	return []string{"--fetch-allow=" + strings.Join(f.allow, ","), "--fetch-deny=" + strings.Join(f.deny, ",")}
 }

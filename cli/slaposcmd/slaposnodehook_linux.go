@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// beside gives who does passes what the file has be done with partitions beside their instances:
-// hooks and a firewall.
+// beside adds to an agent what the file wants done for partitions beside their instances: hooks and
+// a firewall.
 func (n *NodeCommand) beside(ctx context.Context, a *slapnode.Agent, sv *supervise.Client) error {
 	hooks, err := n.hooks(sv)
 	if err != nil {
@@ -52,14 +52,14 @@ func (n *NodeCommand) beside(ctx context.Context, a *slapnode.Agent, sv *supervi
 	return nil
 }
 
-// hooks are those that manager_list has, with what a section [manager:NAME] says to each.
+// hooks returns the hooks of manager_list, each with its section [manager:NAME].
 func (n *NodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	forward := []string{self, "slapos", "node", "forward"}
-	if filepath.Base(self) == "slapos" { // a copy of us, not a link
+	if filepath.Base(self) == "slapos" { // a copy of this program, not a link
 		forward = slices.Delete(forward, 1, 2)
 	}
 	h, err := hook.New(hook.Options{
@@ -83,7 +83,7 @@ func (n *NodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 	return h, nil
 }
 
-// firewall makes what keeps the rules of routed addresses, and says what is to run for it; nil: the
+// firewall returns the firewall for routed addresses and the programs that it needs; nil if the
 // file has no section [firewall].
 func (n *NodeCommand) firewall() (*firewall.Firewall, []supervise.Group, error) {
 	const section = "firewall"

@@ -44,8 +44,8 @@ func (n *NodeCommand) reportPass(sup *supervise.Client) (*report.Pass, error) {
 		Timeout: n.Node.PartitionTimeout, Hook: hooks.Report, Log: func(line string) { n.Say("%s", line) }}, nil
 }
 
-// tell tells a master of ours what runs in partitions after a pass (nil: in all), if that is news.
-// That it cannot be told spoils no pass.
+// tell reports to a hostler master what runs in partitions after a pass (nil: in all), if that is
+// new. A failure does not fail the pass.
 func (n *NodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
 	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.Node.Computer, InstanceRoot: n.Node.InstanceRoot}
 	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
@@ -56,7 +56,7 @@ func (n *NodeCommand) tell(ctx context.Context, sup *supervise.Client, partition
 // tellEvery is how often a daemon looks whether there is something to tell.
 const tellEvery = 10 * time.Second
 
-// keepTelling tells a master of ours what runs here, as it changes, until ctx ends.
+// keepTelling reports to a hostler master what runs here, as it changes, until ctx ends.
 func (n *NodeCommand) keepTelling(ctx context.Context, sup *supervise.Client) {
 	for tick := time.NewTicker(tellEvery); ; {
 		n.tell(ctx, sup, nil)

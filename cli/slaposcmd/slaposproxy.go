@@ -81,7 +81,7 @@ makes, unless the file says tls = off or optional. Who comes without TLS names i
 // slaposProxy is what a master of one's own is started with.
 type slaposProxy struct {
 	database, port, host string
-	public               string // directory of files that whoever may ask gets; "": none
+	public               string // directory of files for all clients; "": none
 	root                 string // below which releases are that are files; "": as before
 	names                slapos.Names
 	depot                cache.ServeOptions
@@ -218,7 +218,7 @@ func (o *slaposProxy) read(f *cfg.File) error {
 	return nil
 }
 
-// defaultSlaposStore is where a master keeps what nobody has said to keep elsewhere.
+// defaultSlaposStore returns where a master keeps its data by default.
 func defaultSlaposStore() (string, error) {
 	dir, err := host.StateDir()
 	if err != nil {
@@ -248,7 +248,7 @@ func inFile(address string) bool {
 	return !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")
 }
 
-// shownStore is an address as people may see it.
+// shownStore returns an address without its secrets, to show to the user.
 func shownStore(address string) string {
 	if inFile(address) {
 		return address

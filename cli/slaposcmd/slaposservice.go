@@ -47,7 +47,7 @@ type oldServiceView struct {
 	Parameters map[string]string `json:"instance-parameters"`
 	Connection map[string]string `json:"connection-parameters"`
 	Status     string            `json:"status"`
-	Reason     string            `json:"allocation-error,omitempty"` // ours, as the next
+	Reason     string            `json:"allocation-error,omitempty"` // not SlapOS's, like the next
 	Error      string            `json:"error,omitempty"`
 	News       *[]string         `json:"news,omitempty"`
 }
@@ -186,7 +186,7 @@ func (s *Slapos) serviceInfo(ctx context.Context, title string, news bool) error
 		return fmt.Errorf("connection parameters of %s: %w", title, err)
 	}
 	var told string
-	if v.Reason = field(got, "allocation_error"); v.Reason != "" { // which a master of ours tells
+	if v.Reason = field(got, "allocation_error"); v.Reason != "" { // only a hostler master has it
 		v.Status, told = "red", "#error no place: "+v.Reason
 	} else if v.Status, told, err = s.serviceStatus(ctx, title); err != nil {
 		return err
@@ -209,8 +209,8 @@ func (s *Slapos) serviceInfo(ctx context.Context, title string, news bool) error
 	return s.A.PrintJSON(old)
 }
 
-// connectionOf reads connection parameters as a form has them: the document <instance>, or a list
-// of keys and values.
+// connectionOf reads connection parameters as a form has them: a document <instance>, or a list of
+// keys and values.
 func connectionOf(v any) (map[string]string, error) {
 	if text, ok := v.(string); ok {
 		d, err := proto.ParseParameters(text)

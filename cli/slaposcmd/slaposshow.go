@@ -155,7 +155,7 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 			return nil, err
 		}
 		for _, c := range computers {
-			if c.Record.GUID == "" { // what has no place is below
+			if c.Record.GUID == "" { // an instance without a place is listed below
 				continue
 			}
 			if err := v.addComputer(ctx, m, c.Record, o); err != nil {
@@ -186,8 +186,8 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 // shownAtOnce is how many computers, or instances, are looked at together.
 const shownAtOnce = 1000
 
-// addComputer adds a computer and what is on it. One that nobody has formatted only has what is
-// wanted there.
+// addComputer adds a computer and what is on it. One that was never formatted only has what is
+// requested there.
 func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slaprecord.Computer, o *slaposShow) error {
 	c, err := m.Computers.Computer(ctx, master.Anybody, record.GUID)
 	if err != nil {

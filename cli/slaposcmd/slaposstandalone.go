@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
-// slaposStandaloneView is `slapos standalone --json`: what there is when all answers.
+// slaposStandaloneView is `slapos standalone --json`, printed once everything answers.
 type slaposStandaloneView struct {
 	Directory     string   `json:"directory"`
 	Configuration string   `json:"configuration"`
@@ -121,7 +121,7 @@ func (s *Slapos) standalone(ctx context.Context, o *standing, dir string, said f
 			return fault.Invalid("", "--buildout: %w", err)
 		}
 	}
-	// What the options do not say may be as it was.
+	// Options that were not given keep their earlier values.
 	for name, to := range map[string]*string{"base-name": &o.Base, "computer-id": &o.Computer} {
 		if !said(name) {
 			*to = ""

@@ -55,8 +55,8 @@ func (s *Slapos) stand(ctx context.Context, o *standing) error {
 	return err
 }
 
-// standFor runs the command that all this is for, and is its exit status. What ends us, or it, ends
-// the command.
+// standFor runs the user's command and returns its exit status. The end of this process or of the
+// stand-alone ends the command.
 func (s *Slapos) standFor(ctx context.Context, o *standing, all *standalone.Standalone) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 )
 
-// slaposTLS is how a master of one's own knows who asks.
+// slaposTLS has the TLS settings with which a master identifies its clients.
 type slaposTLS struct {
 	mode      string // off, optional or required
 	directory string // of the authority
@@ -23,8 +23,8 @@ type slaposTLS struct {
 	authority *authority.Authority
 }
 
-// readSlaposTLS reads it. What listens where others can reach it knows whom it serves, unless it is
-// said otherwise.
+// readSlaposTLS reads these settings. A master that others can reach must identify its clients,
+// unless the file says otherwise.
 func readSlaposTLS(f *cfg.File, host string) (t slaposTLS, err error) {
 	var certFile, keyFile string
 	for key, to := range map[string]*string{"tls": &t.mode, "tls_cert": &certFile, "tls_key": &keyFile} {
@@ -64,7 +64,7 @@ func slaposAuthority(f *cfg.File) (string, error) {
 	return filepath.Join(state, "slapos-ca"), err
 }
 
-// open gives a master its authority, if it is to know who asks.
+// open gives a master its authority, if it identifies its clients.
 func (t *slaposTLS) open(opt *master.Options) (err error) {
 	if t.mode == "off" {
 		return nil
@@ -82,7 +82,7 @@ func (t *slaposTLS) listen(l net.Listener, host string) (_ net.Listener, scheme 
 	}
 	settings := t.authority.TLS(t.own, ownNames(host))
 	if t.mode == "optional" {
-		settings.NextProtos = []string{"http/1.1"} // what tells the two apart knows no other
+		settings.NextProtos = []string{"http/1.1"} // eitherListener cannot pass on other protocols
 		return eitherListener{l, settings}, "https"
 	}
 	return tls.NewListener(l, settings), "https"
@@ -106,7 +106,7 @@ func ownNames(host string) []string {
 	return names
 }
 
-// who tells who asks; nil: anybody may do everything.
+// who returns the function that identifies clients; nil if any client may do everything.
 func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (master.Who, error) {
 	if t.mode == "off" {
 		return nil

@@ -55,7 +55,7 @@ func configKey(a *cli.App, name string) error {
 	return a.Table([]string{"key", "value", "from", "note"}, rows)
 }
 
-// settingsNamed returns what a name means, and all names that there are.
+// settingsNamed returns the settings that a name means, and all known names.
 func settingsNamed(cfg *config.Config, name string) (found []settingView, known []string) {
 	all := []settingView{}
 	for _, s := range cfg.Settings {
@@ -76,7 +76,7 @@ func settingsNamed(cfg *config.Config, name string) (found []settingView, known 
 			all = append(all, v)
 		}
 	}
-	fold := func(s string) string { return strings.ReplaceAll(s, "-", "_") } // they are one in keys
+	fold := func(s string) string { return strings.ReplaceAll(s, "-", "_") } // equal in keys
 	name = fold(name)
 	for _, v := range all {
 		known = append(known, v.Name)
@@ -91,7 +91,7 @@ func settingsNamed(cfg *config.Config, name string) (found []settingView, known 
 
 func place(v config.Value) string { return fmt.Sprintf("%s:%d", v.File, v.Line) }
 
-// shownSetting is a setting's value as far as it may be shown.
+// shownSetting returns a setting's value without secrets.
 func shownSetting(s config.Setting) string {
 	if s.Name() == "store.url" || strings.Contains(s.Text, "://") {
 		return host.ShownAddress(s.Text)
@@ -99,7 +99,7 @@ func shownSetting(s config.Setting) string {
 	return config.Shown(s.Key, s.Text)
 }
 
-// completeSettings offers the keys that are said somewhere.
+// completeSettings offers the keys that are set.
 func completeSettings(a *cli.App, cmd *cobra.Command, args []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	if len(args) > 0 || a.Begin(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -34,7 +34,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// engineTime is how long it may take to try all engines.
+// engineTime is the time limit for trying all engines.
 const engineTime = 30 * time.Second
 
 // checkView is a line of `doctor`: result is ok, warn, skip or fail.
@@ -118,7 +118,7 @@ func doctor(a *cli.App, ctx context.Context) error {
 	return toldChecks(a, checks)
 }
 
-// toldChecks prints what was found; it is status 1 where something fails.
+// toldChecks prints the checks. The exit status is 1 if one fails.
 func toldChecks(a *cli.App, checks []checkView) error {
 	bad := false
 	for _, c := range checks {
@@ -136,8 +136,8 @@ func toldChecks(a *cli.App, checks []checkView) error {
 	return err
 }
 
-// checkLines is what people read: a line for each check, and one below it with what to do. A table
-// with a column for that would be as wide as the longest.
+// checkLines formats the checks for the user: a line for each, and a line below it with what to do.
+// A table column for that would be too wide.
 func checkLines(checks []checkView) string {
 	width := 0
 	for _, c := range checks {
@@ -181,7 +181,7 @@ func checkConfig(a *cli.App) []checkView {
 	return out
 }
 
-// checkState looks whether the state can be used; the first line says so.
+// checkState checks whether the state can be used. The first line of the result says so.
 func checkState(a *cli.App, ctx context.Context) []checkView {
 	dir, err := host.StateDir()
 	if err == nil {
@@ -259,7 +259,7 @@ func openKeys() (out []string) {
 	return out
 }
 
-// checkGit says whether run --sync can list a git work tree.
+// checkGit checks whether run --sync can list a git work tree.
 func checkGit(ctx context.Context) checkView {
 	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
 	defer cancel()
@@ -275,7 +275,7 @@ func checkGit(ctx context.Context) checkView {
 	return checkView{"ok", "git", strings.TrimSpace(string(said)), ""}
 }
 
-// checkChroot says whether sources of type chroot can work here at all.
+// checkChroot checks whether sources of type chroot can work here.
 func checkChroot() checkView {
 	switch {
 	case runtime.GOOS != "linux":
@@ -295,7 +295,7 @@ func checkChroot() checkView {
 	}
 }
 
-// checkEngines tries what makes computers on this machine, all at once.
+// checkEngines tries all engines of this machine at once.
 func checkEngines(ctx context.Context, kinds provider.Table) []checkView {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
@@ -323,7 +323,7 @@ func splitLines(data []byte) (lines []string) {
 	return lines
 }
 
-// checkSources opens each source's provider and asks it what there is.
+// checkSources opens each source's provider and asks it for its instances.
 func checkSources(a *cli.App, ctx context.Context) []checkView {
 	engine, err := a.Host.Engine(ctx)
 	if err != nil {
@@ -379,7 +379,7 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 		_, err = p.List(ctx)
 	}
 	note := ""
-	// which knows all that is denied
+	// it knows everything that is denied
 	if prober, ok := compute.As[compute.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) {
 		said, wrong := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 		if note = said; err == nil || wrong != nil {
@@ -403,8 +403,7 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 	return checkView{"ok", what, s.Type, ""}
 }
 
-// examiners try the engines that make computers on this machine; each looks at what it can do here
-// as this user.
+// examiners returns functions that try the engines of this machine as this user.
 func examiners(kinds provider.Table) []func(context.Context) []compute.Finding {
 	all := []func(context.Context) []compute.Finding{
 		runcmd.ExamineNetwork,

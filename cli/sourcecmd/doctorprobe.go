@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// probeScript looks at a computer, and prints words by lines. It changes nothing there.
+// probeScript examines a computer and prints lines of words. It changes nothing.
 const probeScript = `echo "system $(uname -s) $(uname -m)"
 echo "user $(id -un 2>/dev/null||id -u)"
 echo "shell $SHELL"
@@ -47,7 +47,7 @@ const (
 	slowStart    = 200 * time.Millisecond
 )
 
-// probe looks at one computer through a connection, and says what a run with a tree would meet
+// probe examines a computer through a connection, and reports what a run with a tree would find
 // there.
 func probe(ctx context.Context, what, typ string, connect func(context.Context) (compute.Conn, error)) (out []checkView) {
 	// connecting, looking and starting the agent
@@ -67,7 +67,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	where := "" // copies are in the machine's cache for root, else in the user's
 	switch typ {
 	case "ssh":
-		where = "login" // always in that of the user who logs in
+		where = "login" // always the cache of the user who logs in
 	case "local":
 		where, _ = host.StateDir()
 	}
@@ -121,7 +121,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	return out
 }
 
-// probeClock compares clocks. What the look took is the doubt about it.
+// probeClock compares clocks. took is the uncertainty.
 func probeClock(what, said string, began time.Time, took time.Duration) checkView {
 	seconds, err := strconv.ParseInt(said, 10, 64)
 	if err != nil {
@@ -159,7 +159,7 @@ func probeDisk(what, place, kib, inodes string, writable bool) checkView {
 	return c
 }
 
-// probeStart measures what the start-up files of the log-in shell cost.
+// probeStart measures how long the login shell's start-up files take.
 func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	measure := func(args ...string) (time.Duration, error) {
 		began := time.Now()
@@ -187,8 +187,7 @@ func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	return checkView{"ok", what + ": start-up files", fmt.Sprintf("they take %v", cost), ""}
 }
 
-// probeAgent starts the computer's agent, where it is not running, and hears whether it keeps
-// copies of trees.
+// probeAgent starts the computer's agent if needed, and checks that it keeps copies of trees.
 func probeAgent(ctx context.Context, conn compute.Conn) error {
 	far, ok := compute.As[compute.Workspacer](conn)
 	if !ok {
@@ -201,8 +200,7 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 	defer talk.Close()
 	defer context.AfterFunc(ctx, func() { _ = talk.Close() })()
 	w, r := workspace.NewWriter(talk, nil), workspace.NewReader(talk)
-	// A name that no copy has: it is refused, which only somebody does who keeps copies, and
-	// nothing is made.
+	// This name is never valid. Only an agent that keeps copies refuses it, and nothing is made.
 	err = errors.Join(w.Announce(&workspace.Announce{Version: workspace.Version, Key: ".", Who: "doctor"}), w.Flush())
 	if err != nil {
 		return err
@@ -220,8 +218,8 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 	return nil
 }
 
-// probeSource looks at the machines of a source that has machines of its own; what others make has
-// to be acquired first.
+// probeSource examines the machines of a source that has its own. Instances of other sources must
+// be acquired first.
 func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
 	engine, err := a.Host.Engine(ctx)
 	if err != nil {
@@ -240,7 +238,7 @@ func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
 	}
 	p, err := engine.Provider(ctx, name)
 	if err != nil {
-		return out // it has been said
+		return out // it was reported above
 	}
 	fixed, ok := compute.As[compute.Fixed](p)
 	if !ok {
@@ -259,7 +257,7 @@ func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
 	return out
 }
 
-// probeInstance looks at an instance that the caller has.
+// probeInstance examines one of the caller's instances.
 func probeInstance(a *cli.App, ctx context.Context, name string) ([]checkView, error) {
 	engine, err := a.Engine(ctx)
 	if err != nil {

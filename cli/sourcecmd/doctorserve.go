@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 )
 
-// checkController says which controller commands ask, where it was found, and what it is.
+// checkController reports which controller commands use, and where it was found.
 func checkController(a *cli.App, ctx context.Context) checkView {
 	if a.Flags.Embedded {
 		return checkView{"ok", "controller", "none is asked (--embedded)", ""}

@@ -13,8 +13,8 @@ import (
 // namedMost is how many instances of another installation doctor names in one line.
 const namedMost = 10
 
-// checkOthers lists the instances below a state directory that another installation made: one whose
-// state was moved away or lost, as a rule, so that nobody else remembers them.
+// checkOthers lists instances below a state directory that another installation made. Its state was
+// mostly moved or lost, so only doctor finds them.
 func checkOthers(state, installation string) []checkView {
 	type place struct{ dir, installation string }
 	found := map[place][]string{}

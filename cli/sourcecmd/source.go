@@ -183,8 +183,8 @@ func sourceShow(a *cli.App, ctx context.Context, name string) error {
 	return nil
 }
 
-// showHooks lists what a hook directory would run, and what looks as if it was meant to and will
-// not.
+// showHooks lists what a hook directory would run, and files in it that look like hooks but will
+// not run.
 func showHooks(a *cli.App, event, dir string) error {
 	if dir == "" {
 		return nil

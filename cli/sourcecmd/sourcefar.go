@@ -10,20 +10,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// elsewhere reports whether commands ask a controller whose configuration is not this one's: its
-// sources are those that count. Nothing is opened here for it.
+// elsewhere reports whether commands use a controller with another configuration, whose sources
+// count then. It opens nothing.
 func elsewhere(a *cli.App, ctx context.Context) (bool, error) {
 	err := a.FindController(ctx)
 	return a.Remote != nil && !a.Same, err
 }
 
-// farSources are the sources that such a controller has, as far as it tells.
+// farSources returns the sources of such a controller, as far as it lists them.
 func farSources(a *cli.App, ctx context.Context) ([]compute.SourceStatus, error) {
 	all, err := a.Remote.Status(ctx)
 	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return s.Orphaned }), err
 }
 
-// farSource is one of them.
+// farSource returns one of these sources.
 func farSource(a *cli.App, ctx context.Context, name string) (compute.SourceStatus, error) {
 	all, err := farSources(a, ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func farSource(a *cli.App, ctx context.Context, name string) (compute.SourceStat
 	return compute.SourceStatus{}, cli.UnknownSource(name, names)
 }
 
-// showFar prints what a controller tells of a source of its own.
+// showFar prints what a controller says of one of its sources.
 func showFar(a *cli.App, ctx context.Context, name string) error {
 	s, err := farSource(a, ctx, name)
 	if err != nil {

@@ -27,7 +27,7 @@ type trustView struct {
 	Risks   []riskView  `json:"risks"`
 }
 
-// trustItem is one thing that waits for approval, or has it.
+// trustItem is one thing that needs approval or has it.
 type trustItem struct {
 	Name    string      `json:"name"`
 	State   string      `json:"state"`
@@ -124,8 +124,8 @@ for the content as it is: of what changes you are asked again.`,
 	return cmd
 }
 
-// sayUnjudged names the sources of a tree that nobody can judge, as they are broken. root: only of
-// that one; "": of all.
+// sayUnjudged names the broken sources of a tree, which cannot be judged: those of one root, or all
+// for "".
 func sayUnjudged(a *cli.App, cfg *config.Config, root string) error {
 	var out error
 	for _, s := range cfg.Sources {
@@ -202,7 +202,7 @@ func trustApprove(a *cli.App, dangers []config.Danger, root string, yes bool) er
 	return term.Printf(a.Out, "%s: approved as it is now (%s)\n", term.Line(d.Root), time.Now().Format(time.DateTime))
 }
 
-// agrees asks the user at the terminal; only a yes is one.
+// agrees asks the user at the terminal. Any answer but yes means no.
 func agrees(a *cli.App, question string) bool {
 	if err := term.Printf(a.Err, "%s", question); err != nil {
 		return false
@@ -224,7 +224,7 @@ func trustRevoke(a *cli.App, dangers []config.Danger, root string) error {
 		}
 		root = d.Root
 	}
-	all, _ := store.List() // of one that cannot be read nothing is approved
+	all, _ := store.List() // an unreadable store has no approvals
 	if err := store.Revoke(root); err != nil || a.Quiet {
 		return host.ConfigError(err)
 	}

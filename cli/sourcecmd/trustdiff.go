@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// viewTrust shows a root as a difference to what was approved, and without that to what the machine
-// has without the tree.
+// viewTrust describes a root by its difference from what was approved, or else from the machine
+// without the tree.
 func viewTrust(d config.Danger) trustView {
 	v := trustView{Root: d.Root, Digest: d.Digest, Trusted: d.Trusted, Items: []trustItem{}, Gone: []string{}, Risks: viewRisks(d.Risks)}
 	for _, it := range d.Items {
@@ -43,7 +43,7 @@ func viewRisks(risks []config.Risk) []riskView {
 	return out
 }
 
-// viewFiles compares files with what was approved of them.
+// viewFiles compares files with their approved contents.
 func viewFiles(was, is []config.BoundFile) []trustFile {
 	out := []trustFile{}
 	at := func(in []config.BoundFile, path string) int {
@@ -69,7 +69,7 @@ func viewFiles(was, is []config.BoundFile) []trustFile {
 	return out
 }
 
-// text is what a person reads. All of it may come from the tree.
+// text formats the view for the user. Any part of it may come from the tree.
 func (v trustView) text() string {
 	var b strings.Builder
 	word := "waits for approval"

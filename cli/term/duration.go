@@ -6,16 +6,16 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// ShortDuration writes a duration for people, in its two largest units at most.
+// ShortDuration formats a duration for the user, in its two largest units at most.
 func ShortDuration(d time.Duration) string { return words.Short(d) }
 
-// TypedDuration writes a duration as a person would type it: 5m, not 5m0s.
+// TypedDuration formats a duration as the user would type it: 5m, not 5m0s.
 func TypedDuration(d time.Duration) string { return words.Duration(d) }
 
-// UnknownYet stands for an estimate that there is none of yet.
+// UnknownYet stands for an estimate that is not known yet.
 const UnknownYet = "unknown yet"
 
-// AboutDuration writes an estimate with no more digits than it has; "" if it is not known.
+// AboutDuration formats an estimate with few digits; "" if it is unknown.
 func AboutDuration(d time.Duration) string {
 	switch {
 	case d <= 0:

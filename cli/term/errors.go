@@ -29,7 +29,7 @@ func ExitStatus(err error) int { return status.Of(err) }
 // KindName names an error's kind for programs.
 func KindName(err error) string { return status.KindName(err) }
 
-// KindOf returns the kind that an error has; nil: none.
+// KindOf returns the kind of an error; nil if it has none.
 func KindOf(err error) error { return status.Kind(err) }
 
 // TellAs prints an error under a program's name: a line for each of joined errors, which says what
@@ -67,11 +67,11 @@ func (t *Terminal) hint(program string, err error) string {
 	return hint
 }
 
-// ErrorText is an error's text for people. A controller answers with the same text.
+// ErrorText returns an error's text for the user. A controller answers with the same text.
 func ErrorText(err error) string { return api.Text(err) }
 
-// Ours reports whether an error has one of our kinds, or is an exit status. An error of cobra's own
-// has none.
+// Ours reports whether an error has a kind of hostler's, or is an exit status. Errors of cobra have
+// none.
 func Ours(err error) bool {
 	var e *compute.Error
 	var s Exit

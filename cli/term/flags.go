@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/text/units"
 )
 
-// DurationFlag is an option with a duration as configuration files have it: Go's form, and days.
+// DurationFlag is an option with a duration: Go's form, or days.
 type DurationFlag struct {
 	Value time.Duration
 	Given bool
@@ -36,7 +36,7 @@ func (f *DurationFlag) Set(s string) error {
 
 func (f *DurationFlag) Type() string { return "D" }
 
-// OrNone is the duration as a request has it: 0 if the option was not given, negative if it is 0.
+// OrNone returns the duration for a request: 0 if the option was not given, negative if it is 0.
 func (f *DurationFlag) OrNone() time.Duration {
 	if f.Given && f.Value == 0 {
 		return -1
@@ -84,7 +84,7 @@ func (f *CoresFlag) String() string {
 func (f *CoresFlag) Set(s string) error {
 	n, err := strconv.ParseFloat(s, 64)
 	if err != nil {
-		return err // which is said in the words that all numbers have
+		return err // with the words of numbers' errors
 	}
 	if err := (compute.Amount{Cores: n}).Check(); err != nil {
 		return fault.Invalid("", "%s: not a number of processors", s)
@@ -95,7 +95,7 @@ func (f *CoresFlag) Set(s string) error {
 
 func (f *CoresFlag) Type() string { return "N" }
 
-// OrNone is the number as a request has it: 0 if the option was not given, negative if it is 0.
+// OrNone returns the number for a request: 0 if the option was not given, negative if it is 0.
 func (f *CoresFlag) OrNone() float64 {
 	if f.Given && f.Cores == 0 {
 		return -1

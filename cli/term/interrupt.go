@@ -42,7 +42,7 @@ func (t *Terminal) Interrupted(err error, became string) error {
 	return err
 }
 
-// Signal is the signal that ended the work, as "INT"; "" while none did.
+// Signal returns the signal that ended the work, such as "INT"; "" if none has.
 func (t *Terminal) Signal() string {
 	if name := t.ended.Load(); name != nil {
 		return *name

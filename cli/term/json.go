@@ -25,7 +25,7 @@ func (t *Terminal) PrintLine(v any) error {
 	return writeJSON(t.Out, v, "")
 }
 
-// writeJSON writes a document in which no text drives a terminal.
+// writeJSON writes a document. No text in it can control a terminal.
 func writeJSON(w io.Writer, v any, indent string) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// CanAsk reports whether a person can be asked.
+// CanAsk reports whether the user can be asked.
 func (t *Terminal) CanAsk() bool {
 	return !t.JSON && IsTerminal(t.In) && IsTerminal(t.Err)
 }
 
-// Confirm asks a person, for whom no is the answer to everything but yes.
+// Confirm asks the user. Any answer but yes means no.
 func (t *Terminal) Confirm(question string) bool {
 	_ = Printf(t.Err, "%s [y/N] ", question)
 	line, _ := bufio.NewReader(t.In).ReadString('\n')

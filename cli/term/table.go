@@ -65,7 +65,7 @@ func (t *Terminal) Table(header []string, rows [][]string) error {
 // noteLeast is the least width of the last column, however narrow the terminal.
 const noteLeast = 24
 
-// fit cuts the last column so that lines are at most cols wide, as far as that is possible.
+// fit cuts the last column so that lines have at most cols columns, if possible.
 func fit(header []string, rows [][]string, cols int) [][]string {
 	last, left := len(header)-1, cols
 	for i := range last {
@@ -85,18 +85,18 @@ func fit(header []string, rows [][]string, cols int) [][]string {
 	return out
 }
 
-// Line returns text from elsewhere as one line that does not drive a terminal.
+// Line returns foreign text as one line that cannot control a terminal.
 func Line(s string) string { return visible.Line(s) }
 
-// Printf writes a message for people. Arguments are shown as Line shows them; a visible.Block may
-// have several lines.
+// Printf prints a message for the user. Arguments are shown as by Line. A visible.Block may have
+// several lines.
 func Printf(w io.Writer, format string, args ...any) error {
 	return visible.Fprintf(w, format, args...)
 }
 
-// Displayed returns a stream for output that came from elsewhere. A terminal gets the text with its
-// colours and nothing else that would drive it; a file or a program gets each byte. end writes what
-// was held back.
+// Displayed returns a stream for output from elsewhere. A terminal gets the text with its colours,
+// but no other control characters. A file or a program gets every byte. end writes what was held
+// back.
 func Displayed(w io.Writer) (out io.Writer, end func() error) {
 	if !IsTerminal(w) {
 		return w, func() error { return nil }

@@ -1,6 +1,6 @@
-// Package term is what all commands share towards the person or the program that called them:
-// streams, tables, JSON documents, prompts, values of options, signals, and errors with their exit
-// statuses. It knows no store, no provider and no engine.
+// Package term has what all commands share for input and output: streams, tables, JSON documents,
+// prompts, values of options, signals, and errors with their exit statuses. It knows no store, no
+// provider and no engine.
 package term
 
 import (
@@ -12,44 +12,44 @@ import (
 	xterm "golang.org/x/term"
 )
 
-// Terminal is what a command reads and writes: its streams, the form of its output and the name
-// that its errors begin with. It is used by one goroutine; a copy shares the streams.
+// Terminal has a command's streams, the form of its output and the name before its errors. Only one
+// goroutine may use it; a copy shares the streams.
 type Terminal struct {
 	In      io.Reader
 	Out     io.Writer
 	Err     io.Writer
-	Program string // errors begin with it
+	Program string // the name before errors
 	JSON    bool   // documents instead of text
 	Quiet   bool   // only results and errors
 	Debug   bool
-	Stream  bool // JSON documents have a line each
+	Stream  bool // one line for each JSON document
 	Log     *slog.Logger
-	// a hint in the words of the program that was called; may be nil
+	// rewrites a hint for the program that was called; may be nil
 	Rename func(program, hint string) string
 
 	ended *atomic.Pointer[string] // the signal that ended the work
 }
 
-// NewTerminal returns a terminal for these streams that logs nothing.
+// NewTerminal returns a terminal for these streams. It logs nothing.
 func NewTerminal(in io.Reader, out, errs io.Writer, program string) Terminal {
 	return Terminal{In: in, Out: out, Err: errs, Program: program, Log: slog.New(slog.DiscardHandler), ended: new(atomic.Pointer[string])}
 }
 
-// LogDebug has the log written to standard error if the user asked for it.
+// LogDebug logs to standard error if the user asked for it.
 func (t *Terminal) LogDebug() {
 	if t.Debug {
 		t.Log = slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 }
 
-// Say prints a line about what goes on to standard error, unless the user wants quiet.
+// Say prints a line about progress to standard error, unless Quiet is set.
 func (t *Terminal) Say(format string, args ...any) {
 	if !t.Quiet {
 		_ = Printf(t.Err, t.Program+": "+format+"\n", args...)
 	}
 }
 
-// Warn prints a line about what went wrong, and did not end the command, to standard error.
+// Warn prints a line about a problem that did not end the command to standard error.
 func (t *Terminal) Warn(format string, args ...any) {
 	_ = Printf(t.Err, t.Program+": "+format+"\n", args...)
 }

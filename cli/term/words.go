@@ -14,13 +14,13 @@ func TextOf(err error) string {
 	return ErrorText(err)
 }
 
-// Listed makes a missing list an empty one.
+// Listed returns an empty list for nil, else a copy.
 func Listed(s []string) []string { return append([]string{}, s...) }
 
-// ShortSize writes bytes for people: 114.4M, powers of 1024 as everywhere.
+// ShortSize formats bytes for the user: 114.4M, in powers of 1024.
 func ShortSize(n int64) string { return words.Size(n) }
 
-// Ago says how long something is past.
+// Ago says how long ago a time is.
 func Ago(t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -44,10 +44,10 @@ func OrDash(s string) string {
 	return s
 }
 
-// Counted writes a number of things.
+// Counted formats a number of things.
 func Counted(n int, thing string) string { return words.Counted(n, thing) }
 
-// When is null for the zero time.
+// When returns nil for the zero time.
 func When(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -1,6 +1,5 @@
-// Command hostler-agent is hostler's program inside of a computer: what `hostler agent` does,
-// without all the rest, so that it is small, starts in a moment and needs little memory. See
-// docs/agent.md.
+// Command hostler-agent is hostler's program inside a computer. It does what `hostler agent` does,
+// and nothing else, so it is small, starts fast and needs little memory. See docs/agent.md.
 package main
 
 import (
@@ -18,7 +17,7 @@ var version = "unknown"
 
 func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
 
-// verbs are those of other packages.
+// verbs are the verbs of other packages.
 var verbs = map[string]guest.Verb{
 	enter.Word: enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain,
 	machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,

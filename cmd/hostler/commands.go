@@ -29,7 +29,7 @@ import (
 //go:embed doc.go
 var manual string
 
-// program is the table of commands and of former names.
+// program has all commands and former names.
 var program = root.Program{
 	Manual: manual,
 	Kinds:  append(host.Kinds(), clouds.Kinds()...),
@@ -62,7 +62,7 @@ var program = root.Program{
 
 type commands = []func(*cli.App) *cobra.Command
 
-// former are the programs whose command lines this one takes when called by their names.
+// former are programs whose command lines hostler accepts when it is called by their names.
 var former = []root.Former{
 	{Name: "crcache", Run: compatcmd.RunCrcache},
 	oldNode("deploy-node"), oldNode("list-nodes"), oldNode("destroy-node"),
@@ -70,7 +70,7 @@ var former = []root.Former{
 	{Name: cli.SlaposName, Run: slaposcmd.RunSlapos},
 }
 
-// oldNode is one of the programs of provision's.
+// oldNode is one of provision's programs.
 func oldNode(name string) root.Former {
 	return root.Former{Name: name, Run: func(ctx context.Context, a *cli.App, args []string) int {
 		return deploycmd.RunOldNode(ctx, a, name, args)

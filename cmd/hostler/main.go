@@ -15,14 +15,14 @@ import (
 )
 
 func main() {
-	// many are started in a moment: without all that the other verbs need
+	// agents start often, and need none of the other verbs
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		os.Exit(selfcmd.RunAgent(os.Args[2:]))
 	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// Main is the program: it runs one command line and returns the exit status.
+// Main runs one command line and returns the exit status.
 func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 0 {
 		argv = []string{"hostler"}
@@ -34,7 +34,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 		return front.Main()
 	}
 	runcmd.KeepFiles()
-	// a script of that name, as a stand-alone has one, completes as the link does
+	// a script of this name, as in a stand-alone, completes like the link
 	if len(argv) > 2 && argv[1] == cli.SlaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
 		argv = argv[1:]
 	}

@@ -12,9 +12,9 @@ import (
 // Key is one of a bundle.conf.
 type Key struct{ Section, Key, Text string }
 
-// Layout says a bundle in the words of a bundle.conf, and which file here has what its directory
-// would have under which name. Two files of one name there get other names here. A script runs
-// whenever the bundle is put on a node, and one that fails does not stop those after it.
+// Layout returns a bundle's keys for a bundle.conf and the files of its directory. Files of the
+// same name get different names. A script runs whenever the bundle is put on a node. A script that
+// fails does not stop later ones.
 func (b Bundle) Layout() (keys []Key, content Content) {
 	content = Content{}
 	var scripts, files []string

@@ -19,9 +19,9 @@ import (
 // KeysBundle is the bundle that has the public keys which every node got.
 const KeysBundle = "pubkeys"
 
-// Write makes a configuration directory of hostler's: hostler.conf, bundles/NAME, and secrets in
-// files that only their user may read, with references to them. It returns the files' names. What
-// is there already is not written over: an error, and nothing is written.
+// Write makes a configuration directory: hostler.conf, bundles/NAME, and files with secrets that
+// only the user may read. It returns the files' names. If a file exists already, it writes nothing
+// and returns an error.
 func (c *Config) Write(dir string) ([]string, error) {
 	conv := c.Convert()
 	w := &writing{dir: dir}

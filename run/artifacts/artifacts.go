@@ -1,5 +1,5 @@
-// Package artifacts brings back what the command of a run made: reports of tests, which are read
-// and added up, and files, which go into the run's record or to a place of the caller's choice.
+// Package artifacts brings back what a run's command made. Reports of tests are read and summed up.
+// Files go into the run's record, or where the caller wants them.
 package artifacts
 
 import (
@@ -20,36 +20,36 @@ import (
 )
 
 const (
-	maxReports     = 200      // files of test reports that are read of a run
-	maxReportBytes = 64 << 20 // of them together
-	maxFiles       = 10_000   // that are brought back
+	maxReports     = 200      // report files of one run
+	maxReportBytes = 64 << 20 // bytes of all these together
+	maxFiles       = 10_000   // files to bring back
 	shownFailures  = 100
-	collectTime    = 10 * time.Minute // for all of it
+	collectTime    = 10 * time.Minute // for everything together
 )
 
-// Options say what is brought back.
+// Options say what to bring back.
 type Options struct {
-	JUnit     []collect.Pattern // reports of tests that the command wrote
-	Files     []collect.Pattern // files that it wrote
-	OnFailure []collect.Pattern // the same, where it failed
-	Require   []collect.Pattern // the same, and each pattern has to match one
+	JUnit     []collect.Pattern // reports of tests
+	Files     []collect.Pattern // other files
+	OnFailure []collect.Pattern // files, if the command failed
+	Require   []collect.Pattern // files; each pattern must match one
 	Copies    []Copy
-	FailTests bool  // a test that failed makes the run fail
-	Most      int64 // bytes of all files together
+	FailTests bool  // a failed test fails the run
+	Most      int64 // the bytes of all files together
 }
 
-// Copy is a file there that is copied to one here, whoever wrote it.
+// Copy is a remote file that is copied to a local one, even if the command did not write it.
 type Copy struct {
 	Remote, Local string
-	Pattern       collect.Pattern // that matches Remote
+	Pattern       collect.Pattern // matches Remote
 }
 
-// Any reports whether there is something to do.
+// Any reports whether there is anything to bring back.
 func (o *Options) Any() bool {
 	return len(o.JUnit)+len(o.Files)+len(o.OnFailure)+len(o.Require)+len(o.Copies) > 0
 }
 
-// kept are the patterns of the files that go into the record.
+// kept returns the patterns of the files that go into the record.
 func (o *Options) kept(failed bool) []collect.Pattern {
 	all := slices.Concat(o.Files, o.Require)
 	if failed {
@@ -58,17 +58,17 @@ func (o *Options) kept(failed bool) []collect.Pattern {
 	return all
 }
 
-// Result is what was brought back.
+// Result says what was brought back.
 type Result struct {
-	Report   *junit.Report // what the reports of tests say; nil: none was asked for
-	Reports  int           // files that were read for it
+	Report   *junit.Report // the sum of the reports; nil: none was wanted
+	Reports  int           // how many files were read for it
 	Kept     []runlog.Artifact
-	Missing  []string // what was required and is not there
+	Missing  []string // required patterns that match no file
 	Warnings []string
 	Bytes    int64
 }
 
-// Tests is what is recorded of the reports of tests; nil: there were none.
+// Tests returns the summary of the tests for the record; nil if there are no reports.
 func (r *Result) Tests() *runlog.Tests {
 	if r.Report == nil {
 		return nil
@@ -76,7 +76,7 @@ func (r *Result) Tests() *runlog.Tests {
 	return Summary(r.Report, r.Reports)
 }
 
-// Summary is what is recorded of reports of tests that were read from so many files.
+// Summary returns the summary of a report, which was read from so many files.
 func Summary(r *junit.Report, files int) *runlog.Tests {
 	t := &runlog.Tests{Files: files, Tests: r.Tests, Failures: r.Failures, Errors: r.Errors, Skipped: r.Skipped, Seconds: r.Time.Seconds()}
 	for _, f := range r.Failed(shownFailures) {
@@ -85,17 +85,16 @@ func Summary(r *junit.Report, files int) *runlog.Tests {
 	return t
 }
 
-// Collector collects what one command makes.
+// Collector brings back what one command makes.
 type Collector struct {
 	Options
 	Record *runlog.Run
-	Hidden []string // values that are in no report
+	Hidden []string // values to mask in reports
 
-	before *collect.Listing // what there was before the command; nil: nobody asks
+	before *collect.Listing // the files before the command; nil: not needed
 }
 
-// Look notes which files are there before the command, so that what it wrote is told from what was
-// there.
+// Look lists the files that exist before the command, so that Collect can tell the new ones.
 func (c *Collector) Look(ctx context.Context, conn compute.Conn, at collect.Place) (err error) {
 	patterns := slices.Concat(c.JUnit, c.Files, c.OnFailure, c.Require)
 	if len(patterns) == 0 {
@@ -108,7 +107,7 @@ func (c *Collector) Look(ctx context.Context, conn compute.Conn, at collect.Plac
 	return err
 }
 
-// Collect brings back what the command made. A problem is a warning.
+// Collect brings back what the command made. Problems become warnings.
 func (c *Collector) Collect(ctx context.Context, conn compute.Conn, at collect.Place, failed bool) *Result {
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
@@ -153,7 +152,8 @@ func match(files []collect.File, patterns []collect.Pattern) (out []collect.File
 	return out
 }
 
-// KeepReport puts a report of tests into the record, and all of it as one file beside that.
+// KeepReport puts the summary of a report into the record, and the whole report into a file beside
+// it.
 func KeepReport(rec *runlog.Run, report *junit.Report, t *runlog.Tests) {
 	rec.Note(func(rec *runlog.Record) { rec.Tests = t })
 	file := rec.File("junit.xml")
@@ -172,7 +172,7 @@ func KeepReport(rec *runlog.Run, report *junit.Report, t *runlog.Tests) {
 	}
 }
 
-// warn adds a warning. Only the first are named.
+// warn adds a warning. It drops all but the first ones.
 func (b *bringing) warn(format string, args ...any) {
 	r := &b.result
 	if text := visible.Line(fmt.Sprintf(format, args...)); len(r.Warnings) < 20 {

@@ -19,12 +19,12 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// bringing is one collection at work.
+// bringing is one collection in progress.
 type bringing struct {
 	*Collector
 	conn   compute.Conn
-	dir    string // there
-	left   int64  // bytes that may still come
+	dir    string // on the instance
+	left   int64  // how many bytes may still be fetched
 	result Result
 }
 
@@ -69,7 +69,7 @@ func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, 
 		return nil, err
 	}
 	report, err := junit.Read(&text)
-	if err == nil && len(b.Hidden) > 0 { // a test that fails likes to say what it got
+	if err == nil && len(b.Hidden) > 0 { // a failed test may quote secrets
 		report.Rewrite(func(s string) string { return redact.String(s, b.Hidden) })
 	}
 	return report, err
@@ -77,7 +77,7 @@ func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, 
 
 func counted(n int, thing string) string { return words.Counted(n, thing) }
 
-// keep brings files back into the record.
+// keep fetches files into the record.
 func (b *bringing) keep(ctx context.Context, files []collect.File) {
 	dir := b.Record.Artifacts()
 	if len(files) == 0 {
@@ -115,7 +115,7 @@ func (b *bringing) keep(ctx context.Context, files []collect.File) {
 	}
 }
 
-// has reports whether all of these were brought back.
+// has reports whether all these files were brought back.
 func (b *bringing) has(files []collect.File) bool {
 	kept := map[string]bool{}
 	for _, a := range b.result.Kept {
@@ -124,7 +124,7 @@ func (b *bringing) has(files []collect.File) bool {
 	return !slices.ContainsFunc(files, func(f collect.File) bool { return !kept[f.Path] })
 }
 
-// fetch copies a file there to one that is open here.
+// fetch copies a remote file to an open local one.
 func (b *bringing) fetch(ctx context.Context, path string, to *os.File) (int64, error) {
 	n, err := collect.Fetch(ctx, b.conn, b.dir, path, b.left, to)
 	b.left, b.result.Bytes = b.left-n, b.result.Bytes+n
@@ -148,7 +148,7 @@ func (b *bringing) keepOne(ctx context.Context, root *os.Root, name string) erro
 	return nil
 }
 
-// copy copies one file to its place here, as a whole or not at all.
+// copy copies one file to its local place, whole or not at all.
 func (b *bringing) copy(ctx context.Context, c Copy, there bool) {
 	if !there {
 		b.warn("--get %s: there is no regular file of this name", c.Remote)

@@ -18,29 +18,29 @@ import (
 	"github.com/hostler-project/hostler/run/status"
 )
 
-// ErrLeft is why a connection to a run that goes on was ended.
+// ErrLeft is the cause when the user leaves a run that goes on.
 var ErrLeft = &compute.Error{Kind: compute.ErrLost, Err: errors.New("left")}
 
-// leaseOver is why a run ended that nobody ended.
+// leaseOver explains the end of a run that only its lease's end has ended.
 const leaseOver = "its lease has ended, and the run with it"
 
-// AttachOptions say how a run is gone on with.
+// AttachOptions say how to attach to a run.
 type AttachOptions struct {
-	Look bool // input and signals are not the command's
-	Take bool // take it over from who may type now
-	All  bool // print all output that is kept, not only what was not printed yet
+	Look bool // send no input and no signals to the command
+	Take bool // take over the input from another client
+	All  bool // print all recorded output, not only the new part
 
 	Log            *runlog.Log
 	Follow         startFunc
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Typed: Stdin is a terminal. Terminal gives it to the command as run.Options has it; nil:
-	// there is none.
+	// Typed says that Stdin is a terminal. Terminal gives it to the command as in run.Options; nil:
+	// no terminal.
 	Typed    bool
 	Terminal func(cmd *compute.Command) (restore func(), err error)
 }
 
-// Attach goes on with a run until that ends, or the user leaves it.
+// Attach attaches to a run until the run ends or the user leaves it.
 func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog.Record) error {
 	if rec.Lease == "" {
 		return notHeld(rec, "it has no lease")
@@ -75,14 +75,14 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 		return notHeld(rec, "it is not held on "+rec.Instance)
 	}
 	if rec.State != runlog.Ended && !o.Log.Recorded(rec.ID) {
-		_ = o.Follow(rec.ID, nil, len(rec.Secrets) == 0) // else the next command tries it
+		_ = o.Follow(rec.ID, nil, len(rec.Secrets) == 0) // on failure the next command tries it
 	}
 	out, errs := tally{o.Stdout, new(int64)}, tally{o.Stderr, new(int64)}
 	cmd := &compute.Command{
 		Stdout: out, Stderr: errs,
 		Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.Look, Take: o.Take, Out: -1, Err: -1},
 	}
-	if !o.Look && len(rec.Secrets) == 0 { // a secret has another length in the record
+	if !o.Look && len(rec.Secrets) == 0 { // masked secrets change the length of the record
 		if err := catchUp(o.Log, rec.ID, o.All, out, errs); err != nil {
 			return err
 		}
@@ -92,11 +92,11 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 	return attached(ctx, s, &o, conn, cmd, all[i])
 }
 
-// catchUp prints what is recorded of a run and nobody has seen yet, or all, and notes in the
+// catchUp prints the recorded output that the user has not seen yet, or all of it. It counts in the
 // tallies how far that is.
 func catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
 	from, fromErr, ok := log.Shown(id)
-	if !ok { // what was recorded was shown as well
+	if !ok { // everything recorded was also shown
 		from, _ = log.Tail(id, "stdout", 0)
 		fromErr, _ = log.Tail(id, "stderr", 0)
 	}
@@ -110,7 +110,7 @@ func catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
 	return err
 }
 
-// replay is Attach to a run that has ended, and whose end is recorded.
+// replay is Attach for a run whose end is recorded.
 func replay(o *AttachOptions, p session.Printer, rec runlog.Record) error {
 	out, errs := tally{o.Stdout, new(int64)}, tally{o.Stderr, new(int64)}
 	if err := catchUp(o.Log, rec.ID, o.All || o.Look, out, errs); err != nil {
@@ -131,12 +131,13 @@ func replay(o *AttachOptions, p session.Printer, rec runlog.Record) error {
 	return nil
 }
 
-// notHeld is the error for a run that cannot be gone on with.
+// notHeld is the error for a run that cannot be attached to.
 func notHeld(rec runlog.Record, why string) error {
 	return &compute.Error{ID: compute.ID(rec.ID), Kind: compute.ErrNotFound, Err: errors.New(why), Hint: "hostler logs " + rec.ID}
 }
 
-// List lists what is held behind a connection. The error says why nothing can be held there.
+// List lists the held runs at the other end of a connection. The error says why nothing can be held
+// there.
 func List(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
 	h, ok := compute.As[compute.Holder](conn)
 	if !ok {
@@ -153,7 +154,7 @@ var errNobody = errors.New(
 	"nobody there keeps a command when its caller has gone: that takes hostler's own agent, which the types local, chroot and fake have not",
 )
 
-// attached is with a run until it has ended, or the user leaves it.
+// attached follows a run until it ends or the user leaves it.
 func attached(
 	ctx context.Context, s *session.Session, o *AttachOptions, conn compute.Conn, cmd *compute.Command, of compute.HeldRun,
 ) (err error) {
@@ -177,7 +178,7 @@ func attached(
 	var loops sync.WaitGroup
 	defer loops.Wait()
 	defer cancel(nil)
-	ended := context.AfterFunc(ctx, restore) // what is said after that is read by people
+	ended := context.AfterFunc(ctx, restore) // later messages go to a restored terminal
 	defer ended()
 	loops.Go(func() { s.Watch(ctx, cancel) })
 	got := make(chan os.Signal, 8)
@@ -195,7 +196,7 @@ func attached(
 	return outcome(s.Instance.ID, s.Printer, of, exit, err, cause, by)
 }
 
-// outcome is how attaching ends. by is the signal that ended something.
+// outcome returns the result of attaching. by is the signal that ended something, or "".
 func outcome(id compute.ID, p session.Printer, of compute.HeldRun, exit compute.Exit, err, cause error, by string) error {
 	switch {
 	case err == nil:
@@ -228,8 +229,8 @@ func outcome(id compute.ID, p session.Printer, of compute.HeldRun, exit compute.
 	return err
 }
 
-// passOn hands signals to the command, or leaves it, until ctx ends. It returns the last signal
-// that ended something.
+// passOn sends signals to the command, or leaves the run, until ctx ends. It returns the last
+// signal that ended something.
 func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.Signal, signals chan<- string, look bool) (by string) {
 	ints := 0
 	for {
@@ -239,7 +240,7 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 		case s := <-got:
 			name := status.Signals[s]
 			switch {
-			case name == "": // PIPE: who reads has gone, and the write says so
+			case name == "": // PIPE: the reader has gone, and writing fails
 				continue
 			case name == "TERM" || name == "HUP" || look && name == "INT":
 				by = name
@@ -257,7 +258,7 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 			}
 			select {
 			case signals <- name:
-			default: // the command takes no more
+			default: // the command takes no more signals
 			}
 		}
 	}

@@ -1,4 +1,3 @@
-// Package held goes on with runs that outlive the client that began them: their other end keeps
-// the command, a recorder stays with it and records what it writes and how it ends, and people
-// attach to it.
+// Package held has runs that outlive the client that began them. The other end keeps the command, a
+// recorder records its output and its end, and users attach to it.
 package held

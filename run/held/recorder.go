@@ -17,46 +17,46 @@ import (
 )
 
 const (
-	lostMost  = time.Hour // without contact: how a run ended is not known for longer over there
+	lostMost  = time.Hour // the other end does not remember an ended run for longer
 	lostPause = time.Second
 	pauseMost = 30 * time.Second
 )
 
-// startFunc starts a process that records a run. known: hide is all that is not to be recorded.
+// startFunc starts a process that records a run. known says that hide has every value to leave out.
 type startFunc func(run string, hide []string, known bool) error
 
-// Tend starts the recorders of runs that go on, or have ended, without a process that records them.
+// Tend starts recorders for held runs that no process is recording.
 func Tend(log *runlog.Log, follow startFunc, all ...runlog.Record) {
 	for _, rec := range all {
 		if rec.State == runlog.Held && !log.Recorded(rec.ID) {
-			// else the next command tries it
+			// on failure the next command tries it
 			_ = follow(rec.ID, nil, len(rec.Secrets) == 0)
 		}
 	}
 }
 
-// RecordOptions are what a recorder is told.
+// RecordOptions say which run to record.
 type RecordOptions struct {
 	Log     *runlog.Log
 	Run     string   // its id
-	Hide    []string // values that are not recorded
-	Known   bool     // Hide is all of them
+	Hide    []string // values to leave out of the record
+	Known   bool     // Hide has all of these values
 	Printer session.Printer
 }
 
-// Record records a run until it has ended or the context has. It says meanwhile that the run's
-// lease is used, and gives that back where it was acquired for the run.
+// Record records a run until the run or ctx ends. Meanwhile it keeps the run's lease in use. At the
+// end it releases the lease if that was acquired for the run.
 func Record(ctx context.Context, b session.Backend, o RecordOptions) error {
 	log := o.Log
 	run, err := log.Resume(o.Run)
 	if errors.Is(err, compute.ErrConflict) {
-		return nil // another recorder does it
+		return nil // another recorder has the run
 	}
 	if err != nil {
 		return err
 	}
 	rec := run.Record()
-	if _, _, ok := log.Shown(o.Run); !ok { // its client was killed: it had shown what it recorded
+	if _, _, ok := log.Shown(o.Run); !ok { // its client was killed, and had shown what it recorded
 		out, _ := log.Tail(o.Run, "stdout", 0)
 		errs, _ := log.Tail(o.Run, "stderr", 0)
 		_ = log.SetShown(o.Run, out, errs)
@@ -68,7 +68,7 @@ func Record(ctx context.Context, b session.Backend, o RecordOptions) error {
 		k.had[i], k.out[i] = s.Bytes(), s
 		switch {
 		case len(rec.Secrets) > 0 && !o.Known:
-			k.out[i] = io.Discard // a secret might be among it
+			k.out[i] = io.Discard // it may contain a secret
 		case len(o.Hide) > 0:
 			w := redact.NewWriter(s, o.Hide)
 			defer w.Close()
@@ -98,7 +98,7 @@ func Record(ctx context.Context, b session.Backend, o RecordOptions) error {
 	return nil
 }
 
-// recorder is at a run that is held.
+// recorder records one held run.
 type recorder struct {
 	session *session.Session
 	rec     runlog.Record
@@ -106,8 +106,7 @@ type recorder struct {
 	had     [2]int64
 }
 
-// stay is with the run until it has ended. The error is of kind ErrLost where nobody will ever know
-// how it ended.
+// stay follows the run until it ends. ErrLost says that its end can never be known.
 func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 	pause, since := lostPause, time.Time{}
 	for {
@@ -140,7 +139,7 @@ func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 	}
 }
 
-// once is stay until contact is lost. met: there was some.
+// once is stay for one connection. met says that there was contact.
 func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err error) {
 	s := k.session
 	if s.Engine == nil {
@@ -161,7 +160,7 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	conn, _, err := s.Connect(ctx)
 	if err != nil {
 		if errors.Is(err, compute.ErrNotFound) {
-			// the instance; of that the lease's end tells
+			// the instance is gone; the end of the lease tells more
 			err = &compute.Error{Kind: compute.ErrUnavailable, Err: err}
 		}
 		return exit, false, err
@@ -178,8 +177,8 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	return exit, true, endOf(ctx, s, err)
 }
 
-// endOf is why contact to a run was lost, by what the connection said: where its lease has ended it
-// is that, unless that was for its computer's end.
+// endOf returns why contact to a run was lost. The end of its lease counts more than the
+// connection's error, unless the lease ended because the computer had died.
 func endOf(ctx context.Context, s *session.Session, err error) error {
 	cause := context.Cause(ctx)
 	if cause == nil {
@@ -191,7 +190,7 @@ func endOf(ctx context.Context, s *session.Session, err error) error {
 	return cause
 }
 
-// tally counts what goes through it.
+// tally counts the bytes that are written through it.
 type tally struct {
 	w io.Writer
 	n *int64

@@ -1,9 +1,8 @@
-// Package junit reads reports of tests in the XML that is named for JUnit, adds several up, and
-// writes one. Everybody who makes such files makes them a little differently, so Read takes what is
-// meant wherever that is clear: one suite or many, nested ones, counts as attributes or to be
-// counted, UTF-8 or another encoding, letters that XML forbids. What is not clear is an error: a
-// report that is cut short, or none, must not look like tests that passed.
+// Package junit reads reports of tests in JUnit's XML, sums them up, and writes them. Tools write
+// this format a little differently. Read accepts what is clear: one suite, several or nested ones,
+// counts as attributes or none, any common encoding, letters that XML forbids. The rest is an
+// error, since a report that is cut short must not look like tests that passed.
 //
-// The files come from machines that need not be trusted. Reading one takes bounded memory, entities
-// are not expanded, and nothing that it names is opened.
+// The files may come from untrusted computers. Reading takes bounded memory. Entities are not
+// expanded, and nothing that the file names is opened.
 package junit

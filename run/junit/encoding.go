@@ -17,8 +17,8 @@ var declared = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._:-]{1,40})["']`)
 })
 
-// decode returns the text of a file as UTF-8 that XML may have: letters that it forbids, which
-// terminals' colours bring along, become U+FFFD.
+// decode returns the text as UTF-8 that is valid in XML. Letters that XML forbids, such as
+// terminals' escapes, become U+FFFD.
 func decode(r io.Reader) (io.Reader, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	head, err := in.Peek(1024)
@@ -50,7 +50,7 @@ func decode(r io.Reader) (io.Reader, error) {
 	}
 	switch name {
 	case "utf-8", "utf8", "us-ascii", "ascii", "utf-16":
-		// of the last it would be seen; who wrote it says so and does otherwise
+		// real UTF-16 was found above, so a file that only claims it is UTF-8
 		return &cleaner{next: in.ReadRune, plain: in}, nil
 	case "iso-8859-1", "latin1", "iso-8859-15", "windows-1252", "cp1252":
 		return &cleaner{next: func() (rune, int, error) {
@@ -64,7 +64,7 @@ func decode(r io.Reader) (io.Reader, error) {
 	return nil, fmt.Errorf("is in the encoding %s, and read are UTF-8, UTF-16, ISO-8859-1, ISO-8859-15 and windows-1252", name)
 }
 
-// fromTable decodes a byte of an encoding that differs from ISO-8859-1 in few places.
+// fromTable decodes a byte of an encoding that differs little from ISO-8859-1.
 func fromTable(name string, b byte) rune {
 	if name == "iso-8859-15" {
 		if i := strings.IndexByte("\xa4\xa6\xa8\xb4\xb8\xbc\xbd\xbe", b); i >= 0 {
@@ -97,12 +97,12 @@ func readUTF16(in io.Reader, order binary.ByteOrder) (rune, int, error) {
 	return utf16.DecodeRune(c, d), 4, nil
 }
 
-// cleaner is a reader of what next returns, letter by letter.
+// cleaner reads letter by letter from next.
 type cleaner struct {
 	next func() (rune, int, error)
-	// nil: it is not UTF-8; else what next reads, of which most is taken as it is
+	// nil: not UTF-8; else where next reads, and most bytes pass unchanged
 	plain *bufio.Reader
-	rest  []byte // of a letter that did not fit
+	rest  []byte // the rest of a letter that did not fit
 }
 
 func (c *cleaner) Read(p []byte) (n int, err error) {
@@ -143,5 +143,5 @@ func (c *cleaner) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// isOdd finds what cannot be taken as it is, and what has to be looked at.
+// isOdd reports whether a letter cannot simply be passed on.
 func isOdd(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= utf8.RuneSelf }

@@ -13,25 +13,24 @@ import (
 )
 
 const (
-	// MaxFile is how large a file may be, in bytes.
+	// MaxFile is the largest accepted file, in bytes.
 	MaxFile = 16 << 20
 
-	maxDepth = 200       // of elements in each other
-	maxCount = 1_000_000 // what a suite may say of itself
+	maxDepth = 200       // of nested elements
+	maxCount = 1_000_000 // tests that a suite may claim
 	maxName  = 1 << 10   // bytes of a name that are kept
-	maxText  = 32 << 10  // bytes of a test's message or text that are kept
-	// bytes of suites' names from which on those within others have their own alone
+	maxText  = 32 << 10  // bytes of a message or text that are kept
+	// above these bytes of names, nested suites get their own name alone
 	maxNames = 1 << 20
 )
 
-// maxCases of one file are kept. It and maxFile are smaller in tests alone.
+// maxCases is how many cases of a file are kept. Only tests lower maxCases and maxFile.
 var maxCases, maxFile = 200_000, int64(MaxFile)
 
-// errTooLarge is the error for a file of more than MaxFile bytes.
+// errTooLarge is the error for a file above MaxFile.
 var errTooLarge = fmt.Errorf("is larger than %d MiB", MaxFile>>20)
 
-// Read reads one report to its end. The error says what is wrong, and in which line where that is
-// known.
+// Read reads one whole report. The error says what is wrong and, if known, in which line.
 func Read(r io.Reader) (*Report, error) {
 	limited := &limit{r: r, left: maxFile}
 	text, err := decode(limited)
@@ -39,7 +38,7 @@ func Read(r io.Reader) (*Report, error) {
 		return nil, err
 	}
 	dec := xml.NewDecoder(text)
-	// done already
+	// the text is UTF-8 already
 	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	p := parser{dec: dec, report: &Report{}}
 	err = p.run()
@@ -53,23 +52,22 @@ func Read(r io.Reader) (*Report, error) {
 	return p.report, nil
 }
 
-// parser goes through a file once. What it keeps of what it has not finished is the stack of
-// suites, and one test.
+// parser reads a file once. Of unfinished elements it keeps the stack of suites and one test.
 type parser struct {
 	dec    *xml.Decoder
 	report *Report
-	kept   int // cases
-	named  int // bytes of the suites' names
+	kept   int // cases kept so far
+	named  int // bytes of suites' names so far
 
-	open  []element // what stands open
-	names []string  // and its name in the file
-	name  []string  // of the suites that stand open
-	at    []int     // these suites' places in the report
-	said  []Totals  // what they say of themselves
-	sub   []Totals  // what is in those within them
+	open  []element // the open elements
+	names []string  // their names in the file
+	name  []string  // the names of the open suites
+	at    []int     // these suites' indexes in the report
+	said  []Totals  // the counts that they claim
+	sub   []Totals  // the counts of suites within them
 
 	test *Case
-	text *strings.Builder // of the element that is read; nil: it is not kept
+	text *strings.Builder // of the current element; nil: not kept
 }
 
 type element int
@@ -150,7 +148,7 @@ func (p *parser) start(t xml.StartElement) error {
 	switch name := t.Name.Local; {
 	case len(p.open) == 0 && name == "testsuites":
 		kind = root
-		p.push("", Totals{}) // so that what it says of itself counts
+		p.push("", Totals{}) // so that its own counts matter
 		said, err := counts(t)
 		if err != nil {
 			return err
@@ -172,7 +170,7 @@ func (p *parser) start(t xml.StartElement) error {
 			Name: cutBytes(attr(t, "name"), maxName), File: cutBytes(attr(t, "file"), maxName),
 			Time: seconds(attr(t, "time")), Status: Passed,
 		}
-		// gtest's
+		// as gtest writes them
 		if s := []string{attr(t, "status"), attr(t, "result")}; slices.ContainsFunc(s, isSkipped) {
 			p.test.Status = Skipped
 		}
@@ -188,8 +186,7 @@ func isSkipped(s string) bool {
 	return s == "notrun" || s == "skipped" || s == "disabled" || s == "suppressed"
 }
 
-// happened notes what did not go as it should in the test. The worst counts, and of the same the
-// first is told.
+// happened records that a test did not pass. The worst status counts, and of equal ones the first.
 func (p *parser) happened(s Status, t xml.StartElement) {
 	rank := map[Status]int{Passed: 0, Skipped: 1, Failed: 2, Errored: 3}
 	if rank[s] <= rank[p.test.Status] && (p.test.Message != "" || p.test.Text != "" || rank[s] < rank[p.test.Status]) {
@@ -217,7 +214,7 @@ func (p *parser) end() {
 	}
 }
 
-// finish counts a test.
+// finish adds a test to the counts.
 func (p *parser) finish() {
 	s := &p.report.Suites[p.at[len(p.at)-1]]
 	s.Tests++
@@ -248,8 +245,8 @@ func (p *parser) push(name string, said Totals) {
 	p.report.Suites = append(p.report.Suites, Suite{Name: name})
 }
 
-// pop closes a suite. Tests that it says to have and does not name count as well, unless they are
-// those of the suites within it: what says that something failed is believed.
+// pop closes a suite. Tests that it claims but does not list are counted too, unless its nested
+// suites have them. Claims of failures are believed.
 func (p *parser) pop() {
 	n := len(p.name) - 1
 	s, said, sub := &p.report.Suites[p.at[n]], p.said[n], p.sub[n]
@@ -260,7 +257,7 @@ func (p *parser) pop() {
 	whole := s.Totals
 	p.report.Totals.add(whole)
 	whole.add(sub)
-	// it would not be kept in the end
+	// it would be removed in the end
 	if last := len(p.report.Suites) - 1; s.Tests == 0 && p.at[n] == last {
 		p.named -= len(s.Name)
 		p.report.Suites[last] = Suite{}
@@ -272,7 +269,7 @@ func (p *parser) pop() {
 	}
 }
 
-// counts reads what a suite says of itself.
+// counts reads the counts that a suite claims.
 func counts(t xml.StartElement) (c Totals, err error) {
 	for _, f := range []struct {
 		to    *int
@@ -297,8 +294,8 @@ func counts(t xml.StartElement) (c Totals, err error) {
 	return c, nil
 }
 
-// seconds reads a time as tools write it, with commas between thousands too. What is none is 0: it
-// decides nothing.
+// seconds reads a time as tools write it, perhaps with commas between thousands. Anything else is
+// 0, as nothing depends on it.
 func seconds(text string) time.Duration {
 	s, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSpace(text), ",", ""), 64)
 	if err != nil || !(s > 0) || s > 1e8 {
@@ -316,7 +313,7 @@ func attr(t xml.StartElement, name string) string {
 	return ""
 }
 
-// limit reads so many bytes and no more, and notes whether there were more.
+// limit reads a number of bytes, and notes whether there were more.
 type limit struct {
 	r    io.Reader
 	left int64

@@ -12,18 +12,18 @@ type Status string
 // The ways in which a test ends.
 const (
 	Passed  Status = "passed"
-	Failed  Status = "failed"  // what it checks is not so
-	Errored Status = "errored" // it could not check it
+	Failed  Status = "failed"  // a check was not true
+	Errored Status = "errored" // the test could not be done
 	Skipped Status = "skipped"
 )
 
-// Totals counts tests. Failures, Errors and Skipped are among Tests.
+// Totals counts tests. Tests includes Failures, Errors and Skipped.
 type Totals struct {
 	Tests, Failures, Errors, Skipped int
 	Time                             time.Duration
 }
 
-// OK reports whether no test failed. There may have been none.
+// OK reports whether no test failed. There may be no tests.
 func (t Totals) OK() bool { return t.Failures == 0 && t.Errors == 0 }
 
 func (t *Totals) add(o Totals) {
@@ -36,12 +36,11 @@ type Case struct {
 	Suite, Class, Name, File string
 	Time                     time.Duration
 	Status                   Status
-	Message                  string // of a test that did not pass: in short
-	Text                     string // and at length, as far as that is kept
+	Message                  string // of a test that did not pass
+	Text                     string // details, up to a limit
 }
 
-// FullName is the name by which people find a test: the class's too, where it does not stand in the
-// name already.
+// FullName returns the name that users know: with the class's name, unless the test's name has it.
 func (c *Case) FullName() string {
 	where := c.Class
 	if where == "" {
@@ -53,8 +52,7 @@ func (c *Case) FullName() string {
 	return where + "." + c.Name
 }
 
-// FirstLine is the first line of what is said of a test that did not pass, at most 300 letters of
-// it.
+// FirstLine returns the first line of a failed test's message, at most 300 letters.
 func (c *Case) FirstLine() string {
 	for _, text := range []string{c.Message, c.Text} {
 		for line := range strings.Lines(text) {
@@ -66,24 +64,23 @@ func (c *Case) FirstLine() string {
 	return ""
 }
 
-// Suite is a named set of tests. Suites within suites stand beside them, by their names together:
-// "outer / inner".
+// Suite is a named set of tests. Nested suites are listed beside it, with combined names: "outer /
+// inner".
 type Suite struct {
 	Name   string
-	Totals // of its own tests; they may be more than Cases, where the file does not name them all
+	Totals // of its own tests, also of those that the file does not list
 	Cases  []Case
 }
 
-// Report is what a file, or several together, say.
+// Report has the suites of one or several files.
 type Report struct {
 	Totals
 	Suites []Suite
-	// so many tests are counted and not among the suites' Cases, as they would be too many to keep
+	// how many tests are counted but not among the suites' Cases, since they are too many
 	Cut int
 }
 
-// Add counts another report's tests too. prefix, which may be empty, goes before the names of its
-// suites.
+// Add adds another report. prefix goes before the names of its suites, and may be empty.
 func (r *Report) Add(o *Report, prefix string) {
 	r.Totals.add(o.Totals)
 	r.Cut += o.Cut
@@ -98,7 +95,7 @@ func (r *Report) Add(o *Report, prefix string) {
 	}
 }
 
-// Rewrite puts what f makes of it in the place of each text that the report has.
+// Rewrite replaces each text of the report by f's result.
 func (r *Report) Rewrite(f func(string) string) {
 	for i := range r.Suites {
 		s := &r.Suites[i]
@@ -110,7 +107,7 @@ func (r *Report) Rewrite(f func(string) string) {
 	}
 }
 
-// Failed returns the first tests that failed, max at most.
+// Failed returns the first failed tests, at most max.
 func (r *Report) Failed(max int) (out []Case) {
 	for _, s := range r.Suites {
 		for _, c := range s.Cases {
@@ -125,7 +122,7 @@ func (r *Report) Failed(max int) (out []Case) {
 	return out
 }
 
-// cutRunes returns the first n letters, in memory of their own.
+// cutRunes returns a copy of the first n letters.
 func cutRunes(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -139,7 +136,7 @@ func cutRunes(s string, n int) string {
 	return s
 }
 
-// cutBytes returns the first n bytes or a little fewer, in memory of their own.
+// cutBytes returns a copy of the first n bytes or a little fewer.
 func cutBytes(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// Write writes a report as one file, which Read reads as the same.
+// Write writes a report as one file. Read gives the same report back.
 func Write(w io.Writer, r *Report) error {
 	b := bufio.NewWriter(w)
 	put := func(words ...string) {
 		for _, s := range words {
-			_, _ = b.WriteString(s) // Flush tells of it
+			_, _ = b.WriteString(s) // Flush reports errors
 		}
 	}
 	quoted := func(name, value string) {
@@ -58,7 +58,7 @@ func Write(w io.Writer, r *Report) error {
 
 func inSeconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', -1, 64) }
 
-// escape writes text as XML has it. Letters that XML does not have become U+FFFD.
+// escape writes text for XML. Letters that XML forbids become U+FFFD.
 func escape(s string) string {
 	plain := !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>&"'`, r) || r == utf8.RuneError })
 	if plain {

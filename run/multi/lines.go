@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// longest is how long a line may be: longer ones become several.
+// longest is the length at which a line is split.
 const longest = 64 << 10
 
 // printFunc prints a line that a part wrote to "stdout" or "stderr", without its end.
 type printFunc func(p *Part, stream string, line []byte) error
 
-// lines puts what several commands write together, line by line.
+// lines merges the output of several commands, line by line.
 type lines struct {
 	print printFunc
-	mu    sync.Mutex // one line at a time
+	mu    sync.Mutex // for one line at a time
 }
 
 // lineWriter is one stream of one command.
@@ -23,7 +23,7 @@ type lineWriter struct {
 	of     *lines
 	part   *Part
 	stream string
-	rest   []byte // of a line that has not ended
+	rest   []byte // the unfinished line
 }
 
 // Write implements io.Writer.
@@ -33,16 +33,16 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return AddLines(&w.rest, p, w.line)
 }
 
-// end writes the line that has not ended.
+// end writes the unfinished line.
 func (w *lineWriter) end() {
 	w.of.mu.Lock()
 	defer w.of.mu.Unlock()
 	if len(w.rest) > 0 {
-		_ = w.line() // a reader that has gone has been told of before
+		_ = w.line() // a failed write was reported before
 	}
 }
 
-// line writes what is there as a line. The lock is held.
+// line writes the buffer as a line. The caller holds the lock.
 func (w *lineWriter) line() error {
 	line := w.rest
 	w.rest = w.rest[:0]
@@ -51,8 +51,8 @@ func (w *lineWriter) line() error {
 
 var _ io.Writer = (*lineWriter)(nil)
 
-// AddLines adds to what there is of a line, and has each line written that has ended, or that is
-// too long: rest is it then.
+// AddLines appends p to an unfinished line. It calls write for each line that is complete or too
+// long, with that line in rest.
 func AddLines(rest *[]byte, p []byte, write func() error) (int, error) {
 	n := len(p)
 	for len(p) > 0 {

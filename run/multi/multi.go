@@ -1,4 +1,4 @@
-// Package multi runs a command on several instances at once: the same one on each, or a part of it.
+// Package multi runs a command on several instances at once: all of it on each, or a shard on each.
 package multi
 
 import (
@@ -18,37 +18,37 @@ import (
 	"github.com/hostler-project/hostler/run/status"
 )
 
-// Options say what is run how often.
+// Options say what to run, and on how many instances.
 type Options struct {
 	Run      run.Options
 	Source   string
 	Total    int
-	Together bool // all instances are acquired at once, and each runs all of the command
-	Parallel int  // so many at once; 0: all
-	FailFast bool // the first that fails ends the others
+	Together bool // acquire all instances at once, and run the whole command on each
+	Parallel int  // the most parts at a time; 0: all
+	FailFast bool // the first failure ends the other parts
 
-	Backend session.Backend // by which instances are acquired together
-	// Part makes what one part needs of its own. close ends that.
+	Backend session.Backend // for acquiring instances together
+	// Part makes what one part needs. close releases it.
 	Part func(stdout, stderr io.Writer) (b session.Backend, p session.Printer, close func())
-	// Print prints a line that a part wrote.
+	// Print prints a line of a part's output.
 	Print printFunc
-	// UntilSignal returns a context that signals of this process end. The parts that run take the
-	// signals themselves.
+	// UntilSignal returns a context that ends with a signal. Running parts handle signals
+	// themselves.
 	UntilSignal func(context.Context) (_ context.Context, stop func())
-	// Finish says how all of them ended, and returns the error that they end with.
+	// Finish reports how all parts ended, and returns the error for the whole.
 	Finish func(m *Runs, err error) error
 }
 
-// Runs are a command's runs on several instances.
+// Runs are the runs of one command on several instances.
 type Runs struct {
 	Options
 	Parts []*Part
-	Whole *run.Runner // whose record is that of all
+	Whole *run.Runner // its record is that of the whole
 	Begun time.Time
 
 	lines  lines
 	mu     sync.Mutex
-	first  *Part // the first that failed
+	first  *Part // the first part that failed
 	cancel context.CancelCauseFunc
 }
 
@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return o.Finish(m, err)
 }
 
-// add makes the run of a part. moved hears of another instance than that which was given; may be
+// add makes the run of a part. moved is told of an instance that replaces the given one; may be
 // nil.
 func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	p := &Part{Index: index, Label: fmt.Sprintf("[%d/%d] ", index, m.Total), State: NotBegun}
@@ -114,7 +114,7 @@ func (m *Runs) together(ctx context.Context) error {
 	}
 	req.Count = m.Total
 	asking, stop := m.UntilSignal(ctx)
-	defer stop() // at the end: the runs take signals themselves
+	defer stop() // last: the runs handle signals themselves
 	asked := time.Now()
 	leases, _, err := m.Backend.Acquire(asking, req)
 	if err != nil {
@@ -147,7 +147,7 @@ func (m *Runs) together(ctx context.Context) error {
 	return broken(ctx, asking)
 }
 
-// broken is the error of a user who wanted an end; that one of them failed is none.
+// broken returns the error when the user ended the runs. The failure of a part gives none.
 func broken(ctx, wanted context.Context) error {
 	if ctx.Err() != nil {
 		return nil
@@ -155,21 +155,21 @@ func broken(ctx, wanted context.Context) error {
 	return wanted.Err()
 }
 
-// back gives back what was taken for a part that does not begin.
+// back releases the instance of a part that does not begin.
 func (m *Runs) back(ctx context.Context, p *Part) {
 	if s := p.Runner.Session; s.Given != nil && s.Obtain(ctx, "") == nil {
 		s.GiveBack(ctx)
 	}
 }
 
-// compareNames orders names of instances: by their numbers, where that is all in which they differ.
+// compareNames orders names of instances, by their numbers if they differ in these alone.
 func compareNames(x, y string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
 }
 
-// apart runs the parts as they get their instances.
+// apart runs each part as soon as it has an instance.
 func (m *Runs) apart(ctx context.Context) error {
-	wanted, stop := m.UntilSignal(ctx) // those that have begun take it themselves
+	wanted, stop := m.UntilSignal(ctx) // running parts handle signals themselves
 	defer stop()
 	most := m.Total
 	if m.Parallel > 0 {
@@ -201,7 +201,7 @@ func (m *Runs) apart(ctx context.Context) error {
 	return broken(ctx, wanted)
 }
 
-// run is a part from its beginning to its end.
+// run runs one part from beginning to end.
 func (m *Runs) run(ctx context.Context, p *Part) {
 	m.mu.Lock()
 	late := m.first != nil && m.FailFast
@@ -227,7 +227,7 @@ func (m *Runs) run(ctx context.Context, p *Part) {
 	m.done(p, err, errors.Is(context.Cause(ctx), run.ErrCancelled))
 }
 
-// done notes how a part ended.
+// done records how a part ended.
 func (m *Runs) done(p *Part, err error, cancelled bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -239,7 +239,7 @@ func (m *Runs) done(p *Part, err error, cancelled bool) {
 		p.State = Cancelled
 	case by != "" && p.Runner.Result().Begun.IsZero():
 		p.State = NotBegun
-	case by != "": // the others have heard of it themselves
+	case by != "": // the others got the signal themselves
 		p.State = Interrupted
 	default:
 		p.State = Failed
@@ -252,8 +252,8 @@ func (m *Runs) done(p *Part, err error, cancelled bool) {
 	}
 }
 
-// Status is the exit status of all: a problem of ours, the worst first; else what the commands that
-// failed ended with, 1 where they do not agree.
+// Status returns the exit status of the whole. The worst problem of hostler's own comes first.
+// Otherwise it is the status with which commands failed, or 1 if they differ.
 func (m *Runs) Status() int {
 	ours := []int{status.NotBegun, status.Lost, status.Timeout}
 	worst, agreed := len(ours), 0

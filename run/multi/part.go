@@ -19,15 +19,15 @@ type State string
 const (
 	Passed      State = "passed"
 	Failed      State = "failed"
-	Cancelled   State = "cancelled"   // another one had failed
-	Interrupted State = "interrupted" // the user ended all: it was running, and did not end well
+	Cancelled   State = "cancelled"   // ended because another part failed
+	Interrupted State = "interrupted" // the user ended all while this part was running
 	NotBegun    State = "not-begun"
 )
 
 // Part is one of several runs.
 type Part struct {
 	Index  int    // from 1
-	Label  string // before what it writes
+	Label  string // goes before each line of output
 	State  State
 	Took   time.Duration
 	Err    error
@@ -37,14 +37,14 @@ type Part struct {
 	close     func()
 }
 
-// Exit is the exit status of a part.
+// Exit returns the exit status of a part.
 func (p *Part) Exit() int { return status.OfRun(p.Err) }
 
-// Name is a part's name for people.
+// Name returns a part's name for the user.
 func (p *Part) Name() string { return strings.Trim(p.Label, "| ") }
 
-// Shard is what part index of total runs does: the words of its command, the variables that say
-// which part it is, and the options by which it is recorded, so that it can be run again by itself.
+// Shard returns the options of part index of total: its arguments, the variables that tell which
+// part it is, and its record, so that it can be rerun alone.
 func Shard(o run.Options, index, total int) run.Options {
 	i, n := strconv.Itoa(index), strconv.Itoa(total)
 	words := strings.NewReplacer("{{index}}", i, "{{total}}", n)
@@ -64,7 +64,7 @@ func Shard(o run.Options, index, total int) run.Options {
 	return o
 }
 
-// alone is one run of several, by itself.
+// alone returns the options of one run of several, to run by itself.
 func alone(o run.Options) run.Options {
 	o.Stdin, o.Typed, o.Terminal = nil, false, nil
 	o.Record.As.Flags = slices.DeleteFunc(slices.Clone(o.Record.As.Flags), func(word string) bool {

@@ -20,24 +20,22 @@ const (
 	maxBound = 4 << 10
 )
 
-// Bound is the run that a key stands for.
+// Bound is the run that a key stands for. The zero value means none.
 type Bound struct {
 	Run     string    `json:"run"`
-	Request string    `json:"request"` // a digest of what was asked for
-	Time    time.Time `json:"time"`    // when it was bound
+	Request string    `json:"request"` // a digest of the request
+	Time    time.Time `json:"time"`    // when the key was bound
 }
 
-// Key is a key of a caller's choice, held so that nobody else binds it meanwhile. It is to be
-// closed.
+// Key is a caller's key, locked so that no other process can bind it. The caller must close it.
 type Key struct {
 	f    *os.File
-	free bool // Bound says what was there; a new run may be bound
+	free bool // a new run may be bound, in place of Bound
 	Bound
 }
 
-// Key takes hold of a key, and waits while another process has it, which is for the moment in which
-// that binds it. What is in it is a run that was not told so long ago that it counts no more; see
-// Key.Free.
+// Key locks a key. It waits while another process has the lock, which is only while that binds the
+// key. The Key has the run that is bound to it, if any; see Key.Free.
 func (l *Log) Key(ctx context.Context, key string) (*Key, error) {
 	dir := filepath.Join(l.Dir, keysDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -64,7 +62,8 @@ func (l *Log) Key(ctx context.Context, key string) (*Key, error) {
 	}
 }
 
-// takeKey opens and locks a file; nil: another has it, or it went away just now.
+// takeKey opens and locks a file. It returns nil if another process has the lock, or the file has
+// just been removed.
 func takeKey(file string) (*Key, error) {
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -84,7 +83,7 @@ func takeKey(file string) (*Key, error) {
 	if err == nil {
 		var data []byte
 		if data, err = io.ReadAll(io.LimitReader(f, maxBound)); json.Unmarshal(data, &k.Bound) != nil {
-			k.Bound = Bound{} // whoever wrote it did not come so far as to begin a run
+			k.Bound = Bound{} // its writer ended before the run began
 		}
 	}
 	if err != nil {
@@ -93,8 +92,8 @@ func takeKey(file string) (*Key, error) {
 	return k, nil
 }
 
-// forgotten tells whether a run ended so long ago that its key is another's to take. Of one whose
-// record is gone that is known after as long.
+// forgotten reports whether a run ended so long ago that its key is free. If its record is gone,
+// the age of the binding counts.
 func (l *Log) forgotten(b Bound) bool {
 	rec, err := l.read(b.Run)
 	if err != nil {
@@ -103,7 +102,7 @@ func (l *Log) forgotten(b Bound) bool {
 	return rec.State == Ended && rec.Ended != nil && time.Since(*rec.Ended) > keyKept
 }
 
-// dropKeys forgets the keys that nobody needs, but for one.
+// dropKeys removes keys that are free, except one.
 func (l *Log) dropKeys(dir, but string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
@@ -114,7 +113,7 @@ func (l *Log) dropKeys(dir, but string) {
 		file := filepath.Join(dir, e.Name())
 		if k, err := takeKey(file); err == nil && k != nil {
 			if k.Run == "" || l.forgotten(k.Bound) {
-				_ = os.Remove(file) // the next one tries again
+				_ = os.Remove(file) // a failure is left to the next run
 			}
 			_ = k.Close()
 		}
@@ -124,7 +123,7 @@ func (l *Log) dropKeys(dir, but string) {
 // Free reports whether the key stands for no run, or for one that ended more than a day ago.
 func (k *Key) Free() bool { return k.free }
 
-// Bind has the key stand for a run, on the disk when it returns.
+// Bind binds the key to a run. When it returns nil, that is on disk.
 func (k *Key) Bind(request, run string) error {
 	b := Bound{Run: run, Request: request, Time: now()}
 	data, err := json.Marshal(b)
@@ -144,5 +143,5 @@ func (k *Key) Bind(request, run string) error {
 	return syncDir(filepath.Dir(k.f.Name()))
 }
 
-// Close lets others have it.
+// Close unlocks the key.
 func (k *Key) Close() error { return k.f.Close() }

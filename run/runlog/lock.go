@@ -6,12 +6,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takeLock has the file locked for as long as it is open here.
+// takeLock locks a file for as long as this process has it open.
 func takeLock(f *os.File) error {
 	return flock(f, unix.LOCK_EX|unix.LOCK_NB)
 }
 
-// isLocked tells whether another has the file locked.
+// isLocked reports whether another process has locked the file.
 func isLocked(f *os.File) bool {
 	return flock(f, unix.LOCK_SH|unix.LOCK_NB) != nil
 }

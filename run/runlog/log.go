@@ -15,11 +15,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Log is a directory of runs. Its methods may be called from many goroutines and processes at once.
+// Log is a directory of runs. Its methods are safe for concurrent use, also from several processes.
 type Log struct {
-	Dir string // made when it is needed
+	Dir string // made when it is first needed
 
-	// bytes of each output that are kept: the first and the last; 0: 1 MiB and 7 MiB
+	// the bytes to keep of each output, at its start and end; 0: 1 MiB and 7 MiB
 	First, Rest int64
 }
 
@@ -28,19 +28,19 @@ const (
 	lockFile   = "lock"
 	maxRecord  = 4 << 20
 
-	letters = "bcdfghjkmnpqrstvwxz" // without vowels an id is no word, such as Last
+	letters = "bcdfghjkmnpqrstvwxz" // no vowels, so an id is never a word such as Last
 	digits  = "23456789"
 	idSize  = 8
 )
 
-// Every is how often it is looked whether a record has grown: it is files, and nobody calls.
+// Every is how often to check whether a record has grown. Records are files, so there is no notice.
 const Every = 200 * time.Millisecond
 
 // Last is the name of the newest run.
 const Last = "last"
 
-// newID makes an id that is easy to type: letters and digits that look like no others, a letter
-// first.
+// newID makes an id that is easy to type. It begins with a letter, and has only letters and digits
+// that look different.
 func newID() string {
 	var b [idSize]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -59,7 +59,7 @@ func isID(s string) bool {
 	return len(s) == idSize && strings.Trim(s, letters+digits) == ""
 }
 
-// Begin records a run that begins now. The run is never nil: with an error it has an id and records
+// Begin records a run that begins now. The run is never nil: on an error it has an id and records
 // nothing.
 func (l *Log) Begin(rec Record) (*Run, error) {
 	rec.State, rec.Process = Running, os.Getpid()
@@ -97,7 +97,7 @@ func (l *Log) Begin(rec Record) (*Run, error) {
 	return r, nil
 }
 
-// List returns the records of all runs, the newest first. What cannot be read is left out.
+// List returns the records of all runs, newest first. Unreadable records are left out.
 func (l *Log) List() ([]Record, error) {
 	ids, err := l.ids()
 	if err != nil {
@@ -126,14 +126,14 @@ func (l *Log) ids() (out []string, err error) {
 	return out, nil
 }
 
-// IDs lists the runs that there are, without reading their records.
+// IDs lists the ids of all runs without reading their records.
 func (l *Log) IDs() []string {
 	ids, _ := l.ids()
 	return ids
 }
 
-// Find returns the run of an id, or of the only id that begins with what is given, or with Last the
-// newest. ErrNotFound: there is none, ErrInvalid: there are several.
+// Find returns a run by its id, by a unique beginning of its id, or the newest by Last. ErrNotFound
+// says that there is none, ErrInvalid that there are several.
 func (l *Log) Find(name string) (Record, error) {
 	ids, err := l.ids()
 	if err != nil {
@@ -159,7 +159,7 @@ func (l *Log) Find(name string) (Record, error) {
 	case len(found) == 1:
 		rec, err := l.read(found[0])
 		if errors.Is(err, fs.ErrNotExist) {
-			break // it goes away at this moment
+			break // it is being removed
 		}
 		return rec, err
 	case len(found) > 1:
@@ -173,13 +173,13 @@ func (l *Log) Find(name string) (Record, error) {
 	}
 }
 
-// read returns a run's record. One that is recorded as running and whose process is gone is Lost.
+// read returns a run's record. A running one whose process has ended becomes Lost.
 func (l *Log) read(id string) (Record, error) {
 	rec, err := l.load(id)
 	if err != nil || rec.State != Running || l.alive(id) {
 		return rec, err
 	}
-	if rec, err = l.load(id); err == nil && rec.State == Running { // it may have ended in between
+	if rec, err = l.load(id); err == nil && rec.State == Running { // it may have just ended
 		rec.State = Lost
 	}
 	return rec, err
@@ -204,7 +204,7 @@ func (l *Log) load(id string) (rec Record, err error) {
 	return rec, err
 }
 
-// alive tells whether the process that runs it holds its lock.
+// alive reports whether the process of a run holds its lock.
 func (l *Log) alive(id string) bool {
 	f, err := os.Open(filepath.Join(l.Dir, id, lockFile))
 	if err != nil {
@@ -214,8 +214,8 @@ func (l *Log) alive(id string) bool {
 	return isLocked(f)
 }
 
-// Artifacts is the directory of the files that a run brought back. It need not exist.
+// Artifacts returns the directory of the files that a run brought back. It may not exist.
 func (l *Log) Artifacts(id string) string { return filepath.Join(l.Dir, id, "artifacts") }
 
-// now is when a run ended, without the clock's monotonic part.
+// now returns the time without the clock's monotonic part.
 func now() time.Time { return time.Now().Round(0) }

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Limits say what is kept: whichever is reached first. 0: that one limits nothing.
+// Limits say how many runs are kept; each limit counts by itself. A zero field is no limit.
 type Limits struct {
-	Age   time.Duration // since the start
+	Age   time.Duration // since the run's start
 	Runs  int
-	Bytes int64 // of all together
+	Bytes int64 // of all runs together
 }
 
-// Pruned is what Prune has removed.
+// Pruned says what Prune has removed.
 type Pruned struct {
 	Runs  int
 	Bytes int64
@@ -25,12 +25,12 @@ type Pruned struct {
 const (
 	stampFile  = ".pruned"
 	pruneEvery = time.Hour
-	unborn     = time.Hour // a directory without a record is none's when it is older
-	// one run of so many looks before that, so that many in an hour do not fill the disk
+	unborn     = time.Hour // an older directory without a record has no process any more
+	// one run in so many prunes earlier, so that many runs in an hour do not fill the disk
 	pruneChance = 64
 )
 
-// Due reports whether it is time to prune, as somebody does every hour.
+// Due reports whether it is time to prune, which is once an hour.
 func (l *Log) Due(id string) bool {
 	info, err := os.Stat(filepath.Join(l.Dir, stampFile))
 	if err != nil || time.Since(info.ModTime()) > pruneEvery {
@@ -43,10 +43,10 @@ func (l *Log) Due(id string) bool {
 	return sum%pruneChance == 0
 }
 
-// Prune removes the oldest runs beyond the limits, never one that goes on. It may be called by many
-// at once. all: everything that has ended goes.
+// Prune removes the oldest runs beyond the limits, but never a running one. With all, it removes
+// every run that has ended. It may be called concurrently.
 func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, err error) {
-	// a failure shows below, or does not matter
+	// a failure shows below or does not matter
 	_ = os.WriteFile(filepath.Join(l.Dir, stampFile), nil, 0o600)
 	_ = os.Chtimes(filepath.Join(l.Dir, stampFile), time.Time{}, time.Now())
 	l.sweep()
@@ -55,7 +55,7 @@ func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, e
 		return out, err
 	}
 	var bytes int64
-	for i, rec := range records { // the newest first
+	for i, rec := range records { // newest first
 		if err := ctx.Err(); err != nil {
 			return out, err
 		}
@@ -76,8 +76,8 @@ func (l *Log) Prune(ctx context.Context, limits Limits, all bool) (out Pruned, e
 	return out, nil
 }
 
-// sweep removes what a process that was killed has left: directories that were going away, and
-// those that never got a record that can be read.
+// sweep removes what killed processes left: half-removed directories, and those without a readable
+// record.
 func (l *Log) sweep() {
 	entries, _ := os.ReadDir(l.Dir)
 	for _, e := range entries {

@@ -11,24 +11,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A run that is held outlives the process that began it. Its record is Left then, and another
-// process Resumes it and writes the rest.
+// A held run outlives the process that began it. That process calls Leave on the record. Another
+// one calls Resume and writes the rest.
 
-// Leave writes the record of a run that goes on without us and lets go of it: its state is Held.
+// Leave writes the record of a run that goes on without this process, and unlocks it. The state is
+// Held then.
 func (r *Run) Leave() {
 	r.close(func(rec *Record) { rec.State = Held })
 }
 
-// Resume goes on with the record of a run that has not ended and that no process records: one that
-// was left, or whose process is gone. What was recorded of its output stays, and what comes goes
-// behind it. ErrConflict: another process records it, or it has ended.
+// Resume takes over the record of a run that has not ended and that no process is recording. New
+// output goes behind the recorded output. ErrConflict says that another process is recording it, or
+// that it has ended.
 func (l *Log) Resume(id string) (*Run, error) {
 	dir := filepath.Join(l.Dir, id)
 	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
-	// who only looks whether somebody has it has it himself for that moment
+	// a process that checks the lock holds it itself for a moment
 	for n := 0; err == nil; n++ {
 		if err = takeLock(lock); err == nil || n == 50 {
 			break
@@ -53,7 +54,7 @@ func (l *Log) Resume(id string) (*Run, error) {
 	return r, nil
 }
 
-// further has a stream go on behind what is there.
+// further makes a stream continue behind what was recorded.
 func (s *Stream) further(l *Log, id, name string) {
 	n, err := l.size(id, name)
 	s.n, s.err = n, err
@@ -62,13 +63,13 @@ func (s *Stream) further(l *Log, id, name string) {
 	}
 }
 
-// Recorded reports whether a process records a run just now.
+// Recorded reports whether a process is recording the run now.
 func (l *Log) Recorded(id string) bool { return l.alive(id) }
 
 const shownFile = "shown"
 
-// Shown is how much of both outputs of a run that outlived its client people have seen, for whoever
-// attaches to it. ok: that is known.
+// Shown returns how much of both outputs of a held run the user has seen, for the next attach. ok
+// is false if that is unknown.
 func (l *Log) Shown(id string) (stdout, stderr int64, ok bool) {
 	b, err := os.ReadFile(filepath.Join(l.Dir, id, shownFile))
 	if err != nil {
@@ -78,7 +79,7 @@ func (l *Log) Shown(id string) (stdout, stderr int64, ok bool) {
 	return stdout, stderr, n == 2 && stdout >= 0 && stderr >= 0
 }
 
-// SetShown notes how much people have seen. Of a run that is gone that is no error.
+// SetShown records how much the user has seen. If the run is gone, that is no error.
 func (l *Log) SetShown(id string, stdout, stderr int64) error {
 	file := filepath.Join(l.Dir, id, shownFile)
 	err := os.WriteFile(file+".new", fmt.Appendf(nil, "%d %d\n", stdout, stderr), 0o600)

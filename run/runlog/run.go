@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// Run is a run that is being recorded. Its methods may be called from many goroutines. One that
-// could not be recorded takes them all and does nothing.
+// Run is a run that is being recorded. Its methods are safe for concurrent use. If the run could
+// not be recorded, they do nothing.
 type Run struct {
 	log *Log
 	dir string // "": it is not recorded
@@ -19,14 +19,14 @@ type Run struct {
 	rec     Record
 	lock    *os.File
 	streams []*Stream
-	err     error // the first
-	further bool  // it was resumed: outputs go on behind what is there
+	err     error // the first error
+	further bool  // resumed: outputs continue behind what is there
 }
 
-// ID is the run's, recorded or not.
+// ID returns the run's id, even if the run is not recorded.
 func (r *Run) ID() string { return r.rec.ID }
 
-// Artifacts is the directory for files that are brought back; "": there is none.
+// Artifacts returns the directory for files that are brought back; "" if there is none.
 func (r *Run) Artifacts() string {
 	if r.dir == "" {
 		return ""
@@ -34,7 +34,7 @@ func (r *Run) Artifacts() string {
 	return r.log.Artifacts(r.rec.ID)
 }
 
-// File is the path of a further file of the record; "": there is none.
+// File returns the path of an additional file of the record; "" if there is none.
 func (r *Run) File(name string) string {
 	if r.dir == "" {
 		return ""
@@ -42,7 +42,7 @@ func (r *Run) File(name string) string {
 	return filepath.Join(r.dir, name)
 }
 
-// Err is the first reason why something of the run is not recorded; nil: all is.
+// Err returns the first error of recording; nil if everything is recorded.
 func (r *Run) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,7 +56,7 @@ func (r *Run) fail(err error) error {
 	return err
 }
 
-// Record returns what is known by now.
+// Record returns what is known so far.
 func (r *Run) Record() Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *Run) Update(change func(*Record)) {
 	}
 }
 
-// Sync has what is known on the disk when it returns nil, so that a loss of power does not take it.
+// Sync puts the record on disk. When it returns nil, the record survives a loss of power.
 func (r *Run) Sync() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,8 +96,8 @@ func (r *Run) Sync() error {
 	return err
 }
 
-// End writes the last of the record and lets go of it. change says how the run ended; a state that
-// it leaves Running or Held becomes Ended.
+// End writes the end of the record and unlocks it. change says how the run ended. If it leaves the
+// state Running or Held, the state becomes Ended.
 func (r *Run) End(change func(*Record)) {
 	r.close(func(rec *Record) {
 		t := now()
@@ -109,7 +109,7 @@ func (r *Run) End(change func(*Record)) {
 	})
 }
 
-// close writes the last that we know, and lets go of the record.
+// close writes the last of the record and unlocks it.
 func (r *Run) close(last func(*Record)) {
 	r.mu.Lock()
 	streams := r.streams
@@ -131,8 +131,8 @@ func (r *Run) close(last func(*Record)) {
 	}
 }
 
-// save replaces the file by a whole one. It is synced where that is asked for: else a record that a
-// loss of power takes is no loss of work.
+// save replaces the record's file as a whole. It syncs only if asked to: a record lost with the
+// power is no loss of work.
 func (r *Run) save(synced bool) error {
 	data, err := json.Marshal(&r.rec)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *Run) save(synced bool) error {
 	return err
 }
 
-// syncDir has the names in a directory on the disk.
+// syncDir puts the names in a directory on disk.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -164,8 +164,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Stream returns the writer that records an output: "stdout" or "stderr". It takes all that it is
-// given, recorded or not.
+// Stream returns the writer that records an output, "stdout" or "stderr". It accepts everything,
+// even if nothing is recorded.
 func (r *Run) Stream(name string) *Stream {
 	s := &Stream{head: r.log.headSize(), tail: r.log.tailSize()}
 	if r.dir != "" {
@@ -180,9 +180,9 @@ func (r *Run) Stream(name string) *Stream {
 	return s
 }
 
-// Remove forgets a run that has ended. One that is gone already is no error.
+// Remove removes the record of a run that has ended. If it is gone already, that is no error.
 func (l *Log) Remove(id string) error {
-	gone := filepath.Join(l.Dir, "."+id+"-"+newID()) // at once, so that nobody sees half of it
+	gone := filepath.Join(l.Dir, "."+id+"-"+newID()) // so no reader sees half of it
 	err := os.Rename(filepath.Join(l.Dir, id), gone)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

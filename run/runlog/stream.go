@@ -13,11 +13,10 @@ import (
 	"sync"
 )
 
-// An output is kept in pieces of First bytes, the first in the file NAME, the further ones in
-// NAME.1, NAME.2 and so on. The last pieces that together have Rest bytes or more are there; the
-// ones between the first and these are removed as new ones come. Pieces are only ever appended to,
-// so what was written before a crash is there, and a piece's number says where in the output it
-// stands.
+// An output is kept in pieces of First bytes: NAME, then NAME.1, NAME.2 and so on. The first piece
+// is kept, and so are the last pieces that have Rest bytes or more together. Those between are
+// removed as new ones come. Pieces are only appended to, so output before a crash is kept. A
+// piece's number gives its place in the output.
 
 const (
 	defaultHead = 1 << 20
@@ -38,7 +37,7 @@ func (l *Log) tailSize() int64 {
 	return defaultTail
 }
 
-// Stream records an output.
+// Stream records an output. It is safe for concurrent use.
 type Stream struct {
 	base       string // "": nothing is recorded
 	head, tail int64
@@ -49,7 +48,7 @@ type Stream struct {
 	err  error
 }
 
-// Write records p. It never fails: what cannot be recorded is not, and the run's Err says why.
+// Write records p. It never fails: the run's Err says why bytes were not recorded.
 func (s *Stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +74,7 @@ func (s *Stream) put(p []byte) {
 	}
 }
 
-// next begins a piece, and removes what is not among the last any more.
+// next begins a piece and removes pieces that are no longer among the last.
 func (s *Stream) next(piece int64) {
 	if s.file != nil {
 		_ = s.file.Close()
@@ -97,7 +96,7 @@ func pieceName(base string, piece int64) string {
 	return base + "." + strconv.FormatInt(piece, 10)
 }
 
-// Bytes is how many were written.
+// Bytes returns how many bytes were written.
 func (s *Stream) Bytes() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,14 +113,14 @@ func (s *Stream) close() error {
 		s.file = nil
 	}
 	base := s.base
-	s.base = "" // what still comes is not recorded
+	s.base = "" // later bytes are not recorded
 	if s.err != nil {
 		return fmt.Errorf("%s: %w", base, s.err)
 	}
 	return nil
 }
 
-// size returns how long an output is by now; 0: nothing of it is there.
+// size returns the length of an output so far; 0 if nothing is recorded.
 func (l *Log) size(id, name string) (int64, error) {
 	entries, err := os.ReadDir(filepath.Join(l.Dir, id))
 	if err != nil {
@@ -147,8 +146,8 @@ func (l *Log) size(id, name string) (int64, error) {
 	return last*l.headSize() + info.Size(), nil
 }
 
-// Copy writes what is recorded of an output from a place in it to w, and returns the place where it
-// ended, to go on from. Where something between was not kept, a line says how much.
+// Copy writes the recorded output from an offset on to w, and returns the offset to continue from.
+// Where bytes in between were not kept, a line says how many.
 func (l *Log) Copy(w io.Writer, id, name string, from int64) (next int64, err error) {
 	end, err := l.size(id, name)
 	if err != nil {
@@ -165,7 +164,7 @@ func (l *Log) Copy(w io.Writer, id, name string, from int64) (next int64, err er
 		to := min(end, from-from%head+head)
 		n, err := l.copyPiece(w, id, name, from, to)
 		from += n
-		if errors.Is(err, fs.ErrNotExist) && from >= head { // it went away meanwhile
+		if errors.Is(err, fs.ErrNotExist) && from >= head { // it was removed meanwhile
 			if end, err = l.size(id, name); err != nil {
 				return from, err
 			}
@@ -179,7 +178,7 @@ func (l *Log) Copy(w io.Writer, id, name string, from int64) (next int64, err er
 			return from, err
 		}
 		if from < to {
-			return from, nil // less was written of it than there should be
+			return from, nil // the file is shorter than it should be
 		}
 	}
 	return from, nil
@@ -200,7 +199,7 @@ func (l *Log) copyPiece(w io.Writer, id, name string, from, to int64) (int64, er
 	return io.Copy(w, io.NewSectionReader(f, from%head, to-from))
 }
 
-// Tail returns the place in an output where its last lines begin, so many of them.
+// Tail returns the offset where the last lines of an output begin.
 func (l *Log) Tail(id, name string, lines int) (int64, error) {
 	end, err := l.size(id, name)
 	if err != nil || end == 0 {

@@ -9,21 +9,22 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// Cancelled is the kind in the record of a run that was ended because another one of several had
-// failed. It has not failed itself.
+// Cancelled is the error kind of a run that was ended because another one of several had failed.
+// The run itself has not failed.
 const Cancelled = "cancelled"
 
-// Failed reports whether something did not go well.
+// Failed reports whether the run was lost, or ended with a status other than 0 and was not
+// cancelled.
 func (r *Record) Failed() bool {
 	return r.State == Lost || r.Exit != nil && *r.Exit != 0 && r.Kind != Cancelled
 }
 
-// On reports whether the run was on what a name means.
+// On reports whether name is the name of the run, or its lease or instance.
 func (r *Record) On(name string) bool {
 	return name != "" && slices.Contains([]string{r.Name, r.Lease, r.Instance}, name)
 }
 
-// Took is how long a run took, until now for one that goes on.
+// Took says how long the run took, or has taken so far; "-" if it was lost.
 func (r *Record) Took() string {
 	switch {
 	case r.Ended != nil:
@@ -34,7 +35,7 @@ func (r *Record) Took() string {
 	return seconds(time.Since(r.Started))
 }
 
-// seconds writes a short time with its fractions, and a long one without.
+// seconds formats a short time with fractions, and a long one without.
 func seconds(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
@@ -45,10 +46,10 @@ func seconds(d time.Duration) string {
 	return words.Short(d)
 }
 
-// How says in a word how a run ended.
+// How describes in a word how the run ended.
 func (r *Record) How() string {
 	switch {
-	case r.State == Held: // by the instance, which is not a word of users
+	case r.State == Held: // the instance holds it; users do not know that word
 		return "detached"
 	case r.State != Ended || r.Exit == nil:
 		return string(r.State)
@@ -62,7 +63,7 @@ func (r *Record) How() string {
 	return strconv.Itoa(*r.Exit)
 }
 
-// String lists the phases that there were.
+// String lists the phases that are not 0.
 func (p Phases) String() string {
 	var all []string
 	for _, one := range []struct {

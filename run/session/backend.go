@@ -9,54 +9,55 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// Engine is what sessions ask of a lease engine: one in this process, or a controller.
+// Engine is what sessions need of a lease engine, in this process or in a controller. It is safe
+// for concurrent use.
 type Engine interface {
 	compute.Leaser
-	// Resolve finds an instance by its own name or its lease's. The lease is nil where it has none.
+	// Resolve finds an instance by its own name or its lease's. The lease is nil if there is none.
 	Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)
 }
 
-// Backend finds the engine and the ways into its instances.
+// Backend connects sessions to an engine and to its instances.
 type Backend interface {
-	// Open finds the engine, once. name is what will be used, as far as it is known.
+	// Open opens the engine once. name is the instance that will be used, if known.
 	Open(ctx context.Context, name string) (Engine, error)
-	// Who says on whose behalf the named instances are used.
+	// Who returns the user for whom the named instances are used.
 	Who(ctx context.Context, names ...string) compute.Who
-	// Request makes the request for an instance of a source; "": of the default one. ErrNotFound:
-	// there is no such source.
+	// Request makes the request for an instance of a source; "" is the default one. ErrNotFound
+	// says that there is no such source.
 	Request(ctx context.Context, source string, o *Options) (compute.Request, error)
-	// Acquire takes what is asked for, and tells how long the request was in the queue.
+	// Acquire takes the requested instances. It returns how long the request was queued.
 	Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, time.Duration, error)
-	// Connect opens a way into an instance.
+	// Connect opens a connection to an instance.
 	Connect(ctx context.Context, who compute.Who, i compute.Instance) (compute.Conn, Way, error)
-	// Released is called after an instance was given back, to have done what that left.
+	// Released is called after an instance was released, to start the work that is left.
 	Released(ctx context.Context)
-	// Close ends what was opened ahead and not used.
+	// Close closes connections that were opened ahead and not used.
 	Close()
 }
 
-// Way is what is known of a way into an instance.
+// Way describes a connection to an instance.
 type Way struct {
-	Local bool // the instance is this machine itself, with this process's environment
-	Thin  bool // nothing of ours runs at its other end unless it is needed
-	Far   bool // what is sent is worth compressing
-	// Shown reports whether commands there see this machine's own files; nil: they do not.
+	Local bool // the instance is this machine, with this process's environment
+	Thin  bool // our agent runs at the other end only if it is needed
+	Far   bool // compression pays
+	// Shown reports whether commands see this machine's own files; nil: they do not.
 	Shown func(ctx context.Context) bool
-	// Slot waits for a command's turn, and free ends that; nil: commands run at once.
+	// Slot waits until a command may start, and free ends the turn; nil: commands start at once.
 	Slot func(ctx context.Context, conn compute.Conn) (free func(), err error)
 }
 
-// Printer tells the user about the work.
+// Printer tells the user about progress and problems.
 type Printer interface {
-	// Say is for progress.
+	// Say prints progress.
 	Say(format string, args ...any)
-	// Warn is for what went wrong and ended nothing.
+	// Warn prints a problem that ended nothing.
 	Warn(format string, args ...any)
-	// Tell is for an error that ends nothing.
+	// Tell prints an error that ends nothing.
 	Tell(err error)
 }
 
-// Silent is a Printer that tells nothing.
+// Silent is a Printer that prints nothing.
 type Silent struct{}
 
 // Say implements Printer.
@@ -68,8 +69,8 @@ func (Silent) Warn(string, ...any) {}
 // Tell implements Printer.
 func (Silent) Tell(error) {}
 
-// Plain returns a backend that has an engine and nothing else. Leases are the owner's, and end with
-// this process.
+// Plain returns a Backend that has only an engine. Leases belong to the owner and end with this
+// process.
 func Plain(engine Engine, owner string) Backend { return &plain{engine, owner} }
 
 type plain struct {

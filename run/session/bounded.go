@@ -7,12 +7,11 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lastWords is the time that a command which was ended has, to be over and to have written what it
-// had to say.
+// lastWords is how long a command that was stopped may take to end and to deliver its last output.
 const lastWords = 10 * time.Second
 
-// Bounded is run, which returns soon after ctx has ended, unless nobody takes what the command
-// wrote: then it is left to itself, as this process ends too. left: so it was.
+// Bounded calls run, and returns soon after ctx has ended even if run is blocked because its output
+// is not read. Then left is true, and run goes on until this process ends.
 func Bounded(ctx context.Context, run func() (compute.Exit, error)) (exit compute.Exit, left bool, err error) {
 	type end struct {
 		exit compute.Exit

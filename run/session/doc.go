@@ -1,7 +1,7 @@
-// Package session has an instance for the time of one command: finds it by a name or acquires it,
-// opens the way in, renews the lease while the command runs, notices its end, and gives the
-// instance back where it was acquired for the command.
+// Package session gives one command an instance. It finds the instance by a name, or acquires one,
+// and connects to it. While the command runs, it renews the lease and notices its end. At the end
+// it releases what it acquired for the command.
 //
-// What a session needs from outside is a Backend: the lease engine and the ways into instances.
-// Plain makes one of an engine alone.
+// A Backend has the lease engine and the connections to instances. Plain makes a Backend of an
+// engine alone.
 package session

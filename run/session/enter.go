@@ -11,22 +11,20 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// entersMost is how many instances in a row may turn out to have ended until the command fails for
-// that.
+// entersMost is how many instances in a row may turn out to be dead before the command fails.
 const entersMost = 3
 
-// Connect opens the way into the instance.
+// Connect connects to the instance.
 func (s *Session) Connect(ctx context.Context) (compute.Conn, Way, error) {
 	return s.Backend.Connect(ctx, s.Who, s.Instance)
 }
 
-// Enter opens the way into the instance, under this lease or none from here on, though the same
-// user may get the instance again.
+// Enter connects to the instance under its present lease, even if the user gets the instance again
+// later.
 //
-// A computer may end while it stands ready, and be handed out before anybody knows. Nothing has
-// begun then, so one that was acquired for this command is given back as ended, and the next one
-// taken, all within the request's time to wait. An instance that has a name of the user's choice is
-// never exchanged.
+// An idle instance may die and be handed out before its death is known. Nothing has begun then. If
+// the instance was acquired for this command, Enter releases it as dead and acquires another, all
+// within the request's time to wait. An instance that the user named is never replaced.
 func (s *Session) Enter(ctx context.Context) (compute.Conn, Way, error) {
 	for n := 1; ; n++ {
 		s.Who.Lease = s.Lease.ID
@@ -36,7 +34,7 @@ func (s *Session) Enter(ctx context.Context) (compute.Conn, Way, error) {
 		}
 		why := s.bare(err)
 		s.release(ctx, compute.ReleaseOptions{Ended: why})
-		s.Temporary = false // it is given back
+		s.Temporary = false // it is released above
 		if n == entersMost {
 			return nil, Way{}, err
 		}
@@ -53,13 +51,13 @@ func (s *Session) Enter(ctx context.Context) (compute.Conn, Way, error) {
 	}
 }
 
-// bare is an error for people without the instance's name.
+// bare returns the text of an error for the user, without the instance's name.
 func (s *Session) bare(err error) string {
 	return strings.TrimPrefix(api.Text(err), string(s.Instance.ID)+": ")
 }
 
-// again is the request by which the instance was acquired, with what is left of its time to wait.
-// Nothing left is not 0: a request that does not wait at all has what is made for it take its time.
+// again returns the request by which the instance was acquired, with the time to wait that is left.
+// No time left is not 0: a request with 0 waits for as long as making an instance takes.
 func (s *Session) again() compute.Request {
 	req := *s.Ordered
 	if req.Wait > 0 {
@@ -68,7 +66,7 @@ func (s *Session) again() compute.Request {
 	return req
 }
 
-// Fallen asks, after contact was lost, whether the computer has ended; nil: that is not known.
+// Fallen asks, after contact was lost, whether the computer has died; nil if that is unknown.
 func (s *Session) Fallen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

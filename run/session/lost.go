@@ -10,12 +10,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// A command may end because its computer has, because its lease has, or because contact was lost.
-// What is known of that comes from two sides: err is what the connection said, and cause what the
-// engine says of the lease, nil where it lives or was not asked.
+// A command may be cut short because its computer died, its lease ended or contact was lost. Two
+// sides know of that. err is what the connection said; cause is what the engine said of the lease,
+// or nil.
 
-// HasFallen reports whether the computer itself has ended. Where the lease was ended first, by
-// whoever, it is the lease's end that counts.
+// HasFallen reports whether the computer itself died. If the lease ended first, that is the reason
+// instead.
 func HasFallen(err, cause error) bool {
 	if cause != nil {
 		return errors.Is(cause, compute.ErrEnded)
@@ -23,9 +23,9 @@ func HasFallen(err, cause error) bool {
 	return errors.Is(err, compute.ErrEnded)
 }
 
-// WhatEnded asks, where err says that the computer has ended, whether its lease had ended before,
-// and returns that then. The end of a lease takes the computer away, and where another process
-// ended it, a provider here says only that somebody has.
+// WhatEnded returns the end of the lease in place of err, if err says that the computer died and
+// its lease had ended before. The end of a lease removes the computer, so the connection then only
+// shows that it is gone.
 func (s *Session) WhatEnded(ctx context.Context, err error) error {
 	if !errors.Is(err, compute.ErrEnded) {
 		return err
@@ -41,8 +41,8 @@ func IsLeaseOver(err, cause error) bool {
 	return errors.Is(cause, ErrLeaseEnded) || errors.Is(err, compute.ErrLost) && errors.Is(err, compute.ErrNotLeased)
 }
 
-// LostWhile says for people that contact was lost while a command ran, and why. The connection's
-// own words come first: a provider knows more than the lease.
+// LostWhile makes the error that contact was lost while a command ran, and why. The connection's
+// own words come first, since a provider knows more than the lease.
 func LostWhile(id compute.ID, err, cause error) error {
 	why := err
 	if !errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {

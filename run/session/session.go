@@ -13,41 +13,40 @@ import (
 )
 
 const (
-	useEvery  = time.Minute     // whoever uses a lease says so that often
-	warnAhead = 5 * time.Minute // of the lease's end
+	useEvery  = time.Minute     // how often the use of a lease is reported
+	warnAhead = 5 * time.Minute // before the end of the lease
 )
 
-// ErrLeaseEnded is why a session ends whose lease has ended.
+// ErrLeaseEnded is the cause when the session's lease has ended.
 var ErrLeaseEnded = errors.New("the lease has ended")
 
-// Options say which instance a session has, and for how long.
+// Options say which instance a session gets, and for how long.
 type Options struct {
 	Lease      string // the name of the lease; "": it has none, and ends with the command
-	Keep       bool   // what is acquired is not given back
-	KeepFailed bool   // nor if the command fails
-	Outlives   bool   // the command goes on when this process has gone
-	Any        bool   // use the instance whoever has the lease
-	Describe   bool   // all that is known of the instance is wanted
+	Keep       bool   // keep what is acquired
+	KeepFailed bool   // keep it if the command fails
+	Outlives   bool   // the command goes on after this process
+	Any        bool   // use the instance whatever its lease
+	Describe   bool   // get all facts of the instance
 
-	Dir    string // where the command starts, as far as it counts for what is acquired
+	Dir    string // where the command starts, as far as the request depends on it
 	NoTree bool   // the command sees no directory of this machine
 
-	// Ending hears, before the end of a lease that the session does not renew, how long it lasts;
-	// may be nil.
-	Ending func(l compute.Lease, left time.Duration)
-	// Moved hears of another instance that was acquired in the place of one that had ended; may be
+	// Ending is told how long a lease lasts that the session does not renew, before its end; may be
 	// nil.
+	Ending func(l compute.Lease, left time.Duration)
+	// Moved is told of an instance that was acquired in place of a dead one; may be nil.
 	Moved func(compute.Lease)
 }
 
-// Kept reports whether what is acquired stays after the command.
+// Kept reports whether an acquired instance stays after the command.
 func (o *Options) Kept() bool { return o.Keep || o.Lease != "" }
 
-// Bound reports whether a lease that is acquired is to end with this process.
+// Bound reports whether an acquired lease should end with this process.
 func (o *Options) Bound() bool { return !o.Kept() && !o.KeepFailed && !o.Outlives }
 
-// Session is an instance as one command has it: found by a name or acquired for the command, used
-// while it lasts, and given back where it was acquired.
+// Session is an instance in use by one command. It was found by a name, or acquired for the command
+// and is released after it.
 type Session struct {
 	Backend Backend
 	Printer Printer
@@ -59,18 +58,18 @@ type Session struct {
 	Lease     compute.Lease
 	Temporary bool // acquired for this command alone
 
-	Given     *compute.Lease   // what was acquired for it already; nil: it acquires
-	Ordered   *compute.Request // by which it was acquired; nil: it had been there
-	OrderedAt time.Time        // when that was made first
+	Given     *compute.Lease   // already acquired for it; nil: acquire one
+	Ordered   *compute.Request // the request for it; nil: it was there before
+	OrderedAt time.Time        // when that request was first made
 
-	Retaken time.Duration // that it took to acquire another instance
-	Queued  time.Duration // that it waited for its turn
+	Retaken time.Duration // the time that acquiring a replacement took
+	Queued  time.Duration // the time in the queue
 
 	mu      sync.Mutex
-	renewed compute.Lease // the lease as Watch has it; no ID: as it was
+	renewed compute.Lease // the lease as renewed by Watch; no ID: not renewed
 }
 
-// Obtain finds the instance by its name or its lease's, or acquires one of a source.
+// Obtain finds the instance by its own name or its lease's, or acquires one of a source.
 func (s *Session) Obtain(ctx context.Context, name string) error {
 	o := &s.Options
 	if s.Given != nil {
@@ -84,13 +83,13 @@ func (s *Session) Obtain(ctx context.Context, name string) error {
 	s.Engine = engine
 	s.Who = s.Backend.Who(ctx, cmp.Or(name, o.Lease))
 	s.Who.Admin = o.Any
-	if name == "" && o.Lease != "" { // that lease, if there is one
+	if name == "" && o.Lease != "" { // that lease, if it exists
 		if i, l, err := engine.Resolve(ctx, o.Lease); err == nil && l != nil && l.Name == o.Lease {
 			return s.Take(ctx, i)
 		}
 	}
 	if name != "" {
-		// one read, where Resolve and Use would be two
+		// one read in place of Resolve and Use
 		lease, err := engine.Use(ctx, s.Who, compute.ID(name))
 		if err == nil {
 			return s.have(ctx, lease)
@@ -107,7 +106,7 @@ func (s *Session) Obtain(ctx context.Context, name string) error {
 	return s.acquire(ctx, req)
 }
 
-// have notes the lease of the instance that the session has.
+// have records the lease of the session's instance.
 func (s *Session) have(ctx context.Context, lease compute.Lease) (err error) {
 	s.Lease, s.Instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
 	if s.Options.Describe {
@@ -116,7 +115,7 @@ func (s *Session) have(ctx context.Context, lease compute.Lease) (err error) {
 	return err
 }
 
-// acquire takes an instance for the command.
+// acquire acquires an instance for the command.
 func (s *Session) acquire(ctx context.Context, req compute.Request) error {
 	leases, queued, err := s.Backend.Acquire(ctx, req)
 	s.Queued += queued
@@ -127,15 +126,15 @@ func (s *Session) acquire(ctx context.Context, req compute.Request) error {
 	return s.have(ctx, leases[0])
 }
 
-// Take uses an instance that stands under a lease already.
+// Take uses an instance that is leased already.
 func (s *Session) Take(ctx context.Context, i compute.Instance) (err error) {
 	s.Instance = i
 	s.Lease, err = s.Engine.Use(ctx, s.Who, i.ID)
 	return err
 }
 
-// GiveBack releases what was acquired for this command. A problem there is a warning: the next
-// command finishes it.
+// GiveBack releases what was acquired for this command. A failure is a warning, and the next
+// command finishes the work.
 func (s *Session) GiveBack(ctx context.Context) {
 	if s.Temporary {
 		s.release(ctx, compute.ReleaseOptions{})
@@ -153,8 +152,8 @@ func (s *Session) release(ctx context.Context, opt compute.ReleaseOptions) {
 	s.Backend.Released(ctx)
 }
 
-// Slot waits for the command's turn where the source limits how many run at once. The lease may
-// have ended meanwhile, so it is asked again.
+// Slot waits for the command's turn if the source limits how many run at once. The lease may end
+// meanwhile, so it is checked again.
 func (s *Session) Slot(ctx context.Context, way Way, conn compute.Conn) (free func(), err error) {
 	if way.Slot == nil {
 		return func() {}, nil
@@ -177,8 +176,8 @@ func (s *Session) Slot(ctx context.Context, way Way, conn compute.Conn) (free fu
 	return free, err
 }
 
-// Watch renews the lease while the command runs, warns before the end of one that is not the
-// session's to renew, and cancels when the lease has ended.
+// Watch renews the lease while the command runs. It warns before the end of a lease that the
+// session does not renew, and calls cancel when the lease has ended.
 func (s *Session) Watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	lease := s.Lease
 	if lease.ID == "" {
@@ -226,13 +225,13 @@ func (s *Session) Watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// isOver tells whether a use of a lease was refused because there is none any more.
+// isOver reports whether a lease could not be used because it has ended.
 func isOver(err error) bool {
 	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
 }
 
-// Over asks whether contact was lost because the lease has ended: the end of a lease takes the
-// computer away at once. nil: nothing of the kind is known.
+// Over returns the end of the lease if contact was lost for that reason, since the end of a lease
+// removes the computer at once; otherwise nil.
 func (s *Session) Over(ctx context.Context) error {
 	if s.Lease.ID == "" {
 		return nil
@@ -245,7 +244,7 @@ func (s *Session) Over(ctx context.Context) error {
 	return nil
 }
 
-// Current is the lease as it was renewed last.
+// Current returns the lease as it was last renewed.
 func (s *Session) Current() compute.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package status has the ways in which commands end: exit statuses, those of runs among them, and
-// the names of the kinds of errors for programs.
+// Package status has the exit statuses of commands, those of runs included. It names the kinds of
+// errors for programs.
 package status
 
 import (
@@ -15,8 +15,8 @@ import (
 // The exit statuses of a run that are not the command's own.
 const (
 	Lost     = 121 // contact lost; the command may still run
-	Missing  = 122 // the command went well, and a file that it was to make is missing
-	Timeout  = 124 // the time for the command has passed
+	Missing  = 122 // the command succeeded, but a required file is missing
+	Timeout  = 124 // the command's time limit has passed
 	NotBegun = 125 // hostler failed before the command began
 	NotExec  = 126
 	NotFound = 127
@@ -41,7 +41,7 @@ func (e *Interruption) Error() string {
 	return "interrupted: " + e.Became
 }
 
-// Status is the exit status of a program that the signal ended.
+// Status returns the exit status of a program that the signal ended.
 func (e *Interruption) Status() int { return 128 + compute.SignalNumber(e.Signal) }
 
 // Signals names the signals that a run passes to its command.
@@ -99,7 +99,7 @@ func OfRun(err error) int {
 	return NotBegun
 }
 
-// own is the status that an error has by itself.
+// own returns the exit status that an error itself has.
 func own(err error) (n int, ok bool) {
 	var s Exit
 	var i *Interruption
@@ -112,7 +112,7 @@ func own(err error) (n int, ok bool) {
 	return 0, false
 }
 
-// Kind returns the kind that an error has; nil: none.
+// Kind returns the kind of an error; nil if it has none.
 func Kind(err error) error {
 	for _, k := range kinds {
 		if errors.Is(err, k.kind) {

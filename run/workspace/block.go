@@ -11,7 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// MaxBlock is how many bytes a block holds at most, unpacked.
+// MaxBlock is the most bytes of a block, unpacked.
 const MaxBlock = 256 << 10
 
 const (
@@ -19,23 +19,23 @@ const (
 	zstdBlock  = 1
 )
 
-// Writer packs bytes in blocks. It is for one goroutine.
+// Writer packs bytes into blocks. Only one goroutine may use it.
 type Writer struct {
 	w        io.Writer
 	compress func(dst, src []byte) []byte
-	buf      []byte // of the block that is being filled
+	buf      []byte // the block that is being filled
 	packed   []byte
-	err      error // the first of w's; nothing is written any more
+	err      error // the first error of w; nothing is written after it
 	Sent     int64 // bytes written to w
 }
 
-// NewWriter returns a Writer to w. compress appends src, packed as zstd, to dst; nil: blocks go as
-// they are.
+// NewWriter returns a Writer to w. compress appends src, packed as zstd, to dst; nil: blocks are
+// not packed.
 func NewWriter(w io.Writer, compress func(dst, src []byte) []byte) *Writer {
 	return &Writer{w: w, compress: compress, buf: make([]byte, 0, 4<<10)}
 }
 
-// Write takes p; what fills a block goes out.
+// Write adds p to the block, and sends each block that is full.
 func (w *Writer) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -51,10 +51,10 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// worthPacking is the size from which on a block may become smaller than the trouble.
+// worthPacking is the size below which packing a block does not pay.
 const worthPacking = 512
 
-// Flush sends the block that is being filled.
+// Flush sends the unfinished block.
 func (w *Writer) Flush() error {
 	if len(w.buf) == 0 || w.err != nil {
 		return w.err
@@ -77,14 +77,14 @@ func (w *Writer) Flush() error {
 	n := 1 + binary.PutUvarint(head[1:], uint64(len(w.buf)))
 	n += binary.PutUvarint(head[n:], uint64(len(body)))
 	out := w.packed[room-n:]
-	copy(out, head[:n]) // one write for head and body
+	copy(out, head[:n]) // head and body in one write
 	k, err := w.w.Write(out)
 	w.Sent += int64(k)
 	w.buf, w.err = w.buf[:0], err
 	return err
 }
 
-// Packed sends blocks, or pieces of them in their order, that another Writer has packed.
+// Packed sends blocks, or successive pieces of them, that another Writer has packed.
 func (w *Writer) Packed(blocks []byte) error {
 	if err := w.Flush(); err != nil {
 		return err
@@ -95,10 +95,10 @@ func (w *Writer) Packed(blocks []byte) error {
 	return err
 }
 
-// Reader unpacks blocks. It is for one goroutine.
+// Reader unpacks blocks. Only one goroutine may use it.
 type Reader struct {
 	r    *bufio.Reader
-	buf  []byte // of the block: what was not read yet begins at off
+	buf  []byte // the block; its unread part begins at off
 	off  int
 	body []byte
 	Got  int64 // bytes of blocks read
@@ -109,12 +109,12 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: bufio.NewReaderSize(r, 3
 
 var errBlock = errors.New("a block that is not well formed")
 
-// decoder unpacks; it is made when the first packed block comes, and is for all readers.
+// decoder unpacks for all readers. It is made for the first packed block.
 var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxBlock), zstd.WithDecoderLowmem(true))
 })
 
-// next reads the next block. io.EOF stands for an end between two blocks.
+// next reads the next block. io.EOF means an end between two blocks.
 func (r *Reader) next() error {
 	kind, err := r.r.ReadByte()
 	if err != nil {
@@ -167,7 +167,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// Read takes what there is of the current block.
+// Read reads from the current block, or from the next one.
 func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -195,8 +195,7 @@ func (r *Reader) ReadByte() (byte, error) {
 	return r.buf[r.off-1], nil
 }
 
-// bytes reads a length, which may be limit at most, and so many bytes. Memory is taken as they
-// come.
+// bytes reads a length of at most limit, and so many bytes. It takes memory as they arrive.
 func (r *Reader) bytes(limit int) ([]byte, error) {
 	n, err := r.number(limit)
 	if err != nil {

@@ -5,28 +5,28 @@ import (
 	"io"
 )
 
-// The sizes of chunks, in bytes, at least and at most; mostly they have 64 KiB. A file's last may
-// be shorter.
+// The sizes of chunks in bytes: least and most. Most chunks have about 64 KiB. The last one of a
+// file may be shorter.
 const (
 	chunkLeast = 32 << 10
 	chunkMost  = MaxBlock
 )
 
-// Chunk is a stretch of a file, cut where its contents say, so that what stands before and behind a
-// change is cut as before.
+// Chunk is a piece of a file whose boundaries depend on the contents. So the pieces before and
+// after a change stay the same.
 type Chunk struct {
 	Size int
-	Sum  [16]byte // the beginning of its SHA-256: it finds a chunk, and proves nothing
+	Sum  [16]byte // the beginning of its SHA-256: finds a chunk, but proves nothing
 }
 
-// ChunkOf is the chunk of some bytes.
+// ChunkOf returns the chunk of some bytes.
 func ChunkOf(b []byte) Chunk {
 	sum := sha256.Sum256(b)
 	return Chunk{len(b), [16]byte(sum[:16])}
 }
 
-// gear has a number for each byte: a rolling hash adds them up, doubling what came before, so that
-// only the last 64 bytes count.
+// gear has a random number for each byte, for a rolling hash. The hash doubles at each byte and
+// adds its number, so only the last 64 bytes count.
 var gear = func() (g [256]uint64) {
 	x := uint64(0x9e3779b97f4a7c15) // splitmix64
 	for i := range g {
@@ -38,12 +38,12 @@ var gear = func() (g [256]uint64) {
 	return g
 }()
 
-// cutAt are the bits that are 0 where a chunk ends, the highest 15, which hang on all of the last
-// bytes: once in 32 KiB, beyond the least size.
+// cutAt selects the bits of the hash that are 0 where a chunk ends. They are the 15 highest, which
+// depend on all of the last bytes. They are 0 once in 32 KiB, beyond the least size.
 const cutAt = uint64(1<<15-1) << 49
 
-// Cut reads r to its end and calls each for one chunk after the other; the bytes are each's until
-// it returns.
+// Cut reads r to its end and calls each for one chunk after the other. The bytes are valid until
+// each returns.
 func Cut(r io.Reader, each func(b []byte) error) error {
 	buf := make([]byte, 2*chunkMost)
 	from, to := 0, 0
@@ -68,8 +68,8 @@ func Cut(r io.Reader, each func(b []byte) error) error {
 	}
 }
 
-// chunkEnd says how long the chunk is with which b begins; b has the most that a chunk can have, or
-// is the file's end.
+// chunkEnd returns the length of the chunk at the beginning of b. b has the most bytes of a chunk,
+// or ends with the file.
 func chunkEnd(b []byte) int {
 	b = b[:min(len(b), chunkMost)]
 	var h uint64
@@ -82,8 +82,7 @@ func chunkEnd(b []byte) int {
 	return len(b)
 }
 
-// WantParts asks for contents of which others are there that may be much the same: those are cut
-// so.
+// WantParts asks for contents, and names the chunks of a similar file that the other side has.
 func (w *Writer) WantParts(sum Sum, have []Chunk) error {
 	w.number(KindWantParts)
 	_, _ = w.Write(sum[:])
@@ -95,7 +94,7 @@ func (w *Writer) WantParts(sum Sum, have []Chunk) error {
 	return w.err
 }
 
-// WantParts reads what is asked for.
+// WantParts reads the message of Writer.WantParts.
 func (r *Reader) WantParts() (sum Sum, have []Chunk, err error) {
 	if err = r.sum(&sum); err != nil {
 		return
@@ -111,8 +110,7 @@ func (r *Reader) WantParts() (sum Sum, have []Chunk, err error) {
 	return sum, have, unexpected(err)
 }
 
-// Parts announces contents of so many bytes. Behind it stand Part and Literal, until they have so
-// many.
+// Parts announces contents of so many bytes. Part and Literal follow until there are so many.
 func (w *Writer) Parts(sum Sum, size int64) error {
 	w.number(KindParts)
 	_, _ = w.Write(sum[:])
@@ -120,13 +118,13 @@ func (w *Writer) Parts(sum Sum, size int64) error {
 	return w.err
 }
 
-// Part says that the next bytes are those of a chunk that is there.
+// Part says that the next bytes are a chunk that the other side has.
 func (w *Writer) Part(i int) error {
 	w.number(i + 1)
 	return w.err
 }
 
-// Literal says that the next bytes are these.
+// Literal sends the next bytes.
 func (w *Writer) Literal(b []byte) error {
 	w.number(0)
 	w.number(len(b))
@@ -134,8 +132,8 @@ func (w *Writer) Literal(b []byte) error {
 	return w.err
 }
 
-// Part reads what Part or Literal wrote: the number of a chunk below n, or -1 and how many bytes
-// stand behind it.
+// Part reads what Part or Literal wrote. i is the number of a chunk below n, or -1 if size bytes
+// follow.
 func (r *Reader) Part(n int) (i, size int, err error) {
 	if i, err = r.number(n); err != nil || i > 0 {
 		return i - 1, 0, err

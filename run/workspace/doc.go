@@ -1,16 +1,16 @@
-// Package workspace is what both sides of a sync say to each other. A workspace is the copy of a
-// working tree on an instance; package scan says what belongs in it, package receive keeps it
-// there, package send brings it up to date from here.
+// Package workspace is the protocol between the two sides of a sync. A workspace is the copy of a
+// working tree on an instance. Package scan says what belongs in it. Package receive keeps it
+// there, and package send updates it from here.
 //
-// The two talk over a stream of bytes, compute.Workspacer's. What either says is packed in blocks
-// (Writer, Reader), and within these stand messages, each a kind and its fields. This side
-// announces itself (Announce), says what the tree is to be (Tree) together with the contents that
-// the other side will most likely miss (Content), and Go. The other side answers with Ready when
-// the workspace is complete, or asks: for the whole list of entries (NeedTree), or for contents
-// (Want), of large ones with the chunks that it has of an earlier form (WantParts). What is asked
-// for is sent, then Go again. It may say for whom it waits (Waiting), and what is wrong (Failed).
-// When this side closes the stream, it has given the workspace back.
+// The two sides talk over the byte stream of a compute.Workspacer. Messages have a kind and fields,
+// and are packed in blocks (Writer, Reader). The client sends Announce, then Tree, then the
+// contents that the other side will probably lack (Content), then Go.
 //
-// Nothing that comes is believed: lengths are bounded before memory is taken, paths are checked
-// where they are decoded and again where they are opened, contents are hashed before they are used.
+// The other side answers Ready when the workspace is complete. Otherwise it asks for the whole list
+// of entries (NeedTree), for contents (Want), or for parts of a large file by the chunks it has
+// (WantParts). The client sends these, then Go again. The other side may also name the run that it
+// waits for (Waiting) or an error (Failed). Closing the stream gives the workspace back.
+//
+// Neither side trusts the other. Lengths are bounded before memory is taken. Paths are checked when
+// they are decoded and again when they are opened. Contents are hashed before they are used.
 package workspace

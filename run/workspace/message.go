@@ -11,16 +11,16 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Version is the version of what the two sides say. The first number that this side sends is its
-// own; the other one answers Failed where it speaks another.
+// Version is the version of the protocol. The client sends it first. The other side answers Failed
+// if it speaks another version.
 const Version = 2
 
-// Sum is the sha256 of contents, or of a list of entries.
+// Sum is the SHA-256 of contents or of a list of entries.
 type Sum = [32]byte
 
 // The kinds of message.
 const (
-	KindAnnounce = 1 // from this side
+	KindAnnounce = 1 // from the client
 	KindTree     = 2
 	KindContent  = 3
 	KindGo       = 4
@@ -35,63 +35,62 @@ const (
 )
 
 const (
-	maxWord    = 8 << 10  // bytes of a path, a label, a message
+	maxWord    = 8 << 10  // bytes of a path, a label or a message
 	maxEntries = 1 << 20  // entries of a tree
 	maxWords   = 64 << 10 // bytes of an error
 )
 
-// Announce is this side's first message: which workspace it wants, before it knows what is to be in
-// it.
+// Announce is the client's first message. It names the workspace before its contents are known.
 type Announce struct {
 	Version int
 	Key     string // the workspace's name: letters, digits, '.', '_', '-', not beginning with '.'
-	Who     string // who has it then, for those who wait
-	User    string // whose the files are to be; "": the other side's own
-	Clean   bool   // nothing is to stay that is not of the tree
-	Fresh   bool   // a new, empty workspace
-	Own     bool   // one of its own for this run, where another has it
-	Delete  bool   // however many may be deleted
-	Parts   bool   // the way is such that of large contents only what differs is worth sending
+	Who     string // the user of the workspace, shown to runs that wait for it
+	User    string // the owner of the files; "": the other side's user
+	Clean   bool   // remove files that are not in the tree
+	Fresh   bool   // make the workspace empty first
+	Own     bool   // use a workspace for this run alone if another run has this one
+	Delete  bool   // allow any number of deletions
+	Parts   bool   // the connection is slow enough to send only parts of large files
 	Limits  Limits
 }
 
-// Limits are how much of workspaces that nobody uses just then stays on a computer. 0: the other
-// side's own.
+// Limits are how much of unused workspaces stays on a computer. A zero field means the other side's
+// default.
 type Limits struct {
-	Copies int           // so many
-	Bytes  int64         // so much disk together
-	Idle   time.Duration // unused for so long; in seconds
+	Copies int           // workspaces
+	Bytes  int64         // bytes of disk together
+	Idle   time.Duration // time without use; sent in seconds
 }
 
 // The forms of a Tree.
 const (
-	Same = 0 // the list is what the other side has under the same ID
-	// Entries are those that differ from the list Base, Removed those of it that are gone
+	Same = 0 // the list that the other side has under the same ID
+	// Entries are those that differ from the list Base, and Removed those that are gone
 	Changes = 1
-	Whole   = 2 // Entries are all
+	Whole   = 2 // Entries are the whole list
 )
 
-// Tree says what the workspace is to be.
+// Tree says what the workspace should contain.
 type Tree struct {
 	ID      Sum // of the whole list: scan.ID
 	Form    byte
 	Base    Sum
 	Removed []string
 	Entries []scan.Entry
-	// paths that are not of the tree and must not be deleted for that: sparse checkouts
+	// paths outside the tree that must not be deleted: sparse checkouts
 	Hidden []string
 }
 
 // Ready says that the workspace is complete.
 type Ready struct {
-	Dir     string // as commands there see it
-	Written int    // files and links
+	Dir     string // as commands see it
+	Written int    // how many files and links were written
 	Removed int
 }
 
 func (w *Writer) word(s string) {
 	var b [binary.MaxVarintLen64]byte
-	// what Write could not send, Flush finds again
+	// Flush reports an error of Write
 	_, _ = w.Write(b[:binary.PutUvarint(b[:], uint64(len(s)))])
 	_, _ = io.WriteString(w, s)
 }
@@ -129,7 +128,7 @@ func (r *Reader) Announce() (*Announce, error) {
 		return nil, err
 	}
 	if a.Version != Version {
-		return a, nil // the rest is another version's
+		return a, nil // the rest belongs to another version
 	}
 	for _, s := range [...]*string{&a.Key, &a.Who, &a.User} {
 		if *s, err = r.text(maxWord); err != nil {
@@ -210,7 +209,7 @@ func (r *Reader) sum(s *Sum) error {
 	return unexpected(err)
 }
 
-// Content announces contents of so many bytes, which are to be written behind it.
+// Content announces contents of so many bytes. The caller writes these next.
 func (w *Writer) Content(sum Sum, size int64) error {
 	w.number(KindContent)
 	_, _ = w.Write(sum[:])
@@ -218,7 +217,7 @@ func (w *Writer) Content(sum Sum, size int64) error {
 	return w.err
 }
 
-// Content reads what Content wrote; the bytes are to be read then.
+// Content reads the message of Writer.Content. The caller reads the bytes next.
 func (r *Reader) Content() (sum Sum, size int64, err error) {
 	if err = r.sum(&sum); err != nil {
 		return
@@ -227,7 +226,7 @@ func (r *Reader) Content() (sum Sum, size int64, err error) {
 	return sum, int64(n), err
 }
 
-// Want asks for contents.
+// Want asks for contents by their sums.
 func (w *Writer) Want(sums []Sum) error {
 	w.number(KindWant)
 	w.number(len(sums))
@@ -237,7 +236,7 @@ func (w *Writer) Want(sums []Sum) error {
 	return w.Flush()
 }
 
-// Want reads what is asked for.
+// Want reads the sums that were asked for.
 func (r *Reader) Want() ([]Sum, error) {
 	n, err := r.number(maxEntries)
 	if err != nil {
@@ -254,7 +253,7 @@ func (r *Reader) Want() ([]Sum, error) {
 	return out, nil
 }
 
-// Go says that it is the other side's turn. It sends all that was written.
+// Go gives the turn to the other side, and sends what was written so far.
 func (w *Writer) Go() error {
 	w.number(KindGo)
 	return w.Flush()
@@ -266,14 +265,14 @@ func (w *Writer) NeedTree() error {
 	return w.Flush()
 }
 
-// Waiting says for whom the workspace is not to be had yet.
+// Waiting says which user has the workspace now.
 func (w *Writer) Waiting(who string) error {
 	w.number(KindWaiting)
 	w.word(who[:min(len(who), maxWord)])
 	return w.Flush()
 }
 
-// Waiting reads for whom.
+// Waiting reads the user who has the workspace.
 func (r *Reader) Waiting() (string, error) { return r.text(maxWord) }
 
 // Ready writes the message.
@@ -297,7 +296,7 @@ func (r *Reader) Ready() (m Ready, err error) {
 	return
 }
 
-// Failed says why there will be nothing more.
+// Failed sends the error that ends the conversation.
 func (w *Writer) Failed(why error) error {
 	b := agent.AppendError(nil, why)
 	if len(b) > maxWords {
@@ -309,7 +308,7 @@ func (w *Writer) Failed(why error) error {
 	return w.Flush()
 }
 
-// Failed reads why, as an error of the same kind.
+// Failed reads the error, which has the same kind as that of the other side.
 func (r *Reader) Failed() (why, err error) {
 	b, err := r.bytes(maxWords)
 	if err != nil {
@@ -318,7 +317,7 @@ func (r *Reader) Failed() (why, err error) {
 	return agent.DecodeError(b), nil
 }
 
-// Kind reads the kind of the next message; io.EOF where the other side has ended.
+// Kind reads the kind of the next message; io.EOF if the other side has ended.
 func (r *Reader) Kind() (int, error) {
 	k, err := r.ReadByte()
 	return int(k), err

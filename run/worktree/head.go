@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// Head is the commit that is checked out in a directory, "" where there is none. No git is
-// started for it.
+// Head returns the commit that is checked out in a directory; "" if there is none. It does not run
+// git.
 func Head(dir string) string {
 	for {
 		at := filepath.Join(dir, ".git")
 		info, err := os.Lstat(at)
-		if err == nil && info.Mode().IsRegular() { // of a linked work tree, or a submodule
+		if err == nil && info.Mode().IsRegular() { // a linked work tree or a submodule
 			text := readWord(at)
 			rest, ok := strings.CutPrefix(text, "gitdir: ")
 			if !ok {
@@ -34,7 +34,7 @@ func Head(dir string) string {
 	}
 }
 
-// readHead reads it out of a git directory.
+// readHead reads the commit from a git directory.
 func readHead(git string) string {
 	head := readWord(filepath.Join(git, "HEAD"))
 	ref, ok := strings.CutPrefix(head, "ref: ")
@@ -69,7 +69,7 @@ func readHead(git string) string {
 // readWord reads a small file that has one line.
 func readWord(file string) string { return strings.TrimSpace(readText(file, 4096)) }
 
-// readText reads the first bytes of a file, of one that is no file none.
+// readText reads the first bytes of a regular file; "" for anything else.
 func readText(file string, most int64) string {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -83,7 +83,7 @@ func readText(file string, most int64) string {
 	return string(data)
 }
 
-// commitName returns a name of a commit, and "" for what is none.
+// commitName returns s if it is the name of a commit, else "".
 func commitName(s string) string {
 	if (len(s) != 40 && len(s) != 64) || strings.Trim(s, "0123456789abcdef") != "" {
 		return ""

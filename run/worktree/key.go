@@ -10,8 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Key names a tree's copy on an instance: so that people know it, and no two trees of this
-// machine are one, nor those of two users there.
+// Key names a tree's copy on an instance. The user can recognize the name. It differs for each tree
+// of this machine, and for each user on the instance.
 func Key(root, user string) string {
 	host, _ := os.Hostname()
 	id := host + "\x00" + root
@@ -29,7 +29,7 @@ func Key(root, user string) string {
 	return strings.TrimPrefix(name+"-"+hex.EncodeToString(sum[:4]), "-")
 }
 
-// State is the file below the cache that remembers what a tree's copy on an instance has.
+// State returns the file, below the cache, that remembers what a tree's copy on an instance has.
 func State(cache string, instance compute.ID, lease, key string) string {
 	sum := sha256.Sum256([]byte(string(instance) + "\x00" + lease + "\x00" + key))
 	return filepath.Join(cache, "sync", hex.EncodeToString(sum[:12]))

@@ -1,6 +1,6 @@
-// Package worktree has the working tree that goes along with runs. It is scanned while instances
-// are being obtained, once for all runs that begin together, and again when it changed while it was
-// sent.
+// Package worktree has the working tree that goes along with runs. It scans the tree while
+// instances are being acquired, once for all runs that begin together. If the tree changes while it
+// is sent, it scans it again.
 package worktree
 
 import (
@@ -17,55 +17,56 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/send"
 )
 
-// Options say which tree it is, and what is kept of it.
+// Options say which tree to send and how.
 type Options struct {
 	Scan   scan.Options
 	Git    scan.History     // of the repository that goes along; "": none does
-	Limits workspace.Limits // of the copies on an instance
+	Limits workspace.Limits // for the copies on an instance
 	Cache  string           // the directory in which things are remembered; "": none are
 }
 
-// Tree is the working tree that goes along with a run, or with several that begin together.
+// Tree is the working tree of one run, or of several that begin together. It is safe for concurrent
+// use.
 type Tree struct {
 	Options
 	Root string
-	Sub  string     // where in it the caller is
-	Pack *send.Pack // what is sent of it to several instances; nil: it goes to one
+	Sub  string     // the caller's directory in it
+	Pack *send.Pack // shared by several instances; nil: one instance only
 
-	scans sync.WaitGroup // that go on
+	scans sync.WaitGroup // scans in progress
 
 	mu   sync.Mutex
 	last *Scan
-	made []string // directories of repositories
+	made []string // directories for repositories, to be removed
 }
 
-// Scan is what a scan of a tree came to. See waits for it.
+// Scan is the result of a scan. See waits for it.
 type Scan struct {
 	Tree *scan.Tree
 	Took time.Duration
 
-	done    chan struct{} // closed when the rest is there
+	done    chan struct{} // closed when the result is there
 	err     error
 	cache   string
 	asked   sync.Once
-	differs *bool // from the commit that is checked out; nil: not known
+	differs *bool // whether it differs from the commit; nil: unknown
 }
 
-// Dirty reports whether the tree differs from the commit that is checked out; nil: that is not
-// known. It is found out once for all callers.
+// Dirty reports whether the tree differs from the commit that is checked out; nil if unknown. It
+// finds out once for all callers.
 func (s *Scan) Dirty(ctx context.Context) *bool {
 	s.asked.Do(func() { s.differs = dirty(ctx, s.Tree, s.cache) })
 	return s.differs
 }
 
-// New finds the tree.
+// New finds the tree. It does not scan it yet.
 func New(o Options) (t *Tree, err error) {
 	t = &Tree{Options: o}
 	t.Root, t.Sub, err = o.Scan.Where()
 	return t, err
 }
 
-// Begin scans the tree, unless that was done since a scan that is stale; nil: none is.
+// Begin starts a scan, unless there is a newer one than stale already. stale may be nil.
 func (t *Tree) Begin(ctx context.Context, stale *Scan) *Scan {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,7 +87,7 @@ func (t *Tree) Begin(ctx context.Context, stale *Scan) *Scan {
 	return l
 }
 
-// See waits for a scan that is not stale.
+// See waits for a scan that is newer than stale.
 func (t *Tree) See(ctx context.Context, stale *Scan) (*Scan, error) {
 	l := t.Begin(ctx, stale)
 	select {
@@ -97,14 +98,14 @@ func (t *Tree) See(ctx context.Context, stale *Scan) (*Scan, error) {
 	}
 }
 
-// ForSeveral has what goes to several instances be packed once.
+// ForSeveral makes the tree pack its contents once for several instances.
 func (t *Tree) ForSeveral() {
 	if t.Cache != "" {
 		t.Pack = send.NewPack(filepath.Join(t.Cache, "sync"))
 	}
 }
 
-// Close waits until no scan goes on, and removes what was made for it.
+// Close waits for running scans, and removes what was made for the tree.
 func (t *Tree) Close() {
 	t.scans.Wait()
 	if t.Pack != nil {
@@ -118,7 +119,7 @@ func (t *Tree) Close() {
 	t.made = nil
 }
 
-// forgotten is after how long a repository belongs to nobody any more.
+// forgotten is the age at which a leftover repository is removed.
 const forgotten = 24 * time.Hour
 
 // repository adds a git directory to a tree.
@@ -131,7 +132,7 @@ func (t *Tree) repository(ctx context.Context, tree *scan.Tree) error {
 		return err
 	}
 	if all, err := os.ReadDir(above); err == nil {
-		for _, e := range all { // of processes that were killed
+		for _, e := range all { // left by killed processes
 			if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > forgotten {
 				_ = os.RemoveAll(filepath.Join(above, e.Name()))
 			}
@@ -147,9 +148,9 @@ func (t *Tree) repository(ctx context.Context, tree *scan.Tree) error {
 	return tree.AddRepository(ctx, t.Git, dir)
 }
 
-// dirty reports whether a tree of git's differs from the commit that is checked out; nil: that is
-// not known. A git process is asked where only that can tell, and what it says is remembered as
-// long as neither the index nor the commit is another.
+// dirty reports whether a git tree differs from the commit that is checked out; nil if unknown. It
+// runs git only if nothing else can tell. The answer is remembered as long as the index and the
+// commit stay the same.
 func dirty(ctx context.Context, tree *scan.Tree, cache string) *bool {
 	head := Head(tree.Root)
 	if !tree.Git || head == "" || tree.Changed == scan.Unsure {
@@ -175,7 +176,7 @@ func dirty(ctx context.Context, tree *scan.Tree, cache string) *bool {
 	if is, err = scan.Staged(ctx, tree.Root); err != nil || head+" "+scan.IndexStamp(tree.Root) != state {
 		return nil
 	}
-	if os.MkdirAll(filepath.Dir(file), 0o700) == nil { // else git is asked again the next time
+	if os.MkdirAll(filepath.Dir(file), 0o700) == nil { // on failure git is asked again next time
 		_ = os.WriteFile(file, fmt.Appendf(nil, "%s %s\n", state, map[bool]string{true: "staged", false: "clean"}[is]), 0o600)
 	}
 	return &is

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Place is where to look: the directory in which the command runs, and as whom.
+// Place is the directory and the user of the command.
 type Place struct {
 	Dir  string // "": where commands start
 	User string // "": the connection's own
@@ -29,7 +29,7 @@ type File struct {
 	mark string // its identity and times
 }
 
-// Listing is what was there at a moment.
+// Listing has the files that exist at one moment.
 type Listing struct {
 	Dir   string // the place's directory, absolute
 	Files []File // by path
@@ -37,11 +37,11 @@ type Listing struct {
 
 const (
 	maxListing = 64 << 20 // bytes of names
-	maxSaid    = 2000     // bytes of what went wrong
+	maxSaid    = 2000     // bytes of messages of errors
 )
 
-// list prints the directory and then size, marks and name of each file, with a NUL behind each.
-// What cannot be read is left out.
+// list prints the directory, then the size, marks and name of each file, with a NUL behind each. It
+// leaves out what it cannot read.
 const list = `pwd -P || exit 90
 printf '\0'
 if stat --printf '' . 2>/dev/null; then
@@ -57,7 +57,7 @@ fi
 command -v find >/dev/null || exit 92
 exit 0`
 
-// List looks for the files that match one of the patterns.
+// List finds the files that match one of the patterns.
 func List(ctx context.Context, conn compute.Conn, at Place, patterns []Pattern) (*Listing, error) {
 	var out, said bounded
 	out.left, said.left = maxListing, maxSaid
@@ -84,7 +84,7 @@ func List(ctx context.Context, conn compute.Conn, at Place, patterns []Pattern) 
 	return read(out.Bytes(), patterns)
 }
 
-// read takes apart what list has printed.
+// read parses the output of list.
 func read(data []byte, patterns []Pattern) (*Listing, error) {
 	dir, rest, ok := strings.Cut(string(data), "\x00")
 	l := &Listing{Dir: strings.TrimSuffix(dir, "\n")}
@@ -101,7 +101,7 @@ func read(data []byte, patterns []Pattern) (*Listing, error) {
 		n, err := strconv.ParseInt(size, 10, 64)
 		name, below := strings.CutPrefix(name, "./")
 		if !ok || err != nil || n < 0 || !below || !filepath.IsLocal(name) || path.Clean(name) != name {
-			continue // it is no name of a file below
+			continue // not the name of a file below
 		}
 		if slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Match(name) }) {
 			l.Files = append(l.Files, File{name, n, mark})
@@ -112,7 +112,7 @@ func read(data []byte, patterns []Pattern) (*Listing, error) {
 	return l, nil
 }
 
-// Since leaves out what was there before and is as it was. before may be nil.
+// Since returns the files that are new or changed since an earlier listing, which may be nil.
 func (l *Listing) Since(before *Listing) []File {
 	if before == nil {
 		return l.Files
@@ -130,11 +130,10 @@ func (l *Listing) Since(before *Listing) []File {
 	return out
 }
 
-// errTooLarge is the error for a file that has more than it may.
+// errTooLarge is the error for a file above the limit.
 var errTooLarge = errors.New("is larger than it may be")
 
-// Fetch writes a file's content to w, limit bytes at most, and returns how many. A link in its
-// place is an error.
+// Fetch writes at most limit bytes of a file to w, and returns how many. A link is an error.
 func Fetch(ctx context.Context, conn compute.Conn, dir, name string, limit int64, w io.Writer) (int64, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -147,7 +146,7 @@ func Fetch(ctx context.Context, conn compute.Conn, dir, name string, limit int64
 	}()
 	n, err := unpack(pr, limit, w)
 	if err == nil {
-		_, err = io.Copy(io.Discard, io.LimitReader(pr, 1<<20)) // the archive's end
+		_, err = io.Copy(io.Discard, io.LimitReader(pr, 1<<20)) // the end of the archive
 	}
 	cancel()
 	_ = pr.CloseWithError(errors.New("enough"))
@@ -157,7 +156,7 @@ func Fetch(ctx context.Context, conn compute.Conn, dir, name string, limit int64
 	return n, err
 }
 
-// unpack takes the one file out of an archive.
+// unpack writes the only file of an archive.
 func unpack(r io.Reader, limit int64, w io.Writer) (int64, error) {
 	archive := tar.NewReader(r)
 	h, err := archive.Next()

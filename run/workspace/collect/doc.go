@@ -1,12 +1,11 @@
-// Package collect finds the files that a command made on a computer, and brings them here, over the
-// connection that the command ran on.
+// Package collect finds the files that a command made on a computer, and fetches them over the
+// command's connection.
 //
-// What is new is told by two looks, one before the command and one after it: a file that is the
-// same file with the same size and times as before is old. No clock is compared with another. Links
-// are not followed, and only regular files below the directory count.
+// It lists files before and after the command. A file is old if it is the same file with the same
+// size and times, so no two clocks are compared. Links are not followed. Only regular files below
+// the directory count.
 //
-// The far side needs a POSIX shell, find and stat; a package of GNU, busybox or a BSD has them.
-// What it says is not believed further than that it may say anything of its own files: names are
-// checked here, sizes are bounded, and nothing is written but through the writer that the caller
-// gives.
+// The computer needs a POSIX shell, find and stat, of GNU, busybox or a BSD. Its answers are
+// trusted only for what they say of its own files. Names are checked, sizes are bounded, and all
+// contents go to the caller's writer.
 package collect

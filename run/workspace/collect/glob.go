@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Pattern is a glob for paths below a directory: * and ? and [...] within a name, ** for any number
+// Pattern is a glob for paths below a directory. *, ? and [...] match within a name, ** any number
 // of directories.
 type Pattern struct {
 	text  string
 	names []string
 }
 
-// Parse checks a pattern.
+// Parse parses and checks a pattern.
 func Parse(text string) (Pattern, error) {
 	if text == "" {
 		return Pattern{}, errors.New("an empty pattern matches nothing")
@@ -38,11 +38,11 @@ func Parse(text string) (Pattern, error) {
 	return Pattern{text, names}, nil
 }
 
-// Literal is the pattern that the file of a path alone matches.
+// Literal returns the pattern that matches only this path.
 func Literal(file string) (Pattern, error) {
 	p, err := Parse(escape(file))
 	if err != nil {
-		_, err = Parse(file) // in the words that were given
+		_, err = Parse(file) // an error with the given words
 	}
 	p.text = file
 	return p, err
@@ -52,14 +52,14 @@ func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
 }
 
-// String is the pattern as it was given.
+// String returns the pattern as it was given.
 func (p Pattern) String() string { return p.text }
 
-// Match tells whether a path is meant.
+// Match reports whether the pattern matches a path.
 func (p Pattern) Match(file string) bool { return match(p.names, strings.Split(file, "/")) }
 
 func match(names, parts []string) bool {
-	// The last ** that was met may always take one directory more: so nothing is tried twice.
+	// Only the last ** needs to take one more directory, so nothing is tried twice.
 	again, from := -1, 0
 	i, j := 0, 0
 	for j < len(parts) {
@@ -80,14 +80,14 @@ func match(names, parts []string) bool {
 		from++
 		i, j = again+1, from
 	}
-	// ** at the end stands for files below, and so has taken one at the least.
+	// ** at the end matches the files below, so it must take at least one name
 	for i < len(names) && names[i] == "**" && i != len(names)-1 {
 		i++
 	}
 	return i == len(names) || i == len(names)-1 && names[i] == "**" && again == i
 }
 
-// base is the directory above the first name that has a pattern in it; "": the whole.
+// base returns the directory above the first name with a wildcard; "" for the whole.
 func (p Pattern) base() string {
 	n := 0
 	for n < len(p.names)-1 && !strings.ContainsAny(p.names[n], `*?[\`) {
@@ -96,7 +96,7 @@ func (p Pattern) base() string {
 	return path.Join(p.names[:n]...)
 }
 
-// expression is what find is told, so that it enters no directory in which no pattern can match.
+// expression is for find, so that it enters only directories in which a pattern can match.
 func expression(patterns []Pattern) []string {
 	var enter []string
 	for _, p := range patterns {

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cursor opens and looks at what is beneath a root, part by part and following no link, and keeps
-// open the directories above the last path, since the next is mostly near. It is for one goroutine.
+// cursor opens paths beneath a root, part by part, and follows no link. It keeps the directories of
+// the last path open, since the next path is mostly near. Only one goroutine may use it.
 type cursor struct {
 	root  int
 	parts []string
-	fds   []int // of the parts
+	fds   []int // one for each part
 }
 
-// openRoot opens the directory under which cursors work.
+// openRoot opens the root of cursors.
 func openRoot(dir string) (*os.File, error) { return os.Open(dir) }
 
 // dir returns the open directory of a path relative to the root; "" is the root.
@@ -52,7 +52,7 @@ func (c *cursor) last() int {
 	return c.root
 }
 
-// back closes all but the first directories.
+// back closes all but the first keep directories.
 func (c *cursor) back(keep int) {
 	for _, fd := range c.fds[keep:] {
 		unix.Close(fd)
@@ -62,7 +62,7 @@ func (c *cursor) back(keep int) {
 
 func (c *cursor) close() { c.back(0) }
 
-// lstat looks at a path.
+// lstat reads the attributes of a path.
 func (c *cursor) lstat(path string, st *unix.Stat_t) error {
 	parent, name, _ := cutLast(path)
 	fd, err := c.dir(parent)
@@ -72,7 +72,7 @@ func (c *cursor) lstat(path string, st *unix.Stat_t) error {
 	return again(func() error { return unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW) })
 }
 
-// readlink reads the link at a path.
+// readlink reads the target of the link at a path.
 func (c *cursor) readlink(path string) (string, error) {
 	parent, name, _ := cutLast(path)
 	fd, err := c.dir(parent)
@@ -88,8 +88,8 @@ func (c *cursor) readlink(path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// open opens the file at a path for reading; never a link, and without waiting for the other end of
-// a fifo.
+// open opens the file at a path for reading. It refuses links, and does not wait for the other end
+// of a fifo.
 func (c *cursor) open(path string) (fd int, err error) {
 	parent, name, _ := cutLast(path)
 	dir, err := c.dir(parent)
@@ -99,7 +99,7 @@ func (c *cursor) open(path string) (fd int, err error) {
 	return openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK)
 }
 
-// list returns what is in a directory.
+// list returns the names in a directory.
 func (c *cursor) list(path string) ([]os.DirEntry, error) {
 	fd, err := c.dir(path)
 	if err != nil {
@@ -121,7 +121,7 @@ func openAt(dir int, name string, flags int) (fd int, err error) {
 	return fd, err
 }
 
-// again repeats what a signal has cut short.
+// again repeats a call that a signal has interrupted.
 func again(f func() error) error {
 	for {
 		if err := f(); err != unix.EINTR {
@@ -130,15 +130,15 @@ func again(f func() error) error {
 	}
 }
 
-// gone reports whether an error says that there is nothing at a path: the path ends early, or leads
-// over a link or a file.
+// gone reports whether an error means that nothing is at a path: a part is missing, or is a link or
+// a file.
 func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// Open opens a file of a tree for reading, at a path that CheckPath passes, following no link on
-// the way there or at its end. What is no regular file is an error. Its contents may be others by
-// now than those of its Entry: who sends them compares.
+// Open opens a file of a tree for reading. The path must pass CheckPath. It follows no link, and
+// anything but a regular file is an error. The contents may have changed since the scan, so senders
+// compare them with the Entry.
 func Open(root, path string) (*os.File, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err

@@ -20,19 +20,18 @@ type Changed uint8
 const (
 	Unchanged    Changed = iota
 	FilesChanged         // at least one differs
-	// that would take too long to find out, or the index is of a form that is left to git
+	// it would take too long to find out, or only git can read this form of index
 	Unsure
 )
 
-// So many files, of so many bytes each, are read at most only to know whether they differ.
+// The most files, and the most bytes of each, that are read only for this answer.
 const (
 	mostCompared = 64
 	mostBytes    = 4 << 20
 )
 
-// differs compares a file with git's index, which was written at a time. What the index knows of
-// the disk decides, where that can be trusted, else the contents, as they are: no filter of git's
-// is run.
+// differs compares a file with git's index, which was written at the given time. The file's
+// attributes decide if they can be trusted, else its raw contents. No filter of git runs.
 func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 	switch {
 	case !t.merged:
@@ -66,7 +65,7 @@ func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 	})
 }
 
-// unlike hashes what git would, and compares that with the index.
+// unlike hashes contents as git does, and compares the hash with the index.
 func unlike(t *tracked, write func(io.Writer) error) Changed {
 	h := sha1.New()
 	if err := write(h); err != nil || [20]byte(h.Sum(nil)) != t.blob {
@@ -76,7 +75,7 @@ func unlike(t *tracked, write func(io.Writer) error) Changed {
 }
 
 // Staged reports whether git's index differs from the commit that is checked out in the work tree
-// at root. One git process finds out, which runs nothing else and writes nothing.
+// at root. It runs one git process, which runs no other program and writes nothing.
 func Staged(ctx context.Context, root string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitPatience)
 	defer cancel()
@@ -88,8 +87,8 @@ func Staged(ctx context.Context, root string) (bool, error) {
 	return false, err
 }
 
-// IndexStamp is a word that changes when git's index of the work tree at root is written; "" where
-// there is none.
+// IndexStamp returns a word that changes when git's index of the work tree at root is written; ""
+// if there is no index.
 func IndexStamp(root string) string {
 	dir, err := gitDir(root)
 	if err != nil {

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// header begins every list, and names the version of its form.
+// header begins every list and names the version of the format.
 const header = "hostler tree 1\n"
 
-// Limits bound what Decode takes. Zero means the default.
+// Limits bound a list that Decode reads. A zero field means its default.
 type Limits struct {
-	Entries int   // how many; 1,000,000
-	Bytes   int64 // of paths and targets together, as they are after decoding; 256 MiB
+	Entries int   // default 1,000,000
+	Bytes   int64 // of paths and targets together, decoded; default 256 MiB
 }
 
-// errLimit is the cause of errors of Decode about a list that is longer than the limits allow.
+// errLimit is the cause of Decode's error about a list beyond the limits.
 var errLimit = errors.New("over the limit")
 
-// Encode writes a list of entries. They must be in order and each in itself right, as those of a
-// Tree are; what is not is an error, and what was written by then must be thrown away.
+// Encode writes a list of entries. They must be valid and in order, as in a Tree. Otherwise it
+// returns an error, and the caller must discard what was written.
 func Encode(w io.Writer, entries []Entry) error {
 	buf := append(make([]byte, 0, 16<<10), header...)
 	var order ordered
@@ -52,10 +52,9 @@ func Encode(w io.Writer, entries []Entry) error {
 	return err
 }
 
-// Decode reads a list that Encode wrote, to its end and, if r is an io.ByteReader, no byte further;
-// other readers are buffered and may be read further. It refuses all that Encode would not write,
-// and what is over the limits (ErrLimit) as soon as that is seen. Memory is taken as the list
-// arrives, never as it announces.
+// Decode reads a list that Encode wrote, to its end. If r is an io.ByteReader, it reads no byte
+// further; other readers are buffered. It refuses everything that Encode would not write, and a
+// list beyond the limits (ErrLimit) as soon as it sees that. It takes memory as the list arrives.
 func Decode(r io.Reader, limits Limits) ([]Entry, error) {
 	if limits.Entries <= 0 {
 		limits.Entries = 1_000_000
@@ -107,7 +106,7 @@ type byteReader interface {
 // decoder reads one list.
 type decoder struct {
 	in   byteReader
-	left int64 // bytes of paths and targets that may still come
+	left int64 // bytes of paths and targets that may still follow
 	buf  [MaxPath]byte
 }
 
@@ -147,7 +146,7 @@ func (d *decoder) entry(kind Kind, before string) (Entry, error) {
 	return e, fmt.Errorf("no kind %d", kind)
 }
 
-// file reads what a file's entry says beside its path.
+// file reads the fields of a file's entry after its path.
 func (d *decoder) file(e *Entry) error {
 	mode, err := d.number(0o777)
 	if err != nil {
@@ -165,7 +164,7 @@ func (d *decoder) file(e *Entry) error {
 	return cut(err)
 }
 
-// number reads an unsigned number of at most some size.
+// number reads an unsigned number of at most this size.
 func (d *decoder) number(most uint64) (uint64, error) {
 	n, err := binary.ReadUvarint(d.in)
 	if err != nil {
@@ -177,8 +176,8 @@ func (d *decoder) number(most uint64) (uint64, error) {
 	return n, nil
 }
 
-// text reads a length and so many bytes; more stand for bytes that are taken over from elsewhere,
-// and count as well.
+// text reads a length and so many bytes. more counts toward the limits too: bytes that are copied
+// from the last path.
 func (d *decoder) text(most int, more int64) (string, error) {
 	n, err := d.number(uint64(most))
 	if err != nil {
@@ -193,7 +192,7 @@ func (d *decoder) text(most int, more int64) (string, error) {
 	return string(d.buf[:n]), nil
 }
 
-// cut says of an end in the midst of a list what it is.
+// cut names an end within a list as such.
 func cut(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -201,13 +200,13 @@ func cut(err error) error {
 	return err
 }
 
-// ordered checks a list entry by entry: each right in itself, after the one before it, and below no
-// file or link.
+// ordered checks a list entry by entry. Each must be valid, follow the one before, and not lie
+// below a file or link.
 type ordered struct {
-	parent string // that of the last entry, which was looked up
+	parent string // the last parent that was looked up
 }
 
-// add checks that e can follow those before it.
+// add checks that e may follow the entries before it.
 func (o *ordered) add(before []Entry, e *Entry) error {
 	if err := e.Check(); err != nil {
 		return err
@@ -229,7 +228,7 @@ func (o *ordered) add(before []Entry, e *Entry) error {
 	return nil
 }
 
-// cutLast takes the last part off a path.
+// cutLast splits off the last part of a path.
 func cutLast(path string) (parent, name string, ok bool) {
 	i := strings.LastIndexByte(path, '/')
 	if i < 0 {
@@ -238,7 +237,7 @@ func cutLast(path string) (parent, name string, ok bool) {
 	return path[:i], path[i+1:], true
 }
 
-// sharedPrefix counts the bytes with which both begin.
+// sharedPrefix returns the length of the common beginning.
 func sharedPrefix(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Places are where something can happen by which a tree becomes another.
+// Places are the directories in which something can change a tree.
 type Places struct {
-	// absolute: directories in which files that belong to the tree are, or may come to be
+	// absolute paths of directories that have, or may get, files of the tree
 	Dirs []string
 	Git  []string // absolute: directories of git in which a file named "index" says what is tracked
 }
 
 // Watched returns the places of a tree that a scan with these options returned. Directories that
-// are ignored as a whole are none of them.
+// are ignored as a whole are left out.
 func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 	s := &scanner{opt: opt, at: place{root: tree.Root}}
 	if tree.Git {
@@ -64,20 +64,20 @@ func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 	return out, nil
 }
 
-// branch is a directory of a tree, and the top of the git work tree that it is in.
+// branch is a directory of a tree, with the top of its git work tree.
 type branch struct{ dir, top string }
 
-// deeper lists the directories below some, without those that git or the rules take out.
+// deeper lists the directories below others, without those that git or the rules exclude.
 func (s *scanner) deeper(ctx context.Context, level []branch, known map[string]bool) ([]branch, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
 	var next []branch
-	// by top: directories of which nothing belongs to the tree by now
+	// by top: directories that have no files of the tree yet
 	doubtful := map[string][]string{}
 	for _, b := range level {
 		entries, err := c.list(b.dir)
 		if err != nil {
-			continue // gone, or not ours to read: then the scan says so
+			continue // gone or unreadable: the scan reports that
 		}
 		for _, e := range entries {
 			path := join(b.dir, e.Name())
@@ -114,13 +114,13 @@ func (s *scanner) ignored(ctx context.Context, top string, dirs []string) (map[s
 		cmd.Dir = top
 	}
 	var in, out, said bytes.Buffer
-	from := map[string]string{} // what git is asked: as we name it
+	from := map[string]string{} // the path as git sees it, to our path
 	for _, dir := range dirs {
 		rel, err := filepath.Rel(cmd.Dir, filepath.Join(s.at.root, dir))
 		if err != nil {
 			return nil, err
 		}
-		rel = "./" + rel // so that no name is taken for more
+		rel = "./" + rel // so that git takes no name for a pattern
 		from[rel] = dir
 		in.WriteString(rel + "\x00")
 	}
@@ -128,7 +128,7 @@ func (s *scanner) ignored(ctx context.Context, top string, dirs []string) (map[s
 	cmd.Stdout, cmd.Stderr = &bounded{w: &out, left: gitWords}, &bounded{w: &said, left: 4 << 10, cut: true}
 	err := cmd.Run()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 { // none of them
+	if errors.As(err, &exit) && exit.ExitCode() == 1 { // none is ignored
 		err = nil
 	}
 	if err != nil {

@@ -1,12 +1,11 @@
-// Package scan says what a working tree holds: the files that belong on an instance, each with its
-// mode, time and hash.
+// Package scan says what a working tree holds: the files that belong on an instance, with their
+// modes, times and hashes.
 //
-// An Entry is one file, link or empty directory; a Tree is all of them, sorted by the bytes of
-// their paths, with an ID that two trees share only if all that is sent of them is the same: paths,
-// kinds, modes, times and contents. Directories are there as needed: an Entry of kind Dir is one
-// that would not be there otherwise. Paths are bytes, relative, with slashes, and never lead out of
-// the tree: CheckPath is the rule, and Encode and Decode hold lists to it, so both sides of a wire
-// may rely on it.
+// An Entry is one file, link or empty directory. A Tree has all entries, sorted by the bytes of
+// their paths. Two trees have the same ID only if their paths, kinds, modes, times and contents are
+// the same. Directories are made as needed, so an Entry of kind Dir is one that would be missing
+// otherwise. Paths are bytes, relative, with slashes, and stay within the tree. CheckPath checks
+// them, and Encode and Decode check whole lists. So both sides of a connection may rely on it.
 //
 // # The form of a list
 //

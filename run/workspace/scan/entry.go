@@ -11,14 +11,14 @@ import (
 	"strings"
 )
 
-// A Kind is what an Entry is of.
+// A Kind is the kind of an Entry.
 type Kind uint8
 
-// The kinds. Their numbers are those of the wire.
+// The kinds. Their numbers are part of the format.
 const (
 	File Kind = 1 // a regular file
-	Link Kind = 2 // a symbolic link, never followed
-	Dir  Kind = 3 // a directory that nothing below it brings along: an empty one
+	Link Kind = 2 // a symbolic link, which is never followed
+	Dir  Kind = 3 // an empty directory: nothing below it implies it
 )
 
 func (k Kind) String() string {
@@ -33,44 +33,42 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// An Entry is one thing that belongs in a workspace.
+// An Entry is one thing that belongs in a workspace. Fields that its kind does not have are zero.
 type Entry struct {
 	Path string // bytes, relative to the root, with slashes; see CheckPath
 	Kind Kind   //
-	// permissions: of files 0644 or 0755, or all of 0777 where modes are kept; of directories
-	// likewise; 0 of links
+	// permissions: of files 0644 or 0755, or all of 0777 if modes are kept; likewise of directories
 	Mode    uint32
-	Size    int64    // of a file, in bytes; else 0
-	ModTime int64    // of a file, in nanoseconds since 1970; else 0
-	Sum     [32]byte // the SHA-256 of a file's contents; else 0
+	Size    int64    // of a file, in bytes
+	ModTime int64    // of a file, in nanoseconds since 1970
+	Sum     [32]byte // of a file: the SHA-256 of its contents
 	Target  string   // what a link says, as it says it; else ""
 }
 
-// A Tree is what belongs in a workspace, and what was met on the way.
+// A Tree has the contents of a workspace, and what the scan noticed on the way.
 type Tree struct {
-	Root string // the directory that was looked at, absolute
-	// the caller's directory below Root, with slashes; "": Root itself, or a directory outside of
-	// it
+	Root string // the directory that was scanned, absolute
+	// the caller's directory below Root, with slashes; "" for Root itself or a directory outside it
 	Sub     string
-	Git     bool     // whether git said what belongs to it
+	Git     bool     // git says what belongs to it
 	Entries []Entry  // sorted by the bytes of Path, each path once
 	ID      [32]byte // ID(Entries)
-	// paths that git tracks and does not show here (sparse checkout, skip-worktree): on the far
-	// side they stay as they are
+	// paths that git tracks but does not put on disk, as in a sparse checkout; they stay as they
+	// are on the other side
 	Hidden  []string
 	Special []string // sockets, fifos and devices, which are left out
-	Outside []string // links whose target is absolute or leads out of the tree: sent as they are
-	Changed Changed  // whether the files here differ from git's index, for trees of git
-	// of the guards: it is much that had to be read, and will have to be sent; else ""
+	Outside []string // links that are absolute or lead out of the tree; sent as they are
+	Changed Changed  // whether git trees differ from git's index
+	// a warning of the guards about the amount to read and send, or ""
 	Warning string
-	Bytes   int64 // the sizes of all files together
+	Bytes   int64 // of all files
 
-	// the directory with the contents of what stands below ".git"; "": there is nothing
+	// the directory with the contents of paths below ".git"; "" if there are none
 	Repository string
 }
 
-// AddRepository puts into a tree what Repository makes of it in a directory, which must stay as
-// long as contents are to be read.
+// AddRepository adds to a tree the result of Repository in dir. The directory must stay as long as
+// contents are to be read.
 func (t *Tree) AddRepository(ctx context.Context, how History, dir string) error {
 	made, err := Repository(ctx, t, how, dir)
 	if err == nil {
@@ -82,8 +80,7 @@ func (t *Tree) AddRepository(ctx context.Context, how History, dir string) error
 	return err
 }
 
-// Place says where the contents of a path of the tree are: in which directory, and under which
-// name.
+// Place returns where the contents of a path of the tree are: a directory and a name in it.
 func (t *Tree) Place(path string) (dir, name string) {
 	if rest, ok := strings.CutPrefix(path, ".git/"); ok && t.Repository != "" {
 		return t.Repository, rest
@@ -91,7 +88,7 @@ func (t *Tree) Place(path string) (dir, name string) {
 	return t.Root, path
 }
 
-// Add puts more entries into a tree, such as those of Repository. A path that it has already is an
+// Add adds entries to a tree, such as those of Repository. A path that the tree has already is an
 // error.
 func (t *Tree) Add(more []Entry) error {
 	all := slices.Concat(t.Entries, more)
@@ -108,15 +105,14 @@ func (t *Tree) Add(more []Entry) error {
 	return nil
 }
 
-// The limits of what a path and a link may say, those of Linux.
+// The limits of paths and links are those of Linux.
 const (
 	MaxPath = 4095 // bytes
 	maxName = 255  // bytes of one part of a path
 )
 
-// CheckPath refuses a path that could mean anything but a place below a root: an empty or absolute
-// one, one with a NUL, with an empty part, with "." or ".." as a part, or one that is longer than
-// any file system has it.
+// CheckPath refuses a path that may not be a place below a root. Such a path is empty, absolute or
+// too long, or has a NUL, an empty part, "." or "..".
 func CheckPath(path string) error {
 	if path == "" {
 		return errors.New("an empty path")
@@ -143,8 +139,8 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Check refuses an entry that no scan makes: with a path that CheckPath refuses, or with what its
-// kind has not.
+// Check refuses an entry that no scan makes: one with a bad path, or with fields that its kind does
+// not have.
 func (e *Entry) Check() error {
 	if err := CheckPath(e.Path); err != nil {
 		return err
@@ -177,7 +173,7 @@ func (e *Entry) Check() error {
 	return nil
 }
 
-// ID returns the identity of a list of entries: a hash over all that they say.
+// ID returns the identity of a list of entries: a hash of all their fields.
 func ID(entries []Entry) [32]byte {
 	h := sha256.New()
 	h.Write([]byte(header))
@@ -192,8 +188,7 @@ func ID(entries []Entry) [32]byte {
 	return id
 }
 
-// spill gives a hash what has gathered, if that is more than some bytes, and returns the buffer to
-// go on with.
+// spill adds the buffer to a hash if it is above a limit, and returns the buffer to continue with.
 func spill(h hash.Hash, buf []byte, limit int) []byte {
 	if len(buf) <= limit {
 		return buf
@@ -202,7 +197,7 @@ func spill(h hash.Hash, buf []byte, limit int) []byte {
 	return buf[:0]
 }
 
-// appendWhole appends an entry with its whole path: what ID hashes.
+// appendWhole appends an entry with its whole path, for ID.
 func appendWhole(b []byte, e *Entry) []byte {
 	b = append(b, byte(e.Kind))
 	b = binary.AppendUvarint(b, uint64(len(e.Path)))
@@ -210,7 +205,7 @@ func appendWhole(b []byte, e *Entry) []byte {
 	return appendRest(b, e)
 }
 
-// appendRest appends what an entry says beside its kind and path.
+// appendRest appends the fields of an entry after its kind and path.
 func appendRest(b []byte, e *Entry) []byte {
 	switch e.Kind {
 	case Link:

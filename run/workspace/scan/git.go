@@ -16,15 +16,15 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// gitTracked are the paths of a work tree that git tracks, and what tells whether they still are
-// the same.
+// gitTracked has the paths that git tracks in a work tree, and the state of the index when they
+// were read.
 type gitTracked struct {
 	list  []tracked
 	dir   string // the git directory
 	stamp os.FileInfo
 }
 
-// same reports whether nobody wrote the index since it was read.
+// same reports whether the index has not been written since.
 func (g *gitTracked) same() bool {
 	now, err := os.Stat(filepath.Join(g.dir, "index"))
 	if err != nil {
@@ -33,7 +33,7 @@ func (g *gitTracked) same() bool {
 	return g.stamp != nil && os.SameFile(now, g.stamp) && now.ModTime().Equal(g.stamp.ModTime()) && now.Size() == g.stamp.Size()
 }
 
-// below keeps of the tracked paths those below a directory, and names them from there.
+// below returns the tracked paths below a directory, relative to it.
 func below(list []tracked, dir string) []tracked {
 	if dir == "" {
 		return list
@@ -50,21 +50,22 @@ func below(list []tracked, dir string) []tracked {
 	return out
 }
 
-// The longest that git may take, and the most that it may say.
+// The time limit of git, and the limit of its output.
 const (
 	gitPatience = 10 * time.Minute
 	gitWords    = 1 << 30
-	gitGrace    = 5 * time.Second // after the end of the scan, before it is killed
+	gitGrace    = 5 * time.Second // after the end of the scan, before git is killed
 )
 
-// untracked asks git for what it neither tracks nor ignores below a directory, which is in a work
-// tree.
+// untracked asks git for the files below a directory of a work tree that it neither tracks nor
+// ignores.
 func untracked(ctx context.Context, dir string) ([]string, error) {
 	out, err := askGit(ctx, dir, "ls-files", "-z", "--others", "--exclude-standard")
 	return fields(out), err
 }
 
-// listed asks git for all: what it tracks, with its marks, and what it neither tracks nor ignores.
+// listed asks git for all files: the tracked ones with their marks, and those that it neither
+// tracks nor ignores.
 func listed(ctx context.Context, dir string) (known []tracked, others []string, err error) {
 	out, err := askGit(ctx, dir, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
 	if err != nil {
@@ -78,7 +79,7 @@ func listed(ctx context.Context, dir string) (known []tracked, others []string, 
 		case tag == "?":
 			others = append(others, path)
 		default:
-			// Whether it is a submodule shows when it is looked at: as a directory.
+			// Only a look at the path shows whether it is a submodule: that is a directory.
 			known = append(known, tracked{path: path, hidden: tag == "S", module: true})
 		}
 	}
@@ -93,8 +94,7 @@ func fields(out []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 }
 
-// gitQuiet are the settings by which a repository could have git run a program, or write, where it
-// is only to list.
+// gitQuiet are settings that stop a repository from making git run programs or write files.
 var gitQuiet = []string{
 	"--no-pager", "--no-optional-locks",
 	"-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=keep", "-c",
@@ -102,8 +102,8 @@ var gitQuiet = []string{
 	"-c", "core.pager=cat", "-c", "protocol.allow=never", "-c", "credential.helper=",
 }
 
-// gitEnviron is the caller's environment without what would lead git to another repository, index
-// or work tree than that of its directory. Where its configuration is remains the caller's.
+// gitEnviron returns the caller's environment without variables that name another repository, index
+// or work tree. Git's own configuration stays the caller's.
 func gitEnviron(environ []string) []string {
 	var out []string
 	for _, kv := range environ {
@@ -117,7 +117,7 @@ func gitEnviron(environ []string) []string {
 		"GIT_DISCOVERY_ACROSS_FILESYSTEM=1")
 }
 
-// gitCommand is git, in a directory, listing and nothing else.
+// gitCommand returns a git command in a directory that only reads.
 func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "git", append(slices.Clone(gitQuiet), args...)...)
 	cmd.Dir = dir
@@ -126,7 +126,7 @@ func gitCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// askGit runs git in a directory and returns what it says.
+// askGit runs git in a directory and returns its output.
 func askGit(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, gitPatience)
 	defer cancel()
@@ -143,7 +143,7 @@ func askGit(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	return nil, gitFailed(dir, err, said.String())
 }
 
-// gitFailed says why git did not list a tree.
+// gitFailed makes the error for a listing of git that failed.
 func gitFailed(dir string, err error, said string) error {
 	e := &compute.Error{Op: "sync", Kind: compute.ErrFailed}
 	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
@@ -161,7 +161,7 @@ func gitFailed(dir string, err error, said string) error {
 	return e
 }
 
-// bounded passes on so many bytes; what is more is an error, or left out.
+// bounded passes on so many bytes. Beyond that it fails, or drops the rest.
 type bounded struct {
 	w    io.Writer
 	left int

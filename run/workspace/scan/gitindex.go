@@ -14,20 +14,20 @@ import (
 type tracked struct {
 	path   string
 	module bool // a submodule
-	hidden bool // git does not want it on disk: sparse checkout, skip-worktree
+	hidden bool // not wanted on disk: sparse checkout, skip-worktree
 
-	mtime  int64    // of the file when it was added, in nanoseconds; 0: not known
-	size   uint32   // and the low bits of its size; 0 also where git was not sure of it
-	blob   [20]byte // the name of its contents
-	merged bool     // there is one version of it
-	runs   bool     // it may be executed
+	mtime  int64    // of the file when it was added, in nanoseconds; 0: unknown
+	size   uint32   // the low bits of its size; also 0 if git was unsure
+	blob   [20]byte // the object id of its contents
+	merged bool     // it has no conflict
+	runs   bool     // it is executable
 }
 
-// errOtherForm says of an index that git has to be asked what is in it.
+// errOtherForm says that only git can read this index.
 var errOtherForm = errors.New("an index of a form that is left to git")
 
-// readIndex reads the paths that git tracks, in order and each once, from the index of a git
-// directory. A missing index is an empty one.
+// readIndex reads the tracked paths from the index of a git directory, in order and each once. A
+// missing index is an empty one.
 func readIndex(gitDir string) ([]tracked, os.FileInfo, error) {
 	if otherHash(gitDir) {
 		return nil, nil, errOtherForm
@@ -53,7 +53,7 @@ func readIndex(gitDir string) ([]tracked, os.FileInfo, error) {
 	return list, info, err
 }
 
-// otherHash reports whether a repository may name its objects otherwise than by SHA-1.
+// otherHash reports whether a repository may use another hash than SHA-1.
 func otherHash(gitDir string) bool {
 	common := gitDir
 	if text, err := os.ReadFile(filepath.Join(gitDir, "commondir")); err == nil {
@@ -66,12 +66,12 @@ func otherHash(gitDir string) bool {
 	return err != nil || bytes.Contains(bytes.ToLower(text), []byte("objectformat"))
 }
 
-// The layout of an index, of the git manual's gitformat-index.
+// The layout of an index, as in gitformat-index(5).
 const (
 	indexHead    = 12 // "DIRC", version, number of entries
 	indexSum     = 20 // at the end
 	entryStats   = 40 // times, device, inode, mode, owner, size
-	entryTime    = 8  // offset in it of the time of the last change
+	entryTime    = 8  // the offset of the modification time in it
 	entryMode    = 24 // of the mode
 	entrySize    = 36 // of the size
 	flagStage    = 0x3000
@@ -106,7 +106,7 @@ func parseIndex(b []byte) ([]tracked, error) {
 			return nil, errOtherForm
 		}
 		t.module = mode&modeType == modeModule
-		if n := len(list); n > 0 && list[n-1].path == string(path) { // unmerged: once for each side
+		if n := len(list); n > 0 && list[n-1].path == string(path) { // unmerged: one for each side
 			list[n-1].hidden, list[n-1].merged = list[n-1].hidden && t.hidden, false
 			continue
 		}
@@ -115,7 +115,7 @@ func parseIndex(b []byte) ([]tracked, error) {
 	}
 	for len(rest) >= 8 {
 		size := uint64(binary.BigEndian.Uint32(rest[4:]))
-		// an extension without which the index is not understood: split, sparse
+		// an extension that is needed to understand the index: split, sparse
 		if rest[0] < 'A' || rest[0] > 'Z' {
 			return nil, errOtherForm
 		}
@@ -127,7 +127,7 @@ func parseIndex(b []byte) ([]tracked, error) {
 	return list, nil
 }
 
-// parseEntry reads one entry; path is that of the one before it, and is written over.
+// parseEntry reads one entry. path is that of the last entry, and is overwritten.
 func parseEntry(b, path []byte, version uint32, t *tracked) (rest, name []byte, mode uint32, err error) {
 	short := errors.New("an index that is cut short")
 	at := entryStats + indexSum
@@ -172,8 +172,8 @@ func parseEntry(b, path []byte, version uint32, t *tracked) (rest, name []byte, 
 	return b[size:], path, mode, nil
 }
 
-// prefixDrop reads a number as packs write the distances of their deltas; n is its length, 0 where
-// it is none.
+// prefixDrop reads a number in the encoding of offset deltas in packs. n is its length, or 0 on an
+// error.
 func prefixDrop(b []byte) (value, n int) {
 	for i, c := range b {
 		if i > 0 {

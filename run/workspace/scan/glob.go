@@ -2,9 +2,9 @@ package scan
 
 import "strings"
 
-// glob is the part of a pattern with wildcards, taken apart: what gitignore(5) means by it, for
-// paths whose parts are separated by slashes. It is matched by following all its states at once, so
-// that no pattern, however made, takes longer than its length times that of the path.
+// glob is the parsed part of a gitignore(5) pattern from its first wildcard on. It is matched by
+// following all its states at once. So no pattern takes longer than its length times that of the
+// path.
 type glob []token
 
 type token struct {
@@ -21,14 +21,14 @@ const (
 	star                     // any bytes but slashes, or none
 	all                      // any bytes, or none
 	anyDirs                  // nothing, or what the next one means
-	within                   // any bytes and a slash; stands behind anyDirs
-	nothing                  // no byte: a pattern that is broken matches nothing
+	within                   // any bytes and a slash; follows anyDirs
+	nothing                  // no byte: a broken pattern matches nothing
 )
 
-// wildcard are the bytes of a pattern that are no literals.
+// wildcard has the bytes of a pattern that are not literal.
 const wildcard = `*?[\`
 
-// notSlash is what "?" stands for.
+// notSlash is the set for "?".
 var notSlash = func() (set [32]byte) {
 	for c := range 256 {
 		if c != '/' {
@@ -38,7 +38,7 @@ var notSlash = func() (set [32]byte) {
 	return set
 }()
 
-// parseGlob takes a pattern apart.
+// parseGlob parses a pattern.
 func parseGlob(p string) glob {
 	var g glob
 	for i := 0; i < len(p); {
@@ -83,8 +83,8 @@ func parseGlob(p string) glob {
 	return g
 }
 
-// parseSet reads a set after its bracket: single bytes, ranges, classes, all others after "!" or
-// "^". No set has a slash.
+// parseSet parses a set after its bracket: bytes, ranges and classes, inverted by "!" or "^". A set
+// never has a slash.
 func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 	set = new([32]byte)
 	add := func(c int) { set[c/8] |= 1 << (c % 8) }
@@ -92,7 +92,7 @@ func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 	if negated {
 		p = p[1:]
 	}
-	last := -1 // with which a range may begin
+	last := -1 // the byte with which a range may begin
 	for first := true; ; first = false {
 		if p == "" {
 			return nil, "", false
@@ -119,7 +119,7 @@ func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 			continue
 		case c == '[' && strings.HasPrefix(p, ":"):
 			name, after, found := cutClass(p[1:])
-			if !found { // not a class: the bracket is a byte like others
+			if !found { // no class: the bracket is an ordinary byte
 				break
 			}
 			in, known := classes[name]
@@ -151,8 +151,8 @@ func parseSet(p string) (set *[32]byte, rest string, ok bool) {
 	return set, p[1:], true
 }
 
-// cutClass reads the name of a class up to its ":]". The name ends at the first bracket; without a
-// colon before that it is none.
+// cutClass reads the name of a class up to ":]". If a bracket comes first without a colon, there is
+// no class.
 func cutClass(p string) (name, rest string, ok bool) {
 	i := strings.IndexByte(p, ']')
 	if i < 1 || p[i-1] != ':' {
@@ -185,7 +185,7 @@ var classes = map[string]func(byte) bool{
 	},
 }
 
-// match reports whether the whole of a text is meant.
+// match reports whether the glob matches the whole text.
 func (g glob) match(text string) bool {
 	const few = 64
 	var room [2][few]bool
@@ -209,7 +209,7 @@ func (g glob) match(text string) bool {
 	return at[len(g)]
 }
 
-// step marks what is reached from a state by a byte, and reports whether anything is.
+// step marks the states that follow a state by a byte. It reports whether there are any.
 func (g glob) step(next []bool, s int, c byte) bool {
 	switch t := &g[s]; {
 	case t.what == literal && c == t.char, t.what == oneOf && t.set[c/8]&(1<<(c%8)) != 0:
@@ -227,7 +227,7 @@ func (g glob) step(next []bool, s int, c byte) bool {
 	return true
 }
 
-// reach marks a state, and those that are reached from it by no byte at all.
+// reach marks a state, and the states that follow it without a byte.
 func (g glob) reach(at []bool, s int) {
 	for !at[s] {
 		at[s] = true

@@ -9,23 +9,23 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// The guards: beyond the first of each two numbers somebody is warned, beyond the second asked
-// whether he means it.
+// The guards against sending too much. Above warn there is a warning; above refuse the user must
+// confirm with --large.
 const (
 	warnFiles   = 20_000
 	warnBytes   = 1 << 30
 	refuseFiles = 200_000
 	refuseBytes = 20 << 30
 
-	massDelete  = 200 // so many may vanish whatever their share is
-	biggestDirs = 5   // so many are named
+	massDelete  = 200 // so many may be removed, whatever their share
+	biggestDirs = 5   // how many are named
 )
 
-// A Weight is how much some entries are to send.
+// A Weight is how much some entries have to send.
 type Weight struct {
 	Files int
 	Bytes int64
-	Dirs  []DirWeight // where most of it is, at most five, the heaviest first
+	Dirs  []DirWeight // where most of it is: at most five, largest first
 }
 
 // A DirWeight is what lies in a directory and below it.
@@ -35,8 +35,8 @@ type DirWeight struct {
 	Bytes int64
 }
 
-// Weigh adds up the files among some entries. Directories are named where their contents part: not
-// one of which all is in one below it, and none below another.
+// Weigh adds up the files among some entries. It names the directories where the contents branch:
+// not one with nearly all in one directory below, and none below another named one.
 func Weigh(entries []Entry) Weight {
 	var w Weight
 	dirs := map[string]*DirWeight{}
@@ -89,7 +89,7 @@ func Weigh(entries []Entry) Weight {
 	return w
 }
 
-// parent is the directory of a path; that of a name alone is ".".
+// parent returns the directory of a path; "." for a name alone.
 func parent(path string) string {
 	if dir, _, ok := cutLast(path); ok {
 		return dir
@@ -97,8 +97,8 @@ func parent(path string) string {
 	return "."
 }
 
-// Check looks at what is to be sent: an error where nobody should send so much without saying that
-// he means it (large), else a warning, or "".
+// Check returns an error if so much must not be sent unless large is set. Otherwise it returns a
+// warning, or "".
 func (w Weight) Check(large bool) (warning string, err error) {
 	switch {
 	case !large && (w.Files > refuseFiles || w.Bytes > refuseBytes):
@@ -109,7 +109,7 @@ func (w Weight) Check(large bool) (warning string, err error) {
 	return "", nil
 }
 
-// String says how much it is, and where.
+// String describes the amount and where most of it is.
 func (w Weight) String() string {
 	var dirs []string
 	for _, d := range w.Dirs {
@@ -118,9 +118,9 @@ func (w Weight) String() string {
 	return fmt.Sprintf("%d files, %s are to be sent; most of it: %s", w.Files, size(w.Bytes), strings.Join(dirs, "; "))
 }
 
-// Changes compares a tree with the list that a workspace had last: what of it is to be sent, and
-// how many paths are to go. Files that only look the same count as the same. Hidden paths do not
-// go.
+// Changes compares a tree with the last list of a workspace. It returns the entries to send, and
+// how many paths will be removed. Equal size and time count as equal contents. Hidden paths are not
+// removed.
 func (t *Tree) Changes(last []Entry) (send []Entry, gone int) {
 	same := func(a, b *Entry) bool {
 		return a.Kind == b.Kind && a.Mode == b.Mode && a.Size == b.Size && a.ModTime == b.ModTime && a.Target == b.Target
@@ -149,8 +149,8 @@ func (t *Tree) Changes(last []Entry) (send []Entry, gone int) {
 	return send, gone
 }
 
-// CheckDeletes refuses to remove more than half, and more than 200, of what a workspace has by its
-// last list.
+// CheckDeletes refuses to remove more than half of a workspace's last list, if that is more than
+// 200 paths.
 func CheckDeletes(had, vanish int, allow bool) error {
 	if allow || vanish <= massDelete || vanish*2 <= had {
 		return nil
@@ -160,7 +160,7 @@ func CheckDeletes(had, vanish int, allow bool) error {
 		Hint: "if they are to go: --allow-mass-delete"}
 }
 
-// size is a number of bytes for people.
+// size formats a number of bytes for the user.
 func size(n int64) string {
 	const units = "KMGTPE"
 	if n < 1<<10 {

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readTries is how often a file is read that changes while it is.
+// readTries is how often a file that changes is read at most.
 const readTries = 3
 
-// buffers are what files are read through.
+// buffers are for reading files.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 
-// hash reads the files at the given places of sights, and fills in their sums. What it then says of
-// a file was all true at one moment.
+// hash reads the files at these indexes of sights and sets their sums. All facts of a file are then
+// from one moment.
 func (s *scanner) hash(ctx context.Context, sights []sight, which []int) error {
 	return spread(ctx, s.fd, len(which), 8, func(c *cursor, i int) error { return s.hashOne(ctx, c, &sights[which[i]]) })
 }
@@ -33,9 +33,9 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 			}
 		}
 		switch {
-		case err == nil: // it changed meanwhile
+		case err == nil: // it changed while it was read
 		case err == errOtherKind, gone(err), err == unix.ENXIO:
-			// a link, a socket, or nothing by now
+			// a link, a socket, or nothing any more
 			*t = sight{Entry: Entry{Path: t.Path}}
 			if err := s.seeOne(c, t); err != nil || t.what != lookFile {
 				return err
@@ -49,11 +49,10 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 	return changing("%q changes while it is read, %d times now", t.Path, readTries)
 }
 
-// errOtherKind says that what was a file is none any more.
+// errOtherKind says that the path is no regular file any more.
 var errOtherKind = unix.EISDIR
 
-// read hashes an open file, and reports whether it stayed the same meanwhile. The sight becomes
-// that of this file.
+// read hashes an open file and updates its sight. whole reports whether the file stayed the same.
 func (s *scanner) read(ctx context.Context, fd int, t *sight) (whole bool, err error) {
 	var before, after unix.Stat_t
 	if err := again(func() error { return unix.Fstat(fd, &before) }); err != nil {

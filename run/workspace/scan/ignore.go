@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Patterns are rules in gitignore's syntax, relative to a root. The last one that matches a path
-// decides; below a directory that is out nothing can be taken in again.
+// Patterns are rules in gitignore's syntax, relative to a root. The last rule that matches a path
+// decides. Nothing can be included again below an excluded directory. The zero value has no rules.
 type Patterns struct {
 	rules []rule
 }
 
 // rule is one line.
 type rule struct {
-	negated  bool   // takes in again
-	dirOnly  bool   // is for directories alone
-	nameOnly bool   // has no slash, and is for the last part of a path
-	prefix   string // what a path begins with, byte for byte
-	rest     glob   // what follows; nil: nothing
+	negated  bool   // includes again
+	dirOnly  bool   // matches directories only
+	nameOnly bool   // has no slash, and matches the last part of a path
+	prefix   string // the literal beginning
+	rest     glob   // the rest; nil: nothing
 }
 
-// parsePatterns reads the text of a file such as .hostlerignore. Like git it refuses nothing: a
-// pattern that is broken matches nothing.
+// parsePatterns parses a file such as .hostlerignore. Like git, it refuses nothing, and a broken
+// pattern matches nothing.
 func parsePatterns(text string) Patterns {
 	var p Patterns
 	text = strings.TrimPrefix(text, "\ufeff")
@@ -39,8 +39,8 @@ func parsePatterns(text string) Patterns {
 	return p
 }
 
-// newPatterns makes rules of words, such as a key of the configuration has them. What a file takes
-// as a comment is a pattern here.
+// newPatterns makes rules of words, as in a key of the configuration. What would be a comment in a
+// file is a pattern here.
 func newPatterns(words []string) (Patterns, error) {
 	var p Patterns
 	for _, w := range words {
@@ -52,7 +52,7 @@ func newPatterns(words []string) (Patterns, error) {
 	return p, nil
 }
 
-// Then returns the rules with those of another after them.
+// Then returns these rules followed by others.
 func (p Patterns) Then(q Patterns) Patterns {
 	return Patterns{rules: append(p.rules[:len(p.rules):len(p.rules)], q.rules...)}
 }
@@ -81,7 +81,7 @@ func (p *Patterns) add(line string) {
 	p.rules = append(p.rules, r)
 }
 
-// trimSpaces takes spaces from the end, but not one behind a backslash.
+// trimSpaces removes trailing spaces, except one after a backslash.
 func trimSpaces(line string) string {
 	end := 0
 	for i := 0; i < len(line); i++ {
@@ -97,7 +97,7 @@ func trimSpaces(line string) string {
 	return line[:end]
 }
 
-// match reports whether a rule means a path whose last part is name.
+// match reports whether a rule matches a path whose last part is name.
 func (r *rule) match(path, name string, dir bool) bool {
 	if r.dirOnly && !dir {
 		return false
@@ -116,7 +116,7 @@ func (r *rule) match(path, name string, dir bool) bool {
 	return r.rest.match(rest)
 }
 
-// verdict is what the rules say of a path by itself, without those above it.
+// verdict returns what the rules say of a path alone, without the directories above it.
 func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	for i := len(p.rules) - 1; i >= 0; i-- {
@@ -127,8 +127,8 @@ func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
 	return false, false
 }
 
-// Match reports whether a path, relative to the root and of a directory or not, is meant: itself or
-// something above it.
+// Match reports whether the rules match a path or a directory above it. The path is relative to the
+// root, and dir says whether it is a directory.
 func (p Patterns) Match(path string, dir bool) bool {
 	for i := range path {
 		if path[i] == '/' {
@@ -141,11 +141,11 @@ func (p Patterns) Match(path string, dir bool) bool {
 	return out
 }
 
-// filter is Patterns for many paths in order: it remembers what was said of the directories above
-// the last one.
+// filter applies Patterns to many paths in order. It remembers the results for the directories
+// above the last path.
 type filter struct {
 	Patterns
-	dirs map[string]bool // directories that were asked for: whether they are out
+	dirs map[string]bool // whether directories are matched
 }
 
 func (p Patterns) filter() *filter { return &filter{Patterns: p, dirs: map[string]bool{}} }

@@ -15,12 +15,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sight is what is found at a path.
+// sight is what the scan found at a path.
 type sight struct {
 	Entry
 	what    look
-	module  bool // git tracks a directory here: a submodule, checked out or not
-	outside bool // a link out of the tree
+	module  bool // a directory that git tracks: a submodule, checked out or not
+	outside bool // a link that leads out of the tree
 	id      identity
 }
 
@@ -34,7 +34,7 @@ const (
 	lookSpecial
 )
 
-// identity is what changes with a file's contents, as far as the kernel knows.
+// identity has the attributes that change when a file's contents do.
 type identity struct {
 	size, mtime, ctime int64
 	ino                uint64
@@ -45,14 +45,14 @@ func identify(st *unix.Stat_t) identity {
 	return identity{size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano(), ino: st.Ino, mode: uint32(st.Mode)}
 }
 
-// workers is how many goroutines look and hash at once.
+// workers returns how many goroutines look and hash at once.
 func workers() int { return min(max(runtime.GOMAXPROCS(0), 2), 8) }
 
-// chunk is how many neighbours one goroutine looks at before it takes others.
+// chunk is how many neighbouring paths a goroutine takes at a time.
 const chunk = 128
 
-// spread does something for all of n things, in chunks of neighbours, on several goroutines, each
-// with a cursor of its own under root.
+// spread calls do for each of n things, in chunks of neighbours, on several goroutines. Each
+// goroutine has a cursor under root.
 func spread(ctx context.Context, root int, n, size int, do func(c *cursor, i int) error) error {
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
@@ -79,12 +79,12 @@ func spread(ctx context.Context, root int, n, size int, do func(c *cursor, i int
 	return group.Wait()
 }
 
-// see looks at all of some paths.
+// see looks at all sights.
 func (s *scanner) see(ctx context.Context, sights []sight) error {
 	return spread(ctx, s.fd, len(sights), chunk, func(c *cursor, i int) error { return s.seeOne(c, &sights[i]) })
 }
 
-// seeOne fills in what is at a path.
+// seeOne reads the attributes of one path.
 func (s *scanner) seeOne(c *cursor, t *sight) error {
 	var st unix.Stat_t
 	if err := c.lstat(t.Path, &st); gone(err) {
@@ -99,7 +99,7 @@ func (s *scanner) seeOne(c *cursor, t *sight) error {
 		t.Mode, t.Size, t.ModTime = s.mode(uint32(st.Mode)), st.Size, t.id.mtime
 	case unix.S_IFLNK:
 		target, err := c.readlink(t.Path)
-		if gone(err) || err == unix.EINVAL { // it was one a moment ago
+		if gone(err) || err == unix.EINVAL { // it was a link a moment ago
 			return nil
 		}
 		if err != nil {
@@ -118,7 +118,7 @@ func (s *scanner) seeOne(c *cursor, t *sight) error {
 	return nil
 }
 
-// mode is what is sent of a file's mode.
+// mode returns the mode to send for a file's mode.
 func (s *scanner) mode(m uint32) uint32 {
 	switch {
 	case s.opt.FullModes:
@@ -129,7 +129,7 @@ func (s *scanner) mode(m uint32) uint32 {
 	return 0o644
 }
 
-// leadsOut reports whether a link at a path, taken by its words, leads out of the tree.
+// leadsOut reports whether a link leads out of the tree, judged by its text alone.
 func leadsOut(at, target string) bool {
 	if strings.HasPrefix(target, "/") {
 		return true
@@ -142,7 +142,7 @@ func unreadable(at string, err error) error {
 	return refused("make it readable, or take it out by a line in .hostlerignore", "%w", &fs.PathError{Op: "read", Path: at, Err: err})
 }
 
-// changing is the error for what is never the same twice.
+// changing is the error for a tree or file that keeps changing.
 func changing(format string, args ...any) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrUnavailable, Err: fmt.Errorf(format, args...),
 		Hint: "run again when nobody writes to it, or take it out by a line in .hostlerignore"}

@@ -10,14 +10,14 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// place is where a tree begins.
+// place is the root of a tree and where the caller is in it.
 type place struct {
-	root string // what is sent
+	root string // the directory to send
 	top  string // the top of the git work tree that root is in; "" if none
 	sub  string // the caller's directory below root, with slashes; "" for root itself
 }
 
-// place finds the root: what --root says, else the top of the git work tree around the caller's
+// place finds the root: Root if that is set, else the top of the git work tree around the caller's
 // directory, else that directory.
 func (o *Options) place() (place, error) {
 	var p place
@@ -47,14 +47,15 @@ func (o *Options) place() (place, error) {
 	return p, o.known(p)
 }
 
-// Where returns the directory that a scan would send, and the caller's directory below it:
-// Tree.Root and Tree.Sub, before the tree is looked at.
+// Where returns the directory that a scan would send and the caller's directory below it, without
+// scanning: Tree.Root and Tree.Sub.
 func (o *Options) Where() (root, sub string, err error) {
 	p, err := o.place()
 	return p.root, p.sub, err
 }
 
-// known refuses roots that nobody means: the whole machine, and somebody's home unless he says so.
+// known refuses roots that are hardly intended: the whole machine, and a home directory unless the
+// user confirms it.
 func (o *Options) known(p place) error {
 	if p.root == "/" {
 		return refused("say --root DIR", "/ is no working tree")
@@ -78,7 +79,7 @@ func (o *Options) known(p place) error {
 	return refused("change to the directory of your work, or say --sync=dir", "%s is your home directory, or has it within", p.root)
 }
 
-// real is a directory as an absolute path without links.
+// real returns a directory as an absolute path without links.
 func real(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -94,7 +95,7 @@ func real(dir string) (string, error) {
 	return abs, err
 }
 
-// workTree returns the top of the git work tree that a directory is in, or "".
+// workTree returns the top of a directory's git work tree, or "".
 func workTree(dir string) string {
 	for {
 		if _, err := gitDir(dir); err == nil {
@@ -110,7 +111,7 @@ func workTree(dir string) string {
 
 var errNoGit = errors.New("no git directory")
 
-// gitDir returns the git directory of the work tree at top: .git itself, or what a file of that
+// gitDir returns the git directory of the work tree at top. That is .git, or what a file of that
 // name says (linked work trees, submodules).
 func gitDir(top string) (string, error) {
 	dir := filepath.Join(top, ".git")
@@ -138,7 +139,7 @@ func gitDir(top string) (string, error) {
 	return dir, nil
 }
 
-// refused is an error of kind invalid, with what to do about it.
+// refused makes an error of kind ErrInvalid with a hint.
 func refused(hint, format string, args ...any) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...), Hint: hint}
 }

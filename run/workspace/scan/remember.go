@@ -12,35 +12,35 @@ import (
 	"time"
 )
 
-// The memory of a tree is a file in the user's cache that says of each file what it was when it was
-// hashed. It is never needed: without it, or with one that is broken, all is hashed. A file is
-// taken as known if all that the kernel says of it is as it was, and if it had not been written
-// shortly before it was read: a second write within the grain of the clock would not show.
+// The memory of a tree is a file in the user's cache with the attributes of each file when it was
+// hashed. Without it, or if it is broken, all files are hashed. A file counts as unchanged if all
+// its attributes are the same. It must also not have been written shortly before it was read, since
+// the clock's grain could hide a second write.
 
 const (
-	memoryForm = "hostler scan 1\n" // the first bytes, and the version of the form
-	memoryLast = 4                  // CRC-32C of all before
-	racy       = 2 * time.Second    // so old has to be what is believed
+	memoryForm = "hostler scan 1\n" // the first bytes: the version of the format
+	memoryLast = 4                  // CRC-32C of everything before
+	racy       = 2 * time.Second    // a file must be this old to be trusted
 	memoryAge  = 30 * 24 * time.Hour
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// known is what is remembered of a file.
+// known has what is remembered of a file.
 type known struct {
 	path string
 	id   identity
 	sum  [32]byte
 }
 
-// memoryFile is where a root's memory is.
+// memoryFile returns the memory's file for a root.
 func memoryFile(dir, root string) string {
 	sum := sha256.Sum256([]byte(root))
 	return filepath.Join(dir, hex.EncodeToString(sum[:16]))
 }
 
-// recall reads what is remembered of a root, sorted by path. Whatever is wrong with the file,
-// nothing is remembered.
+// recall reads what is remembered of a root, sorted by path. It returns nothing if the file has any
+// error.
 func recall(file, root string) []known {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -82,7 +82,7 @@ func parseMemory(data []byte, root string) ([]known, error) {
 	return list, nil
 }
 
-// memory reads the form; after the first thing that cannot be read it is bad.
+// memory reads the format. It is bad after the first error.
 type memory struct {
 	data []byte
 	text string // the same bytes
@@ -115,8 +115,7 @@ func (m *memory) string() string {
 	return s
 }
 
-// remember writes what can be believed of the files: by a time before the scan began, all had been
-// written.
+// remember writes the memory of the files that were last written long enough before the scan began.
 func remember(file, root string, sights []sight, began time.Time) error {
 	list := make([]byte, 0, 128*len(sights)+256)
 	list = append(list, memoryForm...)
@@ -139,7 +138,7 @@ func remember(file, root string, sights []sight, began time.Time) error {
 	return replace(file, list)
 }
 
-// settled reports whether a file had been left alone for long enough when the scan began.
+// settled reports whether a file was old enough when the scan began.
 func settled(id *identity, began time.Time) bool {
 	return max(id.mtime, id.ctime) < began.Add(-racy).UnixNano()
 }
@@ -148,8 +147,8 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// replace puts a file in the place of another at once. It is not synced: what a crash makes of it
-// is not believed.
+// replace replaces a file as a whole. It does not sync: a file that a crash has damaged is not
+// trusted.
 func replace(file string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
@@ -168,8 +167,8 @@ func replace(file string, data []byte) error {
 	return err
 }
 
-// forget removes memories that nobody has used for long, and what a process left that ended while
-// it wrote one.
+// forget removes memories that were unused for long, and leftovers of processes that ended while
+// writing one.
 func forget(dir string, now time.Time) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {

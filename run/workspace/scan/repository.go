@@ -17,23 +17,21 @@ import (
 // History says how much of a repository goes along with its work tree.
 type History string
 
-// The amounts.
+// The values of History.
 const (
-	// the commit that is checked out, and that of the branch it is meant for, without those before
-	// them
+	// the checked-out commit and that of the default branch of origin, without their ancestors
 	HeadOnly    History = "head"
-	FullHistory History = "full" // all that branches and tags have
+	FullHistory History = "full" // all commits of branches and tags
 )
 
-// Repository makes, in an empty directory, what is a git directory for a copy of a tree: its
-// commits as a pack, its index, its branches. The other side has only to put it where .git is; it
-// reaches no origin, and gets none of the settings of the repository here, which may have
-// credentials. It returns the directory's files as entries with paths below ".git". Everything is
-// made by git here, which asks nobody. Made again of the same commits and index, all files but the
-// pack's own are the same again, to the byte.
+// Repository makes a git directory for a copy of a tree, in an empty directory: a pack of its
+// commits, its index and its branches. The other side only puts it at .git. It has no remotes, and
+// none of the settings of the repository here, which may have credentials. Repository returns the
+// files as entries below ".git". Git makes them without any network. Made again from the same
+// commits and index, all files but the pack's own are the same.
 //
-// The tree must be one of git's whose root is the top. A repository without a commit has nothing to
-// send, and is an error of kind ErrInvalid.
+// The tree must be a git tree whose root is the top. A repository without a commit is an error of
+// kind ErrInvalid.
 func Repository(ctx context.Context, tree *Tree, how History, dir string) ([]Entry, error) {
 	if how != HeadOnly && how != FullHistory {
 		return nil, refused("", "--git=%s: neither head nor full", how)
@@ -56,12 +54,12 @@ func Repository(ctx context.Context, tree *Tree, how History, dir string) ([]Ent
 	return m.entries()
 }
 
-// maker makes one.
+// maker is one call of Repository.
 type maker struct {
 	ctx             context.Context
 	root, from, dir string
-	head            string   // the commit
-	tips            []string // commits that go along without those before them
+	head            string   // the commit that is checked out
+	tips            []string // commits to send without their ancestors
 }
 
 // ask runs git in the tree.
@@ -92,7 +90,7 @@ func (m *maker) write(name, text string) error {
 	return os.WriteFile(file, []byte(text), 0o644)
 }
 
-// skeleton writes what each git directory has.
+// skeleton writes the files that every git directory has.
 func (m *maker) skeleton(History) error {
 	format, err := m.ask(nil, "rev-parse", "--show-object-format")
 	if err != nil {
@@ -112,8 +110,7 @@ func (m *maker) skeleton(History) error {
 	return m.write("HEAD", at)
 }
 
-// refs writes the branches: that of HEAD and the one that it is to be merged into, or all with the
-// tags.
+// refs writes the branch of HEAD and the default branch of origin, or all branches and tags.
 func (m *maker) refs(how History) error {
 	all, err := m.ask(nil, "for-each-ref", "--format=%(objectname) %(refname) %(symref)", "refs/heads", "refs/tags", "refs/remotes")
 	if err != nil {
@@ -126,7 +123,7 @@ func (m *maker) refs(how History) error {
 	m.tips = []string{m.head}
 	for line := range strings.Lines(all) {
 		words := strings.Fields(line)
-		// three words: it stands for another
+		// with three words it is a symbolic ref
 		if len(words) != 2 || how == HeadOnly && !slices.Contains(wanted, words[1]) {
 			continue
 		}
@@ -136,7 +133,7 @@ func (m *maker) refs(how History) error {
 	return m.write("packed-refs", packed)
 }
 
-// pack writes the objects of the commits, and of the index.
+// pack writes the objects of the commits and of the index.
 func (m *maker) pack(how History) error {
 	args := []string{"rev-list", "--objects"}
 	shallow := ""
@@ -175,7 +172,7 @@ func (m *maker) pack(how History) error {
 		return err
 	}
 	for _, line := range fields([]byte(staged)) {
-		// not of a submodule
+		// not those of a submodule
 		if words := strings.Fields(line); len(words) > 2 && words[0] != "160000" && strings.Trim(words[1], "0") != "" {
 			names.WriteString(words[1] + "\n")
 		}
@@ -197,7 +194,7 @@ func (m *maker) pack(how History) error {
 	return err
 }
 
-// index writes the index anew, without what it says of files on this machine.
+// index writes the index without the attributes of local files.
 func (m *maker) index(History) error {
 	staged, err := m.ask(nil, "ls-files", "-z", "--stage")
 	if err != nil {
@@ -210,7 +207,7 @@ func (m *maker) index(History) error {
 	if err != nil {
 		return err
 	}
-	var hidden strings.Builder // what is not to be on the disk is not missing there
+	var hidden strings.Builder // paths that should not be on disk are not missing
 	for _, line := range fields([]byte(marked)) {
 		if path, ok := strings.CutPrefix(line, "S "); ok {
 			hidden.WriteString(path + "\x00")
@@ -222,7 +219,7 @@ func (m *maker) index(History) error {
 	return err
 }
 
-// entries lists what was made.
+// entries lists the files that were made.
 func (m *maker) entries() ([]Entry, error) {
 	s := &scanner{}
 	root, err := openRoot(m.dir)
@@ -263,7 +260,7 @@ func (m *maker) entries() ([]Entry, error) {
 			continue
 		}
 		if e.Kind == File {
-			e.Mode, e.ModTime = 0o644, 0 // so that it is the same when it is made again
+			e.Mode, e.ModTime = 0o644, 0 // so that they are the same each time
 			if err := os.Chtimes(filepath.Join(m.dir, filepath.FromSlash(e.Path)), time.Time{}, time.Unix(0, 0)); err != nil {
 				return nil, err
 			}

@@ -14,36 +14,34 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Options are what a scan can be told. The zero value scans the tree around the process's directory
-// and remembers nothing.
+// Options say what to scan. The zero value scans the tree around the process's directory and
+// remembers nothing.
 type Options struct {
 	Dir string // the caller's directory; "": that of the process
-	// the directory to send, instead of the top of the git work tree or of Dir; relative to Dir
+	// the directory to send, relative to Dir; "" for the top of the git work tree, or Dir
 	Root  string
-	Plain bool // take it as a plain directory, whatever git says, and however large it is
-	Large bool // read and send more than the guards let pass
-	// read no file: all sums are 0, and no guard refuses; for who wants to know what there is
+	Plain bool // treat it as a plain directory of any size, and ignore git
+	Large bool // allow more than the guards do
+	// read no contents: all sums are 0, and no guard refuses
 	Unread    bool
-	FullModes bool // keep all permissions, not the owner's x alone
-	// patterns in gitignore's syntax, after those of .hostlerignore: what they mean is out, tracked
-	// or not
+	FullModes bool // keep all permissions, not only the owner's x
+	// patterns in gitignore's syntax, after those of .hostlerignore; they exclude tracked files too
 	Exclude []string
-	Include []string // patterns likewise: what they mean is in though git ignores it
-	// directory where what was hashed is remembered, made if need be; "": nowhere
+	Include []string // patterns of files to include although git ignores them
+	// the directory that remembers hashes, made if needed; "" remembers nothing
 	Cache string
-	// the user's home, which is never sent by itself; "": that of the process's user
+	// the user's home, which is never sent as a whole; "" for the process's user
 	Home string
 
-	began time.Time    // for tests: the time at which the scan began
-	read  func(string) // for tests: called when a file has been read, before it is looked at again
-	stray func()       // for tests: called when the paths are known, before they are looked at
+	began time.Time    // for tests: when the scan began
+	read  func(string) // for tests: called after a file was read, before it is checked again
+	stray func()       // for tests: called after paths are listed, before they are looked at
 }
 
-// ignoreFile has patterns of what is not sent, in the root.
+// ignoreFile is a file in the root with patterns of files not to send.
 const ignoreFile = ".hostlerignore"
 
-// scanTries is how often a tree is looked at that changes meanwhile, so that what was seen cannot
-// all be true.
+// scanTries is how often a tree that changes is scanned at most.
 const scanTries = 3
 
 // scanner is one scan.
@@ -55,15 +53,15 @@ type scanner struct {
 	include Patterns
 	tree    *Tree
 
-	compared int // files that were read only to know whether they differ from git's index
+	compared int // files that were read only to compare them with git's index
 }
 
-// Scan says what a tree holds. In a git work tree that is what git tracks, and what it neither
-// tracks nor ignores, as it is on disk; elsewhere all that is there, if that is not too much. One
-// git process runs, and one more for each submodule.
+// Scan lists a tree. In a git work tree it lists the files on disk that git tracks, and those that
+// it neither tracks nor ignores. Elsewhere it lists everything, up to a limit. It runs one git
+// process, and one more for each submodule.
 //
-// Errors of kind ErrInvalid are about what the caller asked for, or what lies there, and have a
-// hint; ErrUnavailable: the tree changes all the time; ErrDenied: git does not trust the tree.
+// An error of kind ErrInvalid is about the request or the files, and has a hint. ErrUnavailable
+// says that the tree keeps changing, and ErrDenied that git does not trust it.
 func Scan(ctx context.Context, opt Options) (*Tree, error) {
 	s := &scanner{opt: opt}
 	if s.opt.began.IsZero() {
@@ -118,7 +116,7 @@ func (s *scanner) readRules() error {
 	return nil
 }
 
-// once looks at all of it.
+// once scans the tree once.
 func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	s.tree = &Tree{Root: s.at.root, Sub: s.at.sub, Git: s.at.top != ""}
 	var memory []known
@@ -149,7 +147,7 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 		return nil, err
 	}
 	if file != "" && slices.ContainsFunc(unknown, func(i int) bool { return settled(&sights[i].id, s.opt.began) }) {
-		// without it the next scan takes longer, and no more
+		// on failure only the next scan takes longer
 		_ = remember(file, s.at.root, sights, s.opt.began)
 		forget(s.opt.Cache, s.opt.began)
 	} else if file != "" && len(memory) > 0 {
@@ -158,7 +156,7 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	return s.tree, nil
 }
 
-// find looks at all paths that belong to the tree, and does not read them yet.
+// find lists the paths that belong to the tree, with their attributes but without their contents.
 func (s *scanner) find(ctx context.Context) ([]sight, error) {
 	if s.at.top == "" {
 		sights, err := s.walk(ctx)
@@ -188,8 +186,7 @@ func (s *scanner) find(ctx context.Context) ([]sight, error) {
 	return append(sights, more...), err
 }
 
-// gitTree lists and looks at what belongs to the git work tree whose top is given, from the
-// directory prefix of the root on.
+// gitTree lists the files of the git work tree at top, from the directory prefix of the root on.
 func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, error) {
 	dir := filepath.Join(s.at.root, prefix)
 	from, err := filepath.Rel(top, dir)
@@ -212,7 +209,7 @@ func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, err
 			continue
 		}
 		if !t.module {
-			continue // what is tracked as a file is a directory now, and git names what is in it
+			continue // a tracked file is a directory now, and git lists its contents
 		}
 		if _, err := gitDir(filepath.Join(s.at.root, t.Path)); err == nil {
 			modules = append(modules, t.Path)
@@ -239,9 +236,8 @@ func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, err
 	return out, nil
 }
 
-// gitPaths looks at what git names in one work tree. What it tracks is read from its index and
-// looked at while git lists the rest. Where somebody writes the index meanwhile, or it is of
-// another form, git is asked for all.
+// gitPaths lists the files of one git work tree. It reads the tracked paths from the index while
+// git lists the rest. If the index changes meanwhile, or has another form, git lists everything.
 func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) ([]sight, error) {
 	git := gitTracked{}
 	var err error
@@ -278,8 +274,8 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 	return s.seeOthers(ctx, prefix, sights, others)
 }
 
-// seeTracked looks at what git tracks, by an index of which stamp tells when it was written; nil:
-// that is not known.
+// seeTracked looks at the tracked paths. stamp tells when the index was written; nil if that is
+// unknown.
 func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked, stamp os.FileInfo) ([]sight, error) {
 	sights := make([]sight, 0, len(list)+64)
 	places := make([]int, 0, len(list))
@@ -311,14 +307,14 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked,
 	return sights, nil
 }
 
-// seeOthers looks at what git does not track and adds it to what it does.
+// seeOthers looks at untracked paths and adds them to the tracked ones.
 func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, others []string) ([]sight, error) {
 	first := len(sights)
 	if len(others) > 0 {
 		s.tree.Changed = FilesChanged
 	}
 	for _, name := range others {
-		name, dir := strings.CutSuffix(name, "/") // another repository, not tracked as a submodule
+		name, dir := strings.CutSuffix(name, "/") // another repository that is no submodule
 		path := join(prefix, name)
 		if alwaysOut(path, dir) || s.rules.out(path, dir) {
 			continue
@@ -331,8 +327,7 @@ func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, 
 	return sights, s.see(ctx, sights[first:])
 }
 
-// match takes the sums of files that are as they were from memory, and returns the places of those
-// that are not.
+// match takes the sums of unchanged files from memory. It returns the indexes of the others.
 func match(sights []sight, memory []known) (unknown []int) {
 	m := 0
 	for i := range sights {
@@ -352,8 +347,7 @@ func match(sights []sight, memory []known) (unknown []int) {
 	return unknown
 }
 
-// guard looks at what has to be read, which is what will have to be sent as well, before the
-// reading takes hours.
+// guard checks the amount to read, which will have to be sent too, before reading takes hours.
 func (s *scanner) guard(sights []sight, unknown []int) error {
 	var bytes int64
 	for _, i := range unknown {
@@ -371,7 +365,7 @@ func (s *scanner) guard(sights []sight, unknown []int) error {
 	return err
 }
 
-// build makes the tree of what was seen.
+// build makes the tree from the sights.
 func (s *scanner) build(sights []sight) error {
 	tree := s.tree
 	tree.Entries = make([]Entry, 0, len(sights))
@@ -384,7 +378,7 @@ func (s *scanner) build(sights []sight) error {
 		case lookSpecial:
 			tree.Special = append(tree.Special, t.Path)
 			continue
-		case lookDir: // what follows beneath it brings it along, if only that follows
+		case lookDir: // if anything follows below it, that implies the directory
 			if s.parentOf(sights[i+1:], t.Path) {
 				continue
 			}
@@ -405,7 +399,7 @@ func (s *scanner) build(sights []sight) error {
 	return nil
 }
 
-// parentOf reports whether a directory has anything below it among sights that sort after it.
+// parentOf reports whether one of the sights that sort after a directory is below it.
 func (s *scanner) parentOf(after []sight, dir string) bool {
 	below := dir + "/"
 	i, _ := slices.BinarySearchFunc(after, below, func(t sight, p string) int { return strings.Compare(t.Path, p) })
@@ -434,7 +428,7 @@ func readAll(f *os.File, most int64) (string, error) {
 	return string(text[:n]), err
 }
 
-// touch says of a memory that it is in use, now and then.
+// touch marks a memory as in use, now and then.
 func touch(file string, now time.Time) {
 	if info, err := os.Stat(file); err == nil && now.Sub(info.ModTime()) > memoryAge/4 {
 		_ = os.Chtimes(file, now, now)

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// The most that a directory without git may hold to be sent without being asked for.
+// The limits of a directory without git, unless the user asks for it.
 const (
 	plainEntries = 2_000
 	plainBytes   = 64 << 20
 )
 
-// aside are the directories of version control, and ours, which are never sent.
+// aside are directories of version control, and our own, which are never sent.
 var aside = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
 
 func isAside(name string) bool { return slices.Contains(aside, name) }
 
-// walk lists a directory tree: all of a plain one but what is put aside and what rules take out,
-// with its empty directories.
+// walk lists a plain directory with its empty directories. It leaves out those of aside, and what
+// the rules exclude.
 func (s *scanner) walk(ctx context.Context) ([]sight, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
@@ -45,7 +45,7 @@ func (s *scanner) tooMuch(format string, args ...any) error {
 		"%s is no git work tree, and has "+format, append([]any{s.at.root}, args...)...)
 }
 
-// included lists the files that the rules of sync.include mean, whether git ignores them or not.
+// included lists the files that match sync.include, even if git ignores them.
 func (s *scanner) included(ctx context.Context) ([]sight, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
@@ -66,14 +66,14 @@ func (s *scanner) included(ctx context.Context) ([]sight, error) {
 	return out, err
 }
 
-// mayMean reports whether something below a directory can be meant by a rule.
+// mayMean reports whether a rule may match something below a directory.
 func (p Patterns) mayMean(dir string) bool {
 	return slices.ContainsFunc(p.rules, func(r rule) bool {
 		return !r.negated && (r.nameOnly || strings.HasPrefix(r.prefix, dir+"/") || r.rest != nil && strings.HasPrefix(dir+"/", r.prefix))
 	})
 }
 
-// alwaysOut reports whether a path of a git work tree is git's or ours.
+// alwaysOut reports whether a path of a git work tree belongs to git or to hostler.
 func alwaysOut(path string, dir bool) bool {
 	if !strings.Contains(path, ".git") && !strings.Contains(path, ".hostler") {
 		return false
@@ -88,7 +88,8 @@ func alwaysOut(path string, dir bool) bool {
 	return false
 }
 
-// descend shows all that is below a directory, and goes into what it is told to.
+// descend visits everything below a directory, and enters the directories that the callback
+// accepts.
 func (s *scanner) descend(
 	ctx context.Context, c *cursor, dir string, show func(dir, name string, isDir bool) (into bool, err error),
 ) error {

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// wanted sends the contents that were asked for.
+// wanted sends the contents that the other side asked for.
 func (s *Session) wanted(t *scan.Tree, sums []workspace.Sum) error {
 	asked := make(map[workspace.Sum]bool, len(sums))
 	for _, sum := range sums {
@@ -35,7 +35,7 @@ func (s *Session) wanted(t *scan.Tree, sums []workspace.Sum) error {
 	return s.contents(t, files)
 }
 
-// contents sends those of files.
+// contents sends the contents of files.
 func (s *Session) contents(t *scan.Tree, files []*scan.Entry) error {
 	if len(files) == 0 {
 		return nil
@@ -66,14 +66,14 @@ func (s *Session) contents(t *scan.Tree, files []*scan.Entry) error {
 			return at(filepath.Join(dir, filepath.FromSlash(name)), err)
 		}
 		_, partly := s.there[e.Sum]
-		s.sent[e.Sum] = !partly // then it may be asked for once more
+		s.sent[e.Sum] = !partly // it may be asked for again
 		delete(s.there, e.Sum)
 		s.res.Files++
 	}
 	return nil
 }
 
-// at says of an error of reading which file it was about.
+// at adds the file's path to an error of reading.
 func at(path string, err error) error {
 	var told *compute.Error
 	switch {
@@ -86,11 +86,11 @@ func at(path string, err error) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrFailed, Err: fmt.Errorf("%s: %w", path, err)}
 }
 
-// whole is up to which size a file is read before a byte of it is sent.
+// whole is the size up to which a file is read completely before any of it is sent.
 const whole = 4 << 20
 
-// content sends one file's. It is hashed while it goes out: what is not what the scan saw is never
-// taken for it.
+// content sends one file. It hashes the file on the way, so a file that differs from the scan is
+// never taken for it.
 func (s *Session) content(root int, name string, e *scan.Entry) error {
 	f, err := openBeneath(root, name)
 	if err != nil {
@@ -148,7 +148,7 @@ func (s *Session) content(root int, name string, e *scan.Entry) error {
 	return nil
 }
 
-// changed is what an early end of a file means.
+// changed makes ErrChanged of an early end of a file.
 func changed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrChanged
@@ -156,7 +156,7 @@ func changed(err error) error {
 	return err
 }
 
-// openBeneath opens a file below an open directory. No link is followed: the scan did not, either.
+// openBeneath opens a file below an open directory. Like the scan, it follows no link.
 func openBeneath(root int, path string) (*os.File, error) {
 	fd, own := root, false
 	for {
@@ -165,7 +165,7 @@ func openBeneath(root int, path string) (*os.File, error) {
 		if more {
 			flags |= unix.O_DIRECTORY
 		} else {
-			flags |= unix.O_NONBLOCK // a fifo may have taken its place
+			flags |= unix.O_NONBLOCK // the file may be a fifo by now
 		}
 		next, err := unix.Openat(fd, name, flags, 0)
 		if err == unix.EINTR {

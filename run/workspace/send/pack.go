@@ -15,13 +15,12 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Pack keeps what sessions send in the form in which it goes over the wire, so that what many
-// computers are sent is read, hashed and packed once. What two sessions share is a list of entries,
-// or the contents that the other side asked for, if both are the same. All sessions of a Pack send
-// trees of one root.
+// Pack keeps what sessions send in packed form, so that data for many computers is read, hashed and
+// packed once. Sessions share a list of entries, and the contents that were asked for, if these are
+// the same. All sessions of a Pack send trees of one root. A Pack is safe for concurrent use.
 //
-// It stands in files without names in a directory here, not in memory. Where there is too little
-// room for that, each session packs for itself.
+// The data is in unnamed files in a local directory, not in memory. If the disk has too little
+// room, each session packs for itself.
 type Pack struct {
 	dir    string
 	making sync.WaitGroup
@@ -32,20 +31,20 @@ type Pack struct {
 	made     int
 }
 
-// NewPack returns a Pack that keeps its files in dir, which is made if it is missing. It is the
-// caller's to close, after the sessions that it was given to.
+// NewPack returns a Pack with its files in dir, which it makes if needed. The caller closes it
+// after the sessions that use it.
 func NewPack(dir string) *Pack {
 	return &Pack{dir: dir, portions: make(map[workspace.Sum]*portion)}
 }
 
-// Made is how many lists and contents were packed so far.
+// Made returns how many lists and contents were packed so far.
 func (p *Pack) Made() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.made
 }
 
-// Close ends what is still being packed and lets go of the files.
+// Close stops packing and closes the files.
 func (p *Pack) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -63,11 +62,11 @@ func (p *Pack) Close() {
 
 var errPackClosed = errors.New("nobody sends it any more")
 
-// spare is what must stay free on the disk beside what is packed.
+// spare is how many bytes must stay free on the disk.
 const spare = 64 << 20
 
-// portion returns what is packed under a key, or has it packed: fill writes it, size bytes at most
-// before packing. nil: the session has to do it itself.
+// portion returns the packed data of a key, and has fill write it if there is none. Before packing
+// it has at most size bytes. It returns nil if the session must pack for itself.
 func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte) []byte, fill func(*workspace.Writer) error) *portion {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +100,7 @@ func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte)
 	return one
 }
 
-// forget has the next who wants it pack it anew. Those that read it still have the file.
+// forget makes the next use of a key pack again. Readers of the old portion keep its file.
 func (p *Pack) forget(key workspace.Sum, one *portion) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +109,7 @@ func (p *Pack) forget(key workspace.Sum, one *portion) {
 	}
 }
 
-// spool makes a file without a name, if the disk has room for so many bytes.
+// spool makes an unnamed file if the disk has room for so many bytes.
 func spool(dir string, size int64) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -119,7 +118,7 @@ func spool(dir string, size int64) (*os.File, error) {
 	if err := unix.Statfs(dir, &fs); err == nil && fs.Bavail < uint64(size+spare)/uint64(fs.Bsize) {
 		return nil, unix.ENOSPC
 	}
-	// prune removes it where we are killed before it is removed here
+	// if this process is killed first, prune removes the file
 	f, err := os.CreateTemp(dir, "new-*")
 	if err != nil {
 		return nil, err
@@ -130,18 +129,18 @@ func spool(dir string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// portion is one list, or some contents, as blocks. One writes it, any number read it, also before
-// it is complete.
+// portion is a list or some contents in packed blocks. One goroutine writes it. Any number may read
+// it, even before it is complete.
 type portion struct {
-	file *os.File // the collector closes it where the Pack has forgotten it
+	file *os.File // the garbage collector closes it once the Pack forgets it
 
 	mu   sync.Mutex
 	more sync.Cond
-	size int64 // so much is there
-	end  error // io.EOF: that is all; nil: there will be more
+	size int64 // bytes written so far
+	end  error // io.EOF: it is complete; nil: more will come
 }
 
-// Write implements io.Writer, for the one that makes it.
+// Write implements io.Writer. Only the goroutine that makes the portion calls it.
 func (o *portion) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	at, end := o.size, o.end
@@ -161,7 +160,7 @@ func (o *portion) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// stop says that there will be no more; the first word counts.
+// stop ends the portion. Only the first call counts.
 func (o *portion) stop(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -171,7 +170,7 @@ func (o *portion) stop(why error) {
 	o.more.Broadcast()
 }
 
-// copyTo writes all of it.
+// copyTo sends the whole portion, and waits for the rest of it.
 func (o *portion) copyTo(w *workspace.Writer) error {
 	buf := make([]byte, 128<<10)
 	for at := int64(0); ; {
@@ -198,7 +197,7 @@ func (o *portion) copyTo(w *workspace.Writer) error {
 	}
 }
 
-// tree sends the list of a tree: shared, where others send the same one.
+// tree sends the list of a tree, from the Pack if there is one.
 func (s *Session) tree(m *workspace.Tree) error {
 	if s.opt.Pack == nil || m.Form == workspace.Same {
 		return s.w.Tree(m)
@@ -215,8 +214,8 @@ func (s *Session) tree(m *workspace.Tree) error {
 	return one.copyTo(s.w)
 }
 
-// shared sends the contents of files as others do that were asked for the same. ok is false where
-// the session has to pack them itself.
+// shared sends the contents of files from the Pack. ok is false if the session must pack them
+// itself.
 func (s *Session) shared(t *scan.Tree, files []*scan.Entry) (ok bool, err error) {
 	if s.opt.Pack == nil || len(s.there) > 0 {
 		return false, nil

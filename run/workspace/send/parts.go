@@ -10,11 +10,10 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// mostChunks is of how many chunks the other side may say in a session that they are there: those
-// of some 50 GiB.
+// mostChunks bounds the chunks that the other side may announce in a session: those of some 50 GiB.
 const mostChunks = 1 << 20
 
-// partly notes which chunks of contents that are asked for are there.
+// partly reads which chunks of wanted contents the other side has.
 func (s *Session) partly() error {
 	sum, have, err := s.r.WantParts()
 	if err != nil {
@@ -27,8 +26,8 @@ func (s *Session) partly() error {
 	return nil
 }
 
-// parts sends a file's contents by the chunks that are there, and what is not in those. As it is
-// hashed while it goes, what is not what the scan saw is never taken for it.
+// parts sends a file as chunks that the other side has, and the bytes between them. It hashes the
+// file on the way, so a file that differs from the scan is never taken for it.
 func (s *Session) parts(f *os.File, e *scan.Entry, have []workspace.Chunk) error {
 	index := make(map[workspace.Chunk]int, len(have))
 	for i, c := range have {
@@ -52,7 +51,7 @@ func (s *Session) parts(f *os.File, e *scan.Entry, have []workspace.Chunk) error
 	if err != nil {
 		return err
 	}
-	if workspace.Sum(h.Sum(nil)) != e.Sum { // also where it has become shorter
+	if workspace.Sum(h.Sum(nil)) != e.Sum { // or the file is shorter now
 		return ErrChanged
 	}
 	return nil

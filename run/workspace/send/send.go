@@ -19,39 +19,39 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Options say which workspace is wanted, and how. Key and Who are required.
+// Options say which workspace to update, and how. Key and Who are required.
 type Options struct {
-	Key    string // its name there: letters, digits, '.', '_', '-'
-	Who    string // who has it then, for those who wait
-	User   string // whose the files are to be there; "": whoever the way in leads to
-	Clean  bool   // nothing is to stay there that is not of the tree
-	Fresh  bool   // a new, empty workspace
-	Own    bool   // one of its own for this run, where another has it
-	Delete bool   // however many may be deleted there
-	// what goes over the wire; of large files that were there before only what differs goes
+	Key    string // its name: letters, digits, '.', '_', '-'
+	Who    string // the user, shown to runs that wait
+	User   string // the owner of the files there; "": the user of the connection
+	Clean  bool   // remove files that are not in the tree
+	Fresh  bool   // make the workspace empty first
+	Own    bool   // use a workspace for this run alone if another run has this one
+	Delete bool   // allow any number of deletions
+	// pack what is sent, and of large files that were there before send only what differs
 	Compress bool
-	Limits   workspace.Limits // of what stays there that nobody uses
-	// the file that remembers what the workspace had; "": nothing is remembered
+	Limits   workspace.Limits // for unused workspaces
+	// the file that remembers the workspace's list; "" remembers nothing
 	State   string
-	Pack    *Pack            // what other sessions with trees of this root share; nil: nothing
-	Waiting func(who string) // is told for whom it waits; may be nil
-	Said    func()           // is called once, when the command may be sent behind it; may be nil
+	Pack    *Pack            // shared with other sessions of this root; nil: none
+	Waiting func(who string) // is told which user has the workspace now; may be nil
+	Said    func()           // called once, when the command may be sent; may be nil
 }
 
-// Result is what a sync came to.
+// Result sums up a sync.
 type Result struct {
-	Dir     string // of the workspace, as commands there see it
-	Written int    // files and links that were written there
+	Dir     string // the workspace, as commands see it
+	Written int    // files and links that were written
 	Removed int
-	Files   int   // whose contents were sent
-	Sent    int64 // bytes over the wire, packed
-	Turns   int   // how often it was the other side's turn: round trips
+	Files   int   // files whose contents were sent
+	Sent    int64 // bytes sent, packed
+	Turns   int   // round trips
 }
 
-// ErrChanged says that a file was not any more what the scan had seen of it. Scan again.
+// ErrChanged says that a file has changed since the scan. The caller should scan again.
 var ErrChanged = errors.New("it changed while it was sent")
 
-// Session is a workspace in our hands. Its methods are for one goroutine, but for Close.
+// Session is a workspace in use. Only one goroutine may call its methods, except Close.
 type Session struct {
 	opt   Options
 	token string
@@ -60,17 +60,17 @@ type Session struct {
 	w     *workspace.Writer
 	pack  func(dst, src []byte) []byte
 	sent  map[workspace.Sum]bool
-	// contents that are asked for, and what is there that may be much the same
+	// the contents that were asked for, with the chunks that the other side has of similar ones
 	there  map[workspace.Sum][]workspace.Chunk
-	chunks int // of all of these so far
+	chunks int // the number of all these chunks so far
 	res    Result
 	close  sync.Once
 }
 
-// first is how many bytes of contents go with the first message at most.
+// first bounds the contents that go with the first message, in bytes.
 const first = 1 << 20
 
-// encoder packs; for all sessions.
+// encoder packs for all sessions.
 var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 	return zstd.NewWriter(
 		nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
@@ -78,8 +78,8 @@ var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 	)
 })
 
-// Begin announces that a workspace is wanted. It does not wait for an answer. The session is the
-// caller's to close; until then the workspace is his alone.
+// Begin announces a workspace, and does not wait for an answer. The session has the workspace to
+// itself until the caller closes it.
 func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error) {
 	far, ok := compute.As[compute.Workspacer](conn)
 	if !ok {
@@ -116,8 +116,8 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	return s, nil
 }
 
-// Token is what a command says to run in the workspace: compute.Command.Workspace. It may be sent
-// before the sync has ended.
+// Token is for compute.Command.Workspace: it makes a command run in the workspace. The command may
+// be sent before the sync has ended.
 func (s *Session) Token() string { return s.token }
 
 // Close gives the workspace back.
@@ -127,8 +127,8 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Sync makes the workspace what t says, whose files are read below t.Root. It may be called once.
-// When ctx ends, it ends.
+// Sync makes the workspace match t, whose files are below t.Root. Call it once. It ends early with
+// ctx.
 func (s *Session) Sync(ctx context.Context, t *scan.Tree) (Result, error) {
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	err := s.sync(t)
@@ -176,7 +176,7 @@ func (s *Session) sync(t *scan.Tree) error {
 			if err = s.tree(&workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}); err == nil {
 				err = s.turn()
 			}
-		case workspace.KindWantParts: // Want follows
+		case workspace.KindWantParts: // KindWant follows
 			err = s.partly()
 		case workspace.KindWant:
 			var sums []workspace.Sum
@@ -215,14 +215,13 @@ func lost(err error) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrLost, Err: err}
 }
 
-// why finds out why nothing can be written or read any more: what the other side said of it, if it
-// said something.
+// why returns the reason why the stream broke: the other side's error, if it sent one.
 func (s *Session) why(err error) error {
 	var told *compute.Error
 	if errors.Is(err, ErrChanged) || errors.As(err, &told) {
 		return err
 	}
-	if s.r == nil { // nobody is there yet: it is packed for several
+	if s.r == nil { // packing for several, before any answer
 		return err
 	}
 	if !errors.Is(err, io.EOF) {
@@ -245,8 +244,8 @@ func (s *Session) why(err error) error {
 	return lost(fmt.Errorf("the other side ended while the workspace was being synchronised: %w", err))
 }
 
-// opening is the first message, and those files whose contents go with it: complete, if that is all
-// that will most likely be asked for.
+// opening returns the first message and the files whose contents go with it. complete says that the
+// other side will most likely need no more.
 func (s *Session) opening(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entry, complete bool) {
 	msg = &workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}
 	var base []scan.Entry
@@ -271,7 +270,7 @@ func (s *Session) opening(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entr
 			continue
 		}
 		if total += e.Size; total > first {
-			return msg, nil, false // there is more than fits, so it will be asked for
+			return msg, nil, false // more than fits, so it will be asked for
 		}
 		small = append(small, e)
 	}

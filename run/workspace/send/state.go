@@ -14,9 +14,8 @@ import (
 
 const stateMagic = "hostler sync 1\n"
 
-// readState reads what a workspace had after the last sync: the list's ID at once, the list itself
-// when load is called. What cannot be read is as if there were nothing, and what is wrong the other
-// side finds out.
+// readState reads the workspace's list after the last sync: its ID at once, and the list when load
+// is called. An unreadable file counts as missing. The other side notices if it is wrong.
 func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool)) {
 	none := func() ([]scan.Entry, bool) { return nil, false }
 	if name == "" {
@@ -41,7 +40,7 @@ func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool))
 		defer func() { _ = f.Close() }()
 		r := bufio.NewReaderSize(f, 64<<10)
 		again := make([]byte, len(head))
-		// another run has written it meanwhile
+		// another run has replaced it meanwhile
 		if _, err := io.ReadFull(r, again); err != nil || !bytes.Equal(head, again) {
 			return nil, false
 		}
@@ -50,18 +49,18 @@ func readState(name string) (id workspace.Sum, load func() ([]scan.Entry, bool))
 	}
 }
 
-// Last returns the list that a workspace had after the last sync, by the file that Options.State
-// names; ok is false where nothing is known of it.
+// Last returns the workspace's list after the last sync, from the file that Options.State names. ok
+// is false if there is none.
 func Last(state string) (entries []scan.Entry, ok bool) {
 	_, load := readState(state)
 	return load()
 }
 
-// stale is after how long without use what is remembered of a workspace goes.
+// stale is the unused time after which remembered lists are removed.
 const stale = 30 * 24 * time.Hour
 
-// remember keeps what the workspace has now, for the next run. That it could not costs that run a
-// round trip, and no more.
+// remember stores the workspace's list for the next run. If that fails, the next run only takes one
+// more round trip.
 func (s *Session) remember(msg *workspace.Tree, t *scan.Tree) {
 	if s.opt.State == "" || s.opt.Own || msg.Form == workspace.Same {
 		return
@@ -75,7 +74,7 @@ func (s *Session) remember(msg *workspace.Tree, t *scan.Tree) {
 		return
 	}
 	w := bufio.NewWriterSize(f, 64<<10)
-	_, _ = w.WriteString(stateMagic) // what fails is found at Flush
+	_, _ = w.WriteString(stateMagic) // Flush reports errors
 	_, _ = w.Write(t.ID[:])
 	err = scan.Encode(w, t.Entries)
 	if ferr := w.Flush(); err == nil {
@@ -94,7 +93,7 @@ func (s *Session) remember(msg *workspace.Tree, t *scan.Tree) {
 	prune(dir, time.Now().Add(-stale))
 }
 
-// prune removes what was written before a time.
+// prune removes files that were written before a time.
 func prune(dir string, before time.Time) {
 	all, err := os.ReadDir(dir)
 	if err != nil {
@@ -107,8 +106,8 @@ func prune(dir string, before time.Time) {
 	}
 }
 
-// difference is what has to be put into a list, and what taken out of it, so that it becomes
-// another one. Both are sorted.
+// difference returns what to put into a list and what to remove from it, to make another list of
+// it. Both are sorted.
 func difference(from, to []scan.Entry) (put []scan.Entry, removed []string) {
 	i := 0
 	for j := range to {

@@ -1,8 +1,7 @@
-// Package watch notices changes of a working tree and runs something again for each.
+// Package watch notices changes of a working tree, and runs a function after each change.
 //
-// Tree tells a channel of one slot when what a scan says of a tree has changed. It looks by
-// scanning: what the kernel tells of files only says when, so it does not matter that it tells one
-// write twice, or of files that do not belong to the tree. Loop runs a function, never twice at
-// once, and again when the slot is full, so that however much changes meanwhile one further run is
-// pending.
+// Tree sends to a channel of one slot when the scan of a tree has changed. The kernel's notices
+// only say when to scan. So repeated notices, and those of files outside the tree, do no harm. Loop
+// runs a function again whenever the slot is full, but never twice at once. However much changes
+// meanwhile, one more run is pending.
 package watch

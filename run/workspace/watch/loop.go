@@ -2,9 +2,9 @@ package watch
 
 import "context"
 
-// Loop calls run, and again for each change, until ctx ends; it then returns when the last run has.
-// With restart a change closes the channel that run was given, so that it ends early. run is not
-// given ctx: it ends by itself.
+// Loop calls run, and again after each change, until ctx ends and the last run has returned. With
+// restart, a change closes the channel that run was given, so that it can end early. run is not
+// given ctx, and ends by itself.
 func Loop(ctx context.Context, changed <-chan struct{}, restart bool, run func(stop <-chan struct{})) {
 	for {
 		if changes := once(ctx, changed, restart, run); ctx.Err() != nil {
@@ -20,10 +20,10 @@ func Loop(ctx context.Context, changed <-chan struct{}, restart bool, run func(s
 	}
 }
 
-// once calls run, and reports whether a change has stopped it.
+// once calls run. It reports whether a change has stopped it.
 func once(ctx context.Context, changed <-chan struct{}, restart bool, run func(stop <-chan struct{})) (stopped bool) {
 	select {
-	case <-changed: // this run sees it
+	case <-changed: // the coming run sees this change
 	default:
 	}
 	stop, ended := make(chan struct{}), make(chan struct{})

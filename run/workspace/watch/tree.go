@@ -16,27 +16,27 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Quiet is how long nothing has to change before a change is told, so that one save of an editor,
-// or a checkout, is one change.
+// Quiet is how long nothing must change before a change is reported. So one save of an editor, or
+// one checkout, is one change.
 const Quiet = 150 * time.Millisecond
 
-// impatient is how long the quiet is waited for where there is none.
+// impatient is the longest wait for Quiet.
 const impatient = 2 * time.Second
 
-// settle is how often directories that are new are looked at for more before what there is by then
-// is taken.
+// settle bounds how often new directories are watched and read again before the result is taken as
+// it is.
 const settle = 50
 
-// Tree watches the tree that a scan with these options returns, until ctx ends, and fills changed
-// when it is another. ready is closed when it has begun: what changes from then on is told. It
-// returns an error when it cannot watch or scan any more, and nil at the end of ctx.
+// Tree watches a tree until ctx ends, and fills changed when the scan has changed. opt are the
+// scan's options. ready is closed when changes are noticed from then on. Tree returns an error if
+// it cannot watch or scan, and nil when ctx ends.
 func Tree(ctx context.Context, opt scan.Options, ready chan<- struct{}, changed chan<- struct{}) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return failed(err)
 	}
 	defer w.Close()
-	opt.Unread = true // a file that was written has another time
+	opt.Unread = true // a written file has another time
 	t := &watched{Watcher: w, opt: opt}
 	for first := true; ; first = false {
 		before := t.id
@@ -61,7 +61,7 @@ func Tree(ctx context.Context, opt scan.Options, ready chan<- struct{}, changed 
 	}
 }
 
-// watched is a tree and what the kernel tells of it.
+// watched is a tree with the watches on its directories.
 type watched struct {
 	*fsnotify.Watcher
 	opt scan.Options
@@ -69,8 +69,8 @@ type watched struct {
 	git []string // directories in which only the file "index" counts
 }
 
-// look scans the tree, and has the kernel tell of all places in it. What is not watched yet when it
-// is scanned is scanned again.
+// look scans the tree and watches all its directories. It repeats the scan if a directory was not
+// watched before it.
 func (t *watched) look(ctx context.Context) error {
 	for range settle {
 		tree, err := scan.Scan(ctx, t.opt)
@@ -90,7 +90,7 @@ func (t *watched) look(ctx context.Context) error {
 	return nil
 }
 
-// place has the kernel tell of these directories and no others, and reports whether any is new.
+// place watches these directories and no others. It reports whether any is new.
 func (t *watched) place(dirs []string) (added bool, err error) {
 	wanted, have := map[string]bool{}, map[string]bool{}
 	for _, dir := range dirs {
@@ -98,7 +98,7 @@ func (t *watched) place(dirs []string) (added bool, err error) {
 	}
 	for _, dir := range t.WatchList() {
 		if have[dir] = true; !wanted[dir] {
-			_ = t.Remove(dir) // it may have gone by itself
+			_ = t.Remove(dir) // it may be gone already
 		}
 	}
 	for _, dir := range dirs {
@@ -117,8 +117,7 @@ func (t *watched) place(dirs []string) (added bool, err error) {
 	return added, nil
 }
 
-// wait returns when something happened, and then nothing for a while. ok is false when ctx has
-// ended.
+// wait returns after the next change and then Quiet. ok is false if ctx has ended.
 func (t *watched) wait(ctx context.Context) (ok bool) {
 	var quiet, enough <-chan time.Time
 	for {
@@ -134,7 +133,7 @@ func (t *watched) wait(ctx context.Context) (ok bool) {
 				e.Op == fsnotify.Chmod && slices.Contains(t.git, e.Name) {
 				continue
 			}
-		case <-t.Errors: // it has told less than there was
+		case <-t.Errors: // some notices were lost
 		}
 		quiet = time.After(Quiet)
 		if enough == nil {
@@ -143,7 +142,7 @@ func (t *watched) wait(ctx context.Context) (ok bool) {
 	}
 }
 
-// failed says why there is no watching.
+// failed is the error of watching.
 func failed(err error) error {
 	e := &compute.Error{Op: "watch", Kind: compute.ErrFailed, Err: err}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EMFILE) {

@@ -1,6 +1,5 @@
-// Package workspacetest is the suite that each way into a computer passes that keeps workspaces
-// there: whatever is between, a tree arrives as it is, is kept up to date, and is one user's at a
-// time.
+// Package workspacetest is the test suite for connections that keep workspaces on a computer. It
+// checks that a tree arrives unchanged, is kept up to date, and has one user at a time.
 package workspacetest
 
 import (
@@ -21,21 +20,21 @@ import (
 
 // Options say what is tested.
 type Options struct {
-	Conn func(*testing.T) compute.Conn // opens a way into one computer; the suite closes it
+	Conn func(*testing.T) compute.Conn // opens a connection to one computer; the suite closes it
 	User string                        // another user there who may run commands; "": none is tried
 }
 
-// patience is for what must come, on whatever machine.
+// patience is the time limit of a step, enough for a slow machine.
 const patience = 2 * time.Minute
 
-// suite is a tree here and its copy there.
+// suite has a local tree and the name of its copy.
 type suite struct {
 	opt  Options
 	root string
 	key  string // of the copy
 }
 
-// Run is the suite. What runs there needs a POSIX shell and few programs, as busybox has them.
+// Run runs the suite. The computer needs a POSIX shell and a few programs, as in busybox.
 func Run(t *testing.T, opt Options) {
 	for name, test := range map[string]func(*testing.T, *suite){
 		"Arrives": arrives, "Changes": changes, "Drift": drift, "InTurn": inTurn, "Large": large, "User": user,
@@ -44,7 +43,7 @@ func Run(t *testing.T, opt Options) {
 	}
 }
 
-// write puts a file of the tree here.
+// write writes a file of the local tree.
 func (s *suite) write(t *testing.T, name, text string, mode os.FileMode) {
 	t.Helper()
 	name = filepath.Join(s.root, name)
@@ -80,8 +79,8 @@ func (s *suite) options(user string) send.Options {
 	}
 }
 
-// run brings the copy up to date and runs a script in it, which must end with status 0. It returns
-// what that printed.
+// run updates the copy and runs a script in it, which must end with status 0. It returns the
+// script's output.
 func (s *suite) run(t *testing.T, conn compute.Conn, opt send.Options, script string) (string, send.Result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -106,7 +105,7 @@ func (s *suite) run(t *testing.T, conn compute.Conn, opt send.Options, script st
 	return out.String(), res
 }
 
-// arrives takes a tree with odd names there.
+// arrives sends a tree with odd names.
 func arrives(t *testing.T, s *suite) {
 	s.write(t, "a b", "one", 0o644)
 	s.write(t, "d/e/f\nnewline", "two", 0o600)
@@ -138,7 +137,7 @@ newline' ./-rf "$(printf 'bytes\377\376')" %s %sfile && ./program && test -d emp
 	}
 }
 
-// changes changes a tree here in all ways.
+// changes changes the local tree in all ways.
 func changes(t *testing.T, s *suite) {
 	for _, name := range []string{"file", "dir/file", "gone", "mode", "tolink", "todir"} {
 		s.write(t, name, name, 0o644)
@@ -165,7 +164,7 @@ func changes(t *testing.T, s *suite) {
 	}
 }
 
-// drift has commands change there what was sent.
+// drift lets commands change the copy.
 func drift(t *testing.T, s *suite) {
 	s.write(t, "file", "as here", 0o644)
 	s.write(t, "other", "too", 0o644)
@@ -184,7 +183,7 @@ func drift(t *testing.T, s *suite) {
 	}
 }
 
-// inTurn has two want the same copy.
+// inTurn lets two sessions want the same copy.
 func inTurn(t *testing.T, s *suite) {
 	s.write(t, "file", "text", 0o644)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -247,7 +246,7 @@ func large(t *testing.T, s *suite) {
 	}
 }
 
-// user has the copy for another user, who may do with it what he likes.
+// user has the copy belong to another user, who may change anything in it.
 func user(t *testing.T, s *suite) {
 	if s.opt.User == "" {
 		t.Skip("no other user can run commands there")
