@@ -92,7 +92,7 @@ type underWay struct{ making, leaving int }
 type sums struct {
 	level              Level
 	busy, have         int
-	asked              int // instances made for requests with choices of their own; in busy and have
+	asked              int // made for requests with choices of their own; in busy and have
 	wanted, kept, room int // room: how many more may be made under the maximum
 	most               int // how many may exist at all
 	why                string

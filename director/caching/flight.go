@@ -44,7 +44,7 @@ type Flight struct {
 	Failures int       `json:"failures,omitempty"`
 	Until    time.Time `json:"until,omitzero"` // after a failure: not again before
 	Error    string    `json:"error,omitempty"`
-	Mend     bool      `json:"mend,omitempty"` // it wipes a node to which an image could not be written
+	Mend     bool      `json:"mend,omitempty"` // it wipes a node after a failed write
 	// the failure that the node showed before, as long as it shows nothing else
 	Was string `json:"was,omitempty"`
 

@@ -10,7 +10,7 @@ import (
 type Client struct {
 	Master, Rest      string // URLs; Rest of the hypermedia API, "" asks the master
 	CertFile, KeyFile string // the client's identity; both or none
-	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
+	CAFile            string // authorities for the master's certificate; "": this machine's
 	Aliases           []Alias
 }
 

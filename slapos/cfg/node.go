@@ -16,7 +16,7 @@ type Node struct {
 	InstanceRoot string
 
 	KeyFile, CertFile string // the node's identity; both or none
-	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
+	CAFile            string // authorities for the master's certificate; "": this machine's
 	Certificates      string // directory of the partitions' certificates; "" is none
 
 	// directories of parts that releases share; the last one may be written to

@@ -26,7 +26,7 @@ type Options struct {
 
 	// Only for https. The files hold PEM.
 	CertFile, KeyFile string // the client's identity; both or none
-	CAFile            string // authorities for the master's certificate; "": those that this machine trusts
+	CAFile            string // authorities for the master's certificate; "": this machine's
 	Insecure          bool   // takes any certificate of a master, as the reference's client does
 
 	UserAgent string // "" is hostler
