@@ -8,7 +8,7 @@
 // here reads, and asks the engine by a pair of sockets, of which it hands one over. The files of
 // the page it has itself.
 //
-// Who asks is found by the engine alone, by the credential that came with the request: a token, a
+// The engine alone finds the caller, by the credential that came with the request: a token, a
 // cookie, a certificate. A claim about the user does not exist between the two. TLS's key stays in
 // the engine, which signs (auth/certificate).
 //

@@ -201,7 +201,7 @@ func (m meta) about(r *http.Request) string {
 
 func unreachable(w http.ResponseWriter, r *http.Request, _ error) {
 	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // whoever asked has hung up
+		panic(http.ErrAbortHandler) // the caller has hung up
 	}
 	writeProblem(w, api.NewProblem(&compute.Error{
 		Kind: compute.ErrUnavailable, Err: errors.New("the controller's engine does not answer"), Hint: "try again soon",
@@ -209,7 +209,7 @@ func unreachable(w http.ResponseWriter, r *http.Request, _ error) {
 }
 
 // answer is one that this process has itself, kept until the engine agrees; or the way through to
-// whoever asked.
+// the caller.
 type answer struct {
 	http.ResponseWriter
 	header  http.Header

@@ -68,7 +68,7 @@ func raw(s *server, mux *http.ServeMux, pattern string, act http.HandlerFunc) {
 }
 
 // RefusedHeader stands in the answer to a request that was refused before it came here, when there
-// is nothing else to say to whoever made it.
+// is nothing else to say to its caller.
 const RefusedHeader = "Hostler-Refused"
 
 type refusedKey struct{}

@@ -22,7 +22,7 @@ import (
 )
 
 // Limit is the quota of virtual processors for a class of instances, from Service Quotas, and how
-// many are used, whoever made the instances.
+// many are used, by instances of any maker.
 type Limit struct {
 	Class string // "Standard/OnDemand", "G/Spot": a group of families of types, and the market
 	Max   int

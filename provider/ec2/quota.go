@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Usage returns what runs in the region, whoever made it: the flavor of each instance that has not
+// Usage returns what runs in the region, of any maker: the flavor of each instance that has not
 // ended. limit is the greatest number of instances. 0: the service or these credentials do not
 // tell, which is logged. Amazon's EC2 limits virtual processors instead, see Limits. The number
 // that it still tells is not used.

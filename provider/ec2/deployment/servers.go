@@ -89,7 +89,7 @@ func serverOf(i types.Instance) Server {
 	return s
 }
 
-// Self returns the instance of this account and region that this process runs on, whoever made it.
+// Self returns the instance of this account and region that this process runs on, of any maker.
 // The metadata service tells it. nil: the process runs elsewhere.
 func (p *Place) Self(ctx context.Context) (*Server, error) {
 	s, err := p.self(ctx)
