@@ -41,8 +41,8 @@ type Kind struct {
 
 	// Options returns a pointer to a new struct with the keys of the kind's section.
 	Options func() any
-	// Check judges the values of the keys and opens nothing.
-	Check func(Decode) error
+	// Check judges the values of the keys and opens nothing. A path may begin at the site's home.
+	Check func(Decode, Site) error
 	// Look judges what the values name on this machine. odd lists what may be intended or a
 	// mistake.
 	Look func(Decode, Site) (odd []string, err error)
@@ -115,8 +115,8 @@ func New[O interface{ Check() error }, P compute.Provider](
 		}
 		return o, err
 	}
-	k.Check = func(decode Decode) error {
-		o, err := read(decode, Site{})
+	k.Check = func(decode Decode, s Site) error {
+		o, err := read(decode, s)
 		if err != nil {
 			return err
 		}

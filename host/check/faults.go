@@ -27,7 +27,7 @@ func SeenIn(s *config.Source) (odd []string, err error) {
 	if s.Kind.Look == nil {
 		return nil, nil
 	}
-	odd, err = s.Kind.Look(s.Decode, provider.Site{Source: s.Name, Type: s.Type, Requested: s.Image != "" || !keepsReady(s)})
+	odd, err = s.Kind.Look(s.Decode, siteOf(s))
 	return odd, host.AtKey(err, s.Name, s.Position)
 }
 
@@ -43,7 +43,7 @@ func ValuesOf(s *config.Source) error {
 			return s.Err
 		}
 	}
-	err := s.Kind.Check(s.Decode)
+	err := s.Kind.Check(s.Decode, siteOf(s))
 	if len(api.Apart(err)) == 1 { // several errors are config's and have their places
 		err = host.AtKey(err, s.Name, s.Position)
 	}
@@ -54,6 +54,13 @@ func ValuesOf(s *config.Source) error {
 		return s.Err
 	}
 	return errors.Join(append(api.Apart(s.Err), api.Apart(err)...)...)
+}
+
+// siteOf returns what is known of a source's site before its provider is opened.
+func siteOf(s *config.Source) provider.Site {
+	site := host.UserSite()
+	site.Source, site.Type, site.Requested = s.Name, s.Type, s.Image != "" || !keepsReady(s)
+	return site
 }
 
 // keepsReady reports whether instances of a source are made before they are requested.
