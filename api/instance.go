@@ -9,32 +9,32 @@ import (
 // Instance is the document of an instance.
 type Instance struct {
 	Name       string            `json:"name"`
-	Source     string            `json:"source" doc:"its source's name"`
+	Source     string            `json:"source" doc:"Name of the source"`
 	State      string            `json:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held"`
-	Cold       bool              `json:"cold,omitempty" doc:"it is stopped: ready, and started before it is handed out"`
-	Since      time.Time         `json:"since" doc:"when it got into this state"`
-	Created    time.Time         `json:"created" doc:"when it was recorded"`
+	Cold       bool              `json:"cold,omitempty" doc:"The instance is ready but stopped. It is started before it is handed out."`
+	Since      time.Time         `json:"since" doc:"When the instance entered this state"`
+	Created    time.Time         `json:"created" doc:"When the instance was recorded"`
 	Address    string            `json:"address,omitempty"`
-	ProviderID string            `json:"provider_id,omitempty" doc:"the provider's own identifier"`
-	Facts      map[string]string `json:"facts,omitempty" doc:"what the provider knows"`
-	Uses       int               `json:"uses" doc:"how often it was handed out"`
-	Generation int64             `json:"generation" doc:"grows with each hand-out"`
-	Behind     string            `json:"behind,omitempty" doc:"of a pool's instance: the child's instance"`
-	Reason     string            `json:"reason,omitempty" doc:"why it is failed or held, or why discarding it failed"`
-	Attempts   int               `json:"attempts,omitempty" doc:"failed tries to discard it"`
-	Retry      *time.Time        `json:"retry,omitempty" doc:"not before this is discarding it tried again"`
+	ProviderID string            `json:"provider_id,omitempty" doc:"The provider's own identifier"`
+	Facts      map[string]string `json:"facts,omitempty" doc:"What the provider knows of the instance"`
+	Uses       int               `json:"uses" doc:"How often the instance was handed out"`
+	Generation int64             `json:"generation" doc:"A number that grows each time the instance is handed out"`
+	Behind     string            `json:"behind,omitempty" doc:"For a pool's instance: the source's instance that serves it."`
+	Reason     string            `json:"reason,omitempty" doc:"Why the instance is failed or held, or why discarding it failed"`
+	Attempts   int               `json:"attempts,omitempty" doc:"Failed attempts to discard the instance"`
+	Retry      *time.Time        `json:"retry,omitempty" doc:"The next attempt to discard the instance is not before this time"`
 	Phases     Phases            `json:"phases"`
-	Lease      *Lease            `json:"lease,omitempty" doc:"that it is under; where leases have parts of it, the one that was asked for, or the first"`
-	Shares     []Lease           `json:"shares,omitempty" doc:"where leases have parts of it: all of them, the oldest first"`
-	Booked     *compute.Amount   `json:"booked,omitempty" doc:"the sum of these parts; the facts tell of how much"`
+	Lease      *Lease            `json:"lease,omitempty" doc:"Lease of the instance. If leases share it: the requested one, or the first."`
+	Shares     []Lease           `json:"shares,omitempty" doc:"All leases that share the instance, the oldest first"`
+	Booked     *compute.Amount   `json:"booked,omitempty" doc:"The sum of what these leases have booked. The facts have the total."`
 }
 
 // Phases says how many seconds each phase of making an instance took; 0: it was not needed.
 type Phases struct {
-	Wait    float64 `json:"wait" doc:"in the queue"`
-	Create  float64 `json:"create" doc:"the provider made it"`
-	Connect float64 `json:"connect" doc:"until it answered"`
-	SetUp   float64 `json:"set_up" doc:"provision.d"`
+	Wait    float64 `json:"wait" doc:"Time in the queue"`
+	Create  float64 `json:"create" doc:"Time until the provider had made the instance"`
+	Connect float64 `json:"connect" doc:"Time until the instance answered"`
+	SetUp   float64 `json:"set_up" doc:"Time in provision.d"`
 }
 
 // NewInstance makes the document of an instance with its lease; nil: it has none.
@@ -93,6 +93,6 @@ func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 
 // HoldRequest asks to keep instances aside.
 type HoldRequest struct {
-	Names  []string `json:"names" minItems:"1" maxItems:"100000" doc:"of instances, or of their leases"`
-	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"why, for people to read"`
+	Names  []string `json:"names" minItems:"1" maxItems:"100000" doc:"Names of instances, or of their leases"`
+	Reason string   `json:"reason,omitempty" maxLength:"1000" doc:"The reason, for people to read"`
 }

@@ -11,25 +11,25 @@ import (
 
 // Lease is the document of a lease.
 type Lease struct {
-	ID         string            `json:"id" doc:"of the lease"`
-	Name       string            `json:"name,omitempty" doc:"unique among those of its project that live"`
-	Instance   string            `json:"instance" doc:"the instance's name"`
+	ID         string            `json:"id" doc:"ID of the lease"`
+	Name       string            `json:"name,omitempty" doc:"Name of the lease. It is unique among the live leases of its project."`
+	Instance   string            `json:"instance" doc:"Name of the instance"`
 	Source     string            `json:"source"`
 	Owner      string            `json:"owner"`
-	Project    string            `json:"project,omitempty" doc:"whose it is; left out: the default one's"`
-	Purpose    string            `json:"purpose,omitempty" doc:"for people to read"`
+	Project    string            `json:"project,omitempty" doc:"Project of the lease. Left out for the default project."`
+	Purpose    string            `json:"purpose,omitempty" doc:"What the lease is for, for people to read"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Generation int64             `json:"generation" doc:"the instance's, when the lease was given"`
+	Generation int64             `json:"generation" doc:"Generation of the instance when the lease was given"`
 	Given      time.Time         `json:"given"`
-	Used       time.Time         `json:"used" doc:"last use known"`
-	TTL        float64           `json:"ttl" doc:"seconds; 0: none"`
-	Idle       float64           `json:"idle" doc:"seconds that it may be unused; 0: without limit"`
-	Expires    *time.Time        `json:"expires" doc:"by its ttl; null: never"`
-	Deadline   *time.Time        `json:"deadline" doc:"when it ends unless it is used or extended; null: never"`
-	PID        int               `json:"pid,omitempty" doc:"it ends with this process of the controller's machine"`
-	Pool       string            `json:"pool,omitempty" doc:"the pool's instance that holds it"`
-	Share      *compute.Amount   `json:"share,omitempty" doc:"the part of the instance that it has booked; left out: it has all of it"`
-	Cost       float64           `json:"cost_per_hour,omitempty" doc:"in whatever money the source's price is in; left out: it has none"`
+	Used       time.Time         `json:"used" doc:"Last known use"`
+	TTL        float64           `json:"ttl" doc:"Time to live in seconds. 0 means none."`
+	Idle       float64           `json:"idle" doc:"Seconds that the lease may be unused. 0 means no limit."`
+	Expires    *time.Time        `json:"expires" doc:"When the ttl ends the lease. null means never."`
+	Deadline   *time.Time        `json:"deadline" doc:"When the lease ends unless it is used or extended. null means never."`
+	PID        int               `json:"pid,omitempty" doc:"The lease ends with this process of the controller's machine"`
+	Pool       string            `json:"pool,omitempty" doc:"The pool's instance that holds the lease"`
+	Share      *compute.Amount   `json:"share,omitempty" doc:"Booked part of the instance. Left out: all of it."`
+	Cost       float64           `json:"cost_per_hour,omitempty" doc:"Cost for an hour, in the currency of the source's price. Left out if the source has no price."`
 }
 
 // KeyHeader is the header with a request's idempotency key. A repeated request with the same key
@@ -81,36 +81,36 @@ func (l Lease) Compute() compute.Lease {
 // AcquireRequest asks for instances. All are given, or none. Fields that are left out are as the
 // source has them.
 type AcquireRequest struct {
-	Source   string            `json:"source" minLength:"1" doc:"the source's name"`
-	Count    *int              `json:"count,omitempty" minimum:"1" maximum:"100000" doc:"how many; 1 unless it is said"`
-	Owner    string            `json:"owner,omitempty" doc:"whose they are to be; for administrators: the caller's unless it is said"`
-	Project  string            `json:"project,omitempty" maxLength:"200" doc:"of the caller's, for which they are; the default one unless it is said"`
-	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"in the queue, where a higher number goes first; 0 unless it is said, and at most what the project may have"`
-	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"what for, for people to read"`
-	Name     string            `json:"name,omitempty" maxLength:"200" doc:"a name for the lease, unique among those of its project that live; with a count of 1 only. Letters (a-z, A-Z), digits, dots, _ and -"`
-	TTL      *float64          `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"the lease ends so many seconds after it was given or extended; 0: it does not"`
-	Idle     *float64          `json:"idle,omitempty" minimum:"0" maximum:"3153600000" doc:"it ends when unused for so many seconds; 0: it does not"`
-	Wait     *float64          `json:"wait,omitempty" doc:"at most so many seconds in the queue; 0: not at all; 600 unless it is said"`
-	Cores    *float64          `json:"cores,omitempty" minimum:"0" doc:"at least so many; of a source that shares its instances, what the lease books of one: 1 unless it is said"`
-	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"bytes, at least or booked"`
-	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"bytes, at least or booked"`
-	GPUs     int               `json:"gpus,omitempty" minimum:"0" doc:"at least so many, or booked"`
-	MaxPrice float64           `json:"max_price,omitempty" minimum:"0" doc:"each costs at most so much for an hour, in whatever money the sources' prices are; where nobody knows a price that is refused"`
-	Labels   map[string]string `json:"labels,omitempty" doc:"kept with the lease: 64 at most, of 16 KiB together"`
-	Token    bool              `json:"token,omitempty" doc:"the answer has a token for each lease, which is for that lease alone"`
-	For      *Process          `json:"for,omitempty" doc:"the leases end with this process; for callers on the controller's machine, by its socket"`
-	Image    string            `json:"image,omitempty" maxLength:"1000" doc:"of which they are to be made: a name, its beginning or an id of what the provider has; then all are made, and go when they are given back"`
-	Flavor   string            `json:"flavor,omitempty" maxLength:"1000" doc:"the same of their size"`
-	Location string            `json:"location,omitempty" maxLength:"1000" doc:"the same of where they are"`
-	UserData []byte            `json:"user_data,omitempty" maxLength:"262144" doc:"what each is told at its first boot, as cloud-init reads it; no place for secrets"`
-	New      bool              `json:"new,omitempty" doc:"take nothing that stands ready: make all of them"`
-	Cached   bool              `json:"cached_only,omitempty" doc:"take what stands ready and make nothing; fewer are no error"`
+	Source   string            `json:"source" minLength:"1" doc:"Name of the source"`
+	Count    *int              `json:"count,omitempty" minimum:"1" maximum:"100000" doc:"Number of leases. The default is 1."`
+	Owner    string            `json:"owner,omitempty" doc:"Owner of the leases, set by administrators only. The default is the caller."`
+	Project  string            `json:"project,omitempty" maxLength:"200" doc:"One of the caller's projects. Left out: the default project."`
+	Priority int               `json:"priority,omitempty" minimum:"-100" maximum:"100" doc:"Priority in the queue. A higher number goes first. The default is 0, and the project sets the highest."`
+	Purpose  string            `json:"purpose,omitempty" maxLength:"1000" doc:"What the leases are for, for people to read"`
+	Name     string            `json:"name,omitempty" maxLength:"200" doc:"Name of the lease, unique among the live leases of its project. It needs a count of 1. Letters (a-z, A-Z), digits, dots, _ and - are allowed."`
+	TTL      *float64          `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"The lease ends this many seconds after it was given or extended. 0 means never."`
+	Idle     *float64          `json:"idle,omitempty" minimum:"0" maximum:"3153600000" doc:"The lease ends after this many seconds without use. 0 means never."`
+	Wait     *float64          `json:"wait,omitempty" doc:"Longest wait in the queue, in seconds. 0 means no wait. The default is 600."`
+	Cores    *float64          `json:"cores,omitempty" minimum:"0" doc:"At least this many cores. If the source shares its instances, the lease books them; the default is then 1."`
+	Memory   int64             `json:"memory,omitempty" minimum:"0" doc:"At least this many bytes of memory. If the source shares its instances, the lease books them."`
+	Disk     int64             `json:"disk,omitempty" minimum:"0" doc:"At least this many bytes of disk. If the source shares its instances, the lease books them."`
+	GPUs     int               `json:"gpus,omitempty" minimum:"0" doc:"At least this many GPUs. If the source shares its instances, the lease books them."`
+	MaxPrice float64           `json:"max_price,omitempty" minimum:"0" doc:"Highest price of each instance for an hour, in the currency of the sources' prices. The request is refused if no price is known."`
+	Labels   map[string]string `json:"labels,omitempty" doc:"Labels that are kept with the lease. At most 64, of 16 KiB together."`
+	Token    bool              `json:"token,omitempty" doc:"Answer with a token for each lease, which is good for that lease alone."`
+	For      *Process          `json:"for,omitempty" doc:"The leases end with this process. Only callers on the controller's machine may set it, by its socket."`
+	Image    string            `json:"image,omitempty" maxLength:"1000" doc:"Image to make the instances from: a name, the beginning of a name or an ID that the provider has. All instances are then made, and discarded after use."`
+	Flavor   string            `json:"flavor,omitempty" maxLength:"1000" doc:"Flavor of the instances, by the same rules as image"`
+	Location string            `json:"location,omitempty" maxLength:"1000" doc:"Location of the instances, by the same rules as image"`
+	UserData []byte            `json:"user_data,omitempty" maxLength:"262144" doc:"User data for each instance's first boot, as cloud-init reads it. Do not put secrets in it."`
+	New      bool              `json:"new,omitempty" doc:"Use no ready instance: make all of them."`
+	Cached   bool              `json:"cached_only,omitempty" doc:"Use ready instances and make none. Fewer than asked for is no error."`
 }
 
 // Process identifies a process on the controller's machine.
 type Process struct {
 	PID   int    `json:"pid" minimum:"2"`
-	Start uint64 `json:"start" doc:"when it began, in the kernel's ticks since boot"`
+	Start uint64 `json:"start" doc:"Start time of the process, in the kernel's ticks since boot"`
 }
 
 // WaitDefault is how long a request waits in the queue if it does not say.
@@ -166,15 +166,15 @@ func (r AcquireRequest) Compute() compute.Request {
 // a count.
 type Acquired struct {
 	Lease
-	Leases []Lease `json:"leases,omitempty" doc:"all of them, sorted by instance, where a count was given"`
+	Leases []Lease `json:"leases,omitempty" doc:"All leases, sorted by instance. Present if the request had a count."`
 	// Token and Tokens are secrets that are sent only once.
-	Token  string            `json:"token,omitempty" doc:"the lease's own token, if one was asked for: for that lease alone. The same request again is answered without; POST /v1/leases/{lease}/token makes another"`
-	Tokens map[string]string `json:"tokens,omitempty" doc:"those of all leases, by their ids, where a count was given"`
+	Token  string            `json:"token,omitempty" doc:"Token of the lease, if the request asked for one. It is good for that lease alone. A repeated request is answered without it; POST /v1/leases/{lease}/token makes another."`
+	Tokens map[string]string `json:"tokens,omitempty" doc:"Tokens of all leases by their IDs. Present if the request had a count."`
 }
 
 // ExtendRequest asks for a longer lease.
 type ExtendRequest struct {
-	TTL *float64 `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"another ttl, in seconds; 0: none. Left out: that which it has, from now"`
+	TTL *float64 `json:"ttl,omitempty" minimum:"0" maximum:"3153600000" doc:"New ttl in seconds. 0 means none. Left out: the lease's own, from now."`
 }
 
 // when returns nil for the zero time.
@@ -223,10 +223,10 @@ func unlimit(s *float64) time.Duration {
 
 // ReleaseRequest gives instances back. All names must be valid, or nothing changes.
 type ReleaseRequest struct {
-	Names   []string `json:"names" minItems:"1" maxItems:"100000" doc:"instances, or leases by id or name"`
-	Force   bool     `json:"force,omitempty" doc:"discard them, whatever their sources want to keep"`
-	Discard bool     `json:"discard,omitempty" doc:"discard also what is not leased: cached, failed, held and orphaned instances"`
-	Ended   string   `json:"ended,omitempty" maxLength:"1000" doc:"why the computers have ended by themselves: they are discarded, and the journal says so"`
+	Names   []string `json:"names" minItems:"1" maxItems:"100000" doc:"Names of instances, or IDs or names of leases"`
+	Force   bool     `json:"force,omitempty" doc:"Discard the instances whatever their sources want to keep"`
+	Discard bool     `json:"discard,omitempty" doc:"Discard also instances without a lease: cached, failed, held and orphaned ones."`
+	Ended   string   `json:"ended,omitempty" maxLength:"1000" doc:"Why the computers ended by themselves. They are discarded, and the journal has the reason."`
 }
 
 // NewReleaseRequest makes the document of compute.Leaser's Release. A reason that is too long is
@@ -254,10 +254,10 @@ func NewExtendRequest(ttl time.Duration) ExtendRequest { return ExtendRequest{TT
 // Progress says how far a waiting request for leases has come.
 type Progress struct {
 	Phase    string  `json:"phase" doc:"wait, create, connect, set-up, clean or check"`
-	Instance string  `json:"instance,omitempty" doc:"that is being made"`
-	Position int     `json:"position,omitempty" doc:"in the queue, from 1, while it waits"`
-	Estimate float64 `json:"estimate,omitempty" doc:"seconds until it is served, as far as can be told; left out: not known"`
-	Reason   string  `json:"reason,omitempty" doc:"why it waits"`
+	Instance string  `json:"instance,omitempty" doc:"The instance that is being made"`
+	Position int     `json:"position,omitempty" doc:"Position in the queue, from 1, while the request waits"`
+	Estimate float64 `json:"estimate,omitempty" doc:"Estimated seconds until the request is served. Left out if there is no estimate."`
+	Reason   string  `json:"reason,omitempty" doc:"Why the request waits"`
 }
 
 // The events of a streamed answer to a request for leases: any number of EventProgress, then one of

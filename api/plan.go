@@ -9,38 +9,38 @@ import (
 
 // Plans is what a director would do now, and what it did lately.
 type Plans struct {
-	Time       time.Time  `json:"time" doc:"when it looked"`
-	Directs    bool       `json:"directs" doc:"this controller makes instances ahead of need, or another one on its store; false: only what is asked for is made"`
-	Plans      []Plan     `json:"plans" doc:"by source"`
-	Directives []Directed `json:"directives" doc:"what was done lately, the newest first"`
+	Time       time.Time  `json:"time" doc:"When the plan was made"`
+	Directs    bool       `json:"directs" doc:"A controller makes instances ahead of need. false: only on request."`
+	Plans      []Plan     `json:"plans" doc:"Plans by source"`
+	Directives []Directed `json:"directives" doc:"Recent directives, the newest first"`
 }
 
 // Plan is what a director would do for a source.
 type Plan struct {
 	Source     string      `json:"source"`
-	Have       int         `json:"have" doc:"so many are there, in use and not, stopped ones left out"`
-	Cold       int         `json:"cold" doc:"and so many are stopped"`
-	Wanted     int         `json:"wanted" doc:"so many are to be there"`
-	Kept       int         `json:"kept" doc:"so many may be there"`
-	Reason     string      `json:"reason" doc:"why, for people"`
-	DryRun     bool        `json:"dry_run" doc:"nothing is done for it: it is only said"`
-	Broken     bool        `json:"broken,omitempty" doc:"it cannot be used, and reason says why"`
-	Directives []Directive `json:"directives" doc:"that follow"`
+	Have       int         `json:"have" doc:"Number of instances, in use or not, without stopped ones"`
+	Cold       int         `json:"cold" doc:"Number of stopped instances"`
+	Wanted     int         `json:"wanted" doc:"Number of instances that there should be"`
+	Kept       int         `json:"kept" doc:"Number of instances that are kept at most"`
+	Reason     string      `json:"reason" doc:"The reason, for people"`
+	DryRun     bool        `json:"dry_run" doc:"The directives are shown but not carried out"`
+	Broken     bool        `json:"broken,omitempty" doc:"The source cannot be used. The reason says why."`
+	Directives []Directive `json:"directives" doc:"Directives that follow from the plan"`
 }
 
 // Directive is one action that a director wants done.
 type Directive struct {
 	Do       string `json:"do" enum:"create,start,stop,discard,aim"`
-	Count    int    `json:"count,omitempty" doc:"of create: so many"`
-	Instance string `json:"instance,omitempty" doc:"of start, stop and discard"`
-	Reserve  *int   `json:"reserve,omitempty" doc:"of aim: what the source is to have from now on"`
-	Spare    *int   `json:"spare,omitempty" doc:"of aim, the same"`
-	Reason   string `json:"reason" doc:"why, for people"`
+	Count    int    `json:"count,omitempty" doc:"For create: number of instances."`
+	Instance string `json:"instance,omitempty" doc:"For start, stop and discard: the instance."`
+	Reserve  *int   `json:"reserve,omitempty" doc:"For aim: the source's new reserve."`
+	Spare    *int   `json:"spare,omitempty" doc:"For aim: the source's new spare."`
+	Reason   string `json:"reason" doc:"The reason, for people"`
 }
 
 // Directed is a directive that was recorded.
 type Directed struct {
-	ID     int64     `json:"id" doc:"of the event in the journal"`
+	ID     int64     `json:"id" doc:"ID of the event in the journal"`
 	Time   time.Time `json:"time"`
 	Source string    `json:"source"`
 	Directive
@@ -68,29 +68,29 @@ func NewDirected(e compute.Event) Directed {
 
 // History is how the sources were used over some time.
 type History struct {
-	Step   float64 `json:"step" doc:"seconds that each point stands for"`
-	Priced bool    `json:"priced" doc:"the price of instances is known, of some of them at least"`
-	Points []Point `json:"points" doc:"the oldest first, without gaps; the last one is of the time that has not ended yet"`
+	Step   float64 `json:"step" doc:"Seconds that each point covers"`
+	Priced bool    `json:"priced" doc:"The price of some instances is known"`
+	Points []Point `json:"points" doc:"Points without gaps, the oldest first. The period of the last one has not ended."`
 }
 
 // Point is one step of a history.
 type Point struct {
-	Time    time.Time `json:"time" doc:"when it begins"`
-	Given   int       `json:"given" doc:"leases"`
-	Hits    int       `json:"hits" doc:"leases that were given what stood ready"`
-	Misses  int       `json:"misses" doc:"leases that had to wait, in the queue or for an instance to be made"`
-	Waited  *float64  `json:"waited" doc:"seconds that the misses waited, in the mean; null: there were none"`
-	Longest *float64  `json:"longest" doc:"seconds that one of them waited at most"`
-	Made    int       `json:"made" doc:"instances"`
-	Failed  int       `json:"failed" doc:"instances, at whatever step"`
-	Present *float64  `json:"present" doc:"instances that there were, in the mean; null: it is not known"`
-	InUse   *float64  `json:"in_use" doc:"of these, in use"`
-	Cost    *float64  `json:"cost" doc:"of an hour, in the money that prices are in; null: no price is known"`
+	Time    time.Time `json:"time" doc:"When the period begins"`
+	Given   int       `json:"given" doc:"Leases that were given"`
+	Hits    int       `json:"hits" doc:"Leases that were served by a ready instance"`
+	Misses  int       `json:"misses" doc:"Leases that had to wait, in the queue or for an instance to be made"`
+	Waited  *float64  `json:"waited" doc:"Mean wait of the misses, in seconds. null if there were none."`
+	Longest *float64  `json:"longest" doc:"Longest wait, in seconds"`
+	Made    int       `json:"made" doc:"Instances that were made"`
+	Failed  int       `json:"failed" doc:"Instances that failed at any step"`
+	Present *float64  `json:"present" doc:"Mean number of instances. null if it is not known."`
+	InUse   *float64  `json:"in_use" doc:"Mean number of instances in use"`
+	Cost    *float64  `json:"cost" doc:"Cost of an hour, in the currency of the prices. null if no price is known."`
 }
 
 // TerminalEnd says how a browser's terminal ended.
 type TerminalEnd struct {
-	Status int    `json:"status" doc:"the shell's, as shells show it; -1: it did not run, or is no more"`
-	Signal string `json:"signal,omitempty" doc:"that ended it"`
-	Reason string `json:"reason,omitempty" doc:"for people"`
+	Status int    `json:"status" doc:"Exit status of the shell, as shells show it. -1 means that it did not run, or no longer exists."`
+	Signal string `json:"signal,omitempty" doc:"Signal that ended the shell"`
+	Reason string `json:"reason,omitempty" doc:"The reason, for people"`
 }

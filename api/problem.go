@@ -14,17 +14,17 @@ import (
 // Problem is an error in the form of RFC 9457. Programs use Code, which is stable; Detail is for
 // people.
 type Problem struct {
-	Title  string `json:"title" doc:"the kind, for people"`
-	Status int    `json:"status" doc:"of HTTP"`
-	Code   string `json:"code" doc:"the kind, for programs: failed, unavailable, invalid, no-capacity, too-large, timeout, not-found, conflict, not-leased, stale, not-ready, denied"`
-	Detail string `json:"detail" doc:"what happened, and to which thing"`
-	Hint   string `json:"hint,omitempty" doc:"what the user may do"`
-	ID     string `json:"id,omitempty" doc:"the instance, or the source"`
+	Title  string `json:"title" doc:"Title of the kind of problem, for people"`
+	Status int    `json:"status" doc:"HTTP status"`
+	Code   string `json:"code" doc:"Kind of problem, for programs: failed, unavailable, invalid, no-capacity, too-large, timeout, not-found, conflict, not-leased, stale, not-ready, denied"`
+	Detail string `json:"detail" doc:"What happened, and to which thing"`
+	Hint   string `json:"hint,omitempty" doc:"What the user can do"`
+	ID     string `json:"id,omitempty" doc:"ID of the instance or the source"`
 
-	Lines []string `json:"lines,omitempty" doc:"what is wrong, each by itself, where it is several things; detail has them all"`
+	Lines []string `json:"lines,omitempty" doc:"Each thing that is wrong, if there are several. The detail has all of them."`
 
-	Ended   bool   `json:"ended,omitempty" doc:"that is how it is because the computer itself has ended: nothing of it comes back"`
-	Request string `json:"request,omitempty" doc:"the id of the request, as the controller's log has it"`
+	Ended   bool   `json:"ended,omitempty" doc:"The computer itself has ended, and that is the cause. Nothing of it comes back."`
+	Request string `json:"request,omitempty" doc:"ID of the request, as in the controller's log"`
 }
 
 // ProblemType is the media type of a Problem.

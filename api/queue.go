@@ -8,20 +8,20 @@ import (
 
 // Waiter is the document of a request that waits in the queue.
 type Waiter struct {
-	ID       int64     `json:"id" doc:"by which it can be taken out of the queue"`
+	ID       int64     `json:"id" doc:"ID of the request, by which it can be cancelled"`
 	Source   string    `json:"source"`
-	Position int       `json:"position" doc:"among those that wait for the source, from 1"`
-	Estimate *float64  `json:"estimate" doc:"seconds until it is served, as far as can be told; null: not known"`
-	Count    int       `json:"count" doc:"how many it asks for"`
+	Position int       `json:"position" doc:"Position among the requests that wait for the source, from 1"`
+	Estimate *float64  `json:"estimate" doc:"Estimated seconds until the request is served. null means that there is no estimate."`
+	Count    int       `json:"count" doc:"Number of leases that it asks for"`
 	Owner    string    `json:"owner"`
-	Project  string    `json:"project,omitempty" doc:"left out: the default one"`
-	Priority int       `json:"priority" doc:"a higher number goes first"`
+	Project  string    `json:"project,omitempty" doc:"Project of the request. Left out for the default project."`
+	Priority int       `json:"priority" doc:"A higher number goes first"`
 	Purpose  string    `json:"purpose,omitempty"`
-	Since    time.Time `json:"since" doc:"when it was asked"`
-	Reason   string    `json:"reason,omitempty" doc:"why it waits, where that is not for its turn alone"`
-	Cores    float64   `json:"cores,omitempty" doc:"each instance's at least"`
-	Memory   int64     `json:"memory,omitempty" doc:"bytes, each instance's at least"`
-	Disk     int64     `json:"disk,omitempty" doc:"bytes, each instance's at least"`
+	Since    time.Time `json:"since" doc:"When the request was made"`
+	Reason   string    `json:"reason,omitempty" doc:"Why the request waits, if it is more than its turn"`
+	Cores    float64   `json:"cores,omitempty" doc:"Cores of each instance, at least"`
+	Memory   int64     `json:"memory,omitempty" doc:"Bytes of memory of each instance, at least"`
+	Disk     int64     `json:"disk,omitempty" doc:"Bytes of disk of each instance, at least"`
 }
 
 // NewWaiter makes the document of a waiting request.

@@ -11,44 +11,44 @@ const ProjectHeader = "Hostler-Project"
 
 // Self describes the caller and the controller.
 type Self struct {
-	Name        string            `json:"name" doc:"whose the leases are that the caller takes"`
-	Admin       bool              `json:"admin" doc:"he may act on anybody's"`
-	Here        bool              `json:"here" doc:"he is on the controller's own machine, by its socket"`
-	Own         bool              `json:"own" doc:"he is the user that the controller runs as"`
-	Role        string            `json:"role,omitempty" doc:"what he is in all projects; left out: nothing"`
-	Roles       map[string]string `json:"roles" doc:"what he is in each of his projects; the default one has no name"`
-	Permissions []string          `json:"permissions" doc:"what he may somewhere, as far as his token goes"`
-	Source      string            `json:"source,omitempty" doc:"his token is for this source alone"`
-	Lease       string            `json:"lease,omitempty" doc:"his token is for this lease alone"`
-	Via         string            `json:"via" doc:"how he is known"`
-	Expires     *time.Time        `json:"expires,omitempty" doc:"the token that he came with is good until then; left out: he came with none, or it ends with something else"`
-	Version     string            `json:"version" doc:"of the controller"`
-	Slap        bool              `json:"slap,omitempty" doc:"the controller is a SlapOS master, and the caller may look at it"`
+	Name        string            `json:"name" doc:"Name of the caller, who owns the leases that it acquires"`
+	Admin       bool              `json:"admin" doc:"The caller may act on other users' leases"`
+	Here        bool              `json:"here" doc:"The caller is on the controller's machine, and uses its socket"`
+	Own         bool              `json:"own" doc:"The caller is the user that the controller runs as"`
+	Role        string            `json:"role,omitempty" doc:"Role of the caller in all projects. Left out: none."`
+	Roles       map[string]string `json:"roles" doc:"Role of the caller in each of its projects. The default project has no name."`
+	Permissions []string          `json:"permissions" doc:"Permissions in at least one project, within the token's limits"`
+	Source      string            `json:"source,omitempty" doc:"The caller's token is good for this source alone"`
+	Lease       string            `json:"lease,omitempty" doc:"The caller's token is good for this lease alone"`
+	Via         string            `json:"via" doc:"How the caller was authenticated"`
+	Expires     *time.Time        `json:"expires,omitempty" doc:"When the caller's token ends. Left out if there is none, or if it ends with something else."`
+	Version     string            `json:"version" doc:"Version of the controller"`
+	Slap        bool              `json:"slap,omitempty" doc:"The controller is a SlapOS master, and the caller may look at it"`
 	Identity
 }
 
 // Identity is what tells a controller from others.
 type Identity struct {
-	Installation  string `json:"installation" doc:"that all it makes is marked with"`
-	Configuration string `json:"configuration,omitempty" doc:"names the directories that its configuration and its state are in; for its own user"`
-	Store         string `json:"store,omitempty" doc:"where its state is, a file or a database; for its own user"`
+	Installation  string `json:"installation" doc:"Mark on all that this installation makes"`
+	Configuration string `json:"configuration,omitempty" doc:"Directories of the controller's configuration and state. For its own user."`
+	Store         string `json:"store,omitempty" doc:"Where the state is: a file or a database. For the controller's own user."`
 }
 
 // Reloaded is the result of reading the configuration again.
 type Reloaded struct {
-	Broken   []Broken `json:"broken" doc:"sources that are broken, by name: each goes on as it was read before, if it was read well then"`
-	Warnings []string `json:"warnings" doc:"what is odd and breaks nothing"`
-	Several  bool     `json:"several,omitempty" doc:"other controllers on the same state read their own configuration when they are asked"`
+	Broken   []Broken `json:"broken" doc:"Broken sources by name. Each continues with its last good configuration, if there was one."`
+	Warnings []string `json:"warnings" doc:"Oddities that break nothing"`
+	Several  bool     `json:"several,omitempty" doc:"Other controllers share this state, and read their own configuration"`
 }
 
 // Broken is a source whose configuration is wrong.
 type Broken struct {
 	Source string `json:"source"`
-	Code   string `json:"code" doc:"the kind, as a problem has it"`
-	Detail string `json:"detail" doc:"what is wrong, with file and line"`
-	Hint   string `json:"hint,omitempty" doc:"what counts meanwhile, or what to do"`
+	Code   string `json:"code" doc:"Kind of problem"`
+	Detail string `json:"detail" doc:"What is wrong, with file and line"`
+	Hint   string `json:"hint,omitempty" doc:"What applies in the meantime, or what to do"`
 
-	Lines []string `json:"lines,omitempty" doc:"what is wrong, each by itself, where it is several things; detail has them all"`
+	Lines []string `json:"lines,omitempty" doc:"Each thing that is wrong, if there are several. The detail has all of them."`
 }
 
 // NewBroken makes the document of a broken source.

@@ -19,135 +19,135 @@ type SlapQuery struct {
 
 // SlapStatus is the last report of a node on a computer, a release or an instance.
 type SlapStatus struct {
-	State   string    `json:"state,omitempty" doc:"the last that was reported; left out: none was"`
-	Message string    `json:"message,omitempty" doc:"what was said last, or its end"`
-	Error   bool      `json:"error" doc:"the message is of an error that came after the state"`
-	Since   time.Time `json:"since" doc:"when state or message became what they are"`
-	At      time.Time `json:"at" doc:"when it was said last, or a little before"`
+	State   string    `json:"state,omitempty" doc:"Last reported state. Left out if none was reported."`
+	Message string    `json:"message,omitempty" doc:"Last message, or its end"`
+	Error   bool      `json:"error" doc:"The message is an error that came after the state"`
+	Since   time.Time `json:"since" doc:"When the state or the message changed"`
+	At      time.Time `json:"at" doc:"When the message was last sent, to some minutes"`
 }
 
 // SlapComputer is a computer of the SlapOS master.
 type SlapComputer struct {
-	Computer   string      `json:"computer" doc:"its reference"`
+	Computer   string      `json:"computer" doc:"Reference of the computer"`
 	Title      string      `json:"title,omitempty"`
-	Owner      string      `json:"owner,omitempty" doc:"the user whose it is; left out: the installation's"`
+	Owner      string      `json:"owner,omitempty" doc:"User who owns the computer. Left out for the installation's own."`
 	Project    string      `json:"project,omitempty"`
 	Network    string      `json:"network,omitempty"`
-	Created    *time.Time  `json:"created" doc:"null: it was never formatted"`
-	Partitions int         `json:"partitions" doc:"so many it has"`
-	Busy       int         `json:"busy" doc:"in so many of them is an instance"`
-	Releases   int         `json:"releases" doc:"so many are wanted on it, or wanted away"`
-	Status     *SlapStatus `json:"status" doc:"null: its node has reported nothing"`
+	Created    *time.Time  `json:"created" doc:"When the computer was first formatted. null means never."`
+	Partitions int         `json:"partitions" doc:"Number of partitions"`
+	Busy       int         `json:"busy" doc:"Number of partitions with an instance"`
+	Releases   int         `json:"releases" doc:"Number of software releases that are to be installed or removed"`
+	Status     *SlapStatus `json:"status" doc:"Status of the node. null if it has reported nothing."`
 }
 
 // SlapComputerPage is a page of the list of computers.
 type SlapComputerPage struct {
-	Computers []SlapComputer `json:"computers" nullable:"false" doc:"by reference"`
-	Next      string         `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are none"`
+	Computers []SlapComputer `json:"computers" nullable:"false" doc:"Computers by reference"`
+	Next      string         `json:"next,omitempty" doc:"Value of the parameter after for the next page. Left out on the last page."`
 }
 
 // SlapComputerDetail is a computer with everything on it.
 type SlapComputerDetail struct {
 	SlapComputer
-	Slots    []SlapPartition `json:"slots" nullable:"false" doc:"its partitions, in their order"`
-	Supplied []SlapRelease   `json:"supplied" nullable:"false" doc:"the releases that are wanted on it, or wanted away, in the order in which they were asked for"`
-	Told     *time.Time      `json:"told" doc:"when its node told last what runs in its partitions; null: it never did"`
+	Slots    []SlapPartition `json:"slots" nullable:"false" doc:"Partitions in their order"`
+	Supplied []SlapRelease   `json:"supplied" nullable:"false" doc:"Software releases to install or remove, in the order of the requests."`
+	Told     *time.Time      `json:"told" doc:"When the node last reported what runs in its partitions. null means never."`
 }
 
 // SlapPartition is a slot of a computer.
 type SlapPartition struct {
 	Partition string        `json:"partition"`
 	Addresses []string      `json:"addresses" nullable:"false"`
-	Instance  *SlapInstance `json:"instance" doc:"what is in it; null: it is free"`
-	Programs  []SlapProgram `json:"programs" nullable:"false" doc:"what its node keeps running in it, as it told last"`
-	Promises  []SlapPromise `json:"promises" nullable:"false" doc:"what was checked in it, as its node told last"`
+	Instance  *SlapInstance `json:"instance" doc:"Instance in the partition. null if it is free."`
+	Programs  []SlapProgram `json:"programs" nullable:"false" doc:"Programs that the node keeps running in it, by its last report."`
+	Promises  []SlapPromise `json:"promises" nullable:"false" doc:"Promises that were checked in the partition, by the node's last report"`
 }
 
 // SlapProgram is a program that a node keeps running.
 type SlapProgram struct {
 	Name    string     `json:"name"`
-	State   string     `json:"state" doc:"RUNNING, STOPPED, EXITED, BACKOFF, FATAL, …: the supervisor's word"`
+	State   string     `json:"state" doc:"State in the supervisor's words: RUNNING, STOPPED, EXITED, BACKOFF, FATAL, …"`
 	PID     int        `json:"pid,omitempty"`
-	Started *time.Time `json:"started" doc:"null: it does not run"`
-	CPU     float64    `json:"cpu" doc:"seconds since it was started, with all that it started"`
-	Memory  int64      `json:"memory" doc:"bytes that are resident, with all that it started"`
+	Started *time.Time `json:"started" doc:"Start time. null if the program does not run."`
+	CPU     float64    `json:"cpu" doc:"CPU seconds of the program and its children since the start"`
+	Memory  int64      `json:"memory" doc:"Resident bytes of the program and its children"`
 }
 
 // SlapPromise is the last result of a check.
 type SlapPromise struct {
 	Name   string     `json:"name"`
 	Failed bool       `json:"failed"`
-	Text   string     `json:"text,omitempty" doc:"what it said, or the beginning of it"`
-	At     *time.Time `json:"at" doc:"null: that is not known"`
-	Hours  string     `json:"hours,omitempty" doc:"24 hours up to until, oldest first, a character each: - it was not asked, 0 it was kept, 1 to 9 the share of times at which it failed, 9 all of them"`
-	Until  *time.Time `json:"until" doc:"null: nothing is known of the hours before"`
+	Text   string     `json:"text,omitempty" doc:"Message of the promise, or the beginning of it"`
+	At     *time.Time `json:"at" doc:"Time of the check. null if it is not known."`
+	Hours  string     `json:"hours,omitempty" doc:"The 24 hours up to until, oldest first, one character each: - for no check, 0 for success, 1 to 9 for the share of failed checks, where 9 is all of them."`
+	Until  *time.Time `json:"until" doc:"End of the hours. null if nothing is known of them."`
 }
 
 // SlapRelease is a software release on a computer.
 type SlapRelease struct {
-	Release string      `json:"release" doc:"its URL"`
-	State   string      `json:"state" doc:"what is wanted: available or destroyed"`
+	Release string      `json:"release" doc:"URL of the software release"`
+	State   string      `json:"state" doc:"Requested state: available or destroyed."`
 	Created time.Time   `json:"created"`
-	Status  *SlapStatus `json:"status" doc:"null: its node has reported nothing"`
+	Status  *SlapStatus `json:"status" doc:"Status of the node. null if it has reported nothing."`
 }
 
 // SlapInstance is an instance of the SlapOS master.
 type SlapInstance struct {
-	Instance    string      `json:"instance" doc:"its id, for good"`
+	Instance    string      `json:"instance" doc:"ID of the instance. It never changes."`
 	Title       string      `json:"title"`
-	Root        string      `json:"root" doc:"the id of its tree's root; of a root its own"`
+	Root        string      `json:"root" doc:"ID of the root of the instance's tree. A root has its own."`
 	RootTitle   string      `json:"root_title"`
-	Parent      string      `json:"parent,omitempty" doc:"the id of the instance that asked for it; left out: a user did"`
+	Parent      string      `json:"parent,omitempty" doc:"ID of the instance that requested this one. Left out if a user did."`
 	ParentTitle string      `json:"parent_title,omitempty"`
-	Owner       string      `json:"owner,omitempty" doc:"the user who asked for the tree; left out: an administrator did"`
+	Owner       string      `json:"owner,omitempty" doc:"User who requested the tree. Left out if an administrator did."`
 	Project     string      `json:"project,omitempty"`
-	Shared      bool        `json:"shared" doc:"it has no partition of its own: another instance serves it"`
-	Release     string      `json:"release" doc:"the URL of its software"`
+	Shared      bool        `json:"shared" doc:"The instance has no partition of its own: another instance serves it."`
+	Release     string      `json:"release" doc:"URL of the software release"`
 	Type        string      `json:"type"`
-	Asked       string      `json:"asked" doc:"the state that was asked for"`
-	State       string      `json:"state" doc:"the state that is wanted, as its tree is: started, stopped or destroyed"`
-	Computer    string      `json:"computer,omitempty" doc:"where it is, or its host; left out: nowhere"`
-	Partition   string      `json:"partition,omitempty" doc:"the same"`
-	Host        string      `json:"host,omitempty" doc:"of a shared one, the id of the instance that serves it"`
+	Asked       string      `json:"asked" doc:"Requested state of this instance"`
+	State       string      `json:"state" doc:"State that results from its tree: started, stopped or destroyed."`
+	Computer    string      `json:"computer,omitempty" doc:"Computer of the instance, or of its host. Left out if it has no place."`
+	Partition   string      `json:"partition,omitempty" doc:"Partition of the instance, or of its host. Left out if it has no place."`
+	Host        string      `json:"host,omitempty" doc:"ID of the instance that serves a shared one"`
 	HostTitle   string      `json:"host_title,omitempty"`
-	Reason      string      `json:"reason,omitempty" doc:"why it has no place"`
-	Members     int         `json:"members,omitempty" doc:"of a root, so many instances has its tree, with itself"`
-	Unplaced    int         `json:"unplaced,omitempty" doc:"of those, so many have no place"`
+	Reason      string      `json:"reason,omitempty" doc:"Why the instance has no place"`
+	Members     int         `json:"members,omitempty" doc:"Number of instances in the tree of a root, with the root"`
+	Unplaced    int         `json:"unplaced,omitempty" doc:"Number of instances in the tree that have no place"`
 	Created     time.Time   `json:"created"`
-	Changed     *time.Time  `json:"changed" doc:"when something of it was changed that its node must know; null: nothing was"`
-	Status      *SlapStatus `json:"status" doc:"null: its node has reported nothing"`
+	Changed     *time.Time  `json:"changed" doc:"Last change that the node must know. null if there was none."`
+	Status      *SlapStatus `json:"status" doc:"Status of the node. null if it has reported nothing."`
 }
 
 // SlapInstancePage is a page of the list of instances.
 type SlapInstancePage struct {
-	Instances []SlapInstance `json:"instances" nullable:"false" doc:"by title"`
-	Next      string         `json:"next,omitempty" doc:"give it as after for those that follow; left out: there are none"`
+	Instances []SlapInstance `json:"instances" nullable:"false" doc:"Instances by title"`
+	Next      string         `json:"next,omitempty" doc:"Value of the parameter after for the next page. Left out on the last page."`
 }
 
 // SlapInstanceDetail is an instance with the parameters of its request.
 type SlapInstanceDetail struct {
 	SlapInstance
-	Parameters map[string]any    `json:"parameters" doc:"as they were asked for; what software takes as JSON in _ is that object"`
-	Filter     map[string]string `json:"filter" doc:"where it may be"`
+	Parameters map[string]any    `json:"parameters" doc:"Requested parameters. JSON in _ is given as that object."`
+	Filter     map[string]string `json:"filter" doc:"Conditions for the place of the instance"`
 	Addresses  []string          `json:"addresses" nullable:"false"`
-	Connection []string          `json:"connection" nullable:"false" doc:"the names of its connection parameters, whose values may be secret"`
+	Connection []string          `json:"connection" nullable:"false" doc:"Names of the connection parameters. Their values may be secret."`
 }
 
 // SlapConnection is what an instance publishes to the user who requested it.
 type SlapConnection struct {
-	Values map[string]any `json:"values" doc:"connection parameters by name"`
+	Values map[string]any `json:"values" doc:"Connection parameters by name"`
 }
 
 // SlapRequest asks for an instance tree, new or existing, to be as it says.
 type SlapRequest struct {
-	Title      string            `json:"title" minLength:"1" maxLength:"200" doc:"one's own name for it"`
-	Release    string            `json:"release" minLength:"1" maxLength:"2000" doc:"the URL of its software"`
-	Type       string            `json:"type,omitempty" maxLength:"200" doc:"the variant of the software; default unless it is said"`
-	Shared     bool              `json:"shared,omitempty" doc:"one that another instance serves"`
-	State      string            `json:"state,omitempty" enum:"started,stopped" doc:"started unless it is said"`
-	Parameters map[string]any    `json:"parameters,omitempty" doc:"checked by the software's schema, where it has one"`
-	Filter     map[string]string `json:"filter,omitempty" doc:"where it may be: computer_guid, instance_guid, network_guid, project_guid"`
-	Unchecked  bool              `json:"unchecked,omitempty" doc:"take the parameters though the schema does not"`
+	Title      string            `json:"title" minLength:"1" maxLength:"200" doc:"The user's own name for the instance"`
+	Release    string            `json:"release" minLength:"1" maxLength:"2000" doc:"URL of the software release"`
+	Type       string            `json:"type,omitempty" maxLength:"200" doc:"Variant of the software. The default is default."`
+	Shared     bool              `json:"shared,omitempty" doc:"Request a shared instance, which another instance serves"`
+	State      string            `json:"state,omitempty" enum:"started,stopped" doc:"Requested state. The default is started."`
+	Parameters map[string]any    `json:"parameters,omitempty" doc:"Parameters. They are checked by the software's schema if there is one."`
+	Filter     map[string]string `json:"filter,omitempty" doc:"Conditions for the place, such as computer_guid or instance_guid"`
+	Unchecked  bool              `json:"unchecked,omitempty" doc:"Accept parameters that the schema refuses"`
 }
 
 // SlapChange changes an instance tree. Fields that are left out stay as they are.
@@ -157,22 +157,22 @@ type SlapChange struct {
 	Type       string             `json:"type,omitempty" maxLength:"200"`
 	Parameters *map[string]any    `json:"parameters,omitempty"`
 	Filter     *map[string]string `json:"filter,omitempty"`
-	Unchecked  bool               `json:"unchecked,omitempty" doc:"take the parameters though the schema does not"`
+	Unchecked  bool               `json:"unchecked,omitempty" doc:"Accept parameters that the schema refuses"`
 }
 
 // SlapSupply asks for a software release on a computer, or for its removal.
 type SlapSupply struct {
-	Release string `json:"release" minLength:"1" maxLength:"2000" doc:"its URL"`
-	State   string `json:"state,omitempty" enum:"available,destroyed" doc:"available unless it is said"`
+	Release string `json:"release" minLength:"1" maxLength:"2000" doc:"URL of the software release"`
+	State   string `json:"state,omitempty" enum:"available,destroyed" doc:"Requested state. The default is available."`
 }
 
 // SlapSoftware is what a software release says about itself in the file beside it.
 type SlapSoftware struct {
-	Release     string     `json:"release" doc:"its URL"`
+	Release     string     `json:"release" doc:"URL of the software release"`
 	Name        string     `json:"name,omitempty"`
 	Description string     `json:"description,omitempty"`
-	Types       []SlapType `json:"types" nullable:"false" doc:"its variants"`
-	Unknown     string     `json:"unknown,omitempty" doc:"why it is not known what it says; parameters are then not checked"`
+	Types       []SlapType `json:"types" nullable:"false" doc:"Variants of the software"`
+	Unknown     string     `json:"unknown,omitempty" doc:"Why the software's description cannot be read. Parameters are then not checked."`
 }
 
 // SlapType is a variant of a software.
@@ -181,32 +181,32 @@ type SlapType struct {
 	Title       string         `json:"title,omitempty"`
 	Description string         `json:"description,omitempty"`
 	Shared      bool           `json:"shared"`
-	Schema      map[string]any `json:"schema,omitempty" doc:"the JSON Schema of its parameters; left out: it has none, or it cannot be had"`
-	Problem     string         `json:"problem,omitempty" doc:"why the schema cannot be had"`
+	Schema      map[string]any `json:"schema,omitempty" doc:"JSON Schema of the parameters. Left out: none, or it cannot be read."`
+	Problem     string         `json:"problem,omitempty" doc:"Why the schema cannot be read"`
 }
 
 // SlapUsage is the reported use of a computer.
 type SlapUsage struct {
 	Computer string            `json:"computer"`
-	Of       string            `json:"of" doc:"what this is the use of: the computer, or one of its partitions"`
-	Known    []string          `json:"known" nullable:"false" doc:"all of which there are reports"`
-	Series   []SlapUsageSeries `json:"series" nullable:"false" doc:"by resource"`
+	Of       string            `json:"of" doc:"Subject of the figures: the computer, or one of its partitions."`
+	Known    []string          `json:"known" nullable:"false" doc:"All subjects that have reports"`
+	Series   []SlapUsageSeries `json:"series" nullable:"false" doc:"Series by resource"`
 }
 
 // SlapUsageSeries is the use of one resource over time.
 type SlapUsageSeries struct {
 	Resource string           `json:"resource"`
 	Title    string           `json:"title,omitempty"`
-	Points   []SlapUsagePoint `json:"points" nullable:"false" doc:"the oldest first"`
+	Points   []SlapUsagePoint `json:"points" nullable:"false" doc:"Points, the oldest first"`
 }
 
 // SlapUsagePoint is the value of one report.
 type SlapUsagePoint struct {
-	Time     time.Time `json:"time" doc:"when it was reported"`
+	Time     time.Time `json:"time" doc:"Time of the report"`
 	Quantity float64   `json:"quantity"`
 }
 
 // SlapMark identifies a state of the SlapOS master.
 type SlapMark struct {
-	Mark string `json:"mark" doc:"another one when anything is otherwise"`
+	Mark string `json:"mark" doc:"A value that changes when anything changes"`
 }

@@ -10,36 +10,36 @@ import (
 type Source struct {
 	Name        string     `json:"name"`
 	Type        string     `json:"type"`
-	Cached      int        `json:"cached" doc:"made, or being made or cleaned, and not in use"`
-	Cold        int        `json:"cold,omitempty" doc:"of these, so many are stopped"`
-	InUse       int        `json:"in_use" doc:"leased"`
-	Max         int        `json:"max" doc:"never more than so many, cached and in use together; 0: no limit"`
-	Available   *int       `json:"available" doc:"how many more may be in use; null: no limit"`
+	Cached      int        `json:"cached" doc:"Instances that are ready, being made or being cleaned, and not in use"`
+	Cold        int        `json:"cold,omitempty" doc:"Cached instances that are stopped"`
+	InUse       int        `json:"in_use" doc:"Leased instances"`
+	Max         int        `json:"max" doc:"Highest number of instances, cached and in use together. 0 means no limit."`
+	Available   *int       `json:"available" doc:"How many more instances may be in use. null means no limit."`
 	Wanted      int        `json:"wanted" doc:"min(max, max(reserve, in_use + spare))"`
-	Reserve     int        `json:"reserve" doc:"never fewer, cached and in use together"`
-	Spare       int        `json:"spare" doc:"so many ready beside those in use"`
-	Concurrency int        `json:"concurrency" doc:"runs at once on an instance; 0: no limit"`
+	Reserve     int        `json:"reserve" doc:"Lowest number of instances, cached and in use together"`
+	Spare       int        `json:"spare" doc:"Number of ready instances to keep beside those in use"`
+	Concurrency int        `json:"concurrency" doc:"Highest number of simultaneous runs on an instance. 0 means no limit."`
 	States      States     `json:"states"`
-	Waiting     int        `json:"waiting" doc:"requests in the queue"`
-	Orphaned    bool       `json:"orphaned" doc:"its definition is not in the configuration, and it has instances"`
-	Error       string     `json:"error,omitempty" doc:"why it cannot be used"`
-	Failures    int        `json:"failures" doc:"to make an instance, in a row"`
-	LastError   string     `json:"last_error,omitempty" doc:"of these"`
-	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"after failures, nothing is made before"`
-	Unready     *Unready   `json:"unready,omitempty" doc:"nothing has become ready of what it makes since that was changed; left out: something has, or nothing has failed yet"`
-	Sources     []string   `json:"sources,omitempty" doc:"of a pool, in order of preference"`
-	TTL         float64    `json:"ttl" doc:"seconds, of leases that ask for none; 0: none"`
-	LeaseIdle   float64    `json:"lease_idle" doc:"seconds that leases which ask for nothing else may be unused; 0: it says nothing"`
-	Fixed       int        `json:"fixed,omitempty" doc:"computers that it has, where it makes none"`
-	Image       string     `json:"image,omitempty" doc:"what its instances begin with"`
+	Waiting     int        `json:"waiting" doc:"Requests in the queue"`
+	Orphaned    bool       `json:"orphaned" doc:"The source has instances, but the configuration does not define it"`
+	Error       string     `json:"error,omitempty" doc:"Why the source cannot be used"`
+	Failures    int        `json:"failures" doc:"Failures to make an instance, in a row"`
+	LastError   string     `json:"last_error,omitempty" doc:"Error of the last failure"`
+	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"After failures, no instance is made before this time"`
+	Unready     *Unready   `json:"unready,omitempty" doc:"No instance has become ready since the source was changed. Left out if one has, or if none has failed yet."`
+	Sources     []string   `json:"sources,omitempty" doc:"Sources of a pool, in order of preference"`
+	TTL         float64    `json:"ttl" doc:"Seconds that a lease lives if its request has no ttl. 0 means no limit."`
+	LeaseIdle   float64    `json:"lease_idle" doc:"Seconds that a lease may be unused by default. 0 means no default."`
+	Fixed       int        `json:"fixed,omitempty" doc:"Number of computers, if the source has a fixed set and makes none"`
+	Image       string     `json:"image,omitempty" doc:"Image of the instances"`
 }
 
 // Unready says that no instance of a source has become ready since the source was changed.
 type Unready struct {
-	Since    time.Time `json:"since" doc:"it was changed"`
-	Changed  string    `json:"changed,omitempty" doc:"configuration or template; left out: nothing was made before"`
-	Failures int       `json:"failures" doc:"so many instances of it did not become ready"`
-	Error    string    `json:"error" doc:"of the last of these, or why none can be made"`
+	Since    time.Time `json:"since" doc:"When the source was changed"`
+	Changed  string    `json:"changed,omitempty" doc:"configuration or template. Left out if no instance was made before."`
+	Failures int       `json:"failures" doc:"Number of instances that did not become ready"`
+	Error    string    `json:"error" doc:"Error of the last failure, or why no instance can be made"`
 }
 
 // NewUnready makes the document; nil stays nil.
@@ -59,7 +59,7 @@ type States struct {
 	Cleaning   int `json:"cleaning"`
 	Failed     int `json:"failed"`
 	Discarding int `json:"discarding"`
-	Held       int `json:"held" doc:"kept aside, counted nowhere"`
+	Held       int `json:"held" doc:"Instances that are kept for a person to look at. No other number counts them."`
 }
 
 // NewSource makes the document of a source. broken says why it cannot be used; "": it can.
@@ -99,8 +99,8 @@ func (v Source) Compute() compute.SourceStatus {
 // TestResult is the result of testing a source: the seconds of each step.
 type TestResult struct {
 	Source   string  `json:"source"`
-	Instance string  `json:"instance" doc:"that was made"`
-	Leaf     string  `json:"leaf" doc:"the real one, where instance is a pool's; else the same"`
+	Instance string  `json:"instance" doc:"The instance that was made"`
+	Leaf     string  `json:"leaf" doc:"The instance that serves it, if it belongs to a pool. Otherwise the same."`
 	Create   float64 `json:"create"`
 	Connect  float64 `json:"connect"`
 	Run      float64 `json:"run"`
