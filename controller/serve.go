@@ -51,6 +51,7 @@ type Serving struct {
 	ClientCA  string
 	NoFill    bool
 	Apart     bool // a process without rights reads what strangers send
+	Confined  bool // serve only if that process can be confined
 	Drain     time.Duration
 	Looking
 }
@@ -178,6 +179,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
+	far.Strict = o.Confined
 	strangers := make(chan error, 1)
 	far.Begin(ctx, &all, func(err error) {
 		strangers <- err

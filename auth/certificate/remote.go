@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // Public is what a process without the controller's key needs to speak TLS in its name.
@@ -26,36 +27,57 @@ func (f *Files) Public() Public {
 	return Public{s.config.Certificates[0].Certificate, s.config.ClientAuth != tls.NoClientCert, s.told}
 }
 
-// Signing is a question for a signature by the key of a certificate.
+// Signing is a question for a signature of a handshake by the key of a certificate.
 type Signing struct {
-	Leaf   []byte // the certificate, in DER
-	Digest []byte
-	Hash   crypto.Hash // 0: Digest is the message itself
-	Salt   *int        // of a signature by RSA-PSS; nil: it is none
+	Leaf    []byte      // the certificate, in DER
+	Message []byte      // what is signed, whole
+	Hash    crypto.Hash // of the message; 0: the key signs it as it is
+	Salt    *int        // of a signature by RSA-PSS; nil: it is none
 }
 
-// mostSigned is the longest message that is signed whole: that of a TLS handshake has less.
-const mostSigned = 256
+// serverVerify precedes the transcript's hash in what a server signs: RFC 8446, section 4.4.3.
+var serverVerify = strings.Repeat(" ", 64) + "TLS 1.3, server CertificateVerify\x00"
 
-// Sign answers it, for the certificate that is shown now.
+// Lengths in what a server of TLS 1.2 signs (RFC 8422, section 5.4): two random numbers, then a
+// curve by its name, and a public key on it. The longest key is an uncompressed one of P-521.
+const (
+	randoms    = 2 * 32
+	namedCurve = 3
+	longestKey = 1 + 2*66
+)
+
+// isHandshake reports whether a message is what a server signs in a handshake of TLS 1.2 or 1.3.
+// Everything else that a certificate's key could sign means something else to its reader.
+func isHandshake(message []byte) bool {
+	if hash, ok := bytes.CutPrefix(message, []byte(serverVerify)); ok {
+		return len(hash) == crypto.SHA256.Size() || len(hash) == crypto.SHA384.Size()
+	}
+	if len(message) <= randoms+4 {
+		return false
+	}
+	params := message[randoms:]
+	length := int(params[3])
+	return params[0] == namedCurve && length > 0 && length <= longestKey && len(params) == 4+length
+}
+
+// Sign answers a question, for the certificate that is shown now.
 func (f *Files) Sign(q Signing) ([]byte, error) {
 	pair := f.now.Load().config.Certificates[0]
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	switch {
 	case !ok || !bytes.Equal(pair.Certificate[0], q.Leaf):
 		return nil, errors.New("this certificate is not shown any more")
-	case q.Hash == 0 && len(q.Digest) > mostSigned,
-		q.Hash != 0 && !slices.Contains([]crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512}, q.Hash),
-		q.Hash != 0 && len(q.Digest) != q.Hash.Size(),
+	case !isHandshake(q.Message),
+		q.Hash != 0 && !slices.Contains([]crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512}, q.Hash),
 		// the only length that TLS has: another one is memory that its asker chooses
 		q.Salt != nil && (*q.Salt != rsa.PSSSaltLengthEqualsHash || q.Hash == 0):
-		return nil, fmt.Errorf("%d bytes with hash %d are nothing that TLS signs", len(q.Digest), q.Hash)
+		return nil, fmt.Errorf("%d bytes with hash %d are no handshake of TLS", len(q.Message), q.Hash)
 	}
 	var opts crypto.SignerOpts = q.Hash
 	if q.Salt != nil {
 		opts = &rsa.PSSOptions{SaltLength: *q.Salt, Hash: q.Hash}
 	}
-	return key.Sign(rand.Reader, q.Digest, opts)
+	return crypto.SignMessage(key, rand.Reader, q.Message, opts)
 }
 
 // Config is the TLS configuration of a listener by what is public, whose signatures are asked for.
@@ -93,9 +115,14 @@ type remoteKey struct {
 // Public is the certificate's key.
 func (k remoteKey) Public() crypto.PublicKey { return k.leaf.PublicKey }
 
-// Sign asks for a signature.
-func (k remoteKey) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	q := Signing{Leaf: k.leaf.Raw, Digest: digest, Hash: opts.HashFunc()}
+// Sign refuses: a digest does not show what is signed.
+func (k remoteKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New("this key signs whole messages")
+}
+
+// SignMessage asks for a signature.
+func (k remoteKey) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	q := Signing{Leaf: k.leaf.Raw, Message: message, Hash: opts.HashFunc()}
 	if pss, ok := opts.(*rsa.PSSOptions); ok {
 		q.Salt = &pss.SaltLength
 	}

@@ -1,7 +1,10 @@
 package front
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,10 +32,21 @@ func confined(s setup) ([]string, error) {
 	}
 	if s.User != 0 {
 		if err := become(s.User, s.Group); err != nil {
-			return nil, fmt.Errorf("become user %d: %w", s.User, err)
+			return nil, fmt.Errorf("become user %d: %w; make one named %s if this machine does not have that number", s.User, err, userName)
 		}
 	}
-	return confine.Server()
+	// after the change of user, which takes this back
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("end with the engine: %w", err)
+	}
+	if os.Getppid() != s.Engine {
+		return nil, errors.New("the engine has ended")
+	}
+	lacks, err := confine.Server()
+	if err == nil && s.Strict && len(lacks) > 0 {
+		err = fmt.Errorf("it cannot be confined (%s): allow these system calls, or serve without --api-process", strings.Join(lacks, "; "))
+	}
+	return lacks, err
 }
 
 // become makes all threads another user, without capabilities.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,7 +32,20 @@ func TestMain(m *testing.M) {
 		started = attack
 		os.Exit(Main())
 	}
+	if len(os.Args) == 2 && os.Args[1] == "engine" {
+		beEngine()
+	}
 	os.Exit(m.Run())
+}
+
+// beEngine is an engine of its own, which says where its API process serves and waits to be killed.
+func beEngine() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: &engine{}, Log: slog.New(slog.DiscardHandler)}
+	_ = f.serve(context.Background(), func() { fmt.Println(l.Addr()) })
 }
 
 // target is what code in the API process is to get at.
@@ -95,6 +109,19 @@ func (t *target) others() tried {
 	out.note("unshare", unix.Unshare(unix.CLONE_NEWUSER))
 	_, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, 0)
 	out.note("netlink", err)
+	_, err = unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	out.note("datagrams", err)
+	_, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	out.note("stream", err)
+	_, err = unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	out.note("pair", err)
+	out.note("hand over", unix.Sendmsg(doorFD, []byte{handEngine}, unix.UnixRights(doorFD), nil, 0))
+	out.note("send to", unix.Sendto(doorFD, []byte{handEngine}, unix.MSG_FASTOPEN, &unix.SockaddrInet4{Port: 1}))
+	_, err = unix.FcntlInt(doorFD, unix.F_SETOWN, t.Engine)
+	out.note("own", err)
+	_, err = unix.FcntlInt(doorFD, unix.F_SETFL, unix.O_ASYNC)
+	out.note("signal by a descriptor", err)
+	out.note("outlive the engine", unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0))
 	return out
 }
 
@@ -136,6 +163,7 @@ func attack(f *relay) {
 type engine struct {
 	target   *target
 	attacked chan tried
+	unknown  bool // it knows nobody
 
 	mu   sync.Mutex
 	seen []string // requests as they came, whole
@@ -156,6 +184,10 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.seen = append(e.seen, string(text))
 	e.mu.Unlock()
+	if e.unknown {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	w.Header().Set(server.RefusedHeader, "true")
 	w.WriteHeader(http.StatusTeapot)
 }
@@ -183,6 +215,9 @@ func serve(t *testing.T, e *engine) string {
 			t.Errorf("got %v, want an end without error", err)
 		}
 		_ = l.Close()
+		if t.Failed() {
+			t.Logf("the log: %s", said.String())
+		}
 	})
 	return l.Addr().String()
 }
@@ -219,7 +254,7 @@ func TestSecrets(t *testing.T) {
 	e := &engine{target: x, attacked: make(chan tried, 1)}
 	serve(t, e)
 	got := <-e.attacked
-	if want := len(x.attempts()) + 8; len(got) != want {
+	if want := len(x.attempts()) + 16; len(got) != want {
 		t.Errorf("got %d attempts, want %d: %v", len(got), want, got)
 	}
 	for what, came := range got {
@@ -315,5 +350,160 @@ func TestForged(t *testing.T) {
 		if served || w.status < 400 {
 			t.Errorf("%s: got status %d, served %v, want a refusal", name, w.status, served)
 		}
+	}
+}
+
+// children returns the processes that a process has started.
+func children(t *testing.T, pid int) (out []int) {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		t.Fatalf("Glob: %v", err)
+	}
+	for _, file := range tasks {
+		text, _ := os.ReadFile(file) // a thread may have ended
+		for _, word := range strings.Fields(string(text)) {
+			n, err := strconv.Atoi(word)
+			if err != nil {
+				t.Fatalf("a child in %s: %v; want a number", file, err)
+			}
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// apiProcess returns the only API process that a process has started.
+func apiProcess(t *testing.T, pid int) int {
+	t.Helper()
+	var found []int
+	for _, child := range children(t, pid) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child)) // it may have ended
+		if strings.Contains(string(line), Word) {
+			found = append(found, child)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("got API processes %v, want one", found)
+	}
+	return found[0]
+}
+
+// asks sends a request and returns its status; 0: no answer came.
+func asks(at string) int {
+	c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	got, err := c.Get("http://" + at + "/v1/leases")
+	if err != nil {
+		return 0
+	}
+	_ = got.Body.Close()
+	return got.StatusCode
+}
+
+// until waits until something is so.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("got no %s in a minute", what)
+		}
+	}
+}
+
+// TestHangs stops an API process: the engine ends it, and starts another on the same listener.
+func TestHangs(t *testing.T) {
+	was, wasTime := probeEvery, probeTime
+	probeEvery, probeTime = 50*time.Millisecond, 5*time.Second
+	t.Cleanup(func() { probeEvery, probeTime = was, wasTime }) // after the one below has ended
+	at := serve(t, &engine{})
+	if got := asks(at); got != http.StatusTeapot {
+		t.Fatalf("got status %d, want the engine's %d", got, http.StatusTeapot)
+	}
+	stopped := apiProcess(t, os.Getpid())
+	if err := syscall.Kill(stopped, syscall.SIGSTOP); err != nil {
+		t.Fatalf("SIGSTOP: %v", err)
+	}
+	until(t, "answer of another process", func() bool { return asks(at) == http.StatusTeapot })
+	if got := apiProcess(t, os.Getpid()); got == stopped {
+		t.Errorf("got process %d again, want another", got)
+	}
+}
+
+// TestKilled kills API processes while requests come: each is started again, and every answer that
+// comes is the engine's.
+func TestKilled(t *testing.T) {
+	at := serve(t, &engine{})
+	for range 3 {
+		process := apiProcess(t, os.Getpid())
+		if err := syscall.Kill(process, syscall.SIGKILL); err != nil {
+			t.Fatalf("SIGKILL: %v", err)
+		}
+		until(t, "answer", func() bool {
+			got := asks(at)
+			if got != 0 && got != http.StatusTeapot {
+				t.Errorf("got status %d, want the engine's %d", got, http.StatusTeapot)
+			}
+			return got != 0
+		})
+	}
+}
+
+// TestEngineKilled kills an engine: its API process ends too, and the port is free.
+func TestEngineKilled(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe", "engine")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatalf("StdoutPipe: %v", err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("ReadString: %v", err)
+	}
+	at, process := strings.TrimSpace(line), apiProcess(t, cmd.Process.Pid)
+	// it cannot read that its engine has ended, as one that hangs cannot
+	if err := syscall.Kill(process, syscall.SIGSTOP); err != nil {
+		t.Fatalf("SIGSTOP: %v", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatalf("Kill: %v", err)
+	}
+	_ = cmd.Wait() // it was killed
+	until(t, "end of the API process", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+		return err != nil || strings.Contains(string(text), ") Z ")
+	})
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatalf("got %v, want the port to be free", err)
+	}
+	_ = l.Close()
+}
+
+// TestLargeBody sends a large body without a credential that the engine knows: its answer comes
+// before the body has been read.
+func TestLargeBody(t *testing.T) {
+	e := &engine{unknown: true}
+	at := serve(t, e)
+	c, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, "POST /v1/leases HTTP/1.1\r\nHost: localhost\r\nContent-Length: 60000000\r\n\r\n{"); err != nil {
+		t.Fatalf("WriteString: %v", err)
+	}
+	got, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("got %v, want an answer before the body", err)
+	}
+	if got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("got status %d, want %d", got.StatusCode, http.StatusUnauthorized)
+	}
+	if len(e.seen) != 1 || !strings.HasPrefix(e.seen[0], "GET "+selfPath) {
+		t.Errorf("got %q, want one question who asks", e.seen)
 	}
 }

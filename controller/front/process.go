@@ -21,7 +21,7 @@ import (
 // grace is how long requests that are being answered may take when the process is told to end.
 const grace = 30 * time.Second
 
-// started is called when the process is confined and about to serve. Only tests set it.
+// started runs in a confined process while it serves. Only tests set it.
 var started = func(*relay) {}
 
 // Main is the API process. It returns the exit status.
@@ -34,9 +34,8 @@ func Main() int {
 }
 
 func run() error {
-	in := json.NewDecoder(os.Stdin)
 	var s setup
-	if err := in.Decode(&s); err != nil {
+	if err := json.NewDecoder(os.Stdin).Decode(&s); err != nil {
 		return fmt.Errorf("what the engine says: %w", err)
 	}
 	c, err := net.FileConn(os.NewFile(doorFD, "door"))
@@ -47,16 +46,8 @@ func run() error {
 	if !ok {
 		return fmt.Errorf("the socket of the engine is %s", c.LocalAddr().Network())
 	}
-	f := newRelay(s, (&door{c: u}).dial)
-	listeners := make([]net.Listener, s.Listeners)
-	for i := range listeners {
-		if listeners[i], err = net.FileListener(os.NewFile(firstFD+uintptr(i), "listener")); err != nil {
-			return fmt.Errorf("listener %d: %w", i, err)
-		}
-		if s.TLS {
-			listeners[i] = tls.NewListener(listeners[i], f.tls())
-		}
-	}
+	in := newInside(u, s.Listeners, s.Sockets)
+	f := newRelay(s, in.dial)
 	_ = time.Now().Local() // what is read of this machine is read now
 	lacks, err := confined(s)
 	if err != nil {
@@ -65,12 +56,26 @@ func run() error {
 	if err := json.NewEncoder(os.Stdout).Encode(ready{lacks}); err != nil {
 		return err
 	}
-	started(f)
-	return f.listen(listeners)
+	received := make(chan error, 1)
+	go func() { received <- in.receive() }()
+	go started(f)
+	err = f.listen(in, s.TLS)
+	_ = u.Close()
+	<-received // it ends with the door
+	return err
 }
 
-// listen serves until the engine says that it is to end, by the end of the standard input.
-func (f *relay) listen(all []net.Listener) error {
+// listen serves what comes through the door until the engine says that the process is to end, by
+// the end of the standard input.
+func (f *relay) listen(in *inside, secure bool) error {
+	all := []net.Listener{in.probes}
+	for _, l := range in.strangers {
+		if secure {
+			all = append(all, tls.NewListener(l, f.tls()))
+		} else {
+			all = append(all, l)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -83,7 +88,7 @@ func (f *relay) listen(all []net.Listener) error {
 		wait.Go(func() {
 			srv := &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0)}
 			errs <- server.Serve(ctx, srv, l, grace)
-			cancel() // one without the other is none
+			cancel() // one without the others is none
 		})
 	}
 	wait.Wait()

@@ -34,6 +34,12 @@ var passing = []string{
 // nowhere is a path that no operation has.
 const nowhere = "/v1/-"
 
+// selfPath is the operation that tells who the caller is, and that everybody known may ask.
+const selfPath = "/v1/self"
+
+// smallBody is how many bytes of a request are read before anybody knows who asks.
+const smallBody = 1 << 20
+
 // slaposPath is below which a SlapOS master has paths of its own.
 const slaposPath = "/slapos/"
 
@@ -41,8 +47,8 @@ const slaposPath = "/slapos/"
 // it.
 const idle = time.Minute
 
-// sockets is how many are kept at most.
-const sockets = 256
+// keptSockets is how many are kept for later requests.
+const keptSockets = 256
 
 // relay answers strangers, by asking the engine.
 type relay struct {
@@ -55,7 +61,7 @@ type relay struct {
 func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 	f := &relay{transport: &http.Transport{
 		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
-		DisableCompression: true, MaxIdleConnsPerHost: sockets, IdleConnTimeout: idle,
+		DisableCompression: true, MaxIdleConnsPerHost: keptSockets, MaxConnsPerHost: s.Sockets, IdleConnTimeout: idle,
 	}}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.Out.Header = f.headers(p) }, Transport: f.transport, FlushInterval: -1,
@@ -72,12 +78,16 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 // ServeHTTP relays what an operation takes. What this process has an answer for itself is told when
 // the engine, which knows who asks and by which name, has nothing else to say.
 func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if f.slapos != nil && strings.HasPrefix(r.URL.Path, slaposPath) {
+	absolute := r.URL.IsAbs() || r.URL.Host != "" || !strings.HasPrefix(r.URL.Path, "/")
+	if !absolute && f.slapos != nil && strings.HasPrefix(r.URL.Path, slaposPath) {
 		f.slapos.ServeHTTP(w, r)
 		return
 	}
+	if (r.ContentLength < 0 || r.ContentLength > smallBody) && !f.isKnown(w, r) {
+		return
+	}
 	held := &answer{ResponseWriter: w, header: http.Header{}}
-	if r.URL.IsAbs() || r.URL.Host != "" || !strings.HasPrefix(r.URL.Path, "/") {
+	if absolute {
 		writeProblem(held, api.NewProblem(&compute.Error{
 			Kind: compute.ErrInvalid, Err: errors.New("a request has a path, and no address: this is no proxy"),
 		}))
@@ -95,10 +105,33 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.agree(held, r, said)
 }
 
+// isKnown asks the engine whether it knows the caller of a request with a large body, before that
+// is read. If not, the engine's answer is relayed.
+func (f *relay) isKnown(w http.ResponseWriter, r *http.Request) bool {
+	ask := r.Clone(r.Context())
+	ask.Method, ask.URL, ask.RequestURI = http.MethodGet, &url.URL{Scheme: "http", Host: "engine", Path: selfPath}, ""
+	ask.Body, ask.ContentLength, ask.TransferEncoding, ask.Trailer = nil, 0, nil, nil
+	ask.Header = allowed(r.Header)
+	ask.Header.Set(metaHeader, meta{}.about(r))
+	got, err := f.transport.RoundTrip(ask)
+	if err != nil {
+		unreachable(w, r, err)
+		return false
+	}
+	defer got.Body.Close()
+	if got.StatusCode < http.StatusBadRequest {
+		return true
+	}
+	maps.Copy(w.Header(), got.Header)
+	w.WriteHeader(got.StatusCode)
+	_, _ = io.Copy(w, got.Body) // nobody is left to tell
+	return false
+}
+
 // agree gives an answer of this process, or what the engine says instead.
 func (f *relay) agree(held *answer, r *http.Request, said meta) {
 	ask := r.Clone(r.Context())
-	ask.Body, ask.ContentLength, ask.TransferEncoding, ask.RequestURI = nil, 0, nil, ""
+	ask.Body, ask.ContentLength, ask.TransferEncoding, ask.Trailer, ask.RequestURI = nil, 0, nil, nil, ""
 	ask.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath}
 	switch held.status {
 	// no operation's
@@ -140,7 +173,7 @@ func (f *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 	}
 	held.relayed = true
 	out := r.Clone(r.Context())
-	out.Body, out.ContentLength, out.TransferEncoding = http.NoBody, 0, nil
+	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
 	out.URL.RawQuery = r.URL.Query().Encode()
 	if body != nil && r.ContentLength != 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
@@ -152,6 +185,7 @@ func (f *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 func (f *relay) pass(w http.ResponseWriter, r *http.Request, said meta) {
 	text := said.about(r)
 	r = r.Clone(context.WithValue(r.Context(), metaKey{}, text))
+	r.Trailer = nil
 	r.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 	f.proxy.ServeHTTP(w, r)
 }

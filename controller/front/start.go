@@ -2,6 +2,7 @@ package front
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/text/visible"
@@ -32,8 +35,10 @@ type Front struct {
 	Handler   http.Handler // the engine's
 	Hosts     Hosts        // the names by which it is asked
 	Log       *slog.Logger
+	Strict    bool // it does not serve if it cannot be confined
 
-	up atomic.Bool
+	up    atomic.Bool
+	doors chan *door // gives the door of the process that serves
 }
 
 const (
@@ -42,7 +47,12 @@ const (
 	latest    = 10 * time.Second       // and each time twice that, at most this
 	lived     = time.Minute            // one that lived so long did not end at once
 	mostSaid  = 4 << 10                // bytes of a line that it says
+	mostLines = 1000                   // lines that it says
 )
+
+// A process that does not answer the engine in probeTime is ended. It is asked every probeEvery.
+// Only tests set these.
+var probeEvery, probeTime = 5 * time.Second, 20 * time.Second
 
 // Apart tells listeners of this machine's users, whom the kernel names, from those of strangers.
 // The first are the engine's own, so that nobody else can say who a user is. Where apart is false
@@ -79,11 +89,7 @@ func (f *Front) Begin(ctx context.Context, all *sync.WaitGroup, ended func(error
 	serving, failed := make(chan struct{}), make(chan struct{})
 	all.Go(func() {
 		defer close(failed)
-		err := f.serve(ctx, func() { close(serving) })
-		for _, l := range f.Listeners {
-			_ = l.Close()
-		}
-		ended(err)
+		ended(f.serve(ctx, func() { close(serving) }))
 	})
 	select {
 	case <-serving:
@@ -93,9 +99,52 @@ func (f *Front) Begin(ctx context.Context, all *sync.WaitGroup, ended func(error
 	}
 }
 
+// accept hands the connections of a listener to the process that serves. It returns when the
+// listener is closed.
+func (f *Front) accept(ctx context.Context, l net.Listener, number int) {
+	pause := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		if ctx.Err() != nil {
+			if err == nil {
+				_ = c.Close()
+			}
+			return
+		}
+		if err != nil { // such as too many open files
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			f.Log.Warn("a connection is not accepted", "listen", l.Addr().String(), "err", err, "pause", pause)
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			continue
+		}
+		pause = 0
+		select {
+		case d := <-f.doors:
+			if err := d.handConn(c, number); err != nil {
+				f.Log.Warn("a connection is not handed to the API process", "err", err)
+			}
+		case <-ctx.Done():
+			_ = c.Close()
+			return
+		}
+	}
+}
+
 // serve has the API process run until ctx ends, and starts it again whenever it ends before. The
 // error of the first start is returned; then ready is not called.
 func (f *Front) serve(ctx context.Context, ready func()) error {
+	f.doors = make(chan *door)
+	listening, stop := context.WithCancel(ctx)
+	var accepting sync.WaitGroup
+	for i, l := range f.Listeners {
+		accepting.Go(func() { f.accept(listening, l, i) })
+		context.AfterFunc(listening, func() { _ = l.Close() })
+	}
+	defer accepting.Wait()
+	defer stop()
 	pause := soonest
 	for first := true; ; first = false {
 		begun := time.Now()
@@ -144,7 +193,7 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 			Handler:  handler(f.Files, f.Hosts.Only(pages(f.Handler))),
 			ErrorLog: slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
 		}
-		served <- server.Serve(answering, srv, handed{p.door}, time.Second)
+		served <- server.Serve(answering, srv, p.door, time.Second)
 	}()
 	lacks, err := p.await(ctx)
 	if err != nil {
@@ -158,24 +207,75 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 	}
 	f.up.Store(true)
 	up()
-	var ended error
-	select {
-	case ended = <-p.ended:
-	case <-ctx.Done():
-		_ = p.in.Close() // told to end
-		select {
-		case ended = <-p.ended:
-		case <-time.After(grace + grace/6):
-			p.kill()
-			ended = <-p.ended
-		}
-	}
+	ended := f.attend(ctx, p)
 	quiet()
 	<-served
-	if ended == nil {
-		ended = errors.New("it ended by itself")
+	return cmp.Or(ended, errors.New("it ended by itself"))
+}
+
+// attend hands a process's door to those who accept, and asks the process whether it answers, until
+// it ends. It returns how the process ended.
+func (f *Front) attend(ctx context.Context, p *process) error {
+	probing, done := context.WithCancel(ctx)
+	defer done()
+	hangs := make(chan error, 1)
+	go func() { hangs <- p.probe(probing) }()
+	for {
+		select {
+		case f.doors <- p.door:
+		case err := <-p.ended:
+			return err
+		case err := <-hangs:
+			if ctx.Err() == nil {
+				f.up.Store(false)
+				p.kill()
+				return errors.Join(err, <-p.ended)
+			}
+		case <-ctx.Done():
+			_ = p.in.Close() // told to end
+			select {
+			case err := <-p.ended:
+				return err
+			case <-time.After(grace + grace/6):
+				p.kill()
+				return <-p.ended
+			}
+		}
 	}
-	return ended
+}
+
+// probe asks the process again and again whether it is healthy, and returns when it is not, or when
+// ctx ends.
+func (p *process) probe(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(probeEvery):
+		}
+		if err := p.healthy(ctx); err != nil {
+			return fmt.Errorf("it does not answer: %w", err)
+		}
+	}
+}
+
+// healthy asks the process once, as a stranger would, on a connection of the engine's own.
+func (p *process) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	one := http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return p.door.pair(handProbe) },
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/healthz", nil)
+	if err != nil {
+		return err
+	}
+	got, err := one.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	return got.Body.Close() // whatever it says, it answers
 }
 
 // process is one that was started.
@@ -183,7 +283,7 @@ type process struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
 	out   *os.File
-	door  *net.UnixConn
+	door  *door
 	ended chan error
 }
 
@@ -200,6 +300,10 @@ func (f *Front) start() (*process, error) {
 			return nil, err
 		}
 	}
+	sockets, err := mostSockets()
+	if err != nil {
+		return nil, err
+	}
 	pair, err := socketPair()
 	if err != nil {
 		return nil, err
@@ -215,26 +319,27 @@ func (f *Front) start() (*process, error) {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
 	}
-	for _, l := range f.Listeners {
-		file, err := l.(interface{ File() (*os.File, error) }).File()
-		if err != nil {
-			_ = c.Close()
-			return nil, err
-		}
-		defer file.Close()
-		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
-	}
-	p := &process{cmd: cmd, door: c.(*net.UnixConn), ended: make(chan error, 1)}
+	p := &process{cmd: cmd, door: newDoor(c.(*net.UnixConn), sockets), ended: make(chan error, 1)}
 	if err := p.begin(f.Log); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	s := setup{Version: f.Version, Listeners: len(f.Listeners), TLS: f.Files != nil, Slapos: f.Slapos, User: uid, Group: gid}
+	s := setup{Version: f.Version, Listeners: len(f.Listeners), TLS: f.Files != nil, Slapos: f.Slapos, User: uid, Group: gid, Engine: os.Getpid(), Sockets: sockets, Strict: f.Strict}
 	if err := json.NewEncoder(p.in).Encode(s); err != nil {
 		p.kill()
 		return nil, err
 	}
 	return p, nil
+}
+
+// mostSockets is how many connections the API process may have to this one: a quarter of the files
+// that this one may open. Each request that waits has one.
+func mostSockets() (int, error) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 0, err
+	}
+	return int(min(max(files.Cur/4, 64), 16<<10)), nil
 }
 
 // begin starts the process, and writes what it says to the log.
@@ -253,21 +358,35 @@ func (p *process) begin(log *slog.Logger) (err error) {
 	}
 	defer e.Close()
 	p.out, p.cmd.Stdout, p.cmd.Stderr = out, w, e
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		// Linux ends the process with the thread that started it, so this one stays for it
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.ended <- p.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
 		return errors.Join(err, out.Close(), errs.Close())
 	}
 	go func() {
 		defer errs.Close()
 		lines := bufio.NewReaderSize(errs, mostSaid)
-		for {
+		for said := 1; ; said++ {
 			line, _, err := lines.ReadLine()
-			if err != nil {
+			switch {
+			case err != nil:
 				return
+			case said < mostLines:
+				log.Warn("the API process says", "text", visible.Line(string(line)))
+			case said == mostLines:
+				log.Warn("the API process says too much: the rest is left out")
 			}
-			log.Warn("the API process says", "text", visible.Line(string(line)))
 		}
 	}()
-	go func() { p.ended <- p.cmd.Wait() }()
 	return nil
 }
 

@@ -12,9 +12,9 @@ import (
 // user.
 const userName = "hostler-api"
 
-// Users of their own, where there is none of that name: systemd takes those of its own services
-// from the same numbers, and nobody else has them.
-const firstUser, lastUser = 61184, 65519
+// The users of whom one is taken if there is none of that name. Nobody else gives these out: the
+// numbers below belong to systems, services and containers.
+const firstUser, lastUser = 1879048192, 2147483647
 
 // ownUser is whom the API process is to become; 0: it stays who it is, as it may not be anybody
 // else.
@@ -30,7 +30,7 @@ func ownUser() (uid, gid int, err error) {
 		}
 	}
 	taken := inUse()
-	for i := range lastUser - firstUser + 1 {
+	for i := range 1000 {
 		n := firstUser + (os.Getpid()+i)%(lastUser-firstUser+1)
 		if taken[n] {
 			continue
@@ -43,7 +43,7 @@ func ownUser() (uid, gid int, err error) {
 		}
 		return n, n, nil
 	}
-	return 0, 0, fmt.Errorf("no user from %d to %d is free: make one named %s", firstUser, lastUser, userName)
+	return 0, 0, fmt.Errorf("no user from number %d on is free: make one named %s", firstUser, userName)
 }
 
 // inUse are the users that have processes.

@@ -2,12 +2,8 @@ package front
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -17,12 +13,8 @@ import (
 // Word is the program's hidden argument that makes it the API process.
 const Word = "api-process"
 
-// The descriptors of the API process: the socket by which it hands pairs over, and the first of the
-// listeners.
-const (
-	doorFD  = 3
-	firstFD = 4
-)
+// doorFD is the descriptor of the API process by which it is handed sockets.
+const doorFD = 3
 
 // setup is what the engine tells the API process when it starts, on its standard input. The end of
 // that input tells it to end.
@@ -33,6 +25,9 @@ type setup struct {
 	Slapos    bool // the controller is a SlapOS master too
 	User      int  // that it becomes, with the group of the same number; 0: none
 	Group     int
+	Engine    int  // the engine's process
+	Sockets   int  // connections to the engine, at most
+	Strict    bool // it does not serve if it cannot be confined
 }
 
 // ready is what it says, on its standard output, when it serves.
@@ -60,77 +55,6 @@ type meta struct {
 	TLS    bool     `json:",omitempty"`
 	Chain  [][]byte `json:",omitempty"` // the client's certificates, in DER
 }
-
-// door hands sockets to the engine.
-type door struct {
-	mu sync.Mutex
-	c  *net.UnixConn
-}
-
-// dial makes a pair of sockets and hands one over.
-func (d *door) dial() (net.Conn, error) {
-	pair, err := socketPair()
-	if err != nil {
-		return nil, err
-	}
-	c, err := net.FileConn(pair[0])
-	err = errors.Join(err, pair[0].Close())
-	if err == nil {
-		d.mu.Lock()
-		_, _, err = d.c.WriteMsgUnix([]byte{0}, unix.UnixRights(int(pair[1].Fd())), nil)
-		d.mu.Unlock()
-	}
-	if err := errors.Join(err, pair[1].Close()); err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// handed is the engine's end: a listener of the sockets that are handed over.
-type handed struct{ c *net.UnixConn }
-
-// Accept waits for the next one. io.EOF: there is nobody to hand any over.
-func (h handed) Accept() (net.Conn, error) {
-	for {
-		space, b := make([]byte, unix.CmsgSpace(4)), make([]byte, 1)
-		n, got, _, _, err := h.c.ReadMsgUnix(b, space)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return nil, io.EOF
-		}
-		if c, err := passed(space[:got]); err == nil {
-			return c, nil
-		}
-	}
-}
-
-// passed is the socket that came with a message.
-func passed(control []byte) (net.Conn, error) {
-	messages, err := unix.ParseSocketControlMessage(control)
-	if err != nil || len(messages) != 1 {
-		return nil, errors.New("no descriptor came")
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return nil, errors.New("no descriptor came")
-	}
-	unix.CloseOnExec(fds[0])
-	f := os.NewFile(uintptr(fds[0]), "front")
-	defer f.Close()
-	c, err := net.FileConn(f)
-	if u, ok := c.(*net.UnixConn); err == nil && ok {
-		return u, nil
-	}
-	if err == nil {
-		_ = c.Close()
-	}
-	return nil, errors.New("what came is no socket of this machine")
-}
-
-func (h handed) Close() error   { return h.c.Close() }
-func (h handed) Addr() net.Addr { return &net.UnixAddr{Name: "api process", Net: "unix"} }
 
 // socketPair makes two sockets that are joined.
 func socketPair() (out [2]*os.File, err error) {

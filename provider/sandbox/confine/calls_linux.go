@@ -15,7 +15,7 @@ const (
 	terminals          // not what types into a terminal or changes its kind
 	personalities      // only usual ones
 	contexts           // enosys, but allowed with Options.AIO
-	pairs              // only sockets of this machine
+	descriptors        // only what concerns a descriptor itself, and no signals by it
 	own                // only of the process itself
 	threads            // only a thread of the process itself
 	passive            // not memory that is executed

@@ -151,8 +151,14 @@ func (r rule) append(out []unix.SockFilter, may permits) []unix.SockFilter {
 		// Linux, for 32 bits, as an old kernel calls itself (setarch --uname-2.6), without random
 		// addresses (gdb), and the question
 		return oneOf(out, 0, yes, no, 0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff)
-	case pairs:
-		return oneOf(out, 0, yes, no, unix.AF_UNIX)
+	case descriptors:
+		// F_SETFL without O_ASYNC: a descriptor that signals may signal whomever it was told
+		return oneOf(
+			append(out, unix.SockFilter{Code: load, K: atArg + 8}, unix.SockFilter{Code: jumpEq, K: unix.F_SETFL, Jf: 4},
+				unix.SockFilter{Code: load, K: atArg + 8*2}, unix.SockFilter{Code: jumpSet, K: unix.O_ASYNC, Jt: 1},
+				unix.SockFilter{Code: ret, K: yes}, unix.SockFilter{Code: ret, K: no}),
+			1, yes, no, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_DUPFD_CLOEXEC,
+		)
 	case own:
 		return oneOf(out, 0, yes, no, may.self)
 	case threads:
