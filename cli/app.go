@@ -102,7 +102,7 @@ func (a *App) Limited(name string) bool {
 	// the controller queues commands, but not those that bypass it
 	if a.Remote != nil {
 		s, _ := a.RemoteSource(name)
-		return s.Concurrency > 0 && s.Type == "local" && a.Here() && a.Same
+		return s.Concurrency > 0 && a.Host.Kinds.Kind(s.Type).Itself && a.Here() && a.Same
 	}
 	cfg, err := a.Host.Configuration()
 	if err != nil {

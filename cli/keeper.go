@@ -111,7 +111,7 @@ func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i com
 		return a.ConnectRemote(ctx, who, i)
 	}
 	typ, err := a.Host.TypeOf(ctx, engine, i)
-	if err == nil && typ == "pool" {
+	if err == nil && a.Host.Kinds.Kind(typ).Pool {
 		var leaf compute.Instance
 		if leaf, err = engine.Leaf(ctx, id); err == nil {
 			typ, err = a.Host.TypeOf(ctx, engine, leaf)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 )
 
@@ -58,7 +58,7 @@ func (a *App) SourceName() (string, error) {
 	if cfg.Defaults.Err != nil {
 		return "", host.ConfigError(cfg.Defaults.Err)
 	}
-	return cmp.Or(cfg.Defaults.Source, DefaultSource), nil
+	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
 }
 
 // SlaposName is the name of SlapOS's program.
@@ -111,8 +111,12 @@ func (a *App) Configured(name string) (*config.Source, error) {
 	return s, nil
 }
 
-// DefaultSource is the source to use if none is configured. It needs nothing.
-var DefaultSource = map[bool]string{true: "sandbox", false: "local"}[runtime.GOOS == "linux"]
+// DefaultSource is the source to use if none is configured: the last of the built-in ones, which
+// isolates where the system can.
+func DefaultSource(kinds provider.Table) string {
+	names := kinds.Names(func(k *provider.Kind) bool { return k.Implicit() })
+	return names[len(names)-1]
+}
 
 func UnknownSource(name string, known []string) error {
 	hint := term.DidYouMean(name, known, "")

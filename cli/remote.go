@@ -102,7 +102,7 @@ func (a *App) RemoteSource(name string) (compute.SourceStatus, bool) {
 // remoteLeaf returns the real instance behind one of the controller's, and its source.
 func remoteLeaf(ctx context.Context, a *App, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
 	s, ok := a.RemoteSource(i.Source)
-	if !ok || s.Type != "pool" {
+	if !ok || !a.Host.Kinds.Kind(s.Type).Pool {
 		return i, s, nil
 	}
 	leaf, err := a.Remote.Leaf(ctx, i.ID)
@@ -121,7 +121,7 @@ func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Inst
 	if err != nil {
 		return nil, "", err
 	}
-	if s.Type != "local" || !a.Here() {
+	if !a.Host.Kinds.Kind(s.Type).Itself || !a.Here() {
 		conn, err := a.Remote.Connect(ctx, who, i.ID)
 		return conn, s.Type, err
 	}
@@ -139,7 +139,7 @@ func (a *App) ConnectRemote(ctx context.Context, who compute.Who, i compute.Inst
 		return nil, "", err
 	}
 	conn, err := p.Connect(ctx, leaf.ID)
-	return conn, "local", err
+	return conn, s.Type, err
 }
 
 // Unread adds a hint to an error about a source that is configured here, but unknown to our own

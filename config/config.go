@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -130,7 +129,7 @@ func Load(opt LoadOptions) (*Config, error) {
 // only this machine.
 func (o *LoadOptions) implicit() []string {
 	return o.Kinds.Names(func(k *provider.Kind) bool {
-		return k.BuiltIn && (!k.Linux || runtime.GOOS == "linux") && (k.Itself || !o.Compat && !o.Lenient)
+		return k.Implicit() && (k.Itself || !o.Compat && !o.Lenient)
 	})
 }
 

@@ -97,14 +97,8 @@ func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
 	}
 	def := definition{Settings: map[string]string{}, Image: b.def.Image}
 	maps.Copy(def.Settings, b.def.Settings)
-	switch b.typ {
-	case "sandbox":
-		def.Settings["upper"] = "disk" // readable after its processes have ended
-		delete(def.Settings, "disk")
-	case "vm":
-		delete(def.Settings, "warm") // the machine is booted for one build
-	case "container":
-		delete(def.Settings, "env") // would become part of the image
+	if pack := b.host.Kinds.Kind(b.typ).Pack; pack != nil {
+		pack(def.Settings)
 	}
 	delete(def.Settings, "ports") // the source's own instances have them
 	data, err := json.Marshal(def)

@@ -18,7 +18,7 @@ import (
 )
 
 // hookSSH returns a file for `ssh -F FILE instance` in hooks. It is the provider's own if it has
-// one; for type ssh it is written here. "": there is none, or no program ssh.
+// one; for the user's own hosts it is written here. "": there is none, or no program ssh.
 func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, state string) string {
 	leaf, settings := c.Instance, def.Settings
 	if leaf.Child != "" {
@@ -31,7 +31,7 @@ func (h *Host) hookSSH(ctx context.Context, c pool.HookCall, def definition, sta
 	if f := leaf.Facts["ssh_config"]; f != "" {
 		return f
 	}
-	if typ, err := h.TypeOf(ctx, h.pool, leaf); err != nil || typ != "ssh" {
+	if typ, err := h.TypeOf(ctx, h.pool, leaf); err != nil || !h.Kinds.Kind(typ).SSH {
 		return ""
 	}
 	if s, err := h.cfg.Source(leaf.Source); err == nil && settings == nil {

@@ -21,7 +21,7 @@ import (
 // has the others.
 func Kinds() provider.Table {
 	return provider.Table{
-		local.Kind, sandbox.Kind, container.Kind, vm.Kind, chroot.Kind, sshhost.Kind, fake.Kind, pool.Kind, exec.Kind,
+		local.Kind, chroot.Kind, sandbox.Kind, container.Kind, vm.Kind, sshhost.Kind, fake.Kind, pool.Kind, exec.Kind,
 	}
 }
 

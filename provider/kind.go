@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
@@ -36,6 +37,15 @@ type Kind struct {
 	Needs func(settings map[string]string) (key, what string)
 	// LeadsTo says in words where the commands of such a source run.
 	LeadsTo func(settings map[string]string) string
+	// Show returns the settings with which a source's instances show a directory of this machine at
+	// its own path. nil: no such source can, for the reason in ShowsNone.
+	Show func(settings map[string]string, dir Directory) map[string]string
+	// ShowsNone says why the instances show no directory of this machine, if it is not plain from
+	// the traits.
+	ShowsNone string
+	// Pack changes a copy of the settings for an instance that becomes an image. nil: nothing is
+	// changed.
+	Pack func(settings map[string]string)
 	// LocalImage reports whether an image is made of files of this machine. nil: no image is.
 	LocalImage func(image string) bool
 
@@ -54,6 +64,21 @@ type Kind struct {
 	Complete func(ctx context.Context, s Site, settings map[string]string) (map[string]string, error)
 }
 
+// Directory is a directory of this machine that instances are to show.
+type Directory struct {
+	Path     string
+	ReadOnly bool
+	Writable []string // paths below a read-only directory that commands may write to
+}
+
+// Mode returns how the directory is mounted, in the words of settings: ro or rw.
+func (d Directory) Mode() string {
+	if d.ReadOnly {
+		return "ro"
+	}
+	return "rw"
+}
+
 // Traits are what the other packages have to know of the instances of a kind.
 type Traits struct {
 	// Pool says that the kind takes its instances from other sources. It has no provider of its
@@ -69,6 +94,11 @@ type Traits struct {
 	BuiltIn bool
 	// Linux says that only Linux can make the instances.
 	Linux bool
+	// HostRoot says that instances may have this machine's own root, as the image "host".
+	HostRoot bool
+	// SSH says that the instances are the user's own hosts, reached by ssh and named as in OpenSSH's
+	// configuration. They may be far away, and get our agent only if it is needed.
+	SSH bool
 	// Costs says that instances cost money, so every key counts in an approval.
 	Costs bool
 	// Formerly is the kind's name in crcache, if it had another.
@@ -98,6 +128,23 @@ type Traits struct {
 
 	// Cloud says that the kind has deployments, for `hostler cloud deploy`.
 	Cloud bool
+}
+
+// Implicit reports whether a source with the kind's name exists on this system without
+// configuration.
+func (t Traits) Implicit() bool { return t.BuiltIn && (!t.Linux || runtime.GOOS == "linux") }
+
+// WhyNot says why the instances cannot show a directory of this machine.
+func (k *Kind) WhyNot() string {
+	switch {
+	case k.ShowsNone != "":
+		return k.ShowsNone
+	case k.Pool:
+		return "a pool has computers of several sources"
+	case k.SSH || k.Costs:
+		return "its computers are elsewhere"
+	}
+	return "sources of type " + k.Name + " cannot show a directory of this machine"
 }
 
 // Decode fills a struct with the values of a section. An unknown key is an error.

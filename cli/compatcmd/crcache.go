@@ -394,7 +394,7 @@ func localOf(a *cli.App, name string) string {
 		return ""
 	}
 	for _, s := range cfg.Sources {
-		if s.Type == "local" && s.Err == nil && name == s.Name+"-local" {
+		if s.Kind.Itself && s.Err == nil && name == s.Name+"-local" {
 			return s.Name
 		}
 	}

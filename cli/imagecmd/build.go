@@ -123,7 +123,7 @@ func buildOf(a *cli.App, ctx context.Context, s *config.Source, bundles, vars []
 	if s.Err != nil {
 		return nil, host.ConfigError(s.Err)
 	}
-	if s.Type == "pool" {
+	if s.Kind.Pool {
 		return nil, &compute.Error{
 			ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
 			Hint: "build for one of its sources",

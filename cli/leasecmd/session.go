@@ -159,11 +159,12 @@ func (b *Backend) Connect(ctx context.Context, who compute.Who, i compute.Instan
 // way describes a connection to an instance whose real source has the given type.
 func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session.Way {
 	a := b.App
+	kind := a.Host.Kinds.Kind(typ)
 	w := session.Way{
-		Local: typ == "local" && a.Here(), Thin: typ == "ssh",
-		Far: typ == "ssh" || a.Remote != nil && !a.Self.Here,
+		Local: kind.Itself && a.Here(), Thin: kind.SSH,
+		Far: kind.SSH || a.Remote != nil && !a.Self.Here,
 	}
-	w.Shown = func(ctx context.Context) bool { return typ == "sandbox" && hostRoot(a, ctx, engine, i) }
+	w.Shown = func(ctx context.Context) bool { return kind.HostRoot && hostRoot(a, ctx, engine, i) }
 	if a.Limited(i.Source) {
 		w.Slot = func(ctx context.Context, conn compute.Conn) (func(), error) {
 			local, err := a.Host.Engine(ctx) // a controller's instances are not limited here

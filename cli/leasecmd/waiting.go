@@ -316,7 +316,7 @@ func (w *waiting) children() map[string][]string {
 	out := map[string][]string{}
 	if w.app.Remote != nil {
 		for _, s := range w.app.Sources(context.Background()) {
-			if s.Type == "pool" && !s.Orphaned {
+			if w.app.Host.Kinds.Kind(s.Type).Pool && !s.Orphaned {
 				out[s.Name] = s.Children
 			}
 		}
@@ -327,7 +327,7 @@ func (w *waiting) children() map[string][]string {
 		return nil
 	}
 	for _, s := range cfg.Sources {
-		if s.Type == "pool" {
+		if s.Kind.Pool {
 			out[s.Name] = s.Sources
 		}
 	}

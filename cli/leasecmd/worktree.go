@@ -48,7 +48,7 @@ func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
 				shown = shownBy(own)
 			}
 		}
-		return shown, ok && s.Type == "sandbox" && cmp.Or(s.Image, "host") == "host"
+		return shown, ok && a.Host.Kinds.Kind(s.Type).HostRoot && cmp.Or(s.Image, "host") == "host"
 	}
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -61,8 +61,8 @@ func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
 	if s.Err != nil { // a pool may contain itself
 		return nil, false
 	}
-	if s.Type != "pool" {
-		return shownBy(s), s.Type == "sandbox" && cmp.Or(s.Image, s.Settings["image"], "host") == "host"
+	if !s.Kind.Pool {
+		return shownBy(s), s.Kind.HostRoot && cmp.Or(s.Image, s.Settings["image"], "host") == "host"
 	}
 	for i, child := range s.Sources {
 		more, all := HostRooted(a, child)

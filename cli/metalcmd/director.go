@@ -1,7 +1,6 @@
 package metalcmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,7 +176,7 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 	for i := range flavors {
 		flavors[i].Way = ironic.Passthru // what Arsenal's ramdisk understands
 	}
-	env := arsenalCredentials(c)
+	env := c.Credential
 	if env("OS_AUTH_URL") == "" || env("OS_TOKEN") == "" && (env("OS_USERNAME") == "" || env("OS_PASSWORD") == "") {
 		return refuse(
 			"admin_username, admin_password, admin_url and admin_tenant_name of [ironic], or os_username, os_password, os_api_url and os_tenant_name of [client_wrapper]",
@@ -212,25 +211,4 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 		opt.Told = func(r *caching.Report) { controller.LogStatistics(a.Log, r) }
 	}
 	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
-}
-
-// arsenalCredentials returns the credentials of Ironic's client, which are used for all services,
-// as OpenStack's environment variables.
-func arsenalCredentials(c *arsenal.Conf) func(string) string {
-	of := map[string]string{
-		"OS_AUTH_URL": "admin_url", "OS_USERNAME": "admin_username", "OS_PASSWORD": "admin_password",
-		"OS_PROJECT_NAME": "admin_tenant_name", "OS_TOKEN": "admin_auth_token", "OS_REGION_NAME": "region_name",
-	}
-	return func(name string) string {
-		switch name {
-		case "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME":
-			return "Default" // Arsenal is older than domains
-		case "OS_PROJECT_ID":
-			return c.Service("glance", "admin_tenant_id")
-		}
-		if key, ok := of[name]; ok {
-			return cmp.Or(c.Service("ironic", key), c.Service("nova", key))
-		}
-		return ""
-	}
 }

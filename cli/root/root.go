@@ -126,7 +126,7 @@ Hostler keeps computers ready: ask for one, use it as if it were local, give it 
   hostler status                    what there is
   hostler help                      all commands
   hostler doctor                    what works on this machine
-`, version.Line(), "hostler run "+cli.DefaultSource+" -- make test")
+`, version.Line(), "hostler run "+cli.DefaultSource(a.Host.Kinds)+" -- make test")
 }
 
 // manualText is the comment of a package, its doc.go, as the text of `hostler help`.

@@ -9,18 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider"
 )
-
-// bindWhere says why a computer of a type cannot show a directory of this machine.
-var bindWhere = map[string]string{
-	"pool":      "a pool has computers of several sources",
-	"vm":        "a virtual machine has disks of its own",
-	"chroot":    "a chroot shows no directory of this machine",
-	"ssh":       "its computers are elsewhere",
-	"ec2":       "its computers are elsewhere",
-	"openstack": "its computers are elsewhere",
-	"ironic":    "its computers are elsewhere",
-}
 
 // bindTree mounts the working tree itself where the run is. It returns the name of a source that
 // makes such an instance, and the mount point.
@@ -65,31 +55,14 @@ func bindSource(a *cli.App, o *runOptions, name, mode, root string) (_ string, e
 	if s.Err != nil {
 		return "", host.ConfigError(s.Err)
 	}
-	how := "rw"
-	if mode == "ro" {
-		how = "ro"
-	}
-	words := root + ":" + how
-	key := ""
-	switch s.Type {
-	case "local":
-		if mode == "ro" {
-			return refuse("commands on this machine itself can write to the tree", "hostler run sandbox --sync --bind=ro")
-		}
+	dir := provider.Directory{Path: root, ReadOnly: mode == "ro", Writable: o.sync.write}
+	switch {
+	case s.Kind.Itself && dir.ReadOnly:
+		return refuse("commands on this machine itself can write to the tree", "hostler run sandbox --sync --bind=ro")
+	case s.Kind.Itself:
 		return name, nil
-	case "sandbox":
-		key = "tree"
-	case "container":
-		key, words = "mounts", root+":"+words
-		if more := s.Settings["mounts"]; more != "" {
-			words = more + ", " + words
-		}
-	default:
-		why := bindWhere[s.Type]
-		if why == "" {
-			why = "sources of type " + s.Type + " cannot show a directory of this machine"
-		}
-		return refuse(why, "--sync without --bind sends a copy")
+	case s.Kind.Show == nil:
+		return refuse(s.Kind.WhyNot(), "--sync without --bind sends a copy")
 	}
 	if strings.ContainsAny(root, ":,\n\"") {
 		return refuse(fmt.Sprintf("%q cannot be mounted: there is a colon, a comma, a quote or a line break in it", root), "")
@@ -98,9 +71,9 @@ func bindSource(a *cli.App, o *runOptions, name, mode, root string) (_ string, e
 	for n := 2; hasSource(a, own); n++ {
 		own = fmt.Sprintf("%s-bind-%d", source, n)
 	}
-	made := s.With(own, key, words)
-	if len(o.sync.write) > 0 && s.Type == "sandbox" {
-		made = made.With(own, "writable", strings.Join(o.sync.write, ","))
+	made := s
+	for key, value := range s.Kind.Show(s.Settings, dir) {
+		made = made.With(own, key, value)
 	}
 	cfg.Sources = append(cfg.Sources, made)
 	a.Flags.Embedded = true // the tree is local, and so is what is made for it

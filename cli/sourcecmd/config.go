@@ -98,7 +98,7 @@ func configShow(a *cli.App) error {
 	}
 	v := configView{
 		Roots: []rootView{}, Sources: []configuredView{}, Warnings: []string{},
-		Defaults: defaultsView{cli.DefaultSource, cli.WaitDefault.Seconds()},
+		Defaults: defaultsView{cli.DefaultSource(a.Host.Kinds), cli.WaitDefault.Seconds()},
 	}
 	for _, r := range cfg.Roots {
 		v.Roots = append(v.Roots, rootView{r.Path, r.Kind, r.Exists, term.TextOf(r.Err)})

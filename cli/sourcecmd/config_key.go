@@ -31,7 +31,7 @@ func configKey(a *cli.App, name string) error {
 	if err != nil {
 		return err
 	}
-	found, known := settingsNamed(cfg, name)
+	found, known := settingsNamed(a, cfg, name)
 	if len(found) == 0 {
 		e := &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no hostler.conf says it"),
@@ -56,7 +56,7 @@ func configKey(a *cli.App, name string) error {
 }
 
 // settingsNamed returns the settings that a name means, and all known names.
-func settingsNamed(cfg *config.Config, name string) (found []settingView, known []string) {
+func settingsNamed(a *cli.App, cfg *config.Config, name string) (found []settingView, known []string) {
 	all := []settingView{}
 	for _, s := range cfg.Settings {
 		v := settingView{Name: s.Name(), Value: shownSetting(s), From: place(s.Value), Shadowed: []string{}}
@@ -69,7 +69,7 @@ func settingsNamed(cfg *config.Config, name string) (found []settingView, known 
 		all = append(all, v)
 	}
 	for _, v := range []settingView{
-		{Name: "defaults.source", Value: cli.DefaultSource}, {Name: "defaults.wait", Value: term.ShortDuration(cli.WaitDefault)},
+		{Name: "defaults.source", Value: cli.DefaultSource(a.Host.Kinds)}, {Name: "defaults.wait", Value: term.ShortDuration(cli.WaitDefault)},
 	} {
 		if !slices.ContainsFunc(all, func(o settingView) bool { return o.Name == v.Name }) {
 			v.From, v.Shadowed = "(built in)", []string{}
@@ -105,7 +105,7 @@ func completeSettings(a *cli.App, cmd *cobra.Command, args []string, _ string) (
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	if cfg, err := a.Host.Configuration(); err == nil {
-		_, known := settingsNamed(cfg, "")
+		_, known := settingsNamed(a, cfg, "")
 		out = append(out, known...)
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp

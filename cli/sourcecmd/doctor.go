@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -106,7 +105,7 @@ func doctor(a *cli.App, ctx context.Context) error {
 		{"ok", "types", strings.Join(typeNames(a.Host.Kinds), " ") + ", and each hostler-source-TYPE on PATH", ""},
 	}
 	checks = append(checks, checkConfig(a)...)
-	checks = append(checks, checkController(a, ctx), checkKeeper(a, ctx), checkSSH(), checkGit(ctx), checkChroot())
+	checks = append(checks, checkController(a, ctx), checkKeeper(a, ctx), checkSSH(), checkGit(ctx))
 	checks = append(checks, checkEngines(ctx, a.Host.Kinds)...)
 	if a.Host.Config() != nil {
 		state := checkState(a, ctx)
@@ -275,26 +274,6 @@ func checkGit(ctx context.Context) checkView {
 	return checkView{"ok", "git", strings.TrimSpace(string(said)), ""}
 }
 
-// checkChroot checks whether sources of type chroot can work here.
-func checkChroot() checkView {
-	switch {
-	case runtime.GOOS != "linux":
-		return checkView{"skip", "chroot", "needs Linux, and this is " + runtime.GOOS, "reach a Linux machine by a source of type ssh"}
-	case os.Getuid() != 0:
-		return checkView{"skip", "chroot", "needs root", "run hostler as root, or reach the machine's root by ssh"}
-	}
-	data, _ := os.ReadFile("/proc/filesystems")
-	for _, line := range splitLines(data) {
-		if line == "nodev\toverlay" {
-			return checkView{"ok", "chroot", "root, and overlay file systems", ""}
-		}
-	}
-	return checkView{
-		"warn", "chroot", "no overlay file system in this kernel: each instance is a whole copy of its base",
-		"modprobe overlay",
-	}
-}
-
 // checkEngines tries all engines of this machine at once.
 func checkEngines(ctx context.Context, kinds provider.Table) []checkView {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
@@ -311,16 +290,6 @@ func checkEngines(ctx context.Context, kinds provider.Table) []checkView {
 		out = append(out, checkView(f))
 	}
 	return out
-}
-
-func splitLines(data []byte) (lines []string) {
-	start := 0
-	for i, b := range data {
-		if b == '\n' {
-			lines, start = append(lines, string(data[start:i])), i+1
-		}
-	}
-	return lines
 }
 
 // checkSources opens each source's provider and asks it for its instances.
@@ -369,7 +338,7 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 	if err := host.ConfigError(check.FaultOf(s)); err != nil {
 		return checkView{"fail", what, term.ErrorText(err), compute.Hint(err)}
 	}
-	if s.Type == "pool" {
+	if s.Kind.Pool {
 		return checkView{"ok", what, fmt.Sprintf("a pool over %d sources", len(s.Sources)), ""}
 	}
 	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/text/units"
 )
@@ -49,7 +50,9 @@ const (
 
 // probe examines a computer through a connection, and reports what a run with a tree would find
 // there.
-func probe(ctx context.Context, what, typ string, connect func(context.Context) (compute.Conn, error)) (out []checkView) {
+func probe(
+	ctx context.Context, what string, kind *provider.Kind, connect func(context.Context) (compute.Conn, error),
+) (out []checkView) {
 	// connecting, looking and starting the agent
 	ctx, cancel := context.WithTimeout(ctx, 3*runcmd.CheckTime)
 	defer cancel()
@@ -65,10 +68,10 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 	defer conn.Close()
 	add("ok", "reach", fmt.Sprintf("connected in %v", time.Since(began).Round(time.Millisecond)), "")
 	where := "" // copies are in the machine's cache for root, else in the user's
-	switch typ {
-	case "ssh":
+	switch {
+	case kind.SSH:
 		where = "login" // always the cache of the user who logs in
-	case "local":
+	case kind.Itself:
 		where, _ = host.StateDir()
 	}
 	began = time.Now()
@@ -108,7 +111,7 @@ func probe(ctx context.Context, what, typ string, connect func(context.Context) 
 			"let that user become root by sudo without a password",
 		)
 	}
-	if typ == "ssh" {
+	if kind.SSH {
 		out = append(out, probeStart(ctx, what, conn))
 	}
 	names := strings.Join(facts["has"], " ")
@@ -230,7 +233,7 @@ func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
 		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
 	}
 	out := []checkView{checkSource(a, ctx, engine, s)}
-	if s.Type == "pool" {
+	if s.Kind.Pool {
 		for _, part := range s.Sources {
 			out = append(out, probeSource(a, ctx, part)...)
 		}
@@ -252,7 +255,8 @@ func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
 	}
 	for _, n := range fixed.Names() {
 		id := compute.ID(name + "-" + n)
-		out = append(out, probe(ctx, string(id), s.Type, func(ctx context.Context) (compute.Conn, error) { return p.Connect(ctx, id) })...)
+		connect := func(ctx context.Context) (compute.Conn, error) { return p.Connect(ctx, id) }
+		out = append(out, probe(ctx, string(id), s.Kind, connect)...)
 	}
 	return out
 }
@@ -274,7 +278,7 @@ func probeInstance(a *cli.App, ctx context.Context, name string) ([]checkView, e
 	if err != nil {
 		typ = "" // of a controller's source
 	}
-	return probe(ctx, string(i.ID), typ, func(ctx context.Context) (compute.Conn, error) {
+	return probe(ctx, string(i.ID), a.Host.Kinds.Kind(typ), func(ctx context.Context) (compute.Conn, error) {
 		conn, _, err := a.Connect(ctx, engine, who, i)
 		return conn, err
 	}), nil

@@ -54,20 +54,27 @@ var options = map[string]map[string]string{
 	"client_wrapper": {"os_username": "", "os_password": "", "os_auth_token": "", "os_api_url": "", "os_tenant_name": "",
 		"os_tenant_id": "", "region_name": "", "service_name": "",
 		"auth_system": "keystone", "call_max_retries": "60", "call_retry_interval": "2"},
-	"nova": {"admin_username": "", "admin_password": "", "admin_url": "", "admin_tenant_name": "", "region_name": "",
+	nova: {"admin_username": "", "admin_password": "", "admin_url": "", "admin_tenant_name": "", "region_name": "",
 		"service_name": "", "auth_plugin": "", "auth_plugin_obj": "",
 		"client_log_level": "", "api_version": "2", "auth_system": "keystone", "api_max_retries": "60", "api_retry_interval": "2"},
-	"ironic": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_url": "",
+	ironic: {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_url": "",
 		"admin_tenant_name": "", "api_endpoint": "", "client_log_level": "", "api_version": "1",
 		"api_max_retries": "60", "api_retry_interval": "2"},
-	"glance": {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_tenant_name": "",
+	glance: {"admin_username": "", "admin_password": "", "admin_auth_token": "", "admin_tenant_name": "",
 		"admin_tenant_id": "", "api_endpoint": "", "auth_endpoint": "", "region_name": "",
 		"client_log_level": "", "api_version": "2"},
 }
 
 const proportional = "simple_proportional_strategy.SimpleProportionalStrategy"
 
-var services = []string{"client_wrapper", "nova", "ironic", "glance"}
+// The sections of OpenStack's services.
+const (
+	nova   = "nova"
+	ironic = "ironic"
+	glance = "glance"
+)
+
+var services = []string{"client_wrapper", nova, ironic, glance}
 
 // numbers are the options of services that are whole numbers.
 var numbers = []string{"call_max_retries", "call_retry_interval", "api_max_retries", "api_retry_interval"}

@@ -12,13 +12,13 @@ import (
 // credentials are the variables that tell OpenStack's own client its user, and the options they
 // come from.
 var credentials = []struct{ name, service, key string }{
-	{"OS_AUTH_URL", "ironic", "admin_url"}, {"OS_AUTH_URL", "nova", "admin_url"}, {"OS_AUTH_URL", "glance", "auth_endpoint"},
-	{"OS_USERNAME", "ironic", "admin_username"}, {"OS_USERNAME", "nova", "admin_username"}, {"OS_USERNAME", "glance", "admin_username"},
-	{"OS_PASSWORD", "ironic", "admin_password"}, {"OS_PASSWORD", "nova", "admin_password"}, {"OS_PASSWORD", "glance", "admin_password"},
-	{"OS_TOKEN", "ironic", "admin_auth_token"}, {"OS_TOKEN", "glance", "admin_auth_token"},
-	{"OS_PROJECT_NAME", "ironic", "admin_tenant_name"}, {"OS_PROJECT_NAME", "nova", "admin_tenant_name"},
-	{"OS_PROJECT_NAME", "glance", "admin_tenant_name"},
-	{"OS_PROJECT_ID", "glance", "admin_tenant_id"}, {"OS_REGION_NAME", "nova", "region_name"}, {"OS_REGION_NAME", "glance", "region_name"},
+	{"OS_AUTH_URL", ironic, "admin_url"}, {"OS_AUTH_URL", nova, "admin_url"}, {"OS_AUTH_URL", glance, "auth_endpoint"},
+	{"OS_USERNAME", ironic, "admin_username"}, {"OS_USERNAME", nova, "admin_username"}, {"OS_USERNAME", glance, "admin_username"},
+	{"OS_PASSWORD", ironic, "admin_password"}, {"OS_PASSWORD", nova, "admin_password"}, {"OS_PASSWORD", glance, "admin_password"},
+	{"OS_TOKEN", ironic, "admin_auth_token"}, {"OS_TOKEN", glance, "admin_auth_token"},
+	{"OS_PROJECT_NAME", ironic, "admin_tenant_name"}, {"OS_PROJECT_NAME", nova, "admin_tenant_name"},
+	{"OS_PROJECT_NAME", glance, "admin_tenant_name"},
+	{"OS_PROJECT_ID", glance, "admin_tenant_id"}, {"OS_REGION_NAME", nova, "region_name"}, {"OS_REGION_NAME", glance, "region_name"},
 }
 
 // without are the options of services without an equivalent in hostler, and why it needs none.
@@ -95,6 +95,20 @@ func (c *Conf) Hostler() string {
 		}
 	}
 	return b.String()
+}
+
+// Credential returns the value of one of OpenStack's variables, from the first option that sets it.
+func (c *Conf) Credential(name string) string {
+	switch name {
+	case "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME":
+		return "Default" // Arsenal is older than domains
+	}
+	for _, v := range credentials {
+		if value := c.Service(v.service, v.key); v.name == name && value != "" {
+			return value
+		}
+	}
+	return ""
 }
 
 // credentials writes the variables, each from the first option that sets it. Of options with

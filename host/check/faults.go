@@ -101,11 +101,15 @@ func OddNumbers(s *config.Source) (lines []string) {
 			fmt.Sprintf("source %s: spare %d is more than maximum %d: so many never stand ready", s.Name, s.Spare, s.Maximum),
 		)
 	}
-	if s.Type == "local" && s.Maximum > 1 {
-		lines = append(lines, fmt.Sprintf("source %s: maximum %d, and there is one of type local: this machine", s.Name, s.Maximum))
+	if !s.Kind.Itself {
+		return lines
 	}
-	if s.Type == "local" && s.Reserve > 1 && s.Maximum == 0 {
-		lines = append(lines, fmt.Sprintf("source %s: reserve %d, and there is one of type local: this machine", s.Name, s.Reserve))
+	one := "there is one of type " + s.Type + ": this machine"
+	if s.Maximum > 1 {
+		lines = append(lines, fmt.Sprintf("source %s: maximum %d, and %s", s.Name, s.Maximum, one))
+	}
+	if s.Reserve > 1 && s.Maximum == 0 {
+		lines = append(lines, fmt.Sprintf("source %s: reserve %d, and %s", s.Name, s.Reserve, one))
 	}
 	return lines
 }

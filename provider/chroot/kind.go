@@ -1,6 +1,14 @@
 package chroot
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"bytes"
+	"context"
+	"os"
+	"runtime"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
+)
 
 // Kind is the kind of source whose instances are directories of this machine as a root.
 var Kind = provider.New(provider.Kind{
@@ -8,6 +16,8 @@ var Kind = provider.New(provider.Kind{
 	Traits:     provider.Traits{Slow: true, Here: true, Linux: true},
 	Tree:       provider.Waits("runs programs of a directory on this machine as root", "*"),
 	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
+	ShowsNone:  "a chroot shows no directory of this machine",
+	Examine:    func(context.Context, provider.Site) []compute.Finding { return []compute.Finding{examine()} },
 	LocalImage: func(string) bool { return true },
 }, Open, takeSite)
 
@@ -15,4 +25,21 @@ var Kind = provider.New(provider.Kind{
 func takeSite(o *Options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+}
+
+// examine checks whether sources of this kind can work here.
+func examine() compute.Finding {
+	finding := func(result, detail, hint string) compute.Finding {
+		return compute.Finding{Result: result, What: "chroot", Detail: detail, Hint: hint}
+	}
+	switch {
+	case runtime.GOOS != "linux":
+		return finding("skip", "needs Linux, and this is "+runtime.GOOS, "reach a Linux machine by a source of type ssh")
+	case os.Getuid() != 0:
+		return finding("skip", "needs root", "run hostler as root, or reach the machine's root by ssh")
+	}
+	if known, _ := os.ReadFile("/proc/filesystems"); bytes.Contains(known, []byte("nodev\toverlay\n")) {
+		return finding("ok", "root, and overlay file systems", "")
+	}
+	return finding("warn", "no overlay file system in this kernel: each instance is a whole copy of its base", "modprobe overlay")
 }

@@ -16,6 +16,15 @@ var Kind = provider.New(provider.Kind{
 	Remote: []string{
 		"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only",
 	},
+	Show: func(settings map[string]string, d provider.Directory) map[string]string {
+		mounts := d.Path + ":" + d.Path + ":" + d.Mode()
+		if more := settings["mounts"]; more != "" {
+			mounts = more + ", " + mounts
+		}
+		return map[string]string{"mounts": mounts}
+	},
+	// the variables would become part of the image
+	Pack:    func(settings map[string]string) { delete(settings, "env") },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding { return Examine(ctx, s.Agent) },
 }, Open, takeSite)
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
@@ -11,11 +12,22 @@ import (
 // Kind is the kind of source whose instances are sandboxes of this machine.
 var Kind = provider.New(provider.Kind{
 	Name:    "sandbox",
-	Traits:  provider.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true},
+	Traits:  provider.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true, HostRoot: true},
 	Tree:    treeRules(),
 	LeadsTo: provider.LeadsTo("a sandbox of this machine"),
 	Remote: []string{
 		"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint",
+	},
+	Show: func(_ map[string]string, d provider.Directory) map[string]string {
+		out := map[string]string{"tree": d.Path + ":" + d.Mode()}
+		if len(d.Writable) > 0 {
+			out["writable"] = strings.Join(d.Writable, ",")
+		}
+		return out
+	},
+	Pack: func(settings map[string]string) {
+		settings["upper"] = "disk" // readable after its processes have ended
+		delete(settings, "disk")
 	},
 	LocalImage: func(image string) bool { return image != "host" && policy.Local(image) },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {

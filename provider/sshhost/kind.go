@@ -10,7 +10,7 @@ import (
 // Kind is existing hosts that are reached by ssh.
 var Kind = provider.New(provider.Kind{
 	Name:    "ssh",
-	Traits:  provider.Traits{Dear: true, NoRebuild: "as-is"},
+	Traits:  provider.Traits{Dear: true, SSH: true, NoRebuild: "as-is"},
 	TopKeys: []string{"ssh_host", "hosts"},
 	Tree:    provider.Waits("sends commands and what they are given to another host, with your keys", "*"),
 	Suspect: func(key, value string) string {
@@ -26,7 +26,7 @@ var Kind = provider.New(provider.Kind{
 		}
 		return "ssh_host", "is required (or hosts, several with commas between)"
 	},
-	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
+	LeadsTo:   func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

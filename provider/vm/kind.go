@@ -13,6 +13,8 @@ var Kind = provider.New(provider.Kind{
 	Traits:     provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true},
 	Tree:       provider.Waits("has this machine run qemu, with files and a network of this machine", "*"),
 	LeadsTo:    provider.LeadsTo("a virtual machine on this machine"),
+	ShowsNone:  "a virtual machine has disks of its own",
+	Pack:       func(settings map[string]string) { delete(settings, "warm") },
 	LocalImage: func(string) bool { return true },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
 		return Examine(ctx, Options{Agent: s.Agent})
