@@ -1,4 +1,4 @@
-package config
+package secret
 
 import (
 	"context"
@@ -22,8 +22,9 @@ func keyringProgram(system, name string) (words []string, put string) {
 		fmt.Sprintf("secret-tool store --label 'hostler %s' service %s name %s", name, keyringService, name)
 }
 
-// fromKeyring reads the user's keyring with the system's program.
-func fromKeyring(ctx context.Context, name string) ([]byte, error) {
+// Keyring returns a name's entry of the service hostler in the user's keyring. It asks the system's
+// program, and at most so many bytes are read.
+func Keyring(ctx context.Context, name string, most int) ([]byte, error) {
 	if name == "" {
 		return nil, errors.New("names nothing")
 	}
@@ -34,7 +35,7 @@ func fromKeyring(ctx context.Context, name string) ([]byte, error) {
 			words[0],
 		)
 	}
-	out, err := output(ctx, words)
+	out, err := output(ctx, words, most)
 	if ctx.Err() != nil {
 		return nil, err
 	}
