@@ -175,7 +175,6 @@ func measure(t *testing.T, root string) counts {
 		}
 		c.add("package-lines", s.dir, bytes.Count(s.text, []byte("\n")))
 		c.add("text-decisions", s.dir, textDecisions(s))
-		c.add("kind-names", s.dir, kindNames(s))
 	}
 	for _, of := range tests {
 		c.add("long-sleeps", "tree", longSleeps(of))
@@ -189,6 +188,7 @@ func measure(t *testing.T, root string) counts {
 	c.add("top-folders", "tree", len(tops))
 	types(all, c)
 	names(all, c)
+	kindNames(all, c)
 	return c
 }
 
@@ -233,64 +233,6 @@ func textDecisions(s *source) (n int) {
 		if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
 			if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "strings" && sel.Sel.Name != "EqualFold" {
 				n++
-			}
-		}
-		return true
-	})
-	return n
-}
-
-// The kinds of computers, by their names. Some are words of other things too: those count only
-// where they are compared with a type.
-var (
-	kinds     = strings.Fields("chroot container ec2 ironic kubernetes openstack sandbox vm")
-	ambiguous = strings.Fields("exec fake local ssh")
-)
-
-// kindNames counts the names of kinds in code that is no kind's own.
-func kindNames(s *source) (n int) {
-	if s.dir == "host" { // which has the one table
-		return 0
-	}
-	if rest, ok := strings.CutPrefix(s.dir, "provider/"); ok {
-		kind, _, _ := strings.Cut(rest, "/")
-		if kind == "sshhost" || slices.Contains(kinds, kind) || slices.Contains(ambiguous, kind) {
-			return 0
-		}
-	}
-	text := func(e ast.Expr) string {
-		lit, ok := e.(*ast.BasicLit)
-		if !ok || lit.Kind != token.STRING {
-			return ""
-		}
-		v, _ := strconv.Unquote(lit.Value)
-		return v
-	}
-	ofType := func(e ast.Expr) bool {
-		sel, ok := e.(*ast.SelectorExpr)
-		return ok && (sel.Sel.Name == "Type" || sel.Sel.Name == "Kind")
-	}
-	ast.Inspect(s.file, func(node ast.Node) bool {
-		switch x := node.(type) {
-		case *ast.ImportSpec:
-			return false
-		case *ast.BasicLit:
-			if slices.Contains(kinds, text(x)) {
-				n++
-			}
-		case *ast.BinaryExpr:
-			for _, p := range [][2]ast.Expr{{x.X, x.Y}, {x.Y, x.X}} {
-				if ofType(p[0]) && slices.Contains(ambiguous, text(p[1])) {
-					n++
-				}
-			}
-		case *ast.SwitchStmt:
-			for _, clause := range x.Body.List {
-				for _, e := range clause.(*ast.CaseClause).List {
-					if x.Tag != nil && ofType(x.Tag) && slices.Contains(ambiguous, text(e)) {
-						n++
-					}
-				}
 			}
 		}
 		return true
@@ -481,8 +423,6 @@ func TestSizesAreSeen(t *testing.T) {
 		"struct-fields":     {map[string]string{"a/a.go": head + "type t struct { A, b int; error }\n"}, "a.t", 3},
 		"text-decisions": {map[string]string{"a/a.go": head + "import \"strings\"\n\nfunc f(i struct{ Reason, Name string }) bool " +
 			"{ return strings.HasPrefix(i.Reason, `x`) || strings.HasPrefix(i.Name, `x`) }\n"}, "a", 1},
-		"kind-names": {map[string]string{"a/a.go": head + "func f(s struct{ Type string }) bool { return s.Type == `ssh` || s.Type == `ec2` || `ssh` == `x` }\n",
-			"provider/vm/a.go": head + "const Name = `vm`\n"}, "a", 2},
 		"long-comments": {
 			map[string]string{"a/a.go": head + "// " + strings.Repeat("x", 97) + "\n// " + strings.Repeat("x", 98) + "\n"},
 			"tree", 1,

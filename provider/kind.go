@@ -96,8 +96,8 @@ type Traits struct {
 	Linux bool
 	// HostRoot says that instances may have this machine's own root, as the image "host".
 	HostRoot bool
-	// SSH says that the instances are the user's own hosts, reached by ssh and named as in OpenSSH's
-	// configuration. They may be far away, and get our agent only if it is needed.
+	// SSH says that the instances are the user's own hosts, reached by ssh and named as in the
+	// configuration of OpenSSH. They may be far away, and get our agent only if it is needed.
 	SSH bool
 	// Costs says that instances cost money, so every key counts in an approval.
 	Costs bool

@@ -69,7 +69,8 @@ func settingsNamed(a *cli.App, cfg *config.Config, name string) (found []setting
 		all = append(all, v)
 	}
 	for _, v := range []settingView{
-		{Name: "defaults.source", Value: cli.DefaultSource(a.Host.Kinds)}, {Name: "defaults.wait", Value: term.ShortDuration(cli.WaitDefault)},
+		{Name: "defaults.source", Value: cli.DefaultSource(a.Host.Kinds)},
+		{Name: "defaults.wait", Value: term.ShortDuration(cli.WaitDefault)},
 	} {
 		if !slices.ContainsFunc(all, func(o settingView) bool { return o.Name == v.Name }) {
 			v.From, v.Shadowed = "(built in)", []string{}
