@@ -3,32 +3,14 @@
 package sandbox
 
 import (
-	"os"
-
 	"github.com/hostler-project/hostler/compute"
 )
-
-// Top is the top of the working tree that a directory is in.
-func Top(dir, home string) string { return top(dir, home) }
 
 // SetStep lets a test look at each step before it is done.
 func (p *Provider) SetStep(f func(string) error) { p.step = f }
 
 // SetDisk sets a limit that Open refuses.
 func (p *Provider) SetDisk(n int64) { p.o.Disk = n }
-
-// TakeUIDs takes a range of user ids as a sandbox does, and returns the first of them and what lets
-// go of them.
-func TakeUIDs(hint int) (int, func() error, error) {
-	u, err := takeUIDs(hint)
-	if err != nil {
-		return 0, nil, err
-	}
-	return u.first, u.file.Close, nil
-}
-
-// OpenUIDs opens the file by which such ranges are taken.
-func OpenUIDs(dir, name string) (*os.File, error) { return openUIDs(dir, name) }
 
 // HasAhead reports whether a first process is there ahead of need.
 func (p *Provider) HasAhead() bool {

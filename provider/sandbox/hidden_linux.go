@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/sandbox/gittree"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
@@ -68,7 +69,7 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error) {
 	mounts, err := mask.Mounts()
 	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide,
-		Show: p.o.Show, Tree: treeDirs(tree),
+		Show: p.o.Show, Tree: gittree.Dirs(tree),
 		Mounts: mounts, Near: near}, err
 }
 

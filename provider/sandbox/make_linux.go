@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
+	"github.com/hostler-project/hostler/provider/sandbox/uids"
 )
 
 // making is a sandbox in the making.
@@ -217,16 +218,16 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 		}
 	}
 	m.users = os.Geteuid()
-	var ids uids
+	var ids uids.Range
 	if p.root {
 		h := fnv.New32a()
 		h.Write([]byte(p.o.Installation + name))
-		ids, err = takeUIDs(int(h.Sum32() % uidSlots))
+		ids, err = uids.Take(int(h.Sum32() % uids.Slots))
 		if err != nil {
 			return fail(err)
 		}
-		defer ids.file.Close()
-		m.users, attr.Files = ids.first, append(attr.Files, ids.file)
+		defer ids.File.Close()
+		m.users, attr.Files = ids.First, append(attr.Files, ids.File)
 		if p.without("users") {
 			m.users = 0
 		}
@@ -273,7 +274,7 @@ func (p *Provider) start(ctx context.Context, name string, own owner, words ...s
 	// it is known by its record, and reaped by its parent when it ends
 	_ = process.Release()
 	if err == nil && p.root {
-		err = ids.keep(m.Process)
+		err = ids.Keep(m.Process)
 	}
 	if err == nil {
 		err = p.mapUsers(m)
@@ -333,7 +334,7 @@ var dumpable = sync.OnceValue(func() int {
 
 // mapUsers maps the sandbox's user ids to the host's. The process gets its plan after that.
 func (p *Provider) mapUsers(m first) error {
-	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uidCount), "/proc/"+strconv.Itoa(m.PID)
+	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uids.Count), "/proc/"+strconv.Itoa(m.PID)
 	if p.root {
 		return errors.Join(writeProc(proc+"/uid_map", ids), writeProc(proc+"/gid_map", ids))
 	}

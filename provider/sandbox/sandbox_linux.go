@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
+	"github.com/hostler-project/hostler/provider/sandbox/uids"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -74,7 +75,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	}
 	o.Dir = dir
 	p := &Provider{
-		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && rangesMapped(),
+		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && uids.Mapped(),
 		ahead:     ahead{wanted: make(chan struct{}, 1)},
 		groups:    found(func() (*cgroup.Tree, error) { return capped("hostler-" + label(o.Installation)) }),
 		maskPlace: found(func() (string, error) { return mask.Place("/", o.Runtime) }),
@@ -133,7 +134,7 @@ func fault(op string, id compute.ID, err error) error {
 		kind = compute.ErrNotFound
 	case errors.Is(err, homes.ErrForeign):
 		kind = compute.ErrConflict
-	case errors.Is(err, errNoUIDs), homes.Full(err):
+	case errors.Is(err, uids.ErrNone), homes.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider/sandbox/uids"
 )
 
 // TestUIDsOfTheDying: the user ids of a sandbox are nobody else's as long as any of its processes
@@ -66,12 +67,12 @@ func TestUIDsOfTheDying(t *testing.T) {
 	}
 	other := func() int {
 		t.Helper()
-		first, release, err := sandbox.TakeUIDs(slot)
+		taken, err := uids.Take(slot)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer release()
-		return first
+		defer taken.File.Close()
+		return taken.First
 	}
 	if got := other(); got == uid {
 		t.Errorf("those of one that lives were given away: %#x", got)
@@ -110,55 +111,4 @@ func sleeper(t *testing.T, n string) (pid, uid int) {
 	}
 	t.Fatal("there is no such process")
 	return 0, 0
-}
-
-// TestUIDsFile: what others have had their hands in is not trusted.
-func TestUIDsFile(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("uids: they are root's")
-	}
-	for name, prepare := range map[string]func(dir string) error{
-		"":                     func(string) error { return nil },
-		"a directory for all":  func(dir string) error { return os.Chmod(dir, 0o777) },
-		"another's directory":  func(dir string) error { return os.Chown(dir, nobody, nobody) },
-		"a link":               func(dir string) error { return os.Symlink("/etc/passwd", dir+"/uids") },
-		"a fifo":               func(dir string) error { return unix.Mkfifo(dir+"/uids", 0o600) },
-		"another's file":       func(dir string) error { return file(dir+"/uids", 0o600, nobody) },
-		"a file for all":       func(dir string) error { return file(dir+"/uids", 0o666, 0) },
-		"a link for directory": func(dir string) error { return swap(dir) },
-	} {
-		dir := filepath.Join(t.TempDir(), "run")
-		err := os.Mkdir(dir, 0o755)
-		if err == nil {
-			err = prepare(dir)
-		}
-		if err != nil {
-			t.Fatalf("%v, err = %v; want no error", name, err)
-		}
-		f, err := sandbox.OpenUIDs(dir, "uids")
-		if err == nil {
-			f.Close()
-		}
-		if (err == nil) != (name == "") {
-			t.Errorf(`%s: err = %v; want (err == nil) == (name == "")`, name, err)
-		}
-	}
-}
-
-func file(name string, mode os.FileMode, uid int) error {
-	if err := os.WriteFile(name, nil, mode); err != nil {
-		return err
-	}
-	if err := os.Chmod(name, mode); err != nil {
-		return err
-	}
-	return os.Chown(name, uid, uid)
-}
-
-// swap puts a link to a directory in its place.
-func swap(dir string) error {
-	if err := os.Rename(dir, dir+"-real"); err != nil {
-		return err
-	}
-	return os.Symlink(dir+"-real", dir)
 }

@@ -1,4 +1,4 @@
-package sandbox
+package uids
 
 import (
 	"encoding/binary"
@@ -17,30 +17,30 @@ import (
 // (systemd documents the ranges in use). So a process that escapes from a sandbox is nobody, and
 // nobody of another sandbox either.
 const (
-	uidFirst = 0x70000000
-	uidCount = 1 << 16
-	uidSlots = 4093
-	uidDir   = "/run/hostler"
-	uidFile  = "sandbox-uids"
+	lowest = 0x70000000
+	Count  = 1 << 16 // of a range
+	Slots  = 4093    // ranges
+	dir    = "/run/hostler"
+	file   = "sandbox-uids"
 )
 
-// errNoUIDs means that all ranges are in use.
-var errNoUIDs = errors.New("there are 4093 sandboxes on this machine already, and no user ids for more")
+// ErrNone means that all ranges are in use.
+var ErrNone = errors.New("there are 4093 sandboxes on this machine already, and no user ids for more")
 
-// uids is a range of user ids, taken as long as a process has its file open.
-type uids struct {
-	first int
-	file  *os.File // its lock keeps the range; the sandbox's first process inherits it
+// Range is a range of user ids, taken as long as a process has its file open.
+type Range struct {
+	First int
+	File  *os.File // its lock keeps the range; the sandbox's first process inherits it
 }
 
-// takeUIDs takes a free range, and starts to look at hint. Close its file.
-func takeUIDs(hint int) (uids, error) {
-	f, err := openUIDs(uidDir, uidFile)
+// Take takes a free range, and starts to look at hint. Close its file.
+func Take(hint int) (Range, error) {
+	f, err := open(dir, file)
 	if err != nil {
-		return uids{}, err
+		return Range{}, err
 	}
-	for i := range uidSlots {
-		slot := (hint + i) % uidSlots
+	for i := range Slots {
+		slot := (hint + i) % Slots
 		// The lock belongs to the open file, not to a process: the sandbox's own process inherits
 		// it.
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(slot), Len: 1}
@@ -53,20 +53,20 @@ func takeUIDs(hint int) (uids, error) {
 			}
 		}
 		if err == nil {
-			return uids{uidFirst + slot*uidCount, f}, nil
+			return Range{lowest + slot*Count, f}, nil
 		}
 		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
 			f.Close()
-			return uids{}, err
+			return Range{}, err
 		}
 	}
 	f.Close()
-	return uids{}, errNoUIDs
+	return Range{}, ErrNone
 }
 
-// openUIDs opens the file of locks. It has to be root's, in a directory that only root writes to:
+// open opens the file of locks. It has to be root's, in a directory that only root writes to:
 // other users could replace a file of theirs, and two sandboxes would have the same users.
-func openUIDs(dir, name string) (*os.File, error) {
+func open(dir, name string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
@@ -106,21 +106,21 @@ func rootsAlone(fd int, kind uint32) error {
 // The file has a record for each range: the number and start time of the first process that had it
 // last. Its lock goes a moment before the last processes of its name space do, as the first process
 // closes its files before it ends them.
-const uidRecord = 16
+const record = 16
 
-// keep records the process that has the range.
-func (u uids) keep(l proc.Process) error {
-	var b [uidRecord]byte
+// Keep records the process that has the range.
+func (u Range) Keep(l proc.Process) error {
+	var b [record]byte
 	binary.NativeEndian.PutUint64(b[:], uint64(l.PID))
 	binary.NativeEndian.PutUint64(b[8:], l.Start)
-	_, err := u.file.WriteAt(b[:], int64((u.first-uidFirst)/uidCount*uidRecord))
+	_, err := u.File.WriteAt(b[:], int64((u.First-lowest)/Count*record))
 	return err
 }
 
 // dying reports whether processes of the range's last sandbox may still be there.
 func dying(f *os.File, slot int) bool {
-	var b [uidRecord]byte
-	if n, _ := f.ReadAt(b[:], int64(slot*uidRecord)); n < uidRecord {
+	var b [record]byte
+	if n, _ := f.ReadAt(b[:], int64(slot*record)); n < record {
 		return false // the range was never used
 	}
 	pid := binary.NativeEndian.Uint64(b[:])
@@ -135,9 +135,9 @@ func dying(f *os.File, slot int) bool {
 	return alive || err != nil
 }
 
-// rangesMapped reports whether the ranges are user ids of ours to give: the root of a container
+// Mapped reports whether the ranges are user ids of ours to give: the root of a container
 // often has but a few, and the kernel takes it for an ordinary user.
-func rangesMapped() bool {
+func Mapped() bool {
 	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
@@ -147,7 +147,7 @@ func rangesMapped() bool {
 		for line := range strings.Lines(string(text)) {
 			var first, outside, count int64
 			if n, _ := fmt.Sscan(line, &first, &outside, &count); n == 3 {
-				covered = covered || first <= uidFirst && first+count >= uidFirst+uidSlots*uidCount
+				covered = covered || first <= lowest && first+count >= lowest+Slots*Count
 			}
 		}
 		if !covered {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package sandbox_test
+package gittree_test
 
 import (
 	"os"
@@ -10,13 +10,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/provider/sandbox"
+	"github.com/hostler-project/hostler/provider/sandbox/gittree"
 )
 
-// TestWorkTree: the working tree is what git of the caller's own says. What somebody else put
+// TestTop: the working tree is what git of the caller's own says. What somebody else put
 // there, or what is no repository, shows nothing beside the directory, and what cannot be read is
 // not waited for.
-func TestWorkTree(t *testing.T) {
+func TestTop(t *testing.T) {
 	home := t.TempDir()
 	plant := func(path string, what func(git string) error) string {
 		t.Helper()
@@ -61,7 +61,7 @@ func TestWorkTree(t *testing.T) {
 		if c.whole {
 			want = c.tree
 		}
-		got := inTime(func() string { return sandbox.Top(filepath.Join(c.tree, "src/deep"), "/nowhere") })
+		got := inTime(func() string { return gittree.Top(filepath.Join(c.tree, "src/deep"), "/nowhere") })
 		if got != want {
 			t.Errorf("%s: %q, want the tree %s", c.what, got, want)
 		}

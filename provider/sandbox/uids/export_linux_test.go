@@ -1,0 +1,4 @@
+package uids
+
+// Open opens the file of locks.
+var Open = open
