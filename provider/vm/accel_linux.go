@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // program is a qemu.
@@ -201,14 +202,14 @@ func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, im
 			args = append(args, "-initrd", h.show(initrd, false))
 		}
 	} else {
-		below, err := inspect(image)
+		below, err := qcow.Inspect(image)
 		if err == nil {
 			err = alone(image)
 		}
 		if err != nil {
 			return kvm{}, imageError("image", image, err)
 		}
-		h.disk("disk", image, os.O_RDONLY, map[string]any{"driver": below.format, "read-only": true}, nil)
+		h.disk("disk", image, os.O_RDONLY, map[string]any{"driver": below.Format, "read-only": true}, nil)
 		args = append(append(args, h.args...), "-device", "virtio-blk-pci,drive=disk")
 	}
 	if h.err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // The bounds of limits of input and output: below them no machine boots, above them nothing is
@@ -71,8 +72,8 @@ func (o *Options) read() error {
 		return compute.WrongKey("memory", "", "memory = %d MiB: at most the %d that this machine has", o.Memory>>20, installed()>>20)
 	case o.Memory < 32<<20:
 		return compute.WrongKey("memory", "", "memory = %d: less than 32 MiB", o.Memory)
-	case o.Disk < 0 || o.Disk > maxDisk:
-		return compute.WrongKey("disk", "", "disk = %d: from nothing to %d GiB", o.Disk, int64(maxDisk>>30))
+	case o.Disk < 0 || o.Disk > qcow.Most:
+		return compute.WrongKey("disk", "", "disk = %d: from nothing to %d GiB", o.Disk, int64(qcow.Most>>30))
 	case o.IO != 0 && (o.IO < minIO || o.IO > maxIO):
 		return compute.WrongKey("io", "io = 50M", "io = %d: from 64 KiB a second to %d GiB", o.IO, int64(maxIO>>30))
 	case o.IOPS != 0 && (o.IOPS < minIOPS || o.IOPS > maxIOPS):

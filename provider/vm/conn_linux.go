@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -282,10 +283,10 @@ func proceed(ctx context.Context, dir string) error {
 
 // identity is what makes a machine itself, without the values that only count at the moment of use.
 func identity(own owner) (guest.Identity, error) {
-	key, err := newKey("root@" + hostname(own.ID))
+	key, err := seed.NewKey("root@" + hostname(own.ID))
 	return guest.Identity{
-		Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.private,
-		HostPub: key.public,
+		Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.Private,
+		HostPub: key.Public,
 	}, err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // ErrKilled ends a call at a step as a kill would.
@@ -80,34 +81,17 @@ func (p *Provider) Home(id compute.ID) string { return p.home(id) }
 
 // Overlay writes a layer.
 func Overlay(path, base string, size int64) error {
-	below, err := inspect(base)
+	below, err := qcow.Inspect(base)
 	if err != nil {
 		return err
 	}
-	return overlay(path, base, below, size)
+	return qcow.Overlay(path, base, below, size)
 }
 
 // ReadMessage reads a message of QMP.
 func ReadMessage(r io.Reader) error {
 	_, err := readMessage(bufio.NewReader(r))
 	return err
-}
-
-// WriteSeed writes a seed with everything on it, and returns the host's private key that it has.
-func WriteSeed(path, program, user string, extra []byte) (string, error) {
-	login, err := newKey("hostler")
-	if err != nil {
-		return "", err
-	}
-	host, err := newKey("root@web-1")
-	if err != nil {
-		return "", err
-	}
-	s := seed{
-		id: newUUID(), hostname: "web-1", user: user, keys: []string{string(login.public)}, hostKey: host, extra: extra,
-		program: program,
-	}
-	return string(host.private), s.write(path)
 }
 
 // Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and

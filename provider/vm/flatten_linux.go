@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // Limits for making one disk: how long it may take, and how much memory qemu has for it beside its
@@ -24,13 +25,13 @@ const (
 // read by a qemu without a machine, in the same jail as one with a machine.
 func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
 	for _, l := range layers {
-		if _, outside, err := leads(l.path); err != nil {
+		if _, outside, err := qcow.Leads(l.path); err != nil {
 			return err
 		} else if outside {
 			return errContent
 		}
 	}
-	top, err := inspect(layers[len(layers)-1].path)
+	top, err := qcow.Inspect(layers[len(layers)-1].path)
 	if err != nil {
 		return err
 	}
@@ -41,7 +42,7 @@ func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree s
 		return err
 	}
 	to := filepath.Join(tree, diskDir, "disk.qcow2")
-	if err := overlay(to, "", disk{}, top.size); err != nil {
+	if err := qcow.Overlay(to, "", qcow.Disk{}, top.Size); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, flattenLimit)

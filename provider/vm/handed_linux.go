@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
 	"github.com/hostler-project/hostler/provider/vm/jail"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // layer is a disk below an instance's own.
@@ -217,14 +218,14 @@ func (h *handed) tap(link string) string {
 // layers lists the disks below an instance's own, the lowest first. An image has no other below it:
 // alone refuses that.
 func (p *images) layers(own *owner) ([]layer, error) {
-	below, err := inspect(own.Image)
+	below, err := qcow.Inspect(own.Image)
 	if err == nil {
 		err = alone(own.Image)
 	}
 	if err != nil {
 		return nil, imageError("image", own.Image, err)
 	}
-	all := []layer{{own.Image, below.format}}
+	all := []layer{{own.Image, below.Format}}
 	if own.Template != "" {
 		all = append(all, layer{filepath.Join(p.p.o.Dir, "templates", own.Template, "disk.qcow2"), "qcow2"})
 	}

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // An image of the store that a machine is made from has its disk as the one file in this directory,
@@ -110,7 +109,7 @@ func diskOf(dirs []string) (string, error) {
 // alone refuses a disk that refers to other files: its author could name any file of this machine,
 // and the guest would read it.
 func alone(path string) error {
-	below, outside, err := leads(path)
+	below, outside, err := qcow.Leads(path)
 	switch {
 	case err != nil:
 		return err
@@ -123,27 +122,6 @@ func alone(path string) error {
 }
 
 var errContent = errors.New("its disk has its content in another file, which is not followed")
-
-// leads reports whether a disk's header names another disk below it, and whether it says that its
-// content is outside of it.
-func leads(path string) (below, outside bool, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return false, false, err
-	}
-	defer f.Close()
-	var head [80]byte
-	n, err := io.ReadFull(f, head[:])
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
-		return false, false, err
-	}
-	const externalData = 1 << 2 // of the features that a reader has to know
-	at := binary.BigEndian
-	if n < 16 || at.Uint32(head[:]) != qcowMagic { // what a shorter one lacks is zero
-		return false, false, nil
-	}
-	return at.Uint64(head[8:]) != 0, at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0, nil
-}
 
 // ImageDigest returns the digest of the content that an image's name stands for in the store. A
 // file's digest is of its path, size and time of change.
@@ -161,7 +139,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 			Hint: "set image in its section [vm]",
 		})
 	case filepath.IsAbs(name):
-		if _, err := inspect(name); err != nil {
+		if _, err := qcow.Inspect(name); err != nil {
 			return fail(imageError("image", name, err))
 		}
 		var st unix.Stat_t

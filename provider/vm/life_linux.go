@@ -19,6 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/seed"
 )
 
 // newUUID returns a random UUID, of version 4.
@@ -77,14 +79,14 @@ func (p *launcher) up(ctx context.Context, own *owner) error {
 			_ = f.Close()
 		}
 	}
-	below, err := inspect(own.Image)
+	below, err := qcow.Inspect(own.Image)
 	if err == nil {
 		err = alone(own.Image)
 	}
 	if err != nil {
 		return imageError("image", own.Image, err)
 	}
-	own.Disk = max(own.Disk, below.size)
+	own.Disk = max(own.Disk, below.Size)
 	if own.Accel, err = p.p.accel.accelerator(ctx, q, own); err != nil {
 		return err
 	}
@@ -101,14 +103,14 @@ func (p *launcher) up(ctx context.Context, own *owner) error {
 }
 
 // upCold starts an instance that boots.
-func (p *launcher) upCold(ctx context.Context, q program, own *owner, below disk) (err error) {
+func (p *launcher) upCold(ctx context.Context, q program, own *owner, below qcow.Disk) (err error) {
 	id := compute.ID(own.ID)
 	home := p.p.home(id)
 	if err := p.p.at("disk"); err != nil {
 		return err
 	}
 	own.Template = "" // from an earlier attempt
-	if err := overlay(filepath.Join(home, "disk.qcow2"), own.Image, below, own.Disk); err != nil {
+	if err := qcow.Overlay(filepath.Join(home, "disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
 	}
 	if own.Ports, own.SSH, err = p.forwards(ctx); err != nil {
@@ -121,7 +123,7 @@ func (p *launcher) upCold(ctx context.Context, q program, own *owner, below disk
 	if err != nil {
 		return err
 	}
-	if err := s.write(filepath.Join(home, "seed.iso")); err != nil {
+	if err := s.Write(filepath.Join(home, "seed.iso")); err != nil {
 		return err
 	}
 	m := machine{name: own.ID, uuid: own.UUID, own: own, seed: filepath.Join(home, "seed.iso"), sandbox: q.Sandbox}
@@ -250,10 +252,10 @@ func (p *launcher) agent() (guestProgram, error) {
 }
 
 // seed composes an instance's seed, and makes the keys for it.
-func (p *launcher) seed(own *owner, home string) (s seed, err error) {
-	s = seed{id: own.UUID, hostname: hostname(own.ID), user: p.p.o.User}
+func (p *launcher) seed(own *owner, home string) (s seed.Seed, err error) {
+	s = seed.Seed{ID: own.UUID, Hostname: hostname(own.ID), User: p.p.o.User}
 	if p.p.o.Seed != "" {
-		if s.extra, err = os.ReadFile(p.p.o.Seed); err != nil {
+		if s.Extra, err = os.ReadFile(p.p.o.Seed); err != nil {
 			return s, imageError("seed", p.p.o.Seed, err)
 		}
 	}
@@ -265,7 +267,7 @@ func (p *launcher) seed(own *owner, home string) (s seed, err error) {
 		if err != nil {
 			return s, err
 		}
-		s.program, s.words = agent.path, agent.words
+		s.Program, s.Words = agent.path, agent.words
 	}
 	return s, nil
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 var _ compute.Prober = (*Provider)(nil)
@@ -33,7 +34,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 	if !filepath.IsAbs(image) {
 		return "", nil // Create pulls it
 	}
-	if _, err := inspect(image); err != nil {
+	if _, err := qcow.Inspect(image); err != nil {
 		return "", imageError("image", image, err)
 	}
 	return "", nil

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // installed is how many bytes of memory this machine has.
@@ -28,8 +29,8 @@ func room(spec compute.Spec) error {
 		err = fmt.Errorf("%d cores are asked for, this machine has %d", spec.Cores, runtime.NumCPU())
 	case spec.Memory > have:
 		err = fmt.Errorf("%d MiB of memory are asked for, this machine has %d", spec.Memory>>20, have>>20)
-	case spec.Disk > maxDisk:
-		err = fmt.Errorf("a disk of %d GiB is asked for, one has at most %d", spec.Disk>>30, int64(maxDisk>>30))
+	case spec.Disk > qcow.Most:
+		err = fmt.Errorf("a disk of %d GiB is asked for, one has at most %d", spec.Disk>>30, int64(qcow.Most>>30))
 	case spec.GPUs > 0:
 		err = fmt.Errorf("%d GPUs are asked for, virtual machines here have none", spec.GPUs)
 	default:

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
@@ -24,20 +25,20 @@ func entropy() []byte {
 
 // sshSeed makes an instance's keys, one to log in with and the host's own, and writes the files
 // that are needed on this side.
-func (p *launcher) sshSeed(s *seed, own *owner, home string) error {
-	login, err := newKey("hostler")
+func (p *launcher) sshSeed(s *seed.Seed, own *owner, home string) error {
+	login, err := seed.NewKey("hostler")
 	if err != nil {
 		return err
 	}
-	if s.hostKey, err = newKey("root@" + s.hostname); err != nil {
+	if s.HostKey, err = seed.NewKey("root@" + s.Hostname); err != nil {
 		return err
 	}
-	s.keys = []string{string(login.public)}
+	s.Keys = []string{string(login.Public)}
 	where := fmt.Sprintf("[127.0.0.1]:%d", own.SSH)
-	kind, rest, _ := strings.Cut(string(s.hostKey.public), " ")
+	kind, rest, _ := strings.Cut(string(s.HostKey.Public), " ")
 	key, _, _ := strings.Cut(rest, " ")
 	for name, text := range map[string]string{
-		"key": string(login.private), "known_hosts": where + " " + kind + " " + key + "\n",
+		"key": string(login.Private), "known_hosts": where + " " + kind + " " + key + "\n",
 		"ssh_config": fmt.Sprintf(`Host vm
   HostName 127.0.0.1
   Port %d
@@ -48,7 +49,7 @@ func (p *launcher) sshSeed(s *seed, own *owner, home string) error {
   UserKnownHostsFile "%s"
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
-`, own.SSH, s.user, filepath.Join(home, "key"), filepath.Join(home, "known_hosts")),
+`, own.SSH, s.User, filepath.Join(home, "key"), filepath.Join(home, "known_hosts")),
 	} {
 		if err := os.WriteFile(filepath.Join(home, name), []byte(text), 0o600); err != nil {
 			return err

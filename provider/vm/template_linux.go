@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's
@@ -71,7 +72,7 @@ func (p *templates) key(q program, own *owner) (string, error) {
 
 // template returns the saved machine for an instance, and makes it if there is none. Only one
 // process makes it at a time.
-func (p *templates) template(ctx context.Context, q program, own *owner, below disk) (saved, error) {
+func (p *templates) template(ctx context.Context, q program, own *owner, below qcow.Disk) (saved, error) {
 	key, err := p.key(q, own)
 	if err != nil {
 		return saved{}, err
@@ -146,9 +147,9 @@ func (p *templates) find(key string) (saved, bool) {
 }
 
 // save boots a machine and saves it into a directory.
-func (p *templates) save(ctx context.Context, q program, own *owner, below disk, s saved, mark string) error {
+func (p *templates) save(ctx context.Context, q program, own *owner, below qcow.Disk, s saved, mark string) error {
 	began := time.Now()
-	if err := overlay(s.file("disk.qcow2"), own.Image, below, own.Disk); err != nil {
+	if err := qcow.Overlay(s.file("disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
 	}
 	first := *own
@@ -157,7 +158,7 @@ func (p *templates) save(ctx context.Context, q program, own *owner, below disk,
 	if err != nil {
 		return err
 	}
-	if err := disk.write(s.file("seed.iso")); err != nil {
+	if err := disk.Write(s.file("seed.iso")); err != nil {
 		return err
 	}
 	m := machine{
@@ -382,7 +383,7 @@ func migrateIn(ctx context.Context, dir, path string) error {
 
 // upWarm starts an instance as a copy of a saved machine. A damaged saved machine is made anew,
 // once.
-func (p *templates) upWarm(ctx context.Context, q program, own *owner, below disk) error {
+func (p *templates) upWarm(ctx context.Context, q program, own *owner, below qcow.Disk) error {
 	for try := 1; ; try++ {
 		s, err := p.template(ctx, q, own, below)
 		if err != nil {
@@ -412,7 +413,8 @@ func (p *templates) restore(ctx context.Context, q program, own *owner, s saved)
 	if err := p.p.at("disk"); err != nil {
 		return err
 	}
-	if err := overlay(filepath.Join(home, "disk.qcow2"), s.file("disk.qcow2"), disk{"qcow2", own.Disk}, own.Disk); err != nil {
+	below := qcow.Disk{Format: "qcow2", Size: own.Disk}
+	if err := qcow.Overlay(filepath.Join(home, "disk.qcow2"), s.file("disk.qcow2"), below, own.Disk); err != nil {
 		return err
 	}
 	if own.Ports, own.SSH, err = p.p.launcher.forwards(ctx); err != nil {

@@ -1,6 +1,4 @@
-//go:build linux
-
-package vm_test
+package seed_test
 
 import (
 	"bytes"
@@ -16,7 +14,7 @@ import (
 	"github.com/kdomanski/iso9660"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/hostler-project/hostler/provider/vm"
+	"github.com/hostler-project/hostler/provider/vm/seed"
 )
 
 // TestSeed reads what is on a seed as cloud-init does.
@@ -27,7 +25,7 @@ func TestSeed(t *testing.T) {
 	}
 	extra := "#cloud-config\npackages: [git]\n"
 	path := filepath.Join(t.TempDir(), "seed.iso")
-	key, err := vm.WriteSeed(path, program, "someone", []byte(extra))
+	key, err := seed.WriteSeed(path, program, "someone", []byte(extra))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +112,7 @@ func TestSeed(t *testing.T) {
 			err, texts[0],
 		)
 	}
-	if _, err := vm.WriteSeed(path, program, "someone", []byte("what is this")); err == nil {
+	if _, err := seed.WriteSeed(path, program, "someone", []byte("what is this")); err == nil {
 		t.Error("user-data of no kind is taken")
 	}
 }

@@ -1,4 +1,5 @@
-package vm
+// Package qcow reads and writes the headers of images of disks.
+package qcow
 
 import (
 	"encoding/binary"
@@ -9,60 +10,61 @@ import (
 )
 
 const (
-	qcowMagic  = 0x514649fb // "QFI" and 0xfb
+	magic      = 0x514649fb // "QFI" and 0xfb
 	clusterLog = 16         // bits: clusters of 64 KiB, as qemu-img makes them
 	cluster    = 1 << clusterLog
-	maxDisk    = 4 << 40 // bytes
+	// Most is the largest size of a disk.
+	Most = 4 << 40 // bytes
 )
 
-// disk is an image's format and size.
-type disk struct {
-	format string // qcow2 or raw
-	size   int64  // bytes, as the machine sees it
+// Disk is an image's format and size.
+type Disk struct {
+	Format string // qcow2 or raw
+	Size   int64  // bytes, as the machine sees it
 }
 
-// inspect reads an image's header.
-func inspect(path string) (disk, error) {
+// Inspect reads an image's header.
+func Inspect(path string) (Disk, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return disk{}, err
+		return Disk{}, err
 	}
 	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil {
-		return disk{}, err
+		return Disk{}, err
 	}
 	if !fi.Mode().IsRegular() && fi.Mode()&os.ModeDevice == 0 {
-		return disk{}, errors.New("is no file with an image")
+		return Disk{}, errors.New("is no file with an image")
 	}
 	var head [104]byte
 	n, err := io.ReadFull(f, head[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
-		return disk{}, err
+		return Disk{}, err
 	}
-	if n < 4 || binary.BigEndian.Uint32(head[:]) != qcowMagic {
+	if n < 4 || binary.BigEndian.Uint32(head[:]) != magic {
 		size := fi.Size()
 		if fi.Mode()&os.ModeDevice != 0 {
 			if size, err = f.Seek(0, io.SeekEnd); err != nil {
-				return disk{}, err
+				return Disk{}, err
 			}
 		}
 		if size < 512 {
-			return disk{}, fmt.Errorf("is no image: it has %d bytes", size)
+			return Disk{}, fmt.Errorf("is no image: it has %d bytes", size)
 		}
-		return disk{"raw", size}, nil
+		return Disk{"raw", size}, nil
 	}
 	version, size := binary.BigEndian.Uint32(head[4:]), int64(binary.BigEndian.Uint64(head[24:]))
-	if n < 72 || version < 2 || version > 3 || size <= 0 || size > maxDisk {
-		return disk{}, errors.New("is a damaged qcow2 image: its header makes no sense")
+	if n < 72 || version < 2 || version > 3 || size <= 0 || size > Most {
+		return Disk{}, errors.New("is a damaged qcow2 image: its header makes no sense")
 	}
-	return disk{"qcow2", size}, nil
+	return Disk{"qcow2", size}, nil
 }
 
-// overlay writes an empty qcow2 layer over an image, which may be smaller. Without a base it lies
+// Overlay writes an empty qcow2 layer over an image, which may be smaller. Without a base it lies
 // over nothing. qemu-img would take twenty times as long.
-func overlay(path, base string, below disk, size int64) error {
-	if size = max(size, below.size); size > maxDisk {
+func Overlay(path, base string, below Disk, size int64) error {
+	if size = max(size, below.Size); size > Most {
 		return fmt.Errorf("a disk of %d bytes is too large", size)
 	}
 	size = (size + 511) &^ 511
@@ -71,7 +73,7 @@ func overlay(path, base string, below disk, size int64) error {
 	tables := (entries*8 + cluster - 1) / cluster
 	b := make([]byte, 4*cluster)
 	at := binary.BigEndian
-	at.PutUint32(b, qcowMagic)
+	at.PutUint32(b, magic)
 	at.PutUint32(b[4:], 3)
 	at.PutUint32(b[20:], clusterLog)
 	at.PutUint64(b[24:], uint64(size))
@@ -82,7 +84,7 @@ func overlay(path, base string, below disk, size int64) error {
 	at.PutUint32(b[96:], 4) // counts of 16 bits
 	at.PutUint32(b[100:], 104)
 	if base != "" {
-		if err := over(b, base, below.format); err != nil {
+		if err := over(b, base, below.Format); err != nil {
 			return err
 		}
 	}
@@ -116,4 +118,25 @@ func over(b []byte, base, format string) error {
 	at.PutUint64(b[8:], uint64(name))
 	at.PutUint32(b[16:], uint32(len(base)))
 	return nil
+}
+
+// Leads reports whether a disk's header names another disk below it, and whether it says that its
+// content is outside of it.
+func Leads(path string) (below, outside bool, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, false, err
+	}
+	defer f.Close()
+	var head [80]byte
+	n, err := io.ReadFull(f, head[:])
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
+		return false, false, err
+	}
+	const externalData = 1 << 2 // of the features that a reader has to know
+	at := binary.BigEndian
+	if n < 16 || at.Uint32(head[:]) != magic { // what a shorter one lacks is zero
+		return false, false, nil
+	}
+	return at.Uint64(head[8:]) != 0, at.Uint32(head[4:]) >= 3 && at.Uint64(head[72:])&externalData != 0, nil
 }

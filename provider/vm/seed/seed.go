@@ -1,4 +1,5 @@
-package vm
+// Package seed writes the small disk that tells a machine who it is.
+package seed
 
 import (
 	"bytes"
@@ -18,26 +19,27 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/guest"
 )
 
-// seed is what a small disk tells an instance. cloud-init, and programs that do as it does, read
+// Seed is what a small disk tells an instance. cloud-init, and programs that do as it does, read
 // it.
-type seed struct {
-	id       string // never the same for two machines
-	hostname string
-	user     string   // the user that logs in with keys
-	keys     []string // public, a line each
-	hostKey  keyPair  // sshd's; empty: sshd makes its own
-	extra    []byte   // the user's own user-data
-	program  string   // the agent, for images that boot by themselves; "": the image needs none
-	words    []string // before its own
+type Seed struct {
+	ID       string // never the same for two machines
+	Hostname string
+	User     string   // the user that logs in with keys
+	Keys     []string // public, a line each
+	HostKey  Key      // sshd's; empty: sshd makes its own
+	Extra    []byte   // the user's own user-data
+	Program  string   // the agent, for images that boot by themselves; "": the image needs none
+	Words    []string // before its own
 }
 
-// keyPair is an ssh key.
-type keyPair struct {
-	private []byte // PEM, OpenSSH's
-	public  []byte // a line
+// Key is an ssh key.
+type Key struct {
+	Private []byte // PEM, OpenSSH's
+	Public  []byte // a line
 }
 
-func newKey(comment string) (k keyPair, err error) {
+// NewKey makes a key.
+func NewKey(comment string) (k Key, err error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return k, err
@@ -50,46 +52,46 @@ func newKey(comment string) (k keyPair, err error) {
 	if err != nil {
 		return k, err
 	}
-	return keyPair{pem.EncodeToMemory(block), append(bytes.TrimSuffix(ssh.MarshalAuthorizedKey(p), []byte("\n")), " "+comment+"\n"...)}, nil
+	return Key{pem.EncodeToMemory(block), append(bytes.TrimSuffix(ssh.MarshalAuthorizedKey(p), []byte("\n")), " "+comment+"\n"...)}, nil
 }
 
 // files are those on the seed, but for the agent.
-func (s seed) files() (map[string][]byte, error) {
+func (s Seed) files() (map[string][]byte, error) {
 	out := map[string][]byte{
-		"meta-data":      fmt.Appendf(nil, "instance-id: %s\nlocal-hostname: %s\n", s.id, s.hostname),
+		"meta-data":      fmt.Appendf(nil, "instance-id: %s\nlocal-hostname: %s\n", s.ID, s.Hostname),
 		"network-config": []byte("version: 2\nethernets:\n  all:\n    match: {name: \"e*\"}\n    dhcp4: true\n"),
 	}
 	var b strings.Builder
 	b.WriteString("#cloud-config\n")
-	if len(s.keys) > 0 {
-		if s.user == "root" {
+	if len(s.Keys) > 0 {
+		if s.User == "root" {
 			b.WriteString("disable_root: false\nusers:\n  - name: root\n    ssh_authorized_keys:\n")
 		} else {
 			fmt.Fprintf(
 				&b,
 				"users:\n  - default\n  - name: %s\n    shell: /bin/bash\n    sudo: \"ALL=(ALL) NOPASSWD:ALL\"\n    ssh_authorized_keys:\n",
-				s.user,
+				s.User,
 			)
 		}
-		for _, k := range s.keys {
+		for _, k := range s.Keys {
 			fmt.Fprintf(&b, "      - %s\n", strings.TrimSpace(k))
 		}
 	}
-	if len(s.hostKey.private) > 0 {
+	if len(s.HostKey.Private) > 0 {
 		b.WriteString("ssh_deletekeys: true\nssh_keys:\n  ed25519_private: |\n    ")
-		b.WriteString(strings.ReplaceAll(strings.TrimSpace(string(s.hostKey.private)), "\n", "\n    "))
-		fmt.Fprintf(&b, "\n  ed25519_public: %s\n", strings.TrimSpace(string(s.hostKey.public)))
-		out["ssh_host_ed25519_key"], out["ssh_host_ed25519_key.pub"] = s.hostKey.private, s.hostKey.public
+		b.WriteString(strings.ReplaceAll(strings.TrimSpace(string(s.HostKey.Private)), "\n", "\n    "))
+		fmt.Fprintf(&b, "\n  ed25519_public: %s\n", strings.TrimSpace(string(s.HostKey.Public)))
+		out["ssh_host_ed25519_key"], out["ssh_host_ed25519_key.pub"] = s.HostKey.Private, s.HostKey.Public
 	}
 	out["user-data"] = []byte(b.String())
-	if len(s.extra) > 0 {
-		both, err := join(out["user-data"], s.extra)
+	if len(s.Extra) > 0 {
+		both, err := join(out["user-data"], s.Extra)
 		if err != nil {
 			return nil, err
 		}
 		out["user-data"] = both
 	}
-	if s.program != "" {
+	if s.Program != "" {
 		out["vendor-data"] = []byte(s.hook())
 	}
 	return out, nil
@@ -97,7 +99,7 @@ func (s seed) files() (map[string][]byte, error) {
 
 // hook is a script that cloud-init runs early at each boot: it starts the agent. It is not part of
 // user-data, so no user-data replaces it.
-func (s seed) hook() string {
+func (s Seed) hook() string {
 	return `#cloud-boothook
 #!/bin/sh
 test -e /run/hostler/agent && exit 0
@@ -110,7 +112,7 @@ setsid /run/hostler/agent ` + s.command() + ` </dev/null >/dev/null 2>&1 &
 `
 }
 
-func (s seed) command() string { return strings.Join(append(s.words, guest.ServeWord), " ") }
+func (s Seed) command() string { return strings.Join(append(s.Words, guest.ServeWord), " ") }
 
 // join joins several user-data into one, as the parts of a mail.
 func join(all ...[]byte) ([]byte, error) {
@@ -142,8 +144,8 @@ func join(all ...[]byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// write writes the disk.
-func (s seed) write(path string) error {
+// Write writes the disk.
+func (s Seed) Write(path string) error {
 	files, err := s.files()
 	if err != nil {
 		return err
@@ -158,8 +160,8 @@ func (s seed) write(path string) error {
 			return err
 		}
 	}
-	if s.program != "" {
-		f, err := os.Open(s.program)
+	if s.Program != "" {
+		f, err := os.Open(s.Program)
 		if err != nil {
 			return err
 		}
