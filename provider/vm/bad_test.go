@@ -394,34 +394,3 @@ func TestDiskFull(t *testing.T) {
 	destroy(t, p, "suite-1")
 	destroy(t, p, "suite-2")
 }
-
-// FuzzReadMessage gives the reader of QMP whatever a broken qemu could say.
-func FuzzReadMessage(f *testing.F) {
-	for _, s := range []string{
-		`{"QMP": {}}` + "\n", `{"return": {}}` + "\r\n", `{"event": "STOP"}` + "\n",
-		`{"error": {"class": "x", "desc": "y"}}` + "\n", "\n\n{}\n", "", "{", "null\n", "[1]\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := vm.ReadMessage(bytes.NewReader(b)); err == nil && !bytes.Contains(b, []byte{'\n'}) {
-			t.Error("a message without an end was taken")
-		}
-	})
-}
-
-// TestReadMessageLong refuses a line without an end.
-func TestReadMessageLong(t *testing.T) {
-	if err := vm.ReadMessage(endless{}); err == nil || !strings.Contains(err.Error(), "more than") {
-		t.Error(err)
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(b []byte) (int, error) {
-	for i := range b {
-		b[i] = ' '
-	}
-	return len(b), nil
-}

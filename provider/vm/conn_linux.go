@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -77,7 +78,7 @@ func call(ctx context.Context, dir string, avoid int) (*line, error) {
 // greet waits for the guest's greeting, at most for limit. Without it the line is closed.
 func (l *line) greet(ctx context.Context, limit time.Duration) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })()
-	_ = l.SetReadDeadline(deadline(ctx, limit))
+	_ = l.SetReadDeadline(qmp.Deadline(ctx, limit))
 	err := guest.Greet(l)
 	if err != nil {
 		_ = l.Close()
@@ -88,7 +89,7 @@ func (l *line) greet(ctx context.Context, limit time.Duration) error {
 
 // reach connects to a port on which the guest greets, and tries for limit.
 func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) {
-	end := deadline(ctx, limit)
+	end := qmp.Deadline(ctx, limit)
 	for wait := glance; ; wait *= 2 {
 		l, err := call(ctx, dir, -1)
 		if err == nil {
@@ -273,12 +274,12 @@ func resume(ctx context.Context, dir string, avoid int) (*line, error) {
 
 // proceed resumes the machine in a directory.
 func proceed(ctx context.Context, dir string) error {
-	m, done, err := monitorIn(ctx, dir)
+	m, err := qmp.Open(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer done()
-	return m.do(ctx, "cont", nil, nil)
+	defer m.Close()
+	return m.Do(ctx, "cont", nil, nil)
 }
 
 // identity is what makes a machine itself, without the values that only count at the moment of use.
@@ -303,7 +304,7 @@ func (l *line) introduce(ctx context.Context, i guest.Identity) error {
 // heed runs do, and makes reads and writes of the line fail when ctx ends or limit has passed.
 func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) error {
 	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })()
-	_ = l.SetDeadline(deadline(ctx, limit))
+	_ = l.SetDeadline(qmp.Deadline(ctx, limit))
 	if err := do(); err != nil {
 		return err
 	}

@@ -1,11 +1,9 @@
 package vm
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -40,22 +38,22 @@ func (p *Provider) PID(id compute.ID) (int, string) {
 
 // State is what qemu says of an instance's machine.
 func (p *Provider) State(ctx context.Context, id compute.ID) (string, error) {
-	m, done, err := p.monitor(ctx, id)
+	m, err := p.monitor(ctx, id)
 	if err != nil {
 		return "", err
 	}
-	defer done()
-	return m.status(ctx)
+	defer m.Close()
+	return m.Status(ctx)
 }
 
 // Ask has an instance's qemu execute a command of its monitor, and decodes the answer.
 func (p *Provider) Ask(ctx context.Context, id compute.ID, command string, args, out any) error {
-	m, done, err := p.monitor(ctx, id)
+	m, err := p.monitor(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer done()
-	return m.do(ctx, command, args, out)
+	defer m.Close()
+	return m.Do(ctx, command, args, out)
 }
 
 // Flatten makes one disk of an image and an instance's own layer, and returns where.
@@ -86,12 +84,6 @@ func Overlay(path, base string, size int64) error {
 		return err
 	}
 	return qcow.Overlay(path, base, below, size)
-}
-
-// ReadMessage reads a message of QMP.
-func ReadMessage(r io.Reader) error {
-	_, err := readMessage(bufio.NewReader(r))
-	return err
 }
 
 // Launch starts a qemu as instances' are, with a console and a monitor, and returns its number and

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 )
 
 // Limits for making one disk: how long it may take, and how much memory qemu has for it beside its
@@ -84,54 +85,22 @@ func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to stri
 		ctx := context.WithoutCancel(ctx)
 		err = errors.Join(err, run.Kill(ctx), p.p.ungroup(ctx, mark))
 	}()
-	m, done, err := monitorIn(ctx, h.dir)
+	m, err := qmp.Open(ctx, h.dir)
 	if err != nil {
 		return err
 	}
-	defer done()
-	_ = m.c.SetDeadline(deadline(ctx, flattenLimit))
+	defer m.Close()
+	m.Patience(ctx, flattenLimit)
 	job := map[string]any{"job-id": "copy", "device": from, "target": "target", "sync": "full", "auto-dismiss": false}
-	if err := m.do(ctx, "blockdev-mirror", job, nil); err != nil {
+	if err := m.Do(ctx, "blockdev-mirror", job, nil); err != nil {
 		return err
 	}
-	if err := m.finish(ctx, "copy"); err != nil {
+	if err := m.AwaitCopy(ctx, "copy"); err != nil {
 		return err
 	}
 	// this writes what it still holds
-	if err := m.do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil {
+	if err := m.Do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil {
 		return err
 	}
 	return nil
-}
-
-// finish waits until a copy job has copied all, and ends it.
-func (m *monitor) finish(ctx context.Context, id string) error {
-	for ended := false; ; {
-		var jobs []struct {
-			ID, Status, Error string
-		}
-		if err := m.do(ctx, "query-jobs", nil, &jobs); err != nil {
-			return err
-		}
-		if len(jobs) != 1 || jobs[0].ID != id {
-			return fmt.Errorf("qemu has no job %s any more", id)
-		}
-		switch job := jobs[0]; {
-		case job.Status == "concluded" && (job.Error != "" || !ended):
-			return fmt.Errorf("qemu: %s", job.Error)
-		case job.Status == "concluded":
-			return m.do(ctx, "job-dismiss", map[string]any{"id": id}, nil)
-		case job.Status == "ready" && !ended:
-			// the copy is complete, and must not take the disk's place
-			ended = true
-			if err := m.do(ctx, "block-job-cancel", map[string]any{"device": id}, nil); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

@@ -14,12 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 	"github.com/hostler-project/hostler/provider/vm/seed"
 )
 
@@ -295,11 +294,11 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 
 // trouble asks qemu for its state and returns what is wrong; nil: nothing.
 func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error {
-	m, done, err := p.monitor(ctx, id)
+	m, err := p.monitor(ctx, id)
 	status := ""
 	if err == nil {
-		status, err = m.status(ctx)
-		done()
+		status, err = m.Status(ctx)
+		_ = m.Close()
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -327,22 +326,9 @@ func (p *Provider) trouble(ctx context.Context, op string, id compute.ID) error 
 	return nil
 }
 
-// monitor opens a conversation with an instance's qemu; done ends it.
-func (p *Provider) monitor(ctx context.Context, id compute.ID) (m *monitor, done func(), err error) {
-	return monitorIn(ctx, p.home(id))
-}
-
-// monitorIn connects through a descriptor of the directory, as paths of sockets may not be long.
-func monitorIn(ctx context.Context, dir string) (m *monitor, done func(), err error) {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer unix.Close(fd)
-	if m, err = dialMonitor(ctx, fmt.Sprintf("/proc/self/fd/%d/qmp", fd)); err != nil {
-		return nil, nil, err
-	}
-	return m, func() { _ = m.close() }, nil
+// monitor opens a conversation with an instance's qemu.
+func (p *Provider) monitor(ctx context.Context, id compute.ID) (*qmp.Monitor, error) {
+	return qmp.Open(ctx, p.home(id))
 }
 
 // How much of a console's output is kept.
@@ -416,12 +402,12 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 			command string
 			wait    time.Duration
 		}{{"system_powerdown", grace}, {"quit", 5 * time.Second}} {
-			m, done, err := p.monitor(ctx, id)
+			m, err := p.monitor(ctx, id)
 			if err != nil {
 				break
 			}
-			err = m.do(ctx, step.command, nil, nil)
-			done()
+			err = m.Do(ctx, step.command, nil, nil)
+			_ = m.Close()
 			if err == nil && q.Wait(ctx, step.wait) == nil {
 				break
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/jail"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 )
 
 // Mark is the environment variable that tells a qemu's instance. A process that was started and not
@@ -178,9 +179,9 @@ func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.P
 			words, _ := tail(c.log.Name())
 			return proc.Process{}, fmt.Errorf("qemu has ended at once: %s %v", lastLines(words), context.Cause(lives))
 		}
-		_, done, err := monitorIn(lives, dir)
+		m, err := qmp.Open(lives, dir)
 		if err == nil {
-			done()
+			_ = m.Close()
 			return q, nil
 		}
 		if ctx.Err() != nil || time.Now().After(end) {

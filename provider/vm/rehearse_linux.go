@@ -278,13 +278,13 @@ func (p *rehearser) halt(ctx context.Context, was owner) error {
 	if err := p.p.at("halt"); err != nil {
 		return err
 	}
-	m, done, err := p.p.monitor(ctx, id)
+	m, err := p.p.monitor(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer m.Close()
 	// which did not become itself
-	if err := m.do(ctx, "stop", nil, nil); err != nil || own.Stage == restored {
+	if err := m.Do(ctx, "stop", nil, nil); err != nil || own.Stage == restored {
 		return err
 	}
 	if err := p.p.at("paused"); err != nil {

@@ -96,13 +96,13 @@ const stillLimit = 5 * time.Minute
 // flush, and a kernel may write after its last flush: sync(2) does on an ext4 without a journal.
 // (QEMU flushes all disks at "stop".)
 func (p *Provider) still(ctx context.Context, id compute.ID) error {
-	m, done, err := p.monitor(ctx, id)
+	m, err := p.monitor(ctx, id)
 	if err != nil {
 		return err
 	}
-	defer done()
-	_ = m.c.SetDeadline(deadline(ctx, stillLimit))
-	return m.do(ctx, "stop", nil, nil)
+	defer m.Close()
+	m.Patience(ctx, stillLimit)
+	return m.Do(ctx, "stop", nil, nil)
 }
 
 // part makes a machine give up its identity and write its files to its disk.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -93,7 +94,7 @@ func banner(ctx context.Context, port int) error {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetReadDeadline(deadline(ctx, 1500*time.Millisecond))
+	_ = c.SetReadDeadline(qmp.Deadline(ctx, 1500*time.Millisecond))
 	var b [4]byte
 	if _, err := c.Read(b[:]); err != nil {
 		return fmt.Errorf("sshd does not answer: %w", err)

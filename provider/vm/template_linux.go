@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qmp"
 )
 
 // savedVersion is part of what a saved machine depends on: it grows with each change of the guest's
@@ -201,7 +201,7 @@ func (p *templates) save(ctx context.Context, q program, own *owner, below qcow.
 		}
 		return err
 	}
-	if err := migrateOut(ctx, s.dir, s.file("state")); err != nil {
+	if err := qmp.Save(ctx, s.dir, s.file("state")); err != nil {
 		return fmt.Errorf("save the machine: %w", err)
 	}
 	if err := errors.Join(run.Kill(ctx), p.p.ungroup(ctx, mark)); err != nil {
@@ -274,113 +274,6 @@ func lastLines(b []byte) string {
 	return s[max(0, len(s)-300):]
 }
 
-// ignoreShared makes qemu leave the memory that is a file out of the saved state, on both sides.
-func (m *monitor) ignoreShared(ctx context.Context) error {
-	return m.do(
-		ctx, "migrate-set-capabilities",
-		map[string]any{"capabilities": []any{map[string]any{"capability": "x-ignore-shared", "state": true}}}, nil,
-	)
-}
-
-// migrateOut saves the state of a running machine, but for its memory, and halts it. A copy comes
-// back running; a machine that was halted before would come back halted.
-func migrateOut(ctx context.Context, dir, path string) error {
-	m, done, err := monitorIn(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_ = m.c.SetDeadline(deadline(ctx, 5*time.Minute))
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	err = m.ignoreShared(ctx)
-	if err == nil {
-		err = m.do(ctx, "migrate-set-parameters", map[string]any{"max-bandwidth": int64(10e9)}, nil)
-	}
-	if err == nil {
-		err = m.hand(ctx, "state", w)
-	}
-	_ = w.Close()
-	if err == nil {
-		err = m.do(ctx, "migrate", map[string]any{"uri": "fd:state"}, nil)
-	}
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_ = r.SetReadDeadline(deadline(ctx, 5*time.Minute))
-	_, err = io.Copy(f, r)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	for {
-		var s struct {
-			Status string `json:"status"`
-			Desc   string `json:"error-desc"`
-		}
-		if err := m.do(ctx, "query-migrate", nil, &s); err != nil {
-			return err
-		}
-		switch s.Status {
-		case "completed":
-			return nil
-		case "failed", "cancelled":
-			return errors.New(s.Status + " " + s.Desc)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-}
-
-// migrateIn gives the saved state to a qemu that waits for it. The machine is halted then.
-func migrateIn(ctx context.Context, dir, path string) error {
-	m, done, err := monitorIn(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer done()
-	state, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	err = m.ignoreShared(ctx)
-	if err == nil {
-		err = m.hand(ctx, "state", r)
-	}
-	_ = r.Close()
-	if err == nil {
-		err = m.do(ctx, "migrate-incoming", map[string]any{"uri": "fd:state"}, nil)
-	}
-	if err != nil {
-		return err
-	}
-	_ = w.SetWriteDeadline(deadline(ctx, 20*time.Second))
-	if _, err := w.Write(state); err != nil {
-		return err
-	}
-	_ = w.Close()
-	for {
-		status, err := m.status(ctx)
-		if err != nil || status == "paused" {
-			return err
-		}
-		if status != "inmigrate" {
-			return errors.New("qemu says that the machine is " + status)
-		}
-		time.Sleep(500 * time.Microsecond)
-	}
-}
-
 // upWarm starts an instance as a copy of a saved machine. A damaged saved machine is made anew,
 // once.
 func (p *templates) upWarm(ctx context.Context, q program, own *owner, below qcow.Disk) error {
@@ -427,7 +320,7 @@ func (p *templates) restore(ctx context.Context, q program, own *owner, s saved)
 	if err := p.p.launcher.start(ctx, q, own, m); err != nil {
 		return err
 	}
-	if err := migrateIn(ctx, home, s.file("state")); err != nil {
+	if err := qmp.Restore(ctx, home, s.file("state")); err != nil {
 		_ = own.Process.Kill(context.WithoutCancel(ctx))
 		own.Process = proc.Process{}
 		words, _ := os.ReadFile(filepath.Join(home, "qemu.log"))

@@ -1,4 +1,4 @@
-package vm
+package qmp
 
 import (
 	"bufio"
@@ -23,21 +23,21 @@ type message struct {
 	QMP    json.RawMessage `json:"QMP"`
 	Event  string          `json:"event"`
 	Return json.RawMessage `json:"return"`
-	Error  *qmpError       `json:"error"`
+	Error  *Error          `json:"error"`
 }
 
-// qmpError is qemu's refusal.
-type qmpError struct {
+// Error is qemu's refusal.
+type Error struct {
 	Class string `json:"class"`
 	Desc  string `json:"desc"`
 }
 
 // Error returns qemu's words.
-func (e *qmpError) Error() string { return "qemu: " + e.Desc }
+func (e *Error) Error() string { return "qemu: " + e.Desc }
 
-// readMessage reads the next message. An error is the reader's, or says that the line is no
+// read reads the next message. An error is the reader's, or says that the line is no
 // message.
-func readMessage(r *bufio.Reader) (m message, err error) {
+func read(r *bufio.Reader) (m message, err error) {
 	var line []byte
 	for {
 		part, err := r.ReadSlice('\n')
@@ -68,38 +68,48 @@ func readMessage(r *bufio.Reader) (m message, err error) {
 	return m, nil
 }
 
-// monitor is a conversation with a qemu. Only one at a time is possible; others wait for its end.
-type monitor struct {
+// Monitor is a conversation with a qemu. Only one at a time is possible; others wait for its end.
+type Monitor struct {
 	c *net.UnixConn
 	r *bufio.Reader
 }
 
-// dialMonitor opens a conversation on a socket. It gives up on qemu after a while.
-func dialMonitor(ctx context.Context, path string) (*monitor, error) {
+// dial opens a conversation on a socket. It gives up on qemu after a while.
+func dial(ctx context.Context, path string) (*Monitor, error) {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	m := &monitor{c.(*net.UnixConn), bufio.NewReader(c)}
-	_ = m.c.SetDeadline(deadline(ctx, 20*time.Second))
+	m := &Monitor{c.(*net.UnixConn), bufio.NewReader(c)}
+	_ = m.c.SetDeadline(Deadline(ctx, 20*time.Second))
 	defer context.AfterFunc(ctx, func() { _ = m.c.SetDeadline(time.Unix(1, 0)) })()
-	hello, err := readMessage(m.r)
+	hello, err := read(m.r)
 	if err == nil && hello.QMP == nil {
 		err = errors.New("qemu does not greet")
 	}
 	if err == nil {
-		err = m.do(ctx, "qmp_capabilities", nil, nil)
+		err = m.Do(ctx, "qmp_capabilities", nil, nil)
 	}
 	if err != nil {
-		_ = m.close()
+		_ = m.Close()
 		return nil, err
 	}
 	return m, nil
 }
 
-// deadline returns the earlier of ctx's end and limit from now.
-func deadline(ctx context.Context, limit time.Duration) time.Time {
+// Open opens a conversation with the qemu of a directory. It connects through a descriptor of the directory, as paths of sockets may not be long.
+func Open(ctx context.Context, dir string) (*Monitor, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return dial(ctx, fmt.Sprintf("/proc/self/fd/%d/qmp", fd))
+}
+
+// Deadline returns the earlier of ctx's end and limit from now.
+func Deadline(ctx context.Context, limit time.Duration) time.Time {
 	end := time.Now().Add(limit)
 	if d, ok := ctx.Deadline(); ok && d.Before(end) {
 		return d
@@ -107,19 +117,25 @@ func deadline(ctx context.Context, limit time.Duration) time.Time {
 	return end
 }
 
-func (m *monitor) close() error { return m.c.Close() }
+// Close ends the conversation.
+func (m *Monitor) Close() error { return m.c.Close() }
 
-// do makes qemu execute a command, and decodes its answer into out, which may be nil.
-func (m *monitor) do(ctx context.Context, command string, args any, out any) error {
+// Do makes qemu execute a command, and decodes its answer into out, which may be nil.
+func (m *Monitor) Do(ctx context.Context, command string, args any, out any) error {
 	return m.send(ctx, nil, command, args, out)
 }
 
 // hand gives qemu an open file, by a name.
-func (m *monitor) hand(ctx context.Context, name string, f *os.File) error {
+func (m *Monitor) hand(ctx context.Context, name string, f *os.File) error {
 	return m.send(ctx, f, "getfd", map[string]string{"fdname": name}, nil)
 }
 
-func (m *monitor) send(ctx context.Context, f *os.File, command string, args any, out any) error {
+// Patience gives up on qemu after a while, or at ctx's end if that is earlier.
+func (m *Monitor) Patience(ctx context.Context, limit time.Duration) {
+	_ = m.c.SetDeadline(Deadline(ctx, limit))
+}
+
+func (m *Monitor) send(ctx context.Context, f *os.File, command string, args any, out any) error {
 	defer context.AfterFunc(ctx, func() { _ = m.c.SetDeadline(time.Unix(1, 0)) })()
 	err := m.exchange(f, command, args, out)
 	if err != nil && ctx.Err() != nil {
@@ -129,7 +145,7 @@ func (m *monitor) send(ctx context.Context, f *os.File, command string, args any
 }
 
 // exchange sends one command, with a file unless f is nil, and waits for its answer.
-func (m *monitor) exchange(f *os.File, command string, args any, out any) error {
+func (m *Monitor) exchange(f *os.File, command string, args any, out any) error {
 	request := map[string]any{"execute": command}
 	if args != nil {
 		request["arguments"] = args
@@ -146,7 +162,7 @@ func (m *monitor) exchange(f *os.File, command string, args any, out any) error 
 		return err
 	}
 	for {
-		answer, err := readMessage(m.r)
+		answer, err := read(m.r)
 		switch {
 		case err != nil:
 			return fmt.Errorf("%s: %w", command, err)
@@ -161,12 +177,12 @@ func (m *monitor) exchange(f *os.File, command string, args any, out any) error 
 	}
 }
 
-// status is the machine's state: "running", "paused", "inmigrate", "postmigrate", "io-error",
+// Status is the machine's state: "running", "paused", "inmigrate", "postmigrate", "io-error",
 // "shutdown", ...
-func (m *monitor) status(ctx context.Context) (string, error) {
+func (m *Monitor) Status(ctx context.Context) (string, error) {
 	var s struct {
 		Status string `json:"status"`
 	}
-	err := m.do(ctx, "query-status", nil, &s)
+	err := m.Do(ctx, "query-status", nil, &s)
 	return s.Status, err
 }

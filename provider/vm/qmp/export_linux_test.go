@@ -1,0 +1,4 @@
+package qmp
+
+// Read reads a message.
+var Read = read
