@@ -45,6 +45,8 @@ var unguarded = map[string]string{
 	"compute/computetest/wayout":    "tests try what it does not guard",
 	"provider/sandbox/network":      "a sandbox's resolver asks those of this machine",
 	"provider/vm":                   "sockets of its own machines, and their ssh",
+	"provider/vm/qmp":               "sockets of its own machines",
+	"provider/vm/port":              "sockets of its own machines",
 	"provider/ec2":                  "the cloud of the source",
 	"provider/ec2/session":          "the metadata service of the cloud, which says which server this machine is",
 	"provider/openstack":            "the cloud of the source",

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,15 +19,8 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
-
-// program is a qemu.
-type program struct {
-	Path    string   `json:"path"`
-	Version string   `json:"version"` // "7.2.22 (Debian ...)"
-	Sandbox bool     `json:"sandbox"` // it can give up rights by seccomp
-	Needs   []string `json:"needs"`   // its firmware, libraries and modules
-}
 
 // digest returns a name made of all parts. Strings up to a "\x00" are paths of files: their sizes
 // and times count too.
@@ -54,7 +45,7 @@ func digest(parts ...any) (string, error) {
 }
 
 // program finds qemu, and asks it once what it is.
-func (p *acceleration) program(ctx context.Context) (q program, err error) {
+func (p *acceleration) program(ctx context.Context) (q qemu.Program, err error) {
 	path, err := p.p.qemu()
 	if err != nil {
 		return q, err
@@ -64,39 +55,10 @@ func (p *acceleration) program(ctx context.Context) (q program, err error) {
 		return q, err
 	}
 	err = p.fact("jailed-qemu-"+key, &q, func() error {
-		q, err = ask(ctx, path)
+		q, err = qemu.Ask(ctx, path)
 		return err
 	})
 	return q, err
-}
-
-// ask asks a qemu for its version and abilities.
-func ask(ctx context.Context, path string) (q program, err error) {
-	out, err := exec.CommandContext(ctx, path, "--version").Output()
-	first, _, _ := strings.Cut(string(out), "\n")
-	_, version, ok := strings.Cut(first, "version ")
-	if err != nil || !ok {
-		return q, &compute.Error{
-			Op: "vm.Create", Kind: compute.ErrUnavailable,
-			Err: fmt.Errorf("%s does not tell its version: %v %.100s", path, err, first),
-		}
-	}
-	q = program{Path: path, Version: version}
-	q.Sandbox = exec.CommandContext(ctx, path, "-sandbox", "on,obsolete=deny", "--version").Run() == nil
-	if err := ctx.Err(); err != nil {
-		return q, err
-	}
-	// what it finds beside itself is beside its file
-	if q.Path, err = filepath.EvalSymlinks(path); err == nil {
-		q.Needs, err = needs(ctx, q.Path)
-	}
-	if err != nil {
-		return q, &compute.Error{
-			Op: "vm.Create", Kind: compute.ErrUnavailable, Err: err,
-			Hint: "set qemu to the program itself, not to a script that starts it",
-		}
-	}
-	return q, nil
 }
 
 // fact reads into out what is known under a name, or calls find to find it out, and keeps it.
@@ -126,7 +88,7 @@ type kvm struct {
 }
 
 // accelerator decides between kvm and tcg for a machine.
-func (p *acceleration) accelerator(ctx context.Context, q program, own *owner) (string, error) {
+func (p *acceleration) accelerator(ctx context.Context, q qemu.Program, own *owner) (string, error) {
 	switch p.p.o.Accel {
 	case "kvm":
 		if err := openKVM(); err != nil {
@@ -157,7 +119,7 @@ func openKVM() error {
 // probeKVM boots the kernel, or the disk, under KVM until it prints something. The device node
 // alone proves nothing: on a virtual host a guest may hang there for ever. The result holds until
 // the next boot of this machine, for this qemu and this kernel.
-func (p *acceleration) probeKVM(ctx context.Context, q program, kernel, initrd, image string) (found kvm, err error) {
+func (p *acceleration) probeKVM(ctx context.Context, q qemu.Program, kernel, initrd, image string) (found kvm, err error) {
 	if err := openKVM(); err != nil {
 		return kvm{Why: err.Error()}, nil
 	}
@@ -184,22 +146,22 @@ func (p *acceleration) probeKVM(ctx context.Context, q program, kernel, initrd, 
 }
 
 // tryKVM makes one such boot, in a jail as an instance's: a disk may have come from anywhere.
-func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, image string) (kvm, error) {
+func (p *acceleration) tryKVM(ctx context.Context, q qemu.Program, kernel, initrd, image string) (kvm, error) {
 	dir, err := os.MkdirTemp("", "hostler-kvm-*")
 	if err != nil {
 		return kvm{}, err
 	}
 	defer os.RemoveAll(dir)
-	h := &handed{dir: dir}
-	defer h.close()
+	h := &qemu.Handed{Dir: dir}
+	defer h.Close()
 	args := []string{
 		"-machine", "q35,accel=kvm", "-cpu", "host,-arch-capabilities", "-m", "256M", "-nodefaults", "-no-user-config",
 		"-display", "none", "-no-reboot", "-serial", "stdio",
 	}
 	if kernel != "" {
-		args = append(args, "-kernel", h.show(kernel, false), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
+		args = append(args, "-kernel", h.Show(kernel, false), "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1")
 		if initrd != "" {
-			args = append(args, "-initrd", h.show(initrd, false))
+			args = append(args, "-initrd", h.Show(initrd, false))
 		}
 	} else {
 		below, err := qcow.Inspect(image)
@@ -209,11 +171,11 @@ func (p *acceleration) tryKVM(ctx context.Context, q program, kernel, initrd, im
 		if err != nil {
 			return kvm{}, imageError("image", image, err)
 		}
-		h.disk("disk", image, os.O_RDONLY, map[string]any{"driver": below.Format, "read-only": true}, nil)
-		args = append(append(args, h.args...), "-device", "virtio-blk-pci,drive=disk")
+		h.Disk("disk", image, os.O_RDONLY, map[string]any{"driver": below.Format, "read-only": true}, nil)
+		args = append(append(args, h.Args...), "-device", "virtio-blk-pci,drive=disk")
 	}
-	if h.err != nil {
-		return kvm{}, h.err
+	if h.Err != nil {
+		return kvm{}, h.Err
 	}
 	return p.hear(ctx, &cell{q: q, mark: "kvm/" + filepath.Base(dir), handed: h, scratch: dir, args: args, cores: 1, memory: 256 << 20})
 }

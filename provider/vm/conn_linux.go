@@ -4,118 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"strings"
-	"sync/atomic"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/port"
 	"github.com/hostler-project/hostler/provider/vm/qmp"
 	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// How long to wait for a guest's greeting on a port.
-const (
-	glance   = 150 * time.Millisecond // while it may be booting
-	patience = 3 * time.Second        // when it was there before
-)
-
-// line is a connection to a port of a machine. No other client has the port until it is closed.
-type line struct {
-	net.Conn
-	port int
-	lock *os.File
-}
-
-// Close releases the port.
-func (l *line) Close() error { return errors.Join(l.Conn.Close(), l.lock.Close()) }
-
-// errBusy is the error for a machine all of whose ports are in use.
-var errBusy = errors.New("all of its ports are in use by other processes")
-
-// turn makes the next line start at another port: a port that was just closed needs a moment in the
-// guest.
-var turn atomic.Uint32
-
-// call connects to a free port of the machine in a directory, but not to the port avoid.
-func call(ctx context.Context, dir string, avoid int) (*line, error) {
-	d, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(d)
-	start := int(turn.Add(1)) + os.Getpid()
-	for i := range guest.Ports {
-		n := (start + i) % guest.Ports
-		if n == avoid {
-			continue
-		}
-		fd, err := unix.Openat(d, fmt.Sprintf("agent.%d.lock", n), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		lock := os.NewFile(uintptr(fd), "lock")
-		if unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
-			_ = lock.Close()
-			continue
-		}
-		var dial net.Dialer
-		c, err := dial.DialContext(ctx, "unix", fmt.Sprintf("/proc/self/fd/%d/agent.%d", d, n))
-		if err != nil {
-			_ = lock.Close()
-			return nil, err
-		}
-		return &line{c, n, lock}, nil
-	}
-	return nil, errBusy
-}
-
-// greet waits for the guest's greeting, at most for limit. Without it the line is closed.
-func (l *line) greet(ctx context.Context, limit time.Duration) error {
-	defer context.AfterFunc(ctx, func() { _ = l.SetReadDeadline(time.Unix(1, 0)) })()
-	_ = l.SetReadDeadline(qmp.Deadline(ctx, limit))
-	err := guest.Greet(l)
-	if err != nil {
-		_ = l.Close()
-		return err
-	}
-	return l.SetReadDeadline(time.Time{})
-}
-
-// reach connects to a port on which the guest greets, and tries for limit.
-func reach(ctx context.Context, dir string, limit time.Duration) (*line, error) {
-	end := qmp.Deadline(ctx, limit)
-	for wait := glance; ; wait *= 2 {
-		l, err := call(ctx, dir, -1)
-		if err == nil {
-			if err = l.greet(ctx, min(wait, time.Until(end))); err == nil {
-				return l, nil
-			}
-		} else if !errors.Is(err, errBusy) {
-			return nil, err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if time.Now().After(end) {
-			return nil, fmt.Errorf("the agent in the machine does not answer: %w", err)
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
 // probe reports whether the machine in a directory has booted, as an error if not.
 func (p *entrance) probe(ctx context.Context, dir string, sync bool) error {
-	l, err := reach(ctx, dir, glance)
+	l, err := port.Reach(ctx, dir, port.Glance)
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -155,7 +56,7 @@ test -e /var/lib/cloud/instance/boot-finished || exit 1; fi`
 
 // wake makes an instance usable, and returns a line to it on which the guest has greeted. With
 // agent = ssh there is no line.
-func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
+func (p *entrance) wake(ctx context.Context, id compute.ID) (*port.Line, error) {
 	l, own, err := p.p.rehearser.lock(ctx, id)
 	if err != nil {
 		return nil, fault("Connect", id, err)
@@ -172,7 +73,7 @@ func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
 		if err := p.probe(ctx, home, false); err != nil {
 			return nil, fault("Connect", id, err)
 		}
-		out, err := reach(ctx, home, patience)
+		out, err := port.Reach(ctx, home, port.Patience)
 		if err != nil {
 			return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
 		}
@@ -181,7 +82,7 @@ func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
 			_ = out.Close()
 			return nil, fault("Connect", id, err)
 		}
-		return p.name(own, out, out.introduce(ctx, i))
+		return p.name(own, out, out.Introduce(ctx, i))
 	}
 	if err := p.p.at("wake"); err != nil {
 		return nil, err
@@ -203,7 +104,7 @@ func (p *entrance) wake(ctx context.Context, id compute.ID) (*line, error) {
 
 // become resumes a machine that is still the copy of another, gives it its identity, and returns a
 // line to it.
-func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
+func (p *entrance) become(ctx context.Context, own owner) (*port.Line, error) {
 	i, err := identity(own)
 	if err != nil {
 		return nil, err
@@ -212,7 +113,7 @@ func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := out.introduce(ctx, i); err != nil {
+	if err := out.Introduce(ctx, i); err != nil {
 		_ = out.Close()
 		return nil, err
 	}
@@ -221,13 +122,13 @@ func (p *entrance) become(ctx context.Context, own owner) (*line, error) {
 
 // renew resumes a machine that has its identity, with the current time and fresh random numbers,
 // and returns a line to it. Both are sent before it runs, so that it reads them first.
-func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
+func (p *entrance) renew(ctx context.Context, own owner) (*port.Line, error) {
 	home := p.p.home(compute.ID(own.ID))
-	out, err := call(ctx, home, own.Last)
+	out, err := port.Call(ctx, home, own.Last)
 	if err != nil {
 		return nil, err
 	}
-	err = moment().Send(out)
+	err = port.Moment().Send(out)
 	if err == nil {
 		err = proceed(ctx, home)
 	}
@@ -236,8 +137,8 @@ func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 		return nil, err
 	}
 	var refused *guest.Refusal
-	if err = out.greet(ctx, patience); err == nil {
-		if err = out.heed(ctx, patience, func() error { return guest.Taken(out) }); err == nil {
+	if err = out.Greet(ctx, port.Patience); err == nil {
+		if err = out.Heed(ctx, port.Patience, func() error { return guest.Taken(out) }); err == nil {
 			return out, nil
 		}
 		_ = out.Close()
@@ -246,10 +147,10 @@ func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 		return nil, err
 	}
 	// Bytes of an earlier client, or a busy host: another port will do.
-	if out, err = reach(ctx, home, patience); err != nil {
+	if out, err = port.Reach(ctx, home, port.Patience); err != nil {
 		return nil, err
 	}
-	if err = out.introduce(ctx, guest.Identity{}); err != nil {
+	if err = out.Introduce(ctx, guest.Identity{}); err != nil {
 		_ = out.Close()
 		return nil, err
 	}
@@ -257,8 +158,9 @@ func (p *entrance) renew(ctx context.Context, own owner) (*line, error) {
 }
 
 // resume resumes a paused machine, and returns a line on which it greets.
-func resume(ctx context.Context, dir string, avoid int) (*line, error) {
-	out, err := call(ctx, dir, avoid) // before it runs, so that it finds a client there at once
+func resume(ctx context.Context, dir string, avoid int) (*port.Line, error) {
+	// before it runs, so that it finds a client there at once
+	out, err := port.Call(ctx, dir, avoid)
 	if err != nil {
 		return nil, err
 	}
@@ -266,8 +168,9 @@ func resume(ctx context.Context, dir string, avoid int) (*line, error) {
 		_ = out.Close()
 		return nil, err
 	}
-	if out.greet(ctx, patience) != nil { // an earlier client's bytes, or a busy host: try others
-		return reach(ctx, dir, patience)
+	// an earlier client's bytes, or a busy host: try others
+	if out.Greet(ctx, port.Patience) != nil {
+		return port.Reach(ctx, dir, port.Patience)
 	}
 	return out, nil
 }
@@ -291,29 +194,9 @@ func identity(own owner) (guest.Identity, error) {
 	}, err
 }
 
-// moment holds the values that only count at the moment of a machine's use.
-func moment() guest.Identity { return guest.Identity{Entropy: entropy(), Time: time.Now()} }
-
-// introduce gives a machine an identity, with the current time and fresh random numbers.
-func (l *line) introduce(ctx context.Context, i guest.Identity) error {
-	now := moment()
-	i.Entropy, i.Time = now.Entropy, now.Time
-	return l.heed(ctx, 20*time.Second, func() error { return guest.Identify(l, i) })
-}
-
-// heed runs do, and makes reads and writes of the line fail when ctx ends or limit has passed.
-func (l *line) heed(ctx context.Context, limit time.Duration, do func() error) error {
-	defer context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(1, 0)) })()
-	_ = l.SetDeadline(qmp.Deadline(ctx, limit))
-	if err := do(); err != nil {
-		return err
-	}
-	return l.SetDeadline(time.Time{})
-}
-
 // name records that a machine is in use. err tells whether it got what it needs for that. Nothing
 // was run in it for its user yet.
-func (p *entrance) name(own owner, l *line, err error) (*line, error) {
+func (p *entrance) name(own owner, l *port.Line, err error) (*port.Line, error) {
 	if err == nil {
 		if err = p.p.at("named"); err == nil {
 			err = p.p.record(&own, named)
@@ -327,13 +210,13 @@ func (p *entrance) name(own owner, l *line, err error) (*line, error) {
 }
 
 // again connects to a machine that is in use.
-func (p *entrance) again(ctx context.Context, id compute.ID) (*line, error) {
-	out, err := reach(ctx, p.p.home(id), patience)
+func (p *entrance) again(ctx context.Context, id compute.ID) (*port.Line, error) {
+	out, err := port.Reach(ctx, p.p.home(id), port.Patience)
 	if err == nil || ctx.Err() != nil {
 		return out, fault("Connect", id, err)
 	}
-	if errors.Is(err, errBusy) {
-		return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: errBusy}
+	if errors.Is(err, port.ErrBusy) {
+		return nil, &compute.Error{Op: "vm.Connect", ID: id, Kind: compute.ErrUnavailable, Err: port.ErrBusy}
 	}
 	if err := p.p.trouble(ctx, "Connect", id); err != nil {
 		return nil, err

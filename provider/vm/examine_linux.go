@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
 // Examine reports which virtual machines work here. Of o it uses the qemu, kernel, initrd and image
@@ -23,7 +25,7 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 	if err != nil {
 		return []compute.Finding{{Result: "skip", What: "vm: qemu", Detail: err.Error(), Hint: compute.Hint(err)}}
 	}
-	q, err := ask(ctx, path)
+	q, err := qemu.Ask(ctx, path)
 	if err != nil {
 		return []compute.Finding{{Result: "fail", What: "vm: qemu", Detail: err.Error(), Hint: "install qemu anew"}}
 	}
@@ -75,7 +77,7 @@ func Examine(ctx context.Context, o Options) []compute.Finding {
 }
 
 // examineJail starts a qemu in its jail; it prints its version and ends.
-func (p *Provider) examineJail(ctx context.Context, q program) compute.Finding {
+func (p *Provider) examineJail(ctx context.Context, q qemu.Program) compute.Finding {
 	f := compute.Finding{Result: "ok", What: "vm: qemu's jail", Detail: "qemu starts with no rights, in name spaces and a root of its own"}
 	err := p.tryJail(ctx, q)
 	if err != nil {
@@ -84,7 +86,7 @@ func (p *Provider) examineJail(ctx context.Context, q program) compute.Finding {
 	return f
 }
 
-func (p *Provider) tryJail(ctx context.Context, q program) error {
+func (p *Provider) tryJail(ctx context.Context, q qemu.Program) error {
 	dir, err := os.MkdirTemp("", "hostler-jail-*")
 	if err != nil {
 		return err
@@ -96,7 +98,7 @@ func (p *Provider) tryJail(ctx context.Context, q program) error {
 	}
 	defer said.Close()
 	c := &cell{
-		q: q, mark: "doctor/" + filepath.Base(dir), handed: &handed{dir: dir}, scratch: dir, args: []string{"--version"},
+		q: q, mark: "doctor/" + filepath.Base(dir), handed: &qemu.Handed{Dir: dir}, scratch: dir, args: []string{"--version"},
 		memory: 64 << 20, log: said,
 	}
 	defer func() {

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
 // ErrKilled ends a call at a step as a kill would.
@@ -68,11 +69,8 @@ func (p *Provider) Flatten(ctx context.Context, id compute.ID) (string, error) {
 	}
 	tree := filepath.Join(p.home(id), "snapshot")
 	return filepath.Join(tree, diskDir, "disk.qcow2"),
-		p.images.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree)
+		p.images.flatten(ctx, &own, append(below, qemu.QCOW2(filepath.Join(p.home(id), "disk.qcow2"))), tree)
 }
-
-// TickRate is that of the time stamp counter.
-func TickRate() int64 { return tickRate() }
 
 // Home is an instance's directory.
 func (p *Provider) Home(id compute.ID) string { return p.home(id) }
@@ -93,10 +91,10 @@ func (p *Provider) Launch(ctx context.Context, dir, mark string, args []string) 
 	if err != nil {
 		return 0, nil, err
 	}
-	h := &handed{dir: dir}
-	defer h.close()
-	h.lines()
-	run, err := p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...)})
+	h := &qemu.Handed{Dir: dir}
+	defer h.Close()
+	h.Lines()
+	run, err := p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.Args...)})
 	return run.PID, func() error {
 		ctx := context.WithoutCancel(ctx)
 		defer p.leaveGroups(ctx)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 	"github.com/hostler-project/hostler/provider/vm/qmp"
 )
 
@@ -24,15 +25,15 @@ const (
 // flatten makes one disk of the layers of a disk, the lowest first. It becomes the only file in
 // tree. The layers' headers count for nothing: a guest may have written anything there. So they are
 // read by a qemu without a machine, in the same jail as one with a machine.
-func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree string) error {
+func (p *images) flatten(ctx context.Context, own *owner, layers []qemu.Layer, tree string) error {
 	for _, l := range layers {
-		if _, outside, err := qcow.Leads(l.path); err != nil {
+		if _, outside, err := qcow.Leads(l.Path); err != nil {
 			return err
 		} else if outside {
 			return errContent
 		}
 	}
-	top, err := qcow.Inspect(layers[len(layers)-1].path)
+	top, err := qcow.Inspect(layers[len(layers)-1].Path)
 	if err != nil {
 		return err
 	}
@@ -62,22 +63,22 @@ func (p *images) flatten(ctx context.Context, own *owner, layers []layer, tree s
 }
 
 // mirror has a qemu copy the layers, as one, to a disk of their size.
-func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to string) (err error) {
+func (p *images) mirror(ctx context.Context, own *owner, layers []qemu.Layer, to string) (err error) {
 	q, err := p.p.accel.program(ctx)
 	if err != nil {
 		return err
 	}
 	mark := p.p.mark(compute.ID(own.ID))
-	h := &handed{dir: p.p.home(compute.ID(own.ID))}
-	defer h.close()
-	from := h.below(layers)
-	h.disk("target", to, os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap"}, nil)
-	h.monitor()
+	h := &qemu.Handed{Dir: p.p.home(compute.ID(own.ID))}
+	defer h.Close()
+	from := h.Below(layers)
+	h.Disk("target", to, os.O_RDWR, map[string]any{"driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap"}, nil)
+	h.Monitor()
 	args := []string{"-machine", "none", "-nodefaults", "-no-user-config", "-display", "none"}
 	if q.Sandbox {
 		args = append(args, "-sandbox", seccomp)
 	}
-	run, err := p.p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.args...), cores: 1, memory: flattenMemory})
+	run, err := p.p.launcher.launch(ctx, &cell{q: q, mark: mark, handed: h, args: append(args, h.Args...), cores: 1, memory: flattenMemory})
 	if err != nil {
 		return err
 	}
@@ -85,7 +86,7 @@ func (p *images) mirror(ctx context.Context, own *owner, layers []layer, to stri
 		ctx := context.WithoutCancel(ctx)
 		err = errors.Join(err, run.Kill(ctx), p.p.ungroup(ctx, mark))
 	}()
-	m, err := qmp.Open(ctx, h.dir)
+	m, err := qmp.Open(ctx, h.Dir)
 	if err != nil {
 		return err
 	}

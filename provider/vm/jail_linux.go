@@ -1,16 +1,13 @@
 package vm
 
 import (
-	"bytes"
 	"context"
-	"debug/elf"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/jail"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
 // The user ids of root's qemus, behind those of sandboxes: one each, as long as it runs.
@@ -36,9 +34,9 @@ const openFiles = 4096
 
 // cell is a qemu that is about to be started in a jail.
 type cell struct {
-	q       program
+	q       qemu.Program
 	mark    string
-	handed  *handed
+	handed  *qemu.Handed
 	scratch string // an empty directory
 	args    []string
 	network bool // it needs this machine's own network
@@ -70,12 +68,12 @@ func (p *launcher) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 	plan := jail.Plan{
 		Program: c.q.Path, Args: append([]string{c.q.Path}, c.args...),
 		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=/", Mark + "=" + c.mark},
-		Files: len(c.handed.files), OpenFiles: openFiles,
+		Files: len(c.handed.Files), OpenFiles: openFiles,
 	}
 	sys := &syscall.SysProcAttr{Setsid: true}
 	var ids *os.File
 	if !bare {
-		plan.Scratch, plan.Hostname, plan.Shown = c.scratch, "vm", append(c.q.shown(), c.handed.shown...)
+		plan.Scratch, plan.Hostname, plan.Shown = c.scratch, "vm", append(c.q.Shown(), c.handed.Shown...)
 		sys.Cloneflags = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 		if !c.network {
 			sys.Cloneflags |= unix.CLONE_NEWNET
@@ -96,8 +94,10 @@ func (p *launcher) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 			return nil, err
 		}
 	}
-	if c.kvm() && exists("/dev/kvm") {
-		plan.Devices = []string{"/dev/kvm"}
+	if c.kvm() {
+		if _, err := os.Stat("/dev/kvm"); err == nil {
+			plan.Devices = []string{"/dev/kvm"}
+		}
 	}
 	group, err := p.p.group(ctx, c)
 	if err != nil {
@@ -140,7 +140,7 @@ func (c *cell) start(path string, words []string, plan jail.Plan, sys *syscall.S
 	if c.out != nil {
 		out = c.out
 	}
-	attr := &os.ProcAttr{Dir: "/", Env: plan.Env, Files: append([]*os.File{null, out, c.log, in}, c.handed.files...), Sys: sys}
+	attr := &os.ProcAttr{Dir: "/", Env: plan.Env, Files: append([]*os.File{null, out, c.log, in}, c.handed.Files...), Sys: sys}
 	if ids != nil { // which keeps the number ours until the process has it
 		attr.Files = append(attr.Files, ids)
 	}
@@ -176,7 +176,7 @@ func memory(name string, b []byte) (*os.File, error) {
 // takeUser finds a user id of ours that no process has. The file keeps others from taking it until
 // the process has it: close it then. 0: this machine gives us no such users.
 func takeUser() (int, *os.File, error) {
-	if !mapped(uidFirst, uidCount) {
+	if !proc.Mapped(uidFirst, uidCount) {
 		return 0, nil, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(uidLock), 0o755); err != nil {
@@ -208,122 +208,4 @@ func takeUser() (int, *os.File, error) {
 	}
 	_ = f.Close()
 	return 0, nil, errors.New("there are 65536 virtual machines on this machine already, and no user ids for more")
-}
-
-// mapped reports whether user ids are ours to give: the root of a container often has but a few.
-func mapped(first, count int64) bool {
-	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return false
-		}
-		covered := false
-		for line := range strings.Lines(string(text)) {
-			var from, outside, n int64
-			if k, _ := fmt.Sscan(line, &from, &outside, &n); k == 3 {
-				covered = covered || from <= first && from+n >= first+count
-			}
-		}
-		if !covered {
-			return false
-		}
-	}
-	return true
-}
-
-// shown lists the files that qemu needs of this machine: itself, its libraries and modules, and its
-// firmware.
-func (q program) shown() (all []jail.Mount) {
-	// qemu tests file locks on os.DevNull
-	for _, path := range append([]string{q.Path, os.DevNull}, q.Needs...) {
-		all = append(all, jail.Mount{Path: path})
-	}
-	return all
-}
-
-// needs finds what a program needs besides itself.
-func needs(ctx context.Context, path string) ([]string, error) {
-	loader, err := interpreter(path)
-	if err != nil || loader == "" {
-		return nil, err
-	}
-	seen, out := map[string]bool{}, []string{}
-	add := func(name string) {
-		if !seen[name] {
-			seen[name] = true
-			out = append(out, name)
-		}
-	}
-	said, err := exec.CommandContext(ctx, path, "-L", "help").Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s -L help: %w", path, err)
-	}
-	for line := range strings.Lines(string(said)) {
-		if dir := filepath.Clean(strings.TrimSpace(line)); filepath.IsAbs(dir) && exists(dir) {
-			add(dir)
-		}
-	}
-	add(loader)
-	if exists("/etc/ld.so.cache") {
-		add("/etc/ld.so.cache")
-	}
-	objects := []string{path}
-	libraries, err := linked(ctx, loader, path)
-	if err != nil {
-		return nil, err
-	}
-	for _, l := range libraries {
-		modules := filepath.Join(filepath.Dir(l), "qemu")
-		if more, _ := filepath.Glob(filepath.Join(modules, "accel-*.so")); len(more) > 0 && !seen[modules] {
-			add(modules)
-			// qemu has the one name, the loader the other
-			if real, err := filepath.EvalSymlinks(modules); err == nil {
-				add(real)
-			}
-			objects = append(objects, more...)
-		}
-	}
-	for _, o := range objects {
-		libraries, err := linked(ctx, loader, o)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range libraries {
-			add(l)
-		}
-	}
-	return out, nil
-}
-
-func exists(path string) bool { _, err := os.Stat(path); return err == nil }
-
-// linked lists the libraries of a program or a module.
-func linked(ctx context.Context, loader, path string) (all []string, err error) {
-	said, err := exec.CommandContext(ctx, loader, "--list", path).Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s --list %s: %w", loader, path, err)
-	}
-	for line := range strings.Lines(string(said)) {
-		if i := strings.IndexByte(line, '/'); i >= 0 {
-			name, _, _ := strings.Cut(line[i:], " (")
-			all = append(all, strings.TrimSpace(name))
-		}
-	}
-	return all, nil
-}
-
-// interpreter is what loads a program's libraries; "": it has none.
-func interpreter(path string) (string, error) {
-	f, err := elf.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("%s is no program by itself: %w", path, err)
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			b, err := io.ReadAll(p.Open())
-			return string(bytes.TrimRight(b, "\x00")), err
-		}
-	}
-	return "", nil
 }

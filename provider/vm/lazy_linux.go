@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/vm/port"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -16,7 +17,7 @@ type conn struct {
 	id compute.ID
 
 	turn   chan struct{} // one slot, as a lock of the fields below
-	line   *line
+	line   *port.Line
 	client *agent.Client
 	closed bool
 }
@@ -149,7 +150,7 @@ func (c *conn) Close() error {
 		return nil
 	}
 	err := c.client.Close()
-	_ = c.line.lock.Close() // if the client did not come so far
+	c.line.Release() // if the client did not come so far
 	return err
 }
 

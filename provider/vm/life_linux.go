@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/vm/initrd"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 	"github.com/hostler-project/hostler/provider/vm/qmp"
 	"github.com/hostler-project/hostler/provider/vm/seed"
 )
@@ -102,7 +103,7 @@ func (p *launcher) up(ctx context.Context, own *owner) error {
 }
 
 // upCold starts an instance that boots.
-func (p *launcher) upCold(ctx context.Context, q program, own *owner, below qcow.Disk) (err error) {
+func (p *launcher) upCold(ctx context.Context, q qemu.Program, own *owner, below qcow.Disk) (err error) {
 	id := compute.ID(own.ID)
 	home := p.p.home(id)
 	if err := p.p.at("disk"); err != nil {
@@ -136,7 +137,7 @@ func (p *launcher) upCold(ctx context.Context, q program, own *owner, below qcow
 }
 
 // start records that qemu will be started, and starts it.
-func (p *launcher) start(ctx context.Context, q program, own *owner, m machine) (err error) {
+func (p *launcher) start(ctx context.Context, q qemu.Program, own *owner, m machine) (err error) {
 	id := compute.ID(own.ID)
 	own.Process = proc.Process{}
 	if err := p.p.record(own, starting); err != nil {
@@ -153,14 +154,14 @@ func (p *launcher) start(ctx context.Context, q program, own *owner, m machine) 
 }
 
 // run starts the qemu of a machine whose files are in a directory.
-func (p *launcher) run(ctx context.Context, q program, dir, mark string, m machine) (run proc.Process, err error) {
+func (p *launcher) run(ctx context.Context, q qemu.Program, dir, mark string, m machine) (run proc.Process, err error) {
 	if m.below == nil {
 		if m.below, err = p.p.images.layers(m.own); err != nil {
 			return run, err
 		}
 	}
-	h := &handed{dir: dir}
-	defer h.close()
+	h := &qemu.Handed{Dir: dir}
+	defer h.Close()
 	c := &cell{q: q, mark: mark, handed: h, args: p.args(m, h), network: p.p.o.Network == "user", cores: m.own.Cores, memory: m.own.Memory}
 	return p.launch(ctx, c)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
 // machine describes a machine for qemu's command line.
@@ -23,14 +25,14 @@ type machine struct {
 	restore bool   // wait for a saved state, and stay paused with it
 	seed    string // a disk beside the first
 	sandbox bool   // this qemu knows how to give up rights
-	below   []layer
+	below   []qemu.Layer
 }
 
 // seccomp are the system calls that qemu gives up.
 const seccomp = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 // args returns qemu's command line. The files it names are handed over, or shown in qemu's root.
-func (p *launcher) args(m machine, h *handed) []string {
+func (p *launcher) args(m machine, h *qemu.Handed) []string {
 	own := m.own
 	kind := p.p.o.Machine
 	if kind == "auto" {
@@ -62,32 +64,32 @@ func (p *launcher) args(m machine, h *handed) []string {
 		}
 		a = append(
 			a, "-object",
-			fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.show(m.memory, true)), share),
+			fmt.Sprintf("memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s", own.Memory, quote(h.Show(m.memory, true)), share),
 		)
 	}
 	if m.sandbox {
 		a = append(a, "-sandbox", seccomp)
 	}
 	if own.Kernel != "" {
-		a = append(a, "-kernel", h.show(m.kernel, false), "-append", m.append)
+		a = append(a, "-kernel", h.Show(m.kernel, false), "-append", m.append)
 		if m.initrd != "" {
-			a = append(a, "-initrd", h.show(m.initrd, false))
+			a = append(a, "-initrd", h.Show(m.initrd, false))
 		}
 	}
-	h.disks(m)
-	disk, seed := h.throttle(p.p.o)
-	h.args = append(
-		h.args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device",
+	h.Disks(m.seed, m.below)
+	disk, seed := h.Throttle(p.p.o.IO, int64(p.p.o.IOPS))
+	h.Args = append(
+		h.Args, "-device", "virtio-blk-"+bus+",drive="+disk, "-device", "virtio-blk-"+bus+",drive="+seed, "-device",
 		"virtio-rng-"+bus, "-device", "virtio-serial-"+bus,
 	)
-	h.lines()
-	a = append(a, h.args...)
+	h.Lines()
+	a = append(a, h.Args...)
 	rom := ""
 	if bus == "pci" {
 		rom = ",romfile=" // nothing is booted from the network
 	}
 	if link, ok := strings.CutPrefix(p.p.o.Network, "tap:"); ok {
-		a = append(a, "-netdev", "tap,id=net,fd="+h.tap(link))
+		a = append(a, "-netdev", "tap,id=net,fd="+h.Tap(link))
 	} else if p.p.o.Network == "user" {
 		net := "user,id=net"
 		if may, err := p.p.o.egress(); err != nil || may.None() {

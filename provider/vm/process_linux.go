@@ -111,10 +111,10 @@ func watch(dir string, pid int) error {
 // launch starts a qemu in its jail and waits until it is set up. qemu lives on when this process
 // ends. When it refuses, the error has its own words.
 func (p *launcher) launch(ctx context.Context, c *cell) (proc.Process, error) {
-	if c.handed.err != nil {
-		return proc.Process{}, c.handed.err
+	if c.handed.Err != nil {
+		return proc.Process{}, c.handed.Err
 	}
-	c.scratch = filepath.Join(c.handed.dir, "root")
+	c.scratch = filepath.Join(c.handed.Dir, "root")
 	if err := os.MkdirAll(c.scratch, 0o700); err != nil {
 		return proc.Process{}, err
 	}
@@ -150,7 +150,7 @@ func noJail(err error) bool {
 
 // launchOnce starts a qemu once, with or without its jail, and waits until it is set up.
 func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.Process, err error) {
-	dir := c.handed.dir
+	dir := c.handed.Dir
 	if c.log, err = os.OpenFile(filepath.Join(dir, "qemu.log"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600); err != nil {
 		return q, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/port"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -173,7 +174,7 @@ func (p *rehearser) alone(id compute.ID) (*os.File, error) {
 
 // stir resumes a machine that nobody has used, and gives it its identity unless it has it. It
 // returns a line to it; nil: there is nothing to rehearse.
-func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *line, err error) {
+func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *port.Line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	l, own, err := p.p.homes.Lock(ctx, id)
@@ -201,7 +202,7 @@ func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own o
 	if err != nil {
 		return own, nil, err
 	}
-	own.Last = out.port
+	own.Last = out.Port
 	if err := p.p.at("itself"); err != nil {
 		_ = out.Close()
 		return own, nil, err
@@ -216,7 +217,7 @@ func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own o
 // practise does with a machine what its user will do: first all that has never been done in this
 // qemu. It lets the machine rest, as sshd may be reading its new key, and then does what a hand-out
 // does.
-func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
+func (p *rehearser) practise(ctx context.Context, own *owner, l *port.Line) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(own.ID)
@@ -228,15 +229,15 @@ func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
 		return err
 	}
 	rest(ctx, own.PID)
-	l, err := reach(ctx, p.p.home(id), patience)
+	l, err := port.Reach(ctx, p.p.home(id), port.Patience)
 	if err != nil {
 		return err
 	}
-	own.Last = l.port
+	own.Last = l.Port
 	if now, err := p.p.homes.Read(id); err != nil || now.UUID != own.UUID || now.Stage != awake {
 		return l.Close() // it has a user
 	}
-	if err := l.introduce(ctx, guest.Identity{}); err != nil {
+	if err := l.Introduce(ctx, guest.Identity{}); err != nil {
 		_ = l.Close()
 		return err
 	}
@@ -246,13 +247,13 @@ func (p *rehearser) practise(ctx context.Context, own *owner, l *line) error {
 }
 
 // try runs a command over a line, which it closes.
-func try(ctx context.Context, l *line) error {
+func try(ctx context.Context, l *port.Line) error {
 	// without the waiting for its end that Run would do
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	c := agent.New(l)
 	_, err := c.Run(ctx, &compute.Command{Args: []string{"true"}})
 	_ = c.Close()
-	_ = l.lock.Close() // if the client did not come so far
+	l.Release() // if the client did not come so far
 	if errors.Is(err, compute.ErrNoCommand) {
 		err = nil
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
 // parting is what a machine runs before an image is made of its disk. It removes what tells the
@@ -77,7 +78,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err != nil {
 		return "", err
 	}
-	if err := p.images.flatten(ctx, &own, append(below, layer{filepath.Join(p.home(id), "disk.qcow2"), "qcow2"}), tree); err != nil {
+	if err := p.images.flatten(ctx, &own, append(below, qemu.QCOW2(filepath.Join(p.home(id), "disk.qcow2"))), tree); err != nil {
 		return "", err
 	}
 	if err := p.at("commit"); err != nil {

@@ -2,7 +2,6 @@ package vm
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -16,13 +15,6 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/seed"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
-
-// entropy returns the bytes that seed a machine's random numbers.
-func entropy() []byte {
-	b := make([]byte, 64)
-	_, _ = rand.Read(b)
-	return b
-}
 
 // sshSeed makes an instance's keys, one to log in with and the host's own, and writes the files
 // that are needed on this side.

@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/vm/ticks"
 )
 
 // Provider makes virtual machines.
@@ -99,7 +100,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("", "%w", err)
 	}
 	o.Dir = dir
-	p := &Provider{o: o, log: log, rehearsals: newRehearsals(), tickRate: sync.OnceValue(tickRate)}
+	p := &Provider{o: o, log: log, rehearsals: newRehearsals(), tickRate: sync.OnceValue(ticks.Rate)}
 	p.assemble()
 	p.homes = p.keep()
 	return p, nil

@@ -67,9 +67,9 @@ func TestCopies(t *testing.T) {
 	if fi, err := os.Stat(p.Home("suite-2")); err != nil || fi.Mode().Perm() != 0o700 {
 		t.Errorf("others may enter the directory of an instance: %v, %v", fi.Mode(), err)
 	}
-	before := ticks(t, pid)
+	before := processorTime(t, pid)
 	time.Sleep(1500 * time.Millisecond) // what an idle machine uses is measured over this time
-	if n := ticks(t, pid) - before; n > 300*time.Millisecond {
+	if n := processorTime(t, pid) - before; n > 300*time.Millisecond {
 		t.Errorf("a paused machine used %v of 1.5 s", n)
 	}
 	a, b := look("suite-1"), look("suite-2")
@@ -101,8 +101,8 @@ func TestCopies(t *testing.T) {
 	}
 }
 
-// ticks is the processor time that a process used.
-func ticks(t *testing.T, pid int) time.Duration {
+// processorTime is the processor time that a process used.
+func processorTime(t *testing.T, pid int) time.Duration {
 	t.Helper()
 	d, err := spent(pid)
 	if err != nil {

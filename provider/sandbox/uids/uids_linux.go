@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -135,24 +134,5 @@ func dying(f *os.File, slot int) bool {
 	return alive || err != nil
 }
 
-// Mapped reports whether the ranges are user ids of ours to give: the root of a container
-// often has but a few, and the kernel takes it for an ordinary user.
-func Mapped() bool {
-	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return false
-		}
-		covered := false
-		for line := range strings.Lines(string(text)) {
-			var first, outside, count int64
-			if n, _ := fmt.Sscan(line, &first, &outside, &count); n == 3 {
-				covered = covered || first <= lowest && first+count >= lowest+Slots*Count
-			}
-		}
-		if !covered {
-			return false
-		}
-	}
-	return true
-}
+// Mapped reports whether the ranges are user ids of ours to give.
+func Mapped() bool { return proc.Mapped(lowest, Slots*Count) }

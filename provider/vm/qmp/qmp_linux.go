@@ -23,17 +23,17 @@ type message struct {
 	QMP    json.RawMessage `json:"QMP"`
 	Event  string          `json:"event"`
 	Return json.RawMessage `json:"return"`
-	Error  *Error          `json:"error"`
+	Error  *refusal        `json:"error"`
 }
 
-// Error is qemu's refusal.
-type Error struct {
+// refusal is qemu's refusal.
+type refusal struct {
 	Class string `json:"class"`
 	Desc  string `json:"desc"`
 }
 
 // Error returns qemu's words.
-func (e *Error) Error() string { return "qemu: " + e.Desc }
+func (e *refusal) Error() string { return "qemu: " + e.Desc }
 
 // read reads the next message. An error is the reader's, or says that the line is no
 // message.
@@ -98,7 +98,8 @@ func dial(ctx context.Context, path string) (*Monitor, error) {
 	return m, nil
 }
 
-// Open opens a conversation with the qemu of a directory. It connects through a descriptor of the directory, as paths of sockets may not be long.
+// Open opens a conversation with the qemu of a directory. It connects through a descriptor of the
+// directory, as paths of sockets may not be long.
 func Open(ctx context.Context, dir string) (*Monitor, error) {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

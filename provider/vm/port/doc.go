@@ -1,0 +1,2 @@
+// Package port connects to the ports by which the agent in a machine is reached.
+package port

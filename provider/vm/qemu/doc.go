@@ -1,0 +1,3 @@
+// Package qemu knows the program qemu: what it needs of this machine, and how files are handed to
+// it.
+package qemu

@@ -1,0 +1,2 @@
+// Package ticks measures the processor's time stamp counter.
+package ticks
