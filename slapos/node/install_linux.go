@@ -30,56 +30,56 @@ type reason string
 func (r reason) Error() string { return string(r) }
 
 // install processes an instance, by what its release has for that.
-func (a *Agent) install(ctx context.Context, pl *Place) error {
-	a.note(pl, "Installing Computer Partition %s...", pl.ID)
-	if err := a.room(pl); err != nil {
+func (t *task) install(ctx context.Context) error {
+	t.note("Installing Computer Partition %s...", t.ID)
+	if err := t.room(); err != nil {
 		return err
 	}
-	if i, err := pl.Dir.Stat("."); err != nil {
+	if i, err := t.Dir.Stat("."); err != nil {
 		return err
 	} else if mode := i.Mode().Perm(); mode != 0o750 {
 		return &compute.Error{
-			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrDenied,
-			Err:  fmt.Errorf("its directory %s has the mode %#o, and it must be 0750", pl.Home, mode),
+			Op: "node", ID: compute.ID(t.ID), Kind: compute.ErrDenied,
+			Err:  fmt.Errorf("its directory %s has the mode %#o, and it must be 0750", t.Home, mode),
 			Hint: "hostler slapos node format sets it",
 		}
 	}
-	if err := pl.Dir.Link(pl.Release, "software_release"); err != nil {
+	if err := t.Dir.Link(t.Release, "software_release"); err != nil {
 		return err
 	}
-	r, err := home.Open(pl.Release)
+	r, err := home.Open(t.Release)
 	if err != nil {
-		return reason("Software Release " + pl.Partition.Release + " is not present on system.")
+		return reason("Software Release " + t.Partition.Release + " is not present on system.")
 	}
 	defer r.Close()
 	if i, err := r.Stat(lightFile); err == nil && i.Mode().IsRegular() {
-		err = a.light(ctx, pl, r)
+		err = t.light(ctx, r)
 		if err != nil {
 			return err
 		}
-	} else if err := a.buildout(ctx, pl, r); err != nil {
+	} else if err := t.buildout(ctx, r); err != nil {
 		return err
 	}
-	if _, err := pl.Dir.Stat(delayFile); errors.Is(err, fs.ErrNotExist) {
+	if _, err := t.Dir.Stat(delayFile); errors.Is(err, fs.ErrNotExist) {
 		delay := "0.0"
-		if v, ok := pl.Filter["retention_delay"]; ok {
+		if v, ok := t.Filter["retention_delay"]; ok {
 			delay = strings.TrimSpace(fmt.Sprint(v))
 		}
-		return pl.Dir.WriteOur(delayFile, []byte(delay), 0o644)
+		return t.Dir.WriteOur(delayFile, []byte(delay), 0o644)
 	}
 	return nil
 }
 
 // room sees to it that there is some.
-func (a *Agent) room(pl *Place) error {
+func (t *task) room() error {
 	var st unix.Statfs_t
-	if err := unix.Statfs(pl.Home, &st); err != nil {
-		return fmt.Errorf("%s: how much room there is: %w", pl.Home, err)
+	if err := unix.Statfs(t.Home, &st); err != nil {
+		return fmt.Errorf("%s: how much room there is: %w", t.Home, err)
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < a.Free {
+	if free := int64(st.Bavail) * st.Bsize; free < t.a.Free {
 		return &compute.Error{
-			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrNoCapacity,
-			Err:  fmt.Errorf("%s has %d MiB free, and %d MiB must be", pl.Home, free>>20, a.Free>>20),
+			Op: "node", ID: compute.ID(t.ID), Kind: compute.ErrNoCapacity,
+			Err:  fmt.Errorf("%s has %d MiB free, and %d MiB must be", t.Home, free>>20, t.a.Free>>20),
 			Hint: "instance_min_free_space in [slapos]",
 		}
 	}
@@ -87,10 +87,10 @@ func (a *Agent) room(pl *Place) error {
 }
 
 // buildout processes an instance by the profile of its release.
-func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
+func (t *task) buildout(ctx context.Context, r *home.Dir) error {
 	missing := func(file string) error {
 		return reason(
-			"Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file),
+			"Software Release " + t.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(t.Release, file),
 		)
 	}
 	profile, err := r.Read("instance.cfg", maxProfile)
@@ -102,11 +102,11 @@ func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
 	} else if err != nil {
 		return err
 	}
-	whole := append(bytes.TrimRight(profile, "\n"), a.tail(pl)...)
-	if err := pl.Dir.Write("buildout.cfg", whole, 0o640); err != nil {
+	whole := append(bytes.TrimRight(profile, "\n"), t.tail()...)
+	if err := t.Dir.Write("buildout.cfg", whole, 0o640); err != nil {
 		return err
 	}
-	program := filepath.Join(pl.Release, "bin", "buildout")
+	program := filepath.Join(t.Release, "bin", "buildout")
 	names, err := r.List("bin", 10000)
 	if err != nil {
 		return err
@@ -119,23 +119,23 @@ func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
 	}
 	switch {
 	case len(first) > 1:
-		return fmt.Errorf("%s: there are several programs to begin with, %s, and there must be one", pl.Release, strings.Join(first, ", "))
+		return fmt.Errorf("%s: there are several programs to begin with, %s, and there must be one", t.Release, strings.Join(first, ", "))
 	case len(first) == 1:
 		begin, err := interpreted(r, "bin/"+first[0])
 		if err != nil {
 			return err
 		}
-		if err := a.run(ctx, pl, begin, nil, nil); err != nil {
+		if err := t.run(ctx, begin, nil, nil); err != nil {
 			return err
 		}
-		if !pl.Dir.Executable("sbin/buildout") {
-			return fmt.Errorf("%s has made no sbin/buildout in %s", first[0], pl.Home)
+		if !t.Dir.Executable("sbin/buildout") {
+			return fmt.Errorf("%s has made no sbin/buildout in %s", first[0], t.Home)
 		}
-		argv, err := interpreted(pl.Dir, "sbin/buildout")
+		argv, err := interpreted(t.Dir, "sbin/buildout")
 		if err != nil {
 			return err
 		}
-		return a.run(ctx, pl, append(argv, a.flags()...), nil, nil)
+		return t.run(ctx, append(argv, t.a.flags()...), nil, nil)
 	}
 	argv, err := interpreted(r, "bin/buildout")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -143,7 +143,7 @@ func (a *Agent) buildout(ctx context.Context, pl *Place, r *home.Dir) error {
 	} else if err != nil {
 		return fmt.Errorf("%s: %w", program, err)
 	}
-	return a.run(ctx, pl, append(argv, a.flags()...), nil, nil)
+	return t.run(ctx, append(argv, t.a.flags()...), nil, nil)
 }
 
 func (a *Agent) flags() []string {
@@ -172,10 +172,10 @@ func interpreted(d *home.Dir, name string) ([]string, error) {
 }
 
 // tail is what an instance's profile is told beside what its release says.
-func (a *Agent) tail(pl *Place) []byte {
-	key, cert := a.KeyFile, a.CertFile
-	if a.Certificates != "" {
-		key, cert = filepath.Join(a.Certificates, pl.ID+".key"), filepath.Join(a.Certificates, pl.ID+".crt")
+func (t *task) tail() []byte {
+	key, cert := t.a.KeyFile, t.a.CertFile
+	if t.a.Certificates != "" {
+		key, cert = filepath.Join(t.a.Certificates, t.ID+".key"), filepath.Join(t.a.Certificates, t.ID+".crt")
 	}
 	var b bytes.Buffer
 	section := func(name string, pairs ...string) {
@@ -186,14 +186,14 @@ func (a *Agent) tail(pl *Place) []byte {
 		}
 	}
 	section("buildout", "bin-directory", "${buildout:directory}/sbin", "offline", "true")
-	section("slap-connection", "computer-id", a.Computer, "partition-id", pl.ID, "server-url", a.MasterURL, "software-release-url", literal(pl.Partition.Release), "key-file", key, "cert-file", cert,
-		"shared-part-list", strings.Join(a.SharedParts, "\n"), "build-time-part-list", strings.Join(a.BuildTimeParts, "\n"), "requested-state", pl.State)
+	section("slap-connection", "computer-id", t.a.Computer, "partition-id", t.ID, "server-url", t.a.MasterURL, "software-release-url", literal(t.Partition.Release), "key-file", key, "cert-file", cert,
+		"shared-part-list", strings.Join(t.a.SharedParts, "\n"), "build-time-part-list", strings.Join(t.a.BuildTimeParts, "\n"), "requested-state", t.State)
 	section(
-		"slap_connection", "computer_id", a.Computer, "partition_id", pl.ID, "server_url", a.MasterURL,
-		"software_release_url", literal(pl.Partition.Release), "key_file", key, "cert_file", cert,
+		"slap_connection", "computer_id", t.a.Computer, "partition_id", t.ID, "server_url", t.a.MasterURL,
+		"software_release_url", literal(t.Partition.Release), "key_file", key, "cert_file", cert,
 	)
-	section("storage-configuration", "storage-home", a.StorageHome)
-	section("network-information", "global-ipv4-network", a.GlobalIPv4)
+	section("storage-configuration", "storage-home", t.a.StorageHome)
+	section("network-information", "global-ipv4-network", t.a.GlobalIPv4)
 	b.WriteByte('\n')
 	return b.Bytes()
 }
@@ -203,12 +203,12 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 
 // run runs a program in a partition, as its user. Its output is logged, and its end is in the
 // error. out gets its standard output, if that is not for the log.
-func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, out *limited) error {
-	log := newLines(func(line string) { a.say("%s", line) }, func(text string) { a.keep(pl, text) })
+func (t *task) run(ctx context.Context, argv []string, in []byte, out *limited) error {
+	log := newLines(func(line string) { t.a.say("%s", line) }, func(text string) { t.keep(text) })
 	c := once.Command{
-		Argv: argv, Dir: pl.Home,
-		Env: append(once.Environ(a.Environ, pl.Home), "SLAPGRID_INSTANCE_ROOT="+a.InstanceRoot), User: pl.User,
-		Umask: 0o027, Input: in, Output: log, Limit: a.Limit, Mark: once.Partition(a.Computer, pl.Home),
+		Argv: argv, Dir: t.Home,
+		Env: append(once.Environ(t.a.Environ, t.Home), "SLAPGRID_INSTANCE_ROOT="+t.a.InstanceRoot), User: t.User,
+		Umask: 0o027, Input: in, Output: log, Limit: t.a.Limit, Mark: once.Partition(t.a.Computer, t.Home),
 	}
 	if out != nil {
 		c.Output, c.Errors = out, log
@@ -218,35 +218,35 @@ func (a *Agent) run(ctx context.Context, pl *Place, argv []string, in []byte, ou
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	what := fmt.Sprintf("Failed to run buildout profile in directory '%s':", pl.Home)
+	what := fmt.Sprintf("Failed to run buildout profile in directory '%s':", t.Home)
 	if out != nil {
-		what = fmt.Sprintf("The program of the release failed in directory '%s' (%v):", pl.Home, err)
+		what = fmt.Sprintf("The program of the release failed in directory '%s' (%v):", t.Home, err)
 	}
 	if errors.Is(err, once.ErrLimit) {
-		what = fmt.Sprintf("%s it took more than partition_timeout, %s:", what, a.Limit)
+		what = fmt.Sprintf("%s it took more than partition_timeout, %s:", what, t.a.Limit)
 	}
 	return reason(what + "\n" + log.tail())
 }
 
 // certificate has a partition's key and certificate be what the master has for it.
-func (a *Agent) certificate(ctx context.Context, pl *Place) error {
-	if a.Certificates == "" {
+func (t *task) certificate(ctx context.Context) error {
+	if t.a.Certificates == "" {
 		return nil
 	}
-	pair, err := a.Master.Certificate(ctx, a.Computer, pl.ID)
+	pair, err := t.a.Master.Certificate(ctx, t.a.Computer, t.ID)
 	if err != nil {
 		return err
 	}
-	d, err := home.Open(a.Certificates)
+	d, err := home.Open(t.a.Certificates)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	uid, gid := uint32(os.Getuid()), uint32(os.Getgid())
-	if pl.User != nil {
-		uid, gid = pl.User.UID, pl.User.GID
+	if t.User != nil {
+		uid, gid = t.User.UID, t.User.GID
 	}
-	for name, text := range map[string]string{pl.ID + ".key": pair.Key, pl.ID + ".crt": pair.Certificate} {
+	for name, text := range map[string]string{t.ID + ".key": pair.Key, t.ID + ".crt": pair.Certificate} {
 		if d.Same(name, []byte(text), 0o400, uid, gid) {
 			continue
 		}

@@ -148,26 +148,26 @@ func (a *Agent) remember(id string, m remembered) error {
 }
 
 // light processes an instance by the program of its release.
-func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
+func (t *task) light(ctx context.Context, r *home.Dir) error {
 	if e, err := software.ReadEntryPoint(r); err != nil {
 		return err
 	} else if _, missing := r.Stat(".completed"); e != nil && missing == nil {
-		return entryPoint(pl, e)
+		return entryPoint(t.Place, e)
 	}
 	for _, file := range []string{".completed", "instance"} {
 		if _, err := r.Stat(file); err != nil {
 			return reason(
-				"Software Release " + pl.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(pl.Release, file),
+				"Software Release " + t.Partition.Release + " is not correctly installed. Missing file: " + filepath.Join(t.Release, file),
 			)
 		}
 	}
-	m := a.recall(pl.ID)
+	m := t.a.recall(t.ID)
 	if m.Children == nil {
 		m.Children = map[string]child{}
 	}
 	news := false
 	for range rounds {
-		again, err := a.round(ctx, pl, &m)
+		again, err := t.round(ctx, &m)
 		if err != nil {
 			return err
 		}
@@ -184,7 +184,7 @@ func (a *Agent) light(ctx context.Context, pl *Place, r *home.Dir) error {
 	if m.Calm == was {
 		return nil
 	}
-	return a.remember(pl.ID, m)
+	return t.a.remember(t.ID, m)
 }
 
 // entryPoint makes the entry point of an image the one program of etc/service. Its name depends on
@@ -222,32 +222,32 @@ func entryPoint(pl *Place, e *software.EntryPoint) error {
 
 // round runs the program once, and sends its answers to the master. again: its input about its
 // children is outdated.
-func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool, err error) {
-	in, err := json.Marshal(inputOf(pl, m.Children))
+func (t *task) round(ctx context.Context, m *remembered) (again bool, err error) {
+	in, err := json.Marshal(inputOf(t.Place, m.Children))
 	if err != nil {
 		return false, err
 	}
 	said := &limited{most: maxSaid}
-	if err := a.run(ctx, pl, []string{filepath.Join(pl.Release, "instance")}, append(in, '\n'), said); err != nil {
+	if err := t.run(ctx, []string{filepath.Join(t.Release, "instance")}, append(in, '\n'), said); err != nil {
 		return false, err
 	}
 	out, err := said.read()
 	if err != nil {
 		return false, &compute.Error{
-			Op: "node", ID: compute.ID(pl.ID), Kind: compute.ErrFailed, Err: err,
+			Op: "node", ID: compute.ID(t.ID), Kind: compute.ErrFailed, Err: err,
 			Hint: "it is nothing, or a JSON object with connection, shared and request",
 		}
 	}
-	ask, end, err := a.asker(pl.ID)
+	ask, end, err := t.a.asker(t.ID)
 	if err != nil {
 		return false, err
 	}
 	defer end()
-	children, err := a.request(ctx, pl, ask, m, out.Request)
+	children, err := t.request(ctx, ask, m, out.Request)
 	if err != nil {
 		return false, err
 	}
-	if err := a.publish(ctx, pl, ask, m, out); err != nil {
+	if err := t.publish(ctx, ask, m, out); err != nil {
 		return false, err
 	}
 	again = !reflect.DeepEqual(children, m.Children)
@@ -255,7 +255,7 @@ func (a *Agent) round(ctx context.Context, pl *Place, m *remembered) (again bool
 	for _, c := range children {
 		m.Unsettled = m.Unsettled || len(c.Connection) == 0 && c.State != proto.Stopped
 	}
-	return again, a.remember(pl.ID, *m)
+	return again, t.a.remember(t.ID, *m)
 }
 
 func (a *Agent) asker(id string) (Asker, func(), error) {
@@ -296,7 +296,7 @@ func (l *limited) read() (out lightOutput, err error) {
 
 // request sends the program's requests to the master, and ends earlier ones that it does not
 // repeat.
-func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
+func (t *task) request(ctx context.Context, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
 	before := m.Wishes
 	all := slices.Clone(wishes)
 	for _, w := range before {
@@ -306,12 +306,12 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 		}
 	}
 	m.Wishes = all // also those that are to go, until the master has heard it
-	if err := a.remember(pl.ID, *m); err != nil {
+	if err := t.a.remember(t.ID, *m); err != nil {
 		return nil, err
 	}
 	children, titles := map[string]child{}, []byte{}
 	for i, w := range all {
-		n, err := ask.Request(ctx, a.requestOf(pl, w))
+		n, err := ask.Request(ctx, t.requestOf(w))
 		gone := i >= len(wishes)
 		switch {
 		case gone && errors.Is(err, client.ErrNotFound), err == nil, errors.Is(err, client.ErrNotReady):
@@ -333,34 +333,34 @@ func (a *Agent) request(ctx context.Context, pl *Place, ask Asker, m *remembered
 	if len(titles) == 0 {
 		return children, nil
 	}
-	return children, pl.Dir.Write(asked(pl.ID), titles, 0o644)
+	return children, t.Dir.Write(asked(t.ID), titles, 0o644)
 }
 
-func (a *Agent) requestOf(pl *Place, w wish) *proto.Request {
+func (t *task) requestOf(w wish) *proto.Request {
 	q := &proto.Request{
-		Computer: a.Computer, Partition: pl.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State,
+		Computer: t.a.Computer, Partition: t.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State,
 		Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA),
 	}
 	if q.State == "" {
-		q.State = pl.State
+		q.State = t.State
 	}
 	return q
 }
 
 // publish sends the connection parameters of an instance, and of those that it hosts, if they are
 // new.
-func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered, out lightOutput) error {
+func (t *task) publish(ctx context.Context, ask Asker, m *remembered, out lightOutput) error {
 	if out.Connection != nil {
-		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(pl.Connection)) {
-			if err := ask.SetConnection(ctx, a.Computer, pl.ID, "", c); err != nil {
+		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(t.Connection)) {
+			if err := ask.SetConnection(ctx, t.a.Computer, t.ID, "", c); err != nil {
 				return err
 			}
-			pl.Connection = c
+			t.Connection = c
 		}
 	}
 	// of those that it hosts now: one of the same reference may come later and know nothing
 	shared := map[string]map[string]any{}
-	for _, of := range pl.Shared {
+	for _, of := range t.Shared {
 		c, ok := out.Shared[of.Reference]
 		if ok {
 			shared[of.Reference] = c
@@ -368,7 +368,7 @@ func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered
 		if was, known := m.Shared[of.Reference]; !ok || known && reflect.DeepEqual(was, c) {
 			continue
 		}
-		if err := ask.SetConnection(ctx, a.Computer, pl.ID, of.Reference, texts(c)); err != nil {
+		if err := ask.SetConnection(ctx, t.a.Computer, t.ID, of.Reference, texts(c)); err != nil {
 			return err
 		}
 	}
@@ -377,19 +377,19 @@ func (a *Agent) publish(ctx context.Context, pl *Place, ask Asker, m *remembered
 }
 
 // forget asks for nothing any more in the name of an instance that is destroyed.
-func (a *Agent) forget(ctx context.Context, pl *Place) error {
-	m := a.recall(pl.ID)
+func (t *task) forget(ctx context.Context) error {
+	m := t.a.recall(t.ID)
 	if len(m.Wishes) > 0 {
-		ask, end, err := a.asker(pl.ID)
+		ask, end, err := t.a.asker(t.ID)
 		if err != nil {
 			return err
 		}
 		defer end()
-		if _, err := a.request(ctx, pl, ask, &m, nil); err != nil {
+		if _, err := t.request(ctx, ask, &m, nil); err != nil {
 			return err
 		}
 	}
-	if err := os.Remove(a.memory(pl.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(t.a.memory(t.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

@@ -43,26 +43,38 @@ func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 		}
 		return a.tell(ctx, p, err)
 	}
-	pl, err := a.open(p)
+	t, err := a.open(p)
 	if err != nil {
 		return a.tell(ctx, p, err)
 	}
-	defer pl.Dir.Close()
-	if a.Hook != nil {
-		if err := a.Hook(ctx, pl, false); err != nil {
-			return a.failed(ctx, pl, err)
+	defer t.Dir.Close()
+	return t.do(ctx, s, o)
+}
+
+// task is a partition while a step is taken there: by it, the agent works on that partition alone.
+type task struct {
+	*Place
+	a *Agent
+}
+
+// do looks at a partition, or processes it.
+func (t *task) do(ctx context.Context, s Step, o Options) error {
+	if t.a.Hook != nil {
+		if err := t.a.Hook(ctx, t.Place, false); err != nil {
+			return t.failed(ctx, err)
 		}
 	}
-	if err := pl.Dir.Remove(asked(p.ID)); err != nil {
-		return a.failed(ctx, pl, err)
+	if err := t.Dir.Remove(asked(t.ID)); err != nil {
+		return t.failed(ctx, err)
 	}
 	if s.Action == Process {
-		return a.process(ctx, pl, o, s.Reason)
+		return t.process(ctx, o, s.Reason)
 	}
-	if p.State == proto.Started && a.Promises != nil {
-		err = a.anomaly(ctx, pl)
+	var err error
+	if t.State == proto.Started && t.a.Promises != nil {
+		err = t.anomaly(ctx)
 	}
-	return errors.Join(err, a.after(ctx, pl))
+	return errors.Join(err, t.after(ctx))
 }
 
 // asked is the file to which the library of an instance adds its requests.
@@ -71,7 +83,7 @@ func asked(id string) string { return ".slapos-request-transaction-" + id }
 func errorLog(id string) string { return ".slapgrid-" + id + "-error.log" }
 
 // open takes a partition's directory.
-func (a *Agent) open(p *proto.Partition) (*Place, error) {
+func (a *Agent) open(p *proto.Partition) (*task, error) {
 	d, err := home.Open(a.dir(p.ID))
 	if err != nil {
 		return nil, err
@@ -81,7 +93,7 @@ func (a *Agent) open(p *proto.Partition) (*Place, error) {
 		_ = d.Close()
 		return nil, err
 	}
-	return pl, nil
+	return &task{pl, a}, nil
 }
 
 // owner is the user of a partition: the owner of its directory, with the groups of that user's
@@ -120,115 +132,115 @@ func (a *Agent) tidy(p *proto.Partition, reason string) error {
 }
 
 // process brings a partition to the wanted state.
-func (a *Agent) process(ctx context.Context, pl *Place, o Options, reason string) error {
-	p := pl.Partition
+func (t *task) process(ctx context.Context, o Options, reason string) error {
+	p := t.Partition
 	stop := o.Stop && p.State == proto.Started
-	n, err := once.End(ctx, once.Partition(a.Computer, pl.Home), pl.User)
+	n, err := once.End(ctx, once.Partition(t.a.Computer, t.Home), t.User)
 	if err != nil {
-		return a.failed(ctx, pl, err)
+		return t.failed(ctx, err)
 	} else if n > 0 {
-		a.warn("%s: %d processes that a pass before left were ended.", p.ID, n)
+		t.a.warn("%s: %d processes that a pass before left were ended.", p.ID, n)
 	}
 	if !stop {
-		if err := pl.Dir.Remove(stampFile); err != nil {
-			return a.failed(ctx, pl, err)
+		if err := t.Dir.Remove(stampFile); err != nil {
+			return t.failed(ctx, err)
 		}
 	}
-	if err := pl.Dir.MakeDir(filepath.Dir(logFile), 0o750); err != nil {
-		return a.failed(ctx, pl, err)
+	if err := t.Dir.MakeDir(filepath.Dir(logFile), 0o750); err != nil {
+		return t.failed(ctx, err)
 	}
-	a.note(pl, "Processing Computer Partition %s.", p.ID)
-	a.note(pl, "  Software URL: %s", p.Release)
-	a.note(pl, "  Software path: %s", pl.Release)
-	a.note(pl, "  Instance path: %s", pl.Home)
-	a.note(pl, "  Instance status: %s (%s)", p.State, reason)
-	err = errors.Join(a.certificate(ctx, pl), pl.Dir.Remove(errorLog(p.ID)))
+	t.note("Processing Computer Partition %s.", p.ID)
+	t.note("  Software URL: %s", p.Release)
+	t.note("  Software path: %s", t.Release)
+	t.note("  Instance path: %s", t.Home)
+	t.note("  Instance status: %s (%s)", p.State, reason)
+	err = errors.Join(t.certificate(ctx), t.Dir.Remove(errorLog(p.ID)))
 	if err == nil {
-		err = a.bring(ctx, pl, stop)
+		err = t.bring(ctx, stop)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err == nil && stop:
 	case err == nil && p.Timestamp != "":
-		err = pl.Dir.WriteOur(stampFile, []byte(p.Timestamp), 0o644)
+		err = t.Dir.WriteOur(stampFile, []byte(p.Timestamp), 0o644)
 	case err != nil && !isPromise(err):
-		_ = pl.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
-		if p.State == proto.Started && !stop && a.Promises != nil {
+		_ = t.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
+		if p.State == proto.Started && !stop && t.a.Promises != nil {
 			// the results are for the people that look after the instance
-			_, _ = a.Promises(ctx, pl, promise.Test)
+			_, _ = t.a.Promises(ctx, t.Place, promise.Test)
 		}
 	}
 	if err != nil {
-		return a.failed(ctx, pl, err)
+		return t.failed(ctx, err)
 	}
-	return a.after(ctx, pl)
+	return t.after(ctx)
 }
 
 // bring has a partition in the state that is wanted, and tells the master.
-func (a *Agent) bring(ctx context.Context, pl *Place, stop bool) error {
-	p := pl.Partition
+func (t *task) bring(ctx context.Context, stop bool) error {
+	p := t.Partition
 	switch {
 	case stop:
-		if err := a.install(ctx, pl); err != nil {
+		if err := t.install(ctx); err != nil {
 			return err
 		}
-		return a.stop(ctx, pl)
+		return t.stop(ctx)
 	case p.State == proto.Destroyed:
-		if err := errors.Join(a.stop(ctx, pl), a.firewall(ctx, pl, false)); err != nil {
+		if err := errors.Join(t.stop(ctx), t.firewall(ctx, false)); err != nil {
 			return err
 		}
-		if err := a.forget(ctx, pl); err != nil {
+		if err := t.forget(ctx); err != nil {
 			return err
 		}
-		return a.report(ctx, pl, proto.Stopped)
+		return t.report(ctx, proto.Stopped)
 	case p.State == proto.Stopped:
-		err := a.install(ctx, pl)
+		err := t.install(ctx)
 		if err == nil {
-			err = a.firewall(ctx, pl, true)
+			err = t.firewall(ctx, true)
 		}
-		if err = errors.Join(err, a.stop(ctx, pl)); err != nil {
+		if err = errors.Join(err, t.stop(ctx)); err != nil {
 			return err
 		}
-		return errors.Join(a.report(ctx, pl, proto.Stopped), a.related(ctx, pl))
+		return errors.Join(t.report(ctx, proto.Stopped), t.related(ctx))
 	}
-	if err := a.install(ctx, pl); err != nil {
+	if err := t.install(ctx); err != nil {
 		return err
 	}
-	if err := a.start(ctx, pl); err != nil {
+	if err := t.start(ctx); err != nil {
 		return err
 	}
-	if err := a.firewall(ctx, pl, true); err != nil {
+	if err := t.firewall(ctx, true); err != nil {
 		return err
 	}
-	if a.Promises != nil {
-		a.note(pl, "Checking %s promises...", p.ID)
-		if _, err := a.Promises(ctx, pl, promise.Test); err != nil {
+	if t.a.Promises != nil {
+		t.note("Checking %s promises...", p.ID)
+		if _, err := t.a.Promises(ctx, t.Place, promise.Test); err != nil {
 			return err
 		}
 	}
-	if err := a.report(ctx, pl, proto.Started); err != nil {
+	if err := t.report(ctx, proto.Started); err != nil {
 		return err
 	}
-	return a.related(ctx, pl)
+	return t.related(ctx)
 }
 
-func (a *Agent) firewall(ctx context.Context, pl *Place, wanted bool) error {
-	if a.Firewall == nil {
+func (t *task) firewall(ctx context.Context, wanted bool) error {
+	if t.a.Firewall == nil {
 		return nil
 	}
-	return a.Firewall(ctx, pl, wanted)
+	return t.a.Firewall(ctx, t.Place, wanted)
 }
 
-func (a *Agent) report(ctx context.Context, pl *Place, state string) error {
-	_, err := a.Master.ReportInstance(ctx, a.Computer, pl.ID, state)
+func (t *task) report(ctx context.Context, state string) error {
+	_, err := t.a.Master.ReportInstance(ctx, t.a.Computer, t.ID, state)
 	return err
 }
 
 // related tells the master what the instance has asked for.
-func (a *Agent) related(ctx context.Context, pl *Place) error {
+func (t *task) related(ctx context.Context) error {
 	titles := []string{}
-	text, err := pl.Dir.Read(asked(pl.ID), 1<<20)
+	text, err := t.Dir.Read(asked(t.ID), 1<<20)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -239,7 +251,7 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 			titles = append(titles, line)
 		}
 	}
-	if err := a.Master.SetRelated(ctx, a.Computer, pl.ID, titles); err != nil && !errors.Is(err, client.ErrNotFound) {
+	if err := t.a.Master.SetRelated(ctx, t.a.Computer, t.ID, titles); err != nil && !errors.Is(err, client.ErrNotFound) {
 		return err
 	}
 	return nil
@@ -247,45 +259,45 @@ func (a *Agent) related(ctx context.Context, pl *Place) error {
 
 // anomaly runs the promises of an instance that needs no processing, and tells the master of
 // changes.
-func (a *Agent) anomaly(ctx context.Context, pl *Place) error {
-	news, err := a.Promises(ctx, pl, promise.Anomaly)
+func (t *task) anomaly(ctx context.Context) error {
+	news, err := t.a.Promises(ctx, t.Place, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
 	}
 	// a master that does not repeat the last status has got it when they were asked
-	if _, untold := a.untold.Load(pl.ID); !news && err == nil && pl.AccessStatus == "" && !untold {
+	if _, untold := t.a.untold.Load(t.ID); !news && err == nil && t.AccessStatus == "" && !untold {
 		return nil
 	}
-	a.untold.Store(pl.ID, true)
-	switch promise.Tell(err != nil, pl.AccessStatus) {
+	t.a.untold.Store(t.ID, true)
+	switch promise.Tell(err != nil, t.AccessStatus) {
 	case promise.Broken:
-		_ = a.Master.ReportInstanceError(ctx, a.Computer, pl.ID, "", cut(api.Text(err)))
+		_ = t.a.Master.ReportInstanceError(ctx, t.a.Computer, t.ID, "", cut(api.Text(err)))
 	case promise.Well:
-		if e := a.report(ctx, pl, proto.Started); e != nil {
+		if e := t.report(ctx, proto.Started); e != nil {
 			return e
 		}
 	}
 	if err == nil {
-		a.untold.Delete(pl.ID)
+		t.a.untold.Delete(t.ID)
 	}
 	return err
 }
 
 // after is called when all else was done with a partition.
-func (a *Agent) after(ctx context.Context, pl *Place) error {
-	if a.Hook == nil {
+func (t *task) after(ctx context.Context) error {
+	if t.a.Hook == nil {
 		return nil
 	}
-	return a.Hook(ctx, pl, true)
+	return t.a.Hook(ctx, t.Place, true)
 }
 
 // failed ends a partition's processing with an error.
-func (a *Agent) failed(ctx context.Context, pl *Place, err error) error {
+func (t *task) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	a.keep(pl, api.Text(err))
-	return a.tell(ctx, pl.Partition, errors.Join(err, a.after(ctx, pl)))
+	t.keep(api.Text(err))
+	return t.a.tell(ctx, t.Partition, errors.Join(err, t.after(ctx)))
 }
 
 // tell tells the master why a partition is not as it is wanted, and returns the reason.
@@ -309,13 +321,13 @@ func cut(text string) string {
 }
 
 // note logs an act on a partition, here and in its own log.
-func (a *Agent) note(pl *Place, format string, args ...any) {
+func (t *task) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	a.say("%s", text)
-	a.keep(pl, text)
+	t.a.say("%s", text)
+	t.keep(text)
 }
 
 // keep appends to a partition's log. Its owner may change the log, to no one else's harm.
-func (a *Agent) keep(pl *Place, text string) {
-	_ = pl.Dir.Append(logFile, []byte(time.Now().Format("2006-01-02 15:04:05")+" "+text+"\n"), 0o640, maxLog)
+func (t *task) keep(text string) {
+	_ = t.Dir.Append(logFile, []byte(time.Now().Format("2006-01-02 15:04:05")+" "+text+"\n"), 0o640, maxLog)
 }

@@ -15,41 +15,41 @@ const (
 )
 
 // start gives what an instance has left to run to the supervisor, and has it run.
-func (a *Agent) start(ctx context.Context, pl *Place) error {
-	g, err := a.group(pl)
+func (t *task) start(ctx context.Context) error {
+	g, err := t.group()
 	if err != nil {
 		return err
 	}
 	if len(g.Programs) == 0 {
-		text := "No runners nor services found for " + pl.ID
-		a.keep(pl, text)
-		a.warn("%s", text)
-		return a.Supervisor.Remove(ctx, pl.ID)
+		text := "No runners nor services found for " + t.ID
+		t.keep(text)
+		t.a.warn("%s", text)
+		return t.a.Supervisor.Remove(ctx, t.ID)
 	}
-	changed, err := a.Supervisor.Put(ctx, g)
+	changed, err := t.a.Supervisor.Put(ctx, g)
 	if err != nil {
 		return err
 	}
 	if changed {
-		a.note(pl, "Updated '%s'", pl.ID)
+		t.note("Updated '%s'", t.ID)
 	}
-	a.note(pl, "Requested start of %s...", pl.ID)
-	return a.Supervisor.Start(ctx, pl.ID)
+	t.note("Requested start of %s...", t.ID)
+	return t.a.Supervisor.Start(ctx, t.ID)
 }
 
 // stop ends all processes of an instance, wherever they hide. That includes processes that the
 // supervisor did not begin, if their user belongs to this partition alone. Programs that hooks run
 // for it go on.
-func (a *Agent) stop(ctx context.Context, pl *Place) error {
-	a.note(pl, "Requested stop of %s...", pl.ID)
-	if err := a.Supervisor.Remove(ctx, pl.ID); err != nil {
+func (t *task) stop(ctx context.Context) error {
+	t.note("Requested stop of %s...", t.ID)
+	if err := t.a.Supervisor.Remove(ctx, t.ID); err != nil {
 		return err
 	}
-	uid, own := once.Own(pl.Home)
+	uid, own := once.Own(t.Home)
 	if !own {
 		return nil
 	}
-	all, err := a.Supervisor.Status(ctx)
+	all, err := t.a.Supervisor.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,44 +59,44 @@ func (a *Agent) stop(ctx context.Context, pl *Place) error {
 	}
 	n, err := once.EndUser(ctx, uid, func(session int) bool { return spared[session] })
 	if n > 0 {
-		a.warn("%s: %d processes of its user that had left its programs were ended.", pl.ID, n)
+		t.a.warn("%s: %d processes of its user that had left its programs were ended.", t.ID, n)
 	}
 	return err
 }
 
 // group is what a partition has in etc/run, which may end, and in etc/service, which must not.
-func (a *Agent) group(pl *Place) (supervise.Group, error) {
-	g := supervise.Group{Name: pl.ID}
+func (t *task) group() (supervise.Group, error) {
+	g := supervise.Group{Name: t.ID}
 	var limits *supervise.Limits
-	if l, there := a.Limits[pl.ID]; there {
+	if l, there := t.a.Limits[t.ID]; there {
 		limits = &l
 	}
 	var u *supervise.User
-	if pl.User != nil {
-		u = &supervise.User{UID: pl.User.UID, GID: pl.User.GID, Groups: pl.User.Groups}
+	if t.User != nil {
+		u = &supervise.User{UID: t.User.UID, GID: t.User.GID, Groups: t.User.Groups}
 	}
 	for _, of := range []struct {
 		dir, suffix string
 		keep        supervise.Keep
-	}{{"etc/run", "", supervise.Once}, {"etc/service", watched, a.Keep}} {
-		names, err := pl.Dir.List(of.dir, maxPrograms)
+	}{{"etc/run", "", supervise.Once}, {"etc/service", watched, t.a.Keep}} {
+		names, err := t.Dir.List(of.dir, maxPrograms)
 		if err != nil {
 			return g, err
 		}
 		for _, name := range names {
-			i, err := pl.Dir.Stat(of.dir + "/" + name)
+			i, err := t.Dir.Stat(of.dir + "/" + name)
 			if err != nil || i.IsDir() {
 				continue
 			}
 			if len(name) > 200 || strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }) >= 0 {
-				a.warn("%s: %s/%q cannot be run by that name", pl.ID, of.dir, name)
+				t.a.warn("%s: %s/%q cannot be run by that name", t.ID, of.dir, name)
 				continue
 			}
 			g.Programs = append(g.Programs, supervise.Program{
-				Name: name + of.suffix, Command: []string{filepath.Join(pl.Home, of.dir, name)}, Dir: pl.Home, User: u,
+				Name: name + of.suffix, Command: []string{filepath.Join(t.Home, of.dir, name)}, Dir: t.Home, User: u,
 				Keep: of.keep, Limits: limits,
-				Env: []string{"USER=" + pl.Name, "LOGNAME=" + pl.Name, "HOME=" + pl.Home},
-				Log: "." + pl.ID + "_" + name + of.suffix + ".log",
+				Env: []string{"USER=" + t.Name, "LOGNAME=" + t.Name, "HOME=" + t.Home},
+				Log: "." + t.ID + "_" + name + of.suffix + ".log",
 			})
 		}
 	}
