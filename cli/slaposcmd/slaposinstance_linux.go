@@ -50,14 +50,13 @@ func (n *NodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 	if !set.RestartServices {
 		keep = supervise.Watched
 	}
-	a := &slapnode.Agent{
-		Master: n.client, Supervisor: sv, Computer: set.Computer, MasterURL: set.Master, InstanceRoot: set.InstanceRoot,
+	a := &slapnode.Agent{Master: n.client, Supervisor: sv, Say: n.Say, Warn: n.Warn, Config: slapnode.Config{
+		Computer: set.Computer, MasterURL: set.Master, InstanceRoot: set.InstanceRoot,
 		SoftwareRoot: set.SoftwareRoot, KeyFile: set.KeyFile, CertFile: set.CertFile,
 		Certificates: set.Certificates, SharedParts: set.SharedParts, BuildTimeParts: set.BuildTimeParts,
 		StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
-		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Environ: os.Environ(), Say: n.Say, Warn: n.Warn,
-	}
-	a.Limits = n.limits()
+		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Limits: n.limits(), Environ: os.Environ(),
+	}}
 	a.Promises = func(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
 		return n.promises(ctx, p, mode)
 	}

@@ -45,11 +45,8 @@ type Supervisor interface {
 	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
 }
 
-// Agent does passes over the partitions of a computer. One pass at a time. It is not to be copied.
-type Agent struct {
-	Master     Master
-	Supervisor Supervisor
-
+// Config says for which computer an agent works, and how.
+type Config struct {
 	Computer     string // its ID
 	MasterURL    string
 	InstanceRoot string // has the partitions' directories
@@ -68,6 +65,10 @@ type Agent struct {
 	// the first pause of an instance that waits for what others publish, and was not told anything
 	// new for some passes; 0: 5 s
 	Retry time.Duration
+	// Patience is how long a pass waits for one partition before it goes on with the next one,
+	// while that is still being processed; 0: as long as it takes.
+	Patience time.Duration
+
 	Debug bool           // buildout is told so
 	Keep  supervise.Keep // how the programs of etc/service are kept
 	// by partition, the limits of all its programs together
@@ -75,6 +76,13 @@ type Agent struct {
 	// like os.Environ: programs that process instances get it, without variables that would
 	// misguide them
 	Environ []string
+}
+
+// Agent does passes over the partitions of a computer. One pass at a time. It is not to be copied.
+type Agent struct {
+	Config
+	Master     Master
+	Supervisor Supervisor
 
 	// More steps for a partition; nil: none. Promises checks its promises. news is promise.News;
 	// the error of a failed promise has a *promise.Failure in it.
@@ -86,15 +94,11 @@ type Agent struct {
 	// the master as the partition's instance asks it; nil: as Master
 	Ask func(partition string) (Asker, func(), error)
 
-	// Patience is how long a pass waits for one partition before it goes on with the next one,
-	// while that is still being processed; 0: as long as it takes.
-	Patience time.Duration
-	works    works
-	ended    func() // called when a work that no pass waited for has ended; may be nil
-
 	Say  func(format string, args ...any) // takes a line about each act; may be nil
 	Warn func(format string, args ...any) // and what is odd
 
+	works works
+	ended func() // called when a work that no pass waited for has ended; may be nil
 	// names of partitions of which the master has yet to hear that all is well again
 	untold sync.Map
 }

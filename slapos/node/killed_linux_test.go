@@ -165,9 +165,11 @@ func (d *death) pass(ctx context.Context, m *watchedMaster, sup *watchedSupervis
 		}
 		return err
 	}
-	a := &node.Agent{Master: m, Supervisor: sup, Computer: nodetest.Computer, MasterURL: d.URL, InstanceRoot: d.Root,
-		SoftwareRoot: d.Software, Periodicity: 24 * time.Hour, Certificates: d.Keys,
-		Keep: supervise.Again, Environ: []string{"PATH=/usr/bin:/bin"}, Limit: time.Minute}
+	a := &node.Agent{Master: m, Supervisor: sup, Config: node.Config{
+		Computer: nodetest.Computer, MasterURL: d.URL, InstanceRoot: d.Root, SoftwareRoot: d.Software,
+		Periodicity: 24 * time.Hour, Certificates: d.Keys,
+		Keep: supervise.Again, Environ: []string{"PATH=/usr/bin:/bin"}, Limit: time.Minute,
+	}}
 	out, err := a.Instances(ctx, node.Options{Only: []string{d.Partition}})
 	if err == nil && out.Status() != 0 {
 		err = fmt.Errorf("%s", out.Report())

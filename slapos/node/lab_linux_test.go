@@ -26,9 +26,10 @@ var firstUser = nodetest.FirstUser
 
 func newLab(t testing.TB, partitions int) *lab {
 	l := &lab{Rig: nodetest.New(t, partitions)}
-	l.agent = &node.Agent{Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, MasterURL: l.URL,
-		InstanceRoot: l.Root, SoftwareRoot: l.Software, Periodicity: 24 * time.Hour,
-		Keep: supervise.Again, Environ: os.Environ(), Limit: time.Minute, Say: l.Note, Warn: l.Note}
+	l.agent = &node.Agent{Master: l.Client, Supervisor: l.Supervisor, Say: l.Note, Warn: l.Note, Config: node.Config{
+		Computer: nodetest.Computer, MasterURL: l.URL, InstanceRoot: l.Root, SoftwareRoot: l.Software,
+		Periodicity: 24 * time.Hour, Keep: supervise.Again, Environ: os.Environ(), Limit: time.Minute,
+	}}
 	return l
 }
 

@@ -274,9 +274,11 @@ func TestRecorded(t *testing.T) {
 	log := func(line string) { n.Note("%s", line) }
 	builder := &software.Builder{Root: n.Software, Buildout: n.Work + "/buildout", Environ: os.Environ(), Log: log}
 	promises := &promise.Node{Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, Release: builder.Dir, Version: "1", Log: log}
-	agent := &node.Agent{Master: w.Client, Supervisor: n.Supervisor, Computer: computer, MasterURL: w.URL,
-		InstanceRoot: n.Root, SoftwareRoot: n.Software, Periodicity: 24 * time.Hour,
-		Keep: supervise.Watched, Environ: os.Environ(), Limit: time.Minute, Say: n.Note, Warn: n.Note,
+	agent := &node.Agent{Master: w.Client, Supervisor: n.Supervisor, Say: n.Note, Warn: n.Note,
+		Config: node.Config{
+			Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, SoftwareRoot: n.Software,
+			Periodicity: 24 * time.Hour, Keep: supervise.Watched, Environ: os.Environ(), Limit: time.Minute,
+		},
 		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) (bool, error) {
 			r := promise.Runner{
 				Dir: pl.Home, Software: pl.Release, Env: once.Environ(os.Environ(), pl.Home),
