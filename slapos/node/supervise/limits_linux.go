@@ -3,6 +3,7 @@ package supervise
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -16,20 +17,28 @@ const (
 	unused     = 10 * time.Minute // age of a group without new processes at which it is unused
 )
 
+// cgroups are the control groups of a supervisor's programs.
+type cgroups struct {
+	mark  string // of the supervisor
+	log   *slog.Logger
+	found *cgroup.Tree // nil: not needed yet, or
+	none  error        // why there are none
+}
+
 // tree is the tree of control groups: one for each supervisor's directory. The first use looks for
 // it.
-func (s *Supervisor) tree() (*cgroup.Tree, error) {
-	if s.limits != nil || s.noLimits != nil {
-		return s.limits, s.noLimits
+func (cg *cgroups) tree() (*cgroup.Tree, error) {
+	if cg.found != nil || cg.none != nil {
+		return cg.found, cg.none
 	}
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '-'
-	}, s.mark)
-	s.limits, s.noLimits = cgroup.Find(treePrefix + name)
-	return s.limits, s.noLimits
+	}, cg.mark)
+	cg.found, cg.none = cgroup.Find(treePrefix + name)
+	return cg.found, cg.none
 }
 
 // within is what the control group of a group is called: as the group, unless that has a dot, which
@@ -44,14 +53,14 @@ func within(group string) string {
 // confine is the control group for a new process of a program: that of its group of programs, with
 // their limits. All processes that they start are found by it, however hidden. nil: there is none
 // here; if there are limits, that is logged. The caller closes it.
-func (s *Supervisor) confine(p *program) *cgroup.Group {
+func (cg *cgroups) confine(p *program) *cgroup.Group {
 	fail := func(err error) *cgroup.Group {
 		if p.Limits != nil {
-			s.o.Log.Warn("a program is not limited", "program", p.full(), "err", err)
+			cg.log.Warn("a program is not limited", "program", p.full(), "err", err)
 		}
 		return nil
 	}
-	t, err := s.tree()
+	t, err := cg.tree()
 	if err != nil {
 		return fail(err)
 	}
@@ -89,18 +98,18 @@ const (
 // clear ends all processes left in the control group of a group without running programs, and
 // removes it. false: a process of it is still dying. It runs in the loop, so nothing is started
 // there meanwhile.
-func (s *Supervisor) clear(name string) bool {
-	if g := s.groups[name]; g != nil && slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
+func (c *core) clear(name string) bool {
+	if g := c.groups[name]; g != nil && slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return true
 	}
-	t, err := s.tree()
+	t, err := c.cgroups.tree()
 	if err != nil {
 		return true
 	}
-	return s.end(t, within(name))
+	return c.cgroups.end(t, within(name))
 }
 
-func (s *Supervisor) end(t *cgroup.Tree, id string) bool {
+func (cg *cgroups) end(t *cgroup.Tree, id string) bool {
 	g, err := t.Open(id)
 	if err != nil {
 		return true
@@ -109,7 +118,7 @@ func (s *Supervisor) end(t *cgroup.Tree, id string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), atOnce)
 	defer cancel()
 	if left, err := g.Processes(); err == nil && len(left) > 0 {
-		s.o.Log.Warn("what a group's programs left running is ended", "group", id, "processes", len(left))
+		cg.log.Warn("what a group's programs left running is ended", "group", id, "processes", len(left))
 	}
 	if err := errors.Join(g.Kill(ctx), g.Remove(ctx)); err != nil {
 		return false
@@ -123,14 +132,14 @@ func (s *Supervisor) end(t *cgroup.Tree, id string) bool {
 func (s *Supervisor) cleared(ctx context.Context, op string, names []string) error {
 	for end := time.Now().Add(dying); ; {
 		err := s.call(ctx, op, func() error {
-			names = slices.DeleteFunc(names, s.clear)
+			names = slices.DeleteFunc(names, s.core.clear)
 			return nil
 		})
 		if err != nil || len(names) == 0 {
 			return err
 		}
 		if time.Now().After(end) {
-			s.o.Log.Error("what a group's programs left running does not end", "groups", names)
+			s.core.o.Log.Error("what a group's programs left running does not end", "groups", names)
 			return nil
 		}
 		select {
@@ -142,18 +151,18 @@ func (s *Supervisor) cleared(ctx context.Context, op string, names []string) err
 
 // strays ends processes in control groups of removed groups, which a killed supervisor left. It
 // also removes empty control groups of supervisors that are gone for good: no other process would.
-func (s *Supervisor) strays() {
-	t, err := s.tree()
+func (c *core) strays() {
+	t, err := c.cgroups.tree()
 	if err != nil {
 		return
 	}
 	known := map[string]bool{}
-	for name := range s.groups {
+	for name := range c.groups {
 		known[within(name)] = true
 	}
 	for _, id := range t.List() {
 		if !known[id] {
-			s.end(t, id)
+			c.cgroups.end(t, id)
 		}
 	}
 	t.Sweep(treePrefix, unused)

@@ -58,17 +58,17 @@ func modeOf(flags int) uint64 {
 }
 
 // rotate begins anew the logs that have grown too long.
-func (s *Supervisor) rotate() {
-	s.each(func(p *program) {
+func (c *core) rotate() {
+	c.each(func(p *program) {
 		if p.run == nil || p.Log == "" {
 			return
 		}
 		var st unix.Stat_t
-		if unix.Lstat(p.Dir+"/"+p.Log, &st) != nil || st.Size <= s.o.LogBytes {
+		if unix.Lstat(p.Dir+"/"+p.Log, &st) != nil || st.Size <= c.o.LogBytes {
 			return
 		}
-		if err := turn(&p.Program, 10*s.o.LogBytes); err != nil {
-			s.o.Log.Warn("a log cannot be turned over", "program", p.full(), "err", err)
+		if err := turn(&p.Program, 10*c.o.LogBytes); err != nil {
+			c.o.Log.Warn("a log cannot be turned over", "program", p.full(), "err", err)
 		}
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,19 +40,19 @@ type was struct {
 
 const suffix = ".group"
 
-// open takes the directory.
-func (s *Supervisor) open() error {
-	fail := func(err error) error {
-		return &compute.Error{Op: "supervise.New", Kind: compute.ErrUnavailable, Err: err}
+func errUnopened(err error) error {
+	return &compute.Error{Op: "supervise.New", Kind: compute.ErrUnavailable, Err: err}
+}
+
+// lockDir takes the directory of records for as long as the file is open.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, errUnopened(err)
 	}
-	if err := os.MkdirAll(s.o.Dir, 0o700); err != nil {
-		return fail(err)
-	}
-	lock, err := os.OpenFile(filepath.Join(s.o.Dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fail(err)
+		return nil, errUnopened(err)
 	}
-	s.lock = lock
 	// a child that a killed supervisor was about to start has the lock for a moment
 	for end := time.Now().Add(2 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil || time.Now().After(end) {
@@ -61,24 +60,13 @@ func (s *Supervisor) open() error {
 		}
 	}
 	if err != nil {
-		return &compute.Error{
-			Op: "supervise.New", Kind: compute.ErrConflict, Err: fmt.Errorf("another supervisor has %s", s.o.Dir),
+		_ = lock.Close()
+		return nil, &compute.Error{
+			Op: "supervise.New", Kind: compute.ErrConflict, Err: fmt.Errorf("another supervisor has %s", dir),
 			Hint: "end that one first",
 		}
 	}
-	if s.mark, err = identity(filepath.Join(s.o.Dir, "id")); err != nil {
-		return fail(err)
-	}
-	if s.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return fail(err)
-	}
-	if s.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return fail(err)
-	}
-	if err := unix.EpollCtl(s.poll, unix.EPOLL_CTL_ADD, s.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(s.bell)}); err != nil {
-		return fail(err)
-	}
-	return nil
+	return lock, nil
 }
 
 // identity reads the identity of the directory's supervisors, and makes a missing one.
@@ -117,10 +105,10 @@ func write(file string, text []byte, sync bool) error {
 	return dir.Sync()
 }
 
-func (s *Supervisor) file(group string) string { return filepath.Join(s.o.Dir, group+suffix) }
+func (c *core) file(group string) string { return filepath.Join(c.o.Dir, group+suffix) }
 
 // note writes a group's record; with sync it is on the disk when note returns.
-func (s *Supervisor) note(g *group, sync bool) error {
+func (c *core) note(g *group, sync bool) error {
 	boot, _ := proc.Boot() // adopt has asked for it
 	r := record{
 		Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot,
@@ -138,7 +126,7 @@ func (s *Supervisor) note(g *group, sync bool) error {
 	if err != nil {
 		return err
 	}
-	if err := write(s.file(g.name), text, sync); err != nil {
+	if err := write(c.file(g.name), text, sync); err != nil {
 		return &compute.Error{Op: "supervise.record", ID: compute.ID(g.name), Kind: compute.ErrUnavailable, Err: err}
 	}
 	g.dirty = false
@@ -147,10 +135,10 @@ func (s *Supervisor) note(g *group, sync bool) error {
 
 // flush records the wanted state durably, also over a loss of power; "": that of all changed
 // groups.
-func (s *Supervisor) flush(name string) error {
-	for _, g := range s.groups {
+func (c *core) flush(name string) error {
+	for _, g := range c.groups {
 		if g.dirty && (name == "" || g.name == name) {
-			if err := s.note(g, true); err != nil {
+			if err := c.note(g, true); err != nil {
 				return err
 			}
 		}
@@ -159,11 +147,11 @@ func (s *Supervisor) flush(name string) error {
 }
 
 // save records the processes. A loss of power ends them, so it need not outlast that.
-func (s *Supervisor) save() {
-	for _, g := range s.groups {
+func (c *core) save() {
+	for _, g := range c.groups {
 		if g.dirty {
-			if err := s.note(g, false); err != nil {
-				s.o.Log.Error("the state of programs cannot be recorded", "group", g.name, "err", err)
+			if err := c.note(g, false); err != nil {
+				c.o.Log.Error("the state of programs cannot be recorded", "group", g.name, "err", err)
 				return
 			}
 		}
@@ -171,16 +159,16 @@ func (s *Supervisor) save() {
 }
 
 // forget removes a group's record.
-func (s *Supervisor) forget(name string) error {
-	if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (c *core) forget(name string) error {
+	if err := os.Remove(c.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
 // adopt reads the records, takes over what runs, and starts what should.
-func (s *Supervisor) adopt() error {
-	files, err := filepath.Glob(filepath.Join(s.o.Dir, "*"+suffix))
+func (c *core) adopt() error {
+	files, err := filepath.Glob(filepath.Join(c.o.Dir, "*"+suffix))
 	if err != nil {
 		return err
 	}
@@ -198,14 +186,14 @@ func (s *Supervisor) adopt() error {
 		}
 		var r record
 		if err := json.Unmarshal(text, &r); err != nil || r.Group.check() != nil || r.Group.Name+suffix != filepath.Base(file) {
-			s.o.Log.Error("a record cannot be read, and is set aside", "file", file, "err", err)
+			c.o.Log.Error("a record cannot be read, and is set aside", "file", file, "err", err)
 			if err := os.Rename(file, file+".broken"); err != nil {
 				return err
 			}
 			continue
 		}
 		g := &group{name: r.Group.Name, gone: r.Gone, dirty: true}
-		s.groups[g.name] = g
+		c.groups[g.name] = g
 		rebooted[g] = r.Boot != "" && r.Boot != boot
 		for _, one := range r.Group.Programs {
 			w := r.Programs[one.Name]
@@ -213,25 +201,25 @@ func (s *Supervisor) adopt() error {
 			g.progs = append(g.progs, p)
 			known[p.full()], old[p] = p, w
 			if w.Proc.PID != 0 {
-				s.take(p, w.Proc, w.Begun)
+				c.take(p, w.Proc, w.Begun)
 			}
 		}
 	}
-	if err := s.marked(func(pid int, name, begun string) { s.found(known, pid, name, begun) }); err != nil {
+	if err := c.processes.marked(func(pid int, name, begun string) { c.found(known, pid, name, begun) }); err != nil {
 		return err
 	}
-	for _, g := range s.sorted() {
+	for _, g := range c.sorted() {
 		for _, p := range g.progs {
-			s.resume(p, old[p], rebooted[g])
+			c.resume(p, old[p], rebooted[g])
 		}
-		s.dropped(g)
+		c.dropped(g)
 	}
-	s.strays()
+	c.strays()
 	return nil
 }
 
 // take goes on with a process of a program, if it still runs.
-func (s *Supervisor) take(p *program, of proc.Process, begun time.Time) {
+func (c *core) take(p *program, of proc.Process, begun time.Time) {
 	if alive, err := of.Alive(); err != nil || !alive {
 		return
 	}
@@ -245,19 +233,19 @@ func (s *Supervisor) take(p *program, of proc.Process, begun time.Time) {
 	}
 	st, err := proc.Look(of.PID)
 	r := &run{p: p, proc: of, fd: fd, child: err == nil && st.Parent == os.Getpid(), begun: begun}
-	if err := s.watch(r); err != nil {
-		s.o.Log.Error("a process cannot be taken over", "program", p.full(), "pid", of.PID, "err", err)
+	if err := c.processes.watch(r); err != nil {
+		c.o.Log.Error("a process cannot be taken over", "program", p.full(), "pid", of.PID, "err", err)
 		return
 	}
-	s.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
+	c.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
 }
 
 // found handles each process with a mark of ours. If it leads its process group and was not
 // recorded, it is its program's all the same.
-func (s *Supervisor) found(known map[string]*program, pid int, name, begun string) {
+func (c *core) found(known map[string]*program, pid int, name, begun string) {
 	p := known[name]
 	st, err := proc.Look(pid)
-	if p == nil || p.run != nil || err != nil || st.Ended() || st.Group != pid || !s.runsAs(p, pid) {
+	if p == nil || p.run != nil || err != nil || st.Ended() || st.Group != pid || !c.processes.runsAs(p, pid) {
 		return
 	}
 	of, err := proc.Of(pid)
@@ -265,26 +253,12 @@ func (s *Supervisor) found(known map[string]*program, pid int, name, begun strin
 	if err != nil || bad != nil {
 		return
 	}
-	s.take(p, of, time.Unix(0, nanos))
-}
-
-// runsAs reports whether a process is of a program's user: all users may set a mark.
-func (s *Supervisor) runsAs(p *program, pid int) bool {
-	info, err := os.Stat("/proc/" + strconv.Itoa(pid))
-	if err != nil {
-		return false
-	}
-	want := uint32(os.Getuid())
-	if p.User != nil && want == 0 {
-		want = p.User.UID
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && st.Uid == want
+	c.take(p, of, time.Unix(0, nanos))
 }
 
 // resume brings a program to its wanted state. After a restart of the machine a wanted program runs
 // again, whether it had ended before or not.
-func (s *Supervisor) resume(p *program, w was, rebooted bool) {
+func (c *core) resume(p *program, w was, rebooted bool) {
 	switch {
 	case p.run != nil && p.want && w.State != Stopping:
 		if p.state != Running {
@@ -294,7 +268,7 @@ func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 		p.set(Stopping)
 		p.kill = time.Now().Add(p.patience())
 		p.again = p.want
-		s.signal(p, unix.SIGTERM)
+		c.processes.signal(p, unix.SIGTERM)
 	case !p.want || p.g.gone:
 		if p.state != Exited {
 			p.set(Stopped)
@@ -303,15 +277,15 @@ func (s *Supervisor) resume(p *program, w was, rebooted bool) {
 		if w.State == Running {
 			p.exit = "unknown"
 		}
-		s.start(p)
+		c.start(p)
 	case w.State == Running || w.State == Stopping:
 		p.exit = "unknown"
 		p.set(Exited)
-		s.events = append(
-			s.events,
+		c.events = append(
+			c.events,
 			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: p.exit, Weight: p.Keep == Watched},
 		)
 	case w.State == Stopped: // it was to be started, and was not
-		s.start(p)
+		c.start(p)
 	}
 }

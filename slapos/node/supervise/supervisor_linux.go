@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/linux/proc"
 )
 
@@ -38,23 +38,21 @@ type Options struct {
 // Supervisor runs programs. Its methods may be called from many goroutines. Each returns when its
 // request is recorded and begun; Stop, Restart and Remove return when the programs have ended.
 type Supervisor struct {
-	o    Options
-	mark string // in the environment of all our processes
 	lock *os.File
-	poll int
-	bell int // an eventfd: the goroutine in the kernel is to return
-
 	asks chan func()
 	done chan struct{} // closed when the loop has ended
 	quit context.CancelFunc
 	wg   sync.WaitGroup
+	core *core
+}
 
-	// of the loop alone
-	groups   map[string]*group
-	runs     map[int]*run // by the number of their handle
-	events   []Event
-	limits   *cgroup.Tree // nil: not needed yet, or
-	noLimits error        // why there are none
+// core has the programs, and changes how they are. It belongs to the loop alone.
+type core struct {
+	o         Options
+	groups    map[string]*group
+	events    []Event // to be told
+	processes *processes
+	cgroups   *cgroups
 }
 
 // group is one with its programs' processes.
@@ -103,17 +101,24 @@ func New(o Options) (*Supervisor, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Supervisor{
-		o: o, asks: make(chan func()), done: make(chan struct{}), groups: map[string]*group{}, runs: map[int]*run{},
-		poll: -1, bell: -1,
-	}
-	if err := s.open(); err != nil {
-		s.release()
+	lock, err := lockDir(o.Dir)
+	if err != nil {
 		return nil, err
+	}
+	mark, err := identity(filepath.Join(o.Dir, "id"))
+	if err != nil {
+		_ = lock.Close()
+		return nil, errUnopened(err)
+	}
+	s := &Supervisor{lock: lock, asks: make(chan func()), done: make(chan struct{})}
+	s.core = &core{o: o, groups: map[string]*group{}, processes: newProcesses(mark), cgroups: &cgroups{mark: mark, log: o.Log}}
+	if err := s.core.processes.open(); err != nil {
+		s.release()
+		return nil, errUnopened(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.quit = cancel
-	if err := s.adopt(); err != nil {
+	if err := s.core.adopt(); err != nil {
 		cancel()
 		s.release()
 		return nil, err
@@ -126,41 +131,27 @@ func New(o Options) (*Supervisor, error) {
 // Close ends the supervision; the programs go on.
 func (s *Supervisor) Close() error {
 	s.quit()
-	_, _ = unix.Write(s.bell, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	s.core.processes.ring()
 	s.wg.Wait()
 	s.release()
 	return nil
 }
 
 func (s *Supervisor) release() {
-	for _, r := range s.runs {
-		_ = unix.Close(r.fd)
-	}
-	for _, fd := range []int{s.poll, s.bell} {
-		if fd >= 0 {
-			_ = unix.Close(fd)
-		}
-	}
-	if s.lock != nil {
-		_ = s.lock.Close()
-	}
+	s.core.processes.close()
+	_ = s.lock.Close()
 }
 
-// reap waits in the kernel for the ends of all processes.
+// reap waits for the ends of all processes.
 func (s *Supervisor) reap(ctx context.Context) {
-	events := make([]unix.EpollEvent, 64)
 	for ctx.Err() == nil {
-		n, err := unix.EpollWait(s.poll, events, -1)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			s.o.Log.Error("ends of processes cannot be waited for", "err", err)
+		ended, err := s.core.processes.ended()
+		if err != nil {
+			s.core.o.Log.Error("ends of processes cannot be waited for", "err", err)
 			return
 		}
-		for _, e := range events[:max(n, 0)] {
-			if int(e.Fd) == s.bell {
-				continue
-			}
-			fd := int(e.Fd)
-			if !s.do(ctx, func() { s.over(fd) }) {
+		for _, fd := range ended {
+			if !s.do(ctx, func() { s.core.over(fd) }) {
 				return
 			}
 		}
@@ -185,41 +176,41 @@ func (s *Supervisor) loop(ctx context.Context) {
 	defer close(s.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	logs := time.Now().Add(s.o.LogEvery)
+	logs := time.Now().Add(s.core.o.LogEvery)
 	for {
 		now := time.Now()
-		s.due(now)
+		s.core.due(now)
 		if !now.Before(logs) {
-			s.rotate()
-			logs = now.Add(s.o.LogEvery)
+			s.core.rotate()
+			logs = now.Add(s.core.o.LogEvery)
 		}
-		s.tell()
-		timer.Reset(time.Until(s.nextDue(logs)))
+		s.core.tell()
+		timer.Reset(time.Until(s.core.nextDue(logs)))
 		select {
 		case f := <-s.asks:
 			f()
 		case <-timer.C:
 		case <-ctx.Done():
-			s.save()
+			s.core.save()
 			return
 		}
-		s.save()
+		s.core.save()
 	}
 }
 
 // tell delivers the events.
-func (s *Supervisor) tell() {
-	for _, e := range s.events {
-		if s.o.Event != nil {
-			s.o.Event(e)
+func (c *core) tell() {
+	for _, e := range c.events {
+		if c.o.Event != nil {
+			c.o.Event(e)
 		}
 	}
-	s.events = nil
+	c.events = nil
 }
 
 // each calls f with every program.
-func (s *Supervisor) each(f func(*program)) {
-	for _, g := range s.groups {
+func (c *core) each(f func(*program)) {
+	for _, g := range c.groups {
 		for _, p := range g.progs {
 			f(p)
 		}
@@ -227,7 +218,7 @@ func (s *Supervisor) each(f func(*program)) {
 }
 
 // nextDue is the time of the loop's next timed work.
-func (s *Supervisor) nextDue(t time.Time) time.Time {
+func (c *core) nextDue(t time.Time) time.Time {
 	running := false
 	next := time.Time{}
 	sooner := func(at time.Time) {
@@ -235,7 +226,7 @@ func (s *Supervisor) nextDue(t time.Time) time.Time {
 			next = at
 		}
 	}
-	s.each(func(p *program) {
+	c.each(func(p *program) {
 		switch p.state {
 		case Backoff:
 			sooner(p.next)
@@ -255,15 +246,15 @@ func (s *Supervisor) nextDue(t time.Time) time.Time {
 }
 
 // due does the timed work.
-func (s *Supervisor) due(now time.Time) {
-	s.each(func(p *program) {
+func (c *core) due(now time.Time) {
+	c.each(func(p *program) {
 		switch {
 		case p.state == Backoff && !now.Before(p.next):
-			s.start(p)
+			c.start(p)
 		case p.state == Stopping && !now.Before(p.kill):
-			s.o.Log.Warn("a program did not stop when it was asked to", "program", p.full(), "after", p.patience())
+			c.o.Log.Warn("a program did not stop when it was asked to", "program", p.full(), "after", p.patience())
 			p.kill = now.Add(p.patience())
-			s.signal(p, unix.SIGKILL)
+			c.processes.signal(p, unix.SIGKILL)
 		}
 	})
 }
@@ -275,13 +266,13 @@ func (p *program) patience() time.Duration { return cmp.Or(p.StopWait, time.Minu
 func (p *program) set(state State) { p.state, p.since, p.g.dirty = state, time.Now(), true }
 
 // over is called when a process has ended.
-func (s *Supervisor) over(fd int) {
-	r := s.runs[fd]
+func (c *core) over(fd int) {
+	r := c.processes.runs[fd]
 	if r == nil {
 		return
 	}
 	p := r.p
-	how := s.bury(r)
+	how := c.processes.bury(r)
 	up := time.Since(r.begun)
 	p.run, p.exit = nil, how
 	switch {
@@ -293,34 +284,34 @@ func (s *Supervisor) over(fd int) {
 		p.wait = nil
 		if p.again && p.want {
 			p.again = false
-			s.start(p)
+			c.start(p)
 		}
-		s.dropped(p.g)
+		c.dropped(p.g)
 	case p.Keep == Again:
-		if up >= s.o.Settled {
+		if up >= c.o.Settled {
 			p.fast, p.ends = 0, 0
 		}
 		p.fast++
 		p.ends++
-		s.events = append(
-			s.events,
+		c.events = append(
+			c.events,
 			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2},
 		)
-		s.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
+		c.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
 		if p.fast == 1 {
-			s.start(p)
+			c.start(p)
 			return
 		}
-		s.backoff(p)
+		c.backoff(p)
 	default:
 		p.set(Exited)
 		p.left = append(p.left, r.generation())
 		p.left = p.left[max(0, len(p.left)-maxLeft):]
-		s.events = append(
-			s.events,
+		c.events = append(
+			c.events,
 			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched},
 		)
-		s.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
+		c.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
 	}
 }
 
@@ -328,19 +319,19 @@ func (s *Supervisor) over(fd int) {
 const maxLeft = 20
 
 // backoff has a program wait.
-func (s *Supervisor) backoff(p *program) {
-	pause := s.o.First
-	for i := 2; i < p.fast && pause < s.o.Last; i++ {
+func (c *core) backoff(p *program) {
+	pause := c.o.First
+	for i := 2; i < p.fast && pause < c.o.Last; i++ {
 		pause *= 2
 	}
 	p.set(Backoff)
-	p.next = time.Now().Add(min(pause, s.o.Last))
+	p.next = time.Now().Add(min(pause, c.o.Last))
 }
 
 // start starts a program.
-func (s *Supervisor) start(p *program) {
+func (c *core) start(p *program) {
 	p.starts++
-	err := s.fork(p)
+	err := c.fork(p)
 	if err == nil {
 		p.err = ""
 		p.set(Running)
@@ -348,21 +339,21 @@ func (s *Supervisor) start(p *program) {
 	}
 	p.err = err.Error()
 	first := p.state != Backoff && p.state != Fatal
-	s.o.Log.Error("a program cannot be started", "program", p.full(), "err", err)
+	c.o.Log.Error("a program cannot be started", "program", p.full(), "err", err)
 	p.fast++
 	if p.Keep == Again {
-		s.backoff(p)
+		c.backoff(p)
 	} else {
 		p.set(Fatal)
 	}
-	s.events = append(
-		s.events,
+	c.events = append(
+		c.events,
 		Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Fatal, Exit: p.err, Weight: first && p.Keep != Once},
 	)
 }
 
 // stop asks a program to end.
-func (s *Supervisor) stop(p *program) {
+func (c *core) stop(p *program) {
 	p.next = time.Time{}
 	switch {
 	case p.run == nil:
@@ -372,17 +363,17 @@ func (s *Supervisor) stop(p *program) {
 	case p.state != Stopping:
 		p.set(Stopping)
 		p.kill = p.since.Add(p.patience())
-		s.signal(p, unix.SIGTERM)
+		c.processes.signal(p, unix.SIGTERM)
 	}
 }
 
 // pick returns the programs by names as users write them: GROUP:NAME, GROUP:*, GROUP, all. An
 // unknown name is an error.
-func (s *Supervisor) pick(op string, names []string) (out []*program, err error) {
+func (c *core) pick(op string, names []string) (out []*program, err error) {
 	for _, name := range names {
 		n := len(out)
 		found := false
-		for _, g := range s.sorted() {
+		for _, g := range c.sorted() {
 			if g.gone {
 				continue
 			}
@@ -400,9 +391,9 @@ func (s *Supervisor) pick(op string, names []string) (out []*program, err error)
 	return out, nil
 }
 
-func (s *Supervisor) sorted() []*group {
-	all := make([]*group, 0, len(s.groups))
-	for _, g := range s.groups {
+func (c *core) sorted() []*group {
+	all := make([]*group, 0, len(c.groups))
+	for _, g := range c.groups {
 		all = append(all, g)
 	}
 	slices.SortFunc(all, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
@@ -445,18 +436,18 @@ func (s *Supervisor) await(ctx context.Context, op string, all []ending) error {
 			}
 		}
 	}
-	s.sweep(left)
+	s.core.processes.sweep(left)
 	return nil
 }
 
 // dropped forgets a group that is to go, when nothing of it runs any more.
-func (s *Supervisor) dropped(g *group) {
+func (c *core) dropped(g *group) {
 	if !g.gone || slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return
 	}
-	s.clear(g.name) // before it is forgotten: the next supervisor would not know of it
-	delete(s.groups, g.name)
-	if err := s.forget(g.name); err != nil {
-		s.o.Log.Error("the record of a group cannot be removed", "group", g.name, "err", err)
+	c.clear(g.name) // before it is forgotten: the next supervisor would not know of it
+	delete(c.groups, g.name)
+	if err := c.forget(g.name); err != nil {
+		c.o.Log.Error("the record of a group cannot be removed", "group", g.name, "err", err)
 	}
 }

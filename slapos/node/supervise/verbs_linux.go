@@ -19,8 +19,8 @@ func (s *Supervisor) Put(ctx context.Context, g Group) (changed bool, err error)
 	for {
 		var wait []ending
 		err = s.call(ctx, "Put", func() error {
-			wait, changed = s.put(&g, changed)
-			return s.flush(g.Name)
+			wait, changed = s.core.put(&g, changed)
+			return s.core.flush(g.Name)
 		})
 		if err != nil || len(wait) == 0 {
 			return changed, err
@@ -32,11 +32,11 @@ func (s *Supervisor) Put(ctx context.Context, g Group) (changed bool, err error)
 }
 
 // put takes a group over as far as that is possible, and returns what must end first.
-func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
-	old := s.groups[g.Name]
+func (c *core) put(g *Group, was bool) (wait []ending, changed bool) {
+	old := c.groups[g.Name]
 	if old == nil {
 		old = &group{name: g.Name, dirty: true}
-		s.groups[g.Name] = old
+		c.groups[g.Name] = old
 		was = true
 	}
 	old.gone = false
@@ -49,7 +49,7 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 		}
 		was, old.dirty = true, true
 		if i >= 0 && (old.progs[i].run != nil || len(old.progs[i].left) > 0) {
-			wait = append(wait, s.drop(old.progs[i])...)
+			wait = append(wait, c.drop(old.progs[i])...)
 			continue
 		}
 		p := &program{Program: want, g: old, state: Stopped, since: time.Now()}
@@ -62,7 +62,7 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 	for _, p := range old.progs {
 		if !slices.ContainsFunc(g.Programs, func(q Program) bool { return q.Name == p.Name }) {
 			was, old.dirty = true, true
-			wait = append(wait, s.drop(p)...)
+			wait = append(wait, c.drop(p)...)
 		}
 	}
 	if len(wait) == 0 {
@@ -76,9 +76,9 @@ func (s *Supervisor) put(g *Group, was bool) (wait []ending, changed bool) {
 
 // drop stops a program for good. It returns its process, if it has one, and earlier ones that have
 // ended by themselves.
-func (s *Supervisor) drop(p *program) (all []ending) {
+func (c *core) drop(p *program) (all []ending) {
 	p.want, p.again = false, false
-	s.stop(p)
+	c.stop(p)
 	for _, run := range p.left {
 		e := ending{run: run, end: make(chan struct{})}
 		close(e.end)
@@ -97,7 +97,7 @@ func (s *Supervisor) drop(p *program) (all []ending) {
 // started. Running ones go on.
 func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	return s.call(ctx, "Start", func() error {
-		all, err := s.pick("Start", names)
+		all, err := s.core.pick("Start", names)
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 				p.want, p.g.dirty = true, true
 			}
 		}
-		if err := s.flush(""); err != nil {
+		if err := s.core.flush(""); err != nil {
 			return err
 		}
 		for _, p := range all {
@@ -120,10 +120,10 @@ func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 					p.fast = 0
 				}
 				p.ends, p.starts = 0, 0
-				s.start(p)
+				s.core.start(p)
 			}
 		}
-		return s.flush("")
+		return s.core.flush("")
 	})
 }
 
@@ -134,10 +134,10 @@ func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
 	var wait []ending
 	var groups []string
 	err := s.call(ctx, "Stop", func() error {
-		all, err := s.pick("Stop", names)
+		all, err := s.core.pick("Stop", names)
 		for _, p := range all {
 			p.g.dirty = true
-			wait = append(wait, s.drop(p)...)
+			wait = append(wait, s.core.drop(p)...)
 			if len(groups) == 0 || groups[len(groups)-1] != p.g.name {
 				groups = append(groups, p.g.name)
 			}
@@ -167,18 +167,18 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 	var wait []ending
 	there := false
 	err := s.call(ctx, "Remove", func() error {
-		g := s.groups[name]
+		g := s.core.groups[name]
 		if g == nil {
 			return nil
 		}
 		there, g.gone, g.dirty = true, true, true
 		for _, p := range g.progs {
-			wait = append(wait, s.drop(p)...)
+			wait = append(wait, s.core.drop(p)...)
 		}
-		if err := s.flush(name); err != nil {
+		if err := s.core.flush(name); err != nil {
 			return err
 		}
-		s.dropped(g)
+		s.core.dropped(g)
 		return nil
 	})
 	if err == nil {
@@ -193,10 +193,10 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 // Signal sends a signal to programs; those that do not run are left out.
 func (s *Supervisor) Signal(ctx context.Context, sig unix.Signal, names ...string) error {
 	return s.call(ctx, "Signal", func() error {
-		all, err := s.pick("Signal", names)
+		all, err := s.core.pick("Signal", names)
 		for _, p := range all {
 			if p.run != nil {
-				s.lead(p, sig)
+				s.core.processes.lead(p, sig)
 			}
 		}
 		return err
@@ -209,7 +209,7 @@ func (s *Supervisor) Status(ctx context.Context, names ...string) (out []Status,
 		names = []string{"all"}
 	}
 	err = s.call(ctx, "Status", func() error {
-		all, err := s.pick("Status", names)
+		all, err := s.core.pick("Status", names)
 		for _, p := range all {
 			out = append(out, p.status())
 		}
@@ -221,7 +221,7 @@ func (s *Supervisor) Status(ctx context.Context, names ...string) (out []Status,
 // Groups are the names of all groups.
 func (s *Supervisor) Groups(ctx context.Context) (out []string, err error) {
 	err = s.call(ctx, "Groups", func() error {
-		for _, g := range s.sorted() {
+		for _, g := range s.core.sorted() {
 			if !g.gone {
 				out = append(out, g.name)
 			}
