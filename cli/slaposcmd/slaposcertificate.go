@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
 )
@@ -138,7 +139,7 @@ func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 		if view.Of == record.CertifiedComputer {
 			revoke = m.Certificates.RevokeComputer
 		}
-		if err := revoke(ctx, master.Anybody, view.Name); err != nil {
+		if err := revoke(ctx, access.Anybody, view.Name); err != nil {
 			return err
 		}
 		s.Say("No certificate of the %s %s counts any more", view.Of, view.Name)
@@ -149,14 +150,13 @@ func (s *Slapos) certify(ctx context.Context, m *master.Master, view *slaposCert
 	}
 	var pair *proto.Certificate
 	if view.Of == record.CertifiedComputer {
-		pair, err = m.Certificates.ComputerCertificate(ctx, master.Anybody, view.Name)
+		pair, err = m.Certificates.ComputerCertificate(ctx, access.Anybody, view.Name)
 	} else {
-		pair, err = m.Certificates.UserCertificate(ctx, master.Anybody, view.Name, o.admin)
+		pair, err = m.Certificates.UserCertificate(ctx, access.Anybody, view.Name, o.admin)
 	}
-	if err != nil {
-		if errors.As(err, new(*master.Refusal)) {
-			return fault.Invalid("", "%w", err)
-		}
+	if errors.As(err, new(*access.Refusal)) {
+		return fault.Invalid("", "%w", err)
+	} else if err != nil {
 		return err
 	}
 	for file, text := range map[string]string{view.Key: pair.Key, view.Certificate: pair.Certificate} {
@@ -174,8 +174,8 @@ func (s *Slapos) certifyLater(ctx context.Context, m *master.Master, view *slapo
 	if view.Of == record.CertifiedComputer {
 		t.User, t.Computer = "", view.Name
 	}
-	token, until, err := m.Certificates.NewToken(ctx, master.Anybody, t)
-	if errors.As(err, new(*master.Refusal)) {
+	token, until, err := m.Certificates.NewToken(ctx, access.Anybody, t)
+	if errors.As(err, new(*access.Refusal)) {
 		return fault.Invalid("", "%w", err)
 	} else if err != nil {
 		return err

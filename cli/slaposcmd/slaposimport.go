@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 )
@@ -150,7 +151,7 @@ func (s *Slapos) proxyImport(ctx context.Context, path string, o *slaposImport) 
 
 // importRefused adds a hint to a master's refusal.
 func importRefused(err error, to string) error {
-	refusal, ok := errors.AsType[*master.Refusal](err)
+	refusal, ok := errors.AsType[*access.Refusal](err)
 	if !ok {
 		return err
 	}

@@ -3,6 +3,7 @@ package slaposcmd
 import (
 	"cmp"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"net"
 	"net/http"
 	"os"
@@ -68,8 +69,7 @@ func fetchRules(f *cfg.File, section, key string) (words []string, rules fetch.R
 	return words, rules, nil
 }
 
-// withPanel puts a master's page before what it answers, with its public files and the way to
-// instances.
+// withPanel puts a master's page before its answers, with public files and the way to instances.
 func (s *Slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) http.Handler {
 	who := o.tls.who(m)
 	return panel.Handler(panel.Options{
@@ -84,7 +84,7 @@ func (s *Slapos) withPanel(m *master.Master, o *slaposProxy, rest http.Handler) 
 		},
 		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: controller.NewRefusals(s.A.Log).Add}),
 		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Asker, ok bool, err error) {
-			as := master.Anybody
+			as := access.Anybody
 			if who != nil {
 				if as, err = who(r); err != nil {
 					return asker, false, err

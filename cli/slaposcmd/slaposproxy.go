@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/hostler-project/hostler/controller/slapos"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -166,7 +167,7 @@ func (s *Slapos) proxyStart(ctx context.Context, o *slaposProxy) error {
 }
 
 // slaposHandler is all that a master answers. Pages of other sites in a browser cannot ask it.
-func slaposHandler(m *master.Master, who func(*http.Request) (master.Who, error), ending <-chan struct{}) http.Handler {
+func slaposHandler(m *master.Master, who func(*http.Request) (access.Who, error), ending <-chan struct{}) http.Handler {
 	return http.NewCrossOriginProtection().Handler(web.New(m, web.Options{Who: who, Ending: ending}))
 }
 

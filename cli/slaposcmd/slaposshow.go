@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
@@ -150,7 +151,7 @@ func (s *Slapos) proxyShow(ctx context.Context, o *slaposShow) error {
 func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShownView, error) {
 	v := &slaposShownView{}
 	for page := (overview.Page{Limit: shownAtOnce}); ; {
-		computers, next, err := overview.Computers(ctx, m, master.Anybody, "", page)
+		computers, next, err := overview.Computers(ctx, m, access.Anybody, "", page)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +168,7 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 		}
 	}
 	for page := (overview.Page{Limit: shownAtOnce}); o.partitions || o.shared; {
-		waiting, next, err := overview.Instances(ctx, m, master.Anybody, overview.InstanceQuery{State: overview.Unplaced}, page)
+		waiting, next, err := overview.Instances(ctx, m, access.Anybody, overview.InstanceQuery{State: overview.Unplaced}, page)
 		if err != nil {
 			return nil, err
 		}
@@ -186,10 +187,9 @@ func shownOf(ctx context.Context, m *master.Master, o *slaposShow) (*slaposShown
 // shownAtOnce is how many computers, or instances, are looked at together.
 const shownAtOnce = 1000
 
-// addComputer adds a computer and what is on it. One that was never formatted only has what is
-// requested there.
+// addComputer adds a computer and what is on it, or what is requested on one never formatted.
 func (v *slaposShownView) addComputer(ctx context.Context, m *master.Master, record *slaprecord.Computer, o *slaposShow) error {
-	c, err := m.Computers.Computer(ctx, master.Anybody, record.GUID)
+	c, err := m.Computers.Computer(ctx, access.Anybody, record.GUID)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -89,12 +90,12 @@ Addresses: 0
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Computers.Supply(t.Context(), master.Anybody, "COMP-2", "later", proto.Available); err != nil {
+	if err := m.Computers.Supply(t.Context(), access.Anybody, "COMP-2", "later", proto.Available); err != nil {
 		t.Fatal(err)
 	}
 	for _, shared := range []bool{false, true} {
 		if _, err := m.Requests.Request(
-			t.Context(), master.Anybody, &proto.Request{Title: "late", Release: "u", Shared: shared},
+			t.Context(), access.Anybody, &proto.Request{Title: "late", Release: "u", Shared: shared},
 		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 )
 
 // slaposTLS has the TLS settings with which a master identifies its clients.
@@ -107,25 +108,22 @@ func ownNames(host string) []string {
 }
 
 // who returns the function that identifies clients; nil if any client may do everything.
-func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (master.Who, error) {
+func (t *slaposTLS) who(m *master.Master) func(r *http.Request) (access.Who, error) {
 	if t.mode == "off" {
 		return nil
 	}
-	return func(r *http.Request) (master.Who, error) {
+	return func(r *http.Request) (access.Who, error) {
 		serial, shown, err := t.authority.Client(r.TLS)
 		switch {
 		case err != nil:
-			return master.Who{}, &master.Refusal{
-				Kind: compute.ErrDenied, Text: "The certificate does not count.", Detail: term.ErrorText(err),
-			}
+			return access.Who{}, &access.Refusal{Kind: compute.ErrDenied, Text: "The certificate does not count.",
+				Detail: term.ErrorText(err)}
 		case shown:
 			return m.Certificates.Certified(r.Context(), serial)
 		case t.mode == "optional":
-			return master.Anybody, nil
+			return access.Anybody, nil
 		}
-		return master.Who{}, &master.Refusal{
-			Kind: compute.ErrDenied, Text: "This master wants to know who asks, by a certificate.",
-			Detail: "cert_file and key_file name it",
-		}
+		return access.Who{}, &access.Refusal{Kind: compute.ErrDenied, Text: "This master wants to know who asks, by a certificate.",
+			Detail: "cert_file and key_file name it"}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -170,7 +170,7 @@ func (l *slaposLife) nothing() {
 	}); len(left) > 0 {
 		l.t.Errorf("in the node's own directory is %q", left)
 	}
-	v, err := overview.Computer(l.t.Context(), l.master.Master, master.Anybody, lifeComputer)
+	v, err := overview.Computer(l.t.Context(), l.master.Master, access.Anybody, lifeComputer)
 	nodetest.Do(l.t, err)
 	if len(v.At) > 0 || len(v.Supplied) > 0 {
 		l.t.Errorf("the master has %v and %v", v.At, v.Supplied)
@@ -440,7 +440,7 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 	l.slapos(0, "request", "web", l.built, "--state", "destroyed")
 	l.slapos(0, "request", "app", l.light, "--state", "destroyed")
 	l.until("that they are gone", func() bool {
-		v, err := overview.Computer(t.Context(), l.master.Master, master.Anybody, lifeComputer)
+		v, err := overview.Computer(t.Context(), l.master.Master, access.Anybody, lifeComputer)
 		nodetest.Do(t, err)
 		return len(v.At) == 0
 	}, log)
@@ -451,7 +451,7 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 	l.slapos(0, "remove", l.built, lifeComputer)
 	l.slapos(0, "remove", l.light, lifeComputer)
 	l.until("that the software is gone", func() bool {
-		v, err := overview.Computer(t.Context(), l.master.Master, master.Anybody, lifeComputer)
+		v, err := overview.Computer(t.Context(), l.master.Master, access.Anybody, lifeComputer)
 		nodetest.Do(t, err)
 		return len(v.Supplied) == 0
 	}, log)

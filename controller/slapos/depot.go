@@ -10,7 +10,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/cfg"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 )
 
 // CachePath is the path of a master's binary cache.
@@ -93,7 +93,7 @@ func servedDepot(section map[string]config.Value, said *settings) (o cache.Serve
 // WithDepot serves a binary cache below CachePath, and everything else with rest. Callers of the
 // master may read the cache. Only nodes and administrators may write it, as others could replace
 // their entries. The caller must close the cache at the end.
-func WithDepot(whole *cache.Depot, who func(*http.Request) (master.Who, error), rest http.Handler) http.Handler {
+func WithDepot(whole *cache.Depot, who func(*http.Request) (access.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if who != nil {
 			asks, err := who(r)

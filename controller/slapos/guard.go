@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
 
@@ -29,13 +29,13 @@ const (
 // and records requests in the audit log and the metrics.
 type guard struct {
 	o        *Options
-	who      func(r *http.Request) (master.Who, auth.Principal, error)
+	who      func(r *http.Request) (access.Who, auth.Principal, error)
 	next     http.Handler
 	refused  *rate.Limiter // limits refusals of known callers in the audit log
 	stranger *rate.Limiter // the same for unknown callers
 }
 
-func newGuard(o *Options, who func(r *http.Request) (master.Who, auth.Principal, error), next http.Handler) *guard {
+func newGuard(o *Options, who func(r *http.Request) (access.Who, auth.Principal, error), next http.Handler) *guard {
 	return &guard{
 		o, who, next, rate.NewLimiter(refusals, refusalsAtOnce),
 		rate.NewLimiter(strangers, strangersAtOnce),
@@ -44,7 +44,7 @@ func newGuard(o *Options, who func(r *http.Request) (master.Who, auth.Principal,
 
 // asked is the caller of a request, as the guard has identified it.
 type asked struct {
-	who master.Who
+	who access.Who
 	as  auth.Principal
 	err error
 }
@@ -52,12 +52,12 @@ type asked struct {
 type askedKey struct{}
 
 // askerOf returns the caller that the guard has identified.
-func askerOf(r *http.Request) (master.Who, error) {
+func askerOf(r *http.Request) (access.Who, error) {
 	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
 		return a.who, a.err
 	}
 	// the zero Who may do nothing
-	return master.Who{}, errors.New("a request that came by no guard")
+	return access.Who{}, errors.New("a request that came by no guard")
 }
 
 // seenWriter remembers the status of an answer.
@@ -77,11 +77,11 @@ func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // ServeHTTP identifies the caller, serves the request, and records it.
 func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
-	begun, w, act := time.Now(), &seenWriter{ResponseWriter: to}, &master.Act{}
+	begun, w, act := time.Now(), &seenWriter{ResponseWriter: to}, &access.Act{}
 	found := &asked{}
 	found.who, found.as, found.err = g.who(r)
 	act.Who = found.who
-	ctx := context.WithValue(master.WithAct(r.Context(), act), askedKey{}, found)
+	ctx := context.WithValue(access.WithAct(r.Context(), act), askedKey{}, found)
 	g.serve(w, r.WithContext(ctx), found)
 	if w.status == 0 {
 		w.status = http.StatusOK
@@ -128,7 +128,7 @@ func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text st
 }
 
 // keep writes changes and refusals to the audit log.
-func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *master.Act) {
+func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *access.Act) {
 	denied := status == http.StatusForbidden || status == http.StatusUnauthorized
 	if !act.Changed && !denied {
 		return
@@ -177,11 +177,11 @@ const maxWords = 1000
 
 // asks is whoIs for the caller of a request, which may name the project in the header
 // Hostler-Project.
-func asks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Principal, error) {
+func asks(p auth.Principal, r *http.Request, writes bool) (access.Who, auth.Principal, error) {
 	if name := r.Header[http.CanonicalHeaderKey(api.ProjectHeader)]; len(name) > 0 {
 		var ok bool
 		if p, ok = p.Choose(name[0]); !ok {
-			return master.Who{}, p, &master.Refusal{
+			return access.Who{}, p, &access.Refusal{
 				Kind: compute.ErrDenied, Text: "You are not in the project " + name[0] + ".",
 				Detail: "ask an administrator for a role in it",
 			}
@@ -192,11 +192,11 @@ func asks(p auth.Principal, r *http.Request, writes bool) (master.Who, auth.Prin
 
 // whoIs returns what a caller is to the master. An administrator acts for everybody. Others are
 // users with their own trees, in the chosen project or the only one where they may do this.
-func whoIs(p auth.Principal, writes bool) (master.Who, auth.Principal, error) {
-	refuse := func(text, hint string) (master.Who, auth.Principal, error) {
-		return master.Who{}, p, &master.Refusal{Kind: compute.ErrDenied, Text: text, Detail: hint}
+func whoIs(p auth.Principal, writes bool) (access.Who, auth.Principal, error) {
+	refuse := func(text, hint string) (access.Who, auth.Principal, error) {
+		return access.Who{}, p, &access.Refusal{Kind: compute.ErrDenied, Text: text, Detail: hint}
 	}
-	who := master.Who{Name: p.Name, Via: p.Via, Groups: strings.Join(p.Groups, "\n")}
+	who := access.Who{Name: p.Name, Via: p.Via, Groups: strings.Join(p.Groups, "\n")}
 	if p.Admin() {
 		who.All, who.Project = true, p.Project
 		return who, p, nil

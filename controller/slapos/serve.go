@@ -23,6 +23,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/cache"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/view"
@@ -218,21 +219,21 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 	slap := view.New(view.Options{Master: m,
 		Loader: &parameter.Loader{
 			HTTP: &http.Client{Transport: goesOut(func() http.RoundTripper { return o.Out() })},
-		}, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+		}, Who: func(p auth.Principal, writes bool) (access.Who, error) {
 			who, _, err := whoIs(p, writes)
 			return who, err
 		}})
 	watch(o.Metrics, m)
 	whole := web.New(m, web.Options{
 		Who:    askerOf,
-		Token:  func(r *http.Request, token string) (master.Who, error) { return o.token(r, token) },
+		Token:  func(r *http.Request, token string) (access.Who, error) { return o.token(r, token) },
 		Base:   func(r *http.Request) string { return web.Base(r) + path[1:] + "/" },
 		Ending: ctx.Done(),
 	})
 	depot.Log = o.Log
 	kept := cache.Handler(depot)
 	o.Host.OnClose(kept.Close)
-	guard := newGuard(&o, func(r *http.Request) (master.Who, auth.Principal, error) {
+	guard := newGuard(&o, func(r *http.Request) (access.Who, auth.Principal, error) {
 		if ca != nil {
 			// a certificate of another authority may be known to the controller
 			if serial, shown, err := ca.Client(r.TLS); shown && err == nil {
@@ -246,7 +247,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 		}
 		p, err := o.Authenticate(r)
 		if err != nil {
-			return master.Who{}, p, err
+			return access.Who{}, p, err
 		}
 		return asks(p, r, web.Writes(r))
 	}, WithDepot(kept, askerOf, whole))
@@ -275,7 +276,7 @@ func (o *Options) limits(project, user string) (out []master.Limit) {
 
 // certified returns the caller that shows a certificate of the master's authority. A user has the
 // current roles of the configuration, within the project of the certificate.
-func (o *Options) certified(r *http.Request, m *master.Master, serial string) (master.Who, auth.Principal, error) {
+func (o *Options) certified(r *http.Request, m *master.Master, serial string) (access.Who, auth.Principal, error) {
 	who, err := m.Certificates.Certified(r.Context(), serial)
 	p := auth.Principal{Name: who.Name, Via: who.Via, From: auth.RemoteHost(r)}
 	switch {
@@ -300,18 +301,18 @@ func (o *Options) certified(r *http.Request, m *master.Master, serial string) (m
 
 // token returns the owner of a controller's token that is presented for a certificate. A limited
 // token is refused, as the certificate would not be limited.
-func (o *Options) token(r *http.Request, token string) (master.Who, error) {
+func (o *Options) token(r *http.Request, token string) (access.Who, error) {
 	p, err := o.Holder(r, token)
 	if err != nil {
-		return master.Who{}, err
+		return access.Who{}, err
 	}
 	who, p, err := asks(p, r, true) // of whatever method the request is
 	if err != nil {
-		return master.Who{}, err
+		return access.Who{}, err
 	}
 	everywhere, roles := o.Members(p.Name, p.Groups)
 	if full := max(everywhere, roles[p.Project]); p.Only != 0 || p.Role(p.Project) < full || p.Lease != "" || p.Source != "" {
-		return master.Who{}, &master.Refusal{
+		return access.Who{}, &access.Refusal{
 			Kind: compute.ErrDenied, Text: "The token is limited, and a certificate would not be.",
 			Detail: "hostler token create makes one without a role or permissions",
 		}

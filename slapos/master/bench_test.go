@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -33,12 +34,12 @@ func busy(b *testing.B, partitions int) *master.Master {
 				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
 			}})
 	}
-	if err := m.Computers.Format(b.Context(), master.Anybody, c); err != nil {
+	if err := m.Computers.Format(b.Context(), access.Anybody, c); err != nil {
 		b.Fatal(err)
 	}
 	for i := range partitions {
 		q := instance(i, 0)
-		if _, err := m.Requests.Request(b.Context(), master.Anybody, q); err != nil {
+		if _, err := m.Requests.Request(b.Context(), access.Anybody, q); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -177,7 +178,7 @@ func BenchmarkInformation(b *testing.B) {
 // The floor of it: a bare server that sends the same bytes.
 func BenchmarkInformationBare(b *testing.B) {
 	m := busy(b, 100)
-	body, _, err := m.Computers.Information(b.Context(), master.Anybody, "C")
+	body, _, err := m.Computers.Information(b.Context(), access.Anybody, "C")
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -190,7 +191,7 @@ func BenchmarkInformationBare(b *testing.B) {
 // a node is told of a hundred partitions beside the same bytes, of which the p99 is.
 func BenchmarkShare(b *testing.B) {
 	some, full := legacy.New(busy(b, 10), wire.Options{}), busy(b, 100)
-	body, _, err := full.Computers.Information(b.Context(), master.Anybody, "C")
+	body, _, err := full.Computers.Information(b.Context(), access.Anybody, "C")
 	if err != nil {
 		b.Fatal(err)
 	}

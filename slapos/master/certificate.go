@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -33,7 +35,7 @@ func CheckHolder(name string) error {
 }
 
 func badName(name string) error {
-	return Invalid(
+	return access.Invalid(
 		"the name %.128q cannot stand in a certificate: letters, digits and . _ - @ + are in one, and 128 characters at most",
 		name,
 	)
@@ -57,7 +59,7 @@ func revoke(b ledger.View, holder string) error {
 // removed.
 func (m *certificates) certify(ctx context.Context, c *record.Certificate, may func(b ledger.View) error) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
-		return nil, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
+		return nil, access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
 		return nil, badName(c.Name)
@@ -103,11 +105,11 @@ func (m *certificates) certify(ctx context.Context, c *record.Certificate, may f
 
 // ComputerCertificate signs a certificate by which a node speaks for a computer. Earlier ones stay
 // valid. For a computer that is not known yet, only an administrator gets one.
-func (m *certificates) ComputerCertificate(ctx context.Context, who Who, guid string) (*proto.Certificate, error) {
+func (m *certificates) ComputerCertificate(ctx context.Context, who access.Who, guid string) (*proto.Certificate, error) {
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
-func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) error {
+func (m *certificates) mayCertify(who access.Who, guid string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(guid)
 		if err != nil {
@@ -117,36 +119,36 @@ func (m *certificates) mayCertify(who Who, guid string) func(b ledger.View) erro
 			return err
 		}
 		if c == nil && !who.All {
-			return UnknownComputer(guid)
+			return access.UnknownComputer(guid)
 		}
 		return nil
 	}
 }
 
 // RevokeComputer has no certificate of a computer count any more.
-func (m *certificates) RevokeComputer(ctx context.Context, who Who, guid string) error {
+func (m *certificates) RevokeComputer(ctx context.Context, who access.Who, guid string) error {
 	if m.opt.Authority == nil {
-		return Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
+		return access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		return firstOf(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(record.CertifiedComputer, guid)))
+		return cmp.Or(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(record.CertifiedComputer, guid)))
 	})
 }
 
 // UserCertificate signs a certificate of a user. The user has trees and computers, or may do
 // everything as an administrator.
-func (m *certificates) UserCertificate(ctx context.Context, who Who, name string, admin bool) (*proto.Certificate, error) {
+func (m *certificates) UserCertificate(ctx context.Context, who access.Who, name string, admin bool) (*proto.Certificate, error) {
 	return m.certify(
 		ctx, &record.Certificate{Of: record.CertifiedUser, Name: name, Admin: admin},
-		func(ledger.View) error { return who.administers() },
+		func(ledger.View) error { return who.Administers() },
 	)
 }
 
 // OwnCertificate signs a certificate for the user that asks for it. It never makes an
 // administrator: the service that knows the users says which they are.
-func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Certificate, error) {
+func (m *certificates) OwnCertificate(ctx context.Context, who access.Who) (*proto.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
-		return nil, Denied("Only users get certificates of users.")
+		return nil, access.Denied("Only users get certificates of users.")
 	}
 	return m.certify(
 		ctx, &record.Certificate{Of: record.CertifiedUser, Name: who.Name, Project: who.Project, Groups: who.Groups},
@@ -156,34 +158,27 @@ func (m *certificates) OwnCertificate(ctx context.Context, who Who) (*proto.Cert
 
 // RevokeUser revokes all certificates of a user, and all tokens for one. A user may do that too,
 // for that user alone.
-func (m *certificates) RevokeUser(ctx context.Context, who Who, name string) error {
+func (m *certificates) RevokeUser(ctx context.Context, who access.Who, name string) error {
 	if who.User == "" || who.User != name {
-		if err := who.administers(); err != nil {
+		if err := who.Administers(); err != nil {
 			return err
 		}
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		if err := firstOf(revoke(b, ledger.HolderOf(record.CertifiedUser, name))); err != nil {
+		if err := cmp.Or(revoke(b, ledger.HolderOf(record.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)
 	})
 }
 
-func (who Who) administers() error {
-	if !who.All {
-		return Denied("Only an administrator may do this.")
-	}
-	return nil
-}
-
 // InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
 // out: then it is another, and the old one counts as long as it is good.
-func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *record.Instance) (*proto.Certificate, error) {
+func (m *certificates) InstanceCertificate(ctx context.Context, who access.Who, n *record.Instance) (*proto.Certificate, error) {
 	if m.opt.Authority == nil {
 		return &proto.Certificate{}, nil // as the reference's micro-master answers
 	}
-	if err := firstOf(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
 		return nil, err
 	}
 	var last *record.Certificate
@@ -202,7 +197,7 @@ func (m *certificates) InstanceCertificate(ctx context.Context, who Who, n *reco
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedInstance, Name: n.ID}, func(b ledger.View) error {
 		now, err := b.Instance(n.ID)
 		if err == nil && now == nil {
-			err = Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
+			err = access.Refuse(compute.ErrNotFound, "No software instance %s found.", n.ID)
 		}
 		return err
 	})
@@ -213,15 +208,15 @@ const renewBefore = 120 * 24 * time.Hour
 
 // Certified is the holder of the certificate with a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
-func (m *certificates) Certified(ctx context.Context, serial string) (who Who, err error) {
+func (m *certificates) Certified(ctx context.Context, serial string) (who access.Who, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
-		return Who{}, err
+		return access.Who{}, err
 	}
 	mem, done := m.ledger.Look()
 	defer done()
 	c := mem.BySerial[serial]
 	if c == nil || time.Now().After(c.Until) {
-		return Who{}, Denied("The certificate %s is revoked.", serial)
+		return access.Who{}, access.Denied("The certificate %s is revoked.", serial)
 	}
 	who.Via = "certificate " + serial
 	switch {
@@ -238,5 +233,5 @@ func (m *certificates) Certified(ctx context.Context, serial string) (who Who, e
 		who.Instance = c.Name
 		return who, nil
 	}
-	return Who{}, Denied("The certificate %s is of nobody who is known here.", serial)
+	return access.Who{}, access.Denied("The certificate %s is of nobody who is known here.", serial)
 }

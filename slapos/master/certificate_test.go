@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/authority"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -61,8 +62,8 @@ func TestCertified(t *testing.T) {
 		}
 	}
 	m, other := both[0], both[1]
-	admin, ctx := master.Anybody, t.Context()
-	is := func(serial string, want master.Who) {
+	admin, ctx := access.Anybody, t.Context()
+	is := func(serial string, want access.Who) {
 		t.Helper()
 		for _, m := range both {
 			who, err := m.Certificates.Certified(ctx, serial)
@@ -77,17 +78,17 @@ func TestCertified(t *testing.T) {
 	revoked := func(serial string) {
 		t.Helper()
 		for _, m := range both {
-			if who, err := m.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) || who != (master.Who{}) {
-				t.Errorf("who = %+v, err = %v; want error compute.ErrDenied and who == (master.Who{})", who, err)
+			if who, err := m.Certificates.Certified(ctx, serial); !errors.Is(err, compute.ErrDenied) || who != (access.Who{}) {
+				t.Errorf("who = %+v, err = %v; want error compute.ErrDenied and who == (access.Who{})", who, err)
 			}
 		}
 	}
 	pair, err := m.Certificates.ComputerCertificate(ctx, admin, "COMP-1") // which nobody knows yet
 	node := serialOf(t, pair, err)
-	is(node, master.Who{Computer: "COMP-1"})
+	is(node, access.Who{Computer: "COMP-1"})
 	pair, err = m.Certificates.UserCertificate(ctx, admin, "ann", false)
 	ann := serialOf(t, pair, err)
-	is(ann, master.Who{User: "ann"})
+	is(ann, access.Who{User: "ann"})
 	pair, err = m.Certificates.UserCertificate(ctx, admin, "ann", true)
 	root := serialOf(t, pair, err)
 	is(root, admin)
@@ -96,7 +97,7 @@ func TestCertified(t *testing.T) {
 	// A node renews its own, nobody else's; a user those of his computers.
 	pair, err = m.Certificates.ComputerCertificate(ctx, admin, "COMP-2")
 	_ = serialOf(t, pair, err)
-	self := master.Who{Computer: "COMP-1"}
+	self := access.Who{Computer: "COMP-1"}
 	if _, err := m.Certificates.ComputerCertificate(ctx, self, "COMP-1"); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("before it is formatted: %v", err)
 	}
@@ -107,14 +108,14 @@ func TestCertified(t *testing.T) {
 	renewed := serialOf(t, pair, err)
 	is(node, self)
 	is(renewed, self)
-	user := master.Who{User: "ann"}
+	user := access.Who{User: "ann"}
 	for what, err := range map[string]error{
 		"a node for another":    errOf(m.Certificates.ComputerCertificate(ctx, self, "COMP-2")),
 		"a user for a stranger": errOf(m.Certificates.ComputerCertificate(ctx, user, "COMP-1")),
 		"a node for a user":     errOf(m.Certificates.UserCertificate(ctx, self, "bob", false)),
 		"a user for himself":    errOf(m.Certificates.UserCertificate(ctx, user, "ann", true)),
-		"revoke another":        m.Certificates.RevokeComputer(ctx, master.Who{Computer: "COMP-2"}, "COMP-1"),
-		"revoke by a user":      m.Certificates.RevokeUser(ctx, master.Who{User: "bob"}, "ann"),
+		"revoke another":        m.Certificates.RevokeComputer(ctx, access.Who{Computer: "COMP-2"}, "COMP-1"),
+		"revoke by a user":      m.Certificates.RevokeUser(ctx, access.Who{User: "bob"}, "ann"),
 		"revoke by a node":      m.Certificates.RevokeUser(ctx, self, "COMP-1"),
 	} {
 		if !errors.Is(err, compute.ErrDenied) {
@@ -126,7 +127,7 @@ func TestCertified(t *testing.T) {
 		t.Fatal(err)
 	}
 	pair, err = m.Certificates.ComputerCertificate(ctx, user, guid)
-	is(serialOf(t, pair, err), master.Who{Computer: guid})
+	is(serialOf(t, pair, err), access.Who{Computer: guid})
 	for _, name := range []string{"a b", "../x", "", "Größe", strings.Repeat("a", 129), "-x"} {
 		if _, err := m.Certificates.UserCertificate(ctx, admin, name, false); !errors.Is(err, compute.ErrInvalid) {
 			t.Errorf("%q: err = %v; want error compute.ErrInvalid", name, err)
@@ -158,18 +159,18 @@ func TestInstanceCertificate(t *testing.T) {
 	at := map[string]any{"computer_guid": "COMP-1"}
 	one, two := r.ask(proto.Request{Title: "one", Filter: at}), r.ask(proto.Request{Title: "two", Filter: at})
 	ctx := t.Context()
-	pair, err := r.Certificates.InstanceCertificate(ctx, master.Anybody, one.Record)
+	pair, err := r.Certificates.InstanceCertificate(ctx, access.Anybody, one.Record)
 	first := serialOf(t, pair, err)
-	pair, err = r.Certificates.InstanceCertificate(ctx, master.Who{Computer: "COMP-1"}, one.Record)
+	pair, err = r.Certificates.InstanceCertificate(ctx, access.Who{Computer: "COMP-1"}, one.Record)
 	if again := serialOf(t, pair, err); again != first {
 		t.Error("it is another each time")
 	}
-	if _, err := r.Certificates.InstanceCertificate(ctx, master.Who{Computer: "COMP-2"}, one.Record); !errors.Is(err, compute.ErrDenied) {
+	if _, err := r.Certificates.InstanceCertificate(ctx, access.Who{Computer: "COMP-2"}, one.Record); !errors.Is(err, compute.ErrDenied) {
 		t.Errorf("another node gets it: %v", err)
 	}
 	who, err := r.Certificates.Certified(ctx, first)
-	if who.Via = ""; err != nil || who != (master.Who{Instance: one.Record.ID}) {
-		t.Fatalf("who = %+v, err = %v; want no error and who == (master.Who{Instance: one.Record.ID})", who, err)
+	if who.Via = ""; err != nil || who != (access.Who{Instance: one.Record.ID}) {
+		t.Fatalf("who = %+v, err = %v; want no error and who == (access.Who{Instance: one.Record.ID})", who, err)
 	}
 	for _, q := range []proto.Request{
 		{Title: "child", Release: demo, Filter: at, Computer: "COMP-1", Partition: one.Partition},
@@ -207,10 +208,10 @@ func TestInstanceCertificate(t *testing.T) {
 		t.Errorf("the computer's information: %v", err)
 	}
 	// its child
-	if _, err := r.Instances.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", "p2"); err != nil {
 		t.Fatal(err)
 	}
-	children, err := r.Instances.InstanceDestroyed(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", one.Partition)
+	children, err := r.Instances.InstanceDestroyed(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", one.Partition)
 	if err != nil || children != nil {
 		t.Fatalf("children = %v, err = %v; want no error and children == nil", children, err)
 	}
@@ -218,7 +219,7 @@ func TestInstanceCertificate(t *testing.T) {
 		t.Errorf("after it is gone: %v", err)
 	}
 	r.ask(proto.Request{Title: "two", State: proto.Destroyed, Filter: at})
-	if children, err := r.Instances.DestroyedOf(ctx, master.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
+	if children, err := r.Instances.DestroyedOf(ctx, access.Who{Instance: two.Record.ID}, two.Record.ID); err != nil || children != nil {
 		t.Errorf("one that is wanted destroyed says that it is: %v, %v", children, err)
 	}
 }
@@ -229,16 +230,16 @@ func TestWhoMay(t *testing.T) {
 	opt := certifying(t)
 	m := open(t, opt)
 	ctx := t.Context()
-	who := func(r *http.Request) (master.Who, error) {
+	who := func(r *http.Request) (access.Who, error) {
 		switch kind, name, _ := strings.Cut(r.Header.Get("X-Who"), " "); kind {
 		case "node":
-			return master.Who{Computer: name}, nil
+			return access.Who{Computer: name}, nil
 		case "user":
-			return master.Who{User: name}, nil
+			return access.Who{User: name}, nil
 		case "admin":
-			return master.Anybody, nil
+			return access.Anybody, nil
 		}
-		return master.Who{}, errors.New("nobody")
+		return access.Who{}, errors.New("nobody")
 	}
 	h := web.New(m, wire.Options{Who: who})
 	for _, guid := range []string{"COMP-1", "COMP-2"} {
@@ -246,7 +247,7 @@ func TestWhoMay(t *testing.T) {
 		r.format(guid, 2)
 	}
 	if _, err := m.Requests.Request(
-		ctx, master.Who{User: "ann"},
+		ctx, access.Who{User: "ann"},
 		&proto.Request{Title: "secret title", Release: demo, Filter: proto.Dictionary{"computer_guid": "COMP-1"}},
 	); err != nil {
 		t.Fatal(err)
@@ -335,7 +336,7 @@ func TestWhoMay(t *testing.T) {
 	say("user ann", "POST", "/slapos.get.v0.software_instance", `{"instance_guid":"`+id+`"}`, ok)
 	say("user ann", "POST", "/slapos.get.v0.software_instance_certificate", `{"instance_guid":"`+id+`"}`, ok)
 	for _, name := range []string{"ann", "bob"} {
-		pair, err := m.Certificates.UserCertificate(ctx, master.Anybody, name, false)
+		pair, err := m.Certificates.UserCertificate(ctx, access.Anybody, name, false)
 		serial := serialOf(t, pair, err)
 		body := `{"user":"` + name + `"}`
 		for _, who := range []string{"user eve", "node COMP-1", "node " + name, "stranger"} {
@@ -366,14 +367,14 @@ func TestWhoMay(t *testing.T) {
 	say("admin", "GET", "/hostler.remove.v0.user_certificate", "", http.StatusMethodNotAllowed)
 	say("node COMP-1", "POST", "/slapos.post.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
 	say("node COMP-1", "POST", "/slapos.remove.v0.compute_node_certificate", `{"computer_guid":"COMP-1"}`, ok)
-	if n, err := m.Instances.Find(ctx, master.Anybody, id); err != nil || n.State != proto.Started {
+	if n, err := m.Instances.Find(ctx, access.Anybody, id); err != nil || n.State != proto.Started {
 		t.Errorf("n = %+v, err = %v; want no error and n.State == proto.Started", n, err)
 	}
 }
 
 func firstID(t *testing.T, m *master.Master) string {
 	t.Helper()
-	all, err := m.Instances.Trees(context.WithoutCancel(t.Context()), master.Anybody, true)
+	all, err := m.Instances.Trees(context.WithoutCancel(t.Context()), access.Anybody, true)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("all = %v, err = %v; want no error and len(all) == 1", all, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -23,14 +24,14 @@ type Change struct {
 // Change changes the root of a tree, like a request by its owner with all that it has. Instances
 // that the root has asked for are its own to change, but a new state goes through the whole tree. A
 // root without a place gets one, if there is one by now.
-func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*Answer, error) {
+func (m *requests) Change(ctx context.Context, who access.Who, id string, c Change) (*Answer, error) {
 	given, err := proto.FormatParameters(c.Parameters)
 	if err != nil {
-		return nil, Malformed(err)
+		return nil, access.Malformed(err)
 	}
-	if err := firstOf(
-		stateNamed(c.State), CheckName("software_release", cmp.Or(c.Release, "x"), MaxURL),
-		CheckName("software_type", cmp.Or(c.Type, "x"), MaxTitle),
+	if err := cmp.Or(
+		stateNamed(c.State), access.CheckName("software_release", cmp.Or(c.Release, "x"), access.MaxURL),
+		access.CheckName("software_type", cmp.Or(c.Type, "x"), access.MaxTitle),
 	); err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 			return err
 		}
 		if n.Root != n.ID {
-			return Refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
+			return access.Refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
 		}
 		a = m.asAsked(n)
 		if c.Parameters != nil {
@@ -72,7 +73,7 @@ func (m *requests) Change(ctx context.Context, who Who, id string, c Change) (*A
 // asAsked is the request that would ask for an instance as it is.
 func (m *requests) asAsked(n *record.Instance) *ask {
 	q := &proto.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
-	who := Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
+	who := access.Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
 	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}
 }
 
@@ -81,18 +82,18 @@ func stateNamed(state string) error {
 	case "", proto.Started, proto.Stopped, proto.Destroyed:
 		return nil
 	}
-	return Invalid("state: %.80q is none of started, stopped, destroyed", state)
+	return access.Invalid("state: %.80q is none of started, stopped, destroyed", state)
 }
 
 // Waiting is the root with a title that a caller has asked for and that has no place yet.
-func (m *requests) Waiting(ctx context.Context, who Who, title string, shared bool) (id string, err error) {
+func (m *requests) Waiting(ctx context.Context, who access.Who, title string, shared bool) (id string, err error) {
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
 		if err != nil {
 			return err
 		}
 		if n == nil || ledger.Placed(n) {
-			return Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+			return access.Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 		}
 		id = n.ID
 		return nil

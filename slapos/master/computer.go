@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -18,13 +19,13 @@ import (
 
 // Format takes the description that a computer sends. An unknown computer is made. It has these
 // partitions from then on and no others; an instance on a removed partition is lost.
-func (m *computers) Format(ctx context.Context, who Who, c *proto.Configuration) error {
-	if err := firstOf(CheckName("reference", c.Computer, MaxID), who.Speaks(c.Computer)); err != nil {
+func (m *computers) Format(ctx context.Context, who access.Who, c *proto.Configuration) error {
+	if err := cmp.Or(access.CheckName("reference", c.Computer, access.MaxID), who.Speaks(c.Computer)); err != nil {
 		return err
 	}
 	partitions := make([]record.Partition, len(c.Partitions))
 	for i, p := range c.Partitions {
-		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
+		if err := access.CheckName("the name of a partition", p.ID, access.MaxID); err != nil {
 			return err
 		}
 		partitions[i].ID = p.ID
@@ -43,20 +44,20 @@ const maxPartitions = 10_000
 
 // FormatAs is Format for callers that have more to say of addresses. It reads the record's GUID,
 // Address, Netmask and Partitions.
-func (m *computers) FormatAs(ctx context.Context, who Who, now *record.Computer) error {
-	if err := firstOf(CheckName("the computer's name", now.GUID, MaxID), who.Speaks(now.GUID)); err != nil {
+func (m *computers) FormatAs(ctx context.Context, who access.Who, now *record.Computer) error {
+	if err := cmp.Or(access.CheckName("the computer's name", now.GUID, access.MaxID), who.Speaks(now.GUID)); err != nil {
 		return err
 	}
 	if len(now.Partitions) > maxPartitions {
-		return Invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
+		return access.Invalid("a computer has no more than %d partitions, and not %d", maxPartitions, len(now.Partitions))
 	}
 	names := make(map[string]bool, len(now.Partitions))
 	for _, p := range now.Partitions {
-		if err := CheckName("the name of a partition", p.ID, MaxID); err != nil {
+		if err := access.CheckName("the name of a partition", p.ID, access.MaxID); err != nil {
 			return err
 		}
 		if names[p.ID] {
-			return Invalid("two partitions have the name %s", p.ID)
+			return access.Invalid("two partitions have the name %s", p.ID)
 		}
 		names[p.ID] = true
 	}
@@ -115,17 +116,17 @@ func (m *trees) lose(b ledger.View, n *record.Instance) error {
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return firstOf(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
+	return cmp.Or(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
 }
 
 // Information is a node's document about its computer, in XML, with a tag that changes with it. The
 // body must not be changed.
-func (m *computers) Information(ctx context.Context, who Who, guid string) (body []byte, tag string, err error) {
+func (m *computers) Information(ctx context.Context, who access.Who, guid string) (body []byte, tag string, err error) {
 	return m.InformationUnless(ctx, who, guid, "")
 }
 
 // InformationUnless is Information without the body for a caller that has it, by its tag.
-func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has string) (body []byte, tag string, err error) {
+func (m *computers) InformationUnless(ctx context.Context, who access.Who, guid, has string) (body []byte, tag string, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
@@ -135,13 +136,13 @@ func (m *computers) InformationUnless(ctx context.Context, who Who, guid, has st
 	return body, tag, err
 }
 
-func (m *computers) information(who Who, guid, has string) (body []byte, tag string, err error) {
+func (m *computers) information(who access.Who, guid, has string) (body []byte, tag string, err error) {
 	mem, done := m.ledger.Look()
 	defer done()
 	seen := mem.Computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
-			return nil, "", firstOf(who.Speaks(guid), UnknownComputer(guid))
+			return nil, "", cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 		}
 		seen = mem.Nobody()
 	}
@@ -162,7 +163,7 @@ func (m *computers) information(who Who, guid, has string) (body []byte, tag str
 		return nil, "", err
 	}
 	if body, err = documentOf(c); err != nil {
-		return nil, "", Malformed(err)
+		return nil, "", access.Malformed(err)
 	}
 	d = &ledger.Document{Tag: TagOf(body)}
 	m.ledger.Keep(d, body)
@@ -185,7 +186,7 @@ func documentOf(c *proto.Computer) ([]byte, error) {
 }
 
 // Computer is a node's document about its computer.
-func (m *computers) Computer(ctx context.Context, who Who, guid string) (*proto.Computer, error) {
+func (m *computers) Computer(ctx context.Context, who access.Who, guid string) (*proto.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -193,17 +194,12 @@ func (m *computers) Computer(ctx context.Context, who Who, guid string) (*proto.
 	defer done()
 	seen := mem.Computers[guid]
 	if seen == nil {
-		return nil, firstOf(who.Speaks(guid), UnknownComputer(guid))
+		return nil, cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 	}
 	if err := who.Owns(guid, seen.Record); err != nil {
 		return nil, err
 	}
 	return whole(mem, guid, seen)
-}
-
-// UnknownComputer is the message about a computer that was never formatted.
-func UnknownComputer(guid string) error {
-	return Refuse(compute.ErrNotFound, "%s is not registered.", guid)
 }
 
 // whole is a computer with its partitions and releases.
@@ -276,7 +272,7 @@ func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition
 }
 
 // Partition is one partition of a node, as the node is told.
-func (m *computers) Partition(ctx context.Context, who Who, computer, partition string) (*proto.Partition, error) {
+func (m *computers) Partition(ctx context.Context, who access.Who, computer, partition string) (*proto.Partition, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -293,10 +289,10 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 			}
 		}
 		if c == nil {
-			return UnknownComputer(computer)
+			return access.UnknownComputer(computer)
 		}
 		if !slices.ContainsFunc(c.Partitions, func(p record.Partition) bool { return p.ID == partition }) {
-			return Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
+			return access.Refuse(compute.ErrNotFound, "The computer %s has no partition %s.", computer, partition)
 		}
 		p, err = partitionOf(b, c, partition)
 		return err
@@ -306,20 +302,20 @@ func (m *computers) Partition(ctx context.Context, who Who, computer, partition 
 
 // NewComputer makes a computer of a title, and returns the name that the master gives it. If the
 // caller has one of that title already, it returns that one's.
-func (m *computers) NewComputer(ctx context.Context, who Who, title, project string) (guid string, err error) {
-	if err := CheckName("computer_title", title, MaxTitle); err != nil {
+func (m *computers) NewComputer(ctx context.Context, who access.Who, title, project string) (guid string, err error) {
+	if err := access.CheckName("computer_title", title, access.MaxTitle); err != nil {
 		return "", err
 	}
 	if !who.All && who.User == "" {
-		return "", Denied("Only users ask for computers.")
+		return "", access.Denied("Only users ask for computers.")
 	}
 	switch {
 	case project == "":
 		project = who.Project
 	case who.Project != "" && project != who.Project:
-		return "", Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
+		return "", access.Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, project)
 	default:
-		if err := CheckName("project_reference", project, MaxID); err != nil {
+		if err := access.CheckName("project_reference", project, access.MaxID); err != nil {
 			return "", err
 		}
 	}
@@ -341,11 +337,11 @@ func (m *computers) NewComputer(ctx context.Context, who Who, title, project str
 	return guid, err
 }
 
-func newComputerID() string { return "COMP-" + newID()[len("INST-"):] }
+func newComputerID() string { return access.NewID("COMP-") }
 
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.
-func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partition string) (all []proto.Address, err error) {
+func (m *computers) TreeAddresses(ctx context.Context, who access.Who, computer, partition string) (all []proto.Address, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -355,7 +351,7 @@ func (m *computers) TreeAddresses(ctx context.Context, who Who, computer, partit
 			return err
 		}
 		if n == nil {
-			return firstOf(who.Speaks(computer), partitionUnknown(computer, partition))
+			return cmp.Or(who.Speaks(computer), partitionUnknown(computer, partition))
 		}
 		if err := who.Holds(n); err != nil {
 			return err

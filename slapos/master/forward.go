@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
@@ -69,7 +70,7 @@ func (m *requests) forwarded(ctx context.Context, a *ask) *onward {
 		}
 		return &onward{
 			named: true,
-			refused: Refuse(
+			refused: access.Refuse(
 				compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.",
 				a.filter["master_url"],
 			),
@@ -100,7 +101,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 		return nil, to.refused
 	}
 	if x := to.external; strings.HasPrefix(x.URL, "https:") && (x.CertFile == "" || x.KeyFile == "") {
-		return nil, Refuse(
+		return nil, access.Refuse(
 			compute.ErrNotFound,
 			"External SlapOS Master URL %s is https, and its section [multimaster/%s] has no key and cert.", x.URL,
 			x.URL,
@@ -108,7 +109,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	}
 	passed, _ := ctx.Value(passedKey{}).([]string)
 	if slices.Contains(passed, m.ledger.RunID) || len(passed) >= maxPassed {
-		return nil, Refuse(
+		return nil, access.Refuse(
 			compute.ErrNotFound,
 			"%s was passed on from master to master and came back, or went too far: each has %s in its list of what another one has. One of them must not.",
 			a.Title, a.Release,
@@ -144,7 +145,7 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	if err := m.remember(ctx, a, title, to.external.URL); err != nil {
 		return nil, err
 	}
-	changed(ctx) // whatever that one does
+	access.NoteChange(ctx) // whatever that one does
 	v, err := client.RequestValue(ctx, &q)
 	if err != nil {
 		return nil, theirs(err)
@@ -207,7 +208,7 @@ func theirs(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	r := &Refusal{Kind: compute.ErrUnavailable, Text: e.Reason, Detail: "the master " + e.Master + " says so"}
+	r := &access.Refusal{Kind: compute.ErrUnavailable, Text: e.Reason, Detail: "the master " + e.Master + " says so"}
 	switch {
 	case errors.Is(err, slapclient.ErrNotReady):
 		r.Kind = slapclient.ErrNotReady
@@ -228,7 +229,7 @@ func theirs(err error) error {
 func relayed(v any, url string, a *ask) (*proto.Object, error) {
 	n, err := proto.ReadInstance(v)
 	if err != nil {
-		return nil, &Refusal{
+		return nil, &access.Refusal{
 			Kind: compute.ErrUnavailable, Text: "The answer of the master " + url + " cannot be read.",
 			Detail: err.Error(),
 		}

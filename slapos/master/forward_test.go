@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -37,7 +38,7 @@ func two(t *testing.T) (local, external *rig, at string) {
 			c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: partition, Interface: "slaptap" + partition[len("slappart"):],
 				Addresses: []proto.ConfiguredAddress{{IP: "10.0.0." + string(rune('1'+i)), Netmask: "255.255.255.255"}}})
 		}
-		if err := r.Computers.Format(t.Context(), master.Anybody, c); err != nil {
+		if err := r.Computers.Format(t.Context(), access.Anybody, c); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -149,7 +150,7 @@ func TestForwardToItself(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
 	q := proto.Request{Title: "a", Release: demo, Filter: proto.Dictionary{"master_url": "http://me.example/"}}
-	a, err := r.Requests.Request(master.WithBase(t.Context(), "http://me.example"), master.Anybody, &q)
+	a, err := r.Requests.Request(master.WithBase(t.Context(), "http://me.example"), access.Anybody, &q)
 	if err != nil || a.Partition != "p0" {
 		t.Errorf(`a = %+v, err = %v; want no error and a.Partition == "p0"`, a, err)
 	}
@@ -160,7 +161,7 @@ func TestForwardApart(t *testing.T) {
 	local, external, _ := two(t)
 	ctx := t.Context()
 	seen := map[string]bool{}
-	ask := func(who master.Who, q proto.Request) error {
+	ask := func(who access.Who, q proto.Request) error {
 		q.Release = forwarded
 		a, err := local.Requests.Request(ctx, who, &q)
 		if err == nil {
@@ -173,7 +174,7 @@ func TestForwardApart(t *testing.T) {
 		return err
 	}
 	for _, user := range []string{"ann", "ann", "bob"} {
-		if err := ask(master.Who{User: user}, proto.Request{Title: "x"}); err != nil {
+		if err := ask(access.Who{User: user}, proto.Request{Title: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,7 +182,7 @@ func TestForwardApart(t *testing.T) {
 		t.Errorf("two users have %d instances", len(seen))
 	}
 	local.ask(proto.Request{Title: "root"}) // in slappart0
-	for _, who := range []master.Who{{Computer: "COMP-LAB"}, {}} {
+	for _, who := range []access.Who{{Computer: "COMP-LAB"}, {}} {
 		err := ask(who, proto.Request{Title: "x", Computer: "COMP-LAB", Partition: "slappart0"})
 		want := compute.ErrNotFound // as there is no room any more for another one
 		if who.Computer == "" {
@@ -201,7 +202,7 @@ func TestForwardApart(t *testing.T) {
 // waiting are the titles of all roots, with those that have no place.
 func (r *rig) waiting() (titles []string) {
 	r.t.Helper()
-	all, err := r.Instances.Trees(r.t.Context(), master.Anybody, true)
+	all, err := r.Instances.Trees(r.t.Context(), access.Anybody, true)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -46,7 +47,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 		handlers[i] = web.New(rigs[i].Master, wire.Options{})
 	}
 	if _, err := rigs[0].Requests.Request(
-		t.Context(), master.Anybody, &proto.Request{Title: "round", Release: forwarded},
+		t.Context(), access.Anybody, &proto.Request{Title: "round", Release: forwarded},
 	); !errors.Is(err, compute.ErrNotFound) ||
 		!strings.Contains(err.Error(), "came back") {
 		t.Errorf("round: %v", err)
@@ -56,7 +57,7 @@ func TestForwardsInNoCircle(t *testing.T) {
 			t.Errorf("master %d is asked %d times", i, times)
 		}
 	}
-	a, err := rigs[0].Requests.Request(t.Context(), master.Anybody, &proto.Request{Title: "far", Release: chained})
+	a, err := rigs[0].Requests.Request(t.Context(), access.Anybody, &proto.Request{Title: "far", Release: chained})
 	if err != nil || a.Object == nil {
 		t.Fatalf("a = %+v, err = %v; want no error and a.Object != nil", a, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
@@ -79,7 +80,7 @@ func TestForwardRules(t *testing.T) {
 	here.format("C", 3)
 	ask := func(m *rig, q proto.Request) *proto.Object {
 		t.Helper()
-		a, err := m.Requests.Request(t.Context(), master.Anybody, &q)
+		a, err := m.Requests.Request(t.Context(), access.Anybody, &q)
 		if err != nil || a.Object == nil {
 			t.Fatalf("a = %+v, err = %v; want no error and a.Object != nil", a, err)
 		}
@@ -150,7 +151,7 @@ func TestForwardRules(t *testing.T) {
 		}
 	}
 	if _, err := here.Requests.Request(
-		t.Context(), master.Anybody,
+		t.Context(), access.Anybody,
 		&proto.Request{Title: "z", Release: demo, Filter: proto.Dictionary{"master_url": "http://127.0.0.1:1/"}},
 	); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)

@@ -80,12 +80,12 @@ func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
 			if err != nil || u.Host == "" {
 				continue
 			}
-			access := text
+			shown := text
 			if base, _ := ctx.Value(baseKey{}).(string); m.opt.Forwards && strings.HasPrefix(base, "https:") &&
 				(u.Scheme == "http" || u.Scheme == "https") {
-				access = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
+				shown = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
 			}
-			return fake("Fake frontend for "+text, proto.Dictionary{"secure_access": access, "domain": u.Host})
+			return fake("Fake frontend for "+text, proto.Dictionary{"secure_access": shown, "domain": u.Host})
 		case frontendHost:
 			host, _ := a.Parameters["host"].(string)
 			port, _ := a.Parameters["port"].(string)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -12,14 +13,14 @@ import (
 
 // Known is the instance of a GUID: its ID, its place as nodes know it, or what the reference makes
 // of its title, its root's and whether it is shared.
-func Known(who Who, guid string) target {
+func Known(who access.Who, guid string) target {
 	return func(b ledger.View) (*record.Instance, error) {
 		n, err := lookup(b, who, guid)
 		if err != nil {
 			return nil, err
 		}
 		if n == nil {
-			return nil, Refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
+			return nil, access.Refuse(compute.ErrNotFound, "No software instance %.*s found.", maxGUID, guid)
 		}
 		return n, who.Holds(n)
 	}
@@ -27,7 +28,7 @@ func Known(who Who, guid string) target {
 
 // told is known, for callers that report the state of an instance: its node, itself, or the
 // instance that has it as a shared one.
-func told(who Who, guid string) target {
+func told(who access.Who, guid string) target {
 	return func(b ledger.View) (*record.Instance, error) {
 		n, err := Known(who, guid)(b)
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
@@ -38,10 +39,10 @@ func told(who Who, guid string) target {
 }
 
 // maxGUID is the longest that any of these can be, in bytes; there is no looking for more.
-const maxGUID = 2 * 4 * MaxTitle
+const maxGUID = 2 * 4 * access.MaxTitle
 
 // lookup finds an instance by its ID, COMPUTER-PARTITION, or TITLE___ROOT___SHARED; nil: none.
-func lookup(b ledger.View, who Who, guid string) (*record.Instance, error) {
+func lookup(b ledger.View, who access.Who, guid string) (*record.Instance, error) {
 	if len(guid) > maxGUID+len("___"+"___0") {
 		return nil, nil
 	}
@@ -95,19 +96,19 @@ func listed(b ledger.View, n *record.Instance) (*Listed, error) {
 }
 
 // Find is the instance of a GUID: its ID, or its place as nodes know it.
-func (m *instances) Find(ctx context.Context, who Who, guid string) (*Listed, error) {
+func (m *instances) Find(ctx context.Context, who access.Who, guid string) (*Listed, error) {
 	return m.find(ctx, Known(who, guid))
 }
 
 // FindAt is the instance in a partition.
-func (m *instances) FindAt(ctx context.Context, who Who, computer, partition string) (*Listed, error) {
+func (m *instances) FindAt(ctx context.Context, who access.Who, computer, partition string) (*Listed, error) {
 	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		n, err := b.At(computer, partition)
 		if err != nil {
 			return nil, err
 		}
 		if n == nil {
-			return nil, Refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
+			return nil, access.Refuse(compute.ErrNotFound, "No instance on partition %s found.", partition)
 		}
 		return n, who.Holds(n)
 	})
@@ -115,9 +116,9 @@ func (m *instances) FindAt(ctx context.Context, who Who, computer, partition str
 
 // FindTree is the caller's root of a title. If a shared root has the same title, it is the one that
 // is not shared.
-func (m *instances) FindTree(ctx context.Context, who Who, title string) (*Listed, error) {
+func (m *instances) FindTree(ctx context.Context, who access.Who, title string) (*Listed, error) {
 	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
-		none := &Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
+		none := &access.Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
 			n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
 			if err != nil || n != nil && settled(n) {
@@ -151,7 +152,7 @@ func (m *instances) find(ctx context.Context, of target) (out *Listed, err error
 
 // Trees are the caller's roots. First come those with partitions, in the order of their partitions,
 // then shared ones, also those whose host went. If waiting is set, those without a place follow.
-func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Listed, err error) {
+func (m *instances) Trees(ctx context.Context, who access.Who, waiting bool) (all []*Listed, err error) {
 	return m.list(ctx, func(mem *ledger.Memory) (roots []*record.Instance, err error) {
 		var shared, without []*record.Instance
 		for _, guid := range mem.GUIDs() {
@@ -177,7 +178,7 @@ func (m *instances) Trees(ctx context.Context, who Who, waiting bool) (all []*Li
 
 // Titled are the caller's roots of a title: at most one that is not shared, which comes first, and
 // one shared.
-func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Listed, error) {
+func (m *instances) Titled(ctx context.Context, who access.Who, title string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		for _, shared := range []bool{false, true} {
 			n, err := mem.Named(ledger.RootName(who.User, who.Project, title, shared))
@@ -194,7 +195,7 @@ func (m *instances) Titled(ctx context.Context, who Who, title string) ([]*Liste
 
 // HasRoot says whether a caller has a root of a title that is not shared, as far as the memory
 // knows.
-func (m *instances) HasRoot(who Who, title string) (has bool) {
+func (m *instances) HasRoot(who access.Who, title string) (has bool) {
 	_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
 		n, err := b.Named(ledger.RootName(who.User, who.Project, title, false))
 		has = n != nil
@@ -204,7 +205,7 @@ func (m *instances) HasRoot(who Who, title string) (has bool) {
 }
 
 // Members are all instances of the tree of an instance, the oldest first.
-func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+func (m *instances) Members(ctx context.Context, who access.Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
@@ -215,7 +216,7 @@ func (m *instances) Members(ctx context.Context, who Who, guid string) ([]*Liste
 }
 
 // InstancesOn are the instances in the partitions of a computer, in the order of these.
-func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) ([]*Listed, error) {
+func (m *instances) InstancesOn(ctx context.Context, who access.Who, computer string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		c, err := mem.Computer(computer)
 		if err != nil {
@@ -225,7 +226,7 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 			return nil, err
 		}
 		if c == nil {
-			return nil, UnknownComputer(computer)
+			return nil, access.UnknownComputer(computer)
 		}
 		for i := range c.Partitions {
 			if n, _ := mem.At(computer, c.Partitions[i].ID); n != nil {
@@ -237,7 +238,7 @@ func (m *instances) InstancesOn(ctx context.Context, who Who, computer string) (
 }
 
 // SharedOf are the shared instances that an instance has, the oldest first.
-func (m *instances) SharedOf(ctx context.Context, who Who, guid string) ([]*Listed, error) {
+func (m *instances) SharedOf(ctx context.Context, who access.Who, guid string) ([]*Listed, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
@@ -270,7 +271,7 @@ func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]
 }
 
 // All are the caller's computers, in the order of their names. They must not be changed.
-func (m *computers) All(ctx context.Context, who Who) ([]*record.Computer, error) {
+func (m *computers) All(ctx context.Context, who access.Who) ([]*record.Computer, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -290,36 +291,36 @@ func (m *computers) All(ctx context.Context, who Who) ([]*record.Computer, error
 // The operations on the instance of a GUID, as those on the instance in a partition.
 
 // SetConnectionOf is SetConnection.
-func (m *instances) SetConnectionOf(ctx context.Context, who Who, guid string, connection proto.Dictionary) error {
+func (m *instances) SetConnectionOf(ctx context.Context, who access.Who, guid string, connection proto.Dictionary) error {
 	text, err := proto.FormatParameters(connection)
 	if err != nil {
-		return Malformed(err)
+		return access.Malformed(err)
 	}
 	return m.connect(ctx, told(who, guid), text)
 }
 
 // RenameOf is Rename.
-func (m *instances) RenameOf(ctx context.Context, who Who, guid, title string) error {
+func (m *instances) RenameOf(ctx context.Context, who access.Who, guid, title string) error {
 	return m.retitle(ctx, Known(who, guid), title)
 }
 
 // DestroyedOf is InstanceDestroyed.
-func (m *instances) DestroyedOf(ctx context.Context, who Who, guid string) (children []string, err error) {
+func (m *instances) DestroyedOf(ctx context.Context, who access.Who, guid string) (children []string, err error) {
 	return m.destroyed(ctx, who, told(who, guid))
 }
 
 // ReportedOf is InstanceReported.
-func (m *statuses) ReportedOf(ctx context.Context, who Who, guid, state string) error {
+func (m *statuses) ReportedOf(ctx context.Context, who access.Who, guid, state string) error {
 	return m.noteInstance(ctx, told(who, guid), said(state))
 }
 
 // ErrorOf is InstanceError.
-func (m *statuses) ErrorOf(ctx context.Context, who Who, guid, message string) error {
+func (m *statuses) ErrorOf(ctx context.Context, who access.Who, guid, message string) error {
 	return m.noteInstance(ctx, told(who, guid), failed(message))
 }
 
 // BangOf has an instance processed again, and with a root all of its tree.
-func (m *instances) BangOf(ctx context.Context, who Who, guid string) error {
+func (m *instances) BangOf(ctx context.Context, who access.Who, guid string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := Known(who, guid)(b)
 		if err != nil {

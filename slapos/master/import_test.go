@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
@@ -145,7 +146,7 @@ func TestImport(t *testing.T) {
 	}
 	titles := func() (all []string) {
 		t.Helper()
-		trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
+		trees, err := r.Instances.Trees(t.Context(), access.Anybody, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func TestImport(t *testing.T) {
 	if all := titles(); len(all) != 2 || all[0] != "one" || all[1] != "shared one" {
 		t.Errorf(`all = %q; want len(all) == 2 and all[0] == "one" and all[1] == "shared one"`, all)
 	}
-	c, err := r.Computers.Computer(t.Context(), master.Anybody, "COMP-1")
+	c, err := r.Computers.Computer(t.Context(), access.Anybody, "COMP-1")
 	if err != nil || len(c.Releases) != 1 || len(c.Partitions) != 2 || len(c.Partitions[0].Shared) != 1 ||
 		c.Partitions[1].RootTitle != "one" {
 		t.Errorf(
@@ -190,7 +191,7 @@ func TestImport(t *testing.T) {
 	if all := titles(); len(all) != 2 {
 		t.Errorf("all = %q; want len(all) == 2", all)
 	}
-	if computers, err := r.Computers.All(t.Context(), master.Anybody); err != nil || len(computers) != 1 {
+	if computers, err := r.Computers.All(t.Context(), access.Anybody); err != nil || len(computers) != 1 {
 		t.Errorf("%d computers, %v", len(computers), err)
 	}
 
@@ -219,10 +220,10 @@ func TestImportRevokes(t *testing.T) {
 	}
 	var serials []string
 	for _, n := range tree("COMP-1", "one").Instances {
-		pair, err := r.Certificates.InstanceCertificate(ctx, master.Anybody, &n)
+		pair, err := r.Certificates.InstanceCertificate(ctx, access.Anybody, &n)
 		serials = append(serials, serialOf(t, pair, err))
 	}
-	pair, err := r.Certificates.ComputerCertificate(ctx, master.Anybody, "COMP-1")
+	pair, err := r.Certificates.ComputerCertificate(ctx, access.Anybody, "COMP-1")
 	node := serialOf(t, pair, err)
 	if err := migrate.Import(ctx, r.Master, tree("COMP-1", "one"), migrate.ImportOptions{Replace: true}); err != nil {
 		t.Fatal(err)

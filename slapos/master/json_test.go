@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
@@ -66,10 +67,10 @@ func TestJSONWithoutPlace(t *testing.T) {
 	r.format("C", 1)
 	r.ask(proto.Request{Title: "host"})
 	r.ask(proto.Request{Title: "sh", Shared: true})
-	if _, err := r.Requests.Request(t.Context(), master.Anybody, &proto.Request{Title: "late", Release: demo}); err == nil {
+	if _, err := r.Requests.Request(t.Context(), access.Anybody, &proto.Request{Title: "late", Release: demo}); err == nil {
 		t.Fatal("there was room")
 	}
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.allDocs.v0.instance_tree_list", "{}"); status != http.StatusOK ||
@@ -206,7 +207,7 @@ func FuzzJSON(f *testing.F) {
 	m := open(f, master.Options{Computer: "C"})
 	h := web.New(m, wire.Options{})
 	if err := m.Computers.Format(
-		f.Context(), master.Anybody,
+		f.Context(), access.Anybody,
 		&proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p0"}}},
 	); err != nil {
 		f.Fatal(err)
@@ -251,10 +252,10 @@ func TestHypermedia(t *testing.T) {
 		r.ask(proto.Request{Title: title, Parameters: proto.Dictionary{"password": "hidden"}, Shared: i == 5})
 	}
 	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
-	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", proto.Dictionary{"key": "hidden"}); err != nil {
+	if err := r.Instances.SetConnection(t.Context(), access.Anybody, "C", "p0", "", proto.Dictionary{"key": "hidden"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, ""); err != nil {
+	if err := r.Computers.Supply(t.Context(), access.Anybody, "C", demo, ""); err != nil {
 		t.Fatal(err)
 	}
 	search := func(query, rest string) []map[string]any {
@@ -369,7 +370,7 @@ func TestHypermedia(t *testing.T) {
 		}
 	}
 	// A user sees what is his.
-	mine := web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{User: "somebody"}, nil }})
+	mine := web.New(r.Master, wire.Options{Who: func(*http.Request) (access.Who, error) { return access.Who{User: "somebody"}, nil }})
 	if status, body := visit(
 		t, mine,
 		"/hateoas/?mode=search&select_list=title&query="+url.QueryEscape(hypermedia.Query{Kind: hypermedia.QueryTrees}.String()),
@@ -399,7 +400,7 @@ func TestTreeStatus(t *testing.T) {
 			status, body,
 		)
 	}
-	if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", proto.Started); err != nil {
+	if err := r.Statuses.InstanceReported(t.Context(), access.Anybody, "C", "p0", proto.Started); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := call(t.Context(), h, "slapos.get.v0.instance_tree", `{"title":"x"}`); status != http.StatusOK ||

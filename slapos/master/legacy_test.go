@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -20,7 +21,7 @@ type peer struct {
 	h http.Handler
 }
 
-func newWire(t *testing.T, who func(*http.Request) (master.Who, error)) *peer {
+func newWire(t *testing.T, who func(*http.Request) (access.Who, error)) *peer {
 	r := newRig(t, master.Options{Computer: "C", Products: []master.Product{{Name: "demo", URLs: []string{demo, "older"}}}})
 	return &peer{r, legacy.New(r.Master, wire.Options{Who: who})}
 }
@@ -209,8 +210,8 @@ func TestLegacyTooLarge(t *testing.T) {
 
 // A node speaks for its own computer alone, and a user sees his own trees alone.
 func TestLegacyWho(t *testing.T) {
-	var who master.Who
-	w := newWire(t, func(*http.Request) (master.Who, error) { return who, nil })
+	var who access.Who
+	w := newWire(t, func(*http.Request) (access.Who, error) { return who, nil })
 	w.format("C", 3)
 	request := func(title string) int {
 		form, err := (&proto.Request{Title: title, Release: demo}).Form()
@@ -229,7 +230,7 @@ func TestLegacyWho(t *testing.T) {
 		return w.call(http.MethodGet, "/getFullComputerInformation", fields("computer_id", "C")).Code
 	}
 	is("nobody reads", information(), 403)
-	who = master.Who{Computer: "D"}
+	who = access.Who{Computer: "D"}
 	is("another node reads", information(), 403)
 	is(
 		"another node reports",
@@ -242,9 +243,9 @@ func TestLegacyWho(t *testing.T) {
 		403,
 	)
 	is("a node requests as a user", request("x"), 403)
-	who = master.Who{User: "ann"}
+	who = access.Who{User: "ann"}
 	is("ann requests", request("web"), 200)
-	who = master.Who{User: "bob"}
+	who = access.Who{User: "bob"}
 	is("bob requests what has the same title", request("web"), 200)
 	if trees, err := w.Instances.Trees(t.Context(), who, true); err != nil || len(trees) != 1 || trees[0].Partition != "p1" {
 		t.Errorf("bob has %v, %v", trees, err)
@@ -263,15 +264,15 @@ func TestLegacyWho(t *testing.T) {
 		403,
 	)
 	is("bob reads the computer", information(), 403)
-	who = master.Who{Computer: "C"}
+	who = access.Who{Computer: "C"}
 	is("the node reads", information(), 200)
 	is(
 		"the node reports",
 		w.call(http.MethodPost, "/startedComputerPartition", fields("computer_id", "C", "computer_partition_id", "p1")).Code,
 		200,
 	)
-	failing := newWire(t, func(*http.Request) (master.Who, error) {
-		return master.Anybody, &compute.Error{Kind: compute.ErrDenied}
+	failing := newWire(t, func(*http.Request) (access.Who, error) {
+		return access.Anybody, &compute.Error{Kind: compute.ErrDenied}
 	})
 	is("who is not known", failing.call(http.MethodGet, "/getRunId", nil).Code, 403)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -69,7 +70,7 @@ func FuzzLegacy(f *testing.F) {
 	m := open(f, master.Options{Computer: "C"})
 	h := web.New(m, wire.Options{})
 	if err := m.Computers.Format(
-		f.Context(), master.Anybody,
+		f.Context(), access.Anybody,
 		&proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p0"}, {ID: "p1"}}},
 	); err != nil {
 		f.Fatal(err)
@@ -102,7 +103,7 @@ func FuzzLegacy(f *testing.F) {
 			}
 		}
 		if write && w.Code == 200 {
-			if _, _, err := m.Computers.Information(t.Context(), master.Anybody, "C"); err != nil {
+			if _, _, err := m.Computers.Information(t.Context(), access.Anybody, "C"); err != nil {
 				t.Fatalf("after %q %q the node cannot be told: %v", path, body, err)
 			}
 		}
@@ -123,7 +124,7 @@ func TestDestroyedLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{m, t}
-	ctx, who := t.Context(), master.Anybody
+	ctx, who := t.Context(), access.Anybody
 	r.format("C", 6)
 	r.ask(proto.Request{Title: "stays"})
 	before := entries(t, st)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -86,11 +87,11 @@ func fillSome(ctx context.Context, m *master.Master, guid string, busy int) erro
 				{IP: fmt.Sprintf("2001:db8::%x", i), Netmask: "ffff::"},
 			}})
 	}
-	if err := m.Computers.Format(ctx, master.Anybody, c); err != nil {
+	if err := m.Computers.Format(ctx, access.Anybody, c); err != nil {
 		return err
 	}
 	for i := range busy {
-		if _, err := m.Requests.Request(ctx, master.Anybody, onComputer(guid, i, 0)); err != nil {
+		if _, err := m.Requests.Request(ctx, access.Anybody, onComputer(guid, i, 0)); err != nil {
 			return err
 		}
 	}
@@ -222,7 +223,7 @@ func TestMany(t *testing.T) {
 		c.Same = straight(b, h, 1000, 20, unchanged)
 		c.Change = straight(b, h, 1000, 1, func(i int) *proto.Request { c, p := at(i); return onComputer(c, p, i+1) })
 		for i := range computers { // each node asks what is wanted
-			if _, _, err := m.Computers.Information(b.Context(), master.Anybody, fmt.Sprint("C", i)); err != nil {
+			if _, _, err := m.Computers.Information(b.Context(), access.Anybody, fmt.Sprint("C", i)); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -282,15 +283,15 @@ func BenchmarkWatch(b *testing.B) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	defer cancel()
-	first, err := m.Computers.Await(ctx, master.Anybody, "C0", 0)
+	first, err := m.Computers.Await(ctx, access.Anybody, "C0", 0)
 	if err != nil {
 		b.Fatal(err)
 	}
 	for range 1000 {
-		all.Go(func() { _, _ = m.Computers.Await(ctx, master.Anybody, "C0", first) })
+		all.Go(func() { _, _ = m.Computers.Await(ctx, access.Anybody, "C0", first) })
 	}
 	change := func(i int) {
-		if _, err := m.Requests.Request(ctx, master.Anybody, onComputer("C1", i%100, i+1)); err != nil {
+		if _, err := m.Requests.Request(ctx, access.Anybody, onComputer("C1", i%100, i+1)); err != nil {
 			b.Error(err)
 		}
 	}

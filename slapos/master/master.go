@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
@@ -122,7 +123,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Frontends == nil {
 		opt.Frontends = DefaultFrontends()
 	}
-	l := ledger.New(opt.Store, opt.Log, changed)
+	l := ledger.New(opt.Store, opt.Log, access.NoteChange)
 	a := &allocation{l, &opt}
 	t := &trees{l, a}
 	n := &notes{ledger: l, seen: map[string]int64{}}

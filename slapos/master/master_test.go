@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -39,7 +40,7 @@ func (r *rig) format(guid string, partitions int) {
 			},
 		)
 	}
-	if err := r.Computers.Format(r.t.Context(), master.Anybody, c); err != nil {
+	if err := r.Computers.Format(r.t.Context(), access.Anybody, c); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -50,7 +51,7 @@ func (r *rig) ask(q proto.Request) *master.Answer {
 	if q.Release == "" {
 		q.Release = demo
 	}
-	a, err := r.Requests.Request(r.t.Context(), master.Anybody, &q)
+	a, err := r.Requests.Request(r.t.Context(), access.Anybody, &q)
 	if err != nil {
 		r.t.Fatalf("%s: %v", q.Title, err)
 	}
@@ -63,8 +64,8 @@ func (r *rig) refused(q proto.Request, kind error, says string) {
 	if q.Release == "" {
 		q.Release = demo
 	}
-	a, err := r.Requests.Request(r.t.Context(), master.Anybody, &q)
-	refusal, ok := errors.AsType[*master.Refusal](err)
+	a, err := r.Requests.Request(r.t.Context(), access.Anybody, &q)
+	refusal, ok := errors.AsType[*access.Refusal](err)
 	if !ok || !errors.Is(err, kind) || refusal.Reason() != says {
 		r.t.Errorf("%s: %+v, %v; want %q", q.Title, a, err, says)
 	}
@@ -73,7 +74,7 @@ func (r *rig) refused(q proto.Request, kind error, says string) {
 // states are those that the node of a computer is told, by partition.
 func (r *rig) states(guid string) map[string]string {
 	r.t.Helper()
-	c, err := r.Computers.Computer(r.t.Context(), master.Anybody, guid)
+	c, err := r.Computers.Computer(r.t.Context(), access.Anybody, guid)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func (r *rig) are(guid string, want ...string) {
 
 func (r *rig) partition(guid, id string) *proto.Partition {
 	r.t.Helper()
-	p, err := r.Computers.Partition(r.t.Context(), master.Anybody, guid, id)
+	p, err := r.Computers.Partition(r.t.Context(), access.Anybody, guid, id)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -140,12 +141,12 @@ func TestTree(t *testing.T) {
 		proto.Request{Title: "late", Computer: "C", Partition: "p0"}, compute.ErrNotFound,
 		"The tree of root is being destroyed: it gets no new instance late.",
 	)
-	if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || len(children) != 3 {
+	if children, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil || len(children) != 3 {
 		t.Errorf("children = %v, err = %v; want no error and len(children) == 3", children, err)
 	}
 	waiting := r.partition("C", "p0").Timestamp
 	for _, p := range []string{"p1", "p2", "p3"} {
-		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", p); err != nil || len(children) != 0 {
+		if children, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", p); err != nil || len(children) != 0 {
 			t.Errorf("children = %v, err = %v; want no error and len(children) == 0", children, err)
 		}
 	}
@@ -153,11 +154,11 @@ func TestTree(t *testing.T) {
 	if r.partition("C", "p0").Timestamp == waiting {
 		t.Error("the root was not told that it may go")
 	}
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil {
 		t.Error(err)
 	}
 	r.are("C", "free", "free", "free", "free", "free")
-	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 0 {
+	if trees, err := r.Instances.Trees(t.Context(), access.Anybody, true); err != nil || len(trees) != 0 {
 		t.Errorf("a destroyed tree leaves %v, %v", trees, err)
 	}
 }
@@ -173,7 +174,7 @@ func TestSharedMoves(t *testing.T) {
 	)
 	at := func() string {
 		a, err := r.Requests.Request(
-			t.Context(), master.Anybody,
+			t.Context(), access.Anybody,
 			&proto.Request{Release: demo, Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}},
 		)
 		if err != nil {
@@ -193,7 +194,7 @@ func TestSharedMoves(t *testing.T) {
 	if got := at(); got != "p0" {
 		t.Errorf("moved to %s", got)
 	}
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if p := r.partition("C", "p1"); len(p.Shared) != 1 || p.Timestamp == stamp {
@@ -207,7 +208,7 @@ func TestSharedMoves(t *testing.T) {
 	if got := at(); got != "p0" {
 		t.Errorf("with a host of another release it is at %s", got)
 	}
-	if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "_s", proto.Dictionary{"url": "u"}); err != nil {
+	if err := r.Instances.SetConnection(t.Context(), access.Anybody, "C", "p0", "_s", proto.Dictionary{"url": "u"}); err != nil {
 		t.Error(err)
 	}
 	if a := r.ask(proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}}); a.Connection["url"] != "u" {
@@ -227,7 +228,7 @@ func TestNoPlace(t *testing.T) {
 	r.ask(proto.Request{Title: "a"})
 	r.refused(proto.Request{Title: "b"}, compute.ErrNoCapacity,
 		"No free computer partition found for: b (all 1 partitions of C are in use)")
-	trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
+	trees, err := r.Instances.Trees(t.Context(), access.Anybody, true)
 	if err != nil || len(trees) != 2 || trees[1].Record.Reason != "all 1 partitions of C are in use" {
 		t.Errorf(
 			"trees = %v, err = %v"+
@@ -236,7 +237,7 @@ func TestNoPlace(t *testing.T) {
 			trees, err,
 		)
 	}
-	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, false); err != nil || len(trees) != 1 {
+	if trees, err := r.Instances.Trees(t.Context(), access.Anybody, false); err != nil || len(trees) != 1 {
 		t.Errorf("trees = %v, err = %v; want no error and len(trees) == 1", trees, err)
 	}
 	r.format("C", 2)
@@ -250,7 +251,7 @@ func TestNoPlace(t *testing.T) {
 	if a := r.ask(proto.Request{Title: "c", State: proto.Destroyed}); a.Computer != "" || a.State != proto.Destroyed {
 		t.Errorf(`a = %+v; want a.Computer == "" and a.State == proto.Destroyed`, a)
 	}
-	if trees, err := r.Instances.Trees(t.Context(), master.Anybody, true); err != nil || len(trees) != 2 {
+	if trees, err := r.Instances.Trees(t.Context(), access.Anybody, true); err != nil || len(trees) != 2 {
 		t.Errorf("what nobody wants is kept: %v, %v", trees, err)
 	}
 }
@@ -299,7 +300,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	again := func() {
 		r.format("C", 2)
 		if err := r.Computers.Format(
-			t.Context(), master.Anybody,
+			t.Context(), access.Anybody,
 			&proto.Configuration{Computer: "E", Partitions: []proto.ConfiguredPartition{{ID: "without addresses"}}},
 		); err != nil {
 			t.Error(err)
@@ -307,22 +308,22 @@ func TestUnchangedWritesNothing(t *testing.T) {
 		r.ask(proto.Request{Title: "a", Parameters: proto.Dictionary{"x": int64(1)}, Filter: proto.Dictionary{"computer_guid": "C"}})
 		r.ask(proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"y": "2"}})
 		_, _ = r.Requests.Request(
-			t.Context(), master.Anybody,
+			t.Context(), access.Anybody,
 			&proto.Request{Release: demo, Title: "none", Filter: proto.Dictionary{"computer_guid": "D"}},
 		)
-		if err := r.Computers.Supply(t.Context(), master.Anybody, "C", demo, proto.Available); err != nil {
+		if err := r.Computers.Supply(t.Context(), access.Anybody, "C", demo, proto.Available); err != nil {
 			t.Error(err)
 		}
-		if err := r.Instances.SetConnection(t.Context(), master.Anybody, "C", "p0", "", proto.Dictionary{"url": "u"}); err != nil {
+		if err := r.Instances.SetConnection(t.Context(), access.Anybody, "C", "p0", "", proto.Dictionary{"url": "u"}); err != nil {
 			t.Error(err)
 		}
-		if err := r.Statuses.InstanceReported(t.Context(), master.Anybody, "C", "p0", proto.Started); err != nil {
+		if err := r.Statuses.InstanceReported(t.Context(), access.Anybody, "C", "p0", proto.Started); err != nil {
 			t.Error(err)
 		}
 	}
 	again()
 	was := revision()
-	_, tag, err := r.Computers.Information(t.Context(), master.Anybody, "C")
+	_, tag, err := r.Computers.Information(t.Context(), access.Anybody, "C")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +331,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	if now := revision(); now != was {
 		t.Errorf("the same again: revision %d, and %d before", now, was)
 	}
-	if _, now, err := r.Computers.Information(t.Context(), master.Anybody, "C"); err != nil || now != tag {
+	if _, now, err := r.Computers.Information(t.Context(), access.Anybody, "C"); err != nil || now != tag {
 		t.Errorf("%s, not %s: %v", now, tag, err)
 	}
 }
@@ -362,7 +363,7 @@ func TestManyAtOnce(t *testing.T) {
 			m := masters[i%len(masters)]
 			for k := range titles {
 				title := fmt.Sprint("t", (k+i*7)%titles)
-				a, err := m.Requests.Request(context.Background(), master.Anybody, &proto.Request{Release: demo, Title: title})
+				a, err := m.Requests.Request(context.Background(), access.Anybody, &proto.Request{Release: demo, Title: title})
 				if err != nil && !errors.Is(err, compute.ErrNoCapacity) {
 					t.Error(err)
 				}
@@ -376,7 +377,7 @@ func TestManyAtOnce(t *testing.T) {
 				places[title][a.Partition+" "+a.Record.ID] = true
 				mu.Unlock()
 				// What one master answered, the others know.
-				p, err := masters[(i+1)%len(masters)].Computers.Partition(context.Background(), master.Anybody, "C", a.Partition)
+				p, err := masters[(i+1)%len(masters)].Computers.Partition(context.Background(), access.Anybody, "C", a.Partition)
 				if err != nil || p.Title != title {
 					t.Errorf("%s is in %s, and another master has %+v there, %v", title, a.Partition, p, err)
 				}
@@ -407,13 +408,13 @@ func TestTreeAddresses(t *testing.T) {
 	r.format("C", 2)
 	r.ask(proto.Request{Title: "root"})
 	if _, err := r.Requests.Request(
-		t.Context(), master.Anybody,
+		t.Context(), access.Anybody,
 		&proto.Request{Title: "nowhere", Release: demo, Computer: "C", Partition: "p0", Filter: proto.Dictionary{"network_guid": "none"}},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	r.ask(proto.Request{Title: "child", Computer: "C", Partition: "p0"})
-	all, err := r.Computers.TreeAddresses(t.Context(), master.Anybody, "C", "p1")
+	all, err := r.Computers.TreeAddresses(t.Context(), access.Anybody, "C", "p1")
 	if err != nil || len(all) != 2 || all[0].IP != "10.0.0.0" || all[1].IP != "10.0.0.1" {
 		t.Errorf(
 			"all = %+v, err = %v"+
@@ -436,7 +437,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		r.are("C", "started", "free")
 		left := func() int {
 			t.Helper()
-			n, _, err := overview.Instances(t.Context(), r.Master, master.Anybody, overview.InstanceQuery{}, overview.Page{Limit: 10})
+			n, _, err := overview.Instances(t.Context(), r.Master, access.Anybody, overview.InstanceQuery{}, overview.Page{Limit: 10})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -445,7 +446,7 @@ func TestRootWithoutPartition(t *testing.T) {
 		if n := left(); n != 2 {
 			t.Fatalf("%d instances", n)
 		}
-		v, err := overview.Instance(t.Context(), r.Master, master.Anybody, root.Record.ID)
+		v, err := overview.Instance(t.Context(), r.Master, access.Anybody, root.Record.ID)
 		if err != nil || v.Record.Reason != "its partition p0 of A is no more" || v.Partition != "" {
 			t.Errorf(
 				"v = %+v, err = %v"+
@@ -465,7 +466,7 @@ func TestRootWithoutPartition(t *testing.T) {
 			r.ask(proto.Request{Title: "root", State: proto.Destroyed})
 		}
 		r.are("C", "destroyed", "free")
-		if children, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil || children != nil {
+		if children, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil || children != nil {
 			t.Errorf("children = %v, err = %v; want no error and children == nil", children, err)
 		}
 		if n := left(); n != 0 {
@@ -486,7 +487,7 @@ func TestSharedAnywhere(t *testing.T) {
 	}
 	shared := proto.Request{Title: "early", Shared: true}
 	shared.Release = demo
-	if _, err := r.Requests.Request(t.Context(), master.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
+	if _, err := r.Requests.Request(t.Context(), access.Anybody, &shared); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	r.ask(on("B"))
@@ -503,12 +504,12 @@ func TestSharedAnywhere(t *testing.T) {
 	is("late", "B")
 	r.ask(on("C"))
 	is("late", "B")
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "B", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "B", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	is("late", "C")
 	is("early", "C")
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", "p0"); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	r.ask(on("A"))

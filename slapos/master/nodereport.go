@@ -1,10 +1,12 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
@@ -17,8 +19,8 @@ type NodeRecord struct {
 }
 
 // ReportNode keeps a node's report of its running programs.
-func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport) error {
-	if err := firstOf(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
+func (m *computers) ReportNode(ctx context.Context, who access.Who, n *proto.NodeReport) error {
+	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known *slaprecord.Computer
@@ -26,7 +28,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport
 		return err
 	}
 	if known == nil {
-		return UnknownComputer(n.Computer)
+		return access.UnknownComputer(n.Computer)
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
@@ -40,7 +42,7 @@ func (m *computers) ReportNode(ctx context.Context, who Who, n *proto.NodeReport
 }
 
 // NodeReport is a node's last report of its running programs; nil: none yet.
-func (m *computers) NodeReport(ctx context.Context, who Who, guid string) (n *NodeRecord, err error) {
+func (m *computers) NodeReport(ctx context.Context, who access.Who, guid string) (n *NodeRecord, err error) {
 	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}

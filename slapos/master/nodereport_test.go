@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -23,7 +24,7 @@ func TestNodeReport(t *testing.T) {
 	r.format("C", 1)
 	r.format("D", 1)
 	srv := httptest.NewServer(
-		web.New(r.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return master.Who{Computer: "C"}, nil }}),
+		web.New(r.Master, wire.Options{Who: func(*http.Request) (access.Who, error) { return access.Who{Computer: "C"}, nil }}),
 	)
 	defer srv.Close()
 	c, err := client.New(client.Options{URL: srv.URL})
@@ -32,7 +33,7 @@ func TestNodeReport(t *testing.T) {
 	}
 	defer c.Close()
 	ctx, at := t.Context(), time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
-	if n, err := r.Computers.NodeReport(ctx, master.Anybody, "C"); n != nil || err != nil {
+	if n, err := r.Computers.NodeReport(ctx, access.Anybody, "C"); n != nil || err != nil {
 		t.Errorf("n = %v, err = %v; want n == nil and no error", n, err)
 	}
 	said := &proto.NodeReport{Computer: "C", Partitions: []proto.ReportPartition{{ID: "p0",
@@ -45,7 +46,7 @@ func TestNodeReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	n, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "C")
+	n, err := r.Computers.NodeReport(ctx, access.Who{Computer: "C"}, "C")
 	if err != nil || n == nil || n.At.IsZero() || !reflect.DeepEqual(n.Report, *said) {
 		t.Fatalf("n = %+v, err = %v; want no error and n != nil and !n.At.IsZero() and n.Report == *said", n, err)
 	}
@@ -58,7 +59,7 @@ func TestNodeReport(t *testing.T) {
 	if err := c.ReportNode(ctx, &proto.NodeReport{Computer: "D"}); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}
-	if _, err := r.Computers.NodeReport(ctx, master.Who{Computer: "C"}, "D"); err == nil {
+	if _, err := r.Computers.NodeReport(ctx, access.Who{Computer: "C"}, "D"); err == nil {
 		t.Error("another's is read")
 	}
 	h := web.New(r.Master, wire.Options{})

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 )
@@ -19,7 +20,7 @@ func (a *ask) place(b ledger.View) error {
 	if why, err := a.m.allocation.within(b, n); err != nil {
 		return err
 	} else if why != "" {
-		a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+		a.none = &access.Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 		return a.keep(b, n, why)
 	}
 	candidates, why := a.m.allocation.candidates(b, n)
@@ -53,7 +54,7 @@ func (a *ask) place(b ledger.View) error {
 		}
 		return a.m.trees.hostCame(b, n)
 	}
-	a.none = &Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
+	a.none = &access.Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
 	return a.keep(b, n, why)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -42,10 +43,10 @@ func TestQuota(t *testing.T) {
 	for i := range 20 {
 		c.Partitions = append(c.Partitions, proto.ConfiguredPartition{ID: fmt.Sprint("p", i)})
 	}
-	if err := m.Computers.Format(ctx, master.Anybody, c); err != nil {
+	if err := m.Computers.Format(ctx, access.Anybody, c); err != nil {
 		t.Fatal(err)
 	}
-	as := func(user string) master.Who { return master.Who{User: user, Name: user, Project: "web"} }
+	as := func(user string) access.Who { return access.Who{User: user, Name: user, Project: "web"} }
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	got := map[string]int{}
@@ -67,7 +68,7 @@ func TestQuota(t *testing.T) {
 		t.Fatal(got)
 	}
 	// Others are not held by that, nor is what was had before.
-	if _, err := m.Requests.Request(ctx, master.Who{User: "eve", Name: "eve"}, &proto.Request{Title: "x", Release: demo}); err != nil {
+	if _, err := m.Requests.Request(ctx, access.Who{User: "eve", Name: "eve"}, &proto.Request{Title: "x", Release: demo}); err != nil {
 		t.Error(err)
 	}
 	user := "ann"
@@ -75,7 +76,7 @@ func TestQuota(t *testing.T) {
 		user = "bob"
 	}
 	_, err = m.Requests.Request(ctx, as(user), &proto.Request{Title: "more", Release: demo})
-	refusal, ok := errors.AsType[*master.Refusal](err)
+	refusal, ok := errors.AsType[*access.Refusal](err)
 	if !ok || refusal.Reason() != "No free computer partition found for: more (the project web has 3 of 3 partitions)" {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestQuota(t *testing.T) {
 	}
 	for i := range 3 {
 		_, err := m.Requests.Request(ctx, as(user), &proto.Request{Title: fmt.Sprint("s", i), Release: "no host", Shared: true})
-		r, _ := errors.AsType[*master.Refusal](err)
+		r, _ := errors.AsType[*access.Refusal](err)
 		if full := "the project web has 2 of 2 shared instances"; r == nil || (r.Detail == full) != (i == 2) {
 			t.Errorf("%d: err = %v; want r != nil and (r.Detail == full) == (i == 2)", i, err)
 		}
@@ -122,7 +123,7 @@ func TestQuota(t *testing.T) {
 	if why := waiting("s2"); why != "the project web has 2 of 2 shared instances" {
 		t.Errorf("of s2 is kept %q", why)
 	}
-	eve := master.Who{User: "eve", Name: "eve"}
+	eve := access.Who{User: "eve", Name: "eve"}
 	if _, err := m.Requests.Request(ctx, eve, &proto.Request{Title: "host", Release: "no host"}); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestQuota(t *testing.T) {
 	if err := shared("s3", proto.Destroyed); err != nil || waiting("s3") != "nothing" {
 		t.Errorf("it is not wanted any more: %v", err)
 	}
-	if _, err := m.Instances.DestroyedOf(ctx, master.Anybody, mine.Record.ID); err != nil {
+	if _, err := m.Instances.DestroyedOf(ctx, access.Anybody, mine.Record.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := both[1].Requests.Request(ctx, as(user), &proto.Request{Title: "more", Release: demo}); err != nil {
@@ -164,7 +165,7 @@ func TestQuota(t *testing.T) {
 func TestProjects(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
-	ann := master.Who{User: "ann", Name: "ann", Project: "web"}
+	ann := access.Who{User: "ann", Name: "ann", Project: "web"}
 	for _, q := range []proto.Request{{Title: "x", Release: demo, Project: "db"}} {
 		if _, err := r.Requests.Request(ctx, ann, &q); !errors.Is(err, compute.ErrDenied) {
 			t.Error(err)
@@ -173,13 +174,13 @@ func TestProjects(t *testing.T) {
 	if _, err := r.Computers.NewComputer(ctx, ann, "x", "db"); !errors.Is(err, compute.ErrDenied) {
 		t.Error(err)
 	}
-	guid, err := r.Computers.NewComputer(ctx, master.Who{User: "bob", Project: "db"}, "bob's", "")
+	guid, err := r.Computers.NewComputer(ctx, access.Who{User: "bob", Project: "db"}, "bob's", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.format(guid, 1)
 	_, err = r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo, Filter: proto.Dictionary{"computer_guid": guid}})
-	if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != guid+" is of another project" {
+	if refusal, ok := errors.AsType[*access.Refusal](err); !ok || refusal.Detail != guid+" is of another project" {
 		t.Error(err)
 	}
 	if _, err := r.Requests.Request(ctx, ann, &proto.Request{Title: "x", Release: demo}); !errors.Is(err, compute.ErrNoCapacity) {
@@ -196,7 +197,7 @@ func TestProjects(t *testing.T) {
 func TestOneProject(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
-	web, db, wide := master.Who{User: "ann", Project: "web"}, master.Who{User: "ann", Project: "db"}, master.Who{User: "ann"}
+	web, db, wide := access.Who{User: "ann", Project: "web"}, access.Who{User: "ann", Project: "db"}, access.Who{User: "ann"}
 	r.format("C", 1)
 	a, err := r.Requests.Request(ctx, web, &proto.Request{Title: "x", Release: demo})
 	if err != nil {
@@ -207,7 +208,7 @@ func TestOneProject(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		who  master.Who
+		who  access.Who
 		want error
 	}{{web, nil}, {wide, nil}, {db, compute.ErrDenied}} {
 		_, find := r.Instances.Find(ctx, c.who, a.Record.ID)
@@ -238,8 +239,8 @@ func TestOneProject(t *testing.T) {
 func TestWhoseComputer(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
-	bob := master.Who{User: "bob", Project: "db"}
-	for _, of := range []master.Who{{User: "ann"}, {User: "ann", Project: "web"}} {
+	bob := access.Who{User: "bob", Project: "db"}
+	for _, of := range []access.Who{{User: "ann"}, {User: "ann", Project: "web"}} {
 		guid, err := r.Computers.NewComputer(ctx, of, "ann's", "")
 		if err != nil {
 			t.Fatal(err)
@@ -248,7 +249,7 @@ func TestWhoseComputer(t *testing.T) {
 		at := proto.Dictionary{"computer_guid": guid}
 		why := map[string]string{"": guid + " is another user's", "web": guid + " is of another project"}[of.Project]
 		_, err = r.Requests.Request(ctx, bob, &proto.Request{Title: "x", Release: demo, Filter: at})
-		if refusal, ok := errors.AsType[*master.Refusal](err); !ok || refusal.Detail != why {
+		if refusal, ok := errors.AsType[*access.Refusal](err); !ok || refusal.Detail != why {
 			t.Error(err)
 		}
 		a, err := r.Requests.Request(ctx, bob, &proto.Request{Title: "anywhere", Release: demo})
@@ -256,7 +257,7 @@ func TestWhoseComputer(t *testing.T) {
 			t.Errorf("a = %+v, err = %v; want error compute.ErrNoCapacity", a, err)
 		}
 		if _, err := r.Requests.Request(
-			ctx, master.Anybody, &proto.Request{Title: "anywhere", Release: demo},
+			ctx, access.Anybody, &proto.Request{Title: "anywhere", Release: demo},
 		); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Errorf("an administrator, who does not name it: %v", err)
 		}
@@ -264,7 +265,7 @@ func TestWhoseComputer(t *testing.T) {
 		if _, err := r.Requests.Request(ctx, bob, s); !errors.Is(err, compute.ErrNoCapacity) {
 			t.Error(err)
 		}
-		for _, who := range []master.Who{of, master.Anybody} {
+		for _, who := range []access.Who{of, access.Anybody} {
 			if a, err := r.Requests.Request(
 				ctx, who, &proto.Request{Title: "host of " + guid, Release: demo, Filter: at},
 			); err != nil || a.Computer != guid {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 )
@@ -11,7 +12,7 @@ import (
 // Reaches reports whether a caller may reach the pages of a partition with an address. A user may
 // reach partitions of own instances, a node its own, an administrator all. Nodes choose these
 // addresses, so the code that connects must check the address too.
-func (m *computers) Reaches(ctx context.Context, who Who, ip net.IP) (ok bool, err error) {
+func (m *computers) Reaches(ctx context.Context, who access.Who, ip net.IP) (ok bool, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -19,11 +20,11 @@ func TestRefusedChangesNothing(t *testing.T) {
 	kept := proto.Request{Title: "s", Shared: true, Parameters: proto.Dictionary{"k": "v"}}
 	r.ask(kept)
 	all := func() string {
-		c, err := r.Computers.Computer(t.Context(), master.Anybody, "C")
+		c, err := r.Computers.Computer(t.Context(), access.Anybody, "C")
 		if err != nil {
 			t.Fatal(err)
 		}
-		trees, err := r.Instances.Trees(t.Context(), master.Anybody, true)
+		trees, err := r.Instances.Trees(t.Context(), access.Anybody, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func TestRefusedChangesNothing(t *testing.T) {
 	} {
 		if try.says != "" {
 			r.refused(try.Request, compute.ErrNoCapacity, try.says)
-		} else if _, err := r.Requests.Request(t.Context(), master.Anybody, &try.Request); err == nil {
+		} else if _, err := r.Requests.Request(t.Context(), access.Anybody, &try.Request); err == nil {
 			t.Errorf("%s is not refused", what)
 		}
 		if after := all(); after != before {

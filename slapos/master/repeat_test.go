@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"testing"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -20,8 +20,8 @@ func TestRepeats(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
-			who := master.Anybody
-			w := newWire(t, func(*http.Request) (master.Who, error) { return who, nil })
+			who := access.Anybody
+			w := newWire(t, func(*http.Request) (access.Who, error) { return who, nil })
 			keeps := w.h
 			w.format("C", 4)
 			var forms []url.Values
@@ -59,7 +59,7 @@ func TestRepeats(t *testing.T) {
 								IP: fmt.Sprintf("10.0.%d.%d", rnd.IntN(3), i), Netmask: "255.255.255.255",
 							}}})
 					}
-					if err := w.Computers.Format(t.Context(), master.Anybody, c); err != nil {
+					if err := w.Computers.Format(t.Context(), access.Anybody, c); err != nil {
 						t.Fatal(err)
 					}
 				case 5:
@@ -76,12 +76,12 @@ func TestRepeats(t *testing.T) {
 					at.Set("message", "m")
 					w.call("POST", "/softwareInstanceBang", at)
 				case 7:
-					if who = master.Anybody; rnd.IntN(2) == 0 {
-						who = master.Who{User: "somebody"}
+					if who = access.Anybody; rnd.IntN(2) == 0 {
+						who = access.Who{User: "somebody"}
 					}
 				}
 				new := func() *httptest.ResponseRecorder {
-					w.h = legacy.New(w.rig.Master, wire.Options{Who: func(*http.Request) (master.Who, error) { return who, nil }})
+					w.h = legacy.New(w.rig.Master, wire.Options{Who: func(*http.Request) (access.Who, error) { return who, nil }})
 					return w.call("POST", "/requestComputerPartition", form)
 				}
 				first, second := new(), new()

@@ -1,10 +1,12 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -12,14 +14,14 @@ import (
 
 // partitionUnknown is the error for an empty partition.
 func partitionUnknown(computer, partition string) error {
-	return Refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
+	return access.Refuse(compute.ErrNotFound, "Unknown partition '%s' on '%s'", partition, computer)
 }
 
 // A target finds an instance for a caller, and refuses callers without a right to it.
 type target func(b ledger.View) (*record.Instance, error)
 
 // inside is the instance in a partition, or a shared one that it has and calls so.
-func inside(who Who, computer, partition, reference string) target {
+func inside(who access.Who, computer, partition, reference string) target {
 	return func(b ledger.View) (*record.Instance, error) {
 		n, err := on(b, who, computer, partition)
 		if err != nil || reference == "" {
@@ -30,7 +32,7 @@ func inside(who Who, computer, partition, reference string) target {
 }
 
 // on finds the instance in a partition, for its node or itself.
-func on(b ledger.View, who Who, computer, partition string) (*record.Instance, error) {
+func on(b ledger.View, who access.Who, computer, partition string) (*record.Instance, error) {
 	n, err := b.At(computer, partition)
 	if err != nil {
 		return nil, err
@@ -50,11 +52,11 @@ func on(b ledger.View, who Who, computer, partition string) (*record.Instance, e
 // becomes free. A root waits for the rest of its tree, which becomes destroyed; children are the
 // titles of these, and nothing else changes. An instance itself may report this only if it is to be
 // destroyed: it cannot know, and the place of a running program must not be given away.
-func (m *instances) InstanceDestroyed(ctx context.Context, who Who, computer, partition string) (children []string, err error) {
+func (m *instances) InstanceDestroyed(ctx context.Context, who access.Who, computer, partition string) (children []string, err error) {
 	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
 }
 
-func (m *instances) destroyed(ctx context.Context, who Who, of target) (children []string, err error) {
+func (m *instances) destroyed(ctx context.Context, who access.Who, of target) (children []string, err error) {
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		children = nil
 		n, err := of(b)
@@ -62,7 +64,7 @@ func (m *instances) destroyed(ctx context.Context, who Who, of target) (children
 			return err
 		}
 		if who.Instance != "" && n.State != proto.Destroyed {
-			return Denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
+			return access.Denied("The instance is not wanted destroyed: an instance cannot say of it that it is.")
 		}
 		if n.Root == n.ID && !n.Shared {
 			placed, err := placedBelow(b, n)
@@ -104,7 +106,7 @@ func (m *trees) leave(b ledger.View, n *record.Instance) error {
 		return err
 	}
 	if root.Partition == "" { // no node is to be told
-		return firstOf(m.dropInstance(b, root), m.orphans(b, root))
+		return cmp.Or(m.dropInstance(b, root), m.orphans(b, root))
 	}
 	return m.wake(b, root)
 }
@@ -131,10 +133,12 @@ func Refused(children []string) string {
 }
 
 // SetConnection publishes connection parameters of an instance, or of a shared one that it has.
-func (m *instances) SetConnection(ctx context.Context, who Who, computer, partition, reference string, connection proto.Dictionary) error {
+func (m *instances) SetConnection(
+	ctx context.Context, who access.Who, computer, partition, reference string, connection proto.Dictionary,
+) error {
 	text, err := proto.FormatParameters(connection)
 	if err != nil {
-		return Malformed(err)
+		return access.Malformed(err)
 	}
 	return m.connect(ctx, inside(who, computer, partition, reference), text)
 }
@@ -147,12 +151,12 @@ func (m *instances) connect(ctx context.Context, of target, text string) error {
 		}
 		copied := *n
 		copied.Connection = text
-		return firstOf(short("connection parameters", text), ledger.SaveInstance(b, &copied), m.trees.allocation.tellable(b, n, &copied))
+		return cmp.Or(short("connection parameters", text), ledger.SaveInstance(b, &copied), m.trees.allocation.tellable(b, n, &copied))
 	})
 }
 
 // Bang has all of an instance's tree processed again.
-func (m *instances) Bang(ctx context.Context, who Who, computer, partition, message string) error {
+func (m *instances) Bang(ctx context.Context, who access.Who, computer, partition, message string) error {
 	err := m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := on(b, who, computer, partition)
 		if err != nil {
@@ -184,12 +188,12 @@ func (m *trees) bang(b ledger.View, n *record.Instance) error {
 }
 
 // Rename gives an instance another title, or a shared one that it has.
-func (m *instances) Rename(ctx context.Context, who Who, computer, partition, reference, title string) error {
+func (m *instances) Rename(ctx context.Context, who access.Who, computer, partition, reference, title string) error {
 	return m.retitle(ctx, inside(who, computer, partition, reference), title)
 }
 
 func (m *instances) retitle(ctx context.Context, of target, title string) error {
-	if err := CheckName("the new title", title, MaxTitle); err != nil {
+	if err := access.CheckName("the new title", title, access.MaxTitle); err != nil {
 		return err
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
@@ -211,7 +215,7 @@ func (m *trees) rename(b ledger.View, n *record.Instance, title string) error {
 	if other, err := b.Named(ledger.NameOf(&copied)); err != nil {
 		return err
 	} else if other != nil {
-		return Refuse(compute.ErrConflict, "Another instance has the title %s.", title)
+		return access.Refuse(compute.ErrConflict, "Another instance has the title %s.", title)
 	}
 	if err := ledger.SaveInstance(b, &copied); err != nil {
 		return err

@@ -1,11 +1,13 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -34,7 +36,7 @@ func (a *Answer) Value() *proto.Object {
 type ask struct {
 	*proto.Request
 	m          *requests
-	who        Who
+	who        access.Who
 	parameters string
 	filter     map[string]string
 	exact      bool // the parameters are those that it is to have, though there are none
@@ -45,13 +47,13 @@ type ask struct {
 	above string           // its parent's state, which limits its own
 	made  *record.Instance // as it is now
 	last  *Answer          // of a shared one that is destroyed by this
-	none  *Refusal         // why there is no place
+	none  *access.Refusal  // why there is no place
 }
 
 // Request asks for an instance, or for a change of one. Without a place the error is
 // compute.ErrNoCapacity, with the reason. The instance is kept with it, and a later request places
 // it. A request that changes nothing writes nothing.
-func (m *requests) Request(ctx context.Context, who Who, q *proto.Request) (*Answer, error) {
+func (m *requests) Request(ctx context.Context, who access.Who, q *proto.Request) (*Answer, error) {
 	a, err := m.prepare(who, q)
 	if err != nil {
 		return nil, err
@@ -85,12 +87,17 @@ func (m *requests) Request(ctx context.Context, who Who, q *proto.Request) (*Ans
 
 // filters are the names that a filter can have, with the longest value of each. Other names in one
 // are kept and ignored.
-var filters = map[string]int{"computer_guid": MaxID, "instance_guid": MaxURL, "network_guid": MaxID, "project_guid": MaxID}
+var filters = map[string]int{
+	"computer_guid": access.MaxID, "instance_guid": access.MaxURL, "network_guid": access.MaxID, "project_guid": access.MaxID,
+}
 
 // prepare checks a request by itself, without the state.
-func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
+func (m *requests) prepare(who access.Who, q *proto.Request) (*ask, error) {
 	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
-	if err := firstOf(CheckName("partition_reference", q.Title, MaxTitle), CheckName("software_release", q.Release, MaxURL)); err != nil {
+	if err := cmp.Or(
+		access.CheckName("partition_reference", q.Title, access.MaxTitle),
+		access.CheckName("software_release", q.Release, access.MaxURL),
+	); err != nil {
 		return nil, err
 	}
 	copied := *q
@@ -98,7 +105,7 @@ func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
 		copied.Type = ledger.DefaultType
 	}
 	a.Request = &copied
-	if err := CheckName("software_type", a.Type, MaxTitle); err != nil {
+	if err := access.CheckName("software_type", a.Type, access.MaxTitle); err != nil {
 		return nil, err
 	}
 	err := stateNamed(q.State)
@@ -106,26 +113,26 @@ func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
 		return nil, err
 	}
 	if a.parameters, err = proto.FormatParameters(q.Parameters); err != nil {
-		return nil, Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	if q.Project != "" {
-		if err := CheckName("project_reference", q.Project, MaxID); err != nil {
+		if err := access.CheckName("project_reference", q.Project, access.MaxID); err != nil {
 			return nil, err
 		}
 	}
 	for k, v := range q.Filter {
 		a.filter[k] = fmt.Sprint(v)
 		if most := filters[k]; most > 0 && a.filter[k] != "" {
-			if err := CheckName(k, a.filter[k], most); err != nil {
+			if err := access.CheckName(k, a.filter[k], most); err != nil {
 				return nil, err
 			}
 		}
 	}
 	if who.Project != "" && q.Project != "" && q.Project != who.Project {
-		return nil, Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
+		return nil, access.Denied("You ask in the project %s, so it cannot be for the project %s.", who.Project, q.Project)
 	}
 	if (q.Computer == "") != (q.Partition == "") {
-		return nil, Invalid("computer_id and computer_partition_id go together")
+		return nil, access.Invalid("computer_id and computer_partition_id go together")
 	}
 	if who.Instance != "" {
 		return a, nil // it is seen later whether it asks as itself
@@ -134,18 +141,9 @@ func (m *requests) prepare(who Who, q *proto.Request) (*ask, error) {
 		return a, who.Speaks(q.Computer)
 	}
 	if who.Computer != "" {
-		return nil, Denied("A computer asks for instances only for what runs on it.")
+		return nil, access.Denied("A computer asks for instances only for what runs on it.")
 	}
 	return a, nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // decide finds the instance and changes it, or finds a place for a new one. Where the request is to
@@ -170,12 +168,12 @@ func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 			return err
 		}
 		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
-			return Denied("An instance asks only for itself.")
+			return access.Denied("An instance asks only for itself.")
 		}
 	}
 	// a caller without anything of its own would be taken for a user
 	if a.asker == nil && a.who.User == "" && !a.who.All {
-		return Denied("A computer asks for instances only for what runs on it.")
+		return access.Denied("A computer asks for instances only for what runs on it.")
 	}
 	if a.found, err = b.Named(a.name()); err != nil {
 		return err
@@ -198,7 +196,7 @@ func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
 	case placed:
 		return a.change(b)
 	case a.asker != nil && a.asker.State == proto.Destroyed:
-		return Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
+		return access.Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
 	case elsewhere:
 		return nil
 	case a.State == proto.Destroyed:
@@ -225,7 +223,9 @@ func (a *ask) project() string {
 
 // fresh is the record of a new instance, without its place.
 func (a *ask) fresh() *record.Instance {
-	n := &record.Instance{ID: newID(), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now}
+	n := &record.Instance{
+		ID: access.NewID("INST-"), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now,
+	}
 	if a.found != nil {
 		*n = *a.found // there was no place for it then
 	} else if n.Root = n.ID; a.asker != nil {
@@ -370,14 +370,14 @@ func (a *ask) never(b ledger.View) error {
 func (a *ask) endUnplaced(b ledger.View) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
-		return firstOf(err, Forget(b, a.found))
+		return cmp.Or(err, Forget(b, a.found))
 	}
 	n := *a.found
 	n.Asked, n.State = proto.Destroyed, proto.Destroyed
 	if a.found.State == proto.Destroyed && a.found.Asked == proto.Destroyed {
 		return nil
 	}
-	return firstOf(ledger.SaveInstance(b, &n), a.m.trees.spread(b, &n))
+	return cmp.Or(ledger.SaveInstance(b, &n), a.m.trees.spread(b, &n))
 }
 
 // answer says what a request has come to.

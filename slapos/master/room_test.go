@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -29,7 +30,7 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 		if on != "" {
 			q.Filter = proto.Dictionary{"computer_guid": on}
 		}
-		return r.Requests.Request(t.Context(), master.Anybody, q)
+		return r.Requests.Request(t.Context(), access.Anybody, q)
 	}
 	for i := 0; ; i++ {
 		if _, err := ask(fmt.Sprint("fills", i), "FULL"); err != nil {
@@ -97,7 +98,7 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 	}
 	r.ask(proto.Request{Title: "host", State: proto.Destroyed})
 	counted.whole.Store(0)
-	if _, err := r.Instances.InstanceDestroyed(t.Context(), master.Anybody, "C", first.Partition); err != nil {
+	if _, err := r.Instances.InstanceDestroyed(t.Context(), access.Anybody, "C", first.Partition); err != nil {
 		t.Fatal(err)
 	}
 	if n := counted.whole.Load(); n > 2 {
@@ -125,7 +126,7 @@ func TestPartitionsAreBounded(t *testing.T) {
 		for i := range n {
 			c.Partitions = append(c.Partitions, record.Partition{ID: fmt.Sprint("p", i)})
 		}
-		return r.Computers.FormatAs(t.Context(), master.Anybody, c)
+		return r.Computers.FormatAs(t.Context(), access.Anybody, c)
 	}
 	if err := format(10_000); err != nil {
 		t.Fatal(err)
@@ -134,7 +135,7 @@ func TestPartitionsAreBounded(t *testing.T) {
 		!strings.Contains(err.Error(), "no more than 10000 partitions, and not 10001") {
 		t.Error(err)
 	}
-	all, err := r.Computers.All(t.Context(), master.Anybody)
+	all, err := r.Computers.All(t.Context(), access.Anybody)
 	if err != nil || len(all) != 1 || len(all[0].Partitions) != 10_000 {
 		t.Errorf("%d computers, %v", len(all), err)
 	}

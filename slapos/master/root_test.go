@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -33,7 +34,7 @@ func TestSetRoot(t *testing.T) {
 		}
 	}
 	releases := func() (all []string) {
-		supplies, err := r.Computers.Supplies(ctx, master.Anybody, "C")
+		supplies, err := r.Computers.Supplies(ctx, access.Anybody, "C")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +49,7 @@ func TestSetRoot(t *testing.T) {
 		"/old/gone/software.cfg", "/old/stays/software.cfg", "/old/both/software.cfg", "/older/software.cfg",
 		"/old/../odd/software.cfg",
 	} {
-		if err := r.Computers.Supply(ctx, master.Anybody, "C", url, ""); err != nil {
+		if err := r.Computers.Supply(ctx, access.Anybody, "C", url, ""); err != nil {
 			t.Fatal(err)
 		}
 		if len(at) < 4 {
@@ -56,11 +57,11 @@ func TestSetRoot(t *testing.T) {
 		}
 	}
 	// wanted away under one name, and there under the other
-	if err := r.Computers.Supply(ctx, master.Anybody, "C", "/new/both/software.cfg", proto.Destroyed); err != nil {
+	if err := r.Computers.Supply(ctx, access.Anybody, "C", "/new/both/software.cfg", proto.Destroyed); err != nil {
 		t.Fatal(err)
 	}
 	shared := r.ask(proto.Request{Title: "shared", Shared: true, Release: "/old/gone/software.cfg"})
-	if err := r.Statuses.ReleaseReported(ctx, master.Anybody, "C", "/old/gone/software.cfg", proto.Available); err != nil {
+	if err := r.Statuses.ReleaseReported(ctx, access.Anybody, "C", "/old/gone/software.cfg", proto.Available); err != nil {
 		t.Fatal(err)
 	}
 	was := releases()
@@ -90,7 +91,7 @@ func TestSetRoot(t *testing.T) {
 		t.Errorf(`diff = %s, before = %d; want diff == "" and before == 1`, diff, before)
 	}
 	for url, a := range at {
-		now, err := r.Instances.Find(ctx, master.Anybody, a.Record.ID)
+		now, err := r.Instances.Find(ctx, access.Anybody, a.Record.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

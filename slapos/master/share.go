@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -48,8 +49,8 @@ func (a *ask) hostless(b ledger.View, n *record.Instance) error {
 	return a.keep(b, n, noHost(n))
 }
 
-func (a *ask) noHost(n *record.Instance, why string) *Refusal {
-	return &Refusal{
+func (a *ask) noHost(n *record.Instance, why string) *access.Refusal {
+	return &access.Refusal{
 		Kind:   compute.ErrNoCapacity,
 		Text:   fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type),
 		Detail: why,
@@ -394,5 +395,5 @@ func referred(b ledger.View, host *record.Instance, reference string) (*record.I
 			return n, nil
 		}
 	}
-	return nil, Refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
+	return nil, access.Refuse(compute.ErrNotFound, "The instance %s has no shared instance %s.", GUID(host), reference)
 }

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -48,21 +49,22 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := m.Computers.Format(
-		t.Context(), Anybody, &proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p"}}},
+		t.Context(), access.Anybody, &proto.Configuration{Computer: "C", Partitions: []proto.ConfiguredPartition{{ID: "p"}}},
 	); err != nil {
 		t.Fatal(err)
 	}
-	body, tag, err := m.Computers.Information(t.Context(), Anybody, "C")
+	body, tag, err := m.Computers.Information(t.Context(), access.Anybody, "C")
 	if err != nil {
 		t.Fatal(err)
 	}
 	mem, done := m.Ledger.Look()
 	mem.Computers["C"].Document.Load().Body.Store(nil)
 	done()
-	if none, same, err := m.Computers.InformationUnless(t.Context(), Anybody, "C", tag); err != nil || none != nil || same != tag {
+	if none, same, err := m.Computers.InformationUnless(t.Context(), access.Anybody, "C", tag); err != nil || none != nil || same != tag {
 		t.Errorf("who has it is told %q %s, %v", none, same, err)
 	}
-	if again, same, err := m.Computers.Information(t.Context(), Anybody, "C"); err != nil || !bytes.Equal(again, body) || same != tag {
+	again, same, err := m.Computers.Information(t.Context(), access.Anybody, "C")
+	if err != nil || !bytes.Equal(again, body) || same != tag {
 		t.Errorf("again it is %q %s, %v, and was %q %s", again, same, err, body, tag)
 	}
 }

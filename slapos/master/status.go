@@ -1,11 +1,13 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -37,13 +39,13 @@ func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(record.KindStatus, of)) }
 
 // InstanceReported is a node's report of an instance's state.
-func (m *statuses) InstanceReported(ctx context.Context, who Who, computer, partition, state string) error {
+func (m *statuses) InstanceReported(ctx context.Context, who access.Who, computer, partition, state string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
 }
 
 // InstanceError is a node's report that an instance cannot be brought to its wanted state. Only the
 // end of the message is kept.
-func (m *statuses) InstanceError(ctx context.Context, who Who, computer, partition, reference, message string) error {
+func (m *statuses) InstanceError(ctx context.Context, who access.Who, computer, partition, reference, message string) error {
 	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
 }
 
@@ -62,18 +64,18 @@ func (m *statuses) noteInstance(ctx context.Context, of target, change func(*rec
 }
 
 // ReleaseReported is a node's report that a release is being built, or available.
-func (m *statuses) ReleaseReported(ctx context.Context, who Who, computer, url, state string) error {
+func (m *statuses) ReleaseReported(ctx context.Context, who access.Who, computer, url, state string) error {
 	return m.noteRelease(ctx, who, computer, url, said(state))
 }
 
 // ReleaseError is a node's report that it cannot build a release. Only the end of the message is
 // kept.
-func (m *statuses) ReleaseError(ctx context.Context, who Who, computer, url, message string) error {
+func (m *statuses) ReleaseError(ctx context.Context, who access.Who, computer, url, message string) error {
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
-func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url string, change func(*record.Status)) error {
-	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
+func (m *statuses) noteRelease(ctx context.Context, who access.Who, computer, url string, change func(*record.Status)) error {
+	if err := cmp.Or(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known bool
@@ -94,8 +96,8 @@ func (m *statuses) noteRelease(ctx context.Context, who Who, computer, url strin
 }
 
 // ComputerBang is a node's report on itself, as a message.
-func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message string) error {
-	if err := firstOf(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
+func (m *statuses) ComputerBang(ctx context.Context, who access.Who, computer, message string) error {
+	if err := cmp.Or(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
 	var known *record.Computer
@@ -103,7 +105,7 @@ func (m *statuses) ComputerBang(ctx context.Context, who Who, computer, message 
 		return err
 	}
 	if known == nil {
-		return UnknownComputer(computer)
+		return access.UnknownComputer(computer)
 	}
 	return m.notes.note(ctx, ComputerStatus(computer), computer, func(s *record.Status) { s.Message = tail(message, maxMessage) }, nil)
 }
@@ -253,7 +255,7 @@ func Trouble(said *record.Status) string {
 func httpTime(t time.Time) string { return t.UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT") }
 
 // ComputerStatus is that of a computer.
-func (m *statuses) ComputerStatus(ctx context.Context, who Who, guid string) (*Status, error) {
+func (m *statuses) ComputerStatus(ctx context.Context, who access.Who, guid string) (*Status, error) {
 	c, err := m.computers.Owned(ctx, who, guid)
 	if err != nil {
 		return nil, err
@@ -262,7 +264,7 @@ func (m *statuses) ComputerStatus(ctx context.Context, who Who, guid string) (*S
 }
 
 // SupplyStatus is that of a release on a computer.
-func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) (*Status, error) {
+func (m *statuses) SupplyStatus(ctx context.Context, who access.Who, guid, url string) (*Status, error) {
 	if _, err := m.computers.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
@@ -271,7 +273,7 @@ func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) 
 		return nil, err
 	}
 	if s == nil {
-		return nil, Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", url, guid)
+		return nil, access.Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", url, guid)
 	}
 	of := &Status{Kind: "Software Installation", Reference: guid + "-" + url, Created: s.Created}
 	return m.status(ctx, of, SupplyStatusKey(guid, url))
@@ -279,7 +281,7 @@ func (m *statuses) SupplyStatus(ctx context.Context, who Who, guid, url string) 
 
 // InstanceStatus is that of the instance in a partition; of one in which nothing is, nothing was
 // reported.
-func (m *statuses) InstanceStatus(ctx context.Context, who Who, guid, partition string) (*Status, error) {
+func (m *statuses) InstanceStatus(ctx context.Context, who access.Who, guid, partition string) (*Status, error) {
 	p, err := m.computers.Partition(ctx, who, guid, partition)
 	if err != nil {
 		return nil, err
@@ -306,7 +308,7 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *record.Instance)
 }
 
 // Owned is a computer that the caller may know about.
-func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *record.Computer, err error) {
+func (m *computers) Owned(ctx context.Context, who access.Who, guid string) (c *record.Computer, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -317,7 +319,7 @@ func (m *computers) Owned(ctx context.Context, who Who, guid string) (c *record.
 		return nil, err
 	}
 	if c == nil {
-		return nil, UnknownComputer(guid)
+		return nil, access.UnknownComputer(guid)
 	}
 	return c, nil
 }

@@ -1,11 +1,13 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -13,14 +15,14 @@ import (
 
 // Supply asks for a release on a computer, or for its removal. A removed one stays listed until its
 // node reports that it is gone.
-func (m *computers) Supply(ctx context.Context, who Who, computer, url, state string) error {
+func (m *computers) Supply(ctx context.Context, who access.Who, computer, url, state string) error {
 	if state == "" {
 		state = proto.Available
 	}
 	if state != proto.Available && state != proto.Destroyed {
-		return Invalid("state: %.80q is none of available, destroyed", state)
+		return access.Invalid("state: %.80q is none of available, destroyed", state)
 	}
-	if err := firstOf(CheckName("url", url, MaxURL), CheckName("computer_id", computer, MaxID)); err != nil {
+	if err := cmp.Or(access.CheckName("url", url, access.MaxURL), access.CheckName("computer_id", computer, access.MaxID)); err != nil {
 		return err
 	}
 	now := time.Now().UTC()
@@ -33,7 +35,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 			return err
 		}
 		if c == nil && m.opt.Computer == "" {
-			return UnknownComputer(computer)
+			return access.UnknownComputer(computer)
 		}
 		was, err := b.Supply(computer, url)
 		if err != nil || was != nil && was.State == state {
@@ -49,7 +51,7 @@ func (m *computers) Supply(ctx context.Context, who Who, computer, url, state st
 }
 
 // Supplies are the releases to be built or removed on a computer.
-func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]record.Supply, error) {
+func (m *computers) Supplies(ctx context.Context, who access.Who, computer string) ([]record.Supply, error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -57,7 +59,7 @@ func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]r
 	defer done()
 	seen := mem.Computers[computer]
 	if seen == nil {
-		return nil, firstOf(who.Speaks(computer), UnknownComputer(computer))
+		return nil, cmp.Or(who.Speaks(computer), access.UnknownComputer(computer))
 	}
 	if err := who.Owns(computer, seen.Record); err != nil {
 		return nil, err
@@ -70,7 +72,7 @@ func (m *computers) Supplies(ctx context.Context, who Who, computer string) ([]r
 }
 
 // ReleaseDestroyed is what a node says when a release is no more on it.
-func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url string) error {
+func (m *computers) ReleaseDestroyed(ctx context.Context, who access.Who, computer, url string) error {
 	if err := who.Speaks(computer); err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 			return nil
 		}
 		if was.State != proto.Destroyed {
-			return Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
+			return access.Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
 		if err := b.Save(ledger.Gone(record.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
@@ -96,7 +98,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who Who, computer, url
 // one of its releases, not both.
 func (m *computers) Releases(product, url string) ([]string, error) {
 	if (product == "") == (url == "") {
-		return nil, Invalid("exactly one of software_product_reference and software_release_url is wanted")
+		return nil, access.Invalid("exactly one of software_product_reference and software_release_url is wanted")
 	}
 	for _, p := range m.opt.Products {
 		if product != "" && p.Name == product || url != "" && slices.Contains(p.URLs, url) {

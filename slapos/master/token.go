@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -32,27 +34,27 @@ func hashOf(token string) string {
 // NewToken makes a token, good for one certificate, once and within a day. It reads t's Of, User,
 // Admin, Project and Computer. Users may make tokens for own computers: for new ones, and by name
 // for those that they have.
-func (m *certificates) NewToken(ctx context.Context, who Who, t record.Token) (token string, until time.Time, err error) {
+func (m *certificates) NewToken(ctx context.Context, who access.Who, t record.Token) (token string, until time.Time, err error) {
 	if m.opt.Authority == nil {
-		return "", until, Refuse(compute.ErrNotFound, "%s", NoSuchEndpoint)
+		return "", until, access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	switch {
 	case who.All:
 	case who.User == "" || t.Of != record.CertifiedComputer || t.Admin:
-		return "", until, Denied("Only an administrator may do this.")
+		return "", until, access.Denied("Only an administrator may do this.")
 	default:
 		t.User, t.Project = who.User, who.Project
 	}
 	switch name := t.User; {
 	case t.Of != record.CertifiedUser && t.Of != record.CertifiedComputer:
-		return "", until, Invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
+		return "", until, access.Invalid("a token is for a certificate of a computer or of a user, not of a %.80q", t.Of)
 	case name != "" && !plainName().MatchString(name), t.Of == record.CertifiedUser && name == "":
 		return "", until, badName(name)
 	case t.Computer != "" && !plainName().MatchString(t.Computer):
 		return "", until, badName(t.Computer)
 	}
 	if t.Computer != "" && !who.All {
-		if err := firstOf(m.ledger.Fresh(ctx), m.ledger.Read(has(who.User, t.Computer))); err != nil {
+		if err := cmp.Or(m.ledger.Fresh(ctx), m.ledger.Read(has(who.User, t.Computer))); err != nil {
 			return "", until, err
 		}
 	}
@@ -79,7 +81,7 @@ func (m *certificates) NewToken(ctx context.Context, who Who, t record.Token) (t
 	if err != nil {
 		return "", until, err
 	}
-	changed(ctx)
+	access.NoteChange(ctx)
 	return token, t.Until, nil
 }
 
@@ -88,7 +90,7 @@ func has(user, computer string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(computer)
 		if err == nil && (c == nil || c.Owner != user) {
-			err = Denied("You have no computer %s.", computer)
+			err = access.Denied("You have no computer %s.", computer)
 		}
 		return err
 	}
@@ -103,9 +105,9 @@ func spend(token, of string, may func(b ledger.View, t *record.Token) error) fun
 			return err
 		}
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
-			return Denied("The token is not known, was used, or is older than a day.")
+			return access.Denied("The token is not known, was used, or is older than a day.")
 		}
-		return firstOf(may(b, t), b.Save(ledger.Gone(record.KindOther, ledger.Key("token", hash))))
+		return cmp.Or(may(b, t), b.Save(ledger.Gone(record.KindOther, ledger.Key("token", hash))))
 	}
 }
 
@@ -161,9 +163,9 @@ func (m *certificates) RegisterBy(ctx context.Context, token, title string) (gui
 
 // Register makes a computer of a title for a user, and returns its name and its certificate. If the
 // user has one of the title already it is that.
-func (m *certificates) Register(ctx context.Context, who Who, title string) (guid string, pair *proto.Certificate, err error) {
+func (m *certificates) Register(ctx context.Context, who access.Who, title string) (guid string, pair *proto.Certificate, err error) {
 	if !who.All && who.User == "" {
-		return "", nil, Denied("Only users ask for computers.")
+		return "", nil, access.Denied("Only users ask for computers.")
 	}
 	c := &record.Computer{Title: title, Owner: who.User, Project: who.Project}
 	return m.register(ctx, c, true, func(may func(b ledger.View) error) func(b ledger.View) error { return may })
@@ -174,7 +176,7 @@ func (m *certificates) Register(ctx context.Context, who Who, title string) (gui
 func (m *certificates) register(
 	ctx context.Context, c *record.Computer, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
 ) (string, *proto.Certificate, error) {
-	if err := firstOf(CheckName("title", c.Title, MaxTitle), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(access.CheckName("title", c.Title, access.MaxTitle), m.ledger.Fresh(ctx)); err != nil {
 		return "", nil, err
 	}
 	c.Created = time.Now().UTC()
@@ -194,7 +196,7 @@ func (m *certificates) register(
 		if same, err := b.ComputerNamed(ledger.ComputerEntry(c).Name); err != nil {
 			return err
 		} else if same != nil {
-			return Refuse(
+			return access.Refuse(
 				compute.ErrConflict,
 				"There is a computer with the title %s already: ask with another title, or with a token that names that one.",
 				c.Title,
@@ -210,7 +212,7 @@ func (m *certificates) register(
 func dropTokens(b ledger.View, user string) error {
 	all, err := b.TokensOf(user)
 	for _, t := range all {
-		err = firstOf(err, b.Save(ledger.Gone(record.KindOther, ledger.Key("token", t.Hash))))
+		err = cmp.Or(err, b.Save(ledger.Gone(record.KindOther, ledger.Key("token", t.Hash))))
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -41,7 +42,7 @@ func TestTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, admin := t.Context(), master.Anybody
+	ctx, admin := t.Context(), access.Anybody
 	token, _, err := m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: "ann"})
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +74,7 @@ func TestTokens(t *testing.T) {
 
 	// A user's token for a computer makes one of his own. Who has it gets no certificate of one
 	// that there is, unless it names that.
-	ann := master.Who{User: "ann", Name: "ann"}
+	ann := access.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
 		token, _, err := m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedComputer})
@@ -123,10 +124,10 @@ func TestTokens(t *testing.T) {
 			m.Certificates.NewToken(ctx, ann, record.Token{Of: record.CertifiedComputer, Computer: "COMP-1"}),
 		),
 		"a node": third(
-			m.Certificates.NewToken(ctx, master.Who{Computer: "COMP-1"}, record.Token{Of: record.CertifiedComputer}),
+			m.Certificates.NewToken(ctx, access.Who{Computer: "COMP-1"}, record.Token{Of: record.CertifiedComputer}),
 		),
-		"a node registers":           third(m.Certificates.Register(ctx, master.Who{Computer: "COMP-1"}, "x")),
-		"an instance as a user":      errOf(m.Certificates.OwnCertificate(ctx, master.Who{Instance: "INST-1"})),
+		"a node registers":           third(m.Certificates.Register(ctx, access.Who{Computer: "COMP-1"}, "x")),
+		"an instance as a user":      errOf(m.Certificates.OwnCertificate(ctx, access.Who{Instance: "INST-1"})),
 		"who has no name, as a user": errOf(m.Certificates.OwnCertificate(ctx, admin)),
 		"a guess":                    errOf(m.Certificates.PersonCertificate(ctx, "slt_guess")),
 	} {
@@ -160,12 +161,12 @@ func TestEnrol(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(web.New(m, wire.Options{
-		Who: func(*http.Request) (master.Who, error) { return master.Anybody, nil },
-		Token: func(_ *http.Request, token string) (master.Who, error) {
+		Who: func(*http.Request) (access.Who, error) { return access.Anybody, nil },
+		Token: func(_ *http.Request, token string) (access.Who, error) {
 			if token != "hst_bob" {
-				return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "nobody"}
+				return access.Who{}, &access.Refusal{Kind: compute.ErrDenied, Text: "nobody"}
 			}
-			return master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}, nil
+			return access.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}, nil
 		},
 	}))
 	defer srv.Close()
@@ -201,10 +202,10 @@ func TestEnrol(t *testing.T) {
 			t.Fatal(err)
 		}
 		who, err := m.Certificates.Certified(ctx, serialOf(t, pair, nil))
-		if who.Via = ""; err != nil || who != (master.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
+		if who.Via = ""; err != nil || who != (access.Who{User: "bob", Name: "bob", Project: "web", Groups: "a\nb"}) {
 			t.Errorf(
 				"who = %+v, err = %v"+
-					`; want no error and who == (master.Who{User: "bob", Name: "bob", Project: "web", Groups: `+
+					`; want no error and who == (access.Who{User: "bob", Name: "bob", Project: "web", Groups: `+
 					"\"a\\nb\"})",
 				who, err,
 			)
@@ -214,7 +215,7 @@ func TestEnrol(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	all, err := m.Computers.All(ctx, master.Who{User: "bob"})
+	all, err := m.Computers.All(ctx, access.Who{User: "bob"})
 	if err != nil || len(all) != 1 || all[0].Project != "web" {
 		t.Errorf(`all = %+v, err = %v; want no error and len(all) == 1 and all[0].Project == "web"`, all, err)
 	}

@@ -1,6 +1,7 @@
 package master
 
 import (
+	"cmp"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -72,7 +73,7 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 
 // Forget drops the record of an instance, its status, and its certificate.
 func Forget(b ledger.View, n *record.Instance) error {
-	return firstOf(
+	return cmp.Or(
 		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
 		revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
 	)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
@@ -17,16 +18,16 @@ import (
 
 // Use keeps a usage report of a computer. A report of an unknown computer is not kept; a malformed
 // one is a refusal.
-func (m *Master) Use(ctx context.Context, who Who, computer, report string) error {
-	if err := firstOf(who.Speaks(computer), CheckName("computer_id", computer, MaxID)); err != nil {
+func (m *Master) Use(ctx context.Context, who access.Who, computer, report string) error {
+	if err := cmp.Or(who.Speaks(computer), access.CheckName("computer_id", computer, access.MaxID)); err != nil {
 		return err
 	}
 	if len(report) > maxUsage {
-		return Invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
+		return access.Invalid("a usage report of %d bytes; one may be %d", len(report), maxUsage)
 	}
 	said, err := proto.ParseUsage(report)
 	if err != nil {
-		return Malformed(err)
+		return access.Malformed(err)
 	}
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
@@ -104,7 +105,7 @@ type Used struct {
 }
 
 // Usage are the last reports of a computer, the newest first, for callers that may speak for it.
-func (m *Master) Usage(ctx context.Context, who Who, computer string, limit int) (all []slaprecord.Usage, err error) {
+func (m *Master) Usage(ctx context.Context, who access.Who, computer string, limit int) (all []slaprecord.Usage, err error) {
 	if err := who.Speaks(computer); err != nil {
 		return nil, err
 	}
@@ -145,7 +146,7 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slapre
 // Used shows the sums of a computer's last reports, the newest report first, by thing and resource.
 // The computer's owner sees all of it. The owner of a partition's instance sees that partition's,
 // since the instance came. Use from before, also of the same day, is not shown.
-func (m *Master) Used(ctx context.Context, who Who, computer, partition string, each func(Used)) error {
+func (m *Master) Used(ctx context.Context, who access.Who, computer, partition string, each func(Used)) error {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (m *Master) Used(ctx context.Context, who Who, computer, partition string, 
 
 // usedSince says from when a caller may see the use of a computer, and whether of one partition
 // alone.
-func usedSince(b ledger.View, who Who, computer, partition string) (since time.Time, alone bool, err error) {
+func usedSince(b ledger.View, who access.Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*ledger.Memory)
 	var record *slaprecord.Computer
 	if of := mem.Computers[computer]; of != nil {
@@ -181,14 +182,14 @@ func usedSince(b ledger.View, who Who, computer, partition string) (since time.T
 	}
 	denied := who.Owns(computer, record)
 	if denied == nil && mem.Computers[computer] == nil {
-		return since, false, UnknownComputer(computer)
+		return since, false, access.UnknownComputer(computer)
 	}
 	if denied == nil {
 		return since, false, nil
 	}
 	n, err := b.At(computer, partition)
 	if err != nil || n == nil || partition == "" || who.Holds(n) != nil {
-		return since, false, firstOf(err, denied)
+		return since, false, cmp.Or(err, denied)
 	}
 	if since = n.Created; n.Placed > 0 {
 		since = time.UnixMicro(n.Placed)

@@ -1,10 +1,12 @@
 package master
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
@@ -14,7 +16,7 @@ const lookEvery = time.Second
 // Await returns when a computer's wishes have changed after a revision, with the revision to wait
 // after next. If ctx ends first it returns that error. After a start it may return without a
 // change. A revision that this master's store does not have yet is answered at once.
-func (m *computers) Await(ctx context.Context, who Who, guid string, after int64) (revision int64, err error) {
+func (m *computers) Await(ctx context.Context, who access.Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
 		if err := m.ledger.Fresh(ctx); err != nil {
 			return 0, err
@@ -35,12 +37,12 @@ func (m *computers) Await(ctx context.Context, who Who, guid string, after int64
 
 // changed is the present revision if a computer has changed after one. Else it is 0, with a channel
 // that is closed at the next change.
-func (m *computers) changed(who Who, guid string, after int64) (int64, <-chan struct{}, error) {
+func (m *computers) changed(who access.Who, guid string, after int64) (int64, <-chan struct{}, error) {
 	return m.ledger.ChangedAfter(guid, after, func(mem *ledger.Memory) (*ledger.Computer, error) {
 		of := mem.Computers[guid]
 		if of == nil {
 			if guid != m.opt.Computer || guid == "" {
-				return nil, firstOf(who.Speaks(guid), UnknownComputer(guid))
+				return nil, cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 			}
 			of = mem.Nobody()
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
@@ -51,7 +52,7 @@ func TestAwait(t *testing.T) {
 	ours, others := rigs[0], rigs[1]
 	ours.format("A", 2)
 	ours.format("B", 2)
-	first, err := ours.Computers.Await(soon(t), master.Anybody, "A", 0)
+	first, err := ours.Computers.Await(soon(t), access.Anybody, "A", 0)
 	if err != nil || first == 0 {
 		t.Fatalf("first = %v, err = %v; want no error and first != 0", first, err)
 	}
@@ -59,7 +60,7 @@ func TestAwait(t *testing.T) {
 	// first to who waits.
 	supply := func(m *rig, computer, url string) {
 		t.Helper()
-		if err := m.Computers.Supply(t.Context(), master.Anybody, computer, url, proto.Available); err != nil {
+		if err := m.Computers.Supply(t.Context(), access.Anybody, computer, url, proto.Available); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +72,7 @@ func TestAwait(t *testing.T) {
 		c := make(chan heard, 1)
 		ctx := soon(t)
 		go func() {
-			revision, err := m.Computers.Await(ctx, master.Anybody, "A", after)
+			revision, err := m.Computers.Await(ctx, access.Anybody, "A", after)
 			c <- heard{revision, err}
 		}()
 		return c
@@ -84,7 +85,7 @@ func TestAwait(t *testing.T) {
 			t.Errorf("%+v after %d", h, first)
 		}
 	}
-	second, err := ours.Computers.Await(soon(t), master.Anybody, "A", first)
+	second, err := ours.Computers.Await(soon(t), access.Anybody, "A", first)
 	if err != nil || second < first+2 {
 		t.Errorf("second = %v, err = %v; want no error and second >= first+2", second, err)
 	}
@@ -92,12 +93,12 @@ func TestAwait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	quiet := make(chan heard, 1)
 	go func() {
-		revision, err := ours.Computers.Await(ctx, master.Anybody, "A", second)
+		revision, err := ours.Computers.Await(ctx, access.Anybody, "A", second)
 		quiet <- heard{revision, err}
 	}()
 	supply(ours, "B", "two")
 	// so this master has seen it
-	if _, err := ours.Computers.Await(soon(t), master.Anybody, "B", second); err != nil {
+	if _, err := ours.Computers.Await(soon(t), access.Anybody, "B", second); err != nil {
 		t.Error(err)
 	}
 	select {
@@ -110,13 +111,13 @@ func TestAwait(t *testing.T) {
 		t.Errorf("h = %+v; want error context.Canceled", h)
 	}
 	// A revision that the store does not have is of another store.
-	if now, err := ours.Computers.Await(soon(t), master.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
+	if now, err := ours.Computers.Await(soon(t), access.Anybody, "A", 1<<40); err != nil || now >= 1<<40 {
 		t.Errorf("now = %v, err = %v; want no error and now < 1<<40", now, err)
 	}
-	if _, err := ours.Computers.Await(soon(t), master.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := ours.Computers.Await(soon(t), access.Anybody, "nobody", 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := ours.Computers.Await(soon(t), master.Who{Computer: "B"}, "A", 0); !errors.Is(err, compute.ErrDenied) {
+	if _, err := ours.Computers.Await(soon(t), access.Who{Computer: "B"}, "A", 0); !errors.Is(err, compute.ErrDenied) {
 		t.Error(err)
 	}
 }
@@ -169,7 +170,7 @@ func TestWatchOverHTTP(t *testing.T) {
 func TestWatchOfServerThatEnds(t *testing.T) {
 	r := newRig(t, master.Options{Computer: "C"})
 	r.format("C", 1)
-	after, err := r.Computers.Await(soon(t), master.Anybody, "C", 0)
+	after, err := r.Computers.Await(soon(t), access.Anybody, "C", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +200,7 @@ func TestWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, master.Options{Computer: "C"})
 		r.format("C", 1)
-		after, err := r.Computers.Await(t.Context(), master.Anybody, "C", 0)
+		after, err := r.Computers.Await(t.Context(), access.Anybody, "C", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,14 +236,14 @@ func TestNobodysComputer(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{m, t}
-	if _, err := r.Computers.Await(ctx, master.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := r.Computers.Await(ctx, access.Anybody, "nobody's", 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, _, err := r.Computers.Information(ctx, master.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
+	if _, _, err := r.Computers.Information(ctx, access.Anybody, "nobody's"); !errors.Is(err, compute.ErrNotFound) {
 		t.Error(err)
 	}
 	const report = "<?xml version='1.0' encoding='utf-8'?><journal><transaction type=\"Sale Packing List\"><title>Resource consumptions</title><start_date>2026-01-01</start_date><stop_date>2026-01-02</stop_date><reference>p0</reference><currency/><payment_mode/><category/><arrow type=\"Administration\"><source/><destination/></arrow></transaction></journal>"
-	if err := r.Use(ctx, master.Anybody, "nobody's", report); err != nil {
+	if err := r.Use(ctx, access.Anybody, "nobody's", report); err != nil {
 		t.Error(err)
 	}
 	left := func() (n int) {
@@ -267,10 +268,10 @@ func TestNobodysComputer(t *testing.T) {
 		t.Errorf("%d records of it", n)
 	}
 	r.format("C", 1)
-	if _, err := r.Computers.Await(ctx, master.Anybody, "C", 0); err != nil {
+	if _, err := r.Computers.Await(ctx, access.Anybody, "C", 0); err != nil {
 		t.Error(err)
 	}
-	if err := r.Use(ctx, master.Anybody, "C", report); err != nil {
+	if err := r.Use(ctx, access.Anybody, "C", report); err != nil {
 		t.Error(err)
 	}
 	if n := left(); n != 2 {
@@ -282,7 +283,7 @@ func TestNobodysComputer(t *testing.T) {
 		report string
 		want   int
 	}{{report, 2}, {timeless, 3}, {timeless, 4}, {strings.Replace(report, "2026-01-02", "2026-01-03", 1), 5}, {report, 5}} {
-		if err := r.Use(ctx, master.Anybody, "C", again.report); err != nil {
+		if err := r.Use(ctx, access.Anybody, "C", again.report); err != nil {
 			t.Error(err)
 		}
 		if n := left(); n != again.want {

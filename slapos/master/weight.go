@@ -2,6 +2,7 @@ package master
 
 import (
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 )
@@ -23,7 +24,7 @@ func short(what, document string) error {
 		return nil
 	}
 	if n := ledger.Spelled(document, true); n > maxWritten {
-		return Invalid("the %s are %d bytes as nodes are told them, and may be %d", what, n, maxWritten)
+		return access.Invalid("the %s are %d bytes as nodes are told them, and may be %d", what, n, maxWritten)
 	}
 	return nil
 }
@@ -34,7 +35,7 @@ func shortFilter(filter map[string]string) error {
 		n += len(k) + len(v)
 	}
 	if n > maxFilter {
-		return Invalid("the filter is %d bytes, and may be %d", n, maxFilter)
+		return access.Invalid("the filter is %d bytes, and may be %d", n, maxFilter)
 	}
 	return nil
 }
@@ -49,7 +50,7 @@ func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
 	if was != nil && ledger.Placed(was) && was.Computer == n.Computer && weight <= ledger.Weigh(was, "", ledger.Spelled) {
 		return nil
 	}
-	if !n.Shared && weight+MaxTitle*len("&#1114111;") <= m.ledger.ShareOn(n.Computer) {
+	if !n.Shared && weight+access.MaxTitle*len("&#1114111;") <= m.ledger.ShareOn(n.Computer) {
 		return nil
 	}
 	return m.tellableOn(b, n.Computer)
@@ -58,7 +59,7 @@ func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
 func (m *allocation) tellableOn(b ledger.View, guid string) error {
 	left, err := m.ledger.Left(b, guid)
 	if err == nil && left < 0 {
-		err = Refuse(
+		err = access.Refuse(
 			compute.ErrConflict,
 			"Too much would be on %s to be told to its node: with this, and with what is kept for its other partitions, "+
 				"%d bytes, and %d is the most. Ask with fewer parameters, or elsewhere.",
@@ -74,7 +75,7 @@ func (m *allocation) tells(b ledger.View, guid string, n *record.Instance) (bool
 	if _, writing := b.(*ledger.TxView); !writing {
 		return true, nil
 	}
-	share, weight := m.ledger.ShareOn(guid), ledger.Weigh(n, "", ledger.Spelled)+MaxTitle*len("&#1114111;")
+	share, weight := m.ledger.ShareOn(guid), ledger.Weigh(n, "", ledger.Spelled)+access.MaxTitle*len("&#1114111;")
 	if weight <= share {
 		return true, nil
 	}

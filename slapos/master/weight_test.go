@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -36,18 +37,18 @@ func TestWritten(t *testing.T) {
 		each := (told(strings.Repeat(c, 1000)) - told("")) / 1000
 		large := proto.Dictionary{"k": strings.Repeat(c, most/each+1)}
 		if _, err := r.Requests.Request(
-			t.Context(), master.Anybody, &proto.Request{Title: "one", Release: demo, Parameters: large},
+			t.Context(), access.Anybody, &proto.Request{Title: "one", Release: demo, Parameters: large},
 		); !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), "and may be 262144") {
 			t.Errorf(`%q: err = %v; want error compute.ErrInvalid and err.Error() with "and may be 262144"`, c, err)
 		}
-		if err := r.Instances.SetConnectionOf(t.Context(), master.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
+		if err := r.Instances.SetConnectionOf(t.Context(), access.Anybody, one.Record.ID, large); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), "the connection parameters are") {
 			t.Errorf(`%q: err = %v; want error compute.ErrInvalid and err.Error() with "the connection parameters are"`, c, err)
 		}
 		r.ask(proto.Request{Title: "one", Parameters: proto.Dictionary{"k": strings.Repeat(c, most/each/3)}})
 	}
 	if _, err := r.Requests.Change(
-		t.Context(), master.Anybody, one.Record.ID,
+		t.Context(), access.Anybody, one.Record.ID,
 		master.Change{Parameters: proto.Dictionary{"k": strings.Repeat("x", most)}},
 	); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
@@ -102,7 +103,7 @@ func TestTellable(t *testing.T) {
 	tells := func(when string, least int) {
 		t.Helper()
 		for _, r := range both {
-			if body, _, err := r.Computers.Information(ctx, master.Anybody, "C"); err != nil || len(body) < least {
+			if body, _, err := r.Computers.Information(ctx, access.Anybody, "C"); err != nil || len(body) < least {
 				t.Errorf("%s: the node is told %d bytes, %v", when, len(body), err)
 			}
 		}
@@ -111,7 +112,7 @@ func TestTellable(t *testing.T) {
 	note := func(err error) {
 		if err == nil {
 			taken.Add(1)
-		} else if refusal, ok := errors.AsType[*master.Refusal](err); ok && refusal.Kind == compute.ErrConflict &&
+		} else if refusal, ok := errors.AsType[*access.Refusal](err); ok && refusal.Kind == compute.ErrConflict &&
 			strings.Contains(refusal.Text, "Too much would be on C to be told") {
 			refused.Add(1)
 		} else {
@@ -125,9 +126,9 @@ func TestTellable(t *testing.T) {
 			few <- true
 			defer func() { <-few }()
 			m := both[i%2]
-			a, err := m.Requests.Request(ctx, master.Anybody, &proto.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
+			a, err := m.Requests.Request(ctx, access.Anybody, &proto.Request{Title: fmt.Sprint(i), Release: demo, Parameters: largest})
 			if note(err); err == nil {
-				note(m.Instances.SetConnectionOf(ctx, master.Anybody, a.Record.ID, largest))
+				note(m.Instances.SetConnectionOf(ctx, access.Anybody, a.Record.ID, largest))
 			}
 		})
 	}
@@ -145,7 +146,7 @@ func TestTellable(t *testing.T) {
 	none := refused.Load()
 	for i := 0; refused.Load() == none && i < 100; i++ {
 		_, err := both[i%2].Requests.Request(
-			ctx, master.Anybody,
+			ctx, access.Anybody,
 			&proto.Request{Title: fmt.Sprint("shared", i), Release: demo, Shared: true, Parameters: largest},
 		)
 		note(err)
@@ -155,7 +156,7 @@ func TestTellable(t *testing.T) {
 	}
 	for i := range 20 {
 		_, err := r.Requests.Request(
-			ctx, master.Anybody,
+			ctx, access.Anybody,
 			&proto.Request{
 				Title: fmt.Sprint("small shared", i), Release: demo, Shared: true,
 				Parameters: proto.Dictionary{"k": strings.Repeat("é", 1000)},
@@ -164,17 +165,17 @@ func TestTellable(t *testing.T) {
 		note(err)
 	}
 	tells("with shared instances", 11<<20)
-	note(r.Instances.Rename(ctx, master.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
+	note(r.Instances.Rename(ctx, access.Anybody, "C", "p0", "", strings.Repeat("😀", 200)))
 	tells("after a rename", 11<<20)
 	site := proto.Dictionary{"url": "https://site.example/"}
-	if err := r.Instances.SetConnection(ctx, master.Anybody, "C", small.Partition, "", site); err != nil {
+	if err := r.Instances.SetConnection(ctx, access.Anybody, "C", small.Partition, "", site); err != nil {
 		t.Errorf("what is small is not taken any more: %v", err)
 	}
 
 	// Those that wait for a host come to none on a computer without room.
 	for i := range 2 {
 		_, err := r.Requests.Request(
-			ctx, master.Anybody,
+			ctx, access.Anybody,
 			&proto.Request{Title: fmt.Sprint("waits", i), Release: "u", Shared: true, Parameters: largest},
 		)
 		if !errors.Is(err, compute.ErrNoCapacity) {
@@ -190,10 +191,10 @@ func TestTellable(t *testing.T) {
 	// the other that waits takes of the room that there is, and may leave too little
 	for i := 0; at == "" && i < 30; i++ {
 		q := &proto.Request{Title: fmt.Sprint(i), Release: demo, Parameters: proto.Dictionary{"k": "v"}}
-		_, err := r.Requests.Request(ctx, master.Anybody, q)
+		_, err := r.Requests.Request(ctx, access.Anybody, q)
 		note(err)
 		a, err := r.Requests.Request(
-			ctx, master.Anybody,
+			ctx, access.Anybody,
 			&proto.Request{Title: "waits0", Release: "u", Shared: true, Parameters: proto.Dictionary{"k": "v"}},
 		)
 		if err == nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/legacy"
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
@@ -23,15 +24,15 @@ import (
 
 // Who comes to a master that has ann's instance {id} with the title "secret title" in p0 of COMP-1,
 // bob's {other} on COMP-2, and releases on COMP-1.
-var comers = map[string]func(id, other string) master.Who{
-	"nobody": func(string, string) master.Who { return master.Who{} },
-	"node":   func(string, string) master.Who { return master.Who{Computer: "COMP-1"} },
-	"node2":  func(string, string) master.Who { return master.Who{Computer: "COMP-2"} },
-	"ann":    func(string, string) master.Who { return master.Who{User: "ann", Name: "ann"} },
-	"bob":    func(string, string) master.Who { return master.Who{User: "bob", Name: "bob"} },
-	"self":   func(id, _ string) master.Who { return master.Who{Instance: id} },
-	"self2":  func(_, other string) master.Who { return master.Who{Instance: other} },
-	"admin":  func(string, string) master.Who { return master.Anybody },
+var comers = map[string]func(id, other string) access.Who{
+	"nobody": func(string, string) access.Who { return access.Who{} },
+	"node":   func(string, string) access.Who { return access.Who{Computer: "COMP-1"} },
+	"node2":  func(string, string) access.Who { return access.Who{Computer: "COMP-2"} },
+	"ann":    func(string, string) access.Who { return access.Who{User: "ann", Name: "ann"} },
+	"bob":    func(string, string) access.Who { return access.Who{User: "bob", Name: "bob"} },
+	"self":   func(id, _ string) access.Who { return access.Who{Instance: id} },
+	"self2":  func(_, other string) access.Who { return access.Who{Instance: other} },
+	"admin":  func(string, string) access.Who { return access.Anybody },
 }
 
 // insiders are those who may hear of ann's instance at all.
@@ -188,7 +189,7 @@ func TestWhoMayWhat(t *testing.T) {
 	}
 	defer st.Close()
 	opt.Store = st
-	var who master.Who
+	var who access.Who
 	var h http.Handler
 	var ids [2]string
 	begin := func() {
@@ -197,13 +198,13 @@ func TestWhoMayWhat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h = web.New(m, wire.Options{Who: func(*http.Request) (master.Who, error) { return who, nil }})
+		h = web.New(m, wire.Options{Who: func(*http.Request) (access.Who, error) { return who, nil }})
 		r := &rig{m, t}
 		for i, user := range []string{"ann", "bob"} {
 			guid := fmt.Sprint("COMP-", i+1)
 			r.format(guid, 3)
 			a, err := m.Requests.Request(
-				t.Context(), master.Who{User: user},
+				t.Context(), access.Who{User: user},
 				&proto.Request{Title: []string{"secret title", "other"}[i], Release: demo, Filter: proto.Dictionary{"computer_guid": guid}},
 			)
 			if err != nil {
@@ -213,13 +214,13 @@ func TestWhoMayWhat(t *testing.T) {
 		}
 		for url, state := range map[string]string{demo: proto.Available, "gone": proto.Destroyed} {
 			if err := firstOf(
-				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, proto.Available),
-				m.Computers.Supply(t.Context(), master.Anybody, "COMP-1", url, state),
+				m.Computers.Supply(t.Context(), access.Anybody, "COMP-1", url, proto.Available),
+				m.Computers.Supply(t.Context(), access.Anybody, "COMP-1", url, state),
 			); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := m.Computers.ReportNode(t.Context(), master.Anybody, &proto.NodeReport{Computer: "COMP-1"}); err != nil {
+		if err := m.Computers.ReportNode(t.Context(), access.Anybody, &proto.NodeReport{Computer: "COMP-1"}); err != nil {
 			t.Fatal(err)
 		}
 	}

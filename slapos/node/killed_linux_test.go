@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/home"
@@ -288,7 +288,7 @@ func (m *mortal) picture(id string) string {
 			line("%s is %s, started %d times more", s.FullName(), s.State, s.Restarts)
 		}
 	}
-	v, err := overview.Computer(m.Context(), m.lab.Rig.Master.Master, master.Anybody, nodetest.Computer)
+	v, err := overview.Computer(m.Context(), m.lab.Rig.Master.Master, access.Anybody, nodetest.Computer)
 	do(m, err)
 	if in := v.At[id]; in != nil {
 		said := in.Said

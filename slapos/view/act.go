@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -104,7 +105,7 @@ func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q 
 // parameters are those that are sent, in the form in which the software wants them, if they are as
 // it wants them.
 func (v *View) parameters(
-	ctx context.Context, who master.Who, release, variant string, shared bool, given map[string]any, unchecked bool,
+	ctx context.Context, who access.Who, release, variant string, shared bool, given map[string]any, unchecked bool,
 ) (proto.Dictionary, error) {
 	if given == nil {
 		given = map[string]any{}

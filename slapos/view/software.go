@@ -10,7 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -75,7 +75,7 @@ var (
 
 // release is the description of a release. The controller reads only addresses that administrators
 // have supplied, never one that a user has made up.
-func (v *View) release(ctx context.Context, who master.Who, release string) (*parameter.Release, error) {
+func (v *View) release(ctx context.Context, who access.Who, release string) (*parameter.Release, error) {
 	if u, err := url.Parse(release); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, errNoURL
 	}

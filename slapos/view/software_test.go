@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 )
 
 // described is where software is that says what parameters it wants, and how often it was asked.
@@ -74,7 +74,7 @@ func TestSoftware(t *testing.T) {
 	if n.Parameters["port"] != 8080.0 {
 		t.Errorf(`n = %+v; want n.Parameters["port"] == 8080.0`, n)
 	}
-	sent, err := d.m.Instances.Find(ctx, master.Anybody, n.Instance)
+	sent, err := d.m.Instances.Find(ctx, access.Anybody, n.Instance)
 	if err != nil || sent.Parameters["_"] != `{"name": "x", "port": 8080}` {
 		t.Errorf(
 			"sent = %+v, err = %v"+

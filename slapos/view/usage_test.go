@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -25,7 +25,7 @@ func (d *desk) used(start, title string, computer, partition string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if err := d.m.Use(d.t.Context(), master.Who{Computer: "COMP-1"}, "COMP-1", report); err != nil {
+	if err := d.m.Use(d.t.Context(), access.Who{Computer: "COMP-1"}, "COMP-1", report); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -73,7 +73,7 @@ func TestUsageOfAnInstance(t *testing.T) {
 		t.Errorf("u = %+v; want len(u.Series) == 1 and u.Series[0].Points[0].Quantity == 2", u)
 	}
 	one(d.as("bea").SlapOS().Change(ctx, other.Instance, api.SlapChange{State: "destroyed"}))
-	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
+	if _, err := d.m.Instances.InstanceDestroyed(ctx, access.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if n := one(d.as("ann").SlapOS().Request(ctx, ask)); n.Partition != "p0" {

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/parameter"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -21,14 +22,14 @@ type Options struct {
 	Master *master.Master
 	// Who maps a principal to the master's caller, for reading or, with writes, for changes. An
 	// error is that the principal may do neither.
-	Who    func(p auth.Principal, writes bool) (master.Who, error)
+	Who    func(p auth.Principal, writes bool) (access.Who, error)
 	Loader *parameter.Loader // of the descriptions of releases; nil is one with the usual settings
 }
 
 // View shows a master to people. Its methods may be called concurrently.
 type View struct {
 	m    *master.Master
-	who  func(p auth.Principal, writes bool) (master.Who, error)
+	who  func(p auth.Principal, writes bool) (access.Who, error)
 	said software
 }
 
@@ -43,7 +44,7 @@ func New(opt Options) *View {
 
 // refusal is an error of the master as the API has it.
 func refusal(err error) error {
-	r, ok := errors.AsType[*master.Refusal](err)
+	r, ok := errors.AsType[*access.Refusal](err)
 	if !ok {
 		return err
 	}
@@ -184,7 +185,7 @@ func (v *View) Instance(ctx context.Context, p auth.Principal, id string) (out a
 	return v.detail(ctx, who, id)
 }
 
-func (v *View) detail(ctx context.Context, who master.Who, id string) (out api.SlapInstanceDetail, err error) {
+func (v *View) detail(ctx context.Context, who access.Who, id string) (out api.SlapInstanceDetail, err error) {
 	n, err := overview.Instance(ctx, v.m, who, id)
 	if err != nil {
 		return out, hidden(err, "instance", id)

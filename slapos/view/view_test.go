@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/view"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -49,14 +50,14 @@ func newDesk(t testing.TB) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (master.Who, error) {
+	v := view.New(view.Options{Master: m, Who: func(p auth.Principal, writes bool) (access.Who, error) {
 		switch {
 		case p.Admin():
-			return master.Anybody, nil
+			return access.Anybody, nil
 		case p.Lease != "" || writes && !p.May(auth.Use, ""):
-			return master.Who{}, &master.Refusal{Kind: compute.ErrDenied, Text: "You may not do this in the project."}
+			return access.Who{}, &access.Refusal{Kind: compute.ErrDenied, Text: "You may not do this in the project."}
 		}
-		return master.Who{User: p.Name}, nil
+		return access.Who{User: p.Name}, nil
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	srv := httptest.NewServer(server.New(server.Options{
@@ -101,7 +102,7 @@ func (d *desk) format(guid string, partitions int) {
 			},
 		)
 	}
-	if err := d.m.Computers.Format(d.t.Context(), master.Anybody, c); err != nil {
+	if err := d.m.Computers.Format(d.t.Context(), access.Anybody, c); err != nil {
 		d.t.Fatal(err)
 	}
 }
@@ -149,22 +150,22 @@ func TestTree(t *testing.T) {
 		t.Errorf("the same again: %+v", again)
 	}
 	if _, err := d.m.Requests.Request(
-		ctx, master.Who{Computer: "COMP-1"},
+		ctx, access.Who{Computer: "COMP-1"},
 		&proto.Request{Title: "database", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.m.Requests.Request(
-		ctx, master.Who{Computer: "COMP-1"},
+		ctx, access.Who{Computer: "COMP-1"},
 		&proto.Request{Title: "cache", Release: demo, Computer: "COMP-1", Partition: "p0"},
 	); !errors.Is(err, compute.ErrNoCapacity) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		d.m.Instances.SetConnection(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", proto.Dictionary{"password": "very secret"}),
-		d.m.Statuses.InstanceReported(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p0", "started"),
-		d.m.Statuses.InstanceError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", "p1", "", "a promise failed"),
-		d.m.Statuses.ReleaseError(ctx, master.Who{Computer: "COMP-1"}, "COMP-1", demo, "no gcc"),
+		d.m.Instances.SetConnection(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", "p0", "", proto.Dictionary{"password": "very secret"}),
+		d.m.Statuses.InstanceReported(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", "p0", "started"),
+		d.m.Statuses.InstanceError(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", "p1", "", "a promise failed"),
+		d.m.Statuses.ReleaseError(ctx, access.Who{Computer: "COMP-1"}, "COMP-1", demo, "no gcc"),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -218,7 +219,7 @@ func TestTree(t *testing.T) {
 			{Name: "a", Hours: strings.Repeat("-0", 12), Until: at},
 			{Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at},
 		}}}}
-	if err := d.m.Computers.ReportNode(ctx, master.Who{Computer: "COMP-1"}, said); err != nil {
+	if err := d.m.Computers.ReportNode(ctx, access.Who{Computer: "COMP-1"}, said); err != nil {
 		t.Fatal(err)
 	}
 	c = ok[api.SlapComputerDetail](t)(d.as("root").SlapOS().Computer(ctx, "COMP-1"))
@@ -299,7 +300,7 @@ func TestUnplaced(t *testing.T) {
 		t.Errorf(`now = %+v; want now.State == "stopped" and now.Parameters["k"] == "v" and now.Reason != ""`, now)
 	}
 	one(root.SlapOS().Change(ctx, a.Instance, api.SlapChange{State: "destroyed"}))
-	if _, err := d.m.Instances.InstanceDestroyed(ctx, master.Anybody, "COMP-1", "p0"); err != nil {
+	if _, err := d.m.Instances.InstanceDestroyed(ctx, access.Anybody, "COMP-1", "p0"); err != nil {
 		t.Fatal(err)
 	}
 	if now := one(root.SlapOS().Change(ctx, b.Instance, api.SlapChange{State: "started"})); now.Partition != "p0" ||
@@ -459,7 +460,7 @@ func TestWatch(t *testing.T) {
 		return ""
 	}
 	first := next()
-	if err := d.m.Computers.Supply(ctx, master.Anybody, "COMP-1", demo, ""); err != nil {
+	if err := d.m.Computers.Supply(ctx, access.Anybody, "COMP-1", demo, ""); err != nil {
 		t.Fatal(err)
 	}
 	if second := next(); second == first || !strings.Contains(second, `"mark"`) {
@@ -485,10 +486,10 @@ func TestChanged(t *testing.T) {
 	}
 	for name, change := range map[string]func() error{
 		"request": func() error {
-			_, err := d.m.Requests.Request(ctx, master.Anybody, &proto.Request{Title: "t", Release: demo})
+			_, err := d.m.Requests.Request(ctx, access.Anybody, &proto.Request{Title: "t", Release: demo})
 			return err
 		},
-		"message": func() error { return d.m.Statuses.ComputerBang(ctx, master.Anybody, "COMP-1", "hello") },
+		"message": func() error { return d.m.Statuses.ComputerBang(ctx, access.Anybody, "COMP-1", "hello") },
 	} {
 		if err := change(); err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -17,7 +18,7 @@ import (
 
 // noneFound turns "not there" and "not for this caller" into an empty result.
 func noneFound(err error) error {
-	refusal, refused := errors.AsType[*master.Refusal](err)
+	refusal, refused := errors.AsType[*access.Refusal](err)
 	if refused && (refusal.Kind == compute.ErrNotFound || refusal.Kind == compute.ErrDenied) {
 		return nil
 	}
@@ -31,7 +32,7 @@ func segment(name string) string {
 
 // relativeURL is the path of a tree's document: by its title, as the reference has it, or by its ID
 // if the title does not find it.
-func (h *documents) relativeURL(who master.Who, n *record.Instance) string {
+func (h *documents) relativeURL(who access.Who, n *record.Instance) string {
 	byID := wire.HateoasPath + "instances/" + n.ID
 	if n.Title == "." || n.Title == ".." || n.Owner != who.User || n.Project != who.Project {
 		return byID
@@ -45,7 +46,7 @@ func (h *documents) relativeURL(who master.Who, n *record.Instance) string {
 }
 
 // members are all instances of the trees of some roots.
-func (h *documents) members(ctx context.Context, who master.Who, roots []*master.Listed, err error) (all []*master.Listed, _ error) {
+func (h *documents) members(ctx context.Context, who access.Who, roots []*master.Listed, err error) (all []*master.Listed, _ error) {
 	for _, root := range roots {
 		some, err := h.master.Instances.Members(ctx, who, root.Record.ID)
 		if err != nil {
@@ -87,19 +88,19 @@ func answerForm(w http.ResponseWriter, kind string, fields map[string]hypermedia
 	return wire.AnswerJSON(w, http.StatusOK, form)
 }
 
-func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) treeForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	title := r.PathValue("title")
 	roots, err := h.master.Instances.Titled(r.Context(), who, title)
 	if err != nil {
 		return err
 	}
 	if len(roots) == 0 {
-		return master.Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
+		return access.Refuse(compute.ErrNotFound, "No instance tree %s found.", title)
 	}
 	return answerForm(w, hypermedia.QueryTrees, instanceFields(roots[0], "InstanceTree_viewAsHateoas"))
 }
 
-func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	n, err := h.master.Instances.Find(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func instanceFields(n *master.Listed, form string) map[string]hypermedia.FormFie
 	return fields
 }
 
-func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	c, err := h.master.Computers.Owned(r.Context(), who, r.PathValue("guid"))
 	if err != nil {
 		return err
@@ -145,7 +146,7 @@ func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who mas
 	})
 }
 
-func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
 	supplies, err := h.master.Computers.Supplies(r.Context(), who, guid)
 	if err != nil {
@@ -162,5 +163,5 @@ func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who mast
 			return answerForm(w, hypermedia.QueryReleases, fields)
 		}
 	}
-	return master.Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", of, guid)
+	return access.Refuse(compute.ErrNotFound, "The release %s is not wanted on %s.", of, guid)
 }

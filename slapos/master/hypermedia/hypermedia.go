@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -29,7 +30,7 @@ type documents struct {
 func New(m *master.Master, opt wire.Options) http.Handler {
 	h := &documents{m, opt.Whole()}
 	mux := http.NewServeMux()
-	for pattern, fn := range map[string]func(h *documents, w http.ResponseWriter, r *http.Request, who master.Who) error{
+	for pattern, fn := range map[string]func(h *documents, w http.ResponseWriter, r *http.Request, who access.Who) error{
 		"GET /hateoas":                                 (*documents).root,
 		"GET /hateoas/{$}":                             (*documents).root,
 		"GET /hateoas/partitions/{title}":              (*documents).treeForm,
@@ -76,10 +77,10 @@ func Route(path string) string {
 }
 
 // root is the entry document. With a mode it is a search, or leads to one of its results.
-func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) root(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return master.Invalid("the query cannot be read: %v", err)
+		return access.Invalid("the query cannot be read: %v", err)
 	}
 	switch mode := query.Get("mode"); mode {
 	case "", "root":
@@ -93,7 +94,7 @@ func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who)
 	case "traverse":
 		return h.traverse(w, r, query.Get("relative_url"))
 	default:
-		return master.Invalid("mode: %.80q is none of search, traverse", mode)
+		return access.Invalid("mode: %.80q is none of search, traverse", mode)
 	}
 }
 
@@ -101,11 +102,11 @@ func (h *documents) root(w http.ResponseWriter, r *http.Request, who master.Who)
 func (h *documents) traverse(w http.ResponseWriter, r *http.Request, relative string) error {
 	to, err := url.Parse(relative)
 	if err != nil || to.Scheme != "" || to.Host != "" || to.RawQuery != "" || !strings.HasPrefix(relative, wire.HateoasPath) {
-		return master.Invalid("relative_url: %.80q is none that a search gives", relative)
+		return access.Invalid("relative_url: %.80q is none that a search gives", relative)
 	}
 	base, err := url.Parse(h.opt.Base(r))
 	if err != nil {
-		return master.Invalid("the URL of the request cannot be read")
+		return access.Invalid("the URL of the request cannot be read")
 	}
 	http.Redirect(w, r, strings.TrimSuffix(base.EscapedPath(), "/")+to.EscapedPath(), http.StatusFound)
 	return nil
@@ -115,18 +116,18 @@ func (h *documents) traverse(w http.ResponseWriter, r *http.Request, relative st
 type found map[string]any
 
 // search answers a query: at most limit results, each with the fields of select_list.
-func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Who, query url.Values) error {
+func (h *documents) search(w http.ResponseWriter, r *http.Request, who access.Who, query url.Values) error {
 	limit := -1
 	if text := query.Get("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 0 {
-			return master.Invalid("limit: %.40q is no number of results", text)
+			return access.Invalid("limit: %.40q is no number of results", text)
 		}
 		limit = n
 	}
 	q, ok := hypermedia.ParseQuery(query.Get("query"))
 	if !ok || q.Field == "" && (q.Kind == hypermedia.QueryInstances || q.Kind == hypermedia.QueryReleases) {
-		return master.Invalid("Unhandled query: %s", query.Get("query"))
+		return access.Invalid("Unhandled query: %s", query.Get("query"))
 	}
 	var all []found
 	for _, value := range q.Values() {
@@ -157,7 +158,7 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who master.Wh
 
 // matches are the things that a query asks for. Things that are not there, or not for this caller,
 // are left out.
-func (h *documents) matches(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
+func (h *documents) matches(r *http.Request, who access.Who, q hypermedia.Query) ([]found, error) {
 	ctx := r.Context()
 	var instances []*master.Listed
 	var err error
@@ -197,7 +198,7 @@ func (h *documents) matches(r *http.Request, who master.Who, q hypermedia.Query)
 }
 
 // computers are the caller's computers that match a query, the oldest first.
-func (h *documents) computers(r *http.Request, who master.Who, q hypermedia.Query) ([]found, error) {
+func (h *documents) computers(r *http.Request, who access.Who, q hypermedia.Query) ([]found, error) {
 	var computers []*record.Computer
 	if q.Field != "" {
 		c, err := h.master.Computers.Owned(r.Context(), who, q.Value)
@@ -229,12 +230,12 @@ func (h *documents) computers(r *http.Request, who master.Who, q hypermedia.Quer
 // is for that computer, which the caller must have; the answer then says so. A master that does not
 // know that field does not say it. It makes a token by GET, as clients ask for it so; pages of
 // other sites cannot.
-func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who master.Who) error {
+func (h *documents) computerToken(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	if err := wire.OwnSite(r); err != nil {
 		return err
 	}
 	guid := r.URL.Query().Get("computer_guid")
-	master.NoteAbout(r.Context(), guid)
+	access.NoteAbout(r.Context(), guid)
 	token, _, err := h.master.Certificates.NewToken(r.Context(), who, record.Token{Of: record.CertifiedComputer, Computer: guid})
 	if err != nil {
 		return err

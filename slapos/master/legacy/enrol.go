@@ -5,6 +5,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -39,7 +40,7 @@ func (l *endpoints) enrols() http.Handler {
 // enrol checks the token of a request, and signs the certificate that it is for.
 func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*proto.Certificate, error) {
 	if !l.master.Certificates.Certifies() {
-		return nil, master.Refuse(compute.ErrNotFound, "%s", master.NoSuchEndpoint)
+		return nil, access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	if err := wire.OwnSite(r); err != nil {
 		return nil, err
@@ -54,23 +55,23 @@ func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*proto.Certif
 			return nil, err
 		}
 	}
-	master.NoteAbout(r.Context(), c.get("title"))
+	access.NoteAbout(r.Context(), c.get("title"))
 	token := r.Header.Get("X-Access-Token")
 	if r.Method == http.MethodGet {
 		_, token, _ = r.BasicAuth()
 	}
 	switch {
 	case token == "":
-		return nil, master.Denied("A token is wanted: by POST in X-Access-Token, or by GET as the password of a name.")
+		return nil, access.Denied("A token is wanted: by POST in X-Access-Token, or by GET as the password of a name.")
 	case master.IsToken(token) && register:
 		_, pair, err := l.master.Certificates.RegisterBy(r.Context(), token, c.get("title"))
 		return pair, err
 	case master.IsToken(token):
 		return l.master.Certificates.PersonCertificate(r.Context(), token)
 	case l.opt.Token == nil:
-		return nil, master.Denied("The token is not one of this master's.")
+		return nil, access.Denied("The token is not one of this master's.")
 	}
-	who, err := wire.Noting(func(r *http.Request) (master.Who, error) { return l.opt.Token(r, token) })(r)
+	who, err := wire.Noting(func(r *http.Request) (access.Who, error) { return l.opt.Token(r, token) })(r)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -26,7 +27,7 @@ type endpoints struct {
 type call struct {
 	r    *http.Request
 	w    http.ResponseWriter
-	who  master.Who
+	who  access.Who
 	form url.Values // of the query, or of the body
 	key  repeatKey  // of a request for an instance that may be answered without a look at it
 }
@@ -47,7 +48,7 @@ func New(m *master.Master, opt wire.Options) http.Handler {
 	mux.Handle(personPath, l.enrols())
 	mux.Handle(registerPath, l.enrols())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		status, text := http.StatusNotFound, master.NoSuchEndpoint
+		status, text := http.StatusNotFound, access.NoSuchEndpoint
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			other := r.Clone(r.Context())
 			other.Method = method
@@ -91,7 +92,7 @@ func (l *endpoints) serve(fn endpoint, kept bool) http.Handler {
 		}
 		if err == nil {
 			err = c.read()
-			master.NoteAbout(r.Context(), c.about())
+			access.NoteAbout(r.Context(), c.about())
 		}
 		var v any
 		if err == nil {
@@ -111,7 +112,7 @@ func (c *call) read() error {
 	if c.r.Method != http.MethodPost {
 		var err error
 		if c.form, err = url.ParseQuery(c.r.URL.RawQuery); err != nil {
-			return master.Invalid("the query cannot be read: %v", err)
+			return access.Invalid("the query cannot be read: %v", err)
 		}
 		return nil
 	}
@@ -120,7 +121,7 @@ func (c *call) read() error {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return err
 		}
-		return master.Invalid("the form cannot be read: %v", err)
+		return access.Invalid("the form cannot be read: %v", err)
 	}
 	c.form = c.r.PostForm
 	return nil
@@ -130,7 +131,7 @@ func (c *call) read() error {
 func (c *call) need(names ...string) error {
 	for _, name := range names {
 		if !c.form.Has(name) {
-			return master.Invalid("%s: this field is missing", name)
+			return access.Invalid("%s: this field is missing", name)
 		}
 	}
 	return nil
@@ -138,7 +139,7 @@ func (c *call) need(names ...string) error {
 
 // about is the subject of a request, for a caller that keeps a record of requests.
 func (c *call) about() string {
-	return master.Words(
+	return access.Words(
 		c.get("partition_reference"), c.get("new_name"), c.get("computer_title"), c.get("computer_id"),
 		c.get("computer_partition_id"), c.get("slave_reference"), c.get("url"), c.get("state"),
 	)
@@ -164,7 +165,7 @@ func (c *call) answer(v any) error {
 	default:
 		var err error
 		if body, err = proto.Marshal(v); err != nil {
-			return master.Malformed(err)
+			return access.Malformed(err)
 		}
 	}
 	h := c.w.Header()

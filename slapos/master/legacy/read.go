@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -126,7 +127,7 @@ func (c *call) status(s *master.Status, err error) (any, error) {
 	v := s.Value()
 	body, err := proto.Marshal(v)
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	h, tag := c.w.Header(), master.TagOf(body)
 	h.Set("Cache-Control", "public, max-age=60, stale-if-error=604800")

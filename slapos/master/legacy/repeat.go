@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -28,7 +29,7 @@ type repeats struct {
 }
 
 type repeatKey struct {
-	who  master.Who
+	who  access.Who
 	form string
 }
 
@@ -39,7 +40,7 @@ type repeat struct {
 }
 
 // get looks a form up without making a string of it, which would be garbage at once.
-func (r *repeats) get(who master.Who, form []byte) *repeat {
+func (r *repeats) get(who access.Who, form []byte) *repeat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if found := r.young[repeatKey{who, string(form)}]; found != nil {
@@ -84,7 +85,7 @@ func (l *endpoints) again(c *call) (done bool, err error) {
 	*room = slices.Grow((*room)[:0], int(c.r.ContentLength))
 	form := (*room)[:c.r.ContentLength]
 	if _, err := io.ReadFull(c.r.Body, form); err != nil {
-		return false, master.Invalid("the form cannot be read: %v", err)
+		return false, access.Invalid("the form cannot be read: %v", err)
 	}
 	found := l.repeats.get(c.who, form)
 	stands := false
@@ -99,7 +100,7 @@ func (l *endpoints) again(c *call) (done bool, err error) {
 		c.r.Body = io.NopCloser(strings.NewReader(c.key.form))
 		return false, nil
 	}
-	master.NoteAbout(c.r.Context(), found.thing)
+	access.NoteAbout(c.r.Context(), found.thing)
 	return true, c.answer(written(found.body))
 }
 
@@ -111,7 +112,7 @@ type written []byte
 func (l *endpoints) request(c *call) (any, error) {
 	q, err := proto.ParseRequest(c.form)
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	a, err := l.master.Requests.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
 	if err != nil {
@@ -119,7 +120,7 @@ func (l *endpoints) request(c *call) (any, error) {
 	}
 	body, err := proto.Marshal(a.Value())
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
 		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
@@ -50,11 +51,11 @@ func (l *endpoints) supply(c *call) (any, error) {
 func (l *endpoints) configure(c *call) (any, error) {
 	v, err := proto.ParseField(c.form, "xml")
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	configuration, err := proto.ReadConfiguration(v)
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	return text("done"), l.master.Computers.Format(c.r.Context(), c.who, configuration)
 }
@@ -65,11 +66,11 @@ func (l *endpoints) connection(c *call) (any, error) {
 	}
 	v, err := proto.ParseField(c.form, "connection_xml")
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	connection, ok := v.(proto.Dictionary)
 	if !ok {
-		return nil, master.Invalid("connection_xml: expected a dictionary")
+		return nil, access.Invalid("connection_xml: expected a dictionary")
 	}
 	return text("done"), l.master.Instances.SetConnection(
 		c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"),
@@ -82,7 +83,7 @@ func (l *endpoints) destroyed(c *call) (any, error) {
 		return nil, err
 	}
 	children, err := l.master.Instances.InstanceDestroyed(c.r.Context(), c.who, c.get("computer_id"), c.get("computer_partition_id"))
-	refusal, refused := errors.AsType[*master.Refusal](err)
+	refusal, refused := errors.AsType[*access.Refusal](err)
 	switch {
 	case refused && refusal.Kind == compute.ErrNotFound:
 		return text(refusal.Text), nil // which the reference takes for a success
@@ -189,10 +190,10 @@ func (l *endpoints) related(c *call) (any, error) {
 	}
 	v, err := proto.ParseField(c.form, "instance_reference_xml")
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	if _, ok := v.(proto.List); !ok {
-		return nil, master.Invalid("instance_reference_xml: expected a list")
+		return nil, access.Invalid("instance_reference_xml: expected a list")
 	}
 	return ignored, c.who.Speaks(c.get("computer_id"))
 }

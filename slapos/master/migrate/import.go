@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 )
@@ -38,7 +39,7 @@ func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions
 	if err := in.check(); err != nil {
 		return err
 	}
-	dry := master.Refuse(compute.ErrStale, "nothing was changed")
+	dry := access.Refuse(compute.ErrStale, "nothing was changed")
 	err := m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
 		p := m.Ledger.TxView(tx)
 		if err := in.into(p, opt.Replace); err != nil {
@@ -63,19 +64,19 @@ func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions
 // check looks at the names.
 func (in *Records) check() error {
 	for _, c := range in.Computers {
-		if err := master.CheckName("the computer's name "+c.GUID, c.GUID, master.MaxID); err != nil {
+		if err := access.CheckName("the computer's name "+c.GUID, c.GUID, access.MaxID); err != nil {
 			return err
 		}
 		for _, p := range c.Partitions {
-			if err := master.CheckName("the name of the partition "+p.ID+" of "+c.GUID, p.ID, master.MaxID); err != nil {
+			if err := access.CheckName("the name of the partition "+p.ID+" of "+c.GUID, p.ID, access.MaxID); err != nil {
 				return err
 			}
 		}
 	}
 	for _, s := range in.Supplies {
 		if err := cmp.Or(
-			master.CheckName("the computer's name "+s.Computer, s.Computer, master.MaxID),
-			master.CheckName("the release "+s.URL+" on "+s.Computer, s.URL, master.MaxURL),
+			access.CheckName("the computer's name "+s.Computer, s.Computer, access.MaxID),
+			access.CheckName("the release "+s.URL+" on "+s.Computer, s.URL, access.MaxURL),
 		); err != nil {
 			return err
 		}
@@ -83,19 +84,19 @@ func (in *Records) check() error {
 	for _, n := range in.Instances {
 		what := "of the instance " + n.Title + " in " + n.Computer + " " + n.Partition
 		if err := cmp.Or(
-			master.CheckName("the title "+what, n.Title, master.MaxTitle), master.CheckName("the release "+what, n.Release, master.MaxURL),
-			master.CheckName("the type "+what, n.Type, master.MaxTitle),
+			access.CheckName("the title "+what, n.Title, access.MaxTitle), access.CheckName("the release "+what, n.Release, access.MaxURL),
+			access.CheckName("the type "+what, n.Type, access.MaxTitle),
 		); err != nil {
 			return err
 		}
 	}
 	if in.Root != "" && (!filepath.IsAbs(in.Root) || filepath.Clean(in.Root) != in.Root) {
-		return master.Invalid("the root of local releases is no absolute path: %.200q", in.Root)
+		return access.Invalid("the root of local releases is no absolute path: %.200q", in.Root)
 	}
 	for _, f := range in.Forwards {
 		if err := cmp.Or(
-			master.CheckName("the title of a forwarded request", f.Title, master.MaxURL),
-			master.CheckName("the URL of a master", f.Master, master.MaxURL),
+			access.CheckName("the title of a forwarded request", f.Title, access.MaxURL),
+			access.CheckName("the URL of a master", f.Master, access.MaxURL),
 		); err != nil {
 			return err
 		}
@@ -130,7 +131,7 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 			return err
 		}
 		if some && !replace {
-			return master.Refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
+			return access.Refuse(compute.ErrConflict, "The computer %s is known here already.", guid)
 		}
 		known[guid] = c
 	}
@@ -156,13 +157,13 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 		if other, err := p.Named(ledger.NameOf(n)); err != nil {
 			return err
 		} else if other != nil {
-			return master.Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
+			return access.Refuse(compute.ErrConflict, "There is an instance with the title %s already, on %s.", n.Title, other.Computer)
 		}
 		if n.Partition != "" {
 			if other, err := p.At(n.Computer, n.Partition); err != nil {
 				return err
 			} else if other != nil {
-				return master.Refuse(
+				return access.Refuse(
 					compute.ErrConflict, "The instances %s and %s are both in %s of %s.", other.Title, n.Title,
 					n.Partition, n.Computer,
 				)
@@ -216,7 +217,7 @@ func clearComputer(p *ledger.TxView, guid string, computers []string, going bool
 		}
 		for _, other := range tree {
 			if other.Computer != "" && !slices.Contains(computers, other.Computer) {
-				return nil, false, master.Refuse(
+				return nil, false, access.Refuse(
 					compute.ErrConflict, "The tree of %s is on %s too, of which nothing is to be replaced.", n.Title,
 					other.Computer,
 				)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -35,7 +36,7 @@ type RootOptions struct {
 // moved maps old URLs to new ones. Instances whose release was renamed are processed again.
 func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions) (from string, moved map[string]string, err error) {
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
-		return "", nil, master.Invalid("the root of local releases is no absolute path: %.200q", root)
+		return "", nil, access.Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
 	if err := m.Ledger.Store.View(ctx, func(tx compute.Tx) error {
 		p := m.Ledger.TxView(tx)
@@ -55,7 +56,7 @@ func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions
 	err = m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
 		p := m.Ledger.TxView(tx)
 		if now, err := p.Root(); err != nil || now != from {
-			return cmp.Or(err, master.Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
+			return cmp.Or(err, access.Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))
 		}
 		return cmp.Or(move(m, p, moved), p.Save(ledger.RootEntry(root)))
 	})
@@ -68,13 +69,13 @@ func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions
 // apart says why nothing is moved from one directory to another; nil: it is.
 func apart(from, to string) error {
 	if from == "" {
-		return master.Refuse(compute.ErrNotFound, "There was no root of local releases before.")
+		return access.Refuse(compute.ErrNotFound, "There was no root of local releases before.")
 	}
 	if inside, _ := under(from, to); inside {
-		return master.Refuse(compute.ErrConflict, "%s is in %s.", to, from)
+		return access.Refuse(compute.ErrConflict, "%s is in %s.", to, from)
 	}
 	if inside, _ := under(to, from); inside {
-		return master.Refuse(compute.ErrConflict, "%s is in %s.", from, to)
+		return access.Refuse(compute.ErrConflict, "%s is in %s.", from, to)
 	}
 	return nil
 }
@@ -116,7 +117,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 		if !exists(there) && exists(url) {
 			continue
 		}
-		if err := master.CheckName("the release "+there, there, master.MaxURL); err != nil {
+		if err := access.CheckName("the release "+there, there, access.MaxURL); err != nil {
 			return nil, err
 		}
 		moved[url] = there

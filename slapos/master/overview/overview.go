@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -30,7 +31,7 @@ type Page struct {
 // Computers are the caller's computers whose name or title contains a text, in the order of their
 // names. next is "" after the last one.
 func Computers(
-	ctx context.Context, m *master.Master, who master.Who, match string, page Page,
+	ctx context.Context, m *master.Master, who access.Who, match string, page Page,
 ) (all []ComputerSummary, next string, err error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, "", err
@@ -94,7 +95,7 @@ type SupplyView struct {
 }
 
 // Computer is a computer of the caller's, with all that is on it.
-func Computer(ctx context.Context, m *master.Master, who master.Who, guid string) (*ComputerView, error) {
+func Computer(ctx context.Context, m *master.Master, who access.Who, guid string) (*ComputerView, error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func Computer(ctx context.Context, m *master.Master, who master.Who, guid string
 		mem := b.(*ledger.Memory)
 		of := mem.Computers[guid]
 		if of == nil || guid == "" {
-			return cmp.Or(who.Speaks(guid), master.UnknownComputer(guid))
+			return cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 		}
 		if err := who.Owns(guid, of.Record); err != nil {
 			return err
@@ -205,7 +206,7 @@ func (q *InstanceQuery) selects(n *record.Instance) bool {
 // Instances are the caller's instances, in the order of their titles. next is "" after the last
 // one.
 func Instances(
-	ctx context.Context, m *master.Master, who master.Who, q InstanceQuery, page Page,
+	ctx context.Context, m *master.Master, who access.Who, q InstanceQuery, page Page,
 ) (all []*InstanceSummary, next string, err error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, "", err
@@ -270,7 +271,7 @@ type InstanceView struct {
 }
 
 // Instance is an instance of the caller's.
-func Instance(ctx context.Context, m *master.Master, who master.Who, id string) (*InstanceView, error) {
+func Instance(ctx context.Context, m *master.Master, who access.Who, id string) (*InstanceView, error) {
 	if err := m.Ledger.Fresh(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
@@ -58,12 +59,12 @@ func (s *api) hateoasURL(c *message) (any, error) {
 
 func (s *api) format(c *message) (any, error) {
 	now := &slaprecord.Computer{GUID: c.Computer}
-	if err := master.CheckName("computer_guid", c.Computer, master.MaxID); err != nil {
+	if err := access.CheckName("computer_guid", c.Computer, access.MaxID); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Partitions {
 		record := slaprecord.Partition{ID: p.ID}
-		if err := master.CheckName("partition_id in compute_partition_list", p.ID, master.MaxID); err != nil {
+		if err := access.CheckName("partition_id in compute_partition_list", p.ID, access.MaxID); err != nil {
 			return nil, err
 		}
 		for _, a := range p.Addresses {
@@ -117,8 +118,8 @@ func (s *api) noNodeCertificate(c *message) (any, error) {
 
 func (s *api) supply(c *message) (any, error) {
 	if err := cmp.Or(
-		master.CheckName("software_release_uri", c.Release, master.MaxURL),
-		master.CheckName("computer_guid", c.Computer, master.MaxID),
+		access.CheckName("software_release_uri", c.Release, access.MaxURL),
+		access.CheckName("computer_guid", c.Computer, access.MaxID),
 	); err != nil {
 		return nil, err
 	}
@@ -178,7 +179,7 @@ func (s *api) instancesOn(c *message) (any, error) {
 // request serves a request for an instance. Another master may answer it.
 func (s *api) request(c *message) (any, error) {
 	if err := cmp.Or(
-		master.CheckName("title", c.Title, master.MaxTitle), master.CheckName("software_release_uri", c.Release, master.MaxURL),
+		access.CheckName("title", c.Title, access.MaxTitle), access.CheckName("software_release_uri", c.Release, access.MaxURL),
 	); err != nil {
 		return nil, err
 	}
@@ -278,7 +279,7 @@ func (s *api) instanceIs(c *message) (any, error) {
 	}
 	children, err := s.master.Instances.DestroyedOf(c.r.Context(), c.who, c.Instance)
 	if err == nil && len(children) > 0 {
-		err = master.Refuse(compute.ErrConflict, "%s", master.Refused(children))
+		err = access.Refuse(compute.ErrConflict, "%s", master.Refused(children))
 	}
 	return done("Destroyed", err)
 }
@@ -292,7 +293,7 @@ func (s *api) bang(c *message) (any, error) {
 }
 
 func (s *api) rename(c *message) (any, error) {
-	if err := master.CheckName("title", c.Title, master.MaxTitle); err != nil {
+	if err := access.CheckName("title", c.Title, access.MaxTitle); err != nil {
 		return nil, err
 	}
 	return done("Renamed", s.master.Instances.RenameOf(c.r.Context(), c.who, c.Instance, c.Title))

@@ -5,7 +5,7 @@ import (
 	"net/url"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -36,30 +36,30 @@ func (s *api) reports(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *api) report(w http.ResponseWriter, r *http.Request, who master.Who) (any, error) {
+func (s *api) report(w http.ResponseWriter, r *http.Request, who access.Who) (any, error) {
 	body, err := wire.ReadJSON(w, r)
 	if err != nil {
 		return nil, err
 	}
 	n, err := proto.ParseNodeReport(body)
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
 	return done("Reported", s.master.Computers.ReportNode(r.Context(), who, n))
 }
 
-func (s *api) reported(r *http.Request, who master.Who) (any, error) {
+func (s *api) reported(r *http.Request, who access.Who) (any, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, master.Invalid("the query cannot be read: %v", err)
+		return nil, access.Invalid("the query cannot be read: %v", err)
 	}
 	guid := query.Get("computer_guid")
 	if guid == "" {
-		return nil, master.Invalid("computer_guid: this parameter is missing")
+		return nil, access.Invalid("computer_guid: this parameter is missing")
 	}
 	n, err := s.master.Computers.NodeReport(r.Context(), who, guid)
 	if err == nil && n == nil {
-		err = master.Refuse(compute.ErrNotFound, "The node of %s has told nothing of what runs on it.", guid)
+		err = access.Refuse(compute.ErrNotFound, "The node of %s has told nothing of what runs on it.", guid)
 	}
 	return n, err
 }

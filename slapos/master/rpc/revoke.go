@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/text/exactjson"
 )
@@ -22,7 +23,7 @@ func (s *api) revokes(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.master.Certificates.Certifies() {
-		wire.AnswerFailure(w, http.StatusNotFound, master.NoSuchEndpoint, "")
+		wire.AnswerFailure(w, http.StatusNotFound, access.NoSuchEndpoint, "")
 		return
 	}
 	v, err := s.revoke(w, r)
@@ -45,12 +46,12 @@ func (s *api) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 	}
 	var of map[string]string
 	if err := exactjson.Unmarshal(body, &of); err != nil || len(of) != 1 {
-		return nil, master.Invalid(`the body is to be {"user": "NAME"}`)
+		return nil, access.Invalid(`the body is to be {"user": "NAME"}`)
 	}
 	name := of["user"]
 	if err := master.CheckHolder(name); err != nil {
 		return nil, err
 	}
-	master.NoteAbout(r.Context(), name)
+	access.NoteAbout(r.Context(), name)
 	return done("Revoked", s.master.Certificates.RevokeUser(r.Context(), who, name))
 }

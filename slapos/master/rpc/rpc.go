@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
@@ -27,7 +28,7 @@ type api struct {
 type message struct {
 	*jsonapi.Call
 	r   *http.Request
-	who master.Who
+	who access.Who
 }
 
 // New is the handler of the JSON API: a POST for each method. GET /slapos.schema.NAME is the JSON
@@ -102,9 +103,9 @@ func (s *api) call(w http.ResponseWriter, r *http.Request, method *jsonapi.Metho
 	}
 	c, err := method.Decode(body)
 	if err != nil {
-		return nil, master.Malformed(err)
+		return nil, access.Malformed(err)
 	}
-	master.NoteAbout(r.Context(), c.Title, c.Instance, c.Computer, c.Partition, c.Release, c.State, c.ReportedState)
+	access.NoteAbout(r.Context(), c.Title, c.Instance, c.Computer, c.Partition, c.Release, c.State, c.ReportedState)
 	return methods[method.Name](s, &message{c, r, who})
 }
 
@@ -113,7 +114,7 @@ func (s *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the caller has gone
 	}
-	refusal, refused := errors.AsType[*master.Refusal](err)
+	refusal, refused := errors.AsType[*access.Refusal](err)
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case large:

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 )
 
@@ -59,20 +59,20 @@ func (s *api) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *api) watched(r *http.Request) (guid string, after int64, who master.Who, err error) {
+func (s *api) watched(r *http.Request) (guid string, after int64, who access.Who, err error) {
 	if who, err = s.opt.Who(r); err != nil {
 		return "", 0, who, err
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return "", 0, who, master.Invalid("the query cannot be read: %v", err)
+		return "", 0, who, access.Invalid("the query cannot be read: %v", err)
 	}
 	if guid = query.Get("computer_guid"); guid == "" {
-		return "", 0, who, master.Invalid("computer_guid: this parameter is missing")
+		return "", 0, who, access.Invalid("computer_guid: this parameter is missing")
 	}
 	if text := query.Get("after"); text != "" {
 		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return "", 0, who, master.Invalid("after: %.40q is no revision", text)
+			return "", 0, who, access.Invalid("after: %.40q is no revision", text)
 		}
 	}
 	return guid, after, who, nil

@@ -10,7 +10,7 @@ import (
 	"net/http"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
@@ -21,7 +21,7 @@ func OwnSite(r *http.Request) error {
 	case "", "none", "same-origin":
 		return nil
 	}
-	return master.Denied("Asked for by a page of another site.")
+	return access.Denied("Asked for by a page of another site.")
 }
 
 // ReadJSON reads a body that is to be JSON, up to MaxForm bytes of it.
@@ -29,11 +29,11 @@ func ReadJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	// A page of another site can send any request to a master without authentication, but not with
 	// this type.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
-		return nil, master.Invalid("Content-Type is not application/json, in which the body is to be")
+		return nil, access.Invalid("Content-Type is not application/json, in which the body is to be")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxForm))
 	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
-		return nil, master.Invalid("the body cannot be read: %v", err)
+		return nil, access.Invalid("the body cannot be read: %v", err)
 	}
 	return body, err
 }
@@ -89,7 +89,7 @@ func FailPage(log *slog.Logger, w http.ResponseWriter, r *http.Request, err erro
 		return // the caller has gone
 	}
 	status, reason := StatusOf(err), err.Error()
-	if refusal, ok := errors.AsType[*master.Refusal](err); ok {
+	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
 		reason = refusal.Reason()
 	} else if status == http.StatusInternalServerError || status == http.StatusServiceUnavailable {
 		log.Error("a request to the SlapOS master", "path", r.URL.Path, "err", err)

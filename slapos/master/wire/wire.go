@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 )
 
 // HateoasPath is where the hypermedia API is.
@@ -16,13 +16,13 @@ const HateoasPath = "/hateoas/"
 type Options struct {
 	// Who names the caller of a request; its error is a Refusal, or compute.ErrDenied. nil: no
 	// authentication, and every caller may do everything.
-	Who func(r *http.Request) (master.Who, error)
+	Who func(r *http.Request) (access.Who, error)
 	// Base is the URL under which clients see the endpoints, which ends in /; nil: as the request
 	// has it.
 	Base func(r *http.Request) string
 	// Token names the owner of a token that is shown for a certificate and is none of the master's
 	// own. Its errors are like Who's. nil: there are no such tokens.
-	Token func(r *http.Request, token string) (master.Who, error)
+	Token func(r *http.Request, token string) (access.Who, error)
 	// Ending is closed when the server is to end: callers that wait for a change are then told that
 	// there was none. nil: never.
 	Ending <-chan struct{}
@@ -31,7 +31,7 @@ type Options struct {
 // Whole is the options with defaults for unset ones.
 func (opt Options) Whole() Options {
 	if opt.Who == nil {
-		opt.Who = func(*http.Request) (master.Who, error) { return master.Anybody, nil }
+		opt.Who = func(*http.Request) (access.Who, error) { return access.Anybody, nil }
 	}
 	opt.Who = Noting(opt.Who)
 	if opt.Base == nil {
@@ -41,10 +41,10 @@ func (opt Options) Whole() Options {
 }
 
 // Noting wraps a Who function, and notes its answer.
-func Noting(who func(*http.Request) (master.Who, error)) func(*http.Request) (master.Who, error) {
-	return func(r *http.Request) (master.Who, error) {
+func Noting(who func(*http.Request) (access.Who, error)) func(*http.Request) (access.Who, error) {
+	return func(r *http.Request) (access.Who, error) {
 		is, err := who(r)
-		master.NoteWho(r.Context(), is)
+		access.NoteWho(r.Context(), is)
 		return is, err
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -254,7 +254,7 @@ func NewOf(t testing.TB, ids ...string) *Rig {
 			},
 		)
 	}
-	Do(t, r.Computers.Format(t.Context(), master.Anybody, c))
+	Do(t, r.Computers.Format(t.Context(), access.Anybody, c))
 	return r
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -172,14 +173,14 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 // Ask sends a request, without a caller or as the instance in a partition.
 func (m *Master) Ask(q *proto.Request) {
 	m.t.Helper()
-	_, err := m.Master.Requests.Request(m.t.Context(), master.Anybody, q)
+	_, err := m.Master.Requests.Request(m.t.Context(), access.Anybody, q)
 	Do(m.t, err)
 }
 
 // Used are the reported movements of a computer's use, as RESOURCE of REFERENCE is QUANTITY.
 func (m *Master) Used(computer string) (all []string) {
 	m.t.Helper()
-	records, err := m.Usage(m.t.Context(), master.Anybody, computer, 100)
+	records, err := m.Usage(m.t.Context(), access.Anybody, computer, 100)
 	Do(m.t, err)
 	for _, r := range records {
 		journal, err := proto.ParseUsage(r.Report)
@@ -196,7 +197,7 @@ func (m *Master) Used(computer string) (all []string) {
 // Trouble is the last reported status of the instance in a partition if that is an error; else "".
 func (m *Master) Trouble(computer, partition string) string {
 	m.t.Helper()
-	c, err := overview.Computer(m.t.Context(), m.Master, master.Anybody, computer)
+	c, err := overview.Computer(m.t.Context(), m.Master, access.Anybody, computer)
 	Do(m.t, err)
 	if in := c.At[partition]; in != nil && in.Said != nil && in.Said.Error {
 		return in.Said.Message

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/seen"
@@ -60,7 +60,7 @@ func (l *lab) told(want bool) {
 
 func (l *lab) report() []proto.ReportPartition {
 	l.Helper()
-	n, err := l.Master.Computers.NodeReport(l.Context(), master.Anybody, "C")
+	n, err := l.Master.Computers.NodeReport(l.Context(), access.Anybody, "C")
 	do(l, err)
 	return n.Report.Partitions
 }

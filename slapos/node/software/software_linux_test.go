@@ -22,7 +22,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/software"
@@ -171,7 +171,7 @@ func newComputer(t testing.TB) *computer {
 		}
 		return false
 	})
-	do(t, c.Computers.Format(t.Context(), master.Anybody, &proto.Configuration{Computer: "COMP-1"}))
+	do(t, c.Computers.Format(t.Context(), access.Anybody, &proto.Configuration{Computer: "COMP-1"}))
 	return c
 }
 

@@ -1,57 +1,6 @@
-package master
+package access
 
-import (
-	"errors"
-	"fmt"
-	"strings"
-
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto"
-	"github.com/hostler-project/hostler/slapos/record"
-)
-
-// A Refusal is a master's reason not to do something. It has a kind, by which each front end finds
-// its status, the reference's words, or else ours, and further detail.
-type Refusal struct {
-	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or proto.ErrNotReady
-	Kind   error
-	Text   string
-	Detail string
-}
-
-func (r *Refusal) Error() string { return "slap: " + r.Reason() }
-
-// Unwrap gives the kind.
-func (r *Refusal) Unwrap() error { return r.Kind }
-
-// Reason is the whole text for people.
-func (r *Refusal) Reason() string {
-	if r.Detail == "" {
-		return r.Text
-	}
-	return r.Text + " (" + r.Detail + ")"
-}
-
-// Refuse is a Refusal of a kind.
-func Refuse(kind error, format string, args ...any) error {
-	return &Refusal{Kind: kind, Text: fmt.Sprintf(format, args...)}
-}
-
-// Invalid refuses a malformed request.
-func Invalid(format string, args ...any) error { return Refuse(compute.ErrInvalid, format, args...) }
-
-// NoSuchEndpoint is the message for an unknown endpoint.
-const NoSuchEndpoint = "The requested URL was not found on the server. " +
-	"If you entered the URL manually please check your spelling and try again."
-
-// Malformed turns the error of a document that cannot be read, or a value that cannot be written,
-// into a refusal.
-func Malformed(err error) error {
-	if err == nil || !errors.Is(err, proto.ErrMalformed) && !errors.Is(err, proto.ErrUnwritable) {
-		return err
-	}
-	return Refuse(compute.ErrInvalid, "%s", strings.TrimPrefix(err.Error(), "slap: "))
-}
+import "github.com/hostler-project/hostler/slapos/record"
 
 // Who is the caller of a request. The zero Who may do nothing.
 type Who struct {
@@ -69,9 +18,6 @@ type Who struct {
 
 // Anybody is every caller of a master without authentication.
 var Anybody = Who{All: true}
-
-// Denied refuses a caller that lacks a right.
-func Denied(format string, args ...any) error { return Refuse(compute.ErrDenied, format, args...) }
 
 // Speaks says whether a caller may speak for a computer: nil, or the refusal.
 func (who Who) Speaks(computer string) error {
@@ -102,4 +48,12 @@ func (who Who) Holds(n *record.Instance) error {
 		return nil
 	}
 	return Denied("The instance is not yours.") // without its title, which may say much
+}
+
+// Administers says whether a caller is an administrator.
+func (who Who) Administers() error {
+	if !who.All {
+		return Denied("Only an administrator may do this.")
+	}
+	return nil
 }

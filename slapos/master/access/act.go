@@ -1,11 +1,9 @@
-package master
+package access
 
 import (
 	"context"
 	"slices"
 	"strings"
-
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
 // An Act is the outcome of a request, for a caller that keeps a record of requests.
@@ -28,8 +26,8 @@ func NoteWho(ctx context.Context, who Who) {
 	}
 }
 
-// changed notes that a request has changed something.
-func changed(ctx context.Context) {
+// NoteChange notes that a request has changed something.
+func NoteChange(ctx context.Context) {
 	if a, ok := ctx.Value(actKey{}).(*Act); ok {
 		a.Changed = true
 	}
@@ -45,37 +43,4 @@ func NoteAbout(ctx context.Context, words ...string) {
 // Words is words in a row, without those that are "".
 func Words(words ...string) string {
 	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
-}
-
-// Counts are the numbers of a master's records.
-type Counts struct {
-	Computers, Partitions, Busy int // of partitions, those that have an instance
-	Shared, Waiting             int // instances that are shared; and those that have no place
-}
-
-// Counts counts.
-func (m *Master) Counts(ctx context.Context) (c Counts, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
-		return c, err
-	}
-	mem, done := m.Ledger.Look()
-	defer done()
-	for _, of := range mem.Computers {
-		if of.Record != nil {
-			c.Computers++
-			c.Partitions += len(of.Record.Partitions)
-		}
-	}
-	for _, n := range mem.ByID {
-		switch {
-		case n.Partition != "":
-			c.Busy++
-		case !ledger.Placed(n):
-			c.Waiting++
-		}
-		if n.Shared {
-			c.Shared++
-		}
-	}
-	return c, nil
 }

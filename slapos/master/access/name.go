@@ -1,4 +1,4 @@
-package master
+package access
 
 import (
 	"crypto/rand"
@@ -34,9 +34,9 @@ func CheckName(what, text string, most int) error {
 	return nil
 }
 
-// newID makes what names an instance for good.
-func newID() string {
+// NewID makes what names a thing for good, with a prefix.
+func NewID(prefix string) string {
 	var b [10]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return "INST-" + hex.EncodeToString(b[:])
+	return prefix + hex.EncodeToString(b[:])
 }
