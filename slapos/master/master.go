@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hostler-project/hostler/slapos/master/access"
+	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 )
 
@@ -26,7 +27,7 @@ type Options struct {
 	// Masters are others, which get some of the requests.
 	Masters []External
 	// Authority signs certificates; nil: there are none.
-	Authority Authority
+	Authority certificate.Authority
 	// Limits are those of a project and of one of its users; nil: there are none. It is called
 	// within transactions.
 	Limits func(project, user string) []Limit
@@ -52,7 +53,7 @@ type Master struct {
 	// Statuses has the last reports on computers, releases and instances.
 	Statuses *statuses
 	// Certificates has those of people, computers and instances, and tokens for them.
-	Certificates *certificates
+	Certificates *certificate.Certificates
 }
 
 // allocation finds places: a partition for an instance, a host for a shared one.
@@ -109,12 +110,6 @@ type statuses struct {
 	computers *computers
 }
 
-// certificates has certificates, and tokens for them.
-type certificates struct {
-	ledger *ledger.Ledger
-	opt    *Options
-}
-
 // New makes a master on a store, and reads what that has.
 func New(ctx context.Context, opt Options) (*Master, error) {
 	if opt.Log == nil {
@@ -131,16 +126,13 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	s := &statuses{l, n, c}
 	m := &Master{
 		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
-		&certificates{l, &opt},
+		certificate.New(l, opt.Authority),
 	}
 	return m, l.Fresh(ctx)
 }
 
 // Log is the master's log.
 func (m *Master) Log() *slog.Logger { return m.Ledger.Log }
-
-// Certifies says whether there are certificates: it has an authority.
-func (m *certificates) Certifies() bool { return m.opt.Authority != nil }
 
 // Tellable refuses a transaction that makes a node's document too large. Call it when all is saved.
 func (m *Master) Tellable(b ledger.View, guid string) error {

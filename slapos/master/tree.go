@@ -2,6 +2,7 @@ package master
 
 import (
 	"cmp"
+	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
@@ -75,7 +76,7 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 func Forget(b ledger.View, n *record.Instance) error {
 	return cmp.Or(
 		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
-		revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
+		certificate.Revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
 	)
 }
 

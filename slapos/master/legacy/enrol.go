@@ -4,8 +4,8 @@ import (
 	"net/http"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
+	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -63,10 +63,10 @@ func (l *endpoints) enrol(w http.ResponseWriter, r *http.Request) (*proto.Certif
 	switch {
 	case token == "":
 		return nil, access.Denied("A token is wanted: by POST in X-Access-Token, or by GET as the password of a name.")
-	case master.IsToken(token) && register:
+	case certificate.IsToken(token) && register:
 		_, pair, err := l.master.Certificates.RegisterBy(r.Context(), token, c.get("title"))
 		return pair, err
-	case master.IsToken(token):
+	case certificate.IsToken(token):
 		return l.master.Certificates.PersonCertificate(r.Context(), token)
 	case l.opt.Token == nil:
 		return nil, access.Denied("The token is not one of this master's.")

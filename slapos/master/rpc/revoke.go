@@ -3,8 +3,8 @@ package rpc
 import (
 	"net/http"
 
-	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
+	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/text/exactjson"
 )
@@ -49,7 +49,7 @@ func (s *api) revoke(w http.ResponseWriter, r *http.Request) (any, error) {
 		return nil, access.Invalid(`the body is to be {"user": "NAME"}`)
 	}
 	name := of["user"]
-	if err := master.CheckHolder(name); err != nil {
+	if err := certificate.CheckHolder(name); err != nil {
 		return nil, err
 	}
 	access.NoteAbout(r.Context(), name)

@@ -1,4 +1,6 @@
-package master
+// Package certificate has a master's certificates of people, computers and instances, and tokens
+// for them. Each is recorded in the master's ledger, so that it can be revoked.
+package certificate
 
 import (
 	"cmp"
@@ -23,6 +25,18 @@ type Authority interface {
 	Sign(name string) (pair proto.Certificate, serial string, until time.Time, err error)
 }
 
+// Certificates has the certificates of people, computers and instances, and tokens for them.
+type Certificates struct {
+	ledger    *ledger.Ledger
+	authority Authority
+}
+
+// New makes the certificates of a master, on its ledger. authority nil: there are none.
+func New(l *ledger.Ledger, authority Authority) *Certificates { return &Certificates{l, authority} }
+
+// Certifies says whether there are certificates: it has an authority.
+func (m *Certificates) Certifies() bool { return m.authority != nil }
+
 // plainName matches names that may stand in a certificate: they must be unambiguous to all.
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9A-Za-z_][0-9A-Za-z._@+-]{0,127}$`) })
 
@@ -41,8 +55,8 @@ func badName(name string) error {
 	)
 }
 
-// revoke revokes all certificates of a holder.
-func revoke(b ledger.View, holder string) error {
+// Revoke revokes all certificates of a holder.
+func Revoke(b ledger.View, holder string) error {
 	all, err := b.Certificates(holder)
 	if err != nil {
 		return err
@@ -57,8 +71,8 @@ func revoke(b ledger.View, holder string) error {
 
 // certify signs a certificate, which is valid when this returns. Expired ones of the holder are
 // removed.
-func (m *certificates) certify(ctx context.Context, c *record.Certificate, may func(b ledger.View) error) (*proto.Certificate, error) {
-	if m.opt.Authority == nil {
+func (m *Certificates) certify(ctx context.Context, c *record.Certificate, may func(b ledger.View) error) (*proto.Certificate, error) {
+	if m.authority == nil {
 		return nil, access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	if !plainName().MatchString(c.Name) {
@@ -71,7 +85,7 @@ func (m *certificates) certify(ctx context.Context, c *record.Certificate, may f
 	if err := m.ledger.Read(may); err != nil && !errors.Is(err, ledger.ErrWrites) {
 		return nil, err
 	}
-	pair, serial, until, err := m.opt.Authority.Sign(c.Name)
+	pair, serial, until, err := m.authority.Sign(c.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +119,11 @@ func (m *certificates) certify(ctx context.Context, c *record.Certificate, may f
 
 // ComputerCertificate signs a certificate by which a node speaks for a computer. Earlier ones stay
 // valid. For a computer that is not known yet, only an administrator gets one.
-func (m *certificates) ComputerCertificate(ctx context.Context, who access.Who, guid string) (*proto.Certificate, error) {
+func (m *Certificates) ComputerCertificate(ctx context.Context, who access.Who, guid string) (*proto.Certificate, error) {
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
-func (m *certificates) mayCertify(who access.Who, guid string) func(b ledger.View) error {
+func (m *Certificates) mayCertify(who access.Who, guid string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(guid)
 		if err != nil {
@@ -126,18 +140,18 @@ func (m *certificates) mayCertify(who access.Who, guid string) func(b ledger.Vie
 }
 
 // RevokeComputer has no certificate of a computer count any more.
-func (m *certificates) RevokeComputer(ctx context.Context, who access.Who, guid string) error {
-	if m.opt.Authority == nil {
+func (m *Certificates) RevokeComputer(ctx context.Context, who access.Who, guid string) error {
+	if m.authority == nil {
 		return access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		return cmp.Or(m.mayCertify(who, guid)(b), revoke(b, ledger.HolderOf(record.CertifiedComputer, guid)))
+		return cmp.Or(m.mayCertify(who, guid)(b), Revoke(b, ledger.HolderOf(record.CertifiedComputer, guid)))
 	})
 }
 
 // UserCertificate signs a certificate of a user. The user has trees and computers, or may do
 // everything as an administrator.
-func (m *certificates) UserCertificate(ctx context.Context, who access.Who, name string, admin bool) (*proto.Certificate, error) {
+func (m *Certificates) UserCertificate(ctx context.Context, who access.Who, name string, admin bool) (*proto.Certificate, error) {
 	return m.certify(
 		ctx, &record.Certificate{Of: record.CertifiedUser, Name: name, Admin: admin},
 		func(ledger.View) error { return who.Administers() },
@@ -146,7 +160,7 @@ func (m *certificates) UserCertificate(ctx context.Context, who access.Who, name
 
 // OwnCertificate signs a certificate for the user that asks for it. It never makes an
 // administrator: the service that knows the users says which they are.
-func (m *certificates) OwnCertificate(ctx context.Context, who access.Who) (*proto.Certificate, error) {
+func (m *Certificates) OwnCertificate(ctx context.Context, who access.Who) (*proto.Certificate, error) {
 	if who.Name == "" || who.Computer != "" || who.Instance != "" {
 		return nil, access.Denied("Only users get certificates of users.")
 	}
@@ -158,14 +172,14 @@ func (m *certificates) OwnCertificate(ctx context.Context, who access.Who) (*pro
 
 // RevokeUser revokes all certificates of a user, and all tokens for one. A user may do that too,
 // for that user alone.
-func (m *certificates) RevokeUser(ctx context.Context, who access.Who, name string) error {
+func (m *Certificates) RevokeUser(ctx context.Context, who access.Who, name string) error {
 	if who.User == "" || who.User != name {
 		if err := who.Administers(); err != nil {
 			return err
 		}
 	}
 	return m.ledger.Do(ctx, func(b ledger.View) error {
-		if err := cmp.Or(revoke(b, ledger.HolderOf(record.CertifiedUser, name))); err != nil {
+		if err := cmp.Or(Revoke(b, ledger.HolderOf(record.CertifiedUser, name))); err != nil {
 			return err
 		}
 		return dropTokens(b, name)
@@ -174,8 +188,8 @@ func (m *certificates) RevokeUser(ctx context.Context, who access.Who, name stri
 
 // InstanceCertificate is the certificate of an instance, the same each time until it is soon to run
 // out: then it is another, and the old one counts as long as it is good.
-func (m *certificates) InstanceCertificate(ctx context.Context, who access.Who, n *record.Instance) (*proto.Certificate, error) {
-	if m.opt.Authority == nil {
+func (m *Certificates) InstanceCertificate(ctx context.Context, who access.Who, n *record.Instance) (*proto.Certificate, error) {
+	if m.authority == nil {
 		return &proto.Certificate{}, nil // as the reference's micro-master answers
 	}
 	if err := cmp.Or(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
@@ -208,7 +222,7 @@ const renewBefore = 120 * 24 * time.Hour
 
 // Certified is the holder of the certificate with a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
-func (m *certificates) Certified(ctx context.Context, serial string) (who access.Who, err error) {
+func (m *Certificates) Certified(ctx context.Context, serial string) (who access.Who, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return access.Who{}, err
 	}

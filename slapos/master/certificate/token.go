@@ -1,4 +1,4 @@
-package master
+package certificate
 
 import (
 	"cmp"
@@ -34,8 +34,8 @@ func hashOf(token string) string {
 // NewToken makes a token, good for one certificate, once and within a day. It reads t's Of, User,
 // Admin, Project and Computer. Users may make tokens for own computers: for new ones, and by name
 // for those that they have.
-func (m *certificates) NewToken(ctx context.Context, who access.Who, t record.Token) (token string, until time.Time, err error) {
-	if m.opt.Authority == nil {
+func (m *Certificates) NewToken(ctx context.Context, who access.Who, t record.Token) (token string, until time.Time, err error) {
+	if m.authority == nil {
 		return "", until, access.Refuse(compute.ErrNotFound, "%s", access.NoSuchEndpoint)
 	}
 	switch {
@@ -115,7 +115,7 @@ func spend(token, of string, may func(b ledger.View, t *record.Token) error) fun
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
 // offered is what a token is good for, as far as the memory knows.
-func (m *certificates) offered(ctx context.Context, token, of string) (t record.Token, err error) {
+func (m *Certificates) offered(ctx context.Context, token, of string) (t record.Token, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return t, err
 	}
@@ -137,7 +137,7 @@ func spendless(token, of string, into *record.Token) func(b ledger.View) error {
 }
 
 // PersonCertificate is the certificate of the user that a token is for.
-func (m *certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
+func (m *Certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
 	t, err := m.offered(ctx, token, record.CertifiedUser)
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (m *certificates) PersonCertificate(ctx context.Context, token string) (*pr
 // certificate. The caller with the token need not be the owner of the computers. So the token is
 // good for an existing computer only if it names that. If another computer has the title, it is
 // compute.ErrConflict, and the token stays.
-func (m *certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
+func (m *Certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
 	t, err := m.offered(ctx, token, record.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
@@ -163,7 +163,7 @@ func (m *certificates) RegisterBy(ctx context.Context, token, title string) (gui
 
 // Register makes a computer of a title for a user, and returns its name and its certificate. If the
 // user has one of the title already it is that.
-func (m *certificates) Register(ctx context.Context, who access.Who, title string) (guid string, pair *proto.Certificate, err error) {
+func (m *Certificates) Register(ctx context.Context, who access.Who, title string) (guid string, pair *proto.Certificate, err error) {
 	if !who.All && who.User == "" {
 		return "", nil, access.Denied("Only users ask for computers.")
 	}
@@ -173,7 +173,7 @@ func (m *certificates) Register(ctx context.Context, who access.Who, title strin
 
 // register makes a computer and its certificate at once: there are both, or none. again: one that
 // has the title already it may be too.
-func (m *certificates) register(
+func (m *Certificates) register(
 	ctx context.Context, c *record.Computer, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
 ) (string, *proto.Certificate, error) {
 	if err := cmp.Or(access.CheckName("title", c.Title, access.MaxTitle), m.ledger.Fresh(ctx)); err != nil {
@@ -181,7 +181,7 @@ func (m *certificates) register(
 	}
 	c.Created = time.Now().UTC()
 	if c.GUID == "" {
-		c.GUID = newComputerID()
+		c.GUID = access.NewID("COMP-")
 		_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
 			if known, _ := b.ComputerNamed(ledger.ComputerEntry(c).Name); known != nil && again {
 				c.GUID = known.GUID
