@@ -1,9 +1,10 @@
 // Package master is the side of SlapOS that decides: what is requested, where it runs, and what
 // each node is told of that.
 //
-// A [Master] has its operations as methods of its parts: Requests, Instances, Computers, Statuses
-// and Certificates (package certificate). There is one for each thing that a node, a user or an
-// instance may say. A refused operation returns an [access.Refusal], in words that its peers know.
+// A [Master] has its operations as methods of its parts: Requests, Instances, Computers, Statuses,
+// Usage (package usage) and Certificates (package certificate). There is one for each thing that a
+// node, a user or an instance may say. A refused operation returns an [access.Refusal], in words
+// that its peers know.
 // Below the parts are the ledger (package ledger: store and memory), the allocation (which finds
 // places) and the trees (which carry a change on).
 //

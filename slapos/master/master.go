@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
+	"github.com/hostler-project/hostler/slapos/master/usage"
 )
 
 // Options say what a master is.
@@ -52,6 +53,8 @@ type Master struct {
 	Computers *computers
 	// Statuses has the last reports on computers, releases and instances.
 	Statuses *statuses
+	// Usage has the nodes' reports of what they use.
+	Usage *usage.Reports
 	// Certificates has those of people, computers and instances, and tokens for them.
 	Certificates *certificate.Certificates
 }
@@ -126,7 +129,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	s := &statuses{l, n, c}
 	m := &Master{
 		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
-		certificate.New(l, opt.Authority),
+		usage.New(l, func() { n.heard.Add(1) }), certificate.New(l, opt.Authority),
 	}
 	return m, l.Fresh(ctx)
 }

@@ -243,7 +243,7 @@ func TestNobodysComputer(t *testing.T) {
 		t.Error(err)
 	}
 	const report = "<?xml version='1.0' encoding='utf-8'?><journal><transaction type=\"Sale Packing List\"><title>Resource consumptions</title><start_date>2026-01-01</start_date><stop_date>2026-01-02</stop_date><reference>p0</reference><currency/><payment_mode/><category/><arrow type=\"Administration\"><source/><destination/></arrow></transaction></journal>"
-	if err := r.Use(ctx, access.Anybody, "nobody's", report); err != nil {
+	if err := r.Usage.Keep(ctx, access.Anybody, "nobody's", report); err != nil {
 		t.Error(err)
 	}
 	left := func() (n int) {
@@ -271,7 +271,7 @@ func TestNobodysComputer(t *testing.T) {
 	if _, err := r.Computers.Await(ctx, access.Anybody, "C", 0); err != nil {
 		t.Error(err)
 	}
-	if err := r.Use(ctx, access.Anybody, "C", report); err != nil {
+	if err := r.Usage.Keep(ctx, access.Anybody, "C", report); err != nil {
 		t.Error(err)
 	}
 	if n := left(); n != 2 {
@@ -283,7 +283,7 @@ func TestNobodysComputer(t *testing.T) {
 		report string
 		want   int
 	}{{report, 2}, {timeless, 3}, {timeless, 4}, {strings.Replace(report, "2026-01-02", "2026-01-03", 1), 5}, {report, 5}} {
-		if err := r.Use(ctx, access.Anybody, "C", again.report); err != nil {
+		if err := r.Usage.Keep(ctx, access.Anybody, "C", again.report); err != nil {
 			t.Error(err)
 		}
 		if n := left(); n != again.want {

@@ -15,7 +15,6 @@ const (
 	// bytes of an instance's parameters, or its connection parameters, in a node's document
 	maxWritten = 256 << 10
 	maxFilter  = 16 << 10 // bytes of a filter, which no node is told
-	maxUsage   = 1 << 20  // bytes of a usage report
 )
 
 // short refuses parameters that are too long.

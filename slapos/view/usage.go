@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/usage"
 )
 
 // maxKnown is how many names the readers of a report may choose from: a node may report any names.
@@ -24,7 +24,7 @@ func (v *View) Usage(ctx context.Context, p auth.Principal, computer, of string)
 	out = api.SlapUsage{Computer: computer, Of: cmp.Or(of, computer), Series: []api.SlapUsageSeries{}}
 	known := map[string]bool{}
 	series := map[string]*api.SlapUsageSeries{}
-	err = v.m.Used(ctx, who, computer, of, func(u master.Used) {
+	err = v.m.Usage.Sums(ctx, who, computer, of, func(u usage.Sum) {
 		if len(known) < maxKnown {
 			known[u.About] = true
 		}

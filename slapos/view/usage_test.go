@@ -25,7 +25,7 @@ func (d *desk) used(start, title string, computer, partition string) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	if err := d.m.Use(d.t.Context(), access.Who{Computer: "COMP-1"}, "COMP-1", report); err != nil {
+	if err := d.m.Usage.Keep(d.t.Context(), access.Who{Computer: "COMP-1"}, "COMP-1", report); err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -169,7 +169,7 @@ func (l *endpoints) use(c *call) (any, error) {
 	if err := c.need("computer_id", "use_string"); err != nil {
 		return nil, err
 	}
-	return ignored, l.master.Use(c.r.Context(), c.who, c.get("computer_id"), c.get("use_string"))
+	return ignored, l.master.Usage.Keep(c.r.Context(), c.who, c.get("computer_id"), c.get("use_string"))
 }
 
 func (l *endpoints) newComputer(c *call) (any, error) {

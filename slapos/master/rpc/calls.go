@@ -87,7 +87,7 @@ func (s *api) nodeBang(c *message) (any, error) {
 }
 
 func (s *api) usage(c *message) (any, error) {
-	return done("Ignored", s.master.Use(c.r.Context(), c.who, c.Computer, c.Usage))
+	return done("Ignored", s.master.Usage.Keep(c.r.Context(), c.who, c.Computer, c.Usage))
 }
 
 func (s *api) nodeStatus(c *message) (any, error) {

@@ -180,7 +180,7 @@ func (m *Master) Ask(q *proto.Request) {
 // Used are the reported movements of a computer's use, as RESOURCE of REFERENCE is QUANTITY.
 func (m *Master) Used(computer string) (all []string) {
 	m.t.Helper()
-	records, err := m.Usage(m.t.Context(), access.Anybody, computer, 100)
+	records, err := m.Usage.Last(m.t.Context(), access.Anybody, computer, 100)
 	Do(m.t, err)
 	for _, r := range records {
 		journal, err := proto.ParseUsage(r.Report)

@@ -23,7 +23,7 @@ func TestRecorded(t *testing.T) {
 	}
 	l.pass.Now = func() time.Time { return time.Date(2026, 11, 20, 7, 17, 37, 0, time.UTC) }
 	l.run(0)
-	said, err := l.Master.Usage(l.Context(), access.Anybody, "C", 1)
+	said, err := l.Master.Usage.Last(l.Context(), access.Anybody, "C", 1)
 	do(t, err)
 	ours, err := proto.ParseUsage(said[0].Report)
 	do(t, err)

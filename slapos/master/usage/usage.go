@@ -1,4 +1,5 @@
-package master
+// Package usage keeps the nodes' reports of what they and their partitions use, and sums them up.
+package usage
 
 import (
 	"cmp"
@@ -13,12 +14,23 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Use keeps a usage report of a computer. A report of an unknown computer is not kept; a malformed
+// Reports has the usage reports of a master.
+type Reports struct {
+	ledger *ledger.Ledger
+	heard  func() // called when there is another report
+}
+
+// New makes the reports of a master, on its ledger. heard is called when there is another one.
+func New(l *ledger.Ledger, heard func()) *Reports { return &Reports{l, heard} }
+
+const maxUsage = 1 << 20 // bytes of a usage report
+
+// Keep keeps a usage report of a computer. A report of an unknown computer is not kept; a malformed
 // one is a refusal.
-func (m *Master) Use(ctx context.Context, who access.Who, computer, report string) error {
+func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report string) error {
 	if err := cmp.Or(who.Speaks(computer), access.CheckName("computer_id", computer, access.MaxID)); err != nil {
 		return err
 	}
@@ -29,41 +41,40 @@ func (m *Master) Use(ctx context.Context, who access.Who, computer, report strin
 	if err != nil {
 		return access.Malformed(err)
 	}
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := r.ledger.Fresh(ctx); err != nil {
 		return err
 	}
-	var known *slaprecord.Computer
-	if err := m.Ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
+	var known *record.Computer
+	if err := r.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(computer); return err }); err != nil || known == nil {
 		return err
 	}
 	now := time.Now().UTC()
-	err = m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err = r.ledger.Store.Update(ctx, func(tx compute.Tx) error {
 		t := tx.(ledger.Tx)
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
 		}
-		old, err := t.SlapEntries(slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Limit: 2})
+		old, err := t.SlapEntries(record.Query{Kind: record.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
 			return err
 		}
 		for _, e := range old { // two for one that comes, so that what is old goes in the end
-			u, err := ledger.Unpack[slaprecord.Usage](e)
+			u, err := ledger.Unpack[record.Usage](e)
 			if err != nil {
 				return err
 			}
 			if now.Sub(u.At) > usageKept {
-				if err := t.SaveSlap(ledger.Gone(slaprecord.KindUsage, e.Key)); err != nil {
+				if err := t.SaveSlap(ledger.Gone(record.KindUsage, e.Key)); err != nil {
 					return err
 				}
 			}
 		}
-		return t.SaveSlap(slaprecord.Entry{
-			Kind: slaprecord.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", m.Ledger.Stamp(0))), Computer: computer,
-
-			Data: ledger.Pack(&slaprecord.Usage{Computer: computer, At: now, Report: report})})
+		return t.SaveSlap(record.Entry{
+			Kind: record.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", r.ledger.Stamp(0))), Computer: computer,
+			Data: ledger.Pack(&record.Usage{Computer: computer, At: now, Report: report})})
 	})
 	if err == nil {
-		m.notes.heard.Add(1)
+		r.heard()
 	}
 	return err
 }
@@ -74,12 +85,12 @@ func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool
 	if slices.ContainsFunc(said, func(one proto.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
 	}
-	last, err := t.SlapEntries(slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	last, err := t.SlapEntries(record.Query{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce})
 	if err != nil {
 		return false, err
 	}
 	for _, e := range last {
-		if u, err := ledger.Unpack[slaprecord.Usage](e); err != nil || u.Report == report {
+		if u, err := ledger.Unpack[record.Usage](e); err != nil || u.Report == report {
 			return err == nil, err
 		}
 	}
@@ -96,32 +107,32 @@ const (
 	atOnce         = 4        // reports in memory
 )
 
-// Used is how much of a resource something has used, as one report says.
-type Used struct {
+// Sum is how much of a resource something has used, as one report says.
+type Sum struct {
 	At              time.Time // when it was reported
 	About           string    // the partition, or the computer
 	Resource, Title string
 	Quantity        float64
 }
 
-// Usage are the last reports of a computer, the newest first, for callers that may speak for it.
-func (m *Master) Usage(ctx context.Context, who access.Who, computer string, limit int) (all []slaprecord.Usage, err error) {
+// Last are the last reports of a computer, the newest first, for callers that may speak for it.
+func (r *Reports) Last(ctx context.Context, who access.Who, computer string, limit int) (all []record.Usage, err error) {
 	if err := who.Speaks(computer); err != nil {
 		return nil, err
 	}
-	return all, m.reports(ctx, computer, func(u *slaprecord.Usage) bool {
+	return all, r.each(ctx, computer, func(u *record.Usage) bool {
 		all = append(all, *u)
 		return len(all) < limit
 	})
 }
 
-// reports shows the last reports of a computer, the newest first, as many as are read, or until it
+// each shows the last reports of a computer, the newest first, as many as are read, or until it
 // is told to end.
-func (m *Master) reports(ctx context.Context, computer string, each func(*slaprecord.Usage) (more bool)) error {
-	q := slaprecord.Query{Kind: slaprecord.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+func (r *Reports) each(ctx context.Context, computer string, each func(*record.Usage) (more bool)) error {
+	q := record.Query{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
-		var some []slaprecord.Entry
-		err := m.Ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
+		var some []record.Entry
+		err := r.ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
 			some, err = tx.(ledger.Tx).SlapEntries(q)
 			return err
 		})
@@ -132,7 +143,7 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slapre
 			if read, size, q.Before = read+1, size+len(e.Data), e.Key; size > maxReportsRead {
 				return nil
 			}
-			if u, err := ledger.Unpack[slaprecord.Usage](e); err != nil || !each(u) {
+			if u, err := ledger.Unpack[record.Usage](e); err != nil || !each(u) {
 				return err
 			}
 		}
@@ -143,23 +154,23 @@ func (m *Master) reports(ctx context.Context, computer string, each func(*slapre
 	return nil
 }
 
-// Used shows the sums of a computer's last reports, the newest report first, by thing and resource.
+// Sums shows the sums of a computer's last reports, the newest report first, by thing and resource.
 // The computer's owner sees all of it. The owner of a partition's instance sees that partition's,
 // since the instance came. Use from before, also of the same day, is not shown.
-func (m *Master) Used(ctx context.Context, who access.Who, computer, partition string, each func(Used)) error {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+func (r *Reports) Sums(ctx context.Context, who access.Who, computer, partition string, each func(Sum)) error {
+	if err := r.ledger.Fresh(ctx); err != nil {
 		return err
 	}
 	var since time.Time
 	var alone bool
-	err := m.Ledger.Read(func(b ledger.View) (err error) {
+	err := r.ledger.Read(func(b ledger.View) (err error) {
 		since, alone, err = usedSince(b, who, computer, partition)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return m.reports(ctx, computer, func(u *slaprecord.Usage) bool {
+	return r.each(ctx, computer, func(u *record.Usage) bool {
 		if u.At.Before(since) {
 			return false
 		}
@@ -176,11 +187,11 @@ func (m *Master) Used(ctx context.Context, who access.Who, computer, partition s
 // alone.
 func usedSince(b ledger.View, who access.Who, computer, partition string) (since time.Time, alone bool, err error) {
 	mem := b.(*ledger.Memory)
-	var record *slaprecord.Computer
+	var c *record.Computer
 	if of := mem.Computers[computer]; of != nil {
-		record = of.Record
+		c = of.Record
 	}
-	denied := who.Owns(computer, record)
+	denied := who.Owns(computer, c)
 	if denied == nil && mem.Computers[computer] == nil {
 		return since, false, access.UnknownComputer(computer)
 	}
@@ -199,7 +210,7 @@ func usedSince(b ledger.View, who access.Who, computer, partition string) (since
 
 // sums are a report's sums by user of a resource and resource, in the order of the report. Use from
 // before since, and numbers that JSON cannot hold, are left out.
-func sums(u *slaprecord.Usage, since time.Time) (all []Used) {
+func sums(u *record.Usage, since time.Time) (all []Sum) {
 	transactions, err := proto.ParseUsage(u.Report)
 	if err != nil {
 		return nil // it was of the format when it came
@@ -220,7 +231,7 @@ func sums(u *slaprecord.Usage, since time.Time) (all []Used) {
 			if !ok {
 				i = len(all)
 				at[k] = i
-				all = append(all, Used{At: u.At, About: k.about, Resource: k.resource})
+				all = append(all, Sum{At: u.At, About: k.about, Resource: k.resource})
 			}
 			all[i].Title = cmp.Or(move.Title, all[i].Title)
 			if sum := all[i].Quantity + quantity; sum-sum == 0 {
