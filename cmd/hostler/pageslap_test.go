@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // described is a software release that says what parameters it wants.
@@ -212,7 +213,7 @@ func TestPageSlap(t *testing.T) {
 			"tioxml":        `<?xml version='1.0' encoding='utf-8'?><journal><transaction type="Sale Packing List"><title>Resource consumptions</title><start_date/><stop_date/><reference>COMP-1</reference><currency/><payment_mode/><category/><arrow type="Administration"><source/><destination/></arrow><movement><resource>cpu</resource><title>CPU load</title><reference>COMP-1</reference><quantity>42.5</quantity><price>0</price><VAT/><category/></movement></transaction></journal>`,
 		},
 	)
-	node(proto.NodeReportName, d{"computer_guid": "COMP-1", "compute_partition_list": []d{{"partition_id": "slappart0",
+	node(nodereport.Method, d{"computer_guid": "COMP-1", "compute_partition_list": []d{{"partition_id": "slappart0",
 		"process_list": []d{{"name": "server-on-watch", "state": "RUNNING", "pid": 7,
 			"started": "2026-11-22T07:00:00Z", "cpu": 12.5, "memory": 3 << 20}, {"name": "once", "state": "EXITED"}}, "promise_list": []d{
 			{

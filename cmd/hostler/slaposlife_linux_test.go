@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // slaposLife is a computer and its master, and what is asked of them there: two instances and a
@@ -119,7 +119,7 @@ func (l *slaposLife) pass(status int, kind string, told ...string) string {
 	said := l.slapos(status, append([]string{"node"}, strings.Fields(kind)...)...)
 	calls := []string{}
 	for _, call := range strings.Split(l.master.Told(), ", ") {
-		if call != "" && call != proto.NodeReportName {
+		if call != "" && call != nodereport.Method {
 			calls = append(calls, call)
 		}
 	}

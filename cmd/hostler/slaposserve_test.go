@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // A controller with [slap] is a master for those whom it knows, and for nobody else.
@@ -95,7 +96,7 @@ func TestSlaposServed(t *testing.T) {
 		"slapos.put.v0.compute_node_format",
 		`{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "ip_list": []}]}`,
 	)
-	post(proto.NodeReportName, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
+	post(nodereport.Method, `{"computer_guid": "COMP-1", "compute_partition_list": [{"partition_id": "p0", "process_list": [{"name": "a", "state": "RUNNING"}, {"name": "b", "state": "EXITED"},
 		{"name": "c-on-watch", "state": "EXITED"}], "promise_list": [{"name": "check", "failed": true, "text": "no answer"}]}]}`)
 	if out := o.run("status", "-v"); !regexp.MustCompile(`(?m)^COMP-1 +0 of 1 +1 of 3 +1 of 1 +`).MatchString(out) ||
 		!strings.Contains(out, "COMP-1 p0:c-on-watch EXITED\nCOMP-1 p0: promise check failed: no answer\n") {

@@ -8,18 +8,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // A NodeRecord is a node's last report of its running programs.
 type NodeRecord struct {
-	At     time.Time        `json:"at"`
-	Report proto.NodeReport `json:"report"`
+	At     time.Time         `json:"at"`
+	Report nodereport.Report `json:"report"`
 }
 
 // ReportNode keeps a node's report of its running programs.
-func (m *computers) ReportNode(ctx context.Context, who access.Who, n *proto.NodeReport) error {
+func (m *computers) ReportNode(ctx context.Context, who access.Who, n *nodereport.Report) error {
 	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}

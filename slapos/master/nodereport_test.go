@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // What a node tells of what runs on it is kept, for itself and whose computer it is; a node tells
@@ -36,9 +36,9 @@ func TestNodeReport(t *testing.T) {
 	if n, err := r.Computers.NodeReport(ctx, access.Anybody, "C"); n != nil || err != nil {
 		t.Errorf("n = %v, err = %v; want n == nil and no error", n, err)
 	}
-	said := &proto.NodeReport{Computer: "C", Partitions: []proto.ReportPartition{{ID: "p0",
-		Processes: []proto.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []proto.ReportPromise{{
+	said := &nodereport.Report{Computer: "C", Partitions: []nodereport.Partition{{ID: "p0",
+		Processes: []nodereport.Process{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises: []nodereport.Promise{{
 			Name: "check-url.py", Failed: true, Text: "no answer", At: at, Hours: strings.Repeat("-9", 12), Until: at,
 		}}}}}
 	for range 2 { // the last counts
@@ -56,7 +56,7 @@ func TestNodeReport(t *testing.T) {
 	if _, _, err := c.NodeReport(ctx, "D"); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("of another: %v", err)
 	}
-	if err := c.ReportNode(ctx, &proto.NodeReport{Computer: "D"}); !errors.Is(err, client.ErrDenied) {
+	if err := c.ReportNode(ctx, &nodereport.Report{Computer: "D"}); !errors.Is(err, client.ErrDenied) {
 		t.Errorf("for another: %v", err)
 	}
 	if _, err := r.Computers.NodeReport(ctx, access.Who{Computer: "C"}, "D"); err == nil {
@@ -74,15 +74,15 @@ func TestNodeReport(t *testing.T) {
 		``:                                                                                             http.StatusBadRequest,
 		`{"computer_guid":"C","compute_partition_list":[` + strings.Repeat(`{},`, 20000) + `{}]}`: http.StatusBadRequest,
 	} {
-		if status, answer := call(ctx, h, proto.NodeReportName, body); status != want {
+		if status, answer := call(ctx, h, nodereport.Method, body); status != want {
 			t.Errorf("%.80s: status = %d answer = %s; want status == want", body, status, answer)
 		}
 	}
-	if status, body := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=C"); status != http.StatusOK ||
+	if status, body := visit(t, h, "/"+nodereport.Method+"?computer_guid=C"); status != http.StatusOK ||
 		!strings.Contains(body, `"partition_id":"p0"`) {
 		t.Errorf("status = %d body = %s; want status == http.StatusOK and body with `\"partition_id\":\"p0\"`", status, body)
 	}
-	if status, _ := visit(t, h, "/"+proto.NodeReportName+"?computer_guid=D"); status != http.StatusForbidden {
+	if status, _ := visit(t, h, "/"+nodereport.Method+"?computer_guid=D"); status != http.StatusForbidden {
 		t.Error(status)
 	}
 }

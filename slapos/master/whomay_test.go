@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -220,7 +221,7 @@ func TestWhoMayWhat(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := m.Computers.ReportNode(t.Context(), access.Anybody, &proto.NodeReport{Computer: "COMP-1"}); err != nil {
+		if err := m.Computers.ReportNode(t.Context(), access.Anybody, &nodereport.Report{Computer: "COMP-1"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,12 +5,12 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // runs puts what a node told of its partitions to the slots that its computer has: promises that
 // failed first.
-func runs(slots []api.SlapPartition, told []proto.ReportPartition) {
+func runs(slots []api.SlapPartition, told []nodereport.Partition) {
 	for _, p := range told {
 		i := slices.IndexFunc(slots, func(s api.SlapPartition) bool { return s.Partition == p.ID })
 		if i < 0 {

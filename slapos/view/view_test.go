@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 	"github.com/hostler-project/hostler/slapos/view"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -211,11 +212,11 @@ func TestTree(t *testing.T) {
 		t.Errorf("c = %+v; want c.Told == nil and len(c.Slots[0].Programs) == 0", c)
 	}
 	at := time.Date(2026, 11, 22, 7, 0, 0, 0, time.UTC)
-	said := &proto.NodeReport{Computer: "COMP-1", Partitions: []proto.ReportPartition{{
-		ID: "p9", Processes: []proto.ReportProcess{{Name: "elsewhere"}},
+	said := &nodereport.Report{Computer: "COMP-1", Partitions: []nodereport.Partition{{
+		ID: "p9", Processes: []nodereport.Process{{Name: "elsewhere"}},
 	}, {ID: "p1",
-		Processes: []proto.ReportProcess{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
-		Promises: []proto.ReportPromise{
+		Processes: []nodereport.Process{{Name: "server-on-watch", State: "RUNNING", PID: 7, Started: at, CPU: 1.5, Memory: 1 << 20}},
+		Promises: []nodereport.Promise{
 			{Name: "a", Hours: strings.Repeat("-0", 12), Until: at},
 			{Name: "b", Failed: true, Text: "no answer", At: at, Hours: "x", Until: at},
 		}}}}

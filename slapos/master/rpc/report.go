@@ -7,10 +7,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/wire"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
-const reportPath = "/" + proto.NodeReportName
+const reportPath = "/" + nodereport.Method
 
 // reports serves hostler.put.v0.compute_node_report. By POST a node reports what runs on it. By GET
 // with computer_guid the computer's owner reads the last report.
@@ -41,7 +41,7 @@ func (s *api) report(w http.ResponseWriter, r *http.Request, who access.Who) (an
 	if err != nil {
 		return nil, err
 	}
-	n, err := proto.ParseNodeReport(body)
+	n, err := nodereport.Parse(body)
 	if err != nil {
 		return nil, access.Malformed(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // The limits of a master: 10,000 partitions, programs and promises together, and 4 MiB.
@@ -24,7 +24,7 @@ const (
 
 // Report is the present state of partitions; nil: of all with anything in them. Unreadable parts
 // are left out.
-func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeReport, error) {
+func (t *Teller) Report(ctx context.Context, partitions []string) (*nodereport.Report, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -38,8 +38,8 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeRe
 			return nil, err
 		}
 	}
-	n := &proto.NodeReport{Computer: t.Computer, Partitions: make([]proto.ReportPartition, len(partitions))}
-	at := map[string]*proto.ReportPartition{}
+	n := &nodereport.Report{Computer: t.Computer, Partitions: make([]nodereport.Partition, len(partitions))}
+	at := map[string]*nodereport.Partition{}
 	for i, id := range partitions {
 		n.Partitions[i].ID = id
 		at[id] = &n.Partitions[i]
@@ -53,7 +53,7 @@ func (t *Teller) Report(ctx context.Context, partitions []string) (*proto.NodeRe
 		if p == nil || len(p.Processes) >= each {
 			continue
 		}
-		of := proto.ReportProcess{Name: name, State: string(s.State)}
+		of := nodereport.Process{Name: name, State: string(s.State)}
 		if s.PID != 0 {
 			u := uses[s.PID]
 			of.PID, of.Started, of.CPU, of.Memory = s.PID, s.Since.UTC(), u.CPU, u.Memory
@@ -99,7 +99,7 @@ func Partitions(root string) (all []string, err error) {
 
 // belongs is the partition of a program, and the program's name in it. Groups that hooks have made
 // are called PARTITION-SUFFIX.
-func belongs(s *supervise.Status, at map[string]*proto.ReportPartition) (id, name string) {
+func belongs(s *supervise.Status, at map[string]*nodereport.Partition) (id, name string) {
 	for id = s.Group; at[id] == nil; {
 		i := strings.LastIndexByte(id, '-')
 		if i < 0 {
@@ -114,7 +114,7 @@ func belongs(s *supervise.Status, at map[string]*proto.ReportPartition) (id, nam
 }
 
 // promised is what the promises of a partition said last.
-func promised(dir string, most int) (all []proto.ReportPromise) {
+func promised(dir string, most int) (all []nodereport.Promise) {
 	d, err := home.Open(dir)
 	if err != nil {
 		return nil
@@ -125,13 +125,13 @@ func promised(dir string, most int) (all []proto.ReportPromise) {
 		return nil
 	}
 	for _, r := range results[:min(most, len(results))] {
-		all = append(all, proto.ReportPromise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
+		all = append(all, nodereport.Promise{Name: r.Name, Failed: r.Failed, Text: r.Message, At: r.Date.UTC()})
 	}
 	return all
 }
 
 // hours adds to a report what the promises in it said in the last day.
-func (t *Teller) hours(n *proto.NodeReport, now time.Time) {
+func (t *Teller) hours(n *nodereport.Report, now time.Time) {
 	until, left := promise.HourEnd(now), maxDays
 	for i := range n.Partitions {
 		p := &n.Partitions[i]

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/seen"
-	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 func do(t testing.TB, err error) {
@@ -58,7 +58,7 @@ func (l *lab) told(want bool) {
 	}
 }
 
-func (l *lab) report() []proto.ReportPartition {
+func (l *lab) report() []nodereport.Partition {
 	l.Helper()
 	n, err := l.Master.Computers.NodeReport(l.Context(), access.Anybody, "C")
 	do(l, err)
@@ -109,7 +109,7 @@ func TestTell(t *testing.T) {
 	if s := all[1].Processes[0]; s.Name != "socat:tcp" {
 		t.Errorf(`s = %+v; want s.Name == "socat:tcp"`, s)
 	}
-	if s := all[0].Promises[0]; s != (proto.ReportPromise{
+	if s := all[0].Promises[0]; s != (nodereport.Promise{
 		Name: "check-url", Failed: true, Text: "no answer", At: time.Date(2026, 11, 20, 7, 8, 5, 0, time.UTC),
 		Hours: strings.Repeat("-", 23) + "9", Until: promise.HourEnd(l.now),
 	}) {

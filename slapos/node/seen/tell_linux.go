@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/node/supervise"
-	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 const (
@@ -29,7 +29,7 @@ type Supervisor interface {
 // A Teller tells a master what runs.
 type Teller struct {
 	Master interface { // *proto.Client is one
-		ReportNode(ctx context.Context, n *proto.NodeReport) error
+		ReportNode(ctx context.Context, n *nodereport.Report) error
 	}
 	Supervisor Supervisor
 	Computer   string // its ID
@@ -84,7 +84,7 @@ func recent(at, now time.Time, while time.Duration) bool {
 
 // sum is another one when something has changed that should be told at once: not how much is used,
 // nor when a promise was kept last.
-func sum(n *proto.NodeReport) string {
+func sum(n *nodereport.Report) string {
 	h := sha256.New()
 	for _, p := range n.Partitions {
 		fmt.Fprintf(h, "%q\n", p.ID)

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
 // ReportNode reports a node's running programs to a master of ours. At another it is [ErrNotFound].
-func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
+func (c *Client) ReportNode(ctx context.Context, n *nodereport.Report) error {
 	body, err := json.Marshal(n)
 	if err != nil {
 		return proto.Unwritable("", "a node's report: %v", err)
@@ -19,7 +20,7 @@ func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
 	_, err = c.do(
 		ctx,
 		call{
-			op: proto.NodeReportName, method: http.MethodPost, url: c.base.JoinPath(proto.NodeReportName).String(),
+			op: nodereport.Method, method: http.MethodPost, url: c.base.JoinPath(nodereport.Method).String(),
 			kind: "application/json", accept: "application/json", body: string(body),
 		},
 	)
@@ -28,10 +29,10 @@ func (c *Client) ReportNode(ctx context.Context, n *proto.NodeReport) error {
 
 // NodeReport is the last report of a computer's node on its running programs, with its time.
 // [ErrNotFound]: there is none, or the master is not one of ours.
-func (c *Client) NodeReport(ctx context.Context, computer string) (*proto.NodeReport, time.Time, error) {
-	u := c.base.JoinPath(proto.NodeReportName)
+func (c *Client) NodeReport(ctx context.Context, computer string) (*nodereport.Report, time.Time, error) {
+	u := c.base.JoinPath(nodereport.Method)
 	u.RawQuery = url.Values{"computer_guid": {computer}}.Encode()
-	body, err := c.do(ctx, call{op: proto.NodeReportName, method: http.MethodGet, url: u.String(), accept: "application/json"})
+	body, err := c.do(ctx, call{op: nodereport.Method, method: http.MethodGet, url: u.String(), accept: "application/json"})
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -42,6 +43,6 @@ func (c *Client) NodeReport(ctx context.Context, computer string) (*proto.NodeRe
 	if err := json.Unmarshal(body, &told); err != nil {
 		return nil, time.Time{}, proto.Malformed("", "not the JSON of what a node reported: %v", err)
 	}
-	n, err := proto.ParseNodeReport(told.Report)
+	n, err := nodereport.Parse(told.Report)
 	return n, told.At, err
 }

@@ -1,31 +1,33 @@
-package proto
+// Package nodereport has a node's report of its running programs, which only masters of ours take.
+package nodereport
 
 import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
-// NodeReportName is the method by which a node of ours reports its running programs to a master of
+// Method is the method by which a node of ours reports its running programs to a master of
 // ours. Other masters do not have it.
-const NodeReportName = "hostler.put.v0.compute_node_report"
+const Method = "hostler.put.v0.compute_node_report"
 
-// A NodeReport is what runs on a node: it is sent when it changes, and every few minutes.
-type NodeReport struct {
-	Computer   string            `json:"computer_guid"`
-	Partitions []ReportPartition `json:"compute_partition_list"`
+// Report is what runs on a node: it is sent when it changes, and every few minutes.
+type Report struct {
+	Computer   string      `json:"computer_guid"`
+	Partitions []Partition `json:"compute_partition_list"`
 }
 
-// A ReportPartition is a partition, its processes and its promises.
-type ReportPartition struct {
-	ID        string          `json:"partition_id"`
-	Processes []ReportProcess `json:"process_list,omitempty"`
-	Promises  []ReportPromise `json:"promise_list,omitempty"`
+// Partition is a partition, its processes and its promises.
+type Partition struct {
+	ID        string    `json:"partition_id"`
+	Processes []Process `json:"process_list,omitempty"`
+	Promises  []Promise `json:"promise_list,omitempty"`
 }
 
-// A ReportProcess is a process that is supervised.
-type ReportProcess struct {
+// Process is a process that is supervised.
+type Process struct {
 	Name    string    `json:"name"`
 	State   string    `json:"state"` // in the supervisor's word: RUNNING, EXITED, FATAL
 	PID     int       `json:"pid,omitempty"`
@@ -34,8 +36,8 @@ type ReportProcess struct {
 	Memory  int64     `json:"memory,omitempty"` // bytes that are resident
 }
 
-// A ReportPromise is what a promise came to last.
-type ReportPromise struct {
+// Promise is what a promise came to last.
+type Promise struct {
 	Name   string    `json:"name"`
 	Failed bool      `json:"failed"`
 	Text   string    `json:"text,omitempty"`
@@ -54,25 +56,25 @@ const (
 	maxReportedDay  = 24 // hours
 )
 
-// ParseNodeReport reads a report. Keys that are not known are passed over, as a node may be newer;
+// Parse reads a report. Keys that are not known are passed over, as a node may be newer;
 // long texts are cut.
-func ParseNodeReport(body []byte) (*NodeReport, error) {
-	n := &NodeReport{}
+func Parse(body []byte) (*Report, error) {
+	n := &Report{}
 	if err := exactjson.Unmarshal(body, n); err != nil {
-		return nil, Malformed("", "not the JSON of a node's report: %v", err)
+		return nil, proto.Malformed("", "not the JSON of a node's report: %v", err)
 	}
 	if n.Computer == "" {
-		return nil, Malformed("computer_guid", "it is missing")
+		return nil, proto.Malformed("computer_guid", "it is missing")
 	}
 	known, things := map[string]bool{}, 0
 	for i := range n.Partitions {
 		p := &n.Partitions[i]
 		if p.ID == "" || known[p.ID] || len(p.ID) > maxReportedName {
-			return nil, Malformed("compute_partition_list", "partition_id %.80q is empty, too long, or there twice", p.ID)
+			return nil, proto.Malformed("compute_partition_list", "partition_id %.80q is empty, too long, or there twice", p.ID)
 		}
 		known[p.ID] = true
 		if things += 1 + len(p.Processes) + len(p.Promises); things > maxReported {
-			return nil, Malformed("compute_partition_list", "more than %d partitions, processes and promises", maxReported)
+			return nil, proto.Malformed("compute_partition_list", "more than %d partitions, processes and promises", maxReported)
 		}
 		for j := range p.Processes {
 			of := &p.Processes[j]
