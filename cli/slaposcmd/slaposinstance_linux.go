@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/host/version"
 	slapnode "github.com/hostler-project/hostler/slapos/node"
-	slaponce "github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
@@ -74,7 +74,7 @@ func (n *NodeCommand) promises(ctx context.Context, p *slapnode.Place, mode prom
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
 	}
 	r := promise.Runner{
-		Dir: p.Home, Software: p.Release, Env: slaponce.Environ(os.Environ(), p.Home), Timeout: n.Node.PromiseTimeout,
+		Dir: p.Home, Software: p.Release, Env: runas.Environ(os.Environ(), p.Home), Timeout: n.Node.PromiseTimeout,
 		Log: func(line string) { n.Say("%s", line) },
 		Config: promise.Config{
 			Master: n.Node.Master, Computer: n.Node.Computer, Partition: p.ID, Cert: cert, Key: key,

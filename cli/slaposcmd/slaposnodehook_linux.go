@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/firewall"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/hook"
-	slaponce "github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -65,7 +65,7 @@ func (n *NodeCommand) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 	h, err := hook.New(hook.Options{
 		Names: n.Node.Managers, Supervisor: sv, PowerUsers: n.Node.PowerUsers, Forwarder: forward,
 		Log:       func(line string) { n.Say("%s", line) },
-		User:      func(d *nodehome.Dir) (*slaponce.User, error) { return slaponce.As(d.Owner()) },
+		User:      func(d *nodehome.Dir) (*runas.User, error) { return runas.As(d.Owner()) },
 		Retention: func(d *nodehome.Dir) (time.Time, error) { return report.Retention(d, time.Now()) },
 		Setting: func(name, key string) ([]string, error) {
 			for _, section := range n.File.Sections() {

@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/promise"
-	nodeseen "github.com/hostler-project/hostler/slapos/node/seen"
 	"github.com/hostler-project/hostler/slapos/node/software"
+	"github.com/hostler-project/hostler/slapos/node/statusreport"
 )
 
 // promiseNode is what this node knows for the promises of its partitions.
@@ -42,7 +42,7 @@ func (n *NodeCommand) promise(ctx context.Context, only []string) error {
 
 // promiseHistory prints what the promises of partitions have said.
 func (n *NodeCommand) promiseHistory(only []string) error {
-	ids, err := nodeseen.Partitions(n.Node.InstanceRoot)
+	ids, err := statusreport.Partitions(n.Node.InstanceRoot)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/slapos/node/collect"
 	"github.com/hostler-project/hostler/slapos/node/report"
-	nodeseen "github.com/hostler-project/hostler/slapos/node/seen"
+	"github.com/hostler-project/hostler/slapos/node/statusreport"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -47,7 +47,7 @@ func (n *NodeCommand) reportPass(sup *supervise.Client) (*report.Pass, error) {
 // tell reports to a hostler master what runs in partitions after a pass (nil: in all), if that is
 // new. A failure does not fail the pass.
 func (n *NodeCommand) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
-	t := &nodeseen.Teller{Master: n.client, Supervisor: sup, Computer: n.Node.Computer, InstanceRoot: n.Node.InstanceRoot}
+	t := &statusreport.Teller{Master: n.client, Supervisor: sup, Computer: n.Node.Computer, InstanceRoot: n.Node.InstanceRoot}
 	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
 		n.Note("The master could not be told what runs here: %s", term.ErrorText(err))
 	}

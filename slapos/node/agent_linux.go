@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
@@ -107,10 +107,10 @@ type Agent struct {
 type Place struct {
 	*proto.Partition
 	Dir     *home.Dir
-	Release string     // the directory of its software release
-	User    *once.User // the user of its programs; nil: our own
-	Name    string     // of that user
-	Home    string     // the partition's directory, by its path
+	Release string      // the directory of its software release
+	User    *runas.User // the user of its programs; nil: our own
+	Name    string      // of that user
+	Home    string      // the partition's directory, by its path
 }
 
 // Options say how a pass is.

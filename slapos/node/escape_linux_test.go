@@ -9,8 +9,8 @@ import (
 
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/slapos/node"
-	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -52,7 +52,7 @@ func TestEscape(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		for i := range 2 {
-			_, _ = once.EndUser(context.Background(), uint32(firstUser+i), nil)
+			_, _ = runas.EndUser(context.Background(), uint32(firstUser+i), nil)
 		}
 	})
 	l.run(0, node.Options{})
@@ -104,7 +104,7 @@ func TestEscapeOfMany(t *testing.T) {
 	l.accounts(t, "p0", "p1")
 	own := func(want bool, what string) {
 		t.Helper()
-		if uid, ok := once.Own(l.At("p1")); ok != want || ok && uid != uint32(firstUser+1) {
+		if uid, ok := runas.Own(l.At("p1")); ok != want || ok && uid != uint32(firstUser+1) {
 			t.Errorf("%s: uid = %d, ok = %v; want ok == want and (!ok or uid == uint32(firstUser+1))", what, uid, ok)
 		}
 	}
@@ -119,7 +119,7 @@ func TestEscapeOfMany(t *testing.T) {
 	own(false, "root")
 	do(t, os.Chown(l.At("p1"), 65432, 65432))
 	own(false, "somebody without a name")
-	if _, err := once.EndUser(t.Context(), 0, nil); err == nil {
+	if _, err := runas.EndUser(t.Context(), 0, nil); err == nil {
 		t.Error("all of root's may be ended")
 	}
 }

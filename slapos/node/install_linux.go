@@ -15,7 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 const (
@@ -205,15 +205,15 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 // error. out gets its standard output, if that is not for the log.
 func (t *task) run(ctx context.Context, argv []string, in []byte, out *limited) error {
 	log := newLines(func(line string) { t.a.say("%s", line) }, func(text string) { t.keep(text) })
-	c := once.Command{
+	c := runas.Command{
 		Argv: argv, Dir: t.Home,
-		Env: append(once.Environ(t.a.Environ, t.Home), "SLAPGRID_INSTANCE_ROOT="+t.a.InstanceRoot), User: t.User,
-		Umask: 0o027, Input: in, Output: log, Limit: t.a.Limit, Mark: once.Partition(t.a.Computer, t.Home),
+		Env: append(runas.Environ(t.a.Environ, t.Home), "SLAPGRID_INSTANCE_ROOT="+t.a.InstanceRoot), User: t.User,
+		Umask: 0o027, Input: in, Output: log, Limit: t.a.Limit, Mark: runas.Partition(t.a.Computer, t.Home),
 	}
 	if out != nil {
 		c.Output, c.Errors = out, log
 	}
-	err := once.Run(ctx, c)
+	err := runas.Run(ctx, c)
 	log.end()
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -222,7 +222,7 @@ func (t *task) run(ctx context.Context, argv []string, in []byte, out *limited) 
 	if out != nil {
 		what = fmt.Sprintf("The program of the release failed in directory '%s' (%v):", t.Home, err)
 	}
-	if errors.Is(err, once.ErrLimit) {
+	if errors.Is(err, runas.ErrLimit) {
 		what = fmt.Sprintf("%s it took more than partition_timeout, %s:", what, t.a.Limit)
 	}
 	return reason(what + "\n" + log.tail())

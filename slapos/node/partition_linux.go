@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
@@ -98,13 +98,13 @@ func (a *Agent) open(p *proto.Partition) (*task, error) {
 
 // owner is the user of a partition: the owner of its directory, with the groups of that user's
 // name. Without root, it is our own user.
-func owner(d *home.Dir) (*once.User, string, error) {
+func owner(d *home.Dir) (*runas.User, string, error) {
 	uid, gid := d.Owner()
 	name := strconv.Itoa(int(uid))
 	if known, err := user.LookupId(name); err == nil {
 		name = known.Username
 	}
-	u, err := once.As(uid, gid)
+	u, err := runas.As(uid, gid)
 	if err != nil {
 		return nil, "", &compute.Error{
 			Op: "node", ID: compute.ID(d.Path()), Kind: compute.ErrDenied,
@@ -135,7 +135,7 @@ func (a *Agent) tidy(p *proto.Partition, reason string) error {
 func (t *task) process(ctx context.Context, o Options, reason string) error {
 	p := t.Partition
 	stop := o.Stop && p.State == proto.Started
-	n, err := once.End(ctx, once.Partition(t.a.Computer, t.Home), t.User)
+	n, err := runas.End(ctx, runas.Partition(t.a.Computer, t.Home), t.User)
 	if err != nil {
 		return t.failed(ctx, err)
 	} else if n > 0 {

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -45,7 +45,7 @@ func (t *task) stop(ctx context.Context) error {
 	if err := t.a.Supervisor.Remove(ctx, t.ID); err != nil {
 		return err
 	}
-	uid, own := once.Own(t.Home)
+	uid, own := runas.Own(t.Home)
 	if !own {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (t *task) stop(ctx context.Context) error {
 	for i := range all {
 		spared[all[i].PID] = all[i].PID != 0
 	}
-	n, err := once.EndUser(ctx, uid, func(session int) bool { return spared[session] })
+	n, err := runas.EndUser(ctx, uid, func(session int) bool { return spared[session] })
 	if n > 0 {
 		t.a.warn("%s: %d processes of its user that had left its programs were ended.", t.ID, n)
 	}

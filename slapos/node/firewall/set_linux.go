@@ -18,7 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
@@ -233,8 +233,8 @@ func (f *Firewall) run(ctx context.Context, argv []string) error {
 	}
 	var out bytes.Buffer
 	env := []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	if err := once.Run(
-		ctx, once.Command{Argv: append([]string{path}, argv[1:]...), Dir: "/", Env: env, Output: &out, Limit: limit},
+	if err := runas.Run(
+		ctx, runas.Command{Argv: append([]string{path}, argv[1:]...), Dir: "/", Env: env, Output: &out, Limit: limit},
 	); err != nil {
 		return fmt.Errorf("%s: %w: %.1000s", strings.Join(argv, " "), err, bytes.TrimSpace(out.Bytes()))
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // TestCore gives a partition's program a core that nobody else runs on, and takes it back. It is
@@ -26,11 +26,11 @@ func TestCore(t *testing.T) {
 	r.o.PowerUsers = []string{fmt.Sprint(somebody)}
 	started := make(chan error, 1)
 	go func() {
-		started <- once.Run(
+		started <- runas.Run(
 			t.Context(),
-			once.Command{
+			runas.Command{
 				Argv: []string{"/bin/sh", "-c", "echo $$ >pid.new; mv pid.new pid; exec sleep 1000"}, Dir: r.dir,
-				User: &once.User{UID: somebody, GID: somebody},
+				User: &runas.User{UID: somebody, GID: somebody},
 			},
 		)
 	}()

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -38,7 +38,7 @@ type Options struct {
 	Setting    func(hook, key string) ([]string, error)
 	Supervisor Supervisor //
 	// the user of a partition; nil: we are not root, and can do nothing as another user
-	User func(d *home.Dir) (*once.User, error)
+	User func(d *home.Dir) (*runas.User, error)
 	// for how long a partition is to be kept
 	Retention func(d *home.Dir) (until time.Time, err error)
 	// the command that forwards a port, to which forward.Options.Args is added
@@ -57,7 +57,7 @@ type Hooks struct{ o Options }
 type partition struct {
 	*proto.Partition
 	home *home.Dir
-	user *once.User
+	user *runas.User
 }
 
 // New makes hooks, and refuses a name that none has.
@@ -153,7 +153,7 @@ func asked[T any](p *partition, name string) ([]T, error) {
 }
 
 // group is a supervisor's user of one of ours.
-func group(u *once.User) *supervise.User {
+func group(u *runas.User) *supervise.User {
 	if u == nil {
 		return nil
 	}

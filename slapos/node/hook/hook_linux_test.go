@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/hook/forward"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -67,12 +67,12 @@ func newRig(t *testing.T, names ...string) *rig {
 	})
 	r.Hooks, err = New(Options{Names: names, Supervisor: s,
 		Forwarder: []string{filepath.Join(top, "forwarder"), "be-a-forwarder"},
-		Log:       func(line string) { r.said = append(r.said, line) }, User: func(d *home.Dir) (*once.User, error) {
+		Log:       func(line string) { r.said = append(r.said, line) }, User: func(d *home.Dir) (*runas.User, error) {
 			if os.Getuid() != 0 {
 				return nil, nil
 			}
 			uid, gid := d.Owner()
-			return &once.User{UID: uid, GID: gid}, nil
+			return &runas.User{UID: uid, GID: gid}, nil
 		}})
 	r.do(err)
 	return r

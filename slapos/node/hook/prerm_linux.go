@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -72,5 +72,5 @@ func (h *Hooks) last(ctx context.Context, p *partition) error {
 
 // environ is what programs of hooks run with: nothing of ours.
 func environ(p *partition) []string {
-	return once.Environ([]string{"PATH=" + os.Getenv("PATH")}, p.home.Path())
+	return runas.Environ([]string{"PATH=" + os.Getenv("PATH")}, p.home.Path())
 }

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 const (
@@ -162,12 +162,12 @@ func (h *Hooks) tables(ctx context.Context, input []byte, argv ...string) (strin
 		return "", err
 	}
 	var out, said bytes.Buffer
-	c := once.Command{
+	c := runas.Command{
 		Argv: append([]string{path}, argv[1:]...), Dir: "/",
 		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}, Input: input, Output: &out, Errors: &said,
 		Limit: commands,
 	}
-	if err := once.Run(ctx, c); err != nil {
+	if err := runas.Run(ctx, c); err != nil {
 		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, strings.TrimSpace(said.String()))
 	}
 	return out.String(), nil

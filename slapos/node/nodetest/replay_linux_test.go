@@ -19,9 +19,9 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -281,7 +281,7 @@ func TestRecorded(t *testing.T) {
 		},
 		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) (bool, error) {
 			r := promise.Runner{
-				Dir: pl.Home, Software: pl.Release, Env: once.Environ(os.Environ(), pl.Home),
+				Dir: pl.Home, Software: pl.Release, Env: runas.Environ(os.Environ(), pl.Home),
 				Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID},
 			}
 			results, err := r.Run(ctx, mode, mode == promise.Test)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -43,7 +43,7 @@ func (n *Node) Runner(p *proto.Partition) (*Runner, error) {
 	}
 	r := &Runner{Dir: filepath.Join(n.InstanceRoot, p.ID), Software: n.Release(p.Release), Timeout: n.Timeout, Log: n.Log,
 		Config: Config{Master: n.MasterURL, Computer: p.Computer, Partition: p.ID, Version: n.Version, Debug: n.Debug}}
-	r.Env = once.Environ(os.Environ(), r.Dir)
+	r.Env = runas.Environ(os.Environ(), r.Dir)
 	if n.Certificates != "" {
 		r.Config.Cert, r.Config.Key = filepath.Join(n.Certificates, p.ID+".crt"), filepath.Join(n.Certificates, p.ID+".key")
 	}

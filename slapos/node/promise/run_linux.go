@@ -15,14 +15,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
-// Runner checks the promises of one partition, which run as the owner of its directory (once.As).
+// Runner checks the promises of one partition, which run as the owner of its directory (runas.As).
 type Runner struct {
 	Dir      string        // the partition's
 	Software string        // the directory of its software release
-	Env      []string      // all of their environment (once.Environ)
+	Env      []string      // all of their environment (runas.Environ)
 	Timeout  time.Duration // of each; 0: 20 seconds
 	Config   Config
 	Log      func(line string) // is never called twice at once; may be nil
@@ -32,7 +32,7 @@ type Runner struct {
 type pass struct {
 	*Runner
 	home        *home.Dir
-	user        *once.User
+	user        *runas.User
 	mode        Mode
 	transaction string
 	limit       time.Duration
@@ -116,7 +116,7 @@ func (r *Runner) logf(format string, args ...any) {
 
 // prepare finds the user that promises run as, and makes the directories.
 func (p *pass) prepare() (err error) {
-	if p.user, err = once.As(p.home.Owner()); err != nil {
+	if p.user, err = runas.As(p.home.Owner()); err != nil {
 		return err
 	}
 	for _, name := range []string{resultDir, logDir, cacheDir, historyDir} {
@@ -185,7 +185,7 @@ func (p *pass) one(ctx context.Context, o *one) *Result {
 }
 
 // mark and part are by what a promise is known: others of its partition run beside it.
-func (p *pass) mark() string { return once.Partition(p.Config.Computer, p.Dir) }
+func (p *pass) mark() string { return runas.Partition(p.Config.Computer, p.Dir) }
 
 func (o *one) mark() string {
 	if o.plugin {
@@ -198,9 +198,9 @@ func (o *one) mark() string {
 func (p *pass) script(ctx context.Context, o *one, r *Result) {
 	o.state.Tested, o.state.Anomaly, o.state.Period = true, true, defaultPeriod.Minutes()
 	var out tail
-	err := once.Run(
+	err := runas.Run(
 		ctx,
-		once.Command{
+		runas.Command{
 			Argv: []string{r.Path}, Dir: p.Dir, Env: p.Env, User: p.user, Output: &out, Limit: p.limit, Polite: polite,
 			Mark: p.mark(), Part: o.mark(),
 		},
@@ -208,7 +208,7 @@ func (p *pass) script(ctx context.Context, o *one, r *Result) {
 	r.Message, r.Failed = last(out.String()), err != nil
 	var exit *exec.ExitError
 	switch {
-	case errors.Is(err, once.ErrLimit):
+	case errors.Is(err, runas.ErrLimit):
 		r.Message = p.timedOut()
 	case err != nil && !errors.As(err, &exit):
 		r.Message = last("Error: " + reason(err))
@@ -275,14 +275,14 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	}
 	var out head
 	var printed tail
-	err = once.Run(
+	err = runas.Run(
 		ctx,
-		once.Command{
+		runas.Command{
 			Argv: append(python, "-I", "-c", runner), Dir: p.Dir, Env: p.Env, User: p.user, Input: input, Output: &out,
 			Errors: &printed, Limit: p.limit, Polite: polite, Mark: p.mark(), Part: o.mark(),
 		},
 	)
-	if errors.Is(err, once.ErrLimit) {
+	if errors.Is(err, runas.ErrLimit) {
 		return p.broke(o, r, p.timedOut())
 	}
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 	"github.com/hostler-project/hostler/slapos/node/usage"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -85,8 +85,8 @@ func (p *Pass) destroy(ctx context.Context, one *proto.Partition, all []string, 
 	if err := p.dismiss(ctx, one.ID, all); err != nil {
 		return err
 	}
-	if uid, own := once.Own(d.Path()); own { // hidden processes may have written something since
-		if n, err := once.EndUser(ctx, uid, nil); err != nil {
+	if uid, own := runas.Own(d.Path()); own { // hidden processes may have written something since
+		if n, err := runas.EndUser(ctx, uid, nil); err != nil {
 			return err
 		} else if n > 0 {
 			p.log("%s: %d processes of its user that had left its programs were ended.", one.ID, n)
@@ -181,11 +181,11 @@ func number(d *home.Dir, name string) (float64, error) {
 
 // wipe has a partition's own program undo what only it knows of, and removes all that is the
 // partition's.
-func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User) error {
-	mark := once.Partition(p.Computer, d.Path())
+func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *runas.User) error {
+	mark := runas.Partition(p.Computer, d.Path())
 	// by passes that were killed
-	for _, left := range []string{mark, once.Reports(p.Computer, d.Path())} {
-		if _, err := once.End(ctx, left, user); err != nil {
+	for _, left := range []string{mark, runas.Reports(p.Computer, d.Path())} {
+		if _, err := runas.End(ctx, left, user); err != nil {
 			return err
 		}
 	}
@@ -195,11 +195,11 @@ func (p *Pass) wipe(ctx context.Context, d *home.Dir, id string, user *once.User
 		if limit <= 0 {
 			limit = usage.Limit
 		}
-		err := once.Run(
+		err := runas.Run(
 			ctx,
-			once.Command{
+			runas.Command{
 				Argv: []string{filepath.Join(d.Path(), destroyer)}, Dir: d.Path(),
-				Env: once.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit,
+				Env: runas.Environ(os.Environ(), d.Path()), User: user, Umask: 0o027, Output: out, Limit: limit,
 				Mark: mark,
 			},
 		)

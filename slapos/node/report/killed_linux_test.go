@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/node/once"
 	"github.com/hostler-project/hostler/slapos/node/report"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 )
@@ -22,7 +22,7 @@ import (
 func (l *lab) left(id string) <-chan struct{} {
 	l.Helper()
 	cmd := exec.Command("/bin/sleep", "1000")
-	cmd.Dir, cmd.Env = "/", []string{once.For + "=" + once.Reports(nodetest.Computer, l.At(id))}
+	cmd.Dir, cmd.Env = "/", []string{runas.For + "=" + runas.Reports(nodetest.Computer, l.At(id))}
 	do(l, cmd.Start())
 	ended := make(chan struct{})
 	go func() {

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/usage"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
@@ -82,7 +82,7 @@ func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition
 var errBusy = errors.New("it is being processed")
 
 // owner is the user of a partition's programs.
-func owner(d *home.Dir) (*once.User, error) { return once.As(d.Owner()) }
+func owner(d *home.Dir) (*runas.User, error) { return runas.As(d.Owner()) }
 
 // gather runs a partition's programs, and reads their files and those of others. It may return a
 // share together with an error.
@@ -97,7 +97,7 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *proto.Partition)
 		return nil, err
 	}
 	s := &share{id: one.ID, dir: dir}
-	all := []error{usage.RunScripts(ctx, dir, owner, once.Reports(p.Computer, dir.Path()), p.Timeout)}
+	all := []error{usage.RunScripts(ctx, dir, owner, runas.Reports(p.Computer, dir.Path()), p.Timeout)}
 	theirs, err := usage.Partition(dir)
 	all = append(all, err)
 	ours, err := usage.Ours(root, one.ID, false)

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 const (
@@ -136,8 +136,8 @@ func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error 
 		return nil
 	}
 	var out bytes.Buffer
-	err = once.Run(ctx, once.Command{Argv: []string{git, "-c", "safe.directory=*", "describe", "--always", "--dirty", "--tags"},
-		Dir: filepath.Dir(url), Env: once.Environ(b.environ(), dir),
+	err = runas.Run(ctx, runas.Command{Argv: []string{git, "-c", "safe.directory=*", "describe", "--always", "--dirty", "--tags"},
+		Dir: filepath.Dir(url), Env: runas.Environ(b.environ(), dir),
 		User: u.Run, Umask: mask, Output: &out, Errors: io.Discard, Limit: describes})
 	described := strings.TrimSpace(out.String())
 	if err != nil || described == "" || strings.ContainsAny(described, "\n\r") {
@@ -221,9 +221,9 @@ type step struct {
 
 // run runs a program that builds.
 func (b *Builder) run(ctx context.Context, u *User, s step, out *output) error {
-	err := once.Run(
+	err := runas.Run(
 		ctx,
-		once.Command{Argv: s.argv, Dir: s.dir, Env: once.Environ(b.environ(), s.home), Mark: s.of, User: u.Run, Umask: mask, Output: out},
+		runas.Command{Argv: s.argv, Dir: s.dir, Env: runas.Environ(b.environ(), s.home), Mark: s.of, User: u.Run, Umask: mask, Output: out},
 	)
 	switch {
 	case err == nil:

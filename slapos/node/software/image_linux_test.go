@@ -16,7 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/software"
 )
 
@@ -135,7 +135,7 @@ func TestImage(t *testing.T) {
 		t.Errorf("names = %v, err = %v; want no error and len(names) == 4", names, err)
 	}
 	partition := place(t)
-	user := &once.User{UID: builds + 1, GID: builds + 1}
+	user := &runas.User{UID: builds + 1, GID: builds + 1}
 	if os.Getuid() == 0 {
 		do(t, os.Chown(partition, builds+1, builds+1))
 	} else {
@@ -153,9 +153,9 @@ func TestImage(t *testing.T) {
 	)
 	for range 2 { // again in what it left
 		out.Reset()
-		if err := once.Run(
+		if err := runas.Run(
 			t.Context(),
-			once.Command{Argv: []string{path}, Dir: partition, Env: []string{"HOME=" + partition}, User: user, Umask: 0o027, Output: &out},
+			runas.Command{Argv: []string{path}, Dir: partition, Env: []string{"HOME=" + partition}, User: user, Umask: 0o027, Output: &out},
 		); err != nil {
 			if strings.Contains(out.String(), "unshare failed") && os.Getenv("HOSTLER_REQUIRE_LAB") == "" {
 				t.Skip("TestImage: no user name spaces here: " + out.String())
@@ -193,8 +193,8 @@ func TestImage(t *testing.T) {
 		e.Image, e.Argv = image, []string{"sh", "-c", command}
 		out.Reset()
 		do(t, os.WriteFile(path, e.Script(s.Dir(url), partition, nil), 0o755))
-		if err := once.Run(
-			t.Context(), once.Command{Argv: []string{path}, Dir: partition, User: user, Umask: 0o027, Output: &out},
+		if err := runas.Run(
+			t.Context(), runas.Command{Argv: []string{path}, Dir: partition, User: user, Umask: 0o027, Output: &out},
 		); err != nil || out.String() != want {
 			t.Errorf("%v: %q, want %q", err, &out, want)
 		}

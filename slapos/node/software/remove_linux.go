@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // Remove takes a release away, and ends what still builds it. One that is not there is fine.
@@ -24,11 +24,11 @@ func (b *Builder) Remove(ctx context.Context, url string) error {
 
 // quiet ends what a killed process left building in a release's directory.
 func (b *Builder) quiet(ctx context.Context, dir string) error {
-	var whose *once.User
+	var whose *runas.User
 	if u, err := b.user(); err == nil { // else nothing was built here
 		whose = u.Run
 	}
-	n, err := once.End(ctx, dir, whose)
+	n, err := runas.End(ctx, dir, whose)
 	if n > 0 {
 		b.say("%d processes that an attempt before left in %s were ended.", n, dir)
 	}

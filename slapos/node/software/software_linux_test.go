@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/proto"
 	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
@@ -130,7 +130,7 @@ func (s *site) his(url string) {
 // running counts the processes of a release.
 func running(t testing.TB, dir string) int {
 	t.Helper()
-	all, err := proc.Find(proc.Marked(once.For + "=" + dir))
+	all, err := proc.Find(proc.Marked(runas.For + "=" + dir))
 	do(t, err)
 	defer proc.Close(all)
 	return len(slices.DeleteFunc(all, func(h *proc.Handle) bool { return h.Ended() }))

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // A User is the software user, which owns a software root.
 type User struct {
-	Run  *once.User // nil: we are not root, and the software user is our own
-	Home string     // "" is unknown
+	Run  *runas.User // nil: we are not root, and the software user is our own
+	Home string      // "" is unknown
 }
 
 // user is the owner of the software root.
@@ -46,7 +46,7 @@ func (b *Builder) user() (*User, error) {
 			Hint: "give it to an ordinary user and his group: chown",
 			Err:  fmt.Errorf("the software root %s belongs to root, as whom nothing is built", b.Root)}
 	}
-	u.Run = &once.User{UID: owner.Uid, GID: owner.Gid}
+	u.Run = &runas.User{UID: owner.Uid, GID: owner.Gid}
 	if known, err := user.LookupId(strconv.Itoa(int(owner.Uid))); err == nil {
 		if ids, err := known.GroupIds(); err == nil {
 			for _, id := range ids {

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // supported says whether this machine can be a node.
@@ -48,7 +48,7 @@ func alone(path string) (free func(), err error) {
 
 // endPartition ends what passes have left running in a partition.
 func endPartition(ctx context.Context, computer, dir string) error {
-	_, err := once.End(ctx, once.Partition(computer, dir), nil)
-	_, also := once.End(ctx, once.Reports(computer, dir), nil)
+	_, err := runas.End(ctx, runas.Partition(computer, dir), nil)
+	_, also := runas.End(ctx, runas.Reports(computer, dir), nil)
 	return errors.Join(err, also)
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/node/home"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 const (
@@ -28,7 +28,7 @@ const Limit = 5 * time.Minute
 // mark, left by a killed run, are ended before each. A failed program does not stop the others; the
 // error names all that failed. limit is for all together, so a partition with many cannot make the
 // others wait; 0: [Limit].
-func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User, error), mark string, limit time.Duration) error {
+func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*runas.User, error), mark string, limit time.Duration) error {
 	names, err := d.List(scripts, maxScripts)
 	if err != nil || len(names) == 0 {
 		return err
@@ -43,7 +43,7 @@ func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User
 	if limit <= 0 {
 		limit = Limit
 	}
-	env := once.Environ(os.Environ(), d.Path())
+	env := runas.Environ(os.Environ(), d.Path())
 	var wrong []string
 	began := time.Now()
 	for _, name := range names {
@@ -60,7 +60,7 @@ func RunScripts(ctx context.Context, d *home.Dir, as func(*home.Dir) (*once.User
 			continue
 		}
 		var out Tail
-		err := once.Run(ctx, once.Command{
+		err := runas.Run(ctx, runas.Command{
 			Argv: []string{filepath.Join(d.Path(), scripts, name), filepath.Join(d.Path(), written, fresh(name))},
 			Dir:  filepath.Join(d.Path(), scripts), Env: env, User: user, Umask: 0o027, Output: &out, Limit: left, Mark: mark,
 		})

@@ -1,4 +1,4 @@
-package once
+package runas
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ var ErrLimit = errors.New("it took too long")
 // *exec.ExitError, wrapped if we ended the command.
 func Run(ctx context.Context, c Command) (e error) {
 	fail := func(kind error, format string, args ...any) error {
-		return &compute.Error{Op: "once.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
+		return &compute.Error{Op: "runas.Run", Kind: kind, Err: fmt.Errorf(format, args...)}
 	}
 	if len(c.Argv) == 0 {
 		return fail(compute.ErrInvalid, "there is no command")
@@ -148,7 +148,7 @@ func (c *Command) connect(cmd *exec.Cmd) (pipes []*pipe, err error) {
 
 // limited is the error of a command that was ended for its limit.
 func limited(limit time.Duration) error {
-	return &compute.Error{Op: "once.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, limit)}
+	return &compute.Error{Op: "runas.Run", Kind: compute.ErrTimeout, Err: fmt.Errorf("%w: it was ended after %s", ErrLimit, limit)}
 }
 
 // start starts a command under a mask. The mask belongs to the forking thread, which is dropped

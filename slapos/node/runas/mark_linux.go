@@ -1,4 +1,4 @@
-package once
+package runas
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 	for range ends {
 		all, err := proc.Find(func(pid int) bool { return pid != os.Getpid() && is(pid) })
 		if err != nil {
-			return len(seen), &compute.Error{Op: "once.End", Kind: compute.ErrFailed, Err: err}
+			return len(seen), &compute.Error{Op: "runas.End", Kind: compute.ErrFailed, Err: err}
 		}
 		all = slices.DeleteFunc(all, func(h *proc.Handle) bool { return h.Ended() && h.Close() == nil })
 		if len(all) == 0 {
@@ -63,7 +63,7 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 		proc.Close(all)
 		if err := errors.Join(wrong...); err != nil {
 			return len(seen), &compute.Error{
-				Op: "once.End", Kind: compute.ErrDenied,
+				Op: "runas.End", Kind: compute.ErrDenied,
 				Err: fmt.Errorf("what was left running for %s cannot be ended: %w", mark, err),
 			}
 		}
@@ -72,7 +72,7 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 		}
 	}
 	return len(seen), &compute.Error{
-		Op: "once.End", Kind: compute.ErrConflict, Err: fmt.Errorf("what was left running for %s does not end", mark),
+		Op: "runas.End", Kind: compute.ErrConflict, Err: fmt.Errorf("what was left running for %s does not end", mark),
 		Hint: "look what begins it again and again: its environment has " + For,
 	}
 }

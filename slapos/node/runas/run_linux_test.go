@@ -1,4 +1,4 @@
-package once_test
+package runas_test
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 func do(t *testing.T, err error) {
@@ -24,8 +24,8 @@ func do(t *testing.T, err error) {
 	}
 }
 
-func sh(t *testing.T, script string) once.Command {
-	return once.Command{Argv: []string{"/bin/sh", "-c", script}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}}
+func sh(t *testing.T, script string) runas.Command {
+	return runas.Command{Argv: []string{"/bin/sh", "-c", script}, Dir: t.TempDir(), Env: []string{"PATH=/usr/bin:/bin"}}
 }
 
 // with counts the processes of a name's session mark.
@@ -47,7 +47,7 @@ func TestRun(t *testing.T) {
 	var out, errs bytes.Buffer
 	c := sh(t, `cat; umask; echo bad >&2; exit 5`)
 	c.Input, c.Umask, c.Output, c.Errors = []byte("in\n"), 0o027, &out, &errs
-	err := once.Run(t.Context(), c)
+	err := runas.Run(t.Context(), c)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 5 {
 		t.Errorf("err = %v; want errors.As(err, &exit) and exit.ExitCode() == 5", err)
@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 	out.Reset()
 	c = sh(t, `umask; echo both >&2`)
 	c.Output = &out
-	do(t, once.Run(t.Context(), c))
+	do(t, runas.Run(t.Context(), c))
 	if out.String() != "0022\nboth\n" {
 		t.Errorf("&out = %q; want out.String() == \"0022\\nboth\\n\"", &out)
 	}
@@ -75,11 +75,11 @@ func TestLimit(t *testing.T) {
 		}
 		c := sh(t, script)
 		c.Env, c.Limit = append(c.Env, mine), limit
-		err := once.Run(t.Context(), c)
-		if name == "limit" && (!errors.Is(err, once.ErrLimit) || !errors.Is(err, compute.ErrTimeout)) || name == "left" && err != nil {
+		err := runas.Run(t.Context(), c)
+		if name == "limit" && (!errors.Is(err, runas.ErrLimit) || !errors.Is(err, compute.ErrTimeout)) || name == "left" && err != nil {
 			t.Errorf(
 				"%s: err = %v"+
-					`; want (name != "limit" or error once.ErrLimit and error compute.ErrTimeout) and (name != `+
+					`; want (name != "limit" or error runas.ErrLimit and error compute.ErrTimeout) and (name != `+
 					`"left" or no error)`,
 				name, err,
 			)
@@ -106,8 +106,8 @@ func TestPolite(t *testing.T) {
 		if name == "deaf" {
 			c.Polite = 200 * time.Millisecond
 		}
-		if err := once.Run(t.Context(), c); !errors.Is(err, once.ErrLimit) {
-			t.Errorf("%s: err = %v; want error once.ErrLimit", name, err)
+		if err := runas.Run(t.Context(), c); !errors.Is(err, runas.ErrLimit) {
+			t.Errorf("%s: err = %v; want error runas.ErrLimit", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(c.Dir, "tidy")); (err == nil) != (name == "listens") {
 			t.Errorf(`%s: err = %v; want (err == nil) == (name == "listens")`, name, err)
@@ -128,7 +128,7 @@ func TestCancelled(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	if err := once.Run(ctx, c); !errors.Is(err, context.Canceled) {
+	if err := runas.Run(ctx, c); !errors.Is(err, context.Canceled) {
 		t.Errorf("err = %v; want error context.Canceled", err)
 	}
 }
@@ -136,8 +136,8 @@ func TestCancelled(t *testing.T) {
 // TestUser runs as somebody else, never as root, and there is no way back.
 func TestUser(t *testing.T) {
 	c := sh(t, "true")
-	for _, u := range []once.User{{UID: 0, GID: 5}, {UID: 5, GID: 0}} {
-		if c.User = &u; !errors.Is(once.Run(t.Context(), c), compute.ErrDenied) {
+	for _, u := range []runas.User{{UID: 0, GID: 5}, {UID: 5, GID: 0}} {
+		if c.User = &u; !errors.Is(runas.Run(t.Context(), c), compute.ErrDenied) {
 			t.Errorf("as %+v", u)
 		}
 	}
@@ -146,8 +146,8 @@ func TestUser(t *testing.T) {
 	}
 	var out bytes.Buffer
 	c = sh(t, `id -u; id -g; id -G; setpriv --reuid 0 true 2>/dev/null || echo stays; grep -E '^Cap(Eff|Prm)' /proc/self/status`)
-	c.Dir, c.Output, c.User = "/", &out, &once.User{UID: 4321, GID: 4322, Groups: []uint32{4323}}
-	do(t, once.Run(t.Context(), c))
+	c.Dir, c.Output, c.User = "/", &out, &runas.User{UID: 4321, GID: 4322, Groups: []uint32{4323}}
+	do(t, runas.Run(t.Context(), c))
 	if text := out.String(); !strings.HasPrefix(text, "4321\n4322\n4322 4323\nstays\n") || strings.Count(text, "0000000000000000") != 2 {
 		t.Errorf(
 			"text = %q"+
@@ -160,7 +160,7 @@ func TestUser(t *testing.T) {
 
 // TestAs knows a user's groups, and runs nothing of root's.
 func TestAs(t *testing.T) {
-	u, err := once.As(4321, 4322)
+	u, err := runas.As(4321, 4322)
 	if os.Getuid() != 0 {
 		if u != nil || err != nil {
 			t.Errorf("u = %v, err = %v; want u == nil and no error", u, err)
@@ -171,7 +171,7 @@ func TestAs(t *testing.T) {
 		t.Errorf("u = %v, err = %v; want no error and u.UID == 4321 and u.GID == 4322 and len(u.Groups) == 0", u, err)
 	}
 	for _, ids := range [][2]uint32{{0, 5}, {5, 0}} {
-		if u, err := once.As(ids[0], ids[1]); !errors.Is(err, compute.ErrDenied) {
+		if u, err := runas.As(ids[0], ids[1]); !errors.Is(err, compute.ErrDenied) {
 			t.Errorf("u = %v, err = %v; want error compute.ErrDenied", u, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package once
+package runas
 
 import (
 	"errors"

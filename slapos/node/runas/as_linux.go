@@ -1,4 +1,4 @@
-package once
+package runas
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func As(uid, gid uint32) (*User, error) {
 	}
 	if uid == 0 || gid == 0 {
 		return nil, &compute.Error{
-			Op: "once.As", Kind: compute.ErrDenied,
+			Op: "runas.As", Kind: compute.ErrDenied,
 			Err:  fmt.Errorf("what belongs to uid %d and gid %d is not run", uid, gid),
 			Hint: "give it to an ordinary user and his group: chown",
 		}

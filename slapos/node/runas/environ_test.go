@@ -1,15 +1,15 @@
-package once_test
+package runas_test
 
 import (
 	"slices"
 	"testing"
 
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // TestEnviron drops what bends Python and words and what is hostler's own, and nothing else.
 func TestEnviron(t *testing.T) {
-	got := once.Environ(
+	got := runas.Environ(
 		[]string{
 			"PATH=/bin", "LC_ALL=C", "LANG=de", "PYTHONPATH=/x", "HOME=/root", "LC=kept", "TMPDIR=/x",
 			"HOSTLER_TOKEN=secret", "A=b=c",

@@ -1,11 +1,11 @@
-// Package once runs a program to its end, as a SlapOS node does for software and instances: as
+// Package runas runs a program to its end, as a SlapOS node does for software and instances: as
 // another user, with an environment that is told whole, a mask for its files, a limit of time, and
 // with nothing of it left behind. All that it has started is known by a mark in its environment, so
 // that what hides in a session of its own is found too; a second one, which its caller chooses, is
 // how it is found when that caller was killed.
 //
 // Elsewhere than on Linux nothing can be run.
-package once
+package runas
 
 import (
 	"io"

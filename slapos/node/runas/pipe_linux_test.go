@@ -1,4 +1,4 @@
-package once_test
+package runas_test
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // slow is a writer that takes longer for what it is given first than anybody waits for a pipe.
@@ -32,7 +32,7 @@ func TestSlowWriter(t *testing.T) {
 	var out slow
 	c := sh(t, `echo first; head -c 60000 /dev/zero | tr '\0' x; echo last`)
 	c.Output = &out
-	do(t, once.Run(t.Context(), c))
+	do(t, runas.Run(t.Context(), c))
 	if text := out.String(); len(text) != 6+60000+5 || !strings.HasSuffix(text, "xlast\n") {
 		t.Errorf("%d bytes, the end of them %q", len(text), text[max(0, len(text)-10):])
 	}
@@ -50,7 +50,7 @@ func TestOutlived(t *testing.T) {
 		var out bytes.Buffer
 		c := sh(t, `(`+script+`) & sleep 0.1`)
 		c.Env, c.Output, c.Spare = append(c.Env, entry), &out, true
-		do(t, once.Run(t.Context(), c))
+		do(t, runas.Run(t.Context(), c))
 		if !strings.HasPrefix(out.String(), "said\n") {
 			t.Errorf("%s: out = %.50q; want strings.HasPrefix(out.String(), \"said\\n\")", what, out.String())
 		}
@@ -64,7 +64,7 @@ func TestOutlived(t *testing.T) {
 	f := &full{}
 	c := sh(t, `yes | head -c 1000000`)
 	c.Output = f
-	if err := once.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "it is full") || f.n != 1 {
+	if err := runas.Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), "it is full") || f.n != 1 {
 		t.Errorf("%d writes: %v", f.n, err)
 	}
 }

@@ -1,4 +1,4 @@
-package seen_test
+package statusreport_test
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 	"github.com/hostler-project/hostler/slapos/node/promise"
-	"github.com/hostler-project/hostler/slapos/node/seen"
+	"github.com/hostler-project/hostler/slapos/node/statusreport"
 	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
@@ -23,7 +23,7 @@ func do(t testing.TB, err error) {
 // lab is a computer with the partitions p and p-1, and who tells of them.
 type lab struct {
 	*nodetest.Rig
-	tell *seen.Teller
+	tell *statusreport.Teller
 	now  time.Time
 }
 
@@ -35,7 +35,7 @@ func newLab(t *testing.T) *lab {
 		do(t, os.MkdirAll(l.At(id, "etc/promise"), 0o750))
 		do(t, os.MkdirAll(l.At(id, ".slapgrid/promise/result"), 0o750))
 	}
-	l.tell = &seen.Teller{
+	l.tell = &statusreport.Teller{
 		Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root,
 		Now: func() time.Time { return l.now },
 	}

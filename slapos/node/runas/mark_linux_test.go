@@ -1,4 +1,4 @@
-package once_test
+package runas_test
 
 import (
 	"bytes"
@@ -14,11 +14,11 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/slapos/node/once"
+	"github.com/hostler-project/hostler/slapos/node/runas"
 )
 
 // killed runs a command in a process of its own, and kills that with -9 once the command has begun.
-func killed(t *testing.T, c once.Command) {
+func killed(t *testing.T, c runas.Command) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestOwner$")
 	cmd.Env = append(os.Environ(), "ONCE_TEST_OWNS="+c.Argv[2], "ONCE_TEST_DIR="+c.Dir, "ONCE_TEST_MARK="+c.Mark, "ONCE_TEST_PART="+c.Part)
@@ -34,7 +34,7 @@ func TestOwner(t *testing.T) {
 	if !ok {
 		t.Skip("TestOwner: it is what TestMark kills")
 	}
-	_ = once.Run(context.Background(), once.Command{Argv: []string{"/bin/sh", "-c", script},
+	_ = runas.Run(context.Background(), runas.Command{Argv: []string{"/bin/sh", "-c", script},
 		Dir: os.Getenv("ONCE_TEST_DIR"), Env: []string{"PATH=/usr/bin:/bin"},
 		Mark: os.Getenv("ONCE_TEST_MARK"), Part: os.Getenv("ONCE_TEST_PART")})
 }
@@ -51,11 +51,11 @@ func wait(t *testing.T, what string, is func() bool) {
 // TestMark ends what the killed owner of a run left, hidden or deaf, before the next of its mark
 // begins, and nothing of other marks, or of another part.
 func TestMark(t *testing.T) {
-	mark := once.Partition("COMP-1", t.TempDir())
+	mark := runas.Partition("COMP-1", t.TempDir())
 	other := mark + "0"
 	t.Cleanup(func() {
 		for _, m := range []string{mark, other} {
-			if _, err := once.End(context.Background(), m, nil); err != nil {
+			if _, err := runas.End(context.Background(), m, nil); err != nil {
 				t.Error(err)
 			}
 		}
@@ -68,7 +68,7 @@ func TestMark(t *testing.T) {
 		)
 		c.Mark, c.Part = mark, part
 		killed(t, c)
-		if n := with(t, once.For+"="+mark); n < 2 {
+		if n := with(t, runas.For+"="+mark); n < 2 {
 			t.Fatalf("%d are left of %q: there is nothing to be tested", n, mark)
 		}
 	}
@@ -76,14 +76,14 @@ func TestMark(t *testing.T) {
 		var out bytes.Buffer
 		c := sh(t, `for p in $(cat `+pids+`); do if grep -q '^State:.[RSDT]' /proc/"$p"/status 2>/dev/null; then echo "$p"; fi; done`)
 		c.Mark, c.Part, c.Output = mark, part, &out
-		do(t, once.Run(t.Context(), c))
+		do(t, runas.Run(t.Context(), c))
 		return out.String()
 	}
 	left(mark, "")
 	if alive := next(other, ""); strings.Count(alive, "\n") != 2 {
 		t.Errorf("of two of another mark there are %q", alive)
 	}
-	if alive := next(mark, ""); alive != "" || with(t, once.For+"="+mark) != 0 {
+	if alive := next(mark, ""); alive != "" || with(t, runas.For+"="+mark) != 0 {
 		t.Errorf("%q are there beside the next", alive)
 	}
 	left(mark, "one")
@@ -94,12 +94,12 @@ func TestMark(t *testing.T) {
 		t.Errorf("%q are there beside the next of the part", alive)
 	}
 	left(mark, "one")
-	if n, err := once.End(t.Context(), mark, nil); err != nil || n < 2 || with(t, once.For+"="+mark) != 0 {
-		t.Errorf("%d were ended, %d are left: %v", n, with(t, once.For+"="+mark), err)
+	if n, err := runas.End(t.Context(), mark, nil); err != nil || n < 2 || with(t, runas.For+"="+mark) != 0 {
+		t.Errorf("%d were ended, %d are left: %v", n, with(t, runas.For+"="+mark), err)
 	}
 	c := sh(t, "true")
 	c.Mark = "a\x00b"
-	if err := once.Run(t.Context(), c); !errors.Is(err, compute.ErrInvalid) {
+	if err := runas.Run(t.Context(), c); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 }
@@ -110,10 +110,10 @@ func TestForged(t *testing.T) {
 		t.Skip("TestForged: only root can run something as other users")
 	}
 	const theirs, others = 61990, 61991
-	mark := once.Partition("COMP-1", t.TempDir())
+	mark := runas.Partition("COMP-1", t.TempDir())
 	start := func(uid uint32) *proc.Handle {
 		cmd := exec.Command("/bin/sleep", "1000")
-		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{once.For + "=" + mark}, "/", &syscall.SysProcAttr{
+		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{runas.For + "=" + mark}, "/", &syscall.SysProcAttr{
 			Credential: &syscall.Credential{Uid: uid, Gid: uid},
 		}
 		do(t, cmd.Start())
@@ -127,7 +127,7 @@ func TestForged(t *testing.T) {
 		return h
 	}
 	forged, left, roots := start(others), start(theirs), start(0)
-	n, err := once.End(t.Context(), mark, &once.User{UID: theirs, GID: theirs})
+	n, err := runas.End(t.Context(), mark, &runas.User{UID: theirs, GID: theirs})
 	do(t, err)
 	if n != 2 || forged.Ended() || !left.Ended() || !roots.Ended() {
 		t.Errorf("%d were ended: the other user's %t, his own %t, root's %t", n, forged.Ended(), left.Ended(), roots.Ended())

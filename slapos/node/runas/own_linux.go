@@ -1,4 +1,4 @@
-package once
+package runas
 
 import (
 	"bytes"
@@ -58,7 +58,7 @@ const (
 // processes are left alone.
 func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n int, err error) {
 	if uid == 0 || int(uid) == os.Getuid() {
-		return 0, &compute.Error{Op: "once.EndUser", Kind: compute.ErrDenied, Err: fmt.Errorf("what uid %d runs is not ended", uid)}
+		return 0, &compute.Error{Op: "runas.EndUser", Kind: compute.ErrDenied, Err: fmt.Errorf("what uid %d runs is not ended", uid)}
 	}
 	space := func(pid, kind string) string {
 		to, _ := os.Readlink("/proc/" + pid + "/ns/" + kind)
@@ -81,7 +81,7 @@ func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n i
 	for range killings {
 		all, err := proc.Find(is)
 		if err != nil {
-			return len(seen), &compute.Error{Op: "once.EndUser", Kind: compute.ErrFailed, Err: err}
+			return len(seen), &compute.Error{Op: "runas.EndUser", Kind: compute.ErrFailed, Err: err}
 		}
 		if len(all) == 0 {
 			return len(seen), ctx.Err()
@@ -100,7 +100,7 @@ func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n i
 		}
 	}
 	return len(seen), &compute.Error{
-		Op: "once.EndUser", Kind: compute.ErrConflict, Err: fmt.Errorf("what uid %d runs does not end", uid),
+		Op: "runas.EndUser", Kind: compute.ErrConflict, Err: fmt.Errorf("what uid %d runs does not end", uid),
 		Hint: "look what begins it again and again: ps -u " + strconv.Itoa(int(uid)),
 	}
 }
