@@ -57,7 +57,7 @@ func (n *NodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 		StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
 		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Limits: n.limits(), Environ: os.Environ(),
 	}}
-	a.Promises = func(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
+	a.Promises = func(ctx context.Context, p *slapnode.PartitionDir, mode promise.Mode) (bool, error) {
 		return n.promises(ctx, p, mode)
 	}
 	if set.Certificates != "" {
@@ -68,7 +68,7 @@ func (n *NodeCommand) agent(sv slapnode.Supervisor) *slapnode.Agent {
 
 // promises runs a partition's promises. It returns the errors of those that failed, and whether the
 // result is new.
-func (n *NodeCommand) promises(ctx context.Context, p *slapnode.Place, mode promise.Mode) (bool, error) {
+func (n *NodeCommand) promises(ctx context.Context, p *slapnode.PartitionDir, mode promise.Mode) (bool, error) {
 	key, cert := n.Node.KeyFile, n.Node.CertFile
 	if dir := n.Node.Certificates; dir != "" {
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")

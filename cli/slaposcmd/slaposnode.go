@@ -43,8 +43,8 @@ type NodeCommand struct {
 	*Slapos
 	of   string // the pass
 	File *cfg.File
-	Path string    // the absolute path of the file
-	Node *cfg.Node // the settings, with options applied
+	Path string          // the absolute path of the file
+	Node *cfg.NodeConfig // the settings, with options applied
 	log  *slog.Logger
 
 	Socket       string // the supervisor's

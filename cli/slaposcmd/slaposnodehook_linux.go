@@ -25,7 +25,7 @@ func (n *NodeCommand) beside(ctx context.Context, a *slapnode.Agent, sv *supervi
 	if err != nil {
 		return err
 	}
-	a.Hook = func(ctx context.Context, p *slapnode.Place, done bool) error {
+	a.Hook = func(ctx context.Context, p *slapnode.PartitionDir, done bool) error {
 		if !done {
 			return nil
 		}
@@ -43,7 +43,7 @@ func (n *NodeCommand) beside(ctx context.Context, a *slapnode.Agent, sv *supervi
 			return err
 		}
 	}
-	a.Firewall = func(ctx context.Context, p *slapnode.Place, wanted bool) error {
+	a.Firewall = func(ctx context.Context, p *slapnode.PartitionDir, wanted bool) error {
 		if !wanted {
 			return f.Clear(ctx, p.Partition, p.Home)
 		}

@@ -468,7 +468,7 @@ func releaseDir(url string) string {
 
 // Who is told to end while it asks the supervisor starts no other one.
 func TestSlaposSupervisorOfOneWhoEnds(t *testing.T) {
-	n := &slaposcmd.NodeCommand{Node: &cfg.Node{InstanceRoot: t.TempDir()}}
+	n := &slaposcmd.NodeCommand{Node: &cfg.NodeConfig{InstanceRoot: t.TempDir()}}
 	n.Socket, n.Path = filepath.Join(n.Node.InstanceRoot, "sv.sock"), filepath.Join(n.Node.InstanceRoot, "slapos.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A Node says what a node agent works with: the section [slapos] of a slapos.cfg.
-type Node struct {
+// NodeConfig says what a node agent works with: the section [slapos] of a slapos.cfg.
+type NodeConfig struct {
 	Computer     string // its ID
 	Master       string // URL
 	SoftwareRoot string
@@ -51,10 +51,10 @@ type Node struct {
 }
 
 // Node reads a node's settings. Required ones may be missing, as options of a command may give
-// them: see Node.Missing.
-func (f *File) Node() (*Node, error) {
+// them: see NodeConfig.Missing.
+func (f *File) Node() (*NodeConfig, error) {
 	const section = "slapos"
-	n := &Node{RootCheck: true, RestartServices: true}
+	n := &NodeConfig{RootCheck: true, RestartServices: true}
 	for key, to := range map[string]*string{"computer_id": &n.Computer, "master_url": &n.Master,
 		"software_root": &n.SoftwareRoot, "instance_root": &n.InstanceRoot, "key_file": &n.KeyFile,
 		"cert_file": &n.CertFile, "master_ca_file": &n.CAFile, "certificate_repository_path": &n.Certificates,
@@ -128,7 +128,7 @@ func (f *File) Node() (*Node, error) {
 }
 
 // Missing says which keys a node cannot do without, and has not: a sentence, or "".
-func (n *Node) Missing() string {
+func (n *NodeConfig) Missing() string {
 	var missing []string
 	for _, one := range []struct{ key, value string }{
 		{"computer_id", n.Computer}, {"instance_root", n.InstanceRoot}, {"master_url", n.Master},

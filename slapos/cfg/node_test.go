@@ -23,7 +23,7 @@ instance_root = /srv/slapgrid
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &cfg.Node{Computer: "COMP-1", Master: "https://slap.example/", SoftwareRoot: "/opt/slapgrid",
+	want := &cfg.NodeConfig{Computer: "COMP-1", Master: "https://slap.example/", SoftwareRoot: "/opt/slapgrid",
 		InstanceRoot: "/srv/slapgrid", RootCheck: true, RestartServices: true,
 		PromiseTimeout: 20 * time.Second, Periodicity: 24 * time.Hour, SoftwareFree: 1000 << 20, InstanceFree: 1000 << 20, CollectDays: 15}
 	if d := cmp.Diff(want, n, cmpopts.EquateEmpty()); d != "" || n.Missing() != "" {
@@ -47,7 +47,7 @@ certificate_repository_path = /etc/pki
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = &cfg.Node{PartitionTimeout: time.Hour, PromiseTimeout: 1500 * time.Millisecond, Periodicity: -time.Second,
+	want = &cfg.NodeConfig{PartitionTimeout: time.Hour, PromiseTimeout: 1500 * time.Millisecond, Periodicity: -time.Second,
 		SoftwareFree: 2 << 30, InstanceFree: 500 << 20, CollectDays: 15,
 		SharedParts: []string{"/opt/shared", "/opt/mine"}, Managers: []string{"prerm", "portredir"}, ForceStop: true,
 		RestartServices: true, Certificates: "/etc/pki"}

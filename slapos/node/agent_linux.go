@@ -86,11 +86,11 @@ type Agent struct {
 
 	// More steps for a partition; nil: none. Promises checks its promises. news is promise.News;
 	// the error of a failed promise has a *promise.Failure in it.
-	Promises func(ctx context.Context, p *Place, mode promise.Mode) (news bool, err error)
+	Promises func(ctx context.Context, p *PartitionDir, mode promise.Mode) (news bool, err error)
 	// before a partition is looked at, and after
-	Hook func(ctx context.Context, p *Place, done bool) error
+	Hook func(ctx context.Context, p *PartitionDir, done bool) error
 	// its rules
-	Firewall func(ctx context.Context, p *Place, wanted bool) error
+	Firewall func(ctx context.Context, p *PartitionDir, wanted bool) error
 	// the master as the partition's instance asks it; nil: as Master
 	Ask func(partition string) (Asker, func(), error)
 
@@ -103,8 +103,8 @@ type Agent struct {
 	untold sync.Map
 }
 
-// Place is a partition that something is done with.
-type Place struct {
+// PartitionDir is a partition, with its directory, that something is done with.
+type PartitionDir struct {
 	*proto.Partition
 	Dir     *home.Dir
 	Release string      // the directory of its software release

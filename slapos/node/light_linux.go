@@ -152,7 +152,7 @@ func (t *task) light(ctx context.Context, r *home.Dir) error {
 	if e, err := software.ReadEntryPoint(r); err != nil {
 		return err
 	} else if _, missing := r.Stat(".completed"); e != nil && missing == nil {
-		return entryPoint(t.Place, e)
+		return entryPoint(t.PartitionDir, e)
 	}
 	for _, file := range []string{".completed", "instance"} {
 		if _, err := r.Stat(file); err != nil {
@@ -189,7 +189,7 @@ func (t *task) light(ctx context.Context, r *home.Dir) error {
 
 // entryPoint makes the entry point of an image the one program of etc/service. Its name depends on
 // its content, so new parameters replace the program.
-func entryPoint(pl *Place, e *software.EntryPoint) error {
+func entryPoint(pl *PartitionDir, e *software.EntryPoint) error {
 	parameters := map[string]string{}
 	if all, ok := meant(pl.Parameters).(map[string]any); ok {
 		for name, value := range texts(all) {
@@ -223,7 +223,7 @@ func entryPoint(pl *Place, e *software.EntryPoint) error {
 // round runs the program once, and sends its answers to the master. again: its input about its
 // children is outdated.
 func (t *task) round(ctx context.Context, m *remembered) (again bool, err error) {
-	in, err := json.Marshal(inputOf(t.Place, m.Children))
+	in, err := json.Marshal(inputOf(t.PartitionDir, m.Children))
 	if err != nil {
 		return false, err
 	}
@@ -396,7 +396,7 @@ func (t *task) forget(ctx context.Context) error {
 }
 
 // inputOf is what a program is told.
-func inputOf(pl *Place, children map[string]child) lightInput {
+func inputOf(pl *PartitionDir, children map[string]child) lightInput {
 	in := lightInput{Title: pl.Title, RootTitle: pl.RootTitle, State: pl.State, Type: pl.Type,
 		Parameters: meant(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
 		Release: pl.Release, Partition: pl.Home, Children: children}

@@ -53,14 +53,14 @@ func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 
 // task is a partition while a step is taken there: by it, the agent works on that partition alone.
 type task struct {
-	*Place
+	*PartitionDir
 	a *Agent
 }
 
 // do looks at a partition, or processes it.
 func (t *task) do(ctx context.Context, s Step, o Options) error {
 	if t.a.Hook != nil {
-		if err := t.a.Hook(ctx, t.Place, false); err != nil {
+		if err := t.a.Hook(ctx, t.PartitionDir, false); err != nil {
 			return t.failed(ctx, err)
 		}
 	}
@@ -88,7 +88,7 @@ func (a *Agent) open(p *proto.Partition) (*task, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl := &Place{Partition: p, Dir: d, Release: a.release(p.Release), Home: d.Path()}
+	pl := &PartitionDir{Partition: p, Dir: d, Release: a.release(p.Release), Home: d.Path()}
 	if pl.User, pl.Name, err = owner(d); err != nil {
 		_ = d.Close()
 		return nil, err
@@ -168,7 +168,7 @@ func (t *task) process(ctx context.Context, o Options, reason string) error {
 		_ = t.Dir.Write(errorLog(p.ID), []byte(err.Error()+"\n"), 0o644)
 		if p.State == proto.Started && !stop && t.a.Promises != nil {
 			// the results are for the people that look after the instance
-			_, _ = t.a.Promises(ctx, t.Place, promise.Test)
+			_, _ = t.a.Promises(ctx, t.PartitionDir, promise.Test)
 		}
 	}
 	if err != nil {
@@ -215,7 +215,7 @@ func (t *task) bring(ctx context.Context, stop bool) error {
 	}
 	if t.a.Promises != nil {
 		t.note("Checking %s promises...", p.ID)
-		if _, err := t.a.Promises(ctx, t.Place, promise.Test); err != nil {
+		if _, err := t.a.Promises(ctx, t.PartitionDir, promise.Test); err != nil {
 			return err
 		}
 	}
@@ -229,7 +229,7 @@ func (t *task) firewall(ctx context.Context, wanted bool) error {
 	if t.a.Firewall == nil {
 		return nil
 	}
-	return t.a.Firewall(ctx, t.Place, wanted)
+	return t.a.Firewall(ctx, t.PartitionDir, wanted)
 }
 
 func (t *task) report(ctx context.Context, state string) error {
@@ -260,7 +260,7 @@ func (t *task) related(ctx context.Context) error {
 // anomaly runs the promises of an instance that needs no processing, and tells the master of
 // changes.
 func (t *task) anomaly(ctx context.Context) error {
-	news, err := t.a.Promises(ctx, t.Place, promise.Anomaly)
+	news, err := t.a.Promises(ctx, t.PartitionDir, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
 	}
@@ -288,7 +288,7 @@ func (t *task) after(ctx context.Context) error {
 	if t.a.Hook == nil {
 		return nil
 	}
-	return t.a.Hook(ctx, t.Place, true)
+	return t.a.Hook(ctx, t.PartitionDir, true)
 }
 
 // failed ends a partition's processing with an error.

@@ -232,7 +232,7 @@ func TestPromises(t *testing.T) {
 	l.ask("demo", "/r", proto.Started, nil)
 	var modes []promise.Mode
 	bad, news := true, true
-	l.agent.Promises = func(_ context.Context, _ *node.Place, mode promise.Mode) (bool, error) {
+	l.agent.Promises = func(_ context.Context, _ *node.PartitionDir, mode promise.Mode) (bool, error) {
 		modes = append(modes, mode)
 		if bad {
 			return news, errors.Join(&promise.Failure{Name: "p", Message: "no"})

@@ -279,7 +279,7 @@ func TestRecorded(t *testing.T) {
 			Computer: computer, MasterURL: w.URL, InstanceRoot: n.Root, SoftwareRoot: n.Software,
 			Periodicity: 24 * time.Hour, Keep: supervise.Watched, Environ: os.Environ(), Limit: time.Minute,
 		},
-		Promises: func(ctx context.Context, pl *node.Place, mode promise.Mode) (bool, error) {
+		Promises: func(ctx context.Context, pl *node.PartitionDir, mode promise.Mode) (bool, error) {
 			r := promise.Runner{
 				Dir: pl.Home, Software: pl.Release, Env: runas.Environ(os.Environ(), pl.Home),
 				Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID},

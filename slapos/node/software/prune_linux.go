@@ -189,7 +189,7 @@ func (p *Pruner) nested(ctx context.Context) (software, shared []string) {
 		if err != nil || d.Name() != "slapos.cfg" || !d.Type().IsRegular() {
 			return nil
 		}
-		var n *cfg.Node
+		var n *cfg.NodeConfig
 		name, err := filepath.Rel(root, path)
 		if err != nil {
 			return nil
