@@ -81,7 +81,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Open == nil {
-		open, ok := providers[o.Provider]
+		open, ok := known[o.Provider]
 		if !ok {
 			_, err := variablesOf(o.Provider)
 			return nil, err
@@ -177,7 +177,7 @@ func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, er
 func (c *Cloud) openProvider(ctx context.Context, login Login, o *opening) {
 	defer close(o.done)
 	if _, o.err = c.verified(ctx); o.err == nil {
-		o.p, o.err = c.door.Servers(ctx, login)
+		o.p, o.err = c.door.Servers(ctx, c.opt.deployment(nil), login)
 	}
 	if o.err == nil {
 		return

@@ -13,8 +13,10 @@ import (
 
 	"github.com/hostler-project/hostler/cloud"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -42,6 +44,7 @@ func newSky() *sky {
 }
 
 type door struct {
+	cloud.Door // nil: this package asks no more of it than what follows
 	*sky
 	setup cloud.Setup
 }
@@ -67,7 +70,7 @@ func (c choosy) Create(ctx context.Context, spec compute.Spec) (compute.Instance
 	return c.Provider.Create(ctx, spec)
 }
 
-func (d door) Servers(ctx context.Context, _ cloud.Login) (compute.Provider, error) {
+func (d door) Servers(ctx context.Context, _ deployment.Options, _ cloud.Login) (compute.Provider, error) {
 	if d.opening != nil {
 		if err := d.opening(ctx); err != nil {
 			return nil, err
@@ -82,21 +85,22 @@ func (d door) Servers(ctx context.Context, _ cloud.Login) (compute.Provider, err
 	return choosy{p, d.full}, nil
 }
 
-func (d door) Deploy(context.Context, cloud.DeployConfig) (cloud.Deployment, error) {
+func (d door) Deploy(context.Context, deployment.Options, deployment.Settings) (*deployment.Record, string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.deployed = true
-	return cloud.Deployment{Details: map[string]string{"network": "n"}, Project: d.project, PrivateKey: "secret"}, nil
+	return &deployment.Record{Things: []deployment.Thing{{Kind: deployment.Network, Name: "n", ID: "n"}}}, "", nil
 }
 
-func (d door) TearDown(_ context.Context, dryRun bool) ([]string, error) {
+func (d door) Teardown(_ context.Context, o deployment.Options) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.deployed {
-		return nil, &compute.Error{Kind: compute.ErrNotFound}
+		return &compute.Error{Kind: compute.ErrNotFound}
 	}
-	d.deployed = dryRun
-	return []string{"network n"}, nil
+	d.deployed = o.DryRun
+	o.Tell(deployment.Step{Did: deployment.Deleted, Kind: deployment.Network, Name: "n"})
+	return nil
 }
 
 func (d door) Flavors(context.Context, bool) (*flavor.Table, error) {
@@ -106,12 +110,33 @@ func (d door) Flavors(context.Context, bool) (*flavor.Table, error) {
 	return flavor.New(d.flavors), nil
 }
 
-func (d door) Quota(context.Context) (cloud.Quota, error) { return d.quota, nil }
+func (d door) Quota(context.Context, bool) (out []clouds.Quota, _ string, _ error) {
+	for _, q := range []struct {
+		name      string
+		unit      int64
+		max, used int
+	}{
+		{clouds.QuotaInstances, 1, d.quota.Max.Instances, d.quota.Used.Instances},
+		{clouds.QuotaCores, 1, d.quota.Max.Cores, d.quota.Used.Cores},
+		{clouds.QuotaMemory, 1 << 20, d.quota.Max.RAM, d.quota.Used.RAM},
+		{clouds.QuotaVolumeBytes, 1 << 30, d.quota.Max.Volume, d.quota.Used.Volume},
+	} {
+		most, used := int64(q.max)*q.unit, int64(q.used)*q.unit
+		out = append(out, clouds.Quota{Name: q.name, Max: &most, Used: &used})
+	}
+	return out, "", nil
+}
 
-func (d door) Place(context.Context) (cloud.Place, error) {
+func (d door) Place(context.Context) (clouds.Place, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return cloud.Place{Project: d.project, Self: d.self}, nil
+	return clouds.Place{Project: d.project, Identity: d.project}, nil
+}
+
+func (d door) Self(context.Context) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.self, nil
 }
 
 func (d door) NoHardware(err error) bool {
@@ -133,7 +158,7 @@ func start(t testing.TB, s *sky, file string, change func(*cloud.Options)) proce
 	}
 	o := cloud.Options{
 		Resource: "test", Store: store,
-		Open: func(_ context.Context, setup cloud.Setup) (cloud.Door, error) { return door{s, setup}, nil },
+		Open: func(_ context.Context, setup cloud.Setup) (cloud.Door, error) { return door{sky: s, setup: setup}, nil },
 		Log:  slog.New(slog.DiscardHandler),
 	}
 	if change != nil {

@@ -1,26 +1,40 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
 // Deploy makes what servers need and is missing, such as a network and a key. It may be repeated.
 // Then it calls Recover.
 func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
-	if _, err := c.verified(ctx); err != nil {
-		return Deployment{}, err
-	}
-	d, err := c.door.Deploy(ctx, config)
+	place, err := c.verified(ctx)
 	if err != nil {
 		return Deployment{}, err
+	}
+	rec, keyFile, err := c.door.Deploy(ctx, c.opt.deployment(nil), config.settings())
+	if err != nil {
+		return Deployment{}, err
+	}
+	d := deployed(rec, place.Identity)
+	if keyFile != "" {
+		key, err := os.ReadFile(keyFile)
+		if err != nil {
+			return Deployment{}, err
+		}
+		d.PrivateKey = string(key)
 	}
 	text, err := json.Marshal(d)
 	if err != nil {
@@ -39,9 +53,46 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	return d, c.Recover(ctx)
 }
 
-// verified returns our place. It refuses credentials of another project than the deployment's,
-// since there all servers would look gone.
-func (c *Cloud) verified(ctx context.Context) (Place, error) {
+// deployment returns the options of this resource's deployment. tell may be nil.
+func (o Options) deployment(tell func(deployment.Step)) deployment.Options {
+	return deployment.Options{
+		Name: o.Resource, Installation: o.Store.Installation(), Keys: o.Dir,
+		Store: clouds.NewDeployments(o.Store), Tell: tell, Log: o.Log,
+	}
+}
+
+// settings returns what is configured, in the words of deployments.
+func (c DeployConfig) settings() deployment.Settings {
+	s := deployment.Settings{
+		From: c.From, Network: c.Network, CIDR: c.CIDR, Gateway: c.GatewayIP, DNS: c.DNSNameServers,
+		ConfigDrive: c.UseConfigDrive,
+	}
+	for _, port := range c.RequiredPorts {
+		s.Ports = append(s.Ports, strconv.Itoa(port))
+	}
+	return s
+}
+
+// deployed returns what a record says, without the private key.
+func deployed(rec *deployment.Record, project string) Deployment {
+	d := Deployment{Details: map[string]string{}, Project: project, CIDR: rec.Settings.CIDR}
+	if rec.Settings.Network != "" {
+		d.CIDR = "" // it is there already, with subnets of its own
+	}
+	for word, kind := range map[string]string{
+		"keypair": deployment.KeyPair, "secgroup": deployment.Group, "network": deployment.Network,
+		"subnet": deployment.Subnet, "router": deployment.Router,
+	} {
+		if id := rec.ID(kind); id != "" {
+			d.Details[word] = id
+		}
+	}
+	return d
+}
+
+// verified returns the project of the credentials. It refuses another project than the
+// deployment's, since there all servers would look gone.
+func (c *Cloud) verified(ctx context.Context) (clouds.Place, error) {
 	place, err := c.door.Place(ctx)
 	if err != nil {
 		return place, err
@@ -50,9 +101,9 @@ func (c *Cloud) verified(ctx context.Context) (Place, error) {
 	if err != nil {
 		return place, err
 	}
-	if ok && d.Project != "" && d.Project != place.Project {
+	if ok && d.Project != "" && d.Project != place.Identity {
 		return place, &compute.Error{Op: "cloud.Open", ID: compute.ID(c.opt.Resource), Kind: compute.ErrConflict,
-			Err:  fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, place.Project),
+			Err:  fmt.Errorf("it was deployed in project %s, and the credentials are for project %s", d.Project, cmp.Or(place.Identity, "that they may not look at")),
 			Hint: "use the credentials that it was deployed with, or another resource name"}
 	}
 	return place, nil
@@ -130,7 +181,10 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 // not stop the rest, and TearDown may be repeated. It returns what it deleted, or with dryRun would
 // delete. ErrNotFound says that there is nothing to tear down.
 func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, err error) {
-	place, err := c.verified(ctx)
+	if _, err := c.verified(ctx); err != nil {
+		return nil, err
+	}
+	self, err := c.door.Self(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +204,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	var going sync.WaitGroup
 	turn := make(chan struct{}, mostDestroyed)
 	for name, r := range all {
-		if name == place.Self {
+		if name == self {
 			continue
 		}
 		if dryRun {
@@ -174,13 +228,14 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	if len(errs) > 0 {
 		return deleted, errors.Join(errs...) // servers still use what Deploy made
 	}
-	more, err := c.door.TearDown(ctx, dryRun)
+	more, err := takeDown(ctx, c.door, c.opt, dryRun)
 	for _, what := range more {
 		// a dry run finds the servers twice: as recorded, and in the cloud
 		if !slices.Contains(deleted, what) {
 			deleted = append(deleted, what)
 		}
 	}
+	c.forgetProviders()
 	nothing := errors.Is(err, compute.ErrNotFound)
 	if err != nil && !nothing || dryRun {
 		return deleted, err
@@ -195,6 +250,23 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 			Err: errors.New("nothing to tear down; did you deploy with the current credentials?")}
 	}
 	return deleted, nil
+}
+
+// takeDown deletes what Deploy made and what servers left behind, and lists it.
+func takeDown(ctx context.Context, door Door, opt Options, dryRun bool) (deleted []string, err error) {
+	var mu sync.Mutex
+	o := opt.deployment(func(s deployment.Step) {
+		if s.Did == deployment.Deleted || s.Did == deployment.WouldDrop {
+			mu.Lock()
+			defer mu.Unlock()
+			deleted = append(deleted, s.Kind+" "+s.Name)
+		}
+	})
+	o.DryRun = dryRun
+	err = door.Teardown(ctx, o)
+	mu.Lock()
+	defer mu.Unlock()
+	return deleted, err
 }
 
 // mostDestroyed is how many servers are destroyed at once.

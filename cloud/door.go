@@ -2,10 +2,14 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/provider/openstack"
 )
 
 // Flavor is a size of hardware that a cloud has.
@@ -20,38 +24,11 @@ type Resources = flavor.Resources
 // Unlimited is the limit for Quota.Spawnable when the quota is the only limit.
 const Unlimited = flavor.Unlimited
 
-// Door is what this package needs of a kind of cloud. Its methods are safe for concurrent use.
-type Door interface {
-	// Servers opens the provider of servers for a login. All providers see the same servers. The
-	// ids of instances are the servers' names.
-	Servers(ctx context.Context, login Login) (compute.Provider, error)
-	// Deploy makes what servers need and is missing, and repairs what is half made. It records each
-	// thing in the store before it makes it.
-	Deploy(ctx context.Context, config DeployConfig) (Deployment, error)
-	// TearDown deletes what Deploy made and what servers left behind, and verifies that. The
-	// servers are gone before. ErrNotFound says that there was nothing.
-	TearDown(ctx context.Context, dryRun bool) (deleted []string, err error)
-	// Flavors returns all flavors. Unless fresh, the answer may be some minutes old.
-	Flavors(ctx context.Context, fresh bool) (*flavor.Table, error)
-	// Quota returns the project's limits and use, others' use included. It may be some seconds old.
-	Quota(ctx context.Context) (Quota, error)
-	// Place returns where this process runs, as this cloud sees it. The answer may be cached.
-	Place(ctx context.Context) (Place, error)
-	// NoHardware reports whether an error says that the cloud had no room for a server.
-	NoHardware(err error) bool
-}
-
-// Place says in which project of a cloud this process works, and on which server it runs.
-type Place struct {
-	Project string // that the credentials are for, by an id; "": the cloud has no projects
-	Self    string // the name of the server of this project that we run on; "": we run elsewhere
-}
+// Door is a kind of cloud for this package. It is the interface that the command line uses too.
+type Door = clouds.Cloud
 
 // Login says how servers are reached.
-type Login struct {
-	User     string // "": what the image is known for
-	External bool   // each server gets an address that is reachable from outside the cloud
-}
+type Login = clouds.Login
 
 // Setup is what a Door is opened with.
 type Setup struct {
@@ -59,6 +36,56 @@ type Setup struct {
 	Store    Store
 	Dir      string // the directory for private keys
 	Log      *slog.Logger
+}
+
+// complete returns an error if the directory is missing.
+func (s Setup) complete() error {
+	if s.Dir != "" {
+		return nil
+	}
+	return &compute.Error{
+		Op: "cloud.New", ID: compute.ID(s.Resource), Kind: compute.ErrInvalid,
+		Err: errors.New("a directory for private keys is missing"), Hint: "set Options.Dir",
+	}
+}
+
+// OpenStack opens OpenStack clouds for Options.Open. base says which project, and what servers have
+// beside what an Order says, as for a source of type openstack. The zero value takes the
+// credentials that OpenStack's own client would take. The fields User, FloatingIP, Source,
+// Installation and Dir of base are ignored. Once something was deployed, so are its network,
+// security groups and key.
+func OpenStack(base openstack.Options) func(context.Context, Setup) (Door, error) {
+	return func(_ context.Context, s Setup) (Door, error) {
+		if err := s.complete(); err != nil {
+			return nil, err
+		}
+		return clouds.OpenStack(base)
+	}
+}
+
+// EC2 opens EC2 regions for Options.Open. base says which region, and what servers have beside what
+// an Order says, as for a source of type ec2. The zero value takes the credentials and the region
+// that Amazon's own client would take. The fields User, PublicIP, Source, Installation, Deployment,
+// Pair and Dir of base are ignored.
+//
+// Deploy makes a key pair and, if ports are required, a security group. Servers get this group and
+// the groups that base names. They run in the subnets that base names, else in the region's own.
+func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
+	return func(_ context.Context, s Setup) (Door, error) {
+		if err := s.complete(); err != nil {
+			return nil, err
+		}
+		o := base
+		o.Source, o.Installation, o.Dir = s.Resource, s.Store.Installation(), s.Dir
+		return clouds.EC2(s.Log, o), nil
+	}
+}
+
+// known opens the kinds of clouds for Options.Provider. Each takes the credentials that its own
+// client would take.
+var known = map[string]func(context.Context, Setup) (Door, error){
+	openstack.Kind.Name: OpenStack(openstack.Options{}),
+	ec2.Kind.Name:       EC2(ec2.Options{}),
 }
 
 // DeployConfig says what servers need. A zero field means the default of the cloud or of this

@@ -7,23 +7,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/clouds"
 )
-
-// variables are the environment variables that clients of a cloud read: the required ones, then the
-// optional ones.
-var variables = map[string][2][]string{
-	"openstack": {
-		{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_REGION_NAME"},
-		{
-			"OS_USERID", "OS_TENANT_ID", "OS_TENANT_NAME", "OS_DOMAIN_ID", "OS_PROJECT_DOMAIN_ID", "OS_DOMAIN_NAME",
-			"OS_USER_DOMAIN_NAME", "OS_PROJECT_ID", "OS_PROJECT_NAME", "OS_POOL_NAME",
-		},
-	},
-	"ec2": {
-		{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"},
-		{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"},
-	},
-}
 
 // RequiredEnv lists the environment variables that a provider needs if its credentials come from
 // nowhere else, such as a clouds.yaml.
@@ -60,13 +45,14 @@ func MissingEnv(provider string, getenv func(string) string) error {
 		Hint: "source the rc file that the cloud offers, or name a cloud of clouds.yaml"}
 }
 
+// variablesOf returns the required variables of a provider, then the optional ones.
 func variablesOf(provider string) ([2][]string, error) {
-	v, ok := variables[provider]
+	p, ok := clouds.ProjectOf(provider)
 	if !ok {
-		return v, &compute.Error{
+		return [2][]string{}, &compute.Error{
 			Op: "cloud.New", ID: compute.ID(provider), Kind: compute.ErrInvalid,
-			Err: fmt.Errorf("unknown provider name %q", provider), Hint: "say openstack or ec2",
+			Err: fmt.Errorf("unknown provider name %q", provider), Hint: "say " + strings.Join(clouds.Types(), " or "),
 		}
 	}
-	return v, nil
+	return [2][]string{p.Required, p.Optional}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -86,12 +87,40 @@ func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, e
 }
 
 // GetQuota returns the project's limits and use, others' use included.
-func (c *Cloud) GetQuota(ctx context.Context) (Quota, error) { return c.door.Quota(ctx) }
+func (c *Cloud) GetQuota(ctx context.Context) (q Quota, err error) {
+	all, _, err := c.door.Quota(ctx, false)
+	if err != nil {
+		return q, err
+	}
+	for _, one := range all {
+		var most, used *int
+		unit := int64(1)
+		switch one.Name {
+		case clouds.QuotaInstances:
+			most, used = &q.Max.Instances, &q.Used.Instances
+		case clouds.QuotaCores:
+			most, used = &q.Max.Cores, &q.Used.Cores
+		case clouds.QuotaMemory:
+			most, used, unit = &q.Max.RAM, &q.Used.RAM, 1<<20
+		case clouds.QuotaVolumeBytes:
+			most, used, unit = &q.Max.Volume, &q.Used.Volume, 1<<30
+		default:
+			continue
+		}
+		if one.Max != nil {
+			*most = int(*one.Max / unit)
+		}
+		if one.Used != nil {
+			*used = int(*one.Used / unit)
+		}
+	}
+	return q, nil
+}
 
 // Spawnable returns how many more servers of a flavor with a disk (GiB) fit now. It counts those
 // that any process on the store is asking for. If n is 0, why says the reason to the user.
 func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why string, err error) {
-	q, err := c.door.Quota(ctx)
+	q, err := c.GetQuota(ctx)
 	if err != nil {
 		return 0, "", err
 	}

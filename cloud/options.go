@@ -27,10 +27,10 @@ type Options struct {
 	// the prefix of all names: letters, digits, _, - and spaces; required
 	Resource string
 	Store    Store // required
-	// the directory for private keys, mode 0700; required by openstack and ec2
+	// the directory for private keys, mode 0700; required by the kinds of clouds of this package
 	Dir string
 
-	Provider string // "openstack" or "ec2", where Open is nil
+	Provider string // a kind of cloud, "openstack" or "ec2", where Open is nil
 	// opens the kind of cloud; OpenStack and EC2 return such functions
 	Open func(context.Context, Setup) (Door, error)
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/cloud"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
 // TestProcesses: two processes see the same servers, and one takes over what the other left, in
@@ -275,8 +276,8 @@ func TestTornDownByHand(t *testing.T) {
 		if ok, err := p.CheckServer(ctx, srv.ID); !ok || err != nil || !srv.Alive(ctx, true) {
 			t.Errorf("ok = %v, err = %v; want ok and no error and srv.Alive(ctx, true)", ok, err)
 		}
-		again := door{s, cloud.Setup{Resource: "test", Store: p.store, Log: slog.New(slog.DiscardHandler)}}
-		hand := must(again.Servers(ctx, cloud.Login{}))(t)
+		again := door{sky: s, setup: cloud.Setup{Resource: "test", Store: p.store, Log: slog.New(slog.DiscardHandler)}}
+		hand := must(again.Servers(ctx, deployment.Options{}, cloud.Login{}))(t)
 		for _, one := range []*cloud.Server{srv, other} {
 			if err := hand.Destroy(ctx, compute.ID(one.Name)); err != nil {
 				t.Fatal(err)

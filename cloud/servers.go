@@ -90,8 +90,8 @@ func (c *Cloud) HeadNode(ctx context.Context) (*Server, error) {
 
 // InCloud reports whether this process runs on a server of this project.
 func (c *Cloud) InCloud(ctx context.Context) (bool, error) {
-	place, err := c.door.Place(ctx)
-	return place.Self != "", err
+	self, err := c.door.Self(ctx)
+	return self != "", err
 }
 
 // recorded returns the record of a server, by its name or the provider's id.

@@ -59,7 +59,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	login := Login{o.User, o.ExternalIP}
+	login := Login{User: o.User, External: o.ExternalIP}
 	p, err := c.provider(ctx, login)
 	if err != nil {
 		return nil, err

@@ -93,7 +93,8 @@ func (o *cloudOptions) resource(a *cli.App) string {
 type cloudWork struct {
 	*cli.App
 	opt     *cloudOptions
-	kind    cloudKind
+	cloud   clouds.Cloud
+	place   clouds.Place
 	records clouds.Deployments
 	keys    string
 }
@@ -112,10 +113,11 @@ func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, er
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
 	}
-	if w.kind, err = o.openKind(a, rec, w.keys); err != nil {
+	if w.cloud, err = o.open(a, rec, w.keys); err != nil {
 		return nil, err
 	}
-	return w, w.kind.enter(ctx)
+	w.place, err = w.cloud.Place(ctx)
+	return w, err
 }
 
 // options returns the options of the deployment.

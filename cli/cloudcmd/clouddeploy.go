@@ -133,7 +133,14 @@ func cloudDeploy(a *cli.App, ctx context.Context, o *cloudDeployOptions) error {
 			return err
 		}
 	}
-	rec, err := w.kind.deploy(until, opt, o.settings)
+	settings := o.settings
+	if !o.said("network-cidr") {
+		settings.CIDR = "" // the cloud's usual one, if it makes networks at all
+	}
+	if !o.said("network-dns") {
+		settings.DNS = nil
+	}
+	rec, keyFile, err := w.cloud.Deploy(until, opt, settings)
 	end()
 	if err != nil {
 		if len(steps) > 0 && !a.JSON {
@@ -142,7 +149,7 @@ func cloudDeploy(a *cli.App, ctx context.Context, o *cloudDeployOptions) error {
 		return a.Interrupted(err, "what is made stays, and the same command goes on; hostler cloud teardown takes it down")
 	}
 	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region,
-		State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: w.kind.keyFile(name),
+		State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: keyFile,
 		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
 	if o.source.os != "" {
 		if v.SourceFile, err = w.writeSource(ctx, rec, o); err != nil {
@@ -200,10 +207,10 @@ func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloud
 // estimate returns the price of a server for an hour; nil if unknown. ErrNotFound says that no
 // flavor is large enough.
 func (w *cloudWork) estimate(ctx context.Context, s *cloudSource, costs prices) (*float64, error) {
-	if err := w.kind.image(ctx, s.os); err != nil {
+	if err := w.cloud.HasImage(ctx, s.os); err != nil {
 		return nil, err
 	}
-	table, err := w.kind.flavors(ctx)
+	table, err := w.cloud.Flavors(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +255,7 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 	if want == "" {
 		return "", nil
 	}
-	table, err := w.kind.flavors(ctx)
+	table, err := w.cloud.Flavors(ctx, false)
 	if err != nil {
 		return "", err
 	}

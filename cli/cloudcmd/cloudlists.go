@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -48,7 +49,7 @@ func cloudFlavors(a *cli.App, ctx context.Context, o *cloudOptions, need flavor.
 	if err != nil {
 		return err
 	}
-	table, err := lists.flavors(ctx)
+	table, err := lists.Flavors(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func cloudQuota(a *cli.App, ctx context.Context, o *cloudOptions) error {
 	if err != nil {
 		return err
 	}
-	views, untold, err := lists.quota(ctx)
+	quotas, untold, err := lists.Quota(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -121,13 +122,14 @@ func cloudQuota(a *cli.App, ctx context.Context, o *cloudOptions) error {
 			return err
 		}
 	}
-	rows := [][]string{}
-	for _, v := range views {
+	views, rows := []cloudQuotaView{}, [][]string{}
+	for _, v := range quotas {
+		views = append(views, cloudQuotaView(v))
 		number := func(n *int64) string {
 			switch {
 			case n == nil:
 				return "-"
-			case v.Name == "memory" || v.Name == "volume-bytes":
+			case v.Name == clouds.QuotaMemory || v.Name == clouds.QuotaVolumeBytes:
 				return term.ShortSize(*n)
 			}
 			return strconv.FormatInt(*n, 10)
@@ -162,12 +164,13 @@ func cloudImages(a *cli.App, ctx context.Context, o *cloudOptions, prefix string
 	if err != nil {
 		return err
 	}
-	views, err := lists.images(ctx, prefix)
+	images, err := lists.Images(ctx, prefix)
 	if err != nil {
 		return err
 	}
-	rows := [][]string{}
-	for _, v := range views {
+	views, rows := []cloudImageView{}, [][]string{}
+	for _, v := range images {
+		views = append(views, cloudImageView(v))
 		rows = append(
 			rows,
 			[]string{

@@ -71,7 +71,7 @@ func cloudServers(a *cli.App, ctx context.Context, o *cloudServersOptions) error
 	if err != nil {
 		return err
 	}
-	all, err := w.kind.servers(ctx, a.Host.Store().Installation(), o.name)
+	all, err := w.cloud.List(ctx, a.Host.Store().Installation(), o.name)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func cloudServers(a *cli.App, ctx context.Context, o *cloudServersOptions) error
 	for _, s := range go_ {
 		opt := w.options(nil)
 		opt.Name, opt.DryRun, opt.ServersPatience = s.Deployment, o.dry, o.timeout.Value
-		if err := w.kind.destroy(ctx, opt, s); err != nil {
+		if err := w.cloud.Destroy(ctx, opt, s); err != nil {
 			errs = append(errs, err)
 			continue
 		}

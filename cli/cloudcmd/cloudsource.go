@@ -1,7 +1,6 @@
 package cloudcmd
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,6 +25,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 	"github.com/hostler-project/hostler/text/units"
@@ -214,13 +214,14 @@ func userConfig(a *cli.App) (string, error) {
 // text returns the source.conf.
 func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string {
 	var b strings.Builder
+	project, _ := clouds.ProjectOf(clouds.KindOf(rec))
 	line := func(key, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "%s = %s\n", key, value)
 		}
 	}
 	b.WriteString("# Written by hostler cloud deploy, and removed by hostler cloud teardown as long as it is not changed.\n")
-	line("type", cmp.Or(rec.Provider, "openstack"))
+	line("type", project.Kind)
 	if s.max > 0 {
 		line("maximum", strconv.Itoa(s.max))
 	}
@@ -243,7 +244,7 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	if s.script != "" || len(s.files) > 0 {
 		line("bundles", rec.Name)
 	}
-	b.WriteString("\n[" + cmp.Or(rec.Provider, "openstack") + "]\n")
+	b.WriteString("\n[" + project.Kind + "]\n")
 	line("deployment", rec.Name)
 	line("image", s.os)
 	line("user", s.user)
@@ -252,30 +253,11 @@ func (s *cloudSource) text(rec *deployment.Record, o *cloudDeployOptions) string
 	if s.listed {
 		line("flavor-order", "listed")
 	}
-	if rec.Provider == "ec2" {
-		line("profile", rec.Cloud)
-		line("region", rec.Region)
-		line("type-match", s.flavor)
-		line("volume-size", units.FormatSize(s.disk.Bytes))
-		if s.floating {
-			line("public-ip", "yes")
-			line("address", "public")
-		}
-		return b.String()
-	}
-	line("cloud", rec.Cloud)
-	line("clouds-file", o.file)
-	line("region", o.region)
-	line("disk", units.FormatSize(s.disk.Bytes))
-	line("flavor-regex", s.flavor)
-	if s.floating {
-		line("floating-ip", "yes")
-		if o.settings.External != deployment.NoExternal {
-			line("floating-ip-pool", o.settings.External)
-		}
-	}
-	if o.settings.ConfigDrive || o.settings.NoDHCP {
-		line("config-drive", "yes")
+	where := clouds.Where{File: o.file, Region: o.region}
+	for _, l := range project.Section(rec, clouds.Source{
+		Where: where, Flavor: s.flavor, Disk: units.FormatSize(s.disk.Bytes), Floating: s.floating, Settings: o.settings,
+	}) {
+		line(l.Key, l.Value)
 	}
 	return b.String()
 }

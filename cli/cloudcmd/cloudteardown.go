@@ -80,7 +80,7 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 		err = w.giveUp(ctx, opt, sources)
 	}
 	if err == nil {
-		err = w.kind.teardown(ctx, opt)
+		err = w.cloud.Teardown(ctx, opt)
 	}
 	end()
 	if err != nil && len(steps) > 0 {
@@ -94,9 +94,8 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 		if dry {
 			state = deployment.Deployed
 		}
-		cloud, project, region := w.kind.where()
 		return a.PrintJSON(cloudView{
-			Name: name, Cloud: cloud, Project: project, Region: region, State: state, DryRun: dry,
+			Name: name, Cloud: w.place.Cloud, Project: w.place.Project, Region: w.place.Region, State: state, DryRun: dry,
 			Steps: viewSteps(steps),
 		})
 	}
@@ -173,7 +172,7 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 			stay[s.Name], stay[s.ID] = true, true
 		}
 	}
-	if err := w.kind.teardown(ctx, opt); err != nil || len(sources) == 0 {
+	if err := w.cloud.Teardown(ctx, opt); err != nil || len(sources) == 0 {
 		return err
 	}
 	engine, err := w.Engine(ctx)

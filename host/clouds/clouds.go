@@ -21,6 +21,3 @@ func deployable(k *provider.Kind) *provider.Kind {
 	out.Complete = deployed
 	return &out
 }
-
-// Types returns the types of sources that are clouds, the usual one first.
-func Types() []string { return Kinds().Names(func(k *provider.Kind) bool { return k.Cloud }) }

@@ -1,13 +1,11 @@
 package clouds
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -123,7 +121,7 @@ func deployed(ctx context.Context, s provider.Site, settings map[string]string) 
 	if err != nil {
 		return nil, err
 	}
-	if of := cmp.Or(rec.Provider, openstack.Kind.Name); of != typ {
+	if of := KindOf(rec); of != typ {
 		return nil, &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrInvalid,
 			Err:  fmt.Errorf("the deployment is one of %s, and the source's type is %s", of, typ),
@@ -141,11 +139,11 @@ func deployed(ctx context.Context, s provider.Site, settings map[string]string) 
 		add("security_groups", strings.Join(rec.IDs(deployment.Group), ", "))
 		add("profile", rec.Cloud)
 		add("region", rec.Region)
-		add("endpoint", rec.Notes[NoteEndpoint])
-		add("subnets", rec.Notes[NoteSubnets])
+		add("endpoint", rec.Notes[noteEndpoint])
+		add("subnets", rec.Notes[noteSubnets])
 		if _, own := out["identity_file"]; !own && !ownKey {
 			add("key", rec.ID(deployment.KeyPair))
-			add("identity_file", filepath.Join(EC2KeyFile(s.Keys, name), "key"))
+			add("identity_file", keyFile(s.Keys, name))
 		}
 		return out, nil
 	}
@@ -176,10 +174,6 @@ type store interface {
 
 // The notes of an EC2 deployment's record that its sources need.
 const (
-	NoteEndpoint = "endpoint"
-	NoteSubnets  = "subnets"
+	noteEndpoint = "endpoint"
+	noteSubnets  = "subnets"
 )
-
-// EC2KeyFile returns the directory with the secret of an EC2 deployment, and with the private key
-// derived from it.
-func EC2KeyFile(keys, name string) string { return deployment.KeyFile(keys, name) + ".ec2" }
