@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -33,7 +34,7 @@ func openLab(t *testing.T, change func(*openstack.Options)) (*cloud.Cloud, strin
 		t.Skip("the lab's servers are root's")
 	}
 	file := computetest.OpenStack(t)
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "lab", File: file, Getenv: func(string) string { return "" }})
+	cred, err := credentials.Find(credentials.Where{Cloud: "lab", File: file, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -183,7 +184,7 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 			"there are no credentials in it",
 		)
 	}
-	cred, err := openstack.FindCredentials(openstack.Where{Getenv: env})
+	cred, err := credentials.Find(credentials.Where{Getenv: env})
 	if err != nil {
 		return opt, nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -34,7 +35,7 @@ var _ Cloud = (*stack)(nil)
 // The rest of base is what servers have beside what is deployed.
 func OpenStack(base openstack.Options) (Cloud, error) {
 	if base.Session == nil {
-		cred, err := openstack.FindCredentials(openstack.Where{
+		cred, err := credentials.Find(credentials.Where{
 			Cloud: base.Cloud, File: base.CloudsFile, Region: base.Region, Getenv: base.Getenv,
 		})
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/login"
 )
 
 // CommanderOptions say how images are written to nodes.
@@ -254,7 +255,7 @@ func (c *Commander) begin(ctx context.Context, r *record, m *mark) error {
 // told.
 func (c *Commander) deploy(ctx context.Context, r *record, m *mark) error {
 	name, marked := "standby-"+r.label(), *m
-	data, public, err := openstack.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
+	data, public, err := login.FirstBoot(name, c.o.HostKey && m.Way.standby(), c.o.UserData)
 	if err != nil {
 		return &compute.Error{
 			Op: "ironic.Cache", ID: compute.ID(r.label()), Kind: compute.ErrInvalid,

@@ -15,7 +15,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/login"
 )
 
 var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,200}$`) })
@@ -74,7 +74,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 		m := &mark{
 			Image: image.ID, ImageName: image.Name, Since: time.Now().UTC().Truncate(time.Second), Attempt: 1,
 			Installation: p.o.Installation, Source: p.o.Source, Instance: string(spec.ID),
-			User: cmp.Or(p.o.User, openstack.UserOf(image)), Hit: o.hit,
+			User: cmp.Or(p.o.User, login.UserOf(image)), Hit: o.hit,
 		}
 		if old := o.Extra.Mark; old != nil {
 			m.Attempt = old.Attempt + 1
@@ -220,7 +220,7 @@ func (p *Provider) deploy(
 	if err != nil {
 		return none, err
 	}
-	data, public, err := openstack.FirstBoot(string(spec.ID), p.o.HostKey == "given", own, spec.UserData)
+	data, public, err := login.FirstBoot(string(spec.ID), p.o.HostKey == "given", own, spec.UserData)
 	if err != nil {
 		return none, &compute.Error{Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err)}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // TestErrors has a service that does not answer as it should: one short line says what, of which
@@ -59,7 +60,7 @@ func TestErrors(t *testing.T) {
 			t.Parallel()
 			s := newStandin(t)
 			s.add(1, nil)
-			cred := openstack.Credentials{From: "cloud lab of clouds.yaml", Auth: gophercloud.AuthOptions{
+			cred := credentials.Credentials{From: "cloud lab of clouds.yaml", Auth: gophercloud.AuthOptions{
 				IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
 				Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 			}}

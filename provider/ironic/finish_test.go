@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // stepwise is the way that takes the most steps.
@@ -75,7 +76,7 @@ func TestMortal(t *testing.T) {
 	if url == "" {
 		t.Skip("a part of TestFinishKilled")
 	}
-	o, err := openstack.NewSession(openstack.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
+	o, err := openstack.NewSession(credentials.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
 		IdentityEndpoint: url + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
 		Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 	}}, openstack.SessionOptions{Rate: 1e6, Backoff: time.Millisecond, Timeout: time.Minute})

@@ -17,12 +17,13 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // labSession speaks to the real thing.
 func labSession(t testing.TB) *openstack.Session {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{
+	cred, err := credentials.Find(credentials.Where{
 		Cloud: "admin", File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/login"
 	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -112,7 +113,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	}
 	file := p.o.IdentityFile
 	if file == "" {
-		if file, _, err = openstack.OwnKey(p.o.Dir, p.o.Source); err != nil {
+		if file, _, err = login.OwnKey(p.o.Dir, p.o.Source); err != nil {
 			return nil, err
 		}
 	}

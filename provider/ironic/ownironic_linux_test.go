@@ -27,6 +27,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // ownIronic is a real Ironic that a test has for itself, with nodes of its own: it can be killed
@@ -234,7 +235,7 @@ func (o *ownIronic) log() string {
 // session speaks to it.
 func (o *ownIronic) session(t testing.TB) *openstack.Session {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "admin", File: o.clouds, Getenv: func(string) string { return "" }})
+	cred, err := credentials.Find(credentials.Where{Cloud: "admin", File: o.clouds, Getenv: func(string) string { return "" }})
 	do(t, err)
 	s, err := openstack.NewSession(cred, openstack.SessionOptions{Rate: 100})
 	do(t, err)

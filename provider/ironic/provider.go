@@ -14,6 +14,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
+	"github.com/hostler-project/hostler/provider/openstack/login"
 )
 
 // factCached is the fact of an instance that says whether its node had the image before the
@@ -67,7 +69,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		if o.Getenv == nil {
 			o.Getenv = os.Getenv
 		}
-		cred, err := openstack.FindCredentials(openstack.Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: o.Getenv})
+		cred, err := credentials.Find(credentials.Where{Cloud: o.Cloud, File: o.CloudsFile, Region: o.Region, Getenv: o.Getenv})
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +92,7 @@ func (p *Provider) PublicKey() (string, error) {
 	if p.o.IdentityFile != "" {
 		return "", nil
 	}
-	_, public, err := openstack.OwnKey(p.o.Dir, p.o.Source)
+	_, public, err := login.OwnKey(p.o.Dir, p.o.Source)
 	return public, err
 }
 

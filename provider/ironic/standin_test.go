@@ -16,6 +16,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2"
 
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // standin answers as a real Ironic 21.4 was seen to answer, with an identity service and an image
@@ -55,7 +56,7 @@ func newStandin(t testing.TB) *standin {
 // session is a log-in at a stand-in.
 func (s *standin) session(t testing.TB) *openstack.Session {
 	t.Helper()
-	c := openstack.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
+	c := credentials.Credentials{From: "a test", Auth: gophercloud.AuthOptions{
 		IdentityEndpoint: s.URL + "/v3", Username: "u", Password: "p", DomainID: "default", AllowReauth: true,
 		Scope: &gophercloud.AuthScope{ProjectID: "p1"},
 	}}

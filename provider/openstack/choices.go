@@ -41,7 +41,7 @@ func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Name
 // Probe checks that the log-in works, that the image, flavor, networks and groups exist, and that
 // the quota has room for one more server.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {
-	pl, err := p.plan(ctx, spec)
+	pl, err := p.planner.plan(ctx, spec)
 	if err != nil {
 		return "", Classify("Probe", "", err)
 	}

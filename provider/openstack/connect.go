@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack/login"
 	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -23,14 +23,14 @@ const patience = 5 * time.Minute
 
 // Connect logs in to a server by ssh.
 func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) {
-	s, err := p.find(ctx, "Connect", id)
+	s, err := p.inv.find(ctx, "Connect", id)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.standing(ctx, s, id); err != nil {
+	if err := p.health.standing(ctx, s, id); err != nil {
 		return nil, err
 	}
-	seen := p.see(id, func(k *sighting) {
+	seen := p.seen.see(id, func(k *sighting) {
 		if k.active.IsZero() {
 			k.active = time.Now()
 		}
@@ -48,7 +48,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		Timeout: 15 * time.Second,
 	}
 	if p.o.Key == "" {
-		o.IdentityFiles = []string{filepath.Join(p.o.Dir, "login_ed25519")}
+		o.IdentityFiles = []string{filepath.Join(p.o.Dir, login.KeyFile)}
 	} else if p.o.IdentityFile != "" {
 		o.IdentityFiles = []string{p.o.IdentityFile}
 	}
@@ -56,95 +56,12 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, p.cannot(ctx, s, id, seen, err)
 	}
-	p.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
+	p.seen.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
 	return install.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
 func notReady(id compute.ID, err error) error {
 	return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotReady, Err: err}
-}
-
-// standing returns nil for a server that runs, ErrNotReady for one that is being made, and
-// otherwise an error that says what is wrong.
-func (p *Provider) standing(ctx context.Context, s servers.Server, id compute.ID) error {
-	age := time.Since(s.Created)
-	task := ""
-	if s.TaskState != "" {
-		task = ", " + s.TaskState
-	}
-	switch s.Status {
-	case "ACTIVE", "PASSWORD":
-		if s.TaskState == "deleting" {
-			return &compute.Error{
-				Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound,
-				Err: errors.New("the server is being deleted"),
-			}
-		}
-		return nil
-	case "ERROR":
-		return p.broken(ctx, s, id)
-	case "BUILD":
-		// Clocks differ, so the time counts since we first saw it.
-		seen := p.see(id, func(k *sighting) {
-			if k.building.IsZero() {
-				k.building = time.Now()
-			}
-		})
-		if time.Since(seen.building) > p.o.BuildTimeout {
-			f := &Fault{Reason: TimedOut, Message: fmt.Sprintf("still in BUILD%s after %s", task, p.o.BuildTimeout)}
-			return &compute.Error{
-				Op: "openstack.Connect", ID: id, Kind: compute.ErrTimeout, Err: p.explain(ctx, s, f),
-				Hint: "build-timeout says how long one may take",
-			}
-		}
-		return notReady(id, fmt.Errorf("BUILD%s, for %s", task, max(age, 0).Round(time.Second)))
-	case "REBUILD", "REBOOT", "HARD_REBOOT", "RESIZE", "MIGRATING", "VERIFY_RESIZE", "REVERT_RESIZE", "UNKNOWN":
-		return notReady(id, errors.New(s.Status+task))
-	case "DELETED", "SOFT_DELETED":
-		return &compute.Error{Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is deleted")}
-	}
-	if strings.Contains(s.TaskState, "powering-on") || strings.Contains(s.TaskState, "resuming") ||
-		strings.Contains(s.TaskState, "unshelving") || strings.Contains(s.TaskState, "unpausing") || s.TaskState == "spawning" {
-		return notReady(id, errors.New(s.Status+task))
-	}
-	return &compute.Error{
-		Op: "openstack.Connect", ID: id, Kind: compute.ErrUnavailable,
-		Err: fmt.Errorf("the server is %s%s", s.Status, task), Hint: "start it, or discard the instance",
-	}
-}
-
-// broken returns the error for a server in ERROR.
-func (p *Provider) broken(ctx context.Context, s servers.Server, id compute.ID) error {
-	if s.Fault.Message == "" { // some clouds leave it out of lists
-		if c, err := p.s.Compute(ctx); err == nil {
-			if again, err := servers.Get(ctx, c, s.ID).Extract(); err == nil {
-				s = *again
-			}
-		}
-	}
-	f := serverFault(s.Fault.Message)
-	if f.Reason == NoHardware {
-		p.lacking(s, id)
-	}
-	return &compute.Error{
-		Op: "openstack.Connect", ID: id, Kind: f.kind(), Err: p.explain(ctx, s, f),
-		Hint: cmp.Or(f.hint(), "discard the instance"),
-	}
-}
-
-// explain adds the host, if the cloud tells it, and the end of the console log.
-func (p *Provider) explain(ctx context.Context, s servers.Server, f *Fault) *Fault {
-	f.Host = s.Host
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if log, err := p.console(ctx, s, 10); err == nil {
-		f.Log = strings.Join(strings.FieldsFunc(log, func(r rune) bool { return r == '\n' || r == '\r' }), " | ")
-		const most = 1500
-		if len(f.Log) > most {
-			f.Log = "…" + strings.ToValidUTF8(f.Log[len(f.Log)-most:], "")
-		}
-	}
-	return f
 }
 
 // cannot gives a failed log-in its kind: while the server boots, it is ErrNotReady.
@@ -153,13 +70,13 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 		return Classify("Connect", id, ctx.Err())
 	}
 	// the server may be gone, or have failed, since the last look
-	if now, ferr := p.fresh(ctx, id); ferr != nil {
+	if now, ferr := p.inv.fresh(ctx, id); ferr != nil {
 		return ferr
-	} else if serr := p.standing(ctx, now, id); serr != nil {
+	} else if serr := p.health.standing(ctx, now, id); serr != nil {
 		return serr
 	}
 	denied := errors.Is(err, compute.ErrDenied)
-	seen := p.see(id, func(k *sighting) {
+	seen := p.seen.see(id, func(k *sighting) {
 		if denied && k.refused.IsZero() {
 			k.refused = time.Now()
 		}
@@ -173,7 +90,7 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 			(errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.As(err, &network)):
 		return notReady(id, err)
 	}
-	f := p.explain(ctx, s, &Fault{Message: err.Error(), Reason: Unknown})
+	f := p.health.explain(ctx, s, &Fault{Message: err.Error(), Reason: Unknown})
 	var kind error = compute.ErrTimeout
 	if denied {
 		kind = compute.ErrDenied
@@ -181,20 +98,6 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 	return &compute.Error{
 		Op: "openstack.Connect", ID: id, Kind: kind, Err: errors.Join(f),
 		Hint: cmp.Or(compute.Hint(err), "see whether its security groups let port 22 in, and whether user and image are right"),
-	}
-}
-
-// fresh returns a server as it is now.
-func (p *Provider) fresh(ctx context.Context, id compute.ID) (servers.Server, error) {
-	v, err := p.servers.fresh(ctx)
-	if err != nil {
-		return servers.Server{}, Classify("Connect", id, err)
-	}
-	if s, ok := v.one(id); ok {
-		return s, nil
-	}
-	return servers.Server{}, &compute.Error{
-		Op: "openstack.Connect", ID: id, Kind: compute.ErrNotFound, Err: errors.New("the server is gone"),
 	}
 }
 
@@ -206,11 +109,11 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 	if p.o.HostKey != "console" {
 		return nil, nil
 	}
-	log, err := p.console(ctx, s, 0)
+	log, err := p.health.console(ctx, s, 0)
 	if err != nil {
 		return nil, Classify("Connect", id, err)
 	}
-	keys := consoleKeys(log)
+	keys := login.ConsoleKeys(log)
 	if len(keys) == 0 {
 		return nil, notReady(id, errors.New("its console log does not tell its host keys yet"))
 	}
@@ -228,7 +131,7 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{KeyHostKey: best}).Extract(); err != nil {
 			return nil, Classify("Connect", id, err)
 		}
-		p.servers.drop() // the last list does not have it
+		p.inv.servers.drop() // the last list does not have it
 	}
 	return []string{best}, nil
 }

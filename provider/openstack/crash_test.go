@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // mortal lets requests through until the n-th that changes something: that one is sent, and then
@@ -49,7 +50,7 @@ func (m *mortal) RoundTrip(req *http.Request) (*http.Response, error) {
 // dying opens a source in a process that dies after its n-th request that changes something.
 func dying(t *testing.T, o openstack.Options, n int) (*openstack.Provider, *mortal) {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: o.Cloud, File: o.CloudsFile, Getenv: func(string) string { return "" }})
+	cred, err := credentials.Find(credentials.Where{Cloud: o.Cloud, File: o.CloudsFile, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,19 +1,16 @@
 package openstack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
@@ -70,12 +67,12 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 			Err: fmt.Errorf("not a name for a server of source %s", p.o.Source),
 		})
 	}
-	unlock, err := p.lock(ctx, spec.ID)
+	unlock, err := p.turns.lock(ctx, spec.ID)
 	if err != nil {
 		return none, err
 	}
 	defer unlock()
-	v, err := p.servers.fresh(ctx)
+	v, err := p.inv.servers.fresh(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -84,7 +81,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 	short, renewed := shortage{}, false
 	for {
-		pl, err := p.plan(ctx, spec)
+		pl, err := p.planner.plan(ctx, spec)
 		switch {
 		case err != nil && len(short) == 0 && !renewed:
 			return none, compute.Unasked(err)
@@ -103,7 +100,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 			return none, err
 		}
 		in, err := p.settle(ctx, spec.ID, v)
-		if err != nil || !p.chooses(spec) {
+		if err != nil || !p.hardware.chooses(spec) {
 			return in, err
 		}
 		f, err := p.placed(ctx, spec.ID, v)
@@ -112,11 +109,11 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 		}
 		p.log.Info("no host has room for a flavor", "instance", spec.ID, "source", p.o.Source, "flavor", pl.flavor.Name, "err", f)
 		short = append(short, lack{pl.flavor, f})
-		if next, err := p.flavor(ctx, spec, pl.image); err != nil || short.has(next) {
+		if next, err := p.hardware.flavor(ctx, spec, pl.image); err != nil || short.has(next) {
 			// the failed server stays until it is destroyed, as it has the reason
 			return none, short.error(spec.ID)
 		}
-		if err := p.vacate(ctx, spec.ID); err != nil {
+		if err := p.inv.vacate(ctx, spec.ID); err != nil {
 			return none, err
 		}
 	}
@@ -133,7 +130,7 @@ func outdated(err error) bool {
 
 // ask makes what a server needs and requests the server. It returns the servers afterwards.
 func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
-	nics, address, err := p.connectNetworks(ctx, pl)
+	nics, address, err := p.inv.connectNetworks(ctx, pl)
 	if err != nil {
 		return none, err
 	}
@@ -145,7 +142,7 @@ func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 		opts.ConfigDrive = &p.o.ConfigDrive
 	}
 	if pl.disk > 0 {
-		volume, err := p.volume(ctx, pl)
+		volume, err := p.inv.volume(ctx, pl)
 		if err != nil {
 			return none, err
 		}
@@ -158,7 +155,7 @@ func (p *Provider) ask(ctx context.Context, pl plan) (none view, err error) {
 	if err := p.post(ctx, pl, opts); err != nil {
 		return none, err
 	}
-	return p.servers.fresh(ctx) // a request that we took for lost may have made another
+	return p.inv.servers.fresh(ctx) // a request that we took for lost may have made another
 }
 
 // post sends the request for the server itself.
@@ -172,7 +169,7 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 		hints = servers.SchedulerHintOpts{Group: pl.group}
 	}
 	for again := true; ; again = false {
-		if err := p.ensureKey(ctx, pl.key); err != nil {
+		if err := p.pair.ensure(ctx, pl.key); err != nil {
 			return err
 		}
 		_, err := servers.Create(ctx, c, withKey{opts, pl.key.name}, hints).Extract()
@@ -182,7 +179,7 @@ func (p *Provider) post(ctx context.Context, pl plan, opts servers.CreateOpts) e
 		err = Classify("Create", pl.id, err)
 		// the last server of the source went meanwhile, and its key pair too
 		if again && pl.key.public != "" && strings.Contains(err.Error(), "Invalid key_name") {
-			p.forgetKey()
+			p.pair.set(unknown)
 			continue
 		}
 		return err
@@ -216,7 +213,7 @@ func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.I
 	}
 	for _, s := range all[1:] {
 		p.log.Warn("a second server of one name is destroyed", "instance", id, "source", p.o.Source, "server", s.ID)
-		if err := p.deleteServer(ctx, s); err != nil {
+		if err := p.inv.deleteServer(ctx, s); err != nil {
 			return compute.Instance{}, err
 		}
 	}
@@ -226,7 +223,7 @@ func (p *Provider) settle(ctx context.Context, id compute.ID, v view) (compute.I
 // describe returns a server's metadata.
 func (p *Provider) describe(pl plan, address string) map[string]string {
 	out := maps.Clone(p.metadata)
-	maps.Copy(out, p.mark(pl.id).Metadata())
+	maps.Copy(out, p.inv.mark(pl.id).Metadata())
 	out[keyUser], out[keyImage] = pl.user, pl.image.Name
 	if pl.hostKey != "" {
 		out[KeyHostKey] = pl.hostKey
@@ -248,144 +245,39 @@ func (p *Provider) describe(pl plan, address string) map[string]string {
 	return out
 }
 
-// sought adds to an error which source looked for a thing of the cloud: its deleter may not know
-// that.
-func (p *Provider) sought(what string, err error) error {
-	return fmt.Errorf("the %s for source %s: %w", what, p.o.Source, err)
-}
+// scheduling is how long Create waits for a host. A server without one by then is waited for like
+// any other, and no other flavor is tried.
+const scheduling = time.Minute
 
-// plan finds out what a server is to be made of. It makes nothing.
-func (p *Provider) plan(ctx context.Context, spec compute.Spec) (pl plan, err error) {
-	pl.id = spec.ID
-	cat := p.s.Catalog()
-	name := spec.Image
-	if name == "" {
-		name = p.o.Image
-	}
-	if name == "" {
-		return pl, &compute.Error{
-			Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("no image is named"),
-			Hint: "set image to the id or name of one, or to what its name begins with",
-		}
-	}
-	if pl.image, err = cat.Image(ctx, name, false); err != nil {
-		return pl, p.sought("image", err)
-	}
-	if pl.flavor, err = p.flavor(ctx, spec, pl.image); err != nil {
-		return pl, p.sought("flavor", err)
-	}
-	const gib = 1 << 30
-	need := max(p.o.Disk, spec.Disk, int64(pl.image.MinDiskGigabytes)*gib)
-	if disk := int((need + gib - 1) / gib); disk > pl.flavor.Disk && (pl.flavor.Disk > 0 || max(p.o.Disk, spec.Disk) > 0) {
-		pl.disk = disk
-	}
-	networks := p.o.Network
-	if len(networks) == 0 {
-		networks = []string{""}
-	}
-	for _, n := range networks {
-		net, err := cat.Network(ctx, n, false)
-		if err != nil {
-			return pl, err
-		}
-		pl.networks = append(pl.networks, net.ID)
-	}
-	for _, g := range p.o.Groups {
-		id, err := known(ctx, cat.groups, func(all []compute.Named) (string, error) { return one(all, "security groups", g) })
-		if err != nil {
-			return pl, err
-		}
-		pl.groups = append(pl.groups, id)
-	}
-	if p.o.FloatingIP {
-		net, err := cat.Network(ctx, p.o.Pool, true)
-		if err != nil {
-			return pl, err
-		}
-		pl.pool = net.ID
-	}
-	if pl.zone = spec.Location; pl.zone == "" {
-		pl.zone = p.o.Zone
-	}
-	if g := p.o.ServerGroup; g != "" {
-		if pl.group, err = known(
-			ctx, cat.sgroups, func(all []compute.Named) (string, error) { return one(all, "server groups", g) },
-		); err != nil {
-			return pl, err
-		}
-	}
-	if pl.user = p.o.User; pl.user == "" {
-		pl.user = UserOf(pl.image)
-	}
-	if pl.key, err = p.loginKey(); err != nil {
-		return pl, err
-	}
-	return pl, p.tell(&pl, spec)
-}
-
-// volume returns the volume that a server boots from, made of its image. If one was begun, it is
-// that one.
-func (p *Provider) volume(ctx context.Context, pl plan) (string, error) {
-	c, err := p.s.Volumes(ctx)
-	if errors.Is(err, ErrNoService) {
-		return "", &compute.Error{
-			Op: "openstack.Create", ID: pl.id, Kind: compute.ErrTooLarge,
-			Err:  fmt.Errorf("%d GiB of disk are more than flavor %s has, and %w", pl.disk, pl.flavor.Name, ErrNoService),
-			Hint: "choose a flavor with a larger disk",
-		}
-	} else if err != nil {
-		return "", err
-	}
-	all, err := p.volumes.fresh(ctx)
-	if err != nil {
-		return "", err
-	}
-	id := ""
-	for _, v := range all {
-		if of, ok := p.ours(MarkOf(v.Metadata)); ok && of == pl.id && v.Status != "deleting" && !strings.HasPrefix(v.Status, "error") {
-			id = v.ID
-		}
-	}
-	if id == "" {
-		v, err := volumes.Create(ctx, c, volumes.CreateOpts{
-			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: p.o.VolumeType,
-			Metadata: p.mark(pl.id).Metadata(), Description: "of a server of hostler",
-		}, nil).Extract()
-		if err != nil {
-			return "", Classify("Create", pl.id, err)
-		}
-		id = v.ID
-	}
-	for {
-		v, err := volumes.Get(ctx, c, id).Extract()
+// placed waits until a server has a host, and remembers that. If no host has room, f is the cloud's
+// fault.
+func (p *Provider) placed(ctx context.Context, id compute.ID, v view) (f *Fault, err error) {
+	for end := time.Now().Add(scheduling); ; {
+		s, ok := v.one(id)
 		switch {
-		case err != nil:
-			return "", Classify("Create", pl.id, err)
-		case v.Status == "available" || v.Status == "in-use":
-			return id, nil
-		case strings.HasPrefix(v.Status, "error"):
-			return "", &compute.Error{
-				Op: "openstack.Create", ID: pl.id, Kind: compute.ErrFailed,
-				Err: fmt.Errorf("volume %s is in state %s: the cloud could not make it of image %s", id, v.Status, pl.image.Name),
+		case !ok:
+			return nil, &compute.Error{
+				Op: "openstack.Create", ID: id, Kind: compute.ErrNotFound,
+				Err: errors.New("the server went while it was made"),
 			}
+		case s.Status == "ERROR":
+			if err := p.health.broken(ctx, s, id); ReasonOf(err) == NoHardware && errors.As(err, &f) {
+				return f, nil
+			}
+			return nil, nil // Connect will tell it
+		case s.Status != "BUILD" || s.TaskState != "scheduling":
+			if name, ok := s.Flavor["id"].(string); ok {
+				p.hardware.succeeded(name)
+			}
+			return nil, nil
+		case time.Now().After(end):
+			return nil, nil
 		}
-		if err := sleep(ctx, max(p.o.Poll, 500*time.Millisecond)); err != nil {
-			return "", err
+		if err := sleep(ctx, p.inv.tick()); err != nil {
+			return nil, err
+		}
+		if v, err = p.inv.servers.recent(ctx, p.inv.tick()/2); err != nil {
+			return nil, err
 		}
 	}
-}
-
-// userData returns the parts of the source's file and of the request.
-func (p *Provider) userData(spec compute.Spec) (all [][]byte, err error) {
-	if p.o.UserData != "" {
-		b, err := os.ReadFile(p.o.UserData)
-		if err != nil {
-			return nil, &compute.Error{Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: fmt.Errorf("user-data: %w", err)}
-		}
-		all = append(all, b)
-	}
-	if len(bytes.TrimSpace(spec.UserData)) > 0 {
-		all = append(all, spec.UserData)
-	}
-	return all, nil
 }

@@ -11,6 +11,8 @@ import (
 	"mime/multipart"
 	"net"
 	"net/mail"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -332,4 +334,15 @@ func TestImageDeleted(t *testing.T) {
 	if len(s.servers)+len(s.ports)+len(s.keys) != 0 {
 		t.Errorf("left: %d servers, %d ports, %d keys", len(s.servers), len(s.ports), len(s.keys))
 	}
+}
+
+func env(kv map[string]string) func(string) string { return func(k string) string { return kv[k] } }
+
+func write(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }

@@ -1,7 +1,7 @@
 // Package openstack is the provider of type openstack: servers of an OpenStack, with the ports,
 // volumes and floating IPs that they need. A Session speaks to one project of one cloud. Its
 // credentials come from clouds.yaml, from OS_ variables that the caller passes, or from
-// Credentials. There are no globals.
+// credentials.Credentials. There are no globals.
 //
 // A server has its instance's name. Everything that is made for it carries a Mark from its first
 // request on: installation, source and instance. So what a dead process left is found again.

@@ -23,6 +23,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 func random() string {
@@ -63,7 +64,7 @@ func openAt(t *testing.T, o openstack.Options) *openstack.Provider {
 // session speaks to the lab beside the provider under test.
 func session(t *testing.T, cloud string) *openstack.Session {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{
+	cred, err := credentials.Find(credentials.Where{
 		Cloud: cloud, File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
 	})
 	if err != nil {

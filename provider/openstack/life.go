@@ -23,7 +23,7 @@ func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(co
 		if r := ReasonOf(err); r != Missing || time.Now().After(end) {
 			return err
 		}
-		s, ferr := p.fresh(ctx, id)
+		s, ferr := p.inv.fresh(ctx, id)
 		if ferr != nil {
 			return ferr
 		}
@@ -40,7 +40,7 @@ func (p *Provider) act(ctx context.Context, op string, id compute.ID, do func(co
 func (p *Provider) until(ctx context.Context, op string, id compute.ID, done func(servers.Server) bool) error {
 	then := time.Now()
 	for {
-		v, err := p.servers.since(ctx, then)
+		v, err := p.inv.servers.since(ctx, then)
 		if err != nil {
 			return Classify(op, id, err)
 		}
@@ -51,12 +51,12 @@ func (p *Provider) until(ctx context.Context, op string, id compute.ID, done fun
 		case done(s):
 			return nil
 		case s.Status == "ERROR" && s.TaskState == "":
-			return p.broken(ctx, s, id)
+			return p.health.broken(ctx, s, id)
 		}
-		if err := sleep(ctx, p.tick()); err != nil {
+		if err := sleep(ctx, p.inv.tick()); err != nil {
 			return Classify(op, id, err)
 		}
-		then = time.Now().Add(-p.tick() / 2)
+		then = time.Now().Add(-p.inv.tick() / 2)
 	}
 }
 
@@ -68,7 +68,7 @@ func (p *Provider) Stop(ctx context.Context, id compute.ID, grace time.Duration)
 
 // stop asks for the stop unless one is under way, and waits for it.
 func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration, suspend bool) error {
-	s, err := p.fresh(ctx, id)
+	s, err := p.inv.fresh(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 			return err
 		}
 		if err != nil { // another process was faster, or it cannot be stopped now
-			if s, ferr := p.fresh(ctx, id); ferr != nil || !stopped(s) && s.TaskState == "" {
+			if s, ferr := p.inv.fresh(ctx, id); ferr != nil || !stopped(s) && s.TaskState == "" {
 				return err
 			}
 		}
@@ -110,7 +110,7 @@ func (p *Provider) stop(ctx context.Context, id compute.ID, grace time.Duration,
 
 // Start starts a stopped or suspended server. It is no error if the server runs.
 func (p *Provider) Start(ctx context.Context, id compute.ID) error {
-	s, err := p.fresh(ctx, id)
+	s, err := p.inv.fresh(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 		}
 		return p.Start(ctx, id)
 	case "ERROR":
-		return p.broken(ctx, s, id)
+		return p.health.broken(ctx, s, id)
 	default:
 		return &compute.Error{
 			Op: "openstack.Start", ID: id, Kind: compute.ErrConflict,
@@ -152,21 +152,22 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	if s.TaskState == "powering-on" || s.TaskState == "resuming" {
 		return nil
 	}
-	p.forget(id)
+	p.seen.forget(id)
 	err = p.act(ctx, "Start", id, do)
 	if err != nil && ReasonOf(err) == Conflicting {
-		if s, ferr := p.fresh(ctx, id); ferr == nil && (s.Status == "ACTIVE" || s.TaskState == "powering-on" || s.TaskState == "resuming") {
+		if s, ferr := p.inv.fresh(ctx, id); ferr == nil &&
+			(s.Status == "ACTIVE" || s.TaskState == "powering-on" || s.TaskState == "resuming") {
 			return nil // another process was faster
 		}
 	}
-	p.servers.drop()
+	p.inv.servers.drop()
 	return err
 }
 
 // Clean rebuilds a server on a new disk of its image. Its name, addresses and size stay. A server
 // that was off, as its user may turn it off from inside, runs afterwards.
 func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
-	s, err := p.fresh(ctx, id)
+	s, err := p.inv.fresh(ctx, id)
 	if err != nil {
 		return "", err
 	}
@@ -202,39 +203,25 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 			return "", err
 		}
 	}
-	p.forget(id)
+	p.seen.forget(id)
 	return "rebuilt by the cloud on a new disk of image " + s.Metadata[keyImage], nil
 }
 
 // Check returns nil if a server runs, as far as the cloud knows.
 func (p *Provider) Check(ctx context.Context, id compute.ID) error {
-	s, err := p.find(ctx, "Check", id)
+	s, err := p.inv.find(ctx, "Check", id)
 	if err != nil {
 		return err
 	}
-	return p.standing(ctx, s, id)
+	return p.health.standing(ctx, s, id)
 }
 
 // Console returns the output of a server's console. "": nothing yet.
 func (p *Provider) Console(ctx context.Context, id compute.ID) (string, error) {
-	s, err := p.find(ctx, "Console", id)
+	s, err := p.inv.find(ctx, "Console", id)
 	if err != nil {
 		return "", err
 	}
-	log, err := p.console(ctx, s, 0)
+	log, err := p.health.console(ctx, s, 0)
 	return log, Classify("Console", id, err)
-}
-
-// console returns its last lines; 0: all that is there.
-func (p *Provider) console(ctx context.Context, s servers.Server, lines int) (string, error) {
-	c, err := p.s.Compute(ctx)
-	if err != nil {
-		return "", err
-	}
-	log, err := servers.ShowConsoleOutput(ctx, c, s.ID, servers.ShowConsoleOutputOpts{Length: lines}).Extract()
-	// it has no console yet
-	if r := ReasonOf(Classify("Console", "", err)); r == Missing || r == Conflicting {
-		return "", nil
-	}
-	return log, err
 }

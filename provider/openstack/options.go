@@ -81,12 +81,19 @@ type Options struct {
 // Check says what is wrong with the keys by themselves. It looks for no credentials and calls no
 // cloud. Its errors are compute.KeyErrors. The keys of a named deployment are not included yet.
 func (o Options) Check() error {
-	return (&Provider{o: o, metadata: map[string]string{}}).understand()
+	_, err := o.understand()
+	return err
+}
+
+// terms are what options say in several words.
+type terms struct {
+	sets     [][]string        // classes of hardware, each of regular expressions
+	metadata map[string]string // for the servers
 }
 
 // understand parses the options and fills in the defaults.
-func (p *Provider) understand() error {
-	o := p.o
+func (o *Options) understand() (t terms, err error) {
+	t.metadata = map[string]string{}
 	o.HostKey, o.Stop, o.FlavorOrder = cmp.Or(o.HostKey, "given"), cmp.Or(o.Stop, "stop"), cmp.Or(o.FlavorOrder, string(flavor.Cheapest))
 	o.BuildTimeout, o.Poll = cmp.Or(o.BuildTimeout, 20*time.Minute), cmp.Or(o.Poll, time.Second)
 	for _, of := range []struct {
@@ -97,42 +104,40 @@ func (p *Provider) understand() error {
 		{"build-timeout", o.BuildTimeout < 0}, {"poll", o.Poll < 0},
 	} {
 		if of.less {
-			return compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+			return t, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case !slices.Contains([]string{"given", "console", "known-hosts"}, o.HostKey):
-		return compute.WrongKey("host-key", "", "host-key = %s: not given, console or known-hosts", o.HostKey)
+		return t, compute.WrongKey("host-key", "", "host-key = %s: not given, console or known-hosts", o.HostKey)
 	case !slices.Contains([]string{"stop", "suspend"}, o.Stop):
-		return compute.WrongKey("stop", "", "stop = %s: not stop or suspend", o.Stop)
+		return t, compute.WrongKey("stop", "", "stop = %s: not stop or suspend", o.Stop)
 	case o.FlavorOrder != string(flavor.Cheapest) && o.FlavorOrder != string(flavor.Listed):
-		return compute.WrongKey("flavor-order", "", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
+		return t, compute.WrongKey("flavor-order", "", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
 	case o.Flavor != "" && (o.FlavorRegex != "" || o.FlavorSets != ""):
-		return compute.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
+		return t, compute.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
 	case o.Pool != "" && !o.FloatingIP:
-		return compute.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
+		return t, compute.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
 	case o.IdentityFile != "" && o.Key == "" && o.Deployment == "": // a deployment may have the key
-		return compute.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
+		return t, compute.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
 	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
-		return compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
+		return t, compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
 	}
-	p.o = o
 	for _, word := range o.Metadata {
 		k, v, ok := strings.Cut(word, "=")
 		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
-			return compute.WrongKey(
+			return t, compute.WrongKey(
 				"metadata", "metadata = KEY=VALUE, KEY=VALUE",
 				"metadata %s: no key and value of at most 255 bytes, or a key of ours", word,
 			)
 		}
-		p.metadata[k] = v
+		t.metadata[k] = v
 	}
-	var err error
-	if p.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
-		return compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
+	if t.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
+		return t, compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
 	}
 	if _, err := regexp.Compile(o.FlavorRegex); err != nil {
-		return compute.WrongKey("flavor-regex", "", "flavor-regex: %w", err)
+		return t, compute.WrongKey("flavor-regex", "", "flavor-regex: %w", err)
 	}
-	return nil
+	return t, nil
 }

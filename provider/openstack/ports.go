@@ -3,21 +3,25 @@ package openstack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/layer3/floatingips"
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/ports"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // connectNetworks makes a server's ports and its floating IP, unless an earlier try has made them.
-func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers.Network, address string, err error) {
-	c, err := p.s.Network(ctx)
+func (inv *inventory) connectNetworks(ctx context.Context, pl plan) (nics []servers.Network, address string, err error) {
+	c, err := inv.s.Network(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	there, err := p.ports.fresh(ctx)
+	there, err := inv.ports.fresh(ctx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -25,13 +29,13 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 	for i, network := range pl.networks {
 		var port *ports.Port
 		for j := range there {
-			if id, ok := p.ours(MarkIn(there[j].Description)); ok && id == pl.id && there[j].NetworkID == network &&
+			if id, ok := inv.ours(MarkIn(there[j].Description)); ok && id == pl.id && there[j].NetworkID == network &&
 				there[j].DeviceID == "" {
 				port = &there[j]
 			}
 		}
 		if port == nil {
-			opts := ports.CreateOpts{NetworkID: network, Name: string(pl.id), Description: p.mark(pl.id).Description()}
+			opts := ports.CreateOpts{NetworkID: network, Name: string(pl.id), Description: inv.mark(pl.id).Description()}
 			if len(pl.groups) > 0 {
 				opts.SecurityGroups = &pl.groups
 			}
@@ -52,18 +56,18 @@ func (p *Provider) connectNetworks(ctx context.Context, pl plan) (nics []servers
 	if pl.pool == "" {
 		return nics, address, nil
 	}
-	ips, err := p.floating.fresh(ctx)
+	ips, err := inv.floating.fresh(ctx)
 	if err != nil {
 		return nil, "", err
 	}
 	for _, f := range ips {
-		if id, ok := p.ours(MarkIn(f.Description)); ok && id == pl.id && f.PortID == firstPort {
+		if id, ok := inv.ours(MarkIn(f.Description)); ok && id == pl.id && f.PortID == firstPort {
 			return nics, address, nil
 		}
 	}
 	_, err = floatingips.Create(
 		ctx, c,
-		floatingips.CreateOpts{FloatingNetworkID: pl.pool, PortID: firstPort, Description: p.mark(pl.id).Description()},
+		floatingips.CreateOpts{FloatingNetworkID: pl.pool, PortID: firstPort, Description: inv.mark(pl.id).Description()},
 	).Extract()
 	return nics, address, Classify("Create", pl.id, err)
 }
@@ -74,12 +78,12 @@ type fields string
 // ToPortListQuery implements ports.ListOptsBuilder.
 func (f fields) ToPortListQuery() (string, error) { return string(f), nil }
 
-func (p *Provider) listPorts(ctx context.Context) ([]ports.Port, error) {
-	c, err := p.s.Network(ctx)
+func (inv *inventory) listPorts(ctx context.Context) ([]ports.Port, error) {
+	c, err := inv.s.Network(ctx)
 	if err != nil {
 		return nil, err
 	}
-	project, _, err := p.s.Project(ctx)
+	project, _, err := inv.s.Project(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +98,12 @@ func (p *Provider) listPorts(ctx context.Context) ([]ports.Port, error) {
 	return all, Classify("List", "", err)
 }
 
-func (p *Provider) listFloating(ctx context.Context) ([]floatingips.FloatingIP, error) {
-	c, err := p.s.Network(ctx)
+func (inv *inventory) listFloating(ctx context.Context) ([]floatingips.FloatingIP, error) {
+	c, err := inv.s.Network(ctx)
 	if err != nil {
 		return nil, err
 	}
-	project, _, err := p.s.Project(ctx)
+	project, _, err := inv.s.Project(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,17 +119,69 @@ func (p *Provider) listFloating(ctx context.Context) ([]floatingips.FloatingIP, 
 	return all, Classify("List", "", err)
 }
 
-func (p *Provider) listVolumes(ctx context.Context) ([]volumes.Volume, error) {
-	c, err := p.s.Volumes(ctx)
+func (inv *inventory) listVolumes(ctx context.Context) ([]volumes.Volume, error) {
+	c, err := inv.s.Volumes(ctx)
 	if errors.Is(err, ErrNoService) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	pages, err := volumes.List(c, volumes.ListOpts{Metadata: p.mark("").Metadata()}).AllPages(ctx)
+	pages, err := volumes.List(c, volumes.ListOpts{Metadata: inv.mark("").Metadata()}).AllPages(ctx)
 	if err != nil {
 		return nil, Classify("List", "", err)
 	}
 	all, err := volumes.ExtractVolumes(pages)
 	return all, Classify("List", "", err)
+}
+
+// volume returns the volume that a server boots from, made of its image. If one was begun, it is
+// that one.
+func (inv *inventory) volume(ctx context.Context, pl plan) (string, error) {
+	c, err := inv.s.Volumes(ctx)
+	if errors.Is(err, ErrNoService) {
+		return "", &compute.Error{
+			Op: "openstack.Create", ID: pl.id, Kind: compute.ErrTooLarge,
+			Err:  fmt.Errorf("%d GiB of disk are more than flavor %s has, and %w", pl.disk, pl.flavor.Name, ErrNoService),
+			Hint: "choose a flavor with a larger disk",
+		}
+	} else if err != nil {
+		return "", err
+	}
+	all, err := inv.volumes.fresh(ctx)
+	if err != nil {
+		return "", err
+	}
+	id := ""
+	for _, v := range all {
+		if of, ok := inv.ours(MarkOf(v.Metadata)); ok && of == pl.id && v.Status != "deleting" && !strings.HasPrefix(v.Status, "error") {
+			id = v.ID
+		}
+	}
+	if id == "" {
+		v, err := volumes.Create(ctx, c, volumes.CreateOpts{
+			Name: string(pl.id), Size: pl.disk, ImageID: pl.image.ID, VolumeType: inv.o.VolumeType,
+			Metadata: inv.mark(pl.id).Metadata(), Description: "of a server of hostler",
+		}, nil).Extract()
+		if err != nil {
+			return "", Classify("Create", pl.id, err)
+		}
+		id = v.ID
+	}
+	for {
+		v, err := volumes.Get(ctx, c, id).Extract()
+		switch {
+		case err != nil:
+			return "", Classify("Create", pl.id, err)
+		case v.Status == "available" || v.Status == "in-use":
+			return id, nil
+		case strings.HasPrefix(v.Status, "error"):
+			return "", &compute.Error{
+				Op: "openstack.Create", ID: pl.id, Kind: compute.ErrFailed,
+				Err: fmt.Errorf("volume %s is in state %s: the cloud could not make it of image %s", id, v.Status, pl.image.Name),
+			}
+		}
+		if err := sleep(ctx, max(inv.o.Poll, 500*time.Millisecond)); err != nil {
+			return "", err
+		}
+	}
 }

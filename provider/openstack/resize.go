@@ -36,7 +36,7 @@ func (p *Provider) resize(ctx context.Context, id compute.ID, name string) error
 		if err != nil {
 			return err
 		}
-		p.servers.drop()
+		p.inv.servers.drop()
 		if s, err = p.settled(ctx, id); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (p *Provider) resize(ctx context.Context, id compute.ID, name string) error
 			Hint: "it mostly means that no host has room: try another flavor",
 		}
 	}
-	p.forget(id) // it was restarted
+	p.seen.forget(id) // it was restarted
 	return nil
 }
 
@@ -72,8 +72,8 @@ func (p *Provider) settled(ctx context.Context, id compute.ID) (s servers.Server
 		if r := ReasonOf(Classify("Resize", id, err)); err != nil && r != Conflicting && r != BadRequest {
 			return s, err
 		}
-		p.servers.drop()
-		if err := sleep(ctx, p.tick()); err != nil {
+		p.inv.servers.drop()
+		if err := sleep(ctx, p.inv.tick()); err != nil {
 			return s, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // SessionOptions limit the requests of a session. The zero value has sensible limits.
@@ -33,7 +34,7 @@ type SessionOptions struct {
 // again when its token expires. Any number of goroutines may use it. It starts no goroutine and
 // needs no Close.
 type Session struct {
-	cred Credentials
+	cred credentials.Credentials
 	http http.Client
 
 	catalog *Catalog
@@ -48,10 +49,10 @@ type Session struct {
 }
 
 // NewSession makes a session. It reads the files of certificates, and calls nothing.
-func NewSession(c Credentials, o SessionOptions) (*Session, error) {
+func NewSession(c credentials.Credentials, o SessionOptions) (*Session, error) {
 	t := newTransport(o)
 	if t.base == nil {
-		conf, err := c.tls()
+		conf, err := c.TLS()
 		if err != nil {
 			return nil, &compute.Error{Op: "openstack.Session", Kind: compute.ErrInvalid, Err: err}
 		}

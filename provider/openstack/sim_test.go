@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
 // sim answers as an OpenStack was seen to, as far as a source of servers asks: identity, and
@@ -86,7 +87,7 @@ func (s *sim) session(t testing.TB, o openstack.SessionOptions) *openstack.Sessi
 		t, t.TempDir(), "clouds.yaml",
 		fmt.Sprintf("clouds:\n  sim:\n    auth: {auth_url: '%s/v3/', username: u, password: sesame, project_id: p}\n", s.identity.URL),
 	)
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: "sim", File: file, Getenv: env(nil)})
+	cred, err := credentials.Find(credentials.Where{Cloud: "sim", File: file, Getenv: env(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

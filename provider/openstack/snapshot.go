@@ -23,7 +23,7 @@ $s sh -c 'rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/lib/systemd/ra
 // Snapshot makes an image of a server, which is stopped for that. Another image of ours with the
 // name is deleted when the new one is complete.
 func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
-	s, err := p.fresh(ctx, id)
+	s, err := p.inv.fresh(ctx, id)
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +46,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	if err := p.until(ctx, "Snapshot", id, func(s servers.Server) bool { return !strings.HasPrefix(s.TaskState, "image_") }); err != nil {
 		return "", err
 	}
-	metadata := p.mark(id).Metadata()
+	metadata := p.inv.mark(id).Metadata()
 	for k, v := range spec.Labels {
 		if len(k) <= 255 && len(v) <= 255 {
 			metadata[k] = v

@@ -28,6 +28,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -126,7 +127,7 @@ type trial struct {
 func login(t *testing.T, project string) (deployment.Cloud, *wire) {
 	t.Helper()
 	file := computetest.OpenStack(t)
-	cred, err := openstack.FindCredentials(openstack.Where{Cloud: project, File: file, Getenv: func(string) string { return "" }})
+	cred, err := credentials.Find(credentials.Where{Cloud: project, File: file, Getenv: func(string) string { return "" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +296,7 @@ func must[T any](t *testing.T) func(T, error) T {
 // imageNamed returns the id of an image of the lab.
 func imageNamed(t *testing.T, name string) string {
 	t.Helper()
-	cred, err := openstack.FindCredentials(openstack.Where{
+	cred, err := credentials.Find(credentials.Where{
 		Cloud: "lab", File: computetest.OpenStack(t), Getenv: func(string) string { return "" },
 	})
 	if err != nil {

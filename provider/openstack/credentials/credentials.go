@@ -1,4 +1,6 @@
-package openstack
+// Package credentials finds what a client needs to log in to an OpenStack, in clouds.yaml or in the
+// environment.
+package credentials
 
 import (
 	"cmp"
@@ -58,9 +60,9 @@ type cloudEntry struct {
 	Key          string            `yaml:"key"`
 }
 
-// FindCredentials reads the credentials. It does no network I/O. ErrInvalid: something is missing.
+// Find reads the credentials. It does no network I/O. ErrInvalid: something is missing.
 // The error says what, and where it was looked for.
-func FindCredentials(w Where) (Credentials, error) {
+func Find(w Where) (Credentials, error) {
 	if w.Getenv == nil {
 		w.Getenv = os.Getenv
 	}
@@ -300,8 +302,8 @@ func credentials(look func(key string) string, authType string) (c Credentials, 
 	return c, nil
 }
 
-// tls returns how to verify the cloud, and our own certificate. nil: the system's default.
-func (c Credentials) tls() (*tls.Config, error) {
+// TLS returns how to verify the cloud, and our own certificate. nil: the system's default.
+func (c Credentials) TLS() (*tls.Config, error) {
 	if c.CACert == "" && c.Cert == "" && !c.Insecure {
 		return nil, nil
 	}

@@ -1,9 +1,8 @@
-package openstack
+package login
 
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -11,64 +10,7 @@ import (
 	"net/mail"
 	"net/textproto"
 	"strings"
-
-	"github.com/hostler-project/hostler/compute"
 )
-
-// mostUserData is Nova's limit, in base64. Our own part takes ownUserData bytes of it.
-const (
-	mostUserData = 65535
-	ownUserData  = 4096
-)
-
-// UserDataLimit returns how many bytes of user data a request may have.
-func (p *Provider) UserDataLimit() int { return mostUserData/4*3 - ownUserData }
-
-// tell builds the user data of a server's first boot, with its host key if that is given.
-func (p *Provider) tell(pl *plan, spec compute.Spec) error {
-	parts, err := p.userData(spec)
-	if err != nil {
-		return err
-	}
-	bad := func(err error, hint string) error {
-		return &compute.Error{
-			Op: "openstack.Create", ID: pl.id, Kind: compute.ErrInvalid, Err: fmt.Errorf("user data: %w", err),
-			Hint: hint,
-		}
-	}
-	for i, b := range parts {
-		if parts[i], err = plain(b); err != nil {
-			return bad(err, "")
-		}
-	}
-	if p.o.HostKey == "given" {
-		private, public, err := newKeyPair(string(pl.id))
-		if err != nil {
-			return err
-		}
-		pl.hostKey = public
-		parts = append([][]byte{hostKeyScript(private, public+" "+string(pl.id))}, parts...)
-	}
-	if pl.userData, err = joinUserData(parts); err != nil {
-		return bad(err, "say host-key = console, or put it in one of cloud-init's forms")
-	}
-	if base64.StdEncoding.EncodedLen(len(pl.userData)) > mostUserData {
-		var b bytes.Buffer
-		w := gzip.NewWriter(&b)
-		_, err := w.Write(pl.userData)
-		if err = errors.Join(err, w.Close()); err != nil {
-			return err
-		}
-		pl.userData = b.Bytes()
-	}
-	if n := base64.StdEncoding.EncodedLen(len(pl.userData)); n > mostUserData {
-		return bad(
-			fmt.Errorf("%d bytes are more than the %d that a server takes, even compressed", n, mostUserData),
-			"have it fetch the rest by itself",
-		)
-	}
-	return nil
-}
 
 // plain returns user data uncompressed.
 func plain(b []byte) ([]byte, error) {
@@ -178,7 +120,7 @@ func FirstBoot(name string, hostKey bool, parts ...[]byte) (data []byte, public 
 	}
 	if hostKey {
 		var private []byte
-		if private, public, err = newKeyPair(name); err != nil {
+		if private, public, err = newPair(name); err != nil {
 			return nil, "", err
 		}
 		all = append([][]byte{hostKeyScript(private, public+" "+name)}, all...)
