@@ -91,7 +91,7 @@ func (o *cloudOptions) resource(a *cli.App) string {
 
 // cloudWork is one command of cloud.
 type cloudWork struct {
-	*cli.App
+	app     *cli.App
 	opt     *cloudOptions
 	cloud   clouds.Cloud
 	place   clouds.Place
@@ -108,7 +108,7 @@ func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, er
 	if err != nil {
 		return nil, err
 	}
-	w := &cloudWork{App: a, opt: o, records: clouds.NewDeployments(a.Host.Store()), keys: filepath.Join(state, "keys")}
+	w := &cloudWork{app: a, opt: o, records: clouds.NewDeployments(a.Host.Store()), keys: filepath.Join(state, "keys")}
 	rec, err := w.records.Deployment(ctx, o.resource(a))
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return nil, err
@@ -123,8 +123,8 @@ func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, er
 // options returns the options of the deployment.
 func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
 	return deployment.Options{
-		Name: w.opt.resource(w.App), Installation: w.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
-		Log: w.Log,
+		Name: w.opt.resource(w.app), Installation: w.app.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
+		Log: w.app.Log,
 	}
 }
 
@@ -149,7 +149,7 @@ func (w *cloudWork) lock(name string) error {
 			_ = file.Close()
 			continue
 		}
-		w.Host.OnClose(func() { _, _ = os.Remove(path), file.Close() })
+		w.app.Host.OnClose(func() { _, _ = os.Remove(path), file.Close() })
 		return nil
 	}
 	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)

@@ -174,30 +174,30 @@ func (s *cloudSource) need(regex string) flavor.Need {
 }
 
 func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloudDeployOptions, costs prices) error {
-	if w.JSON {
-		return w.PrintJSON(v)
+	if w.app.JSON {
+		return w.app.PrintJSON(v)
 	}
-	if err := printSteps(w.App, steps); err != nil {
+	if err := printSteps(w.app, steps); err != nil {
 		return err
 	}
 	for _, line := range [][2]string{{"private key", v.KeyFile}, {"source", v.SourceFile}, {"head", v.Head}} {
 		if line[1] != "" && !o.dry {
-			if err := term.Printf(w.Out, "%s: %s\n", line[0], term.Line(line[1])); err != nil {
+			if err := term.Printf(w.app.Out, "%s: %s\n", line[0], term.Line(line[1])); err != nil {
 				return err
 			}
 		}
 	}
-	if w.Quiet {
+	if w.app.Quiet {
 		return nil
 	}
 	if v.Hourly != nil {
-		if err := term.Printf(w.Err, "a server of it costs %s an hour\n", costs.shown(v.Hourly)); err != nil {
+		if err := term.Printf(w.app.Err, "a server of it costs %s an hour\n", costs.shown(v.Hourly)); err != nil {
 			return err
 		}
 	}
 	if len(o.settings.Ports) > 0 && len(o.settings.From) == 0 {
 		return term.Printf(
-			w.Err, "%s: open to the deployment's own network alone; --from opens to others\n",
+			w.app.Err, "%s: open to the deployment's own network alone; --from opens to others\n",
 			cmp.Or(strings.Join(o.settings.Ports, ", "), "ports"),
 		)
 	}

@@ -148,16 +148,16 @@ func (w *cloudWork) printServers(all []deployment.ServerInfo, gone map[string]bo
 			},
 		)
 	}
-	if w.JSON {
-		return w.PrintJSON(views)
+	if w.app.JSON {
+		return w.app.PrintJSON(views)
 	}
-	if err := w.Table(
+	if err := w.app.Table(
 		[]string{"name", "id", "status", "address", "flavor", "source", "deployment", "hourly", "problem"}, rows,
 	); err != nil {
 		return err
 	}
-	if total := costs.total(sum); total != nil && !w.Quiet {
-		return term.Printf(w.Err, "together %s an hour\n", costs.shown(total))
+	if total := costs.total(sum); total != nil && !w.app.Quiet {
+		return term.Printf(w.app.Err, "together %s an hour\n", costs.shown(total))
 	}
 	return nil
 }

@@ -325,7 +325,7 @@ func digestOf(data []byte) string {
 // writeSource records and writes the source's files. A file that it did not write, or that was
 // changed since, stays and is an error.
 func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *cloudDeployOptions) (string, error) {
-	root, err := userConfig(w.App)
+	root, err := userConfig(w.app)
 	if err != nil {
 		return "", err
 	}
@@ -401,7 +401,7 @@ func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) b
 			continue
 		}
 		if err == nil && digestOf(data) != digest {
-			_ = term.Printf(w.Err, "%s: %s stays: it was changed\n", w.Program, path)
+			_ = term.Printf(w.app.Err, "%s: %s stays: it was changed\n", w.app.Program, path)
 			continue
 		}
 		if err == nil {

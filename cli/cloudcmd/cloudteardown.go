@@ -124,7 +124,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 	if rec.Notes[noteSource] != "" {
 		out = append(out, name)
 	}
-	cfg, err := w.Host.Configuration()
+	cfg, err := w.app.Host.Configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	if force || len(sources) == 0 {
 		return nil
 	}
-	engine, err := w.Engine(ctx)
+	engine, err := w.app.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 	if err := w.cloud.Teardown(ctx, opt); err != nil || len(sources) == 0 {
 		return err
 	}
-	engine, err := w.Engine(ctx)
+	engine, err := w.app.Engine(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,17 +202,17 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 	const most = 5 * time.Minute
 	until, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	who := w.Who(ctx, engine)
+	who := w.app.Who(ctx, engine)
 	who.Admin = true
 	err = engine.Release(until, who, compute.ReleaseOptions{Force: true, Discard: true}, ids...)
 	if err == nil {
-		err = leasecmd.AtRest(w.App, until, engine, ids)
+		err = leasecmd.AtRest(w.app, until, engine, ids)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err != nil {
-		w.Log.Warn(
+		w.app.Log.Warn(
 			"instances of the deployment are not discarded: their servers are deleted all the same", "deployment",
 			opt.Name, "err", err,
 		)
