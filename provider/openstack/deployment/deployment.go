@@ -197,7 +197,7 @@ func (w *work) deploy(ctx context.Context) error {
 	}
 	w.rec.InCloud = ""
 	if w.rec.Settings.Network != "" {
-		if err := w.givenNetwork(ctx); err != nil {
+		if err := (&topology{w}).givenNetwork(ctx); err != nil {
 			return err
 		}
 		return w.group(ctx)
@@ -206,7 +206,7 @@ func (w *work) deploy(ctx context.Context) error {
 	if err := w.group(ctx); err != nil {
 		return err
 	}
-	return w.network(ctx)
+	return (&topology{w}).network(ctx)
 }
 
 // enter records a new state. A rehearsal changes no state.

@@ -16,14 +16,17 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// topology makes the network of a deployment, its subnets and the router.
+type topology struct{ w *work }
+
 // network makes the network, its subnets, and the router.
-func (w *work) network(ctx context.Context) error {
-	name := w.opt.Name
-	id, made, err := w.ensure(ctx, part{
+func (t *topology) network(ctx context.Context) error {
+	name := t.w.opt.Name
+	id, made, err := t.w.ensure(ctx, part{
 		kind: Network, name: name, plural: "networks",
 		find: func(ctx context.Context) (out []candidate, err error) {
 			all, err := list(
-				ctx, networks.List(w.cloud.Network, networks.ListOpts{Name: name, ProjectID: w.cloud.Project}),
+				ctx, networks.List(t.w.cloud.Network, networks.ListOpts{Name: name, ProjectID: t.w.cloud.Project}),
 				networks.ExtractNetworks,
 			)
 			for _, n := range all {
@@ -32,57 +35,57 @@ func (w *work) network(ctx context.Context) error {
 			return out, err
 		},
 		make: func(ctx context.Context) (string, error) {
-			n, err := networks.Create(ctx, w.cloud.Network, networks.CreateOpts{Name: name, Description: w.mark.text()}).Extract()
+			n, err := networks.Create(ctx, t.w.cloud.Network, networks.CreateOpts{Name: name, Description: t.w.mark.text()}).Extract()
 			if err != nil {
 				return "", err
 			}
 			return n.ID, nil
 		},
 		drop: func(ctx context.Context, id string) error {
-			return networks.Delete(ctx, w.cloud.Network, id).ExtractErr()
+			return networks.Delete(ctx, t.w.cloud.Network, id).ExtractErr()
 		},
 	})
 	if err != nil {
 		return err
 	}
-	w.rec.use(Network, id)
-	subnet, subnet6, err := w.subnets(ctx, id, made)
+	t.w.rec.use(Network, id)
+	subnet, subnet6, err := t.subnets(ctx, id, made)
 	if err != nil {
 		return err
 	}
-	if w.rec.use(Subnet, subnet); subnet != "" {
-		if err := w.save(ctx); err != nil {
+	if t.w.rec.use(Subnet, subnet); subnet != "" {
+		if err := t.w.save(ctx); err != nil {
 			return err
 		}
 	}
-	return w.router(ctx, id, subnet, subnet6)
+	return t.router(ctx, id, subnet, subnet6)
 }
 
 // subnets returns the ids of a network's subnets, for IPv4 and IPv6, and makes those that are
 // missing. Of somebody else's network it uses the only one that is there.
-func (w *work) subnets(ctx context.Context, network string, made bool) (four, six string, err error) {
-	s := w.rec.Settings
+func (t *topology) subnets(ctx context.Context, network string, made bool) (four, six string, err error) {
+	s := t.w.rec.Settings
 	all := []subnets.Subnet{}
 	if network != "" {
 		if all, err = list(
-			ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}),
+			ctx, subnets.List(t.w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: t.w.cloud.Project}),
 			subnets.ExtractSubnets,
 		); err != nil {
-			return "", "", failed("look for subnets of", w.opt.Name, err)
+			return "", "", failed("look for subnets of", t.w.opt.Name, err)
 		}
 	}
 	if !made && len(all) == 1 {
 		if all[0].CIDR != s.CIDR && s.CIDR != DefaultCIDR {
-			return "", "", otherwise(w.opt.Name, "the subnet %s has the range %s, and %s is wanted", all[0].ID, all[0].CIDR, s.CIDR)
+			return "", "", otherwise(t.w.opt.Name, "the subnet %s has the range %s, and %s is wanted", all[0].ID, all[0].CIDR, s.CIDR)
 		}
-		w.rec.Settings.CIDR, w.rec.Settings.Gateway = all[0].CIDR, all[0].GatewayIP
-		w.rec.note(Thing{Kind: Subnet, Name: all[0].Name, ID: all[0].ID})
-		w.tell(Found, Subnet, all[0].Name, all[0].ID, "not made by hostler: used as it is, and not deleted")
-		return all[0].ID, "", w.save(ctx)
+		t.w.rec.Settings.CIDR, t.w.rec.Settings.Gateway = all[0].CIDR, all[0].GatewayIP
+		t.w.rec.note(Thing{Kind: Subnet, Name: all[0].Name, ID: all[0].ID})
+		t.w.tell(Found, Subnet, all[0].Name, all[0].ID, "not made by hostler: used as it is, and not deleted")
+		return all[0].ID, "", t.w.save(ctx)
 	}
-	if four, err = w.subnet(ctx, network, w.opt.Name, s.CIDR, s.Gateway, 4, all); err == nil && s.CIDR6 != "" {
+	if four, err = t.subnet(ctx, network, t.w.opt.Name, s.CIDR, s.Gateway, 4, all); err == nil && s.CIDR6 != "" {
 		gateway := netip.MustParsePrefix(s.CIDR6).Addr().Next().String()
-		six, err = w.subnet(ctx, network, w.opt.Name+"-6", s.CIDR6, gateway, 6, all)
+		six, err = t.subnet(ctx, network, t.w.opt.Name+"-6", s.CIDR6, gateway, 6, all)
 	}
 	return four, six, err
 }
@@ -97,8 +100,8 @@ func otherwise(name, format string, args ...any) error {
 
 // subnet makes one subnet, or checks the existing one. It corrects the name servers and DHCP of
 // ours. A wrong range or gateway is an error.
-func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, version int, all []subnets.Subnet) (string, error) {
-	s := w.rec.Settings
+func (t *topology) subnet(ctx context.Context, network, name, cidr, gateway string, version int, all []subnets.Subnet) (string, error) {
+	s := t.w.rec.Settings
 	var dns []string // name servers of the subnet's own kind of addresses
 	for _, text := range s.DNS {
 		if a, err := netip.ParseAddr(text); err == nil && a.Is4() == (version == 4) {
@@ -110,7 +113,7 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 			return nil, nil
 		}
 		if all, err = list(
-			ctx, subnets.List(w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: w.cloud.Project}),
+			ctx, subnets.List(t.w.cloud.Network, subnets.ListOpts{NetworkID: network, ProjectID: t.w.cloud.Project}),
 			subnets.ExtractSubnets,
 		); err != nil {
 			return nil, err
@@ -122,12 +125,12 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 		}
 		return out, nil
 	}
-	id, made, err := w.ensure(ctx, part{
+	id, made, err := t.w.ensure(ctx, part{
 		kind: Subnet, name: name, plural: "subnets", find: find,
 		make: func(ctx context.Context) (string, error) {
 			dhcp := !s.NoDHCP
 			opts := subnets.CreateOpts{
-				NetworkID: network, Name: name, Description: w.mark.text(), CIDR: cidr, GatewayIP: &gateway,
+				NetworkID: network, Name: name, Description: t.w.mark.text(), CIDR: cidr, GatewayIP: &gateway,
 				IPVersion: 4, EnableDHCP: &dhcp, DNSNameservers: dns,
 			}
 			if opts.IPVersion = 4; version == 6 {
@@ -135,14 +138,14 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 					opts.IPv6AddressMode, opts.IPv6RAMode = "slaac", "slaac"
 				}
 			}
-			sub, err := subnets.Create(ctx, w.cloud.Network, opts).Extract()
+			sub, err := subnets.Create(ctx, t.w.cloud.Network, opts).Extract()
 			if err != nil {
 				return "", err
 			}
 			return sub.ID, nil
 		},
 		drop: func(ctx context.Context, id string) error {
-			return subnets.Delete(ctx, w.cloud.Network, id).ExtractErr()
+			return subnets.Delete(ctx, t.w.cloud.Network, id).ExtractErr()
 		},
 	})
 	if err != nil || id == "" {
@@ -158,8 +161,8 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 	case got.GatewayIP != gateway:
 		return "", otherwise(name, "the subnet %s has the gateway %s, and %s is wanted", id, got.GatewayIP, gateway)
 	case made && (!slices.Equal(got.DNSNameservers, dns) || got.EnableDHCP == s.NoDHCP):
-		if w.opt.DryRun {
-			w.tell(WouldFix, Subnet, name, id, "name servers or DHCP")
+		if t.w.opt.DryRun {
+			t.w.tell(WouldFix, Subnet, name, id, "name servers or DHCP")
 			return id, nil
 		}
 		dhcp := !s.NoDHCP
@@ -167,19 +170,19 @@ func (w *work) subnet(ctx context.Context, network, name, cidr, gateway string, 
 			dns = []string{}
 		}
 		if _, err := subnets.Update(
-			ctx, w.cloud.Network, id, subnets.UpdateOpts{DNSNameservers: &dns, EnableDHCP: &dhcp},
+			ctx, t.w.cloud.Network, id, subnets.UpdateOpts{DNSNameservers: &dns, EnableDHCP: &dhcp},
 		).Extract(); err != nil {
 			return "", failed("repair "+Subnet, name, err)
 		}
-		w.tell(Repaired, Subnet, name, id, "name servers or DHCP")
+		t.w.tell(Repaired, Subnet, name, id, "name servers or DHCP")
 	}
 	return id, nil
 }
 
 // givenNetwork uses an existing network, by its name or id, unchanged.
-func (w *work) givenNetwork(ctx context.Context) error {
-	want := w.rec.Settings.Network
-	all, err := list(ctx, networks.List(w.cloud.Network, networks.ListOpts{}), networks.ExtractNetworks)
+func (t *topology) givenNetwork(ctx context.Context) error {
+	want := t.w.rec.Settings.Network
+	all, err := list(ctx, networks.List(t.w.cloud.Network, networks.ListOpts{}), networks.ExtractNetworks)
 	if err != nil {
 		return failed("look for "+Network, want, err)
 	}
@@ -192,39 +195,39 @@ func (w *work) givenNetwork(ctx context.Context) error {
 		return err
 	}
 	n := all[i]
-	w.rec.given(Thing{Kind: Network, Name: n.Name, ID: n.ID})
-	w.tell(Found, Network, n.Name, n.ID, "named by the settings: used as it is, and not deleted")
+	t.w.rec.given(Thing{Kind: Network, Name: n.Name, ID: n.ID})
+	t.w.tell(Found, Network, n.Name, n.ID, "named by the settings: used as it is, and not deleted")
 	if len(n.Subnets) > 0 {
-		sub, err := subnets.Get(ctx, w.cloud.Network, n.Subnets[0]).Extract()
+		sub, err := subnets.Get(ctx, t.w.cloud.Network, n.Subnets[0]).Extract()
 		if err != nil {
 			return failed("look for "+Subnet, n.Name, err)
 		}
-		w.rec.given(Thing{Kind: Subnet, Name: sub.Name, ID: sub.ID})
-		w.rec.Settings.CIDR, w.rec.Settings.Gateway = sub.CIDR, sub.GatewayIP
+		t.w.rec.given(Thing{Kind: Subnet, Name: sub.Name, ID: sub.ID})
+		t.w.rec.Settings.CIDR, t.w.rec.Settings.Gateway = sub.CIDR, sub.GatewayIP
 	}
-	return w.save(ctx)
+	return t.w.save(ctx)
 }
 
 // outside returns the id of the network of floating IPs. "": the cloud has none.
-func (w *work) outside(ctx context.Context) (string, error) {
+func (t *topology) outside(ctx context.Context) (string, error) {
 	yes := true
 	type net struct {
 		networks.Network
 		external.NetworkExternalExt
 	}
-	pages, err := networks.List(w.cloud.Network, external.ListOptsExt{ListOptsBuilder: networks.ListOpts{}, External: &yes}).AllPages(ctx)
+	pages, err := networks.List(t.w.cloud.Network, external.ListOptsExt{ListOptsBuilder: networks.ListOpts{}, External: &yes}).AllPages(ctx)
 	var all []net
 	if err == nil {
 		err = networks.ExtractNetworksInto(pages, &all)
 	}
 	if err != nil {
-		return "", failed("look for the network of floating IPs for", w.opt.Name, err)
+		return "", failed("look for the network of floating IPs for", t.w.opt.Name, err)
 	}
 	var named []compute.Named
 	for _, n := range all {
 		named = append(named, compute.Named{ID: n.ID, Name: n.Name})
 	}
-	want := w.rec.Settings.External
+	want := t.w.rec.Settings.External
 	if want == "" {
 		switch len(named) {
 		case 0:
@@ -246,25 +249,25 @@ func (w *work) outside(ctx context.Context) (string, error) {
 }
 
 // router makes the router with its gateway, and an interface on each subnet.
-func (w *work) router(ctx context.Context, network string, subnet ...string) error {
-	if w.rec.Settings.External == NoExternal {
+func (t *topology) router(ctx context.Context, network string, subnet ...string) error {
+	if t.w.rec.Settings.External == NoExternal {
 		return nil
 	}
-	public, err := w.outside(ctx)
+	public, err := t.outside(ctx)
 	if err != nil {
 		return err
 	}
 	if public == "" {
-		w.tell(Left, Router, w.opt.Name, "", "there is no network of floating IPs that it could lead to: none is made")
+		t.w.tell(Left, Router, t.w.opt.Name, "", "there is no network of floating IPs that it could lead to: none is made")
 		return nil
 	}
-	name := w.opt.Name
+	name := t.w.opt.Name
 	var all []routers.Router
-	id, made, err := w.ensure(ctx, part{
+	id, made, err := t.w.ensure(ctx, part{
 		kind: Router, name: name, plural: "routers",
 		find: func(ctx context.Context) (out []candidate, err error) {
 			all, err = list(
-				ctx, routers.List(w.cloud.Network, routers.ListOpts{Name: name, ProjectID: w.cloud.Project}),
+				ctx, routers.List(t.w.cloud.Network, routers.ListOpts{Name: name, ProjectID: t.w.cloud.Project}),
 				routers.ExtractRouters,
 			)
 			for _, r := range all {
@@ -274,106 +277,106 @@ func (w *work) router(ctx context.Context, network string, subnet ...string) err
 		},
 		make: func(ctx context.Context) (string, error) {
 			r, err := routers.Create(
-				ctx, w.cloud.Network,
-				routers.CreateOpts{Name: name, Description: w.mark.text(), GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
+				ctx, t.w.cloud.Network,
+				routers.CreateOpts{Name: name, Description: t.w.mark.text(), GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
 			).Extract()
 			if err != nil {
 				return "", err
 			}
 			return r.ID, nil
 		},
-		drop: w.dropRouter,
+		drop: t.dropRouter,
 	})
 	if err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(all, func(r routers.Router) bool { return r.ID == id }); i >= 0 && made &&
 		all[i].GatewayInfo.NetworkID != public {
-		if err := w.repairGateway(ctx, id, public); err != nil {
+		if err := t.repairGateway(ctx, id, public); err != nil {
 			return err
 		}
 	}
 	for i, s := range subnet {
-		if i > 0 && s == "" && (!w.opt.DryRun || w.rec.Settings.CIDR6 == "") {
+		if i > 0 && s == "" && (!t.w.opt.DryRun || t.w.rec.Settings.CIDR6 == "") {
 			continue
 		}
-		if err := w.join(ctx, network, id, s, made); err != nil {
+		if err := t.join(ctx, network, id, s, made); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *work) repairGateway(ctx context.Context, id, public string) error {
-	if w.opt.DryRun {
-		w.tell(WouldFix, Router, w.opt.Name, id, "its gateway")
+func (t *topology) repairGateway(ctx context.Context, id, public string) error {
+	if t.w.opt.DryRun {
+		t.w.tell(WouldFix, Router, t.w.opt.Name, id, "its gateway")
 		return nil
 	}
 	if _, err := routers.Update(
-		ctx, w.cloud.Network, id, routers.UpdateOpts{GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
+		ctx, t.w.cloud.Network, id, routers.UpdateOpts{GatewayInfo: &routers.GatewayInfo{NetworkID: public}},
 	).Extract(); err != nil {
-		return failed("repair the gateway of "+Router, w.opt.Name, err)
+		return failed("repair the gateway of "+Router, t.w.opt.Name, err)
 	}
-	w.tell(Repaired, Router, w.opt.Name, id, "its gateway")
+	t.w.tell(Repaired, Router, t.w.opt.Name, id, "its gateway")
 	return nil
 }
 
 // join makes an interface of the router on a subnet. If that fails, a router that was just made is
 // deleted.
-func (w *work) join(ctx context.Context, network, router, subnet string, made bool) error {
-	name := "of " + w.opt.Name
-	if s := w.rec.find(Subnet, w.opt.Name+"-6"); s != nil && subnet == s.ID {
+func (t *topology) join(ctx context.Context, network, router, subnet string, made bool) error {
+	name := "of " + t.w.opt.Name
+	if s := t.w.rec.find(Subnet, t.w.opt.Name+"-6"); s != nil && subnet == s.ID {
 		name += ", IPv6"
 	}
 	if router == "" || subnet == "" {
-		w.tell(WouldMake, Interface, name, "", "")
+		t.w.tell(WouldMake, Interface, name, "", "")
 		return nil
 	}
-	port, err := w.joined(ctx, network, router, subnet)
+	port, err := t.joined(ctx, network, router, subnet)
 	if err != nil {
 		return failed("look for "+Interface, name, err)
 	}
 	if port != "" {
-		if known := w.rec.find(Interface, name); known == nil || known.ID != port {
-			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: made || known != nil && known.Made})
+		if known := t.w.rec.find(Interface, name); known == nil || known.ID != port {
+			t.w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: made || known != nil && known.Made})
 		}
-		w.tell(Found, Interface, name, port, "")
-		return w.save(ctx)
+		t.w.tell(Found, Interface, name, port, "")
+		return t.w.save(ctx)
 	}
-	if w.opt.DryRun {
-		w.tell(WouldMake, Interface, name, "", "")
+	if t.w.opt.DryRun {
+		t.w.tell(WouldMake, Interface, name, "", "")
 		return nil
 	}
-	w.rec.note(Thing{Kind: Interface, Name: name, Made: true})
-	if err := w.save(ctx); err != nil {
+	t.w.rec.note(Thing{Kind: Interface, Name: name, Made: true})
+	if err := t.w.save(ctx); err != nil {
 		return err
 	}
-	info, err := routers.AddInterface(ctx, w.cloud.Network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
+	info, err := routers.AddInterface(ctx, t.w.cloud.Network, router, routers.AddInterfaceOpts{SubnetID: subnet}).Extract()
 	if err != nil {
 		err = failed("add "+Interface, name, err)
 		// another process was faster
-		if port, lookErr := w.joined(ctx, network, router, subnet); lookErr == nil && port != "" {
-			w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: true})
-			return w.save(ctx)
+		if port, lookErr := t.joined(ctx, network, router, subnet); lookErr == nil && port != "" {
+			t.w.rec.note(Thing{Kind: Interface, Name: name, ID: port, Made: true})
+			return t.w.save(ctx)
 		}
 		if made && ctx.Err() == nil {
-			if undo := w.dropRouter(ctx, router); undo == nil || isGone(undo) {
-				w.rec.forget(Interface, name)
-				w.rec.forget(Router, w.opt.Name)
-				w.tell(Deleted, Router, w.opt.Name, router, "its interface could not be added")
-				err = errors.Join(err, w.save(ctx))
+			if undo := t.dropRouter(ctx, router); undo == nil || isGone(undo) {
+				t.w.rec.forget(Interface, name)
+				t.w.rec.forget(Router, t.w.opt.Name)
+				t.w.tell(Deleted, Router, t.w.opt.Name, router, "its interface could not be added")
+				err = errors.Join(err, t.w.save(ctx))
 			}
 		}
 		return err
 	}
-	w.rec.note(Thing{Kind: Interface, Name: name, ID: info.PortID, Made: true})
-	w.tell(Made, Interface, name, info.PortID, "")
-	return w.save(ctx)
+	t.w.rec.note(Thing{Kind: Interface, Name: name, ID: info.PortID, Made: true})
+	t.w.tell(Made, Interface, name, info.PortID, "")
+	return t.w.save(ctx)
 }
 
 // joined returns the port of a router's interface on a subnet, or "".
-func (w *work) joined(ctx context.Context, network, router, subnet string) (string, error) {
-	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: router, NetworkID: network}), ports.ExtractPorts)
+func (t *topology) joined(ctx context.Context, network, router, subnet string) (string, error) {
+	all, err := list(ctx, ports.List(t.w.cloud.Network, ports.ListOpts{DeviceID: router, NetworkID: network}), ports.ExtractPorts)
 	for _, p := range all {
 		if slices.ContainsFunc(p.FixedIPs, func(ip ports.IP) bool { return ip.SubnetID == subnet }) {
 			return p.ID, nil
@@ -383,8 +386,8 @@ func (w *work) joined(ctx context.Context, network, router, subnet string) (stri
 }
 
 // dropRouter deletes a router with its interfaces.
-func (w *work) dropRouter(ctx context.Context, id string) error {
-	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{DeviceID: id}), ports.ExtractPorts)
+func (t *topology) dropRouter(ctx context.Context, id string) error {
+	all, err := list(ctx, ports.List(t.w.cloud.Network, ports.ListOpts{DeviceID: id}), ports.ExtractPorts)
 	if err != nil {
 		return err
 	}
@@ -392,17 +395,17 @@ func (w *work) dropRouter(ctx context.Context, id string) error {
 		if p.DeviceOwner == "network:router_gateway" {
 			continue
 		}
-		if err := w.part(ctx, id, p.ID); err != nil && !isGone(err) {
+		if err := t.part(ctx, id, p.ID); err != nil && !isGone(err) {
 			return err
 		}
 	}
-	return routers.Delete(ctx, w.cloud.Network, id).ExtractErr()
+	return routers.Delete(ctx, t.w.cloud.Network, id).ExtractErr()
 }
 
 // part deletes a router's interface. It waits a little for floating IPs that are being deleted.
-func (w *work) part(ctx context.Context, router, port string) error {
-	return w.again(ctx, func() error {
-		_, err := routers.RemoveInterface(ctx, w.cloud.Network, router, routers.RemoveInterfaceOpts{PortID: port}).Extract()
+func (t *topology) part(ctx context.Context, router, port string) error {
+	return t.w.again(ctx, func() error {
+		_, err := routers.RemoveInterface(ctx, t.w.cloud.Network, router, routers.RemoveInterfaceOpts{PortID: port}).Extract()
 		return err
 	})
 }

@@ -149,11 +149,12 @@ func (w *work) takeDown(ctx context.Context, inv *Inventory) (errs []error) {
 	add(w.each(ctx, inv.FloatingIPs, func(ctx context.Context, t Thing) error {
 		return floatingips.Delete(ctx, w.cloud.Network, t.ID).ExtractErr()
 	}))
+	net := topology{w}
 	for _, k := range []struct {
 		things []Thing
 		drop   func(ctx context.Context, t Thing) error
 	}{
-		{inv.Interfaces, func(ctx context.Context, t Thing) error { return w.part(ctx, inv.routerOf[t.ID], t.ID) }},
+		{inv.Interfaces, func(ctx context.Context, t Thing) error { return net.part(ctx, inv.routerOf[t.ID], t.ID) }},
 		{inv.Routers, func(ctx context.Context, t Thing) error {
 			return routers.Delete(ctx, w.cloud.Network, t.ID).ExtractErr()
 		}},
