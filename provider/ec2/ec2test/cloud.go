@@ -53,27 +53,31 @@ type Cloud struct {
 	o   Options
 	all sync.WaitGroup // guests that are being started or stopped
 
-	mu        sync.Mutex
-	last      int // the number of ids given out
-	instances map[string]*instance
-	order     []string // of instances
-	tokens    map[string]token
-	images    map[string]*image
-	keys      map[string]*keyPair
-	groups    map[string]*group
-	volumes   map[string]*volume
-	snapshots map[string]*snapshot
-	spots     map[string]*spotRequest
-	types     []Type
-	prices    []SpotPrice
+	mu     sync.Mutex
+	ids    *ids
+	fleet  *fleet
+	tokens map[string]token
+	keys   *keys
+	groups *groups
+	disks  *disks
+	spots  *spots
+	places *places
 	// TYPE/ZONE/MARKET without capacity, and how many more calls are refused; negative: all
 	empty  map[string]int
 	faults []*fail
 	calls  map[string]int
-	window time.Time // the second that Rate counts
-	within int
+	rate   rate
 	closed bool
 }
+
+// rate counts calls for Options.Rate.
+type rate struct {
+	second time.Time
+	calls  int // in that second
+}
+
+// ids makes identifiers.
+type ids struct{ last int } // the number of ids given out
 
 type fail struct {
 	action string
@@ -85,11 +89,9 @@ type fail struct {
 
 // New makes a service with a few types and no images.
 func New(o Options) *Cloud {
-	c := &Cloud{
-		o: o, instances: map[string]*instance{}, tokens: map[string]token{}, images: map[string]*image{},
-		keys: map[string]*keyPair{}, groups: map[string]*group{},
-		volumes: map[string]*volume{}, snapshots: map[string]*snapshot{}, spots: map[string]*spotRequest{},
-		calls: map[string]int{}, empty: map[string]int{},
+	c := &Cloud{o: o, ids: &ids{}, tokens: map[string]token{}, calls: map[string]int{}, empty: map[string]int{}}
+	c.places = &places{
+		o: &c.o,
 		types: []Type{
 			{Name: "t3.nano", VCPUs: 2, Memory: 512}, {Name: "t3.micro", VCPUs: 2, Memory: 1024},
 			{Name: "m5.large", VCPUs: 2, Memory: 8192}, {Name: "m5.xlarge", VCPUs: 4, Memory: 16384},
@@ -97,7 +99,12 @@ func New(o Options) *Cloud {
 			{Name: "g4dn.xlarge", VCPUs: 4, Memory: 16384, GPUs: 1, Disk: 125},
 		},
 	}
-	c.groups["sg-default"] = &group{id: "sg-default", name: "default", vpc: vpc}
+	c.disks = &disks{images: map[string]*image{}, snapshots: map[string]*snapshot{}, volumes: map[string]*volume{}}
+	c.fleet = &fleet{o: &c.o, places: c.places, disks: c.disks, all: map[string]*instance{}}
+	c.keys, c.spots = &keys{ids: c.ids, all: map[string]*keyPair{}}, &spots{all: map[string]*spotRequest{}}
+	c.groups = &groups{ids: c.ids, all: map[string]*group{
+		"sg-default": {id: "sg-default", name: "default", vpc: vpc},
+	}}
 	return c
 }
 
@@ -156,39 +163,57 @@ func (c *Cloud) Calls(action string) (n int) {
 func (c *Cloud) Close() {
 	c.mu.Lock()
 	c.closed = true
-	for _, i := range c.instances {
-		c.halt(i)
+	for _, i := range c.fleet.all {
+		i.halt(&c.all)
 	}
 	c.mu.Unlock()
 	c.all.Wait()
 }
 
-// id makes the next identifier of a kind. The caller holds the mutex.
-func (c *Cloud) id(kind string) string {
-	c.last++
-	sum := sha256.Sum256(fmt.Append(nil, kind, c.last))
+// next makes the next identifier of a kind. The caller holds the mutex.
+func (n *ids) next(kind string) string {
+	n.last++
+	sum := sha256.Sum256(fmt.Append(nil, kind, n.last))
 	return fmt.Sprintf("%s-%x", kind, sum[:8])
 }
 
-// actions are the actions of the API. The caller holds the mutex.
-var actions = map[string]func(*Cloud, form) ([]elem, *Fault){
-	"RunInstances": (*Cloud).runInstances, "DescribeInstances": (*Cloud).describeInstances,
-	"TerminateInstances": (*Cloud).terminateInstances,
-	"StopInstances":      (*Cloud).stopInstances, "StartInstances": (*Cloud).startInstances,
-	"DescribeInstanceStatus": (*Cloud).describeInstanceStatus,
-	"GetConsoleOutput":       (*Cloud).getConsoleOutput, "DescribeInstanceTypes": (*Cloud).describeInstanceTypes,
-	"DescribeImages": (*Cloud).describeImages, "CreateImage": (*Cloud).createImage, "DeregisterImage": (*Cloud).deregisterImage,
-	"DescribeSnapshots": (*Cloud).describeSnapshots, "DeleteSnapshot": (*Cloud).deleteSnapshot,
-	"DescribeVolumes": (*Cloud).describeVolumes, "DeleteVolume": (*Cloud).deleteVolume,
-	"DescribeKeyPairs": (*Cloud).describeKeyPairs, "ImportKeyPair": (*Cloud).importKeyPair, "DeleteKeyPair": (*Cloud).deleteKeyPair,
-	"DescribeSecurityGroups": (*Cloud).describeSecurityGroups, "CreateSecurityGroup": (*Cloud).createSecurityGroup,
-	"DeleteSecurityGroup":           (*Cloud).deleteSecurityGroup,
-	"AuthorizeSecurityGroupIngress": (*Cloud).authorize, "RevokeSecurityGroupIngress": (*Cloud).revoke,
-	"DescribeSpotInstanceRequests": (*Cloud).describeSpotInstanceRequests,
-	"CancelSpotInstanceRequests":   (*Cloud).cancelSpotInstanceRequests,
-	"DescribeSpotPriceHistory":     (*Cloud).describeSpotPriceHistory, "DescribeAccountAttributes": (*Cloud).describeAccountAttributes,
-	"DescribeSubnets": (*Cloud).describeSubnets, "DescribeAvailabilityZones": (*Cloud).describeAvailabilityZones,
-	"CreateTags": (*Cloud).createTags,
+// action answers a call. The caller holds the mutex.
+type action func(form) ([]elem, *Fault)
+
+// actionsOf returns the actions of the API.
+func actionsOf(c *Cloud) map[string]action {
+	return map[string]action{
+		"RunInstances":                  c.runInstances,
+		"DescribeInstances":             c.fleet.describeInstances,
+		"TerminateInstances":            c.terminateInstances,
+		"StopInstances":                 c.stopInstances,
+		"StartInstances":                c.startInstances,
+		"DescribeInstanceStatus":        c.fleet.describeInstanceStatus,
+		"GetConsoleOutput":              c.fleet.getConsoleOutput,
+		"DescribeInstanceTypes":         c.places.describeInstanceTypes,
+		"DescribeImages":                c.disks.describeImages,
+		"CreateImage":                   c.createImage,
+		"DeregisterImage":               c.disks.deregisterImage,
+		"DescribeSnapshots":             c.disks.describeSnapshots,
+		"DeleteSnapshot":                c.disks.deleteSnapshot,
+		"DescribeVolumes":               c.disks.describeVolumes,
+		"DeleteVolume":                  c.disks.deleteVolume,
+		"DescribeKeyPairs":              c.keys.describeKeyPairs,
+		"ImportKeyPair":                 c.keys.importKeyPair,
+		"DeleteKeyPair":                 c.keys.deleteKeyPair,
+		"DescribeSecurityGroups":        c.groups.describeSecurityGroups,
+		"CreateSecurityGroup":           c.groups.createSecurityGroup,
+		"DeleteSecurityGroup":           c.deleteSecurityGroup,
+		"AuthorizeSecurityGroupIngress": c.groups.authorize,
+		"RevokeSecurityGroupIngress":    c.groups.revoke,
+		"DescribeSpotInstanceRequests":  c.spots.describeSpotInstanceRequests,
+		"CancelSpotInstanceRequests":    c.spots.cancelSpotInstanceRequests,
+		"DescribeSpotPriceHistory":      c.places.describeSpotPriceHistory,
+		"DescribeAccountAttributes":     c.places.describeAccountAttributes,
+		"DescribeSubnets":               c.places.describeSubnets,
+		"DescribeAvailabilityZones":     c.places.describeAvailabilityZones,
+		"CreateTags":                    c.fleet.createTags,
+	}
 }
 
 // ServeHTTP answers one call.
@@ -206,7 +231,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.calls[action]++
 	request := fmt.Sprintf("request-%d", c.calls[action])
-	bad := c.admit(r, action)
+	bad := admit(c.o, &c.rate, r)
 	var after *fail
 	if bad == nil {
 		for _, x := range c.faults {
@@ -232,10 +257,10 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var kids []elem
 	if bad == nil {
 		c.settle()
-		do, ok := actions[action]
+		do, ok := actionsOf(c)[action]
 		if !ok {
 			bad = fault("InvalidAction", "The action %s is not valid for this web service.", action)
-		} else if kids, bad = do(c, f); bad == nil && after != nil && after.after {
+		} else if kids, bad = do(f); bad == nil && after != nil && after.after {
 			bad = &after.fault
 		}
 	}
@@ -248,9 +273,9 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit refuses calls with a wrong key, and those above the rate.
-func (c *Cloud) admit(r *http.Request, action string) *Fault {
+func admit(o Options, count *rate, r *http.Request) *Fault {
 	auth := r.Header.Get("Authorization")
-	if c.o.AccessKey != "" && !strings.Contains(auth, "Credential="+c.o.AccessKey+"/") {
+	if o.AccessKey != "" && !strings.Contains(auth, "Credential="+o.AccessKey+"/") {
 		return &Fault{
 			Status: http.StatusUnauthorized, Code: "AuthFailure",
 			Message: "AWS was not able to validate the provided access credentials",
@@ -259,11 +284,11 @@ func (c *Cloud) admit(r *http.Request, action string) *Fault {
 	if !strings.HasPrefix(auth, "AWS4-HMAC-SHA256 ") {
 		return &Fault{Status: http.StatusForbidden, Code: "MissingAuthenticationToken", Message: "Request is missing Authentication Token"}
 	}
-	if now := time.Now().Truncate(time.Second); c.o.Rate > 0 {
-		if !now.Equal(c.window) {
-			c.window, c.within = now, 0
+	if now := time.Now().Truncate(time.Second); o.Rate > 0 {
+		if !now.Equal(count.second) {
+			count.second, count.calls = now, 0
 		}
-		if c.within++; c.within > c.o.Rate {
+		if count.calls++; count.calls > o.Rate {
 			return &Fault{Status: http.StatusServiceUnavailable, Code: "RequestLimitExceeded", Message: "Request limit exceeded."}
 		}
 	}

@@ -8,21 +8,27 @@ import (
 	"strings"
 )
 
+// keys are the key pairs, by name.
+type keys struct {
+	ids *ids
+	all map[string]*keyPair
+}
+
 type keyPair struct {
 	id, name, public string
 	tags             map[string]string
 }
 
-func (c *Cloud) describeKeyPairs(f form) ([]elem, *Fault) {
+func (r *keys) describeKeyPairs(f form) ([]elem, *Fault) {
 	names := f.list("KeyName")
 	var found []*keyPair
 	for _, n := range names {
-		if c.keys[n] == nil {
+		if r.all[n] == nil {
 			return nil, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", n)
 		}
 	}
-	for _, n := range sortedKeys(c.keys) {
-		k := c.keys[n]
+	for _, n := range sortedKeys(r.all) {
+		k := r.all[n]
 		ok, bad := f.filters(map[string]string{"key-name": n}, k.tags)
 		if bad != nil {
 			return nil, bad
@@ -40,24 +46,24 @@ func (c *Cloud) describeKeyPairs(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
-func (c *Cloud) importKeyPair(f form) ([]elem, *Fault) {
+func (r *keys) importKeyPair(f form) ([]elem, *Fault) {
 	name := f.get("KeyName")
-	if c.keys[name] != nil {
+	if r.all[name] != nil {
 		return nil, fault("InvalidKeyPair.Duplicate", "The keypair already exists")
 	}
 	public, err := base64.StdEncoding.DecodeString(f.get("PublicKeyMaterial"))
 	if err != nil || !strings.HasPrefix(string(public), "ssh-") {
 		return nil, fault("InvalidKey.Format", "Key is not in valid OpenSSH public key format")
 	}
-	k := &keyPair{id: c.id("key"), name: name, public: string(public), tags: f.tags("key-pair")}
-	c.keys[name] = k
+	k := &keyPair{id: r.ids.next("key"), name: name, public: string(public), tags: f.tags("key-pair")}
+	r.all[name] = k
 	return []elem{tx("keyPairId", k.id), tx("keyName", name), tagSet(k.tags)}, nil
 }
 
-func (c *Cloud) deleteKeyPair(f form) ([]elem, *Fault) {
-	for n, k := range c.keys {
+func (r *keys) deleteKeyPair(f form) ([]elem, *Fault) {
+	for n, k := range r.all {
 		if n == f.get("KeyName") || k.id == f.get("KeyPairId") {
-			delete(c.keys, n)
+			delete(r.all, n)
 		}
 	}
 	return []elem{tx("return", true)}, nil // no error if there is none, as with EC2
@@ -67,7 +73,13 @@ func (c *Cloud) deleteKeyPair(f form) ([]elem, *Fault) {
 func (c *Cloud) AddKey(name, public string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keys[name] = &keyPair{id: c.id("key"), name: name, public: public, tags: map[string]string{}}
+	c.keys.all[name] = &keyPair{id: c.ids.next("key"), name: name, public: public, tags: map[string]string{}}
+}
+
+// groups are the security groups, by id.
+type groups struct {
+	ids *ids
+	all map[string]*group
 }
 
 type group struct {
@@ -78,16 +90,16 @@ type group struct {
 
 type rule struct{ protocol, from, to, cidr string } // cidr may be a group's id
 
-func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
+func (w *groups) describeSecurityGroups(f form) ([]elem, *Fault) {
 	ids := f.list("GroupId")
 	for _, id := range ids {
-		if c.groups[id] == nil {
+		if w.all[id] == nil {
 			return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
 		}
 	}
 	var found []*group
-	for _, id := range sortedKeys(c.groups) {
-		g := c.groups[id]
+	for _, id := range sortedKeys(w.all) {
+		g := w.all[id]
 		ok, bad := f.filters(map[string]string{"group-name": g.name, "group-id": g.id, "vpc-id": g.vpc}, g.tags)
 		if bad != nil {
 			return nil, bad
@@ -114,32 +126,32 @@ func (c *Cloud) describeSecurityGroups(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
-func (c *Cloud) createSecurityGroup(f form) ([]elem, *Fault) {
+func (w *groups) createSecurityGroup(f form) ([]elem, *Fault) {
 	g := &group{
 		name: f.get("GroupName"), vpc: cmp.Or(f.get("VpcId"), vpc), about: f.get("GroupDescription"),
 		tags: f.tags("security-group"),
 	}
-	for _, other := range c.groups {
+	for _, other := range w.all {
 		if other.name == g.name && other.vpc == g.vpc {
 			return nil, fault("InvalidGroup.Duplicate", "The security group '%s' already exists", g.name)
 		}
 	}
-	g.id = c.id("sg")
-	c.groups[g.id] = g
+	g.id = w.ids.next("sg")
+	w.all[g.id] = g
 	return []elem{tx("return", true), tx("groupId", g.id), tagSet(g.tags)}, nil
 }
 
 func (c *Cloud) deleteSecurityGroup(f form) ([]elem, *Fault) {
-	g := c.groups[f.get("GroupId")]
+	g := c.groups.all[f.get("GroupId")]
 	if g == nil {
 		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
 	}
-	for _, i := range c.instances {
+	for _, i := range c.fleet.all {
 		if i.state != "terminated" && slices.Contains(i.groups, g.id) {
 			return nil, fault("DependencyViolation", "resource %s has a dependent object", g.id)
 		}
 	}
-	delete(c.groups, g.id)
+	delete(c.groups.all, g.id)
 	return []elem{tx("return", true)}, nil
 }
 
@@ -163,8 +175,8 @@ func (f form) rules() (out []rule) {
 	return out
 }
 
-func (c *Cloud) authorize(f form) ([]elem, *Fault) {
-	g := c.groups[f.get("GroupId")]
+func (w *groups) authorize(f form) ([]elem, *Fault) {
+	g := w.all[f.get("GroupId")]
 	if g == nil {
 		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
 	}
@@ -180,8 +192,8 @@ func (c *Cloud) authorize(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
-func (c *Cloud) revoke(f form) ([]elem, *Fault) {
-	g := c.groups[f.get("GroupId")]
+func (w *groups) revoke(f form) ([]elem, *Fault) {
+	g := w.all[f.get("GroupId")]
 	if g == nil {
 		return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", f.get("GroupId"))
 	}
@@ -194,8 +206,8 @@ func (c *Cloud) revoke(f form) ([]elem, *Fault) {
 func (c *Cloud) AddGroup(name string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g := &group{id: c.id("sg"), name: name, vpc: vpc, tags: map[string]string{}}
-	c.groups[g.id] = g
+	g := &group{id: c.ids.next("sg"), name: name, vpc: vpc, tags: map[string]string{}}
+	c.groups.all[g.id] = g
 	return g.id
 }
 
@@ -203,14 +215,14 @@ func (c *Cloud) AddGroup(name string) string {
 func (c *Cloud) Let(group, protocol, port, cidr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.groups[group].rules = append(c.groups[group].rules, rule{protocol, port, port, cidr})
+	c.groups.all[group].rules = append(c.groups.all[group].rules, rule{protocol, port, port, cidr})
 }
 
 // Rules returns the rules of the security group with a name, one in a line.
 func (c *Cloud) Rules(name string) (out []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, g := range c.groups {
+	for _, g := range c.groups.all {
 		if g.name != name {
 			continue
 		}

@@ -17,6 +17,13 @@ type Image struct {
 	Size     int       // GB; 0: 8
 }
 
+// disks are what instances boot from.
+type disks struct {
+	images    map[string]*image
+	snapshots map[string]*snapshot
+	volumes   map[string]*volume
+}
+
 type image struct {
 	Image
 	id, root, snapshot string
@@ -51,34 +58,34 @@ func (c *Cloud) AddImage(i Image) {
 	if i.Size == 0 {
 		i.Size = 8
 	}
-	c.images[i.ID] = &image{Image: i, id: i.ID, root: "/dev/xvda", size: i.Size, tags: map[string]string{}}
+	c.disks.images[i.ID] = &image{Image: i, id: i.ID, root: "/dev/xvda", size: i.Size, tags: map[string]string{}}
 }
 
 // RemoveImage removes an image.
 func (c *Cloud) RemoveImage(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.images, id)
+	delete(c.disks.images, id)
 }
 
-func (c *Cloud) rootOf(id string) string {
-	if i := c.images[id]; i != nil {
+func (d *disks) rootOf(id string) string {
+	if i := d.images[id]; i != nil {
 		return i.root
 	}
 	return "/dev/xvda"
 }
 
-func (c *Cloud) describeImages(f form) ([]elem, *Fault) {
+func (d *disks) describeImages(f form) ([]elem, *Fault) {
 	now := time.Now()
 	ids, owners := f.list("ImageId"), f.list("Owner")
 	for _, id := range ids {
-		if i := c.images[id]; i == nil || now.Before(i.visible) {
+		if i := d.images[id]; i == nil || now.Before(i.visible) {
 			return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 		}
 	}
 	var found []*image
-	for _, id := range sortedKeys(c.images) {
-		i := c.images[id]
+	for _, id := range sortedKeys(d.images) {
+		i := d.images[id]
 		if now.Before(i.visible) || len(ids) > 0 && !slices.Contains(ids, id) {
 			continue
 		}
@@ -121,7 +128,7 @@ func (i *image) state() string {
 }
 
 func (c *Cloud) createImage(f form) ([]elem, *Fault) {
-	all, bad := c.named(form{"InstanceId.1": {f.get("InstanceId")}})
+	all, bad := c.fleet.named(form{"InstanceId.1": {f.get("InstanceId")}})
 	if bad != nil {
 		return nil, bad
 	}
@@ -133,39 +140,39 @@ func (c *Cloud) createImage(f form) ([]elem, *Fault) {
 			"AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '.', '-', '/' and '_'",
 		)
 	}
-	for _, i := range c.images {
+	for _, i := range c.disks.images {
 		if i.Name == name && i.Owner == Account {
 			return nil, fault("InvalidAMIName.Duplicate", "AMI name %s is already in use by AMI %s", name, i.id)
 		}
 	}
 	now, from := time.Now(), all[0]
-	snap := &snapshot{id: c.id("snap"), tags: f.tags("snapshot")}
-	c.snapshots[snap.id] = snap
-	i := &image{Image: Image{Name: name, Owner: Account, Created: now, Arch: c.archOf(from.typ)}, id: c.id("ami"),
-		root: c.rootOf(from.image), snapshot: snap.id, size: 8, tags: f.tags("image"),
+	snap := &snapshot{id: c.ids.next("snap"), tags: f.tags("snapshot")}
+	c.disks.snapshots[snap.id] = snap
+	i := &image{Image: Image{Name: name, Owner: Account, Created: now, Arch: c.places.archOf(from.typ)}, id: c.ids.next("ami"),
+		root: c.disks.rootOf(from.image), snapshot: snap.id, size: 8, tags: f.tags("image"),
 		visible: now.Add(c.o.Hidden), available: now.Add(c.o.Image)}
 	i.Image.ID = i.id
-	if v := c.volumes[from.volumes[0]]; v != nil {
+	if v := c.disks.volumes[from.volumes[0]]; v != nil {
 		i.size = v.size
 	}
-	c.images[i.id] = i
+	c.disks.images[i.id] = i
 	return []elem{tx("imageId", i.id)}, nil
 }
 
-func (c *Cloud) deregisterImage(f form) ([]elem, *Fault) {
+func (d *disks) deregisterImage(f form) ([]elem, *Fault) {
 	id := f.get("ImageId")
-	if c.images[id] == nil {
+	if d.images[id] == nil {
 		return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 	}
-	delete(c.images, id)
+	delete(d.images, id)
 	return []elem{tx("return", true)}, nil
 }
 
-func (c *Cloud) describeSnapshots(f form) ([]elem, *Fault) {
+func (d *disks) describeSnapshots(f form) ([]elem, *Fault) {
 	var found []*snapshot
 	ids := f.list("SnapshotId")
-	for _, id := range sortedKeys(c.snapshots) {
-		s := c.snapshots[id]
+	for _, id := range sortedKeys(d.snapshots) {
+		s := d.snapshots[id]
 		ok, bad := f.filters(map[string]string{"status": "completed"}, s.tags)
 		if bad != nil {
 			return nil, bad
@@ -179,17 +186,17 @@ func (c *Cloud) describeSnapshots(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
-func (c *Cloud) deleteSnapshot(f form) ([]elem, *Fault) {
+func (d *disks) deleteSnapshot(f form) ([]elem, *Fault) {
 	id := f.get("SnapshotId")
-	if c.snapshots[id] == nil {
+	if d.snapshots[id] == nil {
 		return nil, fault("InvalidSnapshot.NotFound", "The snapshot '%s' does not exist.", id)
 	}
-	for _, i := range c.images {
+	for _, i := range d.images {
 		if i.snapshot == id {
 			return nil, fault("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", id, i.id)
 		}
 	}
-	delete(c.snapshots, id)
+	delete(d.snapshots, id)
 	return []elem{tx("return", true)}, nil
 }
 
@@ -208,10 +215,10 @@ func (v *volume) state() string {
 	return "in-use"
 }
 
-func (c *Cloud) describeVolumes(f form) ([]elem, *Fault) {
+func (d *disks) describeVolumes(f form) ([]elem, *Fault) {
 	var found []*volume
-	for _, id := range sortedKeys(c.volumes) {
-		v := c.volumes[id]
+	for _, id := range sortedKeys(d.volumes) {
+		v := d.volumes[id]
 		ok, bad := f.filters(map[string]string{"status": v.state(), "volume-id": v.id}, v.tags)
 		if bad != nil {
 			return nil, bad
@@ -229,15 +236,15 @@ func (c *Cloud) describeVolumes(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
-func (c *Cloud) deleteVolume(f form) ([]elem, *Fault) {
-	v := c.volumes[f.get("VolumeId")]
+func (d *disks) deleteVolume(f form) ([]elem, *Fault) {
+	v := d.volumes[f.get("VolumeId")]
 	switch {
 	case v == nil:
 		return nil, fault("InvalidVolume.NotFound", "The volume '%s' does not exist.", f.get("VolumeId"))
 	case v.instance != "":
 		return nil, fault("VolumeInUse", "Volume %s is currently attached to %s", v.id, v.instance)
 	}
-	delete(c.volumes, v.id)
+	delete(d.volumes, v.id)
 	return []elem{tx("return", true)}, nil
 }
 
@@ -245,8 +252,8 @@ func (c *Cloud) deleteVolume(f form) ([]elem, *Fault) {
 func (c *Cloud) AddVolume(tags map[string]string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := &volume{id: c.id("vol"), size: 1, kind: "gp3", tags: tags}
-	c.volumes[v.id] = v
+	v := &volume{id: c.ids.next("vol"), size: 1, kind: "gp3", tags: tags}
+	c.disks.volumes[v.id] = v
 	return v.id
 }
 
@@ -256,28 +263,28 @@ func (c *Cloud) Things() (out []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.settle()
-	for _, id := range c.order {
-		if i := c.instances[id]; i.state != "terminated" {
+	for _, id := range c.fleet.order {
+		if i := c.fleet.all[id]; i.state != "terminated" {
 			out = append(out, fmt.Sprintf("instance %s %s %s", id, i.state, i.tags["Name"]))
 		}
 	}
-	for _, id := range sortedKeys(c.volumes) {
+	for _, id := range sortedKeys(c.disks.volumes) {
 		out = append(out, "volume "+id)
 	}
-	for _, id := range sortedKeys(c.snapshots) {
+	for _, id := range sortedKeys(c.disks.snapshots) {
 		out = append(out, "snapshot "+id)
 	}
-	for _, id := range sortedKeys(c.images) {
+	for _, id := range sortedKeys(c.disks.images) {
 		out = append(out, "image "+id)
 	}
-	for _, id := range sortedKeys(c.keys) {
+	for _, id := range sortedKeys(c.keys.all) {
 		out = append(out, "key pair "+id)
 	}
-	for _, id := range sortedKeys(c.groups) {
+	for _, id := range sortedKeys(c.groups.all) {
 		out = append(out, "security group "+id)
 	}
-	for _, id := range sortedKeys(c.spots) {
-		if s := c.spots[id]; s.state == "active" || s.state == "open" {
+	for _, id := range sortedKeys(c.spots.all) {
+		if s := c.spots.all[id]; s.state == "active" || s.state == "open" {
 			out = append(out, "spot request "+id)
 		}
 	}

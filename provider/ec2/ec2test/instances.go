@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -15,7 +16,6 @@ import (
 type instance struct {
 	id, image, typ, zone, subnet, key, token, reservation string
 
-	userData  []byte
 	tags      map[string]string
 	groups    []string
 	volumes   []string
@@ -28,13 +28,28 @@ type instance struct {
 	visible time.Time
 	reason  [2]string // why it is not running: code and message
 	events  []string  // scheduled events
-	broken  bool      // its status checks fail
 
-	number  int
-	guest   Guest
-	ready   bool // the guest answers
-	started bool // it has started once
-	turn    int  // counts the starts
+	inside inside
+}
+
+// inside is what runs in an instance.
+type inside struct {
+	userData []byte
+	broken   bool // its status checks fail
+	number   int
+	guest    Guest
+	ready    bool // the guest answers
+	started  bool // it has started once
+	turn     int  // counts the starts
+}
+
+// fleet is the instances.
+type fleet struct {
+	o      *Options
+	places *places
+	disks  *disks
+	all    map[string]*instance
+	order  []string // of their ids
 }
 
 // token is the use of a client token.
@@ -48,13 +63,13 @@ var codes = map[string]int{"pending": 0, "running": 16, "shutting-down": 32, "te
 // settle makes the changes that are due. The caller holds the mutex.
 func (c *Cloud) settle() {
 	now := time.Now()
-	for _, i := range c.instances {
+	for _, i := range c.fleet.all {
 		if now.Before(i.until) {
 			continue
 		}
 		switch i.state {
 		case "pending":
-			if i.ready {
+			if i.inside.ready {
 				i.state = "running"
 			}
 		case "stopping":
@@ -62,10 +77,10 @@ func (c *Cloud) settle() {
 		case "shutting-down":
 			i.state = "terminated"
 			for _, v := range i.volumes {
-				if c.volumes[v] != nil && c.volumes[v].ends {
-					delete(c.volumes, v)
-				} else if c.volumes[v] != nil {
-					c.volumes[v].instance = ""
+				if c.disks.volumes[v] != nil && c.disks.volumes[v].ends {
+					delete(c.disks.volumes, v)
+				} else if c.disks.volumes[v] != nil {
+					c.disks.volumes[v].instance = ""
 				}
 			}
 		}
@@ -74,16 +89,16 @@ func (c *Cloud) settle() {
 
 // boot starts an instance's guest in the background. The caller holds the mutex.
 func (c *Cloud) boot(i *instance) {
-	i.state, i.since, i.ready = "pending", time.Now(), false
+	i.state, i.since, i.inside.ready = "pending", time.Now(), false
 	i.until = i.since.Add(c.o.Boot)
-	i.turn++
-	turn, told := i.turn, Boot{Instance: i.id, UserData: i.userData, First: !i.started}
-	if k := c.keys[i.key]; k != nil {
+	i.inside.turn++
+	turn, told := i.inside.turn, Boot{Instance: i.id, UserData: i.inside.userData, First: !i.inside.started}
+	if k := c.keys.all[i.key]; k != nil {
 		told.Key = k.public
 	}
-	i.started = true
+	i.inside.started = true
 	if c.o.Guest == nil {
-		i.ready, i.guest = true, Guest{Console: "booted\n"}
+		i.inside.ready, i.inside.guest = true, Guest{Console: "booted\n"}
 		return
 	}
 	if c.closed {
@@ -96,21 +111,21 @@ func (c *Cloud) boot(i *instance) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if i.turn == turn && !c.closed {
-			i.guest, i.ready = g, true
+		if i.inside.turn == turn && !c.closed {
+			i.inside.guest, i.inside.ready = g, true
 		} else if g.Stop != nil {
 			c.all.Go(g.Stop)
 		}
 	})
 }
 
-// halt ends an instance's guest. The caller holds the mutex.
-func (c *Cloud) halt(i *instance) {
-	i.turn++
-	if i.guest.Stop != nil {
-		c.all.Go(i.guest.Stop)
+// halt ends the guest, in the background. The caller holds the mutex.
+func (i *instance) halt(stopping *sync.WaitGroup) {
+	i.inside.turn++
+	if i.inside.guest.Stop != nil {
+		stopping.Go(i.inside.guest.Stop)
 	}
-	i.guest.Stop, i.guest.Address = nil, ""
+	i.inside.guest.Stop, i.inside.guest.Address = nil, ""
 }
 
 // runInstances launches one instance.
@@ -134,16 +149,16 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 				"Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
 			)
 		}
-		return c.reservation(c.instances[t.instance]), nil
+		return c.fleet.reservation(c.fleet.all[t.instance]), nil
 	}
 	if len(name) > 64 {
 		return nil, fault("InvalidParameterValue", "The client token is longer than 64 characters")
 	}
-	typ, ok := c.typeOf(f.get("InstanceType"))
+	typ, ok := c.places.typeOf(f.get("InstanceType"))
 	if !ok {
 		return nil, fault("InvalidParameterValue", "Invalid value '%s' for InstanceType.", f.get("InstanceType"))
 	}
-	img := c.images[f.get("ImageId")]
+	img := c.disks.images[f.get("ImageId")]
 	if img == nil || now.Before(img.visible) {
 		return nil, fault("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", f.get("ImageId"))
 	}
@@ -155,7 +170,7 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		)
 	}
 	key := f.get("KeyName")
-	if key != "" && c.keys[key] == nil {
+	if key != "" && c.keys.all[key] == nil {
 		return nil, fault("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", key)
 	}
 	data, err := base64.StdEncoding.DecodeString(f.get("UserData"))
@@ -180,7 +195,7 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		zone = s
 	}
 	for _, g := range groups {
-		if c.groups[g] == nil {
+		if c.groups.all[g] == nil {
 			return nil, fault("InvalidGroup.NotFound", "The security group '%s' does not exist", g)
 		}
 	}
@@ -192,7 +207,7 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		return nil, fault("UnsupportedHibernationConfiguration", "Hibernation is not supported on %s", typ.Name)
 	}
 	if most, err := strconv.ParseFloat(f.get("InstanceMarketOptions.SpotOptions.MaxPrice"), 64); err == nil && market == "spot" {
-		if price := c.spotPrice(typ.Name, zone); price > most {
+		if price := c.places.spotPrice(typ.Name, zone); price > most {
 			return nil, fault(
 				"SpotMaxPriceTooLow",
 				"Your Spot request price of %v is lower than the minimum required Spot request fulfillment price of %v.",
@@ -210,17 +225,18 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		}
 	}
 	i := &instance{
-		id: c.id("i"), image: img.id, typ: typ.Name, zone: zone, subnet: subnet, key: key, token: name,
-		reservation: c.id("r"), userData: data, groups: groups,
-		tags: f.tags("instance"), visible: now.Add(c.o.Hidden), hibernate: f.is("HibernationOptions.Configured"), number: len(c.order) + 1,
+		id: c.ids.next("i"), image: img.id, typ: typ.Name, zone: zone, subnet: subnet, key: key, token: name,
+		reservation: c.ids.next("r"), groups: groups,
+		tags: f.tags("instance"), visible: now.Add(c.o.Hidden), hibernate: f.is("HibernationOptions.Configured"),
+		inside: inside{number: len(c.fleet.order) + 1, userData: data},
 	}
 	if market == "spot" {
-		s := &spotRequest{id: c.id("sir"), instance: i.id, tags: f.tags("spot-instances-request"), state: "active",
+		s := &spotRequest{id: c.ids.next("sir"), instance: i.id, tags: f.tags("spot-instances-request"), state: "active",
 			status: "fulfilled", visible: i.visible,
 			kind: f.get("InstanceMarketOptions.SpotOptions.SpotInstanceType")}
-		c.spots[s.id], i.spot = s, s.id
+		c.spots.all[s.id], i.spot = s, s.id
 	}
-	v := &volume{id: c.id("vol"), instance: i.id, tags: f.tags("volume"), size: img.size, kind: "gp2", ends: true, zone: zone}
+	v := &volume{id: c.ids.next("vol"), instance: i.id, tags: f.tags("volume"), size: img.size, kind: "gp2", ends: true, zone: zone}
 	for _, m := range f.structs("BlockDeviceMapping") {
 		if f.get(m+"DeviceName") != img.root {
 			continue
@@ -239,26 +255,26 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		v.encrypted = f.is(m + "Ebs.Encrypted")
 		v.ends = f.get(m+"Ebs.DeleteOnTermination") != "false"
 	}
-	c.volumes[v.id] = v
+	c.disks.volumes[v.id] = v
 	i.volumes = []string{v.id}
-	c.instances[i.id] = i
-	c.order = append(c.order, i.id)
+	c.fleet.all[i.id] = i
+	c.fleet.order = append(c.fleet.order, i.id)
 	if name != "" {
 		c.tokens[name] = token{digest, i.id}
 	}
 	c.boot(i)
-	return c.reservation(i), nil
+	return c.fleet.reservation(i), nil
 }
 
 // room returns the fault if a quota or the capacity is exhausted.
 func (c *Cloud) room(typ Type, zone, market string) *Fault {
 	n, cpus := 0, 0
-	for _, i := range c.instances {
+	for _, i := range c.fleet.all {
 		if i.state == "terminated" {
 			continue
 		}
 		n++
-		if t, _ := c.typeOf(i.typ); i.state == "running" || i.state == "pending" {
+		if t, _ := c.places.typeOf(i.typ); i.state == "running" || i.state == "pending" {
 			cpus += t.VCPUs
 		}
 	}
@@ -293,29 +309,29 @@ func (c *Cloud) room(typ Type, zone, market string) *Fault {
 	return nil
 }
 
-func (c *Cloud) reservation(i *instance) []elem {
+func (fl *fleet) reservation(i *instance) []elem {
 	return []elem{
 		tx("reservationId", i.reservation), tx("ownerId", Account), el("groupSet"),
-		set("instancesSet", []*instance{i}, c.describe),
+		set("instancesSet", []*instance{i}, fl.describe),
 	}
 }
 
 // describe returns the XML of an instance.
-func (c *Cloud) describe(i *instance) []elem {
+func (fl *fleet) describe(i *instance) []elem {
 	out := []elem{
 		tx("instanceId", i.id), tx("imageId", i.image),
 		el("instanceState", tx("code", codes[i.state]), tx("name", i.state)), tx("privateDnsName", ""),
 		tx("dnsName", ""),
 		tx("amiLaunchIndex", 0), tx("instanceType", i.typ), tx("launchTime", i.since),
 		el("placement", tx("availabilityZone", i.zone), tx("tenancy", "default")),
-		el("monitoring", tx("state", "disabled")), tx("rootDeviceType", "ebs"), tx("rootDeviceName", c.rootOf(i.image)),
+		el("monitoring", tx("state", "disabled")), tx("rootDeviceType", "ebs"), tx("rootDeviceName", fl.disks.rootOf(i.image)),
 		tx("virtualizationType", "hvm"), tx("hypervisor", "xen"),
-		tx("clientToken", i.token), tagSet(i.tags), tx("architecture", c.archOf(i.typ)),
+		tx("clientToken", i.token), tagSet(i.tags), tx("architecture", fl.places.archOf(i.typ)),
 		el("hibernationOptions", tx("configured", i.hibernate)),
 		set("groupSet", i.groups, func(g string) []elem { return []elem{tx("groupId", g), tx("groupName", g)} }),
 		set("blockDeviceMapping", i.volumes, func(v string) []elem {
 			return []elem{
-				tx("deviceName", c.rootOf(i.image)),
+				tx("deviceName", fl.disks.rootOf(i.image)),
 				el("ebs", tx("volumeId", v), tx("status", "attached"), tx("deleteOnTermination", true)),
 			}
 		}),
@@ -332,24 +348,25 @@ func (c *Cloud) describe(i *instance) []elem {
 	if i.state == "terminated" {
 		return out
 	}
-	out = append(out, tx("subnetId", i.subnet), tx("privateIpAddress", fmt.Sprintf("10.0.%d.%d", i.number/250, 4+i.number%250)))
-	if i.guest.Address != "" && i.state == "running" {
-		out = append(out, tx("ipAddress", i.guest.Address))
+	address := fmt.Sprintf("10.0.%d.%d", i.inside.number/250, 4+i.inside.number%250)
+	out = append(out, tx("subnetId", i.subnet), tx("privateIpAddress", address))
+	if i.inside.guest.Address != "" && i.state == "running" {
+		out = append(out, tx("ipAddress", i.inside.guest.Address))
 	}
 	return out
 }
 
-func (c *Cloud) describeInstances(f form) ([]elem, *Fault) {
+func (fl *fleet) describeInstances(f form) ([]elem, *Fault) {
 	now := time.Now()
 	var found []*instance
 	ids := f.list("InstanceId")
 	for _, id := range ids {
-		if i := c.instances[id]; i == nil || now.Before(i.visible) {
+		if i := fl.all[id]; i == nil || now.Before(i.visible) {
 			return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
 		}
 	}
-	for _, id := range c.order {
-		i := c.instances[id]
+	for _, id := range fl.order {
+		i := fl.all[id]
 		if now.Before(i.visible) || len(ids) > 0 && !slices.Contains(ids, id) {
 			continue
 		}
@@ -367,17 +384,17 @@ func (c *Cloud) describeInstances(f form) ([]elem, *Fault) {
 	if len(ids) > 0 && f.int("MaxResults") > 0 {
 		return nil, fault("InvalidParameterCombination", "The parameter instancesSet cannot be used with the parameter maxResults")
 	}
-	if c.o.Page > 0 && (f.int("MaxResults") == 0 || f.int("MaxResults") > c.o.Page) && len(ids) == 0 {
-		f["MaxResults"] = []string{fmt.Sprint(c.o.Page)}
+	if fl.o.Page > 0 && (f.int("MaxResults") == 0 || f.int("MaxResults") > fl.o.Page) && len(ids) == 0 {
+		f["MaxResults"] = []string{fmt.Sprint(fl.o.Page)}
 	}
-	part, next := page(f, found, func(i *instance) string { return fmt.Sprintf("%09d", i.number) })
-	return append([]elem{set("reservationSet", part, c.reservation)}, next...), nil
+	part, next := page(f, found, func(i *instance) string { return fmt.Sprintf("%09d", i.inside.number) })
+	return append([]elem{set("reservationSet", part, fl.reservation)}, next...), nil
 }
 
 // named returns the instances that a request names.
-func (c *Cloud) named(f form) (out []*instance, bad *Fault) {
+func (fl *fleet) named(f form) (out []*instance, bad *Fault) {
 	for _, id := range f.list("InstanceId") {
-		i := c.instances[id]
+		i := fl.all[id]
 		if i == nil || time.Now().Before(i.visible) {
 			return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
 		}
@@ -388,7 +405,7 @@ func (c *Cloud) named(f form) (out []*instance, bad *Fault) {
 
 // change applies a change to the named instances, and answers with their states.
 func (c *Cloud) change(f form, to func(*instance) *Fault) ([]elem, *Fault) {
-	all, bad := c.named(f)
+	all, bad := c.fleet.named(f)
 	if bad != nil {
 		return nil, bad
 	}
@@ -409,7 +426,7 @@ func (c *Cloud) change(f form, to func(*instance) *Fault) ([]elem, *Fault) {
 func (c *Cloud) terminateInstances(f form) ([]elem, *Fault) {
 	return c.change(f, func(i *instance) *Fault {
 		c.terminate(i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
-		if s := c.spots[i.spot]; s != nil && s.kind == "persistent" && s.state == "active" {
+		if s := c.spots.all[i.spot]; s != nil && s.kind == "persistent" && s.state == "active" {
 			c.again(s, i)
 		}
 		return nil
@@ -421,15 +438,15 @@ func (c *Cloud) terminate(i *instance, code, message string) {
 		return
 	}
 	i.state, i.until, i.reason = "shutting-down", time.Now().Add(c.o.End), [2]string{code, message}
-	c.halt(i)
-	if s := c.spots[i.spot]; s != nil && s.kind != "persistent" {
+	i.halt(&c.all)
+	if s := c.spots.all[i.spot]; s != nil && s.kind != "persistent" {
 		s.state, s.status = "closed", "instance-terminated-by-user"
 	}
 }
 
 func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 	return c.change(f, func(i *instance) *Fault {
-		s := c.spots[i.spot]
+		s := c.spots.all[i.spot]
 		switch {
 		case s != nil && s.kind != "persistent":
 			return fault(
@@ -450,7 +467,7 @@ func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 		if f.is("Force") {
 			i.until = time.Now()
 		}
-		c.halt(i)
+		i.halt(&c.all)
 		return nil
 	})
 }
@@ -464,7 +481,7 @@ func (c *Cloud) startInstances(f form) ([]elem, *Fault) {
 		default:
 			return fault("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", i.id)
 		}
-		typ, _ := c.typeOf(i.typ)
+		typ, _ := c.places.typeOf(i.typ)
 		if bad := c.room(typ, i.zone, "on-demand"); bad != nil && c.o.Instances == 0 {
 			return bad
 		}
@@ -474,20 +491,20 @@ func (c *Cloud) startInstances(f form) ([]elem, *Fault) {
 	})
 }
 
-func (c *Cloud) describeInstanceStatus(f form) ([]elem, *Fault) {
-	all, bad := c.named(f)
+func (fl *fleet) describeInstanceStatus(f form) ([]elem, *Fault) {
+	all, bad := fl.named(f)
 	if bad != nil {
 		return nil, bad
 	}
 	if len(f.list("InstanceId")) == 0 {
-		for _, id := range c.order {
-			all = append(all, c.instances[id])
+		for _, id := range fl.order {
+			all = append(all, fl.all[id])
 		}
 	}
 	all = slices.DeleteFunc(all, func(i *instance) bool { return i.state != "running" })
 	return []elem{set("instanceStatusSet", all, func(i *instance) []elem {
 		status := "ok"
-		if i.broken {
+		if i.inside.broken {
 			status = "impaired"
 		}
 		return []elem{
@@ -503,13 +520,13 @@ func (c *Cloud) describeInstanceStatus(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
-func (c *Cloud) getConsoleOutput(f form) ([]elem, *Fault) {
+func (fl *fleet) getConsoleOutput(f form) ([]elem, *Fault) {
 	id := f.get("InstanceId")
-	i := c.instances[id]
+	i := fl.all[id]
 	if i == nil || time.Now().Before(i.visible) {
 		return nil, fault("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
 	}
-	text := i.guest.Console
+	text := i.inside.guest.Console
 	if i.state == "pending" {
 		text = ""
 	}

@@ -20,7 +20,14 @@ var (
 // vpc is the region's one network, which is the default one.
 const vpc = "vpc-1"
 
-func (c *Cloud) describeSubnets(f form) ([]elem, *Fault) {
+// places has what there is to choose from in the region, and the limits of the account.
+type places struct {
+	o      *Options
+	types  []Type
+	prices []SpotPrice
+}
+
+func (at *places) describeSubnets(f form) ([]elem, *Fault) {
 	ids := f.list("SubnetId")
 	for _, id := range ids {
 		if Subnets[id] == "" {
@@ -65,41 +72,41 @@ type SpotPrice struct {
 func (c *Cloud) SetTypes(all ...Type) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.types = all
+	c.places.types = all
 }
 
 // SetPrices replaces the spot prices.
 func (c *Cloud) SetPrices(all ...SpotPrice) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.prices = all
+	c.places.prices = all
 }
 
-func (c *Cloud) typeOf(name string) (Type, bool) {
-	i := slices.IndexFunc(c.types, func(t Type) bool { return t.Name == name })
+func (at *places) typeOf(name string) (Type, bool) {
+	i := slices.IndexFunc(at.types, func(t Type) bool { return t.Name == name })
 	if i < 0 {
 		return Type{}, false
 	}
-	return c.types[i], true
+	return at.types[i], true
 }
 
-func (c *Cloud) archOf(typ string) string {
-	t, _ := c.typeOf(typ)
+func (at *places) archOf(typ string) string {
+	t, _ := at.typeOf(typ)
 	return t.arch()
 }
 
-func (c *Cloud) describeInstanceTypes(f form) ([]elem, *Fault) {
+func (at *places) describeInstanceTypes(f form) ([]elem, *Fault) {
 	names := f.list("InstanceType")
 	var found []Type
 	for _, n := range names {
-		t, ok := c.typeOf(n)
+		t, ok := at.typeOf(n)
 		if !ok {
 			return nil, fault("InvalidInstanceType", "The following supplied instance types do not exist: [%s]", n)
 		}
 		found = append(found, t)
 	}
 	if len(names) == 0 {
-		for _, t := range c.types {
+		for _, t := range at.types {
 			ok, bad := f.filters(
 				map[string]string{
 					"current-generation": "true", "processor-info.supported-architecture": t.arch(),
@@ -138,10 +145,10 @@ func (c *Cloud) describeInstanceTypes(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
-func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
+func (at *places) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 	types := f.list("InstanceType")
 	var found []SpotPrice
-	for _, p := range c.prices {
+	for _, p := range at.prices {
 		if len(types) == 0 || slices.Contains(types, p.Type) {
 			found = append(found, p)
 		}
@@ -156,9 +163,9 @@ func (c *Cloud) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 }
 
 // spotPrice returns the price of a type in a zone. 0: none was set. The caller holds the mutex.
-func (c *Cloud) spotPrice(typ, zone string) (price float64) {
+func (at *places) spotPrice(typ, zone string) (price float64) {
 	var newest time.Time
-	for _, p := range c.prices {
+	for _, p := range at.prices {
 		if x, err := strconv.ParseFloat(p.Price, 64); err == nil && p.Type == typ && p.Zone == zone && !p.Time.Before(newest) {
 			price, newest = x, p.Time
 		}
@@ -166,7 +173,7 @@ func (c *Cloud) spotPrice(typ, zone string) (price float64) {
 	return price
 }
 
-func (c *Cloud) describeAvailabilityZones(form) ([]elem, *Fault) {
+func (at *places) describeAvailabilityZones(form) ([]elem, *Fault) {
 	return []elem{set("availabilityZoneInfo", Zones, func(z string) []elem {
 		return []elem{
 			tx("zoneName", z), tx("zoneState", "available"), tx("regionName", z[:len(z)-1]),
@@ -175,8 +182,8 @@ func (c *Cloud) describeAvailabilityZones(form) ([]elem, *Fault) {
 	})}, nil
 }
 
-func (c *Cloud) describeAccountAttributes(form) ([]elem, *Fault) {
-	limit := c.o.Instances
+func (at *places) describeAccountAttributes(form) ([]elem, *Fault) {
+	limit := at.o.Instances
 	if limit == 0 {
 		limit = 1000
 	}

@@ -17,9 +17,9 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 	wrong := json.NewDecoder(r.Body).Decode(&in)
 	c.mu.Lock()
 	c.calls[action]++
-	bad := c.admit(r, action)
+	bad := admit(c.o, &c.rate, r)
 	if signed, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date")); bad == nil &&
-		(err != nil || signed.Sub(c.now()).Abs() > 5*time.Minute) {
+		(err != nil || signed.Sub(c.o.now()).Abs() > 5*time.Minute) {
 		bad = &Fault{Status: http.StatusForbidden, Code: "InvalidSignatureException", Message: "Signature not yet current or expired"}
 	}
 	for _, x := range c.faults {
@@ -28,7 +28,7 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 			bad = &x.fault
 		}
 	}
-	at := c.now()
+	at := c.o.now()
 	c.mu.Unlock()
 	switch {
 	case bad != nil:
@@ -70,4 +70,4 @@ func (c *Cloud) serviceQuotas(w http.ResponseWriter, r *http.Request, action str
 }
 
 // now returns the service's time.
-func (c *Cloud) now() time.Time { return time.Now().Add(c.o.Skew) }
+func (o Options) now() time.Time { return time.Now().Add(o.Skew) }

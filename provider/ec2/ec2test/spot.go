@@ -5,17 +5,20 @@ import (
 	"time"
 )
 
+// spots are the requests for spot instances, by id.
+type spots struct{ all map[string]*spotRequest }
+
 type spotRequest struct {
 	id, instance, kind, state, status string
 	tags                              map[string]string
 	visible                           time.Time
 }
 
-func (c *Cloud) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
+func (q *spots) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	var found []*spotRequest
 	ids := f.list("SpotInstanceRequestId")
-	for _, id := range sortedKeys(c.spots) {
-		s := c.spots[id]
+	for _, id := range sortedKeys(q.all) {
+		s := q.all[id]
 		ok, bad := f.filters(
 			map[string]string{"state": s.state, "status-code": s.status, "instance-id": s.instance, "spot-instance-request-id": id},
 			s.tags,
@@ -36,10 +39,10 @@ func (c *Cloud) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
-func (c *Cloud) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
+func (q *spots) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 	ids := f.list("SpotInstanceRequestId")
 	for _, id := range ids {
-		s := c.spots[id]
+		s := q.all[id]
 		if s == nil {
 			return nil, fault("InvalidSpotInstanceRequestID.NotFound", "The spot instance request ID '%s' does not exist", id)
 		}
@@ -49,7 +52,7 @@ func (c *Cloud) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 	}
 	return []elem{set(
 		"spotInstanceRequestSet", ids,
-		func(id string) []elem { return []elem{tx("spotInstanceRequestId", id), tx("state", c.spots[id].state)} },
+		func(id string) []elem { return []elem{tx("spotInstanceRequestId", id), tx("state", q.all[id].state)} },
 	)}, nil
 }
 
@@ -57,13 +60,13 @@ func (c *Cloud) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 // holds the mutex.
 func (c *Cloud) again(s *spotRequest, was *instance) {
 	i := *was
-	i.id, i.volumes, i.reason, i.token = c.id("i"), nil, [2]string{}, ""
-	i.guest, i.started, i.turn, i.number = Guest{}, false, 0, len(c.order)+1
-	v := &volume{id: c.id("vol"), instance: i.id, size: 8, kind: "gp2", ends: true, tags: was.tags}
-	c.volumes[v.id] = v
+	i.id, i.volumes, i.reason, i.token = c.ids.next("i"), nil, [2]string{}, ""
+	i.inside.guest, i.inside.started, i.inside.turn, i.inside.number = Guest{}, false, 0, len(c.fleet.order)+1
+	v := &volume{id: c.ids.next("vol"), instance: i.id, size: 8, kind: "gp2", ends: true, tags: was.tags}
+	c.disks.volumes[v.id] = v
 	i.volumes = []string{v.id}
-	c.instances[i.id] = &i
-	c.order = append(c.order, i.id)
+	c.fleet.all[i.id] = &i
+	c.fleet.order = append(c.fleet.order, i.id)
 	s.instance = i.id
 	c.boot(&i)
 }
@@ -72,8 +75,8 @@ func (c *Cloud) again(s *spotRequest, was *instance) {
 func (c *Cloud) Warn(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, i := range c.called(name) {
-		if s := c.spots[i.spot]; s != nil {
+	for _, i := range c.fleet.called(name) {
+		if s := c.spots.all[i.spot]; s != nil {
 			s.status = "marked-for-termination"
 		}
 	}
@@ -83,9 +86,9 @@ func (c *Cloud) Warn(name string) {
 func (c *Cloud) Interrupt(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, i := range c.called(name) {
+	for _, i := range c.fleet.called(name) {
 		c.terminate(i, "Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination")
-		if s := c.spots[i.spot]; s != nil {
+		if s := c.spots.all[i.spot]; s != nil {
 			s.state, s.status = "closed", "instance-terminated-no-capacity"
 		}
 	}
@@ -95,7 +98,7 @@ func (c *Cloud) Interrupt(name string) {
 func (c *Cloud) Terminate(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, i := range c.called(name) {
+	for _, i := range c.fleet.called(name) {
 		c.terminate(i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
 	}
 }
@@ -104,7 +107,7 @@ func (c *Cloud) Terminate(name string) {
 func (c *Cloud) Retire(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, i := range c.called(name) {
+	for _, i := range c.fleet.called(name) {
 		i.events = append(i.events, "instance-retirement")
 	}
 }
@@ -113,24 +116,24 @@ func (c *Cloud) Retire(name string) {
 func (c *Cloud) Impair(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, i := range c.called(name) {
-		i.broken = true
+	for _, i := range c.fleet.called(name) {
+		i.inside.broken = true
 	}
 }
 
 // called returns the living instances with a tag Name. The caller holds the mutex.
-func (c *Cloud) called(name string) (out []*instance) {
-	for _, id := range c.order {
-		if i := c.instances[id]; i.tags["Name"] == name && i.state != "terminated" {
+func (fl *fleet) called(name string) (out []*instance) {
+	for _, id := range fl.order {
+		if i := fl.all[id]; i.tags["Name"] == name && i.state != "terminated" {
 			out = append(out, i)
 		}
 	}
 	return out
 }
 
-func (c *Cloud) createTags(f form) ([]elem, *Fault) {
+func (fl *fleet) createTags(f form) ([]elem, *Fault) {
 	for _, id := range f.list("ResourceId") {
-		i := c.instances[id]
+		i := fl.all[id]
 		if i == nil {
 			return nil, fault("InvalidID", "The ID '%s' is not valid", id)
 		}
@@ -145,14 +148,14 @@ func (c *Cloud) createTags(f form) ([]elem, *Fault) {
 func (c *Cloud) Copy(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, was := range c.called(name) {
+	for _, was := range c.fleet.called(name) {
 		i := *was
-		i.id, i.reservation, i.token, i.number = c.id("i"), c.id("r"), "", len(c.order)+1
-		i.guest, i.started, i.turn, i.spot = Guest{}, false, 0, ""
-		v := &volume{id: c.id("vol"), instance: i.id, size: 8, kind: "gp2", ends: true, tags: was.tags}
-		c.volumes[v.id], i.volumes = v, []string{v.id}
-		c.instances[i.id] = &i
-		c.order = append(c.order, i.id)
+		i.id, i.reservation, i.token, i.inside.number = c.ids.next("i"), c.ids.next("r"), "", len(c.fleet.order)+1
+		i.inside.guest, i.inside.started, i.inside.turn, i.spot = Guest{}, false, 0, ""
+		v := &volume{id: c.ids.next("vol"), instance: i.id, size: 8, kind: "gp2", ends: true, tags: was.tags}
+		c.disks.volumes[v.id], i.volumes = v, []string{v.id}
+		c.fleet.all[i.id] = &i
+		c.fleet.order = append(c.fleet.order, i.id)
 		c.boot(&i)
 	}
 }
