@@ -19,36 +19,28 @@ import (
 // are safe for concurrent use. Several processes may have the same Cloud open on one store. New
 // makes one; the zero value is of no use.
 type Cloud struct {
-	opt  Options
-	t    Timers
-	log  *slog.Logger
-	door Door
-	book book
+	opt    Options
+	t      Timers
+	log    *slog.Logger
+	door   Door
+	book   book
+	logins *logins
 	// ends with Close; background work, such as the end of an idle server, stops with it
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	own    sync.WaitGroup // the background work
 	uptime func() (run string, up time.Duration, err error)
 
-	mu        sync.Mutex
-	closed    bool
-	servers   map[string]*Server // by name, the servers that this process spawned or took over
-	spawning  map[string]bool    // by name, the servers that this process is spawning
-	providers map[Login]*opening
-	table     *flavor.Table
-	tableAt   time.Time
-	memory    flavor.Memory
-	failures  int              // spawns that failed in a row
-	boots     map[bool]average // how long servers took to boot, with and without a volume
-	key       string           // private, PEM
-}
-
-// opening is a provider that is open or being opened. done is closed when p or err is set.
-type opening struct {
-	done      chan struct{}
-	p         compute.Provider
-	err       error
-	abandoned bool // err only says that its opener gave up waiting
+	mu       sync.Mutex
+	closed   bool
+	servers  map[string]*Server // by name, the servers that this process spawned or took over
+	spawning map[string]bool    // by name, the servers that this process is spawning
+	table    *flavor.Table
+	tableAt  time.Time
+	memory   flavor.Memory
+	failures int              // spawns that failed in a row
+	boots    map[bool]average // how long servers took to boot, with and without a volume
+	key      string           // private, PEM
 }
 
 // average is a moving average; zero means no value yet.
@@ -90,13 +82,19 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 	}
 	t := o.Timers.complete()
 	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{},
-		spawning: map[string]bool{}, providers: map[Login]*opening{}, boots: map[bool]average{}, uptime: proc.Uptime,
+		spawning: map[string]bool{}, boots: map[bool]average{}, uptime: proc.Uptime,
 		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
 	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
 	c.door = door
+	c.logins = &logins{all: map[Login]*opening{}, open: func(ctx context.Context, l Login) (compute.Provider, error) {
+		if _, err := c.verified(ctx); err != nil {
+			return nil, err
+		}
+		return door.Servers(ctx, o.deployment(nil), l)
+	}}
 	c.ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	return c, nil
 }
@@ -147,54 +145,6 @@ func (c *Cloud) goes(f func(context.Context)) {
 		return
 	}
 	c.own.Go(func() { f(c.ctx) })
-}
-
-// provider returns the provider for a login, and opens it at the first call.
-func (c *Cloud) provider(ctx context.Context, login Login) (compute.Provider, error) {
-	for {
-		c.mu.Lock()
-		o, ok := c.providers[login]
-		if !ok {
-			o = &opening{done: make(chan struct{})}
-			c.providers[login] = o
-		}
-		c.mu.Unlock()
-		if !ok {
-			c.openProvider(ctx, login, o)
-		}
-		select {
-		case <-o.done:
-			if ok && o.abandoned && ctx.Err() == nil {
-				continue // another caller gave up; that says nothing to us
-			}
-			return o.p, o.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-func (c *Cloud) openProvider(ctx context.Context, login Login, o *opening) {
-	defer close(o.done)
-	if _, o.err = c.verified(ctx); o.err == nil {
-		o.p, o.err = c.door.Servers(ctx, c.opt.deployment(nil), login)
-	}
-	if o.err == nil {
-		return
-	}
-	o.abandoned = ctx.Err() != nil
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.providers[login] == o {
-		delete(c.providers, login) // the next one tries again
-	}
-}
-
-// forgetProviders makes the next use open the providers anew, with the new settings.
-func (c *Cloud) forgetProviders() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.providers)
 }
 
 // ErrIsNoHardware reports whether an error of Spawn says that the cloud had no room for a server of

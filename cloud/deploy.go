@@ -49,7 +49,7 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	c.mu.Lock()
 	c.key = d.PrivateKey
 	c.mu.Unlock()
-	c.forgetProviders()
+	c.logins.forget()
 	return d, c.Recover(ctx)
 }
 
@@ -235,7 +235,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 			deleted = append(deleted, what)
 		}
 	}
-	c.forgetProviders()
+	c.logins.forget()
 	nothing := errors.Is(err, compute.ErrNotFound)
 	if err != nil && !nothing || dryRun {
 		return deleted, err

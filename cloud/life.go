@@ -74,7 +74,7 @@ func (s *Server) destroy(ctx context.Context) error {
 	); err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return s.fail("Destroy", nil, err)
 	}
-	p, err := s.c.provider(ctx, s.r.Login)
+	p, err := s.c.logins.provider(ctx, s.r.Login)
 	if err != nil {
 		return s.fail("Destroy", nil, err)
 	}

@@ -86,7 +86,7 @@ func (c *Cloud) serverOf(r record) *Server {
 	s := newServer(c.t, r)
 	s.c = c
 	s.open = func(ctx context.Context) (compute.Conn, error) {
-		p, err := c.provider(ctx, r.Login)
+		p, err := c.logins.provider(ctx, r.Login)
 		if err != nil {
 			return nil, err
 		}

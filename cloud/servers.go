@@ -113,7 +113,7 @@ func (c *Cloud) recorded(ctx context.Context, nameOrID string) (record, error) {
 
 // find asks the cloud for a server. known is false if the cloud does not have it.
 func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known bool, err error) {
-	p, err := c.provider(ctx, r.Login)
+	p, err := c.logins.provider(ctx, r.Login)
 	if err != nil {
 		return i, false, err
 	}

@@ -60,7 +60,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 		return nil, err
 	}
 	login := Login{User: o.User, External: o.ExternalIP}
-	p, err := c.provider(ctx, login)
+	p, err := c.logins.provider(ctx, login)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func refused(err error) bool {
 // explained adds the end of a server's console to an error, if the cloud keeps one and the error
 // lacks it.
 func (c *Cloud) explained(ctx context.Context, r record, err error) error {
-	p, e := c.provider(ctx, r.Login)
+	p, e := c.logins.provider(ctx, r.Login)
 	if e != nil {
 		return err
 	}
