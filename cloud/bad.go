@@ -37,7 +37,7 @@ func (s *Server) GoneBad(permanently ...string) {
 	if len(permanently) > 0 {
 		why = permanently[0]
 	}
-	if s.stage != living || !s.bad.IsZero() && (why == "" || s.reason != "") {
+	if s.life.stage != living || !s.bad.IsZero() && (why == "" || s.reason != "") {
 		s.mu.Unlock()
 		return
 	}
@@ -55,7 +55,7 @@ func (s *Server) GoneBad(permanently ...string) {
 // destroyed.
 func (s *Server) NotBad() bool {
 	s.mu.Lock()
-	if s.reason != "" || s.stage != living {
+	if s.reason != "" || s.life.stage != living {
 		s.mu.Unlock()
 		return false
 	}
@@ -143,7 +143,7 @@ func (s *Server) learn(r record) {
 	if !s.unsaved && r.Marks > s.marks {
 		s.take(r)
 	}
-	if s.ours {
+	if s.life.ours {
 		s.mourn()
 	}
 }
@@ -168,7 +168,7 @@ func (s *Server) take(r record) {
 
 // mourn starts the timer after which a bad server is destroyed. The caller holds mu.
 func (s *Server) mourn() {
-	if s.c == nil || s.mourning != nil || s.bad.IsZero() || s.stage != living || s.c.opt.AutoConfirmDead <= 0 {
+	if s.c == nil || s.mourning != nil || s.bad.IsZero() || s.life.stage != living || s.c.opt.AutoConfirmDead <= 0 {
 		return
 	}
 	s.mourning = time.AfterFunc(max(0, s.c.opt.AutoConfirmDead-time.Since(s.bad)), func() { s.c.goes(s.confirmDead) })
@@ -202,7 +202,7 @@ func (s *Server) confirmDead(ctx context.Context) {
 	s.mu.Lock()
 	s.unmourn()
 	bad := time.Since(s.bad)
-	if s.bad.IsZero() || s.stage != living {
+	if s.bad.IsZero() || s.life.stage != living {
 		s.mu.Unlock()
 		return
 	}
@@ -212,8 +212,8 @@ func (s *Server) confirmDead(ctx context.Context) {
 		return
 	}
 	why := s.reason
-	s.stage = dying
-	s.halt()
+	s.life.stage = dying
+	s.life.halt()
 	s.mu.Unlock()
 	s.c.log.Warn("a server was bad for long: it is taken for dead, and destroyed", "server", s.Name, "bad", bad, "why", why)
 	s.destroyAtLast(ctx)

@@ -123,7 +123,7 @@ func (c *Cloud) Close() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.t.Dial)
 	defer cancel()
 	for _, s := range servers {
-		errs = append(errs, s.disconnect())
+		errs = append(errs, s.line.disconnect())
 		_, err := c.book.change(ctx, s.Name, func(r *record) error {
 			if r.Owner == us {
 				r.Owner = 0

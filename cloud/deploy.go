@@ -164,7 +164,7 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	}
 	s := c.serverNamed(r)
 	s.mu.Lock()
-	s.ours = true
+	s.life.ours = true
 	s.mourn()
 	s.mu.Unlock()
 	if r.State == destroying {

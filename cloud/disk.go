@@ -135,7 +135,7 @@ func (s *Server) subnet(ctx context.Context) (string, error) {
 // setShared records that the server has the shared disk, for this and other processes.
 func (s *Server) setShared(ctx context.Context) error {
 	s.mu.Lock()
-	s.shared = true
+	s.use.shared = true
 	s.mu.Unlock()
 	if s.c == nil {
 		return nil

@@ -101,7 +101,7 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.while(ctx)
+	ctx, cancel := s.line.while(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	h.Name, h.Typeflag, h.Format = name, tar.TypeReg, tar.FormatPAX
@@ -124,7 +124,7 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 		err = packing
 	}
 	if err != nil {
-		s.drop(conn, err)
+		s.line.drop(conn, err)
 		return s.fail(op, kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
@@ -154,7 +154,7 @@ func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	ctx, cancel := s.while(ctx)
+	ctx, cancel := s.line.while(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	got := make(chan error, 1)
@@ -177,7 +177,7 @@ func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 		}
 	}
 	if err != nil {
-		s.drop(conn, err)
+		s.line.drop(conn, err)
 		return s.fail("DownloadFile", kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil

@@ -22,16 +22,16 @@ func reader(text string) io.Reader { return strings.NewReader(text) }
 func (s *Server) Destroy(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.stage == dead {
+		if s.life.stage == dead {
 			s.mu.Unlock()
 			return nil
 		}
-		if other := s.ending; other != nil {
+		if other := s.life.ending; other != nil {
 			s.mu.Unlock()
 			select {
 			case <-other:
 				s.mu.Lock()
-				failed := s.stage != dead
+				failed := s.life.stage != dead
 				s.mu.Unlock()
 				if failed && ctx.Err() == nil {
 					continue // that attempt did not finish: try now
@@ -40,18 +40,18 @@ func (s *Server) Destroy(ctx context.Context) error {
 			}
 			return ctx.Err()
 		}
-		s.stage = dying
-		s.halt()
+		s.life.stage = dying
+		s.life.halt()
 		s.unmourn()
 		ending := make(chan struct{})
-		s.ending = ending
+		s.life.ending = ending
 		s.mu.Unlock()
 
 		err := s.destroy(ctx)
 		s.mu.Lock()
-		s.ending, s.failed = nil, err != nil
+		s.life.ending, s.life.failed = nil, err != nil
 		if err == nil {
-			s.stage = dead
+			s.life.stage = dead
 		}
 		s.mu.Unlock()
 		close(ending)
@@ -65,9 +65,9 @@ func (s *Server) Destroy(ctx context.Context) error {
 }
 
 func (s *Server) destroy(ctx context.Context) error {
-	s.end(errDestroyed)
+	s.line.end(errDestroyed)
 	if s.c == nil {
-		return s.disconnect()
+		return s.line.disconnect()
 	}
 	if _, err := s.c.book.change(
 		ctx, s.Name, func(r *record) error { r.State = destroying; return nil },
@@ -79,7 +79,7 @@ func (s *Server) destroy(ctx context.Context) error {
 		return s.fail("Destroy", nil, err)
 	}
 	s.farewell(ctx)
-	_ = s.disconnect()
+	_ = s.line.disconnect()
 	if err := s.c.destroyUntilGone(ctx, p, s.r, s.r.ID == ""); err != nil {
 		return s.fail("Destroy", nil, err)
 	}
@@ -89,13 +89,11 @@ func (s *Server) destroy(ctx context.Context) error {
 // farewell does the last work on a server before it goes, if it was ever reached. A failure is
 // logged and stops nothing.
 func (s *Server) farewell(ctx context.Context) {
-	s.mu.Lock()
-	conn := s.conn
-	s.mu.Unlock()
+	conn := s.line.current()
 	// another process had the connection
 	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) {
 		try, stop := context.WithTimeout(ctx, s.t.Dial)
-		conn, _ = s.open(try)
+		conn, _ = s.line.open(try)
 		stop()
 		if conn != nil {
 			defer conn.Close()
@@ -107,7 +105,7 @@ func (s *Server) farewell(ctx context.Context) {
 	do := func(what string, limit time.Duration, script, stdin string) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if _, _, err := s.runBare(
+		if _, _, err := s.line.runBare(
 			ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)},
 		); err != nil {
 			s.c.log.Warn(what+" failed", "server", s.Name, "err", err)

@@ -70,7 +70,7 @@ func (s *Server) ready(ctx context.Context, files []File, script string) error {
 			return fmt.Errorf("script failed: %w", err)
 		}
 	}
-	return s.disconnect()
+	return s.line.disconnect()
 }
 
 func (s *Server) waitBooted(ctx context.Context) error {

@@ -1,14 +1,11 @@
 package cloud
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/sshconn"
@@ -28,7 +25,7 @@ type Host struct {
 // from it.
 func NewServer(h Host) *Server {
 	s := newServer(h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
-	s.open = func(ctx context.Context) (compute.Conn, error) {
+	s.line.open = func(ctx context.Context) (compute.Conn, error) {
 		o := sshconn.Options{Host: h.Address, User: h.User, ConfigFile: h.ConfigFile}
 		if h.Key != "" {
 			o.IdentityFiles = []string{h.Key}
@@ -45,134 +42,28 @@ func NewServer(h Host) *Server {
 // SSHClient returns the connection to the server, and opens it if there is none. It stays the
 // server's: do not close it. A new server is tried for up to Timers.SSH; one that was reached
 // before must answer at once.
-func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
-	ctx, cancel := s.while(ctx)
-	defer cancel(nil)
-	select {
-	case s.again <- struct{}{}:
-		defer func() { <-s.again }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	s.mu.Lock()
-	conn, reached := s.conn, s.reached
-	s.mu.Unlock()
-	if conn != nil {
-		return conn, nil
-	}
-	began := time.Now()
-	var denied time.Time
-	for {
-		try, stop := context.WithTimeout(ctx, s.t.Dial)
-		conn, err := s.open(try)
-		stop()
-		if err == nil {
-			s.mu.Lock()
-			s.conn, s.reached = conn, true
-			s.mu.Unlock()
-			return conn, nil
-		}
-		if ctx.Err() != nil {
-			return nil, s.fail("SSHClient", nil, context.Cause(ctx))
-		}
-		if errors.Is(err, compute.ErrDenied) && denied.IsZero() {
-			denied = time.Now()
-		}
-		switch {
-		case errors.Is(err, compute.ErrDenied) && s.c != nil && !reached && time.Since(denied) < s.t.Denied:
-			// the server may still be making its users
-		case errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded):
-			if reached || time.Since(began) >= s.t.SSH {
-				return nil, s.fail("SSHClient", kindOr(err, compute.ErrUnavailable), err)
-			}
-		default:
-			return nil, s.fail("SSHClient", kindOr(err, compute.ErrFailed), err)
-		}
-		if err := sleep(ctx, s.t.Poll); err != nil {
-			return nil, s.fail("SSHClient", nil, err)
-		}
-	}
-}
-
-// kindOr returns nil if an error has a kind of its own, which then shows through; else otherwise.
-func kindOr(err error, otherwise error) error {
-	var known *compute.Error
-	if errors.As(err, &known) && known.Kind != nil {
-		return nil
-	}
-	return otherwise
-}
+func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) { return s.line.client(ctx) }
 
 // SSHSession checks that a session opens on the connection within Timers.Dial, and returns the
 // connection.
-func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
-	conn, err := s.SSHClient(ctx)
-	if err != nil {
-		return nil, err
-	}
-	try, stop := context.WithTimeout(ctx, s.t.Dial)
-	defer stop()
-	if _, err := conn.Run(try, &compute.Command{Args: []string{"true"}}); err != nil {
-		s.drop(conn, err)
-		return nil, s.fail("SSHSession", kindOr(err, compute.ErrTimeout), err)
-	}
-	return conn, nil
-}
-
-// while derives a context that ends with the server too.
-func (s *Server) while(ctx context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.gone, func() { cancel(context.Cause(s.gone)) })
-	return ctx, func(err error) {
-		stop()
-		cancel(err)
-	}
-}
-
-// drop forgets a lost connection, so that the next use connects anew.
-func (s *Server) drop(conn compute.Conn, err error) {
-	if !errors.Is(err, compute.ErrLost) && !errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
-	s.mu.Lock()
-	ours := s.conn == conn
-	if ours {
-		s.conn = nil
-	}
-	s.mu.Unlock()
-	if ours {
-		_ = conn.Close()
-	}
-}
-
-// disconnect closes the connection. Commands on it end.
-func (s *Server) disconnect() error {
-	s.mu.Lock()
-	conn := s.conn
-	s.conn = nil
-	s.mu.Unlock()
-	if conn == nil {
-		return nil
-	}
-	return conn.Close()
-}
+func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) { return s.line.session(ctx) }
 
 // begin counts a running command, so that the server is not destroyed as idle under it.
 func (s *Server) begin(op string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stage != living {
+	if s.life.stage != living {
 		return s.fail(op, compute.ErrNotFound, errDestroyed)
 	}
-	s.commands++
-	s.halt()
+	s.use.commands++
+	s.life.halt()
 	return nil
 }
 
 func (s *Server) ended() {
 	s.mu.Lock()
-	s.commands--
-	counts := s.counts
+	s.use.commands--
+	counts := s.life.counts
 	s.mu.Unlock()
 	if counts {
 		s.idle()
@@ -229,29 +120,7 @@ func (s *Server) run(ctx context.Context, op string, cmd *compute.Command) (stri
 	if err != nil {
 		return "", "", err
 	}
-	return s.runOn(ctx, op, conn, cmd)
-}
-
-func (s *Server) runOn(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
-	ctx, cancel := s.while(ctx)
-	defer cancel(nil)
-	return s.runBare(ctx, op, conn, cmd)
-}
-
-func (s *Server) runBare(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
-	var out, bad bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &bad
-	exit, err := conn.Run(ctx, cmd)
-	switch {
-	case ctx.Err() != nil && context.Cause(ctx) == errDestroyed:
-		return out.String(), bad.String(), s.fail(op, compute.ErrNotFound, errDestroyed)
-	case err != nil:
-		s.drop(conn, err)
-		return out.String(), bad.String(), s.fail(op, kindOr(err, nil), err)
-	case exit.Status() != 0:
-		return out.String(), bad.String(), s.fail(op, compute.ErrFailed, &ExitError{exit, tail(bad.String())})
-	}
-	return out.String(), bad.String(), nil
+	return s.line.runOn(ctx, op, conn, cmd)
 }
 
 // tail returns the end of a text, for an error.

@@ -30,30 +30,38 @@ type Server struct {
 	ConfigFiles   []File // the files that were copied to it
 	IsHeadNode    bool
 
-	c     *Cloud // nil: it belongs to no cloud
-	r     record
-	open  func(context.Context) (compute.Conn, error)
-	again chan struct{} // one slot: its holder connects
-	gone  context.Context
-	end   context.CancelCauseFunc // ends gone, and with it the running commands
-	t     Timers
+	c    *Cloud // nil: it belongs to no cloud
+	r    record
+	t    Timers
+	line *line
 
-	mu        sync.Mutex
-	space     *share.Space
-	used      bool
+	mu   sync.Mutex
+	use  use
+	life life
+	health
+}
+
+// use is what a server is used for.
+type use struct {
+	space    *share.Space
+	ever     bool // something was booked once
+	parts    int  // parts that are booked
+	commands int  // commands that run now
+	shared   bool // the shared disk is there
+}
+
+// busy reports whether something is booked or runs.
+func (u *use) busy() bool { return u.parts > 0 || u.commands > 0 }
+
+// life is how a server comes to its end.
+type life struct {
+	stage     stage
 	ours      bool // spawned or taken over here: only this process counts it down
 	counts    bool // the countdown may start when the server is idle
-	parts     int  // parts that are booked
-	commands  int  // commands that run now
 	countdown *time.Timer
-	round     int // the number of the countdown; a stopped one finds another number
-	health
-	shared  bool // the shared disk is there
-	reached bool // a connection was open once
-	conn    compute.Conn
-	stage   stage
-	ending  chan struct{} // closed when the running Destroy ends
-	failed  bool          // the last Destroy ended with an error
+	round     int           // the number of the countdown; a stopped one finds another number
+	ending    chan struct{} // closed when the running Destroy ends
+	failed    bool          // the last Destroy ended with an error
 }
 
 // stage is how far a server's end has come.
@@ -72,20 +80,20 @@ func newServer(t Timers, r record) *Server {
 	s := &Server{
 		ID: r.ID, Name: r.Name, IP: r.IP, OS: r.OS, UserName: r.Login.User, Flavor: r.Flavor, Disk: r.Disk, TTD: r.TTD,
 		Script: r.Script, DestroyScript: r.DestroyScript,
-		ConfigFiles: r.Files, IsHeadNode: r.Head, r: r, again: make(chan struct{}, 1), t: t, shared: r.SharedDisk,
+		ConfigFiles: r.Files, IsHeadNode: r.Head, r: r, t: t, line: newLine(r.Name, t),
+		use: use{shared: r.SharedDisk},
 	}
-	s.gone, s.end = context.WithCancelCause(context.Background())
 	size := r.Flavor.Size()
 	size.Disk = max(size.Disk, flavor.Part(0, 0, r.Disk).Disk)
-	s.space = share.Of(size)
+	s.use.space = share.Of(size)
 	return s
 }
 
 // serverOf makes the Server of a record.
 func (c *Cloud) serverOf(r record) *Server {
 	s := newServer(c.t, r)
-	s.c = c
-	s.open = func(ctx context.Context) (compute.Conn, error) {
+	s.c, s.line.young = c, true
+	s.line.open = func(ctx context.Context) (compute.Conn, error) {
 		p, err := c.logins.provider(ctx, r.Login)
 		if err != nil {
 			return nil, err
@@ -96,7 +104,7 @@ func (c *Cloud) serverOf(r record) *Server {
 }
 
 func (s *Server) fail(op string, kind, err error) error {
-	return &compute.Error{Op: "cloud." + op, ID: compute.ID(s.Name), Kind: kind, Err: err}
+	return failure(s.Name, op, kind, err)
 }
 
 // Allocate books a part of the server: cores, MiB of memory and GiB of disk. It stops a countdown.
@@ -104,12 +112,12 @@ func (s *Server) fail(op string, kind, err error) error {
 func (s *Server) Allocate(cores float64, ram, disk int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stage != living || !s.bad.IsZero() || !s.space.Book(flavor.Part(cores, ram, disk)) {
+	if s.life.stage != living || !s.bad.IsZero() || !s.use.space.Book(flavor.Part(cores, ram, disk)) {
 		return false
 	}
-	s.used = true
-	s.parts++
-	s.halt()
+	s.use.ever = true
+	s.use.parts++
+	s.life.halt()
 	return true
 }
 
@@ -117,9 +125,9 @@ func (s *Server) Allocate(cores float64, ram, disk int) bool {
 // server's end starts.
 func (s *Server) Release(cores float64, ram, disk int) {
 	s.mu.Lock()
-	if s.parts > 0 {
-		s.space.Unbook(flavor.Part(cores, ram, disk))
-		s.parts--
+	if s.use.parts > 0 {
+		s.use.space.Unbook(flavor.Part(cores, ram, disk))
+		s.use.parts--
 	}
 	s.mu.Unlock()
 	s.idle()
@@ -130,17 +138,17 @@ func (s *Server) Release(cores float64, ram, disk int) {
 func (s *Server) HasSpaceFor(cores float64, ram, disk int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stage != living || !s.bad.IsZero() {
+	if s.life.stage != living || !s.bad.IsZero() {
 		return 0
 	}
-	return s.space.Fits(flavor.Part(cores, ram, disk))
+	return s.use.space.Fits(flavor.Part(cores, ram, disk))
 }
 
 // Used reports whether anything was ever booked on the server.
 func (s *Server) Used() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.used
+	return s.use.ever
 }
 
 // Matches reports whether the server has this image, script, files and flavor (nil: any), and has
@@ -154,7 +162,7 @@ func (s *Server) Matches(os, script string, files []File, f *Flavor, sharedDisk 
 func (s *Server) SharedDisk() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.shared
+	return s.use.shared
 }
 
 // StartCountdown starts the countdown of a server that was never used, as Release does for others.
@@ -165,24 +173,24 @@ func (s *Server) StartCountdown() { s.idle() }
 func (s *Server) idle() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts = true
-	if s.c == nil || !s.ours || s.TTD <= 0 || s.stage != living || s.parts > 0 || s.commands > 0 || s.countdown != nil {
+	s.life.counts = true
+	if s.c == nil || !s.life.ours || s.TTD <= 0 || s.life.stage != living || s.use.busy() || s.life.countdown != nil {
 		return
 	}
-	s.round++
-	round := s.round
-	s.countdown = time.AfterFunc(s.TTD, func() { s.expire(round) })
+	s.life.round++
+	round := s.life.round
+	s.life.countdown = time.AfterFunc(s.TTD, func() { s.expire(round) })
 }
 
 // expire destroys the server, unless it was used at the last moment.
 func (s *Server) expire(round int) {
 	s.mu.Lock()
-	if s.round != round || s.countdown == nil || s.parts > 0 || s.commands > 0 || s.stage != living {
+	if s.life.round != round || s.life.countdown == nil || s.use.busy() || s.life.stage != living {
 		s.mu.Unlock()
 		return
 	}
-	s.countdown = nil
-	s.stage = dying // from here on nothing can be booked
+	s.life.countdown = nil
+	s.life.stage = dying // from here on nothing can be booked
 	s.mu.Unlock()
 	s.c.log.Info("a server was idle, and is destroyed", "server", s.Name, "idle", s.TTD)
 	s.c.goes(s.destroyAtLast)
@@ -206,21 +214,21 @@ func (s *Server) destroyAtLast(ctx context.Context) {
 func (s *Server) failedToGo() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stage == dying && s.ending == nil && s.failed
+	return s.life.stage == dying && s.life.ending == nil && s.life.failed
 }
 
-// halt stops a countdown. The caller holds mu.
-func (s *Server) halt() {
-	if s.countdown != nil {
-		s.countdown.Stop()
-		s.countdown = nil
+// halt stops a countdown. The caller holds the server's mu.
+func (l *life) halt() {
+	if l.countdown != nil {
+		l.countdown.Stop()
+		l.countdown = nil
 	}
 }
 
 func (s *Server) stopCountdown() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.halt()
+	s.life.halt()
 	s.unmourn()
 }
 
@@ -228,5 +236,5 @@ func (s *Server) stopCountdown() {
 func (s *Server) Destroyed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stage != living
+	return s.life.stage != living
 }

@@ -201,7 +201,7 @@ func LocalhostServer(os, script string, files []File, cidr string) (*Server, err
 		Timers{}.complete(),
 		record{Name: "localhost", IP: ip, OS: os, Script: script, Files: files, Flavor: f, Disk: disk, State: made},
 	)
-	s.open = func(context.Context) (compute.Conn, error) { return process.New(process.Options{KeepEnv: true}), nil }
+	s.line.open = func(context.Context) (compute.Conn, error) { return process.New(process.Options{KeepEnv: true}), nil }
 	return s, nil
 }
 
