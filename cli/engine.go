@@ -16,8 +16,8 @@ import (
 type Engine interface {
 	compute.Leaser
 	server.Book
-	server.Owner
-	server.Line
+	server.Operator
+	server.Waiters
 }
 
 var (

@@ -48,14 +48,18 @@ func controller() (url string, end func()) {
 		log.Fatal(err)
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "example", Ready: func(context.Context) error { return nil },
-		Reload:   func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		Engine:   func() server.Engine { return server.Engine{Leaser: p, Book: p, Operator: p, Waiters: p, Slots: p} },
+		Version:  "example",
 		Identity: func() api.Identity { return api.Identity{} },
-		Authenticate: func(r *http.Request) (auth.Principal, error) {
+		Callers: server.Callers{Authenticate: func(r *http.Request) (auth.Principal, error) {
 			if r.Header.Get("Authorization") != "Bearer secret" {
 				return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("who are you?")}
 			}
 			return auth.Principal{Name: "ann", Everywhere: auth.Administrator, Roles: map[string]auth.Role{"": auth.User}}, nil
+		}},
+		Life: server.Life{
+			Ready:  func(context.Context) error { return nil },
+			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},
 	}))
 	return srv.URL, func() {

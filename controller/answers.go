@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -71,7 +71,7 @@ func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.An
 type commonAnswers struct{ *answers }
 
 // Given returns the leases that the request of a mark was given, and which controller gave them.
-func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, by server.Giver, err error) {
+func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, by idempotency.Giver, err error) {
 	var giver int64
 	err = k.store.View(ctx, func(tx compute.Tx) error {
 		leases = nil
@@ -89,9 +89,9 @@ func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute
 	switch {
 	case err != nil || len(leases) == 0:
 	case giver == k.store.Worker():
-		by = server.GivenHere
+		by = idempotency.GivenHere
 	case k.store.Alive(giver):
-		by = server.GivenElsewhere
+		by = idempotency.GivenElsewhere
 	}
 	return leases, by, err
 }
@@ -122,7 +122,7 @@ func (k turns) Turn(ctx context.Context, mark string) (end func(), err error) {
 
 // prompt stores an answer before Remember returns, for a process that ends right after it.
 type prompt struct {
-	server.Memory
+	idempotency.Store
 	own *answers
 }
 
@@ -130,7 +130,7 @@ type prompt struct {
 func (k prompt) Remember(a compute.Answer) {
 	ctx, cancel := context.WithTimeout(context.Background(), answersPatience)
 	defer cancel()
-	if keeper, ok := k.Memory.(server.Keeper); ok {
+	if keeper, ok := k.Store.(idempotency.Keeper); ok {
 		_ = keeper.Keep(ctx, a)
 	}
 }
@@ -147,7 +147,7 @@ func (k prompt) Turn(ctx context.Context, mark string) (end func(), err error) {
 // promptCommon is prompt for a store that several controllers share.
 type promptCommon struct {
 	prompt
-	server.Common
+	idempotency.Shared
 }
 
 func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.Answer, error) {
@@ -156,7 +156,7 @@ func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.An
 func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
 
 // memory returns the Memory of a server.
-func (k *answers) memory() server.Memory {
+func (k *answers) memory() idempotency.Store {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return commonAnswers{k}
 	}
@@ -164,7 +164,7 @@ func (k *answers) memory() server.Memory {
 }
 
 // Promptly returns the Memory of a process that serves a single request.
-func (k *answers) Promptly() server.Memory {
+func (k *answers) Promptly() idempotency.Store {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return promptCommon{prompt{commonAnswers{k}, k}, commonAnswers{k}}
 	}
@@ -228,7 +228,7 @@ func (k *answers) Drop(ctx context.Context, age time.Duration) {
 		living = nil
 		leases, err := tx.Leases(compute.LeaseQuery{})
 		for _, l := range leases {
-			if _, _, key := server.KeyOf(*l); key != "" && now.Sub(l.Given) > answersLook {
+			if _, _, key := idempotency.KeyOf(*l); key != "" && now.Sub(l.Given) > answersLook {
 				living = append(living, [2]string{l.Owner, key})
 			}
 		}

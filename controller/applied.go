@@ -30,11 +30,7 @@ type appliedConf struct {
 // readApplying reads the section [apply].
 func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	section := cfg.Sections["apply"]
-	settings := map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
+	err = host.DecodeSection(section, &s)
 	if v := section["secrets"]; err == nil && s.Secrets != "" && (!filepath.IsAbs(s.Secrets) || filepath.Clean(s.Secrets) == "/") {
 		err = &config.Error{File: v.File, Line: v.Line, Key: "secrets", Msg: "is not the absolute path of a directory of its own"}
 	}

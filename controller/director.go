@@ -54,13 +54,8 @@ type directing struct {
 
 // readDirecting reads the section [director].
 func readDirecting(cfg *config.Config) (d directing, err error) {
-	section := cfg.Sections["director"]
-	settings := map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &d)
-	return d, host.ConfigError(err)
+	err = host.DecodeSection(cfg.Sections["director"], &d)
+	return d, err
 }
 
 // DirectorOptions returns the director's options in the configuration. The caller adds Pool, Bell,

@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/resource"
-	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/login"
 )
 
 // door is one way to authenticate. If ok, the request uses this way, and its result or error is
@@ -84,7 +84,7 @@ func (k *Controller) byToken(file string) door {
 // bySession identifies a browser by the token in its cookie.
 func (k *Controller) bySession(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
-		given, err := server.SessionOf(r)
+		given, err := login.SessionOf(r)
 		if given == "" || err != nil {
 			return auth.Principal{}, err != nil, err
 		}

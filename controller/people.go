@@ -33,13 +33,8 @@ type authorizing struct {
 
 // readAuthorizing reads the section [auth].
 func readAuthorizing(cfg *config.Config) (s authorizing, err error) {
-	section := cfg.Sections["auth"]
-	settings := map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	err = config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &s)
-	return s, host.ConfigError(err)
+	err = host.DecodeSection(cfg.Sections["auth"], &s)
+	return s, err
 }
 
 // people holds the roles of users, as configured.

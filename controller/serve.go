@@ -28,6 +28,8 @@ import (
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/login"
 	"github.com/hostler-project/hostler/controller/slapos"
 	"github.com/hostler-project/hostler/controller/web"
 	"github.com/hostler-project/hostler/controller/webhook"
@@ -35,6 +37,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/socket"
 	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/observe/tracing"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/policy/fetch"
@@ -116,22 +119,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	near, far := front.Apart(listeners.all, version.Read().Version, o.Apart)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var handler http.Handler = web.Handler(server.New(server.Options{
-		Engine: func() server.Engine { return k.now.Load().engine }, Version: version.Read().Version,
-		Authenticate: k.authenticate(listeners.token),
-		Identity:     k.identity,
-		Sources:      func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
-		Private:      func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
-		Limited:      func(source string) []string { return k.now.Load().people.only[source] }, Tokens: k.tokens,
-		Audit: k.audit, Limits: k.limits, Projects: func() []string { return k.now.Load().people.names() },
-		Ready: far.ReadyAnd(k.ready), Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
-		Metrics: m.handler(), Observe: m.asked,
-		Tracer: traces.Of(), Reload: k.reload, Ring: k.ring, Log: log,
-		Ending: ctx.Done(), Memory: k.answers.memory(),
-		Work:      func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
-		Foresight: k.ahead, Slap: func() server.Slap { return k.slap },
-		SignIn: func() server.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
-	}))
+	handler := web.Handler(server.New(serverOptions(ctx, k, listeners.token, far.ReadyAnd(k.ready), traces.Of())))
 	defer SpareCollections()() // before the SlapOS master reads all of its records
 	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
@@ -232,7 +220,7 @@ type served struct {
 	over   chan struct{}    // closed when another configuration replaces it
 	people *people
 	hooks  []webhook.Hook // the webhooks
-	signIn server.SignIn
+	signIn login.SignIn
 	mark   string // identifies what was applied then
 	guard  *fetch.Guard
 	out    http.RoundTripper // limited by the guard
@@ -267,6 +255,37 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	}
 	how, err := said.provider(ctx, guard)
 	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, guard.Transport(nil), hosts}, err
+}
+
+// serverOptions returns the options of the API until ctx ends. file is the administrator's token.
+func serverOptions(
+	ctx context.Context, k *Controller, file string, ready func(context.Context) error, tracer *trace.Tracer,
+) server.Options {
+	return server.Options{
+		Engine: func() server.Engine {
+			e := k.now.Load().engine
+			return server.Engine{Leaser: e, Book: e, Operator: e, Waiters: e, Slots: e}
+		},
+		Version: version.Read().Version, Identity: k.identity,
+		Callers: server.Callers{
+			Authenticate: k.authenticate(file), Limits: k.limits, Audit: k.audit, Tokens: k.tokens,
+			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
+		},
+		Scope: access.Scope{
+			Limited:  func(source string) []string { return k.now.Load().people.only[source] },
+			Projects: func() []string { return k.now.Load().people.names() },
+			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
+			Private:  func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
+		},
+		Life: server.Life{
+			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
+			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+		},
+		Replies:   k.answers.memory(),
+		Telemetry: server.Telemetry{Metrics: k.meters.handler(), Observe: k.meters.asked, Tracer: tracer, Log: k.Log},
+		Foresight: k.ahead, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
+		Slap: func() server.Slap { return k.slap },
+	}
 }
 
 // identity returns what tells this controller from others.

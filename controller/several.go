@@ -19,7 +19,7 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 	all.Go(func() {
 		c.Listen(ctx, func() {
 			k.now.Load().engine.Ring() // requests that wait on an older configuration look again
-			k.want()
+			k.wanted.ring()
 			k.others.ring()
 		})
 	})
@@ -27,7 +27,7 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 		c.Lead(ctx, func(leads bool) {
 			if leads {
 				k.Log.Info("directing", "store", k.Host.StoreAt())
-				k.want()
+				k.wanted.ring()
 			} else if ctx.Err() == nil {
 				k.Log.Info("not directing any more", "store", k.Host.StoreAt())
 			}
@@ -39,9 +39,4 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 func (k *Controller) leads() bool {
 	c, ok := k.Host.Store().(host.SharedStore)
 	return !ok || c.Leads()
-}
-
-// want says that there may be something to make.
-func (k *Controller) want() {
-	k.wanted.ring()
 }

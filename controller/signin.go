@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"context"
-	"github.com/hostler-project/hostler/controller/slapos"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/login"
+	"github.com/hostler-project/hostler/controller/slapos"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
@@ -40,8 +40,8 @@ const (
 
 // provider returns how people sign in, by a configuration. The operator names the issuer, so it may
 // be anywhere; the guard judges addresses that the issuer's documents name.
-func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out server.SignIn, err error) {
-	out = server.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
+func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out login.SignIn, err error) {
+	out = login.SignIn{Address: s.Address, Life: cmp.Or(s.LoginLife, usualLogin), PageLife: cmp.Or(s.SessionLife, usualSession)}
 	if u, err := url.Parse(s.Address); s.Address != "" &&
 		(err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path != "" && u.Path != "/") {
 		return out, fault.Invalid(

@@ -43,11 +43,8 @@ func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			continue
 		}
 		var h hooking
-		settings := map[string]string{}
-		for key, v := range section {
-			settings[key] = v.Text
-		}
-		if err := config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, &h); err != nil {
+		settings, at := sectionOf(section)
+		if err := config.Decode(settings, at, &h); err != nil {
 			return nil, host.ConfigError(fmt.Errorf("[%s]: %w", title, err))
 		}
 		if !config.IsReference(h.Secret) {

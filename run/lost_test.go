@@ -63,11 +63,13 @@ func TestLeaseEndedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "test", Ready: func(context.Context) error { return nil },
+		Engine:   func() server.Engine { return server.Engine{Leaser: p, Book: p, Operator: p, Waiters: p, Slots: p} },
+		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Authenticate: func(*http.Request) (auth.Principal, error) {
+		Callers: server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Roles: map[string]auth.Role{"": auth.User}}, nil
-		},
+		}},
+		Life: server.Life{Ready: func(context.Context) error { return nil }},
 	}))
 	defer srv.Close()
 	c, err := client.New(client.Options{URL: srv.URL, Token: "ann"})

@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -85,10 +86,15 @@ func within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err e
 	kept := controller.NewAnswers(a.Host.Store(), a.Log)
 	me := auth.Principal{Name: a.Owner(), Here: true, Own: true, Via: "this process", Everywhere: auth.Administrator}
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return own }, Version: version.Read().Version, Log: a.Log, Sources: a.IsSource,
-		Memory:       kept.Promptly(),
-		Authenticate: func(*http.Request) (auth.Principal, error) { return me, nil },
-		Identity:     func() api.Identity { return api.Identity{} },
+		Engine: func() server.Engine {
+			return server.Engine{Leaser: own, Book: own, Operator: own, Waiters: own, Slots: own}
+		},
+		Version:   version.Read().Version,
+		Replies:   kept.Promptly(),
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) { return me, nil }},
+		Scope:     access.Scope{Sources: a.IsSource},
+		Telemetry: server.Telemetry{Log: a.Log},
 	})
 	l := &controller.InnerDoor{Conns: make(chan net.Conn), Closed: make(chan struct{})}
 	if c, err = client.New(client.Options{Dial: l.Dial, Project: a.Project()}); err != nil {

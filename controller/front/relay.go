@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/web"
 )
 
@@ -28,7 +29,7 @@ var passing = []string{
 	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-None-Match", "Last-Event-Id", "Origin", "Range",
 	"Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions", "Sec-Websocket-Key", "Sec-Websocket-Protocol",
 	"Sec-Websocket-Version", "Traceparent", "Tracestate", "User-Agent", "X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto",
-	api.KeyHeader, api.ProjectHeader, api.ReasonHeader, server.RequestHeader,
+	api.KeyHeader, api.ProjectHeader, api.ReasonHeader, request.Header,
 }
 
 // nowhere is a path that no operation has.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,16 +16,20 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/idempotency"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
-// acquiring adds the route that takes leases.
-func (s *server) acquiring() {
+// addAcquire adds the route that takes leases.
+func (s *leases) addAcquire(t *route.Table) {
 	schema := func(v any, name string) *huma.Schema {
-		return s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, name)
+		return t.Schema(reflect.TypeOf(v), name)
 	}
-	register(s, huma.Operation{
-		OperationID: "acquire", Extensions: needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	route.Add(t, huma.Operation{
+		OperationID: "acquire", Extensions: route.Needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases",
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
 		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
 		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
 			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
@@ -66,37 +69,37 @@ func (a *acquiring) Resolve(c huma.Context) []error {
 
 // acquire serves a request for leases: it builds the request, lets the engine serve it, and gives
 // the leases back if the answer cannot be delivered.
-func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamResponse, error) {
-	req, err := s.wish(ctx, in.Body)
-	about(ctx, req.Project, req.Source)
-	because(ctx, req.Purpose)
+func (s *leases) acquire(ctx context.Context, in *acquiring) (*huma.StreamResponse, error) {
+	req, err := s.requestFrom(ctx, in.Body)
+	request.About(ctx, req.Project, req.Source)
+	request.Because(ctx, req.Purpose)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := &follower{s: s, in: in, end: &ending{when: s.Ending, giveUp: cancel}}
+	f := &follower{s: s, in: in, end: &ending{when: s.ending, giveUp: cancel}}
 	defer f.over(taken{err: errGone}) // when the engine panics
 	req.Notify = f.hear
-	leases, err := s.take(ctx, req)
-	s.Ring()
+	leases, err := s.once.Take(ctx, req)
+	s.ring()
 	t := taken{leases, err}
 	if f.over(t) {
 		return &huma.StreamResponse{Body: func(huma.Context) {}}, nil
 	}
 	t.err = f.end.cause(t.err)
 	if t.err != nil {
-		return nil, s.fault(ctx, t.err)
+		return nil, t.err
 	}
 	// the client has gone, and nobody else would give the leases back
 	if err := ctx.Err(); err != nil {
-		s.giveBack(ctx, t.leases)
-		return nil, s.fault(ctx, err)
+		s.once.GiveBack(ctx, t.leases)
+		return nil, err
 	}
-	doc, err := s.withTokens(ctx, newAcquired(t.leases, in.Body.Count != nil), t.leases, in.Body.Token)
+	doc, err := s.withTokens(ctx, idempotency.Answer(t.leases, in.Body.Count != nil), t.leases, in.Body.Token)
 	if err != nil {
-		s.giveBack(ctx, t.leases)
-		return nil, s.fault(ctx, err)
+		s.once.GiveBack(ctx, t.leases)
+		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		c.SetHeader("Content-Type", "application/json")
@@ -105,14 +108,14 @@ func (s *server) acquire(ctx context.Context, in *acquiring) (*huma.StreamRespon
 		}
 		c.SetStatus(http.StatusCreated)
 		if err := json.NewEncoder(c.BodyWriter()).Encode(doc); err != nil {
-			s.giveBack(ctx, t.leases)
+			s.once.GiveBack(ctx, t.leases)
 		}
 	}}, nil
 }
 
-// wish builds the engine's request from the document, or refuses it.
-func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Request, error) {
-	p := asker(ctx)
+// requestFrom builds the engine's request from the document, or refuses it.
+func (s *leases) requestFrom(ctx context.Context, doc api.AcquireRequest) (compute.Request, error) {
+	p := request.Caller(ctx)
 	req := doc.Compute()
 	refusal := func(kind error, text, hint string) error {
 		return &compute.Error{ID: compute.ID(req.Source), Kind: kind, Err: errors.New(text), Hint: hint}
@@ -122,7 +125,7 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		req.Owner = p.Name
 	}
 	delete(req.Labels, api.KeyLabel)
-	if mark, ok := ctx.Value(markKey{}).(string); ok {
+	if mark, ok := idempotency.Mark(ctx); ok {
 		if req.Labels = maps.Clone(req.Labels); req.Labels == nil {
 			req.Labels = map[string]string{}
 		}
@@ -136,7 +139,7 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 		}
 		req.Project = home
 	}
-	if doc.Token && s.Tokens == nil {
+	if doc.Token && s.tokens.ring == nil {
 		return req, refusal(compute.ErrInvalid, "this controller keeps no tokens", "")
 	}
 	if req.Count < 1 {
@@ -145,8 +148,8 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 	if err := api.CheckRequest(unmarked(req)); err != nil {
 		return req, err
 	}
-	if s.Sources != nil {
-		if err := api.CheckFree(ctx, req.Name, s.Sources, s.Engine().Resolve); err != nil {
+	if s.rules.Sources != nil {
+		if err := api.CheckFree(ctx, req.Name, s.rules.Sources, s.engine().Resolve); err != nil {
 			return req, err
 		}
 	}
@@ -156,34 +159,8 @@ func (s *server) wish(ctx context.Context, doc api.AcquireRequest) (compute.Requ
 			"give idle, and say in time that the lease is used",
 		)
 	}
-	req.Still = func() error { return s.mayTake(p, req) }
+	req.Still = func() error { return s.rules.MayTake(p, req) }
 	return req, req.Still()
-}
-
-// mayTake returns why a caller may not take what it asks for, or nil. It uses the projects, sources
-// and people of the current configuration.
-func (s *server) mayTake(p auth.Principal, req compute.Request) error {
-	refusal := func(text, hint string) error {
-		return &compute.Error{ID: compute.ID(req.Source), Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
-	}
-	known := s.Projects == nil || req.Project == "" || slices.Contains(s.Projects(), req.Project)
-	switch {
-	case !p.May(auth.Take, req.Project) || !known:
-		if req.Project == "" {
-			return lacks(p, auth.Take)
-		}
-		return refusal("you may take no leases in the project "+req.Project, saysWho)
-	case !s.seesSource(p, req.Source) || !s.isFor(p, req.Source, req.Project):
-		return noSource(req.Source)
-	case req.Owner != p.Name && !p.May(auth.Others, req.Project):
-		return refusal("only operators and administrators take leases for others", "")
-	case !p.Own && s.Private != nil && s.Private(req.Source, ""):
-		return refusal(
-			"it shows the files of the controller's own user, or lets who is in it be root there, so it is for that user alone",
-			"hostler --embedded takes one of your own machine and user",
-		)
-	}
-	return nil
 }
 
 // unmarked returns a request without the internal label.
@@ -198,7 +175,7 @@ var errGone = errors.New("the request came to no end")
 // follower reports the progress of a request from its first report on; most requests are answered
 // before. If the client accepts an event stream, the follower writes it.
 type follower struct {
-	s   *server
+	s   *leases
 	in  *acquiring
 	end *ending
 
@@ -217,7 +194,7 @@ func (f *follower) hear(p compute.Progress) {
 	switch {
 	case f.past:
 	case f.ended != nil:
-		newest(f.told, p)
+		stream.Newest(f.told, p)
 	default:
 		f.told, f.done, f.ended = make(chan compute.Progress, 16), make(chan taken, 1), make(chan struct{})
 		go f.follow(p) // ends with the request, which waits for it
@@ -253,21 +230,6 @@ func (f *follower) follow(p compute.Progress) {
 			f.end.begins()
 		case p := <-f.told:
 			f.end.at(p)
-		}
-	}
-}
-
-// newest adds to a queue without blocking. If the queue is full, it drops the oldest item.
-func newest[T any](queue chan T, v T) {
-	for {
-		select {
-		case queue <- v:
-			return
-		default:
-		}
-		select {
-		case <-queue:
-		default:
 		}
 	}
 }
@@ -313,22 +275,22 @@ func (e *ending) cause(err error) error {
 
 // tellProgress writes progress events and then the result. If the client has gone by then, the
 // leases are given back.
-func (s *server) tellProgress(
+func (s *leases) tellProgress(
 	c huma.Context, p compute.Progress, told <-chan compute.Progress, done <-chan taken, end *ending,
 	asked api.AcquireRequest,
 ) {
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	c.SetStatus(http.StatusOK)
-	out := newStream(c)
-	ok := out.event("", api.EventProgress, api.NewProgress(p))
-	quiet := time.NewTimer(lull())
+	out := stream.New(c)
+	ok := out.Event("", api.EventProgress, api.NewProgress(p))
+	quiet := time.NewTimer(stream.Lull())
 	defer quiet.Stop()
 	for {
 		if !ok {
 			end.giveUp()
 			if t := <-done; t.err == nil {
-				s.giveBack(c.Context(), t.leases)
+				s.once.GiveBack(c.Context(), t.leases)
 			}
 			return
 		}
@@ -337,43 +299,50 @@ func (s *server) tellProgress(
 			end.begins()
 		case p := <-told:
 			end.at(p)
-			ok = out.event("", api.EventProgress, api.NewProgress(p))
+			ok = out.Event("", api.EventProgress, api.NewProgress(p))
 		case <-quiet.C:
-			ok = out.say([]byte(": \n\n"))
-			quiet.Reset(lull())
+			ok = out.Say([]byte(": \n\n"))
+			quiet.Reset(stream.Lull())
 		case t := <-done:
-			if err := end.cause(t.err); err != nil {
-				// nobody is left to tell
-				_ = out.event("", api.EventProblem, s.problem(c.Context(), err))
-			} else if doc, err := s.withTokens(c.Context(), newAcquired(t.leases, asked.Count != nil), t.leases, asked.Token); err != nil {
-				s.giveBack(c.Context(), t.leases)
-				// nobody is left to tell
-				_ = out.event("", api.EventProblem, s.problem(c.Context(), err))
-			} else if c.Context().Err() != nil || !out.last(api.EventAcquired, doc) {
-				s.giveBack(c.Context(), t.leases)
-			}
+			s.tellEnd(c, out, t, end, asked)
 			return
 		}
 	}
 }
 
+// tellEnd writes the result of a request as the last event. The leases are given back if it does
+// not reach the client.
+func (s *leases) tellEnd(c huma.Context, out stream.Stream, t taken, end *ending, asked api.AcquireRequest) {
+	doc, err := api.Acquired{}, end.cause(t.err)
+	if err == nil {
+		if doc, err = s.withTokens(c.Context(), idempotency.Answer(t.leases, asked.Count != nil), t.leases, asked.Token); err != nil {
+			s.once.GiveBack(c.Context(), t.leases)
+		}
+	}
+	switch {
+	case err != nil:
+		// nobody is left to tell
+		_ = out.Event("", api.EventProblem, s.errors.Problem(c.Context(), err))
+	case c.Context().Err() != nil || !out.Last(api.EventAcquired, doc):
+		s.once.GiveBack(c.Context(), t.leases)
+	}
+}
+
 // withTokens adds the leases' own tokens to an answer, if wanted. They are removed from the answer
 // that is kept for a repeated request.
-func (s *server) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
+func (s *leases) withTokens(ctx context.Context, doc api.Acquired, leases []compute.Lease, wanted bool) (api.Acquired, error) {
 	if len(leases) > 0 {
-		about(ctx, leases[0].Project, names(leases)...)
+		request.About(ctx, leases[0].Project, names(leases)...)
 	}
 	if !wanted {
 		return doc, nil
 	}
 	for i, l := range leases {
-		secret, _, err := s.leaseToken(ctx, l, false)
+		secret, _, err := s.tokens.leaseToken(ctx, l, false)
 		if err != nil {
 			return doc, err
 		}
-		if rec, ok := ctx.Value(recorderKey{}).(*recorder); ok {
-			rec.hidden = append(rec.hidden, secret)
-		}
+		idempotency.Hide(ctx, secret)
 		if i == 0 {
 			doc.Token = secret
 		}
@@ -391,20 +360,6 @@ func names(leases []compute.Lease) []string {
 	out := make([]string, len(leases))
 	for i, l := range leases {
 		out[i] = string(l.Instance)
-	}
-	return out
-}
-
-// newAcquired builds the answer to a request. many: the request had a count.
-func newAcquired(leases []compute.Lease, many bool) (out api.Acquired) {
-	if many {
-		out.Leases = make([]api.Lease, len(leases))
-		for i, l := range leases {
-			out.Leases[i] = api.NewLease(l)
-		}
-	}
-	if len(leases) > 0 {
-		out.Lease = api.NewLease(leases[0])
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/access"
 )
 
 // eventually waits for what others do.
@@ -113,9 +114,11 @@ func TestProgress(t *testing.T) {
 func TestEnding(t *testing.T) {
 	e, end := engine(t), make(chan struct{})
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
-		Identity:     func() api.Identity { return api.Identity{} },
-		Authenticate: authenticate, Ending: end,
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers:  server.Callers{Authenticate: authenticate},
+		Life:     server.Life{Ready: func(context.Context) error { return nil }, Ending: end},
 	}))
 	t.Cleanup(srv.Close)
 	c := connect(t, srv.URL, "ann")
@@ -159,14 +162,16 @@ func TestEnding(t *testing.T) {
 func TestPrivate(t *testing.T) {
 	e := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{Configuration: "here", Store: "there"} },
-		Authenticate: func(r *http.Request) (auth.Principal, error) {
+		Callers: server.Callers{Authenticate: func(r *http.Request) (auth.Principal, error) {
 			p, err := authenticate(r)
 			p.Own = p.Name == "me"
 			return p, err
-		},
-		Private: func(source, _ string) bool { return source == "web" },
+		}},
+		Scope: access.Scope{Private: func(source, _ string) bool { return source == "web" }},
+		Life:  server.Life{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	for _, name := range []string{"ann", "root"} {
@@ -202,9 +207,13 @@ func TestPrivate(t *testing.T) {
 // the same state.
 func TestWatch(t *testing.T) {
 	e := engine(t)
-	opt := server.Options{Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-		Ready:    func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }}
+	opt := server.Options{
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers:  server.Callers{Authenticate: authenticate},
+		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+	}
 	srv := httptest.NewServer(server.New(opt))
 	at := srv.Listener.Addr().String()
 	c := connect(t, srv.URL, "ann")

@@ -15,10 +15,11 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/pool"
 )
 
 // cutOff is an engine whose store is away.
-type cutOff struct{ server.Engine }
+type cutOff struct{ *pool.Pool }
 
 func (cutOff) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
 	return nil, &compute.Error{Op: "leases", Err: &compute.Error{Op: "postgres", ID: "db.internal:5432/hostler",
@@ -31,14 +32,16 @@ func (cutOff) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, erro
 func TestStoreAway(t *testing.T) {
 	var log bytes.Buffer
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return cutOff{engine(t)} }, Version: "test",
-		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Authenticate: func(r *http.Request) (auth.Principal, error) {
+		Engine:   func() server.Engine { return whole(cutOff{engine(t)}) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers: server.Callers{Authenticate: func(r *http.Request) (auth.Principal, error) {
 			p, err := authenticate(r)
 			p.Own = p.Name == "root"
 			return p, err
-		},
+		}},
+		Life:      server.Life{Ready: func(context.Context) error { return nil }},
+		Telemetry: server.Telemetry{Log: slog.New(slog.NewTextHandler(&log, nil))},
 	}))
 	ask := func(who string) string {
 		t.Helper()

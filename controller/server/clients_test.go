@@ -20,10 +20,11 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	sockets "github.com/hostler-project/hostler/controller/server/connect"
 )
 
 // served is a server as a controller has it, with its limits, and its address.
-func served(t *testing.T, e server.Engine) string {
+func served(t *testing.T, e everything) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,10 +32,14 @@ func served(t *testing.T, e server.Engine) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	handler := server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-		Ready:    func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Ending: ctx.Done(),
-		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers:  server.Callers{Authenticate: authenticate},
+		Life: server.Life{
+			Ready: func(context.Context) error { return nil }, Ending: ctx.Done(),
+			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		},
 	})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(ctx, &http.Server{Handler: handler}, l, time.Second) }()
@@ -160,14 +165,14 @@ func TestBrokenClients(t *testing.T) {
 		reset("POST /v1/leases"+preface+"Transfer-Encoding: chunked\r\n\r\nff\r\n{\"source\":", "")
 		reset("GET /v1/events/watch?after=0"+preface+"\r\n", "data: ")
 		reset("GET /v1/instances/mine/connect"+preface+"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"+
-			"Sec-WebSocket-Protocol: "+server.Subprotocol+"\r\n\r\n", "101 Switching")
+			"Sec-WebSocket-Protocol: "+sockets.Subprotocol+"\r\n\r\n", "101 Switching")
 		reset("GET /v1/inst", "")
 		reset("\x16\x03\x01\x02\x00\x01\x00", "")
 	}
 	// Half a frame of a WebSocket, and one that lies about its length.
 	for _, frame := range []string{"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x00abc", "\xff\xff\xff", "\x82\x05hello"} {
 		reset("GET /v1/instances/mine/connect"+preface+"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"+
-			"Sec-WebSocket-Protocol: "+server.Subprotocol+"\r\n\r\n"+frame, "101 Switching")
+			"Sec-WebSocket-Protocol: "+sockets.Subprotocol+"\r\n\r\n"+frame, "101 Switching")
 	}
 	works(t, at)
 	// A command whose asker is gone ends.

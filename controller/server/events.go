@@ -14,6 +14,10 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
 type eventList struct {
@@ -34,10 +38,19 @@ func (q Selection) compute() compute.EventQuery {
 	return compute.EventQuery{Instance: compute.ID(q.Instance), Source: q.Source, Lease: q.Lease}
 }
 
-// events adds the routes of the journal.
-func (s *server) events() {
-	register(s, huma.Operation{
-		OperationID: "list-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
+// journal serves the events.
+type journal struct {
+	engine func() Engine
+	rules  *access.Rules
+	errors request.Errors
+	ending <-chan struct{}
+	tail   tail
+}
+
+// add adds the routes of the journal.
+func (s *journal) add(t *route.Table) {
+	route.Add(t, huma.Operation{
+		OperationID: "list-events", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
 		Summary: "What happened", Tags: []string{"events"},
 	}, func(ctx context.Context, in *struct {
 		Selection
@@ -45,27 +58,27 @@ func (s *server) events() {
 		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
 		Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 	}) (*eventList, error) {
-		q, p := in.compute(), asker(ctx)
-		q.Projects, q.Common = seenProjects(p), true
+		q, p := in.compute(), request.Caller(ctx)
+		q.Projects, q.Common = access.SeenProjects(p), true
 		if q.After = in.After; q.After == 0 {
 			q.Newest = in.Limit
 		} else {
 			q.Limit = in.Limit + 1
 		}
-		all, err := s.Engine().Events(ctx, q)
+		all, err := s.engine().Events(ctx, q)
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
 		out := &eventList{}
 		page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
 		out.Body.Next = next
-		page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.seesEvent(p, &e) })
+		page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.rules.SeesEvent(p, &e) })
 		out.Body.Events, err = choose(page, in.Fields)
-		return out, s.fault(ctx, err)
+		return out, err
 	})
-	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[compute.Event](), true, "Event")
-	register(s, huma.Operation{
-		OperationID: "watch-events", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch",
+	schema := t.Schema(reflect.TypeFor[compute.Event](), "Event")
+	route.Add(t, huma.Operation{
+		OperationID: "watch-events", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch",
 		Summary: "What happens, as it happens", Tags: []string{"events"},
 		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",
 		Responses: map[string]*huma.Response{"200": {
@@ -85,13 +98,13 @@ func (s *server) events() {
 		if after != "" {
 			n, err := strconv.ParseInt(after, 10, 64)
 			if err != nil || n < 0 {
-				return nil, s.fault(ctx, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)})
+				return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)}
 			}
 			q.After = n
 		} else {
-			last, err := s.Engine().Events(ctx, compute.EventQuery{Newest: 1})
+			last, err := s.engine().Events(ctx, compute.EventQuery{Newest: 1})
 			if err != nil {
-				return nil, s.fault(ctx, err)
+				return nil, err
 			}
 			for _, e := range last {
 				q.After = e.ID
@@ -106,9 +119,9 @@ func (s *server) events() {
 const atOnce = 1000
 
 // stream writes events as they come, until the reader has gone or is too slow.
-func (s *server) stream(c huma.Context, q compute.EventQuery) {
+func (s *journal) stream(c huma.Context, q compute.EventQuery) {
 	ctx := c.Context()
-	p := asker(ctx)
+	p := request.Caller(ctx)
 	c.SetHeader("Content-Type", api.EventStream)
 	c.SetHeader("Cache-Control", "no-store")
 	if c.Method() == http.MethodHead {
@@ -116,33 +129,33 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 		// one ends
 		return
 	}
-	out := newStream(c)
-	if !out.say([]byte(": watching\n\n")) {
+	out := stream.New(c)
+	if !out.Say([]byte(": watching\n\n")) {
 		return
 	}
 	defer s.tail.join()()
-	quiet := time.NewTimer(lull())
+	quiet := time.NewTimer(stream.Lull())
 	defer quiet.Stop()
 	q.Limit = atOnce
 	for {
 		more := s.tail.next()
-		found, err := s.Engine().Events(ctx, q)
+		found, err := s.engine().Events(ctx, q)
 		if err != nil && ctx.Err() == nil {
-			s.log(ctx).Warn("a watcher of events", "err", err)
-			_ = out.event("", api.EventProblem, s.problem(ctx, err))
+			s.errors.LogOf(ctx).Warn("a watcher of events", "err", err)
+			_ = out.Event("", api.EventProblem, s.errors.Problem(ctx, err))
 			return
 		}
 		var text []byte
 		for _, e := range found {
-			if q.After = e.ID; s.seesEvent(p, &e) {
-				text = appendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
+			if q.After = e.ID; s.rules.SeesEvent(p, &e) {
+				text = stream.AppendEvent(text, strconv.FormatInt(e.ID, 10), "", e)
 			}
 		}
 		if len(text) > 0 {
-			if !out.say(text) {
+			if !out.Say(text) {
 				return
 			}
-			quiet.Reset(lull())
+			quiet.Reset(stream.Lull())
 		}
 		if len(found) == atOnce {
 			continue // there is more
@@ -151,15 +164,15 @@ func (s *server) stream(c huma.Context, q compute.EventQuery) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-s.Ending:
+			case <-s.ending:
 				return
 			case <-more:
 				more = nil
 			case <-quiet.C:
-				if !out.say([]byte(": \n\n")) {
+				if !out.Say([]byte(": \n\n")) {
 					return
 				}
-				quiet.Reset(lull())
+				quiet.Reset(stream.Lull())
 			}
 		}
 	}

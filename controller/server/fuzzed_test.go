@@ -279,11 +279,14 @@ func state(t *testing.T, p *pool.Pool) string {
 func TestFuzzed(t *testing.T) {
 	p := engine(t)
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return p }, Version: "test", Authenticate: authenticate,
-		Ready:    func(context.Context) error { return nil },
+		Engine:   func() server.Engine { return whole(p) },
+		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Reload:   func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
-		Work:     func(context.Context) error { return nil },
+		Callers:  server.Callers{Authenticate: authenticate},
+		Life: server.Life{
+			Ready: func(context.Context) error { return nil }, Work: func(context.Context) error { return nil },
+			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
+		},
 	}))
 	t.Cleanup(srv.Close)
 	base := srv.URL

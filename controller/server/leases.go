@@ -10,54 +10,65 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/idempotency"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // leaseAnswer is one lease.
 type leaseAnswer struct{ Body api.Lease }
 
-// leases adds the routes of leases.
-func (s *server) leases() {
-	s.acquiring()
-	register(s, huma.Operation{
-		OperationID: "list-leases", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases",
+// leases serves the leases.
+type leases struct {
+	engine func() Engine
+	rules  *access.Rules
+	once   *idempotency.Once
+	tokens *tokens
+	errors request.Errors
+	ring   func()
+	ending <-chan struct{}
+}
+
+// add adds the routes of leases.
+func (s *leases) add(t *route.Table) {
+	s.addAcquire(t)
+	route.Add(t, huma.Operation{
+		OperationID: "list-leases", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/leases",
 		Summary: "The leases that live", Tags: []string{"leases"},
 	}, s.listLeases)
-	register(s, huma.Operation{
-		OperationID: "get-lease", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}",
+	route.Add(t, huma.Operation{
+		OperationID: "get-lease", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}",
 		Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
 	}, s.getLease)
-	register(s, huma.Operation{
-		OperationID: "release", Extensions: needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}",
+	route.Add(t, huma.Operation{
+		OperationID: "release", Extensions: route.Needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}",
 		DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
 		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.release)
-	register(s, huma.Operation{
-		OperationID: "release-many", Extensions: needs(auth.Release), Method: http.MethodPost, Path: "/v1/release",
-		DefaultStatus: http.StatusNoContent, MaxBodyBytes: maxBody,
+	route.Add(t, huma.Operation{
+		OperationID: "release-many", Extensions: route.Needs(auth.Release), Method: http.MethodPost, Path: "/v1/release",
+		DefaultStatus: http.StatusNoContent, MaxBodyBytes: route.MaxBody,
 		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.releaseMany)
-	register(s, huma.Operation{
-		OperationID: "extend", Extensions: needs(auth.Extend), Method: http.MethodPost,
-		Path: "/v1/leases/{lease}/extend", MaxBodyBytes: maxBody, Summary: "Keep a lease longer",
+	route.Add(t, huma.Operation{
+		OperationID: "extend", Extensions: route.Needs(auth.Extend), Method: http.MethodPost,
+		Path: "/v1/leases/{lease}/extend", MaxBodyBytes: route.MaxBody, Summary: "Keep a lease longer",
 		Tags:   []string{"leases"},
 		Errors: []int{403, 404, 409},
 	}, s.extend)
-	register(s, huma.Operation{
-		OperationID: "use", Extensions: needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use",
+	route.Add(t, huma.Operation{
+		OperationID: "use", Extensions: route.Needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use",
 		Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
 	}, s.use)
-}
-
-// giveBack releases leases that did not reach the client.
-func (s *server) giveBack(ctx context.Context, leases []compute.Lease) {
-	ctx = context.WithoutCancel(ctx)
-	for _, l := range leases {
-		if err := s.Engine().Release(ctx, compute.Who{Owner: l.Owner, Lease: l.ID}, compute.ReleaseOptions{}, l.Instance); err != nil {
-			s.log(ctx).Warn("a lease that nobody took is not given back", "lease", l.ID, "err", err)
-		}
-	}
-	s.Ring()
+	route.Add(t, huma.Operation{
+		OperationID: "give-up", Extensions: route.Needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}",
+		DefaultStatus: http.StatusNoContent,
+		Summary:       "Give up a request for leases", Tags: []string{"leases"}, Errors: []int{400},
+		Description: "The caller's request with this " + api.KeyHeader + " ends, if it is still being served, what it was given is given back, " +
+			"and the same that comes later is a conflict. " +
+			"It is for who asked, wants it no longer, and does not know whether there was an answer.",
+	}, s.giveUp)
 }
 
 type leaseList struct {
@@ -68,7 +79,7 @@ type leaseList struct {
 }
 
 // listLeases returns a page of the leases that the caller may see.
-func (s *server) listLeases(ctx context.Context, in *struct {
+func (s *leases) listLeases(ctx context.Context, in *struct {
 	Owner    string `query:"owner" doc:"only this one's"`
 	Source   string `query:"source" doc:"only of this source's instances"`
 	Instance string `query:"instance" doc:"only that of this instance"`
@@ -77,38 +88,38 @@ func (s *server) listLeases(ctx context.Context, in *struct {
 }) (*leaseList, error) {
 	after, err := in.row()
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	p := asker(ctx)
-	all, err := s.Engine().Leases(ctx, compute.LeaseQuery{
-		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: seenProjects(p),
+	p := request.Caller(ctx)
+	all, err := s.engine().Leases(ctx, compute.LeaseQuery{
+		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: access.SeenProjects(p),
 		After: after, Limit: in.Limit + 1,
 	})
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	out := &leaseList{}
 	page, next := cut(all, in.Limit, func(l compute.Lease) int64 { return l.Row })
 	list := make([]api.Lease, 0, len(page))
 	for _, l := range page {
-		if s.seesLease(p, &l) {
+		if s.rules.SeesLease(p, &l) {
 			list = append(list, api.NewLease(l))
 		}
 	}
 	out.Body.Next = next
 	out.Body.Leases, err = choose(list, in.Fields)
-	return out, s.fault(ctx, err)
+	return out, err
 }
 
-func (s *server) getLease(ctx context.Context, in *struct {
+func (s *leases) getLease(ctx context.Context, in *struct {
 	Lease string `path:"lease"`
 }) (*leaseAnswer, error) {
-	_, l, err := s.resolve(ctx, in.Lease)
+	_, l, err := s.rules.Resolve(ctx, in.Lease)
 	if err == nil && l == nil {
 		err = &compute.Error{ID: compute.ID(in.Lease), Kind: compute.ErrNotFound, Err: errors.New("nobody has a lease on it")}
 	}
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	return &leaseAnswer{api.NewLease(*l)}, nil
 }
@@ -119,85 +130,79 @@ type Acting struct {
 	Token string `query:"token" doc:"the lease that the caller holds, where he acts by that alone"`
 }
 
-func (s *server) release(ctx context.Context, in *struct {
+func (s *leases) release(ctx context.Context, in *struct {
 	Lease string `path:"lease" doc:"its id or name, or its instance's name"`
 	Force bool   `query:"force" doc:"discard the instance, whatever the source wants to keep"`
 	Acting
 }) (*struct{}, error) {
-	w, err := who(ctx, in.Any, in.Token, auth.Release)
+	w, err := access.Who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = s.acted(
-			ctx, w, s.Engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease)),
+		err = s.rules.Acted(
+			ctx, w, s.engine().Release(ctx, w, compute.ReleaseOptions{Force: in.Force}, compute.ID(in.Lease)),
 			compute.ID(in.Lease),
 		)
-		s.Ring()
+		s.ring()
 	}
-	return nil, s.fault(ctx, err)
+	return nil, err
 }
 
-func (s *server) releaseMany(ctx context.Context, in *struct {
+func (s *leases) releaseMany(ctx context.Context, in *struct {
 	Body api.ReleaseRequest
 	Acting
 }) (*struct{}, error) {
-	w, err := who(ctx, in.Any, in.Token, auth.Release)
+	w, err := access.Who(ctx, in.Any, in.Token, auth.Release)
 	if err == nil {
-		err = mayName(ctx, in.Body.Names)
+		err = access.MayName(ctx, in.Body.Names)
 	}
 	if err == nil {
 		names := ids(in.Body.Names)
-		s.aboutThese(ctx, in.Body.Names)
-		err = s.acted(
+		s.rules.About(ctx, in.Body.Names)
+		err = s.rules.Acted(
 			ctx, w,
-			s.Engine().Release(
+			s.engine().Release(
 				ctx, w, compute.ReleaseOptions{Force: in.Body.Force, Discard: in.Body.Discard, Ended: in.Body.Ended},
 				names...,
 			),
 			names...,
 		)
-		s.Ring()
+		s.ring()
 	}
-	return nil, s.fault(ctx, err)
+	return nil, err
 }
 
-func (s *server) extend(ctx context.Context, in *struct {
+func (s *leases) extend(ctx context.Context, in *struct {
 	Lease string             `path:"lease"`
 	Body  *api.ExtendRequest `required:"false"`
 	Acting
 }) (*leaseAnswer, error) {
-	w, err := who(ctx, in.Any, in.Token, auth.Extend)
+	w, err := access.Who(ctx, in.Any, in.Token, auth.Extend)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	var doc api.ExtendRequest // a request without a body is like one with an empty body
 	if in.Body != nil {
 		doc = *in.Body
 	}
-	all, err := s.Engine().Extend(ctx, w, doc.Compute(), compute.ID(in.Lease))
+	all, err := s.engine().Extend(ctx, w, doc.Compute(), compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
+		return nil, s.rules.Acted(ctx, w, err, compute.ID(in.Lease))
 	}
 	return &leaseAnswer{api.NewLease(all[0])}, nil
 }
 
-func (s *server) use(ctx context.Context, in *struct {
+func (s *leases) use(ctx context.Context, in *struct {
 	Lease string `path:"lease"`
 	Acting
 }) (*leaseAnswer, error) {
-	w, err := who(ctx, in.Any, in.Token, auth.Use)
+	w, err := access.Who(ctx, in.Any, in.Token, auth.Use)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
+	l, err := s.engine().Use(ctx, w, compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
+		return nil, s.rules.Acted(ctx, w, err, compute.ID(in.Lease))
 	}
 	return &leaseAnswer{api.NewLease(l)}, nil
-}
-
-// mayName returns why the caller may not name so many things at once, or nil.
-func mayName(ctx context.Context, names []string) error {
-	p := asker(ctx)
-	return policy.Names(p.Own && p.Admin(), len(names))
 }
 
 func ids(names []string) []compute.ID {
@@ -206,4 +211,10 @@ func ids(names []string) []compute.ID {
 		out[i] = compute.ID(n)
 	}
 	return out
+}
+
+func (s *leases) giveUp(ctx context.Context, in *struct {
+	Key string `path:"key" minLength:"1" maxLength:"255" doc:"the request's Idempotency-Key"`
+}) (*struct{}, error) {
+	return nil, s.once.GiveUp(ctx, in.Key)
 }

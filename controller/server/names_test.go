@@ -15,7 +15,7 @@ import (
 
 // TestNamesOfProjects: a name that another project has taken is free, and means one's own lease.
 func TestNamesOfProjects(t *testing.T) {
-	w := newTown(t, func(o *server.Options) { o.Sources = func(name string) bool { return name == "web" } })
+	w := newTown(t, func(o *server.Options) { o.Scope.Sources = func(name string) bool { return name == "web" } })
 	took := map[string]string{}
 	for _, who := range []string{"eve", "ann"} {
 		status, text := w.ask(http.MethodPost, "/v1/leases", `{"source": "web", "name": "build"}`, w.tokens[who])
@@ -91,7 +91,7 @@ func TestStrangersCount(t *testing.T) {
 		"no JSON": "{", "an unknown key": `{"x": 1}`, "too much": `{"id_token": "` + strings.Repeat("x", 70<<10) + `"}`,
 	} {
 		w := newTown(t, func(opt *server.Options) {
-			opt.Limits = auth.NewLimits(auth.LimitOptions{Failures: 0.01, FailureBurst: 3})
+			opt.Callers.Limits = auth.NewLimits(auth.LimitOptions{Failures: 0.01, FailureBurst: 3})
 		})
 		var seen []int
 		for range 4 {

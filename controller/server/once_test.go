@@ -41,12 +41,15 @@ func (m *memory) Remember(a compute.Answer) {
 }
 
 // remembering is a controller that keeps its answers, and may be met on the way by meet.
-func remembering(t *testing.T, e server.Engine, meet func(http.Handler) http.Handler) string {
+func remembering(t *testing.T, e everything, meet func(http.Handler) http.Handler) string {
 	t.Helper()
 	h := server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-		Ready:    func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Memory: &memory{all: map[string]compute.Answer{}},
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Replies:  &memory{all: map[string]compute.Answer{}},
+		Callers:  server.Callers{Authenticate: authenticate},
+		Life:     server.Life{Ready: func(context.Context) error { return nil }},
 	})
 	if meet != nil {
 		h = meet(h)
@@ -304,8 +307,8 @@ func TestKeyOfToken(t *testing.T) {
 	for _, keeps := range []bool{false, true} {
 		kept := &memory{all: map[string]compute.Answer{}}
 		w := newTown(t, func(o *server.Options) {
-			if o.Memory = kept; keeps {
-				o.Memory = keeping{kept}
+			if o.Replies = kept; keeps {
+				o.Replies = keeping{kept}
 			}
 		})
 		const body = `{"name": "ci"}`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
@@ -21,10 +22,10 @@ import (
 func seen(t *testing.T, opt server.Options) string {
 	t.Helper()
 	e := engine(t)
-	opt.Engine = func() server.Engine { return e }
-	opt.Authenticate, opt.Identity, opt.Version = authenticate, func() api.Identity { return api.Identity{} }, "test"
-	if opt.Ready == nil {
-		opt.Ready = func(context.Context) error { return nil }
+	opt.Engine = func() server.Engine { return whole(e) }
+	opt.Callers.Authenticate, opt.Identity, opt.Version = authenticate, func() api.Identity { return api.Identity{} }, "test"
+	if opt.Life.Ready == nil {
+		opt.Life.Ready = func(context.Context) error { return nil }
 	}
 	srv := httptest.NewServer(server.New(opt))
 	t.Cleanup(srv.Close)
@@ -46,7 +47,7 @@ func status(t *testing.T, method, url string, header ...string) int {
 		return 0
 	}
 	defer answer.Body.Close()
-	if answer.Header.Get(server.RequestHeader) == "" {
+	if answer.Header.Get(request.Header) == "" {
 		t.Errorf("%s %s is answered without an id", method, url)
 	}
 	return answer.StatusCode
@@ -57,14 +58,16 @@ func status(t *testing.T, method, url string, header ...string) int {
 func TestObserve(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
-	url := seen(t, server.Options{Observe: func(method, route string, status int, took time.Duration) {
-		mu.Lock()
-		defer mu.Unlock()
-		got = append(got, fmt.Sprintf("%s %s %d", method, route, status))
-		if took < 0 {
-			t.Errorf("%s took %v", route, took)
-		}
-	}})
+	url := seen(t, server.Options{
+		Telemetry: server.Telemetry{Observe: func(method, route string, status int, took time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, fmt.Sprintf("%s %s %d", method, route, status))
+			if took < 0 {
+				t.Errorf("%s took %v", route, took)
+			}
+		}},
+	})
 	for _, ask := range [][]string{{"GET", "/v1/sources", ""}, {"GET", "/v1/sources", "ann"},
 		{"GET", "/v1/instances/web-9", "ann"}, {"GET", "/made/up", "ann"}, {"GET", "/made/up/2", ""},
 		{"MADEUP", "/v1/sources", "ann"}, {"GET", "/healthz", ""}} {
@@ -90,7 +93,11 @@ func TestObserve(t *testing.T) {
 func TestMetricsRoute(t *testing.T) {
 	url := seen(
 		t,
-		server.Options{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) })},
+		server.Options{
+			Telemetry: server.Telemetry{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write([]byte("up 1\n"))
+			})},
+		},
 	)
 	for who, want := range map[string]int{"": 401, "ann": 403, "root": 200} {
 		var header []string
@@ -110,7 +117,9 @@ func TestMetricsRoute(t *testing.T) {
 func TestSpans(t *testing.T) {
 	var mu sync.Mutex
 	var got []trace.Done
-	url := seen(t, server.Options{Tracer: &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); got = append(got, d) }}})
+	url := seen(t, server.Options{
+		Telemetry: server.Telemetry{Tracer: &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); got = append(got, d) }}},
+	})
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"01", "Tracestate", "k=v")
 	// whoever asks wants no trace
@@ -138,12 +147,14 @@ func TestSpans(t *testing.T) {
 func TestReadyHangs(t *testing.T) {
 	var looks atomic.Int32
 	hang, ending := make(chan struct{}), make(chan struct{})
-	url := seen(t, server.Options{Ending: ending, Ready: func(context.Context) error {
-		if looks.Add(1) == 1 {
-			<-hang // whatever its context says
-		}
-		return nil
-	}})
+	url := seen(t, server.Options{
+		Life: server.Life{Ending: ending, Ready: func(context.Context) error {
+			if looks.Add(1) == 1 {
+				<-hang // whatever its context says
+			}
+			return nil
+		}},
+	})
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {

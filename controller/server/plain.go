@@ -3,7 +3,6 @@ package server
 import (
 	"mime"
 	"net/http"
-	"slices"
 )
 
 // asJSON treats a body as JSON if the request has no content type, or that of a form, which curl
@@ -20,20 +19,4 @@ func asJSON(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// methods returns the methods that a path takes, sorted; none: there is no such path.
-func methods(mux *http.ServeMux, r *http.Request) (out []string) {
-	for _, m := range []string{http.MethodDelete, http.MethodGet, http.MethodPost} {
-		other := r.Clone(r.Context())
-		other.Method = m
-		if _, pattern := mux.Handler(other); pattern != nowhere && pattern != "" {
-			out = append(out, m)
-		}
-	}
-	if slices.Contains(out, http.MethodGet) {
-		out = append(out, http.MethodHead)
-		slices.Sort(out)
-	}
-	return out
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/login"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -53,9 +55,12 @@ func sayPlain(t *testing.T, method, url, body string, header ...string) (status 
 func known(t *testing.T, e *pool.Pool) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-		Ready:    func(context.Context) error { return nil },
-		Identity: func() api.Identity { return api.Identity{} }, Sources: func(name string) bool { return name == "web" },
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers:  server.Callers{Authenticate: authenticate},
+		Scope:    access.Scope{Sources: func(name string) bool { return name == "web" }},
+		Life:     server.Life{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -184,9 +189,13 @@ func TestKeptFirst(t *testing.T) {
 		e := engine(t, pool.Source{Name: "full", Type: "fake", Digest: "d", Reserve: 1})
 		k := &keeper{memory: memory{all: map[string]compute.Answer{}}, fails: fails}
 		h := server.New(server.Options{
-			Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-			Ready:    func(context.Context) error { return nil },
-			Identity: func() api.Identity { return api.Identity{} }, Memory: k, Log: slog.New(slog.DiscardHandler),
+			Engine:    func() server.Engine { return whole(e) },
+			Version:   "test",
+			Identity:  func() api.Identity { return api.Identity{} },
+			Replies:   k,
+			Callers:   server.Callers{Authenticate: authenticate},
+			Life:      server.Life{Ready: func(context.Context) error { return nil }},
+			Telemetry: server.Telemetry{Log: slog.New(slog.DiscardHandler)},
 		})
 		seen := 0
 		srv := httptest.NewServer(
@@ -230,9 +239,14 @@ func TestProviderOfSignInsHangs(t *testing.T) {
 	e := engine(t)
 	ring := auth.NewRing(nil, auth.RingOptions{})
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Authenticate: authenticate,
-		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		SignIn: func() server.SignIn { return server.SignIn{Provider: provider} }, Sessions: ring,
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Callers: server.Callers{
+			Authenticate: authenticate, Sessions: ring,
+			SignIn: func() login.SignIn { return login.SignIn{Provider: provider} },
+		},
+		Life: server.Life{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	login := func() int {
@@ -269,7 +283,7 @@ func TestProviderOfSignInsHangs(t *testing.T) {
 // TestTokenNames: a token is for a project and a source that there are.
 func TestTokenNames(t *testing.T) {
 	w := newTown(t, func(o *server.Options) {
-		o.Sources = func(name string) bool { return name == "web" || name == "alpha" }
+		o.Scope.Sources = func(name string) bool { return name == "web" || name == "alpha" }
 	})
 	for body, want := range map[string]struct {
 		status int

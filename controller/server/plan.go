@@ -11,6 +11,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // Foresight reports what the director plans, what it did, and how sources were used.
@@ -29,18 +31,25 @@ type plansAnswer struct{ Body api.Plans }
 
 type historyAnswer struct{ Body api.History }
 
-// foresight adds the routes of plans and history.
-func (s *server) foresight() {
-	register(s, huma.Operation{
+// plans serves what a Foresight reports.
+type plans struct {
+	engine    func() Engine
+	rules     *access.Rules
+	foresight Foresight // nil: there is none
+}
+
+// add adds the routes of plans and history.
+func (s *plans) add(t *route.Table) {
+	route.Add(t, huma.Operation{
 		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan",
 		Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"},
-		Extensions:  needs(auth.See),
+		Extensions:  route.Needs(auth.See),
 		Description: "Nothing is done by asking. The directives that were recorded lately are told too.", Errors: []int{404, 503},
 	}, s.plan)
-	register(s, huma.Operation{
+	route.Add(t, huma.Operation{
 		OperationID: "history", Method: http.MethodGet, Path: "/v1/history",
 		Summary: "How sources were used in the last hour or day", Tags: []string{"sources"},
-		Extensions: needs(auth.See), Errors: []int{404, 503},
+		Extensions: route.Needs(auth.See), Errors: []int{404, 503},
 	}, s.history)
 }
 
@@ -50,15 +59,15 @@ type Sources struct {
 }
 
 // may returns a function that selects the wanted sources among those that the caller may see.
-func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error) {
-	if s.Foresight == nil {
+func (s *plans) may(ctx context.Context, in Sources) (func(string) bool, error) {
+	if s.foresight == nil {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this controller keeps no plan and no history")}
 	}
-	all, err := s.Engine().Status(ctx)
+	all, err := s.engine().Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known, pools, sees := map[string]bool{}, map[string]bool{}, s.seenSources(ctx)
+	known, pools, sees := map[string]bool{}, map[string]bool{}, s.rules.SeenSources(ctx)
 	for _, v := range all {
 		known[v.Name] = sees(v.Name)
 		pools[v.Name] = v.Type == "pool"
@@ -79,33 +88,33 @@ func (s *server) may(ctx context.Context, in Sources) (func(string) bool, error)
 	}, nil
 }
 
-func (s *server) plan(ctx context.Context, in *struct {
+func (s *plans) plan(ctx context.Context, in *struct {
 	Sources
 	Fresh bool `query:"fresh" doc:"look anew; else what was seen in the last seconds does"`
 	Limit int  `query:"limit" minimum:"0" maximum:"500" default:"100" doc:"so many directives at most"`
 }) (*plansAnswer, error) {
 	may, err := s.may(ctx, in.Sources)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	out, err := s.Foresight.Plan(ctx, in.Fresh)
+	out, err := s.foresight.Plan(ctx, in.Fresh)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	sees := s.seenSources(ctx)
+	sees := s.rules.SeenSources(ctx)
 	asked := func(name string) bool { return sees(name) && (len(in.Source) == 0 || may(name)) }
 	out.Plans = slices.DeleteFunc(slices.Clone(out.Plans), func(p api.Plan) bool { return !asked(p.Source) })
-	out.Directives = s.Foresight.Directives(in.Limit, asked)
+	out.Directives = s.foresight.Directives(in.Limit, asked)
 	return &plansAnswer{out}, nil
 }
 
-func (s *server) history(ctx context.Context, in *struct {
+func (s *plans) history(ctx context.Context, in *struct {
 	Sources
 	Span string `query:"span" enum:"hour,day" default:"hour" doc:"how far back: an hour by the minute, a day by the quarter of an hour"`
 }) (*historyAnswer, error) {
 	may, err := s.may(ctx, in.Sources)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	return &historyAnswer{s.Foresight.History(in.Span == "day", may)}, nil
+	return &historyAnswer{s.foresight.History(in.Span == "day", may)}, nil
 }

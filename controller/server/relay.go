@@ -2,69 +2,36 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
-	"reflect"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// relayFunc has a request answered elsewhere. body is what the request's operation takes, written
-// anew from its Go type; nil: it takes nothing.
-type relayFunc func(w http.ResponseWriter, r *http.Request, body []byte)
+import ()
 
 // Checked returns the handler of a process that has no engine. It knows the same operations as New,
 // refuses what none of them takes in the same words, and relays the rest. Who asks, and whether the
 // caller may, it does not judge.
-func Checked(version string, relay relayFunc) http.Handler {
+func Checked(version string, relay route.Relay) http.Handler {
 	type applied = Applied
-	s, mux := build(Options{ // parts whose operations are there, and that are never asked
-		Version: version, Log: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler(),
-		Audit: struct{ Audit }{}, Tokens: struct{ Tokens }{}, Webhooks: func() Webhooks { return nil }, Applied: struct{ applied }{},
-	}, relay)
-	for path := range open {
-		raw(s, mux, "GET "+path, nil)
+	opt := Options{ // parts whose operations are there, and that are never asked
+		Version: version, Telemetry: Telemetry{Log: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler()},
+		Callers:  Callers{Audit: struct{ access.Log }{}, Tokens: struct{ Tokens }{}},
+		Webhooks: func() Webhooks { return nil }, Applied: struct{ applied }{},
 	}
-	next := asJSON(mux)
+	s := build(opt, relay)
+	s.table.RelayOpen()
+	next := asJSON(s.table)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := requestID(r)
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
-		r.Header.Set(RequestHeader, id)
-		w.Header().Set(RequestHeader, id)
+		id := request.IDOf(r)
+		r = r.WithContext(request.WithID(r.Context(), id))
+		r.Header.Set(request.Header, id)
+		w.Header().Set(request.Header, id)
 		next.ServeHTTP(w, r)
 	})
-}
-
-// register adds an operation. Where requests are relayed they are decoded and checked first as they
-// are where they are served.
-func register[I, O any](s *server, op huma.Operation, act func(context.Context, *I) (*O, error)) {
-	if s.relay == nil {
-		huma.Register(s.api, op, act)
-		return
-	}
-	huma.Register(s.api, op, func(_ context.Context, in *I) (*huma.StreamResponse, error) {
-		var body []byte
-		if of := reflect.ValueOf(in).Elem().FieldByName("Body"); of.IsValid() {
-			var err error
-			if body, err = json.Marshal(of.Interface()); err != nil {
-				return nil, huma.NewError(http.StatusUnprocessableEntity, err.Error())
-			}
-		}
-		return &huma.StreamResponse{Body: func(c huma.Context) {
-			r, w := humago.Unwrap(c)
-			s.relay(w, r, body)
-		}}, nil
-	})
-}
-
-// raw adds a path whose requests have no body that is read.
-func raw(s *server, mux *http.ServeMux, pattern string, act http.HandlerFunc) {
-	if s.relay != nil {
-		act = func(w http.ResponseWriter, r *http.Request) { s.relay(w, r, nil) }
-	}
-	mux.HandleFunc(pattern, act)
 }
 
 // RefusedHeader stands in the answer to a request that was refused before it came here, when there

@@ -15,7 +15,7 @@ import (
 // not told to those who come with his token for another, and is not ended by them, though they have
 // the same key.
 func TestKeysOfBoundTokens(t *testing.T) {
-	w := newTown(t, func(o *server.Options) { o.Memory = &memory{all: map[string]compute.Answer{}} })
+	w := newTown(t, func(o *server.Options) { o.Replies = &memory{all: map[string]compute.Answer{}} })
 	w.people["ci"] = map[string]auth.Role{"a": auth.User, "b": auth.User}
 	tokens := map[string]string{
 		"a":     w.token(auth.Token{Owner: "ci", Bound: true, Project: "a"}),

@@ -9,18 +9,28 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// self adds the routes about the caller and the controller.
-func (s *server) self() {
-	register(s, huma.Operation{
-		OperationID: "self", Extensions: needs(auth.Known), Method: http.MethodGet, Path: "/v1/self",
+// self tells of the caller and the controller, and has the controller do what is due.
+type self struct {
+	version  string
+	identity func() api.Identity
+	slapos   *slapos
+	life     Life
+}
+
+// add adds the routes about the caller and the controller.
+func (s *self) add(t *route.Table) {
+	route.Add(t, huma.Operation{
+		OperationID: "self", Extensions: route.Needs(auth.Known), Method: http.MethodGet, Path: "/v1/self",
 		Summary: "Who the caller is", Tags: []string{"people"},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Self }, error) {
-		p := asker(ctx)
-		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.Version, Identity: s.Identity(),
+		p := request.Caller(ctx)
+		out := api.Self{Name: p.Name, Admin: p.Admin(), Here: p.Here, Own: p.Own, Version: s.version, Identity: s.identity(),
 			Roles: map[string]string{}, Permissions: []string{}, Source: p.Source, Lease: p.Lease, Via: p.Via}
-		if _, err := s.slapping(); err == nil {
+		if _, err := s.slapos.slapping(); err == nil {
 			out.Slap = p.Somewhere(auth.See) && p.Source == "" && p.Lease == ""
 		}
 		if p.Everywhere != auth.Nobody {
@@ -40,24 +50,24 @@ func (s *server) self() {
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})
-	register(s, huma.Operation{
-		OperationID: "work", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/work",
+	route.Add(t, huma.Operation{
+		OperationID: "work", Extensions: route.Needs(auth.Manage), Method: http.MethodPost, Path: "/v1/work",
 		DefaultStatus: http.StatusNoContent, Summary: "Do now what is due",
 		Description: "Ends leases that are over, and cleans and discards what waits for that. It is done by itself too, a little later; who asks for it sees no more of it when this is answered.",
 		Tags:        []string{"people"}, Errors: []int{403},
 	}, func(ctx context.Context, _ *struct{}) (*struct{}, error) {
-		if s.Work != nil {
-			return nil, s.fault(ctx, s.Work(ctx))
+		if s.life.Work != nil {
+			return nil, s.life.Work(ctx)
 		}
 		return nil, nil
 	})
-	register(s, huma.Operation{
-		OperationID: "reload", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload",
+	route.Add(t, huma.Operation{
+		OperationID: "reload", Extensions: route.Needs(auth.Manage), Method: http.MethodPost, Path: "/v1/reload",
 		Summary:     "Read the controller's configuration anew",
 		Description: "What is wrong with hostler.conf or a project changes nothing, and is the answer. Sources that are broken are told, and go on as they were; all else is taken.",
 		Tags:        []string{"people"}, Errors: []int{400, 403, 409},
 	}, func(ctx context.Context, _ *struct{}) (*struct{ Body api.Reloaded }, error) {
-		out, err := s.Reload(ctx)
-		return &struct{ Body api.Reloaded }{out}, s.fault(ctx, err)
+		out, err := s.life.Reload(ctx)
+		return &struct{ Body api.Reloaded }{out}, err
 	})
 }

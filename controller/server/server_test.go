@@ -63,15 +63,32 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 	return p, nil
 }
 
+// everything is an engine with all of its parts.
+type everything interface {
+	compute.Leaser
+	server.Book
+	server.Operator
+	server.Waiters
+	server.Slots
+}
+
+func whole(e everything) server.Engine {
+	return server.Engine{Leaser: e, Book: e, Operator: e, Waiters: e, Slots: e}
+}
+
 // serve has a handler answer on a loopback address, and returns its URL.
-func serve(t testing.TB, e server.Engine) string { return serveObserved(t, e, nil) }
+func serve(t testing.TB, e everything) string { return serveObserved(t, e, nil) }
 
 // serveObserved is serve with somebody who hears of each request.
-func serveObserved(t testing.TB, e server.Engine, observe func(method, route string, status int, took time.Duration)) string {
+func serveObserved(t testing.TB, e everything, observe func(method, route string, status int, took time.Duration)) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Observe: observe, Version: "test", Authenticate: authenticate,
-		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: authenticate},
+		Life:      server.Life{Ready: func(context.Context) error { return nil }},
+		Telemetry: server.Telemetry{Observe: observe},
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -174,11 +191,13 @@ func TestUnixSocket(t *testing.T) {
 	}
 	e := engine(t)
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine: func() server.Engine { return e }, Version: "test", Ready: func(context.Context) error { return nil },
+		Engine:   func() server.Engine { return whole(e) },
+		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Authenticate: func(*http.Request) (auth.Principal, error) {
+		Callers: server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Here: true, Roles: map[string]auth.Role{"": auth.User}}, nil
-		},
+		}},
+		Life: server.Life{Ready: func(context.Context) error { return nil }},
 	}))
 	srv.Listener.Close()
 	srv.Listener = l

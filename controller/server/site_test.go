@@ -14,7 +14,7 @@ import (
 // browser shows, is refused.
 func TestOtherSites(t *testing.T) {
 	w := newTown(t, func(o *server.Options) {
-		o.Authenticate = func(*http.Request) (auth.Principal, error) {
+		o.Callers.Authenticate = func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "root", Via: "certificate 1", Everywhere: auth.Administrator}, nil
 		}
 	})

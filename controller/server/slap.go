@@ -12,6 +12,9 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
 // SlapBook reads what the SlapOS master has, limited to what the caller may see.
@@ -36,10 +39,17 @@ type Slap interface {
 	Supply(ctx context.Context, p auth.Principal, computer string, q api.SlapSupply) error
 }
 
+// slapos serves the SlapOS master, if there is one.
+type slapos struct {
+	master func() Slap // nil, or nil returned: there is none
+	errors request.Errors
+	ending <-chan struct{}
+}
+
 // slapping returns the SlapOS master, or the error that there is none.
-func (s *server) slapping() (Slap, error) {
-	if s.Slap != nil {
-		if m := s.Slap(); m != nil {
+func (s *slapos) slapping() (Slap, error) {
+	if s.master != nil {
+		if m := s.master(); m != nil {
 			return m, nil
 		}
 	}
@@ -50,17 +60,19 @@ func (s *server) slapping() (Slap, error) {
 }
 
 // slapAct adds a route of the SlapOS master. In is its input and Out its answer.
-func slapAct[In, Out any](s *server, op huma.Operation, act func(ctx context.Context, m Slap, p auth.Principal, in *In) (Out, error)) {
+func slapAct[In, Out any](
+	s *slapos, t *route.Table, op huma.Operation, act func(ctx context.Context, m Slap, p auth.Principal, in *In) (Out, error),
+) {
 	op.Tags = []string{"slapos"}
 	op.Errors = append(op.Errors, 404)
-	register(s, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
+	route.Add(t, op, func(ctx context.Context, in *In) (*struct{ Body Out }, error) {
 		m, err := s.slapping()
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
-		out, err := act(ctx, m, asker(ctx), in)
+		out, err := act(ctx, m, request.Caller(ctx), in)
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
 		return &struct{ Body Out }{out}, nil
 	})
@@ -76,11 +88,11 @@ type OfSlapInstance struct {
 	Instance string `path:"instance" doc:"its id"`
 }
 
-// slap adds the routes of the SlapOS master. They exist without a master too, so that the API is
+// add adds the routes of the SlapOS master. They exist without a master too, so that the API is
 // the same everywhere.
-func (s *server) slap() {
-	see, use := needs(auth.See), needs(auth.Use)
-	slapAct(s, huma.Operation{
+func (s *slapos) add(t *route.Table) {
+	see, use := route.Needs(auth.See), route.Needs(auth.Use)
+	slapAct(s, t, huma.Operation{
 		OperationID: "list-slap-computers", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers",
 		Summary: "The computers of the SlapOS master",
 	},
@@ -90,14 +102,14 @@ func (s *server) slap() {
 		}) (api.SlapComputerPage, error) {
 			return m.Computers(ctx, p, in.Match, in.SlapPage)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "get-slap-computer", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/computers/{computer}",
 		Summary: "A computer of the SlapOS master, with its partitions and releases",
 	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OnSlapComputer) (api.SlapComputerDetail, error) {
 			return m.Computer(ctx, p, in.Computer)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "get-slap-usage", Extensions: see, Method: http.MethodGet,
 		Path: "/v1/slap/computers/{computer}/usage", Summary: "What was reported of the use of a computer",
 	},
@@ -107,7 +119,7 @@ func (s *server) slap() {
 		}) (api.SlapUsage, error) {
 			return m.Usage(ctx, p, in.Computer, in.Of)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "list-slap-instances", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances",
 		Summary: "The instances of the SlapOS master",
 	},
@@ -117,22 +129,22 @@ func (s *server) slap() {
 		}) (api.SlapInstancePage, error) {
 			return m.Instances(ctx, p, in.SlapQuery, in.SlapPage)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "get-slap-instance", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/instances/{instance}",
 		Summary: "An instance of the SlapOS master",
 	},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OfSlapInstance) (api.SlapInstanceDetail, error) {
 			return m.Instance(ctx, p, in.Instance)
 		})
-	slapAct(s, huma.Operation{OperationID: "get-slap-connection", Extensions: use, Method: http.MethodGet,
+	slapAct(s, t, huma.Operation{OperationID: "get-slap-connection", Extensions: use, Method: http.MethodGet,
 		Path: "/v1/slap/instances/{instance}/connection", Summary: "The connection parameters of an instance",
 		Errors:      []int{403},
 		Description: "They may be secret, so it is in the audit log who read them."},
 		func(ctx context.Context, m Slap, p auth.Principal, in *OfSlapInstance) (api.SlapConnection, error) {
-			about(ctx, "", in.Instance)
+			request.About(ctx, "", in.Instance)
 			return m.Connection(ctx, p, in.Instance)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "get-slap-software", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/software",
 		Summary: "What a software release says of itself, with the schemas of its parameters",
 	},
@@ -141,15 +153,15 @@ func (s *server) slap() {
 		}) (api.SlapSoftware, error) {
 			return m.Software(ctx, p, in.Release)
 		})
-	slapAct(s, huma.Operation{OperationID: "request-slap-instance", Extensions: use, Method: http.MethodPost,
+	slapAct(s, t, huma.Operation{OperationID: "request-slap-instance", Extensions: use, Method: http.MethodPost,
 		Path: "/v1/slap/instances", Summary: "Ask for an instance tree, or for one's own of that title to be so",
 		Errors:      []int{400, 403, 429},
 		Description: "Where there is no place for it, it is kept without one, with the reason, and placed by a later request."},
 		func(ctx context.Context, m Slap, p auth.Principal, in *struct{ Body api.SlapRequest }) (api.SlapInstanceDetail, error) {
-			about(ctx, p.Project, in.Body.Title)
+			request.About(ctx, p.Project, in.Body.Title)
 			return m.Request(ctx, p, in.Body)
 		})
-	slapAct(s, huma.Operation{
+	slapAct(s, t, huma.Operation{
 		OperationID: "change-slap-instance", Extensions: use, Method: http.MethodPost,
 		Path:    "/v1/slap/instances/{instance}",
 		Summary: "Change an instance tree: start, stop or destroy it, or give it other parameters",
@@ -159,10 +171,10 @@ func (s *server) slap() {
 			OfSlapInstance
 			Body api.SlapChange
 		}) (api.SlapInstanceDetail, error) {
-			about(ctx, "", in.Instance)
+			request.About(ctx, "", in.Instance)
 			return m.Change(ctx, p, in.Instance, in.Body)
 		})
-	register(s, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost,
+	route.Add(t, huma.Operation{OperationID: "supply-slap-release", Extensions: use, Method: http.MethodPost,
 		Path: "/v1/slap/computers/{computer}/supply", DefaultStatus: http.StatusNoContent,
 		Summary: "Want a software release on a computer, or want it away", Tags: []string{"slapos"},
 		Errors: []int{400, 403, 404}}, func(ctx context.Context, in *struct {
@@ -171,13 +183,13 @@ func (s *server) slap() {
 	}) (*struct{}, error) {
 		m, err := s.slapping()
 		if err == nil {
-			about(ctx, "", in.Computer, in.Body.Release)
-			err = m.Supply(ctx, asker(ctx), in.Computer, in.Body)
+			request.About(ctx, "", in.Computer, in.Body.Release)
+			err = m.Supply(ctx, request.Caller(ctx), in.Computer, in.Body)
 		}
-		return nil, s.fault(ctx, err)
+		return nil, err
 	})
-	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.SlapMark](), true, "SlapMark")
-	register(s, huma.Operation{
+	schema := t.Schema(reflect.TypeFor[api.SlapMark](), "SlapMark")
+	route.Add(t, huma.Operation{
 		OperationID: "watch-slap", Extensions: see, Method: http.MethodGet, Path: "/v1/slap/watch",
 		Summary: "That something of the SlapOS master has changed, when it does", Tags: []string{"slapos"},
 		Errors:      []int{404},
@@ -189,11 +201,11 @@ func (s *server) slap() {
 	}, func(ctx context.Context, _ *struct{}) (*huma.StreamResponse, error) {
 		m, err := s.slapping()
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
-		mark, err := m.Changed(ctx, asker(ctx), "")
+		mark, err := m.Changed(ctx, request.Caller(ctx), "")
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(c huma.Context) { s.slapStream(c, m, mark) }}, nil
 	})
@@ -203,7 +215,7 @@ func (s *server) slap() {
 const slapCalm = 500 * time.Millisecond
 
 // slapStream reports changes until the reader has gone or the controller ends.
-func (s *server) slapStream(c huma.Context, m Slap, mark string) {
+func (s *slapos) slapStream(c huma.Context, m Slap, mark string) {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
 	c.SetHeader("Content-Type", api.EventStream)
@@ -213,20 +225,20 @@ func (s *server) slapStream(c huma.Context, m Slap, mark string) {
 	}
 	go func() { // ends with the request
 		select {
-		case <-s.Ending:
+		case <-s.ending:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
-	out, p := newStream(c), asker(c.Context())
+	out, p := stream.New(c), request.Caller(c.Context())
 	for told := ""; ; {
 		if mark != told {
 			told = mark
-			if !out.event("", "", api.SlapMark{Mark: mark}) || !wait(ctx, slapCalm) {
+			if !out.Event("", "", api.SlapMark{Mark: mark}) || !wait(ctx, slapCalm) {
 				return
 			}
 		}
-		short, end := context.WithTimeout(ctx, lull())
+		short, end := context.WithTimeout(ctx, stream.Lull())
 		next, err := m.Changed(short, p, told)
 		late := short.Err() != nil && ctx.Err() == nil
 		end()
@@ -236,12 +248,12 @@ func (s *server) slapStream(c huma.Context, m Slap, mark string) {
 		case ctx.Err() != nil:
 			return
 		case late:
-			if !out.say([]byte(": \n\n")) {
+			if !out.Say([]byte(": \n\n")) {
 				return
 			}
 		default:
-			s.log(ctx).Warn("a watcher of the SlapOS master", "err", err)
-			_ = out.event("", api.EventProblem, s.problem(ctx, err))
+			s.errors.LogOf(ctx).Warn("a watcher of the SlapOS master", "err", err)
+			_ = out.Event("", api.EventProblem, s.errors.Problem(ctx, err))
 			return
 		}
 	}

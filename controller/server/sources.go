@@ -9,6 +9,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type sourceList struct {
@@ -27,37 +29,44 @@ type madeList struct {
 
 type testAnswer struct{ Body api.TestResult }
 
-// sources adds the routes of sources.
-func (s *server) sources() {
-	register(s, huma.Operation{
-		OperationID: "list-sources", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources",
+// sources serves the sources.
+type sources struct {
+	engine func() Engine
+	rules  *access.Rules
+	ring   func()
+}
+
+// add adds the routes of sources.
+func (s *sources) add(t *route.Table) {
+	route.Add(t, huma.Operation{
+		OperationID: "list-sources", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/sources",
 		Summary: "The sources, and how they stand", Tags: []string{"sources"},
 	}, s.listSources)
-	register(s, huma.Operation{
-		OperationID: "get-source", Extensions: needs(auth.See), Method: http.MethodGet, Path: "/v1/sources/{source}",
+	route.Add(t, huma.Operation{
+		OperationID: "get-source", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/sources/{source}",
 		Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
 	}, s.getSource)
-	register(s, huma.Operation{
-		OperationID: "fill", Extensions: needs(auth.Manage), Method: http.MethodPost, Path: "/v1/fill",
+	route.Add(t, huma.Operation{
+		OperationID: "fill", Extensions: route.Needs(auth.Manage), Method: http.MethodPost, Path: "/v1/fill",
 		Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
 		Errors: []int{403, 404, 429, 503},
 	}, s.fill)
-	register(s, huma.Operation{
-		OperationID: "test-source", Extensions: needs(auth.Manage), Method: http.MethodPost,
+	route.Add(t, huma.Operation{
+		OperationID: "test-source", Extensions: route.Needs(auth.Manage), Method: http.MethodPost,
 		Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
 		Tags: []string{"sources"}, Errors: []int{403, 404, 429, 503},
 	}, s.test)
 }
 
-func (s *server) listSources(ctx context.Context, in *struct {
+func (s *sources) listSources(ctx context.Context, in *struct {
 	Fields Fields `query:"fields" example:"name,cached,in_use" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 }) (*sourceList, error) {
-	all, err := s.Engine().Status(ctx)
+	all, err := s.engine().Status(ctx)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	out := &sourceList{}
-	sees := s.seenSources(ctx)
+	sees := s.rules.SeenSources(ctx)
 	list := make([]api.Source, 0, len(all))
 	for _, v := range all {
 		if sees(v.Name) {
@@ -65,7 +74,7 @@ func (s *server) listSources(ctx context.Context, in *struct {
 		}
 	}
 	out.Body.Sources, err = choose(list, in.Fields)
-	return out, s.fault(ctx, err)
+	return out, err
 }
 
 func source(v compute.SourceStatus) api.Source {
@@ -76,29 +85,29 @@ func source(v compute.SourceStatus) api.Source {
 	return api.NewSource(v, broken)
 }
 
-func (s *server) getSource(ctx context.Context, in *struct {
+func (s *sources) getSource(ctx context.Context, in *struct {
 	Source string `path:"source"`
 }) (*sourceAnswer, error) {
-	all, err := s.Engine().Status(ctx)
+	all, err := s.engine().Status(ctx)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	sees := s.seenSources(ctx)
+	sees := s.rules.SeenSources(ctx)
 	for _, v := range all {
 		if v.Name == in.Source && !v.Orphaned && sees(v.Name) {
 			return &sourceAnswer{source(v)}, nil
 		}
 	}
-	return nil, s.fault(ctx, noSource(in.Source))
+	return nil, access.NoSource(in.Source)
 }
 
-func (s *server) fill(ctx context.Context, in *struct {
+func (s *sources) fill(ctx context.Context, in *struct {
 	Source []string `query:"source" doc:"only these; all unless it is said"`
 }) (*madeList, error) {
-	made, err := s.Engine().Fill(ctx, in.Source...)
-	s.Ring()
+	made, err := s.engine().Fill(ctx, in.Source...)
+	s.ring()
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	out := &madeList{}
 	out.Body.Made = make([]string, len(made))
@@ -108,13 +117,13 @@ func (s *server) fill(ctx context.Context, in *struct {
 	return out, nil
 }
 
-func (s *server) test(ctx context.Context, in *struct {
+func (s *sources) test(ctx context.Context, in *struct {
 	Source string `path:"source"`
 }) (*testAnswer, error) {
-	res, err := s.Engine().Test(ctx, in.Source)
-	s.Ring()
+	res, err := s.engine().Test(ctx, in.Source)
+	s.ring()
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	return &testAnswer{api.NewTestResult(res)}, nil
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller/server"
+	sockets "github.com/hostler-project/hostler/controller/server/connect"
+	"github.com/hostler-project/hostler/pool"
 )
 
 // screen is a browser's end of a terminal.
@@ -34,7 +35,7 @@ func openTerminal(t *testing.T, url, path, who, origin string) (*screen, int) {
 	}
 	c, answer, err := websocket.Dial(
 		t.Context(), url+path,
-		&websocket.DialOptions{Subprotocols: []string{server.TerminalProtocol}, HTTPHeader: header},
+		&websocket.DialOptions{Subprotocols: []string{sockets.TerminalProtocol}, HTTPHeader: header},
 	)
 	if err != nil {
 		if answer == nil {
@@ -204,12 +205,12 @@ func TestTerminalOfAnEndedLease(t *testing.T) {
 // vanishing is an engine of which each computer goes as soon as a shell runs there, after what
 // happens before.
 type vanishing struct {
-	server.Engine
+	*pool.Pool
 	before func(compute.ID) error
 }
 
 func (v vanishing) Connect(ctx context.Context, by compute.Who, name compute.ID) (compute.Conn, error) {
-	c, err := v.Engine.Connect(ctx, by, name)
+	c, err := v.Pool.Connect(ctx, by, name)
 	return vanished{c, func() error { return v.before(name) }}, err
 }
 

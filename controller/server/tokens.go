@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,6 +13,9 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // Tokens makes, lists and revokes tokens. auth.Ring does.
@@ -36,32 +38,39 @@ type tokenList struct {
 	}
 }
 
-// tokens adds the routes of tokens.
-func (s *server) tokens() {
-	if s.Tokens == nil {
+// tokens serves the tokens.
+type tokens struct {
+	engine func() Engine
+	rules  *access.Rules
+	ring   Tokens // nil: there are none
+}
+
+// add adds the routes of tokens.
+func (s *tokens) add(t *route.Table) {
+	if s.ring == nil {
 		return
 	}
 	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another."
-	register(s, huma.Operation{
-		OperationID: "create-token", Extensions: needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	route.Add(t, huma.Operation{
+		OperationID: "create-token", Extensions: route.Needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens",
+		DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
 		Summary: "Make a token", Tags: []string{"people"}, Errors: []int{400, 403, 409},
 		Description: never + " With the header " + api.KeyHeader + " one is made once: the same request again is a conflict that names the token.",
 	}, s.createToken)
-	register(s, huma.Operation{
-		OperationID: "list-tokens", Extensions: needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens",
+	route.Add(t, huma.Operation{
+		OperationID: "list-tokens", Extensions: route.Needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens",
 		Summary: "The tokens that are good", Tags: []string{"people"},
 		Description: "One's own; for operators those that are for their projects alone too, for administrators all.",
 	}, s.listTokens)
-	register(s, huma.Operation{
-		OperationID: "revoke-token", Extensions: needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}",
+	route.Add(t, huma.Operation{
+		OperationID: "revoke-token", Extensions: route.Needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
 		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.",
 		Tags:        []string{"people"}, Errors: []int{403, 404},
 	}, s.revokeToken)
-	register(s, huma.Operation{
-		OperationID: "create-lease-token", Extensions: needs(auth.Use), Method: http.MethodPost,
-		Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: maxBody,
+	route.Add(t, huma.Operation{
+		OperationID: "create-lease-token", Extensions: route.Needs(auth.Use), Method: http.MethodPost,
+		Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
 		Summary:     "Make a lease's own token",
 		Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never + " " + api.KeyHeader + " means nothing here.",
 		Tags:        []string{"leases"}, Errors: []int{403, 404, 409},
@@ -69,8 +78,8 @@ func (s *server) tokens() {
 }
 
 // createToken makes a token after checking that its maker may give what it grants.
-func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequest }) (*newTokenAnswer, error) {
-	p, b := asker(ctx), in.Body
+func (s *tokens) createToken(ctx context.Context, in *struct{ Body api.TokenRequest }) (*newTokenAnswer, error) {
+	p, b := request.Caller(ctx), in.Body
 	t := &auth.Token{Name: b.Name, Owner: b.Owner, Source: b.Source}
 	if t.Owner == "" {
 		t.Owner, t.Groups = p.Name, p.Groups
@@ -89,52 +98,24 @@ func (s *server) createToken(ctx context.Context, in *struct{ Body api.TokenRequ
 		t.Only, err = auth.ParsePermissions(b.Permissions...)
 	}
 	if err != nil {
-		return nil, s.fault(ctx, &compute.Error{Kind: compute.ErrInvalid, Err: err})
+		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: err}
 	}
 	if b.Project != nil {
 		t.Bound, t.Project = true, *b.Project
 	} else if p.Chosen {
 		t.Bound, t.Project = true, p.Project
 	}
-	if err := s.names(p, t); err != nil {
-		return nil, s.fault(ctx, err)
+	if err := s.rules.Names(p, t); err != nil {
+		return nil, err
 	}
-	if err := s.Tokens.Check(p, t); err != nil {
-		return nil, s.fault(ctx, err)
+	if err := s.ring.Check(p, t); err != nil {
+		return nil, err
 	}
-	secret, err := s.Tokens.Make(ctx, t, time.Duration(b.Life*float64(time.Second)))
+	secret, err := s.ring.Make(ctx, t, time.Duration(b.Life*float64(time.Second)))
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
-}
-
-// names refuses a token for a project or source that does not exist, or that its maker may not see.
-func (s *server) names(p auth.Principal, t *auth.Token) error {
-	if t.Bound && t.Project != "" && s.Projects != nil {
-		all := s.Projects()
-		if !slices.Contains(all, t.Project) {
-			seen := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return p.Role(name) == auth.Nobody })
-			return unknown("project", t.Project, seen)
-		}
-	}
-	if t.Source != "" && (s.Sources != nil && !s.Sources(t.Source) || !s.seesSource(p, t.Source)) {
-		return noSource(t.Source)
-	}
-	return nil
-}
-
-// unknown is the error for an unknown name, with the known ones.
-func unknown(what, name string, known []string) error {
-	const some = 20
-	hint := "no " + what + " is configured; projects/NAME/project.conf makes one"
-	if len(known) > 0 {
-		hint = "there are " + strings.Join(known[:min(len(known), some)], ", ")
-	}
-	if len(known) > some {
-		hint += ", ..."
-	}
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("there is no such " + what), Hint: hint}
 }
 
 // token returns the document of a token.
@@ -161,77 +142,64 @@ func token(t *auth.Token) api.Token {
 	return out
 }
 
-// managesToken reports whether a caller may see a token and revoke it.
-func managesToken(p auth.Principal, t *auth.Token) bool {
-	switch {
-	case p.Chosen && (!t.Bound || t.Project != p.Project):
-		return false
-	case t.Owner == p.Name && p.Source == "", p.Admin():
-		return true
-	case t.Owner == p.Name:
-		return t.Source == p.Source
-	}
-	return t.Bound && p.May(auth.Others, t.Project) && p.Source == ""
-}
-
-func (s *server) listTokens(ctx context.Context, _ *struct{}) (*tokenList, error) {
-	p := asker(ctx)
-	all, err := s.Tokens.List(ctx)
+func (s *tokens) listTokens(ctx context.Context, _ *struct{}) (*tokenList, error) {
+	p := request.Caller(ctx)
+	all, err := s.ring.List(ctx)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	out := &tokenList{}
 	out.Body.Tokens = []api.Token{}
 	for _, t := range all {
-		if managesToken(p, t) {
+		if access.ManagesToken(p, t) {
 			out.Body.Tokens = append(out.Body.Tokens, token(t))
 		}
 	}
 	return out, nil
 }
 
-func (s *server) revokeToken(ctx context.Context, in *struct {
+func (s *tokens) revokeToken(ctx context.Context, in *struct {
 	ID string `path:"id" doc:"the token's id, which is not the token"`
 }) (*struct{}, error) {
-	p := asker(ctx)
-	_, err := s.Tokens.Revoke(ctx, in.ID, func(t *auth.Token) error {
-		if !managesToken(p, t) {
+	p := request.Caller(ctx)
+	_, err := s.ring.Revoke(ctx, in.ID, func(t *auth.Token) error {
+		if !access.ManagesToken(p, t) {
 			return &compute.Error{ID: compute.ID(in.ID), Kind: compute.ErrNotFound, Err: errors.New("no such token")}
 		}
 		return nil
 	})
-	return nil, s.fault(ctx, err)
+	return nil, err
 }
 
-func (s *server) createLeaseToken(ctx context.Context, in *struct {
+func (s *tokens) createLeaseToken(ctx context.Context, in *struct {
 	Lease string                 `path:"lease" doc:"its id or name, or its instance's name"`
 	Body  *api.LeaseTokenRequest `required:"false"`
 }) (*newTokenAnswer, error) {
-	w, err := who(ctx, false, "", auth.Use)
+	w, err := access.Who(ctx, false, "", auth.Use)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
-	l, err := s.Engine().Use(ctx, w, compute.ID(in.Lease))
+	l, err := s.engine().Use(ctx, w, compute.ID(in.Lease))
 	if err != nil {
-		return nil, s.fault(ctx, s.acted(ctx, w, err, compute.ID(in.Lease)))
+		return nil, s.rules.Acted(ctx, w, err, compute.ID(in.Lease))
 	}
 	secret, t, err := s.leaseToken(ctx, l, in.Body != nil && in.Body.Extend)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, err
 	}
 	return &newTokenAnswer{"no-store", api.NewToken{Secret: secret, Token: token(t)}}, nil
 }
 
 // leaseToken makes a token for one lease of the caller.
-func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (secret string, t *auth.Token, err error) {
-	p := asker(ctx)
-	if s.Tokens == nil {
+func (s *tokens) leaseToken(ctx context.Context, l compute.Lease, extend bool) (secret string, t *auth.Token, err error) {
+	p := request.Caller(ctx)
+	if s.ring == nil {
 		return "", nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this controller keeps no tokens")}
 	}
 	if p.Lease != "" {
-		return "", nil, lacks(p, auth.Tokens)
+		return "", nil, access.Lacks(p, auth.Tokens)
 	}
-	if err := s.ownOnly(ctx, l); err != nil { // a token must not allow more than its maker may
+	if err := s.rules.MayEnter(ctx, l); err != nil { // a token must not allow more than its maker may
 		return "", nil, err
 	}
 	t = &auth.Token{Kind: auth.TokenLease, Name: l.Purpose, Owner: l.Owner, Parent: p.Token, Bound: true,
@@ -243,6 +211,6 @@ func (s *server) leaseToken(ctx context.Context, l compute.Lease, extend bool) (
 	if p.Only != 0 {
 		t.Only &= p.Only
 	}
-	secret, err = s.Tokens.Make(ctx, t, 0)
+	secret, err = s.ring.Make(ctx, t, 0)
 	return secret, t, err
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/access"
+	sockets "github.com/hostler-project/hostler/controller/server/connect"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -103,22 +105,25 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	done := make(chan struct{})
 	go func() { defer close(done); w.audit.Run(ctx) }()
 	opt := server.Options{
-		Engine: func() server.Engine { return w.engine }, Version: "test",
-		Ready: func(context.Context) error { return nil }, Identity: func() api.Identity { return api.Identity{} },
-		Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil }, Tokens: w.ring,
-		Audit: w.audit, Webhooks: func() server.Webhooks { return webhooks{} }, Applied: nothingApplied{},
-		Projects: func() []string { return []string{"a", "b"} },
-		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}),
-		Limited: func(source string) []string {
+		Engine:   func() server.Engine { return whole(w.engine) },
+		Version:  "test",
+		Identity: func() api.Identity { return api.Identity{} },
+		Webhooks: func() server.Webhooks { return webhooks{} },
+		Applied:  nothingApplied{},
+		Callers: server.Callers{Tokens: w.ring, Audit: w.audit, Authenticate: func(r *http.Request) (auth.Principal, error) {
+			return w.ring.Who(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "192.0.2.1")
+		}, Limits: auth.NewLimits(auth.LimitOptions{Failures: -1})},
+		Scope: access.Scope{Projects: func() []string { return []string{"a", "b"} }, Limited: func(source string) []string {
 			if source == "alpha" {
 				return []string{"a"}
 			}
 			return nil
+		}},
+		Life: server.Life{
+			Ready:  func(context.Context) error { return nil },
+			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},
-		Authenticate: func(r *http.Request) (auth.Principal, error) {
-			return w.ring.Who(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "192.0.2.1")
-		},
-		Limits: auth.NewLimits(auth.LimitOptions{Failures: -1}),
+		Telemetry: server.Telemetry{Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})},
 	}
 	if change != nil {
 		change(&opt)
@@ -200,7 +205,7 @@ func (w *town) ask(method, path, body, token string, headers ...string) (int, st
 	if way, _, _ := strings.Cut(path, "?"); strings.HasSuffix(way, "/connect") || strings.HasSuffix(way, "/terminal") {
 		headers = append(headers, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==",
 			"Sec-WebSocket-Protocol", map[bool]string{
-				true: server.Subprotocol, false: server.TerminalProtocol,
+				true: sockets.Subprotocol, false: sockets.TerminalProtocol,
 			}[strings.HasSuffix(way, "/connect")])
 	}
 	for i := 0; i < len(headers); i += 2 {

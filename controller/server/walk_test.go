@@ -350,7 +350,7 @@ func TestAudit(t *testing.T) {
 // TestTooMany: who asks too often has to wait, and who comes with nothing good even more.
 func TestTooMany(t *testing.T) {
 	w := newTown(t, func(opt *server.Options) {
-		opt.Limits = auth.NewLimits(auth.LimitOptions{Requests: 0.01, RequestBurst: 5, Failures: 0.01, FailureBurst: 3})
+		opt.Callers.Limits = auth.NewLimits(auth.LimitOptions{Requests: 0.01, RequestBurst: 5, Failures: 0.01, FailureBurst: 3})
 	})
 	tries := func(token string) (n int) {
 		for n = range 20 {

@@ -62,15 +62,18 @@ func newDesk(t testing.TB) *desk {
 	}})
 	ctx, cancel := context.WithCancel(context.Background())
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine: func() server.Engine { return nil }, Version: "test", Ready: func(context.Context) error { return nil },
+		Engine:   func() server.Engine { return server.Engine{} },
+		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Slap:     func() server.Slap { return v }, Ending: ctx.Done(), Limits: auth.NewLimits(auth.LimitOptions{Failures: -1}),
-		Authenticate: func(r *http.Request) (auth.Principal, error) {
-			if p, ok := people[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; ok {
-				return p, nil
-			}
-			return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody")}
-		},
+		Slap:     func() server.Slap { return v },
+		Callers: server.Callers{Limits: auth.NewLimits(auth.LimitOptions{Failures: -1}),
+			Authenticate: func(r *http.Request) (auth.Principal, error) {
+				if p, ok := people[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]; ok {
+					return p, nil
+				}
+				return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody")}
+			}},
+		Life: server.Life{Ready: func(context.Context) error { return nil }, Ending: ctx.Done()},
 	}))
 	t.Cleanup(func() {
 		cancel()

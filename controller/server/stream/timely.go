@@ -1,13 +1,13 @@
-package server
+package stream
 
 import (
 	"net/http"
 	"time"
 )
 
-// timely cuts off a client that does not read its answer: each piece must be sent within writeTime.
+// Timely cuts off a client that does not read its answer: each piece must be sent within WriteTime.
 // A deadline for the whole answer would be too short for a request that waits in the queue.
-func timely(next http.Handler) http.Handler {
+func Timely(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		out := &timelyWriter{w, http.NewResponseController(w)}
 		if r.ProtoMajor == 1 {
@@ -15,7 +15,7 @@ func timely(next http.Handler) http.Handler {
 			_ = out.flow.SetWriteDeadline(time.Time{})
 		}
 		// for what is still buffered
-		defer func() { _ = out.flow.SetWriteDeadline(time.Now().Add(writeTime)) }()
+		defer func() { _ = out.flow.SetWriteDeadline(time.Now().Add(WriteTime)) }()
 		next.ServeHTTP(out, r)
 	})
 }
@@ -37,7 +37,7 @@ func (w *timelyWriter) Write(b []byte) (n int, err error) {
 		return w.ResponseWriter.Write(b)
 	}
 	for n < len(b) && err == nil {
-		_ = w.flow.SetWriteDeadline(time.Now().Add(writeTime))
+		_ = w.flow.SetWriteDeadline(time.Now().Add(WriteTime))
 		var k int
 		k, err = w.ResponseWriter.Write(b[n:min(n+timelyPiece, len(b))])
 		n += k

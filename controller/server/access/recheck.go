@@ -1,4 +1,4 @@
-package server
+package access
 
 import (
 	"context"
@@ -12,6 +12,10 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
+
+// Recheck is how often to check that a long request is still permitted, and that a lease in use
+// still belongs to the caller. The check counts as use of the lease.
+const Recheck = 2 * time.Second
 
 // underway holds the requests in progress. While there are any, it checks all of them from time to
 // time. So a stream, for one, ends when its caller loses the permission. A token may be revoked
@@ -41,7 +45,7 @@ func (u *underway) enter(g *going) {
 	u.all[g] = struct{}{}
 	if !u.armed {
 		u.armed = true
-		time.AfterFunc(recheck, u.round)
+		time.AfterFunc(Recheck, u.round)
 	}
 }
 
@@ -64,18 +68,18 @@ func (u *underway) round() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.armed = len(u.all) > 0; u.armed {
-		time.AfterFunc(recheck, u.round)
+		time.AfterFunc(Recheck, u.round)
 	}
 }
 
 // still ends a request that its caller may no longer make.
-func (s *server) still(g *going) {
-	now, err := s.Authenticate(g.r)
-	if errors.Is(err, compute.ErrDenied) || err == nil && !g.as.Same(now) {
-		s.log(g.r.Context()).Info(
-			"a request is ended, as what its asker may has changed", "who", g.as.Name, "via", g.as.Via, "path",
-			g.r.URL.Path,
+func (g *Gate) still(was *going) {
+	now, err := g.Authenticate(was.r)
+	if errors.Is(err, compute.ErrDenied) || err == nil && !was.as.Same(now) {
+		g.Errors.LogOf(was.r.Context()).Info(
+			"a request is ended, as what its asker may has changed", "who", was.as.Name, "via", was.as.Via, "path",
+			was.r.URL.Path,
 		)
-		g.end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
+		was.end(&compute.Error{Kind: compute.ErrDenied, Err: errors.New("what you may has changed"), Hint: "ask again"})
 	}
 }

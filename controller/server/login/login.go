@@ -1,4 +1,7 @@
-package server
+// Package login signs people in: a browser at the page of an OpenID Connect provider, a terminal
+// with what the provider gave it. Both get a session, which is a token; a browser keeps it in a
+// cookie.
+package login
 
 import (
 	"context"
@@ -18,6 +21,8 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // SignIn says how people sign in, by the current configuration.
@@ -53,11 +58,33 @@ const (
 	tripCookie    = "hostler-signing-in"
 )
 
-// login adds the routes by which people sign in and out.
-func (s *server) login(mux *http.ServeMux) {
-	s.entering, s.leaving = make(chan struct{}, exchanges), make(chan struct{}, exchanges)
-	register(s, huma.Operation{
-		OperationID: "how-to-sign-in", Extensions: needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login",
+// Login signs people in.
+type Login struct {
+	Options
+	entering chan struct{} // one slot for each sign-in at once
+	leaving  chan struct{} // one slot for each browser being sent to the provider
+}
+
+// Options connect a Login to its surroundings.
+type Options struct {
+	// SignIn says how people sign in, and Sessions makes their tokens. nil: they do not.
+	SignIn   func() SignIn
+	Sessions Sessions
+	// Spend notes that a proof was presented. The second time it fails with compute.ErrDenied. nil:
+	// a proof is valid until it is too old.
+	Spend  func(ctx context.Context, proof string) error
+	Errors request.Errors
+}
+
+// New returns a Login.
+func New(o Options) *Login {
+	return &Login{Options: o, entering: make(chan struct{}, exchanges), leaving: make(chan struct{}, exchanges)}
+}
+
+// Add adds the routes by which people sign in and out.
+func (s *Login) Add(t *route.Table) {
+	route.Add(t, huma.Operation{
+		OperationID: "how-to-sign-in", Extensions: route.Needs(auth.Anyone), Method: http.MethodGet, Path: "/v1/login",
 		Summary: "How people sign in", Tags: []string{"people"},
 		Security: []map[string][]string{{}},
 	}, func(context.Context, *struct{}) (*struct{ Body api.SignIn }, error) {
@@ -67,17 +94,17 @@ func (s *server) login(mux *http.ServeMux) {
 		}
 		return &struct{ Body api.SignIn }{out}, nil
 	})
-	register(s, huma.Operation{
-		OperationID: "sign-in", Extensions: needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login",
+	route.Add(t, huma.Operation{
+		OperationID: "sign-in", Extensions: route.Needs(auth.Anyone), Method: http.MethodPost, Path: "/v1/login",
 		MaxBodyBytes: maxProof, Summary: "Show what the provider says, and get a token", Tags: []string{"people"},
 		Description: "The ID token is that of the client of GET /v1/login, was given within the last 10 minutes, and is good once.",
 		Security:    []map[string][]string{{}}, Errors: []int{400, 403, 429, 503},
 	}, func(ctx context.Context, in *struct{ Body api.Proof }) (*struct{ Body api.Session }, error) {
 		proof := signin.Proof{IDToken: in.Body.IDToken, AccessToken: in.Body.AccessToken, Verifier: in.Body.Verifier}
 		out, err := s.enter(ctx, s.signIn().Life, func(p *signin.Provider) (signin.Person, error) { return p.Verify(ctx, proof) })
-		return &struct{ Body api.Session }{out}, s.fault(ctx, err)
+		return &struct{ Body api.Session }{out}, err
 	})
-	for _, route := range []struct {
+	for _, page := range []struct {
 		id, method, path, summary string
 		needs                     auth.Permission
 		handler                   http.HandlerFunc
@@ -90,21 +117,20 @@ func (s *server) login(mux *http.ServeMux) {
 		{"login-page", http.MethodGet, "/login", "Sign in with a browser: goes to the provider's page", auth.Anyone, s.leave},
 		{"login-callback", http.MethodGet, "/login/callback", "Where the provider's page sends a browser back to", auth.Anyone, s.comeBack},
 	} {
-		raw(s, mux, route.method+" "+route.path, route.handler)
 		op := &huma.Operation{
-			OperationID: route.id, Extensions: needs(route.needs), Method: route.method, Path: route.path,
-			Summary: route.summary, Tags: []string{"people"},
+			OperationID: page.id, Extensions: route.Needs(page.needs), Method: page.method, Path: page.path,
+			Summary: page.summary, Tags: []string{"people"},
 			Responses: map[string]*huma.Response{"default": {Description: "the answer, or an error"}},
 		}
-		if route.needs == auth.Anyone {
+		if page.needs == auth.Anyone {
 			op.Security = []map[string][]string{{}}
 		}
-		s.api.OpenAPI().AddOperation(op)
+		t.AddRaw(op, page.handler)
 	}
 }
 
 // signIn returns how people sign in now; the zero SignIn if they do not.
-func (s *server) signIn() SignIn {
+func (s *Login) signIn() SignIn {
 	if s.SignIn == nil || s.Sessions == nil {
 		return SignIn{}
 	}
@@ -112,7 +138,7 @@ func (s *server) signIn() SignIn {
 }
 
 // enter verifies a sign-in and makes a session of the given life.
-func (s *server) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
+func (s *Login) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
 	p := s.signIn().Provider
 	if p == nil {
 		return api.Session{}, &compute.Error{
@@ -130,12 +156,12 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 	}
 	who, err := verify(p)
 	if err != nil {
-		s.Log.Info("a sign-in is refused", "err", err, "cause", signin.Cause(err))
+		s.Errors.Log.Info("a sign-in is refused", "err", err, "cause", signin.Cause(err))
 		return api.Session{}, err
 	}
 	if s.Spend != nil {
 		if err := s.Spend(ctx, who.Proof); err != nil {
-			s.Log.Warn("a sign-in is shown twice", "owner", who.Name, "err", err)
+			s.Errors.Log.Warn("a sign-in is shown twice", "owner", who.Name, "err", err)
 			return api.Session{}, err
 		}
 	}
@@ -147,8 +173,8 @@ func (s *server) enter(ctx context.Context, life time.Duration, verify func(*sig
 	if err != nil {
 		return api.Session{}, err
 	}
-	known(ctx, who.Name, "session "+t.ID)
-	s.Log.Info("signed in", "owner", who.Name, "subject", who.Subject, "session", t.ID)
+	request.Known(ctx, who.Name, "session "+t.ID)
+	s.Errors.Log.Info("signed in", "owner", who.Name, "subject", who.Subject, "session", t.ID)
 	return api.Session{Token: secret, Name: who.Name, Expires: t.Expires}, nil
 }
 
@@ -164,12 +190,12 @@ func clean(word string) string {
 }
 
 // secure reports whether a browser uses TLS, to this server or to a proxy before it.
-func (s *server) secure(r *http.Request) bool {
+func (s *Login) secure(r *http.Request) bool {
 	return r.TLS != nil || strings.HasPrefix(s.signIn().Address, "https://")
 }
 
 // cookie makes a cookie. Life 0: until the browser is closed; negative: delete it.
-func (s *server) cookie(r *http.Request, name, value string, life time.Duration, same http.SameSite) *http.Cookie {
+func (s *Login) cookie(r *http.Request, name, value string, life time.Duration, same http.SameSite) *http.Cookie {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: same, MaxAge: int(life.Seconds())}
 	if life < 0 {
 		c.MaxAge = -1
@@ -215,10 +241,10 @@ func SessionOf(r *http.Request) (string, error) {
 }
 
 // openSession has a browser keep the presented token in a cookie.
-func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
+func (s *Login) openSession(w http.ResponseWriter, r *http.Request) {
 	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || secret == "" {
-		s.refuse(
+		s.Errors.Refuse(
 			w, r,
 			&compute.Error{
 				Kind: compute.ErrInvalid, Err: errors.New("a session is opened with a token"),
@@ -227,8 +253,8 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 		)
 		return
 	}
-	if asker(r.Context()).Lease != "" {
-		s.refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a lease's own token opens no session")})
+	if request.Caller(r.Context()).Lease != "" {
+		s.Errors.Refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("a lease's own token opens no session")})
 		return
 	}
 	http.SetCookie(w, s.cookie(r, sessionCookie, secret, 0, http.SameSiteStrictMode))
@@ -239,9 +265,9 @@ func (s *server) openSession(w http.ResponseWriter, r *http.Request) {
 var errKept = errors.New("no session")
 
 // signOut ends the session of a browser and deletes its cookies.
-func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
+func (s *Login) signOut(w http.ResponseWriter, r *http.Request) {
 	var out api.SignedOut
-	if id := asker(r.Context()).Token; id != "" && s.Sessions != nil {
+	if id := request.Caller(r.Context()).Token; id != "" && s.Sessions != nil {
 		_, err := s.Sessions.Revoke(r.Context(), id, func(t *auth.Token) error {
 			if t.Kind != auth.Session {
 				return errKept
@@ -249,7 +275,7 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) {
 			return nil
 		})
 		if err != nil && !errors.Is(err, errKept) && !errors.Is(err, compute.ErrNotFound) {
-			s.refuse(w, r, err)
+			s.Errors.Refuse(w, r, err)
 			return
 		}
 		out.Revoked = err == nil
@@ -277,7 +303,7 @@ type trip struct {
 
 // leave sends a browser to the provider's page, or back to the controller's if there is no
 // provider.
-func (s *server) leave(w http.ResponseWriter, r *http.Request) {
+func (s *Login) leave(w http.ResponseWriter, r *http.Request) {
 	how, next := s.signIn(), local(r.URL.Query().Get("next"))
 	if how.Provider == nil {
 		http.Redirect(w, r, next, http.StatusSeeOther)
@@ -297,7 +323,7 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 	}
 	address, begun, err := how.Provider.Begin(r.Context(), strings.TrimSuffix(back, "/")+"/login/callback")
 	if err != nil {
-		s.Log.Warn("nobody can sign in", "err", err)
+		s.Errors.Log.Warn("nobody can sign in", "err", err)
 		page(w, http.StatusServiceUnavailable, saying{Text: api.Text(err), Next: "/login", Link: "Try again"})
 		return
 	}
@@ -308,7 +334,7 @@ func (s *server) leave(w http.ResponseWriter, r *http.Request) {
 }
 
 // comeBack completes the sign-in of a browser that the provider's page sends back.
-func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
+func (s *Login) comeBack(w http.ResponseWriter, r *http.Request) {
 	var was trip
 	text, _ := base64.RawURLEncoding.DecodeString(cookieOf(r, tripCookie, s.secure(r)))
 	if json.Unmarshal(text, &was) != nil {
@@ -319,7 +345,7 @@ func (s *server) comeBack(w http.ResponseWriter, r *http.Request) {
 		return p.Finish(r.Context(), was.Trip, r.URL.Query())
 	})
 	if err != nil {
-		p := s.problem(r.Context(), err)
+		p := s.Errors.Problem(r.Context(), err)
 		page(
 			w, p.Status,
 			saying{Text: p.Detail, Hint: p.Hint, Next: "/login?next=" + url.QueryEscape(local(was.Next)), Link: "Sign in again"},

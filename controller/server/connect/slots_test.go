@@ -1,4 +1,4 @@
-package server
+package connect
 
 import (
 	"context"
@@ -26,8 +26,8 @@ func (ran) Run(context.Context, *compute.Command) (compute.Exit, error) {
 
 // Where all places are taken commands wait, and who comes back to one that runs does not: it may be
 // the one that has the place.
-func TestTurns(t *testing.T) {
-	c := turns{ran{}, full{}, "web-1"}
+func TestSlots(t *testing.T) {
+	c := slots{ran{}, full{}, "web-1"}
 	for _, h := range []*compute.Hold{nil, {Run: "r"}, {Run: "r", Keep: true}} {
 		if _, err := c.Run(t.Context(), &compute.Command{Hold: h}); !errors.Is(err, errFull) {
 			t.Errorf("%+v: got %v, want what the engine says", h, err)

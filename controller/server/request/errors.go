@@ -1,10 +1,11 @@
-package server
+package request
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -22,16 +23,27 @@ func (p *problem) Error() string             { return p.Detail }
 func (p *problem) GetStatus() int            { return p.Status }
 func (p *problem) ContentType(string) string { return api.ProblemType }
 
-// fault turns an error into a problem; nil stays nil.
-func (s *server) fault(ctx context.Context, err error) error {
+// Errors answers requests that fail, and logs what their callers may not know.
+type Errors struct{ Log *slog.Logger }
+
+// LogOf returns the log with the id of the request in ctx.
+func (s Errors) LogOf(ctx context.Context) *slog.Logger {
+	if id := ID(ctx); id != "" {
+		return s.Log.With("request", id)
+	}
+	return s.Log
+}
+
+// Fault turns an error into a problem as huma writes it; nil stays nil.
+func (s Errors) Fault(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &problem{s.problem(ctx, err)}
+	return &problem{s.Problem(ctx, err)}
 }
 
-// problem returns the document of an error, with only what the caller may know.
-func (s *server) problem(ctx context.Context, err error) api.Problem {
+// Problem returns the document of an error, with only what the caller may know.
+func (s Errors) Problem(ctx context.Context, err error) api.Problem {
 	gone := ctx.Err() != nil && errors.Is(err, ctx.Err())
 	// the request was ended for a reason, such as a changed permission
 	if cause := context.Cause(ctx); gone && !errors.Is(cause, ctx.Err()) {
@@ -40,24 +52,24 @@ func (s *server) problem(ctx context.Context, err error) api.Problem {
 		err = &compute.Error{Kind: compute.ErrFailed, Err: errHungUp}
 	}
 	// only the controller's own user may see the address and user of the store
-	if away(err) && !asker(ctx).Own {
-		s.log(ctx).Error("the store cannot be reached", "err", err, "hint", compute.Hint(err))
+	if away(err) && !Caller(ctx).Own {
+		s.LogOf(ctx).Error("the store cannot be reached", "err", err, "hint", compute.Hint(err))
 		err = errAway
 	}
 	p := api.NewProblem(err)
 	switch {
 	case p.Status != http.StatusInternalServerError:
 	case gone:
-		s.log(ctx).Debug("a request was given up", "err", err)
+		s.LogOf(ctx).Debug("a request was given up", "err", err)
 	default:
-		s.log(ctx).Error("a request failed", "err", err)
+		s.LogOf(ctx).Error("a request failed", "err", err)
 	}
-	if asker(ctx).Own {
+	if Caller(ctx).Own {
 		p = api.PlainProblem(err) // this user has the log too
 	}
 	p.Detail, p.ID = clipped(p.Detail), clipped(p.ID)
-	went(ctx, p)
-	p.Request, _ = ctx.Value(requestKey{}).(string)
+	failed(ctx, p)
+	p.Request = ID(ctx)
 	return p
 }
 
@@ -79,29 +91,30 @@ func away(err error) bool {
 // errHungUp is the error of a request whose client has gone, for the audit log.
 var errHungUp = errors.New("whoever asked has hung up")
 
-// refuse writes an error, where huma does not.
-func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	p := s.problem(r.Context(), err)
+// Refuse writes an error, where huma does not.
+func (s Errors) Refuse(w http.ResponseWriter, r *http.Request, err error) {
+	p := s.Problem(r.Context(), err)
 	if p.Status == http.StatusForbidden && w.Header().Get("WWW-Authenticate") != "" {
 		p.Status = http.StatusUnauthorized // the caller is not authenticated
 	}
-	answerProblem(w, p)
+	WriteProblem(w, p)
 }
 
-// refuseLarge answers as huma does to a body that is too large.
-func (s *server) refuseLarge(w http.ResponseWriter, r *http.Request) {
+// RefuseLarge answers as huma does to a body that is larger than most.
+func (s Errors) RefuseLarge(w http.ResponseWriter, r *http.Request, most int) {
 	p := api.Problem{Detail: "request body is too large"}
 	if e, ok := huma.NewError(
-		http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is too large limit=%d bytes", maxBody),
+		http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is too large limit=%d bytes", most),
 	).(*problem); ok {
 		p = e.Problem
 	}
-	went(r.Context(), p)
-	p.Request, _ = r.Context().Value(requestKey{}).(string)
-	answerProblem(w, p)
+	failed(r.Context(), p)
+	p.Request = ID(r.Context())
+	WriteProblem(w, p)
 }
 
-func answerProblem(w http.ResponseWriter, p api.Problem) {
+// WriteProblem writes a problem document.
+func WriteProblem(w http.ResponseWriter, p api.Problem) {
 	w.Header().Set("Content-Type", api.ProblemType)
 	w.WriteHeader(p.Status)
 	_ = json.NewEncoder(w).Encode(p) // nobody is left to tell
@@ -110,15 +123,15 @@ func answerProblem(w http.ResponseWriter, p api.Problem) {
 // mostDetail is how many bytes of an error are sent.
 const mostDetail = 2000
 
-// ourErrors gives the errors that huma finds in requests the form of all others. It sets functions
+// SetUp gives the errors that huma finds in requests the form of all others. It sets functions
 // of huma that are global to the process.
-var ourErrors = sync.OnceFunc(func() {
+var SetUp = sync.OnceFunc(func() {
 	huma.ValidateStrictCasing = true // "IMAGE" is not "image"
 	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
 		err := huma.NewError(status, text, errs...)
 		if p, ok := err.(*problem); ok && c != nil {
-			p.Request, _ = c.Context().Value(requestKey{}).(string)
-			went(c.Context(), p.Problem)
+			p.Request = ID(c.Context())
+			failed(c.Context(), p.Problem)
 		}
 		return err
 	}

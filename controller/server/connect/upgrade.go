@@ -1,4 +1,4 @@
-package server
+package connect
 
 import (
 	"bytes"
@@ -11,13 +11,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// isSocket reports whether a request asks for a WebSocket, before anything is done for it. accept
-// checks the rest.
-func isSocket(r *http.Request) bool {
-	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket") &&
-		strings.Contains(strings.ToLower(r.Header.Get("Connection")), "upgrade")
-}
-
 var errNoSocket = &compute.Error{
 	Kind: compute.ErrInvalid, Err: errors.New("this path is a WebSocket, and the request asks for none"),
 	Hint: "GET /openapi.json says more",
@@ -25,7 +18,7 @@ var errNoSocket = &compute.Error{
 
 // accept upgrades a request to a WebSocket. nil: it was refused and has been answered with a
 // problem.
-func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string) *websocket.Conn {
+func (s *Sockets) accept(w http.ResponseWriter, r *http.Request, protocol string) *websocket.Conn {
 	held := &refusalWriter{ResponseWriter: w}
 	// a page of another origin is refused
 	socket, err := websocket.Accept(
@@ -43,7 +36,7 @@ func (s *server) accept(w http.ResponseWriter, r *http.Request, protocol string)
 		for _, h := range []string{"Connection", "Upgrade"} {
 			w.Header().Del(h)
 		}
-		s.refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(strings.TrimSpace(held.text.String()))})
+		s.Errors.Refuse(w, r, &compute.Error{Kind: kind, Err: errors.New(strings.TrimSpace(held.text.String()))})
 	}
 	return nil
 }

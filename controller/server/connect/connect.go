@@ -1,4 +1,6 @@
-package server
+// Package connect lets remote callers into instances, by WebSockets: programs by the protocol of
+// remote/agent, and browsers by a terminal. A connection ends with its lease.
+package connect
 
 import (
 	"context"
@@ -11,6 +13,9 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -19,20 +24,32 @@ import (
 // messages whose boundaries mean nothing.
 const Subprotocol = "hostler-agent"
 
-// recheck is how often to check that a long request is still permitted, and that a lease in use
-// still belongs to the caller. The check counts as use of the lease.
-const recheck = 2 * time.Second
-
 // lastWords is how long a connection stays open after its lease or the controller has ended, so
 // that the client can be told why.
 const lastWords = 2 * time.Second
 
-// connections adds the route that connects to an instance.
-func (s *server) connections(mux *http.ServeMux) {
-	const path = "/v1/instances/{name}/connect"
-	raw(s, mux, "GET "+path, s.connect)
-	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "connect", Extensions: needs(auth.Use), Method: http.MethodGet, Path: path,
+// Sockets serve the WebSockets into instances.
+type Sockets struct {
+	Engine func() Engine
+	Rules  *access.Rules
+	Audit  *access.Audit
+	Errors request.Errors
+}
+
+// Engine connects to the instances that are leased.
+type Engine interface {
+	Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error)
+	Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error)
+	// Slot waits for one of the slots that the instance's source has for concurrent commands. The
+	// slot is taken until free is called. detached counts running commands that hold no slot.
+	Slot(ctx context.Context, name compute.ID, detached func(context.Context) (int, error)) (free func(), err error)
+}
+
+// Add adds the routes.
+func (s *Sockets) Add(t *route.Table) {
+	t.AddRaw(&huma.Operation{
+		OperationID: "connect", Extensions: route.Needs(auth.Use), Method: http.MethodGet,
+		Path:    "/v1/instances/{name}/connect",
 		Summary: "A way into an instance", Tags: []string{"instances"},
 		Description: "A WebSocket of the subprotocol " + Subprotocol + ": commands, terminals, copies and forwarding, as hostler's own agent speaks them. It ends with the lease.",
 		Parameters: []*huma.Param{
@@ -52,45 +69,46 @@ func (s *server) connections(mux *http.ServeMux) {
 		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: &huma.Schema{Type: huma.TypeObject}},
 		}}},
-	})
+	}, s.connect)
+	t.AddRaw(terminalOperation(), s.terminal)
 }
 
 // wayIn connects to the instance that a request names. It binds by to the instance's current lease,
 // so that a later lease is never entered. If conn is nil, the request was refused and has been
 // answered.
-func (s *server) wayIn(
+func (s *Sockets) wayIn(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, by compute.Who,
 ) (compute.Who, compute.ID, compute.Conn) {
 	name := compute.ID(r.PathValue("name"))
 	lease, err := s.Engine().Use(ctx, by, name)
 	if err != nil {
-		s.refuse(w, r, s.acted(ctx, by, err, name))
+		s.Errors.Refuse(w, r, s.Rules.Acted(ctx, by, err, name))
 		return by, "", nil
 	}
-	if err := s.ownOnly(ctx, lease); err != nil {
-		s.refuse(w, r, err)
+	if err := s.Rules.MayEnter(ctx, lease); err != nil {
+		s.Errors.Refuse(w, r, err)
 		return by, "", nil
 	}
-	s.begins(ctx, lease.Project, string(lease.Instance))
+	s.Audit.Begins(ctx, lease.Project, string(lease.Instance))
 	by.Lease = lease.ID // bind to this lease
 	conn, err := s.Engine().Connect(ctx, by, lease.Instance)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.Errors.Refuse(w, r, err)
 		return by, "", nil
 	}
 	return by, lease.Instance, conn
 }
 
 // connect opens a WebSocket into an instance and serves the agent's protocol on it.
-func (s *server) connect(w http.ResponseWriter, r *http.Request) {
-	if !isSocket(r) {
-		s.refuse(w, r, errNoSocket)
+func (s *Sockets) connect(w http.ResponseWriter, r *http.Request) {
+	if !request.WantsSocket(r) {
+		s.Errors.Refuse(w, r, errNoSocket)
 		return
 	}
 	query := r.URL.Query()
-	by, err := who(r.Context(), query.Get("any") == "true", query.Get("token"), auth.Use)
+	by, err := access.Who(r.Context(), query.Get("any") == "true", query.Get("token"), auth.Use)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.Errors.Refuse(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -100,7 +118,7 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	conn = turns{conn, s.Engine(), name}
+	conn = slots{conn, s.Engine(), name}
 	socket := s.accept(w, r, Subprotocol)
 	if socket == nil {
 		return
@@ -124,44 +142,22 @@ func (s *server) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err != nil {
-		s.log(ctx).Debug("a connection into an instance ended", "instance", name, "err", err)
+		s.Errors.LogOf(ctx).Debug("a connection into an instance ended", "instance", name, "err", err)
 		return
 	}
 	_ = socket.Close(websocket.StatusNormalClosure, "")
 }
 
-// ownOnly refuses a connection into an instance that shows the files of the controller's own user,
-// or is its machine. That user and the lease's own token may connect. A caller that may use other
-// users' leases may not: it could act as that user there.
-func (s *server) ownOnly(ctx context.Context, lease compute.Lease) error {
-	if p := asker(ctx); p.Own || p.Lease != "" || s.Private == nil {
-		return nil
-	}
-	image := ""
-	if i, err := s.Engine().Leaf(ctx, lease.Instance); err != nil {
-		return err
-	} else if i.Facts[compute.FactChosen] != "" {
-		image = i.Facts[compute.FactImage]
-	}
-	if !s.Private(lease.Source, "") && (image == "" || !s.Private(lease.Source, image)) {
-		return nil
-	}
-	return &compute.Error{
-		ID: lease.Instance, Kind: compute.ErrDenied,
-		Err: errors.New("it shows the files of the controller's own user, so it is for that user alone"),
-	}
-}
-
-// turns is a connection whose commands wait for a free slot, where the source limits how many run
+// slots is a connection whose commands wait for a free slot, where the source limits how many run
 // at once. Attaching to a running command does not wait, as that command may hold the slot.
 // Commands with Aside, such as copies, do not wait either.
-type turns struct {
+type slots struct {
 	compute.Conn
 	engine Engine
 	name   compute.ID
 }
 
-func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+func (c slots) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if cmd.Aside || cmd.Hold != nil && cmd.Hold.Attach {
 		return c.Conn.Run(ctx, cmd)
 	}
@@ -178,11 +174,11 @@ func (c turns) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 }
 
 // Unwrap returns the connection below.
-func (c turns) Unwrap() compute.Conn { return c.Conn }
+func (c slots) Unwrap() compute.Conn { return c.Conn }
 
 // watch ends a connection when its lease has ended, and returns why.
-func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by compute.Who, name compute.ID) error {
-	t := time.NewTicker(recheck)
+func (s *Sockets) watch(ctx context.Context, end context.CancelCauseFunc, by compute.Who, name compute.ID) error {
+	t := time.NewTicker(access.Recheck)
 	defer t.Stop()
 	for {
 		select {
@@ -199,7 +195,7 @@ func (s *server) watch(ctx context.Context, end context.CancelCauseFunc, by comp
 
 // leaseOver returns why the caller no longer has the lease, or nil if it has, or if that is not
 // known. The check counts as use of the lease.
-func (s *server) leaseOver(ctx context.Context, by compute.Who, name compute.ID) error {
+func (s *Sockets) leaseOver(ctx context.Context, by compute.Who, name compute.ID) error {
 	_, err := s.Engine().Use(ctx, by, name)
 	if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
 		return err

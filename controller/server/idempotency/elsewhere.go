@@ -1,4 +1,4 @@
-package server
+package idempotency
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/request"
 )
 
 // againEvery is how often to check what another controller's request came to.
@@ -26,20 +27,20 @@ const (
 	elsewhereOft  = 5 * time.Second
 )
 
-// take has the engine serve a request for leases. If another controller has given leases to the
+// Take has the engine serve a request for leases. If another controller has given leases to the
 // same key, they are the result: the client asks here because that controller's answer did not
 // reach it.
-func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
-	common, ok := s.Memory.(Common)
+func (o *Once) Take(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	common, ok := o.Store.(Shared)
 	if !ok {
-		return s.Engine().Acquire(ctx, req)
+		return o.Engine().Acquire(ctx, req)
 	}
 	for {
-		leases, err := s.unlessGiven(ctx, common, req)
+		leases, err := o.unlessGiven(ctx, common, req)
 		if !errors.Is(err, compute.ErrGiven) {
 			return leases, err
 		}
-		if leases, err = s.givenElsewhere(ctx, common, req); err != nil || len(leases) > 0 {
+		if leases, err = o.givenElsewhere(ctx, common, req); err != nil || len(leases) > 0 {
 			return leases, err
 		}
 	}
@@ -47,10 +48,10 @@ func (s *server) take(ctx context.Context, req compute.Request) ([]compute.Lease
 
 // unlessGiven has the engine serve a request, and stops when another controller has served it.
 // There may be capacity for one of the two only, so this one would wait in vain.
-func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
+func (o *Once) unlessGiven(ctx context.Context, common Shared, req compute.Request) ([]compute.Lease, error) {
 	mark, _, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	if mark == "" {
-		return s.Engine().Acquire(ctx, req)
+		return o.Engine().Acquire(ctx, req)
 	}
 	asking, stop := context.WithCancelCause(ctx)
 	var looking sync.WaitGroup
@@ -69,7 +70,7 @@ func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Req
 			}
 		}
 	})
-	leases, err := s.Engine().Acquire(asking, req)
+	leases, err := o.Engine().Acquire(asking, req)
 	if given := context.Cause(asking); err != nil && errors.Is(given, compute.ErrGiven) {
 		return nil, given
 	}
@@ -78,7 +79,7 @@ func (s *server) unlessGiven(ctx context.Context, common Common, req compute.Req
 
 // givenElsewhere waits until the outcome of another controller's request is known. No leases: it
 // gave none, or they have ended.
-func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.Request) ([]compute.Lease, error) {
+func (o *Once) givenElsewhere(ctx context.Context, common Shared, req compute.Request) ([]compute.Lease, error) {
 	mark, digest, _ := KeyOf(compute.Lease{Labels: req.Labels})
 	key, _ := ctx.Value(keyKey{}).(string)
 	for {
@@ -96,9 +97,9 @@ func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.
 		}
 		// While that controller lives, it may find that its client has gone and take the leases
 		// back. After it has answered, it does not.
-		a, err := s.Memory.Answer(ctx, asker(ctx).Name, key)
+		a, err := o.Store.Answer(ctx, request.Caller(ctx).Name, key)
 		if err == nil && a.Digest == digest {
-			return s.answeredLeases(leases, a), nil
+			return answeredLeases(leases, a), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +110,7 @@ func (s *server) givenElsewhere(ctx context.Context, common Common, req compute.
 }
 
 // answeredLeases returns those of the leases that an answer names.
-func (s *server) answeredLeases(leases []compute.Lease, a compute.Answer) []compute.Lease {
+func answeredLeases(leases []compute.Lease, a compute.Answer) []compute.Lease {
 	var doc api.Acquired
 	if json.Unmarshal(a.Body, &doc) != nil {
 		return leases

@@ -1,4 +1,4 @@
-package server
+package connect
 
 import (
 	"cmp"
@@ -14,6 +14,10 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/access"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
 // TerminalProtocol is the protocol of a terminal's WebSocket. Messages are binary. Their first byte
@@ -44,15 +48,13 @@ const (
 	mostColumns     = 1000
 )
 
-// terminals adds the route of terminals for browsers.
-func (s *server) terminals(mux *http.ServeMux) {
-	const path = "/v1/instances/{name}/terminal"
-	raw(s, mux, "GET "+path, s.terminal)
+// terminalOperation describes the route of terminals for browsers.
+func terminalOperation() *huma.Operation {
 	number := &huma.Schema{Type: huma.TypeInteger}
-	s.api.OpenAPI().AddOperation(&huma.Operation{
-		OperationID: "terminal", Method: http.MethodGet, Path: path,
+	return &huma.Operation{
+		OperationID: "terminal", Method: http.MethodGet, Path: "/v1/instances/{name}/terminal",
 		Summary: "A login shell on an instance, in a terminal", Tags: []string{"instances"},
-		Extensions: needs(auth.Use),
+		Extensions: route.Needs(auth.Use),
 		Description: "A WebSocket of the subprotocol " + TerminalProtocol + ", for browsers: binary messages, of which the first byte says what follows. To the controller: 0 what was typed; " +
 			"1 rows and columns of the terminal, two bytes each, the higher first; 2 how many bytes of output were shown since the last time, four bytes. From it: 3 output; " +
 			"4 how it ended, as JSON, the last. It ends with the lease. Pages of other origins are refused.",
@@ -71,24 +73,24 @@ func (s *server) terminals(mux *http.ServeMux) {
 		Responses: map[string]*huma.Response{"101": {Description: "the protocol follows"}, "default": {Description: "an error", Content: map[string]*huma.MediaType{
 			api.ProblemType: {Schema: &huma.Schema{Type: huma.TypeObject}},
 		}}},
-	})
+	}
 }
 
 // terminal connects a browser to a login shell on an instance. Its checks are those of connect.
-func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
-	if !isSocket(r) {
-		s.refuse(w, r, errNoSocket)
+func (s *Sockets) terminal(w http.ResponseWriter, r *http.Request) {
+	if !request.WantsSocket(r) {
+		s.Errors.Refuse(w, r, errNoSocket)
 		return
 	}
 	query := r.URL.Query()
 	size, err := terminalOf(query.Get("rows"), query.Get("columns"))
 	if err != nil {
-		s.refuse(w, r, err)
+		s.Errors.Refuse(w, r, err)
 		return
 	}
-	by, err := who(r.Context(), query.Get("any") == "true", "", auth.Use)
+	by, err := access.Who(r.Context(), query.Get("any") == "true", "", auth.Use)
 	if err != nil {
-		s.refuse(w, r, err)
+		s.Errors.Refuse(w, r, err)
 		return
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -112,12 +114,12 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	// the socket outlives the request, for the last message
 	life, over := context.WithCancel(context.WithoutCancel(ctx))
 	defer over()
-	end, err := (&terminal{socket: socket, conn: turns{conn, s.Engine(), name}}).run(life, ctx, size)
+	end, err := (&terminal{socket: socket, conn: slots{conn, s.Engine(), name}}).run(life, ctx, size)
 	var before error
 	// the end of a lease removes the computer; if another process ended it, the provider here knows
 	// only that it is gone
 	if errors.Is(err, compute.ErrEnded) {
-		asking, stop := context.WithTimeout(ctx, recheck)
+		asking, stop := context.WithTimeout(ctx, access.Recheck)
 		before = s.leaseOver(asking, by, name)
 		stop()
 	}
@@ -129,7 +131,7 @@ func (s *server) terminal(w http.ResponseWriter, r *http.Request) {
 	} else if cause := context.Cause(r.Context()); errors.Is(cause, compute.ErrDenied) {
 		end = api.TerminalEnd{Status: -1, Reason: api.Text(cause)}
 	}
-	last, stop := context.WithTimeout(context.WithoutCancel(ctx), writeTime)
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), stream.WriteTime)
 	defer stop()
 	text, _ := json.Marshal(end) // strings and a number
 	if socket.Write(last, websocket.MessageBinary, append([]byte{terminalEnd}, text...)) == nil {

@@ -1,4 +1,4 @@
-package server
+package connect
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
 // terminal is a shell and the browser that shows it.
@@ -70,7 +71,7 @@ func (t *terminal) hear(ctx context.Context, typed *keys) {
 		case what == terminalSize && len(text) == 4:
 			size := compute.Size{Rows: int(binary.BigEndian.Uint16(text)), Cols: int(binary.BigEndian.Uint16(text[2:]))}
 			if size.Rows >= 1 && size.Rows <= mostRows && size.Cols >= 1 && size.Cols <= mostColumns {
-				newest(t.sizes, size)
+				stream.Newest(t.sizes, size)
 			}
 		case what == terminalShown && len(text) == 4:
 			t.window.shown(int(binary.BigEndian.Uint32(text)))

@@ -1,0 +1,226 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/policy/fetch"
+)
+
+// Gate admits requests to their routes.
+type Gate struct {
+	// Authenticate returns the caller of a request. compute.ErrDenied: the caller is not known.
+	Authenticate func(r *http.Request) (auth.Principal, error)
+	Limits       *auth.Limits
+	Rules        *Rules
+	Audit        *Audit
+	Errors       request.Errors
+
+	underway underway
+}
+
+// Guard authenticates each request and checks its permission before it reaches next. A route that
+// does not declare a permission is refused to everybody. All routes are in the table by now.
+func (g *Gate) Guard(table *route.Table, next http.Handler) http.Handler {
+	rules := table.Rules()
+	g.underway.look = g.still
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		pattern := table.Pattern(r)
+		rule, declared := rules[pattern]
+		if route.IsOpen(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if rule.Needs == auth.Anyone {
+			g.stranger(w, r, rule, next)
+			return
+		}
+		from := address(r)
+		p, err := g.Authenticate(r)
+		if err != nil {
+			a := request.Begin(r, "sign-in", auth.Principal{From: from})
+			r = r.WithContext(request.WithEntry(r.Context(), a))
+			if errors.Is(err, compute.ErrDenied) {
+				// A known caller is served whatever other callers at its address do, as it may be
+				// that of a proxy. A request that presents nothing is not counted.
+				if wait, ok := g.Limits.Stranger(from); !ok {
+					g.tooMany(w, r, wait, "too many requests from here came with what this controller does not know")
+					return
+				}
+				if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+					g.Limits.Failed(from)
+				}
+				w.Header().Set("WWW-Authenticate", "Bearer")
+			}
+			g.Errors.Refuse(w, r, err)
+			g.Audit.end(a, http.StatusUnauthorized)
+			return
+		}
+		if err := sameSite(r); err != nil {
+			g.Errors.Refuse(w, r, err)
+			return
+		}
+		if wait, ok := g.Limits.Request(p); !ok {
+			g.tooMany(w, r, wait, p.Name+" makes too many requests")
+			return
+		}
+		leave, ok := g.Limits.Enter(p)
+		if !ok {
+			g.tooMany(w, r, time.Second, p.Name+" has too many requests that are being served, or that wait")
+			return
+		}
+		defer leave()
+		ctx, end := context.WithCancelCause(r.Context())
+		defer end(nil)
+		now := &going{r, p, end}
+		g.underway.enter(now)
+		defer g.underway.leave(now)
+		asked, a := p, request.Begin(r, rule.Operation, p)
+		r = r.WithContext(request.WithEntry(ctx, a))
+		defer func() {
+			if seen, ok := w.(*request.Writer); ok && (rule.Act || a.Outcome == "denied") && declared {
+				g.Audit.end(a, seen.Status())
+			}
+		}()
+		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
+			ok := false
+			if asked, ok = p.Choose(name[0]); !ok {
+				g.Errors.Refuse(
+					w, r,
+					&compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho},
+				)
+				return
+			}
+		}
+		r = r.WithContext(request.WithCaller(
+			fetch.For(
+				r.Context(),
+				fetch.Asker{Name: asked.Name, Via: asked.Via, From: from, Project: asked.Project, Operator: asked.Admin()},
+			),
+			asked,
+		))
+		if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
+			a.Thing = name
+			if kind == "lease" || kind == "name" {
+				a.Project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
+			}
+		}
+		switch {
+		case declared && !asked.Somewhere(rule.Needs):
+			g.Errors.Refuse(w, r, Lacks(asked, rule.Needs))
+		case !declared && pattern != route.Nowhere && pattern != "":
+			g.Errors.Log.Error("a route that does not say which permission it needs is refused", "route", pattern)
+			g.Errors.Refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New(pattern + " does not say who may")})
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// sameSite refuses requests that a page of another site has a browser make: the browser would add
+// its certificate and cookies. Other programs send no origin, and a token in a header is never
+// automatic.
+func sameSite(r *http.Request) error {
+	if r.Header.Get("Authorization") != "" {
+		return nil
+	}
+	err := http.NewCrossOriginProtection().Check(r)
+	if from := r.Header.Get("Origin"); err == nil && from != "" && request.WantsSocket(r) {
+		if u, e := url.Parse(from); e != nil || u.Host != r.Host {
+			err = errors.New(from + " is another origin")
+		}
+	}
+	if err != nil {
+		return &compute.Error{Kind: compute.ErrDenied, Err: fmt.Errorf("asked for by a page of another site: %w", err)}
+	}
+	return nil
+}
+
+// stranger serves a route that is open to everybody, such as a sign-in. It counts failures by
+// address, and writes the outcome to the audit log.
+func (g *Gate) stranger(w http.ResponseWriter, r *http.Request, rule route.Rule, next http.Handler) {
+	from := address(r)
+	if wait, ok := g.Limits.Stranger(from); !ok {
+		g.tooMany(w, r, wait, "too many requests from here came with nothing that this controller knows")
+		return
+	}
+	a := request.Begin(r, rule.Operation, auth.Principal{From: from})
+	next.ServeHTTP(w, r.WithContext(request.WithEntry(r.Context(), a)))
+	seen, ok := w.(*request.Writer)
+	refused := a.Outcome == "denied" || ok && seen.Status() >= 400 && seen.Status() < 500
+	if refused {
+		g.Limits.Failed(from)
+	}
+	if ok && (a.Who != "" || refused) {
+		g.Audit.end(a, seen.Status())
+	}
+}
+
+// saysWho is the hint for a caller that lacks a permission.
+const saysWho = "ask an administrator of the controller: projects/NAME/project.conf has who may what in a project"
+
+// Lacks returns the refusal of a caller that lacks a permission.
+func Lacks(p auth.Principal, what auth.Permission) error {
+	text, hint := "your role does not have the permission "+what.String(), saysWho
+	switch {
+	case p.Lease != "":
+		text, hint = "this is a lease's own token, which is for that lease alone", ""
+	case what == auth.Others:
+		text, hint = "only operators and administrators act on what is another's", ""
+	case what == auth.Manage:
+		text, hint = "that is for administrators", ""
+	case p.Everywhere == auth.Nobody && len(p.Roles) == 0:
+		text, hint = p.Name+" is in no project of this controller", "ask its administrators: projects/NAME/project.conf has the members"
+	}
+	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
+}
+
+// named returns the first parameter in a path and its value; "": the pattern has none.
+func named(pattern, path string) (kind, name string) {
+	_, pattern, _ = strings.Cut(pattern, " ")
+	want, have := strings.Split(pattern, "/"), strings.Split(path, "/")
+	for i, w := range want {
+		if strings.HasPrefix(w, "{") && i < len(have) {
+			name, _ := url.PathUnescape(have[i])
+			return strings.Trim(w, "{}"), name
+		}
+	}
+	return "", ""
+}
+
+// address returns the host that a request comes from; "": this machine's socket.
+func address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// tooMany refuses a request of a caller that asks too often, and says when to ask again.
+func (g *Gate) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+	g.Errors.Refuse(
+		w, r,
+		&compute.Error{
+			Kind: compute.ErrNoCapacity, Err: tooMany(text),
+			Hint: "ask again after " + (wait.Round(time.Second) + time.Second).String(),
+		},
+	)
+}
+
+type tooMany string
+
+func (t tooMany) Error() string { return string(t) }

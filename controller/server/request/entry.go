@@ -1,0 +1,73 @@
+package request
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
+)
+
+// MaxReason is how many bytes of a reason, and of the names of things, the audit log keeps.
+const MaxReason = 1000
+
+// Entry is the audit log's entry of a request in progress.
+type Entry struct {
+	auth.Act
+	Written bool // it is in the log already
+}
+
+// Begin makes the entry of a request for an operation.
+func Begin(r *http.Request, operation string, p auth.Principal) *Entry {
+	e := &Entry{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: operation, Request: ID(r.Context())}}
+	if p.Name != "" { // the words of an unknown caller are not kept
+		e.Reason = r.Header.Get(api.ReasonHeader)
+	}
+	if e.Reason = strings.ToValidUTF8(e.Reason, "?"); len(e.Reason) > MaxReason {
+		e.Reason = strings.ToValidUTF8(e.Reason[:MaxReason], "")
+	}
+	return e
+}
+
+// WithEntry returns a context with the entry of a request.
+func WithEntry(ctx context.Context, e *Entry) context.Context {
+	return context.WithValue(ctx, entryKey{}, e)
+}
+
+// EntryOf returns the entry of a request; nil: it has none.
+func EntryOf(ctx context.Context) *Entry {
+	e, _ := ctx.Value(entryKey{}).(*Entry)
+	return e
+}
+
+// About sets the project and the names of things in the entry.
+func About(ctx context.Context, project string, things ...string) {
+	if e := EntryOf(ctx); e != nil {
+		if e.Project, e.Thing = project, strings.Join(things, ","); len(e.Thing) > MaxReason {
+			e.Thing = strings.ToValidUTF8(e.Thing[:MaxReason], "") + "..."
+		}
+	}
+}
+
+// Known sets the user in the entry after a sign-in.
+func Known(ctx context.Context, name, via string) {
+	if e := EntryOf(ctx); e != nil {
+		e.Who, e.Via = name, via
+	}
+}
+
+// Because sets the reason in the entry, if the request's document has one.
+func Because(ctx context.Context, reason string) {
+	if e := EntryOf(ctx); e != nil && reason != "" {
+		e.Reason = reason
+	}
+}
+
+// failed notes the error of a request in its entry.
+func failed(ctx context.Context, p api.Problem) {
+	if e := EntryOf(ctx); e != nil {
+		e.Outcome, e.Detail = p.Code, p.Detail
+	}
+}
