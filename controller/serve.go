@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,7 +37,6 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/observe/tracing"
-	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -294,34 +291,6 @@ func (k *Controller) identity() api.Identity {
 		Installation: k.Host.Store().Installation(), Configuration: socket.ConfigurationName(k.now.Load().cfg),
 		Store: k.Host.StoreAt(),
 	}
-}
-
-// ownOnly reports whether instances of a source are only for the controller's own user. They are if
-// an instance is this machine, shows that user's files, or lets its root be root here. image is the
-// requested image; "": the source's own.
-func ownOnly(cfg *config.Config, name, image string) bool {
-	var below func(name string, seen []string) bool
-	below = func(name string, seen []string) bool {
-		s, err := cfg.Source(name)
-		if err != nil || slices.Contains(seen, name) {
-			return false
-		}
-		own := cmp.Or(s.Image, s.Settings["image"])
-		chosen := image != "" && image != own
-		switch {
-		case s.Type == "pool":
-			return slices.ContainsFunc(s.Sources, func(child string) bool { return below(child, append(seen, name)) })
-		case chosen && policy.Local(image) && !policy.Allows(s.Limits, image):
-			return true
-		case s.Type == "fake" && !slices.Contains([]string{"", "reply"}, s.Settings["run"]):
-			// its commands run on this machine
-			return true
-		case s.Type == "sandbox":
-			return !chosen && policy.Root(cmp.Or(own, "host"))
-		}
-		return s.Type == "local" || s.Type == "chroot"
-	}
-	return below(name, nil)
 }
 
 // bell is a channel with one slot, so ringing never blocks.

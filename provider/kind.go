@@ -32,6 +32,10 @@ type Kind struct {
 	Apart []string
 	// Follows are the keys whose values name programs or further files.
 	Follows []string
+	// Others reports whether callers other than the controller's own user may have an instance with
+	// an image; "": the kind's usual one. They may not if the instance is the controller's machine,
+	// shows that user's files, or lets its root be root there. nil: they may not.
+	Others func(settings map[string]string, image string) bool
 	// Needs names a required key that is missing, and what it should hold. key is "" if none is
 	// missing; nil: no key is required.
 	Needs func(settings map[string]string) (key, what string)
@@ -146,6 +150,12 @@ func (k *Kind) WhyNot() string {
 	}
 	return "sources of type " + k.Name + " cannot show a directory of this machine"
 }
+
+// Everybody says that callers other than the controller's own user may have the instances.
+func Everybody(map[string]string, string) bool { return true }
+
+// OwnUser says that the instances are for the controller's own user alone.
+func OwnUser(map[string]string, string) bool { return false }
 
 // Decode fills a struct with the values of a section. An unknown key is an error.
 type Decode func(options any) error

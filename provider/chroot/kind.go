@@ -15,6 +15,7 @@ var Kind = provider.New(provider.Kind{
 	Name:       "chroot",
 	Traits:     provider.Traits{Slow: true, Here: true, Linux: true},
 	Tree:       provider.Waits("runs programs of a directory on this machine as root", "*"),
+	Others:     provider.OwnUser,
 	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
 	ShowsNone:  "a chroot shows no directory of this machine",
 	Examine:    func(context.Context, provider.Site) []compute.Finding { return []compute.Finding{examine()} },

@@ -12,6 +12,7 @@ var Kind = provider.New(provider.Kind{
 	Name:    "container",
 	Traits:  provider.Traits{Slow: true, Dear: true, Here: true, Binds: true},
 	Tree:    provider.Waits("has this machine's container engine act for you, with your logins", "*"),
+	Others:  provider.Everybody,
 	LeadsTo: provider.LeadsTo("a container of this machine"),
 	Remote: []string{
 		"image", "pull", "cores", "memory", "disk", "pids", "user", "entrypoint", "read-only",

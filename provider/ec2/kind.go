@@ -7,6 +7,7 @@ var Kind = provider.New(provider.Kind{
 	Name:    "ec2",
 	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true, NoRebuild: "no"},
 	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
+	Others:  provider.Everybody,
 	LeadsTo: provider.LeadsTo("computers of your account (ec2)"),
 	Remote: []string{
 		"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets",

@@ -5,6 +5,7 @@ import "github.com/hostler-project/hostler/provider"
 // Kind stands for all kinds that are executables of the user's.
 var Kind = provider.New(provider.Kind{
 	Traits: provider.Traits{External: true, Slow: true, Grows: true},
+	Others: provider.Everybody,
 }, Open, takeSite)
 
 // takeSite puts the site into the options.

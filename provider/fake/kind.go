@@ -8,9 +8,13 @@ import (
 
 // Kind is a simulated cloud.
 var Kind = provider.New(provider.Kind{
-	Name:    "fake",
-	Traits:  provider.Traits{Declares: true, Formerly: "model"},
-	Tree:    treeRules(),
+	Name:   "fake",
+	Traits: provider.Traits{Declares: true, Formerly: "model"},
+	Tree:   treeRules(),
+	Others: func(settings map[string]string, _ string) bool {
+		// with anything else its commands run on this machine
+		return settings["run"] == "" || settings["run"] == "reply"
+	},
 	LeadsTo: provider.LeadsTo("nothing real (fake)"),
 	Remote: []string{
 		"boot", "create-time", "destroy-time", "clean-time", "fail-create", "fail-destroy", "fail-connect", "fail-clean",

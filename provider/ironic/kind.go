@@ -7,6 +7,7 @@ var Kind = provider.New(provider.Kind{
 	Name:    "ironic",
 	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Tally: true, Costs: true},
 	Tree:    provider.Waits("takes bare-metal nodes with your credentials", "*"),
+	Others:  provider.Everybody,
 	LeadsTo: provider.LeadsTo("computers of your account (ironic)"),
 	Remote: []string{
 		"cloud", "region", "rate-limit", "image", "resource-class", "traits", "properties", "capabilities",

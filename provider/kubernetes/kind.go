@@ -4,10 +4,10 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is pods of a Kubernetes cluster.
 var Kind = provider.New(provider.Kind{
-	Name:    "kubernetes",
-	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm", Costs: true},
-	Tree:    provider.Waits("makes pods, as you, in the cluster that your kubeconfig leads to", "*"),
-	LeadsTo: provider.LeadsTo("the cluster of your kubeconfig"),
+	Name:   "kubernetes",
+	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm", Costs: true},
+	Tree:   provider.Waits("makes pods, as you, in the cluster that your kubeconfig leads to", "*"),
+	Others: provider.Everybody, LeadsTo: provider.LeadsTo("the cluster of your kubeconfig"),
 	Remote: []string{
 		"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu",
 		"node-selector", "tolerations", "runtime-class", "priority-class", "pull", "env", "labels", "annotations",

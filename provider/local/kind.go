@@ -7,6 +7,7 @@ var Kind = provider.New(provider.Kind{
 	Name:    "local",
 	Traits:  provider.Traits{Itself: true, BuiltIn: true, NoRebuild: "as-is"},
 	Tree:    provider.Waits("runs commands on this machine", "*"),
+	Others:  provider.OwnUser,
 	LeadsTo: provider.LeadsTo("this machine itself"),
 }, Open, takeSite)
 

@@ -4,10 +4,10 @@ import "github.com/hostler-project/hostler/provider"
 
 // Kind is servers of an OpenStack cloud.
 var Kind = provider.New(provider.Kind{
-	Name:    "openstack",
-	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true},
-	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
-	LeadsTo: provider.LeadsTo("computers of your account (openstack)"),
+	Name:   "openstack",
+	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true},
+	Tree:   provider.Waits("makes servers in a cloud with your credentials", "*"),
+	Others: provider.Everybody, LeadsTo: provider.LeadsTo("computers of your account (openstack)"),
 	Remote: []string{
 		"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex",
 		"flavor-sets", "flavor-order", "volume-type", "zone", "server-group", "config-drive", "metadata", "network",

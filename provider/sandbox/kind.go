@@ -29,6 +29,7 @@ var Kind = provider.New(provider.Kind{
 		settings["upper"] = "disk" // readable after its processes have ended
 		delete(settings, "disk")
 	},
+	Others:     func(_ map[string]string, image string) bool { return image != "" && !policy.Root(image) },
 	LocalImage: func(image string) bool { return image != "host" && policy.Local(image) },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
 		o := Options{}

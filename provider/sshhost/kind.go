@@ -26,6 +26,7 @@ var Kind = provider.New(provider.Kind{
 		}
 		return "ssh_host", "is required (or hosts, several with commas between)"
 	},
+	Others:  provider.Everybody,
 	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
 }, Open, takeSite)
 
