@@ -19,7 +19,7 @@ type readying interface {
 const lookAnew = 2 * time.Second
 
 // keepAhead runs Ahead on the providers of the current configuration until ctx ends.
-func (k *Controller) keepAhead(ctx context.Context) {
+func (k *controller) keepAhead(ctx context.Context) {
 	t := time.NewTicker(lookAnew)
 	defer t.Stop()
 	for ctx.Err() == nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // appliedBook returns the controller's book of applied things.
-func (k *Controller) appliedBook() *applied.Book {
+func (k *controller) appliedBook() *applied.Book {
 	return NewBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
@@ -24,7 +24,7 @@ func (k *Controller) appliedBook() *applied.Book {
 
 // syncApplied writes what is applied from the store to the mirror directory. changed: the mirror
 // differs from the configuration in force; another controller may have written it.
-func (k *Controller) syncApplied(ctx context.Context) (changed bool, err error) {
+func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) {
 	m, err := host.AppliedMirror(k.now.Load().cfg)
 	if err == nil {
 		err = m.Sync(ctx, k.Host.Store())
@@ -75,7 +75,7 @@ const (
 )
 
 // followApplied reloads when other controllers have applied something to the store, until ctx ends.
-func (k *Controller) followApplied(ctx context.Context) {
+func (k *controller) followApplied(ctx context.Context) {
 	tick := time.NewTicker(followTick)
 	defer tick.Stop()
 	for {

@@ -9,7 +9,7 @@ import (
 
 // direct runs a director for the sources of the current configuration until ctx ends. Work in
 // progress is finished when the configuration changes.
-func (k *Controller) direct(ctx context.Context) {
+func (k *controller) direct(ctx context.Context) {
 	now := k.now.Load()
 	opt := now.direct
 	opt.Pool, opt.Bell, opt.Log, opt.Leads = k.meters.directed(now.engine), k.wanted, k.Log, k.leads

@@ -21,12 +21,12 @@ type door func(r *http.Request) (who auth.Principal, ok bool, err error)
 
 // doors returns all ways in order: same process, token, user of the socket, certificate, browser's
 // session. A token comes before the socket, as it may allow less.
-func (k *Controller) doors(file string) []door {
+func (k *controller) doors(file string) []door {
 	return []door{byInside, k.byToken(file), k.bySocket, k.byCertificate, k.bySession(file)}
 }
 
 // authenticate returns the caller of a request. file is the token of the token file, or "".
-func (k *Controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
+func (k *controller) authenticate(file string) func(*http.Request) (auth.Principal, error) {
 	doors := k.doors(file)
 	return func(r *http.Request) (auth.Principal, error) {
 		for _, open := range doors {
@@ -41,7 +41,7 @@ func (k *Controller) authenticate(file string) func(*http.Request) (auth.Princip
 }
 
 // bySocket identifies users of this machine.
-func (k *Controller) bySocket(r *http.Request) (auth.Principal, bool, error) {
+func (k *controller) bySocket(r *http.Request) (auth.Principal, bool, error) {
 	p, ok := r.Context().Value(peerKey{}).(peer)
 	if !ok {
 		return auth.Principal{}, false, nil
@@ -50,7 +50,7 @@ func (k *Controller) bySocket(r *http.Request) (auth.Principal, bool, error) {
 }
 
 // byCertificate identifies callers by a certificate of [auth] client-ca.
-func (k *Controller) byCertificate(r *http.Request) (auth.Principal, bool, error) {
+func (k *controller) byCertificate(r *http.Request) (auth.Principal, bool, error) {
 	if k.files == nil {
 		return auth.Principal{}, false, nil
 	}
@@ -70,7 +70,7 @@ func (k *Controller) byCertificate(r *http.Request) (auth.Principal, bool, error
 }
 
 // byToken identifies the caller that presents a token.
-func (k *Controller) byToken(file string) door {
+func (k *controller) byToken(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
 		given, ok := bearer(r)
 		if !ok {
@@ -82,7 +82,7 @@ func (k *Controller) byToken(file string) door {
 }
 
 // bySession identifies a browser by the token in its cookie.
-func (k *Controller) bySession(file string) door {
+func (k *controller) bySession(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
 		given, err := login.SessionOf(r)
 		if given == "" || err != nil {
@@ -94,7 +94,7 @@ func (k *Controller) bySession(file string) door {
 }
 
 // holder returns the owner of a token. The token file's is the controller's own user.
-func (k *Controller) holder(r *http.Request, given, file string) (auth.Principal, error) {
+func (k *controller) holder(r *http.Request, given, file string) (auth.Principal, error) {
 	if file != "" && sameToken(given, file) {
 		return auth.Principal{
 			Name: UserName(os.Geteuid()), Own: true, Via: "token file", From: auth.RemoteHost(r), Everywhere: auth.Administrator,
@@ -117,7 +117,7 @@ func reservedNames() []string { return []string{"root", UserName(0), UserName(os
 const spent = " signed in"
 
 // spend notes that a proof was presented. A second time fails, on any controller of the store.
-func (k *Controller) spend(ctx context.Context, proof string) error {
+func (k *controller) spend(ctx context.Context, proof string) error {
 	return k.Host.Store().Update(ctx, func(tx compute.Tx) error {
 		at, ok := tx.(compute.AnswerTx)
 		if !ok {

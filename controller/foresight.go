@@ -20,7 +20,7 @@ const (
 
 // foresight is the controller's server.Foresight.
 type foresight struct {
-	k        *Controller
+	k        *controller
 	director atomic.Pointer[director.Director] // nil: there is no director
 	kept     history.History
 }

@@ -71,7 +71,7 @@ func (o *Looking) Scraped() (net.Listener, error) {
 }
 
 // serveMetrics answers scrapes until ctx ends.
-func (k *Controller) serveMetrics(ctx context.Context, l net.Listener) {
+func (k *controller) serveMetrics(ctx context.Context, l net.Listener) {
 	ServeMetrics(ctx, k.Log, k.meters, l)
 }
 
@@ -84,14 +84,14 @@ func ServeMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listen
 }
 
 // standing returns what the metrics of sources are read from.
-func (k *Controller) standing() (server.Book, *config.Config) {
+func (k *controller) standing() (server.Book, *config.Config) {
 	now := k.now.Load()
 	return now.engine, now.cfg
 }
 
 // ready returns why requests cannot be served now: the controller is ending, or the state cannot be
 // read or written.
-func (k *Controller) ready(ctx context.Context) error {
+func (k *controller) ready(ctx context.Context) error {
 	if k.leaving() {
 		return errors.New("it was told to end")
 	}

@@ -114,12 +114,12 @@ func (p *people) names() (out []string) {
 }
 
 // members returns the roles of a user by the current configuration.
-func (k *Controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
+func (k *controller) members(name string, groups []string) (auth.Role, map[string]auth.Role) {
 	return k.now.Load().people.members(name, groups)
 }
 
 // local returns the principal of a user of this machine.
-func (k *Controller) local(uid int) auth.Principal {
+func (k *controller) local(uid int) auth.Principal {
 	out := auth.Principal{Name: UserName(uid), Here: true, Own: uid == os.Geteuid(), Via: "socket"}
 	out.Everywhere, out.Roles = k.members(out.Name, nil)
 	if out.Own || uid == 0 {
@@ -129,7 +129,7 @@ func (k *Controller) local(uid int) auth.Principal {
 }
 
 // openAuth makes the tokens, the audit log and the limits.
-func (k *Controller) openAuth() error {
+func (k *controller) openAuth() error {
 	said, err := readAuthorizing(k.now.Load().cfg)
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 
 // reload reads the configuration again. If it cannot be read, nothing changes. A broken source
 // keeps its last good definition.
-func (k *Controller) reload(ctx context.Context) (out api.Reloaded, err error) {
+func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReloading)
@@ -106,7 +106,7 @@ func (f *brokenSource) err() error {
 }
 
 // tellFaults logs broken sources.
-func (k *Controller) tellFaults(faults []*brokenSource) {
+func (k *controller) tellFaults(faults []*brokenSource) {
 	for _, f := range faults {
 		k.Log.Error("a source is broken", "source", f.source, "err", f.cause, "goes_on", f.kept)
 	}
@@ -132,7 +132,7 @@ func keepGood(was, now *config.Config, faults []*brokenSource) {
 }
 
 // hear reloads at SIGHUP.
-func (k *Controller) hear(ctx context.Context) {
+func (k *controller) hear(ctx context.Context) {
 	got := make(chan os.Signal, 1)
 	signal.Notify(got, syscall.SIGHUP)
 	defer signal.Stop(got)

@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -46,7 +47,7 @@ var namespaceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCom
 // readResources reads the section [resources].
 func readResources(cfg *config.Config) (o resourcing, err error) {
 	o = resourcing{Show: 500, projects: map[string]string{}}
-	settings, at := sectionOf(cfg.Sections["resources"])
+	settings, at := host.SectionOf(cfg.Sections["resources"])
 	if err := config.Decode(settings, at, &o); err != nil {
 		return o, host.ConfigError(err)
 	}
@@ -89,8 +90,8 @@ func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 
 // keepResources serves the objects of a Kubernetes cluster while the configuration says so and this
 // controller leads, until ctx ends. Their requests pass the same handler as all others.
-func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
-	t := &Turn{Place: resourcePlace}
+func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
+	t := &turn.Turn{Place: turn.Resources}
 	defer t.End()
 	end, wake := func() {}, func() {}
 	defer func() { end() }()
@@ -129,16 +130,16 @@ func (k *Controller) keepResources(ctx context.Context, handler http.Handler) {
 }
 
 // leadsBy reports whether this controller does what only one process may do.
-func (k *Controller) leadsBy(t *Turn) bool {
+func (k *controller) leadsBy(t *turn.Turn) bool {
 	if _, shared := k.Host.Store().(host.SharedStore); shared {
 		return k.leads()
 	}
-	return t.has(k.Host.Store())
+	return t.Has(k.Host.Store())
 }
 
 // beginResources starts serving objects. end stops that and waits. wake says that sources may have
 // changed.
-func (k *Controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
+func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
 	l := &InnerDoor{Conns: make(chan net.Conn), Closed: make(chan struct{})}
 	log := k.Log
 	r := resource.New(resource.Options{

@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 
+	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/slapos"
 )
 
@@ -15,8 +16,9 @@ func Sections() map[string]any {
 			signingIn
 		}),
 		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directing),
-		"director.metal": new(metalDirecting), "director.metal.strategy": new(metalDeciding), "webhook w": new(hooking),
+		"webhook w": new(hooking),
 	}
+	maps.Copy(out, metal.Sections())
 	maps.Copy(out, slapos.Sections())
 	return out
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/login"
@@ -79,7 +80,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if err != nil {
 		return err
 	}
-	k := &Controller{
+	k := &controller{
 		Log: log, Host: h, meters: m, leaving: end.begun.Load, bell: bell, soon: newBell(), wanted: newBell(), others: newBell(),
 		answers: NewAnswers(h.Store(), log),
 	}
@@ -139,9 +140,13 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.look(ctx) })
 	all.Go(func() { k.ahead.follow(ctx) })
 	if !o.NoFill {
+		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
+			now := k.now.Load()
+			return now.cfg, now.over
+		}}
 		all.Go(func() { k.direct(ctx) })
 		all.Go(func() { k.keepAhead(ctx) })
-		all.Go(func() { k.keepImages(ctx) })
+		all.Go(func() { images.Run(ctx) })
 	}
 	resources := make(chan struct{})
 	go func() { defer close(resources); k.keepResources(ctx, handler) }()
@@ -183,8 +188,8 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	return failed
 }
 
-// Controller is a running controller.
-type Controller struct {
+// controller is a running controller.
+type controller struct {
 	Log    *slog.Logger
 	Host   *host.Host
 	meters *meters
@@ -256,7 +261,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 
 // serverOptions returns the options of the API until ctx ends. file is the administrator's token.
 func serverOptions(
-	ctx context.Context, k *Controller, file string, ready func(context.Context) error, tracer *trace.Tracer,
+	ctx context.Context, k *controller, file string, ready func(context.Context) error, tracer *trace.Tracer,
 ) server.Options {
 	return server.Options{
 		Engine: func() server.Engine {
@@ -286,7 +291,7 @@ func serverOptions(
 }
 
 // identity returns what tells this controller from others.
-func (k *Controller) identity() api.Identity {
+func (k *controller) identity() api.Identity {
 	return api.Identity{
 		Installation: k.Host.Store().Installation(), Configuration: socket.ConfigurationName(k.now.Load().cfg),
 		Store: k.Host.StoreAt(),
@@ -307,14 +312,14 @@ func (b bell) ring() {
 
 // ring says that something was asked for or given back. The engine rings for work that is left
 // over; the end of a lease is looked for soon.
-func (k *Controller) ring() {
+func (k *controller) ring() {
 	k.wanted.ring()
 	k.soon.ring()
 }
 
 // look does what is due when the bell rings, when the next work is due, and from time to time. Work
 // runs in a goroutine per source and rings the bell when it ends.
-func (k *Controller) look(ctx context.Context) {
+func (k *controller) look(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	timer := time.NewTimer(lookAround)
@@ -351,13 +356,13 @@ func (k *Controller) look(ctx context.Context) {
 }
 
 // did says that an instance was cleaned or is gone, so there may be more to do or to make.
-func (k *Controller) did() {
+func (k *controller) did() {
 	k.bell.ring()
 	k.wanted.ring()
 }
 
 // round does what is due, and returns when more will be; zero: nothing is known.
-func (k *Controller) round(ctx context.Context, with pool.Tending) time.Time {
+func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
 	next, err := k.now.Load().engine.Tend(ctx, with)
 	k.wanted.ring() // ended leases may change what is wanted
 	if err == nil && !k.options.NoFill {

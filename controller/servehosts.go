@@ -40,7 +40,7 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 }
 
 // hosts returns the current names of the controller.
-func (k *Controller) hosts() front.Hosts {
+func (k *controller) hosts() front.Hosts {
 	out := front.Hosts{Names: func() []string { return k.now.Load().hosts }}
 	if k.files != nil {
 		out.Certificate = k.files.Leaf

@@ -9,7 +9,7 @@ import (
 
 // share follows the other controllers of a shared store, and takes part in the election of a leader
 // if directs is set, until ctx ends.
-func (k *Controller) share(ctx context.Context, directs bool) {
+func (k *controller) share(ctx context.Context, directs bool) {
 	c, ok := k.Host.Store().(host.SharedStore)
 	if !ok {
 		return
@@ -36,7 +36,7 @@ func (k *Controller) share(ctx context.Context, directs bool) {
 }
 
 // leads reports whether this controller directs. On a store that is not shared it always does.
-func (k *Controller) leads() bool {
+func (k *controller) leads() bool {
 	c, ok := k.Host.Store().(host.SharedStore)
 	return !ok || c.Leads()
 }

@@ -90,7 +90,7 @@ func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
 }
 
 // openCertificates reads the certificates, if there is TLS.
-func (k *Controller) openCertificates(o Serving) error {
+func (k *controller) openCertificates(o Serving) error {
 	k.options, k.looked = o, nil
 	if (o.Cert == "") != (o.Key == "") {
 		return fault.Invalid("", "--tls-cert and --tls-key go together")
@@ -123,7 +123,7 @@ func lookAt(opt certs.Options) (found []os.FileInfo) {
 }
 
 // reloadCertificates reads the certificates of a configuration. After an error nothing has changed.
-func (k *Controller) reloadCertificates(cfg *config.Config) error {
+func (k *controller) reloadCertificates(cfg *config.Config) error {
 	opt, err := k.options.certificates(cfg)
 	if err != nil || k.files == nil {
 		return err
@@ -137,7 +137,7 @@ const certificatesLook = 5 * time.Second
 
 // followCertificates reloads certificates, authorities and lists when their files have changed,
 // until ctx ends. A failure is logged once and tried again.
-func (k *Controller) followCertificates(ctx context.Context) {
+func (k *controller) followCertificates(ctx context.Context) {
 	if k.files == nil {
 		return
 	}

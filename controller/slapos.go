@@ -10,7 +10,7 @@ import (
 
 // slaposOptions returns the options of this controller's SlapOS master. file is the administrator's
 // token.
-func (k *Controller) slaposOptions(file string) slapos.Options {
+func (k *controller) slaposOptions(file string) slapos.Options {
 	return slapos.Options{
 		Host: k.Host, Log: k.Log, TLS: k.files != nil, Authenticate: k.authenticate(file),
 		Holder:   func(r *http.Request, token string) (auth.Principal, error) { return k.holder(r, token, file) },

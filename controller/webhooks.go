@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/version"
@@ -43,7 +44,7 @@ func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 			continue
 		}
 		var h hooking
-		settings, at := sectionOf(section)
+		settings, at := host.SectionOf(section)
 		if err := config.Decode(settings, at, &h); err != nil {
 			return nil, host.ConfigError(fmt.Errorf("[%s]: %w", title, err))
 		}
@@ -147,48 +148,8 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	})
 }
 
-// Turn is held by the one process that delivers, keeps images ready or serves Kubernetes objects,
-// if the store does not elect a leader. All methods may be called concurrently.
-type Turn struct {
-	Place int64 // the row of the store's slots, one for each task
-
-	mu    sync.Mutex
-	free  func()
-	tried time.Time
-}
-
-// The rows of slots for delivering, for images on bare metal and for Kubernetes objects. Rows of
-// instances begin at 1 and never get so high.
-const (
-	hookPlace     = 0
-	MetalPlace    = 1 << 30
-	resourcePlace = MetalPlace + 1
-)
-
-func (t *Turn) has(store pool.Store) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.free == nil && time.Since(t.tried) > time.Second {
-		t.tried = time.Now()
-		if free, ok, err := store.Slot(t.Place, 1); err == nil && ok {
-			t.free = free
-		}
-	}
-	return t.free != nil
-}
-
-// End gives up the turn.
-func (t *Turn) End() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.free != nil {
-		t.free()
-		t.free = nil
-	}
-}
-
 // sender returns the sender for the webhooks of a configuration.
-func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
+func (k *controller) sender(now *served, t *turn.Turn) *webhook.Sender {
 	return webhook.New(webhook.Options{
 		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
 		Version: version.Read().Version, Log: k.Log,
@@ -198,12 +159,12 @@ func (k *Controller) sender(now *served, t *Turn) *webhook.Sender {
 }
 
 // deliver sends events to the webhooks of the current configuration until ctx ends.
-func (k *Controller) deliver(ctx context.Context) {
+func (k *controller) deliver(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := k.now.Load()
 		short, cancel := context.WithCancel(ctx)
 		var all sync.WaitGroup
-		t := &Turn{Place: hookPlace}
+		t := &turn.Turn{Place: turn.Webhooks}
 		if len(now.hooks) > 0 {
 			all.Go(func() { k.sender(now, t).Run(short) })
 		}
@@ -224,9 +185,9 @@ type hooked struct {
 	sender  *webhook.Sender
 }
 
-func (k *Controller) hooked() *hooked {
+func (k *controller) hooked() *hooked {
 	now := k.now.Load()
-	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &Turn{Place: hookPlace})}
+	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &turn.Turn{Place: turn.Webhooks})}
 }
 
 // List returns the webhooks and how far each has come.

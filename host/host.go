@@ -237,11 +237,17 @@ func ConfigError(err error) error {
 
 // DecodeSection decodes a section of hostler.conf into the struct that to points to.
 func DecodeSection(section map[string]config.Value, to any) error {
-	settings := map[string]string{}
+	settings, at := SectionOf(section)
+	return ConfigError(config.Decode(settings, at, to))
+}
+
+// SectionOf returns a section of hostler.conf in the form that config.Decode takes.
+func SectionOf(section map[string]config.Value) (settings map[string]string, position func(string) (string, int)) {
+	settings = map[string]string{}
 	for key, v := range section {
 		settings[key] = v.Text
 	}
-	return ConfigError(config.Decode(settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }, to))
+	return settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }
 }
 
 func (h *Host) measured() pool.Store {

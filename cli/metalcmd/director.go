@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
+	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/director/caching/strategy"
@@ -209,7 +210,7 @@ func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt cachi
 		opt.Strategy = &strategy.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
 	}
 	if c.LogStatistics {
-		opt.Told = func(r *caching.Report) { controller.LogStatistics(a.Log, r) }
+		opt.Told = func(r *caching.Report) { metal.LogStatistics(a.Log, r) }
 	}
 	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
 }

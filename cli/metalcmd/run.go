@@ -23,6 +23,8 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
+	loop "github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
@@ -155,12 +157,12 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	}
 	gauges := controller.NewMeters()
 	a.Host.Meters = gauges
-	m := controller.NewMetalMeters(gauges)
+	m := loop.NewMeters(gauges.Reg)
 	var failed error
 	opt.Told = func(r *caching.Report) {
 		m.Round(r)
 		if said.LogStatistics {
-			controller.LogStatistics(a.Log, r)
+			loop.LogStatistics(a.Log, r)
 		}
 		if a.JSON {
 			failed = errors.Join(failed, a.PrintLine(r))
@@ -210,7 +212,7 @@ func MetalAlone(a *cli.App, dry bool) error {
 	if err != nil {
 		return err
 	}
-	switch ok, err := a.Host.OnlyOne(filepath.Join(state, controller.MetalLock)); {
+	switch ok, err := a.Host.OnlyOne(filepath.Join(state, loop.Lock)); {
 	case err != nil:
 		return err
 	case !ok:
@@ -220,7 +222,7 @@ func MetalAlone(a *cli.App, dry bool) error {
 		)
 	}
 	// several state directories may share the store
-	free, ok, err := a.Host.Store().Slot(controller.MetalPlace, 1)
+	free, ok, err := a.Host.Store().Slot(turn.Metal, 1)
 	if err == nil && !ok {
 		err = fault.Conflict(
 			metalBusyHint,
@@ -448,4 +450,4 @@ func metalForget(a *cli.App, ctx context.Context, nodes []string) error {
 	return caching.Forget(ctx, store, ids...)
 }
 
-func metalSetup(a *cli.App) *controller.MetalSetup { return controller.NewMetalSetup(a.Log, a.Host) }
+func metalSetup(a *cli.App) *loop.Setup { return loop.NewSetup(a.Log, a.Host) }

@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller"
+	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -96,7 +97,7 @@ func TestMetalServed(t *testing.T) {
 	write(rest)
 	o.run("reload")
 	waitFor(t, "it lets go of the lock", func() bool {
-		lock, err := host.LockAlone(filepath.Join(o.Dir, ".local/state/hostler", controller.MetalLock))
+		lock, err := host.LockAlone(filepath.Join(o.Dir, ".local/state/hostler", metal.Lock))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,8 +145,8 @@ func TestMetalAlone(t *testing.T) {
 	var log strings.Builder
 	third := on()
 	heard := slog.New(slog.NewTextHandler(&log, nil))
-	turn := &controller.Turn{Place: controller.MetalPlace}
-	ours := (&controller.Controller{Log: heard, Host: third.Host}).MetalTurn(turn)
+	mine := &turn.Turn{Place: turn.Metal}
+	ours := (&metal.Loop{Log: heard, Host: third.Host, Leads: func() bool { return true }}).Turn(mine)
 	for range 2 {
 		if ours() {
 			t.Error("a controller has its turn beside it")
@@ -156,7 +157,7 @@ func TestMetalAlone(t *testing.T) {
 	}
 	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
-	turn.End()
+	mine.End()
 	if err := metalcmd.MetalAlone(second, false); err != nil {
 		t.Errorf("after them: %v", err)
 	}

@@ -1,4 +1,4 @@
-package controller
+package metal
 
 import (
 	"cmp"
@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// metalDeciding is the section [director.metal.strategy] of hostler.conf: the settings of the
+// deciding is the section [director.metal.strategy] of hostler.conf: the settings of the
 // built-in strategy. A strategy that is a program gets the unknown keys too.
-type metalDeciding struct {
+type deciding struct {
 	Share float64 `conf:"percentage-to-cache"` // share of a flavor's nodes, 0 to 1
 	// a JSON file, relative to the directory of hostler.conf
 	WeightsFile string        `conf:"image-weights-filename"`
@@ -40,10 +40,10 @@ type metalDeciding struct {
 }
 
 // strategy returns the strategy that the configuration names, and its settings.
-func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, metalDeciding, error) {
+func (m *Setup) strategy(cfg *config.Config, name string) (metal.Strategy, deciding, error) {
 	section := cfg.Sections["director.metal.strategy"]
-	d := metalDeciding{Share: 0.125, Weight: 1}
-	settings, at := sectionOf(section)
+	d := deciding{Share: 0.125, Weight: 1}
+	settings, at := host.SectionOf(section)
 	if err := config.Decode(settings, at, &d); err != nil {
 		return nil, d, host.ConfigError(err)
 	}
@@ -89,13 +89,4 @@ func (m *MetalSetup) strategy(cfg *config.Config, name string) (metal.Strategy, 
 		return &p, d, nil
 	}
 	return &strategy.WithWeights{Proportional: p, File: file, Log: m.log}, d, nil
-}
-
-// sectionOf returns a section of hostler.conf in the form that config.Decode takes.
-func sectionOf(section map[string]config.Value) (settings map[string]string, position func(string) (string, int)) {
-	settings = map[string]string{}
-	for key, v := range section {
-		settings[key] = v.Text
-	}
-	return settings, func(key string) (string, int) { v := section[key]; return v.File, v.Line }
 }

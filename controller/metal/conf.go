@@ -1,4 +1,4 @@
-package controller
+package metal
 
 import (
 	"cmp"
@@ -8,10 +8,10 @@ import (
 	"github.com/hostler-project/hostler/host"
 )
 
-// metalDirecting is the section [director.metal] of hostler.conf: how images are kept cached on
+// directing is the section [director.metal] of hostler.conf: how images are kept cached on
 // bare-metal nodes. The strategy's keys are in [director.metal.strategy], and the scout's in
 // [director.metal.scout].
-type metalDirecting struct {
+type directing struct {
 	// ironic, or the NAME of an executable hostler-scout-NAME; "": cache no images
 	Scout     string `conf:"scout"`
 	Commander string `conf:"commander"` // what changes nodes; "": as Scout
@@ -47,11 +47,17 @@ type metalDirecting struct {
 	LogStatistics bool `conf:"log-statistics"`
 }
 
-// readMetalDirecting reads the section, with its defaults.
-func readMetalDirecting(cfg *config.Config) (metalDirecting, error) {
-	d := metalDirecting{MaxEjectFraction: 0.2, LogStatistics: true}
-	settings, at := sectionOf(cfg.Sections["director.metal"])
+// read reads the section, with its defaults.
+func read(cfg *config.Config) (directing, error) {
+	d := directing{MaxEjectFraction: 0.2, LogStatistics: true}
+	settings, at := host.SectionOf(cfg.Sections["director.metal"])
 	err := config.Decode(settings, at, &d)
 	d.Commander = cmp.Or(d.Commander, d.Scout)
 	return d, host.ConfigError(err)
+}
+
+// Sections returns the sections of hostler.conf that are read here, as pointers to structs that
+// config decodes.
+func Sections() map[string]any {
+	return map[string]any{"director.metal": new(directing), "director.metal.strategy": new(deciding)}
 }

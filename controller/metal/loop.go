@@ -1,47 +1,63 @@
-package controller
+package metal
 
 import (
 	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/observe/metric"
 )
 
 // The first and the longest pause before the loop that keeps images ready is started again. The
 // pause doubles with each failure.
 const (
-	metalPause        = 5 * time.Second
-	longestMetalPause = 10 * time.Minute
+	pause        = 5 * time.Second
+	longestPause = 10 * time.Minute
 )
 
-// keepImages keeps images ready on bare-metal nodes while the configuration says so, until ctx
+// lockPause is the pause between two tries to be the only process of a state directory.
+const lockPause = 10 * time.Second
+
+// Loop keeps images ready by the current configuration.
+type Loop struct {
+	Log      *slog.Logger
+	Host     *host.Host
+	Registry *metric.Registry // nil: nothing is measured
+	Leads    func() bool      // whether this controller directs
+	// Now returns the configuration, and a channel that is closed when another one replaces it.
+	Now func() (cfg *config.Config, over <-chan struct{})
+}
+
+// Run keeps images ready on bare-metal nodes while the configuration says so, until ctx
 // ends. Each configuration has its own loop; work that the last one began is recorded.
-func (k *Controller) keepImages(ctx context.Context) {
-	var m *metalMeters
+func (k *Loop) Run(ctx context.Context) {
+	var m *Meters
 	for ctx.Err() == nil {
-		now := k.now.Load()
+		cfg, over := k.Now()
 		inner, cancel := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			select {
-			case <-now.over:
+			case <-over:
 				cancel()
 			case <-inner.Done():
 			}
 		}()
-		d, err := readMetalDirecting(now.cfg)
+		d, err := read(cfg)
 		if (err != nil || d.Scout != "") && m == nil {
-			m = NewMetalMeters(k.meters)
+			m = NewMeters(k.Registry)
 		}
 		if err != nil || d.Scout != "" {
-			k.imagesBy(inner, now.cfg, m)
+			k.retry(inner, cfg, m)
 		} else {
 			m.off()
 			for _, what := range []string{caching.AlarmStopped, caching.AlarmSuspended, caching.AlarmHeld} {
@@ -54,12 +70,12 @@ func (k *Controller) keepImages(ctx context.Context) {
 	}
 }
 
-// imagesBy runs the loop for a configuration until ctx ends. If the loop cannot start, it is tried
+// retry runs the loop for a configuration until ctx ends. If the loop cannot start, it is tried
 // again with growing pauses. A lock keeps other processes of the same state directory from running
 // it, except during the pauses.
-func (k *Controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalMeters) {
+func (k *Loop) retry(ctx context.Context, cfg *config.Config, m *Meters) {
 	said := ""
-	for pause := metalPause; ctx.Err() == nil; pause = min(2*pause, longestMetalPause) {
+	for pause := pause; ctx.Err() == nil; pause = min(2*pause, longestPause) {
 		err := k.images(ctx, cfg, m)
 		if err == nil || ctx.Err() != nil {
 			return
@@ -80,8 +96,8 @@ func (k *Controller) imagesBy(ctx context.Context, cfg *config.Config, m *metalM
 
 // alarm records an alarm, or with an empty text its end. Of several controllers on a store, only
 // the leader does.
-func (k *Controller) alarm(ctx context.Context, what, text string) {
-	if !k.leads() {
+func (k *Loop) alarm(ctx context.Context, what, text string) {
+	if !k.Leads() {
 		return
 	}
 	if err := caching.Raise(ctx, k.Host.Store(), what, text); err != nil && ctx.Err() == nil {
@@ -90,20 +106,20 @@ func (k *Controller) alarm(ctx context.Context, what, text string) {
 }
 
 // images runs the loop for a configuration until ctx ends.
-func (k *Controller) images(ctx context.Context, cfg *config.Config, m *metalMeters) error {
+func (k *Loop) images(ctx context.Context, cfg *config.Config, m *Meters) error {
 	lock, err := waitAlone(ctx, k.Log)
 	if lock == nil {
 		return err
 	}
 	defer lock.Close()
-	opt, d, closer, err := (&MetalSetup{k.Log, k.Host}).Options(ctx, cfg, k.Host.Store())
+	opt, d, closer, err := (&Setup{k.Log, k.Host}).Options(ctx, cfg, k.Host.Store())
 	defer closer()
 	if err != nil {
 		return err
 	}
-	t := &Turn{Place: MetalPlace}
+	t := &turn.Turn{Place: turn.Metal}
 	defer t.End()
-	opt.Leads = k.MetalTurn(t)
+	opt.Leads = k.Turn(t)
 	opt.Leads() // so that no other process begins before the first round
 	opt.Told = func(r *caching.Report) {
 		m.Round(r)
@@ -121,18 +137,19 @@ func (k *Controller) images(ctx context.Context, cfg *config.Config, m *metalMet
 	return l.Run(ctx)
 }
 
-// MetalTurn returns whether this controller keeps images ready: it must lead, and no other process
+// Turn returns whether this controller keeps images ready: it must lead, and no other process
 // on the store may do so from another state directory. A wait is logged once.
-func (k *Controller) MetalTurn(t *Turn) func() bool {
+func (k *Loop) Turn(t *turn.Turn) func() bool {
+	var mu sync.Mutex
 	told := false
 	return func() bool {
-		if !k.leads() {
+		if !k.Leads() {
 			t.End()
 			return false
 		}
-		ours := t.has(k.Host.Store())
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		ours := t.Has(k.Host.Store())
+		mu.Lock()
+		defer mu.Unlock()
 		if !ours && !told {
 			k.Log.Warn("another process on this store keeps images ready on bare metal: its end is waited for")
 		}
@@ -149,7 +166,7 @@ func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 		return nil, err
 	}
 	for told := false; ctx.Err() == nil; told = true {
-		lock, err := host.LockAlone(filepath.Join(state, MetalLock))
+		lock, err := host.LockAlone(filepath.Join(state, Lock))
 		if lock != nil || err != nil {
 			return lock, err
 		}
@@ -158,11 +175,11 @@ func waitAlone(ctx context.Context, log *slog.Logger) (*os.File, error) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(lookAround):
+		case <-time.After(lockPause):
 		}
 	}
 	return nil, nil
 }
 
-// MetalLock is the lock file of the one process per state directory that keeps images cached.
-const MetalLock = "director-metal.lock"
+// Lock is the lock file of the one process per state directory that keeps images cached.
+const Lock = "director-metal.lock"

@@ -1,4 +1,4 @@
-package controller
+package metal
 
 import (
 	"cmp"
@@ -11,21 +11,20 @@ import (
 	"github.com/hostler-project/hostler/observe/metric"
 )
 
-// metalMeters are the metrics of images on bare metal. A nil one measures nothing.
-type metalMeters struct {
+// Meters are the metrics of images on bare metal. A nil one measures nothing.
+type Meters struct {
 	rounds, directives, requests, saved metric.Counter
 	took                                metric.Histogram
 	ready, nodes, underWay, left, held  metric.Gauge
 	alarms                              metric.Gauge
 }
 
-// NewMetalMeters adds the metrics to those of a controller; nil: nothing is measured.
-func NewMetalMeters(to *meters) *metalMeters {
-	if to == nil {
+// NewMeters adds the metrics to those of a controller; nil: nothing is measured.
+func NewMeters(r *metric.Registry) *Meters {
+	if r == nil {
 		return nil
 	}
-	r := to.Reg
-	return &metalMeters{
+	return &Meters{
 		rounds:     r.Counter("hostler_metal_rounds_total", "Rounds of keeping images ready on bare metal: done, or suspended.", "result"),
 		directives: r.Counter("hostler_metal_directives_total", "Directives for bare-metal nodes, by what came of them.", "do", "result"),
 		requests: r.Counter(
@@ -56,7 +55,7 @@ func NewMetalMeters(to *meters) *metalMeters {
 }
 
 // off clears the gauges, as no images are to be kept ready any more.
-func (m *metalMeters) off() {
+func (m *Meters) off() {
 	if m == nil {
 		return
 	}
@@ -66,7 +65,7 @@ func (m *metalMeters) off() {
 }
 
 // stopped raises the alarm that the loop could not start.
-func (m *metalMeters) stopped() {
+func (m *Meters) stopped() {
 	if m != nil {
 		m.off()
 		m.alarms.Set(1, caching.AlarmStopped)
@@ -74,14 +73,14 @@ func (m *metalMeters) stopped() {
 }
 
 // begun clears that alarm.
-func (m *metalMeters) begun() {
+func (m *Meters) begun() {
 	if m != nil {
 		m.alarms.Set(0, caching.AlarmStopped)
 	}
 }
 
 // Round counts what a round did.
-func (m *metalMeters) Round(r *caching.Report) {
+func (m *Meters) Round(r *caching.Report) {
 	if m == nil {
 		return
 	}
@@ -139,3 +138,5 @@ func LogStatistics(log *slog.Logger, r *caching.Report) {
 	}
 	log.Debug("round", "took", time.Since(r.Time))
 }
+
+func truth(b bool) float64 { return map[bool]float64{true: 1}[b] }

@@ -1,4 +1,6 @@
-package controller
+// Package metal keeps images cached on bare-metal nodes, as the sections [director.metal] of
+// hostler.conf say: a scout lists the nodes, a strategy decides, a commander changes them.
+package metal
 
 import (
 	"context"
@@ -20,22 +22,22 @@ var errNoMetal = &compute.Error{Kind: compute.ErrInvalid,
 	Err:  errors.New("no scout is configured: nobody says which bare-metal nodes there are"),
 	Hint: "write scout = ironic, or the NAME of an executable hostler-scout-NAME, into a section [director.metal] of hostler.conf; see docs/director-metal.md"}
 
-// MetalSetup reads the configuration of the loop that caches images on bare metal.
-type MetalSetup struct {
+// Setup reads the configuration of the loop that caches images on bare metal.
+type Setup struct {
 	log  *slog.Logger
 	host *host.Host
 }
 
-// NewMetalSetup returns the setup for a host; it logs to log.
-func NewMetalSetup(log *slog.Logger, h *host.Host) *MetalSetup { return &MetalSetup{log, h} }
+// NewSetup returns the setup for a host; it logs to log.
+func NewSetup(log *slog.Logger, h *host.Host) *Setup { return &Setup{log, h} }
 
 // Options returns the options of the loop that caches images on bare metal. The caller adds Leads
 // and Told, and calls closer at the end.
-func (m *MetalSetup) Options(
+func (m *Setup) Options(
 	ctx context.Context, cfg *config.Config, store caching.Store,
-) (opt caching.Options, d metalDirecting, closer func(), err error) {
+) (opt caching.Options, d directing, closer func(), err error) {
 	closer = func() {}
-	if d, err = readMetalDirecting(cfg); err != nil {
+	if d, err = read(cfg); err != nil {
 		return opt, d, closer, err
 	}
 	if d.Scout == "" {
@@ -49,18 +51,18 @@ func (m *MetalSetup) Options(
 		RebalanceRate:    caching.Rate{N: d.Rebalances, Period: time.Hour},
 		Together:         caching.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
-	var deciding metalDeciding
-	if opt.Strategy, deciding, err = m.strategy(cfg, d.Strategy); err != nil {
+	var how deciding
+	if opt.Strategy, how, err = m.strategy(cfg, d.Strategy); err != nil {
 		return opt, d, closer, err
 	}
-	opt.Demand, opt.Lead = deciding.asks, deciding.Lead
+	opt.Demand, opt.Lead = how.asks, how.Lead
 	opt.Scout, opt.Commander, closer, err = m.service(ctx, cfg, d)
 	return opt, d, closer, err
 }
 
 // service returns the scout, which lists nodes, and the commander, which changes them.
-func (m *MetalSetup) service(
-	ctx context.Context, cfg *config.Config, d metalDirecting,
+func (m *Setup) service(
+	ctx context.Context, cfg *config.Config, d directing,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
 	if d.Scout == ironic.Kind.Name || d.Commander == ironic.Kind.Name {
@@ -80,7 +82,7 @@ func (m *MetalSetup) service(
 		if err != nil {
 			return nil, err
 		}
-		settings, _ := sectionOf(cfg.Sections["director.metal.scout"])
+		settings, _ := host.SectionOf(cfg.Sections["director.metal.scout"])
 		return &caching.OutsideScout{Path: path, Settings: settings}, nil
 	}
 	if scout == nil {
@@ -95,7 +97,7 @@ func (m *MetalSetup) service(
 }
 
 // check returns which number is out of bounds.
-func (d *metalDirecting) check() error {
+func (d *directing) check() error {
 	for _, n := range []struct {
 		key string
 		bad bool

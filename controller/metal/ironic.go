@@ -1,4 +1,4 @@
-package controller
+package metal
 
 import (
 	"cmp"
@@ -43,7 +43,7 @@ type ironicFlavor struct {
 
 // ironic returns the scout and the commander for a source of type ironic. Call closer when neither
 // is used any more.
-func (m *MetalSetup) ironic(
+func (m *Setup) ironic(
 	ctx context.Context, cfg *config.Config,
 ) (scout metal.Scout, commander metal.Commander, closer func(), err error) {
 	closer = func() {}
@@ -53,7 +53,7 @@ func (m *MetalSetup) ironic(
 		}
 	}
 	var said ironicScouting
-	settings, at := sectionOf(cfg.Sections["director.metal.scout"])
+	settings, at := host.SectionOf(cfg.Sections["director.metal.scout"])
 	if err := config.Decode(settings, at, &said); err != nil {
 		return nil, nil, closer, host.ConfigError(err)
 	}
@@ -121,7 +121,7 @@ func IronicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 	}
 	for _, section := range inOrder(cfg, ImageRules) {
 		var r ironic.ImageRule
-		settings, at := sectionOf(cfg.Sections[section])
+		settings, at := host.SectionOf(cfg.Sections[section])
 		if err := config.Decode(settings, at, &r); err != nil {
 			return nil, nil, host.ConfigError(err)
 		}
@@ -132,7 +132,7 @@ func IronicRules(cfg *config.Config, preset string) (images []ironic.ImageRule, 
 	}
 	for _, section := range inOrder(cfg, FlavorRules) {
 		var r ironicFlavor
-		settings, at := sectionOf(cfg.Sections[section])
+		settings, at := host.SectionOf(cfg.Sections[section])
 		if err := config.Decode(settings, at, &r); err != nil {
 			return nil, nil, host.ConfigError(err)
 		}
