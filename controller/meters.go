@@ -24,11 +24,34 @@ import (
 // meters are a controller's metrics: what it counts, and what it looks up at each scrape. A nil one
 // measures nothing.
 type meters struct {
-	Reg *metric.Registry
+	Reg     *metric.Registry
+	engine  engineMeters
+	directs directorMeters
+	served  servedMeters
+	stands  sourceMeters
+}
 
-	acquires, creations, calls, rounds, directives, requests, transactions, deliveries metric.Counter
-	acquire, wait, phase, call, look, request, transaction, delivery                   metric.Histogram
-	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok       metric.Gauge
+// engineMeters are what the engine and the providers did.
+type engineMeters struct {
+	acquires, creations, calls metric.Counter
+	acquire, wait, phase, call metric.Histogram
+}
+
+// directorMeters are what the director did.
+type directorMeters struct {
+	rounds, directives metric.Counter
+	look               metric.Histogram
+}
+
+// servedMeters are requests to the API, transactions and deliveries to webhooks.
+type servedMeters struct {
+	requests, transactions, deliveries metric.Counter
+	request, transaction, delivery     metric.Histogram
+}
+
+// sourceMeters are the state of the sources.
+type sourceMeters struct {
+	instances, leases, wanted, most, waiting, broken, paused, failures, cost, ok metric.Gauge
 }
 
 // The bounds of the histograms, in seconds: for work done here, and for what users wait for.
@@ -51,52 +74,60 @@ func NewMeters() *meters {
 	).Set(1, v.Version, runtime.Version(), v.OS, v.Arch)
 	return &meters{
 		Reg: r,
-		acquires: r.Counter(
-			"hostler_acquires_total",
-			"Requests for instances that were answered, by whether all stood ready (hit), or why they failed.", "source",
-			"result",
-		),
-		acquire: r.Histogram(
-			"hostler_acquire_seconds",
-			"How long requests for instances took that were given some, waiting and making included.", lengthy, "source",
-			"result",
-		),
-		wait:      r.Histogram("hostler_wait_seconds", "How long requests stood in the queue that had to.", lengthy, "source"),
-		creations: r.Counter("hostler_creations_total", "Instances that were made (ok), or why not.", "source", "result"),
-		phase:     r.Histogram("hostler_phase_seconds", "How long each phase of making an instance took.", lengthy, "source", "phase"),
-		calls:     r.Counter("hostler_provider_calls_total", "Calls to providers, by how they ended.", "source", "op", "result"),
-		call:      r.Histogram("hostler_provider_call_seconds", "How long calls to providers took.", lengthy, "source", "op"),
-		rounds:    r.Counter("hostler_director_rounds_total", "Looks of the director at the sources.", "result"),
-		look:      r.Histogram("hostler_director_look_seconds", "How long the director took to look at the sources.", quick),
-		directives: r.Counter(
-			"hostler_directives_total", "Directives of the director that were begun, or could not be.", "source", "verb",
-			"result",
-		),
-		requests: r.Counter("hostler_api_requests_total", "Requests to the API.", "method", "route", "status"),
-		request: r.Histogram(
-			"hostler_api_request_seconds",
-			"How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route",
-		),
-		transactions: r.Counter("hostler_store_transactions_total", "Transactions on the state.", "op", "result"),
-		transaction: r.Histogram(
-			"hostler_store_transaction_seconds",
-			"How long transactions on the state took, waiting for each other included.", quick, "op",
-		),
-		deliveries: r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
-		delivery:   r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
-		instances:  r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
-		leases:     r.Gauge("hostler_leases", "Instances that are leased.", "source"),
-		wanted:     r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
-		most: r.Gauge(
-			"hostler_maximum_instances", "Instances that there may be at most; left out where there is no limit.",
-			"source",
-		),
-		waiting:  r.Gauge("hostler_queue_requests", "Requests that wait in the queue.", "source"),
-		broken:   r.Gauge("hostler_source_broken", "1 where a source cannot be used.", "source"),
-		paused:   r.Gauge("hostler_source_paused", "1 while nothing is made after failures.", "source"),
-		failures: r.Gauge("hostler_source_failures", "Failures to make an instance, in a row.", "source"),
-		cost:     r.Gauge("hostler_cost_per_hour", "What the instances of a source cost for an hour, where it has a price.", "source"),
-		ok:       r.Gauge("hostler_sources_looked", "1 where the sources could be asked how they stand, for this answer."),
+		engine: engineMeters{
+			acquires: r.Counter(
+				"hostler_acquires_total",
+				"Requests for instances that were answered, by whether all stood ready (hit), or why they failed.", "source",
+				"result",
+			),
+			acquire: r.Histogram(
+				"hostler_acquire_seconds",
+				"How long requests for instances took that were given some, waiting and making included.", lengthy, "source",
+				"result",
+			),
+			wait:      r.Histogram("hostler_wait_seconds", "How long requests stood in the queue that had to.", lengthy, "source"),
+			creations: r.Counter("hostler_creations_total", "Instances that were made (ok), or why not.", "source", "result"),
+			phase:     r.Histogram("hostler_phase_seconds", "How long each phase of making an instance took.", lengthy, "source", "phase"),
+			calls:     r.Counter("hostler_provider_calls_total", "Calls to providers, by how they ended.", "source", "op", "result"),
+			call:      r.Histogram("hostler_provider_call_seconds", "How long calls to providers took.", lengthy, "source", "op"),
+		},
+		directs: directorMeters{
+			rounds: r.Counter("hostler_director_rounds_total", "Looks of the director at the sources.", "result"),
+			look:   r.Histogram("hostler_director_look_seconds", "How long the director took to look at the sources.", quick),
+			directives: r.Counter(
+				"hostler_directives_total", "Directives of the director that were begun, or could not be.", "source", "verb",
+				"result",
+			),
+		},
+		served: servedMeters{
+			requests: r.Counter("hostler_api_requests_total", "Requests to the API.", "method", "route", "status"),
+			request: r.Histogram(
+				"hostler_api_request_seconds",
+				"How long requests to the API took; streams take as long as somebody listens.", lengthy, "method", "route",
+			),
+			transactions: r.Counter("hostler_store_transactions_total", "Transactions on the state.", "op", "result"),
+			transaction: r.Histogram(
+				"hostler_store_transaction_seconds",
+				"How long transactions on the state took, waiting for each other included.", quick, "op",
+			),
+			deliveries: r.Counter("hostler_webhook_deliveries_total", "Tries to deliver to webhooks.", "webhook", "result"),
+			delivery:   r.Histogram("hostler_webhook_delivery_seconds", "How long tries to deliver to webhooks took.", lengthy, "webhook"),
+		},
+		stands: sourceMeters{
+			instances: r.Gauge("hostler_instances", "Instances, by what they are doing.", "source", "state"),
+			leases:    r.Gauge("hostler_leases", "Instances that are leased.", "source"),
+			wanted:    r.Gauge("hostler_wanted_instances", "Instances that are wanted, in use and not.", "source"),
+			most: r.Gauge(
+				"hostler_maximum_instances", "Instances that there may be at most; left out where there is no limit.",
+				"source",
+			),
+			waiting:  r.Gauge("hostler_queue_requests", "Requests that wait in the queue.", "source"),
+			broken:   r.Gauge("hostler_source_broken", "1 where a source cannot be used.", "source"),
+			paused:   r.Gauge("hostler_source_paused", "1 while nothing is made after failures.", "source"),
+			failures: r.Gauge("hostler_source_failures", "Failures to make an instance, in a row.", "source"),
+			cost:     r.Gauge("hostler_cost_per_hour", "What the instances of a source cost for an hour, where it has a price.", "source"),
+			ok:       r.Gauge("hostler_sources_looked", "1 where the sources could be asked how they stand, for this answer."),
+		},
 	}
 }
 
@@ -116,14 +147,17 @@ func (m *meters) Watch(now func() (server.Book, *config.Config)) {
 		defer cancel()
 		book, cfg := now()
 		all, err := book.Status(ctx)
-		for _, g := range []metric.Gauge{m.instances, m.leases, m.wanted, m.most, m.waiting, m.broken, m.paused, m.failures, m.cost} {
+		at := m.stands
+		for _, g := range []metric.Gauge{
+			at.instances, at.leases, at.wanted, at.most, at.waiting, at.broken, at.paused, at.failures, at.cost,
+		} {
 			g.Reset()
 		}
 		if err != nil {
-			m.ok.Set(0)
+			m.stands.ok.Set(0)
 			return
 		}
-		m.ok.Set(1)
+		m.stands.ok.Set(1)
 		prices := map[string]float64{}
 		for _, s := range cfg.Sources {
 			prices[s.Name] = s.Price
@@ -140,28 +174,28 @@ func (m *meters) stand(s compute.SourceStatus, price float64) {
 	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp,
 		compute.Ready: c.Ready, compute.Leased: c.Leased,
 		compute.Cleaning: c.Cleaning, compute.Failed: c.Failed, compute.Discarding: c.Discarding, compute.Held: c.Held} {
-		m.instances.Add(float64(n), s.Name, string(state))
+		m.stands.instances.Add(float64(n), s.Name, string(state))
 	}
-	m.leases.Add(float64(c.InUse()), s.Name)
+	m.stands.leases.Add(float64(c.InUse()), s.Name)
 	if price > 0 {
-		m.cost.Add(price*float64(c.Present()+c.Held), s.Name)
+		m.stands.cost.Add(price*float64(c.Present()+c.Held), s.Name)
 	}
 	if s.Orphaned {
 		return
 	}
 	// a missing series would make a ratio empty instead of 0
 	for _, result := range []string{"hit", "miss"} {
-		m.acquires.Add(0, s.Name, result)
+		m.engine.acquires.Add(0, s.Name, result)
 	}
-	m.creations.Add(0, s.Name, "ok")
-	m.wanted.Set(float64(s.Wanted), s.Name)
+	m.engine.creations.Add(0, s.Name, "ok")
+	m.stands.wanted.Set(float64(s.Wanted), s.Name)
 	if s.Maximum > 0 {
-		m.most.Set(float64(s.Maximum), s.Name)
+		m.stands.most.Set(float64(s.Maximum), s.Name)
 	}
-	m.waiting.Set(float64(s.Waiting), s.Name)
-	m.broken.Set(truth(s.Broken != nil), s.Name)
-	m.paused.Set(truth(s.Paused.After(time.Now())), s.Name)
-	m.failures.Set(float64(s.Failures), s.Name)
+	m.stands.waiting.Set(float64(s.Waiting), s.Name)
+	m.stands.broken.Set(truth(s.Broken != nil), s.Name)
+	m.stands.paused.Set(truth(s.Paused.After(time.Now())), s.Name)
+	m.stands.failures.Set(float64(s.Failures), s.Name)
 }
 
 func truth(b bool) float64 {
@@ -184,19 +218,19 @@ func (m *meters) Sight() func(pool.Sight) {
 				if result = "miss"; s.Hit {
 					result = "hit"
 				}
-				m.acquire.Observe(s.Took.Seconds(), s.Source, result)
+				m.engine.acquire.Observe(s.Took.Seconds(), s.Source, result)
 			}
-			m.acquires.Add(1, s.Source, result)
+			m.engine.acquires.Add(1, s.Source, result)
 			if s.Waited > 0 {
-				m.wait.Observe(s.Waited.Seconds(), s.Source)
+				m.engine.wait.Observe(s.Waited.Seconds(), s.Source)
 			}
 		case "make":
-			m.creations.Add(1, s.Source, orOK(s.Class))
+			m.engine.creations.Add(1, s.Source, orOK(s.Class))
 			for phase, took := range map[string]time.Duration{
 				"create": s.Phases.Create, "connect": s.Phases.Connect, "set_up": s.Phases.SetUp,
 			} {
 				if took > 0 {
-					m.phase.Observe(took.Seconds(), s.Source, phase)
+					m.engine.phase.Observe(took.Seconds(), s.Source, phase)
 				}
 			}
 		}
@@ -235,22 +269,22 @@ func (m *meters) Provider(source string) func(op string, took time.Duration, err
 		case errors.Is(err, compute.ErrNotReady):
 			result = "not-ready"
 		}
-		m.calls.Add(1, source, op, result)
-		m.call.Observe(took.Seconds(), source, op)
+		m.engine.calls.Add(1, source, op, result)
+		m.engine.call.Observe(took.Seconds(), source, op)
 	}
 }
 
 // asked counts a request to the API.
 func (m *meters) asked(method, route string, status int, took time.Duration) {
-	m.requests.Add(1, method, route, strconv.Itoa(status))
-	m.request.Observe(took.Seconds(), method, route)
+	m.served.requests.Add(1, method, route, strconv.Itoa(status))
+	m.served.request.Observe(took.Seconds(), method, route)
 }
 
 // told counts an attempt to deliver to a webhook.
 func (m *meters) told(hook, result string, took time.Duration) {
 	if m != nil {
-		m.deliveries.Add(1, hook, result)
-		m.delivery.Observe(took.Seconds(), hook)
+		m.served.deliveries.Add(1, hook, result)
+		m.served.delivery.Observe(took.Seconds(), hook)
 	}
 }
 
@@ -291,8 +325,8 @@ func (m *meters) moved(op string, begin time.Time, err error) {
 			result = "refused"
 		}
 	}
-	m.transactions.Add(1, op, result)
-	m.transaction.Observe(time.Since(begin).Seconds(), op)
+	m.served.transactions.Add(1, op, result)
+	m.served.transaction.Observe(time.Since(begin).Seconds(), op)
 }
 
 // measuredPool is a pool whose use by a director is measured.
@@ -312,14 +346,14 @@ func (m *meters) directed(p director.Pool) director.Pool {
 func (p *measuredPool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
 	begin := time.Now()
 	snap, err := p.Pool.Snapshot(ctx, idlers)
-	p.m.rounds.Add(1, resultOf(err))
-	p.m.look.Observe(time.Since(begin).Seconds())
+	p.m.directs.rounds.Add(1, resultOf(err))
+	p.m.directs.look.Observe(time.Since(begin).Seconds())
 	return snap, err
 }
 
 func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
 	finish, err := p.Pool.Do(ctx, d)
-	p.m.directives.Add(1, d.Source, string(d.Verb), resultOf(err))
+	p.m.directs.directives.Add(1, d.Source, string(d.Verb), resultOf(err))
 	return finish, err
 }
 
