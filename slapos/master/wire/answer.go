@@ -62,8 +62,8 @@ func AnswerJSON(w http.ResponseWriter, status int, v any) error {
 // one of 600 kB.
 const MaxForm = 4 << 20
 
-// StatusOf is the HTTP status of a refusal in the legacy endpoints; 500 for another error.
-func StatusOf(err error) int {
+// statusOf is the HTTP status of a refusal in the legacy endpoints; 500 for another error.
+func statusOf(err error) int {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return http.StatusRequestEntityTooLarge
 	}
@@ -88,7 +88,7 @@ func FailPage(log *slog.Logger, w http.ResponseWriter, r *http.Request, err erro
 	if r.Context().Err() != nil {
 		return // the caller has gone
 	}
-	status, reason := StatusOf(err), err.Error()
+	status, reason := statusOf(err), err.Error()
 	if refusal, ok := errors.AsType[*access.Refusal](err); ok {
 		reason = refusal.Reason()
 	} else if status == http.StatusInternalServerError || status == http.StatusServiceUnavailable {

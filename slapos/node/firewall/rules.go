@@ -30,10 +30,10 @@ func Restricted(p *proto.Partition) (addresses, restricted bool) {
 	return len(addressesOf(p)) > 0, text(p, keyRestricted) != "off"
 }
 
-// Rules are those for the addresses of a partition, as the words of firewalld's direct rules after
-// the family: "filter INPUT 0 -s …". tree are the addresses of its tree, authorized those that may
-// always.
-func Rules(p *proto.Partition, tree []proto.Address, authorized []string) ([]string, error) {
+// rulesOf are the rules for the addresses of a partition, as the words of firewalld's direct rules
+// after the family: "filter INPUT 0 -s …". tree are the addresses of its tree, authorized those
+// that may always.
+func rulesOf(p *proto.Partition, tree []proto.Address, authorized []string) ([]string, error) {
 	fail := func(err error) ([]string, error) {
 		return nil, &compute.Error{Op: "firewall.Rules", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: err}
 	}

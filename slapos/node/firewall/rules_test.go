@@ -52,13 +52,13 @@ filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 			authorized: []string{"192.0.2.7"},
 		},
 	} {
-		got, err := Rules(&c.p, tree, c.authorized)
+		got, err := rulesOf(&c.p, tree, c.authorized)
 		if d := cmp.Diff(c.want, strings.Join(got, "\n")); err != nil || d != "" {
 			t.Errorf(`%s: err = %v d = %s; want no error and d == ""`, name, err, d)
 		}
 	}
 	filter := proto.Dictionary{"fw_authorized_sources": "198.51.100.1/24"}
-	more, err := Rules(&proto.Partition{Addresses: routedTo, Filter: filter}, nil, nil)
+	more, err := rulesOf(&proto.Partition{Addresses: routedTo, Filter: filter}, nil, nil)
 	if err != nil || !slices.Contains(more, "filter INPUT 0 -s 198.51.100.0/24 -d 10.1.0.1 -j ACCEPT") {
 		t.Errorf(
 			"more = %q, err = %v"+
@@ -68,10 +68,10 @@ filter FORWARD 900 -s 10.3.0.0/16 -d 10.1.0.1 -j REJECT`},
 	}
 	for _, wrong := range []string{"--permanent", "10.0.0.1;x", "2001:db8::1", "0.0.0.0/33"} {
 		p := proto.Partition{Addresses: routedTo, Filter: proto.Dictionary{"fw_authorized_sources": wrong}}
-		if got, err := Rules(&p, nil, nil); err == nil {
+		if got, err := rulesOf(&p, nil, nil); err == nil {
 			t.Errorf("%s: got = %q; want an error", wrong, got)
 		}
-		if got, err := Rules(&proto.Partition{Addresses: routedTo}, nil, []string{wrong}); err == nil {
+		if got, err := rulesOf(&proto.Partition{Addresses: routedTo}, nil, []string{wrong}); err == nil {
 			t.Errorf("%s: got = %q; want an error", wrong, got)
 		}
 	}

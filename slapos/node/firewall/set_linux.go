@@ -62,7 +62,7 @@ func (f *Firewall) Set(ctx context.Context, p *proto.Partition, dir string) erro
 			}
 		}
 		var err error
-		if wanted, err = Rules(p, tree, f.Authorized); err != nil {
+		if wanted, err = rulesOf(p, tree, f.Authorized); err != nil {
 			return err
 		}
 	}

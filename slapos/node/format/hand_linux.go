@@ -30,7 +30,7 @@ func newHand() *hand { return &hand{} }
 // do takes one step of a plan.
 func (h *hand) do(ctx context.Context, s Step) error {
 	switch s := s.(type) {
-	case MakeDir:
+	case makeDir:
 		if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
 			return err
 		}
@@ -38,14 +38,14 @@ func (h *hand) do(ctx context.Context, s Step) error {
 			return err
 		}
 		return h.own(s.Path, s.Mode, s.Owner)
-	case Own:
+	case own:
 		return h.own(s.Path, s.Mode, s.Owner)
 	case Command:
 		h.known.Users = nil
 		return run(ctx, s.Argv)
-	case WriteFile:
+	case putFile:
 		return writeFile(s.Path, s.Data, s.Mode)
-	case WriteInto:
+	case putInto:
 		d, err := home.Open(s.Dir)
 		if err != nil {
 			return err
@@ -57,11 +57,11 @@ func (h *hand) do(ctx context.Context, s Step) error {
 			}
 		}
 		return d.WriteOur(s.Name, s.Data, 0o644)
-	case Archive:
+	case archiveState:
 		return archive(s.Path)
-	case BindNonlocal:
+	case bindNonlocal:
 		return os.WriteFile(nonlocal, []byte("1\n"), 0)
-	case AddLink:
+	case addLink:
 		a, err := h.account(s.Owner)
 		if err != nil {
 			return err
@@ -142,13 +142,13 @@ func run(ctx context.Context, argv []string) error {
 // network takes the steps that are the kernel's.
 func network(s Step) error {
 	switch s := s.(type) {
-	case SetUp:
+	case setUp:
 		link, err := netlink.LinkByName(s.Link)
 		if err != nil {
 			return err
 		}
 		return netlink.LinkSetUp(link)
-	case AddAddress:
+	case addAddress:
 		link, err := netlink.LinkByName(s.Link)
 		if err != nil {
 			return err
@@ -158,13 +158,13 @@ func network(s Step) error {
 			a.Flags = unix.IFA_F_NOPREFIXROUTE
 		}
 		return netlink.AddrReplace(link, a)
-	case RemoveAddress:
+	case removeAddress:
 		link, err := netlink.LinkByName(s.Link)
 		if err != nil {
 			return err
 		}
 		return netlink.AddrDel(link, &netlink.Addr{IPNet: ipNet(s.Prefix)})
-	case AddRoute:
+	case addRoute:
 		link, err := netlink.LinkByName(s.Link)
 		if err != nil {
 			return err

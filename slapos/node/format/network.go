@@ -196,7 +196,7 @@ func (p *planner) links() {
 	for _, a := range p.m.Addresses {
 		ip := a.Prefix.Addr()
 		if a.Failed && p.ours[ip] && (a.Link == p.o.Interface || a.Link == p.o.interface6()) {
-			p.do(RemoveAddress{a.Link, a.Prefix})
+			p.do(removeAddress{a.Link, a.Prefix})
 		}
 	}
 	for i := range p.c.Partitions {
@@ -215,7 +215,7 @@ func (p *planner) links() {
 			}
 			length, _ := maskLength(a.Netmask)
 			if at := p.at(a.IP); at == "" || at != link && p.ours[a.IP] && len(p.d.Partitions[i].Addresses) == 0 {
-				p.do(AddAddress{Link: link, Prefix: netip.PrefixFrom(a.IP, length)})
+				p.do(addAddress{Link: link, Prefix: netip.PrefixFrom(a.IP, length)})
 			}
 		}
 		if part.Range.IsValid() {
@@ -229,7 +229,7 @@ func (p *planner) links() {
 		}
 	}
 	if !p.m.NonlocalBind && p.o.IPv6Range {
-		p.do(BindNonlocal{})
+		p.do(bindNonlocal{})
 	}
 }
 
@@ -239,7 +239,7 @@ func (p *planner) former(link string, now ...string) {
 	for _, a := range p.m.Addresses {
 		ip := a.Prefix.Addr()
 		if link != "" && a.Link == link && (p.ours[ip] || tuns.Contains(ip)) && !slices.Contains(now, ip.String()) {
-			p.do(RemoveAddress{link, a.Prefix})
+			p.do(removeAddress{link, a.Prefix})
 		}
 	}
 }
@@ -267,7 +267,7 @@ func (p *planner) route(r Route) {
 			return
 		}
 	}
-	p.do(AddRoute{r})
+	p.do(addRoute{r})
 }
 
 // link has a tap or tun be there and on.
@@ -284,10 +284,10 @@ func (p *planner) link(name, kind string, user string) {
 		)
 		return
 	case !there:
-		p.do(AddLink{name, kind, user})
+		p.do(addLink{name, kind, user})
 	}
 	if !link.Up {
-		p.do(SetUp{name})
+		p.do(setUp{name})
 	}
 }
 
@@ -321,6 +321,6 @@ func (p *planner) tunnelAddress(link, ip, mask string, noRoute bool) {
 	}
 	there := slices.ContainsFunc(p.m.Addresses, func(at Assigned) bool { return at.Link == link && at.Prefix.Addr() == a })
 	if length, _ := maskLength(mask); !there {
-		p.do(AddAddress{link, netip.PrefixFrom(a, length), noRoute})
+		p.do(addAddress{link, netip.PrefixFrom(a, length), noRoute})
 	}
 }

@@ -166,9 +166,9 @@ func (p *planner) record() {
 	}
 	if was, there := p.m.Files[p.o.State]; !bytes.Equal(was, state) {
 		if there {
-			p.do(Archive{p.o.State})
+			p.do(archiveState{p.o.State})
 		}
-		p.do(WriteFile{p.o.State, state, 0o644})
+		p.do(putFile{p.o.State, state, 0o644})
 	}
 	p.file(p.o.JSON, indented(p.c.Dictionary()))
 	p.file(p.o.DefinitionOut, p.c.definition())
@@ -176,7 +176,7 @@ func (p *planner) record() {
 
 func (p *planner) file(path string, data []byte) {
 	if path != "" && !bytes.Equal(p.m.Files[path], data) {
-		p.do(WriteFile{path, data, 0o644})
+		p.do(putFile{path, data, 0o644})
 	}
 }
 
@@ -262,7 +262,7 @@ func (p *planner) directory(path string, perm fs.FileMode, owner string) {
 	entry, there := p.m.Paths[path]
 	switch {
 	case !there:
-		p.do(MakeDir{path, perm, owner})
+		p.do(makeDir{path, perm, owner})
 	case !entry.Mode.IsDir():
 		p.fail("%s is no directory, and it is not ours to take away", path)
 	case owner != "":
@@ -272,10 +272,10 @@ func (p *planner) directory(path string, perm fs.FileMode, owner string) {
 			group.GID = user.GID
 		}
 		if !ok || entry.UID != user.UID || entry.GID != group.GID || entry.Mode.Perm() != perm {
-			p.do(Own{path, perm, owner})
+			p.do(own{path, perm, owner})
 		}
 	case entry.Mode.Perm() != perm && entry.UID == p.m.UID:
-		p.do(Own{path, perm, ""})
+		p.do(own{path, perm, ""})
 	}
 }
 
@@ -284,7 +284,7 @@ func (p *planner) resources() {
 	for i := range p.c.Partitions {
 		part := &p.c.Partitions[i]
 		if data := indented(part.Dictionary()); !bytes.Equal(p.m.Files[filepath.Join(part.Path, resource)], data) {
-			p.do(WriteInto{part.Path, resource, data})
+			p.do(putInto{part.Path, resource, data})
 		}
 	}
 }

@@ -13,53 +13,53 @@ type Step interface{ String() string }
 
 // The steps.
 type (
-	// MakeDir makes a directory and those above it. They belong to Owner and its group; "": to our
+	// makeDir makes a directory and those above it. They belong to Owner and its group; "": to our
 	// own user.
-	MakeDir struct {
+	makeDir struct {
 		Path  string
 		Mode  fs.FileMode
 		Owner string
 	}
-	// Own gives a directory, and nothing in it, its owner and mode.
-	Own struct {
+	// own gives a directory, and nothing in it, its owner and mode.
+	own struct {
 		Path  string
 		Mode  fs.FileMode
 		Owner string // "": as it is
 	}
 	// Command runs one of the programs for users and groups.
 	Command struct{ Argv []string }
-	// WriteFile writes a file whole or not at all.
-	WriteFile struct {
+	// putFile writes a file whole or not at all.
+	putFile struct {
 		Path string
 		Data []byte
 		Mode fs.FileMode
 	}
-	// WriteInto does so in a partition's directory.
-	WriteInto struct {
+	// putInto does so in a partition's directory.
+	putInto struct {
 		Dir, Name string
 		Data      []byte
 	}
-	// Archive adds the state file as it was to its archive.
-	Archive struct{ Path string }
-	// AddLink makes a tap or tun interface that a user may use.
-	AddLink struct{ Name, Kind, Owner string }
-	// SetUp switches an interface on.
-	SetUp struct{ Link string }
-	// AddAddress gives an interface an address.
-	AddAddress struct {
+	// archiveState adds the state file as it was to its archive.
+	archiveState struct{ Path string }
+	// addLink makes a tap or tun interface that a user may use.
+	addLink struct{ Name, Kind, Owner string }
+	// setUp switches an interface on.
+	setUp struct{ Link string }
+	// addAddress gives an interface an address.
+	addAddress struct {
 		Link    string
 		Prefix  netip.Prefix
 		NoRoute bool // to its network
 	}
-	// RemoveAddress takes one of our addresses from an interface.
-	RemoveAddress struct {
+	// removeAddress takes one of our addresses from an interface.
+	removeAddress struct {
 		Link   string
 		Prefix netip.Prefix
 	}
-	// AddRoute adds a route.
-	AddRoute struct{ Route }
-	// BindNonlocal lets programs take addresses of IPv6 that are on no interface.
-	BindNonlocal struct{}
+	// addRoute adds a route.
+	addRoute struct{ Route }
+	// bindNonlocal lets programs take addresses of IPv6 that are on no interface.
+	bindNonlocal struct{}
 )
 
 func owned(owner string) string {
@@ -69,11 +69,11 @@ func owned(owner string) string {
 	return " -o " + owner + " -g " + owner
 }
 
-func (s MakeDir) String() string {
+func (s makeDir) String() string {
 	return fmt.Sprintf("install -d -m %04o%s %s", s.Mode, owned(s.Owner), s.Path)
 }
 
-func (s Own) String() string {
+func (s own) String() string {
 	text := fmt.Sprintf("chmod %04o %s", s.Mode, s.Path)
 	if s.Owner != "" {
 		text = fmt.Sprintf("chown %s:%s %s && %s", s.Owner, s.Owner, s.Path, text)
@@ -83,21 +83,21 @@ func (s Own) String() string {
 
 func (s Command) String() string { return strings.Join(s.Argv, " ") }
 
-func (s WriteFile) String() string { return fmt.Sprintf("write %s (%d bytes)", s.Path, len(s.Data)) }
+func (s putFile) String() string { return fmt.Sprintf("write %s (%d bytes)", s.Path, len(s.Data)) }
 
-func (s WriteInto) String() string {
+func (s putInto) String() string {
 	return fmt.Sprintf("write %s/%s (%d bytes)", s.Dir, s.Name, len(s.Data))
 }
 
-func (s Archive) String() string { return fmt.Sprintf("add %s to %s.zip", s.Path, s.Path) }
+func (s archiveState) String() string { return fmt.Sprintf("add %s to %s.zip", s.Path, s.Path) }
 
-func (s AddLink) String() string {
+func (s addLink) String() string {
 	return fmt.Sprintf("ip tuntap add dev %s mode %s user %s", s.Name, s.Kind, s.Owner)
 }
 
-func (s SetUp) String() string { return "ip link set dev " + s.Link + " up" }
+func (s setUp) String() string { return "ip link set dev " + s.Link + " up" }
 
-func (s AddAddress) String() string {
+func (s addAddress) String() string {
 	text := fmt.Sprintf("ip address add %s dev %s", s.Prefix, s.Link)
 	if s.NoRoute {
 		text += " noprefixroute"
@@ -105,11 +105,11 @@ func (s AddAddress) String() string {
 	return text
 }
 
-func (s RemoveAddress) String() string {
+func (s removeAddress) String() string {
 	return fmt.Sprintf("ip address delete %s dev %s", s.Prefix, s.Link)
 }
 
-func (s AddRoute) String() string {
+func (s addRoute) String() string {
 	text := "ip route add "
 	if s.To.Addr().Is6() {
 		text = "ip -6 route add "
@@ -124,4 +124,4 @@ func (s AddRoute) String() string {
 	return text + " dev " + s.Link
 }
 
-func (BindNonlocal) String() string { return "sysctl -w net.ipv6.ip_nonlocal_bind=1" }
+func (bindNonlocal) String() string { return "sysctl -w net.ipv6.ip_nonlocal_bind=1" }

@@ -13,7 +13,7 @@ import (
 // TestCore gives a partition's program a core that nobody else runs on, and takes it back. It is
 // done with the kernel's own control groups, where it has those that it needs.
 func TestCore(t *testing.T) {
-	r := newRig(t, CPUSet)
+	r := newRig(t, cpuSet)
 	r.root()
 	root, err := r.cgroups()
 	if err != nil {

@@ -32,7 +32,7 @@ func (h *Hooks) devices(p *partition) error {
 	}
 	var allowed []string
 	if h.o.Setting != nil {
-		if allowed, err = h.o.Setting(DevPerm, "allowed-disk-for-vm"); err != nil {
+		if allowed, err = h.o.Setting(devPerm, "allowed-disk-for-vm"); err != nil {
 			return err
 		}
 	}

@@ -12,9 +12,9 @@ package hook
 
 // The hooks, by the names that manager_list has.
 const (
-	Prerm     = "prerm"
-	PortRedir = "portredir"
-	DevPerm   = "devperm"
-	Whitelist = "whitelistfirewall"
-	CPUSet    = "cpuset"
+	prerm     = "prerm"
+	portRedir = "portredir"
+	devPerm   = "devperm"
+	whitelist = "whitelistfirewall"
+	cpuSet    = "cpuset"
 )

@@ -62,7 +62,7 @@ type partition struct {
 
 // New makes hooks, and refuses a name that none has.
 func New(o Options) (*Hooks, error) {
-	known := []string{Prerm, PortRedir, DevPerm, Whitelist, CPUSet}
+	known := []string{prerm, portRedir, devPerm, whitelist, cpuSet}
 	for _, name := range o.Names {
 		if !slices.Contains(known, name) {
 			return nil, &compute.Error{
@@ -77,10 +77,10 @@ func New(o Options) (*Hooks, error) {
 // Done is to be called after a partition was processed, or found to be as it should be.
 func (h *Hooks) Done(ctx context.Context, p *proto.Partition, dir string) error {
 	return h.each(p, dir, map[string]func(p *partition) error{
-		PortRedir: func(p *partition) error { return h.redirect(ctx, p) },
-		DevPerm:   h.devices,
-		Whitelist: func(p *partition) error { return h.whitelist(ctx, p) },
-		CPUSet:    h.core,
+		portRedir: func(p *partition) error { return h.redirect(ctx, p) },
+		devPerm:   h.devices,
+		whitelist: func(p *partition) error { return h.whitelist(ctx, p) },
+		cpuSet:    h.core,
 	})
 }
 
@@ -88,10 +88,10 @@ func (h *Hooks) Done(ctx context.Context, p *proto.Partition, dir string) error 
 // stopped.
 func (h *Hooks) Report(ctx context.Context, p *proto.Partition, dir string) error {
 	return h.each(p, dir, map[string]func(p *partition) error{
-		Prerm:     func(p *partition) error { return h.last(ctx, p) },
-		DevPerm:   func(p *partition) error { return h.takeBack(p, nil) },
-		Whitelist: func(p *partition) error { return h.free(ctx, p) },
-		CPUSet:    func(p *partition) error { return h.share(p) },
+		prerm:     func(p *partition) error { return h.last(ctx, p) },
+		devPerm:   func(p *partition) error { return h.takeBack(p, nil) },
+		whitelist: func(p *partition) error { return h.free(ctx, p) },
+		cpuSet:    func(p *partition) error { return h.share(p) },
 	})
 }
 

@@ -122,7 +122,7 @@ func (r *rig) until(what string, so func() bool) {
 }
 
 func TestUnknownHook(t *testing.T) {
-	if _, err := New(Options{Names: []string{Prerm, "x"}}); !errors.Is(err, compute.ErrInvalid) {
+	if _, err := New(Options{Names: []string{prerm, "x"}}); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 }
@@ -130,7 +130,7 @@ func TestUnknownHook(t *testing.T) {
 // TestPrerm runs what is to run before destruction when it may be, once, and says for what
 // destruction waits.
 func TestPrerm(t *testing.T) {
-	r := newRig(t, Prerm)
+	r := newRig(t, prerm)
 	r.do(r.Report(t.Context(), r.p, r.dir))
 	if _, err := os.Stat(filepath.Join(r.dir, waitFile)); err == nil {
 		t.Error("destruction waits for nothing")
@@ -195,7 +195,7 @@ func echo(t *testing.T) string {
 // TestPortRedir has a port lead to a partition, as its user, also one that only root may have, and
 // no longer when it is stopped.
 func TestPortRedir(t *testing.T) {
-	r := newRig(t, PortRedir)
+	r := newRig(t, portRedir)
 	r.do(r.Done(t.Context(), r.p, r.dir))
 	program, err := os.ReadFile(os.Args[0]) // where it is, nobody else may run it
 	r.do(err)
@@ -242,7 +242,7 @@ func TestPortRedir(t *testing.T) {
 }
 
 func TestPortRedirRefuses(t *testing.T) {
-	r := newRig(t, PortRedir)
+	r := newRig(t, portRedir)
 	for text, want := range map[string]string{
 		`{}`:                "no list",
 		`[{"type": "tcp"}]`: "missing",
@@ -273,7 +273,7 @@ func TestPortRedirRefuses(t *testing.T) {
 
 // TestWhitelist limits where a user may send to, in a network of its own with the real firewall.
 func TestWhitelist(t *testing.T) {
-	r := newRig(t, Whitelist)
+	r := newRig(t, whitelist)
 	r.root()
 	for _, program := range []string{"ip", "iptables", "iptables-restore", "setpriv"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -389,7 +389,7 @@ func rejected(rules string) bool {
 
 // TestDevices gives a disk that nothing uses, and takes it back.
 func TestDevices(t *testing.T) {
-	r := newRig(t, DevPerm)
+	r := newRig(t, devPerm)
 	r.root()
 	image := filepath.Join(t.TempDir(), "image")
 	r.do(os.WriteFile(image, make([]byte, 1<<20), 0o600))
@@ -448,7 +448,7 @@ func TestDevices(t *testing.T) {
 
 // TestDevicesRefuses gives away no other files.
 func TestDevicesRefuses(t *testing.T) {
-	r := newRig(t, DevPerm)
+	r := newRig(t, devPerm)
 	r.root()
 	link := fmt.Sprintf("/dev/shm/hostler-hook-%d", os.Getpid())
 	r.do(os.Symlink("/etc/hostname", link))
@@ -474,7 +474,7 @@ func TestCores(t *testing.T) {
 
 // TestCPUSet refuses who may not have a core.
 func TestCPUSet(t *testing.T) {
-	r := newRig(t, CPUSet)
+	r := newRig(t, cpuSet)
 	r.root()
 	r.do(r.Done(t.Context(), r.p, r.dir))
 	r.file(coreFile, "1", 0o644)

@@ -20,7 +20,7 @@ import (
 // the death of the one that ran it.
 const (
 	For    = "HOSTLER_FOR"
-	PartOf = "HOSTLER_PART"
+	partOf = "HOSTLER_PART"
 )
 
 const (
@@ -41,7 +41,7 @@ func end(ctx context.Context, mark, part string, user *User) (n int, err error) 
 	marked := proc.Marked(For + "=" + mark)
 	is := func(pid int) bool { return marked(pid) && user.has(pid) }
 	if part != "" {
-		whole, its := is, proc.Marked(PartOf+"="+part)
+		whole, its := is, proc.Marked(partOf+"="+part)
 		is = func(pid int) bool { return whole(pid) && its(pid) }
 	}
 	seen := map[int]bool{}

@@ -48,7 +48,7 @@ func Run(ctx context.Context, c Command) (e error) {
 			return err
 		}
 		if env = append(env, For+"="+c.Mark); c.Part != "" {
-			env = append(env, PartOf+"="+c.Part)
+			env = append(env, partOf+"="+c.Part)
 		}
 	}
 	whole := ctx
