@@ -1,38 +1,22 @@
 package slaposcmd
 
-// Documents are the documents that the commands of this package print with --json, by their names
-// in docs/json.md.
-var Documents = map[string]any{
-	"slapos-request":           requestView{},
-	"slapos-supply":            supplyView{},
-	"slapos-service-listed":    serviceListedView{},
-	"slapos-service":           serviceView{},
-	"slapos-computer":          computerView{},
-	"slapos-computer-detail":   computerDetailView{},
-	"slapos-computer-software": computerSoftwareView{},
-	"slapos-computer-instance": computerInstanceView{},
-	"slapos-computer-program":  computerProgramView{},
-	"slapos-computer-promise":  computerPromiseView{},
-	"slapos-token":             slaposTokenView{},
-	"slapos-revoked":           slaposRevokedView{},
-	"slapos-configured":        slaposConfiguredView{},
-	"slapos-local":             slaposLocalView{},
-	"slapos-registered":        registeredView{},
-	"slapos-formatted":         slaposFormattedView{},
-	"slapos-standalone":        slaposStandaloneView{},
-	"slapos-program":           slaposProgramView{},
-	"node-step":                nodeStepView{},
-	"slapos-promise-history":   promiseHistoryView{},
-	"slapos-promise-result":    promiseResultView{},
-	"slapos-imported":          slaposImportView{},
-	"slapos-certificate":       slaposCertificateView{},
-	"slapos-cached":            SlaposCachedView{},
-	"slapos-release":           slaposReleaseView{},
-	"slapos-pruned":            slaposPrunedView{},
-	"slapos-shown":             slaposShownView{},
-	"slapos-shown-computer":    slaposShownComputer{},
-	"slapos-shown-partition":   slaposShownPartition{},
-	"slapos-shown-shared":      slaposShownShared{},
-	"slapos-shown-address":     slaposShownAddress{},
-	"slapos-shown-waiting":     slaposShownWaiting{},
+import (
+	"maps"
+
+	"github.com/hostler-project/hostler/cli/slaposcmd/configurecmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/proxycmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/usercmd"
+)
+
+// Documents returns the documents that the commands of SlapOS print with --json, by their names in
+// docs/json.md.
+func Documents() map[string]any {
+	all := map[string]any{}
+	for _, some := range []map[string]any{
+		usercmd.Documents, configurecmd.Documents, nodecmd.Documents, proxycmd.Documents,
+	} {
+		maps.Copy(all, some)
+	}
+	return all
 }

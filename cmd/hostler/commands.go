@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/cli/selfcmd"
 	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/cli/sourcecmd"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
@@ -43,7 +44,7 @@ var program = root.Program{
 		}},
 		{ID: "keep", Title: "Keep them:", Commands: commands{
 			metalcmd.NewFill, metalcmd.NewPlan, metalcmd.NewDirector, leasecmd.NewHold, leasecmd.NewDiscard, leasecmd.NewQueue,
-			slaposcmd.NewNode, leasecmd.NewEvents, servercmd.NewWebhook, runcmd.NewFacts,
+			nodecmd.NewNode, leasecmd.NewEvents, servercmd.NewWebhook, runcmd.NewFacts,
 		}},
 		{ID: "set", Title: "Set up and look:", Commands: commands{
 			sourcecmd.NewSource, imagecmd.NewBundle, servercmd.NewApply, servercmd.NewDiff, imagecmd.NewImage, sourcecmd.NewConfig,

@@ -64,7 +64,7 @@ var documents = merged(
 		"act":             api.Act{},
 	},
 	cloudcmd.Documents, deploycmd.Documents, runcmd.Documents, imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
-	servercmd.Documents, slaposcmd.Documents, sourcecmd.Documents, selfcmd.Documents,
+	servercmd.Documents, slaposcmd.Documents(), sourcecmd.Documents, selfcmd.Documents,
 )
 
 // merged puts the documents of all packages together.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/usercmd"
 	"github.com/hostler-project/hostler/slapos/cache"
 )
 
@@ -57,7 +57,7 @@ func TestSlaposCacheLookup(t *testing.T) {
 		!strings.Contains(errs, "WARNING 3 more of the cache's entries cannot be read.") {
 		t.Errorf("code = %d\nout = %serrs = %s", code, out, errs)
 	}
-	var views []slaposcmd.SlaposCachedView
+	var views []usercmd.CachedView
 	code, out, _ = run("binary-sr", cache.ReleaseKey(release), "--json")
 	if err := json.Unmarshal([]byte(out), &views); err != nil || code != 0 || len(views) != 4 || !views[0].Verified ||
 		views[1].Verified || views[0].Compatible == nil || views[0].Release != release || views[2].Multiarch != "x86_64" {

@@ -14,12 +14,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
+	"github.com/hostler-project/hostler/slapos/node/service"
 	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 )
 
@@ -422,7 +423,7 @@ func slaposLifeOfAnybody(t *testing.T, release string) {
 	if now := l.running("slappart1:srv-blue-on-watch"); now == was {
 		t.Error("what was killed runs")
 	}
-	l.slapos(slaposcmd.SlaposBusy, "node", "report")
+	l.slapos(nodecmd.ExitBusy, "node", "report")
 	if plan := l.run(0, "hostler", "node", "plan"); strings.Count(plan, " look ") != 4 {
 		t.Errorf("it is not done with\n%s", plan)
 	}
@@ -468,12 +469,12 @@ func releaseDir(url string) string {
 
 // Who is told to end while it asks the supervisor starts no other one.
 func TestSlaposSupervisorOfOneWhoEnds(t *testing.T) {
-	n := &slaposcmd.NodeCommand{Node: &cfg.NodeConfig{InstanceRoot: t.TempDir()}}
-	n.Socket, n.Path = filepath.Join(n.Node.InstanceRoot, "sv.sock"), filepath.Join(n.Node.InstanceRoot, "slapos.cfg")
+	n := &service.Node{Settings: &cfg.NodeConfig{InstanceRoot: t.TempDir()}}
+	n.Path = filepath.Join(n.Settings.InstanceRoot, "slapos.cfg")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := n.Supervisor(ctx)
-	if _, log := os.Stat(filepath.Join(n.Node.InstanceRoot, slaposcmd.SupervisorLog)); err == nil || log == nil {
+	if _, log := os.Stat(filepath.Join(n.Settings.InstanceRoot, service.SupervisorLog)); err == nil || log == nil {
 		t.Errorf("%v, and its log is there: %t", err, log == nil)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/configurecmd"
 )
 
 // A machine whose interface has no address of IPv6, as lo never has one that others could use,
@@ -47,7 +47,7 @@ func TestSlaposConfigureLocalAsRoot(t *testing.T) {
 	); strings.Count(said, strings.TrimSuffix(strings.Fields(definition)[3], "1/64")) != 2 {
 		t.Error(said)
 	}
-	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, slaposcmd.LocalComputer) {
+	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, configurecmd.LocalComputer) {
 		t.Error(said)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/slapos/node/nodetest"
 )
 
@@ -221,7 +221,7 @@ func (m *slaposMachine) files(dir string) (names []string) {
 func (m *slaposMachine) programs() map[string]string {
 	m.t.Helper()
 	out, err := m.command("hostler", "slapos", "node", "status").Output()
-	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != slaposcmd.SlaposNotRunning) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || exit.ExitCode() != nodecmd.ExitNotRunning) {
 		m.t.Fatal(err)
 	}
 	all := map[string]string{}

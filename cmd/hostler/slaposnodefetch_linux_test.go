@@ -14,9 +14,10 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/slaposcmd"
+	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/node/service"
 )
 
 // TestSlaposNodeFetch has nodes build an archive and an image of a server of this machine, which
@@ -58,7 +59,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			asked.Store(0)
 			n, said := fetchingNode(t, "[slapos]\nmaster_url = "+c.master+"\n"+c.keys+"\n")
-			b, err := n.Releases()
+			b, err := n.Builder()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +84,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 	}
 	for _, key := range []string{"fetch_allow", "fetch_deny"} {
 		n, _ := fetchingNode(t, "[slapos]\nmaster_url = https://slap.example/\n"+key+" = privat\n")
-		if _, err := n.Releases(); err == nil || !strings.Contains(err.Error(), key) ||
+		if _, err := n.Builder(); err == nil || !strings.Contains(err.Error(), key) ||
 			!strings.Contains(err.Error(), "did you mean private") {
 			t.Errorf(`%s: err = %v; want an error and err.Error() with key and err.Error() with "did you mean private"`, key, err)
 		}
@@ -91,7 +92,7 @@ func TestSlaposNodeFetch(t *testing.T) {
 }
 
 // fetchingNode is one with a file, whose software root is as it has to be.
-func fetchingNode(t *testing.T, file string) (*slaposcmd.NodeCommand, *bytes.Buffer) {
+func fetchingNode(t *testing.T, file string) (*service.Node, *bytes.Buffer) {
 	t.Helper()
 	f, err := cfg.Parse("slapos.cfg", []byte(file))
 	if err != nil {
@@ -111,10 +112,11 @@ func fetchingNode(t *testing.T, file string) (*slaposcmd.NodeCommand, *bytes.Buf
 			}
 		}
 	}
-	n := &slaposcmd.NodeCommand{Slapos: &slaposcmd.Slapos{A: cli.NewApp(strings.NewReader(""), io.Discard, said)}, File: f}
-	if n.Node, err = f.Node(); err != nil {
+	s := session.New(cli.NewApp(strings.NewReader(""), io.Discard, said))
+	n := &service.Node{File: f, Log: &s.Log}
+	if n.Settings, err = f.Node(); err != nil {
 		t.Fatal(err)
 	}
-	n.Node.SoftwareRoot, n.Node.SoftwareFree = root, 1
+	n.Settings.SoftwareRoot, n.Settings.SoftwareFree = root, 1
 	return n, said
 }

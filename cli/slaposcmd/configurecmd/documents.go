@@ -1,0 +1,9 @@
+package configurecmd
+
+// Documents are the documents that the commands of this package print with --json, by their names
+// in docs/json.md.
+var Documents = map[string]any{
+	"slapos-configured": configuredView{},
+	"slapos-local":      localView{},
+	"slapos-registered": registeredView{},
+}

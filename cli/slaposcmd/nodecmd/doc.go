@@ -1,0 +1,2 @@
+// Package nodecmd has the commands of a SlapOS node.
+package nodecmd

@@ -1,0 +1,200 @@
+package nodecmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli/slaposcmd/session"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/slapos/node/service"
+)
+
+// The exit statuses of a node's commands.
+const (
+	ExitNotRunning = 3  // a program does not run, or the master was not reached
+	ExitBusy       = 10 // another pass of this kind runs
+)
+
+// newNodeCommand gives a command a node's options. It runs f once the file is read and, for a pass,
+// the pass may begin. The master of n is then open.
+func newNodeCommand(
+	s *session.Session, cmd *cobra.Command, pass service.Pass, f func(ctx context.Context, n *service.Node, args []string) error,
+) *cobra.Command {
+	o := &nodeOptions{texts: map[string]*string{}, seconds: map[string]*float64{}}
+	o.add(cmd, pass != service.NoPass && pass != service.ReadOnly)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return s.RunE(func(ctx context.Context, args []string) error {
+			pass := pass
+			if f := cmd.Flags().Lookup(historyOption); f != nil && f.Value.String() == "true" {
+				pass = service.NoPass // it only reads
+			}
+			n, err := o.node(s, cmd, pass)
+			if err != nil {
+				return err
+			}
+			defer n.Close()
+			if pass != service.NoPass {
+				end, err := n.Begin(ctx, pass, o.now)
+				if err != nil {
+					return exitIfBusy(s, err)
+				}
+				defer end()
+			}
+			return exitIfBusy(s, f(ctx, n, args))
+		})(cmd, args)
+	}
+	return cmd
+}
+
+// exitIfBusy gives the error of a pass that another process makes its exit status.
+func exitIfBusy(s *session.Session, err error) error {
+	busy, ok := errors.AsType[*service.BusyError](err)
+	if !ok {
+		return err
+	}
+	s.Log.Warn("%s", busy)
+	return term.Exit(ExitBusy)
+}
+
+// nodeOptions has the values of the options.
+type nodeOptions struct {
+	texts   map[string]*string
+	seconds map[string]*float64
+	now     bool
+}
+
+// nodeTexts are the options with a path or a name, and their help; those of all commands come
+// first.
+var nodeTexts = []struct {
+	name, usage string
+	pass, dir   bool
+}{
+	{"instance-root", "instances are in `DIR`", false, true},
+	{"supervisord-socket", "the supervisor listens at `PATH`; sv.sock in the instances' directory unless it is said", false, false},
+	{"software-root", "software is in `DIR`", false, true},
+	{"master-url", "the master is at `URL`", false, false},
+	{"computer-id", "this computer is `ID`", false, false},
+	{"key-file", "the key to its certificate is in `FILE`", false, false},
+	{"cert-file", "its certificate is in `FILE`", false, false},
+	{"master-ca-file", "who signs the master's certificate is in `FILE`", false, false},
+	{"certificate-repository-path", "the partitions' certificates are in `DIR`", false, true},
+	{"supervisord-configuration-path", "as SlapOS has it, and without a meaning here: `FILE`", true, false},
+	{"buildout", "the program `FILE` bootstraps a release", true, false},
+	{"pidfile", "who runs is written to `FILE`", true, false},
+	{"signature-private-key-file", "what is sent to a binary cache is signed with the key in `FILE`", true, false},
+}
+
+var nodeSeconds = []struct{ name, usage string }{
+	{"maximum-periodicity", "after `SECONDS` an instance is processed though nothing has changed; 0 each time, less than 0 never"},
+	{"promise-timeout", "a promise may take `SECONDS`"},
+	{"partition-timeout", "processing an instance may take `SECONDS`; 0 as long as it takes"},
+	{"maximal-delay", "wait at random up to `SECONDS` before"},
+}
+
+func (o *nodeOptions) add(cmd *cobra.Command, pass bool) {
+	f := cmd.Flags()
+	for _, t := range nodeTexts {
+		if t.pass && !pass {
+			continue
+		}
+		o.texts[t.name] = f.String(t.name, "", t.usage)
+		if t.dir {
+			_ = cmd.MarkFlagDirname(t.name)
+		} else if t.name != "computer-id" && t.name != "master-url" {
+			_ = cmd.MarkFlagFilename(t.name)
+		}
+	}
+	if !pass {
+		return
+	}
+	for _, t := range nodeSeconds {
+		o.seconds[t.name] = f.Float64(t.name, 0, t.usage)
+	}
+	f.BoolVar(&o.now, "now", false, "do not wait before")
+	_ = f.MarkHidden("supervisord-configuration-path")
+}
+
+// node reads the file of a node and applies the options to it.
+func (o *nodeOptions) node(s *session.Session, cmd *cobra.Command, pass service.Pass) (*service.Node, error) {
+	n, err := OpenNode(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.applyTexts(cmd, n); err != nil {
+		return nil, err
+	}
+	set := n.Settings
+	if cmd.Flags().Changed("pidfile") {
+		set.PIDFile, set.PIDSoftware, set.PIDInstance, set.PIDReport = *o.texts["pidfile"], "", "", ""
+	}
+	for name, to := range map[string]*time.Duration{
+		"maximum-periodicity": &set.Periodicity, "promise-timeout": &set.PromiseTimeout,
+		"partition-timeout": &set.PartitionTimeout, "maximal-delay": &set.MaxDelay,
+	} {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		seconds := *o.seconds[name]
+		if math.IsNaN(seconds) || math.Abs(seconds) > 1e9 || seconds < 0 && name != "maximum-periodicity" {
+			return nil, fault.Invalid("", "--%s %v: a number of seconds", name, seconds)
+		}
+		*to = time.Duration(seconds * float64(time.Second))
+	}
+	if pass == service.NoPass && set.InstanceRoot == "" {
+		return nil, fault.Invalid("", "the section [slapos] of %s lacks instance_root", n.Path)
+	}
+	if s.Log.File == "" && pass != service.NoPass {
+		s.Log.File = set.LogFile
+	}
+	return n, nil
+}
+
+// applyTexts applies the options with a path or a name.
+func (o *nodeOptions) applyTexts(cmd *cobra.Command, n *service.Node) (err error) {
+	for name, to := range map[string]*string{"instance-root": &n.Settings.InstanceRoot,
+		"software-root": &n.Settings.SoftwareRoot, "master-url": &n.Settings.Master, "computer-id": &n.Settings.Computer,
+		"key-file": &n.Settings.KeyFile, "cert-file": &n.Settings.CertFile, "master-ca-file": &n.Settings.CAFile,
+		"certificate-repository-path": &n.Settings.Certificates, "supervisord-socket": &n.Socket,
+		"buildout": &n.Settings.Buildout, "signature-private-key-file": &n.SignatureKey} {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		text := *o.texts[name]
+		if name != "computer-id" && name != "master-url" && text != "" {
+			if text, err = filepath.Abs(text); err != nil {
+				return err
+			}
+		}
+		*to = text
+		n.Options = append(n.Options, "--"+name+"="+text)
+	}
+	return nil
+}
+
+// OpenNode reads the file of a node.
+func OpenNode(s *session.Session) (*service.Node, error) {
+	n := &service.Node{
+		Path: cmp.Or(s.File, os.Getenv("SLAPOS_CONFIGURATION"), session.DefaultNodeFile), Insecure: s.Insecure,
+		Version: version.Read().Version, Debug: s.App.Debug, Bundles: s.App.Host.Bundles, Log: &s.Log,
+	}
+	var err error
+	if n.Path, err = filepath.Abs(n.Path); err != nil {
+		return nil, err
+	}
+	if n.File, err = s.NodeFile("hostler slapos node register makes it; --cfg FILE names another"); err != nil {
+		return nil, err
+	}
+	if n.Settings, err = n.File.Node(); err != nil {
+		return nil, fault.Invalid("", "%w", err)
+	}
+	return n, nil
+}

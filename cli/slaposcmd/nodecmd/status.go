@@ -1,0 +1,244 @@
+package nodecmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/slaposcmd/session"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/slapos/node/service"
+	"github.com/hostler-project/hostler/slapos/node/supervise"
+)
+
+// programView is one of the list that `slapos node status --json` prints.
+type programView struct {
+	Group    string    `json:"group"`
+	Name     string    `json:"name"`
+	State    string    `json:"state"`
+	PID      int       `json:"pid,omitempty"`
+	Since    time.Time `json:"since"`
+	Exit     string    `json:"exit,omitempty"`
+	Error    string    `json:"error,omitempty"`
+	Restarts int       `json:"restarts,omitempty"`
+	Log      string    `json:"log,omitempty"`
+}
+
+const programNames = "\n\nA program is named GROUP:NAME, as slappart0:server-on-watch; GROUP:* and GROUP are all of a group, all is all there are. The supervisor is started where it does not run."
+
+// newSupervisor makes the commands about what a node runs.
+func newSupervisor(s *session.Session) []*cobra.Command {
+	foreground := false
+	supervisord := newNodeCommand(s, &cobra.Command{
+		Use:   "supervisord",
+		Short: "Keep the node's programs running",
+		Long: `Start the supervisor, which keeps what the partitions have in etc/run and etc/service; with --nodaemon, be it. The passes and the commands about programs start it where it does not run, unless
+forbid_supervisord_automatic_launch says that somebody else does. When it ends, or is killed, the programs go on, and the next one takes them over.`,
+		Example: "  hostler slapos node supervisord --nodaemon",
+		Args:    cobra.NoArgs,
+	}, service.NoPass, func(ctx context.Context, n *service.Node, _ []string) error {
+		if foreground {
+			return n.RunSupervisor(ctx, s.App.Err)
+		}
+		return n.StartSupervisor(ctx)
+	})
+	supervisord.Flags().BoolVarP(&foreground, "nodaemon", "n", false, "be the supervisor, until a signal comes")
+	all := []*cobra.Command{supervisord, nodeStatusCommand(s)}
+	all = append(all, programCommand(s, "start", "Start programs of this node", "started", (*supervise.Client).Start),
+		programCommand(s, "stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
+		programCommand(s, "restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart))
+	all = append(all, nodeSignalCommand(s), nodeTailCommand(s))
+	return append(all, newSupervisorctl(s))
+}
+
+func nodeSignalCommand(s *session.Session) *cobra.Command {
+	signal := newNodeCommand(s, &cobra.Command{
+		Use: "signal SIGNAL NAME...", Short: "Send a signal to programs of this node",
+		Long:    "Send a signal, as HUP or USR1, to programs that run." + programNames,
+		Example: "  hostler slapos node signal HUP slappart0:server-on-watch", Args: cobra.MinimumNArgs(2),
+	}, service.NoPass, func(ctx context.Context, n *service.Node, args []string) error {
+		c, err := n.Supervisor(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Signal(ctx, strings.TrimPrefix(strings.ToUpper(args[0]), "SIG"), args[1:]...)
+	})
+	signal.ValidArgsFunction = completePrograms(s)
+	return signal
+}
+
+// programCommand makes a command that does something with programs by their names.
+func programCommand(
+	s *session.Session, verb, short, done string, f func(*supervise.Client, context.Context, ...string) error,
+) *cobra.Command {
+	cmd := newNodeCommand(s, &cobra.Command{
+		Use: verb + " NAME...", Short: short, Long: short + "." + programNames,
+		Example: "  hostler slapos node " + verb + " slappart0:*", Args: cobra.MinimumNArgs(1),
+	}, service.NoPass, func(ctx context.Context, n *service.Node, args []string) error {
+		c, err := n.Supervisor(ctx)
+		if err != nil {
+			return err
+		}
+		if err := f(c, ctx, args...); err != nil {
+			return err
+		}
+		programs, err := c.Status(ctx, args...)
+		if err != nil {
+			return err
+		}
+		if s.App.JSON {
+			return s.App.PrintJSON(programViews(programs))
+		}
+		for _, p := range programs {
+			what := done
+			if p.Error != "" && done == "started" {
+				what = "ERROR (" + p.Error + ")"
+			}
+			if err := term.Printf(s.App.Out, "%s: %s\n", term.Line(p.FullName()), term.Line(what)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	cmd.ValidArgsFunction = completePrograms(s)
+	return cmd
+}
+
+func nodeTailCommand(s *session.Session) *cobra.Command {
+	follow, bytes := false, 1600
+	cmd := newNodeCommand(s, &cobra.Command{
+		Use: "tail NAME", Short: "Print the end of what a program of this node has written",
+		Long:    "Print the end of what a program of this node has written." + programNames,
+		Example: "  hostler slapos node tail slappart0:server-on-watch -f", Args: cobra.ExactArgs(1),
+	}, service.NoPass, func(ctx context.Context, n *service.Node, args []string) error {
+		c, err := n.Supervisor(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Tail(ctx, s.App.Out, args[0], bytes, follow)
+	})
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what it writes")
+	cmd.Flags().IntVar(&bytes, "bytes", bytes, "print the last `N` bytes")
+	cmd.ValidArgsFunction = completePrograms(s)
+	return cmd
+}
+
+func nodeStatusCommand(s *session.Session) *cobra.Command {
+	cmd := newNodeCommand(s, &cobra.Command{
+		Use: "status [NAME...]", Short: "Say how the programs of this node are",
+		Long:    "Say how the programs of this node are. Exit status 3: some of them do not run." + programNames,
+		Example: "  hostler slapos node status\n  hostler slapos node status slappart0",
+	}, service.NoPass, func(ctx context.Context, n *service.Node, args []string) error { return printStatus(ctx, s, n, args) })
+	cmd.ValidArgsFunction = completePrograms(s)
+	return cmd
+}
+
+func printStatus(ctx context.Context, s *session.Session, n *service.Node, names []string) error {
+	c, err := n.Supervisor(ctx)
+	if err != nil {
+		return err
+	}
+	programs, err := c.Status(ctx, names...)
+	if err != nil {
+		return err
+	}
+	if s.App.JSON {
+		err = s.App.PrintJSON(programViews(programs))
+	} else {
+		err = printPrograms(s.App.Out, programs, time.Now())
+	}
+	for _, p := range programs {
+		if err == nil && p.State != supervise.Running {
+			return term.Exit(ExitNotRunning)
+		}
+	}
+	return err
+}
+
+func programViews(programs []supervise.Status) []programView {
+	views := make([]programView, len(programs))
+	for i, p := range programs {
+		views[i] = programView{p.Group, p.Name, string(p.State), p.PID, p.Since, p.Exit, p.Error, p.Restarts, p.Log}
+	}
+	return views
+}
+
+// printPrograms prints lines as supervisorctl does.
+func printPrograms(w io.Writer, programs []supervise.Status, now time.Time) error {
+	width := 32
+	for _, p := range programs {
+		width = max(width, len(term.Line(p.FullName())))
+	}
+	for _, p := range programs {
+		about := p.Since.Local().Format("Jan 02 03:04 PM")
+		switch p.State {
+		case supervise.Running:
+			up := now.Sub(p.Since).Round(time.Second)
+			about = fmt.Sprintf("pid %d, uptime %d:%02d:%02d", p.PID, int(up.Hours()), int(up.Minutes())%60, int(up.Seconds())%60)
+			if days := int(up.Hours()) / 24; days > 0 {
+				about = fmt.Sprintf(
+					"pid %d, uptime %d days, %d:%02d:%02d", p.PID, days, int(up.Hours())%24, int(up.Minutes())%60,
+					int(up.Seconds())%60,
+				)
+			}
+		case supervise.Backoff:
+			about = "Exited too quickly: " + p.Exit
+		case supervise.Fatal:
+			about = p.Error
+		}
+		if err := term.Printf(w, "%-*s %-9s %s\n", width, term.Line(p.FullName()), p.State, term.Line(about)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newSupervisorctl makes the command by which users of SlapOS say the others.
+func newSupervisorctl(s *session.Session) *cobra.Command {
+	ctl := &cobra.Command{
+		Use: "supervisorctl", Short: "The commands about programs, by supervisord's name for them",
+		Long:    "status, start, stop, restart, tail and signal, as hostler slapos node has them.",
+		Example: "  hostler slapos node supervisorctl status", Args: cobra.ArbitraryArgs, RunE: s.Group,
+	}
+	ctl.AddCommand(nodeStatusCommand(s), programCommand(s, "start", "Start programs of this node", "started", (*supervise.Client).Start),
+		programCommand(s, "stop", "Stop programs of this node", "stopped", (*supervise.Client).Stop),
+		programCommand(s,
+			"restart", "Stop and start programs of this node", "started", (*supervise.Client).Restart,
+		), nodeSignalCommand(s), nodeTailCommand(s))
+	for _, c := range ctl.Commands() {
+		c.Example = strings.ReplaceAll(c.Example, "hostler slapos node ", "hostler slapos node supervisorctl ")
+	}
+	return ctl
+}
+
+// completePrograms are the names of the node's programs, for the shell.
+func completePrograms(s *session.Session) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, _ string) (cli.Candidates, cobra.ShellCompDirective) {
+		if s.App.Begin(cmd) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		f, err := s.NodeFile("")
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		set, err := f.Node()
+		if err != nil || set.InstanceRoot == "" {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), session.Patience)
+		defer cancel()
+		c := supervise.NewClient(set.InstanceRoot + "/sv.sock")
+		defer c.Close()
+		programs, _ := c.Status(ctx)
+		var out cli.Candidates
+		for _, p := range programs {
+			out = append(out, cobra.CompletionWithDesc(p.FullName(), string(p.State)))
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}

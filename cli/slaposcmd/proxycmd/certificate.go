@@ -1,0 +1,203 @@
+package proxycmd
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/slaposcmd/session"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/slapos/authority"
+	"github.com/hostler-project/hostler/slapos/master"
+	"github.com/hostler-project/hostler/slapos/master/access"
+	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/record"
+)
+
+// certificateView is what `slapos proxy certificate` prints with --json.
+type certificateView struct {
+	Of          string `json:"of"`
+	Name        string `json:"name"`
+	Revoked     bool   `json:"revoked,omitzero"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Token       string `json:"token,omitempty"`
+	Until       string `json:"until,omitempty"`
+	Authority   string `json:"authority"`
+}
+
+// certificateOptions says which certificate to make or revoke.
+type certificateOptions struct {
+	database, directory string
+	admin, revoke       bool
+	token               bool // print a token for the certificate instead
+}
+
+func newCertificate(s *session.Session) *cobra.Command {
+	o := &certificateOptions{}
+	cmd := &cobra.Command{
+		Use:   "certificate computer|user NAME",
+		Short: "Give a node or a user a certificate of this master or a token for one, or revoke them",
+		Long: `Sign a certificate by which somebody shows to the master of hostler slapos proxy start who he is: a node, which speaks for that computer alone, or a user, who has computers and instance trees of
+his own; with --admin one who may do everything. NAME.crt and NAME.key are written. The master may run, and knows the certificate at once; with --revoke none of NAME's counts
+any more. With --token nothing is written: a token is printed, for which hostler slapos configure client, or hostler slapos node register, gets the certificate from the running master, once and
+within a day.
+
+Whoever can read the authority's directory, ca_directory in [slapproxy], can be anybody. The file ca.crt in it is what clients know the master by: master_ca_file.`,
+		Example: "  hostler slapos proxy certificate computer COMP-1 --cfg slapos.cfg\n  hostler slapos proxy certificate user ann --admin --directory ~/.slapos\n  hostler slapos proxy certificate user ann --token\n  hostler slapos proxy certificate user ann --revoke",
+		Args:    cobra.ExactArgs(2),
+		RunE:    s.RunE(func(ctx context.Context, args []string) error { return runCertificate(ctx, s, args[0], args[1], o) }),
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (cli.Candidates, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return cli.Candidates{record.CertifiedComputer, record.CertifiedUser}, cobra.ShellCompDirectiveNoFileComp
+			}
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	f := cmd.Flags()
+	f.StringVarP(
+		&o.database, "database-uri", "u", "",
+		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
+	)
+	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
+	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
+	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
+	f.BoolVar(&o.token, "token", false, "print a token for which NAME gets the certificate, once and within a day")
+	cmd.MarkFlagsMutuallyExclusive("token", "revoke")
+	cmd.MarkFlagsMutuallyExclusive("token", "directory")
+	_ = cmd.MarkFlagFilename("database-uri")
+	_ = cmd.MarkFlagDirname("directory")
+	return cmd
+}
+
+func runCertificate(ctx context.Context, s *session.Session, of, name string, o *certificateOptions) error {
+	switch {
+	case of != record.CertifiedComputer && of != record.CertifiedUser:
+		return fault.Invalid("", "a certificate is of a computer or of a user, not of a %q", of)
+	case o.admin && (of != record.CertifiedUser || o.revoke):
+		return fault.Invalid("", "--admin is for a user's new certificate")
+	case o.token && of == record.CertifiedComputer && !strings.HasPrefix(name, "COMP-"):
+		return fault.Invalid(
+			"without --token it may have any",
+			"%s: a computer that is registered with a token has a name that begins with COMP-", name,
+		)
+	}
+	f, err := s.NodeFileIfThere()
+	if err != nil {
+		return err
+	}
+	if o.database, err = storeAddress(f, o.database); err != nil {
+		return err
+	}
+	directory, err := authorityDirectory(f)
+	if err != nil {
+		return fault.Invalid("", "%w", err)
+	}
+	view := certificateView{Of: of, Name: name, Revoked: o.revoke}
+	if !o.revoke && !o.token {
+		view.Certificate, view.Key = filepath.Join(o.directory, name+".crt"), filepath.Join(o.directory, name+".key")
+		for _, file := range []string{view.Certificate, view.Key} {
+			if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+				return fault.Conflict("move it away, or give another --directory", "%s is there already", file)
+			}
+		}
+	}
+	ca, err := authority.Open(directory)
+	if err != nil {
+		return err
+	}
+	view.Authority = ca.File
+	store, end, err := openStore(ctx, s, o.database)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, err := master.New(ctx, master.Options{Store: store, Authority: ca})
+	if err != nil {
+		return err
+	}
+	if err := certify(ctx, s, m, &view, o); err != nil {
+		return err
+	}
+	if s.App.JSON {
+		return s.App.PrintJSON(view)
+	}
+	return nil
+}
+
+// certify makes or revokes the certificate.
+func certify(ctx context.Context, s *session.Session, m *master.Master, view *certificateView, o *certificateOptions) (err error) {
+	if o.revoke {
+		revoke := m.Certificates.RevokeUser
+		if view.Of == record.CertifiedComputer {
+			revoke = m.Certificates.RevokeComputer
+		}
+		if err := revoke(ctx, access.Anybody, view.Name); err != nil {
+			return err
+		}
+		s.Log.Say("No certificate of the %s %s counts any more", view.Of, view.Name)
+		return nil
+	}
+	if o.token {
+		return certifyLater(ctx, s, m, view, o)
+	}
+	var pair *proto.Certificate
+	if view.Of == record.CertifiedComputer {
+		pair, err = m.Certificates.ComputerCertificate(ctx, access.Anybody, view.Name)
+	} else {
+		pair, err = m.Certificates.UserCertificate(ctx, access.Anybody, view.Name, o.admin)
+	}
+	if errors.As(err, new(*access.Refusal)) {
+		return fault.Invalid("", "%w", err)
+	} else if err != nil {
+		return err
+	}
+	for file, text := range map[string]string{view.Key: pair.Key, view.Certificate: pair.Certificate} {
+		if err := newFile(file, text); err != nil {
+			return err
+		}
+	}
+	s.Log.Say("%s and %s are of the %s %s; the master is known by %s", view.Certificate, view.Key, view.Of, view.Name, view.Authority)
+	return nil
+}
+
+// certifyLater prints a token instead of signing a certificate.
+func certifyLater(ctx context.Context, s *session.Session, m *master.Master, view *certificateView, o *certificateOptions) error {
+	t := record.Token{Of: view.Of, User: view.Name, Admin: o.admin}
+	if view.Of == record.CertifiedComputer {
+		t.User, t.Computer = "", view.Name
+	}
+	token, until, err := m.Certificates.NewToken(ctx, access.Anybody, t)
+	if errors.As(err, new(*access.Refusal)) {
+		return fault.Invalid("", "%w", err)
+	} else if err != nil {
+		return err
+	}
+	view.Token, view.Until = token, until.Format(time.RFC3339)
+	if s.App.JSON {
+		return nil
+	}
+	s.Log.Say(
+		"A token for the certificate of the %s %s, good for once and until %s; the master is known by %s", view.Of,
+		view.Name, until.Local().Format(time.DateTime), view.Authority,
+	)
+	return term.Printf(s.App.Out, "%s\n", token)
+}
+
+// newFile writes a new file for its owner alone.
+func newFile(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

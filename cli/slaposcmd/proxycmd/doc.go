@@ -1,0 +1,2 @@
+// Package proxycmd has the commands of a SlapOS master without a controller.
+package proxycmd

@@ -1,5 +1,0 @@
-//go:build !linux
-
-package slaposcmd
-
-func slaposPlatform() string { return "" }
