@@ -2,17 +2,10 @@ package configurecmd
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,12 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/controller"
-	"github.com/hostler-project/hostler/controller/slapos"
 	"github.com/hostler-project/hostler/slapos/node/service"
-	"github.com/hostler-project/hostler/slapos/node/supervise"
-	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 )
 
 // localView is `slapos configure local --json`.
@@ -61,7 +49,7 @@ partitions, and hostler node has what is wanted.
 
 Partitions have addresses of IPv6, of the interface's network. Where that has none, as lo, a private network is made up, and stands in slapformat-definition.cfg beside slapos.cfg.
 
-The master listens on this machine alone and asks nobody who he is.`,
+The master listens on this machine alone and does not identify its clients.`,
 		Example: "  hostler slapos configure local --interface-name eth0\n  hostler slapos node format --now",
 		Args:    cobra.NoArgs,
 		RunE:    s.RunE(func(ctx context.Context, _ []string) error { return configureLocal(ctx, s, o) }),
@@ -74,7 +62,7 @@ The master listens on this machine alone and asks nobody who he is.`,
 	f.IntVar(&o.port, "daemon-listen-port", 8080, "and on the port `N`")
 	f.StringVar(&o.instances, "slapos-instance-root", "/srv/slapgrid", "instances go to `DIR`")
 	f.StringVar(&o.software, "slapos-software-root", "/opt/slapgrid", "software goes to `DIR`")
-	f.StringVar(&o.buildout, "slapos-buildout-directory", "/opt/slapos", "what the master knows, and who runs, goes to `DIR`")
+	f.StringVar(&o.buildout, "slapos-buildout-directory", "/opt/slapos", "the state of the master and the pid files go to `DIR`")
 	f.StringVar(&o.config, "slapos-configuration-directory", "/etc/opt/slapos", "slapos.cfg goes to `DIR`")
 	f.BoolVar(&o.cache, "enable-shacache-proxy", false, "have the master be a binary cache too")
 	for _, name := range []string{
@@ -83,138 +71,6 @@ The master listens on this machine alone and asks nobody who he is.`,
 		_ = cmd.MarkFlagDirname(name)
 	}
 	return cmd
-}
-
-// check refuses bad options, and makes the paths absolute.
-func (o *localOptions) check() error {
-	ip, err := netip.ParseAddr(o.ip)
-	switch {
-	case err != nil || !ip.IsLoopback():
-		return fault.Invalid(
-			"hostler slapos proxy start can listen elsewhere, with certificates",
-			"--daemon-listen-ip %s: an address of this machine alone, as 127.0.0.1", o.ip,
-		)
-	case o.port < 1 || o.port > 65535:
-		return fault.Invalid("", "--daemon-listen-port %d: from 1 to 65535", o.port)
-	case o.partitions < 1:
-		return fault.Invalid("", "--partition-number %d: at least 1", o.partitions)
-	}
-	if _, err := netip.ParsePrefix(o.network); err != nil {
-		return fault.Invalid("", "--ipv4-local-network: %w", err)
-	}
-	for option, text := range map[string]*string{
-		"--slapos-instance-root": &o.instances, "--slapos-software-root": &o.software,
-		"--slapos-buildout-directory": &o.buildout, "--slapos-configuration-directory": &o.config,
-	} {
-		if *text, err = filepath.Abs(*text); err != nil {
-			return err
-		}
-		if err := oneLine(*text); err != nil {
-			return fault.Invalid("", "%s: %w", option, err)
-		}
-	}
-	if err := oneLine(o.nic + "."); err != nil {
-		return fault.Invalid("", "--interface-name: %w", err)
-	}
-	return nil
-}
-
-func (o *localOptions) master() string {
-	return "http://" + net.JoinHostPort(o.ip, strconv.Itoa(o.port)) + "/"
-}
-
-// definition returns the path of the file with the IPv6 network of the partitions' addresses, for
-// an interface that has none.
-func (o *localOptions) definition() string {
-	return filepath.Join(o.config, "slapformat-definition.cfg")
-}
-
-// network6 reports whether to read the definition, and writes it if needed. The first decision
-// stays, since later the interface has the partitions' own addresses.
-func (o *localOptions) network6() (defined bool, err error) {
-	if os.Geteuid() != 0 {
-		return false, nil // no addresses are made
-	}
-	nic, err := net.InterfaceByName(o.nic)
-	if err != nil {
-		return false, fault.Invalid("ip link lists what there is", "--interface-name: there is no interface %s", o.nic)
-	}
-	for _, path := range []string{o.definition(), filepath.Join(o.config, "slapos.cfg")} {
-		if _, err := os.Stat(path); err == nil {
-			return path == o.definition(), nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return false, err
-		}
-	}
-	all, err := nic.Addrs()
-	if err != nil {
-		return false, err
-	}
-	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is6() && p.Addr().IsGlobalUnicast() {
-			return false, nil
-		}
-	}
-	if off, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + o.nic + "/disable_ipv6"); err != nil || strings.TrimSpace(string(off)) != "0" {
-		return false, fault.Conflict(
-			"sysctl -w net.ipv6.conf."+o.nic+".disable_ipv6=0, if the kernel has it",
-			"IPv6 is off on the interface %s, and each partition has an address of it", o.nic,
-		)
-	}
-	ip := [16]byte{0: 0xfd, 15: 1} // RFC 4193: the next 40 bits are random
-	_, _ = rand.Read(ip[1:6])
-	if err := os.MkdirAll(o.config, 0o755); err != nil {
-		return false, err
-	}
-	return true, writeNew(o.definition(), fmt.Sprintf("[computer]\naddress = %s/64\n", netip.AddrFrom16(ip)))
-}
-
-// text returns the slapos.cfg of node and master.
-func (o *localOptions) text(defined bool) string {
-	at := func(name string) string { return percent(filepath.Join(o.buildout, name)) }
-	root, alter := "", ""
-	if defined {
-		alter = "input_definition_file = " + percent(o.definition()) + "\n"
-	}
-	if os.Geteuid() != 0 { // all belongs to the calling user
-		root, alter = "root_check = false\n", "alter_user = false\nalter_network = false\n"
-	}
-	text := fmt.Sprintf(`[slapos]
-software_root = %s
-instance_root = %s
-master_url = %s
-computer_id = %s
-%spidfile_software = %s
-pidfile_instance = %s
-pidfile_report = %s
-
-[slapformat]
-computer_xml = %s
-partition_amount = %d
-partition_base_name = slappart
-user_base_name = slapuser
-tap_base_name = slaptap
-interface_name = %s
-ipv4_local_network = %s
-create_tap = false
-%s
-[slapproxy]
-host = %s
-port = %d
-database_uri = %s
-`, percent(o.software), percent(o.instances), percent(o.master()), LocalComputer, root, at("slapgrid-sr.pid"), at("slapgrid-cp.pid"), at("slapgrid-ur.pid"), at("slapos.xml"),
-		o.partitions, percent(o.nic), percent(o.network), alter, o.ip, o.port, at("slapproxy.db"))
-	if o.cache {
-		url := o.master() + slapos.CachePath[1:]
-		text += fmt.Sprintf(`shacache_content_directory = %s
-shacache_metadata_directory = %s
-
-[networkcache]
-download-cache-url = %[3]s/cache
-download-dir-url = %[3]s/dir
-`, at("shacache/content"), at("shacache/dir"), percent(url))
-	}
-	return text
 }
 
 // configureLocal writes the files, and starts the master.
@@ -275,85 +131,4 @@ func configureLocal(ctx context.Context, s *session.Session, o *localOptions) er
 		return s.App.PrintJSON(v)
 	}
 	return nil
-}
-
-// settle writes a file, unless another text is there: ErrConflict.
-func settle(path, text string, mode fs.FileMode) error {
-	was, err := os.ReadFile(path)
-	if err == nil && string(was) == text {
-		return nil
-	} else if err == nil {
-		return fault.Conflict("move it away first", "%s is there already, and says something else", path)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), mode); err != nil {
-		return err
-	}
-	return writeNew(path, text)
-}
-
-// runMaster has the node's supervisor run the master, and returns when the master answers.
-func runMaster(ctx context.Context, n *service.Node, dir string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	sv, err := n.Supervisor(ctx)
-	if err != nil {
-		return err
-	}
-	defer sv.Close()
-	groups, err := sv.Groups(ctx)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(groups, localGroup) {
-		// Another server at this address would be taken for our master.
-		host, err := n.File.Text("slapproxy", "host")
-		if err != nil {
-			return err
-		}
-		port, err := n.File.Text("slapproxy", "port")
-		if err != nil {
-			return err
-		}
-		l, err := net.Listen("tcp", net.JoinHostPort(host, port))
-		if err != nil {
-			return controller.CannotListen("--daemon-listen-ip and --daemon-listen-port", net.JoinHostPort(host, port), err)
-		}
-		_ = l.Close()
-	}
-	const log = "slapos-proxy.log"
-	g := supervise.Group{Name: localGroup, Programs: []supervise.Program{{Name: "slapos-proxy",
-		Command: []string{self, "slapos", "proxy", "start", "--cfg", n.Path}, Dir: dir,
-		Env: []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")}, Log: log, Keep: supervise.Again}}}
-	if _, err := sv.Put(ctx, g); err != nil {
-		return err
-	}
-	if err := sv.Start(ctx, localGroup+":*"); err != nil {
-		return err
-	}
-	client, err := n.Master()
-	if err != nil {
-		return err
-	}
-	patience, tick := time.After(localPatience), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := client.Computer(ctx, n.Settings.Computer); err == nil || !errors.Is(err, slapclient.ErrUnreachable) {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-patience:
-			return &compute.Error{
-				Op: "configure local", Kind: compute.ErrTimeout,
-				Err:  fmt.Errorf("the master does not answer at %s", n.Settings.Master),
-				Hint: "its log is " + filepath.Join(dir, log),
-			}
-		}
-	}
 }

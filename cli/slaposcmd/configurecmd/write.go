@@ -135,3 +135,19 @@ func writeNode(dir, file, config string, pair *proto.Certificate, ca string) (mo
 	}
 	return moved, os.Rename(made, dir)
 }
+
+// settle writes a file, unless another text is there: ErrConflict.
+func settle(path, text string, mode fs.FileMode) error {
+	was, err := os.ReadFile(path)
+	if err == nil && string(was) == text {
+		return nil
+	} else if err == nil {
+		return fault.Conflict("move it away first", "%s is there already, and says something else", path)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), mode); err != nil {
+		return err
+	}
+	return writeNew(path, text)
+}

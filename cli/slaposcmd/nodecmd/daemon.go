@@ -16,7 +16,7 @@ func NewNode(a *cli.App) *cobra.Command {
 	only := false
 	cmd := newNodeCommand(s, &cobra.Command{
 		Use:   "node",
-		Short: "Be a computer of a SlapOS master: have what is wanted here, at once and always",
+		Short: "Run the SlapOS node agent",
 		Long: `Do what hostler slapos node software, instance, promise and report do, again and again until a signal comes: at once when a master of ours has something else wanted, else every minute. The
 file is --cfg, else $SLAPOS_CONFIGURATION, else /etc/opt/slapos/slapos.cfg. What runs is the supervisor's, and goes on when this ends. Releases are built beside all else. While it runs, passes that
 are started otherwise exit with 10.`,

@@ -89,7 +89,7 @@ var nodeTexts = []struct {
 	{"certificate-repository-path", "the partitions' certificates are in `DIR`", false, true},
 	{"supervisord-configuration-path", "as SlapOS has it, and without a meaning here: `FILE`", true, false},
 	{"buildout", "the program `FILE` bootstraps a release", true, false},
-	{"pidfile", "who runs is written to `FILE`", true, false},
+	{"pidfile", "the number of the process is written to `FILE`", true, false},
 	{"signature-private-key-file", "what is sent to a binary cache is signed with the key in `FILE`", true, false},
 }
 

@@ -43,7 +43,7 @@ func NewStandalone(s *session.Session) *cobra.Command {
 		Long: `Have a master, a node and its supervisor in a directory, as an ordinary user, until a signal comes; or while a command runs, whose exit status is the result. The command, and who calls bin/slapos of
 the directory, speaks to that master. When it ends all ends that was started; the directory stays, and the next start goes on with it, on the same port.
 
-DIR is empty or not there, or one of before, where what the options do not say is as it was then. The master listens on this machine alone, and asks nobody who he is. All partitions have the same addresses, or each one of its own
+DIR is empty or not there, or one of before, where what the options do not say is as it was then. The master listens on this machine alone, and does not identify its clients. All partitions have the same addresses, or each one of its own
 where an option names the first with the length of its prefix, as 127.0.1.1/24. Those that are more than --partitions are removed with all that is in them.
 
 With --instance-only no software is built or removed: releases are below --software-root already. It stays so.
@@ -98,7 +98,7 @@ func runStandalone(ctx context.Context, s *session.Session, o *standaloneOptions
 	if os.Geteuid() == 0 {
 		return &compute.Error{
 			Kind: compute.ErrDenied,
-			Err:  errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of his own"),
+			Err:  errors.New("a SlapOS in a directory is an ordinary user's: root builds and runs nothing of its own"),
 			Hint: "be another user; or be a real node: hostler slapos node format",
 		}
 	}

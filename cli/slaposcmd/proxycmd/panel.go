@@ -59,7 +59,7 @@ func (o *startOptions) readFetch(f *cfg.File) error {
 // withPanel puts a master's page before what it answers, with its public files and the way to
 // instances.
 func withPanel(s *session.Session, m *master.Master, o *startOptions, rest http.Handler) http.Handler {
-	who := o.tls.who(m)
+	who := o.tls.identify(m)
 	return panel.Handler(panel.Options{
 		Public: o.public,
 		Log:    s.App.Log,

@@ -57,7 +57,7 @@ func newStart(s *session.Session) *cobra.Command {
 /etc/opt/slapos/slapos.cfg: its section [slapproxy] has host, port, database_uri, software_product_list and the rest, [slapos] computer_id, and
 [multimaster/URL] other masters. Options win over the file. docs/slapos.md says what it does.
 
-On this machine alone it asks nobody who he is. On other addresses it speaks TLS, and everybody shows a certificate of its own authority, which hostler slapos proxy certificate
+On this machine alone it does not identify its clients. On other addresses it speaks TLS, and everybody shows a certificate of its own authority, which hostler slapos proxy certificate
 makes, unless the file says tls = off or optional. Who comes without TLS names it by an address, a name of this machine, or one that the file has in server_names.`,
 		Example: "  hostler slapos proxy start --cfg slapos.cfg\n  hostler slapos proxy start --cfg slapos.cfg --port 5001 --database-uri /srv/slapos/master.db",
 		Args:    cobra.NoArgs,
@@ -142,7 +142,7 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 	defer depot.Close()
 	srv := &http.Server{
 		Handler: eitherHandler(o.names.Guard(slapos.WithDepot(
-			depot, o.tls.who(m), withPanel(s, m, o, masterHandler(m, o.tls.who(m), ctx.Done())),
+			depot, o.tls.identify(m), withPanel(s, m, o, masterHandler(m, o.tls.identify(m), ctx.Done())),
 		))),
 		ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),
 	}

@@ -107,8 +107,8 @@ func ownNames(host string) []string {
 	return names
 }
 
-// who returns the function that identifies clients; nil if any client may do everything.
-func (t *tlsSettings) who(m *master.Master) func(r *http.Request) (access.Who, error) {
+// identify returns the function that identifies clients; nil if any client may do everything.
+func (t *tlsSettings) identify(m *master.Master) func(r *http.Request) (access.Who, error) {
 	if t.mode == "off" {
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 // DefaultNodeFile is the place of a node's configuration.
 const DefaultNodeFile = "/etc/opt/slapos/slapos.cfg"
 
+// MasterFileHint says how to name the file of a master.
 const MasterFileHint = "--cfg FILE names it; one with [slapproxy] and a computer_id is enough"
 
 // NodeFile reads the file of a node, or of a master. The hint is for where there is none.

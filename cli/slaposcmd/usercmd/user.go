@@ -48,7 +48,7 @@ func userRevoke(ctx context.Context, s *session.Session, name string) error {
 	if errors.Is(err, client.ErrNotFound) {
 		return &compute.Error{
 			Kind: compute.ErrFailed, Err: errors.New("this master revokes no certificates of users"),
-			Hint: "is it one of hostler, with certificates? A master without them asks nobody who he is",
+			Hint: "is it one of hostler, with certificates? A master without them does not identify its clients",
 		}
 	} else if err != nil {
 		return err
