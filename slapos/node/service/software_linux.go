@@ -57,6 +57,7 @@ func (n *Node) Software(ctx context.Context, o SoftwareOptions) (releases []Rele
 		return nil, nil, err
 	}
 	all, err := b.Pass(ctx, n.master, c, software.PassOptions{Only: o.Only, Collect: o.Collect})
+	releases = []Release{} // a JSON list even where there are none
 	texts := map[string]string{}
 	for _, f := range all {
 		texts[f.URL] = software.Brief(f.Err)
