@@ -44,9 +44,6 @@ type Kind struct {
 	// Show returns the settings with which a source's instances show a directory of this machine at
 	// its own path. nil: no such source can, for the reason in ShowsNone.
 	Show func(settings map[string]string, dir Directory) map[string]string
-	// ShowsNone says why the instances show no directory of this machine, if it is not plain from
-	// the traits.
-	ShowsNone string
 	// Pack changes a copy of the settings for an instance that becomes an image. nil: nothing is
 	// changed.
 	Pack func(settings map[string]string)
@@ -129,6 +126,10 @@ type Traits struct {
 	Ahead string
 	// Tally says that the requests of each image are counted: docs/director-metal.md.
 	Tally bool
+
+	// ShowsNone says why the instances show no directory of this machine, if it is not plain from
+	// the other traits.
+	ShowsNone string
 
 	// Cloud says that the kind has deployments, for `hostler cloud deploy`.
 	Cloud bool

@@ -1,12 +1,12 @@
 // Package front is the process of a controller that reads what strangers send: the API process.
 //
 // The engine process starts it (Front) with one socket, by the same program with a hidden word
-// (Word, Main), and hands it each connection that a listener accepts. It becomes a user of its own where the engine is root, and confines
-// itself: it opens no file, connects to nothing, executes nothing and sees no other process. It
-// ends TLS and reads HTTP. What no operation of the API takes it refuses; of the rest it decodes
-// the body into the operation's Go type and writes it anew, lets the headers through that somebody
-// here reads, and asks the engine by a connection that the engine has made. The files of
-// the page it has itself.
+// (Word, Main), and hands it each connection that a listener accepts. It becomes a user of its own
+// where the engine is root, and confines itself: it opens no file, connects to nothing, executes
+// nothing and sees no other process. It ends TLS and reads HTTP. What no operation of the API takes
+// it refuses; of the rest it decodes the body into the operation's Go type and writes it anew, lets
+// the headers through that somebody here reads, and asks the engine by a connection that the engine
+// has made. The files of the page it has itself.
 //
 // The engine alone finds the caller, by the credential that came with the request: a token, a
 // cookie, a certificate. A claim about the user does not exist between the two. TLS's key stays in

@@ -13,11 +13,10 @@ import (
 // Kind is the kind of source whose instances are directories of this machine as a root.
 var Kind = provider.New(provider.Kind{
 	Name:       "chroot",
-	Traits:     provider.Traits{Slow: true, Here: true, Linux: true},
+	Traits:     provider.Traits{Slow: true, Here: true, Linux: true, ShowsNone: "a chroot shows no directory of this machine"},
 	Tree:       provider.Waits("runs programs of a directory on this machine as root", "*"),
 	Others:     provider.OwnUser,
 	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
-	ShowsNone:  "a chroot shows no directory of this machine",
 	Examine:    func(context.Context, provider.Site) []compute.Finding { return []compute.Finding{examine()} },
 	LocalImage: func(string) bool { return true },
 }, Open, takeSite)

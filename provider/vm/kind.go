@@ -10,11 +10,10 @@ import (
 // Kind is virtual machines on this machine.
 var Kind = provider.New(provider.Kind{
 	Name:       "vm",
-	Traits:     provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true},
+	Traits:     provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true, ShowsNone: "a virtual machine has disks of its own"},
 	Tree:       provider.Waits("has this machine run qemu, with files and a network of this machine", "*"),
 	Others:     provider.Everybody,
 	LeadsTo:    provider.LeadsTo("a virtual machine on this machine"),
-	ShowsNone:  "a virtual machine has disks of its own",
 	Pack:       func(settings map[string]string) { delete(settings, "warm") },
 	LocalImage: func(string) bool { return true },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
