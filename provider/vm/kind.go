@@ -9,8 +9,10 @@ import (
 
 // Kind is virtual machines on this machine.
 var Kind = provider.New(provider.Kind{
-	Name:       "vm",
-	Traits:     provider.Traits{Slow: true, Here: true, Binds: true, Grows: true, Declares: true, ShowsNone: "a virtual machine has disks of its own"},
+	Name: "vm",
+	Traits: provider.Traits{
+		Slow: true, Here: true, Binds: true, Grows: true, Declares: true, ShowsNone: "a virtual machine has disks of its own",
+	},
 	Tree:       provider.Waits("has this machine run qemu, with files and a network of this machine", "*"),
 	Others:     provider.Everybody,
 	LeadsTo:    provider.LeadsTo("a virtual machine on this machine"),
