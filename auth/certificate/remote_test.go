@@ -80,10 +80,12 @@ func TestSign(t *testing.T) {
 		}
 		good := asked[0]
 		for what, change := range map[string]func(*certificate.Signing){
-			"a digest":                 func(q *certificate.Signing) { q.Message = bytes.Repeat([]byte{7}, 32) },
-			"a certificate":            func(q *certificate.Signing) { q.Message = files.Public().Chain[0] },
-			"nothing":                  func(q *certificate.Signing) { q.Message = nil },
-			"a client's handshake":     func(q *certificate.Signing) { q.Message = bytes.Replace(q.Message, []byte("server"), []byte("client"), 1) },
+			"a digest":      func(q *certificate.Signing) { q.Message = bytes.Repeat([]byte{7}, 32) },
+			"a certificate": func(q *certificate.Signing) { q.Message = files.Public().Chain[0] },
+			"nothing":       func(q *certificate.Signing) { q.Message = nil },
+			"a client's handshake": func(q *certificate.Signing) {
+				q.Message = bytes.Replace(q.Message, []byte("server"), []byte("client"), 1)
+			},
 			"something behind it":      func(q *certificate.Signing) { q.Message = append(q.Message, 'x') },
 			"explicit curve":           func(q *certificate.Signing) { q.Message = append(make([]byte, 64), 1, 0, 23, 1, 4) },
 			"a key longer than any":    func(q *certificate.Signing) { q.Message = append(make([]byte, 64), 3, 0, 23, 200, 4) },
