@@ -52,7 +52,6 @@ type Serving struct {
 	ClientCA  string
 	NoFill    bool
 	Apart     bool // a process without rights reads what strangers send
-	Confined  bool // serve only if that process can be confined
 	Drain     time.Duration
 	Looking
 }
@@ -169,7 +168,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	far.Strict = o.Confined
+	far.Strict = true
 	strangers := make(chan error, 1)
 	far.Begin(ctx, &all, func(err error) {
 		strangers <- err

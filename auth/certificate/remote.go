@@ -3,6 +3,8 @@ package certificate
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdh"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -38,13 +40,27 @@ type Signing struct {
 // serverVerify precedes the transcript's hash in what a server signs: RFC 8446, section 4.4.3.
 var serverVerify = strings.Repeat(" ", 64) + "TLS 1.3, server CertificateVerify\x00"
 
-// Lengths in what a server of TLS 1.2 signs (RFC 8422, section 5.4): two random numbers, then a
-// curve by its name, and a public key on it. The longest key is an uncompressed one of P-521.
+// What a server of TLS 1.2 signs (RFC 8422, section 5.4) are two random numbers, then a curve by its
+// name, and a public key on it.
 const (
 	randoms    = 2 * 32
 	namedCurve = 3
-	longestKey = 1 + 2*66
 )
+
+// curveOf returns the curve with a number of TLS, of those that crypto/tls offers for TLS 1.2.
+func curveOf(id tls.CurveID) ecdh.Curve {
+	switch id {
+	case tls.X25519:
+		return ecdh.X25519()
+	case tls.CurveP256:
+		return ecdh.P256()
+	case tls.CurveP384:
+		return ecdh.P384()
+	case tls.CurveP521:
+		return ecdh.P521()
+	}
+	return nil
+}
 
 // isHandshake reports whether a message is what a server signs in a handshake of TLS 1.2 or 1.3.
 // Everything else that a certificate's key could sign means something else to its reader.
@@ -56,18 +72,25 @@ func isHandshake(message []byte) bool {
 		return false
 	}
 	params := message[randoms:]
-	length := int(params[3])
-	return params[0] == namedCurve && length > 0 && length <= longestKey && len(params) == 4+length
+	curve := curveOf(tls.CurveID(params[1])<<8 | tls.CurveID(params[2]))
+	if params[0] != namedCurve || curve == nil || int(params[3]) != len(params)-4 {
+		return false
+	}
+	_, err := curve.NewPublicKey(params[4:])
+	return err == nil
 }
 
 // Sign answers a question, for the certificate that is shown now.
 func (f *Files) Sign(q Signing) ([]byte, error) {
 	pair := f.now.Load().config.Certificates[0]
 	key, ok := pair.PrivateKey.(crypto.Signer)
+	_, whole := pair.PrivateKey.(ed25519.PrivateKey)
 	switch {
 	case !ok || !bytes.Equal(pair.Certificate[0], q.Leaf):
 		return nil, errors.New("this certificate is not shown any more")
 	case !isHandshake(q.Message),
+		// other keys sign what they get as if it were a hash, and this kind alone hashes by itself
+		whole != (q.Hash == 0),
 		q.Hash != 0 && !slices.Contains([]crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512}, q.Hash),
 		// the only length that TLS has: another one is memory that its asker chooses
 		q.Salt != nil && (*q.Salt != rsa.PSSSaltLengthEqualsHash || q.Hash == 0):

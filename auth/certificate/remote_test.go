@@ -86,7 +86,25 @@ func TestSign(t *testing.T) {
 			"a client's handshake": func(q *certificate.Signing) {
 				q.Message = bytes.Replace(q.Message, []byte("server"), []byte("client"), 1)
 			},
-			"something behind it":      func(q *certificate.Signing) { q.Message = append(q.Message, 'x') },
+			"something behind it": func(q *certificate.Signing) { q.Message = append(q.Message, 'x') },
+			"no hash, or another": func(q *certificate.Signing) {
+				q.Salt = nil
+				if q.Hash == 0 {
+					q.Hash = crypto.SHA512
+				} else {
+					q.Hash = 0
+				}
+			},
+			"a hash of something": func(q *certificate.Signing) {
+				q.Hash, q.Salt = 0, nil
+				q.Message = append(bytes.Repeat([]byte{7}, 64), 3, 0, 23, 1, 4)
+				if _, whole := key.(ed25519.PrivateKey); whole {
+					q.Hash = crypto.SHA512
+				}
+			},
+			"no point of the curve": func(q *certificate.Signing) {
+				q.Message = append(make([]byte, 64), append([]byte{3, 0, 23, 65, 4}, make([]byte, 64)...)...)
+			},
 			"explicit curve":           func(q *certificate.Signing) { q.Message = append(make([]byte, 64), 1, 0, 23, 1, 4) },
 			"a key longer than any":    func(q *certificate.Signing) { q.Message = append(make([]byte, 64), 3, 0, 23, 200, 4) },
 			"a hash that is too short": func(q *certificate.Signing) { q.Hash = crypto.SHA1 },

@@ -1,8 +1,6 @@
 package servercmd
 
 import (
-	"runtime"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
@@ -25,7 +23,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 			if err != nil {
 				return err
 			}
-			a.Log, o.Confined = log, cmd.Flags().Changed("api-process")
+			a.Log = log
 			return controller.Serve(cmd.Context(), a.Host, log, a.Traces, o)
 		},
 	}
@@ -36,8 +34,8 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.Cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.Key, "tls-key", "", "and its key in `FILE`")
 	f.StringVar(&o.ClientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
-	f.BoolVar(&o.Apart, "api-process", runtime.GOOS == "linux",
-		"have a process without rights read what comes by --listen; if you say so, refuse to serve where it cannot be confined")
+	f.BoolVar(&o.Apart, "api-process", false,
+		"have a process without rights read what comes by --listen, a preview: docs/controller.md")
 	f.BoolVar(&o.NoFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.DurationVar(
 		&o.Drain, "drain", 0,

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -23,6 +24,9 @@ const (
 
 // handTime is how long the API process may take to receive a socket. One that takes longer hangs.
 const handTime = 10 * time.Second
+
+// pairPause is how long the engine waits when it has too many open files for another connection.
+const pairPause = 100 * time.Millisecond
 
 // door is the engine's end. Several goroutines may use it.
 type door struct {
@@ -96,12 +100,22 @@ func (d *door) Accept() (net.Conn, error) {
 	case <-d.over:
 		return nil, net.ErrClosed
 	}
-	c, err := d.pair(handEngine)
-	if err != nil {
-		<-d.slots
-		return nil, err
+	for {
+		c, err := d.pair(handEngine)
+		if err == nil {
+			return &slot{Conn: c, free: sync.OnceFunc(func() { <-d.slots })}, nil
+		}
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			<-d.slots
+			return nil, err
+		}
+		select { // the process waits for it
+		case <-time.After(pairPause):
+		case <-d.over:
+			<-d.slots
+			return nil, net.ErrClosed
+		}
 	}
-	return &slot{Conn: c, free: sync.OnceFunc(func() { <-d.slots })}, nil
 }
 
 func (d *door) Close() error { return d.close() }
@@ -123,14 +137,16 @@ func (s *slot) Close() error {
 // inside is the API process's end of the door.
 type inside struct {
 	c         *net.UnixConn
-	engines   chan net.Conn
 	strangers []*handed
 	probes    *handed
+
+	mu      sync.Mutex
+	waiting []chan net.Conn // for connections to the engine, in the order in which they asked
 }
 
-// newInside returns the end of a process with so many listeners and connections to the engine.
-func newInside(c *net.UnixConn, listeners, sockets int) *inside {
-	in := &inside{c: c, engines: make(chan net.Conn, sockets), probes: newHanded()}
+// newInside returns the end of a process with so many listeners.
+func newInside(c *net.UnixConn, listeners int) *inside {
+	in := &inside{c: c, probes: newHanded()}
 	for range listeners {
 		in.strangers = append(in.strangers, newHanded())
 	}
@@ -152,7 +168,7 @@ func (in *inside) receive() error {
 		switch {
 		case c == nil:
 		case what == handEngine:
-			in.engines <- c
+			in.give(c)
 		case what == handProbe:
 			in.probes.put(localConn{c})
 		case what == handStranger && listener < len(in.strangers):
@@ -192,22 +208,42 @@ func (in *inside) next() (what byte, listener int, c net.Conn, err error) {
 
 // dial returns a connection to the engine.
 func (in *inside) dial() (net.Conn, error) {
-	select {
-	case c := <-in.engines: // one that a caller did not wait for
-		return c, nil
-	default:
+	got := make(chan net.Conn, 1)
+	in.mu.Lock()
+	in.waiting = append(in.waiting, got)
+	in.mu.Unlock()
+	_ = in.c.SetWriteDeadline(time.Now().Add(handTime))
+	_, err := in.c.Write([]byte{handEngine})
+	if err == nil {
+		late := time.NewTimer(handTime)
+		defer late.Stop()
+		select {
+		case c := <-got:
+			return c, nil
+		case <-late.C:
+			err = errors.New("the engine hands over no connection")
+		}
 	}
-	if _, err := in.c.Write([]byte{handEngine}); err != nil {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if i := slices.Index(in.waiting, got); i >= 0 {
+		in.waiting = slices.Delete(in.waiting, i, i+1)
 		return nil, err
 	}
-	late := time.NewTimer(handTime)
-	defer late.Stop()
-	select {
-	case c := <-in.engines:
-		return c, nil
-	case <-late.C:
-		return nil, errors.New("the engine hands over no connection")
+	return <-got, nil // it came in the last moment
+}
+
+// give gives a connection to the engine to who has waited longest. It closes one that nobody waits
+// for any more.
+func (in *inside) give(c net.Conn) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if len(in.waiting) == 0 {
+		_ = c.Close()
+		return
 	}
+	in.waiting[0] <- c // it has room for one
+	in.waiting = slices.Delete(in.waiting, 0, 1)
 }
 
 // handed is a listener of connections that come through the door.

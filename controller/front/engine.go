@@ -23,6 +23,9 @@ const (
 	mostMeta  = 48 << 10
 )
 
+// longestZone is how long the name of an interface may be.
+const longestZone = 15
+
 // mostQuestion is how long a question for a signature may be.
 const mostQuestion = 16 << 10
 
@@ -70,7 +73,7 @@ func metaOf(r *http.Request) (meta, error) {
 // enter makes a request what it was where it came in, and returns its context.
 func (m *meta) enter(r *http.Request) (context.Context, error) {
 	from, err := netip.ParseAddrPort(m.From)
-	if err != nil {
+	if err != nil || len(from.Addr().Zone()) > longestZone {
 		return nil, errors.New("no address from which this request came")
 	}
 	at, err := netip.ParseAddrPort(m.At)

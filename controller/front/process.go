@@ -46,7 +46,7 @@ func run() error {
 	if !ok {
 		return fmt.Errorf("the socket of the engine is %s", c.LocalAddr().Network())
 	}
-	in := newInside(u, s.Listeners, s.Sockets)
+	in := newInside(u, s.Listeners)
 	f := newRelay(s, in.dial)
 	_ = time.Now().Local() // what is read of this machine is read now
 	lacks, err := confined(s)

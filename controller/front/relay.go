@@ -38,6 +38,15 @@ const nowhere = "/v1/-"
 // selfPath is the operation that tells who the caller is, and that everybody known may ask.
 const selfPath = "/v1/self"
 
+// loginPath is the operation that takes a body from anybody.
+const loginPath = "/v1/login"
+
+// descriptions is what the paths of the API's descriptions begin with.
+const descriptions = "/openapi"
+
+// shortAnswer is the longest answer that is kept whole, in bytes.
+const shortAnswer = 64 << 10
+
 // smallBody is how many bytes of a request are read before anybody knows who asks.
 const smallBody = 1 << 20
 
@@ -57,6 +66,8 @@ type relay struct {
 	proxy     *httputil.ReverseProxy
 	table     http.Handler // the operations, and the page
 	slapos    http.Handler // nil: there is no SlapOS master
+
+	upgraded, described chan struct{} // one for each request of that kind
 }
 
 func newRelay(s setup, dial func() (net.Conn, error)) *relay {
@@ -67,8 +78,9 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.Out.Header = f.headers(p) }, Transport: f.transport, FlushInterval: -1,
 		ErrorLog: log.New(io.Discard, "", 0), ErrorHandler: unreachable,
-		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return nil },
+		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return whole(r) },
 	}
+	f.upgraded, f.described = make(chan struct{}, max(s.Sockets/2, 1)), make(chan struct{}, max(s.Sockets/8, 1))
 	f.table = web.Handler(server.Checked(s.Version, f.serve))
 	if s.Slapos {
 		f.slapos = Patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.pass(w, r, meta{}) }))
@@ -84,7 +96,15 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.slapos.ServeHTTP(w, r)
 		return
 	}
-	if (r.ContentLength < 0 || r.ContentLength > smallBody) && !f.isKnown(w, r) {
+	if (r.ContentLength < 0 || r.ContentLength > smallBody) && r.URL.Path != loginPath && !f.isKnown(w, r) {
+		return
+	}
+	free, ok := f.room(r)
+	defer free()
+	if !ok {
+		writeProblem(w, api.NewProblem(&compute.Error{
+			Kind: compute.ErrUnavailable, Err: errors.New("too many connections are open for terminals and tunnels"), Hint: "try again soon",
+		}))
 		return
 	}
 	held := &answer{ResponseWriter: w, header: http.Header{}}
@@ -104,6 +124,43 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		said = meta{Ask: askRefuse, Status: held.status}
 	}
 	f.agree(held, r, said)
+}
+
+// room makes room for what may hold a connection to the engine for as long as its caller likes:
+// upgraded connections, and the descriptions of the API, which anybody may read slowly. free gives
+// the room back.
+func (f *relay) room(r *http.Request) (free func(), ok bool) {
+	switch {
+	case r.Header.Get("Upgrade") != "":
+		select {
+		case f.upgraded <- struct{}{}:
+			return func() { <-f.upgraded }, true
+		default:
+			return func() {}, false
+		}
+	case strings.HasPrefix(r.URL.Path, descriptions):
+		select {
+		case f.described <- struct{}{}:
+			return func() { <-f.described }, true
+		case <-r.Context().Done():
+			return func() {}, false
+		}
+	}
+	return func() {}, true
+}
+
+// whole reads a short answer of the engine before it is written to its caller, so that a caller who
+// reads slowly holds no connection to the engine.
+func whole(r *http.Response) error {
+	if r.ContentLength <= 0 || r.ContentLength > shortAnswer {
+		return nil
+	}
+	b, err := io.ReadAll(r.Body)
+	if err := errors.Join(err, r.Body.Close()); err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(b))
+	return nil
 }
 
 // isKnown asks the engine whether it knows the caller of a request with a large body, before that

@@ -187,13 +187,14 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 	}
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	defer quiet()
-	served := make(chan error, 1)
+	served := make(chan struct{})
 	go func() {
+		defer close(served)
 		srv := &http.Server{
 			Handler:  handler(f.Files, f.Hosts.Only(pages(f.Handler))),
 			ErrorLog: slog.NewLogLogger(f.Log.Handler(), slog.LevelDebug),
 		}
-		served <- server.Serve(answering, srv, p.door, time.Second)
+		_ = server.Serve(answering, srv, p.door, time.Second) // the process says why it ended
 	}()
 	lacks, err := p.await(ctx)
 	if err != nil {
@@ -207,15 +208,15 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 	}
 	f.up.Store(true)
 	up()
-	ended := f.attend(ctx, p)
+	ended := f.attend(ctx, p, served)
 	quiet()
 	<-served
 	return cmp.Or(ended, errors.New("it ended by itself"))
 }
 
 // attend hands a process's door to those who accept, and asks the process whether it answers, until
-// it ends. It returns how the process ended.
-func (f *Front) attend(ctx context.Context, p *process) error {
+// it ends. It returns how the process ended. One that is not served any more is ended.
+func (f *Front) attend(ctx context.Context, p *process, served <-chan struct{}) error {
 	probing, done := context.WithCancel(ctx)
 	defer done()
 	hangs := make(chan error, 1)
@@ -231,6 +232,10 @@ func (f *Front) attend(ctx context.Context, p *process) error {
 				p.kill()
 				return errors.Join(err, <-p.ended)
 			}
+		case <-served:
+			f.up.Store(false)
+			p.kill()
+			return errors.Join(errors.New("the engine does not serve it any more"), <-p.ended)
 		case <-ctx.Done():
 			_ = p.in.Close() // told to end
 			select {
@@ -244,16 +249,20 @@ func (f *Front) attend(ctx context.Context, p *process) error {
 	}
 }
 
-// probe asks the process again and again whether it is healthy, and returns when it is not, or when
-// ctx ends.
+// probe asks the process again and again whether it is healthy. It returns when no question was
+// answered for probeTime, or when ctx ends.
 func (p *process) probe(ctx context.Context) error {
+	answered := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(probeEvery):
 		}
-		if err := p.healthy(ctx); err != nil {
+		err := p.healthy(ctx)
+		if err == nil {
+			answered = time.Now()
+		} else if time.Since(answered) > probeTime {
 			return fmt.Errorf("it does not answer: %w", err)
 		}
 	}

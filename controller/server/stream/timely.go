@@ -47,5 +47,13 @@ func (w *timelyWriter) Write(b []byte) (n int, err error) {
 	return n, err
 }
 
+// FlushError flushes what is buffered, with a deadline.
+func (w *timelyWriter) FlushError() error {
+	_ = w.flow.SetWriteDeadline(time.Now().Add(WriteTime))
+	err := w.flow.Flush()
+	_ = w.flow.SetWriteDeadline(time.Time{})
+	return err
+}
+
 // Unwrap lets http.ResponseController find the abilities of the writer.
 func (w *timelyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
