@@ -73,6 +73,28 @@ func TestEC2(t *testing.T) {
 	}
 }
 
+// TestEC2OwnKey deploys with a key pair of the user's, whose private half the deployment does not
+// have.
+func TestEC2OwnKey(t *testing.T) {
+	amazon(t)
+	there := ec2test.New(ec2test.Options{})
+	server := httptest.NewServer(there)
+	defer there.Close()
+	defer server.Close()
+	p := start(t, newSky(), state(t), func(o *cloud.Options) {
+		o.Dir, o.Open = filepath.Join(t.TempDir(), "keys"), cloud.EC2(ec2.Options{
+			Endpoint: server.URL, Poll: 50 * time.Millisecond, Key: "mine", IdentityFile: filepath.Join(t.TempDir(), "mine.pem"),
+		})
+	})
+	defer p.stop(t)
+	for range 2 { // also where it is deployed already
+		d, err := p.Deploy(t.Context(), cloud.DeployConfig{RequiredPorts: []int{22}})
+		if err != nil || d.PrivateKey != "" {
+			t.Errorf("Deploy: err = %v, private key of %d bytes; want no error and none", err, len(d.PrivateKey))
+		}
+	}
+}
+
 // amazon has the credentials of a test, and no others.
 func amazon(t *testing.T) {
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "not-a-secret",

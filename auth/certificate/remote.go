@@ -40,8 +40,8 @@ type Signing struct {
 // serverVerify precedes the transcript's hash in what a server signs: RFC 8446, section 4.4.3.
 var serverVerify = strings.Repeat(" ", 64) + "TLS 1.3, server CertificateVerify\x00"
 
-// What a server of TLS 1.2 signs (RFC 8422, section 5.4) are two random numbers, then a curve by its
-// name, and a public key on it.
+// What a server of TLS 1.2 signs (RFC 8422, section 5.4) are two random numbers, then a curve by
+// its name, and a public key on it.
 const (
 	randoms    = 2 * 32
 	namedCurve = 3

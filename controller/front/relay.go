@@ -103,7 +103,8 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer free()
 	if !ok {
 		writeProblem(w, api.NewProblem(&compute.Error{
-			Kind: compute.ErrUnavailable, Err: errors.New("too many connections are open for terminals and tunnels"), Hint: "try again soon",
+			Kind: compute.ErrUnavailable, Err: errors.New("too many connections are open for terminals and tunnels"),
+			Hint: "try again soon",
 		}))
 		return
 	}

@@ -14,8 +14,6 @@ import (
 	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-import ()
-
 type auditList struct {
 	Body struct {
 		Acts []api.Act `json:"acts" doc:"the newest first"`

@@ -12,8 +12,6 @@ import (
 	"github.com/hostler-project/hostler/controller/server/request"
 )
 
-import ()
-
 const (
 	readyTime = 5 * time.Second // for one check; callers give up soon after
 	readyLast = time.Second     // how long a result is reused, as anybody may ask

@@ -16,8 +16,6 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-import ()
-
 // add adds the route of the metrics.
 func (s Telemetry) add(t *route.Table) {
 	if s.Metrics == nil {

@@ -10,8 +10,6 @@ import (
 	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-import ()
-
 // Checked returns the handler of a process that has no engine. It knows the same operations as New,
 // refuses what none of them takes in the same words, and relays the rest. Who asks, and whether the
 // caller may, it does not judge.

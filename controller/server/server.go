@@ -24,8 +24,6 @@ import (
 	"github.com/hostler-project/hostler/observe/trace"
 )
 
-import ()
-
 // Engine is what the API serves.
 type Engine struct {
 	compute.Leaser

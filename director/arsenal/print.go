@@ -1,6 +1,7 @@
 package arsenal
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -97,16 +98,24 @@ func (c *Conf) Hostler() string {
 	return b.String()
 }
 
-// Credential returns the value of one of OpenStack's variables, from the first option that sets it.
+// adminKeys are the options of Ironic's client, which has the credentials for all services, by
+// OpenStack's variables.
+var adminKeys = map[string]string{
+	"OS_AUTH_URL": "admin_url", "OS_USERNAME": "admin_username", "OS_PASSWORD": "admin_password",
+	"OS_PROJECT_NAME": "admin_tenant_name", "OS_TOKEN": "admin_auth_token", "OS_REGION_NAME": "region_name",
+}
+
+// Credential returns the value of one of OpenStack's variables, from the client of Ironic or else
+// from that of Nova. Glance's client alone has the project's id.
 func (c *Conf) Credential(name string) string {
 	switch name {
 	case "OS_USER_DOMAIN_NAME", "OS_PROJECT_DOMAIN_NAME":
 		return "Default" // Arsenal is older than domains
+	case "OS_PROJECT_ID":
+		return c.Service(glance, "admin_tenant_id")
 	}
-	for _, v := range credentials {
-		if value := c.Service(v.service, v.key); v.name == name && value != "" {
-			return value
-		}
+	if key, ok := adminKeys[name]; ok {
+		return cmp.Or(c.Service(ironic, key), c.Service(nova, key))
 	}
 	return ""
 }

@@ -97,7 +97,11 @@ func (r *region) Deploy(ctx context.Context, o deployment.Options, s deployment.
 		return rec, "", err
 	}
 	rec.Things = steps.things(got, len(s.Ports) > 0)
-	return rec, keyFile(o.Keys, o.Name), save(deployment.Deployed)
+	file := keyFile(o.Keys, o.Name)
+	if r.base.Key != "" || r.base.IdentityFile != "" {
+		file = "" // the user's own key, of which no file is written here
+	}
+	return rec, file, save(deployment.Deployed)
 }
 
 // steps tells what is done in a region in the words of all clouds.

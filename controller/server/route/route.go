@@ -42,9 +42,6 @@ func New(config huma.Config, errors request.Errors, relay Relay) *Table {
 	return &Table{API: humago.New(mux, config), mux: mux, errors: errors, relay: relay}
 }
 
-// Relays reports whether requests are served elsewhere.
-func (t *Table) Relays() bool { return t.relay != nil }
-
 // permission is the extension of an operation's description that names the permission of its route.
 const permission = "x-permission"
 
