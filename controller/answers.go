@@ -155,7 +155,7 @@ func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.An
 }
 func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
 
-// memory returns the Memory of a server.
+// memory returns what a server stores its replies in.
 func (k *answers) memory() idempotency.Store {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return commonAnswers{k}
@@ -163,7 +163,7 @@ func (k *answers) memory() idempotency.Store {
 	return turns{k}
 }
 
-// Promptly returns the Memory of a process that serves a single request.
+// Promptly returns the same for a process that serves a single request.
 func (k *answers) Promptly() idempotency.Store {
 	if _, ok := k.store.(host.SharedStore); ok {
 		return promptCommon{prompt{commonAnswers{k}, k}, commonAnswers{k}}

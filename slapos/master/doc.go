@@ -4,9 +4,8 @@
 // A [Master] has its operations as methods of its parts: Requests, Instances, Computers, Statuses,
 // Usage (package usage) and Certificates (package certificate). There is one for each thing that a
 // node, a user or an instance may say. A refused operation returns an [access.Refusal], in words
-// that its peers know.
-// Below the parts are the ledger (package ledger: store and memory), the allocation (which finds
-// places) and the trees (which carry a change on).
+// that its peers know. Below the parts are the ledger (package ledger: store and memory), the
+// allocation (which finds places) and the trees (which carry a change on).
 //
 // A protocol reads a message, calls one of them, and writes the answer in its own way. The
 // protocols are packages legacy, rpc and hypermedia below this one; package web serves all.
