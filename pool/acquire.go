@@ -10,7 +10,40 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/observe/trace"
 )
+
+// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs
+// one durable transaction.
+func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+	ctx, span := trace.Start(
+		ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source},
+		trace.Attr{Key: "hostler.count", Value: req.Count},
+	)
+	if p.opt.Observe == nil && span == nil {
+		return p.tallied(ctx, req)
+	}
+	w := &watched{ctx: ctx, begin: time.Now(), notify: req.Notify}
+	req.Notify = w.hear
+	leases, err := p.tallied(ctx, req)
+	hit := w.end()
+	span.Set(trace.Attr{Key: "hostler.hit", Value: err == nil && hit})
+	if len(leases) > 0 {
+		span.Set(trace.Attr{Key: "hostler.instance", Value: string(leases[0].Instance)})
+	}
+	span.End(err)
+	if p.opt.Observe != nil {
+		source := req.Source
+		if _, ok := p.sources[source]; !ok {
+			source = "" // the caller may have made the name up
+		}
+		p.opt.Observe(Sight{
+			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
+			Hit: err == nil && hit, Count: len(leases),
+		})
+	}
+	return leases, err
+}
 
 // errShort says that nothing is free now, but may be later. A request that does not wait gets it as
 // ErrNoCapacity.
@@ -373,4 +406,14 @@ func (d *draw) short(s *source, asked, can int) error {
 		return e.causes[0]
 	}
 	return e
+}
+
+// fits returns an error if a request asks for more than a source can ever have.
+func (p *Pool) fits(s *source, req compute.Request) error {
+	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
+		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
+			Err:  fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m),
+			Hint: "ask for fewer, or raise `maximum` in its source.conf"}
+	}
+	return nil
 }

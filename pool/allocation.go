@@ -314,96 +314,6 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 	return append(units, more...), err
 }
 
-// picked takes ready instances. Those too old or too often used go.
-func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
-	var units []*unit
-	lacking := map[compute.ID]bool{}
-	defer func() { d.small += len(lacking) }()
-	small := 0 // of those picked last; they stay where they are
-	// cold ones are left as long as there are warm ones; cold counts those picked last
-	warm, cold := true, 0
-	for len(units) < n {
-		// twice, as there may be many of them
-		picks, err := d.pick(r.Key, n-len(units)+2*small+cold)
-		if err == nil && len(picks) <= small+cold && cold > 0 {
-			warm, small, cold = false, 0, 0
-			continue
-		}
-		if err != nil || len(picks) <= small+cold {
-			return units, err
-		}
-		small, cold = 0, 0
-		for _, i := range picks {
-			if len(units) == n {
-				break
-			}
-			if i.Cold && warm {
-				cold++
-				continue
-			}
-			if lacks, err := d.least.lackedBy(d.tx, i); err != nil {
-				return nil, err
-			} else if kept, err := d.kept(i); err != nil {
-				return nil, err
-			} else if dear, err := d.dear(i, d.most); err != nil {
-				return nil, err
-			} else if hidden, err := d.hidden(s, i); err != nil {
-				return nil, err
-			} else if lacks || kept || dear || hidden {
-				small++
-				if lacks {
-					lacking[i.ID] = true
-				}
-				continue
-			}
-			if why, err := d.p.wornOut(d.tx, s, i, d.now); err != nil {
-				return nil, err
-			} else if why != "" {
-				d.worn = append(d.worn, i.ID)
-				if err := d.p.toDiscarding(d.tx, i, why); err != nil {
-					return nil, err
-				}
-				continue
-			}
-			u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.looked(i) || doubted(r)}
-			d.wrote = true
-			if err := d.p.hand(d.tx, u, d.pending || u.look); err != nil {
-				return nil, err
-			}
-			units = append(units, u)
-		}
-	}
-	return units, nil
-}
-
-// hidden reports whether a ready instance is elsewhere, or is a pool's over a source that cannot be
-// reached now.
-func (d *draw) hidden(s *source, i *compute.Instance) (bool, error) {
-	if d.passOver(i) {
-		return true, nil
-	}
-	if s.Type != poolType {
-		return false, nil
-	}
-	some := false
-	for _, c := range s.all() {
-		r, err := d.record(c)
-		if err != nil {
-			return false, err
-		}
-		some = some || away(r, d.now)
-	}
-	if !some {
-		return false, nil
-	}
-	chain, err := chainOf(d.tx, i.Child)
-	if err != nil || len(chain) == 0 {
-		return false, err
-	}
-	r, err := d.tx.SourceByKey(chain[len(chain)-1].SourceKey)
-	return err == nil && away(r, d.now), err
-}
-
 // fromNothing records new instances of a leaf source, to be made after the transaction.
 func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	n = min(n, d.room(s, r))
@@ -437,27 +347,6 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		units = append(units, u)
 	}
 	return units, nil
-}
-
-// standing hands out a machine that needs no making or set-up, or returns nil: then it is made as
-// others are.
-func (d *draw) standing(s *source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
-	o := d.p.ready(i.SourceKey)
-	if o == nil || o.standing == nil || s.has("provision") || d.least != (size{}) || d.choice != (choice{}) {
-		return nil, nil
-	}
-	known, ok := o.standing.Standing(i.ID)
-	if !ok {
-		return nil, nil
-	}
-	i.ProviderID, i.Address, i.Facts, i.ReadyAt = known.ProviderID, known.Address, known.Facts, d.now
-	basis, err := d.tx.Append(&compute.Event{Time: d.now, Kind: "made", Source: i.Source, Instance: i.ID, Text: "it stands there anyway"})
-	if err != nil {
-		return nil, err
-	}
-	i.Basis = basis
-	u := &unit{src: s, inst: i, lease: lend(i), waited: d.waited, look: d.hooked}
-	return u, d.p.hand(d.tx, u, d.pending || u.look)
 }
 
 // newID names a new instance: by the provider's own names where they are fixed, else by the next

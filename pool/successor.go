@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -92,14 +91,4 @@ func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys 
 		keys = append(keys, rec.Key)
 	}
 	return keys, nil
-}
-
-// fits returns an error if a request asks for more than a source can ever have.
-func (p *Pool) fits(s *source, req compute.Request) error {
-	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
-			Err:  fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m),
-			Hint: "ask for fewer, or raise `maximum` in its source.conf"}
-	}
-	return nil
 }

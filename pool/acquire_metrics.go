@@ -28,38 +28,6 @@ type Sight struct {
 	Phases compute.Phases // of make
 }
 
-// Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs
-// one durable transaction.
-func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
-	ctx, span := trace.Start(
-		ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source},
-		trace.Attr{Key: "hostler.count", Value: req.Count},
-	)
-	if p.opt.Observe == nil && span == nil {
-		return p.tallied(ctx, req)
-	}
-	w := &watched{ctx: ctx, begin: time.Now(), notify: req.Notify}
-	req.Notify = w.hear
-	leases, err := p.tallied(ctx, req)
-	hit := w.end()
-	span.Set(trace.Attr{Key: "hostler.hit", Value: err == nil && hit})
-	if len(leases) > 0 {
-		span.Set(trace.Attr{Key: "hostler.instance", Value: string(leases[0].Instance)})
-	}
-	span.End(err)
-	if p.opt.Observe != nil {
-		source := req.Source
-		if _, ok := p.sources[source]; !ok {
-			source = "" // the caller may have made the name up
-		}
-		p.opt.Observe(Sight{
-			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
-			Hit: err == nil && hit, Count: len(leases),
-		})
-	}
-	return leases, err
-}
-
 // tallied is acquire that also notes, for sources with Tally, what it could not give. If that
 // cannot be written it is left out: the request's own error says more.
 func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {

@@ -1,0 +1,146 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// The reasons of instances that are being stopped and started. Both pass through the state of those
+// being cleaned: the process that takes up a dead process's work cleans them, and discards those
+// that cannot be cleaned.
+const (
+	stopping = "it is being stopped"
+	starting = "it is being started"
+)
+
+// doReady starts, stops or discards an instance that is ready.
+func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+	var j job
+	var taken []string
+	err := p.store.Update(ctx, func(tx compute.Tx) error {
+		p.desk.leave(taken...)
+		j, taken = job{}, nil
+		i, err := tx.Instance(d.Instance)
+		if errors.Is(err, compute.ErrNotFound) {
+			return nil
+		} else if err != nil || i.State != compute.Ready || i.Source != s.Name ||
+			i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
+			return err
+		}
+		now, err := p.inOrder(tx, time.Now())
+		if err != nil || d.Verb != compute.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
+			return err // it was used meanwhile
+		}
+		// a roll-out, or another director, may have taken one away since this was decided
+		if d.Least > 0 && d.Verb != compute.VerbStart {
+			if rec, err := tx.SourceByKey(i.SourceKey); err != nil || rec.Counts.Ready+rec.Counts.InUse() <= d.Least {
+				return err
+			}
+		}
+		if err := note(tx, d); err != nil {
+			return err
+		}
+		if d.Verb == compute.VerbDiscard {
+			if err = p.toDiscarding(tx, i, d.Reason); err == nil {
+				j.inst, j.rec, err = p.claim(tx, i.ID)
+			}
+		} else {
+			i.Worker, i.Cold, i.Reason = p.store.Worker(), true, stopping
+			if d.Verb == compute.VerbStart {
+				i.Reason = starting
+			}
+			if _, err = p.set(tx, i, compute.Cleaning, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
+				j.inst = i
+				j.rec, err = tx.SourceByKey(i.SourceKey)
+			}
+		}
+		if err == nil && j.inst != nil {
+			taken = []string{string(i.ID)}
+			p.desk.take(taken...)
+		}
+		return err
+	})
+	if err != nil || j.inst == nil {
+		p.desk.leave(taken...)
+		return nil, err
+	}
+	p.step("director:" + string(d.Verb))
+	return func(ctx context.Context) error {
+		defer p.desk.leave(taken...)
+		defer p.ring()
+		if d.Verb == compute.VerbDiscard {
+			return p.carryOne(ctx, j)
+		}
+		return p.change(ctx, j, d.Verb)
+	}, nil
+}
+
+// change stops or starts an instance that it has claimed.
+func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
+	var err error
+	if verb == compute.VerbStart {
+		err = p.wake(ctx, j.inst)
+	} else if o := p.open(ctx, j.rec); o.err != nil {
+		err = o.err
+	} else if c, ok := compute.As[compute.Stopper](o.provider); !ok {
+		err = &compute.Error{ID: j.inst.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
+	} else {
+		err = c.Stop(ctx, j.inst.ID, stopGrace)
+	}
+	if err != nil && ctx.Err() != nil {
+		return p.lay(ctx, j.inst)
+	}
+	p.step("director:done")
+	rest, cancel := mend(ctx)
+	defer cancel()
+	e := p.store.Update(rest, func(tx compute.Tx) error {
+		if e := p.mine(tx, j.inst); e != nil {
+			return e
+		}
+		i := *j.inst
+		if err != nil {
+			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+compute.Said(err))
+		}
+		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
+		// the next hand-out rests on the same event as before
+		_, e := p.set(tx, &i, compute.Ready, compute.Event{})
+		return e
+	})
+	if errors.Is(e, compute.ErrStale) {
+		e = nil // another worker went on with it
+	}
+	return errors.Join(err, e)
+}
+
+// wake starts a cold instance and waits until it answers.
+func (p *Pool) wake(ctx context.Context, i *compute.Instance) error {
+	rec, err := p.recordOf(ctx, i.SourceKey)
+	if err != nil {
+		return err
+	}
+	o := p.open(ctx, rec)
+	if o.err != nil {
+		return o.err
+	}
+	c, ok := compute.As[compute.Stopper](o.provider)
+	if !ok {
+		return &compute.Error{Op: "start", ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot start what is stopped")}
+	}
+	if err := c.Start(ctx, i.ID); err != nil {
+		return &compute.Error{Op: "start", ID: i.ID, Kind: kindOf(err), Err: err}
+	}
+	err = await(ctx, bootPatience, time.Time{}, func(ctx context.Context) error {
+		c, err := o.provider.Connect(ctx, i.ID)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	if err == nil {
+		i.Cold = false
+	}
+	return err
+}
