@@ -149,14 +149,14 @@ func (m *requests) prepare(who access.Who, q *proto.Request) (*ask, error) {
 // decide finds the instance and changes it, or finds a place for a new one. Where the request is to
 // be passed on, it does nothing.
 func (a *ask) decide(b ledger.View, elsewhere bool) error {
-	if err := a.find(b, elsewhere); err != nil || a.made == nil {
+	if err := a.settle(b, elsewhere); err != nil || a.made == nil {
 		return err
 	}
 	return a.m.allocation.tellable(b, a.found, a.made)
 }
 
-// find finds the caller and the instance, and then changes, moves or places that.
-func (a *ask) find(b ledger.View, elsewhere bool) (err error) {
+// settle finds the caller and the instance, and then changes, moves or places that.
+func (a *ask) settle(b ledger.View, elsewhere bool) (err error) {
 	if a.Computer != "" {
 		if a.asker, err = b.At(a.Computer, a.Partition); err != nil {
 			return err

@@ -2,9 +2,9 @@
 // keeps it. Stores know entries alone.
 package record
 
-import "time"
-
 import (
+	"time"
+
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -22,7 +22,7 @@ type Entry struct {
 	Data     []byte // nil: it is gone
 }
 
-// An EntryKind says what an entry is of.
+// A Kind says what an entry is of.
 type Kind string
 
 // The kinds of entries, with the type of their data, which is in JSON.

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// Memory is a book of all that was committed up to a revision. Records in it never change: they are
+// Memory is a view of all that was committed up to a revision. Records in it never change: they are
 // replaced.
 type Memory struct {
 	revision  int64

@@ -51,7 +51,7 @@ type Holders interface {
 // ErrWrites ends an operation on the memory that has something to write.
 var ErrWrites = errors.New("there is something to write")
 
-// TxView is a book that is a transaction.
+// TxView is a transaction as a view.
 type TxView struct {
 	Tx       Tx
 	known    *remembered // decoded already

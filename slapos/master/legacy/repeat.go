@@ -8,7 +8,6 @@ import (
 
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
-	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 // Nodes and programs ask for the same again and again, to poll. The answer to such a request
@@ -108,22 +107,3 @@ const formType = "application/x-www-form-urlencoded"
 
 // written is a value that is a document already.
 type written []byte
-
-func (l *endpoints) request(c *call) (any, error) {
-	q, err := proto.ParseRequest(c.form)
-	if err != nil {
-		return nil, access.Malformed(err)
-	}
-	a, err := l.master.Requests.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
-	if err != nil {
-		return nil, err
-	}
-	body, err := proto.Marshal(a.Value())
-	if err != nil {
-		return nil, access.Malformed(err)
-	}
-	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
-		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})
-	}
-	return written(body), nil
-}

@@ -211,3 +211,22 @@ func (l *endpoints) noComputerCertificate(c *call) (any, error) {
 	}
 	return text("OK"), l.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
 }
+
+func (l *endpoints) request(c *call) (any, error) {
+	q, err := proto.ParseRequest(c.form)
+	if err != nil {
+		return nil, access.Malformed(err)
+	}
+	a, err := l.master.Requests.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
+	if err != nil {
+		return nil, err
+	}
+	body, err := proto.Marshal(a.Value())
+	if err != nil {
+		return nil, access.Malformed(err)
+	}
+	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
+		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})
+	}
+	return written(body), nil
+}
