@@ -12,8 +12,8 @@ import (
 // user.
 const userName = "hostler-api"
 
-// The users of whom one is taken if there is none of that name. Nobody else gives these out: the
-// numbers below belong to systems, services and containers.
+// The process takes one of these user ids if no user has that name. Nothing else gives them out:
+// the numbers below belong to systems, services and containers.
 const firstUser, lastUser = 1879048192, 2147483647
 
 // ownUser is whom the API process is to become; 0: it stays who it is, as it may not be anybody

@@ -46,8 +46,9 @@ type Cloud interface {
 type Catalog interface {
 	// Flavors returns all flavors. Unless fresh, the answer may be some minutes old.
 	Flavors(ctx context.Context, fresh bool) (*flavor.Table, error)
-	// Quota returns what the project may have, and what there is, whoever made it. With all it asks
-	// every service that knows of a limit. untold says what these credentials may not see.
+	// Quota returns the limits of the project and how much of them is in use, by servers of any
+	// origin. If all is set, it asks every service that knows of a limit. untold names the limits
+	// that these credentials may not see.
 	Quota(ctx context.Context, all bool) (quotas []Quota, untold string, err error)
 	// Images returns the images whose name or id begins with prefix, the newest first.
 	Images(ctx context.Context, prefix string) ([]Image, error)

@@ -239,8 +239,9 @@ func NoSource(name string) error {
 	}
 }
 
-// Who returns for whom the engine acts: the caller, any owner if the caller asks for that and may,
-// or the holder of one lease. Within limits it to the projects where the caller has the permission.
+// Who returns the user for whom the engine acts. It is the caller, any owner if the caller asks for
+// that and has the permission, or the holder of one lease. Who.Within limits the engine to the
+// projects where the caller has the permission.
 func Who(ctx context.Context, anyones bool, lease string, what auth.Permission) (compute.Who, error) {
 	p := request.Caller(ctx)
 	switch {
