@@ -44,7 +44,7 @@ test: deps agents fmt vet staticcheck cross race
 
 # What the tests need beside Go, by the names of Debian and Ubuntu. Whoever is not root gets a line and sees the tests skip by name.
 NPM      = $(if $(shell command -v npm),,nodejs npm) # nodejs of other makers has npm in it, and would go for that of Debian
-PACKAGES = gcc libc6-dev mmdebstrap busybox-static openssh-client util-linux procps nftables iproute2 python3-minimal \
+PACKAGES = gcc libc6-dev systemd mmdebstrap busybox-static openssh-client util-linux procps nftables iproute2 python3-minimal \
 	crun docker.io podman conmon containernetworking-plugins uidmap iptables xz-utils bzip2 zstd e2fsprogs strace gdb \
 	qemu-system-x86 qemu-utils genisoimage cpio socat postgresql prometheus ansible-core rsync openssh-sftp-server chromium fonts-dejavu-core cloud-init \
 	pypy3 python3-zc.buildout python3-setuptools $(NPM)
