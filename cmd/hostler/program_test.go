@@ -81,16 +81,16 @@ func freshAgent(dir string) (overlay string, err error) {
 	if err := w.Close(); err != nil {
 		return "", err
 	}
-	here, err := os.Getwd()
+	agents, err := filepath.Abs("../../host/agents")
 	if err != nil {
 		return "", err
 	}
 	replace := map[string]string{}
-	old, _ := filepath.Glob(filepath.Join(here, "agents", "*.gz"))
+	old, _ := filepath.Glob(filepath.Join(agents, "*.gz"))
 	for _, name := range old {
 		replace[name] = ""
 	}
-	replace[filepath.Join(here, "agents", fmt.Sprintf("linux-%s-%d-%x.gz", runtime.GOARCH, len(data), sha256.Sum256(data)))] = packed
+	replace[filepath.Join(agents, fmt.Sprintf("linux-%s-%d-%x.gz", runtime.GOARCH, len(data), sha256.Sum256(data)))] = packed
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err

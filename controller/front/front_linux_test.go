@@ -193,7 +193,7 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve has an API process serve for an engine, and returns where.
-func serve(t *testing.T, e *engine) string {
+func serve(t *testing.T, e *engine, pace ...probing) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -201,6 +201,9 @@ func serve(t *testing.T, e *engine) string {
 	}
 	var said bytes.Buffer
 	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: e, Log: slog.New(slog.NewTextHandler(&said, nil))}
+	if len(pace) > 0 {
+		f.probing = pace[0]
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	up, over := make(chan struct{}), make(chan error, 1)
 	go func() { over <- f.serve(ctx, func() { close(up) }) }()
@@ -412,10 +415,7 @@ func until(t *testing.T, what string, is func() bool) {
 
 // TestHangs stops an API process: the engine ends it, and starts another on the same listener.
 func TestHangs(t *testing.T) {
-	was, wasTime := probeEvery, probeTime
-	probeEvery, probeTime = 50*time.Millisecond, 5*time.Second
-	t.Cleanup(func() { probeEvery, probeTime = was, wasTime }) // after the one below has ended
-	at := serve(t, &engine{})
+	at := serve(t, &engine{}, probing{every: 50 * time.Millisecond, time: 5 * time.Second})
 	if got := asks(at); got != http.StatusTeapot {
 		t.Fatalf("got status %d, want the engine's %d", got, http.StatusTeapot)
 	}

@@ -37,8 +37,9 @@ type Front struct {
 	Log       *slog.Logger
 	Strict    bool // it does not serve if it cannot be confined
 
-	up    atomic.Bool
-	doors chan *door // gives the door of the process that serves
+	probing probing // usualProbing, unless a test says otherwise
+	up      atomic.Bool
+	doors   chan *door // gives the door of the process that serves
 }
 
 const (
@@ -50,9 +51,11 @@ const (
 	mostLines = 1000                   // lines that it says
 )
 
-// A process that does not answer the engine in probeTime is ended. It is asked every probeEvery.
-// Only tests set these.
-var probeEvery, probeTime = 5 * time.Second, 20 * time.Second
+// probing says how often an API process is asked whether it answers, and how long it may take. One
+// that takes longer is ended.
+type probing struct{ every, time time.Duration }
+
+var usualProbing = probing{every: 5 * time.Second, time: 20 * time.Second}
 
 // Apart tells listeners of this machine's users, whom the kernel names, from those of strangers.
 // The first are the engine's own, so that nobody else can say who a user is. Where apart is false
@@ -217,10 +220,12 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 // attend hands a process's door to those who accept, and asks the process whether it answers, until
 // it ends. It returns how the process ended. One that is not served any more is ended.
 func (f *Front) attend(ctx context.Context, p *process, served <-chan struct{}) error {
-	probing, done := context.WithCancel(ctx)
-	defer done()
+	asking, done := context.WithCancel(ctx)
 	hangs := make(chan error, 1)
-	go func() { hangs <- p.probe(probing) }()
+	var probes sync.WaitGroup
+	probes.Go(func() { hangs <- p.probe(asking, cmp.Or(f.probing, usualProbing)) })
+	defer probes.Wait()
+	defer done()
 	for {
 		select {
 		case f.doors <- p.door:
@@ -250,27 +255,27 @@ func (f *Front) attend(ctx context.Context, p *process, served <-chan struct{}) 
 }
 
 // probe asks the process again and again whether it is healthy. It returns when no question was
-// answered for probeTime, or when ctx ends.
-func (p *process) probe(ctx context.Context) error {
+// answered in the time that it has, or when ctx ends.
+func (p *process) probe(ctx context.Context, pace probing) error {
 	answered := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(probeEvery):
+		case <-time.After(pace.every):
 		}
-		err := p.healthy(ctx)
+		err := p.healthy(ctx, pace.time)
 		if err == nil {
 			answered = time.Now()
-		} else if time.Since(answered) > probeTime {
+		} else if time.Since(answered) > pace.time {
 			return fmt.Errorf("it does not answer: %w", err)
 		}
 	}
 }
 
 // healthy asks the process once, as a stranger would, on a connection of the engine's own.
-func (p *process) healthy(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+func (p *process) healthy(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	one := http.Transport{
 		DisableKeepAlives: true,
