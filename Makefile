@@ -10,10 +10,10 @@ TESTS   ?= ./...
 
 build: bin/hostler
 
-# Always asked: go itself knows best what is new.
+# Always asked: go itself knows best what is new. hostlerd comes with it: docs/decisions/0001-processes.md.
 .PHONY: bin/hostler
 bin/hostler: agents
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/hostler
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/hostler ./cmd/hostlerd
 
 # The guest side, for the machines that hostler makes or is let into; the README there says more. Only what has changed is packed again.
 AGENTS = host/agents
@@ -77,7 +77,7 @@ cross:
 # GORACE: what is built with the detector sleeps for a second at its end otherwise, and the tests start thousands.
 race: export GORACE ?= atexit_sleep_ms=0
 RACE = -race $(foreach p,modernc.org/sqlite/lib modernc.org/libc/... modernc.org/memory,-gcflags=$(p)=-race=false)
-LONG = $(if $(filter ./...,$(TESTS)),./cmd/hostler ./provider/vm ./provider/ironic ./provider/openstack/... ./pool ./provider/sandbox ./remote/sshconn)
+LONG = $(if $(filter ./...,$(TESTS)),./cmd/hostlerd ./provider/vm ./provider/ironic ./provider/openstack/... ./pool ./provider/sandbox ./remote/sshconn)
 race:
 	@$(GO) list -C auth/signin/testdata/provider -deps . >/dev/null # the tests that build it may have no network
 	@$(GO) list -C tools -deps ./chart >/dev/null # likewise

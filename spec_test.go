@@ -33,8 +33,8 @@ func TestSpecification(t *testing.T) {
 		}
 		for _, name := range strings.Split(m[2], "|") {
 			if script, is := strings.CutPrefix(name, "Scripts/"); is {
-				if found, _ := filepath.Glob("cmd/hostler/testdata/script/" + script + "*.txtar"); len(found) == 0 {
-					t.Errorf("cmd/hostler has no script %s: %s", script, p)
+				if found, _ := filepath.Glob("cmd/hostlerd/testdata/script/" + script + "*.txtar"); len(found) == 0 {
+					t.Errorf("cmd/hostlerd has no script %s: %s", script, p)
 				}
 			}
 		}
@@ -60,8 +60,8 @@ func TestSecurity(t *testing.T) {
 		names := strings.Split(strings.ReplaceAll(m[2], `\|`, "|"), "|")
 		for _, name := range names {
 			if script, is := strings.CutPrefix(name, "Scripts/"); is {
-				if found, _ := filepath.Glob("cmd/hostler/testdata/script/" + script + "*.txtar"); len(found) == 0 {
-					t.Errorf("cmd/hostler has no script %s", script)
+				if found, _ := filepath.Glob("cmd/hostlerd/testdata/script/" + script + "*.txtar"); len(found) == 0 {
+					t.Errorf("cmd/hostlerd has no script %s", script)
 				}
 			}
 		}

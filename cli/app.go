@@ -42,6 +42,9 @@ type App struct {
 
 	Traces *tracing.Tracing // nil: no tracing
 
+	// Within serves the engine of this process to this process, as a controller would: done waits
+	// for open requests and ends that. nil: this program has no server.
+	Within func(Engine) (c *client.Client, done func(), err error)
 }
 
 func NewApp(in io.Reader, out, errs io.Writer) *App {

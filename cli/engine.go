@@ -5,9 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -15,9 +16,9 @@ import (
 // Engine is the lease engine in this process, or a controller.
 type Engine interface {
 	compute.Leaser
-	server.Book
-	server.Operator
-	server.Waiters
+	engine.Book
+	engine.Operator
+	engine.Waiters
 }
 
 var (
@@ -42,6 +43,10 @@ func (a *App) Engine(ctx context.Context) (Engine, error) {
 func (a *App) FindController(ctx context.Context) error {
 	if a.Remote != nil || a.Host.Opened() != nil || a.Compat || a.Host.Role == host.Keeper {
 		return nil
+	}
+	if a.Host.Whole != nil {
+		// whether this process goes on at all is known before it has done anything
+		_, _ = a.Host.Configuration() // whoever needs it gets the error again
 	}
 	c, self, err := a.Controller(ctx)
 	if c != nil {

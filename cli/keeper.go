@@ -5,17 +5,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
-	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/local"
 )
 
@@ -33,24 +33,13 @@ func KeeperSocket() (string, error) {
 	return filepath.Join(dir, "keeper-"+hex.EncodeToString(sum[:4])+".sock"), nil
 }
 
-// Build identifies this build of hostler, also among builds of the same version.
-func Build() string {
-	b := version.Read().Version
-	if self, err := os.Executable(); err == nil {
-		if info, err := os.Stat(self); err == nil {
-			b += fmt.Sprintf("-%x-%x", info.Size(), info.ModTime().UnixNano())
-		}
-	}
-	return b
-}
-
 // keeperStart returns how to start a keeper with this command's view of the machine.
 func (a *App) keeperStart() (keeper.StartOptions, error) {
 	socket, err := KeeperSocket()
 	if err != nil {
 		return keeper.StartOptions{}, err
 	}
-	self, err := os.Executable()
+	self, err := program.Path()
 	if err != nil {
 		return keeper.StartOptions{}, err
 	}
@@ -91,7 +80,7 @@ func (a *App) Ring(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
 	opt, err := a.keeperStart()
 	if err == nil {
-		err = keeper.Wake(ctx, opt, Build())
+		err = keeper.Wake(ctx, opt, program.Installed())
 	}
 	if err == nil {
 		return
@@ -127,7 +116,7 @@ func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i com
 	opt, err := a.keeperStart()
 	if err == nil {
 		var conn compute.Conn
-		conn, err = keeper.Ensure(ctx, opt, keeper.Request{Build: Build(), Who: who, Instance: id})
+		conn, err = keeper.Ensure(ctx, opt, keeper.Request{Build: program.Installed(), Who: who, Instance: id})
 		if err == nil || !noKeeper(err) {
 			return conn, typ, err
 		}
@@ -153,7 +142,7 @@ func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-cha
 	}
 	out := make(chan compute.Conn, 1)
 	go func() { // ends with the answer or with ctx
-		conn, err := keeper.Dial(ctx, socket, keeper.Request{Build: Build(), Who: who, Instance: compute.ID(name)})
+		conn, err := keeper.Dial(ctx, socket, keeper.Request{Build: program.Installed(), Who: who, Instance: compute.ID(name)})
 		if err != nil {
 			conn = nil
 		}

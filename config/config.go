@@ -58,6 +58,9 @@ type Config struct {
 	// all keys of hostler.conf, including [defaults], by section and key
 	Settings []Setting
 	Warnings []error // oddities that break nothing
+	// Foreign are the types of all sources that were read, used or not, that LoadOptions.Kinds does
+	// not have
+	Foreign []string
 
 	opt     LoadOptions
 	dangers []Danger
@@ -231,7 +234,7 @@ func (g *gathering) sources(r *Root, p *place) {
 				continue
 			}
 		}
-		s, warnings := readSource(r, p, e.Name(), &g.opt)
+		s, warnings := g.source(r, p, e.Name())
 		if r.Tree {
 			// an approval does not depend on what shadows the source
 			g.trees[r.Path].sources = append(g.trees[r.Path].sources, s)
@@ -246,8 +249,17 @@ func (g *gathering) sources(r *Root, p *place) {
 // behind keeps the source that a tree's source replaces.
 func (g *gathering) behind(first *Source, r *Root, p *place) {
 	if first.Tree && g.instead[first.Name] == nil {
-		g.instead[first.Name], _ = readSource(r, p, first.Name, &g.opt)
+		g.instead[first.Name], _ = g.source(r, p, first.Name)
 	}
+}
+
+// source is readSource. It notes a type that Kinds does not have.
+func (g *gathering) source(r *Root, p *place, name string) (*Source, []error) {
+	s, warnings := readSource(r, p, name, &g.opt)
+	if _, known := g.opt.Kinds.Find(s.Type); !known && s.Type != "" {
+		g.Foreign = append(g.Foreign, s.Type)
+	}
+	return s, warnings
 }
 
 // lookBehindTrees finds applied sources with the names of trees' sources. The trees' own settings

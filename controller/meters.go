@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/observe/metric"
@@ -141,7 +142,7 @@ func (m *meters) handler() http.Handler {
 
 // Watch reads the state of the sources from the current engine at each scrape. It uses the counts
 // in their records and does not look at each instance.
-func (m *meters) Watch(now func() (server.Book, *config.Config)) {
+func (m *meters) Watch(now func() (engine.Book, *config.Config)) {
 	m.Reg.Before(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 		defer cancel()

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/compute"
@@ -84,7 +86,7 @@ func ServeMetrics(ctx context.Context, log *slog.Logger, m *meters, l net.Listen
 }
 
 // standing returns what the metrics of sources are read from.
-func (k *controller) standing() (server.Book, *config.Config) {
+func (k *controller) standing() (engine.Book, *config.Config) {
 	now := k.now.Load()
 	return now.engine, now.cfg
 }

@@ -11,12 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/host"
@@ -91,12 +92,12 @@ func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 
 // hookJournal is an engine's journal, with the positions of webhooks in its store.
 type hookJournal struct {
-	server.Book
+	engine.Book
 	store pool.Store
 }
 
 // NewHookJournal returns the journal of a book, with positions in a store.
-func NewHookJournal(book server.Book, store pool.Store) *hookJournal {
+func NewHookJournal(book engine.Book, store pool.Store) *hookJournal {
 	return &hookJournal{book, store}
 }
 

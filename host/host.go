@@ -76,6 +76,12 @@ type Options struct {
 
 	// Kinds are the known kinds of sources; nil: those of the function Kinds.
 	Kinds provider.Table
+	// Database opens the PostgreSQL database that [store] names; nil: this program has no driver
+	// for it.
+	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)
+	// Whole replaces this process by the program that has all kinds and the database, when the
+	// configuration needs them. It returns only an error. nil: this program is all there is.
+	Whole func() error
 
 	Role Role
 	// Now does the work of a release at once instead of leaving it.
@@ -91,6 +97,14 @@ type Options struct {
 	Meters Meters
 	// Log gets the engine's messages; nil: none.
 	Log *slog.Logger
+}
+
+// Database is a store in a database.
+type Database interface {
+	pool.Store
+	// Name says where it is, without secrets.
+	Name() string
+	Close() error
 }
 
 // Meters measure an engine.
@@ -200,6 +214,9 @@ func (h *Host) Configuration() (*config.Config, error) {
 	cfg, err := config.Load(opt)
 	if err != nil {
 		return nil, ConfigError(err)
+	}
+	if len(cfg.Foreign) > 0 && h.Whole != nil {
+		return nil, h.Whole()
 	}
 	for _, w := range cfg.Warnings {
 		h.Log.Warn("configuration", "err", w)

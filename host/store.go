@@ -10,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -125,7 +124,13 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 		h.store = store
 		return store, nil
 	}
-	store, err := postgres.Open(ctx, address, postgres.Options{Log: h.Log})
+	if h.Database == nil {
+		if h.Whole != nil {
+			return nil, h.Whole()
+		}
+		return nil, fault.Invalid(AddressHint, "[store] url names a database, and this program was made without one")
+	}
+	store, err := h.Database(ctx, address, h.Log)
 	if err != nil {
 		return nil, err
 	}

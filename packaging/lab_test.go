@@ -212,7 +212,7 @@ files:
 		t.Fatal(err)
 	}
 	node := kubelet{
-		program: lab.Program(t, "hostler", "-ldflags", "-s -w", "../cmd/hostler"), share: server.Dir(), server: address,
+		program: lab.Program(t, "hostler", "-ldflags", "-s -w", "../cmd/hostlerd"), share: server.Dir(), server: address,
 		content: contents(t, home),
 	}
 	var all []*running

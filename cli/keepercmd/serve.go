@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
@@ -37,7 +39,7 @@ func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duratio
 	defer over()
 	overseeing.Go(func() { work.oversee(overseen) })
 	err = keeper.Serve(ctx, keeper.Options{
-		Socket: socket, Build: cli.Build(), Idle: idle, Log: a.Log,
+		Socket: socket, Build: program.Installed(), Idle: idle, Log: a.Log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 			lease, err := engine.Authorize(ctx, who, id)
 			if err != nil && !refused(err) {

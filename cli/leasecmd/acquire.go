@@ -271,6 +271,12 @@ func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([
 		return nil, err
 	}
 	a.Host.LeaseIdle = cli.IdleAcquired
+	if err := a.FindController(ctx); err != nil {
+		return nil, err
+	}
+	if w.key != "" && a.Remote == nil && a.Within == nil {
+		return nil, a.Host.Whole() // which has a server
+	}
 	engine, err := a.Engine(ctx)
 	if err != nil {
 		return nil, err

@@ -19,10 +19,16 @@ type Program struct {
 	Groups []Group
 	Former []Former
 	Kinds  provider.Table // of sources
+	// Whole replaces the process by the program that has everything, for command lines and
+	// configurations that this one lacks something for. It returns only an error. nil: it lacks
+	// nothing.
+	Whole func(argv []string) error
+	// Compose adds to an App what not every program has; nil: nothing
+	Compose func(*cli.App)
 	// Words rewrites a command line before it is read; nil: it is read as it is
 	Words func(args []string) []string
-	// Status is the exit status of a command that has a table of its own; nil: none has
-	Status func(cmd *cobra.Command, err error) (status int, own bool)
+	// AsRun reports whether a command has run's exit statuses, not those of the kinds of errors
+	AsRun func(cmd *cobra.Command) bool
 }
 
 // Group is commands that help lists together, under a title. Those without a group are hidden.
@@ -42,9 +48,18 @@ type Former struct {
 func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	a := cli.NewApp(in, out, errs)
 	a.Host.Kinds = p.Kinds
+	if p.Compose != nil {
+		p.Compose(a)
+	}
+	if p.Whole != nil {
+		a.Host.Whole = func() error { return p.Whole(argv) }
+	}
 	a.Commands = p.Tree
 	defer a.Host.Close()
 	name := strings.TrimSuffix(filepath.Base(argv[0]), ".exe")
+	if p.Whole != nil && name != "hostler" { // perhaps a former program's
+		return p.end(a, nil, nil, a.Host.Whole())
+	}
 	if i := slices.IndexFunc(p.Former, func(f Former) bool { return f.Name == name }); i >= 0 {
 		return p.Former[i].Run(context.Background(), a, argv[1:])
 	}

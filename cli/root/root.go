@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/run/status"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
@@ -21,13 +23,27 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	if p.Words != nil {
 		args = p.Words(args)
 	}
+	if p.Whole != nil && !has(root, args) {
+		return p.end(a, nil, args, a.Host.Whole())
+	}
 	onceEach(root, args)
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	err = a.Interrupted(err, "")
+	return p.end(a, cmd, args, a.Interrupted(err, ""))
+}
+
+// has reports whether a tree has the command of a command line. Help and completion tell of all
+// commands, and an error about a word compares it with all, so a tree of some has none of these.
+func has(root *cobra.Command, args []string) bool {
+	cmd, _, err := root.Find(args)
+	return err == nil && cmd != root
+}
+
+// end tells the error of a command, and returns the exit status.
+func (p *Program) end(a *cli.App, cmd *cobra.Command, args []string, err error) int {
 	// the option may stand behind the one that is wrong
 	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" {
 		own, _, _ := cli.CutWords(args, "--")
@@ -38,10 +54,8 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	}
 	a.Tell(err)
 	n := term.ExitStatus(err)
-	if err != nil && cmd != nil && p.Status != nil {
-		if own, ok := p.Status(cmd, err); ok {
-			n = own
-		}
+	if err != nil && cmd != nil && p.AsRun(cmd) {
+		n = status.OfRun(err)
 	}
 	a.Traces.End(err, n)
 	return n
@@ -88,7 +102,9 @@ func (p *Program) Tree(a *cli.App) *cobra.Command {
 		}
 	}
 	root.SetHelpCommand(cli.NewHelp())
-	root.SetHelpCommandGroupID("set")
+	if p.Whole == nil { // otherwise the groups are in the program that has all commands
+		root.SetHelpCommandGroupID("set")
+	}
 	return root
 }
 

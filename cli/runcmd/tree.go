@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
@@ -98,7 +97,7 @@ func newTree(a *cli.App, o *treeFlags) (*worktree.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	controller.SpareFirstCollection()
+	scan.SpareFirstCollection()
 	opt := worktree.Options{Limits: s.limits()}
 	if opt.Scan, opt.Git, err = s.scanOptions(o); err != nil {
 		return nil, err

@@ -16,6 +16,5 @@ var Documents = map[string]any{
 	"approval":      approvalView{},
 	"risk":          riskView{},
 	"check":         checkView{},
-	"moved":         StoreMoveView{},
 	"project":       projectView{},
 }

@@ -1,86 +1,21 @@
 package main
 
 import (
-	"context"
-	_ "embed"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler"
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/cloudcmd"
-	"github.com/hostler-project/hostler/cli/compatcmd"
-	"github.com/hostler-project/hostler/cli/deploycmd"
-	"github.com/hostler-project/hostler/cli/imagecmd"
-	"github.com/hostler-project/hostler/cli/keepercmd"
 	"github.com/hostler-project/hostler/cli/leasecmd"
-	"github.com/hostler-project/hostler/cli/metalcmd"
-	"github.com/hostler-project/hostler/cli/root"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
-	"github.com/hostler-project/hostler/cli/servercmd"
-	"github.com/hostler-project/hostler/cli/slaposcmd"
-	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
-	"github.com/hostler-project/hostler/cli/sourcecmd"
-	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/host/clouds"
-	"github.com/hostler-project/hostler/run/status"
 )
 
-//go:embed doc.go
-var manual string
-
-// program has all commands and former names.
-var program = root.Program{
-	Manual: manual,
-	Kinds:  append(host.Kinds(), clouds.Kinds()...),
-	Groups: []root.Group{
-		{ID: "use", Title: "Use computers:", Commands: commands{
-			leasecmd.NewAcquire, runcmd.NewRun, runcmd.NewWatch, runcmd.NewShell, runcmd.NewCp, runcmd.NewForward, runcmd.NewSSH,
-			runcmd.NewSSHConfig, metalcmd.NewInventory, runcmd.NewGitlab,
-			leasecmd.NewRelease, leasecmd.NewExtend, leasecmd.NewStatus, deploycmd.NewDeploy, deploycmd.NewList, deploycmd.NewDestroy,
-			cloudcmd.NewCloud, slaposcmd.NewSlapos,
-			runcmd.NewRuns, runcmd.NewLogs, runcmd.NewRerun, runcmd.NewAttach, runcmd.NewJob,
-		}},
-		{ID: "keep", Title: "Keep them:", Commands: commands{
-			metalcmd.NewFill, metalcmd.NewPlan, metalcmd.NewDirector, leasecmd.NewHold, leasecmd.NewDiscard, leasecmd.NewQueue,
-			nodecmd.NewNode, leasecmd.NewEvents, servercmd.NewWebhook, runcmd.NewFacts,
-		}},
-		{ID: "set", Title: "Set up and look:", Commands: commands{
-			sourcecmd.NewSource, imagecmd.NewBundle, servercmd.NewApply, servercmd.NewDiff, imagecmd.NewImage, sourcecmd.NewConfig,
-			sourcecmd.NewTrust, sourcecmd.NewDoctor, servercmd.NewServe, servercmd.NewReload,
-			servercmd.NewLogin, servercmd.NewLogout, servercmd.NewToken, keepercmd.NewKeeper, sourcecmd.NewStore,
-			compatcmd.NewCompat(names(former)), leasecmd.NewTop, cli.NewCompletion, selfcmd.NewVersion(hostler.Sums),
-		}},
-		{Commands: commands{
-			selfcmd.NewDocs, selfcmd.NewAgent, leasecmd.NewStand, runcmd.NewRecorder, runcmd.NewSSHProxy,
-		}},
-	},
-	Former: former,
-	Words:  slaposcmd.Spread,
-	Status: func(cmd *cobra.Command, err error) (int, bool) { return status.OfRun(err), runcmd.OwnStatuses(cmd) },
-}
-
-type commands = []func(*cli.App) *cobra.Command
-
-// former are programs whose command lines hostler accepts when it is called by their names.
-var former = []root.Former{
-	{Name: "crcache", Run: compatcmd.RunCrcache},
-	oldNode("deploy-node"), oldNode("list-nodes"), oldNode("destroy-node"),
-	{Name: metalcmd.ArsenalName, Run: metalcmd.RunArsenal},
-	{Name: cli.SlaposName, Run: slaposcmd.RunSlapos},
-}
-
-// oldNode is one of provision's programs.
-func oldNode(name string) root.Former {
-	return root.Former{Name: name, Run: func(ctx context.Context, a *cli.App, args []string) int {
-		return deploycmd.RunOldNode(ctx, a, name, args)
-	}}
-}
-
-func names(all []root.Former) (out []string) {
-	for _, f := range all {
-		out = append(out, f.Name)
-	}
-	return out
+// commands are those that this program runs by itself. They are in hostlerd as well, whose help
+// has all of them in groups.
+var commands = []func(*cli.App) *cobra.Command{
+	leasecmd.NewAcquire, leasecmd.NewRelease, leasecmd.NewExtend, leasecmd.NewStatus, leasecmd.NewHold, leasecmd.NewDiscard,
+	leasecmd.NewQueue, leasecmd.NewEvents, leasecmd.NewStand,
+	runcmd.NewRun, runcmd.NewWatch, runcmd.NewShell, runcmd.NewCp, runcmd.NewForward, runcmd.NewSSH, runcmd.NewSSHConfig,
+	runcmd.NewRuns, runcmd.NewLogs, runcmd.NewRerun, runcmd.NewAttach, runcmd.NewJob, runcmd.NewRecorder, runcmd.NewSSHProxy,
+	selfcmd.NewVersion(hostler.Sums), selfcmd.NewAgent,
 }

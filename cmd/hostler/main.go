@@ -1,17 +1,16 @@
+// Command hostler keeps computers ready. It has what starts often: taking, using and giving back
+// computers, with the kinds of sources that link few libraries. hostlerd beside it has everything;
+// hostler replaces itself by it for all else, docs/decisions/0001-processes.md says why.
 package main
 
 import (
-	"io"
 	"os"
-	"strings"
 
-	"github.com/spf13/cobra"
-
-	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/root"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
-	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 func main() {
@@ -19,24 +18,17 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "agent" {
 		os.Exit(selfcmd.RunAgent(os.Args[2:]))
 	}
-	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(Main(os.Args))
 }
 
-// Main runs one command line and returns the exit status.
-func Main(argv []string, in io.Reader, out, errs io.Writer) int {
-	if len(argv) == 0 {
-		argv = []string{"hostler"}
-	}
+// Main runs one command line and returns the exit status. argv[0] says by which name it was called.
+func Main(argv []string) int {
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
-	if len(argv) == 2 && argv[1] == front.Word {
-		return front.Main()
-	}
 	runcmd.KeepFiles()
-	// a script of this name, as in a stand-alone, completes like the link
-	if len(argv) > 2 && argv[1] == cli.SlaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
-		argv = argv[1:]
+	light := root.Program{
+		Groups: []root.Group{{Commands: commands}}, Kinds: host.Kinds(), AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
 	}
-	return program.Main(argv, in, out, errs)
+	return light.Main(argv, os.Stdin, os.Stdout, os.Stderr)
 }

@@ -53,7 +53,7 @@ func newSite(t *testing.T, name string, conf ...string) *site {
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
 	s := &site{
 		t: t, namespace: name, dir: t.TempDir(), sock: filepath.Join(run, "s"),
-		program: lab.Program(t, "hostler", "-tags", "failpoint", "../../cmd/hostler"), kubeconfig: kubeconfig,
+		program: lab.Program(t, "hostler", "-tags", "failpoint", "../../cmd/hostlerd"), kubeconfig: kubeconfig,
 	}
 	s.source("web", "type = fake\nmaximum = 2\n\n[fake]\nreply = in\n")
 	s.file("hostler.conf", strings.Join(append(conf, "[resources]", "namespaces = "+name, "kubeconfig = "+kubeconfig), "\n")+"\n")

@@ -17,12 +17,6 @@ import (
 	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// Waiters shows and changes the queue.
-type Waiters interface {
-	Queue(ctx context.Context) ([]compute.Queued, error)
-	Cancel(ctx context.Context, who compute.Who, id int64) error
-}
-
 type queueList struct {
 	Body struct {
 		Queue []api.Waiter `json:"queue" doc:"by their sources, and there in the order of their turns"`

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
@@ -27,27 +29,10 @@ import (
 // Engine is what the API serves.
 type Engine struct {
 	compute.Leaser
-	Book
-	Operator
-	Waiters
+	engine.Book
+	engine.Operator
+	engine.Waiters
 	Slots
-}
-
-// Book reads what there is.
-type Book interface {
-	Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)
-	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
-	Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error)
-	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
-	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
-	Status(ctx context.Context) ([]compute.SourceStatus, error)
-}
-
-// Operator acts on the instances themselves.
-type Operator interface {
-	Fill(ctx context.Context, names ...string) ([]compute.ID, error)
-	Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error
-	Test(ctx context.Context, name string) (compute.TestResult, error)
 }
 
 // Slots gives commands their turns where a source limits how many run at once.

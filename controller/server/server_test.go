@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	leases "github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
@@ -66,9 +68,9 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 // everything is an engine with all of its parts.
 type everything interface {
 	compute.Leaser
-	server.Book
-	server.Operator
-	server.Waiters
+	leases.Book
+	leases.Operator
+	leases.Waiters
 	server.Slots
 }
 

@@ -196,7 +196,7 @@ func (u *user) settle(files map[string]string) {
 func buildHostler(t testing.TB) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "hostler")
-	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", program, "../../cmd/hostler")
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", program, "../../cmd/hostlerd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("hostler cannot be built: %v: %s", err, out)

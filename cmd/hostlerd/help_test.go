@@ -24,7 +24,7 @@ func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
-	root := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	root := whole.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
 	everyCommand(root, func(c *cobra.Command) {
 		path := c.CommandPath()
 		if c.Short == "" || strings.HasSuffix(c.Short, ".") {
@@ -54,7 +54,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 // TestExamplesParse runs the words of each example, as far as the command's options.
 func TestExamplesParse(t *testing.T) {
 	verb := regexp.MustCompile(`^hostler (.*?)( \||$| &&| <|\))`)
-	root := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
+	root := whole.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{}))
 	everyCommand(root, func(c *cobra.Command) {
 		for _, line := range strings.Split(c.Example, "\n") {
 			m := verb.FindStringSubmatch(strings.TrimSpace(line))
@@ -65,7 +65,7 @@ func TestExamplesParse(t *testing.T) {
 			for len(words) > 1 && (words[0] == "-C" || words[0] == "-s") {
 				words = words[2:]
 			}
-			cmd, rest, err := program.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{})).Find(words)
+			cmd, rest, err := whole.Tree(cli.NewApp(nil, &bytes.Buffer{}, &bytes.Buffer{})).Find(words)
 			if err == nil {
 				err = cmd.ParseFlags(rest)
 			}

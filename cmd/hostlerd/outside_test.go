@@ -20,10 +20,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/engine"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
-	"github.com/hostler-project/hostler/controller/server"
 )
 
 // yard is a place with a configuration, for controllers that are looked at from outside.
@@ -439,7 +440,7 @@ func prometheus(t *testing.T, path, config, data string) string {
 // TestMetricsCost: a scrape asks how the sources stand, and walks no instances, leases or events.
 func TestMetricsCost(t *testing.T) {
 	m := controller.NewMeters()
-	m.Watch(func() (server.Book, *config.Config) { return statusOnly{}, &config.Config{} })
+	m.Watch(func() (engine.Book, *config.Config) { return statusOnly{}, &config.Config{} })
 	var b bytes.Buffer
 	if err := m.Reg.Write(&b); err != nil {
 		t.Fatal(err)
@@ -453,7 +454,7 @@ func TestMetricsCost(t *testing.T) {
 }
 
 // statusOnly panics when it is asked for anything else.
-type statusOnly struct{ server.Book }
+type statusOnly struct{ engine.Book }
 
 func (statusOnly) Status(context.Context) ([]compute.SourceStatus, error) {
 	return []compute.SourceStatus{

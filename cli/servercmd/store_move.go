@@ -1,4 +1,4 @@
-package sourcecmd
+package servercmd
 
 import (
 	"context"

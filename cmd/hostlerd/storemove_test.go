@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/cli/sourcecmd"
+	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -72,7 +72,7 @@ func TestStoreMove(t *testing.T) {
 	m.onDatabase(dsn)
 	m.must("status") // leaves its sources there, which are nobody's loss
 	m.must("keeper", "stop")
-	var moved sourcecmd.StoreMoveView
+	var moved servercmd.StoreMoveView
 	if err := json.Unmarshal([]byte(m.must("store", "move", "--json")), &moved); err != nil {
 		t.Fatal(err)
 	}

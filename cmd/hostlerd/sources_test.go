@@ -19,7 +19,7 @@ func TestSourcesAreDocumented(t *testing.T) {
 		name, text, _ := strings.Cut(s, "\n")
 		sections[name] = text
 	}
-	for _, k := range program.Kinds {
+	for _, k := range whole.Kinds {
 		if k.Options == nil || k.External {
 			continue
 		}

@@ -13,28 +13,28 @@ import (
 // new type or key needs a line in config's table.
 func TestTreeKeysDecided(t *testing.T) {
 	types := map[string][]string{}
-	for _, k := range program.Kinds {
+	for _, k := range whole.Kinds {
 		if k.Options != nil && !k.External {
 			types[k.Name] = config.Keys(k.Options())
 		}
 	}
 	types["pool"] = nil
 	for typ, keys := range types {
-		all := append(config.TopKeys(program.Kinds.Kind(typ)), keys...)
+		all := append(config.TopKeys(whole.Kinds.Kind(typ)), keys...)
 		for _, key := range all {
 			if key == "type" {
 				continue
 			}
-			d, ok := config.RuleOn(program.Kinds.Kind(typ), key)
+			d, ok := config.RuleOn(whole.Kinds.Kind(typ), key)
 			if !ok || d.Why == "" {
 				t.Errorf("type %s: nobody has decided whether a tree may set %s: see config's table of decisions", typ, key)
 			}
 		}
 	}
-	for _, d := range config.Decisions(program.Kinds) {
+	for _, d := range config.Decisions(whole.Kinds) {
 		keys, ok := types[d.Type]
 		known := d.Key == "*"
-		for _, key := range append(config.TopKeys(program.Kinds.Kind(d.Type)), keys...) {
+		for _, key := range append(config.TopKeys(whole.Kinds.Kind(d.Type)), keys...) {
 			known = known || strings.ReplaceAll(key, "_", "-") == strings.ReplaceAll(d.Key, "_", "-")
 		}
 		if !ok && d.Type != "*" || !known {
@@ -46,7 +46,7 @@ func TestTreeKeysDecided(t *testing.T) {
 // TestTrustTable holds docs/trust.md and the table together.
 func TestTrustTable(t *testing.T) {
 	var want strings.Builder
-	for _, d := range config.Decisions(program.Kinds) {
+	for _, d := range config.Decisions(whole.Kinds) {
 		free, key := "no", "`"+d.Key+"`"
 		switch {
 		case d.Key == "*":

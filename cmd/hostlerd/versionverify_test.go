@@ -13,13 +13,21 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/host/provenance"
 )
 
 // TestVerify has the real program say what it is made of, and tell that apart from another go.sum.
 func TestVerify(t *testing.T) {
+	for _, name := range []string{"hostler", program.Whole} {
+		t.Run(name, func(t *testing.T) { verifies(t, name) })
+	}
+}
+
+func verifies(t *testing.T, name string) {
 	m := newMachine(t)
-	m.program = lookIn(plainPath(t), "hostler")
+	m.program = lookIn(plainPath(t), name)
 	var v provenance.Made
 	if err := json.Unmarshal([]byte(m.must("version", "--verify", "--json")), &v); err != nil {
 		t.Fatal(err)
@@ -91,7 +99,7 @@ func licenceOf(text string) string {
 // TestLicences: each module that is linked has a licence that is known, and docs/licenses.md lists
 // them all. HOSTLER_WRITE=1 writes that page.
 func TestLicences(t *testing.T) {
-	info, err := buildinfo.ReadFile(lookIn(plainPath(t), "hostler"))
+	info, err := buildinfo.ReadFile(lookIn(plainPath(t), program.Whole))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +108,7 @@ func TestLicences(t *testing.T) {
 		t.Skip("TestLicences: there is no go command")
 	}
 	var page strings.Builder
-	page.WriteString("# Modules that are part of hostler, and their licences\n\nMade by `HOSTLER_WRITE=1 go test ./cmd/hostler -run TestLicences`, from the texts that the modules come with. A test holds it to what is linked,\n" +
+	page.WriteString("# Modules that are part of hostler, and their licences\n\nMade by `HOSTLER_WRITE=1 go test ./cmd/hostlerd -run TestLicences`, from the texts that the modules come with. A test holds it to what is linked,\n" +
 		"and fails for a module without a licence that it knows. `hostler version --verify` lists the modules of a program with their versions and sums.\n\n| module | licence |\n|---|---|\n")
 	counts := map[string]int{}
 	for _, m := range info.Deps {
@@ -124,7 +132,7 @@ func TestLicences(t *testing.T) {
 		}
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != page.String() {
-		t.Errorf("%s is not what is linked (%v): HOSTLER_WRITE=1 go test ./cmd/hostler -run TestLicences writes it", file, err)
+		t.Errorf("%s is not what is linked (%v): HOSTLER_WRITE=1 go test ./cmd/hostlerd -run TestLicences writes it", file, err)
 	}
 }
 

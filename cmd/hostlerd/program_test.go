@@ -4,20 +4,24 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
+
+	"github.com/hostler-project/hostler/host/program"
 )
 
-// programs is a directory with hostler and crcache to put before PATH, made as they are released:
-// without C, and with the agent of this very tree in it, whatever `make agents` left here. Tests
-// that use sandboxes need that one, and so do those that run hundreds of processes: with the race
-// detector each start takes half a second, and these tests are about what is said and done; those
-// of signals, labs and bad days keep it.
+// programs is a directory with hostler, hostlerd and crcache to put before PATH, made as they are
+// released: without C, and with the agent of this very tree in them, whatever `make agents` left
+// here. Tests that use sandboxes need that one, and so do those that run hundreds of processes:
+// with the race detector each start takes half a second, and these tests are about what is said
+// and done; those of signals, labs and bad days keep it.
 var programs = sync.OnceValues(func() (dir string, err error) {
 	if dir = os.Getenv("HOSTLER_TEST_PROGRAMS"); dir != "" { // root made them for us
 		return dir, nil
@@ -33,12 +37,13 @@ var programs = sync.OnceValues(func() (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "hostler")
-	if err := goBuild("-overlay", overlay, "-o", program, "."); err != nil {
+	if err := goBuild("-overlay", overlay, "-o", dir+"/", "../hostler", "."); err != nil {
 		return "", err
 	}
-	if err := os.Chmod(program, 0o755); err != nil { // whatever the umask
-		return "", err
+	for _, name := range []string{"hostler", program.Whole} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o755); err != nil { // whatever the umask
+			return "", err
+		}
 	}
 	return dir, os.Symlink("hostler", filepath.Join(dir, "crcache"))
 })
@@ -106,4 +111,18 @@ func plainPath(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir + string(os.PathListSeparator) + os.Getenv("PATH")
+}
+
+func copyFile(from, to string, mode os.FileMode) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Chmod(mode), out.Close()) // whatever the umask
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
@@ -175,7 +177,9 @@ func asOrdinary(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Geteuid() == 0 {
-		for from, to := range map[string]string{self: "tests", filepath.Join(made, "hostler"): "hostler"} {
+		for from, to := range map[string]string{
+			self: "tests", filepath.Join(made, "hostler"): "hostler", filepath.Join(made, program.Whole): program.Whole,
+		} {
 			if err := copyFile(from, filepath.Join(dir, to), 0o755); err != nil {
 				t.Fatal(err)
 			}

@@ -243,7 +243,7 @@ func TestTreeSettingsWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(config.LoadOptions{
-		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, Kinds: program.Kinds,
+		Dir: dir, Home: home, System: home, Env: func(string) string { return "" }, Kinds: whole.Kinds,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -208,20 +208,6 @@ func TestSandboxesOfSomebody(t *testing.T) {
 	}
 }
 
-func copyFile(from, to string, mode os.FileMode) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Chmod(mode), out.Close()) // whatever the umask
-}
-
 // staticBusybox finds a busybox that needs no library.
 var staticBusybox = sync.OnceValues(func() (string, bool) {
 	path, err := exec.LookPath("busybox")

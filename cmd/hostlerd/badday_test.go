@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/cli/term"
 )
 
@@ -76,16 +78,16 @@ func (m *machine) as(uid int) {
 	if os.Getuid() != 0 {
 		return
 	}
-	program, err := exec.LookPath(cmp.Or(m.program, "hostler"))
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	data, err := os.ReadFile(program)
+	path, err := exec.LookPath(cmp.Or(m.program, "hostler"))
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	m.program, m.uid = filepath.Join(m.dir, "hostler"), uid
-	if err := os.WriteFile(m.program, data, 0o755); err != nil {
+	if err := copyFile(path, m.program, 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+	err = copyFile(filepath.Join(filepath.Dir(path), program.Whole), filepath.Join(m.dir, program.Whole), 0o755)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // the tests' own program is the whole one
 		m.t.Fatal(err)
 	}
 	err = filepath.WalkDir(m.dir, func(path string, _ fs.DirEntry, err error) error {

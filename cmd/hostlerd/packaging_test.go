@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostler-project/hostler/host/program"
+
 	"github.com/hostler-project/hostler/cli"
 )
 
@@ -41,7 +43,7 @@ func TestUnits(t *testing.T) {
 		for line := range strings.Lines(string(text)) {
 			if words, ok := strings.CutPrefix(line, "ExecStart=/usr/local/bin/hostler "); ok {
 				var out, errs errorText
-				cmd, rest, err := program.Tree(cli.NewApp(nil, &out, &errs)).Find(strings.Fields(words))
+				cmd, rest, err := whole.Tree(cli.NewApp(nil, &out, &errs)).Find(strings.Fields(words))
 				if err == nil {
 					err = cmd.ParseFlags(rest)
 				}
@@ -124,12 +126,10 @@ func TestContainerfile(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "packaging"), os.DirFS("../../packaging")); err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.ReadFile(lookIn(plainPath(t), "hostler"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "bin", "hostler"), program, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"hostler", program.Whole} {
+		if err := copyFile(lookIn(plainPath(t), name), filepath.Join(dir, "bin", name), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if out, err := podman(
 		"build", "--build-arg", "BASE=scratch", "-t", image, "-f", filepath.Join(dir, "packaging", "Containerfile"), dir,

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host/program"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/runcmd"
+	"github.com/hostler-project/hostler/cli/selfcmd"
+	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/host"
+)
+
+func main() {
+	// agents start often, and need none of the other verbs
+	if len(os.Args) > 1 && os.Args[1] == "agent" {
+		os.Exit(selfcmd.RunAgent(os.Args[2:]))
+	}
+	if err := program.CheckCaller(); err != nil {
+		t := term.NewTerminal(os.Stdin, os.Stdout, os.Stderr, "hostler")
+		t.Tell(err)
+		os.Exit(term.ExitStatus(err))
+	}
+	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// Main runs one command line and returns the exit status.
+func Main(argv []string, in io.Reader, out, errs io.Writer) int {
+	if len(argv) == 0 {
+		argv = []string{"hostler"}
+	}
+	if len(argv) == 5 && argv[1] == host.AnswersCommand {
+		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
+	}
+	if len(argv) == 2 && argv[1] == front.Word {
+		return front.Main()
+	}
+	runcmd.KeepFiles()
+	// a script of this name, as in a stand-alone, completes like the link
+	if len(argv) > 2 && argv[1] == cli.SlaposName && strings.HasPrefix(argv[2], cobra.ShellCompRequestCmd) {
+		argv = argv[1:]
+	}
+	return whole.Main(argv, in, out, errs)
+}

@@ -1,0 +1,120 @@
+package program
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/version"
+)
+
+const (
+	// Whole is the name of the program that has everything.
+	Whole = "hostlerd"
+	// buildVariable tells the whole program which build calls it.
+	buildVariable = "HOSTLER_BUILD"
+	installHint   = "install both: make build, or go install github.com/hostler-project/hostler/cmd/..."
+)
+
+// Path returns the path of the whole program: the one beside this one, or this one if there is
+// none. What runs for long and reads its configuration again is started from it.
+func Path() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if path, err := beside(self); err == nil {
+		return path, nil
+	}
+	return self, nil
+}
+
+// Installed identifies what is installed, also among builds of one version. Both programs return
+// the same.
+func Installed() string {
+	b := version.Read().Version
+	if path, err := Path(); err == nil {
+		if info, err := os.Stat(path); err == nil {
+			b += fmt.Sprintf("-%x-%x", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return b
+}
+
+// ReplaceBy replaces this process by the program Whole beside it, with the same command line,
+// environment, directory and files. It returns only an error.
+func ReplaceBy(argv []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find %s: %w", Whole, err)
+	}
+	path, err := beside(self)
+	if err != nil {
+		return &compute.Error{
+			Kind: compute.ErrUnavailable, Hint: installHint,
+			Err: fmt.Errorf("this needs the program %s, which is not beside %s: %w", Whole, self, err),
+		}
+	}
+	return fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build())))
+}
+
+// beside finds the whole program in the directory of another, or in the one that its link leads to.
+// PATH is not asked, as it may name another version.
+func beside(self string) (string, error) {
+	name := Whole
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	places := []string{filepath.Dir(self)}
+	if real, err := filepath.EvalSymlinks(self); err == nil && filepath.Dir(real) != places[0] {
+		places = append(places, filepath.Dir(real))
+	}
+	for _, dir := range places {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fs.ErrNotExist
+}
+
+// CheckCaller refuses to go on for a hostler of another build: the two would read the same files in
+// different ways. It takes the caller's build out of the environment, so that what this process
+// starts does not see it.
+func CheckCaller() error {
+	caller, called := os.LookupEnv(buildVariable)
+	if !called {
+		return nil
+	}
+	if err := os.Unsetenv(buildVariable); err != nil {
+		return err
+	}
+	if own := build(); caller != own {
+		return &compute.Error{
+			Kind: compute.ErrUnavailable, Hint: installHint,
+			Err: errors.New("hostler is of the build " + caller + ", and " + Whole + " beside it of " + own),
+		}
+	}
+	return nil
+}
+
+// build identifies what this program was built from: the version, and the commit if the compiler
+// noted one.
+func build() string {
+	words := []string{version.Read().Version, runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" || s.Key == "vcs.modified" && s.Value == "true" {
+				words = append(words, strings.TrimPrefix(s.Key, "vcs.")+"="+s.Value)
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
