@@ -28,7 +28,7 @@ func Main(argv []string) int {
 	}
 	runcmd.KeepFiles()
 	light := root.Program{
-		Groups: []root.Group{{Commands: commands}}, Kinds: host.Kinds(), AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
+		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
 	}
 	return light.Main(argv, os.Stdin, os.Stdout, os.Stderr)
 }

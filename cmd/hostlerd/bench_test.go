@@ -28,7 +28,7 @@ func built(b *testing.B) (hostler, bare string) {
 		b.Fatal(err)
 	}
 	hostler, bare = filepath.Join(dir, "hostler"), filepath.Join(dir, "bare")
-	for _, args := range [][]string{{"-o", hostler, "."}, {"-o", bare, source}} {
+	for _, args := range [][]string{{"-o", dir + "/", "../hostler", "."}, {"-o", bare, source}} {
 		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w"}, args...)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

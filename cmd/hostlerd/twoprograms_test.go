@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/hostler-project/hostler/host/program"
+)
+
+// inits returns how long the packages of a program take to initialise, in milliseconds, as its
+// runtime tells.
+func inits(t *testing.T, path string) (all float64, each []string) {
+	t.Helper()
+	cmd := exec.Command(path, "version")
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("version: %v: %s", err, &errs)
+	}
+	for line := range strings.Lines(errs.String()) {
+		words := strings.Fields(line) // init NAME @0.1 ms, 0.02 ms clock, ...
+		if len(words) < 6 || words[0] != "init" {
+			continue
+		}
+		took, err := strconv.ParseFloat(words[4], 64)
+		if err != nil {
+			t.Fatalf("the line %q has no time", line)
+		}
+		all += took
+		each = append(each, words[4]+" ms "+words[1])
+	}
+	if len(each) == 0 {
+		t.Fatalf("version with inittrace=1 tells of no package: %s", &errs)
+	}
+	return all, each
+}
+
+// TestStartsLittle holds what makes hostler start fast: the packages that it links take no longer
+// than 2.5 ms to initialise, the fastest of many times, and none of those that only hostlerd needs
+// is among them.
+func TestStartsLittle(t *testing.T) {
+	const most = 2.5
+	path := lookIn(plainPath(t), "hostler")
+	var least float64
+	var each []string
+	for n := range 200 { // other tests run beside
+		if took, by := inits(t, path); n == 0 || took < least {
+			least, each = took, by
+		}
+		if n >= 5 && least <= most {
+			break
+		}
+	}
+	slices.Sort(each)
+	slices.Reverse(each)
+	if least > most {
+		t.Errorf("what hostler links takes %.2f ms to initialise, want at most %.1f:\n%s", least, most, strings.Join(each[:20], "\n"))
+	}
+	t.Logf("%.2f ms in %d packages", least, len(each))
+	out, err := exec.Command("go", "list", "-deps", "../hostler").Output()
+	if err != nil {
+		t.Skipf("TestStartsLittle: go list: %v", err)
+	}
+	for dep := range strings.Lines(string(out)) {
+		for _, not := range []string{
+			"k8s.io/", "github.com/aws/", "github.com/gophercloud/", "github.com/danielgtaylor/huma", "github.com/jackc/",
+			"github.com/hostler-project/hostler/controller/server", "github.com/hostler-project/hostler/slapos/master",
+		} {
+			if strings.HasPrefix(dep, not) {
+				t.Errorf("hostler links %s, which is for %s", strings.TrimSpace(dep), program.Whole)
+			}
+		}
+	}
+}
+
+// TestHandOver has hostler give its place to hostlerd where it lacks something: all that a process
+// inherits is there, and the exit status is that of the command. Without hostlerd it does what it can
+// do by itself, and says what is missing for the rest.
+func TestHandOver(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 2\n")
+	alone := t.TempDir()
+	if err := copyFile(lookIn(plainPath(t), "hostler"), filepath.Join(alone, "hostler"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const foreign = "type = kubernetes\nmaximum = 0\nimage = x\n"
+	for _, c := range []struct {
+		what, foreign string
+		args          []string
+		needs         bool
+	}{
+		{"a light command", "", []string{"status"}, false},
+		{"a run", "", []string{"run", "local", "--", "true"}, false},
+		{"a command of hostlerd", "", []string{"source", "list"}, true},
+		{"help", "", []string{"help"}, true},
+		{"an unknown word", "", []string{"nope"}, true},
+		{"a key", "", []string{"acquire", "-s", "web", "--key", "k"}, true},
+		{"a source of a foreign kind", foreign, []string{"status"}, true},
+		{"a run beside such a source", foreign, []string{"run", "local", "--", "true"}, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			m := newMachine(t)
+			m.source("web", "type = fake\nmaximum = 2\n")
+			if c.foreign != "" {
+				m.source("pods", c.foreign)
+			}
+			m.program = filepath.Join(alone, "hostler")
+			_, errs, exit := m.run(c.args...)
+			if said := strings.Contains(errs, program.Whole); (exit != 0) != c.needs || said != c.needs {
+				t.Errorf("alone: exit status %d, %q, want it to need %s: %t", exit, errs, program.Whole, c.needs)
+			}
+			if _, err := os.Stat(filepath.Join(m.state(), "state.db")); c.needs && err == nil {
+				t.Error("it has made a state, though it did nothing")
+			}
+		})
+	}
+	m.source("pods", foreign)
+	m.program = lookIn(plainPath(t), "hostler")
+	cmd := m.command("run", "local", "--", "sh", "-c", `cat; echo "$MINE" $PWD >&2; exit 3`)
+	cmd.Env = append(cmd.Env, "MINE=my own")
+	cmd.Stdin = strings.NewReader("input\n")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	_ = cmd.Run()
+	if got, want := cmd.ProcessState.ExitCode(), 3; got != want || out.String() != "input\n" || errs.String() != "my own "+m.work+"\n" {
+		t.Errorf("got exit status %d, %q, %q, want %d, the input, and the variable with the directory", got, &out, &errs, want)
+	}
+	// a link of another name is perhaps a former program's
+	link := filepath.Join(m.dir, "crcache")
+	if err := os.Symlink(m.program, link); err != nil {
+		t.Fatal(err)
+	}
+	m.program = link
+	if out, errs, exit := m.run("list-sources"); exit != 0 && !strings.Contains(errs+out, "crcache") {
+		t.Errorf("called crcache: exit status %d, %q %q, want that program's", exit, out, errs)
+	}
+}
+
+// TestTwoBuilds makes sure that hostlerd refuses a hostler of another build, and passes on to no
+// other process who called it.
+func TestTwoBuilds(t *testing.T) {
+	m := newMachine(t)
+	m.program = lookIn(plainPath(t), program.Whole)
+	cmd := m.command("status")
+	cmd.Env = append(cmd.Env, "HOSTLER_BUILD=an older one")
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	if got := cmd.ProcessState.ExitCode(); got != 1 || !strings.Contains(string(out), "an older one") || !strings.Contains(string(out), "install both") {
+		t.Errorf("got exit status %d, %s, want 1, both builds and what to do", got, out)
+	}
+	m.source("pods", "type = kubernetes\nmaximum = 0\nimage = x\n")
+	m.program = lookIn(plainPath(t), "hostler")
+	if env := m.must("run", "local", "--", "env"); strings.Contains(env, "HOSTLER_BUILD") {
+		t.Errorf("a command has HOSTLER_BUILD in its environment:\n%s", env)
+	}
+}
