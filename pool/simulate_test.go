@@ -162,7 +162,7 @@ func TestSimulate(t *testing.T) {
 	n, limit := cmp.Or(*seedsFlag, fromEnv), time.Duration(0)
 	strict := n == 0 && os.Getenv("HOSTLER_REQUIRE_LAB") != ""
 	if n == 0 {
-		n, limit = 2000, 20*time.Second
+		n, limit = 1000, 20*time.Second
 		if testing.Short() {
 			n = 200
 		}
