@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -82,8 +83,10 @@ func session(t *testing.T, cloud string) *openstack.Session {
 func left(t *testing.T, s *openstack.Session, source string) (out []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	// whole words: the digest of a key's name may begin as an instance's number does
+	of := regexp.MustCompile(`\b` + regexp.QuoteMeta(source) + `\b`)
 	add := func(kind, id, text string) {
-		if strings.Contains(text, source) {
+		if of.MatchString(text) {
 			out = append(out, kind+" "+id)
 		}
 	}
