@@ -179,10 +179,16 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
 	<-ctx.Done()
+	log.Info("ending: what is being answered still has its time", "grace", Grace)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	failed := <-strangers
 	for range near {
-		failed = errors.Join(failed, <-errs)
+		err := <-errs
+		if errors.Is(err, server.ErrCutOff) { // as was said; so nothing failed
+			log.Warn("ended", "err", err)
+			err = nil
+		}
+		failed = errors.Join(failed, err)
 	}
 	return failed
 }

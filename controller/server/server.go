@@ -226,9 +226,15 @@ func Serve(ctx context.Context, srv *http.Server, l net.Listener, grace time.Dur
 	short, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	err := srv.Shutdown(short)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = ErrCutOff
+	}
 	if err != nil {
 		err = errors.Join(err, srv.Close())
 	}
 	<-done
 	return err
 }
+
+// ErrCutOff is the error of a server that ended while requests were still being answered.
+var ErrCutOff = errors.New("requests that were not answered in time are cut off")

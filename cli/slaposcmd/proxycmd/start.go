@@ -146,7 +146,12 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 		))),
 		ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),
 	}
-	return server.Serve(ctx, srv, l, controller.Grace)
+	err = server.Serve(ctx, srv, l, controller.Grace)
+	if errors.Is(err, server.ErrCutOff) { // it was told to end, and has
+		s.Log.Warn("%v", err)
+		return nil
+	}
+	return err
 }
 
 // masterHandler is all that a master answers. Pages of other sites in a browser cannot ask it.
