@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	_ "embed"
 	"os"
 	"slices"
@@ -61,7 +62,15 @@ func UnknownCommand(cmd *cobra.Command, name string) error {
 			verbs = append(verbs, c.Name())
 		}
 	}
-	return fault.Invalid(term.DidYouMean(name, verbs, cmd.CommandPath()+" "), "unknown command %q", name)
+	path := strings.TrimPrefix(cmd.CommandPath(), "hostler ")
+	near := term.DidYouMean(name, verbs, cmd.CommandPath()+" ")
+	switch {
+	case !cmd.HasParent():
+		return fault.Invalid(cmp.Or(near, cmd.CommandPath()+" help"), "unknown command %q", name)
+	case len(verbs) == 0:
+		return fault.Invalid("hostler help "+path, "%s takes no words of its own, and %q is one", path, name)
+	}
+	return fault.Invalid(near, "%s has no command %q: it has %s", path, name, strings.Join(verbs, ", "))
 }
 
 // NewHelp returns cobra's help command, but with an error for an unknown word.
@@ -142,7 +151,11 @@ func FlagError(cmd *cobra.Command, err error) error {
 	// invalid argument "x" for "--cores" flag: strconv...
 	if before, _, ours := strings.Cut(text, ": strconv."); ours {
 		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
-		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + " is not a number that it takes"
+		what := " is not a number that it takes"
+		if strings.Contains(text, "strconv.ParseBool") {
+			what = " is neither true nor false; the option alone means true"
+		}
+		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + what
 	}
 	return fault.Invalid(hint, "%s", text)
 }
