@@ -447,12 +447,18 @@ func TestGap(t *testing.T) {
 	c, _ := p.connect()
 	begun, leave := context.WithCancelCause(t.Context())
 	const total = 8 << 20
+	alone := filepath.Join(t.TempDir(), "alone") // there once nobody is
 	cmd := &compute.Command{
-		Args:   []string{"sh", "-c", "head -c " + strconv.Itoa(total) + " /dev/zero; echo; echo the end"},
+		Args: []string{"sh", "-c", "until [ -e $0 ]; do sleep 0.01; done; head -c " + strconv.Itoa(total) +
+			" /dev/zero; echo; echo the end", alone},
 		Hold:   &compute.Hold{Run: "gap", Keep: true, Begun: func() { leave(compute.ErrLost) }},
 		Stdout: io.Discard,
 	}
 	if _, err := c.Run(begun, cmd); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	until(t, "leaving of the first", func() bool { return p.list()[0].Watchers == 0 })
+	if err := os.WriteFile(alone, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "its end", func() bool { return p.list()[0].Ended })
