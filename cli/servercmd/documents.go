@@ -5,4 +5,5 @@ package servercmd
 var Documents = map[string]any{
 	"login":      LoginView{},
 	"login-code": CodeView{},
+	"moved":      StoreMoveView{},
 }
