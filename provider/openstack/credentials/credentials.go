@@ -77,7 +77,7 @@ func Find(w Where) (Credentials, error) {
 	}
 	if err != nil {
 		return Credentials{}, &compute.Error{Op: "openstack.Credentials", ID: compute.ID(name), Kind: compute.ErrInvalid, Err: err,
-			Hint: "set cloud to a name in clouds.yaml, or source the rc file that the cloud's web page offers"}
+			Hint: "name a cloud of clouds.yaml (cloud in the source, --cloud or $OS_CLOUD), or source the rc file that the cloud's web page offers"}
 	}
 	c.Region = cmp.Or(w.Region, c.Region)
 	c.Auth.AllowReauth = true
@@ -195,6 +195,9 @@ func fromFile(name string, w Where) (Credentials, error) {
 }
 
 func fromEnvironment(env func(string) string) (Credentials, error) {
+	if env("OS_AUTH_URL") == "" {
+		return Credentials{}, errors.New("no cloud is named, and $OS_AUTH_URL is not set")
+	}
 	c, err := credentials(func(key string) string {
 		v := env("OS_" + strings.ToUpper(key))
 		switch key {
