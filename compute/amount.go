@@ -12,9 +12,9 @@ import (
 type Amount struct {
 	// processor cores, to a millionth of one
 	Cores  float64 `json:"cores"`
-	Memory int64   `json:"memory,omitempty"` // bytes
-	Disk   int64   `json:"disk,omitempty"`   // bytes
-	GPUs   int     `json:"gpus,omitempty"`
+	Memory int64   `json:"memory"` // bytes
+	Disk   int64   `json:"disk"`   // bytes
+	GPUs   int     `json:"gpus"`
 }
 
 // Micro returns Cores in millionths, rounded, so that sums and comparisons are exact: ten tenths

@@ -320,9 +320,9 @@ func Hand(a *cli.App, ctx context.Context, leases []compute.Lease, again bool) e
 	defer signal.Stop(gone)
 	var err error
 	if a.JSON {
-		views := make([]leaseView, len(leases))
+		views := make([]api.Lease, len(leases))
 		for i, l := range leases {
-			views[i] = ViewLease(l)
+			views[i] = api.NewLease(l)
 		}
 		err = a.PrintJSON(views)
 	} else {

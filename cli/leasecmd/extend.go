@@ -3,6 +3,8 @@ package leasecmd
 import (
 	"time"
 
+	"github.com/hostler-project/hostler/api"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
@@ -25,9 +27,9 @@ func NewExtend(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			views := make([]leaseView, len(leases))
+			views := make([]api.Lease, len(leases))
 			for i, l := range leases {
-				views[i] = ViewLease(l)
+				views[i] = api.NewLease(l)
 				if d := l.Deadline(); !a.JSON && !a.Quiet {
 					end := "has no end"
 					if !d.IsZero() {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/api"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
@@ -115,16 +117,16 @@ func storeShown(a *cli.App) string {
 }
 
 func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus, verbose bool) error {
-	v := statusView{Sources: []SourceView{}, Instances: []instanceView{}, Store: storeShown(a)}
+	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: storeShown(a)}
 	for _, s := range sources {
-		v.Sources = append(v.Sources, viewSource(s))
+		v.Sources = append(v.Sources, source(s))
 	}
 	instances, leases, err := InstancesOf(ctx, engine, sources)
 	if err != nil {
 		return err
 	}
 	for _, i := range instances {
-		v.Instances = append(v.Instances, viewInstance(i, leases[i.ID]))
+		v.Instances = append(v.Instances, instance(i, leases[i.ID]))
 	}
 	if verbose {
 		if v.Computers, _, err = slapNodes(a, ctx); err != nil {

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hostler-project/hostler/api"
+
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	xterm "golang.org/x/term"
@@ -339,9 +341,9 @@ func readKeys(ctx context.Context, in *os.File, keys chan<- string) {
 // topJSON is what `top --json` prints.
 type topJSON struct {
 	Time    time.Time       `json:"time"`
-	Sources []SourceView    `json:"sources"`
-	Moving  []instanceView  `json:"moving"`
-	Leases  []leaseView     `json:"leases"`
+	Sources []api.Source    `json:"sources"`
+	Moving  []api.Instance  `json:"moving"`
+	Leases  []api.Lease     `json:"leases"`
 	Events  []compute.Event `json:"events"`
 	Given   int             `json:"given"`
 	Ended   int             `json:"ended"`
@@ -350,17 +352,17 @@ type topJSON struct {
 
 func viewTop(v *TopView) topJSON {
 	out := topJSON{
-		Time: v.At, Sources: []SourceView{}, Moving: []instanceView{}, Leases: []leaseView{},
+		Time: v.At, Sources: []api.Source{}, Moving: []api.Instance{}, Leases: []api.Lease{},
 		Events: append([]compute.Event{}, v.Events...), Given: v.Given, Ended: v.Ended, Failed: v.failed,
 	}
 	for _, s := range v.Sources {
-		out.Sources = append(out.Sources, viewSource(s))
+		out.Sources = append(out.Sources, source(s))
 	}
 	for _, i := range v.Moving {
-		out.Moving = append(out.Moving, viewInstance(i, nil))
+		out.Moving = append(out.Moving, instance(i, nil))
 	}
 	for _, l := range v.Leases {
-		out.Leases = append(out.Leases, ViewLease(l))
+		out.Leases = append(out.Leases, api.NewLease(l))
 	}
 	return out
 }

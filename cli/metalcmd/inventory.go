@@ -7,10 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/api"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/shell"
@@ -112,7 +113,7 @@ func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
 		}
 	}
 	labels := map[string]string{}
-	for key, value := range leasecmd.ViewLease(l).Labels {
+	for key, value := range api.NewLease(l).Labels {
 		// Ansible would run a template, and with --all it may be another user's
 		if !isTemplate(key) && !isTemplate(value) {
 			labels[key] = value

@@ -8,7 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/api"
+
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
@@ -33,9 +34,9 @@ type RunReport struct {
 	Hint    string    `json:"hint,omitempty"`
 	Started time.Time `json:"started"`
 	// seconds before the command began: acquiring and connecting
-	Before  float64             `json:"before"`
-	Command float64             `json:"command"` // seconds of the command
-	Phases  leasecmd.PhasesView `json:"phases"`  // of making the instance, even earlier
+	Before  float64    `json:"before"`
+	Command float64    `json:"command"` // seconds of the command
+	Phases  api.Phases `json:"phases"`  // of making the instance, even earlier
 
 	Parts runlog.Phases `json:"run_phases"` // the parts of this run
 
@@ -62,13 +63,13 @@ func viewRun(r *run.Result, err error) RunReport {
 		return RunReport{
 			Run: e.ID, Instance: e.Instance, Source: e.Source, Lease: e.Lease, Begun: true, Exit: *e.Exit, Signal: e.Signal,
 			Reason: e.Reason, Kind: e.Kind, Error: e.Error, Started: e.Started, Command: e.Phases.Command, Parts: e.Phases,
-			Tests: e.Tests, Artifacts: e.Artifacts, Phases: leasecmd.ViewPhases(r.Instance.Phases),
+			Tests: e.Tests, Artifacts: e.Artifacts, Phases: api.NewPhases(r.Instance.Phases),
 		}
 	}
 	v := RunReport{
 		Run: rec.ID, Instance: string(r.Instance.ID), Source: r.Instance.Source, Lease: r.Lease.ID, Exit: status.OfRun(err),
 		Begun:   r.Exit != nil || errors.Is(err, compute.ErrLost) && !r.Begun.IsZero(),
-		Started: r.Started, Phases: leasecmd.ViewPhases(r.Instance.Phases), Parts: rec.Phases,
+		Started: r.Started, Phases: api.NewPhases(r.Instance.Phases), Parts: rec.Phases,
 		Tests: rec.Tests, Artifacts: rec.Artifacts,
 	}
 	if !r.Begun.IsZero() {

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/api"
 )
 
 // TestRemovedSources: a controller discards what stands ready of a source whose file is taken away,
@@ -29,14 +29,14 @@ func TestRemovedSources(t *testing.T) {
 	has := func(name string, ready, leased int) {
 		t.Helper()
 		until(t, name, func() bool {
-			var all []leasecmd.SourceView
+			var all []api.Source
 			text := o.run("status", "--json", "-q")
-			if err := json.Unmarshal([]byte(text), &struct{ Sources *[]leasecmd.SourceView }{&all}); err != nil {
+			if err := json.Unmarshal([]byte(text), &struct{ Sources *[]api.Source }{&all}); err != nil {
 				t.Fatalf("%v: text = %s; want no error", err, text)
 			}
 			for _, s := range all {
 				if s.Name == name {
-					return s.States.Ready == ready && s.States.Leased == leased && s.States == leasecmd.StateView{Ready: ready,
+					return s.States.Ready == ready && s.States.Leased == leased && s.States == api.States{Ready: ready,
 						Leased: leased}
 				}
 			}
