@@ -81,8 +81,8 @@ func TestStartsLittle(t *testing.T) {
 }
 
 // TestHandOver has hostler give its place to hostlerd where it lacks something: all that a process
-// inherits is there, and the exit status is that of the command. Without hostlerd it does what it can
-// do by itself, and says what is missing for the rest.
+// inherits is there, and the exit status is that of the command. Without hostlerd it does what it
+// can do by itself, and says what is missing for the rest.
 func TestHandOver(t *testing.T) {
 	m := newMachine(t)
 	m.source("web", "type = fake\nmaximum = 2\n")
@@ -154,7 +154,8 @@ func TestTwoBuilds(t *testing.T) {
 	if cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
-	if got := cmd.ProcessState.ExitCode(); got != 1 || !strings.Contains(string(out), "an older one") || !strings.Contains(string(out), "install both") {
+	said := strings.Contains(string(out), "an older one") && strings.Contains(string(out), "install both")
+	if got := cmd.ProcessState.ExitCode(); got != 1 || !said {
 		t.Errorf("got exit status %d, %s, want 1, both builds and what to do", got, out)
 	}
 	m.source("pods", "type = kubernetes\nmaximum = 0\nimage = x\n")

@@ -77,7 +77,7 @@ func Find(w Where) (Credentials, error) {
 	}
 	if err != nil {
 		return Credentials{}, &compute.Error{Op: "openstack.Credentials", ID: compute.ID(name), Kind: compute.ErrInvalid, Err: err,
-			Hint: "name a cloud of clouds.yaml (cloud in the source, --cloud or $OS_CLOUD), or source the rc file that the cloud's web page offers"}
+			Hint: "name a cloud of clouds.yaml (cloud in the source, --cloud, $OS_CLOUD), or source the rc file of the cloud's web page"}
 	}
 	c.Region = cmp.Or(w.Region, c.Region)
 	c.Auth.AllowReauth = true

@@ -72,7 +72,9 @@ func TestCredentialsOfTheEnvironment(t *testing.T) {
 			t.Errorf("%s: got = %+v, err = %v; want no error and c.look(got)", c.name, got, err)
 		}
 	}
-	for missing, want := range map[string]string{"OS_AUTH_URL": "$OS_AUTH_URL is not set", "OS_PASSWORD": "password", "OS_PROJECT_NAME": "project_id"} {
+	for missing, want := range map[string]string{
+		"OS_AUTH_URL": "$OS_AUTH_URL is not set", "OS_PASSWORD": "password", "OS_PROJECT_NAME": "project_id",
+	} {
 		_, err := credentials.Find(credentials.Where{Getenv: env(with(missing, ""))})
 		if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "sesame") {
 			t.Errorf("without %s: %v", missing, err)
