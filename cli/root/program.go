@@ -23,6 +23,9 @@ type Program struct {
 	// configurations that this one lacks something for. It returns only an error. nil: it lacks
 	// nothing.
 	Whole func(argv []string) error
+	// Before is called once it is known that this program runs the command line itself; nil:
+	// nothing is to be done
+	Before func()
 	// Compose adds to an App what not every program has; nil: nothing
 	Compose func(*cli.App)
 	// Words rewrites a command line before it is read; nil: it is read as it is

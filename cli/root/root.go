@@ -26,6 +26,9 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	if p.Whole != nil && !has(root, args) {
 		return p.end(a, nil, args, a.Host.Whole())
 	}
+	if p.Before != nil {
+		p.Before()
+	}
 	onceEach(root, args)
 	root.SetArgs(args)
 	root.SetIn(a.In)

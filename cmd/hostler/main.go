@@ -26,9 +26,9 @@ func Main(argv []string) int {
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
-	runcmd.KeepFiles()
 	light := root.Program{
 		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
+		Before: runcmd.KeepFiles, // not before: systemd's sockets are for hostlerd
 	}
 	return light.Main(argv, os.Stdin, os.Stdout, os.Stderr)
 }
