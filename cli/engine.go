@@ -5,10 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )

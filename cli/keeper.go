@@ -10,12 +10,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
+	"github.com/hostler-project/hostler/host/program"
 	"github.com/hostler-project/hostler/provider/local"
 )
 

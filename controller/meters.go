@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"

@@ -42,20 +42,6 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// Serving are the options of serve.
-type Serving struct {
-	Socket    string
-	Everyone  bool
-	Listen    string
-	Cert, Key string
-	TokenFile string
-	ClientCA  string
-	NoFill    bool
-	Apart     bool // a process without rights reads what strangers send
-	Drain     time.Duration
-	Looking
-}
-
 const (
 	// how often to look for work that nobody has announced
 	lookAround = 10 * time.Second
@@ -66,7 +52,7 @@ const (
 )
 
 // Serve runs the controller until ctx ends or a signal stops it.
-func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.Tracing, o Serving) error {
+func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.Tracing, o Options) error {
 	m, bell, refused := NewMeters(), newBell(), NewRefusals(log)
 	h.Log, h.Role, h.Meters, h.Left, h.Refused = log, host.Controller, m, bell.ring, refused.Add
 	if o.Drain < 0 {
@@ -103,7 +89,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if err != nil {
 		return err
 	}
-	scraped, err := o.Scraped()
+	scraped, err := o.Telemetry.Scraped()
 	if err != nil {
 		listeners.close()
 		return err
@@ -113,7 +99,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.Watch(k.standing)
-	near, far := front.Apart(listeners.all, version.Read().Version, o.Apart)
+	near, far := front.Apart(listeners.all, version.Read().Version, o.Network.Apart)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	handler := web.Handler(server.New(serverOptions(ctx, k, listeners.token, far.ReadyAnd(k.ready), traces.Of())))
@@ -212,7 +198,7 @@ type controller struct {
 	audit   *auth.Log
 	limits  *auth.Limits
 	ahead   *foresight
-	options Serving
+	options Options
 	leaving func() bool   // whether it was told to end
 	looked  []os.FileInfo // the TLS files before they were first read
 	files   *certs.Files  // nil: it does not listen with TLS
@@ -401,7 +387,7 @@ func (l *listeners) names() (out []string) {
 }
 
 // listen opens the sockets of systemd, or else the controller's own; and the address of --listen.
-func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err error) {
+func listen(h *host.Host, o Options, files *certs.Files) (_ *listeners, err error) {
 	out := &listeners{}
 	defer func() {
 		if err != nil {
@@ -432,25 +418,25 @@ func listen(h *host.Host, o Serving, files *certs.Files) (_ *listeners, err erro
 		}
 		out.all = append(out.all, l)
 	}
-	if o.Listen == "" {
+	if o.Network.Address == "" {
 		return out, nil
 	}
-	host, _, err := net.SplitHostPort(o.Listen)
+	host, _, err := net.SplitHostPort(o.Network.Address)
 	if err != nil {
-		return nil, fault.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.Listen, err)
+		return nil, fault.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.Network.Address, err)
 	}
-	if ip := net.ParseIP(host); o.Cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if ip := net.ParseIP(host); o.Network.Cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fault.Invalid(
 			"give --tls-cert and --tls-key, or listen on 127.0.0.1",
-			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Listen,
+			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Network.Address,
 		)
 	}
 	if out.token, err = administratorToken(o.TokenFile); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", o.Listen)
+	l, err := net.Listen("tcp", o.Network.Address)
 	if err != nil {
-		return nil, CannotListen("--listen", o.Listen, err)
+		return nil, CannotListen("--listen", o.Network.Address, err)
 	}
 	out.all = append(out.all, l)
 	return out, nil
@@ -463,8 +449,8 @@ func isLoopback(at net.Addr) bool {
 }
 
 // ownSocket listens on the controller's socket, and replaces one that a killed controller left.
-func ownSocket(h *host.Host, o Serving) (net.Listener, error) {
-	path := o.Socket
+func ownSocket(h *host.Host, o Options) (net.Listener, error) {
+	path := o.Socket.Path
 	if path == "" {
 		dir, err := host.RuntimeDir()
 		if err != nil {
@@ -490,7 +476,7 @@ func ownSocket(h *host.Host, o Serving) (net.Listener, error) {
 	if err != nil {
 		return nil, fault.Invalid("", "--socket %s: %w", path, err)
 	}
-	if o.Everyone {
+	if o.Socket.Everyone {
 		if err := os.Chmod(path, 0o666); err != nil {
 			_ = l.Close()
 			return nil, err

@@ -65,7 +65,7 @@ func (s *signingIn) provider(ctx context.Context, guard *fetch.Guard) (out login
 
 // certificates returns the files for TLS: those of serve's options, then those of the
 // configuration.
-func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
+func (o *Options) certificates(cfg *config.Config) (certs.Options, error) {
 	said, err := readAuthorizing(cfg)
 	if err != nil {
 		return certs.Options{}, err
@@ -77,27 +77,27 @@ func (o *Serving) certificates(cfg *config.Config) (certs.Options, error) {
 		return filepath.Join(filepath.Dir(cfg.Sections["auth"][key].File), file)
 	}
 	out := certs.Options{
-		Cert: o.Cert, Key: o.Key, ClientCA: cmp.Or(o.ClientCA, near("client_ca", said.ClientCA)),
+		Cert: o.Network.Cert, Key: o.Network.Key, ClientCA: cmp.Or(o.Network.ClientCA, near("client_ca", said.ClientCA)),
 		Revoked: near("client_crl", said.ClientCRL), Field: said.ClientName,
 	}
 	if out.Ask, err = slapos.HasAuthority(cfg); err != nil {
 		return out, err
 	}
-	if o.Cert == "" && o.ClientCA != "" {
+	if o.Network.Cert == "" && o.Network.ClientCA != "" {
 		return out, fault.Invalid("give --tls-cert and --tls-key too", "--client-ca: clients show certificates by TLS alone")
 	}
 	return out, nil
 }
 
 // openCertificates reads the certificates, if there is TLS.
-func (k *controller) openCertificates(o Serving) error {
+func (k *controller) openCertificates(o Options) error {
 	k.options, k.looked = o, nil
-	if (o.Cert == "") != (o.Key == "") {
+	if (o.Network.Cert == "") != (o.Network.Key == "") {
 		return fault.Invalid("", "--tls-cert and --tls-key go together")
 	}
 	opt, err := o.certificates(k.now.Load().cfg)
-	if err != nil || o.Cert == "" {
-		if opt.ClientCA != "" && o.Listen != "" {
+	if err != nil || o.Network.Cert == "" {
+		if opt.ClientCA != "" && o.Network.Address != "" {
 			k.Log.Warn("[auth] client-ca is of no use without TLS: nobody is known by a certificate")
 		}
 		return err
@@ -172,6 +172,6 @@ func (k *controller) followCertificates(ctx context.Context) {
 			continue
 		}
 		was, said = now, ""
-		k.Log.Info("the certificates were read anew", "file", k.options.Cert)
+		k.Log.Info("the certificates were read anew", "file", k.options.Network.Cert)
 	}
 }

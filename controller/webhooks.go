@@ -11,11 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/turn"

@@ -7,12 +7,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 // serveKeeper is the keeper, until it has nothing to do.

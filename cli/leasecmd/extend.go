@@ -3,10 +3,9 @@ package leasecmd
 import (
 	"time"
 
-	"github.com/hostler-project/hostler/api"
-
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 )

@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/api"
-
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"

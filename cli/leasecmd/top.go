@@ -11,12 +11,11 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/hostler-project/hostler/api"
-
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	xterm "golang.org/x/term"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"

@@ -100,8 +100,7 @@ func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debu
 		defer f.Close()
 		out = f
 	}
-	look := controller.Looking{LogFormat: "text", LogLevel: "info"}
-	if a.Log, err = look.Logger(out, debug); err != nil {
+	if a.Log, err = (controller.Telemetry{}).Logger(out, debug); err != nil {
 		return err
 	}
 	a.Host.Log = a.Log

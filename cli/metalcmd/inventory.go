@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/api"
-
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/compute"

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
@@ -39,7 +40,7 @@ type metalExplanationView = caching.Explanation
 func newMetalRun(a *cli.App) *cobra.Command {
 	var once, dry bool
 	var wait term.DurationFlag
-	var look controller.Looking
+	var telemetry controller.Telemetry
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Keep images ready on bare-metal nodes",
@@ -55,14 +56,14 @@ found to have failed there since the last run.`,
 			if wait.Given && !once {
 				return fault.Invalid("hostler director run --once --wait 20m", "--wait is for --once")
 			}
-			return metalRun(a, cmd.Context(), once, dry, wait, look)
+			return metalRun(a, cmd.Context(), once, dry, wait, telemetry)
 		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&once, "once", false, "look, decide and have it done once, print what came of it, and end")
 	f.BoolVar(&dry, "dry-run", false, "do nothing, and say what would be done")
 	f.Var(&wait, "wait", "with --once: wait so long at most for the images that are being written; the deadline unless it is said")
-	look.Flags(cmd)
+	servercmd.TelemetryFlags(cmd, &telemetry)
 	return cmd
 }
 
@@ -121,9 +122,9 @@ func metalStore(a *cli.App, ctx context.Context) (*config.Config, pool.Store, er
 }
 
 // metalRun runs the loop, or one round of it.
-func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.DurationFlag, look controller.Looking) (err error) {
+func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.DurationFlag, telemetry controller.Telemetry) (err error) {
 	if !once || a.Debug {
-		if a.Log, err = look.Logger(a.Err, a.Debug); err != nil {
+		if a.Log, err = telemetry.Logger(a.Err, a.Debug); err != nil {
 			return err
 		}
 	} else {
@@ -172,7 +173,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	if err != nil {
 		return err
 	}
-	scraped, err := look.Scraped()
+	scraped, err := telemetry.Scraped()
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/run/status"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/run/status"
 )
 
 // run runs a command line of the name hostler.

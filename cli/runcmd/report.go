@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"

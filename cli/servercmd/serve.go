@@ -9,7 +9,7 @@ import (
 )
 
 func NewServe(a *cli.App) *cobra.Command {
-	var o controller.Serving
+	var o controller.Options
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Be the controller: keep the sources full, and answer the commands of others",
@@ -19,7 +19,7 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 		Example: "  hostler serve\n  hostler serve --listen 127.0.0.1:7070\n  curl -H \"Authorization: Bearer $(cat ~/.local/state/hostler/controller.token)\" localhost:7070/v1/sources",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := o.Logger(a.Err, a.Debug)
+			log, err := o.Telemetry.Logger(a.Err, a.Debug)
 			if err != nil {
 				return err
 			}
@@ -28,13 +28,13 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Socket, "socket", "", "listen on the unix socket `PATH`; "+socket.SocketName+" in the runtime directory unless it is said")
-	f.BoolVar(&o.Everyone, "everyone", false, "let all users of this machine use the socket, each with leases of their own")
-	f.StringVar(&o.Listen, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
-	f.StringVar(&o.Cert, "tls-cert", "", "the certificate in `FILE`")
-	f.StringVar(&o.Key, "tls-key", "", "and its key in `FILE`")
-	f.StringVar(&o.ClientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
-	f.BoolVar(&o.Apart, "api-process", false,
+	f.StringVar(&o.Socket.Path, "socket", "", "listen on the unix socket `PATH`; "+socket.SocketName+" in the runtime directory unless it is said")
+	f.BoolVar(&o.Socket.Everyone, "everyone", false, "let all users of this machine use the socket, each with leases of their own")
+	f.StringVar(&o.Network.Address, "listen", "", "listen on `ADDR` too, HOST:PORT; without TLS only on loopback")
+	f.StringVar(&o.Network.Cert, "tls-cert", "", "the certificate in `FILE`")
+	f.StringVar(&o.Network.Key, "tls-key", "", "and its key in `FILE`")
+	f.StringVar(&o.Network.ClientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
+	f.BoolVar(&o.Network.Apart, "api-process", false,
 		"have a process without rights read what comes by --listen, a preview: docs/controller.md")
 	f.BoolVar(&o.NoFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.DurationVar(
@@ -45,9 +45,22 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 		&o.TokenFile, "token-file", "",
 		"the token in `FILE` makes its bearer an administrator; the file is made if it is missing. controller.token in the state directory unless it is said",
 	)
-	o.Looking.Flags(cmd)
+	TelemetryFlags(cmd, &o.Telemetry)
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
 	_ = cmd.MarkFlagFilename("client-ca")
 	return cmd
+}
+
+// TelemetryFlags gives a command the options for metrics and logs.
+func TelemetryFlags(cmd *cobra.Command, o *controller.Telemetry) {
+	f := cmd.Flags()
+	f.StringVar(&o.Metrics, "metrics", "", "answer scrapes of /metrics on `ADDR` too, on loopback, to whoever asks")
+	f.StringVar(&o.LogFormat, "log-format", "text", "write the log as `FORMAT`: text or json")
+	f.StringVar(&o.LogLevel, "log-level", "info", "write what is as grave as `LEVEL` or graver: debug, info, warn or error")
+	for name, values := range map[string][]string{
+		"log-format": {"text", "json"}, "log-level": {"debug", "info", "warn", "error"},
+	} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 }

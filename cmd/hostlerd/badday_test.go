@@ -13,9 +13,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 // machine is a home of its own to run the real program in.

@@ -5,9 +5,6 @@ import (
 	_ "embed"
 	"log/slog"
 
-	"github.com/hostler-project/hostler/client"
-	"github.com/hostler-project/hostler/store/postgres"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler"
@@ -26,8 +23,10 @@ import (
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/cli/sourcecmd"
+	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/store/postgres"
 )
 
 //go:embed doc.go

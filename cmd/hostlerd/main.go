@@ -5,16 +5,15 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 func main() {

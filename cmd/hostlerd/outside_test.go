@@ -20,9 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 )

@@ -20,9 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 // TestUnits: systemd finds nothing wrong with the units, and hostler knows the options that they

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/slapos/node/standalone"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"

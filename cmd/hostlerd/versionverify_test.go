@@ -14,7 +14,6 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/host/program"
-
 	"github.com/hostler-project/hostler/host/provenance"
 )
 

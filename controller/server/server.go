@@ -9,13 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/connect"
 	"github.com/hostler-project/hostler/controller/server/idempotency"

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	leases "github.com/hostler-project/hostler/compute/engine"
-
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
@@ -22,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	leases "github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"

@@ -1,0 +1,70 @@
+package controller
+
+import (
+	"cmp"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/compute/fault"
+)
+
+// Options are those of a controller. The zero value serves its own user by the usual socket, and
+// keeps the sources full.
+type Options struct {
+	Socket  Socket
+	Network Network
+	// TokenFile has the token of an administrator; "": controller.token in the state directory
+	TokenFile string
+	NoFill    bool // make nothing ahead of need
+	// Drain is how long it serves on, not ready, after it was told to end
+	Drain     time.Duration
+	Telemetry Telemetry
+}
+
+// Socket is the unix socket for users of this machine.
+type Socket struct {
+	Path     string // "": the usual one in the runtime directory
+	Everyone bool   // all users of this machine may use it, each with leases of their own
+}
+
+// Network is where others ask, by HTTP.
+type Network struct {
+	Address   string // HOST:PORT; "": nowhere
+	Cert, Key string // files for TLS; "": none, and Address is on loopback
+	ClientCA  string // a file with the authorities of clients' certificates; "": none
+	Apart     bool   // a process without rights reads what comes
+}
+
+// Telemetry says where metrics and logs go.
+type Telemetry struct {
+	Metrics   string // the address that answers scrapes of /metrics to whoever asks; "": none
+	LogFormat string // text or json; "": text
+	LogLevel  string // debug, info, warn or error; "": info
+}
+
+// Logger returns the controller's log. debug overrides the level.
+func (o Telemetry) Logger(w io.Writer, debug bool) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(cmp.Or(o.LogLevel, "info"))); err != nil || strings.ContainsAny(o.LogLevel, "+-") {
+		return nil, fault.Invalid("one of debug, info, warn, error", "--log-level %s: no such level", o.LogLevel)
+	}
+	if debug {
+		level = slog.LevelDebug
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	switch cmp.Or(o.LogFormat, "text") {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opt)), nil
+	case "json":
+		opt.ReplaceAttr = func(_ []string, at slog.Attr) slog.Attr {
+			if at.Value.Kind() == slog.KindDuration { // seconds, as in all documents
+				at.Value = slog.Float64Value(at.Value.Duration().Seconds())
+			}
+			return at
+		}
+		return slog.New(slog.NewJSONHandler(w, opt)), nil
+	}
+	return nil, fault.Invalid("text or json", "--log-format %s: no such format", o.LogFormat)
+}
