@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -20,6 +21,10 @@ import (
 // ahead is a first process that was started before it is needed. It is no sandbox: it has name
 // spaces, a control group and nothing else, and no plan yet.
 type ahead struct {
+	o       *Options
+	log     *slog.Logger
+	starter *starter
+
 	kept   atomic.Bool   // an Ahead is running
 	wanted chan struct{} // told that there is no process, or an unfit one
 	mu     sync.Mutex
@@ -30,7 +35,8 @@ type ahead struct {
 }
 
 // take takes the process, if there is one that is as good as a new one.
-func (a *ahead) take(want limits, world string) (first, bool) {
+func (a *ahead) take(want limits) (first, bool) {
+	world := a.mounts()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.good(want, world) {
@@ -54,10 +60,10 @@ func (a *ahead) refill() {
 	}
 }
 
-// world describes the mounts, where they matter: a first process has those of its start. It is
+// mounts describes the mounts, where they matter: a first process has those of its start. It is
 // empty for root, whose plan brings all that is needed.
-func (p *Provider) world() string {
-	if p.root {
+func (a *ahead) mounts() string {
+	if a.starter.root {
 		return ""
 	}
 	text, _ := os.ReadFile("/proc/self/mountinfo") // empty where it cannot be read, then and now
@@ -75,32 +81,34 @@ const stale = time.Minute
 // Ahead keeps one first process started ahead of need until ctx ends, so that Create does not wait
 // for its start. It is for programs that make sandboxes often. The process takes a megabyte of
 // memory. The error is that of ctx, or ErrConflict while another call does so.
-func (p *Provider) Ahead(ctx context.Context) error {
-	if !p.ahead.kept.CompareAndSwap(false, true) {
+func (p *Provider) Ahead(ctx context.Context) error { return p.ahead.keep(ctx) }
+
+func (a *ahead) keep(ctx context.Context) error {
+	if !a.kept.CompareAndSwap(false, true) {
 		return &compute.Error{
-			Op: "sandbox.Ahead", ID: compute.ID(p.o.Source), Kind: compute.ErrConflict,
+			Op: "sandbox.Ahead", ID: compute.ID(a.o.Source), Kind: compute.ErrConflict,
 			Err: errors.New("another call keeps one ahead"),
 		}
 	}
-	defer p.ahead.kept.Store(false)
+	defer a.kept.Store(false)
 	ending := context.WithoutCancel(ctx)
-	if tree, err := p.groups(); err == nil {
+	if tree, err := a.starter.groups.find(); err == nil {
 		sweepAhead(ctx, tree)
 	}
-	defer p.leaveGroups(ending)
-	defer p.putAway(ending)
+	defer a.starter.groups.leave(ending)
+	defer a.putAway(ending)
 	for {
-		world, like := p.world(), p.limits(owner{})
-		p.ahead.mu.Lock()
-		good := p.ahead.good(like, world) && time.Since(p.ahead.since) < stale
-		p.ahead.mu.Unlock()
+		world, like := a.mounts(), a.starter.groups.limits(owner{})
+		a.mu.Lock()
+		good := a.good(like, world) && time.Since(a.since) < stale
+		a.mu.Unlock()
 		if !good {
-			p.putAway(ending)
-			p.putOut(ctx, world, like)
+			a.putAway(ending)
+			a.putOut(ctx, world, like)
 		}
 		select {
 		case <-ctx.Done():
-		case <-p.ahead.wanted:
+		case <-a.wanted:
 			select {
 			case <-ctx.Done():
 			case <-time.After(courtesy):
@@ -114,30 +122,30 @@ func (p *Provider) Ahead(ctx context.Context) error {
 }
 
 // putOut starts a process ahead.
-func (p *Provider) putOut(ctx context.Context, world string, like limits) {
-	f, err := p.start(ctx, aheadName(), owner{}, enter.Ahead)
+func (a *ahead) putOut(ctx context.Context, world string, like limits) {
+	f, err := a.starter.start(ctx, aheadName(), owner{}, enter.Ahead)
 	if err != nil {
-		p.log.Debug("no process can be started ahead", "source", p.o.Source, "err", err)
-		_ = p.abandon(context.WithoutCancel(ctx), f)
+		a.log.Debug("no process can be started ahead", "source", a.o.Source, "err", err)
+		_ = a.starter.abandon(context.WithoutCancel(ctx), f)
 		return
 	}
-	p.ahead.mu.Lock()
-	defer p.ahead.mu.Unlock()
-	p.ahead.spare, p.ahead.like, p.ahead.world, p.ahead.since = &f, like, world, time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.spare, a.like, a.world, a.since = &f, like, world, time.Now()
 }
 
 // putAway ends the process, if there is one.
-func (p *Provider) putAway(ctx context.Context) {
-	p.ahead.mu.Lock()
-	left := p.ahead.spare
-	p.ahead.spare = nil
-	p.ahead.mu.Unlock()
+func (a *ahead) putAway(ctx context.Context) {
+	a.mu.Lock()
+	left := a.spare
+	a.spare = nil
+	a.mu.Unlock()
 	if left == nil {
 		return
 	}
 	left.close()
-	if err := p.abandon(ctx, *left); err != nil {
-		p.log.Warn("a process that was started ahead cannot be ended", "source", p.o.Source, "err", err)
+	if err := a.starter.abandon(ctx, *left); err != nil {
+		a.log.Warn("a process that was started ahead cannot be ended", "source", a.o.Source, "err", err)
 	}
 }
 

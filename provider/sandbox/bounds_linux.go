@@ -26,6 +26,9 @@ func (o Options) Check() error {
 	return err
 }
 
+// without reports whether a test switched a defence off.
+func (o *Options) without(defence string) bool { return slices.Contains(o.Without, defence) }
+
 // read parses the options.
 func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 	switch {

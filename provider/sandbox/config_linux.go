@@ -18,12 +18,12 @@ const mostConfig = 32 << 10
 
 // configFiles adds the caller's own configuration files of tools, without lines that look like
 // credentials. It leaves out files that are hidden, or seen with their directory.
-func (p *Provider) configFiles(h *hidden, files map[string]string) {
-	if p.o.Home == "" || p.o.Home == "/" {
+func (ms *masks) configFiles(h *hidden, files map[string]string) {
+	if ms.o.Home == "" || ms.o.Home == "/" {
 		return
 	}
 	for _, c := range mask.ConfigFiles() {
-		at := filepath.Join(p.o.Home, c.Path)
+		at := filepath.Join(ms.o.Home, c.Path)
 		if h.Shows(at) || h.hides(at) {
 			continue
 		}

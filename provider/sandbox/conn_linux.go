@@ -36,7 +36,7 @@ func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn,
 	if _, w.host = HostRoot(own.Image); w.host {
 		return w, nil
 	}
-	b, err := p.readBase(id)
+	b, err := p.images.read(id)
 	if err != nil {
 		_ = c.Close()
 		return nil, fault("Connect", id, err)
@@ -119,7 +119,7 @@ func (w *way) Facts(ctx context.Context) (compute.Facts, error) {
 	if err != nil {
 		return f, fault("Facts", w.id, err)
 	}
-	l := w.p.limits(own)
+	l := w.p.groups.limits(own)
 	if l.cores > 0 {
 		f.Cores = min(f.Cores, max(1, int(l.cores)))
 	}
@@ -134,7 +134,7 @@ func (w *way) Usage(ctx context.Context) (compute.Usage, error) {
 	if err != nil {
 		return u, err
 	}
-	tree, err := w.p.groups()
+	tree, err := w.p.groups.find()
 	if err != nil {
 		return u, nil
 	}
@@ -178,21 +178,6 @@ func (w *way) unseen(dir string, err error) error {
 // connection last asked, or at all at the first time. It is asked only after a kill: a count before
 // each command would slow down every command.
 func (w *way) starved() bool {
-	n := int64(w.p.oomKills(w.id))
+	n := int64(w.p.groups.oomKills(w.p.groupOf(w.id)))
 	return n > w.starvedBefore.Swap(n)
-}
-
-// oomKills counts the processes of a sandbox that were killed for lack of memory.
-func (p *Provider) oomKills(id compute.ID) int {
-	tree, err := p.groups()
-	if err != nil {
-		return 0
-	}
-	g, err := tree.Open(p.groupOf(id))
-	if err != nil {
-		return 0
-	}
-	defer g.Close()
-	n, _ := g.OOMKills() // zero where the kernel does not count them
-	return n
 }

@@ -23,7 +23,7 @@ func (m *making) layer(ctx context.Context) (enter.Tree, error) {
 		return enter.Tree{}, nil
 	}
 	home := p.home(compute.ID(m.own.ID))
-	if size := p.disk(m.own); size > 0 {
+	if size := p.groups.disk(m.own); size > 0 {
 		return m.volume(ctx, filepath.Join(home, "layer"), size)
 	}
 	dir := filepath.Join(home, "layer")

@@ -10,7 +10,8 @@
 //
 // Everything is in Options.Dir:
 //
-//	instances/ID/owner   whose it is; without it, or with another installation's, nothing here is touched
+//	instances/ID/owner   whose it is; nothing here is touched without it, or if it names another
+//	                     installation
 //	instances/ID/life    its first process and control group, and that it was ready
 //	instances/ID/agent   the socket of the agent
 //	instances/ID/layer   what is written, with upper = disk: a directory, or with a limit a file system in a file

@@ -31,9 +31,15 @@ type limits struct {
 	asked  bool // the source or the request asks for one of them
 }
 
+// groups are the control groups of a source's sandboxes, and the limits that they are to keep.
+type groups struct {
+	o    *Options
+	find func() (*cgroup.Tree, error) // finds those of this installation, once
+}
+
 // limits returns the limits for a request. A request for more than the source's usual gets more.
-func (p *Provider) limits(own owner) limits {
-	l := limits{cores: p.o.Cores, memory: max(p.o.Memory, own.Memory), pids: p.o.PIDs}
+func (gs *groups) limits(own owner) limits {
+	l := limits{cores: gs.o.Cores, memory: max(gs.o.Memory, own.Memory), pids: gs.o.PIDs}
 	if l.cores > 0 {
 		l.cores = max(l.cores, float64(own.Cores))
 	}
@@ -46,6 +52,32 @@ func (p *Provider) limits(own owner) limits {
 	}
 	l.memory = max(l.memory, leastMemory) // a request may ask for less than works
 	return l
+}
+
+// disk returns how many bytes may be written; 0: no limit. Writes to memory count as memory, so by
+// default they get no more than half of that: then programs see a full disk, and are not killed.
+func (gs *groups) disk(own owner) int64 {
+	if gs.o.without("limits") {
+		return 0
+	}
+	if gs.o.Disk > 0 || gs.o.Upper == "disk" {
+		if own.Disk > 0 {
+			return max(gs.o.Disk, own.Disk, leastDisk)
+		}
+		return gs.o.Disk
+	}
+	return max(min(installed()/4, gs.limits(own).memory/2), own.Disk)
+}
+
+// ptys is how many terminals a sandbox may have; 0: as many as the machine has.
+func (gs *groups) ptys() int64 {
+	switch {
+	case gs.o.without("ptys"):
+		return 0
+	case gs.o.PTYs > 0:
+		return int64(gs.o.PTYs)
+	}
+	return defaultPTYs
 }
 
 // installed returns the bytes of memory of this machine.
@@ -81,13 +113,13 @@ func label(name string) string {
 	return short + "_" + strconv.FormatUint(h.Sum64(), 36)
 }
 
-// group makes the control group of a sandbox. It first ends one that a crash left.
-func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Group, limits, error) {
-	l := p.limits(own)
-	if p.without("limits") {
+// make makes the control group of a sandbox. It first ends one that a crash left.
+func (gs *groups) make(ctx context.Context, id string, own owner) (*cgroup.Group, limits, error) {
+	l := gs.limits(own)
+	if gs.o.without("limits") {
 		l = limits{}
 	}
-	tree, err := p.groups()
+	tree, err := gs.find()
 	if err != nil {
 		return nil, l, err
 	}
@@ -102,7 +134,7 @@ func (p *Provider) group(ctx context.Context, id string, own owner) (*cgroup.Gro
 		}
 	}
 	g, err := tree.Make(ctx, id, want)
-	// another source's last sandbox ended just now: see leaveGroups
+	// another source's last sandbox ended just now: see leave
 	if errors.Is(err, fs.ErrNotExist) {
 		g, err = tree.Make(ctx, id, want)
 	}
@@ -133,22 +165,22 @@ func endGroup(ctx context.Context, tree *cgroup.Tree, id string) error {
 	return g.Remove(ctx)
 }
 
-// ungroup ends a sandbox's control group.
-func (p *Provider) ungroup(ctx context.Context, name string) error {
-	if p.without("gather") {
+// end ends a sandbox's control group.
+func (gs *groups) end(ctx context.Context, name string) error {
+	if gs.o.without("gather") {
 		return nil
 	}
-	tree, err := p.groups()
+	tree, err := gs.find()
 	if err != nil {
 		return err
 	}
 	return endGroup(ctx, tree, name)
 }
 
-// leaveGroups removes the directory above this installation's groups, when the source's last
+// leave removes the directory above this installation's groups, when the source's last
 // sandbox has ended and no other source has one.
-func (p *Provider) leaveGroups(ctx context.Context) {
-	dir, err := os.Open(filepath.Join(p.o.Dir, "instances"))
+func (gs *groups) leave(ctx context.Context) {
+	dir, err := os.Open(filepath.Join(gs.o.Dir, "instances"))
 	if err == nil {
 		defer dir.Close()
 		_, err = dir.Readdirnames(1) // one name is enough: this runs at each end
@@ -156,8 +188,23 @@ func (p *Provider) leaveGroups(ctx context.Context) {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if tree, err := p.groups(); err == nil {
+	if tree, err := gs.find(); err == nil {
 		sweepAhead(ctx, tree)
 		_ = tree.Remove(ctx) // fails while there are groups
 	}
+}
+
+// oomKills counts the processes of a sandbox that were killed for lack of memory.
+func (gs *groups) oomKills(name string) int {
+	tree, err := gs.find()
+	if err != nil {
+		return 0
+	}
+	g, err := tree.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer g.Close()
+	n, _ := g.OOMKills() // zero where the kernel does not count them
+	return n
 }

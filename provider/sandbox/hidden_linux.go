@@ -24,18 +24,24 @@ type hidden struct {
 	mounts []mask.Mount
 }
 
-// hidden returns what is hidden of the host, and makes the layer for it unless it exists. Close
+// masks hide the host's secrets from sandboxes of the host's root.
+type masks struct {
+	o     *Options
+	place func() (string, error) // finds the directory of the layers, once
+}
+
+// make returns what is hidden of the host, and makes the layer for it unless it exists. Close
 // what it is held by.
-func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hidden, error) {
-	o, err := p.maskOptions(tree, near...)
+func (ms *masks) make(ctx context.Context, tree string, near ...string) (*hidden, error) {
+	o, err := ms.options(tree, near...)
 	if err != nil {
 		return nil, err
 	}
 	mounts := o.Mounts
-	if p.without("mask") {
+	if ms.o.without("mask") {
 		return &hidden{Mask: mask.Open("/"), held: -1, mounts: mounts}, nil
 	}
-	place, err := p.maskPlace()
+	place, err := ms.place()
 	if err != nil {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: err, Hint: advice}
 	}
@@ -65,11 +71,11 @@ func (p *Provider) hidden(ctx context.Context, tree string, near ...string) (*hi
 	return &hidden{m, held, mounts}, nil
 }
 
-// maskOptions returns the options of the mask of a sandbox with a working tree.
-func (p *Provider) maskOptions(tree string, near ...string) (mask.Options, error) {
+// options returns the options of the mask of a sandbox with a working tree.
+func (ms *masks) options(tree string, near ...string) (mask.Options, error) {
 	mounts, err := mask.Mounts()
-	return mask.Options{Home: p.o.Home, UID: os.Geteuid(), State: p.o.State, Fresh: fresh, Extra: p.o.Hide,
-		Show: p.o.Show, Tree: gittree.Dirs(tree),
+	return mask.Options{Home: ms.o.Home, UID: os.Geteuid(), State: ms.o.State, Fresh: fresh, Extra: ms.o.Hide,
+		Show: ms.o.Show, Tree: gittree.Dirs(tree),
 		Mounts: mounts, Near: near}, err
 }
 
@@ -86,7 +92,7 @@ func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 			&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("its root is an image, which nothing is hidden of")},
 		)
 	}
-	o, err := p.maskOptions(tree)
+	o, err := p.masks.options(tree)
 	if err != nil {
 		return nil, fault("Reasons", id, err)
 	}
@@ -95,16 +101,12 @@ func (p *Provider) Reasons(id compute.ID) (*mask.Reasons, error) {
 }
 
 // checkTree refuses a tree that contains, or lies in, what sandboxes do not show.
-func (p *Provider) checkTree(ctx context.Context) error {
-	if p.o.Tree == "" {
-		return nil
-	}
-	tree := p.shares[len(p.shares)-1]
-	from, err := tree.real(p.o.State, p.root)
+func (ms *masks) checkTree(ctx context.Context, tree share, root bool) error {
+	from, err := tree.real(ms.o.State, root)
 	if err != nil {
 		return err
 	}
-	h, err := p.hidden(ctx, "", from)
+	h, err := ms.make(ctx, "", from)
 	if err != nil {
 		return err
 	}

@@ -30,23 +30,36 @@ type base struct {
 	Cmd    []string          `json:"cmd,omitempty"`
 }
 
+// images give sandboxes their images, and record what a sandbox was made from.
+type images struct {
+	o    *Options
+	root bool                    // we are root
+	home func(compute.ID) string // the directory of a sandbox
+	at   func(step string) error
+}
+
+// store opens the store of images.
+func (im *images) store() (*image.Store, error) {
+	return image.Open(im.o.Images, image.Options{Limits: im.o.ImageLimits, Others: im.o.Others})
+}
+
 // base returns what a sandbox needs of its image, from its record. The first time it comes from the
 // store of images, which pulls the image if need be.
-func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
+func (im *images) base(ctx context.Context, own owner) (*base, error) {
 	if _, ok := HostRoot(own.Image); ok {
-		return &base{Env: map[string]string{"HOME": p.o.Home}}, nil
+		return &base{Env: map[string]string{"HOME": im.o.Home}}, nil
 	}
-	if b, err := p.readBase(compute.ID(own.ID)); err == nil || !errors.Is(err, fs.ErrNotExist) {
+	if b, err := im.read(compute.ID(own.ID)); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return b, err
 	}
-	if err := p.at("image"); err != nil {
+	if err := im.at("image"); err != nil {
 		return nil, err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	store, err := im.store()
 	if err != nil {
 		return nil, err
 	}
-	home := p.home(compute.ID(own.ID))
+	home := im.home(compute.ID(own.ID))
 	img, err := store.Take(ctx, own.Image, home, image.PullOptions{})
 	if err != nil {
 		return nil, err
@@ -67,14 +80,14 @@ func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 			}
 		}
 	}
-	if err := p.user(b, img.Config.User); err != nil {
+	if err := im.user(b, img.Config.User); err != nil {
 		return nil, err
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.at("base"); err != nil {
+	if err := im.at("base"); err != nil {
 		return nil, err
 	}
 	made := filepath.Join(home, "base.new")
@@ -85,8 +98,8 @@ func (p *Provider) base(ctx context.Context, own owner) (*base, error) {
 }
 
 // user looks up the user that commands run as. An ordinary user's sandboxes have but one user.
-func (p *Provider) user(b *base, spec string) error {
-	if spec == "" || !p.root {
+func (im *images) user(b *base, spec string) error {
+	if spec == "" || !im.root {
 		return nil
 	}
 	u, err := image.LookupUser(b.Layers, spec)
@@ -102,8 +115,9 @@ func (p *Provider) user(b *base, spec string) error {
 	return nil
 }
 
-func (p *Provider) readBase(id compute.ID) (*base, error) {
-	text, err := os.ReadFile(filepath.Join(p.home(id), "base"))
+// read reads the record of what a sandbox was made from.
+func (im *images) read(id compute.ID) (*base, error) {
+	text, err := os.ReadFile(filepath.Join(im.home(id), "base"))
 	if err != nil {
 		return nil, err
 	}
@@ -112,19 +126,19 @@ func (p *Provider) readBase(id compute.ID) (*base, error) {
 }
 
 // release removes a sandbox's mark from its image.
-func (p *Provider) release(id compute.ID) error {
-	b, err := p.readBase(id)
+func (im *images) release(id compute.ID) error {
+	b, err := im.read(id)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && b.Digest == "" {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	store, err := im.store()
 	if err != nil {
 		return err
 	}
-	return store.Release(b.Digest, p.home(id))
+	return store.Release(b.Digest, im.home(id))
 }
 
 // imagePieces returns the pieces of an image's root.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -48,8 +49,8 @@ func (l *lacks) all() []enter.Lack {
 }
 
 // tell logs what a sandbox lacks, each thing once.
-func (p *Provider) tell(all []enter.Lack) {
-	for _, l := range p.lacks.note(all) {
-		p.log.Warn("sandboxes do not show a directory of this machine, it is empty there", "source", p.o.Source, "path", l.At, "err", l.Why)
+func (l *lacks) tell(log *slog.Logger, source string, all []enter.Lack) {
+	for _, one := range l.note(all) {
+		log.Warn("sandboxes do not show a directory of this machine, it is empty there", "source", source, "path", one.At, "err", one.Why)
 	}
 }

@@ -4,22 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/linux/cgroup"
-	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
-	"github.com/hostler-project/hostler/provider/sandbox/uids"
 )
 
 // making is a sandbox in the making.
@@ -33,47 +27,6 @@ type making struct {
 	guards []string // the directories that keep guarded names from being taken
 	holds  []int    // their descriptors, by place among those sent with the plan
 }
-
-// first is a process that is to be the first of a sandbox. It waits for its plan, and ends when no
-// process is left that could send one.
-type first struct {
-	life
-	limits
-	control *os.File // the socket that it waits on
-	// a handle until it has answered: its number may become another's
-	handle *proc.Handle
-	users  int // the first of its user ids, for root
-	group  int // descriptor of its control group; 0: none
-}
-
-// close closes the descriptors of the process.
-func (f *first) close() {
-	if f.control != nil {
-		_ = f.control.Close()
-	}
-	if f.group > 0 {
-		_ = unix.Close(f.group)
-	}
-	if f.handle != nil {
-		_ = f.handle.Close()
-	}
-	f.control, f.group, f.handle = nil, 0, nil
-}
-
-// space opens one of its name spaces.
-func (f *first) space(kind string) (*os.File, error) {
-	ns, err := os.Open("/proc/" + strconv.Itoa(f.PID) + "/ns/" + kind)
-	if f.handle.Ended() { // its number may be another's by now
-		if err == nil {
-			_ = ns.Close()
-		}
-		return nil, errEndedEarly
-	}
-	return ns, err
-}
-
-// errEndedEarly means that the first process was killed before it became a sandbox.
-var errEndedEarly = errors.New("its first process ended before it was ready")
 
 // make makes a sandbox in its directory, which is locked and has none. After a failure it ends the
 // process, and leaves the directory to be tried again or destroyed.
@@ -91,12 +44,12 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	if err := room(); err != nil {
 		return err
 	}
-	base, err := p.base(ctx, own)
+	base, err := p.images.base(ctx, own)
 	if err != nil {
 		return err
 	}
 	defer p.ahead.refill() // at the end, so as not to slow this down
-	f, ready := p.ahead.take(p.limits(own), p.world())
+	f, ready := p.ahead.take(p.groups.limits(own))
 	if ready {
 		err = (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
 		if !errors.Is(err, errEndedEarly) || ctx.Err() != nil {
@@ -107,9 +60,9 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 			return err
 		}
 	}
-	if f, err = p.start(ctx, label(own.ID), own); err != nil {
+	if f, err = p.starter.start(ctx, label(own.ID), own); err != nil {
 		f.close()
-		return errors.Join(err, p.abandon(context.WithoutCancel(ctx), f))
+		return errors.Join(err, p.starter.abandon(context.WithoutCancel(ctx), f))
 	}
 	return (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
 }
@@ -135,7 +88,7 @@ func (m *making) make(ctx context.Context) (err error) {
 	if err := p.at("plan"); err != nil {
 		return err
 	}
-	attaching := m.attach(ctx)
+	attaching := p.net.attach(ctx, &m.first, m.own.ID)
 	plan, err := m.plan(ctx)
 	net := <-attaching
 	if err = errors.Join(err, net.err); err != nil {
@@ -161,209 +114,7 @@ func (m *making) make(ctx context.Context) (err error) {
 
 // end ends a process that will not become a sandbox, and its group.
 func (m *making) end(ctx context.Context) error {
-	return errors.Join(m.p.abandon(ctx, m.first), m.p.detach(ctx, compute.ID(m.own.ID)))
-}
-
-// abandon ends a first process, and its group.
-func (p *Provider) abandon(ctx context.Context, f first) error {
-	return errors.Join(f.kill(ctx), p.ungroup(ctx, f.Group))
-}
-
-// start starts a first process in its name spaces and a control group of that name. It is to be
-// abandoned even after an error.
-func (p *Provider) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
-	m.Group = name
-	control, theirs, err := socketpair()
-	if err != nil {
-		return m, err
-	}
-	defer theirs.Close()
-	fail := func(err error) (first, error) {
-		control.Close()
-		m.close()
-		return m, err
-	}
-	program, err := p.o.Agent(runtime.GOARCH)
-	if err != nil {
-		return fail(err)
-	}
-	self, err := os.Open(program.Path)
-	if err != nil {
-		return fail(err)
-	}
-	defer self.Close()
-	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
-	if err != nil {
-		return fail(err)
-	}
-	defer null.Close()
-	attr := &os.ProcAttr{
-		Env:   []string{"GOMAXPROCS=1"},
-		Files: []*os.File{null, null, null, theirs, self},
-		Sys: &syscall.SysProcAttr{
-			// With a user name space Go copies our page tables for the fork, as it may map users
-			// meanwhile. That takes longer than all the rest. The users are mapped later, so the
-			// child shares our memory until exec, as usual.
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET |
-				unix.CLONE_VFORK | unix.CLONE_VM,
-			Setsid: true,
-			// It begins as nobody, becomes root as soon as its users are mapped, and keeps its
-			// capabilities over exec until then.
-			AmbientCaps: needed[:],
-		},
-	}
-	for name, flag := range map[string]uintptr{"pid": unix.CLONE_NEWPID, "ipc": unix.CLONE_NEWIPC, "net": unix.CLONE_NEWNET} {
-		if p.without(name) {
-			attr.Sys.Cloneflags &^= flag
-		}
-	}
-	m.users = os.Geteuid()
-	var ids uids.Range
-	if p.root {
-		h := fnv.New32a()
-		h.Write([]byte(p.o.Installation + name))
-		ids, err = uids.Take(int(h.Sum32() % uids.Slots))
-		if err != nil {
-			return fail(err)
-		}
-		defer ids.File.Close()
-		m.users, attr.Files = ids.First, append(attr.Files, ids.File)
-		if p.without("users") {
-			m.users = 0
-		}
-	}
-	var group *cgroup.Group
-	if group, m.limits, err = p.group(ctx, name, own); err != nil {
-		return fail(err)
-	}
-	defer group.Close()
-	if fd := group.FD(); fd >= 0 {
-		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
-		if m.group, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-			return fail(err)
-		}
-	}
-	if p.root {
-		if err := group.Delegate(m.users, m.users); err != nil {
-			return fail(err)
-		}
-	}
-	// By its descriptor, as the sandbox's user may not reach the path.
-	var process *os.Process
-	err = group.StartLast(func() (err error) {
-		if p.root {
-			if err := actAs(m.users); err != nil {
-				return fmt.Errorf("act as the sandbox's root: %w", err)
-			}
-		}
-		process, err = os.StartProcess(
-			"/proc/self/fd/"+strconv.Itoa(enter.ProgramFD), program.Command(append([]string{enter.Word}, words...)...),
-			attr,
-		)
-		return err
-	})
-	if err != nil {
-		return fail(startError(err))
-	}
-	// before anything reaps it, so that the number is still its own
-	m.handle, err = proc.Open(process.Pid)
-	bear(process.Pid)
-	if err == nil {
-		m.Process, err = proc.Of(process.Pid)
-	}
-	// it is known by its record, and reaped by its parent when it ends
-	_ = process.Release()
-	if err == nil && p.root {
-		err = ids.Keep(m.Process)
-	}
-	if err == nil {
-		err = p.mapUsers(m)
-	}
-	if err != nil {
-		return fail(fmt.Errorf("its first process: %w", err))
-	}
-	m.control = control
-	return m, nil
-}
-
-// needed are the capabilities that a first process needs to build a sandbox, and those it keeps.
-var needed = [...]uintptr{
-	unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_KILL,
-	unix.CAP_SETGID, unix.CAP_SETUID,
-	unix.CAP_SETPCAP, unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_IPC_OWNER,
-	unix.CAP_SYS_CHROOT, unix.CAP_SYS_ADMIN,
-	unix.CAP_SYS_NICE, unix.CAP_SYS_RESOURCE, unix.CAP_MKNOD, unix.CAP_AUDIT_WRITE, unix.CAP_SETFCAP,
-}
-
-// actAs makes the calling thread a user of the host that is nobody, with our capabilities and no
-// groups. The thread is good for nothing else then. So the process that it starts is that user at
-// once, and need not change, which takes its time in a program of many threads.
-func actAs(id int) error {
-	var caps [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	// The kernel takes this from the whole process, so it is given back. The value is that before
-	// the first time: two threads at it would see each other's.
-	defer func(was int) { _ = unix.Prctl(unix.PR_SET_DUMPABLE, uintptr(was), 0, 0, 0) }(dumpable())
-	err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0)
-	if err == nil {
-		err = unix.Capget(&header, &caps[0])
-	}
-	if err != nil {
-		return err
-	}
-	for _, call := range [][4]uintptr{ // for this thread alone; package syscall's are for all
-		{unix.SYS_SETGROUPS}, {unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)},
-		{unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)},
-	} {
-		if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
-			return errno
-		}
-	}
-	caps[0].Effective, caps[1].Effective = caps[0].Permitted, caps[1].Permitted
-	return unix.Capset(&header, &caps[0])
-}
-
-// dumpable reports whether other processes of this user may look into this one.
-var dumpable = sync.OnceValue(func() int {
-	n, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	if err != nil || n != 1 {
-		return 0
-	}
-	return 1
-})
-
-// mapUsers maps the sandbox's user ids to the host's. The process gets its plan after that.
-func (p *Provider) mapUsers(m first) error {
-	ids, proc := "0 "+strconv.Itoa(m.users)+" "+strconv.Itoa(uids.Count), "/proc/"+strconv.Itoa(m.PID)
-	if p.root {
-		return errors.Join(writeProc(proc+"/uid_map", ids), writeProc(proc+"/gid_map", ids))
-	}
-	return errors.Join(
-		writeProc(proc+"/uid_map", "0 "+strconv.Itoa(os.Geteuid())+" 1"),
-		// without this the user could drop a group that denies something
-		writeProc(proc+"/setgroups", "deny"),
-		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
-}
-
-func writeProc(name, text string) error {
-	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		return &os.PathError{Op: "write", Path: name, Err: err}
-	}
-	return nil
-}
-
-// socketpair makes the socket over which a first process gets its plan.
-func socketpair() (ours, theirs *os.File, err error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	return os.NewFile(uintptr(pair[0]), "control"), os.NewFile(uintptr(pair[1]), "control"), nil
+	return errors.Join(m.p.starter.abandon(ctx, m.first), m.p.net.detach(ctx, compute.ID(m.own.ID)))
 }
 
 // listen makes the socket of the agent, by a name short enough for the kernel wherever the state
@@ -385,19 +136,6 @@ func (m *making) listen() error {
 		return fmt.Errorf("the agent's socket: %w", err)
 	}
 	return nil
-}
-
-// startError explains what the kernel refuses.
-func startError(err error) error {
-	hint := advice
-	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		hint = "this kernel, or its security modules, does not let this user make user name spaces; run hostler doctor"
-	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
-		return &compute.Error{Kind: compute.ErrNoCapacity, Err: fmt.Errorf("start its first process: %w", err),
-			Hint: "the kernel's limit of name spaces is reached: see /proc/sys/user/max_*_namespaces"}
-	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("start its first process: %w", err), Hint: hint}
 }
 
 // maxTrees is how many descriptors the kernel passes at once.
@@ -453,7 +191,7 @@ func (m *making) answer(ctx context.Context) error {
 	if err != nil {
 		return m.died(err)
 	}
-	m.p.tell(append(m.t.lacks, a.Lacks...))
+	m.p.lacks.tell(m.p.log, m.p.o.Source, append(m.t.lacks, a.Lacks...))
 	if a.Error == "" {
 		return nil
 	}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	"github.com/hostler-project/hostler/compute"
@@ -10,16 +11,25 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
 
-// net opens the network of this installation's sandboxes.
-func (p *Provider) net(ctx context.Context) (*network.Network, string, error) {
+// networks give a source's sandboxes their network.
+type networks struct {
+	o     *Options
+	root  bool // we are root
+	ports []network.Forward
+	log   *slog.Logger
+}
+
+// open opens the network of this installation's sandboxes.
+func (ns *networks) open(ctx context.Context) (*network.Network, string, error) {
 	// a host without name servers gets a usable text, and doctor reports it
 	resolv, servers, _ := network.Resolver("")
-	may, err := egress.Parse(p.o.Egress)
+	may, err := egress.Parse(ns.o.Egress)
 	if err != nil {
 		return nil, "", err
 	}
 	n, err := network.Open(ctx, network.Options{
-		Installation: p.o.Installation, Dir: p.o.NetworkDir, Nameservers: servers, Egress: may, Answers: p.o.Answers, Without: p.o.Without,
+		Installation: ns.o.Installation, Dir: ns.o.NetworkDir, Nameservers: servers, Egress: may, Answers: ns.o.Answers,
+		Without: ns.o.Without,
 	})
 	if err == nil && may.Named() {
 		resolv = network.ResolvAt(resolv, n.Gateway())
@@ -35,26 +45,25 @@ type attached struct {
 
 // attach gives a sandbox its network, in a goroutine that ends when it has sent the result. It
 // takes as long as the first process needs to start.
-func (m *making) attach(ctx context.Context) <-chan attached {
+func (ns *networks) attach(ctx context.Context, f *first, id string) <-chan attached {
 	out := make(chan attached, 1)
-	p := m.p
-	given := p.o.Network == "nat" || len(p.o.Egress) > 0 && p.o.Egress[0] != egress.None
-	if p.o.Network == "none" || !given && (!p.root || p.o.NetworkDir == "") {
+	given := ns.o.Network == "nat" || len(ns.o.Egress) > 0 && ns.o.Egress[0] != egress.None
+	if ns.o.Network == "none" || !given && (!ns.root || ns.o.NetworkDir == "") {
 		out <- attached{}
 		return out
 	}
 	go func() {
-		n, resolv, err := p.net(ctx)
+		n, resolv, err := ns.open(ctx)
 		if err == nil {
-			var ns *os.File
-			if ns, err = m.space("net"); err == nil {
-				_, err = n.Attach(ctx, compute.ID(m.own.ID), ns, p.ports)
-				ns.Close()
+			var space *os.File
+			if space, err = f.space("net"); err == nil {
+				_, err = n.Attach(ctx, compute.ID(id), space, ns.ports)
+				space.Close()
 			}
 		}
-		if err != nil && p.o.Network == "" && len(p.o.Egress) == 0 &&
-			(errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(p.ports) == 0 {
-			p.log.Info("no network here for sandboxes but lo; see hostler doctor", "instance", m.own.ID, "err", err)
+		if err != nil && ns.o.Network == "" && len(ns.o.Egress) == 0 &&
+			(errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrUnavailable)) && len(ns.ports) == 0 {
+			ns.log.Info("no network here for sandboxes but lo; see hostler doctor", "instance", id, "err", err)
 			resolv, err = "", nil
 		}
 		out <- attached{resolv, err}
@@ -63,14 +72,14 @@ func (m *making) attach(ctx context.Context) <-chan attached {
 }
 
 // detach removes a sandbox's network, if it has one.
-func (p *Provider) detach(ctx context.Context, id compute.ID) error {
-	if !p.root || p.o.NetworkDir == "" {
+func (ns *networks) detach(ctx context.Context, id compute.ID) error {
+	if !ns.root || ns.o.NetworkDir == "" {
 		return nil
 	}
-	if _, err := os.Stat(p.o.NetworkDir); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(ns.o.NetworkDir); errors.Is(err, os.ErrNotExist) {
 		return nil // no network was ever made
 	}
-	n, _, err := p.net(ctx)
+	n, _, err := ns.open(ctx)
 	if err == nil {
 		err = n.Detach(ctx, id)
 	}
@@ -81,16 +90,16 @@ func (p *Provider) detach(ctx context.Context, id compute.ID) error {
 }
 
 // keepAnswers starts the process that answers questions for the names in egress, if it was killed.
-func (p *Provider) keepAnswers(ctx context.Context, id compute.ID) {
-	may, err := egress.Parse(p.o.Egress)
-	if err != nil || !may.Named() || !p.root || p.o.NetworkDir == "" {
+func (ns *networks) keepAnswers(ctx context.Context, id compute.ID) {
+	may, err := egress.Parse(ns.o.Egress)
+	if err != nil || !may.Named() || !ns.root || ns.o.NetworkDir == "" {
 		return
 	}
-	n, _, err := p.net(ctx)
+	n, _, err := ns.open(ctx)
 	if err == nil {
 		err = n.Keep(ctx)
 	}
 	if err != nil {
-		p.log.Warn("names are not answered for, so it reaches none of them", "instance", id, "err", err)
+		ns.log.Warn("names are not answered for, so it reaches none of them", "instance", id, "err", err)
 	}
 }

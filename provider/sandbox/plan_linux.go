@@ -34,8 +34,8 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	plan := &enter.Plan{
-		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.disk(m.own), NProc: int64(m.pids), Shm: m.shm(),
-		PIDs: int64(p.limits(m.own).pids), PTYs: p.ptys(), AIO: p.o.AIO, Shared: !p.root, Nesting: p.o.Nesting,
+		Hostname: hostname(m.own.ID), Scratch: "/tmp", Size: p.groups.disk(m.own), NProc: int64(m.pids), Shm: m.shm(),
+		PIDs: int64(p.groups.limits(m.own).pids), PTYs: p.groups.ptys(), AIO: p.o.AIO, Shared: !p.root, Nesting: p.o.Nesting,
 		Without: p.o.Without,
 		Files:   map[string]string{"/etc/hostname": hostname(m.own.ID) + "\n", "/etc/machine-id": id + "\n", "/etc/hosts": hosts(m.own)},
 		Env:     m.base.Env, Dir: m.base.Dir,
@@ -55,7 +55,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 		return nil, err
 	}
 	if tree, ok := HostRoot(m.own.Image); ok {
-		hidden, herr := p.hidden(ctx, tree)
+		hidden, herr := p.masks.make(ctx, tree)
 		if herr != nil {
 			return nil, herr
 		}
@@ -66,7 +66,7 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 			}
 		}
 		plan.Pieces, err = m.t.hostPieces(hidden, p.o.Home)
-		p.configFiles(hidden, plan.Files)
+		p.masks.configFiles(hidden, plan.Files)
 		plan.Env["PATH"] = hidden.path(os.Getenv("PATH"))
 		if !p.root {
 			plan.Mask = hidden.Layer // in a place that is cleared when its user logs out
@@ -77,30 +77,17 @@ func (m *making) plan(ctx context.Context) (*enter.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkTree(ctx); err != nil {
-		return nil, err
+	if p.o.Tree != "" {
+		if err := p.masks.checkTree(ctx, p.shares[len(p.shares)-1], p.root); err != nil {
+			return nil, err
+		}
 	}
-	if p.without("layer") {
+	if p.o.without("layer") {
 		bare(plan.Pieces)
 	}
 	shared, err := m.sharePieces(p.shares, p.o.State)
 	plan.Pieces, plan.Holds = append(plan.Pieces, shared...), append(plan.Holds, m.holds...)
 	return plan, err
-}
-
-// disk returns how many bytes may be written; 0: no limit. Writes to memory count as memory, so by
-// default they get no more than half of that: then programs see a full disk, and are not killed.
-func (p *Provider) disk(own owner) int64 {
-	if p.without("limits") {
-		return 0
-	}
-	if p.o.Disk > 0 || p.o.Upper == "disk" {
-		if own.Disk > 0 {
-			return max(p.o.Disk, own.Disk, leastDisk)
-		}
-		return p.o.Disk
-	}
-	return max(min(installed()/4, p.limits(own).memory/2), own.Disk)
 }
 
 // shm returns how many bytes may be written to /dev/shm.

@@ -22,7 +22,7 @@ func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err
 	if _, ok := HostRoot(name); ok {
 		return "", nil
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	store, err := p.images.store()
 	if err != nil {
 		return fail(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -23,7 +22,6 @@ import (
 	"github.com/hostler-project/hostler/linux/cgroup"
 	"github.com/hostler-project/hostler/provider/homes"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
-	"github.com/hostler-project/hostler/provider/sandbox/network"
 	"github.com/hostler-project/hostler/provider/sandbox/uids"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -34,14 +32,15 @@ type Provider struct {
 	log    *slog.Logger
 	homes  *homes.Dir[owner]
 	shares []share
-	ports  []network.Forward
 	root   bool // we are root
-	// finds the directory of the layers that hide secrets, once
-	maskPlace func() (string, error)
-	// finds the control groups of this installation's sandboxes, once
-	groups func() (*cgroup.Tree, error)
-	ahead  ahead
-	lacks  lacks // what its sandboxes should show of the host and cannot
+
+	groups  *groups
+	masks   *masks
+	images  *images
+	net     *networks
+	starter *starter
+	ahead   *ahead
+	lacks   lacks // what its sandboxes should show of the host and cannot
 	// called before each step, with its name; an error ends the call as a kill would. nil but in
 	// tests
 	step func(string) error
@@ -74,13 +73,16 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		return fail("%w", err)
 	}
 	o.Dir = dir
-	p := &Provider{
-		o: o, log: log, shares: shares, ports: ports, root: os.Geteuid() == 0 && uids.Mapped(),
-		ahead:     ahead{wanted: make(chan struct{}, 1)},
-		groups:    found(func() (*cgroup.Tree, error) { return capped("hostler-" + label(o.Installation)) }),
-		maskPlace: found(func() (string, error) { return mask.Place("/", o.Runtime) }),
-	}
+	p := &Provider{o: o, log: log, shares: shares, root: os.Geteuid() == 0 && uids.Mapped()}
 	p.homes = p.keep()
+	p.groups = &groups{
+		o: &p.o, find: found(func() (*cgroup.Tree, error) { return capped("hostler-" + label(o.Installation)) }),
+	}
+	p.masks = &masks{o: &p.o, place: found(func() (string, error) { return mask.Place("/", o.Runtime) })}
+	p.images = &images{o: &p.o, root: p.root, home: p.home, at: p.at}
+	p.net = &networks{o: &p.o, root: p.root, ports: ports, log: log}
+	p.starter = &starter{o: &p.o, root: p.root, groups: p.groups}
+	p.ahead = &ahead{o: &p.o, log: log, starter: p.starter, wanted: make(chan struct{}, 1)}
 	return p, nil
 }
 
@@ -102,9 +104,6 @@ func found[T any](look func() (T, error)) func() (T, error) {
 		return v, err
 	}
 }
-
-// without reports whether a test switched a defence off.
-func (p *Provider) without(defence string) bool { return slices.Contains(p.o.Without, defence) }
 
 // at calls the test's hook before a step.
 func (p *Provider) at(step string) error {
@@ -144,13 +143,13 @@ func fault(op string, id compute.ID, err error) error {
 
 func (p *Provider) instance(o owner) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "image": o.Image}
-	l := p.limits(o)
+	l := p.groups.limits(o)
 	cores := runtime.NumCPU()
 	if l.cores > 0 {
 		cores = min(cores, max(1, int(l.cores)))
 	}
 	facts["cores"], facts["memory"] = strconv.Itoa(cores), strconv.FormatInt(l.memory, 10)
-	if disk := p.disk(o); disk > 0 {
+	if disk := p.groups.disk(o); disk > 0 {
 		facts["disk"] = strconv.FormatInt(disk, 10)
 	}
 	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.home(compute.ID(o.ID)), Facts: facts}
@@ -181,7 +180,7 @@ func (p *Provider) cannot(own owner) error {
 		return fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))
 	}
 	if p.o.Upper != "disk" && p.o.Disk == 0 {
-		if most := p.limits(own).memory; own.Disk > most {
+		if most := p.groups.limits(own).memory; own.Disk > most {
 			return fmt.Errorf("what is written is kept in memory, of which it has %s: no %s of disk", size(most), size(own.Disk))
 		}
 		return nil
@@ -241,7 +240,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, fault("Connect", id, err)
 	}
 	defer home.Close()
-	p.keepAnswers(ctx, id)
+	p.net.keepAnswers(ctx, id)
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", "/proc/self/fd/"+strconv.Itoa(int(home.Fd()))+"/agent")
 	if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, fs.ErrNotExist) {
@@ -273,10 +272,10 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 			// an earlier Destroy may have been killed over it
 			p.homes.Sweep(ctx, 0)
 			// or a Create
-			if more := errors.Join(p.ungroup(ctx, label(string(id))), p.detach(ctx, id)); more != nil && homes.Plain(id) {
+			if more := errors.Join(p.groups.end(ctx, label(string(id))), p.net.detach(ctx, id)); more != nil && homes.Plain(id) {
 				err = more
 			}
-			p.leaveGroups(ctx)
+			p.groups.leave(ctx)
 		}
 		return fault("Destroy", id, err)
 	}
@@ -284,7 +283,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.down(ctx, home, id); err != nil {
 		return fault("Destroy", id, err)
 	}
-	if err := p.release(id); err != nil {
+	if err := p.images.release(id); err != nil {
 		return fault("Destroy", id, err)
 	}
 	if err := p.at("trash"); err != nil {
@@ -301,7 +300,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return fault("Destroy", id, err)
 	}
 	p.homes.Sweep(ctx, time.Hour)
-	p.leaveGroups(ctx)
+	p.groups.leave(ctx)
 	return nil
 }
 
@@ -329,7 +328,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 	}
 	if _, lerr := os.Lstat(filepath.Join(p.home(id), "life")); err != nil && errors.Is(lerr, fs.ErrNotExist) {
 		// the group is made before there is a process
-		if err := p.ungroup(ctx, label(string(id))); err != nil {
+		if err := p.groups.end(ctx, label(string(id))); err != nil {
 			return err
 		}
 		return nil
@@ -343,13 +342,13 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 	if err := p.at("ungroup"); err != nil {
 		return err
 	}
-	if err := p.ungroup(ctx, cmp.Or(l.Group, label(string(id)))); err != nil {
+	if err := p.groups.end(ctx, cmp.Or(l.Group, label(string(id)))); err != nil {
 		return err
 	}
 	if err := p.at("detach"); err != nil {
 		return err
 	}
-	if err := p.detach(ctx, id); err != nil {
+	if err := p.net.detach(ctx, id); err != nil {
 		return err
 	}
 	if err := p.at("unguard"); err != nil {

@@ -18,17 +18,6 @@ import (
 // defaultPTYs is how many terminals a sandbox may have unless its source says.
 const defaultPTYs = 64
 
-// ptys is how many terminals a sandbox may have; 0: as many as the machine has.
-func (p *Provider) ptys() int64 {
-	switch {
-	case p.without("ptys"):
-		return 0
-	case p.o.PTYs > 0:
-		return int64(p.o.PTYs)
-	}
-	return defaultPTYs
-}
-
 // capped finds the control groups of an installation's sandboxes, and limits all of them together:
 // a tenth of the machine's memory and a quarter of its process numbers stay free for its own
 // programs.

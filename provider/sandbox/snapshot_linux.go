@@ -42,7 +42,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	if err := unix.Lstat(layer, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		return bad("what is written in it is not in files of this machine's disk", "upper = disk, and no limit of the disk")
 	}
-	b, err := p.readBase(id)
+	b, err := p.images.read(id)
 	if err != nil {
 		return "", err
 	}
@@ -62,7 +62,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 	if err := p.at("commit"); err != nil {
 		return "", err
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	store, err := p.images.store()
 	if err != nil {
 		return "", err
 	}
@@ -80,7 +80,7 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 			Err:  errors.New("its root is this machine's own, which changes at any time"),
 			Hint: "set image = NAME in the source's section [sandbox]; docs/images.md says which names there are"})
 	}
-	store, err := image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	store, err := p.images.store()
 	if err != nil {
 		return "", err
 	}
