@@ -4,14 +4,22 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
 
 // health is what this process knows of whether a server is bad. Other processes may record changes
-// too: the change that was recorded last counts.
+// too: the change that was recorded last counts. Its lock may be held where life's is taken, and
+// not the other way round.
 type health struct {
+	c    *Cloud // nil: nothing is recorded
+	name string
+	life *life
+	end  func(context.Context) // destroys the server
+
+	mu       sync.Mutex
 	bad      time.Time   // since when, by this process' clock; zero while the server is good
 	reason   string      // why it is bad for ever
 	mourning *time.Timer // destroys the server when it has been bad for too long
@@ -32,189 +40,215 @@ type badness struct {
 // included. With Options.AutoConfirmDead, a server that stays bad for that long is destroyed. The
 // process that has it, or takes it over, does that.
 func (s *Server) GoneBad(permanently ...string) {
-	s.mu.Lock()
 	why := ""
 	if len(permanently) > 0 {
 		why = permanently[0]
 	}
-	if s.life.stage != living || !s.bad.IsZero() && (why == "" || s.reason != "") {
-		s.mu.Unlock()
-		return
-	}
-	if s.bad.IsZero() {
-		s.bad = time.Now()
-		s.mourn()
-	}
-	s.reason = cmp.Or(s.reason, why)
-	s.changes++
-	s.mu.Unlock()
-	s.record()
+	s.health.fell(why)
 }
 
 // NotBad marks the server as good again. It returns false if the server is bad for ever or
 // destroyed.
-func (s *Server) NotBad() bool {
-	s.mu.Lock()
-	if s.reason != "" || s.life.stage != living {
-		s.mu.Unlock()
-		return false
-	}
-	if s.bad.IsZero() {
-		s.mu.Unlock()
-		return true
-	}
-	s.bad = time.Time{}
-	s.unmourn()
-	s.changes++
-	s.mu.Unlock()
-	s.record()
-	return !s.IsBad() // another process may have said that it is bad for ever
-}
+func (s *Server) NotBad() bool { return s.health.heal() }
 
 // IsBad reports whether the server is bad.
-func (s *Server) IsBad() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.bad.IsZero()
-}
+func (s *Server) IsBad() bool { return s.health.isBad() }
 
 // BadDuration returns for how long the server has been bad; 0 if it is not.
 func (s *Server) BadDuration() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.bad.IsZero() {
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if s.health.bad.IsZero() {
 		return 0
 	}
-	return time.Since(s.bad)
+	return time.Since(s.health.bad)
 }
 
 // PermanentProblem returns why the server is bad for ever; "" if it is not.
 func (s *Server) PermanentProblem() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reason
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	return s.health.reason
+}
+
+func (h *health) isBad() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.bad.IsZero()
+}
+
+// fell marks the server as bad; for ever, if there is a reason.
+func (h *health) fell(why string) {
+	h.mu.Lock()
+	if !h.life.living() || !h.bad.IsZero() && (why == "" || h.reason != "") {
+		h.mu.Unlock()
+		return
+	}
+	if h.bad.IsZero() {
+		h.bad = time.Now()
+		h.mourn()
+	}
+	h.reason = cmp.Or(h.reason, why)
+	h.changes++
+	h.mu.Unlock()
+	h.record()
+}
+
+// heal marks the server as good, unless it is bad for ever or destroyed.
+func (h *health) heal() bool {
+	h.mu.Lock()
+	if h.reason != "" || !h.life.living() {
+		h.mu.Unlock()
+		return false
+	}
+	if h.bad.IsZero() {
+		h.mu.Unlock()
+		return true
+	}
+	h.bad = time.Time{}
+	h.unmourn()
+	h.changes++
+	h.mu.Unlock()
+	h.record()
+	return !h.isBad() // another process may have said that it is bad for ever
 }
 
 // record writes down whether the server is bad. If the store fails, this process goes on with what
 // it knows, and writes the next change.
-func (s *Server) record() {
-	if s.c == nil {
+func (h *health) record() {
+	if h.c == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.c.ctx, s.t.Dial)
+	ctx, cancel := context.WithTimeout(h.c.ctx, h.c.t.Dial)
 	defer cancel()
 	var changes int
-	r, err := s.c.book.change(ctx, s.Name, func(r *record) error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		changes, s.unsaved = s.changes, true
+	r, err := h.c.book.change(ctx, h.name, func(r *record) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		changes, h.unsaved = h.changes, true
 		switch {
-		case s.bad.IsZero() && r.Bad != nil && r.Bad.Why != "":
+		case h.bad.IsZero() && r.Bad != nil && r.Bad.Why != "":
 			// what another process recorded as bad for ever stays bad
-		case s.bad.IsZero():
+		case h.bad.IsZero():
 			r.Bad = nil
 		case r.Bad == nil:
-			at := s.c.now()
-			ago := time.Since(s.bad)
+			at := h.c.now()
+			ago := time.Since(h.bad)
 			at.Wall, at.Up = at.Wall.Add(-ago), at.Up-ago
-			r.Bad = &badness{Since: at, Why: s.reason}
+			r.Bad = &badness{Since: at, Why: h.reason}
 		default:
-			r.Bad.Why = cmp.Or(r.Bad.Why, s.reason)
+			r.Bad.Why = cmp.Or(r.Bad.Why, h.reason)
 		}
 		r.Marks++
 		return nil
 	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.changes != changes {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.changes != changes {
 		return // the goroutine that made the later change records it
 	}
-	if s.unsaved = err != nil; err == nil {
-		s.take(r)
+	if h.unsaved = err != nil; err == nil {
+		h.take(r)
 	} else if !errors.Is(err, compute.ErrNotFound) {
-		s.c.log.Warn("whether a server is bad could not be recorded", "server", s.Name, "bad", !s.bad.IsZero(), "err", err)
+		h.c.log.Warn("whether a server is bad could not be recorded", "server", h.name, "bad", !h.bad.IsZero(), "err", err)
 	}
 }
 
 // learn takes over the recorded health if it is newer than what this process knows.
-func (s *Server) learn(r record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.unsaved && r.Marks > s.marks {
-		s.take(r)
+func (h *health) learn(r record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.unsaved && r.Marks > h.marks {
+		h.take(r)
 	}
-	if s.life.ours {
-		s.mourn()
+	if h.life.claimed() {
+		h.mourn()
 	}
 }
 
 // take sets the health to what is recorded. The caller holds mu.
-func (s *Server) take(r record) {
-	s.marks = r.Marks
+func (h *health) take(r record) {
+	h.marks = r.Marks
 	if r.Bad == nil {
-		s.bad, s.reason = time.Time{}, ""
-		s.unmourn()
+		h.bad, h.reason = time.Time{}, ""
+		h.unmourn()
 		return
 	}
-	if s.bad.IsZero() || !r.Bad.Since.Wall.Equal(s.spell.Wall) {
-		waits := s.mourning != nil
-		s.unmourn()
-		if s.bad = time.Now().Add(-s.c.since(r.Bad.Since)); waits {
-			s.mourn()
+	if h.bad.IsZero() || !r.Bad.Since.Wall.Equal(h.spell.Wall) {
+		waits := h.mourning != nil
+		h.unmourn()
+		if h.bad = time.Now().Add(-h.c.since(r.Bad.Since)); waits {
+			h.mourn()
 		}
 	}
-	s.spell, s.reason = r.Bad.Since, r.Bad.Why
+	h.spell, h.reason = r.Bad.Since, r.Bad.Why
 }
 
 // mourn starts the timer after which a bad server is destroyed. The caller holds mu.
-func (s *Server) mourn() {
-	if s.c == nil || s.mourning != nil || s.bad.IsZero() || s.life.stage != living || s.c.opt.AutoConfirmDead <= 0 {
+func (h *health) mourn() {
+	if h.c == nil || h.mourning != nil || h.bad.IsZero() || !h.life.living() || h.c.opt.AutoConfirmDead <= 0 {
 		return
 	}
-	s.mourning = time.AfterFunc(max(0, s.c.opt.AutoConfirmDead-time.Since(s.bad)), func() { s.c.goes(s.confirmDead) })
+	h.mourning = time.AfterFunc(max(0, h.c.opt.AutoConfirmDead-time.Since(h.bad)), func() { h.c.goes(h.confirmDead) })
 }
 
 // unmourn stops the timer of mourn. The caller holds mu.
-func (s *Server) unmourn() {
-	if s.mourning != nil {
-		s.mourning.Stop()
-		s.mourning = nil
+func (h *health) unmourn() {
+	if h.mourning != nil {
+		h.mourning.Stop()
+		h.mourning = nil
 	}
+}
+
+// watch has this process destroy the server if it stays bad.
+func (h *health) watch() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mourn()
+}
+
+// stopTimer has this process no longer destroy the server as bad.
+func (h *health) stopTimer() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unmourn()
 }
 
 // confirmDead destroys a server that has been bad for too long, unless this or another process has
 // healed it.
-func (s *Server) confirmDead(ctx context.Context) {
+func (h *health) confirmDead(ctx context.Context) {
 	for n := 1; ; n++ {
-		r, err := s.c.recorded(ctx, s.Name)
+		r, err := h.c.recorded(ctx, h.name)
 		if errors.Is(err, compute.ErrNotFound) {
 			return // another process destroyed it
 		}
 		if err == nil {
-			s.learn(r)
+			h.learn(r)
 			break
 		}
-		s.c.log.Warn("whether a server is dead could not be read", "server", s.Name, "err", err)
-		if sleep(ctx, s.t.pause(n)) != nil {
+		h.c.log.Warn("whether a server is dead could not be read", "server", h.name, "err", err)
+		if sleep(ctx, h.c.t.pause(n)) != nil {
 			return
 		}
 	}
-	s.mu.Lock()
-	s.unmourn()
-	bad := time.Since(s.bad)
-	if s.bad.IsZero() || s.life.stage != living {
-		s.mu.Unlock()
+	h.mu.Lock()
+	h.unmourn()
+	bad := time.Since(h.bad)
+	if h.bad.IsZero() || !h.life.living() {
+		h.mu.Unlock()
 		return
 	}
-	if bad < s.c.opt.AutoConfirmDead { // it healed, and is bad anew
-		s.mourn()
-		s.mu.Unlock()
+	if bad < h.c.opt.AutoConfirmDead { // it healed, and is bad anew
+		h.mourn()
+		h.mu.Unlock()
 		return
 	}
-	why := s.reason
-	s.life.stage = dying
-	s.life.halt()
-	s.mu.Unlock()
-	s.c.log.Warn("a server was bad for long: it is taken for dead, and destroyed", "server", s.Name, "bad", bad, "why", why)
-	s.destroyAtLast(ctx)
+	why := h.reason
+	condemned := h.life.condemn()
+	h.mu.Unlock()
+	if !condemned {
+		return
+	}
+	h.c.log.Warn("a server was bad for long: it is taken for dead, and destroyed", "server", h.name, "bad", bad, "why", why)
+	h.end(ctx)
 }

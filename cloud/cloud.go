@@ -115,7 +115,8 @@ func (c *Cloud) Close() error {
 	c.mu.Unlock()
 	c.cancel(errClosed)
 	for _, s := range servers {
-		s.stopCountdown()
+		s.life.stopCountdown()
+		s.health.stopTimer()
 	}
 	c.own.Wait()
 	var errs []error
@@ -123,7 +124,7 @@ func (c *Cloud) Close() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.t.Dial)
 	defer cancel()
 	for _, s := range servers {
-		errs = append(errs, s.line.disconnect())
+		errs = append(errs, s.shell.line.disconnect())
 		_, err := c.book.change(ctx, s.Name, func(r *record) error {
 			if r.Owner == us {
 				r.Owner = 0

@@ -147,7 +147,7 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 		switch {
 		case r.Owner != us && r.Owner != 0 && c.opt.Store.Alive(r.Owner),
 			r.Owner == us && spawning,
-			r.Owner == us && here != nil && !(r.State == destroying && here.failedToGo()):
+			r.Owner == us && here != nil && !(r.State == destroying && here.life.failedToGo()):
 			return errOwned
 		}
 		r.Owner = us
@@ -163,16 +163,14 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 		return fmt.Errorf("take over server %s: %w", name, err)
 	}
 	s := c.serverNamed(r)
-	s.mu.Lock()
-	s.life.ours = true
-	s.mourn()
-	s.mu.Unlock()
+	s.life.claim()
+	s.health.watch()
 	if r.State == destroying {
 		c.log.Info("destroying what was left half made", "server", name)
 		return s.Destroy(ctx)
 	}
 	c.log.Info("took a server over", "server", name)
-	s.idle()
+	s.life.idle()
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -65,58 +66,84 @@ sync; $become umount "` + SharedDir + `" 2>/dev/null || $become umount -l "` + S
 // CreateSharedDisk makes the server export SharedDir over NFS version 4, to the servers' network
 // alone. It may be repeated. It installs the distribution's NFS server if that is missing.
 func (s *Server) CreateSharedDisk(ctx context.Context) error {
-	cidr, err := s.subnet(ctx)
+	cidr, err := s.disk.subnet(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.nfs(ctx, "CreateSharedDisk", export, SharedDir, cidr); err != nil {
-		return err
-	}
-	return s.setShared(ctx)
+	return s.disk.add(ctx, "CreateSharedDisk", export, cidr)
 }
 
 // MountSharedDisk mounts the shared disk of the server at address ip on this server. It may be
 // repeated. The disk is unmounted before the server is destroyed.
 func (s *Server) MountSharedDisk(ctx context.Context, ip string) error {
 	if _, err := netip.ParseAddr(ip); err != nil {
-		return s.fail("MountSharedDisk", compute.ErrInvalid, err)
+		return s.shell.line.fail("MountSharedDisk", compute.ErrInvalid, err)
 	}
-	if err := s.nfs(ctx, "MountSharedDisk", mount, SharedDir, ip); err != nil {
-		return err
-	}
-	return s.setShared(ctx)
+	return s.disk.add(ctx, "MountSharedDisk", mount, ip)
 }
 
-func (s *Server) nfs(ctx context.Context, op, script string, args ...string) error {
-	limited, cancel := context.WithTimeout(ctx, s.t.SharedDisk)
+// SharedDisk reports whether the server has the shared disk, its own or mounted.
+func (s *Server) SharedDisk() bool { return s.disk.has() }
+
+// sharedDisk is a server's part in the disk that servers share.
+type sharedDisk struct {
+	c     *Cloud // nil: nothing is recorded
+	r     record
+	t     Timers
+	shell *shell
+
+	mu    sync.Mutex
+	there bool // it is exported or mounted
+}
+
+func (d *sharedDisk) has() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.there
+}
+
+// add runs a script that gives the server the disk, and records that it has it, for this and other
+// processes. The script gets the shared directory and a network or a server.
+func (d *sharedDisk) add(ctx context.Context, op, script, peer string) error {
+	limited, cancel := context.WithTimeout(ctx, d.t.SharedDisk)
 	defer cancel()
-	_, _, err := s.run(limited, op, &compute.Command{Args: append([]string{"sh", "-c", script, "sh"}, args...)})
+	_, _, err := d.shell.run(limited, op, &compute.Command{Args: []string{"sh", "-c", script, "sh", SharedDir, peer}})
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return s.fail(op, compute.ErrTimeout, err)
+		return d.shell.line.fail(op, compute.ErrTimeout, err)
 	}
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.there = true
+	d.mu.Unlock()
+	if d.c == nil {
+		return nil
+	}
+	_, err = d.c.book.change(ctx, d.r.Name, func(r *record) error { r.SharedDisk = true; return nil })
 	return err
 }
 
 // subnet returns the network that may mount what the server exports.
-func (s *Server) subnet(ctx context.Context) (string, error) {
-	if s.c != nil {
-		d, _, err := s.c.book.deployment(ctx)
+func (d *sharedDisk) subnet(ctx context.Context) (string, error) {
+	if d.c != nil {
+		made, _, err := d.c.book.deployment(ctx)
 		if err != nil {
 			return "", err
 		}
-		if inside(s.IP, d.CIDR) || s.r.Login.External {
-			if d.CIDR != "" {
-				return d.CIDR, nil
+		if inside(d.r.IP, made.CIDR) || d.r.Login.External {
+			if made.CIDR != "" {
+				return made.CIDR, nil
 			}
 		}
 	}
 	// Ask the server itself for its network.
-	out, _, err := s.run(
+	out, _, err := d.shell.run(
 		ctx, "CreateSharedDisk",
 		&compute.Command{Args: []string{
 			"sh", "-c",
 			`PATH=$PATH:/usr/sbin:/sbin; ip -o -4 addr show | awk -v a="$1" '{split($4, x, "/"); if (x[1] == a) {print $4; exit}}'`,
-			"sh", s.IP,
+			"sh", d.r.IP,
 		}},
 	)
 	if err != nil {
@@ -124,24 +151,12 @@ func (s *Server) subnet(ctx context.Context) (string, error) {
 	}
 	net, err := netip.ParsePrefix(cmp.Or(firstLine(out), "none"))
 	if err != nil {
-		return "", s.fail(
+		return "", d.shell.line.fail(
 			"CreateSharedDisk", compute.ErrInvalid,
-			errors.New("nobody knows which network to export to: the server has no address "+s.IP),
+			errors.New("nobody knows which network to export to: the server has no address "+d.r.IP),
 		)
 	}
 	return net.Masked().String(), nil
-}
-
-// setShared records that the server has the shared disk, for this and other processes.
-func (s *Server) setShared(ctx context.Context) error {
-	s.mu.Lock()
-	s.use.shared = true
-	s.mu.Unlock()
-	if s.c == nil {
-		return nil
-	}
-	_, err := s.c.book.change(ctx, s.Name, func(r *record) error { r.SharedDisk = true; return nil })
-	return err
 }
 
 func firstLine(text string) string {

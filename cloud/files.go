@@ -40,6 +40,57 @@ func ParseFiles(list string) (out []File) {
 
 // CopyOver copies files to the server with their modes and times. It makes missing directories.
 func (s *Server) CopyOver(ctx context.Context, files []File) error {
+	return s.files.copyOver(ctx, files)
+}
+
+// UploadFile copies a file to the server, with its mode and time. It makes a missing directory. The
+// file appears at once and whole.
+func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
+	return s.files.upload(ctx, local, remote)
+}
+
+// CreateFile writes a text to a file on the server that only the server's user may read.
+func (s *Server) CreateFile(ctx context.Context, content, remote string) error {
+	return s.files.create(ctx, content, remote)
+}
+
+// DownloadFile copies a file of the server here, readable by its owner alone. The directory must
+// exist. The file appears at once and whole.
+func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
+	return s.files.download(ctx, remote, local)
+}
+
+// MkDir makes a directory and its parents on the server. Where the user may not, it uses sudo and
+// gives the directory to the user.
+func (s *Server) MkDir(ctx context.Context, dir string) error {
+	return s.files.mkDir(ctx, dir)
+}
+
+// HomeDir returns the directory in which commands start on the server.
+func (s *Server) HomeDir(ctx context.Context) (string, error) {
+	return s.files.homeDir(ctx)
+}
+
+// GetTimeZone returns the server's time zone. It knows the offset from UTC alone.
+func (s *Server) GetTimeZone(ctx context.Context) (*time.Location, error) {
+	out, _, err := s.shell.run(ctx, "GetTimeZone", &compute.Command{Args: []string{"date", "+%z"}})
+	if err != nil {
+		return nil, err
+	}
+	text := strings.TrimSpace(out)
+	n, err := strconv.Atoi(text)
+	if err != nil || len(text) != 5 {
+		return nil, s.shell.line.fail("GetTimeZone", compute.ErrFailed, fmt.Errorf("the server says that its zone is %q", text))
+	}
+	return time.FixedZone("SER", n/100*3600+n%100*60), nil
+}
+
+// files copies files to and from a server, and finds its directories.
+type files struct {
+	shell *shell
+}
+
+func (fl *files) copyOver(ctx context.Context, files []File) error {
 	for _, f := range files {
 		if f.Remote == "" {
 			f.Remote = f.Local
@@ -51,19 +102,17 @@ func (s *Server) CopyOver(ctx context.Context, files []File) error {
 		if _, err := os.Stat(local); f.Optional && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := s.UploadFile(ctx, local, f.Remote); err != nil {
+		if err := fl.upload(ctx, local, f.Remote); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// UploadFile copies a file to the server, with its mode and time. It makes a missing directory. The
-// file appears at once and whole.
-func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
+func (fl *files) upload(ctx context.Context, local, remote string) error {
 	f, err := os.Open(local)
 	if err != nil {
-		return s.fail("UploadFile", compute.ErrInvalid, err)
+		return fl.shell.line.fail("UploadFile", compute.ErrInvalid, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
@@ -71,37 +120,37 @@ func (s *Server) UploadFile(ctx context.Context, local, remote string) error {
 		err = fmt.Errorf("%s is no file", local)
 	}
 	if err != nil {
-		return s.fail("UploadFile", compute.ErrInvalid, err)
+		return fl.shell.line.fail("UploadFile", compute.ErrInvalid, err)
 	}
-	return s.put(ctx, "UploadFile", remote, tar.Header{Size: info.Size(), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}, f)
+	return fl.put(ctx, "UploadFile", remote, tar.Header{Size: info.Size(), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}, f)
 }
 
-// CreateFile writes a text to a file on the server that only the server's user may read.
-func (s *Server) CreateFile(ctx context.Context, content, remote string) error {
-	return s.put(
+func (fl *files) create(ctx context.Context, content, remote string) error {
+	return fl.put(
 		ctx, "CreateFile", remote, tar.Header{Size: int64(len(content)), Mode: 0o600, ModTime: time.Now()},
 		strings.NewReader(content),
 	)
 }
 
-func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, content io.Reader) error {
-	if err := s.begin(op); err != nil {
+func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, content io.Reader) error {
+	ended, err := fl.shell.use(op)
+	if err != nil {
 		return err
 	}
-	defer s.ended()
-	remote, err := s.absolute(ctx, remote)
+	defer ended()
+	remote, err = fl.absolute(ctx, remote)
 	if err != nil {
 		return err
 	}
 	dir, name := path.Split(remote)
-	if err := s.MkDir(ctx, dir); err != nil {
+	if err := fl.mkDir(ctx, dir); err != nil {
 		return err
 	}
-	conn, err := s.SSHClient(ctx)
+	conn, err := fl.shell.line.client(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := s.line.while(ctx)
+	ctx, cancel := fl.shell.line.while(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	h.Name, h.Typeflag, h.Format = name, tar.TypeReg, tar.FormatPAX
@@ -124,37 +173,36 @@ func (s *Server) put(ctx context.Context, op, remote string, h tar.Header, conte
 		err = packing
 	}
 	if err != nil {
-		s.line.drop(conn, err)
-		return s.fail(op, kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		fl.shell.line.drop(conn, err)
+		return fl.shell.line.fail(op, kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }
 
-// DownloadFile copies a file of the server here, readable by its owner alone. The directory must
-// exist. The file appears at once and whole.
-func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
-	if err := s.begin("DownloadFile"); err != nil {
-		return err
-	}
-	defer s.ended()
-	local, err := home(local)
+func (fl *files) download(ctx context.Context, remote, local string) error {
+	ended, err := fl.shell.use("DownloadFile")
 	if err != nil {
 		return err
 	}
-	if remote, err = s.absolute(ctx, remote); err != nil {
+	defer ended()
+	local, err = home(local)
+	if err != nil {
 		return err
 	}
-	conn, err := s.SSHClient(ctx)
+	if remote, err = fl.absolute(ctx, remote); err != nil {
+		return err
+	}
+	conn, err := fl.shell.line.client(ctx)
 	if err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(filepath.Dir(local), ".download-") // 0600
 	if err != nil {
-		return s.fail("DownloadFile", compute.ErrInvalid, err)
+		return fl.shell.line.fail("DownloadFile", compute.ErrInvalid, err)
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	ctx, cancel := s.line.while(ctx)
+	ctx, cancel := fl.shell.line.while(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	got := make(chan error, 1)
@@ -177,8 +225,8 @@ func (s *Server) DownloadFile(ctx context.Context, remote, local string) error {
 		}
 	}
 	if err != nil {
-		s.line.drop(conn, err)
-		return s.fail("DownloadFile", kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		fl.shell.line.drop(conn, err)
+		return fl.shell.line.fail("DownloadFile", kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }
@@ -197,45 +245,28 @@ func only(r io.Reader, w io.Writer, name string) error {
 	return err
 }
 
-// MkDir makes a directory and its parents on the server. Where the user may not, it uses sudo and
-// gives the directory to the user.
-func (s *Server) MkDir(ctx context.Context, dir string) error {
-	dir, err := s.absolute(ctx, dir)
+func (fl *files) mkDir(ctx context.Context, dir string) error {
+	dir, err := fl.absolute(ctx, dir)
 	if err != nil {
 		return err
 	}
 	const script = `[ -d "$1" ] && exit 0; mkdir -p -- "$1" 2>/dev/null && exit 0
 sudo -n mkdir -p -- "$1" && sudo -n chown "$(id -u):$(id -g)" -- "$1"`
-	_, _, err = s.run(ctx, "MkDir", &compute.Command{Args: []string{"sh", "-c", script, "sh", dir}})
+	_, _, err = fl.shell.run(ctx, "MkDir", &compute.Command{Args: []string{"sh", "-c", script, "sh", dir}})
 	return err
 }
 
-// HomeDir returns the directory in which commands start on the server.
-func (s *Server) HomeDir(ctx context.Context) (string, error) {
-	out, _, err := s.run(ctx, "HomeDir", &compute.Command{Args: []string{"pwd"}})
+func (fl *files) homeDir(ctx context.Context) (string, error) {
+	out, _, err := fl.shell.run(ctx, "HomeDir", &compute.Command{Args: []string{"pwd"}})
 	return strings.TrimSuffix(out, "\n"), err
 }
 
-// GetTimeZone returns the server's time zone. It knows the offset from UTC alone.
-func (s *Server) GetTimeZone(ctx context.Context) (*time.Location, error) {
-	out, _, err := s.run(ctx, "GetTimeZone", &compute.Command{Args: []string{"date", "+%z"}})
-	if err != nil {
-		return nil, err
-	}
-	text := strings.TrimSpace(out)
-	n, err := strconv.Atoi(text)
-	if err != nil || len(text) != 5 {
-		return nil, s.fail("GetTimeZone", compute.ErrFailed, fmt.Errorf("the server says that its zone is %q", text))
-	}
-	return time.FixedZone("SER", n/100*3600+n%100*60), nil
-}
-
 // absolute returns the absolute path of a name on the server.
-func (s *Server) absolute(ctx context.Context, name string) (string, error) {
+func (fl *files) absolute(ctx context.Context, name string) (string, error) {
 	if path.IsAbs(name) {
 		return name, nil
 	}
-	dir, err := s.HomeDir(ctx)
+	dir, err := fl.homeDir(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -3,36 +3,208 @@ package cloud
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
-func reader(text string) io.Reader { return strings.NewReader(text) }
+// life is what a server is used for, and how it comes to its end. A booking, a running command and
+// the countdown decide on the same facts, so they share a lock.
+type life struct {
+	ttd     time.Duration // destroy the server after it was idle for so long; 0: never
+	expired func()        // destroys the server when the countdown is over
 
-// Destroy destroys the server. It ends the running commands, runs the server's own script of
-// destruction, unmounts the shared disk and flushes memory to disk. Then it asks the cloud until
-// the server is gone. All of that takes bounded time.
-//
-// Destroy is safe for concurrent use and may be repeated. One call does the work, and the others
-// wait. After an error, the next call tries again. A Server from NewServer is only disconnected.
-func (s *Server) Destroy(ctx context.Context) error {
+	mu        sync.Mutex
+	space     *share.Space
+	used      bool // something was booked once
+	parts     int  // parts that are booked
+	commands  int  // commands that run now
+	stage     stage
+	ours      bool // spawned or taken over here: only this process counts it down
+	counts    bool // the countdown may start when the server is idle
+	countdown *time.Timer
+	round     int           // the number of the countdown; a stopped one finds another number
+	ending    chan struct{} // closed when the running Destroy ends
+	failed    bool          // the last Destroy ended with an error
+}
+
+// stage is how far a server's end has come.
+type stage int
+
+const (
+	living stage = iota
+	dying
+	dead
+)
+
+// errDestroyed is why commands end and nothing can be done any more.
+var errDestroyed = errors.New("the server was destroyed")
+
+// living reports whether the server is neither destroyed nor being destroyed.
+func (l *life) living() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stage == living
+}
+
+// busy reports whether something is booked or runs. The caller holds mu.
+func (l *life) busy() bool { return l.parts > 0 || l.commands > 0 }
+
+// book books a part of the server, and stops a countdown.
+func (l *life) book(part compute.Amount) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stage != living || !l.space.Book(part) {
+		return false
+	}
+	l.used = true
+	l.parts++
+	l.halt()
+	return true
+}
+
+// unbook gives a part back, and starts the countdown if it was the last.
+func (l *life) unbook(part compute.Amount) {
+	l.mu.Lock()
+	if l.parts > 0 {
+		l.space.Unbook(part)
+		l.parts--
+	}
+	l.mu.Unlock()
+	l.idle()
+}
+
+// fits returns how many parts of a size fit beside what is booked.
+func (l *life) fits(part compute.Amount) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stage != living {
+		return 0
+	}
+	return l.space.Fits(part)
+}
+
+func (l *life) wasUsed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
+}
+
+// begin counts a running command, so that the server is not destroyed as idle under it.
+func (l *life) begin() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stage != living {
+		return errDestroyed
+	}
+	l.commands++
+	l.halt()
+	return nil
+}
+
+// ended ends what begin began.
+func (l *life) ended() {
+	l.mu.Lock()
+	l.commands--
+	counts := l.counts
+	l.mu.Unlock()
+	if counts {
+		l.idle()
+	}
+}
+
+// claim has this process count the server down.
+func (l *life) claim() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ours = true
+}
+
+func (l *life) claimed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ours
+}
+
+// idle starts the countdown, unless something is booked or runs.
+func (l *life) idle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counts = true
+	if !l.ours || l.ttd <= 0 || l.stage != living || l.busy() || l.countdown != nil {
+		return
+	}
+	l.round++
+	round := l.round
+	l.countdown = time.AfterFunc(l.ttd, func() { l.expire(round) })
+}
+
+// expire has the server destroyed, unless it was used at the last moment.
+func (l *life) expire(round int) {
+	l.mu.Lock()
+	if l.round != round || l.countdown == nil || l.busy() || l.stage != living {
+		l.mu.Unlock()
+		return
+	}
+	l.countdown = nil
+	l.stage = dying // from here on nothing can be booked
+	l.mu.Unlock()
+	l.expired()
+}
+
+// halt stops a countdown. The caller holds mu.
+func (l *life) halt() {
+	if l.countdown != nil {
+		l.countdown.Stop()
+		l.countdown = nil
+	}
+}
+
+// stopCountdown stops a countdown.
+func (l *life) stopCountdown() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.halt()
+}
+
+// condemn begins the end of a server: from here on nothing can be booked. It returns false if its
+// end had begun already.
+func (l *life) condemn() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stage != living {
+		return false
+	}
+	l.stage = dying
+	l.halt()
+	return true
+}
+
+// failedToGo reports whether the last Destroy of this process failed, and none runs.
+func (l *life) failedToGo() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stage == dying && l.ending == nil && l.failed
+}
+
+// end ends the server by a function. One call does it, and the others wait for that one. After an
+// error, one of them tries again.
+func (l *life) end(ctx context.Context, destroy func(context.Context) error) error {
 	for {
-		s.mu.Lock()
-		if s.life.stage == dead {
-			s.mu.Unlock()
+		l.mu.Lock()
+		if l.stage == dead {
+			l.mu.Unlock()
 			return nil
 		}
-		if other := s.life.ending; other != nil {
-			s.mu.Unlock()
+		if other := l.ending; other != nil {
+			l.mu.Unlock()
 			select {
 			case <-other:
-				s.mu.Lock()
-				failed := s.life.stage != dead
-				s.mu.Unlock()
+				l.mu.Lock()
+				failed := l.stage != dead
+				l.mu.Unlock()
 				if failed && ctx.Err() == nil {
 					continue // that attempt did not finish: try now
 				}
@@ -40,153 +212,20 @@ func (s *Server) Destroy(ctx context.Context) error {
 			}
 			return ctx.Err()
 		}
-		s.life.stage = dying
-		s.life.halt()
-		s.unmourn()
+		l.stage = dying
+		l.halt()
 		ending := make(chan struct{})
-		s.life.ending = ending
-		s.mu.Unlock()
+		l.ending = ending
+		l.mu.Unlock()
 
-		err := s.destroy(ctx)
-		s.mu.Lock()
-		s.life.ending, s.life.failed = nil, err != nil
+		err := destroy(ctx)
+		l.mu.Lock()
+		l.ending, l.failed = nil, err != nil
 		if err == nil {
-			s.life.stage = dead
+			l.stage = dead
 		}
-		s.mu.Unlock()
+		l.mu.Unlock()
 		close(ending)
-		if err == nil && s.c != nil {
-			s.c.mu.Lock()
-			delete(s.c.servers, s.Name)
-			s.c.mu.Unlock()
-		}
 		return err
 	}
-}
-
-func (s *Server) destroy(ctx context.Context) error {
-	s.line.end(errDestroyed)
-	if s.c == nil {
-		return s.line.disconnect()
-	}
-	if _, err := s.c.book.change(
-		ctx, s.Name, func(r *record) error { r.State = destroying; return nil },
-	); err != nil && !errors.Is(err, compute.ErrNotFound) {
-		return s.fail("Destroy", nil, err)
-	}
-	p, err := s.c.logins.provider(ctx, s.r.Login)
-	if err != nil {
-		return s.fail("Destroy", nil, err)
-	}
-	s.farewell(ctx)
-	_ = s.line.disconnect()
-	if err := s.c.destroyUntilGone(ctx, p, s.r, s.r.ID == ""); err != nil {
-		return s.fail("Destroy", nil, err)
-	}
-	return s.c.book.drop(ctx, s.Name)
-}
-
-// farewell does the last work on a server before it goes, if it was ever reached. A failure is
-// logged and stops nothing.
-func (s *Server) farewell(ctx context.Context) {
-	conn := s.line.current()
-	// another process had the connection
-	if conn == nil && s.r.State == made && (s.DestroyScript != "" || s.SharedDisk()) {
-		try, stop := context.WithTimeout(ctx, s.t.Dial)
-		conn, _ = s.line.open(try)
-		stop()
-		if conn != nil {
-			defer conn.Close()
-		}
-	}
-	if conn == nil {
-		return
-	}
-	do := func(what string, limit time.Duration, script, stdin string) {
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		if _, _, err := s.line.runBare(
-			ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)},
-		); err != nil {
-			s.c.log.Warn(what+" failed", "server", s.Name, "err", err)
-		}
-	}
-	if s.DestroyScript != "" {
-		do(
-			"the script of destruction", s.t.Script,
-			`umask 077; f=$(mktemp) && cat >"$f" && chmod 700 "$f" || exit 1; "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`,
-			s.DestroyScript,
-		)
-	}
-	if s.SharedDisk() && !s.IsHeadNode {
-		do("unmounting the shared disk", s.t.Flush, unmount, "")
-	}
-	flush := "sync"
-	if s.c.opt.SysRq {
-		flush = `sync; for k in s u; do echo $k 2>/dev/null >/proc/sysrq-trigger || echo $k | sudo -n tee /proc/sysrq-trigger >/dev/null; done`
-	}
-	do("flushing the disks", s.t.Flush, flush, "")
-}
-
-// destroyUntilGone asks the cloud until it says that the server is gone. lost means that the
-// request for it was never answered, so it may still take effect.
-func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r record, lost bool) error {
-	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
-	defer cancel()
-	lingers := time.Duration(0)
-	if l, ok := compute.As[compute.Lingerer](p); ok && lost {
-		lingers = l.Lingers() - c.since(r.Begun)
-	}
-	began := time.Now()
-	var last error
-	for {
-		err := p.Destroy(limited, compute.ID(r.Name))
-		if errors.Is(err, compute.ErrNotFound) && time.Since(began) >= lingers {
-			return nil
-		}
-		if err != nil {
-			last = err
-		}
-		if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrInvalid) {
-			return err
-		}
-		if sleep(limited, c.t.DestroyPoll) != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			if last == nil {
-				last = errors.New("the cloud was asked, and the server is still there")
-			}
-			return &compute.Error{
-				Kind: compute.ErrTimeout, Err: fmt.Errorf("not gone within %v: %w", c.t.Destroy, last),
-				Hint: "it stays recorded: Destroy, TearDown or Recover try again",
-			}
-		}
-	}
-}
-
-// Alive reports whether the server works: it is not destroyed and the cloud says that it runs. With
-// session, a session must open on it too.
-func (s *Server) Alive(ctx context.Context, session bool) bool {
-	if s.Destroyed() {
-		return false
-	}
-	if s.c != nil {
-		if ok, err := s.c.CheckServer(ctx, s.Name); err != nil || !ok {
-			return false
-		}
-	}
-	if session {
-		_, err := s.SSHSession(ctx)
-		return err == nil
-	}
-	return true
-}
-
-// Known reports whether the cloud knows the server. Credentials of another project are an error.
-func (s *Server) Known(ctx context.Context) (bool, error) {
-	if s.c == nil {
-		return false, nil
-	}
-	return s.c.ServerIsKnown(ctx, s.Name)
 }

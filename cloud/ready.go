@@ -39,30 +39,45 @@ exit 1`
 // after the script, since it may change what a login finds. On an error the server stays for
 // inspection; the caller destroys it.
 func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string) error {
-	if err := s.begin("WaitUntilReady"); err != nil {
+	ended, err := s.shell.use("WaitUntilReady")
+	if err != nil {
 		return err
 	}
-	defer s.ended()
-	err := s.ready(ctx, files, script)
+	defer ended()
+	err = s.setup.run(ctx, files, script)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("waiting for ready was cancelled: %w", err)
 	}
-	return s.explained(err)
+	if s.c == nil {
+		return err
+	}
+	// the end of the server's console may say why
+	ctx, cancel := context.WithTimeout(s.c.ctx, s.c.t.Dial)
+	defer cancel()
+	return s.c.explained(ctx, s.ending.r, err)
 }
 
-func (s *Server) ready(ctx context.Context, files []File, script string) error {
-	if _, err := s.SSHClient(ctx); err != nil {
+// setup makes a new server ready: it waits for the boot, copies files and runs a script.
+type setup struct {
+	told  bool // the boot script makes the sentinel
+	t     Timers
+	shell *shell
+	files *files
+}
+
+func (s *setup) run(ctx context.Context, files []File, script string) error {
+	if _, err := s.shell.line.client(ctx); err != nil {
 		return fmt.Errorf("never became ready to use: %w", err)
 	}
-	if s.r.Told {
+	if s.told {
 		if err := s.waitBooted(ctx); err != nil {
 			return err
 		}
 	}
-	if err := s.CopyOver(ctx, files); err != nil {
+	if err := s.files.copyOver(ctx, files); err != nil {
 		return fmt.Errorf("files failed to upload: %w", err)
 	}
 	if script != "" {
@@ -70,22 +85,22 @@ func (s *Server) ready(ctx context.Context, files []File, script string) error {
 			return fmt.Errorf("script failed: %w", err)
 		}
 	}
-	return s.line.disconnect()
+	return s.shell.line.disconnect()
 }
 
-func (s *Server) waitBooted(ctx context.Context) error {
+func (s *setup) waitBooted(ctx context.Context) error {
 	began := time.Now()
 	for {
-		_, _, err := s.run(ctx, "WaitUntilReady", &compute.Command{Args: []string{"sh", "-c", booted}})
+		_, _, err := s.shell.run(ctx, "WaitUntilReady", &compute.Command{Args: []string{"sh", "-c", booted}})
 		var exit *ExitError
 		if err == nil {
 			break
 		}
-		if !errors.As(err, &exit) && (ctx.Err() != nil || s.Destroyed()) {
+		if !errors.As(err, &exit) && (ctx.Err() != nil || !s.shell.life.living()) {
 			return err
 		}
 		if time.Since(began) >= s.t.Boot {
-			return s.fail(
+			return s.shell.line.fail(
 				"WaitUntilReady", compute.ErrTimeout,
 				fmt.Errorf("never became ready to use: it did not finish booting within %v: %w", s.t.Boot, err),
 			)
@@ -94,7 +109,7 @@ func (s *Server) waitBooted(ctx context.Context) error {
 			return err
 		}
 	}
-	_, _, _ = s.run(
+	_, _, _ = s.shell.run(
 		ctx, "WaitUntilReady",
 		&compute.Command{Args: []string{"sh", "-c", "rm -f " + sentinel + " 2>/dev/null || sudo -n rm -f " + sentinel}},
 	)
@@ -102,35 +117,27 @@ func (s *Server) waitBooted(ctx context.Context) error {
 }
 
 // runScript copies a script to the server, runs it and removes it.
-func (s *Server) runScript(ctx context.Context, script string) error {
+func (s *setup) runScript(ctx context.Context, script string) error {
 	limited, cancel := context.WithTimeout(ctx, s.t.Script)
 	defer cancel()
 	// The script comes by standard input into a file that mktemp makes, so no other user can have
 	// made it.
 	const run = `umask 077; f=$(mktemp "${TMPDIR:-/tmp}/hostler-script.XXXXXX") && cat >"$f" && chmod 700 "$f" || exit 1
 "$f" </dev/null; s=$?; rm -f -- "$f"; exit $s`
-	_, stderr, err := s.run(limited, "Script", &compute.Command{Args: []string{"sh", "-c", run}, Stdin: reader(script)})
+	_, stderr, err := s.shell.run(limited, "Script", &compute.Command{Args: []string{"sh", "-c", run}, Stdin: reader(script)})
 	var exit *ExitError
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() == nil && limited.Err() != nil:
-		return s.fail("Script", compute.ErrTimeout, fmt.Errorf("failed to complete within %v\nSTDERR:\n%s", s.t.Script, tail(stderr)))
+		return s.shell.line.fail(
+			"Script", compute.ErrTimeout, fmt.Errorf("failed to complete within %v\nSTDERR:\n%s", s.t.Script, tail(stderr)),
+		)
 	case errors.As(err, &exit):
-		return s.fail(
+		return s.shell.line.fail(
 			"Script", compute.ErrFailed,
 			fmt.Errorf("it ended with status %d\nSTDERR:\n%s: %w", exit.Exit.Status(), tail(stderr), exit),
 		)
 	}
 	return err
-}
-
-// explained adds the end of the server's console to an error, if there is one.
-func (s *Server) explained(err error) error {
-	if s.c == nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(s.c.ctx, s.t.Dial)
-	defer cancel()
-	return s.c.explained(ctx, s.r, err)
 }

@@ -24,8 +24,8 @@ type Host struct {
 // NewServer wraps any host that ssh reaches. It belongs to no cloud, so Destroy only disconnects
 // from it.
 func NewServer(h Host) *Server {
-	s := newServer(h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
-	s.line.open = func(ctx context.Context) (compute.Conn, error) {
+	s := newServer(nil, h.Timers.complete(), record{Name: h.Address, IP: h.Address, Login: Login{User: h.User}, State: made})
+	s.shell.line.open = func(ctx context.Context) (compute.Conn, error) {
 		o := sshconn.Options{Host: h.Address, User: h.User, ConfigFile: h.ConfigFile}
 		if h.Key != "" {
 			o.IdentityFiles = []string{h.Key}
@@ -42,32 +42,42 @@ func NewServer(h Host) *Server {
 // SSHClient returns the connection to the server, and opens it if there is none. It stays the
 // server's: do not close it. A new server is tried for up to Timers.SSH; one that was reached
 // before must answer at once.
-func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) { return s.line.client(ctx) }
+func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
+	return s.shell.line.client(ctx)
+}
 
 // SSHSession checks that a session opens on the connection within Timers.Dial, and returns the
 // connection.
-func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) { return s.line.session(ctx) }
-
-// begin counts a running command, so that the server is not destroyed as idle under it.
-func (s *Server) begin(op string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.life.stage != living {
-		return s.fail(op, compute.ErrNotFound, errDestroyed)
-	}
-	s.use.commands++
-	s.life.halt()
-	return nil
+func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
+	return s.shell.line.session(ctx)
 }
 
-func (s *Server) ended() {
-	s.mu.Lock()
-	s.use.commands--
-	counts := s.life.counts
-	s.mu.Unlock()
-	if counts {
-		s.idle()
+// shell runs commands on a server. While one runs, the server counts as used.
+type shell struct {
+	line *line
+	life *life
+}
+
+// use has the server count as used until ended is called.
+func (sh *shell) use(op string) (ended func(), err error) {
+	if err := sh.life.begin(); err != nil {
+		return nil, sh.line.fail(op, compute.ErrNotFound, err)
 	}
+	return sh.life.ended, nil
+}
+
+// run runs a command and returns what it wrote.
+func (sh *shell) run(ctx context.Context, op string, cmd *compute.Command) (string, string, error) {
+	ended, err := sh.use(op)
+	if err != nil {
+		return "", "", err
+	}
+	defer ended()
+	conn, err := sh.line.client(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	return sh.line.runOn(ctx, op, conn, cmd)
 }
 
 // ExitError says that a command ended with another status than 0.
@@ -107,20 +117,7 @@ func (s *Server) RunCmd(ctx context.Context, cmd string, background bool) (stdou
 	if background {
 		args = []string{"sh", "-c", launch, "sh", cmd}
 	}
-	return s.run(ctx, "RunCmd", &compute.Command{Args: args, Stay: background})
-}
-
-// run runs a command and returns what it wrote.
-func (s *Server) run(ctx context.Context, op string, cmd *compute.Command) (string, string, error) {
-	if err := s.begin(op); err != nil {
-		return "", "", err
-	}
-	defer s.ended()
-	conn, err := s.SSHClient(ctx)
-	if err != nil {
-		return "", "", err
-	}
-	return s.line.runOn(ctx, op, conn, cmd)
+	return s.shell.run(ctx, "RunCmd", &compute.Command{Args: args, Stay: background})
 }
 
 // tail returns the end of a text, for an error.

@@ -29,7 +29,7 @@ func (c *Cloud) serverNamed(r record) *Server {
 		c.servers[r.Name] = s
 	}
 	c.mu.Unlock()
-	s.learn(r)
+	s.health.learn(r)
 	return s
 }
 
@@ -198,10 +198,11 @@ func LocalhostServer(os, script string, files []File, cidr string) (*Server, err
 	disk := int(fs.Blocks * uint64(fs.Bsize) >> 30)
 	f := Flavor{ID: "localhost", Name: "localhost", Cores: runtime.NumCPU(), RAM: memory(), Disk: disk}
 	s := newServer(
+		nil,
 		Timers{}.complete(),
 		record{Name: "localhost", IP: ip, OS: os, Script: script, Files: files, Flavor: f, Disk: disk, State: made},
 	)
-	s.line.open = func(context.Context) (compute.Conn, error) { return process.New(process.Options{KeepEnv: true}), nil }
+	s.shell.line.open = func(context.Context) (compute.Conn, error) { return process.New(process.Options{KeepEnv: true}), nil }
 	return s, nil
 }
 

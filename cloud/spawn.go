@@ -220,8 +220,8 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 		return nil, err
 	}
 	s := c.serverOf(r)
-	s.life.ours = true
-	s.line.have(conn)
+	s.life.claim()
+	s.shell.line.have(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
