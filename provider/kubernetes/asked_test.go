@@ -83,7 +83,7 @@ func TestNotInTheAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	c := newPlain(p, "web-1", inside{c: p.c, pod: "pod", name: "main"}, sighted{})
+	c := p.entrance.byExec("web-1", p.c.container("pod", "main"), sighted{})
 	_, _ = c.Run(t.Context(), &compute.Command{Args: []string{"log-in", "--password=a-secret"}, TTY: &compute.Size{Cols: 80, Rows: 24}})
 	_ = c.Close()
 	mu.Lock()

@@ -24,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 	"github.com/hostler-project/hostler/provider/kubernetes/transport"
 )
 
@@ -305,6 +306,21 @@ func (c *cluster) as(do func(*session) error) error {
 		}
 		return err
 	}
+}
+
+// container returns a container of a pod, in which programs can be started.
+func (c *cluster) container(pod, name string) podexec.Container {
+	return podexec.Container{Pod: pod, Name: name, Call: func(exec func(*rest.Config, string) error) error {
+		return c.as(func(s *session) error {
+			err := exec(s.config, c.namespace)
+			// An old stream that ends without an error says nothing of now: it may end because the
+			// API server went.
+			if err != nil {
+				c.heard(err)
+			}
+			return err
+		})
+	}}
 }
 
 // heard notes whether the API server answered a call at all.

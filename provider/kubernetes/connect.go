@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -72,9 +73,9 @@ func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if _, err := e.p.c.ask(); err != nil {
 		return nil, err
 	}
-	at := inside{c: e.p.c, pod: in.Metadata.Name, name: name}
+	at := e.p.c.container(in.Metadata.Name, name)
 	if e.p.o.Way == "exec" {
-		c := newPlain(e.p, id, at, e.p.objects.sight(in))
+		c := e.byExec(id, at, e.p.objects.sight(in))
 		if _, err := c.Run(ctx, &compute.Command{Args: []string{"true"}}); err != nil {
 			_ = c.Close()
 			return nil, e.ended(ctx, id, err)
@@ -85,8 +86,31 @@ func (e *entrance) connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := c.enter(ctx); err != nil {
 		return nil, e.ended(ctx, id, err)
 	}
-	c.standing.Go(func() { e.awaitEnd(c.Done(), at.pod, c.on.uid, &c.over, c.pipe.stop) })
+	c.standing.Go(func() { e.awaitEnd(c.Done(), at.Pod, c.on.uid, &c.over, c.pipe.Stop) })
 	return c, nil
+}
+
+// byExec returns a connection by exec alone. on is the pod when it was entered.
+func (e *entrance) byExec(id compute.ID, in podexec.Container, on sighted) *podexec.Conn {
+	return podexec.Connect(id, in, podexec.Pod{
+		AwaitEnd: func(done <-chan struct{}, why *atomic.Pointer[string], end context.CancelFunc) {
+			e.awaitEnd(done, in.Pod, on.uid, why, end)
+		},
+		Replaced: func() error {
+			if e.p.podWatch().get(on.name) == nil {
+				return nil
+			}
+			if err := e.p.objects.replaced(on); err != nil {
+				return err.(*compute.Error).Err
+			}
+			return nil
+		},
+		Lost: func(ctx context.Context, err error, why *atomic.Pointer[string], closed bool) error {
+			return e.lostFor(ctx, id, on, in, err, why, closed)
+		},
+		Killed:  func(ctx context.Context) string { return e.reasonOf(ctx, id) },
+		Refused: func(err error) error { return e.p.fault("Run", id, err) },
+	})
 }
 
 // ended finds out why a pod cannot be entered. The pod may have ended by itself.
@@ -112,11 +136,11 @@ func (p *entrance) ended(ctx context.Context, id compute.ID, err error) error {
 // conn is a connection to the guest program in one of a pod's containers.
 type conn struct {
 	*agent.Client
-	pipe *pipe
+	pipe *podexec.Pipe
 	p    *Provider
 	id   compute.ID
 	on   sighted // the pod when it was entered
-	in   inside
+	in   podexec.Container
 
 	carried bool // an init container put the guest program there
 
@@ -201,7 +225,7 @@ func (e *entrance) place(uid string, at *placing) {
 func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	// A daemon of the guest program keeps what outlives a connection. The pod's uid separates pods
 	// that share a file system.
-	c.pipe = c.in.open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.on.uid, "stdio"}))
+	c.pipe = c.in.Open(ctx, slices.Concat([]string{path}, args, []string{"serve", "--keep-env", "--daemon=" + c.on.uid, "stdio"}))
 	c.Client = agent.New(c.pipe)
 	err := c.Ping(ctx)
 	if err == nil {
@@ -209,10 +233,10 @@ func (c *conn) meet(ctx context.Context, path string, args []string) error {
 	}
 	_ = c.Client.Close()
 	_ = c.pipe.Close()
-	if refused := c.pipe.refused(); refused != nil {
+	if refused := c.pipe.Refused(); refused != nil {
 		return refused
 	}
-	if said := c.pipe.said(); said != "" && errors.Is(err, compute.ErrLost) {
+	if said := c.pipe.Said(); said != "" && errors.Is(err, compute.ErrLost) {
 		err = errors.New(said)
 	}
 	return err
@@ -258,10 +282,10 @@ func (c *conn) find(ctx context.Context) (path string, d delivery, err error) {
 			return "", d, err
 		}
 		d.file, d.args = program.Path, program.Args
-		out, err := c.in.say(ctx, nil, look, d.hash)
+		out, err := c.in.Say(ctx, nil, look, d.hash)
 		if err != nil {
-			var status *statusError
-			if missing(err) || errors.As(err, &status) {
+			var status *podexec.StatusError
+			if podexec.Missing(err) || errors.As(err, &status) {
 				return none(err)
 			}
 			return "", d, err
@@ -302,9 +326,9 @@ func (c *conn) deliver(ctx context.Context, d delivery) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		_, err = c.in.say(ctx, f, put, dir, d.hash, fmt.Sprint(d.size), strings.Join(d.args, " "))
+		_, err = c.in.Say(ctx, f, put, dir, d.hash, fmt.Sprint(d.size), strings.Join(d.args, " "))
 		_ = f.Close()
-		var status *statusError
+		var status *podexec.StatusError
 		switch {
 		case err == nil:
 			return dir + "/.hostler-agent-" + d.hash, nil

@@ -12,7 +12,7 @@
 //
 // The way in is the guest program (remote/agent). It is copied through exec into a directory of the
 // pod, or an init container puts it there if the image has no shell. Otherwise plain exec is used
-// (exec.go), with the limits in docs/kubernetes.md.
+// (podexec), with the limits in docs/kubernetes.md.
 //
 // Each pod costs two writes at the API server: its creation and its deletion. The source's own warm
 // pool costs one whenever the director changes its size, which is rare.

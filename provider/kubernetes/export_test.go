@@ -58,5 +58,5 @@ func (p *Provider) Says(ctx context.Context, id compute.ID, script string) (stri
 	if err != nil {
 		return "", err
 	}
-	return inside{c: p.c, pod: in.Metadata.Name, name: p.objects.containerOf(in)}.say(ctx, nil, script)
+	return p.c.container(in.Metadata.Name, p.objects.containerOf(in)).Say(ctx, nil, script)
 }

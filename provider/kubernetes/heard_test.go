@@ -27,7 +27,7 @@ func TestHeard(t *testing.T) {
 	defer goes.Close()
 	c := &cluster{namespace: "n", client: &session{config: &rest.Config{Host: goes.URL}}}
 	c.unheard.Store(true)
-	if err := (inside{c, "pod", "main"}).start(t.Context(), []string{"true"}, remotecommand.StreamOptions{Stdout: io.Discard}); err != nil {
+	if err := c.container("pod", "main").Start(t.Context(), []string{"true"}, remotecommand.StreamOptions{Stdout: io.Discard}); err != nil {
 		t.Fatal(err)
 	}
 	if !c.unheard.Load() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 )
 
 // why adds the reason that the cluster knows to the error of a lost connection.
@@ -16,7 +17,7 @@ func (c *conn) why(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, compute.ErrLost) {
 		return err
 	}
-	if said := c.pipe.said(); said != "" {
+	if said := c.pipe.Said(); said != "" {
 		err = errors.New(said)
 	}
 	return c.p.entrance.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.closed.Load())
@@ -36,14 +37,14 @@ const (
 // was entered, and over is what its informer knows. ours says that we ended the connection, so
 // there may be no reason. When ctx ends, it waits for nothing.
 func (e *entrance) lostFor(
-	ctx context.Context, id compute.ID, on sighted, inside inside, err error, over *atomic.Pointer[string], ours bool,
+	ctx context.Context, id compute.ID, on sighted, inside podexec.Container, err error, over *atomic.Pointer[string], ours bool,
 ) error {
 	lost := func(err error) error {
 		return &compute.Error{Op: "kubernetes.Run", ID: id, Kind: compute.ErrLost, Err: err}
 	}
 	w := e.p.podWatch()
-	was := w.get(inside.pod) // before it is known to be gone
-	v, leave := w.await(inside.pod, on.uid)
+	was := w.get(inside.Pod) // before it is known to be gone
+	v, leave := w.await(inside.Pod, on.uid)
 	defer leave()
 	waiting, cancel := context.WithTimeout(ctx, tidings)
 	defer cancel()
@@ -51,7 +52,7 @@ func (e *entrance) lostFor(
 	for pause := inquiry; ; pause *= 2 {
 		text, known := "", true
 		if watched {
-			text = e.fate(w.get(inside.pod), on, inside, was)
+			text = e.fate(w.get(inside.Pod), on, inside, was)
 		} else {
 			text, known = e.fell(waiting, id, on, inside, was)
 		}
@@ -104,7 +105,7 @@ func toldOf(told *string, text string, known bool) (string, bool) {
 }
 
 // fell asks what became of a pod. "": it is well. known: the pod or its container has ended.
-func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside inside, was *record) (text string, known bool) {
+func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside podexec.Container, was *record) (text string, known bool) {
 	in, err := e.p.objects.read(ctx, id)
 	if err == nil {
 		in, err = e.p.objects.podOf(ctx, in)
@@ -120,9 +121,9 @@ func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside i
 
 // fate says what became of a pod that was entered, from what it is now; nil: it is gone. was is
 // what it was before, if that is known. The result is "" if it is well.
-func (e *entrance) fate(in *record, on sighted, inside inside, was *record) string {
+func (e *entrance) fate(in *record, on sighted, inside podexec.Container, was *record) string {
 	if in == nil || in.Metadata.UID != on.uid {
-		why := e.p.podWatch().epitaph(inside.pod)
+		why := e.p.podWatch().epitaph(inside.Pod)
 		if was != nil && was.Metadata.UID == on.uid {
 			why = cmp.Or(was.end(), why)
 		}
@@ -131,11 +132,11 @@ func (e *entrance) fate(in *record, on sighted, inside inside, was *record) stri
 	if in.Metadata.DeletionTimestamp != nil && in.end() == "" && e.p.podWatch().ourDeletion(in.Metadata.UID) == (deletion{}) {
 		return "the pod is being deleted, by somebody else"
 	}
-	if _, fate := in.fate(inside.name, e.p.o.Schedule, time.Now()); fate != nil {
+	if _, fate := in.fate(inside.Name, e.p.o.Schedule, time.Now()); fate != nil {
 		return fate.(*compute.Error).Err.Error()
 	}
 	if e.p.objects.sight(in) != on {
-		return words("the container was started again", terminated(in.container(inside.name), true))
+		return words("the container was started again", terminated(in.container(inside.Name), true))
 	}
 	return ""
 }

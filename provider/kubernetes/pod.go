@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 )
 
 // domain begins our labels and annotations.
@@ -338,9 +339,5 @@ func words(reason, message string) string {
 		}
 		text += message
 	}
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > 1000 {
-		text = strings.ToValidUTF8(text[:1000], "") + "…"
-	}
-	return text
+	return podexec.OneLine(text)
 }

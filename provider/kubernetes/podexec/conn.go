@@ -1,4 +1,4 @@
-package kubernetes
+package podexec
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// plain is a connection to a pod by exec alone, with one exec for each command. It needs sh there,
+// Conn is a connection to a pod by exec alone, with one exec for each command. It needs sh there,
 // and for files the tools that come with it. Exec has no signals, directory, environment or user. A
 // script at the start of standard input sets directory and environment and tells the process id; a
 // second exec sends signals.
@@ -30,11 +30,10 @@ import (
 // ends, unread input resets the connection and loses output. So the script confirms the end of each
 // stream, and stays until we hang up. Ports, sockets, workspaces, kept runs and users need the
 // guest program.
-type plain struct {
-	p  *Provider
-	id compute.ID
-	in inside
-	on sighted // the pod when it was entered
+type Conn struct {
+	id  compute.ID
+	in  Container
+	pod Pod
 
 	life context.Context // ends with Close
 	stop context.CancelFunc
@@ -42,12 +41,29 @@ type plain struct {
 	over atomic.Pointer[string] // why the pod has ended; nil: it has not, as far as is known
 }
 
-var _ compute.Conn = (*plain)(nil)
+var _ compute.Conn = (*Conn)(nil)
 
-func newPlain(p *Provider, id compute.ID, in inside, on sighted) *plain {
-	c := &plain{p: p, id: id, in: in, on: on}
+// Pod is what the cluster knows of the pod of a connection.
+type Pod struct {
+	// AwaitEnd waits for the pod's end until done is closed. If the streams outlive the pod, it
+	// calls end. why gets the reason.
+	AwaitEnd func(done <-chan struct{}, why *atomic.Pointer[string], end context.CancelFunc)
+	// Replaced returns an error if the pod is not the one that was entered.
+	Replaced func() error
+	// Lost returns the error of a lost connection, with the reason if it is known. closed means
+	// that we ended it.
+	Lost func(ctx context.Context, err error, why *atomic.Pointer[string], closed bool) error
+	// Killed returns why a command may have been killed; "": nothing is known.
+	Killed func(ctx context.Context) string
+	// Refused explains the API server's refusal to run a command.
+	Refused func(err error) error
+}
+
+// Connect returns a connection to a container of an instance's pod. It asks nothing of the cluster.
+func Connect(id compute.ID, in Container, pod Pod) *Conn {
+	c := &Conn{id: id, in: in, pod: pod}
 	c.life, c.stop = context.WithCancel(context.Background())
-	c.busy.Go(func() { p.entrance.awaitEnd(c.life.Done(), in.pod, on.uid, &c.over, c.stop) })
+	c.busy.Go(func() { pod.AwaitEnd(c.life.Done(), &c.over, c.stop) })
 	return c
 }
 
@@ -57,12 +73,12 @@ const farTime = 10 * time.Second
 // signalAgain is the pause before a signal is sent again whose exec was cut.
 const signalAgain = 200 * time.Millisecond
 
-func (c *plain) fail(kind error, text string, args ...any) error {
+func (c *Conn) fail(kind error, text string, args ...any) error {
 	return &compute.Error{Op: "kubernetes.Run", ID: c.id, Kind: kind, Err: fmt.Errorf(text, args...)}
 }
 
 // check returns an error for a command that can never be started.
-func (c *plain) check(cmd *compute.Command) error {
+func (c *Conn) check(cmd *compute.Command) error {
 	switch {
 	case cmd.User != "":
 		return c.fail(compute.ErrCannotStart, "by exec alone a command runs as the pod's user, not as %s", cmd.User)
@@ -86,9 +102,9 @@ func (c *plain) check(cmd *compute.Command) error {
 	return nil
 }
 
-// plainRun is one running command.
-type plainRun struct {
-	*plain
+// command is one running command.
+type command struct {
+	*Conn
 	cmd    *compute.Command
 	mark   string
 	began  chan struct{} // closed when the command has begun
@@ -105,7 +121,7 @@ type plainRun struct {
 var errCut = errors.New("the connection to the pod was cut before the command's end")
 
 // Run implements compute.Conn.
-func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
+func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {
 	if err := ctx.Err(); err != nil {
 		return compute.Exit{}, err
 	}
@@ -118,16 +134,14 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 		}
 		return compute.Exit{}, c.fail(compute.ErrLost, "the connection is closed")
 	}
-	if c.p.podWatch().get(c.on.name) != nil { // exec finds the pod by its name alone
-		if err := c.p.objects.replaced(c.on); err != nil {
-			return compute.Exit{}, c.fail(compute.ErrLost, "%w", err.(*compute.Error).Err)
-		}
+	if err := c.pod.Replaced(); err != nil { // exec finds the pod by its name alone
+		return compute.Exit{}, c.fail(compute.ErrLost, "%w", err)
 	}
 	c.busy.Add(1)
 	defer c.busy.Done()
 	own := shell.Nonce()
-	r := &plainRun{
-		plain: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{}),
+	r := &command{
+		Conn: c, cmd: cmd, mark: shell.CommandMark + "=" + own, began: make(chan struct{}), unread: make(chan struct{}),
 		whole: make(chan struct{}),
 	}
 	return r.run(ctx, own)
@@ -135,7 +149,7 @@ func (c *plain) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, er
 
 // run starts the script, and the command in it, and waits for its end. It returns when the caller's
 // streams are not written any more.
-func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
+func (r *command) run(ctx context.Context, own string) (compute.Exit, error) {
 	nonce, end, tty := shell.Nonce(), shell.Nonce(), r.cmd.TTY != nil
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
 	args, input := []string{"sh", "-c", shell.Boot}, shell.Minded(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
@@ -186,7 +200,7 @@ func (r *plainRun) run(ctx context.Context, own string) (compute.Exit, error) {
 	life, stop := context.WithCancel(r.life)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- r.in.start(life, args, o) }()
+	go func() { done <- r.in.Start(life, args, o) }()
 	err := r.await(ctx, done, sizes)
 	close(feed.gone)
 	sizes.close()
@@ -225,7 +239,7 @@ func hush(all []*shell.Ending) {
 
 // await waits for the command's end and passes signals on. It puts the result of the stream back
 // into done.
-func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) error {
+func (r *command) await(ctx context.Context, done chan error, sizes *sizes) error {
 	signals, resize, unread := r.cmd.Signals, r.cmd.Resize, r.unread
 	for {
 		select {
@@ -264,7 +278,7 @@ func (r *plainRun) await(ctx context.Context, done chan error, sizes *sizes) err
 // signal sends a signal to the command's group by an exec of its own. If the group is shared, or
 // its shell would end too, the processes are found by their mark. A cut exec is repeated while the
 // command lives: a signal may arrive twice, but is never lost.
-func (r *plainRun) signal(ctx context.Context, name string) {
+func (r *command) signal(ctx context.Context, name string) {
 	select {
 	case <-r.began:
 	case <-ctx.Done():
@@ -286,8 +300,8 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 		script = shell.Tell
 	}
 	for {
-		_, err := r.in.say(ctx, nil, script, args...)
-		var status *statusError
+		_, err := r.in.Say(ctx, nil, script, args...)
+		var status *StatusError
 		if err == nil || errors.As(err, &status) { // it ran to its end
 			return
 		}
@@ -302,7 +316,7 @@ func (r *plainRun) signal(ctx context.Context, name string) {
 }
 
 // kill ends the command and all processes that it started.
-func (r *plainRun) kill() {
+func (r *command) kill() {
 	ctx, cancel := context.WithTimeout(context.Background(), farTime)
 	defer cancel()
 	script := shell.Hunt
@@ -313,11 +327,11 @@ func (r *plainRun) kill() {
 		}
 	default:
 	}
-	_, _ = r.in.say(ctx, nil, script, "KILL", r.mark, strconv.Itoa(r.pid))
+	_, _ = r.in.Say(ctx, nil, script, "KILL", r.mark, strconv.Itoa(r.pid))
 }
 
 // exit reads the end of the stream. err counts if the end of the output is missing.
-func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Exit, error) {
+func (r *command) exit(ctx context.Context, err error, said string) (compute.Exit, error) {
 	var status utilexec.CodeExitError
 	isStatus, whole := errors.As(err, &status), isClosed(r.whole)
 	switch {
@@ -337,31 +351,31 @@ func (r *plainRun) exit(ctx context.Context, err error, said string) (compute.Ex
 			code = status.Code
 		}
 		if code == 128+compute.SignalNumber("KILL") { // exec reports no signals
-			return compute.Exit{Code: code, Reason: r.p.entrance.reasonOf(ctx, r.id)}, nil
+			return compute.Exit{Code: code, Reason: r.pod.Killed(ctx)}, nil
 		}
 		return compute.Exit{Code: code}, nil
 	case r.started() && (err == nil || isStatus):
 		err = errCut
 	case whole:
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "sh there ended with status %d: %s", r.status, said)
-	case missing(err):
+	case Missing(err):
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "there is no sh in the pod")
 	case isStatus:
 		return compute.Exit{}, r.fail(compute.ErrCannotStart, "sh there ended with status %d: %s", status.Code, said)
 	case err == nil:
 		return compute.Exit{}, r.fail(compute.ErrLost, "the stream ended before the command began")
 	case !r.started() && (apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err)):
-		return compute.Exit{}, r.p.fault("Run", r.id, err)
+		return compute.Exit{}, r.pod.Refused(err)
 	}
 	return compute.Exit{}, r.lost(ctx, err)
 }
 
 // lost returns the error of a lost connection, with the reason if it is known.
-func (c *plain) lost(ctx context.Context, err error) error {
-	return c.p.entrance.lostFor(ctx, c.id, c.on, c.in, err, &c.over, c.life.Err() != nil)
+func (c *Conn) lost(ctx context.Context, err error) error {
+	return c.pod.Lost(ctx, err, &c.over, c.life.Err() != nil)
 }
 
-func (r *plainRun) started() bool { return isClosed(r.began) }
+func (r *command) started() bool { return isClosed(r.began) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -400,7 +414,7 @@ func (f *feed) Read(b []byte) (int, error) {
 	if isClosed(f.gone) {
 		return 0, io.EOF
 	}
-	// the script gives the command an empty input; that of the exec stays open, see plain
+	// the script gives the command an empty input; that of the exec stays open, see Conn
 	if f.over || f.rest == nil && !f.tty {
 		<-f.gone
 		return 0, io.EOF
@@ -464,7 +478,7 @@ func (s *sizes) Next() *remotecommand.TerminalSize {
 }
 
 // Put implements compute.Conn, with one exec for each file.
-func (c *plain) Put(ctx context.Context, dir string, tar io.Reader) error {
+func (c *Conn) Put(ctx context.Context, dir string, tar io.Reader) error {
 	err := files.Put(ctx, &files.Shell{Runner: c}, dir, tar, func(err error) bool { return errors.Is(err, compute.ErrLost) })
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -473,7 +487,7 @@ func (c *plain) Put(ctx context.Context, dir string, tar io.Reader) error {
 }
 
 // Get implements compute.Conn. It needs tar there.
-func (c *plain) Get(ctx context.Context, path string, w io.Writer) error {
+func (c *Conn) Get(ctx context.Context, path string, w io.Writer) error {
 	err := files.Get(ctx, c, path, w)
 	switch {
 	case ctx.Err() != nil:
@@ -488,7 +502,7 @@ func (c *plain) Get(ctx context.Context, path string, w io.Writer) error {
 }
 
 // Close implements compute.Conn.
-func (c *plain) Close() error {
+func (c *Conn) Close() error {
 	c.stop()
 	c.busy.Wait()
 	return nil

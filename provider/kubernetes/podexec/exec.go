@@ -1,4 +1,6 @@
-package kubernetes
+// Package podexec runs programs in containers of pods, by the exec of Kubernetes alone: one program
+// with its streams, a script, or the commands of a compute.Conn.
+package podexec
 
 import (
 	"context"
@@ -21,36 +23,35 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// inside is a container of a pod, in which commands can be started.
-type inside struct {
-	c         *cluster
-	pod, name string
+// Container is a container of a pod, in which programs can be started.
+type Container struct {
+	Pod, Name string
+	// Call gives the cluster's configuration and the pod's namespace to a function that makes one
+	// exec. It may repeat what the cluster refused.
+	Call func(exec func(config *rest.Config, namespace string) error) error
 }
 
-// start runs a program with the given streams until it ends. It uses exec over WebSocket, or SPDY
+// Start runs a program with the given streams until it ends. It uses exec over WebSocket, or SPDY
 // where a proxy or an old API server needs it. A status other than 0 is a utilexec.CodeExitError.
 // When ctx ends, the streams end, but the program may live on.
-func (in inside) start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
-	return in.c.as(func(s *session) error { // a refused user has consumed nothing of the streams
-		err := in.stream(ctx, s, args, o)
-		// An old stream that ends without an error says nothing of now: it may end because the API
-		// server went.
-		if err != nil {
-			in.c.heard(err)
-		}
-		return err
+func (in Container) Start(ctx context.Context, args []string, o remotecommand.StreamOptions) error {
+	// a refused user has consumed nothing of the streams
+	return in.Call(func(config *rest.Config, namespace string) error {
+		return in.stream(ctx, config, namespace, args, o)
 	})
 }
 
 // stream makes one exec, over WebSocket and then over SPDY. It reports the clearer of the two
 // refusals.
-func (in inside) stream(ctx context.Context, s *session, args []string, o remotecommand.StreamOptions) error {
-	base, _, err := rest.DefaultServerUrlFor(s.config)
+func (in Container) stream(
+	ctx context.Context, config *rest.Config, namespace string, args []string, o remotecommand.StreamOptions,
+) error {
+	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return err
 	}
-	at := base.JoinPath("api", "v1", "namespaces", in.c.namespace, "pods", in.pod, "exec")
-	query := url.Values{"container": {in.name}, "command": args}
+	at := base.JoinPath("api", "v1", "namespaces", namespace, "pods", in.Pod, "exec")
+	query := url.Values{"container": {in.Name}, "command": args}
 	for key, on := range map[string]bool{
 		"stdin": o.Stdin != nil, "stdout": o.Stdout != nil, "stderr": o.Stderr != nil && !o.Tty, "tty": o.Tty,
 	} {
@@ -59,11 +60,11 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 		}
 	}
 	at.RawQuery = query.Encode()
-	web, err := remotecommand.NewWebSocketExecutor(s.config, "GET", at.String())
+	web, err := remotecommand.NewWebSocketExecutor(config, "GET", at.String())
 	if err != nil {
 		return err
 	}
-	old, err := remotecommand.NewSPDYExecutor(s.config, "POST", at)
+	old, err := remotecommand.NewSPDYExecutor(config, "POST", at)
 	if err != nil {
 		return err
 	}
@@ -94,19 +95,19 @@ func (in inside) stream(ctx context.Context, s *session, args []string, o remote
 	return err
 }
 
-// say runs a script of sh to its end and returns its output, bounded. API servers report success
+// Say runs a script of sh to its end and returns its output, bounded. API servers report success
 // when a stream is cut, so the script itself confirms its end.
-func (in inside) say(ctx context.Context, input io.Reader, script string, args ...string) (string, error) {
+func (in Container) Say(ctx context.Context, input io.Reader, script string, args ...string) (string, error) {
 	var out, said bounded
 	end := shell.Nonce()
 	script = `trap "printf ` + end + `" EXIT;` + script
-	err := in.start(
+	err := in.Start(
 		ctx, slices.Concat([]string{"sh", "-c", script, "sh"}, args),
 		remotecommand.StreamOptions{Stdin: input, Stdout: &out, Stderr: &said},
 	)
 	var exit utilexec.CodeExitError
 	if errors.As(err, &exit) {
-		err = &statusError{exit.Code, words("", said.String())}
+		err = &StatusError{exit.Code, OneLine(said.String())}
 	}
 	text, whole := strings.CutSuffix(out.String(), end)
 	if err == nil && !whole {
@@ -115,13 +116,13 @@ func (in inside) say(ctx context.Context, input io.Reader, script string, args .
 	return strings.TrimSpace(text), err
 }
 
-// statusError is the error of a program that ended with a status other than 0.
-type statusError struct {
+// StatusError is the error of a program that ended with a status other than 0.
+type StatusError struct {
 	status int
 	said   string
 }
 
-func (e *statusError) Error() string {
+func (e *StatusError) Error() string {
 	return strings.TrimSuffix(fmt.Sprintf("status %d: %s", e.status, e.said), ": ")
 }
 
@@ -144,8 +145,8 @@ func (b *bounded) String() string {
 	return strings.TrimSpace(string(b.b))
 }
 
-// pipe is a program's standard streams. Write feeds its input, and Read returns its output.
-type pipe struct {
+// Pipe is a program's standard streams. Write feeds its input, and Read returns its output.
+type Pipe struct {
 	*io.PipeReader // its output
 	in             *io.PipeWriter
 	stop           context.CancelFunc
@@ -157,15 +158,15 @@ type pipe struct {
 	once sync.Once
 }
 
-// open starts a program. Its streams stay open until Close, even if ctx ends later.
-func (in inside) open(ctx context.Context, args []string) *pipe {
+// Open starts a program. Its streams stay open until Close, even if ctx ends later.
+func (in Container) Open(ctx context.Context, args []string) *Pipe {
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	outR, outW := io.Pipe()
 	inR, inW := io.Pipe()
-	p := &pipe{PipeReader: outR, in: inW, stop: stop, ended: make(chan struct{})}
+	p := &Pipe{PipeReader: outR, in: inW, stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		err := in.start(life, args, remotecommand.StreamOptions{Stdin: inR, Stdout: outW, Stderr: &p.err})
+		err := in.Start(life, args, remotecommand.StreamOptions{Stdin: inR, Stdout: outW, Stderr: &p.err})
 		p.mu.Lock()
 		p.end = err
 		p.mu.Unlock()
@@ -178,10 +179,14 @@ func (in inside) open(ctx context.Context, args []string) *pipe {
 	return p
 }
 
-func (p *pipe) Write(b []byte) (int, error) { return p.in.Write(b) }
+// Write feeds the program's input.
+func (p *Pipe) Write(b []byte) (int, error) { return p.in.Write(b) }
+
+// Stop ends the streams, and does not wait for the program's end.
+func (p *Pipe) Stop() { p.stop() }
 
 // Close ends the streams, and so the program.
-func (p *pipe) Close() error {
+func (p *Pipe) Close() error {
 	p.once.Do(func() {
 		_ = p.in.Close()
 		p.stop()
@@ -191,8 +196,8 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-// said returns the program's standard error, or why it could not be started. "": nothing.
-func (p *pipe) said() string {
+// Said returns the program's standard error, or why it could not be started. "": nothing.
+func (p *Pipe) Said() string {
 	p.mu.Lock()
 	end := p.end
 	p.mu.Unlock()
@@ -200,11 +205,11 @@ func (p *pipe) said() string {
 	if end != nil && !errors.Is(end, context.Canceled) {
 		text = strings.TrimSpace(text + " " + end.Error())
 	}
-	return words("", text)
+	return OneLine(text)
 }
 
-// refused returns the API server's answer if it refused to start the program, else nil.
-func (p *pipe) refused() error {
+// Refused returns the API server's answer if it refused to start the program, else nil.
+func (p *Pipe) Refused() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var status apierrors.APIStatus
@@ -214,10 +219,10 @@ func (p *pipe) refused() error {
 	return nil
 }
 
-// missing reports whether a start failed because there is no such program.
-func missing(err error) bool {
+// Missing reports whether a start failed because there is no such program.
+func Missing(err error) bool {
 	var exit utilexec.CodeExitError
-	var status *statusError
+	var status *StatusError
 	switch {
 	case errors.As(err, &exit):
 		return exit.Code == 127 || exit.Code == 126
@@ -225,4 +230,13 @@ func missing(err error) bool {
 		return status.status == 127 || status.status == 126
 	}
 	return err != nil && strings.Contains(err.Error(), "executable file not found")
+}
+
+// OneLine joins the lines of a text for people, and shortens it.
+func OneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > 1000 {
+		text = strings.ToValidUTF8(text[:1000], "") + "…"
+	}
+	return text
 }
