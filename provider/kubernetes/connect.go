@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -160,7 +161,7 @@ var (
 func (c *conn) enter(ctx context.Context) error {
 	var before error
 	if c.carried || c.p.o.AgentIn != "" {
-		err := c.meet(ctx, home+"/"+agentFile, nil)
+		err := c.meet(ctx, manifest.Home+"/"+agentFile, nil)
 		if err == nil || ctx.Err() != nil || c.carried {
 			return err
 		}
@@ -244,9 +245,9 @@ func (c *conn) meet(ctx context.Context, path string, args []string) error {
 
 // look prints the kind of machine, and where the guest program is or may be put: a directory that
 // was made for it, else one for temporary files.
-const look = `uname -m; for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
+const look = `uname -m; for d in ` + manifest.Home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do
 f="$d/.hostler-agent-$1"; if [ -x "$f" ] && [ -O "$f" ]; then echo "have $f"; exit; fi; done
-for d in ` + home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do if [ -d "$d" ] && [ -w "$d" ]; then echo "may $d"; fi; done`
+for d in ` + manifest.Home + ` "${TMPDIR:-/tmp}" /var/tmp "$HOME"; do if [ -d "$d" ] && [ -w "$d" ]; then echo "may $d"; fi; done`
 
 // put writes standard input to a file atomically, and tests whether it can be run.
 const put = `umask 077; n="$1/.hostler-agent-$2"; cat >"$n.$$" && chmod 755 "$n.$$" && [ "$(wc -c <"$n.$$")" -eq "$3" ] && "$n.$$" $4 version >/dev/null && mv -f "$n.$$" "$n" && exit

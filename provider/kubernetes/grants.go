@@ -143,14 +143,14 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if err != nil {
 		return "", err
 	}
-	manifest, err := p.build.object(spec, s.name)
+	object, err := p.build.object(spec, s.name)
 	if err != nil {
 		return "", err
 	}
-	manifest.SetName(manifest.GetName() + "-dry") // no instance has that name
+	object.SetName(object.GetName() + "-dry") // no instance has that name
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
 		_, err := d.Resource(p.gvr).Namespace(p.c.namespace).Create(
-			ctx, manifest, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}},
+			ctx, object, metav1.CreateOptions{FieldManager: "hostler", DryRun: []string{metav1.DryRunAll}},
 		)
 		return err
 	})
@@ -161,7 +161,7 @@ func (p *Provider) probe(ctx context.Context, spec compute.Spec) (note string, e
 	if err != nil {
 		return "", err
 	}
-	holes, err := p.policies.holes(ctx, manifest.GetLabels())
+	holes, err := p.policies.holes(ctx, object.GetLabels())
 	if len(holes) > 0 {
 		notes = append(
 			notes,

@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
 // The objects of agent-sandbox that an instance may be in place of a pod. agent-sandbox makes the
@@ -82,8 +83,8 @@ func (b *builder) object(spec compute.Spec, pool string) (*unstructured.Unstruct
 
 // meta returns an object's labels and annotations, which may be changed.
 func meta(u *unstructured.Unstructured) (labels, notes map[string]any) {
-	m := child(u.Object, "metadata")
-	return child(m, "labels"), child(m, "annotations")
+	m := manifest.Child(u.Object, "metadata")
+	return manifest.Child(m, "labels"), manifest.Child(m, "annotations")
 }
 
 // alike refuses a request that the pool's sandboxes cannot meet, as all are made by its template.
@@ -116,7 +117,7 @@ func (b *builder) claim(spec compute.Spec, pool string) *unstructured.Unstructur
 	_, notes := meta(u)
 	labels := b.podLabels()
 	if !b.p.owns() { // else the template has them
-		set(labels, b.p.plan.labels)
+		manifest.Set(labels, b.p.plan.labels)
 	}
 	ofPod := maps.Clone(notes)
 	notes[notePool] = pool

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
 // Provider makes pods for one source. Any number of goroutines may use it.
@@ -82,7 +83,7 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
 	switch {
 	case err != nil:
-	case o.Installation == "" || !isLabelValue(o.Installation):
+	case o.Installation == "" || !manifest.IsLabelValue(o.Installation):
 		err = fmt.Errorf("the installation %q cannot stand in a label", o.Installation)
 	case o.Source == "":
 		err = errors.New("a source needs a name")
@@ -160,7 +161,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 		return nil, compute.Unasked(err)
 	}
 	defer done()
-	manifest, err := p.build.object(spec, pool)
+	object, err := p.build.object(spec, pool)
 	if err != nil {
 		return nil, compute.Unasked(err)
 	}
@@ -169,7 +170,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 	}
 	var made *unstructured.Unstructured
 	err = p.c.call(ctx, func(ctx context.Context, d dynamic.Interface) error {
-		made, err = d.Resource(p.gvr).Namespace(p.c.namespace).Create(ctx, manifest, metav1.CreateOptions{FieldManager: "hostler"})
+		made, err = d.Resource(p.gvr).Namespace(p.c.namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: "hostler"})
 		return err
 	})
 	if apierrors.IsAlreadyExists(err) {

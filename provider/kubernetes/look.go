@@ -11,6 +11,7 @@ import (
 	clientapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
 // Look says what is wrong with the files that the keys name on this machine, and with the pods that
@@ -26,7 +27,7 @@ func (o Options) Look() (odd []string, err error) {
 	if err != nil || o.WarmPool != "" { // its template is at the cluster
 		return odd, err
 	}
-	base, err := template(o.Template)
+	base, err := manifest.Read(o.Template)
 	if err != nil {
 		return odd, err
 	}

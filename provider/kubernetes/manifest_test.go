@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
 // opened is a provider whose cluster is never asked.
@@ -136,7 +137,7 @@ status: {phase: Running}
 				notes[noteInstance] != string(c.spec.ID) || notes[noteSource] != "web" {
 				t.Errorf("labels %v, annotations %v", labels, notes)
 			}
-			if name := u.GetName(); !isObjectName(name) || len(name) > 63 {
+			if name := u.GetName(); !manifest.IsObjectName(name) || len(name) > 63 {
 				t.Errorf("the pod's name is %q", name)
 			}
 		})
@@ -152,7 +153,7 @@ func TestNames(t *testing.T) {
 		"web-" + strings.Repeat("x", 299),
 	} {
 		name := p.podName(compute.ID(id))
-		if !isObjectName(name) || len(name) > 63 {
+		if !manifest.IsObjectName(name) || len(name) > 63 {
 			t.Errorf("%q is the pod %q", id, name)
 		}
 		if other, there := seen[name]; there {

@@ -3,17 +3,13 @@ package kubernetes
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -96,10 +92,6 @@ type plan struct {
 	network string
 }
 
-func isLabel(key string) bool       { return len(validation.IsQualifiedName(key)) == 0 }
-func isLabelValue(v string) bool    { return len(validation.IsValidLabelValue(v)) == 0 }
-func isObjectName(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
-
 // Check says what is wrong with the keys by themselves. It calls no cluster and reads no file. Its
 // errors are compute.KeyErrors.
 func (o Options) Check() error {
@@ -111,12 +103,12 @@ func (o Options) Check() error {
 func (o *Options) read() (p plan, err error) {
 	shapes := o.shapes() // before defaults are set
 	if o.Kubeconfig != "" {
-		if o.Kubeconfig, err = fullPath(o.Kubeconfig); err != nil {
+		if o.Kubeconfig, err = manifest.FullPath(o.Kubeconfig); err != nil {
 			return p, compute.WrongKey("kubeconfig", "", "kubeconfig: %w", err)
 		}
 	}
 	if o.Template != "" {
-		if _, err := fullPath(o.Template); err != nil {
+		if _, err := manifest.FullPath(o.Template); err != nil {
 			return p, compute.WrongKey("template", "", "template: %w", err)
 		}
 	}
@@ -166,7 +158,7 @@ func (o *Options) read() (p plan, err error) {
 		return p, compute.WrongKey("warm", "", "warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
 	case o.Warm < 0:
 		return p, compute.WrongKey("warm", "", "warm = %d: less than nothing", o.Warm)
-	case o.WarmPool != "" && !isObjectName(o.WarmPool):
+	case o.WarmPool != "" && !manifest.IsObjectName(o.WarmPool):
 		return p, compute.WrongKey("warm-pool", "", "warm-pool = %s: not a name of Kubernetes", o.WarmPool)
 	case o.WarmPool != "" && shapes != "":
 		return p, compute.WrongKey(
@@ -174,7 +166,7 @@ func (o *Options) read() (p plan, err error) {
 		)
 	case o.Cores > 1<<20:
 		return p, compute.WrongKey("cores", "", "cores = %g: too many", o.Cores)
-	case o.Namespace != "" && !isObjectName(o.Namespace):
+	case o.Namespace != "" && !manifest.IsObjectName(o.Namespace):
 		return p, compute.WrongKey("namespace", "", "namespace = %s: not a name of Kubernetes", o.Namespace)
 	case o.Network == "open" && len(o.Egress) > 0:
 		return p, compute.WrongKey("egress", "", "egress: with network = open everything may be reached")
@@ -191,7 +183,7 @@ func (o *Options) read() (p plan, err error) {
 		*of.to = map[string]string{}
 		for _, text := range of.list {
 			key, value, ok := strings.Cut(text, "=")
-			if !ok || !isLabel(key) || of.label && !isLabelValue(value) {
+			if !ok || !manifest.IsLabel(key) || of.label && !manifest.IsLabelValue(value) {
 				return p, compute.WrongKey(of.key, "", "%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
 			}
 			if strings.HasPrefix(key, domain+"/") && of.key != "node-selector" {
@@ -209,21 +201,21 @@ func (o *Options) read() (p plan, err error) {
 		p.env = append(p.env, map[string]any{"name": name, "value": value})
 	}
 	for _, text := range o.Tolerations {
-		t, err := readToleration(text)
+		t, err := manifest.Toleration(text)
 		if err != nil {
 			return p, err
 		}
 		p.tolerations = append(p.tolerations, t)
 	}
 	for i, text := range o.Volumes {
-		volume, mount, err := readVolume(fmt.Sprintf("hostler-volume-%d", i), text)
+		volume, mount, err := manifest.Volume(fmt.Sprintf("hostler-volume-%d", i), text)
 		if err != nil {
 			return p, err
 		}
 		p.volumes, p.mounts = append(p.volumes, volume), append(p.mounts, mount)
 	}
 	for _, text := range o.Egress {
-		rule, err := readEgress(text)
+		rule, err := manifest.Egress(text)
 		if err != nil {
 			return p, err
 		}
@@ -252,127 +244,4 @@ func (o *Options) shapes() string {
 		}
 	}
 	return ""
-}
-
-// readToleration parses KEY[=VALUE][:EFFECT], or "*".
-func readToleration(text string) (map[string]any, error) {
-	rest, effect, hasEffect := strings.Cut(text, ":")
-	key, value, equal := strings.Cut(rest, "=")
-	out := map[string]any{"operator": "Exists"}
-	switch {
-	case text == "*":
-		return out, nil
-	case !isLabel(key), !isLabelValue(value),
-		hasEffect && !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect):
-		return nil, compute.WrongKey(
-			"tolerations", "",
-			"tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *",
-			text,
-		)
-	}
-	out["key"] = key
-	if equal {
-		out["operator"], out["value"] = "Equal", value
-	}
-	if hasEffect {
-		out["effect"] = effect
-	}
-	return out, nil
-}
-
-// readVolume parses KIND:WHAT:PATH[:ro].
-func readVolume(name, text string) (volume, mount map[string]any, err error) {
-	f := strings.Split(text, ":")
-	bad := compute.WrongKey(
-		"volumes", "",
-		"volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read",
-		text,
-	)
-	if len(f) < 3 || len(f) > 4 || len(f) == 4 && f[3] != "ro" || !path.IsAbs(f[2]) || path.Clean(f[2]) == "/" {
-		return nil, nil, bad
-	}
-	kind, what := f[0], f[1]
-	volume = map[string]any{"name": name}
-	mount = map[string]any{"name": name, "mountPath": path.Clean(f[2])}
-	if len(f) == 4 {
-		mount["readOnly"] = true
-	}
-	switch kind {
-	case "claim", "config", "secret":
-		if !isObjectName(what) {
-			return nil, nil, bad
-		}
-		volume[map[string]string{"claim": "persistentVolumeClaim", "config": "configMap", "secret": "secret"}[kind]] = map[string]any{
-			map[string]string{"claim": "claimName", "config": "name", "secret": "secretName"}[kind]: what,
-		}
-	case "empty", "memory":
-		dir := map[string]any{}
-		if what != "" {
-			n, err := readSize(what)
-			if err != nil {
-				return nil, nil, bad
-			}
-			dir["sizeLimit"] = n
-		}
-		if kind == "memory" {
-			dir["medium"] = "Memory"
-		}
-		volume["emptyDir"] = dir
-	default:
-		return nil, nil, bad
-	}
-	return volume, mount, nil
-}
-
-// readSize parses a size as 512M or 4G, in powers of 1024, and returns it in Kubernetes' form.
-func readSize(text string) (string, error) {
-	digits := strings.TrimRight(text, "KMGT")
-	unit := text[len(digits):]
-	if n, err := strconv.ParseInt(digits, 10, 64); err != nil || n <= 0 || len(unit) > 1 {
-		return "", fmt.Errorf("%q is not a size, as 512M", text)
-	}
-	if unit != "" {
-		unit += "i"
-	}
-	return digits + unit, nil
-}
-
-// readEgress parses dns or ADDRESS/BITS[:PORT]. With a port, an IPv6 address has brackets.
-func readEgress(text string) (map[string]any, error) {
-	bad := compute.WrongKey("egress", "", "egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
-	if text == "dns" { // any server with the label that all name servers carry
-		return map[string]any{
-			"to": []any{map[string]any{
-				"namespaceSelector": map[string]any{"matchLabels": map[string]any{"kubernetes.io/metadata.name": "kube-system"}},
-				"podSelector":       map[string]any{"matchLabels": map[string]any{"k8s-app": "kube-dns"}},
-			}},
-			"ports": portOf(53),
-		}, nil
-	}
-	cidr, port := text, ""
-	if rest, ok := strings.CutPrefix(text, "["); ok {
-		if cidr, port, ok = strings.Cut(rest, "]"); !ok || port != "" && port[0] != ':' {
-			return nil, bad
-		}
-		port = strings.TrimPrefix(port, ":")
-	} else if i := strings.IndexByte(text, ':'); i >= 0 && strings.Count(text, ":") == 1 {
-		cidr, port = text[:i], text[i+1:]
-	}
-	net, err := netip.ParsePrefix(cidr)
-	if err != nil {
-		return nil, bad
-	}
-	rule := map[string]any{"to": []any{map[string]any{"ipBlock": map[string]any{"cidr": net.Masked().String()}}}}
-	if port != "" {
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
-			return nil, bad
-		}
-		rule["ports"] = portOf(int64(n))
-	}
-	return rule, nil
-}
-
-func portOf(n int64) []any {
-	return []any{map[string]any{"protocol": "TCP", "port": n}, map[string]any{"protocol": "UDP", "port": n}}
 }

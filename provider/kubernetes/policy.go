@@ -6,7 +6,6 @@ import (
 	"encoding/base32"
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
 // The name of a source's network policy has a digest of its content. So has the label by which it
@@ -136,7 +136,7 @@ func (n *networkPolicies) survey(ctx context.Context, policy *unstructured.Unstr
 	for _, u := range all {
 		n.idle[u.GetName()] = was[u.GetName()]
 		if policy != nil && u.GetName() == policy.GetName() {
-			n.own = sameSpec(u.Object["spec"], policy.Object["spec"])
+			n.own = manifest.Same(u.Object["spec"], policy.Object["spec"])
 		}
 	}
 	return nil
@@ -268,41 +268,4 @@ func (n *networkPolicies) holes(ctx context.Context, of map[string]string) (out 
 		}
 	}
 	return out, nil
-}
-
-// sameSpec compares an object at the cluster with the wanted one. API servers leave out empty
-// parts.
-func sameSpec(a, b any) bool {
-	var x, y any
-	for from, to := range map[*any]*any{&a: &x, &b: &y} {
-		text, err := json.Marshal(*from)
-		if err == nil {
-			err = json.Unmarshal(text, to)
-		}
-		if err != nil {
-			return false
-		}
-	}
-	return reflect.DeepEqual(bare(x), bare(y))
-}
-
-// bare returns a document without its empty parts.
-func bare(v any) any {
-	of, ok := v.(map[string]any)
-	if !ok {
-		return v
-	}
-	for key, inner := range of {
-		switch inner := bare(inner).(type) {
-		case map[string]any:
-			if len(inner) == 0 && key != "podSelector" {
-				delete(of, key)
-			}
-		case []any:
-			if len(inner) == 0 {
-				delete(of, key)
-			}
-		}
-	}
-	return of
 }

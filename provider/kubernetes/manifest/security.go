@@ -1,4 +1,4 @@
-package kubernetes
+package manifest
 
 import (
 	"cmp"
@@ -35,24 +35,30 @@ var strictVolumes = []string{
 	"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret",
 }
 
-// security limits what the pod may do to its node: strict is the Pod Security standard
-// "restricted", baseline is "baseline". s is the pod's spec, c our container in it, and notes the
-// annotations.
-func (b *builder) security(notes, s, c map[string]any) error {
-	if b.p.o.Security == "template" {
-		if b.p.o.User > 0 {
-			child(c, "securityContext")["runAsUser"] = b.p.o.User
+// Security is what the keys say of what a pod may do to its node.
+type Security struct {
+	// strict is the Pod Security standard "restricted", baseline is "baseline", and template what
+	// the template says
+	Level string
+	User  int64 // the number of the user that commands run as; 0: any
+}
+
+// Apply limits a pod. s is its spec, c our container in it, and notes its annotations.
+func (sec Security) Apply(notes, s, c map[string]any) error {
+	if sec.Level == "template" {
+		if sec.User > 0 {
+			Child(c, "securityContext")["runAsUser"] = sec.User
 		}
 		return nil
 	}
-	if err := b.unfit(s); err != nil {
+	if err := sec.unfit(s); err != nil {
 		return err
 	}
 	maps.DeleteFunc(notes, func(key string, _ any) bool {
 		return strings.HasPrefix(key, "container.apparmor.security.beta.kubernetes.io/")
 	})
-	strict := b.p.o.Security == "strict"
-	of := child(s, "securityContext")
+	strict := sec.Level == "strict"
+	of := Child(s, "securityContext")
 	confine(of)
 	of["seccompProfile"] = map[string]any{"type": "RuntimeDefault"}
 	if list, ok := of["sysctls"].([]any); ok {
@@ -61,23 +67,23 @@ func (b *builder) security(notes, s, c map[string]any) error {
 	for _, key := range []string{"hostNetwork", "hostPID", "hostIPC"} {
 		delete(s, key)
 	}
-	user := b.p.o.User
+	user := sec.User
 	if strict {
 		user = cmp.Or(user, 1000)
 		of["runAsNonRoot"] = true
-		initially(c, "workingDir", home)
+		Default(c, "workingDir", Home)
 		if list, _ := c["env"].([]any); !slices.ContainsFunc(list, func(e any) bool { return textOf(e, "name") == "HOME" }) {
-			more(c, "env", map[string]any{"name": "HOME", "value": home})
+			Append(c, "env", map[string]any{"name": "HOME", "value": Home})
 		}
 	}
 	if user > 0 {
 		of["runAsUser"] = user
-		initially(of, "fsGroup", user)
+		Default(of, "fsGroup", user)
 	}
 	for _, one := range containers(s) {
-		inside := child(one.is, "securityContext")
+		inside := Child(one.is, "securityContext")
 		confine(inside)
-		if b.p.o.User > 0 && one.is["name"] == c["name"] {
+		if sec.User > 0 && one.is["name"] == c["name"] {
 			delete(inside, "runAsUser")
 		}
 		if strict {
@@ -133,13 +139,13 @@ func textOf(v any, key string) string {
 }
 
 // unfit refuses what the level forbids and the template's pod could not work without.
-func (b *builder) unfit(s map[string]any) error {
+func (sec Security) unfit(s map[string]any) error {
 	var bad []string
 	list, _ := s["volumes"].([]any)
 	for i, v := range list {
 		v, _ := v.(map[string]any)
 		for kind := range v {
-			if kind == "hostPath" || kind != "name" && b.p.o.Security == "strict" && !slices.Contains(strictVolumes, kind) {
+			if kind == "hostPath" || kind != "name" && sec.Level == "strict" && !slices.Contains(strictVolumes, kind) {
 				bad = append(bad, fmt.Sprintf("spec.volumes[%d].%s", i, kind))
 			}
 		}
@@ -170,6 +176,6 @@ func (b *builder) unfit(s map[string]any) error {
 	slices.Sort(bad)
 	return compute.WrongKey(
 		"template", "take that out of the template, or set security = template",
-		"template: security = %s does not allow %s", b.p.o.Security, strings.Join(bad, ", "),
+		"template: security = %s does not allow %s", sec.Level, strings.Join(bad, ", "),
 	)
 }
