@@ -3,9 +3,12 @@ package kubernetes
 import (
 	"encoding/pem"
 	"slices"
+	"strings"
 	"testing"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestAuthority: where nobody may ask for the namespace, a place is the same one if it has the
@@ -17,18 +20,18 @@ func TestAuthority(t *testing.T) {
 		}
 		return out
 	}
-	at := func(host, namespace string, ca []byte) place {
+	at := func(host, namespace string, ca []byte) kubeconfig.Place {
 		c := &rest.Config{Host: host}
 		c.CAData = ca
-		return placeOf(c, namespace)
+		return kubeconfig.PlaceOf(c, namespace)
 	}
 	before := at("https://a", "ns", cert("old"))
 	legacy := before
-	legacy.authority = digest(cert("old")) // as it was recorded once
+	legacy.Authority, _, _ = strings.Cut(before.Authority, ",") // as it was recorded once
 	for _, c := range []struct {
 		name string
-		was  place
-		now  place
+		was  kubeconfig.Place
+		now  kubeconfig.Place
 		same bool
 	}{
 		{"the same", before, at("https://a", "ns", cert("old")), true},
@@ -43,10 +46,10 @@ func TestAuthority(t *testing.T) {
 		{"no certificates", at("https://a", "ns", []byte("x")), at("https://a", "ns", []byte("y")), false},
 	} {
 		p := opened(t, Options{Image: "x"})
-		p.c.client, p.c.uid = &session{place: c.now}, unknown
-		text := identity{place: c.was, uid: unknown}.String()
+		p.c.client, p.c.uid = &kubeconfig.Client{Place: c.now}, kubeconfig.Unknown
+		text := identity{Place: c.was, uid: kubeconfig.Unknown}.String()
 		was, err := readIdentity(text)
-		if err != nil || was.place != c.was {
+		if err != nil || was.Place != c.was {
 			t.Errorf("%s: %q is read as %+v: %v", c.name, text, was, err)
 		}
 		if err := p.leads(t.Context(), was); (err == nil) != c.same {
@@ -56,7 +59,7 @@ func TestAuthority(t *testing.T) {
 	if many := at(
 		"https://a", "ns",
 		cert("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"),
-	); !many.related(at("https://a", "ns", cert("3"))) || slices.Contains([]string{"", unknown}, many.authority) {
+	); !many.Related(at("https://a", "ns", cert("3"))) || slices.Contains([]string{"", kubeconfig.Unknown}, many.Authority) {
 		t.Errorf("of many certificates: %+v", many)
 	}
 }

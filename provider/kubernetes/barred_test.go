@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestBarred: where the namespace may not be read, not each new instance asks for it again, and all
@@ -36,7 +38,7 @@ func TestBarred(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{dynamic: client}
+	s := &kubeconfig.Client{Dynamic: client}
 	c := &cluster{namespace: "n", client: s}
 	begin := time.Now()
 	ask := func(at time.Duration, anew bool, want string, times int32) {
@@ -46,15 +48,15 @@ func TestBarred(t *testing.T) {
 			t.Errorf("after %v it is %q, asked for %d times: %v", at, uid, n, err)
 		}
 	}
-	ask(0, false, unknown, 1)
-	ask(barredLasts-1, false, unknown, 0)
-	ask(0, true, unknown, 1)
-	ask(barredLasts, false, unknown, 1)
+	ask(0, false, kubeconfig.Unknown, 1)
+	ask(barredLasts-1, false, kubeconfig.Unknown, 0)
+	ask(0, true, kubeconfig.Unknown, 1)
+	ask(barredLasts, false, kubeconfig.Unknown, 1)
 	c.forget(s) // for another user, who may be allowed to
 	c.client = s
-	ask(barredLasts, false, unknown, 1)
+	ask(barredLasts, false, kubeconfig.Unknown, 1)
 	may.Store(true)
-	ask(2*barredLasts-1, false, unknown, 0)
+	ask(2*barredLasts-1, false, kubeconfig.Unknown, 0)
 	ask(2*barredLasts, false, "u-1", 1)
 	ask(0, true, "u-1", 0)
 }

@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -20,12 +18,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
-	"github.com/hostler-project/hostler/provider/kubernetes/transport"
 )
 
 // The kinds of objects that every source may ask for.
@@ -47,10 +43,10 @@ type cluster struct {
 	// No holder of mu waits for it.
 	reading sync.Mutex
 
-	mu     sync.Mutex // held for moments only, as transactions of the store call Fit
-	client *session   // nil: not made yet
-	place  place      // where the first configuration led; later ones must lead there
-	uid    string     // the namespace's uid; "": not asked for yet
+	mu     sync.Mutex         // held for moments only, as transactions of the store call Fit
+	client *kubeconfig.Client // nil: not made yet
+	place  kubeconfig.Place   // where the first configuration led; later ones must lead there
+	uid    string             // the namespace's uid; "": not asked for yet
 	// when reading the namespace was last forbidden; zero: never to this user
 	barred time.Time
 	users  int
@@ -61,14 +57,6 @@ type cluster struct {
 
 	heeding sync.Mutex
 	heeds   map[*func()]bool // called when there is news
-}
-
-// session is a client and the configuration that it was made of.
-type session struct {
-	config  *rest.Config
-	dynamic dynamic.Interface
-	who     string // the user that we are, and where the configuration says so
-	place   place
 }
 
 // clusters are the clusters that are open in this process.
@@ -113,27 +101,6 @@ func (c *cluster) leave() {
 	}
 }
 
-// quiet redirects the library's own log, once, to ours. By default it goes to standard error.
-var quiet sync.Once
-
-// debugging is a log that turns every line into a debugging line.
-type debugging struct{ slog.Handler }
-
-func (d debugging) Enabled(ctx context.Context, _ slog.Level) bool {
-	return d.Handler.Enabled(ctx, slog.LevelDebug)
-}
-
-func (d debugging) Handle(ctx context.Context, r slog.Record) error {
-	if !d.Enabled(ctx, slog.LevelDebug) { // the library does not always check this
-		return nil
-	}
-	r.Level = slog.LevelDebug
-	return d.Handler.Handle(ctx, r)
-}
-
-func (d debugging) WithAttrs(a []slog.Attr) slog.Handler { return debugging{d.Handler.WithAttrs(a)} }
-func (d debugging) WithGroup(name string) slog.Handler   { return debugging{d.Handler.WithGroup(name)} }
-
 // watched says what a watch is of: the objects of a kind that have this installation in a label.
 type watched struct {
 	gvr   schema.GroupVersionResource
@@ -154,14 +121,14 @@ func (c *cluster) watch(gvr schema.GroupVersionResource, label string) *watch {
 }
 
 // leadsTo reports whether the configuration is known to lead to a place. It reads nothing.
-func (c *cluster) leadsTo(at place) bool {
+func (c *cluster) leadsTo(at kubeconfig.Place) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.client != nil && c.client.place == at
+	return c.client != nil && c.client.Place == at
 }
 
 // ask returns the client, made of the configuration at the first call.
-func (c *cluster) ask() (*session, error) {
+func (c *cluster) ask() (*kubeconfig.Client, error) {
 	if s, err := c.asked(); s != nil || err != nil {
 		return s, err
 	}
@@ -170,24 +137,24 @@ func (c *cluster) ask() (*session, error) {
 	if s, err := c.asked(); s != nil || err != nil {
 		return s, err
 	}
-	s, err := c.read()
+	s, err := kubeconfig.Open(c.log, kubeconfig.Options{Path: c.o.Kubeconfig, Context: c.o.Context, Namespace: c.o.Namespace})
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch was := c.place; {
-	case was == place{}:
-		c.place, c.namespace = s.place, s.place.namespace
-	case was.server != s.place.server || was.namespace != s.place.namespace:
-		return nil, elsewhere(s.place, was)
+	case was == kubeconfig.Place{}:
+		c.place, c.namespace = s.Place, s.Place.Namespace
+	case was.Server != s.Place.Server || was.Namespace != s.Place.Namespace:
+		return nil, kubeconfig.Elsewhere(s.Place, was)
 	}
 	c.client = s
 	return s, nil
 }
 
 // asked returns the client, if there is one already.
-func (c *cluster) asked() (*session, error) {
+func (c *cluster) asked() (*kubeconfig.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over.Load() {
@@ -196,86 +163,10 @@ func (c *cluster) asked() (*session, error) {
 	return c.client, nil
 }
 
-// read makes a client of the configuration as it is now.
-func (c *cluster) read() (*session, error) {
-	quiet.Do(func() { klog.SetSlogLogger(slog.New(debugging{c.log.Handler()})) })
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = c.o.Kubeconfig
-	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: c.o.Context})
-	config, err := loader.ClientConfig()
-	if err != nil {
-		return nil, &compute.Error{
-			Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err),
-			Hint: "set kubeconfig and context of the source; `kubectl config get-contexts` lists them",
-		}
-	}
-	namespace := c.o.Namespace
-	if namespace == "" {
-		if namespace, _, err = loader.Namespace(); err != nil {
-			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
-		}
-	}
-	// Certificates are read now. So new ones are used as soon as the configuration is read again.
-	// The library itself looks at its files every five minutes.
-	if err := rest.LoadTLSFiles(config); err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
-	}
-	config.CAFile, config.CertFile, config.KeyFile = "", "", ""
-	// the API server's fairness and the source's concurrency limit us already
-	config.QPS, config.Burst = -1, 0
-	config.UserAgent = "hostler"
-	calls := rest.CopyConfig(config)
-	calls.Wrap(func(to http.RoundTripper) http.RoundTripper { return &transport.Patience{To: to} })
-	client, err := clientOf(calls)
-	if err != nil {
-		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err)}
-	}
-	return &session{config: config, dynamic: client, who: who(loader, c.o.Context), place: placeOf(config, namespace)}, nil
-}
-
-// clientOf makes a client that follows no redirect to another address: the library would send its
-// token there too.
-func clientOf(config *rest.Config) (*dynamic.DynamicClient, error) {
-	way, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, err
-	}
-	own := *way // it may be shared
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return dynamic.NewForConfigAndClient(config, &own)
-}
-
-// who says which user a configuration speaks as, and where it says so. It shows no secret.
-func who(loader clientcmd.ClientConfig, of string) string {
-	raw, err := loader.RawConfig()
-	if err != nil {
-		return "the kubeconfig's user"
-	}
-	at := raw.Contexts[cmp.Or(of, raw.CurrentContext)]
-	if at == nil || raw.AuthInfos[at.AuthInfo] == nil {
-		return "the service account of this pod"
-	}
-	user := raw.AuthInfos[at.AuthInfo]
-	out := fmt.Sprintf("the user %s of %s", at.AuthInfo, user.LocationOfOrigin)
-	switch {
-	case user.Exec != nil:
-		out += ", by what " + user.Exec.Command + " says"
-	case user.TokenFile != "":
-		out += ", by the token in " + user.TokenFile
-	case user.Token != "":
-		out += ", by a token"
-	case user.ClientCertificate != "":
-		out += ", by the certificate " + user.ClientCertificate
-	case len(user.ClientCertificateData) > 0:
-		out += ", by a certificate"
-	}
-	return out
-}
-
 // call makes one call of the API server.
 func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Interface) error) error {
-	return c.as(func(s *session) error {
-		err := do(ctx, s.dynamic)
+	return c.as(func(s *kubeconfig.Client) error {
+		err := do(ctx, s.Dynamic)
 		c.heard(err)
 		return err
 	})
@@ -283,7 +174,7 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 
 // as calls do with the configuration. If we and the API server do not trust each other any more, it
 // reads the configuration again and retries once: the token or certificate may be new.
-func (c *cluster) as(do func(*session) error) error {
+func (c *cluster) as(do func(*kubeconfig.Client) error) error {
 	for again := false; ; again = true {
 		s, err := c.ask()
 		if err == nil {
@@ -300,7 +191,7 @@ func (c *cluster) as(do func(*session) error) error {
 		}
 		if unknown {
 			err = &compute.Error{
-				Kind: compute.ErrDenied, Err: fmt.Errorf("the cluster does not know us (%s): %w", s.who, err),
+				Kind: compute.ErrDenied, Err: fmt.Errorf("the cluster does not know us (%s): %w", s.User, err),
 				Hint: "the token or certificate has run out or was revoked: put a new one there, which is read at once",
 			}
 		}
@@ -311,8 +202,8 @@ func (c *cluster) as(do func(*session) error) error {
 // container returns a container of a pod, in which programs can be started.
 func (c *cluster) container(pod, name string) podexec.Container {
 	return podexec.Container{Pod: pod, Name: name, Call: func(exec func(*rest.Config, string) error) error {
-		return c.as(func(s *session) error {
-			err := exec(s.config, c.namespace)
+		return c.as(func(s *kubeconfig.Client) error {
+			err := exec(s.Config, c.namespace)
 			// An old stream that ends without an error says nothing of now: it may end because the
 			// API server went.
 			if err != nil {
@@ -366,7 +257,7 @@ func (c *cluster) herald() {
 }
 
 // forget makes the next call read the configuration again.
-func (c *cluster) forget(s *session) {
+func (c *cluster) forget(s *kubeconfig.Client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.client == s {

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestFit has a pod be known to be fit where the watch tells so at this moment, and in no other
@@ -30,9 +31,9 @@ func TestFit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here := identity{place: s.place, uid: unknown}
+	here := identity{Place: s.Place, uid: kubeconfig.Unknown}
 	elsewhere := here
-	elsewhere.server = "https://127.0.0.1:2"
+	elsewhere.Server = "https://127.0.0.1:2"
 	version := 0
 	tell := func(change func(*unstructured.Unstructured)) {
 		t.Helper()

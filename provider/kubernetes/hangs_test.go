@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestFitWaitsForNoFile: while the configuration is read from where nothing answers, nobody waits
@@ -31,7 +33,8 @@ func TestFitWaitsForNoFile(t *testing.T) {
 	}
 	fit := make(chan bool, 1)
 	go func() {
-		fit <- p.Fit("web-1", identity{place: place{"https://127.0.0.1:1", unknown, "ns"}, uid: unknown}.String())
+		at := kubeconfig.Place{Server: "https://127.0.0.1:1", Authority: kubeconfig.Unknown, Namespace: "ns"}
+		fit <- p.Fit("web-1", identity{Place: at, uid: kubeconfig.Unknown}.String())
 	}()
 	select {
 	case known := <-fit:

@@ -11,6 +11,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestHeard: that a call succeeded says that the API server answers. That the streams of a command
@@ -25,7 +27,7 @@ func TestHeard(t *testing.T) {
 		_ = c.Close(websocket.StatusNormalClosure, "")
 	}))
 	defer goes.Close()
-	c := &cluster{namespace: "n", client: &session{config: &rest.Config{Host: goes.URL}}}
+	c := &cluster{namespace: "n", client: &kubeconfig.Client{Config: &rest.Config{Host: goes.URL}}}
 	c.unheard.Store(true)
 	if err := c.container("pod", "main").Start(t.Context(), []string{"true"}, remotecommand.StreamOptions{Stdout: io.Discard}); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,7 @@ package kubernetes
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,70 +12,18 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 
-// unknown stands in an identity for a part that is not known.
-const unknown = "-"
-
-// place is where a configuration leads.
-type place struct {
-	server string // its address
-	// the digests of the certificates that it is known by: of all together, then of each, with
-	// commas. unknown: the system's authorities are used.
-	authority string
-	namespace string
-}
-
-func placeOf(config *rest.Config, namespace string) place {
-	out := place{server: config.Host, authority: unknown, namespace: namespace}
-	if len(config.CAData) > 0 {
-		digests := []string{digest(config.CAData)}
-		for rest := config.CAData; ; {
-			block, after := pem.Decode(rest)
-			if block == nil {
-				break
-			}
-			if each := digest(block.Bytes); len(digests) <= authoritiesMost && !slices.Contains(digests, each) {
-				digests = append(digests, each)
-			}
-			rest = after
-		}
-		out.authority = strings.Join(digests, ",")
-	}
-	return out
-}
-
-// authoritiesMost is the number of certificates of a configuration whose digests are kept.
-const authoritiesMost = 16
-
-func digest(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:8])
-}
-
-// related reports whether two places have one address and a certificate in common. During a change
-// of authorities both the old and the new one are known. A common certificate alone proves little:
-// all clusters of an organisation may have it.
-func (p place) related(o place) bool {
-	if p.server != o.server || p.authority == unknown || o.authority == unknown {
-		return false
-	}
-	all := strings.Split(o.authority, ",")
-	return slices.ContainsFunc(strings.Split(p.authority, ","), func(one string) bool { return slices.Contains(all, one) })
-}
-
-func (p place) String() string { return fmt.Sprintf("the namespace %s of %s", p.namespace, p.server) }
-
 // identity says which computer an instance is: its place, and for agent-sandbox the pod there,
 // which may be replaced under the same name.
 type identity struct {
-	place
-	uid string // the namespace's uid, unique in all clusters; unknown: we may not read it
+	kubeconfig.Place
+	uid string // the namespace's uid, unique in all clusters; Unknown: we may not read it
 	pod sighted
 }
 
@@ -92,7 +35,7 @@ type sighted struct {
 }
 
 func (i identity) String() string {
-	text := strings.Join([]string{i.server, i.authority, i.namespace, i.uid}, " ")
+	text := strings.Join([]string{i.Server, i.Authority, i.Namespace, i.uid}, " ")
 	if i.pod != (sighted{}) {
 		text += fmt.Sprintf(" %s %s %d", i.pod.name, i.pod.uid, i.pod.restarts)
 	}
@@ -105,7 +48,7 @@ func readIdentity(text string) (i identity, err error) {
 	if len(f) != 4 && len(f) != 7 {
 		return i, fmt.Errorf("%q is no identity of a computer", text)
 	}
-	i.place, i.uid = place{server: f[0], authority: f[1], namespace: f[2]}, f[3]
+	i.Place, i.uid = kubeconfig.Place{Server: f[0], Authority: f[1], Namespace: f[2]}, f[3]
 	if len(f) == 7 {
 		i.pod = sighted{name: f[4], uid: f[5]}
 		i.pod.restarts, err = strconv.ParseInt(f[6], 10, 64)
@@ -127,7 +70,7 @@ func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (s
 	case uid != "":
 		return uid, nil
 	case barred:
-		return unknown, nil
+		return kubeconfig.Unknown, nil
 	}
 	var got *unstructured.Unstructured
 	err := c.call(ctx, func(ctx context.Context, d dynamic.Interface) (err error) {
@@ -139,9 +82,9 @@ func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (s
 		c.mu.Lock()
 		c.barred = now
 		c.mu.Unlock()
-		return unknown, nil
+		return kubeconfig.Unknown, nil
 	case apierrors.IsNotFound(err):
-		return unknown, nil
+		return kubeconfig.Unknown, nil
 	case err != nil:
 		return "", err
 	}
@@ -159,7 +102,7 @@ func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) 
 	if err != nil {
 		return "", p.fault("Identity", id, err)
 	}
-	i := identity{place: s.place}
+	i := identity{Place: s.Place}
 	if i.uid, err = p.c.namespaceUID(ctx, time.Now(), false); err != nil {
 		return "", p.fault("Identity", id, err)
 	}
@@ -186,36 +129,25 @@ func (p *Provider) leads(ctx context.Context, was identity) error {
 	if err != nil {
 		return err
 	}
-	now := s.place
-	if now == was.place { // a namespace that was made again has nothing of the old one
+	now := s.Place
+	if now == was.Place { // a namespace that was made again has nothing of the old one
 		return nil
 	}
-	if now.namespace == was.namespace {
+	if now.Namespace == was.Namespace {
 		// this is rare, and the user may have granted the right just for this
 		uid, err := p.c.namespaceUID(ctx, time.Now(), true)
 		switch {
 		case err != nil:
 			return err
-		case uid != unknown && was.uid != unknown:
+		case uid != kubeconfig.Unknown && was.uid != kubeconfig.Unknown:
 			if uid == was.uid {
 				return nil
 			}
-		case now.related(was.place):
+		case now.Related(was.Place):
 			return nil
 		}
 	}
-	return elsewhere(now, was.place)
-}
-
-// elsewhere is the error of a configuration that leads to another place than before.
-func elsewhere(now, was place) error {
-	text := fmt.Sprintf("it is in %s, and the kubeconfig leads to %s now", was, now)
-	hint := "have it lead there again, until what is there is gone; kubeconfig, context and namespace of the source keep it from following the current context"
-	if now.server == was.server && now.namespace == was.namespace {
-		text = fmt.Sprintf("%s is known by another certificate authority now", now)
-		hint = "if it is the same cluster, have the kubeconfig name the authority of before beside the new one, until what was made before is gone; else have it lead there again"
-	}
-	return &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New(text), Hint: hint}
+	return kubeconfig.Elsewhere(now, was.Place)
 }
 
 // Same returns nil if an instance's pod is the one that was entered first. An instance that is a

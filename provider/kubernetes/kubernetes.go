@@ -344,7 +344,7 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 // idle instance is granted within one transaction of the store.
 func (p *Provider) Fit(id compute.ID, text string) bool {
 	was, err := readIdentity(text)
-	if err != nil || p.c.unheard.Load() || !p.c.leadsTo(was.place) {
+	if err != nil || p.c.unheard.Load() || !p.c.leadsTo(was.Place) {
 		return false
 	}
 	in := p.watch().sees(p.podName(id))

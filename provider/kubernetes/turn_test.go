@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 )
 
 // TestTurns: who makes an instance while another waits for an API server that does not answer waits
@@ -32,7 +33,7 @@ func TestTurns(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := opened(t, o)
-			p.c.client = &session{dynamic: client}
+			p.c.client = &kubeconfig.Client{Dynamic: client}
 			create := func(ctx context.Context, id compute.ID) <-chan error {
 				done := make(chan error, 1)
 				go func() {

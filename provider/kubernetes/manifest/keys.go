@@ -13,8 +13,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Labels, their values and the names of objects, as the API server takes them.
-
 // IsLabel reports whether a text can be the key of a label.
 func IsLabel(key string) bool { return len(validation.IsQualifiedName(key)) == 0 }
 
