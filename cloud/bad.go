@@ -44,7 +44,7 @@ func (s *Server) GoneBad(permanently ...string) {
 	if len(permanently) > 0 {
 		why = permanently[0]
 	}
-	s.health.fell(why)
+	s.health.markBad(why)
 }
 
 // NotBad marks the server as good again. It returns false if the server is bad for ever or
@@ -77,8 +77,8 @@ func (h *health) isBad() bool {
 	return !h.bad.IsZero()
 }
 
-// fell marks the server as bad; for ever, if there is a reason.
-func (h *health) fell(why string) {
+// markBad marks the server as bad; for ever, if there is a reason.
+func (h *health) markBad(why string) {
 	h.mu.Lock()
 	if !h.life.living() || !h.bad.IsZero() && (why == "" || h.reason != "") {
 		h.mu.Unlock()

@@ -83,6 +83,7 @@ const stale = time.Minute
 // memory. The error is that of ctx, or ErrConflict while another call does so.
 func (p *Provider) Ahead(ctx context.Context) error { return p.ahead.keep(ctx) }
 
+// keep is Provider.Ahead.
 func (a *ahead) keep(ctx context.Context) error {
 	if !a.kept.CompareAndSwap(false, true) {
 		return &compute.Error{
