@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// names counts exported names, and those that no other package selects.
-func names(all []*source, c counts) {
+// names counts exported names, and those that no other package selects, which it returns.
+func names(all []*source, c counts) (unused []string) {
 	declared, used := map[string]map[string]bool{}, map[string]map[string]bool{}
 	for _, s := range all {
 		if s.test || s.file.Name.Name == "main" {
@@ -82,20 +82,20 @@ func names(all []*source, c counts) {
 		}
 		reach(files[dir], used[dir])
 		c.add("package-names", dir, len(all))
-		n := 0
 		for name := range all {
 			if !used[dir][name] {
-				n++
+				unused = append(unused, dir+"."+name)
 			}
 		}
-		c.add("unused-names", "tree", n)
 	}
-	c.add("unused-names", "tree", 0)
+	c.add("unused-names", "tree", len(unused))
+	slices.Sort(unused)
+	return unused
 }
 
 // reach adds to the names of a package that others select what those lead to: the types of
-// parameters, results, fields and methods, and the constants of such a type. Others have their
-// values, and need not write their names.
+// parameters, results, fields, methods and variables, and the constants of such a type. Others have
+// their values, and need not write their names.
 func reach(files []*ast.File, used map[string]bool) {
 	leads := map[string][]ast.Node{}
 	lead := func(from string, to ast.Expr) {
@@ -128,6 +128,11 @@ func reach(files []*ast.File, used map[string]bool) {
 						}
 						for _, id := range x.Names {
 							lead(id.Name, x.Type)
+							for _, v := range x.Values {
+								if lit, ok := v.(*ast.CompositeLit); ok {
+									lead(id.Name, lit.Type)
+								}
+							}
 							if name, ok := of.(*ast.Ident); ok && d.Tok == token.CONST {
 								lead(name.Name, id)
 							}
