@@ -53,7 +53,7 @@ func CheckRequest(r compute.Request) error {
 			return bad("the labels have more than %d bytes together", mostInAll)
 		}
 	}
-	return CheckName(r.Name)
+	return checkName(r.Name)
 }
 
 // unseen reports whether a text has characters that cannot be seen.
@@ -66,9 +66,9 @@ func unseen(s string) bool {
 // same are the same.
 const nameLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
-// CheckName returns what is wrong with the characters of a lease's name, or nil. "" is no name, and
+// checkName returns what is wrong with the characters of a lease's name, or nil. "" is no name, and
 // is allowed.
-func CheckName(name string) error {
+func checkName(name string) error {
 	odd := strings.ContainsFunc(name, func(c rune) bool { return !strings.ContainsRune(nameLetters, c) })
 	if odd || strings.HasPrefix(name, "-") || len(name) > mostName || name != "" && strings.Trim(name, ".") == "" {
 		return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("the name %+.200q: a name has letters (a-z, A-Z), digits, dots, _ and -, "+

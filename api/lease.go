@@ -113,8 +113,8 @@ type Process struct {
 	Start uint64 `json:"start" doc:"Start time of the process, in the kernel's ticks since boot"`
 }
 
-// WaitDefault is how long a request waits in the queue if it does not say.
-const WaitDefault = 10 * time.Minute
+// waitDefault is how long a request waits in the queue if it does not say.
+const waitDefault = 10 * time.Minute
 
 // NewAcquireRequest makes the document of a request.
 func NewAcquireRequest(r compute.Request) AcquireRequest {
@@ -139,7 +139,7 @@ func NewAcquireRequest(r compute.Request) AcquireRequest {
 func (r AcquireRequest) Compute() compute.Request {
 	out := compute.Request{
 		Source: r.Source, Count: 1, Owner: r.Owner, Project: r.Project, Priority: r.Priority, Purpose: r.Purpose,
-		Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: WaitDefault,
+		Name: r.Name, TTL: unlimit(r.TTL), Idle: unlimit(r.Idle), Wait: waitDefault,
 		Memory: r.Memory, Disk: r.Disk, GPUs: r.GPUs, MaxPrice: r.MaxPrice, Labels: r.Labels, New: r.New, CachedOnly: r.Cached,
 		Image: r.Image, Flavor: r.Flavor, Location: r.Location, UserData: r.UserData,
 	}

@@ -1,11 +1,10 @@
 package bundle
 
 // What the tests outside of the package see of it.
-type (
-	TemplateError = templateError
-)
+type TemplateError = templateError
 
 var (
+	Expand       = expand
 	TemplateType = templateType
 )
 

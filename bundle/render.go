@@ -111,7 +111,7 @@ func (p *Plan) Render(facts Facts) ([]*Step, error) {
 				s.Skip = firstFalse(sc.When, facts)
 			}
 			var err error
-			if s.Text, err = Expand(b.scripts[sc.Name], vars, facts); err != nil {
+			if s.Text, err = expand(b.scripts[sc.Name], vars, facts); err != nil {
 				return nil, at(path.Join(path.Dir(b.File), "scripts", sc.Name), b.Name, "", err)
 			}
 			s.Secret = b.holdsSecret(b.scripts[sc.Name])
@@ -148,7 +148,7 @@ func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error 
 	c := b.files[f.Path]
 	if f.Template {
 		var err error
-		if s.Text, err = Expand(c.text, vars, facts); err != nil {
+		if s.Text, err = expand(c.text, vars, facts); err != nil {
 			return err
 		}
 		s.Secret = b.holdsSecret(c.text)

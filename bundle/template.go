@@ -54,10 +54,10 @@ func templateType(text string) (typ string, line int) {
 	return text[m[2]:m[3]], 1 + strings.Count(text[:m[2]], "\n")
 }
 
-// Expand expands a template by the type that its marker names. A text without a marker stays as it
+// expand expands a template by the type that its marker names. A text without a marker stays as it
 // is. Values are not expanded again. Only go-template sees the facts. The error is a
 // *templateError.
-func Expand(text string, vars map[string]string, facts Facts) (string, error) {
+func expand(text string, vars map[string]string, facts Facts) (string, error) {
 	switch typ, line := templateType(text); typ {
 	case "":
 		return text, nil

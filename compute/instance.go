@@ -24,8 +24,8 @@ const (
 	Held       State = "held"       // kept aside for a person to look at; counted nowhere
 )
 
-// Steps lists the states that each state may change to. No other change is ever recorded.
-var Steps = map[State][]State{
+// steps lists the states that each state may change to. No other change is ever recorded.
+var steps = map[State][]State{
 	Creating:   {SettingUp, Ready, Leased, Failed, Discarding},
 	SettingUp:  {Ready, Leased, Failed, Discarding},
 	Ready:      {Leased, Cleaning, Failed, Discarding, Held},
@@ -37,7 +37,7 @@ var Steps = map[State][]State{
 }
 
 // Allowed reports whether an instance may change from one state to another.
-func Allowed(from, to State) bool { return slices.Contains(Steps[from], to) }
+func Allowed(from, to State) bool { return slices.Contains(steps[from], to) }
 
 // Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
 // the engine sets the rest.

@@ -47,8 +47,8 @@ type Quota struct {
 	Partitions, Shared int // of a SlapOS master: partitions with an instance, and shared instances
 }
 
-// MemberRoles are the roles of a project's members.
-var MemberRoles = []string{"viewer", "user", "operator"}
+// memberRoles are the roles of a project's members.
+var memberRoles = []string{"viewer", "user", "operator"}
 
 // projectKeys holds the keys of a project.conf by section; nil: any.
 var projectKeys = map[string][]string{
@@ -107,7 +107,7 @@ func readProject(r *Root, p *place, name, file string) *Project {
 			out.Err, out.Members, out.Groups = e, nil, nil
 		}
 	}
-	if !ProjectName(name) {
+	if !projectName(name) {
 		fail(&Error{
 			File: filepath.Dir(file),
 			Msg: fmt.Sprintf(
@@ -140,8 +140,8 @@ func readProject(r *Root, p *place, name, file string) *Project {
 	return out
 }
 
-// ProjectName reports whether a project may have a name.
-func ProjectName(name string) bool {
+// projectName reports whether a project may have a name.
+func projectName(name string) bool {
 	plain := func(c rune) bool {
 		return c < unicode.MaxASCII && (unicode.IsLetter(c) || unicode.IsDigit(c)) || strings.ContainsRune("._-", c)
 	}
@@ -201,8 +201,8 @@ func member(of map[string]string, name, role string) error {
 	switch {
 	case role == "admin":
 		return errors.New("an administrator is one of the whole controller: admins in [auth] of hostler.conf has them")
-	case !slices.Contains(MemberRoles, role):
-		return fmt.Errorf("%q is none of %s", role, strings.Join(MemberRoles, ", "))
+	case !slices.Contains(memberRoles, role):
+		return fmt.Errorf("%q is none of %s", role, strings.Join(memberRoles, ", "))
 	}
 	of[name] = role
 	return nil

@@ -14,11 +14,10 @@ import (
 // The addresses of the world in which tests try the ways. They lie in a network of the test's own.
 const (
 	World = "45.83.64.10" // somewhere on the internet
-	Names = "45.83.64.53" // a name server there
 	Host  = "45.83.65.1"  // this machine, on its way out
 	Next  = "45.83.65.2"  // the other end of that
 	Local = "172.18.0.1"  // this machine, on another program's bridge
-	Gate  = "gateway"     // stands for the address that an instance has its default route by
+	gate  = "gateway"     // stands for the address that an instance has its default route by
 )
 
 // Far are the addresses behind the way out that have a server. A policy opens them only by name.
@@ -30,7 +29,7 @@ var Far = []string{
 // Way is one try to get out.
 type Way struct {
 	UDP  bool
-	Host string // an address, a name, or Gate
+	Host string // an address, a name, or gate
 	Port int
 }
 
@@ -40,12 +39,12 @@ func All() (out []Way) {
 		Host, Local, "127.0.0.1", "0.0.0.0", "127.1.2.3", "::1", "::ffff:127.0.0.1",
 		"::ffff:169.254.169.254", "::ffff:10.0.0.1", "fd00:ec2::254", "fe80::1", "64:ff9b::a9fe:a9fe",
 		"meta.good.example", "lo.good.example", "lan.good.example", "here.good.example",
-		Gate, "0xa9fea9fe", "2852039166", "0251.0376.0251.0376",
+		gate, "0xa9fea9fe", "2852039166", "0251.0376.0251.0376",
 	}) {
 		out = append(out, Way{Host: host, Port: 80})
 	}
-	out = append(out, Way{Host: Gate, Port: 7777}, Way{Host: Host, Port: 7777},
-		Way{Host: Host, Port: 8081}, Way{Host: Gate, Port: 8081}) // the last two lead to World
+	out = append(out, Way{Host: gate, Port: 7777}, Way{Host: Host, Port: 7777},
+		Way{Host: Host, Port: 8081}, Way{Host: gate, Port: 8081}) // the last two lead to World
 	for _, host := range []string{"169.254.169.254", "10.0.0.1", "192.168.1.1", Host} {
 		out = append(out, Way{UDP: true, Host: host, Port: 80})
 	}
@@ -70,10 +69,10 @@ func Lines() string {
 	return b.String()
 }
 
-// Reached reports whether a server answers "yes" there. gateway replaces Gate.
+// Reached reports whether a server answers "yes" there. gateway replaces gate.
 func (w Way) Reached(gateway string) bool {
 	host, proto := w.Host, "tcp"
-	if host == Gate {
+	if host == gate {
 		host = gateway
 	}
 	if a, ok := number(host); ok {
