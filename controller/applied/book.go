@@ -151,7 +151,7 @@ func read(ctx context.Context, s Store, files bool) (out api.AppliedSet, at poin
 
 // Get returns one thing with its files. A missing one is compute.ErrNotFound.
 func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, err error) {
-	if err := CheckName(kind, name); err != nil {
+	if err := checkName(kind, name); err != nil {
 		return t, err
 	}
 	err = b.Store.View(ctx, func(tx compute.Tx) error {
@@ -181,14 +181,14 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 // List returns the things that have all of the labels, without files.
 func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
 	set, err := Read(ctx, b.Store, false)
-	set.Things = slices.DeleteFunc(set.Things, func(t api.AppliedThing) bool { return !Has(t.Labels, labels) })
+	set.Things = slices.DeleteFunc(set.Things, func(t api.AppliedThing) bool { return !hasAll(t.Labels, labels) })
 	return set, err
 }
 
 // Apply changes the applied things to what a set says, in one transaction: all of it, or nothing
 // and an error. A set that changes nothing writes nothing.
 func (b *Book) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
-	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return Plan(there, set) })
+	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return plan(there, set) })
 	return out, err
 }
 
@@ -216,7 +216,7 @@ func (m Match) check(id string, was *api.AppliedThing) error {
 
 // Put changes one thing; it has exactly the given labels.
 func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.PutThing, match Match) (api.AppliedThing, error) {
-	if err := errors.Join(CheckName(kind, name), CheckLabels(put.Labels)); err != nil {
+	if err := errors.Join(checkName(kind, name), checkLabels(put.Labels)); err != nil {
 		return api.AppliedThing{}, err
 	}
 	_, there, err := b.change(ctx, who, false, false, func(there []api.AppliedThing) ([]Change, error) {
@@ -243,7 +243,7 @@ func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.P
 
 // Delete removes one thing. A missing one is compute.ErrNotFound.
 func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match Match) error {
-	if err := CheckName(kind, name); err != nil {
+	if err := checkName(kind, name); err != nil {
 		return err
 	}
 	_, _, err := b.change(ctx, who, false, false, func(there []api.AppliedThing) ([]Change, error) {
@@ -286,7 +286,7 @@ func (b *Book) change(
 		if err != nil {
 			return out, nil, err
 		}
-		there = After(set.Things, changes)
+		there = after(set.Things, changes)
 		if len(there) > maxThings {
 			return out, nil, invalid("", "", "%d things would be applied, more than %d", len(there), maxThings)
 		}
@@ -302,7 +302,7 @@ func (b *Book) change(
 			t := c.Thing()
 			line := api.ThingChange{Kind: t.Kind, Name: t.Name, Action: c.Action, Note: notes[ID(t.Kind, t.Name)]}
 			if diff {
-				line.Diff = Diff(c.Was, c.Now)
+				line.Diff = difference(c.Was, c.Now)
 			}
 			out.Changes = append(out.Changes, line)
 		}
@@ -316,7 +316,7 @@ func (b *Book) change(
 		if err != nil {
 			return out, nil, err
 		}
-		out.Revision, there = next, After(there, changes)
+		out.Revision, there = next, after(there, changes)
 		if b.Changed != nil {
 			if err := b.Changed(ctx); err != nil {
 				return out, there, fmt.Errorf("it is kept, and not in force here yet: %w", err)

@@ -14,20 +14,20 @@ import (
 
 const diffSize = 1 << 20 // bytes; larger files are not compared by line
 
-// Diff returns a unified diff of a thing's labels and files; "": no difference. was or now may be
-// nil. Private keys are not shown.
-func Diff(was, now *api.AppliedThing) string {
+// difference returns a unified diff of a thing's labels and files; "": no difference. was or now
+// may be nil. Private keys are not shown.
+func difference(was, now *api.AppliedThing) string {
 	var out strings.Builder
 	t, old, new := now, map[string]api.ThingFile{}, map[string]api.ThingFile{}
 	var oldLabels, newLabels string
 	if was != nil {
-		t, oldLabels = was, Labels(was.Labels)
+		t, oldLabels = was, labelText(was.Labels)
 		for _, f := range was.Files {
 			old[f.Path] = f
 		}
 	}
 	if now != nil {
-		newLabels = Labels(now.Labels)
+		newLabels = labelText(now.Labels)
 		for _, f := range now.Files {
 			new[f.Path] = f
 		}
@@ -35,7 +35,7 @@ func Diff(was, now *api.AppliedThing) string {
 	if t == nil {
 		return ""
 	}
-	top := Path(t.Kind, t.Name)
+	top := thingPath(t.Kind, t.Name)
 	if oldLabels != newLabels {
 		out.WriteString(header(top+" (labels)", oldLabels != "", newLabels != "") + unified.Diff(oldLabels, newLabels))
 	}
@@ -48,7 +48,7 @@ func Diff(was, now *api.AppliedThing) string {
 		if had && has && modeOf(a) != modeOf(b) {
 			fmt.Fprintf(&out, "%s: mode %04o to %04o\n", path, modeOf(a), modeOf(b))
 		}
-		x, y := Data(a), Data(b)
+		x, y := fileData(a), fileData(b)
 		switch {
 		case had && has && bytes.Equal(x, y):
 		case isKey(x) || isKey(y):
@@ -80,8 +80,8 @@ func isText(data []byte) bool {
 	return len(data) <= diffSize && utf8.Valid(data) && bytes.IndexByte(data, 0) < 0
 }
 
-// Labels formats labels as sorted lines KEY=VALUE.
-func Labels(all map[string]string) string {
+// labelText formats labels as sorted lines KEY=VALUE.
+func labelText(all map[string]string) string {
 	var out strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		out.WriteString(key + "=" + all[key] + "\n")

@@ -139,14 +139,14 @@ func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err er
 	defer root.Close()
 	made := map[string]bool{".": true}
 	for _, t := range things {
-		if err := CheckName(t.Kind, t.Name); err != nil {
+		if err := checkName(t.Kind, t.Name); err != nil {
 			return "", err
 		}
 		for _, f := range t.Files {
 			if err := checkPath(f.Path); err != nil {
 				return "", err
 			}
-			if err := put(root, Path(t.Kind, t.Name)+"/"+f.Path, f, made); err != nil {
+			if err := put(root, thingPath(t.Kind, t.Name)+"/"+f.Path, f, made); err != nil {
 				return "", err
 			}
 		}
@@ -169,7 +169,7 @@ func put(root *os.Root, name string, f api.ThingFile, made map[string]bool) erro
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(Data(f))
+	_, err = file.Write(fileData(f))
 	return errors.Join(err, file.Chmod(modeOf(f)), file.Sync(), file.Close())
 }
 

@@ -11,7 +11,7 @@ import (
 
 // The actions of changes.
 const (
-	Created   = "created"
+	created   = "created"
 	Changed   = "changed"
 	Unchanged = "unchanged"
 	Pruned    = "pruned"
@@ -31,10 +31,10 @@ func (c Change) Thing() *api.AppliedThing {
 	return c.Was
 }
 
-// Plan computes the changes that a set makes to a state: one for each wanted thing, and one for
+// plan computes the changes that a set makes to a state: one for each wanted thing, and one for
 // each pruned thing, sorted. It modifies neither argument.
-func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
-	if err := CheckLabels(set.Labels); err != nil {
+func plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
+	if err := checkLabels(set.Labels); err != nil {
 		return nil, err
 	}
 	if set.Prune && len(set.Labels) == 0 {
@@ -63,10 +63,10 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 		}
 		asked[id] = true
 		for _, f := range now.Files {
-			size += len(Data(f))
+			size += len(fileData(f))
 		}
-		if size > MaxSet {
-			return nil, invalid("", "apply it in parts, each with a label of its own", "the files hold more than %d MiB", MaxSet>>20)
+		if size > maxSet {
+			return nil, invalid("", "apply it in parts, each with a label of its own", "the files hold more than %d MiB", maxSet>>20)
 		}
 		if was[id] != nil && !set.Take {
 			if err := ofAnother(id, was[id].Labels, set.Labels); err != nil {
@@ -78,7 +78,7 @@ func Plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 	if set.Prune {
 		for i := range there {
 			t := &there[i]
-			if !asked[ID(t.Kind, t.Name)] && Has(t.Labels, set.Labels) {
+			if !asked[ID(t.Kind, t.Name)] && hasAll(t.Labels, set.Labels) {
 				out = append(out, Change{Action: Pruned, Was: t})
 			}
 		}
@@ -115,15 +115,15 @@ func change(was, now *api.AppliedThing, labels map[string]string) Change {
 	}
 	switch {
 	case was == nil:
-		return Change{Created, nil, now}
+		return Change{created, nil, now}
 	case was.Digest == now.Digest && maps.Equal(was.Labels, now.Labels):
 		return Change{Unchanged, was, was}
 	}
 	return Change{Changed, was, now}
 }
 
-// Has reports whether labels contain all of some labels.
-func Has(has, all map[string]string) bool {
+// hasAll reports whether labels contain all of some labels.
+func hasAll(has, all map[string]string) bool {
 	for key, value := range all {
 		if v, ok := has[key]; !ok || v != value {
 			return false
@@ -132,8 +132,8 @@ func Has(has, all map[string]string) bool {
 	return true
 }
 
-// After returns the state after changes.
-func After(there []api.AppliedThing, changes []Change) []api.AppliedThing {
+// after returns the state after changes.
+func after(there []api.AppliedThing, changes []Change) []api.AppliedThing {
 	all := map[string]api.AppliedThing{}
 	for _, t := range there {
 		all[ID(t.Kind, t.Name)] = t

@@ -47,7 +47,7 @@ func ReadDir(dir string) (things []api.WantedThing, beside Beside, err error) {
 				continue
 			}
 			t := api.WantedThing{Kind: k.name, Name: e.Name(), Files: []api.ThingFile{}}
-			if err := CheckName(t.Kind, t.Name); err != nil {
+			if err := checkName(t.Kind, t.Name); err != nil {
 				return nil, beside, err
 			}
 			path := k.dir + "/" + e.Name()
@@ -198,15 +198,15 @@ func (r *reading) file(path, name string) (f api.ThingFile, err error) {
 	case !info.Mode().IsRegular():
 		return f, errors.New("is neither a file nor a directory")
 	}
-	data, err := io.ReadAll(io.LimitReader(in, MaxThing+1))
+	data, err := io.ReadAll(io.LimitReader(in, maxThing+1))
 	if err != nil {
 		return f, err
 	}
-	if r.size += int64(len(data)); r.size > MaxSet {
-		return f, fmt.Errorf("with it the directory holds more than %d MiB", MaxSet>>20)
+	if r.size += int64(len(data)); r.size > maxSet {
+		return f, fmt.Errorf("with it the directory holds more than %d MiB", maxSet>>20)
 	}
 	if r.many++; r.many > maxThings {
 		return f, fmt.Errorf("with it the directory holds more than %d files", maxThings)
 	}
-	return NewFile(name, info.Mode(), data), nil
+	return newFile(name, info.Mode(), data), nil
 }

@@ -41,32 +41,32 @@ func kindOf(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// Path returns the path of a thing in a directory of configuration, such as sources/NAME. kind must
-// be valid.
-func Path(kind, name string) string {
+// thingPath returns the path of a thing in a directory of configuration, such as sources/NAME. kind
+// must be valid.
+func thingPath(kind, name string) string {
 	k, _ := kindOf(kind)
 	return k.dir + "/" + name
 }
 
 // The limits on the size of things.
 const (
-	MaxThing  = 16 << 20 // bytes of all files of a thing
-	MaxSet    = 32 << 20 // bytes of all things applied at once
+	maxThing  = 16 << 20 // bytes of all files of a thing
+	maxSet    = 32 << 20 // bytes of all things applied at once
 	maxFiles  = 2000     // of a thing
 	maxThings = 10000    // in all
 	maxLabel  = 253
 )
 
-// Data returns the content of a file.
-func Data(f api.ThingFile) []byte {
+// fileData returns the content of a file.
+func fileData(f api.ThingFile) []byte {
 	if f.Base64 != nil {
 		return f.Base64
 	}
 	return []byte(f.Text)
 }
 
-// NewFile returns a file in its normal form.
-func NewFile(path string, mode fs.FileMode, data []byte) api.ThingFile {
+// newFile returns a file in its normal form.
+func newFile(path string, mode fs.FileMode, data []byte) api.ThingFile {
 	f := api.ThingFile{Path: path}
 	if mode &= 0o755; mode != 0o644 {
 		f.Mode = fmt.Sprintf("%04o", mode)
@@ -96,9 +96,9 @@ func invalid(id, hint, format string, args ...any) error {
 // ID returns the name of a thing for people.
 func ID(kind, name string) string { return kind + " " + name }
 
-// CheckName returns an error for an unknown kind or a wrong name. A name has up to 63 letters,
+// checkName returns an error for an unknown kind or a wrong name. A name has up to 63 letters,
 // digits and . _ - and begins with a letter or a digit.
-func CheckName(kind, name string) error {
+func checkName(kind, name string) error {
 	if _, ok := kindOf(kind); !ok {
 		return invalid("", "", "%q is no kind of thing: source, bundle or project", kind)
 	}
@@ -129,8 +129,8 @@ func checkPath(path string) error {
 	return nil
 }
 
-// CheckLabels returns an error for labels that are ambiguous as a list of KEY=VALUE with commas.
-func CheckLabels(labels map[string]string) error {
+// checkLabels returns an error for labels that are ambiguous as a list of KEY=VALUE with commas.
+func checkLabels(labels map[string]string) error {
 	if len(labels) > 64 {
 		return invalid("", "", "%d labels are more than 64", len(labels))
 	}
@@ -150,7 +150,7 @@ func CheckLabels(labels map[string]string) error {
 
 // normal returns a thing in its normal form. It does not check labels.
 func normal(w api.WantedThing) (t api.AppliedThing, err error) {
-	if err := CheckName(w.Kind, w.Name); err != nil {
+	if err := checkName(w.Kind, w.Name); err != nil {
 		return t, err
 	}
 	k, _ := kindOf(w.Kind)
@@ -190,9 +190,9 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 		if mode&0o400 == 0 {
 			return t, invalid(id, "", "%s: mode %s: nobody could read it", f.Path, f.Mode)
 		}
-		data := Data(f)
+		data := fileData(f)
 		size += len(data)
-		t.Files = append(t.Files, NewFile(f.Path, mode, data))
+		t.Files = append(t.Files, newFile(f.Path, mode, data))
 	}
 	for path := range files {
 		if dirs[path] {
@@ -202,8 +202,8 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 	switch {
 	case !files[k.file]:
 		return t, &compute.Error{ID: compute.ID(id), Kind: compute.ErrInvalid, Err: errors.New("there is no " + k.file + " in it")}
-	case size > MaxThing:
-		return t, invalid(id, "", "its files hold %d MiB, more than %d", size>>20, MaxThing>>20)
+	case size > maxThing:
+		return t, invalid(id, "", "its files hold %d MiB, more than %d", size>>20, maxThing>>20)
 	}
 	slices.SortFunc(t.Files, func(a, b api.ThingFile) int { return strings.Compare(a.Path, b.Path) })
 	t.Digest = digest(t.Files)
@@ -214,7 +214,7 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 func digest(files []api.ThingFile) string {
 	h := sha256.New()
 	for _, f := range files {
-		data := Data(f)
+		data := fileData(f)
 		_, _ = fmt.Fprintf(h, "%q %04o %d\n", f.Path, modeOf(f), len(data))
 		_, _ = h.Write(data)
 	}

@@ -19,9 +19,9 @@ import (
 //go:embed dist
 var dist embed.FS
 
-// Policy is the Content-Security-Policy of the page: scripts, styles and connections only from its
+// policy is the Content-Security-Policy of the page: scripts, styles and connections only from its
 // own origin, nothing inline, no framing.
-const Policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // views are the paths at which the page is shown, with all paths below them.
 var views = []string{"/instances", "/leases", "/director", "/history", "/events", "/slap"}
@@ -87,7 +87,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.once.Do(f.read)
 	head := w.Header()
-	head.Set("Content-Security-Policy", Policy)
+	head.Set("Content-Security-Policy", policy)
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("X-Frame-Options", "DENY")
 	head.Set("Referrer-Policy", "no-referrer")

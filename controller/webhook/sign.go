@@ -14,13 +14,13 @@ import (
 // The headers of a delivery.
 const (
 	SignatureHeader = "Hostler-Signature" // t=SECONDS,v1=HEX
-	DeliveryHeader  = "Hostler-Delivery"  // the id of the delivery, the same if it is repeated
-	EventHeader     = "Hostler-Event"     // the event's kind
+	deliveryHeader  = "Hostler-Delivery"  // the id of the delivery, the same if it is repeated
+	eventHeader     = "Hostler-Event"     // the event's kind
 )
 
-// Sign returns the signature of a body at a time: HMAC-SHA256 under the secret of the Unix time in
+// sign returns the signature of a body at a time: HMAC-SHA256 under the secret of the Unix time in
 // seconds, a dot and the body.
-func Sign(secret string, at time.Time, body []byte) string {
+func sign(secret string, at time.Time, body []byte) string {
 	t := strconv.FormatInt(at.Unix(), 10)
 	return "t=" + t + ",v1=" + hex.EncodeToString(mac(secret, t, body))
 }

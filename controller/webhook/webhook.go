@@ -398,9 +398,9 @@ func (s *Sender) post(ctx context.Context, h *Hook, secret string, d Delivery) (
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "hostler/"+s.opt.Version)
-	r.Header.Set(EventHeader, d.Event.Kind)
-	r.Header.Set(DeliveryHeader, d.ID)
-	r.Header.Set(SignatureHeader, Sign(secret, begin, body))
+	r.Header.Set(eventHeader, d.Event.Kind)
+	r.Header.Set(deliveryHeader, d.ID)
+	r.Header.Set(SignatureHeader, sign(secret, begin, body))
 	answer, err := s.client.Do(r)
 	if err != nil {
 		if ue := (*url.Error)(nil); errors.As(err, &ue) {

@@ -21,7 +21,7 @@ type Entry struct {
 
 // Begin makes the entry of a request for an operation.
 func Begin(r *http.Request, operation string, p auth.Principal) *Entry {
-	e := &Entry{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: operation, Request: ID(r.Context())}}
+	e := &Entry{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: operation, Request: idOf(r.Context())}}
 	if p.Name != "" { // the words of an unknown caller are not kept
 		e.Reason = r.Header.Get(api.ReasonHeader)
 	}

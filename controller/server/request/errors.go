@@ -28,7 +28,7 @@ type Errors struct{ Log *slog.Logger }
 
 // LogOf returns the log with the id of the request in ctx.
 func (s Errors) LogOf(ctx context.Context) *slog.Logger {
-	if id := ID(ctx); id != "" {
+	if id := idOf(ctx); id != "" {
 		return s.Log.With("request", id)
 	}
 	return s.Log
@@ -69,7 +69,7 @@ func (s Errors) Problem(ctx context.Context, err error) api.Problem {
 	}
 	p.Detail, p.ID = clipped(p.Detail), clipped(p.ID)
 	failed(ctx, p)
-	p.Request = ID(ctx)
+	p.Request = idOf(ctx)
 	return p
 }
 
@@ -109,7 +109,7 @@ func (s Errors) RefuseLarge(w http.ResponseWriter, r *http.Request, most int) {
 		p = e.Problem
 	}
 	failed(r.Context(), p)
-	p.Request = ID(r.Context())
+	p.Request = idOf(r.Context())
 	WriteProblem(w, p)
 }
 
@@ -130,7 +130,7 @@ var SetUp = sync.OnceFunc(func() {
 	huma.NewErrorWithContext = func(c huma.Context, status int, text string, errs ...error) huma.StatusError {
 		err := huma.NewError(status, text, errs...)
 		if p, ok := err.(*problem); ok && c != nil {
-			p.Request = ID(c.Context())
+			p.Request = idOf(c.Context())
 			failed(c.Context(), p.Problem)
 		}
 		return err

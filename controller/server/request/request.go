@@ -39,8 +39,8 @@ func WithID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, idKey{}, id)
 }
 
-// ID returns the id of a request; "": it has none.
-func ID(ctx context.Context) string {
+// idOf returns the id of a request; "": it has none.
+func idOf(ctx context.Context) string {
 	id, _ := ctx.Value(idKey{}).(string)
 	return id
 }

@@ -1,0 +1,10 @@
+package webhook
+
+// What the tests outside of the package see of it.
+
+const (
+	EventHeader    = eventHeader
+	DeliveryHeader = deliveryHeader
+)
+
+var Sign = sign
