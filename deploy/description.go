@@ -11,7 +11,6 @@ const Label = "deploy"
 // The states of a node, in the numbers that descriptions always had.
 const (
 	StateRunning = 0
-	StatePending = 3
 	StateUnknown = 4
 )
 

@@ -12,12 +12,12 @@ import (
 const (
 	StatusRefused     = 1  // destroy-node: no such node, or it is protected
 	StatusUnreadable  = 2  // destroy-node: unreadable test results; all commands: usage
-	StatusTests       = 3  // destroy-node: not all tests passed
-	StatusUnexpected  = 11 // anything else
-	StatusMalformed   = 12 // a provider's answer cannot be read
-	StatusUnavailable = 13 // a provider is out of service
-	StatusDeploy      = 14 // a node was made, and setting it up failed
-	StatusSFTP        = 15 // and it could not be reached in time
+	statusTests       = 3  // destroy-node: not all tests passed
+	statusUnexpected  = 11 // anything else
+	statusMalformed   = 12 // a provider's answer cannot be read
+	statusUnavailable = 13 // a provider is out of service
+	statusDeploy      = 14 // a node was made, and setting it up failed
+	statusSFTP        = 15 // and it could not be reached in time
 	// the most that scripts return together, as 256 would look like success
 	mostOfScripts = 9
 )
@@ -57,18 +57,18 @@ func OldStatus(err error) int {
 	case errors.Is(err, errUnreadable):
 		return StatusUnreadable
 	case errors.Is(err, ErrTests):
-		return StatusTests
+		return statusTests
 	case errors.As(err, &setup):
 		if errors.Is(err, compute.ErrTimeout) || errors.Is(err, compute.ErrNotReady) {
-			return StatusSFTP
+			return statusSFTP
 		}
-		return StatusDeploy
+		return statusDeploy
 	case errors.As(err, &syntax), errors.As(err, &typ), errors.As(err, &markup):
-		return StatusMalformed
+		return statusMalformed
 	case errors.Is(err, compute.ErrUnavailable):
-		return StatusUnavailable
+		return statusUnavailable
 	case errors.Is(err, compute.ErrInvalid):
 		return StatusUnreadable
 	}
-	return StatusUnexpected
+	return statusUnexpected
 }

@@ -139,9 +139,9 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 	return n
 }
 
-// Surplus reports whether a source may have too many ready instances, or use for cold ones. Then
+// surplusOf reports whether a source may have too many ready instances, or use for cold ones. Then
 // the snapshot must list them.
-func Surplus(p Policy, now time.Time, s compute.SourceState) bool {
+func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
 	if s.Counts.Ready == 0 || s.Broken != nil {
 		return false
 	}

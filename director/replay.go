@@ -408,7 +408,7 @@ func (r *replay) discard(b *box) {
 func (r *replay) look() {
 	s := r.state
 	s.Present, s.Waiting, s.Demand = s.Counts.Present(), len(r.queue), r.gauge.Demand(r.now)
-	if Surplus(r.Policy, r.now, s) {
+	if surplusOf(r.Policy, r.now, s) {
 		s.Idlers = make([]compute.Idler, 0, len(r.ready))
 		for _, b := range r.ready {
 			s.Idlers = append(s.Idlers, b.Idler)

@@ -99,7 +99,7 @@ func (d *Director) Plan(ctx context.Context) ([]Plan, error) { return d.plan(ctx
 // plan takes a snapshot and decides. It keeps the plans for Last and passes them to Told.
 func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	now := time.Now()
-	snap, err := opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return Surplus(opt.Policies[s.Name], now, s) })
+	snap, err := opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return surplusOf(opt.Policies[s.Name], now, s) })
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// KeysBundle is the bundle that has the public keys which every node got.
-const KeysBundle = "pubkeys"
+// keysBundle is the bundle that has the public keys which every node got.
+const keysBundle = "pubkeys"
 
 // Write makes a configuration directory: hostler.conf, bundles/NAME, and files with secrets that
 // only the user may read. It returns the files' names. If a file exists already, it writes nothing
@@ -127,7 +127,7 @@ func (w *writing) bundles(c *Config, conv *Converted) {
 		return
 	}
 	used := map[string]bool{}
-	base := path.Join("bundles", KeysBundle)
+	base := path.Join("bundles", keysBundle)
 	for _, k := range c.Keys {
 		w.add(path.Join(base, "pubkeys", unused(filepath.Base(k), used)), "", k, 0)
 	}
@@ -135,7 +135,7 @@ func (w *writing) bundles(c *Config, conv *Converted) {
 		w.add(path.Join(base, "pubkeys", unused("imported", used)), strings.Join(conv.Keys, "\n")+"\n", "", 0o644)
 	}
 	w.add(path.Join(base, "bundle.conf"), "# the public keys that every node gets\n", "", 0o644)
-	conv.Deploy["bundles"] = strings.TrimSuffix(KeysBundle+", "+conv.Deploy["bundles"], ", ")
+	conv.Deploy["bundles"] = strings.TrimSuffix(keysBundle+", "+conv.Deploy["bundles"], ", ")
 }
 
 func unused(name string, used map[string]bool) string {

@@ -2,11 +2,13 @@ package caching
 
 // What the tests outside of the package see of it.
 const (
-	Issued = issued
-	Would  = would
+	Limited = limited
+	Issued  = issued
+	Would   = would
 )
 
 type (
+	Limiter  = limiter
 	Forecast = forecast
 )
 

@@ -8,10 +8,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Limiter lets at most N directives of a kind through in each period. The others are dropped, not
+// limiter lets at most N directives of a kind through in each period. The others are dropped, not
 // queued: the next round decides anew. Its state may be kept as JSON. It is not safe for concurrent
 // use.
-type Limiter struct {
+type limiter struct {
 	Start time.Time `json:"start"` // of the period
 	Count int       `json:"count"` // so many were let through in it
 
@@ -19,14 +19,14 @@ type Limiter struct {
 	period time.Duration
 }
 
-// newLimiter returns a Limiter with its first period beginning now. n = 0: no limit.
-func newLimiter(n int, period time.Duration, now time.Time) *Limiter {
-	return &Limiter{n: n, period: period, Start: now}
+// newLimiter returns a limiter with its first period beginning now. n = 0: no limit.
+func newLimiter(n int, period time.Duration, now time.Time) *limiter {
+	return &limiter{n: n, period: period, Start: now}
 }
 
 // Grant returns how many of those offered may go, and counts them. A new period begins when the
 // last one is over, or when the clock was set back before its beginning.
-func (l *Limiter) Grant(offered int, now time.Time) int {
+func (l *limiter) Grant(offered int, now time.Time) int {
 	if l.n <= 0 {
 		return offered
 	}
@@ -40,14 +40,14 @@ func (l *Limiter) Grant(offered int, now time.Time) int {
 
 // limits are the limiters of a loop.
 type limits struct {
-	Cache     Limiter `json:"cache"`
-	Eject     Limiter `json:"eject"`
-	Rebalance Limiter `json:"rebalance"`
+	Cache     limiter `json:"cache"`
+	Eject     limiter `json:"eject"`
+	Rebalance limiter `json:"rebalance"`
 }
 
 // newLimits returns the limits of options, with nothing spent.
 func newLimits(opt *Options, now time.Time) limits {
-	limiter := func(r Rate) Limiter { return *newLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
+	limiter := func(r Rate) limiter { return *newLimiter(r.N, cmp.Or(r.Period, usualPeriod), now) }
 	return limits{limiter(opt.CacheRate), limiter(opt.EjectRate), limiter(opt.RebalanceRate)}
 }
 

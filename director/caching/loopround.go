@@ -23,7 +23,7 @@ const (
 	unanswered = "unanswered"
 	Failed     = "failed"  // its service refused it
 	Taken      = "taken"   // the node belongs to another user now
-	Limited    = "limited" // a limit was reached: the next round decides anew
+	limited    = "limited" // a limit was reached: the next round decides anew
 	Held       = "held"    // a guard holds it back
 	Refused    = "refused" // the strategy asked for something impossible
 )
@@ -377,7 +377,7 @@ func (r *rounding) directives(plan metal.Plan) (all []Directive) {
 		case d.Do == Eject && !v.Cached:
 			d.Error = "there is no image on the node"
 		case d.Do == Eject && v.Writing:
-			d.Result, d.Error = Limited, "the node is being written, and ejected after that"
+			d.Result, d.Error = limited, "the node is being written, and ejected after that"
 		}
 		if d.Error != "" && d.Result == "" {
 			d.Result = Refused
@@ -436,7 +436,7 @@ func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 	cache := func(d *Directive) bool { return d.Do == Cache }
 	eject := func(d *Directive) bool { return d.Do == Eject }
 	guarded := func(d *Directive) bool { return d.Do == Eject && !d.mend }
-	hold(all, even, l.Rebalance.Grant(count(even), r.now), Limited, "the rate of ejections that even things out is reached")
+	hold(all, even, l.Rebalance.Grant(count(even), r.now), limited, "the rate of ejections that even things out is reached")
 	ejects := count(guarded)
 	offered := ejects
 	if n := r.opt.EjectRate.N; n > 0 {
@@ -453,8 +453,8 @@ func (r *rounding) rated(all []Directive, l *limits, leave *int) []Directive {
 		}
 		hold(all, guarded, *leave, Held, why)
 	}
-	hold(all, cache, l.Cache.Grant(count(cache), r.now), Limited, "the rate of writing images is reached")
-	hold(all, eject, l.Eject.Grant(count(eject), r.now), Limited, "the rate of ejecting is reached")
+	hold(all, cache, l.Cache.Grant(count(cache), r.now), limited, "the rate of writing images is reached")
+	hold(all, eject, l.Eject.Grant(count(eject), r.now), limited, "the rate of ejecting is reached")
 	if why != "" {
 		*leave = max(0, *leave-count(guarded))
 	}
@@ -508,7 +508,7 @@ func (r *rounding) together(all []Directive) {
 		}
 		for _, l := range limits {
 			if name := l.of(d.node); l.most > 0 && name != "" && busy[group{l.what, name}] >= l.most {
-				d.Result, d.Error = Limited, fmt.Sprintf("%d directives are under way on %s %s", busy[group{l.what, name}], l.what, name)
+				d.Result, d.Error = limited, fmt.Sprintf("%d directives are under way on %s %s", busy[group{l.what, name}], l.what, name)
 			}
 		}
 		if d.Result != "" {
@@ -543,7 +543,7 @@ func (r *rounding) issue(ctx context.Context, all []Directive) {
 		case <-ctx.Done():
 		}
 		if ctx.Err() != nil || r.opt.Leads != nil && !r.opt.Leads() {
-			d.Result, d.Error = Limited, "it ends, or another decides now"
+			d.Result, d.Error = limited, "it ends, or another decides now"
 			continue
 		}
 		under.Go(func() {
