@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// DefaultTimeout is how long a script may take by default. It is enough to install packages. A
+// defaultTimeout is how long a script may take by default. It is enough to install packages. A
 // script that waits for input that never comes does not hold an instance for a day.
-const DefaultTimeout = 10 * time.Minute
+const defaultTimeout = 10 * time.Minute
 
 // Call says what to run.
 type Call struct {
@@ -31,7 +31,7 @@ type Call struct {
 
 	// stop at the first failure; otherwise run all scripts and report the failures at the end
 	StopAtFirst bool
-	Timeout     time.Duration // of each script; 0: DefaultTimeout
+	Timeout     time.Duration // of each script; 0: 10 minutes
 
 	Resume int // how many scripts are done and not run again
 	// a file with the names of those scripts; "": the first ones of the directory
@@ -64,7 +64,7 @@ func Run(ctx context.Context, c Call) error {
 		return &compute.Error{Op: "hook.Run", ID: c.Instance, Kind: compute.ErrFailed, Err: err}
 	}
 	if c.Timeout <= 0 {
-		c.Timeout = DefaultTimeout
+		c.Timeout = defaultTimeout
 	}
 	if c.Output == nil {
 		c.Output = io.Discard

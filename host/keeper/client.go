@@ -57,9 +57,9 @@ func Dial(ctx context.Context, socket string, req Request) (compute.Conn, error)
 	return agent.New(c), nil
 }
 
-// Ring tells the keeper that something was released, and does not wait for the work. The error is
+// ring tells the keeper that something was released, and does not wait for the work. The error is
 // ErrNone if no keeper runs; a keeper looks for work when it starts.
-func Ring(ctx context.Context, socket, build string) error {
+func ring(ctx context.Context, socket, build string) error {
 	return tell(ctx, socket, request{Build: build, Verb: verbBell})
 }
 

@@ -142,14 +142,14 @@ func Ensure(ctx context.Context, opt StartOptions, req Request) (compute.Conn, e
 	return nil, err
 }
 
-// Wake is Ring that starts a keeper if none runs, or replaces one of another build. A new keeper
+// Wake is ring that starts a keeper if none runs, or replaces one of another build. A new keeper
 // looks for due work by itself.
 func Wake(ctx context.Context, opt StartOptions, build string) error {
-	err := Ring(ctx, opt.Socket, build)
+	err := ring(ctx, opt.Socket, build)
 	if err == nil || !absent(err) {
 		return err
 	}
-	return replace(ctx, opt, build, func() error { return Ring(ctx, opt.Socket, build) })
+	return replace(ctx, opt, build, func() error { return ring(ctx, opt.Socket, build) })
 }
 
 func absent(err error) bool { return errors.Is(err, ErrNone) || errors.Is(err, ErrOther) }

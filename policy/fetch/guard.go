@@ -125,13 +125,13 @@ func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint1
 	}
 	for _, a := range found {
 		t := target{foldHost(host), port, plain(a), kindOf(plain(a))}
-		if t.kind != Loopback && t.kind != Metadata && isOwn(t.addr, own) {
-			t.kind = Own
+		if t.kind != loopback && t.kind != metadata && isOwn(t.addr, own) {
+			t.kind = ownAddress
 		}
 		if g.opt.Deny.meets(t) {
 			return nil, 0, g.refuse(ctx, &Refused{host, port, a, "denied by the configuration"})
 		}
-		if t.kind != Public && !g.opt.Allow.opens(t) {
+		if t.kind != public && !g.opt.Allow.opens(t) {
 			return nil, 0, g.refuse(ctx, &Refused{host, port, a, "an address of " + t.kind.String()})
 		}
 	}

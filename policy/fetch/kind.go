@@ -6,22 +6,22 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch/ranges"
 )
 
-// Kind is what an address is to this machine.
-type Kind int
+// kind is what an address is to this machine.
+type kind int
 
-// The kinds of addresses. All except Public are refused unless a rule allows them.
+// The kinds of addresses. All except public are refused unless a rule allows them.
 const (
-	Public Kind = iota
-	Private
-	Loopback
-	LinkLocal
-	Metadata // a cloud's service that hands out credentials
-	Own      // an address of this machine
-	Reserved // of no internet host: multicast, documentation, tunnels, ...
+	public kind = iota
+	private
+	loopback
+	linkLocal
+	metadata   // a cloud's service that hands out credentials
+	ownAddress // an address of this machine
+	reserved   // of no internet host: multicast, documentation, tunnels, ...
 )
 
 // String returns the kind as in "an address of KIND".
-func (k Kind) String() string {
+func (k kind) String() string {
 	return [...]string{
 		"the internet", "a private network", "loopback", "the link", "a metadata service", "this machine",
 		"a reserved range",
@@ -47,27 +47,27 @@ func plain(a netip.Addr) netip.Addr {
 	return a
 }
 
-// kindOf returns the kind of a plain address, by its digits alone: it cannot tell Own.
-func kindOf(a netip.Addr) Kind {
+// kindOf returns the kind of a plain address, by its digits alone: it cannot tell ownAddress.
+func kindOf(a netip.Addr) kind {
 	switch {
 	case ranges.Within(a, ranges.Metadata):
-		return Metadata
+		return metadata
 	case ranges.Within(a, ranges.Loopback):
-		return Loopback
+		return loopback
 	case ranges.Within(a, ranges.Link):
-		return LinkLocal
+		return linkLocal
 	case ranges.Within(a, ranges.Private):
-		return Private
+		return private
 	}
 	if inner, ok := embedded(a); ok {
-		if k := kindOf(inner); k != Public {
+		if k := kindOf(inner); k != public {
 			return k
 		}
 	}
 	if ranges.Within(a, ranges.Special) || ranges.Within(a, ranges.Nobody) || !ranges.Global(a) {
-		return Reserved
+		return reserved
 	}
-	return Public
+	return public
 }
 
 // embedded returns the IPv4 address that an IPv6 address leads to through a tunnel.

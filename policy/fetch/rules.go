@@ -145,7 +145,7 @@ type target struct {
 	host string // folded
 	port uint16
 	addr netip.Addr // plain
-	kind Kind
+	kind kind
 }
 
 // meets reports whether one of the rules covers a target.
@@ -164,7 +164,7 @@ func (r rule) meets(t target) bool {
 	case r.port != 0 && r.port != t.port:
 		return false
 	case r.word != "":
-		return map[string]Kind{wordLoopback: Loopback, wordPrivate: Private, wordOwn: Own}[r.word] == t.kind
+		return map[string]kind{wordLoopback: loopback, wordPrivate: private, wordOwn: ownAddress}[r.word] == t.kind
 	case r.host != "":
 		below, wild := strings.CutPrefix(r.host, "*")
 		return r.host == t.host || wild && strings.HasSuffix(t.host, below) && len(t.host) > len(below)
@@ -182,11 +182,11 @@ func (all Rules) opens(t target) bool {
 		case r.word != "", r.prefix.IsValid() && r.prefix.IsSingleIP():
 			return true
 		case r.host != "":
-			if t.kind != Metadata && t.kind != LinkLocal {
+			if t.kind != metadata && t.kind != linkLocal {
 				return true
 			}
-		case t.kind == Loopback && inside(r.prefix, ranges.Loopback),
-			t.kind == LinkLocal && inside(r.prefix, ranges.Link), t.kind == Private, t.kind == Reserved:
+		case t.kind == loopback && inside(r.prefix, ranges.Loopback),
+			t.kind == linkLocal && inside(r.prefix, ranges.Link), t.kind == private, t.kind == reserved:
 			return true
 		}
 	}
