@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxSize is the size in bytes of the largest file that is read.
-const MaxSize = 4 << 20
+// maxSize is the size in bytes of the largest file that is read.
+const maxSize = 4 << 20
 
 // A File is a configuration file.
 type File struct {
@@ -54,12 +54,12 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > MaxSize {
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("it has more than %d bytes", MaxSize)}
+	if len(data) > maxSize {
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("it has more than %d bytes", maxSize)}
 	}
 	return Parse(path, data)
 }

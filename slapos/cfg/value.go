@@ -108,7 +108,7 @@ func (f *File) expand(section, text string, depth int) (string, string) {
 		if reason != "" {
 			return "", reason
 		}
-		if b.WriteString(inner); b.Len() > MaxSize {
+		if b.WriteString(inner); b.Len() > maxSize {
 			return "", "is too long with the values that it names"
 		}
 		text = after

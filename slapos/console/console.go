@@ -22,8 +22,8 @@ const maxDepth = 100 // of values within values
 // A Func is called with what stands between its brackets.
 type Func func(ctx context.Context, a Arguments) (any, error)
 
-// An Object has members: values, and functions of type [Func].
-type Object interface{ Member(name string) (any, bool) }
+// An object has members: values, and functions of type [Func].
+type object interface{ Member(name string) (any, bool) }
 
 // Arguments are those of a call.
 type Arguments struct {
@@ -62,7 +62,7 @@ func (a Arguments) Bind(required int, names ...string) (map[string]any, error) {
 type Console struct{ Names map[string]any }
 
 // Run runs a line, and returns its value or nil. A value is nil, a bool, string, int64, float64,
-// [proto.List], [proto.Dictionary], a [Func] or an [Object].
+// [proto.List], [proto.Dictionary], a [Func] or an object.
 func (c *Console) Run(ctx context.Context, line string) (any, error) {
 	p := &parser{c: c, ctx: ctx, text: line}
 	p.space()
@@ -96,7 +96,7 @@ func (c *Console) Run(ctx context.Context, line string) (any, error) {
 // known accepts an import of a module that is here anyway.
 func (p *parser) known(line string) error {
 	p.space()
-	module, is := p.c.Names[p.word()].(Object)
+	module, is := p.c.Names[p.word()].(object)
 	if p.space(); !is || module == nil || p.text != "" {
 		p.text = strings.TrimSpace(line)
 		return p.odd()
@@ -161,7 +161,7 @@ func (p *parser) value(depth int) (any, error) {
 		switch {
 		case p.took("."):
 			name := p.word()
-			object, ok := v.(Object)
+			object, ok := v.(object)
 			if name == "" {
 				return nil, p.odd()
 			} else if !ok {

@@ -29,8 +29,8 @@ type External struct {
 
 type baseKey struct{}
 
-// WithBase says under which URL this master was asked, so that it knows that as its own.
-func WithBase(ctx context.Context, base string) context.Context {
+// withBase says under which URL this master was asked, so that it knows that as its own.
+func withBase(ctx context.Context, base string) context.Context {
 	return context.WithValue(ctx, baseKey{}, base)
 }
 
@@ -39,7 +39,7 @@ type passedKey struct{}
 // Asked is the context of a request for an instance: under which URL this master was asked, and
 // which others have passed it on.
 func Asked(r *http.Request, base string) context.Context {
-	ctx := WithBase(r.Context(), base)
+	ctx := withBase(r.Context(), base)
 	if text := r.Header.Get(slapclient.PassedHeader); text != "" {
 		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))
 	}

@@ -25,8 +25,8 @@ const (
 	frontendHost frontendKind = "host" // from host and port: url, domainname, port and path
 )
 
-// DefaultFrontends are those that the reference has.
-func DefaultFrontends() []Frontend {
+// defaultFrontends are those that the reference has.
+func defaultFrontends() []Frontend {
 	return []Frontend{
 		{Release: "/software/apache-frontend/software.cfg", Kind: frontendURL},
 		{Release: "/software/kvm/software.cfg", Type: "frontend", Kind: frontendHost},

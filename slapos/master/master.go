@@ -20,7 +20,7 @@ type Options struct {
 	Computer string
 	// Products are software products by name; see Products.
 	Products []Product
-	// Frontends are shared instances that are answered without a host; nil: DefaultFrontends.
+	// Frontends are shared instances that are answered without a host; nil: those of the reference.
 	Frontends []Frontend
 	// Forwards says that http_proxy/SCHEME/ADDRESS/PATH below this master's URL shows the page at
 	// that address. So a user that comes over https can be let in.
@@ -119,7 +119,7 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.Frontends == nil {
-		opt.Frontends = DefaultFrontends()
+		opt.Frontends = defaultFrontends()
 	}
 	l := ledger.New(opt.Store, opt.Log, access.NoteChange)
 	a := &allocation{l, &opt}

@@ -222,13 +222,13 @@ func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, e
 
 // Plan looks at what there is, and says what a pass would do.
 func (a *Agent) Plan(c *proto.Computer, o Options) ([]Step, error) {
-	seen := make(map[string]Seen, len(c.Partitions))
+	seen := make(map[string]seen, len(c.Partitions))
 	for i := range c.Partitions {
 		if p := &c.Partitions[i]; plain(p.ID) {
 			seen[p.ID] = a.look(p)
 		}
 	}
-	return Plan(c, seen, Rules{Computer: a.Computer, Only: o.Only, Force: o.Force, Stop: o.Stop, Periodicity: a.Periodicity})
+	return plan(c, seen, rules{Computer: a.Computer, Only: o.Only, Force: o.Force, Stop: o.Stop, Periodicity: a.Periodicity})
 }
 
 const (
@@ -238,7 +238,7 @@ const (
 )
 
 // look observes a partition.
-func (a *Agent) look(p *proto.Partition) (s Seen) {
+func (a *Agent) look(p *proto.Partition) (s seen) {
 	d, err := home.Open(a.dir(p.ID))
 	if err != nil {
 		return s

@@ -1,5 +1,5 @@
 // Package node brings about on a computer what a SlapOS master wants in its partitions. It observes
-// the partitions' directories, decides by a pure function (Plan), and acts.
+// the partitions' directories, decides by a pure function (plan), and acts.
 //
 // An instance is processed as the partition's user, by the buildout of its software release; a
 // lighter release has a program "instance" for that. The supervisor runs the programs that it

@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// Seen is what there is of a partition on the computer.
-type Seen struct {
+// seen is what there is of a partition on the computer.
+type seen struct {
 	Exists bool // its directory
 	// in a free partition: leftovers that were found
 	Stray     []string
@@ -42,8 +42,8 @@ type Step struct {
 	Silent    bool   // of a Refuse: it is not for this computer to tell the master
 }
 
-// Rules say how a pass is planned.
-type Rules struct {
+// rules say how a pass is planned.
+type rules struct {
 	Computer string   // its ID
 	Only     []string // partitions; none: all
 	Force    bool     // process partitions that are up to date too
@@ -53,9 +53,9 @@ type Rules struct {
 	Periodicity time.Duration
 }
 
-// Plan says what a pass is to do, in the order of the master's list. That a partition of Only is
+// plan says what a pass is to do, in the order of the master's list. That a partition of Only is
 // not there is an error.
-func Plan(c *proto.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
+func plan(c *proto.Computer, seen map[string]seen, r rules) ([]Step, error) {
 	steps, known := make([]Step, 0, len(c.Partitions)), map[string]bool{}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
@@ -88,7 +88,7 @@ func Plan(c *proto.Computer, seen map[string]Seen, r Rules) ([]Step, error) {
 
 // decide chooses the action for one partition, and says why in words. The first matching case
 // counts.
-func decide(p *proto.Partition, seen Seen, r Rules) (Action, string) {
+func decide(p *proto.Partition, seen seen, r rules) (Action, string) {
 	period := r.Periodicity
 	if seen.Period != nil {
 		period = *seen.Period

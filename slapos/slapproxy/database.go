@@ -21,8 +21,8 @@ import (
 
 // The schema versions that are read.
 const (
-	Oldest = 10
-	Newest = 17
+	oldest = 10
+	newest = 17
 )
 
 // column is a column, and the schema version since which it is there.
@@ -172,11 +172,11 @@ func read(ctx context.Context, tx *sql.Tx) (*database, error) {
 	}
 	switch {
 	case d.version == 0:
-		return nil, fmt.Errorf("%w: it has no tables such as partition%d", errForeign, Newest)
-	case d.version < Oldest || d.version > Newest:
+		return nil, fmt.Errorf("%w: it has no tables such as partition%d", errForeign, newest)
+	case d.version < oldest || d.version > newest:
 		return nil, fmt.Errorf(
-			"%w that can be read: its schema has version %d, and %d to %d are known", errForeign, d.version, Oldest,
-			Newest,
+			"%w that can be read: its schema has version %d, and %d to %d are known", errForeign, d.version, oldest,
+			newest,
 		)
 	}
 	for _, name := range names {

@@ -32,8 +32,8 @@ const (
 	reports  = "var/xml_report"
 )
 
-// Seen is the file in a partition with its use at the last sample.
-const Seen = ".slapgrid/collect.json"
+// seenFile is the file in a partition with its use at the last sample.
+const seenFile = ".slapgrid/collect.json"
 
 // manyProcesses is how many of a partition's processes have rows of their own.
 const manyProcesses = 500
@@ -349,10 +349,10 @@ func tell(p place, now time.Time, seen []process, disk int64) error {
 	if err != nil {
 		return err
 	}
-	if err := d.MakeDir(filepath.Dir(Seen), 0o755); err != nil {
+	if err := d.MakeDir(filepath.Dir(seenFile), 0o755); err != nil {
 		return err
 	}
-	return d.Write(Seen, append(text, '\n'), 0o640)
+	return d.Write(seenFile, append(text, '\n'), 0o640)
 }
 
 // readLast reads the state of the last sample; an unreadable one counts as none.

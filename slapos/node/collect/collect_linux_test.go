@@ -162,7 +162,7 @@ func TestCollect(t *testing.T) {
 		t.Error(got)
 	}
 	var seen told
-	text, err := os.ReadFile(l.at("p0", Seen))
+	text, err := os.ReadFile(l.at("p0", seenFile))
 	do(t, err)
 	do(t, json.Unmarshal(text, &seen))
 	if seen.Memory == 0 || seen.Disk < 3<<20 || len(seen.Processes) != 1 || seen.Processes[0].Name != "sh" || !seen.At.Equal(l.now) {
@@ -174,7 +174,7 @@ func TestCollect(t *testing.T) {
 		)
 	}
 	var st unix.Stat_t
-	if do(t, unix.Stat(l.at("p0", Seen), &st)); os.Getuid() == 0 && st.Uid != firstUser {
+	if do(t, unix.Stat(l.at("p0", seenFile), &st)); os.Getuid() == 0 && st.Uid != firstUser {
 		t.Errorf("the file is of %d", st.Uid)
 	}
 
@@ -316,7 +316,7 @@ func TestBadFiles(t *testing.T) {
 	if !strings.Contains(l.log, "could not be read and is ") || !strings.Contains(l.log, "p0: what it used cannot be told there") {
 		t.Error(l.log)
 	}
-	if !exists(l.at(dataLog, database+".broken-20261120T100000")) || exists(l.at("etc/collect.json")) || !exists(l.at("p1", Seen)) {
+	if !exists(l.at(dataLog, database+".broken-20261120T100000")) || exists(l.at("etc/collect.json")) || !exists(l.at("p1", seenFile)) {
 		t.Error("a file was put where it should not be, or was not where it should")
 	}
 	if got := l.ask(`SELECT count(*) FROM system`); got[0] != "1" {

@@ -24,9 +24,9 @@ const (
 	keyRejected   = "fw_rejected_sources"
 )
 
-// Restricted says whether a partition has addresses for which there are rules, and whether only
+// restricted says whether a partition has addresses for which there are rules, and whether only
 // some may speak to them, so that its tree must be known.
-func Restricted(p *proto.Partition) (addresses, restricted bool) {
+func restricted(p *proto.Partition) (addresses, restricted bool) {
 	return len(addressesOf(p)) > 0, text(p, keyRestricted) != "off"
 }
 
@@ -37,7 +37,7 @@ func rulesOf(p *proto.Partition, tree []proto.Address, authorized []string) ([]s
 	fail := func(err error) ([]string, error) {
 		return nil, &compute.Error{Op: "firewall.Rules", ID: compute.ID(p.ID), Kind: compute.ErrInvalid, Err: err}
 	}
-	_, restricted := Restricted(p)
+	_, restricted := restricted(p)
 	var sources []string
 	key := keyRejected
 	if restricted {

@@ -49,7 +49,7 @@ type Firewall struct {
 // without guarded addresses, now and before.
 func (f *Firewall) Set(ctx context.Context, p *proto.Partition, dir string) error {
 	var wanted []string
-	if addresses, restricted := Restricted(p); addresses {
+	if addresses, restricted := restricted(p); addresses {
 		var tree []proto.Address
 		if restricted {
 			var err error

@@ -116,7 +116,7 @@ func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 
 // base is the address of a computer. Of the interface's global addresses, without those of
 // partitions, it takes one in the largest network: the earlier one, else the lowest.
-func base(m *Machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
+func base(m *machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
 	var all []netip.Prefix
 	for _, a := range m.Addresses {
 		if ip := a.Prefix.Addr(); a.Link == link && ip.Is6() && ip.IsGlobalUnicast() && !a.Temporary && !a.Failed && !ours[ip] {

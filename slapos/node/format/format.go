@@ -30,7 +30,7 @@ func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 	if random == nil {
 		random = rand.IntN
 	}
-	var steps []Step
+	var steps []step
 	for range rounds {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -39,12 +39,12 @@ func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := Survey(ctx, &f.Options, f.Definition)
+		m, err := survey(ctx, &f.Options, f.Definition)
 		if err != nil {
 			return nil, failed("format.Survey", err)
 		}
 		var c *Computer
-		if c, steps, err = Plan(&f.Options, f.Definition, was, m, random); err != nil {
+		if c, steps, err = plan(&f.Options, f.Definition, was, m, random); err != nil {
 			return nil, err
 		}
 		if len(steps) == 0 {
@@ -61,7 +61,7 @@ func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 }
 
 // take does the steps in their order, up to the first that fails.
-func (f *Formatter) take(ctx context.Context, steps []Step) error {
+func (f *Formatter) take(ctx context.Context, steps []step) error {
 	h := newHand()
 
 	for _, s := range steps {

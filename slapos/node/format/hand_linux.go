@@ -22,13 +22,13 @@ import (
 // hand takes steps.
 type hand struct {
 	// the accounts, when they were last looked at; none where a program may have changed them since
-	known Machine
+	known machine
 }
 
 func newHand() *hand { return &hand{} }
 
 // do takes one step of a plan.
-func (h *hand) do(ctx context.Context, s Step) error {
+func (h *hand) do(ctx context.Context, s step) error {
 	switch s := s.(type) {
 	case makeDir:
 		if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
@@ -40,7 +40,7 @@ func (h *hand) do(ctx context.Context, s Step) error {
 		return h.own(s.Path, s.Mode, s.Owner)
 	case own:
 		return h.own(s.Path, s.Mode, s.Owner)
-	case Command:
+	case command:
 		h.known.Users = nil
 		return run(ctx, s.Argv)
 	case putFile:
@@ -72,10 +72,10 @@ func (h *hand) do(ctx context.Context, s Step) error {
 }
 
 // account is the current user of a name.
-func (h *hand) account(name string) (Account, error) {
+func (h *hand) account(name string) (account, error) {
 	if h.known.Users == nil {
 		if err := h.known.accounts(); err != nil {
-			return Account{}, err
+			return account{}, err
 		}
 	}
 	a, ok := h.known.Users[name]
@@ -140,7 +140,7 @@ func run(ctx context.Context, argv []string) error {
 }
 
 // network takes the steps that are the kernel's.
-func network(s Step) error {
+func network(s step) error {
 	switch s := s.(type) {
 	case setUp:
 		link, err := netlink.LinkByName(s.Link)

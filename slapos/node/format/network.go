@@ -219,7 +219,7 @@ func (p *planner) links() {
 			}
 		}
 		if part.Range.IsValid() {
-			p.route(Route{Link: "lo", To: part.Range, Local: true})
+			p.route(route{Link: "lo", To: part.Range, Local: true})
 		}
 		if part.Tap.Name != "" && p.o.CreateTap {
 			p.tap(part)
@@ -254,7 +254,7 @@ func (p *planner) at(ip netip.Addr) string {
 	return ""
 }
 
-func (p *planner) route(r Route) {
+func (p *planner) route(r route) {
 	if p.m.Routes[r] {
 		return
 	}
@@ -297,11 +297,11 @@ func (p *planner) tap(part *Partition) {
 	if gateway, err := netip.ParseAddr(t.IPv6Gateway); err == nil {
 		p.tunnelAddress(t.Name, t.IPv6Addr, t.IPv6Netmask, true)
 		length, _ := maskLength(t.IPv6Netmask)
-		p.route(Route{Link: t.Name, To: netip.PrefixFrom(gateway, 128)})
-		p.route(Route{Link: t.Name, To: netip.PrefixFrom(gateway, length).Masked(), Via: gateway})
+		p.route(route{Link: t.Name, To: netip.PrefixFrom(gateway, 128)})
+		p.route(route{Link: t.Name, To: netip.PrefixFrom(gateway, length).Masked(), Via: gateway})
 	}
 	if a, err := netip.ParseAddr(t.IPv4Addr); err == nil {
-		p.route(Route{Link: t.Name, To: netip.PrefixFrom(a, 32)})
+		p.route(route{Link: t.Name, To: netip.PrefixFrom(a, 32)})
 	}
 }
 
@@ -319,7 +319,7 @@ func (p *planner) tunnelAddress(link, ip, mask string, noRoute bool) {
 	if err != nil {
 		return
 	}
-	there := slices.ContainsFunc(p.m.Addresses, func(at Assigned) bool { return at.Link == link && at.Prefix.Addr() == a })
+	there := slices.ContainsFunc(p.m.Addresses, func(at assigned) bool { return at.Link == link && at.Prefix.Addr() == a })
 	if length, _ := maskLength(mask); !there {
 		p.do(addAddress{link, netip.PrefixFrom(a, length), noRoute})
 	}

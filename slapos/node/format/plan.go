@@ -23,19 +23,19 @@ type planner struct {
 	o    *Options
 	d    *Definition
 	was  *Computer
-	m    *Machine
+	m    *machine
 	book book
 	ours map[netip.Addr]bool // addresses that an earlier run chose
 
 	c     *Computer
-	steps []Step
+	steps []step
 	err   error
 }
 
-// Plan makes a computer's description and the missing steps, to be taken in order. It goes by
+// plan makes a computer's description and the missing steps, to be taken in order. It goes by
 // options, a definition (nil: none), the description by an earlier run (nil: there was none) and
 // the machine's state. random returns a number below n.
-func Plan(o *Options, d *Definition, was *Computer, m *Machine, random func(n int) int) (*Computer, []Step, error) {
+func plan(o *Options, d *Definition, was *Computer, m *machine, random func(n int) int) (*Computer, []step, error) {
 	if err := o.Check(); err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +66,7 @@ func Plan(o *Options, d *Definition, was *Computer, m *Machine, random func(n in
 	return p.c, p.steps, p.err
 }
 
-func (p *planner) do(s Step) { p.steps = append(p.steps, s) }
+func (p *planner) do(s step) { p.steps = append(p.steps, s) }
 
 func (p *planner) fail(format string, args ...any) {
 	if p.err == nil {
@@ -212,14 +212,14 @@ func (p *planner) user(u User, ourName bool) {
 		return
 	}
 	if !grouped {
-		p.do(Command{[]string{"groupadd", "-r", u.Name}})
+		p.do(command{[]string{"groupadd", "-r", u.Name}})
 	}
 	if !there {
 		argv := []string{"useradd", "-d", u.Home, "-g", u.Name, "-s", u.Shell, "-r"}
 		for _, g := range u.Groups {
 			argv = append(argv, "-G", g)
 		}
-		p.do(Command{append(argv, u.Name)}) // locked, as it gets no password
+		p.do(command{append(argv, u.Name)}) // locked, as it gets no password
 		return
 	}
 	argv := []string{"usermod", "-d", u.Home, "-g", u.Name, "-s", u.Shell}
@@ -231,10 +231,10 @@ func (p *planner) user(u User, ourName bool) {
 		argv = append(argv, "-aG", g)
 	}
 	if wrong {
-		p.do(Command{append(argv, u.Name)})
+		p.do(command{append(argv, u.Name)})
 	}
 	if !account.Locked {
-		p.do(Command{[]string{"passwd", "-l", u.Name}})
+		p.do(command{[]string{"passwd", "-l", u.Name}})
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// A Step is one change of a machine. Its text is the command that would make it by hand, if there
+// A step is one change of a machine. Its text is the command that would make it by hand, if there
 // is one.
-type Step interface{ String() string }
+type step interface{ String() string }
 
 // The steps.
 type (
@@ -26,8 +26,8 @@ type (
 		Mode  fs.FileMode
 		Owner string // "": as it is
 	}
-	// Command runs one of the programs for users and groups.
-	Command struct{ Argv []string }
+	// command runs one of the programs for users and groups.
+	command struct{ Argv []string }
 	// putFile writes a file whole or not at all.
 	putFile struct {
 		Path string
@@ -57,7 +57,7 @@ type (
 		Prefix netip.Prefix
 	}
 	// addRoute adds a route.
-	addRoute struct{ Route }
+	addRoute struct{ route }
 	// bindNonlocal lets programs take addresses of IPv6 that are on no interface.
 	bindNonlocal struct{}
 )
@@ -81,7 +81,7 @@ func (s own) String() string {
 	return text
 }
 
-func (s Command) String() string { return strings.Join(s.Argv, " ") }
+func (s command) String() string { return strings.Join(s.Argv, " ") }
 
 func (s putFile) String() string { return fmt.Sprintf("write %s (%d bytes)", s.Path, len(s.Data)) }
 

@@ -27,10 +27,10 @@ const settling = 10 * time.Second
 // nonlocal is the file of the kernel's switch.
 const nonlocal = "/proc/sys/net/ipv6/ip_nonlocal_bind"
 
-// Survey reads the state of this machine, as far as options and a definition (nil: none) need it.
+// survey reads the state of this machine, as far as options and a definition (nil: none) need it.
 // It changes nothing.
-func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
-	m := &Machine{UID: os.Geteuid(), Paths: map[string]Entry{}, Files: map[string][]byte{}}
+func survey(ctx context.Context, o *Options, d *Definition) (*machine, error) {
+	m := &machine{UID: os.Geteuid(), Paths: map[string]entry{}, Files: map[string][]byte{}}
 	if err := m.accounts(); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func Survey(ctx context.Context, o *Options, d *Definition) (*Machine, error) {
 			return nil, err
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		m.Paths[path] = Entry{info.Mode(), int(st.Uid), int(st.Gid)}
+		m.Paths[path] = entry{info.Mode(), int(st.Uid), int(st.Gid)}
 	}
 	for _, path := range files {
 		data, err := os.ReadFile(path)
@@ -96,13 +96,13 @@ func readResource(dir string) ([]byte, error) {
 }
 
 // accounts reads the users and groups of this machine.
-func (m *Machine) accounts() error {
-	m.Users, m.Groups = map[string]Account{}, map[string]Team{}
+func (m *machine) accounts() error {
+	m.Users, m.Groups = map[string]account{}, map[string]team{}
 	err := lines("/etc/passwd", 7, func(f []string) {
 		uid, err1 := strconv.Atoi(f[2])
 		gid, err2 := strconv.Atoi(f[3])
 		if _, again := m.Users[f[0]]; err1 == nil && err2 == nil && !again {
-			m.Users[f[0]] = Account{UID: uid, GID: gid, Home: f[5], Shell: f[6], Locked: true}
+			m.Users[f[0]] = account{UID: uid, GID: gid, Home: f[5], Shell: f[6], Locked: true}
 		}
 	})
 	if err != nil {
@@ -111,7 +111,7 @@ func (m *Machine) accounts() error {
 	err = lines("/etc/group", 4, func(f []string) {
 		gid, err := strconv.Atoi(f[2])
 		if _, again := m.Groups[f[0]]; err == nil && !again {
-			m.Groups[f[0]] = Team{gid, strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' })}
+			m.Groups[f[0]] = team{gid, strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' })}
 		}
 	})
 	if err != nil || m.UID != 0 {
@@ -144,7 +144,7 @@ func lines(path string, fields int, f func(fields []string)) error {
 }
 
 // network reads the interfaces, once the kernel has checked the relevant addresses for duplicates.
-func (m *Machine) network(ctx context.Context, o *Options) error {
+func (m *machine) network(ctx context.Context, o *Options) error {
 	text, _ := os.ReadFile(nonlocal)
 	m.NonlocalBind = strings.TrimSpace(string(text)) == "1"
 	end := time.Now().Add(settling)
@@ -168,16 +168,16 @@ func (m *Machine) network(ctx context.Context, o *Options) error {
 }
 
 // links reads the network interfaces and their addresses.
-func (m *Machine) links() error {
+func (m *machine) links() error {
 	all, err := netlink.LinkList()
 	if err != nil {
 		return err
 	}
-	m.Links, m.Addresses = map[string]Link{}, nil
+	m.Links, m.Addresses = map[string]link{}, nil
 	names := map[int]string{}
 	for _, l := range all {
 		a := l.Attrs()
-		link := Link{Index: a.Index, Kind: l.Type(), Owner: -1, Up: a.RawFlags&unix.IFF_UP != 0}
+		link := link{Index: a.Index, Kind: l.Type(), Owner: -1, Up: a.RawFlags&unix.IFF_UP != 0}
 		if t, ok := l.(*netlink.Tuntap); ok {
 			link.Kind = "tun"
 			if t.Mode == netlink.TUNTAP_MODE_TAP {
@@ -197,7 +197,7 @@ func (m *Machine) links() error {
 		if !ok {
 			continue
 		}
-		m.Addresses = append(m.Addresses, Assigned{Link: names[a.LinkIndex], Prefix: netip.PrefixFrom(ip.Unmap(), ones),
+		m.Addresses = append(m.Addresses, assigned{Link: names[a.LinkIndex], Prefix: netip.PrefixFrom(ip.Unmap(), ones),
 			Temporary: a.Flags&unix.IFA_F_TEMPORARY != 0 && ip.Unmap().Is6(),
 			Tentative: a.Flags&unix.IFA_F_TENTATIVE != 0, Failed: a.Flags&unix.IFA_F_DADFAILED != 0})
 	}
@@ -205,8 +205,8 @@ func (m *Machine) links() error {
 }
 
 // routes sees the main table's, and which networks are this machine.
-func (m *Machine) routes() error {
-	m.Routes = map[Route]bool{}
+func (m *machine) routes() error {
+	m.Routes = map[route]bool{}
 	names := map[int]string{}
 	for name, l := range m.Links {
 		names[l.Index] = name
@@ -227,7 +227,7 @@ func (m *Machine) routes() error {
 					continue
 				}
 				via, _ := netip.AddrFromSlice(r.Gw)
-				m.Routes[Route{names[r.LinkIndex], netip.PrefixFrom(ip.Unmap(), ones), via.Unmap(), table == unix.RT_TABLE_LOCAL}] = true
+				m.Routes[route{names[r.LinkIndex], netip.PrefixFrom(ip.Unmap(), ones), via.Unmap(), table == unix.RT_TABLE_LOCAL}] = true
 			}
 		}
 	}
@@ -240,7 +240,7 @@ func (f *Formatter) Ready(context.Context) (bool, error) {
 	if !f.AlterNetwork || f.Definition != nil && f.Definition.Address.IsValid() {
 		return true, nil
 	}
-	m := &Machine{}
+	m := &machine{}
 	if err := m.links(); err != nil {
 		return false, err
 	}

@@ -59,8 +59,8 @@ func IDs(n int) (ids []string) {
 	return ids
 }
 
-// NewNode makes one until the test ends.
-func NewNode(t testing.TB, ids ...string) *Node {
+// newNode makes one until the test ends.
+func newNode(t testing.TB, ids ...string) *Node {
 	t.Helper()
 	work, err := os.MkdirTemp("", "hostler-node-") // a test's own directory is its user's alone
 	Do(t, err)
@@ -243,7 +243,7 @@ func New(t testing.TB, partitions int) *Rig { return NewOf(t, IDs(partitions)...
 // NewOf makes a rig whose partitions have these names.
 func NewOf(t testing.TB, ids ...string) *Rig {
 	t.Helper()
-	r := &Rig{TB: t, Master: NewMaster(t, nil), Node: NewNode(t, ids...)}
+	r := &Rig{TB: t, Master: NewMaster(t, nil), Node: newNode(t, ids...)}
 	c := &proto.Configuration{Computer: Computer}
 	for i, id := range ids {
 		c.Partitions = append(

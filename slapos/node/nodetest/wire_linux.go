@@ -60,9 +60,9 @@ type Wire struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
-// NewWire serves a handler over HTTP until the test ends, at a listener; nil: at a port of this
+// newWire serves a handler over HTTP until the test ends, at a listener; nil: at a port of this
 // machine.
-func NewWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
+func newWire(t testing.TB, h http.Handler, at net.Listener) *Wire {
 	t.Helper()
 	w := &Wire{t: t}
 	w.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(answer http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func NewMaster(t testing.TB, at net.Listener) *Master {
 	t.Cleanup(func() { _ = st.Close() })
 	m, err := master.New(t.Context(), master.Options{Store: st, Computer: Computer})
 	Do(t, err)
-	return &Master{NewWire(t, web.New(m, web.Options{Ending: t.Context().Done()}), at), m}
+	return &Master{newWire(t, web.New(m, web.Options{Ending: t.Context().Done()}), at), m}
 }
 
 // Ask sends a request, without a caller or as the instance in a partition.

@@ -77,7 +77,7 @@ func (b *Builder) Done(url string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// Install builds a release, or fetches it. A failed build program is a [*Failure]; too little room
+// Install builds a release, or fetches it. A failed build program is a *failure; too little room
 // is ErrNoCapacity.
 func (b *Builder) Install(ctx context.Context, url string) error {
 	fail := func(kind error, err error) error {

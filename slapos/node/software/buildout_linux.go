@@ -235,7 +235,7 @@ func (b *Builder) run(ctx context.Context, u *User, s step, out *output) error {
 	if _, ok := errors.AsType[*exec.ExitError](err); !ok { // it did not even begin
 		text += err.Error()
 	}
-	return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: &Failure{Dir: s.of, What: s.what, Output: text, Err: err}}
+	return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: &failure{Dir: s.of, What: s.what, Output: text, Err: err}}
 }
 
 // readAtMost reads a regular file that is not larger.

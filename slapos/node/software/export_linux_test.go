@@ -9,3 +9,5 @@ func (b *Builder) LayAt(home, url string) error {
 	u.Home = home
 	return u.as(func() error { return b.lay(u, url, b.Dir(url)) })
 }
+
+type Failure = failure

@@ -74,8 +74,8 @@ func (o *output) text() string {
 	return fmt.Sprintf("(%d bytes before this are left out)\n", lost) + strings.ToValidUTF8(string(tail), "\uFFFD")
 }
 
-// A Failure is that a program could not build a release, with its output for the master.
-type Failure struct {
+// A failure is that a program could not build a release, with its output for the master.
+type failure struct {
 	Dir    string // of the release
 	What   string // that ran: "buildout profile"
 	Output string // the end of what it wrote
@@ -83,17 +83,17 @@ type Failure struct {
 }
 
 // Error is the message and the output.
-func (f *Failure) Error() string {
+func (f *failure) Error() string {
 	return fmt.Sprintf("Failed to run %s in directory '%s':\n%s", f.What, f.Dir, f.Output)
 }
 
 // Unwrap is how the program ended.
-func (f *Failure) Unwrap() error { return f.Err }
+func (f *failure) Unwrap() error { return f.Err }
 
-// Brief is an error in a line, in the words for people: of a [*Failure] without the output, which
+// Brief is an error in a line, in the words for people: of a *failure without the output, which
 // was shown as it came.
 func Brief(err error) string {
-	if f, ok := errors.AsType[*Failure](err); ok {
+	if f, ok := errors.AsType[*failure](err); ok {
 		return fmt.Sprintf("Failed to run %s in directory '%s': %v", f.What, f.Dir, f.Err)
 	}
 	return api.Text(err)

@@ -66,7 +66,7 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassO
 
 // told is an error as text for the master's users: of a build the message and the output alone.
 func told(err error) string {
-	if f, ok := errors.AsType[*Failure](err); ok {
+	if f, ok := errors.AsType[*failure](err); ok {
 		return f.Error()
 	}
 	return api.Text(err)

@@ -22,14 +22,14 @@ import (
 
 // The names below the directory (SlapOS: slap.standalone).
 const (
-	Config     = "etc/slapos.cfg"
-	definition = "etc/slapformat-definition.cfg"
-	state      = "etc/slapos.xml"
-	Logs       = "var/log"
-	Run        = "var/run"
-	Instances  = "inst"
-	Wrapper    = "bin/slapos"
-	auto       = "bin/slapos-node-auto"
+	Config       = "etc/slapos.cfg"
+	definition   = "etc/slapformat-definition.cfg"
+	state        = "etc/slapos.xml"
+	logsDir      = "var/log"
+	runDir       = "var/run"
+	instancesDir = "inst"
+	Wrapper      = "bin/slapos"
+	auto         = "bin/slapos-node-auto"
 )
 
 // longest is how many characters the path of a socket in the directory may have, and socket is as
@@ -295,7 +295,7 @@ func lay(o *Options, running bool) (*Layout, error) {
 			}
 		}
 	}
-	for _, dir := range []string{"", "etc", "bin", "soft", Instances, "shared", "var", Logs, Run} {
+	for _, dir := range []string{"", "etc", "bin", "soft", instancesDir, "shared", "var", logsDir, runDir} {
 		if o.InstanceOnly && (dir == "soft" || dir == "shared") {
 			continue
 		}
@@ -432,7 +432,7 @@ ipv4 = %[13]s
 ipv6 = %[14]s
 instance_only = %[15]t
 software_root = %[16]s
-`, o.Computer, l.Master, software, at(Instances), building, at(Run), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"), o.IPv4, six, o.InstanceOnly, percent(o.Software), percent(cmp.Or(o.space[0], minFree)), percent(cmp.Or(o.space[1], minFree)))
+`, o.Computer, l.Master, software, at(instancesDir), building, at(runDir), at(definition), at(state), o.Partitions, o.Base, l.Port, at("var/proxy.db"), o.IPv4, six, o.InstanceOnly, percent(o.Software), percent(cmp.Or(o.space[0], minFree)), percent(cmp.Or(o.space[1], minFree)))
 }
 
 // definition gives all partitions the same user, and their addresses.

@@ -73,7 +73,7 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if err := check.Check(); err != nil {
 		return nil, err
 	}
-	free, err := alone(filepath.Join(o.Dir, Run, "slapos-standalone.pid"))
+	free, err := alone(filepath.Join(o.Dir, runDir, "slapos-standalone.pid"))
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if s.Layout, err = lay(&s.o.Options, false); err != nil {
 		return nil, err
 	}
-	s.sv = supervise.NewClient(s.At(Instances + "/sv.sock"))
+	s.sv = supervise.NewClient(s.At(instancesDir + "/sv.sock"))
 	if s.Client, err = client.New(client.Options{URL: s.Master}); err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (s *Standalone) format(ctx context.Context) error {
 		if err := s.sv.Remove(ctx, name); err != nil && !errors.Is(err, compute.ErrNotFound) {
 			return err
 		}
-		if err := endPartition(ctx, s.o.Computer, s.At(Instances+"/"+name)); err != nil {
+		if err := endPartition(ctx, s.o.Computer, s.At(instancesDir+"/"+name)); err != nil {
 			return err
 		}
 	}
@@ -261,7 +261,7 @@ func (s *Standalone) warn(format string, args ...any) {
 }
 
 // log is the log file of a process.
-func (s *Standalone) log(name string) string { return s.At(Logs + "/" + name + ".log") }
+func (s *Standalone) log(name string) string { return s.At(logsDir + "/" + name + ".log") }
 
 // open opens a log.
 func (s *Standalone) open(name string) (*os.File, error) {

@@ -26,7 +26,7 @@ func (l *Layout) surplus() ([]string, error) {
 			out = append(out, filepath.Base(was.Partitions[i].Path))
 		}
 	}
-	entries, err := os.ReadDir(l.At(Instances))
+	entries, err := os.ReadDir(l.At(instancesDir))
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (l *Layout) remove(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	d, err := home.Open(l.At(Instances))
+	d, err := home.Open(l.At(instancesDir))
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (l *Layout) remove(names []string) error {
 func (l *Layout) forget() error {
 	var errs []error
 	for _, name := range l.names {
-		if err := os.Remove(filepath.Join(l.At(Instances), name, ".timestamp")); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(filepath.Join(l.At(instancesDir), name, ".timestamp")); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}

@@ -1,0 +1,10 @@
+package node
+
+// What the tests outside of the package see of it.
+
+var Plan = plan
+
+type (
+	Seen  = seen
+	Rules = rules
+)
