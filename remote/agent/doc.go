@@ -28,8 +28,8 @@
 //	                           connected
 //	result    server           the end of the stream: an exit or an error; nothing follows
 //
-// What is sent on a channel is limited by credit: Window bytes at first, and more as the receiver
-// takes them. So a slow reader stops only its own stream, and the memory of either side is bounded
+// What is sent on a channel is limited by credit: 128 KiB at first, and more as the receiver takes
+// them. So a slow reader stops only its own stream, and the memory of either side is bounded
 // whatever the other sends. Where a peer breaks these rules the connection ends.
 //
 // The package imports compute and the standard library only, uses no deadlines of the byte stream,

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// Window is how many bytes may be sent on a channel before the receiver gives more credit.
-	Window    = 128 << 10
-	maxWindow = 2 << 20  // a window grows up to this while its reader keeps up
-	maxCredit = 16 << 20 // more credit than this breaks the protocol
-	maxFlying = 4        // buffers of one channel that wait to be written
+	// firstWindow is how many bytes may be sent on a channel before the receiver gives more credit.
+	firstWindow = 128 << 10
+	maxWindow   = 2 << 20  // a window grows up to this while its reader keeps up
+	maxCredit   = 16 << 20 // more credit than this breaks the protocol
+	maxFlying   = 4        // buffers of one channel that wait to be written
 )
 
 // stream is one piece of work: a command, a copy, a connection.
@@ -56,8 +56,8 @@ func newStream(s *session) *stream {
 	st := &stream{s: s, ended: make(chan struct{}), finished: make(chan struct{})}
 	st.cond.L = &st.mu
 	for ch := range st.in {
-		st.in[ch] = in{st: st, ch: byte(ch), room: Window, window: Window}
-		st.out[ch] = out{st: st, ch: byte(ch), credit: Window}
+		st.in[ch] = in{st: st, ch: byte(ch), room: firstWindow, window: firstWindow}
+		st.out[ch] = out{st: st, ch: byte(ch), credit: firstWindow}
 	}
 	return st
 }
@@ -80,7 +80,7 @@ func (st *stream) finish(result []byte, err error) {
 		if in.err == nil {
 			in.err = err
 		}
-		grown += in.window - Window
+		grown += in.window - firstWindow
 		if o := &st.out[ch]; !o.closed {
 			o.closed, o.err = true, err
 		}

@@ -108,9 +108,6 @@ type Place interface {
 	Close() error
 }
 
-// Listener makes a place of a listener.
-func Listener(l net.Listener) Place { return listener{l} }
-
 type listener struct{ l net.Listener }
 
 func (l listener) Accept() (io.ReadWriteCloser, error) { return l.l.Accept() }

@@ -136,10 +136,10 @@ func gone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP)
 }
 
-// Open opens a file of a tree for reading. The path must pass CheckPath. It follows no link, and
-// anything but a regular file is an error. The contents may have changed since the scan, so senders
-// compare them with the Entry.
-func Open(root, path string) (*os.File, error) {
+// openFile opens a file of a tree for reading. The path must pass CheckPath. It follows no link,
+// and anything but a regular file is an error. The contents may have changed since the scan, so
+// senders compare them with the Entry.
+func openFile(root, path string) (*os.File, error) {
 	if err := CheckPath(path); err != nil {
 		return nil, err
 	}

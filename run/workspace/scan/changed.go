@@ -52,7 +52,7 @@ func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 		return Unsure
 	}
 	return unlike(t, func(w io.Writer) error {
-		f, err := Open(s.at.root, found.Path)
+		f, err := openFile(s.at.root, found.Path)
 		if err != nil {
 			return err
 		}

@@ -35,9 +35,8 @@ var GitEnviron = gitEnviron
 
 // What the tests outside of the package see of it.
 var (
+	Open          = openFile
 	ParsePatterns = parsePatterns
 )
 
-var (
-	ErrLimit = errLimit
-)
+var ErrLimit = errLimit

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Patterns are rules in gitignore's syntax, relative to a root. The last rule that matches a path
+// patterns are rules in gitignore's syntax, relative to a root. The last rule that matches a path
 // decides. Nothing can be included again below an excluded directory. The zero value has no rules.
-type Patterns struct {
+type patterns struct {
 	rules []rule
 }
 
@@ -22,8 +22,8 @@ type rule struct {
 
 // parsePatterns parses a file such as .hostlerignore. Like git, it refuses nothing, and a broken
 // pattern matches nothing.
-func parsePatterns(text string) Patterns {
-	var p Patterns
+func parsePatterns(text string) patterns {
+	var p patterns
 	text = strings.TrimPrefix(text, "\ufeff")
 	for line := range strings.Lines(text) {
 		full := strings.HasSuffix(line, "\n")
@@ -41,8 +41,8 @@ func parsePatterns(text string) Patterns {
 
 // newPatterns makes rules of words, as in a key of the configuration. What would be a comment in a
 // file is a pattern here.
-func newPatterns(words []string) (Patterns, error) {
-	var p Patterns
+func newPatterns(words []string) (patterns, error) {
+	var p patterns
 	for _, w := range words {
 		if strings.ContainsAny(w, "\x00\n") {
 			return p, fmt.Errorf("pattern %q: no pattern has a newline or a NUL", w)
@@ -53,15 +53,15 @@ func newPatterns(words []string) (Patterns, error) {
 }
 
 // Then returns these rules followed by others.
-func (p Patterns) Then(q Patterns) Patterns {
-	return Patterns{rules: append(p.rules[:len(p.rules):len(p.rules)], q.rules...)}
+func (p patterns) Then(q patterns) patterns {
+	return patterns{rules: append(p.rules[:len(p.rules):len(p.rules)], q.rules...)}
 }
 
 // Empty reports whether there are no rules.
-func (p Patterns) Empty() bool { return len(p.rules) == 0 }
+func (p patterns) Empty() bool { return len(p.rules) == 0 }
 
 // add reads one pattern.
-func (p *Patterns) add(line string) {
+func (p *patterns) add(line string) {
 	var r rule
 	line = trimSpaces(line)
 	if line, r.negated = strings.CutPrefix(line, "!"); line == "" {
@@ -117,7 +117,7 @@ func (r *rule) match(path, name string, dir bool) bool {
 }
 
 // verdict returns what the rules say of a path alone, without the directories above it.
-func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
+func (p patterns) verdict(path string, dir bool) (matched, out bool) {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	for i := len(p.rules) - 1; i >= 0; i-- {
 		if r := &p.rules[i]; r.match(path, name, dir) {
@@ -129,7 +129,7 @@ func (p Patterns) verdict(path string, dir bool) (matched, out bool) {
 
 // Match reports whether the rules match a path or a directory above it. The path is relative to the
 // root, and dir says whether it is a directory.
-func (p Patterns) Match(path string, dir bool) bool {
+func (p patterns) Match(path string, dir bool) bool {
 	for i := range path {
 		if path[i] == '/' {
 			if _, out := p.verdict(path[:i], true); out {
@@ -141,14 +141,14 @@ func (p Patterns) Match(path string, dir bool) bool {
 	return out
 }
 
-// filter applies Patterns to many paths in order. It remembers the results for the directories
+// filter applies patterns to many paths in order. It remembers the results for the directories
 // above the last path.
 type filter struct {
-	Patterns
+	patterns
 	dirs map[string]bool // whether directories are matched
 }
 
-func (p Patterns) filter() *filter { return &filter{Patterns: p, dirs: map[string]bool{}} }
+func (p patterns) filter() *filter { return &filter{patterns: p, dirs: map[string]bool{}} }
 
 // out is Match.
 func (f *filter) out(path string, dir bool) bool {

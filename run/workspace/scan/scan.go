@@ -50,7 +50,7 @@ type scanner struct {
 	at      place
 	fd      int // the root
 	rules   *filter
-	include Patterns
+	include patterns
 	tree    *Tree
 
 	compared int // files that were read only to compare them with git's index
@@ -94,8 +94,8 @@ var errContradiction = errors.New("changed while it was looked at")
 func (s *scanner) readRules() error {
 	c := cursor{root: s.fd}
 	defer c.close()
-	var rules Patterns
-	if f, err := Open(s.at.root, ignoreFile); err == nil {
+	var rules patterns
+	if f, err := openFile(s.at.root, ignoreFile); err == nil {
 		text, err := readAll(f, 1<<20)
 		f.Close()
 		if err != nil {

@@ -67,7 +67,7 @@ func (s *scanner) included(ctx context.Context) ([]sight, error) {
 }
 
 // mayMean reports whether a rule may match something below a directory.
-func (p Patterns) mayMean(dir string) bool {
+func (p patterns) mayMean(dir string) bool {
 	return slices.ContainsFunc(p.rules, func(r rule) bool {
 		return !r.negated && (r.nameOnly || strings.HasPrefix(r.prefix, dir+"/") || r.rest != nil && strings.HasPrefix(dir+"/", r.prefix))
 	})

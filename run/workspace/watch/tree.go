@@ -16,11 +16,11 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
 
-// Quiet is how long nothing must change before a change is reported. So one save of an editor, or
-// one checkout, is one change.
-const Quiet = 150 * time.Millisecond
+// quietTime is how long nothing must change before a change is reported. So one save of an editor,
+// or one checkout, is one change.
+const quietTime = 150 * time.Millisecond
 
-// impatient is the longest wait for Quiet.
+// impatient is the longest wait for quietTime.
 const impatient = 2 * time.Second
 
 // settle bounds how often new directories are watched and read again before the result is taken as
@@ -117,7 +117,7 @@ func (t *watched) place(dirs []string) (added bool, err error) {
 	return added, nil
 }
 
-// wait returns after the next change and then Quiet. ok is false if ctx has ended.
+// wait returns after the next change and then quietTime. ok is false if ctx has ended.
 func (t *watched) wait(ctx context.Context) (ok bool) {
 	var quiet, enough <-chan time.Time
 	for {
@@ -135,7 +135,7 @@ func (t *watched) wait(ctx context.Context) (ok bool) {
 			}
 		case <-t.Errors: // some notices were lost
 		}
-		quiet = time.After(Quiet)
+		quiet = time.After(quietTime)
 		if enough == nil {
 			enough = time.After(impatient)
 		}
