@@ -20,13 +20,13 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
-// Mark is the environment variable that tells a process's instance. Clean and Destroy find
+// markVariable is the environment variable that tells a process's instance. Clean and Destroy find
 // processes by it, and by their root.
-const Mark = "HOSTLER_INSTANCE_MARK"
+const markVariable = "HOSTLER_INSTANCE_MARK"
 
 // Provider makes chroots.
 type Provider struct {
-	o     Options
+	o     options
 	log   *slog.Logger
 	homes *homes.Dir[owner]
 	// called before each step, with its name; an error ends the call as a kill would. nil but in
@@ -40,11 +40,11 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrDenied: the caller is not root. ErrInvalid: the
+// open returns the provider for one source. ErrDenied: the caller is not root. ErrInvalid: the
 // options are wrong. Create is the first to look for the base, and whether it is trusted
 // (ErrDenied), so that instances can be destroyed without it. All calls refuse a directory of
 // instances that is another user's.
-func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(_ context.Context, log *slog.Logger, o options) (*Provider, error) {
 	fail := func(kind error, hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "chroot.Open", ID: compute.ID(o.Source), Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
 	}
@@ -122,7 +122,7 @@ func (p *Provider) instance(o owner) compute.Instance {
 	return compute.Instance{ID: compute.ID(o.ID), Source: p.o.Source, ProviderID: p.root(compute.ID(o.ID)), Facts: facts}
 }
 
-// mark is the value of Mark in an instance's processes.
+// mark is the value of markVariable in an instance's processes.
 func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + string(id) }
 
 // Create makes a chroot, finishes one that was begun, or returns the existing one.
@@ -160,7 +160,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 		return nil, fault("Connect", id, err)
 	}
 	conn := process.New(process.Options{
-		Root: p.root(id), Chroot: true, Mark: map[string]string{Mark: p.mark(id)},
+		Root: p.root(id), Chroot: true, Mark: map[string]string{markVariable: p.mark(id)},
 	})
 	return receive.New(conn, receive.Options{Root: p.root(id)}), nil
 }

@@ -7,7 +7,7 @@
 // the host, and root inside can leave it. It keeps systems apart, but does not stop an attacker;
 // the type sandbox does.
 //
-// Everything is in Options.Dir:
+// Everything is in options.Dir:
 //
 //	bases/DIGEST/         a tarball, unpacked once
 //	instances/ID/owner    whose it is; without it, or with another installation's, nothing here is

@@ -19,10 +19,10 @@ var Kind = provider.New(provider.Kind{
 	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
 	Examine:    func(context.Context, provider.Site) []compute.Finding { return []compute.Finding{examine()} },
 	LocalImage: func(string) bool { return true },
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
 }

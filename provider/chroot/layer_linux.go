@@ -223,5 +223,5 @@ func (p *Provider) down(ctx context.Context, id compute.ID) (int, error) {
 
 // guests returns the finder of an instance's processes.
 func (p *Provider) guests(id compute.ID) *guests {
-	return &guests{root: p.root(id), mark: Mark + "=" + p.mark(id)}
+	return &guests{root: p.root(id), mark: markVariable + "=" + p.mark(id)}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/hostler-project/hostler/image"
 )
 
-// Options are the options of a source of type chroot.
-type Options struct {
+// options are the options of a source of type chroot.
+type options struct {
 	// the base: a directory, or a tarball (.tar, .tar.gz, .tar.xz, .tar.zst, .tar.bz2); an absolute
 	// path that only root or the caller may change
 	Base string `conf:"base"`
@@ -30,7 +30,7 @@ type Options struct {
 }
 
 // Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
-func (o Options) Check() error {
+func (o options) Check() error {
 	switch {
 	case o.Base != "" && o.Image != "":
 		return compute.WrongKey("base", "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)

@@ -16,7 +16,7 @@ const (
 )
 
 // bounds refuses limits that cannot be. The engine's machine is this one, or a virtual one on it.
-func (o *Options) bounds() error {
+func (o *options) bounds() error {
 	cores := runtime.NumCPU()
 	switch have := installed(); {
 	case o.Cores < 0 || o.Cores > float64(cores):

@@ -29,7 +29,7 @@ const fresh = ".new"
 
 // Provider makes containers.
 type Provider struct {
-	o    Options
+	o    options
 	plan plan
 	log  *slog.Logger
 	eng  *engine
@@ -68,10 +68,10 @@ var (
 	_ compute.ImageTagger = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. It does not ask the
+// open returns the provider for one source. ErrInvalid: the options are wrong. It does not ask the
 // engine: if that is down or refuses us, each call says so (ErrUnavailable, ErrDenied), and works
 // when it is back.
-func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(_ context.Context, log *slog.Logger, o options) (*Provider, error) {
 	find, err := finder(o.Socket)
 	var read plan
 	if err == nil {

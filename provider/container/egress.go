@@ -13,7 +13,7 @@ import (
 
 // wall refuses an `egress` that the keys do not allow. None means no network, which every engine
 // has. Any other value takes a network of ours, with a wall around it.
-func (o *Options) wall() error {
+func (o *options) wall() error {
 	may, err := egress.Parse(o.Egress)
 	switch {
 	case err != nil:

@@ -91,7 +91,7 @@ func examine(ctx context.Context, socket string, find agent.Finder) compute.Find
 		}
 		return f
 	}
-	p, err := Open(ctx, slog.New(slog.DiscardHandler), Options{
+	p, err := open(ctx, slog.New(slog.DiscardHandler), options{
 		Socket: socket, Network: "none", Pull: "never", Source: "doctor", Installation: "doctor-" + rand.Text(), Agent: find,
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func Unframe(r io.Reader) (string, error) { return unframe(r) }
 func Reference(ref string) error { return reference(ref) }
 
 // CreateBody is what an engine is sent to make a container, as far as it says what that may do.
-func CreateBody(o Options) (string, error) {
+func CreateBody(o options) (string, error) {
 	plan, err := o.read()
 	if err != nil {
 		return "", err
@@ -41,3 +41,7 @@ func CreateBody(o Options) (string, error) {
 	b, err := json.Marshal(h)
 	return string(b), err
 }
+
+var Open = open
+
+type Options = options

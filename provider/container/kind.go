@@ -27,10 +27,10 @@ var Kind = provider.New(provider.Kind{
 	// the variables would become part of the image
 	Pack:    func(settings map[string]string) { delete(settings, "env") },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding { return Examine(ctx, s.Agent) },
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 	o.Others = s.Others

@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options are the options of a source of type container.
-type Options struct {
+// options are the options of a source of type container.
+type options struct {
 	// the path of the engine's socket; "": $DOCKER_HOST, else the first one found of Docker's and
 	// Podman's usual places
 	Socket string `conf:"socket"`
@@ -68,7 +68,7 @@ type Options struct {
 	Others       *image.Others // how images that requests name are fetched; nil: as the owner's
 }
 
-// plan is the parsed lists of Options.
+// plan is the parsed lists of options.
 type plan struct {
 	mounts  []mount
 	ports   []port
@@ -83,13 +83,13 @@ type port struct {
 }
 
 // Check validates the keys, without asking the engine. Its errors are compute.KeyErrors.
-func (o Options) Check() error {
+func (o options) Check() error {
 	_, err := o.read()
 	return err
 }
 
 // read parses the options. Its errors name the key.
-func (o *Options) read() (p plan, err error) {
+func (o *options) read() (p plan, err error) {
 	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
 		return p, compute.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
 	}

@@ -42,7 +42,7 @@ var (
 )
 
 // rights returns what the keys grant. Its errors name the key.
-func (o *Options) rights() (r rights, err error) {
+func (o *options) rights() (r rights, err error) {
 	switch o.Profile {
 	case "", restricted:
 		r = rights{add: slices.Clone(base), drop: []string{"ALL"}, confined: !o.NewPrivileges, pids: mostPIDs}
@@ -108,7 +108,7 @@ func (r *rights) capabilities(list []string) error {
 }
 
 // limit puts a container's rights into the request for it.
-func (r *rights) limit(o *Options, h *hostConfig) {
+func (r *rights) limit(o *options, h *hostConfig) {
 	h.CapAdd, h.CapDrop, h.PidsLimit, h.Tmpfs = r.add, r.drop, r.pids, r.tmpfs
 	h.ReadonlyRootfs, h.Runtime, h.UsernsMode = o.ReadOnly, o.Runtime, o.UserNS
 	if r.confined {

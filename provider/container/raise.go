@@ -21,7 +21,7 @@ import (
 // inside is the path of our program in a container.
 const inside = "/.hostler-agent"
 
-// shape is how a container was made, as far as Options do not say it. It is in a label, so that
+// shape is how a container was made, as far as options do not say it. It is in a label, so that
 // Clean makes the same again.
 type shape struct {
 	Image  string   `json:"image"`

@@ -4,12 +4,12 @@
 // protocol. docs/examples has one executable in POSIX sh and one in Python; both pass the suite of
 // providers.
 //
-// At Open (the verb describe) the executable says what it can do besides the four verbs of every
-// provider. compute.As finds those abilities, and no others.
+// When it is opened (the verb describe), the executable says what it can do besides the four verbs
+// of every provider. compute.As finds those abilities, and no others.
 //
 // Settings may be secrets. They travel on standard input only, never in arguments, the environment
-// or logs. In errors the values in Options.Secrets are replaced by stars.
+// or logs. In errors the values in options.Secrets are replaced by stars.
 //
-// An answer is limited to 1 MiB, and a call to Options.Timeout. When a call ends early, the
+// An answer is limited to 1 MiB, and a call to options.Timeout. When a call ends early, the
 // executable's whole process group is killed.
 package exec

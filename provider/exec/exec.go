@@ -18,7 +18,7 @@ import (
 // Provider speaks to one executable for one source. compute.As finds its further abilities through
 // Unwrap. Any number of goroutines may use it.
 type Provider struct {
-	o    Options
+	o    options
 	log  *slog.Logger
 	path string
 	// the abilities of the executable, each wrapped in the next; nil: none
@@ -44,9 +44,9 @@ func Find(source, typ string) (string, error) {
 	return path, nil
 }
 
-// Open finds the executable and asks it what it can do. ErrInvalid: there is no executable, or it
+// open finds the executable and asks it what it can do. ErrInvalid: there is no executable, or it
 // cannot be started.
-func Open(ctx context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(ctx context.Context, log *slog.Logger, o options) (*Provider, error) {
 	o.Timeout = cmp.Or(o.Timeout, 10*time.Minute)
 	if err := o.resolve(ctx); err != nil {
 		return nil, err
@@ -132,7 +132,7 @@ func (c checker) Check(ctx context.Context, id compute.ID) error {
 	return err
 }
 
-// Names returns the names that the executable gave at Open.
+// Names returns the names that the executable gave at open.
 func (f fixed) Names() []string { return slices.Clone(f.names) }
 
 // AsIs reports that the machines stay as they are.

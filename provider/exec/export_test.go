@@ -35,3 +35,7 @@ func SetTimeout(p *Provider, d time.Duration) *Provider {
 	q.o.Timeout = d
 	return &q
 }
+
+var Open = open
+
+type Options = options

@@ -6,9 +6,9 @@ import "github.com/hostler-project/hostler/provider"
 var Kind = provider.New(provider.Kind{
 	Traits: provider.Traits{External: true, Slow: true, Grows: true},
 	Others: provider.Everybody,
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *options, s provider.Site) {
 	o.Type, o.Source, o.Installation, o.Dir, o.Secret = s.Type, s.Source, s.Installation, s.Dir, s.Secret
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Options are those of a source whose type is an outside executable's. The executable gets all keys
+// options are those of a source whose type is an outside executable's. The executable gets all keys
 // as Settings and judges them.
-type Options struct {
+type options struct {
 	Type     string            // the source's type; the executable is hostler-source-TYPE on PATH
 	Path     string            // the path of the executable; "": found on PATH
 	Settings map[string]string `conf:",rest"` // the source's keys and values
@@ -25,10 +25,10 @@ type Options struct {
 }
 
 // Check returns nil, as the executable judges its keys.
-func (o Options) Check() error { return nil }
+func (o options) Check() error { return nil }
 
 // resolve replaces the references to secrets by the secrets.
-func (o *Options) resolve(ctx context.Context) error {
+func (o *options) resolve(ctx context.Context) error {
 	if o.Secret == nil {
 		return nil
 	}

@@ -28,15 +28,15 @@ type Owner struct {
 	ID           string `json:"id"`
 }
 
-// Whose returns the owner. So a struct that embeds an Owner is a Marker.
+// Whose returns the owner. So a struct that embeds an Owner is a marker.
 func (o Owner) Whose() Owner { return o }
 
-// Marker is what a provider writes about an instance, as JSON.
-type Marker interface{ Whose() Owner }
+// marker is what a provider writes about an instance, as JSON.
+type marker interface{ Whose() Owner }
 
 // Dir is the directory of a source's instances. Any number of goroutines and processes may use it
 // at once.
-type Dir[M Marker] struct {
+type Dir[M marker] struct {
 	Place                string // an absolute path, made when it is needed
 	Installation, Source string // the owner of our homes in it
 	Log                  *slog.Logger

@@ -78,7 +78,7 @@ func TestNotInTheAddress(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(t.Context(), nil, Options{Kubeconfig: file, Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
+	p, err := open(t.Context(), nil, Options{Kubeconfig: file, Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestSilence(t *testing.T) {
 // TestClosed has a provider that was closed say so, and not begin a watch that nobody ends, nor
 // tell what was so before as the truth.
 func TestClosed(t *testing.T) {
-	p, err := Open(t.Context(), nil, Options{Kubeconfig: "/nowhere", Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
+	p, err := open(t.Context(), nil, Options{Kubeconfig: "/nowhere", Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,3 +60,5 @@ func (p *Provider) Says(ctx context.Context, id compute.ID, script string) (stri
 	}
 	return p.c.container(in.Metadata.Name, p.objects.containerOf(in)).Say(ctx, nil, script)
 }
+
+var Open = open

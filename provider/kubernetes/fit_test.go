@@ -22,7 +22,7 @@ func TestFit(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(t.Context(), nil, Options{Kubeconfig: file, Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
+	p, err := open(t.Context(), nil, Options{Kubeconfig: file, Namespace: "ns", Image: "i", Installation: "inst", Source: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ var Kind = provider.New(provider.Kind{
 		"service-account", "runtime-class", "volumes",
 	},
 	Follows: []string{"kubeconfig"},
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
 func takeSite(o *Options, s provider.Site) {

@@ -77,9 +77,9 @@ var (
 	_ compute.Witness  = (*Provider)(nil)
 )
 
-// Open returns the provider of one source. ErrInvalid: the options are wrong. It calls no cluster
+// open returns the provider of one source. ErrInvalid: the options are wrong. It calls no cluster
 // and does not read the template's file: existing pods stay usable whatever has become of that.
-func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	read, err := o.read()
 	switch {
 	case err != nil:

@@ -15,7 +15,7 @@ import (
 func opened(t *testing.T, o Options) *Provider {
 	t.Helper()
 	o.Installation, o.Source = "inst", "web"
-	p, err := Open(t.Context(), nil, o)
+	p, err := open(t.Context(), nil, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestOptions(t *testing.T) {
 		"already set":                              {Template: write("c", "spec: {a: 1, a: 2}")},
 	} {
 		o.Installation, o.Source = "inst", "web"
-		p, err := Open(t.Context(), nil, o)
+		p, err := open(t.Context(), nil, o)
 		if err == nil {
 			_ = p.Close()
 			_, err = o.Look()

@@ -20,7 +20,7 @@ func sized(t *testing.T, o Options) *Provider {
 		t.Fatal(err)
 	}
 	o.Kubeconfig, o.Namespace, o.Installation, o.Source = file, "ns", "inst", "web"
-	p, err := Open(t.Context(), nil, o)
+	p, err := open(t.Context(), nil, o)
 	if err != nil {
 		t.Fatal(err)
 	}

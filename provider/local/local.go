@@ -20,15 +20,15 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
-// Mark is the environment variable by which the processes of an instance are known.
-const Mark = "HOSTLER_INSTANCE_MARK"
+// markVariable is the environment variable by which the processes of an instance are known.
+const markVariable = "HOSTLER_INSTANCE_MARK"
 
-// Unmarked returns an environment without Mark and without the mark of a single command. It is for
-// processes that belong to no lease.
+// Unmarked returns an environment without markVariable and without the mark of a single command. It
+// is for processes that belong to no lease.
 func Unmarked(environ []string) []string {
 	var out []string
 	for _, e := range environ {
-		if !strings.HasPrefix(e, Mark+"=") && !strings.HasPrefix(e, process.CommandMark+"=") {
+		if !strings.HasPrefix(e, markVariable+"=") && !strings.HasPrefix(e, process.CommandMark+"=") {
 			out = append(out, e)
 		}
 	}
@@ -150,7 +150,7 @@ func (p *Provider) Connect(_ context.Context, id compute.ID) (compute.Conn, erro
 	if err := p.known("Connect", id); err != nil {
 		return nil, err
 	}
-	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{Mark: p.mark()}})
+	exec := process.New(process.Options{KeepEnv: true, Mark: map[string]string{markVariable: p.mark()}})
 	c := &conn{Conn: exec, p: p}
 	if p.o.Dir != "" {
 		c.spaces = receive.New(exec, receive.Options{Dir: p.workspaces(), Others: p.others()})
@@ -262,7 +262,7 @@ func (p *Provider) end(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	n, err := hunt(ctx, Mark+"="+p.mark())
+	n, err := hunt(ctx, markVariable+"="+p.mark())
 	if err != nil {
 		return "", err
 	}

@@ -103,7 +103,7 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 
 // hostKeys returns the host keys that a server may have. nil: OpenSSH's known hosts decide.
 func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID) ([]string, error) {
-	if k := s.Metadata[KeyHostKey]; k != "" {
+	if k := s.Metadata[keyHostKey]; k != "" {
 		return []string{k}, nil
 	}
 	if p.o.HostKey != "console" {
@@ -128,7 +128,7 @@ func (p *Provider) hostKeys(ctx context.Context, s servers.Server, id compute.ID
 		if err != nil {
 			return nil, err
 		}
-		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{KeyHostKey: best}).Extract(); err != nil {
+		if _, err := servers.UpdateMetadata(ctx, c, s.ID, servers.MetadataOpts{keyHostKey: best}).Extract(); err != nil {
 			return nil, Classify("Connect", id, err)
 		}
 		p.inv.servers.drop() // the last list does not have it

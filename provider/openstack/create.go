@@ -226,7 +226,7 @@ func (p *Provider) describe(pl plan, address string) map[string]string {
 	maps.Copy(out, p.inv.mark(pl.id).Metadata())
 	out[keyUser], out[keyImage] = pl.user, pl.image.Name
 	if pl.hostKey != "" {
-		out[KeyHostKey] = pl.hostKey
+		out[keyHostKey] = pl.hostKey
 	}
 	if pl.disk > 0 {
 		out[keyDisk] = strconv.FormatInt(int64(pl.disk)<<30, 10)

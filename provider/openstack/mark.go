@@ -8,11 +8,11 @@ import (
 
 // The keys of a mark, in metadata, tags and descriptions.
 const (
-	KeyInstallation = "hostler:installation"
-	KeyDeployment   = "hostler:deployment"
-	KeySource       = "hostler:source"
-	KeyInstance     = "hostler:instance"
-	KeyHostKey      = "hostler:host-key" // of a server: its ssh host key in the form of known_hosts
+	keyInstallation = "hostler:installation"
+	keyDeployment   = "hostler:deployment"
+	keySource       = "hostler:source"
+	keyInstance     = "hostler:instance"
+	keyHostKey      = "hostler:host-key" // of a server: its ssh host key in the form of known_hosts
 )
 
 // Mark says to whom a thing belongs that we made. The request that makes it has the mark already:
@@ -27,8 +27,8 @@ type Mark struct {
 func (m Mark) pairs() [][2]string {
 	var out [][2]string
 	for _, p := range [][2]string{
-		{KeyInstallation, m.Installation}, {KeyDeployment, m.Deployment}, {KeySource, m.Source},
-		{KeyInstance, string(m.Instance)},
+		{keyInstallation, m.Installation}, {keyDeployment, m.Deployment}, {keySource, m.Source},
+		{keyInstance, string(m.Instance)},
 	} {
 		if p[1] != "" {
 			out = append(out, p)
@@ -58,7 +58,7 @@ func (m Mark) Description() string {
 
 // MarkOf reads a mark from metadata. ok is false without an installation: the thing is not ours.
 func MarkOf(metadata map[string]string) (m Mark, ok bool) {
-	m = Mark{metadata[KeyInstallation], metadata[KeyDeployment], metadata[KeySource], compute.ID(metadata[KeyInstance])}
+	m = Mark{metadata[keyInstallation], metadata[keyDeployment], metadata[keySource], compute.ID(metadata[keyInstance])}
 	return m, m.Installation != ""
 }
 

@@ -131,7 +131,7 @@ func (p *Provider) replace(ctx context.Context, c *gophercloud.ServiceClient, na
 		}
 	}
 	for _, i := range all {
-		if owner, _ := i.Properties[KeyInstallation].(string); i.Name != name || i.ID == keep || owner != p.o.Installation {
+		if owner, _ := i.Properties[keyInstallation].(string); i.Name != name || i.ID == keep || owner != p.o.Installation {
 			continue
 		}
 		if i.Status != images.ImageStatusActive && !i.CreatedAt.Before(since) {

@@ -19,9 +19,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// Examine finds out what sandboxes can do on this machine. It makes one in a directory of its own
+// examine finds out what sandboxes can do on this machine. It makes one in a directory of its own
 // below o.Dir and runs commands in it. o needs what Open needs.
-func Examine(ctx context.Context, o Options) []compute.Finding {
+func examine(ctx context.Context, o Options) []compute.Finding {
 	out := examineLife(ctx, o)
 	if out[0].Result == "fail" || out[0].Result == "skip" {
 		out = append(out, examineKernel()...)

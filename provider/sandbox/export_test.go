@@ -42,3 +42,5 @@ func Guarded() (names []string) {
 	}
 	return names
 }
+
+var Examine = examine

@@ -35,7 +35,7 @@ var Kind = provider.New(provider.Kind{
 		o := Options{}
 		s.Installation, s.Dir = "doctor", "/tmp"
 		takeSite(&o, s)
-		return Examine(ctx, o)
+		return examine(ctx, o)
 	},
 }, Open, takeSite)
 

@@ -20,8 +20,8 @@ func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
 		Hint: "use a source of type container or vm"}
 }
 
-// Examine reports that there are no sandboxes on this system.
-func Examine(context.Context, Options) []compute.Finding {
+// examine reports that there are no sandboxes on this system.
+func examine(context.Context, Options) []compute.Finding {
 	return []compute.Finding{{
 		Result: "skip", What: "sandbox", Detail: "sandboxes are made by Linux kernels",
 		Hint: "use a source of type container or vm",

@@ -28,7 +28,7 @@ var Kind = provider.New(provider.Kind{
 	},
 	Others:  provider.Everybody,
 	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
 func takeSite(o *Options, s provider.Site) {

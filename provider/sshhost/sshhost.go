@@ -19,8 +19,9 @@ import (
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
 
-// Mark is the environment variable by which the processes of an instance are known on its host.
-const Mark = "HOSTLER_INSTANCE_MARK"
+// markVariable is the environment variable by which the processes of an instance are known on its
+// host.
+const markVariable = "HOSTLER_INSTANCE_MARK"
 
 // Provider is a list of hosts. Any number of goroutines may use it.
 type Provider struct {
@@ -36,9 +37,9 @@ var (
 	_ compute.Standing = (*Provider)(nil)
 )
 
-// Open returns the provider of the hosts. It connects to none. ErrInvalid: there are no hosts, or
+// open returns the provider of the hosts. It connects to none. ErrInvalid: there are no hosts, or
 // one is there twice.
-func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 	invalid := func(format string, a ...any) (*Provider, error) {
 		return nil, &compute.Error{Op: "sshhost.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, a...)}
 	}
@@ -146,7 +147,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	s, err := sshconn.Dial(ctx, p.options(h, map[string]string{Mark: p.mark(h)}))
+	s, err := sshconn.Dial(ctx, p.options(h, map[string]string{markVariable: p.mark(h)}))
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +280,7 @@ func (p *Provider) end(ctx context.Context, host string) (string, error) {
 	exit, err := s.Run(
 		ctx,
 		&compute.Command{
-			Args:   []string{"sh", "-c", huntScript, "sh", Mark + "=" + p.mark(host), install.Place(p.mark(host))},
+			Args:   []string{"sh", "-c", huntScript, "sh", markVariable + "=" + p.mark(host), install.Place(p.mark(host))},
 			Stdout: &out, Stderr: &bad,
 		},
 	)

@@ -19,10 +19,10 @@ const (
 )
 
 // Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
-func (o Options) Check() error { return o.read() }
+func (o options) Check() error { return o.read() }
 
 // read fills in the defaults, and refuses keys that cannot be.
-func (o *Options) read() error {
+func (o *options) read() error {
 	o.Machine, o.Accel, o.Network = cmp.Or(o.Machine, "auto"), cmp.Or(o.Accel, "auto"), cmp.Or(o.Network, "user")
 	o.Access, o.User, o.Append = cmp.Or(o.Access, "virtio-serial"), cmp.Or(o.User, "root"), cmp.Or(o.Append, "console=ttyS0")
 	o.Cores, o.Memory = cmp.Or(o.Cores, 1), cmp.Or(o.Memory, 512<<20)

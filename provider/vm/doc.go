@@ -9,7 +9,7 @@
 // numbers. That, and all that is slow the first time, is its rehearsal, which goes on behind Create
 // and Clean. Then it is paused until it is used. It gets the time and fresh random numbers then.
 //
-// Everything is in Options.Dir:
+// Everything is in options.Dir:
 //
 //	instances/ID/owner                whose it is, which process runs it, and how far it has come; without it nothing here is touched
 //	instances/ID/disk.qcow2 seed.iso  its disk layer, and what cloud-init reads

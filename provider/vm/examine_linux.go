@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
-// Examine reports which virtual machines work here. Of o it uses the qemu, kernel, initrd and image
+// examine reports which virtual machines work here. Of o it uses the qemu, kernel, initrd and image
 // that are set.
-func Examine(ctx context.Context, o Options) []compute.Finding {
+func examine(ctx context.Context, o options) []compute.Finding {
 	p := &Provider{o: o, log: slog.New(slog.DiscardHandler)}
 	p.assemble()
 	path, err := p.qemu()

@@ -126,3 +126,12 @@ func Whole(dir string) bool { return saved{dir: dir}.whole() }
 
 // Bare has qemus start as where the kernel gives no name spaces.
 func (p *Provider) Bare() { p.bare.Store(true) }
+
+var (
+	Open    = open
+	Examine = examine
+)
+
+const Mark = markVariable
+
+type Options = options

@@ -67,7 +67,7 @@ func (p *launcher) lockUp(ctx context.Context, c *cell, bare bool) (*os.Process,
 	}
 	plan := jail.Plan{
 		Program: c.q.Path, Args: append([]string{c.q.Path}, c.args...),
-		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=/", Mark + "=" + c.mark},
+		Env:   []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TMPDIR=/", markVariable + "=" + c.mark},
 		Files: len(c.handed.Files), OpenFiles: openFiles,
 	}
 	sys := &syscall.SysProcAttr{Setsid: true}

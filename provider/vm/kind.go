@@ -19,12 +19,12 @@ var Kind = provider.New(provider.Kind{
 	Pack:       func(settings map[string]string) { delete(settings, "warm") },
 	LocalImage: func(string) bool { return true },
 	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
-		return Examine(ctx, Options{Agent: s.Agent})
+		return examine(ctx, options{Agent: s.Agent})
 	},
-}, Open, takeSite)
+}, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others

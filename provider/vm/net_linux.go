@@ -10,7 +10,7 @@ import (
 )
 
 // egress returns the policy of where instances may go.
-func (o *Options) egress() (egress.Policy, error) {
+func (o *options) egress() (egress.Policy, error) {
 	may, err := egress.Parse(o.Egress)
 	switch {
 	case err != nil:

@@ -5,8 +5,8 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Options of a source of type vm.
-type Options struct {
+// options of a source of type vm.
+type options struct {
 	// the base disk, qcow2 or raw: an absolute path, or the name of an image with one; "": each
 	// request names one. Nothing is written to it
 	Image string `conf:"image"`

@@ -20,12 +20,12 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/qmp"
 )
 
-// Mark is the environment variable that tells a qemu's instance. A process that was started and not
-// yet recorded is found by it.
-const Mark = "HOSTLER_INSTANCE_MARK"
+// markVariable is the environment variable that tells a qemu's instance. A process that was started
+// and not yet recorded is found by it.
+const markVariable = "HOSTLER_INSTANCE_MARK"
 
-// mark is the value of Mark in an instance's qemu. It has the directory in it, as an installation
-// may have several.
+// mark is the value of markVariable in an instance's qemu. It has the directory in it, as an
+// installation may have several.
 func (p *Provider) mark(id compute.ID) string {
 	return p.o.Installation + "/" + p.o.Source + "/" + string(id) + "/" + word(p.o.Dir)
 }
@@ -52,7 +52,7 @@ func strays(ctx context.Context, mark string) error {
 // marked opens this user's processes with a mark in their environment. Other users' do not count:
 // with them anybody could keep strays busy for ever. The caller closes the handles.
 func marked(mark string) ([]*proc.Handle, error) {
-	has, self := proc.Marked(Mark+"="+mark), os.Getpid()
+	has, self := proc.Marked(markVariable+"="+mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && ownUser(pid) && has(pid) })
 }
 

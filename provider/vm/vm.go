@@ -29,7 +29,7 @@ import (
 
 // Provider makes virtual machines.
 type Provider struct {
-	o          Options
+	o          options
 	log        *slog.Logger
 	homes      *homes.Dir[owner]
 	rehearsals *rehearsals
@@ -79,9 +79,9 @@ var (
 	_ compute.Snapshotter = (*Provider)(nil)
 )
 
-// Open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first
+// open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first
 // to look for qemu and the image, so that instances can be destroyed without them.
-func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
+func open(_ context.Context, log *slog.Logger, o options) (*Provider, error) {
 	fail := func(hint, text string, args ...any) (*Provider, error) {
 		return nil, &compute.Error{
 			Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf(text, args...),

@@ -15,18 +15,18 @@ type Provider struct{ compute.Provider }
 
 var _ compute.Provider = (*Provider)(nil)
 
-// Open returns ErrUnavailable: this system lacks a safe way to tell processes apart.
-func Open(_ context.Context, _ *slog.Logger, o Options) (*Provider, error) {
+// open returns ErrUnavailable: this system lacks a safe way to tell processes apart.
+func open(_ context.Context, _ *slog.Logger, o options) (*Provider, error) {
 	return nil, &compute.Error{
 		Op: "vm.Open", ID: compute.ID(o.Source), Kind: compute.ErrUnavailable, Err: errors.New("sources of type vm need Linux"),
 		Hint: "use a source of type ssh with a Linux machine behind it",
 	}
 }
 
-// Examine reports that there are no virtual machines here.
-func Examine(context.Context, Options) []compute.Finding {
+// examine reports that there are no virtual machines here.
+func examine(context.Context, options) []compute.Finding {
 	return []compute.Finding{{Result: "skip", What: "vm", Detail: "virtual machines need Linux"}}
 }
 
 // Check accepts all: there are no virtual machines here.
-func (o Options) Check() error { return nil }
+func (o options) Check() error { return nil }

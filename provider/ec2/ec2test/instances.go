@@ -184,7 +184,7 @@ func (c *Cloud) runInstances(f form) ([]elem, *Fault) {
 		groups = append(groups, f.list(nic+"SecurityGroupId")...)
 	}
 	zone := f.get("Placement.AvailabilityZone")
-	switch s, ok := Subnets[subnet]; {
+	switch s, ok := subnets[subnet]; {
 	case subnet == "" && zone == "":
 		zone = Zones[0]
 	case subnet == "" && !slices.Contains(Zones, zone):

@@ -11,10 +11,10 @@ import (
 // Account is the id of the account.
 const Account = "123456789012"
 
-// Zones are the region's zones. Subnets has the zone of each subnet.
+// Zones are the region's zones. subnets has the zone of each subnet.
 var (
 	Zones   = []string{"xx-test-1a", "xx-test-1b"}
-	Subnets = map[string]string{"subnet-a": "xx-test-1a", "subnet-b": "xx-test-1b"}
+	subnets = map[string]string{"subnet-a": "xx-test-1a", "subnet-b": "xx-test-1b"}
 )
 
 // vpc is the region's one network, which is the default one.
@@ -30,15 +30,15 @@ type places struct {
 func (at *places) describeSubnets(f form) ([]elem, *Fault) {
 	ids := f.list("SubnetId")
 	for _, id := range ids {
-		if Subnets[id] == "" {
+		if subnets[id] == "" {
 			return nil, fault("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", id)
 		}
 	}
 	if len(ids) == 0 {
-		ids = sortedKeys(Subnets)
+		ids = sortedKeys(subnets)
 	}
 	return []elem{set("subnetSet", ids, func(id string) []elem {
-		return []elem{tx("subnetId", id), tx("vpcId", vpc), tx("availabilityZone", Subnets[id]), tx("state", "available")}
+		return []elem{tx("subnetId", id), tx("vpcId", vpc), tx("availabilityZone", subnets[id]), tx("state", "available")}
 	})}, nil
 }
 

@@ -307,7 +307,7 @@ func (w *work) ensure(ctx context.Context, p part) (id string, made bool, err er
 // makeOne makes a thing. It records it before and after the request, and tags it.
 func (w *work) makeOne(ctx context.Context, p part) (string, bool, error) {
 	if w.opt.DryRun {
-		w.tell(WouldMake, p.kind, p.name, "", "")
+		w.tell(wouldMake, p.kind, p.name, "", "")
 		return "", true, nil
 	}
 	w.rec.note(Thing{Kind: p.kind, Name: p.name, Made: true})

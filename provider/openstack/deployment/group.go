@@ -149,7 +149,7 @@ func (w *work) rules(ctx context.Context, group string, made bool, has []rules.S
 	}
 	for _, r := range missing {
 		if w.opt.DryRun {
-			w.tell(WouldMake, Rule, r.String(), "", "")
+			w.tell(wouldMake, Rule, r.String(), "", "")
 			continue
 		}
 		got, err := rules.Create(ctx, w.cloud.Network, rules.CreateOpts{

@@ -55,7 +55,7 @@ func namedLike(all []servers.Server, host string, own []string) *servers.Server 
 	host, _, _ = strings.Cut(host, ".")
 	var found []servers.Server
 	for _, s := range all {
-		if HostName(s.Name) == strings.ToLower(host) &&
+		if hostName(s.Name) == strings.ToLower(host) &&
 			slices.ContainsFunc(addresses(s), func(a string) bool { return slices.Contains(own, a) }) {
 			found = append(found, s)
 		}
@@ -69,8 +69,8 @@ func namedLike(all []servers.Server, host string, own []string) *servers.Server 
 // notHost matches the characters that a host name cannot have.
 var notHost = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9-]+`) })
 
-// HostName returns the host name that the cloud gives to a server with a name.
-func HostName(server string) string {
+// hostName returns the host name that the cloud gives to a server with a name.
+func hostName(server string) string {
 	const longest = 63
 	name := notHost().ReplaceAllString(strings.ToLower(server), "-")
 	return name[:min(len(name), longest)]

@@ -17,8 +17,8 @@ import (
 	"github.com/gophercloud/gophercloud/v2/pagination"
 )
 
-// Inventory is all that the cloud has of a deployment, by kind, at one moment.
-type Inventory struct {
+// inventory is all that the cloud has of a deployment, by kind, at one moment.
+type inventory struct {
 	Servers     []Thing
 	Ports       []Thing
 	Volumes     []Thing
@@ -41,24 +41,8 @@ type Inventory struct {
 }
 
 // All lists everything that is to be deleted, in the order of deletion.
-func (i *Inventory) All() []Thing {
+func (i *inventory) All() []Thing {
 	return slices.Concat(i.Servers, i.Ports, i.Volumes, i.FloatingIPs, i.Interfaces, i.Routers, i.Subnets, i.Networks, i.Groups, i.KeyPairs)
-}
-
-// Look lists what the cloud has of a deployment: the things with its marks, those that are recorded
-// as made, and what this installation made on its networks.
-func Look(ctx context.Context, cloud Cloud, opt Options) (*Inventory, error) {
-	w, err := begin(cloud, opt)
-	if err != nil {
-		return nil, err
-	}
-	if w.rec, err = w.known(ctx); err != nil {
-		return nil, err
-	}
-	if w.rec == nil {
-		w.rec = &Record{}
-	}
-	return w.inventory(ctx)
 }
 
 // ours reports whether a thing is to be deleted with the deployment.
@@ -75,12 +59,12 @@ func (w *work) isSelf(server string) bool {
 	return server != "" && (server == w.rec.InCloud || server == w.here)
 }
 
-func (w *work) inventory(ctx context.Context) (*Inventory, error) {
-	inv := &Inventory{routerOf: map[string]string{}, networkOf: map[string]string{}}
+func (w *work) inventory(ctx context.Context) (*inventory, error) {
+	inv := &inventory{routerOf: map[string]string{}, networkOf: map[string]string{}}
 	if err := w.listNetworks(ctx, inv); err != nil {
 		return nil, err
 	}
-	for _, part := range []func(context.Context, *Inventory) error{w.listPorts, w.listServers, w.listVolumes, w.listRest} {
+	for _, part := range []func(context.Context, *inventory) error{w.listPorts, w.listServers, w.listVolumes, w.listRest} {
 		if err := part(ctx, inv); err != nil {
 			return nil, err
 		}
@@ -98,7 +82,7 @@ type labelled struct {
 // listOurs lists a kind of thing at the network service, and keeps those that are to be deleted
 // with the deployment.
 func listOurs[T any](
-	ctx context.Context, w *work, inv *Inventory, kind string, pager pagination.Pager,
+	ctx context.Context, w *work, inv *inventory, kind string, pager pagination.Pager,
 	extract func(pagination.Page) ([]T, error), of func(T) labelled,
 ) (out []Thing, err error) {
 	all, err := list(ctx, pager, extract)
@@ -119,7 +103,7 @@ func listOurs[T any](
 }
 
 // listNetworks adds networks, subnets and routers, which listPorts needs.
-func (w *work) listNetworks(ctx context.Context, inv *Inventory) (err error) {
+func (w *work) listNetworks(ctx context.Context, inv *inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
 	inv.Networks, err = listOurs(ctx, w, inv, Network, networks.List(
 		c, networks.ListOpts{ProjectID: project},
@@ -153,7 +137,7 @@ func has(list []Thing, id string) bool {
 
 // keepNetworks keeps the networks of the server that this runs on. It returns the ids of the
 // routers by which that server is reached, which stay too.
-func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string) {
+func (w *work) keepNetworks(inv *inventory, all []ports.Port) (routers []string) {
 	var networks []string
 	for _, p := range all {
 		if w.isSelf(p.DeviceID) {
@@ -181,7 +165,7 @@ func (w *work) keepNetworks(inv *Inventory, all []ports.Port) (routers []string)
 
 // listPorts adds ports and router interfaces. It separates those of the server that this runs on,
 // and others' ports that are in the way.
-func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
+func (w *work) listPorts(ctx context.Context, inv *inventory) error {
 	all, err := list(ctx, ports.List(w.cloud.Network, ports.ListOpts{ProjectID: w.cloud.Project}), ports.ExtractPorts)
 	if err != nil {
 		return failed("list ports of", w.opt.Name, err)
@@ -218,7 +202,7 @@ func (w *work) listPorts(ctx context.Context, inv *Inventory) error {
 	return nil
 }
 
-func (w *work) listServers(ctx context.Context, inv *Inventory) error {
+func (w *work) listServers(ctx context.Context, inv *inventory) error {
 	all, err := list(ctx, servers.List(w.cloud.Compute, servers.ListOpts{}), servers.ExtractServers)
 	if err != nil {
 		return failed("list servers of", w.opt.Name, err)
@@ -244,7 +228,7 @@ func (w *work) listServers(ctx context.Context, inv *Inventory) error {
 	return nil
 }
 
-func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
+func (w *work) listVolumes(ctx context.Context, inv *inventory) error {
 	if w.cloud.Volume == nil {
 		return nil
 	}
@@ -265,7 +249,7 @@ func (w *work) listVolumes(ctx context.Context, inv *Inventory) error {
 }
 
 // listRest adds floating IPs, security groups and the key pair.
-func (w *work) listRest(ctx context.Context, inv *Inventory) (err error) {
+func (w *work) listRest(ctx context.Context, inv *inventory) (err error) {
 	c, project := w.cloud.Network, w.cloud.Project
 	inv.FloatingIPs, err = listOurs(ctx, w, inv, FloatingIP, floatingips.List(
 		c, floatingips.ListOpts{ProjectID: project},

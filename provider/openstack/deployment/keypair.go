@@ -67,7 +67,7 @@ func (w *work) keyPair(ctx context.Context) error {
 		w.tell(Found, KeyPair, name, name, "")
 		return w.save(ctx)
 	case w.opt.DryRun:
-		w.tell(WouldMake, KeyPair, name, "", "")
+		w.tell(wouldMake, KeyPair, name, "", "")
 		return nil
 	}
 	if here == "" {

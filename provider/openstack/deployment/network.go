@@ -329,7 +329,7 @@ func (t *topology) join(ctx context.Context, network, router, subnet string, mad
 		name += ", IPv6"
 	}
 	if router == "" || subnet == "" {
-		t.w.tell(WouldMake, Interface, name, "", "")
+		t.w.tell(wouldMake, Interface, name, "", "")
 		return nil
 	}
 	port, err := t.joined(ctx, network, router, subnet)
@@ -344,7 +344,7 @@ func (t *topology) join(ctx context.Context, network, router, subnet string, mad
 		return t.w.save(ctx)
 	}
 	if t.w.opt.DryRun {
-		t.w.tell(WouldMake, Interface, name, "", "")
+		t.w.tell(wouldMake, Interface, name, "", "")
 		return nil
 	}
 	t.w.rec.note(Thing{Kind: Interface, Name: name, Made: true})

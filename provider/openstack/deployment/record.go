@@ -158,9 +158,9 @@ const (
 	Made      = "made"     //
 	Repaired  = "repaired" // it existed, and differed from the settings
 	Deleted   = "deleted"
-	Gone      = "gone" // it was to be deleted, and did not exist any more
+	gone      = "gone" // it was to be deleted, and did not exist any more
 	Left      = "left" // it is not ours, and stays
-	WouldMake = "would make"
+	wouldMake = "would make"
 	WouldFix  = "would repair"
 	WouldDrop = "would delete"
 )

@@ -139,7 +139,7 @@ func (w *work) dropOf(ctx context.Context, of openstack.Mark) error {
 func FindServer(all []ServerInfo, want string) (ServerInfo, error) {
 	var found []ServerInfo
 	for _, s := range all {
-		if s.ID == want || s.Name == want || string(s.Instance) == want || HostName(s.Name) == want || slices.Contains(s.Addresses, want) {
+		if s.ID == want || s.Name == want || string(s.Instance) == want || hostName(s.Name) == want || slices.Contains(s.Addresses, want) {
 			found = append(found, s)
 		}
 	}

@@ -103,7 +103,7 @@ func Teardown(ctx context.Context, cloud Cloud, opt Options) error {
 }
 
 // left tells the things that stay because they are not ours.
-func (w *work) left(inv *Inventory) {
+func (w *work) left(inv *inventory) {
 	for _, t := range w.rec.Things {
 		if !t.Made && !has(inv.All(), t.ID) {
 			w.tell(Left, t.Kind, t.Name, t.ID, "not made by hostler")
@@ -133,7 +133,7 @@ func counts(all []Thing) string {
 }
 
 // takeDown deletes everything in an inventory, and returns the errors.
-func (w *work) takeDown(ctx context.Context, inv *Inventory) (errs []error) {
+func (w *work) takeDown(ctx context.Context, inv *inventory) (errs []error) {
 	add := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
@@ -200,7 +200,7 @@ func (w *work) drop(ctx context.Context, t Thing, f func(context.Context, Thing)
 	err := w.again(ctx, func() error { return f(ctx, t) })
 	switch {
 	case isGone(err):
-		w.tell(Gone, t.Kind, t.Name, t.ID, "")
+		w.tell(gone, t.Kind, t.Name, t.ID, "")
 	case err != nil:
 		return failed("delete "+t.Kind, t.Name, err)
 	default:

@@ -16,3 +16,5 @@ func (n *Network) Off(defences ...string) {
 
 // SetFlows sets how many connections a sandbox may have.
 func (n *Network) SetFlows(most uint32) { n.flows = most }
+
+var Resolv = resolvConf

@@ -21,7 +21,7 @@ type Options struct {
 	// IPv4 addresses for sandboxes, /8 to /28; the zero value: one of three that is free here
 	Range  netip.Prefix
 	Egress egress.Policy // destinations that the attached sandboxes may connect to
-	// name servers, which sandboxes reach at port 53 despite all refusals: those that Resolv
+	// name servers, which sandboxes reach at port 53 despite all refusals: those that resolvConf
 	// returned
 	Nameservers []netip.Addr
 	// a command that runs Answer for Dir, for policies with names; none: names are refused

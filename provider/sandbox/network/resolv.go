@@ -35,7 +35,7 @@ func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	if err != nil {
 		return "", nil, &compute.Error{Op: "network.Resolver", Kind: compute.ErrFailed, Err: err}
 	}
-	text, servers = Resolv(host, upstream)
+	text, servers = resolvConf(host, upstream)
 	if len(servers) == 0 {
 		return text, nil, &compute.Error{
 			Op: "network.Resolver", Kind: compute.ErrUnavailable,
@@ -46,10 +46,10 @@ func Resolver(root string) (text string, servers []netip.Addr, err error) {
 	return text, servers, nil
 }
 
-// Resolv makes a sandbox's resolv.conf from the host's: its search list and options, and its IPv4
-// name servers that another network can reach. Where the host asks itself (127.0.0.53), the servers
-// come from upstream, which may be "". It returns the servers apart, too.
-func Resolv(host, upstream string) (text string, servers []netip.Addr) {
+// resolvConf makes a sandbox's resolv.conf from the host's: its search list and options, and its
+// IPv4 name servers that another network can reach. Where the host asks itself (127.0.0.53), the
+// servers come from upstream, which may be "". It returns the servers apart, too.
+func resolvConf(host, upstream string) (text string, servers []netip.Addr) {
 	var out []string
 	own := false
 	for _, conf := range []string{host, upstream} {

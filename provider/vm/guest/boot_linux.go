@@ -17,12 +17,13 @@ import (
 	"github.com/hostler-project/hostler/run/workspace/receive"
 )
 
-// child is how Boot calls its child: systemd spares processes with an @ when it switches the root.
+// child is how bootInitrd calls its child: systemd spares processes with an @ when it switches the
+// root.
 const child = "@hostler-agent"
 
-// Boot is the first process of a machine. It starts a child and becomes the initrd's own first
-// process. It returns only when it cannot.
-func Boot(args []string) error {
+// bootInitrd is the first process of a machine. It starts a child and becomes the initrd's own
+// first process. It returns only when it cannot.
+func bootInitrd(args []string) error {
 	_, err := syscall.ForkExec(Program, []string{child, ServeWord, BootWord}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "hostler: the agent does not start: %v\n", err)
@@ -39,9 +40,9 @@ func Boot(args []string) error {
 	return fmt.Errorf("/init: %w", err)
 }
 
-// Follow is Boot's child: it waits until the first process has gone to the machine's real root,
-// goes there itself, and serves.
-func Follow(ctx context.Context, conn compute.Conn) error {
+// followBoot is bootInitrd's child: it waits until the first process has gone to the machine's real
+// root, goes there itself, and serves.
+func followBoot(ctx context.Context, conn compute.Conn) error {
 	console() // for errors
 	d, proc, err := kernel()
 	if err != nil {
@@ -127,10 +128,10 @@ func console() {
 	}
 }
 
-// BootMain is Boot as a verb of the agent's program.
-func BootMain(args []string) int { return told(Boot(args)) }
+// BootMain is bootInitrd as a verb of the agent's program.
+func BootMain(args []string) int { return told(bootInitrd(args)) }
 
-// ServeMain is Serve as a verb of the agent's program, or, with BootWord behind it, Follow.
+// ServeMain is serve as a verb of the agent's program, or, with BootWord behind it, followBoot.
 func ServeMain(args []string) int {
 	// there is one of us in a machine, and what a collection costs is more where instructions are
 	// emulated
@@ -148,9 +149,9 @@ func ServeMain(args []string) int {
 	}
 	conn := detached.New(receive.New(process.New(opt), receive.Options{}))
 	if boot {
-		return told(Follow(context.Background(), conn))
+		return told(followBoot(context.Background(), conn))
 	}
-	return told(Serve(context.Background(), conn))
+	return told(serve(context.Background(), conn))
 }
 
 // group makes a cgroup for commands, beside those of the machine's own init, which leaves foreign

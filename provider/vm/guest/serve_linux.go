@@ -16,9 +16,9 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Serve answers on the machine's ports until ctx ends, and does with conn what clients ask for. It
+// serve answers on the machine's ports until ctx ends, and does with conn what clients ask for. It
 // waits for ports that are not there yet.
-func Serve(ctx context.Context, conn compute.Conn) error {
+func serve(ctx context.Context, conn compute.Conn) error {
 	sys, err := unix.Open("/sys", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("/sys: %w", err)

@@ -28,7 +28,7 @@ const (
 	Places = Dir + "/mnt" // where the kernel's file systems are mounted for a moment
 )
 
-// BootWord and ServeWord are the verbs of the agent's program for Boot and for Serve.
+// BootWord and ServeWord are the verbs of the agent's program for BootMain and for ServeMain.
 const (
 	BootWord  = "guest-boot"
 	ServeWord = "guest"
