@@ -18,9 +18,8 @@ import (
 // more is to be taken out.
 var unguarded = map[string]string{
 	"policy/fetch":                  "it is the guard",
-	"image/registry.go":             "a registry is asked by the guard where a request names it, else as the owner says",
+	"image/registry":                "a registry is asked by the guard where a request names it, else as the owner says",
 	"image/daemon.go":               "the docker daemon is a socket of this machine",
-	"image/export.go":               "the owner says where an image goes",
 	"auth/signin":                   "a controller gives it the guard's transport",
 	"slapos/parameter":              "a controller gives it the guard's client; a command reads what its user names",
 	"slapos/proto/client":           "a client of the master that its own user configures",

@@ -52,5 +52,5 @@ func (h *Host) others(own ...string) *image.Others {
 	if h.guard == nil {
 		return nil
 	}
-	return &image.Others{Guard: h.guard, Own: own, Log: h.Log}
+	return &image.Others{Registry: h.Registry, Guard: h.guard, Own: own, Log: h.Log}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
@@ -76,6 +77,9 @@ type Options struct {
 
 	// Kinds are the known kinds of sources; nil: those of the function Kinds.
 	Kinds provider.Table
+	// Registry knows the registries of images, as image/registry.Client does; nil: images are
+	// fetched from none.
+	Registry image.Registry
 	// Database opens the PostgreSQL database that [store] names; nil: this program has no driver
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)

@@ -24,7 +24,7 @@ func (h *Host) Images() (*image.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return image.Open(filepath.Join(dir, "images"), image.Options{Limits: section.limits()})
+	return image.Open(filepath.Join(dir, "images"), image.Options{Registry: h.Registry, Limits: section.limits()})
 }
 
 // ConnectPatiently connects until it succeeds or backPatience is over. An instance that restarts,

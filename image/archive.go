@@ -13,17 +13,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/oci"
 )
 
 // openArchive reads a tar file: docker save's, an OCI layout, or a root file system.
-func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o *offer) error {
-	f, err := os.Open(r.path)
+func (o *offer) openArchive(ctx context.Context) error {
+	r := o.ref
+	f, err := os.Open(r.Path)
 	if err != nil {
 		return err
 	}
@@ -41,28 +39,28 @@ func (s *Store) openArchive(ctx context.Context, r reference, opt PullOptions, o
 		if err != nil {
 			return err
 		}
-		if !image && r.want == "" {
-			return s.openRoot(ctx, r, opt, o)
+		if !image && r.Form == "" {
+			return o.openRoot(ctx)
 		}
-		if f, err = s.plainCopy(ctx, f, o); err != nil { // its layers are read out of order
+		if f, err = o.plainCopy(ctx, f); err != nil { // its layers are read out of order
 			return err
 		}
 	}
-	x, err := indexTar(ctx, f, r.want == "")
+	x, err := indexTar(ctx, f, r.Form == "")
 	if err != nil {
 		return err
 	}
 	switch {
 	case x == nil:
-		return s.openRoot(ctx, r, opt, o)
-	case x.files["manifest.json"].size > 0 && r.want != "oci":
-		return o.readDockerArchive(r, x)
-	case x.files["index.json"].size > 0 && r.want != "docker":
+		return o.openRoot(ctx)
+	case x.files["manifest.json"].size > 0 && r.Form != "oci":
+		return o.readDockerArchive(x)
+	case x.files["index.json"].size > 0 && r.Form != "docker":
 		index, err := x.read("index.json")
 		if err != nil {
 			return err
 		}
-		return o.readIndex(ctx, r, x, index, opt.Platform.here())
+		return o.readIndex(ctx, x, index)
 	}
 	return layer.Contentf("the archive holds no image: neither manifest.json nor index.json is in it")
 }
@@ -107,15 +105,15 @@ func beginsAsImage(f *os.File) (bool, error) {
 }
 
 // plainCopy decompresses an archive into a file that is removed with o.
-func (s *Store) plainCopy(ctx context.Context, f *os.File, o *offer) (*os.File, error) {
+func (o *offer) plainCopy(ctx context.Context, f *os.File) (*os.File, error) {
 	came := &layer.Counter{R: f}
 	z, done, err := layer.Decompress(came)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	z = s.opt.Limits.budget().Bounded(z, came.N.Load)
-	out, err := s.tempFile(o)
+	z = o.s.opt.Limits.budget().Bounded(z, came.N.Load)
+	out, err := o.tempFile()
 	if err != nil {
 		return nil, err
 	}
@@ -235,8 +233,8 @@ func (x *tarIndex) read(name string) ([]byte, error) {
 	return io.ReadAll(x.reader(p))
 }
 
-// open opens a blob of an OCI layout.
-func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+// Open opens a blob of an OCI layout.
+func (x *tarIndex) Open(_ context.Context, d oci.Descriptor) (io.ReadCloser, error) {
 	if d.Data != nil {
 		return io.NopCloser(bytes.NewReader(d.Data)), nil
 	}
@@ -248,19 +246,16 @@ func (x *tarIndex) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, erro
 }
 
 // readDockerArchive fills o from docker save's archive.
-func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
+func (o *offer) readDockerArchive(x *tarIndex) error {
 	p := x.files["manifest.json"]
 	if p.size > biggestManifest {
 		return layer.Contentf("manifest.json is of more than %d bytes", biggestManifest)
 	}
-	all, err := tarball.LoadManifest(func() (io.ReadCloser, error) {
-		// the caller finds the file by itself
-		return io.NopCloser(io.NewSectionReader(x.f, 0, p.at+p.size)), nil
-	})
-	if err != nil {
+	var all []oci.Saved
+	if err := json.NewDecoder(x.reader(p)).Decode(&all); err != nil {
 		return layer.Contentf("manifest.json cannot be read: %w", err)
 	}
-	one, err := pick(r, all)
+	one, err := pick(o.ref, all)
 	if err != nil {
 		return err
 	}
@@ -292,54 +287,48 @@ func (o *offer) readDockerArchive(r reference, x *tarIndex) error {
 }
 
 // pick finds the image of a tag in an archive.
-func pick(r reference, all tarball.Manifest) (tarball.Descriptor, error) {
+func pick(r Reference, all []oci.Saved) (oci.Saved, error) {
 	var names []string
 	for _, d := range all {
 		names = append(names, d.RepoTags...)
 	}
-	if r.tag == "" {
+	if r.Tag == "" {
 		if len(all) == 1 {
 			return all[0], nil
 		}
-		return tarball.Descriptor{}, failed(
-			"Pull", r.name, compute.ErrInvalid, fmt.Errorf("the archive holds %d images: %s", len(all), join(names)),
-			"name one: "+r.name+":NAME:TAG",
+		return oci.Saved{}, failed(
+			"Pull", r.Name, compute.ErrInvalid, fmt.Errorf("the archive holds %d images: %s", len(all), join(names)),
+			"name one: "+r.Name+":NAME:TAG",
 		)
 	}
-	want := fullTag(r.tag)
+	want := expected(r.Tag)
 	for _, d := range all {
-		if slices.ContainsFunc(d.RepoTags, func(t string) bool { return t == r.tag || fullTag(t) == want }) {
+		if slices.ContainsFunc(d.RepoTags, func(t string) bool { return t == r.Tag || expected(t) == want }) {
 			return d, nil
 		}
 	}
-	if r.kind == fromDaemon && len(all) == 1 { // by its digest it comes without a name
+	if r.Kind == FromDaemon && len(all) == 1 { // by its digest it comes without a name
 		return all[0], nil
 	}
-	return tarball.Descriptor{}, failed(
-		"Pull", r.name, compute.ErrNotFound, fmt.Errorf("the archive has no %q; it has %s", r.tag, join(names)), "",
+	return oci.Saved{}, failed(
+		"Pull", r.Name, compute.ErrNotFound, fmt.Errorf("the archive has no %q; it has %s", r.Tag, join(names)), "",
 	)
-}
-
-func fullTag(s string) string {
-	if n, err := name.ParseReference(s); err == nil {
-		return n.Name()
-	}
-	return s
 }
 
 // openRoot makes an image with one layer of a root file system's archive. The layer's digest is
 // known after it is unpacked.
-func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *offer) error {
-	b := blob{size: -1, open: func(context.Context) (io.ReadCloser, error) { return os.Open(r.path) }}
-	if info, err := os.Stat(r.path); err == nil {
+func (o *offer) openRoot(ctx context.Context) error {
+	s, r, opt := o.s, o.ref, o.opt
+	b := blob{size: -1, open: func(context.Context) (io.ReadCloser, error) { return os.Open(r.Path) }}
+	if info, err := os.Stat(r.Path); err == nil {
 		b.size = info.Size()
 	}
 	if p := opt.Progress; p != nil {
 		p.Layers.Store(1)
 		p.Size.Store(b.size)
 	}
-	key := layerLock("file-" + short(r.path))
-	l, err := s.lock(ctx, key, exclusive)
+	key := layerLock("file-" + short(r.Path))
+	l, err := s.tree.lock(ctx, key, exclusive)
 	if err != nil {
 		return err
 	}
@@ -349,13 +338,13 @@ func (s *Store) openRoot(ctx context.Context, r reference, opt PullOptions, o *o
 	} else if b.diffID, err = s.fetchLayer(ctx, key, b, opt.Progress); err != nil {
 		return err
 	}
-	hash, err := v1.NewHash(b.diffID)
-	if err != nil {
+	var hash oci.Digest
+	if err := hash.UnmarshalText([]byte(b.diffID)); err != nil {
 		return err
 	}
 	want := opt.Platform.here()
-	config, err := json.Marshal(v1.ConfigFile{
-		OS: want.OS, Architecture: want.Arch, Variant: want.Variant, RootFS: v1.RootFS{Type: "layers", DiffIDs: []v1.Hash{hash}},
+	config, err := json.Marshal(oci.ConfigFile{
+		OS: want.OS, Architecture: want.Arch, Variant: want.Variant, RootFS: oci.RootFS{Type: "layers", DiffIDs: []oci.Digest{hash}},
 	})
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // BenchmarkTake is what an image that is here costs each instance: Take, and Release later.
@@ -86,7 +87,7 @@ func BenchmarkUnpack(b *testing.B) {
 			for i := range m.Layers {
 				_ = os.RemoveAll(fmt.Sprintf("%s/tar%d", tmp, i))
 			}
-			s, err := image.Open(tmp+"/images", image.Options{})
+			s, err := image.Open(tmp+"/images", image.Options{Registry: registry.Client{}})
 			if err != nil {
 				b.Fatal(err)
 			}

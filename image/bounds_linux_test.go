@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // TestMemoryOfDirectories: what an archive says of its directories, which waits in memory until
@@ -96,7 +97,7 @@ func TestMemoryOfArchives(t *testing.T) {
 			if err := os.WriteFile(at, archive(t, c.entries...), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s, err := image.Open(filepath.Join(tmp, "store"), image.Options{})
+			s, err := image.Open(filepath.Join(tmp, "store"), image.Options{Registry: registry.Client{}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,11 +6,12 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // child is this test's program called again, as another process on a store: child-VERB DIR REF.
 func child(args []string) {
-	s, err := image.Open(args[1], image.Options{})
+	s, err := image.Open(args[1], image.Options{Registry: registry.Client{}})
 	if err == nil {
 		var img image.Image
 		switch args[0] {

@@ -9,10 +9,9 @@ import (
 	"maps"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/oci"
 )
 
 // Change is the writes over an image: the upper layer of an overlay mount, with nobody writing to
@@ -34,7 +33,7 @@ type Change struct {
 // nothing of the base: the new image has its layers and one more. Sockets and device nodes are left
 // out. The error is compute.ErrNotFound for a base that is not here.
 func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error) {
-	r, err := tagOf(name, s.opt.Insecure)
+	r, err := s.tagOf(name)
 	if err != nil {
 		return Image{}, err
 	}
@@ -44,7 +43,7 @@ func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error
 	}
 	if err != nil {
 		var e *compute.Error
-		r.kind = fromArchive // no registry is involved
+		r.Kind = FromArchive // no registry is involved
 		if err = s.classify(r, err); errors.As(err, &e) && e.Op == "image.Pull" {
 			e.Op, e.Hint = "image.Commit", ""
 		}
@@ -53,8 +52,8 @@ func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error
 	return img, nil
 }
 
-func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error) {
-	tmp, done, err := s.tempDir()
+func (s *Store) commit(ctx context.Context, c Change, r Reference) (Image, error) {
+	tmp, done, err := s.tree.tempDir()
 	if err != nil {
 		return Image{}, err
 	}
@@ -69,10 +68,10 @@ func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error
 			return Image{}, failed("Commit", c.Base, compute.ErrNotFound, err, "hostler image list")
 		}
 	}
-	o := &offer{}
+	o := &offer{s: s, ref: r}
 	defer o.close()
 	key := layerLock("commit-" + short(c.Dir))
-	l, err := s.lock(ctx, key, exclusive)
+	l, err := s.tree.lock(ctx, key, exclusive)
 	if err != nil {
 		return Image{}, err
 	}
@@ -85,11 +84,11 @@ func (s *Store) commit(ctx context.Context, c Change, r reference) (Image, error
 	if err := o.over(base, top, c.Labels); err != nil {
 		return Image{}, err
 	}
-	layers, err := s.fetchAll(ctx, o, nil)
+	layers, err := o.fetchAll(ctx)
 	if err != nil {
 		return Image{}, err
 	}
-	return s.enter(ctx, r, o, layers, "", "")
+	return o.enter(ctx, layers)
 }
 
 // read packs the change while it is read.
@@ -122,8 +121,8 @@ func (p *packedStream) Close() error {
 
 // over fills o with an image of another's local layers, and one on top.
 func (o *offer) over(base Image, top blob, labels map[string]string) error {
-	f := base.configFile()
-	f.Created = v1.Time{Time: time.Now().UTC().Truncate(time.Second)}
+	f := base.ConfigFile()
+	f.Created = time.Now().UTC().Truncate(time.Second)
 	f.Config.Labels = maps.Clone(f.Config.Labels)
 	if f.Config.Labels == nil {
 		f.Config.Labels = map[string]string{}
@@ -137,8 +136,8 @@ func (o *offer) over(base Image, top blob, labels map[string]string) error {
 	top.open = lost(top.diffID)
 	o.layers = append(o.layers, top)
 	for _, b := range o.layers {
-		h, err := v1.NewHash(b.diffID)
-		if err != nil {
+		var h oci.Digest
+		if err := h.UnmarshalText([]byte(b.diffID)); err != nil {
 			return err
 		}
 		f.RootFS.DiffIDs = append(f.RootFS.DiffIDs, h)

@@ -16,9 +16,9 @@ import (
 )
 
 // dockerSocket returns the path of the local docker daemon's socket.
-func (s *Store) dockerSocket() string {
-	if s.opt.DockerSocket != "" {
-		return s.opt.DockerSocket
+func (o Options) dockerSocket() string {
+	if o.DockerSocket != "" {
+		return o.DockerSocket
 	}
 	if path, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
 		return path
@@ -27,8 +27,9 @@ func (s *Store) dockerSocket() string {
 }
 
 // openDaemon makes the local docker daemon save an image, and reads it.
-func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o *offer) error {
-	socket := s.dockerSocket()
+func (o *offer) openDaemon(ctx context.Context) error {
+	r, opt := o.ref, o.opt
+	socket := o.s.opt.dockerSocket()
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
@@ -36,7 +37,7 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 	}}
 	o.closers = append(o.closers, client.CloseIdleConnections)
 	get := func(what string) (*http.Response, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/images/"+url.PathEscape(r.tag)+"/"+what, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/images/"+url.PathEscape(r.Tag)+"/"+what, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +46,7 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			return nil, failed("Pull", r.name, compute.ErrUnavailable, fmt.Errorf(
+			return nil, failed("Pull", r.Name, compute.ErrUnavailable, fmt.Errorf(
 				"the docker daemon at %s does not answer: %w", socket, innermost(err),
 			),
 				"is dockerd running, and may this user use its socket? DOCKER_HOST=unix://... names another one")
@@ -69,7 +70,7 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	f, err := s.tempFile(o)
+	f, err := o.tempFile()
 	if err != nil {
 		return err
 	}
@@ -83,11 +84,11 @@ func (s *Store) openDaemon(ctx context.Context, r reference, opt PullOptions, o 
 	if err != nil {
 		return err
 	}
-	return o.readDockerArchive(r, x)
+	return o.readDockerArchive(x)
 }
 
 // daemonAnswer turns a refusal into an error.
-func daemonAnswer(r reference, resp *http.Response) error {
+func daemonAnswer(r Reference, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
@@ -104,7 +105,7 @@ func daemonAnswer(r reference, resp *http.Response) error {
 	case http.StatusForbidden, http.StatusUnauthorized:
 		kind, hint = compute.ErrDenied, ""
 	}
-	return failed("Pull", r.name, kind, errors.New("the docker daemon says: "+said.Message), hint)
+	return failed("Pull", r.Name, kind, errors.New("the docker daemon says: "+said.Message), hint)
 }
 
 // innermost returns the cause without the request, which tells people nothing.

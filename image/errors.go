@@ -12,8 +12,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
 )
@@ -34,11 +32,35 @@ func (e *errCorrupt) Error() string {
 	return fmt.Sprintf("%s is corrupt: its digest is %s, and should be %s", e.what, e.got, e.want)
 }
 
+// Refusal is an answer of a registry that is no success.
+type Refusal struct {
+	Status int // HTTP's
+	Err    error
+}
+
+// Error returns the text of the registry's answer.
+func (r *Refusal) Error() string { return r.Err.Error() }
+
+// Unwrap returns the error with the answer.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// ExportError adds a kind and a hint to an error of writing an image to a destination.
+func (s *Store) ExportError(to Reference, err error) error {
+	var e *compute.Error
+	if err = s.classify(to, err); errors.As(err, &e) && e.Op == "image.Pull" {
+		e.Op = "image.Export"
+		if e.Hint == again {
+			e.Hint = "try again: what the registry has already is not sent again"
+		}
+	}
+	return err
+}
+
 // classify adds a kind and a hint to an error of an import.
-func (s *Store) classify(ref reference, err error) error {
+func (s *Store) classify(ref Reference, err error) error {
 	var (
 		ours    *compute.Error
-		answer  *transport.Error
+		answer  *Refusal
 		corrupt *errCorrupt
 		content *layer.ContentError
 		large   *layer.TooLargeError
@@ -49,9 +71,9 @@ func (s *Store) classify(ref reference, err error) error {
 	}
 	kind, hint := error(compute.ErrFailed), ""
 	switch cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF); {
-	case cut && ref.kind != fromRegistry && ref.kind != fromDaemon:
+	case cut && ref.Kind != FromRegistry && ref.Kind != FromDaemon:
 		err = fmt.Errorf("it is no tar archive, or its end is missing: %w", err)
-	case cut && ref.kind == fromRegistry && !errors.As(err, &answer) && !errors.As(err, &corrupt) && !errors.As(err, &content):
+	case cut && ref.Kind == FromRegistry && !errors.As(err, &answer) && !errors.As(err, &corrupt) && !errors.As(err, &content):
 		err = fmt.Errorf("%s broke the connection off: %w", ref.host(), err)
 	}
 	switch {
@@ -64,9 +86,10 @@ func (s *Store) classify(ref reference, err error) error {
 	case errors.As(err, &corrupt), errors.As(err, &content):
 		// it keeps its kind
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		full, at := s.dir, (*fs.PathError)(nil)
+		full, at := s.tree.dir, (*fs.PathError)(nil)
 		hint = "hostler image gc --older-than 1h makes room; what has come so far is not fetched again"
-		if errors.As(err, &at) && !strings.HasPrefix(at.Path, s.dir+"/") { // where it goes
+		// where it goes
+		if errors.As(err, &at) && !strings.HasPrefix(at.Path, s.tree.dir+"/") {
 			full, hint = filepath.Dir(at.Path), "make room there, or name another place"
 		}
 		err = fmt.Errorf("the disk of %s is full: %w", full, err)
@@ -78,18 +101,18 @@ func (s *Store) classify(ref reference, err error) error {
 		hint, kind = kindOfAnswer(ref, answer)
 		// registries answer either for a missing image
 		if errors.Is(kind, compute.ErrNotFound) || errors.Is(kind, compute.ErrDenied) {
-			hint = s.near(ref.name, hint)
+			hint = s.near(ref.Name, hint)
 		}
-	case ref.kind == fromRegistry, ref.kind == fromDaemon:
+	case ref.Kind == FromRegistry, ref.Kind == FromDaemon:
 		kind, hint = compute.ErrUnavailable, again
 	}
-	return failed("Pull", ref.name, kind, err, hint)
+	return failed("Pull", ref.Name, kind, err, hint)
 }
 
 const again = "try again: layers that are here already are not fetched again"
 
-func kindOfAnswer(ref reference, answer *transport.Error) (hint string, kind error) {
-	switch code := answer.StatusCode; {
+func kindOfAnswer(ref Reference, answer *Refusal) (hint string, kind error) {
+	switch code := answer.Status; {
 	case code == http.StatusNotFound:
 		return "no such image or tag there, or one that needs a login", compute.ErrNotFound
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // packed is what packing a directory gives, entry by entry.
@@ -118,7 +119,7 @@ func TestExport(t *testing.T) {
 		"oci-archive:" + out + "/a.tar:t", out + "/b.tar",
 	} {
 		t.Run(dest, func(t *testing.T) {
-			digest, err := s.Export(t.Context(), ref, dest, image.ExportOptions{})
+			digest, err := registry.Export(t.Context(), s, ref, dest, registry.ExportOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +152,7 @@ func TestExport(t *testing.T) {
 		t.Errorf("the same image went out under the digests %v", digests)
 	}
 	t.Run("for docker", func(t *testing.T) {
-		if _, err := s.Export(t.Context(), ref, "docker-archive:"+out+"/d.tar:mine:2", image.ExportOptions{}); err != nil {
+		if _, err := registry.Export(t.Context(), s, ref, "docker-archive:"+out+"/d.tar:mine:2", registry.ExportOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		m, err := tarball.LoadManifest(func() (io.ReadCloser, error) { return os.Open(out + "/d.tar") })
@@ -195,7 +196,7 @@ func TestLayoutDiskFull(t *testing.T) {
 		if _, err := s.Pull(t.Context(), other, image.PullOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Export(t.Context(), other, "oci:"+lay+":before", image.ExportOptions{}); err != nil {
+		if _, err := registry.Export(t.Context(), s, other, "oci:"+lay+":before", registry.ExportOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		var st unix.Statfs_t
@@ -205,7 +206,7 @@ func TestLayoutDiskFull(t *testing.T) {
 		if err := os.WriteFile(filler, make([]byte, int64(st.Bavail)*st.Bsize-pages*page), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := s.Export(t.Context(), ref, "oci:"+lay+":made", image.ExportOptions{})
+		_, err := registry.Export(t.Context(), s, ref, "oci:"+lay+":made", registry.ExportOptions{})
 		if err != nil && (!strings.Contains(err.Error(), "the disk of "+lay) || strings.Contains(compute.Hint(err), "gc")) {
 			t.Errorf("with %d pages: %v, %s", pages, err, compute.Hint(err))
 		}
@@ -215,7 +216,7 @@ func TestLayoutDiskFull(t *testing.T) {
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Export(t.Context(), ref, "oci:"+lay+":made", image.ExportOptions{}); err != nil {
+		if _, err := registry.Export(t.Context(), s, ref, "oci:"+lay+":made", registry.ExportOptions{}); err != nil {
 			t.Errorf("with room, after %d pages: %v", pages, err)
 		}
 		if _, err := open(t).Pull(t.Context(), "oci:"+lay+":made", image.PullOptions{}); err != nil {
@@ -241,7 +242,7 @@ func TestLayoutTogether(t *testing.T) {
 	var all sync.WaitGroup
 	for _, tag := range strings.Fields("a b c d e f g h i j") {
 		all.Go(func() {
-			if _, err := s.Export(t.Context(), ref, "oci:"+lay+":"+tag, image.ExportOptions{}); err != nil {
+			if _, err := registry.Export(t.Context(), s, ref, "oci:"+lay+":"+tag, registry.ExportOptions{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -276,7 +277,7 @@ func TestExportRefuses(t *testing.T) {
 		{ref, filepath.Join(there+"-none", "below.tar"), compute.ErrFailed},
 		{"not-here", there + "3", compute.ErrNotFound},
 	} {
-		if _, err := s.Export(t.Context(), c.ref, c.dest, image.ExportOptions{}); !errors.Is(err, c.kind) {
+		if _, err := registry.Export(t.Context(), s, c.ref, c.dest, registry.ExportOptions{}); !errors.Is(err, c.kind) {
 			t.Errorf("%s to %s: %v, want %v", c.ref, c.dest, err, c.kind)
 		}
 	}
@@ -286,7 +287,7 @@ func TestExportRefuses(t *testing.T) {
 	if files, _ := os.ReadDir(filepath.Dir(there)); len(files) != 1 {
 		t.Errorf("left behind: %v", files)
 	}
-	if _, err := s.Export(t.Context(), ref, there, image.ExportOptions{Replace: true}); err != nil {
+	if _, err := registry.Export(t.Context(), s, ref, there, registry.ExportOptions{Replace: true}); err != nil {
 		t.Error(err)
 	}
 	if _, err := open(t).Pull(t.Context(), there, image.PullOptions{}); err != nil {

@@ -14,14 +14,14 @@ func Unpack(ctx context.Context, dir string, stream io.Reader, owners bool) erro
 }
 
 // SetBoot makes a store believe that the machine was started anew.
-func (s *Store) SetBoot(id string) { s.boot = id }
+func (s *Store) SetBoot(id string) { s.tree.boot = id }
 
 // Sweep is sweep for tests.
-func (s *Store) Sweep() { s.sweep() }
+func (s *Store) Sweep() { collector{s}.sweep() }
 
 // OpenAnyones opens a store whoever it belongs to.
 func OpenAnyones(dir string) (*Store, error) {
-	s := &Store{dir: dir, boot: layer.BootID()}
+	s := &Store{tree: tree{dir, layer.BootID()}}
 	_, err := s.List()
 	return s, err
 }

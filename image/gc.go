@@ -35,7 +35,7 @@ type Collected struct {
 func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	var out Collected
 	if !opt.DryRun {
-		s.sweep()
+		collector{s}.sweep()
 	}
 	images, names, err := s.read()
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 		if img.Name != "" && !old || opt.Keep != nil && opt.Keep(img) {
 			continue
 		}
-		gone, err := s.drop(ctx, img, opt.DryRun)
+		gone, err := collector{s}.drop(ctx, img, opt.DryRun)
 		if err != nil {
 			return out, err
 		}
@@ -71,46 +71,49 @@ func (s *Store) GC(ctx context.Context, opt GCOptions) (Collected, error) {
 	if opt.DryRun { // else their records are gone, or one was pulled anew
 		without = out.Images
 	}
-	out.Layers, out.Size, err = s.dropLayers(without, opt.DryRun)
+	out.Layers, out.Size, err = collector{s}.dropLayers(without, opt.DryRun)
 	if err != nil {
 		return out, failed("GC", "", compute.ErrFailed, err, "")
 	}
 	return out, nil
 }
 
+// A collector removes from a store what is useless.
+type collector struct{ s *Store }
+
 // drop removes the record of an image and its names, unless it was used or touched meanwhile.
-func (s *Store) drop(ctx context.Context, img Image, dry bool) (bool, error) {
-	l, err := s.lock(ctx, storeLock, exclusive)
+func (c collector) drop(ctx context.Context, img Image, dry bool) (bool, error) {
+	l, err := c.s.tree.lock(ctx, storeLock, exclusive)
 	if err != nil {
 		return false, err
 	}
 	defer l.unlock()
-	users, err := s.Users(img.Digest)
+	users, err := c.s.Users(img.Digest)
 	if err != nil {
 		return false, failed("GC", img.Digest, compute.ErrFailed, err, "")
 	}
-	now, err := s.image(img.Digest)
+	now, err := c.s.image(img.Digest)
 	if len(users) > 0 || err != nil || now.Used.After(img.Used) {
 		return false, nil
 	}
 	if dry {
 		return true, nil
 	}
-	return true, s.forget(img.Digest)
+	return true, c.s.forget(img.Digest)
 }
 
 // forget removes the record of an image, its names and its marks. The caller holds storeLock
 // exclusively.
 func (s *Store) forget(digest string) error {
-	if err := os.Remove(s.imageFile(digest)); err != nil {
+	if err := os.Remove(s.tree.imageFile(digest)); err != nil {
 		return err
 	}
-	_ = os.RemoveAll(s.usesDir(digest))
-	_ = layer.RemoveTree(s.patchDir(digest))
+	_ = os.RemoveAll(s.tree.usesDir(digest))
+	_ = layer.RemoveTree(s.tree.patchDir(digest))
 	_, names, err := s.read()
 	for _, n := range names {
 		if n.Digest == digest {
-			err = errors.Join(err, os.Remove(s.nameFile(n.Name)))
+			err = errors.Join(err, os.Remove(s.tree.nameFile(n.Name)))
 		}
 	}
 	return err
@@ -132,14 +135,14 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	if err := s.removeName(ctx, ref, img); err != nil {
 		return failed("Remove", ref, compute.ErrFailed, err, "")
 	}
-	if _, _, err := s.dropLayers(nil, false); err != nil {
+	if _, _, err := (collector{s}).dropLayers(nil, false); err != nil {
 		return failed("Remove", ref, compute.ErrFailed, err, "")
 	}
 	return nil
 }
 
 func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
-	l, err := s.lock(ctx, storeLock, exclusive)
+	l, err := s.tree.lock(ctx, storeLock, exclusive)
 	if err != nil {
 		return err
 	}
@@ -150,7 +153,7 @@ func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 	}
 	others := slices.ContainsFunc(names, func(n nameRecord) bool { return n.Digest == img.Digest && n.Name != img.Name })
 	if others && !strings.HasPrefix(ref, "sha256:") {
-		return os.Remove(s.nameFile(img.Name))
+		return os.Remove(s.tree.nameFile(img.Name))
 	}
 	users, err := s.Users(img.Digest)
 	if err != nil {
@@ -167,8 +170,8 @@ func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 
 // dropLayers removes the layers that no image needs. With dry it only counts. It treats the images
 // in without as gone.
-func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
-	files, err := os.ReadDir(filepath.Join(s.dir, "layers"))
+func (c collector) dropLayers(without []Image, dry bool) (n int, size int64, err error) {
+	files, err := os.ReadDir(filepath.Join(c.s.tree.dir, "layers"))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -182,14 +185,14 @@ func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err er
 	}()
 	for _, f := range files {
 		if diffID := strings.Replace(f.Name(), "-", ":", 1); strings.HasPrefix(diffID, "sha256:") {
-			if l, err := s.tryLock(layerLock(diffID), exclusive); err != nil {
+			if l, err := c.s.tree.tryLock(layerLock(diffID), exclusive); err != nil {
 				return 0, 0, err
 			} else if l != nil {
 				locks[diffID] = l
 			}
 		}
 	}
-	needed, err := s.needed(without)
+	needed, err := c.needed(without)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -198,13 +201,13 @@ func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err er
 		if needed[diffID] {
 			continue
 		}
-		rec, _ := s.readLayer(diffID)
+		rec, _ := c.s.tree.readLayer(diffID)
 		n, size = n+1, size+rec.Size
 		if dry {
 			continue
 		}
-		old := filepath.Join(s.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
-		if err := os.Rename(s.layerDir(diffID), old); err != nil {
+		old := filepath.Join(c.s.tree.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
+		if err := os.Rename(c.s.tree.layerDir(diffID), old); err != nil {
 			return n, size, err
 		}
 		l.remove()
@@ -218,8 +221,8 @@ func (s *Store) dropLayers(without []Image, dry bool) (n int, size int64, err er
 }
 
 // needed returns the layers that images name.
-func (s *Store) needed(without []Image) (map[string]bool, error) {
-	images, _, err := s.read()
+func (c collector) needed(without []Image) (map[string]bool, error) {
+	images, _, err := c.s.read()
 	if err != nil {
 		return nil, err
 	}
@@ -237,8 +240,8 @@ func (s *Store) needed(without []Image) (map[string]bool, error) {
 
 // sweep removes the remains of killed processes: incomplete layers whose lock is free, partly
 // removed ones, and unlocked temporary files.
-func (s *Store) sweep() {
-	layers := filepath.Join(s.dir, "layers")
+func (c collector) sweep() {
+	layers := filepath.Join(c.s.tree.dir, "layers")
 	files, _ := os.ReadDir(layers)
 	for _, f := range files {
 		name := f.Name()
@@ -247,17 +250,17 @@ func (s *Store) sweep() {
 		}
 		key, ok := strings.CutPrefix(name, "new-")
 		if at := strings.LastIndexByte(key, '-'); ok && at > 0 {
-			if l, _ := s.tryLock("layer-"+key[:at], exclusive); l != nil {
+			if l, _ := c.s.tree.tryLock("layer-"+key[:at], exclusive); l != nil {
 				_ = layer.RemoveTree(filepath.Join(layers, name))
 				l.remove()
 			}
 		}
 	}
-	if l, _ := s.tryLock(storeLock, exclusive); l != nil {
-		s.sweepRecords()
+	if l, _ := c.s.tree.tryLock(storeLock, exclusive); l != nil {
+		c.sweepRecords()
 		l.unlock()
 	}
-	tmp := filepath.Join(s.dir, "tmp")
+	tmp := filepath.Join(c.s.tree.dir, "tmp")
 	files, _ = os.ReadDir(tmp)
 	for _, f := range files {
 		if info, err := f.Info(); err != nil || time.Since(info.ModTime()) < staleAfter {
@@ -276,27 +279,27 @@ func (s *Store) sweep() {
 
 // sweepRecords removes records of missing images and layers: lost with the power, or deleted by
 // hand. The caller holds storeLock exclusively.
-func (s *Store) sweepRecords() {
+func (c collector) sweepRecords() {
 	here := func(digest string) bool {
-		_, err := s.image(digest)
+		_, err := c.s.image(digest)
 		return !errors.Is(err, fs.ErrNotExist)
 	}
 	for dir, end := range map[string]string{"images": ".json", "uses": ""} {
-		files, _ := os.ReadDir(filepath.Join(s.dir, dir))
+		files, _ := os.ReadDir(filepath.Join(c.s.tree.dir, dir))
 		for _, f := range files {
 			name, ok := strings.CutSuffix(f.Name(), end)
 			if !ok {
 				name = strings.TrimSuffix(name, ".top")
 			}
 			if !here(strings.Replace(name, "-", ":", 1)) {
-				_ = layer.RemoveTree(filepath.Join(s.dir, dir, f.Name()))
+				_ = layer.RemoveTree(filepath.Join(c.s.tree.dir, dir, f.Name()))
 			}
 		}
 	}
-	files, _ := os.ReadDir(filepath.Join(s.dir, "names"))
+	files, _ := os.ReadDir(filepath.Join(c.s.tree.dir, "names"))
 	for _, f := range files {
 		var n nameRecord
-		file := filepath.Join(s.dir, "names", f.Name())
+		file := filepath.Join(c.s.tree.dir, "names", f.Name())
 		if err := readJSON(file, &n); errors.Is(err, fs.ErrNotExist) || err == nil && !here(n.Digest) {
 			_ = os.Remove(file)
 		}

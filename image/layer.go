@@ -41,21 +41,21 @@ func randomName() string { return strings.ToLower(rand.Text()[:12]) }
 
 // readLayer returns the record of a layer that is here, whole, and would be here after a loss of
 // power.
-func (s *Store) readLayer(diffID string) (layerRecord, bool) {
+func (t *tree) readLayer(diffID string) (layerRecord, bool) {
 	var rec layerRecord
-	err := readJSON(filepath.Join(s.layerDir(diffID), "record.json"), &rec)
-	return rec, err == nil && rec.DiffID == diffID && rec.counts(s.boot)
+	err := readJSON(filepath.Join(t.layerDir(diffID), "record.json"), &rec)
+	return rec, err == nil && rec.DiffID == diffID && rec.counts(t.boot)
 }
 
 // layer makes sure that a layer is here, and returns its record with a lock that keeps it.
 func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRecord, error) {
 	fetched := false // and counted
 	for {
-		l, err := s.lock(ctx, layerLock(b.diffID), shared)
+		l, err := s.tree.lock(ctx, layerLock(b.diffID), shared)
 		if err != nil {
 			return nil, layerRecord{}, err
 		}
-		if rec, ok := s.readLayer(b.diffID); ok {
+		if rec, ok := s.tree.readLayer(b.diffID); ok {
 			if fetched || b.of == nil {
 				return l, rec, nil
 			}
@@ -66,10 +66,10 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 			return nil, layerRecord{}, err
 		}
 		l.unlock()
-		if l, err = s.lock(ctx, layerLock(b.diffID), exclusive); err != nil {
+		if l, err = s.tree.lock(ctx, layerLock(b.diffID), exclusive); err != nil {
 			return nil, layerRecord{}, err
 		}
-		if _, ok := s.readLayer(b.diffID); !ok {
+		if _, ok := s.tree.readLayer(b.diffID); !ok {
 			_, err = s.fetchLayer(ctx, layerLock(b.diffID), b, p)
 			fetched = err == nil
 		}
@@ -83,7 +83,7 @@ func (s *Store) layer(ctx context.Context, b blob, p *Progress) (*lock, layerRec
 // fetchLayer unpacks a layer and puts it in its place. The caller holds its lock, called key,
 // exclusively. It returns the digest.
 func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress) (diffID string, err error) {
-	prefix := filepath.Join(s.dir, "layers", "new-"+strings.TrimPrefix(key, "layer-")+"-")
+	prefix := filepath.Join(s.tree.dir, "layers", "new-"+strings.TrimPrefix(key, "layer-")+"-")
 	left, _ := filepath.Glob(prefix + "*") // by a holder of the lock that was killed
 	for _, dir := range left {
 		if err := layer.RemoveTree(dir); err != nil {
@@ -106,12 +106,12 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 	if err := os.Chmod(root, 0o755); err != nil {
 		return "", err
 	}
-	rec := layerRecord{Owners: s.own, durability: durability{Boot: s.boot}}
+	rec := layerRecord{Owners: s.own, durability: durability{Boot: s.tree.boot}}
 	if rec.Unpacked, rec.DiffID, err = s.unpackBlob(ctx, root, b, p); err != nil {
 		return "", err
 	}
 	rec.Owners = rec.Owners && rec.Foreign == 0
-	if err := s.writeJSON(filepath.Join(dir, "record.json"), rec); err != nil {
+	if err := s.tree.writeJSON(filepath.Join(dir, "record.json"), rec); err != nil {
 		return "", err
 	}
 	return rec.DiffID, s.install(ctx, dir, rec.DiffID, b.diffID != "")
@@ -120,18 +120,18 @@ func (s *Store) fetchLayer(ctx context.Context, key string, b blob, p *Progress)
 // install gives an unpacked layer its name. locked: the caller has its lock.
 func (s *Store) install(ctx context.Context, dir, diffID string, locked bool) error {
 	if !locked {
-		l, err := s.lock(ctx, layerLock(diffID), exclusive)
+		l, err := s.tree.lock(ctx, layerLock(diffID), exclusive)
 		if err != nil {
 			return err
 		}
 		defer l.unlock()
-		if _, ok := s.readLayer(diffID); ok {
+		if _, ok := s.tree.readLayer(diffID); ok {
 			return layer.RemoveTree(dir)
 		}
 	}
-	place := s.layerDir(diffID)
+	place := s.tree.layerDir(diffID)
 	if _, err := os.Lstat(place); err == nil { // one that is not valid
-		old := filepath.Join(s.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
+		old := filepath.Join(s.tree.dir, "layers", "old-"+fileOf(diffID)+"-"+randomName())
 		if err := os.Rename(place, old); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package image
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,19 +12,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/oci"
 )
 
-// content is where manifests, configurations and layers are found by digest. A digest's bytes may
+// Content is where manifests, configurations and layers are found by digest. A digest's bytes may
 // be wrong: the reader checks them.
-type content interface {
-	open(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+type Content interface {
+	Open(ctx context.Context, d oci.Descriptor) (io.ReadCloser, error)
 }
 
 // biggestManifest bounds the bytes that are read into memory.
@@ -35,8 +35,8 @@ func digestBytes(b []byte) string {
 }
 
 // readBlob reads a small blob and checks it.
-func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]byte, error) {
-	r, err := c.open(ctx, d)
+func readBlob(ctx context.Context, c Content, d oci.Descriptor, what string) ([]byte, error) {
+	r, err := c.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -56,9 +56,9 @@ func readBlob(ctx context.Context, c content, d v1.Descriptor, what string) ([]b
 }
 
 // choose follows indexes down to the manifest for a platform.
-func choose(ctx context.Context, r reference, c content, manifests []v1.Descriptor, want Platform, depth int) (v1.Descriptor, error) {
+func choose(ctx context.Context, r Reference, c Content, manifests []oci.Descriptor, want Platform, depth int) (oci.Descriptor, error) {
 	var have []Platform
-	var open []v1.Descriptor // indexes, and manifests without a platform
+	var open []oci.Descriptor // indexes, and manifests without a platform
 	for _, d := range manifests {
 		if d.MediaType.IsIndex() || d.Platform == nil || d.Platform.OS == "" {
 			open = append(open, d)
@@ -81,7 +81,7 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 		if err != nil {
 			return d, err
 		}
-		var inner v1.IndexManifest
+		var inner oci.Index
 		if err := json.Unmarshal(b, &inner); err != nil {
 			return d, layer.Contentf("an index cannot be read: %w", err)
 		}
@@ -95,11 +95,11 @@ func choose(ctx context.Context, r reference, c content, manifests []v1.Descript
 			}
 		}
 	}
-	return v1.Descriptor{}, wrongPlatform(r, want, have)
+	return oci.Descriptor{}, wrongPlatform(r, want, have)
 }
 
 // readManifest fills o from the manifest d.
-func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) error {
+func (o *offer) readManifest(ctx context.Context, c Content, d oci.Descriptor) error {
 	if d.Digest.Algorithm != "sha256" {
 		return layer.Contentf("a manifest is named by %s, and only sha256 is known here", d.Digest.Algorithm)
 	}
@@ -107,7 +107,7 @@ func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) er
 	if err != nil {
 		return err
 	}
-	var m v1.Manifest
+	var m oci.Manifest
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return layer.Contentf("the manifest cannot be read: %w", err)
 	}
@@ -132,80 +132,74 @@ func (o *offer) readManifest(ctx context.Context, c content, d v1.Descriptor) er
 	for i, l := range m.Layers {
 		o.layers = append(o.layers, blob{
 			diffID: ids[i].String(), digest: l.Digest.String(), size: l.Size,
-			open: func(ctx context.Context) (io.ReadCloser, error) { return c.open(ctx, l) },
+			open: func(ctx context.Context) (io.ReadCloser, error) { return c.Open(ctx, l) },
 		})
 	}
 	return nil
 }
 
 // openLayout reads an OCI layout in a directory.
-func (s *Store) openLayout(ctx context.Context, r reference, opt PullOptions, o *offer) error {
-	path, err := layout.FromPath(r.path)
-	if err != nil {
-		return layer.Contentf("%s is not an OCI layout: %w", r.path, err)
+func (o *offer) openLayout(ctx context.Context) error {
+	file := filepath.Join(o.ref.Path, "index.json")
+	if _, err := os.Stat(file); err != nil {
+		return layer.Contentf("%s is not an OCI layout: %w", o.ref.Path, err)
 	}
-	index, err := os.ReadFile(r.path + "/index.json")
+	index, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	return o.readIndex(ctx, r, layoutContent{path}, index, opt.Platform.here())
+	return o.readIndex(ctx, layoutContent{o.ref.Path}, index)
 }
 
 // readIndex fills o from the index of a layout.
-func (o *offer) readIndex(ctx context.Context, r reference, c content, index []byte, want Platform) error {
-	var m v1.IndexManifest
+func (o *offer) readIndex(ctx context.Context, c Content, index []byte) error {
+	var m oci.Index
 	if err := json.Unmarshal(index, &m); err != nil {
 		return layer.Contentf("the layout's index cannot be read: %w", err)
 	}
-	manifests, err := tagged(r, m.Manifests)
+	manifests, err := tagged(o.ref, m.Manifests)
 	if err != nil {
 		return err
 	}
-	d, err := choose(ctx, r, c, manifests, want, 0)
+	d, err := choose(ctx, o.ref, c, manifests, o.opt.Platform.here(), 0)
 	if err != nil {
 		return err
 	}
 	return o.readManifest(ctx, c, d)
 }
 
-// The annotations by which a layout names its images.
-const (
-	annotationRef  = "org.opencontainers.image.ref.name"
-	annotationName = "io.containerd.image.name"
-)
-
 // tagged picks the manifests of a tag, or digest, of a layout.
-func tagged(r reference, manifests []v1.Descriptor) (out []v1.Descriptor, _ error) {
-	if r.tag == "" {
+func tagged(r Reference, manifests []oci.Descriptor) (out []oci.Descriptor, _ error) {
+	if r.Tag == "" {
 		names := map[string]bool{}
 		for _, d := range manifests {
-			names[d.Annotations[annotationRef]] = true
+			names[d.Annotations[oci.AnnotationRef]] = true
 		}
 		if len(names) > 1 {
 			return nil, failed(
-				"Pull", r.name, compute.ErrInvalid, fmt.Errorf("the layout holds several images: %s", tags(manifests)),
-				"name one: "+r.name+":TAG",
+				"Pull", r.Name, compute.ErrInvalid, fmt.Errorf("the layout holds several images: %s", tags(manifests)),
+				"name one: "+r.Name+":TAG",
 			)
 		}
 		return manifests, nil
 	}
 	for _, d := range manifests {
 		a := d.Annotations
-		if a[annotationRef] == r.tag || a[annotationName] == r.tag || strings.HasSuffix(a[annotationRef], ":"+r.tag) ||
-			d.Digest.String() == r.tag {
+		if a[oci.AnnotationRef] == r.Tag || a[oci.AnnotationName] == r.Tag || strings.HasSuffix(a[oci.AnnotationRef], ":"+r.Tag) ||
+			d.Digest.String() == r.Tag {
 			out = append(out, d)
 		}
 	}
 	if len(out) == 0 {
-		return nil, failed("Pull", r.name, compute.ErrNotFound, fmt.Errorf("the layout has no %q; it has %s", r.tag, tags(manifests)), "")
+		return nil, failed("Pull", r.Name, compute.ErrNotFound, fmt.Errorf("the layout has no %q; it has %s", r.Tag, tags(manifests)), "")
 	}
 	return out, nil
 }
 
-func tags(manifests []v1.Descriptor) string {
+func tags(manifests []oci.Descriptor) string {
 	var names []string
 	for _, d := range manifests {
-		if n := d.Annotations[annotationRef]; n != "" {
+		if n := d.Annotations[oci.AnnotationRef]; n != "" {
 			names = append(names, n)
 		} else {
 			names = append(names, d.Digest.String())
@@ -223,15 +217,31 @@ func join(names []string) string {
 }
 
 // layoutContent reads the blobs of a directory.
-type layoutContent struct{ path layout.Path }
+type layoutContent struct{ dir string }
 
-func (l layoutContent) open(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+func (l layoutContent) Open(_ context.Context, d oci.Descriptor) (io.ReadCloser, error) {
 	if d.Data != nil {
 		return io.NopCloser(bytes.NewReader(d.Data)), nil
 	}
-	f, err := l.path.Blob(d.Digest)
-	if errors.Is(err, fs.ErrNotExist) {
+	file := filepath.Join(l.dir, "blobs", d.Digest.Algorithm, d.Digest.Hex)
+	info, err := os.Lstat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, layer.Contentf("the layout lacks %s, which it names", d.Digest)
+	case err != nil:
+		return nil, err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, fmt.Errorf("layout blob %s is a symlink", d.Digest)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("layout blob %s is not a regular file", d.Digest)
 	}
-	return f, err
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		_ = f.Close()
+		return nil, cmp.Or(err, fmt.Errorf("layout blob %s changed while opening", d.Digest))
+	}
+	return f, nil
 }

@@ -41,7 +41,7 @@ func (s *Store) List() ([]Image, error) {
 // read reads all records of images, by digest, and all names.
 func (s *Store) read() (map[string]Image, []nameRecord, error) {
 	images := map[string]Image{}
-	files, err := os.ReadDir(filepath.Join(s.dir, "images"))
+	files, err := os.ReadDir(filepath.Join(s.tree.dir, "images"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,13 +60,13 @@ func (s *Store) read() (map[string]Image, []nameRecord, error) {
 		}
 		images[digest] = img
 	}
-	if files, err = os.ReadDir(filepath.Join(s.dir, "names")); err != nil {
+	if files, err = os.ReadDir(filepath.Join(s.tree.dir, "names")); err != nil {
 		return nil, nil, err
 	}
 	var names []nameRecord
 	for _, f := range files {
 		var n nameRecord
-		if readJSON(filepath.Join(s.dir, "names", f.Name()), &n) == nil {
+		if readJSON(filepath.Join(s.tree.dir, "names", f.Name()), &n) == nil {
 			names = append(names, n)
 		}
 	}
@@ -79,7 +79,7 @@ func (s *Store) Touch(digest string) error {
 		return nil
 	}
 	now := time.Now()
-	err := os.Chtimes(s.imageFile(digest), now, now)
+	err := os.Chtimes(s.tree.imageFile(digest), now, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return failed("Touch", digest, compute.ErrNotFound, errors.New("no image of this digest here"), "")
 	}

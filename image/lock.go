@@ -23,10 +23,10 @@ const (
 )
 
 // lock waits for the lock called name, or until ctx ends.
-func (s *Store) lock(ctx context.Context, name string, mode int) (*lock, error) {
+func (t *tree) lock(ctx context.Context, name string, mode int) (*lock, error) {
 	pause := time.Millisecond
 	for {
-		l, err := s.tryLock(name, mode)
+		l, err := t.tryLock(name, mode)
 		if l != nil || err != nil {
 			return l, err
 		}
@@ -40,8 +40,8 @@ func (s *Store) lock(ctx context.Context, name string, mode int) (*lock, error) 
 }
 
 // tryLock takes the lock, or returns nil when another has it.
-func (s *Store) tryLock(name string, mode int) (*lock, error) {
-	file := filepath.Join(s.dir, "locks", name)
+func (t *tree) tryLock(name string, mode int) (*lock, error) {
+	file := filepath.Join(t.dir, "locks", name)
 	for {
 		f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -66,7 +66,7 @@ func (s *Store) tryLock(name string, mode int) (*lock, error) {
 // Alone locks a task by name, against this and other processes. It waits for the lock, and holds it
 // until free is called or this process ends.
 func (s *Store) Alone(ctx context.Context, what string) (free func(), err error) {
-	l, err := s.lock(ctx, "alone-"+short(what), exclusive)
+	l, err := s.tree.lock(ctx, "alone-"+short(what), exclusive)
 	if err != nil {
 		return nil, failed("Alone", what, compute.ErrFailed, err, "")
 	}

@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
+	server "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -27,6 +27,7 @@ import (
 
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 func TestMain(m *testing.M) {
@@ -143,7 +144,7 @@ type web struct {
 func serve(t testing.TB) *web {
 	t.Helper()
 	w := &web{}
-	inner := registry.New(registry.Logger(nopLogger()))
+	inner := server.New(server.Logger(nopLogger()))
 	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if f := w.hook.Load(); f != nil && (*f)(rw, r) {
 			return
@@ -181,7 +182,9 @@ func open(t testing.TB, opt ...image.Options) *image.Store {
 func openIn(t testing.TB, dir string, opt ...image.Options) *image.Store {
 	t.Helper()
 	t.Cleanup(func() { chmodAll(dir) })
-	s, err := image.Open(dir, append(opt, image.Options{})[0])
+	o := append(opt, image.Options{})[0]
+	o.Registry = registry.Client{}
+	s, err := image.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

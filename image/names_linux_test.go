@@ -10,12 +10,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // TestBadNames says what is wrong with what cannot be pulled, and asks nobody for what is a file's
 // name.
 func TestBadNames(t *testing.T) {
-	s, err := image.Open(filepath.Join(t.TempDir(), "images"), image.Options{})
+	s, err := image.Open(filepath.Join(t.TempDir(), "images"), image.Options{Registry: registry.Client{}})
 	if err != nil {
 		t.Fatal(err)
 	}

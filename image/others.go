@@ -11,9 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
 	"github.com/hostler-project/hostler/policy/fetch"
@@ -25,7 +22,8 @@ import (
 // Guard decides on the way to it. Its answers appear in no error, only in the log. A nil Others is
 // none.
 type Others struct {
-	Guard *fetch.Guard
+	Registry Registry
+	Guard    *fetch.Guard
 	// images of the owner's configuration: they are fetched as usual
 	Own []string
 	Log *slog.Logger // the errors, with the registry's answers
@@ -48,7 +46,7 @@ func (o *Others) Check(ctx context.Context, ref string) error {
 	if !o.Named(ctx, ref) {
 		return nil
 	}
-	r, err := parseOthers(ref, nil)
+	r, err := parseOthers(o.Registry, ref, nil)
 	if err != nil {
 		return err
 	}
@@ -63,7 +61,7 @@ func (o *Others) Told(ctx context.Context, ref string, err error) error {
 	if err == nil || !o.Named(ctx, ref) {
 		return err
 	}
-	r, bad := parseOthers(ref, nil)
+	r, bad := parseOthers(o.Registry, ref, nil)
 	if bad != nil {
 		return bad
 	}
@@ -71,13 +69,12 @@ func (o *Others) Told(ctx context.Context, ref string, err error) error {
 }
 
 // endpoint is the HOST:PORT of a reference's registry.
-func (r reference) endpoint() string {
-	reg := r.reg.Context().Registry
-	host := reg.RegistryStr()
+func (r Reference) endpoint() string {
+	host := r.host()
 	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
 		return host
 	}
-	return host + map[bool]string{true: ":80", false: ":443"}[reg.Scheme() == "http"]
+	return host + map[bool]string{true: ":80", false: ":443"}[r.Registry.Plain]
 }
 
 // errOwners refuses names of this machine's files. It is the same whether they exist or not,
@@ -85,9 +82,9 @@ func (r reference) endpoint() string {
 var errOwners = errors.New("an image of this machine's files or engine is for its owner alone")
 
 // parseOthers parses the reference of a request: it must be a registry's. No file is looked at.
-func parseOthers(ref string, insecure []string) (reference, error) {
-	bad := func(kind, err error, hint string) (reference, error) {
-		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
+func parseOthers(by Registry, ref string, insecure []string) (Reference, error) {
+	bad := func(kind, err error, hint string) (Reference, error) {
+		return Reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: kind, Err: err, Hint: hint}
 	}
 	scheme, rest, _ := strings.Cut(ref, ":")
 	switch {
@@ -97,36 +94,33 @@ func parseOthers(ref string, insecure []string) (reference, error) {
 	case scheme == "docker":
 		ref = strings.TrimPrefix(rest, "//")
 	}
-	n, err := name.ParseReference(ref)
-	if err == nil && slices.Contains(insecure, n.Context().RegistryStr()) {
-		n, err = name.ParseReference(ref, name.Insecure)
-	}
-	if err != nil {
+	r, err := named(FromRegistry, ref).read(by, insecure)
+	if errors.Is(err, compute.ErrInvalid) {
 		return bad(compute.ErrInvalid, errors.New("not the name of an image"), "NAME[:TAG|@DIGEST]")
 	}
-	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
+	return r, err
 }
 
 // told returns what the caller is told of an error: its kind, and nothing that a remote has said.
-func (o *Others) told(r reference, err error) error {
+func (o *Others) told(r Reference, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	out := o.words(r, err)
-	out.Op, out.ID = "image.Pull", compute.ID(r.name)
+	out.Op, out.ID = "image.Pull", compute.ID(r.Name)
 	// a refusal is logged where it is made
 	if o.Log != nil && !errors.As(err, new(*fetch.Refused)) {
-		o.Log.Warn("an image that was asked for is not fetched", "image", logged(r.name), "err", logged(err.Error()))
+		o.Log.Warn("an image that was asked for is not fetched", "image", logged(r.Name), "err", logged(err.Error()))
 	}
 	return out
 }
 
 // words returns an error that names the kind of failure and the registry, and no answer of it.
-func (o *Others) words(r reference, err error) *compute.Error {
+func (o *Others) words(r Reference, err error) *compute.Error {
 	var (
 		refused *fetch.Refused
 		unknown *fetch.Unknown
-		answer  *transport.Error
+		answer  *Refusal
 		corrupt *errCorrupt
 		content *layer.ContentError
 		ours    *compute.Error
@@ -140,7 +134,7 @@ func (o *Others) words(r reference, err error) *compute.Error {
 	case errors.As(err, &answer):
 		hint, kind := kindOfAnswer(r, answer)
 		return &compute.Error{
-			Kind: kind, Err: fmt.Errorf("%s answers %d %s", host, answer.StatusCode, http.StatusText(answer.StatusCode)),
+			Kind: kind, Err: fmt.Errorf("%s answers %d %s", host, answer.Status, http.StatusText(answer.Status)),
 			Hint: hint,
 		}
 	case errors.As(err, &corrupt), errors.As(err, &content):

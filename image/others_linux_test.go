@@ -15,12 +15,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
 // guarded are others for whom the hosts of some URLs are allowed.
 func guarded(log *slog.Logger, allow ...string) *image.Others {
-	return &image.Others{Guard: fetch.New(fetch.Options{Allow: fetch.Named(allow...)}), Log: log}
+	return &image.Others{Registry: registry.Client{}, Guard: fetch.New(fetch.Options{Allow: fetch.Named(allow...)}), Log: log}
 }
 
 // TestOthersAreGuarded: an image that somebody else names is not fetched from this machine,

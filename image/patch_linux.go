@@ -17,17 +17,17 @@ func (s *Store) makePatch(digest string, layers []layerRecord) (made bool, err e
 		for _, n := range l.Implied {
 			names[n] = true
 		}
-		dirs, implied = append(dirs, filepath.Join(s.layerDir(l.DiffID), "fs")), append(implied, names)
+		dirs, implied = append(dirs, filepath.Join(s.tree.layerDir(l.DiffID), "fs")), append(implied, names)
 	}
 	patch, err := layer.PatchOf(dirs, implied)
 	if err != nil || len(patch) == 0 {
 		return false, err
 	}
-	dir := filepath.Join(s.dir, "tmp", "new-"+randomName())
+	dir := filepath.Join(s.tree.dir, "tmp", "new-"+randomName())
 	if err := os.MkdirAll(filepath.Join(dir, "fs"), 0o700); err != nil {
 		return false, err
 	}
-	place := s.patchDir(digest)
+	place := s.tree.patchDir(digest)
 	err = layer.WritePatch(filepath.Join(dir, "fs"), patch, s.own)
 	if err == nil {
 		err = layer.RemoveTree(place) // of a record that is not valid

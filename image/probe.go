@@ -18,17 +18,17 @@ func (s *Store) Probe(ref string) (here bool, err error) {
 	if !errors.Is(err, compute.ErrNotFound) {
 		return false, err
 	}
-	r, perr := parse(ref, s.opt.Insecure)
-	if perr != nil || r.kind == fromDir {
+	r, perr := parse(ref)
+	if perr != nil || r.Kind == FromDir {
 		return false, err // a digest that is not here is nowhere
 	}
 	if _, err := stampOf(r); errors.Is(err, fs.ErrNotExist) {
-		if _, there := os.Stat(r.path); there == nil {
-			return false, failed("Probe", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"), "")
+		if _, there := os.Stat(r.Path); there == nil {
+			return false, failed("Probe", r.Name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"), "")
 		}
-		return false, failed("Probe", r.name, compute.ErrNotFound, errors.New("no such file"), "")
+		return false, failed("Probe", r.Name, compute.ErrNotFound, errors.New("no such file"), "")
 	} else if err != nil {
-		return false, failed("Probe", r.name, compute.ErrFailed, err, "")
+		return false, failed("Probe", r.Name, compute.ErrFailed, err, "")
 	}
 	return false, nil
 }

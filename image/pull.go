@@ -14,22 +14,21 @@ import (
 	"sync"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/oci"
 )
 
 // PullOptions say which image is wanted and how.
 type PullOptions struct {
 	Platform Platform  // zero: this machine's
-	Progress *Progress // may be nil
+	Progress *Progress `json:"-"` // may be nil
 	// do not wait for the disk: the image is forgotten if the power fails before Release or GC,
 	// which do
 	Unsynced bool
-
-	user string // the directory that uses the image at once; "": none
+	User     string // the directory that uses the image at once, as for Use; "": none
 }
 
 // Pull brings an image here and returns it. The name is one of
@@ -51,18 +50,21 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 	if strings.HasPrefix(ref, "sha256:") {
 		return s.findDigest(ref)
 	}
-	others, parsed := s.opt.Others.Named(ctx, ref), parse
+	others := s.opt.Others.Named(ctx, ref)
+	var r Reference
+	var err error
 	if others {
-		parsed = parseOthers
+		r, err = parseOthers(s.opt.Registry, ref, s.opt.Insecure)
+	} else {
+		r, err = s.Parse(ref)
 	}
-	r, err := parsed(ref, s.opt.Insecure)
 	if err != nil {
 		return Image{}, err
 	}
-	if r.kind == fromDir {
+	if r.Kind == FromDir {
 		return s.directory(r)
 	}
-	r.asked = ref
+	r.Asked = ref
 	img, err := s.pull(ctx, r, opt)
 	if err == nil && !opt.Unsynced {
 		err = s.settle(img.Digest)
@@ -73,12 +75,76 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 	return img, s.classify(r, err)
 }
 
+func (s *Store) pull(ctx context.Context, r Reference, opt PullOptions) (Image, error) {
+	stamp, err := stampOf(r)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, there := os.Stat(r.Path); there == nil {
+			return Image{}, failed(
+				"Pull", r.Name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"),
+				"dir:"+r.Path+" for a root file system as it is",
+			)
+		}
+		return Image{}, failed("Pull", r.Name, compute.ErrNotFound, errors.New("no such file"), "")
+	}
+	if err != nil {
+		return Image{}, err
+	}
+	if stamp != "" {
+		if img, err := s.find(r); err == nil && opt.Platform.accepts(img.Platform) {
+			return img, s.Touch(img.Digest)
+		}
+	}
+	o := &offer{s: s, ref: r, opt: opt, stamp: stamp}
+	defer o.close()
+	switch r.Kind {
+	case FromLayout:
+		err = o.openLayout(ctx)
+	case FromArchive:
+		err = o.openArchive(ctx)
+	case FromDaemon:
+		err = o.openDaemon(ctx)
+	default: // its name was read, so there is a Registry
+		return s.opt.Registry.Fetch(ctx, s, r, opt)
+	}
+	if err != nil {
+		return Image{}, err
+	}
+	return o.take(ctx)
+}
+
+// Import brings in an image whose manifest, or list of manifests, is in top.Data. What it refers to
+// is opened by from.
+func (s *Store) Import(ctx context.Context, r Reference, from Content, top oci.Descriptor, opt PullOptions) (Image, error) {
+	o := &offer{s: s, ref: r, opt: opt}
+	defer o.close()
+	d := top
+	if d.MediaType.IsIndex() {
+		var index oci.Index
+		if err := json.Unmarshal(top.Data, &index); err != nil {
+			return Image{}, layer.Contentf("the index cannot be read: %w", err)
+		}
+		var err error
+		if d, err = choose(ctx, r, from, index.Manifests, opt.Platform.here(), 0); err != nil {
+			return Image{}, err
+		}
+	}
+	if err := o.readManifest(ctx, from, d); err != nil {
+		return Image{}, err
+	}
+	return o.take(ctx)
+}
+
 // offer is an image at its source.
 type offer struct {
+	s     *Store
+	ref   Reference
+	opt   PullOptions
+	stamp string // of the file that it comes from
+
 	config   []byte
 	digest   string // of config
 	manifest string
-	file     v1.ConfigFile
+	file     oci.ConfigFile
 	layers   []blob // bottom first
 	platform Platform
 	made     bool // config is made up: the image is a bare root file system
@@ -95,59 +161,27 @@ func (o *offer) close() {
 	}
 }
 
-func (s *Store) pull(ctx context.Context, r reference, opt PullOptions) (Image, error) {
-	stamp, err := stampOf(r)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, there := os.Stat(r.path); there == nil {
-			return Image{}, failed(
-				"Pull", r.name, compute.ErrInvalid, errors.New("it is no OCI layout: there is no index.json in it"),
-				"dir:"+r.path+" for a root file system as it is",
-			)
-		}
-		return Image{}, failed("Pull", r.name, compute.ErrNotFound, errors.New("no such file"), "")
+// take brings the image into the store.
+func (o *offer) take(ctx context.Context) (Image, error) {
+	if err := o.fits(o.ref, o.opt.Platform.here()); err != nil {
+		return Image{}, err
 	}
+	layers, err := o.fetchAll(ctx)
 	if err != nil {
 		return Image{}, err
 	}
-	if stamp != "" {
-		if img, err := s.find(r); err == nil && opt.Platform.accepts(img.Platform) {
-			return img, s.Touch(img.Digest)
-		}
-	}
-	o := &offer{}
-	defer o.close()
-	switch r.kind {
-	case fromLayout:
-		err = s.openLayout(ctx, r, opt, o)
-	case fromArchive:
-		err = s.openArchive(ctx, r, opt, o)
-	case fromDaemon:
-		err = s.openDaemon(ctx, r, opt, o)
-	default:
-		err = s.openRegistry(ctx, r, opt, o)
-	}
-	if err != nil {
-		return Image{}, err
-	}
-	if err := o.fits(r, opt.Platform.here()); err != nil {
-		return Image{}, err
-	}
-	layers, err := s.fetchAll(ctx, o, opt.Progress)
-	if err != nil {
-		return Image{}, err
-	}
-	return s.enter(ctx, r, o, layers, stamp, opt.user)
+	return o.enter(ctx, layers)
 }
 
 // fits refuses an image for another platform.
-func (o *offer) fits(r reference, want Platform) error {
+func (o *offer) fits(r Reference, want Platform) error {
 	if o.made || o.platform == (Platform{}) || o.platform.suits(want) {
 		return nil
 	}
 	return wrongPlatform(r, want, []Platform{o.platform})
 }
 
-func wrongPlatform(r reference, want Platform, have []Platform) error {
+func wrongPlatform(r Reference, want Platform, have []Platform) error {
 	names := map[string]bool{}
 	for _, p := range have {
 		if p.OS != "unknown" && p != (Platform{}) { // attestations have this name
@@ -159,18 +193,19 @@ func wrongPlatform(r reference, want Platform, have []Platform) error {
 	if len(list) == 0 {
 		err = fmt.Errorf("it holds nothing for %s", want)
 	}
-	return failed("Pull", r.name, compute.ErrInvalid, err, "take another image, or run this one where it fits")
+	return failed("Pull", r.Name, compute.ErrInvalid, err, "take another image, or run this one where it fits")
 }
 
 // fetchAll fetches all layers, each once, and returns their records, bottom first. o holds their
 // locks.
-func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRecord, error) {
+func (o *offer) fetchAll(ctx context.Context) ([]layerRecord, error) {
+	s, p := o.s, o.opt.Progress
 	if p == nil {
 		p = &Progress{}
 	}
 	p.Layers.Store(int64(len(o.layers)))
 	for _, b := range o.layers {
-		if _, ok := s.readLayer(b.diffID); !ok && b.size > 0 {
+		if _, ok := s.tree.readLayer(b.diffID); !ok && b.size > 0 {
 			p.Size.Add(b.size)
 		}
 	}
@@ -215,15 +250,16 @@ func (s *Store) fetchAll(ctx context.Context, o *offer, p *Progress) ([]layerRec
 }
 
 // enter writes the record of an image with local layers, and its name.
-func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layerRecord, stamp, user string) (Image, error) {
-	l, err := s.lock(ctx, storeLock, shared)
+func (o *offer) enter(ctx context.Context, layers []layerRecord) (Image, error) {
+	s, r := o.s, o.ref
+	l, err := s.tree.lock(ctx, storeLock, shared)
 	if err != nil {
 		return Image{}, err
 	}
 	defer l.unlock()
 	rec := record{
 		Digest: o.digest, Manifest: o.manifest, Platform: o.platform, Created: time.Now().UTC().Truncate(time.Second),
-		Config: configOf(o.file.Config), Built: o.file.Created.Time, durability: durability{Boot: s.boot},
+		Config: configOf(o.file.Config), Built: o.file.Created, durability: durability{Boot: s.tree.boot},
 	}
 	if old, err := s.image(o.digest); err == nil {
 		rec.Created, rec.Patched = old.Created, len(old.Layers) > len(layers)
@@ -238,19 +274,19 @@ func (s *Store) enter(ctx context.Context, r reference, o *offer, layers []layer
 		// only makers of patches use it, and they read the layer's own record
 		rec.Layers[i].Implied = nil
 	}
-	if err := s.writeJSON(s.imageFile(o.digest), rec); err != nil {
+	if err := s.tree.writeJSON(s.tree.imageFile(o.digest), rec); err != nil {
 		return Image{}, err
 	}
-	if err := s.writeJSON(s.nameFile(r.name), nameRecord{r.name, o.digest, stamp}); err != nil {
+	if err := s.tree.writeJSON(s.tree.nameFile(r.Name), nameRecord{r.Name, o.digest, o.stamp}); err != nil {
 		return Image{}, err
 	}
-	if user != "" {
-		if err := s.mark(o.digest, user); err != nil {
+	if o.opt.User != "" {
+		if err := s.mark(o.digest, o.opt.User); err != nil {
 			return Image{}, err
 		}
 	}
 	img, err := s.image(o.digest)
-	img.Name = r.name
+	img.Name = r.Name
 	return img, err
 }
 
@@ -275,7 +311,7 @@ func (o *offer) readConfig(config []byte, want string) error {
 	return nil
 }
 
-func configOf(c v1.Config) Config {
+func configOf(c oci.Config) Config {
 	return Config{
 		User: c.User, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, Labels: c.Labels,
 		ExposedPorts: slices.Sorted(maps.Keys(c.ExposedPorts)), Volumes: slices.Sorted(maps.Keys(c.Volumes)), StopSignal: c.StopSignal,
@@ -283,8 +319,8 @@ func configOf(c v1.Config) Config {
 }
 
 // tempFile makes a file that is removed with its lock.
-func (s *Store) tempFile(o *offer) (*os.File, error) {
-	f, err := os.CreateTemp(s.dir+"/tmp", "new-")
+func (o *offer) tempFile() (*os.File, error) {
+	f, err := os.CreateTemp(o.s.tree.dir+"/tmp", "new-")
 	if err != nil {
 		return nil, err
 	}

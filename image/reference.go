@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,53 +10,154 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/hostler-project/hostler/compute"
 )
 
-// from is the kind of an image's source.
-type from int
+// A Registry knows registries: their rules for names, and how to fetch from them. That needs much
+// code, so a Store gets it from its caller. Package registry has it, and package subprocess has
+// another program do it.
+type Registry interface {
+	// Read reads the name of a registry's image. insecure are the registries without TLS.
+	Read(name string, insecure []string) (Name, error)
+	// Fetch brings the image of r, of the kind FromRegistry, into s.
+	Fetch(ctx context.Context, s *Store, r Reference, opt PullOptions) (Image, error)
+	// Login returns what the user's configuration of docker or podman has for the registry of a
+	// name, in the form that docker's API wants; "": nothing.
+	Login(ctx context.Context, name string) (string, error)
+}
 
+// A Name is a registry's name of an image, read by the rules of registries.
+type Name struct {
+	Full       string // HOST/REPOSITORY:TAG, or with @DIGEST
+	Host       string // with the port, if it has one
+	Repository string // with the host
+	Identifier string // the tag or the digest
+	Tagged     bool   // Identifier is a tag
+	Plain      bool   // the registry has no TLS
+}
+
+// ReadName reads a registry's name of an image. by may be nil.
+func ReadName(by Registry, text string, insecure []string) (Name, error) {
+	if by == nil {
+		return Name{}, failed("Parse", text, compute.ErrUnavailable, errors.New("this program knows no registries"),
+			"a Go program sets Registry in host.Options to registry.Client{}, of the package image/registry")
+	}
+	return by.Read(text, insecure)
+}
+
+// familiar returns the short form: without the default host and directory.
+func (n Name) familiar() string {
+	if rest, ok := strings.CutPrefix(n.Full, defaultHost); ok {
+		return strings.TrimPrefix(rest, defaultDirectory)
+	}
+	return n.Full
+}
+
+// The default parts of a registry's name.
 const (
-	fromRegistry from = iota
-	fromLayout        // an OCI layout directory
-	fromArchive       // a tar file with an image or a root file system in it: its content tells
-	fromDaemon        // the local docker daemon
-	fromDir           // a plain directory with a root file system
+	defaultHost      = "index.docker.io/"
+	defaultDirectory = "library/"
 )
 
-// reference is a parsed name of an image.
-type reference struct {
-	kind from
-	name string         // in full: the same for every way to write it
-	path string         // of files; absolute
-	tag  string         // within them, or of the daemon
-	want string         // of an archive: "", "docker", "oci"
-	reg  name.Reference // of a registry
+// expected returns the familiar name of a text, provided that it is a right name. It finds images
+// that are here without the rules of registries. A text with tag and digest has another.
+func expected(text string) string {
+	for _, host := range []string{defaultHost, "docker.io/"} {
+		if rest, ok := strings.CutPrefix(text, host); ok {
+			text = rest
+			break
+		}
+	}
+	text = strings.TrimPrefix(text, defaultDirectory)
+	if !strings.ContainsRune(text, '@') && strings.LastIndexByte(text, ':') <= strings.LastIndexByte(text, '/') {
+		text += ":latest"
+	}
+	return text
+}
 
-	asked string // as the caller wrote it
+// Kind is the kind of an image's source.
+type Kind int
+
+const (
+	FromRegistry Kind = iota
+	FromLayout        // an OCI layout directory
+	FromArchive       // a tar file with an image or a root file system in it: its content tells
+	FromDaemon        // the local docker daemon
+	FromDir           // a plain directory with a root file system
+)
+
+// Reference is a parsed name of an image.
+type Reference struct {
+	Kind     Kind
+	Name     string // in full: the same for every way to write it
+	Path     string // of files; absolute
+	Tag      string // within them, or of the daemon
+	Form     string // of an archive: "", "docker", "oci"
+	Registry Name   // of FromRegistry and FromDaemon; zero: not read yet, and Name is expected
+	Asked    string // as the caller wrote it
+
+	text string // what Registry is read from
+}
+
+const refHint = "NAME[:TAG|@DIGEST], docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], " +
+	"docker-daemon:NAME[:TAG], dir:DIR, or the path of a tarball or directory"
+
+// named returns a reference that a registry's name leads to, before it is read.
+func named(kind Kind, text string) Reference {
+	r := Reference{Kind: kind, text: text, Name: expected(text)}
+	if kind == FromDaemon {
+		r.Tag, r.Name = r.Name, "docker-daemon:"+r.Name
+	}
+	return r
+}
+
+// read completes a reference by the rules of registries.
+func (r Reference) read(by Registry, insecure []string) (Reference, error) {
+	if r.text == "" || r.Registry != (Name{}) {
+		return r, nil
+	}
+	id := r.text
+	if r.Kind == FromDaemon {
+		id, insecure = "docker-daemon:"+id, nil
+	}
+	n, err := ReadName(by, r.text, insecure)
+	if err != nil {
+		return Reference{}, failed("Parse", id, compute.ErrInvalid, err, refHint)
+	}
+	r.Registry, r.Name = n, n.familiar()
+	if r.Kind == FromDaemon {
+		r.Tag, r.Name = r.Name, "docker-daemon:"+r.Name
+	}
+	return r, nil
 }
 
 // host returns the registry's host.
-func (r reference) host() string {
-	if r.reg == nil {
+func (r Reference) host() string {
+	if r.Kind == FromDaemon {
 		return ""
 	}
-	return r.reg.Context().RegistryStr()
+	return r.Registry.Host
 }
 
 // archiveEnds are the suffixes of archives, for names of existing files.
 var archiveEnds = [...]string{".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2"}
 
-// parse parses a reference. insecure are the registries without TLS.
-func parse(ref string, insecure []string) (reference, error) {
-	bad := func(err error, hint string) (reference, error) {
-		return reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: compute.ErrInvalid, Err: err, Hint: hint}
+// Parse parses the name of an image, as for Pull.
+func (s *Store) Parse(ref string) (Reference, error) {
+	r, err := parse(ref)
+	if err != nil {
+		return r, err
 	}
-	const hint = "NAME[:TAG|@DIGEST], docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG], docker-daemon:NAME[:TAG], dir:DIR, or the path of a tarball or directory"
+	return r.read(s.opt.Registry, s.opt.Insecure)
+}
+
+// parse parses a reference as far as it can without the rules of registries.
+func parse(ref string) (Reference, error) {
+	bad := func(err error, hint string) (Reference, error) {
+		return Reference{}, &compute.Error{Op: "image.Parse", ID: compute.ID(ref), Kind: compute.ErrInvalid, Err: err, Hint: hint}
+	}
 	if ref == "" || strings.ContainsFunc(ref, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return bad(errors.New("not the name of an image"), hint)
+		return bad(errors.New("not the name of an image"), refHint)
 	}
 	if home, err := os.UserHomeDir(); err == nil {
 		ref = InHome(ref, home)
@@ -68,31 +170,27 @@ func parse(ref string, insecure []string) (reference, error) {
 			path, tag = cutTag(rest)
 		}
 		if path == "" {
-			return bad(fmt.Errorf("%s: needs a path", scheme), hint)
+			return bad(fmt.Errorf("%s: needs a path", scheme), refHint)
 		}
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return bad(err, "")
 		}
-		r := reference{kind: fromArchive, path: abs, tag: tag, name: scheme + ":" + abs}
+		r := Reference{Kind: FromArchive, Path: abs, Tag: tag, Name: scheme + ":" + abs}
 		switch scheme {
 		case "oci":
-			r.kind = fromLayout
+			r.Kind = FromLayout
 		case "dir":
-			r.kind = fromDir
+			r.Kind = FromDir
 		default:
-			r.want, _, _ = strings.Cut(scheme, "-")
+			r.Form, _, _ = strings.Cut(scheme, "-")
 		}
 		if tag != "" {
-			r.name += ":" + tag
+			r.Name += ":" + tag
 		}
 		return r, nil
 	case "docker-daemon":
-		n, err := name.ParseReference(rest)
-		if err != nil {
-			return bad(plainName(rest, err), hint)
-		}
-		return reference{kind: fromDaemon, tag: familiar(n), name: "docker-daemon:" + familiar(n)}, nil
+		return named(FromDaemon, rest), nil
 	case "docker":
 		ref = strings.TrimPrefix(rest, "//")
 	default:
@@ -102,17 +200,7 @@ func parse(ref string, insecure []string) (reference, error) {
 			return r, nil
 		}
 	}
-	n, err := name.ParseReference(ref)
-	if err != nil {
-		return bad(plainName(ref, err), hint)
-	}
-	if slices.Contains(insecure, n.Context().RegistryStr()) {
-		n, err = name.ParseReference(ref, name.Insecure)
-		if err != nil {
-			return bad(plainName(ref, err), hint)
-		}
-	}
-	return reference{kind: fromRegistry, reg: n, name: familiar(n)}, nil
+	return named(FromRegistry, ref), nil
 }
 
 // InHome expands a leading "~/" of a file's name. It leaves other names as they are, and all of
@@ -129,36 +217,36 @@ func InHome(ref, home string) string {
 }
 
 // parsePath parses the name of a file or directory without a scheme.
-func parsePath(ref string) (reference, bool, error) {
+func parsePath(ref string) (Reference, bool, error) {
 	isPath := filepath.IsAbs(ref) || strings.HasPrefix(ref, "./") || strings.HasPrefix(ref, "../") || ref == "." || ref == ".."
 	isTar := slices.ContainsFunc(archiveEnds[:], func(end string) bool { return strings.HasSuffix(ref, end) })
 	if !isPath && !isTar {
-		return reference{}, false, nil
+		return Reference{}, false, nil
 	}
 	abs, err := filepath.Abs(ref)
 	if err != nil {
-		return reference{}, false, err
+		return Reference{}, false, err
 	}
 	info, err := os.Stat(abs)
 	switch {
 	case err != nil && !isPath && ofRegistry(ref): // a repository's name may end so too
-		return reference{}, false, nil
+		return Reference{}, false, nil
 	case errors.Is(err, fs.ErrNotExist) && isTar:
 		// an image from a file that is gone may be asked for by its name
-		return reference{kind: fromArchive, path: abs, name: abs}, true, nil
+		return Reference{Kind: FromArchive, Path: abs, Name: abs}, true, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return reference{kind: fromDir, path: abs, name: "dir:" + abs}, true, nil
+		return Reference{Kind: FromDir, Path: abs, Name: "dir:" + abs}, true, nil
 	case err != nil:
-		return reference{}, false, err
+		return Reference{}, false, err
 	case !info.IsDir():
-		return reference{kind: fromArchive, path: abs, name: abs}, true, nil
+		return Reference{Kind: FromArchive, Path: abs, Name: abs}, true, nil
 	case !isPath:
-		return reference{}, false, nil
+		return Reference{}, false, nil
 	}
 	if _, err := os.Lstat(filepath.Join(abs, "oci-layout")); err == nil {
-		return reference{kind: fromLayout, path: abs, name: "oci:" + abs}, true, nil
+		return Reference{Kind: FromLayout, Path: abs, Name: "oci:" + abs}, true, nil
 	}
-	return reference{kind: fromDir, path: abs, name: "dir:" + abs}, true, nil
+	return Reference{Kind: FromDir, Path: abs, Name: "dir:" + abs}, true, nil
 }
 
 // ofRegistry reports whether a name begins with a registry's host.
@@ -176,24 +264,4 @@ func cutTag(s string) (path, tag string) {
 	}
 	path, tag, _ = strings.Cut(s, ":")
 	return path, tag
-}
-
-// familiar writes a registry's reference in the short form: without the default host and directory.
-func familiar(n name.Reference) string {
-	full := n.Name()
-	if rest, ok := strings.CutPrefix(full, name.DefaultRegistry+"/"); ok {
-		return strings.TrimPrefix(rest, "library/")
-	}
-	return full
-}
-
-// plainName shortens the library's error for a bad name, which may be the name alone.
-func plainName(ref string, err error) error {
-	text := strings.TrimPrefix(err.Error(), "could not parse reference: ")
-	if text == ref {
-		return errors.New(
-			"not the name of an image: of small letters, digits, dots, dashes and slashes, with a host before it and a tag behind",
-		)
-	}
-	return errors.New(text)
 }

@@ -16,9 +16,9 @@ import (
 // Take returns the image of a name, pulled if need be, and marks it as used by dir, as Use does,
 // before another process could remove it.
 func (s *Store) Take(ctx context.Context, ref, dir string, opt PullOptions) (Image, error) {
-	opt.user = dir
+	opt.User = dir
 	if s.opt.Others.Named(ctx, ref) { // before any look at files
-		if _, err := parseOthers(ref, s.opt.Insecure); err != nil {
+		if _, err := parseOthers(s.opt.Registry, ref, s.opt.Insecure); err != nil {
 			return Image{}, err
 		}
 	}
@@ -49,12 +49,12 @@ func (s *Store) Use(ctx context.Context, digest, dir string) error {
 	if digest == "" { // a plain directory is not ours to keep or to remove
 		return nil
 	}
-	l, err := s.lock(ctx, storeLock, shared)
+	l, err := s.tree.lock(ctx, storeLock, shared)
 	if err != nil {
 		return failed("Use", digest, compute.ErrFailed, err, "")
 	}
 	defer l.unlock()
-	if _, err := os.Lstat(s.imageFile(digest)); err != nil {
+	if _, err := os.Lstat(s.tree.imageFile(digest)); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return failed("Use", digest, compute.ErrNotFound, errors.New("no image of this digest here"), "")
 		}
@@ -71,10 +71,10 @@ func (s *Store) mark(digest, dir string) error {
 	if !filepath.IsAbs(dir) {
 		return failed("Use", digest, compute.ErrInvalid, errors.New("the user's directory is not absolute: "+dir), "")
 	}
-	if err := os.MkdirAll(s.usesDir(digest), 0o700); err != nil {
+	if err := os.MkdirAll(s.tree.usesDir(digest), 0o700); err != nil {
 		return err
 	}
-	return s.writeJSON(filepath.Join(s.usesDir(digest), short(dir)), dir)
+	return s.tree.writeJSON(filepath.Join(s.tree.usesDir(digest), short(dir)), dir)
 }
 
 // Release removes the mark of Use, if there is one. It may sync files to the disk, so call it in
@@ -83,7 +83,7 @@ func (s *Store) Release(digest, dir string) error {
 	if digest == "" {
 		return nil
 	}
-	err := os.Remove(filepath.Join(s.usesDir(digest), short(dir)))
+	err := os.Remove(filepath.Join(s.tree.usesDir(digest), short(dir)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return failed("Release", digest, compute.ErrFailed, err, "")
 	}
@@ -92,7 +92,7 @@ func (s *Store) Release(digest, dir string) error {
 
 // Users returns the existing directories that an image is marked as used by.
 func (s *Store) Users(digest string) ([]string, error) {
-	files, err := os.ReadDir(s.usesDir(digest))
+	files, err := os.ReadDir(s.tree.usesDir(digest))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -102,7 +102,7 @@ func (s *Store) Users(digest string) ([]string, error) {
 	var out []string
 	for _, f := range files {
 		var dir string
-		mark := filepath.Join(s.usesDir(digest), f.Name())
+		mark := filepath.Join(s.tree.usesDir(digest), f.Name())
 		if readJSON(mark, &dir) != nil {
 			continue
 		}
@@ -116,8 +116,6 @@ func (s *Store) Users(digest string) ([]string, error) {
 	return out, nil
 }
 
-func (s *Store) usesDir(digest string) string { return filepath.Join(s.dir, "uses", fileOf(digest)) }
-
 // storeLock is held for moments: shared to add a mark or a record, exclusively to remove one.
 const storeLock = "store"
 
@@ -125,24 +123,24 @@ const storeLock = "store"
 // next start.
 func (s *Store) settle(digest string) error {
 	var r record
-	file := s.imageFile(digest)
-	if readJSON(file, &r) != nil || r.Synced || !r.counts(s.boot) {
+	file := s.tree.imageFile(digest)
+	if readJSON(file, &r) != nil || r.Synced || !r.counts(s.tree.boot) {
 		return nil
 	}
-	if err := layer.Sync(s.dir); err != nil {
+	if err := layer.Sync(s.tree.dir); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
 	defer cancel()
 	// all of them first: a layer that does not count is fetched anew, whichever image uses it
 	for _, layer := range r.Layers {
-		if err := s.settleLayer(ctx, layer.DiffID); errors.Is(err, context.DeadlineExceeded) {
+		if err := s.tree.settleLayer(ctx, layer.DiffID); errors.Is(err, context.DeadlineExceeded) {
 			return nil // try another time
 		} else if err != nil {
 			return err
 		}
 	}
-	l, err := s.lock(ctx, storeLock, exclusive)
+	l, err := s.tree.lock(ctx, storeLock, exclusive)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil
 	}
@@ -155,7 +153,7 @@ func (s *Store) settle(digest string) error {
 		return nil // removed meanwhile
 	}
 	r.Synced = true
-	if err := s.writeJSON(file, r); err != nil {
+	if err := s.tree.writeJSON(file, r); err != nil {
 		return err
 	}
 	return os.Chtimes(file, info.ModTime(), info.ModTime())
@@ -165,16 +163,16 @@ func (s *Store) settle(digest string) error {
 // was stopped.
 const settlePatience = 5 * time.Second
 
-func (s *Store) settleLayer(ctx context.Context, diffID string) error {
-	l, err := s.lock(ctx, layerLock(diffID), shared)
+func (t *tree) settleLayer(ctx context.Context, diffID string) error {
+	l, err := t.lock(ctx, layerLock(diffID), shared)
 	if err != nil {
 		return err
 	}
 	defer l.unlock()
-	rec, ok := s.readLayer(diffID)
+	rec, ok := t.readLayer(diffID)
 	if !ok || rec.Synced {
 		return nil
 	}
 	rec.Synced = true
-	return s.writeJSON(filepath.Join(s.layerDir(diffID), "record.json"), rec)
+	return t.writeJSON(filepath.Join(t.layerDir(diffID), "record.json"), rec)
 }

@@ -18,10 +18,11 @@ type Site struct {
 	// section need not name one.
 	Requested bool
 
-	Agent       agent.Finder  // finds the guest side
-	Images      string        // the directory of the store of images; "": there is none
-	ImageLimits image.Limits  // for the images that are unpacked there
-	Others      *image.Others // how requested images are fetched; nil: as the owner's
+	Agent       agent.Finder   // finds the guest side
+	Images      string         // the directory of the store of images; "": there is none
+	ImageLimits image.Limits   // for the images that are unpacked there
+	Registry    image.Registry // knows registries of images
+	Others      *image.Others  // how requested images are fetched; nil: as the owner's
 
 	Dirs
 

@@ -94,7 +94,7 @@ func imageBuild(a *cli.App, ctx context.Context, bundles, vars []string, name st
 // checked first.
 func builderNamed(a *cli.App, ctx context.Context, bundles, vars []string, name string) (*host.ImageBuilder, error) {
 	if name != "" {
-		if err := image.CheckTag(name); err != nil {
+		if err := image.CheckTag(a.Host.Registry, name); err != nil {
 			return nil, err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // exportedView is what `image export --json` prints.
@@ -21,7 +22,7 @@ type exportedView struct {
 }
 
 func newImageExport(a *cli.App) *cobra.Command {
-	opt, secrets := image.ExportOptions{}, false
+	opt, secrets := registry.ExportOptions{}, false
 	cmd := &cobra.Command{
 		Use:   "export IMAGE TO",
 		Short: "Take an image to a registry or into a file",
@@ -47,7 +48,7 @@ An image that was built with bundles that have secrets may hold them, and is exp
 	return cmd
 }
 
-func imageExport(a *cli.App, ctx context.Context, ref, to string, secrets bool, opt image.ExportOptions) error {
+func imageExport(a *cli.App, ctx context.Context, ref, to string, secrets bool, opt registry.ExportOptions) error {
 	s, err := a.Host.Images()
 	if err != nil {
 		return err
@@ -63,7 +64,7 @@ func imageExport(a *cli.App, ctx context.Context, ref, to string, secrets bool, 
 	defer stop()
 	opt.Progress = &image.Progress{}
 	quiet := sayProgress(a, ref, opt.Progress)
-	digest, err := s.Export(ctx, ref, to, opt)
+	digest, err := registry.Export(ctx, s, ref, to, opt)
 	quiet()
 	if err != nil {
 		return a.Interrupted(
@@ -97,7 +98,7 @@ func imageImport(a *cli.App, ctx context.Context, from, as string) error {
 	if err != nil {
 		return err
 	}
-	if err := image.CheckTag(as); err != nil { // before anything is fetched
+	if err := image.CheckTag(a.Host.Registry, as); err != nil { // before anything is fetched
 		return err
 	}
 	ctx, stop := a.UntilSignal(ctx)

@@ -10,15 +10,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider"
 )
 
 // Program is what one program of hostler's consists of.
 type Program struct {
-	Manual string // the text of `hostler help`
-	Groups []Group
-	Former []Former
-	Kinds  provider.Table // of sources
+	Manual   string // the text of `hostler help`
+	Groups   []Group
+	Former   []Former
+	Kinds    provider.Table // of sources
+	Registry image.Registry // knows registries of images
 	// Whole replaces the process by the program that has everything, for command lines and
 	// configurations that this one lacks something for. It returns only an error. nil: it lacks
 	// nothing.
@@ -50,7 +52,7 @@ type Former struct {
 // line it is.
 func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	a := cli.NewApp(in, out, errs)
-	a.Host.Kinds = p.Kinds
+	a.Host.Kinds, a.Host.Registry = p.Kinds, p.Registry
 	if p.Compose != nil {
 		p.Compose(a)
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
+	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/store/postgres"
 )
 
@@ -34,8 +35,9 @@ var manual string
 
 // whole has all commands and former names.
 var whole = root.Program{
-	Manual: manual,
-	Kinds:  append(host.Kinds(), clouds.Kinds()...),
+	Manual:   manual,
+	Kinds:    append(host.Kinds(), clouds.Kinds()...),
+	Registry: registry.Client{},
 	Groups: []root.Group{
 		{ID: "use", Title: "Use computers:", Commands: commands{
 			leasecmd.NewAcquire, runcmd.NewRun, runcmd.NewWatch, runcmd.NewShell, runcmd.NewCp, runcmd.NewForward, runcmd.NewSSH,

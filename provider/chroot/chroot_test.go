@@ -23,6 +23,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/chroot"
 	"github.com/hostler-project/hostler/provider/guard"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,6 +43,7 @@ func open(t *testing.T, o chroot.Options) *chroot.Provider {
 	if o.Source == "" {
 		o.Source, o.Installation = "suite", "mine"
 	}
+	o.Registry = registry.Client{}
 	p, err := chroot.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func (p *Provider) store() (*image.Store, error) {
 			Err:  errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is"}
 	}
-	return image.Open(p.o.Images, image.Options{Limits: p.o.ImageLimits, Others: p.o.Others})
+	return image.Open(p.o.Images, image.Options{Registry: p.o.Registry, Limits: p.o.ImageLimits, Others: p.o.Others})
 }
 
 // chooseImage decides on the content of an instance's image, for good, and records it before it is

@@ -24,7 +24,7 @@ var Kind = provider.New(provider.Kind{
 // takeSite puts the site into the options.
 func takeSite(o *options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
-	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+	o.Home, o.Images, o.ImageLimits, o.Others, o.Registry = s.Home, s.Images, s.ImageLimits, s.Others, s.Registry
 }
 
 // examine checks whether sources of this kind can work here.

@@ -20,13 +20,14 @@ type options struct {
 	Layer  string `conf:"layer"`
 	Resolv bool   `conf:"resolv"` // put this machine's resolv.conf into each instance
 
-	Source       string        // the source's name
-	Installation string        // the installation's id
-	Dir          string        // where the instances are; required
-	Images       string        // the store of images; required for images
-	ImageLimits  image.Limits  // of images that are unpacked there
-	Others       *image.Others // how images that requests name are fetched; nil: as the owner's
-	Home         string        // the user's, which ~/ before an image's file stands for
+	Source       string         // the source's name
+	Installation string         // the installation's id
+	Dir          string         // where the instances are; required
+	Images       string         // the store of images; required for images
+	ImageLimits  image.Limits   // of images that are unpacked there
+	Registry     image.Registry // knows registries of images
+	Others       *image.Others  // how images that requests name are fetched; nil: as the owner's
+	Home         string         // the user's, which ~/ before an image's file stands for
 }
 
 // Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.

@@ -20,6 +20,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/container"
 	"github.com/hostler-project/hostler/provider/guard"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // both runs a test with each engine.
@@ -52,6 +54,7 @@ func open(t testing.TB, d *daemon, o container.Options) *container.Provider {
 	if o.Agent == nil {
 		o.Agent = finder(t)
 	}
+	o.Registry = registry.Client{}
 	p, err := container.Open(t.Context(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})), o)
 	if err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
@@ -87,7 +83,7 @@ func (i *images) pull(ctx context.Context, ref string) error {
 // has for the registry.
 func (i *images) fetch(ctx context.Context, ref string) error {
 	begin := time.Now()
-	r, err := name.ParseReference(ref, name.WeakValidation)
+	r, err := image.ReadName(i.p.o.Registry, ref, nil)
 	if err != nil {
 		return err
 	}
@@ -96,8 +92,8 @@ func (i *images) fetch(ctx context.Context, ref string) error {
 	}
 	i.p.log.Info("pulling an image", "source", i.p.o.Source, "image", ref)
 	// The tag by itself: without one an engine fetches all there are.
-	query := url.Values{"fromImage": {r.Context().Name()}, "tag": {r.Identifier()}}
-	auth, err := credentials(ctx, r)
+	query := url.Values{"fromImage": {r.Repository}, "tag": {r.Identifier}}
+	auth, err := i.p.o.Registry.Login(ctx, ref)
 	if err != nil {
 		i.p.log.Warn("pulling without credentials", "source", i.p.o.Source, "image", ref, "err", err)
 	}
@@ -187,26 +183,4 @@ func pullError(ref string, err error) error {
 			"has already is used with pull = never"
 	}
 	return out
-}
-
-// credentials returns what the user's docker (or podman) configuration has for an image's registry,
-// in the API's form; "": nothing.
-func credentials(ctx context.Context, r name.Reference) (string, error) {
-	found, err := authn.Resolve(ctx, authn.DefaultKeychain, r.Context())
-	if err != nil || found == authn.Anonymous {
-		return "", err
-	}
-	c, err := authn.Authorization(ctx, found)
-	if err != nil {
-		return "", err
-	}
-	server := r.Context().RegistryStr()
-	if server == name.DefaultRegistry {
-		server = authn.DefaultAuthKey
-	}
-	b, err := json.Marshal(map[string]string{
-		"username": c.Username, "password": c.Password, "identitytoken": c.IdentityToken,
-		"registrytoken": c.RegistryToken, "serveraddress": server,
-	})
-	return base64.URLEncoding.EncodeToString(b), err
 }

@@ -33,5 +33,5 @@ var Kind = provider.New(provider.Kind{
 func takeSite(o *options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
-	o.Others = s.Others
+	o.Others, o.Registry = s.Others, s.Registry
 }

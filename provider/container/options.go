@@ -61,11 +61,12 @@ type options struct {
 	// host, auto, keep-id or nomap; "": the engine's default
 	UserNS string `conf:"userns"`
 
-	Source       string        // the source's name
-	Installation string        // the installation's id
-	Dir          string        // unused: all state is at the engine
-	Agent        agent.Finder  // finds our guest program; required for Create
-	Others       *image.Others // how images that requests name are fetched; nil: as the owner's
+	Source       string         // the source's name
+	Installation string         // the installation's id
+	Dir          string         // unused: all state is at the engine
+	Agent        agent.Finder   // finds our guest program; required for Create
+	Others       *image.Others  // how images that requests name are fetched; nil: as the owner's
+	Registry     image.Registry // knows registries of images
 }
 
 // plan is the parsed lists of options.

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"sync"
-
-	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -27,8 +26,8 @@ var imageName = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // reference refuses what is no name of an image, before it becomes a part of an engine's path.
-// go-containerregistry accepts more than engines do: dots and slashes in any order, which lead to
-// other paths there.
+// Registries accept more than engines do: dots and slashes in any order, which lead to other paths
+// there.
 func reference(ref string) error {
 	fail := func(err error) error {
 		return &compute.Error{
@@ -39,10 +38,30 @@ func reference(ref string) error {
 	if len(ref) > 512 || !imageName().MatchString(ref) {
 		return fail(fmt.Errorf("%.100q is no name of an image", ref))
 	}
-	if _, err := name.ParseReference(ref, name.WeakValidation); err != nil {
-		return fail(err)
+	if !bounded(ref) {
+		return fail(fmt.Errorf("could not parse reference: %s", ref))
 	}
 	return nil
+}
+
+// bounded reports whether a name of the grammar is within the bounds that registries set: for the
+// length of a repository, a host that an address can have, and the digests that there are.
+func bounded(ref string) bool {
+	ref, digest, pinned := strings.Cut(ref, "@")
+	algorithm, hex, _ := strings.Cut(digest, ":")
+	if pinned && len(hex) != map[string]int{"sha256": 64, "sha384": 96, "sha512": 128}[algorithm] {
+		return false
+	}
+	if at := strings.LastIndexByte(ref, ':'); at > strings.LastIndexByte(ref, '/') {
+		ref = ref[:at]
+	}
+	if first, rest, ok := strings.Cut(ref, "/"); ok && (first == "localhost" || strings.ContainsAny(first, ".:")) {
+		if at, err := url.Parse("//" + first); err != nil || at.Host != first {
+			return false
+		}
+		ref = rest
+	}
+	return len(ref) <= 255
 }
 
 // imagePath is the engine's path of an image.

@@ -13,9 +13,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image"
 )
 
 // Snapshot makes the engine commit a container as an image, which stays at the engine: the layers
@@ -28,9 +27,9 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 }
 
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
-	as, err := name.NewTag(spec.Name, name.WeakValidation)
+	as, err := p.tag(spec.Name)
 	if err != nil {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: err}
+		return "", err
 	}
 	c, err := p.mine(ctx, id)
 	if err != nil {
@@ -60,7 +59,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 		return "", err
 	}
 	query := url.Values{
-		"container": {c.ID}, "repo": {as.Context().Name()}, "tag": {as.TagStr()},
+		"container": {c.ID}, "repo": {as.Repository}, "tag": {as.Identifier},
 		"changes": changes(base, spec.Labels, a.name == "podman"),
 	}
 	body := map[string]any{}
@@ -72,6 +71,19 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 		}
 	}
 	return spec.Name, p.eng.do(ctx, http.MethodPost, "/commit", query, body, nil)
+}
+
+// tag reads a name that an image is given.
+func (p *Provider) tag(as string) (image.Name, error) {
+	n, err := image.ReadName(p.o.Registry, as, nil)
+	if err == nil && !n.Tagged {
+		err = fmt.Errorf("%s names a digest, and no tag", as)
+	}
+	var e *compute.Error
+	if err == nil || errors.As(err, &e) {
+		return n, err
+	}
+	return n, &compute.Error{Kind: compute.ErrInvalid, Err: err}
 }
 
 // changes returns, as lines of a Dockerfile, what restores an image's own configuration where its
@@ -209,15 +221,15 @@ func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (str
 
 // TagImage gives an image at the engine a further name.
 func (p *Provider) TagImage(ctx context.Context, ref, as string) error {
-	tag, err := name.NewTag(as, name.WeakValidation)
+	tag, err := p.tag(as)
 	if err != nil {
-		return p.fault("TagImage", compute.ID(p.o.Source), &compute.Error{Kind: compute.ErrInvalid, Err: err})
+		return p.fault("TagImage", compute.ID(p.o.Source), err)
 	}
 	if err := reference(ref); err != nil {
 		return p.fault("TagImage", compute.ID(p.o.Source), err)
 	}
 	return p.fault(
 		"TagImage", compute.ID(p.o.Source),
-		p.eng.do(ctx, http.MethodPost, imagePath(ref)+"/tag", url.Values{"repo": {tag.Context().Name()}, "tag": {tag.TagStr()}}, nil, nil),
+		p.eng.do(ctx, http.MethodPost, imagePath(ref)+"/tag", url.Values{"repo": {tag.Repository}, "tag": {tag.Identifier}}, nil, nil),
 	)
 }

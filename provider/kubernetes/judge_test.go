@@ -10,6 +10,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/policy/fetch"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // names are what the hosts of registries lead to.
@@ -31,7 +33,7 @@ func TestJudgedImages(t *testing.T) {
 		"odd.example": "169.254.169.254", "localhost": "127.0.0.1",
 	}})
 	p := opened(t, Options{Kubeconfig: filepath.Join(t.TempDir(), "none"), Image: "10.0.0.7/own",
-		Others: &image.Others{Guard: guard, Own: []string{"10.0.0.7/own"}}})
+		Others: &image.Others{Registry: registry.Client{}, Guard: guard, Own: []string{"10.0.0.7/own"}}})
 	for ref, denied := range map[string]bool{
 		"127.0.0.1:5000/x": true, "localhost:5000/x": true, "[::1]:5000/x": true, "169.254.169.254/x": true, "10.0.0.7/x": true,
 		"inner.corp.example/x": true, "odd.example/x": true, "registry.corp.example:5001/x": true, "dir:/etc": true,

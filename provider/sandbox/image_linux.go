@@ -40,7 +40,7 @@ type images struct {
 
 // store opens the store of images.
 func (im *images) store() (*image.Store, error) {
-	return image.Open(im.o.Images, image.Options{Limits: im.o.ImageLimits, Others: im.o.Others})
+	return image.Open(im.o.Images, image.Options{Registry: im.o.Registry, Limits: im.o.ImageLimits, Others: im.o.Others})
 }
 
 // base returns what a sandbox needs of its image, from its record. The first time it comes from the

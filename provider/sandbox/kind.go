@@ -43,6 +43,6 @@ var Kind = provider.New(provider.Kind{
 func takeSite(o *Options, s provider.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
-	o.Home, o.Images, o.ImageLimits, o.Others = s.Home, s.Images, s.ImageLimits, s.Others
+	o.Home, o.Images, o.ImageLimits, o.Others, o.Registry = s.Home, s.Images, s.ImageLimits, s.Others, s.Registry
 	o.State, o.NetworkDir, o.Runtime, o.Answers = s.State, s.Network, s.Masks, s.Answers
 }

@@ -52,8 +52,9 @@ type Options struct {
 	State      []string // hostler's own directories, which no sandbox sees
 	// the store of images; required for any but the host's root and directories
 	Images      string
-	ImageLimits image.Limits  // of images that are unpacked there
-	Others      *image.Others // how images that requests name are fetched; nil: as the owner's
+	ImageLimits image.Limits   // of images that are unpacked there
+	Registry    image.Registry // knows registries of images
+	Others      *image.Others  // how images that requests name are fetched; nil: as the owner's
 	// a directory of the user's in memory, for the layers that hide secrets; "": one in /dev/shm
 	Runtime string
 	Agent   agent.Finder // the guest side; required

@@ -19,6 +19,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/remote/agent"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // agentEnv names the program hostler-agent to those that the tests start.
@@ -148,6 +150,7 @@ func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
 	if o.Images == "" {
 		o.Images = filepath.Join(o.Dir, "images")
 	}
+	o.Registry = registry.Client{}
 	p, err := sandbox.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {
 		t.Fatal(err)

@@ -15,11 +15,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/registry"
+	server "github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/sandbox"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // snapshots is on an image of busybox alone.
@@ -80,14 +82,14 @@ func snapshots(t *testing.T) {
 // away takes an image to a registry, and from there into another store, and has a sandbox made of
 // it there.
 func away(t *testing.T, images, name string) {
-	web := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	web := httptest.NewServer(server.New(server.Logger(log.New(io.Discard, "", 0))))
 	defer web.Close()
 	there := strings.TrimPrefix(web.URL, "http://") + "/team/tool:1"
-	store, err := image.Open(images, image.Options{})
+	store, err := image.Open(images, image.Options{Registry: registry.Client{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Export(t.Context(), name, there, image.ExportOptions{}); err != nil {
+	if _, err := registry.Export(t.Context(), store, name, there, registry.ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	p := open(t, sandbox.Options{Dir: filepath.Join(t.TempDir(), "computers"), Image: there})

@@ -32,7 +32,7 @@ func (p *images) store() (*image.Store, error) {
 			Err:  errors.New("there is no store of images"),
 			Hint: "set HOME or XDG_CACHE_HOME, in whose directory it is, or image to the absolute path of a disk"}
 	}
-	return image.Open(p.p.o.Images, image.Options{Limits: p.p.o.ImageLimits, Others: p.p.o.Others})
+	return image.Open(p.p.o.Images, image.Options{Registry: p.p.o.Registry, Limits: p.p.o.ImageLimits, Others: p.p.o.Others})
 }
 
 // takeImage finds the disk of an instance's image once, and pulls the image if it is not here. The

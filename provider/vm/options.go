@@ -42,11 +42,12 @@ type options struct {
 	// finds the program that goes into the guest and that puts qemu into its jail; required for
 	// Create
 	Agent        agent.Finder
-	Source       string        // the source's name
-	Installation string        // the installation's id
-	Dir          string        // where the instances are; required
-	Images       string        // the store of images; required for images that are names
-	ImageLimits  image.Limits  // of images that are unpacked there
-	Others       *image.Others // how images are fetched that requests name; nil: as the owner's
-	Home         string        // the user's, which ~/ before an image's file stands for
+	Source       string         // the source's name
+	Installation string         // the installation's id
+	Dir          string         // where the instances are; required
+	Images       string         // the store of images; required for images that are names
+	ImageLimits  image.Limits   // of images that are unpacked there
+	Registry     image.Registry // knows registries of images
+	Others       *image.Others  // how images are fetched that requests name; nil: as the owner's
+	Home         string         // the user's, which ~/ before an image's file stands for
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/provider/vm"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // TestSnapshot makes an image of a machine, and a machine of that.
@@ -52,7 +54,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the disk is another one: %q, %q, %v", before, now, err)
 	}
 
-	store, err := image.Open(o.Images, image.Options{})
+	store, err := image.Open(o.Images, image.Options{Registry: registry.Client{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +117,7 @@ func TestStrangeImages(t *testing.T) {
 		}
 	}
 	images := filepath.Join(t.TempDir(), "images")
-	store, err := image.Open(images, image.Options{})
+	store, err := image.Open(images, image.Options{Registry: registry.Client{}})
 	if err != nil {
 		t.Fatal(err)
 	}

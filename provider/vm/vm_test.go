@@ -23,6 +23,8 @@ import (
 	"github.com/hostler-project/hostler/provider/guard"
 	"github.com/hostler-project/hostler/provider/vm"
 	"github.com/hostler-project/hostler/remote/agent"
+
+	"github.com/hostler-project/hostler/image/registry"
 )
 
 // places are removed at the end.
@@ -72,6 +74,7 @@ func lab(t testing.TB) vm.Options {
 
 func open(t testing.TB, o vm.Options) *vm.Provider {
 	t.Helper()
+	o.Registry = registry.Client{}
 	p, err := vm.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {
 		t.Fatal(err)

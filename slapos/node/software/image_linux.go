@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
@@ -71,7 +72,7 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	if err != nil {
 		return fail(err)
 	}
-	store, err := image.Open(filepath.Join(dir, puller), image.Options{Guard: guard})
+	store, err := image.Open(filepath.Join(dir, puller), image.Options{Registry: registry.Client{}, Guard: guard})
 	if err != nil {
 		return err
 	}

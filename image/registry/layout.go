@@ -1,4 +1,4 @@
-package image
+package registry
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/image/oci"
 )
 
 // layoutVersion is the content of the file oci-layout.
@@ -47,10 +48,10 @@ func writeLayout(ctx context.Context, img v1.Image, dir, tag string) error {
 		return err
 	}
 	if tag != "" {
-		desc.Annotations = map[string]string{annotationRef: tag}
+		desc.Annotations = map[string]string{oci.AnnotationRef: tag}
 	}
 	index.Manifests = append(
-		slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[annotationRef] == tag }),
+		slices.DeleteFunc(index.Manifests, func(d v1.Descriptor) bool { return d.Annotations[oci.AnnotationRef] == tag }),
 		*desc,
 	)
 	data, err := json.MarshalIndent(index, "", "   ")
@@ -72,7 +73,8 @@ func lockDir(ctx context.Context, dir string) (free func(), err error) {
 		return nil, err
 	}
 	for {
-		if err := flock(f, exclusive|lockNow); !errors.Is(err, syscall.EWOULDBLOCK) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return func() { _ = f.Close() }, nil
 		}
 		select {
