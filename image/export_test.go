@@ -25,3 +25,6 @@ func OpenAnyones(dir string) (*Store, error) {
 	_, err := s.List()
 	return s, err
 }
+
+// Expected is expected for tests.
+func Expected(text string) string { return expected(text) }

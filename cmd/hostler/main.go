@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli/selfcmd"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/program"
-	"github.com/hostler-project/hostler/image/registry"
+	"github.com/hostler-project/hostler/image/subprocess"
 )
 
 func main() {
@@ -28,7 +28,7 @@ func Main(argv []string) int {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
 	light := root.Program{
-		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), Registry: registry.Client{},
+		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), Registry: subprocess.Registry{Command: program.Command},
 		AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
 		Before: runcmd.KeepFiles, // not before: systemd's sockets are for hostlerd
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/program"
+	"github.com/hostler-project/hostler/image/registry"
+	"github.com/hostler-project/hostler/image/subprocess"
 )
 
 func main() {
@@ -39,6 +41,9 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	if len(argv) == 2 && argv[1] == front.Word {
 		return front.Main()
+	}
+	if len(argv) == 2 && argv[1] == subprocess.Word {
+		return subprocess.Serve(in, out, registry.Client{})
 	}
 	runcmd.KeepFiles()
 	// a script of this name, as in a stand-alone, completes like the link

@@ -1,10 +1,12 @@
 package program
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -48,21 +50,41 @@ func Installed() string {
 	return b
 }
 
+// Command returns a command of the program Whole beside this one, with this process's environment.
+func Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+	path, err := whole()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), buildVariable+"="+build())
+	return cmd, nil
+}
+
 // ReplaceBy replaces this process by the program Whole beside it, with the same command line,
 // environment, directory and files. It returns only an error.
 func ReplaceBy(argv []string) error {
+	path, err := whole()
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build())))
+}
+
+// whole returns the path of the program Whole.
+func whole() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find %s: %w", Whole, err)
+		return "", fmt.Errorf("find %s: %w", Whole, err)
 	}
 	path, err := beside(self)
 	if err != nil {
-		return &compute.Error{
+		return "", &compute.Error{
 			Kind: compute.ErrUnavailable, Hint: installHint,
 			Err: fmt.Errorf("this needs the program %s, which is not beside %s: %w", Whole, self, err),
 		}
 	}
-	return fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build())))
+	return path, nil
 }
 
 // beside finds the whole program in the directory of another, or in the one that its link leads to.

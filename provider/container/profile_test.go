@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/container"
 )
@@ -67,6 +69,17 @@ func TestReference(t *testing.T) {
 	} {
 		if err := container.Reference(good); err != nil {
 			t.Errorf("%s: err = %v; want no error", good, err)
+		}
+	}
+	for _, ref := range []string{ // the bounds of registries
+		strings.Repeat("a", 255), strings.Repeat("a", 256), "a.b/" + strings.Repeat("a", 255) + ":1", "a.b/" + strings.Repeat("a", 256),
+		"a@sha512:" + digest + digest, "a@sha512:" + digest, "a@sha384:" + strings.Repeat("0a", 48), "a@md5:" + strings.Repeat("0a", 16),
+		"a@sha256:" + digest + digest, "[::::]/a", "[::1]/a", "a.b:99999/x",
+		"a.b:1@sha256:" + digest, "localhost:5000", "a:1@sha256:" + digest,
+	} {
+		_, err := name.ParseReference(ref, name.WeakValidation)
+		if got := container.Reference(ref); (got == nil) != (err == nil) {
+			t.Errorf("%s: got the error %v, and registries say %v", ref, got, err)
 		}
 	}
 	for _, bad := range []string{
