@@ -155,3 +155,23 @@ func lost(diffID string) func(context.Context) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("its layer %s was removed meanwhile", diffID)
 	}
 }
+
+// ConfigFile returns an image's configuration in OCI's form.
+func (i Image) ConfigFile() *oci.ConfigFile {
+	set := func(names []string) map[string]struct{} {
+		m := map[string]struct{}{}
+		for _, n := range names {
+			m[n] = struct{}{}
+		}
+		return m
+	}
+	c, p := i.Config, i.Platform.here()
+	f := &oci.ConfigFile{OS: p.OS, Architecture: p.Arch, Variant: p.Variant, RootFS: oci.RootFS{Type: "layers"}, Config: oci.Config{
+		User: c.User, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, Labels: c.Labels,
+		ExposedPorts: set(c.ExposedPorts), Volumes: set(c.Volumes), StopSignal: c.StopSignal,
+	}}
+	if !i.Built.IsZero() {
+		f.Created = i.Built
+	}
+	return f
+}

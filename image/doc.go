@@ -2,11 +2,15 @@
 // local docker daemon, a tarball or a directory. Each layer is verified by its digest and unpacked
 // once, for all computers that are made from it on this machine.
 //
-//	s, err := image.Open(dir, image.Options{})
+//	s, err := image.Open(dir, image.Options{Registry: registry.Client{}})
 //	img, err := s.Take(ctx, "debian:12", instanceDir, image.PullOptions{}) // what is here, else pulled; kept until instanceDir is gone
 //	for _, l := range img.Layers { ... l.Dir ... }                         // bottom first: the lower directories of an overlay mount
 //	user, err := image.LookupUser(img.Dirs(), img.Config.User)
 //	err = s.Release(img.Digest, instanceDir)
+//
+// The rules of registries, for names and for requests, need a large library. It is in package
+// registry alone, and not linked by a program that gives the store another Registry. An image that
+// is here is found without it, and a layout or an archive is read without it.
 //
 // Package layer says how a layer looks as a directory. Files that root unpacks have the owners that
 // the image says, and an id-mapped mount brings them into a user name space. Files that an ordinary

@@ -83,6 +83,9 @@ func Open(dir string, opt Options) (*Store, error) {
 // Options returns what the store was opened with.
 func (s *Store) Options() Options { return s.opt }
 
+// TempDir makes a directory in the store. done removes it; GC does when this process is gone.
+func (s *Store) TempDir() (dir string, done func(), err error) { return s.tree.tempDir() }
+
 // Dir returns the store's directory.
 func (s *Store) Dir() string { return s.tree.dir }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/image/oci"
 )
 
 // Tag gives a local image another name, in a registry's form, and takes it from the image that had
@@ -50,27 +49,4 @@ func (s *Store) tagOf(as string) (Reference, error) {
 		err = failed("Tag", as, compute.ErrInvalid, errors.New("it is no name to give"), "NAME[:TAG]")
 	}
 	return to, err
-}
-
-// TempDir makes a directory in the store. done removes it; GC does when this process is gone.
-func (s *Store) TempDir() (dir string, done func(), err error) { return s.tree.tempDir() }
-
-// ConfigFile returns an image's configuration in OCI's form.
-func (i Image) ConfigFile() *oci.ConfigFile {
-	set := func(names []string) map[string]struct{} {
-		m := map[string]struct{}{}
-		for _, n := range names {
-			m[n] = struct{}{}
-		}
-		return m
-	}
-	c, p := i.Config, i.Platform.here()
-	f := &oci.ConfigFile{OS: p.OS, Architecture: p.Arch, Variant: p.Variant, RootFS: oci.RootFS{Type: "layers"}, Config: oci.Config{
-		User: c.User, Env: c.Env, Entrypoint: c.Entrypoint, Cmd: c.Cmd, WorkingDir: c.WorkingDir, Labels: c.Labels,
-		ExposedPorts: set(c.ExposedPorts), Volumes: set(c.Volumes), StopSignal: c.StopSignal,
-	}}
-	if !i.Built.IsZero() {
-		f.Created = i.Built
-	}
-	return f
 }
