@@ -22,7 +22,7 @@ import (
 // Guard decides on the way to it. Its answers appear in no error, only in the log. A nil Others is
 // none.
 type Others struct {
-	Registry Registry
+	Registry Registry // reads the names; required
 	Guard    *fetch.Guard
 	// images of the owner's configuration: they are fetched as usual
 	Own []string

@@ -15,22 +15,22 @@ import (
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
-// Options configure a Store; the zero value has the defaults, and finds what is here.
+// Options configure a Store; the zero value has the defaults.
 type Options struct {
-	Registry Registry `json:"-"` // nil: only what is here is found
+	Registry Registry `json:"-"` // nil: nothing comes from registries
 	// registries, host[:port], without TLS; this machine's own are so anyway
 	Insecure []string
 	// the docker daemon's; "": from DOCKER_HOST, else /var/run/docker.sock
 	DockerSocket string
 	Limits       Limits // of an image
 	Jobs         int    // layers fetched and unpacked at once; 0: one a core, two at least
-	Stall        time.Duration
 	// how long a registry may send nothing before the connection is given up and made anew; 0: a
 	// minute
-	Others *Others      `json:"-"` // nil: all images are the owner's to name
-	Guard  *fetch.Guard `json:"-"`
+	Stall  time.Duration
+	Others *Others `json:"-"` // nil: all images are the owner's to name
 	// judges the way to registries for images that are the owner's to name; nil: they are asked
 	// wherever they are
+	Guard *fetch.Guard `json:"-"`
 }
 
 // Limits bound what one image may unpack to. The zero value stands for the defaults.
