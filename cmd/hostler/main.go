@@ -24,6 +24,9 @@ func main() {
 
 // Main runs one command line and returns the exit status. argv[0] says by which name it was called.
 func Main(argv []string) int {
+	if len(argv) == 0 {
+		argv = []string{"hostler"}
+	}
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
