@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,9 @@ type App struct {
 
 	Traces *tracing.Tracing // nil: no tracing
 
+	began *os.File // the directory in which the process began, if it left that
+	pwd   string   // PWD there
+
 	// Within serves the engine of this process to this process, as a controller would: done waits
 	// for open requests and ends that. nil: this program has no server.
 	Within func(Engine) (c *client.Client, done func(), err error)
@@ -51,6 +55,28 @@ func NewApp(in io.Reader, out, errs io.Writer) *App {
 	a := &App{Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: host.New(host.Options{LeaseIdle: IdleAcquired})}
 	a.Rename = AsCalled
 	return a
+}
+
+// leave notes the directory in which the process began, before it goes to another.
+func (a *App) leave() {
+	if a.Host.Whole == nil || a.began != nil {
+		return
+	}
+	if dir, err := os.Open("."); err == nil {
+		a.began, a.pwd = dir, os.Getenv("PWD")
+	}
+}
+
+// GoBack goes to the directory in which the process began, for a program that replaces this one and
+// reads the same command line.
+func (a *App) GoBack() {
+	if a.began == nil {
+		return
+	}
+	_ = a.began.Chdir()
+	if a.pwd != "" {
+		_ = os.Setenv("PWD", a.pwd)
+	}
 }
 
 // Share returns an App for one of several runs at once. It shares what a has open, but writes

@@ -58,6 +58,9 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	if cfg, err = h.takeUp(ctx, cfg); err != nil {
 		return nil, err
 	}
+	if err := h.noteKinds(cfg, state); err != nil {
+		return nil, err
+	}
 	if err := h.openGuard(cfg); err != nil {
 		return nil, err
 	}
@@ -225,7 +228,11 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 		if err != nil {
 			return nil, err
 		}
-		s, k := h.site(state, name, typ), h.Kinds.Kind(typ)
+		k, err := h.kind(name, typ)
+		if err != nil {
+			return nil, err
+		}
+		s := h.site(state, name, typ)
 		images, err := readImagesSection(cfg)
 		if err != nil {
 			return nil, err

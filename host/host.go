@@ -31,6 +31,7 @@ type Host struct {
 	cfg  *config.Config
 	mark string // identifies what was applied when the configuration was read
 
+	stays   bool // the configuration was read once, and Whole was not needed
 	store   pool.Store
 	storeAt string
 	pool    *pool.Pool
@@ -84,8 +85,12 @@ type Options struct {
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)
 	// Whole replaces this process by the program that has all kinds and the database, when the
-	// configuration needs them. It returns only an error. nil: this program is all there is.
+	// configuration or the state needs them. It returns only an error. nil: this program is all
+	// there is.
 	Whole func() error
+	// Stays is called when the configuration was read, and this process is not replaced; may be
+	// nil.
+	Stays func()
 
 	Role Role
 	// Now does the work of a release at once instead of leaving it.
@@ -219,9 +224,13 @@ func (h *Host) Configuration() (*config.Config, error) {
 	if err != nil {
 		return nil, ConfigError(err)
 	}
-	if len(cfg.Foreign) > 0 && h.Whole != nil {
+	if h.Whole != nil && !h.stays && h.lacks(cfg) {
 		return nil, h.Whole()
 	}
+	if !h.stays && h.Stays != nil {
+		h.Stays()
+	}
+	h.stays = true // what others configure from now on replaces no process that has begun
 	for _, w := range cfg.Warnings {
 		h.Log.Warn("configuration", "err", w)
 	}

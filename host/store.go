@@ -125,10 +125,9 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 		return store, nil
 	}
 	if h.Database == nil {
-		if h.Whole != nil {
-			return nil, h.Whole()
-		}
-		return nil, fault.Invalid(AddressHint, "[store] url names a database, and this program was made without one")
+		return nil, fault.Invalid(
+			"a Go program sets Database in host.Options", "[store] url names a database, and this program was made without one",
+		)
 	}
 	store, err := h.Database(ctx, address, h.Log)
 	if err != nil {

@@ -188,6 +188,9 @@ controller of others you may choose what the source lets you choose: docs/contro
 		Example: "  hostler acquire -s web\n  hostler acquire -s pool --ttl 2h --name build 1\n  NAMES=$(hostler acquire -s pool --for $$ 3)\n  hostler acquire -s big --cores 0.5 --memory 2G\n  hostler acquire -s lab --image debian:13\n  hostler acquire -s pool --key job-1204 2",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if w.key != "" && a.Within == nil && a.Host.Whole != nil {
+				return a.Host.Whole() // which has a server for it
+			}
 			count := 1
 			if len(args) == 1 {
 				n, err := strconv.ParseUint(args[0], 10, 31)
@@ -271,12 +274,6 @@ func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([
 		return nil, err
 	}
 	a.Host.LeaseIdle = cli.IdleAcquired
-	if err := a.FindController(ctx); err != nil {
-		return nil, err
-	}
-	if w.key != "" && a.Remote == nil && a.Within == nil {
-		return nil, a.Host.Whole() // which has a server
-	}
 	engine, err := a.Engine(ctx)
 	if err != nil {
 		return nil, err

@@ -25,8 +25,8 @@ type Program struct {
 	// configurations that this one lacks something for. It returns only an error. nil: it lacks
 	// nothing.
 	Whole func(argv []string) error
-	// Before is called once it is known that this program runs the command line itself; nil:
-	// nothing is to be done
+	// Before is called once it is known that this program does the work itself; nil: nothing is to
+	// be done
 	Before func()
 	// Compose adds to an App what not every program has; nil: nothing
 	Compose func(*cli.App)
@@ -57,13 +57,17 @@ func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 		p.Compose(a)
 	}
 	if p.Whole != nil {
-		a.Host.Whole = func() error { return p.Whole(argv) }
+		a.Host.Whole = func() error {
+			a.GoBack()
+			return p.Whole(argv)
+		}
+		a.Host.Stays = p.Before
 	}
 	a.Commands = p.Tree
 	defer a.Host.Close()
 	name := strings.TrimSuffix(filepath.Base(argv[0]), ".exe")
 	if p.Whole != nil && name != "hostler" { // perhaps a former program's
-		return p.end(a, nil, nil, a.Host.Whole())
+		return p.end(a, nil, argv[1:], a.Host.Whole())
 	}
 	if i := slices.IndexFunc(p.Former, func(f Former) bool { return f.Name == name }); i >= 0 {
 		return p.Former[i].Run(context.Background(), a, argv[1:])

@@ -25,9 +25,6 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	if p.Whole != nil && !has(root, args) {
 		return p.end(a, nil, args, a.Host.Whole())
 	}
-	if p.Before != nil {
-		p.Before()
-	}
 	onceEach(root, args)
 	root.SetArgs(args)
 	root.SetIn(a.In)
@@ -46,12 +43,12 @@ func has(root *cobra.Command, args []string) bool {
 
 // end tells the error of a command, and returns the exit status.
 func (p *Program) end(a *cli.App, cmd *cobra.Command, args []string, err error) int {
-	// the option may stand behind the one that is wrong
-	if errors.Is(err, compute.ErrInvalid) && cmd != nil && cmd.Name() != "run" {
+	// the option may stand behind the one that is wrong, and was not read if there is no command
+	if cmd == nil || errors.Is(err, compute.ErrInvalid) && cmd.Name() != "run" {
 		own, _, _ := cli.CutWords(args, "--")
 		a.JSON = a.JSON || slices.Contains(own, "--json")
 	}
-	if err != nil && !term.Ours(err) {
+	if err != nil && cmd != nil && !term.Ours(err) {
 		err = a.UsageError(cmd, err)
 	}
 	a.Tell(err)

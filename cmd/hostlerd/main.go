@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ func main() {
 	}
 	if err := program.CheckCaller(); err != nil {
 		t := term.NewTerminal(os.Stdin, os.Stdout, os.Stderr, "hostler")
+		t.JSON = slices.Contains(os.Args, "--json")
 		t.Tell(err)
 		os.Exit(term.ExitStatus(err))
 	}

@@ -396,7 +396,7 @@ func TestSlaposLooks(t *testing.T) {
 			"computer token COMP-LAB", "", 1,
 			"slapos: this master gives no tokens for computers that there are already\nhint: its administrator, or generateComputerCertificate, gives another certificate\n",
 		},
-		{"service frobnicate", "", 5, "slapos: unknown command \"frobnicate\"\n"},
+		{"service frobnicate", "", 5, "slapos: slapos service has no command \"frobnicate\": it has info, list\n"},
 	} {
 		if code, out, errs := m.Run(t, strings.Fields(c.words)...); code != c.code || out != c.out || errs != c.errs {
 			t.Errorf(

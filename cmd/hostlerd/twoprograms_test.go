@@ -133,6 +133,48 @@ func TestHandOver(t *testing.T) {
 	if got, want := cmd.ProcessState.ExitCode(), 3; got != want || out.String() != "input\n" || errs.String() != "my own "+m.work+"\n" {
 		t.Errorf("got exit status %d, %q, %q, want %d, the input, and the variable with the directory", got, &out, &errs, want)
 	}
+	// -C is of the directory in which the process began, for both
+	if err := os.MkdirAll(filepath.Join(m.work, "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{"..": "a", "c": "a/b/c"} {
+		if err := os.MkdirAll(filepath.Join(m.work, "a", "b", "c"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := m.command("-C", dir, "run", "local", "--", "sh", "-c", "pwd -P; echo $PWD")
+		cmd.Dir = filepath.Join(m.work, "a", "b")
+		real, err := filepath.EvalSymlinks(filepath.Join(m.work, want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := cmd.Output(); err != nil || string(out) != real+"\n"+real+"\n" {
+			t.Errorf("-C %s: got %q, %v, want %s twice", dir, out, err, real)
+		}
+	}
+	// what the caller has open is still there
+	if err := os.WriteFile(filepath.Join(m.dir, "env"), []byte("MINE=from a file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(filepath.Join(m.dir, "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd = m.command("run", "local", "--env-file", "/dev/fd/3", "--", "sh", "-c", "echo $MINE")
+	cmd.ExtraFiles = []*os.File{file}
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "from a file\n" {
+		t.Errorf("with an open file: %v, %q, want what is in it", err, out)
+	}
+	// the source may be gone from the configuration, and its instances are not
+	if err := os.RemoveAll(filepath.Join(m.home, ".config", "hostler", "sources", "pods")); err != nil {
+		t.Fatal(err)
+	}
+	m.must("status")
+	m.program = filepath.Join(alone, "hostler")
+	if _, errs, exit := m.run("status"); exit == 0 || !strings.Contains(errs, program.Whole) {
+		t.Errorf("after a source of a foreign kind: exit status %d, %q, want it to need %s", exit, errs, program.Whole)
+	}
+	m.program = lookIn(plainPath(t), "hostler")
 	// a link of another name is perhaps a former program's
 	link := filepath.Join(m.dir, "crcache")
 	if err := os.Symlink(m.program, link); err != nil {

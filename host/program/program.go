@@ -68,7 +68,10 @@ func ReplaceBy(argv []string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build())))
+	return &compute.Error{
+		Kind: compute.ErrUnavailable, Hint: installHint,
+		Err: fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build()))),
+	}
 }
 
 // whole returns the path of the program Whole.
@@ -90,16 +93,12 @@ func whole() (string, error) {
 // beside finds the whole program in the directory of another, or in the one that its link leads to.
 // PATH is not asked, as it may name another version.
 func beside(self string) (string, error) {
-	name := Whole
-	if runtime.GOOS == "windows" {
-		name += ".exe"
-	}
 	places := []string{filepath.Dir(self)}
 	if real, err := filepath.EvalSymlinks(self); err == nil && filepath.Dir(real) != places[0] {
 		places = append(places, filepath.Dir(real))
 	}
 	for _, dir := range places {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, Whole)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return path, nil
 		}

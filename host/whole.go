@@ -1,0 +1,59 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/provider"
+)
+
+// foreignFile in the state directory says that sources of kinds beyond those of the function Kinds
+// were used with this state. Their instances may outlive the configuration that named them.
+const foreignFile = "foreign-kinds"
+
+// lacks reports whether this program lacks something for a configuration or for the state: a kind of
+// sources, or the database.
+func (h *Host) lacks(cfg *config.Config) bool {
+	if _, named := cfg.Sections["store"]["url"]; named && h.Database == nil || len(cfg.Foreign) > 0 {
+		return true
+	}
+	state, err := StateDir()
+	if err != nil {
+		return false
+	}
+	_, err = os.Lstat(filepath.Join(state, foreignFile))
+	return err == nil
+}
+
+// noteKinds makes foreignFile before the state has a source of such a kind.
+func (h *Host) noteKinds(cfg *config.Config, state string) error {
+	usual := Kinds()
+	foreign := func(s *config.Source) bool {
+		_, known := usual.Find(s.Type)
+		return !known
+	}
+	if h.Whole != nil || !slices.ContainsFunc(cfg.Sources, foreign) {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(state, foreignFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// kind returns the kind of a source's type. Where another program has more kinds, a type that this
+// one does not know is one of those, and no executable of the user's.
+func (h *Host) kind(source, typ string) (*provider.Kind, error) {
+	if _, known := h.Kinds.Find(typ); !known && h.Whole != nil {
+		return nil, &compute.Error{
+			Kind: compute.ErrUnavailable, Err: fmt.Errorf("source %s: its type %s is not in this program", source, typ),
+			Hint: "the same command again is done by hostlerd, which has it",
+		}
+	}
+	return h.Kinds.Kind(typ), nil
+}
