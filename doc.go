@@ -5,6 +5,6 @@
 // import which; the test beside this file holds the tree to it.
 //
 // A newcomer's way in: package compute (the words), provider/local (one provider whole), pool (the
-// lease engine), cmd/hostler (how all joins). Until version 1 only compute, client, api, cloud and
+// lease engine), cmd/hostlerd (how all joins). Until version 1 only compute, client, api, cloud and
 // slap promise compatibility.
 package hostler

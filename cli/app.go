@@ -43,8 +43,7 @@ type App struct {
 
 	Traces *tracing.Tracing // nil: no tracing
 
-	began *os.File // the directory in which the process began, if it left that
-	pwd   string   // PWD there
+	Began Began // where the process began, if it went to another directory
 
 	// Within serves the engine of this process to this process, as a controller would: done waits
 	// for open requests and ends that. nil: this program has no server.
@@ -57,25 +56,27 @@ func NewApp(in io.Reader, out, errs io.Writer) *App {
 	return a
 }
 
-// leave notes the directory in which the process began, before it goes to another.
-func (a *App) leave() {
-	if a.Host.Whole == nil || a.began != nil {
-		return
-	}
+// Began is the directory in which a process began. The zero Began knows of none.
+type Began struct {
+	dir *os.File
+	pwd string // PWD there
+}
+
+// note notes the current directory.
+func (b *Began) note() {
 	if dir, err := os.Open("."); err == nil {
-		a.began, a.pwd = dir, os.Getenv("PWD")
+		b.dir, b.pwd = dir, os.Getenv("PWD")
 	}
 }
 
-// GoBack goes to the directory in which the process began, for a program that replaces this one and
-// reads the same command line.
-func (a *App) GoBack() {
-	if a.began == nil {
+// Return goes back, for a program that replaces this one and reads the same command line.
+func (b *Began) Return() {
+	if b.dir == nil {
 		return
 	}
-	_ = a.began.Chdir()
-	if a.pwd != "" {
-		_ = os.Setenv("PWD", a.pwd)
+	_ = b.dir.Chdir()
+	if b.pwd != "" {
+		_ = os.Setenv("PWD", b.pwd)
 	}
 }
 

@@ -110,7 +110,9 @@ func (a *App) Begin(cmd *cobra.Command) error {
 		return fault.Invalid("", "%s takes no --source", cmd.CommandPath())
 	}
 	if a.Flags.Dir != "" {
-		a.leave()
+		if a.Host.Whole != nil {
+			a.Began.note()
+		}
 		if err := os.Chdir(a.Flags.Dir); err != nil {
 			return fault.Invalid("", "-C: %w", err)
 		}

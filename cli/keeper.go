@@ -62,6 +62,7 @@ func (a *App) keeperStart() (keeper.StartOptions, error) {
 		name, _, _ := strings.Cut(kv, "=")
 		return name == "HOSTLER_LEASE" || name == "HOSTLER_INSTANCE" || name == "HOSTLER_RUN"
 	})
+	opt.Env = program.Marked(opt.Env)
 	if dir := os.Getenv("HOSTLER_CONFIG"); dir != "" { // the keeper runs in another directory
 		if abs, err := filepath.Abs(dir); err == nil {
 			opt.Env = append(opt.Env, "HOSTLER_CONFIG="+abs)

@@ -77,6 +77,14 @@ func (h *health) isBad() bool {
 	return !h.bad.IsZero()
 }
 
+// unlessBad does something while the server is not bad, and does not become so meanwhile. It
+// returns false for a bad one.
+func (h *health) unlessBad(do func() bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.bad.IsZero() && do()
+}
+
 // markBad marks the server as bad; for ever, if there is a reason.
 func (h *health) markBad(why string) {
 	h.mu.Lock()

@@ -10,7 +10,8 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// Server is a computer in use: one of a Cloud, or any host by NewServer. The fields do not change.
+// Server is a computer in use: one of a Cloud, or any host by NewServer. The fields say how it was
+// spawned; to set them changes nothing.
 // Its methods are safe for concurrent use. None waits for another's request to the cloud, so known
 // facts can be read at any time.
 type Server struct {
@@ -79,7 +80,7 @@ func (c *Cloud) serverOf(r record) *Server {
 // Allocate books a part of the server: cores, MiB of memory and GiB of disk. It stops a countdown.
 // It returns false and books nothing if the part does not fit, or the server is bad or destroyed.
 func (s *Server) Allocate(cores float64, ram, disk int) bool {
-	return !s.health.isBad() && s.life.book(flavor.Part(cores, ram, disk))
+	return s.health.unlessBad(func() bool { return s.life.book(flavor.Part(cores, ram, disk)) })
 }
 
 // Release gives back what Allocate booked. When nothing is booked any more, the countdown to the

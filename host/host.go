@@ -224,8 +224,14 @@ func (h *Host) Configuration() (*config.Config, error) {
 	if err != nil {
 		return nil, ConfigError(err)
 	}
-	if h.Whole != nil && !h.stays && h.lacks(cfg) {
-		return nil, h.Whole()
+	if h.Whole != nil && !h.stays {
+		if lacks, needs := h.lacks(cfg); lacks {
+			err := h.Whole()
+			if needs {
+				return nil, err
+			}
+			h.Log.Warn("a source that is not used needs another program", "err", err)
+		}
 	}
 	if !h.stays && h.Stays != nil {
 		h.Stays()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,22 +12,24 @@ import (
 	"github.com/hostler-project/hostler/provider"
 )
 
-// foreignFile in the state directory says that sources of kinds beyond those of the function Kinds
-// were used with this state. Their instances may outlive the configuration that named them.
+// foreignFile in the state directory says that sources of kinds beyond those of the function
+// Kinds were used with this state. Their instances may outlive the configuration that named them.
 const foreignFile = "foreign-kinds"
 
-// lacks reports whether this program lacks something for a configuration or for the state: a kind of
-// sources, or the database.
-func (h *Host) lacks(cfg *config.Config) bool {
-	if _, named := cfg.Sections["store"]["url"]; named && h.Database == nil || len(cfg.Foreign) > 0 {
-		return true
+// lacks reports whether this program lacks something for a configuration or for the state: a kind
+// of sources, or the database. needs: it cannot do without. Otherwise a source has such a kind that
+// is not used, as it waits for approval or is replaced by another.
+func (h *Host) lacks(cfg *config.Config) (lacks, needs bool) {
+	_, named := cfg.Sections["store"]["url"]
+	needs = named && h.Database == nil || slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
+		_, known := h.Kinds.Find(s.Type)
+		return !known && s.Type != "" && !errors.Is(s.Err, config.ErrUntrusted)
+	})
+	if state, err := StateDir(); err == nil && !needs {
+		_, err := os.Lstat(filepath.Join(state, foreignFile))
+		needs = err == nil
 	}
-	state, err := StateDir()
-	if err != nil {
-		return false
-	}
-	_, err = os.Lstat(filepath.Join(state, foreignFile))
-	return err == nil
+	return needs || len(cfg.Foreign) > 0, needs
 }
 
 // noteKinds makes foreignFile before the state has a source of such a kind.
@@ -46,8 +49,8 @@ func (h *Host) noteKinds(cfg *config.Config, state string) error {
 	return f.Close()
 }
 
-// kind returns the kind of a source's type. Where another program has more kinds, a type that this
-// one does not know is one of those, and no executable of the user's.
+// kind returns the kind of a source's type. Where another program has more kinds, a type that
+// this one does not know is one of those, and no executable of the user's.
 func (h *Host) kind(source, typ string) (*provider.Kind, error) {
 	if _, known := h.Kinds.Find(typ); !known && h.Whole != nil {
 		return nil, &compute.Error{

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
+	"github.com/hostler-project/hostler/host/program"
 )
 
 // NewCompat returns the command compat, for a program that accepts the command lines of these
@@ -81,7 +83,7 @@ func importOld(a *cli.App, dirs []string, to string) error {
 // installLinks makes the links. It leaves alone files of these names that are not links to a
 // hostler.
 func installLinks(a *cli.App, dir string, names []string) error {
-	self, err := os.Executable()
+	self, err := program.Front()
 	if err != nil {
 		return err
 	}
@@ -90,7 +92,7 @@ func installLinks(a *cli.App, dir string, names []string) error {
 	}
 	for _, name := range names {
 		link := filepath.Join(dir, name)
-		if to, err := os.Readlink(link); err == nil && (to == self || filepath.Base(to) == filepath.Base(self)) {
+		if to, err := os.Readlink(link); err == nil && slices.Contains([]string{"hostler", program.Whole}, filepath.Base(to)) {
 			if err := os.Remove(link); err != nil {
 				return err
 			}

@@ -58,7 +58,7 @@ func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	if p.Whole != nil {
 		a.Host.Whole = func() error {
-			a.GoBack()
+			a.Began.Return()
 			return p.Whole(argv)
 		}
 		a.Host.Stays = p.Before

@@ -122,6 +122,30 @@ func TestHandOver(t *testing.T) {
 			}
 		})
 	}
+	// what nobody approved stops nothing
+	m.program = filepath.Join(alone, "hostler")
+	tree := filepath.Join(m.work, ".hostler", "sources", "evil")
+	if err := os.MkdirAll(tree, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(tree, "source.conf"), []byte(foreign), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.must("run", "local", "--", "true")
+	if err := os.RemoveAll(filepath.Join(m.work, ".hostler")); err != nil {
+		t.Fatal(err)
+	}
+	// hostler by another name is not what is looked for
+	self := t.TempDir()
+	for _, name := range []string{"hostler", program.Whole} {
+		if err := copyFile(lookIn(plainPath(t), "hostler"), filepath.Join(self, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.program = filepath.Join(self, "hostler")
+	if _, errs, exit := m.run("help"); exit == 0 || !strings.Contains(errs, "another program") {
+		t.Errorf("beside a copy of itself: exit status %d, %q, want it to say so", exit, errs)
+	}
 	m.source("pods", foreign)
 	m.program = lookIn(plainPath(t), "hostler")
 	cmd := m.command("run", "local", "--", "sh", "-c", `cat; echo "$MINE" $PWD >&2; exit 3`)

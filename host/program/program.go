@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,19 @@ func Path() (string, error) {
 	return self, nil
 }
 
+// Front returns the path of hostler: the one beside this program, or this one if there is none.
+func Front() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(self), "hostler")
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return path, nil
+	}
+	return self, nil
+}
+
 // Installed identifies what is installed, also among builds of one version. Both programs return
 // the same.
 func Installed() string {
@@ -57,8 +71,14 @@ func Command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), buildVariable+"="+build())
+	cmd.Env = Marked(os.Environ())
 	return cmd, nil
+}
+
+// Marked returns an environment for the program Whole, which names the build of this one.
+func Marked(env []string) []string {
+	env = slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return strings.HasPrefix(kv, buildVariable+"=") })
+	return append(env, buildVariable+"="+build())
 }
 
 // ReplaceBy replaces this process by the program Whole beside it, with the same command line,
@@ -68,10 +88,12 @@ func ReplaceBy(argv []string) error {
 	if err != nil {
 		return err
 	}
-	return &compute.Error{
-		Kind: compute.ErrUnavailable, Hint: installHint,
-		Err: fmt.Errorf("start %s: %w", path, syscall.Exec(path, argv, append(os.Environ(), buildVariable+"="+build()))),
+	if os.Getenv(buildVariable) == build() {
+		err = errors.New("what is beside hostler starts hostler again, so it is another program")
+	} else {
+		err = syscall.Exec(path, argv, Marked(os.Environ()))
 	}
+	return &compute.Error{Kind: compute.ErrUnavailable, Hint: installHint, Err: fmt.Errorf("this needs the program %s: %w", Whole, err)}
 }
 
 // whole returns the path of the program Whole.
@@ -91,19 +113,37 @@ func whole() (string, error) {
 }
 
 // beside finds the whole program in the directory of another, or in the one that its link leads to.
-// PATH is not asked, as it may name another version.
+// PATH is not asked, as it may name another version. A file that another user could have put there
+// is refused: only root's, the caller's and that of hostler's own owner are taken.
 func beside(self string) (string, error) {
+	own, err := os.Stat(self)
+	if err != nil {
+		return "", err
+	}
 	places := []string{filepath.Dir(self)}
 	if real, err := filepath.EvalSymlinks(self); err == nil && filepath.Dir(real) != places[0] {
 		places = append(places, filepath.Dir(real))
 	}
 	for _, dir := range places {
 		path := filepath.Join(dir, Whole)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+			continue
 		}
+		if owner := ownerOf(info); owner != 0 && owner != os.Geteuid() && owner != ownerOf(own) || info.Mode()&0o002 != 0 {
+			return "", fmt.Errorf("%s belongs to another user, or others may change it: %w", path, fs.ErrPermission)
+		}
+		return path, nil
 	}
 	return "", fs.ErrNotExist
+}
+
+// ownerOf returns the user whose a file is.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
 }
 
 // CheckCaller refuses to go on for a hostler of another build: the two would read the same files in

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
 // Registry is an image.Registry in processes of another program.
@@ -61,7 +62,9 @@ func (r Registry) ask(ctx context.Context, q request) (answer, error) {
 	}
 	defer in.Close()
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	said := visible.NewWriter(os.Stderr) // also what a registry has it say
+	defer said.Close()
+	cmd.Stdout, cmd.Stderr = &out, said
 	cmd.Cancel, cmd.WaitDelay = in.Close, patience
 	if err := cmd.Start(); err != nil {
 		return answer{}, failed(err)

@@ -3,9 +3,11 @@ package subprocess
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/hostler-project/hostler/image"
 )
@@ -25,6 +27,8 @@ func Serve(in io.Reader, out io.Writer, by image.Registry) int {
 	go func() {
 		_ = documents.Decode(new(any)) // there is no second one
 		cancel()
+		// a program that has the user's logins may not come back
+		time.AfterFunc(patience, func() { os.Exit(1) })
 	}()
 	a, err := reply(ctx, q, by)
 	if ctx.Err() != nil {
@@ -49,6 +53,8 @@ func reply(ctx context.Context, q request, by image.Registry) (a answer, err err
 		if s, err = image.Open(q.Dir, q.Options); err == nil {
 			a.Image, err = s.Pull(ctx, q.Name, q.Pull)
 		}
+	default:
+		err = fmt.Errorf("%q is no call", q.Call)
 	}
 	return a, err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/provider/container"
 )
 
@@ -44,7 +45,9 @@ func TestEndlessEngine(t *testing.T) {
 		go func() { _ = srv.Serve(l) }()
 		p, err := container.Open(
 			t.Context(), nil,
-			container.Options{Source: "suite", Installation: "mine", Image: "x", Pull: "always", Socket: socket},
+			container.Options{
+				Source: "suite", Installation: "mine", Image: "x", Pull: "always", Socket: socket, Registry: registry.Client{},
+			},
 		)
 		if err != nil {
 			t.Fatal(err)
