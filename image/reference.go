@@ -60,7 +60,7 @@ const (
 )
 
 // expected returns the familiar name of a text, provided that it is a right name. It finds images
-// that are here without the rules of registries. A text with tag and digest has another.
+// that are here without the rules of registries. Where a text has a digest, its tag does not count.
 func expected(text string) string {
 	for _, host := range []string{defaultHost, "docker.io/"} {
 		if rest, ok := strings.CutPrefix(text, host); ok {
@@ -69,8 +69,13 @@ func expected(text string) string {
 		}
 	}
 	text = strings.TrimPrefix(text, defaultDirectory)
-	if !strings.ContainsRune(text, '@') && strings.LastIndexByte(text, ':') <= strings.LastIndexByte(text, '/') {
-		text += ":latest"
+	name, digest, pinned := strings.Cut(text, "@")
+	tagged := strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, '/')
+	switch {
+	case pinned && tagged:
+		return name[:strings.LastIndexByte(name, ':')] + "@" + digest
+	case !pinned && !tagged:
+		return text + ":latest"
 	}
 	return text
 }

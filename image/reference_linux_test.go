@@ -12,7 +12,7 @@ import (
 // one that those rules lead to.
 func TestExpected(t *testing.T) {
 	s := open(t, image.Options{Registry: registry.Client{}})
-	read := 0
+	read, pin := 0, "@sha256:"+strings.Repeat("0123456789abcdef", 4)
 	for _, host := range []string{
 		"", "docker.io/", "index.docker.io/", "docker.io:443/", "localhost/", "localhost:5000/", "a.b/", "10.0.0.1:80/", "[::1]:5000/",
 		"Registry.Example/", "docker.io/docker.io/", "docker.io/index.docker.io/", "index.docker.io/docker.io/", "index.docker.io/a.b/",
@@ -22,7 +22,7 @@ func TestExpected(t *testing.T) {
 			"team/tool", "localhost", "index.docker.io", "x.tar", "x_y/z--1",
 			"library", "library/", "/x", "a//b", "", "Upper",
 		} {
-			for _, end := range []string{"", ":12", ":V1.2_x-y", ":", "@sha256:" + strings.Repeat("0123456789abcdef", 4), "@sha256:1"} {
+			for _, end := range []string{"", ":12", ":V1.2_x-y", ":", pin, ":12" + pin, "@sha256:1"} {
 				r, err := s.Parse("docker://" + host + repo + end)
 				if err != nil {
 					continue // no image has such a name
