@@ -58,8 +58,9 @@ func NewApp(in io.Reader, out, errs io.Writer) *App {
 
 // Began is the directory in which a process began. The zero Began knows of none.
 type Began struct {
-	dir *os.File
-	pwd string // PWD there
+	dir  *os.File
+	pwd  string // PWD there
+	left bool   // for the directory of -C
 }
 
 // note notes the current directory.

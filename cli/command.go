@@ -109,18 +109,36 @@ func (a *App) Begin(cmd *cobra.Command) error {
 	if a.Flags.Source != "" && cmd.Flags().Lookup("source") == nil && cmd.Parent() != nil {
 		return fault.Invalid("", "%s takes no --source", cmd.CommandPath())
 	}
-	if a.Flags.Dir != "" {
-		if a.Host.Whole != nil {
-			a.Began.note()
-		}
-		if err := os.Chdir(a.Flags.Dir); err != nil {
-			return fault.Invalid("", "-C: %w", err)
-		}
-		_ = os.Unsetenv("PWD") // it names the old directory
+	if err := enterDirectory(a); err != nil {
+		return err
 	}
 	a.LogDebug()
 	a.Host.Log = a.Log
 	follow(a, cmd)
+	return nil
+}
+
+// TakeLateOptions takes options that followed other words: none may be empty, and -C is obeyed.
+func TakeLateOptions(a *App, cmd *cobra.Command) error {
+	if err := CheckEmpty(cmd, nil); err != nil {
+		return err
+	}
+	return enterDirectory(a)
+}
+
+// enterDirectory goes to the directory of -C, once.
+func enterDirectory(a *App) error {
+	if a.Flags.Dir == "" || a.Began.left {
+		return nil
+	}
+	a.Began.left = true
+	if a.Host.Whole != nil {
+		a.Began.note()
+	}
+	if err := os.Chdir(a.Flags.Dir); err != nil {
+		return fault.Invalid("", "-C: %w", err)
+	}
+	_ = os.Unsetenv("PWD") // it names the old directory
 	return nil
 }
 

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -225,12 +226,12 @@ func (h *Host) Configuration() (*config.Config, error) {
 		return nil, ConfigError(err)
 	}
 	if h.Whole != nil && !h.stays {
-		if lacks, needs := h.lacks(cfg); lacks {
-			err := h.Whole()
+		if what, needs := h.lacks(cfg); what != "" {
+			err := fmt.Errorf("%s: %w", what, h.Whole())
 			if needs {
 				return nil, err
 			}
-			h.Log.Warn("a source that is not used needs another program", "err", err)
+			h.Log.Warn("hostlerd is missing", "err", err)
 		}
 	}
 	if !h.stays && h.Stays != nil {

@@ -16,20 +16,28 @@ import (
 // Kinds were used with this state. Their instances may outlive the configuration that named them.
 const foreignFile = "foreign-kinds"
 
-// lacks reports whether this program lacks something for a configuration or for the state: a kind
-// of sources, or the database. needs: it cannot do without. Otherwise a source has such a kind that
-// is not used, as it waits for approval or is replaced by another.
-func (h *Host) lacks(cfg *config.Config) (lacks, needs bool) {
-	_, named := cfg.Sections["store"]["url"]
-	needs = named && h.Database == nil || slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
-		_, known := h.Kinds.Find(s.Type)
-		return !known && s.Type != "" && !errors.Is(s.Err, config.ErrUntrusted)
-	})
-	if state, err := StateDir(); err == nil && !needs {
-		_, err := os.Lstat(filepath.Join(state, foreignFile))
-		needs = err == nil
+// lacks says what this program lacks for a configuration or for the state: a kind of sources, or
+// the database. "": nothing. needs: it cannot do without. Otherwise a source that is not used has
+// such a kind: it waits for approval, or another replaces it.
+func (h *Host) lacks(cfg *config.Config) (what string, needs bool) {
+	if _, named := cfg.Sections["store"]["url"]; named && h.Database == nil {
+		return "[store] names a database", true
 	}
-	return needs || len(cfg.Foreign) > 0, needs
+	for _, s := range cfg.Sources {
+		if _, known := h.Kinds.Find(s.Type); !known && s.Type != "" && !errors.Is(s.Err, config.ErrUntrusted) {
+			return "source " + s.Name + " is of type " + s.Type, true
+		}
+	}
+	if state, err := StateDir(); err == nil {
+		path := filepath.Join(state, foreignFile)
+		if _, err := os.Lstat(path); err == nil {
+			return "sources of other kinds were used with this state, says " + path, true
+		}
+	}
+	if len(cfg.Foreign) > 0 {
+		return "a source that is not used is of type " + cfg.Foreign[0], false
+	}
+	return "", false
 }
 
 // noteKinds makes foreignFile before the state has a source of such a kind.

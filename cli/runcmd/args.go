@@ -25,7 +25,7 @@ func helpIf(cmd *cobra.Command, ask bool) error {
 
 // splitRun splits NAME from the command. Options may stand before and after NAME. The words from
 // the command's first one, or after --, belong to the command.
-func splitRun(cmd *cobra.Command, args []string) (name string, words []string, err error) {
+func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words []string, err error) {
 	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
 		return "", args, nil
 	}
@@ -38,7 +38,7 @@ func splitRun(cmd *cobra.Command, args []string) (name string, words []string, e
 	if err := cmd.Flags().Parse(args[1:]); err != nil {
 		return "", nil, cli.FlagError(cmd, err)
 	}
-	if err := cli.CheckEmpty(cmd, nil); err != nil {
+	if err := cli.TakeLateOptions(a, cmd); err != nil {
 		return "", nil, err
 	}
 	return args[0], cmd.Flags().Args(), nil

@@ -35,7 +35,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
   hostler run build -t -- top
   hostler run pool --key nightly-1204 -- make release`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, words, err := splitRun(cmd, args)
+			name, words, err := splitRun(a, cmd, args)
 			if err != nil || cmd.Flags().Changed("help") {
 				return errors.Join(err, helpIf(cmd, err == nil))
 			}

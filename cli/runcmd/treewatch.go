@@ -35,7 +35,7 @@ twice at once: what changes meanwhile is for the next run, or with --restart end
 one instance is acquired for all runs, and given back at the end. Ctrl-C ends it, and the command with it; the exit status is 128+n when signal n did.`,
 		Example: "  hostler watch sandbox -- make test\n  hostler watch web --restart -c 'make && ./serve'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, words, err := splitRun(cmd, args)
+			name, words, err := splitRun(a, cmd, args)
 			if err != nil || cmd.Flags().Changed("help") {
 				return errors.Join(err, helpIf(cmd, err == nil))
 			}

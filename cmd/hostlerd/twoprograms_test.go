@@ -221,7 +221,7 @@ func TestTwoBuilds(t *testing.T) {
 	if cmd.ProcessState == nil {
 		t.Fatal(err)
 	}
-	said := strings.Contains(string(out), "an older one") && strings.Contains(string(out), "install both")
+	said := strings.Contains(string(out), "an older one") && strings.Contains(string(out), "both programs of one build")
 	if got := cmd.ProcessState.ExitCode(); got != 1 || !said {
 		t.Errorf("got exit status %d, %s, want 1, both builds and what to do", got, out)
 	}

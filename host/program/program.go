@@ -23,7 +23,7 @@ const (
 	Whole = "hostlerd"
 	// buildVariable tells the whole program which build calls it.
 	buildVariable = "HOSTLER_BUILD"
-	installHint   = "install both: make build, or go install github.com/hostler-project/hostler/cmd/..."
+	installHint   = "put both programs of one build into one directory; make build makes them, and so does go install .../hostler/cmd/..."
 )
 
 // Path returns the path of the whole program: the one beside this one, or this one if there is
@@ -127,8 +127,11 @@ func beside(self string) (string, error) {
 	for _, dir := range places {
 		path := filepath.Join(dir, Whole)
 		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 {
+		if err != nil || !info.Mode().IsRegular() {
 			continue
+		}
+		if info.Mode()&0o111 == 0 {
+			return "", fmt.Errorf("%s may not be executed: %w", path, fs.ErrPermission)
 		}
 		if owner := ownerOf(info); owner != 0 && owner != os.Geteuid() && owner != ownerOf(own) || info.Mode()&0o002 != 0 {
 			return "", fmt.Errorf("%s belongs to another user, or others may change it: %w", path, fs.ErrPermission)
