@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/host/program"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -54,7 +55,7 @@ func findAgentIn(files fs.FS, arch string) (agent.Program, error) {
 		return fail("install hostler with CGO_ENABLED=0 in the environment, by `make build`, or as it was released",
 			errors.New("this hostler was built with cgo, so it cannot take the place of the agent"))
 	}
-	self, err := os.Executable()
+	self, err := program.Front() // the same for both programs, so that none replaces the other's
 	if err != nil {
 		return fail("", err)
 	}
