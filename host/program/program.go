@@ -33,7 +33,7 @@ func Path() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if path, err := beside(self); err == nil {
+	if path, err := beside(self, Whole); err == nil {
 		return path, nil
 	}
 	return self, nil
@@ -45,8 +45,7 @@ func Front() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(filepath.Dir(self), "hostler")
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+	if path, err := beside(self, "hostler"); err == nil {
 		return path, nil
 	}
 	return self, nil
@@ -102,7 +101,7 @@ func whole() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", Whole, err)
 	}
-	path, err := beside(self)
+	path, err := beside(self, Whole)
 	if err != nil {
 		return "", &compute.Error{
 			Kind: compute.ErrUnavailable, Hint: installHint,
@@ -112,10 +111,10 @@ func whole() (string, error) {
 	return path, nil
 }
 
-// beside finds the whole program in the directory of another, or in the one that its link leads to.
-// PATH is not asked, as it may name another version. A file that another user could have put there
-// is refused: only root's, the caller's and that of hostler's own owner are taken.
-func beside(self string) (string, error) {
+// beside finds a program in the directory of another, or in the one that its link leads to. PATH is
+// not asked, as it may name another version. A file that another user could have put there is
+// refused: only root's, the caller's and those of the other program's owner are taken.
+func beside(self, name string) (string, error) {
 	own, err := os.Stat(self)
 	if err != nil {
 		return "", err
@@ -125,7 +124,7 @@ func beside(self string) (string, error) {
 		places = append(places, filepath.Dir(real))
 	}
 	for _, dir := range places {
-		path := filepath.Join(dir, Whole)
+		path := filepath.Join(dir, name)
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() {
 			continue

@@ -16,7 +16,7 @@ func TestBeside(t *testing.T) {
 	}
 	try := func(what, want string) {
 		t.Helper()
-		if got, _ := beside(self); got != want {
+		if got, _ := beside(self, Whole); got != want {
 			t.Errorf("%s: got %q, want %q", what, got, want)
 		}
 	}
@@ -25,17 +25,20 @@ func TestBeside(t *testing.T) {
 		t.Fatalf("WriteFile: %v", err)
 	}
 	try("our own", whole)
-	for mode, want := range map[os.FileMode]string{0o644: "", 0o757: "", 0o555: whole} {
-		if err := os.Chmod(whole, mode); err != nil {
+	for _, c := range []struct {
+		mode os.FileMode
+		want string
+	}{{0o644, ""}, {0o757, ""}, {0o555, whole}} {
+		if err := os.Chmod(whole, c.mode); err != nil {
 			t.Fatalf("Chmod: %v", err)
 		}
-		try(mode.String(), want)
+		try(c.mode.String(), c.want)
 	}
 	link := filepath.Join(t.TempDir(), "h")
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatalf("Symlink: %v", err)
 	}
-	if got, _ := beside(link); filepath.Base(got) != Whole {
+	if got, _ := beside(link, Whole); filepath.Base(got) != Whole {
 		t.Errorf("by a link: got %q, want the one beside what it leads to", got)
 	}
 	if os.Geteuid() != 0 {
