@@ -45,7 +45,7 @@ func (a *App) FindController(ctx context.Context) error {
 	}
 	if a.Host.Whole != nil {
 		// whether this process goes on at all is known before it has done anything
-		_, _ = a.Host.Configuration() // whoever needs it gets the error again
+		_, _ = a.Host.Configuration() // a command that needs it gets the error again
 	}
 	c, self, err := a.Controller(ctx)
 	if c != nil {

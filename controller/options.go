@@ -39,7 +39,7 @@ type Network struct {
 
 // Telemetry says where metrics and logs go.
 type Telemetry struct {
-	Metrics   string // the address that answers scrapes of /metrics to whoever asks; "": none
+	Metrics   string // an address that answers scrapes of /metrics without authentication; "": none
 	LogFormat string // text or json; "": text
 	LogLevel  string // debug, info, warn or error; "": info
 }

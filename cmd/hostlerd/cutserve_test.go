@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,22 +10,12 @@ import (
 	"testing"
 )
 
-// TestServeStopped: who runs a command by way of a controller that is told to end hears what
-// happened, and what he can do.
+// TestServeStopped makes sure that a command that runs through a controller which is told to end
+// says what happened, and what to do.
 func TestServeStopped(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	env := append(os.Environ(), environment(t, dir)...)
-	source := filepath.Join(dir, "home", ".config", "hostler", "sources", "web")
-	if err := os.MkdirAll(source, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\n[fake]\nrun = exec\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	m := newMachine(t)
+	m.source("web", "type = fake\n[fake]\nrun = exec\n")
+	dir, env := m.dir, m.env
 	var stop func()
 	startController(t, env, dir, filepath.Join(dir, "run"), func(end func()) { stop = end })
 	var said bytes.Buffer

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,19 +17,9 @@ import (
 // TestServeKilled: a controller that is killed at once after it has answered, and the one after it,
 // answer a request with a key the same.
 func TestServeKilled(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	env := append(os.Environ(), environment(t, dir)...)
-	source := filepath.Join(dir, "home", ".config", "hostler", "sources", "web")
-	if err := os.MkdirAll(source, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	m := newMachine(t)
+	m.source("web", "type = fake\n")
+	dir, env := m.dir, m.env
 	socket := filepath.Join(dir, "run", "hostler", socket.SocketName)
 	begin := func() (kill func()) {
 		cmd := exec.Command("hostler", "serve")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -15,22 +14,12 @@ import (
 	"github.com/hostler-project/hostler/host/socket"
 )
 
-// TestWatchKilled: who watches, while the controller is killed again and again and others work, has
-// every event of the journal once and in order.
+// TestWatchKilled makes sure that a watcher gets every event of the journal once and in order,
+// while the controller is killed again and again and others work.
 func TestWatchKilled(t *testing.T) {
-	dir, err := os.MkdirTemp("", "hostler") // sockets have short names
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	env := append(os.Environ(), environment(t, dir)...)
-	source := filepath.Join(dir, "home", ".config", "hostler", "sources", "web")
-	if err := os.MkdirAll(source, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(source, "source.conf"), []byte("type = fake\nspare = 1\nmaximum = 6\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	m := newMachine(t)
+	m.source("web", "type = fake\nspare = 1\nmaximum = 6\n")
+	dir, env := m.dir, m.env
 	socket := filepath.Join(dir, "run", "hostler", socket.SocketName)
 	c, err := client.New(client.Options{Socket: socket})
 	if err != nil {
