@@ -58,9 +58,6 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	if cfg, err = h.takeUp(ctx, cfg); err != nil {
 		return nil, err
 	}
-	if err := h.noteKinds(cfg, state); err != nil {
-		return nil, err
-	}
 	if err := h.openGuard(cfg); err != nil {
 		return nil, err
 	}
@@ -251,6 +248,9 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
 		ends.add(p)
+		if err := noteKind(state, typ); err != nil {
+			return nil, err
+		}
 		if def.Build {
 			p = &prebuilt{Provider: p, build: &building{host: h, cfg: cfg, open: open}, source: name, typ: typ, def: def}
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -40,14 +39,10 @@ func (h *Host) lacks(cfg *config.Config) (what string, needs bool) {
 	return "", false
 }
 
-// noteKinds makes foreignFile before the state has a source of such a kind.
-func (h *Host) noteKinds(cfg *config.Config, state string) error {
-	usual := Kinds()
-	foreign := func(s *config.Source) bool {
-		_, known := usual.Find(s.Type)
-		return !known
-	}
-	if h.Whole != nil || !slices.ContainsFunc(cfg.Sources, foreign) {
+// noteKind makes foreignFile once a source of such a kind can be used, and so before it has an
+// instance. A type that is only written somewhere leaves nothing.
+func noteKind(state, typ string) error {
+	if _, usual := Kinds().Find(typ); usual {
 		return nil
 	}
 	f, err := os.OpenFile(filepath.Join(state, foreignFile), os.O_CREATE|os.O_WRONLY, 0o600)

@@ -195,6 +195,18 @@ func TestHandOver(t *testing.T) {
 	}
 	m.must("status")
 	m.program = filepath.Join(alone, "hostler")
+	m.must("status") // what was only written leaves nothing
+	m.program = lookIn(plainPath(t), "hostler")
+	if err := copyFile("../../docs/examples/hostler-source-dir", filepath.Join(m.dir, "hostler-source-dir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.env = append(m.env, "PATH="+m.dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	m.source("own", "type = dir\nmaximum = 1\n[dir]\ndir = "+filepath.Join(m.dir, "made")+"\n")
+	m.must("acquire", "-s", "own")
+	if err := os.RemoveAll(filepath.Join(m.home, ".config", "hostler", "sources", "own")); err != nil {
+		t.Fatal(err)
+	}
+	m.program = filepath.Join(alone, "hostler")
 	if _, errs, exit := m.run("status"); exit == 0 || !strings.Contains(errs, program.Whole) {
 		t.Errorf("after a source of a foreign kind: exit status %d, %q, want it to need %s", exit, errs, program.Whole)
 	}
