@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -74,7 +75,11 @@ func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 					f.tests[e.Package] = append(f.tests[e.Package], e.Test)
 				}
 				fmt.Fprintf(w, "FAIL  %s\n%s", strings.TrimSpace(key), text)
-				packages += one(e.Test == "")
+				delete(output, key)
+				if e.Test == "" {
+					packages++
+					unfinished(w, e.Package, output)
+				}
 			case "skip":
 				if e.Test != "" {
 					skips = append(skips, fmt.Sprintf("%s: %s", strings.TrimSpace(key), reason(output[key])))
@@ -110,6 +115,20 @@ func report(r io.Reader, w io.Writer) (f failures, packages int, err error) {
 	}
 	fmt.Fprintf(w, "%d packages, %d tests passed, %d skipped\n", packages, tests, len(skips))
 	return f, packages, nil
+}
+
+// unfinished prints what the tests of a package that failed had said when it ended under them: where
+// the time-out was, go test names no test, and the goroutines are in the output of the one that
+// began last.
+func unfinished(w io.Writer, of string, output map[string][]string) {
+	for _, key := range slices.Sorted(maps.Keys(output)) {
+		test, ok := strings.CutPrefix(key, of+" ")
+		if !ok || test == "" {
+			continue
+		}
+		fmt.Fprintf(w, "UNFINISHED  %s\n%s", key, strings.Join(output[key], ""))
+		delete(output, key)
+	}
 }
 
 func one(b bool) int {
