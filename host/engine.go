@@ -248,7 +248,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
 		ends.add(p)
-		if err := noteKind(state, typ); err != nil {
+		if err := noteKind(cfg, state, typ); err != nil {
 			return nil, err
 		}
 		if def.Build {

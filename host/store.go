@@ -97,6 +97,12 @@ func DatabaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 	return address, nil
 }
 
+// inDatabase reports whether the state is in a database, by a configuration.
+func inDatabase(cfg *config.Config) bool {
+	_, named := cfg.Sections["store"]["url"]
+	return named
+}
+
 // OpenStore opens the store the first time, and returns it: the file, or the database of [store].
 func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, error) {
 	if h.store != nil {

@@ -19,7 +19,7 @@ const foreignFile = "foreign-kinds"
 // the database. "": nothing. needs: it cannot do without. Otherwise a source that is not used has
 // such a kind: it waits for approval, or another replaces it.
 func (h *Host) lacks(cfg *config.Config) (what string, needs bool) {
-	if _, named := cfg.Sections["store"]["url"]; named && h.Database == nil {
+	if inDatabase(cfg) && h.Database == nil {
 		return "[store] names a database", true
 	}
 	for _, s := range cfg.Sources {
@@ -40,9 +40,10 @@ func (h *Host) lacks(cfg *config.Config) (what string, needs bool) {
 }
 
 // noteKind makes foreignFile once a source of such a kind can be used, and so before it has an
-// instance. A type that is only written somewhere leaves nothing.
-func noteKind(state, typ string) error {
-	if _, usual := Kinds().Find(typ); usual {
+// instance. A type that is only written somewhere leaves nothing. Nor does one whose instances are
+// in a database: [store] names that, and a controller then may have no directory for a state.
+func noteKind(cfg *config.Config, state, typ string) error {
+	if _, usual := Kinds().Find(typ); usual || inDatabase(cfg) {
 		return nil
 	}
 	f, err := os.OpenFile(filepath.Join(state, foreignFile), os.O_CREATE|os.O_WRONLY, 0o600)
