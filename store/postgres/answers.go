@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 var _ compute.AnswerTx = (*tx)(nil)
@@ -25,7 +26,7 @@ func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 				if err := rows.Scan(&a.Digest, &at, &a.Status, &a.Type, &a.Body); err != nil {
 					return err
 				}
-				a.Digest, a.Type, a.Time = decode(a.Digest), decode(a.Type), instant(at)
+				a.Digest, a.Type, a.Time = decode(a.Digest), decode(a.Type), record.Time(at)
 			}
 			return rows.Err()
 		}})
@@ -51,7 +52,7 @@ func (t *tx) flushAnswers() (qs []query) {
 	for _, a := range t.answers {
 		qs = append(qs, query{text: `INSERT INTO answers (owner, key, digest, time, status, type, body) VALUES ($1, $2, $3, $4, $5, $6, $7)
  ON CONFLICT (owner, key) DO UPDATE SET digest = excluded.digest, time = excluded.time, status = excluded.status, type = excluded.type, body = excluded.body`,
-			args: []any{encode(a.Owner), encode(a.Key), encode(a.Digest), nanos(a.Time), a.Status, encode(a.Type), a.Body}})
+			args: []any{encode(a.Owner), encode(a.Key), encode(a.Digest), record.Nanos(a.Time), a.Status, encode(a.Type), a.Body}})
 	}
 	t.answers = nil
 	return qs
@@ -62,5 +63,5 @@ func (t *tx) DropAnswers(before time.Time) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	return t.ask(query{text: "DELETE FROM answers WHERE time < $1", args: []any{nanos(before)}})
+	return t.ask(query{text: "DELETE FROM answers WHERE time < $1", args: []any{record.Nanos(before)}})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 var (
@@ -28,7 +29,7 @@ func scanToken(s scanner) (*auth.Token, error) {
 	}
 	err := json.Unmarshal([]byte(data), &t)
 	copy(t.Hash[:], hash)
-	t.Used, t.From = instant(used), decode(from)
+	t.Used, t.From = record.Time(used), decode(from)
 	return &t, err
 }
 
@@ -70,7 +71,7 @@ func (t *tx) SaveToken(v *auth.Token) error {
 		return err
 	}
 	return t.ask(query{text: "INSERT INTO tokens (id, hash, used, used_from, data) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
-		args: []any{encode(v.ID), v.Hash[:], nanos(v.Used), encode(v.From), string(data)}})
+		args: []any{encode(v.ID), v.Hash[:], record.Nanos(v.Used), encode(v.From), string(data)}})
 }
 
 // DropToken forgets one.
@@ -95,7 +96,7 @@ func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
 	}
 	numbers, err := ask(
 		t, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
-		"INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", nanos(at), some,
+		"INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", record.Nanos(at), some,
 	)
 	if err != nil {
 		return 0, err
@@ -111,9 +112,10 @@ func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, 
 	return ask(t, func(s scanner) (p auth.AuditPage, err error) {
 		var at int64
 		err = s.Scan(&p.Number, &at, &p.Some)
-		p.Time = instant(at)
+		p.Time = record.Time(at)
 		return p, err
-	}, "SELECT number, time, data FROM audit WHERE number < $1 AND time >= $2 ORDER BY number DESC LIMIT $3", before, nanos(since), limit)
+	}, "SELECT number, time, data FROM audit WHERE number < $1 AND time >= $2 ORDER BY number DESC LIMIT $3", before,
+		record.Nanos(since), limit)
 }
 
 // DropAudit deletes entries from before a time.
@@ -121,5 +123,5 @@ func (t *tx) DropAudit(before time.Time) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	return t.ask(query{text: "DELETE FROM audit WHERE time < $1", args: []any{nanos(before)}})
+	return t.ask(query{text: "DELETE FROM audit WHERE time < $1", args: []any{record.Nanos(before)}})
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -13,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // Rows gives the named columns of all rows of a table of package sqlite's, as int64, string, []byte
@@ -200,18 +200,14 @@ func (f *filling) row(table string, columns []string, row []any) ([]any, error) 
 	}
 	if n := slices.Index(columns, "detail"); bound && n >= 0 {
 		text, ok := row[n].(string)
-		var t terms
+		var t record.Terms
 		if !ok {
 			return nil, fmt.Errorf("%s: detail is a %T", table, row[n])
-		} else if err := unpack(text, &t); err != nil {
+		} else if err := record.Unpack(text, &t); err != nil {
 			return nil, err
 		}
 		t.Host = f.host
-		b, err := json.Marshal(t)
-		if err != nil {
-			return nil, err
-		}
-		row[n] = string(b)
+		row[n] = t.Text()
 	}
 	return row, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // flush turns the pending writes into statements: one for each kind of change, however many there
@@ -18,7 +19,7 @@ func (t *tx) flush() (qs []query) {
 	if len(t.changed) == 1 {
 		i := t.changed[0]
 		add(`UPDATE instances SET state = $2, since = $3, generation = $4, uses = $5, worker = $6, basis = $7, ready_at = $8, detail = $9 WHERE row = $1`,
-			i.Row, string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), i.detail)
+			i.Row, string(i.State), record.Nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, record.Nanos(i.ReadyAt), i.detail)
 	} else if len(t.changed) > 0 {
 		c := columns(t.changed)
 		add(`UPDATE instances AS i SET state = u.state, since = u.since, generation = u.generation, uses = u.uses, worker = u.worker, basis = u.basis,
@@ -41,10 +42,10 @@ func (t *tx) flush() (qs []query) {
 	}
 	for _, w := range t.joins {
 		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since, project, detail) VALUES ($1, $2, coalesce($3::bigint[], '{}'), $4, $5, $6, $7, $8, $9)",
-			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, nanos(w.Since), encode(w.Project), packWaiter(w))
+			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, record.Nanos(w.Since), encode(w.Project), record.AskedOf(w).Text())
 	}
 	for _, w := range t.waits {
-		add("UPDATE waiters SET detail = $1, wants = coalesce($2::bigint[], '{}') WHERE id = $3", packWaiter(w), w.Wants, w.ID)
+		add("UPDATE waiters SET detail = $1, wants = coalesce($2::bigint[], '{}') WHERE id = $3", record.AskedOf(w).Text(), w.Wants, w.ID)
 	}
 	if len(t.events) > 0 {
 		qs = append(qs, t.flushEvents())
@@ -73,18 +74,18 @@ func columns(is []*instance) (c instanceArrays) {
 	for _, i := range is {
 		c.row = append(c.row, i.Row)
 		c.state = append(c.state, string(i.State))
-		c.since = append(c.since, nanos(i.Since))
+		c.since = append(c.since, record.Nanos(i.Since))
 		c.generation = append(c.generation, i.Generation)
 		c.uses = append(c.uses, int64(i.Uses))
 		c.worker = append(c.worker, i.Worker)
 		c.basis = append(c.basis, i.Basis)
-		c.readyAt = append(c.readyAt, nanos(i.ReadyAt))
+		c.readyAt = append(c.readyAt, record.Nanos(i.ReadyAt))
 		c.detail = append(c.detail, i.detail)
 		c.id = append(c.id, encode(i.ID))
 		c.source = append(c.source, encode(i.Source))
 		c.sourceKey = append(c.sourceKey, i.SourceKey)
 		c.child = append(c.child, encode(i.Child))
-		c.created = append(c.created, nanos(i.Created))
+		c.created = append(c.created, record.Nanos(i.Created))
 	}
 	return c
 }
@@ -94,9 +95,9 @@ func columns(is []*instance) (c instanceArrays) {
 func (t *tx) flushLeases() (qs []query) {
 	if len(t.kept) == 1 {
 		l := t.kept[0]
-		detail, _ := packTerms(&l.Lease)
 		qs = append(qs, query{text: "UPDATE leases SET used = $2, expires = $3, deadline = $4, ended = $5, why = $6, worker = $7, detail = $8 WHERE row = $1",
-			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why), l.Worker, detail}})
+			args: []any{l.Row, record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()),
+				record.Nanos(l.Ended), encode(l.Why), l.Worker, record.TermsOf(&l.Lease).Text()}})
 	} else if len(t.kept) > 0 {
 		c := leaseColumnsOf(t.kept)
 		qs = append(qs, query{text: `UPDATE leases AS l SET used = u.used, expires = u.expires, deadline = u.deadline, ended = u.ended, why = u.why,
@@ -107,12 +108,11 @@ func (t *tx) flushLeases() (qs []query) {
 	}
 	if len(t.lent) == 1 {
 		l := t.lent[0]
-		detail, _ := packTerms(&l.Lease)
 		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
  mark, nth, giver) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
-			args: []any{l.Row, nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), encode(l.Why),
-				l.Worker, detail, encode(l.ID),
-				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, nanos(l.Given), l.For.PID, l.share(),
+			args: []any{l.Row, record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended), encode(l.Why),
+				l.Worker, record.TermsOf(&l.Lease).Text(), encode(l.ID),
+				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, record.Nanos(l.Given), l.For.PID, l.share(),
 				encode(l.Project), encode(l.mark), l.nth, l.giver}})
 	} else if len(t.lent) > 0 {
 		c := leaseColumnsOf(t.lent)
@@ -134,21 +134,20 @@ type leaseArrays struct {
 
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 	for _, l := range ls {
-		detail, _ := packTerms(&l.Lease) // strings and numbers cannot fail
 		c.row = append(c.row, l.Row)
-		c.used = append(c.used, nanos(l.Used))
-		c.expires = append(c.expires, nanos(l.Expires))
-		c.deadline = append(c.deadline, nanos(l.Deadline()))
-		c.ended = append(c.ended, nanos(l.Ended))
+		c.used = append(c.used, record.Nanos(l.Used))
+		c.expires = append(c.expires, record.Nanos(l.Expires))
+		c.deadline = append(c.deadline, record.Nanos(l.Deadline()))
+		c.ended = append(c.ended, record.Nanos(l.Ended))
 		c.why = append(c.why, encode(l.Why))
 		c.worker = append(c.worker, l.Worker)
-		c.detail = append(c.detail, detail)
+		c.detail = append(c.detail, record.TermsOf(&l.Lease).Text())
 		c.id = append(c.id, encode(l.ID))
 		c.name = append(c.name, encode(l.Name))
 		c.instance = append(c.instance, encode(l.Instance))
 		c.owner = append(c.owner, encode(l.Owner))
 		c.generation = append(c.generation, l.Generation)
-		c.given = append(c.given, nanos(l.Given))
+		c.given = append(c.given, record.Nanos(l.Given))
 		c.pid = append(c.pid, int64(l.For.PID))
 		c.share = append(c.share, l.share())
 		c.project = append(c.project, encode(l.Project))
@@ -164,16 +163,17 @@ func (t *tx) flushEvents() query {
 		e := &t.events[0]
 		return query{text: "INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 			args: []any{
-				e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease),
-				encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project),
+				e.ID, record.Nanos(e.Time), encode(e.Kind), encode(e.Source), encode(e.Instance), encode(e.Lease),
+				encode(e.Owner), encode(e.Text), record.Pack(e.Data), encode(e.Project),
 			}}
 	}
 	n := len(t.events)
 	ids, times := make([]int64, n), make([]int64, n)
 	kind, source, inst, lent, owner, text, data, project := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for k, e := range t.events {
-		ids[k], times[k], kind[k], source[k], inst[k] = e.ID, nanos(e.Time), encode(e.Kind), encode(e.Source), string(encode(e.Instance))
-		lent[k], owner[k], text[k], data[k], project[k] = encode(e.Lease), encode(e.Owner), encode(e.Text), pack(e.Data), encode(e.Project)
+		ids[k], times[k], kind[k], source[k], inst[k] = e.ID, record.Nanos(e.Time), encode(e.Kind), encode(e.Source), string(encode(e.Instance))
+		lent[k], owner[k], text[k], data[k], project[k] = encode(e.Lease), encode(e.Owner), encode(e.Text),
+			record.Pack(e.Data), encode(e.Project)
 	}
 	return query{text: `INSERT INTO events (id, time, kind, source, instance, lease, owner, text, data, project)
  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,

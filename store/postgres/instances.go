@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 const instanceColumns = "row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created"
@@ -23,10 +24,12 @@ func scanInstance(s scanner) (*instance, error) {
 		return nil, err
 	}
 	i.ID, i.Source, i.Child = decode(i.ID), decode(i.Source), decode(i.Child)
-	i.Since, i.ReadyAt, i.Created = instant(since), instant(readyAt), instant(created)
-	if err := unpackDetail(i.detail, &i.Instance); err != nil {
+	i.Since, i.ReadyAt, i.Created = record.Time(since), record.Time(readyAt), record.Time(created)
+	var d record.Detail
+	if err := record.Unpack(i.detail, &d); err != nil {
 		return nil, fmt.Errorf("record of %s: %w", i.ID, err)
 	}
+	d.Give(&i.Instance)
 	return &i, nil
 }
 
@@ -215,10 +218,8 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	text, err := packDetail(i)
-	if err != nil {
-		return err
-	}
+	d := record.DetailOf(i)
+	text := d.Text()
 	if i.Row == 0 {
 		return t.insert(i, text)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // Append adds an event to the journal. Ids are ordered as the transactions are, so a reader that
@@ -30,8 +31,8 @@ func scanEvent(s scanner) (*compute.Event, error) {
 	}
 	e.Kind, e.Source, e.Instance, e.Lease = decode(e.Kind), decode(e.Source), decode(e.Instance), decode(e.Lease)
 	e.Project = decode(e.Project)
-	e.Owner, e.Text, e.Time = decode(e.Owner), decode(e.Text), instant(at)
-	return &e, unpack(data, &e.Data)
+	e.Owner, e.Text, e.Time = decode(e.Owner), decode(e.Text), record.Time(at)
+	return &e, record.Unpack(data, &e.Data)
 }
 
 // Events returns those that the query selects, oldest first.
@@ -72,6 +73,6 @@ func (t *tx) Prune(before time.Time) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	return t.ask(query{text: "DELETE FROM events WHERE time < $1", args: []any{nanos(before)}},
-		query{text: "DELETE FROM leases WHERE ended > 0 AND ended < $1", args: []any{nanos(before)}}, tidy(t.class))
+	return t.ask(query{text: "DELETE FROM events WHERE time < $1", args: []any{record.Nanos(before)}},
+		query{text: "DELETE FROM leases WHERE ended > 0 AND ended < $1", args: []any{record.Nanos(before)}}, tidy(t.class))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
@@ -20,8 +21,13 @@ func scanLease(s scanner) (*lease, error) {
 	}
 	l.ID, l.Name, l.Instance, l.Owner, l.Why = decode(l.ID), decode(l.Name), decode(l.Instance), decode(l.Owner), decode(l.Why)
 	l.Project = decode(l.Project)
-	l.Given, l.Used, l.Expires, l.Ended = instant(given), instant(used), instant(expires), instant(ended)
-	if err := unpackTerms(text, &l.Lease); err != nil {
+	l.Given, l.Used, l.Expires, l.Ended = record.Time(given), record.Time(used), record.Time(expires), record.Time(ended)
+	var t record.Terms
+	err = record.Unpack(text, &t)
+	if err == nil {
+		err = t.Give(&l.Lease)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
 	}
 	return &l, nil
@@ -117,7 +123,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	if !q.Due.IsZero() {
 		// Written as a union so that each half has its own index.
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
- UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
+ UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, record.Nanos(q.Due))
 	}
 	if q.Soonest {
 		w.and(`row IN (SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 ORDER BY deadline LIMIT 1) AS first
@@ -181,7 +187,7 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	t.m.lend(n)
 	t.touch(n.Instance)
 	if lives {
-		t.m.held.add(&n.Lease, 1)
+		t.m.held.Add(&n.Lease, 1)
 	}
 	t.mark(n)
 	t.lent = append(t.lent, n)
@@ -206,7 +212,7 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	now.Row = born.Row
 	now.Name, now.Owner, now.Generation, now.Given, now.For.PID, now.Project, now.Share = born.Name, born.Owner, born.Generation, born.Given, born.For.PID, born.Project, born.Share
 	if born.Ended.IsZero() && !now.Ended.IsZero() {
-		t.m.held.add(&born, -1)
+		t.m.held.Add(&born, -1)
 	}
 	t.m.lend(now)
 	t.touch(now.Instance)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // memory is a handle's copy of the database, true while the turn has this version. A transaction
@@ -19,7 +20,7 @@ type memory struct {
 	listed    bool                     // sources were read
 	queue     []*compute.Waiter        // in order
 	queued    bool                     // queue was read
-	held      held                     // what leases count
+	held      record.Held              // what leases count
 	instances map[compute.ID]*instance // nil: there is none of this name
 	rows      map[int64]*instance
 	// those that live and have all of an instance, by that; nil: there is none

@@ -1,35 +1,13 @@
 package postgres
 
 import (
-	"encoding/json"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
-
-// wait is the part of a waiter that no query asks for. It is one column, and the same text as in
-// package sqlite.
-type wait struct {
-	Priority int     `json:"priority,omitempty"`
-	Purpose  string  `json:"purpose,omitempty"`
-	Cores    float64 `json:"cores,omitempty"`
-	Memory   int64   `json:"memory,omitempty"`
-	Disk     int64   `json:"disk,omitempty"`
-	Passed   int     `json:"passed,omitempty"`
-	Reason   string  `json:"reason,omitempty"`
-	Asks     string  `json:"asks,omitempty"`
-}
-
-func packWaiter(w *compute.Waiter) string {
-	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks}
-	if d == (wait{}) {
-		return ""
-	}
-	text, _ := json.Marshal(d) // strings and numbers cannot fail
-	return string(text)
-}
 
 // readQueue asks for the queue.
 func (t *tx) readQueue() query {
@@ -41,10 +19,10 @@ func (t *tx) readQueue() query {
 		if err := s.Scan(&w.ID, &w.Source, &w.Wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
 			return nil, err
 		}
-		w.Source, w.Owner, w.Project, w.Since = decode(w.Source), decode(w.Owner), decode(w.Project), instant(since)
-		var d wait
-		err := unpack(text, &d)
-		w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason, d.Asks
+		w.Source, w.Owner, w.Project, w.Since = decode(w.Source), decode(w.Owner), decode(w.Project), record.Time(since)
+		var d record.Asked
+		err := record.Unpack(text, &d)
+		d.Give(&w)
 		return &w, err
 	}, "SELECT id, source, wants, count, owner, worker, since, project, detail FROM waiters ORDER BY id")
 	read := q.rows

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 func scanSource(s scanner) (*compute.SourceRecord, error) {
@@ -18,7 +19,7 @@ func scanSource(s scanner) (*compute.SourceRecord, error) {
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
 		&r.Aim.Reserve, &r.Aim.Spare, &until)
 	r.Name, r.Digest, r.Type, r.Place, r.LastError = decode(r.Name), decode(r.Digest), decode(r.Type), decode(r.Place), decode(r.LastError)
-	r.Paused, r.Aim.Until = instant(paused), instant(until)
+	r.Paused, r.Aim.Until = record.Time(paused), record.Time(until)
 	return &r, err
 }
 
@@ -100,9 +101,9 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	if r.Key != 0 {
 		err := t.ask(query{`UPDATE sources SET failures = $1, paused = $2, last_error = $3, definition = $4, type = $5, place = $6,
  aim_reserve = $7, aim_spare = $8, aim_until = $9 WHERE key = $10 RETURNING key`,
-			[]any{r.Failures, nanos(r.Paused), encode(r.LastError), r.Definition, encode(r.Type), encode(r.Place),
+			[]any{r.Failures, record.Nanos(r.Paused), encode(r.LastError), r.Definition, encode(r.Type), encode(r.Place),
 				r.Aim.Reserve, r.Aim.Spare,
-				nanos(r.Aim.Until), r.Key}, one(new(int64))})
+				record.Nanos(r.Aim.Until), r.Key}, one(new(int64))})
 		if err != nil {
 			return absent(err, r.Name)
 		}
@@ -117,8 +118,8 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	err := t.ask(query{`WITH s AS (INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until)
  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key) INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
 		[]any{encode(r.Name), encode(r.Digest), encode(r.Type), encode(r.Place), r.Definition, r.Failures,
-			nanos(r.Paused), encode(r.LastError),
-			r.Aim.Reserve, r.Aim.Spare, nanos(r.Aim.Until)}, one(&key)})
+			record.Nanos(r.Paused), encode(r.LastError),
+			r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until)}, one(&key)})
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"strings"
 	"unicode/utf8"
 )
@@ -28,37 +27,4 @@ func decode[T ~string](s T) T {
 		}
 	}
 	return s
-}
-
-// pack writes small maps as JSON, and nothing as "".
-func pack[T ~map[string]string](m T) string {
-	switch len(m) {
-	case 0:
-		return ""
-	case 1: // as nearly always, and then a word and a number
-		for k, v := range m {
-			if plain(k) && plain(v) {
-				return `{"` + k + `":"` + v + `"}`
-			}
-		}
-	}
-	b, _ := json.Marshal(m) // a map of strings cannot fail
-	return string(b)
-}
-
-// plain tells whether JSON writes a string as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-func unpack[T any](s string, to *T) error {
-	if s == "" {
-		return nil
-	}
-	return json.Unmarshal([]byte(s), to)
 }

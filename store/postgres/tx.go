@@ -3,10 +3,8 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -219,27 +217,6 @@ func (t *tx) mark(record any) bool {
 	}
 	t.marked[record] = true
 	return true
-}
-
-// nanos is a time as it is stored: nanoseconds since 1970, the zero time as 0. A time after the
-// year 2261, such as the end of a lease of 292 years, is stored as the last possible moment.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	if t.After(latest) {
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
-
-var latest = time.Unix(0, math.MaxInt64)
-
-func instant(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n)
 }
 
 // where joins conditions. Each ? in them becomes the next parameter.

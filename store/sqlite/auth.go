@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 var (
@@ -27,7 +28,7 @@ func scanToken(s scanner) (*auth.Token, error) {
 	}
 	err := json.Unmarshal([]byte(data), &t)
 	copy(t.Hash[:], hash)
-	t.Used, t.From = instant(used), from
+	t.Used, t.From = record.Time(used), from
 	return &t, err
 }
 
@@ -52,7 +53,7 @@ func (t *tx) SaveToken(v *auth.Token) error {
 	}
 	_, err = t.write("INSERT INTO tokens (id, hash, used, used_from, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO "+
 		"UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
-		v.ID, v.Hash[:], nanos(v.Used), v.From, string(data))
+		v.ID, v.Hash[:], record.Nanos(v.Used), v.From, string(data))
 	return err
 }
 
@@ -61,7 +62,7 @@ func (t *tx) DropToken(id string) error { return t.update(id, "DELETE FROM token
 
 // SaveAudit adds to the audit log.
 func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
-	r, err := t.write("INSERT INTO audit (time, data) VALUES (?, ?)", nanos(at), some)
+	r, err := t.write("INSERT INTO audit (time, data) VALUES (?, ?)", record.Nanos(at), some)
 	if err != nil {
 		return 0, err
 	}
@@ -77,13 +78,13 @@ func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, 
 	return collect(t, func(s scanner) (p auth.AuditPage, err error) {
 		var at int64
 		err = s.Scan(&p.Number, &at, &p.Some)
-		p.Time = instant(at)
+		p.Time = record.Time(at)
 		return p, err
-	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?", before, nanos(since), limit)
+	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?", before, record.Nanos(since), limit)
 }
 
 // DropAudit deletes entries from before a time.
 func (t *tx) DropAudit(before time.Time) error {
-	_, err := t.write("DELETE FROM audit WHERE time < ?", nanos(before))
+	_, err := t.write("DELETE FROM audit WHERE time < ?", record.Nanos(before))
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 const instanceColumns = "row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created"
@@ -44,9 +45,9 @@ func (t *tx) instance(r *instanceRow) (*compute.Instance, error) {
 		return nil, fmt.Errorf("record of %s: %w", r.id, err)
 	}
 	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state,
-		Since: instant(r.since), Generation: r.generation, Uses: r.uses,
-		Worker: r.worker, Basis: r.basis, ReadyAt: instant(r.readyAt), Child: r.child, Created: instant(r.created)}
-	d.give(i)
+		Since: record.Time(r.since), Generation: r.generation, Uses: r.uses,
+		Worker: r.worker, Basis: r.basis, ReadyAt: record.Time(r.readyAt), Child: r.child, Created: record.Time(r.created)}
+	d.Give(i)
 	return i, nil
 }
 
@@ -139,13 +140,10 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 		if err != nil {
 			return err
 		}
-		text, err := t.s.packDetail(i, was.detail)
-		if err != nil {
-			return err
-		}
+		text := t.s.packDetail(i, was.detail)
 		err = t.update(string(i.ID), `UPDATE instances SET state = ?, since = ?, generation = ?, uses = ?, worker = ?, basis = ?, ready_at = ?,
  detail = ? WHERE row = ?`,
-			string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt), text, i.Row)
+			string(i.State), record.Nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, record.Nanos(i.ReadyAt), text, i.Row)
 		if err != nil {
 			return err
 		}
@@ -162,21 +160,19 @@ func (t *tx) SaveInstance(i *compute.Instance) error {
 	} else if !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	text, err := t.s.packDetail(i, "")
-	if err != nil {
-		return err
-	}
+	text := t.s.packDetail(i, "")
 	r, err := t.write(`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(i.ID), i.Source, i.SourceKey, string(i.State), nanos(i.Since), i.Generation, i.Uses, i.Worker, i.Basis, nanos(i.ReadyAt),
-		string(i.Child), text, nanos(i.Created))
+		string(i.ID), i.Source, i.SourceKey, string(i.State), record.Nanos(i.Since), i.Generation, i.Uses, i.Worker,
+		i.Basis, record.Nanos(i.ReadyAt),
+		string(i.Child), text, record.Nanos(i.Created))
 	if err != nil {
 		return err
 	}
 	if i.Row, err = r.LastInsertId(); err != nil {
 		return t.fail(err)
 	}
-	now := &instanceRow{row: i.Row, id: i.ID, source: i.Source, sourceKey: i.SourceKey, child: i.Child, created: nanos(i.Created)}
+	now := &instanceRow{row: i.Row, id: i.ID, source: i.Source, sourceKey: i.SourceKey, child: i.Child, created: record.Nanos(i.Created)}
 	now.change(i, text)
 	t.s.memory.knowInstance(now)
 	t.count(i.SourceKey, "", i.State)
@@ -298,7 +294,7 @@ func scanSource(s scanner) (*compute.SourceRecord, error) {
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
 		&r.Aim.Reserve, &r.Aim.Spare, &until)
-	r.Paused, r.Aim.Until = instant(paused), instant(until)
+	r.Paused, r.Aim.Until = record.Time(paused), record.Time(until)
 	return &r, err
 }
 
@@ -411,11 +407,13 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	if r.Key != 0 {
 		return t.update(r.Name, `UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ?,
  aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
-			r.Failures, nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve, r.Aim.Spare, nanos(r.Aim.Until), r.Key)
+			r.Failures, record.Nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve,
+			r.Aim.Spare, record.Nanos(r.Aim.Until), r.Key)
 	}
 	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, nanos(r.Paused), r.LastError, r.Aim.Reserve, r.Aim.Spare, nanos(r.Aim.Until))
+		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, record.Nanos(r.Paused), r.LastError,
+		r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until))
 	if err != nil {
 		return err
 	}
@@ -437,8 +435,8 @@ func (t *tx) NextNumber(name string) (int64, error) {
 
 // Prune forgets events, and leases that ended, before a time.
 func (t *tx) Prune(before time.Time) error {
-	_, err := t.write("DELETE FROM events WHERE time < ?", nanos(before))
-	_, err2 := t.write("DELETE FROM leases WHERE ended > 0 AND ended < ?", nanos(before))
+	_, err := t.write("DELETE FROM events WHERE time < ?", record.Nanos(before))
+	_, err2 := t.write("DELETE FROM leases WHERE ended > 0 AND ended < ?", record.Nanos(before))
 	return errors.Join(err, err2)
 }
 

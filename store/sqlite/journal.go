@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // Append adds an event to the journal. It is written with the others of its transaction, before a
@@ -52,7 +53,7 @@ func (t *tx) writeEvents() error {
 		args := make([]any, 0, 10*n)
 		for _, e := range events[:n] {
 			args = append(
-				args, e.ID, nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, pack(e.Data),
+				args, e.ID, record.Nanos(e.Time), e.Kind, e.Source, string(e.Instance), e.Lease, e.Owner, e.Text, record.Pack(e.Data),
 				e.Project,
 			)
 		}
@@ -100,7 +101,7 @@ func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
 		if err := s.Scan(&e.ID, &at, &e.Kind, &e.Source, &e.Instance, &e.Lease, &e.Owner, &e.Text, &data, &e.Project); err != nil {
 			return nil, err
 		}
-		e.Time = instant(at)
-		return &e, unpack(data, &e.Data)
+		e.Time = record.Time(at)
+		return &e, record.Unpack(data, &e.Data)
 	}, text, w.args...)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
@@ -32,8 +33,8 @@ func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 // lease is a row's record.
 func (t *tx) lease(r *leaseRow) (*compute.Lease, error) {
 	l := &compute.Lease{Row: r.row, ID: r.id, Name: r.name, Instance: r.instance, Owner: r.owner,
-		Generation: r.generation, Given: instant(r.given), Used: instant(r.used),
-		Expires: instant(r.expires), Ended: instant(r.ended), Why: r.why, For: compute.Process{PID: r.pid},
+		Generation: r.generation, Given: record.Time(r.given), Used: record.Time(r.used),
+		Expires: record.Time(r.expires), Ended: record.Time(r.ended), Why: r.why, For: compute.Process{PID: r.pid},
 		Worker: r.worker, Project: r.project}
 	if err := t.s.terms.give(r.detail, l); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
@@ -85,7 +86,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 	if !q.Due.IsZero() {
 		// Written as a union so that each half has its own index.
 		w.and(`row IN (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 AND deadline <= ?
- UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, nanos(q.Due))
+ UNION ALL SELECT row FROM leases WHERE ended = 0 AND (pid > 0 OR worker <> 0))`, record.Nanos(q.Due))
 	}
 	if q.Soonest {
 		w.and(`row IN (SELECT row FROM (SELECT row FROM leases WHERE ended = 0 AND deadline > 0 ORDER BY deadline LIMIT 1) AS first
@@ -127,10 +128,7 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
 		}
 	}
-	text, err := t.s.terms.text(l)
-	if err != nil {
-		return err
-	}
+	text := t.s.terms.text(l)
 	share := ""
 	if l.Share != nil && l.Ended.IsZero() {
 		share = l.ID
@@ -142,7 +140,8 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	}
 	r, err := t.write(`INSERT INTO leases (id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail, share, project)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended),
+		l.ID, l.Name, string(l.Instance), l.Owner, l.Generation, record.Nanos(l.Given), record.Nanos(l.Used),
+		record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended),
 		l.Why, l.For.PID, l.Worker, text, share, l.Project)
 	if unique(err) {
 		return &compute.Error{ID: l.Instance, Kind: compute.ErrConflict, Err: errors.Join(errors.New("it has a lease"), err)}
@@ -155,9 +154,9 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 	}
 	m, err := t.memory()
 	if err == nil && l.Ended.IsZero() {
-		m.held.add(l, 1)
+		m.held.Add(l, 1)
 		m.knowLease(&leaseRow{
-			l.Row, l.ID, l.Name, l.Instance, l.Owner, l.Generation, nanos(l.Given), nanos(l.Used), nanos(l.Expires), 0,
+			l.Row, l.ID, l.Name, l.Instance, l.Owner, l.Generation, record.Nanos(l.Given), record.Nanos(l.Used), record.Nanos(l.Expires), 0,
 			l.Why, l.For.PID, l.Worker, l.Project, text,
 		})
 	}
@@ -166,10 +165,7 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 
 // SaveLease updates what may change of a lease.
 func (t *tx) SaveLease(l *compute.Lease) error {
-	text, err := t.s.terms.text(l)
-	if err != nil {
-		return err
-	}
+	text := t.s.terms.text(l)
 	m, err := t.memory()
 	if err != nil {
 		return err
@@ -177,14 +173,14 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE "
 	if known := m.leases[l.ID]; known != nil && known.instance == l.Instance {
 		err := t.update(
-			l.ID, set+"row = ?", nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker,
+			l.ID, set+"row = ?", record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended), l.Why, l.Worker,
 			text, known.row,
 		)
 		if err != nil {
 			return err
 		}
 		if !l.Ended.IsZero() {
-			m.held.add(l, -1)
+			m.held.Add(l, -1)
 		}
 		after := *known
 		after.change(l, text)
@@ -192,10 +188,11 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 		return nil
 	}
 	const named = set + "instance = ? AND id = ? AND ended "
-	args := []any{nanos(l.Used), nanos(l.Expires), nanos(l.Deadline()), nanos(l.Ended), l.Why, l.Worker, text, string(l.Instance), l.ID}
+	args := []any{record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended),
+		l.Why, l.Worker, text, string(l.Instance), l.ID}
 	err = t.update(l.ID, named+"= 0", args...)
 	if err == nil && !l.Ended.IsZero() {
-		m.held.add(l, -1)
+		m.held.Add(l, -1)
 	}
 	if errors.Is(err, compute.ErrNotFound) {
 		err = t.update(l.ID, named+"> 0", args...)

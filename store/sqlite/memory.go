@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // memory is what a session knows of the state without asking. It is kept from one transaction to
@@ -9,7 +10,7 @@ import (
 // drops it.
 type memory struct {
 	version int64                   // of the data, at which it was true
-	held    *held                   // nil: not known
+	held    record.Held             // nil: not known
 	waiting *waiting                // nil: not known
 	last    int64                   // the newest event's id; 0: not known
 	sources []*compute.SourceRecord // with their counts kept in step
@@ -71,8 +72,8 @@ type instanceRow struct {
 
 // change takes in what may change of an instance.
 func (r *instanceRow) change(i *compute.Instance, detail string) {
-	r.state, r.since, r.generation, r.uses, r.worker = i.State, nanos(i.Since), i.Generation, i.Uses, i.Worker
-	r.basis, r.readyAt, r.detail = i.Basis, nanos(i.ReadyAt), detail
+	r.state, r.since, r.generation, r.uses, r.worker = i.State, record.Nanos(i.Since), i.Generation, i.Uses, i.Worker
+	r.basis, r.readyAt, r.detail = i.Basis, record.Nanos(i.ReadyAt), detail
 }
 
 // knowInstance notes a row as it stands.
@@ -112,7 +113,8 @@ type leaseRow struct {
 
 // change takes in what may change of a lease.
 func (r *leaseRow) change(l *compute.Lease, detail string) {
-	r.used, r.expires, r.ended, r.why, r.worker, r.detail = nanos(l.Used), nanos(l.Expires), nanos(l.Ended), l.Why, l.Worker, detail
+	r.used, r.expires, r.ended = record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Ended)
+	r.why, r.worker, r.detail = l.Why, l.Worker, detail
 }
 
 // knowLease notes a row as it stands.

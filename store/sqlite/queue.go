@@ -7,29 +7,8 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
-
-// wait is the part of a waiter that no query asks for. It is one column, as the detail of an
-// instance.
-type wait struct {
-	Priority int     `json:"priority,omitempty"`
-	Purpose  string  `json:"purpose,omitempty"`
-	Cores    float64 `json:"cores,omitempty"`
-	Memory   int64   `json:"memory,omitempty"`
-	Disk     int64   `json:"disk,omitempty"`
-	Passed   int     `json:"passed,omitempty"`
-	Reason   string  `json:"reason,omitempty"`
-	Asks     string  `json:"asks,omitempty"`
-}
-
-func packWaiter(w *compute.Waiter) (string, error) {
-	d := wait{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks}
-	if d == (wait{}) {
-		return "", nil
-	}
-	text, err := json.Marshal(d)
-	return string(text), err
-}
 
 // waiting is the queue. It is asked for at each hand-out.
 type waiting struct{ all []compute.Waiter }
@@ -59,10 +38,10 @@ func scanWaiter(s scanner) (w compute.Waiter, err error) {
 	if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
 		return w, err
 	}
-	var d wait
-	err = errors.Join(json.Unmarshal([]byte(wants), &w.Wants), unpack(text, &d))
-	w.Since = instant(since)
-	w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks = d.Priority, d.Purpose, d.Cores, d.Memory, d.Disk, d.Passed, d.Reason, d.Asks
+	var d record.Asked
+	err = errors.Join(json.Unmarshal([]byte(wants), &w.Wants), record.Unpack(text, &d))
+	w.Since = record.Time(since)
+	d.Give(&w)
 	return w, err
 }
 
@@ -87,22 +66,18 @@ func (t *tx) Join(w *compute.Waiter) error {
 	if err != nil {
 		return err
 	}
-	text, err := packWaiter(w)
-	if err != nil {
-		return err
-	}
 	q, err := t.queue()
 	if err != nil {
 		return err
 	}
 	r, err := t.write("INSERT INTO waiters (source, wants, count, owner, worker, since, project, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		w.Source, string(wants), w.Count, w.Owner, w.Worker, nanos(w.Since), w.Project, text)
+		w.Source, string(wants), w.Count, w.Owner, w.Worker, record.Nanos(w.Since), w.Project, record.AskedOf(w).Text())
 	if err != nil {
 		return err
 	}
 	if w.ID, err = r.LastInsertId(); err == nil {
 		kept := *w
-		kept.Wants, kept.Since = slices.Clone(w.Wants), instant(nanos(w.Since))
+		kept.Wants, kept.Since = slices.Clone(w.Wants), record.Time(record.Nanos(w.Since))
 		q.all = append(q.all, kept)
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	sqlitedriver "modernc.org/sqlite"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store/record"
 )
 
 // session is one connection with its prepared statements, used by one goroutine at a time. It calls
@@ -18,7 +19,7 @@ import (
 type session struct {
 	conn    driver.Conn
 	stmts   map[string]*stmt
-	details map[string]*detail
+	details map[string]*record.Detail
 	terms   termsMemory
 	memory  *memory // nil: nothing is known
 }

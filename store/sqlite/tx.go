@@ -5,9 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -108,69 +105,6 @@ func (t *tx) read(err error, what string) error {
 		return &compute.Error{ID: compute.ID(what), Kind: compute.ErrNotFound}
 	}
 	return err
-}
-
-// nanos is a time as it is stored: nanoseconds since 1970, the zero time as 0. A time after the
-// year 2261, such as the end of a lease of 292 years, is stored as the last possible moment.
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	if t.After(latest) {
-		return math.MaxInt64
-	}
-	return t.UnixNano()
-}
-
-var latest = time.Unix(0, math.MaxInt64)
-
-func instant(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n)
-}
-
-// pack writes small maps as JSON, and nothing as "".
-func pack[T ~map[string]string](m T) string {
-	switch len(m) {
-	case 0:
-		return ""
-	case 1: // as nearly always, and then a word and a number
-		for k, v := range m {
-			if plain(k) && plain(v) {
-				return `{"` + k + `":"` + v + `"}`
-			}
-		}
-	}
-	b, _ := json.Marshal(m) // a map of strings cannot fail
-	return string(b)
-}
-
-// plain tells whether JSON writes a string as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-func unpack[T any](s string, to *T) error {
-	if s == "" {
-		return nil
-	}
-	// of those that pack writes without JSON none needs it
-	if m, ok := any(to).(*map[string]string); ok {
-		inner, begins := strings.CutPrefix(s, `{"`)
-		inner, ends := strings.CutSuffix(inner, `"}`)
-		if k, v, parts := strings.Cut(inner, `":"`); begins && ends && parts && plain(k) && plain(v) {
-			*m = map[string]string{k: v}
-			return nil
-		}
-	}
-	return json.Unmarshal([]byte(s), to)
 }
 
 // where joins conditions.

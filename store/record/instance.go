@@ -1,0 +1,60 @@
+package record
+
+import (
+	"encoding/json"
+	"maps"
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Detail is the part of an instance that no query asks for and few changes touch.
+type Detail struct {
+	Wanted     string            `json:"wanted,omitempty"`
+	Reason     string            `json:"reason,omitempty"`
+	ProviderID string            `json:"provider_id,omitempty"`
+	Address    string            `json:"address,omitempty"`
+	Facts      map[string]string `json:"facts,omitempty"`
+	Retry      int64             `json:"retry,omitempty"`
+	Attempts   int               `json:"attempts,omitempty"`
+	Resume     int               `json:"resume,omitempty"`
+	Wait       time.Duration     `json:"wait,omitempty"`
+	Create     time.Duration     `json:"create,omitempty"`
+	Connect    time.Duration     `json:"connect,omitempty"`
+	SetUp      time.Duration     `json:"set_up,omitempty"`
+	Cold       bool              `json:"cold,omitempty"`
+
+	Booked compute.Booking `json:"booked,omitzero"`
+}
+
+// DetailOf returns an instance's. It shares the map of the facts.
+func DetailOf(i *compute.Instance) Detail {
+	return Detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: Nanos(i.Retry),
+		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect,
+		SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
+}
+
+// Give puts it into an instance, with a map of facts that is the instance's own.
+func (d *Detail) Give(i *compute.Instance) {
+	i.Wanted, i.Reason, i.ProviderID, i.Address, i.Facts = d.Wanted, d.Reason, d.ProviderID, d.Address, maps.Clone(d.Facts)
+	i.Retry, i.Attempts, i.Resume = Time(d.Retry), d.Attempts, d.Resume
+	i.Phases = compute.Phases{Wait: d.Wait, Create: d.Create, Connect: d.Connect, SetUp: d.SetUp}
+	i.Cold, i.Booked = d.Cold, d.Booked
+}
+
+// Equal reports whether two have the same content.
+func (d *Detail) Equal(o *Detail) bool {
+	return d.Wanted == o.Wanted && d.Reason == o.Reason && d.ProviderID == o.ProviderID && d.Address == o.Address &&
+		maps.Equal(d.Facts, o.Facts) &&
+		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&
+		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold && d.Booked == o.Booked
+}
+
+// Text is the column; "": there is nothing.
+func (d *Detail) Text() string {
+	if d.Equal(&Detail{}) {
+		return ""
+	}
+	text, _ := json.Marshal(d) // strings, numbers and maps of strings cannot fail
+	return string(text)
+}
