@@ -75,7 +75,7 @@ func (v Instance) Compute() (compute.Instance, *compute.Lease) {
 	i := compute.Instance{
 		ID: compute.ID(v.Name), Source: v.Source, State: compute.State(v.State), Since: v.Since, Created: v.Created, Address: v.Address,
 		ProviderID: v.ProviderID, Facts: v.Facts, Uses: v.Uses, Generation: v.Generation, Child: compute.ID(v.Behind),
-		Reason: v.Reason, Attempts: v.Attempts, Cold: v.Cold,
+		Reason: v.Reason, Work: compute.Work{Attempts: v.Attempts}, Cold: v.Cold,
 		Phases: compute.Phases{
 			Wait: span(v.Phases.Wait), Create: span(v.Phases.Create), Connect: span(v.Phases.Connect),
 			SetUp: span(v.Phases.SetUp),

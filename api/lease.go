@@ -258,6 +258,8 @@ type Progress struct {
 	Position int     `json:"position,omitempty" doc:"Position in the queue, from 1, while the request waits"`
 	Estimate float64 `json:"estimate,omitempty" doc:"Estimated seconds until the request is served. Left out if there is no estimate."`
 	Reason   string  `json:"reason,omitempty" doc:"Why the request waits"`
+	// the place of a source that could serve it
+	Unreachable bool `json:"unreachable,omitempty" doc:"A place that could serve the request does not answer"`
 }
 
 // The events of a streamed answer to a request for leases: any number of EventProgress, then one of
@@ -273,13 +275,13 @@ const EventStream = "text/event-stream"
 
 // NewProgress makes the document of a progress.
 func NewProgress(p compute.Progress) Progress {
-	return Progress{p.Phase, string(p.Instance), p.Position, p.Estimate.Seconds(), p.Reason}
+	return Progress{p.Phase, string(p.Instance), p.Position, p.Estimate.Seconds(), p.Reason, p.Unreachable}
 }
 
 // Compute returns the progress of a document.
 func (p Progress) Compute() compute.Progress {
 	return compute.Progress{
 		Phase: p.Phase, Instance: compute.ID(p.Instance), Position: p.Position, Estimate: span(p.Estimate),
-		Reason: p.Reason,
+		Reason: p.Reason, Unreachable: p.Unreachable,
 	}
 }

@@ -8,30 +8,26 @@ import (
 
 // Source is the document of a source and its state.
 type Source struct {
-	Name        string     `json:"name"`
-	Type        string     `json:"type"`
-	Cached      int        `json:"cached" doc:"Instances that are ready, being made or being cleaned, and not in use"`
-	Cold        int        `json:"cold,omitempty" doc:"Cached instances that are stopped"`
-	InUse       int        `json:"in_use" doc:"Leased instances"`
-	Max         int        `json:"max" doc:"Highest number of instances, cached and in use together. 0 means no limit."`
-	Available   *int       `json:"available" doc:"How many more instances may be in use. null means no limit."`
-	Wanted      int        `json:"wanted" doc:"min(max, max(reserve, in_use + spare))"`
-	Reserve     int        `json:"reserve" doc:"Lowest number of instances, cached and in use together"`
-	Spare       int        `json:"spare" doc:"Number of ready instances to keep beside those in use"`
-	Concurrency int        `json:"concurrency" doc:"Highest number of simultaneous runs on an instance. 0 means no limit."`
-	States      States     `json:"states"`
-	Waiting     int        `json:"waiting" doc:"Requests in the queue"`
-	Orphaned    bool       `json:"orphaned" doc:"The source has instances, but the configuration does not define it"`
-	Error       string     `json:"error,omitempty" doc:"Why the source cannot be used"`
-	Failures    int        `json:"failures" doc:"Failures to make an instance, in a row"`
-	LastError   string     `json:"last_error,omitempty" doc:"Error of the last failure"`
-	PausedUntil *time.Time `json:"paused_until,omitempty" doc:"After failures, no instance is made before this time"`
-	Unready     *Unready   `json:"unready,omitempty" doc:"No instance has become ready since the source was changed. Left out if one has, or if none has failed yet."`
-	Sources     []string   `json:"sources,omitempty" doc:"Sources of a pool, in order of preference"`
-	TTL         float64    `json:"ttl" doc:"Seconds that a lease lives if its request has no ttl. 0 means no limit."`
-	LeaseIdle   float64    `json:"lease_idle" doc:"Seconds that a lease may be unused by default. 0 means no default."`
-	Fixed       int        `json:"fixed,omitempty" doc:"Number of computers, if the source has a fixed set and makes none"`
-	Image       string     `json:"image,omitempty" doc:"Image of the instances"`
+	Name        string `json:"name"`
+	Type        string `json:"type"`
+	Cached      int    `json:"cached" doc:"Instances that are ready, being made or being cleaned, and not in use"`
+	Cold        int    `json:"cold,omitempty" doc:"Cached instances that are stopped"`
+	InUse       int    `json:"in_use" doc:"Leased instances"`
+	Max         int    `json:"max" doc:"Highest number of instances, cached and in use together. 0 means no limit."`
+	Available   *int   `json:"available" doc:"How many more instances may be in use. null means no limit."`
+	Wanted      int    `json:"wanted" doc:"min(max, max(reserve, in_use + spare))"`
+	Reserve     int    `json:"reserve" doc:"Lowest number of instances, cached and in use together"`
+	Spare       int    `json:"spare" doc:"Number of ready instances to keep beside those in use"`
+	Concurrency int    `json:"concurrency" doc:"Highest number of simultaneous runs on an instance. 0 means no limit."`
+	States      States `json:"states"`
+	Waiting     int    `json:"waiting" doc:"Requests in the queue"`
+	Orphaned    bool   `json:"orphaned" doc:"The source has instances, but the configuration does not define it"`
+	Health
+	Sources   []string `json:"sources,omitempty" doc:"Sources of a pool, in order of preference"`
+	TTL       float64  `json:"ttl" doc:"Seconds that a lease lives if its request has no ttl. 0 means no limit."`
+	LeaseIdle float64  `json:"lease_idle" doc:"Seconds that a lease may be unused by default. 0 means no default."`
+	Fixed     int      `json:"fixed,omitempty" doc:"Number of computers, if the source has a fixed set and makes none"`
+	Image     string   `json:"image,omitempty" doc:"Image of the instances"`
 }
 
 // Unready says that no instance of a source has become ready since the source was changed.
@@ -62,14 +58,27 @@ type States struct {
 	Held       int `json:"held" doc:"Instances that are kept for a person to look at. No other number counts them."`
 }
 
+// Health is why nothing can be had of a source, or may not be.
+type Health struct {
+	Error            string     `json:"error,omitempty" doc:"Why the source cannot be used"`
+	Failures         int        `json:"failures" doc:"Failures to make an instance, in a row"`
+	LastError        string     `json:"last_error,omitempty" doc:"Error of the last failure"`
+	PausedUntil      *time.Time `json:"paused_until,omitempty" doc:"After failures, no instance is made before this time"`
+	Unready          *Unready   `json:"unready,omitempty" doc:"No instance has become ready since the source was changed. Left out if one has, or if none has failed yet."`
+	UnreachableSince *time.Time `json:"unreachable_since,omitempty" doc:"Since when the place of the source does not answer"`
+}
+
 // NewSource makes the document of a source. broken says why it cannot be used; "": it can.
 func NewSource(s compute.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum,
 		Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
-		Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused),
-		Unready: NewUnready(s.Unready), Sources: s.Children, TTL: s.TTL.Seconds(),
+		Health: Health{
+			Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: NewUnready(s.Unready),
+			UnreachableSince: when(s.Unreachable),
+		},
+		Sources: s.Children, TTL: s.TTL.Seconds(),
 		LeaseIdle: s.LeaseIdle.Seconds(), Fixed: s.Fixed, Image: s.Image,
 	}
 }
@@ -80,9 +89,12 @@ func (v Source) Compute() compute.SourceStatus {
 	s := compute.SourceStatus{
 		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Cold: v.Cold, Maximum: v.Max,
 		Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
-		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Failures: v.Failures,
-		LastError: v.LastError, Children: v.Sources, TTL: span(v.TTL),
+		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Children: v.Sources, TTL: span(v.TTL),
 		LeaseIdle: span(v.LeaseIdle), Fixed: v.Fixed, Image: v.Image,
+	}
+	s.Failures, s.LastError = v.Failures, v.LastError
+	if v.UnreachableSince != nil {
+		s.Unreachable = *v.UnreachableSince
 	}
 	if v.PausedUntil != nil {
 		s.Paused = *v.PausedUntil

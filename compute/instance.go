@@ -56,22 +56,42 @@ type Instance struct {
 	ReadyAt    time.Time // when it was last made or found fit; zero: never
 	Generation int64     // grows with each hand-out; all acts under a lease present it
 	Uses       int       // how often it was handed out
-	Worker     int64     // the worker that is at work on it; 0: none
-	Wanted     string    // the lease that it is being made for; "": for the cache
-	Booked     Booking   // what that lease will count, and for whom
 	Child      ID        // of a pool's instance: the child's instance behind it
-	Attempts   int       // failed tries to discard it
+	Work
 	// Retry depends on the state. Discarding: the time of the next try. Held: when it is discarded
 	// by itself; zero: never. Ready: it is given to nobody before, as its computer is at another
 	// place.
 	Retry  time.Time
 	Reason string // why it is failed, held or discarded, or given to nobody though it is ready
-	// how many hooks of the present step are done, so that a repeated step goes on after them
-	Resume int
+	Cause  Cause  // the part of the reason that the engine goes by; "": none
 	Basis  int64  // the id of the event, of making or cleaning, that the next hand-out rests on
 	Phases Phases // how long each phase of making it took
 	Cold   bool   // ready but stopped: it is started before it is handed out
 }
+
+// Work is what is being done with an instance. The zero value is nothing.
+type Work struct {
+	Worker   int64   // the worker that is at work on it; 0: none
+	Wanted   string  // the lease that it is being made for; "": none
+	Fill     bool    // with Wanted: no request wants it, and it is made for the cache
+	Booked   Booking // what that lease will count, and for whom
+	Attempts int     // failed tries to discard it
+	// how many hooks of the present step are done, so that a repeated step goes on after them
+	Resume int
+}
+
+// Cause is the part of a reason that the engine goes by. The text beside it is for people.
+type Cause string
+
+// The causes.
+const (
+	CauseWaiter     Cause = "waiter"     // cleaned only because a waiting request may want it
+	CauseStop       Cause = "stop"       // cleaning: it is being stopped
+	CauseStart      Cause = "start"      // cleaning: it is being started
+	CauseRoom       Cause = "room"       // discarded to make room for a waiting request
+	CauseUnanswered Cause = "unanswered" // discarded, and it is not known whether it was made
+	CauseEnded      Cause = "ended"      // discarded, or its lease ended, as its computer is no more
+)
 
 // Phases are the timed parts of a cold start.
 type Phases struct {

@@ -125,6 +125,8 @@ type Progress struct {
 	Position int           // in the queue, from 1, while waiting
 	Estimate time.Duration // until it is served, while waiting; 0: not known
 	Reason   string        // why it waits, for people; may be empty
+	// while waiting: the place of a source that could serve it does not answer
+	Unreachable bool
 }
 
 // Lease is the right to use an instance until it is released or runs out.
@@ -140,14 +142,12 @@ type Lease struct {
 	// the instance's generation when it was given. Only the newest is valid. Leases that share an
 	// instance at one time have the same.
 	Generation int64         `json:"generation"`
-	Given      time.Time     `json:"given"`          // when
-	Used       time.Time     `json:"used"`           // last use known
-	TTL        time.Duration `json:"-"`              // as granted; 0: none
-	Idle       time.Duration `json:"-"`              // as granted; 0: none
-	Expires    time.Time     `json:"expires"`        // by its ttl; zero: never
-	Ended      time.Time     `json:"ended,omitzero"` // zero: it lives
-	// how it ended: "released", "expired", "idle", "its process ended", ...
-	Why string  `json:"why,omitempty"`
+	Given      time.Time     `json:"given"`   // when
+	Used       time.Time     `json:"used"`    // last use known
+	TTL        time.Duration `json:"-"`       // as granted; 0: none
+	Idle       time.Duration `json:"-"`       // as granted; 0: none
+	Expires    time.Time     `json:"expires"` // by its ttl; zero: never
+	Ending
 	For Process `json:"-"` // ends with this process
 	// the worker that has not told the user of it yet; it ends with that worker
 	Worker int64 `json:"-"`
@@ -162,6 +162,14 @@ type Lease struct {
 	// the number of the lease within its request, from 1. Insert tells it to the store; 0: the
 	// store counts the leases of a transaction
 	Nth int `json:"-"`
+}
+
+// Ending is when and why a lease ended.
+type Ending struct {
+	Ended time.Time `json:"ended,omitzero"` // zero: it lives
+	// how, for people: "released", "expired", "idle", "its process ended", ...
+	Why   string `json:"why,omitempty"`
+	Cause Cause  `json:"-"` // CauseEnded or ""
 }
 
 // Handle is the name by which the user addresses what the lease gives. That is the instance's name

@@ -26,7 +26,6 @@ type Snapshot struct {
 type SourceState struct {
 	Name   string
 	Type   string
-	Broken error // why it cannot be used; nil
 	Counts Counts
 	// how many places under the maximum are taken, instances of older definitions included
 	Present int
@@ -51,11 +50,7 @@ type SourceState struct {
 	Idlers []Idler
 	Demand Demand
 	Ahead  *AheadState // nil: its provider keeps no computers standing ahead
-
-	Paused    time.Time // nothing is made before
-	Failures  int       // to create, in a row
-	LastError string    // the last of these
-	Unready   *Unready  // as SourceStatus.Unready
+	Health
 }
 
 // Idler is a ready instance.

@@ -15,13 +15,8 @@ type SourceStatus struct {
 	Concurrency int
 	Available   *int // how many more may be in use; nil: no limit
 	// not configured any more, or configured otherwise than when these instances were made
-	Orphaned  bool
-	Broken    error     // why it cannot be used
-	Paused    time.Time // nothing is made before
-	LastError string    // of the last failure to create, or Unreached
-	Failures  int
-	// nil: an instance as they are made now has become ready, or nothing has failed
-	Unready  *Unready
+	Orphaned bool
+	Health
 	Waiting  int
 	Children []string
 	TTL      time.Duration // of leases that ask for no TTL; 0: none
@@ -29,6 +24,21 @@ type SourceStatus struct {
 	LeaseIdle time.Duration
 	Image     string // "": the type's own
 	Fixed     int    // how many computers it has, if it makes none; 0: it makes them
+}
+
+// Health is why nothing can be had of a source, or may not be. The zero value is that all is well.
+type Health struct {
+	Broken  error // why it cannot be used
+	Backoff       // LastError says since when, too, where its place does not answer
+	// since when its place does not answer; zero: it does
+	Unreachable time.Time
+	// nil: an instance as they are made now has become ready, or nothing has failed
+	Unready *Unready
+}
+
+// Take takes over what a source's record says.
+func (h *Health) Take(r *SourceRecord) {
+	h.Backoff, h.Unreachable, h.LastError = r.Backoff, r.Unreachable, r.Why()
 }
 
 // Unready says that no instance of a source has become ready since what they are made of was
@@ -54,10 +64,6 @@ func (u Unready) String() string {
 	}
 	return what + " has become ready since " + u.Since.Local().Format(time.DateTime) + ": " + u.Why
 }
-
-// Unreached begins the LastError of a source whose place does not answer now. The time since when,
-// and the reason, follow.
-const Unreached = "it cannot be reached"
 
 // TestResult is what `hostler source test` found.
 type TestResult struct {

@@ -15,13 +15,30 @@ type SourceRecord struct {
 	Definition []byte
 	Counts     Counts // kept by the store in the same transaction as the instances
 
-	// failures to create, in a row; below 0: so many answers in a row that there is no room, which
-	// is no failure
-	Failures  int
-	Paused    time.Time // no create before; zero: not paused
-	LastError string    // of the last failure to create
-	Aim       Aim       // what the director wants of it
+	Backoff
+	// since when its place does not answer, and then why is LastError; zero: it does
+	Unreachable time.Time
+	Aim         Aim // what the director wants of it
 }
+
+// Why is its last error for people. Where its place does not answer, it says since when.
+func (r *SourceRecord) Why() string {
+	if r.Unreachable.IsZero() {
+		return r.LastError
+	}
+	return "it cannot be reached since " + r.Unreachable.UTC().Format(time.RFC3339) + ": " + r.LastError
+}
+
+// Backoff is why nothing is made for a time, of a source or for what a request asks of it.
+type Backoff struct {
+	Failures  int       // failures to create, in a row
+	Full      int       // answers in a row that there is no room, which is no failure
+	Paused    time.Time // no create before; zero: not paused
+	LastError string    // of the last failure to create, or the last such answer
+}
+
+// None reports whether nothing is held against it: the last try was a success, or there was none.
+func (b *Backoff) None() bool { return b.Failures == 0 && b.Full == 0 && b.Paused.IsZero() }
 
 // Counts are a source's instances by state.
 type Counts struct {

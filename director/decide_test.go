@@ -62,6 +62,9 @@ type level director.Level
 
 func (l level) Level(time.Time, compute.SourceState) director.Level { return director.Level(l) }
 
+// failedFour is a source that failed to make an instance four times in a row.
+var failedFour = compute.Health{Backoff: compute.Backoff{Failures: 4}}
+
 func TestDecide(t *testing.T) {
 	counts := func(ready, leased int) compute.Counts { return compute.Counts{Ready: ready, Leased: leased} }
 	for _, c := range []struct {
@@ -106,18 +109,18 @@ func TestDecide(t *testing.T) {
 		{"a storm under way", director.Policy{}, compute.SourceState{Reserve: 100, Counts: compute.Counts{Creating: 5}}, "create 3", ""},
 		{
 			"paused", director.Policy{},
-			compute.SourceState{Reserve: 2, Paused: noon.Add(time.Minute), LastError: "quota"}, "",
+			compute.SourceState{Reserve: 2, Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Minute), LastError: "quota"}}}, "",
 			"nothing is made for 1m0s, as it failed: quota",
 		},
-		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4}, "create 1", ""},
-		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Failures: 4, Counts: compute.Counts{Creating: 1}}, "", ""},
-		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Broken: errors.New("no such key")}, "", "no such key"},
+		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Health: failedFour}, "create 1", ""},
+		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Health: failedFour, Counts: compute.Counts{Creating: 1}}, "", ""},
+		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Health: compute.Health{Broken: errors.New("no such key")}}, "", "no such key"},
 
 		{
 			"nothing of what was changed becomes ready", director.Policy{},
 			compute.SourceState{
 				Spare: 1, Counts: counts(1, 0),
-				Unready: &compute.Unready{Since: noon, Changed: compute.ChangedKeys, Failures: 2, Why: "no node"},
+				Health: compute.Health{Unready: &compute.Unready{Since: noon, Changed: compute.ChangedKeys, Failures: 2, Why: "no node"}},
 			},
 			"",
 			"; nothing by the changed configuration has become ready since " + noon.Local().Format(time.DateTime) + ": no node",
@@ -184,7 +187,7 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"started though it is paused", director.Policy{},
-			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Paused: noon.Add(time.Hour)},
+			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Hour)}}},
 			"start web-9", "",
 		},
 		{

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -131,7 +130,7 @@ func (p *Pool) check(s *source, req *compute.Request) error {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
 	}
 	switch {
-	case req.Owner == "" || strings.HasPrefix(req.Owner, "pool:"):
+	case req.Owner == "" || ownsAsPool(req.Owner):
 		return bad("a lease needs an owner")
 	case req.Count < 0:
 		return bad("%d instances cannot be asked for", req.Count)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -154,7 +155,7 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		return 0
 	}
 	for _, full := range []*compute.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
-		if full.Failures >= 0 {
+		if full.Full == 0 {
 			continue
 		}
 		// it was full at the last try: one request tries for all
@@ -210,7 +211,7 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 	if doubted(r) {
 		return &compute.Error{
-			ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.LastError),
+			ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.Why()),
 			Hint: "its leases stay; `hostler source test " + s.Name + "` tries it now",
 		}
 	}
@@ -327,7 +328,8 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		if err != nil || id == "" {
 			return units, err
 		}
-		i := &compute.Instance{ID: id, Source: s.Name, SourceKey: r.Key, Created: d.now, Worker: d.p.store.Worker()}
+		i := &compute.Instance{ID: id, Source: s.Name, SourceKey: r.Key, Created: d.now}
+		i.Worker = d.p.store.Worker()
 		if u, err := d.standing(s, i, lend); err != nil {
 			return nil, err
 		} else if u != nil {
@@ -336,7 +338,7 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 		}
 		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice, asks: d.asks.of(s)}
 		u.lease = lend(i)
-		i.Wanted = u.lease.ID
+		i.Wanted, i.Fill = u.lease.ID, u.lease.Owner == ""
 		d.book(u)
 		i.Booked.Asks = u.asks.text()
 		if _, err := d.p.set(
@@ -435,7 +437,12 @@ func (d *draw) fromChildren(s *source, n int, lend func(*compute.Instance) *comp
 func poolID(name string, child compute.ID) compute.ID { return compute.ID(name + "-" + string(child)) }
 
 // poolOwner is the owner of a pool's own leases. No user's name has a colon.
-func poolOwner(name string) string { return "pool:" + name }
+func poolOwner(name string) string { return poolPrefix + name }
+
+const poolPrefix = "pool:"
+
+// ownsAsPool reports whether an owner's name is one that pools have, which no user may.
+func ownsAsPool(owner string) bool { return strings.HasPrefix(owner, poolPrefix) }
 
 // overChild records the pool's instance in front of a child's.
 func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
@@ -444,7 +451,7 @@ func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend f
 	u := &unit{src: s, inst: i, child: child, waited: d.waited, fresh: child.fresh || s.has("provision")}
 	u.lease = lend(i)
 	if u.fresh {
-		i.Worker, i.Wanted = d.p.store.Worker(), u.lease.ID
+		i.Worker, i.Wanted, i.Fill = d.p.store.Worker(), u.lease.ID, u.lease.Owner == ""
 		d.book(u)
 		_, err := d.p.set(
 			d.tx, i, compute.Creating,

@@ -25,19 +25,36 @@ const (
 	tryPatience = time.Minute
 )
 
-// pauseOf returns how long nothing is made after so many failures in a row; below 0: after so many
-// answers in a row that there is no room.
-func pauseOf(failures int) time.Duration {
-	n := failures - breakAt
-	switch {
-	case failures < 0:
-		return min(pauseFullMost, pauseFull<<min(-failures-1, 10))
+// pauseAfter returns how long nothing is made after so many failures in a row.
+func pauseAfter(failures int) time.Duration {
+	switch n := failures - breakAt; {
 	case n < 0:
 		return 0
 	case n >= 6:
 		return pauseMost
+	default:
+		return min(pauseMost, pauseFirst<<n)
 	}
-	return min(pauseMost, pauseFirst<<n)
+}
+
+// noRoom counts an answer that there is no room. Of several answers to requests made at once one is
+// enough: then it reports false.
+func noRoom(b *compute.Backoff, now time.Time, cause error) bool {
+	if b.Paused.After(now) && (b.Failures != 0 || b.Full != 0) {
+		return false
+	}
+	b.LastError, b.Failures, b.Full = compute.Said(cause), 0, b.Full+1
+	b.Paused = now.Add(min(pauseFullMost, pauseFull<<min(b.Full-1, 10)))
+	return true
+}
+
+// failedOnce counts a failure to create, and returns for how long nothing is made.
+func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Duration) {
+	b.LastError, b.Failures, b.Full = compute.Said(cause), b.Failures+1, 0
+	if pause = pauseAfter(b.Failures); pause > 0 {
+		b.Paused = now.Add(pause)
+	}
+	return pause
 }
 
 // failed counts a failure to create or set up against the source, or against the want. It does not
@@ -63,17 +80,14 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 	now := time.Now()
 	// full is not broken: the waiting requests look again after a while
 	if errors.Is(cause, compute.ErrNoCapacity) {
-		// of several answers to requests made at once one is enough
-		if rec.Paused.After(now) && rec.Failures != 0 {
+		if !noRoom(&rec.Backoff, now, cause) {
 			return nil
 		}
-		rec.LastError, rec.Failures = compute.Said(cause), min(rec.Failures, 0)-1
-		rec.Paused = now.Add(pauseOf(rec.Failures))
+		rec.Unreachable = time.Time{} // it answers, at least
 		return tx.SaveSource(rec)
 	}
-	rec.LastError, rec.Failures = compute.Said(cause), max(rec.Failures, 0)+1
-	if pause := pauseOf(rec.Failures); pause > 0 {
-		rec.Paused = now.Add(pause)
+	rec.Unreachable = time.Time{}
+	if failedOnce(&rec.Backoff, now, cause) > 0 {
 		if err := appendPaused(tx, rec.Name, rec.LastError, rec.Paused); err != nil {
 			return err
 		}
@@ -99,13 +113,13 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
 		}
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if err != nil || rec.Failures == 0 && rec.Paused.IsZero() {
+	if err != nil || rec.None() {
 		return err
 	}
 	if doubted(rec) {
 		return p.setReached(tx, rec.Key)
 	}
-	rec.Failures, rec.Paused = 0, time.Time{}
+	rec.Failures, rec.Full, rec.Paused = 0, 0, time.Time{}
 	return tx.SaveSource(rec)
 }
 
@@ -119,7 +133,7 @@ func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if now := time.Now(); err != nil || rec.Failures >= 0 || !rec.Paused.After(now) {
+	if now := time.Now(); err != nil || rec.Full == 0 || !rec.Paused.After(now) {
 		return err
 	}
 	rec.Paused = time.Now()

@@ -314,7 +314,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 					if err := p.seen(tx, u.inst.SourceKey); err != nil {
 						return err
 					}
-					u.inst.ReadyAt, u.inst.Reason, u.inst.Retry = now, "", time.Time{}
+					u.inst.ReadyAt, u.inst.Reason, u.inst.Cause, u.inst.Retry = now, "", "", time.Time{}
 					if err := tx.SaveInstance(u.inst); err != nil {
 						return err
 					}
@@ -392,7 +392,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 					if err == nil && x.err != nil {
 						err = p.spoil(tx, x, i)
 					} else if err == nil {
-						err = p.letGo(tx, i, compute.Event{Kind: "released", Text: "not needed any more"}, &due)
+						err = p.letGo(tx, i, compute.Event{Kind: "released"}, because("not needed any more"), &due)
 					}
 				case x.err != nil && !x.fresh && i.State == compute.Leased && (isAway(x.err) != nil || isElsewhere(x.err)):
 					if err = p.unhand(tx, i, x.err); isElsewhere(x.err) {
@@ -423,7 +423,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				}
 			}
 		}
-		return p.giveBack(tx, back, "not given: another part of the request failed", false, &due)
+		return p.giveBack(tx, back, because("not given: another part of the request failed"), false, &due)
 	})
 	p.ring()
 	if err != nil {
@@ -449,7 +449,7 @@ func (u *unit) untouched() bool {
 
 // forgo removes an instance of which nothing was made.
 func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
-	if err := p.endAll(tx, i, "not given"); err != nil {
+	if err := p.endAll(tx, i, because("not given")); err != nil {
 		return err
 	}
 	return p.gone(tx, i, why)
@@ -460,7 +460,7 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	why := compute.Said(u.err)
 	if i.State == compute.Leased {
-		if err := p.endAll(tx, i, "not given: "+why); err != nil {
+		if err := p.endAll(tx, i, because("not given: "+why)); err != nil {
 			return err
 		}
 	}
@@ -469,7 +469,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 		if err := p.inVainFor(tx, i.SourceKey, u); err != nil {
 			return err
 		}
-		return p.toDiscarding(tx, i, why)
+		return p.toDiscarding(tx, i, because(why))
 	}
 	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) && !isLate(u.err) {
 		if err := p.failed(tx, u, i); err != nil {
@@ -482,14 +482,15 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 	if u.fresh && u.child == nil && i.ProviderID == "" && compute.WasUnasked(u.err) {
 		return p.forgo(tx, i, why) // the provider was never asked, so nothing was made
 	}
+	failed := because(why)
 	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
-		why = lostAnswer + ": " + why
+		failed = unanswered(why)
 	}
 	src := u.src
 	if i.State == compute.Creating && i.ProviderID == "" {
 		src = nil // there is nothing to look at
 	}
-	return p.toFailed(tx, i, src, why)
+	return p.toFailed(tx, i, src, failed)
 }
 
 // toReadyOrGone decides about an instance that was made for a request that failed.
@@ -499,7 +500,7 @@ func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error 
 		return err
 	}
 	if u.choice != (choice{}) || rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.src, rec, rec.Counts.InUse()) {
-		return p.toDiscarding(tx, i, "not needed any more")
+		return p.toDiscarding(tx, i, because("not needed any more"))
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts
 	return p.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})

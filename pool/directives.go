@@ -93,7 +93,7 @@ func (p *Pool) doCreate(ctx context.Context, s *source, d compute.Directive) (fu
 				return 0, err
 			}
 			for _, i := range is {
-				if i.Cold && i.Reason != starting {
+				if i.Cold && i.Cause != compute.CauseStart {
 					there--
 				}
 			}

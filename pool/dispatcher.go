@@ -377,7 +377,11 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 		source string
 		asks   want
 	}
-	hindered := map[hindrance]string{}
+	type hindered struct {
+		why         string
+		unreachable bool
+	}
+	seen := map[hindrance]hindered{}
 	for _, w := range l.ordered {
 		places[w.Source]++
 		ahead[w.Source] += w.Count
@@ -394,15 +398,15 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 				return nil, err
 			}
 			by := hindrance{w.Source, d.asks}
-			why, known := hindered[by]
+			is, known := seen[by]
 			if !known {
-				if why, err = d.hindered(s); err != nil {
+				if is.why, is.unreachable, err = d.hindered(s); err != nil {
 					return nil, err
 				}
-				hindered[by] = why
+				seen[by] = is
 			}
 			if over == nil {
-				f.place.Reason = why
+				f.place.Reason, f.place.Unreachable = is.why, is.unreachable
 			}
 		}
 		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {

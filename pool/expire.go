@@ -57,9 +57,9 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 			}
 			switch {
 			case errors.Is(err, compute.ErrNotFound), err == nil && i.State != compute.Leased:
-				err = endLease(tx, l, why)
+				err = endLease(tx, l, because(why))
 			case err == nil:
-				err = p.giveBack(tx, []taken{{i, l}}, why, false, &due)
+				err = p.giveBack(tx, []taken{{i, l}}, because(why), false, &due)
 			}
 			if err != nil {
 				return err
@@ -83,7 +83,7 @@ func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease,
 		return err
 	}
 	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.atWork(front.Worker, string(front.ID)) {
-		return p.letGo(tx, front, compute.Event{Kind: "released", Text: why}, due)
+		return p.letGo(tx, front, compute.Event{Kind: "released"}, because(why), due)
 	}
 	return nil
 }

@@ -75,9 +75,6 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 	return p.raiseAll(ctx, units)
 }
 
-// forCache begins the token of an instance that is made for the cache.
-const forCache = "cache:"
-
 // order records missing instances for the cache, as far as there is room. The caller raises them,
 // and then must call leave.
 func (p *Pool) order(
@@ -111,7 +108,7 @@ func (p *Pool) order(
 			n = can // as many as there is room for
 		}
 		nobody := func(i *compute.Instance) *compute.Lease {
-			return &compute.Lease{ID: forCache + p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
+			return &compute.Lease{ID: "cache:" + p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
 		}
 		if s.Type == poolType {
 			units, err = d.fromChildren(s, n, nobody)
@@ -212,7 +209,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 		if err != nil {
 			return err
 		}
-		if err := endLease(tx, l, "cached"); err != nil {
+		if err := endLease(tx, l, because("cached")); err != nil {
 			return err
 		}
 		i.Uses-- // it was not used
@@ -250,7 +247,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if err := p.alone(tx, i, l); err != nil {
 					return err
 				}
-				if err := endLease(tx, l, "held"); err != nil {
+				if err := endLease(tx, l, because("held")); err != nil {
 					return err
 				}
 				if l.Share != nil {
@@ -281,7 +278,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 					Hint: "only what is in use, ready or failed can be held",
 				}
 			}
-			i.Worker, i.Wanted, i.Reason, i.Retry = 0, "", reason, time.Time{}
+			i.Worker, i.Wanted, i.Fill, i.Reason, i.Cause, i.Retry = 0, "", false, reason, "", time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}
 			i.Booked = compute.Booking{}
 			if l != nil { // it counts under quotas as long as it is held

@@ -256,7 +256,7 @@ func TestLostCreation(t *testing.T) {
 			}
 			_, err := tx.NextNumber("web")
 			return errors.Join(err, tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: rec.Key,
-				State: compute.Creating, Worker: 12345,
+				State: compute.Creating, Work: compute.Work{Worker: 12345},
 				Created: time.Now(), Since: time.Now()}))
 		}))
 		_, err := r.Work(ctx)

@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -15,13 +14,13 @@ func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
 		return err
 	}
 	i.Uses++
-	i.Worker, i.Wanted, i.Resume, i.Booked = 0, "", 0, compute.Booking{}
+	i.Work = compute.Work{Attempts: i.Attempts}
 	// else the check says whether its note is out of date
 	if i.State == compute.Ready && !u.look {
-		i.Reason, i.Retry = "", time.Time{}
+		i.Reason, i.Cause, i.Retry = "", "", time.Time{}
 	}
 	l.Generation = i.Generation
-	if !strings.HasPrefix(l.Owner, "pool:") {
+	if l.Pool == "" {
 		var err error
 		if l.Holds, err = p.count(tx, u, l); err != nil {
 			return err

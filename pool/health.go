@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -45,9 +44,8 @@ func isAway(err error) *errAway {
 }
 
 // doubted reports whether a source did not answer the last call, and away whether it is not to be
-// asked again yet. Its record's last error says since when and why. Once the pause is over its
-// ready instances are checked before use.
-func doubted(r *compute.SourceRecord) bool             { return strings.HasPrefix(r.LastError, compute.Unreached) }
+// asked again yet. Once the pause is over its ready instances are checked before use.
+func doubted(r *compute.SourceRecord) bool             { return !r.Unreachable.IsZero() }
 func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
 // reaches checks, after an error that may come from it, whether the place behind a provider
@@ -109,11 +107,10 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 	if was && rec.Paused.Sub(now) > awayPause*2/3 {
 		return nil
 	}
-	since := now.UTC().Format(time.RFC3339)
-	if before, ok := strings.CutPrefix(rec.LastError, compute.Unreached+" since "); was && ok && len(before) > len(since) {
-		since = before[:len(since)]
+	if !was {
+		rec.Unreachable = now
 	}
-	rec.Failures, rec.Paused, rec.LastError = 0, now.Add(awayPause), compute.Unreached+" since "+since+": "+compute.Said(cause)
+	rec.Backoff = compute.Backoff{Paused: now.Add(awayPause), LastError: compute.Said(cause)}
 	if err := tx.SaveSource(rec); err != nil || was {
 		return err
 	}
@@ -128,7 +125,7 @@ func (p *Pool) setReached(tx compute.Tx, key int64) error {
 	if err != nil || !doubted(rec) {
 		return err
 	}
-	rec.Failures, rec.Paused, rec.LastError = 0, time.Time{}, ""
+	rec.Backoff, rec.Unreachable = compute.Backoff{}, time.Time{}
 	if err := tx.SaveSource(rec); err != nil {
 		return err
 	}
@@ -178,10 +175,10 @@ func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
 	if err != nil {
 		return err
 	}
-	if err := p.endAll(tx, i, why); err != nil {
+	if err := p.endAll(tx, i, because(why)); err != nil {
 		return err
 	}
-	i.Worker, i.Wanted, i.Resume = 0, "", 0
+	i.Worker, i.Wanted, i.Fill, i.Resume = 0, "", false, 0
 	i.Uses -= len(ls) // it was not used; each part of a shared one counts
 	_, err = p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
 	return err
@@ -345,7 +342,7 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	}
 	err = p.withOpen(ctx, func(tx compute.Tx) error {
 		for id, why := range over {
-			if err := p.bury(tx, id, perished+why); err != nil {
+			if err := p.bury(tx, id, endedWith(why)); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}
 		}
@@ -355,10 +352,10 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	return true, err
 }
 
-// perished begins the reason of a lease that ended because its computer did.
-const perished = "its computer has ended: "
-
-func hasPerished(why string) bool { return strings.HasPrefix(why, perished) }
+// endedWith is the reason that a computer is no more.
+func endedWith(why string) reason {
+	return reason{compute.CauseEnded, "its computer has ended: " + why}
+}
 
 // fallen marks an error of connecting to a computer that was ready once, if it says that the
 // computer is gone. Machines that stay do not end: one that is not found may only be missing in the
@@ -381,7 +378,7 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 		return err
 	}
 	ls, e := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
-	if e != nil || len(ls) == 0 || !hasPerished(ls[0].Why) {
+	if e != nil || len(ls) == 0 || ls[0].Cause != compute.CauseEnded {
 		return err
 	}
 	return &compute.Error{
@@ -392,7 +389,7 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 
 // bury ends the use of an instance whose computer is no more. The request that is being handed the
 // instance deals with it itself.
-func (p *Pool) bury(tx compute.Tx, id compute.ID, why string) error {
+func (p *Pool) bury(tx compute.Tx, id compute.ID, why reason) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil

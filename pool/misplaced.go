@@ -52,7 +52,7 @@ func (d *draw) passOver(i *compute.Instance) bool {
 func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
-	i.Reason, i.Retry = why, time.Now().Add(elsewherePause)
+	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(elsewherePause)
 	if !told {
 		is, err := tx.Instances(compute.InstanceQuery{
 			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch,
@@ -90,7 +90,7 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 			for _, o := range is {
 				// else another process has recorded it
 				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) {
-					o.Reason, o.Retry = from.Reason, from.Retry
+					o.Reason, o.Cause, o.Retry = from.Reason, "", from.Retry
 					if err := tx.SaveInstance(o); err != nil {
 						return err
 					}

@@ -151,10 +151,7 @@ func asksOf(req compute.Request) string {
 // hitch is why a want cannot be made of a source now, with the same fields as its record.
 type hitch struct {
 	Want want `json:"want"`
-	// failures in a row; below 0: answers in a row that there was no room
-	Failures  int       `json:"failures"`
-	Paused    time.Time `json:"paused"`
-	LastError string    `json:"error"`
+	compute.Backoff
 }
 
 const (
@@ -216,22 +213,16 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 		n, all = len(all), append(all, hitch{Want: w})
 	}
 	h := &all[n]
-	h.LastError = compute.Said(cause)
 	switch {
 	case errors.Is(cause, compute.ErrNoCapacity):
-		// of several requests at once one is enough
-		if h.Paused.After(now) && h.Failures != 0 {
+		if !noRoom(&h.Backoff, now, cause) {
 			return nil
 		}
-		h.Failures = min(h.Failures, 0) - 1
-		h.Paused = now.Add(pauseOf(h.Failures))
 	default:
-		h.Failures = max(h.Failures, 0) + 1
-		pause := pauseOf(h.Failures)
+		pause := failedOnce(&h.Backoff, now, cause)
 		if pause == 0 {
 			break
 		}
-		h.Paused = now.Add(pause)
 		failing := func(h hitch) bool { return h.Failures >= breakAt }
 		text, several := "for "+w.String()+": "+h.LastError, 0
 		for _, o := range all {
@@ -240,7 +231,7 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 			}
 		}
 		if several >= hitchesBroken {
-			rec.Failures, rec.Paused, rec.LastError, text = h.Failures, h.Paused, h.LastError, h.LastError
+			rec.Backoff, rec.Unreachable, text = h.Backoff, time.Time{}, h.LastError
 			if err := tx.SaveSource(rec); err != nil {
 				return err
 			}
@@ -274,7 +265,7 @@ func (p *Pool) roomier(tx compute.Tx, key int64) error {
 	}
 	now, some := time.Now(), false
 	for n := range all {
-		if h := &all[n]; h.Failures < 0 && h.Paused.After(now) {
+		if h := &all[n]; h.Full > 0 && h.Paused.After(now) {
 			h.Paused, some = now, true
 		}
 	}
@@ -305,7 +296,7 @@ func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	for n := range all {
 		h := &all[n]
 		// a clock may have been set back
-		if h.Want.within(w) && (h.Failures < 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost &&
+		if h.Want.within(w) && (h.Full > 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost &&
 			(out == nil || h.Paused.After(out.Paused)) {
 			out = h
 		}
@@ -361,7 +352,7 @@ func (d *draw) outlook(s *source, asks want) outlook {
 		return hopeless
 	}
 	is := err == nil && d.isTrying(s, r, asks)
-	if err == nil && h != nil && h.Failures < 0 && !is {
+	if err == nil && h != nil && h.Full > 0 && !is {
 		is, err = d.isTried(s, r, h.Paused, asks)
 	}
 	if err == nil && is {
@@ -397,25 +388,26 @@ func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 }
 
 // hindered returns why a source that could have more instances makes none, or why asks may not be
-// had now; "": nothing is known.
-func (d *draw) hindered(s *source) (string, error) {
+// had now; "": nothing is known. unreachable: the place of one of its sources does not answer.
+func (d *draw) hindered(s *source) (why string, unreachable bool, err error) {
 	var out []string
 	for _, c := range s.all() {
 		r, err := d.record(c)
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		h, err := d.hitch(r.Key, d.asks.of(c))
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
+		unreachable = unreachable || doubted(r)
 		// what is known of the want itself holds whatever else there is
 		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} {
 			if doubted(r) { // then nothing else matters
 				by = r
 			}
-			if doubted(by) || (by.Failures < 0 || by.Paused.After(d.now)) && by.LastError != "" && (by != r || d.below(c, r) > 0) {
-				why := by.LastError
+			if doubted(by) || (by.Full > 0 || by.Paused.After(d.now)) && by.LastError != "" && (by != r || d.below(c, r) > 0) {
+				why := by.Why()
 				if c != s {
 					why = c.Name + ": " + why
 				}
@@ -424,7 +416,7 @@ func (d *draw) hindered(s *source) (string, error) {
 			}
 		}
 	}
-	return strings.Join(out, "; "), nil
+	return strings.Join(out, "; "), unreachable, nil
 }
 
 // isProved reports whether a source has an instance that may be what is asked for: then another one
@@ -442,5 +434,7 @@ func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
 
 // hindrance returns a source record with the failures of a want.
 func hindrance(h *hitch) *compute.SourceRecord {
-	return &compute.SourceRecord{Failures: h.Failures, Paused: h.Paused, LastError: cmp.Or(h.LastError, "it could not be made")}
+	r := &compute.SourceRecord{Backoff: h.Backoff}
+	r.LastError = cmp.Or(r.LastError, "it could not be made")
+	return r
 }

@@ -89,7 +89,7 @@ func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*comp
 				return nil, err
 			} else if why != "" {
 				d.worn = append(d.worn, i.ID)
-				if err := d.p.toDiscarding(d.tx, i, why); err != nil {
+				if err := d.p.toDiscarding(d.tx, i, because(why)); err != nil {
 					return nil, err
 				}
 				continue

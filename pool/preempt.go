@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -25,11 +24,13 @@ type demand struct {
 // way is a ready instance that is to make room.
 type way struct {
 	inst *compute.Instance
-	why  string
+	why  reason
 }
 
-// makesRoom begins the reason to discard such an instance.
-const makesRoom = "it makes room for somebody who waits for "
+// makesRoom is the reason to discard such an instance.
+func makesRoom(w *compute.Waiter) reason {
+	return reason{compute.CauseRoom, "it makes room for somebody who waits for " + wantOfWaiter(w).String()}
+}
 
 // inNeed is a request that lacks instances, and may be given room.
 type inNeed struct {
@@ -158,7 +159,7 @@ func (d *draw) mayGive(s *source, asked want) (bool, error) {
 		return false, nil
 	}
 	h, err := d.hitch(r.Key, asks)
-	return h == nil || h.Failures > -breakAt || d.now.Sub(h.Paused) > pauseMost, err
+	return h == nil || h.Full < breakAt || d.now.Sub(h.Paused) > pauseMost, err
 }
 
 // inVainFor notes that what was made for a want did not do for it. For a while no ready instance
@@ -173,7 +174,8 @@ func (p *Pool) inVainFor(tx compute.Tx, key int64, u *unit) error {
 	}
 	now := time.Now()
 	all = slices.DeleteFunc(all, func(h hitch) bool { return h.Want == u.asks })
-	return saveHitches(tx, key, append(all, hitch{Want: u.asks, Failures: -breakAt, Paused: now, LastError: causeOf(u.err)}), now)
+	h := hitch{u.asks, compute.Backoff{Full: breakAt, Paused: now, LastError: causeOf(u.err)}}
+	return saveHitches(tx, key, append(all, h), now)
 }
 
 // stand is what sources still have for waiting requests, as inTheWay goes along the queue.
@@ -294,7 +296,7 @@ func (st *stand) jammed(s *source) (bool, error) {
 			return false, err
 		}
 		for _, i := range is {
-			if i.Attempts > 0 && strings.HasPrefix(i.Reason, makesRoom) {
+			if i.Attempts > 0 && i.Cause == compute.CauseRoom {
 				n++
 			}
 		}
@@ -323,7 +325,7 @@ func (st *stand) give(x inNeed) (out []way, err error) {
 			}
 		}
 		for _, i := range is[:n] {
-			out = append(out, way{i, makesRoom + wantOfWaiter(x.w).String()})
+			out = append(out, way{i, makesRoom(x.w)})
 		}
 		if n > 0 {
 			st.ready[key] = is[n:]

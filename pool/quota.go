@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -122,7 +121,7 @@ func (p *Pool) asked(source string, n int, cores float64, memory int64, chosen b
 
 // book notes with an instance that is to be made what its lease will count.
 func (d *draw) book(u *unit) {
-	if l := u.lease; l.Owner != "" && !strings.HasPrefix(l.Owner, "pool:") {
+	if l := u.lease; l.Owner != "" && l.Pool == "" {
 		cores := d.least.Cores
 		if l.Share != nil && cores == 0 {
 			cores = -1 // none, instead of the default of one
@@ -219,7 +218,7 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 // they counted before.
 func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) error {
 	l := units[0].lease
-	if pr := p.project(l.Project); !pr.limited() || strings.HasPrefix(l.Owner, "pool:") {
+	if pr := p.project(l.Project); !pr.limited() || l.Pool != "" {
 		return nil
 	}
 	var all, fresh compute.Capacity

@@ -49,9 +49,9 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				return err
 			}
 		}
-		why := "released"
+		why := because("released")
 		if opt.Ended != "" {
-			why = perished + strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " ")
+			why = endedWith(strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " "))
 		}
 		if err := p.giveBack(tx, back, why, opt.Force || opt.Discard || opt.Ended != "", &due); err != nil {
 			return err
@@ -271,7 +271,7 @@ func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
 			return p.discardNow(tx, front) // this one comes after it
 		}
 	}
-	return p.toDiscarding(tx, i, "discarded by its user")
+	return p.toDiscarding(tx, i, because("discarded by its user"))
 }
 
 // taken is an instance in use, with its lease if that is known already.
@@ -282,8 +282,8 @@ type taken struct {
 
 // giveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
 // first ones first. Instances that then wait for work are added to due.
-func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due *[]compute.ID) error {
-	back, err := p.endShares(tx, back, why, force && !hasPerished(why))
+func (p *Pool) giveBack(tx compute.Tx, back []taken, why reason, force bool, due *[]compute.ID) error {
+	back, err := p.endShares(tx, back, why, force && why.cause != compute.CauseEnded)
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 				return err
 			}
 		}
-		e := compute.Event{Kind: "released", Text: why}
+		e := compute.Event{Kind: "released", Text: why.text}
 		if l != nil {
 			if err := endLease(tx, l, why); err != nil {
 				return err
@@ -326,14 +326,14 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 		}
 		switch {
 		case goes:
-			err = p.letGo(tx, i, e, due)
+			err = p.letGo(tx, i, e, why, due)
 		case keep[i.SourceKey] > 0:
 			keep[i.SourceKey]--
-			err = p.putBack(tx, i, e, due)
+			err = p.putBack(tx, i, e, why, due)
 		default:
 			lend[i.SourceKey]--
-			i.Reason = awaited
-			err = p.putBack(tx, i, e, due)
+			i.Reason, i.Cause = "somebody waits for it", compute.CauseWaiter
+			err = p.putBack(tx, i, e, why, due)
 		}
 		if err != nil {
 			return err
@@ -341,9 +341,6 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why string, force bool, due
 	}
 	return nil
 }
-
-// awaited is why an instance is cleaned that only a request in the queue wants.
-const awaited = "somebody waits for it"
 
 // kept returns how many of k instances in use that come back their source keeps, and how many more
 // are for waiting requests.
@@ -381,7 +378,7 @@ func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 // inVain reports whether an instance was cleaned for a waiting request, and nothing wants it any
 // more.
 func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
-	if i.Reason != awaited {
+	if i.Cause != compute.CauseWaiter {
 		return false, nil
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -397,14 +394,14 @@ func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
+func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
 	}
 	switch how {
 	case "no":
-		return p.letGo(tx, i, e, due)
+		return p.letGo(tx, i, e, why, due)
 	case "as-is":
 		e.Data = map[string]string{"reuse": "as-is"}
 		return p.toReadyAsIs(tx, i, e)
@@ -423,7 +420,7 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 	if err != nil {
 		return err
 	}
-	i.Worker, i.Wanted, i.Resume, i.Basis, i.Reason = 0, "", 0, basis, ""
+	i.Worker, i.Wanted, i.Fill, i.Resume, i.Basis, i.Reason, i.Cause = 0, "", false, 0, basis, "", ""
 	i.State = compute.Ready
 	return tx.SaveInstance(i)
 }
@@ -479,12 +476,12 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 
 // letGo discards an instance that was in use. A pool's without discard hooks goes at once, and its
 // child goes back to its source.
-func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, due *[]compute.ID) error {
-	e.Time, e.Source, e.Instance = time.Now(), i.Source, i.ID
+func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
+	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.text
 	if _, err := tx.Append(&e); err != nil {
 		return err
 	}
-	if err := p.toDiscarding(tx, i, e.Text); err != nil {
+	if err := p.toDiscarding(tx, i, why); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -516,11 +513,11 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 	} else if err != nil {
 		return err
 	}
-	child.Uses += i.Uses - 1   // uses by the pool's users; the pool's own lease was no use
-	if hasPerished(i.Reason) { // then the child is the one that has
-		return p.giveBack(tx, []taken{{child, l}}, i.Reason, true, due)
+	child.Uses += i.Uses - 1           // uses by the pool's users; the pool's own lease was no use
+	if i.Cause == compute.CauseEnded { // then the child is the one that has
+		return p.giveBack(tx, []taken{{child, l}}, reason{i.Cause, i.Reason}, true, due)
 	}
-	return p.giveBack(tx, []taken{{child, l}}, "given back by the pool", false, due)
+	return p.giveBack(tx, []taken{{child, l}}, because("given back by the pool"), false, due)
 }
 
 // gone removes an instance when its end is proved.

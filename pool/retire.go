@@ -99,7 +99,7 @@ func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
 				return err
 			} else if why == "" {
 				continue
-			} else if err := p.toDiscarding(tx, i, why); err != nil {
+			} else if err := p.toDiscarding(tx, i, because(why)); err != nil {
 				return err
 			}
 		}

@@ -98,19 +98,22 @@ func TestReturn(t *testing.T) {
 		for time.Since(since) < 10*time.Minute {
 			time.Sleep(time.Second)
 			s := r.status(t, ctx, "a")
-			text, ok := strings.CutPrefix(s.LastError, compute.Unreached+" since ")
+			text, ok := strings.CutPrefix(s.LastError, "it cannot be reached since ")
 			if len(text) < 20 || !ok || !strings.Contains(text[20:], "no route to host") {
 				t.Fatalf("after %v: %q", time.Since(since), s.LastError)
+			}
+			if s.Unreachable.Sub(since).Abs() > 2*time.Second {
+				t.Fatalf("unreachable since %v, and it fell away at %v", s.Unreachable, since)
 			}
 			if at, err := time.Parse(time.RFC3339, text[:20]); err != nil || at.Sub(since).Abs() > 2*time.Second {
 				t.Fatalf("after %v it is away since %v: %v", time.Since(since), at.Sub(since), err)
 			}
 		}
-		if q, err := r.Queue(ctx); err != nil || len(q) != 1 || q[0].Estimate != 0 || !strings.Contains(q[0].Reason, compute.Unreached) {
+		if q, err := r.Queue(ctx); err != nil || len(q) != 1 || q[0].Estimate != 0 || !strings.Contains(q[0].Reason, "cannot be reached") {
 			t.Errorf("the queue: %+v, %v", q, err)
 		}
 		_, err := r.Acquire(ctx, compute.Request{Source: "a", Owner: "ann", Count: 1})
-		if kind(t, err, compute.ErrUnavailable); !strings.Contains(err.Error(), compute.Unreached) ||
+		if kind(t, err, compute.ErrUnavailable); !strings.Contains(err.Error(), "cannot be reached") ||
 			strings.Contains(err.Error(), "others wait") {
 			t.Errorf("who does not wait is told %v", err)
 		}

@@ -206,7 +206,7 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 			if more, err := p.spared(tx, s); err != nil || more <= 0 {
 				return err
 			}
-			if err := p.toDiscarding(tx, i, "replaced: its source's instances come from "+by.from()+" now"); err != nil {
+			if err := p.toDiscarding(tx, i, because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
 				return err
 			}
 			gone = append(gone, i.ID)
@@ -307,7 +307,7 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 			gone = []compute.ID{i.ID}
 			return p.toDiscarding(
 				tx, i,
-				"replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it",
+				because("replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it"),
 			)
 		}
 		return nil

@@ -192,7 +192,7 @@ func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, 
 				} else if why != "" {
 					d.wrote = true
 					d.worn = append(d.worn, i.ID)
-					if err := d.p.toDiscarding(d.tx, i, why); err != nil {
+					if err := d.p.toDiscarding(d.tx, i, because(why)); err != nil {
 						return nil, 0, err
 					}
 					continue

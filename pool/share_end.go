@@ -14,7 +14,7 @@ import (
 // instances with one lease alone, and instances whose last part this was, with that lease still to
 // be ended. force asks for instances to be discarded, which is refused while others have parts of
 // them.
-func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([]taken, error) {
+func (p *Pool) endShares(tx compute.Tx, back []taken, why reason, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
 		if t.lease != nil && t.lease.Share != nil {
@@ -56,7 +56,7 @@ func (p *Pool) endShares(tx compute.Tx, back []taken, why string, force bool) ([
 				return nil, err
 			}
 			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID,
-				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why,
+				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why.text,
 				Data: map[string]string{beside: "yes"}}
 			if _, err := tx.Append(&e); err != nil {
 				return nil, err
@@ -120,7 +120,7 @@ func listed(ls []*compute.Lease) string {
 
 // endAll ends the leases of an instance that turned out to be unfit: the one that has all of it, or
 // those of parts.
-func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why string) error {
+func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why reason) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
 		return endLease(tx, l, why)

@@ -65,7 +65,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 		}
 		for _, s := range p.ordered {
-			st := compute.SourceState{Name: s.Name, Type: s.Type, Broken: cmp.Or(s.Err, opened[s.Name]),
+			st := compute.SourceState{Name: s.Name, Type: s.Type, Health: compute.Health{Broken: cmp.Or(s.Err, opened[s.Name])},
 				Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
 				Waiting: m.plain[s.Name], Asked: m.own[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
@@ -80,7 +80,8 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 				continue
 			}
 			st.Unready = vain[r.Key]
-			st.Counts, st.Aim, st.Paused, st.Failures, st.LastError = r.Counts, r.Aim, r.Paused, max(0, r.Failures), r.LastError
+			st.Counts, st.Aim = r.Counts, r.Aim
+			st.Take(r)
 			st.Present += r.Counts.Present()
 			st.Ahead = p.aheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
@@ -174,19 +175,15 @@ func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (m *demand,
 		for _, i := range is {
 			switch i.State {
 			case compute.Creating, compute.SettingUp:
-				if i.Wanted != "" && !isForCache(i.Wanted) {
+				if i.Wanted != "" && !i.Fill {
 					booked[r.Key]++
 				}
 			case compute.Cleaning:
-				if i.Reason == stopping {
+				if i.Cause == compute.CauseStop {
 					stirring[r.Key]++
 				}
 			}
 		}
 	}
 	return m, booked, stirring, nil
-}
-
-func isForCache(token string) bool {
-	return len(token) > len(forCache) && token[:len(forCache)] == forCache
 }

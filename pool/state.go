@@ -31,9 +31,25 @@ func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compu
 	return tx.Append(&e)
 }
 
+// reason is why an instance is in its state, or why a lease has ended: what the engine goes by, and
+// a text for people.
+type reason struct {
+	cause compute.Cause
+	text  string
+}
+
+// because is a reason that the engine does not go by.
+func because(text string) reason { return reason{text: text} }
+
+// rest has nobody work on an instance, for a reason. The tries to discard it stay counted.
+func rest(i *compute.Instance, why reason) {
+	i.Work = compute.Work{Attempts: i.Attempts}
+	i.Reason, i.Cause = why.text, why.cause
+}
+
 // toReady puts an instance into the cache. The next hand-out rests on the event.
 func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) error {
-	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, ""
+	rest(i, reason{})
 	i.ReadyAt = time.Now()
 	basis, err := p.set(tx, i, compute.Ready, e)
 	if err != nil {
@@ -44,14 +60,15 @@ func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) erro
 }
 
 // toDiscarding records that an instance is to be discarded. The next look for work does it.
-func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why string) error {
+func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why reason) error {
 	if i.State == compute.Creating || i.State == compute.SettingUp {
-		if err := p.unfront(tx, i, why); err != nil {
+		if err := p.unfront(tx, i, why.text); err != nil {
 			return err
 		}
 	}
-	i.Worker, i.Wanted, i.Booked, i.Resume, i.Attempts, i.Retry, i.Reason = 0, "", compute.Booking{}, 0, 0, time.Time{}, why
-	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why})
+	rest(i, why)
+	i.Attempts, i.Retry = 0, time.Time{}
+	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why.text})
 	return err
 }
 
@@ -78,12 +95,12 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 
 // toFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
 // good. s is nil if there is nothing to look at.
-func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why string) error {
-	i.Worker, i.Wanted, i.Booked, i.Resume, i.Reason = 0, "", compute.Booking{}, 0, why
-	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why}); err != nil || s == nil || s.OnFailure != "hold" {
+func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why reason) error {
+	rest(i, why)
+	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why.text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
 	}
-	e := compute.Event{Text: why}
+	e := compute.Event{Text: why.text}
 	if i.Retry = (time.Time{}); s.ConfirmDead > 0 {
 		i.Retry = time.Now().Add(s.ConfirmDead)
 		e.Data = map[string]string{"until": i.Retry.UTC().Format(time.RFC3339)}
@@ -93,8 +110,8 @@ func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why strin
 }
 
 // endLease ends a lease in the transaction that takes its instance back.
-func endLease(tx compute.Tx, l *compute.Lease, why string) error {
-	l.Ended, l.Why, l.Worker = time.Now(), why, 0
+func endLease(tx compute.Tx, l *compute.Lease, why reason) error {
+	l.Ending, l.Worker = compute.Ending{Ended: time.Now(), Why: why.text, Cause: why.cause}, 0
 	return tx.SaveLease(l)
 }
 

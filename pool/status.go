@@ -63,16 +63,17 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			s.key = r.Key
 			p.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
-			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, LastError: r.LastError})
+			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, Health: compute.Health{Backoff: compute.Backoff{LastError: r.Why()}}})
 		}
 	}
 	for _, s := range p.ordered {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
-			Concurrency: s.Concurrency, Broken: s.Err,
+			Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err},
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
 			st.Cold, st.Unready = cold[r.Key], vain[r.Key]
-			st.Counts, st.Paused, st.LastError, st.Failures = r.Counts, r.Paused, r.LastError, max(0, r.Failures)
+			st.Counts = r.Counts
+			st.Take(r)
 		}
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)

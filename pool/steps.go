@@ -127,22 +127,22 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 			}
 			return p.claim(tx, front.ID) // this one comes after it
 		}
-		err = p.toDiscarding(tx, i, lostAnswer+": the process that was making it died")
+		err = p.toDiscarding(tx, i, unanswered("the process that was making it died"))
 	case compute.Failed:
-		err = p.toDiscarding(tx, i, i.Reason)
+		err = p.toDiscarding(tx, i, reason{i.Cause, i.Reason})
 	case compute.Held:
 		if i.Retry.IsZero() {
 			return nil, nil, nil // a person has it
 		}
-		err = p.toDiscarding(tx, i, "taken for dead: "+i.Reason)
+		err = p.toDiscarding(tx, i, because("taken for dead: "+i.Reason))
 	case compute.Ready:
 		// A ready instance that is due is too old or surplus, or its source is defined otherwise
 		// now. It may have been taken and given back since.
 		if s == nil && p.redefined(rec) {
-			err = p.toDiscarding(tx, i, "its source is defined otherwise now")
+			err = p.toDiscarding(tx, i, because("its source is defined otherwise now"))
 			break
 		} else if s == nil && p.removed(rec) {
-			err = p.toDiscarding(tx, i, "its source is configured no more")
+			err = p.toDiscarding(tx, i, because("its source is configured no more"))
 			break
 		} else if s == nil {
 			return nil, nil, nil
@@ -155,7 +155,7 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 		if e != nil || why == "" {
 			return nil, nil, e
 		}
-		err = p.toDiscarding(tx, i, why)
+		err = p.toDiscarding(tx, i, because(why))
 	case compute.Cleaning, compute.Discarding:
 	default:
 		return nil, nil, nil
@@ -266,12 +266,12 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		}
 		j := *i
 		if err != nil {
-			return p.toFailed(tx, &j, p.sourceOf(rec), "cleaning: "+compute.Said(err))
+			return p.toFailed(tx, &j, p.sourceOf(rec), because("cleaning: "+compute.Said(err)))
 		}
 		if unwanted, e = p.inVain(tx, &j); e != nil {
 			return e
 		} else if unwanted {
-			return p.toDiscarding(tx, &j, "nobody waits for it any more")
+			return p.toDiscarding(tx, &j, because("nobody waits for it any more"))
 		}
 		j.Cold = j.Cold && asIs
 		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
@@ -399,13 +399,15 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 // try.
 const triedInVain = "; discard: "
 
-// lostAnswer begins the reason to discard an instance of which it is not known whether it was made.
-const (
-	lostAnswer = "the answer to its creation was lost"
-	lingerLook = 5 * time.Second // between two looks whether it exists by now
-)
+// lingerLook is the time between two looks whether an instance exists by now.
+const lingerLook = 5 * time.Second
 
-func lost(i *compute.Instance) bool { return strings.HasPrefix(i.Reason, lostAnswer) }
+// unanswered is the reason to discard an instance of which it is not known whether it was made.
+func unanswered(why string) reason {
+	return reason{compute.CauseUnanswered, "the answer to its creation was lost: " + why}
+}
+
+func lost(i *compute.Instance) bool { return i.Cause == compute.CauseUnanswered }
 
 // lingering returns how long to keep looking for an instance that is not there, because its
 // creation may still be on its way.

@@ -172,7 +172,7 @@ func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found boo
 			} else if err != nil {
 				return err
 			}
-			if err := p.bury(tx, x.of.ID, perished+x.why); err != nil {
+			if err := p.bury(tx, x.of.ID, endedWith(x.why)); err != nil {
 				return fmt.Errorf("%s: %w", x.of.ID, err)
 			}
 		}

@@ -44,13 +44,13 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 			return err
 		}
 		if d.Verb == compute.VerbDiscard {
-			if err = p.toDiscarding(tx, i, d.Reason); err == nil {
+			if err = p.toDiscarding(tx, i, because(d.Reason)); err == nil {
 				j.inst, j.rec, err = p.claim(tx, i.ID)
 			}
 		} else {
-			i.Worker, i.Cold, i.Reason = p.store.Worker(), true, stopping
+			i.Worker, i.Cold, i.Reason, i.Cause = p.store.Worker(), true, "it is being stopped", compute.CauseStop
 			if d.Verb == compute.VerbStart {
-				i.Reason = starting
+				i.Reason, i.Cause = "it is being started", compute.CauseStart
 			}
 			if _, err = p.set(tx, i, compute.Cleaning, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
 				j.inst = i
@@ -102,9 +102,9 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 		}
 		i := *j.inst
 		if err != nil {
-			return p.toFailed(tx, &i, p.sourceOf(j.rec), string(verb)+": "+compute.Said(err))
+			return p.toFailed(tx, &i, p.sourceOf(j.rec), because(string(verb)+": "+compute.Said(err)))
 		}
-		i.Cold, i.Worker, i.Reason = verb == compute.VerbStop, 0, ""
+		i.Cold, i.Worker, i.Reason, i.Cause = verb == compute.VerbStop, 0, "", ""
 		// the next hand-out rests on the same event as before
 		_, e := p.set(tx, &i, compute.Ready, compute.Event{})
 		return e

@@ -154,8 +154,8 @@ func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 	if len(all) > 0 {
 		var left []hitch
 		for _, h := range all {
-			if h.Failures < 0 {
-				h.Failures, h.Paused = -1, now
+			if h.Full > 0 {
+				h.Full, h.Paused = 1, now
 				left = append(left, h)
 			}
 		}
@@ -164,12 +164,12 @@ func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
 		}
 	}
 	switch {
-	case doubted(rec), rec.Failures == 0 && rec.Paused.IsZero():
+	case doubted(rec), rec.None():
 		return nil
-	case rec.Failures < 0:
-		rec.Failures, rec.Paused = -1, now
+	case rec.Full > 0:
+		rec.Full, rec.Paused = 1, now
 	default:
-		rec.Failures, rec.Paused, rec.LastError = 0, time.Time{}, ""
+		rec.Backoff = compute.Backoff{}
 	}
 	return tx.SaveSource(rec)
 }

@@ -210,7 +210,7 @@ func TestChangeEndsPauses(t *testing.T) {
 			must(t, r.store.Update(ctx, func(tx compute.Tx) error {
 				rec, err := tx.Source("web", "d")
 				must(t, err)
-				rec.Paused, rec.LastError = until, "it cannot be reached: no route"
+				rec.Unreachable, rec.Paused, rec.LastError = time.Now(), until, "no route"
 				return tx.SaveSource(rec)
 			}))
 			of.edit("two")

@@ -217,8 +217,8 @@ func note(s compute.SourceStatus, now time.Time) string {
 	if s.Unready != nil {
 		notes = append(notes, term.Line(s.Unready.String()))
 	}
-	if why, ok := strings.CutPrefix(s.LastError, compute.Unreached); ok {
-		notes = append(notes, "cannot be reached"+term.Line(why))
+	if !s.Unreachable.IsZero() {
+		notes = append(notes, strings.TrimPrefix(term.Line(s.LastError), "it "))
 	} else if s.Paused.After(now) {
 		why := ": " + term.Line(s.LastError)
 		if s.Unready != nil && s.Unready.Why == s.LastError {

@@ -193,7 +193,7 @@ func (w *waiting) text(ctx context.Context) string {
 	if place.Position > 1 {
 		at = fmt.Sprintf("position %d", place.Position)
 	}
-	away := strings.Contains(place.Reason, compute.Unreached) // its return cannot be estimated
+	away := place.Unreachable // its return cannot be estimated
 	switch s := term.AboutDuration(place.Estimate); {
 	case mine != "" || place.Position == 0 || away:
 	case s != "":

@@ -85,7 +85,7 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 	for _, l := range all {
 		namespace, ours := strings.CutPrefix(l.Owner, ownerPrefix)
 		switch uid := l.Labels[labelUID]; {
-		case l.Worker != 0 || strings.HasPrefix(l.Owner, "pool:"):
+		case l.Worker != 0 || l.Pool != "":
 			// its client was not told yet, or a pool holds it
 		case !ours || uid == "":
 			others = append(others, l)

@@ -123,7 +123,7 @@ func TestClusters(t *testing.T) {
 	})
 	tend(e)
 	if s := near(e); s.Available == nil || *s.Available != 0 || s.Counts.Ready != 1 ||
-		!strings.Contains(s.LastError, compute.Unreached) || !s.Paused.After(time.Now()) {
+		s.Unreachable.IsZero() || !s.Paused.After(time.Now()) {
 		t.Errorf("while it cannot be reached: %+v", s)
 	}
 	other := take(e, "both")

@@ -13,19 +13,19 @@ import (
 
 func scanSource(s scanner) (*compute.SourceRecord, error) {
 	var r compute.SourceRecord
-	var paused, until int64
+	var unreachable, paused, until int64
 	c := &r.Counts
-	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &paused, &r.LastError,
+	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
 		&r.Aim.Reserve, &r.Aim.Spare, &until)
 	r.Name, r.Digest, r.Type, r.Place, r.LastError = decode(r.Name), decode(r.Digest), decode(r.Type), decode(r.Place), decode(r.LastError)
-	r.Paused, r.Aim.Until = record.Time(paused), record.Time(until)
+	r.Unreachable, r.Paused, r.Aim.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
 	return &r, err
 }
 
 // readSources asks for all records; there are as many as definitions.
 func (t *tx) readSources() query {
-	const q = `SELECT s.key, name, digest, type, place, definition, failures, paused, last_error,
+	const q = `SELECT s.key, name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  creating, setting_up, ready, leased, cleaning, failed, discarding, held, aim_reserve, aim_spare, aim_until
  FROM sources s JOIN counts c ON c.key = s.key ORDER BY name, s.key`
 	var all []*compute.SourceRecord
@@ -100,10 +100,10 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	}
 	if r.Key != 0 {
 		err := t.ask(query{`UPDATE sources SET failures = $1, paused = $2, last_error = $3, definition = $4, type = $5, place = $6,
- aim_reserve = $7, aim_spare = $8, aim_until = $9 WHERE key = $10 RETURNING key`,
+ aim_reserve = $7, aim_spare = $8, aim_until = $9, no_room = $10, unreachable = $11 WHERE key = $12 RETURNING key`,
 			[]any{r.Failures, record.Nanos(r.Paused), encode(r.LastError), r.Definition, encode(r.Type), encode(r.Place),
 				r.Aim.Reserve, r.Aim.Spare,
-				record.Nanos(r.Aim.Until), r.Key}, one(new(int64))})
+				record.Nanos(r.Aim.Until), r.Full, record.Nanos(r.Unreachable), r.Key}, one(new(int64))})
 		if err != nil {
 			return absent(err, r.Name)
 		}
@@ -115,11 +115,11 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 		return nil
 	}
 	var key int64
-	err := t.ask(query{`WITH s AS (INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING key) INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
+	err := t.ask(query{`WITH s AS (INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until,
+ no_room, unreachable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key) INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
 		[]any{encode(r.Name), encode(r.Digest), encode(r.Type), encode(r.Place), r.Definition, r.Failures,
 			record.Nanos(r.Paused), encode(r.LastError),
-			r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until)}, one(&key)})
+			r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until), r.Full, record.Nanos(r.Unreachable)}, one(&key)})
 	if err != nil {
 		return err
 	}

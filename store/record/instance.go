@@ -11,7 +11,9 @@ import (
 // Detail is the part of an instance that no query asks for and few changes touch.
 type Detail struct {
 	Wanted     string            `json:"wanted,omitempty"`
+	Fill       bool              `json:"fill,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	Cause      compute.Cause     `json:"cause,omitempty"`
 	ProviderID string            `json:"provider_id,omitempty"`
 	Address    string            `json:"address,omitempty"`
 	Facts      map[string]string `json:"facts,omitempty"`
@@ -29,14 +31,16 @@ type Detail struct {
 
 // DetailOf returns an instance's. It shares the map of the facts.
 func DetailOf(i *compute.Instance) Detail {
-	return Detail{Wanted: i.Wanted, Reason: i.Reason, ProviderID: i.ProviderID, Address: i.Address, Facts: i.Facts, Retry: Nanos(i.Retry),
+	return Detail{Wanted: i.Wanted, Fill: i.Fill, Reason: i.Reason, Cause: i.Cause, ProviderID: i.ProviderID, Address: i.Address,
+		Facts: i.Facts, Retry: Nanos(i.Retry),
 		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect,
 		SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
 }
 
 // Give puts it into an instance, with a map of facts that is the instance's own.
 func (d *Detail) Give(i *compute.Instance) {
-	i.Wanted, i.Reason, i.ProviderID, i.Address, i.Facts = d.Wanted, d.Reason, d.ProviderID, d.Address, maps.Clone(d.Facts)
+	i.Wanted, i.Fill, i.Reason, i.Cause = d.Wanted, d.Fill, d.Reason, d.Cause
+	i.ProviderID, i.Address, i.Facts = d.ProviderID, d.Address, maps.Clone(d.Facts)
 	i.Retry, i.Attempts, i.Resume = Time(d.Retry), d.Attempts, d.Resume
 	i.Phases = compute.Phases{Wait: d.Wait, Create: d.Create, Connect: d.Connect, SetUp: d.SetUp}
 	i.Cold, i.Booked = d.Cold, d.Booked
@@ -44,7 +48,7 @@ func (d *Detail) Give(i *compute.Instance) {
 
 // Equal reports whether two have the same content.
 func (d *Detail) Equal(o *Detail) bool {
-	return d.Wanted == o.Wanted && d.Reason == o.Reason && d.ProviderID == o.ProviderID && d.Address == o.Address &&
+	return d.Wanted == o.Wanted && d.Fill == o.Fill && d.Reason == o.Reason && d.Cause == o.Cause && d.ProviderID == o.ProviderID && d.Address == o.Address &&
 		maps.Equal(d.Facts, o.Facts) &&
 		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&
 		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold && d.Booked == o.Booked

@@ -17,6 +17,7 @@ type Terms struct {
 	Start   uint64        `json:"start,omitempty"` // of the process that it ends with
 	Host    string        `json:"host,omitempty"`  // and where that is
 	Pool    compute.ID    `json:"pool,omitempty"`
+	Cause   compute.Cause `json:"cause,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
 	Share compute.Amount   `json:"share,omitzero"`
@@ -27,7 +28,7 @@ type Terms struct {
 func TermsOf(l *compute.Lease) Terms {
 	t := Terms{
 		Source: l.Source, Purpose: l.Purpose, Labels: Pack(l.Labels), TTL: l.TTL, Idle: l.Idle, Start: l.For.Start,
-		Host: l.For.Host, Pool: l.Pool, Holds: l.Holds,
+		Host: l.For.Host, Pool: l.Pool, Cause: l.Cause, Holds: l.Holds,
 	}
 	if l.Share != nil {
 		t.Part, t.Share = true, *l.Share
@@ -37,6 +38,7 @@ func TermsOf(l *compute.Lease) Terms {
 
 // Give puts them into a lease.
 func (t Terms) Give(l *compute.Lease) error {
+	l.Cause = t.Cause
 	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.For.Host, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle,
 		t.Start, t.Host, t.Pool, t.Holds
 	if t.Part {

@@ -46,7 +46,7 @@ func (t *tx) instance(r *instanceRow) (*compute.Instance, error) {
 	}
 	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state,
 		Since: record.Time(r.since), Generation: r.generation, Uses: r.uses,
-		Worker: r.worker, Basis: r.basis, ReadyAt: record.Time(r.readyAt), Child: r.child, Created: record.Time(r.created)}
+		Work: compute.Work{Worker: r.worker}, Basis: r.basis, ReadyAt: record.Time(r.readyAt), Child: r.child, Created: record.Time(r.created)}
 	d.Give(i)
 	return i, nil
 }
@@ -284,17 +284,17 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 	return nil
 }
 
-const sourceColumns = `key, name, digest, type, place, definition, failures, paused, last_error,
+const sourceColumns = `key, name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  creating, setting_up, ready, leased, cleaning, failed, discarding, held, aim_reserve, aim_spare, aim_until`
 
 func scanSource(s scanner) (*compute.SourceRecord, error) {
 	var r compute.SourceRecord
-	var paused, until int64
+	var unreachable, paused, until int64
 	c := &r.Counts
-	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &paused, &r.LastError,
+	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
 		&r.Aim.Reserve, &r.Aim.Spare, &until)
-	r.Paused, r.Aim.Until = record.Time(paused), record.Time(until)
+	r.Unreachable, r.Paused, r.Aim.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
 	return &r, err
 }
 
@@ -405,14 +405,14 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	}
 	m.sources, m.named = nil, nil
 	if r.Key != 0 {
-		return t.update(r.Name, `UPDATE sources SET failures = ?, paused = ?, last_error = ?, definition = ?, type = ?, place = ?,
- aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
-			r.Failures, record.Nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve,
+		return t.update(r.Name, `UPDATE sources SET failures = ?, no_room = ?, unreachable = ?, paused = ?, last_error = ?, definition = ?,
+ type = ?, place = ?, aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
+			r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve,
 			r.Aim.Spare, record.Nanos(r.Aim.Until), r.Key)
 	}
-	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, record.Nanos(r.Paused), r.LastError,
+	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
+ aim_reserve, aim_spare, aim_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError,
 		r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until))
 	if err != nil {
 		return err

@@ -34,7 +34,7 @@ func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 func (t *tx) lease(r *leaseRow) (*compute.Lease, error) {
 	l := &compute.Lease{Row: r.row, ID: r.id, Name: r.name, Instance: r.instance, Owner: r.owner,
 		Generation: r.generation, Given: record.Time(r.given), Used: record.Time(r.used),
-		Expires: record.Time(r.expires), Ended: record.Time(r.ended), Why: r.why, For: compute.Process{PID: r.pid},
+		Expires: record.Time(r.expires), Ending: compute.Ending{Ended: record.Time(r.ended), Why: r.why}, For: compute.Process{PID: r.pid},
 		Worker: r.worker, Project: r.project}
 	if err := t.s.terms.give(r.detail, l); err != nil {
 		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)

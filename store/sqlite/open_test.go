@@ -148,18 +148,24 @@ func TestOlder(t *testing.T) {
 			return err
 		}
 		return errors.Join(
-			tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Failures: 3}),
+			tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Backoff: compute.Backoff{Failures: 3}}),
 			tx.Join(&compute.Waiter{Source: "web", Count: 2}),
 		)
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	raw(t, path, false, "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
+	raw(t, path, false, "ALTER TABLE sources DROP COLUMN no_room", "ALTER TABLE sources DROP COLUMN unreachable", "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
 		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "DROP TABLE slap_records", "DROP TABLE slap_turn", "DROP INDEX leases_id", "DROP INDEX leases_live", "CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0",
 		"DROP INDEX leases_name", "CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> ''",
 		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP "+
 			"COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
+		`INSERT INTO sources (name, digest, type, place, failures, paused, last_error) VALUES ('full', 'd', '', '', -2, 5, 'no room'),
+			('away', 'd', '', '', 0, 5, 'it cannot be reached since 2026-11-20T10:00:00Z: no route')`,
+		`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
+			VALUES ('web-9', 'web', 1, 'discarding', 1, 1, 0, 0, 0, 0, '', '{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}', 1),
+			('web-8', 'web', 1, 'creating', 1, 1, 0, 0, 0, 0, '', '{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}', 1)`,
+		"UPDATE sources SET creating = 1, discarding = 1 WHERE name = 'web'",
 		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx compute.Tx) error {
@@ -173,6 +179,24 @@ func TestOlder(t *testing.T) {
 		}
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 || ws[0].Count != 2 || ws[0].Project != "" || ws[0].Priority != 0 {
 			t.Errorf("queue %v %v", ws, err)
+		}
+		for _, c := range []struct {
+			name        string
+			full        int
+			unreachable int64
+			text        string
+		}{{"full", 2, 0, "no room"}, {"away", 0, 1795168800, "no route"}} {
+			s, err := tx.Source(c.name, "d")
+			if err != nil || s.Failures != 0 || s.Full != c.full || s.LastError != c.text ||
+				s.Unreachable.IsZero() != (c.unreachable == 0) || c.unreachable != 0 && s.Unreachable.Unix() != c.unreachable {
+				t.Errorf("source %s: got %+v, %v", c.name, s, err)
+			}
+		}
+		if i, err := tx.Instance("web-9"); err != nil || i.Cause != compute.CauseUnanswered || i.Facts["os"] != "\x00" || i.Fill {
+			t.Errorf("web-9: got %+v, %v", i, err)
+		}
+		if i, err := tx.Instance("web-8"); err != nil || i.Cause != "" || !i.Fill || i.Wanted != "cache:1" {
+			t.Errorf("web-8: got %+v, %v", i, err)
 		}
 		r.Aim.Spare = 2
 		return tx.SaveSource(r)

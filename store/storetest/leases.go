@@ -122,7 +122,7 @@ func leasesDue(t *testing.T, r *rig) {
 			{ID: "unused", Used: now.Add(-time.Minute), Idle: time.Minute, Expires: now.Add(time.Hour)},
 			{ID: "used", Used: now.Add(1), Idle: time.Minute}, {ID: "bound", For: compute.Process{PID: 7, Start: 1}},
 			{ID: "untold", Worker: 9},
-			{ID: "over", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}, Ended: now.Add(-time.Minute)},
+			{ID: "over", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}, Ending: compute.Ending{Ended: now.Add(-time.Minute)}},
 			{ID: "both", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}},
 		} {
 			l.Instance = compute.ID(fmt.Sprint("i-", n))
@@ -204,7 +204,7 @@ func leaseConflicts(t *testing.T, r *rig) {
 	}
 	// An ended lease has neither the name nor the instance.
 	update(t, r, func(tx compute.Tx) error {
-		return tx.InsertLease(&compute.Lease{ID: "g", Name: "mine", Instance: "i-1", Ended: at(2)})
+		return tx.InsertLease(&compute.Lease{ID: "g", Name: "mine", Instance: "i-1", Ending: compute.Ending{Ended: at(2)}})
 	})
 	view(t, r, func(tx compute.Tx) error {
 		ls, err := tx.Leases(compute.LeaseQuery{})
@@ -343,7 +343,7 @@ func prune(t *testing.T, r *rig) {
 				return err
 			}
 			last = id
-			err = errors.Join(tx.InsertLease(&compute.Lease{ID: fmt.Sprint("ended-", n), Instance: "i", Given: at(0), Ended: at(n)}),
+			err = errors.Join(tx.InsertLease(&compute.Lease{ID: fmt.Sprint("ended-", n), Instance: "i", Given: at(0), Ending: compute.Ending{Ended: at(n)}}),
 				tx.InsertLease(&compute.Lease{ID: fmt.Sprint("lives-", n), Instance: compute.ID(fmt.Sprint("j-", n)), Given: at(n)}))
 			if err != nil {
 				return err

@@ -26,13 +26,12 @@ func fullInstance(src *compute.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3",
 		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
 		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5,
-		Worker: 1<<52 - 1, Wanted: "lease",
-		Booked: compute.Booking{
-			Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25},
-			Asks: `{"gpus":1}`,
-		},
-		Child:    "web-3",
-		Attempts: 7, Retry: at(4), Reason: "because", Resume: 3, Basis: 99,
+		Work: compute.Work{Worker: 1<<52 - 1, Wanted: "lease", Fill: true, Attempts: 7, Resume: 3,
+			Booked: compute.Booking{
+				Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25},
+				Asks: `{"gpus":1}`,
+			}},
+		Child: "web-3", Retry: at(4), Reason: "because", Cause: compute.CauseRoom, Basis: 99,
 		Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
 }
 
@@ -93,7 +92,7 @@ func instances(t *testing.T, r *rig) {
 		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l-1", Instance: "web-2", Owner: "ann"}), tx.InsertLease(&compute.Lease{
 			ID: "l-2", Instance: "other-1", Owner: "ann",
 		}),
-			tx.InsertLease(&compute.Lease{ID: "l-3", Instance: "web-1", Owner: "ann", Ended: at(0)}))
+			tx.InsertLease(&compute.Lease{ID: "l-3", Instance: "web-1", Owner: "ann", Ending: compute.Ending{Ended: at(0)}}))
 	})
 	for _, c := range []struct {
 		q    compute.InstanceQuery
@@ -236,8 +235,8 @@ func pickDisjoint(t *testing.T, r *rig) {
 
 // sources puts, gets and changes records of sources, whose counts stay the store's own.
 func sources(t *testing.T, r *rig) {
-	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"), Failures: 3,
-		Paused: at(1), LastError: "it's full",
+	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"),
+		Backoff: compute.Backoff{Failures: 3, Full: 2, Paused: at(1), LastError: "it's full"}, Unreachable: at(3),
 		Counts: compute.Counts{Ready: 77}, Aim: compute.Aim{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
 	bare := &compute.SourceRecord{Name: "web", Digest: "d2"}
 	first := &compute.SourceRecord{Name: "a", Digest: ""}
@@ -296,14 +295,14 @@ func oddStrings(t *testing.T, r *rig) {
 	for n, s := range odd {
 		id := compute.ID(fmt.Sprint(n, s))
 		want := &compute.Instance{ID: id, Source: s, SourceKey: src.Key, State: compute.Held, Reason: s, ProviderID: s,
-			Address: s, Wanted: s, Child: compute.ID(s),
+			Address: s, Work: compute.Work{Wanted: s}, Child: compute.ID(s),
 			Facts: map[string]string{"k": strings.ToValidUTF8(s, ""), strings.ToValidUTF8(s, ""): "v"}}
 		l := &compute.Lease{
-			ID: fmt.Sprint("l", n, s), Name: s, Instance: id, Source: s, Owner: s, Purpose: s, Why: s,
+			ID: fmt.Sprint("l", n, s), Name: s, Instance: id, Source: s, Owner: s, Purpose: s, Ending: compute.Ending{Why: s},
 			Labels: map[string]string{s: s}, Given: at(1),
 		}
 		e := &compute.Event{Kind: s, Source: s, Instance: id, Lease: s, Owner: s, Text: s, Time: at(2), Data: map[string]string{s: s}}
-		rec := &compute.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), LastError: s}
+		rec := &compute.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), Backoff: compute.Backoff{LastError: s}}
 		update(t, r, func(tx compute.Tx) error {
 			want.Row, rec.Key = 0, 0
 			if err := tx.SaveInstance(want); err != nil {
