@@ -38,8 +38,8 @@ type Unready struct {
 	Error    string    `json:"error" doc:"Error of the last failure, or why no instance can be made"`
 }
 
-// NewUnready makes the document; nil stays nil.
-func NewUnready(u *compute.Unready) *Unready {
+// newUnready makes the document; nil stays nil.
+func newUnready(u *compute.Unready) *Unready {
 	if u == nil {
 		return nil
 	}
@@ -75,7 +75,7 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 		Available: s.Available, Wanted: s.Wanted,
 		Reserve: s.Reserve, Spare: s.Spare, Concurrency: s.Concurrency, States: States(s.Counts), Waiting: s.Waiting, Orphaned: s.Orphaned,
 		Health: Health{
-			Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: NewUnready(s.Unready),
+			Error: broken, Failures: s.Failures, LastError: s.LastError, PausedUntil: when(s.Paused), Unready: newUnready(s.Unready),
 			UnreachableSince: when(s.Unreachable),
 		},
 		Sources: s.Children, TTL: s.TTL.Seconds(),

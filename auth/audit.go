@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Act is an entry of the audit log: one request, and whether it was done or refused.
@@ -42,7 +43,7 @@ type AuditOptions struct {
 // Log is the audit log. It writes entries in batches a moment after they came, so Add never waits.
 // A killed process loses the entries of its last moment. All methods may be called concurrently.
 type Log struct {
-	store Store
+	store store.Transactor
 	opt   AuditOptions
 	bell  chan struct{} // 1 slot: there is something to write
 
@@ -61,7 +62,7 @@ const (
 )
 
 // NewLog makes a Log on a store. Run must be started for anything to be written.
-func NewLog(store Store, opt AuditOptions) *Log {
+func NewLog(store store.Transactor, opt AuditOptions) *Log {
 	opt.Keep = cmp.Or(opt.Keep, 90*24*time.Hour)
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -162,7 +163,7 @@ var errNoAudit = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this 
 
 // update runs fn in a transaction; the store must keep an audit log.
 func (l *Log) update(ctx context.Context, fn func(AuditTx) error) error {
-	return l.store.Update(ctx, func(tx compute.Tx) error {
+	return l.store.Update(ctx, func(tx store.Tx) error {
 		at, ok := tx.(AuditTx)
 		if !ok {
 			return errNoAudit
@@ -189,7 +190,7 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 	}
 	for {
 		var pages []AuditPage
-		err := l.store.View(ctx, func(tx compute.Tx) (err error) {
+		err := l.store.View(ctx, func(tx store.Tx) (err error) {
 			at, ok := tx.(AuditTx)
 			if !ok {
 				return errNoAudit

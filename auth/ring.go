@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // RingOptions say how a Ring works. Members is required; the others have defaults.
@@ -31,7 +32,7 @@ type RingOptions struct {
 // Ring makes tokens and identifies the callers that present them. All methods may be called
 // concurrently.
 type Ring struct {
-	store Store
+	store store.Transactor
 	opt   RingOptions
 
 	mu    sync.Mutex
@@ -62,7 +63,7 @@ const (
 )
 
 // NewRing makes a Ring on a store. Run must be started for uses to be recorded.
-func NewRing(store Store, opt RingOptions) *Ring {
+func NewRing(store store.Transactor, opt RingOptions) *Ring {
 	opt.Life, opt.MaxLife = cmp.Or(opt.Life, 90*24*time.Hour), cmp.Or(opt.MaxLife, 365*24*time.Hour)
 	opt.Fresh = cmp.Or(opt.Fresh, 2*time.Second)
 	if opt.Now == nil {
@@ -78,8 +79,8 @@ func NewRing(store Store, opt RingOptions) *Ring {
 var errForgetful = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
 
 // view runs fn in a read transaction; the store must keep tokens.
-func (k *Ring) view(ctx context.Context, fn func(compute.Tx, TokenTx) error) error {
-	return k.store.View(ctx, func(tx compute.Tx) error {
+func (k *Ring) view(ctx context.Context, fn func(store.Tx, TokenTx) error) error {
+	return k.store.View(ctx, func(tx store.Tx) error {
 		tt, ok := tx.(TokenTx)
 		if !ok {
 			return errForgetful
@@ -90,7 +91,7 @@ func (k *Ring) view(ctx context.Context, fn func(compute.Tx, TokenTx) error) err
 
 // update runs fn in a write transaction; the store must keep tokens.
 func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
-	return k.store.Update(ctx, func(tx compute.Tx) error {
+	return k.store.Update(ctx, func(tx store.Tx) error {
 		tt, ok := tx.(TokenTx)
 		if !ok {
 			return errForgetful
@@ -228,7 +229,7 @@ func (t *Token) over(now time.Time) bool { return !t.Expires.IsZero() && !now.Be
 
 // read gets a token from the store. A lease's token is not found once the lease has ended.
 func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
-	err = k.view(ctx, func(tx compute.Tx, tt TokenTx) error {
+	err = k.view(ctx, func(tx store.Tx, tt TokenTx) error {
 		if t, err = tt.Token(hash); err != nil || t.Lease == "" {
 			return err
 		}
@@ -280,7 +281,7 @@ func (k *Ring) use(hash Hash, e *known, now time.Time, from string) {
 
 // List returns the valid tokens, the oldest first, including sessions and the tokens of leases.
 func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
-	err = k.view(ctx, func(_ compute.Tx, tt TokenTx) error {
+	err = k.view(ctx, func(_ store.Tx, tt TokenTx) error {
 		out, err = tt.Tokens()
 		return err
 	})
@@ -384,7 +385,7 @@ func (k *Ring) record(ctx context.Context) {
 func (k *Ring) sweep(ctx context.Context) {
 	now := k.opt.Now()
 	var over []string
-	err := k.view(ctx, func(tx compute.Tx, tt TokenTx) error {
+	err := k.view(ctx, func(tx store.Tx, tt TokenTx) error {
 		all, err := tt.Tokens()
 		for _, t := range all {
 			gone := t.over(now)

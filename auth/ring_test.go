@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -248,13 +249,13 @@ func TestExpiry(t *testing.T) {
 func TestLeaseToken(t *testing.T) {
 	r := newRig(t)
 	l := &compute.Lease{ID: "l-1", Instance: "web-1", Source: "web", Owner: "bob"}
-	save := func(f func(compute.Tx) error) {
+	save := func(f func(store.Tx) error) {
 		t.Helper()
 		if err := r.store.Update(t.Context(), f); err != nil {
 			t.Fatal(err)
 		}
 	}
-	save(func(tx compute.Tx) error { return tx.InsertLease(l) })
+	save(func(tx store.Tx) error { return tx.InsertLease(l) })
 	secret, _ := r.make(
 		t,
 		auth.Token{Kind: auth.TokenLease, Owner: "bob", Bound: true, Project: "a", Lease: "l-1", Only: auth.LeasePermissions(false)},
@@ -265,7 +266,7 @@ func TestLeaseToken(t *testing.T) {
 		p.May(auth.Tokens, "a") || p.May(auth.Use, "b") {
 		t.Errorf("p = %+v, err = %v", p, err)
 	}
-	save(func(tx compute.Tx) error {
+	save(func(tx store.Tx) error {
 		l.Ended = time.Now()
 		return tx.SaveLease(l)
 	})

@@ -1,20 +1,10 @@
 package auth
 
 import (
-	"context"
 	"time"
-
-	"github.com/hostler-project/hostler/compute"
 )
 
-// Store keeps tokens and the audit log. Its transactions must also implement TokenTx and AuditTx;
-// if not, the operations fail with compute.ErrInvalid.
-type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
-}
-
-// TokenTx is a compute.Tx that also keeps tokens. A missing token is compute.ErrNotFound.
+// TokenTx is a store.Tx that also keeps tokens. A missing token is compute.ErrNotFound.
 type TokenTx interface {
 	// Token returns the token of a hash.
 	Token(hash Hash) (*Token, error)
@@ -26,7 +16,7 @@ type TokenTx interface {
 	DropToken(id string) error
 }
 
-// AuditTx is a compute.Tx that also keeps an audit log. Entries written together form a page.
+// AuditTx is a store.Tx that also keeps an audit log. Entries written together form a page.
 type AuditTx interface {
 	// SaveAudit adds a page and returns its number; numbers grow.
 	SaveAudit(at time.Time, some []byte) (int64, error)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/cloud"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The bubble's clock is the wall clock here. A machine's own clock, which nobody sets, is what a
@@ -113,8 +113,8 @@ func TestBadIsRemembered(t *testing.T) {
 // ahead has what is recorded of a server that is bad lie ahead of the clock.
 func ahead(t *testing.T, p process, name string, by time.Duration) {
 	t.Helper()
-	err := p.store.Update(t.Context(), func(tx compute.Tx) error {
-		notes, key := tx.(compute.NotesTx), "cloud:test:server:"+name
+	err := p.store.Update(t.Context(), func(tx store.Tx) error {
+		notes, key := tx, "cloud:test:server:"+name
 		text, err := notes.Note(key)
 		if err != nil {
 			return err
@@ -212,7 +212,7 @@ type failing struct {
 	err error
 }
 
-func (f *failing) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (f *failing) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if f.err != nil {
 		return f.err
 	}

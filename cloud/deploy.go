@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Deploy makes what servers need and is missing, such as a network and a key. It may be repeated.
@@ -40,7 +41,7 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	if err != nil {
 		return Deployment{}, err
 	}
-	err = c.book.update(ctx, func(tx compute.NotesTx) error {
+	err = c.book.update(ctx, func(tx store.Tx) error {
 		return errors.Join(tx.SaveNote(c.book.deploymentKey(), string(text)), tx.SaveNote(c.book.tearingDownKey(), ""))
 	})
 	if err != nil {
@@ -238,7 +239,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	if err != nil && !nothing || dryRun {
 		return deleted, err
 	}
-	if err := c.book.update(ctx, func(tx compute.NotesTx) error {
+	if err := c.book.update(ctx, func(tx store.Tx) error {
 		return errors.Join(tx.SaveNote(c.book.deploymentKey(), ""), tx.SaveNote(c.book.tearingDownKey(), ""))
 	}); err != nil {
 		return deleted, err

@@ -6,14 +6,13 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
-// Store keeps the records for all processes that use it, as store/sqlite and store/postgres do. Its
-// transactions are compute.NotesTx.
+// Store keeps the records for all processes that use it, as store/sqlite and store/postgres do.
 type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
+	Update(ctx context.Context, fn func(store.Tx) error) error
+	View(ctx context.Context, fn func(store.Tx) error) error
 	// Installation is the random id with which everything is marked.
 	Installation() string
 	// Worker is this handle's number, unique among all living handles.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The states of a recorded server.
@@ -60,41 +61,20 @@ func (b book) key(name string) string { return b.prefix() + name }
 func (b book) deploymentKey() string  { return "cloud:" + b.resource + ":deployment" }
 func (b book) tearingDownKey() string { return "cloud:" + b.resource + ":tearing-down" }
 
-// notes returns the part of a transaction that records need.
-func notes(tx compute.Tx) (compute.NotesTx, error) {
-	n, ok := tx.(compute.NotesTx)
-	if !ok {
-		return nil, &compute.Error{
-			Op: "cloud.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"),
-			Hint: "use store/sqlite or store/postgres",
-		}
-	}
-	return n, nil
-}
-
-func (b book) update(ctx context.Context, fn func(compute.NotesTx) error) error {
-	return b.store.Update(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err != nil {
-			return err
-		}
-		return fn(n)
-	})
+func (b book) update(ctx context.Context, fn func(store.Tx) error) error {
+	return b.store.Update(ctx, fn)
 }
 
 // all returns the records by name.
 func (b book) all(ctx context.Context) (out map[string]record, err error) {
-	err = b.store.View(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err == nil {
-			out, err = b.read(n)
-		}
+	err = b.store.View(ctx, func(tx store.Tx) error {
+		out, err = b.read(tx)
 		return err
 	})
 	return out, err
 }
 
-func (b book) read(tx compute.NotesTx) (map[string]record, error) {
+func (b book) read(tx store.Tx) (map[string]record, error) {
 	texts, err := tx.Notes(b.prefix())
 	if err != nil {
 		return nil, err
@@ -113,7 +93,7 @@ func (b book) read(tx compute.NotesTx) (map[string]record, error) {
 // add records a server before the cloud is asked for it. The first server that is reachable from
 // outside is the head.
 func (b book) add(ctx context.Context, r *record, most int) error {
-	return b.update(ctx, func(tx compute.NotesTx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		all, err := b.read(tx)
 		if err != nil {
 			return err
@@ -151,7 +131,7 @@ func (b book) reserved(all map[string]record) (sum flavor.Resources) {
 	return sum
 }
 
-func (b book) put(tx compute.NoteTx, r record) error {
+func (b book) put(tx store.Tx, r record) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -161,7 +141,7 @@ func (b book) put(tx compute.NoteTx, r record) error {
 
 // change alters a record. ErrNotFound says that the record is gone.
 func (b book) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
-	err = b.update(ctx, func(tx compute.NotesTx) error {
+	err = b.update(ctx, func(tx store.Tx) error {
 		r = record{}
 		text, err := tx.Note(b.key(name))
 		if err != nil {
@@ -179,21 +159,17 @@ func (b book) change(ctx context.Context, name string, fn func(*record) error) (
 }
 
 func (b book) drop(ctx context.Context, name string) error {
-	return b.update(ctx, func(tx compute.NotesTx) error { return tx.SaveNote(b.key(name), "") })
+	return b.update(ctx, func(tx store.Tx) error { return tx.SaveNote(b.key(name), "") })
 }
 
 func (b book) saveText(ctx context.Context, key, text string) error {
-	return b.update(ctx, func(tx compute.NotesTx) error { return tx.SaveNote(key, text) })
+	return b.update(ctx, func(tx store.Tx) error { return tx.SaveNote(key, text) })
 }
 
 // deployment returns the recorded deployment; ok is false if there is none.
 func (b book) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
-	err = b.store.View(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err != nil {
-			return err
-		}
-		text, err := n.Note(b.deploymentKey())
+	err = b.store.View(ctx, func(tx store.Tx) error {
+		text, err := tx.Note(b.deploymentKey())
 		if errors.Is(err, compute.ErrNotFound) {
 			return nil
 		}

@@ -90,7 +90,7 @@ const (
 	CauseStart      Cause = "start"      // cleaning: it is being started
 	CauseRoom       Cause = "room"       // discarded to make room for a waiting request
 	CauseUnanswered Cause = "unanswered" // discarded, and it is not known whether it was made
-	CauseEnded      Cause = "ended"      // discarded, or its lease ended, as its computer is no more
+	CauseEnded      Cause = "ended"      // discarded, or its lease ended: its computer is no more
 )
 
 // Phases are the timed parts of a cold start.

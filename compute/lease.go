@@ -164,6 +164,11 @@ type Lease struct {
 	Nth int `json:"-"`
 }
 
+// RequestLabel is the label of leases that were given to a request with a key. Its value has three
+// parts with blanks between: the request's mark, which is its owner's and its key's; the digest of
+// what it asked for; the key, escaped as in a URL's query.
+const RequestLabel = "hostler.request"
+
 // Ending is when and why a lease ended.
 type Ending struct {
 	Ended time.Time `json:"ended,omitzero"` // zero: it lives

@@ -36,11 +36,6 @@ type Health struct {
 	Unready *Unready
 }
 
-// Take takes over what a source's record says.
-func (h *Health) Take(r *SourceRecord) {
-	h.Backoff, h.Unreachable, h.LastError = r.Backoff, r.Unreachable, r.Why()
-}
-
 // Unready says that no instance of a source has become ready since what they are made of was
 // changed.
 type Unready struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -33,32 +34,24 @@ type answers struct {
 	bell  chan struct{} // one slot: there is something to write
 
 	mu      sync.Mutex
-	pending map[[2]string]compute.Answer
+	pending map[[2]string]store.Answer
 }
 
 // NewAnswers returns the answers to requests that a store keeps.
-func NewAnswers(store pool.Store, log *slog.Logger) *answers {
-	return &answers{store: store, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]compute.Answer{}}
+func NewAnswers(s pool.Store, log *slog.Logger) *answers {
+	return &answers{store: s, log: log, bell: make(chan struct{}, 1), pending: map[[2]string]store.Answer{}}
 }
 
-// errForgetful is the error of a store that keeps no answers. Answers then come from memory and
-// from the leases.
-var errForgetful = &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("this store keeps no answers to requests with a key")}
-
 // Answer returns the stored or pending answer to a request.
-func (k *answers) Answer(ctx context.Context, owner, key string) (out compute.Answer, err error) {
+func (k *answers) Answer(ctx context.Context, owner, key string) (out store.Answer, err error) {
 	k.mu.Lock()
 	out, ok := k.pending[[2]string{owner, key}]
 	k.mu.Unlock()
 	if ok {
 		return out, nil
 	}
-	err = k.store.View(ctx, func(tx compute.Tx) error {
-		at, ok := tx.(compute.AnswerTx)
-		if !ok {
-			return errForgetful
-		}
-		a, err := at.Answer(owner, key)
+	err = k.store.View(ctx, func(tx store.Tx) error {
+		a, err := tx.Answer(owner, key)
 		if err == nil {
 			out = *a
 		}
@@ -73,9 +66,9 @@ type commonAnswers struct{ *answers }
 // Given returns the leases that the request of a mark was given, and which controller gave them.
 func (k commonAnswers) Given(ctx context.Context, mark string) (leases []compute.Lease, by idempotency.Giver, err error) {
 	var giver int64
-	err = k.store.View(ctx, func(tx compute.Tx) error {
+	err = k.store.View(ctx, func(tx store.Tx) error {
 		leases = nil
-		gt, ok := tx.(compute.GivenTx)
+		gt, ok := tx.(store.GivenTx)
 		if !ok {
 			return nil
 		}
@@ -127,7 +120,7 @@ type prompt struct {
 }
 
 // Remember stores an answer. If that fails, the leases still tell of it as long as they live.
-func (k prompt) Remember(a compute.Answer) {
+func (k prompt) Remember(a store.Answer) {
 	ctx, cancel := context.WithTimeout(context.Background(), answersPatience)
 	defer cancel()
 	if keeper, ok := k.Store.(idempotency.Keeper); ok {
@@ -150,10 +143,10 @@ type promptCommon struct {
 	idempotency.Shared
 }
 
-func (k promptCommon) Answer(ctx context.Context, owner, key string) (compute.Answer, error) {
+func (k promptCommon) Answer(ctx context.Context, owner, key string) (store.Answer, error) {
 	return k.prompt.Answer(ctx, owner, key)
 }
-func (k promptCommon) Remember(a compute.Answer) { k.prompt.Remember(a) }
+func (k promptCommon) Remember(a store.Answer) { k.prompt.Remember(a) }
 
 // memory returns what a server stores its replies in.
 func (k *answers) memory() idempotency.Store {
@@ -172,7 +165,7 @@ func (k *answers) Promptly() idempotency.Store {
 }
 
 // Remember stores an answer soon; Answer returns it at once.
-func (k *answers) Remember(a compute.Answer) {
+func (k *answers) Remember(a store.Answer) {
 	k.mu.Lock()
 	k.pending[[2]string{a.Owner, a.Key}] = a
 	k.mu.Unlock()
@@ -182,19 +175,9 @@ func (k *answers) Remember(a compute.Answer) {
 	}
 }
 
-// Keep stores an answer before it returns. If the store keeps no answers, that is not an error.
-func (k *answers) Keep(ctx context.Context, a compute.Answer) error {
-	err := k.store.Update(ctx, func(tx compute.Tx) error {
-		at, ok := tx.(compute.AnswerTx)
-		if !ok {
-			return errForgetful
-		}
-		return at.SaveAnswer(&a)
-	})
-	if errors.Is(err, errForgetful) {
-		return nil
-	}
-	return err
+// Keep stores an answer before it returns.
+func (k *answers) Keep(ctx context.Context, a store.Answer) error {
+	return k.store.Update(ctx, func(tx store.Tx) error { return tx.SaveAnswer(&a) })
 }
 
 // run writes answers until ctx ends, and then the rest.
@@ -224,7 +207,7 @@ func (k *answers) run(ctx context.Context) {
 func (k *answers) Drop(ctx context.Context, age time.Duration) {
 	now := time.Now()
 	var living [][2]string
-	err := k.store.View(ctx, func(tx compute.Tx) error {
+	err := k.store.View(ctx, func(tx store.Tx) error {
 		living = nil
 		leases, err := tx.Leases(compute.LeaseQuery{})
 		for _, l := range leases {
@@ -238,7 +221,7 @@ func (k *answers) Drop(ctx context.Context, age time.Duration) {
 		k.log.Warn("answers to requests with a key stay for now", "err", err)
 		return
 	}
-	k.write(ctx, func(tx compute.AnswerTx) error {
+	k.write(ctx, func(tx store.Tx) error {
 		for _, id := range living {
 			a, err := tx.Answer(id[0], id[1])
 			if errors.Is(err, compute.ErrNotFound) {
@@ -267,7 +250,7 @@ func (k *answers) flush(ctx context.Context) {
 	if len(some) == 0 {
 		return
 	}
-	ok := k.write(ctx, func(tx compute.AnswerTx) error {
+	ok := k.write(ctx, func(tx store.Tx) error {
 		for _, a := range some {
 			if err := tx.SaveAnswer(&a); err != nil {
 				return err
@@ -284,15 +267,9 @@ func (k *answers) flush(ctx context.Context) {
 	}
 }
 
-func (k *answers) write(ctx context.Context, f func(compute.AnswerTx) error) bool {
-	err := k.store.Update(ctx, func(tx compute.Tx) error {
-		at, ok := tx.(compute.AnswerTx)
-		if !ok {
-			return errForgetful
-		}
-		return f(at)
-	})
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errForgetful) {
+func (k *answers) write(ctx context.Context, f func(store.Tx) error) bool {
+	err := k.store.Update(ctx, f)
+	if err != nil && ctx.Err() == nil {
 		k.log.Warn("answers to requests with a key are not written", "err", err)
 	}
 	return err == nil

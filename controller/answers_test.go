@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -17,15 +18,14 @@ import (
 // longer; a turn is one process's, and then another's.
 func TestAnswersDropped(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
-	store := must(sqlite.Open(t.Context(), path, sqlite.Options{}))
-	defer store.Close()
+	st := must(sqlite.Open(t.Context(), path, sqlite.Options{}))
+	defer st.Close()
 	old := time.Now().Add(-30 * time.Hour)
-	err := store.Update(t.Context(), func(tx compute.Tx) error {
-		src := &compute.SourceRecord{Name: "web", Digest: "d"}
+	err := st.Update(t.Context(), func(tx store.Tx) error {
+		src := &store.SourceRecord{Name: "web", Digest: "d"}
 		err := tx.SaveSource(src)
-		at := tx.(compute.AnswerTx)
 		for _, key := range []string{"lives &", "ended"} {
-			err = errors.Join(err, at.SaveAnswer(&compute.Answer{Owner: "ann", Key: key, Time: old, Body: []byte{}}))
+			err = errors.Join(err, tx.SaveAnswer(&store.Answer{Owner: "ann", Key: key, Time: old, Body: []byte{}}))
 		}
 		return errors.Join(err, tx.SaveInstance(&compute.Instance{
 			ID: "web-1", Source: "web", SourceKey: src.Key, Created: old, State: compute.Leased,
@@ -38,7 +38,7 @@ func TestAnswersDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := NewAnswers(store, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	k := NewAnswers(st, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	k.Drop(t.Context(), answersKept)
 	if a, err := k.Answer(t.Context(), "ann", "lives &"); err != nil || time.Since(a.Time) > time.Hour {
 		t.Errorf("the answer that tells of a lease that lives: %+v, %v", a, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server/login"
+	"github.com/hostler-project/hostler/store"
 )
 
 // door is one way to authenticate. If ok, the request uses this way, and its result or error is
@@ -118,15 +119,8 @@ const spent = " signed in"
 
 // spend notes that a proof was presented. A second time fails, on any controller of the store.
 func (k *controller) spend(ctx context.Context, proof string) error {
-	return k.Host.Store().Update(ctx, func(tx compute.Tx) error {
-		at, ok := tx.(compute.AnswerTx)
-		if !ok {
-			return &compute.Error{
-				Kind: compute.ErrUnavailable,
-				Err:  errors.New("this store does not remember who has signed in, so nobody can"),
-			}
-		}
-		if _, err := at.Answer(spent, proof); err == nil {
+	return k.Host.Store().Update(ctx, func(tx store.Tx) error {
+		if _, err := tx.Answer(spent, proof); err == nil {
 			return &compute.Error{
 				Kind: compute.ErrDenied, Err: errors.New("this sign-in was shown before, and is good once"),
 				Hint: "sign in again: hostler login URL",
@@ -134,6 +128,6 @@ func (k *controller) spend(ctx context.Context, proof string) error {
 		} else if !errors.Is(err, compute.ErrNotFound) {
 			return err
 		}
-		return at.SaveAnswer(&compute.Answer{Owner: spent, Key: proof, Time: time.Now(), Body: []byte{}})
+		return tx.SaveAnswer(&store.Answer{Owner: spent, Key: proof, Time: time.Now(), Body: []byte{}})
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/observe/metric"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // meters are a controller's metrics: what it counts, and what it looks up at each scrape. A nil one
@@ -302,14 +303,14 @@ func (m *meters) Store(s pool.Store) pool.Store {
 	return &measuredStore{s, m}
 }
 
-func (s *measuredStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *measuredStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	begin := time.Now()
 	err := s.Store.Update(ctx, fn)
 	s.m.moved("update", begin, err)
 	return err
 }
 
-func (s *measuredStore) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *measuredStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	begin := time.Now()
 	err := s.Store.View(ctx, fn)
 	s.m.moved("view", begin, err)

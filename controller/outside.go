@@ -7,10 +7,10 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Scraped returns the listener for scrapes without authentication; nil: none.
@@ -49,5 +49,5 @@ func (k *controller) ready(ctx context.Context) error {
 	if _, err := k.now.Load().engine.Status(ctx); err != nil {
 		return err
 	}
-	return k.Host.Store().Update(ctx, func(compute.Tx) error { return nil })
+	return k.Host.Store().Update(ctx, func(store.Tx) error { return nil })
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
@@ -108,15 +109,8 @@ func NewHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sende
 // noteOf returns the key of a webhook's position in the store.
 func noteOf(hook string) string { return "webhook:" + hook }
 
-// errNoNotes is the error of a store that keeps no positions.
-var errNoNotes = &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store keeps no positions of webhooks")}
-
-func readPosition(tx compute.Tx, hook string) (p webhook.Position, err error) {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return p, errNoNotes
-	}
-	text, err := nt.Note(noteOf(hook))
+func readPosition(tx store.Tx, hook string) (p webhook.Position, err error) {
+	text, err := tx.Note(noteOf(hook))
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &p)
 	}
@@ -124,7 +118,7 @@ func readPosition(tx compute.Tx, hook string) (p webhook.Position, err error) {
 }
 
 func (j *hookJournal) Position(ctx context.Context, hook string) (p webhook.Position, err error) {
-	err = j.store.View(ctx, func(tx compute.Tx) error {
+	err = j.store.View(ctx, func(tx store.Tx) error {
 		p, err = readPosition(tx, hook)
 		return err
 	})
@@ -136,7 +130,7 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 	if err != nil {
 		return err
 	}
-	return j.store.Update(ctx, func(tx compute.Tx) error {
+	return j.store.Update(ctx, func(tx store.Tx) error {
 		old, err := readPosition(tx, hook)
 		if err == nil && old.After > p.After {
 			return nil // another process is ahead, or the webhook was told to skip
@@ -144,7 +138,7 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 		if err != nil && !errors.Is(err, compute.ErrNotFound) {
 			return err
 		}
-		return tx.(compute.NoteTx).SaveNote(noteOf(hook), string(text))
+		return tx.SaveNote(noteOf(hook), string(text))
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -85,7 +86,7 @@ func BenchmarkRound(b *testing.B) {
 			b.StopTimer()
 			start = time.Now()
 			for range 10 {
-				err := st.View(ctx, func(tx compute.Tx) error { _, err := tx.Sources(); return err })
+				err := st.View(ctx, func(tx store.Tx) error { _, err := tx.Sources(); return err })
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -105,8 +106,8 @@ func stock(b *testing.B, st *sqlite.Store, sources, waiting int) {
 	const all = 100000
 	now := time.Now()
 	for n := range sources {
-		err := st.Update(context.Background(), func(tx compute.Tx) error {
-			rec := &compute.SourceRecord{Name: fmt.Sprintf("s%d", n), Digest: "d", Type: "fake"}
+		err := st.Update(context.Background(), func(tx store.Tx) error {
+			rec := &store.SourceRecord{Name: fmt.Sprintf("s%d", n), Digest: "d", Type: "fake"}
 			if err := tx.SaveSource(rec); err != nil {
 				return err
 			}

@@ -109,12 +109,15 @@ func TestDecide(t *testing.T) {
 		{"a storm under way", director.Policy{}, compute.SourceState{Reserve: 100, Counts: compute.Counts{Creating: 5}}, "create 3", ""},
 		{
 			"paused", director.Policy{},
-			compute.SourceState{Reserve: 2, Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Minute), LastError: "quota"}}}, "",
+			compute.SourceState{Reserve: 2,
+				Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Minute), LastError: "quota"}}}, "",
 			"nothing is made for 1m0s, as it failed: quota",
 		},
 		{"after a failure one is tried", director.Policy{}, compute.SourceState{Reserve: 5, Health: failedFour}, "create 1", ""},
-		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Health: failedFour, Counts: compute.Counts{Creating: 1}}, "", ""},
-		{"broken", director.Policy{}, compute.SourceState{Reserve: 5, Health: compute.Health{Broken: errors.New("no such key")}}, "", "no such key"},
+		{"and no second one", director.Policy{}, compute.SourceState{Reserve: 5, Health: failedFour,
+			Counts: compute.Counts{Creating: 1}}, "", ""},
+		{"broken", director.Policy{}, compute.SourceState{Reserve: 5,
+			Health: compute.Health{Broken: errors.New("no such key")}}, "", "no such key"},
 
 		{
 			"nothing of what was changed becomes ready", director.Policy{},
@@ -187,7 +190,8 @@ func TestDecide(t *testing.T) {
 		},
 		{
 			"started though it is paused", director.Policy{},
-			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9), Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Hour)}}},
+			compute.SourceState{Reserve: 3, ColdMost: 2, Cold: 1, Counts: counts(1, 0), Idlers: idlers(-9),
+				Health: compute.Health{Backoff: compute.Backoff{Paused: noon.Add(time.Hour)}}},
 			"start web-9", "",
 		},
 		{

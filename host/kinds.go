@@ -29,7 +29,7 @@ func Kinds() provider.Table {
 func (h *Host) site(state, name, typ string) provider.Site {
 	s := UserSite()
 	s.Source, s.Type, s.Installation, s.Dir = name, typ, h.store.Installation(), ComputersDir(state, name)
-	s.Keys, s.View, s.Secret, s.Registry = filepath.Join(state, "keys"), h.store.View, secret, h.Registry
+	s.Keys, s.Note, s.Secret, s.Registry = filepath.Join(state, "keys"), h.note, secret, h.Registry
 	return s
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -101,6 +102,15 @@ func DatabaseAddress(ctx context.Context, cfg *config.Config) (string, error) {
 func inDatabase(cfg *config.Config) bool {
 	_, named := cfg.Sections["store"]["url"]
 	return named
+}
+
+// note reads a note of the store, which is open.
+func (h *Host) note(ctx context.Context, name string) (text string, err error) {
+	err = h.store.View(ctx, func(tx store.Tx) error {
+		text, err = tx.Note(name)
+		return err
+	})
+	return text, err
 }
 
 // OpenStore opens the store the first time, and returns it: the file, or the database of [store].

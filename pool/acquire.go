@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Acquire gives leases on req.Count instances of a source, or none. Where enough are ready it costs
@@ -244,7 +245,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 	var taken []string
 	var worn []compute.ID
 	hooked, checked, byHooks := p.looksAt(s)
-	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
+	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
 		p.desk.leave(taken...)
 		units, taken, worn = nil, nil, nil
 		now := time.Now()
@@ -252,7 +253,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 			p: p, tx: tx, now: now, ended: ctx.Err, skip: skip, cached: req.CachedOnly,
 			fresh: req.New || choiceOf(req) != choice{}, least: sizeOf(req), most: req.MaxPrice, choice: choiceOf(req),
 			asks: wantOf(sizeOf(req), choiceOf(req), req.MaxPrice), hooked: hooked, checked: checked, byHooks: byHooks,
-			records: map[*source]*compute.SourceRecord{},
+			records: map[*source]*store.SourceRecord{},
 		}
 		defer func() { worn = d.worn }()
 		r, err := d.record(s)
@@ -319,7 +320,7 @@ func (p *Pool) grab(ctx context.Context, s *source, req compute.Request, waiter 
 
 // whole takes instances for leases that have all of one.
 func (d *draw) whole(
-	s *source, r *compute.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease,
+	s *source, r *store.SourceRecord, req compute.Request, lend func(*compute.Instance) *compute.Lease,
 ) ([]*unit, error) {
 	if n, err := d.available(s); err != nil {
 		return nil, err
@@ -331,7 +332,7 @@ func (d *draw) whole(
 }
 
 // tell marks leases as given for good.
-func tell(tx compute.Tx, units []*unit) error {
+func tell(tx store.Tx, units []*unit) error {
 	for _, u := range units {
 		err := u.each(func(u *unit) error {
 			if u.lease.Worker == 0 {

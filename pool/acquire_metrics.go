@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Sight is something that the engine has done, for metrics.
@@ -39,7 +40,7 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 	if s == nil || !slices.ContainsFunc(s.all(), func(c *source) bool { return c.Tally }) {
 		return leases, err
 	}
-	_ = p.store.Update(context.WithoutCancel(ctx), func(tx compute.Tx) error {
+	_ = p.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		for _, c := range s.all() {
 			image := cmp.Or(req.Image, c.Image)
 			if !c.Tally || image == "" {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/demand"
+	"github.com/hostler-project/hostler/store"
 )
 
 // unit is one instance on its way to a request, with the child's behind it where a pool drew a new
@@ -29,7 +31,7 @@ type unit struct {
 	most   float64 // that it may cost for an hour; 0: anything
 	choice choice  // what it is to be made of
 	asks   want    // the same, but for what all of its source have anyway
-	image  string  // the promoted image that it is made from; "": the source's own, or the chosen one
+	image  string  // the promoted image that it is made from; "": its source's, or the chosen one
 	made   string  // the template that it is made of; "": not told
 	// The computer is asked for its size, where its provider does not tell it.
 	measured bool
@@ -52,7 +54,7 @@ func (u *unit) each(f func(*unit) error) error {
 // draw takes instances for one request inside of one transaction.
 type draw struct {
 	p       *Pool
-	tx      compute.Tx
+	tx      store.Tx
 	now     time.Time
 	cached  bool            // take ready instances only
 	skip    map[string]bool // sources that failed this request already
@@ -85,7 +87,7 @@ type draw struct {
 	booked  map[[2]string]compute.Capacity
 	failed  error    // an error of reading the store while the queue was sorted
 	fronts  []string // the names of the pools that draw, the outermost first
-	records map[*source]*compute.SourceRecord
+	records map[*source]*store.SourceRecord
 	paused  []error         // why sources were passed over
 	worn    []compute.ID    // ready instances that turned out not to be fit to be handed out again
 	others  map[*source]int // present instances of older definitions
@@ -114,7 +116,7 @@ const unlimited = math.MaxInt32
 // asking why.
 const proofLasts = 10 * time.Second
 
-func (d *draw) record(s *source) (*compute.SourceRecord, error) {
+func (d *draw) record(s *source) (*store.SourceRecord, error) {
 	if r := d.records[s]; r != nil {
 		return r, nil
 	}
@@ -126,10 +128,10 @@ func (d *draw) record(s *source) (*compute.SourceRecord, error) {
 }
 
 // room returns how many more instances a leaf source may make now.
-func (d *draw) room(s *source, r *compute.SourceRecord) int {
+func (d *draw) room(s *source, r *store.SourceRecord) int {
 	o := d.p.ready(r.Key)
 	switch {
-	case d.skip[s.Name], d.isClaimed(r.Key, d.asks.of(s)), !d.p.affords(s, d.most):
+	case d.skip[s.Name], d.isClaimed(r.Key, d.asks.Beyond(s.usual())), !d.p.affords(s, d.most):
 		return 0
 	case o == nil:
 		d.paused = append(
@@ -141,7 +143,7 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		d.paused = append(d.paused, d.pausedBy(s, r))
 		return 0
 	}
-	asks := d.asks.of(s)
+	asks := d.asks.Beyond(s.usual())
 	if d.queued && asks != (want{}) && d.isTrying(s, r, asks) {
 		return 0 // while that is tried, requests that can have theirs go first
 	}
@@ -154,7 +156,7 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 		d.paused = append(d.paused, d.pausedBy(s, hindrance(h)))
 		return 0
 	}
-	for _, full := range []*compute.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
+	for _, full := range []*store.SourceRecord{r, hindrance(cmp.Or(h, &hitch{}))} {
 		if full.Full == 0 {
 			continue
 		}
@@ -172,20 +174,20 @@ func (d *draw) room(s *source, r *compute.SourceRecord) int {
 }
 
 // left is below without what is spoken for.
-func (d *draw) left(s *source, r *compute.SourceRecord) int {
+func (d *draw) left(s *source, r *store.SourceRecord) int {
 	return max(0, d.below(s, r)-d.spoken[r.Key])
 }
 
 // isClaimed reports whether a request that comes before gets what can be made of a source, or what
 // can be made of asks.
 func (d *draw) isClaimed(key int64, asks want) bool {
-	return d.claimed[key] || slices.ContainsFunc(d.tries[key], func(w want) bool { return w.within(asks) })
+	return d.claimed[key] || slices.ContainsFunc(d.tries[key], func(w want) bool { return w.Within(asks) })
 }
 
 // isTried reports whether something is already being made that tells if asks can be had, since the
 // pause of a full source ended. Within one draw the answer stays the same, as instances that the
 // draw records itself do not count.
-func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks want) (bool, error) {
+func (d *draw) isTried(s *source, r *store.SourceRecord, since time.Time, asks want) (bool, error) {
 	key := trial{s, since.UnixNano(), asks}
 	if tried, known := d.tried[key]; known {
 		return tried, nil
@@ -197,7 +199,7 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 			return false, err
 		}
 		for _, i := range is {
-			tried = tried || !i.Created.Before(since) && d.now.Sub(i.Created) < tryPatience && readWant(i.Booked.Asks).within(asks)
+			tried = tried || !i.Created.Before(since) && d.now.Sub(i.Created) < tryPatience && demand.Read(i.Booked.Asks).Within(asks)
 		}
 	}
 	if d.tried == nil {
@@ -208,7 +210,7 @@ func (d *draw) isTried(s *source, r *compute.SourceRecord, since time.Time, asks
 }
 
 // pausedBy returns why a source makes nothing now.
-func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
+func (d *draw) pausedBy(s *source, r *store.SourceRecord) error {
 	if doubted(r) {
 		return &compute.Error{
 			ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New(r.Why()),
@@ -225,7 +227,7 @@ func (d *draw) pausedBy(s *source, r *compute.SourceRecord) error {
 
 // below returns how many more instances a source may have under its maximum. Instances of older
 // definitions of it, configured at the same place, count too.
-func (d *draw) below(s *source, r *compute.SourceRecord) int {
+func (d *draw) below(s *source, r *store.SourceRecord) int {
 	m := d.p.maximum(s)
 	if m == 0 {
 		return unlimited
@@ -316,7 +318,7 @@ func (d *draw) take(s *source, n int, cached bool, lend func(*compute.Instance) 
 }
 
 // fromNothing records new instances of a leaf source, to be made after the transaction.
-func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+func (d *draw) fromNothing(s *source, r *store.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	n = min(n, d.room(s, r))
 	var units []*unit
 	d.wrote = d.wrote || n > 0
@@ -336,11 +338,11 @@ func (d *draw) fromNothing(s *source, r *compute.SourceRecord, n int, lend func(
 			units = append(units, u)
 			continue
 		}
-		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice, asks: d.asks.of(s)}
+		u := &unit{src: s, inst: i, fresh: true, least: d.least, most: d.most, choice: d.choice, asks: d.asks.Beyond(s.usual())}
 		u.lease = lend(i)
 		i.Wanted, i.Fill = u.lease.ID, u.lease.Owner == ""
 		d.book(u)
-		i.Booked.Asks = u.asks.text()
+		i.Booked.Asks = u.asks.Text()
 		if _, err := d.p.set(
 			d.tx, i, compute.Creating, compute.Event{Lease: i.Wanted, Owner: u.lease.Owner, Project: u.lease.Project},
 		); err != nil {
@@ -445,7 +447,7 @@ const poolPrefix = "pool:"
 func ownsAsPool(owner string) bool { return strings.HasPrefix(owner, poolPrefix) }
 
 // overChild records the pool's instance in front of a child's.
-func (d *draw) overChild(s *source, r *compute.SourceRecord, child *unit, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
+func (d *draw) overChild(s *source, r *store.SourceRecord, child *unit, lend func(*compute.Instance) *compute.Lease) (*unit, error) {
 	i := &compute.Instance{ID: poolID(s.Name, child.inst.ID), Source: s.Name, SourceKey: r.Key, Created: d.now, Child: child.inst.ID,
 		Address: child.inst.Address}
 	u := &unit{src: s, inst: i, child: child, waited: d.waited, fresh: child.fresh || s.has("provision")}

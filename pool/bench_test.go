@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -87,7 +88,7 @@ func warm(b testing.TB, n int) *rig {
 	ls, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
 	must(b, err)
 	must(b, r.Release(ctx, compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, ls[0].Instance))
-	must(b, r.store.Update(ctx, func(tx compute.Tx) error {
+	must(b, r.store.Update(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source("web", "d")
 		if err != nil {
 			return err

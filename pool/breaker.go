@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/store"
 )
 
 // After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as
@@ -59,7 +60,7 @@ func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Dura
 
 // failed counts a failure to create or set up against the source, or against the want. It does not
 // count if the instance is of what the source's instances were made of before.
-func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
+func (p *Pool) failed(tx store.Tx, u *unit, i *compute.Instance) error {
 	w, cause := u.asks, u.err
 	if e := isAway(cause); e != nil {
 		return p.setAway(tx, e.key, e)
@@ -95,7 +96,7 @@ func (p *Pool) failed(tx compute.Tx, u *unit, i *compute.Instance) error {
 	return tx.SaveSource(rec)
 }
 
-func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
+func appendPaused(tx store.Tx, source, why string, until time.Time) error {
 	_, err := tx.Append(&compute.Event{
 		Kind: "paused", Source: source, Text: why, Data: map[string]string{"until": until.Format(time.RFC3339)},
 	})
@@ -103,7 +104,7 @@ func appendPaused(tx compute.Tx, source, why string, until time.Time) error {
 }
 
 // succeeded closes the breaker for a want, and for all wants that ask for less.
-func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
+func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w want) error {
 	if err := p.proven(tx, i, w); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (p *Pool) succeeded(tx compute.Tx, i *compute.Instance, w want) error {
 
 // freed ends the pause of a source whose place was full, as an instance of it is gone. One that was
 // never ready had no place.
-func (p *Pool) freed(tx compute.Tx, i *compute.Instance) error {
+func (p *Pool) freed(tx store.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
 		return nil
 	}
@@ -170,7 +171,7 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) e
 // onHandOut runs the acquire hooks, those of a child before those of the pool in front of it.
 func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 	chain := []*compute.Instance{u.inst}
-	if u.child == nil && u.inst.Child != "" { // a child that was drawn just now has run its own already
+	if u.child == nil && u.inst.Child != "" { // one that was drawn just now has run its own already
 		var err error
 		if chain, err = p.behind(ctx, u.inst); err != nil {
 			return err
@@ -218,7 +219,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 			if event == "check" || event == "acquire" {
 				return nil
 			}
-			return p.store.Update(ctx, func(tx compute.Tx) error {
+			return p.store.Update(ctx, func(tx store.Tx) error {
 				if err := p.mine(tx, i); err != nil {
 					return err
 				}

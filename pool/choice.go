@@ -30,18 +30,7 @@ func choiceOf(req compute.Request) choice {
 }
 
 // String is for people.
-func (c choice) String() string {
-	var parts []string
-	for _, p := range [][2]string{{"image", c.image}, {"flavor", c.flavor}, {"location", c.location}} {
-		if p[1] != "" {
-			parts = append(parts, p[0]+" "+p[1])
-		}
-	}
-	if c.userData != "" {
-		parts = append(parts, "user data")
-	}
-	return strings.Join(parts, ", ")
-}
+func (c choice) String() string { return wantOf(size{}, c, 0).Choice() }
 
 // errChoice says that a choice cannot be had, now or later.
 type errChoice struct{ error }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Leases end by the machine's clock, which the user may set, or NTP after a bad start. No lease is
@@ -70,7 +71,7 @@ func readingOf(text string) (r reading, err error) {
 
 // drift returns by how much the clock was set forward since the last note, if that is beyond normal
 // drift; below 0: back. stale says that the note is to be written anew.
-func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
+func (p *Pool) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 	now, known := p.reading()
 	if !known {
 		return 0, false, nil
@@ -84,11 +85,7 @@ func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 		}
 		was = p.desk.clock
 	} else {
-		notes, ok := tx.(compute.NoteTx)
-		if !ok {
-			return 0, false, nil
-		}
-		text, err := notes.Note(clockNote)
+		text, err := tx.Note(clockNote)
 		if errors.Is(err, compute.ErrNotFound) {
 			return 0, true, nil
 		} else if err != nil {
@@ -110,7 +107,7 @@ func (p *Pool) drift(tx compute.Tx) (by time.Duration, stale bool, err error) {
 }
 
 // overBy returns why a lease has ended, as over does, by a clock that was not set forward.
-func (p *Pool) overBy(tx compute.Tx, l *compute.Lease, now time.Time) (string, error) {
+func (p *Pool) overBy(tx store.Tx, l *compute.Lease, now time.Time) (string, error) {
 	why := p.over(l, now)
 	if why == "" || !l.Ended.IsZero() {
 		return why, nil
@@ -140,7 +137,7 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	var by time.Duration
 	var stale bool
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		by, stale, err = p.drift(tx)
 		return err
 	})
@@ -165,7 +162,7 @@ func (d *Desk) says(what string) bool {
 // keepTime notes both clocks, and extends leases by what the clock has skipped.
 func (p *Pool) keepTime(ctx context.Context) error {
 	var by time.Duration
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		var err error
 		var stale bool
 		if by, stale, err = p.drift(tx); err != nil || !stale {
@@ -177,11 +174,7 @@ func (p *Pool) keepTime(ctx context.Context) error {
 			}
 		}
 		now, _ := p.reading()
-		notes, ok := tx.(compute.NoteTx)
-		if !ok {
-			return nil
-		}
-		return notes.SaveNote(clockNote, now.String())
+		return tx.SaveNote(clockNote, now.String())
 	})
 	if err == nil && by != 0 {
 		p.log.Warn("the clock of this machine was set, and leases go on as before", "by", by.Round(time.Second))
@@ -192,7 +185,7 @@ func (p *Pool) keepTime(ctx context.Context) error {
 
 // giveTime moves recorded times after the clock was set. No lease and no instance ends early by it,
 // and nothing waits for much longer than it was to.
-func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
+func (p *Pool) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
 	ls, err := tx.Leases(compute.LeaseQuery{})
 	if err != nil {
 		return err
@@ -237,7 +230,7 @@ func (p *Pool) giveTime(tx compute.Tx, by time.Duration, now time.Time) error {
 
 // ageAnew keeps how long instances have been in their state, after a clock was set. The time of
 // recording stays: an instance that is too old by the new clock is replaced.
-func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
+func (p *Pool) ageAnew(tx store.Tx, by time.Duration, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{})
 	if err != nil {
 		return err
@@ -268,7 +261,7 @@ func (p *Pool) ageAnew(tx compute.Tx, by time.Duration, now time.Time) error {
 // whether an instance is idle or held for long enough. Where machines share a store it returns the
 // clock's time. There an instance that goes early is made again, and one that stays for hours too
 // long costs something.
-func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
+func (p *Pool) inOrder(tx store.Tx, now time.Time) (time.Time, error) {
 	if p.opt.Host != "" {
 		return now, nil
 	}
@@ -277,7 +270,7 @@ func (p *Pool) inOrder(tx compute.Tx, now time.Time) (time.Time, error) {
 }
 
 // hasten shortens waits that became too long after the clock was set back.
-func (p *Pool) hasten(tx compute.Tx, now time.Time) error {
+func (p *Pool) hasten(tx store.Tx, now time.Time) error {
 	recs, err := tx.Sources()
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The bubble's clock is the machine's wall clock here. How long the machine has run is what a test
@@ -124,7 +125,7 @@ func TestClockBack(t *testing.T) {
 		time.Sleep(time.Hour)
 		l := r.take(t, ctx, compute.Request{TTL: 30 * time.Minute, Idle: 20 * time.Minute})
 		// what is recorded lies a day ahead of a clock that is set back by one
-		must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+		must(t, r.store.Update(ctx, func(tx store.Tx) error {
 			le, err := tx.Lease(l.ID)
 			if err != nil {
 				return err
@@ -226,7 +227,7 @@ func TestClockAndInstances(t *testing.T) {
 							m.forward(5 * time.Hour)
 						} else {
 							// what is recorded lies hours ahead of a clock that is set back by them
-							must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+							must(t, r.store.Update(ctx, func(tx store.Tx) error {
 								i, err := tx.Instance(first.Instance)
 								if err != nil {
 									return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -227,7 +228,7 @@ func (p *Pool) setUp(ctx context.Context, u *unit, tell func(phase, why string))
 // progress records how far making an instance has come, and checks that it is still ours to make.
 func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
 	var i compute.Instance
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		if err := p.mine(tx, u.inst); err != nil {
 			return err
 		}
@@ -250,7 +251,7 @@ func (u *unit) project() string {
 }
 
 // mine returns an error if a record is not as this worker left it.
-func (p *Pool) mine(tx compute.Tx, i *compute.Instance) error {
+func (p *Pool) mine(tx store.Tx, i *compute.Instance) error {
 	now, err := tx.Instance(i.ID)
 	if err != nil {
 		return err
@@ -274,7 +275,7 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 	for _, u := range units {
 		_ = u.each(func(u *unit) error { was[u] = saved{*u.inst, *u.lease}; return nil })
 	}
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		for u, s := range was { // as fn may run twice
 			*u.inst, *u.lease = s.i, s.l
 		}
@@ -350,7 +351,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 			gone = isAway(x.err)
 		}
 	}
-	err := p.withOpen(ctx, func(tx compute.Tx) error {
+	err := p.withOpen(ctx, func(tx store.Tx) error {
 		due, elsewhere = nil, nil
 		var back []taken
 		for _, u := range units {
@@ -448,7 +449,7 @@ func (u *unit) untouched() bool {
 }
 
 // forgo removes an instance of which nothing was made.
-func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
+func (p *Pool) forgo(tx store.Tx, i *compute.Instance, why string) error {
 	if err := p.endAll(tx, i, because("not given")); err != nil {
 		return err
 	}
@@ -457,7 +458,7 @@ func (p *Pool) forgo(tx compute.Tx, i *compute.Instance, why string) error {
 
 // spoil records that making or checking an instance failed, and counts failures to create against
 // its source.
-func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
+func (p *Pool) spoil(tx store.Tx, u *unit, i *compute.Instance) error {
 	why := compute.Said(u.err)
 	if i.State == compute.Leased {
 		if err := p.endAll(tx, i, because("not given: "+why)); err != nil {
@@ -494,7 +495,7 @@ func (p *Pool) spoil(tx compute.Tx, u *unit, i *compute.Instance) error {
 }
 
 // toReadyOrGone decides about an instance that was made for a request that failed.
-func (p *Pool) toReadyOrGone(tx compute.Tx, i *compute.Instance, u *unit) error {
+func (p *Pool) toReadyOrGone(tx store.Tx, i *compute.Instance, u *unit) error {
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -40,7 +41,7 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 	case compute.VerbAhead:
 		return p.doAhead(ctx, s, d)
 	case compute.VerbAim:
-		return nil, p.store.Update(ctx, func(tx compute.Tx) error {
+		return nil, p.store.Update(ctx, func(tx store.Tx) error {
 			r, err := tx.Source(s.Name, s.Digest)
 			if err != nil {
 				return err
@@ -69,7 +70,7 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 }
 
 // note writes a directive into the journal.
-func note(tx compute.Tx, d compute.Directive) error {
+func note(tx store.Tx, d compute.Directive) error {
 	data := map[string]string{"do": string(d.Verb)}
 	switch d.Verb {
 	case compute.VerbCreate, compute.VerbAhead:
@@ -85,7 +86,7 @@ func note(tx compute.Tx, d compute.Directive) error {
 
 // doCreate records the instances of a create directive. The function that it returns makes them.
 func (p *Pool) doCreate(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
-	units, leave, err := p.order(ctx, s, func(tx compute.Tx, r *compute.SourceRecord) (int, error) {
+	units, leave, err := p.order(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
 		if s.Cold > 0 {
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 func (r *rig) state1(t *testing.T, ctx context.Context, idlers func(compute.SourceState) bool) compute.SourceState {
@@ -273,8 +274,8 @@ func TestSweep(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Idle = time.Minute }), func(t *testing.T, ctx context.Context, r *rig) {
 		r.state1(t, ctx, all)
 		start := time.Now()
-		must(t, r.store.Update(ctx, func(tx compute.Tx) error {
-			rec := &compute.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
+		must(t, r.store.Update(ctx, func(tx store.Tx) error {
+			rec := &store.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
 			if err := tx.SaveSource(rec); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // seat is one waiting request of this process.
@@ -283,7 +284,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 		p.learnPace(ctx)
 	}
 	var all []found
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		all, err = p.survey(tx, seats)
 		return err
 	})
@@ -357,7 +358,7 @@ type found struct {
 
 // survey goes along the queue. It returns which requests may have their turn, the positions of the
 // others, and how long they will wait.
-func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
+func (p *Pool) survey(tx store.Tx, seats map[int64]*seat) ([]found, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
 		return nil, err
@@ -410,7 +411,7 @@ func (p *Pool) survey(tx compute.Tx, seats map[int64]*seat) ([]found, error) {
 			}
 		}
 		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {
-			d.fresh = f.seat.fresh || d.asks.chosen()
+			d.fresh = f.seat.fresh || d.asks.Chosen()
 			if s.Share {
 				f.turn, err = d.mayFit(s, w)
 			} else {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // expire ends leases whose time is over, or whose process or worker is dead, and takes their
@@ -21,7 +22,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 		return nil, err
 	}
 	any := false
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		any = false
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		for _, l := range ls {
@@ -33,7 +34,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 		return nil, err
 	}
 	var due []compute.ID
-	err = p.withOpen(ctx, func(tx compute.Tx) error {
+	err = p.withOpen(ctx, func(tx store.Tx) error {
 		due = nil
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		if err != nil {
@@ -77,7 +78,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 
 // leaveTo leaves an instance that a dead process drew for a pool to the pool's instance in front of
 // it. It comes back when that one ends, and not before, as the pool's hooks may have changed it.
-func (p *Pool) leaveTo(tx compute.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
+func (p *Pool) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
 	l.Worker = 0
 	if err := tx.SaveLease(l); err != nil {
 		return err
@@ -126,7 +127,7 @@ func (p *Pool) recover(ctx context.Context, s *source) error {
 // due lists the instances of a source (0: of all) that wait for work that no worker does, and when
 // the next one comes due.
 func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		out, next = nil, time.Time{}
 		now, err := p.inOrder(tx, time.Now())
 		if err != nil {
@@ -178,18 +179,18 @@ func sooner(a, b time.Time) time.Time {
 
 // redefined reports whether a record is of an older definition of a source that is configured at
 // the same place: its instances fit no request any more.
-func (p *Pool) redefined(rec *compute.SourceRecord) bool {
+func (p *Pool) redefined(rec *store.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
 }
 
 // removed reports whether a record's source is not configured any more where it was.
-func (p *Pool) removed(rec *compute.SourceRecord) bool {
+func (p *Pool) removed(rec *store.SourceRecord) bool {
 	return p.configured(rec) == nil && p.opt.Gone != nil && p.opt.Gone(rec.Name, rec.Place)
 }
 
 // deserted lists the ready instances of sources that are not configured any more.
-func (p *Pool) deserted(tx compute.Tx) (out []*compute.Instance, err error) {
+func (p *Pool) deserted(tx store.Tx) (out []*compute.Instance, err error) {
 	if p.opt.Gone == nil {
 		return nil, nil
 	}
@@ -201,7 +202,7 @@ func (p *Pool) deserted(tx compute.Tx) (out []*compute.Instance, err error) {
 }
 
 // readyOf lists the ready instances of some records of sources.
-func readyOf(tx compute.Tx, recs []*compute.SourceRecord, some func(*compute.SourceRecord) bool) (out []*compute.Instance, err error) {
+func readyOf(tx store.Tx, recs []*store.SourceRecord, some func(*store.SourceRecord) bool) (out []*compute.Instance, err error) {
 	for _, r := range recs {
 		if r.Counts.Ready == 0 || !some(r) {
 			continue
@@ -217,7 +218,7 @@ func readyOf(tx compute.Tx, recs []*compute.SourceRecord, some func(*compute.Sou
 
 // outdated lists the ready instances of older definitions of a source (0: of all), and of all
 // sources that are not configured any more.
-func (p *Pool) outdated(tx compute.Tx, key int64) (out []*compute.Instance, err error) {
+func (p *Pool) outdated(tx store.Tx, key int64) (out []*compute.Instance, err error) {
 	if key == 0 {
 		if out, err = p.deserted(tx); err != nil {
 			return nil, err
@@ -250,7 +251,7 @@ const (
 // surplus lists ready instances that may go. They are worn, or those behind them are; or there are
 // more than wanted for longer than their source's idle. None goes for one that is being made and
 // may fail. seldom: sources that have many and were looked at a moment ago come later.
-func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
+func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
 		k := p.keyOf(s)
 		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.ages() {
@@ -306,7 +307,7 @@ func (p *Pool) surplus(tx compute.Tx, key int64, now time.Time, seldom bool) (ou
 // tired returns the times at which one more ready instance of a source may go: when so many more
 // than its spare ones have been idle for long enough. The number in use at this moment says little:
 // the next one may be taken in a second, and would have to be made anew.
-func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Instance) (at []time.Time) {
+func (p *Pool) tired(s *source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {
 			at = append(at, i.Since.Add(s.Idle))
@@ -325,7 +326,7 @@ func (p *Pool) tired(s *source, rec *compute.SourceRecord, ready []*compute.Inst
 
 // soonest returns when the next lease ends, as far as is known; zero: none will.
 func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		next = time.Time{}
 		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
 		for _, l := range ls {
@@ -341,7 +342,7 @@ func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 
 // known reads the record keys of the configured sources.
 func (p *Pool) known(ctx context.Context) error {
-	return p.store.View(ctx, func(tx compute.Tx) error {
+	return p.store.View(ctx, func(tx store.Tx) error {
 		recs, err := tx.Sources()
 		if err != nil {
 			return err

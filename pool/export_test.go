@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Order, Passes and Patience let tests look at the order of the queue itself.
@@ -55,12 +56,12 @@ type counting struct {
 	n *int
 }
 
-func (c counting) View(ctx context.Context, fn func(compute.Tx) error) error {
-	return c.Store.View(ctx, func(tx compute.Tx) error { return fn(countingTx{tx, c.n}) })
+func (c counting) View(ctx context.Context, fn func(store.Tx) error) error {
+	return c.Store.View(ctx, func(tx store.Tx) error { return fn(countingTx{tx, c.n}) })
 }
 
 type countingTx struct {
-	compute.Tx
+	store.Tx
 	n *int
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Fill brings sources once up to their reserve, their spare instances and the least number ahead,
@@ -64,7 +65,7 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 	if err := p.recover(ctx, s); err != nil {
 		return nil, err
 	}
-	units, leave, err := p.order(ctx, s, func(_ compute.Tx, r *compute.SourceRecord) (int, error) {
+	units, leave, err := p.order(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
 		return p.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
 	})
 	if err != nil {
@@ -78,14 +79,14 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 // order records missing instances for the cache, as far as there is room. The caller raises them,
 // and then must call leave.
 func (p *Pool) order(
-	ctx context.Context, s *source, missing func(compute.Tx, *compute.SourceRecord) (int, error),
+	ctx context.Context, s *source, missing func(store.Tx, *store.SourceRecord) (int, error),
 ) (units []*unit, leave func(), err error) {
 	var taken []string
-	err = p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
+	err = p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
 		p.desk.leave(taken...)
 		units, taken = nil, nil
 		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, pending: true, ahead: true, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, now: now, pending: true, ahead: true, records: map[*source]*store.SourceRecord{}}
 		r, err := d.record(s)
 		if err != nil {
 			return err
@@ -140,7 +141,7 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 				u.err = p.raise(ctx, u, nil, 0)
 			}
 			if u.err == nil {
-				u.err = p.store.Update(ctx, func(tx compute.Tx) error { return p.shelve(tx, u) })
+				u.err = p.store.Update(ctx, func(tx store.Tx) error { return p.shelve(tx, u) })
 			}
 			u.lease = lease
 			if u.err != nil {
@@ -165,7 +166,7 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 }
 
 // settle makes the pools' leases on the children behind a unit final.
-func (p *Pool) settle(tx compute.Tx, u *unit) error {
+func (p *Pool) settle(tx store.Tx, u *unit) error {
 	for x := u.child; x != nil; x = x.child {
 		i := *x.inst
 		if x.lease.Worker == 0 && !x.fresh {
@@ -198,7 +199,7 @@ func (p *Pool) settle(tx compute.Tx, u *unit) error {
 }
 
 // shelve caches a unit that was made; a child behind it is leased to its pool.
-func (p *Pool) shelve(tx compute.Tx, u *unit) error {
+func (p *Pool) shelve(tx store.Tx, u *unit) error {
 	if err := p.settle(tx, u); err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (p *Pool) shelve(tx compute.Tx, u *unit) error {
 // cached ones and failed ones. They are handed to nobody and counted nowhere until they are
 // discarded.
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		for _, name := range names {
 			if err := ctx.Err(); err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestFullIsNotBroken: a provider without room lets requests wait, and opens no breaker.
@@ -249,8 +250,8 @@ func TestLostCreation(t *testing.T) {
 		}
 	}
 	inBubble(t, wrap, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
-		must(t, r.store.Update(ctx, func(tx compute.Tx) error { // as a dead process left it
-			rec := &compute.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
+		must(t, r.store.Update(ctx, func(tx store.Tx) error { // as a dead process left it
+			rec := &store.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
 			if err := tx.SaveSource(rec); err != nil {
 				return err
 			}
@@ -318,7 +319,7 @@ func TestPutDown(t *testing.T) {
 		r.take(t, ctx, compute.Request{Wait: time.Minute})
 
 		// As when the store could not take the end of it.
-		must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+		must(t, r.store.Update(ctx, func(tx store.Tx) error {
 			i, err := tx.Instance("web-2")
 			if err != nil {
 				return err

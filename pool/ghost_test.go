@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // unsure is a store whose answer to the next transaction of a kind is lost: what it did is done.
@@ -20,9 +21,9 @@ type unsure struct {
 
 var errContact = errors.New("contact was lost before the answer came")
 
-func (u *unsure) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (u *unsure) Update(ctx context.Context, fn func(store.Tx) error) error {
 	seen := &seeing{}
-	err := u.Store.Update(ctx, func(tx compute.Tx) error {
+	err := u.Store.Update(ctx, func(tx store.Tx) error {
 		*seen = seeing{Tx: tx}
 		return fn(seen)
 	})
@@ -35,7 +36,7 @@ func (u *unsure) Update(ctx context.Context, fn func(compute.Tx) error) error {
 
 // seeing notes what a transaction does to the queue.
 type seeing struct {
-	compute.Tx
+	store.Tx
 	op string
 }
 
@@ -81,7 +82,7 @@ func TestGhost(t *testing.T) {
 				// Another process sees none either, as soon as this one has looked.
 				_, err = r.Work(ctx)
 				must(t, err)
-				must(t, r.store.View(ctx, func(tx compute.Tx) error {
+				must(t, r.store.View(ctx, func(tx store.Tx) error {
 					ws, err := tx.Waiters()
 					if len(ws) != 0 {
 						t.Errorf("%d are in the queue", len(ws))

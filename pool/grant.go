@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // hand gives an instance to its lease: it changes one row and makes one.
-func (p *Pool) hand(tx compute.Tx, u *unit, pending bool) error {
+func (p *Pool) hand(tx store.Tx, u *unit, pending bool) error {
 	i, l := u.inst, u.lease
 	if err := p.advance(tx, u); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (u *unit) told() map[string]string {
 // advance raises an instance's generation. Machines that stay, and pools' instances in front of
 // them, get new records under old names. So the generation is counted by name there, and grows all
 // the same.
-func (p *Pool) advance(tx compute.Tx, u *unit) error {
+func (p *Pool) advance(tx store.Tx, u *unit) error {
 	if o := p.ready(u.inst.SourceKey); u.src.Type != poolType && (o == nil || len(o.names) == 0) {
 		u.inst.Generation++
 		return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A place may not answer for a while: a cluster's API server is being replaced, or the network to
@@ -45,8 +46,8 @@ func isAway(err error) *errAway {
 
 // doubted reports whether a source did not answer the last call, and away whether it is not to be
 // asked again yet. Once the pause is over its ready instances are checked before use.
-func doubted(r *compute.SourceRecord) bool             { return !r.Unreachable.IsZero() }
-func away(r *compute.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
+func doubted(r *store.SourceRecord) bool             { return !r.Unreachable.IsZero() }
+func away(r *store.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
 // reaches checks, after an error that may come from it, whether the place behind a provider
 // answers. If not it returns an errAway. Other errors stay.
@@ -97,7 +98,7 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 }
 
 // setAway records that a source does not answer.
-func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
+func (p *Pool) setAway(tx store.Tx, key int64, cause error) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
 		return err
@@ -120,7 +121,7 @@ func (p *Pool) setAway(tx compute.Tx, key int64, cause error) error {
 
 // setReached records that a source answers again. Its instances that wait to be discarded are
 // discarded now.
-func (p *Pool) setReached(tx compute.Tx, key int64) error {
+func (p *Pool) setReached(tx store.Tx, key int64) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil || !doubted(rec) {
 		return err
@@ -147,7 +148,7 @@ func (p *Pool) setReached(tx compute.Tx, key int64) error {
 }
 
 // seen records that a computer of a source was found fit: the source answers.
-func (p *Pool) seen(tx compute.Tx, key int64) error {
+func (p *Pool) seen(tx store.Tx, key int64) error {
 	if o := p.ready(key); o == nil || o.overseer == nil {
 		return nil
 	}
@@ -156,7 +157,7 @@ func (p *Pool) seen(tx compute.Tx, key int64) error {
 
 // unhand puts back an instance that was taken for a request and not yet given to its user. Its
 // place did not answer, or it is in another.
-func (p *Pool) unhand(tx compute.Tx, i *compute.Instance, cause error) error {
+func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
 	if e := isAway(cause); e != nil {
 		if e.key != i.SourceKey {
@@ -209,8 +210,8 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 	if again == nil {
 		again = with.Done
 	}
-	var recs []*compute.SourceRecord
-	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
+	var recs []*store.SourceRecord
+	err = p.store.View(ctx, func(tx store.Tx) (err error) {
 		recs, err = tx.Sources()
 		return err
 	})
@@ -286,7 +287,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 
 // hasNone reports whether a source has no instance that is in use or could be given, and is not in
 // doubt either.
-func hasNone(rec *compute.SourceRecord) bool {
+func hasNone(rec *store.SourceRecord) bool {
 	return rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec)
 }
 
@@ -306,7 +307,7 @@ func (l *lanes) heard(key int64) {
 }
 
 // oversee asks one provider. news says that something has changed.
-func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened) (news bool, err error) {
+func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) (news bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, overseePatience)
 	ended, cause := o.overseer.Oversee(bounded)
 	cancel()
@@ -318,16 +319,16 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 		return false, nil
 	}
 	if cause != nil {
-		return false, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, cause) })
+		return false, p.store.Update(ctx, func(tx store.Tx) error { return p.setAway(tx, rec.Key, cause) })
 	}
 	if doubted(rec) {
 		news = true
-		if err := p.store.Update(ctx, func(tx compute.Tx) error { return p.setReached(tx, rec.Key) }); err != nil {
+		if err := p.store.Update(ctx, func(tx store.Tx) error { return p.setReached(tx, rec.Key) }); err != nil {
 			return false, err
 		}
 	}
 	over := map[compute.ID]string{}
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		for id, why := range ended {
 			if i, err := tx.Instance(id); err == nil && i.SourceKey == rec.Key && (i.State == compute.Leased || i.State == compute.Ready) {
 				over[id] = why
@@ -340,7 +341,7 @@ func (p *Pool) oversee(ctx context.Context, rec *compute.SourceRecord, o *opened
 	if err != nil || len(over) == 0 {
 		return news, err
 	}
-	err = p.withOpen(ctx, func(tx compute.Tx) error {
+	err = p.withOpen(ctx, func(tx store.Tx) error {
 		for id, why := range over {
 			if err := p.bury(tx, id, endedWith(why)); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
@@ -373,7 +374,7 @@ func fallen(o *opened, err error) error {
 
 // lamented replaces err, that an instance is not leased or not there. If the caller's lease ended
 // because its computer did, the new error says that.
-func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error) error {
+func (p *Pool) lamented(tx store.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
 	}
@@ -389,7 +390,7 @@ func (p *Pool) lamented(tx compute.Tx, who compute.Who, id compute.ID, err error
 
 // bury ends the use of an instance whose computer is no more. The request that is being handed the
 // instance deals with it itself.
-func (p *Pool) bury(tx compute.Tx, id compute.ID, why reason) error {
+func (p *Pool) bury(tx store.Tx, id compute.ID, why reason) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // alive reports whether the process that a lease is bound to still runs.
@@ -21,7 +22,7 @@ func alive(pr compute.Process) bool {
 
 // lookUp finds an instance by its name, or by the name or id of a living lease. The lease is nil if
 // the instance has none. If several leases have parts of it, it returns the caller's own.
-func (p *Pool) lookUp(tx compute.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
+func (p *Pool) lookUp(tx store.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
 	if name == "" { // the name of leases without one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
 	}
@@ -67,7 +68,7 @@ func (p *Pool) unknown(name string, other error) error {
 
 // leaseNamed finds a living lease by its name or id; nil: there is none. Each project may have one
 // of a name: meant chooses.
-func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, error) {
+func leaseNamed(tx store.Tx, who compute.Who, name string) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
 	if err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func leaseNamed(tx compute.Tx, who compute.Who, name string) (*compute.Lease, er
 func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var i *compute.Instance
 	var l *compute.Lease
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		i, l, err = p.lookUp(tx, compute.Who{}, name)
 		return err
 	})
@@ -105,7 +106,7 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 
 // authorize is the check of every act under a lease: the lease lives, it is the caller's, and it is
 // the newest.
-func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
+func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
 		err = p.lamented(tx, who, name, err)
@@ -152,7 +153,7 @@ func (p *Pool) authorize(tx compute.Tx, who compute.Who, name compute.ID) (*comp
 // not.
 func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l *compute.Lease
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		_, l, err = p.authorize(tx, who, name)
 		return err
 	})
@@ -184,7 +185,7 @@ func (p *Pool) renew(
 	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error,
 ) ([]compute.Lease, error) {
 	var out []compute.Lease
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		out = nil
 		var changed []*compute.Lease
 		for _, name := range names {
@@ -261,10 +262,10 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 // the computer did, the error is marked by compute.Ended.
 func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
 	var leaf *compute.Instance
-	var rec *compute.SourceRecord
+	var rec *store.SourceRecord
 	var stale bool
 	// all is read in one transaction, as a command waits for it
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		i, l, err := p.authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
 			i, _, err = p.lookUp(tx, who, string(name))
@@ -299,7 +300,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if o := p.ready(rec.Key); o != nil {
 		// so that no request is given another one there
 		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil {
-			return nil, errors.Join(err, p.store.Update(ctx, func(tx compute.Tx) error { return p.setAway(tx, rec.Key, e) }))
+			return nil, errors.Join(err, p.store.Update(ctx, func(tx store.Tx) error { return p.setAway(tx, rec.Key, e) }))
 		}
 		err = fallen(o, err)
 	}
@@ -307,7 +308,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 }
 
 // reach opens a connection to the computer of an instance with none behind it.
-func (p *Pool) reach(ctx context.Context, rec *compute.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
+func (p *Pool) reach(ctx context.Context, rec *store.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
 	o := p.open(ctx, rec)
 	if o.err != nil {
 		return nil, o.err

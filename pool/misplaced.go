@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A source's configuration may come to lead to another place than where some of its instances are:
@@ -49,7 +50,7 @@ func (d *draw) passOver(i *compute.Instance) bool {
 // setElsewhere records in a ready instance that it is passed over; the caller saves it. The journal
 // has one event for all instances in that place. The others are passed over once spreadElsewhere
 // has been called.
-func (p *Pool) setElsewhere(tx compute.Tx, i *compute.Instance, cause error) error {
+func (p *Pool) setElsewhere(tx store.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
 	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(elsewherePause)
@@ -79,7 +80,7 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 	}
 	for after, n := int64(0), 0; n < elsewhereMost; n += elsewhereBatch {
 		last := int64(0)
-		err := p.store.Update(ctx, func(tx compute.Tx) error {
+		err := p.store.Update(ctx, func(tx store.Tx) error {
 			last = 0
 			is, err := tx.Instances(compute.InstanceQuery{
 				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: elsewhereBatch,
@@ -129,7 +130,7 @@ func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) err
 	j := *i
 	known(&j, identity)
 	if i.ProviderID == "" {
-		err = p.store.Update(ctx, func(tx compute.Tx) error {
+		err = p.store.Update(ctx, func(tx store.Tx) error {
 			if err := p.mine(tx, i); err != nil {
 				return err
 			}

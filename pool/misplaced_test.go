@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestElsewhere: ready instances of a place to which the configuration does not lead any more are
@@ -131,7 +132,7 @@ type saving struct {
 }
 
 type savingTx struct {
-	compute.Tx
+	store.Tx
 	n int64
 }
 
@@ -140,8 +141,8 @@ func (t *savingTx) SaveInstance(i *compute.Instance) error {
 	return t.Tx.SaveInstance(i)
 }
 
-func (s saving) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	return s.Store.Update(ctx, func(tx compute.Tx) error {
+func (s saving) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.Store.Update(ctx, func(tx store.Tx) error {
 		t := &savingTx{Tx: tx}
 		err := fn(t)
 		if t.n > s.most.Load() {

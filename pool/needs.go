@@ -2,8 +2,6 @@ package pool
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/demand"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A source may fail to make what one request wants and make what others want: a GPU that no node
@@ -20,121 +20,27 @@ import (
 // for all. The store keeps a note for each source with the others. Each of them counts for wants
 // that ask for as much or more.
 
-// want is what a request asks of a computer. The zero value asks for nothing.
-type want struct {
-	Cores    float64 `json:"cores,omitempty"`
-	Memory   int64   `json:"memory,omitempty"`
-	Disk     int64   `json:"disk,omitempty"`
-	GPUs     int     `json:"gpus,omitempty"`
-	Price    float64 `json:"price,omitempty"` // at most
-	Image    string  `json:"image,omitempty"`
-	Flavor   string  `json:"flavor,omitempty"`
-	Location string  `json:"location,omitempty"`
-	Data     string  `json:"data,omitempty"` // a digest of its user data
-}
+// want is what a request asks of a computer.
+type want = demand.Demand
 
 func wantOf(least size, c choice, most float64) want {
-	w := want{
+	return want{
 		Cores: least.Cores, Memory: least.Memory, Disk: least.Disk, GPUs: least.GPUs, Price: most, Image: c.image,
-		Flavor: c.flavor, Location: c.location,
+		Flavor: c.flavor, Location: c.location, Data: demand.Digest(c.userData),
 	}
-	if c.userData != "" {
-		sum := sha256.Sum256([]byte(c.userData))
-		w.Data = hex.EncodeToString(sum[:8])
-	}
-	return w
 }
 
-// of returns the want without what all computers of a source have.
-func (w want) of(s *source) want {
-	if w.Image == s.Image {
-		w.Image = ""
+// usual returns what all computers of a source have.
+func (s *source) usual() want {
+	return want{
+		Image: s.Image, Flavor: s.Flavor, Cores: s.Size.Cores, Memory: s.Size.Memory, Disk: s.Size.Disk, GPUs: s.Size.GPUs,
 	}
-	if w.Flavor == s.Flavor {
-		w.Flavor = ""
-	}
-	if w.Flavor != "" { // a flavor may have any size
-		return w
-	}
-	if w.Cores <= s.Size.Cores {
-		w.Cores = 0
-	}
-	if w.Memory <= s.Size.Memory {
-		w.Memory = 0
-	}
-	if w.Disk <= s.Size.Disk {
-		w.Disk = 0
-	}
-	if w.GPUs <= s.Size.GPUs {
-		w.GPUs = 0
-	}
-	return w
-}
-
-// within reports whether a source that can give o can give w too: w asks for nothing that o does
-// not, and for no more of it. Of two flavors it is not known which is larger.
-func (w want) within(o want) bool {
-	same := func(a, b string) bool { return a == "" || a == b }
-	return w.Cores <= o.Cores && w.Memory <= o.Memory && w.Disk <= o.Disk && w.GPUs <= o.GPUs &&
-		(w.Price == 0 || o.Price != 0 && o.Price <= w.Price) &&
-		same(w.Image, o.Image) && w.Flavor == o.Flavor && same(w.Location, o.Location) && same(w.Data, o.Data)
-}
-
-func (w want) size() size { return size{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk, GPUs: w.GPUs} }
-
-// chosen reports whether no ready instance will do for it.
-func (w want) chosen() bool { return w.Image+w.Flavor+w.Location+w.Data != "" }
-
-// String is for people.
-func (w want) String() string {
-	var parts []string
-	if w.Cores != 0 {
-		parts = append(parts, compute.Amount{Cores: w.Cores}.String())
-	}
-	if w.Memory != 0 {
-		parts = append(parts, compute.Bytes(w.Memory)+" of memory")
-	}
-	if w.Disk != 0 {
-		parts = append(parts, compute.Bytes(w.Disk)+" of disk")
-	}
-	if w.GPUs != 0 {
-		word := "GPUs"
-		if w.GPUs == 1 {
-			word = "GPU"
-		}
-		parts = append(parts, fmt.Sprintf("%d %s", w.GPUs, word))
-	}
-	if w.Price != 0 {
-		parts = append(parts, fmt.Sprintf("a price of at most %v", w.Price))
-	}
-	if c := (choice{image: w.Image, flavor: w.Flavor, location: w.Location, userData: w.Data}).String(); c != "" {
-		parts = append(parts, c)
-	}
-	return strings.Join(parts, ", ")
-}
-
-// text encodes a want for the store; "": it asks for nothing.
-func (w want) text() string {
-	if w == (want{}) {
-		return ""
-	}
-	text, _ := json.Marshal(w) // strings and finite numbers
-	return string(text)
-}
-
-// readWant decodes what text has written. A text that cannot be read is the zero want: it counts as
-// the source's own.
-func readWant(text string) (w want) {
-	if text != "" && json.Unmarshal([]byte(text), &w) != nil {
-		return want{}
-	}
-	return w
 }
 
 // wantOfWaiter returns what a request in the queue asks for.
 func wantOfWaiter(w *compute.Waiter) want {
 	if w.Asks != "" {
-		return readWant(w.Asks)
+		return demand.Read(w.Asks)
 	}
 	return want{Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}
 }
@@ -142,10 +48,10 @@ func wantOfWaiter(w *compute.Waiter) want {
 // asksOf returns what is recorded of a waiting request beside its sizes.
 func asksOf(req compute.Request) string {
 	w := wantOf(sizeOf(req), choiceOf(req), req.MaxPrice)
-	if w.GPUs == 0 && w.Price == 0 && !w.chosen() {
+	if w.GPUs == 0 && w.Price == 0 && !w.Chosen() {
 		return ""
 	}
-	return w.text()
+	return w.Text()
 }
 
 // hitch is why a want cannot be made of a source now, with the same fields as its record.
@@ -164,12 +70,8 @@ const (
 func hitchesNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
 // readHitches returns the hitches of a source's record.
-func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return nil, nil
-	}
-	text, err := nt.Note(hitchesNote(key))
+func readHitches(tx store.Tx, key int64) (all []hitch, err error) {
+	text, err := tx.Note(hitchesNote(key))
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil, nil
 	}
@@ -181,28 +83,24 @@ func readHitches(tx compute.Tx, key int64) (all []hitch, err error) {
 
 // saveHitches stores hitches. It leaves out those that are long over and, if there are too many,
 // those that end soonest.
-func saveHitches(tx compute.Tx, key int64, all []hitch, now time.Time) error {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return nil
-	}
+func saveHitches(tx store.Tx, key int64, all []hitch, now time.Time) error {
 	all = slices.DeleteFunc(all, func(h hitch) bool { return !h.Paused.IsZero() && now.Sub(h.Paused).Abs() > 2*pauseMost })
 	if len(all) > hitchesMost {
 		slices.SortStableFunc(all, func(a, b hitch) int { return -a.Paused.Compare(b.Paused) })
 		all = all[:hitchesMost]
 	}
 	if len(all) == 0 {
-		return nt.SaveNote(hitchesNote(key), "")
+		return tx.SaveNote(hitchesNote(key), "")
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	return nt.SaveNote(hitchesNote(key), string(text))
+	return tx.SaveNote(hitchesNote(key), string(text))
 }
 
 // hitched counts a failure to make what a request wants beyond what the source gives anyway.
-func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause error) error {
+func (p *Pool) hitched(tx store.Tx, rec *store.SourceRecord, w want, cause error) error {
 	all, err := readHitches(tx, rec.Key)
 	if err != nil {
 		return err
@@ -245,12 +143,12 @@ func (p *Pool) hitched(tx compute.Tx, rec *compute.SourceRecord, w want, cause e
 }
 
 // unhitched removes hitches that a success of w disproves.
-func (p *Pool) unhitched(tx compute.Tx, key int64, w want) error {
+func (p *Pool) unhitched(tx store.Tx, key int64, w want) error {
 	all, err := readHitches(tx, key)
 	if err != nil {
 		return err
 	}
-	left := slices.DeleteFunc(slices.Clone(all), func(h hitch) bool { return h.Want.within(w) })
+	left := slices.DeleteFunc(slices.Clone(all), func(h hitch) bool { return h.Want.Within(w) })
 	if len(left) == len(all) {
 		return nil
 	}
@@ -258,7 +156,7 @@ func (p *Pool) unhitched(tx compute.Tx, key int64, w want) error {
 }
 
 // roomier ends the pauses of wants that a source's place had no room for.
-func (p *Pool) roomier(tx compute.Tx, key int64) error {
+func (p *Pool) roomier(tx store.Tx, key int64) error {
 	all, err := readHitches(tx, key)
 	if err != nil || len(all) == 0 {
 		return err
@@ -296,7 +194,7 @@ func (d *draw) hitch(key int64, w want) (*hitch, error) {
 	for n := range all {
 		h := &all[n]
 		// a clock may have been set back
-		if h.Want.within(w) && (h.Full > 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost &&
+		if h.Want.Within(w) && (h.Full > 0 || h.Paused.After(d.now)) && h.Paused.Sub(d.now) <= pauseMost &&
 			(out == nil || h.Paused.After(out.Paused)) {
 			out = h
 		}
@@ -326,7 +224,7 @@ func (d *draw) stuck(w *compute.Waiter) map[int64]outlook {
 	for _, c := range s.all() { // children first
 		key := d.p.keyOf(c)
 		if c.Type != poolType {
-			out[key] = d.outlook(c, asked.of(c))
+			out[key] = d.outlook(c, asked.Beyond(c.usual()))
 			continue
 		}
 		least := hopeless
@@ -363,7 +261,7 @@ func (d *draw) outlook(s *source, asks want) outlook {
 
 // isTrying reports whether something is being made for another request that shows if asks can be
 // had, and nothing there shows it already.
-func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
+func (d *draw) isTrying(s *source, r *store.SourceRecord, asks want) bool {
 	key := trial{s, -1, asks}
 	if is, known := d.tried[key]; known {
 		return is
@@ -375,8 +273,8 @@ func (d *draw) isTrying(s *source, r *compute.SourceRecord, asks want) bool {
 			return false // the next look at the store tells
 		}
 		is = slices.ContainsFunc(all, func(i *compute.Instance) bool {
-			w := readWant(i.Booked.Asks)
-			return w != (want{}) && w.within(asks) && d.now.Sub(i.Created) < tryPatience
+			w := demand.Read(i.Booked.Asks)
+			return w != (want{}) && w.Within(asks) && d.now.Sub(i.Created) < tryPatience
 		})
 		is = is && !d.isProved(r, asks)
 	}
@@ -396,13 +294,13 @@ func (d *draw) hindered(s *source) (why string, unreachable bool, err error) {
 		if err != nil {
 			return "", false, err
 		}
-		h, err := d.hitch(r.Key, d.asks.of(c))
+		h, err := d.hitch(r.Key, d.asks.Beyond(c.usual()))
 		if err != nil {
 			return "", false, err
 		}
 		unreachable = unreachable || doubted(r)
 		// what is known of the want itself holds whatever else there is
-		for _, by := range []*compute.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} {
+		for _, by := range []*store.SourceRecord{hindrance(cmp.Or(h, &hitch{})), r} {
 			if doubted(r) { // then nothing else matters
 				by = r
 			}
@@ -421,20 +319,20 @@ func (d *draw) hindered(s *source) (why string, unreachable bool, err error) {
 
 // isProved reports whether a source has an instance that may be what is asked for: then another one
 // may be had.
-func (d *draw) isProved(r *compute.SourceRecord, asks want) bool {
+func (d *draw) isProved(r *store.SourceRecord, asks want) bool {
 	if r.Counts.Ready+r.Counts.Leased > many {
 		return true // to read them all costs more than to try
 	}
 	all, err := d.tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Leased}})
-	chosen := choice{image: asks.Image, flavor: asks.Flavor, location: asks.Location, userData: asks.Data}.String()
+	chosen := asks.Choice()
 	return err != nil || slices.ContainsFunc(all, func(i *compute.Instance) bool {
-		return asks.size().lacks(i.Facts) == "" && (chosen == "" || chosen == i.Facts[compute.FactChosen])
+		return size(asks.Amount()).lacks(i.Facts) == "" && (chosen == "" || chosen == i.Facts[compute.FactChosen])
 	})
 }
 
 // hindrance returns a source record with the failures of a want.
-func hindrance(h *hitch) *compute.SourceRecord {
-	r := &compute.SourceRecord{Backoff: h.Backoff}
+func hindrance(h *hitch) *store.SourceRecord {
+	r := &store.SourceRecord{Backoff: h.Backoff}
 	r.LastError = cmp.Or(r.LastError, "it could not be made")
 	return r
 }

@@ -2,11 +2,12 @@ package pool
 
 import (
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // fromCache takes ready instances, those of the present make first.
 func (d *draw) fromCache(
-	s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease,
+	s *source, r *store.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease,
 ) (units []*unit, err error) {
 	if m, ok := d.p.newer(s); ok {
 		small := d.small
@@ -44,7 +45,7 @@ func (d *draw) pick(key int64, n int) ([]*compute.Instance, error) {
 }
 
 // picked takes ready instances. Those too old or too often used go.
-func (d *draw) picked(s *source, r *compute.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
+func (d *draw) picked(s *source, r *store.SourceRecord, n int, lend func(*compute.Instance) *compute.Lease) ([]*unit, error) {
 	var units []*unit
 	lacking := map[compute.ID]bool{}
 	defer func() { d.small += len(lacking) }()

@@ -11,13 +11,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Store is what the engine needs of a store. Update and View run fn in a transaction, Update
 // durably and alone. fn may be run more than once, so it must set its results anew each time.
 type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
+	Update(ctx context.Context, fn func(store.Tx) error) error
+	View(ctx context.Context, fn func(store.Tx) error) error
 	// Installation is the random id that marks all that we make.
 	Installation() string
 	// Worker is this handle's number. No two live handles have the same.

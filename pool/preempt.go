@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A request may want something that no ready instance has, such as more memory or another image. It
@@ -13,8 +14,8 @@ import (
 // maximum, one ready instance for each that is waited for makes room. Only ready instances that
 // would do for no waiting request go.
 
-// demand is what waiting requests need beside the ready instances that will do for them.
-type demand struct {
+// waitingFor is what waiting requests need beside the ready instances that will do for them.
+type waitingFor struct {
 	plain  map[string]int // by source name: instances as the source keeps them ready
 	own    map[string]int // of other instances, which can be made as far as is known
 	spoken map[int64]int  // by source record: places for own
@@ -41,8 +42,8 @@ type inNeed struct {
 }
 
 // demands goes along the queue and sums what it needs. ways: it also finds what is to make room.
-func (d *draw) demands(l *line, ways bool) (*demand, error) {
-	m := &demand{plain: map[string]int{}, own: map[string]int{}, spoken: map[int64]int{}}
+func (d *draw) demands(l *line, ways bool) (*waitingFor, error) {
+	m := &waitingFor{plain: map[string]int{}, own: map[string]int{}, spoken: map[int64]int{}}
 	st := &stand{d: d, ready: map[int64][]*compute.Instance{}, coming: map[int64]int{}, closed: map[int64]bool{}}
 	var needy []inNeed
 	for _, w := range l.ordered {
@@ -64,7 +65,7 @@ func (d *draw) demands(l *line, ways bool) (*demand, error) {
 			m.own[w.Source] += w.Count
 		}
 		n := w.Count
-		if ways && !asked.chosen() {
+		if ways && !asked.Chosen() {
 			got, err := st.take(s, w, asked, n)
 			if err != nil {
 				return nil, err
@@ -117,18 +118,18 @@ func (d *draw) demands(l *line, ways bool) (*demand, error) {
 
 // serves reports whether the ready instances that a source keeps do for a want, as far as is known.
 func (d *draw) serves(s *source, asked want) bool {
-	if asked.chosen() {
+	if asked.Chosen() {
 		return false
 	}
 	return slices.ContainsFunc(s.all(), func(c *source) bool {
 		if c.Type == poolType {
 			return false
 		}
-		w := asked.of(c)
+		w := asked.Beyond(c.usual())
 		w.Price = 0 // a request that finds it too dear does not wait for it
 		has, known := d.p.learnt(d.p.keyOf(c))
 		return w == want{} ||
-			known && has.Micro() >= compute.Amount(w.size()).Micro() && has.Memory >= w.Memory && has.Disk >= w.Disk && has.GPUs >= w.GPUs
+			known && has.Micro() >= w.Amount().Micro() && has.Memory >= w.Memory && has.Disk >= w.Disk && has.GPUs >= w.GPUs
 	})
 }
 
@@ -154,7 +155,7 @@ func (d *draw) mayGive(s *source, asked want) (bool, error) {
 	if err != nil || !d.gives(r.Key) || r.Paused.After(d.now) || !d.p.affords(s, asked.Price) {
 		return false, err
 	}
-	asks := asked.of(s)
+	asks := asked.Beyond(s.usual())
 	if d.isTrying(s, r, asks) {
 		return false, nil
 	}
@@ -164,7 +165,7 @@ func (d *draw) mayGive(s *source, asked want) (bool, error) {
 
 // inVainFor notes that what was made for a want did not do for it. For a while no ready instance
 // goes for that want, and each request that asks for it is told at once.
-func (p *Pool) inVainFor(tx compute.Tx, key int64, u *unit) error {
+func (p *Pool) inVainFor(tx store.Tx, key int64, u *unit) error {
 	if !u.fresh || u.child != nil || u.asks == (want{}) || u.asks.Price != 0 {
 		return nil
 	}
@@ -226,7 +227,7 @@ func (st *stand) take(s *source, w *compute.Waiter, asked want, n int) (got int,
 		}
 		var left []*compute.Instance
 		for _, i := range is {
-			lacks, err := asked.size().lackedBy(st.d.tx, i)
+			lacks, err := size(asked.Amount()).lackedBy(st.d.tx, i)
 			if err != nil {
 				return got, err
 			}
@@ -335,12 +336,12 @@ func (st *stand) give(x inNeed) (out []way, err error) {
 }
 
 // newDraw returns a draw for looking at the queue inside of a transaction, for no request.
-func (p *Pool) newDraw(tx compute.Tx) *draw {
-	return &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+func (p *Pool) newDraw(tx store.Tx) *draw {
+	return &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*store.SourceRecord{}}
 }
 
 // demandNow returns what the requests that wait now need.
-func (p *Pool) demandNow(tx compute.Tx) (*demand, error) {
+func (p *Pool) demandNow(tx store.Tx) (*waitingFor, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
 		return nil, err
@@ -357,7 +358,7 @@ func (p *Pool) demandNow(tx compute.Tx) (*demand, error) {
 }
 
 // inTheWay goes along the queue, and returns the ready instances that are to make room for it.
-func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
+func (p *Pool) inTheWay(tx store.Tx, d *draw) ([]way, error) {
 	ws, err := tx.Waiters()
 	if err != nil {
 		return nil, err
@@ -380,8 +381,8 @@ func (p *Pool) inTheWay(tx compute.Tx, d *draw) ([]way, error) {
 // makeWay discards ready instances that would do for no waiting request, as far as one waits for
 // room. done says that there were some. It only records them: the work is done with what is due.
 func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
-	look := func(tx compute.Tx) ([]way, error) { return p.inTheWay(tx, p.newDraw(tx)) }
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	look := func(tx store.Tx) ([]way, error) { return p.inTheWay(tx, p.newDraw(tx)) }
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		ways, err := look(tx)
 		done = len(ways) > 0
 		return err
@@ -389,7 +390,7 @@ func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
 	if err != nil || !done {
 		return false, err
 	}
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		ways, err := look(tx)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Computers that a provider keeps standing ahead of need are no instances, and have no records. The
@@ -39,13 +40,9 @@ type saying struct {
 	failed bool
 }
 
-func readAhead(tx compute.Tx) (map[int64]standing, error) {
+func readAhead(tx store.Tx) (map[int64]standing, error) {
 	all := map[int64]standing{}
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return all, nil
-	}
-	text, err := nt.Note(aheadNote)
+	text, err := tx.Note(aheadNote)
 	if errors.Is(err, compute.ErrNotFound) {
 		return all, nil
 	}
@@ -55,19 +52,15 @@ func readAhead(tx compute.Tx) (map[int64]standing, error) {
 	return all, err
 }
 
-func saveAhead(tx compute.Tx, all map[int64]standing) error {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return errors.New("this store keeps no notes")
-	}
+func saveAhead(tx store.Tx, all map[int64]standing) error {
 	if len(all) == 0 {
-		return nt.SaveNote(aheadNote, "")
+		return tx.SaveNote(aheadNote, "")
 	}
 	text, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	return nt.SaveNote(aheadNote, string(text))
+	return tx.SaveNote(aheadNote, string(text))
 }
 
 // reserver returns the provider of a source's record and its configuration, if it keeps computers
@@ -95,7 +88,7 @@ func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState 
 
 // left lists definitions that are not in force and whose computers are to go now. Where the
 // definition in force keeps computers in the same place, Reserve for that one removes the others.
-func (p *Pool) left(recs []*compute.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
+func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
 		if s := p.configured(r); !there || s != nil && s.Err != nil {
@@ -133,7 +126,7 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 			Err: errors.New("its type has nothing stand ahead of need"),
 		}
 	}
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readAhead(tx)
 		if err != nil {
 			return err
@@ -174,13 +167,13 @@ func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 		return nil
 	}
 	n := a.Least
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		n = a.Least
 		rec, err := tx.SourceByKey(key)
 		if err != nil {
 			return err
 		}
-		d := &draw{p: p, tx: tx, records: map[*source]*compute.SourceRecord{}}
+		d := &draw{p: p, tx: tx, records: map[*source]*store.SourceRecord{}}
 		n = min(n, d.below(s, rec))
 		all, err := readAhead(tx)
 		n = max(n, all[key].Count)
@@ -206,7 +199,7 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 		return nil, err
 	}
 	known := false
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readAhead(tx)
 		n, there := all[d.Key]
 		if known = there; err != nil || n.Count == 0 {
@@ -234,7 +227,7 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 				}
 			}
 		}
-		return p.store.Update(ctx, func(tx compute.Tx) error {
+		return p.store.Update(ctx, func(tx store.Tx) error {
 			now, err := tx.SourceByKey(d.Key)
 			if err != nil || now.Counts != (compute.Counts{}) {
 				return err // they may need it, and it is asked to go again

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestKeptForAPrice: who asks for nothing but a price, and for whom nothing can be made now, has
@@ -36,7 +37,7 @@ func TestKeptForAPrice(t *testing.T) {
 				}()
 				time.Sleep(10 * time.Second)
 				// so that nobody is woken by it
-				must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+				must(t, r.store.Update(ctx, func(tx store.Tx) error {
 					l, err := tx.LeaseOf(first.Instance)
 					must(t, err)
 					l.Ended = time.Now()

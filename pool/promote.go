@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Promotion says which image a source's instances come from in place of its own. It is kept in the
@@ -46,13 +47,9 @@ const (
 const factPromoted = "promoted"
 
 // readPromotions reads all of them, by source.
-func readPromotions(tx compute.Tx) (map[string]Promotion, error) {
+func readPromotions(tx store.Tx) (map[string]Promotion, error) {
 	all := map[string]Promotion{}
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return all, nil
-	}
-	text, err := nt.Note(promotions)
+	text, err := tx.Note(promotions)
 	if errors.Is(err, compute.ErrNotFound) {
 		return all, nil
 	}
@@ -62,17 +59,13 @@ func readPromotions(tx compute.Tx) (map[string]Promotion, error) {
 	return all, err
 }
 
-func savePromotion(tx compute.Tx, all map[string]Promotion, pr Promotion) error {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return errors.New("this store keeps no promotions")
-	}
+func savePromotion(tx store.Tx, all map[string]Promotion, pr Promotion) error {
 	all[pr.Source] = pr
 	text, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	return nt.SaveNote(promotions, string(text))
+	return tx.SaveNote(promotions, string(text))
 }
 
 // counts reports whether a promotion is about a source as it is configured now.
@@ -89,8 +82,8 @@ func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
 
 // RecordedPromotions returns all promotions in a store, by source, also those that no longer count
 // since their source was changed.
-func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promotion, err error) {
-	err = store.View(ctx, func(tx compute.Tx) error {
+func RecordedPromotions(ctx context.Context, s Store) (all map[string]Promotion, err error) {
+	err = s.View(ctx, func(tx store.Tx) error {
 		all, err = readPromotions(tx)
 		return err
 	})
@@ -98,7 +91,7 @@ func RecordedPromotions(ctx context.Context, store Store) (all map[string]Promot
 }
 
 // promoted returns the promotion of a source; the zero value: there is none.
-func (p *Pool) promoted(tx compute.Tx, s *source) (Promotion, error) {
+func (p *Pool) promoted(tx store.Tx, s *source) (Promotion, error) {
 	all, err := readPromotions(tx)
 	if pr := all[s.Name]; err == nil && pr.counts(s) {
 		return pr, nil
@@ -160,7 +153,7 @@ func (pr Promotion) back() Promotion {
 // promote changes a source's promotion in one transaction, with an event of kind if the image
 // changes.
 func (p *Pool) promote(ctx context.Context, s *source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readPromotions(tx)
 		if err != nil {
 			return err
@@ -224,7 +217,7 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, i
 
 // imageFor returns the promoted image for a source's new instances; "": the source's own.
 func (p *Pool) imageFor(ctx context.Context, s *source) (image string, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		pr, err := p.promoted(tx, s)
 		image = pr.Image
 		return err
@@ -253,7 +246,7 @@ func MadeOf(i compute.Instance) string {
 
 // retreat goes back from a promoted image if an instance of it did not become ready, as long as it
 // has not proved good.
-func (p *Pool) retreat(tx compute.Tx, s *source, image string, cause error) error {
+func (p *Pool) retreat(tx store.Tx, s *source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||
 		errors.Is(cause, context.Canceled) {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -99,7 +100,7 @@ func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
 // ghost.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
-	err := p.store.Update(compute.Growing(ctx), func(tx compute.Tx) error {
+	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
 		p.desk.leave(taken...)
 		taken = nil
 		if err := tx.Join(w); err != nil {
@@ -122,7 +123,7 @@ func (p *Pool) leave(ctx context.Context, id int64) error {
 		return nil // it is not in there
 	}
 	p.desk.leave(seatKey(id))
-	err := p.store.Update(ctx, func(tx compute.Tx) error { return tx.Leave(id) })
+	err := p.store.Update(ctx, func(tx store.Tx) error { return tx.Leave(id) })
 	if err != nil {
 		p.haunt()
 	}
@@ -147,7 +148,7 @@ func (p *Pool) exorcise(ctx context.Context) error {
 	if !haunted {
 		return nil
 	}
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		ws, err := tx.Waiters()
 		if err != nil {
 			return err
@@ -284,7 +285,7 @@ func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, sta
 // in use. zero: the request did not wait.
 func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string {
 	inUse, unreachable := false, ""
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		inUse, unreachable = false, ""
 		for _, c := range s.all() {
 			r, err := tx.SourceByKey(p.keyOf(c))
@@ -319,7 +320,7 @@ func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string 
 // be room without a release.
 func (p *Pool) moving(ctx context.Context, s *source) bool {
 	moving := false
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		moving = false
 		for _, c := range s.all() {
 			is, err := tx.Instances(compute.InstanceQuery{

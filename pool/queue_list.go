@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // unqueued is the kind of the event that a request was canceled.
@@ -20,7 +21,7 @@ const unqueued = "unqueued"
 func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	p.learnPace(ctx)
 	var out []compute.Queued
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		all, err := p.survey(tx, nil)
 		for _, f := range all {
@@ -37,7 +38,7 @@ func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 // Cancel takes a request out of the queue, whichever process it waits in. The request fails with
 // ErrConflict, and the error names the user. Cancel returns ErrNotFound or ErrDenied.
 func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		ws, err := tx.Waiters()
 		if err != nil {
 			return err

@@ -94,9 +94,9 @@ func (l *line) keep(w *compute.Waiter) {
 		case stuck[key] == hopeful && w.Passed >= patience && d.gives(key):
 			// any ready instance gives way to it
 			d.wanted[key] = append(d.wanted[key], need{})
-		case asked.chosen(): // no ready instance does for it
+		case asked.Chosen(): // no ready instance does for it
 		default:
-			d.wanted[key] = append(d.wanted[key], need{asked.size(), asked.Price})
+			d.wanted[key] = append(d.wanted[key], need{size(asked.Amount()), asked.Price})
 		}
 		switch stuck[key] {
 		case hopeful:
@@ -111,7 +111,7 @@ func (l *line) keep(w *compute.Waiter) {
 func (d *draw) ofKey(w want, key int64) want {
 	for _, s := range d.p.ordered {
 		if d.p.keyOf(s) == key && s.Type != poolType {
-			return w.of(s)
+			return w.Beyond(s.usual())
 		}
 	}
 	return w

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Project is what a project's requests may have, and what they count beside others'.
@@ -53,7 +54,7 @@ var errTaken = errors.New("was taken out of the queue")
 
 // count returns what an instance counts under quotas: its own size, or the part that is leased.
 // Unknown cores count as one.
-func (p *Pool) count(tx compute.Tx, u *unit, l *compute.Lease) (compute.Capacity, error) {
+func (p *Pool) count(tx store.Tx, u *unit, l *compute.Lease) (compute.Capacity, error) {
 	leaf := u
 	for leaf.child != nil {
 		leaf = leaf.child
@@ -216,7 +217,7 @@ func (d *draw) within(project, owner string, more compute.Capacity) error {
 // keepQuota checks the quota in the hand-out of new instances that turned out larger than booked.
 // Several requests at once may have been let begin more than all of them may have. booked is what
 // they counted before.
-func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) error {
+func (p *Pool) keepQuota(tx store.Tx, units []*unit, booked compute.Capacity) error {
 	l := units[0].lease
 	if pr := p.project(l.Project); !pr.limited() || l.Pool != "" {
 		return nil
@@ -231,7 +232,7 @@ func (p *Pool) keepQuota(tx compute.Tx, units []*unit, booked compute.Capacity) 
 	if more := fresh.Less(booked); more.Count <= 0 && more.Cores <= 0 && more.Memory <= 0 && more.Cost <= 0 {
 		return nil
 	}
-	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*compute.SourceRecord{}}
+	d := &draw{p: p, tx: tx, now: time.Now(), records: map[*source]*store.SourceRecord{}}
 	if err := d.bookings(); err != nil {
 		return err
 	}

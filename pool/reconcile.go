@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Tending is how Tend begins work.
@@ -164,7 +165,7 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 		if err := p.known(ctx); err != nil {
 			return time.Time{}, err
 		}
-		errs = append(errs, p.tidy(ctx, func(rec *compute.SourceRecord) { p.stock(ctx, l, rec, with) }))
+		errs = append(errs, p.tidy(ctx, func(rec *store.SourceRecord) { p.stock(ctx, l, rec, with) }))
 		if !with.Apart {
 			at, err := p.overseeAll(ctx, l, with, nil)
 			next, errs = at, append(errs, err)
@@ -183,7 +184,7 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 }
 
 // stock compares a provider's list with the records, unless that is under way.
-func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, with Tending) {
+func (p *Pool) stock(ctx context.Context, l *lanes, rec *store.SourceRecord, with Tending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stocks[rec.Key] {
@@ -220,7 +221,7 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *compute.SourceRecord, w
 
 // past reports whether a record is of a definition that counts no more and has no instances: its
 // errors need no attention.
-func (p *Pool) past(rec *compute.SourceRecord) bool {
+func (p *Pool) past(rec *store.SourceRecord) bool {
 	s := p.sources[rec.Name]
 	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
 }
@@ -234,7 +235,7 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 		inFront = inFront || i.Child != ""
 	}
 	if inFront { // the work is done at the instance behind it
-		err := p.store.View(ctx, func(tx compute.Tx) error {
+		err := p.store.View(ctx, func(tx store.Tx) error {
 			for _, i := range is {
 				chain, err := chainOf(tx, i.Child)
 				if err != nil {

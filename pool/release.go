@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Release takes instances back. Wanted ones are kept and cleaned, the first named first; the others
@@ -19,7 +20,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	var jobs []job
 	var free []int64
 	defer func() { p.desk.leave(keysOfJobs(jobs)...) }()
-	err := p.withOpen(ctx, func(tx compute.Tx) error {
+	err := p.withOpen(ctx, func(tx store.Tx) error {
 		p.desk.leave(keysOfJobs(jobs)...)
 		due, jobs, free = nil, nil, nil
 		var back []taken
@@ -92,7 +93,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 
 // ours reports whether an instance that waits for work is to be worked on here and now, and no
 // other process will do it.
-func (p *Pool) ours(tx compute.Tx, id compute.ID) (bool, error) {
+func (p *Pool) ours(tx store.Tx, id compute.ID) (bool, error) {
 	if p.opt.Later == nil {
 		return true, nil
 	}
@@ -105,13 +106,13 @@ func (p *Pool) ours(tx compute.Tx, id compute.ID) (bool, error) {
 }
 
 // errNotOpen asks for a provider to be opened outside of the transaction, and for another try.
-type errNotOpen struct{ rec *compute.SourceRecord }
+type errNotOpen struct{ rec *store.SourceRecord }
 
 func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is not open" }
 
 // withOpen runs a transaction. It opens the providers and reads the templates that fn turns out to
 // need, and runs fn again.
-func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
+func (p *Pool) withOpen(ctx context.Context, fn func(store.Tx) error) error {
 	var shut, read []int64
 	defer func() { // the next may find it open again, and another template
 		p.mu.Lock()
@@ -154,7 +155,7 @@ func (p *Pool) withOpen(ctx context.Context, fn func(compute.Tx) error) error {
 
 // releasable returns the instance to take back, nil where that has happened already, or an error.
 func (p *Pool) releasable(
-	tx compute.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID,
+	tx store.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID,
 ) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
@@ -207,7 +208,7 @@ func what(i *compute.Instance, l *compute.Lease) string {
 }
 
 // hadLease reports whether the instance's newest lease was the caller's, and has ended.
-func (p *Pool) hadLease(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
+func (p *Pool) hadLease(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
 	if err != nil || len(ls) == 0 {
 		return false, err
@@ -255,7 +256,7 @@ func (p *Pool) discardable(i *compute.Instance) error {
 	return nil
 }
 
-func (p *Pool) discardNow(tx compute.Tx, i *compute.Instance) error {
+func (p *Pool) discardNow(tx store.Tx, i *compute.Instance) error {
 	if i.State == compute.Discarding {
 		if i.Retry.IsZero() {
 			return nil
@@ -282,7 +283,7 @@ type taken struct {
 
 // giveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
 // first ones first. Instances that then wait for work are added to due.
-func (p *Pool) giveBack(tx compute.Tx, back []taken, why reason, force bool, due *[]compute.ID) error {
+func (p *Pool) giveBack(tx store.Tx, back []taken, why reason, force bool, due *[]compute.ID) error {
 	back, err := p.endShares(tx, back, why, force && why.cause != compute.CauseEnded)
 	if err != nil {
 		return err
@@ -344,7 +345,7 @@ func (p *Pool) giveBack(tx compute.Tx, back []taken, why reason, force bool, due
 
 // kept returns how many of k instances in use that come back their source keeps, and how many more
 // are for waiting requests.
-func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error) {
+func (p *Pool) kept(tx store.Tx, key int64, k int) (keep, more int, err error) {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
 		return 0, 0, err
@@ -365,10 +366,10 @@ func (p *Pool) kept(tx compute.Tx, key int64, k int) (keep, more int, err error)
 }
 
 // awaits returns how many instances of a source the requests in the queue may want.
-func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
+func (p *Pool) awaits(tx store.Tx, key int64) (n int, err error) {
 	ws, err := tx.Waiters()
 	for _, w := range ws {
-		if slices.Contains(w.Wants, key) && p.waits(w) && !wantOfWaiter(w).chosen() {
+		if slices.Contains(w.Wants, key) && p.waits(w) && !wantOfWaiter(w).Chosen() {
 			n += w.Count
 		}
 	}
@@ -377,7 +378,7 @@ func (p *Pool) awaits(tx compute.Tx, key int64) (n int, err error) {
 
 // inVain reports whether an instance was cleaned for a waiting request, and nothing wants it any
 // more.
-func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
+func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 	if i.Cause != compute.CauseWaiter {
 		return false, nil
 	}
@@ -394,7 +395,7 @@ func (p *Pool) inVain(tx compute.Tx, i *compute.Instance) (bool, error) {
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
+func (p *Pool) putBack(tx store.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
@@ -413,7 +414,7 @@ func (p *Pool) putBack(tx compute.Tx, i *compute.Instance, e compute.Event, why 
 
 // toReadyAsIs caches an instance with nothing done to it; the release is then what the next
 // hand-out rests on.
-func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+func (p *Pool) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event) error {
 	i.Since = time.Now() // but ReadyAt stays: it was not checked
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	basis, err := tx.Append(&e)
@@ -427,7 +428,7 @@ func (p *Pool) toReadyAsIs(tx compute.Tx, i *compute.Instance, e compute.Event) 
 
 // cleaning returns what has to happen before an instance can be used again: "clean", "as-is", or
 // "no" if it cannot be.
-func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
+func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 	if i.Facts[compute.FactChosen] != "" {
 		return "no", nil // the source makes other instances now
 	}
@@ -476,7 +477,7 @@ func (p *Pool) cleaning(tx compute.Tx, i *compute.Instance) (string, error) {
 
 // letGo discards an instance that was in use. A pool's without discard hooks goes at once, and its
 // child goes back to its source.
-func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
+func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.text
 	if _, err := tx.Append(&e); err != nil {
 		return err
@@ -496,7 +497,7 @@ func (p *Pool) letGo(tx compute.Tx, i *compute.Instance, e compute.Event, why re
 }
 
 // dissolve ends a pool's instance and gives back the child's behind it.
-func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) error {
+func (p *Pool) dissolve(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
 	if err := p.gone(tx, i, ""); err != nil {
 		return err
 	}
@@ -521,7 +522,7 @@ func (p *Pool) dissolve(tx compute.Tx, i *compute.Instance, due *[]compute.ID) e
 }
 
 // gone removes an instance when its end is proved.
-func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
+func (p *Pool) gone(tx store.Tx, i *compute.Instance, text string) error {
 	if err := tx.DropInstance(i); err != nil {
 		return err
 	}
@@ -536,7 +537,7 @@ func (p *Pool) gone(tx compute.Tx, i *compute.Instance, text string) error {
 func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 	if p.opt.Later != nil {
 		var mine []compute.ID
-		err := p.store.View(ctx, func(tx compute.Tx) error {
+		err := p.store.View(ctx, func(tx store.Tx) error {
 			mine = nil
 			for _, id := range ids {
 				now, err := p.ours(tx, id)
@@ -561,7 +562,7 @@ func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 }
 
 // chainOf returns an instance, if it is there, and those behind it, the outermost first.
-func chainOf(tx compute.Tx, id compute.ID) ([]*compute.Instance, error) {
+func chainOf(tx store.Tx, id compute.ID) ([]*compute.Instance, error) {
 	var out []*compute.Instance
 	for id != "" {
 		i, err := tx.Instance(id)

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // wornOut returns why an instance, or one behind it, must not be handed out again, or "". A pool's
 // children age behind it, and each hand-out of the pool's instance is one of theirs.
-func (p *Pool) wornOut(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
+func (p *Pool) wornOut(tx store.Tx, s *source, i *compute.Instance, now time.Time) (string, error) {
 	why := s.worn(i, now)
 	for uses := i.Uses; why == "" && i.Child != ""; {
 		child, err := tx.Instance(i.Child)
@@ -52,7 +53,7 @@ func (s *source) ages() bool {
 
 // wornAt returns when a ready instance, or one behind it, will have worn out if it stays ready;
 // zero: never.
-func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Time) (at time.Time, err error) {
+func (p *Pool) wornAt(tx store.Tx, s *source, i *compute.Instance, now time.Time) (at time.Time, err error) {
 	if why := s.worn(i, now); why != "" {
 		return now, nil
 	}
@@ -79,7 +80,7 @@ func (p *Pool) wornAt(tx compute.Tx, s *source, i *compute.Instance, now time.Ti
 // retire discards worn ready instances. A transaction that finds them and fails is undone, with its
 // record of them. Without this it would find them again for ever.
 func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		for _, id := range ids {
 			i, err := tx.Instance(id)
 			if errors.Is(err, compute.ErrNotFound) || err == nil && i.State != compute.Ready {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // RollOut replaces the ready instances of a source that came from another image than the promoted
@@ -94,7 +95,7 @@ type renewal struct {
 // is out of date.
 func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, by renewal, err error) {
 	template, key := p.notice(ctx, s), p.keyOf(s)
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		old, by = nil, renewal{}
 		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.heir() != nil {
 			return err
@@ -131,14 +132,14 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 
 // beyond returns how many more ready instances a source has than it wants.
 func (p *Pool) beyond(ctx context.Context, s *source) (n int, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		n, err = p.spared(tx, s)
 		return err
 	})
 	return n, err
 }
 
-func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
+func (p *Pool) spared(tx store.Tx, s *source) (int, error) {
 	rec, err := tx.Source(s.Name, s.Digest)
 	if err != nil {
 		return 0, err
@@ -150,7 +151,7 @@ func (p *Pool) spared(tx compute.Tx, s *source) (int, error) {
 // surge makes n more instances than the source wants, from the promoted image, as far as there is
 // room.
 func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell func(string)) error {
-	units, leave, err := p.order(ctx, s, func(compute.Tx, *compute.SourceRecord) (int, error) { return n, nil })
+	units, leave, err := p.order(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
 			Err:  fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
@@ -184,7 +185,7 @@ func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell fun
 // replace discards up to n old ready instances, as long as that leaves what the source wants.
 func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*compute.Instance, n int) (int, error) {
 	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
 		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
 			return err // another image was promoted meanwhile
@@ -226,7 +227,7 @@ func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
 	if pr.Source == "" || pr.Proved {
 		return nil
 	}
-	return p.store.Update(ctx, func(tx compute.Tx) error {
+	return p.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readPromotions(tx)
 		now := all[s.Name]
 		if err != nil || now.Image != pr.Image || now.Proved {
@@ -266,7 +267,7 @@ func (by renewal) from() string {
 // instance has become ready yet it discards only one. If the provider says that none would, it
 // discards none.
 func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.Instance) error {
-	may := func(tx compute.Tx) (bool, error) {
+	may := func(tx store.Tx) (bool, error) {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
 			return false, err
@@ -276,7 +277,7 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 	}
 	if by.now.First == 0 {
 		some := false
-		err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+		err := p.store.View(ctx, func(tx store.Tx) (err error) {
 			some, err = may(tx)
 			return err
 		})
@@ -288,7 +289,7 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 		}
 	}
 	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
 		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
 			return err
@@ -357,7 +358,7 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 		// that says nothing of the change
 		return true, nil
 	}
-	return true, p.store.Update(ctx, func(tx compute.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
+	return true, p.store.Update(ctx, func(tx store.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
 }
 
 // rollable returns the sources that may have instances to replace.
@@ -377,7 +378,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 			told[s] = p.noticeOf(ctx, s, r) != ""
 		}
 	}
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		for _, s := range p.ordered {
 			if _, is := all[s.Name]; is {

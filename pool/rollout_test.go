@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // choosing has the source web choose images, and keeps what is made of which.
@@ -35,7 +36,7 @@ func (c *chooser) image(id compute.ID) string {
 
 func (r *rig) webCounts(t *testing.T, ctx context.Context) (c compute.Counts) {
 	t.Helper()
-	must(t, r.store.View(ctx, func(tx compute.Tx) error {
+	must(t, r.store.View(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source("web", "d")
 		if err == nil {
 			c = rec.Counts
@@ -48,7 +49,7 @@ func (r *rig) webCounts(t *testing.T, ctx context.Context) (c compute.Counts) {
 // ready lists the ready instances of web.
 func (r *rig) ready(t *testing.T, ctx context.Context) (ids []compute.ID) {
 	t.Helper()
-	must(t, r.store.View(ctx, func(tx compute.Tx) error {
+	must(t, r.store.View(ctx, func(tx store.Tx) error {
 		ids = nil
 		is, err := tx.Instances(compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
 		for _, i := range is {

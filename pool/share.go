@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/share"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The instances of a source with `share` are shared: several leases have parts of each. Its living
@@ -124,7 +125,7 @@ func (d *draw) vouched(i *compute.Instance) (fit, told bool) {
 const glances = 16
 
 // seatsBeside chooses among shared instances in use.
-func (d *draw) seatsBeside(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
+func (d *draw) seatsBeside(s *source, r *store.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
 	left = n
 	for _, most := range []int{glances, 0} {
 		is, err := d.tx.Rooms(r.Key, p, most)
@@ -166,7 +167,7 @@ func books(space *share.Space, p compute.Amount, n int) (k int) {
 
 // seatsReady chooses among ready instances, the oldest first, running ones before cold ones. Those
 // too old or too often used are retired.
-func (d *draw) seatsReady(s *source, r *compute.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
+func (d *draw) seatsReady(s *source, r *store.SourceRecord, p compute.Amount, n int) (out []spot, left int, err error) {
 	if n == 0 {
 		return nil, 0, nil
 	}
@@ -375,7 +376,7 @@ func (d *draw) usual(s *source, p compute.Amount, n int) (int, error) {
 
 // amount returns the size of an instance, or of the real one behind it. known is false if its cores
 // are not known.
-func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, known bool, err error) {
+func (p *Pool) amount(tx store.Tx, i *compute.Instance) (has compute.Amount, known bool, err error) {
 	for i.Child != "" {
 		child, err := tx.Instance(i.Child)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -391,7 +392,7 @@ func (p *Pool) amount(tx compute.Tx, i *compute.Instance) (has compute.Amount, k
 
 // space returns the leases on an instance, and what they have booked of it. The space is nil where
 // no part can be given: the size is not known, or one lease has all of it.
-func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
+func (p *Pool) space(tx store.Tx, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil {
 		return nil, nil, err
@@ -411,7 +412,7 @@ func (p *Pool) space(tx compute.Tx, i *compute.Instance) ([]*compute.Lease, *sha
 }
 
 // handPart gives a lease on a shared instance.
-func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
+func (p *Pool) handPart(tx store.Tx, u *unit, pending bool) error {
 	i, l := u.inst, u.lease
 	i.Uses++
 	if err := tx.SaveInstance(i); err != nil {
@@ -442,7 +443,7 @@ func (p *Pool) handPart(tx compute.Tx, u *unit, pending bool) error {
 const beside = "beside"
 
 // reroom updates what is free on the instances of units that book parts.
-func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
+func (p *Pool) reroom(tx store.Tx, units []*unit) error {
 	seen := map[compute.ID]bool{}
 	for _, u := range units {
 		if u.lease == nil || u.lease.Share == nil || seen[u.inst.ID] {
@@ -458,7 +459,7 @@ func (p *Pool) reroom(tx compute.Tx, units []*unit) error {
 
 // reroomOf notes what is free on an instance that others may share, once one of its leases has been
 // handed over. Before that it may turn out not to be fit.
-func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
+func (p *Pool) reroomOf(tx store.Tx, i *compute.Instance) error {
 	if i.Row == 0 {
 		return nil // not recorded yet
 	}
@@ -478,7 +479,7 @@ func (p *Pool) reroomOf(tx compute.Tx, i *compute.Instance) error {
 }
 
 // confirmShare confirms a lease on a shared instance. The size of a new instance is known only now.
-func (p *Pool) confirmShare(tx compute.Tx, u *unit, now time.Time) error {
+func (p *Pool) confirmShare(tx store.Tx, u *unit, now time.Time) error {
 	if u.host == nil || !u.host.fresh {
 		l, err := tx.Lease(u.lease.ID)
 		if err != nil {
@@ -541,7 +542,7 @@ func errLess(id compute.ID, has, part compute.Amount) error {
 
 // holds checks that the first part fits a new instance, now that its size is known. The instance
 // may rest on a child that was ready and was never measured.
-func (p *Pool) holds(tx compute.Tx, u *unit) error {
+func (p *Pool) holds(tx store.Tx, u *unit) error {
 	if u.lease.Share == nil {
 		return nil
 	}

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // endShares ends the leases of parts among those that come back, and returns what comes back whole:
 // instances with one lease alone, and instances whose last part this was, with that lease still to
 // be ended. force asks for instances to be discarded, which is refused while others have parts of
 // them.
-func (p *Pool) endShares(tx compute.Tx, back []taken, why reason, force bool) ([]taken, error) {
+func (p *Pool) endShares(tx store.Tx, back []taken, why reason, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
 		if t.lease != nil && t.lease.Share != nil {
@@ -120,7 +121,7 @@ func listed(ls []*compute.Lease) string {
 
 // endAll ends the leases of an instance that turned out to be unfit: the one that has all of it, or
 // those of parts.
-func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why reason) error {
+func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why reason) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
 		return endLease(tx, l, why)
@@ -140,7 +141,7 @@ func (p *Pool) endAll(tx compute.Tx, i *compute.Instance, why reason) error {
 }
 
 // lies returns the lease of a unit that books a part, with its instance, if it still lives.
-func lies(tx compute.Tx, u *unit) (*taken, error) {
+func lies(tx store.Tx, u *unit) (*taken, error) {
 	l, err := tx.Lease(u.lease.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
 		return nil, nil
@@ -156,7 +157,7 @@ func lies(tx compute.Tx, u *unit) (*taken, error) {
 
 // shareOf returns the lease that a caller means by the name of a shared instance, as meant does. It
 // returns nil if the instance has no lease.
-func (p *Pool) shareOf(tx compute.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
+func (p *Pool) shareOf(tx store.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
 		return nil, err
@@ -200,7 +201,7 @@ func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint 
 
 // hadShare reports whether a caller had a part of an instance, by a lease that has ended, while
 // others have theirs.
-func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, error) {
+func (p *Pool) hadShare(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
 	if who.Lease != "" {
 		l, err := tx.Lease(who.Lease)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -213,7 +214,7 @@ func (p *Pool) hadShare(tx compute.Tx, who compute.Who, id compute.ID) (bool, er
 }
 
 // alone returns an error if other leases have parts of an instance that is to be taken away.
-func (p *Pool) alone(tx compute.Tx, i *compute.Instance, l *compute.Lease) error {
+func (p *Pool) alone(tx store.Tx, i *compute.Instance, l *compute.Lease) error {
 	if l.Share == nil {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // facts is a provider whose computers have facts.
@@ -507,7 +508,7 @@ func TestSharesMeasured(t *testing.T) {
 // neverOver judges that no more is booked of any instance than it has.
 func (r *rig) neverOver(t *testing.T, ctx context.Context) {
 	t.Helper()
-	must(t, r.store.View(ctx, func(tx compute.Tx) error {
+	must(t, r.store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(compute.LeaseQuery{})
 		if err != nil {
 			return err

@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -31,14 +32,14 @@ type mortal struct {
 	dead atomic.Bool
 }
 
-func (m *mortal) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (m *mortal) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if m.dead.Load() {
 		runtime.Goexit()
 	}
 	return m.Store.Update(ctx, fn)
 }
 
-func (m *mortal) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (m *mortal) View(ctx context.Context, fn func(store.Tx) error) error {
 	if m.dead.Load() {
 		runtime.Goexit()
 	}
@@ -122,7 +123,7 @@ func (w *shareWorld) do(n int, f func(p *sharer)) (lived bool) {
 // is lost.
 func (w *shareWorld) judge() {
 	now := time.Now()
-	err := w.procs[0].st.Store.View(w.ctx, func(tx compute.Tx) error {
+	err := w.procs[0].st.Store.View(w.ctx, func(tx store.Tx) error {
 		recs, err := tx.Sources()
 		if err != nil || len(recs) == 0 {
 			return err

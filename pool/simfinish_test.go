@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // finish ends all processes, has a last one do what is due until nothing is, and looks at what is
@@ -132,7 +133,7 @@ func (w *world) compare(p *process) {
 	if w.bend.forgets() {
 		return
 	}
-	err := p.store.Store.View(context.Background(), func(tx compute.Tx) error {
+	err := p.store.Store.View(context.Background(), func(tx store.Tx) error {
 		is, err := tx.Instances(compute.InstanceQuery{})
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 )
 
 // What the simulator found, as plain tests.
@@ -17,8 +18,8 @@ import (
 // again2 is a store that runs each transaction twice, as it may.
 type again2 struct{ pool.Store }
 
-func (s again2) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	err := s.Store.Update(ctx, func(tx compute.Tx) error {
+func (s again2) Update(ctx context.Context, fn func(store.Tx) error) error {
+	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}

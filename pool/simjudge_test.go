@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // ledger is what the store was told and has acknowledged, and what users were told; the judges look
@@ -17,7 +18,7 @@ type ledger struct {
 	insts   map[compute.ID]*compute.Instance
 	leases  map[string]*compute.Lease // living
 	waiters map[int64]*compute.Waiter
-	recs    map[int64]*compute.SourceRecord
+	recs    map[int64]*store.SourceRecord
 	owners  map[int64]*process      // of waiters
 	bases   map[int64]compute.Event // events that a hand-out may rest on
 	handed  map[compute.ID]int64    // the event of a computer's last hand-out to a user
@@ -66,7 +67,7 @@ type grant struct {
 func newLedger(w *world) ledger {
 	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{},
 		waiters: map[int64]*compute.Waiter{},
-		recs:    map[int64]*compute.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{},
+		recs:    map[int64]*store.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{},
 		handed: map[compute.ID]int64{},
 		dirty:  map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
 		names: map[compute.ID]int64{}, gens: map[int64]int64{}, notes: map[string]string{}, hungry: map[int64]time.Time{}}

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestFoundPlace lets the instance that a waiter is given be unfit: he must then wait in the queue
@@ -63,7 +64,7 @@ func TestFoundPlace(t *testing.T) {
 		must(t, r.Release(t.Context(), compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, ls[0].Instance))
 		var all []*compute.Waiter
 		time.Sleep(40 * time.Second) // the unfit one is gone, and another made
-		must(t, r.store.View(t.Context(), func(tx compute.Tx) (err error) { all, err = tx.Waiters(); return err }))
+		must(t, r.store.View(t.Context(), func(tx store.Tx) (err error) { all, err = tx.Waiters(); return err }))
 		mu.Lock()
 		if unfit || len(all)+len(order) != 3 {
 			t.Errorf("%d wait, and %v have it", len(all), order)

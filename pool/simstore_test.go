@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -33,7 +34,7 @@ var errFull = errors.New("the disk is full")
 // batch fails.
 var errAgain = errors.New("run again")
 
-func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *simStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.w.sched.yield(s.proc, "update")
 	if s.w.chance(s.w.slow) {
 		s.w.sleep(s.proc, s.w.upTo(50e6))
@@ -43,7 +44,7 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 		return &compute.Error{Op: "state", Kind: compute.ErrFailed, Err: errFull}
 	}
 	if s.w.chance(s.w.twice) {
-		err := s.Store.Update(ctx, func(tx compute.Tx) error {
+		err := s.Store.Update(ctx, func(tx store.Tx) error {
 			if err := fn(tx); err != nil {
 				return err
 			}
@@ -55,7 +56,7 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 		}
 	}
 	if s.bend.loses != nil && s.bend.loses(s.w) {
-		err := s.Store.Update(ctx, func(tx compute.Tx) error {
+		err := s.Store.Update(ctx, func(tx store.Tx) error {
 			if err := fn(tx); err != nil {
 				return err
 			}
@@ -67,7 +68,7 @@ func (s *simStore) Update(ctx context.Context, fn func(compute.Tx) error) error 
 		return err
 	}
 	var r *record
-	err := s.Store.Update(ctx, func(tx compute.Tx) error {
+	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		r = &record{Tx: tx, bend: s.bend}
 		return fn(r)
 	})
@@ -101,7 +102,7 @@ func (s *simStore) Alive(worker int64) bool {
 	return s.Store.Alive(worker)
 }
 
-func (s *simStore) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *simStore) View(ctx context.Context, fn func(store.Tx) error) error {
 	s.w.sched.yield(s.proc, "view")
 	return s.Store.View(ctx, fn)
 }
@@ -126,7 +127,7 @@ func (s *simStore) Version(ctx context.Context) (int64, error) {
 
 // record notes what a transaction writes.
 type record struct {
-	compute.Tx
+	store.Tx
 	bend bend
 	did  []any
 }
@@ -136,7 +137,7 @@ type (
 	dropped  struct{ i compute.Instance }
 	lent     struct{ l compute.Lease }
 	changed  struct{ l compute.Lease }
-	sourced  struct{ s compute.SourceRecord }
+	sourced  struct{ s store.SourceRecord }
 	joined   struct{ w compute.Waiter }
 	passed   struct{ w compute.Waiter }
 	left     struct{ id int64 }
@@ -198,7 +199,7 @@ func (r *record) SaveLease(l *compute.Lease) error {
 	return err
 }
 
-func (r *record) SaveSource(s *compute.SourceRecord) error {
+func (r *record) SaveSource(s *store.SourceRecord) error {
 	was := *s
 	if r.bend.noPause {
 		was.Paused = time.Time{}

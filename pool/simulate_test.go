@@ -19,7 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -42,7 +42,7 @@ func simulate(t *testing.T, seed uint64, dir string, b bend) (out outcome) {
 	if _, err := os.Stat(template); err != nil {
 		st, err := sqlite.Open(context.Background(), template, sqlite.Options{Unsafe: true})
 		must(t, err)
-		must(t, st.Update(context.Background(), func(tx compute.Tx) error { _, err := tx.NextNumber("none"); return err }))
+		must(t, st.Update(context.Background(), func(tx store.Tx) error { _, err := tx.NextNumber("none"); return err }))
 		must(t, st.Close())
 	}
 	here, err := os.MkdirTemp(dir, "seed")

@@ -43,11 +43,11 @@ func (w *world) roomFor(spec compute.Spec) bool {
 }
 
 // Note is the store's.
-func (r *record) Note(name string) (string, error) { return r.Tx.(compute.NoteTx).Note(name) }
+func (r *record) Note(name string) (string, error) { return r.Tx.Note(name) }
 
 // SaveNote is the store's.
 func (r *record) SaveNote(name, text string) error {
-	err := r.Tx.(compute.NoteTx).SaveNote(name, text)
+	err := r.Tx.SaveNote(name, text)
 	if err == nil {
 		r.did = append(r.did, noted{name, text})
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/share"
+	"github.com/hostler-project/hostler/store"
 )
 
 // size is the least that an instance must have for a request; zeros ask for nothing.
@@ -39,7 +40,7 @@ func (z size) lacks(facts map[string]string) string {
 }
 
 // lackedBy reports whether an instance, or the real one behind it, is known to be too small.
-func (z size) lackedBy(tx compute.Tx, i *compute.Instance) (bool, error) {
+func (z size) lackedBy(tx store.Tx, i *compute.Instance) (bool, error) {
 	if z == (size{}) {
 		return false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Snapshot copies the state of the configured sources, with the ready instances of those for which
@@ -31,7 +32,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	query := p.recent.query()
 	var snap compute.Snapshot
 	var events []*compute.Event
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		snap = compute.Snapshot{Time: time.Now()}
 		if events = nil; len(windows) > 0 {
 			if events, err = tx.Events(query); err != nil {
@@ -56,7 +57,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if err != nil {
 			return err
 		}
-		own, others := map[string]*compute.SourceRecord{}, map[string]int{}
+		own, others := map[string]*store.SourceRecord{}, map[string]int{}
 		for _, r := range recs {
 			if p.configured(r) != nil {
 				own[r.Name] = r
@@ -81,7 +82,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 			st.Unready = vain[r.Key]
 			st.Counts, st.Aim = r.Counts, r.Aim
-			st.Take(r)
+			r.Tell(&st.Health)
 			st.Present += r.Counts.Present()
 			st.Ahead = p.aheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
@@ -107,7 +108,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 // store's.
 func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	busy := map[string]bool{}
-	err := p.store.View(ctx, func(tx compute.Tx) error {
+	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(busy)
 		recs, err := tx.Sources()
 		if err != nil {
@@ -159,7 +160,7 @@ func (p *Pool) isOpen(s *source) bool {
 
 // underWay returns what waiting requests need. By record it returns how many instances being made
 // belong to a request, and how many cold ones are being stopped.
-func (p *Pool) underWay(tx compute.Tx, recs []*compute.SourceRecord) (m *demand, booked, stirring map[int64]int, err error) {
+func (p *Pool) underWay(tx store.Tx, recs []*store.SourceRecord) (m *waitingFor, booked, stirring map[int64]int, err error) {
 	booked, stirring = map[int64]int{}, map[int64]int{}
 	if m, err = p.demandNow(tx); err != nil {
 		return nil, nil, nil, err

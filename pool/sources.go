@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
@@ -133,7 +134,7 @@ type opened struct {
 func (o *opened) rebuilds() bool { return o.reuse == "clean" && !o.stays }
 
 // open returns the provider of a source's record, opening it at first use.
-func (p *Pool) open(ctx context.Context, rec *compute.SourceRecord) *opened {
+func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
 	p.mu.Lock()
 	o := p.providers[rec.Key]
 	p.mu.Unlock()
@@ -198,7 +199,7 @@ func (p *Pool) isShut(key int64) bool {
 
 // configured returns the configured source that a record belongs to, or nil when its definition is
 // not the one of today.
-func (p *Pool) configured(rec *compute.SourceRecord) *source {
+func (p *Pool) configured(rec *store.SourceRecord) *source {
 	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {
 		return s
 	}
@@ -207,7 +208,7 @@ func (p *Pool) configured(rec *compute.SourceRecord) *source {
 
 // sourceOf returns the source that decides how a record's instances end: the configured one, or
 // what was kept of it. The latter has only hooks and what becomes of failed instances.
-func (p *Pool) sourceOf(rec *compute.SourceRecord) *source {
+func (p *Pool) sourceOf(rec *store.SourceRecord) *source {
 	if s := p.configured(rec); s != nil {
 		return s
 	}
@@ -227,23 +228,23 @@ func (p *Pool) keyOf(s *source) int64 {
 
 // record returns a source's record and its provider. It makes the record if needed, and opens the
 // provider.
-func (p *Pool) record(ctx context.Context, s *source) (*compute.SourceRecord, *opened, error) {
+func (p *Pool) record(ctx context.Context, s *source) (*store.SourceRecord, *opened, error) {
 	p.mu.Lock()
 	key := s.key
 	o := p.providers[key]
 	p.mu.Unlock()
 	if key != 0 && (o != nil || s.Type == poolType) {
-		return &compute.SourceRecord{Key: key, Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}, o, nil
+		return &store.SourceRecord{Key: key, Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}, o, nil
 	}
-	var rec *compute.SourceRecord
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	var rec *store.SourceRecord
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		rec, err = tx.Source(s.Name, s.Digest)
 		return err
 	})
 	if errors.Is(err, compute.ErrNotFound) || err == nil && (!bytes.Equal(rec.Definition, s.Definition) || rec.Place != s.Place) {
-		err = p.store.Update(ctx, func(tx compute.Tx) error {
+		err = p.store.Update(ctx, func(tx store.Tx) error {
 			if rec, err = tx.Source(s.Name, s.Digest); errors.Is(err, compute.ErrNotFound) {
-				rec = &compute.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type}
+				rec = &store.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type}
 			} else if err != nil || bytes.Equal(rec.Definition, s.Definition) && rec.Place == s.Place {
 				return err // another process was quicker
 			}
@@ -337,7 +338,7 @@ func (p *Pool) fixed(s *source) int {
 
 // wanted returns how many instances a source should have, cached and in use together, when inUse
 // are in use: as configured, or as the director aims.
-func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
+func (p *Pool) wanted(s *source, rec *store.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
 	if rec != nil && rec.Aim.Until.After(time.Now()) {
 		w = max(rec.Aim.Reserve, inUse+rec.Aim.Spare)
@@ -350,7 +351,7 @@ func (p *Pool) wanted(s *source, rec *compute.SourceRecord, inUse int) int {
 
 // keeps returns how many instances a source may keep when inUse are in use: the wanted ones, and
 // those that may be stopped.
-func (p *Pool) keeps(s *source, rec *compute.SourceRecord, inUse int) int {
+func (p *Pool) keeps(s *source, rec *store.SourceRecord, inUse int) int {
 	w := p.wanted(s, rec, inUse)
 	if s.Cold == 0 {
 		return w

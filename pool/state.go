@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // step calls Options.Step. Each name stands for a point at which the process may end without harm.
@@ -16,7 +17,7 @@ func (p *Pool) step(name string) {
 
 // set changes an instance's state and writes an event. The event's kind is the state's name unless
 // it has one.
-func (p *Pool) set(tx compute.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
+func (p *Pool) set(tx store.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
 	if i.Row != 0 && !compute.Allowed(i.State, to) {
 		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
 	}
@@ -48,7 +49,7 @@ func rest(i *compute.Instance, why reason) {
 }
 
 // toReady puts an instance into the cache. The next hand-out rests on the event.
-func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) error {
+func (p *Pool) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
 	rest(i, reason{})
 	i.ReadyAt = time.Now()
 	basis, err := p.set(tx, i, compute.Ready, e)
@@ -60,7 +61,7 @@ func (p *Pool) toReady(tx compute.Tx, i *compute.Instance, e compute.Event) erro
 }
 
 // toDiscarding records that an instance is to be discarded. The next look for work does it.
-func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why reason) error {
+func (p *Pool) toDiscarding(tx store.Tx, i *compute.Instance, why reason) error {
 	if i.State == compute.Creating || i.State == compute.SettingUp {
 		if err := p.unfront(tx, i, why.text); err != nil {
 			return err
@@ -74,7 +75,7 @@ func (p *Pool) toDiscarding(tx compute.Tx, i *compute.Instance, why reason) erro
 
 // unfront removes the pools' instances before one that was never finished. Their own part was not
 // begun, and a machine that stays may soon be made again under the same name.
-func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
+func (p *Pool) unfront(tx store.Tx, i *compute.Instance, why string) error {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func (p *Pool) unfront(tx compute.Tx, i *compute.Instance, why string) error {
 
 // toFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
 // good. s is nil if there is nothing to look at.
-func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why reason) error {
+func (p *Pool) toFailed(tx store.Tx, i *compute.Instance, s *source, why reason) error {
 	rest(i, why)
 	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why.text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
@@ -110,7 +111,7 @@ func (p *Pool) toFailed(tx compute.Tx, i *compute.Instance, s *source, why reaso
 }
 
 // endLease ends a lease in the transaction that takes its instance back.
-func endLease(tx compute.Tx, l *compute.Lease, why reason) error {
+func endLease(tx store.Tx, l *compute.Lease, why reason) error {
 	l.Ending, l.Worker = compute.Ending{Ended: time.Now(), Why: why.text, Cause: why.cause}, 0
 	return tx.SaveLease(l)
 }

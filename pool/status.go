@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Status returns the status of each configured source, and of each older definition that has
 // instances, by name.
 func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
-	var recs []*compute.SourceRecord
+	var recs []*store.SourceRecord
 	var vain map[int64]*compute.Unready
 	waiting, cold := map[string]int{}, map[int64]int{}
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		clear(waiting)
 		clear(cold)
 		ws, err := tx.Waiters()
@@ -54,7 +55,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]*compute.SourceRecord{}
+	byName := map[string]*store.SourceRecord{}
 	var out []compute.SourceStatus
 	for _, r := range recs {
 		if s := p.configured(r); s != nil {
@@ -63,7 +64,8 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			s.key = r.Key
 			p.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
-			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true, Health: compute.Health{Backoff: compute.Backoff{LastError: r.Why()}}})
+			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
+				Health: compute.Health{Backoff: compute.Backoff{LastError: r.Why()}}})
 		}
 	}
 	for _, s := range p.ordered {
@@ -73,7 +75,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		if r := byName[s.Name]; r != nil {
 			st.Cold, st.Unready = cold[r.Key], vain[r.Key]
 			st.Counts = r.Counts
-			st.Take(r)
+			r.Tell(&st.Health)
 		}
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)
@@ -104,7 +106,7 @@ func rank(later bool) int {
 
 // Instances returns the instances that a query selects.
 func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		is, err := tx.Instances(q)
 		out = values(is)
 		return err
@@ -114,7 +116,7 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 
 // Leases returns the leases that a query selects.
 func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(q)
 		out = values(ls)
 		return err
@@ -124,7 +126,7 @@ func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.
 
 // Events returns the events that a query selects.
 func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)
 		out = values(es)
 		return err
@@ -155,7 +157,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if err := p.prepare(ctx, s); err != nil {
 		return res, err
 	}
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil || rec.Paused.IsZero() {
 			return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // job is an instance that this worker has claimed, to carry it to its next stable state.
 type job struct {
 	inst *compute.Instance
-	rec  *compute.SourceRecord
+	rec  *store.SourceRecord
 }
 
 func keysOfJobs(jobs []job) (keys []string) {
@@ -72,7 +73,7 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
 	var j job
 	var taken []string
-	err = p.store.Update(ctx, func(tx compute.Tx) (err error) {
+	err = p.store.Update(ctx, func(tx store.Tx) (err error) {
 		p.desk.leave(taken...)
 		taken = nil
 		if j.inst, j.rec, err = p.claim(tx, id); err == nil && j.inst != nil {
@@ -109,7 +110,7 @@ func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
 // claim takes an instance for this worker, if there is something to do about it. An instance that a
 // dead worker was making is to be discarded: how far it came is not known, and no request waits for
 // it.
-func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.SourceRecord, error) {
+func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.SourceRecord, error) {
 	i, err := tx.Instance(id)
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +172,7 @@ func (p *Pool) claim(tx compute.Tx, id compute.ID) (*compute.Instance, *compute.
 }
 
 // unwanted returns why a ready instance is to go now, or "".
-func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
+func (p *Pool) unwanted(tx store.Tx, s *source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
 	if why, err := p.wornOut(tx, s, i, now); err != nil || why != "" {
 		return why, err
 	}
@@ -193,7 +194,7 @@ func (p *Pool) unwanted(tx compute.Tx, s *source, rec *compute.SourceRecord, i *
 
 // begun returns the pool's instance before one that was never finished, if the pool had begun its
 // own part, or nil.
-func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
+func begun(tx store.Tx, i *compute.Instance) (*compute.Instance, error) {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return nil, err
@@ -208,7 +209,7 @@ func begun(tx compute.Tx, i *compute.Instance) (*compute.Instance, error) {
 
 // clean makes a released instance fit for the next lease: first the release hooks from the outside
 // in, then the provider.
-func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
 	chain, err := p.behind(ctx, i)
 	if err != nil {
 		return err
@@ -216,7 +217,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	var checked []string
 	asIs := false
 	for stage, j := range chain {
-		var of *compute.SourceRecord
+		var of *store.SourceRecord
 		if of, err = p.recordOf(ctx, j.SourceKey); err != nil {
 			break
 		}
@@ -242,7 +243,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 		if err != nil || asIs {
 			break
 		}
-		var of *compute.SourceRecord
+		var of *store.SourceRecord
 		if of, err = p.recordOf(ctx, j.SourceKey); err == nil && p.sourceOf(of).has("bundles") {
 			if err = p.bundlesAgain(ctx, p.sourceOf(of), hookView(i, j)); err == nil {
 				checked = append(checked, "bundles of "+of.Name+" applied")
@@ -260,7 +261,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *compute.Sour
 	rest, cancel := mend(ctx)
 	defer cancel()
 	unwanted := false
-	e := p.store.Update(rest, func(tx compute.Tx) (e error) {
+	e := p.store.Update(rest, func(tx store.Tx) (e error) {
 		if e := p.mine(tx, i); e != nil {
 			return e
 		}
@@ -320,7 +321,7 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 	ctx, cancel := mend(ctx)
 	defer cancel()
-	return p.store.Update(ctx, func(tx compute.Tx) error {
+	return p.store.Update(ctx, func(tx store.Tx) error {
 		if err := p.mine(tx, i); err != nil {
 			return err
 		}
@@ -332,7 +333,7 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 
 // discard carries an instance to its proved end: first the discard hooks, whose failures are only
 // noted, then the provider, until it says not found.
-func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
 	if s := p.sourceOf(rec); s.has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
 			return p.lay(ctx, i)
@@ -344,7 +345,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	}
 	if rec.Type == poolType {
 		var due []compute.ID
-		err := p.withOpen(ctx, func(tx compute.Tx) error {
+		err := p.withOpen(ctx, func(tx store.Tx) error {
 			due = nil
 			if err := p.mine(tx, i); err != nil {
 				return err
@@ -365,7 +366,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *compute.So
 	p.step("discard:answered")
 	ctx, cancel := mend(ctx)
 	defer cancel()
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		if e := p.mine(tx, i); e != nil {
 			return e
 		}
@@ -421,7 +422,7 @@ func (p *Pool) lingering(i *compute.Instance) time.Duration {
 
 // hooksDone records, once, that the discard hooks have run.
 func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
-	return p.store.Update(ctx, func(tx compute.Tx) error {
+	return p.store.Update(ctx, func(tx store.Tx) error {
 		if err := p.mine(tx, i); err != nil {
 			return err
 		}
@@ -440,7 +441,7 @@ func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error)
 }
 
 // destroy calls the provider's Destroy until it proves the end.
-func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *compute.SourceRecord) error {
+func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
 	o := p.open(ctx, rec)
 	if o.err != nil {
 		return o.err
@@ -488,8 +489,8 @@ func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
 }
 
 // recordOf reads a source's record by its key.
-func (p *Pool) recordOf(ctx context.Context, key int64) (rec *compute.SourceRecord, err error) {
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+func (p *Pool) recordOf(ctx context.Context, key int64) (rec *store.SourceRecord, err error) {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		rec, err = tx.SourceByKey(key)
 		return err
 	})
@@ -503,7 +504,7 @@ func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*comput
 		// would take most of the time
 		return []*compute.Instance{i}, nil
 	}
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		inner, err := chainOf(tx, i.Child)
 		chain = append([]*compute.Instance{i}, inner...)
 		return err

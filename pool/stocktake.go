@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 
 // tidy does what is seldom due: it prunes the journal, and has stock compare the providers' lists
 // with the records.
-func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) error {
+func (p *Pool) tidy(ctx context.Context, stock func(*store.SourceRecord)) error {
 	if !p.opt.Inventory {
 		return nil
 	}
@@ -29,8 +30,8 @@ func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) erro
 	if !due {
 		return nil
 	}
-	var recs []*compute.SourceRecord
-	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+	var recs []*store.SourceRecord
+	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
 		if err = tx.Prune(time.Now().Add(-journalKept)); err == nil {
 			recs, err = tx.Sources()
 		}
@@ -47,7 +48,7 @@ func (p *Pool) tidy(ctx context.Context, stock func(*compute.SourceRecord)) erro
 // takeStock records computers on a provider's list that have no record, to be discarded. An
 // instance has a record before it is made and until its end is proved. So such a computer comes
 // from a request whose answer was lost, and whose process has died.
-func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray []compute.ID, err error) {
+func (p *Pool) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []compute.ID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.open(ctx, rec)
@@ -68,7 +69,7 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 	if there, err = p.unrecorded(ctx, rec, o); err != nil {
 		return nil, err
 	}
-	err = p.store.Update(ctx, func(tx compute.Tx) error {
+	err = p.store.Update(ctx, func(tx store.Tx) error {
 		stray = nil
 		for _, i := range there {
 			if _, err := tx.Instance(i.ID); err == nil || !first[i.ID] {
@@ -90,12 +91,12 @@ func (p *Pool) takeStock(ctx context.Context, rec *compute.SourceRecord) (stray 
 }
 
 // unrecorded lists a provider's computers of ours without a record.
-func (p *Pool) unrecorded(ctx context.Context, rec *compute.SourceRecord, o *opened) (out []compute.Instance, err error) {
+func (p *Pool) unrecorded(ctx context.Context, rec *store.SourceRecord, o *opened) (out []compute.Instance, err error) {
 	there, err := o.provider.List(ctx)
 	if err != nil {
 		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
 	}
-	err = p.store.View(ctx, func(tx compute.Tx) error {
+	err = p.store.View(ctx, func(tx store.Tx) error {
 		for _, i := range there {
 			if _, err := tx.Instance(i.ID); errors.Is(err, compute.ErrNotFound) {
 				out = append(out, i)
@@ -111,7 +112,7 @@ func (p *Pool) unrecorded(ctx context.Context, rec *compute.SourceRecord, o *ope
 // absent ends the use of ready and leased instances whose provider says that their computer is
 // gone. It ended while no controller ran, so that no Overseer reported it. Only instances that are
 // not on the provider's list are asked for one by one. found says that there were some.
-func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found bool, err error) {
+func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.ready(rec.Key)
@@ -121,7 +122,7 @@ func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found boo
 	}
 	// read before the list, as an instance made meanwhile is not on it
 	var ours []*compute.Instance
-	err = p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err = p.store.View(ctx, func(tx store.Tx) (err error) {
 		ours, err = tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
 		return err
 	})
@@ -164,7 +165,7 @@ func (p *Pool) absent(ctx context.Context, rec *compute.SourceRecord) (found boo
 	if len(over) == 0 {
 		return false, nil
 	}
-	err = p.withOpen(ctx, func(tx compute.Tx) error {
+	err = p.withOpen(ctx, func(tx store.Tx) error {
 		for _, x := range over {
 			now, err := tx.Instance(x.of.ID)
 			if errors.Is(err, compute.ErrNotFound) || err == nil && now.Row != x.of.Row {

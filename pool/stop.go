@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The reasons of instances that are being stopped and started. Both pass through the state of those
@@ -20,7 +21,7 @@ const (
 func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
 	var j job
 	var taken []string
-	err := p.store.Update(ctx, func(tx compute.Tx) error {
+	err := p.store.Update(ctx, func(tx store.Tx) error {
 		p.desk.leave(taken...)
 		j, taken = job{}, nil
 		i, err := tx.Instance(d.Instance)
@@ -96,7 +97,7 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 	p.step("director:done")
 	rest, cancel := mend(ctx)
 	defer cancel()
-	e := p.store.Update(rest, func(tx compute.Tx) error {
+	e := p.store.Update(rest, func(tx store.Tx) error {
 		if e := p.mine(tx, j.inst); e != nil {
 			return e
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // HandOver moves the requests that wait in p to next, each in its place in the queue. next is an
@@ -57,7 +58,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 		return nil, err
 	}
 	if !slices.Equal(wants, w.Wants) {
-		err := p.store.Update(ctx, func(tx compute.Tx) error {
+		err := p.store.Update(ctx, func(tx store.Tx) error {
 			ws, err := tx.Waiters()
 			// else its next look finds it
 			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestHandOver: who waits when another configuration comes keeps his place before those who come
@@ -108,7 +109,7 @@ func TestHandOverOfWhatIsGone(t *testing.T) {
 			case <-time.After(10 * time.Second):
 				t.Fatalf("%s: he waits on", name)
 			}
-			must(t, r.store.View(ctx, func(tx compute.Tx) error {
+			must(t, r.store.View(ctx, func(tx store.Tx) error {
 				ws, err := tx.Waiters()
 				if len(ws) != 0 {
 					t.Errorf("%s: %d are in the queue", name, len(ws))

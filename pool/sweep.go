@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -48,7 +49,7 @@ func (w *sweep) take(is []*compute.Instance, idle time.Duration, now time.Time) 
 func (w *sweep) tell(st *compute.SourceState) { st.Idlers, st.Tired = w.idlers, w.tired }
 
 // seeAll reads all ready instances of a source, and counts the cold ones.
-func (p *Pool) seeAll(tx compute.Tx, r *compute.SourceRecord, st *compute.SourceState, now time.Time) error {
+func (p *Pool) seeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceState, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (p *Pool) seeAll(tx compute.Tx, r *compute.SourceRecord, st *compute.Source
 // see reads ready instances of the sources for which idlers returns true, first of those that were
 // read the longest ago.
 func (p *Pool) see(
-	tx compute.Tx, own map[string]*compute.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
+	tx store.Tx, own map[string]*store.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
 ) error {
 	p.mu.Lock()
 	if p.sweeps == nil {

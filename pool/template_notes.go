@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // What instances are made of may change while their source's record stays: the user edits a
@@ -39,12 +40,8 @@ const madeNotes = "made/" // and a record's key
 func madeNote(key int64) string { return madeNotes + strconv.FormatInt(key, 10) }
 
 // readMade returns the note of a source's record; the zero value: nothing is known.
-func readMade(tx compute.Tx, key int64) (m made, err error) {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return m, nil
-	}
-	text, err := nt.Note(madeNote(key))
+func readMade(tx store.Tx, key int64) (m made, err error) {
+	text, err := tx.Note(madeNote(key))
 	if errors.Is(err, compute.ErrNotFound) {
 		return m, nil
 	}
@@ -54,16 +51,12 @@ func readMade(tx compute.Tx, key int64) (m made, err error) {
 	return m, err
 }
 
-func saveMade(tx compute.Tx, key int64, m made) error {
-	nt, ok := tx.(compute.NoteTx)
-	if !ok {
-		return nil
-	}
+func saveMade(tx store.Tx, key int64, m made) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return nt.SaveNote(madeNote(key), string(text))
+	return tx.SaveNote(madeNote(key), string(text))
 }
 
 // notice is template. If that differs from what this engine knew it notes the change. Two engines
@@ -92,12 +85,12 @@ func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
 func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template string) error {
 	var m made
 	changed := false
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		m, err = readMade(tx, key)
 		return err
 	})
 	if err == nil && m.Template != template {
-		err = p.store.Update(ctx, func(tx compute.Tx) error {
+		err = p.store.Update(ctx, func(tx store.Tx) error {
 			was, err := readMade(tx, key)
 			if changed = was.Template != template; err != nil || !changed {
 				m = was
@@ -145,7 +138,7 @@ func (p *Pool) remember(s *source, m made) {
 // forgive ends pauses and counts of failures that come from what a source's instances were made of
 // before. Where there was no room, one request tries whether there is for the new. A place that
 // does not answer stays paused.
-func (p *Pool) forgive(tx compute.Tx, rec *compute.SourceRecord) error {
+func (p *Pool) forgive(tx store.Tx, rec *store.SourceRecord) error {
 	all, err := readHitches(tx, rec.Key)
 	if err != nil {
 		return err
@@ -190,7 +183,7 @@ func (p *Pool) overtaken(name, template string) bool {
 }
 
 // unmade notes that an instance made of a template, for a want, did not become ready.
-func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause error) error {
+func (p *Pool) unmade(tx store.Tx, key int64, template string, w want, cause error) error {
 	if template == "" || w != (want{}) {
 		return nil
 	}
@@ -205,7 +198,7 @@ func (p *Pool) unmade(tx compute.Tx, key int64, template string, w want, cause e
 
 // unmakeable notes why a template can make nothing, as its provider said before making anything: no
 // instance has failed by that.
-func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error) error {
+func (p *Pool) unmakeable(tx store.Tx, key int64, template string, cause error) error {
 	m, err := readMade(tx, key)
 	why := compute.Said(cause)
 	if err != nil || template == "" || m.Template != template || m.First != 0 || m.Why == why {
@@ -216,9 +209,9 @@ func (p *Pool) unmakeable(tx compute.Tx, key int64, template string, cause error
 }
 
 // proven notes that an instance as the source makes them now became ready.
-func (p *Pool) proven(tx compute.Tx, i *compute.Instance, w want) error {
+func (p *Pool) proven(tx store.Tx, i *compute.Instance, w want) error {
 	template := i.Facts[compute.FactTemplate]
-	if template == "" || w.chosen() {
+	if template == "" || w.Chosen() {
 		return nil
 	}
 	m, err := readMade(tx, i.SourceKey)
@@ -238,7 +231,7 @@ func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 		return nil
 	}
 	key, done := p.keyOf(s), false
-	err := p.store.Update(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
 		if m, err = readMade(tx, key); err != nil || m.Template != template {
 			done = false
 			return err
@@ -254,12 +247,8 @@ func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
 
 // unready returns, by record, the sources with no instance ready since what they make was changed.
 // It says why: an instance failed, or none can be made.
-func unready(tx compute.Tx) (map[int64]*compute.Unready, error) {
-	nt, ok := tx.(compute.NotesTx)
-	if !ok {
-		return nil, nil
-	}
-	all, err := nt.Notes(madeNotes)
+func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
+	all, err := tx.Notes(madeNotes)
 	if err != nil {
 		return nil, err
 	}

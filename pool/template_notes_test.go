@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // ofFile runs a test on a source web whose instances are made like a file; what is made of a text
@@ -207,7 +208,7 @@ func TestChangeEndsPauses(t *testing.T) {
 		ofFile(t, func(*pool.Source) {}, func(t *testing.T, ctx context.Context, r *rig, of *file) {
 			r.take(t, ctx, compute.Request{})
 			until := time.Now().Add(20 * time.Second)
-			must(t, r.store.Update(ctx, func(tx compute.Tx) error {
+			must(t, r.store.Update(ctx, func(tx store.Tx) error {
 				rec, err := tx.Source("web", "d")
 				must(t, err)
 				rec.Unreachable, rec.Paused, rec.LastError = time.Now(), until, "no route"

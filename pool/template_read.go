@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // What instances are made of stands in files as a rule. A read from a file server that is away
@@ -140,7 +141,7 @@ func (p *Pool) forgetTemplate(key int64) {
 // ofOldTemplate reports whether an instance, or one behind it, was made from a template that has
 // changed since: no cleaning makes it like a new one. If the present template is not known, the
 // last note counts. The transaction is one of withOpen.
-func (p *Pool) ofOldTemplate(tx compute.Tx, i *compute.Instance) (bool, error) {
+func (p *Pool) ofOldTemplate(tx store.Tx, i *compute.Instance) (bool, error) {
 	for {
 		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {
 			if p.templated(s) != nil {

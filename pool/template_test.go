@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // file is what the source web makes its instances like, as somebody edits it.
@@ -219,15 +220,15 @@ type timed struct {
 	t *testing.T
 }
 
-func (c timed) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	return c.Store.Update(ctx, func(tx compute.Tx) error { return c.in(tx, fn) })
+func (c timed) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error { return c.in(tx, fn) })
 }
 
-func (c timed) View(ctx context.Context, fn func(compute.Tx) error) error {
-	return c.Store.View(ctx, func(tx compute.Tx) error { return c.in(tx, fn) })
+func (c timed) View(ctx context.Context, fn func(store.Tx) error) error {
+	return c.Store.View(ctx, func(tx store.Tx) error { return c.in(tx, fn) })
 }
 
-func (c timed) in(tx compute.Tx, fn func(compute.Tx) error) error {
+func (c timed) in(tx store.Tx, fn func(store.Tx) error) error {
 	start := time.Now()
 	defer func() {
 		if long := time.Since(start); long > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -42,7 +43,7 @@ func (p *Pool) learnPace(ctx context.Context) {
 	q := compute.EventQuery{After: pc.last, Newest: paceEvents}
 	pc.mu.Unlock()
 	var events []*compute.Event
-	err := p.store.View(ctx, func(tx compute.Tx) (err error) {
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		events, err = tx.Events(q)
 		return err
 	})

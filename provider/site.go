@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -26,8 +25,8 @@ type Site struct {
 
 	Dirs
 
-	// View reads the store in one transaction.
-	View func(context.Context, func(compute.Tx) error) error
+	// Note reads one of the notes that the store keeps; a missing one is compute.ErrNotFound.
+	Note func(ctx context.Context, name string) (text string, err error)
 	// Secret resolves a reference to a secret. ok reports whether the text is a reference.
 	Secret func(ctx context.Context, text string) (secret string, ok bool, err error)
 }

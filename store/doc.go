@@ -1,3 +1,4 @@
-// Package store is the parent of the stores. It holds nothing: each owner of state declares what it
-// needs, the stores satisfy it, and storetest tests them all.
+// Package store says what a store does for the engine: transactions over records of instances,
+// leases, sources, the queue and the journal. Below it are two stores, a file and a database, how
+// both write their records, and the tests that every store passes.
 package store

@@ -10,8 +10,8 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/cli/servercmd"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -30,7 +30,7 @@ func TestStoreMove(t *testing.T) {
 	token := auth.Token{ID: "t1", Name: "ci", Hash: auth.Hash{1}, From: "a\x00b"}
 	tokens := func(st pool.Store, save bool) (all []*auth.Token) {
 		t.Helper()
-		err := st.Update(t.Context(), func(tx compute.Tx) (err error) {
+		err := st.Update(t.Context(), func(tx store.Tx) (err error) {
 			if save {
 				err = tx.(auth.TokenTx).SaveToken(&token)
 			}

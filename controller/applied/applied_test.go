@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -58,7 +59,7 @@ func isKind(t *testing.T, what string, err, kind error) {
 	}
 }
 
-func all(t *testing.T, s applied.Store) api.AppliedSet {
+func all(t *testing.T, s store.Transactor) api.AppliedSet {
 	t.Helper()
 	out, err := applied.Read(t.Context(), s, true)
 	if err != nil {

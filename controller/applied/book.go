@@ -12,14 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
-
-// Store keeps applied things for all processes that use it. Its transactions must implement
-// compute.NotesTx.
-type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
-}
 
 // A thing is stored as two notes: its description, and its files, so that a list does not read
 // these.
@@ -44,7 +38,7 @@ type Candidate struct {
 
 // Options join a book to its surroundings. Store is required.
 type Options struct {
-	Store Store
+	Store store.Transactor
 	// Check returns an error if a candidate must not be in force; then nothing changes. Its notes
 	// are shown with changes, by ID. nil: everything is accepted.
 	Check func(ctx context.Context, c Candidate) (notes map[string]string, warnings []string, err error)
@@ -60,15 +54,6 @@ type Book struct{ Options }
 // New returns a book on a store.
 func New(opt Options) *Book { return &Book{opt} }
 
-// notes returns the transaction with its notes, or an error if the store keeps none.
-func notes(tx compute.Tx) (compute.NotesTx, error) {
-	n, ok := tx.(compute.NotesTx)
-	if !ok {
-		return nil, &compute.Error{Op: "applied.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes")}
-	}
-	return n, nil
-}
-
 // point identifies a state of the applied things: its revision, and a mark that is unique even
 // after an older state of the store was restored.
 type point struct {
@@ -77,8 +62,8 @@ type point struct {
 }
 
 // pointOf reads the point of a state; the zero point: nothing was ever applied.
-func pointOf(n compute.NotesTx) (p point, err error) {
-	p.mark, err = n.Note(revisionNote)
+func pointOf(tx store.Tx) (p point, err error) {
+	p.mark, err = tx.Note(revisionNote)
 	if errors.Is(err, compute.ErrNotFound) {
 		return point{}, nil
 	}
@@ -93,41 +78,35 @@ func pointOf(n compute.NotesTx) (p point, err error) {
 }
 
 // latest returns the newest point of a store.
-func latest(ctx context.Context, s Store) (out point, err error) {
-	err = s.View(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err == nil {
-			out, err = pointOf(n)
-		}
+func latest(ctx context.Context, s store.Transactor) (out point, err error) {
+	err = s.View(ctx, func(tx store.Tx) error {
+		out, err = pointOf(tx)
 		return err
 	})
 	return out, err
 }
 
 // Read returns everything in a store, by kind and name, with or without files.
-func Read(ctx context.Context, s Store, files bool) (api.AppliedSet, error) {
+func Read(ctx context.Context, s store.Transactor, files bool) (api.AppliedSet, error) {
 	set, _, err := read(ctx, s, files)
 	return set, err
 }
 
 // read is Read that also returns the point of the state.
-func read(ctx context.Context, s Store, files bool) (out api.AppliedSet, at point, err error) {
-	err = s.View(ctx, func(tx compute.Tx) error {
+func read(ctx context.Context, s store.Transactor, files bool) (out api.AppliedSet, at point, err error) {
+	err = s.View(ctx, func(tx store.Tx) (err error) {
 		out = api.AppliedSet{Things: []api.AppliedThing{}}
-		n, err := notes(tx)
-		if err == nil {
-			at, err = pointOf(n)
-		}
+		at, err = pointOf(tx)
 		if out.Revision = at.revision; err != nil || out.Revision == 0 {
 			return err
 		}
-		heads, err := n.Notes(headPrefix)
+		heads, err := tx.Notes(headPrefix)
 		if err != nil {
 			return err
 		}
 		bodies := map[string]string{}
 		if files {
-			if bodies, err = n.Notes(filesPrefix); err != nil {
+			if bodies, err = tx.Notes(filesPrefix); err != nil {
 				return err
 			}
 		}
@@ -154,12 +133,8 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 	if err := checkName(kind, name); err != nil {
 		return t, err
 	}
-	err = b.Store.View(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err != nil {
-			return err
-		}
-		head, err := n.Note(headPrefix + kind + "/" + name)
+	err = b.Store.View(ctx, func(tx store.Tx) error {
+		head, err := tx.Note(headPrefix + kind + "/" + name)
 		if errors.Is(err, compute.ErrNotFound) {
 			return &compute.Error{
 				ID: compute.ID(ID(kind, name)), Kind: compute.ErrNotFound,
@@ -169,7 +144,7 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 		if err != nil {
 			return err
 		}
-		files, err := n.Note(filesPrefix + kind + "/" + name)
+		files, err := tx.Note(filesPrefix + kind + "/" + name)
 		if err == nil {
 			err = errors.Join(json.Unmarshal([]byte(head), &t), json.Unmarshal([]byte(files), &t.Files))
 		}
@@ -333,12 +308,8 @@ func (b *Book) change(
 // compute.ErrStale: the state has changed.
 func (b *Book) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
 	at := time.Now().UTC()
-	err = b.Store.Update(ctx, func(tx compute.Tx) error {
-		n, err := notes(tx)
-		if err != nil {
-			return err
-		}
-		now, err := pointOf(n)
+	err = b.Store.Update(ctx, func(tx store.Tx) error {
+		now, err := pointOf(tx)
 		if err != nil {
 			return err
 		}
@@ -353,17 +324,17 @@ func (b *Book) write(ctx context.Context, who Caller, was point, changes []Chang
 			case c.Action == Unchanged:
 				continue
 			case c.Now == nil:
-				err = errors.Join(n.SaveNote(headPrefix+key, ""), n.SaveNote(filesPrefix+key, ""))
+				err = errors.Join(tx.SaveNote(headPrefix+key, ""), tx.SaveNote(filesPrefix+key, ""))
 			default:
 				c.Now.Revision, c.Now.By, c.Now.At = next, who.Name, at
-				err = save(n, key, *c.Now)
+				err = save(tx, key, *c.Now)
 			}
 			if err != nil {
 				return err
 			}
 			b.step("saved")
 		}
-		return n.SaveNote(revisionNote, fmt.Sprintf("%d-%d", next, at.UnixNano()))
+		return tx.SaveNote(revisionNote, fmt.Sprintf("%d-%d", next, at.UnixNano()))
 	})
 	b.step("written")
 	return next, err
@@ -376,7 +347,7 @@ func (b *Book) step(name string) {
 }
 
 // save writes the two notes of a thing.
-func save(n compute.NotesTx, key string, t api.AppliedThing) error {
+func save(tx store.Tx, key string, t api.AppliedThing) error {
 	files, err := json.Marshal(t.Files)
 	if err != nil {
 		return err
@@ -386,5 +357,5 @@ func save(n compute.NotesTx, key string, t api.AppliedThing) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(n.SaveNote(headPrefix+key, string(head)), n.SaveNote(filesPrefix+key, string(files)))
+	return errors.Join(tx.SaveNote(headPrefix+key, string(head)), tx.SaveNote(filesPrefix+key, string(files)))
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Mirror shows the state of a store as a directory of configuration, Path. It contains nothing that
@@ -53,7 +54,7 @@ func (m Mirror) Mark() string {
 }
 
 // Sync makes the mirror show the current state of the store.
-func (m Mirror) Sync(ctx context.Context, s Store) error {
+func (m Mirror) Sync(ctx context.Context, s store.Transactor) error {
 	at, err := latest(ctx, s)
 	if err != nil || at.mark == m.Mark() {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -144,7 +145,7 @@ func TestKilled(t *testing.T) {
 func TestMirror(t *testing.T) {
 	s, m := openStore(t), applied.Mirror{Dir: filepath.Join(t.TempDir(), "deep", "applied")}
 	b := applied.New(applied.Options{Store: s})
-	sync := func(s applied.Store) {
+	sync := func(s store.Transactor) {
 		t.Helper()
 		if err := m.Sync(t.Context(), s); err != nil {
 			t.Fatal(err)

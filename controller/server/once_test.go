@@ -17,24 +17,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // memory keeps answers as long as it lives.
 type memory struct {
 	mu  sync.Mutex
-	all map[string]compute.Answer
+	all map[string]store.Answer
 }
 
-func (m *memory) Answer(_ context.Context, owner, key string) (compute.Answer, error) {
+func (m *memory) Answer(_ context.Context, owner, key string) (store.Answer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if a, ok := m.all[owner+" "+key]; ok {
 		return a, nil
 	}
-	return compute.Answer{}, compute.ErrNotFound
+	return store.Answer{}, compute.ErrNotFound
 }
 
-func (m *memory) Remember(a compute.Answer) {
+func (m *memory) Remember(a store.Answer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.all[a.Owner+" "+a.Key] = a
@@ -47,7 +48,7 @@ func remembering(t *testing.T, e everything, meet func(http.Handler) http.Handle
 		Engine:   func() server.Engine { return whole(e) },
 		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Replies:  &memory{all: map[string]compute.Answer{}},
+		Replies:  &memory{all: map[string]store.Answer{}},
 		Callers:  server.Callers{Authenticate: authenticate},
 		Life:     server.Life{Ready: func(context.Context) error { return nil }},
 	})
@@ -305,7 +306,7 @@ func TestKeyEmpty(t *testing.T) {
 // again hears which token it was.
 func TestKeyOfToken(t *testing.T) {
 	for _, keeps := range []bool{false, true} {
-		kept := &memory{all: map[string]compute.Answer{}}
+		kept := &memory{all: map[string]store.Answer{}}
 		w := newTown(t, func(o *server.Options) {
 			if o.Replies = kept; keeps {
 				o.Replies = keeping{kept}
@@ -343,7 +344,7 @@ func TestKeyOfToken(t *testing.T) {
 // keeping is a memory that keeps before it answers.
 type keeping struct{ *memory }
 
-func (k keeping) Keep(_ context.Context, a compute.Answer) error {
+func (k keeping) Keep(_ context.Context, a store.Answer) error {
 	k.Remember(a)
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -39,12 +40,12 @@ func books(t testing.TB, instances int) (*pool.Pool, *sqlite.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rec := &compute.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
-	few := &compute.SourceRecord{Name: "few", Digest: "d", Type: "fake"}
+	rec := &store.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
+	few := &store.SourceRecord{Name: "few", Digest: "d", Type: "fake"}
 	for from := 0; from < instances; from += 5000 {
-		err := st.Update(t.Context(), func(tx compute.Tx) error {
+		err := st.Update(t.Context(), func(tx store.Tx) error {
 			if from == 0 {
-				for _, r := range []*compute.SourceRecord{rec, few} {
+				for _, r := range []*store.SourceRecord{rec, few} {
 					if err := tx.SaveSource(r); err != nil {
 						return err
 					}
@@ -72,7 +73,7 @@ func books(t testing.TB, instances int) (*pool.Pool, *sqlite.Store) {
 }
 
 // record makes an instance, and its lease where it is leased.
-func record(tx compute.Tx, of *compute.SourceRecord, n int, state compute.State) error {
+func record(tx store.Tx, of *store.SourceRecord, n int, state compute.State) error {
 	at := time.Unix(1_900_000_000, int64(n))
 	i := &compute.Instance{ID: compute.ID(fmt.Sprintf("%s-%d", of.Name, n)), Source: of.Name, SourceKey: of.Key,
 		State: state, Since: at, Created: at, Generation: 1,
@@ -140,7 +141,7 @@ func TestPages(t *testing.T) {
 			}
 			last := got[len(got)-1]
 			// the last goes, and there is a new one
-			err := st.Update(t.Context(), func(tx compute.Tx) error {
+			err := st.Update(t.Context(), func(tx store.Tx) error {
 				if list == "leases" {
 					l, err := tx.Lease(last)
 					if err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/login"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // sayPlain asks as ann, with the headers that are given and no others.
@@ -155,10 +156,10 @@ func TestMethods(t *testing.T) {
 type keeper struct {
 	memory
 	fails error
-	kept  []compute.Answer
+	kept  []store.Answer
 }
 
-func (k *keeper) Keep(_ context.Context, a compute.Answer) error {
+func (k *keeper) Keep(_ context.Context, a store.Answer) error {
 	k.mu.Lock()
 	k.kept = append(k.kept, a)
 	k.mu.Unlock()
@@ -187,7 +188,7 @@ func (w slowWriter) WriteHeader(status int) {
 func TestKeptFirst(t *testing.T) {
 	for _, fails := range []error{nil, io.ErrShortWrite} {
 		e := engine(t, pool.Source{Name: "full", Type: "fake", Digest: "d", Reserve: 1})
-		k := &keeper{memory: memory{all: map[string]compute.Answer{}}, fails: fails}
+		k := &keeper{memory: memory{all: map[string]store.Answer{}}, fails: fails}
 		h := server.New(server.Options{
 			Engine:    func() server.Engine { return whole(e) },
 			Version:   "test",

@@ -7,15 +7,15 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestKeysOfBoundTokens: what somebody asked for with a token for one project, or one source, is
 // not told to those who come with his token for another, and is not ended by them, though they have
 // the same key.
 func TestKeysOfBoundTokens(t *testing.T) {
-	w := newTown(t, func(o *server.Options) { o.Replies = &memory{all: map[string]compute.Answer{}} })
+	w := newTown(t, func(o *server.Options) { o.Replies = &memory{all: map[string]store.Answer{}} })
 	w.people["ci"] = map[string]auth.Role{"a": auth.User, "b": auth.User}
 	tokens := map[string]string{
 		"a":     w.token(auth.Token{Owner: "ci", Bound: true, Project: "a"}),

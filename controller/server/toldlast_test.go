@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // lateDoor is a listener whose connections send what comes after the event that a request ends with
@@ -68,7 +69,7 @@ func TestToldLast(t *testing.T) {
 		Engine:   func() server.Engine { return whole(e) },
 		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
-		Replies:  &memory{all: map[string]compute.Answer{}},
+		Replies:  &memory{all: map[string]store.Answer{}},
 		Callers:  server.Callers{Authenticate: authenticate},
 		Life:     server.Life{Ready: func(context.Context) error { return nil }},
 	}))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The subjects of alarms. An alarm asks a person to look.
@@ -27,8 +28,8 @@ type Alarm struct {
 
 // Alarms returns the raised alarms of a store, by subject. Nodes in quarantine are not among them:
 // Flights returns those.
-func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
-	err = book{store}.view(ctx, func(tx compute.NotesTx) error {
+func Alarms(ctx context.Context, s store.Transactor) (out []Alarm, err error) {
+	err = book{s}.view(ctx, func(tx store.Tx) error {
 		stand, err := standing(tx)
 		for _, what := range slices.Sorted(maps.Keys(stand)) {
 			out = append(out, stand[what])
@@ -40,11 +41,11 @@ func Alarms(ctx context.Context, store Store) (out []Alarm, err error) {
 
 // Raise records that an alarm is raised or, with an empty text, that it is over. The journal has
 // its begin and its end, once for all processes on the store together.
-func Raise(ctx context.Context, store Store, what, text string) error {
+func Raise(ctx context.Context, store store.Transactor, what, text string) error {
 	return book{store}.raise(ctx, time.Now().UTC(), map[string]string{what: text})
 }
 
-func standing(tx compute.NotesTx) (map[string]Alarm, error) {
+func standing(tx store.Tx) (map[string]Alarm, error) {
 	stand := map[string]Alarm{}
 	_, err := get(tx, alarmsNote, &stand)
 	return stand, err
@@ -61,7 +62,7 @@ func (b book) raise(ctx context.Context, now time.Time, texts map[string]string)
 		return false
 	}
 	change := false
-	err := b.view(ctx, func(tx compute.NotesTx) error {
+	err := b.view(ctx, func(tx store.Tx) error {
 		stand, err := standing(tx)
 		change = differs(stand)
 		return err
@@ -69,7 +70,7 @@ func (b book) raise(ctx context.Context, now time.Time, texts map[string]string)
 	if err != nil || !change {
 		return err
 	}
-	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		stand, err := standing(tx)
 		if err != nil || !differs(stand) {
 			return err
@@ -91,7 +92,7 @@ func (b book) raise(ctx context.Context, now time.Time, texts map[string]string)
 				e.Kind = "alarm"
 				stand[what] = Alarm{what, e.Text, now}
 			}
-			if _, err := journal.Append(&e); err != nil {
+			if _, err := tx.Append(&e); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/store"
 )
 
 // eventsAtOnce is how many events of the journal are read at a time. The first read goes no further
@@ -34,13 +35,13 @@ const mostUnserved = 100
 // store together. A dry run stores nothing.
 func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float64, err error) {
 	lead := cmp.Or(r.opt.Lead, strategy.UsualLead)
-	take := func(tx compute.NotesTx, journal compute.JournalTx) (*asked, bool, error) {
+	take := func(tx store.Tx) (*asked, bool, error) {
 		a := &asked{}
 		if _, err := get(tx, askedNote, a); err != nil {
 			return nil, false, err
 		}
 		before := a.After
-		events, err := journal.Events(compute.EventQuery{After: a.After, Newest: eventsAtOnce})
+		events, err := tx.Events(compute.EventQuery{After: a.After, Newest: eventsAtOnce})
 		if err != nil {
 			return nil, false, err
 		}
@@ -80,16 +81,13 @@ func (r *rounding) demand(ctx context.Context) (out map[string]map[string]float6
 		return a, a.After > before, nil
 	}
 	if r.opt.DryRun {
-		err = r.opt.Store.View(ctx, func(tx compute.Tx) error {
-			n, err := notesOf(tx)
-			if err == nil {
-				_, _, err = take(n, tx)
-			}
+		err = r.opt.Store.View(ctx, func(tx store.Tx) error {
+			_, _, err := take(tx)
 			return err
 		})
 	} else {
-		err = r.book.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
-			a, more, err := take(tx, journal)
+		err = r.book.update(ctx, func(tx store.Tx) error {
+			a, more, err := take(tx)
 			if err != nil || !more {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/store"
 )
 
 // decider is a strategy that also gives reasons.
@@ -152,7 +153,7 @@ func (f *Flight) describe(now time.Time) string {
 }
 
 // Remembered lists what is remembered of nodes, by node, with texts for people.
-func Remembered(ctx context.Context, store Store) (out []Explanation, err error) {
+func Remembered(ctx context.Context, store store.Transactor) (out []Explanation, err error) {
 	all, err := Flights(ctx, store)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // limiter lets at most N directives of a kind through in each period. The others are dropped, not
@@ -62,14 +62,14 @@ func (r *rounding) limited(ctx context.Context, grant func(l *limits, leave *int
 		return nil
 	}
 	if r.opt.DryRun {
-		err := r.book.view(ctx, func(tx compute.NotesTx) error {
+		err := r.book.view(ctx, func(tx store.Tx) error {
 			_, err := get(tx, limitsNote, &l)
 			return err
 		})
 		grant(&l, &leave)
 		return err
 	}
-	return r.book.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error {
+	return r.book.update(ctx, func(tx store.Tx) error {
 		l := r.limits
 		if _, err := get(tx, limitsNote, &l); err != nil {
 			return err

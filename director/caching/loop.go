@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Rate lets N directives of a kind be issued in a period; N = 0: no limit.
@@ -26,7 +27,7 @@ type Options struct {
 	Scout     metal.Scout
 	Commander metal.Commander
 	Strategy  metal.Strategy
-	Store     Store
+	Store     store.Transactor
 
 	PollSpacing      time.Duration // between two looks at images and flavors; 0: 120 s
 	DirectiveSpacing time.Duration // between two rounds; 0: 120 s
@@ -171,18 +172,18 @@ func (l *Loop) lists(ctx context.Context) (err error) {
 
 // Confirm stores a person's permission, until a time, to eject up to so many nodes at once in spite
 // of MaxEjectFraction, and to believe lists that have shrunk.
-func Confirm(ctx context.Context, store Store, c Confirmation) error {
+func Confirm(ctx context.Context, store store.Transactor, c Confirmation) error {
 	return book{store}.save(ctx, confirmedNote, c)
 }
 
 // Forget removes what is remembered of nodes, so that they are commanded again: failures,
 // quarantine and directives under way. The caller knows that these are over.
-func Forget(ctx context.Context, store Store, nodes ...string) error {
+func Forget(ctx context.Context, store store.Transactor, nodes ...string) error {
 	return book{store}.forget(ctx, nodes)
 }
 
 // Flights returns what is remembered of nodes, by their ids.
-func Flights(ctx context.Context, store Store) (map[string]*Flight, error) {
+func Flights(ctx context.Context, store store.Transactor) (map[string]*Flight, error) {
 	s, err := book{store}.read(ctx)
 	if err != nil {
 		return nil, err

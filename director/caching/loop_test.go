@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -25,7 +26,7 @@ import (
 type stage struct {
 	*testing.T
 	m       *machines
-	st      caching.Store
+	st      store.Transactor
 	opt     caching.Options
 	reports []*caching.Report
 	log     bytes.Buffer
@@ -92,7 +93,7 @@ func (s *stage) flights() map[string]*caching.Flight {
 // alarms are those of the journal: what they are about, and their text.
 func (s *stage) alarms() (out []string) {
 	s.Helper()
-	err := s.st.View(s.Context(), func(tx compute.Tx) error {
+	err := s.st.View(s.Context(), func(tx store.Tx) error {
 		all, err := tx.Events(compute.EventQuery{})
 		for _, e := range all {
 			if e.Kind == "alarm" || e.Kind == "alarm-over" {
@@ -109,7 +110,7 @@ func (s *stage) alarms() (out []string) {
 
 func (s *stage) events(kind string) (n int) {
 	s.Helper()
-	err := s.st.View(s.Context(), func(tx compute.Tx) error {
+	err := s.st.View(s.Context(), func(tx store.Tx) error {
 		all, err := tx.Events(compute.EventQuery{})
 		for _, e := range all {
 			if e.Kind == kind {
@@ -519,7 +520,7 @@ func (s *stage) plant(f *caching.Flight) {
 // note records something as a process of before may have.
 func (s *stage) note(name, text string) {
 	s.Helper()
-	if err := s.st.Update(s.Context(), func(tx compute.Tx) error { return tx.(compute.NoteTx).SaveNote(name, text) }); err != nil {
+	if err := s.st.Update(s.Context(), func(tx store.Tx) error { return tx.SaveNote(name, text) }); err != nil {
 		s.Fatal(err)
 	}
 }

@@ -13,12 +13,13 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/store"
 )
 
 // mortal is a process that is killed at a step: before or after something was recorded, before or
 // after a service has taken a command. Afterwards it does nothing any more.
 type mortal struct {
-	st caching.Store
+	st store.Transactor
 	m  *machines
 
 	mu   sync.Mutex
@@ -55,11 +56,11 @@ func (k *mortal) step(fn func() error) error {
 	return err
 }
 
-func (k *mortal) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (k *mortal) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return k.step(func() error { return k.st.Update(context.WithoutCancel(ctx), fn) })
 }
 
-func (k *mortal) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (k *mortal) View(ctx context.Context, fn func(store.Tx) error) error {
 	if k.killed() {
 		return errKilled
 	}

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"errors"
+	"slices"
+
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/director/caching/strategy"
-	"slices"
 )
 
 // instant is a fleet in which what is begun is done at once, as in the vectors.

@@ -10,14 +10,11 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/store"
 )
 
-// Store keeps what a Loop remembers, for all processes that use it. Its transactions must be a
-// compute.NotesTx, as those of store/sqlite and store/postgres are.
-type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
-}
+// Store keeps what a Loop remembers, for all processes that use it.
+type Store = store.Transactor
 
 // The names of our notes.
 const (
@@ -68,42 +65,17 @@ type state struct {
 }
 
 // book reads and writes the state in the store.
-type book struct{ store Store }
+type book struct{ store store.Transactor }
 
-func (b book) update(ctx context.Context, fn func(tx compute.NotesTx, journal compute.JournalTx) error) error {
-	return b.store.Update(ctx, func(tx compute.Tx) error {
-		n, err := notesOf(tx)
-		if err != nil {
-			return err
-		}
-		return fn(n, tx)
-	})
+func (b book) update(ctx context.Context, fn func(tx store.Tx) error) error {
+	return b.store.Update(ctx, fn)
 }
 
-func notesOf(tx compute.Tx) (compute.NotesTx, error) {
-	n, ok := tx.(compute.NotesTx)
-	if !ok {
-		return nil, &compute.Error{
-			Op: "caching.Store", Kind: compute.ErrInvalid, Err: errors.New("the store keeps no notes"),
-			Hint: "use store/sqlite or store/postgres",
-		}
-	}
-	return n, nil
-}
-
-func (b book) view(ctx context.Context, fn func(compute.NotesTx) error) error {
-	return b.store.View(ctx, func(tx compute.Tx) error {
-		n, err := notesOf(tx)
-		if err != nil {
-			return err
-		}
-		return fn(n)
-	})
-}
+func (b book) view(ctx context.Context, fn func(store.Tx) error) error { return b.store.View(ctx, fn) }
 
 // read returns the whole state.
 func (b book) read(ctx context.Context) (s *state, err error) {
-	err = b.view(ctx, func(n compute.NotesTx) error {
+	err = b.view(ctx, func(n store.Tx) error {
 		s = &state{flights: map[string]*Flight{}}
 		texts, err := n.Notes(nodeNote)
 		if err != nil {
@@ -137,7 +109,7 @@ func decode(name, text string, to any) error {
 }
 
 // get reads a note; false: there is none.
-func get(tx compute.NotesTx, name string, to any) (bool, error) {
+func get(tx store.Tx, name string, to any) (bool, error) {
 	text, err := tx.Note(name)
 	if errors.Is(err, compute.ErrNotFound) {
 		return false, nil
@@ -148,7 +120,7 @@ func get(tx compute.NotesTx, name string, to any) (bool, error) {
 	return true, decode(name, text, to)
 }
 
-func put(tx compute.NotesTx, name string, v any) error {
+func put(tx store.Tx, name string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -162,10 +134,10 @@ var errTaken = &compute.Error{
 	Err: errors.New("a directive is under way already, or the node is left alone after failures"),
 }
 
-// begin records a directive that is about to be issued, and writes it into the journal. It returns
+// begin records a directive that is about to be issued, and writes it into the tx. It returns
 // errTaken if the node must not be commanded: another process on this store may be faster.
 func (b book) begin(ctx context.Context, f *Flight, reason string) error {
-	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		old := Flight{}
 		ok, err := get(tx, nodeNote+f.Node, &old)
 		if err != nil {
@@ -175,12 +147,12 @@ func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 			return errTaken
 		}
 		f.Failures, f.Error = old.Failures, old.Error
-		_, err = journal.Append(&compute.Event{Time: f.Begun, Kind: "directive", Text: reason, Data: f.data()})
+		_, err = tx.Append(&compute.Event{Time: f.Begun, Kind: "directive", Text: reason, Data: f.data()})
 		return errors.Join(err, put(tx, nodeNote+f.Node, f))
 	})
 }
 
-// data describes the directive for the journal.
+// data describes the directive for the tx.
 func (f *Flight) data() map[string]string {
 	data := map[string]string{"do": string(f.Do), "node": f.Node}
 	for key, v := range map[string]string{"name": f.Name, "flavor": f.Flavor, "image": f.Image, "image_name": f.Title} {
@@ -207,7 +179,7 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return b.update(ctx, func(tx compute.NotesTx, journal compute.JournalTx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		for i := range all {
 			o := &all[i]
 			there := Flight{}
@@ -227,7 +199,7 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 					Data: o.now.data(),
 				}
 				told.Data["alarm"] = AlarmQuarantine
-				if _, err := journal.Append(&told); err != nil {
+				if _, err := tx.Append(&told); err != nil {
 					return err
 				}
 			}
@@ -236,7 +208,7 @@ func (b book) record(ctx context.Context, at time.Time, all []outcome) error {
 				if o.fate == done || o.fate == lost {
 					text = "" // it is of failures before
 				}
-				if _, err := journal.Append(&compute.Event{Time: at, Kind: kind, Text: text, Data: o.now.data()}); err != nil {
+				if _, err := tx.Append(&compute.Event{Time: at, Kind: kind, Text: text, Data: o.now.data()}); err != nil {
 					return err
 				}
 			}
@@ -260,7 +232,7 @@ func (f *Flight) same(o *Flight) bool {
 
 // forget drops what is remembered of nodes: failures, quarantine, and directives under way.
 func (b book) forget(ctx context.Context, nodes []string) error {
-	return b.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error {
+	return b.update(ctx, func(tx store.Tx) error {
 		for _, node := range nodes {
 			if err := tx.SaveNote(nodeNote+node, ""); err != nil {
 				return err
@@ -272,5 +244,5 @@ func (b book) forget(ctx context.Context, nodes []string) error {
 
 // save stores v as JSON under a name.
 func (b book) save(ctx context.Context, name string, v any) error {
-	return b.update(ctx, func(tx compute.NotesTx, _ compute.JournalTx) error { return put(tx, name, v) })
+	return b.update(ctx, func(tx store.Tx) error { return put(tx, name, v) })
 }

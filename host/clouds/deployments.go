@@ -14,38 +14,44 @@ import (
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
+	"github.com/hostler-project/hostler/store"
 )
 
 // cloudsNote is the note with the records of all deployments, by name.
 const cloudsNote = "clouds"
 
 // readDeployments reads all records, and returns the notes to write them to.
-func readDeployments(tx compute.Tx) (map[string]*deployment.Record, compute.NoteTx, error) {
+func readDeployments(tx store.Tx) (map[string]*deployment.Record, store.NoteTx, error) {
 	all := map[string]*deployment.Record{}
-	notes, ok := tx.(compute.NoteTx)
-	if !ok {
-		return nil, nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this store keeps no deployments")}
-	}
-	text, err := notes.Note(cloudsNote)
+	text, err := tx.Note(cloudsNote)
 	if errors.Is(err, compute.ErrNotFound) {
-		return all, notes, nil
+		return all, tx, nil
 	}
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &all)
 	}
-	return all, notes, err
+	return all, tx, err
+}
+
+// readDeployment reads one record by the notes of a store; a missing one is compute.ErrNotFound.
+func readDeployment(
+	ctx context.Context, note func(ctx context.Context, name string) (string, error), name string,
+) (*deployment.Record, error) {
+	all := map[string]*deployment.Record{}
+	text, err := note(ctx, cloudsNote)
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &all)
+	}
+	if err == nil && all[name] == nil {
+		err = compute.ErrNotFound
+	}
+	return all[name], err
 }
 
 // Deployment returns a record. A missing one is compute.ErrNotFound.
 func (d Deployments) Deployment(ctx context.Context, name string) (*deployment.Record, error) {
-	return readDeployment(ctx, d.store.View, name)
-}
-
-// readDeployment reads one record with a view of the store; a missing one is compute.ErrNotFound.
-func readDeployment(
-	ctx context.Context, view func(context.Context, func(compute.Tx) error) error, name string,
-) (rec *deployment.Record, err error) {
-	err = view(ctx, func(tx compute.Tx) error {
+	var rec *deployment.Record
+	err := d.store.View(ctx, func(tx store.Tx) error {
 		all, _, err := readDeployments(tx)
 		if rec = all[name]; err == nil && rec == nil {
 			err = compute.ErrNotFound
@@ -57,7 +63,7 @@ func readDeployment(
 
 // All returns all records, by name.
 func (d Deployments) All(ctx context.Context) (out []*deployment.Record, err error) {
-	err = d.store.View(ctx, func(tx compute.Tx) error {
+	err = d.store.View(ctx, func(tx store.Tx) error {
 		all, _, err := readDeployments(tx)
 		out = nil
 		for _, name := range slices.Sorted(maps.Keys(all)) {
@@ -80,7 +86,7 @@ func (d Deployments) DropDeployment(ctx context.Context, name string) error {
 
 // change changes the records in one transaction. Without records, the note is removed.
 func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
-	return d.store.Update(ctx, func(tx compute.Tx) error {
+	return d.store.Update(ctx, func(tx store.Tx) error {
 		all, notes, err := readDeployments(tx)
 		if err != nil {
 			return err
@@ -103,7 +109,7 @@ func deployed(ctx context.Context, s provider.Site, settings map[string]string) 
 	if name == "" {
 		return settings, nil
 	}
-	rec, err := readDeployment(ctx, s.View, name)
+	rec, err := readDeployment(ctx, s.Note, name)
 	// after a teardown, leftovers of the source can still be found and removed, but nothing can be
 	// made
 	if errors.Is(err, compute.ErrNotFound) {
@@ -161,15 +167,15 @@ func deployed(ctx context.Context, s provider.Site, settings map[string]string) 
 }
 
 // Deployments keeps the records of deployments in clouds, as one note in the store.
-type Deployments struct{ store store }
+type Deployments struct{ store records }
 
 // NewDeployments returns the records in a store.
-func NewDeployments(s store) Deployments { return Deployments{s} }
+func NewDeployments(s records) Deployments { return Deployments{s} }
 
-// store is the part of the store that is used here.
-type store interface {
-	View(ctx context.Context, f func(compute.Tx) error) error
-	Update(ctx context.Context, f func(compute.Tx) error) error
+// records is the part of the store that is used here.
+type records interface {
+	View(ctx context.Context, f func(store.Tx) error) error
+	Update(ctx context.Context, f func(store.Tx) error) error
 }
 
 // The notes of an EC2 deployment's record that its sources need.

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/ironic"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -67,7 +68,7 @@ func TestAskedIsCached(t *testing.T) {
 		got, err := engine.Acquire(t.Context(), compute.Request{Source: "metal", Owner: "somebody", Own: true, Count: 1, Image: image})
 		do(t, err)
 		var in *compute.Instance
-		do(t, st.View(t.Context(), func(tx compute.Tx) error { in, err = tx.Instance(got[0].Instance); return err }))
+		do(t, st.View(t.Context(), func(tx store.Tx) error { in, err = tx.Instance(got[0].Instance); return err }))
 		do(t, engine.Release(t.Context(), compute.Who{Owner: "somebody"}, compute.ReleaseOptions{}, got[0].Instance))
 		return *in
 	}
@@ -145,7 +146,7 @@ func TestAskedIsCached(t *testing.T) {
 		t.Errorf("after requests that got nothing it caches %v", n)
 	}
 	var unserved []string
-	do(t, st.View(t.Context(), func(tx compute.Tx) error {
+	do(t, st.View(t.Context(), func(tx store.Tx) error {
 		events, err := tx.Events(compute.EventQuery{})
 		for _, e := range events {
 			if e.Kind == "unserved" {

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/kubernetes"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -26,14 +27,14 @@ func TestDirected(t *testing.T) {
 	t.Parallel()
 	o := site(t)
 	o.Kind = "claim"
-	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer store.Close()
-	o.Installation = store.Installation()
+	defer st.Close()
+	o.Installation = st.Installation()
 	engine := func(sources ...pool.Source) *pool.Pool {
-		p, err := pool.New(pool.Options{Store: store, Sources: sources, NewID: uuid.NewString, Inventory: true,
+		p, err := pool.New(pool.Options{Store: st, Sources: sources, NewID: uuid.NewString, Inventory: true,
 			Open: func(ctx context.Context, _, _ string, _ []byte) (compute.Provider, error) {
 				p, err := kubernetes.Open(ctx, slog.New(slog.NewTextHandler(t.Output(), nil)), o)
 				if err == nil {
@@ -104,8 +105,8 @@ func TestDirected(t *testing.T) {
 	stop = direct(engine())
 	defer stop()
 	none(t, o.Namespace)
-	err = store.View(t.Context(), func(tx compute.Tx) error {
-		if text, err := tx.(compute.NoteTx).Note("ahead"); !errors.Is(err, compute.ErrNotFound) {
+	err = st.View(t.Context(), func(tx store.Tx) error {
+		if text, err := tx.Note("ahead"); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("the note says %s: %w", text, err)
 		}
 		return nil

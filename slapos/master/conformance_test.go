@@ -14,13 +14,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -365,7 +365,7 @@ func rules() (all []rule) {
 	return all
 }
 
-func conform(t *testing.T, st ledger.Store, rules []rule) {
+func conform(t *testing.T, st store.Transactor, rules []rule) {
 	seen := map[string]bool{}
 	for _, r := range rules {
 		name := r.section + " " + r.rule
@@ -393,9 +393,9 @@ func conform(t *testing.T, st ledger.Store, rules []rule) {
 }
 
 // entries are all that a store has of a master.
-func entries(t testing.TB, st ledger.Store) (all []record.Entry) {
+func entries(t testing.TB, st store.Transactor) (all []record.Entry) {
 	t.Helper()
-	err := st.View(context.Background(), func(tx compute.Tx) error {
+	err := st.View(context.Background(), func(tx store.Tx) error {
 		all = nil
 		for _, kind := range []record.Kind{
 			record.KindComputer, record.KindSupply, record.KindInstance, record.KindForward, record.KindStatus, record.KindUsage,
@@ -415,13 +415,13 @@ func entries(t testing.TB, st ledger.Store) (all []record.Entry) {
 	return all
 }
 
-func wipe(t *testing.T, st ledger.Store) {
+func wipe(t *testing.T, st store.Transactor) {
 	t.Helper()
 	all := entries(t, st)
 	if len(all) == 0 {
 		return
 	}
-	err := st.Update(t.Context(), func(tx compute.Tx) error {
+	err := st.Update(t.Context(), func(tx store.Tx) error {
 		for _, e := range all {
 			if err := tx.(ledger.Tx).SaveSlap(record.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
 				return err

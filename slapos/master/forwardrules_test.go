@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -122,7 +123,7 @@ func TestForwardRules(t *testing.T) {
 	// It is remembered until it is to be destroyed.
 	remembered := func() (n int) {
 		t.Helper()
-		if err := st.View(t.Context(), func(tx compute.Tx) error {
+		if err := st.View(t.Context(), func(tx store.Tx) error {
 			all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindForward})
 			n = len(all)
 			return err

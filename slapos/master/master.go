@@ -10,11 +10,12 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/usage"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Options say what a master is.
 type Options struct {
-	Store ledger.Store
+	Store store.Transactor
 	// Computer is on which what names none is placed, and that need not be formatted to be asked
 	// about; "": any computer that fits.
 	Computer string

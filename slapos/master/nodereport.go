@@ -5,11 +5,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto/nodereport"
 	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A NodeRecord is a node's last report of its running programs.
@@ -31,7 +31,7 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 		return access.UnknownComputer(n.Computer)
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
-	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err := m.ledger.Store.Update(ctx, func(tx store.Tx) error {
 		return tx.(ledger.Tx).SaveSlap(slaprecord.Entry{Kind: slaprecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
@@ -46,7 +46,7 @@ func (m *computers) NodeReport(ctx context.Context, who access.Who, guid string)
 	if _, err := m.Owned(ctx, who, guid); err != nil {
 		return nil, err
 	}
-	err = m.ledger.Store.View(ctx, func(tx compute.Tx) error {
+	err = m.ledger.Store.View(ctx, func(tx store.Tx) error {
 		n = nil
 		p := m.ledger.TxView(tx)
 		e, ok, err := p.Entry(slaprecord.KindNode, guid)

@@ -12,11 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/slaptest"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -31,7 +31,7 @@ func open(t testing.TB, opt master.Options) *master.Master {
 	return openOn(t, st, opt)
 }
 
-func openOn(t testing.TB, st ledger.Store, opt master.Options) *master.Master {
+func openOn(t testing.TB, st store.Transactor, opt master.Options) *master.Master {
 	t.Helper()
 	opt.Store = st
 	m, err := master.New(t.Context(), opt)

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -54,13 +55,13 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 }
 
 type (
-	storeTx = compute.Tx
+	storeTx = store.Tx
 	slapTx  = ledger.Tx
 )
 
 // reads counts how often all that is on a computer is read in transactions that write.
 type reads struct {
-	ledger.Store
+	store.Transactor
 	whole atomic.Int64
 }
 
@@ -70,8 +71,8 @@ type readTx struct {
 	of *reads
 }
 
-func (s *reads) Update(ctx context.Context, fn func(compute.Tx) error) error {
-	return s.Store.Update(ctx, func(tx compute.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
+func (s *reads) Update(ctx context.Context, fn func(store.Tx) error) error {
+	return s.Transactor.Update(ctx, func(tx store.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
 }
 
 func (tx readTx) SlapEntries(q record.Query) ([]record.Entry, error) {
@@ -89,7 +90,7 @@ func TestHostsAreLookedForOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	counted := &reads{Store: st}
+	counted := &reads{Transactor: st}
 	r := &rig{openOn(t, counted, master.Options{Computer: "C"}), t}
 	r.format("C", 3)
 	first := r.ask(proto.Request{Title: "host"})

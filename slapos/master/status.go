@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The stored part of an error, in characters, and the part that the reference's own calls show: its
@@ -128,7 +129,7 @@ func (m *notes) note(
 	ctx context.Context, of, computer string, change func(*record.Status), there func(b ledger.View) (bool, error),
 ) error {
 	now := time.Now().UTC()
-	next := func(tx compute.Tx) (s *record.Status, write bool, err error) {
+	next := func(tx store.Tx) (s *record.Status, write bool, err error) {
 		was, err := statusIn(tx.(ledger.Tx), of)
 		if err != nil {
 			return nil, false, err
@@ -146,11 +147,11 @@ func (m *notes) note(
 		return s, true, nil
 	}
 	write := false
-	if err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
+	if err := m.ledger.Store.View(ctx, func(tx store.Tx) (err error) { _, write, err = next(tx); return err }); err != nil || !write {
 		return err
 	}
 	fresh := false
-	err := m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err := m.ledger.Store.Update(ctx, func(tx store.Tx) error {
 		fresh = false
 		s, write, err := next(tx)
 		if err != nil || !write {
@@ -325,7 +326,7 @@ func (m *computers) Owned(ctx context.Context, who access.Who, guid string) (c *
 }
 
 func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, error) {
-	err := m.ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
+	err := m.ledger.Store.View(ctx, func(tx store.Tx) (err error) {
 		s.Said, err = statusIn(tx.(ledger.Tx), of)
 		return err
 	})
@@ -337,7 +338,7 @@ func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *re
 	if len(keys) == 0 {
 		return nil
 	}
-	return m.ledger.Store.View(ctx, func(tx compute.Tx) error {
+	return m.ledger.Store.View(ctx, func(tx store.Tx) error {
 		for i, key := range keys {
 			s, err := statusIn(tx.(ledger.Tx), key)
 			if err != nil {

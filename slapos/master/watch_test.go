@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -248,7 +249,7 @@ func TestNobodysComputer(t *testing.T) {
 	}
 	left := func() (n int) {
 		t.Helper()
-		err := st.View(ctx, func(tx compute.Tx) error {
+		err := st.View(ctx, func(tx store.Tx) error {
 			n = 0
 			for _, kind := range []record.Kind{record.KindStatus, record.KindUsage, record.KindNode} {
 				some, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: kind})

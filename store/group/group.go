@@ -9,7 +9,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // limit is how many calls may share a transaction.
@@ -24,7 +24,7 @@ type Call struct {
 	Begun bool  // for commit: its context is not looked at any more
 
 	ctx   context.Context
-	fn    func(compute.Tx) error
+	fn    func(store.Tx) error
 	turn  chan struct{} // of one: it is its turn to lead
 	done  chan struct{} // closed when it is answered
 	panic any           // what fn panicked with
@@ -35,7 +35,7 @@ type Call struct {
 func (c *Call) Context() context.Context { return c.ctx }
 
 // Run runs the function and stores its error in Err. A panic is kept for its own caller.
-func (c *Call) Run(t compute.Tx) {
+func (c *Call) Run(t store.Tx) {
 	c.gone = true
 	defer func() {
 		if c.gone {
@@ -81,7 +81,7 @@ func New(writer sync.Locker, commit func([]*Call), abandon func()) *Queue {
 // Do runs fn in a batch, and returns the result of fn or of the commit. The first caller leads: it
 // runs the functions of all waiting callers, commits once and hands the lead on. A panic goes on in
 // its own caller's goroutine. When ctx ends before its turn, fn is not run.
-func (q *Queue) Do(ctx context.Context, fn func(compute.Tx) error) error {
+func (q *Queue) Do(ctx context.Context, fn func(store.Tx) error) error {
 	c := &Call{ctx: ctx, fn: fn, turn: make(chan struct{}, 1), done: make(chan struct{})}
 	q.mu.Lock()
 	q.calls = append(q.calls, c)

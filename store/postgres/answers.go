@@ -5,18 +5,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
-var _ compute.AnswerTx = (*tx)(nil)
+var _ store.AnswerTx = (*tx)(nil)
 
 // Answer returns the recorded answer to a request.
-func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
+func (t *tx) Answer(owner, key string) (*store.Answer, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
 	}
-	a := compute.Answer{Owner: owner, Key: key}
+	a := store.Answer{Owner: owner, Key: key}
 	found := false
 	err := t.ask(query{"SELECT digest, time, status, type, body FROM answers WHERE owner = $1 AND key = $2",
 		[]any{encode(owner), encode(key)},
@@ -38,7 +38,7 @@ func (t *tx) Answer(owner, key string) (*compute.Answer, error) {
 }
 
 // SaveAnswer adds an answer, in place of an older one with its key.
-func (t *tx) SaveAnswer(a *compute.Answer) error {
+func (t *tx) SaveAnswer(a *store.Answer) error {
 	if err := t.writing(); err != nil {
 		return err
 	}

@@ -17,17 +17,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
 
-func appendEvent(tx compute.Tx, kind string) error {
+func appendEvent(tx store.Tx, kind string) error {
 	_, err := tx.Append(&compute.Event{Kind: kind, Time: time.Unix(1, 0)})
 	return err
 }
 
 func write(st *postgres.Store, kind string) error {
-	return st.Update(context.Background(), func(tx compute.Tx) error { return appendEvent(tx, kind) })
+	return st.Update(context.Background(), func(tx store.Tx) error { return appendEvent(tx, kind) })
 }
 
 func mustWrite(t testing.TB, st *postgres.Store, kind string) {
@@ -39,7 +40,7 @@ func mustWrite(t testing.TB, st *postgres.Store, kind string) {
 
 func kinds(t testing.TB, st *postgres.Store) (out []string) {
 	t.Helper()
-	err := st.View(context.Background(), func(tx compute.Tx) error {
+	err := st.View(context.Background(), func(tx store.Tx) error {
 		out = nil
 		es, err := tx.Events(compute.EventQuery{})
 		for _, e := range es {
@@ -216,7 +217,7 @@ func TestDown(t *testing.T) {
 	for n := range 20 {
 		wg.Go(func() { unavailable(t, write(st, fmt.Sprint("lost ", n))) })
 		wg.Go(func() {
-			unavailable(t, st.View(t.Context(), func(tx compute.Tx) error { _, err := tx.Sources(); return err }))
+			unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Sources(); return err }))
 		})
 	}
 	wg.Wait()
@@ -257,7 +258,7 @@ func TestPaused(t *testing.T) {
 	start := time.Now()
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := st.View(short, func(tx compute.Tx) error { _, err := tx.Sources(); return err })
+	err := st.View(short, func(tx store.Tx) error { _, err := tx.Sources(); return err })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a view with a short patience: %v", err)
 	}
@@ -282,7 +283,7 @@ func TestSleeper(t *testing.T) {
 	other := mustOpen(t, dsn, postgres.Options{Grace: -1})
 	runs := 0
 	var taken int64
-	err := st.Update(t.Context(), func(tx compute.Tx) error {
+	err := st.Update(t.Context(), func(tx store.Tx) error {
 		runs++
 		n, err := tx.NextNumber("n") // it has the turn
 		if err != nil {
@@ -296,7 +297,7 @@ func TestSleeper(t *testing.T) {
 				return err
 			}
 			eventually(t, "the sleeper's worker to be thought dead", func() bool { return !other.Alive(st.Worker()) })
-			err := other.Update(t.Context(), func(tx compute.Tx) error {
+			err := other.Update(t.Context(), func(tx store.Tx) error {
 				taken, err = tx.NextNumber("n")
 				return errors.Join(err, appendEvent(tx, "other"))
 			})
@@ -459,9 +460,9 @@ func TestFull(t *testing.T) {
 		return b.String()
 	}
 	for range 500 {
-		err = st.Update(t.Context(), func(tx compute.Tx) error {
+		err = st.Update(t.Context(), func(tx store.Tx) error {
 			_, err := tx.Append(&compute.Event{Kind: "k", Time: time.Unix(1, 0), Text: random(20_000)})
-			return errors.Join(err, tx.SaveSource(&compute.SourceRecord{Name: fmt.Sprint("s", done)}))
+			return errors.Join(err, tx.SaveSource(&store.SourceRecord{Name: fmt.Sprint("s", done)}))
 		})
 		if err != nil {
 			break
@@ -473,7 +474,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("hint %q", compute.Hint(err))
 	}
 	sources := 0
-	err = st.View(t.Context(), func(tx compute.Tx) error {
+	err = st.View(t.Context(), func(tx store.Tx) error {
 		rs, err := tx.Sources()
 		sources = len(rs)
 		return err
@@ -513,12 +514,12 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	unavailable(t, write(st, "locked"))
-	unavailable(t, st.View(t.Context(), func(tx compute.Tx) error { _, err := tx.Events(compute.EventQuery{}); return err }))
+	unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Events(compute.EventQuery{}); return err }))
 	if _, err := c.Exec(t.Context(), "ROLLBACK; BEGIN; SELECT FROM turn FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	unavailable(t, write(st, "locked"))
-	unavailable(t, st.Update(t.Context(), func(tx compute.Tx) error { _, err := tx.NextNumber("n"); return err }))
+	unavailable(t, st.Update(t.Context(), func(tx store.Tx) error { _, err := tx.NextNumber("n"); return err }))
 	if _, err := c.Exec(t.Context(), "ROLLBACK"); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 )
 
@@ -58,10 +59,10 @@ func bare(b testing.TB, dsn string, rows, callers int) (pair func(caller int) er
 func warm(b testing.TB, st *postgres.Store, rows int) {
 	b.Helper()
 	ctx := context.Background()
-	r := &compute.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
-	err := st.Update(ctx, func(tx compute.Tx) error { r.Key = 0; return tx.SaveSource(r) })
+	r := &store.SourceRecord{Name: "web", Digest: "d", Type: "fake"}
+	err := st.Update(ctx, func(tx store.Tx) error { r.Key = 0; return tx.SaveSource(r) })
 	for n := 0; n < rows && err == nil; n += 1000 {
-		err = st.Update(ctx, func(tx compute.Tx) error {
+		err = st.Update(ctx, func(tx store.Tx) error {
 			for k := n; k < min(n+1000, rows); k++ {
 				i := &compute.Instance{
 					ID: compute.ID(fmt.Sprint("web-", k)), Source: "web", SourceKey: r.Key, State: compute.Ready,
@@ -81,7 +82,7 @@ func warm(b testing.TB, st *postgres.Store, rows int) {
 
 // acquire is what the engine does in its transaction to hand out a ready instance.
 func acquire(st *postgres.Store) (id compute.ID, err error) {
-	err = st.Update(context.Background(), func(tx compute.Tx) error {
+	err = st.Update(context.Background(), func(tx store.Tx) error {
 		r, err := tx.Source("web", "d")
 		if err != nil {
 			return err
@@ -116,7 +117,7 @@ func acquire(st *postgres.Store) (id compute.ID, err error) {
 
 // release is what it does to take one back that needs no cleaning.
 func release(st *postgres.Store, id compute.ID) error {
-	return st.Update(context.Background(), func(tx compute.Tx) error {
+	return st.Update(context.Background(), func(tx store.Tx) error {
 		i, err := tx.Instance(id)
 		if err != nil {
 			return err

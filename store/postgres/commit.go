@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/group"
 )
 
@@ -21,7 +21,7 @@ import (
 // must not call Update; View shows it the state before. When ctx ends before its turn, fn is not
 // run; after that ctx is not looked at. An error other than fn's own means that nothing was
 // changed. One rare error says that this is not known, as the server did not answer.
-func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func (s *Store) abandon() {
 
 // View runs fn on a state of the store that does not change meanwhile. fn must not write. When ctx
 // ends, so does what fn asks.
-func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -369,7 +369,7 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 // cuts, not for a server that is not there.
 const again = 3
 
-func (s *Store) view(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *Store) view(ctx context.Context, fn func(store.Tx) error) error {
 	var r *session
 	s.mu.Lock()
 	if n := len(s.idle); n > 0 {

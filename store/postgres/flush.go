@@ -42,7 +42,8 @@ func (t *tx) flush() (qs []query) {
 	}
 	for _, w := range t.joins {
 		add("INSERT INTO waiters (id, source, wants, count, owner, worker, since, project, detail) VALUES ($1, $2, coalesce($3::bigint[], '{}'), $4, $5, $6, $7, $8, $9)",
-			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, record.Nanos(w.Since), encode(w.Project), record.AskedOf(w).Text())
+			w.ID, encode(w.Source), w.Wants, w.Count, encode(w.Owner), w.Worker, record.Nanos(w.Since),
+			encode(w.Project), record.AskedOf(w).Text())
 	}
 	for _, w := range t.waits {
 		add("UPDATE waiters SET detail = $1, wants = coalesce($2::bigint[], '{}') WHERE id = $3", record.AskedOf(w).Text(), w.Wants, w.ID)
@@ -110,7 +111,8 @@ func (t *tx) flushLeases() (qs []query) {
 		l := t.lent[0]
 		qs = append(qs, query{text: `INSERT INTO leases (row, used, expires, deadline, ended, why, worker, detail, id, name, instance, owner, generation, given, pid, share, project,
  mark, nth, giver) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)`,
-			args: []any{l.Row, record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended), encode(l.Why),
+			args: []any{l.Row, record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()),
+				record.Nanos(l.Ended), encode(l.Why),
 				l.Worker, record.TermsOf(&l.Lease).Text(), encode(l.ID),
 				encode(l.Name), encode(l.Instance), encode(l.Owner), l.Generation, record.Nanos(l.Given), l.For.PID, l.share(),
 				encode(l.Project), encode(l.mark), l.nth, l.giver}})
@@ -171,7 +173,8 @@ func (t *tx) flushEvents() query {
 	ids, times := make([]int64, n), make([]int64, n)
 	kind, source, inst, lent, owner, text, data, project := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for k, e := range t.events {
-		ids[k], times[k], kind[k], source[k], inst[k] = e.ID, record.Nanos(e.Time), encode(e.Kind), encode(e.Source), string(encode(e.Instance))
+		ids[k], times[k], kind[k], source[k], inst[k] = e.ID, record.Nanos(e.Time), encode(e.Kind), encode(e.Source),
+			string(encode(e.Instance))
 		lent[k], owner[k], text[k], data[k], project[k] = encode(e.Lease), encode(e.Owner), encode(e.Text),
 			record.Pack(e.Data), encode(e.Project)
 	}

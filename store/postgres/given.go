@@ -6,9 +6,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
-var _ compute.GivenTx = (*tx)(nil)
+var _ store.GivenTx = (*tx)(nil)
 
 // Given returns the living leases of a request, and the worker that gave them.
 func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -25,12 +25,7 @@ func scanInstance(s scanner) (*instance, error) {
 	}
 	i.ID, i.Source, i.Child = decode(i.ID), decode(i.Source), decode(i.Child)
 	i.Since, i.ReadyAt, i.Created = record.Time(since), record.Time(readyAt), record.Time(created)
-	var d record.Detail
-	if err := record.Unpack(i.detail, &d); err != nil {
-		return nil, fmt.Errorf("record of %s: %w", i.ID, err)
-	}
-	d.Give(&i.Instance)
-	return &i, nil
+	return &i, record.ReadDetail(i.detail, &i.Instance)
 }
 
 // met returns what memory has of a record that was read, or has it remembered.
@@ -295,7 +290,7 @@ func (t *tx) count(i *instance, from, to compute.State) {
 	} else if from == compute.Ready {
 		t.m.leave(i)
 	}
-	if r := t.m.source(func(r *compute.SourceRecord) bool { return r.Key == i.SourceKey }); r != nil {
+	if r := t.m.source(func(r *store.SourceRecord) bool { return r.Key == i.SourceKey }); r != nil {
 		add(&r.Counts, from, -1)
 		add(&r.Counts, to, 1)
 	}

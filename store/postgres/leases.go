@@ -22,15 +22,7 @@ func scanLease(s scanner) (*lease, error) {
 	l.ID, l.Name, l.Instance, l.Owner, l.Why = decode(l.ID), decode(l.Name), decode(l.Instance), decode(l.Owner), decode(l.Why)
 	l.Project = decode(l.Project)
 	l.Given, l.Used, l.Expires, l.Ended = record.Time(given), record.Time(used), record.Time(expires), record.Time(ended)
-	var t record.Terms
-	err = record.Unpack(text, &t)
-	if err == nil {
-		err = t.Give(&l.Lease)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("record of lease %s: %w", l.ID, err)
-	}
-	return &l, nil
+	return &l, record.ReadTerms(text, &l.Lease)
 }
 
 // leaseOf is the question for the living lease that has all of an instance.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -16,7 +17,7 @@ type memory struct {
 	version int64
 	last    numbers
 
-	sources   []*compute.SourceRecord  // with their counts, by name, older definitions first
+	sources   []*store.SourceRecord    // with their counts, by name, older definitions first
 	listed    bool                     // sources were read
 	queue     []*compute.Waiter        // in order
 	queued    bool                     // queue was read
@@ -130,7 +131,7 @@ func (m *memory) leave(i *instance) {
 }
 
 // source finds a record.
-func (m *memory) source(is func(*compute.SourceRecord) bool) *compute.SourceRecord {
+func (m *memory) source(is func(*store.SourceRecord) bool) *store.SourceRecord {
 	for _, r := range m.sources {
 		if is(r) {
 			return r
@@ -140,7 +141,7 @@ func (m *memory) source(is func(*compute.SourceRecord) bool) *compute.SourceReco
 }
 
 // own returns a copy that is its caller's.
-func own(r *compute.SourceRecord) *compute.SourceRecord {
+func own(r *store.SourceRecord) *store.SourceRecord {
 	c := *r
 	c.Definition = bytes.Clone(r.Definition)
 	return &c

@@ -7,8 +7,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-var _ compute.NotesTx = (*tx)(nil)
-
 // notes stand beside what the database says of itself, under names of their own.
 const note = "note:"
 

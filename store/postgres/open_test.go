@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
@@ -257,7 +258,7 @@ func TestLongNames(t *testing.T) {
 	for b.Len() < 20_000 {
 		fmt.Fprint(&b, rand())
 	}
-	err := st.Update(t.Context(), func(tx compute.Tx) error {
+	err := st.Update(t.Context(), func(tx store.Tx) error {
 		return tx.InsertLease(&compute.Lease{ID: "l", Instance: compute.ID(b.String())})
 	})
 	if !errors.Is(err, compute.ErrInvalid) {
@@ -265,10 +266,10 @@ func TestLongNames(t *testing.T) {
 	}
 	for n, text := range []string{"\xff\xfe", "a\x00b", "\x01hex:00", "\x01hex:", "\x01"} {
 		l := &compute.Lease{ID: fmt.Sprint(n), Name: text, Instance: compute.ID(text), Owner: text}
-		if err := st.Update(t.Context(), func(tx compute.Tx) error { return tx.InsertLease(l) }); err != nil {
+		if err := st.Update(t.Context(), func(tx store.Tx) error { return tx.InsertLease(l) }); err != nil {
 			t.Fatalf("%q: err = %v; want no error", text, err)
 		}
-		err := st.View(t.Context(), func(tx compute.Tx) error {
+		err := st.View(t.Context(), func(tx store.Tx) error {
 			got, err := tx.LeaseOf(compute.ID(text))
 			if err == nil && (got.Name != text || got.Owner != text || string(got.Instance) != text) {
 				t.Errorf("%q came back as %q", text, got.Name)
@@ -305,7 +306,7 @@ func TestOlder(t *testing.T) {
 	dsn := place(t)
 	st := mustOpen(t, dsn, postgres.Options{})
 	mustWrite(t, st, "old")
-	err := st.Update(t.Context(), func(tx compute.Tx) error {
+	err := st.Update(t.Context(), func(tx store.Tx) error {
 		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l", Instance: "web-1"}), tx.Join(&compute.Waiter{Source: "web", Count: 2}))
 	})
 	if err != nil {
@@ -335,7 +336,7 @@ func TestOlder(t *testing.T) {
 	if got := kinds(t, st); len(got) != 1 || st.Installation() != installation {
 		t.Errorf("%v of %s", got, st.Installation())
 	}
-	err = st.Update(t.Context(), func(tx compute.Tx) error {
+	err = st.Update(t.Context(), func(tx store.Tx) error {
 		if l, err := tx.Lease("l"); err != nil || l.Project != "" || l.Instance != "web-1" {
 			t.Errorf("lease %+v %v", l, err)
 		}
@@ -360,7 +361,7 @@ func TestOlder(t *testing.T) {
 		if i, err := tx.Instance("web-8"); err != nil || i.Cause != "" || !i.Fill || i.Wanted != "cache:1" {
 			t.Errorf("web-8: got %+v, %v", i, err)
 		}
-		return tx.(compute.AnswerTx).SaveAnswer(&compute.Answer{Owner: "ann", Key: "k"})
+		return tx.SaveAnswer(&store.Answer{Owner: "ann", Key: "k"})
 	})
 	if err != nil {
 		t.Fatal(err)

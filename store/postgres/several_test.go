@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 )
 
@@ -98,7 +99,7 @@ func TestListen(t *testing.T) {
 		if c == "nobody waits" && heard[a].Load() != own {
 			t.Error("it hears itself")
 		}
-		err := b.Update(t.Context(), func(tx compute.Tx) error {
+		err := b.Update(t.Context(), func(tx store.Tx) error {
 			return tx.Join(&compute.Waiter{Source: "web", Count: 1, Worker: b.Worker(), Since: time.Now()})
 		})
 		if err != nil {
@@ -122,7 +123,7 @@ func TestGiven(t *testing.T) {
 	a, b := mustOpen(t, dsn, postgres.Options{}), mustOpen(t, dsn, postgres.Options{})
 	warm(t, a, 10)
 	give := func(st *postgres.Store, n int, key string) error {
-		return st.Update(context.Background(), func(tx compute.Tx) error {
+		return st.Update(context.Background(), func(tx store.Tx) error {
 			id := compute.ID(fmt.Sprint("web-", n))
 			return tx.InsertLease(&compute.Lease{
 				ID: uuid.NewString(), Instance: id, Source: "web", Owner: "ann",
@@ -140,7 +141,7 @@ func TestGiven(t *testing.T) {
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		var all sync.WaitGroup
 		all.Go(func() {
-			err := b.Update(context.Background(), func(compute.Tx) error {
+			err := b.Update(context.Background(), func(store.Tx) error {
 				select {
 				case <-begun:
 				default:
@@ -165,8 +166,8 @@ func TestGiven(t *testing.T) {
 			t.Fatalf("together: %v", errs)
 		}
 	}
-	err := b.View(t.Context(), func(tx compute.Tx) error {
-		ls, giver, err := tx.(compute.GivenTx).Given("k")
+	err := b.View(t.Context(), func(tx store.Tx) error {
+		ls, giver, err := tx.(store.GivenTx).Given("k")
 		if err == nil && (len(ls) != 1 || ls[0].Instance != "web-0" || giver != a.Worker()) {
 			t.Errorf("%v by %d", ls, giver)
 		}

@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
-func scanSource(s scanner) (*compute.SourceRecord, error) {
-	var r compute.SourceRecord
+func scanSource(s scanner) (*store.SourceRecord, error) {
+	var r store.SourceRecord
 	var unreachable, paused, until int64
 	c := &r.Counts
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
@@ -28,7 +29,7 @@ func (t *tx) readSources() query {
 	const q = `SELECT s.key, name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  creating, setting_up, ready, leased, cleaning, failed, discarding, held, aim_reserve, aim_spare, aim_until
  FROM sources s JOIN counts c ON c.key = s.key ORDER BY name, s.key`
-	var all []*compute.SourceRecord
+	var all []*store.SourceRecord
 	read := collect(&all, scanSource, q)
 	return query{text: q, rows: func(rows pgx.Rows) error {
 		err := read.rows(rows)
@@ -40,7 +41,7 @@ func (t *tx) readSources() query {
 }
 
 // list returns the records that memory has, after it has read them if it has to.
-func (t *tx) list() ([]*compute.SourceRecord, error) {
+func (t *tx) list() ([]*store.SourceRecord, error) {
 	if err := t.ready(); err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (t *tx) list() ([]*compute.SourceRecord, error) {
 	return t.m.sources, nil
 }
 
-func (t *tx) source(what string, is func(*compute.SourceRecord) bool) (*compute.SourceRecord, error) {
+func (t *tx) source(what string, is func(*store.SourceRecord) bool) (*store.SourceRecord, error) {
 	all, err := t.list()
 	if err != nil {
 		return nil, err
@@ -64,17 +65,17 @@ func (t *tx) source(what string, is func(*compute.SourceRecord) bool) (*compute.
 }
 
 // Source returns the record of a definition.
-func (t *tx) Source(name, digest string) (*compute.SourceRecord, error) {
-	return t.source(name, func(r *compute.SourceRecord) bool { return r.Name == name && r.Digest == digest })
+func (t *tx) Source(name, digest string) (*store.SourceRecord, error) {
+	return t.source(name, func(r *store.SourceRecord) bool { return r.Name == name && r.Digest == digest })
 }
 
 // SourceByKey returns the record with a key.
-func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
-	return t.source(fmt.Sprint("source record ", key), func(r *compute.SourceRecord) bool { return r.Key == key })
+func (t *tx) SourceByKey(key int64) (*store.SourceRecord, error) {
+	return t.source(fmt.Sprint("source record ", key), func(r *store.SourceRecord) bool { return r.Key == key })
 }
 
 // Sources returns all records by name, older definitions first.
-func (t *tx) Sources() (out []*compute.SourceRecord, err error) {
+func (t *tx) Sources() (out []*store.SourceRecord, err error) {
 	all, err := t.list()
 	for _, r := range all {
 		out = append(out, own(r))
@@ -83,7 +84,7 @@ func (t *tx) Sources() (out []*compute.SourceRecord, err error) {
 }
 
 // SourcesNamed returns the records of a name, older definitions first.
-func (t *tx) SourcesNamed(name string) (out []*compute.SourceRecord, err error) {
+func (t *tx) SourcesNamed(name string) (out []*store.SourceRecord, err error) {
 	all, err := t.list()
 	for _, r := range all {
 		if r.Name == name {
@@ -94,7 +95,7 @@ func (t *tx) SourcesNamed(name string) (out []*compute.SourceRecord, err error) 
 }
 
 // SaveSource inserts or updates a record, but not its counts.
-func (t *tx) SaveSource(r *compute.SourceRecord) error {
+func (t *tx) SaveSource(r *store.SourceRecord) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 		if err != nil {
 			return absent(err, r.Name)
 		}
-		if now := t.m.source(func(o *compute.SourceRecord) bool { return o.Key == r.Key }); now != nil {
+		if now := t.m.source(func(o *store.SourceRecord) bool { return o.Key == r.Key }); now != nil {
 			born := *now
 			*now = *own(r)
 			now.Key, now.Name, now.Digest, now.Counts = born.Key, born.Name, born.Digest, born.Counts
@@ -115,8 +116,9 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 		return nil
 	}
 	var key int64
-	err := t.ask(query{`WITH s AS (INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve, aim_spare, aim_until,
- no_room, unreachable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key) INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
+	err := t.ask(query{`WITH s AS (INSERT INTO sources (name, digest, type, place, definition, failures, paused, last_error, aim_reserve,
+ aim_spare, aim_until, no_room, unreachable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING key)
+ INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
 		[]any{encode(r.Name), encode(r.Digest), encode(r.Type), encode(r.Place), r.Definition, r.Failures,
 			record.Nanos(r.Paused), encode(r.LastError),
 			r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until), r.Full, record.Nanos(r.Unreachable)}, one(&key)})
@@ -128,7 +130,7 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 		fresh := own(r)
 		fresh.Counts = compute.Counts{}
 		t.m.sources = append(t.m.sources, fresh)
-		slices.SortStableFunc(t.m.sources, func(a, b *compute.SourceRecord) int { return strings.Compare(encode(a.Name), encode(b.Name)) })
+		slices.SortStableFunc(t.m.sources, func(a, b *store.SourceRecord) int { return strings.Compare(encode(a.Name), encode(b.Name)) })
 	}
 	return nil
 }

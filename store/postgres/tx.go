@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // tx is a transaction on one session. An error of the database ends it, whatever its caller does
@@ -45,7 +46,7 @@ type tx struct {
 	leaves  []int64
 	waits   []*compute.Waiter // changed
 	events  []compute.Event
-	answers []compute.Answer
+	answers []store.Answer
 	touched map[compute.ID]bool
 	// so many leases were given to the request of a mark that do not say which of it they are
 	nth    map[string]int64
@@ -54,7 +55,7 @@ type tx struct {
 	marked map[any]bool // those of changed, kept
 }
 
-var _ compute.Tx = (*tx)(nil)
+var _ store.Tx = (*tx)(nil)
 
 // errMoved ends a transaction that began on a memory which is not true any more.
 var errMoved = errors.New("another controller has written meanwhile")

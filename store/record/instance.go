@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"time"
 
@@ -46,9 +47,20 @@ func (d *Detail) Give(i *compute.Instance) {
 	i.Cold, i.Booked = d.Cold, d.Booked
 }
 
+// ReadDetail puts a column of details into an instance.
+func ReadDetail(text string, i *compute.Instance) error {
+	var d Detail
+	if err := Unpack(text, &d); err != nil {
+		return fmt.Errorf("record of %s: %w", i.ID, err)
+	}
+	d.Give(i)
+	return nil
+}
+
 // Equal reports whether two have the same content.
 func (d *Detail) Equal(o *Detail) bool {
-	return d.Wanted == o.Wanted && d.Fill == o.Fill && d.Reason == o.Reason && d.Cause == o.Cause && d.ProviderID == o.ProviderID && d.Address == o.Address &&
+	return d.Wanted == o.Wanted && d.Fill == o.Fill && d.Reason == o.Reason && d.Cause == o.Cause &&
+		d.ProviderID == o.ProviderID && d.Address == o.Address &&
 		maps.Equal(d.Facts, o.Facts) &&
 		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&
 		d.Wait == o.Wait && d.Create == o.Create && d.Connect == o.Connect && d.SetUp == o.SetUp && d.Cold == o.Cold && d.Booked == o.Booked

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -45,6 +46,15 @@ func (t Terms) Give(l *compute.Lease) error {
 		l.Share = &t.Share
 	}
 	return Unpack(t.Labels, &l.Labels)
+}
+
+// ReadTerms puts a column of terms into a lease.
+func ReadTerms(text string, l *compute.Lease) error {
+	var t Terms
+	if err := Unpack(text, &t); err != nil {
+		return fmt.Errorf("record of lease %s: %w", l.ID, err)
+	}
+	return t.Give(l)
 }
 
 // Text is the column; "": there is nothing.

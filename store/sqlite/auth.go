@@ -80,7 +80,8 @@ func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, 
 		err = s.Scan(&p.Number, &at, &p.Some)
 		p.Time = record.Time(at)
 		return p, err
-	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?", before, record.Nanos(since), limit)
+	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?",
+		before, record.Nanos(since), limit)
 }
 
 // DropAudit deletes entries from before a time.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -47,13 +48,13 @@ func made(t *testing.T) string {
 func write(t *testing.T, st *sqlite.Store, n int) {
 	t.Helper()
 	for range n {
-		if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 200) }); err != nil {
+		if err := st.Update(t.Context(), func(tx store.Tx) error { return appendEvent(tx, 200) }); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func appendEvent(tx compute.Tx, size int) error {
+func appendEvent(tx store.Tx, size int) error {
 	_, err := tx.Append(&compute.Event{Kind: "k", Time: time.Unix(1, 0), Text: strings.Repeat("x", size)})
 	return err
 }
@@ -256,7 +257,7 @@ func TestDamaged(t *testing.T) {
 			st, err := sqlite.Open(t.Context(), path, sqlite.Options{})
 			if err == nil {
 				defer st.Close()
-				err = st.View(t.Context(), func(tx compute.Tx) error {
+				err = st.View(t.Context(), func(tx store.Tx) error {
 					es, err := tx.Events(compute.EventQuery{})
 					if err == nil && len(es) != 200 {
 						t.Errorf("%d events and no error", len(es))
@@ -264,7 +265,7 @@ func TestDamaged(t *testing.T) {
 					return err
 				})
 				if err == nil {
-					err = st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 10) })
+					err = st.Update(t.Context(), func(tx store.Tx) error { return appendEvent(tx, 10) })
 				}
 			}
 			if !errors.Is(err, compute.ErrFailed) || !strings.Contains(compute.Hint(err), "the state file is damaged: move it") {
@@ -298,7 +299,7 @@ func TestDamaged(t *testing.T) {
 
 func count(t *testing.T, st *sqlite.Store) (n int) {
 	t.Helper()
-	err := st.View(t.Context(), func(tx compute.Tx) error {
+	err := st.View(t.Context(), func(tx store.Tx) error {
 		es, err := tx.Events(compute.EventQuery{})
 		n = len(es)
 		return err
@@ -410,7 +411,7 @@ func TestFullDisk(t *testing.T) {
 	var err error
 	done := 5
 	for range 500 { // until the log cannot grow
-		if err = st.Update(t.Context(), func(tx compute.Tx) error {
+		if err = st.Update(t.Context(), func(tx store.Tx) error {
 			return errors.Join(appendEvent(tx, 5000), appendEvent(tx, 5000))
 		}); err != nil {
 			break

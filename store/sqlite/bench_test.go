@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -62,7 +63,7 @@ func BenchmarkUpdate(b *testing.B) {
 					ls,
 					&compute.Lease{ID: fmt.Sprint("l-", n), Instance: compute.ID(fmt.Sprint("i-", n)), Expires: time.Unix(1e9, 0)},
 				)
-				if err := st.Update(context.Background(), func(tx compute.Tx) error { return tx.InsertLease(ls[n]) }); err != nil {
+				if err := st.Update(context.Background(), func(tx store.Tx) error { return tx.InsertLease(ls[n]) }); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -80,7 +81,7 @@ func BenchmarkUpdate(b *testing.B) {
 						for k := n; k < part; k += callers {
 							l.Used = time.Unix(1e9, int64(done+k))
 							l.Expires = l.Used.Add(time.Hour)
-							if err := st.Update(context.Background(), func(tx compute.Tx) error { return tx.SaveLease(l) }); err != nil {
+							if err := st.Update(context.Background(), func(tx store.Tx) error { return tx.SaveLease(l) }); err != nil {
 								b.Error(err)
 								return
 							}
@@ -108,7 +109,7 @@ func BenchmarkOpen(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "state.db")
 	st := mustOpen(b, path)
 	for range 20 {
-		err := st.Update(context.Background(), func(tx compute.Tx) error { _, err := tx.Append(&compute.Event{Kind: "k"}); return err })
+		err := st.Update(context.Background(), func(tx store.Tx) error { _, err := tx.Append(&compute.Event{Kind: "k"}); return err })
 		if err != nil {
 			b.Fatal(err)
 		}

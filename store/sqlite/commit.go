@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/group"
 )
 
@@ -19,7 +20,7 @@ import (
 // before. When ctx ends before its turn, fn is not run; after that ctx is not looked at. An error
 // other than fn's own means that nothing was changed, with one exception: if the disk failed in the
 // midst of a commit, its changes may be there after a crash.
-func (s *Store) Update(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -212,7 +213,7 @@ const readers = 6
 
 // View runs fn on a state of the store that does not change meanwhile. fn must not write, nor call
 // View: readers may wait for each other.
-func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -280,7 +281,7 @@ func (s *Store) View(ctx context.Context, fn func(compute.Tx) error) error {
 
 var errBroken = errors.New("the connection is not usable any more")
 
-func view(r *session, fn func(compute.Tx) error) error {
+func view(r *session, fn func(store.Tx) error) error {
 	if err := r.exec("BEGIN DEFERRED"); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -24,7 +25,7 @@ func TestCopy(t *testing.T) {
 	defer s.Close()
 	save := func(key string) {
 		t.Helper()
-		err := s.Update(t.Context(), func(tx compute.Tx) error {
+		err := s.Update(t.Context(), func(tx store.Tx) error {
 			return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindOther, Key: key, Data: []byte("{}")})
 		})
 		if err != nil {
@@ -55,7 +56,7 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	err = other.View(t.Context(), func(tx compute.Tx) error {
+	err = other.View(t.Context(), func(tx store.Tx) error {
 		all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindOther})
 		if len(all) != 1 || all[0].Key != "before" {
 			t.Errorf(`all = %+v; want len(all) == 1 and all[0].Key == "before"`, all)

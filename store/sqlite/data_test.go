@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -35,7 +36,7 @@ func TestData(t *testing.T) {
 		{`{"`: "b"},
 	} {
 		var id int64
-		err := st.Update(t.Context(), func(tx compute.Tx) (err error) {
+		err := st.Update(t.Context(), func(tx store.Tx) (err error) {
 			id, err = tx.Append(&compute.Event{Kind: "told", Data: data})
 			return err
 		})
@@ -43,7 +44,7 @@ func TestData(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []*compute.Event
-		err = st.View(t.Context(), func(tx compute.Tx) (err error) {
+		err = st.View(t.Context(), func(tx store.Tx) (err error) {
 			got, err = tx.Events(compute.EventQuery{After: id - 1})
 			return err
 		})

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 	"github.com/hostler-project/hostler/store/sqlite/faultvfs"
 )
@@ -117,7 +118,7 @@ func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 		}
 		time.Sleep(min(time.Until(next), 100*time.Millisecond))
 	}
-	err = st.View(t.Context(), func(tx compute.Tx) error {
+	err = st.View(t.Context(), func(tx store.Tx) error {
 		recs, err := tx.Sources()
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -46,7 +47,8 @@ func (t *tx) instance(r *instanceRow) (*compute.Instance, error) {
 	}
 	i := &compute.Instance{Row: r.row, ID: r.id, Source: r.source, SourceKey: r.sourceKey, State: r.state,
 		Since: record.Time(r.since), Generation: r.generation, Uses: r.uses,
-		Work: compute.Work{Worker: r.worker}, Basis: r.basis, ReadyAt: record.Time(r.readyAt), Child: r.child, Created: record.Time(r.created)}
+		Work: compute.Work{Worker: r.worker}, Basis: r.basis, ReadyAt: record.Time(r.readyAt), Child: r.child,
+		Created: record.Time(r.created)}
 	d.Give(i)
 	return i, nil
 }
@@ -287,8 +289,8 @@ func (t *tx) DropInstance(i *compute.Instance) error {
 const sourceColumns = `key, name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  creating, setting_up, ready, leased, cleaning, failed, discarding, held, aim_reserve, aim_spare, aim_until`
 
-func scanSource(s scanner) (*compute.SourceRecord, error) {
-	var r compute.SourceRecord
+func scanSource(s scanner) (*store.SourceRecord, error) {
+	var r store.SourceRecord
 	var unreachable, paused, until int64
 	c := &r.Counts
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
@@ -299,7 +301,7 @@ func scanSource(s scanner) (*compute.SourceRecord, error) {
 }
 
 // known returns a copy of a record that the memory has.
-func (t *tx) known(is func(*compute.SourceRecord) bool) (*compute.SourceRecord, error) {
+func (t *tx) known(is func(*store.SourceRecord) bool) (*store.SourceRecord, error) {
 	if t.readOnly {
 		return nil, nil
 	}
@@ -315,7 +317,7 @@ func (t *tx) known(is func(*compute.SourceRecord) bool) (*compute.SourceRecord, 
 	return nil, nil
 }
 
-func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, error) {
+func (t *tx) source(what, cond string, args ...any) (*store.SourceRecord, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}
@@ -330,30 +332,30 @@ func (t *tx) source(what, cond string, args ...any) (*compute.SourceRecord, erro
 }
 
 // own returns a copy that is its caller's.
-func own(r *compute.SourceRecord) *compute.SourceRecord {
+func own(r *store.SourceRecord) *store.SourceRecord {
 	c := *r
 	c.Definition = bytes.Clone(r.Definition)
 	return &c
 }
 
 // Source returns the record of a definition.
-func (t *tx) Source(name, digest string) (*compute.SourceRecord, error) {
-	if r, err := t.known(func(r *compute.SourceRecord) bool { return r.Name == name && r.Digest == digest }); r != nil || err != nil {
+func (t *tx) Source(name, digest string) (*store.SourceRecord, error) {
+	if r, err := t.known(func(r *store.SourceRecord) bool { return r.Name == name && r.Digest == digest }); r != nil || err != nil {
 		return r, err
 	}
 	return t.source(name, "name = ? AND digest = ?", name, digest)
 }
 
 // SourceByKey returns the record with a key.
-func (t *tx) SourceByKey(key int64) (*compute.SourceRecord, error) {
-	if r, err := t.known(func(r *compute.SourceRecord) bool { return r.Key == key }); r != nil || err != nil {
+func (t *tx) SourceByKey(key int64) (*store.SourceRecord, error) {
+	if r, err := t.known(func(r *store.SourceRecord) bool { return r.Key == key }); r != nil || err != nil {
 		return r, err
 	}
 	return t.source(fmt.Sprint("source record ", key), "key = ?", key)
 }
 
 // Sources returns all records by name, older definitions first.
-func (t *tx) Sources() ([]*compute.SourceRecord, error) {
+func (t *tx) Sources() ([]*store.SourceRecord, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}
@@ -361,7 +363,7 @@ func (t *tx) Sources() ([]*compute.SourceRecord, error) {
 }
 
 // SourcesNamed returns the records of a name, older definitions first.
-func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
+func (t *tx) SourcesNamed(name string) ([]*store.SourceRecord, error) {
 	if t.readOnly {
 		return t.sourcesNamed(name)
 	}
@@ -374,14 +376,14 @@ func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
 		if err != nil {
 			return nil, err
 		}
-		m.sources = slices.DeleteFunc(m.sources, func(r *compute.SourceRecord) bool { return r.Name == name })
+		m.sources = slices.DeleteFunc(m.sources, func(r *store.SourceRecord) bool { return r.Name == name })
 		m.sources = append(m.sources, all...)
 		if m.named == nil {
 			m.named = map[string]bool{}
 		}
 		m.named[name] = true
 	}
-	var out []*compute.SourceRecord
+	var out []*store.SourceRecord
 	for _, r := range m.sources { // each name's are in their order
 		if r.Name == name {
 			out = append(out, own(r))
@@ -390,7 +392,7 @@ func (t *tx) SourcesNamed(name string) ([]*compute.SourceRecord, error) {
 	return out, nil
 }
 
-func (t *tx) sourcesNamed(name string) ([]*compute.SourceRecord, error) {
+func (t *tx) sourcesNamed(name string) ([]*store.SourceRecord, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}
@@ -398,7 +400,7 @@ func (t *tx) sourcesNamed(name string) ([]*compute.SourceRecord, error) {
 }
 
 // SaveSource inserts or updates a record, but not its counts.
-func (t *tx) SaveSource(r *compute.SourceRecord) error {
+func (t *tx) SaveSource(r *store.SourceRecord) error {
 	m, err := t.memory()
 	if err != nil {
 		return err
@@ -407,12 +409,14 @@ func (t *tx) SaveSource(r *compute.SourceRecord) error {
 	if r.Key != 0 {
 		return t.update(r.Name, `UPDATE sources SET failures = ?, no_room = ?, unreachable = ?, paused = ?, last_error = ?, definition = ?,
  type = ?, place = ?, aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
-			r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError, r.Definition, r.Type, r.Place, r.Aim.Reserve,
+			r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError, r.Definition,
+			r.Type, r.Place, r.Aim.Reserve,
 			r.Aim.Spare, record.Nanos(r.Aim.Until), r.Key)
 	}
 	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  aim_reserve, aim_spare, aim_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError,
+		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, r.Full, record.Nanos(r.Unreachable),
+		record.Nanos(r.Paused), r.LastError,
 		r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until))
 	if err != nil {
 		return err

@@ -173,7 +173,8 @@ func (t *tx) SaveLease(l *compute.Lease) error {
 	const set = "UPDATE leases SET used = ?, expires = ?, deadline = ?, ended = ?, why = ?, worker = ?, detail = ? WHERE "
 	if known := m.leases[l.ID]; known != nil && known.instance == l.Instance {
 		err := t.update(
-			l.ID, set+"row = ?", record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()), record.Nanos(l.Ended), l.Why, l.Worker,
+			l.ID, set+"row = ?", record.Nanos(l.Used), record.Nanos(l.Expires), record.Nanos(l.Deadline()),
+			record.Nanos(l.Ended), l.Why, l.Worker,
 			text, known.row,
 		)
 		if err != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -9,12 +10,12 @@ import (
 // the next while no other process writes. The session's own writes keep it in step; a rollback
 // drops it.
 type memory struct {
-	version int64                   // of the data, at which it was true
-	held    record.Held             // nil: not known
-	waiting *waiting                // nil: not known
-	last    int64                   // the newest event's id; 0: not known
-	sources []*compute.SourceRecord // with their counts kept in step
-	named   map[string]bool         // of these names all are there
+	version int64                 // of the data, at which it was true
+	held    record.Held           // nil: not known
+	waiting *waiting              // nil: not known
+	last    int64                 // the newest event's id; 0: not known
+	sources []*store.SourceRecord // with their counts kept in step
+	named   map[string]bool       // of these names all are there
 
 	instances map[int64]*instanceRow
 	rows      map[compute.ID]int64

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -28,9 +29,9 @@ func TestRecordsAreRemembered(t *testing.T) {
 		at := time.Unix(1700000000, 5)
 		key := int64(0)
 		var names []compute.ID
-		err := stores[0].Update(ctx, func(tx compute.Tx) error {
+		err := stores[0].Update(ctx, func(tx store.Tx) error {
 			names = nil
-			rec := &compute.SourceRecord{Name: fmt.Sprint("s", run)}
+			rec := &store.SourceRecord{Name: fmt.Sprint("s", run)}
 			if err := tx.SaveSource(rec); err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ func TestRecordsAreRemembered(t *testing.T) {
 			fails := rapid.IntRange(0, 3).Draw(t, "fails") == 0
 			made++
 			id := fmt.Sprintf("l%d-%d", run, made)
-			err := st.Update(ctx, func(tx compute.Tx) error {
+			err := st.Update(ctx, func(tx store.Tx) error {
 				i, err := tx.Instance(name)
 				if err != nil {
 					return err
@@ -74,7 +75,7 @@ func TestRecordsAreRemembered(t *testing.T) {
 					return fmt.Errorf("%s is %s, and its lease %+v", name, i.State, l)
 				}
 				if op == "define" { // its source, otherwise
-					if err := tx.SaveSource(&compute.SourceRecord{Name: i.Source, Digest: id}); err != nil {
+					if err := tx.SaveSource(&store.SourceRecord{Name: i.Source, Digest: id}); err != nil {
 						return err
 					}
 				}
@@ -111,8 +112,8 @@ func TestRecordsAreRemembered(t *testing.T) {
 			if op == "take" && !fails {
 				ids = append(ids, id)
 			}
-			read := func(from func(context.Context, func(compute.Tx) error) error) (out []any) {
-				err := from(ctx, func(tx compute.Tx) error {
+			read := func(from func(context.Context, func(store.Tx) error) error) (out []any) {
+				err := from(ctx, func(tx store.Tx) error {
 					out = nil
 					for _, name := range names {
 						i, err := tx.Instance(name)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -17,8 +18,8 @@ func TestMove(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	first := mustOpen(t, path)
 	installation := first.Installation()
-	err := first.Update(t.Context(), func(tx compute.Tx) error {
-		return tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "1", Type: "fake", Definition: []byte{0, 1}})
+	err := first.Update(t.Context(), func(tx store.Tx) error {
+		return tx.SaveSource(&store.SourceRecord{Name: "web", Digest: "1", Type: "fake", Definition: []byte{0, 1}})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,9 +1,5 @@
 package sqlite
 
-import "github.com/hostler-project/hostler/compute"
-
-var _ compute.NotesTx = (*tx)(nil)
-
 // notes stand beside what the file says of itself, under names of their own.
 const note = "note:"
 

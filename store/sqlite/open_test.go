@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -125,7 +126,7 @@ func TestManyQueries(t *testing.T) {
 
 func limited(t *testing.T, st *sqlite.Store, n int) (got int) {
 	t.Helper()
-	err := st.View(t.Context(), func(tx compute.Tx) error {
+	err := st.View(t.Context(), func(tx store.Tx) error {
 		es, err := tx.Events(compute.EventQuery{Newest: n})
 		got = len(es)
 		return err
@@ -143,19 +144,20 @@ func TestOlder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.Update(t.Context(), func(tx compute.Tx) error {
+	err = s.Update(t.Context(), func(tx store.Tx) error {
 		if err := tx.InsertLease(&compute.Lease{ID: "whole", Instance: "web-1"}); err != nil {
 			return err
 		}
 		return errors.Join(
-			tx.SaveSource(&compute.SourceRecord{Name: "web", Digest: "d", Backoff: compute.Backoff{Failures: 3}}),
+			tx.SaveSource(&store.SourceRecord{Name: "web", Digest: "d", Backoff: compute.Backoff{Failures: 3}}),
 			tx.Join(&compute.Waiter{Source: "web", Count: 2}),
 		)
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	raw(t, path, false, "ALTER TABLE sources DROP COLUMN no_room", "ALTER TABLE sources DROP COLUMN unreachable", "ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
+	raw(t, path, false, "ALTER TABLE sources DROP COLUMN no_room", "ALTER TABLE sources DROP COLUMN unreachable",
+		"ALTER TABLE sources DROP COLUMN aim_reserve", "ALTER TABLE sources DROP COLUMN aim_spare", "ALTER TABLE sources DROP COLUMN aim_until",
 		"DROP TABLE answers", "DROP TABLE tokens", "DROP TABLE audit", "DROP TABLE rooms", "DROP TABLE slap_records", "DROP TABLE slap_turn", "DROP INDEX leases_id", "DROP INDEX leases_live", "CREATE UNIQUE INDEX leases_live ON leases (instance) WHERE ended = 0",
 		"DROP INDEX leases_name", "CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> ''",
 		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP "+
@@ -164,11 +166,12 @@ func TestOlder(t *testing.T) {
 			('away', 'd', '', '', 0, 5, 'it cannot be reached since 2026-11-20T10:00:00Z: no route')`,
 		`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
 			VALUES ('web-9', 'web', 1, 'discarding', 1, 1, 0, 0, 0, 0, '', '{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}', 1),
-			('web-8', 'web', 1, 'creating', 1, 1, 0, 0, 0, 0, '', '{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}', 1)`,
+			('web-8', 'web', 1, 'creating', 1, 1, 0, 0, 0, 0, '',
+				'{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}', 1)`,
 		"UPDATE sources SET creating = 1, discarding = 1 WHERE name = 'web'",
 		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
 	s = mustOpen(t, path)
-	err = s.Update(t.Context(), func(tx compute.Tx) error {
+	err = s.Update(t.Context(), func(tx store.Tx) error {
 		r, err := tx.Source("web", "d")
 		if err != nil || r.Failures != 3 || r.Aim != (compute.Aim{}) {
 			t.Errorf("r = %+v err = %v; want no error and r.Failures == 3 and r.Aim == (compute.Aim{})", r, err)
@@ -204,7 +207,7 @@ func TestOlder(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	err = s.Update(t.Context(), func(tx compute.Tx) error {
+	err = s.Update(t.Context(), func(tx store.Tx) error {
 		if l, err := tx.LeaseOf("web-1"); err != nil || l.ID != "whole" || l.Share != nil {
 			t.Errorf(`l = %+v err = %v; want no error and l.ID == "whole" and l.Share == nil`, l, err)
 		}

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestSlapPlans: what is asked of a SlapOS master's records is found by an index, whatever else
@@ -19,7 +19,7 @@ func TestSlapPlans(t *testing.T) {
 	defer s.Close()
 	explain := func(text string, args ...any) (lines []string) {
 		t.Helper()
-		if err := s.View(t.Context(), func(view compute.Tx) (err error) {
+		if err := s.View(t.Context(), func(view store.Tx) (err error) {
 			lines, err = collect(view.(*tx), func(s scanner) (line string, err error) {
 				var a, b, c int64
 				return line, s.Scan(&a, &b, &c, &line)
@@ -59,7 +59,7 @@ func TestSlapSince(t *testing.T) {
 		p1, p2, p3 int64
 	}
 	var steps []step
-	if err := s.View(t.Context(), func(view compute.Tx) (err error) {
+	if err := s.View(t.Context(), func(view store.Tx) (err error) {
 		steps, err = collect(view.(*tx), func(s scanner) (st step, err error) {
 			var addr, p5 int64
 			var p4, comment []byte

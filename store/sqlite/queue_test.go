@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -24,7 +25,7 @@ func TestQueueIsRemembered(t *testing.T) {
 	join := func(st *sqlite.Store, owner string, fail error) (w compute.Waiter) {
 		t.Helper()
 		w = compute.Waiter{Source: "web", Owner: owner, Count: 1, Wants: []int64{1}}
-		err := st.Update(ctx, func(tx compute.Tx) error {
+		err := st.Update(ctx, func(tx store.Tx) error {
 			if _, err := tx.Waiters(); err != nil {
 				return err
 			}
@@ -38,7 +39,7 @@ func TestQueueIsRemembered(t *testing.T) {
 	check := func(want ...string) {
 		t.Helper()
 		for n, st := range []*sqlite.Store{a, b} {
-			look := func(tx compute.Tx) error {
+			look := func(tx store.Tx) error {
 				ws, err := tx.Waiters()
 				var got []string
 				for _, w := range ws {
@@ -63,21 +64,21 @@ func TestQueueIsRemembered(t *testing.T) {
 	join(a, "eve", errors.New("not after all"))
 	check("ann", "bob")
 	joe := join(a, "joe", nil)
-	if err := b.Update(ctx, func(tx compute.Tx) error { return tx.Leave(ann.ID) }); err != nil {
+	if err := b.Update(ctx, func(tx store.Tx) error { return tx.Leave(ann.ID) }); err != nil {
 		t.Fatal(err)
 	}
 	check("bob", "joe")
-	err := a.Update(ctx, func(tx compute.Tx) error { return errors.Join(tx.Leave(bob.ID), tx.Leave(joe.ID), errFailed) })
+	err := a.Update(ctx, func(tx store.Tx) error { return errors.Join(tx.Leave(bob.ID), tx.Leave(joe.ID), errFailed) })
 	if !errors.Is(err, errFailed) {
 		t.Fatal(err)
 	}
 	check("bob", "joe")
 	joe.Passed = 3
-	if err := b.Update(ctx, func(tx compute.Tx) error { return errors.Join(tx.SaveWaiter(&joe), tx.Leave(bob.ID)) }); err != nil {
+	if err := b.Update(ctx, func(tx store.Tx) error { return errors.Join(tx.SaveWaiter(&joe), tx.Leave(bob.ID)) }); err != nil {
 		t.Fatal(err)
 	}
 	check("joe")
-	err = a.View(ctx, func(tx compute.Tx) error {
+	err = a.View(ctx, func(tx store.Tx) error {
 		ws, err := tx.Waiters()
 		if err == nil && (len(ws) != 1 || ws[0].Passed != 3 || ws[0].Wants[0] != 1) {
 			t.Errorf("ws = %+v; want an error or len(ws) == 1 and ws[0].Passed == 3 and ws[0].Wants[0] == 1", ws)
@@ -99,7 +100,7 @@ func TestReadersAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 500 {
 		all.Go(func() {
-			if err := s.View(t.Context(), func(compute.Tx) error {
+			if err := s.View(t.Context(), func(store.Tx) error {
 				n := now.Add(1)
 				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 				}
@@ -120,18 +121,18 @@ func TestReadersAtOnce(t *testing.T) {
 	for range 6 {
 		inside.Add(1)
 		all.Go(func() {
-			_ = s.View(t.Context(), func(compute.Tx) error { inside.Done(); <-let; return nil })
+			_ = s.View(t.Context(), func(store.Tx) error { inside.Done(); <-let; return nil })
 		})
 	}
 	inside.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if err := s.View(ctx, func(compute.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := s.View(ctx, func(store.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it gave up", err)
 	}
 	close(let)
 	all.Wait()
-	if err := s.View(t.Context(), func(compute.Tx) error { return nil }); err != nil {
+	if err := s.View(t.Context(), func(store.Tx) error { return nil }); err != nil {
 		t.Error(err)
 	}
 }

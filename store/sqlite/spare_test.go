@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -39,7 +40,7 @@ func TestSpare(t *testing.T) {
 		for range 8 {
 			all.Go(func() {
 				for range 3 {
-					if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+					if err := st.Update(t.Context(), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
 						t.Error(err)
 					}
 				}
@@ -82,7 +83,7 @@ func TestSpareLasts(t *testing.T) {
 	fill(t, filepath.Join(dir, "ballast"))
 	const kept = 200 // some 250 KiB, and in the log three MiB
 	for n := range kept {
-		if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+		if err := st.Update(t.Context(), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
 			t.Fatalf("write %d: %v", n, err)
 		}
 	}
@@ -105,7 +106,7 @@ func TestSpareIsForGivingBack(t *testing.T) {
 	more := func() {
 		t.Helper()
 		for range 100 {
-			err := st.Update(compute.Growing(t.Context()), func(tx compute.Tx) error { return appendEvent(tx, 5000) })
+			err := st.Update(compute.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 5000) })
 			if err == nil {
 				t.Fatal("there was room for more")
 			} else if e := (*compute.Error)(nil); !errors.As(err, &e) || e.Op != "state" {
@@ -118,7 +119,7 @@ func TestSpareIsForGivingBack(t *testing.T) {
 		t.Errorf("the spare was given to what wants more: %v", err)
 	}
 	for range 5 {
-		if err := st.Update(t.Context(), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+		if err := st.Update(t.Context(), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
 			t.Error(err)
 		}
 		more()
@@ -130,7 +131,7 @@ func TestSpareIsForGivingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	st = mustOpen(t, path)
-	if err := st.Update(compute.Growing(t.Context()), func(tx compute.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+	if err := st.Update(compute.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
 	integrity(t, path)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // tx is a transaction on one session. An error of the database ends it, whatever its caller does
@@ -22,7 +23,7 @@ type tx struct {
 	sure     bool                      // the session's memory is true
 }
 
-var _ compute.Tx = (*tx)(nil)
+var _ store.Tx = (*tx)(nil)
 
 // fail keeps the first error.
 func (t *tx) fail(err error) error {

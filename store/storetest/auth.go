@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // tokens: a token comes back as it was put, by its hash alone, for every handle, and not once it is
@@ -56,12 +57,12 @@ func tokens(t *testing.T, r *rig) {
 			t.Errorf("%v, %v", all, err)
 		}
 	})
-	err := r.Update(context.Background(), func(tx compute.Tx) error { return tx.(auth.TokenTx).DropToken("two") })
+	err := r.Update(context.Background(), func(tx store.Tx) error { return tx.(auth.TokenTx).DropToken("two") })
 	if !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
 	failed := errors.New("no")
-	err = r.Update(context.Background(), func(tx compute.Tx) error {
+	err = r.Update(context.Background(), func(tx store.Tx) error {
 		return errors.Join(tx.(auth.TokenTx).SaveToken(two), tx.(auth.TokenTx).DropToken("one"), failed)
 	})
 	if !errors.Is(err, failed) {
@@ -80,7 +81,7 @@ func audits(t *testing.T, r *rig) {
 	texts := []string{"a", "b\x00\xff", "c", "d"}
 	var numbers []int64
 	for i, text := range texts {
-		err := r.Update(context.Background(), func(tx compute.Tx) error {
+		err := r.Update(context.Background(), func(tx store.Tx) error {
 			n, err := tx.(auth.AuditTx).SaveAudit(now.Add(time.Duration(i)*time.Minute), []byte(text))
 			numbers = append(numbers, n)
 			return err
@@ -95,7 +96,7 @@ func audits(t *testing.T, r *rig) {
 	other := r.open()
 	look := func(before int64, since time.Time, limit int) (got string) {
 		t.Helper()
-		err := other.View(context.Background(), func(tx compute.Tx) error {
+		err := other.View(context.Background(), func(tx store.Tx) error {
 			all, err := tx.(auth.AuditTx).Audit(before, since, limit)
 			for _, p := range all {
 				got += string(p.Some)
@@ -123,7 +124,7 @@ func audits(t *testing.T, r *rig) {
 			t.Errorf("before %d, since %v, %d: %q", test.before, test.since, test.limit, got)
 		}
 	}
-	update(t, r.Handle, func(tx compute.Tx) error { return tx.(auth.AuditTx).DropAudit(now.Add(2 * time.Minute)) })
+	update(t, r.Handle, func(tx store.Tx) error { return tx.(auth.AuditTx).DropAudit(now.Add(2 * time.Minute)) })
 	if got := look(0, time.Time{}, 10); got != "dc" {
 		t.Errorf("after the old ones were dropped: %q", got)
 	}
@@ -131,12 +132,12 @@ func audits(t *testing.T, r *rig) {
 
 func write(t *testing.T, s Handle, fn func(auth.TokenTx) error) {
 	t.Helper()
-	update(t, s, func(tx compute.Tx) error { return fn(tx.(auth.TokenTx)) })
+	update(t, s, func(tx store.Tx) error { return fn(tx.(auth.TokenTx)) })
 }
 
 func read(t *testing.T, s Handle, fn func(auth.TokenTx)) {
 	t.Helper()
-	view(t, s, func(tx compute.Tx) error {
+	view(t, s, func(tx store.Tx) error {
 		fn(tx.(auth.TokenTx))
 		return nil
 	})

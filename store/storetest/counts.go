@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 var states = []compute.State{
@@ -25,8 +26,8 @@ func counts(t *testing.T, r *rig) {
 		run++
 		var keys []int64
 		for n := range 3 {
-			rec := &compute.SourceRecord{Name: fmt.Sprintf("s%d-%d", run, n)}
-			if err := r.Update(context.Background(), func(tx compute.Tx) error { rec.Key = 0; return tx.SaveSource(rec) }); err != nil {
+			rec := &store.SourceRecord{Name: fmt.Sprintf("s%d-%d", run, n)}
+			if err := r.Update(context.Background(), func(tx store.Tx) error { rec.Key = 0; return tx.SaveSource(rec) }); err != nil {
 				t.Fatal(err)
 			}
 			keys = append(keys, rec.Key)
@@ -53,7 +54,7 @@ func counts(t *testing.T, r *rig) {
 			}
 			fails := rapid.IntRange(0, 3).Draw(t, "fails") == 0
 			begin := made
-			err := s.Update(context.Background(), func(tx compute.Tx) error {
+			err := s.Update(context.Background(), func(tx store.Tx) error {
 				made = begin
 				clear(next)
 				var ids []compute.ID
@@ -157,7 +158,7 @@ func counts(t *testing.T, r *rig) {
 					}
 				}
 			}
-			err = rapid.SampledFrom(stores).Draw(t, "reader").View(context.Background(), func(tx compute.Tx) error {
+			err = rapid.SampledFrom(stores).Draw(t, "reader").View(context.Background(), func(tx store.Tx) error {
 				n := 0
 				for _, key := range keys {
 					is, err := tx.Instances(compute.InstanceQuery{SourceKey: key})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // handles: a commit of one handle is seen by another at once.
@@ -22,7 +23,7 @@ func handles(t *testing.T, r *rig) {
 		if n%2 == 1 {
 			a, b = b, a
 		}
-		update(t, a, func(tx compute.Tx) error { return event(tx, fmt.Sprint(n)) })
+		update(t, a, func(tx store.Tx) error { return event(tx, fmt.Sprint(n)) })
 		if got := kinds(t, b); len(got) != n+1 {
 			t.Fatalf("after %d writes the other handle sees %d", n+1, len(got))
 		}
@@ -46,7 +47,7 @@ func numbers(t *testing.T, r *rig) {
 				for k := range 15 {
 					name := []string{"a", "b"}[k%2]
 					var num int64
-					err := s.Update(t.Context(), func(tx compute.Tx) (err error) {
+					err := s.Update(t.Context(), func(tx store.Tx) (err error) {
 						if num, err = tx.NextNumber(name); err == nil && k == n {
 							return errMine
 						}
@@ -66,7 +67,7 @@ func numbers(t *testing.T, r *rig) {
 		}
 	}
 	wg.Wait()
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		a, err := tx.NextNumber("fresh")
 		if err != nil {
 			return err
@@ -99,7 +100,7 @@ func versions(t *testing.T, r *rig) {
 		if version(other) != before {
 			t.Error("it changed by reading")
 		}
-		update(t, r, func(tx compute.Tx) error { return event(tx, fmt.Sprint(n)) })
+		update(t, r, func(tx store.Tx) error { return event(tx, fmt.Sprint(n)) })
 		if version(other) == before {
 			t.Error("it did not change when the other handle wrote")
 		}
@@ -238,7 +239,7 @@ func Child(open func(place string) (Handle, error)) {
 	}
 	in := bufio.NewScanner(os.Stdin)
 	for n := 0; in.Scan(); n++ {
-		err := s.Update(context.Background(), func(tx compute.Tx) error {
+		err := s.Update(context.Background(), func(tx store.Tx) error {
 			if _, err := tx.NextNumber("n"); err != nil {
 				return err
 			}
@@ -315,7 +316,7 @@ func processes(t *testing.T, r *rig) {
 	}
 	waits := make(chan error)
 	go func() {
-		waits <- r.Update(t.Context(), func(tx compute.Tx) error {
+		waits <- r.Update(t.Context(), func(tx store.Tx) error {
 			n, err := tx.NextNumber("n")
 			if n != 2 {
 				t.Errorf("the number after 1 is %d", n)
@@ -361,14 +362,14 @@ func closing(t *testing.T, r *rig) {
 	for n := range 16 {
 		wg.Go(func() {
 			for {
-				err := s.Update(t.Context(), func(tx compute.Tx) error { return event(tx, "e") })
+				err := s.Update(t.Context(), func(tx store.Tx) error { return event(tx, "e") })
 				if err == nil {
 					mu.Lock()
 					committed++
 					mu.Unlock()
 				}
 				if n%4 == 0 && err == nil {
-					err = s.View(t.Context(), func(tx compute.Tx) error {
+					err = s.View(t.Context(), func(tx store.Tx) error {
 						_, err := tx.Events(compute.EventQuery{Newest: 1})
 						return err
 					})
@@ -391,8 +392,8 @@ func closing(t *testing.T, r *rig) {
 	if err := s.Close(); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
-	is(t, "Update", s.Update(t.Context(), func(compute.Tx) error { return nil }), compute.ErrUnavailable)
-	is(t, "View", s.View(t.Context(), func(compute.Tx) error { return nil }), compute.ErrUnavailable)
+	is(t, "Update", s.Update(t.Context(), func(store.Tx) error { return nil }), compute.ErrUnavailable)
+	is(t, "View", s.View(t.Context(), func(store.Tx) error { return nil }), compute.ErrUnavailable)
 	_, err := s.Version(t.Context())
 	is(t, "Version", err, compute.ErrUnavailable)
 	if r.Alive(s.Worker()) {

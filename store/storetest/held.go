@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // heldSums: the sums over leases are right for all handles, whichever wrote, also after a
@@ -20,7 +21,7 @@ func heldSums(t *testing.T, r *rig) {
 	check := func(want map[[2]string]float64) {
 		t.Helper()
 		var got map[[2]string]compute.Capacity
-		sums := func(tx compute.Tx) (err error) { // it may run more than once
+		sums := func(tx store.Tx) (err error) { // it may run more than once
 			got = map[[2]string]compute.Capacity{}
 			for who := range want {
 				if got[who], err = tx.Held(who[0], who[1]); err != nil {
@@ -50,7 +51,7 @@ func heldSums(t *testing.T, r *rig) {
 	ann, bob := lent("a", "p", "ann", 2), lent("b", "p", "bob", 2)
 	behind, front := lent("c", "", "pool:x", 2), lent("d", "", "bob", 2)
 	behind.Pool = "x-1"
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if _, err := tx.Held("p", ""); err != nil { // it knows before it changes
 			return err
 		}
@@ -60,11 +61,11 @@ func heldSums(t *testing.T, r *rig) {
 		{"p", ""}: 4, {"p", "ann"}: 2, {"p", "bob"}: 2, {"", ""}: 2, {"", "bob"}: 2, {"q", ""}: 0, {"", "pool:x"}: 0,
 	})
 	more := lent("e", "p", "ann", 2)
-	update(t, other, func(tx compute.Tx) error { return tx.InsertLease(more) })
+	update(t, other, func(tx store.Tx) error { return tx.InsertLease(more) })
 	check(map[[2]string]float64{{"p", ""}: 6, {"p", "ann"}: 4})
 	// A rolled back change counts as if it had never been.
 	nothing := errors.New("nothing")
-	err := r.Update(t.Context(), func(tx compute.Tx) error {
+	err := r.Update(t.Context(), func(tx store.Tx) error {
 		if err := tx.InsertLease(lent("f", "p", "ann", 2)); err != nil {
 			return err
 		}
@@ -74,10 +75,10 @@ func heldSums(t *testing.T, r *rig) {
 	check(map[[2]string]float64{{"p", ""}: 6, {"p", "ann"}: 4})
 	for _, l := range []*compute.Lease{ann, more} {
 		l.Used = at(5)
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(l) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(l) })
 		l.Ended = at(6)
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(l) })
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(l) }) // ended before
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(l) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(l) }) // ended before
 	}
 	check(map[[2]string]float64{{"p", ""}: 2, {"p", "ann"}: 0, {"p", "bob"}: 2, {"", "bob"}: 2})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 func fullLease(id string, of compute.ID) *compute.Lease {
@@ -23,11 +24,11 @@ func fullLease(id string, of compute.ID) *compute.Lease {
 // selects.
 func leases(t *testing.T, r *rig) {
 	for n, want := range []*compute.Lease{fullLease("l-0", "i-0"), {ID: "l-1", Instance: "i-1"}} {
-		update(t, r, func(tx compute.Tx) error { return tx.InsertLease(want) })
+		update(t, r, func(tx store.Tx) error { return tx.InsertLease(want) })
 		check := func() {
 			t.Helper()
 			for _, s := range []Handle{r.Handle, r.open()} {
-				view(t, s, func(tx compute.Tx) error {
+				view(t, s, func(tx store.Tx) error {
 					got, err := tx.Lease(want.ID)
 					if err != nil {
 						return err
@@ -47,18 +48,18 @@ func leases(t *testing.T, r *rig) {
 		}
 		check()
 		want.Used, want.TTL, want.Idle, want.Expires, want.Worker = at(20+n), time.Second, 0, at(30), 5
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(want) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(want) })
 		check()
 		want.Used, want.TTL, want.Expires, want.Worker = time.Time{}, 0, time.Time{}, 0
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(want) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(want) })
 		check()
 		want.Ended, want.Why = at(40), "released"
-		update(t, r, func(tx compute.Tx) error { return tx.SaveLease(want) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveLease(want) })
 		check()
 	}
 	// Names are free again, and so are the instances.
 	var second int64
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for _, l := range []*compute.Lease{{ID: "l-2", Name: "n-l-0", Instance: "i-0", Owner: "ann"},
 			{ID: "l-3", Instance: "i-1", Owner: "bob", Project: "p-3"},
 			{ID: "l-4", Instance: "i-2", Owner: "bob"}} {
@@ -95,7 +96,7 @@ func leases(t *testing.T, r *rig) {
 		{compute.LeaseQuery{Ended: true, Limit: 1}, "l-1"},
 		{compute.LeaseQuery{Ended: true, Instance: "i-0"}, "l-0"},
 	} {
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Leases(c.q)
 			if leaseIDs(got) != c.want {
 				t.Errorf("%+v: %q, want %q", c.q, leaseIDs(got), c.want)
@@ -116,13 +117,14 @@ func leaseIDs(ls []*compute.Lease) string {
 // leasesDue asks for those that may have to end.
 func leasesDue(t *testing.T, r *rig) {
 	now := at(0)
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for n, l := range []compute.Lease{
 			{ID: "never"}, {ID: "past", Expires: now.Add(-time.Second)}, {ID: "now", Expires: now}, {ID: "later", Expires: now.Add(1)},
 			{ID: "unused", Used: now.Add(-time.Minute), Idle: time.Minute, Expires: now.Add(time.Hour)},
 			{ID: "used", Used: now.Add(1), Idle: time.Minute}, {ID: "bound", For: compute.Process{PID: 7, Start: 1}},
 			{ID: "untold", Worker: 9},
-			{ID: "over", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}, Ending: compute.Ending{Ended: now.Add(-time.Minute)}},
+			{ID: "over", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7},
+				Ending: compute.Ending{Ended: now.Add(-time.Minute)}},
 			{ID: "both", Expires: now.Add(-time.Hour), Worker: 9, For: compute.Process{PID: 7}},
 		} {
 			l.Instance = compute.ID(fmt.Sprint("i-", n))
@@ -133,7 +135,7 @@ func leasesDue(t *testing.T, r *rig) {
 		return nil
 	})
 	due := func(at time.Time) (ids string) {
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			ls, err := tx.Leases(compute.LeaseQuery{Due: at})
 			ids = leaseIDs(ls)
 			return err
@@ -146,7 +148,7 @@ func leasesDue(t *testing.T, r *rig) {
 	if got, want := due(now.Add(2*time.Minute)), "past now later unused used bound untold both"; got != want {
 		t.Errorf("due later are %q, want %q", got, want)
 	}
-	view(t, r, func(tx compute.Tx) error {
+	view(t, r, func(tx store.Tx) error {
 		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
 		if ids := leaseIDs(ls); ids != "bound both" && ids != "untold both" && ids != "both" {
 			t.Errorf("the soonest is %q, want both, and one that is bound", ids)
@@ -154,7 +156,7 @@ func leasesDue(t *testing.T, r *rig) {
 		return err
 	})
 	// The deadline moves with use.
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		l, err := tx.Lease("unused")
 		if err != nil {
 			return err
@@ -170,10 +172,10 @@ func leasesDue(t *testing.T, r *rig) {
 // leaseConflicts: a living lease's name is an answer; a second living lease of an instance never
 // gets in.
 func leaseConflicts(t *testing.T, r *rig) {
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		return tx.InsertLease(&compute.Lease{ID: "a", Name: "mine", Instance: "i-1", Given: at(1)})
 	})
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		is(t, "the name twice", tx.InsertLease(&compute.Lease{ID: "b", Name: "mine", Instance: "i-2"}), compute.ErrConflict)
 		// another project's
 		if err := tx.InsertLease(&compute.Lease{ID: "c", Name: "mine", Project: "p", Instance: "i-3"}); err != nil {
@@ -188,14 +190,14 @@ func leaseConflicts(t *testing.T, r *rig) {
 		}
 		return tx.InsertLease(&compute.Lease{ID: "d", Instance: "i-4"}) // no name is no conflict
 	})
-	err := r.Update(t.Context(), func(tx compute.Tx) error {
+	err := r.Update(t.Context(), func(tx store.Tx) error {
 		if err := event(tx, "lost"); err != nil {
 			return err
 		}
 		return tx.InsertLease(&compute.Lease{ID: "e", Instance: "i-1"})
 	})
 	is(t, "an instance leased twice", err, compute.ErrConflict)
-	err = r.Update(t.Context(), func(tx compute.Tx) error {
+	err = r.Update(t.Context(), func(tx store.Tx) error {
 		_ = tx.InsertLease(&compute.Lease{ID: "f", Instance: "i-1"}) // its caller does not look
 		return nil
 	})
@@ -203,10 +205,10 @@ func leaseConflicts(t *testing.T, r *rig) {
 		t.Error("an instance leased twice was no error of the transaction")
 	}
 	// An ended lease has neither the name nor the instance.
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		return tx.InsertLease(&compute.Lease{ID: "g", Name: "mine", Instance: "i-1", Ending: compute.Ending{Ended: at(2)}})
 	})
-	view(t, r, func(tx compute.Tx) error {
+	view(t, r, func(tx store.Tx) error {
 		ls, err := tx.Leases(compute.LeaseQuery{})
 		if got := leaseIDs(ls); got != "a c i d" {
 			t.Errorf("living are %q", got)
@@ -224,19 +226,19 @@ func queue(t *testing.T, r *rig) {
 		Project: "p-1", Priority: -7, Purpose: "p", Cores: 2, Memory: 1 << 40, Disk: 1 << 41, Passed: 3, Reason: "full", Asks: `{"gpus":1}`}
 	bare := &compute.Waiter{}
 	third := &compute.Waiter{Source: "t"}
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 0 {
 			return errors.Join(err, fmt.Errorf("%d wait at first", len(ws)))
 		}
 		return errors.Join(tx.Join(full), tx.Join(bare))
 	})
-	update(t, r.open(), func(tx compute.Tx) error { return tx.Join(third) })
+	update(t, r.open(), func(tx store.Tx) error { return tx.Join(third) })
 	if !(0 < full.ID && full.ID < bare.ID && bare.ID < third.ID) {
 		t.Errorf("ids are %d, %d, %d", full.ID, bare.ID, third.ID)
 	}
 	check := func(want ...*compute.Waiter) {
 		t.Helper()
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Waiters()
 			if err == nil {
 				same(t, "queue", got, want)
@@ -248,18 +250,18 @@ func queue(t *testing.T, r *rig) {
 	bare.Passed, bare.Reason, bare.Wants = 2, "later", []int64{5, 7}
 	moved := *bare
 	moved.Owner, moved.Priority = "eve", 0 // its first values stay
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if err := tx.SaveWaiter(&compute.Waiter{ID: 4711}); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("one that is not there is saved: %v", err)
 		}
 		return tx.SaveWaiter(&moved)
 	})
 	check(full, bare, third)
-	update(t, r, func(tx compute.Tx) error { return errors.Join(tx.Leave(third.ID), tx.Leave(full.ID), tx.Leave(4711)) })
+	update(t, r, func(tx store.Tx) error { return errors.Join(tx.Leave(third.ID), tx.Leave(full.ID), tx.Leave(4711)) })
 	check(bare)
 	// A number is not given again, so no waiter takes a later one's place.
 	again := &compute.Waiter{Source: "u"}
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 {
 			return errors.Join(err, fmt.Errorf("%d wait", len(ws)))
 		}
@@ -289,7 +291,7 @@ func events(t *testing.T, r *rig) {
 		{Time: at(5), Kind: "5", Source: "s", Instance: "i-1"}}
 	for _, e := range all {
 		var id int64
-		update(t, r, func(tx compute.Tx) (err error) { id, err = tx.Append(e); return err })
+		update(t, r, func(tx store.Tx) (err error) { id, err = tx.Append(e); return err })
 		if id == 0 || e.ID != id {
 			t.Fatalf("id %d, and in the record %d", id, e.ID)
 		}
@@ -323,7 +325,7 @@ func events(t *testing.T, r *rig) {
 		for _, n := range c.want {
 			want = append(want, all[n])
 		}
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Events(c.q)
 			if err == nil {
 				same(t, fmt.Sprintf("%+v", c.q), got, want)
@@ -336,14 +338,15 @@ func events(t *testing.T, r *rig) {
 // prune: old records are deleted, and no others; ids go on.
 func prune(t *testing.T, r *rig) {
 	var last int64
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for n := range 4 {
 			id, err := tx.Append(&compute.Event{Time: at(n), Kind: fmt.Sprint(n)})
 			if err != nil {
 				return err
 			}
 			last = id
-			err = errors.Join(tx.InsertLease(&compute.Lease{ID: fmt.Sprint("ended-", n), Instance: "i", Given: at(0), Ending: compute.Ending{Ended: at(n)}}),
+			err = errors.Join(tx.InsertLease(&compute.Lease{ID: fmt.Sprint("ended-", n), Instance: "i", Given: at(0),
+				Ending: compute.Ending{Ended: at(n)}}),
 				tx.InsertLease(&compute.Lease{ID: fmt.Sprint("lives-", n), Instance: compute.ID(fmt.Sprint("j-", n)), Given: at(n)}))
 			if err != nil {
 				return err
@@ -351,11 +354,11 @@ func prune(t *testing.T, r *rig) {
 		}
 		return nil
 	})
-	update(t, r, func(tx compute.Tx) error { return tx.Prune(at(2)) })
+	update(t, r, func(tx store.Tx) error { return tx.Prune(at(2)) })
 	if got := fmt.Sprint(kinds(t, r)); got != "[2 3]" {
 		t.Errorf("events left: %s", got)
 	}
-	view(t, r, func(tx compute.Tx) error {
+	view(t, r, func(tx store.Tx) error {
 		ended, err := tx.Leases(compute.LeaseQuery{Ended: true})
 		if err != nil {
 			return err
@@ -366,8 +369,8 @@ func prune(t *testing.T, r *rig) {
 		}
 		return err
 	})
-	update(t, r, func(tx compute.Tx) error { return tx.Prune(at(99)) })
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error { return tx.Prune(at(99)) })
+	update(t, r, func(tx store.Tx) error {
 		id, err := tx.Append(&compute.Event{Time: at(1), Kind: "new"})
 		if id <= last {
 			t.Errorf("the id %d was given again after %d", id, last)
@@ -383,8 +386,8 @@ func farLeases(t *testing.T, r *rig) {
 		ID: "l-far", Instance: "i-far", Given: at(1), Used: at(1), TTL: math.MaxInt64,
 		Expires: at(1).Add(math.MaxInt64).Add(math.MaxInt64), Idle: math.MaxInt64,
 	}
-	update(t, r, func(tx compute.Tx) error { return tx.InsertLease(far) })
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error { return tx.InsertLease(far) })
+	update(t, r, func(tx store.Tx) error {
 		got, err := tx.Lease("l-far")
 		if err != nil {
 			return err

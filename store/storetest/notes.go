@@ -5,12 +5,13 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // notes: a part's text is there for other handles too, the last that was kept.
 func notes(t *testing.T, r *rig) {
 	keep := func(h Handle, name, text string) {
-		update(t, h, func(tx compute.Tx) error { return tx.(compute.NoteTx).SaveNote(name, text) })
+		update(t, h, func(tx store.Tx) error { return tx.SaveNote(name, text) })
 	}
 	other := r.open()
 	keep(r, "one", "first")
@@ -27,8 +28,8 @@ func notes(t *testing.T, r *rig) {
 		"list:": {"list:a%_": "1", "list:ab\x00": "2\x00"}, "list:a%": {"list:a%_": "1"},
 		"list:ab\x00": {"list:ab\x00": "2\x00"}, "LIST:": {}, "none": {},
 	} {
-		view(t, other, func(tx compute.Tx) error {
-			got, err := tx.(compute.NotesTx).Notes(prefix)
+		view(t, other, func(tx store.Tx) error {
+			got, err := tx.Notes(prefix)
 			if err != nil || !maps.Equal(got, want) {
 				t.Errorf("with %q begin %q, %v, want %q", prefix, got, err, want)
 			}
@@ -36,14 +37,14 @@ func notes(t *testing.T, r *rig) {
 		})
 	}
 	for _, h := range []Handle{r, other} {
-		view(t, h, func(tx compute.Tx) error {
+		view(t, h, func(tx store.Tx) error {
 			for name, want := range map[string]string{"one": "second", "o\x00dd": "t\x00\xffext"} {
-				if got, err := tx.(compute.NoteTx).Note(name); err != nil || got != want {
+				if got, err := tx.Note(name); err != nil || got != want {
 					t.Errorf("%q is %q, %v", name, got, err)
 				}
 			}
 			for _, name := range []string{"gone", "never", "installation", ""} {
-				_, err := tx.(compute.NoteTx).Note(name)
+				_, err := tx.Note(name)
 				is(t, name, err, compute.ErrNotFound)
 			}
 			return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // at is an instant with nanoseconds, in a zone of its own.
@@ -22,7 +23,7 @@ var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語
 	"%_*?;--", "'; DROP TABLE instances; --",
 	strings.Repeat("long ", 20000), "0", "null", "{}", "\u2028\ufeff"}
 
-func fullInstance(src *compute.SourceRecord, id compute.ID) *compute.Instance {
+func fullInstance(src *store.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3",
 		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
 		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5,
@@ -42,14 +43,14 @@ func instances(t *testing.T, r *rig) {
 	for _, want := range []*compute.Instance{
 		fullInstance(src, "web-1"), {ID: "web-2", Source: "web", SourceKey: src.Key, State: compute.Creating},
 	} {
-		update(t, r, func(tx compute.Tx) error { want.Row = 0; return tx.SaveInstance(want) })
+		update(t, r, func(tx store.Tx) error { want.Row = 0; return tx.SaveInstance(want) })
 		if want.Row == 0 {
 			t.Fatal("Row was not set")
 		}
 		check := func() {
 			t.Helper()
 			for _, s := range []Handle{r.Handle, r.open()} {
-				view(t, s, func(tx compute.Tx) error {
+				view(t, s, func(tx store.Tx) error {
 					got, err := tx.Instance(want.ID)
 					if err == nil {
 						same(t, "instance", got, want)
@@ -63,16 +64,16 @@ func instances(t *testing.T, r *rig) {
 		next.Row, next.Created = want.Row, want.Created
 		next.State, next.Facts, next.Uses, next.Child = compute.Held, nil, 9, want.Child
 		*want = *next
-		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveInstance(want) })
 		check()
 		*want = compute.Instance{ID: want.ID, Source: want.Source, SourceKey: want.SourceKey, Row: want.Row,
 			Created: want.Created, Child: want.Child,
 			State: compute.Ready}
-		update(t, r, func(tx compute.Tx) error { return tx.SaveInstance(want) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveInstance(want) })
 		check()
 	}
 	// A name that is there is a conflict, and the transaction goes on.
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		is(
 			t, "a name twice",
 			tx.SaveInstance(&compute.Instance{ID: "web-1", Source: "web", SourceKey: src.Key, State: compute.Ready}),
@@ -85,10 +86,10 @@ func instances(t *testing.T, r *rig) {
 	}
 	instance(t, r, src, "web-3", compute.Cleaning)
 	child := &compute.Instance{ID: "web-4", Source: "web", SourceKey: src.Key, State: compute.Discarding, Child: "x"}
-	update(t, r, func(tx compute.Tx) error { child.Row = 0; return tx.SaveInstance(child) })
+	update(t, r, func(tx store.Tx) error { child.Row = 0; return tx.SaveInstance(child) })
 	other := source(t, r, "other")
 	instance(t, r, other, "other-1", compute.Ready)
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l-1", Instance: "web-2", Owner: "ann"}), tx.InsertLease(&compute.Lease{
 			ID: "l-2", Instance: "other-1", Owner: "ann",
 		}),
@@ -116,7 +117,7 @@ func instances(t *testing.T, r *rig) {
 		{compute.InstanceQuery{After: child.Row - 1, Limit: 1}, "web-4"},
 		{compute.InstanceQuery{After: child.Row}, "other-1"},
 	} {
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			is, err := tx.Instances(c.q)
 			if got := names(is); got != c.want {
 				t.Errorf("%+v: %q, want %q", c.q, got, c.want)
@@ -124,13 +125,13 @@ func instances(t *testing.T, r *rig) {
 			return err
 		})
 	}
-	update(t, r, func(tx compute.Tx) error { return tx.DropInstance(child) })
-	view(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error { return tx.DropInstance(child) })
+	view(t, r, func(tx store.Tx) error {
 		_, err := tx.Instance("web-4")
 		is(t, "a dropped instance", err, compute.ErrNotFound)
 		return nil
 	})
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		is(t, "saving a dropped instance", tx.SaveInstance(child), compute.ErrNotFound)
 		return nil
 	})
@@ -153,7 +154,7 @@ func pick(t *testing.T, r *rig) {
 		instance(t, r, b, compute.ID(fmt.Sprintf("b-%d", n)), compute.Ready)
 	}
 	for n, want := range []string{"", "a-0", "a-0 a-2", "a-0 a-2 a-4", "a-0 a-2 a-4"} {
-		update(t, r, func(tx compute.Tx) error {
+		update(t, r, func(tx store.Tx) error {
 			got, err := tx.Pick(a.Key, n)
 			if names(got) != want {
 				t.Errorf("%d: %q, want %q", n, names(got), want)
@@ -161,7 +162,7 @@ func pick(t *testing.T, r *rig) {
 			return err
 		})
 	}
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		got, err := tx.Pick(a.Key, 1)
 		if err != nil {
 			return err
@@ -181,7 +182,7 @@ func pick(t *testing.T, r *rig) {
 func pickDisjoint(t *testing.T, r *rig) {
 	const each, many = 12, 6
 	src := source(t, r, "a")
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for n := range 3 * many * each {
 			if err := tx.SaveInstance(&compute.Instance{
 				ID: compute.ID(fmt.Sprintf("a-%d", n)), Source: "a", SourceKey: src.Key, State: compute.Ready,
@@ -199,7 +200,7 @@ func pickDisjoint(t *testing.T, r *rig) {
 			wg.Go(func() {
 				for range each {
 					var id compute.ID
-					err := s.Update(t.Context(), func(tx compute.Tx) error {
+					err := s.Update(t.Context(), func(tx store.Tx) error {
 						got, err := tx.Pick(src.Key, 1)
 						if err != nil {
 							return err
@@ -235,13 +236,13 @@ func pickDisjoint(t *testing.T, r *rig) {
 
 // sources puts, gets and changes records of sources, whose counts stay the store's own.
 func sources(t *testing.T, r *rig) {
-	full := &compute.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"),
+	full := &store.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"),
 		Backoff: compute.Backoff{Failures: 3, Full: 2, Paused: at(1), LastError: "it's full"}, Unreachable: at(3),
 		Counts: compute.Counts{Ready: 77}, Aim: compute.Aim{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
-	bare := &compute.SourceRecord{Name: "web", Digest: "d2"}
-	first := &compute.SourceRecord{Name: "a", Digest: ""}
-	for _, s := range []*compute.SourceRecord{full, bare, first} {
-		update(t, r, func(tx compute.Tx) error { s.Key = 0; return tx.SaveSource(s) })
+	bare := &store.SourceRecord{Name: "web", Digest: "d2"}
+	first := &store.SourceRecord{Name: "a", Digest: ""}
+	for _, s := range []*store.SourceRecord{full, bare, first} {
+		update(t, r, func(tx store.Tx) error { s.Key = 0; return tx.SaveSource(s) })
 		if s.Key == 0 {
 			t.Fatal("Key was not set")
 		}
@@ -249,8 +250,8 @@ func sources(t *testing.T, r *rig) {
 	full.Counts = compute.Counts{}
 	check := func() {
 		t.Helper()
-		view(t, r, func(tx compute.Tx) error {
-			for _, want := range []*compute.SourceRecord{full, bare, first} {
+		view(t, r, func(tx store.Tx) error {
+			for _, want := range []*store.SourceRecord{full, bare, first} {
 				got, err := tx.Source(want.Name, want.Digest)
 				if err != nil {
 					return err
@@ -274,17 +275,17 @@ func sources(t *testing.T, r *rig) {
 			if err != nil {
 				return err
 			}
-			same(t, "sources", got, []*compute.SourceRecord{first, full, bare})
+			same(t, "sources", got, []*store.SourceRecord{first, full, bare})
 			return nil
 		})
 	}
 	check()
 	full.Failures, full.Paused, full.LastError, full.Definition, full.Type = 0, time.Time{}, "", nil, "vm"
 	bare.Failures, bare.Paused, bare.LastError, bare.Definition = 9, at(3), "no", []byte{1}
-	for _, s := range []*compute.SourceRecord{full, bare} {
+	for _, s := range []*store.SourceRecord{full, bare} {
 		c := *s
 		c.Counts.Ready = 55
-		update(t, r, func(tx compute.Tx) error { return tx.SaveSource(&c) })
+		update(t, r, func(tx store.Tx) error { return tx.SaveSource(&c) })
 	}
 	check()
 }
@@ -302,8 +303,8 @@ func oddStrings(t *testing.T, r *rig) {
 			Labels: map[string]string{s: s}, Given: at(1),
 		}
 		e := &compute.Event{Kind: s, Source: s, Instance: id, Lease: s, Owner: s, Text: s, Time: at(2), Data: map[string]string{s: s}}
-		rec := &compute.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), Backoff: compute.Backoff{LastError: s}}
-		update(t, r, func(tx compute.Tx) error {
+		rec := &store.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), Backoff: compute.Backoff{LastError: s}}
+		update(t, r, func(tx store.Tx) error {
 			want.Row, rec.Key = 0, 0
 			if err := tx.SaveInstance(want); err != nil {
 				return err
@@ -317,7 +318,7 @@ func oddStrings(t *testing.T, r *rig) {
 			_, err := tx.Append(e)
 			return err
 		})
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			i, err := tx.Instance(id)
 			if err != nil {
 				return err
@@ -350,7 +351,7 @@ func oddStrings(t *testing.T, r *rig) {
 // notFound asks every method for a missing record.
 func notFound(t *testing.T, r *rig) {
 	src := source(t, r, "s")
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for what, err := range map[string]error{
 			"Instance":     second(tx.Instance("no")),
 			"Lease":        second(tx.Lease("no")),
@@ -358,7 +359,7 @@ func notFound(t *testing.T, r *rig) {
 			"Source":       second(tx.Source("s", "other")),
 			"SourceByKey":  second(tx.SourceByKey(src.Key + 1)),
 			"SaveInstance": tx.SaveInstance(&compute.Instance{Row: 4711, ID: "no", State: compute.Ready, SourceKey: src.Key}),
-			"SaveSource":   tx.SaveSource(&compute.SourceRecord{Key: src.Key + 1, Name: "no"}),
+			"SaveSource":   tx.SaveSource(&store.SourceRecord{Key: src.Key + 1, Name: "no"}),
 			"SaveLease":    tx.SaveLease(&compute.Lease{ID: "no"}),
 		} {
 			is(t, what, err, compute.ErrNotFound)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 func part(id string, of compute.ID, cores float64) *compute.Lease {
@@ -19,7 +20,7 @@ func part(id string, of compute.ID, cores float64) *compute.Lease {
 func shares(t *testing.T, r *rig) {
 	none := part("c", "i-1", 0)
 	*none.Share = compute.Amount{}
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for _, l := range []*compute.Lease{
 			part("a", "i-1", 0.1), part("b", "i-1", 2), none, part("d", "i-2", 1), {ID: "whole", Instance: "i-3"},
 		} {
@@ -34,8 +35,8 @@ func shares(t *testing.T, r *rig) {
 	of := func(id compute.ID, ended bool) (ids string) {
 		t.Helper()
 		for _, s := range []Handle{r.Handle, r.open()} {
-			for _, look := range []func(testing.TB, Handle, func(compute.Tx) error){update, view} {
-				look(t, s, func(tx compute.Tx) error {
+			for _, look := range []func(testing.TB, Handle, func(store.Tx) error){update, view} {
+				look(t, s, func(tx store.Tx) error {
 					ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: ended})
 					now := leaseIDs(ls)
 					if ids != "" && ids != now {
@@ -52,7 +53,7 @@ func shares(t *testing.T, r *rig) {
 		t.Errorf("leases of parts are %q", got)
 	}
 	for _, want := range []*compute.Lease{part("a", "i-1", 0.1), none} {
-		view(t, r, func(tx compute.Tx) error {
+		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Lease(want.ID)
 			if err == nil {
 				want.Row = got.Row
@@ -64,7 +65,7 @@ func shares(t *testing.T, r *rig) {
 	for what, l := range map[string]*compute.Lease{
 		"a part of what is all somebody's": part("e", "i-3", 1), "all of it twice": {ID: "f", Instance: "i-3"},
 	} {
-		err := r.Update(t.Context(), func(tx compute.Tx) error {
+		err := r.Update(t.Context(), func(tx store.Tx) error {
 			if err := event(tx, "lost"); err != nil {
 				return err
 			}
@@ -74,7 +75,7 @@ func shares(t *testing.T, r *rig) {
 	}
 	// One ends, changed by the caller that read it; the others stay. Its end is found as others'
 	// are.
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		l, err := tx.Lease("b")
 		if err != nil {
 			return err
@@ -85,7 +86,7 @@ func shares(t *testing.T, r *rig) {
 	if got := of("i-1", false) + "/" + of("i-1", true); got != "a c/b" {
 		t.Errorf("after the end of one: %q", got)
 	}
-	view(t, r, func(tx compute.Tx) error {
+	view(t, r, func(tx store.Tx) error {
 		l, err := tx.Lease("b")
 		if err == nil && (l.Share == nil || l.Share.Cores != 2 || l.Why != "released") {
 			t.Errorf("what ended is %+v", l)
@@ -93,7 +94,7 @@ func shares(t *testing.T, r *rig) {
 		return err
 	})
 	// When all have ended one lease may have all of it, and after that parts again.
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		for _, id := range []string{"a", "c"} {
 			l, err := tx.Lease(id)
 			if err != nil {
@@ -106,7 +107,7 @@ func shares(t *testing.T, r *rig) {
 		}
 		return tx.InsertLease(&compute.Lease{ID: "g", Instance: "i-1"})
 	})
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		l, err := tx.LeaseOf("i-1")
 		if err != nil {
 			return err
@@ -126,9 +127,9 @@ func shares(t *testing.T, r *rig) {
 func rooms(t *testing.T, r *rig) {
 	one, two := source(t, r, "one"), source(t, r, "two")
 	made := map[compute.ID]*compute.Instance{}
-	note := func(tx compute.Tx, id compute.ID, free *compute.Amount) error { return tx.SetRoom(made[id], free) }
-	update(t, r, func(tx compute.Tx) error {
-		for n, src := range []*compute.SourceRecord{one, one, one, one, two} {
+	note := func(tx store.Tx, id compute.ID, free *compute.Amount) error { return tx.SetRoom(made[id], free) }
+	update(t, r, func(tx store.Tx) error {
+		for n, src := range []*store.SourceRecord{one, one, one, one, two} {
 			i := &compute.Instance{
 				ID: compute.ID(fmt.Sprintf("%s-%d", src.Name, n)), Source: src.Name, SourceKey: src.Key,
 				State: compute.Leased,
@@ -154,8 +155,8 @@ func rooms(t *testing.T, r *rig) {
 	find := func(least compute.Amount, n int, want string) {
 		t.Helper()
 		for _, s := range []Handle{r.Handle, r.open()} {
-			for _, look := range []func(testing.TB, Handle, func(compute.Tx) error){update, view} {
-				look(t, s, func(tx compute.Tx) error {
+			for _, look := range []func(testing.TB, Handle, func(store.Tx) error){update, view} {
+				look(t, s, func(tx store.Tx) error {
 					got, err := tx.Rooms(one.Key, least, n)
 					if names(got) != want {
 						t.Errorf("%v: %q, want %q", least, names(got), want)
@@ -172,7 +173,7 @@ func rooms(t *testing.T, r *rig) {
 	find(compute.Amount{Disk: 1}, 0, "one-1 one-2")
 	find(compute.Amount{GPUs: 1}, 0, "one-1")
 	find(compute.Amount{GPUs: 2}, 0, "")
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if err := note(tx, "one-3", &compute.Amount{Cores: 7}); err != nil {
 			return err
 		}
@@ -182,14 +183,14 @@ func rooms(t *testing.T, r *rig) {
 		return note(tx, "one-0", nil)
 	})
 	find(compute.Amount{}, 0, "one-3 one-1 one-2")
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if err := note(tx, "one-0", nil); err != nil { // again
 			return err
 		}
 		return tx.DropInstance(made["one-2"])
 	})
 	find(compute.Amount{}, 0, "one-3 one-1")
-	if err := r.Update(t.Context(), func(tx compute.Tx) error {
+	if err := r.Update(t.Context(), func(tx store.Tx) error {
 		if err := note(tx, "one-3", nil); err != nil {
 			return err
 		}
@@ -198,7 +199,7 @@ func rooms(t *testing.T, r *rig) {
 		t.Error("no error")
 	}
 	find(compute.Amount{}, 0, "one-3 one-1")
-	if err := r.View(t.Context(), func(tx compute.Tx) error { return note(tx, "one-1", nil) }); err == nil {
+	if err := r.View(t.Context(), func(tx store.Tx) error { return note(tx, "one-1", nil) }); err == nil {
 		t.Error("a View wrote")
 	}
 }

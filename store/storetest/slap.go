@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // slapEntries checks the entries of a SlapOS master: they come back as they were put, are found by
@@ -23,7 +24,7 @@ func slapEntries(t *testing.T, r *rig) {
 	unfollowed := record.Entry{Kind: record.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
 	save := func(s Handle, entries ...record.Entry) (revision int64) {
 		t.Helper()
-		update(t, s, func(tx compute.Tx) (err error) {
+		update(t, s, func(tx store.Tx) (err error) {
 			if revision, err = tx.(ledger.Tx).SlapAdvance(); err != nil {
 				return err
 			}
@@ -48,7 +49,7 @@ func slapEntries(t *testing.T, r *rig) {
 	other := r.open()
 	follow := func(after int64, want ...record.Entry) {
 		t.Helper()
-		view(t, other, func(tx compute.Tx) error {
+		view(t, other, func(tx store.Tx) error {
 			var got []record.Entry
 			err := tx.(ledger.Tx).SlapChanges(after, func(e record.Entry) error { got = append(got, e); return nil })
 			if err == nil {
@@ -60,7 +61,7 @@ func slapEntries(t *testing.T, r *rig) {
 	follow(0, one, two)
 	follow(first, two)
 	follow(second)
-	view(t, other, func(tx compute.Tx) error {
+	view(t, other, func(tx store.Tx) error {
 		s := tx.(ledger.Tx)
 		got, err := s.SlapEntry(record.KindInstance, one.Key)
 		if err != nil {
@@ -98,7 +99,7 @@ func slapEntries(t *testing.T, r *rig) {
 		"a name":  {Kind: record.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
 		"a place": {Kind: record.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
 	} {
-		err := other.Update(context.Background(), func(tx compute.Tx) error { return tx.(ledger.Tx).SaveSlap(e) })
+		err := other.Update(context.Background(), func(tx store.Tx) error { return tx.(ledger.Tx).SaveSlap(e) })
 		if err == nil {
 			t.Errorf("%s is given twice", what)
 		}
@@ -110,10 +111,10 @@ func slapEntries(t *testing.T, r *rig) {
 	again := record.Entry{Kind: record.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
 	again.Revision = save(r.Handle, again)
 	follow(third, again)
-	update(t, r.Handle, func(tx compute.Tx) error {
+	update(t, r.Handle, func(tx store.Tx) error {
 		return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindStatus, Key: "two"})
 	})
-	view(t, other, func(tx compute.Tx) error {
+	view(t, other, func(tx store.Tx) error {
 		if _, err := tx.(ledger.Tx).SlapEntry(record.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("what nobody follows is there though it is gone: %v", err)
 		}
@@ -124,7 +125,7 @@ func slapEntries(t *testing.T, r *rig) {
 		return err
 	})
 	failed := errors.New("no")
-	err := r.Update(context.Background(), func(tx compute.Tx) error {
+	err := r.Update(context.Background(), func(tx store.Tx) error {
 		_, err := tx.(ledger.Tx).SlapAdvance()
 		return errors.Join(
 			err,

@@ -1,5 +1,5 @@
 // Package storetest is the suite that every store of the lease engine passes, each against the real
-// thing. It tests what compute.Tx and pool.Store promise: records come back as they were put;
+// thing. It tests what store.Tx and pool.Store promise: records come back as they were put;
 // transactions are whole, alone and durable. Handles and processes share workers, places and
 // numbers, and none of these is ever given twice.
 //
@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Handle is an open store, as it is tested.
@@ -83,14 +84,14 @@ func (r *rig) open() Handle {
 }
 
 // update runs fn in a transaction of s that must succeed.
-func update(t testing.TB, s Handle, fn func(tx compute.Tx) error) {
+func update(t testing.TB, s Handle, fn func(tx store.Tx) error) {
 	t.Helper()
 	if err := s.Update(context.Background(), fn); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func view(t testing.TB, s Handle, fn func(tx compute.Tx) error) {
+func view(t testing.TB, s Handle, fn func(tx store.Tx) error) {
 	t.Helper()
 	if err := s.View(context.Background(), fn); err != nil {
 		t.Fatal(err)
@@ -175,23 +176,23 @@ func is(t testing.TB, what string, err, kind error) {
 }
 
 // source puts a record of a source.
-func source(t testing.TB, s Handle, name string) *compute.SourceRecord {
+func source(t testing.TB, s Handle, name string) *store.SourceRecord {
 	t.Helper()
-	r := &compute.SourceRecord{Name: name, Digest: "d", Type: "fake"}
-	update(t, s, func(tx compute.Tx) error { r.Key = 0; return tx.SaveSource(r) })
+	r := &store.SourceRecord{Name: name, Digest: "d", Type: "fake"}
+	update(t, s, func(tx store.Tx) error { r.Key = 0; return tx.SaveSource(r) })
 	return r
 }
 
 // instance puts a record of an instance.
-func instance(t testing.TB, s Handle, src *compute.SourceRecord, id compute.ID, state compute.State) *compute.Instance {
+func instance(t testing.TB, s Handle, src *store.SourceRecord, id compute.ID, state compute.State) *compute.Instance {
 	t.Helper()
 	i := &compute.Instance{ID: id, Source: src.Name, SourceKey: src.Key, State: state}
-	update(t, s, func(tx compute.Tx) error { i.Row = 0; return tx.SaveInstance(i) })
+	update(t, s, func(tx store.Tx) error { i.Row = 0; return tx.SaveInstance(i) })
 	return i
 }
 
 // event appends one, as the smallest write there is.
-func event(tx compute.Tx, kind string) error {
+func event(tx store.Tx, kind string) error {
 	_, err := tx.Append(&compute.Event{Kind: kind, Time: time.Unix(1e9, 0)})
 	return err
 }
@@ -199,7 +200,7 @@ func event(tx compute.Tx, kind string) error {
 // kinds lists the kinds of all events.
 func kinds(t testing.TB, s Handle) (out []string) {
 	t.Helper()
-	view(t, s, func(tx compute.Tx) error {
+	view(t, s, func(tx store.Tx) error {
 		out = nil
 		es, err := tx.Events(compute.EventQuery{})
 		for _, e := range es {

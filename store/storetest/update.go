@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 var errMine = errors.New("my own error")
@@ -18,7 +19,7 @@ var errMine = errors.New("my own error")
 // updateFails: nothing of a function that fails stays, and its caller gets its error as it is.
 func updateFails(t *testing.T, r *rig) {
 	src := source(t, r, "s")
-	err := r.Update(t.Context(), func(tx compute.Tx) error {
+	err := r.Update(t.Context(), func(tx store.Tx) error {
 		err := errors.Join(event(tx, "lost"), tx.InsertLease(&compute.Lease{ID: "l", Instance: "i"}), tx.Join(&compute.Waiter{}),
 			tx.SaveInstance(&compute.Instance{ID: "s-1", Source: "s", SourceKey: src.Key, State: compute.Ready}))
 		if err != nil {
@@ -28,7 +29,7 @@ func updateFails(t *testing.T, r *rig) {
 	})
 	is(t, "Update", err, errMine)
 	for _, s := range []Handle{r.Handle, r.open()} {
-		view(t, s, func(tx compute.Tx) error {
+		view(t, s, func(tx store.Tx) error {
 			n := first(tx.Events(compute.EventQuery{})) + first(tx.Leases(compute.LeaseQuery{})) + first(tx.Waiters()) +
 				first(tx.Instances(compute.InstanceQuery{}))
 			if n != 0 {
@@ -41,7 +42,7 @@ func updateFails(t *testing.T, r *rig) {
 			return err
 		})
 	}
-	update(t, r, func(tx compute.Tx) error { return event(tx, "kept") })
+	update(t, r, func(tx store.Tx) error { return event(tx, "kept") })
 	if got := kinds(t, r.open()); !slices.Equal(got, []string{"kept"}) {
 		t.Errorf("events: %q", got)
 	}
@@ -57,7 +58,7 @@ func failsAmongMany(t *testing.T, r *rig) {
 			for round := range 5 {
 				what := fmt.Sprintf("%d/%d", n, round)
 				err := call(func() error {
-					return r.Update(t.Context(), func(tx compute.Tx) error {
+					return r.Update(t.Context(), func(tx store.Tx) error {
 						rec, err := tx.SourceByKey(src.Key)
 						if err != nil {
 							return err
@@ -135,10 +136,10 @@ func call(f func() error) (err error) {
 // recount compares every source's counts with its instances.
 func recount(t testing.TB, s Handle) {
 	t.Helper()
-	view(t, s, func(tx compute.Tx) error { return recounted(tx) })
+	view(t, s, func(tx store.Tx) error { return recounted(tx) })
 }
 
-func recounted(tx compute.Tx) error {
+func recounted(tx store.Tx) error {
 	all, err := tx.Sources()
 	if err != nil {
 		return err
@@ -173,7 +174,7 @@ func field(c *compute.Counts, s compute.State) *int {
 func panics(t *testing.T, r *rig) {
 	for what, write := range map[string]bool{"before it wrote": false, "after it wrote": true} {
 		err := call(func() error {
-			return r.Update(t.Context(), func(tx compute.Tx) error {
+			return r.Update(t.Context(), func(tx store.Tx) error {
 				if write {
 					if err := event(tx, "lost"); err != nil {
 						return err
@@ -183,10 +184,10 @@ func panics(t *testing.T, r *rig) {
 			})
 		})
 		is(t, what, err, errMine)
-		err = call(func() error { return r.View(t.Context(), func(compute.Tx) error { panic(errMine) }) })
+		err = call(func() error { return r.View(t.Context(), func(store.Tx) error { panic(errMine) }) })
 		is(t, "View", err, errMine)
 	}
-	update(t, r, func(tx compute.Tx) error { return event(tx, "kept") })
+	update(t, r, func(tx store.Tx) error { return event(tx, "kept") })
 	if got := kinds(t, r); !slices.Equal(got, []string{"kept"}) {
 		t.Errorf("events: %q", got)
 	}
@@ -195,7 +196,7 @@ func panics(t *testing.T, r *rig) {
 	lead := make(chan error)
 	go func() {
 		lead <- call(func() error {
-			return r.Update(t.Context(), func(compute.Tx) error {
+			return r.Update(t.Context(), func(store.Tx) error {
 				close(began)
 				<-on
 				panic(errMine)
@@ -204,7 +205,7 @@ func panics(t *testing.T, r *rig) {
 	}()
 	<-began
 	follow := make(chan error)
-	go func() { follow <- r.Update(t.Context(), func(tx compute.Tx) error { return event(tx, "behind") }) }()
+	go func() { follow <- r.Update(t.Context(), func(tx store.Tx) error { return event(tx, "behind") }) }()
 	time.Sleep(20 * time.Millisecond)
 	close(on)
 	is(t, "the leader", <-lead, errMine)
@@ -219,14 +220,14 @@ func contexts(t *testing.T, r *rig) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	var ran atomic.Bool
-	run := func(tx compute.Tx) error { ran.Store(true); return event(tx, "not wanted") }
+	run := func(tx store.Tx) error { ran.Store(true); return event(tx, "not wanted") }
 	is(t, "Update", r.Update(ended, run), context.Canceled)
 	is(t, "View", r.View(ended, run), context.Canceled)
 
 	began, on := make(chan struct{}), make(chan struct{})
 	lead := make(chan error)
 	go func() {
-		lead <- r.Update(t.Context(), func(tx compute.Tx) error {
+		lead <- r.Update(t.Context(), func(tx store.Tx) error {
 			select {
 			case <-began:
 			default:
@@ -242,7 +243,7 @@ func contexts(t *testing.T, r *rig) {
 	behind := make(chan error, 2)
 	go func() { behind <- r.Update(soon, run) }() // would lead the next batch
 	time.Sleep(5 * time.Millisecond)
-	go func() { behind <- r.Update(t.Context(), func(tx compute.Tx) error { return event(tx, "last") }) }()
+	go func() { behind <- r.Update(t.Context(), func(tx store.Tx) error { return event(tx, "last") }) }()
 	is(t, "one that waits", <-behind, context.DeadlineExceeded)
 	close(on)
 	for _, c := range []chan error{lead, behind} {
@@ -255,7 +256,7 @@ func contexts(t *testing.T, r *rig) {
 	}
 	// Once it runs, the end of its context changes nothing.
 	late, cancel2 := context.WithCancel(t.Context())
-	if err := r.Update(late, func(tx compute.Tx) error { cancel2(); return event(tx, "late") }); err != nil {
+	if err := r.Update(late, func(tx store.Tx) error { cancel2(); return event(tx, "late") }); err != nil {
 		t.Error(err)
 	}
 	if got := kinds(t, r); !slices.Equal(got, []string{"lead", "last", "late"}) {
@@ -265,11 +266,11 @@ func contexts(t *testing.T, r *rig) {
 
 // nested: a function may read the store by View, which does not see the function's own writes.
 func nested(t *testing.T, r *rig) {
-	update(t, r, func(tx compute.Tx) error {
+	update(t, r, func(tx store.Tx) error {
 		if err := event(tx, "one"); err != nil {
 			return err
 		}
-		return r.View(t.Context(), func(tx compute.Tx) error {
+		return r.View(t.Context(), func(tx store.Tx) error {
 			if n := first(tx.Events(compute.EventQuery{})); n != 0 {
 				t.Errorf("View sees %d events that are not committed", n)
 			}
@@ -280,7 +281,7 @@ func nested(t *testing.T, r *rig) {
 
 // swallowed: a function that goes on after its transaction failed gets nowhere.
 func swallowed(t *testing.T, r *rig) {
-	err := r.Update(t.Context(), func(tx compute.Tx) error {
+	err := r.Update(t.Context(), func(tx store.Tx) error {
 		if err := tx.InsertLease(&compute.Lease{ID: "l", Instance: "i"}); err != nil {
 			return err
 		}
@@ -298,12 +299,12 @@ func swallowed(t *testing.T, r *rig) {
 
 // views see one state however long they last, and cannot write.
 func views(t *testing.T, r *rig) {
-	update(t, r, func(tx compute.Tx) error { return event(tx, "first") })
+	update(t, r, func(tx store.Tx) error { return event(tx, "first") })
 	other := r.open()
 	var wg sync.WaitGroup
 	for n := range 24 {
 		wg.Go(func() {
-			view(t, []Handle{r.Handle, other}[n%2], func(tx compute.Tx) error {
+			view(t, []Handle{r.Handle, other}[n%2], func(tx store.Tx) error {
 				before := first(tx.Events(compute.EventQuery{}))
 				if n < 2 {
 					time.Sleep(30 * time.Millisecond)
@@ -315,16 +316,16 @@ func views(t *testing.T, r *rig) {
 				return nil
 			})
 		})
-		wg.Go(func() { update(t, other, func(tx compute.Tx) error { return event(tx, "more") }) })
+		wg.Go(func() { update(t, other, func(tx store.Tx) error { return event(tx, "more") }) })
 	}
 	wg.Wait()
 	if got := kinds(t, r); len(got) != 25 {
 		t.Errorf("%d events", len(got))
 	}
-	for name, write := range map[string]func(compute.Tx) error{
-		"returned":  func(tx compute.Tx) error { return event(tx, "write") },
-		"swallowed": func(tx compute.Tx) error { _ = event(tx, "write"); return nil },
-		"number":    func(tx compute.Tx) error { _, err := tx.NextNumber("s"); return err },
+	for name, write := range map[string]func(store.Tx) error{
+		"returned":  func(tx store.Tx) error { return event(tx, "write") },
+		"swallowed": func(tx store.Tx) error { _ = event(tx, "write"); return nil },
+		"number":    func(tx store.Tx) error { _, err := tx.NextNumber("s"); return err },
 	} {
 		for range 20 { // on whichever connection
 			if err := r.View(t.Context(), write); err == nil {
@@ -332,7 +333,7 @@ func views(t *testing.T, r *rig) {
 			}
 		}
 	}
-	is(t, "View", r.View(t.Context(), func(compute.Tx) error { return errMine }), errMine)
+	is(t, "View", r.View(t.Context(), func(store.Tx) error { return errMine }), errMine)
 	if got := kinds(t, r); len(got) != 25 {
 		t.Errorf("%d events after writes in Views", len(got))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/store"
 )
 
 // againEvery is how often to check what another controller's request came to.
@@ -110,7 +111,7 @@ func (o *Once) givenElsewhere(ctx context.Context, common Shared, req compute.Re
 }
 
 // answeredLeases returns those of the leases that an answer names.
-func answeredLeases(leases []compute.Lease, a compute.Answer) []compute.Lease {
+func answeredLeases(leases []compute.Lease, a store.Answer) []compute.Lease {
 	var doc api.Acquired
 	if json.Unmarshal(a.Body, &doc) != nil {
 		return leases

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/request"
+	"github.com/hostler-project/hostler/store"
 )
 
 // GiveUp ends the caller's request with a key, if it is still being served, and gives back what it
@@ -38,7 +39,7 @@ func (o *Once) giveBackAll(ctx context.Context, owner, key string) error {
 	}
 	o.GiveBack(ctx, leases)
 	// the digest is empty, so it matches no request
-	o.Store.Remember(compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusConflict, Body: []byte{}})
+	o.Store.Remember(store.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusConflict, Body: []byte{}})
 	return nil
 }
 
@@ -70,7 +71,7 @@ func (o *Once) givenTo(ctx context.Context, owner, key string) ([]compute.Lease,
 
 // living returns the living leases that an answer names and that were given to the request of a
 // mark. Answers of other operations name leases too.
-func (o *Once) living(ctx context.Context, a compute.Answer, mark string) (out []compute.Lease, err error) {
+func (o *Once) living(ctx context.Context, a store.Answer, mark string) (out []compute.Lease, err error) {
 	var doc api.Acquired
 	if len(a.Body) == 0 || json.Unmarshal(a.Body, &doc) != nil {
 		return nil, nil

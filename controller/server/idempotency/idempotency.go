@@ -23,6 +23,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/route"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/text/exactjson"
 )
 
@@ -181,7 +182,7 @@ func (o *Once) Handler(next http.Handler) http.Handler {
 			return
 		}
 		if keeper, ok := o.Store.(Keeper); ok && r.URL.Path != "/v1/leases" {
-			o.keepFirst(w, r, next, keeper, compute.Answer{Owner: owner, Key: key, Digest: digest})
+			o.keepFirst(w, r, next, keeper, store.Answer{Owner: owner, Key: key, Digest: digest})
 			return
 		}
 		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
@@ -199,7 +200,7 @@ func (o *Once) Handler(next http.Handler) http.Handler {
 
 // keepFirst stores an answer before it sends it, so that a client never gets a second answer after
 // the controller was killed.
-func (o *Once) keepFirst(w http.ResponseWriter, r *http.Request, next http.Handler, keeper Keeper, a compute.Answer) {
+func (o *Once) keepFirst(w http.ResponseWriter, r *http.Request, next http.Handler, keeper Keeper, a store.Answer) {
 	out := &held{header: w.Header(), status: http.StatusOK}
 	next.ServeHTTP(out, r)
 	if out.status/100 == 2 && out.body.Len() <= maxAnswer {
@@ -223,7 +224,7 @@ const tokensPath = "tokens"
 
 // withoutToken returns what is stored of an answer that has a token in it. A token is told once and
 // not stored, so a repeated request is refused and told which token to revoke.
-func withoutToken(a compute.Answer) compute.Answer {
+func withoutToken(a store.Answer) store.Answer {
 	var doc api.NewToken
 	_ = json.Unmarshal(a.Body, &doc) // this server made it
 	p := api.NewProblem(&compute.Error{ID: compute.ID(doc.Token.ID), Kind: compute.ErrConflict,
@@ -246,7 +247,7 @@ func digestOf(words ...string) string {
 
 // answered returns the stored answer to a request. If a controller died after it gave leases and
 // before it stored the answer, the answer is made from the leases.
-func (o *Once) answered(ctx context.Context, owner, key, mark, digest string, body []byte) (compute.Answer, error) {
+func (o *Once) answered(ctx context.Context, owner, key, mark, digest string, body []byte) (store.Answer, error) {
 	a, err := o.Store.Answer(ctx, owner, key)
 	if err == nil || !errors.Is(err, compute.ErrNotFound) {
 		return a, err
@@ -258,7 +259,7 @@ func (o *Once) answered(ctx context.Context, owner, key, mark, digest string, bo
 	if err != nil || len(before) == 0 {
 		return a, errors.Join(err, &compute.Error{Kind: compute.ErrNotFound})
 	}
-	a = compute.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusCreated, Type: "application/json"}
+	a = store.Answer{Owner: owner, Key: key, Time: time.Now(), Status: http.StatusCreated, Type: "application/json"}
 	if _, a.Digest, _ = KeyOf(before[0]); a.Digest == digest {
 		var in api.AcquireRequest
 		if err := exactjson.Unmarshal(body, &in); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // recorder passes an answer on and keeps a copy.
@@ -41,8 +41,8 @@ func (r *recorder) SetReadDeadline(time.Time) error { return nil }
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // answer returns the answer if it succeeded and was sent whole. For a stream it is the last event.
-func (r *recorder) answer() (compute.Answer, bool) {
-	a := compute.Answer{Status: r.status, Type: r.Header().Get("Content-Type"), Body: r.body.Bytes()}
+func (r *recorder) answer() (store.Answer, bool) {
+	a := store.Answer{Status: r.status, Type: r.Header().Get("Content-Type"), Body: r.body.Bytes()}
 	for _, secret := range r.hidden {
 		a.Body = bytes.ReplaceAll(a.Body, []byte(secret), nil)
 	}
@@ -50,7 +50,7 @@ func (r *recorder) answer() (compute.Answer, bool) {
 		text := bytes.TrimSuffix(a.Body, []byte("\n\n"))
 		last := text[bytes.LastIndex(text, []byte("\n\n"))+1:]
 		data, ok := bytes.CutPrefix(bytes.TrimSpace(last), []byte("event: "+api.EventAcquired+"\ndata: "))
-		return compute.Answer{Status: http.StatusCreated, Type: "application/json", Body: data}, ok && !r.failed
+		return store.Answer{Status: http.StatusCreated, Type: "application/json", Body: data}, ok && !r.failed
 	}
 	return a, a.Status/100 == 2 && !r.failed
 }

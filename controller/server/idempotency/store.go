@@ -4,14 +4,15 @@ import (
 	"context"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Store keeps the answers to requests with a key.
 type Store interface {
 	// Answer returns an answer; compute.ErrNotFound: there is none, or it was too long ago.
-	Answer(ctx context.Context, owner, key string) (compute.Answer, error)
+	Answer(ctx context.Context, owner, key string) (store.Answer, error)
 	// Remember stores an answer soon and does not wait. Answer returns it from now on.
-	Remember(a compute.Answer)
+	Remember(a store.Answer)
 }
 
 // Keeper is a Store that can store an answer before it is sent. Requests for leases do not need
@@ -19,7 +20,7 @@ type Store interface {
 type Keeper interface {
 	Store
 	// Keep returns when the answer is stored.
-	Keep(ctx context.Context, a compute.Answer) error
+	Keep(ctx context.Context, a store.Answer) error
 }
 
 // keyLock is a Store that other processes use too. It serves requests of the same key one after

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -63,7 +64,7 @@ func (m *Certificates) NewToken(ctx context.Context, who access.Who, t record.To
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret[:])
 	now := time.Now().UTC()
 	t.Hash, t.Until = hashOf(token), now.Add(tokenLife).Truncate(time.Second)
-	err = m.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err = m.ledger.Store.Update(ctx, func(tx store.Tx) error {
 		p := m.ledger.TxView(tx)
 		old, err := p.TokensOf(t.User)
 		if err != nil {

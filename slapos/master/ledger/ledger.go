@@ -14,11 +14,12 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Ledger has the records: the store, and a memory of its content. It may be used concurrently.
 type Ledger struct {
-	Store Store
+	Store store.Transactor
 	Log   *slog.Logger
 	known remembered
 	RunID string
@@ -30,7 +31,7 @@ type Ledger struct {
 
 // New makes a ledger of a store. It calls noted with the context of each transaction that changed
 // something.
-func New(store Store, log *slog.Logger, noted func(ctx context.Context)) *Ledger {
+func New(store store.Transactor, log *slog.Logger, noted func(ctx context.Context)) *Ledger {
 	l := &Ledger{Store: store, Log: log, RunID: newRunID(), noted: noted}
 	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
 	return l
@@ -57,7 +58,7 @@ func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, er
 		return false, err
 	}
 	var p *TxView
-	if err := m.Store.Update(ctx, func(tx compute.Tx) error { p = m.TxView(tx); return fn(p) }); err != nil {
+	if err := m.Store.Update(ctx, func(tx store.Tx) error { p = m.TxView(tx); return fn(p) }); err != nil {
 		return true, err
 	}
 	if p.wrote {
@@ -67,7 +68,7 @@ func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, er
 }
 
 // TxView is a transaction as a view.
-func (m *Ledger) TxView(tx compute.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.known} }
+func (m *Ledger) TxView(tx store.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.known} }
 
 // Stamp is the time of a change: in microseconds, above those of all changes before that this
 // master made or that the record has.
@@ -139,7 +140,7 @@ func (m *Ledger) catchUp(ctx context.Context) error {
 	var now int64
 	var changes []record.Entry
 	var anew *Memory // where all is read
-	err := m.Store.View(ctx, func(tx compute.Tx) (err error) {
+	err := m.Store.View(ctx, func(tx store.Tx) (err error) {
 		changes, anew = nil, nil
 		if now, err = tx.(Tx).SlapRevision(); err != nil || now == was {
 			return err

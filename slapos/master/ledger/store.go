@@ -1,20 +1,14 @@
 package ledger
 
 import (
-	"context"
-
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
-// A Store keeps what a master knows. The transactions that it gives are a Tx too; both stores of
-// package store do that.
-type Store interface {
-	Update(ctx context.Context, fn func(compute.Tx) error) error
-	View(ctx context.Context, fn func(compute.Tx) error) error
-}
+// A Store keeps what a master knows. The transactions that it gives are a Tx too.
+type Store = store.Transactor
 
-// Tx is a compute.Tx that keeps a master's entries too.
+// Tx is a store.Tx that keeps a master's entries too.
 type Tx interface {
 	// SlapRevision is that of the newest change; 0: there was none.
 	SlapRevision() (int64, error)

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Records are those of another master, such as slapproxy. They are complete: all that an instance
@@ -40,7 +41,7 @@ func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions
 		return err
 	}
 	dry := access.Refuse(compute.ErrStale, "nothing was changed")
-	err := m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err := m.Ledger.Store.Update(ctx, func(tx store.Tx) error {
 		p := m.Ledger.TxView(tx)
 		if err := in.into(p, opt.Replace); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // RootOptions connect [Master.SetRoot] to the file system.
@@ -38,7 +39,7 @@ func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions
 	if !filepath.IsAbs(root) || filepath.Clean(root) != root {
 		return "", nil, access.Invalid("the root of local releases is no absolute path: %.200q", root)
 	}
-	if err := m.Ledger.Store.View(ctx, func(tx compute.Tx) error {
+	if err := m.Ledger.Store.View(ctx, func(tx store.Tx) error {
 		p := m.Ledger.TxView(tx)
 		if from, err = p.Root(); err != nil || from == root || apart(from, root) != nil {
 			return err
@@ -53,7 +54,7 @@ func SetRoot(ctx context.Context, m *master.Master, root string, opt RootOptions
 			return from, nil, err
 		}
 	}
-	err = m.Ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err = m.Ledger.Store.Update(ctx, func(tx store.Tx) error {
 		p := m.Ledger.TxView(tx)
 		if now, err := p.Root(); err != nil || now != from {
 			return cmp.Or(err, access.Refuse(compute.ErrConflict, "Another master says where local releases are, at the same time."))

@@ -10,11 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Reports has the usage reports of a master.
@@ -49,7 +49,7 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 		return err
 	}
 	now := time.Now().UTC()
-	err = r.ledger.Store.Update(ctx, func(tx compute.Tx) error {
+	err = r.ledger.Store.Update(ctx, func(tx store.Tx) error {
 		t := tx.(ledger.Tx)
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
@@ -132,7 +132,7 @@ func (r *Reports) each(ctx context.Context, computer string, each func(*record.U
 	q := record.Query{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
 		var some []record.Entry
-		err := r.ledger.Store.View(ctx, func(tx compute.Tx) (err error) {
+		err := r.ledger.Store.View(ctx, func(tx store.Tx) (err error) {
 			some, err = tx.(ledger.Tx).SlapEntries(q)
 			return err
 		})

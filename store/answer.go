@@ -1,6 +1,10 @@
-package compute
+package store
 
-import "time"
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
 
 // Answer is the stored answer to a request with an idempotency key that its caller chose. The same
 // request gets the same answer again.
@@ -13,7 +17,7 @@ type Answer struct {
 	Body       []byte
 }
 
-// AnswerTx is a Tx that also keeps answers.
+// AnswerTx keeps answers.
 type AnswerTx interface {
 	// Answer returns the answer to a key, or ErrNotFound.
 	Answer(owner, key string) (*Answer, error)
@@ -23,15 +27,10 @@ type AnswerTx interface {
 	DropAnswers(before time.Time) error
 }
 
-// RequestLabel is the label of leases that were given to a request with a key. Its value has three
-// parts with blanks between: the request's mark, which is its owner's and its key's; the digest of
-// what it asked for; the key, escaped as in a URL's query.
-const RequestLabel = "hostler.request"
-
 // GivenTx is a Tx of a store on which several processes answer requests with keys. No two living
 // leases have the same number (Lease.Nth) within one request: inserting a second is ErrGiven.
 type GivenTx interface {
 	// Given returns the living leases of the request with a mark, and the worker that gave them. It
 	// includes leases that the user has not been told of yet.
-	Given(mark string) (leases []*Lease, giver int64, err error)
+	Given(mark string) (leases []*compute.Lease, giver int64, err error)
 }
