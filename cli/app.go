@@ -34,12 +34,12 @@ type App struct {
 	Converted *oldconfig.Converted // the same in hostler's terms
 
 	// the controller in use; nil: the engine in this process
-	Remote   *client.Client
-	statuses []compute.SourceStatus // the controller's sources, read once
-	Self     api.Self               // this user, as the controller knows it
-	Machine  bool                   // it is the machine's controller
-	chosen   bool                   // it was named or signed in to
-	Same     bool                   // it has our configuration and our state
+	Remote  *client.Client
+	self    api.Self    // this user, as the controller knows it
+	sources *sourceList // the controller's
+	Machine bool        // it is the machine's controller
+	chosen  bool        // it was named or signed in to
+	Same    bool        // it has our configuration and our state
 
 	Traces *tracing.Tracing // nil: no tracing
 
@@ -51,7 +51,10 @@ type App struct {
 }
 
 func NewApp(in io.Reader, out, errs io.Writer) *App {
-	a := &App{Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: host.New(host.Options{LeaseIdle: IdleAcquired})}
+	a := &App{
+		Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: host.New(host.Options{LeaseIdle: IdleAcquired}),
+		sources: &sourceList{},
+	}
 	a.Rename = AsCalled
 	return a
 }
@@ -89,70 +92,11 @@ func Share(a *App, out, errs io.Writer) *App {
 	return &b
 }
 
-// Owner returns the user for whom this process takes leases.
-func (a *App) Owner() string {
-	if a.Remote != nil {
-		return a.Self.Name
-	}
-	return host.LocalUser()
-}
-
-// IsSource reports whether a source of this name is configured.
-func (a *App) IsSource(name string) bool {
-	if a.Remote != nil {
-		_, ok := a.RemoteSource(name)
-		return ok
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return false
-	}
-	_, err = cfg.Source(name)
-	return err == nil
-}
-
-// SourceTTL returns the ttl of a source's leases by its configuration; 0 if there is none.
-func (a *App) SourceTTL(name string) time.Duration {
-	if a.Remote != nil {
-		s, _ := a.RemoteSource(name)
-		return s.TTL
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return 0
-	}
-	s, err := cfg.Source(name)
-	if err != nil || s.TTL == nil {
-		return 0
-	}
-	return *s.TTL
-}
-
-// Limited reports whether a source limits how many runs an instance has at once.
-func (a *App) Limited(name string) bool {
-	// the controller queues commands, but not those that bypass it
-	if a.Remote != nil {
-		s, _ := a.RemoteSource(name)
-		return s.Concurrency > 0 && a.Host.Kinds.Kind(s.Type).Itself && a.Here() && a.Same
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return true
-	}
-	s, err := cfg.Source(name)
-	return err != nil || s.Concurrency > 0
-}
-
 // UnknownName is the error for a NAME that is no instance, lease or source.
 func (a *App) UnknownName(ctx context.Context, name string) error {
 	var names []string
 	for _, s := range a.Sources(ctx) {
 		names = append(names, s.Name)
-	}
-	if cfg, err := a.Host.Configuration(); err == nil && a.Remote == nil {
-		for _, s := range cfg.Sources {
-			names = append(names, s.Name)
-		}
 	}
 	if engine, err := a.Engine(ctx); err == nil {
 		if all, err := engine.Instances(ctx, compute.InstanceQuery{}); err == nil {

@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
-	"strings"
-	"time"
+	"slices"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/engine"
@@ -25,16 +25,38 @@ var (
 	_ Engine = (*client.Client)(nil)
 )
 
+// backend answers what a command asks about the engine that it uses, beside what the engine itself
+// answers. embedded is the one for the engine in this process, remote the one for a controller.
+type backend interface {
+	// engine opens the engine in this process. That of a controller is open.
+	engine(ctx context.Context) (Engine, error)
+	// self describes this user to commands, as a controller does.
+	self() api.Self
+	owner() string
+	// sources returns all sources. The embedded engine knows only what their configuration says.
+	sources(ctx context.Context) []compute.SourceStatus
+	limited(source string) bool
+	moving(i compute.Instance) bool
+	due(ctx context.Context, names []string)
+	// connect connects to an instance. With kept, a slow connection is one that the keeper keeps.
+	connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance, kept bool) (compute.Conn, string, error)
+	watch(ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error
+}
+
+func backendOf(a *App) backend {
+	if a.Remote != nil {
+		return remote{a, a.Remote}
+	}
+	return embedded{a}
+}
+
 // Engine returns the controller if there is one, else the engine in this process. It finds out
 // once.
 func (a *App) Engine(ctx context.Context) (Engine, error) {
 	if err := a.FindController(ctx); err != nil {
 		return nil, err
 	}
-	if a.Remote != nil {
-		return a.Remote, nil
-	}
-	return a.Host.Engine(ctx)
+	return backendOf(a).engine(ctx)
 }
 
 // FindController finds the controller, if there is one. Otherwise a.Remote stays nil, and the
@@ -56,61 +78,77 @@ func (a *App) FindController(ctx context.Context) error {
 		fits, err = a.Fits(self)
 	}
 	if err == nil && fits {
-		a.Remote, a.Self = c, self
+		a.Remote, a.self = c, self
 	}
 	return err
 }
 
-// Moving reports whether an instance is being cleaned or discarded now.
-func (a *App) Moving(i compute.Instance) bool {
-	if i.State != compute.Cleaning && i.State != compute.Discarding {
-		return false
+// Self describes this user as the engine knows it. The embedded engine is here and the user's own.
+func (a *App) Self() api.Self { return backendOf(a).self() }
+
+// Owner returns the user for whom this process takes leases.
+func (a *App) Owner() string { return backendOf(a).owner() }
+
+// Here reports whether the engine's local instance is this process's machine and user.
+func (a *App) Here() bool { return a.Self().Here && a.Self().Own }
+
+// Elsewhere reports whether the engine has another configuration or state than this command. Then
+// the sources and images of this command's are not those that it uses.
+func (a *App) Elsewhere() bool { return a.Remote != nil && !a.Same }
+
+// Sources returns all sources that the engine knows, those that are no longer configured too. Of
+// the embedded engine it has only what the configuration says.
+func (a *App) Sources(ctx context.Context) []compute.SourceStatus { return backendOf(a).sources(ctx) }
+
+// Source returns the source of a name, as Sources does, if it is configured.
+func (a *App) Source(name string) (compute.SourceStatus, bool) {
+	all := a.Sources(context.Background())
+	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == name && !s.Orphaned })
+	if i < 0 {
+		return compute.SourceStatus{}, false
 	}
-	if a.Remote != nil {
-		return i.Attempts == 0 // otherwise an attempt failed and the next one is later
-	}
-	return i.Worker != 0 && a.Host.Store().Alive(i.Worker)
+	return all[i], true
 }
 
-// dueTime is how long a command that only shows something works on what is due. The keeper does the
-// rest.
-const dueTime = 2 * time.Second
+// IsSource reports whether a source of this name is configured.
+func (a *App) IsSource(name string) bool {
+	_, ok := a.Source(name)
+	return ok
+}
+
+// Limited reports whether this process limits how many runs an instance of a source has at once.
+func (a *App) Limited(source string) bool { return backendOf(a).limited(source) }
+
+// Moving reports whether an instance is being cleaned or discarded now.
+func (a *App) Moving(i compute.Instance) bool {
+	return (i.State == compute.Cleaning || i.State == compute.Discarding) && backendOf(a).moving(i)
+}
 
 // Due does what is due for sources before they are shown or used: it ends expired leases, and
 // finishes half-made and unclean instances. Failures are recorded, and shown by status and events,
 // but the command goes on.
 func (a *App) Due(ctx context.Context, names ...string) {
-	if _, err := a.Engine(ctx); err != nil {
-		return
+	if _, err := a.Engine(ctx); err == nil {
+		backendOf(a).due(ctx, names)
 	}
-	if a.Remote != nil {
-		if a.Self.Own {
-			short, cancel := context.WithTimeout(ctx, dueTime)
-			defer cancel()
-			_ = a.Remote.Work(short) // the controller does the rest later
-		}
-		return
-	}
-	var known []string
-	for _, n := range names {
-		if a.IsSource(strings.TrimSpace(n)) {
-			known = append(known, n)
-		}
-	}
-	if len(names) > 0 && len(known) == 0 {
-		return
-	}
-	short, cancel := context.WithTimeout(ctx, dueTime)
-	defer cancel()
-	engine, err := a.Host.Engine(short)
-	if err == nil {
-		_, err = engine.Work(short, known...)
-	}
-	if err != nil {
-		a.Log.Warn("what was due", "err", err)
-	}
-	if short.Err() != nil && ctx.Err() == nil {
-		a.Host.LeaveWork() // the keeper goes on with it
-		a.Ring(ctx)
-	}
+}
+
+// Connect connects to an instance, and returns the type of its real source. Connections that are
+// slow to open come from the keeper, which keeps them open for later commands. Others are opened
+// here.
+func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
+	return backendOf(a).connect(ctx, engine, who, i, true)
+}
+
+// ConnectOnce connects to an instance without the keeper, for a connection that no later command
+// needs. Several goroutines may call it at once.
+func (a *App) ConnectOnce(ctx context.Context, engine Engine, who compute.Who, i compute.Instance) (compute.Conn, error) {
+	conn, _, err := backendOf(a).connect(ctx, engine, who, i, false)
+	return conn, err
+}
+
+// Watch calls f with each event after q.After, as it happens. It returns when ctx ends, or with the
+// first error of f.
+func Watch(a *App, ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error {
+	return backendOf(a).watch(ctx, engine, q, f)
 }

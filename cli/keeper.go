@@ -91,41 +91,6 @@ func (a *App) Ring(ctx context.Context) {
 	}
 }
 
-// Connect connects to an instance, and returns the type of its real source. Connections that are
-// slow to open come from the keeper, which keeps them open for later commands. Others are opened
-// here.
-func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
-	id := i.ID
-	if a.Remote != nil {
-		return a.ConnectRemote(ctx, who, i)
-	}
-	typ, err := a.Host.TypeOf(ctx, engine, i)
-	if err == nil && a.Host.Kinds.Kind(typ).Pool {
-		var leaf compute.Instance
-		if leaf, err = engine.Leaf(ctx, id); err == nil {
-			typ, err = a.Host.TypeOf(ctx, engine, leaf)
-		}
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	if !a.Host.Kinds.Kind(typ).Dear {
-		conn, err := engine.Connect(ctx, who, id)
-		return conn, typ, err
-	}
-	opt, err := a.keeperStart()
-	if err == nil {
-		var conn compute.Conn
-		conn, err = keeper.Ensure(ctx, opt, keeper.Request{Build: program.Installed(), Who: who, Instance: id})
-		if err == nil || !noKeeper(err) {
-			return conn, typ, err
-		}
-	}
-	a.Log.Warn("no keeper, so the connection is opened here", "err", err)
-	conn, err := engine.Connect(ctx, who, id)
-	return conn, typ, err
-}
-
 // DialEarly asks a running keeper for a connection to the instance that the name seems to mean,
 // while this process opens the state. Both take about as long. It is a guess, so the caller must
 // find out what the name means. The channel gets one connection, or nil.

@@ -151,8 +151,7 @@ type deploying struct {
 	looked   map[string]string   // the values of references
 	show     *shown
 	via      string
-	booting  sync.Map   // names of nodes that user data sets up
-	one      sync.Mutex // for parts of the App that are not safe at once
+	booting  sync.Map // names of nodes that user data sets up
 }
 
 // deployNodes makes nodes.
@@ -357,6 +356,7 @@ func (d *deploying) request(v *variant) (compute.Request, error) {
 	}
 	req.Image, req.Flavor, req.Location = v.image, v.flavor, v.location
 	req.Idle = -1 // a node stays until it is destroyed or its ttl has passed
+	source, _ := d.app.Source(d.source)
 	switch {
 	case d.opt.old:
 		req.TTL, req.Wait = -1, 0
@@ -367,7 +367,7 @@ func (d *deploying) request(v *variant) (compute.Request, error) {
 		if req.TTL, err = nodeTTL(d.settings.TTL); err != nil {
 			return req, err
 		}
-	case d.app.SourceTTL(d.source) == 0:
+	case source.TTL == 0:
 		req.TTL = ttlMadeUp
 	}
 	if s := d.settings; req.Cores == 0 {

@@ -168,11 +168,6 @@ func noSource(a *cli.App, ctx context.Context, name string) error {
 	for _, s := range a.Sources(ctx) {
 		known = append(known, s.Name)
 	}
-	if cfg, err := a.Host.Configuration(); err == nil && a.Remote == nil {
-		for _, s := range cfg.Sources {
-			known = append(known, s.Name)
-		}
-	}
 	return cli.UnknownSource(name, known)
 }
 

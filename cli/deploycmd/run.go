@@ -117,13 +117,7 @@ func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance
 
 // connect connects to a node without the keeper, since no later command needs the connection.
 func (d *deploying) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
-	if d.app.Remote != nil {
-		d.one.Lock() // the controller is asked once
-		defer d.one.Unlock()
-		conn, _, err := d.app.ConnectRemote(ctx, d.who(n), n.Instance)
-		return conn, err
-	}
-	return d.engine.Connect(ctx, d.who(n), n.Instance.ID)
+	return d.app.ConnectOnce(ctx, d.engine, d.who(n), n.Instance)
 }
 
 // release destroys a node.

@@ -124,7 +124,7 @@ func Besides(a *cli.App, ctx context.Context) (*pool.Pool, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return nil, err
 	}
-	if a.Remote != nil && !a.Same {
+	if a.Elsewhere() {
 		return nil, &compute.Error{
 			Kind: compute.ErrInvalid, Err: errElsewhere,
 			Hint: "do it there, or with --embedded for a source of your own",
@@ -136,7 +136,7 @@ func Besides(a *cli.App, ctx context.Context) (*pool.Pool, error) {
 // keptImages returns the images to keep although no instance uses them: the promoted ones, their
 // predecessors, and their bases. Each digest has its source.
 func keptImages(a *cli.App, ctx context.Context, s *image.Store) (map[string]string, error) {
-	if a.Remote != nil && !a.Same {
+	if a.Elsewhere() {
 		return nil, nil // the images are elsewhere
 	}
 	engine, err := a.Host.Engine(ctx)

@@ -212,7 +212,7 @@ controller of others you may choose what the source lets you choose: docs/contro
 				return fault.Invalid("--token=FILE writes it there", "--token and --json both say what is printed")
 			}
 			if token != "" {
-				if engine, err := a.Engine(cmd.Context()); err != nil || engine != a.Remote {
+				if _, err := a.Engine(cmd.Context()); err != nil || a.Remote == nil {
 					return cmp.Or(
 						err,
 						fault.Invalid(

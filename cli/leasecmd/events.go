@@ -15,10 +15,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// followEvery is how often --follow checks the journal if there is no controller, as a file gives
-// no notice.
-const followEvery = 300 * time.Millisecond
-
 func NewEvents(a *cli.App) *cobra.Command {
 	var follow bool
 	newest, audit := 0, false
@@ -100,37 +96,21 @@ func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *c
 func events(a *cli.App, ctx context.Context, engine cli.Engine, q compute.EventQuery, follow bool) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
-	for {
-		found, err := engine.Events(ctx, q)
-		if err != nil {
-			if follow && ctx.Err() != nil {
-				return nil
-			}
+	found, err := engine.Events(ctx, q)
+	for _, e := range found {
+		if err := printEvent(a, e); err != nil {
 			return err
 		}
-		for _, e := range found {
-			if err := printEvent(a, e); err != nil {
-				return err
-			}
-			q.After = max(q.After, e.ID)
-		}
-		if !follow {
-			return nil
-		}
-		q.Newest = 0
-		if a.Remote != nil {
-			err := a.Remote.Watch(ctx, q, func(e compute.Event) error { return printEvent(a, e) })
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(followEvery):
-		}
+		q.After = max(q.After, e.ID)
 	}
+	if err == nil && follow {
+		q.Newest = 0
+		err = cli.Watch(a, ctx, engine, q, func(e compute.Event) error { return printEvent(a, e) })
+	}
+	if follow && ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 func printEvent(a *cli.App, e compute.Event) error {

@@ -27,7 +27,7 @@ const idleBound = 30 * time.Second
 // process. There the lease ends when it is unused for a while, and its use is reported as long as
 // the process lives.
 func bindTo(a *cli.App, req *compute.Request, pid int) error {
-	if a.Remote != nil && !a.Self.Here {
+	if !a.Self().Here {
 		if req.Idle <= 0 || req.Idle > idleBound {
 			req.Idle = idleBound
 		}
@@ -44,7 +44,7 @@ func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
 	if a.Remote == nil || req.Idle != 0 {
 		return
 	}
-	if s, _ := a.RemoteSource(req.Source); s.LeaseIdle == 0 {
+	if s, _ := a.Source(req.Source); s.LeaseIdle == 0 {
 		req.Idle = idle
 	}
 }

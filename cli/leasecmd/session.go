@@ -97,7 +97,7 @@ func (b *Backend) Request(ctx context.Context, source string, o *session.Options
 		return req, err
 	}
 	if !o.Bound() {
-		if req.TTL == 0 && a.SourceTTL(source) == 0 {
+		if s, _ := a.Source(source); req.TTL == 0 && s.TTL == 0 {
 			req.TTL = cli.TtlKept
 		}
 	} else if err = bindTo(a, &req, os.Getpid()); err != nil {
@@ -162,7 +162,7 @@ func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session
 	kind := a.Host.Kinds.Kind(typ)
 	w := session.Way{
 		Local: kind.Itself && a.Here(), Thin: kind.SSH,
-		Far: kind.SSH || a.Remote != nil && !a.Self.Here,
+		Far: kind.SSH || !a.Self().Here,
 	}
 	w.Shown = func(ctx context.Context) bool { return kind.HostRoot && hostRoot(a, ctx, engine, i) }
 	if a.Limited(i.Source) {
@@ -237,20 +237,7 @@ func hostRoot(a *cli.App, ctx context.Context, engine cli.Engine, i compute.Inst
 	if err != nil {
 		return false
 	}
-	image := pool.MadeOf(leaf)
-	if a.Remote != nil {
-		s, _ := a.RemoteSource(leaf.Source)
-		_, host := sandbox.HostRoot(cmp.Or(image, s.Image, "host"))
-		return host
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return false
-	}
-	s, err := cfg.Source(leaf.Source)
-	if err != nil {
-		return false
-	}
-	_, host := sandbox.HostRoot(cmp.Or(image, s.Image, s.Settings["image"], "host"))
-	return host
+	s, ok := a.Source(leaf.Source)
+	_, host := sandbox.HostRoot(cmp.Or(pool.MadeOf(leaf), s.Image, "host"))
+	return ok && host
 }

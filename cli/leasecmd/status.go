@@ -101,22 +101,15 @@ func status(a *cli.App, ctx context.Context, names []string, verbose bool, query
 			return err
 		}
 	}
-	if storeShown(a) == "" {
+	store := a.Self().Store
+	if store == "" { // the controller does not say
 		return nil
 	}
-	return term.Printf(a.Out, "\nstore: %s\n", term.Line(storeShown(a)))
-}
-
-// storeShown returns where the state is; "" if the controller does not say.
-func storeShown(a *cli.App) string {
-	if a.Remote != nil {
-		return a.Self.Store
-	}
-	return a.Host.StoreAt()
+	return term.Printf(a.Out, "\nstore: %s\n", term.Line(store))
 }
 
 func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus, verbose bool) error {
-	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: storeShown(a)}
+	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: a.Self().Store}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, source(s))
 	}

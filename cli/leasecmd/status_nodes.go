@@ -3,10 +3,11 @@ package leasecmd
 import (
 	"context"
 	"fmt"
-	"github.com/hostler-project/hostler/client"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostler-project/hostler/client"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
@@ -32,7 +33,7 @@ type slapNodeView struct {
 // slapNodes returns the computers of the controller's SlapOS master, if it has one and the user may
 // see them.
 func slapNodes(a *cli.App, ctx context.Context) (views []slapNodeView, more bool, err error) {
-	if a.Remote == nil || !a.Self.Slap {
+	if !a.Self().Slap {
 		return nil, false, nil
 	}
 	var slap client.SlapOS = a.Remote.SlapOS()

@@ -314,21 +314,9 @@ func (w *waiting) leaves(name string) []string {
 // children returns the sources of each pool.
 func (w *waiting) children() map[string][]string {
 	out := map[string][]string{}
-	if w.app.Remote != nil {
-		for _, s := range w.app.Sources(context.Background()) {
-			if w.app.Host.Kinds.Kind(s.Type).Pool && !s.Orphaned {
-				out[s.Name] = s.Children
-			}
-		}
-		return out
-	}
-	cfg, err := w.app.Host.Configuration()
-	if err != nil {
-		return nil
-	}
-	for _, s := range cfg.Sources {
-		if s.Kind.Pool {
-			out[s.Name] = s.Sources
+	for _, s := range w.app.Sources(context.Background()) {
+		if w.app.Host.Kinds.Kind(s.Type).Pool && !s.Orphaned {
+			out[s.Name] = s.Children
 		}
 	}
 	return out
@@ -355,7 +343,7 @@ func (w *waiting) held(ctx context.Context) (names []string) {
 func (w *waiting) fixed(ctx context.Context, source string) int {
 	local, ok := w.engine.(*pool.Pool)
 	if !ok {
-		s, _ := w.app.RemoteSource(source)
+		s, _ := w.app.Source(source)
 		return s.Fixed
 	}
 	p, err := local.Provider(ctx, source)

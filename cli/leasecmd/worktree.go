@@ -39,32 +39,21 @@ func showTree(a *cli.App, req *compute.Request, start string) {
 // HostRooted reports whether all computers of a source are sandboxes with this machine's own root.
 // shown are the paths that the source's keys show.
 func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
-	if a.Remote != nil {
-		s, ok := a.RemoteSource(name)
+	s, ok := a.Source(name)
+	kind := a.Host.Kinds.Kind(s.Type)
+	if !kind.Pool {
 		// a controller of this machine may read another configuration and show other paths; then an
 		// idle instance lacks the tree
-		if cfg, err := a.Host.Configuration(); err == nil {
-			if own, err := cfg.Source(name); err == nil {
-				shown = shownBy(own)
-			}
+		if own, err := a.Configured(name); err == nil {
+			shown = shownBy(own)
 		}
-		return shown, ok && a.Host.Kinds.Kind(s.Type).HostRoot && cmp.Or(s.Image, "host") == "host"
+		return shown, ok && s.Broken == nil && kind.HostRoot && cmp.Or(s.Image, "host") == "host"
 	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
+	if s.Broken != nil || a.Remote != nil {
+		// a pool may contain itself, and a controller shows no tree in what is behind one
 		return nil, false
 	}
-	s, err := cfg.Source(name)
-	if err != nil {
-		return nil, false
-	}
-	if s.Err != nil { // a pool may contain itself
-		return nil, false
-	}
-	if !s.Kind.Pool {
-		return shownBy(s), s.Kind.HostRoot && cmp.Or(s.Image, s.Settings["image"], "host") == "host"
-	}
-	for i, child := range s.Sources {
+	for i, child := range s.Children {
 		more, all := HostRooted(a, child)
 		if !all {
 			return nil, false
@@ -74,7 +63,7 @@ func HostRooted(a *cli.App, name string) (shown []string, ok bool) {
 		}
 		shown = both(shown, more)
 	}
-	return shown, len(s.Sources) > 0
+	return shown, len(s.Children) > 0
 }
 
 // shownBy returns the paths that a source shows beside the system.

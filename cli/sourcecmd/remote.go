@@ -14,7 +14,7 @@ import (
 // count then. It opens nothing.
 func elsewhere(a *cli.App, ctx context.Context) (bool, error) {
 	err := a.FindController(ctx)
-	return a.Remote != nil && !a.Same, err
+	return a.Elsewhere(), err
 }
 
 // farSources returns the sources of such a controller, as far as it lists them.
