@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/run/artifacts"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/session"
+	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
@@ -41,9 +42,9 @@ type Options struct {
 	// Stop acts like TERM when it is closed; nil: never.
 	Stop <-chan struct{}
 
-	Tree   *worktree.Tree // sent before the command starts; nil: none
-	Shared bool           // several runs share the tree, and one of them closes it
-	Sync   SyncOptions
+	Tree   *worktree.Tree        // sent before the command starts; nil: none
+	Shared bool                  // several runs share the tree, and one of them closes it
+	Sync   workspace.SyncOptions // of the tree's copy on the instance
 	// Bound is where the tree itself is mounted on the instance; "": nowhere.
 	Bound string
 
@@ -62,14 +63,6 @@ type Options struct {
 	Around func(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error)
 	// Printer tells the user about progress; nil: no output.
 	Printer session.Printer
-}
-
-// SyncOptions say how to treat the tree's copy on the instance.
-type SyncOptions struct {
-	Clean  bool // remove what commands have left in the copy
-	Fresh  bool // start with an empty copy
-	Own    bool // if another run has the copy, make one for this run alone
-	Delete bool // delete any number of files that are gone here
 }
 
 // RecordOptions say how to record the run.

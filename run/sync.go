@@ -45,13 +45,13 @@ func (r *Runner) treeSent() <-chan struct{} {
 
 // sendOptions returns the options for the tree's copy on the instance.
 func (r *Runner) sendOptions() send.Options {
-	s, t, o := r.Session, r.Tree, &r.Sync
+	s, t := r.Session, r.Tree
 	host, _ := os.Hostname()
 	key := worktree.Key(t.Root, r.User)
 	return send.Options{
-		Key:   key,
-		Who:   fmt.Sprintf("%s@%s, process %d, since %s", s.Who.Owner, host, os.Getpid(), time.Now().Format(time.DateTime)),
-		Clean: o.Clean, Fresh: o.Fresh, Own: o.Own, Delete: o.Delete, User: r.User, Limits: t.Limits,
+		Key:  key,
+		Who:  fmt.Sprintf("%s@%s, process %d, since %s", s.Who.Owner, host, os.Getpid(), time.Now().Format(time.DateTime)),
+		User: r.User, SyncOptions: r.Sync, Limits: t.Limits,
 		Pack: t.Pack, Compress: r.way.Far, State: worktree.State(t.Cache, s.Instance.ID, s.Lease.ID, key),
 		Waiting: func(who string) {
 			r.Printer.Say("the copy of this tree on %s is in use by %s; waiting", s.Instance.ID, who)

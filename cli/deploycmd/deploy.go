@@ -32,7 +32,7 @@ const ttlMadeUp = 24 * time.Hour
 
 // deployOptions are the options of deploy.
 type deployOptions struct {
-	leasecmd.Want
+	leasecmd.AcquireFlags
 	name, prefix string
 	leasecmd.Choice
 	bundles, vars, matrix []string
@@ -74,7 +74,7 @@ print comes on standard error, each line with the node's name where there are se
 	}
 	a.WithSource(cmd)
 	f := cmd.Flags()
-	o.Want.Common(a, f)
+	o.AcquireFlags.Common(a, f)
 	f.StringVarP(&a.Flags.Source, "provider", "p", "", "as --source")
 	_ = f.MarkHidden("provider")
 	f.StringVarP(&o.name, "name", "n", "", "give the node a `NAME`; with --count NAME-1, NAME-2, ...")
@@ -350,7 +350,7 @@ func (d *deploying) credentials(ctx context.Context) error {
 
 // request returns the request for each node of a variant.
 func (d *deploying) request(v *variant) (compute.Request, error) {
-	req, err := leasecmd.Request(d.app, &d.opt.Want, d.source)
+	req, err := d.opt.AcquireFlags.Request(d.app, d.source)
 	if err != nil {
 		return req, err
 	}

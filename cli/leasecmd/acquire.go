@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
@@ -24,127 +22,6 @@ import (
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/text/visible"
 )
-
-// Want has the options of acquire and run that say what to take and for how long.
-type Want struct {
-	Ttl, idle, Wait term.DurationFlag
-	memory, disk    term.SizeFlag
-	cores           term.CoresFlag
-	gpus, priority  int
-	maxPrice        float64
-	Labels          []string
-	Name, Purpose   string
-	made            Choice      // what to make it of
-	Start           string      // the directory that commands start in; "": the current one
-	key             string      // of acquire; "": none
-	priced          func() bool // --max-price was given
-	first           func() int  // the default priority, by who asks
-}
-
-func (w *Want) Flags(a *cli.App, cmd *cobra.Command) {
-	a.WithSource(cmd)
-	f := cmd.Flags()
-	w.Common(a, f)
-	f.Var(&w.idle, "idle", "the lease ends when unused for so long (0: it does not)")
-	f.StringVar(&w.Name, "name", "", "give the lease a `NAME`")
-	w.made.Flags(a, cmd, "")
-}
-
-// Choice says what to make an instance of, where that differs from its source. The zero value
-// changes nothing.
-type Choice struct{ Image, Flavor, Location string }
-
-// Flags declares the options of a choice. short is the letter of --image; "" for none.
-func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
-	f := cmd.Flags()
-	f.StringVarP(&c.Image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
-	f.StringVar(&c.Flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
-	f.StringVar(&c.Location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
-	_ = cmd.RegisterFlagCompletionFunc("image", a.CompleteImages)
-	_ = cmd.RegisterFlagCompletionFunc("flavor", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
-}
-
-// Common declares the options that deploy has too.
-func (w *Want) Common(a *cli.App, f *pflag.FlagSet) {
-	f.Var(&w.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
-	f.Var(&w.memory, "memory", "at least so much memory, or book it: 512M, 4G")
-	f.Var(&w.disk, "disk", "at least so much disk, or book it")
-	f.IntVar(&w.gpus, "gpus", 0, "at least `N` GPUs, or book them")
-	f.Float64Var(
-		&w.maxPrice, "max-price", 0,
-		"take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows",
-	)
-	f.Var(&w.Ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
-	f.Var(&w.Wait, "wait", "wait in the queue for so long (0: not at all)")
-	f.IntVar(
-		&w.priority, "priority", 0,
-		"go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)",
-	)
-	w.priced = func() bool { return f.Changed("max-price") }
-	w.first = func() int {
-		// with a key, the request must be the same with and without a terminal
-		if f.Changed("priority") || w.key != "" || !term.IsTerminal(a.Err) {
-			return w.priority
-		}
-		return compute.PersonPriority
-	}
-	f.StringVar(&w.Purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
-	f.StringArrayVarP(&w.Labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
-}
-
-// Request makes a request from the options and the configuration.
-func Request(a *cli.App, w *Want, source string) (compute.Request, error) {
-	req := compute.Request{
-		Source: source, Count: 1, Owner: a.Owner(), Own: true, Purpose: w.Purpose, Name: w.Name, Wait: cli.WaitDefault,
-		TTL: w.Ttl.OrNone(), Idle: w.idle.OrNone(), Cores: w.cores.OrNone(), Memory: w.memory.Bytes, Disk: w.disk.Bytes,
-		GPUs: w.gpus, MaxPrice: w.maxPrice,
-		Image: w.made.Image, Flavor: w.made.Flavor, Location: w.made.Location,
-	}
-	if name := a.Project(); name != nil {
-		req.Project = *name
-	}
-	if w.first != nil {
-		req.Priority = w.first()
-	}
-	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
-		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
-	}
-	if w.gpus < 0 {
-		return req, fault.Invalid("", "--gpus %d: less than none", w.gpus)
-	}
-	if w.priced != nil && w.priced() && !(w.maxPrice > 0) {
-		return req, fault.Invalid("", "--max-price %v: it must be more than nothing", w.maxPrice)
-	}
-	if math.IsInf(w.maxPrice, 0) {
-		return req, fault.Invalid("without --max-price anything will do", "--max-price %v: it is no price", w.maxPrice)
-	}
-	for _, l := range w.Labels {
-		key, value, ok := strings.Cut(l, "=")
-		if !ok || key == "" {
-			return req, fault.Invalid("", "--label %s: not KEY=VALUE", l)
-		}
-		if req.Labels == nil {
-			req.Labels = map[string]string{}
-		}
-		req.Labels[key] = value
-	}
-	if err := api.CheckRequest(req); err != nil {
-		return req, err
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return req, err
-	}
-	if d := cfg.Defaults.Wait; d != nil {
-		req.Wait = *d
-	}
-	if w.Wait.Given {
-		req.Wait = w.Wait.Value
-	}
-	showTree(a, &req, w.Start)
-	return req, nil
-}
 
 // CheckName refuses a lease's name that could be mistaken for another kind of name.
 func CheckName(a *cli.App, ctx context.Context, engine cli.Engine, name string) error {
@@ -171,7 +48,7 @@ func processOf(pid string) (compute.Process, error) {
 }
 
 func NewAcquire(a *cli.App) *cobra.Command {
-	var w Want
+	var w AcquireFlags
 	var pid, token string
 	cmd := &cobra.Command{
 		Use:   "acquire [COUNT]",
@@ -239,7 +116,7 @@ controller of others you may choose what the source lets you choose: docs/contro
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	w.Flags(a, cmd)
+	w.Declare(a, cmd)
 	cmd.Flags().StringVar(
 		&token, "token", "",
 		"print the lease's own token on a line of its own, or write it to `FILE`: who has it may use and give back that lease, and nothing else",
@@ -253,12 +130,12 @@ controller of others you may choose what the source lets you choose: docs/contro
 	return cmd
 }
 
-func Acquire(a *cli.App, ctx context.Context, w *Want, count int, pid string) ([]compute.Lease, error) {
+func Acquire(a *cli.App, ctx context.Context, w *AcquireFlags, count int, pid string) ([]compute.Lease, error) {
 	source, err := a.SourceName()
 	if err != nil {
 		return nil, err
 	}
-	req, err := Request(a, w, source)
+	req, err := w.Request(a, source)
 	if err != nil {
 		return nil, err
 	}

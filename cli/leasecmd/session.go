@@ -17,16 +17,16 @@ import (
 
 // SessionOptions completes a command's options with those of w, and with a warning before the lease
 // ends. raw says that the terminal is raw while the command runs.
-func SessionOptions(a *cli.App, w *Want, o session.Options, raw bool) session.Options {
+func SessionOptions(a *cli.App, w *AcquireFlags, o session.Options, raw bool) session.Options {
 	o.Lease = w.Name
 	o.Ending = func(l compute.Lease, left time.Duration) { warnOfEnd(a, l, left, raw) }
 	return o
 }
 
 // NewSession returns a session for a command, with an instance that may be acquired by w.
-func NewSession(a *cli.App, w *Want, o session.Options) *session.Session {
+func NewSession(a *cli.App, w *AcquireFlags, o session.Options) *session.Session {
 	return &session.Session{
-		Backend: &Backend{App: a, Want: w}, Printer: &a.Terminal, Options: SessionOptions(a, w, o, false),
+		Backend: &Backend{App: a, Flags: w}, Printer: &a.Terminal, Options: SessionOptions(a, w, o, false),
 	}
 }
 
@@ -42,8 +42,9 @@ func warnOfEnd(a *cli.App, l compute.Lease, left time.Duration, raw bool) {
 
 // Backend implements session.Backend for the command line.
 type Backend struct {
-	App  *cli.App
-	Want *Want // what to acquire; nil: nothing
+	App *cli.App
+	// Flags say what to acquire; nil: nothing.
+	Flags *AcquireFlags
 	// Direct is a source that is this machine itself and is used without a lease, as in crcache;
 	// "": none.
 	Direct string
@@ -86,11 +87,11 @@ func (b *Backend) Request(ctx context.Context, source string, o *session.Options
 	} else if !a.IsSource(source) {
 		return req, a.UnknownName(ctx, source)
 	}
-	w := *b.Want
+	w := *b.Flags
 	if w.Start = o.Dir; o.NoTree {
 		w.Start = noTree
 	}
-	if req, err = Request(a, &w, source); err != nil {
+	if req, err = w.Request(a, source); err != nil {
 		return req, err
 	}
 	if err = CheckName(a, ctx, engine, w.Name); err != nil {
@@ -213,7 +214,7 @@ func Reach(a *cli.App, ctx context.Context, name string, anyones bool) (*session
 	if err != nil {
 		return nil, nil, err
 	}
-	s := NewSession(a, &Want{}, session.Options{})
+	s := NewSession(a, &AcquireFlags{}, session.Options{})
 	s.Engine, s.Who = engine, a.Who(ctx, engine, name)
 	s.Who.Admin = anyones
 	if s.Instance, _, err = engine.Resolve(ctx, name); err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
-// noTree is the value of want.start that shows no working tree: a copy goes along, or the tree is
-// mounted.
+// noTree is the value of AcquireFlags.Start that shows no working tree: a copy goes along, or the
+// tree is mounted.
 const noTree = "-"
 
 // showTree makes a sandbox with this machine's own root show the working tree in which the command

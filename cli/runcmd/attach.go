@@ -48,5 +48,5 @@ func attach(a *cli.App, ctx context.Context, o held.AttachOptions, name string) 
 	o.Follow = func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }
 	o.Stdin, o.Stdout, o.Stderr, o.Typed = a.In, a.Out, a.Err, term.IsTerminal(a.In)
 	o.Terminal = OwnTerminal(a)
-	return held.Attach(ctx, leasecmd.NewSession(a, &leasecmd.Want{}, session.Options{}), o, rec)
+	return held.Attach(ctx, leasecmd.NewSession(a, &leasecmd.AcquireFlags{}, session.Options{}), o, rec)
 }

@@ -15,7 +15,7 @@ import (
 // bindTree mounts the working tree itself where the run is. It returns the name of a source that
 // makes such an instance, and the mount point.
 func bindTree(a *cli.App, o *runOptions, name, mode string) (source, bound string, err error) {
-	tree, err := newTree(a, &o.tree)
+	tree, err := newTree(a, &o.sync)
 	if err != nil {
 		return "", "", err
 	}

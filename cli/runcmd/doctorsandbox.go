@@ -112,7 +112,7 @@ func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 	}
 	w := &watching{app: a}
 	opt.Around = w.begin
-	_, err = run.Run(ctx, &leasecmd.Backend{App: a, Want: &o.want}, opt)
+	_, err = run.Run(ctx, &leasecmd.Backend{App: a, Flags: &o.acquire}, opt)
 	return err
 }
 

@@ -1,22 +1,20 @@
 package runcmd
 
 import (
-	"io"
-	"os"
-
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/run/workspace"
 )
 
-// runOptions are the options of run and shell.
+// runOptions are the options of run and shell. The flags of its groups are in env.go, artifacts.go
+// and multi_flags.go, and those of the instance in leasecmd.AcquireFlags.
 type runOptions struct {
-	want leasecmd.Want
+	acquire leasecmd.AcquireFlags
 	envFlags
 	many      manyFlags
-	tree      treeFlags
 	sync      syncFlags
 	artifacts artifactFlags
 
@@ -33,6 +31,7 @@ type runOptions struct {
 	given []string        // the options, for the record
 }
 
+// flags declares the options that run, shell and watch have.
 func (o *runOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.dir, "cwd", "", "start in `DIR` on the instance")
@@ -49,47 +48,74 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	_ = cmd.MarkFlagFilename("stdin")
 }
 
-// check refuses options that do not go together, first of all.
-func (o *runOptions) check(words []string) error {
-	if o.report == "-" {
-		return fault.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
-	}
-	if err := leasecmd.CheckKey(o.key); err != nil {
-		return err
-	}
-	if o.key != "" && len(words) == 0 && o.scriptFile == "" {
-		return fault.Invalid("-c STRING, or --script FILE, runs more than one", "--key is for a command, and without one this is a shell")
-	}
-	if o.key != "" && o.many.wanted() {
-		return fault.Invalid("give each part a run of its own", "--key is for one run, not with --on or --shards")
-	}
-	return nil
+// allFlags declares all options of run.
+func (o *runOptions) allFlags(a *cli.App, cmd *cobra.Command) {
+	f := cmd.Flags()
+	o.acquire.Declare(a, cmd)
+	o.flags(cmd)
+	f.StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
+	o.sync.flags(cmd)
+	o.sync.runFlags(cmd)
+	f.StringVar(&o.scriptFile, "script", "", "run a copy of `FILE` on the instance; COMMAND's words are its arguments")
+	_ = cmd.MarkFlagFilename("script")
+	o.artifacts.flags(cmd)
+	f.BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
+	o.many.flags(cmd)
+	f.BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
+	f.BoolVar(
+		&o.detach, "detach", false,
+		"start the command, print the id of the run, and do not wait; hostler attach goes on with it",
+	)
+	f.StringVar(
+		&o.key, "key", "",
+		"run this once, however often it is asked for with `KEY`: the same again is told what came of it, or waits for that; another run with that key is refused. Until a day after its end",
+	)
 }
 
-// checkDetach refuses options that need the user to wait for the run.
-func (o *runOptions) checkDetach(words []string, brings bool) error {
-	switch {
-	case !o.detach:
-		return nil
-	case brings || o.scriptFile != "":
-		return fault.Invalid("", "--detach does not wait, and so brings nothing back and has no --script")
-	case len(words) == 0 || o.tty || o.timeout.Given || o.stdin != "":
-		return fault.Invalid("", "--detach wants a COMMAND, and takes no -t, --timeout or --stdin")
-	}
-	return nil
+// syncFlags are run's options for the working tree and its copy.
+type syncFlags struct {
+	how   string // "": none; "yes"; "dir": as a plain directory
+	no    bool
+	root  string
+	large bool
+	git   string // "": nothing of .git; head; full
+	workspace.SyncOptions
+	plan bool
+	bind string // "": a copy; "yes" or "rw"; "ro"
+	// names at the tree's top that may be written, although local programs run what is in them
+	write []string
 }
 
-// input opens the command's input.
-func (o *runOptions) input(in io.Reader) (io.Reader, error) {
-	switch o.stdin {
-	case "":
-		return in, nil
-	case "none":
-		return nil, nil
-	}
-	f, err := os.Open(o.stdin)
-	if err != nil {
-		return nil, fault.Invalid("", "--stdin: %v", err)
-	}
-	return f, nil // open until this process ends
+// flags declares the options that run and watch have.
+func (o *syncFlags) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.how, "sync", "", "send the working tree first; `HOW`=dir: all that is in the directory, whatever git says")
+	f.Lookup("sync").NoOptDefVal = "yes"
+	f.BoolVar(&o.no, "no-sync", false, "send no working tree, whatever the configuration says")
+	f.StringVar(&o.root, "root", "", "send `DIR`, and not all of the git work tree")
+	f.BoolVar(&o.large, "large", false, "send more than 200,000 files or 20G")
+	f.StringVar(&o.git, "git", "", "send a git repository too: `HOW`=head has the commit that is checked out, full all of them")
+	f.BoolVar(&o.Clean, "clean", false, "with --sync: remove what commands have left in the copy")
+	f.BoolVar(&o.Fresh, "fresh", false, "with --sync: begin with an empty copy")
+	f.BoolVar(&o.Own, "own-workspace", false, "with --sync: where another run has the copy, make one for this run alone")
+	f.BoolVar(&o.Delete, "allow-mass-delete", false, "with --sync: delete there however many files are gone here")
+	_ = cmd.RegisterFlagCompletionFunc("sync", cobra.FixedCompletions([]string{"dir"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("git", cobra.FixedCompletions([]string{"head", "full"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.MarkFlagDirname("root")
+}
+
+// runFlags declares the options of run alone.
+func (o *syncFlags) runFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.plan, "plan", false, "show what --sync would send, and to which computer; do nothing")
+	f.StringVar(
+		&o.bind, "bind", "",
+		"with --sync: mount the tree itself, and no copy, into a sandbox or container that is made for the run; `HOW`=ro: to be read only",
+	)
+	f.Lookup("bind").NoOptDefVal = "yes"
+	f.StringSliceVar(
+		&o.write, "writable", nil,
+		"with --bind: let the sandbox write `NAME`, such as .git, which programs of this machine run what they find in",
+	)
+	_ = cmd.RegisterFlagCompletionFunc("bind", cobra.FixedCompletions([]string{"ro", "rw"}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -61,17 +61,17 @@ func newGitlabConfig(a *cli.App) *cobra.Command {
 }
 
 func newGitlabPrepare(a *cli.App) *cobra.Command {
-	var w leasecmd.Want
+	var flags leasecmd.AcquireFlags
 	cmd := &cobra.Command{
 		Use:     "prepare",
 		Short:   "Stage prepare: acquire an instance for the job, waiting for up to an hour",
 		Example: "  hostler gitlab prepare -s web --memory 4G",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return gitlabStage(a, gitlabPrepare(a, cmd.Context(), &w))
+			return gitlabStage(a, gitlabPrepare(a, cmd.Context(), &flags))
 		},
 	}
-	w.Flags(a, cmd)
+	flags.Declare(a, cmd)
 	return cmd
 }
 
@@ -146,28 +146,28 @@ const (
 	gitlabWait = time.Hour        // in the queue
 )
 
-func gitlabPrepare(a *cli.App, ctx context.Context, w *leasecmd.Want) error {
+func gitlabPrepare(a *cli.App, ctx context.Context, flags *leasecmd.AcquireFlags) error {
 	name, err := gitlabLease()
 	if err != nil {
 		return err
 	}
-	w.Name = name
+	flags.Name = name
 	limit := gitlabTime
 	if s, err := strconv.ParseUint(gitlabJob("CI_JOB_TIMEOUT"), 10, 31); err == nil && s > 0 {
 		limit = time.Duration(s) * time.Second
 	}
-	if !w.Ttl.Given {
-		w.Ttl = term.DurationFlag{Value: limit + gitlabMore, Given: true}
+	if !flags.Ttl.Given {
+		flags.Ttl = term.DurationFlag{Value: limit + gitlabMore, Given: true}
 	}
-	if !w.Wait.Given {
-		w.Wait = term.DurationFlag{Value: gitlabWait, Given: true}
+	if !flags.Wait.Given {
+		flags.Wait = term.DurationFlag{Value: gitlabWait, Given: true}
 	}
-	w.Purpose = cmp.Or(w.Purpose, gitlabJob("CI_JOB_URL"), "GitLab job "+gitlabJob("CI_JOB_ID"))
+	flags.Purpose = cmp.Or(flags.Purpose, gitlabJob("CI_JOB_URL"), "GitLab job "+gitlabJob("CI_JOB_ID"))
 	for _, label := range [][2]string{
 		{"gitlab_project", "CI_PROJECT_PATH"}, {"gitlab_job", "CI_JOB_NAME"}, {"gitlab_ref", "CI_COMMIT_REF_NAME"},
 	} {
 		if v := gitlabJob(label[1]); v != "" {
-			w.Labels = append(w.Labels, label[0]+"="+v)
+			flags.Labels = append(flags.Labels, label[0]+"="+v)
 		}
 	}
 	engine, err := a.Engine(ctx)
@@ -178,7 +178,7 @@ func gitlabPrepare(a *cli.App, ctx context.Context, w *leasecmd.Want) error {
 	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
 		return term.Printf(a.Out, "The job has %s.\n", i.ID)
 	}
-	leases, err := leasecmd.Acquire(a, ctx, w, 1, "")
+	leases, err := leasecmd.Acquire(a, ctx, flags, 1, "")
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func gitlabRun(a *cli.App, ctx context.Context, script string) error {
 	}
 	f, err := os.Open(script)
 	if err != nil {
-		return fault.Invalid("", "the job's script: %w", err)
+		return fault.Invalid("", "the job's script: %flags", err)
 	}
 	defer f.Close()
 	a.In = io.Reader(f)

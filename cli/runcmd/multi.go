@@ -32,15 +32,15 @@ func runMany(a *cli.App, ctx context.Context, o *runOptions, name string, words 
 		return err
 	}
 	if only > 0 {
-		_, err := run.Run(ctx, &leasecmd.Backend{App: a, Want: &o.want}, multi.Shard(opt, only, total))
+		_, err := run.Run(ctx, &leasecmd.Backend{App: a, Flags: &o.acquire}, multi.Shard(opt, only, total))
 		return err
 	}
 	return multi.Run(ctx, multi.Options{
 		Run: opt, Source: source, Total: total, Together: o.many.on > 0, Parallel: o.many.parallel, FailFast: o.many.failFast,
-		Backend: &leasecmd.Backend{App: a, Want: &o.want, Several: true},
+		Backend: &leasecmd.Backend{App: a, Flags: &o.acquire, Several: true},
 		Part: func(stdout, stderr io.Writer) (session.Backend, session.Printer, func()) {
 			part := cli.Share(a, stdout, stderr)
-			return &leasecmd.Backend{App: part, Want: &o.want}, &part.Terminal, part.Host.Close
+			return &leasecmd.Backend{App: part, Flags: &o.acquire}, &part.Terminal, part.Host.Close
 		},
 		Print:       func(p *multi.Part, stream string, line []byte) error { return printLine(a, p, stream, line) },
 		UntilSignal: a.UntilSignal,

@@ -69,8 +69,8 @@ func (m *manyFlags) check(o *runOptions, words []string) (total, only int, err e
 		return 0, 0, fault.Invalid("", "several runs at once take no -t, --detach and --stdin: they have no terminal and no input")
 	case len(o.artifacts.get) > 0:
 		return 0, 0, fault.Invalid("--artifact brings each one's into its own record", "--get: several runs would write to the same file")
-	case o.want.Name != "":
-		return 0, 0, fault.Invalid("", "--name %s: a name is for one instance", o.want.Name)
+	case o.acquire.Name != "":
+		return 0, 0, fault.Invalid("", "--name %s: a name is for one instance", o.acquire.Name)
 	}
 	if m.shard != "" {
 		i, n, ok := strings.Cut(m.shard, "/")

@@ -37,10 +37,10 @@ func (o *runOptions) request(a *cli.App, ctx context.Context, name string, words
 	opt = run.Options{
 		Name: name, Args: words, Dir: o.dir, User: o.user, Timeout: o.timeout.Value, Stdout: a.Out, Stderr: a.Err,
 		Signals: true, Stop: o.stop, Detach: o.detach, Verbose: o.verbose, Printer: &a.Terminal,
-		Session: leasecmd.SessionOptions(a, &o.want, session.Options{
+		Session: leasecmd.SessionOptions(a, &o.acquire, session.Options{
 			Keep: o.keep, KeepFailed: o.keepFailed, Outlives: o.detach, Any: o.any, Describe: o.report != "",
 		}, o.tty),
-		Sync: run.SyncOptions{Clean: o.sync.clean, Fresh: o.sync.fresh, Own: o.sync.own, Delete: o.sync.delete},
+		Sync: o.sync.SyncOptions,
 	}
 	if o.scriptFile != "" {
 		if o.shell {
@@ -100,7 +100,7 @@ func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) erro
 	case mode != "":
 		opt.Name, opt.Bound, err = bindTree(a, o, opt.Name, mode)
 	default:
-		opt.Tree, err = newTree(a, &o.tree)
+		opt.Tree, err = newTree(a, &o.sync)
 	}
 	return err
 }

@@ -48,26 +48,7 @@ Exit status: that of the command, 128+n if signal n ended it; 121 contact lost, 
 		ValidArgsFunction: a.CompleteTargets,
 	}
 	cmd.Flags().SetInterspersed(false)
-	o.want.Flags(a, cmd)
-	o.flags(cmd)
-	o.sync.flags(cmd)
-	o.sync.bindFlag(cmd)
-	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
-	o.tree.flags(cmd)
-	cmd.Flags().StringVar(&o.scriptFile, "script", "", "run a copy of `FILE` on the instance; COMMAND's words are its arguments")
-	_ = cmd.MarkFlagFilename("script")
-	o.artifacts.flags(cmd)
-	cmd.Flags().BoolVar(&o.keep, "keep", false, "do not give the instance back: the lease lasts 2 hours, and 30 minutes unused")
-	o.many.flags(cmd)
-	cmd.Flags().BoolVar(&o.keepFailed, "keep-on-failure", false, "keep the instance if the command fails, and say what to do with it")
-	cmd.Flags().BoolVar(
-		&o.detach, "detach", false,
-		"start the command, print the id of the run, and do not wait; hostler attach goes on with it",
-	)
-	cmd.Flags().StringVar(
-		&o.key, "key", "",
-		"run this once, however often it is asked for with `KEY`: the same again is told what came of it, or waits for that; another run with that key is refused. Until a day after its end",
-	)
+	o.allFlags(a, cmd)
 	return cmd
 }
 
@@ -79,7 +60,7 @@ func execute(a *cli.App, ctx context.Context, o *runOptions, name string, words 
 	if err := o.check(words); err != nil {
 		return err
 	}
-	if o.tree.plan {
+	if o.sync.plan {
 		return planTree(a, ctx, o, name)
 	}
 	if o.many.wanted() {
@@ -91,6 +72,6 @@ func execute(a *cli.App, ctx context.Context, o *runOptions, name string, words 
 	if err != nil {
 		return err
 	}
-	result, err = run.Run(ctx, &leasecmd.Backend{App: a, Want: &o.want}, opt)
+	result, err = run.Run(ctx, &leasecmd.Backend{App: a, Flags: &o.acquire}, opt)
 	return err
 }

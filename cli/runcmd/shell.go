@@ -19,7 +19,7 @@ func NewShell(a *cli.App) *cobra.Command {
 		},
 		ValidArgsFunction: a.CompleteTargets,
 	}
-	o.want.Flags(a, cmd)
+	o.acquire.Declare(a, cmd)
 	o.flags(cmd)
 	return cmd
 }

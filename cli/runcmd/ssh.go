@@ -101,15 +101,15 @@ and given back when the connection ends. A name may end with ` + sshSuffix + `. 
 		},
 		ValidArgsFunction: a.CompleteTargets,
 	}
-	o.want.Flags(a, cmd)
+	o.acquire.Declare(a, cmd)
 	cmd.Flags().BoolVar(&o.any, "any", false, "use the instance whoever has the lease; for administrators")
 	return cmd
 }
 
 // sshFlags are ssh-proxy's.
 type sshFlags struct {
-	want leasecmd.Want
-	any  bool
+	acquire leasecmd.AcquireFlags
+	any     bool
 }
 
 // sshProxy serves one connection of ssh.
@@ -118,7 +118,7 @@ func sshProxy(a *cli.App, ctx context.Context, o *sshFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	r := leasecmd.NewSession(a, &o.want, session.Options{Any: o.any})
+	r := leasecmd.NewSession(a, &o.acquire, session.Options{Any: o.any})
 	var signals run.Interrupts
 	ctx, stop := signals.Listen(ctx, true)
 	defer r.Backend.Close()

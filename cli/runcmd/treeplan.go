@@ -52,7 +52,7 @@ const biggest = 5
 
 // planTree shows what would be sent, and to which instance.
 func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error {
-	along, err := newTree(a, &o.tree)
+	along, err := newTree(a, &o.sync)
 	if err != nil {
 		return err
 	}
@@ -64,12 +64,12 @@ func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error
 	}
 	tree := found.Tree
 	p := viewTree(tree)
-	lease, err := planTarget(a, ctx, &p, cmp.Or(name, o.want.Name), name)
+	lease, err := planTarget(a, ctx, &p, cmp.Or(name, o.acquire.Name), name)
 	if err != nil {
 		return err
 	}
 	var last []scan.Entry
-	if p.Instance != "" && !o.sync.fresh {
+	if p.Instance != "" && !o.sync.Fresh {
 		last, _ = send.Last(worktree.State(along.Cache, compute.ID(p.Instance), lease, worktree.Key(tree.Root, o.user)))
 	}
 	p.changes(tree, last, o)
@@ -115,8 +115,8 @@ func (p *treePlan) changes(tree *scan.Tree, last []scan.Entry, o *runOptions) {
 	weight := scan.Weigh(changed)
 	p.SendFiles, p.SendBytes, p.Deletes = weight.Files, weight.Bytes, gone
 	var err error
-	if p.Warning, err = weight.Check(o.tree.large); err == nil {
-		err = scan.CheckDeletes(len(last), gone, o.sync.delete)
+	if p.Warning, err = weight.Check(o.sync.large); err == nil {
+		err = scan.CheckDeletes(len(last), gone, o.sync.Delete)
 	}
 	if err != nil {
 		p.Refused, p.Hint = term.ErrorText(err), compute.Hint(err)

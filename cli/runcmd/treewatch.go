@@ -49,9 +49,8 @@ one instance is acquired for all runs, and given back at the end. Ctrl-C ends it
 		ValidArgsFunction: a.CompleteTargets,
 	}
 	cmd.Flags().SetInterspersed(false)
-	o.want.Flags(a, cmd)
+	o.acquire.Declare(a, cmd)
 	o.flags(cmd)
-	o.tree.shape(cmd)
 	o.sync.flags(cmd)
 	cmd.Flags().StringVarP(&o.script, "command", "c", "", "run `STRING` by sh -c on the instance")
 	cmd.Flags().BoolVar(&o.restart, "restart", false, "a change ends the command that is running")
@@ -63,24 +62,24 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 	if len(words) == 0 && !o.shell {
 		return fault.Invalid("", "watch wants a COMMAND")
 	}
-	if o.sync.no && o.tree.sync != "" {
+	if o.sync.no && o.sync.how != "" {
 		return fault.Invalid("", "--sync and --no-sync: one of them")
 	}
-	if !o.sync.no && o.tree.sync == "" {
-		o.tree.sync = "yes"
+	if !o.sync.no && o.sync.how == "" {
+		o.sync.how = "yes"
 	}
 	if o.stdin == "" {
 		o.stdin = "none" // several runs cannot share it
 	}
-	s, err := readSyncing(a)
+	s, err := readSync(a)
 	if err != nil {
 		return err
 	}
-	opt, _, err := s.scanOptions(&o.tree)
+	opt, _, err := s.scanOptions(&o.sync)
 	if err != nil {
 		return err
 	}
-	hold := leasecmd.NewSession(a, &o.want, session.Options{Any: o.any})
+	hold := leasecmd.NewSession(a, &o.acquire, session.Options{Any: o.any})
 	defer hold.Backend.Close()
 	base := ctx
 	ctx, stop := a.UntilSignal(ctx)
@@ -96,7 +95,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 		go func() { defer close(renewing); hold.Watch(ctx, cancel) }()
 		defer func() { cancel(nil); <-renewing }()
 	}
-	o.want = leasecmd.Want{} // it is acquired already
+	o.acquire = leasecmd.AcquireFlags{} // it is acquired already
 	err = watchAnd(a, ctx, opt, o.restart, func(stop <-chan struct{}) {
 		each := o.runOptions
 		each.stop = stop

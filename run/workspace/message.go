@@ -46,12 +46,17 @@ type Announce struct {
 	Key     string // the workspace's name: letters, digits, '.', '_', '-', not beginning with '.'
 	Who     string // the user of the workspace, shown to runs that wait for it
 	User    string // the owner of the files; "": the other side's user
-	Clean   bool   // remove files that are not in the tree
-	Fresh   bool   // make the workspace empty first
-	Own     bool   // use a workspace for this run alone if another run has this one
-	Delete  bool   // allow any number of deletions
-	Parts   bool   // the connection is slow enough to send only parts of large files
-	Limits  Limits
+	SyncOptions
+	Parts  bool // the connection is slow enough to send only parts of large files
+	Limits Limits
+}
+
+// SyncOptions say how a sync treats what is in the workspace.
+type SyncOptions struct {
+	Clean  bool // remove files that are not in the tree: what commands have left
+	Fresh  bool // make the workspace empty first
+	Own    bool // use a workspace for this run alone if another run has this one
+	Delete bool // allow any number of deletions
 }
 
 // Limits are how much of unused workspaces stays on a computer. A zero field means the other side's

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -57,7 +58,7 @@ func TestPlanted(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "own")); err != nil {
 		t.Fatal(err)
 	}
-	s.sync(t, one.write(t), send.Options{Clean: true})
+	s.sync(t, one.write(t), send.Options{SyncOptions: workspace.SyncOptions{Clean: true}})
 	one.expect(t, dir)
 	if _, err := os.Stat(filepath.Join(outside, "f")); err != nil {
 		t.Errorf("--clean went behind a link: %v", err)
@@ -77,7 +78,7 @@ func TestMassDelete(t *testing.T) {
 		t.Errorf("deleting all but one: %v", err)
 	}
 	many.expect(t, dir)
-	s.sync(t, one.write(t), send.Options{Delete: true})
+	s.sync(t, one.write(t), send.Options{SyncOptions: workspace.SyncOptions{Delete: true}})
 	one.expect(t, dir)
 }
 
@@ -134,7 +135,7 @@ func TestTwo(t *testing.T) {
 		t.Fatal("nobody says for whom the second one waits")
 	}
 	// One of its own does not wait.
-	own, err := send.Begin(t.Context(), second, send.Options{Key: "w", Who: "the third one", Own: true})
+	own, err := send.Begin(t.Context(), second, send.Options{Key: "w", Who: "the third one", SyncOptions: workspace.SyncOptions{Own: true}})
 	if err != nil {
 		t.Fatal(err)
 	}

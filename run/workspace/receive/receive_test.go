@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/process"
+	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/receive"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -379,12 +380,12 @@ func TestKept(t *testing.T) {
 		t.Errorf("a directory with files of others in the place of a file: %v", err)
 	}
 	check(mixed)
-	s.sync(t, three.write(t), send.Options{Clean: true})
+	s.sync(t, three.write(t), send.Options{SyncOptions: workspace.SyncOptions{Clean: true}})
 	three.expect(t, dir)
 	if err := os.WriteFile(filepath.Join(dir, "again"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.sync(t, three.write(t), send.Options{Fresh: true})
+	s.sync(t, three.write(t), send.Options{SyncOptions: workspace.SyncOptions{Fresh: true}})
 	three.expect(t, dir)
 }
 

@@ -21,13 +21,10 @@ import (
 
 // Options say which workspace to update, and how. Key and Who are required.
 type Options struct {
-	Key    string // its name: letters, digits, '.', '_', '-'
-	Who    string // the user, shown to runs that wait
-	User   string // the owner of the files there; "": the user of the connection
-	Clean  bool   // remove files that are not in the tree
-	Fresh  bool   // make the workspace empty first
-	Own    bool   // use a workspace for this run alone if another run has this one
-	Delete bool   // allow any number of deletions
+	Key  string // its name: letters, digits, '.', '_', '-'
+	Who  string // the user, shown to runs that wait
+	User string // the owner of the files there; "": the user of the connection
+	workspace.SyncOptions
 	// pack what is sent, and of large files that were there before send only what differs
 	Compress bool
 	Limits   workspace.Limits // for unused workspaces
@@ -106,9 +103,8 @@ func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error
 	}
 	s.r, s.w = workspace.NewReader(s.conn), workspace.NewWriter(s.conn, s.pack)
 	err = s.w.Announce(&workspace.Announce{
-		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User, Clean: opt.Clean, Fresh: opt.Fresh,
-		Own: opt.Own, Delete: opt.Delete,
-		Limits: opt.Limits, Parts: opt.Compress,
+		Version: workspace.Version, Key: opt.Key, Who: opt.Who, User: opt.User,
+		SyncOptions: opt.SyncOptions, Limits: opt.Limits, Parts: opt.Compress,
 	})
 	if err = errors.Join(err, s.w.Flush()); err != nil {
 		return nil, errors.Join(err, s.conn.Close())

@@ -1,0 +1,138 @@
+package leasecmd
+
+import (
+	"math"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+)
+
+// AcquireFlags are the flags of acquire, which run, shell, watch and deploy have too: what to take
+// and for how long.
+type AcquireFlags struct {
+	Ttl, idle, Wait term.DurationFlag
+	memory, disk    term.SizeFlag
+	cores           term.CoresFlag
+	gpus, priority  int
+	maxPrice        float64
+	Labels          []string
+	Name, Purpose   string
+	made            Choice      // what to make it of
+	Start           string      // the directory that commands start in; "": the current one
+	key             string      // of acquire; "": none
+	priced          func() bool // --max-price was given
+	first           func() int  // the default priority, by who asks
+}
+
+// Declare declares all of them.
+func (o *AcquireFlags) Declare(a *cli.App, cmd *cobra.Command) {
+	a.WithSource(cmd)
+	f := cmd.Flags()
+	o.Common(a, f)
+	f.Var(&o.idle, "idle", "the lease ends when unused for so long (0: it does not)")
+	f.StringVar(&o.Name, "name", "", "give the lease a `NAME`")
+	o.made.Flags(a, cmd, "")
+}
+
+// Choice says what to make an instance of, where that differs from its source. The zero value
+// changes nothing.
+type Choice struct{ Image, Flavor, Location string }
+
+// Flags declares the options of a choice. short is the letter of --image; "" for none.
+func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
+	f := cmd.Flags()
+	f.StringVarP(&c.Image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.Flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
+	f.StringVar(&c.Location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
+	_ = cmd.RegisterFlagCompletionFunc("image", a.CompleteImages)
+	_ = cmd.RegisterFlagCompletionFunc("flavor", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
+}
+
+// Common declares the options that deploy has too.
+func (o *AcquireFlags) Common(a *cli.App, f *pflag.FlagSet) {
+	f.Var(&o.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")
+	f.Var(&o.memory, "memory", "at least so much memory, or book it: 512M, 4G")
+	f.Var(&o.disk, "disk", "at least so much disk, or book it")
+	f.IntVar(&o.gpus, "gpus", 0, "at least `N` GPUs, or book them")
+	f.Float64Var(
+		&o.maxPrice, "max-price", 0,
+		"take nothing that costs more than `PRICE` for an hour, in the money of the sources' prices, or whose price nobody knows",
+	)
+	f.Var(&o.Ttl, "ttl", "the lease ends after so long: 90m, 2d (0: it does not)")
+	f.Var(&o.Wait, "wait", "wait in the queue for so long (0: not at all)")
+	f.IntVar(
+		&o.priority, "priority", 0,
+		"go before requests in the queue with less than `N`, -100 to 100 (unless it is said 10 at a terminal, else 0)",
+	)
+	o.priced = func() bool { return f.Changed("max-price") }
+	o.first = func() int {
+		// with a key, the request must be the same with and without a terminal
+		if f.Changed("priority") || o.key != "" || !term.IsTerminal(a.Err) {
+			return o.priority
+		}
+		return compute.PersonPriority
+	}
+	f.StringVar(&o.Purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
+	f.StringArrayVarP(&o.Labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")
+}
+
+// Request makes a request from the options and the configuration.
+func (o *AcquireFlags) Request(a *cli.App, source string) (compute.Request, error) {
+	req := compute.Request{
+		Source: source, Count: 1, Owner: a.Owner(), Own: true, Purpose: o.Purpose, Name: o.Name, Wait: cli.WaitDefault,
+		TTL: o.Ttl.OrNone(), Idle: o.idle.OrNone(), Cores: o.cores.OrNone(), Memory: o.memory.Bytes, Disk: o.disk.Bytes,
+		GPUs: o.gpus, MaxPrice: o.maxPrice,
+		Image: o.made.Image, Flavor: o.made.Flavor, Location: o.made.Location,
+	}
+	if name := a.Project(); name != nil {
+		req.Project = *name
+	}
+	if o.first != nil {
+		req.Priority = o.first()
+	}
+	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
+		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
+	}
+	if o.gpus < 0 {
+		return req, fault.Invalid("", "--gpus %d: less than none", o.gpus)
+	}
+	if o.priced != nil && o.priced() && !(o.maxPrice > 0) {
+		return req, fault.Invalid("", "--max-price %v: it must be more than nothing", o.maxPrice)
+	}
+	if math.IsInf(o.maxPrice, 0) {
+		return req, fault.Invalid("without --max-price anything will do", "--max-price %v: it is no price", o.maxPrice)
+	}
+	for _, l := range o.Labels {
+		key, value, ok := strings.Cut(l, "=")
+		if !ok || key == "" {
+			return req, fault.Invalid("", "--label %s: not KEY=VALUE", l)
+		}
+		if req.Labels == nil {
+			req.Labels = map[string]string{}
+		}
+		req.Labels[key] = value
+	}
+	if err := api.CheckRequest(req); err != nil {
+		return req, err
+	}
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return req, err
+	}
+	if d := cfg.Defaults.Wait; d != nil {
+		req.Wait = *d
+	}
+	if o.Wait.Given {
+		req.Wait = o.Wait.Value
+	}
+	showTree(a, &req, o.Start)
+	return req, nil
+}
