@@ -1,7 +1,6 @@
 package leasecmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -52,25 +51,15 @@ func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
 // standFor starts a helper process. As long as process p lives, the helper reports that the leases
 // are in use; then it releases them.
 func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {
-	self, err := os.Executable()
+	args, err := cli.OwnCommand(a)
 	if err != nil {
 		return err
 	}
-	args := []string{"stand", "--pid", strconv.Itoa(p.PID), "--start", strconv.FormatUint(p.Start, 10)}
-	if a.Flags.Controller != "" {
-		args = append(args, "--controller", a.Flags.Controller)
-	}
-	ca, err := cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"))) // the helper runs in /
-	if err != nil {
-		return err
-	}
-	if ca != "" {
-		args = append(args, "--ca", ca)
-	}
+	args = append(args, "stand", "--pid", strconv.Itoa(p.PID), "--start", strconv.FormatUint(p.Start, 10))
 	for _, l := range leases {
 		args = append(args, l.ID)
 	}
-	cmd := exec.Command(self, args...)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = "/", local.Unmarked(os.Environ()) // the helper is part of no run
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

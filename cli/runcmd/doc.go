@@ -1,3 +1,3 @@
-// Package runcmd has the commands that use a computer: run and its records, shell, cp, ssh,
+// Package runcmd has the commands that use a computer: run and its records, watch, shell, cp,
 // forward.
 package runcmd

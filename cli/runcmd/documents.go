@@ -14,7 +14,6 @@ var Documents = map[string]any{
 	"run-at-once":  partView{},
 	"line":         lineView{},
 	"report":       RunReport{},
-	"ssh":          sshView{},
 	"gitlab":       gitlabView{},
 	"tree-plan":    treePlan{},
 	"heavy":        heavyView{},

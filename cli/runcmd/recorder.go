@@ -48,7 +48,7 @@ func NewRecorder(a *cli.App) *cobra.Command {
 
 // startRecorder starts a recorder. known says that hide has every value to leave out.
 func startRecorder(a *cli.App, run string, hide []string, known bool) error {
-	words, err := ownWords(a)
+	words, err := cli.OwnCommand(a)
 	if err != nil {
 		return err
 	}

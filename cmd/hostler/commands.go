@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
+	"github.com/hostler-project/hostler/cli/sshcmd"
 )
 
 // commands are those that this program runs by itself, by their names. They are in hostlerd as
@@ -19,9 +20,9 @@ var commands = map[string]func(*cli.App) *cobra.Command{
 	"acquire": leasecmd.NewAcquire, "release": leasecmd.NewRelease, "extend": leasecmd.NewExtend, "status": leasecmd.NewStatus,
 	"hold": leasecmd.NewHold, "discard": leasecmd.NewDiscard, "queue": leasecmd.NewQueue, "events": leasecmd.NewEvents,
 	"run": runcmd.NewRun, "watch": runcmd.NewWatch, "shell": runcmd.NewShell, "cp": runcmd.NewCp, "forward": runcmd.NewForward,
-	"ssh": runcmd.NewSSH, "ssh-config": runcmd.NewSSHConfig,
+	"ssh": sshcmd.NewSSH, "ssh-config": sshcmd.NewSSHConfig,
 	"runs": runcmd.NewRuns, "logs": runcmd.NewLogs, "rerun": runcmd.NewRerun, "attach": runcmd.NewAttach, "job": runcmd.NewJob,
-	"stand": leasecmd.NewStand, "recorder": runcmd.NewRecorder, "ssh-proxy": runcmd.NewSSHProxy,
+	"stand": leasecmd.NewStand, "recorder": runcmd.NewRecorder, "ssh-proxy": sshcmd.NewSSHProxy,
 	"version": selfcmd.NewVersion(hostler.Sums), "agent": selfcmd.NewAgent,
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/cli/sourcecmd"
+	"github.com/hostler-project/hostler/cli/sshcmd"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
@@ -40,8 +41,8 @@ var whole = root.Program{
 	Registry: registry.Client{},
 	Groups: []root.Group{
 		{ID: "use", Title: "Use computers:", Commands: commands{
-			leasecmd.NewAcquire, runcmd.NewRun, runcmd.NewWatch, runcmd.NewShell, runcmd.NewCp, runcmd.NewForward, runcmd.NewSSH,
-			runcmd.NewSSHConfig, metalcmd.NewInventory, runcmd.NewGitlab,
+			leasecmd.NewAcquire, runcmd.NewRun, runcmd.NewWatch, runcmd.NewShell, runcmd.NewCp, runcmd.NewForward, sshcmd.NewSSH,
+			sshcmd.NewSSHConfig, sshcmd.NewInventory, runcmd.NewGitlab,
 			leasecmd.NewRelease, leasecmd.NewExtend, leasecmd.NewStatus, deploycmd.NewDeploy, deploycmd.NewList, deploycmd.NewDestroy,
 			cloudcmd.NewCloud, slaposcmd.NewSlapos,
 			runcmd.NewRuns, runcmd.NewLogs, runcmd.NewRerun, runcmd.NewAttach, runcmd.NewJob,
@@ -57,7 +58,7 @@ var whole = root.Program{
 			compatcmd.NewCompat(names(former)), leasecmd.NewTop, cli.NewCompletion, selfcmd.NewVersion(hostler.Sums),
 		}},
 		{Commands: commands{
-			selfcmd.NewDocs, selfcmd.NewAgent, leasecmd.NewStand, runcmd.NewRecorder, runcmd.NewSSHProxy,
+			selfcmd.NewDocs, selfcmd.NewAgent, leasecmd.NewStand, runcmd.NewRecorder, sshcmd.NewSSHProxy,
 		}},
 	},
 	Former: former,

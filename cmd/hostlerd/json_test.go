@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd"
 	"github.com/hostler-project/hostler/cli/sourcecmd"
+	"github.com/hostler-project/hostler/cli/sshcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller"
@@ -64,7 +65,7 @@ var documents = merged(
 		"act":             api.Act{},
 	},
 	cloudcmd.Documents, deploycmd.Documents, runcmd.Documents, imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
-	servercmd.Documents, slaposcmd.Documents(), sourcecmd.Documents, selfcmd.Documents,
+	servercmd.Documents, slaposcmd.Documents(), sshcmd.Documents, sourcecmd.Documents, selfcmd.Documents,
 )
 
 // merged puts the documents of all packages together.

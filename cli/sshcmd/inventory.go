@@ -1,4 +1,4 @@
-package metalcmd
+package sshcmd
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/shell"
 )
@@ -50,15 +49,15 @@ func inventory(a *cli.App, ctx context.Context, host string, one, all bool) erro
 	if err != nil {
 		return err
 	}
-	leases, err := runcmd.Mine(a, ctx, engine, nil, all)
+	leases, err := leasesOf(a, ctx, engine, nil, all)
 	if err != nil {
 		return err
 	}
-	w, err := runcmd.SshWay(a)
+	w, err := newWay(a)
 	if err != nil {
 		return err
 	}
-	w.Any = all
+	w.any = all
 	vars := map[string]map[string]any{}
 	groups := map[string][]string{}
 	for _, l := range leases {
@@ -97,16 +96,16 @@ func inventory(a *cli.App, ctx context.Context, host string, one, all bool) erro
 
 // hostName returns Ansible's name for a lease's instance.
 func hostName(l compute.Lease) string {
-	if names := runcmd.HostNames(l); len(names) > 0 {
+	if names := hostNames(l); len(names) > 0 {
 		return names[len(names)-1] // the lease's, if it has one that can be a host's
 	}
 	return string(l.Instance)
 }
 
 // hostVars returns the variables of a host.
-func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
+func hostVars(w *way, l compute.Lease) map[string]any {
 	var args []string
-	for _, o := range w.Options(string(l.Instance)) {
+	for _, o := range w.options(string(l.Instance)) {
 		if o[0] != "User" {
 			args = append(args, "-o", o[0]+"="+o[1])
 		}
@@ -119,7 +118,7 @@ func hostVars(w *runcmd.Way, l compute.Lease) map[string]any {
 		}
 	}
 	return map[string]any{
-		"ansible_connection": "ssh", "ansible_host": string(l.Instance), "ansible_user": runcmd.SshUser,
+		"ansible_connection": "ssh", "ansible_host": string(l.Instance), "ansible_user": sshUser,
 		"ansible_ssh_common_args": unjinja(shell.Quote(args)),
 		"hostler_instance":        string(l.Instance), "hostler_source": l.Source, "hostler_lease": l.Name, "hostler_labels": labels,
 	}
