@@ -1,11 +1,13 @@
 package runcmd
 
+import "github.com/hostler-project/hostler/run/hidden"
+
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
 var Documents = map[string]any{
-	"hidden":       HiddenView{},
-	"hidden-path":  HiddenPath{},
-	"hidden-use":   HiddenUse{},
+	"hidden":       hidden.Report{},
+	"hidden-path":  hidden.Path{},
+	"hidden-use":   hidden.Use{},
 	"forward":      forwardView{},
 	"facts":        factsView{},
 	"usage":        usageView{},

@@ -33,6 +33,9 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
+// checkTime is the time limit of a check.
+const checkTime = 10 * time.Second
+
 // engineTime is the time limit for trying all engines.
 const engineTime = 30 * time.Second
 
@@ -207,7 +210,7 @@ func checkKeeper(a *cli.App, ctx context.Context) checkView {
 	if err != nil {
 		return checkView{"warn", "keeper", term.ErrorText(err), compute.Hint(err)}
 	}
-	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	st, err := keeper.Ask(ctx, socket)
 	switch {
@@ -260,7 +263,7 @@ func openKeys() (out []string) {
 
 // checkGit checks whether run --sync can list a git work tree.
 func checkGit(ctx context.Context) checkView {
-	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "git", "version")
 	cmd.WaitDelay = time.Second
@@ -341,7 +344,7 @@ func checkSource(a *cli.App, ctx context.Context, engine *pool.Pool, s *config.S
 	if s.Kind.Pool {
 		return checkView{"ok", what, fmt.Sprintf("a pool over %d sources", len(s.Sources)), ""}
 	}
-	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	p, err := engine.Provider(ctx, s.Name)
 	if err == nil {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
@@ -54,7 +53,7 @@ func probe(
 	ctx context.Context, what string, kind *provider.Kind, connect func(context.Context) (compute.Conn, error),
 ) (out []checkView) {
 	// connecting, looking and starting the agent
-	ctx, cancel := context.WithTimeout(ctx, 3*runcmd.CheckTime)
+	ctx, cancel := context.WithTimeout(ctx, 3*checkTime)
 	defer cancel()
 	add := func(result, name, detail, hint string) {
 		out = append(out, checkView{result, what + ": " + name, detail, hint})

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
@@ -25,7 +24,7 @@ func checkController(a *cli.App, ctx context.Context) checkView {
 		where += " (HOSTLER_CONTROLLER)"
 	}
 	named := cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER")) != ""
-	ctx, cancel := context.WithTimeout(ctx, runcmd.CheckTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	c, self, err := a.Controller(ctx)
 	if c != nil {

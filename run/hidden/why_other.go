@@ -1,6 +1,6 @@
 //go:build !linux
 
-package runcmd
+package hidden
 
 import (
 	"errors"
@@ -9,6 +9,6 @@ import (
 )
 
 // whyHidden says that there are no sandboxes here.
-func whyHidden(compute.Provider, compute.ID) (func(string, bool) (HiddenPath, bool), error) {
+func whyHidden(compute.Provider, compute.ID) (func(string, bool) (Path, bool), error) {
 	return nil, errors.New("sandboxes are made by Linux kernels")
 }

@@ -1,4 +1,4 @@
-package runcmd
+package hidden
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 // whyHidden returns a function that says whether a sandbox hides a path, why, and what to do. empty
 // says that the path is an empty directory in it.
-func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool) (HiddenPath, bool), error) {
+func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool) (Path, bool), error) {
 	type explains interface {
 		Reasons(id compute.ID) (*mask.Reasons, error)
 	}
@@ -22,12 +22,12 @@ func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool)
 	if err != nil {
 		return nil, err
 	}
-	return func(path string, empty bool) (HiddenPath, bool) {
+	return func(path string, empty bool) (Path, bool) {
 		why, ok := reasons.Of(path)
 		if !ok || empty && (why.At != path || why.Cause == mask.Fresh) {
-			return HiddenPath{}, false
+			return Path{}, false
 		}
-		h := HiddenPath{At: why.At, Cause: string(why.Cause), Why: why.Why}
+		h := Path{At: why.At, Cause: string(why.Cause), Why: why.Why}
 		as, whole := nameable(path)
 		switch why.Cause {
 		case mask.Unlisted:
