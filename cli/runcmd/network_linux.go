@@ -7,12 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
-
-// ExamineNetwork tries what the network of sandboxes needs.
-func ExamineNetwork(ctx context.Context) []compute.Finding { return network.Examine(ctx) }
 
 // RunAnswers is the process that answers names for sandboxes with limited access, until there are
 // none. It prints refused names on standard error.

@@ -3,6 +3,8 @@ package sourcecmd
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -10,21 +12,23 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/host/doctor"
+	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/host/socket"
 	"github.com/hostler-project/hostler/host/version"
 )
 
 // checkController reports which controller commands use, and where it was found.
-func checkController(a *cli.App, ctx context.Context) checkView {
+func checkController(a *cli.App, ctx context.Context) compute.Finding {
 	if a.Flags.Embedded {
-		return checkView{"ok", "controller", "none is asked (--embedded)", ""}
+		return doctor.Finding("ok", "controller", "none is asked (--embedded)", "")
 	}
 	where := "by its address, " + cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER"))
 	if a.Flags.Controller == "" && os.Getenv("HOSTLER_CONTROLLER") != "" {
 		where += " (HOSTLER_CONTROLLER)"
 	}
 	named := cmp.Or(a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER")) != ""
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, doctor.CheckTime)
 	defer cancel()
 	c, self, err := a.Controller(ctx)
 	if c != nil {
@@ -32,9 +36,10 @@ func checkController(a *cli.App, ctx context.Context) checkView {
 	}
 	switch {
 	case err != nil:
-		return checkView{"fail", "controller", where + ": " + term.ErrorText(err), cmp.Or(compute.Hint(err), "--embedded works without it")}
+		hint := cmp.Or(compute.Hint(err), "--embedded works without it")
+		return doctor.Finding("fail", "controller", where+": "+term.ErrorText(err), hint)
 	case c == nil:
-		return checkView{"ok", "controller", "none runs here; each command works by itself", "hostler serve starts one"}
+		return doctor.Finding("ok", "controller", "none runs here; each command works by itself", "hostler serve starts one")
 	}
 	if !named {
 		dir := socket.MachineDir
@@ -43,10 +48,10 @@ func checkController(a *cli.App, ctx context.Context) checkView {
 		}
 		where = "by its socket, " + filepath.Join(dir, socket.SocketName)
 	}
-	out := checkView{
+	out := doctor.Finding(
 		"ok", "controller",
-		where + ": version " + self.Version + ", installation " + self.Installation + "; you are " + self.Name, "",
-	}
+		where+": version "+self.Version+", installation "+self.Installation+"; you are "+self.Name, "",
+	)
 	if self.Store != "" {
 		out.Detail += "; its store is " + self.Store
 	}
@@ -64,4 +69,23 @@ func checkController(a *cli.App, ctx context.Context) checkView {
 			"its log says why; its state may be out of reach"
 	}
 	return out
+}
+
+func checkKeeper(a *cli.App, ctx context.Context) compute.Finding {
+	socket, err := cli.KeeperSocket()
+	if err != nil {
+		return doctor.Finding("warn", "keeper", term.ErrorText(err), compute.Hint(err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctor.CheckTime)
+	defer cancel()
+	st, err := keeper.Ask(ctx, socket)
+	switch {
+	case errors.Is(err, keeper.ErrNone):
+		return doctor.Finding("ok", "keeper", "not running; starts when it is needed, at "+socket, "")
+	case err != nil:
+		return doctor.Finding("warn", "keeper", term.ErrorText(err), compute.Hint(err))
+	case st.Error != "":
+		return doctor.Finding("warn", "keeper", "its last work: "+st.Error, "")
+	}
+	return doctor.Finding("ok", "keeper", fmt.Sprintf("process %d, %d connections", st.PID, len(st.Kept)), "")
 }

@@ -1,5 +1,7 @@
 package sourcecmd
 
+import "github.com/hostler-project/hostler/compute"
+
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
 var Documents = map[string]any{
@@ -15,6 +17,6 @@ var Documents = map[string]any{
 	"trust-file":    trustFile{},
 	"approval":      approvalView{},
 	"risk":          riskView{},
-	"check":         checkView{},
+	"check":         compute.Finding{},
 	"project":       projectView{},
 }

@@ -1,4 +1,4 @@
-package sourcecmd
+package doctor
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // namedMost is how many instances of another installation doctor names in one line.
@@ -15,7 +17,7 @@ const namedMost = 10
 
 // checkOthers lists instances below a state directory that another installation made. Its state was
 // mostly moved or lost, so only doctor finds them.
-func checkOthers(state, installation string) []checkView {
+func checkOthers(state, installation string) []compute.Finding {
 	type place struct{ dir, installation string }
 	found := map[place][]string{}
 	dir := filepath.Join(state, "instances", "*", "computers")
@@ -36,7 +38,7 @@ func checkOthers(state, installation string) []checkView {
 			found[p] = append(found[p], marker.ID)
 		}
 	}
-	var out []checkView
+	var out []compute.Finding
 	places := slices.SortedFunc(maps.Keys(found), func(a, b place) int {
 		return strings.Compare(a.dir+"\x00"+a.installation, b.dir+"\x00"+b.installation)
 	})
@@ -47,10 +49,10 @@ func checkOthers(state, installation string) []checkView {
 		if n := len(ids) - namedMost; n > 0 {
 			ids, more = ids[:namedMost], fmt.Sprintf(" and %d more", n)
 		}
-		out = append(out, checkView{"warn", "leftovers", fmt.Sprintf(
+		out = append(out, Finding("warn", "leftovers", fmt.Sprintf(
 			"in %s another installation, %s, has %s%s", p.dir, p.installation, strings.Join(ids, " "), more,
 		),
-			"bring its state.db back to unmake them, or end what runs there, unmount and remove them by hand"})
+			"bring its state.db back to unmake them, or end what runs there, unmount and remove them by hand"))
 	}
 	return out
 }

@@ -1,4 +1,4 @@
-package sourcecmd
+package doctor
 
 import (
 	"bytes"
@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
@@ -47,21 +46,21 @@ const (
 	slowStart    = 200 * time.Millisecond
 )
 
-// probe examines a computer through a connection, and reports what a run with a tree would find
+// Instance examines a computer through a connection, and reports what a run with a tree would find
 // there.
-func probe(
+func Instance(
 	ctx context.Context, what string, kind *provider.Kind, connect func(context.Context) (compute.Conn, error),
-) (out []checkView) {
+) (out []compute.Finding) {
 	// connecting, looking and starting the agent
-	ctx, cancel := context.WithTimeout(ctx, 3*checkTime)
+	ctx, cancel := context.WithTimeout(ctx, 3*CheckTime)
 	defer cancel()
 	add := func(result, name, detail, hint string) {
-		out = append(out, checkView{result, what + ": " + name, detail, hint})
+		out = append(out, Finding(result, what+": "+name, detail, hint))
 	}
 	began := time.Now()
 	conn, err := connect(ctx)
 	if err != nil {
-		add("fail", "reach", term.ErrorText(err), compute.Hint(err))
+		add("fail", "reach", api.Text(err), compute.Hint(err))
 		return out
 	}
 	defer conn.Close()
@@ -84,7 +83,7 @@ func probe(
 		err = fmt.Errorf("sh ended with %d: %s", exit.Status(), strings.TrimSpace(wrong.String()))
 	}
 	if err != nil {
-		add("fail", "shell", term.ErrorText(err), compute.Hint(err))
+		add("fail", "shell", api.Text(err), compute.Hint(err))
 		return out
 	}
 	facts := map[string][]string{}
@@ -92,7 +91,7 @@ func probe(
 		key, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		facts[key] = append(facts[key], rest)
 	}
-	one := func(key string) string { return cli.First(facts[key]) }
+	one := func(key string) string { return cmp.Or(append(facts[key], "")[0]) }
 	add("ok", "system", fmt.Sprintf("%s, as %s", cmp.Or(one("system"), "unknown"), cmp.Or(one("user"), "nobody known")), "")
 	out = append(
 		out, probeClock(what, one("clock"), began, took),
@@ -116,7 +115,7 @@ func probe(
 	names := strings.Join(facts["has"], " ")
 	add("ok", "programs", "of tar, rsync, git and bash it has: "+cmp.Or(names, "none"), "")
 	if err := probeAgent(ctx, conn); err != nil {
-		add("warn", "sync", "a working tree cannot be taken there: "+term.ErrorText(err), compute.Hint(err))
+		add("warn", "sync", "a working tree cannot be taken there: "+api.Text(err), compute.Hint(err))
 		return out
 	}
 	add("ok", "sync", "by hostler's agent, which needs none of these programs", "")
@@ -124,26 +123,26 @@ func probe(
 }
 
 // probeClock compares clocks. took is the uncertainty.
-func probeClock(what, said string, began time.Time, took time.Duration) checkView {
+func probeClock(what, said string, began time.Time, took time.Duration) compute.Finding {
 	seconds, err := strconv.ParseInt(said, 10, 64)
 	if err != nil {
-		return checkView{"skip", what + ": clock", "the computer does not tell its time", ""}
+		return Finding("skip", what+": clock", "the computer does not tell its time", "")
 	}
 	off := time.Unix(seconds, 0).Sub(began.Truncate(time.Second))
 	if off >= -clockOff && off <= clockOff+took {
-		return checkView{"ok", what + ": clock", "as here, to the second or two", ""}
+		return Finding("ok", what+": clock", "as here, to the second or two", "")
 	}
-	return checkView{
-		"warn", what + ": clock", fmt.Sprintf("it is %v off", off),
+	return Finding(
+		"warn", what+": clock", fmt.Sprintf("it is %v off", off),
 		"set its clock: make and others compare the times of files that go there with those that are made there",
-	}
+	)
 }
 
-func probeDisk(what, place, kib, inodes string, writable bool) checkView {
-	c := checkView{"ok", what + ": disk", "", ""}
+func probeDisk(what, place, kib, inodes string, writable bool) compute.Finding {
+	c := Finding("ok", what+": disk", "", "")
 	free, err := strconv.ParseInt(kib, 10, 64)
 	if err != nil {
-		return checkView{"skip", what + ": disk", "the computer does not tell how much is free in " + place, ""}
+		return Finding("skip", what+": disk", "the computer does not tell how much is free in "+place, "")
 	}
 	c.Detail = units.FormatSize(free>>10<<20) + " free in " + place
 	all, left, _ := strings.Cut(inodes, " ")
@@ -162,7 +161,7 @@ func probeDisk(what, place, kib, inodes string, writable bool) checkView {
 }
 
 // probeStart measures how long the login shell's start-up files take.
-func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
+func probeStart(ctx context.Context, what string, conn compute.Conn) compute.Finding {
 	measure := func(args ...string) (time.Duration, error) {
 		began := time.Now()
 		exit, err := conn.Run(ctx, &compute.Command{Args: args, Aside: true})
@@ -174,19 +173,19 @@ func probeStart(ctx context.Context, what string, conn compute.Conn) checkView {
 	bare, err1 := measure("sh", "-c", ":")
 	login, err2 := measure("sh", "-c", `exec "${SHELL:-sh}" -lc :`)
 	if err := errors.Join(err1, err2); err != nil {
-		return checkView{
-			"warn", what + ": start-up files", "a log-in shell does not come up: " + term.ErrorText(err),
+		return Finding(
+			"warn", what+": start-up files", "a log-in shell does not come up: "+api.Text(err),
 			"look at ~/.profile there, and what it calls",
-		}
+		)
 	}
 	cost := max(0, login-bare).Round(time.Millisecond)
 	if cost > slowStart {
-		return checkView{
-			"warn", what + ": start-up files", fmt.Sprintf("they take %v at each log-in", cost),
+		return Finding(
+			"warn", what+": start-up files", fmt.Sprintf("they take %v at each log-in", cost),
 			"look at ~/.profile there, and what it calls",
-		}
+		)
 	}
-	return checkView{"ok", what + ": start-up files", fmt.Sprintf("they take %v", cost), ""}
+	return Finding("ok", what+": start-up files", fmt.Sprintf("they take %v", cost), "")
 }
 
 // probeAgent starts the computer's agent if needed, and checks that it keeps copies of trees.
@@ -218,67 +217,4 @@ func probeAgent(ctx context.Context, conn compute.Conn) error {
 		return fmt.Errorf("it answers with a message of kind %d", kind)
 	}
 	return nil
-}
-
-// probeSource examines the machines of a source that has its own. Instances of other sources must
-// be acquired first.
-func probeSource(a *cli.App, ctx context.Context, name string) []checkView {
-	engine, err := a.Host.Engine(ctx)
-	if err != nil {
-		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
-	}
-	s, err := a.Configured(name)
-	if err != nil {
-		return []checkView{{"fail", "source " + name, term.ErrorText(err), compute.Hint(err)}}
-	}
-	out := []checkView{checkSource(a, ctx, engine, s)}
-	if s.Kind.Pool {
-		for _, part := range s.Sources {
-			out = append(out, probeSource(a, ctx, part)...)
-		}
-		return out
-	}
-	p, err := engine.Provider(ctx, name)
-	if err != nil {
-		return out // it was reported above
-	}
-	fixed, ok := compute.As[compute.Fixed](p)
-	if !ok {
-		return append(
-			out,
-			checkView{
-				"skip", "source " + name + ": instances", "they are made when somebody wants one",
-				"hostler acquire -s " + name + ", then hostler doctor INSTANCE",
-			},
-		)
-	}
-	for _, n := range fixed.Names() {
-		id := compute.ID(name + "-" + n)
-		connect := func(ctx context.Context) (compute.Conn, error) { return p.Connect(ctx, id) }
-		out = append(out, probe(ctx, string(id), s.Kind, connect)...)
-	}
-	return out
-}
-
-// probeInstance examines one of the caller's instances.
-func probeInstance(a *cli.App, ctx context.Context, name string) ([]checkView, error) {
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	who := a.Who(ctx, engine, name)
-	lease, err := engine.Use(ctx, who, compute.ID(name))
-	if err != nil {
-		return nil, err
-	}
-	i := compute.Instance{ID: lease.Instance, Source: lease.Source}
-	who.Lease = lease.ID
-	typ, err := a.Host.TypeOf(ctx, engine, i)
-	if err != nil {
-		typ = "" // of a controller's source
-	}
-	return probe(ctx, string(i.ID), a.Host.Kinds.Kind(typ), func(ctx context.Context) (compute.Conn, error) {
-		conn, _, err := a.Connect(ctx, engine, who, i)
-		return conn, err
-	}), nil
 }
