@@ -40,7 +40,7 @@ func (b embedded) sources(context.Context) []compute.SourceStatus {
 // configuredStatus says of a source what its configuration says.
 func configuredStatus(s *config.Source) compute.SourceStatus {
 	return compute.SourceStatus{
-		Name: s.Name, Type: s.Type, Concurrency: s.Concurrency, Broken: s.Err, Children: s.Sources,
+		Name: s.Name, Type: s.Type, Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err}, Children: s.Sources,
 		TTL: host.Deref(s.TTL), LeaseIdle: host.Deref(s.LeaseIdle), Image: cmp.Or(s.Image, s.Settings["image"]),
 	}
 }

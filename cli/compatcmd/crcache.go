@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	engines "github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/host/version"
 	runner "github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/session"
@@ -289,7 +290,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	if err != nil {
 		return err
 	}
-	if o.query != "" && !slices.Contains(leasecmd.Queries, o.query) {
+	if o.query != "" && !slices.Contains(engines.Queries, o.query) {
 		return term.Exit(crcacheBadQuery(a, o.query))
 	}
 	a.Due(ctx, words...)
@@ -304,7 +305,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 		return err
 	}
 	if o.query != "" {
-		if n := leasecmd.Ask(sources, o.query); n != nil {
+		if n := engines.Sum(sources, o.query); n != nil {
 			return term.Printf(a.Out, "%d\n", *n)
 		}
 		return term.Printf(a.Out, "unlimited\n")
@@ -316,7 +317,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	if err := term.Table(a.Out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
 		return err
 	}
-	instances, _, err := leasecmd.InstancesOf(ctx, engine, sources)
+	instances, _, err := engines.InstancesOf(ctx, engine, sources)
 	if err != nil {
 		return err
 	}
@@ -340,7 +341,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 }
 
 func crcacheBadQuery(a *cli.App, query string) int {
-	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(leasecmd.Queries, ", "))
+	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(engines.Queries, ", "))
 	return crcacheBadOption
 }
 

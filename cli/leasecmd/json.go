@@ -1,9 +1,13 @@
 package leasecmd
 
 import (
+	"context"
+
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	engines "github.com/hostler-project/hostler/compute/engine"
 )
 
 // What --json prints are the documents of the API, and these. docs/json.md describes each field,
@@ -42,4 +46,27 @@ func instance(i compute.Instance, leases []*compute.Lease) api.Instance {
 		first = leases[0]
 	}
 	return api.NewInstance(i, first).WithShares(leases)
+}
+
+func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus, verbose bool) error {
+	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: a.Self().Store}
+	for _, s := range sources {
+		v.Sources = append(v.Sources, source(s))
+	}
+	instances, leases, err := engines.InstancesOf(ctx, engine, sources)
+	if err != nil {
+		return err
+	}
+	for _, i := range instances {
+		v.Instances = append(v.Instances, instance(i, leases[i.ID]))
+	}
+	if verbose {
+		if v.Computers, _, err = slapNodes(a, ctx); err != nil {
+			return err
+		}
+	}
+	if a.Stream {
+		return a.PrintLine(v)
+	}
+	return a.PrintJSON(v)
 }

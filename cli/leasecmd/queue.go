@@ -3,8 +3,6 @@ package leasecmd
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 )
 
 func NewQueue(a *cli.App) *cobra.Command {
@@ -64,24 +61,6 @@ func queue(a *cli.App, ctx context.Context) error {
 	return a.Table(queueHeads, queueRows(all, time.Now()))
 }
 
-// statusQueue lists the requests in the queues of sources, if there are any.
-func statusQueue(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus) error {
-	if !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Waiting > 0 }) {
-		return nil
-	}
-	all, err := engine.Queue(ctx)
-	if err != nil {
-		return err
-	}
-	all = slices.DeleteFunc(all, func(q compute.Queued) bool {
-		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == q.Source })
-	})
-	if err := term.Printf(a.Out, "\n"); err != nil {
-		return err
-	}
-	return a.Table(queueHeads, queueRows(all, time.Now()))
-}
-
 var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
 
 // queueRows returns the table rows of waiting requests.
@@ -94,42 +73,4 @@ func queueRows(all []compute.Queued, now time.Time) [][]string {
 			cmp.Or(term.AboutDuration(q.Estimate), term.UnknownYet), term.Line(cmp.Or(q.Reason, q.Purpose))}
 	}
 	return rows
-}
-
-func cancelRequests(a *cli.App, ctx context.Context, args []string) error {
-	ids := make([]int64, len(args))
-	for i, arg := range args {
-		n, err := strconv.ParseInt(arg, 10, 64)
-		if err != nil {
-			return fault.Invalid("`hostler queue` lists them", "%s: not the number of a request", arg)
-		}
-		ids[i] = n
-	}
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		// a controller knows itself who may do so
-		if err := engine.Cancel(ctx, compute.Who{Owner: a.Owner(), Admin: true}, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func completeRequests(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
-	if a.Begin(cmd) != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	engine, err := a.Engine(cmd.Context())
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	all, _ := engine.Queue(cmd.Context())
-	for _, q := range all {
-		out = append(out, fmt.Sprintf("%d\t%s of %s", q.ID, q.Source, q.Owner))
-	}
-	slices.Sort(out)
-	return out, cobra.ShellCompDirectiveNoFileComp
 }

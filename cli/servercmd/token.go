@@ -59,7 +59,7 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := leasecmd.TellSecret(a, t.Secret, output); err != nil {
+			if err := leasecmd.TellSecret(t.Secret, output); err != nil {
 				return errors.Join(err, c.Tokens().Revoke(cmd.Context(), t.ID))
 			}
 			if a.JSON {

@@ -18,36 +18,6 @@ import (
 	"github.com/hostler-project/hostler/provider/local"
 )
 
-// idleBound is how long a lease lasts without a sign of use from its process, if the controller
-// cannot see the process.
-const idleBound = 30 * time.Second
-
-// bindTo makes a lease end with a process of this machine. A remote controller cannot see the
-// process. There the lease ends when it is unused for a while, and its use is reported as long as
-// the process lives.
-func bindTo(a *cli.App, req *compute.Request, pid int) error {
-	if !a.Self().Here {
-		if req.Idle <= 0 || req.Idle > idleBound {
-			req.Idle = idleBound
-		}
-		return nil
-	}
-	p, err := pool.ProcessOf(pid)
-	req.For = p
-	return err
-}
-
-// defaultIdle sets how long a lease may be unused if neither the request nor its source says so.
-// The engine in this process has an option for that.
-func defaultIdle(a *cli.App, req *compute.Request, idle time.Duration) {
-	if a.Remote == nil || req.Idle != 0 {
-		return
-	}
-	if s, _ := a.Source(req.Source); s.LeaseIdle == 0 {
-		req.Idle = idle
-	}
-}
-
 // standFor starts a helper process. As long as process p lives, the helper reports that the leases
 // are in use; then it releases them.
 func standFor(a *cli.App, p compute.Process, leases []compute.Lease) error {

@@ -1,0 +1,140 @@
+package leasecmd
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// progressText describes the progress of a request, for a terminal.
+func progressText(p compute.Progress) string {
+	switch p.Phase {
+	case "create":
+		return fmt.Sprintf("making %s", p.Instance)
+	case "connect":
+		if p.Reason != "" {
+			return fmt.Sprintf("%s: waiting until it answers: %s", p.Instance, term.Line(p.Reason))
+		}
+		return fmt.Sprintf("%s: waiting until it answers", p.Instance)
+	case "set-up":
+		return fmt.Sprintf("%s: setting up", p.Instance)
+	}
+	return ""
+}
+
+// text returns the line that says why the request waits.
+func (w *waiting) text(ctx context.Context) string {
+	users, mine := w.users(ctx)
+	w.mu.Lock()
+	place := w.place
+	w.mu.Unlock()
+	text := w.req.Source + ": waiting"
+	if w.req.Count > 1 {
+		text += fmt.Sprintf(" for %d", w.req.Count)
+	}
+	if w.req.Wait > 0 {
+		text += " up to " + term.TypedDuration(w.req.Wait)
+	}
+	at := ""
+	if place.Position > 1 {
+		at = fmt.Sprintf("position %d", place.Position)
+	}
+	away := place.Unreachable // its return cannot be estimated
+	switch s := term.AboutDuration(place.Estimate); {
+	case mine != "" || place.Position == 0 || away:
+	case s != "":
+		at = strings.TrimPrefix(at+", about "+s, ", ")
+	default:
+		at = strings.TrimPrefix(at+", for how long is "+term.UnknownYet, ", ")
+	}
+	for _, s := range []string{term.Line(place.Reason), at} {
+		switch {
+		case s == "":
+		case away && s != at:
+			users = append([]string{s}, users...)
+		default:
+			users = append(users, s)
+		}
+	}
+	if len(users) > 0 {
+		text += ": " + strings.Join(users, ", ")
+	}
+	// otherwise others may end the wait, as with a quota or a lost cluster
+	if mine != "" && place.Reason == "" {
+		text += ": all of them yours, and waiting gives none back; `hostler release " + term.Line(mine) + "` does"
+	}
+	return text
+}
+
+// users lists who uses what of the source and those below it. mine is a name of one of these
+// instances, if the request's owner has all of them and none is on its way back; else "".
+func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
+	names := w.leaves(w.req.Source)
+	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
+	if err != nil {
+		return nil, ""
+	}
+	fronts := map[compute.ID]string{} // the pool's instance in front of it
+	for _, l := range leases {
+		fronts[l.Instance] = l.Owner
+	}
+	by, handles := map[string][]string{}, map[string]string{}
+	var owners []string
+	for _, l := range leases {
+		if !slices.Contains(names, l.Source) {
+			continue
+		}
+		owner := l.Owner
+		if l.Pool != "" && fronts[l.Pool] != "" {
+			owner = fronts[l.Pool]
+		}
+		if by[owner] == nil {
+			owners = append(owners, owner)
+			handles[owner] = cmp.Or(string(l.Pool), l.Handle())
+		}
+		by[owner] = append(by[owner], string(l.Instance))
+	}
+	slices.Sort(owners)
+	for _, o := range owners {
+		ids := by[o]
+		n, more := len(ids), ""
+		if n > namedUsers {
+			ids, more = ids[:namedUsers], " ..."
+		}
+		lines = append(lines, fmt.Sprintf("%d in use by %s (%s%s)", n, term.Line(o), strings.Join(ids, " "), more))
+	}
+	if len(owners) == 1 && owners[0] == w.req.Owner {
+		mine = handles[owners[0]]
+	}
+	all, err := w.engine.Status(ctx)
+	if err != nil {
+		return lines, ""
+	}
+	for _, s := range all {
+		if !slices.Contains(names, s.Name) {
+			continue
+		}
+		if n := s.Counts.Cleaning + s.Counts.Discarding; n > 0 {
+			lines, mine = append(lines, fmt.Sprintf("%d on the way back", n)), ""
+		}
+		if s.Counts.Ready > 0 && w.special() {
+			lines, mine = append(lines, fmt.Sprintf("%d ready and not what is asked for", s.Counts.Ready)), ""
+		}
+		if s.Counts.Held > 0 {
+			lines = append(lines, fmt.Sprintf("%d held aside", s.Counts.Held))
+		}
+	}
+	return lines, mine
+}
+
+// special reports whether the request asks for a certain size, image or location.
+func (w *waiting) special() bool {
+	r := w.req
+	return r.Cores > 0 || r.Memory > 0 || r.Disk > 0 || r.GPUs > 0 || r.Image != "" || r.Flavor != "" ||
+		r.Location != "" || len(r.UserData) > 0
+}
