@@ -28,7 +28,7 @@ var unguarded = map[string]string{
 	"observe/trace/otlp":            "the collector that the operator configures",
 	"client":                        "a client of the controller that its own user names",
 	"client/device":                 "the provider that the user's own controller names",
-	"cli/servercmd/login.go":        "hostler login, a client",
+	"cli/servercmd/signin.go":       "hostler login, a client",
 	"controller/slapos":             "its client has the guard's transport",
 	"host/keeper":                   "its own socket",
 	"controller/front":              "pairs of sockets with the engine that started it",

@@ -1,24 +1,17 @@
 package deploycmd
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os/exec"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/deploy"
-	"github.com/hostler-project/hostler/host"
 )
 
 // destroyOptions are the options of destroy.
@@ -112,86 +105,6 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	return a.Interrupted(err, "what was given back goes all the same")
 }
 
-// chooseNodes finds the named nodes. It refuses ambiguous names and protected nodes.
-func chooseNodes(all []node, names []string, o *destroyOptions, free []string) ([]node, error) {
-	var out []node
-	var errs []error
-	for _, name := range names {
-		var found []node
-		for _, n := range all {
-			if n.lease.Name == name || string(n.lease.Instance) == name || n.lease.ID == name {
-				found = append(found, n)
-			}
-		}
-		if i := slices.IndexFunc(found, func(n node) bool { return n.lease.ID == name }); i >= 0 {
-			found = found[i : i+1]
-		}
-		switch {
-		case len(found) == 0:
-			var known []string
-			for _, n := range all {
-				known = append(known, n.name())
-			}
-			errs = append(
-				errs,
-				&compute.Error{
-					ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no node of this name"),
-					Hint: cmp.Or(term.DidYouMean(name, known, ""), "hostler list"),
-				},
-			)
-			continue
-		case len(found) > 1 && !o.all && !o.old:
-			var ids []string
-			for _, n := range found {
-				ids = append(ids, fmt.Sprintf("%s (%s)", n.lease.ID, n.lease.Instance))
-			}
-			errs = append(errs, fault.Conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
-			continue
-		}
-		for _, n := range found {
-			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
-				errs = append(
-					errs,
-					fault.Denied(
-						"--force destroys it all the same",
-						"%s: deploy did not make it, and its name begins with none of %s", name,
-						strings.Join(free, ", "),
-					),
-				)
-				continue
-			}
-			if !slices.ContainsFunc(out, func(b node) bool { return b.lease.ID == n.lease.ID }) {
-				out = append(out, n)
-			}
-		}
-	}
-	return out, errors.Join(errs...)
-}
-
-// passed checks the gate.
-func passed(a *cli.App, ctx context.Context, o *destroyOptions) error {
-	if err := o.gate.Check(); err != nil {
-		return err
-	}
-	if o.command == "" {
-		return nil
-	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", o.command)
-	// standard output is for what destroy says
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = nil, a.Err, a.Err
-	err := cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.As(err, &exit):
-		return fault.Conflict("", "%w: --if ended with %s", deploy.ErrTests, exit.ProcessState)
-	case err != nil:
-		return fault.Invalid("", "--if: %v", err)
-	}
-	return nil
-}
-
 // askAll asks the user about all nodes together.
 func askAll(a *cli.App, nodes []node) bool {
 	var names []string
@@ -199,31 +112,4 @@ func askAll(a *cli.App, nodes []node) bool {
 		names = append(names, fmt.Sprintf("%s (%s)", n.name(), n.lease.Instance))
 	}
 	return a.Confirm("destroy " + strings.Join(names, ", ") + "?")
-}
-
-// deploySettings reads the section [deploy].
-func deploySettings(a *cli.App) (deploy.Settings, error) {
-	var s deploy.Settings
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return s, err
-	}
-	section := cfg.Sections["deploy"]
-	settings := map[string]string{}
-	for k, v := range section {
-		settings[k] = v.Text
-	}
-	at := func(key string) (string, int) {
-		v := section[strings.ReplaceAll(key, "-", "_")]
-		return v.File, v.Line
-	}
-	err = config.Decode(settings, at, &s)
-	if err == nil && s.OnFailure != "" && !slices.Contains(deploy.Policies, s.OnFailure) {
-		v := section["on_failure"]
-		err = &config.Error{
-			File: v.File, Line: v.Line, Key: v.Key,
-			Msg: fmt.Sprintf("%q is none of %s", v.Text, strings.Join(deploy.Policies, ", ")),
-		}
-	}
-	return s, host.ConfigError(err)
 }

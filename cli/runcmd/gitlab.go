@@ -1,18 +1,14 @@
 package runcmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
@@ -58,33 +54,6 @@ func newGitlabConfig(a *cli.App) *cobra.Command {
 	cmd.Flags().StringVar(&builds, "builds-dir", "/tmp/builds", "check projects out below `DIR` on the instance")
 	cmd.Flags().StringVar(&cache, "cache-dir", "/tmp/cache", "keep the job's caches below `DIR` on the instance")
 	return cmd
-}
-
-func newGitlabPrepare(a *cli.App) *cobra.Command {
-	var flags leasecmd.AcquireFlags
-	cmd := &cobra.Command{
-		Use:     "prepare",
-		Short:   "Stage prepare: acquire an instance for the job, waiting for up to an hour",
-		Example: "  hostler gitlab prepare -s web --memory 4G",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return gitlabStage(a, gitlabPrepare(a, cmd.Context(), &flags))
-		},
-	}
-	flags.Declare(a, cmd)
-	return cmd
-}
-
-func newGitlabRun(a *cli.App) *cobra.Command {
-	return &cobra.Command{
-		Use:     "run SCRIPT STAGE",
-		Short:   "Stage run: run one of the job's scripts on its instance",
-		Example: "  hostler gitlab run /tmp/script123 build_script",
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return gitlabStage(a, gitlabRun(a, cmd.Context(), args[0]))
-		},
-	}
 }
 
 func newGitlabCleanup(a *cli.App) *cobra.Command {
@@ -138,83 +107,6 @@ func gitlabLease() (string, error) {
 		project = "0"
 	}
 	return "gitlab-" + project + "-" + job, nil
-}
-
-const (
-	gitlabTime = time.Hour        // if the runner does not tell the job's time limit
-	gitlabMore = 15 * time.Minute // for the time before and after the job
-	gitlabWait = time.Hour        // in the queue
-)
-
-func gitlabPrepare(a *cli.App, ctx context.Context, flags *leasecmd.AcquireFlags) error {
-	name, err := gitlabLease()
-	if err != nil {
-		return err
-	}
-	flags.Name = name
-	limit := gitlabTime
-	if s, err := strconv.ParseUint(gitlabJob("CI_JOB_TIMEOUT"), 10, 31); err == nil && s > 0 {
-		limit = time.Duration(s) * time.Second
-	}
-	if !flags.Ttl.Given {
-		flags.Ttl = term.DurationFlag{Value: limit + gitlabMore, Given: true}
-	}
-	if !flags.Wait.Given {
-		flags.Wait = term.DurationFlag{Value: gitlabWait, Given: true}
-	}
-	flags.Purpose = cmp.Or(flags.Purpose, gitlabJob("CI_JOB_URL"), "GitLab job "+gitlabJob("CI_JOB_ID"))
-	for _, label := range [][2]string{
-		{"gitlab_project", "CI_PROJECT_PATH"}, {"gitlab_job", "CI_JOB_NAME"}, {"gitlab_ref", "CI_COMMIT_REF_NAME"},
-	} {
-		if v := gitlabJob(label[1]); v != "" {
-			flags.Labels = append(flags.Labels, label[0]+"="+v)
-		}
-	}
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	// from an earlier prepare, if the runner was restarted
-	if i, l, err := engine.Resolve(ctx, name); err == nil && l != nil && l.Name == name {
-		return term.Printf(a.Out, "The job has %s.\n", i.ID)
-	}
-	leases, err := leasecmd.Acquire(a, ctx, flags, 1, "")
-	if err != nil {
-		return err
-	}
-	return term.Printf(a.Out, "The job runs on %s of %s.\n", leases[0].Instance, leases[0].Source)
-}
-
-// gitlabScript stores the script in a file, so that its commands cannot read the rest of it.
-const gitlabScript = `f=$(mktemp) && cat >"$f" || exit 125
-if command -v bash >/dev/null; then bash "$f" </dev/null; else sh "$f" </dev/null; fi
-s=$?
-rm -f "$f"
-exit $s`
-
-func gitlabRun(a *cli.App, ctx context.Context, script string) error {
-	name, err := gitlabLease()
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(script)
-	if err != nil {
-		return fault.Invalid("", "the job's script: %flags", err)
-	}
-	defer f.Close()
-	a.In = io.Reader(f)
-	o := &runOptions{dir: "/"}
-	err = execute(a, ctx, o, name, []string{"sh", "-c", gitlabScript})
-	var s term.Exit
-	if !errors.As(err, &s) {
-		return err
-	}
-	if file := os.Getenv("BUILD_EXIT_CODE_FILE"); file != "" {
-		if err := os.WriteFile(file, []byte(strconv.Itoa(int(s))), 0o600); err != nil {
-			return err
-		}
-	}
-	return s
 }
 
 func gitlabCleanup(a *cli.App, ctx context.Context) error {

@@ -1,16 +1,13 @@
 package runcmd
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -42,70 +39,6 @@ func noWords(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func newRunsShow(a *cli.App) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show RUN",
-		Short:   "Show a run: the command, where and when, each phase, its tests and files",
-		Example: "  hostler runs show last",
-		Args:    cobra.ExactArgs(1),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, p2 string) (cli.Candidates, cobra.ShellCompDirective) {
-			return completeRuns(a, cmd, args, p2)
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			rec, err := findRun(args[0])
-			if err != nil {
-				return err
-			}
-			if a.JSON {
-				return a.PrintJSON(rec)
-			}
-			return showRun(a, rec)
-		},
-	}
-}
-
-// prunedView is what `runs prune --json` prints.
-type prunedView struct {
-	Runs  int   `json:"runs"`
-	Bytes int64 `json:"bytes"`
-}
-
-func newRunsPrune(a *cli.App) *cobra.Command {
-	all := false
-	cmd := &cobra.Command{
-		Use:     "prune",
-		Short:   "Remove the records of old runs beyond what hostler.conf keeps, now",
-		Example: "  hostler runs prune\n  hostler runs prune --all",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.Host.Configuration()
-			if err != nil {
-				return err
-			}
-			settings, err := readRunSettings(cfg)
-			if err != nil {
-				return err
-			}
-			log, err := runs()
-			if err != nil {
-				return err
-			}
-			ctx, stop := a.UntilSignal(cmd.Context())
-			defer stop()
-			p, err := log.Prune(ctx, settings.run.limits(), all)
-			if err != nil {
-				return a.Interrupted(err, fmt.Sprintf("%s removed", term.Counted(p.Runs, "run")))
-			}
-			if a.JSON {
-				return a.PrintJSON(prunedView(p))
-			}
-			return term.Printf(a.Out, "%s removed, %s\n", term.Counted(p.Runs, "run"), term.ShortSize(p.Bytes))
-		},
-	}
-	cmd.Flags().BoolVar(&all, "all", false, "remove all that have ended")
-	return cmd
-}
-
 func listRuns(a *cli.App, failed bool, lease string) error {
 	log, err := runs()
 	if err != nil {
@@ -128,90 +61,6 @@ func listRuns(a *cli.App, failed bool, lease string) error {
 		)
 	}
 	return a.Table([]string{"run", "started", "took", "instance", "end", "command"}, rows)
-}
-
-// commandLine formats the command as a line for a shell.
-func commandLine(r runlog.Record) string {
-	if len(r.Args) == 0 {
-		return "(a shell)"
-	}
-	return shellWords(r.Args)
-}
-
-// shellWords quotes words for a shell.
-func shellWords(words []string) string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		out[i] = shell.Word(w)
-	}
-	return term.Line(strings.Join(out, " "))
-}
-
-func showRun(a *cli.App, r runlog.Record) error {
-	log, err := runs()
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	line := func(name, format string, args ...any) {
-		if text := fmt.Sprintf(format, args...); text != "" {
-			fmt.Fprintf(&b, "%-10s %s\n", name, term.Line(text))
-		}
-	}
-	line("run", "%s", r.ID)
-	line("end", "%s", r.How())
-	line("reason", "%s", r.Reason)
-	line("error", "%s", r.Error)
-	line("command", "%s", commandLine(r))
-	line("options", "%s", shellWords(r.Flags))
-	line("directory", "%s", r.Directory)
-	line("commit", "%s%s", r.Head, map[bool]string{true: ", and changes"}[r.Dirty != nil && *r.Dirty])
-	line("tree", "%s", r.Tree)
-	line("instance", "%s", r.Instance)
-	line("lease", "%s", strings.TrimSpace(r.Name+" "+r.Lease))
-	line("owner", "%s", r.Owner)
-	line("variables", "%s", strings.Join(r.Env, " "))
-	line("secrets", "%s", strings.Join(r.Secrets, " "))
-	line("started", "%s", r.Started.Local().Format(time.DateTime))
-	line("took", "%s", r.Took())
-	line("phases", "%s", r.Phases)
-	line("wrote", "%s to standard output, %s to standard error", term.ShortSize(r.Bytes.Stdout), term.ShortSize(r.Bytes.Stderr))
-	if r.Bytes.Sent > 0 {
-		line("sent", "%s", term.ShortSize(r.Bytes.Sent))
-	}
-	if t := r.Tests; t != nil {
-		line("tests", "%s", testWords(t))
-		for _, f := range t.Failed {
-			line("", "%s", strings.TrimSuffix(f.Name+": "+f.Message, ": "))
-		}
-	}
-	for _, f := range r.Artifacts {
-		line("artifact", "%s  %s", term.ShortSize(f.Bytes), f.File)
-	}
-	for _, w := range r.Warnings {
-		line("warning", "%s", w)
-	}
-	if r.Shard > 0 {
-		line("shard", "%d of %d of %s", r.Shard, r.Shards, r.Parent)
-	}
-	line("version", "%s", r.Version)
-	line("record", "%s", log.Dir+"/"+r.ID)
-	_, err = a.Out.Write([]byte(b.String()))
-	return err
-}
-
-// testWords sums up tests.
-func testWords(t *runlog.Tests) string {
-	words := []string{term.Counted(t.Tests, "test")}
-	if n := t.Failures + t.Errors; n > 0 {
-		words = append(words, fmt.Sprintf("%d failed", n))
-	} else if t.Tests > 0 {
-		words = append(words, "none failed")
-	}
-	if t.Skipped > 0 {
-		words = append(words, fmt.Sprintf("%d skipped", t.Skipped))
-	}
-	return strings.Join(words, ", ")
 }
 
 // completeRuns offers all runs, newest first.

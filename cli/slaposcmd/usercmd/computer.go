@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,60 +13,12 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
-	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
 // computerView is a computer in `slapos computer list --json`.
 type computerView struct {
 	Computer string `json:"computer"`
 	Title    string `json:"title"`
-}
-
-// computerDetailView is `slapos computer info --json`.
-type computerDetailView struct {
-	Computer  string                 `json:"computer"`
-	Title     string                 `json:"title"`
-	Software  []computerSoftwareView `json:"software,omitempty"`
-	Instances []computerInstanceView `json:"instances,omitempty"`
-	Told      time.Time              `json:"told,omitzero"`
-	Programs  []computerProgramView  `json:"programs,omitempty"`
-	Promises  []computerPromiseView  `json:"promises,omitempty"`
-}
-
-// computerProgramView is a program in it, as its node told last.
-type computerProgramView struct {
-	Partition string    `json:"partition"`
-	Name      string    `json:"name"`
-	State     string    `json:"state"`
-	PID       int       `json:"pid,omitempty"`
-	Started   time.Time `json:"started,omitzero"`
-	CPU       float64   `json:"cpu"`
-	Memory    int64     `json:"memory"`
-}
-
-// computerPromiseView is a promise in it.
-type computerPromiseView struct {
-	Partition string    `json:"partition"`
-	Name      string    `json:"name"`
-	Failed    bool      `json:"failed"`
-	Text      string    `json:"text,omitempty"`
-	At        time.Time `json:"at,omitzero"`
-}
-
-// computerSoftwareView is software in it.
-type computerSoftwareView struct {
-	Release string `json:"release"`
-	State   string `json:"state"` // the wanted state
-	Error   string `json:"error,omitempty"`
-}
-
-// computerInstanceView is an instance in it.
-type computerInstanceView struct {
-	Partition string `json:"partition"`
-	Title     string `json:"title"`
-	State     string `json:"state"`
-	Release   string `json:"release"`
-	Error     string `json:"error,omitempty"`
 }
 
 // tokenView is `slapos computer token --json`.
@@ -144,123 +95,6 @@ func computerList(ctx context.Context, s *session.Session) error {
 	for _, v := range views {
 		if err := term.Printf(s.App.Out, "%s %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-func computerInfo(ctx context.Context, s *session.Session, reference string) error {
-	got, err := findForm(ctx, s, session.ComputerKind, "reference", reference)
-	if err != nil {
-		return err
-	}
-	if got == nil {
-		return s.NotKnown("computer", reference, "hostler slapos computer list shows all")
-	}
-	v := computerDetailView{Computer: field(got, "reference"), Title: field(got, "title")}
-	var software, instances jsonapi.Listing
-	of := &jsonapi.Call{Computer: reference}
-	for name, to := range map[string]*jsonapi.Listing{
-		"slapos.allDocs.v0.compute_node_software_installation_list": &software,
-		"slapos.allDocs.v0.compute_node_instance_list":              &instances,
-	} {
-		if err := s.Client.Call(ctx, name, of, to); ctx.Err() != nil {
-			return err
-		} else if err != nil {
-			s.Log.Note("%s", term.ErrorText(err)) // a master without the method
-		}
-	}
-	for _, r := range software.Results {
-		v.Software = append(v.Software, computerSoftwareView{r.Release, r.State, trouble(r.Trouble)})
-	}
-	for _, i := range instances.Results {
-		v.Instances = append(v.Instances, computerInstanceView{i.Partition, i.Title, i.State, i.Release, trouble(i.Trouble)})
-	}
-	if err := computerRuns(ctx, s, &v); err != nil {
-		return err
-	}
-	if s.App.JSON {
-		return s.App.PrintJSON(v)
-	}
-	if err := term.Printf(s.App.Out, "Reference: %s\nTitle: %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
-		return err
-	}
-	for _, r := range v.Software {
-		if err := term.Printf(s.App.Out, "Software: %s %s%s\n", term.Line(r.Release), r.State, failing(r.Error)); err != nil {
-			return err
-		}
-	}
-	for _, i := range v.Instances {
-		if err := term.Printf(
-			s.App.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release),
-			term.Line(i.Title), failing(i.Error),
-		); err != nil {
-			return err
-		}
-	}
-	for _, p := range v.Programs {
-		if err := term.Printf(s.App.Out, "Program: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), term.Line(p.State)); err != nil {
-			return err
-		}
-	}
-	for _, p := range v.Promises {
-		how := "kept"
-		if p.Failed {
-			how = "failed: " + term.Line(p.Text)
-		}
-		if err := term.Printf(s.App.Out, "Promise: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), how); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// computerFailures adds why software is missing, by the node's last report, if the master tells
-// that for each release.
-func computerFailures(ctx context.Context, s *session.Session, v *computerDetailView) error {
-	for i := range v.Software {
-		if v.Software[i].Error != "" {
-			continue
-		}
-		told, err := s.Client.Status(ctx, v.Computer, "", v.Software[i].Release)
-		if ctx.Err() != nil {
-			return err
-		} else if err != nil {
-			s.Log.Note("%s", term.ErrorText(err)) // a master without the method
-			return nil
-		}
-		text, _ := told["text"].(string)
-		if text, failed := strings.CutPrefix(text, "#error "); failed && !strings.HasPrefix(text, "no data") {
-			v.Software[i].Error = text
-		}
-	}
-	return nil
-}
-
-// failing formats an error to follow the wanted state.
-func failing(err string) string {
-	if err == "" {
-		return ""
-	}
-	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
-}
-
-// computerRuns adds the node's last report of what runs, if the master is a hostler and allows it.
-func computerRuns(ctx context.Context, s *session.Session, v *computerDetailView) error {
-	told, at, err := s.Client.NodeReport(ctx, v.Computer)
-	if ctx.Err() != nil {
-		return err
-	} else if err != nil {
-		s.Log.Note("%s", term.ErrorText(err))
-		return computerFailures(ctx, s, v)
-	}
-	v.Told = at
-	for _, of := range told.Partitions {
-		for _, p := range of.Processes {
-			v.Programs = append(v.Programs, computerProgramView{of.ID, p.Name, p.State, p.PID, p.Started, p.CPU, p.Memory})
-		}
-		for _, p := range of.Promises {
-			v.Promises = append(v.Promises, computerPromiseView{of.ID, p.Name, p.Failed, p.Text, p.At})
 		}
 	}
 	return nil

@@ -1,0 +1,215 @@
+package metalcmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller"
+	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/director/arsenal"
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/host/version"
+	"github.com/hostler-project/hostler/provider/ironic"
+	"github.com/hostler-project/hostler/provider/openstack"
+	"github.com/hostler-project/hostler/provider/openstack/credentials"
+	"github.com/hostler-project/hostler/text/visible"
+)
+
+// ArsenalName is the name of Arsenal's program.
+const ArsenalName = "arsenal-director"
+
+// RunArsenal runs Arsenal's command line by Arsenal's configuration alone. The exit status is 1 for
+// any error, as in Arsenal.
+func RunArsenal(ctx context.Context, a *cli.App, args []string) int {
+	a.Program, a.Compat, a.Host.Compat = ArsenalName, true, true
+	f := pflag.NewFlagSet(ArsenalName, pflag.ContinueOnError)
+	f.SetOutput(a.Err)
+	f.Usage = func() {}
+	var file, log string
+	var debug, help, asked, once bool
+	var wait term.DurationFlag
+	f.StringVar(
+		&file, "config-file", "",
+		"read `FILE` (~/.arsenal/arsenal.conf, ~/arsenal.conf, /etc/arsenal/arsenal.conf or /etc/arsenal.conf)",
+	)
+	f.StringVar(&log, "log-file", "", "append the log to `FILE`, not to standard error")
+	f.BoolVarP(&debug, "debug", "d", false, "log more")
+	f.BoolVar(&once, "once", false, "do one round, print it, wait until the images that are being written are there, and end")
+	f.Var(&wait, "wait", "with --once: wait so long at most")
+	f.BoolVarP(&help, "help", "h", false, "print this")
+	f.BoolVar(&asked, "version", false, "print the version")
+	err := f.Parse(args)
+	switch {
+	case err == nil && help:
+		_ = term.Printf(
+			a.Out,
+			"usage: %s [--config-file FILE] [--log-file FILE] [--debug] [--once [--wait D]]\n\nKeep images ready on bare-metal nodes, as an arsenal.conf says. See hostler's docs/director-metal.md.\n\noptions:\n%s",
+			ArsenalName, visible.Block(f.FlagUsages()),
+		)
+		return 0
+	case err == nil && asked:
+		_ = term.Printf(a.Out, "%s of hostler %s\n", ArsenalName, version.Read().Version)
+		return 0
+	case err == nil && f.NArg() > 0:
+		err = fault.Invalid("", "it takes no words beside options: %q", f.Args())
+	}
+	if err == nil {
+		err = arsenalDirector(a, ctx, file, log, debug, once, wait)
+	}
+	if err != nil {
+		a.TellAs(ArsenalName, err)
+		return 1
+	}
+	return 0
+}
+
+// arsenalFile returns the file that oslo.config finds by default.
+func arsenalFile() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", err
+	}
+	places := []string{
+		filepath.Join(home, ".arsenal", "arsenal.conf"), filepath.Join(home, "arsenal.conf"),
+		"/etc/arsenal/arsenal.conf", "/etc/arsenal.conf",
+	}
+	for _, p := range places {
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			return p, nil
+		}
+	}
+	return "", fault.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
+}
+
+// arsenalOptions returns the loop's options by an arsenal.conf.
+func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt caching.Options, closer func(), err error) {
+	refuse := func(hint, text string, args ...any) (caching.Options, func(), error) {
+		return opt, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", c.File, fmt.Errorf(text, args...)), Hint: hint}
+	}
+	preset := c.Preset()
+	if preset == "" {
+		return refuse(
+			"hostler director import prints this file as hostler's; images and flavors are found by rules there, docs/director-metal.md",
+			"scout %s: not one that came with Arsenal", c.Scout,
+		)
+	}
+	if !c.Proportional() {
+		return refuse(
+			"hostler director import prints this file as hostler's; a strategy of your own is an executable there, docs/director-metal.md",
+			"module_class %s: not the one that came with Arsenal", c.Strategy,
+		)
+	}
+	images, flavors, err := ironic.Preset(preset)
+	if err != nil {
+		return opt, nil, err
+	}
+	for i := range flavors {
+		flavors[i].Way = ironic.Passthru // what Arsenal's ramdisk understands
+	}
+	env := c.Credential
+	if env("OS_AUTH_URL") == "" || env("OS_TOKEN") == "" && (env("OS_USERNAME") == "" || env("OS_PASSWORD") == "") {
+		return refuse(
+			"admin_username, admin_password, admin_url and admin_tenant_name of [ironic], or os_username, os_password, os_api_url and os_tenant_name of [client_wrapper]",
+			"there are no credentials in it",
+		)
+	}
+	cred, err := credentials.Find(credentials.Where{Getenv: env})
+	if err != nil {
+		return opt, nil, err
+	}
+	cred.From = c.File
+	s, err := openstack.NewSession(cred, openstack.SessionOptions{Rate: 100})
+	if err != nil {
+		return opt, nil, err
+	}
+	scout, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: installation, Images: images, Flavors: flavors})
+	if err != nil {
+		return opt, nil, err
+	}
+	commander, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: installation, Flavors: flavors, Log: a.Log})
+	if err != nil {
+		return opt, nil, err
+	}
+	p := strategy.Proportional{Share: c.Share, Weights: strategy.Weights{Default: c.DefaultWeight}, AnyNode: true}
+	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing,
+		DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
+		CacheRate: caching.Rate{N: c.CacheLimit, Period: c.CachePeriod}, EjectRate: caching.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
+	if c.WeightsFile != "" {
+		opt.Strategy = &strategy.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
+	}
+	if c.LogStatistics {
+		opt.Told = func(r *caching.Report) { metal.LogStatistics(a.Log, r) }
+	}
+	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
+}
+
+// arsenalDirector runs the loop by an arsenal.conf. hostler's state remembers what is under way.
+func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debug, once bool, wait term.DurationFlag) error {
+	ctx, stop := untilTold(a, ctx, once)
+	defer stop()
+	if file == "" {
+		var err error
+		if file, err = arsenalFile(); err != nil {
+			return err
+		}
+	}
+	c, err := arsenal.Read(file)
+	if err != nil {
+		return err
+	}
+	out := a.Err
+	if logFile != "" {
+		f, err := os.OpenFile(logFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+		if err != nil {
+			return fault.Invalid("", "--log-file: %v", err)
+		}
+		defer f.Close()
+		out = f
+	}
+	if a.Log, err = (controller.Telemetry{}).Logger(out, debug); err != nil {
+		return err
+	}
+	a.Host.Log = a.Log
+	for _, w := range c.Warnings {
+		a.Log.Warn(w, "file", file)
+	}
+	if _, err := a.Host.OpenStore(ctx, &config.Config{}); err != nil {
+		return err
+	}
+	opt, closer, err := arsenalOptions(a, c, a.Host.Store().Installation())
+	if err != nil {
+		return err
+	}
+	defer closer()
+	opt.Store = a.Host.Store()
+	if err := MetalAlone(a, opt.DryRun); err != nil {
+		return err
+	}
+	if once {
+		most := time.Hour
+		if wait.Given {
+			most = wait.Value
+		}
+		return metalOnce(a, ctx, opt, most)
+	}
+	l, err := caching.New(opt)
+	if err != nil {
+		return err
+	}
+	a.Log.Info("keeping images ready", "config", file, "scout", c.Scout, "dry_run", opt.DryRun)
+	return l.Run(ctx)
+}

@@ -1,0 +1,185 @@
+package metalcmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/servercmd"
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller"
+	loop "github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/turn"
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/pool"
+)
+
+func newMetalRun(a *cli.App) *cobra.Command {
+	var once, dry bool
+	var wait term.DurationFlag
+	var telemetry controller.Telemetry
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Keep images ready on bare-metal nodes",
+		Long: `Look which bare-metal nodes and images there are, decide which images go on which nodes, and have it done, again and again, until it is told to end. A controller
+(hostler serve) does it by itself where hostler.conf says so. What is under way is remembered: whoever goes on begins nothing twice. See docs/director-metal.md.
+
+--dry-run says what would be done, and does nothing. --once does one round and prints it, waits until the images that are being written are there, and ends. --wait says for how long at most;
+what is not there by then the next run goes on with. With --wait 0, which is for cron, each run takes what is under way a step further. The exit status is 1 where something failed at a node, or was
+found to have failed there since the last run.`,
+		Example: "  hostler director run --dry-run --once\n  hostler director run --once --wait 0\n  hostler director run --log-format json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if wait.Given && !once {
+				return fault.Invalid("hostler director run --once --wait 20m", "--wait is for --once")
+			}
+			return metalRun(a, cmd.Context(), once, dry, wait, telemetry)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&once, "once", false, "look, decide and have it done once, print what came of it, and end")
+	f.BoolVar(&dry, "dry-run", false, "do nothing, and say what would be done")
+	f.Var(&wait, "wait", "with --once: wait so long at most for the images that are being written; the deadline unless it is said")
+	servercmd.TelemetryFlags(cmd, &telemetry)
+	return cmd
+}
+
+// metalStore opens the configuration and the store.
+func metalStore(a *cli.App, ctx context.Context) (*config.Config, pool.Store, error) {
+	cfg, err := a.Host.Configuration()
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := a.Host.OpenStore(ctx, cfg)
+	return cfg, store, err
+}
+
+// metalRun runs the loop, or one round of it.
+func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.DurationFlag, telemetry controller.Telemetry) (err error) {
+	if !once || a.Debug {
+		if a.Log, err = telemetry.Logger(a.Err, a.Debug); err != nil {
+			return err
+		}
+	} else {
+		logWarnings(a)
+	}
+	a.Host.Log = a.Log
+	ctx, stop := untilTold(a, ctx, once)
+	defer stop()
+	cfg, store, err := metalStore(a, ctx)
+	if err != nil {
+		return err
+	}
+	opt, said, closer, err := metalSetup(a).Options(ctx, cfg, store)
+	defer closer()
+	if err != nil {
+		return err
+	}
+	opt.DryRun = opt.DryRun || dry
+	if once && !a.Debug {
+		opt.Log = nil // it is printed instead
+	}
+	if err := MetalAlone(a, opt.DryRun); err != nil {
+		return err
+	}
+	if once {
+		most := cmp.Or(opt.Deadline, time.Hour)
+		if wait.Given {
+			most = wait.Value
+		}
+		return metalOnce(a, ctx, opt, most)
+	}
+	gauges := controller.NewMeters()
+	a.Host.Meters = gauges
+	m := loop.NewMeters(gauges.Reg)
+	var failed error
+	opt.Told = func(r *caching.Report) {
+		m.Round(r)
+		if said.LogStatistics {
+			loop.LogStatistics(a.Log, r)
+		}
+		if a.JSON {
+			failed = errors.Join(failed, a.PrintLine(r))
+		}
+	}
+	l, err := caching.New(opt)
+	if err != nil {
+		return err
+	}
+	scraped, err := telemetry.Scraped()
+	if err != nil {
+		return err
+	}
+	if scraped != nil {
+		ended := make(chan struct{})
+		go func() { defer close(ended); controller.ServeMetrics(ctx, a.Log, gauges, scraped) }()
+		defer func() { stop(); <-ended }()
+	}
+	a.Log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
+	return errors.Join(l.Run(ctx), failed)
+}
+
+// logWarnings logs problems beside the result to standard error, such as an unreadable file of
+// weights.
+func logWarnings(a *cli.App) {
+	if !a.Debug {
+		a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+}
+
+// untilTold ends a context at a signal. That interrupts a single round, but is the normal end of a
+// loop.
+func untilTold(a *cli.App, ctx context.Context, once bool) (context.Context, func()) {
+	if once {
+		return a.UntilSignal(ctx)
+	}
+	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+}
+
+// MetalAlone makes sure that no other process keeps images ready with this state or store, until
+// this process ends. Two would disturb each other's steps. A dry run may go beside another process.
+func MetalAlone(a *cli.App, dry bool) error {
+	if dry {
+		return nil
+	}
+	state, err := host.StateDir()
+	if err != nil {
+		return err
+	}
+	switch ok, err := a.Host.OnlyOne(filepath.Join(state, loop.Lock)); {
+	case err != nil:
+		return err
+	case !ok:
+		return fault.Conflict(
+			metalBusyHint,
+			"images are kept ready by another process: a controller, or a run that waits for what is being written",
+		)
+	}
+	// several state directories may share the store
+	free, ok, err := a.Host.Store().Slot(turn.Metal, 1)
+	if err == nil && !ok {
+		err = fault.Conflict(
+			metalBusyHint,
+			"images are kept ready by another process on this store, which has another state directory or is on another machine",
+		)
+	}
+	if err == nil {
+		a.Host.OnClose(free)
+	}
+	return err
+}
+
+const metalBusyHint = "wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it"
+
+func metalSetup(a *cli.App) *loop.Setup { return loop.NewSetup(a.Log, a.Host) }
