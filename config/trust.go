@@ -43,10 +43,10 @@ const (
 
 // Risk is a reason to wait for approval.
 type Risk struct {
-	File   string
-	Line   int    // 0: the whole file
-	Source string // the source that waits; "": none
-	Why    string
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`   // 0: the whole file
+	Source string `json:"source,omitempty"` // the source that waits; "": none
+	Why    string `json:"why"`
 }
 
 // NeedsTrust lists, for each root that came with a tree, what needs approval, approved or not.

@@ -147,7 +147,7 @@ func cloudDeploy(a *cli.App, ctx context.Context, o *cloudDeployOptions) error {
 	}
 	v := cloudView{Name: name, Cloud: rec.Cloud, Project: rec.Project, Region: rec.Region,
 		State: cmp.Or(rec.State, "absent"), DryRun: o.dry, InCloud: rec.InCloud, KeyFile: keyFile,
-		Hourly: hourly, Currency: costs.currency, Steps: viewSteps(steps)}
+		Hourly: hourly, Currency: costs.currency, Steps: append([]deployment.Step{}, steps...)}
 	if o.source.os != "" {
 		if v.SourceFile, err = w.writeSource(ctx, rec, o); err != nil {
 			return err

@@ -8,28 +8,19 @@ import (
 
 // cloudView is what `cloud deploy` and `cloud teardown --json` print.
 type cloudView struct {
-	Name       string          `json:"name"`
-	Cloud      string          `json:"cloud,omitempty"`
-	Project    string          `json:"project"`
-	Region     string          `json:"region,omitempty"`
-	State      string          `json:"state"`
-	DryRun     bool            `json:"dry_run"`
-	InCloud    string          `json:"in_cloud,omitempty"`
-	KeyFile    string          `json:"key_file,omitempty"`
-	SourceFile string          `json:"source_file,omitempty"`
-	Head       string          `json:"head,omitempty"`
-	Hourly     *float64        `json:"hourly"`
-	Currency   string          `json:"currency,omitempty"`
-	Steps      []cloudStepView `json:"steps"`
-}
-
-// cloudStepView is one thing that was found, made or deleted.
-type cloudStepView struct {
-	Did  string `json:"did"`
-	Kind string `json:"kind"`
-	Name string `json:"name"`
-	ID   string `json:"id,omitempty"`
-	Note string `json:"note,omitempty"`
+	Name       string            `json:"name"`
+	Cloud      string            `json:"cloud,omitempty"`
+	Project    string            `json:"project"`
+	Region     string            `json:"region,omitempty"`
+	State      string            `json:"state"`
+	DryRun     bool              `json:"dry_run"`
+	InCloud    string            `json:"in_cloud,omitempty"`
+	KeyFile    string            `json:"key_file,omitempty"`
+	SourceFile string            `json:"source_file,omitempty"`
+	Head       string            `json:"head,omitempty"`
+	Hourly     *float64          `json:"hourly"`
+	Currency   string            `json:"currency,omitempty"`
+	Steps      []deployment.Step `json:"steps"`
 }
 
 // cloudServerView is a server in `cloud servers --json`.
@@ -77,12 +68,4 @@ type cloudImageView struct {
 	MinDisk    int64     `json:"min_disk"`
 	MinMemory  int64     `json:"min_memory"`
 	Created    time.Time `json:"created"`
-}
-
-func viewSteps(steps []deployment.Step) []cloudStepView {
-	out := []cloudStepView{}
-	for _, s := range steps {
-		out = append(out, cloudStepView(s))
-	}
-	return out
 }

@@ -90,7 +90,7 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 		}
 		return a.PrintJSON(cloudView{
 			Name: name, Cloud: w.place.Cloud, Project: w.place.Project, Region: w.place.Region, State: state, DryRun: dry,
-			Steps: viewSteps(steps),
+			Steps: append([]deployment.Step{}, steps...),
 		})
 	}
 	return printSteps(a, steps)

@@ -18,9 +18,6 @@ import (
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
-// metalPlanView is what is to be done about a fleet of bare-metal nodes, in `director plan --json`.
-type metalPlanView = strategy.Answer
-
 func newMetalPlan(a *cli.App) *cobra.Command {
 	var input, decider string
 	var nodes []string

@@ -1,13 +1,18 @@
 package metalcmd
 
+import (
+	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/caching/strategy"
+)
+
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
 var Documents = map[string]any{
 	"simulation":        simulationView{},
 	"wait":              waitView{},
-	"metal-plan":        metalPlanView{},
-	"metal-round":       metalRoundView{},
-	"metal-explanation": metalExplanationView{},
+	"metal-plan":        strategy.Answer{},
+	"metal-round":       caching.Report{},
+	"metal-explanation": caching.Explanation{},
 	"explanation":       explanationView{},
 	"imported":          importedView{},
 }

@@ -13,9 +13,6 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// metalExplanationView is what is known of a node, in `director explain --json`.
-type metalExplanationView = caching.Explanation
-
 func newMetalExplain(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [NODE...]",
@@ -58,7 +55,7 @@ func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 		}
 	}
 	if a.JSON {
-		return a.PrintJSON(append([]metalExplanationView{}, all...))
+		return a.PrintJSON(append([]caching.Explanation{}, all...))
 	}
 	if len(nodes) == 0 {
 		var rows [][]string

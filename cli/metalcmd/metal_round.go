@@ -16,9 +16,6 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
-// metalRoundView is what a round came to, in `director run --json`.
-type metalRoundView = caching.Report
-
 // metalOnce runs one round. It waits for work of several steps, up to a limit.
 func metalOnce(a *cli.App, ctx context.Context, opt caching.Options, most time.Duration) error {
 	l, err := caching.New(opt)

@@ -1,6 +1,9 @@
 package sourcecmd
 
-import "github.com/hostler-project/hostler/compute"
+import (
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/config"
+)
 
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
@@ -16,7 +19,7 @@ var Documents = map[string]any{
 	"trust-item":    trustItem{},
 	"trust-file":    trustFile{},
 	"approval":      approvalView{},
-	"risk":          riskView{},
+	"risk":          config.Risk{},
 	"check":         compute.Finding{},
 	"project":       projectView{},
 }

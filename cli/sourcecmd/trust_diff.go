@@ -14,11 +14,14 @@ import (
 // viewTrust describes a root by its difference from what was approved, or else from the machine
 // without the tree.
 func viewTrust(d config.Danger) trustView {
-	v := trustView{Root: d.Root, Digest: d.Digest, Trusted: d.Trusted, Items: []trustItem{}, Gone: []string{}, Risks: viewRisks(d.Risks)}
+	v := trustView{
+		Root: d.Root, Digest: d.Digest, Trusted: d.Trusted, Items: []trustItem{}, Gone: []string{},
+		Risks: append([]config.Risk{}, d.Risks...),
+	}
 	for _, it := range d.Items {
 		one := trustItem{Name: it.Name, State: string(it.State), Source: it.Source, File: it.File, Line: it.Line, Effect: it.Effect,
 			Says: slices.Concat([]string{}, it.Says), Before: slices.Concat([]string{}, it.Machine),
-			Files: []trustFile{}, Reasons: viewRisks(it.Risks)}
+			Files: []trustFile{}, Reasons: append([]config.Risk{}, it.Risks...)}
 		var was []config.BoundFile
 		switch it.State {
 		case config.ItemChanged:
@@ -33,14 +36,6 @@ func viewTrust(d config.Danger) trustView {
 		v.Gone = append(v.Gone, a.Name)
 	}
 	return v
-}
-
-func viewRisks(risks []config.Risk) []riskView {
-	out := []riskView{}
-	for _, r := range risks {
-		out = append(out, riskView(r))
-	}
-	return out
 }
 
 // viewFiles compares files with their approved contents.

@@ -52,26 +52,26 @@ func sayUnjudged(a *cli.App, cfg *config.Config, root string) error {
 
 // trustView is a root in `trust show --json`.
 type trustView struct {
-	Root    string      `json:"root"`
-	Digest  string      `json:"digest"`
-	Trusted bool        `json:"trusted"`
-	Items   []trustItem `json:"items"`
-	Gone    []string    `json:"gone"`
-	Risks   []riskView  `json:"risks"`
+	Root    string        `json:"root"`
+	Digest  string        `json:"digest"`
+	Trusted bool          `json:"trusted"`
+	Items   []trustItem   `json:"items"`
+	Gone    []string      `json:"gone"`
+	Risks   []config.Risk `json:"risks"`
 }
 
 // trustItem is one thing that needs approval or has it.
 type trustItem struct {
-	Name    string      `json:"name"`
-	State   string      `json:"state"`
-	Source  string      `json:"source,omitempty"`
-	File    string      `json:"file"`
-	Line    int         `json:"line,omitempty"`
-	Effect  string      `json:"effect"`
-	Says    []string    `json:"says"`
-	Before  []string    `json:"before"`
-	Files   []trustFile `json:"files"`
-	Reasons []riskView  `json:"reasons"`
+	Name    string        `json:"name"`
+	State   string        `json:"state"`
+	Source  string        `json:"source,omitempty"`
+	File    string        `json:"file"`
+	Line    int           `json:"line,omitempty"`
+	Effect  string        `json:"effect"`
+	Says    []string      `json:"says"`
+	Before  []string      `json:"before"`
+	Files   []trustFile   `json:"files"`
+	Reasons []config.Risk `json:"reasons"`
 }
 
 // trustFile is a file that the approval of a thing holds for.
@@ -80,12 +80,4 @@ type trustFile struct {
 	State string `json:"state"`
 	Lines int    `json:"lines,omitempty"`
 	Diff  string `json:"diff,omitempty"`
-}
-
-// riskView is a reason for which something needs trust.
-type riskView struct {
-	File   string `json:"file"`
-	Line   int    `json:"line,omitempty"`
-	Source string `json:"source,omitempty"`
-	Why    string `json:"why"`
 }
