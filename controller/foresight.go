@@ -142,22 +142,17 @@ func (f *foresight) count(ctx context.Context, now *served) error {
 	return nil
 }
 
-// PlanView is a source's plan in `plan --json`.
-type PlanView = api.Plan
-
-// DirectiveView is a directive in a PlanView.
-type DirectiveView = api.Directive
-
-func ViewPlan(p director.Plan) PlanView {
-	v := PlanView{
+// ViewPlan makes the document of a plan.
+func ViewPlan(p director.Plan) api.Plan {
+	v := api.Plan{
 		Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun,
-		Broken: p.Broken, Directives: []DirectiveView{},
+		Broken: p.Broken, Directives: []api.Directive{},
 	}
 	for _, d := range p.Directives {
 		if d.Again { // it is so already
 			continue
 		}
-		w := DirectiveView{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
+		w := api.Directive{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
 		if d.Verb == compute.VerbAim {
 			w.Reserve, w.Spare = &d.Aim.Reserve, &d.Aim.Spare
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/host/keeper"
+	"github.com/hostler-project/hostler/host/keeper/service"
 )
 
 // NewKeeper returns the background process that commands start by themselves; see the README.
@@ -25,14 +27,14 @@ func NewKeeper(a *cli.App) *cobra.Command {
 	}
 	var tree string
 	var idle term.DurationFlag
-	serve := &cobra.Command{
+	run := &cobra.Command{
 		Use: "serve", Short: "Be the keeper", Example: "  hostler keeper serve", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return serveKeeper(cmd.Context(), a, tree, idle.Value) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), a, tree, idle.Value) },
 	}
-	serve.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
-	serve.Flags().Var(&idle, "idle", "end after so long with nothing to do")
+	run.Flags().StringVar(&tree, "tree", "", "read the configuration as a command in `DIR` does")
+	run.Flags().Var(&idle, "idle", "end after so long with nothing to do")
 	cmd.AddCommand(
-		serve,
+		run,
 		&cobra.Command{Use: "status", Short: "Say what the keeper has", Example: "  hostler keeper status", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return keeperStatus(cmd.Context(), a) }},
 		&cobra.Command{Use: "stop", Short: "Tell the keeper to end when nothing runs through it",
@@ -48,6 +50,19 @@ func NewKeeper(a *cli.App) *cobra.Command {
 				return nil
 			}})
 	return cmd
+}
+
+// serve is the keeper, until it has nothing to do.
+func serve(ctx context.Context, a *cli.App, tree string, idle time.Duration) error {
+	socket, err := cli.KeeperSocket()
+	if err != nil {
+		return err
+	}
+	a.Log = slog.New(slog.NewTextHandler(a.Err, nil))
+	a.Host.Log, a.Host.Tree = a.Log, tree
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	return service.Serve(ctx, a.Host, socket, idle)
 }
 
 // keeperStatus shows the keeper and its connections. That no keeper runs is no error, as it starts

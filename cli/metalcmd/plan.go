@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/controller"
@@ -32,7 +33,7 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	views := []controller.PlanView{}
+	views := []api.Plan{}
 	for _, p := range plans {
 		// there is nothing to say
 		if len(names) == 0 && p.Wanted == 0 && p.Have == 0 && len(p.Directives) == 0 && !p.Broken {
@@ -65,7 +66,7 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 }
 
 // plans asks the controller, or a director in this process that changes nothing.
-func plans(a *cli.App, ctx context.Context, names []string) ([]controller.PlanView, error) {
+func plans(a *cli.App, ctx context.Context, names []string) ([]api.Plan, error) {
 	if _, err := a.Engine(ctx); err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func plans(a *cli.App, ctx context.Context, names []string) ([]controller.PlanVi
 		return nil, err
 	}
 	plans, err := d.Plan(ctx)
-	views := make([]controller.PlanView, len(plans))
+	views := make([]api.Plan, len(plans))
 	for n, p := range plans {
 		p.DryRun = p.DryRun || opt.DryRun
 		views[n] = controller.ViewPlan(p)
@@ -113,7 +114,7 @@ func plans(a *cli.App, ctx context.Context, names []string) ([]controller.PlanVi
 }
 
 // words describes a directive for the user.
-func words(d controller.DirectiveView, dry bool) string {
+func words(d api.Directive, dry bool) string {
 	what := d.Do
 	switch {
 	case d.Instance != "":

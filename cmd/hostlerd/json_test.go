@@ -25,7 +25,6 @@ import (
 	"github.com/hostler-project/hostler/cli/sshcmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/host/version"
@@ -44,8 +43,8 @@ var documents = merged(
 		"waiter":          api.Waiter{},
 		"apply":           api.ApplyAnswer{},
 		"thing-change":    api.ThingChange{},
-		"plan":            controller.PlanView{},
-		"directive":       controller.DirectiveView{},
+		"plan":            api.Plan{},
+		"directive":       api.Directive{},
 		"metal-changes":   caching.Changes{},
 		"metal-count":     caching.Count{},
 		"metal-directive": caching.Directive{},

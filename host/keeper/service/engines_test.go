@@ -1,4 +1,4 @@
-package keepercmd
+package service
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-// TestKeeperEngine keeps one engine as long as the configuration is the same. When that is another
+// TestEngines keeps one engine as long as the configuration is the same. When that is another
 // the earlier one is closed, and so when something has failed, but not before what runs has ended.
-func TestKeeperEngine(t *testing.T) {
-	a, dir := keeperApp(t)
+func TestEngines(t *testing.T) {
+	h, dir := keeperHost(t)
 	source := func(text string) {
 		at := filepath.Join(dir, ".config", "hostler", "sources", "web")
 		if err := os.MkdirAll(filepath.Join(at, "discard.d"), 0o755); err != nil {
@@ -24,10 +24,10 @@ func TestKeeperEngine(t *testing.T) {
 		}
 	}
 	source("")
-	if _, err := a.Host.Engine(t.Context()); err != nil {
+	if _, err := h.Engine(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d := newKeeperEngine(a.Host)
+	d := newEngines(h)
 	var all sync.WaitGroup
 	closed := map[*pool.Pool]int{}
 	due := func() *pool.Pool {

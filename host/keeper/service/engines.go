@@ -1,4 +1,4 @@
-package keepercmd
+package service
 
 import (
 	"context"
@@ -15,10 +15,10 @@ import (
 // about its instances. The engine decides when to ask.
 const overseePause = time.Minute
 
-// keeperEngine holds the keeper's engine. The engine and its providers stay open as long as the
+// engines holds the keeper's engine. The engine and its providers stay open as long as the
 // configuration is the same, so they notice changes of their instances. After a change of the
 // configuration, the old engine is closed once nothing runs.
-type keeperEngine struct {
+type engines struct {
 	host   *host.Host // what the engines are made of
 	listen chan bool  // there may be something to oversee
 
@@ -33,12 +33,12 @@ type keeperEngine struct {
 	engine chan struct{} // closed when there is an engine
 }
 
-func newKeeperEngine(h *host.Host) *keeperEngine {
-	return &keeperEngine{host: h, listen: make(chan bool, 1), engine: make(chan struct{})}
+func newEngines(h *host.Host) *engines {
+	return &engines{host: h, listen: make(chan bool, 1), engine: make(chan struct{})}
 }
 
 // due starts what is due by the current configuration.
-func (d *keeperEngine) due(ctx context.Context, run func(func()), again func()) (time.Time, error) {
+func (d *engines) due(ctx context.Context, run func(func()), again func()) (time.Time, error) {
 	d.begin()
 	defer d.end()
 	engine, err := d.renew(ctx, again)
@@ -56,7 +56,7 @@ func (d *keeperEngine) due(ctx context.Context, run func(func()), again func()) 
 
 // renew reads the configuration, and makes a new engine if it has changed. The caller must have
 // begun a task.
-func (d *keeperEngine) renew(ctx context.Context, again func()) (*pool.Pool, error) {
+func (d *engines) renew(ctx context.Context, again func()) (*pool.Pool, error) {
 	next := d.host.Afresh()
 	engine, err := next.Engine(ctx) // opens no provider yet
 	if err != nil {
@@ -81,7 +81,7 @@ func (d *keeperEngine) renew(ctx context.Context, again func()) (*pool.Pool, err
 
 // oversee asks the providers about their instances until ctx ends. It is not work that keeps the
 // keeper running.
-func (d *keeperEngine) oversee(ctx context.Context) {
+func (d *engines) oversee(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	select {
@@ -107,7 +107,7 @@ func (d *keeperEngine) oversee(ctx context.Context) {
 }
 
 // look asks the providers once, and returns when to ask again.
-func (d *keeperEngine) look(ctx context.Context, run func(func())) time.Time {
+func (d *engines) look(ctx context.Context, run func(func())) time.Time {
 	d.begin()
 	defer d.end()
 	d.mu.Lock()
@@ -128,7 +128,7 @@ func (d *keeperEngine) look(ctx context.Context, run func(func())) time.Time {
 }
 
 // ring makes oversee look.
-func (d *keeperEngine) ring() {
+func (d *engines) ring() {
 	select {
 	case d.listen <- true:
 	default:
@@ -136,7 +136,7 @@ func (d *keeperEngine) ring() {
 }
 
 // counted returns run with each task counted.
-func (d *keeperEngine) counted(run func(func())) func(func()) {
+func (d *engines) counted(run func(func())) func(func()) {
 	return func(do func()) {
 		d.begin()
 		run(func() {
@@ -146,7 +146,7 @@ func (d *keeperEngine) counted(run func(func())) func(func()) {
 	}
 }
 
-func (d *keeperEngine) begin() {
+func (d *engines) begin() {
 	d.mu.Lock()
 	d.runs++
 	d.mu.Unlock()
@@ -154,7 +154,7 @@ func (d *keeperEngine) begin() {
 
 // end closes old engines once nothing runs. Until then, tasks of a later engine may still use an
 // earlier one, as they share their workers.
-func (d *keeperEngine) end() {
+func (d *engines) end() {
 	d.mu.Lock()
 	var over []*host.Host
 	if d.runs--; d.runs == 0 {
@@ -167,7 +167,7 @@ func (d *keeperEngine) end() {
 }
 
 // close closes everything. No task may be running.
-func (d *keeperEngine) close() {
+func (d *engines) close() {
 	d.begin()
 	d.mu.Lock()
 	if d.now != nil {

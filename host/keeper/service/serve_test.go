@@ -1,19 +1,17 @@
-package keepercmd
+package service
 
 import (
 	"errors"
-	"io"
 	"path/filepath"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 )
 
-// keeperApp is a keeper's app in a home directory of its own, in which nothing is yet.
-func keeperApp(t *testing.T) (a *cli.App, home string) {
+// keeperHost is a keeper's host in a home directory of its own, in which nothing is yet.
+func keeperHost(t *testing.T) (h *host.Host, home string) {
 	t.Helper()
 	for _, name := range []string{"HOSTLER_CONTROLLER", "HOSTLER_CONFIG", "XDG_CONFIG_HOME", "XDG_STATE_HOME"} {
 		t.Setenv(name, "")
@@ -21,17 +19,17 @@ func keeperApp(t *testing.T) (a *cli.App, home string) {
 	home = t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_RUNTIME_DIR", filepath.Join(home, "run"))
-	a = cli.NewApp(nil, io.Discard, io.Discard)
-	a.Host.Tree, a.Host.Now, a.Host.Role = home, true, host.Keeper
-	t.Cleanup(a.Host.Close)
-	return a, home
+	h = host.New(host.Options{})
+	h.Tree, h.Now, h.Role = home, true, host.Keeper
+	t.Cleanup(h.Close)
+	return h, home
 }
 
 // TestConnect has the keeper open connections: what was opened for one is closed with it, and at
 // once where there is none to be had.
 func TestConnect(t *testing.T) {
-	a, _ := keeperApp(t)
-	engine, err := a.Host.Engine(t.Context())
+	h, _ := keeperHost(t)
+	engine, err := h.Engine(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +40,7 @@ func TestConnect(t *testing.T) {
 	var closed int
 	open := func(id compute.ID) (compute.Conn, error) {
 		closed = 0
-		b := a.Host.Afresh()
+		b := h.Afresh()
 		b.OnClose(func() { closed++ })
 		return connect(t.Context(), b, keeper.Key{Instance: id}, compute.Who{Owner: "u", Admin: true})
 	}

@@ -1,36 +1,30 @@
-package keepercmd
+package service
 
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/host/program"
 )
 
-// serveKeeper is the keeper, until it has nothing to do.
-func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duration) error {
-	a.Log = slog.New(slog.NewTextHandler(a.Err, nil))
-	a.Host.Log = a.Log
-	a.Host.Tree, a.Host.Now, a.Host.Role = tree, true, host.Keeper
-	socket, err := cli.KeeperSocket()
+// Serve is the keeper of a host's engine on a socket, until it has nothing to do for so long. It
+// uses h as host.Keeper.
+func Serve(ctx context.Context, h *host.Host, socket string, idle time.Duration) error {
+	h.Now, h.Role = true, host.Keeper
+	engine, err := h.Engine(ctx)
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	engine, err := a.Host.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, stop := a.UntilSignal(ctx)
-	defer stop()
-	owner := a.Owner() // once, before other goroutines read the environment
-	work := newKeeperEngine(a.Host)
+	owner := host.LocalUser() // once, before other goroutines read the environment
+	work := newEngines(h)
 	defer work.close()
 	var overseeing sync.WaitGroup
 	defer overseeing.Wait()
@@ -38,7 +32,7 @@ func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duratio
 	defer over()
 	overseeing.Go(func() { work.oversee(overseen) })
 	err = keeper.Serve(ctx, keeper.Options{
-		Socket: socket, Build: program.Installed(), Idle: idle, Log: a.Log,
+		Socket: socket, Build: program.Installed(), Idle: idle, Log: h.Log,
 		Authorise: func(ctx context.Context, who compute.Who, id compute.ID) (keeper.Key, error) {
 			lease, err := engine.Authorize(ctx, who, id)
 			if err != nil && !refused(err) {
@@ -55,7 +49,7 @@ func serveKeeper(ctx context.Context, a *cli.App, tree string, idle time.Duratio
 		Open: func(ctx context.Context, key keeper.Key, who compute.Who) (compute.Conn, error) {
 			// it has been looked at; a hook's token is what lets it in before and after a lease
 			who.Owner, who.Admin = owner, true
-			return connect(ctx, a.Host.Afresh(), key, who)
+			return connect(ctx, h.Afresh(), key, who)
 		},
 		Due: work.due,
 	})
