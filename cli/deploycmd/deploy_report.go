@@ -27,15 +27,15 @@ type NodeView struct {
 }
 
 // viewNode describes a node that is there.
-func viewNode(n node) NodeView {
-	i, l := n.instance, n.lease
+func viewNode(n deploy.Existing) NodeView {
+	i, l := n.Instance, n.Lease
 	d := deploy.Description{
-		ID: cmp.Or(i.ProviderID, string(l.Instance)), Name: n.name(), State: deploy.StateUnknown, Provider: l.Source, Lease: l.ID,
+		ID: cmp.Or(i.ProviderID, string(l.Instance)), Name: n.Name(), State: deploy.StateUnknown, Provider: l.Source, Lease: l.ID,
 		ImageID: cmp.Or(i.Facts["image_id"], l.Labels["image"]), ImageName: cmp.Or(i.Facts["image"], l.Labels["image"]),
 		Region: i.Facts["region"],
 		Size:   cmp.Or(i.Facts["flavor"], l.Labels["flavor"]), SSH: nodeSSH(i), Bundles: []deploy.Bundle{}, Scripts: []deploy.Script{},
 	}
-	d.PublicIP, d.PrivateIP = n.addresses()
+	d.PublicIP, d.PrivateIP = n.Addresses()
 	if !l.Given.IsZero() {
 		d.CreatedAt = &l.Given
 	}
@@ -55,7 +55,7 @@ func viewNode(n node) NodeView {
 
 // view describes a node that this deployment made, or tried to.
 func (d *deploying) view(n *deploy.Node) NodeView {
-	v := viewNode(node{n.Lease, n.Instance})
+	v := viewNode(deploy.Existing{Lease: n.Lease, Instance: n.Instance})
 	v.Name, v.Status, v.Provider, v.Owner = n.Name, string(n.State), d.source, d.owner
 	switch n.State {
 	case deploy.Done, deploy.Failed:
@@ -111,7 +111,7 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 	}
 	if o.report != "" {
 		var b bytes.Buffer
-		err := junit.Write(&b, d.tests(nodes))
+		err := junit.Write(&b, deploy.JUnit(nodes, d.show.mask))
 		if err == nil {
 			err = writeFile(a, o.report, b.Bytes())
 		}
@@ -145,50 +145,4 @@ func writeFile(a *cli.App, name string, data []byte) error {
 		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s is not written: %w", name, err)}
 	}
 	return nil
-}
-
-// tests reports the scripts as tests, with a suite for each node.
-func (d *deploying) tests(nodes []*deploy.Node) *junit.Report {
-	r := &junit.Report{}
-	for _, n := range nodes {
-		s := junit.Suite{Name: n.Name}
-		add := func(c junit.Case) {
-			c.Suite, c.Class = n.Name, n.Name
-			s.Tests++
-			s.Time += c.Time
-			switch c.Status {
-			case junit.Failed:
-				s.Failures++
-			case junit.Errored:
-				s.Errors++
-			case junit.Skipped:
-				s.Skipped++
-			}
-			s.Cases = append(s.Cases, c)
-		}
-		failed := false
-		for _, step := range n.Steps {
-			if !step.Script {
-				continue
-			}
-			c := junit.Case{Name: step.Name, Time: step.Took, Status: junit.Passed}
-			if step.Same {
-				c.Status = junit.Skipped
-			}
-			if step.Status != 0 {
-				failed = true
-				c.Status, c.Message, c.Text = junit.Failed, fmt.Sprintf("exit status %d", step.Status), d.show.mask(step.Output)
-			}
-			add(c)
-		}
-		if n.Err != nil && !failed {
-			add(junit.Case{Name: "deploy", Time: n.Ended.Sub(n.Began), Status: junit.Errored, Message: d.show.mask(term.ErrorText(n.Err))})
-		} else if len(s.Cases) == 0 {
-			add(junit.Case{Name: "deploy", Time: n.Ended.Sub(n.Began), Status: junit.Passed})
-		}
-		r.Tests, r.Failures, r.Errors, r.Skipped, r.Time = r.Tests+s.Tests, r.Failures+s.Failures, r.Errors+s.Errors,
-			r.Skipped+s.Skipped, r.Time+s.Time
-		r.Suites = append(r.Suites, s)
-	}
-	return r
 }

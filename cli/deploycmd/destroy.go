@@ -69,7 +69,7 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	if o.anyones {
 		owner = ""
 	}
-	all, err := nodes(a, ctx, engine, owner)
+	all, err := deploy.List(ctx, engine, owner)
 	if err != nil {
 		return err
 	}
@@ -88,12 +88,12 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	done := make([]leasecmd.ReleasedView, 0, len(chosen))
 	var ids []compute.ID
 	for _, n := range chosen {
-		ids = append(ids, n.lease.Instance)
-		if n.lease.Share != nil {
+		ids = append(ids, n.Lease.Instance)
+		if n.Lease.Share != nil {
 			// other leases on the same instance stay
-			ids[len(ids)-1] = compute.ID(n.lease.ID)
+			ids[len(ids)-1] = compute.ID(n.Lease.ID)
 		}
-		done = append(done, leasecmd.ReleasedView{Name: n.name(), Instance: string(n.lease.Instance)})
+		done = append(done, leasecmd.ReleasedView{Name: n.Name(), Instance: string(n.Lease.Instance)})
 	}
 	who := a.Who(ctx, engine, names...)
 	who.Admin = o.anyones
@@ -106,10 +106,10 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 }
 
 // askAll asks the user about all nodes together.
-func askAll(a *cli.App, nodes []node) bool {
+func askAll(a *cli.App, nodes []deploy.Existing) bool {
 	var names []string
 	for _, n := range nodes {
-		names = append(names, fmt.Sprintf("%s (%s)", n.name(), n.lease.Instance))
+		names = append(names, fmt.Sprintf("%s (%s)", n.Name(), n.Lease.Instance))
 	}
 	return a.Confirm("destroy " + strings.Join(names, ", ") + "?")
 }

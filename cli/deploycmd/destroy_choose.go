@@ -17,24 +17,24 @@ import (
 )
 
 // chooseNodes finds the named nodes. It refuses ambiguous names and protected nodes.
-func chooseNodes(all []node, names []string, o *destroyOptions, free []string) ([]node, error) {
-	var out []node
+func chooseNodes(all []deploy.Existing, names []string, o *destroyOptions, free []string) ([]deploy.Existing, error) {
+	var out []deploy.Existing
 	var errs []error
 	for _, name := range names {
-		var found []node
+		var found []deploy.Existing
 		for _, n := range all {
-			if n.lease.Name == name || string(n.lease.Instance) == name || n.lease.ID == name {
+			if n.Lease.Name == name || string(n.Lease.Instance) == name || n.Lease.ID == name {
 				found = append(found, n)
 			}
 		}
-		if i := slices.IndexFunc(found, func(n node) bool { return n.lease.ID == name }); i >= 0 {
+		if i := slices.IndexFunc(found, func(n deploy.Existing) bool { return n.Lease.ID == name }); i >= 0 {
 			found = found[i : i+1]
 		}
 		switch {
 		case len(found) == 0:
 			var known []string
 			for _, n := range all {
-				known = append(known, n.name())
+				known = append(known, n.Name())
 			}
 			errs = append(
 				errs,
@@ -47,13 +47,13 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 		case len(found) > 1 && !o.all && !o.old:
 			var ids []string
 			for _, n := range found {
-				ids = append(ids, fmt.Sprintf("%s (%s)", n.lease.ID, n.lease.Instance))
+				ids = append(ids, fmt.Sprintf("%s (%s)", n.Lease.ID, n.Lease.Instance))
 			}
 			errs = append(errs, fault.Conflict("say the id, or --all: "+strings.Join(ids, ", "), "%s: %d are called so", name, len(found)))
 			continue
 		}
 		for _, n := range found {
-			if !n.isNode() && !deploy.Destroyable(n.name(), free) && !o.force {
+			if !n.Made() && !deploy.Destroyable(n.Name(), free) && !o.force {
 				errs = append(
 					errs,
 					fault.Denied(
@@ -64,7 +64,7 @@ func chooseNodes(all []node, names []string, o *destroyOptions, free []string) (
 				)
 				continue
 			}
-			if !slices.ContainsFunc(out, func(b node) bool { return b.lease.ID == n.lease.ID }) {
+			if !slices.ContainsFunc(out, func(b deploy.Existing) bool { return b.Lease.ID == n.Lease.ID }) {
 				out = append(out, n)
 			}
 		}

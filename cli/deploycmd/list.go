@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/deploy"
 )
 
 func NewList(a *cli.App) *cobra.Command {
@@ -53,18 +54,18 @@ func list(a *cli.App, ctx context.Context, patterns, labels []string, all bool) 
 	if all {
 		owner = ""
 	}
-	found, err := nodes(a, ctx, engine, owner)
+	found, err := deploy.List(ctx, engine, owner)
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(n node) bool {
-		return !n.isNode() || a.Flags.Source != "" && n.lease.Source != a.Flags.Source ||
-			!matches(n.name(), patterns) || !labelled(n.lease.Labels, labels)
+	found = slices.DeleteFunc(found, func(n deploy.Existing) bool {
+		return !n.Made() || a.Flags.Source != "" && n.Lease.Source != a.Flags.Source ||
+			!matches(n.Name(), patterns) || !labelled(n.Lease.Labels, labels)
 	})
 	if a.JSON {
 		views := []NodeView{}
 		for _, n := range found {
-			n.instance = sshFacts(a, ctx, n.instance)
+			n.Instance = sshFacts(a, ctx, n.Instance)
 			views = append(views, viewNode(n))
 		}
 		return a.PrintJSON(views)
@@ -76,14 +77,14 @@ func list(a *cli.App, ctx context.Context, patterns, labels []string, all bool) 
 	var rows [][]string
 	for _, n := range found {
 		row := []string{
-			n.name(), string(n.lease.Instance), n.lease.Source, string(n.instance.State), term.Line(n.instance.Address),
-			term.ShortDuration(time.Since(n.lease.Given)), "",
+			n.Name(), string(n.Lease.Instance), n.Lease.Source, string(n.Instance.State), term.Line(n.Instance.Address),
+			term.ShortDuration(time.Since(n.Lease.Given)), "",
 		}
-		if end := n.lease.Deadline(); !end.IsZero() {
+		if end := n.Lease.Deadline(); !end.IsZero() {
 			row[6] = "in " + term.ShortDuration(time.Until(end))
 		}
 		if all {
-			row = append(row, term.Line(n.lease.Owner))
+			row = append(row, term.Line(n.Lease.Owner))
 		}
 		rows = append(rows, row)
 	}

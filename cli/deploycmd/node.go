@@ -135,7 +135,7 @@ func deployNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []stri
 		return err
 	}
 	n := nodes[0]
-	public, private := node{n.Lease, n.Instance}.addresses()
+	public, private := deploy.Existing{Lease: n.Lease, Instance: n.Instance}.Addresses()
 	if err := term.Printf(a.Out, "%s %s\n", n.Name, strings.Join(append(public, private...), " ")); err != nil {
 		return err
 	}
@@ -175,16 +175,16 @@ func listNodes(a *cli.App, ctx context.Context, _ *oldNodeOptions, words []strin
 		return noSource(a, ctx, source)
 	}
 	a.Due(ctx)
-	all, err := nodes(a, ctx, engine, a.Owner())
+	all, err := deploy.List(ctx, engine, a.Owner())
 	if err != nil {
 		return err
 	}
 	for _, n := range all {
-		if source != "" && n.lease.Source != source || n.lease.Name == "" {
+		if source != "" && n.Lease.Source != source || n.Lease.Name == "" {
 			continue
 		}
-		public, private := n.addresses()
-		if err := term.Printf(a.Out, "%s %s\n", n.name(), cli.First(append(public, private...))); err != nil {
+		public, private := n.Addresses()
+		if err := term.Printf(a.Out, "%s %s\n", n.Name(), cli.First(append(public, private...))); err != nil {
 			return err
 		}
 	}
