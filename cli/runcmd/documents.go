@@ -1,6 +1,10 @@
 package runcmd
 
-import "github.com/hostler-project/hostler/run/hidden"
+import (
+	"github.com/hostler-project/hostler/run/hidden"
+	"github.com/hostler-project/hostler/run/workspace/scan"
+	"github.com/hostler-project/hostler/run/worktree"
+)
 
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
@@ -17,7 +21,7 @@ var Documents = map[string]any{
 	"line":         lineView{},
 	"report":       RunReport{},
 	"gitlab":       gitlabView{},
-	"tree-plan":    treePlan{},
-	"heavy":        heavyView{},
+	"tree-plan":    worktree.Plan{},
+	"heavy":        scan.PathWeight{},
 	"runs-pruned":  prunedView{},
 }

@@ -25,28 +25,28 @@ const (
 type Weight struct {
 	Files int
 	Bytes int64
-	Dirs  []DirWeight // where most of it is: at most five, largest first
+	Dirs  []PathWeight // where most of it is: at most five, largest first
 }
 
-// A DirWeight is what lies in a directory and below it.
-type DirWeight struct {
-	Path  string // "." is the root
-	Files int
-	Bytes int64
+// A PathWeight is the weight of a file, or of what lies in a directory and below it.
+type PathWeight struct {
+	Path  string `json:"path"` // "." is the root
+	Files int    `json:"files"`
+	Bytes int64  `json:"bytes"`
 }
 
 // Weigh adds up the files among some entries. It names the directories where the contents branch:
 // not one with nearly all in one directory below, and none below another named one.
 func Weigh(entries []Entry) Weight {
 	var w Weight
-	dirs := map[string]*DirWeight{}
+	dirs := map[string]*PathWeight{}
 	for i := range entries {
 		if e := &entries[i]; e.Kind == File {
 			w.Files++
 			w.Bytes += e.Size
 			for dir := parent(e.Path); ; dir = parent(dir) {
 				if dirs[dir] == nil {
-					dirs[dir] = &DirWeight{Path: dir}
+					dirs[dir] = &PathWeight{Path: dir}
 				}
 				dirs[dir].Files++
 				dirs[dir].Bytes += e.Size
@@ -57,7 +57,7 @@ func Weigh(entries []Entry) Weight {
 		}
 	}
 	byFiles := w.Bytes <= warnBytes && w.Files > warnFiles
-	measure := func(d *DirWeight) int64 {
+	measure := func(d *PathWeight) int64 {
 		if byFiles {
 			return int64(d.Files)
 		}
@@ -69,17 +69,17 @@ func Weigh(entries []Entry) Weight {
 			passed[up] = true
 		}
 	}
-	var all []*DirWeight
+	var all []*PathWeight
 	for path, d := range dirs {
 		if !passed[path] {
 			all = append(all, d)
 		}
 	}
-	slices.SortFunc(all, func(a, b *DirWeight) int {
+	slices.SortFunc(all, func(a, b *PathWeight) int {
 		return cmp.Or(cmp.Compare(measure(b), measure(a)), cmp.Compare(a.Path, b.Path))
 	})
 	for _, d := range all {
-		within := slices.ContainsFunc(w.Dirs, func(o DirWeight) bool {
+		within := slices.ContainsFunc(w.Dirs, func(o PathWeight) bool {
 			return strings.HasPrefix(d.Path, o.Path+"/") || strings.HasPrefix(o.Path, d.Path+"/")
 		})
 		if !within && len(w.Dirs) < biggestDirs {

@@ -473,12 +473,12 @@ func TestGuards(t *testing.T) {
 		{Path: "a/b/c/1", Kind: scan.File, Size: 50}, {Path: "a/b/c/2", Kind: scan.File, Size: 50}, {Path: "a/d", Kind: scan.File, Size: 5},
 		{Path: "e/f/1", Kind: scan.File, Size: 30}, {Path: "e/g/1", Kind: scan.File, Size: 30}, {Path: "h", Kind: scan.File, Size: 1},
 	}).Dirs
-	if len(dirs) != 2 || dirs[0] != (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: 100}) ||
-		dirs[1] != (scan.DirWeight{Path: "e", Files: 2, Bytes: 60}) {
+	if len(dirs) != 2 || dirs[0] != (scan.PathWeight{Path: "a/b/c", Files: 2, Bytes: 100}) ||
+		dirs[1] != (scan.PathWeight{Path: "e", Files: 2, Bytes: 60}) {
 		t.Errorf(
 			"dirs = %+v"+
-				`; want len(dirs) == 2 and dirs[0] == (scan.DirWeight{Path: "a/b/c", Files: 2, Bytes: `+
-				`100}) and dirs[1] == (scan.DirWeight{Path: "e", Files: 2, Bytes: 60})`,
+				`; want len(dirs) == 2 and dirs[0] == (scan.PathWeight{Path: "a/b/c", Files: 2, Bytes: `+
+				`100}) and dirs[1] == (scan.PathWeight{Path: "e", Files: 2, Bytes: 60})`,
 			dirs,
 		)
 	}

@@ -6,10 +6,11 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/run/worktree"
 )
 
 // printPlan prints a plan for the user.
-func printPlan(a *cli.App, p *treePlan) error {
+func printPlan(a *cli.App, p *worktree.Plan) error {
 	rows := [][]string{
 		{"root", p.Root + " (" + p.Mode + ")"},
 		{"directory", p.Directory},

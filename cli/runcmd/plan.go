@@ -25,8 +25,8 @@ func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error
 		return err
 	}
 	tree := found.Tree
-	p := viewTree(tree)
-	lease, err := planTarget(a, ctx, &p, cmp.Or(name, o.acquire.Name), name)
+	p := worktree.NewPlan(tree)
+	lease, err := planTarget(a, ctx, p, cmp.Or(name, o.acquire.Name), name)
 	if err != nil {
 		return err
 	}
@@ -34,15 +34,15 @@ func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error
 	if p.Instance != "" && !o.sync.Fresh {
 		last, _ = send.Last(worktree.State(along.Cache, compute.ID(p.Instance), lease, worktree.Key(tree.Root, o.user)))
 	}
-	p.changes(tree, last, o)
+	p.Compare(tree, last, o.sync.large, o.sync.Delete)
 	if a.JSON {
 		return a.PrintJSON(p)
 	}
-	return printPlan(a, &p)
+	return printPlan(a, p)
 }
 
 // planTarget finds the instance that would be used, and acquires nothing.
-func planTarget(a *cli.App, ctx context.Context, p *treePlan, name, named string) (lease string, err error) {
+func planTarget(a *cli.App, ctx context.Context, p *worktree.Plan, name, named string) (lease string, err error) {
 	engine, err := a.Engine(ctx)
 	if err != nil {
 		return "", err
