@@ -40,9 +40,9 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 	return s, host.ConfigError(err)
 }
 
-// NewBook returns the book that applies things to the host's store. leases lists living leases;
+// newBook returns the book that applies things to the host's store. leases lists living leases;
 // changed is called after a change.
-func NewBook(
+func newBook(
 	h *host.Host,
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
 ) *applied.Book {

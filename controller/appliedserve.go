@@ -14,7 +14,7 @@ import (
 
 // appliedBook returns the controller's book of applied things.
 func (k *controller) appliedBook() *applied.Book {
-	return NewBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
+	return newBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
 		_, err := k.reload(ctx)

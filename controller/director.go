@@ -58,9 +58,9 @@ func readDirecting(cfg *config.Config) (d directing, err error) {
 	return d, err
 }
 
-// DirectorOptions returns the director's options in the configuration. The caller adds Pool, Bell,
+// directorOptions returns the director's options in the configuration. The caller adds Pool, Bell,
 // Log and Leads.
-func DirectorOptions(cfg *config.Config) (director.Options, error) {
+func directorOptions(cfg *config.Config) (director.Options, error) {
 	d, err := readDirecting(cfg)
 	return director.Options{Policies: policies(cfg), Tick: d.Tick, DryRun: d.DryRun,
 		Limits: director.Limits{PerSource: d.PerSource, PerProvider: d.PerProvider}}, err

@@ -51,7 +51,7 @@ func (f *foresight) plans(plans []director.Plan, looked time.Time) api.Plans {
 	dry := f.k.now.Load().direct.DryRun
 	for n, p := range plans {
 		p.DryRun = p.DryRun || dry
-		out.Plans[n] = ViewPlan(p)
+		out.Plans[n] = viewPlan(p)
 	}
 	return out
 }
@@ -142,8 +142,8 @@ func (f *foresight) count(ctx context.Context, now *served) error {
 	return nil
 }
 
-// ViewPlan makes the document of a plan.
-func ViewPlan(p director.Plan) api.Plan {
+// viewPlan makes the document of a plan.
+func viewPlan(p director.Plan) api.Plan {
 	v := api.Plan{
 		Source: p.Source, Have: p.Have, Cold: p.Cold, Wanted: p.Wanted, Kept: p.Kept, Reason: p.Reason, DryRun: p.DryRun,
 		Broken: p.Broken, Directives: []api.Directive{},

@@ -9,7 +9,7 @@ import (
 
 // TestPlanOfNothing: plan leaves out what is so already and is but said again.
 func TestPlanOfNothing(t *testing.T) {
-	v := ViewPlan(director.Plan{Source: "claims", Directives: []compute.Directive{
+	v := viewPlan(director.Plan{Source: "claims", Directives: []compute.Directive{
 		{Verb: compute.VerbAhead, Again: true, Reason: "0 stood ahead: 0 at least"},
 		{Verb: compute.VerbAhead, Count: 2, Reason: "0 stood ahead: 2 at least"},
 		{Verb: compute.VerbAim, Again: true, Aim: compute.Aim{Spare: 2}},

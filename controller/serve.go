@@ -223,11 +223,11 @@ type served struct {
 // newServed reads the parts of a configuration besides the engine. guard limits outgoing requests.
 // strict: an unreadable project is an error too.
 func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, strict bool, guard *fetch.Guard) (*served, error) {
-	opt, err := DirectorOptions(cfg)
+	opt, err := directorOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
-	hooks, err := ReadHooks(context.Background(), cfg)
+	hooks, err := readHooks(context.Background(), cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -37,8 +37,8 @@ type hooking struct {
 	Plain    bool          `conf:"plain"`           // http:// to other machines is allowed
 }
 
-// ReadHooks returns the webhooks of a configuration, by name.
-func ReadHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err error) {
+// readHooks returns the webhooks of a configuration, by name.
+func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err error) {
 	for title, section := range cfg.Sections {
 		name, ok := strings.CutPrefix(title, "webhook ")
 		if !ok {
@@ -96,13 +96,13 @@ type hookJournal struct {
 	store pool.Store
 }
 
-// NewHookJournal returns the journal of a book, with positions in a store.
-func NewHookJournal(book engine.Book, store pool.Store) *hookJournal {
+// newHookJournal returns the journal of a book, with positions in a store.
+func newHookJournal(book engine.Book, store pool.Store) *hookJournal {
 	return &hookJournal{book, store}
 }
 
-// NewHooked returns the receivers of events for the API.
-func NewHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sender) *hooked {
+// newHooked returns the receivers of events for the API.
+func newHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sender) *hooked {
 	return &hooked{hooks, journal, sender}
 }
 

@@ -2,30 +2,20 @@ package metalcmd
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
-	"github.com/hostler-project/hostler/controller/metal"
+	loop "github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/director/caching/strategy"
 	"github.com/hostler-project/hostler/host/version"
-	"github.com/hostler-project/hostler/provider/ironic"
-	"github.com/hostler-project/hostler/provider/openstack"
-	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -77,93 +67,13 @@ func RunArsenal(ctx context.Context, a *cli.App, args []string) int {
 	return 0
 }
 
-// arsenalFile returns the file that oslo.config finds by default.
-func arsenalFile() (string, error) {
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return "", err
-	}
-	places := []string{
-		filepath.Join(home, ".arsenal", "arsenal.conf"), filepath.Join(home, "arsenal.conf"),
-		"/etc/arsenal/arsenal.conf", "/etc/arsenal.conf",
-	}
-	for _, p := range places {
-		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
-			return p, nil
-		}
-	}
-	return "", fault.Invalid("arsenal-director --config-file FILE", "there is no arsenal.conf: not at %s", strings.Join(places, ", "))
-}
-
-// arsenalOptions returns the loop's options by an arsenal.conf.
-func arsenalOptions(a *cli.App, c *arsenal.Conf, installation string) (opt caching.Options, closer func(), err error) {
-	refuse := func(hint, text string, args ...any) (caching.Options, func(), error) {
-		return opt, nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", c.File, fmt.Errorf(text, args...)), Hint: hint}
-	}
-	preset := c.Preset()
-	if preset == "" {
-		return refuse(
-			"hostler director import prints this file as hostler's; images and flavors are found by rules there, docs/director-metal.md",
-			"scout %s: not one that came with Arsenal", c.Scout,
-		)
-	}
-	if !c.Proportional() {
-		return refuse(
-			"hostler director import prints this file as hostler's; a strategy of your own is an executable there, docs/director-metal.md",
-			"module_class %s: not the one that came with Arsenal", c.Strategy,
-		)
-	}
-	images, flavors, err := ironic.Preset(preset)
-	if err != nil {
-		return opt, nil, err
-	}
-	for i := range flavors {
-		flavors[i].Way = ironic.Passthru // what Arsenal's ramdisk understands
-	}
-	env := c.Credential
-	if env("OS_AUTH_URL") == "" || env("OS_TOKEN") == "" && (env("OS_USERNAME") == "" || env("OS_PASSWORD") == "") {
-		return refuse(
-			"admin_username, admin_password, admin_url and admin_tenant_name of [ironic], or os_username, os_password, os_api_url and os_tenant_name of [client_wrapper]",
-			"there are no credentials in it",
-		)
-	}
-	cred, err := credentials.Find(credentials.Where{Getenv: env})
-	if err != nil {
-		return opt, nil, err
-	}
-	cred.From = c.File
-	s, err := openstack.NewSession(cred, openstack.SessionOptions{Rate: 100})
-	if err != nil {
-		return opt, nil, err
-	}
-	scout, err := ironic.NewScout(ironic.ScoutOptions{Session: s, Installation: installation, Images: images, Flavors: flavors})
-	if err != nil {
-		return opt, nil, err
-	}
-	commander, err := ironic.NewCommander(ironic.CommanderOptions{Session: s, Installation: installation, Flavors: flavors, Log: a.Log})
-	if err != nil {
-		return opt, nil, err
-	}
-	p := strategy.Proportional{Share: c.Share, Weights: strategy.Weights{Default: c.DefaultWeight}, AnyNode: true}
-	opt = caching.Options{Scout: scout, Commander: commander, Strategy: &p, Log: a.Log, PollSpacing: c.PollSpacing,
-		DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
-		CacheRate: caching.Rate{N: c.CacheLimit, Period: c.CachePeriod}, EjectRate: caching.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
-	if c.WeightsFile != "" {
-		opt.Strategy = &strategy.WithWeights{Proportional: p, File: c.WeightsFile, Log: a.Log}
-	}
-	if c.LogStatistics {
-		opt.Told = func(r *caching.Report) { metal.LogStatistics(a.Log, r) }
-	}
-	return opt, func() { _ = commander.Close(); s.CloseIdle() }, nil
-}
-
 // arsenalDirector runs the loop by an arsenal.conf. hostler's state remembers what is under way.
 func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debug, once bool, wait term.DurationFlag) error {
 	ctx, stop := untilTold(a, ctx, once)
 	defer stop()
 	if file == "" {
 		var err error
-		if file, err = arsenalFile(); err != nil {
+		if file, err = arsenal.Find(); err != nil {
 			return err
 		}
 	}
@@ -190,13 +100,13 @@ func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debu
 	if _, err := a.Host.OpenStore(ctx, &config.Config{}); err != nil {
 		return err
 	}
-	opt, closer, err := arsenalOptions(a, c, a.Host.Store().Installation())
+	opt, closer, err := loop.ArsenalOptions(a.Log, c, a.Host.Store().Installation())
 	if err != nil {
 		return err
 	}
 	defer closer()
 	opt.Store = a.Host.Store()
-	if err := MetalAlone(a, opt.DryRun); err != nil {
+	if err := loop.Alone(a.Host, opt.DryRun); err != nil {
 		return err
 	}
 	if once {

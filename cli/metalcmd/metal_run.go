@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -19,9 +18,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 	loop "github.com/hostler-project/hostler/controller/metal"
-	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -90,7 +87,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	if once && !a.Debug {
 		opt.Log = nil // it is printed instead
 	}
-	if err := MetalAlone(a, opt.DryRun); err != nil {
+	if err := loop.Alone(a.Host, opt.DryRun); err != nil {
 		return err
 	}
 	if once {
@@ -146,40 +143,5 @@ func untilTold(a *cli.App, ctx context.Context, once bool) (context.Context, fun
 	}
 	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 }
-
-// MetalAlone makes sure that no other process keeps images ready with this state or store, until
-// this process ends. Two would disturb each other's steps. A dry run may go beside another process.
-func MetalAlone(a *cli.App, dry bool) error {
-	if dry {
-		return nil
-	}
-	state, err := host.StateDir()
-	if err != nil {
-		return err
-	}
-	switch ok, err := a.Host.OnlyOne(filepath.Join(state, loop.Lock)); {
-	case err != nil:
-		return err
-	case !ok:
-		return fault.Conflict(
-			metalBusyHint,
-			"images are kept ready by another process: a controller, or a run that waits for what is being written",
-		)
-	}
-	// several state directories may share the store
-	free, ok, err := a.Host.Store().Slot(turn.Metal, 1)
-	if err == nil && !ok {
-		err = fault.Conflict(
-			metalBusyHint,
-			"images are kept ready by another process on this store, which has another state directory or is on another machine",
-		)
-	}
-	if err == nil {
-		a.Host.OnClose(free)
-	}
-	return err
-}
-
-const metalBusyHint = "wait for it, or stop it: what is under way goes on with the next; --dry-run goes beside it"
 
 func metalSetup(a *cli.App) *loop.Setup { return loop.NewSetup(a.Log, a.Host) }

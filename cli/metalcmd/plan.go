@@ -11,7 +11,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/controller"
-	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -91,26 +90,7 @@ func plans(a *cli.App, ctx context.Context, names []string) ([]api.Plan, error) 
 			return nil, err
 		}
 	}
-	engine, err := a.Host.Engine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	opt, err := controller.DirectorOptions(a.Host.Config())
-	if err != nil {
-		return nil, err
-	}
-	opt.Pool = engine
-	d, err := director.New(opt)
-	if err != nil {
-		return nil, err
-	}
-	plans, err := d.Plan(ctx)
-	views := make([]api.Plan, len(plans))
-	for n, p := range plans {
-		p.DryRun = p.DryRun || opt.DryRun
-		views[n] = controller.ViewPlan(p)
-	}
-	return views, err
+	return controller.AlonePlans(ctx, a.Host)
 }
 
 // words describes a directive for the user.

@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/host"
 )
 
 // wanted reads the directory.
@@ -80,16 +79,5 @@ func applySet(a *cli.App, ctx context.Context, set api.ApplySet) (api.ApplyAnswe
 	if a.Remote != nil {
 		return a.Remote.Applied().Apply(ctx, set)
 	}
-	return ownBook(a).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
-}
-
-// ownBook returns the book that applies things without a controller.
-func ownBook(a *cli.App) *applied.Book {
-	return controller.NewBook(a.Host, a.Host.Opened().Leases, func(ctx context.Context) error {
-		m, err := host.AppliedMirror(a.Host.Config())
-		if err == nil {
-			err = m.Sync(ctx, a.Host.Store())
-		}
-		return err
-	})
+	return controller.AloneApplied(a.Host).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
 }

@@ -16,8 +16,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/controller/server"
-	"github.com/hostler-project/hostler/controller/webhook"
-	"github.com/hostler-project/hostler/host/version"
 )
 
 func NewWebhook(a *cli.App) *cobra.Command {
@@ -68,17 +66,7 @@ func webhooks(a *cli.App, ctx context.Context) (server.Webhooks, error) {
 	if a.Remote != nil {
 		return a.Remote.Webhooks(), nil
 	}
-	hooks, err := controller.ReadHooks(ctx, a.Host.Config())
-	if err != nil {
-		return nil, err
-	}
-	j := controller.NewHookJournal(a.Host.Opened(), a.Host.Store())
-	return controller.NewHooked(
-		hooks, j,
-		webhook.New(webhook.Options{
-			Hooks: hooks, Journal: j, Installation: a.Host.Store().Installation(), Version: version.Read().Version, Log: a.Log,
-		}),
-	), nil
+	return controller.AloneWebhooks(ctx, a.Host)
 }
 
 func listWebhooks(a *cli.App, ctx context.Context) error {

@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/metalcmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/turn"
@@ -131,15 +130,15 @@ func TestMetalAlone(t *testing.T) {
 		return a
 	}
 	first := on()
-	if err := metalcmd.MetalAlone(first, false); err != nil {
+	if err := metal.Alone(first.Host, false); err != nil {
 		t.Fatal(err)
 	}
 	second := on()
-	if err := metalcmd.MetalAlone(second, false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(),
+	if err := metal.Alone(second.Host, false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(),
 		"another state directory") {
 		t.Errorf("beside it: %v", err)
 	}
-	if err := metalcmd.MetalAlone(second, true); err != nil {
+	if err := metal.Alone(second.Host, true); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
 	var log strings.Builder
@@ -158,7 +157,7 @@ func TestMetalAlone(t *testing.T) {
 	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
 	mine.End()
-	if err := metalcmd.MetalAlone(second, false); err != nil {
+	if err := metal.Alone(second.Host, false); err != nil {
 		t.Errorf("after them: %v", err)
 	}
 }
