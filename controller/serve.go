@@ -156,14 +156,16 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
 	far.Strict = true
 	strangers := make(chan error, 1)
-	far.Begin(ctx, &all, func(err error) {
+	serves := far.Begin(ctx, &all, func(err error) {
 		strangers <- err
 		if err != nil {
 			cancel()
 		}
 	})
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
-	log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	if serves {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		log.Info("serving", "listen", listeners.names(), "pid", os.Getpid())
+	}
 	<-ctx.Done()
 	log.Info("ending: what is being answered still has its time", "grace", Grace)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)

@@ -89,7 +89,7 @@ func (o *yard) Serve(args ...string) *watchedController {
 		o.t.Fatal(err)
 	}
 	defer log.Close()
-	k := &watchedController{o: o, cmd: exec.Command("hostler", append([]string{"serve"}, args...)...), log: log.Name()}
+	k := &watchedController{o: o, cmd: exec.Command("hostler", serving(args)...), log: log.Name()}
 	k.cmd.Env, k.cmd.Dir, k.cmd.Stderr = o.vars, o.Dir, log
 	if err := k.cmd.Start(); err != nil {
 		o.t.Fatal(err)

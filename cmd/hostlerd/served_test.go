@@ -98,11 +98,21 @@ func TestServe(t *testing.T) {
 	})
 }
 
+// serving returns the command line of a controller with such options. Where HOSTLER_TEST_API_PROCESS
+// is set, it has that as --api-process.
+func serving(options []string) []string {
+	args := append([]string{"serve"}, options...)
+	if how := os.Getenv("HOSTLER_TEST_API_PROCESS"); how != "" {
+		args = append(args, "--api-process="+how)
+	}
+	return args
+}
+
 // startController has a controller serve until the test ends, and returns the URL that it listens
 // on; "": none.
 func startController(t testing.TB, vars []string, dir, run string, end func(func()), options ...string) (url string) {
 	t.Helper()
-	cmd := exec.Command("hostler", append([]string{"serve"}, options...)...)
+	cmd := exec.Command("hostler", serving(options)...)
 	cmd.Env, cmd.Dir = vars, dir
 	log, err := os.CreateTemp(t.TempDir(), "serve")
 	if err != nil {

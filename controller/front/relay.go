@@ -26,11 +26,15 @@ import (
 
 // passing are the headers of requests that somebody in the engine reads. No other gets there.
 var passing = []string{
-	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-None-Match", "Last-Event-Id", "Origin", "Range",
-	"Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions", "Sec-Websocket-Key", "Sec-Websocket-Protocol",
-	"Sec-Websocket-Version", "Traceparent", "Tracestate", "User-Agent", "X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto",
-	api.KeyHeader, api.ProjectHeader, api.ReasonHeader, request.Header,
+	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+	"If-Unmodified-Since", "Last-Event-Id", "Origin", "Range", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions",
+	"Sec-Websocket-Key", "Sec-Websocket-Protocol", "Sec-Websocket-Version", "Traceparent", "Tracestate", "Upgrade", "User-Agent",
+	"X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto", passedHeader,
+	api.KeyHeader, api.PageHeader, api.ProjectHeader, api.ReasonHeader, request.Header,
 }
+
+// passedHeader names the SlapOS masters that have passed a request on.
+const passedHeader = "Hostler-Passed"
 
 // nowhere is a path that no operation has.
 const nowhere = "/v1/-"
@@ -255,10 +259,8 @@ type metaKey struct{}
 // connection.
 func (f *relay) headers(p *httputil.ProxyRequest) http.Header {
 	out := allowed(p.In.Header)
-	for _, name := range []string{"Connection", "Upgrade"} {
-		if v := p.Out.Header[name]; v != nil {
-			out[name] = v
-		}
+	if v := p.Out.Header["Connection"]; v != nil {
+		out["Connection"] = v
 	}
 	text, _ := p.In.Context().Value(metaKey{}).(string)
 	out.Set(metaHeader, text)
