@@ -98,8 +98,8 @@ func TestServe(t *testing.T) {
 	})
 }
 
-// serving returns the command line of a controller with such options. Where HOSTLER_TEST_API_PROCESS
-// is set, it has that as --api-process.
+// serving returns the command line of a controller with such options. HOSTLER_TEST_API_PROCESS, if
+// set, is its --api-process.
 func serving(options []string) []string {
 	args := append([]string{"serve"}, options...)
 	if how := os.Getenv("HOSTLER_TEST_API_PROCESS"); how != "" {

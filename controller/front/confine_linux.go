@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -12,15 +16,72 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/confine"
 )
 
-// processes is how many threads a user of its own may have.
-const processes = 512
+// threads is how many threads it may have where they are counted alone.
+const threads = 512
+
+// moreThreads is how many its user may have more than now, where all of that user's are counted.
+const moreThreads = 4096
+
+// memory is how much it may map beside what it has when it is confined, and what each connection of
+// a stranger has of that in addition.
+const (
+	memory     = 2 << 30
+	connMemory = 64 << 10
+)
+
+// spaceOfItsOwn has a command run in a user namespace of its own, where its threads are counted
+// alone.
+func spaceOfItsOwn(cmd *exec.Cmd) {
+	one := func(id int) []syscall.SysProcIDMap {
+		return []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: one(os.Geteuid()), GidMappings: one(os.Getegid()),
+	}
+}
+
+// sharedThreads is how many threads our user may have, as the process shares it: at most half of
+// those that are left are for the process.
+func sharedThreads() int {
+	var most unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &most); err != nil {
+		return 0
+	}
+	now := 0
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/*") // of those that end meanwhile there are none
+	for _, task := range tasks {
+		var st unix.Stat_t
+		if unix.Stat(task, &st) == nil && int(st.Uid) == os.Geteuid() {
+			now++
+		}
+	}
+	left := most.Cur - min(most.Cur, uint64(now))
+	return now + int(min(left/2, moreThreads))
+}
+
+// mapped is how much memory this process has mapped.
+func mapped() (uint64, error) {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0, err
+	}
+	pages, _, _ := strings.Cut(string(text), " ")
+	n, err := strconv.ParseUint(pages, 10, 64)
+	return n * uint64(os.Getpagesize()), err
+}
 
 // confined gives up all that serving does not need, and returns what this machine does not have for
 // that.
 func confined(s setup) ([]string, error) {
-	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_MEMLOCK: 0}
-	if s.User != 0 {
-		limits[unix.RLIMIT_NPROC] = processes
+	now, err := mapped()
+	if err != nil {
+		return nil, err
+	}
+	more := uint64(memory + s.mostStrangers()*connMemory)
+	debug.SetMemoryLimit(min(debug.SetMemoryLimit(-1), int64(more/4*3)))
+	limits := map[int]uint64{unix.RLIMIT_CORE: 0, unix.RLIMIT_MEMLOCK: 0, unix.RLIMIT_AS: now + more}
+	if s.Threads != 0 {
+		limits[unix.RLIMIT_NPROC] = uint64(s.Threads)
 	}
 	for what, most := range limits {
 		if err := unix.Setrlimit(what, &unix.Rlimit{Cur: most, Max: most}); err != nil {

@@ -138,16 +138,17 @@ func (s *slot) Close() error {
 type inside struct {
 	c         *net.UnixConn
 	strangers []*handed
+	places    slots // one for each connection of a stranger
 	probes    *handed
 
 	mu      sync.Mutex
 	waiting []chan net.Conn // for connections to the engine, in the order in which they asked
 }
 
-// newInside returns the end of a process with so many listeners.
-func newInside(c *net.UnixConn, listeners int) *inside {
-	in := &inside{c: c, probes: newHanded()}
-	for range listeners {
+// newInside returns the end of a process.
+func newInside(c *net.UnixConn, s setup) *inside {
+	in := &inside{c: c, places: newSlots(s.mostStrangers()), probes: newHanded()}
+	for range s.Listeners {
 		in.strangers = append(in.strangers, newHanded())
 	}
 	return in
@@ -171,8 +172,8 @@ func (in *inside) receive() error {
 			in.give(c)
 		case what == handProbe:
 			in.probes.put(localConn{c})
-		case what == handStranger && listener < len(in.strangers):
-			in.strangers[listener].put(c)
+		case what == handStranger && listener < len(in.strangers) && in.places.take():
+			in.strangers[listener].put(&bounded{c, sync.OnceFunc(in.places.free)})
 		default:
 			_ = c.Close()
 		}

@@ -32,6 +32,7 @@ const mostQuestion = 16 << 10
 // handler answers the API process in the engine. What it says of a request is checked; it cannot
 // say who makes it.
 func handler(files *certificate.Files, next http.Handler) http.Handler {
+	var awaited receipts
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		said, err := metaOf(r)
 		if err != nil {
@@ -39,6 +40,12 @@ func handler(files *certificate.Files, next http.Handler) http.Handler {
 			return
 		}
 		switch said.Ask {
+		case askReceived:
+			var got receipt
+			if err := json.NewDecoder(io.LimitReader(r.Body, mostQuestion)).Decode(&got); err == nil {
+				awaited.take(got)
+			}
+			return
 		case askCertificate, askSign:
 			if files == nil {
 				http.Error(w, "there is no TLS", http.StatusNotFound)
@@ -52,6 +59,8 @@ func handler(files *certificate.Files, next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
+		w, end := awaited.of(w, r, said)
+		defer end()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
@@ -100,6 +109,8 @@ func (m *meta) enter(r *http.Request) (context.Context, error) {
 		return ctx, nil
 	case askPage:
 		return context.WithValue(ctx, pageKey{}, true), nil
+	case askKnown:
+		return server.Refused(ctx, http.StatusNoContent), nil
 	case askRefuse:
 		if m.Status < 400 || m.Status > 599 {
 			return nil, errors.New("a refusal without a status")

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,22 +30,27 @@ import (
 // TestMain is the API process too, which runs what its engine asks for before it serves.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == Word {
-		started = attack
+		started, roomTime = attack, 300*time.Millisecond
 		os.Exit(Main())
 	}
-	if len(os.Args) == 2 && os.Args[1] == "engine" {
+	if len(os.Args) == 3 && os.Args[1] == "engine" {
 		beEngine()
 	}
 	os.Exit(m.Run())
 }
 
 // beEngine is an engine of its own, which says where its API process serves and waits to be killed.
+// Code in that starts so many threads as the next argument says.
 func beEngine() {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: &engine{}, Log: slog.New(slog.DiscardHandler)}
+	e := &engine{attacked: make(chan tried, 1)}
+	if n, _ := strconv.Atoi(os.Args[2]); n > 0 {
+		e.target = &target{Threads: n}
+	}
+	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: e, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	_ = f.serve(context.Background(), func() { fmt.Println(l.Addr()) })
 }
 
@@ -54,6 +60,7 @@ type target struct {
 	Dirs      []string
 	Addresses [][2]string // network and address
 	Engine    int         // its process
+	Threads   int         // that it starts, and nothing else; 0: none
 }
 
 // tried is what came of each attempt: an error's text, or "" where it succeeded.
@@ -91,6 +98,11 @@ func (t *target) attempts() tried {
 	out.note("write", os.WriteFile(filepath.Join(os.TempDir(), "front-was-here"), nil, 0o600))
 	_, err := net.Listen("tcp", "127.0.0.1:0")
 	out.note("listen", err)
+	much, err := unix.Mmap(-1, 0, 16<<30, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	out.note("map memory", err)
+	if err == nil {
+		_ = unix.Munmap(much) // it is mapped
+	}
 	return out
 }
 
@@ -136,7 +148,8 @@ func openOnly(path string) error {
 // attack asks the engine what to attack, and tells it what came of that.
 func attack(f *relay) {
 	ask := func(path string, body []byte) []byte {
-		r, _ := http.NewRequest(http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
+		r, _ := http.NewRequest(http.MethodPost, "http://engine"+path, bytes.NewReader(body))
+		r.Host = "localhost"
 		text, _ := json.Marshal(meta{From: "127.0.0.1:1", At: "127.0.0.1:2"})
 		r.Header.Set(metaHeader, string(text))
 		got, err := f.transport.RoundTrip(r)
@@ -149,6 +162,16 @@ func attack(f *relay) {
 	}
 	var t *target
 	if _ = json.Unmarshal(ask("/attack", nil), &t); t == nil {
+		return
+	}
+	if t.Threads > 0 {
+		var all sync.WaitGroup
+		all.Add(t.Threads)
+		for range t.Threads {
+			go func() { runtime.LockOSThread(); all.Done(); select {} }()
+		}
+		all.Wait()
+		ask("/attacked", []byte("{}"))
 		return
 	}
 	done := t.attempts()
@@ -192,8 +215,8 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusTeapot)
 }
 
-// serve has an API process serve for an engine, and returns where.
-func serve(t *testing.T, e *engine, pace ...probing) string {
+// serve has an API process serve for an engine, and returns where. with changes what it is given.
+func serve(t *testing.T, e http.Handler, with ...func(*Front)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -201,8 +224,8 @@ func serve(t *testing.T, e *engine, pace ...probing) string {
 	}
 	var said bytes.Buffer
 	f := &Front{Listeners: []net.Listener{l}, Version: "test", Handler: e, Log: slog.New(slog.NewTextHandler(&said, nil))}
-	if len(pace) > 0 {
-		f.probing = pace[0]
+	for _, change := range with {
+		change(f)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	up, over := make(chan struct{}), make(chan error, 1)
@@ -256,7 +279,12 @@ func TestSecrets(t *testing.T) {
 	}
 	e := &engine{target: x, attacked: make(chan tried, 1)}
 	serve(t, e)
-	got := <-e.attacked
+	var got tried
+	select {
+	case got = <-e.attacked:
+	case <-time.After(time.Minute):
+		t.Fatal("the API process has not said what came of its attempts in a minute")
+	}
 	if want := len(x.attempts()) + 16; len(got) != want {
 		t.Errorf("got %d attempts, want %d: %v", len(got), want, got)
 	}
@@ -415,7 +443,7 @@ func until(t *testing.T, what string, is func() bool) {
 
 // TestHangs stops an API process: the engine ends it, and starts another on the same listener.
 func TestHangs(t *testing.T) {
-	at := serve(t, &engine{}, probing{every: 50 * time.Millisecond, time: 5 * time.Second})
+	at := serve(t, &engine{}, func(f *Front) { f.probing = probing{every: 50 * time.Millisecond, time: 5 * time.Second} })
 	if got := asks(at); got != http.StatusTeapot {
 		t.Fatalf("got status %d, want the engine's %d", got, http.StatusTeapot)
 	}
@@ -450,7 +478,7 @@ func TestKilled(t *testing.T) {
 
 // TestEngineKilled kills an engine: its API process ends too, and the port is free.
 func TestEngineKilled(t *testing.T) {
-	cmd := exec.Command("/proc/self/exe", "engine")
+	cmd := exec.Command("/proc/self/exe", "engine", "0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatalf("StdoutPipe: %v", err)

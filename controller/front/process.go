@@ -21,6 +21,12 @@ import (
 // grace is how long requests that are being answered may take when the process is told to end.
 const grace = 30 * time.Second
 
+// Each connection of HTTP/2 has so many requests, and so many bytes of bodies that nobody has read.
+const (
+	mostStreams = 100
+	mostUnread  = 256 << 10
+)
+
 // started runs in a confined process while it serves. Only tests set it.
 var started = func(*relay) {}
 
@@ -46,7 +52,7 @@ func run() error {
 	if !ok {
 		return fmt.Errorf("the socket of the engine is %s", c.LocalAddr().Network())
 	}
-	in := newInside(u, s.Listeners)
+	in := newInside(u, s)
 	f := newRelay(s, in.dial)
 	_ = time.Now().Local() // what is read of this machine is read now
 	lacks, err := confined(s)
@@ -86,7 +92,9 @@ func (f *relay) listen(in *inside, secure bool) error {
 	errs := make(chan error, len(all))
 	for _, l := range all {
 		wait.Go(func() {
-			srv := &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0)}
+			srv := &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0), HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams: mostStreams, MaxReceiveBufferPerConnection: mostUnread, MaxReceiveBufferPerStream: mostUnread,
+			}}
 			errs <- server.Serve(ctx, srv, l, grace)
 			cancel() // one without the others is none
 		})

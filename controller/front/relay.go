@@ -48,12 +48,6 @@ const loginPath = "/v1/login"
 // descriptions is what the paths of the API's descriptions begin with.
 const descriptions = "/openapi"
 
-// shortAnswer is the longest answer that is kept whole, in bytes.
-const shortAnswer = 64 << 10
-
-// smallBody is how many bytes of a request are read before anybody knows who asks.
-const smallBody = 1 << 20
-
 // slaposPath is below which a SlapOS master has paths of its own.
 const slaposPath = "/slapos/"
 
@@ -69,9 +63,9 @@ type relay struct {
 	transport http.RoundTripper
 	proxy     *httputil.ReverseProxy
 	table     http.Handler // the operations, and the page
+	mostBody  func(*http.Request) int64
 	slapos    http.Handler // nil: there is no SlapOS master
-
-	upgraded, described chan struct{} // one for each request of that kind
+	bounds
 }
 
 func newRelay(s setup, dial func() (net.Conn, error)) *relay {
@@ -82,12 +76,13 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.Out.Header = f.headers(p) }, Transport: f.transport, FlushInterval: -1,
 		ErrorLog: log.New(io.Discard, "", 0), ErrorHandler: unreachable,
-		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return whole(r) },
+		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return f.kept(r) },
 	}
-	f.upgraded, f.described = make(chan struct{}, max(s.Sockets/2, 1)), make(chan struct{}, max(s.Sockets/8, 1))
-	f.table = web.Handler(server.Checked(s.Version, f.serve))
+	f.bounds = newBounds(s)
+	checked, mostBody := server.Checked(s.Version, f.serve)
+	f.table, f.mostBody = web.Handler(checked), mostBody
 	if s.Slapos {
-		f.slapos = Patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { f.pass(w, r, meta{}) }))
+		f.slapos = Patient(http.HandlerFunc(f.toSlapos))
 	}
 	return f
 }
@@ -95,23 +90,21 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 // ServeHTTP relays what an operation takes. What this process has an answer for itself is told when
 // the engine, which knows who asks and by which name, has nothing else to say.
 func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !f.requests.take() {
+		writeProblem(w, tooManyRequests.problem())
+		return
+	}
+	defer f.requests.free()
 	absolute := r.URL.IsAbs() || r.URL.Host != "" || !strings.HasPrefix(r.URL.Path, "/")
 	if !absolute && f.slapos != nil && strings.HasPrefix(r.URL.Path, slaposPath) {
 		f.slapos.ServeHTTP(w, r)
 		return
 	}
-	if (r.ContentLength < 0 || r.ContentLength > smallBody) && r.URL.Path != loginPath && !f.isKnown(w, r) {
+	free := f.room(w, r)
+	if free == nil {
 		return
 	}
-	free, ok := f.room(r)
 	defer free()
-	if !ok {
-		writeProblem(w, api.NewProblem(&compute.Error{
-			Kind: compute.ErrUnavailable, Err: errors.New("too many connections are open for terminals and tunnels"),
-			Hint: "try again soon",
-		}))
-		return
-	}
 	held := &answer{ResponseWriter: w, header: http.Header{}}
 	if absolute {
 		writeProblem(held, api.NewProblem(&compute.Error{
@@ -131,51 +124,14 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.agree(held, r, said)
 }
 
-// room makes room for what may hold a connection to the engine for as long as its caller likes:
-// upgraded connections, and the descriptions of the API, which anybody may read slowly. free gives
-// the room back.
-func (f *relay) room(r *http.Request) (free func(), ok bool) {
-	switch {
-	case r.Header.Get("Upgrade") != "":
-		select {
-		case f.upgraded <- struct{}{}:
-			return func() { <-f.upgraded }, true
-		default:
-			return func() {}, false
-		}
-	case strings.HasPrefix(r.URL.Path, descriptions):
-		select {
-		case f.described <- struct{}{}:
-			return func() { <-f.described }, true
-		case <-r.Context().Done():
-			return func() {}, false
-		}
-	}
-	return func() {}, true
-}
-
-// whole reads a short answer of the engine before it is written to its caller, so that a caller who
-// reads slowly holds no connection to the engine.
-func whole(r *http.Response) error {
-	if r.ContentLength <= 0 || r.ContentLength > shortAnswer {
-		return nil
-	}
-	b, err := io.ReadAll(r.Body)
-	if err := errors.Join(err, r.Body.Close()); err != nil {
-		return err
-	}
-	r.Body = io.NopCloser(bytes.NewReader(b))
-	return nil
-}
-
-// isKnown asks the engine whether it knows the caller of a request with a large body, before that
-// is read. If not, the engine's answer is relayed.
-func (f *relay) isKnown(w http.ResponseWriter, r *http.Request) bool {
+// isKnown asks the engine at a path whether it knows the caller of a request with a large body,
+// before that is read. If not, the engine's answer is relayed.
+func (f *relay) isKnown(w http.ResponseWriter, r *http.Request, said meta, method, path string) bool {
 	ask := r.Clone(r.Context())
-	ask.Method, ask.URL, ask.RequestURI = http.MethodGet, &url.URL{Scheme: "http", Host: "engine", Path: selfPath}, ""
+	ask.Method, ask.URL, ask.RequestURI = method, &url.URL{Scheme: "http", Host: "engine", Path: path}, ""
 	ask.Body, ask.ContentLength, ask.TransferEncoding, ask.Trailer = nil, 0, nil, nil
 	ask.Header = allowed(r.Header)
-	ask.Header.Set(metaHeader, meta{}.about(r))
+	ask.Header.Set(metaHeader, said.about(r))
 	got, err := f.transport.RoundTrip(ask)
 	if err != nil {
 		unreachable(w, r, err)
@@ -185,6 +141,7 @@ func (f *relay) isKnown(w http.ResponseWriter, r *http.Request) bool {
 	if got.StatusCode < http.StatusBadRequest {
 		return true
 	}
+	got.Header.Del(receiptHeader)
 	maps.Copy(w.Header(), got.Header)
 	w.WriteHeader(got.StatusCode)
 	_, _ = io.Copy(w, got.Body) // nobody is left to tell
@@ -211,6 +168,7 @@ func (f *relay) agree(held *answer, r *http.Request, said meta) {
 	defer got.Body.Close()
 	mine := got.Header.Get(server.RefusedHeader) != ""
 	got.Header.Del(server.RefusedHeader)
+	got.Header.Del(receiptHeader)
 	to := held.ResponseWriter
 	if mine {
 		for _, name := range []string{"Content-Length", "Date"} {
@@ -250,7 +208,9 @@ func (f *relay) pass(w http.ResponseWriter, r *http.Request, said meta) {
 	r = r.Clone(context.WithValue(r.Context(), metaKey{}, text))
 	r.Trailer = nil
 	r.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-	f.proxy.ServeHTTP(w, r)
+	to := &sender{ResponseWriter: w, relay: f}
+	defer to.end()
+	f.proxy.ServeHTTP(to, r)
 }
 
 type metaKey struct{}
@@ -280,7 +240,7 @@ func allowed(from http.Header) http.Header {
 
 // about says what this process knows of a request.
 func (m meta) about(r *http.Request) string {
-	m.From = r.RemoteAddr
+	m.Major, m.From = r.ProtoMajor, r.RemoteAddr
 	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		m.At = at.String()
 	}
@@ -294,9 +254,14 @@ func (m meta) about(r *http.Request) string {
 	return string(text)
 }
 
-func unreachable(w http.ResponseWriter, r *http.Request, _ error) {
+func unreachable(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the caller has hung up
+	}
+	var busy busyError
+	if errors.As(err, &busy) {
+		writeProblem(w, busy.problem())
+		return
 	}
 	writeProblem(w, api.NewProblem(&compute.Error{
 		Kind: compute.ErrUnavailable, Err: errors.New("the controller's engine does not answer"), Hint: "try again soon",

@@ -38,6 +38,8 @@ type Front struct {
 	Strict    bool // it does not serve if it cannot be confined
 
 	probing probing // usualProbing, unless a test says otherwise
+	sockets int     // likewise mostSockets,
+	bodies  int64   // and mostBodies
 	up      atomic.Bool
 	doors   chan *door // gives the door of the process that serves
 }
@@ -302,21 +304,39 @@ type process struct {
 }
 
 // start starts the program again, as the API process. It has nothing of our environment, and no
-// file but those that it is given.
+// file but those that it is given. Where it shares our user it has a user namespace of its own, if
+// this machine gives it one.
 func (f *Front) start() (*process, error) {
-	uid, gid, err := ownUser()
-	if err != nil {
+	s := setup{
+		Version: f.Version, Listeners: len(f.Listeners), TLS: f.Files != nil, Slapos: f.Slapos, Engine: os.Getpid(), Strict: f.Strict,
+		Sockets: f.sockets, Bodies: cmp.Or(f.bodies, mostBodies), Threads: threads,
+	}
+	var err error
+	if s.User, s.Group, err = ownUser(); err != nil {
 		return nil, err
 	}
-	program := "/proc/self/exe" // this very program, also when another is in its place by now
-	if runtime.GOOS != "linux" {
-		if program, err = os.Executable(); err != nil {
+	if s.Sockets == 0 {
+		if s.Sockets, err = mostSockets(); err != nil {
 			return nil, err
 		}
 	}
-	sockets, err := mostSockets()
-	if err != nil {
-		return nil, err
+	alone := s.User == 0 && os.Geteuid() != 0
+	p, err := f.begin(s, alone)
+	if err != nil && alone {
+		s.Threads = sharedThreads()
+		p, err = f.begin(s, false)
+	}
+	return p, err
+}
+
+// begin starts it. alone: in a user namespace of its own.
+func (f *Front) begin(s setup, alone bool) (*process, error) {
+	program := "/proc/self/exe" // this very program, also when another is in its place by now
+	if runtime.GOOS != "linux" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
 	pair, err := socketPair()
 	if err != nil {
@@ -328,17 +348,19 @@ func (f *Front) start() (*process, error) {
 		return nil, err
 	}
 	cmd := &exec.Cmd{Path: program, Args: []string{os.Args[0], Word}, Env: []string{}, Dir: "/", ExtraFiles: []*os.File{pair[1]}}
+	if alone {
+		spaceOfItsOwn(cmd)
+	}
 	for _, name := range []string{"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "TZ"} {
 		if v := os.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
 	}
-	p := &process{cmd: cmd, door: newDoor(c.(*net.UnixConn), sockets), ended: make(chan error, 1)}
+	p := &process{cmd: cmd, door: newDoor(c.(*net.UnixConn), s.Sockets), ended: make(chan error, 1)}
 	if err := p.begin(f.Log); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	s := setup{Version: f.Version, Listeners: len(f.Listeners), TLS: f.Files != nil, Slapos: f.Slapos, User: uid, Group: gid, Engine: os.Getpid(), Sockets: sockets, Strict: f.Strict}
 	if err := json.NewEncoder(p.in).Encode(s); err != nil {
 		p.kill()
 		return nil, err

@@ -25,9 +25,11 @@ type setup struct {
 	Slapos    bool // the controller is a SlapOS master too
 	User      int  // that it becomes, with the group of the same number; 0: none
 	Group     int
-	Engine    int  // the engine's process
-	Sockets   int  // connections to the engine, at most
-	Strict    bool // it does not serve if it cannot be confined
+	Engine    int   // the engine's process
+	Sockets   int   // connections to the engine, at most
+	Bodies    int64 // bytes of larger bodies that are held at once
+	Threads   int   // that the user may have at most; 0: nothing is said
+	Strict    bool  // it does not serve if it cannot be confined
 }
 
 // ready is what it says, on its standard output, when it serves.
@@ -42,6 +44,8 @@ const (
 	askServe       = ""            // the request's answer
 	askRefuse      = "refuse"      // it was refused: whether it may be told so
 	askPage        = "page"        // whether the page may be shown
+	askReceived    = "received"    // nothing: it says what has gone out of an answer
+	askKnown       = "known"       // whether its caller is known
 	askCertificate = "certificate" // what is public of the controller's certificate
 	askSign        = "sign"        // a signature by its key
 )
@@ -50,6 +54,7 @@ const (
 type meta struct {
 	Ask    string   `json:",omitempty"`
 	Status int      `json:",omitempty"` // with which it was refused
+	Major  int      `json:",omitempty"` // of the version of HTTP in which it came
 	From   string   // the address of the other end
 	At     string   // the address that was asked
 	TLS    bool     `json:",omitempty"`

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -12,8 +13,8 @@ import (
 
 // Checked returns the handler of a process that has no engine. It knows the same operations as New,
 // refuses what none of them takes in the same words, and relays the rest. Who asks, and whether the
-// caller may, it does not judge.
-func Checked(version string, relay route.Relay) http.Handler {
+// caller may, it does not judge. mostBody says how many bytes of a request's body it reads at most.
+func Checked(version string, relay route.Relay) (_ http.Handler, mostBody func(*http.Request) int64) {
 	type applied = Applied
 	opt := Options{ // parts whose operations are there, and that are never asked
 		Version: version, Telemetry: Telemetry{Log: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler()},
@@ -22,14 +23,18 @@ func Checked(version string, relay route.Relay) http.Handler {
 	}
 	s := build(opt, relay)
 	s.table.RelayOpen()
-	next := asJSON(s.table)
+	next, most := asJSON(s.table), map[string]int64{}
+	for path, op := range s.table.Operations {
+		most[op.Method+" "+path] = op.MaxBodyBytes
+	}
+	mostBody = func(r *http.Request) int64 { return cmp.Or(most[s.table.Pattern(r)], route.MaxBody) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := request.IDOf(r)
 		r = r.WithContext(request.WithID(r.Context(), id))
 		r.Header.Set(request.Header, id)
 		w.Header().Set(request.Header, id)
 		next.ServeHTTP(w, r)
-	})
+	}), mostBody
 }
 
 // RefusedHeader stands in the answer to a request that was refused before it came here, when there
@@ -44,15 +49,24 @@ func Refused(ctx context.Context, status int) context.Context {
 	return context.WithValue(ctx, refusedKey{}, status)
 }
 
+// IsRefused tells whether a request was refused before it came here.
+func IsRefused(r *http.Request) bool { return r.Context().Value(refusedKey{}) != nil }
+
+// WasRefused answers a request that was refused before it came here, and tells whether it was.
+func WasRefused(w http.ResponseWriter, r *http.Request) bool {
+	status, refused := r.Context().Value(refusedKey{}).(int)
+	if refused {
+		w.Header().Set(RefusedHeader, "true")
+		w.WriteHeader(status)
+	}
+	return refused
+}
+
 // unlessRefused serves what was not refused before.
 func unlessRefused(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		status, refused := r.Context().Value(refusedKey{}).(int)
-		if !refused {
+		if !WasRefused(w, r) {
 			next.ServeHTTP(w, r)
-			return
 		}
-		w.Header().Set(RefusedHeader, "true")
-		w.WriteHeader(status)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
@@ -100,7 +101,11 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
 			return
 		}
 		seen := &seenWriter{ResponseWriter: w}
-		g.next.ServeHTTP(seen, r)
+		if server.IsRefused(r) {
+			web.Refuse(seen, r, http.StatusUnauthorized, "Who sends so much has to be known.")
+		} else {
+			g.next.ServeHTTP(seen, r)
+		}
 		if (seen.status == http.StatusForbidden || seen.status == http.StatusUnauthorized) &&
 			(r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Authorization") != "" ||
 				r.Header.Get("X-Access-Token") != "") {
@@ -118,7 +123,9 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
 		return
 	}
 	defer leave()
-	g.next.ServeHTTP(w, r)
+	if !server.WasRefused(w, r) {
+		g.next.ServeHTTP(w, r)
+	}
 }
 
 func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {

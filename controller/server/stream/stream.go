@@ -31,13 +31,29 @@ type Stream struct {
 	// a failed write means that the reader does not have the event; in HTTP/2 it may mean only that
 	// the reader has left
 	sure bool
+	// waits until all that was written has gone out, and reports whether it has; nil: writes say it
+	confirmed func() bool
 }
 
 // New returns a stream that is the answer to a request.
 func New(c huma.Context) Stream {
 	w := c.BodyWriter()
 	rw, _ := w.(http.ResponseWriter) // humago's always is one
-	return Stream{w, http.NewResponseController(rw), c.Version().ProtoMajor == 1}
+	return Stream{w, http.NewResponseController(rw), c.Version().ProtoMajor == 1, confirming(rw)}
+}
+
+// confirming finds the writer whose reader is behind another process, which says what has gone out.
+func confirming(w http.ResponseWriter) func() bool {
+	for {
+		if c, ok := w.(interface{ Confirmed() bool }); ok {
+			return c.Confirmed
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return nil
+		}
+		w = u.Unwrap()
+	}
 }
 
 // Say writes, and reports whether the reader is there and keeps up. The deadline is only for this
@@ -64,7 +80,7 @@ func (s Stream) Event(id, name string, v any) bool {
 func (s Stream) Last(name string, v any) bool {
 	text := AppendEvent(nil, "", name, v)
 	end := max(0, len(text)-1)
-	return s.Say(text[:end]) && (s.Say(text[end:]) || !s.sure)
+	return s.Say(text[:end]) && (s.Say(text[end:]) || !s.sure) && (s.confirmed == nil || s.confirmed())
 }
 
 // AppendEvent appends an event to a text.
