@@ -32,6 +32,7 @@ type Identity struct {
 	Installation  string `json:"installation" doc:"Mark on all that this installation makes"`
 	Configuration string `json:"configuration,omitempty" doc:"Directories of the controller's configuration and state. For its own user."`
 	Store         string `json:"store,omitempty" doc:"Where the state is: a file or a database. For the controller's own user."`
+	APIProcess    string `json:"api_process,omitempty" doc:"The process that reads what strangers send. For the controller's own user."`
 }
 
 // Reloaded is the result of reading the configuration again.

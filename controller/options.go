@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/controller/front"
 )
 
 // Options are those of a controller. The zero value serves its own user by the usual socket, and
@@ -34,7 +35,27 @@ type Network struct {
 	Address   string // HOST:PORT; "": nowhere
 	Cert, Key string // files for TLS; "": none, and Address is on loopback
 	ClientCA  string // a file with the authorities of clients' certificates; "": none
-	Apart     bool   // a process without rights reads what comes
+	// Process says whether a process without rights reads what comes: on, off, or auto: where the
+	// controller is root and that process can be a user of its own
+	Process string
+}
+
+// apart tells whether a process of its own reads what comes, and whether it has to be confined in
+// all ways.
+func (n Network) apart(log *slog.Logger) (apart, strict bool, err error) {
+	switch n.Process {
+	case "on", "true":
+		return true, true, nil
+	case "off", "false":
+		return false, false, nil
+	case "", "auto":
+		why := front.HasOwnUser()
+		if why != nil {
+			log.Debug("no process of its own reads what strangers send", "err", why)
+		}
+		return why == nil, false, nil
+	}
+	return false, false, fault.Invalid("one of auto, on, off", "--api-process %s: no such way", n.Process)
 }
 
 // Telemetry says where metrics and logs go.

@@ -58,6 +58,10 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if o.Drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
+	apart, strict, err := o.Network.apart(log)
+	if err != nil {
+		return err
+	}
 	end := newEnding(ctx, log, o.Drain)
 	defer end.close()
 	ctx = end.ctx
@@ -99,10 +103,12 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.Watch(k.standing)
-	near, far := front.Apart(listeners.all, version.Read().Version, o.Network.Apart)
+	near, far := front.Apart(listeners.all, version.Read().Version, apart)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	handler := web.Handler(server.New(serverOptions(ctx, k, listeners.token, far.ReadyAnd(k.ready), traces.Of())))
+	opt := serverOptions(ctx, k, listeners.token, far.ReadyAnd(k.ready), traces.Of())
+	opt.Identity = func() api.Identity { out := k.identity(); out.APIProcess = far.Standing(); return out }
+	handler := web.Handler(server.New(opt))
 	defer SpareCollections()() // before the SlapOS master reads all of its records
 	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
@@ -154,7 +160,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	far.Strict = true
+	far.Strict = strict
 	strangers := make(chan error, 1)
 	serves := far.Begin(ctx, &all, func(err error) {
 		strangers <- err
@@ -261,7 +267,7 @@ func serverOptions(
 			e := k.now.Load().engine
 			return server.Engine{Leaser: e, Book: e, Operator: e, Waiters: e, Slots: e}
 		},
-		Version: version.Read().Version, Identity: k.identity,
+		Version: version.Read().Version,
 		Callers: server.Callers{
 			Authenticate: k.authenticate(file), Limits: k.limits, Audit: k.audit, Tokens: k.tokens,
 			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,

@@ -34,8 +34,9 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 	f.StringVar(&o.Network.Cert, "tls-cert", "", "the certificate in `FILE`")
 	f.StringVar(&o.Network.Key, "tls-key", "", "and its key in `FILE`")
 	f.StringVar(&o.Network.ClientCA, "client-ca", "", "know clients by certificates of the authorities in `FILE`; with TLS")
-	f.BoolVar(&o.Network.Apart, "api-process", false,
-		"have a process without rights read what comes by --listen, a preview: docs/controller.md")
+	f.StringVar(&o.Network.Process, "api-process", "auto",
+		"have a process without rights read what comes by TCP: `WHEN` is on, off, or auto, as root: docs/controller.md")
+	f.Lookup("api-process").NoOptDefVal = "on"
 	f.BoolVar(&o.NoFill, "no-fill", false, "make nothing ahead of need: only what commands ask for")
 	f.DurationVar(
 		&o.Drain, "drain", 0,
@@ -46,6 +47,8 @@ It ends with SIGTERM when what is being answered is answered; SIGHUP, or hostler
 		"the token in `FILE` makes its bearer an administrator; the file is made if it is missing. controller.token in the state directory unless it is said",
 	)
 	TelemetryFlags(cmd, &o.Telemetry)
+	ways := cobra.FixedCompletions([]string{"auto", "on", "off"}, cobra.ShellCompDirectiveNoFileComp)
+	_ = cmd.RegisterFlagCompletionFunc("api-process", ways)
 	_ = cmd.MarkFlagFilename("tls-cert")
 	_ = cmd.MarkFlagFilename("tls-key")
 	_ = cmd.MarkFlagFilename("client-ca")

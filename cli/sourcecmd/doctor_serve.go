@@ -55,6 +55,9 @@ func checkController(a *cli.App, ctx context.Context) compute.Finding {
 	if self.Store != "" {
 		out.Detail += "; its store is " + self.Store
 	}
+	if self.APIProcess != "" {
+		out.Detail += "; its API process: " + self.APIProcess
+	}
 	fits, err := a.Fits(self)
 	switch ours := version.Read().Version; {
 	case err != nil:

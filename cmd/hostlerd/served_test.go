@@ -91,8 +91,17 @@ func unasked(t *testing.T, name string, env *testscript.Env) {
 	})
 }
 
-// TestServe runs the scripts that are about a controller.
-func TestServe(t *testing.T) {
+// TestServe runs the scripts that are about a controller. What listens by TCP is read by the API
+// process where this user is root, as the default is.
+func TestServe(t *testing.T) { serveScripts(t) }
+
+// TestServeOneProcess runs them again without the API process.
+func TestServeOneProcess(t *testing.T) {
+	t.Setenv("HOSTLER_TEST_API_PROCESS", "off")
+	serveScripts(t)
+}
+
+func serveScripts(t *testing.T) {
 	scripts(t, "testdata/served", true, func(env *testscript.Env) {
 		env.Setenv("TCP", startController(t, env.Vars, env.WorkDir, env.Getenv("XDG_RUNTIME_DIR"), env.Defer, "--listen", "127.0.0.1:0"))
 	})

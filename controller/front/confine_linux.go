@@ -105,9 +105,20 @@ func confined(s setup) ([]string, error) {
 	}
 	lacks, err := confine.Server()
 	if err == nil && s.Strict && len(lacks) > 0 {
-		err = fmt.Errorf("it cannot be confined (%s): allow these system calls, or serve without --api-process", strings.Join(lacks, "; "))
+		err = fmt.Errorf("it cannot be confined (%s): allow these system calls, or serve with --api-process=off", strings.Join(lacks, "; "))
 	}
 	return lacks, err
+}
+
+// mayBecome tells whether this process may become another user and leave its groups.
+func mayBecome() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&header, &has[0]); err != nil {
+		return false
+	}
+	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	return has[0].Effective&needed == needed
 }
 
 // become makes all threads another user, without capabilities.

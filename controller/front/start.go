@@ -37,11 +37,11 @@ type Front struct {
 	Log       *slog.Logger
 	Strict    bool // it does not serve if it cannot be confined
 
-	probing probing // usualProbing, unless a test says otherwise
-	sockets int     // likewise mostSockets,
-	bodies  int64   // and mostBodies
-	up      atomic.Bool
-	doors   chan *door // gives the door of the process that serves
+	probing probing                  // usualProbing, unless a test says otherwise
+	sockets int                      // likewise mostSockets,
+	bodies  int64                    // and mostBodies
+	up      atomic.Pointer[standing] // of the process that serves; nil: none
+	doors   chan *door               // gives the door of the process that serves
 }
 
 const (
@@ -74,10 +74,32 @@ func Apart(all []net.Listener, version string, apart bool) (near []net.Listener,
 	return near, far
 }
 
+// standing is what is known of a process that serves.
+type standing struct {
+	pid, user int // 0: it is our user's
+	lacks     []string
+}
+
+// Standing describes the process that reads what strangers send; "": there is none.
+func (f *Front) Standing() string {
+	if len(f.Listeners) == 0 {
+		return ""
+	}
+	now := f.up.Load()
+	if now == nil {
+		return "it does not run"
+	}
+	out := fmt.Sprintf("process %d, user %d", now.pid, cmp.Or(now.user, os.Geteuid()))
+	if len(now.lacks) > 0 {
+		out += ", without " + strings.Join(now.lacks, "; ")
+	}
+	return out
+}
+
 // ReadyAnd says why requests are not served now: those of strangers are not, or look says why.
 func (f *Front) ReadyAnd(look func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
-		if len(f.Listeners) > 0 && !f.up.Load() {
+		if len(f.Listeners) > 0 && f.up.Load() == nil {
 			return errors.New("the API process does not run")
 		}
 		return look(ctx)
@@ -158,7 +180,7 @@ func (f *Front) serve(ctx context.Context, ready func()) error {
 				ready()
 			}
 		}, first)
-		f.up.Store(false)
+		f.up.Store(nil)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -211,7 +233,7 @@ func (f *Front) once(ctx context.Context, up func(), first bool) error {
 	if first && len(lacks) > 0 {
 		f.Log.Warn("the API process is not confined in all ways", "lacks", strings.Join(lacks, "; "))
 	}
-	f.up.Store(true)
+	f.up.Store(&standing{p.cmd.Process.Pid, p.user, lacks})
 	up()
 	ended := f.attend(ctx, p, served)
 	quiet()
@@ -235,12 +257,12 @@ func (f *Front) attend(ctx context.Context, p *process, served <-chan struct{}) 
 			return err
 		case err := <-hangs:
 			if ctx.Err() == nil {
-				f.up.Store(false)
+				f.up.Store(nil)
 				p.kill()
 				return errors.Join(err, <-p.ended)
 			}
 		case <-served:
-			f.up.Store(false)
+			f.up.Store(nil)
 			p.kill()
 			return errors.Join(errors.New("the engine does not serve it any more"), <-p.ended)
 		case <-ctx.Done():
@@ -300,6 +322,7 @@ type process struct {
 	in    io.WriteCloser
 	out   *os.File
 	door  *door
+	user  int // that it becomes; 0: none
 	ended chan error
 }
 
@@ -356,7 +379,7 @@ func (f *Front) begin(s setup, alone bool) (*process, error) {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
 	}
-	p := &process{cmd: cmd, door: newDoor(c.(*net.UnixConn), s.Sockets), ended: make(chan error, 1)}
+	p := &process{cmd: cmd, door: newDoor(c.(*net.UnixConn), s.Sockets), user: s.User, ended: make(chan error, 1)}
 	if err := p.begin(f.Log); err != nil {
 		_ = c.Close()
 		return nil, err

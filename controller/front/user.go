@@ -1,10 +1,12 @@
 package front
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -15,6 +17,38 @@ const userName = "hostler-api"
 // The process takes one of these user ids if no user has that name. Nothing else gives them out:
 // the numbers below belong to systems, services and containers.
 const firstUser, lastUser = 1879048192, 2147483647
+
+// HasOwnUser returns why the API process cannot be a user of its own; nil: it can. The engine has
+// to be root for that, with all numbers of users and the right to become one.
+func HasOwnUser() error {
+	if os.Geteuid() != 0 {
+		return errors.New("the controller is not root")
+	}
+	if !mayBecome() {
+		return errors.New("the controller may not become another user")
+	}
+	for _, file := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if !isMapped(string(text), firstUser) {
+			return errors.New("this user namespace does not have the numbers from " + strconv.Itoa(firstUser) + " on")
+		}
+	}
+	return nil
+}
+
+// isMapped tells whether a table of a user namespace has a number.
+func isMapped(table string, number uint64) bool {
+	for line := range strings.Lines(table) {
+		var first, outside, n uint64
+		if _, err := fmt.Sscan(line, &first, &outside, &n); err == nil && number >= first && number-first < n {
+			return true
+		}
+	}
+	return false
+}
 
 // ownUser is whom the API process is to become; 0: it stays who it is, as it may not be anybody
 // else.

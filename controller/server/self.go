@@ -46,7 +46,8 @@ func (s *self) add(t *route.Table) {
 			out.Expires = &p.Until
 		}
 		if !p.Own {
-			out.Configuration, out.Store = "", "" // they show paths on this machine
+			// they show paths and numbers of this machine
+			out.Configuration, out.Store, out.APIProcess = "", "", ""
 		}
 		return &struct{ Body api.Self }{out}, nil
 	})
