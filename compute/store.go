@@ -4,10 +4,14 @@ import "time"
 
 // Backoff is why nothing is made for a time, of a source or for what a request asks of it.
 type Backoff struct {
-	Failures  int       // failures to create, in a row
-	Full      int       // answers in a row that there is no room, which is no failure
-	Paused    time.Time // no create before; zero: not paused
-	LastError string    // of the last failure to create, or the last such answer
+	// failures to create, in a row
+	Failures int `json:"failures,omitempty"`
+	// answers in a row that there is no room, which is no failure
+	Full int `json:"full,omitempty"`
+	// no create before; zero: not paused
+	Paused time.Time `json:"paused,omitzero"`
+	// of the last failure to create, or the last such answer
+	LastError string `json:"error,omitempty"`
 }
 
 // None reports whether nothing is held against it: the last try was a success, or there was none.

@@ -341,7 +341,8 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 // differs reports whether a position is news: estimates change all the time.
 func differs(a, b compute.Progress) bool {
 	d := (a.Estimate - b.Estimate).Abs()
-	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason || d > time.Second && d > b.Estimate/5
+	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason ||
+		a.Unreachable != b.Unreachable || d > time.Second && d > b.Estimate/5
 }
 
 // found is the result of a look at the queue for one request.

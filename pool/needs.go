@@ -54,7 +54,7 @@ func asksOf(req compute.Request) string {
 	return w.Text()
 }
 
-// hitch is why a want cannot be made of a source now, with the same fields as its record.
+// hitch is why a want cannot be made of a source now. It is stored, in a note of the source.
 type hitch struct {
 	Want want `json:"want"`
 	compute.Backoff

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
@@ -75,7 +76,7 @@ func (d *draw) dear(i *compute.Instance, most float64) (bool, error) {
 		i = child
 	}
 	price, err := strconv.ParseFloat(i.Facts[compute.FactPrice], 64)
-	if err != nil || !(price > 0) {
+	if err != nil || !(price > 0) || math.IsInf(price, 0) {
 		price = 0
 		if s := d.p.sources[i.Source]; s != nil {
 			price = s.Price

@@ -65,7 +65,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			p.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
 			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
-				Health: compute.Health{Backoff: compute.Backoff{LastError: r.Why()}}})
+				Health: compute.Health{Unreachable: r.Unreachable, Backoff: compute.Backoff{LastError: r.Why()}}})
 		}
 	}
 	for _, s := range p.ordered {

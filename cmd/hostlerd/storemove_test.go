@@ -7,9 +7,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/cli/servercmd"
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -43,6 +45,25 @@ func TestStoreMove(t *testing.T) {
 	}
 	file := must(sqlite.Open(t.Context(), filepath.Join(m.state(), "state.db"), sqlite.Options{}))
 	tokens(file, true)
+	far := &store.SourceRecord{
+		Name: "far", Digest: "d", Type: "fake", Unreachable: time.Unix(1, 2), Aim: compute.Aim{Reserve: 3, Spare: 4, Until: time.Unix(9, 0)},
+		Backoff: compute.Backoff{Failures: 5, Full: 6, Paused: time.Unix(7, 8), LastError: "no route"},
+	}
+	farOf := func(st pool.Store) (out *store.SourceRecord) {
+		t.Helper()
+		err := st.Update(t.Context(), func(tx store.Tx) (err error) {
+			if far.Key == 0 {
+				return tx.SaveSource(far)
+			}
+			out, err = tx.Source("far", "d")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	farOf(file)
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +114,9 @@ func TestStoreMove(t *testing.T) {
 	database := must(postgres.Open(t.Context(), dsn, postgres.Options{}))
 	if all := tokens(database, false); len(all) != 1 || !reflect.DeepEqual(*all[0], token) {
 		t.Errorf("tokens: %+v", all)
+	}
+	if got := farOf(database); !reflect.DeepEqual(got, far) {
+		t.Errorf("a source's record: got %+v, want %+v", got, far)
 	}
 	if err := database.Close(); err != nil {
 		t.Fatal(err)

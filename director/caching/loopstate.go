@@ -134,7 +134,7 @@ var errTaken = &compute.Error{
 	Err: errors.New("a directive is under way already, or the node is left alone after failures"),
 }
 
-// begin records a directive that is about to be issued, and writes it into the tx. It returns
+// begin records a directive that is about to be issued, and writes it into the journal. It returns
 // errTaken if the node must not be commanded: another process on this store may be faster.
 func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 	return b.update(ctx, func(tx store.Tx) error {
@@ -152,7 +152,7 @@ func (b book) begin(ctx context.Context, f *Flight, reason string) error {
 	})
 }
 
-// data describes the directive for the tx.
+// data describes the directive for the journal.
 func (f *Flight) data() map[string]string {
 	data := map[string]string{"do": string(f.Do), "node": f.Node}
 	for key, v := range map[string]string{"name": f.Name, "flavor": f.Flavor, "image": f.Image, "image_name": f.Title} {

@@ -28,8 +28,8 @@ var fills = []struct {
 	{
 		"sources", "sources",
 		[]string{
-			"key", "name", "digest", "type", "place", "definition", "failures", "paused", "last_error", "aim_reserve",
-			"aim_spare", "aim_until",
+			"key", "name", "digest", "type", "place", "definition", "failures", "no_room", "unreachable", "paused",
+			"last_error", "aim_reserve", "aim_spare", "aim_until",
 		},
 	},
 	{"counts", "sources", []string{"key", "creating", "setting_up", "ready", "leased", "cleaning", "failed", "discarding", "held"}},

@@ -367,3 +367,17 @@ func TestOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSchema: a new database has the format that the last step of the migrations makes; else an
+// older one would not be brought up to date.
+func TestSchema(t *testing.T) {
+	dsn := place(t)
+	if err := mustOpen(t, dsn, postgres.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	steps, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sql(t, dsn, fmt.Sprintf("DO $$ BEGIN ASSERT (SELECT value FROM meta WHERE name = 'format') = '%d'; END $$", len(steps)))
+}

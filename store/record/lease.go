@@ -43,7 +43,8 @@ func (t Terms) Give(l *compute.Lease) error {
 	l.Source, l.Purpose, l.TTL, l.Idle, l.For.Start, l.For.Host, l.Pool, l.Holds = t.Source, t.Purpose, t.TTL, t.Idle,
 		t.Start, t.Host, t.Pool, t.Holds
 	if t.Part {
-		l.Share = &t.Share
+		share := t.Share
+		l.Share = &share
 	}
 	return Unpack(t.Labels, &l.Labels)
 }

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -215,5 +216,26 @@ func TestOlder(t *testing.T) {
 	})
 	if !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("a part beside an older lease of all: %v", err)
+	}
+}
+
+// TestSchema: a new file has the format that the last step of the migrations makes; else an older
+// file would not be brought up to date.
+func TestSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	if err := mustOpen(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	raw(t, path, false, "PRAGMA wal_checkpoint(TRUNCATE)")
+	head, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := filepath.Glob("migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := binary.BigEndian.Uint32(head[60:64]); int(got) != len(steps) {
+		t.Errorf("user_version of a new file: got %d, want %d, as there are so many migrations", got, len(steps))
 	}
 }
