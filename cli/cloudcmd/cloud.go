@@ -1,10 +1,6 @@
 package cloudcmd
 
 import (
-	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,12 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/imagecmd"
-	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
-	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
 // cloudOptions are the options of all verbs of cloud.
@@ -89,72 +80,6 @@ func (o *cloudOptions) resource(a *cli.App) string {
 	return "hostler-" + user[:min(len(user), longestUser)]
 }
 
-// cloudWork is one command of cloud.
-type cloudWork struct {
-	app     *cli.App
-	opt     *cloudOptions
-	cloud   clouds.Cloud
-	place   clouds.Place
-	records clouds.Deployments
-	keys    string
-}
-
-// openCloud opens the state and the cloud.
-func openCloud(a *cli.App, ctx context.Context, o *cloudOptions) (*cloudWork, error) {
-	if _, err := imagecmd.Besides(a, ctx); err != nil {
-		return nil, err
-	}
-	state, err := host.StateDir()
-	if err != nil {
-		return nil, err
-	}
-	w := &cloudWork{app: a, opt: o, records: clouds.NewDeployments(a.Host.Store()), keys: filepath.Join(state, "keys")}
-	rec, err := w.records.Deployment(ctx, o.resource(a))
-	if err != nil && !errors.Is(err, compute.ErrNotFound) {
-		return nil, err
-	}
-	if w.cloud, err = o.open(a, rec, w.keys); err != nil {
-		return nil, err
-	}
-	w.place, err = w.cloud.Place(ctx)
-	return w, err
-}
-
-// options returns the options of the deployment.
-func (w *cloudWork) options(tell func(deployment.Step)) deployment.Options {
-	return deployment.Options{
-		Name: w.opt.resource(w.app), Installation: w.app.Host.Store().Installation(), Keys: w.keys, Store: w.records, Tell: tell,
-		Log: w.app.Log,
-	}
-}
-
-// lock keeps other processes of this machine from the same deployment until this one ends, and
-// removes its file then.
-func (w *cloudWork) lock(name string) error {
-	if err := os.MkdirAll(w.keys, 0o700); err != nil {
-		return err
-	}
-	path := deployment.KeyFile(w.keys, name) + ".lock"
-	for range 20 {
-		file, err := host.LockAlone(path)
-		if err != nil {
-			return err
-		}
-		if file == nil {
-			break
-		}
-		mine, err := file.Stat()
-		// its holder has just removed it
-		if there, gone := os.Lstat(path); err != nil || gone != nil || !os.SameFile(mine, there) {
-			_ = file.Close()
-			continue
-		}
-		w.app.Host.OnClose(func() { _, _ = os.Remove(path), file.Close() })
-		return nil
-	}
-	return fault.Conflict("wait until it is done", "%s: another hostler deploys it, or tears it down, at this moment", name)
-}
-
 // completeDeployments offers the recorded deployments.
 func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
@@ -165,34 +90,4 @@ func completeDeployments(a *cli.App, cmd *cobra.Command, _ []string, _ string) (
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
-// stepsView shows steps as they are done, on a terminal.
-func stepsView(a *cli.App, steps *[]deployment.Step) (tell func(deployment.Step), end func()) {
-	shown := term.IsTerminal(a.Err) && !a.Quiet
-	tell = func(s deployment.Step) {
-		*steps = append(*steps, s)
-		if shown {
-			_ = term.Printf(a.Err, "\r\x1b[K%s %s %s", s.Did, s.Kind, term.Line(s.Name))
-		}
-	}
-	return tell, func() {
-		if shown {
-			_ = term.Printf(a.Err, "\r\x1b[K")
-		}
-	}
-}
-
-// printSteps prints what was done. With --quiet it leaves out what was only found.
-func printSteps(a *cli.App, steps []deployment.Step) error {
-	var rows [][]string
-	for _, s := range steps {
-		if !a.Quiet || s.Did != deployment.Found {
-			rows = append(rows, []string{s.Did, s.Kind, s.Name, term.OrDash(s.ID), s.Note})
-		}
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	return a.Table([]string{"did", "kind", "name", "id", "note"}, rows)
 }

@@ -78,7 +78,7 @@ func changes(a *cli.App, ctx context.Context, engine cli.Engine) (changed <-chan
 			q.After = last[0].ID
 		}
 		// if it ends early, the clock still triggers
-		_ = a.Remote.Watch(ctx, q, func(compute.Event) error {
+		_ = cli.Watch(a, ctx, engine, q, func(compute.Event) error {
 			select {
 			case bell <- struct{}{}:
 			default:

@@ -9,10 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -116,37 +113,4 @@ func imagePromote(a *cli.App, ctx context.Context, name string, later bool) erro
 		what = fmt.Sprintf("%s %s", pr.Name, shortDigest(pr.Image))
 	}
 	return term.Printf(a.Out, "%s: %s\n", term.Line(source), term.Line(what))
-}
-
-// Besides returns the engine in this process, also if a controller uses the same store. A
-// controller elsewhere has the computers and their images.
-func Besides(a *cli.App, ctx context.Context) (*pool.Pool, error) {
-	if _, err := a.Engine(ctx); err != nil {
-		return nil, err
-	}
-	if a.Elsewhere() {
-		return nil, &compute.Error{
-			Kind: compute.ErrInvalid, Err: errElsewhere,
-			Hint: "do it there, or with --embedded for a source of your own",
-		}
-	}
-	return a.Host.Engine(ctx)
-}
-
-// keptImages returns the images to keep although no instance uses them: the promoted ones, their
-// predecessors, and their bases. Each digest has its source.
-func keptImages(a *cli.App, ctx context.Context, s *image.Store) (map[string]string, error) {
-	if a.Elsewhere() {
-		return nil, nil // the images are elsewhere
-	}
-	engine, err := a.Host.Engine(ctx)
-	if err != nil {
-		return nil, err
-	}
-	promoted, err := engine.Promotions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.List()
-	return host.KeptFor(promoted, all), err
 }

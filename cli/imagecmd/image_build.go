@@ -116,8 +116,6 @@ func builderNamed(a *cli.App, ctx context.Context, bundles, vars []string, name 
 	return buildOf(a, ctx, s, bundles, vars)
 }
 
-var errElsewhere = errors.New("images are made where the computers are, and a controller elsewhere has them")
-
 // buildOf returns a builder for a configured source, with additional bundles.
 func buildOf(a *cli.App, ctx context.Context, s *config.Source, bundles, vars []string) (*host.ImageBuilder, error) {
 	if s.Err != nil {

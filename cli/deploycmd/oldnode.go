@@ -1,10 +1,8 @@
 package deploycmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -12,8 +10,6 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -110,97 +106,4 @@ func RunOldNode(ctx context.Context, a *cli.App, name string, args []string) int
 	}
 	a.TellAs(name, err)
 	return deploy.OldStatus(err)
-}
-
-// deployNode makes one node as deploy does, and prints the results of its scripts. The exit status
-// is the sum of theirs.
-func deployNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []string) error {
-	if len(words) > 0 {
-		return fault.Invalid("", "deploy-node takes no words beside options: %q", words)
-	}
-	d := &deploying{app: a, opt: &o.deploy}
-	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
-	if err := d.prepare(ctx); err != nil {
-		return err
-	}
-	ctx, stop := a.UntilSignal(ctx)
-	defer stop()
-	nodes, err := d.run(ctx)
-	a.Ring(context.WithoutCancel(ctx))
-	err = errors.Join(err, d.reports(nodes))
-	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
-		return &term.Interruption{Signal: s, Became: became(nodes)}
-	}
-	if err != nil {
-		return err
-	}
-	n := nodes[0]
-	public, private := deploy.Existing{Lease: n.Lease, Instance: n.Instance}.Addresses()
-	if err := term.Printf(a.Out, "%s %s\n", n.Name, strings.Join(append(public, private...), " ")); err != nil {
-		return err
-	}
-	var statuses []int
-	for _, s := range n.Steps {
-		if !s.Script {
-			continue
-		}
-		statuses = append(statuses, s.Status)
-		if err := a.WriteContent(fmt.Sprintf(
-			"*%s: %d\n%s\n%s\n", s.Name, s.Status, d.show.mask(s.Text), d.show.mask(s.Output),
-		)); err != nil {
-			return err
-		}
-	}
-	if sum := deploy.ScriptStatus(statuses); sum != 0 {
-		return term.Exit(sum)
-	}
-	return nil
-}
-
-// listNodes prints a line for each node: its name and its first public address.
-func listNodes(a *cli.App, ctx context.Context, _ *oldNodeOptions, words []string) error {
-	if len(words) > 0 {
-		return fault.Invalid("", "list-nodes takes no words beside options: %q", words)
-	}
-	settings, err := deploySettings(a)
-	if err != nil {
-		return err
-	}
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	source := cmp.Or(a.Flags.Source, settings.Source)
-	if source != "" && !a.IsSource(source) {
-		return noSource(a, ctx, source)
-	}
-	a.Due(ctx)
-	all, err := deploy.List(ctx, engine, a.Owner())
-	if err != nil {
-		return err
-	}
-	for _, n := range all {
-		if source != "" && n.Lease.Source != source || n.Lease.Name == "" {
-			continue
-		}
-		public, private := n.Addresses()
-		if err := term.Printf(a.Out, "%s %s\n", n.Name(), cli.First(append(public, private...))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// destroyNode destroys all nodes of exactly this name.
-func destroyNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []string) error {
-	if len(words) != 1 || words[0] == "" {
-		return fault.Invalid("destroy-node NAME", "one name is to be given")
-	}
-	o.destroy.old = true
-	err := destroy(a, ctx, &o.destroy, words)
-	if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied) {
-		a.TellAs(a.Program, err)
-		return term.Exit(deploy.StatusRefused)
-	}
-	return err
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -91,96 +90,4 @@ func largeEnough(table *flavor.Table, need flavor.Need) (out []flavor.Flavor, er
 	}
 	slices.SortFunc(out, flavor.Compare)
 	return out, nil
-}
-
-func newCloudQuota(a *cli.App) *cobra.Command {
-	var o cloudOptions
-	cmd := &cobra.Command{
-		Use:   "quota",
-		Short: "Show what the project may have, and has",
-		Long: `Show what the project may have of each kind, and how much of it there is, whoever made it. A - is no limit, or a number that the cloud
-does not tell.`,
-		Example: "  hostler cloud quota --cloud lab",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cloudQuota(a, cmd.Context(), &o) },
-	}
-	o.flags(a, cmd, false)
-	return cmd
-}
-
-func cloudQuota(a *cli.App, ctx context.Context, o *cloudOptions) error {
-	lists, err := o.lists(a)
-	if err != nil {
-		return err
-	}
-	quotas, untold, err := lists.Quota(ctx, true)
-	if err != nil {
-		return err
-	}
-	if untold != "" && !a.Quiet {
-		if err := term.Printf(a.Err, "%s: %s\n", a.Program, untold); err != nil {
-			return err
-		}
-	}
-	views, rows := []cloudQuotaView{}, [][]string{}
-	for _, v := range quotas {
-		views = append(views, cloudQuotaView(v))
-		number := func(n *int64) string {
-			switch {
-			case n == nil:
-				return "-"
-			case v.Name == clouds.QuotaMemory || v.Name == clouds.QuotaVolumeBytes:
-				return term.ShortSize(*n)
-			}
-			return strconv.FormatInt(*n, 10)
-		}
-		rows = append(rows, []string{v.Name, number(v.Max), number(v.Used), number(v.Free)})
-	}
-	if a.JSON {
-		return a.PrintJSON(views)
-	}
-	return a.Table([]string{"quota", "max", "used", "free"}, rows)
-}
-
-func newCloudImages(a *cli.App) *cobra.Command {
-	var o cloudOptions
-	cmd := &cobra.Command{
-		Use:   "images [PREFIX]",
-		Short: "List the images of a cloud, the newest first",
-		Long: `List the images that a server can be made of, the newest first; with PREFIX those whose name or id begins so: the first of them is what a source with that
-image gets.`,
-		Example: "  hostler cloud images --cloud lab\n  hostler cloud images debian-",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return cloudImages(a, cmd.Context(), &o, cli.First(args))
-		},
-	}
-	o.flags(a, cmd, false)
-	return cmd
-}
-
-func cloudImages(a *cli.App, ctx context.Context, o *cloudOptions, prefix string) error {
-	lists, err := o.lists(a)
-	if err != nil {
-		return err
-	}
-	images, err := lists.Images(ctx, prefix)
-	if err != nil {
-		return err
-	}
-	views, rows := []cloudImageView{}, [][]string{}
-	for _, v := range images {
-		views = append(views, cloudImageView(v))
-		rows = append(
-			rows,
-			[]string{
-				v.Name, v.ID, v.Visibility, term.ShortSize(v.Size), term.ShortSize(v.MinDisk), term.ShortSize(v.MinMemory),
-				v.Created.Format("2006-01-02"),
-			},
-		)
-	}
-	if a.JSON {
-		return a.PrintJSON(views)
-	}
-	return a.Table([]string{"image", "id", "visibility", "size", "min-disk", "min-memory", "created"}, rows)
 }
