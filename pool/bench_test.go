@@ -39,7 +39,8 @@ func openFloor(path string, rows int) (pair func() error, closeDB func() error, 
 			"CREATE TABLE inst (id INTEGER PRIMARY KEY, pool TEXT NOT NULL, state TEXT NOT NULL, owner TEXT NOT NULL DEFAULT '')",
 			"CREATE INDEX ready ON inst (pool, id) WHERE state = 'ready'",
 			fmt.Sprintf(
-				"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %d) INSERT INTO inst (id, pool, state) SELECT x, 'p', 'ready' FROM c",
+				"WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < %d) "+
+					"INSERT INTO inst (id, pool, state) SELECT x, 'p', 'ready' FROM c",
 				rows,
 			),
 		} {

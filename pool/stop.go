@@ -9,9 +9,9 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// doReady starts, stops or discards an instance that is ready. One that is stopped or started passes
-// through the state of those being cleaned: the process that takes up a dead process's work cleans
-// it, or discards it where it cannot be cleaned.
+// doReady starts, stops or discards an instance that is ready. One that is stopped or started
+// passes through the state of those being cleaned: the process that takes up a dead process's work
+// cleans it, or discards it where it cannot be cleaned.
 func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
 	var j job
 	var taken []string

@@ -7,8 +7,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Transactor runs transactions. Those of Update may write, and its function runs again if it has to.
-// Those of View may not.
+// Transactor runs transactions. Those of Update may write, and its function runs again if it has
+// to. Those of View may not.
 type Transactor interface {
 	Update(ctx context.Context, fn func(Tx) error) error
 	View(ctx context.Context, fn func(Tx) error) error

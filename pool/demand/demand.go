@@ -1,5 +1,5 @@
-// Package demand is what a request asks of a computer, beyond that it is one of its source's: how two
-// demands compare, how one is written into the store, and how people read it.
+// Package demand is what a request asks of a computer, beyond that it is one of its source's: how
+// two demands compare, how one is written into the store, and how people read it.
 package demand
 
 import (
