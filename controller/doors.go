@@ -73,7 +73,7 @@ func (k *controller) byCertificate(r *http.Request) (auth.Principal, bool, error
 // byToken identifies the caller that presents a token.
 func (k *controller) byToken(file string) door {
 	return func(r *http.Request) (auth.Principal, bool, error) {
-		given, ok := bearer(r)
+		given, ok := auth.Bearer(r)
 		if !ok {
 			return auth.Principal{}, false, nil
 		}

@@ -47,16 +47,6 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer{uid})
 }
 
-// bearer returns the token that a request presents.
-func bearer(r *http.Request) (token string, ok bool) {
-	const scheme = "Bearer "
-	given := r.Header.Get("Authorization")
-	if len(given) <= len(scheme) || !strings.EqualFold(given[:len(scheme)], scheme) {
-		return "", false
-	}
-	return given[len(scheme):], true
-}
-
 // sameToken compares tokens in constant time.
 func sameToken(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))

@@ -34,6 +34,7 @@ func TestOtherSites(t *testing.T) {
 			[]string{"Upgrade", "websocket", "Connection", "Upgrade", "Origin", "https://elsewhere.example"}, 403,
 		},
 		{"another site with a token", "POST", "/v1/reload", []string{"Sec-Fetch-Site", "cross-site", "Authorization", "Bearer x"}, 200},
+		{"another site with a password", "POST", "/v1/reload", []string{"Sec-Fetch-Site", "cross-site", "Authorization", "Basic x"}, 403},
 	} {
 		r, err := http.NewRequest(c.method, w.url+c.path, nil)
 		if err != nil {
@@ -49,6 +50,26 @@ func TestOtherSites(t *testing.T) {
 		_ = answer.Body.Close()
 		if answer.StatusCode != c.want {
 			t.Errorf("%s: %d, want %d", c.name, answer.StatusCode, c.want)
+		}
+	}
+}
+
+// TestSessionByToken: a session is opened with any token that the gate lets in.
+func TestSessionByToken(t *testing.T) {
+	w := newTown(t, nil)
+	for header, want := range map[string]int{
+		"Bearer " + w.tokens["ann"]: 204, "bearer " + w.tokens["ann"]: 204, "Basic " + w.tokens["ann"]: 401, "bearer x": 401,
+	} {
+		r := httptest.NewRequest(http.MethodPost, w.url+"/v1/session", nil)
+		r.RequestURI = ""
+		r.Header.Set("Authorization", header)
+		answer, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%q: got status %d, want %d", header, answer.StatusCode, want)
 		}
 	}
 }

@@ -111,7 +111,8 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 		Webhooks: func() server.Webhooks { return webhooks{} },
 		Applied:  nothingApplied{},
 		Callers: server.Callers{Tokens: w.ring, Audit: w.audit, Authenticate: func(r *http.Request) (auth.Principal, error) {
-			return w.ring.Who(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "192.0.2.1")
+			token, _ := auth.Bearer(r)
+			return w.ring.Who(r.Context(), token, "192.0.2.1")
 		}, Limits: auth.NewLimits(auth.LimitOptions{Failures: -1})},
 		Scope: access.Scope{Projects: func() []string { return []string{"a", "b"} }, Limited: func(source string) []string {
 			if source == "alpha" {

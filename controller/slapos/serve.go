@@ -240,12 +240,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 				return o.certified(r, m, serial)
 			}
 		}
-		// a cache's URL in slapos.cfg contains the token
-		if _, token, ok := r.BasicAuth(); ok && strings.HasPrefix(r.URL.Path, CachePath+"/") {
-			r = r.Clone(r.Context())
-			r.Header.Set("Authorization", "Bearer "+token)
-		}
-		p, err := o.Authenticate(r)
+		p, err := o.caller(r)
 		if err != nil {
 			return access.Who{}, p, err
 		}
@@ -297,6 +292,15 @@ func (o *Options) certified(r *http.Request, m *master.Master, serial string) (a
 		p.Roles, p.Everywhere, p.Bound = map[string]auth.Role{who.Project: p.Role(who.Project)}, auth.Nobody, true
 	}
 	return asks(p, r, web.Writes(r))
+}
+
+// caller returns the caller of a request as the controller knows it. A cache's URL in slapos.cfg
+// contains the token, so a request to the cache may present it as a password.
+func (o *Options) caller(r *http.Request) (auth.Principal, error) {
+	if _, token, ok := r.BasicAuth(); ok && token != "" && strings.HasPrefix(r.URL.Path, CachePath+"/") {
+		return o.Holder(r, token)
+	}
+	return o.Authenticate(r)
 }
 
 // token returns the owner of a controller's token that is presented for a certificate. A limited

@@ -130,10 +130,10 @@ func (g *Gate) Guard(table *route.Table, next http.Handler) http.Handler {
 }
 
 // sameSite refuses requests that a page of another site has a browser make: the browser would add
-// its certificate and cookies. Other programs send no origin, and a token in a header is never
-// automatic.
+// its certificate and cookies, and perhaps a password. Other programs send no origin, and a token in
+// a header is never automatic.
 func sameSite(r *http.Request) error {
-	if r.Header.Get("Authorization") != "" {
+	if _, ok := auth.Bearer(r); ok {
 		return nil
 	}
 	err := http.NewCrossOriginProtection().Check(r)

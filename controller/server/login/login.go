@@ -242,8 +242,8 @@ func SessionOf(r *http.Request) (string, error) {
 
 // openSession has a browser keep the presented token in a cookie.
 func (s *Login) openSession(w http.ResponseWriter, r *http.Request) {
-	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || secret == "" {
+	secret, ok := auth.Bearer(r)
+	if !ok {
 		s.Errors.Refuse(
 			w, r,
 			&compute.Error{
