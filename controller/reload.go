@@ -47,7 +47,7 @@ func (k *controller) reload(ctx context.Context) (out api.Reloaded, err error) {
 	if err := host.SameStore(k.now.Load().cfg, cfg); err != nil {
 		return out, err
 	}
-	if err := k.reloadCertificates(next.cfg); err != nil {
+	if err := k.reloadCertificates(next); err != nil {
 		return out, err
 	}
 	old := k.now.Swap(next)

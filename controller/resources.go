@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"path/filepath"
 	"reflect"
@@ -19,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/authentication"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/turn"
@@ -98,11 +98,8 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 	var does resourcing
 	for ctx.Err() == nil {
 		now := k.now.Load()
-		o, err := readResources(now.cfg)
-		if err != nil || o.idle() { // the error was reported when the configuration was read
-			o = resourcing{}
-		}
-		if !o.idle() && !k.leadsBy(t) {
+		o := now.resources
+		if o.idle() || !k.leadsBy(t) {
 			o = resourcing{}
 		}
 		if !reflect.DeepEqual(o, does) {
@@ -140,7 +137,7 @@ func (k *controller) leadsBy(t *turn.Turn) bool {
 // beginResources starts serving objects. end stops that and waits. wake says that sources may have
 // changed.
 func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
-	l := &InnerDoor{Conns: make(chan net.Conn), Closed: make(chan struct{})}
+	l := authentication.NewProcessListener()
 	log := k.Log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
@@ -148,8 +145,9 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		Sets: slices.Clone(o.Apply),
 		// not May: programs that would run here are refused
 		Applier: func(namespace, reason string) (resource.Applier, io.Closer, error) {
-			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Everywhere: auth.Administrator, Only: auth.Manage}
-			c, err := client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+			who := authentication.Namespace(namespace)
+			who.Everywhere, who.Only = auth.Administrator, auth.Manage
+			c, err := client.New(client.Options{Dial: l.DialAs(who), Reason: reason})
 			if err != nil {
 				return nil, nil, err
 			}
@@ -157,8 +155,9 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		},
 		Book: func() resource.Book { return k.now.Load().engine },
 		As: func(namespace, project, reason string) (resource.Door, error) {
-			who := auth.Principal{Name: resource.Owner(namespace), Via: "kubernetes", Roles: map[string]auth.Role{project: auth.User}}
-			return client.New(client.Options{Dial: l.dialAs(who), Reason: reason})
+			who := authentication.Namespace(namespace)
+			who.Roles = map[string]auth.Role{project: auth.User}
+			return client.New(client.Options{Dial: l.DialAs(who), Reason: reason})
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -169,7 +168,10 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		defer close(served)
 		_ = server.Serve(
 			serving,
-			&http.Server{Handler: handler, ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)},
+			&http.Server{
+				Handler: handler, ConnContext: authentication.ConnContext,
+				ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			},
 			l, Grace,
 		)
 	}()

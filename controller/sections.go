@@ -3,6 +3,7 @@ package controller
 import (
 	"maps"
 
+	"github.com/hostler-project/hostler/controller/authentication"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/slapos"
 )
@@ -11,10 +12,7 @@ import (
 // structs that config decodes.
 func Sections() map[string]any {
 	out := map[string]any{
-		"auth": new(struct {
-			authorizing
-			signingIn
-		}),
+		"auth": new(authentication.Settings), "controller": new(controllerSection),
 		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directing),
 		"webhook w": new(hooking),
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
+	"github.com/hostler-project/hostler/controller/authentication"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/server"
@@ -80,9 +81,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	first.mark = h.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
-	if err := k.openAuth(); err != nil {
-		return err
-	}
+	k.openAuth()
 	refused.audit.Store(k.audit)
 	k.tellFaults(faultsOf(h.Config()))
 	k.ahead = &foresight{k: k}
@@ -151,7 +150,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 			l = tls.NewListener(l, k.files.TLS())
 		}
 		srv := &http.Server{
-			Handler: k.hosts().Only(handler), ConnContext: withPeer,
+			Handler: k.hosts().Only(handler), ConnContext: authentication.ConnContext,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all.Go(func() {
@@ -207,10 +206,9 @@ type controller struct {
 	limits  *auth.Limits
 	ahead   *foresight
 	options Options
-	leaving func() bool   // whether it was told to end
-	looked  []os.FileInfo // the TLS files before they were first read
-	files   *certs.Files  // nil: it does not listen with TLS
-	slap    server.Slap   // nil: it is no SlapOS master
+	leaving func() bool  // whether it was told to end
+	files   *certs.Files // nil: it does not listen with TLS
+	slap    server.Slap  // nil: it is no SlapOS master
 }
 
 // served is a configuration and its engine.
@@ -219,13 +217,18 @@ type served struct {
 	cfg    *config.Config
 	direct director.Options // the director's options
 	over   chan struct{}    // closed when another configuration replaces it
-	people *people
-	hooks  []webhook.Hook // the webhooks
+	hooks  []webhook.Hook   // the webhooks
 	signIn login.SignIn
 	mark   string // identifies what was applied then
 	guard  *fetch.Guard
 	out    http.RoundTripper // limited by the guard
 	hosts  []string          // names of the controller, besides its own
+
+	auth      *authentication.Settings // [auth]
+	resources resourcing               // [resources]
+	slapos    *slapos.Settings         // [slap]
+	roles     *authentication.Roles    // of users
+	limited   map[string][]string      // the projects that a source is limited to, by source
 }
 
 // newServed reads the parts of a configuration besides the engine. guard limits outgoing requests.
@@ -239,23 +242,33 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	who, err := newPeople(cfg, strict)
+	settings, err := authentication.ReadSettings(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := readResources(cfg); err != nil {
-		return nil, err
+	if strict {
+		if err := checkProjects(cfg); err != nil {
+			return nil, err
+		}
 	}
-	said, err := readAuthorizing(cfg)
+	objects, err := readResources(cfg)
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := readHosts(cfg, said.Address)
+	hosts, err := readHosts(cfg, settings.Address)
 	if err != nil {
 		return nil, err
 	}
-	how, err := said.provider(ctx, guard)
-	return &served{engine, cfg, opt, make(chan struct{}), who, hooks, how, "", guard, guard.Transport(nil), hosts}, err
+	signIn, err := settings.SignIn(ctx, guard)
+	if err != nil {
+		return nil, err
+	}
+	master, err := slapos.ReadSettings(cfg)
+	return &served{
+		engine: engine, cfg: cfg, direct: opt, over: make(chan struct{}), hooks: hooks, signIn: signIn, guard: guard,
+		out: guard.Transport(nil), hosts: hosts, auth: settings, resources: objects, slapos: master,
+		roles: authentication.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
+	}, err
 }
 
 // serverOptions returns the options of the API until ctx ends. file is the administrator's token.
@@ -269,12 +282,12 @@ func serverOptions(
 		},
 		Version: version.Read().Version,
 		Callers: server.Callers{
-			Authenticate: k.authenticate(file), Limits: k.limits, Audit: k.audit, Tokens: k.tokens,
-			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: k.spend,
+			Authenticate: k.authenticator(file).Caller, Limits: k.limits, Audit: k.audit, Tokens: k.tokens,
+			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: authentication.Spend(k.Host.Store()),
 		},
 		Scope: access.Scope{
-			Limited:  func(source string) []string { return k.now.Load().people.only[source] },
-			Projects: func() []string { return k.now.Load().people.names() },
+			Limited:  func(source string) []string { return k.now.Load().limited[source] },
+			Projects: func() []string { return projectNames(k.now.Load().cfg) },
 			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
 			Private:  func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
 		},
@@ -439,7 +452,7 @@ func listen(h *host.Host, o Options, files *certs.Files) (_ *listeners, err erro
 			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Network.Address,
 		)
 	}
-	if out.token, err = administratorToken(o.TokenFile); err != nil {
+	if out.token, err = authentication.AdministratorToken(o.TokenFile); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", o.Network.Address)

@@ -3,7 +3,6 @@ package controller
 import (
 	"net/http"
 
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/slapos"
 )
@@ -12,10 +11,9 @@ import (
 // token.
 func (k *controller) slaposOptions(file string) slapos.Options {
 	return slapos.Options{
-		Host: k.Host, Log: k.Log, TLS: k.files != nil, Authenticate: k.authenticate(file),
-		Holder:   func(r *http.Request, token string) (auth.Principal, error) { return k.holder(r, token, file) },
+		Host: k.Host, Settings: k.now.Load().slapos, Log: k.Log, TLS: k.files != nil, Callers: k.authenticator(file),
 		Members:  k.members,
-		Projects: func() []*config.Project { return k.now.Load().people.projects },
+		Projects: func() []*config.Project { return k.now.Load().cfg.Projects },
 		Out:      func() http.RoundTripper { return k.now.Load().out },
 		Limits:   k.limits, Audit: k.audit, Observe: k.meters.asked, Metrics: k.meters.Reg,
 	}

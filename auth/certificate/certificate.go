@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,11 +16,14 @@ import (
 )
 
 // Files are the certificates of a controller. All methods may be called concurrently.
-type Files struct{ now atomic.Pointer[state] }
+type Files struct {
+	now   atomic.Pointer[state]
+	first []os.FileInfo // the files before they were first read, so that a later change is seen
+}
 
 // Load reads the files that opt names.
 func Load(opt Options) (*Files, error) {
-	f := &Files{}
+	f := &Files{first: opt.stat()}
 	return f, f.Reload(opt)
 }
 

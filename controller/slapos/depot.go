@@ -56,7 +56,7 @@ func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 }
 
 // servedDepot returns the settings of a controller's binary cache, by [slap] of hostler.conf.
-func servedDepot(section map[string]config.Value, said *settings) (o cache.ServeOptions, err error) {
+func servedDepot(section map[string]config.Value, said *slapSection) (o cache.ServeOptions, err error) {
 	bad := func(key string, err error) (cache.ServeOptions, error) {
 		v := section[strings.ReplaceAll(key, "-", "_")]
 		return o, fault.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/authentication"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
@@ -32,8 +33,8 @@ import (
 // path is the path of a controller's SlapOS master.
 const path = "/slapos"
 
-// settings is the section [slap] of hostler.conf, which makes a controller a SlapOS master too.
-type settings struct {
+// slapSection is the section [slap] of hostler.conf, which makes a controller a SlapOS master too.
+type slapSection struct {
 	// the computer of requests that name none; "": any that fits
 	Computer string `conf:"computer"`
 	// of the authority whose certificates identify nodes; "": there is none
@@ -73,26 +74,37 @@ type otherMaster struct {
 	Partition string   `conf:"partition"`
 }
 
-// readSettings reads the settings of a master. there: [slap] exists.
-func readSettings(cfg *config.Config) (opt master.Options, said settings, there bool, err error) {
-	section, there := cfg.Sections["slap"]
+// Settings are the sections [slap] and [multimaster URL] of hostler.conf.
+type Settings struct {
+	slapSection
+	section map[string]config.Value // [slap] as it stands there; nil: the controller is no master
+	master  master.Options          // what they say of the master
+}
+
+// HasAuthority reports whether the master has an authority whose certificates identify nodes.
+func (s *Settings) HasAuthority() bool { return s.Directory != "" }
+
+// ReadSettings reads the settings of a master.
+func ReadSettings(cfg *config.Config) (*Settings, error) {
+	section := cfg.Sections["slap"]
+	s := &Settings{section: section}
 	for _, key := range slices.Sorted(maps.Keys(section)) {
 		if instead, ok := elsewhere[key]; ok {
-			return opt, said, there, fault.Invalid(
+			return nil, fault.Invalid(
 				"instead: "+instead, "%s:%d: %s belongs to slapproxy's file, and has no place in [slap]",
 				section[key].File, section[key].Line, key,
 			)
 		}
 	}
-	if err := host.DecodeSection(section, &said); err != nil {
-		return opt, said, there, err
+	if err := host.DecodeSection(section, &s.slapSection); err != nil {
+		return nil, err
 	}
-	said.Directory, said.Root = beside(section["ca_directory"], said.Directory), beside(section["local_software_release_root"], said.Root)
-	opt.Computer = said.Computer
-	for _, line := range said.Products {
-		if !AddProduct(&opt, line) {
+	s.Directory, s.Root = beside(section["ca_directory"], s.Directory), beside(section["local_software_release_root"], s.Root)
+	s.master.Computer = s.Computer
+	for _, line := range s.Products {
+		if !AddProduct(&s.master, line) {
 			at := section["software_products"]
-			return opt, said, there, fault.Invalid(
+			return nil, fault.Invalid(
 				"software-products = demo https://software.example/demo/software.cfg, kvm https://…",
 				"%s:%d: software-products: %q is not NAME URL", at.File, at.Line, line,
 			)
@@ -100,9 +112,9 @@ func readSettings(cfg *config.Config) (opt master.Options, said settings, there 
 	}
 	var bad string
 	// none by default: here they would hide real ones
-	if opt.Frontends, bad = master.ParseFrontends(said.Frontends); bad != "" {
+	if s.master.Frontends, bad = master.ParseFrontends(s.Frontends); bad != "" {
 		at := section["frontends"]
-		return opt, said, there, fault.Invalid(
+		return nil, fault.Invalid(
 			"frontends = /software/apache-frontend/software.cfg url",
 			"%s:%d: frontends: %q is not PART-OF-URL [TYPE] url|host", at.File, at.Line, bad,
 		)
@@ -115,28 +127,22 @@ func readSettings(cfg *config.Config) (opt master.Options, said settings, there 
 		var other otherMaster
 		section := cfg.Sections[title]
 		if err := host.DecodeSection(section, &other); err != nil {
-			return opt, said, there, err
+			return nil, err
 		}
 		x := master.External{URL: strings.TrimSpace(url), Releases: other.Releases, Computer: other.Computer, Partition: other.Partition,
 			KeyFile: beside(section["key"], other.Key), CertFile: beside(section["cert"], other.Cert),
 			CAFile: beside(section["ca"], other.CA)}
 		if text := Unfit(x); text != "" {
-			return opt, said, there, fault.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
+			return nil, fault.Invalid("", "%s[%s] %s", sectionAt(section), title, text)
 		}
-		opt.Masters = append(opt.Masters, x)
+		s.master.Masters = append(s.master.Masters, x)
 	}
-	return opt, said, there, nil
+	return s, nil
 }
 
 // Sections returns the sections of hostler.conf that are read here, for config to decode.
 func Sections() map[string]any {
-	return map[string]any{"slap": new(settings), "multimaster https://x": new(otherMaster)}
-}
-
-// HasAuthority reports whether the master has an authority whose certificates identify nodes.
-func HasAuthority(cfg *config.Config) (bool, error) {
-	_, said, _, err := readSettings(cfg)
-	return said.Directory != "", err
+	return map[string]any{"slap": new(slapSection), "multimaster https://x": new(otherMaster)}
 }
 
 // sectionAt returns the place of a section's first key as "FILE:LINE: "; "" if it has no keys.
@@ -164,13 +170,12 @@ func beside(said config.Value, path string) string {
 
 // Options are what a controller gives its master.
 type Options struct {
-	Host *host.Host
-	Log  *slog.Logger
-	TLS  bool // the controller uses TLS
+	Host     *host.Host
+	Settings *Settings
+	Log      *slog.Logger
+	TLS      bool // the controller uses TLS
 
-	Authenticate func(r *http.Request) (auth.Principal, error)
-	// Holder returns the owner of one of the controller's tokens.
-	Holder func(r *http.Request, token string) (auth.Principal, error)
+	Callers *authentication.Authenticator
 	// Members returns the current roles of a user.
 	Members  func(name string, groups []string) (auth.Role, map[string]auth.Role)
 	Projects func() []*config.Project // as configured now
@@ -186,12 +191,12 @@ type Options struct {
 // rest. Callers must be known to the controller or to the master's authority. Pages of other sites
 // cannot make requests as a user.
 func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, server.Slap, error) {
-	opt, said, there, err := readSettings(o.Host.Config())
-	if err != nil || !there {
-		return rest, nil, err
+	said := o.Settings
+	if said.section == nil {
+		return rest, nil, nil
 	}
-	directory := said.Directory
-	depot, err := servedDepot(o.Host.Config().Sections["slap"], &said)
+	opt, directory := said.master, said.Directory
+	depot, err := servedDepot(said.section, &said.slapSection)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -298,15 +303,15 @@ func (o *Options) certified(r *http.Request, m *master.Master, serial string) (a
 // contains the token, so a request to the cache may present it as a password.
 func (o *Options) caller(r *http.Request) (auth.Principal, error) {
 	if _, token, ok := r.BasicAuth(); ok && token != "" && strings.HasPrefix(r.URL.Path, CachePath+"/") {
-		return o.Holder(r, token)
+		return o.Callers.Holder(r, token)
 	}
-	return o.Authenticate(r)
+	return o.Callers.Caller(r)
 }
 
 // token returns the owner of a controller's token that is presented for a certificate. A limited
 // token is refused, as the certificate would not be limited.
 func (o *Options) token(r *http.Request, token string) (access.Who, error) {
-	p, err := o.Holder(r, token)
+	p, err := o.Callers.Holder(r, token)
 	if err != nil {
 		return access.Who{}, err
 	}

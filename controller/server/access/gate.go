@@ -130,8 +130,8 @@ func (g *Gate) Guard(table *route.Table, next http.Handler) http.Handler {
 }
 
 // sameSite refuses requests that a page of another site has a browser make: the browser would add
-// its certificate and cookies, and perhaps a password. Other programs send no origin, and a token in
-// a header is never automatic.
+// its certificate and cookies, and perhaps a password. It never adds a token by itself. Other
+// programs send no origin.
 func sameSite(r *http.Request) error {
 	if _, ok := auth.Bearer(r); ok {
 		return nil

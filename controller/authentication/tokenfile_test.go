@@ -1,4 +1,4 @@
-package controller
+package authentication
 
 import (
 	"os"
@@ -16,7 +16,7 @@ func TestTokenOfNewState(t *testing.T) {
 	tokens, errs := make([]string, 8), make([]error, 8)
 	var all sync.WaitGroup
 	for i := range tokens {
-		all.Go(func() { tokens[i], errs[i] = administratorToken("") })
+		all.Go(func() { tokens[i], errs[i] = AdministratorToken("") })
 	}
 	all.Wait()
 	for i, text := range tokens {
@@ -39,7 +39,7 @@ func TestTokenOfNewState(t *testing.T) {
 // TestTokenFileElsewhere: where a file that was named cannot be made the error names it.
 func TestTokenFileElsewhere(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none", "token")
-	_, err := administratorToken(file)
+	_, err := AdministratorToken(file)
 	if err == nil || !strings.Contains(err.Error(), file+":") {
 		t.Errorf(`%s: err = %v; want an error and err.Error() with file + ":"`, file, err)
 	}
