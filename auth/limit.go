@@ -3,7 +3,9 @@ package auth
 import (
 	"cmp"
 	"math"
+	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 
@@ -23,8 +25,9 @@ type LimitOptions struct {
 	now      func() time.Time
 }
 
-// Limits counts requests per principal and failures per address. Its memory is bounded: above the
-// bound it forgets those that asked least. All methods may be called concurrently.
+// Limits serves requests within limits. It counts requests per principal and failures per address.
+// Its memory is bounded: above the bound it forgets those that asked least. All methods may be
+// called concurrently.
 type Limits struct {
 	opt      LimitOptions
 	requests buckets
@@ -49,17 +52,56 @@ func NewLimits(opt LimitOptions) *Limits {
 	}
 }
 
-// Request counts a request of a principal. If it may not be made now, wait says how long to wait.
-func (l *Limits) Request(p Principal) (wait time.Duration, ok bool) {
+// Excess says why a caller is refused that asks too often.
+type Excess struct {
+	Text string        // which limit
+	Wait time.Duration // when to ask again
+}
+
+// Seconds returns Wait for the header Retry-After.
+func (e Excess) Seconds() string { return strconv.Itoa(int((e.Wait + time.Second - 1) / time.Second)) }
+
+// Known serves a request of a known caller. It refuses it if the caller makes too many.
+func (l *Limits) Known(p Principal, refuse func(Excess), serve func()) {
+	if wait, ok := l.request(p); !ok {
+		refuse(Excess{p.Name + " makes too many requests", wait})
+		return
+	}
+	leave, ok := l.enter(p)
+	if !ok {
+		refuse(Excess{p.Name + " has too many requests that are being served, or that wait", time.Second})
+		return
+	}
+	defer leave()
+	serve()
+}
+
+// Unknown serves a request of a caller that is not known. It refuses it with a text if callers at
+// its address have failed to authenticate too often. serve reports whether this one has failed.
+//
+// A known caller is served whatever other callers at its address do, as it may be that of a proxy.
+func (l *Limits) Unknown(r *http.Request, text string, refuse func(Excess), serve func() (failed bool)) {
+	from := RemoteHost(r)
+	if wait, ok := l.stranger(from); !ok {
+		refuse(Excess{text, wait})
+		return
+	}
+	if serve() {
+		l.failed(from)
+	}
+}
+
+// request counts a request of a principal. If it may not be made now, wait says how long to wait.
+func (l *Limits) request(p Principal) (wait time.Duration, ok bool) {
 	if p.Own || l.opt.Requests < 0 {
 		return 0, true // the controller's own user
 	}
 	return l.requests.take(p.Name, l.opt.now(), 1)
 }
 
-// Enter counts a request as in progress until leave is called. If ok is false, the principal has
+// enter counts a request as in progress until leave is called. If ok is false, the principal has
 // too many requests in progress and leave is nil.
-func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
+func (l *Limits) enter(p Principal) (leave func(), ok bool) {
 	if p.Own || l.opt.AtOnce < 0 {
 		return func() {}, true // the controller's own user
 	}
@@ -81,16 +123,16 @@ func (l *Limits) Enter(p Principal) (leave func(), ok bool) {
 	}, true
 }
 
-// Stranger reports whether an address may try to authenticate. If not, wait says how long to wait.
-func (l *Limits) Stranger(address string) (wait time.Duration, ok bool) {
+// stranger reports whether an address may try to authenticate. If not, wait says how long to wait.
+func (l *Limits) stranger(address string) (wait time.Duration, ok bool) {
 	if l.opt.Failures < 0 || address == "" {
 		return 0, true
 	}
 	return l.failures.take(network(address), l.opt.now(), 0)
 }
 
-// Failed counts a failed authentication of an address.
-func (l *Limits) Failed(address string) {
+// failed counts a failed authentication of an address.
+func (l *Limits) failed(address string) {
 	if l.opt.Failures >= 0 && address != "" {
 		l.failures.take(network(address), l.opt.now(), 1)
 	}

@@ -2,6 +2,9 @@ package auth_test
 
 import (
 	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +20,9 @@ func TestLimits(t *testing.T) {
 		ann, bob, own := auth.Principal{Name: "ann"}, auth.Principal{Name: "bob"}, auth.Principal{Name: "root", Own: true}
 		may := func(p auth.Principal) (n int, wait time.Duration) {
 			for n = range 1000 {
-				w, ok := l.Request(p)
-				if !ok {
-					return n, w
+				served := false
+				if l.Known(p, func(x auth.Excess) { wait = x.Wait }, func() { served = true }); !served {
+					return n, wait
 				}
 			}
 			return 1000, 0
@@ -39,10 +42,11 @@ func TestLimits(t *testing.T) {
 		}
 		fail := func(address string) (n int) {
 			for n = range 100 {
-				if _, ok := l.Stranger(address); !ok {
+				served := false
+				l.Unknown(from(address), "", func(auth.Excess) {}, func() (failed bool) { served = true; return true })
+				if !served {
 					return n
 				}
-				l.Failed(address)
 			}
 			return 100
 		}
@@ -53,7 +57,7 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%d failures by the socket", n)
 		}
 		for i := range 10000 { // strangers do not push out who has failed
-			l.Failed(fmt.Sprintf("2001:db8:%x::1", i))
+			l.Unknown(from(fmt.Sprintf("2001:db8:%x::1", i)), "", func(auth.Excess) {}, func() (failed bool) { return true })
 		}
 		if n := fail("192.0.2.2"); n != 3 {
 			t.Errorf("%d failures of another", n)
@@ -77,23 +81,87 @@ func TestLimits(t *testing.T) {
 func TestAtOnce(t *testing.T) {
 	l := auth.NewLimits(auth.LimitOptions{AtOnce: 2})
 	ann, bob, own := auth.Principal{Name: "ann"}, auth.Principal{Name: "bob"}, auth.Principal{Name: "root", Own: true}
-	leave, ok := l.Enter(ann)
-	if _, second := l.Enter(ann); !ok || !second {
-		t.Fatal("two may")
+	enter := func(p auth.Principal, during func()) (ok bool) {
+		l.Known(p, func(auth.Excess) {}, func() { ok = true; during() })
+		return ok
 	}
-	if _, ok := l.Enter(ann); ok {
-		t.Error("a third")
+	nothing := func() {}
+	if !enter(ann, func() {
+		if !enter(ann, func() {
+			if enter(ann, nothing) {
+				t.Error("a third")
+			}
+			if !enter(bob, nothing) {
+				t.Error("another does not wait for her")
+			}
+		}) {
+			t.Error("a second is not served")
+		}
+		if !enter(ann, nothing) {
+			t.Error("none is served in the room of one that has ended")
+		}
+	}) {
+		t.Error("none is served")
 	}
-	if _, ok := l.Enter(bob); !ok {
-		t.Error("another does not wait for her")
-	}
-	for range 10 {
-		if _, ok := l.Enter(own); !ok {
+	var nested func(n int)
+	nested = func(n int) {
+		if n > 0 && !enter(own, func() { nested(n - 1) }) {
 			t.Error("the controller's own user")
 		}
 	}
-	leave()
-	if _, ok := l.Enter(ann); !ok {
-		t.Error("when one has ended")
+	nested(10)
+}
+
+// from is a request from an address; "": by the socket.
+func from(address string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if r.RemoteAddr = "@"; address != "" {
+		r.RemoteAddr = net.JoinHostPort(address, "1234")
 	}
+	return r
+}
+
+// TestUnknown: only failures count, and a refused request is not served.
+func TestUnknown(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{Failures: 0.01, FailureBurst: 1})
+	refused := 0
+	ask := func(fails bool) (served bool) {
+		l.Unknown(from("192.0.2.1"), "", func(x auth.Excess) {
+			if refused++; x.Seconds() != "100" {
+				t.Errorf("got %s seconds to wait, want 100", x.Seconds())
+			}
+		}, func() bool { served = true; return fails })
+		return served
+	}
+	if !ask(false) || !ask(false) || !ask(true) || ask(false) || refused != 1 {
+		t.Errorf("refused %d, want what follows the failure alone", refused)
+	}
+}
+
+// TestRequestLog: what was not done is left out when there is too much of it, and counted; what was
+// done never is.
+func TestRequestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []auth.Act
+		l := auth.NewRequestLog(func(a auth.Act) { got = append(got, a) })
+		for range 300 {
+			l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
+			l.Add(auth.Act{Outcome: "denied"}, false)
+		}
+		if len(got) != 250 {
+			t.Errorf("got %d entries of refusals, want 250", len(got))
+		}
+		if l.Add(auth.Act{Who: "ann", Outcome: "failed"}, true); len(got) != 251 || got[250].Missed != 0 {
+			t.Errorf("got %d entries, want also that of a change", len(got))
+		}
+		time.Sleep(time.Second)
+		l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
+		missed := 0
+		for _, a := range got {
+			missed += a.Missed
+		}
+		if len(got) != 252 || missed != 350 {
+			t.Errorf("got %d entries, and %d were left out; want 252 and 350", len(got), missed)
+		}
+	})
 }

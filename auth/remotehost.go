@@ -5,12 +5,11 @@ import (
 	"net/http"
 )
 
-// RemoteHost returns the host of the request's remote address, or the whole address if it has no
-// port.
+// RemoteHost returns the host that a request comes from; "": this machine's socket.
 func RemoteHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		return ""
 	}
 	return host
 }

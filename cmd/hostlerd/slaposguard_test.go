@@ -270,3 +270,29 @@ func TestSlaposTooMany(t *testing.T) {
 	}
 	y.k.Stop()
 }
+
+// TestSlaposUnknown: a known caller that may not do this has not failed to authenticate, so it is
+// served when another at its address has failed too often.
+func TestSlaposUnknown(t *testing.T) {
+	y := newSlaposYard(t, map[string]string{
+		"hostler.conf":              "[slap]\nca-directory = CA\n[auth]\nfailures = 0.001\nfailure-burst = 2\n",
+		"projects/web/project.conf": "[members]\nvic = viewer\n",
+	})
+	at := "--controller=unix:" + filepath.Join(y.Dir, "run", "hostler", "controller.sock")
+	vic := strings.TrimSpace(y.run(at, "-q", "token", "create", "--owner", "vic"))
+	ask := func(token string, want int) {
+		t.Helper()
+		if status, body := y.ask(nil, token, http.MethodPost, "/slapos/requestComputerPartition", nil); status != want {
+			t.Errorf("got %d %s, want %d", status, body, want)
+		}
+	}
+	for range 4 {
+		ask(vic, http.StatusForbidden)
+		ask("", http.StatusForbidden) // it presents nothing
+	}
+	ask("hst_guess", http.StatusForbidden)
+	ask("hst_guess", http.StatusForbidden)
+	ask("hst_guess", http.StatusTooManyRequests)
+	ask(vic, http.StatusForbidden)
+	y.k.Stop()
+}

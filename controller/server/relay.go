@@ -49,7 +49,7 @@ func Refused(ctx context.Context, status int) context.Context {
 	return context.WithValue(ctx, refusedKey{}, status)
 }
 
-// IsRefused tells whether a request was refused before it came here.
+// IsRefused reports whether a request was refused before it came here.
 func IsRefused(r *http.Request) bool { return r.Context().Value(refusedKey{}) != nil }
 
 // WasRefused answers a request that was refused before it came here, and tells whether it was.

@@ -5,25 +5,16 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
-)
-
-// Limits on refusals in the audit log, a second and at once: for known callers, and for unknown
-// ones.
-const (
-	refusals, refusalsAtOnce   = 5, 200
-	strangers, strangersAtOnce = 0.2, 50
 )
 
 // guard serves the master of a controller. It identifies callers, refuses those that ask too often,
@@ -32,15 +23,11 @@ type guard struct {
 	o        *Options
 	who      func(r *http.Request) (access.Who, auth.Principal, error)
 	next     http.Handler
-	refused  *rate.Limiter // limits refusals of known callers in the audit log
-	stranger *rate.Limiter // the same for unknown callers
+	requests *auth.RequestLog
 }
 
 func newGuard(o *Options, who func(r *http.Request) (access.Who, auth.Principal, error), next http.Handler) *guard {
-	return &guard{
-		o, who, next, rate.NewLimiter(refusals, refusalsAtOnce),
-		rate.NewLimiter(strangers, strangersAtOnce),
-	}
+	return &guard{o, who, next, auth.NewRequestLog(o.Audit.Add)}
 }
 
 // asked is the caller of a request, as the guard has identified it.
@@ -48,6 +35,14 @@ type asked struct {
 	who access.Who
 	as  auth.Principal
 	err error
+}
+
+// known reports whether the caller of a request is known. A known caller may still be refused: it
+// has a name then. A refused caller may present a token for a certificate, which the master checks
+// later: until then it is not known, so that it cannot try many tokens.
+func (a *asked) known(r *http.Request) bool {
+	_, _, password := r.BasicAuth()
+	return a.err == nil || a.as.Name != "" && !password && r.Header.Get("X-Access-Token") == ""
 }
 
 type askedKey struct{}
@@ -93,67 +88,51 @@ func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 }
 
 // serve serves a request, unless its caller makes too many.
-func (g *guard) serve(w http.ResponseWriter, r *http.Request, found *asked) {
-	limits, from := g.o.Limits, auth.RemoteHost(r)
-	if found.err != nil { // also callers with a token for a certificate, which the master checks
-		if wait, ok := limits.Stranger(from); !ok {
-			tooMany(w, r, wait, "Too many requests from here came with nothing that this master knows.")
-			return
-		}
-		seen := &seenWriter{ResponseWriter: w}
+func (g *guard) serve(w *seenWriter, r *http.Request, found *asked) {
+	refuse := func(x auth.Excess) {
+		w.Header().Set("Retry-After", x.Seconds())
+		web.Refuse(w, r, http.StatusTooManyRequests, x.Text+". Ask again after "+x.Seconds()+" s.")
+	}
+	if found.known(r) {
+		g.o.Limits.Known(found.as, refuse, func() {
+			if !server.WasRefused(w, r) {
+				g.next.ServeHTTP(w, r)
+			}
+		})
+		return
+	}
+	const text = "Too many requests from here came with nothing that this master knows"
+	g.o.Limits.Unknown(r, text, refuse, func() (failed bool) {
 		if server.IsRefused(r) {
-			web.Refuse(seen, r, http.StatusUnauthorized, "Who sends so much has to be known.")
+			web.Refuse(w, r, http.StatusUnauthorized, "Who sends so much has to be known.")
 		} else {
-			g.next.ServeHTTP(seen, r)
+			g.next.ServeHTTP(w, r)
 		}
-		if (seen.status == http.StatusForbidden || seen.status == http.StatusUnauthorized) &&
-			(r.TLS != nil && len(r.TLS.PeerCertificates) > 0 || r.Header.Get("Authorization") != "" ||
-				r.Header.Get("X-Access-Token") != "") {
-			limits.Failed(from)
-		}
-		return
-	}
-	if wait, ok := limits.Request(found.as); !ok {
-		tooMany(w, r, wait, found.as.Name+" makes too many requests.")
-		return
-	}
-	leave, ok := limits.Enter(found.as)
-	if !ok {
-		tooMany(w, r, time.Second, found.as.Name+" has too many requests that are being served, or that wait.")
-		return
-	}
-	defer leave()
-	if !server.WasRefused(w, r) {
-		g.next.ServeHTTP(w, r)
-	}
+		return denied(w.status) && auth.Presents(r)
+	})
 }
 
-func tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
-	seconds := int((wait + time.Second - 1) / time.Second)
-	w.Header().Set("Retry-After", strconv.Itoa(seconds))
-	web.Refuse(w, r, http.StatusTooManyRequests, text+" Ask again after "+strconv.Itoa(seconds)+" s.")
+// denied reports whether a status says that the caller may not do this, or is not known.
+func denied(status int) bool {
+	return status == http.StatusForbidden || status == http.StatusUnauthorized
 }
 
 // keep writes changes and refusals to the audit log.
 func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *access.Act) {
-	denied := status == http.StatusForbidden || status == http.StatusUnauthorized
-	if !act.Changed && !denied {
+	if !act.Changed && !denied(status) {
 		return
 	}
-	a := auth.Act{
-		Time: begun, Who: found.as.Name, Via: found.as.Via, From: found.as.From, Project: act.Who.Project,
-		Act: "slapos." + strings.TrimPrefix(route, "slapos."), Thing: act.Thing, Outcome: "done",
-	}
-	if a.From == "" && !found.as.Here {
-		a.From = auth.RemoteHost(r)
+	p := found.as
+	if p.From == "" && !p.Here {
+		p.From = auth.RemoteHost(r)
 	}
 	// identified by the token that it presented for a certificate
 	if found.err != nil && act.Who.Name != "" {
-		a.Who, a.Via = act.Who.Name, act.Who.Via
+		p.Name, p.Via = act.Who.Name, act.Who.Via
 	}
-	if a.Who != "" {
-		a.Reason = strings.ToValidUTF8(r.Header.Get(api.ReasonHeader), "?")
-	}
+	a := request.Begin(r, "slapos."+strings.TrimPrefix(route, "slapos."), p)
+	a.Time, a.Outcome = begun, "done"
+	a.About(act.Who.Project, act.Thing)
 	switch {
 	case !act.Changed:
 		a.Outcome = "denied"
@@ -162,25 +141,8 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	case status >= 400:
 		a.Outcome = "failed"
 	}
-	if a.Outcome == "denied" {
-		few := g.refused
-		if a.Who == "" {
-			few = g.stranger
-		}
-		if !few.Allow() {
-			return
-		}
-	}
-	for _, text := range []*string{&a.Thing, &a.Reason} {
-		if len(*text) > maxWords {
-			*text = strings.ToValidUTF8((*text)[:maxWords], "") + "..."
-		}
-	}
-	g.o.Audit.Add(a)
+	g.requests.Add(a.Act, act.Changed)
 }
-
-// maxWords is the longest text of a request in the audit log, in bytes.
-const maxWords = 1000
 
 // asks is whoIs for the caller of a request, which may name the project in the header
 // Hostler-Project.

@@ -2,9 +2,6 @@ package access
 
 import (
 	"context"
-	"sync/atomic"
-
-	"golang.org/x/time/rate"
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/controller/server/request"
@@ -16,24 +13,19 @@ type Log interface {
 	List(ctx context.Context, q auth.AuditQuery) ([]auth.Act, error)
 }
 
-const (
-	refusals   = 5   // failures written to the audit log a second
-	mostAtOnce = 200 // and at once
-	unknowns   = 0.2 // failures of unknown callers a second
-	mostOfThem = 50  // and at once
-)
-
-// Audit writes the entries of requests. It leaves out failures when there are too many at once.
+// Audit writes the entries of requests.
 type Audit struct {
-	log       Log // nil: nothing is written
-	refused   *rate.Limiter
-	strangers *rate.Limiter // the same for unknown callers
-	missed    atomic.Int64  // failures left out since the last entry
+	log      Log              // nil: nothing is written
+	requests *auth.RequestLog // leaves out failures when there are too many at once
 }
 
 // NewAudit returns an Audit that writes to a log; nil: to none.
 func NewAudit(log Log) *Audit {
-	return &Audit{log: log, refused: rate.NewLimiter(refusals, mostAtOnce), strangers: rate.NewLimiter(unknowns, mostOfThem)}
+	u := &Audit{log: log}
+	if log != nil {
+		u.requests = auth.NewRequestLog(log.Add)
+	}
+	return u
 }
 
 // Begins writes the entry of a long request, such as a connection into an instance, at its start.
@@ -58,16 +50,5 @@ func (u *Audit) end(a *request.Entry, status int) {
 	default:
 		a.Outcome = "failed"
 	}
-	if a.Outcome != "done" { // unknown callers have a limit of their own
-		few := u.refused
-		if a.Who == "" {
-			few = u.strangers
-		}
-		if !few.Allow() {
-			u.missed.Add(1)
-			return
-		}
-		a.Missed = int(u.missed.Swap(0))
-	}
-	u.log.Add(a.Act)
+	u.requests.Add(a.Act, a.Outcome == "done")
 }

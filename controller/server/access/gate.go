@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -47,86 +45,84 @@ func (g *Gate) Guard(table *route.Table, next http.Handler) http.Handler {
 			g.stranger(w, r, rule, next)
 			return
 		}
-		from := address(r)
 		p, err := g.Authenticate(r)
-		if err != nil {
-			a := request.Begin(r, "sign-in", auth.Principal{From: from})
-			r = r.WithContext(request.WithEntry(r.Context(), a))
-			if errors.Is(err, compute.ErrDenied) {
-				// A known caller is served whatever other callers at its address do, as it may be
-				// that of a proxy. A request that presents nothing is not counted.
-				if wait, ok := g.Limits.Stranger(from); !ok {
-					g.tooMany(w, r, wait, "too many requests from here came with what this controller does not know")
-					return
-				}
-				if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
-					g.Limits.Failed(from)
-				}
-				w.Header().Set("WWW-Authenticate", "Bearer")
-			}
-			g.Errors.Refuse(w, r, err)
-			g.Audit.end(a, http.StatusUnauthorized)
+		switch {
+		case errors.Is(err, compute.ErrDenied):
+			g.unknown(w, r, err)
+			return
+		case err != nil:
+			g.unauthenticated(w, r, err)
 			return
 		}
 		if err := sameSite(r); err != nil {
 			g.Errors.Refuse(w, r, err)
 			return
 		}
-		if wait, ok := g.Limits.Request(p); !ok {
-			g.tooMany(w, r, wait, p.Name+" makes too many requests")
-			return
-		}
-		leave, ok := g.Limits.Enter(p)
-		if !ok {
-			g.tooMany(w, r, time.Second, p.Name+" has too many requests that are being served, or that wait")
-			return
-		}
-		defer leave()
-		ctx, end := context.WithCancelCause(r.Context())
-		defer end(nil)
-		now := &going{r, p, end}
-		g.underway.enter(now)
-		defer g.underway.leave(now)
-		asked, a := p, request.Begin(r, rule.Operation, p)
-		r = r.WithContext(request.WithEntry(ctx, a))
-		defer func() {
-			if seen, ok := w.(*request.Writer); ok && (rule.Act || a.Outcome == "denied") && declared {
-				g.Audit.end(a, seen.Status())
-			}
-		}()
-		if name := r.Header[api.ProjectHeader]; len(name) > 0 {
-			ok := false
-			if asked, ok = p.Choose(name[0]); !ok {
-				g.Errors.Refuse(
-					w, r,
-					&compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho},
-				)
-				return
-			}
-		}
-		r = r.WithContext(request.WithCaller(
-			fetch.For(
-				r.Context(),
-				fetch.Asker{Name: asked.Name, Via: asked.Via, From: from, Project: asked.Project, Operator: asked.Admin()},
-			),
-			asked,
-		))
-		if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
-			a.Thing = name
-			if kind == "lease" || kind == "name" {
-				a.Project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
-			}
-		}
-		switch {
-		case declared && !asked.Somewhere(rule.Needs):
-			g.Errors.Refuse(w, r, Lacks(asked, rule.Needs))
-		case !declared && pattern != route.Nowhere && pattern != "":
-			g.Errors.Log.Error("a route that does not say which permission it needs is refused", "route", pattern)
-			g.Errors.Refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New(pattern + " does not say who may")})
-		default:
-			next.ServeHTTP(w, r)
-		}
+		g.Limits.Known(p, g.tooMany(w, r), func() { g.known(w, r, p, pattern, rule, declared, next) })
 	})
+}
+
+// unknown refuses a caller that is not known. A request that presents nothing is no failure.
+func (g *Gate) unknown(w http.ResponseWriter, r *http.Request, err error) {
+	const text = "too many requests from here came with what this controller does not know"
+	g.Limits.Unknown(r, text, g.tooMany(w, r), func() (failed bool) {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		g.unauthenticated(w, r, err)
+		return auth.Presents(r)
+	})
+}
+
+// unauthenticated answers a request whose caller cannot be told.
+func (g *Gate) unauthenticated(w http.ResponseWriter, r *http.Request, err error) {
+	a := request.Begin(r, "sign-in", auth.Principal{From: auth.RemoteHost(r)})
+	g.Errors.Refuse(w, r.WithContext(request.WithEntry(r.Context(), a)), err)
+	g.Audit.end(a, http.StatusUnauthorized)
+}
+
+// known serves a request of a known caller, if the caller has the permission. declared: the route
+// says which.
+func (g *Gate) known(
+	w http.ResponseWriter, r *http.Request, p auth.Principal, pattern string, rule route.Rule, declared bool, next http.Handler,
+) {
+	ctx, end := context.WithCancelCause(r.Context())
+	defer end(nil)
+	now := &going{r, p, end}
+	g.underway.enter(now)
+	defer g.underway.leave(now)
+	asked, a := p, request.Begin(r, rule.Operation, p)
+	r = r.WithContext(request.WithEntry(ctx, a))
+	defer func() {
+		if seen, ok := w.(*request.Writer); ok && (rule.Act || a.Outcome == "denied") && declared {
+			g.Audit.end(a, seen.Status())
+		}
+	}()
+	if name := r.Header[api.ProjectHeader]; len(name) > 0 {
+		ok := false
+		if asked, ok = p.Choose(name[0]); !ok {
+			g.Errors.Refuse(
+				w, r,
+				&compute.Error{Kind: compute.ErrDenied, Err: errors.New("you are not in the project " + name[0]), Hint: saysWho},
+			)
+			return
+		}
+	}
+	by := fetch.Asker{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
+	r = r.WithContext(request.WithCaller(fetch.For(r.Context(), by), asked))
+	if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
+		a.Thing = name
+		if kind == "lease" || kind == "name" {
+			a.Project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
+		}
+	}
+	switch {
+	case declared && !asked.Somewhere(rule.Needs):
+		g.Errors.Refuse(w, r, Lacks(asked, rule.Needs))
+	case !declared && pattern != route.Nowhere && pattern != "":
+		g.Errors.Log.Error("a route that does not say which permission it needs is refused", "route", pattern)
+		g.Errors.Refuse(w, r, &compute.Error{Kind: compute.ErrDenied, Err: errors.New(pattern + " does not say who may")})
+	default:
+		next.ServeHTTP(w, r)
+	}
 }
 
 // sameSite refuses requests that a page of another site has a browser make: the browser would add
@@ -151,21 +147,17 @@ func sameSite(r *http.Request) error {
 // stranger serves a route that is open to everybody, such as a sign-in. It counts failures by
 // address, and writes the outcome to the audit log.
 func (g *Gate) stranger(w http.ResponseWriter, r *http.Request, rule route.Rule, next http.Handler) {
-	from := address(r)
-	if wait, ok := g.Limits.Stranger(from); !ok {
-		g.tooMany(w, r, wait, "too many requests from here came with nothing that this controller knows")
-		return
-	}
-	a := request.Begin(r, rule.Operation, auth.Principal{From: from})
-	next.ServeHTTP(w, r.WithContext(request.WithEntry(r.Context(), a)))
-	seen, ok := w.(*request.Writer)
-	refused := a.Outcome == "denied" || ok && seen.Status() >= 400 && seen.Status() < 500
-	if refused {
-		g.Limits.Failed(from)
-	}
-	if ok && (a.Who != "" || refused) {
-		g.Audit.end(a, seen.Status())
-	}
+	const text = "too many requests from here came with nothing that this controller knows"
+	g.Limits.Unknown(r, text, g.tooMany(w, r), func() (failed bool) {
+		a := request.Begin(r, rule.Operation, auth.Principal{From: auth.RemoteHost(r)})
+		next.ServeHTTP(w, r.WithContext(request.WithEntry(r.Context(), a)))
+		seen, ok := w.(*request.Writer)
+		failed = a.Outcome == "denied" || ok && seen.Status() >= 400 && seen.Status() < 500
+		if ok && (a.Who != "" || failed) {
+			g.Audit.end(a, seen.Status())
+		}
+		return failed
+	})
 }
 
 // saysWho is the hint for a caller that lacks a permission.
@@ -200,25 +192,18 @@ func named(pattern, path string) (kind, name string) {
 	return "", ""
 }
 
-// address returns the host that a request comes from; "": this machine's socket.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
-}
-
 // tooMany refuses a request of a caller that asks too often, and says when to ask again.
-func (g *Gate) tooMany(w http.ResponseWriter, r *http.Request, wait time.Duration, text string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	g.Errors.Refuse(
-		w, r,
-		&compute.Error{
-			Kind: compute.ErrNoCapacity, Err: tooMany(text),
-			Hint: "ask again after " + (wait.Round(time.Second) + time.Second).String(),
-		},
-	)
+func (g *Gate) tooMany(w http.ResponseWriter, r *http.Request) func(auth.Excess) {
+	return func(x auth.Excess) {
+		w.Header().Set("Retry-After", x.Seconds())
+		g.Errors.Refuse(
+			w, r,
+			&compute.Error{
+				Kind: compute.ErrNoCapacity, Err: tooMany(x.Text),
+				Hint: "ask again after " + (x.Wait.Round(time.Second) + time.Second).String(),
+			},
+		)
+	}
 }
 
 type tooMany string

@@ -45,9 +45,14 @@ func EntryOf(ctx context.Context) *Entry {
 // About sets the project and the names of things in the entry.
 func About(ctx context.Context, project string, things ...string) {
 	if e := EntryOf(ctx); e != nil {
-		if e.Project, e.Thing = project, strings.Join(things, ","); len(e.Thing) > MaxReason {
-			e.Thing = strings.ToValidUTF8(e.Thing[:MaxReason], "") + "..."
-		}
+		e.About(project, things...)
+	}
+}
+
+// About sets the project and the names of things.
+func (e *Entry) About(project string, things ...string) {
+	if e.Project, e.Thing = project, strings.Join(things, ","); len(e.Thing) > MaxReason {
+		e.Thing = strings.ToValidUTF8(e.Thing[:MaxReason], "") + "..."
 	}
 }
 
