@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 )
@@ -172,7 +172,7 @@ func (t *trying) check(c applied.Candidate) error {
 		// not %w: the cause has another kind
 		return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf("this would break the source %s: %v", f.source, f.cause)}
 	}
-	if _, err := authentication.ReadSettings(t.after); err != nil {
+	if _, err := callers.ReadSettings(t.after); err != nil {
 		return err
 	}
 	if err := checkProjects(t.after); err != nil {

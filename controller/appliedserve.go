@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -36,7 +36,7 @@ func (k *controller) syncApplied(ctx context.Context) (changed bool, err error) 
 // callerOf returns the caller for the book. The controller's own user and root may run programs on
 // this machine anyway, so they may apply them; a caller with a token may not.
 func callerOf(p auth.Principal) applied.Caller {
-	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == authentication.UserName(0))}
+	return applied.Caller{Name: p.Name, May: p.Via == "socket" && (p.Own || p.Here && p.Name == callers.UserName(0))}
 }
 
 // appliedFor applies things for callers of the API.

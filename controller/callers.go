@@ -3,7 +3,7 @@ package controller
 import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -11,7 +11,7 @@ import (
 func (k *controller) openAuth() {
 	now := k.now.Load()
 	k.tokens = auth.NewRing(k.Host.Store(), auth.RingOptions{
-		Members: k.members, Reserved: authentication.Reserved, Life: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
+		Members: k.members, Reserved: callers.Reserved, Life: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
 	})
 	k.audit = auth.NewLog(k.Host.Store(), auth.AuditOptions{Keep: now.auth.AuditKeep, Log: k.Log})
 	k.limits = auth.NewLimits(now.auth.Limits())
@@ -23,8 +23,8 @@ func (k *controller) openAuth() {
 }
 
 // authenticator returns what identifies callers. token is the administrator's token, or "".
-func (k *controller) authenticator(token string) *authentication.Authenticator {
-	return authentication.New(authentication.Options{
+func (k *controller) authenticator(token string) *callers.Authenticator {
+	return callers.New(callers.Options{
 		Tokens: k.tokens, AdministratorToken: token, Certificates: k.files, Members: k.members,
 	})
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/turn"
@@ -137,7 +137,7 @@ func (k *controller) leadsBy(t *turn.Turn) bool {
 // beginResources starts serving objects. end stops that and waits. wake says that sources may have
 // changed.
 func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wake func()) {
-	l := authentication.NewProcessListener()
+	l := callers.NewProcessListener()
 	log := k.Log
 	r := resource.New(resource.Options{
 		Kubeconfig: o.Kubeconfig, Context: o.Context, Namespaces: maps.Clone(o.projects), Show: o.Show,
@@ -145,7 +145,7 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		Sets: slices.Clone(o.Apply),
 		// not May: programs that would run here are refused
 		Applier: func(namespace, reason string) (resource.Applier, io.Closer, error) {
-			who := authentication.Namespace(namespace)
+			who := callers.Namespace(namespace)
 			who.Everywhere, who.Only = auth.Administrator, auth.Manage
 			c, err := client.New(client.Options{Dial: l.DialAs(who), Reason: reason})
 			if err != nil {
@@ -155,7 +155,7 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		},
 		Book: func() resource.Book { return k.now.Load().engine },
 		As: func(namespace, project, reason string) (resource.Door, error) {
-			who := authentication.Namespace(namespace)
+			who := callers.Namespace(namespace)
 			who.Roles = map[string]auth.Role{project: auth.User}
 			return client.New(client.Options{Dial: l.DialAs(who), Reason: reason})
 		},
@@ -169,7 +169,7 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 		_ = server.Serve(
 			serving,
 			&http.Server{
-				Handler: handler, ConnContext: authentication.ConnContext,
+				Handler: handler, ConnContext: callers.ConnContext,
 				ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 			},
 			l, Grace,

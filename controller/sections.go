@@ -3,7 +3,7 @@ package controller
 import (
 	"maps"
 
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/slapos"
 )
@@ -12,7 +12,7 @@ import (
 // structs that config decodes.
 func Sections() map[string]any {
 	out := map[string]any{
-		"auth": new(authentication.Settings), "controller": new(controllerSection),
+		"auth": new(callers.Settings), "controller": new(controllerSection),
 		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directing),
 		"webhook w": new(hooking),
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/server"
@@ -150,7 +150,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 			l = tls.NewListener(l, k.files.TLS())
 		}
 		srv := &http.Server{
-			Handler: k.hosts().Only(handler), ConnContext: authentication.ConnContext,
+			Handler: k.hosts().Only(handler), ConnContext: callers.ConnContext,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		}
 		all.Go(func() {
@@ -224,11 +224,11 @@ type served struct {
 	out    http.RoundTripper // limited by the guard
 	hosts  []string          // names of the controller, besides its own
 
-	auth      *authentication.Settings // [auth]
-	resources resourcing               // [resources]
-	slapos    *slapos.Settings         // [slap]
-	roles     *authentication.Roles    // of users
-	limited   map[string][]string      // the projects that a source is limited to, by source
+	auth      *callers.Settings   // [auth]
+	resources resourcing          // [resources]
+	slapos    *slapos.Settings    // [slap]
+	roles     *callers.Roles      // of users
+	limited   map[string][]string // the projects that a source is limited to, by source
 }
 
 // newServed reads the parts of a configuration besides the engine. guard limits outgoing requests.
@@ -242,7 +242,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	settings, err := authentication.ReadSettings(cfg)
+	settings, err := callers.ReadSettings(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -267,7 +267,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	return &served{
 		engine: engine, cfg: cfg, direct: opt, over: make(chan struct{}), hooks: hooks, signIn: signIn, guard: guard,
 		out: guard.Transport(nil), hosts: hosts, auth: settings, resources: objects, slapos: master,
-		roles: authentication.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
+		roles: callers.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
 	}, err
 }
 
@@ -283,7 +283,7 @@ func serverOptions(
 		Version: version.Read().Version,
 		Callers: server.Callers{
 			Authenticate: k.authenticator(file).Caller, Limits: k.limits, Audit: k.audit, Tokens: k.tokens,
-			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: authentication.Spend(k.Host.Store()),
+			SignIn: func() login.SignIn { return k.now.Load().signIn }, Sessions: k.tokens, Spend: callers.Spend(k.Host.Store()),
 		},
 		Scope: access.Scope{
 			Limited:  func(source string) []string { return k.now.Load().limited[source] },
@@ -452,7 +452,7 @@ func listen(h *host.Host, o Options, files *certs.Files) (_ *listeners, err erro
 			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Network.Address,
 		)
 	}
-	if out.token, err = authentication.AdministratorToken(o.TokenFile); err != nil {
+	if out.token, err = callers.AdministratorToken(o.TokenFile); err != nil {
 		return nil, err
 	}
 	l, err := net.Listen("tcp", o.Network.Address)

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/host/version"
@@ -41,7 +41,7 @@ func Within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err e
 		Scope:     access.Scope{Sources: a.IsSource},
 		Telemetry: server.Telemetry{Log: a.Log},
 	})
-	l := authentication.NewProcessListener()
+	l := callers.NewProcessListener()
 	if c, err = client.New(client.Options{Dial: l.Dial, Project: a.Project()}); err != nil {
 		return nil, nil, err
 	}

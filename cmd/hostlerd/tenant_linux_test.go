@@ -16,7 +16,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 )
 
 // tenancy is a controller with a project, a token of one of its users, and something that the user
@@ -246,7 +246,7 @@ func TestTenantIsGivenNoKey(t *testing.T) {
 				t.Errorf("%s: a key of %s: %d %s", role, name, status, text)
 			}
 		}
-		if _, text := o.post("admin", "/v1/tokens", map[string]any{"owner": authentication.UserName(0), "name": "x"}); name == "mine" {
+		if _, text := o.post("admin", "/v1/tokens", map[string]any{"owner": callers.UserName(0), "name": "x"}); name == "mine" {
 			var made struct{ Token string }
 			_ = json.Unmarshal([]byte(text), &made) // that it is refused will do as well
 			o.tokens["made"] = made.Token

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/authentication"
+	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
@@ -175,7 +175,7 @@ type Options struct {
 	Log      *slog.Logger
 	TLS      bool // the controller uses TLS
 
-	Callers *authentication.Authenticator
+	Callers *callers.Authenticator
 	// Members returns the current roles of a user.
 	Members  func(name string, groups []string) (auth.Role, map[string]auth.Role)
 	Projects func() []*config.Project // as configured now

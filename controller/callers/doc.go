@@ -1,4 +1,4 @@
-// Package authentication identifies the callers of a controller: users of its machine, holders of
+// Package callers authenticates the callers of a controller: users of its machine, holders of
 // tokens and certificates, browsers, and callers in the same process. It reads the section [auth]
 // of hostler.conf, and the roles that the configuration gives to users.
-package authentication
+package callers
