@@ -130,9 +130,6 @@ type Traits struct {
 	// ShowsNone says why the instances show no directory of this machine, if it is not plain from
 	// the other traits.
 	ShowsNone string
-
-	// Cloud says that the kind has deployments, for `hostler cloud deploy`.
-	Cloud bool
 }
 
 // Implicit reports whether a source with the kind's name exists on this system without

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -27,7 +28,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 		return nil, err
 	}
 	for _, s := range cfg.Sources {
-		if s.Kind.Cloud && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
+		if slices.Contains(clouds.Types(), s.Type) && s.Settings["deployment"] == name && !slices.Contains(out, s.Name) {
 			out = append(out, s.Name)
 		}
 	}

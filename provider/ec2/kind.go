@@ -5,7 +5,7 @@ import "github.com/hostler-project/hostler/provider"
 // Kind is servers of EC2.
 var Kind = provider.New(provider.Kind{
 	Name:    "ec2",
-	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true, NoRebuild: "no"},
+	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Costs: true, NoRebuild: "no"},
 	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
 	Others:  provider.Everybody,
 	LeadsTo: provider.LeadsTo("computers of your account (ec2)"),

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 var errTooLong = fmt.Errorf("an answer beyond %d bytes", limit)
@@ -75,11 +75,7 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	out, bad := &bounded{over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	tie(cmd.SysProcAttr)
-	// The kernel ties the executable to the thread that starts it, not to the process. So this
-	// thread must stay until the executable has ended.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	defer proc.Tie(cmd.SysProcAttr)()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for background processes that keep our pipes open
 	start := time.Now()

@@ -5,7 +5,7 @@ import "github.com/hostler-project/hostler/provider"
 // Kind is servers of an OpenStack cloud.
 var Kind = provider.New(provider.Kind{
 	Name:   "openstack",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Cloud: true, Costs: true},
+	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Costs: true},
 	Tree:   provider.Waits("makes servers in a cloud with your credentials", "*"),
 	Others: provider.Everybody, LeadsTo: provider.LeadsTo("computers of your account (openstack)"),
 	Remote: []string{

@@ -319,7 +319,7 @@ func (m *computers) NewComputer(ctx context.Context, who access.Who, title, proj
 			return "", err
 		}
 	}
-	created, number := time.Now().UTC(), newComputerID()
+	created, number := time.Now().UTC(), access.NewComputerID()
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		name := ledger.Key("computer", who.User, project, title)
 		known, err := b.ComputerNamed(name)
@@ -336,8 +336,6 @@ func (m *computers) NewComputer(ctx context.Context, who access.Who, title, proj
 	})
 	return guid, err
 }
-
-func newComputerID() string { return access.NewID("COMP-") }
 
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // Program is an executable of the user's that reads a question on its standard input and prints an
@@ -47,9 +47,7 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 	out, bad := &bounded{most: most, over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	tie(cmd.SysProcAttr)
-	runtime.LockOSThread() // the kernel ties the program to the thread that starts it
-	defer runtime.UnlockOSThread()
+	defer proc.Tie(cmd.SysProcAttr)()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for its children in the background that have our pipes open
 	err = cmd.Run()

@@ -34,6 +34,9 @@ func CheckName(what, text string, most int) error {
 	return nil
 }
 
+// NewComputerID makes the name of a computer.
+func NewComputerID() string { return NewID("COMP-") }
+
 // NewID makes what names a thing for good, with a prefix.
 func NewID(prefix string) string {
 	var b [10]byte

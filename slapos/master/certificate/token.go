@@ -182,7 +182,7 @@ func (m *Certificates) register(
 	}
 	c.Created = time.Now().UTC()
 	if c.GUID == "" {
-		c.GUID = access.NewID("COMP-")
+		c.GUID = access.NewComputerID()
 		_ = m.ledger.Read(func(b ledger.View) error { // the memory's look-ups do not fail
 			if known, _ := b.ComputerNamed(ledger.ComputerEntry(c).Name); known != nil && again {
 				c.GUID = known.GUID
