@@ -18,7 +18,7 @@ func (k *controller) direct(ctx context.Context) {
 		k.Log.Error("no director", "err", err) // only a bug leads here
 		return
 	}
-	k.ahead.director.Store(d)
+	k.planner.director.Store(d)
 	var changes sync.WaitGroup
 	defer changes.Wait()
 	changes.Go(func() {

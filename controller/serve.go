@@ -84,7 +84,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	k.openAuth()
 	refused.audit.Store(k.audit)
 	k.tellFaults(faultsOf(h.Config()))
-	k.ahead = &foresight{k: k}
+	k.planner = &planner{k: k}
 	if err := k.openCertificates(o); err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.audit.Run(answering) })
 	all.Go(func() { k.look(ctx) })
-	all.Go(func() { k.ahead.follow(ctx) })
+	all.Go(func() { k.planner.follow(ctx) })
 	if !o.NoFill {
 		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
 			now := k.now.Load()
@@ -204,7 +204,7 @@ type controller struct {
 	tokens  *auth.Ring
 	audit   *auth.Log
 	limits  *auth.Limits
-	ahead   *foresight
+	planner *planner
 	options Options
 	leaving func() bool  // whether it was told to end
 	files   *certs.Files // nil: it does not listen with TLS
@@ -297,7 +297,7 @@ func serverOptions(
 		},
 		Replies:   k.answers.memory(),
 		Telemetry: server.Telemetry{Metrics: k.meters.handler(), Observe: k.meters.asked, Tracer: tracer, Log: k.Log},
-		Foresight: k.ahead, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
+		Planner:   k.planner, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
 		Slap: func() server.Slap { return k.slap },
 	}
 }

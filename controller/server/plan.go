@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// Foresight reports what the director plans, what it did, and how sources were used.
-type Foresight interface {
+// Planner reports what the director plans, what it did, and how sources were used.
+type Planner interface {
 	// Plan returns what would be done now. fresh: look again; otherwise a result of the last few
 	// seconds will do.
 	Plan(ctx context.Context, fresh bool) (api.Plans, error)
@@ -31,11 +31,11 @@ type plansAnswer struct{ Body api.Plans }
 
 type historyAnswer struct{ Body api.History }
 
-// plans serves what a Foresight reports.
+// plans serves what a Planner reports.
 type plans struct {
-	engine    func() Engine
-	rules     *access.Rules
-	foresight Foresight // nil: there is none
+	engine  func() Engine
+	rules   *access.Rules
+	planner Planner // nil: there is none
 }
 
 // add adds the routes of plans and history.
@@ -60,7 +60,7 @@ type Sources struct {
 
 // may returns a function that selects the wanted sources among those that the caller may see.
 func (s *plans) may(ctx context.Context, in Sources) (func(string) bool, error) {
-	if s.foresight == nil {
+	if s.planner == nil {
 		return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("this controller keeps no plan and no history")}
 	}
 	all, err := s.engine().Status(ctx)
@@ -97,14 +97,14 @@ func (s *plans) plan(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.foresight.Plan(ctx, in.Fresh)
+	out, err := s.planner.Plan(ctx, in.Fresh)
 	if err != nil {
 		return nil, err
 	}
 	sees := s.rules.SeenSources(ctx)
 	asked := func(name string) bool { return sees(name) && (len(in.Source) == 0 || may(name)) }
 	out.Plans = slices.DeleteFunc(slices.Clone(out.Plans), func(p api.Plan) bool { return !asked(p.Source) })
-	out.Directives = s.foresight.Directives(in.Limit, asked)
+	out.Directives = s.planner.Directives(in.Limit, asked)
 	return &plansAnswer{out}, nil
 }
 
@@ -116,5 +116,5 @@ func (s *plans) history(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return &historyAnswer{s.foresight.History(in.Span == "day", may)}, nil
+	return &historyAnswer{s.planner.History(in.Span == "day", may)}, nil
 }

@@ -54,10 +54,10 @@ type Options struct {
 	Replies   idempotency.Store
 	Telemetry Telemetry
 
-	Foresight Foresight
-	Webhooks  func() Webhooks // the current receivers of events
-	Applied   Applied
-	Slap      func() Slap // the SlapOS master of this controller; nil returned: there is none
+	Planner  Planner
+	Webhooks func() Webhooks // the current receivers of events
+	Applied  Applied
+	Slap     func() Slap // the SlapOS master of this controller; nil returned: there is none
 }
 
 // Callers say who may ask, and how often.
@@ -144,7 +144,7 @@ func build(opt Options, relay route.Relay) *server {
 		&sources{opt.Engine, rules, life.Ring},
 		&queue{opt.Engine},
 		&journal{engine: opt.Engine, rules: rules, errors: errs, ending: life.Ending, tail: tail{engine: opt.Engine}},
-		&plans{opt.Engine, rules, opt.Foresight},
+		&plans{opt.Engine, rules, opt.Planner},
 		&self{opt.Version, opt.Identity, slapos, life},
 		tokens, slapos,
 		&audits{opt.Callers.Audit},

@@ -156,7 +156,7 @@ func (w *town) walk(op operation, body, name string, want byte, anyones bool) {
 	case status == http.StatusNotFound:
 		got = '0'
 	case status/100 != 2 && status/100 != 3 && status != http.StatusSwitchingProtocols && status != http.StatusServiceUnavailable:
-		// there is no foresight here
+		// there is no planner here
 		got = '!'
 	}
 	if got != want {

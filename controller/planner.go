@@ -18,23 +18,23 @@ const (
 	planStaysGood = 5 * time.Second
 )
 
-// foresight is the controller's server.Foresight.
-type foresight struct {
+// planner is the controller's server.Planner.
+type planner struct {
 	k        *controller
 	director atomic.Pointer[director.Director] // nil: there is no director
 	kept     history.History
 }
 
 // Plan returns what the director would do now, or what a director would do if there is none.
-func (f *foresight) Plan(ctx context.Context, fresh bool) (api.Plans, error) {
-	d := f.director.Load()
+func (pl *planner) Plan(ctx context.Context, fresh bool) (api.Plans, error) {
+	d := pl.director.Load()
 	if d != nil && !fresh {
 		if plans, looked := d.Last(); time.Since(looked) < planStaysGood {
-			return f.plans(plans, looked), nil
+			return pl.plans(plans, looked), nil
 		}
 	}
 	if d == nil {
-		now := f.k.now.Load()
+		now := pl.k.now.Load()
 		opt := now.direct
 		opt.Pool = now.engine
 		var err error
@@ -43,12 +43,12 @@ func (f *foresight) Plan(ctx context.Context, fresh bool) (api.Plans, error) {
 		}
 	}
 	plans, err := d.Plan(ctx)
-	return f.plans(plans, time.Now()), err
+	return pl.plans(plans, time.Now()), err
 }
 
-func (f *foresight) plans(plans []director.Plan, looked time.Time) api.Plans {
-	out := api.Plans{Time: looked, Directs: f.director.Load() != nil, Plans: make([]api.Plan, len(plans)), Directives: []api.Directed{}}
-	dry := f.k.now.Load().direct.DryRun
+func (pl *planner) plans(plans []director.Plan, looked time.Time) api.Plans {
+	out := api.Plans{Time: looked, Directs: pl.director.Load() != nil, Plans: make([]api.Plan, len(plans)), Directives: []api.Directed{}}
+	dry := pl.k.now.Load().direct.DryRun
 	for n, p := range plans {
 		p.DryRun = p.DryRun || dry
 		out.Plans[n] = viewPlan(p)
@@ -57,8 +57,8 @@ func (f *foresight) plans(plans []director.Plan, looked time.Time) api.Plans {
 }
 
 // Directives returns the newest recorded directives.
-func (f *foresight) Directives(most int, may func(source string) bool) []api.Directed {
-	events := f.kept.Directives(most, may)
+func (pl *planner) Directives(most int, may func(source string) bool) []api.Directed {
+	events := pl.kept.Directives(most, may)
 	out := make([]api.Directed, len(events))
 	for n, e := range events {
 		out[n] = api.NewDirected(e)
@@ -67,13 +67,13 @@ func (f *foresight) Directives(most int, may func(source string) bool) []api.Dir
 }
 
 // History returns how sources were used.
-func (f *foresight) History(day bool, may func(source string) bool) api.History {
+func (pl *planner) History(day bool, may func(source string) bool) api.History {
 	scale := history.Hour
 	if day {
 		scale = history.Day
 	}
-	out := api.History{Step: scale.Step.Seconds(), Priced: f.kept.Priced(may)}
-	for _, b := range f.kept.Series(time.Now(), scale, may) {
+	out := api.History{Step: scale.Step.Seconds(), Priced: pl.kept.Priced(may)}
+	for _, b := range pl.kept.Series(time.Now(), scale, may) {
 		p := api.Point{Time: b.Start, Given: b.Given, Hits: b.Given - b.Misses, Misses: b.Misses, Made: b.Made, Failed: b.Failed}
 		if b.Misses > 0 {
 			mean, longest := b.Waited.Seconds()/float64(b.Misses), b.Longest.Seconds()
@@ -92,22 +92,22 @@ func (f *foresight) History(day bool, may func(source string) bool) api.History 
 }
 
 // follow reads the journal and counts instances until ctx ends.
-func (f *foresight) follow(ctx context.Context) {
+func (pl *planner) follow(ctx context.Context) {
 	t := time.NewTicker(readJournal)
 	defer t.Stop()
 	var counted time.Time
 	for {
-		now := f.k.now.Load()
-		events, err := now.engine.Events(ctx, f.kept.Query())
+		now := pl.k.now.Load()
+		events, err := now.engine.Events(ctx, pl.kept.Query())
 		if err == nil {
-			f.kept.Take(events)
+			pl.kept.Take(events)
 			if time.Since(counted) >= countAll {
 				counted = time.Now()
-				err = f.count(ctx, now)
+				err = pl.count(ctx, now)
 			}
 		}
 		if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrUnavailable) {
-			f.k.Log.Warn("what happened cannot be drawn", "err", err)
+			pl.k.Log.Warn("what happened cannot be drawn", "err", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -118,7 +118,7 @@ func (f *foresight) follow(ctx context.Context) {
 }
 
 // count adds the number of instances of each source to the history.
-func (f *foresight) count(ctx context.Context, now *served) error {
+func (pl *planner) count(ctx context.Context, now *served) error {
 	all, err := now.engine.Status(ctx)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (f *foresight) count(ctx context.Context, now *served) error {
 		counts[n].Present += s.Counts.Present() + s.Counts.Held
 		counts[n].InUse += s.Counts.InUse()
 	}
-	f.kept.Sample(time.Now(), counts)
+	pl.kept.Sample(time.Now(), counts)
 	return nil
 }
 
