@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
-	"github.com/hostler-project/hostler/slapos/node/standalone"
+	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
 // EmptyName is the error for an empty name. That is mostly a variable that is not set, and guessing
@@ -85,11 +85,11 @@ func AsCalled(program, hint string) string {
 // ofStandalone returns the stand-alone directory that a configuration file belongs to; "" if there
 // is none.
 func ofStandalone(file string) string {
-	dir, ok := strings.CutSuffix(file, "/"+standalone.Config)
+	dir, ok := strings.CutSuffix(file, "/"+cfg.StandaloneFile)
 	if !ok || !filepath.IsAbs(dir) {
 		return ""
 	}
-	if st, err := os.Lstat(filepath.Join(dir, standalone.Wrapper)); err != nil || !st.Mode().IsRegular() {
+	if st, err := os.Lstat(filepath.Join(dir, cfg.StandaloneScript)); err != nil || !st.Mode().IsRegular() {
 		return ""
 	}
 	return dir

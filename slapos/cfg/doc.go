@@ -9,3 +9,10 @@
 // A value is read when it is asked for, so an unused value cannot be an error. A File does not
 // change once it is read, and may be used concurrently.
 package cfg
+
+// The names below the directory of a stand-alone: its configuration, and the script that is the
+// command slapos there.
+const (
+	StandaloneFile   = "etc/slapos.cfg"
+	StandaloneScript = "bin/slapos"
+)

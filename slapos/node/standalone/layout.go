@@ -22,13 +22,13 @@ import (
 
 // The names below the directory (SlapOS: slap.standalone).
 const (
-	Config       = "etc/slapos.cfg"
+	Config       = cfg.StandaloneFile
 	definition   = "etc/slapformat-definition.cfg"
 	state        = "etc/slapos.xml"
 	logsDir      = "var/log"
 	runDir       = "var/run"
 	instancesDir = "inst"
-	Wrapper      = "bin/slapos"
+	Wrapper      = cfg.StandaloneScript
 	auto         = "bin/slapos-node-auto"
 )
 
