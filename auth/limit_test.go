@@ -133,7 +133,8 @@ func TestUnknown(t *testing.T) {
 		}, func() bool { served = true; return fails })
 		return served
 	}
-	if !ask(false) || !ask(false) || !ask(true) || ask(false) || refused != 1 {
+	first, second, third, fourth := ask(false), ask(false), ask(true), ask(false)
+	if !first || !second || !third || fourth || refused != 1 {
 		t.Errorf("refused %d, want what follows the failure alone", refused)
 	}
 }

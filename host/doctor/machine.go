@@ -82,11 +82,7 @@ func Engines(ctx context.Context, kinds provider.Table) []compute.Finding {
 		all.Go(func() { found[i] = f(ctx) })
 	}
 	all.Wait()
-	var out []compute.Finding
-	for _, f := range slices.Concat(found...) {
-		out = append(out, f)
-	}
-	return out
+	return slices.Concat(found...)
 }
 
 // examiners returns functions that try the engines of this machine as this user.
