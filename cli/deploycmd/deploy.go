@@ -101,16 +101,23 @@ print comes on standard error, each line with the node's name where there are se
 // deployNodes makes nodes.
 func deployNodes(a *cli.App, ctx context.Context, o *deployOptions) error {
 	d := &deploying{app: a, opt: o}
+	_, err := d.deploy(ctx)
+	return err
+}
+
+// deploy makes all nodes, and their reports.
+func (d *deploying) deploy(ctx context.Context) ([]*deploy.Node, error) {
 	if err := d.prepare(ctx); err != nil {
-		return err
+		return nil, err
 	}
+	a := d.app
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	nodes, err := d.run(ctx)
 	a.Ring(context.WithoutCancel(ctx))
 	err = errors.Join(err, d.reports(nodes))
 	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
-		return &term.Interruption{Signal: s, Became: became(nodes)}
+		err = &term.Interruption{Signal: s, Became: became(nodes)}
 	}
-	return err
+	return nodes, err
 }

@@ -2,7 +2,6 @@ package deploycmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -20,17 +19,7 @@ func deployNode(a *cli.App, ctx context.Context, o *oldNodeOptions, words []stri
 	}
 	d := &deploying{app: a, opt: &o.deploy}
 	o.deploy.old, o.deploy.count, o.deploy.userID, o.deploy.secretKey = true, 1, o.userID, o.secretKey
-	if err := d.prepare(ctx); err != nil {
-		return err
-	}
-	ctx, stop := a.UntilSignal(ctx)
-	defer stop()
-	nodes, err := d.run(ctx)
-	a.Ring(context.WithoutCancel(ctx))
-	err = errors.Join(err, d.reports(nodes))
-	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
-		return &term.Interruption{Signal: s, Became: became(nodes)}
-	}
+	nodes, err := d.deploy(ctx)
 	if err != nil {
 		return err
 	}

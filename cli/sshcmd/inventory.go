@@ -45,19 +45,10 @@ type group struct {
 }
 
 func inventory(a *cli.App, ctx context.Context, host string, one, all bool) error {
-	engine, err := a.Engine(ctx)
+	w, leases, err := wayTo(a, ctx, nil, all)
 	if err != nil {
 		return err
 	}
-	leases, err := leasesOf(a, ctx, engine, nil, all)
-	if err != nil {
-		return err
-	}
-	w, err := newWay(a)
-	if err != nil {
-		return err
-	}
-	w.any = all
 	vars := map[string]map[string]any{}
 	groups := map[string][]string{}
 	for _, l := range leases {

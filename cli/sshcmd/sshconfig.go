@@ -43,16 +43,7 @@ type sshView struct {
 }
 
 func sshConfig(a *cli.App, ctx context.Context, names []string, all bool) error {
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	w, err := newWay(a)
-	if err != nil {
-		return err
-	}
-	w.any = all
-	leases, err := leasesOf(a, ctx, engine, names, all)
+	w, leases, err := wayTo(a, ctx, names, all)
 	if err != nil {
 		return err
 	}

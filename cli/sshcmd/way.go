@@ -1,6 +1,7 @@
 package sshcmd
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/remote/sshserve"
@@ -34,6 +36,25 @@ func newWay(a *cli.App) (*way, error) {
 	}
 	w.known, w.key = known, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey())))
 	return w, nil
+}
+
+// wayTo returns the way to leased instances, and their leases: the user's own, those that are
+// named, or all.
+func wayTo(a *cli.App, ctx context.Context, names []string, all bool) (*way, []compute.Lease, error) {
+	engine, err := a.Engine(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	leases, err := leasesOf(a, ctx, engine, names, all)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := newWay(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.any = all
+	return w, leases, nil
 }
 
 // command returns the command that ssh runs to reach a name.

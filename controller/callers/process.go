@@ -79,7 +79,7 @@ func (l *ProcessListener) Close() error {
 	return nil
 }
 
-// Addr returns a placeholder, as there is no address.
+// Addr has a name for errors alone: a pipe within the process has no address.
 func (l *ProcessListener) Addr() net.Addr {
 	return &net.UnixAddr{Name: fmt.Sprint("process ", os.Getpid()), Net: "unix"}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
+	"github.com/hostler-project/hostler/store/storetest"
 )
 
 func rand() uint64 { return mathrand.Uint64() }
@@ -322,16 +323,22 @@ func TestOlder(t *testing.T) {
 	) {
 		sql(t, dsn, q)
 	}
-	// what texts said before
-	sql(t, dsn, `WITH s AS (INSERT INTO sources (name, digest, type, place, failures, paused, last_error) VALUES ('full', 'd', '', '', -2, 5, 'no room'),
-		('away', 'd', '', '', 0, 5, 'it cannot be reached since 2026-11-20T10:00:00Z: no route') RETURNING key) INSERT INTO counts (key) SELECT key FROM s`)
-	sql(t, dsn, `INSERT INTO instances (row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
-		SELECT 901, 'web-9', 'full', key, 'discarding', 1, 1, 0, 0, 0, 0, '',
-			'{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}', 1 FROM sources WHERE name = 'full'`)
-	sql(t, dsn, `INSERT INTO instances (row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
-		SELECT 902, 'web-8', 'full', key, 'creating', 1, 1, 0, 0, 0, 0, '',
-			'{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}', 1 FROM sources WHERE name = 'full'`)
-	sql(t, dsn, "UPDATE turn SET instance = 902")
+	for _, c := range storetest.OldSources {
+		sql(t, dsn, fmt.Sprintf("WITH s AS (INSERT INTO sources (name, digest, type, place, failures, paused, last_error) "+
+			"VALUES ('%s', 'd', '', '', %d, 5, '%s') RETURNING key) INSERT INTO counts (key) SELECT key FROM s",
+			c.Name, c.Failures, c.LastError))
+	}
+	for n, c := range storetest.OldInstances {
+		sql(t, dsn, fmt.Sprintf("INSERT INTO instances (row, id, source, source_key, state, since, generation, uses, worker, basis, "+
+			"ready_at, child, detail, created) SELECT %d, '%s', 'broken', key, '%s', 1, 1, 0, 0, 0, 0, '', '%s', 1 FROM sources WHERE name = 'broken'",
+			900+n, c.ID, c.State, c.Detail))
+	}
+	for n, c := range storetest.OldLeases {
+		sql(t, dsn, fmt.Sprintf("INSERT INTO leases (row, id, name, instance, owner, generation, given, used, expires, deadline, ended, "+
+			"why, pid, worker, detail) VALUES (%d, '%s', '', 'gone', 'ann', 1, 1, 1, 0, 0, 2, '%s', 0, 0, '{\"source\":\"broken\"}')",
+			900+n, c.ID, c.Why))
+	}
+	sql(t, dsn, "UPDATE turn SET instance = 999, lease = 999")
 	st = mustOpen(t, dsn, postgres.Options{})
 	if got := kinds(t, st); len(got) != 1 || st.Installation() != installation {
 		t.Errorf("%v of %s", got, st.Installation())
@@ -343,24 +350,7 @@ func TestOlder(t *testing.T) {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 || ws[0].Count != 2 || ws[0].Project != "" || ws[0].Priority != 0 {
 			t.Errorf("queue %v %v", ws, err)
 		}
-		for _, c := range []struct {
-			name        string
-			full        int
-			unreachable int64
-			text        string
-		}{{"full", 2, 0, "no room"}, {"away", 0, 1795168800, "no route"}} {
-			s, err := tx.Source(c.name, "d")
-			if err != nil || s.Failures != 0 || s.Full != c.full || s.LastError != c.text ||
-				s.Unreachable.IsZero() != (c.unreachable == 0) || c.unreachable != 0 && s.Unreachable.Unix() != c.unreachable {
-				t.Errorf("source %s: got %+v, %v", c.name, s, err)
-			}
-		}
-		if i, err := tx.Instance("web-9"); err != nil || i.Cause != compute.CauseUnanswered || i.Facts["os"] != "\x00" || i.Fill {
-			t.Errorf("web-9: got %+v, %v", i, err)
-		}
-		if i, err := tx.Instance("web-8"); err != nil || i.Cause != "" || !i.Fill || i.Wanted != "cache:1" {
-			t.Errorf("web-8: got %+v, %v", i, err)
-		}
+		storetest.Typed(t, tx)
 		return tx.SaveAnswer(&store.Answer{Owner: "ann", Key: "k"})
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
+	"github.com/hostler-project/hostler/store/storetest"
 )
 
 // TestFirstTogether: of many who find no state file one makes it, and all have the same.
@@ -163,14 +165,25 @@ func TestOlder(t *testing.T) {
 		"DROP INDEX leases_name", "CREATE UNIQUE INDEX leases_name ON leases (name) WHERE ended = 0 AND name <> ''",
 		"ALTER TABLE leases DROP COLUMN share", "ALTER TABLE leases DROP COLUMN project", "ALTER TABLE events DROP "+
 			"COLUMN project", "ALTER TABLE waiters DROP COLUMN project", "ALTER TABLE waiters DROP COLUMN detail",
-		`INSERT INTO sources (name, digest, type, place, failures, paused, last_error) VALUES ('full', 'd', '', '', -2, 5, 'no room'),
-			('away', 'd', '', '', 0, 5, 'it cannot be reached since 2026-11-20T10:00:00Z: no route')`,
-		`INSERT INTO instances (id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created)
-			VALUES ('web-9', 'web', 1, 'discarding', 1, 1, 0, 0, 0, 0, '', '{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}', 1),
-			('web-8', 'web', 1, 'creating', 1, 1, 0, 0, 0, 0, '',
-				'{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}', 1)`,
-		"UPDATE sources SET creating = 1, discarding = 1 WHERE name = 'web'",
-		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1", "PRAGMA wal_checkpoint(TRUNCATE)")
+		"DELETE FROM goose_db_version WHERE version_id >= 2", "PRAGMA user_version = 1")
+	var old []string
+	for _, c := range storetest.OldSources {
+		old = append(old, fmt.Sprintf("INSERT INTO sources (name, digest, type, place, failures, paused, last_error) "+
+			"VALUES ('%s', 'd', '', '', %d, 5, '%s')",
+			c.Name, c.Failures, c.LastError))
+	}
+	for _, c := range storetest.OldInstances {
+		old = append(old, fmt.Sprintf("INSERT INTO instances "+
+			"(id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created) "+
+			"VALUES ('%s', 'broken', (SELECT key FROM sources WHERE name = 'broken'), '%s', 1, 1, 0, 0, 0, 0, '', '%s', 1)",
+			c.ID, c.State, c.Detail))
+	}
+	for _, c := range storetest.OldLeases {
+		old = append(old, fmt.Sprintf("INSERT INTO leases "+
+			"(id, name, instance, owner, generation, given, used, expires, deadline, ended, why, pid, worker, detail) "+
+			"VALUES ('%s', '', 'gone', 'ann', 1, 1, 1, 0, 0, 2, '%s', 0, 0, '{\"source\":\"broken\"}')", c.ID, c.Why))
+	}
+	raw(t, path, false, append(old, "PRAGMA wal_checkpoint(TRUNCATE)")...)
 	s = mustOpen(t, path)
 	err = s.Update(t.Context(), func(tx store.Tx) error {
 		r, err := tx.Source("web", "d")
@@ -184,24 +197,7 @@ func TestOlder(t *testing.T) {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 || ws[0].Count != 2 || ws[0].Project != "" || ws[0].Priority != 0 {
 			t.Errorf("queue %v %v", ws, err)
 		}
-		for _, c := range []struct {
-			name        string
-			full        int
-			unreachable int64
-			text        string
-		}{{"full", 2, 0, "no room"}, {"away", 0, 1795168800, "no route"}} {
-			s, err := tx.Source(c.name, "d")
-			if err != nil || s.Failures != 0 || s.Full != c.full || s.LastError != c.text ||
-				s.Unreachable.IsZero() != (c.unreachable == 0) || c.unreachable != 0 && s.Unreachable.Unix() != c.unreachable {
-				t.Errorf("source %s: got %+v, %v", c.name, s, err)
-			}
-		}
-		if i, err := tx.Instance("web-9"); err != nil || i.Cause != compute.CauseUnanswered || i.Facts["os"] != "\x00" || i.Fill {
-			t.Errorf("web-9: got %+v, %v", i, err)
-		}
-		if i, err := tx.Instance("web-8"); err != nil || i.Cause != "" || !i.Fill || i.Wanted != "cache:1" {
-			t.Errorf("web-8: got %+v, %v", i, err)
-		}
+		storetest.Typed(t, tx)
 		r.Aim.Spare = 2
 		return tx.SaveSource(r)
 	})

@@ -1,0 +1,76 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
+)
+
+// OldSources are records as they stood before format 10, where negative failures were answers
+// without room, and the text of the last error said that a place did not answer.
+var OldSources = []struct {
+	Name        string
+	Failures    int
+	LastError   string
+	full        int
+	unreachable int64 // seconds since 1970; 0: it answers
+	text        string
+}{
+	{"full", -2, "no room", 2, 0, "no room"},
+	{"away", 0, "it cannot be reached since 2026-11-20T10:00:00Z: no route", 0, 1795168800, "no route"},
+	{"broken", 3, "it says: it cannot be reached since yesterday", 0, 0, "it says: it cannot be reached since yesterday"},
+}
+
+// OldInstances are details as they stood before format 10, where the beginning of the reason said
+// what the engine went by.
+var OldInstances = []struct {
+	ID, State, Detail string
+	cause             compute.Cause
+	fill              bool
+}{
+	{"old-1", "discarding", `{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}`, compute.CauseUnanswered, false},
+	{"old-2", "discarding", `{"reason":"it makes room for somebody who waits for 2 GPUs"}`, compute.CauseRoom, false},
+	{"old-3", "discarding", `{"wanted":"l","reason":"its computer has ended: gone"}`, compute.CauseEnded, false},
+	{"old-4", "cleaning", `{"reason":"somebody waits for it"}`, compute.CauseWaiter, false},
+	{"old-5", "cleaning", `{"reason":"it is being stopped","cold":true}`, compute.CauseStop, false},
+	{"old-6", "cleaning", `{"reason":"it is being started"}`, compute.CauseStart, false},
+	{"old-7", "failed", `{"reason":"it is being stopped by a person"}`, "", false},
+	{"old-8", "creating", `{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}`, "", true},
+	{"old-9", "creating", `{"wanted":"1"}`, "", false},
+}
+
+// OldLeases are ended ones as they stood before format 10.
+var OldLeases = []struct {
+	ID, Why string
+	cause   compute.Cause
+}{
+	{"old-lease-1", "its computer has ended: gone", compute.CauseEnded},
+	{"old-lease-2", "released", ""},
+}
+
+// Typed checks that the old records say by values what their texts said. A test wrote them into a
+// store, which has brought them up to date.
+func Typed(t *testing.T, tx store.Tx) {
+	t.Helper()
+	for _, c := range OldSources {
+		s, err := tx.Source(c.Name, "d")
+		if err != nil || s.Failures != max(0, c.Failures) || s.Full != c.full || s.LastError != c.text ||
+			s.Unreachable.IsZero() != (c.unreachable == 0) || c.unreachable != 0 && s.Unreachable.Unix() != c.unreachable {
+			t.Errorf("source %s: got %+v, %v", c.Name, s, err)
+		}
+	}
+	for _, c := range OldInstances {
+		if i, err := tx.Instance(compute.ID(c.ID)); err != nil || i.Cause != c.cause || i.Fill != c.fill {
+			t.Errorf("%s: got %+v, %v, want cause %q and fill %v", c.ID, i, err, c.cause, c.fill)
+		}
+	}
+	if i, err := tx.Instance("old-1"); err != nil || i.Facts["os"] != "\x00" {
+		t.Errorf("facts of old-1: got %+v, %v, want them as they were", i, err)
+	}
+	for _, c := range OldLeases {
+		if l, err := tx.Lease(c.ID); err != nil || l.Cause != c.cause || l.Why != c.Why {
+			t.Errorf("lease %s: got %+v, %v, want cause %q", c.ID, l, err, c.cause)
+		}
+	}
+}
