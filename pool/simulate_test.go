@@ -8,10 +8,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +28,9 @@ import (
 var (
 	seedFlag  = flag.Uint64("seed", 0, "simulate this seed only, with its whole trace")
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to simulate; 0: as many as the test's time allows")
+	// A change of the engine that is to change nothing is judged by it: written before, compared
+	// after.
+	corpusFlag = flag.String("corpus", "", "compare the seeds' traces with those of a file; write it if it is not there")
 )
 
 // outcome of one seed.
@@ -140,7 +145,9 @@ const part = "HOSTLER_SIMULATE_PART"
 // seed. The seeds are shared out among as many processes as there are processors, so that a panic
 // in one of the engine's goroutines can be told with its seed too.
 //
-// -seed N replays one with its trace; -seeds N, or HOSTLER_SEEDS, simulates so many. Otherwise it
+// -seed N replays one with its trace; -seeds N, or HOSTLER_SEEDS, simulates so many. -corpus FILE
+// compares each seed's trace, which has all that each transaction wrote and each answer, with what
+// another build of the engine gave, or writes the file. Without -seeds it
 // is 200 in short mode, 2,000 where HOSTLER_REQUIRE_LAB is set, and elsewhere what can be done in
 // 20 seconds.
 func TestSimulate(t *testing.T) {
@@ -193,7 +200,7 @@ func TestSimulate(t *testing.T) {
 func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 	start := time.Now()
 	parts := min(runtime.NumCPU(), 8, n)
-	done := make([]int, parts)
+	done, traces := make([]int, parts), make([]map[uint64]string, parts)
 	var wg sync.WaitGroup
 	for k := range parts {
 		wg.Go(func() {
@@ -202,7 +209,13 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 			out, err := cmd.CombinedOutput()
 			lines := bytes.Split(out, []byte("\n"))
 			last := ""
+			traces[k] = map[uint64]string{}
 			for _, l := range lines {
+				var seed uint64
+				var trace string
+				if n, _ := fmt.Sscanf(string(l), "trace %d %s", &seed, &trace); n == 2 {
+					traces[k][seed] = trace
+				}
 				if seed, ok := bytes.CutPrefix(l, []byte("seed ")); ok {
 					last = string(seed)
 					done[k]++
@@ -223,6 +236,47 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 		t.Errorf("%d seeds of %d", all, n)
 	}
 	t.Logf("%d seeds in %v", all, time.Since(start).Round(time.Second))
+	if *corpusFlag != "" {
+		compareTraces(t, *corpusFlag, traces)
+	}
+}
+
+// compareTraces compares traces with those in a file, or writes the file.
+func compareTraces(t *testing.T, file string, parts []map[uint64]string) {
+	now := map[uint64]string{}
+	for _, p := range parts {
+		maps.Copy(now, p)
+	}
+	was, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		var b strings.Builder
+		for _, seed := range slices.Sorted(maps.Keys(now)) {
+			fmt.Fprintf(&b, "%d %s\n", seed, now[seed])
+		}
+		must(t, os.WriteFile(file, []byte(b.String()), 0o600))
+		return
+	}
+	must(t, err)
+	same := 0
+	var differ []uint64
+	for line := range strings.Lines(string(was)) {
+		var seed uint64
+		var trace string
+		if _, err := fmt.Sscan(line, &seed, &trace); err != nil {
+			t.Fatalf("a line of %s cannot be read: %q: %v", file, line, err)
+		}
+		switch now[seed] {
+		case trace:
+			same++
+		case "":
+		default:
+			differ = append(differ, seed)
+		}
+	}
+	t.Logf("%d traces as in %s", same, file)
+	if len(differ) > 0 {
+		t.Errorf("%d traces differ from those in %s: of the seeds %v", len(differ), file, differ[:min(len(differ), 20)])
+	}
 }
 
 func simulatePart(t *testing.T, p string) {
@@ -235,8 +289,10 @@ func simulatePart(t *testing.T, p string) {
 	start := time.Now()
 	for seed := k + 1; seed <= n && (limit == 0 || int64(time.Since(start)) < limit); seed += parts {
 		fmt.Printf("seed %d\n", seed)
-		if o := simulate(t, uint64(seed), dir, bend{}); o.broken != "" {
+		o := simulate(t, uint64(seed), dir, bend{})
+		if o.broken != "" {
 			t.Fatalf("o.broken = %s\no.trace = %s; want o.broken == \"\"", o.broken, o.trace)
 		}
+		fmt.Printf("trace %d %d:%016x\n", seed, o.turns, o.hash)
 	}
 }
