@@ -32,6 +32,36 @@ func (c Counts) Cached() int { return c.Creating + c.SettingUp + c.Ready + c.Cle
 // proved to be gone.
 func (c Counts) Present() int { return c.Cached() + c.InUse() + c.Discarding + c.Failed }
 
+// Add counts n more instances in a state.
+func (c *Counts) Add(s State, n int) {
+	switch s {
+	case Creating:
+		c.Creating += n
+	case SettingUp:
+		c.SettingUp += n
+	case Ready:
+		c.Ready += n
+	case Leased:
+		c.Leased += n
+	case Cleaning:
+		c.Cleaning += n
+	case Failed:
+		c.Failed += n
+	case Discarding:
+		c.Discarding += n
+	case Held:
+		c.Held += n
+	}
+}
+
+// Plus returns the sum of both.
+func (c Counts) Plus(o Counts) Counts {
+	return Counts{
+		c.Creating + o.Creating, c.SettingUp + o.SettingUp, c.Ready + o.Ready, c.Leased + o.Leased,
+		c.Cleaning + o.Cleaning, c.Failed + o.Failed, c.Discarding + o.Discarding, c.Held + o.Held,
+	}
+}
+
 // Waiter is a request that waits in the queue. It dies with its worker.
 type Waiter struct {
 	ID     int64 // grows

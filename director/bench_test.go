@@ -86,7 +86,7 @@ func BenchmarkRound(b *testing.B) {
 			b.StopTimer()
 			start = time.Now()
 			for range 10 {
-				err := st.View(ctx, func(tx store.Tx) error { _, err := tx.Sources(); return err })
+				err := st.View(ctx, func(tx store.Tx) error { _, err := tx.Sources(""); return err })
 				if err != nil {
 					b.Fatal(err)
 				}

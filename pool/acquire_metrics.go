@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -37,11 +38,11 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 		return leases, err
 	}
 	s := p.sources[req.Source]
-	if s == nil || !slices.ContainsFunc(s.all(), func(c *source) bool { return c.Tally }) {
+	if s == nil || !slices.ContainsFunc(s.All(), func(c *Source) bool { return c.Tally }) {
 		return leases, err
 	}
 	_ = p.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
-		for _, c := range s.all() {
+		for _, c := range s.All() {
 			image := cmp.Or(req.Image, c.Image)
 			if !c.Tally || image == "" {
 				continue
@@ -104,9 +105,9 @@ func (w *watched) end() (hit bool) {
 }
 
 // sawMade reports to Observe an instance that was made, or could not be.
-func (p *Pool) sawMade(u *unit, begin time.Time) {
+func (p *Pool) sawMade(u *allocate.Grant, begin time.Time) {
 	if p.opt.Observe != nil {
-		p.opt.Observe(Sight{What: "make", Source: u.src.Name, Class: classOf(u.err), Took: time.Since(begin), Phases: u.inst.Phases})
+		p.opt.Observe(Sight{What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases})
 	}
 }
 

@@ -7,34 +7,29 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
 
-// After breakAt failures to create in a row a source is paused, first for pauseFirst, then twice as
-// long each time up to pauseMost. Three: one failure is chance, two may be; a paused source costs
-// its users a wait, an unpaused one its owner a bill.
 const (
-	breakAt    = 3
 	pauseFirst = 10 * time.Second
-	pauseMost  = 10 * time.Minute
 	// The time between two tries for room at a place that was full doubles each time. A try may
 	// make a computer in vain. A waiting request may learn this much later that there is room,
 	// unless this engine freed it: that ends the pause.
 	pauseFull     = 5 * time.Second
 	pauseFullMost = time.Minute
-	// after so long a try keeps other requests from theirs no longer: the computer boots
-	tryPatience = time.Minute
 )
 
 // pauseAfter returns how long nothing is made after so many failures in a row.
 func pauseAfter(failures int) time.Duration {
-	switch n := failures - breakAt; {
+	switch n := failures - allocate.BreakAt; {
 	case n < 0:
 		return 0
 	case n >= 6:
-		return pauseMost
+		return allocate.PauseMost
 	default:
-		return min(pauseMost, pauseFirst<<n)
+		return min(allocate.PauseMost, pauseFirst<<n)
 	}
 }
 
@@ -60,23 +55,23 @@ func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Dura
 
 // failed counts a failure to create or set up against the source, or against the want. It does not
 // count if the instance is of what the source's instances were made of before.
-func (p *Pool) failed(tx store.Tx, u *unit, i *compute.Instance) error {
-	w, cause := u.asks, u.err
+func (p *Pool) failed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
+	w, cause := u.Beyond, u.Err
 	if e := isAway(cause); e != nil {
 		return p.setAway(tx, e.key, e)
 	}
-	if p.overtaken(i.Source, u.made) {
+	if p.overtaken(i.Source, u.Template) {
 		return nil
 	}
-	if err := p.unmade(tx, i.SourceKey, u.made, w, cause); err != nil {
+	if err := p.unmade(tx, i.SourceKey, u.Template, w, cause); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err
 	}
-	if w != (want{}) {
-		return p.hitched(tx, rec, w, cause)
+	if w != (demand.Demand{}) {
+		return p.demandFailed(tx, rec, w, cause)
 	}
 	now := time.Now()
 	// full is not broken: the waiting requests look again after a while
@@ -104,12 +99,12 @@ func appendPaused(tx store.Tx, source, why string, until time.Time) error {
 }
 
 // succeeded closes the breaker for a want, and for all wants that ask for less.
-func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w want) error {
+func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) error {
 	if err := p.proven(tx, i, w); err != nil {
 		return err
 	}
-	if w != (want{}) {
-		if err := p.unhitched(tx, i.SourceKey, w); err != nil {
+	if w != (demand.Demand{}) {
+		if err := p.demandMet(tx, i.SourceKey, w); err != nil {
 			return err
 		}
 	}
@@ -117,7 +112,7 @@ func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w want) error {
 	if err != nil || rec.None() {
 		return err
 	}
-	if doubted(rec) {
+	if allocate.Unreachable(rec) {
 		return p.setReached(tx, rec.Key)
 	}
 	rec.Failures, rec.Full, rec.Paused = 0, 0, time.Time{}
@@ -130,7 +125,7 @@ func (p *Pool) freed(tx store.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
 		return nil
 	}
-	if err := p.roomier(tx, i.SourceKey); err != nil {
+	if err := p.endFullPauses(tx, i.SourceKey); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -142,8 +137,8 @@ func (p *Pool) freed(tx store.Tx, i *compute.Instance) error {
 }
 
 // fit checks a cached instance, and those behind it, before it is handed out.
-func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) error {
-	chain, err := p.behind(ctx, u.inst)
+func (p *Pool) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	chain, err := p.behind(ctx, u.Instance)
 	if err != nil {
 		return err
 	}
@@ -157,9 +152,9 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) e
 			tell("check", "")
 			err = p.healthy(ctx, o, i)
 		}
-		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.has("check") {
+		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.Has("check") {
 			tell("check", "")
-			err = p.hooks(ctx, s, i, "check", u.lease.ID)
+			err = p.hooks(ctx, s, i, "check", u.Lease.ID)
 		}
 		if err != nil {
 			return &compute.Error{Op: "check", ID: i.ID, Kind: compute.ErrFailed, Err: err}
@@ -169,11 +164,12 @@ func (p *Pool) fit(ctx context.Context, u *unit, tell func(phase, why string)) e
 }
 
 // onHandOut runs the acquire hooks, those of a child before those of the pool in front of it.
-func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
-	chain := []*compute.Instance{u.inst}
-	if u.child == nil && u.inst.Child != "" { // one that was drawn just now has run its own already
+func (p *Pool) onHandOut(ctx context.Context, u *allocate.Grant) error {
+	chain := []*compute.Instance{u.Instance}
+	// one that was drawn just now has run its own already
+	if u.Child == nil && u.Instance.Child != "" {
 		var err error
-		if chain, err = p.behind(ctx, u.inst); err != nil {
+		if chain, err = p.behind(ctx, u.Instance); err != nil {
 			return err
 		}
 	}
@@ -182,8 +178,8 @@ func (p *Pool) onHandOut(ctx context.Context, u *unit) error {
 		if err != nil {
 			return err
 		}
-		if s.has("acquire") {
-			if err := p.hooksFor(ctx, s, u.inst, hookView(u.inst, chain[n]), 0, "acquire", u.lease.ID); err != nil {
+		if s.Has("acquire") {
+			if err := p.hooksFor(ctx, s, u.Instance, hookView(u.Instance, chain[n]), 0, "acquire", u.Lease.ID); err != nil {
 				return err
 			}
 		}
@@ -197,13 +193,13 @@ const stages = 1 << 16
 
 // hooks runs a source's hooks of one kind for an instance. It records each that is done, so that a
 // repetition goes on after it.
-func (p *Pool) hooks(ctx context.Context, s *source, i *compute.Instance, event, lease string) error {
+func (p *Pool) hooks(ctx context.Context, s *Source, i *compute.Instance, event, lease string) error {
 	return p.hooksFor(ctx, s, i, i, 0, event, lease)
 }
 
 // hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own
 // source. Progress is recorded with the outermost instance, the one that is worked on.
-func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instance, stage int, event, lease string) error {
+func (p *Pool) hooksFor(ctx context.Context, s *Source, i, seen *compute.Instance, stage int, event, lease string) error {
 	if p.opt.Hooks == nil || i.Resume/stages > stage {
 		return nil
 	}
@@ -235,7 +231,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *source, i, seen *compute.Instanc
 }
 
 // bundlesAgain has a source's bundles applied to an instance that was made as new.
-func (p *Pool) bundlesAgain(ctx context.Context, s *source, i *compute.Instance) error {
+func (p *Pool) bundlesAgain(ctx context.Context, s *Source, i *compute.Instance) error {
 	if p.opt.Hooks == nil {
 		return nil
 	}

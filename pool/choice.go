@@ -13,29 +13,14 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/demand"
 )
 
-// choice is what a request wants other than its source's own; "": the source's.
-type choice struct {
-	image, flavor, location, userData string
-
-	exact bool // the names are whole: no beginnings, and no numbers in a list
-}
-
-func choiceOf(req compute.Request) choice {
-	c := choice{image: req.Image, flavor: req.Flavor, location: req.Location, userData: string(req.UserData)}
-	// the policy for others was applied to the names that they gave
-	c.exact = c != choice{} && !req.Own
-	return c
-}
-
 // String is for people.
-func (c choice) String() string { return wantOf(size{}, c, 0).Choice() }
-
-// errChoice says that a choice cannot be had, now or later.
-type errChoice struct{ error }
-
-func (e *errChoice) Unwrap() error { return e.error }
+func (c choice) String() string {
+	return demand.Demand{Image: c.image, Flavor: c.flavor, Location: c.location, Data: demand.Digest(c.userData)}.Choice()
+}
 
 // resolve replaces the names in a choice by what they mean.
 func (c choice) resolve(ctx context.Context, source string, p compute.Provider) (choice, error) {
@@ -48,12 +33,12 @@ func (c choice) resolve(ctx context.Context, source string, p compute.Provider) 
 		}
 		id, err := pick(ctx, p, part.kind, *part.name, c.exact)
 		if err != nil {
-			return c, &errChoice{&compute.Error{ID: compute.ID(source), Kind: kindOf(err), Err: err}}
+			return c, &allocate.ChoiceError{Err: &compute.Error{ID: compute.ID(source), Kind: kindOf(err), Err: err}}
 		}
 		*part.name = id
 	}
 	if err := c.fit(p); err != nil {
-		return c, &errChoice{&compute.Error{
+		return c, &allocate.ChoiceError{Err: &compute.Error{
 			ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh",
 		}}
 	}
@@ -126,7 +111,7 @@ func pick(ctx context.Context, p compute.Provider, kind, name string, exact bool
 
 // checkChoice returns an error for an impossible choice, before anything is recorded. For a pool
 // that shows when its sources are asked.
-func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request) error {
+func (p *Pool) checkChoice(ctx context.Context, s *Source, req *compute.Request) error {
 	c := choiceOf(*req)
 	if c == (choice{}) {
 		return nil
@@ -137,7 +122,7 @@ func (p *Pool) checkChoice(ctx context.Context, s *source, req *compute.Request)
 			Err: errors.New("its instances are shared, so nobody can choose their image, flavor, location or user data"),
 		}
 	}
-	if s.Type == poolType {
+	if s.Type == allocate.PoolType {
 		return nil
 	}
 	_, o, err := p.record(ctx, s)
@@ -170,15 +155,15 @@ func (c choice) note(i *compute.Instance) {
 // barred returns the sources below s, by name, that may not give a request what it asks for: they
 // make nothing for it. The error is set where that is all of them, or where s itself does not allow
 // it.
-func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
+func (p *Pool) barred(s *Source, req compute.Request) (map[string]bool, error) {
 	project := p.project(req.Project).Limits
 	out := map[string]bool{}
 	var first error
-	for _, c := range s.all() {
+	for _, c := range s.All() {
 		rules := c.Policy
 		rules.Name = c.Name
 		// its sources say what may be chosen; what it says itself counts too
-		if c.Type == poolType {
+		if c.Type == allocate.PoolType {
 			rules = rules.OfPool()
 		}
 		err := policy.Check(req, rules, project)
@@ -190,12 +175,12 @@ func (p *Pool) barred(s *source, req compute.Request) (map[string]bool, error) {
 		case first == nil:
 			first = err
 		}
-		for _, below := range c.all() { // reached by another way too: the strictest counts
+		for _, below := range c.All() { // reached by another way too: the strictest counts
 			out[below.Name] = true
 		}
 	}
-	open := func(c *source) bool { return c.Type != poolType && !out[c.Name] }
-	if first != nil && !slices.ContainsFunc(s.all(), open) {
+	open := func(c *Source) bool { return c.Type != allocate.PoolType && !out[c.Name] }
+	if first != nil && !slices.ContainsFunc(s.All(), open) {
 		return nil, first
 	}
 	return out, nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -271,12 +272,12 @@ func (p *Pool) inOrder(tx store.Tx, now time.Time) (time.Time, error) {
 
 // hasten shortens waits that became too long after the clock was set back.
 func (p *Pool) hasten(tx store.Tx, now time.Time) error {
-	recs, err := tx.Sources()
+	recs, err := tx.Sources("")
 	if err != nil {
 		return err
 	}
 	for _, r := range recs {
-		if most := now.Add(pauseMost); r.Paused.After(most) {
+		if most := now.Add(allocate.PauseMost); r.Paused.After(most) {
 			r.Paused = most
 			if err := tx.SaveSource(r); err != nil {
 				return err

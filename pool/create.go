@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -24,7 +25,7 @@ const (
 // says that another attempt may succeed: a cached instance was unfit, or a child of a pool, now in
 // skip, could not make its part.
 func (p *Pool) finish(
-	ctx context.Context, units []*unit, req compute.Request, waited time.Duration, skip map[string]bool,
+	ctx context.Context, units []*allocate.Grant, req compute.Request, waited time.Duration, skip map[string]bool,
 ) (again bool, err error) {
 	notify := req.Notify
 	if notify != nil && len(units) > 1 {
@@ -37,25 +38,25 @@ func (p *Pool) finish(
 	}
 	var wg sync.WaitGroup
 	for _, u := range units {
-		wg.Go(func() { u.err = p.raise(ctx, u, notify, waited) })
+		wg.Go(func() { u.Err = p.raise(ctx, u, notify, waited) })
 	}
 	wg.Wait()
 	var errs []error
 	cachedFailed := true
 	for _, u := range units {
-		if u.err == nil {
+		if u.Err == nil {
 			continue
 		}
-		errs = append(errs, u.err)
+		errs = append(errs, u.Err)
 		leaf := u
-		for leaf.child != nil {
-			leaf = leaf.child
+		for leaf.Child != nil {
+			leaf = leaf.Child
 		}
-		if u.fresh {
+		if u.Fresh {
 			cachedFailed = false
 		}
-		if leaf != u && leaf.err != nil {
-			skip[leaf.src.Name] = true
+		if leaf != u && leaf.Err != nil {
+			skip[leaf.Source.Name] = true
 			again = true
 		}
 	}
@@ -76,98 +77,104 @@ func (p *Pool) finish(
 
 // raise brings a unit to where it may be handed out. Fresh instances are made and set up from the
 // inside out; cached ones are checked.
-func (p *Pool) raise(ctx context.Context, u *unit, notify func(compute.Progress), waited time.Duration) error {
-	if u.joins {
+func (p *Pool) raise(ctx context.Context, u *allocate.Grant, notify func(compute.Progress), waited time.Duration) error {
+	if u.Joins {
 		return nil // the others on it have had all this
 	}
-	if u.child != nil {
-		u.child.measured = u.measured || u.src.Share
-		if u.err = p.raise(ctx, u.child, notify, waited); u.err != nil {
-			return u.err
+	if u.Child != nil {
+		u.Child.Measured = u.Measured || u.Source.Share
+		if u.Err = p.raise(ctx, u.Child, notify, waited); u.Err != nil {
+			return u.Err
 		}
 	}
 	tell := func(phase, why string) {
 		if notify != nil {
-			notify(compute.Progress{Phase: phase, Instance: u.inst.ID, Reason: why})
+			notify(compute.Progress{Phase: phase, Instance: u.Instance.ID, Reason: why})
 		}
 	}
-	if !u.fresh {
-		if !u.look {
+	if !u.Fresh {
+		if !u.Verify {
 			return nil
 		}
-		if u.err = p.fit(ctx, u, tell); u.err == nil {
-			u.err = p.onHandOut(ctx, u)
+		if u.Err = p.fit(ctx, u, tell); u.Err == nil {
+			u.Err = p.onHandOut(ctx, u)
 		}
-		return u.err
+		return u.Err
 	}
-	u.inst.Phases.Wait = waited
+	u.Instance.Phases.Wait = waited
 	defer p.sawMade(u, time.Now())
-	if u.child == nil {
-		if u.err = p.create(ctx, u, tell); u.err == nil && (u.src.Share || u.measured) {
-			u.err = p.measure(ctx, u)
+	if u.Child == nil {
+		if u.Err = p.create(ctx, u, tell); u.Err == nil && (u.Source.Share || u.Measured) {
+			u.Err = p.measure(ctx, u)
 		}
 	} else {
-		u.inst.Address, u.inst.ProviderID = u.child.inst.Address, u.child.inst.ProviderID
+		u.Instance.Address, u.Instance.ProviderID = u.Child.Instance.Address, u.Child.Instance.ProviderID
 	}
-	if u.err == nil {
-		u.err = p.setUp(ctx, u, tell)
+	if u.Err == nil {
+		u.Err = p.setUp(ctx, u, tell)
 	}
-	if u.err == nil && u.lease != nil {
-		u.err = p.onHandOut(ctx, u)
+	if u.Err == nil && u.Lease != nil {
+		u.Err = p.onHandOut(ctx, u)
 	}
-	return u.err
+	return u.Err
 }
 
 // create asks the provider for the computer of a recorded instance.
-func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)) error {
-	o := p.ready(u.inst.SourceKey)
+func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	o := p.ready(u.Instance.SourceKey)
 	if o == nil {
-		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
+		return &compute.Error{ID: u.Instance.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
-	if u.src.Reuse == "rebuild" && !o.rebuilds() {
-		return compute.Unasked(&compute.Error{ID: u.inst.ID, Kind: compute.ErrInvalid,
-			Err:  fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.src.Type),
+	if u.Source.Reuse == "rebuild" && !o.rebuilds() {
+		return compute.Unasked(&compute.Error{ID: u.Instance.ID, Kind: compute.ErrInvalid,
+			Err:  fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.Source.Type),
 			Hint: "say reuse = no: it is discarded, and another one made"})
 	}
-	what, err := u.choice.resolve(ctx, u.src.Name, o.provider)
+	what := choice{}
+	if u.Request != nil {
+		what = choiceOf(*u.Request)
+	}
+	what, err := what.resolve(ctx, u.Source.Name, o.provider)
 	if err != nil {
 		return compute.Unasked(err)
 	}
 	image := what.image
 	if image == "" && len(o.names) == 0 {
-		if image, err = p.imageFor(ctx, u.src); err != nil {
+		if image, err = p.imageFor(ctx, u.Source); err != nil {
 			return compute.Unasked(err)
 		}
-		u.image = image
+		u.Image = image
 	}
-	if err := p.identify(ctx, o, u.inst); err != nil {
-		err = p.reaches(ctx, o, u.inst.SourceKey, err)
-		return compute.Unasked(&compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err})
+	if err := p.identify(ctx, o, u.Instance); err != nil {
+		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
+		return compute.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: kindOf(err), Err: err})
 	}
-	identity := u.inst.Facts[compute.FactIdentity]
-	u.made = p.notice(ctx, u.src)
+	identity := u.Instance.Facts[compute.FactIdentity]
+	u.Template = p.notice(ctx, u.Source)
 	tell("create", "")
 	p.step("create:before")
 	start := time.Now()
-	asking, span := trace.Start(ctx, "create", about(u.inst)...)
-	made, err := o.provider.Create(asking, compute.Spec{ID: u.inst.ID, Source: u.src.Name,
-		Installation: p.store.Installation(), Image: cmp.Or(image, u.src.Image),
-		Flavor: cmp.Or(what.flavor, u.src.Flavor), Location: what.location, UserData: []byte(what.userData),
-		Cores: int(math.Ceil(u.least.Cores)), Memory: u.least.Memory, Disk: u.least.Disk, GPUs: u.least.GPUs, MaxPrice: u.most})
+	asking, span := trace.Start(ctx, "create", about(u.Instance)...)
+	made, err := o.provider.Create(asking, compute.Spec{ID: u.Instance.ID, Source: u.Source.Name,
+		Installation: p.store.Installation(), Image: cmp.Or(image, u.Source.Image),
+		Flavor: cmp.Or(what.flavor, u.Source.Flavor), Location: what.location, UserData: []byte(what.userData),
+		Cores: int(math.Ceil(u.Demand.Cores)), Memory: u.Demand.Memory, Disk: u.Demand.Disk, GPUs: u.Demand.GPUs, MaxPrice: u.Demand.Price})
 	p.step("create:answered")
-	u.inst.Phases.Create = time.Since(start)
+	u.Instance.Phases.Create = time.Since(start)
 	span.End(err)
 	if err != nil {
-		err = p.reaches(ctx, o, u.inst.SourceKey, err)
-		return &compute.Error{Op: "create", ID: u.inst.ID, Kind: kindOf(err), Err: err}
+		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
+		return &compute.Error{Op: "create", ID: u.Instance.ID, Kind: kindOf(err), Err: err}
 	}
-	u.inst.ProviderID, u.inst.Address, u.inst.Facts = made.ProviderID, made.Address, made.Facts
-	what.note(u.inst)
-	mark(u.inst, u.image)
-	known(u.inst, identity)
+	u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts = made.ProviderID, made.Address, made.Facts
+	what.note(u.Instance)
+	mark(u.Instance, u.Image)
+	known(u.Instance, identity)
 	p.learnSize(u)
-	if why := u.least.lacks(u.inst.Facts); why != "" {
-		return &compute.Error{ID: u.inst.ID, Kind: compute.ErrNoCapacity, Err: &errSmall{why}, Hint: "ask for less, or another source"}
+	if why := allocate.Lacks(u.Demand.Amount(), u.Instance.Facts); why != "" {
+		return &compute.Error{
+			ID: u.Instance.ID, Kind: compute.ErrNoCapacity, Err: &allocate.TooSmallError{Why: why}, Hint: "ask for less, or another source",
+		}
 	}
 	if len(o.names) > 0 {
 		return nil // it existed before, and is first connected to when it is used
@@ -178,11 +185,11 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 	p.step("create:recorded")
 	tell("connect", "")
 	start = time.Now()
-	reaching, span := trace.Start(ctx, "connect", about(u.inst)...)
+	reaching, span := trace.Start(ctx, "connect", about(u.Instance)...)
 	told := ""
-	err = await(reaching, bootPatience, u.until, func(ctx context.Context) error {
-		c, err := o.provider.Connect(ctx, u.inst.ID)
-		if errors.Is(err, compute.ErrNoPlace) && !u.until.IsZero() && !time.Now().Before(u.until) {
+	err = await(reaching, bootPatience, u.Until, func(ctx context.Context) error {
+		c, err := o.provider.Connect(ctx, u.Instance.ID)
+		if errors.Is(err, compute.ErrNoPlace) && !u.Until.IsZero() && !time.Now().Before(u.Until) {
 			return &errLate{err}
 		}
 		if err == nil {
@@ -194,60 +201,60 @@ func (p *Pool) create(ctx context.Context, u *unit, tell func(phase, why string)
 		}
 		return err
 	})
-	u.inst.Phases.Connect = time.Since(start)
+	u.Instance.Phases.Connect = time.Since(start)
 	span.End(err)
 	if err == nil {
-		err = p.identify(ctx, o, u.inst)
+		err = p.identify(ctx, o, u.Instance)
 	}
 	if err != nil {
-		err = p.reaches(ctx, o, u.inst.SourceKey, err)
-		return &compute.Error{Op: "connect", ID: u.inst.ID, Kind: kindOf(err), Err: err}
+		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
+		return &compute.Error{Op: "connect", ID: u.Instance.ID, Kind: kindOf(err), Err: err}
 	}
 	return nil
 }
 
 // setUp runs the provision hooks.
-func (p *Pool) setUp(ctx context.Context, u *unit, tell func(phase, why string)) error {
-	if !u.src.has("provision") || p.opt.Hooks == nil {
+func (p *Pool) setUp(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	if !u.Source.Has("provision") || p.opt.Hooks == nil {
 		return nil
 	}
-	if u.inst.State != compute.SettingUp {
+	if u.Instance.State != compute.SettingUp {
 		if err := p.progress(ctx, u, compute.SettingUp); err != nil {
 			return err
 		}
 	}
 	tell("set-up", "")
 	start := time.Now()
-	ctx, span := trace.Start(ctx, "set-up", about(u.inst)...)
-	err := p.hooks(ctx, u.src, u.inst, "provision", u.inst.Wanted)
-	u.inst.Phases.SetUp = time.Since(start)
+	ctx, span := trace.Start(ctx, "set-up", about(u.Instance)...)
+	err := p.hooks(ctx, u.Source, u.Instance, "provision", u.Instance.Wanted)
+	u.Instance.Phases.SetUp = time.Since(start)
 	span.End(err)
 	return err
 }
 
 // progress records how far making an instance has come, and checks that it is still ours to make.
-func (p *Pool) progress(ctx context.Context, u *unit, to compute.State) error {
+func (p *Pool) progress(ctx context.Context, u *allocate.Grant, to compute.State) error {
 	var i compute.Instance
 	err := p.store.Update(ctx, func(tx store.Tx) error {
-		if err := p.mine(tx, u.inst); err != nil {
+		if err := p.mine(tx, u.Instance); err != nil {
 			return err
 		}
-		i = *u.inst
-		_, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases), Project: u.project()})
+		i = *u.Instance
+		_, err := p.set(tx, &i, to, compute.Event{Data: phaseData(i.Phases), Project: projectOf(u)})
 		return err
 	})
 	if err == nil { // not before, as a transaction may be run again
-		*u.inst = i
+		*u.Instance = i
 	}
 	return err
 }
 
-// project returns the project that gets the instance, so that others do not see its events.
-func (u *unit) project() string {
-	if u.lease == nil {
+// projectOf returns the project that gets the instance, so that others do not see its events.
+func projectOf(u *allocate.Grant) string {
+	if u.Lease == nil {
 		return ""
 	}
-	return u.lease.Project
+	return u.Lease.Project
 }
 
 // mine returns an error if a record is not as this worker left it.
@@ -266,75 +273,75 @@ func (p *Pool) mine(tx store.Tx, i *compute.Instance) error {
 }
 
 // confirm hands all units to their user in one transaction.
-func (p *Pool) confirm(ctx context.Context, units []*unit) error {
+func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 	type saved struct {
 		i compute.Instance
 		l compute.Lease
 	}
-	was := map[*unit]saved{}
+	was := map[*allocate.Grant]saved{}
 	for _, u := range units {
-		_ = u.each(func(u *unit) error { was[u] = saved{*u.inst, *u.lease}; return nil })
+		_ = u.Each(func(u *allocate.Grant) error { was[u] = saved{*u.Instance, *u.Lease}; return nil })
 	}
 	err := p.store.Update(ctx, func(tx store.Tx) error {
 		for u, s := range was { // as fn may run twice
-			*u.inst, *u.lease = s.i, s.l
+			*u.Instance, *u.Lease = s.i, s.l
 		}
 		now := time.Now()
 		var booked compute.Capacity
 		for _, u := range units {
-			booked = booked.Add(u.inst.Booked.Holds) // once each, as a hand-out ends it
-			err := u.each(func(u *unit) error {
-				if u.joins {
+			booked = booked.Add(u.Instance.Booked.Holds) // once each, as a hand-out ends it
+			err := u.Each(func(u *allocate.Grant) error {
+				if u.Joins {
 					return p.confirmShare(tx, u, now)
 				}
-				if err := p.mine(tx, u.inst); err != nil {
+				if err := p.mine(tx, u.Instance); err != nil {
 					return err
 				}
-				if u.fresh {
+				if u.Fresh {
 					basis, err := tx.Append(&compute.Event{
-						Time: now, Kind: "made", Source: u.src.Name, Instance: u.inst.ID, Data: madeData(u.inst),
-						Project: u.project(),
+						Time: now, Kind: "made", Source: u.Source.Name, Instance: u.Instance.ID, Data: madeData(u.Instance),
+						Project: projectOf(u),
 					})
 					if err != nil {
 						return err
 					}
-					u.inst.Basis, u.inst.ReadyAt = basis, now
+					u.Instance.Basis, u.Instance.ReadyAt = basis, now
 					if err := p.holds(tx, u); err != nil {
 						return err
 					}
-					begin(u.lease, now)
+					begin(u.Lease, now)
 					if err := p.hand(tx, u, false); err != nil {
 						return err
 					}
-					return p.succeeded(tx, u.inst, u.asks)
+					return p.succeeded(tx, u.Instance, u.Beyond)
 				}
-				if u.lease.Worker == 0 {
+				if u.Lease.Worker == 0 {
 					return nil
 				}
-				if u.look {
-					if err := p.seen(tx, u.inst.SourceKey); err != nil {
+				if u.Verify {
+					if err := p.seen(tx, u.Instance.SourceKey); err != nil {
 						return err
 					}
-					u.inst.ReadyAt, u.inst.Reason, u.inst.Cause, u.inst.Retry = now, "", "", time.Time{}
-					if err := tx.SaveInstance(u.inst); err != nil {
+					u.Instance.ReadyAt, u.Instance.Reason, u.Instance.Cause, u.Instance.Retry = now, "", "", time.Time{}
+					if err := tx.SaveInstance(u.Instance); err != nil {
 						return err
 					}
 				}
-				u.lease.Worker, u.lease.Used = 0, now
-				return tx.SaveLease(u.lease)
+				u.Lease.Worker, u.Lease.Used = 0, now
+				return tx.SaveLease(u.Lease)
 			})
 			if err != nil {
 				return err
 			}
 		}
-		if err := p.keepQuota(tx, units, booked); err != nil {
+		if err := allocate.KeepQuota(p.view(tx), units, booked); err != nil {
 			return err
 		}
 		return p.reroom(tx, units)
 	})
 	if err != nil {
 		for u, s := range was {
-			*u.inst, *u.lease = s.i, s.l
+			*u.Instance, *u.Lease = s.i, s.l
 		}
 	}
 	return err
@@ -342,20 +349,20 @@ func (p *Pool) confirm(ctx context.Context, units []*unit) error {
 
 // undo gives back all units of a request that failed. Good instances are cached or discarded as by
 // a release; failed ones go.
-func (p *Pool) undo(ctx context.Context, units []*unit) error {
+func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 	var due []compute.ID
 	var elsewhere []*compute.Instance
 	var gone *errAway // a place did not answer: no reason to lose ready instances
 	for _, u := range units {
-		for x := u; x != nil && gone == nil; x = x.child {
-			gone = isAway(x.err)
+		for x := u; x != nil && gone == nil; x = x.Child {
+			gone = isAway(x.Err)
 		}
 	}
 	err := p.withOpen(ctx, func(tx store.Tx) error {
 		due, elsewhere = nil, nil
 		var back []taken
 		for _, u := range units {
-			if u.joins {
+			if u.Joins {
 				if t, err := lies(tx, u); err != nil {
 					return err
 				} else if t != nil {
@@ -363,55 +370,55 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				}
 				continue
 			}
-			for x := u; x != nil; x = x.child {
-				i, err := tx.Instance(x.inst.ID)
+			for x := u; x != nil; x = x.Child {
+				i, err := tx.Instance(x.Instance.ID)
 				if errors.Is(err, compute.ErrNotFound) {
 					continue
 				} else if err != nil {
 					return err
-				} else if i.Row != x.inst.Row || i.Generation != x.inst.Generation || !x.fresh && i.State != compute.Leased {
+				} else if i.Row != x.Instance.Row || i.Generation != x.Instance.Generation || !x.Fresh && i.State != compute.Leased {
 					// its lease ran out meanwhile; it was taken back with all that is behind it
 					break
 				}
-				if x.fresh || x.err != nil {
+				if x.Fresh || x.Err != nil {
 					due = append(due, i.ID)
 				}
 				// it stays the pool's, or comes back with the pool's
-				behind := x.child != nil && x.child.err == nil
+				behind := x.Child != nil && x.Child.Err == nil
 				switch {
-				case x.fresh && i.Worker != p.store.Worker():
+				case x.Fresh && i.Worker != p.store.Worker():
 					// Another worker took it for the work of a dead process.
-				case x.err != nil && x.child != nil && x.child.err != nil:
+				case x.Err != nil && x.Child != nil && x.Child.Err != nil:
 					// the pool's own part was not begun
 					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit")
-				case x.fresh && x.child != nil:
+				case x.Fresh && x.Child != nil:
 					// The pool may have done something to its child, so the child stays behind it
 					// until it is discarded, and is then cleaned.
 					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
 						err = nil // the child was discarded meanwhile
 					}
-					if err == nil && x.err != nil {
+					if err == nil && x.Err != nil {
 						err = p.spoil(tx, x, i)
 					} else if err == nil {
-						err = p.letGo(tx, i, compute.Event{Kind: "released"}, because("not needed any more"), &due)
+						err = p.letGo(tx, i, compute.Event{Kind: "released"}, allocate.Because("not needed any more"), &due)
 					}
-				case x.err != nil && !x.fresh && i.State == compute.Leased && (isAway(x.err) != nil || isElsewhere(x.err)):
-					if err = p.unhand(tx, i, x.err); isElsewhere(x.err) {
+				case x.Err != nil && !x.Fresh && i.State == compute.Leased && (isAway(x.Err) != nil || isElsewhere(x.Err)):
+					if err = p.unhand(tx, i, x.Err); isElsewhere(x.Err) {
 						elsewhere = append(elsewhere, i)
 					}
-				case x.err != nil:
+				case x.Err != nil:
 					err = p.spoil(tx, x, i)
-				case x.fresh:
+				case x.Fresh:
 					err = p.toReadyOrGone(tx, i, x)
-				case x.lease.Share != nil:
+				case x.Lease.Share != nil:
 					var t *taken
 					if t, err = lies(tx, x); t != nil {
 						back = append(back, *t)
 					}
-				case i.State == compute.Leased && gone != nil && x.untouched() && x.child != nil:
+				case i.State == compute.Leased && gone != nil && untouched(x) && x.Child != nil:
 					// what it drew goes back by itself
 					err, behind = p.forgo(tx, i, "not needed any more"), false
-				case i.State == compute.Leased && gone != nil && x.untouched():
+				case i.State == compute.Leased && gone != nil && untouched(x):
 					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
 					back = append(back, taken{inst: i})
@@ -424,7 +431,7 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 				}
 			}
 		}
-		return p.giveBack(tx, back, because("not given: another part of the request failed"), false, &due)
+		return p.giveBack(tx, back, allocate.Because("not given: another part of the request failed"), false, &due)
 	})
 	p.ring()
 	if err != nil {
@@ -441,16 +448,16 @@ func (p *Pool) undo(ctx context.Context, units []*unit) error {
 
 // untouched reports whether nothing was done to an instance that was taken for a request, nor to
 // those behind it: it is as it was when ready.
-func (u *unit) untouched() bool {
-	if u.fresh || u.lease == nil || u.lease.Worker == 0 || u.lease.Share != nil || u.child != nil && !u.child.untouched() {
+func untouched(u *allocate.Grant) bool {
+	if u.Fresh || u.Lease == nil || u.Lease.Worker == 0 || u.Lease.Share != nil || u.Child != nil && !untouched(u.Child) {
 		return false
 	}
-	return !u.look || !slices.ContainsFunc(u.src.all(), func(s *source) bool { return s.has("acquire") })
+	return !u.Verify || !slices.ContainsFunc(u.Source.All(), func(s *Source) bool { return s.Has("acquire") })
 }
 
 // forgo removes an instance of which nothing was made.
 func (p *Pool) forgo(tx store.Tx, i *compute.Instance, why string) error {
-	if err := p.endAll(tx, i, because("not given")); err != nil {
+	if err := p.endAll(tx, i, allocate.Because("not given")); err != nil {
 		return err
 	}
 	return p.gone(tx, i, why)
@@ -458,36 +465,36 @@ func (p *Pool) forgo(tx store.Tx, i *compute.Instance, why string) error {
 
 // spoil records that making or checking an instance failed, and counts failures to create against
 // its source.
-func (p *Pool) spoil(tx store.Tx, u *unit, i *compute.Instance) error {
-	why := compute.Said(u.err)
+func (p *Pool) spoil(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
+	why := compute.Said(u.Err)
 	if i.State == compute.Leased {
-		if err := p.endAll(tx, i, because("not given: "+why)); err != nil {
+		if err := p.endAll(tx, i, allocate.Because("not given: "+why)); err != nil {
 			return err
 		}
 	}
-	i.Phases = u.inst.Phases
-	if small(u.err) != nil { // neither it nor its source is broken
+	i.Phases = u.Instance.Phases
+	if allocate.NeverFits(u.Err) != nil { // neither it nor its source is broken
 		if err := p.inVainFor(tx, i.SourceKey, u); err != nil {
 			return err
 		}
-		return p.toDiscarding(tx, i, because(why))
+		return p.toDiscarding(tx, i, allocate.Because(why))
 	}
-	if u.fresh && !errors.Is(u.err, context.Canceled) && !errors.Is(u.err, compute.ErrStale) && !isLate(u.err) {
+	if u.Fresh && !errors.Is(u.Err, context.Canceled) && !errors.Is(u.Err, compute.ErrStale) && !isLate(u.Err) {
 		if err := p.failed(tx, u, i); err != nil {
 			return err
 		}
-		if err := p.retreat(tx, u.src, u.image, u.err); err != nil {
+		if err := p.retreat(tx, u.Source, u.Image, u.Err); err != nil {
 			return err
 		}
 	}
-	if u.fresh && u.child == nil && i.ProviderID == "" && compute.WasUnasked(u.err) {
+	if u.Fresh && u.Child == nil && i.ProviderID == "" && compute.WasUnasked(u.Err) {
 		return p.forgo(tx, i, why) // the provider was never asked, so nothing was made
 	}
-	failed := because(why)
-	if u.fresh && i.ProviderID == "" && u.child == nil && (kindOf(u.err) == compute.ErrTimeout || errors.Is(u.err, context.Canceled)) {
+	failed := allocate.Because(why)
+	if u.Fresh && i.ProviderID == "" && u.Child == nil && (kindOf(u.Err) == compute.ErrTimeout || errors.Is(u.Err, context.Canceled)) {
 		failed = unanswered(why)
 	}
-	src := u.src
+	src := u.Source
 	if i.State == compute.Creating && i.ProviderID == "" {
 		src = nil // there is nothing to look at
 	}
@@ -495,15 +502,15 @@ func (p *Pool) spoil(tx store.Tx, u *unit, i *compute.Instance) error {
 }
 
 // toReadyOrGone decides about an instance that was made for a request that failed.
-func (p *Pool) toReadyOrGone(tx store.Tx, i *compute.Instance, u *unit) error {
+func (p *Pool) toReadyOrGone(tx store.Tx, i *compute.Instance, u *allocate.Grant) error {
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err
 	}
-	if u.choice != (choice{}) || rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.src, rec, rec.Counts.InUse()) {
-		return p.toDiscarding(tx, i, because("not needed any more"))
+	if u.Demand.Chosen() || rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.Source, rec, rec.Counts.InUse()) {
+		return p.toDiscarding(tx, i, allocate.Because("not needed any more"))
 	}
-	i.Phases, i.ProviderID, i.Address, i.Facts = u.inst.Phases, u.inst.ProviderID, u.inst.Address, u.inst.Facts
+	i.Phases, i.ProviderID, i.Address, i.Facts = u.Instance.Phases, u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts
 	return p.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
 }
 
@@ -542,56 +549,4 @@ func (e *errLate) Unwrap() error { return compute.ErrNoCapacity }
 func isLate(err error) bool {
 	var e *errLate
 	return errors.As(err, &e)
-}
-
-// await repeats f while it returns ErrNotReady, with growing pauses, and once more at a time,
-// unless that is zero.
-func await(ctx context.Context, patience time.Duration, at time.Time, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	pause := 5 * time.Millisecond
-	for {
-		err := f(ctx)
-		if err == nil || !errors.Is(err, compute.ErrNotReady) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(untilNext(pause, at)):
-		}
-		pause = min(pause*2, 2*time.Second)
-	}
-}
-
-// untilNext returns pause, or the time left until at if that is less.
-func untilNext(pause time.Duration, at time.Time) time.Duration {
-	if left := time.Until(at); left > 0 && left < pause {
-		return left
-	}
-	return pause
-}
-
-// causeOf returns an error's text without its origin; "": nothing.
-func causeOf(err error) string {
-	var e *compute.Error
-	for err != nil && errors.As(err, &e) {
-		err = e.Err
-	}
-	if _, only := err.(*compute.Kind); err == nil || only {
-		return ""
-	}
-	return compute.Said(err)
-}
-
-// kindOf returns the kind of an error: its own, or ErrTimeout where a context ended, or ErrFailed.
-func kindOf(err error) error {
-	var k *compute.Kind
-	switch {
-	case errors.As(err, &k):
-		return k
-	case errors.Is(err, context.DeadlineExceeded):
-		return compute.ErrTimeout
-	}
-	return compute.ErrFailed
 }

@@ -57,7 +57,7 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 		})
 	case compute.VerbStop:
 		p.mu.Lock()
-		o := p.providers[s.key]
+		o := p.providers[p.at(s).key]
 		p.mu.Unlock()
 		if o == nil || !o.stops {
 			return nil, &compute.Error{ID: d.Instance, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
@@ -85,7 +85,7 @@ func note(tx store.Tx, d compute.Directive) error {
 }
 
 // doCreate records the instances of a create directive. The function that it returns makes them.
-func (p *Pool) doCreate(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
 	units, leave, err := p.order(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
 		if s.Cold > 0 {

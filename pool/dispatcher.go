@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
 
 // seat is one waiting request of this process.
 type seat struct {
-	source *source
+	source *Source
 	fresh  bool // it wants newly made instances
 	// it has no Wait: at each change it looks whether what it waits for is still to come
 	eager bool
@@ -77,7 +79,7 @@ func (p *Pool) hurry(keys []int64) {
 const newsEvery = time.Second
 
 // sit makes a seat for a request that is in the queue.
-func (p *Pool) sit(s *source, id int64, req compute.Request) *seat {
+func (p *Pool) sit(s *Source, id int64, req compute.Request) *seat {
 	st := &seat{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
 	h := &p.hall
 	h.mu.Lock()
@@ -283,9 +285,12 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	if due || !h.pace.known() {
 		p.learnPace(ctx)
 	}
-	var all []found
+	var all []allocate.Position
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		all, err = p.survey(tx, seats)
+		all, err = allocate.Survey(p.view(tx), func(id int64) (is, fresh bool) {
+			st := seats[id]
+			return st != nil, st != nil && st.fresh
+		})
 		return err
 	})
 	if err != nil {
@@ -294,36 +299,36 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 		}
 		return false
 	}
-	if slices.ContainsFunc(all, func(f found) bool { return f.seat != nil && f.asks != want{} }) {
+	if slices.ContainsFunc(all, func(f allocate.Position) bool { return seats[f.ID] != nil && f.Demand != demand.Demand{} }) {
 		if gone, err = p.makeWay(ctx); err != nil && ctx.Err() == nil {
 			p.log.Warn("no room could be made", "err", err)
 		}
 	}
 	now := time.Now()
 	seen := map[int64]bool{}
-	first := map[*source]bool{}
+	first := map[*Source]bool{}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.fronts = nil
 	for _, f := range all {
-		st := f.seat
-		seen[f.id] = true
-		if st == nil || st.id != f.id {
+		st := seats[f.ID]
+		seen[f.ID] = true
+		if st == nil || st.id != f.ID {
 			continue
 		}
-		if f.place.Position == 1 && !f.over {
-			h.fronts = append(h.fronts, front{st, f.w.Wants})
+		if f.Progress.Position == 1 && !f.OverQuota {
+			h.fronts = append(h.fronts, front{st, f.Waiter.Wants})
 		}
-		turn := f.turn || st.eager
+		turn := f.MayTake || st.eager
 		if due && !first[st.source] { // the look may not have seen all that there is
 			first[st.source], turn = true, true
 		}
-		news := st.place.Position == 0 || now.Sub(st.told) >= newsEvery && differs(st.place, f.place)
+		news := st.place.Position == 0 || now.Sub(st.told) >= newsEvery && differs(st.place, f.Progress)
 		if news {
-			st.place, st.told = f.place, now
+			st.place, st.told = f.Progress, now
 		}
 		if turn {
-			st.sure, st.after = f.sure, h.served
+			st.sure, st.after = f.Counted, h.served
 		}
 		if st.turn = st.turn || turn; turn || news {
 			st.call()
@@ -343,101 +348,4 @@ func differs(a, b compute.Progress) bool {
 	d := (a.Estimate - b.Estimate).Abs()
 	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason ||
 		a.Unreachable != b.Unreachable || d > time.Second && d > b.Estimate/5
-}
-
-// found is the result of a look at the queue for one request.
-type found struct {
-	id    int64
-	w     *compute.Waiter
-	seat  *seat
-	turn  bool
-	sure  bool // what it takes is known
-	over  bool // it waits for a quota
-	asks  want
-	place compute.Progress
-}
-
-// survey goes along the queue. It returns which requests may have their turn, the positions of the
-// others, and how long they will wait.
-func (p *Pool) survey(tx store.Tx, seats map[int64]*seat) ([]found, error) {
-	ws, err := tx.Waiters()
-	if err != nil {
-		return nil, err
-	}
-	d := p.newDraw(tx)
-	d.queued = true
-	if ws, err = d.living(ws, false); err != nil {
-		return nil, err
-	}
-	l, err := d.line(ws)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]found, 0, len(ws))
-	places, ahead, promised := map[string]int{}, map[string]int{}, map[string]int{}
-	type hindrance struct {
-		source string
-		asks   want
-	}
-	type hindered struct {
-		why         string
-		unreachable bool
-	}
-	seen := map[hindrance]hindered{}
-	for _, w := range l.ordered {
-		places[w.Source]++
-		ahead[w.Source] += w.Count
-		f := found{id: w.ID, w: w, seat: seats[w.ID], place: compute.Progress{Phase: "wait", Position: places[w.Source]}}
-		s := p.sources[w.Source]
-		d.asks = wantOfWaiter(w)
-		f.asks = d.asks
-		over := l.over(w)
-		if f.over = over != nil; f.over {
-			f.place.Reason = over.Error()
-		}
-		if s != nil && s.Err == nil {
-			if f.place.Estimate, err = d.estimate(s, ahead[w.Source], over != nil); err != nil {
-				return nil, err
-			}
-			by := hindrance{w.Source, d.asks}
-			is, known := seen[by]
-			if !known {
-				if is.why, is.unreachable, err = d.hindered(s); err != nil {
-					return nil, err
-				}
-				seen[by] = is
-			}
-			if over == nil {
-				f.place.Reason, f.place.Unreachable = is.why, is.unreachable
-			}
-		}
-		if over == nil && s != nil && f.seat != nil && !d.shutFor(s) {
-			d.fresh = f.seat.fresh || d.asks.Chosen()
-			if s.Share {
-				f.turn, err = d.mayFit(s, w)
-			} else {
-				var n int
-				n, err = d.available(s)
-				f.turn = n-promised[w.Source] >= w.Count
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		// otherwise ready instances may be too small for it
-		if f.turn && s.Type != poolType && d.asks == (want{}) {
-			promised[w.Source] += w.Count
-			f.sure = true
-		} else if over == nil {
-			l.keep(w)
-		}
-		out = append(out, f)
-	}
-	return out, nil
-}
-
-// shutFor reports whether an earlier request waits for any instance that a source has.
-func (d *draw) shutFor(s *source) bool {
-	r, err := d.record(s)
-	return err != nil || d.shut(r.Key) || s.Share && len(d.wanted[r.Key]) > 0
 }

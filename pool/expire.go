@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -58,9 +59,9 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 			}
 			switch {
 			case errors.Is(err, compute.ErrNotFound), err == nil && i.State != compute.Leased:
-				err = endLease(tx, l, because(why))
+				err = endLease(tx, l, allocate.Because(why))
 			case err == nil:
-				err = p.giveBack(tx, []taken{{i, l}}, because(why), false, &due)
+				err = p.giveBack(tx, []taken{{i, l}}, allocate.Because(why), false, &due)
 			}
 			if err != nil {
 				return err
@@ -84,7 +85,7 @@ func (p *Pool) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Lease, w
 		return err
 	}
 	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.atWork(front.Worker, string(front.ID)) {
-		return p.letGo(tx, front, compute.Event{Kind: "released"}, because(why), due)
+		return p.letGo(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
 	}
 	return nil
 }
@@ -108,9 +109,9 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 
 // recover finishes what dead workers left half-made or half-discarded of a source and those below
 // it, and work whose time has come.
-func (p *Pool) recover(ctx context.Context, s *source) error {
+func (p *Pool) recover(ctx context.Context, s *Source) error {
 	var due []compute.ID
-	for _, c := range s.all() {
+	for _, c := range s.All() {
 		key := p.keyOf(c)
 		if key == 0 {
 			continue
@@ -194,7 +195,7 @@ func (p *Pool) deserted(tx store.Tx) (out []*compute.Instance, err error) {
 	if p.opt.Gone == nil {
 		return nil, nil
 	}
-	recs, err := tx.Sources()
+	recs, err := tx.Sources("")
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +230,7 @@ func (p *Pool) outdated(tx store.Tx, key int64) (out []*compute.Instance, err er
 		if k == 0 || key != 0 && k != key {
 			continue
 		}
-		recs, err := tx.SourcesNamed(s.Name)
+		recs, err := tx.Sources(s.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -243,9 +244,9 @@ func (p *Pool) outdated(tx store.Tx, key int64) (out []*compute.Instance, err er
 }
 
 const (
-	// above so many ready instances of a source, not all are read whenever something happens, but
-	many      = 1000
-	manyEvery = 5 * time.Second // so often
+	// all ready instances of a source that has many are read so often, and not whenever something
+	// happens
+	manyEvery = 5 * time.Second
 )
 
 // surplus lists ready instances that may go. They are worn, or those behind them are; or there are
@@ -254,18 +255,18 @@ const (
 func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
 	for _, s := range p.ordered {
 		k := p.keyOf(s)
-		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.ages() {
+		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.Ages() {
 			continue
 		}
 		rec, err := tx.SourceByKey(k)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		if seldom && rec.Counts.Ready > many {
+		if seldom && rec.Counts.Ready > allocate.Many {
 			p.mu.Lock()
-			at := s.counted.Add(manyEvery)
+			at := p.at(s).counted.Add(manyEvery)
 			if !at.After(now) {
-				s.counted = now
+				p.at(s).counted = now
 			}
 			p.mu.Unlock()
 			if at.After(now) {
@@ -307,7 +308,7 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 // tired returns the times at which one more ready instance of a source may go: when so many more
 // than its spare ones have been idle for long enough. The number in use at this moment says little:
 // the next one may be taken in a second, and would have to be made anew.
-func (p *Pool) tired(s *source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
+func (p *Pool) tired(s *Source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {
 			at = append(at, i.Since.Add(s.Idle))
@@ -343,7 +344,7 @@ func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 // known reads the record keys of the configured sources.
 func (p *Pool) known(ctx context.Context) error {
 	return p.store.View(ctx, func(tx store.Tx) error {
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}
@@ -351,7 +352,7 @@ func (p *Pool) known(ctx context.Context) error {
 		defer p.mu.Unlock()
 		for _, r := range recs {
 			if s := p.configured(r); s != nil {
-				s.key = r.Key
+				p.at(s).key = r.Key
 			}
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -15,7 +16,7 @@ import (
 // within the maximum. No names: all sources. It returns the names of the instances that it made. A
 // source that fails does not stop the others.
 func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) {
-	var sources []*source
+	var sources []*Source
 	var errs []error
 	if len(names) == 0 {
 		for _, s := range p.ordered {
@@ -47,7 +48,7 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 }
 
 // refresh replaces instances that a promotion has left, as far as there is room.
-func (p *Pool) refresh(ctx context.Context, s *source) error {
+func (p *Pool) refresh(ctx context.Context, s *Source) error {
 	old, _, err := p.others(ctx, s)
 	if err != nil || len(old) == 0 {
 		return err
@@ -58,7 +59,7 @@ func (p *Pool) refresh(ctx context.Context, s *source) error {
 	return nil
 }
 
-func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
+func (p *Pool) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
 	if err := p.prepare(ctx, s); err != nil {
 		return nil, err
 	}
@@ -79,15 +80,13 @@ func (p *Pool) fill(ctx context.Context, s *source) ([]compute.ID, error) {
 // order records missing instances for the cache, as far as there is room. The caller raises them,
 // and then must call leave.
 func (p *Pool) order(
-	ctx context.Context, s *source, missing func(store.Tx, *store.SourceRecord) (int, error),
-) (units []*unit, leave func(), err error) {
+	ctx context.Context, s *Source, missing func(store.Tx, *store.SourceRecord) (int, error),
+) (units []*allocate.Grant, leave func(), err error) {
 	var taken []string
 	err = p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
 		p.desk.leave(taken...)
 		units, taken = nil, nil
-		now := time.Now()
-		d := &draw{p: p, tx: tx, now: now, pending: true, ahead: true, records: map[*source]*store.SourceRecord{}}
-		r, err := d.record(s)
+		r, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
 			return err
 		}
@@ -95,27 +94,11 @@ func (p *Pool) order(
 		if err != nil || n <= 0 {
 			return err
 		}
-		m, err := p.demandNow(tx)
-		if err != nil {
-			return err
+		got, err := allocate.Fill(p.view(tx), s, n)
+		if err == nil {
+			err = p.apply(tx, got.Changes, nil)
 		}
-		d.spoken = m.spoken
-		if can, err := d.available(s); err != nil {
-			return err
-		} else if can -= r.Counts.Ready; can < n {
-			if can <= 0 {
-				return d.short(s, n, 0)
-			}
-			n = can // as many as there is room for
-		}
-		nobody := func(i *compute.Instance) *compute.Lease {
-			return &compute.Lease{ID: "cache:" + p.opt.NewID(), Instance: i.ID, Source: i.Source, Purpose: "fill"}
-		}
-		if s.Type == poolType {
-			units, err = d.fromChildren(s, n, nobody)
-		} else {
-			units, err = d.fromNothing(s, r, n, nobody)
-		}
+		units = got.Grants
 		taken = keysOf(units)
 		p.desk.take(taken...)
 		return err
@@ -128,26 +111,26 @@ func (p *Pool) order(
 }
 
 // raiseAll makes units for the cache. Each that succeeds is kept, whatever becomes of the others.
-func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error) {
+func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
 	gate := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for _, u := range units {
 		gate <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-gate }()
-			lease := u.lease
-			u.lease = nil // it is handed to no request
-			if u.fresh {
-				u.err = p.raise(ctx, u, nil, 0)
+			lease := u.Lease
+			u.Lease = nil // it is handed to no request
+			if u.Fresh {
+				u.Err = p.raise(ctx, u, nil, 0)
 			}
-			if u.err == nil {
-				u.err = p.store.Update(ctx, func(tx store.Tx) error { return p.shelve(tx, u) })
+			if u.Err == nil {
+				u.Err = p.store.Update(ctx, func(tx store.Tx) error { return p.shelve(tx, u) })
 			}
-			u.lease = lease
-			if u.err != nil {
+			u.Lease = lease
+			if u.Err != nil {
 				rest, cancel := mend(ctx)
 				defer cancel()
-				u.err = errors.Join(u.err, p.undo(rest, []*unit{u}))
+				u.Err = errors.Join(u.Err, p.undo(rest, []*allocate.Grant{u}))
 			}
 			p.step("fill:made")
 		})
@@ -157,26 +140,26 @@ func (p *Pool) raiseAll(ctx context.Context, units []*unit) ([]compute.ID, error
 	var made []compute.ID
 	var errs []error
 	for _, u := range units {
-		errs = append(errs, u.err)
-		if u.err == nil {
-			made = append(made, u.inst.ID)
+		errs = append(errs, u.Err)
+		if u.Err == nil {
+			made = append(made, u.Instance.ID)
 		}
 	}
 	return made, errors.Join(errs...)
 }
 
 // settle makes the pools' leases on the children behind a unit final.
-func (p *Pool) settle(tx store.Tx, u *unit) error {
-	for x := u.child; x != nil; x = x.child {
-		i := *x.inst
-		if x.lease.Worker == 0 && !x.fresh {
+func (p *Pool) settle(tx store.Tx, u *allocate.Grant) error {
+	for x := u.Child; x != nil; x = x.Child {
+		i := *x.Instance
+		if x.Lease.Worker == 0 && !x.Fresh {
 			continue
 		}
 		if err := p.mine(tx, &i); err != nil {
 			return err
 		}
-		if !x.fresh {
-			l := *x.lease
+		if !x.Fresh {
+			l := *x.Lease
 			l.Worker = 0
 			if err := tx.SaveLease(&l); err != nil {
 				return err
@@ -188,10 +171,10 @@ func (p *Pool) settle(tx store.Tx, u *unit) error {
 			return err
 		}
 		i.Basis, i.ReadyAt = basis, time.Now()
-		if err := p.hand(tx, &unit{src: x.src, inst: &i, lease: x.lease}, false); err != nil {
+		if err := p.hand(tx, &allocate.Grant{Source: x.Source, Instance: &i, Lease: x.Lease}, false); err != nil {
 			return err
 		}
-		if err := p.succeeded(tx, &i, x.asks); err != nil {
+		if err := p.succeeded(tx, &i, x.Beyond); err != nil {
 			return err
 		}
 	}
@@ -199,18 +182,18 @@ func (p *Pool) settle(tx store.Tx, u *unit) error {
 }
 
 // shelve caches a unit that was made; a child behind it is leased to its pool.
-func (p *Pool) shelve(tx store.Tx, u *unit) error {
+func (p *Pool) shelve(tx store.Tx, u *allocate.Grant) error {
 	if err := p.settle(tx, u); err != nil {
 		return err
 	}
-	i := *u.inst
+	i := *u.Instance
 	// a pool's without hooks of its own, over a cached child: it was recorded as in use
-	if !u.fresh {
+	if !u.Fresh {
 		l, err := tx.LeaseOf(i.ID)
 		if err != nil {
 			return err
 		}
-		if err := endLease(tx, l, because("cached")); err != nil {
+		if err := endLease(tx, l, allocate.Because("cached")); err != nil {
 			return err
 		}
 		i.Uses-- // it was not used
@@ -220,7 +203,7 @@ func (p *Pool) shelve(tx store.Tx, u *unit) error {
 	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
 		return err
 	}
-	return p.succeeded(tx, &i, u.asks)
+	return p.succeeded(tx, &i, u.Beyond)
 }
 
 // Hold keeps instances aside for a person to look at: the caller's leased ones, whose leases end,
@@ -248,7 +231,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if err := p.alone(tx, i, l); err != nil {
 					return err
 				}
-				if err := endLease(tx, l, because("held")); err != nil {
+				if err := endLease(tx, l, allocate.Because("held")); err != nil {
 					return err
 				}
 				if l.Share != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -43,11 +44,6 @@ func isAway(err error) *errAway {
 	}
 	return nil
 }
-
-// doubted reports whether a source did not answer the last call, and away whether it is not to be
-// asked again yet. Once the pause is over its ready instances are checked before use.
-func doubted(r *store.SourceRecord) bool             { return !r.Unreachable.IsZero() }
-func away(r *store.SourceRecord, now time.Time) bool { return doubted(r) && r.Paused.After(now) }
 
 // reaches checks, after an error that may come from it, whether the place behind a provider
 // answers. If not it returns an errAway. Other errors stay.
@@ -104,7 +100,7 @@ func (p *Pool) setAway(tx store.Tx, key int64, cause error) error {
 		return err
 	}
 	now := time.Now()
-	was := doubted(rec)
+	was := allocate.Unreachable(rec)
 	if was && rec.Paused.Sub(now) > awayPause*2/3 {
 		return nil
 	}
@@ -123,7 +119,7 @@ func (p *Pool) setAway(tx store.Tx, key int64, cause error) error {
 // discarded now.
 func (p *Pool) setReached(tx store.Tx, key int64) error {
 	rec, err := tx.SourceByKey(key)
-	if err != nil || !doubted(rec) {
+	if err != nil || !allocate.Unreachable(rec) {
 		return err
 	}
 	rec.Backoff, rec.Unreachable = compute.Backoff{}, time.Time{}
@@ -176,7 +172,7 @@ func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	if err != nil {
 		return err
 	}
-	if err := p.endAll(tx, i, because(why)); err != nil {
+	if err := p.endAll(tx, i, allocate.Because(why)); err != nil {
 		return err
 	}
 	i.Worker, i.Wanted, i.Fill, i.Resume = 0, "", false, 0
@@ -212,7 +208,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 	}
 	var recs []*store.SourceRecord
 	err = p.store.View(ctx, func(tx store.Tx) (err error) {
-		recs, err = tx.Sources()
+		recs, err = tx.Sources("")
 		return err
 	})
 	now := time.Now()
@@ -221,7 +217,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 	for _, rec := range recs {
 		o := p.ready(rec.Key)
 		shut := o == nil
-		if o != nil && o.overseer == nil || shut && (!opens || rec.Type == poolType || hasNone(rec)) {
+		if o != nil && o.overseer == nil || shut && (!opens || rec.Type == allocate.PoolType || hasNone(rec)) {
 			continue
 		}
 		idle, every := hasNone(rec), overseeEvery
@@ -288,7 +284,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 // hasNone reports whether a source has no instance that is in use or could be given, and is not in
 // doubt either.
 func hasNone(rec *store.SourceRecord) bool {
-	return rec.Counts.Ready+rec.Counts.Leased == 0 && !doubted(rec)
+	return rec.Counts.Ready+rec.Counts.Leased == 0 && !allocate.Unreachable(rec)
 }
 
 // heard notes that the provider of a source has news, and has it asked soon.
@@ -321,7 +317,7 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 	if cause != nil {
 		return false, p.store.Update(ctx, func(tx store.Tx) error { return p.setAway(tx, rec.Key, cause) })
 	}
-	if doubted(rec) {
+	if allocate.Unreachable(rec) {
 		news = true
 		if err := p.store.Update(ctx, func(tx store.Tx) error { return p.setReached(tx, rec.Key) }); err != nil {
 			return false, err
@@ -354,8 +350,8 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 }
 
 // endedWith is the reason that a computer is no more.
-func endedWith(why string) reason {
-	return reason{compute.CauseEnded, "its computer has ended: " + why}
+func endedWith(why string) allocate.Reason {
+	return allocate.Reason{Cause: compute.CauseEnded, Text: "its computer has ended: " + why}
 }
 
 // fallen marks an error of connecting to a computer that was ready once, if it says that the
@@ -390,7 +386,7 @@ func (p *Pool) lamented(tx store.Tx, who compute.Who, id compute.ID, err error) 
 
 // bury ends the use of an instance whose computer is no more. The request that is being handed the
 // instance deals with it itself.
-func (p *Pool) bury(tx store.Tx, id compute.ID, why reason) error {
+func (p *Pool) bury(tx store.Tx, id compute.ID, why allocate.Reason) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil

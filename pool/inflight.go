@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/hostler-project/hostler/pool/allocate"
 )
 
 // Desk is what a process is at work on now: instances that are being made, cleaned or discarded,
@@ -60,12 +62,12 @@ func (p *Pool) atWork(worker int64, what string) bool {
 }
 
 // keysOf returns the keys of units on the desk.
-func keysOf(units []*unit) (keys []string) {
+func keysOf(units []*allocate.Grant) (keys []string) {
 	for _, u := range units {
-		_ = u.each(func(u *unit) error {
-			keys = append(keys, string(u.inst.ID))
-			if u.lease != nil {
-				keys = append(keys, u.lease.ID)
+		_ = u.Each(func(u *allocate.Grant) error {
+			keys = append(keys, string(u.Instance.ID))
+			if u.Lease != nil {
+				keys = append(keys, u.Lease.ID)
 			}
 			return nil
 		})

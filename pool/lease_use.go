@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -170,7 +171,7 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	if err != nil || !unused(&l) {
 		return l, err
 	}
-	ls, err := p.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *source) error { return nil })
+	ls, err := p.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *Source) error { return nil })
 	if err != nil {
 		return compute.Lease{}, err
 	}
@@ -182,7 +183,7 @@ func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= 
 
 // renew counts leases as used now and changes them, all or none.
 func (p *Pool) renew(
-	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *source) error,
+	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *Source) error,
 ) ([]compute.Lease, error) {
 	var out []compute.Lease
 	err := p.store.Update(ctx, func(tx store.Tx) error {
@@ -218,7 +219,7 @@ func (p *Pool) renew(
 // Extend starts the ttl of leases again, or sets another one, up to their source's max-ttl from the
 // time they were given. Either all are extended or none.
 func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
-	return p.renew(ctx, who, names, func(l *compute.Lease, s *source) error {
+	return p.renew(ctx, who, names, func(l *compute.Lease, s *Source) error {
 		if ttl > 0 {
 			l.TTL = ttl
 		} else if ttl < 0 {
@@ -227,14 +228,14 @@ func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, n
 		if l.TTL > 0 {
 			l.Expires = l.Used.Add(l.TTL)
 		}
-		if s == nil || s.maxTTL() == 0 {
+		if s == nil || s.LongestTTL() == 0 {
 			return nil
 		}
-		last := l.Given.Add(s.maxTTL())
+		last := l.Given.Add(s.LongestTTL())
 		if ttl > 0 && l.Expires.After(last.Add(time.Second)) {
 			return &compute.Error{ID: l.Instance, Kind: compute.ErrInvalid,
 				Err: fmt.Errorf(
-					"its source's max-ttl is %v from when it was given: it can be extended until %s", s.maxTTL(),
+					"its source's max-ttl is %v from when it was given: it can be extended until %s", s.LongestTTL(),
 					last.Format(time.DateTime),
 				)}
 		}
@@ -274,7 +275,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 			return err
 		}
 		stale = unused(l)
-		inner, err := chainOf(tx, i.Child)
+		inner, err := allocate.ChainOf(tx, i.Child)
 		if err != nil {
 			return err
 		}

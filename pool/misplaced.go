@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -17,9 +18,8 @@ import (
 // again.
 
 const (
-	elsewherePause = time.Minute // until one is looked at again, if a request needs it
-	elsewhereMost  = 1000        // how many are passed over by what is known of one
-	elsewhereBatch = 50          // how many of these in one transaction
+	elsewhereMost  = 1000 // how many are passed over by what is known of one
+	elsewhereBatch = 50   // how many of these in one transaction
 )
 
 // errElsewhere is for an instance that is not where its source's configuration leads now.
@@ -33,27 +33,13 @@ func isElsewhere(err error) bool {
 	return errors.As(err, &e)
 }
 
-// passOver reports whether a ready instance is elsewhere, as far as was found lately. A request
-// that gets none is told why.
-func (d *draw) passOver(i *compute.Instance) bool {
-	// a clock may have been set back
-	if !i.Retry.After(d.now) || i.Retry.Sub(d.now) > elsewherePause {
-		return false
-	}
-	if !d.passes {
-		d.passes = true
-		d.paused = append(d.paused, &compute.Error{ID: i.ID, Kind: compute.ErrUnavailable, Err: errors.New(i.Reason)})
-	}
-	return true
-}
-
 // setElsewhere records in a ready instance that it is passed over; the caller saves it. The journal
 // has one event for all instances in that place. The others are passed over once spreadElsewhere
 // has been called.
 func (p *Pool) setElsewhere(tx store.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
-	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(elsewherePause)
+	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(allocate.ElsewherePause)
 	if !told {
 		is, err := tx.Instances(compute.InstanceQuery{
 			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch,
@@ -90,7 +76,7 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 			}
 			for _, o := range is {
 				// else another process has recorded it
-				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-elsewherePause/2)) {
+				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-allocate.ElsewherePause/2)) {
 					o.Reason, o.Cause, o.Retry = from.Reason, "", from.Retry
 					if err := tx.SaveInstance(o); err != nil {
 						return err

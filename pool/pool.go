@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -32,61 +32,6 @@ type Store interface {
 	Slot(row int64, n int) (free func(), ok bool, err error)
 }
 
-// Source is a configured source, as the engine sees it. A zero field means none, unless it says
-// more.
-type Source struct {
-	Name   string
-	Type   string // "pool": the instances come from Children
-	Digest string // of the keys that determine how its instances are made
-	Place  string // the root of configuration that defines it
-	Err    error  // it is broken: every use returns this error
-	// which it has of provision, discard, acquire, release, check. "bundles", and then provision
-	// too: bundles set it up
-	Hooks []string
-
-	Reserve     int // keep at least this many instances, cached and in use together
-	Spare       int // keep this many ready beside those in use
-	Maximum     int // at most this many; 0: no limit of its own
-	Concurrency int // concurrent runs on an instance; 0: no limit
-	MaxUses     int // hand-outs of one instance; 0: no limit
-	// several leases share an instance, as far as there is room
-	Share bool
-	// how many surplus instances a director may keep stopped, where the provider can stop and start
-	Cold     int
-	Children []string
-
-	Reuse     string // "clean", "as-is", "rebuild", "no"; "": what the provider can
-	OnFailure string // "hold": keep a failed instance aside; else discard it
-	// ConfirmDead is how long a failed instance is kept aside, unless a person holds it; 0: until a
-	// person discards it.
-	ConfirmDead time.Duration
-	TTL         time.Duration // of leases that ask for none; 0: none
-	MaxTTL      time.Duration // at most; 0: no limit
-	LeaseIdle   time.Duration // idle limit of leases; 0: the caller's default
-	Idle        time.Duration // how long a surplus instance stays
-	MaxAge      time.Duration // older ones are not handed out; 0: no limit
-	Window      time.Duration // how far back a director is told of leases; 0: not at all
-
-	// its definition keeps computers standing ahead at the provider's place, so it is opened even
-	// without a request
-	Ahead bool
-
-	// Tally has the journal note requests that got none of it. A director that keeps images ready
-	// learns from that what is asked for.
-	Tally bool
-
-	Price float64 // of an instance for an hour; 0: none
-	// Size is what an instance has by the configuration; zeros: not known. It counts under quotas
-	// until an instance was made.
-	Size compute.Amount
-
-	// Policy is what requests may choose, as package policy has it; its name is the source's.
-	Policy policy.Source
-
-	Image, Flavor string
-	Definition    []byte // what Open needs to open the provider, kept with the instances
-}
-
 // HookCall asks the caller of New to run a source's hooks for an instance.
 type HookCall struct {
 	// "provision", "discard", "acquire", "release", "check"; "bundles": apply the bundles again
@@ -100,6 +45,12 @@ type HookCall struct {
 	Done       func(n int, name string) error
 	Connect    func(ctx context.Context) (compute.Conn, error) // opens a connection to the instance
 }
+
+// What is configured: decisions go by it.
+type (
+	Source  = allocate.Source
+	Project = allocate.Project
+)
 
 // Options join an engine to its surroundings.
 type Options struct {
@@ -157,9 +108,10 @@ type Pool struct {
 	store   Store
 	log     *slog.Logger
 	desk    *Desk
-	sources map[string]*source // the configured ones, by name; fixed at New
+	sources map[string]*Source // the configured ones, by name; fixed at New
 	// the same, sorted by name, so that every run has the same order
-	ordered []*source
+	ordered []*Source
+	states  map[*Source]*sourceState
 
 	mu        sync.Mutex
 	providers map[int64]*opened      // by source key
@@ -184,21 +136,17 @@ type Pool struct {
 
 var _ compute.Leaser = (*Pool)(nil)
 
-// source is a configured source with what this engine knows of it.
-type source struct {
-	Source
-	key     int64     // of its record; 0: not known yet; guarded by Pool.mu
-	looked  time.Time // when what is due was last looked for; guarded by Pool.mu
-	counted time.Time // when all its ready instances were last looked at; guarded by Pool.mu
-	rolled  time.Time // when they were last checked for an old template; guarded by Pool.mu
-	tended  time.Time // when what is due was last done for a waiting request; guarded by Pool.mu
-	noticed bool      // whether the template was read; guarded by Pool.mu
-	// when its provider was last asked whether it can make instances now; guarded by Pool.mu
-	probed time.Time
-	// what its instances are made of, as it was noted when this engine last looked; guarded by
-	// Pool.mu
-	made     made
-	children []*source
+// sourceState is what an engine knows of a source. Pool.mu guards it.
+type sourceState struct {
+	key     int64     // of its record; 0: not known yet
+	looked  time.Time // when what is due was last looked for
+	counted time.Time // when all its ready instances were last looked at
+	rolled  time.Time // when they were last checked for an old template
+	tended  time.Time // when what is due was last done for a waiting request
+	probed  time.Time // when its provider was last asked whether it can make instances now
+	noticed bool      // whether the template was read
+	// what its instances are made of, as it was noted when this engine last looked
+	made made
 }
 
 // New makes an engine. It does not fail for a source with an error: each use of that source does. A
@@ -210,7 +158,8 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*source{}, providers: map[int64]*opened{},
+	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*Source{},
+		states: map[*Source]*sourceState{}, providers: map[int64]*opened{},
 		shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*inquiry{},
 		rolls: map[string]bool{}, said: map[int64]saying{},
 		bell: make(chan struct{})}
@@ -221,11 +170,20 @@ func New(opt Options) (*Pool, error) {
 		p.desk = &Desk{}
 	}
 	for _, s := range opt.Sources {
-		p.sources[s.Name] = &source{Source: s}
+		p.sources[s.Name] = &s
+		p.states[&s] = &sourceState{}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.sources)) {
 		p.ordered = append(p.ordered, p.sources[name])
 	}
-	p.link()
+	allocate.Link(p.sources, p.ordered)
 	return p, nil
+}
+
+// project returns a project's configuration; "" is the default one.
+func (p *Pool) project(name string) Project {
+	if p.opt.Projects == nil {
+		return Project{}
+	}
+	return p.opt.Projects(name)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -117,7 +118,7 @@ func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]standing, now ti
 }
 
 // doAhead notes how many computers are to stand ahead of a source, and tells its provider.
-func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
 	if r == nil {
@@ -160,7 +161,7 @@ func (p *Pool) doAhead(ctx context.Context, s *source, d compute.Directive) (fun
 
 // fillAhead reserves the configured least number, where there is room. More that a director wants
 // stays.
-func (p *Pool) fillAhead(ctx context.Context, s *source) error {
+func (p *Pool) fillAhead(ctx context.Context, s *Source) error {
 	key := p.keyOf(s)
 	r, a := p.reserver(key)
 	if r == nil || a.Least == 0 {
@@ -173,8 +174,7 @@ func (p *Pool) fillAhead(ctx context.Context, s *source) error {
 		if err != nil {
 			return err
 		}
-		d := &draw{p: p, tx: tx, records: map[*source]*store.SourceRecord{}}
-		n = min(n, d.below(s, rec))
+		n = min(n, allocate.Below(p.view(tx), s, rec))
 		all, err := readAhead(tx)
 		n = max(n, all[key].Count)
 		return err

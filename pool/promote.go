@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -69,7 +70,7 @@ func savePromotion(tx store.Tx, all map[string]Promotion, pr Promotion) error {
 }
 
 // counts reports whether a promotion is about a source as it is configured now.
-func (pr Promotion) counts(s *source) bool {
+func (pr Promotion) counts(s *Source) bool {
 	return pr.Source == s.Name && pr.Place == s.Place && pr.Own == s.Image
 }
 
@@ -91,7 +92,7 @@ func RecordedPromotions(ctx context.Context, s Store) (all map[string]Promotion,
 }
 
 // promoted returns the promotion of a source; the zero value: there is none.
-func (p *Pool) promoted(tx store.Tx, s *source) (Promotion, error) {
+func (p *Pool) promoted(tx store.Tx, s *Source) (Promotion, error) {
 	all, err := readPromotions(tx)
 	if pr := all[s.Name]; err == nil && pr.counts(s) {
 		return pr, nil
@@ -152,7 +153,7 @@ func (pr Promotion) back() Promotion {
 
 // promote changes a source's promotion in one transaction, with an event of kind if the image
 // changes.
-func (p *Pool) promote(ctx context.Context, s *source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
+func (p *Pool) promote(ctx context.Context, s *Source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
 	err = p.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readPromotions(tx)
 		if err != nil {
@@ -188,11 +189,11 @@ func (pr Promotion) title() string {
 
 // promotable returns the content that an image's name stands for now, if the source's provider
 // makes computers from images.
-func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, id string, err error) {
+func (p *Pool) promotable(ctx context.Context, name, image string) (s *Source, id string, err error) {
 	if s, err = p.find(name); err != nil {
 		return nil, "", err
 	}
-	if s.Type == poolType {
+	if s.Type == allocate.PoolType {
 		return nil, "", &compute.Error{
 			ID: compute.ID(name), Kind: compute.ErrInvalid, Err: errors.New("a pool makes no computers of its own"),
 			Hint: "promote it for its sources",
@@ -216,7 +217,7 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *source, i
 }
 
 // imageFor returns the promoted image for a source's new instances; "": the source's own.
-func (p *Pool) imageFor(ctx context.Context, s *source) (image string, err error) {
+func (p *Pool) imageFor(ctx context.Context, s *Source) (image string, err error) {
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		pr, err := p.promoted(tx, s)
 		image = pr.Image
@@ -246,7 +247,7 @@ func MadeOf(i compute.Instance) string {
 
 // retreat goes back from a promoted image if an instance of it did not become ready, as long as it
 // has not proved good.
-func (p *Pool) retreat(tx store.Tx, s *source, image string, cause error) error {
+func (p *Pool) retreat(tx store.Tx, s *Source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||
 		errors.Is(cause, context.Canceled) {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -33,13 +34,15 @@ func unhurried(quiet, least, most time.Duration) time.Duration {
 // queue waits until a request can be served. Before, it does the work that is due: that may be all
 // that is missing. A request with no Wait still waits for instances on their way into or out of the
 // cache, as that ends by itself.
-func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short *errShort, start time.Time) ([]compute.Lease, error) {
+func (p *Pool) queue(
+	ctx context.Context, s *Source, req compute.Request, short *allocate.ShortError, start time.Time,
+) ([]compute.Lease, error) {
 	// time was spent on instances that were made for it, in vain
 	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait {
 		return nil, p.timedOut(ctx, s, req, start, "", short)
 	}
 	// of many requests at once one does it, if the others wait: the usher goes on with it
-	if req.Wait == 0 || short.worn || p.tended(s) {
+	if req.Wait == 0 || len(short.Expired) > 0 || p.tended(s) {
 		bounded, cancel := ctx, func() {}
 		if req.Wait > 0 { // a provider that hangs holds up no request for longer
 			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
@@ -53,17 +56,17 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 	if !errors.As(err, &short) {
 		return leases, err
 	}
-	if req.Wait == 0 && (len(short.causes) > 0 || !p.moving(ctx, s)) {
-		if !slices.ContainsFunc(short.causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) &&
-			len(short.causes) > 0 {
-			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.causes...)}
+	if req.Wait == 0 && (len(short.Causes) > 0 || !p.moving(ctx, s)) {
+		if !slices.ContainsFunc(short.Causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) &&
+			len(short.Causes) > 0 {
+			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.Causes...)}
 		}
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
-			Hint: p.wayOut(ctx, s, len(short.causes) > 0, true)}
+			Hint: p.wayOut(ctx, s, len(short.Causes) > 0, true)}
 	}
 	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: p.project(req.Project).priority(req.Priority), Purpose: req.Purpose,
-		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: asksOf(req)}
+		Project: req.Project, Priority: p.project(req.Project).Priority(req.Priority), Purpose: req.Purpose,
+		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: allocate.DemandText(req)}
 	if w.Wants, err = p.wants(ctx, s, req); err != nil {
 		return nil, err
 	}
@@ -83,13 +86,13 @@ func (p *Pool) queue(ctx context.Context, s *source, req compute.Request, short 
 
 // tended reports whether the work that is due for a source is to be done now for a waiting request,
 // and notes that it is.
-func (p *Pool) tended(s *source) bool {
+func (p *Pool) tended(s *Source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(s.tended) < chores {
+	if time.Since(p.at(s).tended) < chores {
 		return false
 	}
-	s.tended = time.Now()
+	p.at(s).tended = time.Now()
 	return true
 }
 
@@ -183,7 +186,7 @@ func (p *Pool) version(ctx context.Context) int64 {
 
 // wait tries whenever the request's turn may have come. short is why it waits, if that is known.
 func (p *Pool) wait(
-	ctx context.Context, s *source, req compute.Request, w *compute.Waiter, short *errShort, start time.Time,
+	ctx context.Context, s *Source, req compute.Request, w *compute.Waiter, short *allocate.ShortError, start time.Time,
 ) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
@@ -235,7 +238,7 @@ func (p *Pool) wait(
 			continue
 		}
 		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
-		if errors.Is(err, errTaken) {
+		if errors.Is(err, allocate.ErrNotQueued) {
 			if err := p.backIn(ctx, s, st, w); err != nil {
 				return nil, err
 			}
@@ -263,14 +266,16 @@ func (p *Pool) wait(
 
 // timedOut returns the error of a request that has waited as long as it may. reason is why it was
 // not its turn, and short why it could not be served.
-func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, start time.Time, reason string, short *errShort) error {
+func (p *Pool) timedOut(
+	ctx context.Context, s *Source, req compute.Request, start time.Time, reason string, short *allocate.ShortError,
+) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
 		Err: fmt.Errorf(
 			"%s free within %v",
 			map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1],
 			time.Since(start).Round(100*time.Millisecond),
 		),
-		Hint: p.wayOut(ctx, s, reason != "" || short != nil && len(short.causes) > 0, false)}
+		Hint: p.wayOut(ctx, s, reason != "" || short != nil && len(short.Causes) > 0, false)}
 	if reason == "" && short != nil {
 		reason = strings.TrimPrefix(short.Error(), s.Name+": no capacity: ")
 	}
@@ -283,17 +288,17 @@ func (p *Pool) timedOut(ctx context.Context, s *source, req compute.Request, sta
 // wayOut is the hint for a request that got nothing of a source. It depends on whether the place
 // cannot be reached, whether what was asked for cannot be made, as reason says, and whether all is
 // in use. zero: the request did not wait.
-func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string {
+func (p *Pool) wayOut(ctx context.Context, s *Source, reason, zero bool) string {
 	inUse, unreachable := false, ""
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		inUse, unreachable = false, ""
-		for _, c := range s.all() {
+		for _, c := range s.All() {
 			r, err := tx.SourceByKey(p.keyOf(c))
 			if err != nil {
 				return err
 			}
 			inUse = inUse || r.Counts.InUse() > 0
-			if doubted(r) {
+			if allocate.Unreachable(r) {
 				unreachable = c.Name
 			}
 		}
@@ -318,11 +323,11 @@ func (p *Pool) wayOut(ctx context.Context, s *source, reason, zero bool) string 
 
 // moving reports whether instances of a source are being cleaned or discarded, so that there will
 // be room without a release.
-func (p *Pool) moving(ctx context.Context, s *source) bool {
+func (p *Pool) moving(ctx context.Context, s *Source) bool {
 	moving := false
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		moving = false
-		for _, c := range s.all() {
+		for _, c := range s.All() {
 			is, err := tx.Instances(compute.InstanceQuery{
 				SourceKey: p.keyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding},
 			})

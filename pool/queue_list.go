@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -23,10 +24,10 @@ func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 	var out []compute.Queued
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		all, err := p.survey(tx, nil)
+		all, err := allocate.Survey(p.view(tx), func(int64) (is, fresh bool) { return false, false })
 		for _, f := range all {
-			q := compute.Queued{Waiter: *f.w, Position: f.place.Position, Estimate: f.place.Estimate}
-			q.Reason = f.place.Reason
+			q := compute.Queued{Waiter: *f.Waiter, Position: f.Progress.Position, Estimate: f.Progress.Estimate}
+			q.Reason = f.Progress.Reason
 			out = append(out, q)
 		}
 		return err
@@ -73,7 +74,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 // backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
 // If this process was taken for dead, as its connection to the store was cut for a moment, it waits
 // anew.
-func (p *Pool) backIn(ctx context.Context, s *source, st *seat, w *compute.Waiter) error {
+func (p *Pool) backIn(ctx context.Context, s *Source, st *seat, w *compute.Waiter) error {
 	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
 		return err

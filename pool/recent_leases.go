@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/gauge"
+	"github.com/hostler-project/hostler/pool/allocate"
 )
 
 // recentEvents is how many events a new process reads: a second at the fastest rate, or a day of a
@@ -50,7 +51,7 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 			r.sources[e.Source] = of
 		}
 		switch {
-		case e.Data[beside] != "": // no instance changed hands
+		case e.Data[allocate.DataBeside] != "": // no instance changed hands
 		case e.Kind == string(compute.Leased):
 			of.Given(e.Time)
 			r.out[e.Instance] = e.Time

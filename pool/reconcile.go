@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -140,7 +141,7 @@ func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err er
 		if err != nil {
 			return nil, err
 		}
-		for _, c := range s.all() {
+		for _, c := range s.All() {
 			rec, _, err := p.record(ctx, c)
 			if err != nil {
 				return nil, err
@@ -237,7 +238,7 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 	if inFront { // the work is done at the instance behind it
 		err := p.store.View(ctx, func(tx store.Tx) error {
 			for _, i := range is {
-				chain, err := chainOf(tx, i.Child)
+				chain, err := allocate.ChainOf(tx, i.Child)
 				if err != nil {
 					return err
 				}

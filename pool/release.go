@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -50,7 +51,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				return err
 			}
 		}
-		why := because("released")
+		why := allocate.Because("released")
 		if opt.Ended != "" {
 			why = endedWith(strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " "))
 		}
@@ -272,7 +273,7 @@ func (p *Pool) discardNow(tx store.Tx, i *compute.Instance) error {
 			return p.discardNow(tx, front) // this one comes after it
 		}
 	}
-	return p.toDiscarding(tx, i, because("discarded by its user"))
+	return p.toDiscarding(tx, i, allocate.Because("discarded by its user"))
 }
 
 // taken is an instance in use, with its lease if that is known already.
@@ -283,8 +284,8 @@ type taken struct {
 
 // giveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
 // first ones first. Instances that then wait for work are added to due.
-func (p *Pool) giveBack(tx store.Tx, back []taken, why reason, force bool, due *[]compute.ID) error {
-	back, err := p.endShares(tx, back, why, force && why.cause != compute.CauseEnded)
+func (p *Pool) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bool, due *[]compute.ID) error {
+	back, err := p.endShares(tx, back, why, force && why.Cause != compute.CauseEnded)
 	if err != nil {
 		return err
 	}
@@ -311,7 +312,7 @@ func (p *Pool) giveBack(tx store.Tx, back []taken, why reason, force bool, due *
 				return err
 			}
 		}
-		e := compute.Event{Kind: "released", Text: why.text}
+		e := compute.Event{Kind: "released", Text: why.Text}
 		if l != nil {
 			if err := endLease(tx, l, why); err != nil {
 				return err
@@ -369,7 +370,7 @@ func (p *Pool) kept(tx store.Tx, key int64, k int) (keep, more int, err error) {
 func (p *Pool) awaits(tx store.Tx, key int64) (n int, err error) {
 	ws, err := tx.Waiters()
 	for _, w := range ws {
-		if slices.Contains(w.Wants, key) && p.waits(w) && !wantOfWaiter(w).Chosen() {
+		if slices.Contains(w.Wants, key) && p.waits(w) && !allocate.DemandOfWaiter(w).Chosen() {
 			n += w.Count
 		}
 	}
@@ -395,7 +396,7 @@ func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 }
 
 // putBack caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) putBack(tx store.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
+func (p *Pool) putBack(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
@@ -440,11 +441,11 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 	if s == nil || s.Err != nil {
 		return "no", nil
 	}
-	if why, err := p.wornOut(tx, s, i, time.Now()); err != nil || why != "" {
+	if why, err := allocate.Expired(tx, p.sources, s, i, time.Now()); err != nil || why != "" {
 		return "no", err
 	}
 	how := ""
-	if s.Type == poolType {
+	if s.Type == allocate.PoolType {
 		child, err := tx.Instance(i.Child)
 		if err != nil {
 			return "", err
@@ -469,7 +470,7 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 			how = "no" // the source wants it as new, which its provider cannot do
 		}
 	}
-	if how == "as-is" && s.has("release") {
+	if how == "as-is" && s.Has("release") {
 		how = "clean"
 	}
 	return how, nil
@@ -477,8 +478,8 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 
 // letGo discards an instance that was in use. A pool's without discard hooks goes at once, and its
 // child goes back to its source.
-func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why reason, due *[]compute.ID) error {
-	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.text
+func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
+	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.Text
 	if _, err := tx.Append(&e); err != nil {
 		return err
 	}
@@ -489,7 +490,7 @@ func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why reas
 	if err != nil {
 		return err
 	}
-	if rec.Type == poolType && !p.sourceOf(rec).has("discard") {
+	if rec.Type == allocate.PoolType && !p.sourceOf(rec).Has("discard") {
 		return p.dissolve(tx, i, due)
 	}
 	*due = append(*due, i.ID)
@@ -516,9 +517,9 @@ func (p *Pool) dissolve(tx store.Tx, i *compute.Instance, due *[]compute.ID) err
 	}
 	child.Uses += i.Uses - 1           // uses by the pool's users; the pool's own lease was no use
 	if i.Cause == compute.CauseEnded { // then the child is the one that has
-		return p.giveBack(tx, []taken{{child, l}}, reason{i.Cause, i.Reason}, true, due)
+		return p.giveBack(tx, []taken{{child, l}}, allocate.Reason{Cause: i.Cause, Text: i.Reason}, true, due)
 	}
-	return p.giveBack(tx, []taken{{child, l}}, because("given back by the pool"), false, due)
+	return p.giveBack(tx, []taken{{child, l}}, allocate.Because("given back by the pool"), false, due)
 }
 
 // gone removes an instance when its end is proved.
@@ -559,20 +560,4 @@ func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 		ids = mine
 	}
 	return p.workOn(ctx, ids)
-}
-
-// chainOf returns an instance, if it is there, and those behind it, the outermost first.
-func chainOf(tx store.Tx, id compute.ID) ([]*compute.Instance, error) {
-	var out []*compute.Instance
-	for id != "" {
-		i, err := tx.Instance(id)
-		if errors.Is(err, compute.ErrNotFound) {
-			break
-		} else if err != nil {
-			return nil, err
-		}
-		out = append(out, i)
-		id = i.Child
-	}
-	return out, nil
 }

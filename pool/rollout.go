@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -93,7 +94,7 @@ type renewal struct {
 // its instances are made of now, the oldest first. It lists none where another engine has taken
 // this one's place, or where the source was changed since this engine looked: what this one makes
 // is out of date.
-func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, by renewal, err error) {
+func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, by renewal, err error) {
 	template, key := p.notice(ctx, s), p.keyOf(s)
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		old, by = nil, renewal{}
@@ -131,7 +132,7 @@ func (p *Pool) others(ctx context.Context, s *source) (old []*compute.Instance, 
 }
 
 // beyond returns how many more ready instances a source has than it wants.
-func (p *Pool) beyond(ctx context.Context, s *source) (n int, err error) {
+func (p *Pool) beyond(ctx context.Context, s *Source) (n int, err error) {
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		n, err = p.spared(tx, s)
 		return err
@@ -139,7 +140,7 @@ func (p *Pool) beyond(ctx context.Context, s *source) (n int, err error) {
 	return n, err
 }
 
-func (p *Pool) spared(tx store.Tx, s *source) (int, error) {
+func (p *Pool) spared(tx store.Tx, s *Source) (int, error) {
 	rec, err := tx.Source(s.Name, s.Digest)
 	if err != nil {
 		return 0, err
@@ -150,7 +151,7 @@ func (p *Pool) spared(tx store.Tx, s *source) (int, error) {
 
 // surge makes n more instances than the source wants, from the promoted image, as far as there is
 // room.
-func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell func(string)) error {
+func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell func(string)) error {
 	units, leave, err := p.order(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
@@ -183,7 +184,7 @@ func (p *Pool) surge(ctx context.Context, s *source, by renewal, n int, tell fun
 }
 
 // replace discards up to n old ready instances, as long as that leaves what the source wants.
-func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*compute.Instance, n int) (int, error) {
+func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*compute.Instance, n int) (int, error) {
 	var gone []compute.ID
 	err := p.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
@@ -207,7 +208,7 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 			if more, err := p.spared(tx, s); err != nil || more <= 0 {
 				return err
 			}
-			if err := p.toDiscarding(tx, i, because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
+			if err := p.toDiscarding(tx, i, allocate.Because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
 				return err
 			}
 			gone = append(gone, i.ID)
@@ -223,7 +224,7 @@ func (p *Pool) replace(ctx context.Context, s *source, by renewal, old []*comput
 
 // proved records that all ready instances came from the promoted image. From now on a failure is
 // the source's, not the image's.
-func (p *Pool) proved(ctx context.Context, s *source, pr Promotion) error {
+func (p *Pool) proved(ctx context.Context, s *Source, pr Promotion) error {
 	if pr.Source == "" || pr.Proved {
 		return nil
 	}
@@ -266,7 +267,7 @@ func (by renewal) from() string {
 // All places must be taken by ready or leased instances, so that at most one is missing. If no new
 // instance has become ready yet it discards only one. If the provider says that none would, it
 // discards none.
-func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.Instance) error {
+func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.Instance) error {
 	may := func(tx store.Tx) (bool, error) {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
@@ -308,7 +309,9 @@ func (p *Pool) yield(ctx context.Context, s *source, by renewal, old []*compute.
 			gone = []compute.ID{i.ID}
 			return p.toDiscarding(
 				tx, i,
-				because("replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it"),
+				allocate.Because(
+					"replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it",
+				),
 			)
 		}
 		return nil
@@ -327,7 +330,7 @@ const (
 
 // hopeless asks a Prober whether it could make no instance of the present make, for another reason
 // than a lack of room.
-func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error) {
+func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error) {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.provider == nil {
 		return true, nil
@@ -337,9 +340,9 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 		return false, nil
 	}
 	p.mu.Lock()
-	early := time.Since(s.probed) < probeEvery
+	early := time.Since(p.at(s).probed) < probeEvery
 	if !early {
-		s.probed = time.Now()
+		p.at(s).probed = time.Now()
 	}
 	p.mu.Unlock()
 	if early {
@@ -362,14 +365,14 @@ func (p *Pool) hopeless(ctx context.Context, s *source, by renewal) (bool, error
 }
 
 // rollable returns the sources that may have instances to replace.
-func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
+func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
 	all, err := p.Promotions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reads, told := map[*source]*inquiry{}, map[*source]bool{}
+	reads, told := map[*Source]*inquiry{}, map[*Source]bool{}
 	for _, s := range p.ordered {
-		if _, is := all[s.Name]; !is && s.Type != poolType && s.Err == nil {
+		if _, is := all[s.Name]; !is && s.Type != allocate.PoolType && s.Err == nil {
 			reads[s] = p.read(s)
 		}
 	}
@@ -394,7 +397,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 			} else if err != nil {
 				return err
 			}
-			if rec.Counts.Ready <= many || p.lookAgain(s) {
+			if rec.Counts.Ready <= allocate.Many || p.lookAgain(s) {
 				out = append(out, s)
 			}
 		}
@@ -404,14 +407,14 @@ func (p *Pool) rollable(ctx context.Context) (out []*source, err error) {
 }
 
 // lookAgain reports whether it is time to look at all ready instances of a source that has many.
-func (p *Pool) lookAgain(s *source) bool {
+func (p *Pool) lookAgain(s *Source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if now.Sub(s.rolled) < manyEvery {
+	if now.Sub(p.at(s).rolled) < manyEvery {
 		return false
 	}
-	s.rolled = now
+	p.at(s).rolled = now
 	return true
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -15,7 +16,7 @@ import (
 // instances with one lease alone, and instances whose last part this was, with that lease still to
 // be ended. force asks for instances to be discarded, which is refused while others have parts of
 // them.
-func (p *Pool) endShares(tx store.Tx, back []taken, why reason, force bool) ([]taken, error) {
+func (p *Pool) endShares(tx store.Tx, back []taken, why allocate.Reason, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
 		if t.lease != nil && t.lease.Share != nil {
@@ -57,8 +58,8 @@ func (p *Pool) endShares(tx store.Tx, back []taken, why reason, force bool) ([]t
 				return nil, err
 			}
 			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID,
-				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why.text,
-				Data: map[string]string{beside: "yes"}}
+				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why.Text,
+				Data: map[string]string{allocate.DataBeside: "yes"}}
 			if _, err := tx.Append(&e); err != nil {
 				return nil, err
 			}
@@ -121,7 +122,7 @@ func listed(ls []*compute.Lease) string {
 
 // endAll ends the leases of an instance that turned out to be unfit: the one that has all of it, or
 // those of parts.
-func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why reason) error {
+func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
 		return endLease(tx, l, why)
@@ -141,8 +142,8 @@ func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why reason) error {
 }
 
 // lies returns the lease of a unit that books a part, with its instance, if it still lives.
-func lies(tx store.Tx, u *unit) (*taken, error) {
-	l, err := tx.Lease(u.lease.ID)
+func lies(tx store.Tx, u *allocate.Grant) (*taken, error) {
+	l, err := tx.Lease(u.Lease.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
 		return nil, nil
 	} else if err != nil {

@@ -124,7 +124,7 @@ func (w *shareWorld) do(n int, f func(p *sharer)) (lived bool) {
 func (w *shareWorld) judge() {
 	now := time.Now()
 	err := w.procs[0].st.Store.View(w.ctx, func(tx store.Tx) error {
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil || len(recs) == 0 {
 			return err
 		}

@@ -164,7 +164,7 @@ func (w *world) compare(p *process) {
 		if len(ls) != len(w.leases) {
 			w.sched.fail("the store has %d leases, and was told of %d", len(ls), len(w.leases))
 		}
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/allocate"
 )
 
 // Whose turn it is, judged from what the store was told, by the rules of docs/queue.md written down
@@ -79,7 +80,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 		}
 	}
 	late := func(o compute.Waiter) bool {
-		return o.Passed >= pool.Patience && slices.ContainsFunc(o.Wants, func(k int64) bool { return oldest[k] == o.ID })
+		return o.Passed >= allocate.Patience && slices.ContainsFunc(o.Wants, func(k int64) bool { return oldest[k] == o.ID })
 	}
 	load := map[string]float64{}
 	for _, o := range all {

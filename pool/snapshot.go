@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -40,7 +41,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 			p.recent.take(windows, events) // reading an event twice does no harm
 		}
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}
@@ -68,7 +69,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		for _, s := range p.ordered {
 			st := compute.SourceState{Name: s.Name, Type: s.Type, Health: compute.Health{Broken: cmp.Or(s.Err, opened[s.Name])},
 				Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
-				Waiting: m.plain[s.Name], Asked: m.own[s.Name], Present: others[s.Name]}
+				Waiting: m.AsKept[s.Name], Asked: m.Other[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
 				st.Maximum = p.maximum(s)
 			}
@@ -110,7 +111,7 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 	busy := map[string]bool{}
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(busy)
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}
@@ -147,11 +148,11 @@ func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
 }
 
 // isOpen reports whether all sources below a source are known and open.
-func (p *Pool) isOpen(s *source) bool {
+func (p *Pool) isOpen(s *Source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range s.all() {
-		if c.key == 0 || c.Type != poolType && p.providers[c.key] == nil {
+	for _, c := range s.All() {
+		if key := p.at(c).key; key == 0 || c.Type != allocate.PoolType && p.providers[key] == nil {
 			return false
 		}
 	}
@@ -160,9 +161,9 @@ func (p *Pool) isOpen(s *source) bool {
 
 // underWay returns what waiting requests need. By record it returns how many instances being made
 // belong to a request, and how many cold ones are being stopped.
-func (p *Pool) underWay(tx store.Tx, recs []*store.SourceRecord) (m *waitingFor, booked, stirring map[int64]int, err error) {
+func (p *Pool) underWay(tx store.Tx, recs []*store.SourceRecord) (m *allocate.Needs, booked, stirring map[int64]int, err error) {
 	booked, stirring = map[int64]int{}, map[int64]int{}
-	if m, err = p.demandNow(tx); err != nil {
+	if m, err = allocate.Demands(p.view(tx)); err != nil {
 		return nil, nil, nil, err
 	}
 	for _, r := range recs {

@@ -7,63 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
-// poolType is the type of sources that draw from others.
-const poolType = "pool"
-
-// link joins pools to their children. A pool is broken if a child is missing, or if it contains
-// itself. The others work on.
-func (p *Pool) link() {
-	for _, s := range p.ordered {
-		if s.Type != poolType || s.Err != nil {
-			continue
-		}
-		for _, name := range s.Children {
-			c, ok := p.sources[name]
-			if !ok {
-				s.Err = &compute.Error{
-					ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
-					Err: fmt.Errorf("its source %q is not configured", name),
-				}
-				break
-			}
-			s.children = append(s.children, c)
-		}
-	}
-	for _, s := range p.ordered {
-		if circle := s.circle(nil); circle != nil {
-			s.Err = &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
-				Err: fmt.Errorf("a pool cannot draw from itself: %s", strings.Join(circle, " -> "))}
-		}
-	}
-	for _, s := range p.ordered {
-		if s.Err != nil {
-			s.children = nil
-		}
-	}
-}
-
-func (s *source) circle(path []string) []string {
-	if i := slices.Index(path, s.Name); i >= 0 {
-		return append(path[i:], s.Name)
-	}
-	for _, c := range s.children {
-		if found := c.circle(append(slices.Clone(path), s.Name)); found != nil {
-			return found
-		}
-	}
-	return nil
-}
-
 // find returns a configured source that is not broken.
-func (p *Pool) find(name string) (*source, error) {
+func (p *Pool) find(name string) (*Source, error) {
 	s, ok := p.sources[name]
 	if !ok {
 		return nil, &compute.Error{
@@ -82,35 +35,6 @@ func (p *Pool) nearest(name string) string {
 	return fmt.Sprintf("did you mean %q? `hostler source list` shows all", best)
 }
 
-// all returns s and everything below it, children first, each once.
-func (s *source) all() []*source {
-	var out []*source
-	var walk func(*source)
-	walk = func(s *source) {
-		if slices.Contains(out, s) {
-			return
-		}
-		for _, c := range s.children {
-			walk(c)
-		}
-		out = append(out, s)
-	}
-	walk(s)
-	return out
-}
-
-// maxTTL returns how long leases may last at most: of a pool, the shortest of its own and of all
-// sources below it. 0: there is no limit.
-func (s *source) maxTTL() time.Duration {
-	var most time.Duration
-	for _, c := range s.all() {
-		if c.MaxTTL > 0 && (most == 0 || c.MaxTTL < most) {
-			most = c.MaxTTL
-		}
-	}
-	return most
-}
-
 // opened is an open provider, with what the engine must know of it inside of transactions.
 type opened struct {
 	provider compute.Provider
@@ -126,6 +50,7 @@ type opened struct {
 	overseer compute.Overseer // nil: it is none
 	standing compute.Standing // its machines need no making; nil: they do
 	reserver compute.Reserver // can keep computers standing ahead of need; nil: it cannot
+	prices   bool             // it keeps to a price limit itself
 	lingers  time.Duration    // how long after the call a Create may still take effect
 }
 
@@ -142,12 +67,14 @@ func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
 		return o
 	}
 	o = &opened{reuse: "no"}
-	if rec.Type == poolType {
+	if rec.Type == allocate.PoolType {
 		o.err = &compute.Error{ID: compute.ID(rec.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool has no provider of its own")}
 	} else if o.provider, o.err = p.opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.err == nil {
 		if f, ok := compute.As[compute.Fixed](o.provider); ok {
 			o.names = f.Names()
 		}
+		priced, ok := compute.As[compute.Pricer](o.provider)
+		o.prices = ok && priced.Prices()
 		_, cleans := compute.As[compute.Cleaner](o.provider)
 		asIs, ok := compute.As[compute.AsIs](o.provider)
 		o.stays = ok && asIs.AsIs()
@@ -199,7 +126,7 @@ func (p *Pool) isShut(key int64) bool {
 
 // configured returns the configured source that a record belongs to, or nil when its definition is
 // not the one of today.
-func (p *Pool) configured(rec *store.SourceRecord) *source {
+func (p *Pool) configured(rec *store.SourceRecord) *Source {
 	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {
 		return s
 	}
@@ -208,32 +135,40 @@ func (p *Pool) configured(rec *store.SourceRecord) *source {
 
 // sourceOf returns the source that decides how a record's instances end: the configured one, or
 // what was kept of it. The latter has only hooks and what becomes of failed instances.
-func (p *Pool) sourceOf(rec *store.SourceRecord) *source {
+func (p *Pool) sourceOf(rec *store.SourceRecord) *Source {
 	if s := p.configured(rec); s != nil {
 		return s
 	}
-	s := &source{Source: Source{Name: rec.Name, Type: rec.Type, Digest: rec.Digest, Definition: rec.Definition}, key: rec.Key}
+	s := &Source{Name: rec.Name, Type: rec.Type, Digest: rec.Digest, Definition: rec.Definition, Record: rec.Key}
 	if p.opt.Kept != nil {
 		s.Hooks, s.OnFailure, s.ConfirmDead = p.opt.Kept(rec.Definition)
 	}
 	return s
 }
 
+// at returns what this engine knows of a source. The caller holds p.mu.
+func (p *Pool) at(s *Source) *sourceState {
+	if st := p.states[s]; st != nil {
+		return st
+	}
+	return &sourceState{key: s.Record}
+}
+
 // keyOf returns the key of a source's record; 0: not known yet.
-func (p *Pool) keyOf(s *source) int64 {
+func (p *Pool) keyOf(s *Source) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.key
+	return p.at(s).key
 }
 
 // record returns a source's record and its provider. It makes the record if needed, and opens the
 // provider.
-func (p *Pool) record(ctx context.Context, s *source) (*store.SourceRecord, *opened, error) {
+func (p *Pool) record(ctx context.Context, s *Source) (*store.SourceRecord, *opened, error) {
 	p.mu.Lock()
-	key := s.key
+	key := p.at(s).key
 	o := p.providers[key]
 	p.mu.Unlock()
-	if key != 0 && (o != nil || s.Type == poolType) {
+	if key != 0 && (o != nil || s.Type == allocate.PoolType) {
 		return &store.SourceRecord{Key: key, Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}, o, nil
 	}
 	var rec *store.SourceRecord
@@ -256,9 +191,9 @@ func (p *Pool) record(ctx context.Context, s *source) (*store.SourceRecord, *ope
 		return nil, nil, err
 	}
 	p.mu.Lock()
-	s.key = rec.Key
+	p.at(s).key = rec.Key
 	p.mu.Unlock()
-	if s.Type == poolType {
+	if s.Type == allocate.PoolType {
 		return rec, nil, nil
 	}
 	return rec, p.open(ctx, rec), nil
@@ -266,21 +201,21 @@ func (p *Pool) record(ctx context.Context, s *source) (*store.SourceRecord, *ope
 
 // prepare makes all sources below s known and open, before a transaction uses them. Children that
 // cannot be opened are left: the transaction passes them over.
-func (p *Pool) prepare(ctx context.Context, s *source) error {
+func (p *Pool) prepare(ctx context.Context, s *Source) error {
 	if err := p.learn(ctx, s); err != nil {
 		return err
 	}
-	reads := map[*source]*inquiry{}
-	for _, c := range s.all() {
+	reads := map[*Source]*inquiry{}
+	for _, c := range s.All() {
 		p.mu.Lock()
-		noticed := c.noticed
-		c.noticed = true
+		noticed := p.at(c).noticed
+		p.at(c).noticed = true
 		p.mu.Unlock()
 		if !noticed { // later changes are noticed where old instances are replaced
 			reads[c] = p.read(c)
 		}
 	}
-	for _, c := range s.all() {
+	for _, c := range s.All() {
 		if r := reads[c]; r != nil {
 			p.noticeOf(ctx, c, r)
 		}
@@ -290,8 +225,8 @@ func (p *Pool) prepare(ctx context.Context, s *source) error {
 
 // learn opens the providers below a source, as its maximum depends on them. It writes only their
 // records.
-func (p *Pool) learn(ctx context.Context, s *source) error {
-	for _, c := range s.all() {
+func (p *Pool) learn(ctx context.Context, s *Source) error {
+	for _, c := range s.All() {
 		_, o, err := p.record(ctx, c)
 		if err == nil && o != nil && o.err != nil && c == s {
 			err = o.err
@@ -303,42 +238,11 @@ func (p *Pool) learn(ctx context.Context, s *source) error {
 	return nil
 }
 
-// maximum returns a source's effective maximum: the smaller of its own and of what its type can
-// have at all; 0: no limit.
-func (p *Pool) maximum(s *source) int {
-	intrinsic := 0
-	if s.Type == poolType {
-		for _, c := range s.children {
-			m := p.maximum(c)
-			if m == 0 {
-				intrinsic = 0
-				break
-			}
-			intrinsic += m
-		}
-	} else {
-		intrinsic = p.fixed(s)
-	}
-	if s.Maximum == 0 || intrinsic > 0 && intrinsic < s.Maximum {
-		return intrinsic
-	}
-	return s.Maximum
-}
-
-// fixed returns how many computers a source has if it makes none and its provider is open; 0: it
-// makes them.
-func (p *Pool) fixed(s *source) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if o := p.providers[s.key]; o != nil {
-		return len(o.names)
-	}
-	return 0
-}
+func (p *Pool) maximum(s *Source) int { return p.view(nil).Maximum(s) }
 
 // wanted returns how many instances a source should have, cached and in use together, when inUse
 // are in use: as configured, or as the director aims.
-func (p *Pool) wanted(s *source, rec *store.SourceRecord, inUse int) int {
+func (p *Pool) wanted(s *Source, rec *store.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
 	if rec != nil && rec.Aim.Until.After(time.Now()) {
 		w = max(rec.Aim.Reserve, inUse+rec.Aim.Spare)
@@ -351,7 +255,7 @@ func (p *Pool) wanted(s *source, rec *store.SourceRecord, inUse int) int {
 
 // keeps returns how many instances a source may keep when inUse are in use: the wanted ones, and
 // those that may be stopped.
-func (p *Pool) keeps(s *source, rec *store.SourceRecord, inUse int) int {
+func (p *Pool) keeps(s *Source, rec *store.SourceRecord, inUse int) int {
 	w := p.wanted(s, rec, inUse)
 	if s.Cold == 0 {
 		return w
@@ -364,6 +268,3 @@ func (p *Pool) keeps(s *source, rec *store.SourceRecord, inUse int) int {
 	}
 	return w
 }
-
-// has reports whether a source has hooks of a kind.
-func (s *source) has(event string) bool { return slices.Contains(s.Hooks, event) }

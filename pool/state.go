@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -32,25 +33,15 @@ func (p *Pool) set(tx store.Tx, i *compute.Instance, to compute.State, e compute
 	return tx.Append(&e)
 }
 
-// reason is why an instance is in its state, or why a lease has ended: what the engine goes by, and
-// a text for people.
-type reason struct {
-	cause compute.Cause
-	text  string
-}
-
-// because is a reason that the engine does not go by.
-func because(text string) reason { return reason{text: text} }
-
 // rest has nobody work on an instance, for a reason. The tries to discard it stay counted.
-func rest(i *compute.Instance, why reason) {
+func rest(i *compute.Instance, why allocate.Reason) {
 	i.Work = compute.Work{Attempts: i.Attempts}
-	i.Reason, i.Cause = why.text, why.cause
+	i.Reason, i.Cause = why.Text, why.Cause
 }
 
 // toReady puts an instance into the cache. The next hand-out rests on the event.
 func (p *Pool) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
-	rest(i, reason{})
+	rest(i, allocate.Reason{})
 	i.ReadyAt = time.Now()
 	basis, err := p.set(tx, i, compute.Ready, e)
 	if err != nil {
@@ -61,15 +52,15 @@ func (p *Pool) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error 
 }
 
 // toDiscarding records that an instance is to be discarded. The next look for work does it.
-func (p *Pool) toDiscarding(tx store.Tx, i *compute.Instance, why reason) error {
+func (p *Pool) toDiscarding(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
 	if i.State == compute.Creating || i.State == compute.SettingUp {
-		if err := p.unfront(tx, i, why.text); err != nil {
+		if err := p.unfront(tx, i, why.Text); err != nil {
 			return err
 		}
 	}
 	rest(i, why)
 	i.Attempts, i.Retry = 0, time.Time{}
-	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why.text})
+	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why.Text})
 	return err
 }
 
@@ -96,12 +87,12 @@ func (p *Pool) unfront(tx store.Tx, i *compute.Instance, why string) error {
 
 // toFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
 // good. s is nil if there is nothing to look at.
-func (p *Pool) toFailed(tx store.Tx, i *compute.Instance, s *source, why reason) error {
+func (p *Pool) toFailed(tx store.Tx, i *compute.Instance, s *Source, why allocate.Reason) error {
 	rest(i, why)
-	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why.text}); err != nil || s == nil || s.OnFailure != "hold" {
+	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why.Text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
 	}
-	e := compute.Event{Text: why.text}
+	e := compute.Event{Text: why.Text}
 	if i.Retry = (time.Time{}); s.ConfirmDead > 0 {
 		i.Retry = time.Now().Add(s.ConfirmDead)
 		e.Data = map[string]string{"until": i.Retry.UTC().Format(time.RFC3339)}
@@ -111,8 +102,8 @@ func (p *Pool) toFailed(tx store.Tx, i *compute.Instance, s *source, why reason)
 }
 
 // endLease ends a lease in the transaction that takes its instance back.
-func endLease(tx store.Tx, l *compute.Lease, why reason) error {
-	l.Ending, l.Worker = compute.Ending{Ended: time.Now(), Why: why.text, Cause: why.cause}, 0
+func endLease(tx store.Tx, l *compute.Lease, why allocate.Reason) error {
+	l.Ending, l.Worker = compute.Ending{Ended: time.Now(), Why: why.Text, Cause: why.Cause}, 0
 	return tx.SaveLease(l)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -30,7 +31,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 				waiting[w.Source]++
 			}
 		}
-		if recs, err = tx.Sources(); err != nil {
+		if recs, err = tx.Sources(""); err != nil {
 			return err
 		}
 		if vain, err = unready(tx); err != nil {
@@ -61,7 +62,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		if s := p.configured(r); s != nil {
 			byName[r.Name] = r
 			p.mu.Lock()
-			s.key = r.Key
+			p.at(s).key = r.Key
 			p.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
 			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
@@ -79,13 +80,13 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		}
 		if s.Err == nil {
 			st.Broken = p.learn(ctx, s)
-			st.Maximum, st.Fixed = p.maximum(s), p.fixed(s)
+			st.Maximum, st.Fixed = p.maximum(s), p.view(nil).Fixed(s)
 			st.Wanted = p.wanted(s, byName[s.Name], st.Counts.InUse())
 			if st.Maximum > 0 {
 				n := max(0, st.Maximum-st.Counts.InUse())
 				st.Available = &n
 			}
-			if r := byName[s.Name]; r != nil && away(r, time.Now()) {
+			if r := byName[s.Name]; r != nil && allocate.UnreachableNow(r, time.Now()) {
 				st.Available = new(int)
 			}
 		}
@@ -174,7 +175,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	owner := "hostler source test"
 	start := time.Now()
 	req := compute.Request{Source: name, Count: 1, New: true, Owner: owner, Purpose: "test of the source", TTL: testTTL}
-	if most := s.maxTTL(); most > 0 {
+	if most := s.LongestTTL(); most > 0 {
 		req.TTL = min(req.TTL, most)
 	}
 	// if this process is killed it leaves nothing: no other process knows of the lease
@@ -212,8 +213,8 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 
 // allowed returns what a source's provider is not permitted to do, if the provider can tell: all at
 // once, and not only the first failure.
-func (p *Pool) allowed(ctx context.Context, s *source) error {
-	if s.Type == poolType {
+func (p *Pool) allowed(ctx context.Context, s *Source) error {
+	if s.Type == allocate.PoolType {
 		return nil
 	}
 	provider, err := p.Provider(ctx, s.Name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -130,20 +131,20 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 		}
 		err = p.toDiscarding(tx, i, unanswered("the process that was making it died"))
 	case compute.Failed:
-		err = p.toDiscarding(tx, i, reason{i.Cause, i.Reason})
+		err = p.toDiscarding(tx, i, allocate.Reason{Cause: i.Cause, Text: i.Reason})
 	case compute.Held:
 		if i.Retry.IsZero() {
 			return nil, nil, nil // a person has it
 		}
-		err = p.toDiscarding(tx, i, because("taken for dead: "+i.Reason))
+		err = p.toDiscarding(tx, i, allocate.Because("taken for dead: "+i.Reason))
 	case compute.Ready:
 		// A ready instance that is due is too old or surplus, or its source is defined otherwise
 		// now. It may have been taken and given back since.
 		if s == nil && p.redefined(rec) {
-			err = p.toDiscarding(tx, i, because("its source is defined otherwise now"))
+			err = p.toDiscarding(tx, i, allocate.Because("its source is defined otherwise now"))
 			break
 		} else if s == nil && p.removed(rec) {
-			err = p.toDiscarding(tx, i, because("its source is configured no more"))
+			err = p.toDiscarding(tx, i, allocate.Because("its source is configured no more"))
 			break
 		} else if s == nil {
 			return nil, nil, nil
@@ -156,7 +157,7 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 		if e != nil || why == "" {
 			return nil, nil, e
 		}
-		err = p.toDiscarding(tx, i, because(why))
+		err = p.toDiscarding(tx, i, allocate.Because(why))
 	case compute.Cleaning, compute.Discarding:
 	default:
 		return nil, nil, nil
@@ -172,13 +173,13 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 }
 
 // unwanted returns why a ready instance is to go now, or "".
-func (p *Pool) unwanted(tx store.Tx, s *source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
-	if why, err := p.wornOut(tx, s, i, now); err != nil || why != "" {
+func (p *Pool) unwanted(tx store.Tx, s *Source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
+	if why, err := allocate.Expired(tx, p.sources, s, i, now); err != nil || why != "" {
 		return why, err
 	}
 	why := fmt.Sprintf("not wanted for %v", s.Idle)
 	// to read all for each that goes would take the square of their number
-	if rec.Counts.Ready > many {
+	if rec.Counts.Ready > allocate.Many {
 		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
 		if s.Idle > 0 && extra > 0 && !i.Cold && !i.Since.Add(s.Idle).After(now) {
 			return why, nil
@@ -222,7 +223,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 			break
 		}
 		s := p.sourceOf(of)
-		if !s.has("release") {
+		if !s.Has("release") {
 			continue
 		}
 		if err = p.hooksFor(ctx, s, i, hookView(i, j), stage, "release", i.Wanted); err != nil {
@@ -244,7 +245,7 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 			break
 		}
 		var of *store.SourceRecord
-		if of, err = p.recordOf(ctx, j.SourceKey); err == nil && p.sourceOf(of).has("bundles") {
+		if of, err = p.recordOf(ctx, j.SourceKey); err == nil && p.sourceOf(of).Has("bundles") {
 			if err = p.bundlesAgain(ctx, p.sourceOf(of), hookView(i, j)); err == nil {
 				checked = append(checked, "bundles of "+of.Name+" applied")
 			}
@@ -267,12 +268,12 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 		}
 		j := *i
 		if err != nil {
-			return p.toFailed(tx, &j, p.sourceOf(rec), because("cleaning: "+compute.Said(err)))
+			return p.toFailed(tx, &j, p.sourceOf(rec), allocate.Because("cleaning: "+compute.Said(err)))
 		}
 		if unwanted, e = p.inVain(tx, &j); e != nil {
 			return e
 		} else if unwanted {
-			return p.toDiscarding(tx, &j, because("nobody waits for it any more"))
+			return p.toDiscarding(tx, &j, allocate.Because("nobody waits for it any more"))
 		}
 		j.Cold = j.Cold && asIs
 		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
@@ -334,7 +335,7 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 // discard carries an instance to its proved end: first the discard hooks, whose failures are only
 // noted, then the provider, until it says not found.
 func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
-	if s := p.sourceOf(rec); s.has("discard") && i.Resume >= 0 {
+	if s := p.sourceOf(rec); s.Has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
 			return p.lay(ctx, i)
 		} else if errors.Is(err, compute.ErrStale) {
@@ -343,7 +344,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 			return e
 		}
 	}
-	if rec.Type == poolType {
+	if rec.Type == allocate.PoolType {
 		var due []compute.ID
 		err := p.withOpen(ctx, func(tx store.Tx) error {
 			due = nil
@@ -404,8 +405,8 @@ const triedInVain = "; discard: "
 const lingerLook = 5 * time.Second
 
 // unanswered is the reason to discard an instance of which it is not known whether it was made.
-func unanswered(why string) reason {
-	return reason{compute.CauseUnanswered, "the answer to its creation was lost: " + why}
+func unanswered(why string) allocate.Reason {
+	return allocate.Reason{Cause: compute.CauseUnanswered, Text: "the answer to its creation was lost: " + why}
 }
 
 func lost(i *compute.Instance) bool { return i.Cause == compute.CauseUnanswered }
@@ -475,7 +476,7 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.Sour
 
 // of returns the source that decides about an instance's life: the configured one, or what its
 // record has kept.
-func (p *Pool) of(ctx context.Context, i *compute.Instance) (*source, error) {
+func (p *Pool) of(ctx context.Context, i *compute.Instance) (*Source, error) {
 	if s := p.sources[i.Source]; s != nil {
 		if p.keyOf(s) == i.SourceKey {
 			return s, nil
@@ -505,7 +506,7 @@ func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*comput
 		return []*compute.Instance{i}, nil
 	}
 	err = p.store.View(ctx, func(tx store.Tx) error {
-		inner, err := chainOf(tx, i.Child)
+		inner, err := allocate.ChainOf(tx, i.Child)
 		chain = append([]*compute.Instance{i}, inner...)
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -33,12 +34,12 @@ func (p *Pool) tidy(ctx context.Context, stock func(*store.SourceRecord)) error 
 	var recs []*store.SourceRecord
 	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
 		if err = tx.Prune(time.Now().Add(-journalKept)); err == nil {
-			recs, err = tx.Sources()
+			recs, err = tx.Sources("")
 		}
 		return err
 	})
 	for _, rec := range recs {
-		if rec.Type != poolType {
+		if rec.Type != allocate.PoolType {
 			stock(rec)
 		}
 	}

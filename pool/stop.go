@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
 // doReady starts, stops or discards an instance that is ready. One that is stopped or started
 // passes through the state of those being cleaned: the process that takes up a dead process's work
 // cleans it, or discards it where it cannot be cleaned.
-func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Pool) doReady(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
 	var j job
 	var taken []string
 	err := p.store.Update(ctx, func(tx store.Tx) error {
@@ -39,7 +40,7 @@ func (p *Pool) doReady(ctx context.Context, s *source, d compute.Directive) (fun
 			return err
 		}
 		if d.Verb == compute.VerbDiscard {
-			if err = p.toDiscarding(tx, i, because(d.Reason)); err == nil {
+			if err = p.toDiscarding(tx, i, allocate.Because(d.Reason)); err == nil {
 				j.inst, j.rec, err = p.claim(tx, i.ID)
 			}
 		} else {
@@ -97,7 +98,7 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 		}
 		i := *j.inst
 		if err != nil {
-			return p.toFailed(tx, &i, p.sourceOf(j.rec), because(string(verb)+": "+compute.Said(err)))
+			return p.toFailed(tx, &i, p.sourceOf(j.rec), allocate.Because(string(verb)+": "+compute.Said(err)))
 		}
 		i.Cold, i.Worker, i.Reason, i.Cause = verb == compute.VerbStop, 0, "", ""
 		// the next hand-out rests on the same event as before

@@ -41,7 +41,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 			return nil, err
 		}
 	}
-	if most := s.maxTTL(); most > 0 && (req.TTL <= 0 || req.TTL > most) {
+	if most := s.LongestTTL(); most > 0 && (req.TTL <= 0 || req.TTL > most) {
 		req.TTL = most // the limit of the new configuration
 	}
 	if err := p.prepare(ctx, s); err != nil {
@@ -76,13 +76,13 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 }
 
 // wants returns the record keys of all sources that could serve a request for a source.
-func (p *Pool) wants(ctx context.Context, s *source, req compute.Request) (keys []int64, err error) {
+func (p *Pool) wants(ctx context.Context, s *Source, req compute.Request) (keys []int64, err error) {
 	barred, err := p.barred(s, req)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range s.all() {
-		if !p.affords(c, req.MaxPrice) || barred[c.Name] {
+	for _, c := range s.All() {
+		if !p.view(nil).Affords(c, req.MaxPrice) || barred[c.Name] {
 			continue
 		}
 		rec, _, err := p.record(ctx, c)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -62,14 +64,16 @@ func saveMade(tx store.Tx, key int64, m made) error {
 // notice is template. If that differs from what this engine knew it notes the change. Two engines
 // by different configurations note it once each, when they learn of theirs, and not in turn for
 // ever. It is not called in a transaction.
-func (p *Pool) notice(ctx context.Context, s *source) string { return p.noticeOf(ctx, s, p.read(s)) }
+func (p *Pool) notice(ctx context.Context, s *Source) string {
+	return p.noticeOf(ctx, s, p.read(s))
+}
 
 // noticeOf is notice with a read that was begun before.
-func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
+func (p *Pool) noticeOf(ctx context.Context, s *Source, r *inquiry) string {
 	now, _ := p.template(ctx, s, r)
 	key := p.keyOf(s)
 	p.mu.Lock()
-	known := s.made.Template == now
+	known := p.at(s).made.Template == now
 	p.mu.Unlock()
 	if now == "" || known || key == 0 {
 		return now
@@ -82,7 +86,7 @@ func (p *Pool) noticeOf(ctx context.Context, s *source, r *inquiry) string {
 }
 
 // noteMade stores that a source's instances are made of template now, if another engine has not.
-func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template string) error {
+func (p *Pool) noteMade(ctx context.Context, s *Source, key int64, template string) error {
 	var m made
 	changed := false
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
@@ -129,35 +133,35 @@ func (p *Pool) noteMade(ctx context.Context, s *source, key int64, template stri
 }
 
 // remember keeps the note in memory for hand-outs, which do not read it.
-func (p *Pool) remember(s *source, m made) {
+func (p *Pool) remember(s *Source, m made) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.made = m
+	p.at(s).made = m
 }
 
 // forgive ends pauses and counts of failures that come from what a source's instances were made of
 // before. Where there was no room, one request tries whether there is for the new. A place that
 // does not answer stays paused.
 func (p *Pool) forgive(tx store.Tx, rec *store.SourceRecord) error {
-	all, err := readHitches(tx, rec.Key)
+	all, err := allocate.ReadBackoffs(tx, rec.Key)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	if len(all) > 0 {
-		var left []hitch
+		var left []allocate.Backoff
 		for _, h := range all {
 			if h.Full > 0 {
 				h.Full, h.Paused = 1, now
 				left = append(left, h)
 			}
 		}
-		if err := saveHitches(tx, rec.Key, left, now); err != nil {
+		if err := saveBackoffs(tx, rec.Key, left, now); err != nil {
 			return err
 		}
 	}
 	switch {
-	case doubted(rec), rec.None():
+	case allocate.Unreachable(rec), rec.None():
 		return nil
 	case rec.Full > 0:
 		rec.Full, rec.Paused = 1, now
@@ -179,12 +183,13 @@ func (p *Pool) overtaken(name, template string) bool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.made.Template != "" && s.made.Template != template
+	m := p.at(s).made
+	return m.Template != "" && m.Template != template
 }
 
 // unmade notes that an instance made of a template, for a want, did not become ready.
-func (p *Pool) unmade(tx store.Tx, key int64, template string, w want, cause error) error {
-	if template == "" || w != (want{}) {
+func (p *Pool) unmade(tx store.Tx, key int64, template string, w demand.Demand, cause error) error {
+	if template == "" || w != (demand.Demand{}) {
 		return nil
 	}
 	m, err := readMade(tx, key)
@@ -209,7 +214,7 @@ func (p *Pool) unmakeable(tx store.Tx, key int64, template string, cause error) 
 }
 
 // proven notes that an instance as the source makes them now became ready.
-func (p *Pool) proven(tx store.Tx, i *compute.Instance, w want) error {
+func (p *Pool) proven(tx store.Tx, i *compute.Instance, w demand.Demand) error {
 	template := i.Facts[compute.FactTemplate]
 	if template == "" || w.Chosen() {
 		return nil
@@ -223,9 +228,9 @@ func (p *Pool) proven(tx store.Tx, i *compute.Instance, w want) error {
 }
 
 // rolled notes that no older ready instance is left.
-func (p *Pool) rolled(ctx context.Context, s *source, template string) error {
+func (p *Pool) rolled(ctx context.Context, s *Source, template string) error {
 	p.mu.Lock()
-	m := s.made
+	m := p.at(s).made
 	p.mu.Unlock()
 	if template == "" || m.Template != template || m.Rolled {
 		return nil
@@ -269,14 +274,11 @@ func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
 	return out, nil
 }
 
-// newerRows is how far before the first ready one rows of the same make may begin: instances are
-// made concurrently.
-const newerRows = 64
-
 // newer returns the make that hand-outs prefer, as long as older ready instances are left; ok is
 // false when all are alike.
-func (p *Pool) newer(s *source) (m made, ok bool) {
+func (p *Pool) newer(s *Source) (m made, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return s.made, s.made.First != 0 && !s.made.Rolled
+	m = p.at(s).made
+	return m, m.First != 0 && !m.Rolled
 }

@@ -32,7 +32,7 @@ type inquiry struct {
 }
 
 // templated returns a source's provider if it is Templated; nil: it is not, or not open.
-func (p *Pool) templated(s *source) compute.Templated {
+func (p *Pool) templated(s *Source) compute.Templated {
 	o := p.ready(p.keyOf(s))
 	if o == nil || o.err != nil {
 		return nil
@@ -44,14 +44,14 @@ func (p *Pool) templated(s *source) compute.Templated {
 // read begins to read what instances of a source would be made from now, unless that is under way.
 // It returns nil if the provider does not tell, or is not open. To read several sources, call read
 // for all of them first, so that their waits overlap.
-func (p *Pool) read(s *source) *inquiry {
+func (p *Pool) read(s *Source) *inquiry {
 	t := p.templated(s)
 	if t == nil {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := s.key
+	key := p.at(s).key
 	if r := p.inquiries[key]; r != nil && (r.ended.IsZero() || time.Since(r.ended) < readFresh) {
 		return r
 	}
@@ -75,7 +75,7 @@ func (p *Pool) read(s *source) *inquiry {
 // template returns what instances of a source would be made from now, by a read of it; "": its
 // provider does not tell. told is false if the read failed or hangs. It may wait, so it is not
 // called in a transaction, which would hold up all others.
-func (p *Pool) template(ctx context.Context, s *source, r *inquiry) (now string, told bool) {
+func (p *Pool) template(ctx context.Context, s *Source, r *inquiry) (now string, told bool) {
 	if r == nil {
 		return "", true
 	}
@@ -115,12 +115,12 @@ type templateRead struct {
 
 // errUnread asks for a source's template to be read outside of the transaction, and for another
 // try.
-type errUnread struct{ source *source }
+type errUnread struct{ source *Source }
 
 func (e *errUnread) Error() string { return "template of " + e.source.Name + " is not read" }
 
 // noteTemplate reads a source's template for a transaction, until forgetTemplate.
-func (p *Pool) noteTemplate(ctx context.Context, s *source) {
+func (p *Pool) noteTemplate(ctx context.Context, s *Source) {
 	now, told := p.template(ctx, s, p.read(s))
 	key := p.keyOf(s)
 	p.mu.Lock()

@@ -137,59 +137,16 @@ func (t *tempo) hold(now time.Time) time.Duration {
 	return time.Duration(sum / float64(len(t.held)))
 }
 
-// estimate returns the time until n instances, for the requests ahead and for this one, have come
-// free or are made; 0: not known.
-//
-// c leases that last H each end at a rate of c/H (Little's law), so n of them take n·H/c. Where
-// there is room for m more, each takes as long to make as the last one did, m at a time. The
-// shorter time counts; behind a quota only the leases do.
-func (d *draw) estimate(s *source, n int, quota bool) (time.Duration, error) {
-	pc := &d.p.hall.pace
-	best := time.Duration(0)
-	for _, c := range s.all() {
-		r, err := d.record(c)
-		if err != nil {
-			return 0, err
-		}
-		if doubted(r) { // when it answers again is not known
-			continue
-		}
-		pc.mu.Lock()
-		t := pc.sources[c.Name]
-		if t == nil {
-			pc.mu.Unlock()
-			continue
-		}
-		hold, made := t.hold(d.now), t.made
-		pc.mu.Unlock()
-		// A ready instance is on its way to the waiting request, and one being cleaned soon will
-		// be.
-		if among := r.Counts.InUse() + r.Counts.Ready + r.Counts.Cleaning; among > 0 && hold > 0 {
-			best = shorter(best, scale(hold, n, among))
-		}
-		under := r.Counts.Creating + r.Counts.SettingUp + r.Counts.Cleaning
-		if made > 0 && under > 0 && !quota {
-			best = shorter(best, scale(made, (n+under-1)/under, 1))
-		}
+// durations returns how long leases of a source last and its instances take to be made; 0: not
+// known.
+func (pc *pace) durations(source string, now time.Time) (lease, making time.Duration) {
+	pc.mu.Lock()
+	defer pc.mu.Unlock()
+	t := pc.sources[source]
+	if t == nil {
+		return 0, 0
 	}
-	return best, nil
-}
-
-func shorter(a, b time.Duration) time.Duration {
-	if a == 0 || b < a {
-		return b
-	}
-	return a
-}
-
-// scale returns d·n/c, a year at most: it is an estimate.
-func scale(d time.Duration, n, c int) time.Duration {
-	const year = 365 * 24 * time.Hour
-	f := float64(d) * float64(n) / float64(c)
-	if f > float64(year) {
-		return year
-	}
-	return max(time.Millisecond, time.Duration(f))
+	return t.hold(now), t.made
 }
 
 // known reports whether the journal was read.

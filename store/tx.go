@@ -76,17 +76,17 @@ type ShareTx interface {
 type SourceTx interface {
 	// Source returns the record of one definition of a name.
 	Source(name, digest string) (*SourceRecord, error)
-	// SourcesNamed returns the records of all definitions of a name.
-	SourcesNamed(name string) ([]*SourceRecord, error)
+	// Sources returns the records of all definitions of a name; "": of all names.
+	Sources(name string) ([]*SourceRecord, error)
 	// SourceByKey returns a record by its key.
 	SourceByKey(key int64) (*SourceRecord, error)
-	// Sources returns all records.
-	Sources() ([]*SourceRecord, error)
 	// SaveSource inserts a record whose Key is 0 and sets Key, or updates all but its Counts.
 	SaveSource(s *SourceRecord) error
 	// NextNumber returns a number that no instance of a source of this name had or will have, from
 	// 1.
 	NextNumber(name string) (int64, error)
+	// LastNumber returns the last one that NextNumber returned; 0: none yet.
+	LastNumber(name string) (int64, error)
 }
 
 // QueueTx reads and writes the queue.

@@ -217,7 +217,7 @@ func TestDown(t *testing.T) {
 	for n := range 20 {
 		wg.Go(func() { unavailable(t, write(st, fmt.Sprint("lost ", n))) })
 		wg.Go(func() {
-			unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Sources(); return err }))
+			unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Sources(""); return err }))
 		})
 	}
 	wg.Wait()
@@ -258,7 +258,7 @@ func TestPaused(t *testing.T) {
 	start := time.Now()
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := st.View(short, func(tx store.Tx) error { _, err := tx.Sources(); return err })
+	err := st.View(short, func(tx store.Tx) error { _, err := tx.Sources(""); return err })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a view with a short patience: %v", err)
 	}
@@ -475,7 +475,7 @@ func TestFull(t *testing.T) {
 	}
 	sources := 0
 	err = st.View(t.Context(), func(tx store.Tx) error {
-		rs, err := tx.Sources()
+		rs, err := tx.Sources("")
 		sources = len(rs)
 		return err
 	})

@@ -74,20 +74,11 @@ func (t *tx) SourceByKey(key int64) (*store.SourceRecord, error) {
 	return t.source(fmt.Sprint("source record ", key), func(r *store.SourceRecord) bool { return r.Key == key })
 }
 
-// Sources returns all records by name, older definitions first.
-func (t *tx) Sources() (out []*store.SourceRecord, err error) {
+// Sources returns the records of a name, or all records by name; older definitions first.
+func (t *tx) Sources(name string) (out []*store.SourceRecord, err error) {
 	all, err := t.list()
 	for _, r := range all {
-		out = append(out, own(r))
-	}
-	return out, err
-}
-
-// SourcesNamed returns the records of a name, older definitions first.
-func (t *tx) SourcesNamed(name string) (out []*store.SourceRecord, err error) {
-	all, err := t.list()
-	for _, r := range all {
-		if r.Name == name {
+		if name == "" || r.Name == name {
 			out = append(out, own(r))
 		}
 	}
@@ -142,5 +133,11 @@ func (t *tx) NextNumber(name string) (n int64, err error) {
 	}
 	err = t.ask(query{"INSERT INTO numbers (name, last) VALUES ($1, 1) ON CONFLICT (name) DO UPDATE SET last = numbers.last + 1 RETURNING last",
 		[]any{encode(name)}, one(&n)})
+	return n, err
+}
+
+// LastNumber is the last one that NextNumber gave; 0: none.
+func (t *tx) LastNumber(name string) (n int64, err error) {
+	err = t.ask(query{"SELECT coalesce(max(last), 0) FROM numbers WHERE name = $1", []any{encode(name)}, one(&n)})
 	return n, err
 }

@@ -119,7 +119,7 @@ func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 		time.Sleep(min(time.Until(next), 100*time.Millisecond))
 	}
 	err = st.View(t.Context(), func(tx store.Tx) error {
-		recs, err := tx.Sources()
+		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}

@@ -354,16 +354,14 @@ func (t *tx) SourceByKey(key int64) (*store.SourceRecord, error) {
 	return t.source(fmt.Sprint("source record ", key), "key = ?", key)
 }
 
-// Sources returns all records by name, older definitions first.
-func (t *tx) Sources() ([]*store.SourceRecord, error) {
-	if err := t.settle(); err != nil {
-		return nil, err
+// Sources returns the records of a name, or all records by name; older definitions first.
+func (t *tx) Sources(name string) ([]*store.SourceRecord, error) {
+	if name == "" {
+		if err := t.settle(); err != nil {
+			return nil, err
+		}
+		return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources ORDER BY name, key")
 	}
-	return collect(t, scanSource, "SELECT "+sourceColumns+" FROM sources ORDER BY name, key")
-}
-
-// SourcesNamed returns the records of a name, older definitions first.
-func (t *tx) SourcesNamed(name string) ([]*store.SourceRecord, error) {
 	if t.readOnly {
 		return t.sourcesNamed(name)
 	}
@@ -432,8 +430,12 @@ func (t *tx) NextNumber(name string) (int64, error) {
 	); err != nil {
 		return 0, err
 	}
-	var n int64
-	err := t.row("SELECT last FROM numbers WHERE name = ?", name).Scan(&n)
+	return t.LastNumber(name)
+}
+
+// LastNumber is the last one that NextNumber gave; 0: none.
+func (t *tx) LastNumber(name string) (n int64, err error) {
+	err = t.row("SELECT coalesce(max(last), 0) FROM numbers WHERE name = ?", name).Scan(&n)
 	return n, err
 }
 

@@ -133,7 +133,7 @@ func TestRecordsAreRemembered(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					rs, err := tx.SourcesNamed(r.Name)
+					rs, err := tx.Sources(r.Name)
 					out = append(out, r, rs)
 					return err
 				})

@@ -78,6 +78,14 @@ func numbers(t *testing.T, r *rig) {
 		}
 		return err
 	})
+	view(t, r, func(tx store.Tx) error {
+		for name, want := range map[string]int64{"fresh": 2, "never": 0} {
+			if n, err := tx.LastNumber(name); err != nil || n != want {
+				t.Errorf("the last number of %q: %d, %v; want %d", name, n, err, want)
+			}
+		}
+		return nil
+	})
 }
 
 // versions: a handle's version changes when another has written, and not by itself.

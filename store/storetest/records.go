@@ -271,7 +271,7 @@ func sources(t *testing.T, r *rig) {
 					same(t, "a record that its reader changed", again, want)
 				}
 			}
-			got, err := tx.Sources()
+			got, err := tx.Sources("")
 			if err != nil {
 				return err
 			}

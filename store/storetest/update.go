@@ -140,7 +140,7 @@ func recount(t testing.TB, s Handle) {
 }
 
 func recounted(tx store.Tx) error {
-	all, err := tx.Sources()
+	all, err := tx.Sources("")
 	if err != nil {
 		return err
 	}

@@ -1,18 +1,15 @@
-package pool_test
+package allocate
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
 )
 
 func TestOrder(t *testing.T) {
@@ -53,7 +50,7 @@ func TestOrder(t *testing.T) {
 	} {
 		before := fmt.Sprint(values(c.ws))
 		var got []string
-		for _, w := range pool.Order(c.ws, c.held, c.weight) {
+		for _, w := range orderOf(c.ws, c.held, c.weight) {
 			got = append(got, fmt.Sprint(w.ID))
 		}
 		if s := strings.Join(got, " "); s != c.want {
@@ -91,13 +88,13 @@ func (m *queueModel) join(project string, priority int, wants ...int64) *compute
 
 // serve gives what came free at a source to the first who wants it, as the engine does.
 func (m *queueModel) serve(key int64) (served *compute.Waiter, before []*compute.Waiter) {
-	ordered := pool.Order(m.ws, m.held, m.weight)
-	n := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return slices.Contains(w.Wants, key) })
+	line := orderOf(m.ws, m.held, m.weight)
+	n := slices.IndexFunc(line, func(w *compute.Waiter) bool { return slices.Contains(w.Wants, key) })
 	if n < 0 {
 		return nil, nil
 	}
-	served = ordered[n]
-	for _, w := range pool.Passes(ordered, served.ID) {
+	served = line[n]
+	for _, w := range passedBy(line, served.ID) {
 		w.Passed++
 	}
 	before = m.ws
@@ -151,7 +148,7 @@ func TestOrderProperties(t *testing.T) {
 						t.Fatalf("%d was passed by %d", w.ID, served.ID)
 					}
 					if at := waits[w.ID]; w != served && slices.Contains(w.Wants, key) {
-						if at.served++; at.served > (pool.Patience+1)*(at.older+1) {
+						if at.served++; at.served > (Patience+1)*(at.older+1) {
 							t.Fatalf("%d with %d before it waits after %d hand-outs", w.ID, at.older, at.served)
 						}
 					}
@@ -202,51 +199,7 @@ func TestOrderFair(t *testing.T) {
 	})
 }
 
-func TestHold(t *testing.T) {
-	s := time.Second
-	for _, c := range []struct {
-		ended, living []time.Duration
-		want          time.Duration
-	}{
-		{nil, nil, 0},
-		{nil, []time.Duration{4 * s, 2 * s}, 0}, // no sign yet that any ends
-		{[]time.Duration{4 * s, 2 * s}, nil, 3 * s},
-		{[]time.Duration{4 * s, 2 * s}, []time.Duration{6 * s}, 6 * s},
-	} {
-		if got := pool.Hold(c.ended, c.living); got != c.want {
-			t.Errorf("%v ended, %v live: %v, want %v", c.ended, c.living, got, c.want)
-		}
-	}
-}
-
-// TestPaceAfterAQuietTime: who begins to wait after much has happened reads the end of the journal
-// and no more, and takes nobody for one who still has what he had before.
-func TestPaceAfterAQuietTime(t *testing.T) {
-	const many = 50
-	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Maximum, s.Reuse = many, many, "as-is" }), func(
-		t *testing.T, ctx context.Context, r *rig,
-	) {
-		first := r.take(t, ctx, compute.Request{})
-		_, err := r.Queue(ctx)
-		must(t, err)
-		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance))
-		for range 24 { // 2,400 lines
-			time.Sleep(time.Minute)
-			got, err := r.Acquire(ctx, compute.Request{Source: "web", Count: many, Owner: "ann"})
-			must(t, err)
-			time.Sleep(time.Second)
-			var names []compute.ID
-			for _, l := range got {
-				names = append(names, l.Instance)
-			}
-			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, names...))
-		}
-		read := r.PaceReads(ctx)
-		if read > 2000 {
-			t.Errorf("%d lines of the journal were read", read)
-		}
-		if got := r.PaceHold("web"); got != time.Second {
-			t.Errorf("leases last for %v, want a second", got)
-		}
-	})
+// orderOf is order, with what projects have and their weights.
+func orderOf(ws []*compute.Waiter, held, weight map[string]float64) []*compute.Waiter {
+	return order(ws, func(p string) projectShare { return projectShare{held: held[p], weight: weight[p]} })
 }

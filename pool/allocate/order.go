@@ -1,4 +1,4 @@
-package pool
+package allocate
 
 import (
 	"cmp"
@@ -11,10 +11,10 @@ import (
 // After them it is next. So an eighth of what comes free goes by time alone, whatever the
 // priorities and projects, and each request is served at last. More would let low priorities starve
 // for longer; less would make people wait behind batch work.
-const patience = 7
+const Patience = 7
 
-// claim is what a project has and may have, compared with others.
-type claim struct {
+// ProjectShare is what a project has and may have, compared with others.
+type projectShare struct {
 	held   float64 // cores of its living leases; one for a lease of unknown cores
 	weight float64 // above 0
 }
@@ -25,7 +25,7 @@ func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Coun
 // asks returns what a request will count between projects.
 func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
 
-// order sorts requests by their turn:
+// Order sorts requests by their turn:
 //
 //  1. a request that has waited longest for something, and was passed as often as patience allows;
 //     the oldest of them first;
@@ -36,7 +36,7 @@ func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores)
 //
 // It is one order for all sources. So of several requests that block each other there is always a
 // first. It has no clock and changes nothing.
-func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.Waiter {
+func order(ws []*compute.Waiter, claims func(project string) projectShare) []*compute.Waiter {
 	ws = slices.Clone(ws)
 	slices.SortFunc(ws, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	due := passedOver(ws)
@@ -44,14 +44,14 @@ func order(ws []*compute.Waiter, claims func(project string) claim) []*compute.W
 	lines := map[int]map[string][]*compute.Waiter{}
 	out := make([]*compute.Waiter, 0, len(ws))
 	var priorities []int
-	known := map[string]*claim{}
+	known := map[string]*projectShare{}
 	serve := func(w *compute.Waiter) {
 		out = append(out, w)
 		known[w.Project].held += asks(w)
 	}
 	for _, w := range ws {
 		if known[w.Project] == nil {
-			known[w.Project] = &claim{weight: 1}
+			known[w.Project] = &projectShare{weight: 1}
 		}
 	}
 	if len(known) > 1 {
@@ -101,7 +101,7 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 	due, seen := map[int64]bool{}, map[int64]bool{}
 	for _, w := range ws {
 		for _, key := range w.Wants {
-			if !seen[key] && w.Passed >= patience {
+			if !seen[key] && w.Passed >= Patience {
 				due[w.ID] = true
 			}
 			seen[key] = true
@@ -112,7 +112,7 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 
 // passes returns the requests that are passed when one of an order is served. Such a request has
 // waited longest of all for a source that the served one wants, and stands behind it.
-func passes(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
+func passedBy(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
 	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })
 	if at < 0 {
 		return nil
