@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/client/logins"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
@@ -59,7 +60,7 @@ func login(a *cli.App, ctx context.Context, typed string, o loginOptions) error 
 		return err
 	}
 	old := all.Controllers[address]
-	t := cli.Target{Where: address}
+	t := logins.Target{Where: address}
 	t.Since = time.Now().Round(time.Second)
 	if t.CA, err = cli.Absolute(cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"), old.CA)); err != nil {
 		return err
@@ -94,11 +95,11 @@ func login(a *cli.App, ctx context.Context, typed string, o loginOptions) error 
 		return err
 	}
 	t.Name = self.Name
-	if err := cli.ChangeLogins(func(l *cli.Logins) { l.Controllers[address], l.Current = t.Login, address }); err != nil {
+	if err := cli.ChangeLogins(func(l *logins.All) { l.Controllers[address], l.Current = t.Login, address }); err != nil {
 		return err
 	}
 	if old.Token != "" && old.Token != t.Token {
-		was := cli.Target{Where: address, Login: old}
+		was := logins.Target{Where: address, Login: old}
 		was.CA, was.Cert, was.Key = t.CA, t.Cert, t.Key
 		signOut(a, ctx, &was) // no one has it any more; on failure it expires by itself
 	}

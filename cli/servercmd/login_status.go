@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/client/logins"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
@@ -44,7 +45,7 @@ func loginStatus(a *cli.App, ctx context.Context, typed string) error {
 	views, rows, bad := []LoginView{}, [][]string{}, false
 	for _, address := range some {
 		l := all.Controllers[address]
-		t := cli.Target{Where: address, Login: l, Known: true}
+		t := logins.Target{Where: address, Login: l, Known: true}
 		t.CA = cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"), t.CA)
 		view := viewLogin(address, l, address == all.Current)
 		if named.Where != "" {
@@ -79,7 +80,7 @@ func loginStatus(a *cli.App, ctx context.Context, typed string) error {
 }
 
 // viewTarget describes a named controller, with or without a login.
-func viewTarget(t *cli.Target) LoginView {
+func viewTarget(t *logins.Target) LoginView {
 	v := viewLogin(t.Where, t.Login, true)
 	switch {
 	case t.Env:

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/client/logins"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
@@ -32,7 +33,7 @@ type CodeView struct {
 }
 
 // viewLogin describes a login.
-func viewLogin(address string, l cli.Login, current bool) LoginView {
+func viewLogin(address string, l logins.Login, current bool) LoginView {
 	by := "token"
 	switch {
 	case l.Token == "":
@@ -45,14 +46,14 @@ func viewLogin(address string, l cli.Login, current bool) LoginView {
 
 // which returns a controller's address: the typed one, else that of --controller, else that of the
 // controller that commands use.
-func which(a *cli.App, typed string, all cli.Logins) (string, error) {
+func which(a *cli.App, typed string, all logins.All) (string, error) {
 	switch where := cmp.Or(typed, a.Flags.Controller, os.Getenv("HOSTLER_CONTROLLER"), all.Current); {
 	case where == "":
 		return "", fault.Invalid("hostler login https://HOST:PORT", "no controller is named, and you are signed in to none")
 	case strings.HasPrefix(where, "unix:") || strings.HasPrefix(where, "/"):
 		return "", fault.Invalid("", "%s: nobody signs in by a socket: the controller sees by itself who you are", where)
 	default:
-		return cli.ControllerAddress(where)
+		return logins.Address(where)
 	}
 }
 

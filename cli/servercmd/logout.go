@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/client/logins"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -49,7 +50,7 @@ func logout(a *cli.App, ctx context.Context, typed string, every bool) error {
 		some = []string{address}
 	}
 	for _, address := range some {
-		if err := cli.ChangeLogins(func(l *cli.Logins) {
+		if err := cli.ChangeLogins(func(l *logins.All) {
 			delete(l.Controllers, address)
 			if l.Current == address {
 				l.Current = ""
@@ -57,7 +58,7 @@ func logout(a *cli.App, ctx context.Context, typed string, every bool) error {
 		}); err != nil {
 			return err
 		}
-		t := cli.Target{Where: address, Login: all.Controllers[address]}
+		t := logins.Target{Where: address, Login: all.Controllers[address]}
 		if t.Token == "" {
 			continue
 		}

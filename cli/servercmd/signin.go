@@ -10,12 +10,13 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client/device"
+	"github.com/hostler-project/hostler/client/logins"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // signIn signs the user in at the provider.
-func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error) {
+func signIn(a *cli.App, ctx context.Context, t *logins.Target) (api.Session, error) {
 	c, err := t.Dial()
 	if err != nil {
 		return api.Session{}, err
@@ -30,12 +31,12 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 			"%s knows no provider that one could sign in with", t.Where)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if transport.TLSClientConfig, err = cli.ClientTLS(t.CA, "", ""); err != nil {
+	if transport.TLSClientConfig, err = logins.TLS(t.CA, "", ""); err != nil {
 		return api.Session{}, err
 	}
 	// the provider may have the same private authority, or one of the machine's
 	if t.CA != "" {
-		if err := cli.TrustAlso(transport.TLSClientConfig, t.CA); err != nil {
+		if err := logins.TrustAlso(transport.TLSClientConfig, t.CA); err != nil {
 			return api.Session{}, err
 		}
 	}
@@ -66,7 +67,7 @@ func signIn(a *cli.App, ctx context.Context, t *cli.Target) (api.Session, error)
 }
 
 // signOut ends the session at the controller.
-func signOut(a *cli.App, ctx context.Context, t *cli.Target) (revoked bool, err error) {
+func signOut(a *cli.App, ctx context.Context, t *logins.Target) (revoked bool, err error) {
 	if t.Expires != nil && time.Now().After(*t.Expires) {
 		return true, nil
 	}

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/auth/signin/signintest"
-	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/servercmd"
+	"github.com/hostler-project/hostler/client/logins"
 )
 
 // land is a home with a controller in it, and a provider that its people sign in with.
@@ -235,7 +235,7 @@ func token(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all cli.Logins
+	var all logins.All
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}

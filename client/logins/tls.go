@@ -1,22 +1,16 @@
-package cli
+package logins
 
 import (
-	"cmp"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
-	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// ClientTLS returns the TLS settings for a controller: the authority that it is checked against and
+// TLS returns the TLS settings for a controller: the authority that it is checked against and
 // our certificate. It returns nil if none of these is given.
-func ClientTLS(ca, cert, key string) (*tls.Config, error) {
+func TLS(ca, cert, key string) (*tls.Config, error) {
 	if ca == "" && cert == "" && key == "" {
 		return nil, nil
 	}
@@ -48,33 +42,6 @@ func ClientTLS(ca, cert, key string) (*tls.Config, error) {
 	// wrong with ours than with a missing one.
 	out.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return out, nil
-}
-
-// Dial makes a client of the named controller.
-func (t *Target) Dial() (*client.Client, error) {
-	if socket, ok := strings.CutPrefix(t.Where, "unix:"); ok || filepath.IsAbs(t.Where) {
-		return client.New(client.Options{Socket: cmp.Or(socket, t.Where), Token: t.Token, Project: t.project, Reason: t.reason})
-	}
-	config, err := ClientTLS(t.CA, t.Cert, t.Key)
-	if err != nil {
-		return nil, err
-	}
-	return client.New(client.Options{URL: t.Where, Token: t.Token, TLS: config, Project: t.project, Reason: t.reason})
-}
-
-// Absolute returns an absolute path, which means the same in any directory.
-func Absolute(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	out, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(out)
-	}
-	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-		return "", fault.Invalid("", "%s: %w", path, pe.Err)
-	}
-	return out, err
 }
 
 // TrustAlso adds the authority in a file to this machine's trusted ones.

@@ -1,0 +1,68 @@
+package logins
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/client"
+	"github.com/hostler-project/hostler/compute"
+)
+
+// Target is a controller that was named or signed in to, with our credentials for it.
+type Target struct {
+	Where  string // an address, or a unix socket's
+	Login         // zero: there is none for it
+	Signed bool   // found by hostler login alone, not named
+	Known  bool   // there is a login for it
+	Env    bool   // the token comes from the environment
+
+	Project *string // the project of requests; nil: unspecified
+	Reason  string  // why they are made; "": they do not say
+}
+
+// Ask asks a named controller who the user is. If the controller does not know the user, the error
+// says what to do.
+func (t *Target) Ask(ctx context.Context) (*client.Client, api.Self, error) {
+	again := &compute.Error{Kind: compute.ErrDenied, Hint: "hostler login " + t.Where}
+	if t.Signed {
+		again.Hint += ", or hostler logout to ask it no more"
+	}
+	if t.Known && !t.Env && t.Expires != nil && time.Now().After(*t.Expires) {
+		again.Err = errors.New("you signed in to " + t.Where + ", and that ended at " + t.Expires.Local().Format(time.DateTime))
+		return nil, api.Self{}, again
+	}
+	c, err := t.Dial()
+	if err != nil {
+		return nil, api.Self{}, err
+	}
+	self, err := c.Self(ctx)
+	if err == nil {
+		return c, self, nil
+	}
+	_ = c.Close()
+	if errors.Is(err, compute.ErrDenied) && strings.Contains(t.Where, "://") && !t.Env {
+		again.Err = err
+		if t.Known && t.Token != "" {
+			again.Err = errors.New("your sign-in to " + t.Where + " is good no more: it has ended, or was revoked")
+		}
+		return nil, api.Self{}, again
+	}
+	return nil, api.Self{}, err
+}
+
+// Dial makes a client of the named controller.
+func (t *Target) Dial() (*client.Client, error) {
+	if socket, ok := strings.CutPrefix(t.Where, "unix:"); ok || filepath.IsAbs(t.Where) {
+		return client.New(client.Options{Socket: cmp.Or(socket, t.Where), Token: t.Token, Project: t.Project, Reason: t.Reason})
+	}
+	config, err := TLS(t.CA, t.Cert, t.Key)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Options{URL: t.Where, Token: t.Token, TLS: config, Project: t.Project, Reason: t.Reason})
+}
