@@ -11,12 +11,6 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 )
 
-// The kinds of things in the hypermedia API.
-const (
-	TreeKind     = "Instance Tree"
-	ComputerKind = "Compute Node"
-)
-
 // aliases returns the aliases of the configuration, for completion.
 func (s *Session) aliases() (out cli.Candidates) {
 	c, err := s.Configuration()
@@ -58,7 +52,7 @@ func (s *Session) found(cmd *cobra.Command, kind, field, beside string) (out cli
 }
 
 func (s *Session) Computers(cmd *cobra.Command) cli.Candidates {
-	return s.found(cmd, ComputerKind, "reference", "title")
+	return s.found(cmd, hypermedia.QueryComputers, "reference", "title")
 }
 
 // Releases returns the aliases and the requested software, for completion. If title is not "", only
@@ -66,7 +60,7 @@ func (s *Session) Computers(cmd *cobra.Command) cli.Candidates {
 func (s *Session) Releases(cmd *cobra.Command, title string) cli.Candidates {
 	out := s.aliases()
 	seen := map[string]bool{}
-	for _, pair := range s.found(cmd, TreeKind, "url_string", "title") {
+	for _, pair := range s.found(cmd, hypermedia.QueryTrees, "url_string", "title") {
 		url, of, _ := strings.Cut(pair, "\t")
 		if title == of && title != "" {
 			return cli.Candidates{url}
@@ -80,5 +74,5 @@ func (s *Session) Releases(cmd *cobra.Command, title string) cli.Candidates {
 }
 
 func (s *Session) Services(cmd *cobra.Command) cli.Candidates {
-	return s.found(cmd, TreeKind, "title", "url_string")
+	return s.found(cmd, hypermedia.QueryTrees, "title", "url_string")
 }

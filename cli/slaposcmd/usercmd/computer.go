@@ -78,7 +78,7 @@ func computerList(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: session.ComputerKind}, "title", "reference")
+	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: hypermedia.QueryComputers}, "title", "reference")
 	if err != nil {
 		return err
 	}

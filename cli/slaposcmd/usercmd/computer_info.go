@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
 
@@ -58,7 +59,7 @@ type computerInstanceView struct {
 }
 
 func computerInfo(ctx context.Context, s *session.Session, reference string) error {
-	got, err := findForm(ctx, s, session.ComputerKind, "reference", reference)
+	got, err := findForm(ctx, s, hypermedia.QueryComputers, "reference", reference)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,8 @@
 package usercmd
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +11,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/slapos/cfg"
 	"github.com/hostler-project/hostler/slapos/console"
-	"github.com/hostler-project/hostler/slapos/proto"
 )
 
 func NewConsole(s *session.Session) *cobra.Command {
@@ -55,107 +49,37 @@ goes on; of a file, or of what is no terminal, the first one ends it.`,
 	return cmd
 }
 
-// console reads and runs lines.
+// runConsole reads and runs lines.
 func runConsole(ctx context.Context, s *session.Session, args []string) error {
 	settings, err := s.Configuration()
 	if err != nil {
 		return err
 	}
-	if _, err := s.Master(); err != nil {
+	client, err := s.Master()
+	if err != nil {
 		return err
 	}
-	p := &prompt{s}
-	c := &console.Console{Names: map[string]any{
-		"request": console.Func(p.request), "supply": console.Func(p.supply), "product": consoleProducts{},
-		"getInformation": console.Func(p.information),
-		"sys":            consoleSystem(args), "print": console.Func(p.print), "help": console.Func(p.help),
-	}}
+	m := &console.Master{Client: client, Release: s.Release, Out: s.App.Out}
+	c := &console.Console{Names: m.Names(args)}
 	for _, a := range settings.Aliases {
 		if _, taken := c.Names[a.Name]; !taken {
 			c.Names[a.Name] = a.URL
 		}
 	}
-	in, name, asks := s.App.In, "standard input", term.IsTerminal(s.App.In)
-	if len(args) > 0 && args[0] == "-" {
-		asks = false
-	} else if len(args) > 0 {
+	in, o := s.App.In, console.ReadOptions{Name: "standard input", Show: m.Show}
+	switch {
+	case len(args) == 0 && term.IsTerminal(in):
+		o.Prompt = func(goesOn bool) {
+			_ = term.Printf(s.App.Err, "%s", map[bool]string{false: ">>> ", true: "... "}[goesOn])
+		}
+		o.Failed = func(err error) { s.App.Tell(session.Hinted(err)) }
+	case len(args) > 0 && args[0] != "-":
 		f, err := os.Open(args[0])
 		if err != nil {
 			return fault.Invalid("", "%w", err)
 		}
 		defer f.Close()
-		in, name, asks = f, args[0], false
+		in, o.Name = f, args[0]
 	}
-	lines, failed := consoleLines(ctx, in)
-	text, n := "", 0
-	for {
-		if asks {
-			_ = term.Printf(s.App.Err, "%s", map[bool]string{true: ">>> ", false: "... "}[text == ""])
-		}
-		var line string
-		var more bool
-		select {
-		case line, more = <-lines:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !more {
-			if err := <-failed; err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-			if text == "" {
-				return nil
-			}
-		}
-		if more {
-			n++
-			text += line + "\n"
-		}
-		if word := strings.TrimSpace(text); asks && (word == "exit()" || word == "quit()" || word == "exit" || word == "quit") {
-			return nil
-		}
-		if asks && strings.TrimSpace(text) == "help" {
-			text = "help()"
-		}
-		v, err := c.Run(ctx, text)
-		if more && errors.Is(err, console.ErrIncomplete) {
-			continue
-		}
-		text = ""
-		if err == nil && v != nil {
-			err = p.show(v)
-		}
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case asks:
-			s.App.Tell(session.Hinted(err))
-		default:
-			return fmt.Errorf("%s, line %d: %w", name, n, err)
-		}
-	}
-}
-
-// consoleLines returns the lines of a file, and then the error that ended them. A goroutine reads
-// them, since only input ends a read from a terminal. After a signal, it ends with the process.
-func consoleLines(ctx context.Context, in io.Reader) (<-chan string, <-chan error) {
-	lines, failed := make(chan string), make(chan error, 1)
-	go func() {
-		defer close(lines)
-		defer close(failed) // before lines is
-		scanner := bufio.NewScanner(in)
-		scanner.Buffer(nil, proto.MaxSize)
-		for scanner.Scan() {
-			select {
-			case lines <- scanner.Text():
-			case <-ctx.Done():
-				return
-			}
-		}
-		failed <- scanner.Err()
-	}()
-	return lines, failed
+	return c.Read(ctx, in, o)
 }

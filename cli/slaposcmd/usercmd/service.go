@@ -2,7 +2,6 @@ package usercmd
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +9,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
 )
@@ -63,7 +61,7 @@ func serviceList(ctx context.Context, s *session.Session) error {
 	if err != nil {
 		return err
 	}
-	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: session.TreeKind}, "title", "url_string")
+	all, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: hypermedia.QueryTrees}, "title", "url_string")
 	if err != nil {
 		return err
 	}
@@ -78,23 +76,14 @@ func serviceList(ctx context.Context, s *session.Session) error {
 	return s.App.PrintJSON(old)
 }
 
-// form is the one thing that a search by a field finds; nil: there is none.
+// findForm returns the fields of the one thing that a search by a field finds; nil if there is
+// none.
 func findForm(ctx context.Context, s *session.Session, kind, by, value string) (map[string]any, error) {
 	master, err := s.Master()
 	if err != nil {
 		return nil, err
 	}
-	found, err := master.Hypermedia().Search(ctx, hypermedia.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
-	if err != nil || len(found) == 0 {
-		return nil, err
-	}
-	form, err := master.Hypermedia().Form(ctx, field(found[0], "relative_url"))
-	if errors.Is(err, client.ErrNotFound) {
-		return nil, nil // gone in between
-	} else if err != nil {
-		return nil, err
-	}
-	return form.Values(), nil
+	return master.Hypermedia().Find(ctx, kind, by, value)
 }
 
 // trouble is an error that a master tells, without the word before it.

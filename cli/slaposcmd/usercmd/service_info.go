@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 )
 
 // serviceView is `slapos service info --json`.
@@ -38,7 +39,7 @@ type oldServiceView struct {
 }
 
 func serviceInfo(ctx context.Context, s *session.Session, title string, news bool) error {
-	got, err := findForm(ctx, s, session.TreeKind, "title", title)
+	got, err := findForm(ctx, s, hypermedia.QueryTrees, "title", title)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,8 @@
 package client
 
-import "context"
-
 import (
+	"context"
+
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 

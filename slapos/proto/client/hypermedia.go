@@ -133,6 +133,22 @@ func (h *Hypermedia) Form(ctx context.Context, relativeURL string) (*hypermedia.
 	return form, nil
 }
 
+// Find is the fields of the thing of a kind that has a value in a field; nil if there is none.
+func (h *Hypermedia) Find(ctx context.Context, kind, by, value string) (map[string]any, error) {
+	found, err := h.Search(ctx, hypermedia.Query{Kind: kind, Field: by, Value: value}, by, "relative_url")
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	at, _ := found[0]["relative_url"].(string)
+	form, err := h.Form(ctx, at)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil // gone in between
+	} else if err != nil {
+		return nil, err
+	}
+	return form.Values(), nil
+}
+
 // ComputerToken is a token with which one new computer can be registered. Only the full master
 // gives them.
 func (h *Hypermedia) ComputerToken(ctx context.Context) (string, error) {

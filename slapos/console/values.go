@@ -1,24 +1,24 @@
-package usercmd
+package console
 
 import (
 	"context"
 	"fmt"
 
-	"github.com/hostler-project/hostler/slapos/console"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/text/visible"
 )
 
-// consolePartition is what a request returns.
-type consolePartition struct{ n *proto.Instance }
+// partition is what a request returns.
+type partition struct{ n *proto.Instance }
 
-func (p consolePartition) String() string {
+func (p partition) String() string {
 	return fmt.Sprintf("<instance in %s of %s, %s>", p.n.Partition, p.n.Computer, p.n.State)
 }
 
 // Member returns the methods that SlapOS's own has.
-func (p consolePartition) Member(name string) (any, bool) {
+func (p partition) Member(name string) (any, bool) {
 	of := func(v any) (any, bool) {
-		return console.Func(func(_ context.Context, a console.Arguments) (any, error) {
+		return Func(func(_ context.Context, a Arguments) (any, error) {
 			_, err := a.Bind(0)
 			return v, err
 		}), true
@@ -37,7 +37,7 @@ func (p consolePartition) Member(name string) (any, bool) {
 	case "getInstanceParameterDict":
 		return of(p.n.Parameters)
 	case "getConnectionParameter":
-		return console.Func(func(_ context.Context, a console.Arguments) (any, error) {
+		return Func(func(_ context.Context, a Arguments) (any, error) {
 			got, err := a.Bind(1, "key")
 			if err != nil {
 				return nil, err
@@ -53,19 +53,19 @@ func (p consolePartition) Member(name string) (any, bool) {
 	return nil, false
 }
 
-// consoleProducts looks up the best releases of products by name.
-type consoleProducts struct{}
+// products looks up the best releases of products by name.
+type products struct{}
 
 // Member returns a name that the master resolves when it is used.
-func (p consoleProducts) Member(name string) (any, bool) { return "product." + name, true }
+func (p products) Member(name string) (any, bool) { return "product." + name, true }
 
-// consoleSystem stands for Python's sys: the script and its arguments.
-type consoleSystem []string
+// system stands for Python's sys: the script and its arguments.
+type system []string
 
 // Member returns argv only.
-func (c consoleSystem) Member(name string) (any, bool) {
+func (c system) Member(name string) (any, bool) {
 	if len(c) == 0 {
-		c = consoleSystem{""}
+		c = system{""}
 	}
 	argv := make(proto.List, len(c))
 	for i, arg := range c {
@@ -74,4 +74,19 @@ func (c consoleSystem) Member(name string) (any, bool) {
 	return argv, name == "argv"
 }
 
-func (c consoleSystem) String() string { return "<module 'sys'>" }
+func (c system) String() string { return "<module 'sys'>" }
+
+// valueText formats a value as Python does.
+func valueText(v any) (string, error) {
+	switch o := v.(type) {
+	case fmt.Stringer:
+		return visible.Line(o.String()), nil
+	case Func:
+		return "<function>", nil
+	}
+	text, err := proto.Text(proto.List{v})
+	if err != nil {
+		return "", err
+	}
+	return text[1 : len(text)-1], nil
+}

@@ -1,4 +1,4 @@
-package usercmd
+package console
 
 import (
 	"context"
@@ -7,19 +7,31 @@ import (
 	"io"
 	"strings"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd/session"
-	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/slapos/console"
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/slapos/proto/client"
+	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// prompt runs what the console's lines say.
-type prompt struct{ s *session.Session }
+// Master is what the lines of a SlapOS console are about.
+type Master struct {
+	Client  *client.Client
+	Release func(ctx context.Context, text string) (string, error) // the URL that a text means
+	Out     io.Writer                                              // of print and help
+}
+
+// Names returns the names that lines may use: request, supply and the like. argv is a script and
+// the arguments after it.
+func (m *Master) Names(argv []string) map[string]any {
+	return map[string]any{
+		"request": Func(m.request), "supply": Func(m.supply), "product": products{}, "getInformation": Func(m.information),
+		"sys": system(argv), "print": Func(m.print), "help": Func(m.help),
+	}
+}
 
 // help prints what the console knows.
-func (p *prompt) help(context.Context, console.Arguments) (any, error) {
-	return nil, term.Printf(p.s.App.Out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
+func (m *Master) help(context.Context, Arguments) (any, error) {
+	return nil, visible.Fprintf(m.Out, "%s", visible.Shown(`supply(software_release, computer_guid, state="available")
 request(software_release, partition_reference, partition_parameter_kw={}, software_type="default", filter_kw={}, state="started", shared=False)
     of what it gives: getState(), getId(), getComputerId(), getInstanceGuid(), getConnectionParameterDict(), getConnectionParameter(key), getInstanceParameterDict()
 getInformation(partition_reference)
@@ -29,7 +41,7 @@ product.NAME, the aliases of the configuration, sys.argv; NAME = VALUE gives a v
 }
 
 // print is Python's print, without its options.
-func (p *prompt) print(_ context.Context, a console.Arguments) (any, error) {
+func (m *Master) print(_ context.Context, a Arguments) (any, error) {
 	if len(a.Named) > 0 {
 		return nil, errors.New("it takes values alone")
 	}
@@ -37,39 +49,25 @@ func (p *prompt) print(_ context.Context, a console.Arguments) (any, error) {
 	for i, v := range a.List {
 		var err error
 		if text, ok := v.(string); ok {
-			words[i] = term.Line(text)
-		} else if words[i], err = consoleText(v); err != nil {
+			words[i] = visible.Line(text)
+		} else if words[i], err = valueText(v); err != nil {
 			return nil, err
 		}
 	}
-	return nil, term.Printf(p.s.App.Out, "%s\n", strings.Join(words, " "))
+	return nil, visible.Fprintf(m.Out, "%s\n", strings.Join(words, " "))
 }
 
-// show prints a value as Python does.
-func (p *prompt) show(v any) error {
-	text, err := consoleText(v)
+// Show prints a value as Python does.
+func (m *Master) Show(v any) error {
+	text, err := valueText(v)
 	if err == nil {
-		_, err = io.WriteString(p.s.App.Out, text+"\n")
+		_, err = io.WriteString(m.Out, text+"\n")
 	}
 	return err
 }
 
-// consoleText formats a value as Python does.
-func consoleText(v any) (string, error) {
-	switch o := v.(type) {
-	case fmt.Stringer:
-		return term.Line(o.String()), nil
-	case console.Func:
-		return "<function>", nil
-	}
-	text, err := proto.Text(proto.List{v})
-	if err != nil {
-		return "", err
-	}
-	return text[1 : len(text)-1], nil
-}
-
-func (p *prompt) supply(ctx context.Context, a console.Arguments) (any, error) {
+// supply asks for a software release on a computer.
+func (m *Master) supply(ctx context.Context, a Arguments) (any, error) {
 	got, err := a.Bind(2, "software_release", "computer_guid", "state")
 	if err != nil {
 		return nil, err
@@ -83,13 +81,14 @@ func (p *prompt) supply(ctx context.Context, a console.Arguments) (any, error) {
 	if state == "" {
 		state = proto.Available
 	}
-	if url, err = p.s.Release(ctx, url); err != nil {
+	if url, err = m.Release(ctx, url); err != nil {
 		return nil, err
 	}
-	return nil, p.s.Client.Supply(ctx, url, computer, state)
+	return nil, m.Client.Supply(ctx, url, computer, state)
 }
 
-func (p *prompt) request(ctx context.Context, a console.Arguments) (any, error) {
+// request asks for an instance, and returns the partition that it has.
+func (m *Master) request(ctx context.Context, a Arguments) (any, error) {
 	got, err := a.Bind(
 		2, "software_release", "partition_reference", "partition_parameter_kw", "software_type", "filter_kw", "state",
 		"shared",
@@ -119,23 +118,24 @@ func (p *prompt) request(ctx context.Context, a console.Arguments) (any, error) 
 		return nil, errors.New("shared is True or False")
 	}
 	q.Shared = shared
-	if q.Release, err = p.s.Release(ctx, q.Release); err != nil {
+	if q.Release, err = m.Release(ctx, q.Release); err != nil {
 		return nil, err
 	}
-	n, err := p.s.Client.Request(ctx, q)
+	n, err := m.Client.Request(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	return consolePartition{n}, nil
+	return partition{n}, nil
 }
 
-func (p *prompt) information(ctx context.Context, a console.Arguments) (any, error) {
+// information returns the texts that the master has of a service.
+func (m *Master) information(ctx context.Context, a Arguments) (any, error) {
 	got, err := a.Bind(1, "partition_reference")
 	if err != nil {
 		return nil, err
 	}
 	title, _ := got["partition_reference"].(string)
-	form, err := findForm(ctx, p.s, session.TreeKind, "title", title)
+	form, err := m.Client.Hypermedia().Find(ctx, hypermedia.QueryTrees, "title", title)
 	if err != nil {
 		return nil, err
 	}
