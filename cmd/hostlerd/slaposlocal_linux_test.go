@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostler-project/hostler/cli/slaposcmd/configurecmd"
+	"github.com/hostler-project/hostler/slapos/configure"
 )
 
 // A machine whose interface has no address of IPv6, as lo never has one that others could use,
@@ -47,7 +47,7 @@ func TestSlaposConfigureLocalAsRoot(t *testing.T) {
 	); strings.Count(said, strings.TrimSuffix(strings.Fields(definition)[3], "1/64")) != 2 {
 		t.Error(said)
 	}
-	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, configurecmd.LocalComputer) {
+	if said := m.slapos(0, "computer", "list", "--cfg", "/mnt/client.cfg"); !strings.Contains(said, configure.LocalComputer) {
 		t.Error(said)
 	}
 }

@@ -3,7 +3,6 @@ package configurecmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/slapos/configure"
 	"github.com/hostler-project/hostler/slapos/enrol"
 )
 
@@ -72,7 +72,7 @@ func configureClient(ctx context.Context, s *session.Session, master, ca string,
 	}
 	dir := filepath.Dir(path)
 	v := configuredView{path, filepath.Join(dir, "client.crt"), filepath.Join(dir, "client.key")}
-	if err := oneLine(master); err != nil {
+	if err := configure.OneLine(master); err != nil {
 		return fault.Invalid("", "--master-url: %w", err)
 	}
 	if ca, web.HTTP, err = trusting(ca); err != nil {
@@ -103,12 +103,9 @@ func configureClient(ctx context.Context, s *session.Session, master, ca string,
 	if err != nil {
 		return enrolError(err)
 	}
-	text := fmt.Sprintf(
-		"[slapos]\nmaster_url = %s\n%s\n[slapconsole]\ncert_file = %s\nkey_file = %s\n# alias =\n#   NAME URL\n",
-		percent(master), caLine(ca), percent(v.Certificate), percent(v.Key),
-	)
-	for _, file := range []struct{ path, text string }{{v.Key, pair.Key}, {v.Certificate, pair.Certificate}, {v.Config, text}} {
-		if err := writeNew(file.path, file.text); err != nil {
+	file := configure.Client{Master: master, CA: ca, Cert: v.Certificate, Key: v.Key}
+	for _, file := range []struct{ path, text string }{{v.Key, pair.Key}, {v.Certificate, pair.Certificate}, {v.Config, file.Text()}} {
+		if err := configure.WriteNew(file.path, file.text); err != nil {
 			return err
 		}
 	}

@@ -3,16 +3,16 @@ package configurecmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/nodecmd"
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/slapos"
+	"github.com/hostler-project/hostler/slapos/configure"
 	"github.com/hostler-project/hostler/slapos/node/service"
 )
 
@@ -22,20 +22,6 @@ type localView struct {
 	Config   string `json:"config"`
 	Client   string `json:"client"`
 	Master   string `json:"master_url"`
-}
-
-const (
-	LocalComputer = "local_computer"
-	localGroup    = "slapproxy"
-	localPatience = 60 * time.Second // until the master answers on a busy machine
-)
-
-// localOptions has the options of `slapos configure local`.
-type localOptions struct {
-	nic, network, ip                      string
-	partitions, port                      int
-	instances, software, buildout, config string
-	cache                                 bool
 }
 
 func newLocal(s *session.Session) *cobra.Command {
@@ -55,15 +41,15 @@ The master listens on this machine alone and does not identify its clients.`,
 		RunE:    s.RunE(func(ctx context.Context, _ []string) error { return configureLocal(ctx, s, o) }),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.nic, "interface-name", "lo", "the partitions' addresses are on the interface `NAME`")
-	f.IntVar(&o.partitions, "partition-number", 20, "how many partitions: `N`")
-	f.StringVar(&o.network, "ipv4-local-network", "10.0.0.0/16", "the partitions' IPv4 addresses are in `NET`")
-	f.StringVar(&o.ip, "daemon-listen-ip", "127.0.0.1", "the master listens on `ADDR`, which is this machine's alone")
-	f.IntVar(&o.port, "daemon-listen-port", 8080, "and on the port `N`")
-	f.StringVar(&o.instances, "slapos-instance-root", "/srv/slapgrid", "instances go to `DIR`")
-	f.StringVar(&o.software, "slapos-software-root", "/opt/slapgrid", "software goes to `DIR`")
-	f.StringVar(&o.buildout, "slapos-buildout-directory", "/opt/slapos", "the state of the master and the pid files go to `DIR`")
-	f.StringVar(&o.config, "slapos-configuration-directory", "/etc/opt/slapos", "slapos.cfg goes to `DIR`")
+	f.StringVar(&o.Interface, "interface-name", "lo", "the partitions' addresses are on the interface `NAME`")
+	f.IntVar(&o.Partitions, "partition-number", 20, "how many partitions: `N`")
+	f.StringVar(&o.Network, "ipv4-local-network", "10.0.0.0/16", "the partitions' IPv4 addresses are in `NET`")
+	f.StringVar(&o.IP, "daemon-listen-ip", "127.0.0.1", "the master listens on `ADDR`, which is this machine's alone")
+	f.IntVar(&o.Port, "daemon-listen-port", 8080, "and on the port `N`")
+	f.StringVar(&o.Instances, "slapos-instance-root", "/srv/slapgrid", "instances go to `DIR`")
+	f.StringVar(&o.Software, "slapos-software-root", "/opt/slapgrid", "software goes to `DIR`")
+	f.StringVar(&o.Buildout, "slapos-buildout-directory", "/opt/slapos", "the state of the master and the pid files go to `DIR`")
+	f.StringVar(&o.Dir, "slapos-configuration-directory", "/etc/opt/slapos", "slapos.cfg goes to `DIR`")
 	f.BoolVar(&o.cache, "enable-shacache-proxy", false, "have the master be a binary cache too")
 	for _, name := range []string{
 		"slapos-instance-root", "slapos-software-root", "slapos-buildout-directory", "slapos-configuration-directory",
@@ -85,31 +71,27 @@ func configureLocal(ctx context.Context, s *session.Session, o *localOptions) er
 	if err != nil {
 		return err
 	}
-	v := localView{Computer: LocalComputer, Config: filepath.Join(o.config, "slapos.cfg"), Master: o.master()}
+	v := localView{Computer: configure.LocalComputer, Config: filepath.Join(o.Dir, "slapos.cfg"), Master: o.Master()}
 	if v.Client, err = filepath.Abs(client); err != nil {
 		return err
 	}
-	defined, err := o.network6()
+	if o.cache {
+		o.CachePath = slapos.CachePath
+	}
+	defined, err := o.Network6()
 	if err != nil {
 		return err
 	}
-	if err := settle(v.Config, o.text(defined), 0o755); err != nil {
+	if err := configure.Settle(v.Config, o.Text(defined), 0o755); err != nil {
 		return err
 	}
-	if err := settle(
-		v.Client,
-		fmt.Sprintf(
-			"[slapos]\nmaster_url = %s\nmaster_rest_url = %shateoas\n# alias =\n#   NAME URL\n", percent(v.Master),
-			percent(v.Master),
-		),
-		0o700,
-	); err != nil {
+	if err := configure.Settle(v.Client, o.Client().Text(), 0o700); err != nil {
 		if !errors.Is(err, compute.ErrConflict) {
 			return err
 		}
 		s.Log.Warn("%s is there already, and stays as it is: its master_url would have to be %s.", v.Client, v.Master)
 	}
-	for _, dir := range []string{o.buildout, o.instances, o.software} {
+	for _, dir := range []string{o.Buildout, o.Instances, o.Software} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -120,7 +102,7 @@ func configureLocal(ctx context.Context, s *session.Session, o *localOptions) er
 		return err
 	}
 	defer n.Close()
-	if err := runMaster(ctx, n, o.buildout); err != nil {
+	if err := runMaster(ctx, n, o.Buildout); err != nil {
 		return err
 	}
 	s.Log.Say(

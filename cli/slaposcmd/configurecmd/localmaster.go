@@ -81,3 +81,8 @@ func runMaster(ctx context.Context, n *service.Node, dir string) error {
 		}
 	}
 }
+
+const (
+	localGroup    = "slapproxy"
+	localPatience = 60 * time.Second // until the master answers on a busy machine
+)

@@ -1,8 +1,8 @@
 package configurecmd
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/slapos/configure"
 	"github.com/hostler-project/hostler/slapos/enrol"
 	"github.com/hostler-project/hostler/text/visible"
 )
@@ -23,16 +24,14 @@ type registeredView struct {
 
 // registerOptions has the options of `slapos node register`.
 type registerOptions struct {
-	web                                       enrol.Web
-	master, network, software, instances, nic string
-	ca                                        string // a file
-	partitions                                int
-	tap, dry, byLogin                         bool
+	web enrol.Web
+	configure.Node
+	dry, byLogin bool
 }
 
 // NewRegister returns the command that makes this machine a computer of a master.
 func NewRegister(s *session.Session) *cobra.Command {
-	o := registerOptions{partitions: 10}
+	o := registerOptions{Node: configure.Node{Partitions: 10}}
 	register := &cobra.Command{
 		Use:   "register NAME",
 		Short: "Register this machine at a master, and write its slapos.cfg",
@@ -46,22 +45,22 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 		RunE:    s.RunE(func(ctx context.Context, args []string) error { return register(ctx, s, args[0], &o) }),
 	}
 	f := register.Flags()
-	f.StringVar(&o.nic, "interface-name", "", "the partitions' addresses are on the interface `NAME`")
-	f.StringVar(&o.master, "master-url", "", "the master is at `URL`")
+	f.StringVar(&o.Interface, "interface-name", "", "the partitions' addresses are on the interface `NAME`")
+	f.StringVar(&o.Master, "master-url", "", "the master is at `URL`")
 	f.StringVar(&o.web.URL, "master-url-web", "", "its web side is at `URL`")
-	f.IntVar(&o.partitions, "partition-number", o.partitions, "how many partitions: `N`")
-	f.StringVar(&o.network, "ipv4-local-network", "10.0.0.0/16", "the partitions' IPv4 addresses are in `NET`")
-	f.StringVar(&o.software, "software-root", "/opt/slapgrid", "software goes to `DIR`")
-	f.StringVar(&o.instances, "instance-root", "/srv/slapgrid", "instances go to `DIR`")
+	f.IntVar(&o.Partitions, "partition-number", o.Partitions, "how many partitions: `N`")
+	f.StringVar(&o.Network, "ipv4-local-network", "10.0.0.0/16", "the partitions' IPv4 addresses are in `NET`")
+	f.StringVar(&o.Software, "software-root", "/opt/slapgrid", "software goes to `DIR`")
+	f.StringVar(&o.Instances, "instance-root", "/srv/slapgrid", "instances go to `DIR`")
 	f.BoolVar(&o.byLogin, "login-auth", false, "say who asks by name and password")
 	f.StringVar(&o.web.Login, "login", "", "the `NAME` with which you sign in to the web page")
 	f.StringVar(&o.web.Password, "password", "", "the `PASSWORD` to it; read from standard input unless it is said")
 	f.StringVar(&o.web.Token, "token", "", "the `TOKEN` that the web page gave; read from standard input unless it is said")
 	f.StringVar(
-		&o.ca, "master-ca-file", "",
+		&o.CA, "master-ca-file", "",
 		"the authority in `FILE` signs what the master and its web side show; those of this machine unless it is said",
 	)
-	f.BoolVarP(&o.tap, "create-tap", "t", false, "make a network interface for each partition")
+	f.BoolVarP(&o.Tap, "create-tap", "t", false, "make a network interface for each partition")
 	f.BoolVarP(&o.dry, "dry-run", "n", false, "print the slapos.cfg, and ask and write nothing")
 	_ = register.MarkFlagRequired("master-url")
 	_ = register.MarkFlagFilename("master-ca-file")
@@ -74,29 +73,26 @@ A token of the master's web page (hostler slapos computer token prints one) or a
 // register registers a computer and writes its files.
 func register(ctx context.Context, s *session.Session, name string, o *registerOptions) error {
 	for option, text := range map[string]string{
-		"--interface-name": o.nic + ".", "--master-url": o.master, "--ipv4-local-network": o.network,
-		"--software-root": o.software, "--instance-root": o.instances,
+		"--interface-name": o.Interface + ".", "--master-url": o.Master, "--ipv4-local-network": o.Network,
+		"--software-root": o.Software, "--instance-root": o.Instances,
 	} {
-		if err := oneLine(text); err != nil {
+		if err := configure.OneLine(text); err != nil {
 			return fault.Invalid("", "%s: %w", option, err)
 		}
 	}
-	if o.partitions < 1 {
-		return fault.Invalid("", "--partition-number %d: at least 1", o.partitions)
+	if o.Partitions < 1 {
+		return fault.Invalid("", "--partition-number %d: at least 1", o.Partitions)
 	}
 	var err error
-	if o.ca, o.web.HTTP, err = trusting(o.ca); err != nil {
+	if o.CA, o.web.HTTP, err = trusting(o.CA); err != nil {
 		return err
 	}
-	path := s.File
-	if path == "" {
-		path = session.DefaultNodeFile
-	}
-	if path, err = filepath.Abs(path); err != nil {
+	path, err := filepath.Abs(cmp.Or(s.File, session.DefaultNodeFile))
+	if err != nil {
 		return err
 	}
 	if o.dry {
-		return term.Printf(s.App.Out, "%s", visible.Block(o.config(filepath.Dir(path), "COMP-…")))
+		return term.Printf(s.App.Out, "%s", visible.Block(o.Text(filepath.Dir(path), "COMP-…")))
 	}
 	if o.web.URL == "" {
 		return fault.Invalid("", "--master-url-web: say where the master's web side is")
@@ -109,7 +105,7 @@ func register(ctx context.Context, s *session.Session, name string, o *registerO
 		return enrolError(err)
 	}
 	v := registeredView{Computer: id, Config: path}
-	if v.Moved, err = writeNode(filepath.Dir(path), filepath.Base(path), o.config(filepath.Dir(path), id), pair, o.ca); err != nil {
+	if v.Moved, err = configure.WriteNode(filepath.Dir(path), filepath.Base(path), o.Text(filepath.Dir(path), id), pair, o.CA); err != nil {
 		return err
 	}
 	if v.Moved != "" {
@@ -120,47 +116,4 @@ func register(ctx context.Context, s *session.Session, name string, o *registerO
 		return s.App.PrintJSON(v)
 	}
 	return nil
-}
-
-// credentials reads the password or the token, unless the options give it.
-func credentials(s *session.Session, o *registerOptions) (err error) {
-	switch {
-	case o.byLogin && o.web.Login == "":
-		return fault.Invalid("", "--login: say the name with which you sign in")
-	case o.web.Login != "":
-		if o.web.Password == "" {
-			o.web.Password, err = s.App.ReadToken()
-		}
-	case o.web.Token == "":
-		o.web.Token, err = s.App.ReadToken()
-	}
-	return err
-}
-
-// config returns the slapos.cfg of a computer in a directory.
-func (o *registerOptions) config(dir, id string) string {
-	ssl, ca := filepath.Join(dir, "ssl"), ""
-	if o.ca != "" {
-		ca = filepath.Join(ssl, "ca.crt")
-	}
-	return fmt.Sprintf(`[slapos]
-software_root = %s
-instance_root = %s
-master_url = %s
-computer_id = %s
-key_file = %s
-cert_file = %s
-certificate_repository_path = %s
-%s
-[slapformat]
-computer_xml = /opt/slapos/slapos.xml
-partition_amount = %d
-partition_base_name = slappart
-user_base_name = slapuser
-tap_base_name = slaptap
-interface_name = %s
-ipv4_local_network = %s
-create_tap = %t
-`, percent(o.software), percent(o.instances), percent(o.master), id, percent(ssl+"/key"), percent(ssl+"/certificate"), percent(ssl+"/partition_pki"), caLine(ca),
-		o.partitions, percent(o.nic), percent(o.network), o.tap)
 }
