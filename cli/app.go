@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"context"
 	_ "embed"
-	"errors"
 	"io"
 	"os"
 	"time"
@@ -13,7 +11,6 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy/oldconfig"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/observe/tracing"
@@ -90,37 +87,6 @@ func Share(a *App, out, errs io.Writer) *App {
 	b := *a
 	b.In, b.Out, b.Err, b.Host = nil, out, errs, a.Host.Share()
 	return &b
-}
-
-// UnknownName is the error for a NAME that is no instance, lease or source.
-func (a *App) UnknownName(ctx context.Context, name string) error {
-	var names []string
-	for _, s := range a.Sources(ctx) {
-		names = append(names, s.Name)
-	}
-	if engine, err := a.Engine(ctx); err == nil {
-		if all, err := engine.Instances(ctx, compute.InstanceQuery{}); err == nil {
-			for _, i := range all {
-				names = append(names, string(i.ID))
-			}
-		}
-		if all, err := engine.Leases(ctx, compute.LeaseQuery{}); err == nil {
-			for _, l := range all {
-				names = append(names, l.Name)
-			}
-		}
-	}
-	if err := a.Unread(name, compute.ErrNotFound); errors.As(err, new(*compute.Error)) {
-		return err
-	}
-	hint := term.DidYouMean(name, names, "")
-	if hint == "" {
-		hint = "hostler status -v shows all; a command goes after NAME or --"
-	}
-	return &compute.Error{
-		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"),
-		Hint: hint,
-	}
 }
 
 // The limits of leases unless an option or the source says otherwise.

@@ -6,13 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/socket"
 )
@@ -59,50 +56,6 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 	return nil, api.Self{}, nil
 }
 
-// Fits reports whether a controller that was not named has the configuration and the state of this
-// command. The user's own may have others. That is so if the command is in a tree with sources of
-// its own, or was given another directory. Then it works by itself. The machine's controller has
-// its own state. It does not fit either if such a tree or directory is in use.
-func (a *App) Fits(self api.Self) (bool, error) {
-	if a.chosen {
-		return true, nil
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return false, err
-	}
-	a.Same = self.Own && self.Configuration == socket.ConfigurationName(cfg)
-	if a.Same || !a.Machine {
-		return a.Same || !self.Own, nil
-	}
-	return !slices.ContainsFunc(cfg.Roots, func(r config.Root) bool {
-		return r.Exists && (r.Tree || r.Kind == "flag" || r.Kind == "env")
-	}), nil
-}
-
-// Unread adds a hint to an error about a source that is configured here, but unknown to our own
-// controller.
-func (a *App) Unread(name string, err error) error {
-	if !a.Self().Own || !errors.Is(err, compute.ErrNotFound) {
-		return err
-	}
-	cfg, cfgErr := a.Host.Configuration()
-	if cfgErr != nil {
-		return err
-	}
-	if _, cfgErr = cfg.Source(name); cfgErr != nil {
-		return err
-	}
-	if a.IsSource(name) {
-		return err
-	}
-	return &compute.Error{
-		ID: compute.ID(name), Kind: compute.ErrNotFound,
-		Err:  errors.New("the controller has not read the configuration since this source is in it"),
-		Hint: "hostler reload",
-	}
-}
-
 // TheController returns the controller, for features that only a controller has.
 func (a *App) TheController(ctx context.Context, what string) (*client.Client, error) {
 	c, _, err := a.Controller(ctx)
@@ -117,4 +70,28 @@ func (a *App) TheController(ctx context.Context, what string) (*client.Client, e
 	}
 	a.Host.OnClose(func() { _ = c.Close() })
 	return c, nil
+}
+
+// FindController finds the controller, if there is one. Otherwise a.Remote stays nil, and the
+// command works by itself.
+func (a *App) FindController(ctx context.Context) error {
+	if a.Remote != nil || a.Host.Opened() != nil || a.Compat || a.Host.Role == host.Keeper {
+		return nil
+	}
+	if a.Host.Whole != nil {
+		// whether this process goes on at all is known before it has done anything
+		_, _ = a.Host.Configuration() // a command that needs it gets the error again
+	}
+	c, self, err := a.Controller(ctx)
+	if c != nil {
+		a.Host.OnClose(func() { _ = c.Close() })
+	}
+	fits := false
+	if err == nil && c != nil {
+		fits, err = a.Fits(self)
+	}
+	if err == nil && fits {
+		a.Remote, a.self = c, self
+	}
+	return err
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/host/keeper"
-	"github.com/hostler-project/hostler/host/program"
 )
 
 // embedded is the backend of a command that has the engine in its own process.
@@ -82,41 +80,6 @@ func (b embedded) due(ctx context.Context, names []string) {
 		a.Host.LeaveWork() // the keeper goes on with it
 		a.Ring(ctx)
 	}
-}
-
-func (b embedded) connect(
-	ctx context.Context, engine Engine, who compute.Who, i compute.Instance, kept bool,
-) (compute.Conn, string, error) {
-	a, id := b.app, i.ID
-	if !kept {
-		conn, err := engine.Connect(ctx, who, id)
-		return conn, "", err
-	}
-	typ, err := a.Host.TypeOf(ctx, engine, i)
-	if err == nil && a.Host.Kinds.Kind(typ).Pool {
-		var leaf compute.Instance
-		if leaf, err = engine.Leaf(ctx, id); err == nil {
-			typ, err = a.Host.TypeOf(ctx, engine, leaf)
-		}
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	if !a.Host.Kinds.Kind(typ).Dear {
-		conn, err := engine.Connect(ctx, who, id)
-		return conn, typ, err
-	}
-	opt, err := a.keeperStart()
-	if err == nil {
-		var conn compute.Conn
-		conn, err = keeper.Ensure(ctx, opt, keeper.Request{Build: program.Installed(), Who: who, Instance: id})
-		if err == nil || !noKeeper(err) {
-			return conn, typ, err
-		}
-	}
-	a.Log.Warn("no keeper, so the connection is opened here", "err", err)
-	conn, err := engine.Connect(ctx, who, id)
-	return conn, typ, err
 }
 
 // watchEvery is how often the journal is read, as a file gives no notice.

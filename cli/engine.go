@@ -8,7 +8,6 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/engine"
-	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -57,30 +56,6 @@ func (a *App) Engine(ctx context.Context) (Engine, error) {
 		return nil, err
 	}
 	return backendOf(a).engine(ctx)
-}
-
-// FindController finds the controller, if there is one. Otherwise a.Remote stays nil, and the
-// command works by itself.
-func (a *App) FindController(ctx context.Context) error {
-	if a.Remote != nil || a.Host.Opened() != nil || a.Compat || a.Host.Role == host.Keeper {
-		return nil
-	}
-	if a.Host.Whole != nil {
-		// whether this process goes on at all is known before it has done anything
-		_, _ = a.Host.Configuration() // a command that needs it gets the error again
-	}
-	c, self, err := a.Controller(ctx)
-	if c != nil {
-		a.Host.OnClose(func() { _ = c.Close() })
-	}
-	fits := false
-	if err == nil && c != nil {
-		fits, err = a.Fits(self)
-	}
-	if err == nil && fits {
-		a.Remote, a.self = c, self
-	}
-	return err
 }
 
 // Self describes this user as the engine knows it. The embedded engine is here and the user's own.

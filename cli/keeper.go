@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/keeper"
 	"github.com/hostler-project/hostler/host/program"
@@ -89,36 +86,4 @@ func (a *App) Ring(ctx context.Context) {
 	if engine, err := a.Host.Engine(ctx); err == nil {
 		_, _ = engine.Work(ctx) // failures are recorded, and the next command tries again
 	}
-}
-
-// DialEarly asks a running keeper for a connection to the instance that the name seems to mean,
-// while this process opens the state. Both take about as long. It is a guess, so the caller must
-// find out what the name means. The channel gets one connection, or nil.
-func (a *App) DialEarly(ctx context.Context, who compute.Who, name string) <-chan compute.Conn {
-	cfg, err := a.Host.Configuration()
-	if err != nil || a.Remote != nil || !slices.ContainsFunc(cfg.Sources, func(s *config.Source) bool {
-		return s.Kind.Dear && strings.HasPrefix(name, s.Name+"-")
-	}) {
-		return nil
-	}
-	socket, err := KeeperSocket()
-	if err != nil {
-		return nil
-	}
-	out := make(chan compute.Conn, 1)
-	go func() { // ends with the answer or with ctx
-		conn, err := keeper.Dial(ctx, socket, keeper.Request{Build: program.Installed(), Who: who, Instance: compute.ID(name)})
-		if err != nil {
-			conn = nil
-		}
-		out <- conn
-	}()
-	return out
-}
-
-// noKeeper reports whether an error means that there is no working keeper. Refusals, and instances
-// that do not answer, are other errors.
-func noKeeper(err error) bool {
-	var e *compute.Error
-	return errors.As(err, &e) && strings.HasPrefix(e.Op, "keeper") && !errors.Is(err, compute.ErrStale)
 }

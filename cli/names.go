@@ -2,11 +2,10 @@ package cli
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,6 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
-	"github.com/hostler-project/hostler/slapos/cfg"
 )
 
 // EmptyName is the error for an empty name. That is mostly a variable that is not set, and guessing
@@ -61,40 +59,6 @@ func (a *App) SourceName() (string, error) {
 	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
 }
 
-// SlaposName is the name of SlapOS's program.
-const SlaposName = "slapos"
-
-// AsCalled rewrites the commands in a hint to the name by which this program was called, such as
-// slapos or a stand-alone's script. A stand-alone starts its own services, so hints to do so change
-// too.
-func AsCalled(program, hint string) string {
-	const own = "hostler " + SlaposName + " "
-	if !strings.Contains(hint, own) {
-		return hint
-	}
-	dir := ofStandalone(os.Getenv("SLAPOS_CONFIGURATION"))
-	if dir != "" && strings.Contains(hint, own+"node supervisord") {
-		return strings.ReplaceAll(hint, own+"node supervisord", own+"standalone "+dir)
-	}
-	if dir == "" && program != SlaposName {
-		return hint
-	}
-	return strings.ReplaceAll(hint, own, SlaposName+" ")
-}
-
-// ofStandalone returns the stand-alone directory that a configuration file belongs to; "" if there
-// is none.
-func ofStandalone(file string) string {
-	dir, ok := strings.CutSuffix(file, "/"+cfg.StandaloneFile)
-	if !ok || !filepath.IsAbs(dir) {
-		return ""
-	}
-	if st, err := os.Lstat(filepath.Join(dir, cfg.StandaloneScript)); err != nil || !st.Mode().IsRegular() {
-		return ""
-	}
-	return dir
-}
-
 func (a *App) Configured(name string) (*config.Source, error) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -124,4 +88,35 @@ func UnknownSource(name string, known []string) error {
 		hint = "hostler source list"
 	}
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no such source"), Hint: hint}
+}
+
+// UnknownName is the error for a NAME that is no instance, lease or source.
+func (a *App) UnknownName(ctx context.Context, name string) error {
+	var names []string
+	for _, s := range a.Sources(ctx) {
+		names = append(names, s.Name)
+	}
+	if engine, err := a.Engine(ctx); err == nil {
+		if all, err := engine.Instances(ctx, compute.InstanceQuery{}); err == nil {
+			for _, i := range all {
+				names = append(names, string(i.ID))
+			}
+		}
+		if all, err := engine.Leases(ctx, compute.LeaseQuery{}); err == nil {
+			for _, l := range all {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	if err := a.Unread(name, compute.ErrNotFound); errors.As(err, new(*compute.Error)) {
+		return err
+	}
+	hint := term.DidYouMean(name, names, "")
+	if hint == "" {
+		hint = "hostler status -v shows all; a command goes after NAME or --"
+	}
+	return &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance, lease or source of this name"),
+		Hint: hint,
+	}
 }

@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strconv"
 
 	"github.com/spf13/pflag"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 )
 
 // crcache's exit statuses. run has that of the command.
@@ -94,39 +91,4 @@ func RunCrcache(ctx context.Context, a *cli.App, args []string) int {
 	}
 	_ = term.Printf(a.Err, "crcache: %s\n", term.ErrorText(err))
 	return crcacheFailed
-}
-
-func crcacheAcquire(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
-	count := 1
-	if len(words) > 1 {
-		return usage("acquire takes one COUNT")
-	}
-	if len(words) == 1 {
-		n, err := strconv.Atoi(words[0])
-		if err != nil || n < 0 {
-			return usage("COUNT %q is not a number of instances", words[0])
-		}
-		count = n
-	}
-	if o.source == "" {
-		return usage("-s: empty name")
-	}
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, stop := a.UntilSignal(ctx)
-	defer stop()
-	leases, err := leasecmd.Take(a, ctx, engine, compute.Request{Source: o.source, Count: count, Owner: a.Owner(), TTL: -1, Idle: -1})
-	if err != nil {
-		return err
-	}
-	return leasecmd.Hand(a, ctx, leases, false)
-}
-
-func crcacheRelease(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
-	if len(words) == 0 {
-		return usage("release what? NAME...")
-	}
-	return leasecmd.Release(a, ctx, words, leasecmd.Scope{}, false, compute.ReleaseOptions{Force: o.force})
 }

@@ -41,21 +41,6 @@ func (o *AcquireFlags) Declare(a *cli.App, cmd *cobra.Command) {
 	o.made.Flags(a, cmd, "")
 }
 
-// Choice says what to make an instance of, where that differs from its source. The zero value
-// changes nothing.
-type Choice struct{ Image, Flavor, Location string }
-
-// Flags declares the options of a choice. short is the letter of --image; "" for none.
-func (c *Choice) Flags(a *cli.App, cmd *cobra.Command, short string) {
-	f := cmd.Flags()
-	f.StringVarP(&c.Image, "image", short, "", "make it of the image `NAME`: an id, a name, or the beginning of one")
-	f.StringVar(&c.Flavor, "flavor", "", "make it of the size `NAME`: an id, a name, or the beginning of one")
-	f.StringVar(&c.Location, "location", "", "make it at `NAME`: an id, a name, or the beginning of one")
-	_ = cmd.RegisterFlagCompletionFunc("image", a.CompleteImages)
-	_ = cmd.RegisterFlagCompletionFunc("flavor", cobra.NoFileCompletions)
-	_ = cmd.RegisterFlagCompletionFunc("location", cobra.NoFileCompletions)
-}
-
 // Common declares the options that deploy has too.
 func (o *AcquireFlags) Common(a *cli.App, f *pflag.FlagSet) {
 	f.Var(&o.cores, "cores", "at least `N` processors; book so many (1; 0.5 is half a one) where the source shares its instances")

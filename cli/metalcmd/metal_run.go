@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,11 +12,9 @@ import (
 	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 	loop "github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/pool"
 )
 
 func newMetalRun(a *cli.App) *cobra.Command {
@@ -50,16 +45,6 @@ found to have failed there since the last run.`,
 	f.Var(&wait, "wait", "with --once: wait so long at most for the images that are being written; the deadline unless it is said")
 	servercmd.TelemetryFlags(cmd, &telemetry)
 	return cmd
-}
-
-// metalStore opens the configuration and the store.
-func metalStore(a *cli.App, ctx context.Context) (*config.Config, pool.Store, error) {
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return nil, nil, err
-	}
-	store, err := a.Host.OpenStore(ctx, cfg)
-	return cfg, store, err
 }
 
 // metalRun runs the loop, or one round of it.
@@ -126,22 +111,3 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	a.Log.Info("keeping images ready", "scout", said.Scout, "commander", said.Commander, "dry_run", opt.DryRun)
 	return errors.Join(l.Run(ctx), failed)
 }
-
-// logWarnings logs problems beside the result to standard error, such as an unreadable file of
-// weights.
-func logWarnings(a *cli.App) {
-	if !a.Debug {
-		a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	}
-}
-
-// untilTold ends a context at a signal. That interrupts a single round, but is the normal end of a
-// loop.
-func untilTold(a *cli.App, ctx context.Context, once bool) (context.Context, func()) {
-	if once {
-		return a.UntilSignal(ctx)
-	}
-	return signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
-}
-
-func metalSetup(a *cli.App) *loop.Setup { return loop.NewSetup(a.Log, a.Host) }

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/run/status"
 )
 
@@ -105,48 +103,4 @@ func (p *Program) Tree(a *cli.App) *cobra.Command {
 		root.SetHelpCommandGroupID("set")
 	}
 	return root
-}
-
-// addOptions adds the options that all commands take.
-func addOptions(root *cobra.Command, a *cli.App) {
-	f := root.PersistentFlags()
-	f.StringVarP(&a.Flags.Dir, "directory", "C", "", "work in `DIR` instead of the current directory")
-	f.StringVar(&a.Host.ConfigDir, "config", "", "read `DIR` before the other roots of configuration")
-	f.BoolVar(&a.JSON, "json", false, "print JSON; see docs/json.md")
-	f.BoolVarP(&a.Quiet, "quiet", "q", false, "print only results and errors")
-	f.BoolVar(&a.Debug, "debug", false, "say on standard error what is done")
-	f.StringVar(&a.Flags.Controller, "controller", "", "ask the controller at `URL`, or at the socket unix:PATH")
-	f.BoolVar(&a.Flags.Embedded, "embedded", false, "ask no controller, though there is one")
-	f.StringVar(&a.Flags.Project, "project", "", "work in the project `NAME` of the controller; $HOSTLER_PROJECT unless it is said")
-	f.StringVar(
-		&a.Flags.Reason, "reason", "",
-		"say why, in `WORDS` that the controller's audit log keeps; $HOSTLER_REASON unless it is said",
-	)
-	_ = root.RegisterFlagCompletionFunc("project", cli.CompleteProjects(a))
-	f.StringVar(&a.Flags.Ca, "ca", "", "trust the authority in `FILE` for the certificate of --controller; $HOSTLER_CA unless it is said")
-	_ = root.MarkPersistentFlagFilename("ca")
-	root.Flags().StringVarP(&a.Flags.Source, "source", "s", "", "use the source `NAME`; goes before the verb or after it")
-	_ = root.RegisterFlagCompletionFunc("source", a.CompleteSources)
-	_ = root.MarkPersistentFlagDirname("directory")
-	_ = root.MarkPersistentFlagDirname("config")
-	root.Flags().BoolP("version", "v", false, "print the version")
-}
-
-// shortHelp is what hostler alone says.
-func shortHelp(a *cli.App, cmd *cobra.Command) error {
-	return term.Printf(a.Out, `%s
-Hostler keeps computers ready: ask for one, use it as if it were local, give it back.
-
-  %-33s obtain a computer, run a command on it, give it back
-  hostler status                    what there is
-  hostler help                      all commands
-  hostler doctor                    what works on this machine
-`, version.Line(), "hostler run "+cli.DefaultSource(a.Host.Kinds)+" -- make test")
-}
-
-// manualText is the comment of a package, its doc.go, as the text of `hostler help`.
-func manualText(manual string) string {
-	_, text, _ := strings.Cut(manual, "/*\n")
-	text, _, _ = strings.Cut(text, "\n*/")
-	return strings.ReplaceAll(text, "\n\t", "\n  ")
 }

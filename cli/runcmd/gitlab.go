@@ -1,7 +1,6 @@
 package runcmd
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host/version"
 )
@@ -56,18 +54,6 @@ func newGitlabConfig(a *cli.App) *cobra.Command {
 	return cmd
 }
 
-func newGitlabCleanup(a *cli.App) *cobra.Command {
-	return &cobra.Command{
-		Use:     "cleanup",
-		Short:   "Stage cleanup: give the job's instance back",
-		Example: "  hostler gitlab cleanup",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return gitlabStage(a, gitlabCleanup(a, cmd.Context()))
-		},
-	}
-}
-
 // gitlabStage ends with one of the runner's statuses: one for a failure of the job, the other for a
 // failure of hostler.
 func gitlabStage(a *cli.App, err error) error {
@@ -107,21 +93,4 @@ func gitlabLease() (string, error) {
 		project = "0"
 	}
 	return "gitlab-" + project + "-" + job, nil
-}
-
-func gitlabCleanup(a *cli.App, ctx context.Context) error {
-	name, err := gitlabLease()
-	if err != nil {
-		return err
-	}
-	engine, err := a.Engine(ctx)
-	if err != nil {
-		return err
-	}
-	err = engine.Release(ctx, compute.Who{Owner: a.Owner()}, compute.ReleaseOptions{}, compute.ID(name))
-	if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrNotLeased) {
-		return nil // prepare gave none, or it ended
-	}
-	a.Ring(ctx)
-	return err
 }

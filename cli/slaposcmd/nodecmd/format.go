@@ -97,30 +97,3 @@ func runFormat(ctx context.Context, s *session.Session, n *service.Node, o servi
 	}
 	return nil
 }
-
-func newBang(s *session.Session) *cobra.Command {
-	var message string
-	cmd := newNodeCommand(s, &cobra.Command{
-		Use:     "bang",
-		Short:   "Have all instances of this computer be processed again",
-		Long:    `Tell the master that something happened to this computer: its nodes process all of its instances at their next pass.`,
-		Example: "  hostler slapos node bang -m \"new disk\"",
-		Args:    cobra.NoArgs,
-	}, service.NoPass, func(ctx context.Context, n *service.Node, _ []string) error { return n.Bang(ctx, message) })
-	cmd.Flags().StringVarP(&message, "message", "m", "", "the `TEXT` that says what happened")
-	return cmd
-}
-
-func newBoot(s *session.Session) *cobra.Command {
-	message := "Reboot"
-	cmd := newNodeCommand(s, &cobra.Command{
-		Use:   "boot",
-		Short: "Bring this computer back after the machine was started",
-		Long: `Wait until the interface has a global address of IPv6, format, tell the master that the machine was started, and have the next pass process every instance. Each is tried until it succeeds. It is for
-what starts services with the machine.`,
-		Example: "  hostler slapos node boot",
-		Args:    cobra.NoArgs,
-	}, service.NoPass, func(ctx context.Context, n *service.Node, _ []string) error { return n.Boot(ctx, message) })
-	cmd.Flags().StringVarP(&message, "message", "m", message, "the `TEXT` that says to the master what happened")
-	return cmd
-}

@@ -163,16 +163,3 @@ func importRefused(err error, to string) error {
 	}
 	return e
 }
-
-// isFile reports whether a file is the store of an address.
-func isFile(path, address string) bool {
-	if !inFile(address) {
-		return false
-	}
-	one, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	other, err := os.Stat(address)
-	return err == nil && os.SameFile(one, other)
-}

@@ -19,19 +19,6 @@ import (
 	"github.com/hostler-project/hostler/slapos/master"
 )
 
-// New makes the commands of a master of one's own.
-func New(s *session.Session) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "proxy",
-		Short:   "Be a master for SlapOS",
-		Example: "  hostler slapos proxy start --cfg slapos.cfg",
-		Args:    cobra.ArbitraryArgs,
-		RunE:    s.Group,
-	}
-	cmd.AddCommand(newStart(s), newShow(s), newImport(s), newCertificate(s))
-	return cmd
-}
-
 func newStart(s *session.Session) *cobra.Command {
 	o := &startOptions{}
 	cmd := &cobra.Command{

@@ -2,16 +2,12 @@ package usercmd
 
 import (
 	"context"
-	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/proto/hypermedia"
 )
 
@@ -19,11 +15,6 @@ import (
 type computerView struct {
 	Computer string `json:"computer"`
 	Title    string `json:"title"`
-}
-
-// tokenView is `slapos computer token --json`.
-type tokenView struct {
-	Token string `json:"token"`
 }
 
 func NewComputer(s *session.Session) *cobra.Command {
@@ -98,30 +89,4 @@ func computerList(ctx context.Context, s *session.Session) error {
 		}
 	}
 	return nil
-}
-
-func computerToken(ctx context.Context, s *session.Session, of []string) error {
-	master, err := s.Master()
-	if err != nil {
-		return err
-	}
-	token, err := master.Hypermedia().ComputerTokenFor(ctx, strings.Join(of, ""))
-	if errors.Is(err, client.ErrNotFound) && len(of) > 0 {
-		return &compute.Error{
-			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens for computers that there are already"),
-			Hint: "its administrator, or generateComputerCertificate, gives another certificate",
-		}
-	}
-	if errors.Is(err, client.ErrNotFound) {
-		return &compute.Error{
-			Kind: compute.ErrFailed, Err: errors.New("this master gives no tokens"),
-			Hint: "a computer of a master without certificates needs none: it is there once its node has said what it is",
-		}
-	} else if err != nil {
-		return err
-	}
-	if s.App.JSON {
-		return s.App.PrintJSON(tokenView{token})
-	}
-	return term.Printf(s.App.Out, "%s\n", term.Line(token))
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -161,28 +160,4 @@ func request(ctx context.Context, s *session.Session, title, url string, o *requ
 	s.Log.Say("%s", shownParameters(n.Connection))
 	s.Log.Say("You can rerun the command to get up-to-date information.")
 	return nil
-}
-
-// The length of the line in which SlapOS's own command shows parameters; longer ones have a line
-// each.
-const parametersWidth = 80
-
-// shownParameters are parameters as SlapOS's own command shows them.
-func shownParameters(d proto.Dictionary) string {
-	text, err := proto.Text(d)
-	if err != nil {
-		return err.Error()
-	}
-	if len(text) <= parametersWidth {
-		return text
-	}
-	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(d)) {
-		one, err := proto.Text(proto.Dictionary{name: d[name]})
-		if err != nil {
-			return err.Error()
-		}
-		lines = append(lines, strings.TrimSuffix(strings.TrimPrefix(one, "{"), "}"))
-	}
-	return "{" + strings.Join(lines, ",\n ") + "}"
 }

@@ -115,16 +115,3 @@ func variants(r *parameter.Release) string {
 	}
 	return strings.Join(names, ", ")
 }
-
-// texts are parameters as the texts as which a master keeps them.
-func texts(d proto.Dictionary) (map[string]string, error) {
-	m := make(map[string]string, len(d))
-	for name, v := range d {
-		text, err := proto.Text(v)
-		if err != nil {
-			return nil, err
-		}
-		m[name] = text
-	}
-	return m, nil
-}

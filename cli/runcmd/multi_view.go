@@ -1,0 +1,48 @@
+package runcmd
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/run/multi"
+)
+
+// partView is one of several runs in their report.
+type partView struct {
+	Index    int    `json:"index"`
+	Run      string `json:"run,omitempty"` // its record
+	Instance string `json:"instance,omitempty"`
+	Lease    string `json:"lease,omitempty"`
+	State    string `json:"state"` // passed, failed, cancelled, interrupted, not-begun
+	Exit     int    `json:"exit_status"`
+	// the error's kind, unless it is the command's own status
+	Kind    string  `json:"kind,omitempty"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// manyView is the report of several runs.
+type manyView struct {
+	Source  string     `json:"source"`
+	Started time.Time  `json:"started"`
+	Seconds float64    `json:"seconds"`
+	Exit    int        `json:"exit_status"`
+	Runs    []partView `json:"runs"`
+}
+
+func viewPart(p *multi.Part) partView {
+	r := p.Runner.Result()
+	v := partView{
+		Index: p.Index, Run: r.Record.ID, Instance: string(r.Instance.ID), Lease: r.Lease.ID,
+		State: string(p.State), Exit: p.Exit(), Seconds: p.Took.Seconds(),
+	}
+	if !r.Recorded {
+		v.Run = ""
+	}
+	var own term.Exit
+	if p.Err != nil && !errors.As(p.Err, &own) {
+		v.Kind, v.Error = term.KindName(p.Err), term.ErrorText(p.Err)
+	}
+	return v
+}
