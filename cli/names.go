@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -12,9 +10,6 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/provider"
 )
 
 // EmptyName is the error for an empty name. That is mostly a variable that is not set, and guessing
@@ -41,53 +36,6 @@ func CheckEmpty(cmd *cobra.Command, args []string) error {
 		return EmptyName("")
 	}
 	return nil
-}
-
-// SourceName returns the source to use if none is named: that of -s, of hostler.conf, or the
-// default.
-func (a *App) SourceName() (string, error) {
-	if a.Flags.Source != "" {
-		return a.Flags.Source, nil
-	}
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return "", err
-	}
-	if cfg.Defaults.Err != nil {
-		return "", host.ConfigError(cfg.Defaults.Err)
-	}
-	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
-}
-
-func (a *App) Configured(name string) (*config.Source, error) {
-	cfg, err := a.Host.Configuration()
-	if err != nil {
-		return nil, err
-	}
-	s, err := cfg.Source(name)
-	if err != nil {
-		names := make([]string, len(cfg.Sources))
-		for i, s := range cfg.Sources {
-			names[i] = s.Name
-		}
-		return nil, UnknownSource(name, names)
-	}
-	return s, nil
-}
-
-// DefaultSource is the source to use if none is configured: the last of the built-in ones, which
-// isolates where the system can.
-func DefaultSource(kinds provider.Table) string {
-	names := kinds.Names(func(k *provider.Kind) bool { return k.Implicit() })
-	return names[len(names)-1]
-}
-
-func UnknownSource(name string, known []string) error {
-	hint := term.DidYouMean(name, known, "")
-	if hint == "" {
-		hint = "hostler source list"
-	}
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: fmt.Errorf("no such source"), Hint: hint}
 }
 
 // UnknownName is the error for a NAME that is no instance, lease or source.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider/flavor"
 )
 
 // flavorOfHead returns the flavor of exactly this name. Otherwise it returns the cheapest one that
@@ -56,4 +57,10 @@ func takeHead(a *cli.App, ctx context.Context, name, flavor string) (string, err
 		return "", fmt.Errorf("%s: %d leases for one head", name, len(leases))
 	}
 	return string(leases[0].Instance), nil
+}
+
+// need returns what a flavor of the source must have, beside a matching name.
+func (s *cloudSource) need(regex string) flavor.Need {
+	const mib = 1 << 20
+	return flavor.Need{Cores: 1, RAM: int((s.ram.Bytes + mib - 1) / mib), Regex: regex}
 }

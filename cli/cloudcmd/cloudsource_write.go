@@ -3,18 +3,13 @@ package cloudcmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
 	"github.com/google/renameio/v2"
 
-	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
@@ -79,52 +74,4 @@ func (w *cloudWork) writeSource(ctx context.Context, rec *deployment.Record, o *
 		return "", err
 	}
 	return source, w.records.SaveDeployment(ctx, rec)
-}
-
-// dropWritten removes the files of writeSource that are unchanged, except those of stay. It removes
-// empty directories too.
-func (w *cloudWork) dropWritten(rec *deployment.Record, stay func(path string) bool) error {
-	if rec == nil {
-		return nil
-	}
-	for key, digest := range rec.Notes {
-		path, ok := strings.CutPrefix(key, "file:")
-		if !ok || stay(path) {
-			continue
-		}
-		delete(rec.Notes, key)
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil && digestOf(data) != digest {
-			_ = term.Printf(w.app.Err, "%s: %s stays: it was changed\n", w.app.Program, path)
-			continue
-		}
-		if err == nil {
-			err = os.Remove(path)
-		}
-		if err != nil {
-			return &compute.Error{Kind: compute.ErrFailed, Err: err}
-		}
-		for dir := filepath.Dir(path); filepath.Base(dir) != "sources" && filepath.Base(dir) != "bundles" &&
-			os.Remove(dir) == nil; dir = filepath.Dir(dir) {
-			continue
-		}
-	}
-	return nil
-}
-
-// onSuccess runs the command of --on-success.
-func onSuccess(a *cli.App, ctx context.Context, o *cloudDeployOptions, v cloudView) error {
-	if o.success == "" || o.dry {
-		return nil
-	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", o.success)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.In, a.Err, a.Err
-	cmd.Env = append(os.Environ(), "HOSTLER_CLOUD="+v.Name, "HOSTLER_HEAD="+v.Head)
-	if err := cmd.Run(); err != nil {
-		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("--on-success: %w", err)}
-	}
-	return nil
 }

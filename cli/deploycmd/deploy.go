@@ -2,13 +2,11 @@ package deploycmd
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -103,21 +101,4 @@ func deployNodes(a *cli.App, ctx context.Context, o *deployOptions) error {
 	d := &deploying{app: a, opt: o}
 	_, err := d.deploy(ctx)
 	return err
-}
-
-// deploy makes all nodes, and their reports.
-func (d *deploying) deploy(ctx context.Context) ([]*deploy.Node, error) {
-	if err := d.prepare(ctx); err != nil {
-		return nil, err
-	}
-	a := d.app
-	ctx, stop := a.UntilSignal(ctx)
-	defer stop()
-	nodes, err := d.run(ctx)
-	a.Ring(context.WithoutCancel(ctx))
-	err = errors.Join(err, d.reports(nodes))
-	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
-		err = &term.Interruption{Signal: s, Became: became(nodes)}
-	}
-	return nodes, err
 }

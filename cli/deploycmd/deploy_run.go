@@ -3,11 +3,12 @@ package deploycmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
-	"strings"
 
 	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -60,74 +61,19 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 	return nodes, err
 }
 
-// goOn returns the command that continues the set-up of a failed node, or "". Values may be secret
-// and are left out.
-func (d *deploying) goOn(n *deploy.Node) string {
-	v := d.by[n.Name]
-	if v.plan == nil || d.opt.old || len(v.plan.Bundles()) == 0 {
-		return ""
+// deploy makes all nodes, and their reports.
+func (d *deploying) deploy(ctx context.Context) ([]*deploy.Node, error) {
+	if err := d.prepare(ctx); err != nil {
+		return nil, err
 	}
-	words := "; to go on where it failed: hostler bundle apply"
-	for _, b := range v.plan.Bundles() {
-		words += " " + b.Name
+	a := d.app
+	ctx, stop := a.UntilSignal(ctx)
+	defer stop()
+	nodes, err := d.run(ctx)
+	a.Ring(context.WithoutCancel(ctx))
+	err = errors.Join(err, d.reports(nodes))
+	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
+		err = &term.Interruption{Signal: s, Became: became(nodes)}
 	}
-	words += " --on " + n.Name
-	if d.as() == "self" {
-		words += " --as self"
-	}
-	for _, name := range v.plan.Wants() {
-		words += " -t " + name + "=..."
-	}
-	return words
-}
-
-func (d *deploying) who(n *deploy.Node) compute.Who {
-	return compute.Who{Owner: d.owner, Lease: n.Lease.ID}
-}
-
-// look returns a node's instance, with the facts of the real one if a pool is in front of it.
-func (d *deploying) look(ctx context.Context, l compute.Lease) (compute.Instance, error) {
-	i, _, err := d.engine.Resolve(ctx, string(l.Instance))
-	if err == nil && i.Child != "" {
-		var leaf compute.Instance
-		if leaf, err = d.engine.Leaf(ctx, i.ID); err == nil {
-			leaf = sshFacts(d.app, ctx, leaf)
-			i.Facts, i.ProviderID = leaf.Facts, cmp.Or(i.ProviderID, leaf.ProviderID)
-			i.Address = cmp.Or(i.Address, leaf.Address)
-		}
-	} else if err == nil {
-		i = sshFacts(d.app, ctx, i)
-	}
-	return i, err
-}
-
-// connect connects to a node without the keeper, since no later command needs the connection.
-func (d *deploying) connect(ctx context.Context, n *deploy.Node) (compute.Conn, error) {
-	return d.app.ConnectOnce(ctx, d.engine, d.who(n), n.Instance)
-}
-
-// release destroys a node.
-func (d *deploying) release(ctx context.Context, n *deploy.Node) error {
-	return d.engine.Release(ctx, d.who(n), compute.ReleaseOptions{Force: true}, n.Instance.ID)
-}
-
-// became describes what exists after an interrupt.
-func became(nodes []*deploy.Node) string {
-	by := map[deploy.State][]string{}
-	for _, n := range nodes {
-		by[n.State] = append(by[n.State], n.Name)
-	}
-	var parts []string
-	for _, s := range []struct {
-		state deploy.State
-		text  string
-	}{{deploy.Done, "ready"}, {deploy.Failed, "kept, and not all is on it"}, {deploy.Destroyed, "destroyed"}} {
-		if names := by[s.state]; len(names) > 0 {
-			parts = append(parts, strings.Join(names, ", ")+": "+s.text)
-		}
-	}
-	if len(parts) == 0 {
-		return "nothing is made"
-	}
-	return strings.Join(parts, "; ")
+	return nodes, err
 }

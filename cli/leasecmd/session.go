@@ -94,17 +94,6 @@ func (b *Backend) Acquire(ctx context.Context, req compute.Request) ([]compute.L
 	return leases, queued, err
 }
 
-// untilWords says when a lease ends by itself. It follows the words on how the user can end it.
-func untilWords(l compute.Lease) (words string) {
-	if l.Idle > 0 {
-		words = ", or until it is unused for " + term.TypedDuration(l.Idle)
-	}
-	if l.TTL > 0 {
-		words += ", for " + term.TypedDuration(l.TTL) + " at most"
-	}
-	return words
-}
-
 // Released implements session.Backend.
 func (b *Backend) Released(ctx context.Context) { b.App.Ring(ctx) }
 

@@ -56,27 +56,6 @@ func (w *waiting) notify(p compute.Progress) {
 	}
 }
 
-// queued returns the time in the queue, once the request is answered.
-func (w *waiting) queued() time.Duration {
-	switch {
-	case w.start.IsZero():
-		return 0
-	case w.turn.IsZero():
-		return time.Since(w.start)
-	}
-	return w.turn.Sub(w.start)
-}
-
-// say prints a text, unless it was the last one printed.
-func (w *waiting) say(text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if text != "" && text != w.said {
-		w.said = text
-		_ = term.Printf(w.app.Err, "%s: %s\n", w.app.Program, text)
-	}
-}
-
 // watch prints why a request waits, until ctx ends. If nobody sees the text change, it prints it
 // once.
 func (w *waiting) watch(ctx context.Context, cancel context.CancelCauseFunc) {

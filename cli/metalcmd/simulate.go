@@ -1,17 +1,10 @@
 package metalcmd
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/director"
-	"github.com/hostler-project/hostler/host"
 )
 
 func newSimulate(a *cli.App) *cobra.Command {
@@ -52,72 +45,18 @@ options come before them; one that is not is tried with reserve and with demand.
 	return cmd
 }
 
-var strategies = []string{"reserve", "schedule", "demand"}
-
+// simulate replays a trace and prints what came of it.
 func simulate(a *cli.App, cmd *cobra.Command, file string, o simulation) error {
-	for _, name := range o.strategies {
-		if !slices.Contains(strategies, name) {
-			return fault.Invalid(term.DidYouMean(name, strategies, ""), "--strategy %s: no such strategy", name)
-		}
-	}
-	for name, n := range map[string]float64{"reserve": float64(o.reserve), "spare": float64(o.spare),
-		"maximum": float64(o.maximum), "cold": float64(o.cold), "price": o.price,
-		"budget": o.budget, "jitter": o.jitter} {
-		if !(n >= 0) {
-			return fault.Invalid("", "--%s %v: less than none", name, n)
-		}
-	}
-	if !(o.jitter <= 1) {
-		return fault.Invalid("", "--jitter %v: more than all of it", o.jitter)
-	}
-	if cmd.Flags().Changed("hit-rate") && !(o.hitRate > 0 && o.hitRate < 1) {
-		return fault.Invalid("", "--hit-rate %v: not a share between 0 and 1", o.hitRate)
-	}
-	if o.budget > 0 && o.price == 0 {
-		return fault.Invalid("", "--budget needs --price")
+	if err := o.check(cmd); err != nil {
+		return err
 	}
 	arrivals, err := readTrace(a, file)
 	if err != nil {
 		return err
 	}
-	bySource := map[string][]director.Arrival{}
-	for _, arrival := range arrivals {
-		bySource[arrival.Source] = append(bySource[arrival.Source], arrival)
-	}
-	cfg, err := a.Host.Configuration()
+	views, charts, err := o.replay(a, cmd, arrivals)
 	if err != nil {
 		return err
-	}
-	var views []simulationView
-	var charts []director.Chart
-	for _, name := range slices.Sorted(maps.Keys(bySource)) {
-		source, err := cfg.Source(name)
-		if err != nil {
-			source = &config.Source{Name: name}
-		} else if source.Err != nil {
-			return host.ConfigError(source.Err)
-		}
-		names := o.strategies
-		switch {
-		case len(names) > 0:
-		case source.Strategy == "":
-			names = []string{"reserve", "demand"}
-		default:
-			names = []string{source.Strategy}
-		}
-		for _, strategy := range names {
-			if strategy == "schedule" && len(source.Schedule) == 0 {
-				return fault.Invalid(
-					"write them into a section [schedule] of its source.conf",
-					"source %s has no windows for strategy schedule", name,
-				)
-			}
-			setup := o.setup(cmd, source, strategy)
-			out := director.Replay(setup, bySource[name])
-			v := viewOutcome(name, strategy, setup.Policy.Price, out)
-			views = append(views, v)
-			charts = append(charts, director.Chart{Title: name + ", strategy " + strategy, Caption: v.caption(), Outcome: out})
-		}
 	}
 	if o.svg != "" {
 		if err := writePlot(o.svg, charts); err != nil {

@@ -3,15 +3,11 @@ package runcmd
 import (
 	"context"
 	"errors"
-	"io"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -46,37 +42,6 @@ looks like, as \x1b[2J. Files and programs get each byte as it was written. With
 	return cmd
 }
 
-// runOf finds a run by its own name, or the last one on what the name means.
-func runOf(name string) (*runlog.Log, runlog.Record, error) {
-	log, err := runs()
-	if err != nil {
-		return nil, runlog.Record{}, err
-	}
-	rec, err := findRun(name)
-	if !errors.Is(err, compute.ErrNotFound) || name == runlog.Last {
-		return log, rec, err
-	}
-	all, lerr := log.List()
-	if lerr != nil {
-		return log, rec, lerr
-	}
-	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return r.On(name) }); i >= 0 {
-		return log, all[i], nil
-	}
-	names := log.IDs()
-	for _, r := range all {
-		names = append(names, r.Name, r.Instance)
-	}
-	hint := term.DidYouMean(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
-	if hint == "" {
-		hint = "hostler runs lists them"
-	}
-	return log, rec, &compute.Error{
-		ID: compute.ID(name), Kind: compute.ErrNotFound,
-		Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint,
-	}
-}
-
 // logs prints both outputs, each to its own stream: the last lines, or all if lines is negative.
 func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw bool) (err error) {
 	log, rec, err := runOf(name)
@@ -98,36 +63,5 @@ func logs(a *cli.App, ctx context.Context, name string, lines int, follow, raw b
 		errs, endErrs = term.Displayed(errs)
 		defer func() { err = errors.Join(err, endOut(), endErrs()) }()
 	}
-	outs := []struct {
-		name string
-		to   io.Writer
-		at   int64
-	}{{"stdout", out, 0}, {"stderr", errs, 0}}
-	for i := range outs {
-		if lines >= 0 {
-			if outs[i].at, err = log.Tail(rec.ID, outs[i].name, lines); err != nil {
-				return err
-			}
-		}
-	}
-	for {
-		// read before the output, so that no output can follow it
-		ended := rec.State != runlog.Running && rec.State != runlog.Held
-		for i := range outs {
-			if outs[i].at, err = log.Copy(outs[i].to, rec.ID, outs[i].name, outs[i].at); err != nil {
-				return err
-			}
-		}
-		if !follow || ended {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil // the usual end
-		case <-time.After(runlog.Every):
-		}
-		if rec, err = log.Find(rec.ID); err != nil {
-			return err
-		}
-	}
+	return log.CopyOutputs(ctx, rec, runlog.OutputOptions{Stdout: out, Stderr: errs, Lines: lines, Follow: follow})
 }

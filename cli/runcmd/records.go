@@ -72,3 +72,34 @@ func findRun(name string) (runlog.Record, error) {
 	}
 	return rec, err
 }
+
+// runOf finds a run by its own name, or the last one on what the name means.
+func runOf(name string) (*runlog.Log, runlog.Record, error) {
+	log, err := runs()
+	if err != nil {
+		return nil, runlog.Record{}, err
+	}
+	rec, err := findRun(name)
+	if !errors.Is(err, compute.ErrNotFound) || name == runlog.Last {
+		return log, rec, err
+	}
+	all, lerr := log.List()
+	if lerr != nil {
+		return log, rec, lerr
+	}
+	if i := slices.IndexFunc(all, func(r runlog.Record) bool { return r.On(name) }); i >= 0 {
+		return log, all[i], nil
+	}
+	names := log.IDs()
+	for _, r := range all {
+		names = append(names, r.Name, r.Instance)
+	}
+	hint := term.DidYouMean(name, slices.DeleteFunc(names, func(s string) bool { return s == "" }), "")
+	if hint == "" {
+		hint = "hostler runs lists them"
+	}
+	return log, rec, &compute.Error{
+		ID: compute.ID(name), Kind: compute.ErrNotFound,
+		Err: errors.New("no run of this id, and none on an instance or lease of this name"), Hint: hint,
+	}
+}

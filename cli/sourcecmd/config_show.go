@@ -3,8 +3,6 @@ package sourcecmd
 import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 )
@@ -53,25 +51,4 @@ func configShow(a *cli.App) error {
 		return a.PrintJSON(v)
 	}
 	return configTables(a, v)
-}
-
-// danger finds the root of a tree that a user means: its path, or the only one.
-func danger(dangers []config.Danger, path string) (config.Danger, error) {
-	for _, d := range dangers {
-		if d.Root == path || path == "" && len(dangers) == 1 {
-			return d, nil
-		}
-	}
-	if path == "" && len(dangers) > 1 {
-		return config.Danger{}, fault.Invalid(
-			"name one: hostler trust show lists them", "%d roots of trees wait for your word", len(dangers),
-		)
-	}
-	if path == "" {
-		return config.Danger{}, fault.Invalid("", "no root of a tree here has anything that needs trust")
-	}
-	return config.Danger{}, fault.Invalid(
-		"go into the tree: hostler -C DIR trust; its root is DIR/.hostler",
-		"%s: it is no root that waits for approval and that is read from here", path,
-	)
 }

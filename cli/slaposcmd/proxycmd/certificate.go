@@ -18,18 +18,6 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// certificateView is what `slapos proxy certificate` prints with --json.
-type certificateView struct {
-	Of          string `json:"of"`
-	Name        string `json:"name"`
-	Revoked     bool   `json:"revoked,omitzero"`
-	Certificate string `json:"certificate,omitempty"`
-	Key         string `json:"key,omitempty"`
-	Token       string `json:"token,omitempty"`
-	Until       string `json:"until,omitempty"`
-	Authority   string `json:"authority"`
-}
-
 // certificateOptions says which certificate to make or revoke.
 type certificateOptions struct {
 	database, directory string
@@ -59,17 +47,13 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVarP(
-		&o.database, "database-uri", "u", "",
-		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
-	)
+	databaseFlag(cmd, &o.database)
 	f.StringVar(&o.directory, "directory", ".", "write the certificate and its key into `DIR`")
 	f.BoolVar(&o.admin, "admin", false, "have a user be an administrator, who may do everything")
 	f.BoolVar(&o.revoke, "revoke", false, "have no certificate of NAME count any more, and make none")
 	f.BoolVar(&o.token, "token", false, "print a token for which NAME gets the certificate, once and within a day")
 	cmd.MarkFlagsMutuallyExclusive("token", "revoke")
 	cmd.MarkFlagsMutuallyExclusive("token", "directory")
-	_ = cmd.MarkFlagFilename("database-uri")
 	_ = cmd.MarkFlagDirname("directory")
 	return cmd
 }
@@ -111,15 +95,11 @@ func runCertificate(ctx context.Context, s *session.Session, of, name string, o 
 		return err
 	}
 	view.Authority = ca.File
-	store, end, err := openStore(ctx, s, o.database)
+	m, end, err := openMaster(ctx, s, o.database, master.Options{Authority: ca})
 	if err != nil {
 		return err
 	}
 	defer end()
-	m, err := master.New(ctx, master.Options{Store: store, Authority: ca})
-	if err != nil {
-		return err
-	}
 	if err := certify(ctx, s, m, &view, o); err != nil {
 		return err
 	}

@@ -83,3 +83,15 @@ func newFile(path, text string) error {
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
 }
+
+// certificateView is what `slapos proxy certificate` prints with --json.
+type certificateView struct {
+	Of          string `json:"of"`
+	Name        string `json:"name"`
+	Revoked     bool   `json:"revoked,omitzero"`
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Token       string `json:"token,omitempty"`
+	Until       string `json:"until,omitempty"`
+	Authority   string `json:"authority"`
+}

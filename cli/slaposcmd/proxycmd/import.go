@@ -2,37 +2,14 @@ package proxycmd
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/migrate"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 )
-
-// importView is what `slapos proxy import` prints with --json.
-type importView struct {
-	File       string   `json:"file"`
-	Version    int      `json:"version"`
-	To         string   `json:"to"`
-	DryRun     bool     `json:"dry_run,omitzero"`
-	Computers  int      `json:"computers"`
-	Partitions int      `json:"partitions"`
-	Instances  int      `json:"instances"`
-	Shared     int      `json:"shared"`
-	Releases   int      `json:"releases"`
-	Forwarded  int      `json:"forwarded"`
-	Notes      []string `json:"notes,omitempty"`
-}
 
 // importOptions has the options of an import.
 type importOptions struct {
@@ -70,6 +47,7 @@ computers already, nothing is done without --replace.`,
 	return cmd
 }
 
+// runImport reads a database, and puts what is in it into another one.
 func runImport(ctx context.Context, s *session.Session, path string, o *importOptions) error {
 	f, err := s.NodeFileIfThere()
 	if err != nil {
@@ -93,19 +71,7 @@ func runImport(ctx context.Context, s *session.Session, path string, o *importOp
 	if err != nil {
 		return err
 	}
-	view := importView{File: path, Version: content.Version, To: shownStore(o.database), DryRun: o.DryRun,
-		Computers: len(content.Computers), Releases: len(content.Supplies),
-		Forwarded: len(content.Forwards), Notes: content.Notes}
-	for _, c := range content.Computers {
-		view.Partitions += len(c.Partitions)
-	}
-	for _, n := range content.Instances {
-		if n.Shared {
-			view.Shared++
-		} else {
-			view.Instances++
-		}
-	}
+	view := viewImport(path, content, o)
 	s.Log.Say(
 		"%s is of schema version %d: computers: %d, partitions: %d, instances: %d, shared instances: %d, "+
 			"releases: %d, forwarded requests: %d",
@@ -116,28 +82,7 @@ func runImport(ctx context.Context, s *session.Session, path string, o *importOp
 			s.Log.Warn("%s", note)
 		}
 	}
-	if _, err := os.Stat(o.database); o.DryRun && inFile(o.database) && errors.Is(err, fs.ErrNotExist) {
-		dir, err := os.MkdirTemp("", "hostler") // a dry run does not make the file
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		o.database = filepath.Join(dir, "slapos.db")
-	}
-	store, end, err := openStore(ctx, s, o.database)
-	if err != nil {
-		return err
-	}
-	defer end()
-	m, err := master.New(ctx, master.Options{Store: store})
-	if err != nil {
-		return err
-	}
-	in := migrate.Records{
-		Computers: content.Computers, Supplies: content.Supplies, Instances: content.Instances,
-		Forwards: content.Forwards, Root: content.Root,
-	}
-	if err := migrate.Import(ctx, m, in, o.ImportOptions); err != nil {
+	if err := importInto(ctx, s, content, o); err != nil {
 		return importRefused(err, view.To)
 	}
 	if o.DryRun {
@@ -149,17 +94,4 @@ func runImport(ctx context.Context, s *session.Session, path string, o *importOp
 		return s.App.PrintJSON(view)
 	}
 	return nil
-}
-
-// importRefused adds a hint to a master's refusal.
-func importRefused(err error, to string) error {
-	refusal, ok := errors.AsType[*access.Refusal](err)
-	if !ok {
-		return err
-	}
-	e := &compute.Error{Op: "import", ID: compute.ID(to), Kind: refusal.Kind, Err: fmt.Errorf("%s Nothing was changed", refusal.Reason())}
-	if errors.Is(err, compute.ErrConflict) {
-		e.Hint = "--replace has what is known of the same computers go first"
-	}
-	return e
 }

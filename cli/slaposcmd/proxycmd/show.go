@@ -40,17 +40,13 @@ Parameters may be secrets. Connection parameters are not shown.`,
 		RunE:    s.RunE(func(ctx context.Context, _ []string) error { return runShow(ctx, s, o) }),
 	}
 	f := cmd.Flags()
-	f.StringVarP(
-		&o.database, "database-uri", "u", "",
-		"the master keeps everything in `FILE`; or in the PostgreSQL database of that address, or reference to it",
-	)
+	databaseFlag(cmd, &o.database)
 	f.BoolVar(&o.computers, "computers", false, "show computers")
 	f.BoolVar(&o.software, "software", false, "show releases that are wanted on computers, or wanted away")
 	f.BoolVar(&o.partitions, "partitions", false, "show partitions, the instances in them, and such as have no place")
 	f.BoolVar(&o.shared, "slaves", false, "show shared instances")
 	f.BoolVar(&o.params, "params", false, "show the parameters of instances")
 	f.BoolVar(&o.networks, "network", false, "show the addresses of partitions")
-	_ = cmd.MarkFlagFilename("database-uri")
 	return cmd
 }
 
@@ -68,15 +64,11 @@ func runShow(ctx context.Context, s *session.Session, o *showOptions) error {
 			Hint: "--database-uri names that of the master",
 		}
 	}
-	store, end, err := openStore(ctx, s, o.database)
+	m, end, err := openMaster(ctx, s, o.database, master.Options{})
 	if err != nil {
 		return err
 	}
 	defer end()
-	m, err := master.New(ctx, master.Options{Store: store})
-	if err != nil {
-		return err
-	}
 	if !o.computers && !o.software && !o.partitions && !o.shared && !o.params && !o.networks {
 		o.computers, o.software, o.partitions, o.shared, o.params, o.networks = true, true, true, true, true, true
 	}

@@ -4,59 +4,18 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/slapos/cfg"
+	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
-
-// defaultStore returns where a master keeps its data by default.
-func defaultStore() (string, error) {
-	dir, err := host.StateDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "slapos.db"), nil
-}
-
-// storeAddress is where a master keeps what it knows: where it was said, else where its file says,
-// else defaultStore.
-func storeAddress(f *cfg.File, said string) (string, error) {
-	if said != "" {
-		return said, nil
-	}
-	named, err := f.First("database_uri", "slapproxy", "slapos")
-	if err != nil {
-		return "", fault.Invalid("", "%w", err)
-	}
-	if named != "" {
-		return named, nil
-	}
-	return defaultStore()
-}
-
-// inFile says whether an address is the name of a file.
-func inFile(address string) bool {
-	return !config.IsReference(address) && !strings.HasPrefix(address, "postgres://") && !strings.HasPrefix(address, "postgresql://")
-}
-
-// shownStore returns an address without its secrets, to show to the user.
-func shownStore(address string) string {
-	if inFile(address) {
-		return address
-	}
-	return host.ShownAddress(address)
-}
 
 // openStore opens what keeps the state.
 func openStore(ctx context.Context, s *session.Session, address string) (ledger.Store, func(), error) {
@@ -95,15 +54,17 @@ func openStore(ctx context.Context, s *session.Session, address string) (ledger.
 	return store, func() { _ = store.Close() }, nil
 }
 
-// isFile reports whether a file is the store of an address.
-func isFile(path, address string) bool {
-	if !inFile(address) {
-		return false
-	}
-	one, err := os.Stat(path)
+// openMaster opens the master that keeps what it knows at an address.
+func openMaster(ctx context.Context, s *session.Session, address string, opt master.Options) (*master.Master, func(), error) {
+	store, end, err := openStore(ctx, s, address)
 	if err != nil {
-		return false
+		return nil, nil, err
 	}
-	other, err := os.Stat(address)
-	return err == nil && os.SameFile(one, other)
+	opt.Store = store
+	m, err := master.New(ctx, opt)
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return m, end, nil
 }

@@ -2,7 +2,6 @@ package usercmd
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/cli/slaposcmd/session"
@@ -58,6 +57,7 @@ type computerInstanceView struct {
 	Error     string `json:"error,omitempty"`
 }
 
+// computerInfo shows a computer, with the software and the instances on it.
 func computerInfo(ctx context.Context, s *session.Session, reference string) error {
 	got, err := findForm(ctx, s, hypermedia.QueryComputers, "reference", reference)
 	if err != nil {
@@ -91,43 +91,5 @@ func computerInfo(ctx context.Context, s *session.Session, reference string) err
 	if s.App.JSON {
 		return s.App.PrintJSON(v)
 	}
-	if err := term.Printf(s.App.Out, "Reference: %s\nTitle: %s\n", term.Line(v.Computer), term.Line(v.Title)); err != nil {
-		return err
-	}
-	for _, r := range v.Software {
-		if err := term.Printf(s.App.Out, "Software: %s %s%s\n", term.Line(r.Release), r.State, failing(r.Error)); err != nil {
-			return err
-		}
-	}
-	for _, i := range v.Instances {
-		if err := term.Printf(
-			s.App.Out, "Partition: %s %s %s %s%s\n", term.Line(i.Partition), i.State, term.Line(i.Release),
-			term.Line(i.Title), failing(i.Error),
-		); err != nil {
-			return err
-		}
-	}
-	for _, p := range v.Programs {
-		if err := term.Printf(s.App.Out, "Program: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), term.Line(p.State)); err != nil {
-			return err
-		}
-	}
-	for _, p := range v.Promises {
-		how := "kept"
-		if p.Failed {
-			how = "failed: " + term.Line(p.Text)
-		}
-		if err := term.Printf(s.App.Out, "Promise: %s %s %s\n", term.Line(p.Partition), term.Line(p.Name), how); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// failing formats an error to follow the wanted state.
-func failing(err string) string {
-	if err == "" {
-		return ""
-	}
-	return ", failed: " + term.Line(strings.Join(strings.Fields(err), " "))
+	return printComputer(s.App.Out, &v)
 }

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,14 +27,6 @@ type requestView struct {
 	Computer   string            `json:"computer,omitempty"`
 	Partition  string            `json:"partition,omitempty"`
 	Connection map[string]string `json:"connection,omitempty"`
-}
-
-// asking is what a command line of `slapos request` says.
-type requestOptions struct {
-	node, pairs         []string
-	file, form          string
-	kind, state         string
-	shared, uncheckable bool
 }
 
 func NewRequest(s *session.Session) *cobra.Command {
@@ -66,46 +56,14 @@ Exit status: 2 where the instance is not ready yet: give the same command again 
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	f := cmd.Flags()
-	f.StringArrayVar(&o.node, "node", nil, "ask for a place that is so: `KEY=VALUE`..., as in computer_guid=COMP-1")
-	f.StringVar(&o.kind, "type", "", "the software's variant `NAME`")
-	f.StringVar(&o.state, "state", "", "have it `STATE`: started, stopped or destroyed; as it is unless said")
-	f.BoolVar(&o.shared, "slave", false, "ask for a shared instance, which another serves")
-	f.StringArrayVar(&o.pairs, "parameters", nil, "the instance's parameters: `KEY=VALUE`...")
-	f.StringVar(&o.file, "parameters-file", "", "the instance's parameters are in `FILE`: .json, .yaml, .yml or .xml")
-	f.StringVar(&o.form, "force-serialisation", "", "send a file's parameters in `FORM`, xml or json-in-xml, whatever the software says")
-	f.BoolVar(&o.uncheckable, "no-validate", false, "send the parameters whatever the software's schema says")
-	cmd.MarkFlagsMutuallyExclusive("parameters", "parameters-file")
-	_ = cmd.MarkFlagFilename("parameters-file", "json", "yaml", "yml", "xml")
-	of := func(words ...string) cobra.CompletionFunc {
-		return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
-	}
-	_ = cmd.RegisterFlagCompletionFunc("state", of(proto.Started, proto.Stopped, proto.Destroyed))
-	_ = cmd.RegisterFlagCompletionFunc("force-serialisation", of(parameter.XML, parameter.JSON))
-	_ = cmd.RegisterFlagCompletionFunc("parameters", of())
-	_ = cmd.RegisterFlagCompletionFunc("type", of("default"))
-	_ = cmd.RegisterFlagCompletionFunc("node", func(
-		cmd *cobra.Command, _ []string, typed string,
-	) (out cli.Candidates, _ cobra.ShellCompDirective) {
-		if !strings.HasPrefix(typed, "computer_guid=") {
-			return cli.Candidates{"computer_guid=", "instance_guid=", "master_url=", "network_guid=", "project_guid=", "retention_delay="},
-				cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-		}
-		for _, c := range s.Computers(cmd) {
-			out = append(out, "computer_guid="+c)
-		}
-		return out, cobra.ShellCompDirectiveNoFileComp
-	})
+	o.flags(s, cmd)
 	return cmd
 }
 
 // request asks for an instance and says what came of it.
 func request(ctx context.Context, s *session.Session, title, url string, o *requestOptions) error {
-	if o.state != "" && !slices.Contains([]string{proto.Started, proto.Stopped, proto.Destroyed}, o.state) {
-		return fault.Invalid("", "--state %s: started, stopped or destroyed", o.state)
-	}
-	if o.form != "" && o.form != parameter.XML && o.form != parameter.JSON {
-		return fault.Invalid("", "--force-serialisation %s: xml or json-in-xml", o.form)
+	if err := o.check(); err != nil {
+		return err
 	}
 	q := &proto.Request{Title: title, Type: o.kind, State: o.state, Shared: o.shared}
 	var err error
@@ -139,16 +97,7 @@ func request(ctx context.Context, s *session.Session, title, url string, o *requ
 	case err != nil:
 		return err
 	}
-	v.Ready, v.State, v.Computer, v.Partition = true, n.State, n.Computer, n.Partition
-	if v.State == "" && n.Computer != "" { // a shared one is as its host is
-		host, err := master.Partition(ctx, n.Computer, n.Partition)
-		if err != nil {
-			s.Log.Note("the state of the host %s of %s: %v", n.Partition, n.Computer, err)
-		} else {
-			v.State = host.State
-		}
-	}
-	v.State = cmp.Or(v.State, proto.Started)
+	v.Ready, v.State, v.Computer, v.Partition = true, stateOf(ctx, s, n), n.Computer, n.Partition
 	if v.Connection, err = texts(n.Connection); err != nil {
 		return err
 	}

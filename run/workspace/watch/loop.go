@@ -1,6 +1,30 @@
 package watch
 
-import "context"
+import (
+	"context"
+
+	"github.com/hostler-project/hostler/run/workspace/scan"
+)
+
+// Run calls run, and again after each change of a tree, as Loop does, until ctx ends. opt are the
+// scan's options.
+func Run(ctx context.Context, opt scan.Options, restart bool, run func(stop <-chan struct{})) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ready, changed, ended := make(chan struct{}), make(chan struct{}, 1), make(chan error, 1)
+	go func() { // ends with ctx
+		defer cancel()
+		ended <- Tree(ctx, opt, ready, changed)
+	}()
+	select {
+	case <-ready:
+		Loop(ctx, changed, restart, run)
+		cancel()
+	case err := <-ended:
+		return err
+	}
+	return <-ended
+}
 
 // Loop calls run, and again after each change, until ctx ends and the last run has returned. With
 // restart, a change closes the channel that run was given, so that it can end early. run is not

@@ -1,10 +1,13 @@
 package usercmd
 
 import (
+	"cmp"
+	"context"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/hostler-project/hostler/cli/slaposcmd/session"
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
@@ -43,4 +46,17 @@ func texts(d proto.Dictionary) (map[string]string, error) {
 		m[name] = text
 	}
 	return m, nil
+}
+
+// stateOf returns the wanted state of an instance. That of a shared one is its host's.
+func stateOf(ctx context.Context, s *session.Session, n *proto.Instance) string {
+	if n.State != "" || n.Computer == "" {
+		return cmp.Or(n.State, proto.Started)
+	}
+	host, err := s.Client.Partition(ctx, n.Computer, n.Partition)
+	if err != nil {
+		s.Log.Note("the state of the host %s of %s: %v", n.Partition, n.Computer, err)
+		return proto.Started
+	}
+	return cmp.Or(host.State, proto.Started)
 }
