@@ -25,6 +25,7 @@ var limits = []struct {
 	about string
 }{
 	{"package-lines", 4000, "lines of a package's code, without tests"},
+	{"command-lines", 120, "lines of a file of the command line, without tests"},
 	{"type-methods", 40, "methods of a type, those of embedded types of its package too"},
 	{"interface-methods", 12, "methods of an exported interface, embedded ones too"},
 	{"package-names", 60, "exported names of a package"},
@@ -173,7 +174,11 @@ func measure(t *testing.T, root string) counts {
 			tests[s.dir] = append(tests[s.dir], s)
 			continue
 		}
-		c.add("package-lines", s.dir, bytes.Count(s.text, []byte("\n")))
+		lines := bytes.Count(s.text, []byte("\n"))
+		c.add("package-lines", s.dir, lines)
+		if s.dir == "cli" || strings.HasPrefix(s.dir, "cli/") {
+			c.add("command-lines", path.Join(s.dir, filepath.Base(s.set.Position(s.file.Package).Filename)), lines)
+		}
 		c.add("text-decisions", s.dir, textDecisions(s))
 	}
 	for _, of := range tests {
@@ -416,7 +421,10 @@ func TestSizesAreSeen(t *testing.T) {
 		subject string
 		want    int
 	}{
-		"package-lines": {map[string]string{"a/a.go": head, "a/b.go": head, "a/a_test.go": head}, "a", 6},
+		"package-lines":         {map[string]string{"a/a.go": head, "a/b.go": head, "a/a_test.go": head}, "a", 6},
+		"command-lines":         {map[string]string{"cli/acmd/a.go": head, "cli/acmd/b.go": head + "const A = 1\n"}, "cli/acmd/b.go", 4},
+		"command-lines, ground": {map[string]string{"cli/a.go": head, "cli/a_test.go": head}, "cli/a.go", 3},
+		"command-lines, others": {map[string]string{"client/a.go": head}, "client/a.go", 0},
 		"type-methods": {map[string]string{
 			"a/a.go": head + "type T struct{ *u }\ntype u struct{}\n" + repeat("func (T) A%d() {}", 2) + repeat("func (*u) B%d() {}", 3),
 		},
