@@ -47,6 +47,7 @@ type App struct {
 	Within func(Engine) (c *client.Client, done func(), err error)
 }
 
+// NewApp returns the state of a command line that has these streams. It opens nothing.
 func NewApp(in io.Reader, out, errs io.Writer) *App {
 	a := &App{
 		Terminal: term.NewTerminal(in, out, errs, "hostler"), Host: host.New(host.Options{LeaseIdle: IdleAcquired}),

@@ -20,6 +20,7 @@ func (a *App) CompleteSources(cmd *cobra.Command, _ []string, _ string) (Candida
 	return sourceCandidates(a), cobra.ShellCompDirectiveNoFileComp
 }
 
+// sourceCandidates returns the configured sources.
 func sourceCandidates(a *App) (out Candidates) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {
@@ -37,6 +38,7 @@ func (a *App) CompleteLeased(cmd *cobra.Command, _ []string, _ string) (Candidat
 	return a.LeasedCandidates(cmd), cobra.ShellCompDirectiveNoFileComp
 }
 
+// LeasedCandidates returns the names of what the caller has leased.
 func (a *App) LeasedCandidates(cmd *cobra.Command) (out Candidates) {
 	engine, err := a.Engine(cmd.Context())
 	if err != nil {

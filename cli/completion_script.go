@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
+// NewCompletion returns the command that prints the completion script of a shell.
 func NewCompletion(a *App) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{

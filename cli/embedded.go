@@ -23,6 +23,8 @@ func (b embedded) self() api.Self {
 
 func (b embedded) owner() string { return host.LocalUser() }
 
+// sources returns what the configuration says of each source, as nothing else is known without
+// the engine.
 func (b embedded) sources(context.Context) []compute.SourceStatus {
 	cfg, err := b.app.Host.Configuration()
 	if err != nil {
@@ -56,6 +58,8 @@ func (b embedded) moving(i compute.Instance) bool {
 // rest.
 const dueTime = 2 * time.Second
 
+// due works for a short time on the named sources, or on all. The keeper goes on with what is
+// left.
 func (b embedded) due(ctx context.Context, names []string) {
 	a := b.app
 	var known []string
@@ -85,6 +89,7 @@ func (b embedded) due(ctx context.Context, names []string) {
 // watchEvery is how often the journal is read, as a file gives no notice.
 const watchEvery = 300 * time.Millisecond
 
+// watch reads the journal again and again.
 func (b embedded) watch(ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error {
 	q.Newest = 0
 	for {

@@ -12,6 +12,8 @@ import (
 	"github.com/hostler-project/hostler/host/program"
 )
 
+// connect has the keeper connect if that takes long for the kind of the instance. Without a
+// keeper, and for other kinds, this process connects.
 func (b embedded) connect(
 	ctx context.Context, engine Engine, who compute.Who, i compute.Instance, kept bool,
 ) (compute.Conn, string, error) {

@@ -29,6 +29,8 @@ type sourceList struct {
 	all []compute.SourceStatus
 }
 
+// sources asks the controller once. Without an answer there are none, and the next request tells
+// why.
 func (b remote) sources(ctx context.Context) []compute.SourceStatus {
 	l := b.app.sources
 	l.mu.Lock()
@@ -49,6 +51,7 @@ func (b remote) limited(source string) bool {
 // moving is false after a failed attempt, as the next one is later.
 func (b remote) moving(i compute.Instance) bool { return i.Attempts == 0 }
 
+// due asks the user's own controller to work on what is due. Another one does so by itself.
 func (b remote) due(ctx context.Context, _ []string) {
 	if !b.app.self.Own {
 		return

@@ -27,6 +27,7 @@ func (a *App) SourceName() (string, error) {
 	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
 }
 
+// Configured returns a configured source. Its error names the most similar one.
 func (a *App) Configured(name string) (*config.Source, error) {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

@@ -24,6 +24,7 @@ type cloudOptions struct {
 	said     func(flag string) bool
 }
 
+// NewCloud returns the command cloud, with those for a project of a cloud below it.
 func NewCloud(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cloud",

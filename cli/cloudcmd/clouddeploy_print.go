@@ -13,6 +13,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
+// printDeployed prints what was made, what a server of the source costs, and who reaches its
+// ports.
 func (w *cloudWork) printDeployed(v cloudView, steps []deployment.Step, o *cloudDeployOptions, costs prices) error {
 	if w.app.JSON {
 		return w.app.PrintJSON(v)

@@ -39,6 +39,7 @@ names match: the first of them is what a source that asks for that gets. What an
 	return cmd
 }
 
+// cloudFlavors prints the flavors that are large enough, with their prices.
 func cloudFlavors(a *cli.App, ctx context.Context, o *cloudOptions, need flavor.Need) error {
 	costs, err := cloudPrices(a)
 	if err != nil {

@@ -26,6 +26,7 @@ image gets.`,
 	return cmd
 }
 
+// cloudImages prints the images whose names begin with a prefix.
 func cloudImages(a *cli.App, ctx context.Context, o *cloudOptions, prefix string) error {
 	lists, err := o.lists(a)
 	if err != nil {

@@ -26,6 +26,7 @@ does not tell.`,
 	return cmd
 }
 
+// cloudQuota prints the limits of a project, and how much of each is left.
 func cloudQuota(a *cli.App, ctx context.Context, o *cloudOptions) error {
 	lists, err := o.lists(a)
 	if err != nil {

@@ -52,6 +52,8 @@ floating IPs go with them; the engine finds that its instance is gone, and makes
 	return cmd
 }
 
+// cloudServers lists the servers of this installation, or destroys the chosen ones and lists
+// them.
 func cloudServers(a *cli.App, ctx context.Context, o *cloudServersOptions) error {
 	switch {
 	case o.confirm && (o.id == "") != o.all:

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
+// printServers prints servers, whether each is destroyed, and what all of them cost together.
 func (w *cloudWork) printServers(all []deployment.ServerInfo, gone map[string]bool, costs prices) error {
 	views, rows, sum := []cloudServerView{}, [][]string{}, []*float64{}
 	for _, s := range all {

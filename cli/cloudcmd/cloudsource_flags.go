@@ -37,6 +37,7 @@ func (f *bareFlag) Set(s string) error {
 	return f.DurationFlag.Set(s)
 }
 
+// flags declares the options about the source that deploy writes.
 func (s *cloudSource) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	const mib, gib = 1 << 20, 1 << 30

@@ -40,6 +40,8 @@ It goes on where another one was killed. Credentials of another project than the
 	return cmd
 }
 
+// cloudTeardown gives up the instances of a deployment and removes all that was made for it,
+// unless they are in use.
 func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force bool, metadata string) error {
 	name := o.resource(a)
 	if err := deployment.CheckName(name); err != nil {

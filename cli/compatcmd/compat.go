@@ -25,6 +25,7 @@ func NewCompat(names []string) func(*cli.App) *cobra.Command {
 	return func(a *cli.App) *cobra.Command { return newCompat(a, names) }
 }
 
+// newCompat returns the command that installs the names of former tools.
 func newCompat(a *cli.App, names []string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "compat",

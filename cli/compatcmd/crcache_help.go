@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
+// crcacheShort prints what crcache alone says.
 func crcacheShort(a *cli.App) error {
 	return term.Printf(a.Out, `crcache %s (hostler)
 
@@ -31,6 +32,7 @@ func crcacheList(a *cli.App, _ context.Context, _ *crcacheOptions, words []strin
 	return term.Table(a.Out, []string{"command", "description"}, rows)
 }
 
+// crcacheHelp explains a verb: how it is called, and its options.
 func crcacheHelp(a *cli.App, _ context.Context, _ *crcacheOptions, words []string) error {
 	if len(words) == 0 {
 		return crcacheShort(a)

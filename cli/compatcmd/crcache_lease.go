@@ -9,6 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// crcacheAcquire acquires instances of a source, without a limit of time, and prints their
+// names.
 func crcacheAcquire(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
 	count := 1
 	if len(words) > 1 {

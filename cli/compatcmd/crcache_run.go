@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/run/session"
 )
 
+// crcacheRun runs a command where a name says.
 func crcacheRun(a *cli.App, ctx context.Context, _ *crcacheOptions, words []string) (err error) {
 	if len(words) == 0 {
 		return usage("run where? NAME [COMMAND...]")

@@ -12,6 +12,7 @@ import (
 	engines "github.com/hostler-project/hostler/compute/engine"
 )
 
+// crcacheStatus prints the sources, one number of them, or with -v their instances too.
 func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []string) error {
 	engine, err := a.Engine(ctx)
 	if err != nil {

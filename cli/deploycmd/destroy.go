@@ -56,6 +56,7 @@ that does not say how many failed, keeps the nodes unless --allow-empty is given
 	return cmd
 }
 
+// destroy gives back the chosen nodes, after it has asked.
 func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string) error {
 	engine, err := a.Engine(ctx)
 	if err != nil {

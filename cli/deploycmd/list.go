@@ -36,6 +36,7 @@ shown by ` + "`hostler status -v`" + `.`,
 	return cmd
 }
 
+// list prints the nodes that fit all conditions. With all it has those of other users too.
 func list(a *cli.App, ctx context.Context, patterns, labels []string, all bool) error {
 	for _, l := range labels {
 		if key, _, ok := strings.Cut(l, "="); !ok || key == "" {

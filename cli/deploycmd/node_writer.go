@@ -36,6 +36,8 @@ func (w *nodeWriter) say(text string) {
 // maxPart is the length at which a line is split.
 const maxPart = 8 << 10
 
+// Write passes on whole lines, and keeps the rest of the last one. Longer ones than maxPart are
+// split.
 func (w *nodeWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

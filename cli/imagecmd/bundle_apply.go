@@ -60,6 +60,7 @@ failure unless --continue is given. What scripts print goes to standard error.`,
 	return cmd
 }
 
+// bundleApply puts bundles on an instance that somebody has leased.
 func bundleApply(a *cli.App, ctx context.Context, r applying) error {
 	p, err := planBundles(a, ctx, r.bundles, r.vars)
 	if err != nil {

@@ -24,6 +24,7 @@ type bundleView struct {
 	Error       string            `json:"error,omitempty"`
 }
 
+// viewBundle describes a bundle, by where it is configured and by what is in it.
 func viewBundle(a *cli.App, b *config.Bundle, d *bundle.Definition) bundleView {
 	v := bundleView{
 		Name: b.Name, Description: d.Description, File: b.File, Digest: d.Digest, Include: []string{},
@@ -45,6 +46,7 @@ func viewBundle(a *cli.App, b *config.Bundle, d *bundle.Definition) bundleView {
 	return v
 }
 
+// bundleList prints all bundles.
 func bundleList(a *cli.App) error {
 	set, err := a.Host.Bundles()
 	if err != nil {

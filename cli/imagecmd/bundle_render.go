@@ -69,6 +69,8 @@ func renderFacts(facts []string) (bundle.Facts, error) {
 	return known, nil
 }
 
+// bundleRender prints the scripts and templates of a bundle, or with NAME/STEP one of them, as a
+// computer with these facts would have them.
 func bundleRender(a *cli.App, ctx context.Context, name string, vars, facts []string) error {
 	known, err := renderFacts(facts)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// bundleShow prints all that is known of one bundle.
 func bundleShow(a *cli.App, name string) error {
 	set, err := a.Host.Bundles()
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 )
 
+// NewImage returns the command image, which lists the local images, with those that change them
+// below it.
 func NewImage(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image",
@@ -34,6 +36,7 @@ ahead. docs/images.md says more.`,
 	return cmd
 }
 
+// imageList prints the local images, and which source each is kept for.
 func imageList(a *cli.App, ctx context.Context) error {
 	s, err := a.Host.Images()
 	if err != nil {

@@ -51,6 +51,7 @@ Built are images for sources of type sandbox that have an image, chroot, contain
 	return cmd
 }
 
+// imageBuild builds an image of a source, or finds the one that is built already.
 func imageBuild(a *cli.App, ctx context.Context, bundles, vars []string, name string) error {
 	b, err := builderNamed(a, ctx, bundles, vars, name)
 	if err != nil {

@@ -48,6 +48,8 @@ An image that was built with bundles that have secrets may hold them, and is exp
 	return cmd
 }
 
+// imageExport takes an image to a registry or into a file. One that may hold secrets needs
+// permission.
 func imageExport(a *cli.App, ctx context.Context, ref, to string, secrets bool, opt registry.ExportOptions) error {
 	s, err := a.Host.Images()
 	if err != nil {

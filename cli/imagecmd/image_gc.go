@@ -29,6 +29,8 @@ images that nothing was made from for so long, built ones too. What an instance 
 	return cmd
 }
 
+// imageGC removes images that lost their name, except those that a source may go back to, and
+// layers that no image needs.
 func imageGC(a *cli.App, ctx context.Context, opt image.GCOptions) error {
 	s, err := a.Host.Images()
 	if err != nil {

@@ -25,6 +25,7 @@ also that of an image that is here already. The name is taken from the image tha
 	}
 }
 
+// imageImport brings an image here under a name.
 func imageImport(a *cli.App, ctx context.Context, from, as string) error {
 	s, err := a.Host.Images()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 )
 
+// imageInspect prints all that is known of one image.
 func imageInspect(a *cli.App, ref string) error {
 	s, err := a.Host.Images()
 	if err != nil {

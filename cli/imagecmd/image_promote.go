@@ -25,6 +25,7 @@ type promotedView struct {
 	Why    string    `json:"why,omitempty"`
 }
 
+// viewPromotion describes which image a source has now, and those before it.
 func viewPromotion(pr pool.Promotion) promotedView {
 	v := promotedView{
 		Source: pr.Source, Image: pr.Image, Name: pr.Name, Since: pr.Since, Before: []string{}, Proved: pr.Proved,

@@ -48,6 +48,7 @@ func newImagePull(a *cli.App) *cobra.Command {
 	return cmd
 }
 
+// imagePull fetches images, one after the other.
 func imagePull(a *cli.App, ctx context.Context, refs []string, opt image.PullOptions) error {
 	s, err := a.Host.Images()
 	if err != nil {

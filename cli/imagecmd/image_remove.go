@@ -30,6 +30,7 @@ IMAGE may be sha256: and the first digits of a digest: then it goes with all its
 	return cmd
 }
 
+// imageRemove removes images, unless a source may go back to one or has its name.
 func imageRemove(a *cli.App, ctx context.Context, refs []string, force bool) error {
 	s, err := a.Host.Images()
 	if err != nil {

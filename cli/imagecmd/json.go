@@ -53,6 +53,7 @@ type collectedView struct {
 	DryRun bool     `json:"dry_run"`
 }
 
+// viewImage describes an image, with the names of its users.
 func viewImage(img image.Image, users []string) imageView {
 	c := img.Config
 	v := imageView{

@@ -89,6 +89,7 @@ func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *c
 	return a.UnknownName(ctx, name)
 }
 
+// events prints the events that were, and with follow those that come.
 func events(a *cli.App, ctx context.Context, engine cli.Engine, q compute.EventQuery, follow bool) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// printEvent prints an event on one line.
 func printEvent(a *cli.App, e compute.Event) error {
 	if a.JSON {
 		return a.PrintLine(e)

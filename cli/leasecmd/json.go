@@ -48,6 +48,8 @@ func instance(i compute.Instance, leases []*compute.Lease) api.Instance {
 	return api.NewInstance(i, first).WithShares(leases)
 }
 
+// statusJSON prints sources and their instances as a document. With verbose it has SlapOS's
+// nodes too.
 func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus, verbose bool) error {
 	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: a.Self().Store}
 	for _, s := range sources {

@@ -42,6 +42,7 @@ goes first that has least for its weight; then the older request. Of eight insta
 	return cmd
 }
 
+// queue prints the requests that wait.
 func queue(a *cli.App, ctx context.Context) error {
 	engine, err := a.Engine(ctx)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
+// cancelRequests takes requests out of the queue, by their numbers.
 func cancelRequests(a *cli.App, ctx context.Context, args []string) error {
 	ids := make([]int64, len(args))
 	for i, arg := range args {
@@ -35,6 +36,7 @@ func cancelRequests(a *cli.App, ctx context.Context, args []string) error {
 	return nil
 }
 
+// completeRequests offers the numbers of the requests that wait.
 func completeRequests(a *cli.App, cmd *cobra.Command, _ []string, _ string) (out cli.Candidates, _ cobra.ShellCompDirective) {
 	if a.Begin(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

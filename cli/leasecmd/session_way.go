@@ -55,6 +55,7 @@ func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session
 	return w
 }
 
+// connectDirect connects to a source that is this machine itself.
 func (b *Backend) connectDirect(ctx context.Context, id compute.ID) (compute.Conn, error) {
 	local, err := b.App.Host.Engine(ctx)
 	if err != nil {

@@ -39,6 +39,7 @@ a broken or paused source, failed and held instances, requests that wait, instan
 	return cmd
 }
 
+// status prints the sources, or one number of them. With verbose their instances follow.
 func status(a *cli.App, ctx context.Context, names []string, verbose bool, query string) error {
 	if query != "" && !slices.Contains(engines.Queries, query) {
 		return fault.Invalid("one of "+strings.Join(engines.Queries, ", "), "--query %s: no such number", query)

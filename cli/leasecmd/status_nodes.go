@@ -51,6 +51,7 @@ func slapNodes(a *cli.App, ctx context.Context) (views []slapNodeView, more bool
 	return views, page.Next != "", nil
 }
 
+// viewSlapNode counts what runs on a SlapOS node, and lists what does not run as it should.
 func viewSlapNode(c *api.SlapComputerDetail) slapNodeView {
 	v := slapNodeView{Computer: c.Computer, Partitions: c.Partitions, Busy: c.Busy, Told: c.Told, Problems: []string{}}
 	for _, slot := range c.Slots {

@@ -11,6 +11,8 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
+// Acquire acquires instances by the options of a command line. The leases end with a process, if
+// pid names one.
 func Acquire(a *cli.App, ctx context.Context, flags *AcquireFlags, count int, pid string) ([]compute.Lease, error) {
 	source, err := a.SourceName()
 	if err != nil {

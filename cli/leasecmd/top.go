@@ -38,6 +38,7 @@ Keys: q ends it, the space bar pauses, s sorts the leases otherwise, / filters b
 	return cmd
 }
 
+// top shows the view once, or on the whole terminal again and again.
 func top(a *cli.App, ctx context.Context, once bool, every time.Duration) error {
 	engine, err := a.Engine(ctx)
 	if err != nil {
@@ -82,6 +83,7 @@ type topJSON struct {
 	Failed  int             `json:"failed"`
 }
 
+// viewTop converts a view to its document.
 func viewTop(v *TopView) topJSON {
 	out := topJSON{
 		Time: v.At, Sources: []api.Source{}, Moving: []api.Instance{}, Leases: []api.Lease{},

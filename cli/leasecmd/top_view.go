@@ -62,6 +62,7 @@ func (v *TopView) Picture(w TopWish, height, width int) []string {
 	return lines
 }
 
+// headline returns the first line, with the sums of all sources.
 func (v *TopView) headline(w TopWish) string {
 	var used, cached, waiting, broken int
 	for _, s := range v.Sources {
@@ -88,6 +89,8 @@ func (v *TopView) headline(w TopWish) string {
 	return line
 }
 
+// footer returns the last line: the filter that is being typed, the last error, or what the keys
+// do.
 func (v *TopView) footer(w TopWish) string {
 	switch {
 	case w.Typing:

@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/director/caching/strategy"
 )
 
+// newMetalPlan returns the command director plan.
 func newMetalPlan(a *cli.App) *cobra.Command {
 	var input, decider string
 	var nodes []string
@@ -93,28 +93,4 @@ func metalPlan(a *cli.App, ctx context.Context, input, decider string, nodes []s
 			return nil
 		}
 	}
-}
-
-// explanationView is what was decided of a node, in `director plan --explain NODE --json`.
-type explanationView struct {
-	Node string `json:"node"`
-	Why  string `json:"why"`
-}
-
-func explainLine(a *cli.App, c *strategy.Case, nodes []string) error {
-	d := c.Strategy.Decide(&c.Fleet)
-	for _, node := range nodes {
-		why, there := d.Explain(&c.Fleet, node)
-		if !there {
-			return &compute.Error{Kind: compute.ErrNotFound, Err: fmt.Errorf("no node %s among %d", node, len(c.Fleet.Nodes))}
-		}
-		if a.JSON {
-			if err := a.PrintLine(explanationView{node, why}); err != nil {
-				return err
-			}
-		} else if err := term.Printf(a.Out, "%s: %s\n", term.Line(node), term.Line(why)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
+// newMetalConfirm returns the command director confirm.
 func newMetalConfirm(a *cli.App) *cobra.Command {
 	var eject int
 	var shrunk bool
@@ -36,6 +37,7 @@ func newMetalConfirm(a *cli.App) *cobra.Command {
 	return cmd
 }
 
+// newMetalForget returns the command director forget.
 func newMetalForget(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:     "forget NODE...",

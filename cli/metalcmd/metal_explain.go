@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
+// newMetalExplain returns the command director explain.
 func newMetalExplain(a *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain [NODE...]",

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/director/caching"
 )
 
+// newMetalRun returns the command director run.
 func newMetalRun(a *cli.App) *cobra.Command {
 	var once, dry bool
 	var wait term.DurationFlag

@@ -27,6 +27,8 @@ and how many may stay (kept), in use and not, and the directives that follow. No
 	}
 }
 
+// plan prints what the director would do for sources. Without names it leaves out those that
+// want nothing.
 func plan(a *cli.App, ctx context.Context, names []string) error {
 	plans, err := plans(a, ctx, names)
 	if err != nil {

@@ -42,6 +42,7 @@ type waitView struct {
 	Max  float64 `json:"max"`
 }
 
+// viewOutcome describes what came of a replay, in seconds and in money.
 func viewOutcome(source, strategy string, price float64, o director.Outcome) simulationView {
 	var sum time.Duration
 	for _, w := range o.Waits {

@@ -22,6 +22,7 @@ type artifactFlags struct {
 	failTests                            bool
 }
 
+// flags declares the options about what a command leaves behind.
 func (o *artifactFlags) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(

@@ -20,6 +20,7 @@ type envFlags struct {
 	secrets []string
 }
 
+// flags declares the options about the command's environment.
 func (o *envFlags) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set `NAME=VALUE` there, or send the value of NAME here; may be repeated")

@@ -50,6 +50,7 @@ type usageView struct {
 	OOMKills  int     `json:"oom_kills,omitempty"`
 }
 
+// facts asks an instance about itself, and prints that.
 func facts(a *cli.App, ctx context.Context, name string, anyones bool) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
@@ -78,6 +79,7 @@ func facts(a *cli.App, ctx context.Context, name string, anyones bool) error {
 	return printFacts(a, v)
 }
 
+// printFacts prints what an instance says of itself, then what else is known of it.
 func printFacts(a *cli.App, v factsView) error {
 	f, u := v.Facts, v.Usage
 	for _, line := range [][2]string{

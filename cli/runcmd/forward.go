@@ -49,6 +49,7 @@ which.`,
 	return cmd
 }
 
+// forward forwards until a signal comes, a forwarding fails, or the lease ends.
 func forward(a *cli.App, ctx context.Context, name string, specs []remote.ForwardSpec, anyones bool) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()

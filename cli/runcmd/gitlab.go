@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 )
 
+// NewGitlab returns the command with the stages of a custom executor of GitLab's runner.
 func NewGitlab(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gitlab",

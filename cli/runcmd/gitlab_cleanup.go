@@ -22,6 +22,7 @@ func newGitlabCleanup(a *cli.App) *cobra.Command {
 	}
 }
 
+// gitlabCleanup gives back the instance of a job.
 func gitlabCleanup(a *cli.App, ctx context.Context) error {
 	name, err := gitlabLease()
 	if err != nil {

@@ -28,6 +28,8 @@ func newGitlabPrepare(a *cli.App) *cobra.Command {
 	return cmd
 }
 
+// gitlabPrepare acquires the instance of a job. Its lease ends some time after the job must have
+// ended.
 func gitlabPrepare(a *cli.App, ctx context.Context, flags *leasecmd.AcquireFlags) error {
 	name, err := gitlabLease()
 	if err != nil {

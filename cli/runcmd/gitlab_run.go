@@ -26,6 +26,8 @@ func newGitlabRun(a *cli.App) *cobra.Command {
 	}
 }
 
+// gitlabRun runs a stage of a job on its instance, and tells the runner the exit status of the
+// script.
 func gitlabRun(a *cli.App, ctx context.Context, script string) error {
 	name, err := gitlabLease()
 	if err != nil {

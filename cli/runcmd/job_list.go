@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
+// jobList prints the configured jobs.
 func jobList(a *cli.App) error {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

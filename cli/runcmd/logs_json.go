@@ -20,6 +20,7 @@ type jsonLines struct {
 // Write implements io.Writer.
 func (l *jsonLines) Write(p []byte) (int, error) { return multi.AddLines(&l.rest, p, l.line) }
 
+// line prints a whole line as a document.
 func (l *jsonLines) line() error {
 	doc, err := json.Marshal(lineView{max(1, l.run.Shard), l.run.Instance, l.stream, string(l.rest)})
 	l.rest = l.rest[:0]

@@ -20,6 +20,7 @@ type manyFlags struct {
 // mostAtOnce is the largest accepted number.
 const mostAtOnce = 1000
 
+// flags declares the options about several runs at once.
 func (m *manyFlags) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntVar(&m.on, "on", 0, "run COMMAND on `N` instances of the source at once, all or none")

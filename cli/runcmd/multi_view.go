@@ -31,6 +31,7 @@ type manyView struct {
 	Runs    []partView `json:"runs"`
 }
 
+// viewPart describes how one of several runs ended.
 func viewPart(p *multi.Part) partView {
 	r := p.Runner.Result()
 	v := partView{

@@ -33,6 +33,7 @@ those of -e NAME=VALUE are taken from the environment here, or given once more w
 	return cmd
 }
 
+// rerun runs a recorded command again, by the options that it had.
 func rerun(a *cli.App, ctx context.Context, cmd *cobra.Command, name string) error {
 	rec, err := findRun(name)
 	if err != nil {

@@ -39,6 +39,7 @@ func noWords(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// listRuns prints the records of runs: all, those that failed, or those of a lease.
 func listRuns(a *cli.App, failed bool, lease string) error {
 	log, err := runs()
 	if err != nil {

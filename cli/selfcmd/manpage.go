@@ -65,6 +65,7 @@ func manPage(w io.Writer, cmd *cobra.Command) {
 	}
 }
 
+// manOptions writes a section with options, unless there are none.
 func manOptions(w io.Writer, title string, flags *pflag.FlagSet) {
 	if !flags.HasAvailableFlags() {
 		return

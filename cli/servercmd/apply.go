@@ -18,6 +18,7 @@ type applyFlags struct {
 	take   bool
 }
 
+// flags declares the options of apply and diff. prune is the help of --prune.
 func (o *applyFlags) flags(cmd *cobra.Command, prune string) {
 	f := cmd.Flags()
 	f.StringVarP(&o.dir, "file", "f", "", "the `DIR` with sources/, bundles/ and projects/")
@@ -47,6 +48,7 @@ controller's machine: docs/apply.md says what is refused.`,
 	return cmd
 }
 
+// apply has the controller take over a set of sources, bundles and projects.
 func apply(a *cli.App, ctx context.Context, o applyFlags, dry bool) error {
 	set, err := wanted(a, o)
 	if err != nil {

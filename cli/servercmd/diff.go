@@ -32,6 +32,7 @@ apply would refuse is an error here too.`,
 	return cmd
 }
 
+// diff prints what apply would change. With exitCode any change is exit status 1.
 func diff(a *cli.App, ctx context.Context, o applyFlags, exitCode bool) error {
 	set, err := wanted(a, o)
 	if err != nil {

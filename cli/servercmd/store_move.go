@@ -26,6 +26,7 @@ type StoreMoveView struct {
 	Records map[string]int64 `json:"records"`
 }
 
+// NewStore returns the command store, with what moves it.
 func NewStore(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "store", Short: "Move the records of this machine into a database", Example: "  hostler store move", Args: cobra.NoArgs,
@@ -42,6 +43,7 @@ leases or tokens. From then on the file is refused; it is left where it is. A mo
 	return cmd
 }
 
+// storeMove moves the records of this machine into the database that the configuration names.
 func storeMove(a *cli.App, ctx context.Context) error {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

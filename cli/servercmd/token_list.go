@@ -44,6 +44,7 @@ func untilWhen(t *time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
+// lastUse says when a token was used last, and from where.
 func lastUse(t api.Token) string {
 	if t.Used == nil {
 		return "never"

@@ -66,6 +66,7 @@ func webhooks(a *cli.App, ctx context.Context) (server.Webhooks, error) {
 	return controller.AloneWebhooks(ctx, a.Host)
 }
 
+// testWebhook sends a test to a webhook, and prints what became of it.
 func testWebhook(a *cli.App, ctx context.Context, name string) error {
 	w, err := webhooks(a, ctx)
 	if err != nil {

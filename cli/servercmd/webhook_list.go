@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 )
 
+// listWebhooks prints the webhooks and how their deliveries went.
 func listWebhooks(a *cli.App, ctx context.Context) error {
 	w, err := webhooks(a, ctx)
 	if err != nil {

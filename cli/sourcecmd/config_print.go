@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 )
 
+// configTables prints the configuration for people.
 func configTables(a *cli.App, v configView) error {
 	var rows [][]string
 	for _, r := range v.Roots {

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/host/check"
 )
 
+// configShow prints where the configuration comes from, what is in it, and what is odd in it.
 func configShow(a *cli.App) error {
 	cfg, err := a.Host.Configuration()
 	if err != nil {

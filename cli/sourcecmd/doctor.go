@@ -66,6 +66,7 @@ goes to standard error. The exit status is the command's, and otherwise as that 
 	return cmd
 }
 
+// doctorAll checks the machine, what serves it, and every source.
 func doctorAll(a *cli.App, ctx context.Context) error {
 	h := a.Host
 	found := append(doctor.Program(h.Kinds), doctor.Configuration(h)...)

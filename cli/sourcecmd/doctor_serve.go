@@ -74,6 +74,7 @@ func checkController(a *cli.App, ctx context.Context) compute.Finding {
 	return out
 }
 
+// checkKeeper asks the keeper how it is. That none runs is no problem.
 func checkKeeper(a *cli.App, ctx context.Context) compute.Finding {
 	socket, err := cli.KeeperSocket()
 	if err != nil {

@@ -43,6 +43,8 @@ func NewSource(a *cli.App) *cobra.Command {
 	return cmd
 }
 
+// sourceList prints the sources of the configuration, or those of a controller that has another
+// one.
 func sourceList(a *cli.App, ctx context.Context) error {
 	far, err := elsewhere(a, ctx)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/host/hook"
 )
 
+// sourceShow prints a source and all its keys.
 func sourceShow(a *cli.App, ctx context.Context, name string) error {
 	if far, err := elsewhere(a, ctx); err != nil {
 		return err

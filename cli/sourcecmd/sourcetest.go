@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/host/check"
 )
 
+// sourceTest has a source make an instance, try it and discard it.
 func sourceTest(a *cli.App, ctx context.Context, name string) error {
 	far, err := elsewhere(a, ctx)
 	if err == nil && far {

@@ -77,6 +77,7 @@ func trustStore() (config.TrustStore, error) {
 	return config.TrustStore{Dir: filepath.Join(dir, "trust")}, err
 }
 
+// trustRevoke takes back the approval of a root of a tree.
 func trustRevoke(a *cli.App, dangers []config.Danger, root string) error {
 	store, err := trustStore()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
+// trustApprove approves a root of a tree as it is, after it has shown what that would do.
 func trustApprove(a *cli.App, dangers []config.Danger, root string, yes bool) error {
 	d, err := danger(dangers, root)
 	if err != nil {

@@ -27,6 +27,7 @@ func (v trustView) text() string {
 	return b.String()
 }
 
+// write writes a thing that needs trust, and how it differs from what was approved.
 func (it trustItem) write(b *strings.Builder) {
 	state := map[string]string{"approved": "approved: ", "changed": "changed since it was approved: "}[it.State]
 	if it.State == string(config.ItemNew) && len(it.Before) == 0 {
@@ -60,6 +61,7 @@ func (it trustItem) write(b *strings.Builder) {
 	}
 }
 
+// write writes a file that such a thing runs, and how it differs.
 func (f trustFile) write(b *strings.Builder) {
 	lines := f.State
 	if f.Lines > 0 {

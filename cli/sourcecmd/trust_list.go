@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 )
 
+// trustList prints all approvals of the user.
 func trustList(a *cli.App) error {
 	store, err := trustStore()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
+// trustShow prints what needs trust in a root of a tree, or in all.
 func trustShow(a *cli.App, dangers []config.Danger, root string) error {
 	if root != "" {
 		d, err := danger(dangers, root)

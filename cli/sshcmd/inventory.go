@@ -41,6 +41,7 @@ type group struct {
 	Children []string `json:"children,omitempty"`
 }
 
+// inventory prints all hosts and groups, or the variables of one host.
 func inventory(a *cli.App, ctx context.Context, host string, one, all bool) error {
 	w, leases, err := wayTo(a, ctx, nil, all)
 	if err != nil {

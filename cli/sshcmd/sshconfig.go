@@ -42,6 +42,8 @@ type sshView struct {
 	Alias        string   `json:"host_key_alias"`
 }
 
+// sshConfig prints a section of ssh's configuration for each leased instance, and one for any
+// name.
 func sshConfig(a *cli.App, ctx context.Context, names []string, all bool) error {
 	w, leases, err := wayTo(a, ctx, names, all)
 	if err != nil {

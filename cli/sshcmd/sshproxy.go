@@ -97,6 +97,7 @@ type stdio struct {
 	*io.PipeReader
 }
 
+// newStdio makes one stream of both.
 func newStdio(in io.Reader, out io.Writer) stdio {
 	r, w := io.Pipe()
 	go func() { // ends with its input or the process

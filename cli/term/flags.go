@@ -22,6 +22,7 @@ func (f *DurationFlag) String() string {
 	return f.Value.String()
 }
 
+// Set reads a duration that is not less than none.
 func (f *DurationFlag) Set(s string) error {
 	d, err := units.ParseDuration(s)
 	if err != nil {
@@ -54,6 +55,7 @@ func (f *SizeFlag) String() string {
 	return units.FormatSize(f.Bytes)
 }
 
+// Set reads a size that is not less than none.
 func (f *SizeFlag) Set(s string) error {
 	n, err := units.ParseSize(s)
 	if err != nil {
@@ -81,6 +83,7 @@ func (f *CoresFlag) String() string {
 	return strconv.FormatFloat(f.Cores, 'f', -1, 64)
 }
 
+// Set reads a number of processors.
 func (f *CoresFlag) Set(s string) error {
 	n, err := strconv.ParseFloat(s, 64)
 	if err != nil {

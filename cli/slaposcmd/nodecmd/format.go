@@ -50,6 +50,7 @@ Exit status: 0 done, 1 failed, 2 done, and the master could not be told; 10 anot
 	return cmd
 }
 
+// formatFlags declares the options about what is made of the machine.
 func formatFlags(f *pflag.FlagSet, o *service.FormatOptions) {
 	f.StringVarP(&o.State, "computer-xml", "x", "", "what was made is recorded in `FILE`")
 	f.StringVar(&o.JSON, "computer-json", "", "and as JSON in `FILE`")

@@ -72,6 +72,7 @@ func printHistory(s *session.Session, n *service.Node, only []string) error {
 	return s.App.Table([]string{"partition", "promise", "asked", "failed", "last", "hours until " + until.Local().Format("15:04")}, rows)
 }
 
+// promisesOf reads what came of the promises of one partition.
 func promisesOf(dir, id string, until time.Time) (views []promiseHistoryView, err error) {
 	d, err := home.Open(dir)
 	if err != nil {

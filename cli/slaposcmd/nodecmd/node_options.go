@@ -25,6 +25,7 @@ var nodeSeconds = []struct{ name, usage string }{
 	{"maximal-delay", "wait at random up to `SECONDS` before"},
 }
 
+// add declares the options of a node's command. pass adds those about a pass.
 func (o *nodeOptions) add(cmd *cobra.Command, pass bool) {
 	f := cmd.Flags()
 	for _, t := range nodeTexts {

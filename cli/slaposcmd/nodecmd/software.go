@@ -88,6 +88,7 @@ Exit status: 0 done, 1 something could not be read or removed, 10 a software pas
 	return cmd
 }
 
+// runPrune removes shared parts that no release uses, and prints them.
 func runPrune(ctx context.Context, s *session.Session, n *service.Node, more []string, dry bool) error {
 	for i, dir := range more {
 		var err error

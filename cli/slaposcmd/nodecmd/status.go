@@ -38,6 +38,7 @@ forbid_supervisord_automatic_launch says that somebody else does. When it ends, 
 	return append(all, newSupervisorctl(s))
 }
 
+// nodeSignalCommand returns the command that sends a signal to programs.
 func nodeSignalCommand(s *session.Session) *cobra.Command {
 	signal := newNodeCommand(s, &cobra.Command{
 		Use: "signal SIGNAL NAME...", Short: "Send a signal to programs of this node",
@@ -54,6 +55,7 @@ func nodeSignalCommand(s *session.Session) *cobra.Command {
 	return signal
 }
 
+// nodeTailCommand returns the command that prints the end of what a program wrote.
 func nodeTailCommand(s *session.Session) *cobra.Command {
 	follow, bytes := false, 1600
 	cmd := newNodeCommand(s, &cobra.Command{
@@ -73,6 +75,7 @@ func nodeTailCommand(s *session.Session) *cobra.Command {
 	return cmd
 }
 
+// nodeStatusCommand returns the command that prints how programs are.
 func nodeStatusCommand(s *session.Session) *cobra.Command {
 	cmd := newNodeCommand(s, &cobra.Command{
 		Use: "status [NAME...]", Short: "Say how the programs of this node are",
@@ -83,6 +86,7 @@ func nodeStatusCommand(s *session.Session) *cobra.Command {
 	return cmd
 }
 
+// printStatus prints the state of programs. Its exit status tells if one of them does not run.
 func printStatus(ctx context.Context, s *session.Session, n *service.Node, names []string) error {
 	c, err := n.Supervisor(ctx)
 	if err != nil {

@@ -58,6 +58,7 @@ Whoever can read the authority's directory, ca_directory in [slapproxy], can be 
 	return cmd
 }
 
+// runCertificate signs a certificate, prints a token for one, or revokes those of a name.
 func runCertificate(ctx context.Context, s *session.Session, of, name string, o *certificateOptions) error {
 	switch {
 	case of != record.CertifiedComputer && of != record.CertifiedUser:

@@ -39,6 +39,7 @@ type eitherConn struct {
 // recordHandshake is the first byte of TLS. No method of HTTP begins with it.
 const recordHandshake = 0x16
 
+// Read finds out by the first byte whether the client speaks TLS.
 func (c *eitherConn) Read(p []byte) (int, error) {
 	c.first.Do(func() {
 		var first [1]byte

@@ -50,6 +50,7 @@ Parameters may be secrets. Connection parameters are not shown.`,
 	return cmd
 }
 
+// runShow prints what a master keeps, as tables or as a document.
 func runShow(ctx context.Context, s *session.Session, o *showOptions) error {
 	f, err := s.NodeFileIfThere()
 	if err != nil {

@@ -50,6 +50,7 @@ makes, unless the file says tls = off or optional. Who comes without TLS names i
 	return cmd
 }
 
+// runStart opens a master and serves it until a signal comes.
 func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 	f, err := s.NodeFile(session.MasterFileHint)
 	if err != nil {

@@ -64,6 +64,7 @@ func oneComputer(s *session.Session) cobra.CompletionFunc {
 	}
 }
 
+// computerList prints the computers that the master shows to this user.
 func computerList(ctx context.Context, s *session.Session) error {
 	master, err := s.Master()
 	if err != nil {

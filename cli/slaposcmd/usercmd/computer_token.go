@@ -16,6 +16,7 @@ type tokenView struct {
 	Token string `json:"token"`
 }
 
+// computerToken prints a token to register a new computer with, or a known one again.
 func computerToken(ctx context.Context, s *session.Session, of []string) error {
 	master, err := s.Master()
 	if err != nil {

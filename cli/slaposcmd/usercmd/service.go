@@ -56,6 +56,7 @@ Exit status: 2 where the master knows no such title.`,
 	return cmd
 }
 
+// serviceList prints the services that the master shows to this user.
 func serviceList(ctx context.Context, s *session.Session) error {
 	master, err := s.Master()
 	if err != nil {

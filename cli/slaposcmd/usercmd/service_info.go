@@ -38,6 +38,8 @@ type oldServiceView struct {
 	News       *[]string         `json:"news,omitempty"`
 }
 
+// serviceInfo prints a service: what was asked for, how it stands, and with news what its
+// instances say.
 func serviceInfo(ctx context.Context, s *session.Session, title string, news bool) error {
 	got, err := findForm(ctx, s, hypermedia.QueryTrees, "title", title)
 	if err != nil {

@@ -32,6 +32,7 @@ func NewRemove(s *session.Session) *cobra.Command {
 		"Requesting deletion of %s Software Release...")
 }
 
+// supplying returns a command that asks for a state of a release on a computer.
 func supplying(s *session.Session, use, short, long, example, state, words string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long, Example: example,

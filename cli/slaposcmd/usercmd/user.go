@@ -39,6 +39,7 @@ Only masters of hostler do it. Beside the master's database hostler slapos proxy
 	return cmd
 }
 
+// userRevoke revokes all certificates of a user.
 func userRevoke(ctx context.Context, s *session.Session, name string) error {
 	master, err := s.Master()
 	if err != nil {
