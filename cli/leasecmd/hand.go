@@ -52,14 +52,6 @@ func Hand(a *cli.App, ctx context.Context, leases []compute.Lease, again bool) e
 	return fmt.Errorf("the names cannot be printed: %w; %s: given back", err, names)
 }
 
-func leaseNames(leases []compute.Lease) []string {
-	names := make([]string, len(leases))
-	for i, l := range leases {
-		names[i] = l.Handle()
-	}
-	return names
-}
-
 // handTokens makes the tokens of new leases, and writes them to a file or, for "-", returns them.
 // Each token is a line, after its instance's name if there are several. On an error the leases are
 // given back.

@@ -101,3 +101,14 @@ func (w *waiting) overdue(ctx context.Context) {
 		))
 	}
 }
+
+// queued returns the time in the queue, once the request is answered.
+func (w *waiting) queued() time.Duration {
+	switch {
+	case w.start.IsZero():
+		return 0
+	case w.turn.IsZero():
+		return time.Since(w.start)
+	}
+	return w.turn.Sub(w.start)
+}

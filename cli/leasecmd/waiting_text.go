@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
@@ -68,17 +67,6 @@ func (w *waiting) text(ctx context.Context) string {
 		text += ": all of them yours, and waiting gives none back; `hostler release " + term.Line(mine) + "` does"
 	}
 	return text
-}
-
-// queued returns the time in the queue, once the request is answered.
-func (w *waiting) queued() time.Duration {
-	switch {
-	case w.start.IsZero():
-		return 0
-	case w.turn.IsZero():
-		return time.Since(w.start)
-	}
-	return w.turn.Sub(w.start)
 }
 
 // say prints a text, unless it was the last one printed.

@@ -55,7 +55,7 @@ var whole = root.Program{
 			sourcecmd.NewSource, imagecmd.NewBundle, servercmd.NewApply, servercmd.NewDiff, imagecmd.NewImage, sourcecmd.NewConfig,
 			sourcecmd.NewTrust, sourcecmd.NewDoctor, servercmd.NewServe, servercmd.NewReload,
 			servercmd.NewLogin, servercmd.NewLogout, servercmd.NewToken, keepercmd.NewKeeper, servercmd.NewStore,
-			compatcmd.NewCompat(names(former)), leasecmd.NewTop, cli.NewCompletion, selfcmd.NewVersion(hostler.Sums),
+			compatcmd.NewCompat(names(former)), leasecmd.NewTop, selfcmd.NewCompletion, selfcmd.NewVersion(hostler.Sums),
 		}},
 		{Commands: commands{
 			selfcmd.NewDocs, selfcmd.NewAgent, leasecmd.NewStand, runcmd.NewRecorder, sshcmd.NewSSHProxy,

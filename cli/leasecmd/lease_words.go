@@ -15,3 +15,11 @@ func untilWords(l compute.Lease) (words string) {
 	}
 	return words
 }
+
+func leaseNames(leases []compute.Lease) []string {
+	names := make([]string, len(leases))
+	for i, l := range leases {
+		names[i] = l.Handle()
+	}
+	return names
+}
