@@ -10,9 +10,6 @@ import (
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
-// The notes of a deployment's record about the files that were written here and their contents.
-const noteSource = "source"
-
 // cloudSource describes the servers of a deployment's source.
 type cloudSource struct {
 	os, user        string

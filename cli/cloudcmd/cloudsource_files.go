@@ -1,8 +1,6 @@
 package cloudcmd
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,12 +59,4 @@ func (s *cloudSource) written(rec *deployment.Record, o *cloudDeployOptions) (ma
 	}
 	out[filepath.Join(dir, "bundle.conf")] = []byte(conf + sections.String())
 	return out, nil
-}
-
-// noteFile is the name of the note about a written file.
-func noteFile(path string) string { return "file:" + path }
-
-func digestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }

@@ -72,7 +72,7 @@ func cloudTeardown(a *cli.App, ctx context.Context, o *cloudOptions, dry, force 
 	opt := w.options(tell)
 	opt.DryRun, opt.Metadata = dry, metadata
 	if !dry {
-		opt.Store = dropping{w.records, func() error { return w.dropWritten(rec, func(string) bool { return false }) }}
+		opt.Store = dropping{w.records, func() error { return clouds.DropSource(rec, w.stays) }}
 		err = w.giveUp(ctx, opt, sources)
 	}
 	if err == nil {

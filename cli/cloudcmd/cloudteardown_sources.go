@@ -13,7 +13,7 @@ func (w *cloudWork) sourcesOf(name string, rec *deployment.Record) (out []string
 	if rec == nil {
 		return nil, nil // no source could find anything
 	}
-	if rec.Notes[noteSource] != "" {
+	if clouds.HasSource(rec) {
 		out = append(out, name)
 	}
 	cfg, err := w.app.Host.Configuration()
