@@ -51,6 +51,7 @@ func DefaultSource(kinds provider.Table) string {
 	return names[len(names)-1]
 }
 
+// UnknownSource is the error for a name that is none of the known sources.
 func UnknownSource(name string, known []string) error {
 	hint := term.DidYouMean(name, known, "")
 	if hint == "" {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 )
@@ -29,14 +30,11 @@ func farSource(a *cli.App, ctx context.Context, name string) (compute.SourceStat
 	if err != nil {
 		return compute.SourceStatus{}, err
 	}
-	var names []string
-	for _, s := range all {
-		if s.Name == name {
-			return s, nil
-		}
-		names = append(names, s.Name)
+	one, err := leasecmd.Choose(all, []string{name})
+	if err != nil {
+		return compute.SourceStatus{}, err
 	}
-	return compute.SourceStatus{}, cli.UnknownSource(name, names)
+	return one[0], nil
 }
 
 // showFar prints what a controller says of one of its sources.
