@@ -74,7 +74,7 @@ func destroy(a *cli.App, ctx context.Context, o *destroyOptions, names []string)
 	if err != nil {
 		return err
 	}
-	chosen, err := chooseNodes(all, names, o, settings.Free())
+	chosen, err := deploy.Choose(all, names, deploy.ChooseOptions{All: o.all || o.old, Force: o.force, Free: settings.Free()})
 	if err != nil {
 		return err
 	}

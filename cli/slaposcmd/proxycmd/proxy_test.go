@@ -242,7 +242,7 @@ func TestSlaposProxyMasters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt, err := masterOptions(f)
+	opt, err := slapos.ReadMaster(f)
 	for _, x := range []struct {
 		master.External
 		says string

@@ -65,7 +65,7 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 		}
 		s.Log.File = cfg.Home(s.Log.File)
 	}
-	opt, err := masterOptions(f)
+	opt, err := slapos.ReadMaster(f)
 	if err != nil {
 		return fault.Invalid("", "%w", err)
 	}
@@ -78,7 +78,7 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 	opt.Store, opt.Log = store, s.App.Log
 	for _, x := range opt.Masters {
 		if text := slapos.Unfit(x); text != "" {
-			s.Log.Warn("%s: [%s%s] %s", f.Path, multimaster, x.URL, text)
+			s.Log.Warn("%s: [%s%s] %s", f.Path, slapos.Multimaster, x.URL, text)
 		}
 	}
 	if err := o.tls.open(&opt); err != nil {
