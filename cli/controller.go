@@ -26,7 +26,7 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 			return nil, api.Self{}, err
 		}
 		a.chosen = true
-		return t.Ask(ctx)
+		return a.firstAnswer(ctx, t.Where, t.Ask)
 	}
 	var dirs []string
 	if dir, err := host.RuntimeDir(); err == nil {
@@ -41,7 +41,10 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if err != nil {
 			return nil, api.Self{}, err
 		}
-		self, err := c.Self(ctx)
+		_, self, err := a.firstAnswer(ctx, "unix:"+path, func(ctx context.Context) (*client.Client, api.Self, error) {
+			self, err := c.Self(ctx)
+			return c, self, err
+		})
 		if err == nil {
 			a.Machine = dir == socket.MachineDir
 			return c, self, nil

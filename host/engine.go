@@ -96,7 +96,9 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	for _, s := range cfg.Sources {
 		opt.Sources = append(opt.Sources, engineSource(s))
 	}
-	h.pool, err = pool.New(opt)
+	if h.pool, err = pool.New(opt); err == nil && h.Whole == nil {
+		h.closers = append(h.closers, func() { forgetKinds(h.store, state) })
+	}
 	return h.pool, err
 }
 

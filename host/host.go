@@ -32,7 +32,8 @@ type Host struct {
 	cfg  *config.Config
 	mark string // identifies what was applied when the configuration was read
 
-	stays   bool // the configuration was read once, and Whole was not needed
+	stays   bool  // the configuration was read once, and Whole was not needed
+	missing error // why Whole did not replace this process; nil: it was not needed
 	store   pool.Store
 	storeAt string
 	pool    *pool.Pool
@@ -86,8 +87,8 @@ type Options struct {
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)
 	// Whole replaces this process by the program that has all kinds and the database, when the
-	// configuration or the state needs them. It returns only an error. nil: this program is all
-	// there is.
+	// configuration or the state needs them. It returns only an error; then this process does what
+	// touches no source of those kinds. nil: this program is all there is.
 	Whole func() error
 	// Stays is called when the configuration was read, and this process is not replaced; may be
 	// nil.
@@ -227,11 +228,11 @@ func (h *Host) Configuration() (*config.Config, error) {
 	}
 	if h.Whole != nil && !h.stays {
 		if what, needs := h.lacks(cfg); what != "" {
-			err := fmt.Errorf("%s: %w", what, h.Whole())
+			missing := h.Whole()
 			if needs {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", what, missing)
 			}
-			h.Log.Warn("hostlerd is missing", "err", err)
+			h.goOn(cfg, missing)
 		}
 	}
 	if !h.stays && h.Stays != nil {

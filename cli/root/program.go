@@ -74,3 +74,12 @@ func (p *Program) Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	return p.run(context.Background(), a, argv[1:])
 }
+
+// Refuse tells why a command line is not run, and returns the exit status.
+func (p *Program) Refuse(argv []string, why error, in io.Reader, out, errs io.Writer) int {
+	a := cli.NewApp(in, out, errs)
+	own, _, _ := cli.CutWords(argv, "--")
+	a.JSON = slices.Contains(own, "--json")
+	cmd, _, _ := p.Tree(a).Find(argv[1:])
+	return p.end(a, cmd, argv[1:], why)
+}

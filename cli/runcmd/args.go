@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // OwnStatuses reports whether a command has run's exit statuses, not those of the kinds of errors.
@@ -24,12 +25,15 @@ func helpIf(cmd *cobra.Command, ask bool) error {
 }
 
 // splitRun splits NAME from the command. Options may stand before and after NAME. The words from
-// the command's first one, or after --, belong to the command.
+// the command's first one, or after --, belong to the command. With --source there is no NAME.
 func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words []string, err error) {
 	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
 		return "", args, nil
 	}
-	if cmd.Flags().Changed("source") {
+	if a.Flags.Source != "" { // before the verb or after it
+		if len(args) > 1 && args[1] == "--" {
+			return "", nil, twoNames(a, args[0])
+		}
 		return "", args, nil
 	}
 	if args[0] == "" {
@@ -41,7 +45,15 @@ func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words
 	if err := cli.TakeLateOptions(a, cmd); err != nil {
 		return "", nil, err
 	}
+	if a.Flags.Source != "" {
+		return "", nil, twoNames(a, args[0])
+	}
 	return args[0], cmd.Flags().Args(), nil
+}
+
+// twoNames is the error for a NAME beside --source, where it is unclear which was meant.
+func twoNames(a *cli.App, name string) error {
+	return fault.Invalid("", "--source %s and %s: one of them", a.Flags.Source, name)
 }
 
 // scriptWords returns the arguments for -c STRING; further words are the script's $1 and so on.

@@ -15,6 +15,9 @@ func NewShell(a *cli.App) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.verb, o.given = "shell", givenFlags(cmd)
+			if a.Flags.Source != "" && len(args) > 0 {
+				return twoNames(a, args[0])
+			}
 			return execute(a, cmd.Context(), &o, cli.First(args), nil)
 		},
 		ValidArgsFunction: a.CompleteTargets,

@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
-	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/program"
@@ -25,10 +23,7 @@ func main() {
 		os.Exit(selfcmd.RunAgent(os.Args[2:]))
 	}
 	if err := program.CheckCaller(); err != nil {
-		t := term.NewTerminal(os.Stdin, os.Stdout, os.Stderr, "hostler")
-		t.JSON = slices.Contains(os.Args, "--json")
-		t.Tell(err)
-		os.Exit(term.ExitStatus(err))
+		os.Exit(whole.Refuse(os.Args, err, os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }

@@ -103,8 +103,11 @@ func TestHandOver(t *testing.T) {
 		{"help", "", []string{"help"}, true},
 		{"an unknown word", "", []string{"nope"}, true},
 		{"a key", "", []string{"acquire", "-s", "web", "--key", "k"}, true},
-		{"a source of a foreign kind", foreign, []string{"status"}, true},
-		{"a run beside such a source", foreign, []string{"run", "local", "--", "true"}, true},
+		{"a status beside a source of a foreign kind", foreign, []string{"status"}, false},
+		{"a run beside such a source", foreign, []string{"run", "local", "--", "true"}, false},
+		{"a lease beside such a source", foreign, []string{"acquire", "-s", "web"}, false},
+		{"such a source", foreign, []string{"acquire", "-s", "pods"}, true},
+		{"a run on such a source", foreign, []string{"run", "pods", "--", "true"}, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			m := newMachine(t)
@@ -117,7 +120,7 @@ func TestHandOver(t *testing.T) {
 			if said := strings.Contains(errs, program.Whole); (exit != 0) != c.needs || said != c.needs {
 				t.Errorf("alone: exit status %d, %q, want it to need %s: %t", exit, errs, program.Whole, c.needs)
 			}
-			if _, err := os.Stat(filepath.Join(m.state(), "state.db")); c.needs && err == nil {
+			if _, err := os.Stat(filepath.Join(m.state(), "state.db")); c.needs && c.foreign == "" && err == nil {
 				t.Error("it has made a state, though it did nothing")
 			}
 		})
@@ -207,10 +210,22 @@ func TestHandOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.program = filepath.Join(alone, "hostler")
-	if _, errs, exit := m.run("status"); exit == 0 || !strings.Contains(errs, program.Whole) {
-		t.Errorf("after a source of a foreign kind: exit status %d, %q, want it to need %s", exit, errs, program.Whole)
+	m.must("status")
+	m.must("acquire", "-s", "web")
+	if _, errs, exit := m.run("run", "own-1", "--", "true"); exit != 125 || !strings.Contains(errs, program.Whole) {
+		t.Errorf("an instance of a foreign kind: exit status %d, %q, want 125 and that it needs %s", exit, errs, program.Whole)
+	}
+	m.must("release", "--all")
+	kept := filepath.Join(m.state(), "foreign-kinds")
+	if _, err := os.Stat(kept); err != nil {
+		t.Errorf("an instance of a foreign kind is left, and the file about it is not: %v", err)
 	}
 	m.program = lookIn(plainPath(t), "hostler")
+	m.must("discard", "own-1")
+	m.must("status")
+	if _, err := os.Stat(kept); err == nil {
+		t.Error("no instance of a foreign kind is left, and the file about them is")
+	}
 	// a link of another name is perhaps a former program's
 	link := filepath.Join(m.dir, "crcache")
 	if err := os.Symlink(m.program, link); err != nil {
@@ -236,6 +251,11 @@ func TestTwoBuilds(t *testing.T) {
 	said := strings.Contains(string(out), "an older one") && strings.Contains(string(out), "both programs of one build")
 	if got := cmd.ProcessState.ExitCode(); got != 1 || !said {
 		t.Errorf("got exit status %d, %s, want 1, both builds and what to do", got, out)
+	}
+	cmd = m.command("run", "local", "--", "true")
+	cmd.Env = append(cmd.Env, "HOSTLER_BUILD=an older one")
+	if _ = cmd.Run(); cmd.ProcessState.ExitCode() != 125 {
+		t.Errorf("run: got exit status %d, want 125", cmd.ProcessState.ExitCode())
 	}
 	m.source("pods", "type = kubernetes\nmaximum = 0\nimage = x\n")
 	m.program = lookIn(plainPath(t), "hostler")
