@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/engine"
@@ -83,10 +85,17 @@ func (a *App) Due(ctx context.Context, names ...string) {
 	}
 }
 
+// sayConnecting is how long a connection may take before a person is told what is awaited.
+const sayConnecting = time.Second
+
 // Connect connects to an instance, and returns the type of its real source. Connections that are
 // slow to open come from the keeper, which keeps them open for later commands. Others are opened
 // here.
 func (a *App) Connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance) (compute.Conn, string, error) {
+	if term.IsTerminal(a.Err) && !a.Compat {
+		say := time.AfterFunc(sayConnecting, func() { a.Say("connecting to %s", i.ID) })
+		defer say.Stop()
+	}
 	return backendOf(a).connect(ctx, engine, who, i, true)
 }
 

@@ -233,23 +233,24 @@ func (p *Pool) grab(
 	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) (err error) {
 		p.desk.leave(taken...)
 		taken = nil
-		if got, err = allocate.Acquire(p.view(tx), want); err != nil {
-			return err
+		if got, err = allocate.Acquire(p.view(tx), want); err == nil && unfinished(got.Grants) {
+			err = store.FreeName(tx, req.Name, req.Project) // otherwise the lease is inserted now, and checked
 		}
-		if err := p.apply(tx, got.Changes, ctx.Err); err != nil {
+		if err == nil {
+			err = p.apply(tx, got.Changes, ctx.Err)
+		}
+		if err != nil {
 			return err
 		}
 		taken = keysOf(got.Grants)
 		p.desk.take(taken...)
 		if got.Pending && !unfinished(got.Grants) {
-			if err := tell(tx, got.Grants); err != nil {
-				return err
-			}
+			err = tell(tx, got.Grants)
 		}
-		if s.Share {
-			return p.reroom(tx, got.Grants)
+		if err == nil && s.Share {
+			err = p.reroom(tx, got.Grants)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		p.desk.leave(taken...)

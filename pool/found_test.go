@@ -176,6 +176,22 @@ func TestNamesMeet(t *testing.T) {
 	})
 }
 
+// TestNameTaken: a request whose name is taken is refused before a computer is made for it.
+func TestNameTaken(t *testing.T) {
+	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum = 3 }), func(t *testing.T, ctx context.Context, r *rig) {
+		r.take(t, ctx, compute.Request{Source: "web", Name: "build"})
+		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Name: "build"})
+		kind(t, err, compute.ErrConflict)
+		made, err := r.Events(ctx, compute.EventQuery{})
+		must(t, err)
+		for _, e := range made {
+			if e.Instance == "web-2" {
+				t.Errorf("web-2 was begun for it: %s", e.Kind)
+			}
+		}
+	})
+}
+
 // TestExtendAllOrNone: one refusal leaves the others as they were.
 func TestExtendAllOrNone(t *testing.T) {
 	inBubble(t, nil, []pool.Source{

@@ -129,8 +129,7 @@ func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*comput
 	}
 	if l == nil || i.State != compute.Leased {
 		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
-			Err:  fmt.Errorf("it is %s", i.State),
-			Hint: "`hostler acquire -s " + i.Source + "` gets one"})
+			Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler acquire -s " + i.Source + "` gets one"})
 	}
 	if err := allowed(who, l); err != nil {
 		return nil, nil, err

@@ -47,7 +47,7 @@ func unrest(i compute.Instance) error {
 	}
 	if wait := time.Until(i.Retry); wait > 0 {
 		e.Hint = fmt.Sprintf(
-			"it is tried again, in %s or later; `hostler discard %s` tries it at once",
+			"it is tried again, in %s or later, until the place says that it is gone; `hostler discard %s` tries it at once",
 			term.ShortDuration(wait.Round(time.Second)), i.ID,
 		)
 	}

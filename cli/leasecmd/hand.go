@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -80,25 +81,35 @@ func handTokens(ctx context.Context, c *client.Client, leases []compute.Lease, f
 	if text = strings.Join(lines, "\n"); file == "-" {
 		return text, nil
 	}
-	return "", TellSecret(text, file)
+	return "", TellSecret(text, "--token", file)
 }
 
-// TellSecret writes a secret to a file that only its owner can read; "" writes nothing.
-func TellSecret(secret, file string) error {
+// TellSecret writes a secret to the file of an option, which only its owner can read; "" writes
+// nothing.
+func TellSecret(secret, option, file string) error {
 	if file == "" {
 		return nil
 	}
+	wrong := func(err error) error {
+		if of := (*fs.PathError)(nil); errors.As(err, &of) {
+			err = of.Err // its path is that of our temporary file
+		}
+		return fault.Invalid("", "%s %s: %w", option, file, err)
+	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
 	if err != nil {
-		return fault.Invalid("", "--output: %w", err)
+		return wrong(err)
 	}
 	_, err = f.WriteString(secret + "\n")
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}
+	if of := (*os.LinkError)(nil); errors.As(err, &of) {
+		err = of.Err
+	}
 	if err != nil {
-		return fault.Invalid("", "--output: %w", errors.Join(err, os.Remove(f.Name())))
+		return errors.Join(wrong(err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ func takeTimed(a *cli.App,
 	var looks sync.WaitGroup
 	looks.Go(func() { w.watch(ctx, cancel) })
 	looks.Go(func() { w.overdue(ctx) })
+	looks.Go(func() { w.slow(ctx) })
 	leases, err := acquire(ctx, req)
 	vain := errors.Is(context.Cause(ctx), errVain)
 	cancel(nil)

@@ -50,9 +50,8 @@ func (w *waiting) notify(p compute.Progress) {
 	if !w.start.IsZero() && w.turn.IsZero() {
 		w.turn = time.Now()
 	}
-	if text := progressText(p); text != "" && time.Since(w.asked) > sayAfter && !w.app.Quiet && !w.app.Compat &&
-		term.IsTerminal(w.app.Err) {
-		w.say(text)
+	if time.Since(w.asked) > sayAfter && w.seen() {
+		w.say(progressText(p))
 	}
 }
 

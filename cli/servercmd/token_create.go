@@ -3,6 +3,7 @@ package servercmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -37,6 +38,9 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
 				return fault.Invalid("", "--permission %w", err)
 			}
+			if _, err := os.Lstat(output); err == nil { // perhaps another token, which is nowhere else
+				return fault.Conflict("name another file, or remove that one", "--output %s: it exists already", output)
+			}
 			c, err := a.TheController(cmd.Context(), "a token")
 			if err != nil {
 				return err
@@ -45,7 +49,7 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := leasecmd.TellSecret(t.Secret, output); err != nil {
+			if err := leasecmd.TellSecret(t.Secret, "--output", output); err != nil {
 				return errors.Join(err, c.Tokens().Revoke(cmd.Context(), t.ID))
 			}
 			if a.JSON {

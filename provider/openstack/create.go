@@ -73,8 +73,8 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	}
 	defer unlock()
 	v, err := p.inv.servers.fresh(ctx)
-	if err != nil {
-		return none, err
+	if err != nil { // perhaps the log-in failed; nothing was asked for
+		return none, compute.Unasked(err)
 	}
 	if _, ok := v.one(spec.ID); ok {
 		return p.settle(ctx, spec.ID, v)

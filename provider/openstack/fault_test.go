@@ -159,6 +159,9 @@ func TestDown(t *testing.T) {
 	if !errors.Is(err, compute.ErrUnavailable) || openstack.ReasonOf(err) != openstack.Down {
 		t.Errorf("Create: %v", err)
 	}
+	if !compute.WasUnasked(err) {
+		t.Errorf("Create: %v: it says that something may have been made, and the log-in failed", err)
+	}
 	down.Store(false)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "web-1"}); err != nil {
 		t.Fatalf("Create, afterwards: %v", err)

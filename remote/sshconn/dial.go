@@ -79,7 +79,7 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 		case ctx.Err() != nil:
 			return dialError(t, nil, ctx.Err(), "")
 		case short.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-			return dialError(t, compute.ErrTimeout, fmt.Errorf("%s port %s %s within %s", t.Host, t.Port, hint, limit), "")
+			return dialError(t, compute.ErrTimeout, fmt.Errorf("%s port %s %s within %s", t.Host, t.Port, hint, limit), whyHint(t))
 		case errors.Is(err, syscall.ETIMEDOUT):
 			kind = compute.ErrTimeout
 		}
@@ -181,6 +181,15 @@ func networkReason(t *openssh.Target, err error) error {
 		return fmt.Errorf("the jump host cannot connect to %s: %s", at, refused.Message)
 	}
 	return err
+}
+
+// whyHint leads to the program that tells each step of a connection.
+func whyHint(t *openssh.Target) string {
+	command := "ssh -v "
+	if t.Alias == t.Host && t.Port != "22" { // otherwise the user's configuration may have the port
+		command += "-p " + t.Port + " "
+	}
+	return "`" + command + t.Alias + "` shows why"
 }
 
 func dialError(t *openssh.Target, kind, err error, hint string) error {

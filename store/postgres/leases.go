@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -154,12 +155,9 @@ func (t *tx) InsertLease(l *compute.Lease) error {
 		return err
 	}
 	lives := l.Ended.IsZero()
-	if l.Name != "" && lives {
-		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Projects: []string{l.Project}, Limit: 1}); err != nil {
+	if lives {
+		if err := store.FreeName(t, l.Name, l.Project); err != nil {
 			return err
-		} else if len(same) > 0 {
-			return &compute.Error{ID: compute.ID(l.Name), Kind: compute.ErrConflict,
-				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
 		}
 	}
 	if lives && l.Share != nil {

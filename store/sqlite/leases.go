@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -120,12 +121,9 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 
 // InsertLease adds a lease.
 func (t *tx) InsertLease(l *compute.Lease) error {
-	if l.Name != "" && l.Ended.IsZero() {
-		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Projects: []string{l.Project}, Limit: 1}); err != nil {
+	if l.Ended.IsZero() {
+		if err := store.FreeName(t, l.Name, l.Project); err != nil {
 			return err
-		} else if len(same) > 0 {
-			return &compute.Error{ID: compute.ID(l.Name), Kind: compute.ErrConflict,
-				Err: fmt.Errorf("a lease of this name holds %s", same[0].Instance), Hint: "release it, or choose another name"}
 		}
 	}
 	text := t.s.terms.text(l)
