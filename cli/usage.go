@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -21,19 +22,31 @@ func (a *App) UsageError(cmd *cobra.Command, err error) error {
 		return UnknownCommand(cmd, name)
 	}
 	if limits, received, ok := strings.Cut(text, "received "); ok && strings.Contains(limits, "arg(s)") {
-		what := "there are too many words"
-		if least, n := leadingNumber(limits), leadingNumber(received); n < least && !strings.Contains(limits, "at most") {
-			what = "something is missing"
-		}
-		return fault.Invalid(
-			"hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s: %s", what,
-			strings.TrimSuffix(cmd.UseLine(), " [flags]"),
-		)
+		least, n := leadingNumber(limits), leadingNumber(received)
+		return wordsError(cmd, least, n, n < least && !strings.Contains(limits, "at most"))
 	}
 	if strings.Contains(text, "invalid argument") || strings.Contains(text, "flag") {
 		return fault.Invalid("hostler help "+strings.TrimPrefix(cmd.CommandPath(), "hostler "), "%s", text)
 	}
 	return err
+}
+
+// wordsError is the error for too few or too many words of a command.
+func wordsError(cmd *cobra.Command, allowed, given int, few bool) error {
+	path := strings.TrimPrefix(cmd.CommandPath(), "hostler ")
+	use := strings.TrimSuffix(cmd.UseLine(), " [flags]")
+	hint := "hostler help " + path
+	wanted := strings.Fields(strings.TrimPrefix(use, cmd.CommandPath()))
+	if few {
+		if given < len(wanted) && !strings.HasPrefix(wanted[given], "[") {
+			return fault.Invalid(hint, "%s: which %s? %s", path, strings.TrimSuffix(wanted[given], "..."), use)
+		}
+		return fault.Invalid(hint, "%s: something is missing: %s", path, use)
+	}
+	if words := cmd.Flags().Args(); allowed < len(words) {
+		return fault.Invalid(hint, "%s: %q is one word too many: %s", path, words[allowed], use)
+	}
+	return fault.Invalid(hint, "%s: there are too many words: %s", path, use)
 }
 
 // leadingNumber returns the first number in a text.
@@ -69,6 +82,9 @@ func FlagError(cmd *cobra.Command, err error) error {
 	if cmd.Parent() == nil {
 		hint = "hostler help"
 	}
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return fault.Invalid(hint, "%s", valueText(bad))
+	}
 	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -82,15 +98,6 @@ func FlagError(cmd *cobra.Command, err error) error {
 		text = "unknown option --" + name
 	} else if strings.HasPrefix(text, "unknown shorthand flag: ") {
 		text = strings.Replace(text, "unknown shorthand flag: ", "unknown option ", 1)
-	}
-	// invalid argument "x" for "--cores" flag: strconv...
-	if before, _, ours := strings.Cut(text, ": strconv."); ours {
-		value, option, _ := strings.Cut(strings.TrimPrefix(before, "invalid argument "), " for ")
-		what := " is not a number that it takes"
-		if strings.Contains(text, "strconv.ParseBool") {
-			what = " is neither true nor false; the option alone means true"
-		}
-		text = strings.Trim(strings.TrimSuffix(option, " flag"), `"`) + ": " + value + what
 	}
 	return fault.Invalid(hint, "%s", text)
 }

@@ -79,8 +79,8 @@ func New(opt Options) (*Client, error) {
 		return c, nil
 	}
 	u, err := url.Parse(opt.URL)
-	if err == nil && (u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
-		err = errors.New("not https://HOST")
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		err = errors.New("want http://HOST:PORT, https://HOST or unix:PATH")
 	}
 	if err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		err = errors.New("http without TLS is for this machine alone: use https")

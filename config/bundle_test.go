@@ -43,11 +43,11 @@ func TestBundles(t *testing.T) {
 	if b, _ := c.Bundle("file"); b.Err == nil || !strings.Contains(b.Err.Error(), "not a directory with a bundle.conf") {
 		t.Errorf(`b.Err = %v; want an error and b.Err.Error() with "not a directory with a bundle.conf"`, b.Err)
 	}
-	if _, err := c.Bundle("wbe"); err == nil || !strings.Contains(err.Error(), "nearest known is web") {
-		t.Errorf(`err = %v; want an error and err.Error() with "nearest known is web"`, err)
+	if _, err := c.Bundle("wbe"); err == nil || !strings.Contains(err.Error(), "did you mean web?") {
+		t.Errorf(`err = %v; want an error and err.Error() with "did you mean web?"`, err)
 	}
 	for name, want := range map[string]string{
-		"typo": "typo/source.conf:2: source typo: bundles: there is no bundle webb; the nearest known is web",
+		"typo": "typo/source.conf:2: source typo: bundles: there is no bundle webb; did you mean web?",
 		"bad":  "broken/bundle.conf:1: is not KEY = VALUE",
 	} {
 		if s, _ := c.Source(name); s.Err == nil || !strings.Contains(s.Err.Error(), want) {

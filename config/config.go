@@ -145,7 +145,7 @@ func (c *Config) Source(name string) (*Source, error) {
 		}
 		names = append(names, s.Name)
 	}
-	return nil, &Error{Source: name, Msg: "there is no such source", Nearest: nearest.Near(name, names)}
+	return nil, &Error{Source: name, Msg: "no such source", Nearest: nearest.Near(name, names)}
 }
 
 // Lacks reports whether a source was removed: its place was read and has no source of that name,

@@ -49,7 +49,7 @@ func TestDecode(t *testing.T) {
 func TestDecodeErrors(t *testing.T) {
 	position := func(key string) (string, int) { return "f", len(key) }
 	for key, c := range map[string]struct{ value, want string }{
-		"cuont":  {"1", "f:5: cuont: unknown key; the nearest known is count"},
+		"cuont":  {"1", "f:5: cuont: unknown key; did you mean count?"},
 		"count":  {"x", `f:5: count: "x" is not a whole number`},
 		"some":   {"0", "f:4: some: 0 is not above 0; leave it out for what is usual"},
 		"small":  {"256", `"256" is too large`},

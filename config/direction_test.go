@@ -68,7 +68,7 @@ night: 0 22 * * * .. 0 6 * * *: spare 1
 func TestBrokenDirection(t *testing.T) {
 	for _, c := range []struct{ text, line, want string }{
 		{"type = fake\nstrategy = guess", ":2: ", `strategy: "guess" is none of reserve, schedule, demand`},
-		{"type = fake\nstrategi = demand", ":2: ", "the nearest known is strategy"},
+		{"type = fake\nstrategi = demand", ":2: ", "did you mean strategy?"},
 		{"type = fake\nstrategy = schedule", ":2: ", "schedule needs windows in a section [schedule]"},
 		{"type = fake\nstrategy = reserve\n[schedule]\na = @daily .. 0 6 * * *: spare 1", ":2: ", "leaves the section [schedule] unused"},
 		{"type = fake\nhit-rate = 0.9", ":2: ", "is of strategy = demand alone, and this one is reserve"},

@@ -53,8 +53,8 @@ func (l *errorList) err() error {
 	return errors.Join(l.told...)
 }
 
-// Error returns "FILE:LINE: source NAME: KEY: what is wrong; the nearest known is NEAREST" in one
-// line, without empty parts.
+// Error returns "FILE:LINE: source NAME: KEY: what is wrong; did you mean NEAREST?" in one line,
+// without empty parts.
 func (e *Error) Error() string {
 	var parts []string
 	switch {
@@ -77,7 +77,7 @@ func (e *Error) Error() string {
 	}
 	s := strings.Join(parts, ": ")
 	if e.Nearest != "" {
-		s += "; the nearest known is " + e.Nearest
+		s += "; did you mean " + e.Nearest + "?"
 	}
 	return s
 }

@@ -364,10 +364,10 @@ fail = create#2   # the second
 // alone.
 func TestBrokenSources(t *testing.T) {
 	for _, c := range []struct{ text, line, want string }{
-		{"type = fake\nmaxium = 3", ":2: ", "maxium: unknown key; the nearest known is maximum"},
-		{"type = fake\nlease_idel = 3", ":2: ", "the nearest known is lease-idle"},
-		{"type = fake\nMaximum = 3", ":2: ", "Maximum: unknown key; the nearest known is maximum"},
-		{"type = fake\n\n[fake]\ndelya = 1s", ":4: ", "delya: unknown key of type fake; the nearest known is delay"},
+		{"type = fake\nmaxium = 3", ":2: ", "maxium: unknown key; did you mean maximum?"},
+		{"type = fake\nlease_idel = 3", ":2: ", "did you mean lease-idle?"},
+		{"type = fake\nMaximum = 3", ":2: ", "Maximum: unknown key; did you mean maximum?"},
+		{"type = fake\n\n[fake]\ndelya = 1s", ":4: ", "delya: unknown key of type fake; did you mean delay?"},
 		{"type = local\n[local]\nx = 1s", ":3: ", "type local has none of its own"},
 		{"type = fake\ndelay = 1s", ":2: ", "delay: belongs into the section [fake]"},
 		{"type = fake\n[ssh]\nuser = x", ":3: ", "is in section [ssh]"},
@@ -391,10 +391,10 @@ func TestBrokenSources(t *testing.T) {
 		{"", ": ", "type: is required"},
 		{"type = pool", ": ", "sources: is required"},
 		{"type = pool\nsources = local, local", ":2: ", "names local twice"},
-		{"type = pool\nsources = locla", ":2: ", "there is no source locla; the nearest known is local"},
+		{"type = pool\nsources = locla", ":2: ", "there is no source locla; did you mean local?"},
 		{"type = pool\nsources = local sandbox", ":2: ", "there is no source local sandbox (commas go between names)"},
 		{"type = pool\nsources = s", ":2: ", "contains itself"},
-		{"type = ssh", ": ", "ssh_host: is required"},
+		{"type = ssh", ": ", "hosts: is required"},
 		{"type = fake\x00", ": ", "is not text"},
 	} {
 		w := newWorld(t)
@@ -452,7 +452,7 @@ func TestUnknownSource(t *testing.T) {
 	w.file(".hostler/sources/debian/source.conf", "type = fake")
 	_, err := w.load().Source("debain")
 	if e, ok := errors.AsType[*config.Error](err); !ok || e.Nearest != "debian" ||
-		!strings.Contains(err.Error(), "debain: there is no such source") {
+		!strings.Contains(err.Error(), "debain: no such source") {
 		t.Error(err)
 	}
 }
@@ -495,11 +495,11 @@ func TestHostlerConf(t *testing.T) {
 		t.Errorf("with a tree that is trusted: %v", store)
 	}
 	for text, want := range map[string]string{
-		"[defaults]\nsuorce = x": "hostler.conf:2: suorce: unknown key; the nearest known is source",
-		"[deafults]\nsource = x": "hostler.conf:2: source: is in the unknown section [deafults]; the nearest known is [defaults]",
-		"[webhok chat]\nurl = x": "hostler.conf:2: url: is in the unknown section [webhok chat]; the nearest known is [webhook chat]",
+		"[defaults]\nsuorce = x": "hostler.conf:2: suorce: unknown key; did you mean source?",
+		"[deafults]\nsource = x": "hostler.conf:2: source: is in the unknown section [deafults]; did you mean [defaults]?",
+		"[webhok chat]\nurl = x": "hostler.conf:2: url: is in the unknown section [webhok chat]; did you mean [webhook chat]?",
 		"[listener]\nport = x":   "hostler.conf:2: port: is in the unknown section [listener]",
-		"source = x":             "hostler.conf:1: source: stands outside of a section; the nearest known is [defaults]",
+		"source = x":             "hostler.conf:1: source: stands outside of a section; did you mean [defaults]?",
 		"[defaults]\nwait = x":   `hostler.conf:2: wait: "x" is not a duration`,
 	} {
 		w.file("~/.config/hostler/hostler.conf", text)

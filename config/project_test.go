@@ -66,8 +66,8 @@ func TestProjects(t *testing.T) {
 	if got := fmt.Sprint(web); got != want || *web.Priority != 10 {
 		t.Errorf("%s\nis not\n%s", got, want)
 	}
-	if _, err := c.Project("wbe"); err == nil || !strings.Contains(err.Error(), "nearest known is web") {
-		t.Errorf(`err = %v; want an error and err.Error() with "nearest known is web"`, err)
+	if _, err := c.Project("wbe"); err == nil || !strings.Contains(err.Error(), "did you mean web?") {
+		t.Errorf(`err = %v; want an error and err.Error() with "did you mean web?"`, err)
 	}
 	one, _ := c.Source("one")
 	all, _ := c.Source("all")
@@ -82,12 +82,12 @@ func TestProjects(t *testing.T) {
 	for _, w := range c.Warnings {
 		warnings += w.Error() + "\n"
 	}
-	if !strings.Contains(warnings, "two/source.conf:2: source two: projects: there is no project wbe; the nearest known is web") ||
+	if !strings.Contains(warnings, "two/source.conf:2: source two: projects: there is no project wbe; did you mean web?") ||
 		!strings.Contains(warnings, "not read from trees") {
 		t.Errorf(
 			"warnings = %s"+
 				`; want warnings with "two/source.conf:2: source two: projects: there is no project wbe; `+
-				`the nearest known is web" and warnings with "not read from trees"`,
+				`did you mean web?" and warnings with "not read from trees"`,
 			warnings,
 		)
 	}
@@ -97,15 +97,15 @@ func TestProjects(t *testing.T) {
 // it.
 func TestBadProjects(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
-		{"web", "wieght = 2", ":1: wieght: unknown key; the nearest known is weight"},
+		{"web", "wieght = 2", ":1: wieght: unknown key; did you mean weight?"},
 		{"web", "weight = 0", ":1: weight: \"0\" is not a weight, a number above 0"},
 		{"web", "weight = NaN", "is not a weight"},
 		{"web", "highest-priority = high", "\"high\" is not a whole number"},
 		{"web", "[members]\nann = user\nbob = amdin", ":3: bob: \"amdin\" is none of viewer, user, operator"},
 		{"web", "[members]\nann = admin", "admins in [auth] of hostler.conf"},
 		{"web", "[members]\nann = user\n[groups]\nx = owner", ":4: x: \"owner\" is none of"},
-		{"web", "[memebrs]\nann = user", ":2: ann: is in the unknown section [memebrs]; the nearest known is [members]"},
-		{"web", "[quota]\ncuont = 3", ":2: cuont: unknown key; the nearest known is count"},
+		{"web", "[memebrs]\nann = user", ":2: ann: is in the unknown section [memebrs]; did you mean [members]?"},
+		{"web", "[quota]\ncuont = 3", ":2: cuont: unknown key; did you mean count?"},
 		{"web", "[quota]\ncount = 0", "leave it out for no limit"},
 		{"web", "[quota]\nmemory = much", "is not a size"},
 		{"web", "[user-quota]\ncost = -1", "is not a price"},

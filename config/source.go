@@ -159,6 +159,8 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	if err != nil {
 		if errors.Is(err, syscall.ENOTDIR) {
 			s.File, err = s.Dir, errors.New("is not a directory with a source.conf")
+		} else if errors.Is(err, fs.ErrNotExist) {
+			s.File, err = s.Dir, errors.New("there is no source.conf in it")
 		}
 		fail(&Error{File: s.File, Err: bare(err)})
 		return s, nil

@@ -234,7 +234,7 @@ func (p *Pool) grab(
 		p.desk.leave(taken...)
 		taken = nil
 		if got, err = allocate.Acquire(p.view(tx), want); err == nil && unfinished(got.Grants) {
-			err = store.FreeName(tx, req.Name, req.Project) // otherwise the lease is inserted now, and checked
+			err = store.FreeName(tx, req.Name, req.Project) // as the lease is inserted later
 		}
 		if err == nil {
 			err = p.apply(tx, got.Changes, ctx.Err)

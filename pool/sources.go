@@ -20,7 +20,7 @@ func (p *Pool) find(name string) (*Source, error) {
 	s, ok := p.sources[name]
 	if !ok {
 		return nil, &compute.Error{
-			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no source of this name"),
+			ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no such source"),
 			Hint: p.nearest(name),
 		}
 	}

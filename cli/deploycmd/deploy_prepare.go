@@ -3,6 +3,7 @@ package deploycmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -56,6 +58,9 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 	}
 	if d.via != deploy.ViaSSH && d.as() == "self" {
 		return fault.Invalid("--via ssh, or --as root", "--as self and --via %s: what is done at the first boot is done as root", d.via)
+	}
+	if err := errors.Join(term.CheckPlace("--description-file", o.description), term.CheckPlace("--junit", o.report)); err != nil {
+		return err
 	}
 	if err := d.credentials(ctx); err != nil {
 		return err
@@ -107,14 +112,3 @@ func (d *deploying) prepare(ctx context.Context) (err error) {
 
 // as returns the user who puts bundles on nodes: "root", "self", or "" for root.
 func (d *deploying) as() string { return cmp.Or(d.opt.as, d.settings.As) }
-
-// chooseSource returns the source of -s, of [deploy] or the default of all commands.
-func (d *deploying) chooseSource() (string, error) {
-	if d.app.Flags.Source == "" && d.settings.Source != "" {
-		return d.settings.Source, nil
-	}
-	if d.opt.old && d.app.Flags.Source == "" {
-		return "", fault.Invalid("-p NAME, or [deploy] source in hostler.conf", "no provider is named")
-	}
-	return d.app.SourceName()
-}

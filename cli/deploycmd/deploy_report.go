@@ -2,22 +2,20 @@ package deploycmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
 	"github.com/hostler-project/hostler/run/junit"
 )
 
 // reports writes and prints the reports that were asked for.
-func (d *deploying) reports(nodes []*deploy.Node) error {
+func (d *deploying) reports(ctx context.Context, nodes []*deploy.Node) error {
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -39,7 +37,7 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 		}
 		text, err := json.MarshalIndent(what, "", "  ")
 		if err == nil {
-			err = writeFile(a, o.description, append(text, '\n'))
+			err = writeFile(a, "--description-file", o.description, append(text, '\n'))
 		}
 		errs = append(errs, err)
 	}
@@ -47,36 +45,21 @@ func (d *deploying) reports(nodes []*deploy.Node) error {
 		var b bytes.Buffer
 		err := junit.Write(&b, deploy.JUnit(nodes, d.show.mask))
 		if err == nil {
-			err = writeFile(a, o.report, b.Bytes())
+			err = writeFile(a, "--junit", o.report, b.Bytes())
 		}
 		errs = append(errs, err)
 	}
-	switch {
-	case o.old:
-	case a.JSON:
-		errs = append(errs, a.PrintJSON(views))
-	default:
-		for _, v := range views {
-			if v.Status == string(deploy.Done) {
-				words := []string{v.Name, v.Instance}
-				for _, address := range append(v.PublicIP, v.PrivateIP...) {
-					words = append(words, term.Line(address))
-				}
-				errs = append(errs, term.Printf(a.Out, "%s\n", strings.Join(words, " ")))
-			}
-		}
+	if !o.old {
+		errs = append(errs, d.printed(ctx, nodes, views))
 	}
 	return errors.Join(errs...)
 }
 
-// writeFile writes a whole file, or standard output for "-".
-func writeFile(a *cli.App, name string, data []byte) error {
+// writeFile writes the whole file of an option, or standard output for "-".
+func writeFile(a *cli.App, option, name string, data []byte) error {
 	if name == "-" {
 		_, err := a.Out.Write(data)
 		return err
 	}
-	if err := renameio.WriteFile(name, data, 0o644); err != nil {
-		return &compute.Error{Kind: compute.ErrFailed, Err: fmt.Errorf("%s is not written: %w", name, err)}
-	}
-	return nil
+	return term.FileError(option, name, renameio.WriteFile(name, data, 0o644))
 }

@@ -26,6 +26,7 @@ func (d *deploying) run(ctx context.Context) ([]*deploy.Node, error) {
 		}
 		requests[v] = req
 	}
+	d.sayMadeUp(requests[d.all[0]].TTL)
 	opt := deploy.Options{
 		Names: d.names, Request: requests[d.all[0]], Parallel: cmp.Or(d.opt.parallel, d.settings.Parallel),
 		AllOrNothing: d.opt.allOrNothing, OnFailure: deploy.OnFailure(d.opt.onFailure),
@@ -71,7 +72,7 @@ func (d *deploying) deploy(ctx context.Context) ([]*deploy.Node, error) {
 	defer stop()
 	nodes, err := d.run(ctx)
 	a.Ring(context.WithoutCancel(ctx))
-	err = errors.Join(err, d.reports(nodes))
+	err = errors.Join(err, d.reports(context.WithoutCancel(ctx), nodes))
 	if s := a.Signal(); s != "" && errors.Is(err, context.Canceled) {
 		err = &term.Interruption{Signal: s, Became: became(nodes)}
 	}

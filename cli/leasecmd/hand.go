@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // Hand prints the leases for the caller. If printing fails, it gives the leases back, unless the
@@ -90,26 +88,17 @@ func TellSecret(secret, option, file string) error {
 	if file == "" {
 		return nil
 	}
-	wrong := func(err error) error {
-		if of := (*fs.PathError)(nil); errors.As(err, &of) {
-			err = of.Err // its path is that of our temporary file
-		}
-		return fault.Invalid("", "%s %s: %w", option, file, err)
-	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
 	if err != nil {
-		return wrong(err)
+		return term.FileError(option, file, err)
 	}
 	_, err = f.WriteString(secret + "\n")
 	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}
-	if of := (*os.LinkError)(nil); errors.As(err, &of) {
-		err = of.Err
-	}
 	if err != nil {
-		return errors.Join(wrong(err), os.Remove(f.Name()))
+		return errors.Join(term.FileError(option, file, err), os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -63,6 +63,7 @@ func status(a *cli.App, ctx context.Context, names []string, verbose bool, query
 		}
 		return term.Printf(a.Out, "%d\n", *n)
 	}
+	cli.Faults(a, sources)
 	if a.JSON {
 		return statusJSON(a, ctx, engine, sources, verbose)
 	}

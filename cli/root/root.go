@@ -1,6 +1,7 @@
 package root
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,13 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	onceEach(root, args)
 	root.SetArgs(args)
 	root.SetIn(a.In)
-	root.SetOut(a.Out)
+	out, unknown := &written{Writer: a.Out}, helpOf(root)
+	root.SetOut(out)
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = cmp.Or(unknown(), out.err)
+	}
 	return p.end(a, cmd, args, a.Interrupted(err, ""))
 }
 

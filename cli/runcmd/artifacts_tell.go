@@ -8,12 +8,15 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/artifacts"
+	"github.com/hostler-project/hostler/run/runlog"
+	"github.com/hostler-project/hostler/run/workspace/collect"
 )
 
 // landing returns the local file of a copy: in a directory it keeps its remote name.
@@ -42,8 +45,9 @@ func landing(local, remote string) (string, error) {
 	return filepath.Abs(local)
 }
 
-// tellCollected prints what was brought back, the failed tests and what is missing.
-func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result) {
+// tellCollected prints what was brought back, the failed tests and what is missing of what was
+// asked for.
+func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result, asked []string) {
 	for _, w := range c.Warnings {
 		r.Printer.Warn("%s: %s", r.Session.Instance.ID, w)
 	}
@@ -60,6 +64,12 @@ func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result) {
 		}
 		fmt.Fprintf(&b, "%s: %s\n", a.Program, testWords(t))
 		_, _ = io.WriteString(r.Stderr, b.String())
+	}
+	for _, glob := range asked {
+		p, err := collect.Parse(glob)
+		if err == nil && !slices.ContainsFunc(c.Kept, func(k runlog.Artifact) bool { return p.Match(k.Path) }) {
+			r.Printer.Warn("--artifact %s: the command wrote no such file", term.Line(glob))
+		}
 	}
 	if n := len(c.Kept) - len(r.Options.Artifacts.Copies); n > 0 && r.Recording().Artifacts() != "" {
 		r.Printer.Warn("%s in %s", term.Counted(n, "file"), r.Recording().Artifacts())

@@ -12,8 +12,8 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote"
 	"github.com/hostler-project/hostler/run/session"
 )
@@ -32,6 +32,9 @@ func onWhich(from, to string, src, dst remote.Side, err error) error {
 		return err
 	}
 	name, _, _ := splitSide(side)
+	if e != nil && e.ID == "" && errors.Is(err, compute.ErrNotFound) {
+		return &compute.Error{Kind: e.Kind, Err: fmt.Errorf("%s: no such file or directory", side), Hint: e.Hint}
+	}
 	return fmt.Errorf("%s: %w", name, err)
 }
 
@@ -74,8 +77,8 @@ func (c *copies) side(ctx context.Context, s string) (remote.Side, error) {
 		}
 		c.conns[name] = conn
 		if way.Shown(ctx) { // where run starts its commands
-			if c.here[name], err = os.Getwd(); err != nil {
-				return remote.Side{}, fault.Invalid("", "the current directory: %v", err)
+			if c.here[name], err = term.Directory(); err != nil {
+				return remote.Side{}, err
 			}
 		}
 	}

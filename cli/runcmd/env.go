@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/run"
@@ -69,6 +71,15 @@ func (o *envFlags) environment(ctx context.Context, allow []string) (run.Environ
 		e.Hide = append(e.Hide, value)
 	}
 	return e, nil
+}
+
+// warnUnset names the variables that are to go along and are not here.
+func (o *envFlags) warnUnset(a *cli.App) {
+	for _, name := range o.env {
+		if _, here := os.LookupEnv(name); !here && name != "" && !strings.Contains(name, "=") && !a.Quiet {
+			a.Warn("-e %s: there is no such variable here, so it does not go along", term.Line(name))
+		}
+	}
 }
 
 func ordinal(n int) string {

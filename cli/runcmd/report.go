@@ -107,7 +107,7 @@ func writeDocument(name string, v any) error {
 		}
 		f := os.NewFile(uintptr(fd), name)
 		_, perr = f.Write(data)
-		return perr
+		return term.FileError("--report", name, perr)
 	}
-	return os.WriteFile(name, data, 0o600)
+	return term.FileError("--report", name, os.WriteFile(name, data, 0o600))
 }

@@ -53,13 +53,14 @@ func (o *runOptions) request(a *cli.App, ctx context.Context, name string, words
 	if opt.Env, err = o.environment(ctx, settings.env.Allow); err != nil {
 		return opt, err
 	}
+	o.warnUnset(a)
 	if err = o.streams(a, &opt); err != nil {
 		return opt, err
 	}
 	if err = o.addTree(a, &opt, settings.run.Sync && o.verb == "" && len(words) > 0); err != nil {
 		return opt, err
 	}
-	opt.Collected = func(r *run.Runner, c *artifacts.Result) { tellCollected(a, r, c) }
+	opt.Collected = func(r *run.Runner, c *artifacts.Result) { tellCollected(a, r, c, o.artifacts.artifacts) }
 	opt.Commanded = func(r *run.Runner, err error) { hintOfHome(a, r, err) }
 	return opt, o.record(a, &opt, &settings.run)
 }

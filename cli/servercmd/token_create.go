@@ -38,7 +38,7 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
 				return fault.Invalid("", "--permission %w", err)
 			}
-			if _, err := os.Lstat(output); err == nil { // perhaps another token, which is nowhere else
+			if _, err := os.Lstat(output); err == nil { // perhaps another token
 				return fault.Conflict("name another file, or remove that one", "--output %s: it exists already", output)
 			}
 			c, err := a.TheController(cmd.Context(), "a token")

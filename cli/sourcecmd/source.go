@@ -75,7 +75,7 @@ func sourceList(a *cli.App, ctx context.Context) error {
 			}
 		}
 		views = append(views, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), wrong})
-		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), term.Line(wrong)})
+		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), term.Note(wrong)})
 	}
 	return listSources(a, views, rows)
 }

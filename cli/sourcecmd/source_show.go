@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/host/hook"
 )
@@ -65,7 +66,7 @@ func sourceShow(a *cli.App, ctx context.Context, name string) error {
 			return err
 		}
 	}
-	return nil
+	return host.ConfigError(check.FaultOf(s))
 }
 
 // showHooks lists what a hook directory would run, and files in it that look like hooks but will

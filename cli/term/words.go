@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hostler-project/hostler/text/visible"
 	"github.com/hostler-project/hostler/text/words"
 )
 
@@ -53,4 +54,16 @@ func When(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
+}
+
+// mostNote is how long a note in a table may be.
+const mostNote = 160
+
+// Note is Line for a note in a table, which must not be longer than a few lines of a terminal.
+func Note(s string) string {
+	line := []rune(visible.Line(s))
+	if len(line) > mostNote {
+		line = append(line[:mostNote-3], []rune("...")...)
+	}
+	return string(line)
 }

@@ -318,7 +318,7 @@ func TestSlaposFailures(t *testing.T) {
 	if code, _, errs := m.Run(t, "frobnicate"); code != 5 || !strings.Contains(errs, `unknown command "frobnicate"`) {
 		t.Errorf("unknown: %d\n%s", code, errs)
 	}
-	if code, _, errs := m.Run(t, "supply", "a"); code != 2 || !strings.Contains(errs, "something is missing: slapos supply URL NODE") {
+	if code, _, errs := m.Run(t, "supply", "a"); code != 2 || !strings.Contains(errs, "supply: which NODE? slapos supply URL NODE") {
 		t.Errorf("too few: %d\n%s", code, errs)
 	}
 }

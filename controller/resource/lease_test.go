@@ -138,7 +138,7 @@ func TestWrong(t *testing.T) {
 	s.lease("own", `{"source":"local"}`)
 	s.lease("short", `{"source":"single","wait":"0"}`)
 	for name, want := range map[string]string{
-		"early": "NotFound: later: not found: no source of this name",
+		"early": "NotFound: later: not found: no such source",
 		"own":   "Denied: local: permission denied: it shows the files of the controller's own user",
 	} {
 		o := s.phase(name, "Waiting")

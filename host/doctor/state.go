@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/text/units"
+	"github.com/hostler-project/hostler/text/words"
 )
 
 // Configuration checks the configuration.
@@ -25,7 +25,8 @@ func Configuration(h *host.Host) []compute.Finding {
 			roots++
 		}
 	}
-	out := []compute.Finding{Finding("ok", "configuration", fmt.Sprintf("%d roots, %d sources", roots, len(cfg.Sources)), "")}
+	found := words.Counted(roots, "root") + ", " + words.Counted(len(cfg.Sources), "source")
+	out := []compute.Finding{Finding("ok", "configuration", found, "")}
 	for _, w := range cfg.Warnings {
 		out = append(out, Finding("warn", "configuration", api.Text(w), ""))
 	}

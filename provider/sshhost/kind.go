@@ -24,7 +24,7 @@ var Kind = provider.New(provider.Kind{
 		if len(named(settings)) > 0 {
 			return "", ""
 		}
-		return "ssh_host", "is required (or hosts, several with commas between)"
+		return "hosts", "is required: one host, or several with commas between"
 	},
 	Others:  provider.Everybody,
 	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },

@@ -32,12 +32,12 @@ type Options struct {
 // Check says what is wrong with the names of the hosts. It looks up none of them. Its errors are
 // compute.KeyErrors, and name the key that has the host.
 func (o Options) Check() error {
-	hosts, key := o.hosts(), "ssh_host"
-	if len(o.SSHHost) == 0 && len(o.Hosts) > 0 {
-		key = "hosts"
+	hosts, key := o.hosts(), "hosts"
+	if len(o.SSHHost) > 0 {
+		key = "ssh_host"
 	}
 	if len(hosts) == 0 {
-		return compute.WrongKey(key, "", "ssh_host (or hosts) is missing: which machine?")
+		return compute.WrongKey(key, "", "hosts is missing: which machine?")
 	}
 	for i, h := range hosts {
 		switch {
