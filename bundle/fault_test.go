@@ -358,20 +358,20 @@ func TestPlanErrors(t *testing.T) {
 	}
 	set := conf(t, files)
 	for name, want := range map[string]string{
-		"non":   `there is no bundle "non"; the nearest known is one`,
+		"non":   `there is no bundle "non"; did you mean one?`,
 		"round": "back/bundle.conf:2: include: the bundles include each other in a circle: round > back > round",
-		"arg":   "arg/bundle.conf:3: prot: bundle web has no argument of that name; the nearest known is port",
+		"arg":   "arg/bundle.conf:3: prot: bundle web has no argument of that name; did you mean port?",
 		"two":   "one/bundle.conf:3: port: bundle web got another value of it at two/bundle.conf:3, and is there once",
 		"needs": "needs/bundle.conf:2: bundle needs needs a value for its argument name",
 		"file":  "file/bundle.conf:1: bundle file: files/x: file does not exist",
 		"rel":   `rel/bundle.conf:1: bundle rel: files: "etc/x" is not an absolute path`,
 		"up":    "is not an absolute path without . and ..", "key": "pubkeys/k: is a private key",
-		"when":    `when: "oss == linux": there is no fact "oss"; the nearest known is os`,
+		"when":    `when: "oss == linux": there is no fact "oss"; did you mean os?`,
 		"mode":    `mode/bundle.conf:3: bundle mode: mode: "999" is no mode`,
-		"section": "section/bundle.conf:2: bundle section: x: is in the unknown section [arg]; the nearest known is [args]",
-		"script":  "scripts does not name b.sh before it; the nearest known is a.sh",
+		"section": "section/bundle.conf:2: bundle section: x: is in the unknown section [arg]; did you mean [args]?",
+		"script":  "scripts does not name b.sh before it; did you mean a.sh?",
 		"time":    `timeout: "5" is no time`,
-		"watch":   "watch: script a.sh: files does not name /etc/y; the nearest known is /etc/x",
+		"watch":   "watch: script a.sh: files does not name /etc/y; did you mean /etc/x?",
 		"tmpl":    `tmpl/scripts/a.sh: bundle tmpl: line 3: missing variable: "x"`,
 		"secret":  "secret/bundle.conf:2: bundle secret: x: X is not set", "owner": `"a b" is no owner`,
 	} {
@@ -387,7 +387,7 @@ func TestPlanErrors(t *testing.T) {
 	}
 	_, err := set.Plan(t.Context(), []string{"web"}, bundle.PlanOptions{Vars: []bundle.Var{{Name: "prot", Value: "1"}}})
 	if !errors.Is(err, compute.ErrInvalid) ||
-		!strings.Contains(err.Error(), `variable "prot" is used by none of the bundles; the nearest known is port`) {
+		!strings.Contains(err.Error(), `variable "prot" is used by none of the bundles; did you mean port?`) {
 		t.Errorf("a variable for nobody: %v", err)
 	}
 	both := conf(

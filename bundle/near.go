@@ -8,5 +8,5 @@ func near(name string, known []string) string {
 	if best == "" {
 		return ""
 	}
-	return "; the nearest known is " + best
+	return "; did you mean " + best + "?"
 }

@@ -88,8 +88,8 @@ func TestGoTemplate(t *testing.T) {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
 	}
 	for in, want := range map[string]string{
-		"\n{{.nmae}}":       `line 3: missing variable: <.nmae>: map has no entry for key "nmae"; the nearest known is name`,
-		"{{.facts.adress}}": `; the nearest known is address`,
+		"\n{{.nmae}}":       `line 3: missing variable: <.nmae>: map has no entry for key "nmae"; did you mean name?`,
+		"{{.facts.adress}}": `; did you mean address?`,
 		"{{.name":           "line 2: bad template: unclosed action",
 		"{{.name | shell}}": "line 2: bad template: function \"shell\" not defined",
 		"{{range 99999999}}{{printf \"%9999s\" $.name}}{{end}}": "makes more than 16 MiB",
@@ -102,8 +102,8 @@ func TestGoTemplate(t *testing.T) {
 
 func TestTemplateLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"#!/bin/sh\n# provision-template-type: mako\n": "line 2: unsupported type of template: mako; the nearest known is ",
-		"\n" + formatMarker + "\n{no}":                 `line 4: missing variable: "no"; the nearest known is not`,
+		"#!/bin/sh\n# provision-template-type: mako\n": "line 2: unsupported type of template: mako; did you mean ",
+		"\n" + formatMarker + "\n{no}":                 `line 4: missing variable: "no"; did you mean not?`,
 		formatMarker + "\n}":                           "line 3: bad template: a } without its {",
 	} {
 		if _, err := bundle.Expand(text, map[string]string{"not": "1"}, nil); err == nil || !strings.HasPrefix(err.Error(), want) {

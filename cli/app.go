@@ -40,6 +40,8 @@ type App struct {
 
 	Traces *tracing.Tracing // nil: no tracing
 
+	warned bool // of what is odd in the configuration
+
 	Began Began // where the process began, if it went to another directory
 
 	// Within serves the engine of this process to this process, as a controller would: done waits

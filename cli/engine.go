@@ -32,7 +32,9 @@ func (a *App) Engine(ctx context.Context) (Engine, error) {
 	if err := a.FindController(ctx); err != nil {
 		return nil, err
 	}
-	return backendOf(a).engine(ctx)
+	engine, err := backendOf(a).engine(ctx)
+	warnOfRoot(a)
+	return engine, err
 }
 
 // Self describes this user as the engine knows it. The embedded engine is here and the user's own.

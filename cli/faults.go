@@ -6,6 +6,20 @@ import (
 	"github.com/hostler-project/hostler/host/check"
 )
 
+// warnOfRoot says once that $HOSTLER_CONFIG leads nowhere: its sources are missed by every command.
+func warnOfRoot(a *App) {
+	cfg := a.Host.Config()
+	if a.warned || cfg == nil || a.Quiet || a.Compat {
+		return
+	}
+	a.warned = true
+	for _, r := range cfg.Roots {
+		if r.Kind == "env" && !r.Exists {
+			a.Warn("$HOSTLER_CONFIG names %s, and there is no such directory", r.Path)
+		}
+	}
+}
+
 // Faults adds to the engine's sources what is wrong with their configuration here. The engine finds
 // some of it only when it makes something.
 func Faults(a *App, all []compute.SourceStatus) {

@@ -77,7 +77,11 @@ func presented() (string, error) {
 	if err != nil {
 		return "", fault.Invalid("", "$HOSTLER_TOKEN_FILE: %w", err)
 	}
-	return strings.TrimSpace(string(b)), nil
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", fault.Invalid("", "$HOSTLER_TOKEN_FILE: %s is empty", file)
+	}
+	return token, nil
 }
 
 // Project returns the named project; nil if none is named.

@@ -24,6 +24,12 @@ func (a *App) SourceName() (string, error) {
 	if cfg.Defaults.Err != nil {
 		return "", host.ConfigError(cfg.Defaults.Err)
 	}
+	if at := cfg.Defaults.At; at != nil {
+		// a controller that is named may have it
+		if t, err := a.Named(); err == nil && (t.Where == "" || a.Flags.Embedded) {
+			return "", &compute.Error{Kind: compute.ErrNotFound, Err: at, Hint: "hostler source list"}
+		}
+	}
 	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
 }
 

@@ -69,6 +69,7 @@ type Config struct {
 // Defaults are the section [defaults] of hostler.conf.
 type Defaults struct {
 	Source string         // "": not set, or see Err
+	At     *Error         // where that is set, and that there is no such source; nil: there is
 	Err    error          // why Source waits for approval, when a tree sets it; nil: it does not
 	Wait   *time.Duration // the longest wait in a queue; nil: not set; negative: no limit
 }
@@ -124,8 +125,22 @@ func Load(opt LoadOptions) (*Config, error) {
 	g.checkPools()
 	g.checkProjects()
 	g.checkBundles()
+	g.checkDefault()
 	g.closeTrees()
 	return c, err
+}
+
+// checkDefault looks whether there is a source that [defaults] names. A controller may have it.
+func (g *gathering) checkDefault() {
+	d := &g.Defaults
+	_, err := g.Source(d.Source)
+	wrong, missing := errors.AsType[*Error](err)
+	if d.Source == "" || !missing || d.At == nil {
+		d.At = nil
+		return
+	}
+	d.At.Msg, d.At.Nearest = "there is no source "+d.Source, wrong.Nearest
+	g.warn(d.At)
 }
 
 // implicit returns the names of sources that exist without configuration. The former programs had
@@ -187,7 +202,11 @@ func (g *gathering) root(r *Root) error {
 		case r.Err != nil:
 			g.warn(r.Err)
 		case r.Kind == "env":
-			g.warn(&Error{File: r.Path, Msg: "is not a directory, and $HOSTLER_CONFIG names it"})
+			what := "is not a directory"
+			if _, err := os.Lstat(r.Path); errors.Is(err, fs.ErrNotExist) {
+				what = "does not exist"
+			}
+			g.warn(&Error{File: r.Path, Msg: what + ", and $HOSTLER_CONFIG names it"})
 		}
 		return nil
 	}
@@ -350,6 +369,9 @@ func (g *gathering) setting(r *Root, e entry) error {
 	case "source":
 		chosen := g.Defaults.Source == ""
 		g.Defaults.Source = cmp.Or(g.Defaults.Source, e.Text)
+		if chosen {
+			g.Defaults.At = &Error{File: e.File, Line: e.Line, Key: "[defaults] source"}
+		}
 		if t := g.trees[r.Path]; t != nil && t.source == nil {
 			t.source, t.chosen = &e, chosen
 		}

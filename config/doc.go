@@ -3,7 +3,7 @@
 //
 // Roots are read in a fixed order. The first definition of a source counts as a whole; hostler.conf
 // is merged key by key. An error in a source breaks only that source: its Err has file, line, key
-// and the nearest known key. A provider's settings stay text until Decode fills its Options.
+// and the key that was meant. A provider's settings stay text until Decode fills its Options.
 //
 // A tree's roots (.hostler, .crcache) come with the tree and may be anybody's. A source in them
 // that would run code on this machine, or send something of the user's away, does not work until

@@ -238,6 +238,9 @@ func (h *Host) Configuration() (*config.Config, error) {
 	if !h.stays && h.Stays != nil {
 		h.Stays()
 	}
+	if h.Whole == nil {
+		checkTypes(h.Kinds, cfg.Sources)
+	}
 	h.stays = true // what others configure from now on replaces no process that has begun
 	for _, w := range cfg.Warnings {
 		h.Log.Warn("configuration", "err", w)

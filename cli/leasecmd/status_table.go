@@ -24,7 +24,7 @@ func note(s compute.SourceStatus, now time.Time) string {
 		}
 	}
 	if s.Broken != nil {
-		notes = append(notes, "broken: "+term.Note(term.ErrorText(s.Broken)))
+		notes = append(notes, "broken: "+term.Note(s.Broken))
 	}
 	if s.Orphaned {
 		notes = append(notes, "orphaned")

@@ -49,7 +49,7 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 	}
 	var rows [][]string
 	for _, v := range views {
-		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), term.Note(v.Reason)})
+		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), term.Line(v.Reason)})
 	}
 	if err := a.Table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
 		return err

@@ -31,8 +31,8 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	root.SetOut(out)
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		err = cmp.Or(unknown(), out.err)
+	if help := cmp.Or(unknown(), out.err); err == nil && help != nil {
+		cmd, err = nil, help // no command has run
 	}
 	return p.end(a, cmd, args, a.Interrupted(err, ""))
 }

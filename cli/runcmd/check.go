@@ -3,8 +3,10 @@ package runcmd
 import (
 	"io"
 	"os"
+	"strings"
 
 	"github.com/hostler-project/hostler/cli/leasecmd"
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
@@ -12,6 +14,11 @@ import (
 func (o *runOptions) check(words []string) error {
 	if o.report == "-" {
 		return fault.Invalid("a file, or fd:3 with 3>file", "--report -: it would stand between what the command prints")
+	}
+	if !strings.HasPrefix(o.report, "fd:") {
+		if err := term.CheckPlace("--report", o.report); err != nil {
+			return err
+		}
 	}
 	if err := leasecmd.CheckKey(o.key); err != nil {
 		return err

@@ -31,7 +31,7 @@ func configTables(a *cli.App, v configView) error {
 		}
 		rows = append(rows, []string{s.Name, s.Type, from, ""})
 		if s.Error != "" {
-			rows[len(rows)-1][3] = "broken: " + term.Note(s.Error)
+			rows[len(rows)-1][3] = "broken: " + term.Line(s.Error)
 		}
 		for _, f := range s.Shadowed {
 			rows = append(rows, []string{"", "", f, "shadowed"})

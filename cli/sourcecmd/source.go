@@ -9,7 +9,6 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host/check"
-	"github.com/hostler-project/hostler/provider/exec"
 )
 
 func NewSource(a *cli.App) *cobra.Command {
@@ -68,13 +67,8 @@ func sourceList(a *cli.App, ctx context.Context) error {
 		return err
 	}
 	for _, s := range cfg.Sources {
-		wrong := term.TextOf(check.FaultOf(s))
-		if s.Kind.External && wrong == "" {
-			if _, err := exec.Find("", s.Type); err != nil {
-				wrong = term.ErrorText(err)
-			}
-		}
-		views = append(views, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), wrong})
+		wrong := check.FaultOf(s)
+		views = append(views, configuredView{s.Name, s.Type, s.File, s.Applied, append([]string{}, s.Shadowed...), term.TextOf(wrong)})
 		rows = append(rows, []string{s.Name, s.Type, comesFrom(s), term.Note(wrong)})
 	}
 	return listSources(a, views, rows)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/text/visible"
 	"github.com/hostler-project/hostler/text/words"
 )
@@ -56,14 +57,15 @@ func When(t time.Time) *time.Time {
 	return &t
 }
 
-// mostNote is how long a note in a table may be.
-const mostNote = 160
-
-// Note is Line for a note in a table, which must not be longer than a few lines of a terminal.
-func Note(s string) string {
-	line := []rune(visible.Line(s))
-	if len(line) > mostNote {
-		line = append(line[:mostNote-3], []rune("...")...)
+// Note is the text of an error for a table: the first of several, and how many more there are.
+func Note(err error) string {
+	all := api.Apart(err)
+	if len(all) == 0 {
+		return ""
 	}
-	return string(line)
+	text := visible.Line(ErrorText(all[0]))
+	if more := len(all) - 1; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
 }

@@ -122,7 +122,7 @@ func TestWebhooks(t *testing.T) {
 	for text, want := range map[string]string{
 		"[webhook x]\nurl = URL\nsecret = " + hookSecret:                "is to be said where it stands",
 		"[webhook x]\nurl = http://192.0.2.1/\nsecret = SECRET":         "can be read on the way",
-		"[webhook x]\nurl = URL\nsecret = SECRET\nevent = leased":       "the nearest known is events",
+		"[webhook x]\nurl = URL\nsecret = SECRET\nevent = leased":       "did you mean events?",
 		"[webhook x]\nsecret = SECRET":                                  "url",
 		"[webhook x]\nurl = URL\nsecret = SECRET\nevents = relesed":     "did you mean released?",
 		"[webhook x]\nurl = URL\nsecret = SECRET\nprojects = web":       "there is no such project",

@@ -130,7 +130,7 @@ func TestSet(t *testing.T) {
 	s.thing("Source", "hooked", `{"conf":{"type":"fake","fake":{"run":{"deep":1}}}}`)
 	s.is("sources", "hooked", "False", "Invalid: source hooked: spec.conf: run: is neither a plain value nor a list of them")
 	s.thing("Source", "hooked", `{"conf":{"type":"fake","reserv":1}}`) // there is no file of it
-	s.is("sources", "hooked", "False", "Invalid: source hooked: reserv: unknown key; the nearest known is reserve")
+	s.is("sources", "hooked", "False", "Invalid: source hooked: reserv: unknown key; did you mean reserve?")
 	lab.Ctl(t, "", "delete", "sources."+resource.Group, "-n", s.namespace, "hooked")
 	s.is("sources", "other", "True", "Applied")
 

@@ -7,7 +7,7 @@ import "testing"
 func TestShown(t *testing.T) {
 	whole := func(kind, name string) bool { return kind == "source" && name == "file" }
 	for text, want := range map[string]string{
-		"sources/bad/source.conf:5: source bad: reserv: unknown key; the nearest known is reserve":         "source bad: reserv: unknown key; the nearest known is reserve",
+		"sources/bad/source.conf:5: source bad: reserv: unknown key; did you mean reserve?":                "source bad: reserv: unknown key; did you mean reserve?",
 		"sources/bad/source.conf:5: source bad: a: x; sources/bad/source.conf: source bad: b: y":           "source bad: a: x; source bad: b: y",
 		"bundles/b/bundle.conf:1: is not KEY = VALUE":                                                      "bundle b: is not KEY = VALUE",
 		"/var/lib/hostler/applied/0a1b/3-77/sources/bad/source.conf:7: source bad: template: no such file": "source bad: template: no such file",

@@ -32,7 +32,7 @@ const damage = "the state file is damaged: move it and its -wal file away and ke
 
 // openError describes the fault of a state file, with a hint.
 func openError(path string, err error) error {
-	e := &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrFailed, Err: err}
+	e := &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrFailed, Err: plain(err)}
 	var code interface{ Code() int }
 	switch {
 	case errors.Is(err, errNewer):
@@ -84,6 +84,24 @@ func advice(err error) (hint string, kind error) {
 	return "", compute.ErrFailed
 }
 
+// noRoom is the error of a full disk, which SQLite tells in several ways.
+type noRoom struct{ error }
+
+// Error returns the system's words.
+func (noRoom) Error() string { return syscall.ENOSPC.Error() }
+
+// Unwrap returns what SQLite said.
+func (e noRoom) Unwrap() error { return e.error }
+
+// plain gives an error of a full disk the system's words.
+func plain(err error) error {
+	var ours *lean
+	if hint, _ := advice(err); (hint == full || errors.Is(err, syscall.ENOSPC)) && !errors.As(err, &ours) {
+		return noRoom{err}
+	}
+	return err
+}
+
 // wrap gives errors of SQLite a kind; others pass as they are.
 func wrap(err error) error {
 	var code interface{ Code() int }
@@ -95,5 +113,5 @@ func wrap(err error) error {
 		return err
 	}
 	hint, kind := advice(err)
-	return &compute.Error{Op: "state", Kind: kind, Err: err, Hint: hint}
+	return &compute.Error{Op: "state", Kind: kind, Err: plain(err), Hint: hint}
 }

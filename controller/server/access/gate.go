@@ -173,10 +173,21 @@ func Lacks(p auth.Principal, what auth.Permission) error {
 		text, hint = "only operators and administrators act on what is another's", ""
 	case what == auth.Manage:
 		text, hint = "that is for administrators", ""
+	case p.Token != "" && (p.Everywhere != auth.Nobody || len(p.Roles) > 0):
+		text = "this token goes no further than " + reach(p)
+		hint = "`hostler token create` makes another, of at most what its owner may"
 	case p.Everywhere == auth.Nobody && len(p.Roles) == 0:
 		text, hint = p.Name+" is in no project of this controller", "ask its administrators: projects/NAME/project.conf has the members"
 	}
 	return &compute.Error{Kind: compute.ErrDenied, Err: errors.New(text), Hint: hint}
+}
+
+// reach says how far a token goes in the project that its caller has chosen.
+func reach(p auth.Principal) string {
+	if p.Only != 0 {
+		return "the permission " + p.Only.String()
+	}
+	return max(p.Everywhere, p.Roles[p.Project]).String()
 }
 
 // named returns the first parameter in a path and its value; "": the pattern has none.

@@ -5,6 +5,7 @@ package kubeconfig
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -62,6 +63,9 @@ func Open(log *slog.Logger, o Options) (*Client, error) {
 	rules.ExplicitPath = o.Path
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context})
 	config, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) && o.Path == "" {
+		err = errors.New("neither $KUBECONFIG nor ~/.kube/config has one")
+	}
 	if err != nil {
 		return nil, &compute.Error{
 			Kind: compute.ErrInvalid, Err: fmt.Errorf("the kubeconfig: %w", err),
