@@ -96,5 +96,6 @@ func (a *App) FindController(ctx context.Context) error {
 	if err == nil && fits {
 		a.Remote, a.self = c, self
 	}
+	a.Log.Debug("the controller", "found", c != nil, "asked", a.Remote != nil, "err", err)
 	return err
 }

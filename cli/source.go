@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"fmt"
 
 	"github.com/hostler-project/hostler/cli/term"
@@ -15,6 +14,7 @@ import (
 // default.
 func (a *App) SourceName() (string, error) {
 	if a.Flags.Source != "" {
+		a.Log.Debug("the source", "name", a.Flags.Source, "why", "--source")
 		return a.Flags.Source, nil
 	}
 	cfg, err := a.Host.Configuration()
@@ -30,7 +30,12 @@ func (a *App) SourceName() (string, error) {
 			return "", &compute.Error{Kind: compute.ErrNotFound, Err: at, Hint: "hostler source list"}
 		}
 	}
-	return cmp.Or(cfg.Defaults.Source, DefaultSource(a.Host.Kinds)), nil
+	name, why := cfg.Defaults.Source, "[defaults] source"
+	if name == "" {
+		name, why = DefaultSource(a.Host.Kinds), "none is named"
+	}
+	a.Log.Debug("the source", "name", name, "why", why)
+	return name, nil
 }
 
 // Configured returns a configured source. Its error names the most similar one.

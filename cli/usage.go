@@ -65,7 +65,7 @@ func UnknownCommand(cmd *cobra.Command, name string) error {
 		}
 	}
 	path := strings.TrimPrefix(cmd.CommandPath(), "hostler ")
-	near := term.DidYouMean(name, verbs, cmd.CommandPath()+" ")
+	near := cmp.Or(cmd.Annotations[name], term.DidYouMean(name, verbs, cmd.CommandPath()+" "))
 	switch {
 	case !cmd.HasParent():
 		return fault.Invalid(cmp.Or(near, cmd.CommandPath()+" help"), "unknown command %q", name)

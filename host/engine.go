@@ -249,6 +249,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 		if err != nil {
 			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
+		h.Log.Debug("a provider is opened", "source", name, "type", typ)
 		ends.add(p)
 		if err := noteKind(cfg, state, typ); err != nil {
 			return nil, err

@@ -241,6 +241,9 @@ func (h *Host) Configuration() (*config.Config, error) {
 	if h.Whole == nil {
 		checkTypes(h.Kinds, cfg.Sources)
 	}
+	for _, r := range cfg.Roots {
+		h.Log.Debug("configuration", "root", r.Path, "kind", r.Kind, "there", r.Exists)
+	}
 	h.stays = true // what others configure from now on replaces no process that has begun
 	for _, w := range cfg.Warnings {
 		h.Log.Warn("configuration", "err", w)

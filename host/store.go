@@ -128,6 +128,7 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 	}
 	if address == "" {
 		h.storeAt = filepath.Join(state, "state.db")
+		h.Log.Debug("the store is opened", "file", h.storeAt)
 		store, err := sqlite.Open(ctx, h.storeAt, sqlite.Options{})
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // await repeats f while it returns ErrNotReady, with growing pauses, and once more at a time,
@@ -21,7 +22,7 @@ func await(ctx context.Context, patience time.Duration, at time.Time, f func(con
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return fault.Cut(ctx.Err(), err)
 		case <-time.After(untilNext(pause, at)):
 		}
 		pause = min(pause*2, 2*time.Second)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
@@ -128,8 +129,7 @@ func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*comput
 		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
-		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
-			Err: fmt.Errorf("it is %s", i.State), Hint: "`hostler acquire -s " + i.Source + "` gets one"})
+		return nil, nil, p.lamented(tx, who, i.ID, fault.Unleased(i))
 	}
 	if err := allowed(who, l); err != nil {
 		return nil, nil, err

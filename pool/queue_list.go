@@ -47,8 +47,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 		n := slices.IndexFunc(ws, func(w *compute.Waiter) bool { return w.ID == id })
 		if n < 0 {
 			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound,
-				Err:  errors.New("no request of this number waits"),
-				Hint: "`hostler status -v` lists those that do"}
+				Err: errors.New("no request of this number waits"), Hint: "`hostler status -v` lists those that do"}
 		}
 		w := ws[n]
 		if !who.Admin && who.Owner != w.Owner {

@@ -131,11 +131,7 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 		if errors.As(err, new(*compute.Error)) {
 			return err // the far side's, with its kind
 		}
-		kind := compute.ErrFailed
-		if errors.Is(err, syscall.EADDRINUSE) {
-			kind = compute.ErrConflict
-		}
-		return &compute.Error{Op: "forward", Kind: kind, Err: err}
+		return listenError(spec.Listen, err)
 	}
 	if spec.ListenNetwork == "unix" && !spec.Reverse {
 		if err := os.Chmod(spec.Listen, 0o600); err != nil {
@@ -230,3 +226,29 @@ func join(ctx context.Context, a, b net.Conn) {
 	}
 	both.Wait()
 }
+
+// listenError says in plain words why nothing can listen at an address.
+func listenError(at string, err error) error {
+	e := &compute.Error{Op: "forward", Kind: compute.ErrFailed}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		e.Kind, e.Hint = compute.ErrConflict, "end what listens there, or give another address"
+		e.Err = &listening{at + ": the address is in use", err}
+		return e
+	}
+	why := err
+	if code := syscall.Errno(0); errors.As(err, &code) {
+		why = code
+	}
+	e.Err = &listening{at + ": " + why.Error(), err}
+	return e
+}
+
+// listening is an error with other words than its cause.
+type listening struct {
+	text string
+	err  error
+}
+
+func (l *listening) Error() string { return l.text }
+
+func (l *listening) Unwrap() error { return l.err }

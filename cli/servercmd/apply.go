@@ -75,5 +75,8 @@ func apply(a *cli.App, ctx context.Context, o applyFlags, dry bool) error {
 			return err
 		}
 	}
+	if o.prune && !a.Quiet {
+		return sayStays(a, ctx, set)
+	}
 	return nil
 }

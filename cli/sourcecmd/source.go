@@ -11,6 +11,9 @@ import (
 	"github.com/hostler-project/hostler/host/check"
 )
 
+// byHand is how a source is made.
+const byHand = "write ~/.config/hostler/sources/NAME/source.conf; docs/sources.md has the keys"
+
 func NewSource(a *cli.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "source",
@@ -18,6 +21,9 @@ func NewSource(a *cli.App) *cobra.Command {
 		Example: "  hostler source list\n  hostler source test web",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Annotations: map[string]string{ // hints for words that are no commands
+			"add": byHand, "create": byHand, "new": byHand,
+		},
 	}
 	one := func(use, short, long, example string, run func(context.Context, string) error) {
 		cmd.AddCommand(&cobra.Command{

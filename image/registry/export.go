@@ -109,7 +109,7 @@ func failed(ref string, kind, err error, hint string) error {
 
 // exportError adds a kind and a hint to an error of an export.
 func exportError(s *image.Store, to image.Reference, err error) error {
-	return s.ExportError(to, refusal(err))
+	return s.ExportError(to, refusal(to.Registry, err))
 }
 
 // send writes a packed image to its destination.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -21,16 +23,33 @@ import (
 // Fetch brings an image of a registry into a store.
 func (Client) Fetch(ctx context.Context, s *image.Store, r image.Reference, opt image.PullOptions) (image.Image, error) {
 	img, err := fetch(ctx, s, r, opt)
-	return img, refusal(err)
+	return img, refusal(r.Registry, err)
 }
 
-// refusal shows an answer of a registry to those who know no library.
-func refusal(err error) error {
+// refusal shows an answer of a registry, or that there was none, to those who know no library.
+func refusal(of image.Name, err error) error {
 	if answer := (*transport.Error)(nil); errors.As(err, &answer) {
 		return &image.Refusal{Status: answer.StatusCode, Err: err}
 	}
+	at := "the registry " + of.Host
+	switch dns := (*net.DNSError)(nil); {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &unreached{at + " refuses the connection", err}
+	case errors.As(err, &dns) && (dns.IsNotFound || dns.IsTemporary):
+		return &unreached{at + ": its name does not resolve: is there a network?", err}
+	}
 	return err
 }
+
+// unreached is the error of a registry that did not answer.
+type unreached struct {
+	text string
+	err  error
+}
+
+func (u *unreached) Error() string { return u.text }
+
+func (u *unreached) Unwrap() error { return u.err }
 
 func fetch(ctx context.Context, s *image.Store, r image.Reference, opt image.PullOptions) (image.Image, error) {
 	ref, err := reference(r.Registry)

@@ -132,6 +132,7 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(con
 	)
 	defer func() {
 		span.End(err)
+		g.o.Log.Debug("the provider was asked", "op", op, "instance", id, "source", g.o.Source, "took", time.Since(start), "err", err)
 		if g.o.Observe != nil {
 			g.o.Observe(op, time.Since(start), err)
 		}
