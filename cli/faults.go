@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
@@ -18,6 +19,19 @@ func warnOfRoot(a *App) {
 			a.Warn("$HOSTLER_CONFIG names %s, and there is no such directory", r.Path)
 		}
 	}
+}
+
+// FaultNote says for a table what is wrong with the configuration of a source here; "": nothing.
+func FaultNote(a *App, source string) string {
+	cfg := a.Host.Config()
+	if cfg == nil || a.Elsewhere() {
+		return ""
+	}
+	s, err := cfg.Source(source)
+	if err != nil {
+		return ""
+	}
+	return term.Note(host.ConfigError(check.FaultOf(s)))
 }
 
 // Faults adds to the engine's sources what is wrong with their configuration here. The engine finds

@@ -49,7 +49,11 @@ func plan(a *cli.App, ctx context.Context, names []string) error {
 	}
 	var rows [][]string
 	for _, v := range views {
-		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), term.Line(v.Reason)})
+		why := v.Reason
+		if fault := cli.FaultNote(a, v.Source); fault != "" {
+			why = "it cannot be used: " + fault
+		}
+		rows = append(rows, []string{v.Source, strconv.Itoa(v.Have), strconv.Itoa(v.Wanted), strconv.Itoa(v.Kept), term.Line(why)})
 	}
 	if err := a.Table([]string{"source", "have", "wanted", "kept", "why"}, rows); err != nil {
 		return err

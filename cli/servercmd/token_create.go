@@ -41,6 +41,9 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			if _, err := os.Lstat(output); err == nil { // perhaps another token
 				return fault.Conflict("name another file, or remove that one", "--output %s: it exists already", output)
 			}
+			if err := term.CheckPlace("--output", output); err != nil {
+				return err
+			}
 			c, err := a.TheController(cmd.Context(), "a token")
 			if err != nil {
 				return err

@@ -2,10 +2,15 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
@@ -24,11 +29,26 @@ func SeenIn(s *config.Source) (odd []string, err error) {
 	if err := ValuesOf(s); err != nil {
 		return nil, err
 	}
+	if err := imageOf(s); err != nil {
+		return nil, err
+	}
 	if s.Kind.Look == nil {
 		return nil, nil
 	}
 	odd, err = s.Kind.Look(s.Decode, siteOf(s))
 	return odd, host.AtKey(err, s.Name, s.Position)
+}
+
+// imageOf returns an error if the image of a source is a file of this machine that is not there.
+func imageOf(s *config.Source) error {
+	file := cmp.Or(s.Image, s.Settings["image"])
+	if !filepath.IsAbs(file) {
+		return nil
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return host.AtKey(compute.WrongKey("image", "", "image = %s: no such file", file), s.Name, s.Position)
+	}
+	return nil
 }
 
 // ValuesOf returns what is wrong with the text of a source's file alone. If the file could be read

@@ -17,6 +17,7 @@ func TestFaultOf(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	for name, test := range map[string]struct{ show, fault string }{
+		"no image":        {"/srv\nimage = " + home + "/none.tar", "image = " + home + "/none.tar: no such file"},
 		"below the home":  {"~/sub, /srv", ""},
 		"the whole home":  {"~/", "whole home"},
 		"hostler's state": {"~/.config/hostler/sources", "hostler's own"},
