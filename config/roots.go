@@ -36,6 +36,9 @@ func (r *Root) crcache() bool { return r.Kind == "crcache-user" || r.Kind == "cr
 // findRoots lists the roots in order, also missing ones.
 func findRoots(opt *LoadOptions) ([]Root, error) {
 	dir, err := filepath.Abs(opt.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Msg: "the current directory is gone"}
+	}
 	if err != nil {
 		return nil, err
 	}
