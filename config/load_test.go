@@ -471,7 +471,9 @@ func TestHostlerConf(t *testing.T) {
 		store["sync_mode"].Key != "sync-mode" {
 		t.Errorf("sections = %v", c.Sections)
 	}
-	if len(c.Sections["auth"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 1 {
+	// one of the warnings is that there is no source mine
+	if len(c.Sections["auth"]) > 0 || len(c.NeedsTrust()) != 1 || len(c.Warnings) != 2 ||
+		!strings.Contains(fmt.Sprint(c.Warnings), "hostler.conf:2: [defaults] source: there is no source mine") {
 		t.Errorf("the tree names the controller: %v %v", c.Sections, c.Warnings)
 	}
 	var said []string

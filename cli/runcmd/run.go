@@ -21,7 +21,7 @@ func NewRun(a *cli.App) *cobra.Command {
 acquired for the command and given back after it, whatever happens. Without COMMAND it is a shell.
 
 Arguments arrive as they are given here: no shell takes them apart, unless asked for with -c. Options after COMMAND are the command's; with -- before any
-NAME the default source is meant. On local and in a sandbox of this machine's own root, the command starts in the current directory, elsewhere
+NAME the default source is meant, and with -s there is no NAME. On local and in a sandbox of this machine's own root, the command starts in the current directory, elsewhere
 in the login directory; on local with the whole environment, elsewhere with CI, LANG, LC_* and what -e, --env-file, --secret and hostler.conf name. Signals and the terminal's size
 are passed on.
 
