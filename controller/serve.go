@@ -289,7 +289,7 @@ func serverOptions(
 		},
 		Life: server.Life{
 			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
-			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.RunDue(ctx); return err },
 		},
 		Replies:   k.replies.idempotencyStore(),
 		Telemetry: server.Telemetry{Metrics: k.metrics.handler(), Observe: k.metrics.countRequest, Tracer: tracer, Log: k.Log},
@@ -334,7 +334,7 @@ func (k *controller) doDue(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		at := time.Now().Add(lookAround)
-		if next := k.round(ctx, pool.Tending{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
+		if next := k.round(ctx, pool.ReconcileOptions{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
 			at = next
 		}
 		select {
@@ -370,8 +370,8 @@ func (k *controller) did() {
 }
 
 // round does what is due, and returns when more will be; zero: nothing is known.
-func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
-	next, err := k.now.Load().engine.Tend(ctx, with)
+func (k *controller) round(ctx context.Context, with pool.ReconcileOptions) time.Time {
+	next, err := k.now.Load().engine.Reconcile(ctx, with)
 	k.wanted.ring() // ended leases may change what is wanted
 	if err == nil && !k.options.NoFill {
 		err = k.now.Load().engine.Rolling(ctx, with)

@@ -67,7 +67,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	opt := pool.Options{
 		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: NewID,
 		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step,
-		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Desk: h.desk, Projects: quotas(cfg.Projects),
+		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Inflight: h.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := h.store.(SharedStore); ok {
 		opt.Host = ProcessSpace()

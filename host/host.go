@@ -37,7 +37,7 @@ type Host struct {
 	storeAt string
 	pool    *pool.Pool
 	open    opening
-	desk    *pool.Desk
+	desk    *pool.Inflight
 	left    *atomic.Bool // something was left for the keeper
 	bundles *bundleCache
 	guard   *fetch.Guard
@@ -122,7 +122,7 @@ type Meters interface {
 	// Store returns a store that measures another.
 	Store(pool.Store) pool.Store
 	// Sight returns a function that gets each act of the engine; it may be nil.
-	Sight() func(pool.Sight)
+	Sight() func(pool.Sample)
 	// Provider returns a function that gets each call to a source's provider; it may be nil.
 	Provider(source string) func(op string, took time.Duration, err error)
 }
@@ -135,7 +135,7 @@ func New(o Options) *Host {
 	if o.Kinds == nil {
 		o.Kinds = Kinds()
 	}
-	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
+	return &Host{Options: o, desk: &pool.Inflight{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
 }
 
 // Open returns a host with its engine. Close closes both.
@@ -294,7 +294,7 @@ func (h *Host) measured() pool.Store {
 	return h.Meters.Store(h.store)
 }
 
-func (h *Host) observe() func(pool.Sight) {
+func (h *Host) observe() func(pool.Sample) {
 	if h.Meters == nil {
 		return nil
 	}

@@ -22,11 +22,11 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		trace.Attr{Key: "hostler.count", Value: req.Count},
 	)
 	if p.opt.Observe == nil && span == nil {
-		return p.tallied(ctx, req)
+		return p.acquireAndNote(ctx, req)
 	}
-	w := &watched{ctx: ctx, begin: time.Now(), notify: req.Notify}
-	req.Notify = w.hear
-	leases, err := p.tallied(ctx, req)
+	w := &acquireObserver{ctx: ctx, begin: time.Now(), notify: req.Notify}
+	req.Notify = w.progress
+	leases, err := p.acquireAndNote(ctx, req)
 	hit := w.end()
 	span.Set(trace.Attr{Key: "hostler.hit", Value: err == nil && hit})
 	if len(leases) > 0 {
@@ -38,7 +38,7 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		if _, ok := p.sources[source]; !ok {
 			source = "" // the caller may have made the name up
 		}
-		p.opt.Observe(Sight{
+		p.opt.Observe(Sample{
 			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
 			Hit: err == nil && hit, Count: len(leases),
 		})
@@ -56,7 +56,7 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if err := p.check(s, &req); err != nil {
 		return nil, err
 	}
-	if _, err := p.barred(s, req); err != nil {
+	if _, err := p.barredSources(s, req); err != nil {
 		return nil, err
 	}
 	if err := p.prepare(ctx, s); err != nil {
@@ -74,7 +74,7 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if err := p.fits(s, req); err != nil {
 		return nil, err
 	}
-	if err := p.look(ctx, s); err != nil {
+	if err := p.catchUp(ctx, s); err != nil {
 		return nil, err
 	}
 	leases, err := p.attempt(ctx, s, req, nil, 0)
@@ -85,9 +85,9 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	return p.queue(ctx, s, req, short, start)
 }
 
-// look does the work that is due for a source before it is used, at most once a second in a
+// catchUp does the work that is due for a source before it is used, at most once a second in a
 // long-lived process.
-func (p *Pool) look(ctx context.Context, s *Source) error {
+func (p *Pool) catchUp(ctx context.Context, s *Source) error {
 	p.mu.Lock()
 	at := p.at(s)
 	recent := time.Since(at.looked) < time.Second
@@ -146,7 +146,7 @@ func (p *Pool) check(s *Source, req *compute.Request) error {
 func (p *Pool) attempt(
 	ctx context.Context, s *Source, req compute.Request, waiter *compute.Waiter, waited time.Duration,
 ) ([]compute.Lease, error) {
-	skip, err := p.barred(s, req)
+	skip, err := p.barredSources(s, req)
 	if err != nil {
 		return nil, err
 	}
@@ -165,24 +165,24 @@ func (p *Pool) attempt(
 			return nil, errors.Join(append(failures, err)...)
 		}
 		if waiter != nil {
-			p.desk.leave(seatKey(waiter.ID))
+			p.inflight.leave(requestKey(waiter.ID))
 			waiter.ID, waiter = 0, nil // its turn has come
 		}
 		if !unfinished(units) {
-			p.desk.leave(keysOf(units)...)
+			p.inflight.leave(keysOf(units)...)
 			return leases(units), nil
 		}
 		for _, u := range units {
 			_ = u.Each(func(u *allocate.Grant) error { u.Until = until; return nil })
 		}
 		again, err := p.finish(ctx, units, req, waited, skip)
-		p.desk.leave(keysOf(units)...)
+		p.inflight.leave(keysOf(units)...)
 		switch {
 		case err == nil:
 			return leases(units), nil
 		case !again && allocate.NeverFits(err) != nil:
 			return nil, allocate.NeverFits(err)
-		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || isAway(err) != nil):
+		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || asUnreachable(err) != nil):
 			// full now, but maybe not later
 			return nil, &allocate.ShortError{Source: s, Text: compute.Said(errors.Join(append(failures, err)...))}
 		case !again || ctx.Err() != nil:
@@ -202,7 +202,7 @@ func leases(units []*allocate.Grant) []compute.Lease {
 	return out
 }
 
-// unfinished reports whether something must be made or checked before the units may be given to
+// unfinished reports whether something must be made or checked before the grants may be given to
 // their user.
 func unfinished(units []*allocate.Grant) bool {
 	return slices.ContainsFunc(units, func(u *allocate.Grant) bool { return u.Fresh || u.Verify })
@@ -231,7 +231,7 @@ func (p *Pool) grab(
 	want := allocate.Request{Request: req, Source: s, Waiter: waiter, Skip: skip, Ended: ctx.Err}
 	want.Hooked, want.Checked, want.ByHooks = p.looksAt(s)
 	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) (err error) {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		taken = nil
 		if got, err = allocate.Acquire(p.view(tx), want); err != nil {
 			return err
@@ -240,7 +240,7 @@ func (p *Pool) grab(
 			return err
 		}
 		taken = keysOf(got.Grants)
-		p.desk.take(taken...)
+		p.inflight.take(taken...)
 		if got.Pending && !unfinished(got.Grants) {
 			if err := tell(tx, got.Grants); err != nil {
 				return err
@@ -252,7 +252,7 @@ func (p *Pool) grab(
 		return nil
 	})
 	if err != nil {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		if short := (*allocate.ShortError)(nil); errors.As(err, &short) && len(short.Expired) > 0 {
 			err = errors.Join(err, p.retire(ctx, short.Expired))
 		}

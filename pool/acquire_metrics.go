@@ -17,8 +17,8 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// Sight is something that the engine has done, for metrics.
-type Sight struct {
+// Sample is something that the engine has done, for metrics.
+type Sample struct {
 	// "acquire": a request was answered; "make": an instance was made, or could not be
 	What   string
 	Source string         // the source's name; "": not a configured one
@@ -30,9 +30,9 @@ type Sight struct {
 	Phases compute.Phases // of make
 }
 
-// tallied is acquire that also notes, for sources with Tally, what it could not give. If that
-// cannot be written it is left out: the request's own error says more.
-func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+// acquireAndNote is acquire that also notes, for sources with Tally, what it could not give. If
+// that cannot be written it is left out: the request's own error says more.
+func (p *Pool) acquireAndNote(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	leases, err := p.acquire(ctx, req)
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
 		return leases, err
@@ -58,8 +58,8 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 	return leases, err
 }
 
-// watched observes a request.
-type watched struct {
+// acquireObserver observes a request.
+type acquireObserver struct {
 	ctx    context.Context
 	begin  time.Time
 	notify func(compute.Progress) // the caller's function; nil: none
@@ -71,7 +71,7 @@ type watched struct {
 	missed bool
 }
 
-func (w *watched) hear(p compute.Progress) {
+func (w *acquireObserver) progress(p compute.Progress) {
 	w.mu.Lock()
 	switch {
 	case p.Phase == "wait" && w.since.IsZero():
@@ -79,7 +79,7 @@ func (w *watched) hear(p compute.Progress) {
 		_, w.span = trace.Start(w.ctx, "wait", trace.Attr{Key: "hostler.position", Value: p.Position})
 	case p.Phase != "wait":
 		w.missed = w.missed || slices.Contains([]string{"create", "connect", "set-up", "start"}, p.Phase)
-		w.over()
+		w.stopWaiting()
 	}
 	w.mu.Unlock()
 	if w.notify != nil {
@@ -87,8 +87,8 @@ func (w *watched) hear(p compute.Progress) {
 	}
 }
 
-// over ends waiting. The caller holds mu.
-func (w *watched) over() {
+// stopWaiting ends waiting. The caller holds mu.
+func (w *acquireObserver) stopWaiting() {
 	if !w.since.IsZero() {
 		w.waited += time.Since(w.since)
 		w.since = time.Time{}
@@ -97,17 +97,19 @@ func (w *watched) over() {
 }
 
 // end ends the observation and reports whether all instances stood ready.
-func (w *watched) end() (hit bool) {
+func (w *acquireObserver) end() (hit bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over()
+	w.stopWaiting()
 	return !w.missed
 }
 
 // sawMade reports to Observe an instance that was made, or could not be.
 func (p *Pool) sawMade(u *allocate.Grant, begin time.Time) {
 	if p.opt.Observe != nil {
-		p.opt.Observe(Sight{What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases})
+		p.opt.Observe(Sample{
+			What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases,
+		})
 	}
 }
 

@@ -57,13 +57,13 @@ func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Dura
 // count if the instance is of what the source's instances were made of before.
 func (p *Pool) failed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
 	w, cause := u.Beyond, u.Err
-	if e := isAway(cause); e != nil {
-		return p.setAway(tx, e.key, e)
+	if e := asUnreachable(cause); e != nil {
+		return p.setUnreachable(tx, e.key, e)
 	}
-	if p.overtaken(i.Source, u.Template) {
+	if p.isSuperseded(i.Source, u.Template) {
 		return nil
 	}
-	if err := p.unmade(tx, i.SourceKey, u.Template, w, cause); err != nil {
+	if err := p.recordMakeFailure(tx, i.SourceKey, u.Template, w, cause); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -100,7 +100,7 @@ func appendPaused(tx store.Tx, source, why string, until time.Time) error {
 
 // succeeded closes the breaker for a want, and for all wants that ask for less.
 func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) error {
-	if err := p.proven(tx, i, w); err != nil {
+	if err := p.recordProof(tx, i, w); err != nil {
 		return err
 	}
 	if w != (demand.Demand{}) {
@@ -146,7 +146,7 @@ func (p *Pool) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why 
 		var err error
 		if i.Cold {
 			tell("start", "")
-			err = p.wake(ctx, i)
+			err = p.startStopped(ctx, i)
 		}
 		if o := p.ready(i.SourceKey); err == nil && o != nil && o.checks {
 			tell("check", "")
@@ -216,7 +216,7 @@ func (p *Pool) hooksFor(ctx context.Context, s *Source, i, seen *compute.Instanc
 				return nil
 			}
 			return p.store.Update(ctx, func(tx store.Tx) error {
-				if err := p.mine(tx, i); err != nil {
+				if err := p.checkOwned(tx, i); err != nil {
 					return err
 				}
 				i.Resume = stage*stages + n

@@ -152,10 +152,10 @@ func (c choice) note(i *compute.Instance) {
 	i.Facts = facts
 }
 
-// barred returns the sources below s, by name, that may not give a request what it asks for: they
-// make nothing for it. The error is set where that is all of them, or where s itself does not allow
-// it.
-func (p *Pool) barred(s *Source, req compute.Request) (map[string]bool, error) {
+// barredSources returns the sources below s, by name, that may not give a request what it asks
+// for: they make nothing for it. The error is set where that is all of them, or where s itself
+// does not allow it.
+func (p *Pool) barredSources(s *Source, req compute.Request) (map[string]bool, error) {
 	project := p.project(req.Project).Limits
 	out := map[string]bool{}
 	var first error

@@ -79,12 +79,12 @@ func (p *Pool) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 	}
 	var was reading
 	if p.opt.Host != "" {
-		p.desk.mu.Lock()
-		defer p.desk.mu.Unlock()
-		if p.desk.clock.up.Run == "" {
-			p.desk.clock = now
+		p.inflight.mu.Lock()
+		defer p.inflight.mu.Unlock()
+		if p.inflight.clock.up.Run == "" {
+			p.inflight.clock = now
 		}
-		was = p.desk.clock
+		was = p.inflight.clock
 	} else {
 		text, err := tx.Note(clockNote)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -102,7 +102,7 @@ func (p *Pool) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 		return by, true, nil
 	}
 	if stale = now.up.For-was.up.For >= clockEvery; stale && p.opt.Host != "" {
-		p.desk.clock = now
+		p.inflight.clock = now
 	}
 	return 0, stale, nil
 }
@@ -128,7 +128,7 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	if p.opt.Host != "" {
 		by, _, err := p.drift(nil)
-		if said := fmt.Sprint(by.Round(clockBound)); by != 0 && p.desk.says(said) {
+		if said := fmt.Sprint(by.Round(clockBound)); by != 0 && p.inflight.says(said) {
 			p.log.Warn(
 				"the clock of this machine was set while this process ran, which goes on by the old one: start it anew when the clock goes right",
 				"by", by.Round(time.Second),
@@ -152,7 +152,7 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 }
 
 // says reports whether a message about the clock is due: each is logged once.
-func (d *Desk) says(what string) bool {
+func (d *Inflight) says(what string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	was := d.said
@@ -179,7 +179,7 @@ func (p *Pool) keepTime(ctx context.Context) error {
 	})
 	if err == nil && by != 0 {
 		p.log.Warn("the clock of this machine was set, and leases go on as before", "by", by.Round(time.Second))
-		p.ring()
+		p.wake()
 	}
 	return err
 }

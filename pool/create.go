@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	bootPatience = 15 * time.Minute // for a new instance to answer
-	mendPatience = time.Minute      // for giving back what an interrupted request took
+	bootPatience    = 15 * time.Minute // for a new instance to answer
+	cleanupPatience = time.Minute      // for giving back what an interrupted request took
 )
 
-// finish makes and checks units and confirms them to their user, or gives all of them back. again
+// finish makes and checks grants and confirms them to their user, or gives all of them back. again
 // says that another attempt may succeed: a cached instance was unfit, or a child of a pool, now in
 // skip, could not make its part.
 func (p *Pool) finish(
@@ -38,7 +38,7 @@ func (p *Pool) finish(
 	}
 	var wg sync.WaitGroup
 	for _, u := range units {
-		wg.Go(func() { u.Err = p.raise(ctx, u, notify, waited) })
+		wg.Go(func() { u.Err = p.provision(ctx, u, notify, waited) })
 	}
 	wg.Wait()
 	var errs []error
@@ -69,21 +69,21 @@ func (p *Pool) finish(
 		errs = append(errs, err)
 		cachedFailed, again = false, false
 	}
-	rest, cancel := mend(ctx)
+	rest, cancel := cleanupContext(ctx)
 	defer cancel()
 	errs = append(errs, p.undo(rest, units))
 	return again || cachedFailed, errors.Join(errs...)
 }
 
-// raise brings a unit to where it may be handed out. Fresh instances are made and set up from the
-// inside out; cached ones are checked.
-func (p *Pool) raise(ctx context.Context, u *allocate.Grant, notify func(compute.Progress), waited time.Duration) error {
+// provision brings a grant to where it may be handed out. Fresh instances are made and set up
+// from the inside out; cached ones are checked.
+func (p *Pool) provision(ctx context.Context, u *allocate.Grant, notify func(compute.Progress), waited time.Duration) error {
 	if u.Joins {
 		return nil // the others on it have had all this
 	}
 	if u.Child != nil {
 		u.Child.Measured = u.Measured || u.Source.Share
-		if u.Err = p.raise(ctx, u.Child, notify, waited); u.Err != nil {
+		if u.Err = p.provision(ctx, u.Child, notify, waited); u.Err != nil {
 			return u.Err
 		}
 	}
@@ -150,7 +150,7 @@ func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, w
 		return compute.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: kindOf(err), Err: err})
 	}
 	identity := u.Instance.Facts[compute.FactIdentity]
-	u.Template = p.notice(ctx, u.Source)
+	u.Template = p.noticeTemplate(ctx, u.Source)
 	tell("create", "")
 	p.step("create:before")
 	start := time.Now()
@@ -168,7 +168,7 @@ func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, w
 	}
 	u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts = made.ProviderID, made.Address, made.Facts
 	what.note(u.Instance)
-	mark(u.Instance, u.Image)
+	markPromoted(u.Instance, u.Image)
 	known(u.Instance, identity)
 	p.learnSize(u)
 	if why := allocate.Lacks(u.Demand.Amount(), u.Instance.Facts); why != "" {
@@ -236,7 +236,7 @@ func (p *Pool) setUp(ctx context.Context, u *allocate.Grant, tell func(phase, wh
 func (p *Pool) progress(ctx context.Context, u *allocate.Grant, to compute.State) error {
 	var i compute.Instance
 	err := p.store.Update(ctx, func(tx store.Tx) error {
-		if err := p.mine(tx, u.Instance); err != nil {
+		if err := p.checkOwned(tx, u.Instance); err != nil {
 			return err
 		}
 		i = *u.Instance
@@ -257,8 +257,8 @@ func projectOf(u *allocate.Grant) string {
 	return u.Lease.Project
 }
 
-// mine returns an error if a record is not as this worker left it.
-func (p *Pool) mine(tx store.Tx, i *compute.Instance) error {
+// checkOwned returns an error if a record is not as this worker left it.
+func (p *Pool) checkOwned(tx store.Tx, i *compute.Instance) error {
 	now, err := tx.Instance(i.ID)
 	if err != nil {
 		return err
@@ -272,7 +272,7 @@ func (p *Pool) mine(tx store.Tx, i *compute.Instance) error {
 	return nil
 }
 
-// confirm hands all units to their user in one transaction.
+// confirm hands all grants to their user in one transaction.
 func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 	type saved struct {
 		i compute.Instance
@@ -294,7 +294,7 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 				if u.Joins {
 					return p.confirmShare(tx, u, now)
 				}
-				if err := p.mine(tx, u.Instance); err != nil {
+				if err := p.checkOwned(tx, u.Instance); err != nil {
 					return err
 				}
 				if u.Fresh {
@@ -319,7 +319,7 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 					return nil
 				}
 				if u.Verify {
-					if err := p.seen(tx, u.Instance.SourceKey); err != nil {
+					if err := p.recordHealth(tx, u.Instance.SourceKey); err != nil {
 						return err
 					}
 					u.Instance.ReadyAt, u.Instance.Reason, u.Instance.Cause, u.Instance.Retry = now, "", "", time.Time{}
@@ -347,15 +347,15 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 	return err
 }
 
-// undo gives back all units of a request that failed. Good instances are cached or discarded as by
+// undo gives back all grants of a request that failed. Good instances are cached or discarded as by
 // a release; failed ones go.
 func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 	var due []compute.ID
 	var elsewhere []*compute.Instance
-	var gone *errAway // a place did not answer: no reason to lose ready instances
+	var gone *unreachableError // a place did not answer: no reason to lose ready instances
 	for _, u := range units {
 		for x := u; x != nil && gone == nil; x = x.Child {
-			gone = isAway(x.Err)
+			gone = asUnreachable(x.Err)
 		}
 	}
 	err := p.withOpen(ctx, func(tx store.Tx) error {
@@ -390,24 +390,24 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 					// Another worker took it for the work of a dead process.
 				case x.Err != nil && x.Child != nil && x.Child.Err != nil:
 					// the pool's own part was not begun
-					err = p.forgo(tx, i, "what is behind it could not be made, or was not fit")
+					err = p.dropUnmade(tx, i, "what is behind it could not be made, or was not fit")
 				case x.Fresh && x.Child != nil:
 					// The pool may have done something to its child, so the child stays behind it
 					// until it is discarded, and is then cleaned.
-					if err = p.settle(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
+					if err = p.settleChildren(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
 						err = nil // the child was discarded meanwhile
 					}
 					if err == nil && x.Err != nil {
-						err = p.spoil(tx, x, i)
+						err = p.markFailed(tx, x, i)
 					} else if err == nil {
-						err = p.letGo(tx, i, compute.Event{Kind: "released"}, allocate.Because("not needed any more"), &due)
+						err = p.discardLeased(tx, i, compute.Event{Kind: "released"}, allocate.Because("not needed any more"), &due)
 					}
-				case x.Err != nil && !x.Fresh && i.State == compute.Leased && (isAway(x.Err) != nil || isElsewhere(x.Err)):
-					if err = p.unhand(tx, i, x.Err); isElsewhere(x.Err) {
+				case x.Err != nil && !x.Fresh && i.State == compute.Leased && (asUnreachable(x.Err) != nil || isMisplaced(x.Err)):
+					if err = p.unhand(tx, i, x.Err); isMisplaced(x.Err) {
 						elsewhere = append(elsewhere, i)
 					}
 				case x.Err != nil:
-					err = p.spoil(tx, x, i)
+					err = p.markFailed(tx, x, i)
 				case x.Fresh:
 					err = p.toReadyOrGone(tx, i, x)
 				case x.Lease.Share != nil:
@@ -417,7 +417,7 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 					}
 				case i.State == compute.Leased && gone != nil && untouched(x) && x.Child != nil:
 					// what it drew goes back by itself
-					err, behind = p.forgo(tx, i, "not needed any more"), false
+					err, behind = p.dropUnmade(tx, i, "not needed any more"), false
 				case i.State == compute.Leased && gone != nil && untouched(x):
 					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
@@ -433,13 +433,13 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 		}
 		return p.giveBack(tx, back, allocate.Because("not given: another part of the request failed"), false, &due)
 	})
-	p.ring()
+	p.wake()
 	if err != nil {
 		return err
 	}
 	p.step("acquire:undone")
 	for _, i := range elsewhere {
-		if err := p.spreadElsewhere(ctx, i); err != nil {
+		if err := p.spreadMisplaced(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -455,17 +455,17 @@ func untouched(u *allocate.Grant) bool {
 	return !u.Verify || !slices.ContainsFunc(u.Source.All(), func(s *Source) bool { return s.Has("acquire") })
 }
 
-// forgo removes an instance of which nothing was made.
-func (p *Pool) forgo(tx store.Tx, i *compute.Instance, why string) error {
+// dropUnmade removes an instance of which nothing was made.
+func (p *Pool) dropUnmade(tx store.Tx, i *compute.Instance, why string) error {
 	if err := p.endAll(tx, i, allocate.Because("not given")); err != nil {
 		return err
 	}
 	return p.gone(tx, i, why)
 }
 
-// spoil records that making or checking an instance failed, and counts failures to create against
-// its source.
-func (p *Pool) spoil(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
+// markFailed records that making or checking an instance failed, and counts failures to create
+// against its source.
+func (p *Pool) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
 	why := compute.Said(u.Err)
 	if i.State == compute.Leased {
 		if err := p.endAll(tx, i, allocate.Because("not given: "+why)); err != nil {
@@ -483,12 +483,12 @@ func (p *Pool) spoil(tx store.Tx, u *allocate.Grant, i *compute.Instance) error 
 		if err := p.failed(tx, u, i); err != nil {
 			return err
 		}
-		if err := p.retreat(tx, u.Source, u.Image, u.Err); err != nil {
+		if err := p.revertPromotion(tx, u.Source, u.Image, u.Err); err != nil {
 			return err
 		}
 	}
 	if u.Fresh && u.Child == nil && i.ProviderID == "" && compute.WasUnasked(u.Err) {
-		return p.forgo(tx, i, why) // the provider was never asked, so nothing was made
+		return p.dropUnmade(tx, i, why) // the provider was never asked, so nothing was made
 	}
 	failed := allocate.Because(why)
 	if u.Fresh && i.ProviderID == "" && u.Child == nil && (kindOf(u.Err) == compute.ErrTimeout || errors.Is(u.Err, context.Canceled)) {

@@ -19,7 +19,7 @@ const (
 	backoffsBroken = 3
 )
 
-// saveBackoffs stores hitches. It leaves out those that are long over and, if there are too many,
+// saveBackoffs stores backoffs. It leaves out those that are long over and, if there are too many,
 // those that end soonest.
 func saveBackoffs(tx store.Tx, key int64, all []allocate.Backoff, now time.Time) error {
 	all = slices.DeleteFunc(all, func(h allocate.Backoff) bool {
@@ -82,7 +82,7 @@ func (p *Pool) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.Deman
 	return saveBackoffs(tx, rec.Key, all, now)
 }
 
-// demandMet removes hitches that a success of w disproves.
+// demandMet removes backoffs that a success of w disproves.
 func (p *Pool) demandMet(tx store.Tx, key int64, w demand.Demand) error {
 	all, err := allocate.ReadBackoffs(tx, key)
 	if err != nil {

@@ -86,7 +86,7 @@ func note(tx store.Tx, d compute.Directive) error {
 
 // doCreate records the instances of a create directive. The function that it returns makes them.
 func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
-	units, leave, err := p.order(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
+	units, leave, err := p.recordMissing(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
 		if s.Cold > 0 {
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
@@ -115,7 +115,7 @@ func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (fu
 	p.step("director:create")
 	return func(ctx context.Context) error {
 		defer leave()
-		_, err := p.raiseAll(ctx, units)
+		_, err := p.provisionAll(ctx, units)
 		return err
 	}, nil
 }

@@ -10,18 +10,19 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/demand"
+	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
-// seat is one waiting request of this process.
-type seat struct {
+// waiter is one waiting request of this process.
+type waiter struct {
 	source *Source
 	fresh  bool // it wants newly made instances
 	// it has no Wait: at each change it looks whether what it waits for is still to come
 	eager bool
 	wake  chan struct{} // of size 1
 
-	// Guarded by hall.mu.
+	// Guarded by waiters.mu.
 	id    int64
 	turn  bool // it may be its turn
 	sure  bool // it is its turn, and what it takes was counted for those behind it
@@ -29,20 +30,20 @@ type seat struct {
 	gone  bool // it is not in the queue any more
 	place compute.Progress
 	told  time.Time     // when place was last told
-	ended chan struct{} // of its usher
+	ended chan struct{} // of its dispatcher
 }
 
-// hall holds the waiting requests of this process. While there are any, an usher looks what has
-// changed, for all of them at once, and wakes those that may have their turn. So a release costs
-// one look, however many wait. The zero value is empty.
-type hall struct {
-	mu    sync.Mutex
-	seats map[*seat]bool
-	stop  context.CancelFunc // of the usher; nil: there is none
-	ended chan struct{}      // closed when it has ended
-	pace  pace
+// waiters holds the waiting requests of this process. While there are any, a dispatcher looks
+// what has changed, for all of them at once, and wakes those that may have their turn. So a
+// release costs one look, however many wait. The zero value is empty.
+type waiters struct {
+	mu         sync.Mutex
+	all        map[*waiter]bool
+	stop       context.CancelFunc // of the dispatcher; nil: there is none
+	ended      chan struct{}      // closed when it has ended
+	throughput journal.Throughput
 
-	fronts []front // the first waiting requests at the last look
+	heads []queueHead // the first waiting requests at the last look
 
 	next   *Pool // the engine in which new requests wait; nil: this one
 	served int   // requests that had what they wanted after they waited
@@ -50,24 +51,24 @@ type hall struct {
 	missed bool
 }
 
-// front is the first waiting request for some sources.
-type front struct {
-	seat  *seat
-	wants []int64
+// queueHead is the first waiting request for some sources.
+type queueHead struct {
+	waiter *waiter
+	wants  []int64
 }
 
-// hurry calls the first requests for sources of which something has come free, without another look
-// at the queue. It is their turn if none has come before them since, which they check as always. If
-// it is not, the look that follows calls the right one.
-func (p *Pool) hurry(keys []int64) {
-	h := &p.hall
+// wakeHeads calls the first requests for sources of which something has come free, without
+// another look at the queue. It is their turn if none has come before them since, which they
+// check as always. If it is not, the look that follows calls the right one.
+func (p *Pool) wakeHeads(keys []int64) {
+	h := &p.waiters
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range keys {
-		for _, f := range h.fronts {
-			if h.seats[f.seat] && slices.Contains(f.wants, key) {
-				f.seat.turn, f.seat.sure = true, false
-				f.seat.call()
+		for _, f := range h.heads {
+			if h.all[f.waiter] && slices.Contains(f.wants, key) {
+				f.waiter.turn, f.waiter.sure = true, false
+				f.waiter.notify()
 				break
 			}
 		}
@@ -78,28 +79,28 @@ func (p *Pool) hurry(keys []int64) {
 // there are as many positions as requests before it.
 const newsEvery = time.Second
 
-// sit makes a seat for a request that is in the queue.
-func (p *Pool) sit(s *Source, id int64, req compute.Request) *seat {
-	st := &seat{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
-	h := &p.hall
+// addWaiter makes a waiter for a request that is in the queue.
+func (p *Pool) addWaiter(s *Source, id int64, req compute.Request) *waiter {
+	st := &waiter{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
+	h := &p.waiters
 	h.mu.Lock()
-	if h.seats == nil {
-		h.seats = map[*seat]bool{}
+	if h.all == nil {
+		h.all = map[*waiter]bool{}
 	}
-	h.seats[st] = true
+	h.all[st] = true
 	h.mu.Unlock()
-	p.attend(st)
+	p.ensureDispatcher(st)
 	return st
 }
 
-// attend starts an usher for a seat if none runs.
-func (p *Pool) attend(st *seat) {
-	h := &p.hall
+// ensureDispatcher starts a dispatcher for a waiter if none runs.
+func (p *Pool) ensureDispatcher(st *waiter) {
+	h := &p.waiters
 	h.mu.Lock()
 	begin := h.stop == nil
 	if !begin {
 		select {
-		case <-h.ended: // another usher was to end
+		case <-h.ended: // another dispatcher was to end
 			begin = true
 			h.stop()
 		default:
@@ -116,35 +117,35 @@ func (p *Pool) attend(st *seat) {
 	if begin { // it ends when no request waits any more
 		go func() {
 			defer close(ended)
-			p.usher(ctx)
+			p.dispatch(ctx)
 		}()
 	} else {
-		p.ring()
+		p.wake()
 	}
 }
 
-// rise removes a seat.
-func (p *Pool) rise(st *seat) {
-	h := &p.hall
+// removeWaiter removes a waiter.
+func (p *Pool) removeWaiter(st *waiter) {
+	h := &p.waiters
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.seats, st)
-	if len(h.seats) == 0 && h.stop != nil {
+	delete(h.all, st)
+	if len(h.all) == 0 && h.stop != nil {
 		h.stop()
 		h.stop = nil
 	}
 }
 
-// again gives a seat the new id of a request that joined the queue anew.
-func (p *Pool) again(st *seat, id int64) {
-	p.hall.mu.Lock()
+// rejoined gives a waiter the new id of a request that joined the queue anew.
+func (p *Pool) rejoined(st *waiter, id int64) {
+	p.waiters.mu.Lock()
 	st.id, st.gone, st.turn, st.place = id, false, false, compute.Progress{}
-	p.hall.mu.Unlock()
-	p.ring()
+	p.waiters.mu.Unlock()
+	p.wake()
 }
 
-// called returns why a request was woken.
-func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
+// wakeReason returns why a request was woken.
+func (st *waiter) wakeReason(h *waiters) (turn, gone bool, place compute.Progress) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	turn, gone, place = st.turn, st.gone, st.place
@@ -155,40 +156,40 @@ func (st *seat) called(h *hall) (turn, gone bool, place compute.Progress) {
 // served has the requests behind a served one looked at again. It does so only where it could not
 // be said before what would be left for them, or where one of them was quicker and looked before
 // this one took its own.
-func (p *Pool) served(st *seat) {
-	h := &p.hall
+func (p *Pool) served(st *waiter) {
+	h := &p.waiters
 	h.mu.Lock()
 	h.served++
 	again := !st.sure || h.missed
 	h.missed = false
 	h.mu.Unlock()
 	if again {
-		p.ring()
+		p.wake()
 	}
 }
 
 // missed notes that a request was called and has to wait again.
-func (p *Pool) missed(st *seat) {
-	h := &p.hall
+func (p *Pool) missed(st *waiter) {
+	h := &p.waiters
 	h.mu.Lock()
 	again := st.sure && h.served != st.after // by now those before it have their instances
 	h.missed = h.missed || st.sure && !again
 	st.sure = false
 	h.mu.Unlock()
 	if again {
-		p.ring()
+		p.wake()
 	}
 }
 
-func (st *seat) call() {
+func (st *waiter) notify() {
 	select {
 	case st.wake <- struct{}{}:
 	default:
 	}
 }
 
-// usher serves the requests that wait in this process until ctx ends.
-func (p *Pool) usher(ctx context.Context) {
+// dispatch serves the requests that wait in this process until ctx ends.
+func (p *Pool) dispatch(ctx context.Context) {
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
 	done := make(chan time.Time, 1)
@@ -197,15 +198,15 @@ func (p *Pool) usher(ctx context.Context) {
 	var next time.Time // when more will be due, as far as that is known
 	var all sync.WaitGroup
 	defer all.Wait()
-	own := &lanes{} // their work ends with ctx
+	own := &sourceWorkers{} // their work ends with ctx
 	isDue := func() bool {
 		since := time.Since(worked)
 		return since >= unhurried(time.Since(stirred), chores, choresMost) || since >= chores && !next.IsZero() && !next.After(time.Now())
 	}
 	for ctx.Err() == nil {
-		rung, seen := p.rung(), p.version(ctx)
+		rung, seen := p.woken(), p.version(ctx)
 		due := isDue()
-		if p.callUp(ctx, due) { // the instances that make room are to go now
+		if p.wakeReady(ctx, due) { // the instances that make room are to go now
 			due = true
 		}
 		if due {
@@ -214,7 +215,7 @@ func (p *Pool) usher(ctx context.Context) {
 			// it
 			if !working {
 				working = true
-				all.Go(func() { done <- p.tend(ctx, own, all.Go) })
+				all.Go(func() { done <- p.reconcileWaiting(ctx, own, all.Go) })
 			}
 		}
 		for idle := true; idle; {
@@ -249,21 +250,21 @@ func (p *Pool) usher(ctx context.Context) {
 	}
 }
 
-// tend begins work that is due for the sources of waiting requests, and returns when there will be
-// more; zero: none is known.
-func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.Time) {
+// reconcileWaiting begins work that is due for the sources of waiting requests, and returns when
+// there will be more; zero: none is known.
+func (p *Pool) reconcileWaiting(ctx context.Context, l *sourceWorkers, run func(func())) (next time.Time) {
 	names := map[string]bool{}
-	p.hall.mu.Lock()
-	for st := range p.hall.seats {
+	p.waiters.mu.Lock()
+	for st := range p.waiters.all {
 		names[st.source.Name] = true
 	}
-	p.hall.mu.Unlock()
+	p.waiters.mu.Unlock()
 	if len(names) == 0 {
 		return next
 	}
 	keys, err := p.keysOf(ctx, slices.Sorted(maps.Keys(names)))
 	if err == nil {
-		next, err = p.round(ctx, l, Tending{Go: run, Done: p.ring}, keys)
+		next, err = p.reconcile(ctx, l, ReconcileOptions{Go: run, Done: p.wake}, keys)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
@@ -271,19 +272,19 @@ func (p *Pool) tend(ctx context.Context, l *lanes, run func(func())) (next time.
 	return next
 }
 
-// callUp wakes requests that seem to have their turn, and tells the others their positions. The
+// wakeReady wakes requests that seem to have their turn, and tells the others their positions. The
 // woken requests decide whether it is their turn. gone says that ready instances are discarded to
 // make room.
-func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
-	h := &p.hall
+func (p *Pool) wakeReady(ctx context.Context, due bool) (gone bool) {
+	h := &p.waiters
 	h.mu.Lock()
-	seats := make(map[int64]*seat, len(h.seats))
-	for st := range h.seats {
+	seats := make(map[int64]*waiter, len(h.all))
+	for st := range h.all {
 		seats[st.id] = st
 	}
 	h.mu.Unlock()
-	if due || !h.pace.known() {
-		p.learnPace(ctx)
+	if due || !h.throughput.Known() {
+		p.learnThroughput(ctx)
 	}
 	var all []allocate.Position
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
@@ -309,7 +310,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 	first := map[*Source]bool{}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.fronts = nil
+	h.heads = nil
 	for _, f := range all {
 		st := seats[f.ID]
 		seen[f.ID] = true
@@ -317,7 +318,7 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 			continue
 		}
 		if f.Progress.Position == 1 && !f.OverQuota {
-			h.fronts = append(h.fronts, front{st, f.Waiter.Wants})
+			h.heads = append(h.heads, queueHead{st, f.Waiter.Wants})
 		}
 		turn := f.MayTake || st.eager
 		if due && !first[st.source] { // the look may not have seen all that there is
@@ -331,13 +332,13 @@ func (p *Pool) callUp(ctx context.Context, due bool) (gone bool) {
 			st.sure, st.after = f.Counted, h.served
 		}
 		if st.turn = st.turn || turn; turn || news {
-			st.call()
+			st.notify()
 		}
 	}
 	for id, st := range seats {
-		if !seen[id] && st.id == id && h.seats[st] {
+		if !seen[id] && st.id == id && h.all[st] {
 			st.gone = true
-			st.call()
+			st.notify()
 		}
 	}
 	return gone
@@ -348,4 +349,17 @@ func differs(a, b compute.Progress) bool {
 	d := (a.Estimate - b.Estimate).Abs()
 	return a.Position != b.Position || (a.Estimate == 0) != (b.Estimate == 0) || a.Reason != b.Reason ||
 		a.Unreachable != b.Unreachable || d > time.Second && d > b.Estimate/5
+}
+
+// learnThroughput reads the new events of the journal.
+func (p *Pool) learnThroughput(ctx context.Context) {
+	q := p.waiters.throughput.Query()
+	var events []*compute.Event
+	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+		events, err = tx.Events(q)
+		return err
+	})
+	if err == nil {
+		p.waiters.throughput.Read(events)
+	}
 }

@@ -15,7 +15,7 @@ import (
 // expire ends leases whose time is over, or whose process or worker is dead, and takes their
 // instances back. It returns the instances that then wait for work.
 func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
-	if err := p.exorcise(ctx); err != nil {
+	if err := p.removeStaleRequests(ctx); err != nil {
 		return nil, err
 	}
 	now, err := p.inTime(ctx, now)
@@ -73,7 +73,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 		return nil, err
 	}
 	p.step("expire:recorded")
-	p.ring()
+	p.wake()
 	return due, nil
 }
 
@@ -85,7 +85,7 @@ func (p *Pool) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Lease, w
 		return err
 	}
 	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.atWork(front.Worker, string(front.ID)) {
-		return p.letGo(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
+		return p.discardLeased(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
 	}
 	return nil
 }
@@ -279,7 +279,7 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 			return nil, time.Time{}, err
 		}
 		extra := rec.Counts.Ready + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
-		tired := p.tired(s, rec, ready)
+		tired := p.idleTooLong(s, rec, ready)
 		// of those idle for equally long the youngest go first, as the oldest are handed out first
 		slices.Reverse(ready)
 		slices.SortStableFunc(ready, func(a, b *compute.Instance) int { return a.Since.Compare(b.Since) })
@@ -305,10 +305,10 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 	return out, next, nil
 }
 
-// tired returns the times at which one more ready instance of a source may go: when so many more
-// than its spare ones have been idle for long enough. The number in use at this moment says little:
-// the next one may be taken in a second, and would have to be made anew.
-func (p *Pool) tired(s *Source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
+// idleTooLong returns the times at which one more ready instance of a source may go: when so
+// many more than its spare ones have been idle for long enough. The number in use at this moment
+// says little: the next one may be taken in a second, and would have to be made anew.
+func (p *Pool) idleTooLong(s *Source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {
 			at = append(at, i.Since.Add(s.Idle))
@@ -341,8 +341,8 @@ func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 	return next, err
 }
 
-// known reads the record keys of the configured sources.
-func (p *Pool) known(ctx context.Context) error {
+// learnKeys reads the record keys of the configured sources.
+func (p *Pool) learnKeys(ctx context.Context) error {
 	return p.store.View(ctx, func(tx store.Tx) error {
 		recs, err := tx.Sources("")
 		if err != nil {

@@ -66,7 +66,7 @@ func (p *Pool) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
 	if err := p.recover(ctx, s); err != nil {
 		return nil, err
 	}
-	units, leave, err := p.order(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
+	units, leave, err := p.recordMissing(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
 		return p.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
 	})
 	if err != nil {
@@ -74,17 +74,17 @@ func (p *Pool) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
 	}
 	defer leave()
 	p.step("fill:recorded")
-	return p.raiseAll(ctx, units)
+	return p.provisionAll(ctx, units)
 }
 
-// order records missing instances for the cache, as far as there is room. The caller raises them,
-// and then must call leave.
-func (p *Pool) order(
+// recordMissing records missing instances for the cache, as far as there is room. The caller
+// raises them, and then must call leave.
+func (p *Pool) recordMissing(
 	ctx context.Context, s *Source, missing func(store.Tx, *store.SourceRecord) (int, error),
 ) (units []*allocate.Grant, leave func(), err error) {
 	var taken []string
 	err = p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		units, taken = nil, nil
 		r, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
@@ -100,18 +100,19 @@ func (p *Pool) order(
 		}
 		units = got.Grants
 		taken = keysOf(units)
-		p.desk.take(taken...)
+		p.inflight.take(taken...)
 		return err
 	})
 	if err != nil {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		return nil, nil, err
 	}
-	return units, func() { p.desk.leave(taken...) }, nil
+	return units, func() { p.inflight.leave(taken...) }, nil
 }
 
-// raiseAll makes units for the cache. Each that succeeds is kept, whatever becomes of the others.
-func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
+// provisionAll makes grants for the cache. Each that succeeds is kept, whatever becomes of the
+// others.
+func (p *Pool) provisionAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
 	gate := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for _, u := range units {
@@ -121,14 +122,14 @@ func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute
 			lease := u.Lease
 			u.Lease = nil // it is handed to no request
 			if u.Fresh {
-				u.Err = p.raise(ctx, u, nil, 0)
+				u.Err = p.provision(ctx, u, nil, 0)
 			}
 			if u.Err == nil {
-				u.Err = p.store.Update(ctx, func(tx store.Tx) error { return p.shelve(tx, u) })
+				u.Err = p.store.Update(ctx, func(tx store.Tx) error { return p.putInCache(tx, u) })
 			}
 			u.Lease = lease
 			if u.Err != nil {
-				rest, cancel := mend(ctx)
+				rest, cancel := cleanupContext(ctx)
 				defer cancel()
 				u.Err = errors.Join(u.Err, p.undo(rest, []*allocate.Grant{u}))
 			}
@@ -136,7 +137,7 @@ func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute
 		})
 	}
 	wg.Wait()
-	p.ring()
+	p.wake()
 	var made []compute.ID
 	var errs []error
 	for _, u := range units {
@@ -148,14 +149,14 @@ func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute
 	return made, errors.Join(errs...)
 }
 
-// settle makes the pools' leases on the children behind a unit final.
-func (p *Pool) settle(tx store.Tx, u *allocate.Grant) error {
+// settleChildren makes the pools' leases on the children behind a grant final.
+func (p *Pool) settleChildren(tx store.Tx, u *allocate.Grant) error {
 	for x := u.Child; x != nil; x = x.Child {
 		i := *x.Instance
 		if x.Lease.Worker == 0 && !x.Fresh {
 			continue
 		}
-		if err := p.mine(tx, &i); err != nil {
+		if err := p.checkOwned(tx, &i); err != nil {
 			return err
 		}
 		if !x.Fresh {
@@ -181,9 +182,9 @@ func (p *Pool) settle(tx store.Tx, u *allocate.Grant) error {
 	return nil
 }
 
-// shelve caches a unit that was made; a child behind it is leased to its pool.
-func (p *Pool) shelve(tx store.Tx, u *allocate.Grant) error {
-	if err := p.settle(tx, u); err != nil {
+// putInCache caches a grant that was made; a child behind it is leased to its pool.
+func (p *Pool) putInCache(tx store.Tx, u *allocate.Grant) error {
+	if err := p.settleChildren(tx, u); err != nil {
 		return err
 	}
 	i := *u.Instance
@@ -197,7 +198,7 @@ func (p *Pool) shelve(tx store.Tx, u *allocate.Grant) error {
 			return err
 		}
 		i.Uses-- // it was not used
-	} else if err := p.mine(tx, &i); err != nil {
+	} else if err := p.checkOwned(tx, &i); err != nil {
 		return err
 	}
 	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {

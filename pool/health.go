@@ -27,18 +27,18 @@ const (
 	awayPause = 30 * time.Second
 )
 
-// errAway says that a call failed because the place behind a source did not answer: it says nothing
-// about the instance.
-type errAway struct {
+// unreachableError says that a call failed because the place behind a source did not answer: it
+// says nothing about the instance.
+type unreachableError struct {
 	key int64 // the source's record
 	err error
 }
 
-func (e *errAway) Error() string { return e.err.Error() }
-func (e *errAway) Unwrap() error { return e.err }
+func (e *unreachableError) Error() string { return e.err.Error() }
+func (e *unreachableError) Unwrap() error { return e.err }
 
-func isAway(err error) *errAway {
-	var e *errAway
+func asUnreachable(err error) *unreachableError {
+	var e *unreachableError
 	if errors.As(err, &e) {
 		return e
 	}
@@ -57,7 +57,7 @@ func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) err
 	if _, e := o.overseer.Oversee(bounded); e == nil || ctx.Err() != nil {
 		return err
 	}
-	return &errAway{key, err}
+	return &unreachableError{key, err}
 }
 
 // healthy returns the provider's error if a computer is not fit to be handed out.
@@ -70,10 +70,10 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 		if ctx.Err() != nil {
 			return err
 		}
-		if e := p.reaches(ctx, o, i.SourceKey, err); isAway(e) != nil {
+		if e := p.reaches(ctx, o, i.SourceKey, err); asUnreachable(e) != nil {
 			return e
 		}
-		return &errElsewhere{err}
+		return &misplacedError{err}
 	}
 	if o.overseer == nil {
 		if err := o.same(ctx, i); err != nil {
@@ -93,8 +93,8 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 	return nil
 }
 
-// setAway records that a source does not answer.
-func (p *Pool) setAway(tx store.Tx, key int64, cause error) error {
+// setUnreachable records that a source does not answer.
+func (p *Pool) setUnreachable(tx store.Tx, key int64, cause error) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
 		return err
@@ -143,8 +143,8 @@ func (p *Pool) setReached(tx store.Tx, key int64) error {
 	return err
 }
 
-// seen records that a computer of a source was found fit: the source answers.
-func (p *Pool) seen(tx store.Tx, key int64) error {
+// recordHealth records that a computer of a source was found fit: the source answers.
+func (p *Pool) recordHealth(tx store.Tx, key int64) error {
 	if o := p.ready(key); o == nil || o.overseer == nil {
 		return nil
 	}
@@ -155,16 +155,16 @@ func (p *Pool) seen(tx store.Tx, key int64) error {
 // place did not answer, or it is in another.
 func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
-	if e := isAway(cause); e != nil {
+	if e := asUnreachable(cause); e != nil {
 		if e.key != i.SourceKey {
 			why = "not given: a source of the request cannot be reached"
 		}
-		if err := p.setAway(tx, e.key, e); err != nil {
+		if err := p.setUnreachable(tx, e.key, e); err != nil {
 			return err
 		}
 	} else {
 		why = "not given: it is elsewhere"
-		if err := p.setElsewhere(tx, i, cause); err != nil {
+		if err := p.setMisplaced(tx, i, cause); err != nil {
 			return err
 		}
 	}
@@ -181,13 +181,13 @@ func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	return err
 }
 
-// Oversee asks the providers of all sources what has become of their instances. It returns when to
-// ask again; zero: never, as far as is known. It is for a process that calls Tend with Apart.
-// with.Done is called when something has changed, so that Tend may have more to do. news is called
-// when a provider has something new. They must not block. Oversee waits for no provider: what it
-// began ends with ctx.
-func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next time.Time, err error) {
-	l := &p.desk.lanes
+// WatchHealth asks the providers of all sources what has become of their instances. It returns
+// when to ask again; zero: never, as far as is known. It is for a process that calls Reconcile
+// with Apart. with.Done is called when something has changed, so that Reconcile may have more to
+// do. news is called when a provider has something new. They must not block. WatchHealth waits
+// for no provider: what it began ends with ctx.
+func (p *Pool) WatchHealth(ctx context.Context, with ReconcileOptions, news func()) (next time.Time, err error) {
+	l := &p.inflight.workers
 	l.mu.Lock()
 	l.done = news
 	l.mu.Unlock()
@@ -201,7 +201,7 @@ func (p *Pool) Oversee(ctx context.Context, with Tending, news func()) (next tim
 // instances. It returns when to do so again. It seldom asks sources without instances. again is
 // called when a provider had news while it was asked. If again is nil, only open providers are
 // asked, and with.Done is called then.
-func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again func()) (next time.Time, err error) {
+func (p *Pool) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileOptions, again func()) (next time.Time, err error) {
 	opens := again != nil
 	if again == nil {
 		again = with.Done
@@ -268,7 +268,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *lanes, with Tending, again fun
 			more := l.news[rec.Key]
 			l.mu.Unlock()
 			if news {
-				p.ring()
+				p.wake()
 			}
 			if news {
 				with.Done()
@@ -288,7 +288,7 @@ func hasNone(rec *store.SourceRecord) bool {
 }
 
 // heard notes that the provider of a source has news, and has it asked soon.
-func (l *lanes) heard(key int64) {
+func (l *sourceWorkers) heard(key int64) {
 	l.mu.Lock()
 	if l.news == nil {
 		l.news = map[int64]bool{}
@@ -315,7 +315,7 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 		return false, nil
 	}
 	if cause != nil {
-		return false, p.store.Update(ctx, func(tx store.Tx) error { return p.setAway(tx, rec.Key, cause) })
+		return false, p.store.Update(ctx, func(tx store.Tx) error { return p.setUnreachable(tx, rec.Key, cause) })
 	}
 	if allocate.Unreachable(rec) {
 		news = true
@@ -339,7 +339,7 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 	}
 	err = p.withOpen(ctx, func(tx store.Tx) error {
 		for id, why := range over {
-			if err := p.bury(tx, id, endedWith(why)); err != nil {
+			if err := p.recordEnded(tx, id, endedWith(why)); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
 			}
 		}
@@ -354,10 +354,10 @@ func endedWith(why string) allocate.Reason {
 	return allocate.Reason{Cause: compute.CauseEnded, Text: "its computer has ended: " + why}
 }
 
-// fallen marks an error of connecting to a computer that was ready once, if it says that the
+// hasEnded marks an error of connecting to a computer that was ready once, if it says that the
 // computer is gone. Machines that stay do not end: one that is not found may only be missing in the
 // configuration.
-func fallen(o *opened, err error) error {
+func hasEnded(o *opened, err error) error {
 	if o == nil || o.stays || errors.Is(err, compute.ErrEnded) || !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
@@ -368,9 +368,9 @@ func fallen(o *opened, err error) error {
 	return out
 }
 
-// lamented replaces err, that an instance is not leased or not there. If the caller's lease ended
-// because its computer did, the new error says that.
-func (p *Pool) lamented(tx store.Tx, who compute.Who, id compute.ID, err error) error {
+// isReportedEnded replaces err, that an instance is not leased or not there. If the caller's
+// lease ended because its computer did, the new error says that.
+func (p *Pool) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
 	}
@@ -384,9 +384,9 @@ func (p *Pool) lamented(tx store.Tx, who compute.Who, id compute.ID, err error) 
 	}
 }
 
-// bury ends the use of an instance whose computer is no more. The request that is being handed the
-// instance deals with it itself.
-func (p *Pool) bury(tx store.Tx, id compute.ID, why allocate.Reason) error {
+// recordEnded ends the use of an instance whose computer is no more. The request that is being
+// handed the instance deals with it itself.
+func (p *Pool) recordEnded(tx store.Tx, id compute.ID, why allocate.Reason) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil
@@ -399,7 +399,7 @@ func (p *Pool) bury(tx store.Tx, id compute.ID, why allocate.Reason) error {
 			return err
 		}
 		if err == nil && l.Pool != "" {
-			if err := p.bury(tx, l.Pool, why); err != nil {
+			if err := p.recordEnded(tx, l.Pool, why); err != nil {
 				return err
 			}
 			// its release ended that one too

@@ -260,7 +260,7 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	// some seconds.
 	var is []compute.Instance
 	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		_, err = p.Work(t.Context())
+		_, err = p.RunDue(t.Context())
 		must(t, err)
 		is, err = p.Instances(t.Context(), compute.InstanceQuery{})
 		must(t, err)

@@ -8,21 +8,22 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 )
 
-// Desk is what a process is at work on now: instances that are being made, cleaned or discarded,
-// pending leases, and requests in the queue. A record with this worker's number that is not on its
-// desk was abandoned because the store could not be written: the next look may take it. Engines on
-// one handle of a store have one worker's number and share a desk. The zero value is ready.
-type Desk struct {
+// Inflight is what a process is at work on now: instances that are being made, cleaned or
+// discarded, pending leases, and requests in the queue. A record with this worker's number that
+// is not on its desk was abandoned because the store could not be written: the next look may
+// take it. Engines on one handle of a store have one worker's number and share an Inflight. The
+// zero value is ready.
+type Inflight struct {
 	mu        sync.Mutex
 	at        map[string]int
 	clock     reading   // of a store that several machines share
 	said      string    // of it
 	inventory time.Time // when the providers' lists were last compared with the records
 
-	lanes lanes
+	workers sourceWorkers
 }
 
-func (d *Desk) take(keys ...string) {
+func (d *Inflight) take(keys ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.at == nil {
@@ -33,7 +34,7 @@ func (d *Desk) take(keys ...string) {
 	}
 }
 
-func (d *Desk) leave(keys ...string) {
+func (d *Inflight) leave(keys ...string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, k := range keys {
@@ -43,7 +44,7 @@ func (d *Desk) leave(keys ...string) {
 	}
 }
 
-func (d *Desk) has(key string) bool {
+func (d *Inflight) has(key string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.at[key] > 0
@@ -56,12 +57,12 @@ func (p *Pool) atWork(worker int64, what string) bool {
 	case 0:
 		return false
 	case p.store.Worker():
-		return p.desk.has(what)
+		return p.inflight.has(what)
 	}
 	return p.store.Alive(worker)
 }
 
-// keysOf returns the keys of units on the desk.
+// keysOf returns the keys of grants in Inflight.
 func keysOf(units []*allocate.Grant) (keys []string) {
 	for _, u := range units {
 		_ = u.Each(func(u *allocate.Grant) error {
@@ -75,8 +76,8 @@ func keysOf(units []*allocate.Grant) (keys []string) {
 	return keys
 }
 
-// mend returns a context for recording what has been done although the caller has gone. Otherwise
-// it would have to be found out anew.
-func mend(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), mendPatience)
+// cleanupContext returns a context for recording what has been done although the caller has
+// gone. Otherwise it would have to be found out anew.
+func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupPatience)
 }

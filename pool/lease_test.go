@@ -117,7 +117,7 @@ func TestLeaseEnds(t *testing.T) {
 				if s := r.state(t, ctx, l.Instance); s != compute.Leased {
 					t.Errorf("it is %s", s)
 				}
-				_, err := r.Work(ctx)
+				_, err := r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != compute.Ready {
 					t.Errorf("then it is %s", s)
@@ -345,13 +345,13 @@ func TestWornAndIdle(t *testing.T) {
 		inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 1; s.Idle = time.Hour }), func(t *testing.T, ctx context.Context, r *rig) {
 			a, b := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, a.Instance, b.Instance))
-			next, err := r.Work(ctx)
+			next, err := r.RunDue(ctx)
 			must(t, err)
 			if d := time.Until(next); d != time.Hour {
 				t.Errorf("the next look is in %v", d)
 			}
 			time.Sleep(time.Hour)
-			_, err = r.Work(ctx)
+			_, err = r.RunDue(ctx)
 			must(t, err)
 			if got := []compute.State{
 				r.state(t, ctx, a.Instance), r.state(t, ctx, b.Instance),
@@ -479,13 +479,13 @@ func TestConfirmDead(t *testing.T) {
 					must(t, r.Hold(ctx, compute.Who{Owner: "bob"}, "I look at it", l.Instance))
 				}
 				time.Sleep(30*time.Minute - time.Second)
-				next, err := r.Work(ctx)
+				next, err := r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != compute.Held || c.want == "gone" && time.Until(next) != time.Second {
 					t.Fatalf("a second before its time it is %s, and the next look is in %v", s, time.Until(next))
 				}
 				time.Sleep(time.Second)
-				_, err = r.Work(ctx)
+				_, err = r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != c.want {
 					t.Errorf("it is %s, want %s", s, c.want)

@@ -110,7 +110,7 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
-		err = p.lamented(tx, who, name, err)
+		err = p.isReportedEnded(tx, who, name, err)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +128,7 @@ func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*comput
 		return p.authorize(tx, who, l.Pool)
 	}
 	if l == nil || i.State != compute.Leased {
-		return nil, nil, p.lamented(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
+		return nil, nil, p.isReportedEnded(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
 			Err:  fmt.Errorf("it is %s", i.State),
 			Hint: "`hostler acquire -s " + i.Source + "` gets one"})
 	}
@@ -300,10 +300,10 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	}
 	if o := p.ready(rec.Key); o != nil {
 		// so that no request is given another one there
-		if e := isAway(p.reaches(ctx, o, rec.Key, err)); e != nil {
-			return nil, errors.Join(err, p.store.Update(ctx, func(tx store.Tx) error { return p.setAway(tx, rec.Key, e) }))
+		if e := asUnreachable(p.reaches(ctx, o, rec.Key, err)); e != nil {
+			return nil, errors.Join(err, p.store.Update(ctx, func(tx store.Tx) error { return p.setUnreachable(tx, rec.Key, e) }))
 		}
-		err = fallen(o, err)
+		err = hasEnded(o, err)
 	}
 	return nil, err
 }

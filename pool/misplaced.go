@@ -18,31 +18,31 @@ import (
 // again.
 
 const (
-	elsewhereMost  = 1000 // how many are passed over by what is known of one
-	elsewhereBatch = 50   // how many of these in one transaction
+	misplacedMost  = 1000 // how many are passed over by what is known of one
+	misplacedBatch = 50   // how many of these in one transaction
 )
 
-// errElsewhere is for an instance that is not where its source's configuration leads now.
-type errElsewhere struct{ err error }
+// misplacedError is for an instance that is not where its source's configuration leads now.
+type misplacedError struct{ err error }
 
-func (e *errElsewhere) Error() string { return e.err.Error() }
-func (e *errElsewhere) Unwrap() error { return e.err }
+func (e *misplacedError) Error() string { return e.err.Error() }
+func (e *misplacedError) Unwrap() error { return e.err }
 
-func isElsewhere(err error) bool {
-	var e *errElsewhere
+func isMisplaced(err error) bool {
+	var e *misplacedError
 	return errors.As(err, &e)
 }
 
-// setElsewhere records in a ready instance that it is passed over; the caller saves it. The journal
-// has one event for all instances in that place. The others are passed over once spreadElsewhere
+// setMisplaced records in a ready instance that it is passed over; the caller saves it. The journal
+// has one event for all instances in that place. The others are passed over once spreadMisplaced
 // has been called.
-func (p *Pool) setElsewhere(tx store.Tx, i *compute.Instance, cause error) error {
+func (p *Pool) setMisplaced(tx store.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
 	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(allocate.ElsewherePause)
 	if !told {
 		is, err := tx.Instances(compute.InstanceQuery{
-			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: elsewhereBatch,
+			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: misplacedBatch,
 		})
 		if err != nil {
 			return err
@@ -56,20 +56,20 @@ func (p *Pool) setElsewhere(tx store.Tx, i *compute.Instance, cause error) error
 	return err
 }
 
-// spreadElsewhere marks all instances of a source in the same place as one that setElsewhere
+// spreadMisplaced marks all instances of a source in the same place as one that setMisplaced
 // marked. It marks a few in each transaction, so that hand-outs of other sources do not wait for
 // all of them.
-func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) error {
+func (p *Pool) spreadMisplaced(ctx context.Context, from *compute.Instance) error {
 	identity := from.Facts[compute.FactIdentity]
 	if identity == "" {
 		return nil
 	}
-	for after, n := int64(0), 0; n < elsewhereMost; n += elsewhereBatch {
+	for after, n := int64(0), 0; n < misplacedMost; n += misplacedBatch {
 		last := int64(0)
 		err := p.store.Update(ctx, func(tx store.Tx) error {
 			last = 0
 			is, err := tx.Instances(compute.InstanceQuery{
-				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: elsewhereBatch,
+				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: misplacedBatch,
 			})
 			if err != nil {
 				return err
@@ -83,7 +83,7 @@ func (p *Pool) spreadElsewhere(ctx context.Context, from *compute.Instance) erro
 					}
 				}
 			}
-			if len(is) == elsewhereBatch {
+			if len(is) == misplacedBatch {
 				last = is[len(is)-1].Row
 			}
 			return nil
@@ -117,7 +117,7 @@ func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) err
 	known(&j, identity)
 	if i.ProviderID == "" {
 		err = p.store.Update(ctx, func(tx store.Tx) error {
-			if err := p.mine(tx, i); err != nil {
+			if err := p.checkOwned(tx, i); err != nil {
 				return err
 			}
 			return tx.SaveInstance(&j)

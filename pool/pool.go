@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -75,8 +76,9 @@ type Options struct {
 	// Projects returns a project's limits and weight; nil: all are alike, without quotas. It is
 	// called within transactions.
 	Projects func(name string) Project
-	// Desk is shared by the engines on one handle of the store; nil: this engine is the only one.
-	Desk *Desk
+	// Inflight is shared by the engines on one handle of the store; nil: this engine is the only
+	// one.
+	Inflight *Inflight
 	// Later is asked, when an instance waits to be cleaned or discarded, whether another process,
 	// such as the keeper, will do it for this source. nil: it is done here and now. It is done here
 	// too when a request cannot be served before.
@@ -88,7 +90,7 @@ type Options struct {
 	Step func(name string)
 	// Observe is called with what the engine has done, for metrics. It must not block. It may be
 	// nil.
-	Observe func(Sight)
+	Observe func(Sample)
 	// Uptime returns how long this machine has run, by a clock that nobody sets and that counts
 	// time asleep. nil: that the machine's clock was set is not noticed.
 	Uptime func() (Uptime, error)
@@ -104,49 +106,49 @@ type Options struct {
 
 // Pool is the engine. It implements compute.Leaser.
 type Pool struct {
-	opt     Options
-	store   Store
-	log     *slog.Logger
-	desk    *Desk
-	sources map[string]*Source // the configured ones, by name; fixed at New
+	opt      Options
+	store    Store
+	log      *slog.Logger
+	inflight *Inflight
+	sources  map[string]*Source // the configured ones, by name; fixed at New
 	// the same, sorted by name, so that every run has the same order
 	ordered []*Source
 	states  map[*Source]*sourceState
 
 	mu        sync.Mutex
-	providers map[int64]*opened      // by source key
-	templates map[int64]templateRead // by source key, as read for transactions under way
-	inquiries map[int64]*inquiry     // of templates, by source keys
+	providers map[int64]*opened          // by source key
+	templates map[int64]templateRead     // by source key, as read for transactions under way
+	inquiries map[int64]*templateReading // of templates, by source keys
 	// how many transactions under way found that a provider does not open, by source key
 	shut  map[int64]int
 	sizes map[int64]compute.Amount // of the last instance made without a choice, by source key
 	// what providers were told to keep standing ahead, by source key
-	said map[int64]saying
+	said map[int64]aheadCall
 	// sources whose instances are being replaced by those of a promoted image
 	rolls  map[string]bool
-	recent recent // what the journal says of the leases of the last time
+	recent journal.Recent // what the journal says of the leases of the last time
 	// looks at the ready instances of sources that have many, by source key
 	sweeps map[int64]*sweep
 	// the queue may have requests of this process that nothing waits for
-	haunted bool
-	bell    chan struct{} // closed when something may have come free
+	staleRequests bool
+	changed       chan struct{} // closed when something may have come free
 
-	hall hall
+	waiters waiters
 }
 
 var _ compute.Leaser = (*Pool)(nil)
 
 // sourceState is what an engine knows of a source. Pool.mu guards it.
 type sourceState struct {
-	key     int64     // of its record; 0: not known yet
-	looked  time.Time // when what is due was last looked for
-	counted time.Time // when all its ready instances were last looked at
-	rolled  time.Time // when they were last checked for an old template
-	tended  time.Time // when what is due was last done for a waiting request
-	probed  time.Time // when its provider was last asked whether it can make instances now
-	noticed bool      // whether the template was read
+	key        int64     // of its record; 0: not known yet
+	looked     time.Time // when what is due was last looked for
+	counted    time.Time // when all its ready instances were last looked at
+	rolled     time.Time // when they were last checked for an old template
+	reconciled time.Time // when what is due was last done for a waiting request
+	probed     time.Time // when its provider was last asked whether it can make instances now
+	noticed    bool      // whether the template was read
 	// what its instances are made of, as it was noted when this engine last looked
-	made made
+	made makeNote
 }
 
 // New makes an engine. It does not fail for a source with an error: each use of that source does. A
@@ -160,14 +162,14 @@ func New(opt Options) (*Pool, error) {
 	}
 	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*Source{},
 		states: map[*Source]*sourceState{}, providers: map[int64]*opened{},
-		shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*inquiry{},
-		rolls: map[string]bool{}, said: map[int64]saying{},
-		bell: make(chan struct{})}
+		shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*templateReading{},
+		rolls: map[string]bool{}, said: map[int64]aheadCall{},
+		changed: make(chan struct{})}
 	if p.opt.Left == nil {
 		p.opt.Left = func() {}
 	}
-	if p.desk = opt.Desk; p.desk == nil {
-		p.desk = &Desk{}
+	if p.inflight = opt.Inflight; p.inflight == nil {
+		p.inflight = &Inflight{}
 	}
 	for _, s := range opt.Sources {
 		p.sources[s.Name] = &s

@@ -27,22 +27,22 @@ const (
 	aheadAgain = time.Minute
 )
 
-// standing is the note for a source's record.
-type standing struct {
+// aheadRecord is the note for a source's record.
+type aheadRecord struct {
 	Source string `json:"source"`
 	Count  int    `json:"count"`
 	Place  string `json:"place"`
 }
 
-// saying is what this process has told a provider.
-type saying struct {
+// aheadCall is what this process has told a provider.
+type aheadCall struct {
 	at     time.Time
 	busy   bool
 	failed bool
 }
 
-func readAhead(tx store.Tx) (map[int64]standing, error) {
-	all := map[int64]standing{}
+func readAhead(tx store.Tx) (map[int64]aheadRecord, error) {
+	all := map[int64]aheadRecord{}
 	text, err := tx.Note(aheadNote)
 	if errors.Is(err, compute.ErrNotFound) {
 		return all, nil
@@ -53,7 +53,7 @@ func readAhead(tx store.Tx) (map[int64]standing, error) {
 	return all, err
 }
 
-func saveAhead(tx store.Tx, all map[int64]standing) error {
+func saveAhead(tx store.Tx, all map[int64]aheadRecord) error {
 	if len(all) == 0 {
 		return tx.SaveNote(aheadNote, "")
 	}
@@ -76,7 +76,7 @@ func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
 }
 
 // aheadOf returns the state for a source's record.
-func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState {
+func (p *Pool) aheadOf(key int64, noted map[int64]aheadRecord) *compute.AheadState {
 	r, a := p.reserver(key)
 	if r == nil {
 		return nil
@@ -89,7 +89,7 @@ func (p *Pool) aheadOf(key int64, noted map[int64]standing) *compute.AheadState 
 
 // left lists definitions that are not in force and whose computers are to go now. Where the
 // definition in force keeps computers in the same place, Reserve for that one removes the others.
-func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]standing, now time.Time) (out []compute.Left) {
+func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now time.Time) (out []compute.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
 		if s := p.configured(r); !there || s != nil && s.Err != nil {
@@ -145,7 +145,7 @@ func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (fun
 		if _, there := all[key]; there && !changed && before == len(all) {
 			return nil // it is only repeated
 		}
-		all[key] = standing{s.Name, d.Count, a.Place}
+		all[key] = aheadRecord{s.Name, d.Count, a.Place}
 		if changed {
 			if err := note(tx, d); err != nil {
 				return err
@@ -244,18 +244,18 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 
 // say calls a provider's Reserve, one call at a time.
 func (p *Pool) say(key int64, name string, what func(context.Context) error) func(context.Context) error {
-	set := func(v saying) {
+	set := func(v aheadCall) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.said[key] = v
 	}
-	set(saying{time.Now(), true, false})
+	set(aheadCall{time.Now(), true, false})
 	p.step("director:ahead")
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, aheadPatience)
 		defer cancel()
 		err := what(ctx)
-		set(saying{time.Now(), false, err != nil})
+		set(aheadCall{time.Now(), false, err != nil})
 		if err != nil {
 			return fmt.Errorf("what stands ahead of %s: %w", name, err)
 		}

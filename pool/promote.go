@@ -226,8 +226,8 @@ func (p *Pool) imageFor(ctx context.Context, s *Source) (image string, err error
 	return image, err
 }
 
-// mark notes on a new instance which promoted image it came from.
-func mark(i *compute.Instance, image string) {
+// markPromoted notes on a new instance which promoted image it came from.
+func markPromoted(i *compute.Instance, image string) {
 	if image == "" {
 		return
 	}
@@ -245,9 +245,9 @@ func MadeOf(i compute.Instance) string {
 	return i.Facts[factPromoted]
 }
 
-// retreat goes back from a promoted image if an instance of it did not become ready, as long as it
-// has not proved good.
-func (p *Pool) retreat(tx store.Tx, s *Source, image string, cause error) error {
+// revertPromotion goes back from a promoted image if an instance of it did not become ready, as
+// long as it has not proved good.
+func (p *Pool) revertPromotion(tx store.Tx, s *Source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||
 		errors.Is(cause, context.Canceled) {
 		return nil

@@ -41,13 +41,13 @@ func (p *Pool) queue(
 	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait {
 		return nil, p.timedOut(ctx, s, req, start, "", short)
 	}
-	// of many requests at once one does it, if the others wait: the usher goes on with it
-	if req.Wait == 0 || len(short.Expired) > 0 || p.tended(s) {
+	// of many requests at once one does it, if the others wait: the dispatcher goes on with it
+	if req.Wait == 0 || len(short.Expired) > 0 || p.mayReconcile(s) {
 		bounded, cancel := ctx, func() {}
 		if req.Wait > 0 { // a provider that hangs holds up no request for longer
 			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
 		}
-		_, err := p.Work(bounded, s.Name)
+		_, err := p.RunDue(bounded, s.Name)
 		if cancel(); err != nil {
 			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}
@@ -76,77 +76,77 @@ func (p *Pool) queue(
 	p.step("queue:joined")
 	leases, err = p.wait(ctx, s, req, w, short, start)
 	if err != nil {
-		rest, cancel := mend(ctx)
+		rest, cancel := cleanupContext(ctx)
 		defer cancel()
 		err = errors.Join(err, p.leave(rest, w.ID))
-		p.ring()
+		p.wake()
 	}
 	return leases, err
 }
 
-// tended reports whether the work that is due for a source is to be done now for a waiting request,
-// and notes that it is.
-func (p *Pool) tended(s *Source) bool {
+// mayReconcile reports whether the work that is due for a source is to be done now for a waiting
+// request, and notes that it is.
+func (p *Pool) mayReconcile(s *Source) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Since(p.at(s).tended) < chores {
+	if time.Since(p.at(s).reconciled) < chores {
 		return false
 	}
-	p.at(s).tended = time.Now()
+	p.at(s).reconciled = time.Now()
 	return true
 }
 
-// seatKey is a queued request's key on the desk.
-func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
+// requestKey is a queued request's key in Inflight.
+func requestKey(id int64) string { return fmt.Sprintf("request %d", id) }
 
 // join puts a request into the queue. If the store fails it may be there or not: then it is a
-// ghost.
+// stale requests.
 func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
 	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		taken = nil
 		if err := tx.Join(w); err != nil {
 			return err
 		}
-		taken = []string{seatKey(w.ID)}
-		p.desk.take(taken...)
+		taken = []string{requestKey(w.ID)}
+		p.inflight.take(taken...)
 		return nil
 	})
 	if err != nil {
-		p.desk.leave(taken...)
-		p.haunt()
+		p.inflight.leave(taken...)
+		p.markStaleRequests()
 	}
 	return err
 }
 
-// leave takes a request out of the queue. If the store cannot, it is a ghost.
+// leave takes a request out of the queue. If the store cannot, it is a stale request.
 func (p *Pool) leave(ctx context.Context, id int64) error {
 	if id == 0 {
 		return nil // it is not in there
 	}
-	p.desk.leave(seatKey(id))
+	p.inflight.leave(requestKey(id))
 	err := p.store.Update(ctx, func(tx store.Tx) error { return tx.Leave(id) })
 	if err != nil {
-		p.haunt()
+		p.markStaleRequests()
 	}
 	return err
 }
 
-// haunt notes that there may be ghosts: requests of this process in the queue that nothing waits
-// for. They would block all others as long as the process lives, so they are removed before the
-// next operation.
-func (p *Pool) haunt() {
+// markStaleRequests notes that there may be stale requests: those of this process in the queue
+// that nothing waits for. They would block all others as long as the process lives, so they are
+// removed before the next operation.
+func (p *Pool) markStaleRequests() {
 	p.mu.Lock()
-	p.haunted = true
+	p.staleRequests = true
 	p.mu.Unlock()
 }
 
-// exorcise takes the ghosts out of the queue.
-func (p *Pool) exorcise(ctx context.Context) error {
+// removeStaleRequests takes stale requests out of the queue.
+func (p *Pool) removeStaleRequests(ctx context.Context) error {
 	p.mu.Lock()
-	haunted := p.haunted
-	p.haunted = false
+	haunted := p.staleRequests
+	p.staleRequests = false
 	p.mu.Unlock()
 	if !haunted {
 		return nil
@@ -166,14 +166,14 @@ func (p *Pool) exorcise(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		p.haunt()
+		p.markStaleRequests()
 	}
-	p.ring()
+	p.wake()
 	return err
 }
 
 // waits reports whether a goroutine or process still waits for a request in the queue.
-func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, seatKey(w.ID)) }
+func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, requestKey(w.ID)) }
 
 // version returns the store's version, or 0 when it cannot be read: the next transaction will fail.
 func (p *Pool) version(ctx context.Context) int64 {
@@ -194,20 +194,20 @@ func (p *Pool) wait(
 		defer t.Stop()
 		over = t.C
 	}
-	st := p.sit(s, w.ID, req)
-	defer p.rise(st)
+	st := p.addWaiter(s, w.ID, req)
+	defer p.removeWaiter(st)
 	var told compute.Progress
 	for {
-		if next := p.heir(); next != nil {
+		if next := p.successor(); next != nil {
 			return next.takeOver(ctx, req, w, start)
 		}
 		select {
 		case <-ctx.Done():
 		case <-over:
 		case <-st.wake:
-		case <-st.ended: // its usher is no more
+		case <-st.ended: // its dispatcher is no more
 			p.step("queue:alone")
-			p.attend(st)
+			p.ensureDispatcher(st)
 			continue
 		}
 		// select takes any of several reasons to wake. From here on their order is fixed, so that a
@@ -222,7 +222,7 @@ func (p *Pool) wait(
 		} else if late {
 			return nil, p.timedOut(ctx, s, req, start, told.Reason, short)
 		}
-		turn, gone, place := st.called(&p.hall)
+		turn, gone, place := st.wakeReason(&p.waiters)
 		if gone {
 			if err := p.backIn(ctx, s, st, w); err != nil {
 				return nil, err
@@ -259,7 +259,7 @@ func (p *Pool) wait(
 			if err := p.join(ctx, w); err != nil {
 				return nil, err
 			}
-			p.again(st, w.ID)
+			p.rejoined(st, w.ID)
 		}
 	}
 }

@@ -20,7 +20,7 @@ const unqueued = "unqueued"
 // Queue returns the waiting requests of all processes, by source and then in the order of their
 // turns.
 func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
-	p.learnPace(ctx)
+	p.learnThroughput(ctx)
 	var out []compute.Queued
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		out = nil
@@ -66,7 +66,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 		return err
 	})
 	if err == nil {
-		p.ring()
+		p.wake()
 	}
 	return err
 }
@@ -74,7 +74,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 // backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
 // If this process was taken for dead, as its connection to the store was cut for a moment, it waits
 // anew.
-func (p *Pool) backIn(ctx context.Context, s *Source, st *seat, w *compute.Waiter) error {
+func (p *Pool) backIn(ctx context.Context, s *Source, st *waiter, w *compute.Waiter) error {
 	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
 		return err
@@ -87,11 +87,11 @@ func (p *Pool) backIn(ctx context.Context, s *Source, st *seat, w *compute.Waite
 			}
 		}
 	}
-	p.desk.leave(seatKey(w.ID))
+	p.inflight.leave(requestKey(w.ID))
 	w.ID, w.Worker = 0, p.store.Worker()
 	if err := p.join(ctx, w); err != nil {
 		return err
 	}
-	p.again(st, w.ID)
+	p.rejoined(st, w.ID)
 	return nil
 }

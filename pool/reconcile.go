@@ -12,8 +12,8 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// Tending is how Tend begins work.
-type Tending struct {
+// ReconcileOptions is how Reconcile begins work.
+type ReconcileOptions struct {
 	// Go runs a function beside its caller, which waits for it in the end, as sync.WaitGroup's does
 	Go func(func())
 	// Done is called when something that was begun has come to its end, so that there may be more
@@ -22,77 +22,77 @@ type Tending struct {
 	// Failed is told of an error of one thing. It is recorded, and the thing is tried again. nil:
 	// it is logged
 	Failed func(error)
-	Apart  bool // leave it to Oversee to ask what has become of instances
+	Apart  bool // leave it to WatchHealth to ask what has become of instances
 }
 
-// lanes are the work in the background, a lane for each source, so that a provider that hangs holds
-// up no other.
-type lanes struct {
+// sourceWorkers are the work in the background, a queue of work for each source, so that a
+// provider that hangs holds up no other.
+type sourceWorkers struct {
 	mu sync.Mutex
-	of map[int64]*lane // by the key of the source that has the real computer
+	of map[int64]*sourceWorker // by the key of the source that has the real computer
 	// sources whose provider is being asked for its list. The negative of a key: being asked what
 	// has become of its computers.
 	stocks map[int64]bool
 
 	overseen map[int64]time.Time // when sources' providers were last asked about their computers
 	news     map[int64]bool      // those that have news since then
-	// Done of the Tending that works the lanes in the background; nil: none yet
+	// Done of the ReconcileOptions that works the queues of work in the background; nil: none yet
 	done func()
 }
 
-// lane is the work of one source.
-type lane struct {
-	waiting []errand // for their turn
+// sourceWorker is the work of one source.
+type sourceWorker struct {
+	waiting []workItem // for their turn
 	has     map[compute.ID]bool
 	workers int // at work
 	aside   int // how many workers only wait for the end of what they have asked for
 }
 
 const (
-	asideMost  = 64              // at most in a lane, as each of them asks now and then
-	asideAfter = 2 * time.Second // how long a worker waits before it lets another begin
+	asideMost  = 64              // at most in a queue of work, as each of them asks now and then
+	yieldAfter = 2 * time.Second // how long a worker waits before it lets another begin
 )
 
-// asideKey is the context's key of what stepAside calls.
-type asideKey struct{}
+// yieldKey is the context's key of what stepAside calls.
+type yieldKey struct{}
 
-// stepAside says that the work of a context only waits for now, such as for the end of a pod on a
-// node that does not answer. If it is in a lane, it no longer holds up the work behind it.
-func stepAside(ctx context.Context) {
-	if step, ok := ctx.Value(asideKey{}).(func()); ok {
+// yieldWorker says that the work of a context only waits for now, such as for the end of a pod on a
+// node that does not answer. If it is in a queue of work, it no longer holds up the work behind it.
+func yieldWorker(ctx context.Context) {
+	if step, ok := ctx.Value(yieldKey{}).(func()); ok {
 		step()
 	}
 }
 
-// errand is an instance that waits for work, and the engine that found it. An engine by another
+// workItem is an instance that waits for work, and the engine that found it. An engine by another
 // configuration may do it otherwise.
-type errand struct {
+type workItem struct {
 	p  *Pool
 	id compute.ID
 }
 
-// Tend begins all work that is due, each source's by itself, and returns when there will be more;
-// zero: none is known. It waits for no provider. Its work ends with ctx. It is for a process that
-// lives on and calls it again when Done is called; Work does the same and waits for the end.
-// Engines that share a desk begin nothing twice.
-func (p *Pool) Tend(ctx context.Context, with Tending) (next time.Time, err error) {
-	l := &p.desk.lanes
+// Reconcile begins all work that is due, each source's by itself, and returns when there will be
+// more; zero: none is known. It waits for no provider. Its work ends with ctx. It is for a
+// process that lives on and calls it again when Done is called; Work does the same and waits for
+// the end. Engines that share an Inflight begin nothing twice.
+func (p *Pool) Reconcile(ctx context.Context, with ReconcileOptions) (next time.Time, err error) {
+	l := &p.inflight.workers
 	if !with.Apart {
 		l.mu.Lock()
 		l.done = with.Done
 		l.mu.Unlock()
 	}
-	return p.round(ctx, l, with, nil)
+	return p.reconcile(ctx, l, with, nil)
 }
 
 // workRounds is how often Work looks for more work that its own work has caused: the end of a
 // pool's instance causes some for its child's, and so on.
 const workRounds = 8
 
-// Work does all work that is due for the named sources, or for all: leases that are over, what dead
-// processes left half-done, cleaning, discarding, surplus. It returns when there will be more to
-// do; zero: none is known.
-func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err error) {
+// RunDue does all work that is due for the named sources, or for all: leases that are over, what
+// dead processes left half-done, cleaning, discarding, surplus. It returns when there will be
+// more to do; zero: none is known.
+func (p *Pool) RunDue(ctx context.Context, names ...string) (next time.Time, err error) {
 	keys, err := p.keysOf(ctx, names)
 	if err != nil {
 		return time.Time{}, err
@@ -101,7 +101,7 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 	var mu sync.Mutex
 	var errs []error
 	more := false
-	with := Tending{
+	with := ReconcileOptions{
 		Go: all.Go,
 		Done: func() {
 			mu.Lock()
@@ -114,10 +114,10 @@ func (p *Pool) Work(ctx context.Context, names ...string) (next time.Time, err e
 			errs = append(errs, err)
 		},
 	}
-	own := &lanes{} // what is on its way in the background may have a long one before it
+	own := &sourceWorkers{} // what is on its way in the background may have a long one before it
 	for n := 0; n == 0 || more && n < workRounds; n++ {
 		more = false
-		next, err = p.round(ctx, own, with, keys)
+		next, err = p.reconcile(ctx, own, with, keys)
 		all.Wait()
 		if err != nil {
 			return next, errors.Join(append(errs, err)...)
@@ -152,9 +152,9 @@ func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err er
 	return keys, nil
 }
 
-// round begins what is due for some sources, or with nil for all, in lanes that no other context
-// has begun.
-func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) (next time.Time, err error) {
+// reconcile begins what is due for some sources, or with nil for all, in queues of work that no
+// other context has begun.
+func (p *Pool) reconcile(ctx context.Context, l *sourceWorkers, with ReconcileOptions, keys []int64) (next time.Time, err error) {
 	if with.Failed == nil {
 		with.Failed = func(err error) { p.log.Warn("what is due", "err", err) }
 	}
@@ -163,7 +163,7 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 	}
 	var errs []error
 	if keys == nil {
-		if err := p.known(ctx); err != nil {
+		if err := p.learnKeys(ctx); err != nil {
 			return time.Time{}, err
 		}
 		errs = append(errs, p.tidy(ctx, func(rec *store.SourceRecord) { p.stock(ctx, l, rec, with) }))
@@ -185,7 +185,7 @@ func (p *Pool) round(ctx context.Context, l *lanes, with Tending, keys []int64) 
 }
 
 // stock compares a provider's list with the records, unless that is under way.
-func (p *Pool) stock(ctx context.Context, l *lanes, rec *store.SourceRecord, with Tending) {
+func (p *Pool) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRecord, with ReconcileOptions) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stocks[rec.Key] {
@@ -212,7 +212,7 @@ func (p *Pool) stock(ctx context.Context, l *lanes, rec *store.SourceRecord, wit
 		delete(l.stocks, rec.Key)
 		l.mu.Unlock()
 		if lost {
-			p.ring()
+			p.wake()
 		}
 		if lost || len(stray) > 0 {
 			with.Done()
@@ -227,8 +227,9 @@ func (p *Pool) past(rec *store.SourceRecord) bool {
 	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
 }
 
-// assign puts instances that wait for work into the lanes of the sources that have their computers.
-func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, with Tending) error {
+// assign puts instances that wait for work into the queues of work of the sources that have
+// their computers.
+func (p *Pool) assign(ctx context.Context, l *sourceWorkers, is []*compute.Instance, with ReconcileOptions) error {
 	keys := make(map[compute.ID]int64, len(is))
 	inFront := false
 	for _, i := range is {
@@ -255,13 +256,13 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.of == nil {
-		l.of = map[int64]*lane{}
+		l.of = map[int64]*sourceWorker{}
 	}
 	for _, i := range is {
 		key := keys[i.ID]
 		one := l.of[key]
 		if one == nil {
-			one = &lane{has: map[compute.ID]bool{}}
+			one = &sourceWorker{has: map[compute.ID]bool{}}
 			l.of[key] = one
 		}
 		if one.has[i.ID] {
@@ -269,19 +270,20 @@ func (p *Pool) assign(ctx context.Context, l *lanes, is []*compute.Instance, wit
 		}
 		one.has[i.ID] = true
 		if one.workers == atOnce {
-			one.waiting = append(one.waiting, errand{p, i.ID})
+			one.waiting = append(one.waiting, workItem{p, i.ID})
 			continue
 		}
 		one.workers++ // it takes this one; which of several comes first makes no difference
-		with.Go(func() { l.workAlong(ctx, key, one, errand{p, i.ID}, with) })
+		with.Go(func() { l.workAlong(ctx, key, one, workItem{p, i.ID}, with) })
 	}
 	return nil
 }
 
-// workAlong does an errand, and then those that wait in the lane, until none does or ctx ends.
-func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, with Tending) {
+// workAlong does an item of work, and then those that wait in the queue of work, until none does
+// or ctx ends.
+func (l *sourceWorkers) workAlong(ctx context.Context, key int64, one *sourceWorker, e workItem, with ReconcileOptions) {
 	news, aside := false, false
-	working := context.WithValue(ctx, asideKey{}, func() { l.stepAside(ctx, key, one, &aside, with) })
+	working := context.WithValue(ctx, yieldKey{}, func() { l.yield(ctx, key, one, &aside, with) })
 	for more := true; more; e, more = l.next(ctx, key, one, e, &aside) {
 		if ctx.Err() != nil {
 			continue
@@ -291,17 +293,17 @@ func (l *lanes) workAlong(ctx context.Context, key int64, one *lane, e errand, w
 			with.Failed(fmt.Errorf("%s: %w", e.id, err))
 		}
 		news = news || did && err == nil
-		e.p.ring()
+		e.p.wake()
 	}
 	if news { // else another look would find the same
 		with.Done()
 	}
 }
 
-// stepAside stops counting a worker as at work, unless too many have stepped aside, and begins the
-// errand that waits longest in its place. aside, guarded by mu, says whether it has done so. A
-// pool's instance may have several behind it that end.
-func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool, with Tending) {
+// yield stops counting a worker as at work, unless too many have stepped aside, and begins the
+// item of work that waits longest in its place. aside, guarded by mu, says whether it has done
+// so. A pool's instance may have several behind it that end.
+func (l *sourceWorkers) yield(ctx context.Context, key int64, one *sourceWorker, aside *bool, with ReconcileOptions) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if *aside || one.aside == asideMost {
@@ -318,9 +320,9 @@ func (l *lanes) stepAside(ctx context.Context, key int64, one *lane, aside *bool
 	with.Go(func() { l.workAlong(ctx, key, one, e, with) })
 }
 
-// next returns the errand that waits longest, after one is done. more is false if none is left, or
-// none is to be begun, as another took the place of a worker that had stepped aside.
-func (l *lanes) next(ctx context.Context, key int64, one *lane, done errand, aside *bool) (e errand, more bool) {
+// next returns the item of work that waits longest, after one is done. more is false if none is
+// left, or none is to be begun, as another took the place of a worker that had stepped aside.
+func (l *sourceWorkers) next(ctx context.Context, key int64, one *sourceWorker, done workItem, aside *bool) (e workItem, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(one.has, done.id)

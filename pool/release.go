@@ -20,9 +20,9 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	var due []compute.ID
 	var jobs []job
 	var free []int64
-	defer func() { p.desk.leave(keysOfJobs(jobs)...) }()
+	defer func() { p.inflight.leave(keysOfJobs(jobs)...) }()
 	err := p.withOpen(ctx, func(tx store.Tx) error {
-		p.desk.leave(keysOfJobs(jobs)...)
+		p.inflight.leave(keysOfJobs(jobs)...)
 		due, jobs, free = nil, nil, nil
 		var back []taken
 		var other []*compute.Instance
@@ -77,15 +77,15 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				jobs = append(jobs, job{i, rec})
 			}
 		}
-		p.desk.take(keysOfJobs(jobs)...)
+		p.inflight.take(keysOfJobs(jobs)...)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	p.step("release:recorded")
-	p.hurry(free)
-	p.ring()
+	p.wakeHeads(free)
+	p.wake()
 	if len(jobs) < len(due) {
 		p.opt.Left()
 	}
@@ -328,14 +328,14 @@ func (p *Pool) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bo
 		}
 		switch {
 		case goes:
-			err = p.letGo(tx, i, e, why, due)
+			err = p.discardLeased(tx, i, e, why, due)
 		case keep[i.SourceKey] > 0:
 			keep[i.SourceKey]--
-			err = p.putBack(tx, i, e, why, due)
+			err = p.cleanOrCache(tx, i, e, why, due)
 		default:
 			lend[i.SourceKey]--
 			i.Reason, i.Cause = "somebody waits for it", compute.CauseWaiter
-			err = p.putBack(tx, i, e, why, due)
+			err = p.cleanOrCache(tx, i, e, why, due)
 		}
 		if err != nil {
 			return err
@@ -395,15 +395,15 @@ func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 	return err == nil && n == 0, err
 }
 
-// putBack caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) putBack(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
+// cleanOrCache caches an instance that was in use, by way of cleaning where it needs that.
+func (p *Pool) cleanOrCache(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
 	}
 	switch how {
 	case "no":
-		return p.letGo(tx, i, e, why, due)
+		return p.discardLeased(tx, i, e, why, due)
 	case "as-is":
 		e.Data = map[string]string{"reuse": "as-is"}
 		return p.toReadyAsIs(tx, i, e)
@@ -476,9 +476,9 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 	return how, nil
 }
 
-// letGo discards an instance that was in use. A pool's without discard hooks goes at once, and its
-// child goes back to its source.
-func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
+// discardLeased discards an instance that was in use. A pool's without discard hooks goes at
+// once, and its child goes back to its source.
+func (p *Pool) discardLeased(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.Text
 	if _, err := tx.Append(&e); err != nil {
 		return err
@@ -491,14 +491,14 @@ func (p *Pool) letGo(tx store.Tx, i *compute.Instance, e compute.Event, why allo
 		return err
 	}
 	if rec.Type == allocate.PoolType && !p.sourceOf(rec).Has("discard") {
-		return p.dissolve(tx, i, due)
+		return p.endPoolInstance(tx, i, due)
 	}
 	*due = append(*due, i.ID)
 	return nil
 }
 
-// dissolve ends a pool's instance and gives back the child's behind it.
-func (p *Pool) dissolve(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
+// endPoolInstance ends a pool's instance and gives back the child's behind it.
+func (p *Pool) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
 	if err := p.gone(tx, i, ""); err != nil {
 		return err
 	}

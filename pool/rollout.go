@@ -87,7 +87,7 @@ const (
 // made of.
 type renewal struct {
 	Promotion
-	now made
+	now makeNote
 }
 
 // others lists the ready instances of a source that are not of its promoted image, or not of what
@@ -95,13 +95,13 @@ type renewal struct {
 // this one's place, or where the source was changed since this engine looked: what this one makes
 // is out of date.
 func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, by renewal, err error) {
-	template, key := p.notice(ctx, s), p.keyOf(s)
+	template, key := p.noticeTemplate(ctx, s), p.keyOf(s)
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		old, by = nil, renewal{}
-		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.heir() != nil {
+		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.successor() != nil {
 			return err
 		}
-		if by.now, err = readMade(tx, key); err != nil {
+		if by.now, err = readMakeNote(tx, key); err != nil {
 			return err
 		}
 		switch {
@@ -152,7 +152,7 @@ func (p *Pool) spared(tx store.Tx, s *Source) (int, error) {
 // surge makes n more instances than the source wants, from the promoted image, as far as there is
 // room.
 func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell func(string)) error {
-	units, leave, err := p.order(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
+	units, leave, err := p.recordMissing(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
 			Err:  fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
@@ -166,7 +166,7 @@ func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell fun
 		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), by.from()))
 	}
 	p.step("rollout:recorded")
-	_, err = p.raiseAll(ctx, units)
+	_, err = p.provisionAll(ctx, units)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*comput
 		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
 			return err // another image was promoted meanwhile
 		}
-		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+		if now, err := readMakeNote(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
 			return err // likewise
 		}
 		for _, o := range old {
@@ -292,7 +292,7 @@ func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.
 	var gone []compute.ID
 	err := p.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
-		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+		if now, err := readMakeNote(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
 			return err
 		}
 		if some, err := may(tx); err != nil || !some {
@@ -361,7 +361,7 @@ func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error
 		// that says nothing of the change
 		return true, nil
 	}
-	return true, p.store.Update(ctx, func(tx store.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
+	return true, p.store.Update(ctx, func(tx store.Tx) error { return p.recordUnmakeable(tx, p.keyOf(s), by.now.Template, err) })
 }
 
 // rollable returns the sources that may have instances to replace.
@@ -370,7 +370,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	reads, told := map[*Source]*inquiry{}, map[*Source]bool{}
+	reads, told := map[*Source]*templateReading{}, map[*Source]bool{}
 	for _, s := range p.ordered {
 		if _, is := all[s.Name]; !is && s.Type != allocate.PoolType && s.Err == nil {
 			reads[s] = p.read(s)
@@ -378,7 +378,7 @@ func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
 	}
 	for _, s := range p.ordered {
 		if r := reads[s]; r != nil {
-			told[s] = p.noticeOf(ctx, s, r) != ""
+			told[s] = p.noticeTemplateOf(ctx, s, r) != ""
 		}
 	}
 	err = p.store.View(ctx, func(tx store.Tx) error {
@@ -420,7 +420,7 @@ func (p *Pool) lookAgain(s *Source) bool {
 
 // Rolling begins RollOut for all sources with instances to replace, each in its own goroutine,
 // unless it is under way.
-func (p *Pool) Rolling(ctx context.Context, with Tending) error {
+func (p *Pool) Rolling(ctx context.Context, with ReconcileOptions) error {
 	all, err := p.rollable(ctx)
 	if err != nil {
 		return err

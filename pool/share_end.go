@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -59,7 +60,7 @@ func (p *Pool) endShares(tx store.Tx, back []taken, why allocate.Reason, force b
 			}
 			e := compute.Event{Time: time.Now(), Kind: "released", Source: t.inst.Source, Instance: t.inst.ID,
 				Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: why.Text,
-				Data: map[string]string{allocate.DataBeside: "yes"}}
+				Data: map[string]string{journal.Beside: "yes"}}
 			if _, err := tx.Append(&e); err != nil {
 				return nil, err
 			}
@@ -141,7 +142,7 @@ func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why allocate.Reason) err
 	return tx.SetRoom(i, nil)
 }
 
-// lies returns the lease of a unit that books a part, with its instance, if it still lives.
+// lies returns the lease of a grant that books a part, with its instance, if it still lives.
 func lies(tx store.Tx, u *allocate.Grant) (*taken, error) {
 	l, err := tx.Lease(u.Lease.ID)
 	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -28,7 +29,7 @@ func (p *Pool) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
 		l.Worker = p.store.Worker()
 	}
 	data := handOutData(u)
-	data[allocate.DataBeside] = "yes"
+	data[journal.Beside] = "yes"
 	e := compute.Event{
 		Time: time.Now(), Kind: string(compute.Leased), Source: i.Source, Instance: i.ID, Lease: l.ID, Owner: l.Owner,
 		Project: l.Project, Text: l.Purpose, Data: data,
@@ -39,7 +40,7 @@ func (p *Pool) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
 	return tx.InsertLease(l)
 }
 
-// reroom updates what is free on the instances of units that book parts.
+// reroom updates what is free on the instances of grants that book parts.
 func (p *Pool) reroom(tx store.Tx, units []*allocate.Grant) error {
 	seen := map[compute.ID]bool{}
 	for _, u := range units {

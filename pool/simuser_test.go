@@ -135,7 +135,7 @@ func (u *user) act(p *process) {
 			u.tend(ctx, p)
 			return
 		}
-		_, err := p.pool.Work(ctx, names...)
+		_, err := p.pool.RunDue(ctx, names...)
 		u.tell(p, err, "did what is due for %v", names)
 	case n < 88:
 		p.reload()
@@ -179,7 +179,7 @@ func (u *user) tend(ctx context.Context, p *process) {
 		})
 	}
 	for ctx.Err() == nil {
-		next, err := p.pool.Tend(ctx, pool.Tending{Go: run, Done: func() {
+		next, err := p.pool.Reconcile(ctx, pool.ReconcileOptions{Go: run, Done: func() {
 			select {
 			case bell <- struct{}{}:
 			default:

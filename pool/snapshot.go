@@ -22,7 +22,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		}
 	}
 	opened := map[string]error{}
-	if err := p.acquaint(ctx, opened); err != nil {
+	if err := p.openAll(ctx, opened); err != nil {
 		return compute.Snapshot{}, err
 	}
 	for _, s := range p.ordered {
@@ -30,7 +30,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			windows[s.Name] = aheadWindow
 		}
 	}
-	query := p.recent.query()
+	query := p.recent.Query()
 	var snap compute.Snapshot
 	var events []*compute.Event
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
@@ -39,7 +39,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			if events, err = tx.Events(query); err != nil {
 				return err
 			}
-			p.recent.take(windows, events) // reading an event twice does no harm
+			p.recent.Read(windows, events) // reading an event twice does no harm
 		}
 		recs, err := tx.Sources("")
 		if err != nil {
@@ -74,7 +74,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 				st.Maximum = p.maximum(s)
 			}
 			if w := windows[s.Name]; w > 0 {
-				st.Demand = p.recent.of(s.Name, w, snap.Time)
+				st.Demand = p.recent.Demand(s.Name, w, snap.Time)
 			}
 			r := own[s.Name]
 			if r == nil {
@@ -104,10 +104,10 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	return snap, err
 }
 
-// acquaint opens the providers of sources that have instances or should have some: only then their
+// openAll opens the providers of sources that have instances or should have some: only then their
 // maximum and abilities are known. It puts those that do not open into failed; the error is the
 // store's.
-func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
+func (p *Pool) openAll(ctx context.Context, failed map[string]error) error {
 	busy := map[string]bool{}
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		clear(busy)

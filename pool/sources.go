@@ -103,7 +103,7 @@ func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
 	if o.err == nil { // a failure is tried again by the next caller
 		p.providers[rec.Key] = o
 		if h, ok := compute.As[compute.Herald](o.provider); ok {
-			l, key := &p.desk.lanes, rec.Key
+			l, key := &p.inflight.workers, rec.Key
 			h.Heed(func() { l.heard(key) })
 		}
 	}
@@ -205,7 +205,7 @@ func (p *Pool) prepare(ctx context.Context, s *Source) error {
 	if err := p.learn(ctx, s); err != nil {
 		return err
 	}
-	reads := map[*Source]*inquiry{}
+	reads := map[*Source]*templateReading{}
 	for _, c := range s.All() {
 		p.mu.Lock()
 		noticed := p.at(c).noticed
@@ -217,7 +217,7 @@ func (p *Pool) prepare(ctx context.Context, s *Source) error {
 	}
 	for _, c := range s.All() {
 		if r := reads[c]; r != nil {
-			p.noticeOf(ctx, c, r)
+			p.noticeTemplateOf(ctx, c, r)
 		}
 	}
 	return nil

@@ -107,24 +107,24 @@ func endLease(tx store.Tx, l *compute.Lease, why allocate.Reason) error {
 	return tx.SaveLease(l)
 }
 
-// ring wakes the requests of this process that wait.
-func (p *Pool) ring() { p.Ring() }
+// wake wakes the requests of this process that wait.
+func (p *Pool) wake() { p.Wake() }
 
-// Ring has all waiting requests look again: something may have come free, also by another handle of
+// Wake has all waiting requests look again: something may have come free, also by another handle of
 // the store.
-func (p *Pool) Ring() {
+func (p *Pool) Wake() {
 	p.mu.Lock()
-	close(p.bell)
-	p.bell = make(chan struct{})
+	close(p.changed)
+	p.changed = make(chan struct{})
 	p.mu.Unlock()
-	if next := p.heir(); next != nil {
-		next.Ring()
+	if next := p.successor(); next != nil {
+		next.Wake()
 	}
 }
 
-// rung returns the channel that the next ring closes.
-func (p *Pool) rung() <-chan struct{} {
+// woken returns the channel that the next ring closes.
+func (p *Pool) woken() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.bell
+	return p.changed
 }

@@ -201,7 +201,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 		err = errors.Join(err, c.Close())
 	}
 	start = time.Now()
-	rest, cancel := mend(ctx)
+	rest, cancel := cleanupContext(ctx)
 	defer cancel()
 	if leaf, e := p.Leaf(rest, res.Instance); e == nil {
 		res.Leaf = leaf.ID

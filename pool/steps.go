@@ -65,7 +65,7 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 		})
 	}
 	wg.Wait()
-	p.ring()
+	p.wake()
 	return errors.Join(errs...)
 }
 
@@ -75,15 +75,15 @@ func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error)
 	var j job
 	var taken []string
 	err = p.store.Update(ctx, func(tx store.Tx) (err error) {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		taken = nil
 		if j.inst, j.rec, err = p.claim(tx, id); err == nil && j.inst != nil {
 			taken = []string{string(j.inst.ID)}
-			p.desk.take(taken...)
+			p.inflight.take(taken...)
 		}
 		return err
 	})
-	defer func() { p.desk.leave(taken...) }()
+	defer func() { p.inflight.leave(taken...) }()
 	if errors.Is(err, compute.ErrNotFound) {
 		return false, nil
 	}
@@ -252,18 +252,18 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		return p.lay(ctx, i) // interrupted: the next look cleans it again
+		return p.releaseClaim(ctx, i) // interrupted: the next look cleans it again
 	}
 	if errors.Is(err, compute.ErrStale) {
 		return err
 	}
 	p.step("clean:done")
-	defer p.ring()
-	rest, cancel := mend(ctx)
+	defer p.wake()
+	rest, cancel := cleanupContext(ctx)
 	defer cancel()
 	unwanted := false
 	e := p.store.Update(rest, func(tx store.Tx) (e error) {
-		if e := p.mine(tx, i); e != nil {
+		if e := p.checkOwned(tx, i); e != nil {
 			return e
 		}
 		j := *i
@@ -318,12 +318,12 @@ func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, e
 	return c.Clean(ctx, leaf.ID)
 }
 
-// lay releases this worker's claim on an instance, for the next look.
-func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
-	ctx, cancel := mend(ctx)
+// releaseClaim releases this worker's claim on an instance, for the next look.
+func (p *Pool) releaseClaim(ctx context.Context, i *compute.Instance) error {
+	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	return p.store.Update(ctx, func(tx store.Tx) error {
-		if err := p.mine(tx, i); err != nil {
+		if err := p.checkOwned(tx, i); err != nil {
 			return err
 		}
 		j := *i
@@ -337,7 +337,7 @@ func (p *Pool) lay(ctx context.Context, i *compute.Instance) error {
 func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
 	if s := p.sourceOf(rec); s.Has("discard") && i.Resume >= 0 {
 		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
-			return p.lay(ctx, i)
+			return p.releaseClaim(ctx, i)
 		} else if errors.Is(err, compute.ErrStale) {
 			return err
 		} else if e := p.hooksDone(ctx, i, err); e != nil {
@@ -348,11 +348,11 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 		var due []compute.ID
 		err := p.withOpen(ctx, func(tx store.Tx) error {
 			due = nil
-			if err := p.mine(tx, i); err != nil {
+			if err := p.checkOwned(tx, i); err != nil {
 				return err
 			}
 			j := *i
-			return p.dissolve(tx, &j, &due)
+			return p.endPoolInstance(tx, &j, &due)
 		})
 		if err != nil {
 			return err
@@ -362,13 +362,13 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 	}
 	err := p.destroy(ctx, i, rec)
 	if ctx.Err() != nil && err != nil {
-		return p.lay(ctx, i)
+		return p.releaseClaim(ctx, i)
 	}
 	p.step("discard:answered")
-	ctx, cancel := mend(ctx)
+	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	err = p.store.Update(ctx, func(tx store.Tx) error {
-		if e := p.mine(tx, i); e != nil {
+		if e := p.checkOwned(tx, i); e != nil {
 			return e
 		}
 		j := *i
@@ -424,7 +424,7 @@ func (p *Pool) lingering(i *compute.Instance) time.Duration {
 // hooksDone records, once, that the discard hooks have run.
 func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
 	return p.store.Update(ctx, func(tx store.Tx) error {
-		if err := p.mine(tx, i); err != nil {
+		if err := p.checkOwned(tx, i); err != nil {
 			return err
 		}
 		j := *i
@@ -462,8 +462,8 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.Sour
 		case err != nil:
 			return err
 		}
-		if time.Since(asked) >= asideAfter {
-			stepAside(ctx)
+		if time.Since(asked) >= yieldAfter {
+			yieldWorker(ctx)
 		}
 		select {
 		case <-ctx.Done():

@@ -22,12 +22,12 @@ func (p *Pool) tidy(ctx context.Context, stock func(*store.SourceRecord)) error 
 	if !p.opt.Inventory {
 		return nil
 	}
-	p.desk.mu.Lock()
-	due := time.Since(p.desk.inventory) >= inventoryEvery
+	p.inflight.mu.Lock()
+	due := time.Since(p.inflight.inventory) >= inventoryEvery
 	if due {
-		p.desk.inventory = time.Now()
+		p.inflight.inventory = time.Now()
 	}
-	p.desk.mu.Unlock()
+	p.inflight.mu.Unlock()
 	if !due {
 		return nil
 	}
@@ -152,11 +152,11 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 		} else {
 			err = p.healthy(ctx, o, i)
 		}
-		if isAway(err) != nil || ctx.Err() != nil { // a later look finds out
+		if asUnreachable(err) != nil || ctx.Err() != nil { // a later look finds out
 			return false, ctx.Err()
 		}
 		switch {
-		case isElsewhere(err):
+		case isMisplaced(err):
 		case errors.Is(err, compute.ErrEnded):
 			over = append(over, end{i, causeOf(err)})
 		case errors.Is(err, compute.ErrNotFound):
@@ -174,7 +174,7 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 			} else if err != nil {
 				return err
 			}
-			if err := p.bury(tx, x.of.ID, endedWith(x.why)); err != nil {
+			if err := p.recordEnded(tx, x.of.ID, endedWith(x.why)); err != nil {
 				return fmt.Errorf("%s: %w", x.of.ID, err)
 			}
 		}

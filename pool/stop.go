@@ -17,7 +17,7 @@ func (p *Pool) doReady(ctx context.Context, s *Source, d compute.Directive) (fun
 	var j job
 	var taken []string
 	err := p.store.Update(ctx, func(tx store.Tx) error {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		j, taken = job{}, nil
 		i, err := tx.Instance(d.Instance)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -55,18 +55,18 @@ func (p *Pool) doReady(ctx context.Context, s *Source, d compute.Directive) (fun
 		}
 		if err == nil && j.inst != nil {
 			taken = []string{string(i.ID)}
-			p.desk.take(taken...)
+			p.inflight.take(taken...)
 		}
 		return err
 	})
 	if err != nil || j.inst == nil {
-		p.desk.leave(taken...)
+		p.inflight.leave(taken...)
 		return nil, err
 	}
 	p.step("director:" + string(d.Verb))
 	return func(ctx context.Context) error {
-		defer p.desk.leave(taken...)
-		defer p.ring()
+		defer p.inflight.leave(taken...)
+		defer p.wake()
 		if d.Verb == compute.VerbDiscard {
 			return p.carryOne(ctx, j)
 		}
@@ -78,7 +78,7 @@ func (p *Pool) doReady(ctx context.Context, s *Source, d compute.Directive) (fun
 func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 	var err error
 	if verb == compute.VerbStart {
-		err = p.wake(ctx, j.inst)
+		err = p.startStopped(ctx, j.inst)
 	} else if o := p.open(ctx, j.rec); o.err != nil {
 		err = o.err
 	} else if c, ok := compute.As[compute.Stopper](o.provider); !ok {
@@ -87,13 +87,13 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 		err = c.Stop(ctx, j.inst.ID, stopGrace)
 	}
 	if err != nil && ctx.Err() != nil {
-		return p.lay(ctx, j.inst)
+		return p.releaseClaim(ctx, j.inst)
 	}
 	p.step("director:done")
-	rest, cancel := mend(ctx)
+	rest, cancel := cleanupContext(ctx)
 	defer cancel()
 	e := p.store.Update(rest, func(tx store.Tx) error {
-		if e := p.mine(tx, j.inst); e != nil {
+		if e := p.checkOwned(tx, j.inst); e != nil {
 			return e
 		}
 		i := *j.inst
@@ -111,8 +111,8 @@ func (p *Pool) change(ctx context.Context, j job, verb compute.Verb) error {
 	return errors.Join(err, e)
 }
 
-// wake starts a cold instance and waits until it answers.
-func (p *Pool) wake(ctx context.Context, i *compute.Instance) error {
+// startStopped starts a cold instance and waits until it answers.
+func (p *Pool) startStopped(ctx context.Context, i *compute.Instance) error {
 	rec, err := p.recordOf(ctx, i.SourceKey)
 	if err != nil {
 		return err

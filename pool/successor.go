@@ -13,21 +13,21 @@ import (
 // engine by another configuration, on the same handle of the store. A request for a source that
 // next lacks or cannot use gets an error. What p is at goes on, and rings in next.
 func (p *Pool) HandOver(next *Pool) {
-	h := &p.hall
+	h := &p.waiters
 	h.mu.Lock()
 	h.next = next
-	for st := range h.seats {
-		st.call()
+	for st := range h.all {
+		st.notify()
 	}
 	h.mu.Unlock()
-	next.Ring()
+	next.Wake()
 }
 
-// heir is the engine that took over p's waiting requests; nil: there is none.
-func (p *Pool) heir() *Pool {
-	p.hall.mu.Lock()
-	defer p.hall.mu.Unlock()
-	return p.hall.next
+// successor is the engine that took over p's waiting requests; nil: there is none.
+func (p *Pool) successor() *Pool {
+	p.waiters.mu.Lock()
+	defer p.waiters.mu.Unlock()
+	return p.waiters.next
 }
 
 // takeOver goes on with a request that waited in another engine.
@@ -77,7 +77,7 @@ func (p *Pool) takeOver(ctx context.Context, req compute.Request, w *compute.Wai
 
 // wants returns the record keys of all sources that could serve a request for a source.
 func (p *Pool) wants(ctx context.Context, s *Source, req compute.Request) (keys []int64, err error) {
-	barred, err := p.barred(s, req)
+	barred, err := p.barredSources(s, req)
 	if err != nil {
 		return nil, err
 	}

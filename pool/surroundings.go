@@ -41,5 +41,5 @@ func (o surroundings) Project(name string) Project { return o.p.project(name) }
 func (o surroundings) Waits(w *compute.Waiter) bool { return o.p.waits(w) }
 
 func (o surroundings) Durations(source string, now time.Time) (lease, making time.Duration) {
-	return o.p.hall.pace.durations(source, now)
+	return o.p.waiters.throughput.Durations(source, now)
 }

@@ -22,8 +22,8 @@ import (
 // of. The store has a note of it with the source's record. The note says since when it is so,
 // whether an instance of it has become ready, and if not, why not.
 
-// made is that note.
-type made struct {
+// makeNote is that note.
+type makeNote struct {
 	Template string `json:"template"` // as compute.Templated tells it
 	// a digest of the definition that was read with it
 	Keys string `json:"keys"`
@@ -37,13 +37,13 @@ type made struct {
 	Rolled bool   `json:"rolled,omitempty"` // no older ready instance is left
 }
 
-const madeNotes = "made/" // and a record's key
+const makeNotes = "made/" // and a record's key
 
-func madeNote(key int64) string { return madeNotes + strconv.FormatInt(key, 10) }
+func makeNoteName(key int64) string { return makeNotes + strconv.FormatInt(key, 10) }
 
-// readMade returns the note of a source's record; the zero value: nothing is known.
-func readMade(tx store.Tx, key int64) (m made, err error) {
-	text, err := tx.Note(madeNote(key))
+// readMakeNote returns the note of a source's record; the zero value: nothing is known.
+func readMakeNote(tx store.Tx, key int64) (m makeNote, err error) {
+	text, err := tx.Note(makeNoteName(key))
 	if errors.Is(err, compute.ErrNotFound) {
 		return m, nil
 	}
@@ -53,23 +53,23 @@ func readMade(tx store.Tx, key int64) (m made, err error) {
 	return m, err
 }
 
-func saveMade(tx store.Tx, key int64, m made) error {
+func saveMakeNote(tx store.Tx, key int64, m makeNote) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return tx.SaveNote(madeNote(key), string(text))
+	return tx.SaveNote(makeNoteName(key), string(text))
 }
 
-// notice is template. If that differs from what this engine knew it notes the change. Two engines
-// by different configurations note it once each, when they learn of theirs, and not in turn for
-// ever. It is not called in a transaction.
-func (p *Pool) notice(ctx context.Context, s *Source) string {
-	return p.noticeOf(ctx, s, p.read(s))
+// noticeTemplate is template. If that differs from what this engine knew it notes the change.
+// Two engines by different configurations note it once each, when they learn of theirs, and not
+// in turn for ever. It is not called in a transaction.
+func (p *Pool) noticeTemplate(ctx context.Context, s *Source) string {
+	return p.noticeTemplateOf(ctx, s, p.read(s))
 }
 
-// noticeOf is notice with a read that was begun before.
-func (p *Pool) noticeOf(ctx context.Context, s *Source, r *inquiry) string {
+// noticeTemplateOf is notice with a read that was begun before.
+func (p *Pool) noticeTemplateOf(ctx context.Context, s *Source, r *templateReading) string {
 	now, _ := p.template(ctx, s, r)
 	key := p.keyOf(s)
 	p.mu.Lock()
@@ -79,23 +79,23 @@ func (p *Pool) noticeOf(ctx context.Context, s *Source, r *inquiry) string {
 		return now
 	}
 	// the next look tries again
-	if err := p.noteMade(ctx, s, key, now); err != nil && ctx.Err() == nil {
+	if err := p.recordMake(ctx, s, key, now); err != nil && ctx.Err() == nil {
 		p.log.Warn("what instances are made of has changed, and that cannot be noted", "source", s.Name, "err", err)
 	}
 	return now
 }
 
-// noteMade stores that a source's instances are made of template now, if another engine has not.
-func (p *Pool) noteMade(ctx context.Context, s *Source, key int64, template string) error {
-	var m made
+// recordMake stores that a source's instances are made of template now, if another engine has not.
+func (p *Pool) recordMake(ctx context.Context, s *Source, key int64, template string) error {
+	var m makeNote
 	changed := false
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		m, err = readMade(tx, key)
+		m, err = readMakeNote(tx, key)
 		return err
 	})
 	if err == nil && m.Template != template {
 		err = p.store.Update(ctx, func(tx store.Tx) error {
-			was, err := readMade(tx, key)
+			was, err := readMakeNote(tx, key)
 			if changed = was.Template != template; err != nil || !changed {
 				m = was
 				return err
@@ -105,7 +105,7 @@ func (p *Pool) noteMade(ctx context.Context, s *Source, key int64, template stri
 				return err
 			}
 			sum := sha256.Sum256(s.Definition)
-			m = made{Template: template, Keys: hex.EncodeToString(sum[:8]), Since: time.Now(), Rolled: rec.Counts.Ready == 0}
+			m = makeNote{Template: template, Keys: hex.EncodeToString(sum[:8]), Since: time.Now(), Rolled: rec.Counts.Ready == 0}
 			switch {
 			case was.Template == "":
 			case was.Keys != m.Keys:
@@ -118,7 +118,7 @@ func (p *Pool) noteMade(ctx context.Context, s *Source, key int64, template stri
 					return err
 				}
 			}
-			return saveMade(tx, key, m)
+			return saveMakeNote(tx, key, m)
 		})
 	}
 	if err != nil {
@@ -127,13 +127,13 @@ func (p *Pool) noteMade(ctx context.Context, s *Source, key int64, template stri
 	p.remember(s, m)
 	if changed {
 		p.step("made:noted")
-		p.ring()
+		p.wake()
 	}
 	return nil
 }
 
 // remember keeps the note in memory for hand-outs, which do not read it.
-func (p *Pool) remember(s *Source, m made) {
+func (p *Pool) remember(s *Source, m makeNote) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at(s).made = m
@@ -171,10 +171,10 @@ func (p *Pool) forgive(tx store.Tx, rec *store.SourceRecord) error {
 	return tx.SaveSource(rec)
 }
 
-// overtaken reports whether a source's instances are not made of a template any more, as this
+// isSuperseded reports whether a source's instances are not made of a template any more, as this
 // engine or its successor knows. Then a failure of the template says nothing of the source.
-func (p *Pool) overtaken(name, template string) bool {
-	for next := p.heir(); next != nil; next = p.heir() {
+func (p *Pool) isSuperseded(name, template string) bool {
+	for next := p.successor(); next != nil; next = p.successor() {
 		p = next
 	}
 	s := p.sources[name]
@@ -187,44 +187,44 @@ func (p *Pool) overtaken(name, template string) bool {
 	return m.Template != "" && m.Template != template
 }
 
-// unmade notes that an instance made of a template, for a want, did not become ready.
-func (p *Pool) unmade(tx store.Tx, key int64, template string, w demand.Demand, cause error) error {
+// recordMakeFailure notes that an instance made of a template, for a want, did not become ready.
+func (p *Pool) recordMakeFailure(tx store.Tx, key int64, template string, w demand.Demand, cause error) error {
 	if template == "" || w != (demand.Demand{}) {
 		return nil
 	}
-	m, err := readMade(tx, key)
+	m, err := readMakeNote(tx, key)
 	if err != nil || m.Template != template || m.First != 0 {
 		return err
 	}
 	m.Failed++
 	m.Why = compute.Said(cause)
-	return saveMade(tx, key, m)
+	return saveMakeNote(tx, key, m)
 }
 
-// unmakeable notes why a template can make nothing, as its provider said before making anything: no
-// instance has failed by that.
-func (p *Pool) unmakeable(tx store.Tx, key int64, template string, cause error) error {
-	m, err := readMade(tx, key)
+// recordUnmakeable notes why a template can make nothing, as its provider said before making
+// anything: no instance has failed by that.
+func (p *Pool) recordUnmakeable(tx store.Tx, key int64, template string, cause error) error {
+	m, err := readMakeNote(tx, key)
 	why := compute.Said(cause)
 	if err != nil || template == "" || m.Template != template || m.First != 0 || m.Why == why {
 		return err
 	}
 	m.Why = why
-	return saveMade(tx, key, m)
+	return saveMakeNote(tx, key, m)
 }
 
-// proven notes that an instance as the source makes them now became ready.
-func (p *Pool) proven(tx store.Tx, i *compute.Instance, w demand.Demand) error {
+// recordProof notes that an instance as the source makes them now became ready.
+func (p *Pool) recordProof(tx store.Tx, i *compute.Instance, w demand.Demand) error {
 	template := i.Facts[compute.FactTemplate]
 	if template == "" || w.Chosen() {
 		return nil
 	}
-	m, err := readMade(tx, i.SourceKey)
+	m, err := readMakeNote(tx, i.SourceKey)
 	if err != nil || m.Template != template || m.First != 0 {
 		return err
 	}
 	m.First, m.Failed, m.Why = i.Row, 0, ""
-	return saveMade(tx, i.SourceKey, m)
+	return saveMakeNote(tx, i.SourceKey, m)
 }
 
 // rolled notes that no older ready instance is left.
@@ -237,12 +237,12 @@ func (p *Pool) rolled(ctx context.Context, s *Source, template string) error {
 	}
 	key, done := p.keyOf(s), false
 	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
-		if m, err = readMade(tx, key); err != nil || m.Template != template {
+		if m, err = readMakeNote(tx, key); err != nil || m.Template != template {
 			done = false
 			return err
 		}
 		m.Rolled, done = true, true
-		return saveMade(tx, key, m)
+		return saveMakeNote(tx, key, m)
 	})
 	if err == nil && done {
 		p.remember(s, m)
@@ -253,14 +253,14 @@ func (p *Pool) rolled(ctx context.Context, s *Source, template string) error {
 // unready returns, by record, the sources with no instance ready since what they make was changed.
 // It says why: an instance failed, or none can be made.
 func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
-	all, err := tx.Notes(madeNotes)
+	all, err := tx.Notes(makeNotes)
 	if err != nil {
 		return nil, err
 	}
 	out := map[int64]*compute.Unready{}
 	for name, text := range all {
-		key, err := strconv.ParseInt(strings.TrimPrefix(name, madeNotes), 10, 64)
-		var m made
+		key, err := strconv.ParseInt(strings.TrimPrefix(name, makeNotes), 10, 64)
+		var m makeNote
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &m)
 		}
@@ -276,7 +276,7 @@ func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
 
 // newer returns the make that hand-outs prefer, as long as older ready instances are left; ok is
 // false when all are alike.
-func (p *Pool) newer(s *Source) (m made, ok bool) {
+func (p *Pool) newer(s *Source) (m makeNote, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m = p.at(s).made

@@ -20,9 +20,9 @@ const (
 	readFresh = time.Minute
 )
 
-// inquiry is a read that is under way, or that ended after its callers had stopped waiting. Its
-// goroutine ends with the read: only the end of the process ends one that hangs.
-type inquiry struct {
+// templateReading is a read that is under way, or that ended after its callers had stopped
+// waiting. Its goroutine ends with the read: only the end of the process ends one that hangs.
+type templateReading struct {
 	until time.Time     // nobody waits longer
 	done  chan struct{} // closed at its end
 	now   string        // set before that
@@ -44,7 +44,7 @@ func (p *Pool) templated(s *Source) compute.Templated {
 // read begins to read what instances of a source would be made from now, unless that is under way.
 // It returns nil if the provider does not tell, or is not open. To read several sources, call read
 // for all of them first, so that their waits overlap.
-func (p *Pool) read(s *Source) *inquiry {
+func (p *Pool) read(s *Source) *templateReading {
 	t := p.templated(s)
 	if t == nil {
 		return nil
@@ -55,7 +55,7 @@ func (p *Pool) read(s *Source) *inquiry {
 	if r := p.inquiries[key]; r != nil && (r.ended.IsZero() || time.Since(r.ended) < readFresh) {
 		return r
 	}
-	r := &inquiry{until: time.Now().Add(readPatience), done: make(chan struct{})}
+	r := &templateReading{until: time.Now().Add(readPatience), done: make(chan struct{})}
 	p.inquiries[key] = r
 	go func() {
 		now, err := t.Template()
@@ -75,7 +75,7 @@ func (p *Pool) read(s *Source) *inquiry {
 // template returns what instances of a source would be made from now, by a read of it; "": its
 // provider does not tell. told is false if the read failed or hangs. It may wait, so it is not
 // called in a transaction, which would hold up all others.
-func (p *Pool) template(ctx context.Context, s *Source, r *inquiry) (now string, told bool) {
+func (p *Pool) template(ctx context.Context, s *Source, r *templateReading) (now string, told bool) {
 	if r == nil {
 		return "", true
 	}
@@ -153,7 +153,7 @@ func (p *Pool) ofOldTemplate(tx store.Tx, i *compute.Instance) (bool, error) {
 				}
 				now := t.now
 				if !t.told {
-					m, err := readMade(tx, i.SourceKey)
+					m, err := readMakeNote(tx, i.SourceKey)
 					if err != nil {
 						return false, err
 					}

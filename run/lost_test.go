@@ -87,7 +87,8 @@ func TestLeaseEndedFirst(t *testing.T) {
 	gone.Store(ls[0].Instance, evicted)
 	gone.Store(ls[1].Instance, evicted)
 	var all sync.WaitGroup
-	if _, err := p.Tend(t.Context(), pool.Tending{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Error(err) }}); err != nil {
+	opt := pool.ReconcileOptions{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Error(err) }}
+	if _, err := p.Reconcile(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	all.Wait()

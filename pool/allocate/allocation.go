@@ -40,7 +40,7 @@ type Grant struct {
 	Err    error
 }
 
-// Each calls f for the unit and those behind it, the innermost first.
+// Each calls f for the grant and those behind it, the innermost first.
 func (u *Grant) Each(f func(*Grant) error) error {
 	if u.Child != nil {
 		if err := u.Child.Each(f); err != nil {

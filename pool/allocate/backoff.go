@@ -20,11 +20,11 @@ const (
 	PauseMost = 10 * time.Minute
 	// after so long a try keeps other requests from theirs no longer: the computer boots
 	tryPatience = time.Minute
-	// how long a ready instance is passed over after it was found elsewhere
+	// how long a ready instance is passed over after it was found misplaced
 	ElsewherePause = time.Minute
 )
 
-// hitch is why a want cannot be made of a source now. It is stored, in a note of the source.
+// Backoff is why a want cannot be made of a source now. It is stored, in a note of the source.
 type Backoff struct {
 	Demand demand.Demand `json:"want"`
 	compute.Backoff
@@ -32,7 +32,7 @@ type Backoff struct {
 
 func BackoffsNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
-// ReadBackoffs returns the hitches of a source's record.
+// ReadBackoffs returns the backoffs of a source's record.
 func ReadBackoffs(tx Reader, key int64) (all []Backoff, err error) {
 	text, err := tx.Note(BackoffsNote(key))
 	if errors.Is(err, compute.ErrNotFound) {

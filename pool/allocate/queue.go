@@ -28,7 +28,7 @@ func (d *allocation) living(ws []*compute.Waiter, leave bool) []*compute.Waiter 
 	return out
 }
 
-// queueView is the queue in order. The draw notes what later requests must leave as one goes
+// queueView is the queue in order. The allocation notes what later requests must leave as one goes
 // along it.
 type queueView struct {
 	d       *allocation

@@ -64,7 +64,8 @@ type ChoiceError struct{ Err error }
 func (e *ChoiceError) Error() string { return e.Err.Error() }
 func (e *ChoiceError) Unwrap() error { return e.Err }
 
-// small returns the first error that contains an errSmall, or the provider's equivalent, or nil.
+// NeverFits returns the first error that contains an errSmall, or the provider's equivalent, or
+// nil.
 func NeverFits(errs ...error) error {
 	for _, err := range errs {
 		var e *TooSmallError

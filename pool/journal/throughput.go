@@ -1,32 +1,31 @@
-package pool
+package journal
 
 import (
 	"cmp"
-	"context"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/store"
 )
 
 const (
 	// how many of the newest events are read at once: some milliseconds' work, also after a time in
 	// which no request waited
-	paceEvents = 2000
-	paceLast   = 100 // how many durations count, as with a gauge
+	throughputEvents = 2000
+	throughputLast   = 100 // how many durations count, as with a gauge
 )
 
-// pace is how fast sources come free and are made, by the journal. The zero value has read nothing.
-type pace struct {
+// throughput is how fast sources come free and are made, by the journal. The zero value has read
+// nothing.
+type Throughput struct {
 	mu      sync.Mutex
 	read    bool
 	last    int64
-	sources map[string]*tempo
+	sources map[string]*sourceThroughput
 }
 
-// tempo is the pace of one source.
-type tempo struct {
+// sourceThroughput is the throughput of one source.
+type sourceThroughput struct {
 	held  []time.Duration // durations of the last ended leases
 	next  int
 	total time.Duration        // of held
@@ -36,41 +35,32 @@ type tempo struct {
 	made  time.Duration        // the last creation; 0: not known
 }
 
-// learnPace reads the new events of the journal.
-func (p *Pool) learnPace(ctx context.Context) {
-	pc := &p.hall.pace
+// query returns the query for the events that were not read yet.
+func (pc *Throughput) Query() compute.EventQuery {
 	pc.mu.Lock()
-	q := compute.EventQuery{After: pc.last, Newest: paceEvents}
-	pc.mu.Unlock()
-	var events []*compute.Event
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		events, err = tx.Events(q)
-		return err
-	})
-	if err == nil {
-		pc.take(events)
-	}
+	defer pc.mu.Unlock()
+	return compute.EventQuery{After: pc.last, Newest: throughputEvents}
 }
 
-func (pc *pace) of(source string) *tempo {
+func (pc *Throughput) of(source string) *sourceThroughput {
 	t := pc.sources[source]
 	if t == nil {
-		t = &tempo{out: map[compute.ID]int64{}}
+		t = &sourceThroughput{out: map[compute.ID]int64{}}
 		pc.sources[source] = t
 	}
 	return t
 }
 
 // take reads events, in their order. It passes over those that were read before.
-func (pc *pace) take(events []*compute.Event) {
+func (pc *Throughput) Read(events []*compute.Event) {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
 	pc.read = true
 	if pc.sources == nil {
-		pc.sources = map[string]*tempo{}
+		pc.sources = map[string]*sourceThroughput{}
 	}
 	// events are missing: which of these leases have ended is not known
-	if len(events) >= paceEvents && events[0].ID > pc.last+1 {
+	if len(events) >= throughputEvents && events[0].ID > pc.last+1 {
 		for _, t := range pc.sources {
 			t.out, t.given = map[compute.ID]int64{}, 0
 		}
@@ -101,7 +91,7 @@ func (pc *pace) take(events []*compute.Event) {
 	}
 }
 
-func (t *tempo) began(id compute.ID, at time.Time) {
+func (t *sourceThroughput) began(id compute.ID, at time.Time) {
 	if t.base == 0 {
 		t.base = at.UnixMicro()
 	}
@@ -112,23 +102,23 @@ func (t *tempo) began(id compute.ID, at time.Time) {
 
 // ended counts a lease that lasted for d. A lease that ended before it began, as the clock was set
 // back meanwhile, counts as 0.
-func (t *tempo) ended(d time.Duration) {
+func (t *sourceThroughput) ended(d time.Duration) {
 	d = max(0, d)
 	t.total += d
-	if len(t.held) < paceLast {
+	if len(t.held) < throughputLast {
 		t.held = append(t.held, d)
 		return
 	}
 	t.total -= t.held[t.next]
 	t.held[t.next] = d
-	t.next = (t.next + 1) % paceLast
+	t.next = (t.next + 1) % throughputLast
 }
 
 // hold returns the most likely mean duration of a lease: the time that all leases lasted so far
 // divided by how many ended. That holds for exponential durations, which those of many users nearly
 // are. It counts leases that still last. 0: not known, as none has ended. It costs the same however
 // many there are, as it is called for each waiting request.
-func (t *tempo) hold(now time.Time) time.Duration {
+func (t *sourceThroughput) hold(now time.Time) time.Duration {
 	if len(t.held) == 0 {
 		return 0
 	}
@@ -139,7 +129,7 @@ func (t *tempo) hold(now time.Time) time.Duration {
 
 // durations returns how long leases of a source last and its instances take to be made; 0: not
 // known.
-func (pc *pace) durations(source string, now time.Time) (lease, making time.Duration) {
+func (pc *Throughput) Durations(source string, now time.Time) (lease, making time.Duration) {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
 	t := pc.sources[source]
@@ -150,7 +140,7 @@ func (pc *pace) durations(source string, now time.Time) (lease, making time.Dura
 }
 
 // known reports whether the journal was read.
-func (pc *pace) known() bool {
+func (pc *Throughput) Known() bool {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
 	return pc.read

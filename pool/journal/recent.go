@@ -1,4 +1,4 @@
-package pool
+package journal
 
 import (
 	"cmp"
@@ -7,17 +7,20 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/gauge"
-	"github.com/hostler-project/hostler/pool/allocate"
 )
 
 // recentEvents is how many events a new process reads: a second at the fastest rate, or a day of a
 // source that people use.
 const recentEvents = 20000
 
-// recent is what the journal says of recent leases. It is gathered from new events, so it costs as
+// Beside marks events of leases that began or ended while other leases had parts of the instance:
+// it did not change hands.
+const Beside = "beside"
+
+// Recent is what the journal says of recent leases. It is gathered from new events, so it costs as
 // much as has happened, and is the same for all processes on one store. The zero value has read
 // nothing.
-type recent struct {
+type Recent struct {
 	mu      sync.Mutex
 	last    int64 // up to this event
 	sources map[string]*gauge.Gauge
@@ -26,7 +29,7 @@ type recent struct {
 
 // take reads events, in their order. It passes over those that were read before: two callers may
 // have looked at once.
-func (r *recent) take(windows map[string]time.Duration, events []*compute.Event) {
+func (r *Recent) Read(windows map[string]time.Duration, events []*compute.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.out == nil {
@@ -51,7 +54,7 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 			r.sources[e.Source] = of
 		}
 		switch {
-		case e.Data[allocate.DataBeside] != "": // no instance changed hands
+		case e.Data[Beside] != "": // no instance changed hands
 		case e.Kind == string(compute.Leased):
 			of.Given(e.Time)
 			r.out[e.Instance] = e.Time
@@ -76,14 +79,14 @@ func (r *recent) take(windows map[string]time.Duration, events []*compute.Event)
 }
 
 // query returns the query for the new events.
-func (r *recent) query() compute.EventQuery {
+func (r *Recent) Query() compute.EventQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return compute.EventQuery{After: r.last, Newest: recentEvents}
 }
 
 // of returns the demand of a source.
-func (r *recent) of(name string, window time.Duration, now time.Time) compute.Demand {
+func (r *Recent) Demand(name string, window time.Duration, now time.Time) compute.Demand {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if of := r.sources[name]; of != nil {
