@@ -82,6 +82,9 @@ type Options struct {
 	// Registry knows the registries of images, as image/registry.Client does; nil: images are
 	// fetched from none.
 	Registry image.Registry
+	// Migrate brings the state file of an older hostler to this format, as sqlite's migration.Up
+	// does; nil: such a file is refused.
+	Migrate func(ctx context.Context, path string) error
 	// Database opens the PostgreSQL database that [store] names; nil: this program has no driver
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)

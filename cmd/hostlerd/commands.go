@@ -29,6 +29,7 @@ import (
 	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 //go:embed doc.go
@@ -65,7 +66,7 @@ var whole = root.Program{
 	Words:  slaposcmd.Spread,
 	AsRun:  runcmd.OwnStatuses,
 	Compose: func(a *cli.App) {
-		a.Host.Database = database
+		a.Host.Database, a.Host.Migrate = database, migration.Up
 		a.Within = func(engine cli.Engine) (*client.Client, func(), error) { return servercmd.Within(a, engine) }
 	},
 }

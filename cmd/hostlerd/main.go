@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/host/program"
 	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/image/subprocess"
+	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 func main() {
@@ -46,6 +49,13 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	}
 	if len(argv) == 2 && argv[1] == subprocess.Word {
 		return subprocess.Serve(in, out, registry.Client{})
+	}
+	if len(argv) == 3 && argv[1] == program.MigrateWord {
+		if err := migration.Up(context.Background(), argv[2]); err != nil {
+			fmt.Fprintln(errs, err)
+			return 1
+		}
+		return 0
 	}
 	runcmd.KeepFiles()
 	// a script of this name, as in a stand-alone, completes like the link

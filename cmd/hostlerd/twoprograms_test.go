@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,42 @@ func TestStartsLittle(t *testing.T) {
 				t.Errorf("hostler links %s, which is for %s", strings.TrimSpace(dep), program.Whole)
 			}
 		}
+	}
+}
+
+// TestOlderState has hostlerd bring an older state to the present format for hostler. Without it
+// hostler says what is missing, and leaves the state as it is.
+func TestOlderState(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 2\n")
+	m.must("acquire", "-s", "web", "--name", "mine")
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(m.state(), "state.db")))
+	defer db.Close()
+	for _, s := range []string{
+		"ALTER TABLE sources DROP COLUMN no_room", "ALTER TABLE sources DROP COLUMN unreachable",
+		"DELETE FROM goose_db_version WHERE version_id = 10", "PRAGMA user_version = 9", "PRAGMA wal_checkpoint(TRUNCATE)",
+	} {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	format := func() (n int) {
+		if err := db.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	both, alone := m.program, filepath.Join(t.TempDir(), "hostler")
+	if err := copyFile(lookIn(plainPath(t), "hostler"), alone, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.program = alone
+	if _, errs, exit := m.run("status"); exit == 0 || !strings.Contains(errs, "needs the program "+program.Whole) || format() != 9 {
+		t.Errorf("alone: exit status %d, %q, format %d, want it to need %s", exit, errs, format(), program.Whole)
+	}
+	m.program = both
+	if out := m.must("status"); !strings.Contains(out, "mine") || format() != 10 {
+		t.Errorf("got %q, format %d, want the lease in format 10", out, format())
 	}
 }
 

@@ -113,6 +113,12 @@ func (s *session) exec(q string, args ...any) error {
 	return err
 }
 
+// script executes any number of statements.
+func (s *session) script(q string) error {
+	_, err := s.conn.(driver.ExecerContext).ExecContext(context.Background(), q, nil)
+	return err
+}
+
 // errNoRow is what a single row's Scan says when there is none.
 var errNoRow = errors.New("no such row")
 
