@@ -36,6 +36,8 @@ type PlanOptions struct {
 	// Secret looks up a value that is a reference; ok is false if it is none. nil: no value is a
 	// reference.
 	Secret func(ctx context.Context, value string) (secret string, ok bool, err error)
+	// GoTemplate expands templates of the type go-template; nil: they are refused.
+	GoTemplate GoTemplate
 }
 
 // Plan has the wanted bundles and their includes in order, with their variables. Apply brings a
@@ -49,6 +51,7 @@ type Plan struct {
 	wants   []string // the variables of PlanOptions that bundles use
 	asks    bool     // facts of the computer are needed
 	tools   []string // programs that conditions ask about
+	byGo    GoTemplate
 }
 
 // part is one bundle of a plan.
@@ -100,7 +103,7 @@ type Part struct {
 // variables, circles of includes, unreadable files and templates that cannot be expanded. Example
 // facts stand in for the computer's.
 func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, error) {
-	p := &Plan{}
+	p := &Plan{byGo: opt.GoTemplate}
 	g := joining{set: s, plan: p, byName: map[string]*part{}}
 	for _, n := range names {
 		if err := g.add(n, "", nil); err != nil {
@@ -402,8 +405,8 @@ func readText(f fs.FS, name string) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxText+1))
-	if err == nil && len(b) > maxText {
+	b, err := io.ReadAll(io.LimitReader(r, MaxText+1))
+	if err == nil && len(b) > MaxText {
 		err = errors.New("is larger than 16 MiB, and should be a text")
 	}
 	return string(b), err

@@ -55,9 +55,9 @@ func templateType(text string) (typ string, line int) {
 }
 
 // expand expands a template by the type that its marker names. A text without a marker stays as it
-// is. Values are not expanded again. Only go-template sees the facts. The error is a
-// *templateError.
-func expand(text string, vars map[string]string, facts Facts) (string, error) {
+// is. Values are not expanded again. Only go-template sees the facts; byGo expands it. The error is
+// a *templateError, if it is one of the template.
+func expand(text string, vars map[string]string, facts Facts, byGo GoTemplate) (string, error) {
 	switch typ, line := templateType(text); typ {
 	case "":
 		return text, nil
@@ -66,7 +66,14 @@ func expand(text string, vars map[string]string, facts Facts) (string, error) {
 	case "template-string":
 		return templateString(text, vars), nil
 	case "go-template":
-		return goTemplate(text, vars, facts)
+		if byGo == nil {
+			return "", &templateError{line, errUnsupported, typ + ": this program was made without it"}
+		}
+		out, err := byGo(text, vars, facts)
+		if err != nil {
+			return "", goError(err, vars, facts)
+		}
+		return out, nil
 	default:
 		return "", &templateError{line, errUnsupported, typ + near(typ, templateTypes)}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -285,7 +286,7 @@ func (t *trying) bundle(name string) error {
 	if slices.ContainsFunc(d.Args, func(a bundle.Arg) bool { return a.Required }) {
 		return nil // its user gives the arguments
 	}
-	_, err := t.bundles.Plan(context.Background(), []string{name}, bundle.PlanOptions{})
+	_, err := t.bundles.Plan(context.Background(), []string{name}, bundle.PlanOptions{GoTemplate: gotemplate.Expand})
 	return err
 }
 

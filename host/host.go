@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
@@ -85,6 +86,9 @@ type Options struct {
 	// Migrate brings the state file of an older hostler to this format, as sqlite's migration.Up
 	// does; nil: such a file is refused.
 	Migrate func(ctx context.Context, path string) error
+	// GoTemplate expands the templates of bundles that are Go's, as gotemplate.Expand does; nil:
+	// they are refused.
+	GoTemplate bundle.GoTemplate
 	// Database opens the PostgreSQL database that [store] names; nil: this program has no driver
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)

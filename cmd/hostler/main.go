@@ -33,7 +33,7 @@ func Main(argv []string) int {
 	}
 	light := root.Program{
 		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), Registry: subprocess.Registry{Command: program.Command},
-		Compose: func(a *cli.App) { a.Host.Migrate = program.Migrate },
+		Compose: func(a *cli.App) { a.Host.Migrate, a.Host.GoTemplate = program.Migrate, program.GoTemplate },
 		AsRun:   runcmd.OwnStatuses, Whole: program.ReplaceBy,
 		Before: runcmd.KeepFiles, // not before: systemd's sockets are for hostlerd
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
@@ -51,11 +52,10 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 		return subprocess.Serve(in, out, registry.Client{})
 	}
 	if len(argv) == 3 && argv[1] == program.MigrateWord {
-		if err := migration.Up(context.Background(), argv[2]); err != nil {
-			fmt.Fprintln(errs, err)
-			return 1
-		}
-		return 0
+		return served(errs, migration.Up(context.Background(), argv[2]))
+	}
+	if len(argv) == 2 && argv[1] == program.TemplateWord {
+		return served(errs, program.ServeTemplate(in, out, gotemplate.Expand))
 	}
 	runcmd.KeepFiles()
 	// a script of this name, as in a stand-alone, completes like the link
@@ -63,4 +63,13 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 		argv = argv[1:]
 	}
 	return whole.Main(argv, in, out, errs)
+}
+
+// served is the end of a process that works for hostler: it says the error and returns the status.
+func served(errs io.Writer, err error) int {
+	if err != nil {
+		fmt.Fprintln(errs, err)
+		return 1
+	}
+	return 0
 }

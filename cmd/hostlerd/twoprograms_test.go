@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"database/sql"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,8 +114,43 @@ func TestOlderState(t *testing.T) {
 		t.Errorf("alone: exit status %d, %q, format %d, want it to need %s", exit, errs, format(), program.Whole)
 	}
 	m.program = both
-	if out := m.must("status"); !strings.Contains(out, "mine") || format() != 10 {
-		t.Errorf("got %q, format %d, want the lease in format 10", out, format())
+	if out := m.must("status", "web", "--query", "in-use"); out != "1\n" || format() != 10 {
+		t.Errorf("got %q in use, format %d, want 1, in format 10", out, format())
+	}
+}
+
+// TestGoTemplates has hostlerd expand the templates of bundles for hostler, and tell what is wrong
+// with one as if hostler did it.
+func TestGoTemplates(t *testing.T) {
+	m := newMachine(t)
+	m.program = lookIn(plainPath(t), "hostler")
+	const marker = "# provision-template-type: go-template\n"
+	for name, text := range map[string]string{
+		"good": "echo {{.node_name | sh}}{{if ge .facts.cores 0}} \xff{{end}}", "bad": "\n{{.nod_name}}",
+	} {
+		dir := filepath.Join(m.home, ".config", "hostler", "bundles", name)
+		if err := os.MkdirAll(filepath.Join(dir, "scripts"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(
+			os.WriteFile(filepath.Join(dir, "bundle.conf"), []byte("scripts = it.sh\n"), 0o644),
+			os.WriteFile(filepath.Join(dir, "scripts", "it.sh"), []byte(marker+text), 0o644),
+		); err != nil {
+			t.Fatal(err)
+		}
+		m.source(name, "type = fake\nbundles = "+name+"\n")
+	}
+	if out := m.must("acquire", "-s", "good"); out != "good-1\n" {
+		t.Errorf("acquire: got %q, want good-1", out)
+	}
+	_, errs, exit := m.run("acquire", "-s", "bad")
+	const want = "bad/scripts/it.sh: bundle bad: line 3: missing variable: <.nod_name>: " +
+		`map has no entry for key "nod_name"; the nearest known is node_name`
+	if exit != 2 || !strings.Contains(errs, want) {
+		t.Errorf("acquire of a bad one: exit status %d, %q, want 2 and %s", exit, errs, want)
+	}
+	if got, err := program.GoTemplate("x", nil, nil); err == nil {
+		t.Errorf("of a program without %s beside it: got %q, want an error", program.Whole, got)
 	}
 }
 
