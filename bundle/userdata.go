@@ -69,7 +69,7 @@ func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 		more := map[string]*Step{cloudDir + "/salt": salt, cloudDir + "/files": files}
 		if len(names) > 0 {
 			more[cloudDir+"/first/input"] = &Step{Kind: KindFile, Text: "-\n" + strings.Join(names, " ") + "\n" + input.String()}
-			more[cloudDir+"/first/run"] = &Step{Kind: KindFile, Text: cloudRun}
+			more[cloudDir+"/first/run"] = &Step{Kind: KindFile, Text: cloudRun()}
 			out.Run = [][]string{{"sh", cloudDir + "/first/run"}}
 		}
 		for _, name := range slices.Sorted(maps.Keys(more)) {
@@ -89,8 +89,12 @@ const cloudDir = "/var/lib/hostler/bundle"
 
 // cloudRun runs the bundles' scripts at the first boot, with the same text as Apply and under the
 // same lock.
-var cloudRun = "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\nS=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\n" +
-	"umask 077\nchmod 700 \"$S\"\nsh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
+func cloudRun() string {
+	return "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\n" +
+		"S=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\numask 077\nchmod 700 \"$S\"\n" +
+		"sh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone " +
+		"<\"$S/first/input\"\n"
+}
 
 // cloudConfig is the document for cloud-init.
 type cloudConfig struct {
