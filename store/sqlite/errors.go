@@ -37,7 +37,7 @@ func openError(path string, err error) error {
 	var code interface{ Code() int }
 	var known *compute.Error // of Options.Migrate
 	switch {
-	case errors.As(err, &known):
+	case errors.As(err, &known) && known.Hint != "":
 		e.Kind, e.Hint = known.Kind, known.Hint
 	case errors.Is(err, errNewer):
 		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; "+
