@@ -109,8 +109,8 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 // the newest.
 func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
-	if errors.Is(err, compute.ErrNotFound) {
-		err = p.isReportedEnded(tx, who, name, err)
+	if _, source := p.sources[string(name)]; !source && errors.Is(err, compute.ErrNotFound) {
+		err = p.isReportedEnded(tx, who, name, err) // reads all ended ones; `run SOURCE` needs none
 	}
 	if err != nil {
 		return nil, nil, err
