@@ -21,7 +21,7 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		ctx, "acquire", trace.Attr{Key: "hostler.source", Value: req.Source},
 		trace.Attr{Key: "hostler.count", Value: req.Count},
 	)
-	if p.opt.Observe == nil && span == nil {
+	if p.core.opt.Observe == nil && span == nil {
 		return p.acquireAndNote(ctx, req)
 	}
 	w := &acquireObserver{ctx: ctx, begin: time.Now(), notify: req.Notify}
@@ -33,12 +33,12 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 		span.Set(trace.Attr{Key: "hostler.instance", Value: string(leases[0].Instance)})
 	}
 	span.End(err)
-	if p.opt.Observe != nil {
+	if p.core.opt.Observe != nil {
 		source := req.Source
-		if _, ok := p.sources[source]; !ok {
+		if _, ok := p.core.sources[source]; !ok {
 			source = "" // the caller may have made the name up
 		}
-		p.opt.Observe(Sample{
+		p.core.opt.Observe(Sample{
 			What: "acquire", Source: source, Class: classOf(err), Took: time.Since(w.begin), Waited: w.waited,
 			Hit: err == nil && hit, Count: len(leases),
 		})
@@ -49,50 +49,50 @@ func (p *Pool) Acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 // acquire is Acquire without metrics.
 func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	start := time.Now()
-	s, err := p.find(req.Source)
+	s, err := p.core.find(req.Source)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.check(s, &req); err != nil {
+	if err := p.records.check(s, &req); err != nil {
 		return nil, err
 	}
-	if _, err := p.barredSources(s, req); err != nil {
+	if _, err := p.records.barredSources(s, req); err != nil {
 		return nil, err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.prepare(ctx, s); err != nil {
 		return nil, err
 	}
 	if req.Count == 0 {
 		return nil, nil
 	}
-	if err := p.checkChoice(ctx, s, &req); err != nil {
+	if err := p.records.checkChoice(ctx, s, &req); err != nil {
 		return nil, err
 	}
-	if err := p.checkPrice(ctx, s, req); err != nil {
+	if err := p.records.checkPrice(ctx, s, req); err != nil {
 		return nil, err
 	}
-	if err := p.fits(s, req); err != nil {
+	if err := p.records.fits(s, req); err != nil {
 		return nil, err
 	}
-	if err := p.catchUp(ctx, s); err != nil {
+	if err := p.background.catchUp(ctx, s); err != nil {
 		return nil, err
 	}
-	leases, err := p.attempt(ctx, s, req, nil, 0)
+	leases, err := p.handouts.attempt(ctx, s, req, nil, 0)
 	var short *allocate.ShortError
 	if !errors.As(err, &short) {
 		return leases, err
 	}
-	return p.queue(ctx, s, req, short, start)
+	return p.queue.enqueue(ctx, s, req, short, start)
 }
 
 // catchUp does the work that is due for a source before it is used, at most once a second in a
 // long-lived process.
-func (p *Pool) catchUp(ctx context.Context, s *Source) error {
-	p.mu.Lock()
-	at := p.at(s)
+func (p *background) catchUp(ctx context.Context, s *Source) error {
+	p.core.mu.Lock()
+	at := p.core.at(s)
 	recent := time.Since(at.looked) < time.Second
 	at.looked = time.Now()
-	p.mu.Unlock()
+	p.core.mu.Unlock()
 	if recent {
 		return nil
 	}
@@ -109,7 +109,7 @@ func isID(name string) bool {
 }
 
 // check completes a request from its source, and returns an error if it is impossible.
-func (p *Pool) check(s *Source, req *compute.Request) error {
+func (p *records) check(s *Source, req *compute.Request) error {
 	bad := func(format string, args ...any) error {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrInvalid, Err: fmt.Errorf(format, args...)}
 	}
@@ -134,7 +134,7 @@ func (p *Pool) check(s *Source, req *compute.Request) error {
 		req.TTL = most // 0: none
 	}
 	if req.Idle == 0 {
-		req.Idle = cmp.Or(s.LeaseIdle, p.opt.LeaseIdle)
+		req.Idle = cmp.Or(s.LeaseIdle, p.core.opt.LeaseIdle)
 	}
 	req.Idle = max(0, req.Idle)
 	return nil
@@ -143,10 +143,10 @@ func (p *Pool) check(s *Source, req *compute.Request) error {
 // attempt takes what a request needs, in one transaction, and then makes what is missing. The next
 // attempt passes over a pool's child that cannot make its part. waiter is the request's place in
 // the queue, which it leaves in the same transaction.
-func (p *Pool) attempt(
+func (p *handouts) attempt(
 	ctx context.Context, s *Source, req compute.Request, waiter *compute.Waiter, waited time.Duration,
 ) ([]compute.Lease, error) {
-	skip, err := p.barredSources(s, req)
+	skip, err := p.records.barredSources(s, req)
 	if err != nil {
 		return nil, err
 	}
@@ -165,21 +165,21 @@ func (p *Pool) attempt(
 			return nil, errors.Join(append(failures, err)...)
 		}
 		if waiter != nil {
-			p.inflight.leave(requestKey(waiter.ID))
+			p.core.inflight.leave(requestKey(waiter.ID))
 			waiter.ID, waiter = 0, nil // its turn has come
 		}
 		if !unfinished(units) {
-			p.inflight.leave(keysOf(units)...)
-			return leases(units), nil
+			p.core.inflight.leave(keysOf(units)...)
+			return leasesOf(units), nil
 		}
 		for _, u := range units {
 			_ = u.Each(func(u *allocate.Grant) error { u.Until = until; return nil })
 		}
 		again, err := p.finish(ctx, units, req, waited, skip)
-		p.inflight.leave(keysOf(units)...)
+		p.core.inflight.leave(keysOf(units)...)
 		switch {
 		case err == nil:
-			return leases(units), nil
+			return leasesOf(units), nil
 		case !again && allocate.NeverFits(err) != nil:
 			return nil, allocate.NeverFits(err)
 		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || asUnreachable(err) != nil):
@@ -193,7 +193,7 @@ func (p *Pool) attempt(
 	}
 }
 
-func leases(units []*allocate.Grant) []compute.Lease {
+func leasesOf(units []*allocate.Grant) []compute.Lease {
 	out := make([]compute.Lease, 0, len(units))
 	for _, u := range units {
 		out = append(out, *u.Lease)
@@ -210,11 +210,11 @@ func unfinished(units []*allocate.Grant) bool {
 
 // looksAt reports whether hooks run when instances of a source are handed out, and whether cached
 // ones can be checked before, and by hooks.
-func (p *Pool) looksAt(s *Source) (hooked, checked, byHooks bool) {
+func (p *providers) looksAt(s *Source) (hooked, checked, byHooks bool) {
 	for _, c := range s.All() {
-		p.mu.Lock()
-		o := p.providers[p.at(c).key]
-		p.mu.Unlock()
+		p.core.mu.Lock()
+		o := p.opened[p.core.at(c).key]
+		p.core.mu.Unlock()
 		hooked = hooked || c.Has("acquire")
 		byHooks = byHooks || c.Has("check")
 		checked = checked || byHooks || o != nil && o.checks
@@ -223,42 +223,42 @@ func (p *Pool) looksAt(s *Source) (hooked, checked, byHooks bool) {
 }
 
 // grab is the transaction of an acquire.
-func (p *Pool) grab(
+func (p *handouts) grab(
 	ctx context.Context, s *Source, req compute.Request, waiter *compute.Waiter, skip map[string]bool,
 ) ([]*allocate.Grant, error) {
 	var got allocate.Result
 	var taken []string
 	want := allocate.Request{Request: req, Source: s, Waiter: waiter, Skip: skip, Ended: ctx.Err}
-	want.Hooked, want.Checked, want.ByHooks = p.looksAt(s)
-	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) (err error) {
-		p.inflight.leave(taken...)
+	want.Hooked, want.Checked, want.ByHooks = p.providers.looksAt(s)
+	err := p.core.store.Update(compute.Growing(ctx), func(tx store.Tx) (err error) {
+		p.core.inflight.leave(taken...)
 		taken = nil
-		if got, err = allocate.Acquire(p.view(tx), want); err != nil {
+		if got, err = allocate.Acquire(p.records.view(tx), want); err != nil {
 			return err
 		}
-		if err := p.apply(tx, got.Changes, ctx.Err); err != nil {
+		if err := p.records.apply(tx, got.Changes, ctx.Err); err != nil {
 			return err
 		}
 		taken = keysOf(got.Grants)
-		p.inflight.take(taken...)
+		p.core.inflight.take(taken...)
 		if got.Pending && !unfinished(got.Grants) {
 			if err := tell(tx, got.Grants); err != nil {
 				return err
 			}
 		}
 		if s.Share {
-			return p.reroom(tx, got.Grants)
+			return p.records.reroom(tx, got.Grants)
 		}
 		return nil
 	})
 	if err != nil {
-		p.inflight.leave(taken...)
+		p.core.inflight.leave(taken...)
 		if short := (*allocate.ShortError)(nil); errors.As(err, &short) && len(short.Expired) > 0 {
-			err = errors.Join(err, p.retire(ctx, short.Expired))
+			err = errors.Join(err, p.disposal.retire(ctx, short.Expired))
 		}
 		return nil, err
 	}
-	p.step("acquire:recorded")
+	p.core.step("acquire:recorded")
 	return got.Grants, nil
 }
 
@@ -280,7 +280,7 @@ func tell(tx store.Tx, units []*allocate.Grant) error {
 }
 
 // fits returns an error if a request asks for more than a source can ever have.
-func (p *Pool) fits(s *Source, req compute.Request) error {
+func (p *records) fits(s *Source, req compute.Request) error {
 	if m := p.maximum(s); m > 0 && req.Count > m && !req.CachedOnly && !s.Share {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
 			Err:  fmt.Errorf("%d asked for, and its maximum is %d", req.Count, m),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
@@ -37,11 +38,11 @@ func (p *Pool) acquireAndNote(ctx context.Context, req compute.Request) ([]compu
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
 		return leases, err
 	}
-	s := p.sources[req.Source]
+	s := p.core.sources[req.Source]
 	if s == nil || !slices.ContainsFunc(s.All(), func(c *Source) bool { return c.Tally }) {
 		return leases, err
 	}
-	_ = p.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+	_ = p.core.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		for _, c := range s.All() {
 			image := cmp.Or(req.Image, c.Image)
 			if !c.Tally || image == "" {
@@ -105,9 +106,9 @@ func (w *acquireObserver) end() (hit bool) {
 }
 
 // sawMade reports to Observe an instance that was made, or could not be.
-func (p *Pool) sawMade(u *allocate.Grant, begin time.Time) {
-	if p.opt.Observe != nil {
-		p.opt.Observe(Sample{
+func (p *creation) sawMade(u *allocate.Grant, begin time.Time) {
+	if p.core.opt.Observe != nil {
+		p.core.opt.Observe(Sample{
 			What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases,
 		})
 	}
@@ -118,7 +119,7 @@ func classOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	return strings.ReplaceAll(kindOf(err).Error(), " ", "-")
+	return strings.ReplaceAll(fault.KindOf(err).Error(), " ", "-")
 }
 
 // about returns a span's attributes for an instance.

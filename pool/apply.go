@@ -10,7 +10,7 @@ import (
 
 // apply writes what was decided, in the order in which it was. ended, if it is not nil, tells why
 // the request has ended meanwhile.
-func (p *Pool) apply(tx store.Tx, changes []allocate.Change, ended func() error) error {
+func (p *records) apply(tx store.Tx, changes []allocate.Change, ended func() error) error {
 	for _, c := range changes {
 		if ended != nil && ended() != nil {
 			return ended()
@@ -22,7 +22,7 @@ func (p *Pool) apply(tx store.Tx, changes []allocate.Change, ended func() error)
 	return nil
 }
 
-func (p *Pool) applyOne(tx store.Tx, c allocate.Change) error {
+func (p *records) applyOne(tx store.Tx, c allocate.Change) error {
 	for range c.Numbers {
 		if _, err := tx.NextNumber(c.Grant.Source.Name); err != nil {
 			return err
@@ -42,7 +42,7 @@ func (p *Pool) applyOne(tx store.Tx, c allocate.Change) error {
 		if child := c.Grant.Instance.Child; child != "" {
 			e.Data = map[string]string{"child": string(child)}
 		}
-		_, err := p.set(tx, c.Grant.Instance, compute.Creating, e)
+		_, err := p.core.set(tx, c.Grant.Instance, compute.Creating, e)
 		return err
 	case allocate.HandStanding:
 		i := c.Grant.Instance

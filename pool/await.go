@@ -47,15 +47,3 @@ func causeOf(err error) string {
 	}
 	return compute.Said(err)
 }
-
-// kindOf returns the kind of an error: its own, or ErrTimeout where a context ended, or ErrFailed.
-func kindOf(err error) error {
-	var k *compute.Kind
-	switch {
-	case errors.As(err, &k):
-		return k
-	case errors.Is(err, context.DeadlineExceeded):
-		return compute.ErrTimeout
-	}
-	return compute.ErrFailed
-}

@@ -55,15 +55,15 @@ func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Dura
 
 // failed counts a failure to create or set up against the source, or against the want. It does not
 // count if the instance is of what the source's instances were made of before.
-func (p *Pool) failed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
+func (p *records) failed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
 	w, cause := u.Beyond, u.Err
 	if e := asUnreachable(cause); e != nil {
-		return p.setUnreachable(tx, e.key, e)
+		return p.providers.setUnreachable(tx, e.key, e)
 	}
-	if p.isSuperseded(i.Source, u.Template) {
+	if p.templates.isSuperseded(i.Source, u.Template) {
 		return nil
 	}
-	if err := p.recordMakeFailure(tx, i.SourceKey, u.Template, w, cause); err != nil {
+	if err := p.templates.recordMakeFailure(tx, i.SourceKey, u.Template, w, cause); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -99,8 +99,8 @@ func appendPaused(tx store.Tx, source, why string, until time.Time) error {
 }
 
 // succeeded closes the breaker for a want, and for all wants that ask for less.
-func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) error {
-	if err := p.recordProof(tx, i, w); err != nil {
+func (p *records) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) error {
+	if err := p.templates.recordProof(tx, i, w); err != nil {
 		return err
 	}
 	if w != (demand.Demand{}) {
@@ -113,7 +113,7 @@ func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) erro
 		return err
 	}
 	if allocate.Unreachable(rec) {
-		return p.setReached(tx, rec.Key)
+		return p.providers.setReached(tx, rec.Key)
 	}
 	rec.Failures, rec.Full, rec.Paused = 0, 0, time.Time{}
 	return tx.SaveSource(rec)
@@ -121,7 +121,7 @@ func (p *Pool) succeeded(tx store.Tx, i *compute.Instance, w demand.Demand) erro
 
 // freed ends the pause of a source whose place was full, as an instance of it is gone. One that was
 // never ready had no place.
-func (p *Pool) freed(tx store.Tx, i *compute.Instance) error {
+func (p *records) freed(tx store.Tx, i *compute.Instance) error {
 	if i.ReadyAt.IsZero() || i.SourceKey == 0 {
 		return nil
 	}
@@ -137,8 +137,8 @@ func (p *Pool) freed(tx store.Tx, i *compute.Instance) error {
 }
 
 // fit checks a cached instance, and those behind it, before it is handed out.
-func (p *Pool) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
-	chain, err := p.behind(ctx, u.Instance)
+func (p *creation) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	chain, err := p.core.behind(ctx, u.Instance)
 	if err != nil {
 		return err
 	}
@@ -148,13 +148,13 @@ func (p *Pool) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why 
 			tell("start", "")
 			err = p.startStopped(ctx, i)
 		}
-		if o := p.ready(i.SourceKey); err == nil && o != nil && o.checks {
+		if o := p.providers.ready(i.SourceKey); err == nil && o != nil && o.checks {
 			tell("check", "")
-			err = p.healthy(ctx, o, i)
+			err = p.providers.healthy(ctx, o, i)
 		}
-		if s := p.sources[i.Source]; err == nil && s != nil && p.keyOf(s) == i.SourceKey && s.Has("check") {
+		if s := p.core.sources[i.Source]; err == nil && s != nil && p.core.keyOf(s) == i.SourceKey && s.Has("check") {
 			tell("check", "")
-			err = p.hooks(ctx, s, i, "check", u.Lease.ID)
+			err = p.providers.hooks(ctx, s, i, "check", u.Lease.ID)
 		}
 		if err != nil {
 			return &compute.Error{Op: "check", ID: i.ID, Kind: compute.ErrFailed, Err: err}
@@ -164,17 +164,17 @@ func (p *Pool) fit(ctx context.Context, u *allocate.Grant, tell func(phase, why 
 }
 
 // onHandOut runs the acquire hooks, those of a child before those of the pool in front of it.
-func (p *Pool) onHandOut(ctx context.Context, u *allocate.Grant) error {
+func (p *providers) onHandOut(ctx context.Context, u *allocate.Grant) error {
 	chain := []*compute.Instance{u.Instance}
 	// one that was drawn just now has run its own already
 	if u.Child == nil && u.Instance.Child != "" {
 		var err error
-		if chain, err = p.behind(ctx, u.Instance); err != nil {
+		if chain, err = p.core.behind(ctx, u.Instance); err != nil {
 			return err
 		}
 	}
 	for n := len(chain) - 1; n >= 0; n-- {
-		s, err := p.of(ctx, chain[n])
+		s, err := p.core.of(ctx, chain[n])
 		if err != nil {
 			return err
 		}
@@ -193,30 +193,31 @@ const stages = 1 << 16
 
 // hooks runs a source's hooks of one kind for an instance. It records each that is done, so that a
 // repetition goes on after it.
-func (p *Pool) hooks(ctx context.Context, s *Source, i *compute.Instance, event, lease string) error {
+func (p *providers) hooks(ctx context.Context, s *Source, i *compute.Instance, event, lease string) error {
 	return p.hooksFor(ctx, s, i, i, 0, event, lease)
 }
 
 // hooksFor runs the hooks of the source at a stage of a chain. They see the instance of their own
 // source. Progress is recorded with the outermost instance, the one that is worked on.
-func (p *Pool) hooksFor(ctx context.Context, s *Source, i, seen *compute.Instance, stage int, event, lease string) error {
-	if p.opt.Hooks == nil || i.Resume/stages > stage {
+func (p *providers) hooksFor(ctx context.Context, s *Source, i, seen *compute.Instance, stage int, event, lease string) error {
+	if p.core.opt.Hooks == nil || i.Resume/stages > stage {
 		return nil
 	}
 	resume := 0
 	if i.Resume/stages == stage {
 		resume = i.Resume % stages
 	}
-	p.step("hook:" + event)
+	p.core.step("hook:" + event)
 	ctx, span := trace.Start(ctx, "hooks", append(about(seen), trace.Attr{Key: "hostler.hook", Value: event})...)
-	err := p.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *seen, Lease: lease, Resume: resume,
+	err := p.core.opt.Hooks(ctx, HookCall{Event: event, Source: s.Name, Definition: s.Definition, Instance: *seen,
+		Lease: lease, Resume: resume,
 		Connect: func(ctx context.Context) (compute.Conn, error) { return p.into(ctx, seen) },
 		Done: func(n int, name string) error {
 			if event == "check" || event == "acquire" {
 				return nil
 			}
-			return p.store.Update(ctx, func(tx store.Tx) error {
-				if err := p.checkOwned(tx, i); err != nil {
+			return p.core.store.Update(ctx, func(tx store.Tx) error {
+				if err := p.core.checkOwned(tx, i); err != nil {
 					return err
 				}
 				i.Resume = stage*stages + n
@@ -231,13 +232,13 @@ func (p *Pool) hooksFor(ctx context.Context, s *Source, i, seen *compute.Instanc
 }
 
 // bundlesAgain has a source's bundles applied to an instance that was made as new.
-func (p *Pool) bundlesAgain(ctx context.Context, s *Source, i *compute.Instance) error {
-	if p.opt.Hooks == nil {
+func (p *providers) bundlesAgain(ctx context.Context, s *Source, i *compute.Instance) error {
+	if p.core.opt.Hooks == nil {
 		return nil
 	}
-	p.step("hook:bundles")
+	p.core.step("hook:bundles")
 	ctx, span := trace.Start(ctx, "bundles", about(i)...)
-	err := p.opt.Hooks(ctx, HookCall{Event: "bundles", Source: s.Name, Definition: s.Definition, Instance: *i,
+	err := p.core.opt.Hooks(ctx, HookCall{Event: "bundles", Source: s.Name, Definition: s.Definition, Instance: *i,
 		Connect: func(ctx context.Context) (compute.Conn, error) { return p.into(ctx, i) },
 		Done:    func(int, string) error { return nil }})
 	span.End(err)

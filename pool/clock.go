@@ -40,15 +40,15 @@ type reading struct {
 	wall time.Time
 }
 
-func (p *Pool) reading() (r reading, known bool) {
-	if p.opt.Uptime == nil {
+func (p *clock) reading() (r reading, known bool) {
+	if p.core.opt.Uptime == nil {
 		return r, false
 	}
 	for range 10 { // this process may stand still between the two
-		before, err := p.opt.Uptime()
+		before, err := p.core.opt.Uptime()
 		// without the monotonic clock, which differences would be taken by
 		wall := time.Now().Round(0)
-		after, e := p.opt.Uptime()
+		after, e := p.core.opt.Uptime()
 		if err != nil || e != nil || after.Run == "" {
 			return r, false
 		}
@@ -72,19 +72,19 @@ func readingOf(text string) (r reading, err error) {
 
 // drift returns by how much the clock was set forward since the last note, if that is beyond normal
 // drift; below 0: back. stale says that the note is to be written anew.
-func (p *Pool) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
+func (p *clock) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 	now, known := p.reading()
 	if !known {
 		return 0, false, nil
 	}
 	var was reading
-	if p.opt.Host != "" {
-		p.inflight.mu.Lock()
-		defer p.inflight.mu.Unlock()
-		if p.inflight.clock.up.Run == "" {
-			p.inflight.clock = now
+	if p.core.opt.Host != "" {
+		p.core.inflight.mu.Lock()
+		defer p.core.inflight.mu.Unlock()
+		if p.core.inflight.clock.up.Run == "" {
+			p.core.inflight.clock = now
 		}
-		was = p.inflight.clock
+		was = p.core.inflight.clock
 	} else {
 		text, err := tx.Note(clockNote)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -101,14 +101,14 @@ func (p *Pool) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 	if by.Abs() > clockBound {
 		return by, true, nil
 	}
-	if stale = now.up.For-was.up.For >= clockEvery; stale && p.opt.Host != "" {
-		p.inflight.clock = now
+	if stale = now.up.For-was.up.For >= clockEvery; stale && p.core.opt.Host != "" {
+		p.core.inflight.clock = now
 	}
 	return 0, stale, nil
 }
 
 // overBy returns why a lease has ended, as over does, by a clock that was not set forward.
-func (p *Pool) overBy(tx store.Tx, l *compute.Lease, now time.Time) (string, error) {
+func (p *clock) overBy(tx store.Tx, l *compute.Lease, now time.Time) (string, error) {
 	why := p.over(l, now)
 	if why == "" || !l.Ended.IsZero() {
 		return why, nil
@@ -122,14 +122,14 @@ func (p *Pool) overBy(tx store.Tx, l *compute.Lease, now time.Time) (string, err
 
 // inTime returns the time by which leases are judged. Before, if the clock was set, it extends them
 // by what the clock skipped.
-func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
-	if p.opt.Uptime == nil {
+func (p *clock) inTime(ctx context.Context, now time.Time) (time.Time, error) {
+	if p.core.opt.Uptime == nil {
 		return now, nil
 	}
-	if p.opt.Host != "" {
+	if p.core.opt.Host != "" {
 		by, _, err := p.drift(nil)
-		if said := fmt.Sprint(by.Round(clockBound)); by != 0 && p.inflight.says(said) {
-			p.log.Warn(
+		if said := fmt.Sprint(by.Round(clockBound)); by != 0 && p.core.inflight.says(said) {
+			p.core.log.Warn(
 				"the clock of this machine was set while this process ran, which goes on by the old one: start it anew when the clock goes right",
 				"by", by.Round(time.Second),
 			)
@@ -138,7 +138,7 @@ func (p *Pool) inTime(ctx context.Context, now time.Time) (time.Time, error) {
 	}
 	var by time.Duration
 	var stale bool
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		by, stale, err = p.drift(tx)
 		return err
 	})
@@ -161,9 +161,9 @@ func (d *Inflight) says(what string) bool {
 }
 
 // keepTime notes both clocks, and extends leases by what the clock has skipped.
-func (p *Pool) keepTime(ctx context.Context) error {
+func (p *clock) keepTime(ctx context.Context) error {
 	var by time.Duration
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		var err error
 		var stale bool
 		if by, stale, err = p.drift(tx); err != nil || !stale {
@@ -178,15 +178,15 @@ func (p *Pool) keepTime(ctx context.Context) error {
 		return tx.SaveNote(clockNote, now.String())
 	})
 	if err == nil && by != 0 {
-		p.log.Warn("the clock of this machine was set, and leases go on as before", "by", by.Round(time.Second))
-		p.wake()
+		p.core.log.Warn("the clock of this machine was set, and leases go on as before", "by", by.Round(time.Second))
+		p.core.wake()
 	}
 	return err
 }
 
 // giveTime moves recorded times after the clock was set. No lease and no instance ends early by it,
 // and nothing waits for much longer than it was to.
-func (p *Pool) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
+func (p *clock) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
 	ls, err := tx.Leases(compute.LeaseQuery{})
 	if err != nil {
 		return err
@@ -231,7 +231,7 @@ func (p *Pool) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
 
 // ageAnew keeps how long instances have been in their state, after a clock was set. The time of
 // recording stays: an instance that is too old by the new clock is replaced.
-func (p *Pool) ageAnew(tx store.Tx, by time.Duration, now time.Time) error {
+func (p *clock) ageAnew(tx store.Tx, by time.Duration, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{})
 	if err != nil {
 		return err
@@ -262,8 +262,8 @@ func (p *Pool) ageAnew(tx store.Tx, by time.Duration, now time.Time) error {
 // whether an instance is idle or held for long enough. Where machines share a store it returns the
 // clock's time. There an instance that goes early is made again, and one that stays for hours too
 // long costs something.
-func (p *Pool) inOrder(tx store.Tx, now time.Time) (time.Time, error) {
-	if p.opt.Host != "" {
+func (p *clock) inOrder(tx store.Tx, now time.Time) (time.Time, error) {
+	if p.core.opt.Host != "" {
 		return now, nil
 	}
 	by, _, err := p.drift(tx)
@@ -271,7 +271,7 @@ func (p *Pool) inOrder(tx store.Tx, now time.Time) (time.Time, error) {
 }
 
 // hasten shortens waits that became too long after the clock was set back.
-func (p *Pool) hasten(tx store.Tx, now time.Time) error {
+func (p *clock) hasten(tx store.Tx, now time.Time) error {
 	recs, err := tx.Sources("")
 	if err != nil {
 		return err

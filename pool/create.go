@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/choice"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -24,7 +26,7 @@ const (
 // finish makes and checks grants and confirms them to their user, or gives all of them back. again
 // says that another attempt may succeed: a cached instance was unfit, or a child of a pool, now in
 // skip, could not make its part.
-func (p *Pool) finish(
+func (p *handouts) finish(
 	ctx context.Context, units []*allocate.Grant, req compute.Request, waited time.Duration, skip map[string]bool,
 ) (again bool, err error) {
 	notify := req.Notify
@@ -38,7 +40,7 @@ func (p *Pool) finish(
 	}
 	var wg sync.WaitGroup
 	for _, u := range units {
-		wg.Go(func() { u.Err = p.provision(ctx, u, notify, waited) })
+		wg.Go(func() { u.Err = p.creation.provision(ctx, u, notify, waited) })
 	}
 	wg.Wait()
 	var errs []error
@@ -61,9 +63,9 @@ func (p *Pool) finish(
 		}
 	}
 	if len(errs) == 0 {
-		err = p.confirm(ctx, units)
+		err = p.creation.confirm(ctx, units)
 		if err == nil {
-			p.step("acquire:told")
+			p.core.step("acquire:told")
 			return false, nil
 		}
 		errs = append(errs, err)
@@ -71,13 +73,13 @@ func (p *Pool) finish(
 	}
 	rest, cancel := cleanupContext(ctx)
 	defer cancel()
-	errs = append(errs, p.undo(rest, units))
+	errs = append(errs, p.disposal.undo(rest, units))
 	return again || cachedFailed, errors.Join(errs...)
 }
 
 // provision brings a grant to where it may be handed out. Fresh instances are made and set up
 // from the inside out; cached ones are checked.
-func (p *Pool) provision(ctx context.Context, u *allocate.Grant, notify func(compute.Progress), waited time.Duration) error {
+func (p *creation) provision(ctx context.Context, u *allocate.Grant, notify func(compute.Progress), waited time.Duration) error {
 	if u.Joins {
 		return nil // the others on it have had all this
 	}
@@ -97,7 +99,7 @@ func (p *Pool) provision(ctx context.Context, u *allocate.Grant, notify func(com
 			return nil
 		}
 		if u.Err = p.fit(ctx, u, tell); u.Err == nil {
-			u.Err = p.onHandOut(ctx, u)
+			u.Err = p.providers.onHandOut(ctx, u)
 		}
 		return u.Err
 	}
@@ -105,7 +107,7 @@ func (p *Pool) provision(ctx context.Context, u *allocate.Grant, notify func(com
 	defer p.sawMade(u, time.Now())
 	if u.Child == nil {
 		if u.Err = p.create(ctx, u, tell); u.Err == nil && (u.Source.Share || u.Measured) {
-			u.Err = p.measure(ctx, u)
+			u.Err = p.providers.measure(ctx, u)
 		}
 	} else {
 		u.Instance.Address, u.Instance.ProviderID = u.Child.Instance.Address, u.Child.Instance.ProviderID
@@ -114,14 +116,14 @@ func (p *Pool) provision(ctx context.Context, u *allocate.Grant, notify func(com
 		u.Err = p.setUp(ctx, u, tell)
 	}
 	if u.Err == nil && u.Lease != nil {
-		u.Err = p.onHandOut(ctx, u)
+		u.Err = p.providers.onHandOut(ctx, u)
 	}
 	return u.Err
 }
 
 // create asks the provider for the computer of a recorded instance.
-func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
-	o := p.ready(u.Instance.SourceKey)
+func (p *creation) create(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	o := p.providers.ready(u.Instance.SourceKey)
 	if o == nil {
 		return &compute.Error{ID: u.Instance.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
@@ -130,47 +132,47 @@ func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, w
 			Err:  fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.Source.Type),
 			Hint: "say reuse = no: it is discarded, and another one made"})
 	}
-	what := choice{}
+	what := choice.Choice{}
 	if u.Request != nil {
-		what = choiceOf(*u.Request)
+		what = choice.Of(*u.Request)
 	}
-	what, err := what.resolve(ctx, u.Source.Name, o.provider)
+	what, err := what.Resolve(ctx, u.Source.Name, o.provider)
 	if err != nil {
 		return compute.Unasked(err)
 	}
-	image := what.image
+	image := what.Image
 	if image == "" && len(o.names) == 0 {
-		if image, err = p.imageFor(ctx, u.Source); err != nil {
+		if image, err = p.templates.imageFor(ctx, u.Source); err != nil {
 			return compute.Unasked(err)
 		}
 		u.Image = image
 	}
-	if err := p.identify(ctx, o, u.Instance); err != nil {
-		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
-		return compute.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: kindOf(err), Err: err})
+	if err := p.providers.identify(ctx, o, u.Instance); err != nil {
+		err = p.providers.reaches(ctx, o, u.Instance.SourceKey, err)
+		return compute.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: fault.KindOf(err), Err: err})
 	}
 	identity := u.Instance.Facts[compute.FactIdentity]
-	u.Template = p.noticeTemplate(ctx, u.Source)
+	u.Template = p.templates.noticeTemplate(ctx, u.Source)
 	tell("create", "")
-	p.step("create:before")
+	p.core.step("create:before")
 	start := time.Now()
 	asking, span := trace.Start(ctx, "create", about(u.Instance)...)
 	made, err := o.provider.Create(asking, compute.Spec{ID: u.Instance.ID, Source: u.Source.Name,
-		Installation: p.store.Installation(), Image: cmp.Or(image, u.Source.Image),
-		Flavor: cmp.Or(what.flavor, u.Source.Flavor), Location: what.location, UserData: []byte(what.userData),
+		Installation: p.core.store.Installation(), Image: cmp.Or(image, u.Source.Image),
+		Flavor: cmp.Or(what.Flavor, u.Source.Flavor), Location: what.Location, UserData: []byte(what.UserData),
 		Cores: int(math.Ceil(u.Demand.Cores)), Memory: u.Demand.Memory, Disk: u.Demand.Disk, GPUs: u.Demand.GPUs, MaxPrice: u.Demand.Price})
-	p.step("create:answered")
+	p.core.step("create:answered")
 	u.Instance.Phases.Create = time.Since(start)
 	span.End(err)
 	if err != nil {
-		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
-		return &compute.Error{Op: "create", ID: u.Instance.ID, Kind: kindOf(err), Err: err}
+		err = p.providers.reaches(ctx, o, u.Instance.SourceKey, err)
+		return &compute.Error{Op: "create", ID: u.Instance.ID, Kind: fault.KindOf(err), Err: err}
 	}
 	u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts = made.ProviderID, made.Address, made.Facts
-	what.note(u.Instance)
+	what.Record(u.Instance)
 	markPromoted(u.Instance, u.Image)
 	known(u.Instance, identity)
-	p.learnSize(u)
+	p.providers.learnSize(u)
 	if why := allocate.Lacks(u.Demand.Amount(), u.Instance.Facts); why != "" {
 		return &compute.Error{
 			ID: u.Instance.ID, Kind: compute.ErrNoCapacity, Err: &allocate.TooSmallError{Why: why}, Hint: "ask for less, or another source",
@@ -179,10 +181,10 @@ func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, w
 	if len(o.names) > 0 {
 		return nil // it existed before, and is first connected to when it is used
 	}
-	if err := p.progress(ctx, u, compute.SettingUp); err != nil {
+	if err := p.core.progress(ctx, u, compute.SettingUp); err != nil {
 		return err
 	}
-	p.step("create:recorded")
+	p.core.step("create:recorded")
 	tell("connect", "")
 	start = time.Now()
 	reaching, span := trace.Start(ctx, "connect", about(u.Instance)...)
@@ -204,36 +206,36 @@ func (p *Pool) create(ctx context.Context, u *allocate.Grant, tell func(phase, w
 	u.Instance.Phases.Connect = time.Since(start)
 	span.End(err)
 	if err == nil {
-		err = p.identify(ctx, o, u.Instance)
+		err = p.providers.identify(ctx, o, u.Instance)
 	}
 	if err != nil {
-		err = p.reaches(ctx, o, u.Instance.SourceKey, err)
-		return &compute.Error{Op: "connect", ID: u.Instance.ID, Kind: kindOf(err), Err: err}
+		err = p.providers.reaches(ctx, o, u.Instance.SourceKey, err)
+		return &compute.Error{Op: "connect", ID: u.Instance.ID, Kind: fault.KindOf(err), Err: err}
 	}
 	return nil
 }
 
 // setUp runs the provision hooks.
-func (p *Pool) setUp(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
-	if !u.Source.Has("provision") || p.opt.Hooks == nil {
+func (p *creation) setUp(ctx context.Context, u *allocate.Grant, tell func(phase, why string)) error {
+	if !u.Source.Has("provision") || p.core.opt.Hooks == nil {
 		return nil
 	}
 	if u.Instance.State != compute.SettingUp {
-		if err := p.progress(ctx, u, compute.SettingUp); err != nil {
+		if err := p.core.progress(ctx, u, compute.SettingUp); err != nil {
 			return err
 		}
 	}
 	tell("set-up", "")
 	start := time.Now()
 	ctx, span := trace.Start(ctx, "set-up", about(u.Instance)...)
-	err := p.hooks(ctx, u.Source, u.Instance, "provision", u.Instance.Wanted)
+	err := p.providers.hooks(ctx, u.Source, u.Instance, "provision", u.Instance.Wanted)
 	u.Instance.Phases.SetUp = time.Since(start)
 	span.End(err)
 	return err
 }
 
 // progress records how far making an instance has come, and checks that it is still ours to make.
-func (p *Pool) progress(ctx context.Context, u *allocate.Grant, to compute.State) error {
+func (p *core) progress(ctx context.Context, u *allocate.Grant, to compute.State) error {
 	var i compute.Instance
 	err := p.store.Update(ctx, func(tx store.Tx) error {
 		if err := p.checkOwned(tx, u.Instance); err != nil {
@@ -258,7 +260,7 @@ func projectOf(u *allocate.Grant) string {
 }
 
 // checkOwned returns an error if a record is not as this worker left it.
-func (p *Pool) checkOwned(tx store.Tx, i *compute.Instance) error {
+func (p *core) checkOwned(tx store.Tx, i *compute.Instance) error {
 	now, err := tx.Instance(i.ID)
 	if err != nil {
 		return err
@@ -273,7 +275,7 @@ func (p *Pool) checkOwned(tx store.Tx, i *compute.Instance) error {
 }
 
 // confirm hands all grants to their user in one transaction.
-func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
+func (p *creation) confirm(ctx context.Context, units []*allocate.Grant) error {
 	type saved struct {
 		i compute.Instance
 		l compute.Lease
@@ -282,7 +284,7 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 	for _, u := range units {
 		_ = u.Each(func(u *allocate.Grant) error { was[u] = saved{*u.Instance, *u.Lease}; return nil })
 	}
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		for u, s := range was { // as fn may run twice
 			*u.Instance, *u.Lease = s.i, s.l
 		}
@@ -294,7 +296,7 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 				if u.Joins {
 					return p.confirmShare(tx, u, now)
 				}
-				if err := p.checkOwned(tx, u.Instance); err != nil {
+				if err := p.core.checkOwned(tx, u.Instance); err != nil {
 					return err
 				}
 				if u.Fresh {
@@ -306,20 +308,20 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 						return err
 					}
 					u.Instance.Basis, u.Instance.ReadyAt = basis, now
-					if err := p.holds(tx, u); err != nil {
+					if err := p.records.holds(tx, u); err != nil {
 						return err
 					}
 					begin(u.Lease, now)
-					if err := p.hand(tx, u, false); err != nil {
+					if err := p.records.hand(tx, u, false); err != nil {
 						return err
 					}
-					return p.succeeded(tx, u.Instance, u.Beyond)
+					return p.records.succeeded(tx, u.Instance, u.Beyond)
 				}
 				if u.Lease.Worker == 0 {
 					return nil
 				}
 				if u.Verify {
-					if err := p.recordHealth(tx, u.Instance.SourceKey); err != nil {
+					if err := p.providers.recordHealth(tx, u.Instance.SourceKey); err != nil {
 						return err
 					}
 					u.Instance.ReadyAt, u.Instance.Reason, u.Instance.Cause, u.Instance.Retry = now, "", "", time.Time{}
@@ -334,10 +336,10 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 				return err
 			}
 		}
-		if err := allocate.KeepQuota(p.view(tx), units, booked); err != nil {
+		if err := allocate.KeepQuota(p.records.view(tx), units, booked); err != nil {
 			return err
 		}
-		return p.reroom(tx, units)
+		return p.records.reroom(tx, units)
 	})
 	if err != nil {
 		for u, s := range was {
@@ -349,7 +351,7 @@ func (p *Pool) confirm(ctx context.Context, units []*allocate.Grant) error {
 
 // undo gives back all grants of a request that failed. Good instances are cached or discarded as by
 // a release; failed ones go.
-func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
+func (p *disposal) undo(ctx context.Context, units []*allocate.Grant) error {
 	var due []compute.ID
 	var elsewhere []*compute.Instance
 	var gone *unreachableError // a place did not answer: no reason to lose ready instances
@@ -386,19 +388,19 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 				// it stays the pool's, or comes back with the pool's
 				behind := x.Child != nil && x.Child.Err == nil
 				switch {
-				case x.Fresh && i.Worker != p.store.Worker():
+				case x.Fresh && i.Worker != p.core.store.Worker():
 					// Another worker took it for the work of a dead process.
 				case x.Err != nil && x.Child != nil && x.Child.Err != nil:
 					// the pool's own part was not begun
-					err = p.dropUnmade(tx, i, "what is behind it could not be made, or was not fit")
+					err = p.creation.dropUnmade(tx, i, "what is behind it could not be made, or was not fit")
 				case x.Fresh && x.Child != nil:
 					// The pool may have done something to its child, so the child stays behind it
 					// until it is discarded, and is then cleaned.
-					if err = p.settleChildren(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
+					if err = p.creation.settleChildren(tx, x); errors.Is(err, compute.ErrStale) || errors.Is(err, compute.ErrNotFound) {
 						err = nil // the child was discarded meanwhile
 					}
 					if err == nil && x.Err != nil {
-						err = p.markFailed(tx, x, i)
+						err = p.creation.markFailed(tx, x, i)
 					} else if err == nil {
 						err = p.discardLeased(tx, i, compute.Event{Kind: "released"}, allocate.Because("not needed any more"), &due)
 					}
@@ -407,9 +409,9 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 						elsewhere = append(elsewhere, i)
 					}
 				case x.Err != nil:
-					err = p.markFailed(tx, x, i)
+					err = p.creation.markFailed(tx, x, i)
 				case x.Fresh:
-					err = p.toReadyOrGone(tx, i, x)
+					err = p.creation.toReadyOrGone(tx, i, x)
 				case x.Lease.Share != nil:
 					var t *taken
 					if t, err = lies(tx, x); t != nil {
@@ -417,7 +419,7 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 					}
 				case i.State == compute.Leased && gone != nil && untouched(x) && x.Child != nil:
 					// what it drew goes back by itself
-					err, behind = p.dropUnmade(tx, i, "not needed any more"), false
+					err, behind = p.creation.dropUnmade(tx, i, "not needed any more"), false
 				case i.State == compute.Leased && gone != nil && untouched(x):
 					err = p.unhand(tx, i, gone)
 				case i.State == compute.Leased:
@@ -433,13 +435,13 @@ func (p *Pool) undo(ctx context.Context, units []*allocate.Grant) error {
 		}
 		return p.giveBack(tx, back, allocate.Because("not given: another part of the request failed"), false, &due)
 	})
-	p.wake()
+	p.core.wake()
 	if err != nil {
 		return err
 	}
-	p.step("acquire:undone")
+	p.core.step("acquire:undone")
 	for _, i := range elsewhere {
-		if err := p.spreadMisplaced(ctx, i); err != nil {
+		if err := p.providers.spreadMisplaced(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -456,34 +458,34 @@ func untouched(u *allocate.Grant) bool {
 }
 
 // dropUnmade removes an instance of which nothing was made.
-func (p *Pool) dropUnmade(tx store.Tx, i *compute.Instance, why string) error {
-	if err := p.endAll(tx, i, allocate.Because("not given")); err != nil {
+func (p *creation) dropUnmade(tx store.Tx, i *compute.Instance, why string) error {
+	if err := p.leases.endAll(tx, i, allocate.Because("not given")); err != nil {
 		return err
 	}
-	return p.gone(tx, i, why)
+	return p.records.gone(tx, i, why)
 }
 
 // markFailed records that making or checking an instance failed, and counts failures to create
 // against its source.
-func (p *Pool) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
+func (p *creation) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
 	why := compute.Said(u.Err)
 	if i.State == compute.Leased {
-		if err := p.endAll(tx, i, allocate.Because("not given: "+why)); err != nil {
+		if err := p.leases.endAll(tx, i, allocate.Because("not given: "+why)); err != nil {
 			return err
 		}
 	}
 	i.Phases = u.Instance.Phases
 	if allocate.NeverFits(u.Err) != nil { // neither it nor its source is broken
-		if err := p.inVainFor(tx, i.SourceKey, u); err != nil {
+		if err := p.records.inVainFor(tx, i.SourceKey, u); err != nil {
 			return err
 		}
-		return p.toDiscarding(tx, i, allocate.Because(why))
+		return p.records.toDiscarding(tx, i, allocate.Because(why))
 	}
 	if u.Fresh && !errors.Is(u.Err, context.Canceled) && !errors.Is(u.Err, compute.ErrStale) && !isLate(u.Err) {
-		if err := p.failed(tx, u, i); err != nil {
+		if err := p.records.failed(tx, u, i); err != nil {
 			return err
 		}
-		if err := p.revertPromotion(tx, u.Source, u.Image, u.Err); err != nil {
+		if err := p.templates.revertPromotion(tx, u.Source, u.Image, u.Err); err != nil {
 			return err
 		}
 	}
@@ -491,27 +493,28 @@ func (p *Pool) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instance) e
 		return p.dropUnmade(tx, i, why) // the provider was never asked, so nothing was made
 	}
 	failed := allocate.Because(why)
-	if u.Fresh && i.ProviderID == "" && u.Child == nil && (kindOf(u.Err) == compute.ErrTimeout || errors.Is(u.Err, context.Canceled)) {
+	interrupted := fault.KindOf(u.Err) == compute.ErrTimeout || errors.Is(u.Err, context.Canceled)
+	if u.Fresh && i.ProviderID == "" && u.Child == nil && interrupted {
 		failed = unanswered(why)
 	}
 	src := u.Source
 	if i.State == compute.Creating && i.ProviderID == "" {
 		src = nil // there is nothing to look at
 	}
-	return p.toFailed(tx, i, src, failed)
+	return p.core.toFailed(tx, i, src, failed)
 }
 
 // toReadyOrGone decides about an instance that was made for a request that failed.
-func (p *Pool) toReadyOrGone(tx store.Tx, i *compute.Instance, u *allocate.Grant) error {
+func (p *creation) toReadyOrGone(tx store.Tx, i *compute.Instance, u *allocate.Grant) error {
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err
 	}
-	if u.Demand.Chosen() || rec.Counts.Cached()+rec.Counts.InUse() > p.keeps(u.Source, rec, rec.Counts.InUse()) {
-		return p.toDiscarding(tx, i, allocate.Because("not needed any more"))
+	if u.Demand.Chosen() || rec.Counts.Cached()+rec.Counts.InUse() > p.records.keeps(u.Source, rec, rec.Counts.InUse()) {
+		return p.records.toDiscarding(tx, i, allocate.Because("not needed any more"))
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.Instance.Phases, u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts
-	return p.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
+	return p.core.toReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
 }
 
 // madeData is what the journal says of an instance that was made: how long its phases took and,

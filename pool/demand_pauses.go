@@ -40,7 +40,7 @@ func saveBackoffs(tx store.Tx, key int64, all []allocate.Backoff, now time.Time)
 }
 
 // demandFailed counts a failure to make what a request wants beyond what the source gives anyway.
-func (p *Pool) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.Demand, cause error) error {
+func (p *records) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.Demand, cause error) error {
 	all, err := allocate.ReadBackoffs(tx, rec.Key)
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (p *Pool) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.Deman
 }
 
 // demandMet removes backoffs that a success of w disproves.
-func (p *Pool) demandMet(tx store.Tx, key int64, w demand.Demand) error {
+func (p *records) demandMet(tx store.Tx, key int64, w demand.Demand) error {
 	all, err := allocate.ReadBackoffs(tx, key)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (p *Pool) demandMet(tx store.Tx, key int64, w demand.Demand) error {
 }
 
 // endFullPauses ends the pauses of wants that a source's place had no room for.
-func (p *Pool) endFullPauses(tx store.Tx, key int64) error {
+func (p *records) endFullPauses(tx store.Tx, key int64) error {
 	all, err := allocate.ReadBackoffs(tx, key)
 	if err != nil || len(all) == 0 {
 		return err

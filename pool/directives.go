@@ -26,22 +26,22 @@ const (
 // is left, or where things have changed since the directive was decided.
 func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
 	if d.Verb == compute.VerbAhead && d.Key != 0 {
-		return p.doLeft(ctx, d)
+		return p.ahead.doLeft(ctx, d)
 	}
-	s, err := p.find(d.Source)
+	s, err := p.core.find(d.Source)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.prepare(ctx, s); err != nil {
 		return nil, err
 	}
 	switch d.Verb {
 	case compute.VerbCreate:
-		return p.doCreate(ctx, s, d)
+		return p.background.doCreate(ctx, s, d)
 	case compute.VerbAhead:
-		return p.doAhead(ctx, s, d)
+		return p.ahead.doAhead(ctx, s, d)
 	case compute.VerbAim:
-		return nil, p.store.Update(ctx, func(tx store.Tx) error {
+		return nil, p.core.store.Update(ctx, func(tx store.Tx) error {
 			r, err := tx.Source(s.Name, s.Digest)
 			if err != nil {
 				return err
@@ -56,15 +56,15 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 			return tx.SaveSource(r)
 		})
 	case compute.VerbStop:
-		p.mu.Lock()
-		o := p.providers[p.at(s).key]
-		p.mu.Unlock()
+		p.core.mu.Lock()
+		o := p.providers.opened[p.core.at(s).key]
+		p.core.mu.Unlock()
 		if o == nil || !o.stops {
 			return nil, &compute.Error{ID: d.Instance, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
 		}
-		return p.doReady(ctx, s, d)
+		return p.background.doReady(ctx, s, d)
 	case compute.VerbStart, compute.VerbDiscard:
-		return p.doReady(ctx, s, d)
+		return p.background.doReady(ctx, s, d)
 	}
 	return nil, &compute.Error{ID: compute.ID(d.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("no directive is called %q", d.Verb)}
 }
@@ -85,8 +85,8 @@ func note(tx store.Tx, d compute.Directive) error {
 }
 
 // doCreate records the instances of a create directive. The function that it returns makes them.
-func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
-	units, leave, err := p.recordMissing(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
+func (p *background) doCreate(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
+	units, leave, err := p.handouts.recordMissing(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
 		if s.Cold > 0 {
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
@@ -112,10 +112,10 @@ func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (fu
 		leave()
 		return nil, nil
 	}
-	p.step("director:create")
+	p.core.step("director:create")
 	return func(ctx context.Context) error {
 		defer leave()
-		_, err := p.provisionAll(ctx, units)
+		_, err := p.handouts.provisionAll(ctx, units)
 		return err
 	}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/demand"
-	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -37,16 +36,14 @@ type waiter struct {
 // what has changed, for all of them at once, and wakes those that may have their turn. So a
 // release costs one look, however many wait. The zero value is empty.
 type waiters struct {
-	mu         sync.Mutex
-	all        map[*waiter]bool
-	stop       context.CancelFunc // of the dispatcher; nil: there is none
-	ended      chan struct{}      // closed when it has ended
-	throughput journal.Throughput
+	mu    sync.Mutex
+	all   map[*waiter]bool
+	stop  context.CancelFunc // of the dispatcher; nil: there is none
+	ended chan struct{}      // closed when it has ended
 
 	heads []queueHead // the first waiting requests at the last look
 
-	next   *Pool // the engine in which new requests wait; nil: this one
-	served int   // requests that had what they wanted after they waited
+	served int // requests that had what they wanted after they waited
 	// a request that was called found that one before it had not taken its instances yet
 	missed bool
 }
@@ -60,7 +57,7 @@ type queueHead struct {
 // wakeHeads calls the first requests for sources of which something has come free, without
 // another look at the queue. It is their turn if none has come before them since, which they
 // check as always. If it is not, the look that follows calls the right one.
-func (p *Pool) wakeHeads(keys []int64) {
+func (p *queue) wakeHeads(keys []int64) {
 	h := &p.waiters
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -80,7 +77,7 @@ func (p *Pool) wakeHeads(keys []int64) {
 const newsEvery = time.Second
 
 // addWaiter makes a waiter for a request that is in the queue.
-func (p *Pool) addWaiter(s *Source, id int64, req compute.Request) *waiter {
+func (p *queue) addWaiter(s *Source, id int64, req compute.Request) *waiter {
 	st := &waiter{source: s, fresh: req.New, eager: req.Wait == 0, wake: make(chan struct{}, 1), id: id}
 	h := &p.waiters
 	h.mu.Lock()
@@ -94,7 +91,7 @@ func (p *Pool) addWaiter(s *Source, id int64, req compute.Request) *waiter {
 }
 
 // ensureDispatcher starts a dispatcher for a waiter if none runs.
-func (p *Pool) ensureDispatcher(st *waiter) {
+func (p *queue) ensureDispatcher(st *waiter) {
 	h := &p.waiters
 	h.mu.Lock()
 	begin := h.stop == nil
@@ -120,12 +117,12 @@ func (p *Pool) ensureDispatcher(st *waiter) {
 			p.dispatch(ctx)
 		}()
 	} else {
-		p.wake()
+		p.core.wake()
 	}
 }
 
 // removeWaiter removes a waiter.
-func (p *Pool) removeWaiter(st *waiter) {
+func (p *queue) removeWaiter(st *waiter) {
 	h := &p.waiters
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -137,11 +134,11 @@ func (p *Pool) removeWaiter(st *waiter) {
 }
 
 // rejoined gives a waiter the new id of a request that joined the queue anew.
-func (p *Pool) rejoined(st *waiter, id int64) {
+func (p *queue) rejoined(st *waiter, id int64) {
 	p.waiters.mu.Lock()
 	st.id, st.gone, st.turn, st.place = id, false, false, compute.Progress{}
 	p.waiters.mu.Unlock()
-	p.wake()
+	p.core.wake()
 }
 
 // wakeReason returns why a request was woken.
@@ -156,7 +153,7 @@ func (st *waiter) wakeReason(h *waiters) (turn, gone bool, place compute.Progres
 // served has the requests behind a served one looked at again. It does so only where it could not
 // be said before what would be left for them, or where one of them was quicker and looked before
 // this one took its own.
-func (p *Pool) served(st *waiter) {
+func (p *queue) served(st *waiter) {
 	h := &p.waiters
 	h.mu.Lock()
 	h.served++
@@ -164,12 +161,12 @@ func (p *Pool) served(st *waiter) {
 	h.missed = false
 	h.mu.Unlock()
 	if again {
-		p.wake()
+		p.core.wake()
 	}
 }
 
 // missed notes that a request was called and has to wait again.
-func (p *Pool) missed(st *waiter) {
+func (p *queue) missed(st *waiter) {
 	h := &p.waiters
 	h.mu.Lock()
 	again := st.sure && h.served != st.after // by now those before it have their instances
@@ -177,7 +174,7 @@ func (p *Pool) missed(st *waiter) {
 	st.sure = false
 	h.mu.Unlock()
 	if again {
-		p.wake()
+		p.core.wake()
 	}
 }
 
@@ -189,7 +186,7 @@ func (st *waiter) notify() {
 }
 
 // dispatch serves the requests that wait in this process until ctx ends.
-func (p *Pool) dispatch(ctx context.Context) {
+func (p *queue) dispatch(ctx context.Context) {
 	timer := time.NewTimer(tick)
 	defer timer.Stop()
 	done := make(chan time.Time, 1)
@@ -204,7 +201,7 @@ func (p *Pool) dispatch(ctx context.Context) {
 		return since >= unhurried(time.Since(stirred), chores, choresMost) || since >= chores && !next.IsZero() && !next.After(time.Now())
 	}
 	for ctx.Err() == nil {
-		rung, seen := p.woken(), p.version(ctx)
+		rung, seen := p.core.woken(), p.core.version(ctx)
 		due := isDue()
 		if p.wakeReady(ctx, due) { // the instances that make room are to go now
 			due = true
@@ -242,7 +239,7 @@ func (p *Pool) dispatch(ctx context.Context) {
 			default:
 			}
 			working = working && !ended
-			if ring || p.version(ctx) != seen {
+			if ring || p.core.version(ctx) != seen {
 				stirred, idle = time.Now(), false
 			}
 			idle = idle && !isDue()
@@ -252,7 +249,7 @@ func (p *Pool) dispatch(ctx context.Context) {
 
 // reconcileWaiting begins work that is due for the sources of waiting requests, and returns when
 // there will be more; zero: none is known.
-func (p *Pool) reconcileWaiting(ctx context.Context, l *sourceWorkers, run func(func())) (next time.Time) {
+func (p *queue) reconcileWaiting(ctx context.Context, l *sourceWorkers, run func(func())) (next time.Time) {
 	names := map[string]bool{}
 	p.waiters.mu.Lock()
 	for st := range p.waiters.all {
@@ -262,12 +259,12 @@ func (p *Pool) reconcileWaiting(ctx context.Context, l *sourceWorkers, run func(
 	if len(names) == 0 {
 		return next
 	}
-	keys, err := p.keysOf(ctx, slices.Sorted(maps.Keys(names)))
+	keys, err := p.background.keysOf(ctx, slices.Sorted(maps.Keys(names)))
 	if err == nil {
-		next, err = p.reconcile(ctx, l, ReconcileOptions{Go: run, Done: p.wake}, keys)
+		next, err = p.background.reconcile(ctx, l, ReconcileOptions{Go: run, Done: p.core.wake}, keys)
 	}
 	if err != nil && ctx.Err() == nil {
-		p.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
+		p.core.log.Warn("what was due could not be done", "sources", slices.Sorted(maps.Keys(names)), "err", err)
 	}
 	return next
 }
@@ -275,7 +272,7 @@ func (p *Pool) reconcileWaiting(ctx context.Context, l *sourceWorkers, run func(
 // wakeReady wakes requests that seem to have their turn, and tells the others their positions. The
 // woken requests decide whether it is their turn. gone says that ready instances are discarded to
 // make room.
-func (p *Pool) wakeReady(ctx context.Context, due bool) (gone bool) {
+func (p *queue) wakeReady(ctx context.Context, due bool) (gone bool) {
 	h := &p.waiters
 	h.mu.Lock()
 	seats := make(map[int64]*waiter, len(h.all))
@@ -283,12 +280,12 @@ func (p *Pool) wakeReady(ctx context.Context, due bool) (gone bool) {
 		seats[st.id] = st
 	}
 	h.mu.Unlock()
-	if due || !h.throughput.Known() {
-		p.learnThroughput(ctx)
+	if due || !p.core.throughput.Known() {
+		p.core.learnThroughput(ctx)
 	}
 	var all []allocate.Position
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		all, err = allocate.Survey(p.view(tx), func(id int64) (is, fresh bool) {
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
+		all, err = allocate.Survey(p.records.view(tx), func(id int64) (is, fresh bool) {
 			st := seats[id]
 			return st != nil, st != nil && st.fresh
 		})
@@ -296,13 +293,13 @@ func (p *Pool) wakeReady(ctx context.Context, due bool) (gone bool) {
 	})
 	if err != nil {
 		if ctx.Err() == nil {
-			p.log.Warn("the queue could not be looked at", "err", err)
+			p.core.log.Warn("the queue could not be looked at", "err", err)
 		}
 		return false
 	}
 	if slices.ContainsFunc(all, func(f allocate.Position) bool { return seats[f.ID] != nil && f.Demand != demand.Demand{} }) {
-		if gone, err = p.makeWay(ctx); err != nil && ctx.Err() == nil {
-			p.log.Warn("no room could be made", "err", err)
+		if gone, err = p.records.makeWay(ctx); err != nil && ctx.Err() == nil {
+			p.core.log.Warn("no room could be made", "err", err)
 		}
 	}
 	now := time.Now()
@@ -352,14 +349,14 @@ func differs(a, b compute.Progress) bool {
 }
 
 // learnThroughput reads the new events of the journal.
-func (p *Pool) learnThroughput(ctx context.Context) {
-	q := p.waiters.throughput.Query()
+func (p *core) learnThroughput(ctx context.Context) {
+	q := p.throughput.Query()
 	var events []*compute.Event
 	err := p.store.View(ctx, func(tx store.Tx) (err error) {
 		events, err = tx.Events(q)
 		return err
 	})
 	if err == nil {
-		p.waiters.throughput.Read(events)
+		p.throughput.Read(events)
 	}
 }

@@ -14,20 +14,20 @@ import (
 
 // expire ends leases whose time is over, or whose process or worker is dead, and takes their
 // instances back. It returns the instances that then wait for work.
-func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
-	if err := p.removeStaleRequests(ctx); err != nil {
+func (p *background) expire(ctx context.Context, now time.Time) ([]compute.ID, error) {
+	if err := p.core.removeStaleRequests(ctx); err != nil {
 		return nil, err
 	}
-	now, err := p.inTime(ctx, now)
+	now, err := p.clock.inTime(ctx, now)
 	if err != nil {
 		return nil, err
 	}
 	any := false
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		any = false
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		for _, l := range ls {
-			any = any || p.over(l, now) != ""
+			any = any || p.clock.over(l, now) != ""
 		}
 		return err
 	})
@@ -35,14 +35,14 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 		return nil, err
 	}
 	var due []compute.ID
-	err = p.withOpen(ctx, func(tx store.Tx) error {
+	err = p.disposal.withOpen(ctx, func(tx store.Tx) error {
 		due = nil
 		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
 		if err != nil {
 			return err
 		}
 		for _, l := range ls {
-			why := p.over(l, now)
+			why := p.clock.over(l, now)
 			if why == "" {
 				continue
 			}
@@ -61,7 +61,7 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 			case errors.Is(err, compute.ErrNotFound), err == nil && i.State != compute.Leased:
 				err = endLease(tx, l, allocate.Because(why))
 			case err == nil:
-				err = p.giveBack(tx, []taken{{i, l}}, allocate.Because(why), false, &due)
+				err = p.disposal.giveBack(tx, []taken{{i, l}}, allocate.Because(why), false, &due)
 			}
 			if err != nil {
 				return err
@@ -72,26 +72,26 @@ func (p *Pool) expire(ctx context.Context, now time.Time) ([]compute.ID, error) 
 	if err != nil {
 		return nil, err
 	}
-	p.step("expire:recorded")
-	p.wake()
+	p.core.step("expire:recorded")
+	p.core.wake()
 	return due, nil
 }
 
 // leaveTo leaves an instance that a dead process drew for a pool to the pool's instance in front of
 // it. It comes back when that one ends, and not before, as the pool's hooks may have changed it.
-func (p *Pool) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
+func (p *background) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Lease, why string, due *[]compute.ID) error {
 	l.Worker = 0
 	if err := tx.SaveLease(l); err != nil {
 		return err
 	}
-	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.atWork(front.Worker, string(front.ID)) {
-		return p.discardLeased(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
+	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.core.atWork(front.Worker, string(front.ID)) {
+		return p.disposal.discardLeased(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
 	}
 	return nil
 }
 
 // over returns why a lease has ended, though its instance was not taken back yet, or "".
-func (p *Pool) over(l *compute.Lease, now time.Time) string {
+func (p *clock) over(l *compute.Lease, now time.Time) string {
 	switch {
 	case !l.Ended.IsZero():
 		return l.Why
@@ -99,9 +99,9 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 		return fmt.Sprintf("its ttl of %v is over", l.TTL)
 	case l.Idle > 0 && !now.Before(l.Used.Add(l.Idle)):
 		return fmt.Sprintf("unused for %v", l.Idle)
-	case l.For.PID > 0 && (l.For.Host == "" || l.For.Host == p.opt.Host) && !alive(l.For):
+	case l.For.PID > 0 && (l.For.Host == "" || l.For.Host == p.core.opt.Host) && !alive(l.For):
 		return fmt.Sprintf("its process %d ended", l.For.PID)
-	case l.Worker != 0 && !p.atWork(l.Worker, l.ID):
+	case l.Worker != 0 && !p.core.atWork(l.Worker, l.ID):
 		return "it was never told to its user: the process that took it died"
 	}
 	return ""
@@ -109,10 +109,10 @@ func (p *Pool) over(l *compute.Lease, now time.Time) string {
 
 // recover finishes what dead workers left half-made or half-discarded of a source and those below
 // it, and work whose time has come.
-func (p *Pool) recover(ctx context.Context, s *Source) error {
+func (p *background) recover(ctx context.Context, s *Source) error {
 	var due []compute.ID
 	for _, c := range s.All() {
-		key := p.keyOf(c)
+		key := p.core.keyOf(c)
 		if key == 0 {
 			continue
 		}
@@ -122,15 +122,15 @@ func (p *Pool) recover(ctx context.Context, s *Source) error {
 		}
 		due = append(due, idsOf(is)...)
 	}
-	return p.after(ctx, due)
+	return p.disposal.after(ctx, due)
 }
 
 // due lists the instances of a source (0: of all) that wait for work that no worker does, and when
 // the next one comes due.
-func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *background) due(ctx context.Context, key int64) (out []*compute.Instance, next time.Time, err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		out, next = nil, time.Time{}
-		now, err := p.inOrder(tx, time.Now())
+		now, err := p.clock.inOrder(tx, time.Now())
 		if err != nil {
 			return err
 		}
@@ -145,18 +145,18 @@ func (p *Pool) due(ctx context.Context, key int64) (out []*compute.Instance, nex
 		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool { return i.State == compute.Held && i.Retry.IsZero() })
 		for _, i := range append(is, failed...) {
 			switch {
-			case p.atWork(i.Worker, string(i.ID)):
+			case p.core.atWork(i.Worker, string(i.ID)):
 			case i.Retry.After(now):
 				next = sooner(next, i.Retry)
 			default:
 				out = append(out, i)
 			}
 		}
-		worn, at, err := p.surplus(tx, key, now, true)
+		worn, at, err := p.disposal.surplus(tx, key, now, true)
 		if err != nil {
 			return err
 		}
-		old, err := p.outdated(tx, key)
+		old, err := p.disposal.outdated(tx, key)
 		out, next = append(append(out, worn...), old...), sooner(next, at)
 		return err
 	})
@@ -180,26 +180,26 @@ func sooner(a, b time.Time) time.Time {
 
 // redefined reports whether a record is of an older definition of a source that is configured at
 // the same place: its instances fit no request any more.
-func (p *Pool) redefined(rec *store.SourceRecord) bool {
-	s := p.sources[rec.Name]
+func (p *providers) redefined(rec *store.SourceRecord) bool {
+	s := p.core.sources[rec.Name]
 	return s != nil && s.Err == nil && s.Digest != rec.Digest && s.Place == rec.Place
 }
 
 // removed reports whether a record's source is not configured any more where it was.
-func (p *Pool) removed(rec *store.SourceRecord) bool {
-	return p.configured(rec) == nil && p.opt.Gone != nil && p.opt.Gone(rec.Name, rec.Place)
+func (p *providers) removed(rec *store.SourceRecord) bool {
+	return p.core.configured(rec) == nil && p.core.opt.Gone != nil && p.core.opt.Gone(rec.Name, rec.Place)
 }
 
 // deserted lists the ready instances of sources that are not configured any more.
-func (p *Pool) deserted(tx store.Tx) (out []*compute.Instance, err error) {
-	if p.opt.Gone == nil {
+func (p *disposal) deserted(tx store.Tx) (out []*compute.Instance, err error) {
+	if p.core.opt.Gone == nil {
 		return nil, nil
 	}
 	recs, err := tx.Sources("")
 	if err != nil {
 		return nil, err
 	}
-	return readyOf(tx, recs, p.removed)
+	return readyOf(tx, recs, p.providers.removed)
 }
 
 // readyOf lists the ready instances of some records of sources.
@@ -219,14 +219,14 @@ func readyOf(tx store.Tx, recs []*store.SourceRecord, some func(*store.SourceRec
 
 // outdated lists the ready instances of older definitions of a source (0: of all), and of all
 // sources that are not configured any more.
-func (p *Pool) outdated(tx store.Tx, key int64) (out []*compute.Instance, err error) {
+func (p *disposal) outdated(tx store.Tx, key int64) (out []*compute.Instance, err error) {
 	if key == 0 {
 		if out, err = p.deserted(tx); err != nil {
 			return nil, err
 		}
 	}
-	for _, s := range p.ordered {
-		k := p.keyOf(s)
+	for _, s := range p.core.ordered {
+		k := p.core.keyOf(s)
 		if k == 0 || key != 0 && k != key {
 			continue
 		}
@@ -234,7 +234,7 @@ func (p *Pool) outdated(tx store.Tx, key int64) (out []*compute.Instance, err er
 		if err != nil {
 			return nil, err
 		}
-		ready, err := readyOf(tx, recs, p.redefined)
+		ready, err := readyOf(tx, recs, p.providers.redefined)
 		if err != nil {
 			return nil, err
 		}
@@ -252,9 +252,9 @@ const (
 // surplus lists ready instances that may go. They are worn, or those behind them are; or there are
 // more than wanted for longer than their source's idle. None goes for one that is being made and
 // may fail. seldom: sources that have many and were looked at a moment ago come later.
-func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
-	for _, s := range p.ordered {
-		k := p.keyOf(s)
+func (p *disposal) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out []*compute.Instance, next time.Time, err error) {
+	for _, s := range p.core.ordered {
+		k := p.core.keyOf(s)
 		if k == 0 || key != 0 && k != key || s.Err != nil || s.Idle == 0 && !s.Ages() {
 			continue
 		}
@@ -263,12 +263,12 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 			return nil, time.Time{}, err
 		}
 		if seldom && rec.Counts.Ready > allocate.Many {
-			p.mu.Lock()
-			at := p.at(s).counted.Add(manyEvery)
+			p.core.mu.Lock()
+			at := p.core.at(s).counted.Add(manyEvery)
 			if !at.After(now) {
-				p.at(s).counted = now
+				p.core.at(s).counted = now
 			}
-			p.mu.Unlock()
+			p.core.mu.Unlock()
 			if at.After(now) {
 				next = sooner(next, at)
 				continue
@@ -278,7 +278,7 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 		if err != nil {
 			return nil, time.Time{}, err
 		}
-		extra := rec.Counts.Ready + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
+		extra := rec.Counts.Ready + rec.Counts.InUse() - p.records.keeps(s, rec, rec.Counts.InUse())
 		tired := p.idleTooLong(s, rec, ready)
 		// of those idle for equally long the youngest go first, as the oldest are handed out first
 		slices.Reverse(ready)
@@ -308,7 +308,7 @@ func (p *Pool) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (out 
 // idleTooLong returns the times at which one more ready instance of a source may go: when so
 // many more than its spare ones have been idle for long enough. The number in use at this moment
 // says little: the next one may be taken in a second, and would have to be made anew.
-func (p *Pool) idleTooLong(s *Source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
+func (p *disposal) idleTooLong(s *Source, rec *store.SourceRecord, ready []*compute.Instance) (at []time.Time) {
 	for _, i := range ready {
 		if !i.Cold {
 			at = append(at, i.Since.Add(s.Idle))
@@ -319,15 +319,15 @@ func (p *Pool) idleTooLong(s *Source, rec *store.SourceRecord, ready []*compute.
 	if rec.Aim.Until.After(time.Now()) {
 		spare = rec.Aim.Spare
 	}
-	if m := p.maximum(s); m > 0 {
+	if m := p.records.maximum(s); m > 0 {
 		spare = min(spare, max(0, m-rec.Counts.InUse()))
 	}
 	return at[min(len(at), spare):]
 }
 
 // soonest returns when the next lease ends, as far as is known; zero: none will.
-func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *clock) soonest(ctx context.Context) (next time.Time, err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		next = time.Time{}
 		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
 		for _, l := range ls {
@@ -342,7 +342,7 @@ func (p *Pool) soonest(ctx context.Context) (next time.Time, err error) {
 }
 
 // learnKeys reads the record keys of the configured sources.
-func (p *Pool) learnKeys(ctx context.Context) error {
+func (p *core) learnKeys(ctx context.Context) error {
 	return p.store.View(ctx, func(tx store.Tx) error {
 		recs, err := tx.Sources("")
 		if err != nil {

@@ -10,16 +10,16 @@ import (
 
 // PaceReads has the pace learnt, and returns how many events were read for that.
 func (p *Pool) PaceReads(ctx context.Context) (n int) {
-	st := p.store
-	defer func() { p.store = st }()
-	p.store = counting{st, &n}
-	p.learnThroughput(ctx)
+	st := p.core.store
+	defer func() { p.core.store = st }()
+	p.core.store = counting{st, &n}
+	p.core.learnThroughput(ctx)
 	return n
 }
 
 // PaceHold is how long leases of a source last, as far as is known.
 func (p *Pool) PaceHold(source string) time.Duration {
-	lease, _ := p.waiters.throughput.Durations(source, time.Now())
+	lease, _ := p.core.throughput.Durations(source, time.Now())
 	return lease
 }
 

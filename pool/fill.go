@@ -19,14 +19,14 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	var sources []*Source
 	var errs []error
 	if len(names) == 0 {
-		for _, s := range p.ordered {
+		for _, s := range p.core.ordered {
 			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0 || s.Ahead) {
 				sources = append(sources, s)
 			}
 		}
 	}
 	for _, name := range names {
-		s, err := p.find(name)
+		s, err := p.core.find(name)
 		if err != nil {
 			return nil, err
 		}
@@ -34,13 +34,13 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	}
 	var made []compute.ID
 	for _, s := range sources {
-		ids, err := p.fill(ctx, s)
+		ids, err := p.background.fill(ctx, s)
 		made = append(made, ids...)
 		if err == nil {
-			err = p.refresh(ctx, s)
+			err = p.background.refresh(ctx, s)
 		}
 		if err == nil {
-			err = p.fillAhead(ctx, s)
+			err = p.ahead.fillAhead(ctx, s)
 		}
 		errs = append(errs, err)
 	}
@@ -48,43 +48,43 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 }
 
 // refresh replaces instances that a promotion has left, as far as there is room.
-func (p *Pool) refresh(ctx context.Context, s *Source) error {
-	old, _, err := p.others(ctx, s)
+func (p *background) refresh(ctx context.Context, s *Source) error {
+	old, _, err := p.rollouts.others(ctx, s)
 	if err != nil || len(old) == 0 {
 		return err
 	}
-	if err := p.RollOut(ctx, s.Name, nil); !errors.Is(err, compute.ErrNoCapacity) {
+	if err := p.rollouts.rollOut(ctx, s.Name, nil); !errors.Is(err, compute.ErrNoCapacity) {
 		return err
 	}
 	return nil
 }
 
-func (p *Pool) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
-	if err := p.prepare(ctx, s); err != nil {
+func (p *background) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
+	if err := p.templates.prepare(ctx, s); err != nil {
 		return nil, err
 	}
 	if err := p.recover(ctx, s); err != nil {
 		return nil, err
 	}
-	units, leave, err := p.recordMissing(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
-		return p.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
+	units, leave, err := p.handouts.recordMissing(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
+		return p.records.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	p.step("fill:recorded")
-	return p.provisionAll(ctx, units)
+	p.core.step("fill:recorded")
+	return p.handouts.provisionAll(ctx, units)
 }
 
 // recordMissing records missing instances for the cache, as far as there is room. The caller
 // raises them, and then must call leave.
-func (p *Pool) recordMissing(
+func (p *handouts) recordMissing(
 	ctx context.Context, s *Source, missing func(store.Tx, *store.SourceRecord) (int, error),
 ) (units []*allocate.Grant, leave func(), err error) {
 	var taken []string
-	err = p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
-		p.inflight.leave(taken...)
+	err = p.core.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
+		p.core.inflight.leave(taken...)
 		units, taken = nil, nil
 		r, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
@@ -94,25 +94,25 @@ func (p *Pool) recordMissing(
 		if err != nil || n <= 0 {
 			return err
 		}
-		got, err := allocate.Fill(p.view(tx), s, n)
+		got, err := allocate.Fill(p.records.view(tx), s, n)
 		if err == nil {
-			err = p.apply(tx, got.Changes, nil)
+			err = p.records.apply(tx, got.Changes, nil)
 		}
 		units = got.Grants
 		taken = keysOf(units)
-		p.inflight.take(taken...)
+		p.core.inflight.take(taken...)
 		return err
 	})
 	if err != nil {
-		p.inflight.leave(taken...)
+		p.core.inflight.leave(taken...)
 		return nil, nil, err
 	}
-	return units, func() { p.inflight.leave(taken...) }, nil
+	return units, func() { p.core.inflight.leave(taken...) }, nil
 }
 
 // provisionAll makes grants for the cache. Each that succeeds is kept, whatever becomes of the
 // others.
-func (p *Pool) provisionAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
+func (p *handouts) provisionAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
 	gate := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for _, u := range units {
@@ -122,22 +122,22 @@ func (p *Pool) provisionAll(ctx context.Context, units []*allocate.Grant) ([]com
 			lease := u.Lease
 			u.Lease = nil // it is handed to no request
 			if u.Fresh {
-				u.Err = p.provision(ctx, u, nil, 0)
+				u.Err = p.creation.provision(ctx, u, nil, 0)
 			}
 			if u.Err == nil {
-				u.Err = p.store.Update(ctx, func(tx store.Tx) error { return p.putInCache(tx, u) })
+				u.Err = p.core.store.Update(ctx, func(tx store.Tx) error { return p.creation.putInCache(tx, u) })
 			}
 			u.Lease = lease
 			if u.Err != nil {
 				rest, cancel := cleanupContext(ctx)
 				defer cancel()
-				u.Err = errors.Join(u.Err, p.undo(rest, []*allocate.Grant{u}))
+				u.Err = errors.Join(u.Err, p.disposal.undo(rest, []*allocate.Grant{u}))
 			}
-			p.step("fill:made")
+			p.core.step("fill:made")
 		})
 	}
 	wg.Wait()
-	p.wake()
+	p.core.wake()
 	var made []compute.ID
 	var errs []error
 	for _, u := range units {
@@ -150,13 +150,13 @@ func (p *Pool) provisionAll(ctx context.Context, units []*allocate.Grant) ([]com
 }
 
 // settleChildren makes the pools' leases on the children behind a grant final.
-func (p *Pool) settleChildren(tx store.Tx, u *allocate.Grant) error {
+func (p *creation) settleChildren(tx store.Tx, u *allocate.Grant) error {
 	for x := u.Child; x != nil; x = x.Child {
 		i := *x.Instance
 		if x.Lease.Worker == 0 && !x.Fresh {
 			continue
 		}
-		if err := p.checkOwned(tx, &i); err != nil {
+		if err := p.core.checkOwned(tx, &i); err != nil {
 			return err
 		}
 		if !x.Fresh {
@@ -172,10 +172,10 @@ func (p *Pool) settleChildren(tx store.Tx, u *allocate.Grant) error {
 			return err
 		}
 		i.Basis, i.ReadyAt = basis, time.Now()
-		if err := p.hand(tx, &allocate.Grant{Source: x.Source, Instance: &i, Lease: x.Lease}, false); err != nil {
+		if err := p.records.hand(tx, &allocate.Grant{Source: x.Source, Instance: &i, Lease: x.Lease}, false); err != nil {
 			return err
 		}
-		if err := p.succeeded(tx, &i, x.Beyond); err != nil {
+		if err := p.records.succeeded(tx, &i, x.Beyond); err != nil {
 			return err
 		}
 	}
@@ -183,7 +183,7 @@ func (p *Pool) settleChildren(tx store.Tx, u *allocate.Grant) error {
 }
 
 // putInCache caches a grant that was made; a child behind it is leased to its pool.
-func (p *Pool) putInCache(tx store.Tx, u *allocate.Grant) error {
+func (p *creation) putInCache(tx store.Tx, u *allocate.Grant) error {
 	if err := p.settleChildren(tx, u); err != nil {
 		return err
 	}
@@ -198,25 +198,25 @@ func (p *Pool) putInCache(tx store.Tx, u *allocate.Grant) error {
 			return err
 		}
 		i.Uses-- // it was not used
-	} else if err := p.checkOwned(tx, &i); err != nil {
+	} else if err := p.core.checkOwned(tx, &i); err != nil {
 		return err
 	}
-	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
+	if err := p.core.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
 		return err
 	}
-	return p.succeeded(tx, &i, u.Beyond)
+	return p.records.succeeded(tx, &i, u.Beyond)
 }
 
 // Hold keeps instances aside for a person to look at: the caller's leased ones, whose leases end,
 // cached ones and failed ones. They are handed to nobody and counted nowhere until they are
 // discarded.
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		for _, name := range names {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			i, l, err := p.lookUp(tx, who, string(name))
+			i, l, err := p.leases.lookUp(tx, who, string(name))
 			if err != nil {
 				return err
 			}
@@ -224,12 +224,12 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				if err := allowed(who, l); err != nil {
 					return err
 				}
-				if why, err := p.overBy(tx, l, time.Now()); err != nil {
+				if why, err := p.clock.overBy(tx, l, time.Now()); err != nil {
 					return err
 				} else if why != "" {
 					return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why)}
 				}
-				if err := p.alone(tx, i, l); err != nil {
+				if err := p.leases.alone(tx, i, l); err != nil {
 					return err
 				}
 				if err := endLease(tx, l, allocate.Because("held")); err != nil {
@@ -270,14 +270,14 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				e.Project = l.Project
 				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
-			if _, err := p.set(tx, i, compute.Held, e); err != nil {
+			if _, err := p.core.set(tx, i, compute.Held, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		p.step("hold:recorded")
+		p.core.step("hold:recorded")
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // hand gives an instance to its lease: it changes one row and makes one.
-func (p *Pool) hand(tx store.Tx, u *allocate.Grant, pending bool) error {
+func (p *records) hand(tx store.Tx, u *allocate.Grant, pending bool) error {
 	i, l := u.Instance, u.Lease
 	if err := p.advance(tx, u); err != nil {
 		return err
@@ -29,10 +29,10 @@ func (p *Pool) hand(tx store.Tx, u *allocate.Grant, pending bool) error {
 		}
 	}
 	if pending {
-		l.Worker = p.store.Worker()
+		l.Worker = p.core.store.Worker()
 	}
 	e := compute.Event{Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: handOutData(u)}
-	if _, err := p.set(tx, i, compute.Leased, e); err != nil {
+	if _, err := p.core.set(tx, i, compute.Leased, e); err != nil {
 		return err
 	}
 	return tx.InsertLease(l)
@@ -59,8 +59,8 @@ func handOutData(u *allocate.Grant) map[string]string {
 // advance raises an instance's generation. Machines that stay, and pools' instances in front of
 // them, get new records under old names. So the generation is counted by name there, and grows all
 // the same.
-func (p *Pool) advance(tx store.Tx, u *allocate.Grant) error {
-	if o := p.ready(u.Instance.SourceKey); u.Source.Type != allocate.PoolType && (o == nil || len(o.names) == 0) {
+func (p *records) advance(tx store.Tx, u *allocate.Grant) error {
+	if o := p.providers.ready(u.Instance.SourceKey); u.Source.Type != allocate.PoolType && (o == nil || len(o.names) == 0) {
 		u.Instance.Generation++
 		return nil
 	}

@@ -47,7 +47,7 @@ func asUnreachable(err error) *unreachableError {
 
 // reaches checks, after an error that may come from it, whether the place behind a provider
 // answers. If not it returns an errAway. Other errors stay.
-func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) error {
+func (p *providers) reaches(ctx context.Context, o *opened, key int64, err error) error {
 	if o.overseer == nil || ctx.Err() != nil ||
 		!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -61,7 +61,7 @@ func (p *Pool) reaches(ctx context.Context, o *opened, key int64, err error) err
 }
 
 // healthy returns the provider's error if a computer is not fit to be handed out.
-func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) error {
+func (p *providers) healthy(ctx context.Context, o *opened, i *compute.Instance) error {
 	c, ok := compute.As[compute.Checker](o.provider)
 	if !ok {
 		return nil
@@ -94,7 +94,7 @@ func (p *Pool) healthy(ctx context.Context, o *opened, i *compute.Instance) erro
 }
 
 // setUnreachable records that a source does not answer.
-func (p *Pool) setUnreachable(tx store.Tx, key int64, cause error) error {
+func (p *providers) setUnreachable(tx store.Tx, key int64, cause error) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (p *Pool) setUnreachable(tx store.Tx, key int64, cause error) error {
 
 // setReached records that a source answers again. Its instances that wait to be discarded are
 // discarded now.
-func (p *Pool) setReached(tx store.Tx, key int64) error {
+func (p *providers) setReached(tx store.Tx, key int64) error {
 	rec, err := tx.SourceByKey(key)
 	if err != nil || !allocate.Unreachable(rec) {
 		return err
@@ -144,7 +144,7 @@ func (p *Pool) setReached(tx store.Tx, key int64) error {
 }
 
 // recordHealth records that a computer of a source was found fit: the source answers.
-func (p *Pool) recordHealth(tx store.Tx, key int64) error {
+func (p *providers) recordHealth(tx store.Tx, key int64) error {
 	if o := p.ready(key); o == nil || o.overseer == nil {
 		return nil
 	}
@@ -153,18 +153,18 @@ func (p *Pool) recordHealth(tx store.Tx, key int64) error {
 
 // unhand puts back an instance that was taken for a request and not yet given to its user. Its
 // place did not answer, or it is in another.
-func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
+func (p *disposal) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	why := "not given: its source cannot be reached"
 	if e := asUnreachable(cause); e != nil {
 		if e.key != i.SourceKey {
 			why = "not given: a source of the request cannot be reached"
 		}
-		if err := p.setUnreachable(tx, e.key, e); err != nil {
+		if err := p.providers.setUnreachable(tx, e.key, e); err != nil {
 			return err
 		}
 	} else {
 		why = "not given: it is elsewhere"
-		if err := p.setMisplaced(tx, i, cause); err != nil {
+		if err := p.providers.setMisplaced(tx, i, cause); err != nil {
 			return err
 		}
 	}
@@ -172,12 +172,12 @@ func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	if err != nil {
 		return err
 	}
-	if err := p.endAll(tx, i, allocate.Because(why)); err != nil {
+	if err := p.leases.endAll(tx, i, allocate.Because(why)); err != nil {
 		return err
 	}
 	i.Worker, i.Wanted, i.Fill, i.Resume = 0, "", false, 0
 	i.Uses -= len(ls) // it was not used; each part of a shared one counts
-	_, err = p.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
+	_, err = p.core.set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
 	return err
 }
 
@@ -187,27 +187,27 @@ func (p *Pool) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 // do. news is called when a provider has something new. They must not block. WatchHealth waits
 // for no provider: what it began ends with ctx.
 func (p *Pool) WatchHealth(ctx context.Context, with ReconcileOptions, news func()) (next time.Time, err error) {
-	l := &p.inflight.workers
+	l := &p.core.inflight.workers
 	l.mu.Lock()
 	l.done = news
 	l.mu.Unlock()
 	if with.Failed == nil {
-		with.Failed = func(err error) { p.log.Warn("what has become of instances", "err", err) }
+		with.Failed = func(err error) { p.core.log.Warn("what has become of instances", "err", err) }
 	}
-	return p.overseeAll(ctx, l, with, news)
+	return p.health.overseeAll(ctx, l, with, news)
 }
 
 // overseeAll asks the providers of sources, each in its own goroutine, what has become of their
 // instances. It returns when to do so again. It seldom asks sources without instances. again is
 // called when a provider had news while it was asked. If again is nil, only open providers are
 // asked, and with.Done is called then.
-func (p *Pool) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileOptions, again func()) (next time.Time, err error) {
+func (p *health) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileOptions, again func()) (next time.Time, err error) {
 	opens := again != nil
 	if again == nil {
 		again = with.Done
 	}
 	var recs []*store.SourceRecord
-	err = p.store.View(ctx, func(tx store.Tx) (err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		recs, err = tx.Sources("")
 		return err
 	})
@@ -215,7 +215,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileO
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, rec := range recs {
-		o := p.ready(rec.Key)
+		o := p.providers.ready(rec.Key)
 		shut := o == nil
 		if o != nil && o.overseer == nil || shut && (!opens || rec.Type == allocate.PoolType || hasNone(rec)) {
 			continue
@@ -255,7 +255,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileO
 			var news bool
 			var err error
 			if shut {
-				o = p.open(ctx, rec)
+				o = p.providers.open(ctx, rec)
 			}
 			if o.err == nil && o.overseer != nil { // if it does not open, status tells why
 				news, err = p.oversee(ctx, rec, o)
@@ -268,7 +268,7 @@ func (p *Pool) overseeAll(ctx context.Context, l *sourceWorkers, with ReconcileO
 			more := l.news[rec.Key]
 			l.mu.Unlock()
 			if news {
-				p.wake()
+				p.core.wake()
 			}
 			if news {
 				with.Done()
@@ -303,7 +303,7 @@ func (l *sourceWorkers) heard(key int64) {
 }
 
 // oversee asks one provider. news says that something has changed.
-func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) (news bool, err error) {
+func (p *health) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) (news bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, overseePatience)
 	ended, cause := o.overseer.Oversee(bounded)
 	cancel()
@@ -315,16 +315,16 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 		return false, nil
 	}
 	if cause != nil {
-		return false, p.store.Update(ctx, func(tx store.Tx) error { return p.setUnreachable(tx, rec.Key, cause) })
+		return false, p.core.store.Update(ctx, func(tx store.Tx) error { return p.providers.setUnreachable(tx, rec.Key, cause) })
 	}
 	if allocate.Unreachable(rec) {
 		news = true
-		if err := p.store.Update(ctx, func(tx store.Tx) error { return p.setReached(tx, rec.Key) }); err != nil {
+		if err := p.core.store.Update(ctx, func(tx store.Tx) error { return p.providers.setReached(tx, rec.Key) }); err != nil {
 			return false, err
 		}
 	}
 	over := map[compute.ID]string{}
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		for id, why := range ended {
 			if i, err := tx.Instance(id); err == nil && i.SourceKey == rec.Key && (i.State == compute.Leased || i.State == compute.Ready) {
 				over[id] = why
@@ -337,7 +337,7 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 	if err != nil || len(over) == 0 {
 		return news, err
 	}
-	err = p.withOpen(ctx, func(tx store.Tx) error {
+	err = p.disposal.withOpen(ctx, func(tx store.Tx) error {
 		for id, why := range over {
 			if err := p.recordEnded(tx, id, endedWith(why)); err != nil {
 				return fmt.Errorf("%s: %w", id, err)
@@ -345,7 +345,7 @@ func (p *Pool) oversee(ctx context.Context, rec *store.SourceRecord, o *opened) 
 		}
 		return nil
 	})
-	p.step("oversee:recorded")
+	p.core.step("oversee:recorded")
 	return true, err
 }
 
@@ -370,7 +370,7 @@ func hasEnded(o *opened, err error) error {
 
 // isReportedEnded replaces err, that an instance is not leased or not there. If the caller's
 // lease ended because its computer did, the new error says that.
-func (p *Pool) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, err error) error {
+func (p *leases) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, err error) error {
 	if had, e := p.hadLease(tx, who, id); e != nil || !had {
 		return err
 	}
@@ -386,7 +386,7 @@ func (p *Pool) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, err 
 
 // recordEnded ends the use of an instance whose computer is no more. The request that is being
 // handed the instance deals with it itself.
-func (p *Pool) recordEnded(tx store.Tx, id compute.ID, why allocate.Reason) error {
+func (p *health) recordEnded(tx store.Tx, id compute.ID, why allocate.Reason) error {
 	i, err := tx.Instance(id)
 	if errors.Is(err, compute.ErrNotFound) {
 		return nil
@@ -424,12 +424,12 @@ func (p *Pool) recordEnded(tx store.Tx, id compute.ID, why allocate.Reason) erro
 			back = append(back, taken{i, l})
 		}
 		var due []compute.ID
-		return p.giveBack(tx, back, why, true, &due)
+		return p.disposal.giveBack(tx, back, why, true, &due)
 	case compute.Ready, compute.Cleaning:
-		if p.atWork(i.Worker, string(i.ID)) {
+		if p.core.atWork(i.Worker, string(i.ID)) {
 			return nil
 		}
-		return p.toDiscarding(tx, i, why)
+		return p.records.toDiscarding(tx, i, why)
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (d *Inflight) has(key string) bool {
 
 // atWork reports whether a live worker holds the instance of this name, or the lease of this id,
 // that is recorded as worker's.
-func (p *Pool) atWork(worker int64, what string) bool {
+func (p *core) atWork(worker int64, what string) bool {
 	switch worker {
 	case 0:
 		return false

@@ -23,7 +23,7 @@ func alive(pr compute.Process) bool {
 
 // lookUp finds an instance by its name, or by the name or id of a living lease. The lease is nil if
 // the instance has none. If several leases have parts of it, it returns the caller's own.
-func (p *Pool) lookUp(tx store.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
+func (p *leases) lookUp(tx store.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
 	if name == "" { // the name of leases without one
 		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
 	}
@@ -56,12 +56,12 @@ func (p *Pool) lookUp(tx store.Tx, who compute.Who, name string) (*compute.Insta
 	return i, l, err
 }
 
-func (p *Pool) unknown(name string, other error) error {
+func (p *leases) unknown(name string, other error) error {
 	if other != nil {
 		return nil
 	}
 	hint := "`hostler status -v` shows those that there are"
-	if _, ok := p.sources[name]; ok {
+	if _, ok := p.core.sources[name]; ok {
 		hint = "there is a source of this name: `hostler acquire -s " + name + "` gets an instance of it"
 	}
 	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
@@ -95,8 +95,8 @@ func leaseNamed(tx store.Tx, who compute.Who, name string) (*compute.Lease, erro
 func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var i *compute.Instance
 	var l *compute.Lease
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		i, l, err = p.lookUp(tx, compute.Who{}, name)
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
+		i, l, err = p.leases.lookUp(tx, compute.Who{}, name)
 		return err
 	})
 	if err != nil {
@@ -107,9 +107,9 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 
 // authorize is the check of every act under a lease: the lease lives, it is the caller's, and it is
 // the newest.
-func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
+func (p *leases) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
 	i, l, err := p.lookUp(tx, who, string(name))
-	if _, source := p.sources[string(name)]; !source && errors.Is(err, compute.ErrNotFound) {
+	if _, source := p.core.sources[string(name)]; !source && errors.Is(err, compute.ErrNotFound) {
 		err = p.isReportedEnded(tx, who, name, err) // reads all ended ones; `run SOURCE` needs none
 	}
 	if err != nil {
@@ -135,7 +135,7 @@ func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*comput
 	if err := allowed(who, l); err != nil {
 		return nil, nil, err
 	}
-	if why, err := p.overBy(tx, l, time.Now()); err != nil {
+	if why, err := p.clock.overBy(tx, l, time.Now()); err != nil {
 		return nil, nil, err
 	} else if why != "" {
 		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why),
@@ -154,8 +154,8 @@ func (p *Pool) authorize(tx store.Tx, who compute.Who, name compute.ID) (*comput
 // not.
 func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l *compute.Lease
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
-		_, l, err = p.authorize(tx, who, name)
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
+		_, l, err = p.leases.authorize(tx, who, name)
 		return err
 	})
 	if err != nil {
@@ -171,7 +171,7 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	if err != nil || !unused(&l) {
 		return l, err
 	}
-	ls, err := p.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *Source) error { return nil })
+	ls, err := p.leases.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *Source) error { return nil })
 	if err != nil {
 		return compute.Lease{}, err
 	}
@@ -182,11 +182,11 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= l.Idle/20 }
 
 // renew counts leases as used now and changes them, all or none.
-func (p *Pool) renew(
+func (p *leases) renew(
 	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *Source) error,
 ) ([]compute.Lease, error) {
 	var out []compute.Lease
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		out = nil
 		var changed []*compute.Lease
 		for _, name := range names {
@@ -196,7 +196,7 @@ func (p *Pool) renew(
 			}
 			if i.State == compute.Leased { // a hook's token does not run out
 				l.Used = time.Now()
-				if err := change(l, p.sources[i.Source]); err != nil {
+				if err := change(l, p.core.sources[i.Source]); err != nil {
 					return err
 				}
 				changed = append(changed, l)
@@ -219,7 +219,7 @@ func (p *Pool) renew(
 // Extend starts the ttl of leases again, or sets another one, up to their source's max-ttl from the
 // time they were given. Either all are extended or none.
 func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
-	return p.renew(ctx, who, names, func(l *compute.Lease, s *Source) error {
+	return p.leases.renew(ctx, who, names, func(l *compute.Lease, s *Source) error {
 		if ttl > 0 {
 			l.TTL = ttl
 		} else if ttl < 0 {
@@ -252,7 +252,7 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 	if err != nil {
 		return i, err
 	}
-	chain, err := p.behind(ctx, &i)
+	chain, err := p.core.behind(ctx, &i)
 	if err != nil {
 		return i, err
 	}
@@ -266,10 +266,10 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	var rec *store.SourceRecord
 	var stale bool
 	// all is read in one transaction, as a command waits for it
-	err := p.store.View(ctx, func(tx store.Tx) error {
-		i, l, err := p.authorize(tx, who, name)
+	err := p.core.store.View(ctx, func(tx store.Tx) error {
+		i, l, err := p.leases.authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
-			i, _, err = p.lookUp(tx, who, string(name))
+			i, _, err = p.leases.lookUp(tx, who, string(name))
 		}
 		if err != nil {
 			return err
@@ -294,14 +294,15 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.reach(ctx, rec, leaf)
+	c, err := p.providers.reach(ctx, rec, leaf)
 	if err == nil {
 		return c, nil
 	}
-	if o := p.ready(rec.Key); o != nil {
+	if o := p.providers.ready(rec.Key); o != nil {
 		// so that no request is given another one there
-		if e := asUnreachable(p.reaches(ctx, o, rec.Key, err)); e != nil {
-			return nil, errors.Join(err, p.store.Update(ctx, func(tx store.Tx) error { return p.setUnreachable(tx, rec.Key, e) }))
+		if e := asUnreachable(p.providers.reaches(ctx, o, rec.Key, err)); e != nil {
+			return nil, errors.Join(err, p.core.store.Update(ctx,
+				func(tx store.Tx) error { return p.providers.setUnreachable(tx, rec.Key, e) }))
 		}
 		err = hasEnded(o, err)
 	}
@@ -309,7 +310,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 }
 
 // reach opens a connection to the computer of an instance with none behind it.
-func (p *Pool) reach(ctx context.Context, rec *store.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
+func (p *providers) reach(ctx context.Context, rec *store.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
 	o := p.open(ctx, rec)
 	if o.err != nil {
 		return nil, o.err
@@ -325,13 +326,13 @@ func (p *Pool) reach(ctx context.Context, rec *store.SourceRecord, leaf *compute
 }
 
 // into opens a connection to an instance that this worker is at work on.
-func (p *Pool) into(ctx context.Context, i *compute.Instance) (compute.Conn, error) {
-	chain, err := p.behind(ctx, i)
+func (p *providers) into(ctx context.Context, i *compute.Instance) (compute.Conn, error) {
+	chain, err := p.core.behind(ctx, i)
 	if err != nil {
 		return nil, err
 	}
 	leaf := chain[len(chain)-1]
-	rec, err := p.recordOf(ctx, leaf.SourceKey)
+	rec, err := p.core.recordOf(ctx, leaf.SourceKey)
 	if err != nil {
 		return nil, err
 	}
@@ -346,7 +347,7 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	if err != nil {
 		return nil, err
 	}
-	chain, err := p.behind(ctx, &i)
+	chain, err := p.core.behind(ctx, &i)
 	if err != nil {
 		return nil, err
 	}
@@ -358,11 +359,11 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	}
 	// the outermost first, as all callers do, so that they cannot wait for each other
 	for _, i := range chain {
-		s := p.sources[i.Source]
+		s := p.core.sources[i.Source]
 		if s == nil || s.Concurrency <= 0 {
 			continue
 		}
-		f, err := p.slot(ctx, i, s.Concurrency, detached)
+		f, err := p.leases.slot(ctx, i, s.Concurrency, detached)
 		if err != nil {
 			free()
 			return nil, err
@@ -380,11 +381,12 @@ const (
 )
 
 // slot waits for one of the n slots of one instance, until ctx ends.
-func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached func(context.Context) (int, error)) (free func(), err error) {
+func (p *leases) slot(ctx context.Context, i *compute.Instance, n int, detached func(context.Context) (int,
+	error)) (free func(), err error) {
 	pause := time.Millisecond
 	for {
 		most := slotPause
-		free, ok, err := p.store.Slot(i.Row, n)
+		free, ok, err := p.core.store.Slot(i.Row, n)
 		if ok && err == nil {
 			// It asks with the slot in hand: a command is counted there before the caller that
 			// detached it gives up its own.
@@ -416,7 +418,7 @@ func (p *Pool) slot(ctx context.Context, i *compute.Instance, n int, detached fu
 
 // besides reports whether there are slots for all detached commands beside the one that was taken:
 // then as many more can be had.
-func (p *Pool) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
+func (p *leases) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
 	if detached == nil {
 		return true, nil
 	}
@@ -425,7 +427,7 @@ func (p *Pool) besides(ctx context.Context, row int64, n int, detached func(cont
 		return false, err
 	}
 	for range left {
-		free, ok, err := p.store.Slot(row, n)
+		free, ok, err := p.core.store.Slot(row, n)
 		if err != nil || !ok {
 			return false, err
 		}

@@ -13,7 +13,7 @@ import (
 
 // inVainFor notes that what was made for a want did not do for it. For a while no ready instance
 // goes for that want, and each request that asks for it is told at once.
-func (p *Pool) inVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
+func (p *records) inVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 	if !u.Fresh || u.Child != nil || u.Beyond == (demand.Demand{}) || u.Beyond.Price != 0 {
 		return nil
 	}
@@ -29,8 +29,8 @@ func (p *Pool) inVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 
 // makeWay discards ready instances that would do for no waiting request, as far as one waits for
 // room. done says that there were some. It only records them: the work is done with what is due.
-func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *records) makeWay(ctx context.Context) (done bool, err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		ways, err := allocate.Victims(p.view(tx))
 		done = len(ways) > 0
 		return err
@@ -38,7 +38,7 @@ func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
 	if err != nil || !done {
 		return false, err
 	}
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
 		ways, err := allocate.Victims(p.view(tx))
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (p *Pool) makeWay(ctx context.Context) (done bool, err error) {
 	if err != nil || !done {
 		return false, err
 	}
-	p.step("queue:way")
-	p.opt.Left()
+	p.core.step("queue:way")
+	p.core.opt.Left()
 	return true, nil
 }

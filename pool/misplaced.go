@@ -36,7 +36,7 @@ func isMisplaced(err error) bool {
 // setMisplaced records in a ready instance that it is passed over; the caller saves it. The journal
 // has one event for all instances in that place. The others are passed over once spreadMisplaced
 // has been called.
-func (p *Pool) setMisplaced(tx store.Tx, i *compute.Instance, cause error) error {
+func (p *providers) setMisplaced(tx store.Tx, i *compute.Instance, cause error) error {
 	why := causeOf(cause)
 	told := i.Reason == why
 	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(allocate.ElsewherePause)
@@ -59,14 +59,14 @@ func (p *Pool) setMisplaced(tx store.Tx, i *compute.Instance, cause error) error
 // spreadMisplaced marks all instances of a source in the same place as one that setMisplaced
 // marked. It marks a few in each transaction, so that hand-outs of other sources do not wait for
 // all of them.
-func (p *Pool) spreadMisplaced(ctx context.Context, from *compute.Instance) error {
+func (p *providers) spreadMisplaced(ctx context.Context, from *compute.Instance) error {
 	identity := from.Facts[compute.FactIdentity]
 	if identity == "" {
 		return nil
 	}
 	for after, n := int64(0), 0; n < misplacedMost; n += misplacedBatch {
 		last := int64(0)
-		err := p.store.Update(ctx, func(tx store.Tx) error {
+		err := p.core.store.Update(ctx, func(tx store.Tx) error {
 			last = 0
 			is, err := tx.Instances(compute.InstanceQuery{
 				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: misplacedBatch,
@@ -99,7 +99,7 @@ func (p *Pool) spreadMisplaced(ctx context.Context, from *compute.Instance) erro
 // identify records the identity of an instance's computer, if its provider has one. Before the
 // computer is made it is saved at once. It tells a later worker, under another configuration, that
 // it does not look where the instance is.
-func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) error {
+func (p *providers) identify(ctx context.Context, o *opened, i *compute.Instance) error {
 	r, ok := compute.As[compute.Recognizer](o.provider)
 	if !ok {
 		return nil
@@ -116,8 +116,8 @@ func (p *Pool) identify(ctx context.Context, o *opened, i *compute.Instance) err
 	j := *i
 	known(&j, identity)
 	if i.ProviderID == "" {
-		err = p.store.Update(ctx, func(tx store.Tx) error {
-			if err := p.checkOwned(tx, i); err != nil {
+		err = p.core.store.Update(ctx, func(tx store.Tx) error {
+			if err := p.core.checkOwned(tx, i); err != nil {
 				return err
 			}
 			return tx.SaveInstance(&j)

@@ -6,12 +6,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
-	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -104,40 +102,6 @@ type Options struct {
 	LeaseIdle time.Duration
 }
 
-// Pool is the engine. It implements compute.Leaser.
-type Pool struct {
-	opt      Options
-	store    Store
-	log      *slog.Logger
-	inflight *Inflight
-	sources  map[string]*Source // the configured ones, by name; fixed at New
-	// the same, sorted by name, so that every run has the same order
-	ordered []*Source
-	states  map[*Source]*sourceState
-
-	mu        sync.Mutex
-	providers map[int64]*opened          // by source key
-	templates map[int64]templateRead     // by source key, as read for transactions under way
-	inquiries map[int64]*templateReading // of templates, by source keys
-	// how many transactions under way found that a provider does not open, by source key
-	shut  map[int64]int
-	sizes map[int64]compute.Amount // of the last instance made without a choice, by source key
-	// what providers were told to keep standing ahead, by source key
-	said map[int64]aheadCall
-	// sources whose instances are being replaced by those of a promoted image
-	rolls  map[string]bool
-	recent journal.Recent // what the journal says of the leases of the last time
-	// looks at the ready instances of sources that have many, by source key
-	sweeps map[int64]*sweep
-	// the queue may have requests of this process that nothing waits for
-	staleRequests bool
-	changed       chan struct{} // closed when something may have come free
-
-	waiters waiters
-}
-
-var _ compute.Leaser = (*Pool)(nil)
-
 // sourceState is what an engine knows of a source. Pool.mu guards it.
 type sourceState struct {
 	key        int64     // of its record; 0: not known yet
@@ -160,30 +124,29 @@ func New(opt Options) (*Pool, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*Source{},
-		states: map[*Source]*sourceState{}, providers: map[int64]*opened{},
-		shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*templateReading{},
-		rolls: map[string]bool{}, said: map[int64]aheadCall{},
-		changed: make(chan struct{})}
-	if p.opt.Left == nil {
-		p.opt.Left = func() {}
+	if opt.Left == nil {
+		opt.Left = func() {}
 	}
-	if p.inflight = opt.Inflight; p.inflight == nil {
-		p.inflight = &Inflight{}
+	c := &core{
+		opt: opt, store: opt.Store, log: opt.Log, inflight: opt.Inflight, sources: map[string]*Source{},
+		states: map[*Source]*sourceState{}, changed: make(chan struct{}),
+	}
+	if c.inflight == nil {
+		c.inflight = &Inflight{}
 	}
 	for _, s := range opt.Sources {
-		p.sources[s.Name] = &s
-		p.states[&s] = &sourceState{}
+		c.sources[s.Name] = &s
+		c.states[&s] = &sourceState{}
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.sources)) {
-		p.ordered = append(p.ordered, p.sources[name])
+	for _, name := range slices.Sorted(maps.Keys(c.sources)) {
+		c.ordered = append(c.ordered, c.sources[name])
 	}
-	allocate.Link(p.sources, p.ordered)
-	return p, nil
+	allocate.Link(c.sources, c.ordered)
+	return assemble(c), nil
 }
 
 // project returns a project's configuration; "" is the default one.
-func (p *Pool) project(name string) Project {
+func (p *core) project(name string) Project {
 	if p.opt.Projects == nil {
 		return Project{}
 	}

@@ -66,8 +66,8 @@ func saveAhead(tx store.Tx, all map[int64]aheadRecord) error {
 
 // reserver returns the provider of a source's record and its configuration, if it keeps computers
 // ahead; nil: it does not, or is not open.
-func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
-	if o := p.ready(key); o != nil && o.reserver != nil {
+func (p *ahead) reserver(key int64) (compute.Reserver, compute.Ahead) {
+	if o := p.providers.ready(key); o != nil && o.reserver != nil {
 		if a, ok := o.reserver.Reserves(); ok {
 			return o.reserver, a
 		}
@@ -76,40 +76,40 @@ func (p *Pool) reserver(key int64) (compute.Reserver, compute.Ahead) {
 }
 
 // aheadOf returns the state for a source's record.
-func (p *Pool) aheadOf(key int64, noted map[int64]aheadRecord) *compute.AheadState {
+func (p *ahead) aheadOf(key int64, noted map[int64]aheadRecord) *compute.AheadState {
 	r, a := p.reserver(key)
 	if r == nil {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
 	said := p.said[key]
 	return &compute.AheadState{Ahead: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
 }
 
 // left lists definitions that are not in force and whose computers are to go now. Where the
 // definition in force keeps computers in the same place, Reserve for that one removes the others.
-func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now time.Time) (out []compute.Left) {
+func (p *ahead) left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now time.Time) (out []compute.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
-		if s := p.configured(r); !there || s != nil && s.Err != nil {
+		if s := p.core.configured(r); !there || s != nil && s.Err != nil {
 			continue
 		} else if s != nil {
-			if o := p.ready(r.Key); o == nil || o.reserver == nil {
+			if o := p.providers.ready(r.Key); o == nil || o.reserver == nil {
 				continue
 			} else if _, ok := o.reserver.Reserves(); ok {
 				continue
 			}
-		} else if s := p.sources[r.Name]; s != nil && s.Err != nil {
+		} else if s := p.core.sources[r.Name]; s != nil && s.Err != nil {
 			continue // what the note means is not known now
-		} else if s != nil && p.redefined(r) {
-			if o, a := p.reserver(p.keyOf(s)); o != nil && a.Place == n.Place {
+		} else if s != nil && p.providers.redefined(r) {
+			if o, a := p.reserver(p.core.keyOf(s)); o != nil && a.Place == n.Place {
 				continue // it goes as soon as something is said to that one
 			}
 		}
-		p.mu.Lock()
+		p.core.mu.Lock()
 		said := p.said[r.Key]
-		p.mu.Unlock()
+		p.core.mu.Unlock()
 		if !said.busy && (now.Sub(said.at) >= aheadAgain || n.Count == 0 && r.Counts == (compute.Counts{})) {
 			out = append(out, compute.Left{Key: r.Key, Source: r.Name})
 		}
@@ -118,8 +118,8 @@ func (p *Pool) left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now
 }
 
 // doAhead notes how many computers are to stand ahead of a source, and tells its provider.
-func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
-	key := p.keyOf(s)
+func (p *ahead) doAhead(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
+	key := p.core.keyOf(s)
 	r, a := p.reserver(key)
 	if r == nil {
 		return nil, &compute.Error{
@@ -127,7 +127,7 @@ func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (fun
 			Err: errors.New("its type has nothing stand ahead of need"),
 		}
 	}
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readAhead(tx)
 		if err != nil {
 			return err
@@ -137,7 +137,7 @@ func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (fun
 		for k, n := range all {
 			// this one's provider takes that away
 			if k != key && n.Source == s.Name && n.Place == a.Place {
-				if rec, err := tx.SourceByKey(k); err == nil && p.redefined(rec) {
+				if rec, err := tx.SourceByKey(k); err == nil && p.providers.redefined(rec) {
 					delete(all, k)
 				}
 			}
@@ -161,20 +161,20 @@ func (p *Pool) doAhead(ctx context.Context, s *Source, d compute.Directive) (fun
 
 // fillAhead reserves the configured least number, where there is room. More that a director wants
 // stays.
-func (p *Pool) fillAhead(ctx context.Context, s *Source) error {
-	key := p.keyOf(s)
+func (p *ahead) fillAhead(ctx context.Context, s *Source) error {
+	key := p.core.keyOf(s)
 	r, a := p.reserver(key)
 	if r == nil || a.Least == 0 {
 		return nil
 	}
 	n := a.Least
-	err := p.store.View(ctx, func(tx store.Tx) error {
+	err := p.core.store.View(ctx, func(tx store.Tx) error {
 		n = a.Least
 		rec, err := tx.SourceByKey(key)
 		if err != nil {
 			return err
 		}
-		n = min(n, allocate.Below(p.view(tx), s, rec))
+		n = min(n, allocate.Below(p.records.view(tx), s, rec))
 		all, err := readAhead(tx)
 		n = max(n, all[key].Count)
 		return err
@@ -193,13 +193,13 @@ func (p *Pool) fillAhead(ctx context.Context, s *Source) error {
 }
 
 // doLeft removes computers that stand ahead of a definition that is not in force any more.
-func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
-	rec, err := p.recordOf(ctx, d.Key)
+func (p *ahead) doLeft(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
+	rec, err := p.core.recordOf(ctx, d.Key)
 	if err != nil {
 		return nil, err
 	}
 	known := false
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readAhead(tx)
 		n, there := all[d.Key]
 		if known = there; err != nil || n.Count == 0 {
@@ -216,7 +216,7 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 		return nil, err
 	}
 	return p.say(d.Key, rec.Name, func(ctx context.Context) error {
-		o := p.open(ctx, rec)
+		o := p.providers.open(ctx, rec)
 		if o.err != nil {
 			return o.err
 		}
@@ -227,7 +227,7 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 				}
 			}
 		}
-		return p.store.Update(ctx, func(tx store.Tx) error {
+		return p.core.store.Update(ctx, func(tx store.Tx) error {
 			now, err := tx.SourceByKey(d.Key)
 			if err != nil || now.Counts != (compute.Counts{}) {
 				return err // they may need it, and it is asked to go again
@@ -243,14 +243,14 @@ func (p *Pool) doLeft(ctx context.Context, d compute.Directive) (func(context.Co
 }
 
 // say calls a provider's Reserve, one call at a time.
-func (p *Pool) say(key int64, name string, what func(context.Context) error) func(context.Context) error {
+func (p *ahead) say(key int64, name string, what func(context.Context) error) func(context.Context) error {
 	set := func(v aheadCall) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
 		p.said[key] = v
 	}
 	set(aheadCall{time.Now(), true, false})
-	p.step("director:ahead")
+	p.core.step("director:ahead")
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, aheadPatience)
 		defer cancel()

@@ -11,7 +11,7 @@ import (
 
 // checkPrice returns an error if a request's price is below that of all instances its source could
 // give it, or if no price is known.
-func (p *Pool) checkPrice(ctx context.Context, s *Source, req compute.Request) error {
+func (p *records) checkPrice(ctx context.Context, s *Source, req compute.Request) error {
 	switch {
 	case req.MaxPrice == 0:
 		return nil
@@ -26,7 +26,7 @@ func (p *Pool) checkPrice(ctx context.Context, s *Source, req compute.Request) e
 		if c.Type == allocate.PoolType {
 			continue
 		}
-		if _, _, err := p.record(ctx, c); err != nil { // which opens its provider
+		if _, _, err := p.providers.record(ctx, c); err != nil { // which opens its provider
 			return err
 		}
 		if p.view(nil).Affords(c, req.MaxPrice) {

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/choice"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -76,8 +78,15 @@ func (pr Promotion) counts(s *Source) bool {
 
 // Promotions returns the promotions that count, by source.
 func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
-	all, err := RecordedPromotions(ctx, p.store)
-	maps.DeleteFunc(all, func(name string, pr Promotion) bool { return p.sources[name] == nil || !pr.counts(p.sources[name]) })
+	return p.templates.promotions(ctx)
+}
+
+// promotions is Promotions.
+func (p *templates) promotions(ctx context.Context) (map[string]Promotion, error) {
+	all, err := RecordedPromotions(ctx, p.core.store)
+	maps.DeleteFunc(all, func(name string, pr Promotion) bool {
+		return p.core.sources[name] == nil || !pr.counts(p.core.sources[name])
+	})
 	return all, err
 }
 
@@ -92,7 +101,7 @@ func RecordedPromotions(ctx context.Context, s Store) (all map[string]Promotion,
 }
 
 // promoted returns the promotion of a source; the zero value: there is none.
-func (p *Pool) promoted(tx store.Tx, s *Source) (Promotion, error) {
+func (p *templates) promoted(tx store.Tx, s *Source) (Promotion, error) {
 	all, err := readPromotions(tx)
 	if pr := all[s.Name]; err == nil && pr.counts(s) {
 		return pr, nil
@@ -103,11 +112,11 @@ func (p *Pool) promoted(tx store.Tx, s *Source) (Promotion, error) {
 // Promote makes a source's instances come from an image from now on. RollOut replaces the ready
 // ones.
 func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, error) {
-	s, id, err := p.promotable(ctx, name, image)
+	s, id, err := p.templates.promotable(ctx, name, image)
 	if err != nil {
 		return Promotion{}, err
 	}
-	return p.promote(ctx, s, func(now Promotion) (Promotion, error) {
+	return p.templates.promote(ctx, s, func(now Promotion) (Promotion, error) {
 		if now.Image == id {
 			now.Name = image
 			return now, nil
@@ -118,11 +127,11 @@ func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, erro
 
 // PromoteBack makes a source's instances come from the image before the promoted one.
 func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) {
-	s, err := p.find(name)
+	s, err := p.core.find(name)
 	if err != nil {
 		return Promotion{}, err
 	}
-	return p.promote(ctx, s, func(now Promotion) (Promotion, error) {
+	return p.templates.promote(ctx, s, func(now Promotion) (Promotion, error) {
 		if len(now.Before) == 0 {
 			return now, &compute.Error{
 				ID: compute.ID(name), Kind: compute.ErrConflict,
@@ -153,8 +162,9 @@ func (pr Promotion) back() Promotion {
 
 // promote changes a source's promotion in one transaction, with an event of kind if the image
 // changes.
-func (p *Pool) promote(ctx context.Context, s *Source, change func(Promotion) (Promotion, error), kind string) (next Promotion, err error) {
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+func (p *templates) promote(ctx context.Context, s *Source, change func(Promotion) (Promotion, error),
+	kind string) (next Promotion, err error) {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readPromotions(tx)
 		if err != nil {
 			return err
@@ -174,7 +184,7 @@ func (p *Pool) promote(ctx context.Context, s *Source, change func(Promotion) (P
 		return savePromotion(tx, all, next)
 	})
 	if err == nil {
-		p.step("promote:recorded")
+		p.core.step("promote:recorded")
 	}
 	return next, err
 }
@@ -189,8 +199,8 @@ func (pr Promotion) title() string {
 
 // promotable returns the content that an image's name stands for now, if the source's provider
 // makes computers from images.
-func (p *Pool) promotable(ctx context.Context, name, image string) (s *Source, id string, err error) {
-	if s, err = p.find(name); err != nil {
+func (p *templates) promotable(ctx context.Context, name, image string) (s *Source, id string, err error) {
+	if s, err = p.core.find(name); err != nil {
 		return nil, "", err
 	}
 	if s.Type == allocate.PoolType {
@@ -199,7 +209,7 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *Source, i
 			Hint: "promote it for its sources",
 		}
 	}
-	provider, err := p.Provider(ctx, name)
+	provider, err := p.providers.providerOf(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
@@ -208,17 +218,17 @@ func (p *Pool) promotable(ctx context.Context, name, image string) (s *Source, i
 			id = image // a file of this machine's, which no digest asks for
 		}
 	} else {
-		id, err = pick(ctx, provider, compute.Images, image, false)
+		id, err = choice.Pick(ctx, provider, compute.Images, image, false)
 	}
 	if err != nil {
-		return nil, "", &compute.Error{ID: compute.ID(name), Kind: kindOf(err), Err: err}
+		return nil, "", &compute.Error{ID: compute.ID(name), Kind: fault.KindOf(err), Err: err}
 	}
 	return s, id, nil
 }
 
 // imageFor returns the promoted image for a source's new instances; "": the source's own.
-func (p *Pool) imageFor(ctx context.Context, s *Source) (image string, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *templates) imageFor(ctx context.Context, s *Source) (image string, err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		pr, err := p.promoted(tx, s)
 		image = pr.Image
 		return err
@@ -247,7 +257,7 @@ func MadeOf(i compute.Instance) string {
 
 // revertPromotion goes back from a promoted image if an instance of it did not become ready, as
 // long as it has not proved good.
-func (p *Pool) revertPromotion(tx store.Tx, s *Source, image string, cause error) error {
+func (p *templates) revertPromotion(tx store.Tx, s *Source, image string, cause error) error {
 	if image == "" || s == nil || errors.Is(cause, compute.ErrNoCapacity) || errors.Is(cause, compute.ErrStale) ||
 		errors.Is(cause, context.Canceled) {
 		return nil

@@ -31,10 +31,10 @@ func unhurried(quiet, least, most time.Duration) time.Duration {
 	return min(max(least, quiet/20), most)
 }
 
-// queue waits until a request can be served. Before, it does the work that is due: that may be all
-// that is missing. A request with no Wait still waits for instances on their way into or out of the
-// cache, as that ends by itself.
-func (p *Pool) queue(
+// enqueue waits until a request can be served. Before, it does the work that is due: that may be
+// all that is missing. A request with no Wait still waits for instances on their way into or out
+// of the cache, as that ends by itself.
+func (p *queue) enqueue(
 	ctx context.Context, s *Source, req compute.Request, short *allocate.ShortError, start time.Time,
 ) ([]compute.Lease, error) {
 	// time was spent on instances that were made for it, in vain
@@ -47,16 +47,16 @@ func (p *Pool) queue(
 		if req.Wait > 0 { // a provider that hangs holds up no request for longer
 			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
 		}
-		_, err := p.RunDue(bounded, s.Name)
+		_, err := p.background.runDue(bounded, s.Name)
 		if cancel(); err != nil {
-			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
+			p.core.log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}
 	}
-	leases, err := p.attempt(ctx, s, req, nil, time.Since(start))
+	leases, err := p.handouts.attempt(ctx, s, req, nil, time.Since(start))
 	if !errors.As(err, &short) {
 		return leases, err
 	}
-	if req.Wait == 0 && (len(short.Causes) > 0 || !p.moving(ctx, s)) {
+	if req.Wait == 0 && (len(short.Causes) > 0 || !p.core.moving(ctx, s)) {
 		if !slices.ContainsFunc(short.Causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) &&
 			len(short.Causes) > 0 {
 			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.Causes...)}
@@ -64,35 +64,35 @@ func (p *Pool) queue(
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
 			Hint: p.wayOut(ctx, s, len(short.Causes) > 0, true)}
 	}
-	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: p.project(req.Project).Priority(req.Priority), Purpose: req.Purpose,
+	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.core.store.Worker(), Since: start,
+		Project: req.Project, Priority: p.core.project(req.Project).Priority(req.Priority), Purpose: req.Purpose,
 		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: allocate.DemandText(req)}
-	if w.Wants, err = p.wants(ctx, s, req); err != nil {
+	if w.Wants, err = p.records.wants(ctx, s, req); err != nil {
 		return nil, err
 	}
-	if err := p.join(ctx, w); err != nil {
+	if err := p.core.join(ctx, w); err != nil {
 		return nil, err
 	}
-	p.step("queue:joined")
+	p.core.step("queue:joined")
 	leases, err = p.wait(ctx, s, req, w, short, start)
 	if err != nil {
 		rest, cancel := cleanupContext(ctx)
 		defer cancel()
-		err = errors.Join(err, p.leave(rest, w.ID))
-		p.wake()
+		err = errors.Join(err, p.core.leave(rest, w.ID))
+		p.core.wake()
 	}
 	return leases, err
 }
 
 // mayReconcile reports whether the work that is due for a source is to be done now for a waiting
 // request, and notes that it is.
-func (p *Pool) mayReconcile(s *Source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at(s).reconciled) < chores {
+func (p *queue) mayReconcile(s *Source) bool {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	if time.Since(p.core.at(s).reconciled) < chores {
 		return false
 	}
-	p.at(s).reconciled = time.Now()
+	p.core.at(s).reconciled = time.Now()
 	return true
 }
 
@@ -101,7 +101,7 @@ func requestKey(id int64) string { return fmt.Sprintf("request %d", id) }
 
 // join puts a request into the queue. If the store fails it may be there or not: then it is a
 // stale requests.
-func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
+func (p *core) join(ctx context.Context, w *compute.Waiter) error {
 	var taken []string
 	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
 		p.inflight.leave(taken...)
@@ -121,7 +121,7 @@ func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
 }
 
 // leave takes a request out of the queue. If the store cannot, it is a stale request.
-func (p *Pool) leave(ctx context.Context, id int64) error {
+func (p *core) leave(ctx context.Context, id int64) error {
 	if id == 0 {
 		return nil // it is not in there
 	}
@@ -136,14 +136,14 @@ func (p *Pool) leave(ctx context.Context, id int64) error {
 // markStaleRequests notes that there may be stale requests: those of this process in the queue
 // that nothing waits for. They would block all others as long as the process lives, so they are
 // removed before the next operation.
-func (p *Pool) markStaleRequests() {
+func (p *core) markStaleRequests() {
 	p.mu.Lock()
 	p.staleRequests = true
 	p.mu.Unlock()
 }
 
 // removeStaleRequests takes stale requests out of the queue.
-func (p *Pool) removeStaleRequests(ctx context.Context) error {
+func (p *core) removeStaleRequests(ctx context.Context) error {
 	p.mu.Lock()
 	haunted := p.staleRequests
 	p.staleRequests = false
@@ -173,10 +173,10 @@ func (p *Pool) removeStaleRequests(ctx context.Context) error {
 }
 
 // waits reports whether a goroutine or process still waits for a request in the queue.
-func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, requestKey(w.ID)) }
+func (p *core) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, requestKey(w.ID)) }
 
 // version returns the store's version, or 0 when it cannot be read: the next transaction will fail.
-func (p *Pool) version(ctx context.Context) int64 {
+func (p *core) version(ctx context.Context) int64 {
 	v, err := p.store.Version(ctx)
 	if err != nil {
 		return 0
@@ -185,7 +185,7 @@ func (p *Pool) version(ctx context.Context) int64 {
 }
 
 // wait tries whenever the request's turn may have come. short is why it waits, if that is known.
-func (p *Pool) wait(
+func (p *queue) wait(
 	ctx context.Context, s *Source, req compute.Request, w *compute.Waiter, short *allocate.ShortError, start time.Time,
 ) ([]compute.Lease, error) {
 	var over <-chan time.Time
@@ -206,13 +206,13 @@ func (p *Pool) wait(
 		case <-over:
 		case <-st.wake:
 		case <-st.ended: // its dispatcher is no more
-			p.step("queue:alone")
+			p.core.step("queue:alone")
 			p.ensureDispatcher(st)
 			continue
 		}
 		// select takes any of several reasons to wake. From here on their order is fixed, so that a
 		// simulation replays.
-		p.step("queue:woken")
+		p.core.step("queue:woken")
 		late := false
 		if over != nil {
 			late = time.Since(start) >= req.Wait
@@ -237,7 +237,7 @@ func (p *Pool) wait(
 		if !turn {
 			continue
 		}
-		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
+		leases, err := p.handouts.attempt(ctx, s, req, w, time.Since(start))
 		if errors.Is(err, allocate.ErrNotQueued) {
 			if err := p.backIn(ctx, s, st, w); err != nil {
 				return nil, err
@@ -250,13 +250,13 @@ func (p *Pool) wait(
 			}
 			return leases, err
 		}
-		if req.Wait == 0 && !p.moving(ctx, s) {
+		if req.Wait == 0 && !p.core.moving(ctx, s) {
 			return nil, short
 		}
 		p.missed(st)
 		// what it got was unfit, and there is no more now: it waits as if it had just come
 		if w.ID == 0 {
-			if err := p.join(ctx, w); err != nil {
+			if err := p.core.join(ctx, w); err != nil {
 				return nil, err
 			}
 			p.rejoined(st, w.ID)
@@ -266,7 +266,7 @@ func (p *Pool) wait(
 
 // timedOut returns the error of a request that has waited as long as it may. reason is why it was
 // not its turn, and short why it could not be served.
-func (p *Pool) timedOut(
+func (p *queue) timedOut(
 	ctx context.Context, s *Source, req compute.Request, start time.Time, reason string, short *allocate.ShortError,
 ) error {
 	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
@@ -288,12 +288,12 @@ func (p *Pool) timedOut(
 // wayOut is the hint for a request that got nothing of a source. It depends on whether the place
 // cannot be reached, whether what was asked for cannot be made, as reason says, and whether all is
 // in use. zero: the request did not wait.
-func (p *Pool) wayOut(ctx context.Context, s *Source, reason, zero bool) string {
+func (p *queue) wayOut(ctx context.Context, s *Source, reason, zero bool) string {
 	inUse, unreachable := false, ""
-	err := p.store.View(ctx, func(tx store.Tx) error {
+	err := p.core.store.View(ctx, func(tx store.Tx) error {
 		inUse, unreachable = false, ""
 		for _, c := range s.All() {
-			r, err := tx.SourceByKey(p.keyOf(c))
+			r, err := tx.SourceByKey(p.core.keyOf(c))
 			if err != nil {
 				return err
 			}
@@ -323,7 +323,7 @@ func (p *Pool) wayOut(ctx context.Context, s *Source, reason, zero bool) string 
 
 // moving reports whether instances of a source are being cleaned or discarded, so that there will
 // be room without a release.
-func (p *Pool) moving(ctx context.Context, s *Source) bool {
+func (p *core) moving(ctx context.Context, s *Source) bool {
 	moving := false
 	err := p.store.View(ctx, func(tx store.Tx) error {
 		moving = false

@@ -20,11 +20,11 @@ const unqueued = "unqueued"
 // Queue returns the waiting requests of all processes, by source and then in the order of their
 // turns.
 func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
-	p.learnThroughput(ctx)
+	p.core.learnThroughput(ctx)
 	var out []compute.Queued
-	err := p.store.View(ctx, func(tx store.Tx) error {
+	err := p.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		all, err := allocate.Survey(p.view(tx), func(int64) (is, fresh bool) { return false, false })
+		all, err := allocate.Survey(p.records.view(tx), func(int64) (is, fresh bool) { return false, false })
 		for _, f := range all {
 			q := compute.Queued{Waiter: *f.Waiter, Position: f.Progress.Position, Estimate: f.Progress.Estimate}
 			q.Reason = f.Progress.Reason
@@ -39,7 +39,7 @@ func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
 // Cancel takes a request out of the queue, whichever process it waits in. The request fails with
 // ErrConflict, and the error names the user. Cancel returns ErrNotFound or ErrDenied.
 func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		ws, err := tx.Waiters()
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 		return err
 	})
 	if err == nil {
-		p.wake()
+		p.core.wake()
 	}
 	return err
 }
@@ -74,8 +74,8 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 // backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
 // If this process was taken for dead, as its connection to the store was cut for a moment, it waits
 // anew.
-func (p *Pool) backIn(ctx context.Context, s *Source, st *waiter, w *compute.Waiter) error {
-	events, err := p.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
+func (p *queue) backIn(ctx context.Context, s *Source, st *waiter, w *compute.Waiter) error {
+	events, err := p.core.events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
 		return err
 	}
@@ -87,9 +87,9 @@ func (p *Pool) backIn(ctx context.Context, s *Source, st *waiter, w *compute.Wai
 			}
 		}
 	}
-	p.inflight.leave(requestKey(w.ID))
-	w.ID, w.Worker = 0, p.store.Worker()
-	if err := p.join(ctx, w); err != nil {
+	p.core.inflight.leave(requestKey(w.ID))
+	w.ID, w.Worker = 0, p.core.store.Worker()
+	if err := p.core.join(ctx, w); err != nil {
 		return err
 	}
 	p.rejoined(st, w.ID)

@@ -67,7 +67,7 @@ func yieldWorker(ctx context.Context) {
 // workItem is an instance that waits for work, and the engine that found it. An engine by another
 // configuration may do it otherwise.
 type workItem struct {
-	p  *Pool
+	p  *disposal
 	id compute.ID
 }
 
@@ -76,13 +76,13 @@ type workItem struct {
 // process that lives on and calls it again when Done is called; Work does the same and waits for
 // the end. Engines that share an Inflight begin nothing twice.
 func (p *Pool) Reconcile(ctx context.Context, with ReconcileOptions) (next time.Time, err error) {
-	l := &p.inflight.workers
+	l := &p.core.inflight.workers
 	if !with.Apart {
 		l.mu.Lock()
 		l.done = with.Done
 		l.mu.Unlock()
 	}
-	return p.reconcile(ctx, l, with, nil)
+	return p.background.reconcile(ctx, l, with, nil)
 }
 
 // workRounds is how often Work looks for more work that its own work has caused: the end of a
@@ -93,6 +93,11 @@ const workRounds = 8
 // dead processes left half-done, cleaning, discarding, surplus. It returns when there will be
 // more to do; zero: none is known.
 func (p *Pool) RunDue(ctx context.Context, names ...string) (next time.Time, err error) {
+	return p.background.runDue(ctx, names...)
+}
+
+// runDue is RunDue.
+func (p *background) runDue(ctx context.Context, names ...string) (next time.Time, err error) {
 	keys, err := p.keysOf(ctx, names)
 	if err != nil {
 		return time.Time{}, err
@@ -135,14 +140,14 @@ func (p *Pool) RunDue(ctx context.Context, names ...string) (next time.Time, err
 
 // keysOf returns the record keys of the named sources and of all below them; nil: no names, and so
 // all.
-func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err error) {
+func (p *background) keysOf(ctx context.Context, names []string) (keys []int64, err error) {
 	for _, name := range names {
-		s, err := p.find(name)
+		s, err := p.core.find(name)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range s.All() {
-			rec, _, err := p.record(ctx, c)
+			rec, _, err := p.providers.record(ctx, c)
 			if err != nil {
 				return nil, err
 			}
@@ -154,21 +159,21 @@ func (p *Pool) keysOf(ctx context.Context, names []string) (keys []int64, err er
 
 // reconcile begins what is due for some sources, or with nil for all, in queues of work that no
 // other context has begun.
-func (p *Pool) reconcile(ctx context.Context, l *sourceWorkers, with ReconcileOptions, keys []int64) (next time.Time, err error) {
+func (p *background) reconcile(ctx context.Context, l *sourceWorkers, with ReconcileOptions, keys []int64) (next time.Time, err error) {
 	if with.Failed == nil {
-		with.Failed = func(err error) { p.log.Warn("what is due", "err", err) }
+		with.Failed = func(err error) { p.core.log.Warn("what is due", "err", err) }
 	}
 	if _, err := p.expire(ctx, time.Now()); err != nil {
 		return time.Time{}, err
 	}
 	var errs []error
 	if keys == nil {
-		if err := p.learnKeys(ctx); err != nil {
+		if err := p.core.learnKeys(ctx); err != nil {
 			return time.Time{}, err
 		}
 		errs = append(errs, p.tidy(ctx, func(rec *store.SourceRecord) { p.stock(ctx, l, rec, with) }))
 		if !with.Apart {
-			at, err := p.overseeAll(ctx, l, with, nil)
+			at, err := p.health.overseeAll(ctx, l, with, nil)
 			next, errs = at, append(errs, err)
 		}
 		keys = []int64{0}
@@ -180,12 +185,12 @@ func (p *Pool) reconcile(ctx context.Context, l *sourceWorkers, with ReconcileOp
 		}
 		next, errs = sooner(next, at), append(errs, err)
 	}
-	soonest, err := p.soonest(ctx)
+	soonest, err := p.clock.soonest(ctx)
 	return sooner(next, soonest), errors.Join(append(errs, err)...)
 }
 
 // stock compares a provider's list with the records, unless that is under way.
-func (p *Pool) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRecord, with ReconcileOptions) {
+func (p *background) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRecord, with ReconcileOptions) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stocks[rec.Key] {
@@ -199,12 +204,13 @@ func (p *Pool) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRec
 		stray, err := p.takeStock(ctx, rec)
 		lost := false
 		if err == nil {
-			lost, err = p.absent(ctx, rec)
+			lost, err = p.health.absent(ctx, rec)
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case p.past(rec):
-			p.log.Debug("a definition of a source that counts no more, and has nothing, cannot be listed", "source", rec.Name, "err", err)
+			p.core.log.Debug("a definition of a source that counts no more, and has nothing, cannot be listed",
+				"source", rec.Name, "err", err)
 		default:
 			with.Failed(err)
 		}
@@ -212,7 +218,7 @@ func (p *Pool) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRec
 		delete(l.stocks, rec.Key)
 		l.mu.Unlock()
 		if lost {
-			p.wake()
+			p.core.wake()
 		}
 		if lost || len(stray) > 0 {
 			with.Done()
@@ -222,14 +228,14 @@ func (p *Pool) stock(ctx context.Context, l *sourceWorkers, rec *store.SourceRec
 
 // past reports whether a record is of a definition that counts no more and has no instances: its
 // errors need no attention.
-func (p *Pool) past(rec *store.SourceRecord) bool {
-	s := p.sources[rec.Name]
-	return rec.Counts.Present() == 0 && (s == nil || p.keyOf(s) != rec.Key)
+func (p *background) past(rec *store.SourceRecord) bool {
+	s := p.core.sources[rec.Name]
+	return rec.Counts.Present() == 0 && (s == nil || p.core.keyOf(s) != rec.Key)
 }
 
 // assign puts instances that wait for work into the queues of work of the sources that have
 // their computers.
-func (p *Pool) assign(ctx context.Context, l *sourceWorkers, is []*compute.Instance, with ReconcileOptions) error {
+func (p *background) assign(ctx context.Context, l *sourceWorkers, is []*compute.Instance, with ReconcileOptions) error {
 	keys := make(map[compute.ID]int64, len(is))
 	inFront := false
 	for _, i := range is {
@@ -237,7 +243,7 @@ func (p *Pool) assign(ctx context.Context, l *sourceWorkers, is []*compute.Insta
 		inFront = inFront || i.Child != ""
 	}
 	if inFront { // the work is done at the instance behind it
-		err := p.store.View(ctx, func(tx store.Tx) error {
+		err := p.core.store.View(ctx, func(tx store.Tx) error {
 			for _, i := range is {
 				chain, err := allocate.ChainOf(tx, i.Child)
 				if err != nil {
@@ -270,11 +276,11 @@ func (p *Pool) assign(ctx context.Context, l *sourceWorkers, is []*compute.Insta
 		}
 		one.has[i.ID] = true
 		if one.workers == atOnce {
-			one.waiting = append(one.waiting, workItem{p, i.ID})
+			one.waiting = append(one.waiting, workItem{p.disposal, i.ID})
 			continue
 		}
 		one.workers++ // it takes this one; which of several comes first makes no difference
-		with.Go(func() { l.workAlong(ctx, key, one, workItem{p, i.ID}, with) })
+		with.Go(func() { l.workAlong(ctx, key, one, workItem{p.disposal, i.ID}, with) })
 	}
 	return nil
 }
@@ -293,7 +299,7 @@ func (l *sourceWorkers) workAlong(ctx context.Context, key int64, one *sourceWor
 			with.Failed(fmt.Errorf("%s: %w", e.id, err))
 		}
 		news = news || did && err == nil
-		e.p.wake()
+		e.p.core.wake()
 	}
 	if news { // else another look would find the same
 		with.Done()

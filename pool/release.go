@@ -20,9 +20,9 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 	var due []compute.ID
 	var jobs []job
 	var free []int64
-	defer func() { p.inflight.leave(keysOfJobs(jobs)...) }()
-	err := p.withOpen(ctx, func(tx store.Tx) error {
-		p.inflight.leave(keysOfJobs(jobs)...)
+	defer func() { p.core.inflight.leave(keysOfJobs(jobs)...) }()
+	err := p.disposal.withOpen(ctx, func(tx store.Tx) error {
+		p.core.inflight.leave(keysOfJobs(jobs)...)
 		due, jobs, free = nil, nil, nil
 		var back []taken
 		var other []*compute.Instance
@@ -31,7 +31,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			i, l, err := p.releasable(tx, who, opt, name)
+			i, l, err := p.disposal.releasable(tx, who, opt, name)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		}
 		for _, i := range other { // only now are all names known to be good
 			due = append(due, i.ID)
-			if err := p.discardNow(tx, i); err != nil {
+			if err := p.disposal.discardNow(tx, i); err != nil {
 				return err
 			}
 		}
@@ -55,7 +55,7 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 		if opt.Ended != "" {
 			why = endedWith(strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " "))
 		}
-		if err := p.giveBack(tx, back, why, opt.Force || opt.Discard || opt.Ended != "", &due); err != nil {
+		if err := p.disposal.giveBack(tx, back, why, opt.Force || opt.Discard || opt.Ended != "", &due); err != nil {
 			return err
 		}
 		for _, t := range back {
@@ -64,12 +64,12 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 			}
 		}
 		for _, id := range due { // what is done here and now is claimed in the same transaction
-			if now, err := p.ours(tx, id); err != nil {
+			if now, err := p.disposal.ours(tx, id); err != nil {
 				return err
 			} else if !now && !opt.Discard {
 				continue
 			}
-			i, rec, err := p.claim(tx, id)
+			i, rec, err := p.disposal.claim(tx, id)
 			if err != nil {
 				return err
 			}
@@ -77,25 +77,25 @@ func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.Release
 				jobs = append(jobs, job{i, rec})
 			}
 		}
-		p.inflight.take(keysOfJobs(jobs)...)
+		p.core.inflight.take(keysOfJobs(jobs)...)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	p.step("release:recorded")
-	p.wakeHeads(free)
-	p.wake()
+	p.core.step("release:recorded")
+	p.queue.wakeHeads(free)
+	p.core.wake()
 	if len(jobs) < len(due) {
-		p.opt.Left()
+		p.core.opt.Left()
 	}
-	return p.carry(ctx, jobs)
+	return p.disposal.carry(ctx, jobs)
 }
 
 // ours reports whether an instance that waits for work is to be worked on here and now, and no
 // other process will do it.
-func (p *Pool) ours(tx store.Tx, id compute.ID) (bool, error) {
-	if p.opt.Later == nil {
+func (p *disposal) ours(tx store.Tx, id compute.ID) (bool, error) {
+	if p.core.opt.Later == nil {
 		return true, nil
 	}
 	i, err := tx.Instance(id)
@@ -103,7 +103,7 @@ func (p *Pool) ours(tx store.Tx, id compute.ID) (bool, error) {
 		return false, err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
-	return err == nil && !p.opt.Later(rec.Name, rec.Type), err
+	return err == nil && !p.core.opt.Later(rec.Name, rec.Type), err
 }
 
 // errNotOpen asks for a provider to be opened outside of the transaction, and for another try.
@@ -113,26 +113,26 @@ func (e *errNotOpen) Error() string { return "provider of " + e.rec.Name + " is 
 
 // withOpen runs a transaction. It opens the providers and reads the templates that fn turns out to
 // need, and runs fn again.
-func (p *Pool) withOpen(ctx context.Context, fn func(store.Tx) error) error {
+func (p *disposal) withOpen(ctx context.Context, fn func(store.Tx) error) error {
 	var shut, read []int64
 	defer func() { // the next may find it open again, and another template
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
 		for _, key := range read {
-			p.forgetTemplate(key)
+			p.templates.forgetTemplate(key)
 		}
 		for _, key := range shut {
-			if p.shut[key]--; p.shut[key] == 0 {
-				delete(p.shut, key)
+			if p.providers.shut[key]--; p.providers.shut[key] == 0 {
+				delete(p.providers.shut, key)
 			}
 		}
 	}()
 	for {
-		err := p.store.Update(ctx, fn)
+		err := p.core.store.Update(ctx, fn)
 		var unread *errUnread
 		if errors.As(err, &unread) {
-			p.noteTemplate(ctx, unread.source)
-			read = append(read, p.keyOf(unread.source))
+			p.templates.noteTemplate(ctx, unread.source)
+			read = append(read, p.core.keyOf(unread.source))
 			continue
 		}
 		var need *errNotOpen
@@ -140,7 +140,7 @@ func (p *Pool) withOpen(ctx context.Context, fn func(store.Tx) error) error {
 			return err
 		}
 		opening, cancel := context.WithTimeout(ctx, openLong)
-		o := p.open(opening, need.rec)
+		o := p.providers.open(opening, need.rec)
 		cancel()
 		if o.err == nil {
 			continue
@@ -148,19 +148,19 @@ func (p *Pool) withOpen(ctx context.Context, fn func(store.Tx) error) error {
 		// A source that does not open cannot clean. Its instances can still be taken back, and are
 		// discarded when it opens again.
 		shut = append(shut, need.rec.Key)
-		p.mu.Lock()
-		p.shut[need.rec.Key]++
-		p.mu.Unlock()
+		p.core.mu.Lock()
+		p.providers.shut[need.rec.Key]++
+		p.core.mu.Unlock()
 	}
 }
 
 // releasable returns the instance to take back, nil where that has happened already, or an error.
-func (p *Pool) releasable(
+func (p *disposal) releasable(
 	tx store.Tx, who compute.Who, opt compute.ReleaseOptions, name compute.ID,
 ) (*compute.Instance, *compute.Lease, error) {
-	i, l, err := p.lookUp(tx, who, string(name))
+	i, l, err := p.leases.lookUp(tx, who, string(name))
 	if errors.Is(err, compute.ErrNotFound) {
-		if had, e := p.hadLease(tx, who, name); e != nil || had {
+		if had, e := p.leases.hadLease(tx, who, name); e != nil || had {
 			return nil, nil, e
 		}
 		// it was not found because it has ended
@@ -177,7 +177,7 @@ func (p *Pool) releasable(
 		if opt.Discard && who.Within == nil {
 			return i, nil, p.discardable(i)
 		}
-		if had, e := p.hadLease(tx, who, i.ID); e != nil || had {
+		if had, e := p.leases.hadLease(tx, who, i.ID); e != nil || had {
 			return nil, nil, e
 		}
 		if opt.Discard {
@@ -193,7 +193,7 @@ func (p *Pool) releasable(
 	}
 	err = allowed(who, l)
 	if err != nil && l.Share != nil {
-		if had, e := p.hadShare(tx, who, i.ID); e != nil || had {
+		if had, e := p.leases.hadShare(tx, who, i.ID); e != nil || had {
 			return nil, nil, e
 		}
 	}
@@ -209,7 +209,7 @@ func what(i *compute.Instance, l *compute.Lease) string {
 }
 
 // hadLease reports whether the instance's newest lease was the caller's, and has ended.
-func (p *Pool) hadLease(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
+func (p *leases) hadLease(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
 	if err != nil || len(ls) == 0 {
 		return false, err
@@ -247,8 +247,8 @@ func allowed(who compute.Who, l *compute.Lease) error {
 }
 
 // discardable returns an error if an instance that is not in use may not be discarded.
-func (p *Pool) discardable(i *compute.Instance) error {
-	if i.State != compute.Discarding && p.atWork(i.Worker, string(i.ID)) {
+func (p *disposal) discardable(i *compute.Instance) error {
+	if i.State != compute.Discarding && p.core.atWork(i.Worker, string(i.ID)) {
 		return &compute.Error{
 			ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State),
 			Hint: "try again when that has ended",
@@ -257,7 +257,7 @@ func (p *Pool) discardable(i *compute.Instance) error {
 	return nil
 }
 
-func (p *Pool) discardNow(tx store.Tx, i *compute.Instance) error {
+func (p *disposal) discardNow(tx store.Tx, i *compute.Instance) error {
 	if i.State == compute.Discarding {
 		if i.Retry.IsZero() {
 			return nil
@@ -273,7 +273,7 @@ func (p *Pool) discardNow(tx store.Tx, i *compute.Instance) error {
 			return p.discardNow(tx, front) // this one comes after it
 		}
 	}
-	return p.toDiscarding(tx, i, allocate.Because("discarded by its user"))
+	return p.records.toDiscarding(tx, i, allocate.Because("discarded by its user"))
 }
 
 // taken is an instance in use, with its lease if that is known already.
@@ -284,8 +284,8 @@ type taken struct {
 
 // giveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
 // first ones first. Instances that then wait for work are added to due.
-func (p *Pool) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bool, due *[]compute.ID) error {
-	back, err := p.endShares(tx, back, why, force && why.Cause != compute.CauseEnded)
+func (p *disposal) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bool, due *[]compute.ID) error {
+	back, err := p.leases.endShares(tx, back, why, force && why.Cause != compute.CauseEnded)
 	if err != nil {
 		return err
 	}
@@ -322,7 +322,7 @@ func (p *Pool) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bo
 		i.Worker = 0
 		goes := force || keep[i.SourceKey]+lend[i.SourceKey] <= 0
 		if !goes {
-			if goes, err = p.ofOldTemplate(tx, i); err != nil {
+			if goes, err = p.templates.ofOldTemplate(tx, i); err != nil {
 				return err
 			}
 		}
@@ -346,12 +346,12 @@ func (p *Pool) giveBack(tx store.Tx, back []taken, why allocate.Reason, force bo
 
 // kept returns how many of k instances in use that come back their source keeps, and how many more
 // are for waiting requests.
-func (p *Pool) kept(tx store.Tx, key int64, k int) (keep, more int, err error) {
+func (p *disposal) kept(tx store.Tx, key int64, k int) (keep, more int, err error) {
 	rec, err := tx.SourceByKey(key)
 	if err != nil {
 		return 0, 0, err
 	}
-	s := p.configured(rec)
+	s := p.core.configured(rec)
 	if s == nil || s.Err != nil {
 		return 0, 0, nil
 	}
@@ -359,18 +359,18 @@ func (p *Pool) kept(tx store.Tx, key int64, k int) (keep, more int, err error) {
 		return k, 0, nil
 	}
 	held := rec.Counts.Cached() + rec.Counts.InUse()
-	if keep = max(0, min(k, p.keeps(s, rec, rec.Counts.InUse()-k)-(held-k))); keep == k {
+	if keep = max(0, min(k, p.records.keeps(s, rec, rec.Counts.InUse()-k)-(held-k))); keep == k {
 		return keep, 0, nil
 	}
-	n, err := p.awaits(tx, key)
+	n, err := p.records.awaits(tx, key)
 	return keep, max(0, min(k-keep, n-rec.Counts.Cached()-keep)), err
 }
 
 // awaits returns how many instances of a source the requests in the queue may want.
-func (p *Pool) awaits(tx store.Tx, key int64) (n int, err error) {
+func (p *records) awaits(tx store.Tx, key int64) (n int, err error) {
 	ws, err := tx.Waiters()
 	for _, w := range ws {
-		if slices.Contains(w.Wants, key) && p.waits(w) && !allocate.DemandOfWaiter(w).Chosen() {
+		if slices.Contains(w.Wants, key) && p.core.waits(w) && !allocate.DemandOfWaiter(w).Chosen() {
 			n += w.Count
 		}
 	}
@@ -379,7 +379,7 @@ func (p *Pool) awaits(tx store.Tx, key int64) (n int, err error) {
 
 // inVain reports whether an instance was cleaned for a waiting request, and nothing wants it any
 // more.
-func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
+func (p *records) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 	if i.Cause != compute.CauseWaiter {
 		return false, nil
 	}
@@ -387,7 +387,7 @@ func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s := p.configured(rec)
+	s := p.core.configured(rec)
 	if s == nil || s.Idle > 0 || rec.Counts.Cached()+rec.Counts.InUse() <= p.keeps(s, rec, rec.Counts.InUse()) {
 		return false, nil
 	}
@@ -396,7 +396,7 @@ func (p *Pool) inVain(tx store.Tx, i *compute.Instance) (bool, error) {
 }
 
 // cleanOrCache caches an instance that was in use, by way of cleaning where it needs that.
-func (p *Pool) cleanOrCache(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
+func (p *disposal) cleanOrCache(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
 	how, err := p.cleaning(tx, i)
 	if err != nil {
 		return err
@@ -409,13 +409,13 @@ func (p *Pool) cleanOrCache(tx store.Tx, i *compute.Instance, e compute.Event, w
 		return p.toReadyAsIs(tx, i, e)
 	}
 	*due = append(*due, i.ID)
-	_, err = p.set(tx, i, compute.Cleaning, e)
+	_, err = p.core.set(tx, i, compute.Cleaning, e)
 	return err
 }
 
 // toReadyAsIs caches an instance with nothing done to it; the release is then what the next
 // hand-out rests on.
-func (p *Pool) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event) error {
+func (p *disposal) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event) error {
 	i.Since = time.Now() // but ReadyAt stays: it was not checked
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	basis, err := tx.Append(&e)
@@ -429,7 +429,7 @@ func (p *Pool) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event) er
 
 // cleaning returns what has to happen before an instance can be used again: "clean", "as-is", or
 // "no" if it cannot be.
-func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
+func (p *disposal) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 	if i.Facts[compute.FactChosen] != "" {
 		return "no", nil // the source makes other instances now
 	}
@@ -437,11 +437,11 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := p.configured(rec)
+	s := p.core.configured(rec)
 	if s == nil || s.Err != nil {
 		return "no", nil
 	}
-	if why, err := allocate.Expired(tx, p.sources, s, i, time.Now()); err != nil || why != "" {
+	if why, err := allocate.Expired(tx, p.core.sources, s, i, time.Now()); err != nil || why != "" {
 		return "no", err
 	}
 	how := ""
@@ -454,8 +454,8 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 			return "", err
 		}
 	} else {
-		o := p.ready(rec.Key)
-		if o == nil && p.isShut(rec.Key) {
+		o := p.providers.ready(rec.Key)
+		if o == nil && p.providers.isShut(rec.Key) {
 			return "no", nil
 		} else if o == nil {
 			return "", &errNotOpen{rec}
@@ -478,19 +478,19 @@ func (p *Pool) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
 
 // discardLeased discards an instance that was in use. A pool's without discard hooks goes at
 // once, and its child goes back to its source.
-func (p *Pool) discardLeased(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
+func (p *disposal) discardLeased(tx store.Tx, i *compute.Instance, e compute.Event, why allocate.Reason, due *[]compute.ID) error {
 	e.Time, e.Source, e.Instance, e.Text = time.Now(), i.Source, i.ID, why.Text
 	if _, err := tx.Append(&e); err != nil {
 		return err
 	}
-	if err := p.toDiscarding(tx, i, why); err != nil {
+	if err := p.records.toDiscarding(tx, i, why); err != nil {
 		return err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
 	if err != nil {
 		return err
 	}
-	if rec.Type == allocate.PoolType && !p.sourceOf(rec).Has("discard") {
+	if rec.Type == allocate.PoolType && !p.core.sourceOf(rec).Has("discard") {
 		return p.endPoolInstance(tx, i, due)
 	}
 	*due = append(*due, i.ID)
@@ -498,8 +498,8 @@ func (p *Pool) discardLeased(tx store.Tx, i *compute.Instance, e compute.Event, 
 }
 
 // endPoolInstance ends a pool's instance and gives back the child's behind it.
-func (p *Pool) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
-	if err := p.gone(tx, i, ""); err != nil {
+func (p *disposal) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
+	if err := p.records.gone(tx, i, ""); err != nil {
 		return err
 	}
 	child, err := tx.Instance(i.Child)
@@ -523,7 +523,7 @@ func (p *Pool) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]compute.
 }
 
 // gone removes an instance when its end is proved.
-func (p *Pool) gone(tx store.Tx, i *compute.Instance, text string) error {
+func (p *records) gone(tx store.Tx, i *compute.Instance, text string) error {
 	if err := tx.DropInstance(i); err != nil {
 		return err
 	}
@@ -535,10 +535,10 @@ func (p *Pool) gone(tx store.Tx, i *compute.Instance, text string) error {
 
 // after does what is due here and now, and leaves the rest to the process that does such work in
 // the background.
-func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
-	if p.opt.Later != nil {
+func (p *disposal) after(ctx context.Context, ids []compute.ID) error {
+	if p.core.opt.Later != nil {
 		var mine []compute.ID
-		err := p.store.View(ctx, func(tx store.Tx) error {
+		err := p.core.store.View(ctx, func(tx store.Tx) error {
 			mine = nil
 			for _, id := range ids {
 				now, err := p.ours(tx, id)
@@ -555,7 +555,7 @@ func (p *Pool) after(ctx context.Context, ids []compute.ID) error {
 			return err
 		}
 		if len(mine) < len(ids) {
-			p.opt.Left()
+			p.core.opt.Left()
 		}
 		ids = mine
 	}

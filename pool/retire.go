@@ -12,7 +12,7 @@ import (
 
 // wornAt returns when a ready instance, or one behind it, will have worn out if it stays ready;
 // zero: never.
-func (p *Pool) wornAt(tx store.Tx, s *Source, i *compute.Instance, now time.Time) (at time.Time, err error) {
+func (p *disposal) wornAt(tx store.Tx, s *Source, i *compute.Instance, now time.Time) (at time.Time, err error) {
 	if why := s.Expired(i, now); why != "" {
 		return now, nil
 	}
@@ -22,14 +22,14 @@ func (p *Pool) wornAt(tx store.Tx, s *Source, i *compute.Instance, now time.Time
 	if s.Type != allocate.PoolType {
 		return at, nil
 	}
-	if why, err := allocate.Expired(tx, p.sources, s, i, now); errors.Is(err, compute.ErrNotFound) {
+	if why, err := allocate.Expired(tx, p.core.sources, s, i, now); errors.Is(err, compute.ErrNotFound) {
 		return at, nil // the one behind it is gone; its next use will show that
 	} else if err != nil || why != "" {
 		return now, err
 	}
 	behind, err := allocate.ChainOf(tx, i.Child)
 	for _, j := range behind {
-		if c := p.sources[j.Source]; c != nil && c.MaxAge > 0 {
+		if c := p.core.sources[j.Source]; c != nil && c.MaxAge > 0 {
 			at = sooner(at, j.Created.Add(c.MaxAge))
 		}
 	}
@@ -38,8 +38,8 @@ func (p *Pool) wornAt(tx store.Tx, s *Source, i *compute.Instance, now time.Time
 
 // retire discards worn ready instances. A transaction that finds them and fails is undone, with its
 // record of them. Without this it would find them again for ever.
-func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+func (p *disposal) retire(ctx context.Context, ids []compute.ID) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		for _, id := range ids {
 			i, err := tx.Instance(id)
 			if errors.Is(err, compute.ErrNotFound) || err == nil && i.State != compute.Ready {
@@ -51,15 +51,15 @@ func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
 			if err != nil {
 				return err
 			}
-			s := p.configured(rec)
+			s := p.core.configured(rec)
 			if s == nil {
 				continue
 			}
-			if why, err := allocate.Expired(tx, p.sources, s, i, time.Now()); err != nil {
+			if why, err := allocate.Expired(tx, p.core.sources, s, i, time.Now()); err != nil {
 				return err
 			} else if why == "" {
 				continue
-			} else if err := p.toDiscarding(tx, i, allocate.Because(why)); err != nil {
+			} else if err := p.records.toDiscarding(tx, i, allocate.Because(why)); err != nil {
 				return err
 			}
 		}
@@ -68,7 +68,7 @@ func (p *Pool) retire(ctx context.Context, ids []compute.ID) error {
 	if err != nil {
 		return err
 	}
-	p.step("acquire:retired")
-	p.opt.Left()
+	p.core.step("acquire:retired")
+	p.core.opt.Left()
 	return nil
 }

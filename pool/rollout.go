@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
@@ -23,11 +24,16 @@ import (
 // no room for new ones beside the old. Then those are replaced one by one after use; after a change
 // of template or keys Rolling also discards one at a time: see yield.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
-	s, err := p.find(name)
+	return p.rollouts.rollOut(ctx, name, tell)
+}
+
+// rollOut is RollOut.
+func (p *rollouts) rollOut(ctx context.Context, name string, tell func(text string)) error {
+	s, err := p.core.find(name)
 	if err != nil {
 		return err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.prepare(ctx, s); err != nil {
 		return err
 	}
 	vain := 0
@@ -94,11 +100,11 @@ type renewal struct {
 // its instances are made of now, the oldest first. It lists none where another engine has taken
 // this one's place, or where the source was changed since this engine looked: what this one makes
 // is out of date.
-func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, by renewal, err error) {
-	template, key := p.noticeTemplate(ctx, s), p.keyOf(s)
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *rollouts) others(ctx context.Context, s *Source) (old []*compute.Instance, by renewal, err error) {
+	template, key := p.templates.noticeTemplate(ctx, s), p.core.keyOf(s)
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		old, by = nil, renewal{}
-		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.successor() != nil {
+		if by.Promotion, err = p.templates.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.core.successor() != nil {
 			return err
 		}
 		if by.now, err = readMakeNote(tx, key); err != nil {
@@ -107,7 +113,7 @@ func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, 
 		switch {
 		case template == "": // not known now; the image can be compared all the same
 		case by.now.Template == template:
-			p.remember(s, by.now)
+			p.templates.remember(s, by.now)
 		case by.now.Template != "":
 			return nil
 		}
@@ -126,33 +132,33 @@ func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, 
 		return err
 	})
 	if err == nil && len(old) == 0 {
-		err = p.rolled(ctx, s, template)
+		err = p.templates.rolled(ctx, s, template)
 	}
 	return old, by, err
 }
 
 // beyond returns how many more ready instances a source has than it wants.
-func (p *Pool) beyond(ctx context.Context, s *Source) (n int, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+func (p *rollouts) beyond(ctx context.Context, s *Source) (n int, err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		n, err = p.spared(tx, s)
 		return err
 	})
 	return n, err
 }
 
-func (p *Pool) spared(tx store.Tx, s *Source) (int, error) {
+func (p *rollouts) spared(tx store.Tx, s *Source) (int, error) {
 	rec, err := tx.Source(s.Name, s.Digest)
 	if err != nil {
 		return 0, err
 	}
 	inUse := rec.Counts.InUse()
-	return rec.Counts.Ready + inUse - p.wanted(s, rec, inUse), nil
+	return rec.Counts.Ready + inUse - p.records.wanted(s, rec, inUse), nil
 }
 
 // surge makes n more instances than the source wants, from the promoted image, as far as there is
 // room.
-func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell func(string)) error {
-	units, leave, err := p.recordMissing(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
+func (p *rollouts) surge(ctx context.Context, s *Source, by renewal, n int, tell func(string)) error {
+	units, leave, err := p.handouts.recordMissing(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
 	if errors.Is(err, compute.ErrNoCapacity) {
 		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
 			Err:  fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
@@ -165,33 +171,33 @@ func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell fun
 	if tell != nil {
 		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), by.from()))
 	}
-	p.step("rollout:recorded")
-	_, err = p.provisionAll(ctx, units)
+	p.core.step("rollout:recorded")
+	_, err = p.handouts.provisionAll(ctx, units)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	if by.Source == "" {
 		return err
 	}
-	now, e := p.Promotions(context.WithoutCancel(ctx))
+	now, e := p.templates.promotions(context.WithoutCancel(ctx))
 	if e != nil || now[s.Name].Failed != by.Name {
 		return errors.Join(err, e)
 	}
 	return &compute.Error{
-		ID: compute.ID(s.Name), Kind: kindOf(err),
+		ID: compute.ID(s.Name), Kind: fault.KindOf(err),
 		Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", by.title(), now[s.Name].title(), err),
 	}
 }
 
 // replace discards up to n old ready instances, as long as that leaves what the source wants.
-func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*compute.Instance, n int) (int, error) {
+func (p *rollouts) replace(ctx context.Context, s *Source, by renewal, old []*compute.Instance, n int) (int, error) {
 	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
-		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
+		if now, err := p.templates.promoted(tx, s); err != nil || now.Image != by.Image {
 			return err // another image was promoted meanwhile
 		}
-		if now, err := readMakeNote(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+		if now, err := readMakeNote(tx, p.core.keyOf(s)); err != nil || now.Template != by.now.Template {
 			return err // likewise
 		}
 		for _, o := range old {
@@ -208,7 +214,8 @@ func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*comput
 			if more, err := p.spared(tx, s); err != nil || more <= 0 {
 				return err
 			}
-			if err := p.toDiscarding(tx, i, allocate.Because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
+			if err := p.records.toDiscarding(tx, i,
+				allocate.Because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
 				return err
 			}
 			gone = append(gone, i.ID)
@@ -218,17 +225,17 @@ func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*comput
 	if err != nil {
 		return 0, err
 	}
-	p.step("rollout:replaced")
-	return len(gone), p.after(ctx, gone)
+	p.core.step("rollout:replaced")
+	return len(gone), p.disposal.after(ctx, gone)
 }
 
 // proved records that all ready instances came from the promoted image. From now on a failure is
 // the source's, not the image's.
-func (p *Pool) proved(ctx context.Context, s *Source, pr Promotion) error {
+func (p *rollouts) proved(ctx context.Context, s *Source, pr Promotion) error {
 	if pr.Source == "" || pr.Proved {
 		return nil
 	}
-	return p.store.Update(ctx, func(tx store.Tx) error {
+	return p.core.store.Update(ctx, func(tx store.Tx) error {
 		all, err := readPromotions(tx)
 		now := all[s.Name]
 		if err != nil || now.Image != pr.Image || now.Proved {
@@ -267,32 +274,32 @@ func (by renewal) from() string {
 // All places must be taken by ready or leased instances, so that at most one is missing. If no new
 // instance has become ready yet it discards only one. If the provider says that none would, it
 // discards none.
-func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.Instance) error {
+func (p *rollouts) yield(ctx context.Context, s *Source, by renewal, old []*compute.Instance) error {
 	may := func(tx store.Tx) (bool, error) {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil {
 			return false, err
 		}
-		m, c := p.maximum(s), rec.Counts
+		m, c := p.records.maximum(s), rec.Counts
 		return m > 0 && c.Present() >= m && c.Ready+c.InUse() == c.Present() && !rec.Paused.After(time.Now()), nil
 	}
 	if by.now.First == 0 {
 		some := false
-		err := p.store.View(ctx, func(tx store.Tx) (err error) {
+		err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
 			some, err = may(tx)
 			return err
 		})
 		if err != nil || !some {
 			return err
 		}
-		if hopeless, err := p.hopeless(ctx, s, by); err != nil || hopeless {
+		if hopeless, err := p.templates.hopeless(ctx, s, by); err != nil || hopeless {
 			return err
 		}
 	}
 	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
-		if now, err := readMakeNote(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
+		if now, err := readMakeNote(tx, p.core.keyOf(s)); err != nil || now.Template != by.now.Template {
 			return err
 		}
 		if some, err := may(tx); err != nil || !some {
@@ -307,7 +314,7 @@ func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.
 				return err
 			}
 			gone = []compute.ID{i.ID}
-			return p.toDiscarding(
+			return p.records.toDiscarding(
 				tx, i,
 				allocate.Because(
 					"replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it",
@@ -319,7 +326,7 @@ func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.
 	if err != nil {
 		return err
 	}
-	return p.after(ctx, gone)
+	return p.disposal.after(ctx, gone)
 }
 
 const (
@@ -330,8 +337,8 @@ const (
 
 // hopeless asks a Prober whether it could make no instance of the present make, for another reason
 // than a lack of room.
-func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error) {
-	o := p.ready(p.keyOf(s))
+func (p *templates) hopeless(ctx context.Context, s *Source, by renewal) (bool, error) {
+	o := p.providers.ready(p.core.keyOf(s))
 	if o == nil || o.provider == nil {
 		return true, nil
 	}
@@ -339,12 +346,12 @@ func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error
 	if !ok {
 		return false, nil
 	}
-	p.mu.Lock()
-	early := time.Since(p.at(s).probed) < probeEvery
+	p.core.mu.Lock()
+	early := time.Since(p.core.at(s).probed) < probeEvery
 	if !early {
-		p.at(s).probed = time.Now()
+		p.core.at(s).probed = time.Now()
 	}
-	p.mu.Unlock()
+	p.core.mu.Unlock()
 	if early {
 		return true, nil
 	}
@@ -361,29 +368,29 @@ func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error
 		// that says nothing of the change
 		return true, nil
 	}
-	return true, p.store.Update(ctx, func(tx store.Tx) error { return p.recordUnmakeable(tx, p.keyOf(s), by.now.Template, err) })
+	return true, p.core.store.Update(ctx, func(tx store.Tx) error { return p.recordUnmakeable(tx, p.core.keyOf(s), by.now.Template, err) })
 }
 
 // rollable returns the sources that may have instances to replace.
-func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
-	all, err := p.Promotions(ctx)
+func (p *rollouts) rollable(ctx context.Context) (out []*Source, err error) {
+	all, err := p.templates.promotions(ctx)
 	if err != nil {
 		return nil, err
 	}
 	reads, told := map[*Source]*templateReading{}, map[*Source]bool{}
-	for _, s := range p.ordered {
+	for _, s := range p.core.ordered {
 		if _, is := all[s.Name]; !is && s.Type != allocate.PoolType && s.Err == nil {
-			reads[s] = p.read(s)
+			reads[s] = p.templates.read(s)
 		}
 	}
-	for _, s := range p.ordered {
+	for _, s := range p.core.ordered {
 		if r := reads[s]; r != nil {
-			told[s] = p.noticeTemplateOf(ctx, s, r) != ""
+			told[s] = p.templates.noticeTemplateOf(ctx, s, r) != ""
 		}
 	}
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		out = nil
-		for _, s := range p.ordered {
+		for _, s := range p.core.ordered {
 			if _, is := all[s.Name]; is {
 				out = append(out, s)
 				continue
@@ -407,50 +414,50 @@ func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
 }
 
 // lookAgain reports whether it is time to look at all ready instances of a source that has many.
-func (p *Pool) lookAgain(s *Source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *rollouts) lookAgain(s *Source) bool {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
 	now := time.Now()
-	if now.Sub(p.at(s).rolled) < manyEvery {
+	if now.Sub(p.core.at(s).rolled) < manyEvery {
 		return false
 	}
-	p.at(s).rolled = now
+	p.core.at(s).rolled = now
 	return true
 }
 
 // Rolling begins RollOut for all sources with instances to replace, each in its own goroutine,
 // unless it is under way.
 func (p *Pool) Rolling(ctx context.Context, with ReconcileOptions) error {
-	all, err := p.rollable(ctx)
+	all, err := p.rollouts.rollable(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
 		name := s.Name
-		old, by, err := p.others(ctx, s)
+		old, by, err := p.rollouts.others(ctx, s)
 		if err != nil || len(old) == 0 {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		p.mu.Lock()
-		busy := p.rolls[name]
-		p.rolls[name] = true
-		p.mu.Unlock()
+		p.core.mu.Lock()
+		busy := p.rollouts.rolls[name]
+		p.rollouts.rolls[name] = true
+		p.core.mu.Unlock()
 		if busy {
 			continue
 		}
 		with.Go(func() {
-			err := p.RollOut(ctx, name, nil)
+			err := p.rollouts.rollOut(ctx, name, nil)
 			if errors.Is(err, compute.ErrNoCapacity) && by.Source == "" {
-				err = p.yield(ctx, s, by, old)
+				err = p.rollouts.yield(ctx, s, by, old)
 			}
-			p.mu.Lock()
-			delete(p.rolls, name)
-			p.mu.Unlock()
+			p.core.mu.Lock()
+			delete(p.rollouts.rolls, name)
+			p.core.mu.Unlock()
 			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) {
-				p.log.Warn("instances of "+by.kind(), "source", name, "err", err)
+				p.core.log.Warn("instances of "+by.kind(), "source", name, "err", err)
 			}
 			if err == nil {
 				with.Done()

@@ -17,7 +17,7 @@ import (
 // instances with one lease alone, and instances whose last part this was, with that lease still to
 // be ended. force asks for instances to be discarded, which is refused while others have parts of
 // them.
-func (p *Pool) endShares(tx store.Tx, back []taken, why allocate.Reason, force bool) ([]taken, error) {
+func (p *leases) endShares(tx store.Tx, back []taken, why allocate.Reason, force bool) ([]taken, error) {
 	var mine map[compute.ID][]*compute.Lease
 	for _, t := range back {
 		if t.lease != nil && t.lease.Share != nil {
@@ -68,7 +68,7 @@ func (p *Pool) endShares(tx store.Tx, back []taken, why allocate.Reason, force b
 		if len(left) == 0 {
 			err = tx.SetRoom(t.inst, nil)
 		} else {
-			err = p.reroomOf(tx, t.inst)
+			err = p.records.reroomOf(tx, t.inst)
 		}
 		if err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func listed(ls []*compute.Lease) string {
 
 // endAll ends the leases of an instance that turned out to be unfit: the one that has all of it, or
 // those of parts.
-func (p *Pool) endAll(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
+func (p *leases) endAll(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
 	l, err := tx.LeaseOf(i.ID)
 	if err == nil {
 		return endLease(tx, l, why)
@@ -159,7 +159,7 @@ func lies(tx store.Tx, u *allocate.Grant) (*taken, error) {
 
 // shareOf returns the lease that a caller means by the name of a shared instance, as meant does. It
 // returns nil if the instance has no lease.
-func (p *Pool) shareOf(tx store.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
+func (p *leases) shareOf(tx store.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
 	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
 		return nil, err
@@ -203,7 +203,7 @@ func meant(who compute.Who, name compute.ID, ls []*compute.Lease, several, hint 
 
 // hadShare reports whether a caller had a part of an instance, by a lease that has ended, while
 // others have theirs.
-func (p *Pool) hadShare(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
+func (p *leases) hadShare(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
 	if who.Lease != "" {
 		l, err := tx.Lease(who.Lease)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -216,7 +216,7 @@ func (p *Pool) hadShare(tx store.Tx, who compute.Who, id compute.ID) (bool, erro
 }
 
 // alone returns an error if other leases have parts of an instance that is to be taken away.
-func (p *Pool) alone(tx store.Tx, i *compute.Instance, l *compute.Lease) error {
+func (p *leases) alone(tx store.Tx, i *compute.Instance, l *compute.Lease) error {
 	if l.Share == nil {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // handPart gives a lease on a shared instance.
-func (p *Pool) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
+func (p *records) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
 	i, l := u.Instance, u.Lease
 	i.Uses++
 	if err := tx.SaveInstance(i); err != nil {
@@ -26,7 +26,7 @@ func (p *Pool) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
 		return err
 	}
 	if pending {
-		l.Worker = p.store.Worker()
+		l.Worker = p.core.store.Worker()
 	}
 	data := handOutData(u)
 	data[journal.Beside] = "yes"
@@ -41,7 +41,7 @@ func (p *Pool) handPart(tx store.Tx, u *allocate.Grant, pending bool) error {
 }
 
 // reroom updates what is free on the instances of grants that book parts.
-func (p *Pool) reroom(tx store.Tx, units []*allocate.Grant) error {
+func (p *records) reroom(tx store.Tx, units []*allocate.Grant) error {
 	seen := map[compute.ID]bool{}
 	for _, u := range units {
 		if u.Lease == nil || u.Lease.Share == nil || seen[u.Instance.ID] {
@@ -56,7 +56,7 @@ func (p *Pool) reroom(tx store.Tx, units []*allocate.Grant) error {
 }
 
 // confirmShare confirms a lease on a shared instance. The size of a new instance is known only now.
-func (p *Pool) confirmShare(tx store.Tx, u *allocate.Grant, now time.Time) error {
+func (p *creation) confirmShare(tx store.Tx, u *allocate.Grant, now time.Time) error {
 	if u.Host == nil || !u.Host.Fresh {
 		l, err := tx.Lease(u.Lease.ID)
 		if err != nil {
@@ -79,7 +79,7 @@ func (p *Pool) confirmShare(tx store.Tx, u *allocate.Grant, now time.Time) error
 		}
 	}
 	begin(u.Lease, now)
-	return p.handPart(tx, u, false)
+	return p.records.handPart(tx, u, false)
 }
 
 // begin sets a lease's beginning to now.
@@ -92,7 +92,7 @@ func begin(l *compute.Lease, now time.Time) {
 
 // measure completes the size of a new instance of a source with `share`, by asking the computer
 // itself.
-func (p *Pool) measure(ctx context.Context, u *allocate.Grant) error {
+func (p *providers) measure(ctx context.Context, u *allocate.Grant) error {
 	facts := u.Instance.Facts
 	var err error
 	if o := p.ready(u.Instance.SourceKey); o != nil && (facts["cores"] == "" || facts["memory"] == "" || facts["disk"] == "") {
@@ -111,7 +111,7 @@ func (p *Pool) measure(ctx context.Context, u *allocate.Grant) error {
 
 // holds checks that the first part fits a new instance, now that its size is known. The instance
 // may rest on a child that was ready and was never measured.
-func (p *Pool) holds(tx store.Tx, u *allocate.Grant) error {
+func (p *records) holds(tx store.Tx, u *allocate.Grant) error {
 	if u.Lease.Share == nil {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (p *Pool) holds(tx store.Tx, u *allocate.Grant) error {
 }
 
 // ask fills in facts that an instance's provider did not give.
-func (p *Pool) ask(ctx context.Context, o *opened, i *compute.Instance) error {
+func (p *providers) ask(ctx context.Context, o *opened, i *compute.Instance) error {
 	return await(ctx, bootPatience, time.Time{}, func(ctx context.Context) error {
 		c, err := o.provider.Connect(ctx, i.ID)
 		if err != nil {
@@ -159,7 +159,7 @@ func (p *Pool) ask(ctx context.Context, o *opened, i *compute.Instance) error {
 
 // reroomOf notes what is free on an instance that others may share, once one of its leases has been
 // handed over. Before that it may turn out not to be fit.
-func (p *Pool) reroomOf(tx store.Tx, i *compute.Instance) error {
+func (p *records) reroomOf(tx store.Tx, i *compute.Instance) error {
 	if i.Row == 0 {
 		return nil // not recorded yet
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // find returns a configured source that is not broken.
-func (p *Pool) find(name string) (*Source, error) {
+func (p *core) find(name string) (*Source, error) {
 	s, ok := p.sources[name]
 	if !ok {
 		return nil, &compute.Error{
@@ -27,7 +27,7 @@ func (p *Pool) find(name string) (*Source, error) {
 	return s, s.Err
 }
 
-func (p *Pool) nearest(name string) string {
+func (p *core) nearest(name string) string {
 	best := nearest.Meant(name, slices.Collect(maps.Keys(p.sources)))
 	if best == "" {
 		return "`hostler source list` shows those that there are"
@@ -59,17 +59,17 @@ type opened struct {
 func (o *opened) rebuilds() bool { return o.reuse == "clean" && !o.stays }
 
 // open returns the provider of a source's record, opening it at first use.
-func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
-	p.mu.Lock()
-	o := p.providers[rec.Key]
-	p.mu.Unlock()
+func (p *providers) open(ctx context.Context, rec *store.SourceRecord) *opened {
+	p.core.mu.Lock()
+	o := p.opened[rec.Key]
+	p.core.mu.Unlock()
 	if o != nil {
 		return o
 	}
 	o = &opened{reuse: "no"}
 	if rec.Type == allocate.PoolType {
 		o.err = &compute.Error{ID: compute.ID(rec.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool has no provider of its own")}
-	} else if o.provider, o.err = p.opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.err == nil {
+	} else if o.provider, o.err = p.core.opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.err == nil {
 		if f, ok := compute.As[compute.Fixed](o.provider); ok {
 			o.names = f.Names()
 		}
@@ -95,15 +95,15 @@ func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
 			o.lingers = l.Lingers()
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if first := p.providers[rec.Key]; first != nil {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	if first := p.opened[rec.Key]; first != nil {
 		return first
 	}
 	if o.err == nil { // a failure is tried again by the next caller
-		p.providers[rec.Key] = o
+		p.opened[rec.Key] = o
 		if h, ok := compute.As[compute.Herald](o.provider); ok {
-			l, key := &p.inflight.workers, rec.Key
+			l, key := &p.core.inflight.workers, rec.Key
 			h.Heed(func() { l.heard(key) })
 		}
 	}
@@ -111,22 +111,22 @@ func (p *Pool) open(ctx context.Context, rec *store.SourceRecord) *opened {
 }
 
 // ready returns an open provider without opening it.
-func (p *Pool) ready(key int64) *opened {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.providers[key]
+func (p *providers) ready(key int64) *opened {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	return p.opened[key]
 }
 
 // isShut reports whether a transaction under way found that a provider does not open.
-func (p *Pool) isShut(key int64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *providers) isShut(key int64) bool {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
 	return p.shut[key] > 0
 }
 
 // configured returns the configured source that a record belongs to, or nil when its definition is
 // not the one of today.
-func (p *Pool) configured(rec *store.SourceRecord) *Source {
+func (p *core) configured(rec *store.SourceRecord) *Source {
 	if s := p.sources[rec.Name]; s != nil && s.Digest == rec.Digest {
 		return s
 	}
@@ -135,7 +135,7 @@ func (p *Pool) configured(rec *store.SourceRecord) *Source {
 
 // sourceOf returns the source that decides how a record's instances end: the configured one, or
 // what was kept of it. The latter has only hooks and what becomes of failed instances.
-func (p *Pool) sourceOf(rec *store.SourceRecord) *Source {
+func (p *core) sourceOf(rec *store.SourceRecord) *Source {
 	if s := p.configured(rec); s != nil {
 		return s
 	}
@@ -147,7 +147,7 @@ func (p *Pool) sourceOf(rec *store.SourceRecord) *Source {
 }
 
 // at returns what this engine knows of a source. The caller holds p.mu.
-func (p *Pool) at(s *Source) *sourceState {
+func (p *core) at(s *Source) *sourceState {
 	if st := p.states[s]; st != nil {
 		return st
 	}
@@ -155,7 +155,7 @@ func (p *Pool) at(s *Source) *sourceState {
 }
 
 // keyOf returns the key of a source's record; 0: not known yet.
-func (p *Pool) keyOf(s *Source) int64 {
+func (p *core) keyOf(s *Source) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.at(s).key
@@ -163,21 +163,21 @@ func (p *Pool) keyOf(s *Source) int64 {
 
 // record returns a source's record and its provider. It makes the record if needed, and opens the
 // provider.
-func (p *Pool) record(ctx context.Context, s *Source) (*store.SourceRecord, *opened, error) {
-	p.mu.Lock()
-	key := p.at(s).key
-	o := p.providers[key]
-	p.mu.Unlock()
+func (p *providers) record(ctx context.Context, s *Source) (*store.SourceRecord, *opened, error) {
+	p.core.mu.Lock()
+	key := p.core.at(s).key
+	o := p.opened[key]
+	p.core.mu.Unlock()
 	if key != 0 && (o != nil || s.Type == allocate.PoolType) {
 		return &store.SourceRecord{Key: key, Name: s.Name, Digest: s.Digest, Type: s.Type, Definition: s.Definition}, o, nil
 	}
 	var rec *store.SourceRecord
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		rec, err = tx.Source(s.Name, s.Digest)
 		return err
 	})
 	if errors.Is(err, compute.ErrNotFound) || err == nil && (!bytes.Equal(rec.Definition, s.Definition) || rec.Place != s.Place) {
-		err = p.store.Update(ctx, func(tx store.Tx) error {
+		err = p.core.store.Update(ctx, func(tx store.Tx) error {
 			if rec, err = tx.Source(s.Name, s.Digest); errors.Is(err, compute.ErrNotFound) {
 				rec = &store.SourceRecord{Name: s.Name, Digest: s.Digest, Type: s.Type}
 			} else if err != nil || bytes.Equal(rec.Definition, s.Definition) && rec.Place == s.Place {
@@ -190,9 +190,9 @@ func (p *Pool) record(ctx context.Context, s *Source) (*store.SourceRecord, *ope
 	if err != nil {
 		return nil, nil, err
 	}
-	p.mu.Lock()
-	p.at(s).key = rec.Key
-	p.mu.Unlock()
+	p.core.mu.Lock()
+	p.core.at(s).key = rec.Key
+	p.core.mu.Unlock()
 	if s.Type == allocate.PoolType {
 		return rec, nil, nil
 	}
@@ -201,16 +201,16 @@ func (p *Pool) record(ctx context.Context, s *Source) (*store.SourceRecord, *ope
 
 // prepare makes all sources below s known and open, before a transaction uses them. Children that
 // cannot be opened are left: the transaction passes them over.
-func (p *Pool) prepare(ctx context.Context, s *Source) error {
-	if err := p.learn(ctx, s); err != nil {
+func (p *templates) prepare(ctx context.Context, s *Source) error {
+	if err := p.providers.learn(ctx, s); err != nil {
 		return err
 	}
 	reads := map[*Source]*templateReading{}
 	for _, c := range s.All() {
-		p.mu.Lock()
-		noticed := p.at(c).noticed
-		p.at(c).noticed = true
-		p.mu.Unlock()
+		p.core.mu.Lock()
+		noticed := p.core.at(c).noticed
+		p.core.at(c).noticed = true
+		p.core.mu.Unlock()
 		if !noticed { // later changes are noticed where old instances are replaced
 			reads[c] = p.read(c)
 		}
@@ -225,7 +225,7 @@ func (p *Pool) prepare(ctx context.Context, s *Source) error {
 
 // learn opens the providers below a source, as its maximum depends on them. It writes only their
 // records.
-func (p *Pool) learn(ctx context.Context, s *Source) error {
+func (p *providers) learn(ctx context.Context, s *Source) error {
 	for _, c := range s.All() {
 		_, o, err := p.record(ctx, c)
 		if err == nil && o != nil && o.err != nil && c == s {
@@ -238,11 +238,11 @@ func (p *Pool) learn(ctx context.Context, s *Source) error {
 	return nil
 }
 
-func (p *Pool) maximum(s *Source) int { return p.view(nil).Maximum(s) }
+func (p *records) maximum(s *Source) int { return p.view(nil).Maximum(s) }
 
 // wanted returns how many instances a source should have, cached and in use together, when inUse
 // are in use: as configured, or as the director aims.
-func (p *Pool) wanted(s *Source, rec *store.SourceRecord, inUse int) int {
+func (p *records) wanted(s *Source, rec *store.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
 	if rec != nil && rec.Aim.Until.After(time.Now()) {
 		w = max(rec.Aim.Reserve, inUse+rec.Aim.Spare)
@@ -255,12 +255,12 @@ func (p *Pool) wanted(s *Source, rec *store.SourceRecord, inUse int) int {
 
 // keeps returns how many instances a source may keep when inUse are in use: the wanted ones, and
 // those that may be stopped.
-func (p *Pool) keeps(s *Source, rec *store.SourceRecord, inUse int) int {
+func (p *records) keeps(s *Source, rec *store.SourceRecord, inUse int) int {
 	w := p.wanted(s, rec, inUse)
 	if s.Cold == 0 {
 		return w
 	}
-	if o := p.ready(rec.Key); o == nil || !o.stops {
+	if o := p.providers.ready(rec.Key); o == nil || !o.stops {
 		return w
 	}
 	if w += s.Cold; p.maximum(s) > 0 {

@@ -10,7 +10,7 @@ import (
 )
 
 // step calls Options.Step. Each name stands for a point at which the process may end without harm.
-func (p *Pool) step(name string) {
+func (p *core) step(name string) {
 	if p.opt.Step != nil {
 		p.opt.Step(name)
 	}
@@ -18,7 +18,7 @@ func (p *Pool) step(name string) {
 
 // set changes an instance's state and writes an event. The event's kind is the state's name unless
 // it has one.
-func (p *Pool) set(tx store.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
+func (p *core) set(tx store.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
 	if i.Row != 0 && !compute.Allowed(i.State, to) {
 		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
 	}
@@ -40,7 +40,7 @@ func rest(i *compute.Instance, why allocate.Reason) {
 }
 
 // toReady puts an instance into the cache. The next hand-out rests on the event.
-func (p *Pool) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
+func (p *core) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
 	rest(i, allocate.Reason{})
 	i.ReadyAt = time.Now()
 	basis, err := p.set(tx, i, compute.Ready, e)
@@ -52,7 +52,7 @@ func (p *Pool) toReady(tx store.Tx, i *compute.Instance, e compute.Event) error 
 }
 
 // toDiscarding records that an instance is to be discarded. The next look for work does it.
-func (p *Pool) toDiscarding(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
+func (p *records) toDiscarding(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
 	if i.State == compute.Creating || i.State == compute.SettingUp {
 		if err := p.unfront(tx, i, why.Text); err != nil {
 			return err
@@ -60,13 +60,13 @@ func (p *Pool) toDiscarding(tx store.Tx, i *compute.Instance, why allocate.Reaso
 	}
 	rest(i, why)
 	i.Attempts, i.Retry = 0, time.Time{}
-	_, err := p.set(tx, i, compute.Discarding, compute.Event{Text: why.Text})
+	_, err := p.core.set(tx, i, compute.Discarding, compute.Event{Text: why.Text})
 	return err
 }
 
 // unfront removes the pools' instances before one that was never finished. Their own part was not
 // begun, and a machine that stays may soon be made again under the same name.
-func (p *Pool) unfront(tx store.Tx, i *compute.Instance, why string) error {
+func (p *records) unfront(tx store.Tx, i *compute.Instance, why string) error {
 	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (p *Pool) unfront(tx store.Tx, i *compute.Instance, why string) error {
 
 // toFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
 // good. s is nil if there is nothing to look at.
-func (p *Pool) toFailed(tx store.Tx, i *compute.Instance, s *Source, why allocate.Reason) error {
+func (p *core) toFailed(tx store.Tx, i *compute.Instance, s *Source, why allocate.Reason) error {
 	rest(i, why)
 	if _, err := p.set(tx, i, compute.Failed, compute.Event{Text: why.Text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
@@ -107,23 +107,23 @@ func endLease(tx store.Tx, l *compute.Lease, why allocate.Reason) error {
 	return tx.SaveLease(l)
 }
 
-// wake wakes the requests of this process that wait.
-func (p *Pool) wake() { p.Wake() }
-
 // Wake has all waiting requests look again: something may have come free, also by another handle of
 // the store.
-func (p *Pool) Wake() {
+func (p *Pool) Wake() { p.core.wake() }
+
+// wake wakes the requests of this process that wait.
+func (p *core) wake() {
 	p.mu.Lock()
 	close(p.changed)
 	p.changed = make(chan struct{})
 	p.mu.Unlock()
 	if next := p.successor(); next != nil {
-		next.Wake()
+		next.wake()
 	}
 }
 
 // woken returns the channel that the next ring closes.
-func (p *Pool) woken() <-chan struct{} {
+func (p *core) woken() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed

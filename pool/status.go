@@ -19,7 +19,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*store.SourceRecord
 	var vain map[int64]*compute.Unready
 	waiting, cold := map[string]int{}, map[int64]int{}
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		clear(waiting)
 		clear(cold)
 		ws, err := tx.Waiters()
@@ -27,7 +27,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			return err
 		}
 		for _, w := range ws {
-			if p.waits(w) {
+			if p.core.waits(w) {
 				waiting[w.Source]++
 			}
 		}
@@ -38,7 +38,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			return err
 		}
 		for _, r := range recs {
-			if s := p.configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
+			if s := p.core.configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
 				continue // none of its instances is ever stopped
 			}
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
@@ -59,17 +59,17 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	byName := map[string]*store.SourceRecord{}
 	var out []compute.SourceStatus
 	for _, r := range recs {
-		if s := p.configured(r); s != nil {
+		if s := p.core.configured(r); s != nil {
 			byName[r.Name] = r
-			p.mu.Lock()
-			p.at(s).key = r.Key
-			p.mu.Unlock()
+			p.core.mu.Lock()
+			p.core.at(s).key = r.Key
+			p.core.mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
 			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
 				Health: compute.Health{Unreachable: r.Unreachable, Backoff: compute.Backoff{LastError: r.Why()}}})
 		}
 	}
-	for _, s := range p.ordered {
+	for _, s := range p.core.ordered {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
 			Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err},
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
@@ -79,9 +79,9 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			r.Tell(&st.Health)
 		}
 		if s.Err == nil {
-			st.Broken = p.learn(ctx, s)
-			st.Maximum, st.Fixed = p.maximum(s), p.view(nil).Fixed(s)
-			st.Wanted = p.wanted(s, byName[s.Name], st.Counts.InUse())
+			st.Broken = p.providers.learn(ctx, s)
+			st.Maximum, st.Fixed = p.records.maximum(s), p.records.view(nil).Fixed(s)
+			st.Wanted = p.records.wanted(s, byName[s.Name], st.Counts.InUse())
 			if st.Maximum > 0 {
 				n := max(0, st.Maximum-st.Counts.InUse())
 				st.Available = &n
@@ -107,7 +107,7 @@ func rank(later bool) int {
 
 // Instances returns the instances that a query selects.
 func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		is, err := tx.Instances(q)
 		out = values(is)
 		return err
@@ -117,7 +117,7 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 
 // Leases returns the leases that a query selects.
 func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(q)
 		out = values(ls)
 		return err
@@ -127,6 +127,11 @@ func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.
 
 // Events returns the events that a query selects.
 func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
+	return p.core.events(ctx, q)
+}
+
+// events is Events.
+func (p *core) events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)
 		out = values(es)
@@ -151,14 +156,14 @@ const testTTL = time.Hour
 // ignores the breaker.
 func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	res := compute.TestResult{Source: name}
-	s, err := p.find(name)
+	s, err := p.core.find(name)
 	if err != nil {
 		return res, err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.prepare(ctx, s); err != nil {
 		return res, err
 	}
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil || rec.Paused.IsZero() {
 			return err
@@ -169,7 +174,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if err != nil {
 		return res, err
 	}
-	if err := p.allowed(ctx, s); err != nil {
+	if err := p.providers.allowed(ctx, s); err != nil {
 		return res, err
 	}
 	owner := "hostler source test"
@@ -213,11 +218,11 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 
 // allowed returns what a source's provider is not permitted to do, if the provider can tell: all at
 // once, and not only the first failure.
-func (p *Pool) allowed(ctx context.Context, s *Source) error {
+func (p *providers) allowed(ctx context.Context, s *Source) error {
 	if s.Type == allocate.PoolType {
 		return nil
 	}
-	provider, err := p.Provider(ctx, s.Name)
+	provider, err := p.providerOf(ctx, s.Name)
 	if err != nil {
 		return nil // the next acquire reports it
 	}
@@ -231,7 +236,12 @@ func (p *Pool) allowed(ctx context.Context, s *Source) error {
 
 // Provider returns a configured source's provider, opened.
 func (p *Pool) Provider(ctx context.Context, name string) (compute.Provider, error) {
-	s, err := p.find(name)
+	return p.providers.providerOf(ctx, name)
+}
+
+// providerOf is Provider.
+func (p *providers) providerOf(ctx context.Context, name string) (compute.Provider, error) {
+	s, err := p.core.find(name)
 	if err != nil {
 		return nil, err
 	}

@@ -40,12 +40,12 @@ func keysOfJobs(jobs []job) (keys []string) {
 
 // workOn does the work that each of the instances waits for. It passes over instances that another
 // worker has, or that wait for nothing.
-func (p *Pool) workOn(ctx context.Context, ids []compute.ID) error {
+func (p *disposal) workOn(ctx context.Context, ids []compute.ID) error {
 	return p.abreast(len(ids), func(n int) error { _, err := p.workOne(ctx, ids[n]); return err })
 }
 
 // carry does jobs.
-func (p *Pool) carry(ctx context.Context, jobs []job) error {
+func (p *disposal) carry(ctx context.Context, jobs []job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
@@ -53,7 +53,7 @@ func (p *Pool) carry(ctx context.Context, jobs []job) error {
 }
 
 // abreast does several things at a time. A failure to discard is recorded and tried again later.
-func (p *Pool) abreast(n int, do func(int) error) error {
+func (p *disposal) abreast(n int, do func(int) error) error {
 	gate := make(chan struct{}, atOnce)
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -65,37 +65,37 @@ func (p *Pool) abreast(n int, do func(int) error) error {
 		})
 	}
 	wg.Wait()
-	p.wake()
+	p.core.wake()
 	return errors.Join(errs...)
 }
 
 // workOne claims an instance and carries it on. did is false where there was nothing to do, or
 // another worker does it.
-func (p *Pool) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
+func (p *disposal) workOne(ctx context.Context, id compute.ID) (did bool, err error) {
 	var j job
 	var taken []string
-	err = p.store.Update(ctx, func(tx store.Tx) (err error) {
-		p.inflight.leave(taken...)
+	err = p.core.store.Update(ctx, func(tx store.Tx) (err error) {
+		p.core.inflight.leave(taken...)
 		taken = nil
 		if j.inst, j.rec, err = p.claim(tx, id); err == nil && j.inst != nil {
 			taken = []string{string(j.inst.ID)}
-			p.inflight.take(taken...)
+			p.core.inflight.take(taken...)
 		}
 		return err
 	})
-	defer func() { p.inflight.leave(taken...) }()
+	defer func() { p.core.inflight.leave(taken...) }()
 	if errors.Is(err, compute.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil || j.inst == nil {
 		return false, err
 	}
-	p.step("work:claimed")
+	p.core.step("work:claimed")
 	return true, p.carryOne(ctx, j)
 }
 
 // carryOne carries a claimed instance to its next stable state.
-func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
+func (p *disposal) carryOne(ctx context.Context, j job) (err error) {
 	switch j.inst.State {
 	case compute.Cleaning:
 		err = p.clean(ctx, j.inst, j.rec)
@@ -111,16 +111,16 @@ func (p *Pool) carryOne(ctx context.Context, j job) (err error) {
 // claim takes an instance for this worker, if there is something to do about it. An instance that a
 // dead worker was making is to be discarded: how far it came is not known, and no request waits for
 // it.
-func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.SourceRecord, error) {
+func (p *disposal) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.SourceRecord, error) {
 	i, err := tx.Instance(id)
 	if err != nil {
 		return nil, nil, err
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
-	if err != nil || p.atWork(i.Worker, string(i.ID)) || i.Retry.After(time.Now()) {
+	if err != nil || p.core.atWork(i.Worker, string(i.ID)) || i.Retry.After(time.Now()) {
 		return nil, nil, err
 	}
-	s := p.configured(rec)
+	s := p.core.configured(rec)
 	switch i.State {
 	case compute.Creating, compute.SettingUp:
 		if front, e := begun(tx, i); e != nil || front != nil {
@@ -129,27 +129,27 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 			}
 			return p.claim(tx, front.ID) // this one comes after it
 		}
-		err = p.toDiscarding(tx, i, unanswered("the process that was making it died"))
+		err = p.records.toDiscarding(tx, i, unanswered("the process that was making it died"))
 	case compute.Failed:
-		err = p.toDiscarding(tx, i, allocate.Reason{Cause: i.Cause, Text: i.Reason})
+		err = p.records.toDiscarding(tx, i, allocate.Reason{Cause: i.Cause, Text: i.Reason})
 	case compute.Held:
 		if i.Retry.IsZero() {
 			return nil, nil, nil // a person has it
 		}
-		err = p.toDiscarding(tx, i, allocate.Because("taken for dead: "+i.Reason))
+		err = p.records.toDiscarding(tx, i, allocate.Because("taken for dead: "+i.Reason))
 	case compute.Ready:
 		// A ready instance that is due is too old or surplus, or its source is defined otherwise
 		// now. It may have been taken and given back since.
-		if s == nil && p.redefined(rec) {
-			err = p.toDiscarding(tx, i, allocate.Because("its source is defined otherwise now"))
+		if s == nil && p.providers.redefined(rec) {
+			err = p.records.toDiscarding(tx, i, allocate.Because("its source is defined otherwise now"))
 			break
-		} else if s == nil && p.removed(rec) {
-			err = p.toDiscarding(tx, i, allocate.Because("its source is configured no more"))
+		} else if s == nil && p.providers.removed(rec) {
+			err = p.records.toDiscarding(tx, i, allocate.Because("its source is configured no more"))
 			break
 		} else if s == nil {
 			return nil, nil, nil
 		}
-		now, e := p.inOrder(tx, time.Now())
+		now, e := p.clock.inOrder(tx, time.Now())
 		if e != nil {
 			return nil, nil, e
 		}
@@ -157,7 +157,7 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 		if e != nil || why == "" {
 			return nil, nil, e
 		}
-		err = p.toDiscarding(tx, i, allocate.Because(why))
+		err = p.records.toDiscarding(tx, i, allocate.Because(why))
 	case compute.Cleaning, compute.Discarding:
 	default:
 		return nil, nil, nil
@@ -165,22 +165,22 @@ func (p *Pool) claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.Sour
 	if err != nil {
 		return nil, nil, err
 	}
-	i.Worker = p.store.Worker()
+	i.Worker = p.core.store.Worker()
 	if i.Wanted == "" {
-		i.Wanted = p.opt.NewID() // the token by which hooks may use it
+		i.Wanted = p.core.opt.NewID() // the token by which hooks may use it
 	}
 	return i, rec, tx.SaveInstance(i)
 }
 
 // unwanted returns why a ready instance is to go now, or "".
-func (p *Pool) unwanted(tx store.Tx, s *Source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
-	if why, err := allocate.Expired(tx, p.sources, s, i, now); err != nil || why != "" {
+func (p *disposal) unwanted(tx store.Tx, s *Source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
+	if why, err := allocate.Expired(tx, p.core.sources, s, i, now); err != nil || why != "" {
 		return why, err
 	}
 	why := fmt.Sprintf("not wanted for %v", s.Idle)
 	// to read all for each that goes would take the square of their number
 	if rec.Counts.Ready > allocate.Many {
-		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.keeps(s, rec, rec.Counts.InUse())
+		extra := rec.Counts.Cached() + rec.Counts.InUse() - p.records.keeps(s, rec, rec.Counts.InUse())
 		if s.Idle > 0 && extra > 0 && !i.Cold && !i.Since.Add(s.Idle).After(now) {
 			return why, nil
 		}
@@ -210,8 +210,8 @@ func begun(tx store.Tx, i *compute.Instance) (*compute.Instance, error) {
 
 // clean makes a released instance fit for the next lease: first the release hooks from the outside
 // in, then the provider.
-func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
-	chain, err := p.behind(ctx, i)
+func (p *disposal) clean(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
+	chain, err := p.core.behind(ctx, i)
 	if err != nil {
 		return err
 	}
@@ -219,14 +219,14 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 	asIs := false
 	for stage, j := range chain {
 		var of *store.SourceRecord
-		if of, err = p.recordOf(ctx, j.SourceKey); err != nil {
+		if of, err = p.core.recordOf(ctx, j.SourceKey); err != nil {
 			break
 		}
-		s := p.sourceOf(of)
+		s := p.core.sourceOf(of)
 		if !s.Has("release") {
 			continue
 		}
-		if err = p.hooksFor(ctx, s, i, hookView(i, j), stage, "release", i.Wanted); err != nil {
+		if err = p.providers.hooksFor(ctx, s, i, hookView(i, j), stage, "release", i.Wanted); err != nil {
 			break
 		}
 		checked = append(checked, "release hooks of "+s.Name+" ran")
@@ -245,38 +245,38 @@ func (p *Pool) clean(ctx context.Context, i *compute.Instance, rec *store.Source
 			break
 		}
 		var of *store.SourceRecord
-		if of, err = p.recordOf(ctx, j.SourceKey); err == nil && p.sourceOf(of).Has("bundles") {
-			if err = p.bundlesAgain(ctx, p.sourceOf(of), hookView(i, j)); err == nil {
+		if of, err = p.core.recordOf(ctx, j.SourceKey); err == nil && p.core.sourceOf(of).Has("bundles") {
+			if err = p.providers.bundlesAgain(ctx, p.core.sourceOf(of), hookView(i, j)); err == nil {
 				checked = append(checked, "bundles of "+of.Name+" applied")
 			}
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		return p.releaseClaim(ctx, i) // interrupted: the next look cleans it again
+		return p.core.releaseClaim(ctx, i) // interrupted: the next look cleans it again
 	}
 	if errors.Is(err, compute.ErrStale) {
 		return err
 	}
-	p.step("clean:done")
-	defer p.wake()
+	p.core.step("clean:done")
+	defer p.core.wake()
 	rest, cancel := cleanupContext(ctx)
 	defer cancel()
 	unwanted := false
-	e := p.store.Update(rest, func(tx store.Tx) (e error) {
-		if e := p.checkOwned(tx, i); e != nil {
+	e := p.core.store.Update(rest, func(tx store.Tx) (e error) {
+		if e := p.core.checkOwned(tx, i); e != nil {
 			return e
 		}
 		j := *i
 		if err != nil {
-			return p.toFailed(tx, &j, p.sourceOf(rec), allocate.Because("cleaning: "+compute.Said(err)))
+			return p.core.toFailed(tx, &j, p.core.sourceOf(rec), allocate.Because("cleaning: "+compute.Said(err)))
 		}
-		if unwanted, e = p.inVain(tx, &j); e != nil {
+		if unwanted, e = p.records.inVain(tx, &j); e != nil {
 			return e
 		} else if unwanted {
-			return p.toDiscarding(tx, &j, allocate.Because("nobody waits for it any more"))
+			return p.records.toDiscarding(tx, &j, allocate.Because("nobody waits for it any more"))
 		}
 		j.Cold = j.Cold && asIs
-		return p.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
+		return p.core.toReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
 	})
 	if e == nil && unwanted {
 		_, e = p.workOne(ctx, i.ID)
@@ -296,30 +296,30 @@ func hookView(outer, inner *compute.Instance) *compute.Instance {
 }
 
 // cleanLeaf has the provider clean a computer, unless its source says reuse = as-is.
-func (p *Pool) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, error) {
-	rec, err := p.recordOf(ctx, leaf.SourceKey)
+func (p *disposal) cleanLeaf(ctx context.Context, leaf *compute.Instance) (string, error) {
+	rec, err := p.core.recordOf(ctx, leaf.SourceKey)
 	if err != nil {
 		return "", err
 	}
-	o := p.open(ctx, rec)
+	o := p.providers.open(ctx, rec)
 	if o.err != nil {
 		return "", o.err
 	}
-	if s := p.configured(rec); s != nil && s.Reuse == "as-is" || o.reuse == "as-is" {
+	if s := p.core.configured(rec); s != nil && s.Reuse == "as-is" || o.reuse == "as-is" {
 		return "as-is", nil
 	}
 	c, ok := compute.As[compute.Cleaner](o.provider)
 	if !ok {
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
-	p.step("clean:before")
+	p.core.step("clean:before")
 	ctx, cancel := context.WithTimeout(ctx, cleanPatience)
 	defer cancel()
 	return c.Clean(ctx, leaf.ID)
 }
 
 // releaseClaim releases this worker's claim on an instance, for the next look.
-func (p *Pool) releaseClaim(ctx context.Context, i *compute.Instance) error {
+func (p *core) releaseClaim(ctx context.Context, i *compute.Instance) error {
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	return p.store.Update(ctx, func(tx store.Tx) error {
@@ -334,13 +334,13 @@ func (p *Pool) releaseClaim(ctx context.Context, i *compute.Instance) error {
 
 // discard carries an instance to its proved end: first the discard hooks, whose failures are only
 // noted, then the provider, until it says not found.
-func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
-	if s := p.sourceOf(rec); s.Has("discard") && i.Resume >= 0 {
-		if err := p.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
-			return p.releaseClaim(ctx, i)
+func (p *disposal) discard(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
+	if s := p.core.sourceOf(rec); s.Has("discard") && i.Resume >= 0 {
+		if err := p.providers.hooks(ctx, s, i, "discard", i.Wanted); ctx.Err() != nil {
+			return p.core.releaseClaim(ctx, i)
 		} else if errors.Is(err, compute.ErrStale) {
 			return err
-		} else if e := p.hooksDone(ctx, i, err); e != nil {
+		} else if e := p.core.hooksDone(ctx, i, err); e != nil {
 			return e
 		}
 	}
@@ -348,7 +348,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 		var due []compute.ID
 		err := p.withOpen(ctx, func(tx store.Tx) error {
 			due = nil
-			if err := p.checkOwned(tx, i); err != nil {
+			if err := p.core.checkOwned(tx, i); err != nil {
 				return err
 			}
 			j := *i
@@ -357,27 +357,27 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 		if err != nil {
 			return err
 		}
-		p.step("discard:recorded")
+		p.core.step("discard:recorded")
 		return p.workOn(ctx, due)
 	}
 	err := p.destroy(ctx, i, rec)
 	if ctx.Err() != nil && err != nil {
-		return p.releaseClaim(ctx, i)
+		return p.core.releaseClaim(ctx, i)
 	}
-	p.step("discard:answered")
+	p.core.step("discard:answered")
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	err = p.store.Update(ctx, func(tx store.Tx) error {
-		if e := p.checkOwned(tx, i); e != nil {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
+		if e := p.core.checkOwned(tx, i); e != nil {
 			return e
 		}
 		j := *i
-		if wait := p.lingering(&j); err == nil && wait > 0 {
+		if wait := p.providers.lingering(&j); err == nil && wait > 0 {
 			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
 			return tx.SaveInstance(&j)
 		} else if err == nil {
 			why, _, _ := strings.Cut(j.Reason, triedInVain) // the last failure is over
-			return p.gone(tx, &j, why)
+			return p.records.gone(tx, &j, why)
 		}
 		j.Attempts++
 		j.Retry = time.Now().Add(min(retryMost, retryFirst<<min(j.Attempts-1, 20)))
@@ -393,7 +393,7 @@ func (p *Pool) discard(ctx context.Context, i *compute.Instance, rec *store.Sour
 			Data: map[string]string{"attempt": fmt.Sprint(j.Attempts), "again": j.Retry.Format(time.RFC3339)}})
 		return e
 	})
-	p.step("discard:recorded")
+	p.core.step("discard:recorded")
 	return err
 }
 
@@ -413,7 +413,7 @@ func lost(i *compute.Instance) bool { return i.Cause == compute.CauseUnanswered 
 
 // lingering returns how long to keep looking for an instance that is not there, because its
 // creation may still be on its way.
-func (p *Pool) lingering(i *compute.Instance) time.Duration {
+func (p *providers) lingering(i *compute.Instance) time.Duration {
 	o := p.ready(i.SourceKey)
 	if o == nil || !lost(i) || i.ProviderID != "" {
 		return 0
@@ -422,7 +422,7 @@ func (p *Pool) lingering(i *compute.Instance) time.Duration {
 }
 
 // hooksDone records, once, that the discard hooks have run.
-func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
+func (p *core) hooksDone(ctx context.Context, i *compute.Instance, failed error) error {
 	return p.store.Update(ctx, func(tx store.Tx) error {
 		if err := p.checkOwned(tx, i); err != nil {
 			return err
@@ -442,8 +442,8 @@ func (p *Pool) hooksDone(ctx context.Context, i *compute.Instance, failed error)
 }
 
 // destroy calls the provider's Destroy until it proves the end.
-func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
-	o := p.open(ctx, rec)
+func (p *disposal) destroy(ctx context.Context, i *compute.Instance, rec *store.SourceRecord) error {
+	o := p.providers.open(ctx, rec)
 	if o.err != nil {
 		return o.err
 	}
@@ -451,7 +451,7 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.Sour
 	defer cancel()
 	pause, asked := 5*time.Millisecond, time.Now()
 	for {
-		p.step("discard:before")
+		p.core.step("discard:before")
 		err := o.leads(ctx, i)
 		if err == nil {
 			err = o.provider.Destroy(ctx, i.ID)
@@ -476,7 +476,7 @@ func (p *Pool) destroy(ctx context.Context, i *compute.Instance, rec *store.Sour
 
 // of returns the source that decides about an instance's life: the configured one, or what its
 // record has kept.
-func (p *Pool) of(ctx context.Context, i *compute.Instance) (*Source, error) {
+func (p *core) of(ctx context.Context, i *compute.Instance) (*Source, error) {
 	if s := p.sources[i.Source]; s != nil {
 		if p.keyOf(s) == i.SourceKey {
 			return s, nil
@@ -490,7 +490,7 @@ func (p *Pool) of(ctx context.Context, i *compute.Instance) (*Source, error) {
 }
 
 // recordOf reads a source's record by its key.
-func (p *Pool) recordOf(ctx context.Context, key int64) (rec *store.SourceRecord, err error) {
+func (p *core) recordOf(ctx context.Context, key int64) (rec *store.SourceRecord, err error) {
 	err = p.store.View(ctx, func(tx store.Tx) error {
 		rec, err = tx.SourceByKey(key)
 		return err
@@ -499,7 +499,7 @@ func (p *Pool) recordOf(ctx context.Context, key int64) (rec *store.SourceRecord
 }
 
 // behind returns the instance and those behind it, the real one last.
-func (p *Pool) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
+func (p *core) behind(ctx context.Context, i *compute.Instance) (chain []*compute.Instance, err error) {
 	if i.Child == "" {
 		// this is the usual case; with thousands handed out at once, reading the store for each
 		// would take most of the time

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
@@ -18,21 +19,21 @@ const (
 
 // tidy does what is seldom due: it prunes the journal, and has stock compare the providers' lists
 // with the records.
-func (p *Pool) tidy(ctx context.Context, stock func(*store.SourceRecord)) error {
-	if !p.opt.Inventory {
+func (p *background) tidy(ctx context.Context, stock func(*store.SourceRecord)) error {
+	if !p.core.opt.Inventory {
 		return nil
 	}
-	p.inflight.mu.Lock()
-	due := time.Since(p.inflight.inventory) >= inventoryEvery
+	p.core.inflight.mu.Lock()
+	due := time.Since(p.core.inflight.inventory) >= inventoryEvery
 	if due {
-		p.inflight.inventory = time.Now()
+		p.core.inflight.inventory = time.Now()
 	}
-	p.inflight.mu.Unlock()
+	p.core.inflight.mu.Unlock()
 	if !due {
 		return nil
 	}
 	var recs []*store.SourceRecord
-	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
+	err := p.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		if err = tx.Prune(time.Now().Add(-journalKept)); err == nil {
 			recs, err = tx.Sources("")
 		}
@@ -49,10 +50,10 @@ func (p *Pool) tidy(ctx context.Context, stock func(*store.SourceRecord)) error 
 // takeStock records computers on a provider's list that have no record, to be discarded. An
 // instance has a record before it is made and until its end is proved. So such a computer comes
 // from a request whose answer was lost, and whose process has died.
-func (p *Pool) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []compute.ID, err error) {
+func (p *background) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []compute.ID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
-	o := p.open(ctx, rec)
+	o := p.providers.open(ctx, rec)
 	if o.err != nil || len(o.names) > 0 {
 		// status tells that it does not open; machines that stay are not made by us
 		return nil, nil
@@ -70,7 +71,7 @@ func (p *Pool) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []
 	if there, err = p.unrecorded(ctx, rec, o); err != nil {
 		return nil, err
 	}
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+	err = p.core.store.Update(ctx, func(tx store.Tx) error {
 		stray = nil
 		for _, i := range there {
 			if _, err := tx.Instance(i.ID); err == nil || !first[i.ID] {
@@ -81,7 +82,7 @@ func (p *Pool) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []
 			n := &compute.Instance{ID: i.ID, Source: rec.Name, SourceKey: rec.Key, ProviderID: i.ProviderID,
 				Address: i.Address, Created: time.Now(),
 				Reason: "found at the provider without a record"}
-			if _, err := p.set(tx, n, compute.Discarding, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
+			if _, err := p.core.set(tx, n, compute.Discarding, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
 				return err
 			}
 			stray = append(stray, i.ID)
@@ -92,12 +93,12 @@ func (p *Pool) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []
 }
 
 // unrecorded lists a provider's computers of ours without a record.
-func (p *Pool) unrecorded(ctx context.Context, rec *store.SourceRecord, o *opened) (out []compute.Instance, err error) {
+func (p *background) unrecorded(ctx context.Context, rec *store.SourceRecord, o *opened) (out []compute.Instance, err error) {
 	there, err := o.provider.List(ctx)
 	if err != nil {
-		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+		return nil, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: fault.KindOf(err), Err: err}
 	}
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.store.View(ctx, func(tx store.Tx) error {
 		for _, i := range there {
 			if _, err := tx.Instance(i.ID); errors.Is(err, compute.ErrNotFound) {
 				out = append(out, i)
@@ -113,17 +114,17 @@ func (p *Pool) unrecorded(ctx context.Context, rec *store.SourceRecord, o *opene
 // absent ends the use of ready and leased instances whose provider says that their computer is
 // gone. It ended while no controller ran, so that no Overseer reported it. Only instances that are
 // not on the provider's list are asked for one by one. found says that there were some.
-func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool, err error) {
+func (p *health) absent(ctx context.Context, rec *store.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
-	o := p.ready(rec.Key)
+	o := p.providers.ready(rec.Key)
 	// other providers do not promise that they know, or that what is not there has ended
 	if o == nil || o.overseer == nil || len(o.names) > 0 {
 		return false, nil
 	}
 	// read before the list, as an instance made meanwhile is not on it
 	var ours []*compute.Instance
-	err = p.store.View(ctx, func(tx store.Tx) (err error) {
+	err = p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		ours, err = tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
 		return err
 	})
@@ -132,7 +133,7 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 	}
 	there, err := o.provider.List(ctx)
 	if err != nil {
-		return false, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: kindOf(err), Err: err}
+		return false, &compute.Error{Op: "list", ID: compute.ID(rec.Name), Kind: fault.KindOf(err), Err: err}
 	}
 	listed := make(map[compute.ID]bool, len(there))
 	for _, i := range there {
@@ -150,7 +151,7 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 				continue
 			}
 		} else {
-			err = p.healthy(ctx, o, i)
+			err = p.providers.healthy(ctx, o, i)
 		}
 		if asUnreachable(err) != nil || ctx.Err() != nil { // a later look finds out
 			return false, ctx.Err()
@@ -166,7 +167,7 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 	if len(over) == 0 {
 		return false, nil
 	}
-	err = p.withOpen(ctx, func(tx store.Tx) error {
+	err = p.disposal.withOpen(ctx, func(tx store.Tx) error {
 		for _, x := range over {
 			now, err := tx.Instance(x.of.ID)
 			if errors.Is(err, compute.ErrNotFound) || err == nil && now.Row != x.of.Row {
@@ -180,6 +181,6 @@ func (p *Pool) absent(ctx context.Context, rec *store.SourceRecord) (found bool,
 		}
 		return nil
 	})
-	p.step("absent:recorded")
+	p.core.step("absent:recorded")
 	return true, err
 }

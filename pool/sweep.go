@@ -49,7 +49,7 @@ func (w *sweep) take(is []*compute.Instance, idle time.Duration, now time.Time) 
 func (w *sweep) tell(st *compute.SourceState) { st.Idlers, st.Tired = w.idlers, w.tired }
 
 // seeAll reads all ready instances of a source, and counts the cold ones.
-func (p *Pool) seeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceState, now time.Time) error {
+func (p *health) seeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceState, now time.Time) error {
 	is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 	if err != nil {
 		return err
@@ -67,10 +67,10 @@ func (p *Pool) seeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceStat
 
 // see reads ready instances of the sources for which idlers returns true, first of those that were
 // read the longest ago.
-func (p *Pool) see(
+func (p *health) see(
 	tx store.Tx, own map[string]*store.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
 ) error {
-	p.mu.Lock()
+	p.core.mu.Lock()
 	if p.sweeps == nil {
 		p.sweeps = map[int64]*sweep{}
 	}
@@ -78,7 +78,7 @@ func (p *Pool) see(
 	for key, w := range p.sweeps {
 		turn[key] = w.touched
 	}
-	p.mu.Unlock()
+	p.core.mu.Unlock()
 	var ask []*compute.SourceState
 	for n := range snap.Sources {
 		if st := &snap.Sources[n]; own[st.Name] != nil && st.ColdMost == 0 && idlers(*st) {
@@ -92,12 +92,12 @@ func (p *Pool) see(
 			break
 		}
 		r := own[st.Name]
-		p.mu.Lock()
+		p.core.mu.Lock()
 		w := sweep{touched: snap.Time}
 		if old := p.sweeps[r.Key]; old != nil {
 			w.after, w.tired, w.idlers = old.after, old.tired, slices.Clone(old.idlers)
 		}
-		p.mu.Unlock()
+		p.core.mu.Unlock()
 		is, err := tx.Instances(compute.InstanceQuery{
 			SourceKey: r.Key, States: []compute.State{compute.Ready}, After: w.after, Limit: left,
 		})
@@ -110,9 +110,9 @@ func (p *Pool) see(
 			w = sweep{touched: snap.Time}
 		}
 		left -= len(is)
-		p.mu.Lock()
+		p.core.mu.Lock()
 		p.sweeps[r.Key] = &w
-		p.mu.Unlock()
+		p.core.mu.Unlock()
 	}
 	return nil
 }

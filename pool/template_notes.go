@@ -64,37 +64,37 @@ func saveMakeNote(tx store.Tx, key int64, m makeNote) error {
 // noticeTemplate is template. If that differs from what this engine knew it notes the change.
 // Two engines by different configurations note it once each, when they learn of theirs, and not
 // in turn for ever. It is not called in a transaction.
-func (p *Pool) noticeTemplate(ctx context.Context, s *Source) string {
+func (p *templates) noticeTemplate(ctx context.Context, s *Source) string {
 	return p.noticeTemplateOf(ctx, s, p.read(s))
 }
 
 // noticeTemplateOf is notice with a read that was begun before.
-func (p *Pool) noticeTemplateOf(ctx context.Context, s *Source, r *templateReading) string {
+func (p *templates) noticeTemplateOf(ctx context.Context, s *Source, r *templateReading) string {
 	now, _ := p.template(ctx, s, r)
-	key := p.keyOf(s)
-	p.mu.Lock()
-	known := p.at(s).made.Template == now
-	p.mu.Unlock()
+	key := p.core.keyOf(s)
+	p.core.mu.Lock()
+	known := p.core.at(s).made.Template == now
+	p.core.mu.Unlock()
 	if now == "" || known || key == 0 {
 		return now
 	}
 	// the next look tries again
 	if err := p.recordMake(ctx, s, key, now); err != nil && ctx.Err() == nil {
-		p.log.Warn("what instances are made of has changed, and that cannot be noted", "source", s.Name, "err", err)
+		p.core.log.Warn("what instances are made of has changed, and that cannot be noted", "source", s.Name, "err", err)
 	}
 	return now
 }
 
 // recordMake stores that a source's instances are made of template now, if another engine has not.
-func (p *Pool) recordMake(ctx context.Context, s *Source, key int64, template string) error {
+func (p *templates) recordMake(ctx context.Context, s *Source, key int64, template string) error {
 	var m makeNote
 	changed := false
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
 		m, err = readMakeNote(tx, key)
 		return err
 	})
 	if err == nil && m.Template != template {
-		err = p.store.Update(ctx, func(tx store.Tx) error {
+		err = p.core.store.Update(ctx, func(tx store.Tx) error {
 			was, err := readMakeNote(tx, key)
 			if changed = was.Template != template; err != nil || !changed {
 				m = was
@@ -126,23 +126,23 @@ func (p *Pool) recordMake(ctx context.Context, s *Source, key int64, template st
 	}
 	p.remember(s, m)
 	if changed {
-		p.step("made:noted")
-		p.wake()
+		p.core.step("made:noted")
+		p.core.wake()
 	}
 	return nil
 }
 
 // remember keeps the note in memory for hand-outs, which do not read it.
-func (p *Pool) remember(s *Source, m makeNote) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.at(s).made = m
+func (p *templates) remember(s *Source, m makeNote) {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	p.core.at(s).made = m
 }
 
 // forgive ends pauses and counts of failures that come from what a source's instances were made of
 // before. Where there was no room, one request tries whether there is for the new. A place that
 // does not answer stays paused.
-func (p *Pool) forgive(tx store.Tx, rec *store.SourceRecord) error {
+func (p *templates) forgive(tx store.Tx, rec *store.SourceRecord) error {
 	all, err := allocate.ReadBackoffs(tx, rec.Key)
 	if err != nil {
 		return err
@@ -173,22 +173,23 @@ func (p *Pool) forgive(tx store.Tx, rec *store.SourceRecord) error {
 
 // isSuperseded reports whether a source's instances are not made of a template any more, as this
 // engine or its successor knows. Then a failure of the template says nothing of the source.
-func (p *Pool) isSuperseded(name, template string) bool {
-	for next := p.successor(); next != nil; next = p.successor() {
-		p = next
+func (p *templates) isSuperseded(name, template string) bool {
+	c := p.core
+	for next := c.successor(); next != nil; next = c.successor() {
+		c = next
 	}
-	s := p.sources[name]
+	s := c.sources[name]
 	if template == "" || s == nil {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m := p.at(s).made
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.at(s).made
 	return m.Template != "" && m.Template != template
 }
 
 // recordMakeFailure notes that an instance made of a template, for a want, did not become ready.
-func (p *Pool) recordMakeFailure(tx store.Tx, key int64, template string, w demand.Demand, cause error) error {
+func (p *templates) recordMakeFailure(tx store.Tx, key int64, template string, w demand.Demand, cause error) error {
 	if template == "" || w != (demand.Demand{}) {
 		return nil
 	}
@@ -203,7 +204,7 @@ func (p *Pool) recordMakeFailure(tx store.Tx, key int64, template string, w dema
 
 // recordUnmakeable notes why a template can make nothing, as its provider said before making
 // anything: no instance has failed by that.
-func (p *Pool) recordUnmakeable(tx store.Tx, key int64, template string, cause error) error {
+func (p *templates) recordUnmakeable(tx store.Tx, key int64, template string, cause error) error {
 	m, err := readMakeNote(tx, key)
 	why := compute.Said(cause)
 	if err != nil || template == "" || m.Template != template || m.First != 0 || m.Why == why {
@@ -214,7 +215,7 @@ func (p *Pool) recordUnmakeable(tx store.Tx, key int64, template string, cause e
 }
 
 // recordProof notes that an instance as the source makes them now became ready.
-func (p *Pool) recordProof(tx store.Tx, i *compute.Instance, w demand.Demand) error {
+func (p *templates) recordProof(tx store.Tx, i *compute.Instance, w demand.Demand) error {
 	template := i.Facts[compute.FactTemplate]
 	if template == "" || w.Chosen() {
 		return nil
@@ -228,15 +229,15 @@ func (p *Pool) recordProof(tx store.Tx, i *compute.Instance, w demand.Demand) er
 }
 
 // rolled notes that no older ready instance is left.
-func (p *Pool) rolled(ctx context.Context, s *Source, template string) error {
-	p.mu.Lock()
-	m := p.at(s).made
-	p.mu.Unlock()
+func (p *templates) rolled(ctx context.Context, s *Source, template string) error {
+	p.core.mu.Lock()
+	m := p.core.at(s).made
+	p.core.mu.Unlock()
 	if template == "" || m.Template != template || m.Rolled {
 		return nil
 	}
-	key, done := p.keyOf(s), false
-	err := p.store.Update(ctx, func(tx store.Tx) (err error) {
+	key, done := p.core.keyOf(s), false
+	err := p.core.store.Update(ctx, func(tx store.Tx) (err error) {
 		if m, err = readMakeNote(tx, key); err != nil || m.Template != template {
 			done = false
 			return err
@@ -276,9 +277,9 @@ func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
 
 // newer returns the make that hand-outs prefer, as long as older ready instances are left; ok is
 // false when all are alike.
-func (p *Pool) newer(s *Source) (m makeNote, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m = p.at(s).made
+func (p *templates) newer(s *Source) (m makeNote, ok bool) {
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	m = p.core.at(s).made
 	return m, m.First != 0 && !m.Rolled
 }

@@ -32,8 +32,8 @@ type templateReading struct {
 }
 
 // templated returns a source's provider if it is Templated; nil: it is not, or not open.
-func (p *Pool) templated(s *Source) compute.Templated {
-	o := p.ready(p.keyOf(s))
+func (p *providers) templated(s *Source) compute.Templated {
+	o := p.ready(p.core.keyOf(s))
 	if o == nil || o.err != nil {
 		return nil
 	}
@@ -44,14 +44,14 @@ func (p *Pool) templated(s *Source) compute.Templated {
 // read begins to read what instances of a source would be made from now, unless that is under way.
 // It returns nil if the provider does not tell, or is not open. To read several sources, call read
 // for all of them first, so that their waits overlap.
-func (p *Pool) read(s *Source) *templateReading {
-	t := p.templated(s)
+func (p *templates) read(s *Source) *templateReading {
+	t := p.providers.templated(s)
 	if t == nil {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	key := p.at(s).key
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	key := p.core.at(s).key
 	if r := p.inquiries[key]; r != nil && (r.ended.IsZero() || time.Since(r.ended) < readFresh) {
 		return r
 	}
@@ -62,8 +62,8 @@ func (p *Pool) read(s *Source) *templateReading {
 		if err == nil { // the request that makes an instance gets the error
 			r.now, r.told = now, true
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
+		p.core.mu.Lock()
+		defer p.core.mu.Unlock()
 		if r.ended = time.Now(); !r.told || r.ended.Before(r.until) {
 			delete(p.inquiries, key)
 		}
@@ -75,7 +75,7 @@ func (p *Pool) read(s *Source) *templateReading {
 // template returns what instances of a source would be made from now, by a read of it; "": its
 // provider does not tell. told is false if the read failed or hangs. It may wait, so it is not
 // called in a transaction, which would hold up all others.
-func (p *Pool) template(ctx context.Context, s *Source, r *templateReading) (now string, told bool) {
+func (p *templates) template(ctx context.Context, s *Source, r *templateReading) (now string, told bool) {
 	if r == nil {
 		return "", true
 	}
@@ -93,12 +93,12 @@ func (p *Pool) template(ctx context.Context, s *Source, r *templateReading) (now
 		return "", false
 	case <-wait.C:
 	}
-	p.mu.Lock()
+	p.core.mu.Lock()
 	said := r.said
 	r.said = true
-	p.mu.Unlock()
+	p.core.mu.Unlock()
 	if !said {
-		p.log.Warn(
+		p.core.log.Warn(
 			"what instances are made of is not read yet, as if a file server hangs: what stands ready is not replaced until it is",
 			"source", s.Name, "waited", readPatience,
 		)
@@ -120,34 +120,34 @@ type errUnread struct{ source *Source }
 func (e *errUnread) Error() string { return "template of " + e.source.Name + " is not read" }
 
 // noteTemplate reads a source's template for a transaction, until forgetTemplate.
-func (p *Pool) noteTemplate(ctx context.Context, s *Source) {
+func (p *templates) noteTemplate(ctx context.Context, s *Source) {
 	now, told := p.template(ctx, s, p.read(s))
-	key := p.keyOf(s)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.templates[key] = templateRead{now, told, p.templates[key].many + 1}
+	key := p.core.keyOf(s)
+	p.core.mu.Lock()
+	defer p.core.mu.Unlock()
+	p.reads[key] = templateRead{now, told, p.reads[key].many + 1}
 }
 
 // forgetTemplate is called with the lock held.
-func (p *Pool) forgetTemplate(key int64) {
-	if t := p.templates[key]; t.many > 1 {
+func (p *templates) forgetTemplate(key int64) {
+	if t := p.reads[key]; t.many > 1 {
 		t.many--
-		p.templates[key] = t
+		p.reads[key] = t
 	} else {
-		delete(p.templates, key)
+		delete(p.reads, key)
 	}
 }
 
 // ofOldTemplate reports whether an instance, or one behind it, was made from a template that has
 // changed since: no cleaning makes it like a new one. If the present template is not known, the
 // last note counts. The transaction is one of withOpen.
-func (p *Pool) ofOldTemplate(tx store.Tx, i *compute.Instance) (bool, error) {
+func (p *templates) ofOldTemplate(tx store.Tx, i *compute.Instance) (bool, error) {
 	for {
-		if s := p.sources[i.Source]; s != nil && p.keyOf(s) == i.SourceKey {
-			if p.templated(s) != nil {
-				p.mu.Lock()
-				t, read := p.templates[i.SourceKey]
-				p.mu.Unlock()
+		if s := p.core.sources[i.Source]; s != nil && p.core.keyOf(s) == i.SourceKey {
+			if p.providers.templated(s) != nil {
+				p.core.mu.Lock()
+				t, read := p.reads[i.SourceKey]
+				p.core.mu.Unlock()
 				if !read {
 					return false, &errUnread{s}
 				}
