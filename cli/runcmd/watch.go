@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/session"
 	"github.com/hostler-project/hostler/run/workspace/scan"
-	"github.com/hostler-project/hostler/run/workspace/watch"
+	"github.com/hostler-project/hostler/run/workspace/treewatch"
 )
 
 // watchFlags are the options of watch beside those of run.
@@ -87,7 +87,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 	if err := hold.Obtain(ctx, name); err != nil {
 		return a.Interrupted(err, "the command has not begun")
 	}
-	defer hold.GiveBack(ctx)
+	defer hold.ReleaseTemporary(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if hold.Temporary {
@@ -124,11 +124,11 @@ func watchAnd(a *cli.App, ctx context.Context, opt scan.Options, restart bool, a
 	ready, changed, ended := make(chan struct{}), make(chan struct{}, 1), make(chan error, 1)
 	go func() { // ends with ctx
 		defer cancel()
-		ended <- watch.Tree(ctx, opt, ready, changed)
+		ended <- treewatch.Tree(ctx, opt, ready, changed)
 	}()
 	select {
 	case <-ready:
-		watch.Loop(ctx, changed, restart, again)
+		treewatch.Loop(ctx, changed, restart, again)
 		cancel()
 	case err := <-ended:
 		return err

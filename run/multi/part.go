@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // State says how far a part has come.
@@ -38,7 +38,7 @@ type Part struct {
 }
 
 // Exit returns the exit status of a part.
-func (p *Part) Exit() int { return status.OfRun(p.Err) }
+func (p *Part) Exit() int { return exitstatus.OfRun(p.Err) }
 
 // Name returns a part's name for the user.
 func (p *Part) Name() string { return strings.Trim(p.Label, "| ") }

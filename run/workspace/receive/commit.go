@@ -45,7 +45,7 @@ func (v *session) commit(p *plan) error {
 	if err := done(v.meta); err != nil {
 		return err
 	}
-	v.c.know(l)
+	v.c.cacheList(l)
 	v.got.close(v.meta)
 	return nil
 }

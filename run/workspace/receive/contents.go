@@ -218,7 +218,7 @@ func (v *session) fetch(p *plan, need map[workspace.Sum]int64) error {
 		if err := v.w.Want(sums); err != nil {
 			return err
 		}
-		if _, err := v.listen(); err != nil {
+		if _, err := v.readMessages(); err != nil {
 			return err
 		}
 		for _, sum := range sums {

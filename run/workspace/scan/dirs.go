@@ -82,9 +82,9 @@ func (s *scanner) deeper(ctx context.Context, level []branch, known map[string]b
 		for _, e := range entries {
 			path := join(b.dir, e.Name())
 			switch {
-			case !e.IsDir(), alwaysOut(path, true), s.rules.out(path, true):
-			case b.top == "" && isAside(e.Name()):
-			case b.top == "", known[path], s.include.mayMean(path):
+			case !e.IsDir(), neverSent(path, true), s.rules.out(path, true):
+			case b.top == "" && isUnsentDir(e.Name()):
+			case b.top == "", known[path], s.include.mayMatchBelow(path):
 				next = append(next, branch{path, b.top})
 			default:
 				doubtful[b.top] = append(doubtful[b.top], path)

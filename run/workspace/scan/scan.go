@@ -281,7 +281,7 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked,
 	places := make([]int, 0, len(list))
 	for i := range list {
 		path := join(prefix, list[i].path)
-		if alwaysOut(path, false) || s.rules.out(path, list[i].module) {
+		if neverSent(path, false) || s.rules.out(path, list[i].module) {
 			continue
 		}
 		if err := CheckPath(path); err != nil {
@@ -316,7 +316,7 @@ func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, 
 	for _, name := range others {
 		name, dir := strings.CutSuffix(name, "/") // another repository that is no submodule
 		path := join(prefix, name)
-		if alwaysOut(path, dir) || s.rules.out(path, dir) {
+		if neverSent(path, dir) || s.rules.out(path, dir) {
 			continue
 		}
 		if err := CheckPath(path); err != nil {

@@ -29,10 +29,10 @@ type Options struct {
 	Compress bool
 	Limits   workspace.Limits // for unused workspaces
 	// the file that remembers the workspace's list; "" remembers nothing
-	State   string
-	Pack    *Pack            // shared with other sessions of this root; nil: none
-	Waiting func(who string) // is told which user has the workspace now; may be nil
-	Said    func()           // called once, when the command may be sent; may be nil
+	State     string
+	Pack      *Pack            // shared with other sessions of this root; nil: none
+	Waiting   func(who string) // is told which user has the workspace now; may be nil
+	Announced func()           // called once, when the command may be sent; may be nil
 }
 
 // Result sums up a sync.
@@ -147,8 +147,8 @@ func (s *Session) sync(t *scan.Tree) error {
 		return s.why(err)
 	}
 	said := sync.OnceFunc(func() {
-		if s.opt.Said != nil {
-			s.opt.Said()
+		if s.opt.Announced != nil {
+			s.opt.Announced()
 		}
 	})
 	if complete {

@@ -1,4 +1,4 @@
-package hidden
+package missingpaths
 
 import (
 	"archive/tar"
@@ -18,20 +18,20 @@ import (
 	"github.com/hostler-project/hostler/run"
 )
 
-// Watcher watches the command of one run in a sandbox: its Around is for run.Options.
-type Watcher struct {
+// Tracer watches the command of one run in a sandbox: its Around is for run.Options.
+type Tracer struct {
 	Agent agent.Finder // of the program that is copied into the sandbox, and runs the command
 	// Leaf finds the real instance behind another, and its provider.
-	Leaf func(ctx context.Context, id compute.ID) (compute.Instance, compute.Provider, error)
-	Show func(source string) string // the key `show` of a source
-	Told func(*Report, error)       // gets the result when the command has ended
+	Leaf   func(ctx context.Context, id compute.ID) (compute.Instance, compute.Provider, error)
+	Show   func(source string) string // the key `show` of a source
+	Report func(*Report, error)       // gets the result when the command has ended
 }
 
 // readTime is how long the reading of the result may take.
 const readTime = 30 * time.Second
 
 // Around runs the command under a watcher. end reads the watcher's file.
-func (w *Watcher) Around(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
+func (w *Tracer) Around(ctx context.Context, id compute.ID, conn compute.Conn, cmd *compute.Command) (end func(), err error) {
 	program, err := w.Agent(runtime.GOARCH)
 	if err != nil {
 		return nil, err
@@ -56,12 +56,12 @@ func (w *Watcher) Around(ctx context.Context, id compute.ID, conn compute.Conn, 
 		if errors.Is(err, compute.ErrNotFound) {
 			err = errors.New("the watcher was ended before it wrote them")
 		}
-		w.Told(r, err)
+		w.Report(r, err)
 	}, nil
 }
 
 // report reads the watcher's file, and returns what is hidden.
-func (w *Watcher) report(ctx context.Context, id compute.ID, conn compute.Conn, file string) (*Report, error) {
+func (w *Tracer) report(ctx context.Context, id compute.ID, conn compute.Conn, file string) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	from, to := io.Pipe()
@@ -79,7 +79,7 @@ func (w *Watcher) report(ctx context.Context, id compute.ID, conn compute.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	hidden, err := whyHidden(p, leaf.ID)
+	hidden, err := explainer(p, leaf.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -91,6 +91,6 @@ func (w *Watcher) report(ctx context.Context, id compute.ID, conn compute.Conn, 
 		}
 	}
 	slices.SortStableFunc(r.Paths, func(a, b Path) int { return strings.Compare(a.Path, b.Path) })
-	r.advise(w.Show(leaf.Source))
+	r.setLine(w.Show(leaf.Source))
 	return r, nil
 }

@@ -1,4 +1,4 @@
-package held
+package detachedruns
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 const (
@@ -25,8 +25,8 @@ const (
 // startFunc starts a process that records a run. known says that hide has every value to leave out.
 type startFunc func(run string, hide []string, known bool) error
 
-// Tend starts recorders for held runs that no process is recording.
-func Tend(log *runlog.Log, follow startFunc, all ...runlog.Record) {
+// StartRecorders starts recorders for held runs that no process is recording.
+func StartRecorders(log *runlog.Log, follow startFunc, all ...runlog.Record) {
 	for _, rec := range all {
 		if rec.State == runlog.Held && !log.Recorded(rec.ID) {
 			// on failure the next command tries it
@@ -75,7 +75,7 @@ func Record(ctx context.Context, b session.Backend, o RecordOptions) error {
 			k.out[i] = w
 		}
 	}
-	exit, err := k.stay(ctx)
+	exit, err := k.follow(ctx)
 	if ctx.Err() != nil {
 		run.Leave()
 		return nil
@@ -86,14 +86,14 @@ func Record(ctx context.Context, b session.Backend, o RecordOptions) error {
 		n := exit.Status()
 		rec.Exit, rec.Signal, rec.Reason = &n, exit.Signal, exit.Reason
 		if err != nil {
-			rec.Kind, rec.Error = status.KindName(err), api.Text(err)
+			rec.Kind, rec.Error = exitstatus.KindName(err), api.Text(err)
 		}
 		if errors.Is(err, compute.ErrLost) {
 			rec.State, rec.Exit = runlog.Lost, nil
 		}
 	})
 	if k.session.Engine != nil {
-		k.session.GiveBack(ctx)
+		k.session.ReleaseTemporary(ctx)
 	}
 	return nil
 }
@@ -106,17 +106,17 @@ type recorder struct {
 	had     [2]int64
 }
 
-// stay follows the run until it ends. ErrLost says that its end can never be known.
-func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
+// follow follows the run until it ends. ErrLost says that its end can never be known.
+func (k *recorder) follow(ctx context.Context) (exit compute.Exit, err error) {
 	pause, since := lostPause, time.Time{}
 	for {
 		var met bool
-		exit, met, err = k.once(ctx)
+		exit, met, err = k.connectOnce(ctx)
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return exit, err
 		case errors.Is(err, compute.ErrEnded):
-			return exit, session.LostWhile(compute.ID(k.rec.Instance), err, nil)
+			return exit, session.LostContact(compute.ID(k.rec.Instance), err, nil)
 		case errors.Is(err, session.ErrLeaseEnded):
 			return compute.Exit{Signal: "KILL"}, &compute.Error{Kind: compute.ErrNotLeased, Err: errors.New(leaseOver)}
 		case errors.Is(err, compute.ErrNotFound):
@@ -139,8 +139,8 @@ func (k *recorder) stay(ctx context.Context) (exit compute.Exit, err error) {
 	}
 }
 
-// once is stay for one connection. met says that there was contact.
-func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err error) {
+// connectOnce follows the run over one connection. met says that there was contact.
+func (k *recorder) connectOnce(ctx context.Context) (exit compute.Exit, met bool, err error) {
 	s := k.session
 	if s.Engine == nil {
 		if s.Engine, err = s.Backend.Open(ctx, ""); err != nil {
@@ -171,7 +171,7 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 	watching.Go(func() { s.Watch(ctx, cancel) })
 	defer watching.Wait()
 	defer cancel(nil)
-	cmd := &compute.Command{Stdout: tally{k.out[0], &k.had[0]}, Stderr: tally{k.out[1], &k.had[1]},
+	cmd := &compute.Command{Stdout: countWriter{k.out[0], &k.had[0]}, Stderr: countWriter{k.out[1], &k.had[1]},
 		Hold: &compute.Hold{Run: k.rec.ID, Attach: true, Look: true, Out: k.had[0], Err: k.had[1]}}
 	exit, err = conn.Run(ctx, cmd)
 	return exit, true, endOf(ctx, s, err)
@@ -182,7 +182,7 @@ func (k *recorder) once(ctx context.Context) (exit compute.Exit, met bool, err e
 func endOf(ctx context.Context, s *session.Session, err error) error {
 	cause := context.Cause(ctx)
 	if cause == nil {
-		return s.WhatEnded(ctx, err)
+		return s.PreferLeaseEnd(ctx, err)
 	}
 	if err == nil || !errors.Is(cause, session.ErrLeaseEnded) || errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
 		return err
@@ -190,13 +190,13 @@ func endOf(ctx context.Context, s *session.Session, err error) error {
 	return cause
 }
 
-// tally counts the bytes that are written through it.
-type tally struct {
+// countWriter counts the bytes that are written through it.
+type countWriter struct {
 	w io.Writer
 	n *int64
 }
 
-func (c tally) Write(p []byte) (int, error) {
+func (c countWriter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	*c.n += int64(n)
 	return n, err

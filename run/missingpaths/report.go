@@ -1,4 +1,4 @@
-package hidden
+package missingpaths
 
 import (
 	"path"
@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
 )
 
-// maxHidden is how many hidden paths are reported.
-const maxHidden = 1000
+// maxPaths is how many hidden paths are reported.
+const maxPaths = 1000
 
 // Report is what a command looked for in its sandbox in vain. It is the document of `doctor
 // --sandbox`.
@@ -50,7 +50,7 @@ func (r *Report) add(h Path, l *watch.Lookup) {
 	i := slices.IndexFunc(r.Paths, func(old Path) bool { return old.Path == h.Path })
 	switch {
 	case i >= 0:
-	case len(r.Paths) == maxHidden:
+	case len(r.Paths) == maxPaths:
 		r.More++
 		return
 	default:
@@ -67,8 +67,8 @@ func (r *Report) within(h *Path) bool {
 	return slices.ContainsFunc(r.Paths, func(o Path) bool { return strings.HasPrefix(o.Path, h.Path+"/") })
 }
 
-// advise writes the source's line that shows all that may be shown. show is the line as it is.
-func (r *Report) advise(show string) {
+// setLine writes the source's line that shows all that may be shown. show is the line as it is.
+func (r *Report) setLine(show string) {
 	var all []string
 	for old := range strings.SplitSeq(show, ",") {
 		if old = strings.TrimSpace(old); old != "" {

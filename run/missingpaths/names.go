@@ -1,4 +1,4 @@
-package hidden
+package missingpaths
 
 import (
 	"os"
@@ -10,19 +10,19 @@ import (
 	"github.com/hostler-project/hostler/text/visible"
 )
 
-// shownAs returns how a source's keys name a path, and whether they can. Commas, comments and
+// keyFor returns how a source's keys name a path, and whether they can. Commas, comments and
 // newlines would break it.
-func shownAs(p string) (string, bool) {
+func keyFor(p string) (string, bool) {
 	if home := os.Getenv("HOME"); filepath.IsAbs(home) && strings.HasPrefix(p, filepath.Clean(home)+"/") {
 		p = "~" + strings.TrimPrefix(p, filepath.Clean(home))
 	}
 	return p, utf8.ValidString(p) && visible.Line(p) == p && !strings.ContainsAny(p, ",;#\"'\\$:") && strings.TrimSpace(p) == p
 }
 
-// nameable returns the path, or the nearest directory above it that a source's key can name.
-func nameable(p string) (as string, whole bool) {
+// nearestKey returns the path, or the nearest directory above it that a source's key can name.
+func nearestKey(p string) (as string, whole bool) {
 	for dir := p; dir != "/"; dir = path.Dir(dir) {
-		if as, ok := shownAs(dir); ok {
+		if as, ok := keyFor(dir); ok {
 			return as, dir == p
 		}
 	}

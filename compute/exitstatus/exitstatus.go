@@ -1,6 +1,6 @@
-// Package status has the exit statuses of commands, those of runs included. It names the kinds of
-// errors for programs.
-package status
+// Package exitstatus has the exit statuses of commands, those of runs included. It names the
+// kinds of errors for programs.
+package exitstatus
 
 import (
 	"context"

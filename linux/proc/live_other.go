@@ -1,6 +1,6 @@
 //go:build !linux
 
-package pool
+package proc
 
 import (
 	"errors"
@@ -11,8 +11,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// ProcessOf returns what is known of a living process; here its number alone.
-func ProcessOf(pid int) (compute.Process, error) {
+// Live returns the process that has a number now, as a lease can be bound to it: here the number
+// alone. ErrNotFound: there is none.
+func Live(pid int) (compute.Process, error) {
 	if err := unix.Kill(pid, 0); err != nil && !errors.Is(err, unix.EPERM) {
 		return compute.Process{}, &compute.Error{ID: compute.ID(fmt.Sprint("process ", pid)), Kind: compute.ErrNotFound, Err: err}
 	}

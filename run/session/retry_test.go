@@ -13,8 +13,8 @@ func TestAgain(t *testing.T) {
 	for wait, most := range map[time.Duration]time.Duration{
 		time.Minute: time.Millisecond, time.Hour: time.Hour - time.Minute, 0: 0, -1: -1,
 	} {
-		s := Session{Ordered: &compute.Request{Wait: wait}, OrderedAt: time.Now().Add(-time.Minute)}
-		if got := s.again().Wait; got > most || (got > 0) != (wait > 0) || (got < 0) != (wait < 0) {
+		s := Session{Requested: &compute.Request{Wait: wait}, RequestedAt: time.Now().Add(-time.Minute)}
+		if got := s.retryRequest().Wait; got > most || (got > 0) != (wait > 0) || (got < 0) != (wait < 0) {
 			t.Errorf("of %v there are %v left, want at most %v", wait, got, most)
 		}
 	}

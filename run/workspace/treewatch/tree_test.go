@@ -1,4 +1,4 @@
-package watch_test
+package treewatch_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/workspace/scan"
-	"github.com/hostler-project/hostler/run/workspace/watch"
+	"github.com/hostler-project/hostler/run/workspace/treewatch"
 )
 
 const patience = time.Minute
@@ -52,7 +52,7 @@ func (l *land) start() {
 	l.Helper()
 	ctx, cancel := context.WithCancel(l.Context())
 	ended, ready := make(chan error, 1), make(chan struct{})
-	go func() { ended <- watch.Tree(ctx, l.opt, ready, l.changed) }()
+	go func() { ended <- treewatch.Tree(ctx, l.opt, ready, l.changed) }()
 	l.end = func() error { cancel(); return <-ended }
 	select {
 	case <-ready:
@@ -174,7 +174,7 @@ func TestTreeWithoutGit(t *testing.T) {
 func TestTreeThatIsNone(t *testing.T) {
 	l := newLand(t)
 	l.opt.Root = "nowhere"
-	if err := watch.Tree(t.Context(), l.opt, make(chan struct{}), l.changed); !errors.Is(err, compute.ErrInvalid) {
+	if err := treewatch.Tree(t.Context(), l.opt, make(chan struct{}), l.changed); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
 	}
 }

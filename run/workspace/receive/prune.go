@@ -25,62 +25,63 @@ const (
 )
 
 const (
-	// in own: the lock of the tidier. Its time is that of the last run
-	tidyFile  = ".tidied"
-	tidyAgain = time.Hour // the next run, if no session makes a workspace earlier
-	gonePlace = ".gone-"  // the prefix of what is being removed
-	sizeFile  = "size"    // in a record: the bytes of the workspace after its last use
-	aloneFile = "alone"   // in a record: the workspace belongs to one run
-	tidyDepth = 2000      // nested directories that are counted
-	blockSize = 512       // bytes of a block in stat
+	// in own: the lock of the pruner. Its time is that of the last run
+	pruneFile   = ".tidied"
+	pruneEvery  = time.Hour // the next run, if no session makes a workspace earlier
+	gonePlace   = ".gone-"  // the prefix of what is being removed
+	sizeFile    = "size"    // in a record: the bytes of the workspace after its last use
+	privateFile = "alone"   // in a record: the workspace belongs to one run
+	maxDepth    = 2000      // nested directories that are counted
+	blockSize   = 512       // bytes of a block in stat
 )
 
-// copied is a workspace as the tidier sees it.
+// copied is a workspace as the pruner sees it.
 type copied struct {
-	key   string
-	used  time.Time // the last time
-	alone bool
+	key     string
+	used    time.Time // the last time
+	private bool
 }
 
-// tidier removes workspaces that nobody uses, at the end of a session.
-type tidier struct {
+// pruner removes workspaces that nobody uses, at the end of a session.
+type pruner struct {
 	base   *os.Root // the directory of all workspaces
 	key    string   // the session's own, which stays
 	limits workspace.Limits
 	fault  func(step string) error
 }
 
-// tidy removes workspaces that nobody uses, at most once in tidyAgain unless the session made one.
-func (v *session) tidy() {
+// prune removes workspaces that nobody uses, at most once in pruneEvery unless the session made
+// one.
+func (v *session) prune() {
 	if v.base == nil || v.have == nil {
 		return
 	}
-	lock, err := v.base.OpenFile(path.Join(own, tidyFile), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := v.base.OpenFile(path.Join(own, pruneFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return
 	}
 	defer func() { _ = lock.Close() }()
-	if fi, err := lock.Stat(); err != nil || !v.made && time.Since(fi.ModTime()).Abs() < tidyAgain {
+	if fi, err := lock.Stat(); err != nil || !v.made && time.Since(fi.ModTime()).Abs() < pruneEvery {
 		return
 	}
 	if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return // another process does it
 	}
 	now := time.Now()
-	_ = v.base.Chtimes(path.Join(own, tidyFile), now, now)
-	t := tidier{v.base, v.key, v.ask.Limits, v.c.fault}
+	_ = v.base.Chtimes(path.Join(own, pruneFile), now, now)
+	t := pruner{v.base, v.key, v.ask.Limits, v.c.fault}
 	t.run(now)
 }
 
 // run removes the workspaces that single runs left behind and those that were unused for too long.
 // Then it removes those whose last use is longest ago, until their number and size keep the limits.
 // The session's own workspace stays, and so does each in which a command runs.
-func (t *tidier) run(now time.Time) {
+func (t *pruner) run(now time.Time) {
 	all := t.copies()
 	keep := all[:0]
 	for _, c := range all {
 		old := now.Sub(c.used) > cmp.Or(t.limits.Idle, mostIdle)
-		if c.key != t.key && (c.alone || old || len(keep) >= cmp.Or(t.limits.Copies, mostCopies)) && t.forget(c) {
+		if c.key != t.key && (c.private || old || len(keep) >= cmp.Or(t.limits.Copies, mostCopies)) && t.forget(c) {
 			continue
 		}
 		keep = append(keep, c)
@@ -99,7 +100,7 @@ func (t *tidier) run(now time.Time) {
 
 // copies returns the workspaces: the session's own first, then the last used ones first. It
 // finishes the removals of an interrupted run.
-func (t *tidier) copies() []copied {
+func (t *pruner) copies() []copied {
 	f, err := t.base.Open(own)
 	if err != nil {
 		return nil
@@ -116,8 +117,8 @@ func (t *tidier) copies() []copied {
 			continue
 		}
 		c := copied{key: name, used: t.lastUse(name)}
-		_, err := t.base.Lstat(path.Join(own, name, aloneFile))
-		c.alone = err == nil
+		_, err := t.base.Lstat(path.Join(own, name, privateFile))
+		c.private = err == nil
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b copied) int {
@@ -130,7 +131,7 @@ func (t *tidier) copies() []copied {
 }
 
 // lastUse returns when a workspace was last taken or given back: the time of its lock.
-func (t *tidier) lastUse(key string) time.Time {
+func (t *pruner) lastUse(key string) time.Time {
 	fi, err := t.base.Lstat(path.Join(own, key, lockFile))
 	if err != nil {
 		if fi, err = t.base.Lstat(path.Join(own, key)); err != nil {
@@ -142,7 +143,7 @@ func (t *tidier) lastUse(key string) time.Time {
 
 // forget removes a workspace, unless a session has it or has used it meanwhile. It renames the
 // workspace first, so a session that comes during the removal begins with a new one.
-func (t *tidier) forget(c copied) bool {
+func (t *pruner) forget(c copied) bool {
 	if t.fault("forget") != nil {
 		return false
 	}
@@ -186,7 +187,7 @@ func locks(base *os.Root, key string, lock *os.File) bool {
 }
 
 // removeBelow removes a tree in a directory of the base.
-func (t *tidier) removeBelow(dir, name string) error {
+func (t *pruner) removeBelow(dir, name string) error {
 	fd, done, err := descriptor(t.base, dir)
 	if err != nil {
 		return err
@@ -196,7 +197,7 @@ func (t *tidier) removeBelow(dir, name string) error {
 }
 
 // size returns the bytes of a workspace on disk, as counted after its last use, or counts them now.
-func (t *tidier) size(c copied) int64 {
+func (t *pruner) size(c copied) int64 {
 	name := path.Join(own, c.key, sizeFile)
 	if fi, err := t.base.Lstat(name); err == nil && !fi.ModTime().Before(c.used) {
 		if f, err := t.base.Open(name); err == nil {
@@ -210,7 +211,7 @@ func (t *tidier) size(c copied) int64 {
 	var n int64
 	for _, dir := range []string{c.key, path.Join(own, c.key)} {
 		if fd, done, err := descriptor(t.base, dir); err == nil {
-			n += taken(fd, 0)
+			n += diskUsage(fd, 0)
 			done()
 		}
 	}
@@ -222,10 +223,10 @@ func (t *tidier) size(c copied) int64 {
 	return n
 }
 
-// taken counts the bytes in an open directory, and follows no link.
-func taken(fd, depth int) (n int64) {
+// diskUsage counts the bytes in an open directory, and follows no link.
+func diskUsage(fd, depth int) (n int64) {
 	all, err := names(fd)
-	if err != nil || depth > tidyDepth {
+	if err != nil || depth > maxDepth {
 		return 0
 	}
 	for _, name := range all {
@@ -240,15 +241,15 @@ func taken(fd, depth int) (n int64) {
 			continue
 		}
 		if sub, err := openAt(fd, name, openDir); err == nil {
-			n += taken(sub, depth+1)
+			n += diskUsage(sub, depth+1)
 			_ = unix.Close(sub)
 		}
 	}
 	return n
 }
 
-// used records that the workspace was in use until now.
-func (v *session) used() {
+// touchLock records that the workspace was in use until now.
+func (v *session) touchLock() {
 	if v.meta != nil && v.lock != nil {
 		now := time.Now()
 		_ = v.meta.Chtimes(lockFile, now, now)

@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// mostKnown bounds the entries of a list that stays in memory between two sessions.
-const mostKnown = 20_000
+// maxCached bounds the entries of a list that stays in memory between two sessions.
+const maxCached = 20_000
 
-// know keeps a list for the next session, which is mostly about the same workspace.
-func (c *Conn) know(l *list) {
-	if len(l.records) > mostKnown {
+// cacheList keeps a list for the next session, which is mostly about the same workspace.
+func (c *Conn) cacheList(l *list) {
+	if len(l.records) > maxCached {
 		l = nil
 	}
 	c.mu.Lock()
@@ -19,8 +19,8 @@ func (c *Conn) know(l *list) {
 	c.last = l
 }
 
-// recall is readList, but returns the list in memory if the file still holds that one.
-func (v *session) recall() (*list, error) {
+// cachedList is readList, but returns the list in memory if the file still holds that one.
+func (v *session) cachedList() (*list, error) {
 	v.c.mu.Lock()
 	last := v.c.last
 	v.c.last = nil // only this session may have it

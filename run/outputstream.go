@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// written is one of our streams for a command's output. It remembers the first failed write; the
-// connection only stops reading then, as when the reader has gone.
-type written struct {
+// outputStream is one of our streams for a command's output. It remembers the first failed
+// write; the connection only stops reading then, as when the reader has gone.
+type outputStream struct {
 	to   io.Writer
 	also io.Writer // the record, which never fails; nil: none
 	name string
@@ -20,7 +20,7 @@ type written struct {
 	err  error
 }
 
-func (w *written) Write(p []byte) (int, error) {
+func (w *outputStream) Write(p []byte) (int, error) {
 	if w.also != nil {
 		_, _ = w.also.Write(p)
 	}
@@ -35,9 +35,9 @@ func (w *written) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// lost is the error for output that could not be written; nil if there is none. A reader that has
-// gone is no error.
-func (w *written) lost() error {
+// writeError is the error for output that could not be written; nil if there is none. A reader
+// that has gone is no error.
+func (w *outputStream) writeError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil || errors.Is(w.err, syscall.EPIPE) {

@@ -1,4 +1,4 @@
-package pool
+package proc
 
 import (
 	"errors"
@@ -6,12 +6,12 @@ import (
 	"io/fs"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/linux/proc"
 )
 
-// ProcessOf returns a live process by its number, with its start time. ErrNotFound: there is none.
-func ProcessOf(pid int) (compute.Process, error) {
-	s, err := proc.Look(pid)
+// Live returns the process that has a number now, as a lease can be bound to it. ErrNotFound:
+// there is none, or it has ended.
+func Live(pid int) (compute.Process, error) {
+	s, err := Look(pid)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.Ended() {
 		return compute.Process{}, &compute.Error{ID: compute.ID(fmt.Sprint("process ", pid)), Kind: compute.ErrNotFound, Err: err}
 	}

@@ -2,8 +2,32 @@ package scan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
+
+// Which files a sync leaves out is decided here: by neverSent and unsentDirs always, and by the
+// rules of .hostlerignore and of the configuration. What git ignores is git's own answer (git.go).
+
+// unsentDirs are directories of version control, and our own, which are never sent.
+var unsentDirs = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
+
+func isUnsentDir(name string) bool { return slices.Contains(unsentDirs, name) }
+
+// neverSent reports whether a path of a git work tree belongs to git or to hostler.
+func neverSent(path string, dir bool) bool {
+	if !strings.Contains(path, ".git") && !strings.Contains(path, ".hostler") {
+		return false
+	}
+	for rest, more := path, true; more; {
+		var part string
+		part, rest, more = strings.Cut(rest, "/")
+		if part == ".git" || part == ".hostler" && (more || dir) {
+			return true
+		}
+	}
+	return false
+}
 
 // patterns are rules in gitignore's syntax, relative to a root. The last rule that matches a path
 // decides. Nothing can be included again below an excluded directory. The zero value has no rules.
@@ -139,6 +163,13 @@ func (p patterns) Match(path string, dir bool) bool {
 	}
 	_, out := p.verdict(path, dir)
 	return out
+}
+
+// mayMatchBelow reports whether a rule may match something below a directory.
+func (p patterns) mayMatchBelow(dir string) bool {
+	return slices.ContainsFunc(p.rules, func(r rule) bool {
+		return !r.negated && (r.nameOnly || strings.HasPrefix(r.prefix, dir+"/") || r.rest != nil && strings.HasPrefix(dir+"/", r.prefix))
+	})
 }
 
 // filter applies patterns to many paths in order. It remembers the results for the directories

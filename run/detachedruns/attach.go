@@ -1,4 +1,4 @@
-package held
+package detachedruns
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // ErrLeft is the cause when the user leaves a run that goes on.
@@ -43,7 +43,7 @@ type AttachOptions struct {
 // Attach attaches to a run until the run ends or the user leaves it.
 func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog.Record) error {
 	if rec.Lease == "" {
-		return notHeld(rec, "it has no lease")
+		return notDetached(rec, "it has no lease")
 	}
 	if _, _, outlived := o.Log.Shown(rec.ID); outlived && rec.State == runlog.Ended {
 		return replay(&o, s.Printer, rec)
@@ -56,7 +56,7 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 	s.Who.Lease = rec.Lease
 	if s.Lease, err = s.Engine.Use(ctx, s.Who, compute.ID(rec.Instance)); err != nil {
 		if errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) {
-			return notHeld(rec, leaseOver)
+			return notDetached(rec, leaseOver)
 		}
 		return err
 	}
@@ -72,12 +72,12 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 	}
 	i := slices.IndexFunc(all, func(h compute.HeldRun) bool { return h.Run == rec.ID })
 	if i < 0 {
-		return notHeld(rec, "it is not held on "+rec.Instance)
+		return notDetached(rec, "it is not held on "+rec.Instance)
 	}
 	if rec.State != runlog.Ended && !o.Log.Recorded(rec.ID) {
 		_ = o.Follow(rec.ID, nil, len(rec.Secrets) == 0) // on failure the next command tries it
 	}
-	out, errs := tally{o.Stdout, new(int64)}, tally{o.Stderr, new(int64)}
+	out, errs := countWriter{o.Stdout, new(int64)}, countWriter{o.Stderr, new(int64)}
 	cmd := &compute.Command{
 		Stdout: out, Stderr: errs,
 		Hold: &compute.Hold{Run: rec.ID, Attach: true, Look: o.Look, Take: o.Take, Out: -1, Err: -1},
@@ -89,12 +89,12 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 		cmd.Hold.Out, cmd.Hold.Err = *out.n, *errs.n
 		defer func() { _ = o.Log.SetShown(rec.ID, *out.n, *errs.n) }()
 	}
-	return attached(ctx, s, &o, conn, cmd, all[i])
+	return follow(ctx, s, &o, conn, cmd, all[i])
 }
 
 // catchUp prints the recorded output that the user has not seen yet, or all of it. It counts in the
 // tallies how far that is.
-func catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
+func catchUp(log *runlog.Log, id string, all bool, out, errs countWriter) error {
 	from, fromErr, ok := log.Shown(id)
 	if !ok { // everything recorded was also shown
 		from, _ = log.Tail(id, "stdout", 0)
@@ -112,7 +112,7 @@ func catchUp(log *runlog.Log, id string, all bool, out, errs tally) error {
 
 // replay is Attach for a run whose end is recorded.
 func replay(o *AttachOptions, p session.Printer, rec runlog.Record) error {
-	out, errs := tally{o.Stdout, new(int64)}, tally{o.Stderr, new(int64)}
+	out, errs := countWriter{o.Stdout, new(int64)}, countWriter{o.Stderr, new(int64)}
 	if err := catchUp(o.Log, rec.ID, o.All || o.Look, out, errs); err != nil {
 		return err
 	}
@@ -120,19 +120,19 @@ func replay(o *AttachOptions, p session.Printer, rec runlog.Record) error {
 		_ = o.Log.SetShown(rec.ID, *out.n, *errs.n)
 	}
 	if rec.Error != "" || rec.Exit == nil {
-		return notHeld(rec, rec.Error)
+		return notDetached(rec, rec.Error)
 	}
 	if rec.Reason != "" {
 		p.Warn("%s: the command was killed: %s", rec.Instance, rec.Reason)
 	}
 	if *rec.Exit != 0 {
-		return status.Exit(*rec.Exit)
+		return exitstatus.Exit(*rec.Exit)
 	}
 	return nil
 }
 
-// notHeld is the error for a run that cannot be attached to.
-func notHeld(rec runlog.Record, why string) error {
+// notDetached is the error for a run that cannot be attached to.
+func notDetached(rec runlog.Record, why string) error {
 	return &compute.Error{ID: compute.ID(rec.ID), Kind: compute.ErrNotFound, Err: errors.New(why), Hint: "hostler logs " + rec.ID}
 }
 
@@ -154,8 +154,8 @@ var errNobody = errors.New(
 	"nobody there keeps a command when its caller has gone: that takes hostler's own agent, which the types local, chroot and fake have not",
 )
 
-// attached follows a run until it ends or the user leaves it.
-func attached(
+// follow follows a run until it ends or the user leaves it.
+func follow(
 	ctx context.Context, s *session.Session, o *AttachOptions, conn compute.Conn, cmd *compute.Command, of compute.HeldRun,
 ) (err error) {
 	restore, signals := func() {}, make(chan string, 8)
@@ -186,40 +186,40 @@ func attached(
 	defer signal.Stop(got)
 	var by string
 	loops.Go(func() { by = passOn(ctx, cancel, got, signals, o.Look) })
-	exit, _, err := session.Bounded(ctx, func() (compute.Exit, error) { return conn.Run(ctx, cmd) })
+	exit, _, err := session.Abandonable(ctx, func() (compute.Exit, error) { return conn.Run(ctx, cmd) })
 	cause := context.Cause(ctx)
 	if cause == nil && errors.Is(err, compute.ErrLost) {
-		cause = s.Over(ctx)
+		cause = s.LeaseEnd(ctx)
 	}
 	cancel(nil)
 	loops.Wait()
-	return outcome(s.Instance.ID, s.Printer, of, exit, err, cause, by)
+	return attachError(s.Instance.ID, s.Printer, of, exit, err, cause, by)
 }
 
-// outcome returns the result of attaching. by is the signal that ended something, or "".
-func outcome(id compute.ID, p session.Printer, of compute.HeldRun, exit compute.Exit, err, cause error, by string) error {
+// attachError returns the result of attaching. by is the signal that ended something, or "".
+func attachError(id compute.ID, p session.Printer, of compute.HeldRun, exit compute.Exit, err, cause error, by string) error {
 	switch {
 	case err == nil:
 		if exit.Reason != "" {
 			p.Warn("%s: the command was killed: %s", id, exit.Reason)
 		}
 		if n := exit.Status(); n != 0 {
-			return status.Exit(n)
+			return exitstatus.Exit(n)
 		}
 		return nil
-	case session.HasFallen(err, cause):
-		return session.LostWhile(id, err, cause)
-	case session.IsLeaseOver(err, cause):
+	case session.InstanceDied(err, cause):
+		return session.LostContact(id, err, cause)
+	case session.LeaseEnded(err, cause):
 		p.Warn("%s: the lease has ended, and the command with it", id)
-		return status.Exit(128 + compute.SignalNumber("KILL"))
+		return exitstatus.Exit(128 + compute.SignalNumber("KILL"))
 	case cause == error(ErrLeft):
 		left := "it goes on"
 		if !of.Keep && of.Watchers == 0 {
 			left = "it ends in 30 s, unless somebody attaches"
 		}
-		return &status.Interruption{Signal: by, Became: left}
+		return &exitstatus.Interruption{Signal: by, Became: left}
 	case by != "" && errors.Is(err, context.Canceled):
-		return status.Exit(128 + compute.SignalNumber("KILL"))
+		return exitstatus.Exit(128 + compute.SignalNumber("KILL"))
 	case errors.Is(err, compute.ErrConflict):
 		return &compute.Error{
 			ID: compute.ID(of.Run), Kind: compute.ErrConflict,
@@ -238,7 +238,7 @@ func passOn(ctx context.Context, cancel context.CancelCauseFunc, got <-chan os.S
 		case <-ctx.Done():
 			return by
 		case s := <-got:
-			name := status.Signals[s]
+			name := exitstatus.Signals[s]
 			switch {
 			case name == "": // PIPE: the reader has gone, and writing fails
 				continue

@@ -1,4 +1,4 @@
-package hidden
+package missingpaths
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// whyHidden returns a function that says whether a sandbox hides a path, why, and what to do. empty
+// explainer returns a function that says whether a sandbox hides a path, why, and what to do. empty
 // says that the path is an empty directory in it.
-func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool) (Path, bool), error) {
+func explainer(p compute.Provider, id compute.ID) (func(path string, empty bool) (Path, bool), error) {
 	type explains interface {
 		Reasons(id compute.ID) (*mask.Reasons, error)
 	}
@@ -28,7 +28,7 @@ func whyHidden(p compute.Provider, id compute.ID) (func(path string, empty bool)
 			return Path{}, false
 		}
 		h := Path{At: why.At, Cause: string(why.Cause), Why: why.Why}
-		as, whole := nameable(path)
+		as, whole := nearestKey(path)
 		switch why.Cause {
 		case mask.Unlisted:
 			if whole {

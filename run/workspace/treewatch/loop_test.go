@@ -1,4 +1,4 @@
-package watch_test
+package treewatch_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hostler-project/hostler/run/workspace/watch"
+	"github.com/hostler-project/hostler/run/workspace/treewatch"
 )
 
 // play runs a Loop whose command takes ten seconds, tells changes at some seconds, ends it after a
@@ -28,7 +28,7 @@ func play(t *testing.T, restart bool, changes ...int) (began, ended []int) {
 		}
 		second := func() int { return int(time.Since(start) / time.Second) }
 		running := 0
-		watch.Loop(ctx, changed, restart, func(stop <-chan struct{}) {
+		treewatch.Loop(ctx, changed, restart, func(stop <-chan struct{}) {
 			if running++; running > 1 {
 				t.Error("two at once")
 			}
